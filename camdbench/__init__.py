@@ -1,0 +1,95 @@
+"""camdbench: benchmark suite for visual explanations of image classifiers.
+
+    import camdbench
+
+    table = camdbench.run(explainers="opticam,gradcam", metrics="ad,ag")
+    maps = camdbench.explain(model, images, "opticam")
+    scores = camdbench.evaluate(model, images, labels, saliency, metrics=["ad", "ag"])
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from camdbench.core.catalogue import dataset, explainer, loss, metric, model
+    from camdbench.core.errors import CamdbenchError, NotApplicable, SampleError, UsageError
+    from camdbench.datasets.samples import Batch, Sample
+    from camdbench.explainers.explain import Explanation, explain
+    from camdbench.explainers.trace import Trace
+    from camdbench.metrics.evaluate import evaluate
+    from camdbench.metrics.evidence import Evidence
+    from camdbench.models.classifier import Classifier
+    from camdbench.models.zoo import load_classifier
+    from camdbench.runner.run import run
+    from camdbench.tables.check import check
+    from camdbench.tables.load import load_rows
+    from camdbench.tables.summary import summarise
+    from camdbench.trainer.train import train
+
+__version__ = "0.1.0"
+
+_HOME = {  # public name -> module that holds it; imported on first use, so that `import camdbench` needs no torch
+    "Batch": "datasets.samples",
+    "CamdbenchError": "core.errors",
+    "Classifier": "models.classifier",
+    "Evidence": "metrics.evidence",
+    "Explanation": "explainers.explain",
+    "NotApplicable": "core.errors",
+    "Sample": "datasets.samples",
+    "SampleError": "core.errors",
+    "Trace": "explainers.trace",
+    "UsageError": "core.errors",
+    "check": "tables.check",
+    "dataset": "core.catalogue",
+    "evaluate": "metrics.evaluate",
+    "explain": "explainers.explain",
+    "explainer": "core.catalogue",
+    "load_classifier": "models.zoo",
+    "load_rows": "tables.load",
+    "loss": "core.catalogue",
+    "metric": "core.catalogue",
+    "model": "core.catalogue",
+    "run": "runner.run",
+    "summarise": "tables.summary",
+    "train": "trainer.train",
+}
+
+__all__ = [  # noqa: PLE0604 - spelled out for type checkers; a test holds it equal to _HOME
+    "Batch",
+    "CamdbenchError",
+    "Classifier",
+    "Evidence",
+    "Explanation",
+    "NotApplicable",
+    "Sample",
+    "SampleError",
+    "Trace",
+    "UsageError",
+    "check",
+    "dataset",
+    "evaluate",
+    "explain",
+    "explainer",
+    "load_classifier",
+    "load_rows",
+    "loss",
+    "metric",
+    "model",
+    "run",
+    "summarise",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'camdbench' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"camdbench.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,104 @@
+"""The registries of camdbench and the facts that each decorator must state; free of torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from camdbench.core.registry import Registry
+
+
+@dataclass(frozen=True)
+class ExplainerFacts:
+    """What must be known of an explainer before it runs.
+
+    Attributes:
+        paper: where the method is defined.
+        needs: what it reads beside images and logits: `layer` (a target layer), `gradients`, `boxes`, `masks`.
+        normalisation: how the raw map becomes a mask in [0, 1] at image size; `none` for maps that already are one.
+        control: a control that no method should lose against; set apart in tables.
+        seeded: draws random numbers, always from (seed, image id).
+    """
+
+    paper: str
+    needs: tuple[Literal["layer", "gradients", "boxes", "masks"], ...] = ()
+    normalisation: Literal["range", "max", "sigmoid", "none"] = "range"
+    control: bool = False
+    seeded: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricFacts:
+    """What must be known of a metric before its numbers can be read.
+
+    Attributes:
+        paper: where the metric is defined, with the equation.
+        higher_is_better: direction, for ranking and bold type.
+        unit: unit of the values, `%` or empty.
+        protocol: name of the convention by which values are made.
+        needs: what it reads beside images and logits: `boxes`, `masks`.
+        tolerance: how far a mean may move, in `unit`, before the regression check calls it moved.
+    """
+
+    paper: str
+    higher_is_better: bool
+    unit: str
+    protocol: str
+    tolerance: float
+    needs: tuple[Literal["boxes", "masks"], ...] = ()
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """What must be known of a data set before it is opened.
+
+    Attributes:
+        paper: where it comes from.
+        splits: the names that `split=` takes; empty where the layout has none.
+        gives: what its samples hold beside image and label: `boxes`, `masks`.
+        on_disk: whether it needs `--data-root`.
+    """
+
+    paper: str
+    splits: tuple[str, ...]
+    gives: tuple[Literal["boxes", "masks"], ...] = ()
+    on_disk: bool = True
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What must be known of an embedded model.
+
+    Attributes:
+        paper: the recipe or publication it comes from.
+        dataset: the data set whose classes it predicts.
+    """
+
+    paper: str
+    dataset: str
+
+
+@dataclass(frozen=True)
+class LossFacts:
+    """What must be known of a training loss.
+
+    Attributes:
+        paper: where the loss is defined, with the equation.
+        needs: what it reads beside images and labels: `boxes`, `masks`.
+    """
+
+    paper: str
+    needs: tuple[Literal["boxes", "masks"], ...] = ()
+
+
+explainers = Registry("explainer", ExplainerFacts, "camdbench.explainers")
+metrics = Registry("metric", MetricFacts, "camdbench.metrics")
+datasets = Registry("dataset", DatasetFacts, "camdbench.datasets")
+models = Registry("model", ModelFacts, "camdbench.models")
+losses = Registry("loss", LossFacts, "camdbench.trainer")
+
+explainer = explainers.register
+metric = metrics.register
+dataset = datasets.register
+model = models.register
+loss = losses.register

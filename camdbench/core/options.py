@@ -1,0 +1,112 @@
+"""Options of a registered function: its keyword-only arguments, checked against their annotations."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import NoneType
+from typing import Annotated, Any, Literal
+
+from camdbench.core.errors import UsageError, unknown
+
+
+@dataclass(frozen=True)
+class Option:
+    """One keyword-only argument: its name, its annotation as written and its default (a literal)."""
+
+    name: str
+    annotation: str
+    default: Any
+
+    def check(self, value: object, owner: str) -> object:
+        """Return `value` as the annotated type.
+
+        Raises:
+            UsageError: the value does not fit; the message names owner, option, value and type.
+        """
+        from pydantic import TypeAdapter, ValidationError
+
+        try:
+            return TypeAdapter(_resolve(ast.parse(self.annotation, mode="eval").body)).validate_python(value, strict=True)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"].lower()
+            raise UsageError(f"{owner}({self.name}={value!r}): {reason} ({self.name}: {self.annotation})") from None
+
+
+def check_options(owner: str, options: tuple[Option, ...], given: dict[str, object]) -> dict[str, object]:
+    """Check every given value; unknown names get a did-you-mean.
+
+    >>> check_options("opticam", (Option("iterations", "PositiveInt", 100),), {"iterations": 50})
+    {'iterations': 50}
+    """
+    by_name = {option.name: option for option in options}
+    for name in given:
+        if name not in by_name:
+            if not by_name:
+                raise UsageError(f"{owner} has no options, so {name}={given[name]!r} means nothing")
+            raise unknown(f"option of {owner}", name, by_name)
+    return {name: by_name[name].check(value, owner) for name, value in given.items()}
+
+
+def options_of_function(function: Callable[..., Any]) -> tuple[Option, ...]:
+    """The options of a live function, read from its signature."""
+    found = list[Option]()
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+            continue
+        annotation = parameter.annotation
+        text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+        found.append(_option(parameter.name, text, parameter.default, function.__qualname__))
+    return tuple(found)
+
+
+def options_of_source(node: ast.FunctionDef) -> tuple[Option, ...]:
+    """The options of a function that has been parsed but not imported."""
+    found = list[Option]()
+    for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
+        annotation = ast.unparse(argument.annotation) if argument.annotation else ""
+        value = inspect.Parameter.empty if default is None else ast.literal_eval(default)
+        found.append(_option(argument.arg, annotation, value, node.name))
+    return tuple(found)
+
+
+def _option(name: str, annotation: str, default: object, owner: str) -> Option:
+    if default is inspect.Parameter.empty or not annotation:
+        raise TypeError(f"option {name!r} of {owner} needs both a type and a default")
+    text = ast.unparse(ast.parse(annotation, mode="eval"))  # one spelling, whoever read it
+    _resolve(ast.parse(text, mode="eval").body)
+    return Option(name, text, default)
+
+
+_PLAIN: dict[str, Any] = {"int": int, "float": float, "bool": bool, "str": str, "None": NoneType}
+_BOUNDED = {  # pydantic's own names, so that the same annotation also serves a type checker
+    "PositiveInt": (int, {"gt": 0}),
+    "NonNegativeInt": (int, {"ge": 0}),
+    "PositiveFloat": (float, {"gt": 0, "allow_inf_nan": False}),
+    "NonNegativeFloat": (float, {"ge": 0, "allow_inf_nan": False}),
+    "FiniteFloat": (float, {"allow_inf_nan": False}),
+}
+
+
+def _resolve(node: ast.expr) -> Any:
+    """The type that a closed set of annotations stands for; nothing is evaluated."""
+    match node:
+        case ast.Name(id=name) if name in _PLAIN:
+            return _PLAIN[name]
+        case ast.Name(id=name) if name in _BOUNDED:
+            from pydantic import Field
+
+            kind, bounds = _BOUNDED[name]
+            return Annotated[kind, Field(**bounds)]
+        case ast.Constant(value=None):
+            return NoneType
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return _resolve(left) | _resolve(right)
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=choices):
+            return Literal[ast.literal_eval(choices)]
+        case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=[item, ast.Constant(value=mark)])) if mark is ...:
+            return tuple[_resolve(item), ...]
+        case _:
+            raise TypeError(f"an option cannot be annotated {ast.unparse(node)!r}; use int, float, bool, str, None, Literal, PositiveInt …")

@@ -1,0 +1,234 @@
+"""A registry is filled by reading decorators; a function is imported only when it is used.
+
+Listing fifty explainers must not cost the import of torch, so the built-in modules are parsed, not imported: the
+decorator's literal arguments are the facts, the keyword-only arguments the options, the docstring the help.
+Functions that are registered live (a notebook, `--plugin FILE`, an entry point) pass through the same `Entry`.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from camdbench.core.errors import UsageError, unknown
+from camdbench.core.options import Option, check_options, options_of_function, options_of_source
+from camdbench.core.spec import Spec, parse_spec, parse_specs
+
+
+class Facts(Protocol):
+    """What a decorator must state: a dataclass with the paper (or origin) among its fields."""
+
+    @property
+    def paper(self) -> str: ...
+
+
+F = TypeVar("F", bound=Facts)
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Entry(Generic[F]):
+    """One registered function: its facts, its options and where it lives."""
+
+    name: str
+    facts: F
+    options: tuple[Option, ...]
+    doc: str
+    module: str
+    attribute: str
+
+    @property
+    def summary(self) -> str:
+        """The first paragraph of the docstring, on one line."""
+        return " ".join(self.doc.partition("\n\n")[0].split())
+
+    def load(self) -> Callable[..., Any]:
+        """Import the module and return the function."""
+        return getattr(importlib.import_module(self.module), self.attribute)
+
+    def spec(self, spec: Spec) -> Spec:
+        """Check the options of `spec`; options equal to their default are dropped, so equal work has one name.
+
+        Raises:
+            UsageError: an unknown option or a value of the wrong type.
+        """
+        defaults = {option.name: option.default for option in self.options}
+        checked = check_options(self.name, self.options, spec.arguments)
+        return Spec.of(self.name, {name: value for name, value in checked.items() if value != defaults[name]})
+
+
+class Registry(Generic[F]):
+    """Named functions of one kind.
+
+    Args:
+        kind: the noun, which is also the decorator's name: `explainer`, `metric`, …
+        facts: the dataclass that the decorator's keyword arguments must fill.
+        package: the package whose modules are read for decorators; also the entry-point group.
+    """
+
+    def __init__(self, kind: str, facts: Callable[..., F], package: str) -> None:
+        self.kind, self.package = kind, package
+        self._facts = facts
+        self._live: dict[str, Entry[F]] = {}
+        self._entry_points_read = False
+
+    def register(self, name: str, **facts: object) -> Callable[[Function], Function]:
+        """The decorator: `@explainer("hirescam", paper="…")`.
+
+        Raises:
+            TypeError: a fact is missing or unknown, the function has no docstring, or an option lacks type or default.
+            ValueError: the name is already taken by another function.
+        """
+
+        def decorate(function: Function) -> Function:
+            stated = self._state(name, facts)
+            doc = _checked_doc(function.__doc__, name)
+            entry = Entry(name, stated, options_of_function(function), doc, function.__module__, function.__qualname__)
+            self._add(self._live, entry)
+            return function
+
+        return decorate
+
+    def __iter__(self) -> Iterator[Entry[F]]:
+        return iter(sorted(self._entries().values(), key=lambda entry: entry.name))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries()
+
+    def names(self) -> list[str]:
+        """All registered names, sorted."""
+        return sorted(self._entries())
+
+    def get(self, name: str) -> Entry[F]:
+        """The entry of that name.
+
+        Raises:
+            UsageError: nobody registered it; the message offers the nearest names.
+        """
+        entries = self._entries()
+        if name not in entries:
+            raise unknown(self.kind, name, entries, more=f"(see: camdbench list {self.kind}s)")
+        return entries[name]
+
+    def parse(self, texts: str | Iterable[str | Spec]) -> tuple[Spec, ...]:
+        """Read and check specs: `"opticam(iterations=50),gradcam"` or a list of such.
+
+        Raises:
+            UsageError: a name, an option or a value is wrong, or one spec stands twice.
+        """
+        if isinstance(texts, str):
+            specs = parse_specs(texts)
+        else:
+            specs = tuple(item for text in texts for item in ((text,) if isinstance(text, Spec) else parse_specs(text)))
+        checked = tuple(self.get(spec.name).spec(spec) for spec in specs)
+        for spec in checked:
+            if checked.count(spec) > 1:
+                raise UsageError(f"{self.kind} {spec} is named twice")
+        return checked
+
+    def parse_one(self, text: str) -> Spec:
+        """Read and check a single spec.
+
+        Raises:
+            UsageError: as `parse`.
+        """
+        spec = parse_spec(text)
+        return self.get(spec.name).spec(spec)
+
+    def load(self, spec: Spec) -> Callable[..., Any]:
+        """The registered function of a checked spec; call it with `**spec.arguments`."""
+        entry = self.get(spec.name)
+        live = sys.modules.get(entry.module)
+        return getattr(live, entry.attribute) if live is not None else entry.load()
+
+    @cached_property
+    def _built_in(self) -> dict[str, Entry[F]]:
+        entries = dict[str, Entry[F]]()
+        root = Path(__file__).parents[1].joinpath(*self.package.split(".")[1:])
+        for path in sorted(root.rglob("*.py")):
+            parts = [self.package, *path.relative_to(root).with_suffix("").parts]
+            module = ".".join(part for part in parts if part != "__init__")
+            for entry in self._read(path.read_text(encoding="utf-8"), module):
+                self._add(entries, entry)
+        return entries
+
+    def _read(self, source: str, module: str) -> Iterator[Entry[F]]:
+        for node in ast.parse(source).body if f"@{self.kind}(" in source else ():
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            for mark in node.decorator_list:
+                if isinstance(mark, ast.Call) and isinstance(mark.func, ast.Name) and mark.func.id == self.kind:
+                    name = ast.literal_eval(mark.args[0])
+                    facts = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in mark.keywords}
+                    doc = _checked_doc(ast.get_docstring(node, clean=False), name)
+                    yield Entry(name, self._state(name, facts), options_of_source(node), doc, module, node.name)
+
+    def _entries(self) -> dict[str, Entry[F]]:
+        if not self._entry_points_read:
+            self._entry_points_read = True
+            _load_entry_points(self.package)
+        merged = dict(self._built_in)
+        for entry in self._live.values():
+            self._add(merged, entry)
+        return merged
+
+    def _state(self, name: str, facts: dict[str, object]) -> F:
+        try:
+            return self._facts(**facts)
+        except TypeError as error:
+            raise TypeError(f"@{self.kind}({name!r}): {str(error).partition('() ')[2] or error}") from None
+
+    def _add(self, entries: dict[str, Entry[F]], entry: Entry[F]) -> None:
+        """Add an entry; a reloaded module may register its own function again, nobody else may take the name."""
+        held = entries.get(entry.name)
+        if held is not None and (held.module, held.attribute) != (entry.module, entry.attribute):
+            here, there = f"{entry.module}.{entry.attribute}", f"{held.module}.{held.attribute}"
+            raise ValueError(f"{self.kind} {entry.name!r} of {here} is already registered by {there}")
+        entries[entry.name] = entry
+
+
+def load_plugin(path: str | Path) -> None:
+    """Run a Python file, so that its decorators register what it holds.
+
+    Raises:
+        UsageError: there is no such file, or it fails while it runs.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise UsageError(f"--plugin {file}: no such file")
+    name = f"camdbench_plugin_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"--plugin {file}: not a Python file (*.py)")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise UsageError(f"--plugin {file}: {type(error).__name__}: {error}") from error
+
+
+def _load_entry_points(group: str) -> None:
+    """Import installed plug-ins; a broken one is a warning, never the end of somebody else's run."""
+    for point in entry_points(group=group):
+        try:
+            point.load()
+        except Exception as error:
+            warnings.warn(f"plug-in {point.name!r} ({point.value}) is left out: {type(error).__name__}: {error}", stacklevel=2)
+
+
+def _checked_doc(doc: str | None, name: str) -> str:
+    if not doc or not doc.strip():
+        raise TypeError(f"{name!r} needs a docstring: its first sentence is what `camdbench list` shows")
+    return inspect.cleandoc(doc)

@@ -1,0 +1,111 @@
+"""The spec syntax: `opticam(iterations=50, objective="diff"),gradcam`, parsed by `ast`, never evaluated."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from camdbench.core.errors import UsageError
+
+_NAME = re.compile(r"[A-Za-z0-9_][\w./@:+-]*")
+_OPENING, _CLOSING, _QUOTES = "([{", ")]}", "'\""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A registered name with the options given to it, in a canonical order.
+
+    >>> str(Spec.of("opticam", {"objective": "diff", "iterations": 50}))
+    'opticam(iterations=50, objective="diff")'
+    """
+
+    name: str
+    options: tuple[tuple[str, object], ...] = ()
+
+    @classmethod
+    def of(cls, name: str, options: Mapping[str, object] | None = None) -> Spec:
+        """A spec from a name and a mapping; the order of the mapping does not matter."""
+        return cls(name, tuple(sorted((options or {}).items())))
+
+    @property
+    def arguments(self) -> dict[str, object]:
+        """The options as keyword arguments."""
+        return dict(self.options)
+
+    def __str__(self) -> str:
+        inside = ", ".join(f"{name}={_literal(value)}" for name, value in self.options)
+        return f"{self.name}({inside})" if inside else self.name
+
+
+def parse_specs(text: str) -> tuple[Spec, ...]:
+    """Read a comma-separated list of specs.
+
+    >>> [spec.name for spec in parse_specs("opticam(iterations=50, lr=0.1), gradcam")]
+    ['opticam', 'gradcam']
+
+    Raises:
+        UsageError: empty item, unbalanced brackets, positional arguments, or a value that is not a literal.
+    """
+    return tuple(parse_spec(item) for item in _split(text))
+
+
+def parse_spec(text: str) -> Spec:
+    """Read one spec, a name with optional `(option=literal, …)`.
+
+    Raises:
+        UsageError: the text is not a spec.
+    """
+    item = text.strip()
+    name = _NAME.match(item)
+    if name is None:
+        raise UsageError(f"cannot read {text!r}: expected a name such as gradcam or opticam(iterations=50)")
+    rest = item[name.end() :].strip()
+    return Spec.of(name[0], _arguments(rest, item)) if rest else Spec(name[0])
+
+
+def _arguments(rest: str, item: str) -> dict[str, object]:
+    try:
+        call = ast.parse(f"spec{rest}", mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        call = None
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+        raise UsageError(f"cannot read {item!r}: expected name(option=value, …)")
+    if call.args or any(keyword.arg is None for keyword in call.keywords):
+        raise UsageError(f"cannot read {item!r}: every option needs its name, as in opticam(iterations=50)")
+    arguments = dict[str, object]()
+    for keyword in call.keywords:
+        if keyword.arg in arguments:
+            raise UsageError(f"{item!r} gives {keyword.arg} twice")
+        try:
+            arguments[str(keyword.arg)] = ast.literal_eval(keyword.value)
+        except ValueError:
+            written = ast.unparse(keyword.value)
+            raise UsageError(f"{item!r}: {keyword.arg}={written} is not a literal; text goes in quotes, as in {keyword.arg}={written!r}") from None
+    return arguments
+
+
+def _split(text: str) -> list[str]:
+    """Cut at the commas that stand outside brackets and quotes."""
+    items, depth, quote = [""], 0, ""
+    for character in text:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in _QUOTES:
+            quote = character
+        elif character in _OPENING + _CLOSING:
+            depth += 1 if character in _OPENING else -1
+        if character == "," and depth == 0 and not quote:
+            items.append("")
+        else:
+            items[-1] += character
+    if depth != 0 or quote:
+        raise UsageError(f"cannot read {text!r}: {'a quote' if quote else 'a bracket'} is not closed")
+    if not all(item.strip() for item in items):
+        raise UsageError(f"cannot read {text!r}: there is an empty name before or after a comma")
+    return items
+
+
+def _literal(value: object) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' if isinstance(value, str) else repr(value)

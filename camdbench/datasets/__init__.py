@@ -1,0 +1,1 @@
+"""Where samples come from: the embedded `shortcuts`, and folders of the user's own."""
