@@ -52,10 +52,6 @@ class Entry(Generic[F]):
         """The first paragraph of the docstring, on one line."""
         return " ".join(self.doc.partition("\n\n")[0].split())
 
-    def load(self) -> Callable[..., Any]:
-        """Import the module and return the function."""
-        return getattr(importlib.import_module(self.module), self.attribute)
-
     def spec(self, spec: Spec) -> Spec:
         """Check the options of `spec`; options equal to their default are dropped, so equal work has one name.
 
@@ -80,6 +76,7 @@ class Registry(Generic[F]):
         self.kind, self.package = kind, package
         self._facts = facts
         self._live: dict[str, Entry[F]] = {}
+        self._functions: dict[str, Callable[..., Any]] = {}
         self._entry_points_read = False
 
     def register(self, name: str, **facts: object) -> Callable[[Function], Function]:
@@ -95,6 +92,7 @@ class Registry(Generic[F]):
             doc = _checked_doc(function.__doc__, name)
             entry = Entry(name, stated, options_of_function(function), doc, function.__module__, function.__qualname__)
             self._add(self._live, entry)
+            self._functions[name] = function
             return function
 
         return decorate
@@ -145,11 +143,16 @@ class Registry(Generic[F]):
         spec = parse_spec(text)
         return self.get(spec.name).spec(spec)
 
-    def load(self, spec: Spec) -> Callable[..., Any]:
-        """The registered function of a checked spec; call it with `**spec.arguments`."""
-        entry = self.get(spec.name)
-        live = sys.modules.get(entry.module)
-        return getattr(live, entry.attribute) if live is not None else entry.load()
+    def load(self, name: str) -> Callable[..., Any]:
+        """The registered function; its module is imported now, if it was not before.
+
+        Raises:
+            UsageError: nobody registered the name.
+        """
+        entry = self.get(name)
+        if name not in self._functions:
+            importlib.import_module(entry.module)  # runs the decorator, which keeps the function
+        return self._functions[name]
 
     @cached_property
     def _built_in(self) -> dict[str, Entry[F]]:
