@@ -1,0 +1,56 @@
+"""Class probabilities by their log-odds, exact where float32 probabilities saturate."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def log_odds(logits: Tensor, targets: Tensor) -> Tensor:
+    """log p - log(1 - p) of the target class (B,), float64 on the CPU, from logits (B, C) and classes (B,).
+
+    1 - p is the sum of the other classes' probabilities, so nothing cancels: at a logit of 40 above the others,
+    where a float32 softmax is exactly 1, the log-odds are 40, not infinite.
+
+    >>> log_odds(torch.tensor([[40.0, 0.0]]), torch.tensor([0])).item()
+    40.0
+    """
+    exact = logits.detach().to("cpu", torch.float64)
+    index = targets.to("cpu")[:, None]
+    others = exact.scatter(1, index, -torch.inf)
+    return exact.gather(1, index).squeeze(1) - others.logsumexp(1)
+
+
+def drop(before: Tensor, after: Tensor) -> Tensor:
+    """max(0, p - o) / p from the log-odds of p and o, both (B,); in [0, 1].
+
+    >>> round(drop(torch.tensor([0.0]), torch.tensor([-1.0986122886681098])).item(), 6)  # p = 1/2, o = 1/4
+    0.5
+    """
+    ratio = -torch.expm1(F.logsigmoid(after) - F.logsigmoid(before))
+    return torch.where(after < before, ratio, _zero_or_nan(before, after))
+
+
+def gain(before: Tensor, after: Tensor) -> Tensor:
+    """max(0, o - p) / (1 - p) from the log-odds of p and o, both (B,); in [0, 1].
+
+    >>> round(gain(torch.tensor([0.0]), torch.tensor([1.0986122886681098])).item(), 6)  # p = 1/2, o = 3/4
+    0.5
+    """
+    return drop(-before, -after)
+
+
+def increase(before: Tensor, after: Tensor, tolerance: float = 0.0) -> Tensor:
+    """1 where o > p + tolerance, else 0, from the log-odds of p and o, both (B,).
+
+    >>> increase(torch.tensor([0.0, 0.0]), torch.tensor([0.1, 0.0])).tolist()
+    [1.0, 0.0]
+    """
+    larger = after > before if tolerance == 0 else after.sigmoid() > before.sigmoid() + tolerance
+    return larger.to(before.dtype) + _zero_or_nan(before, after)
+
+
+def _zero_or_nan(before: Tensor, after: Tensor) -> Tensor:
+    """Zero, but NaN where a network gave NaN: a broken probability is no perfect score."""
+    return torch.where(before.isnan() | after.isnan(), torch.nan, torch.zeros_like(before))

@@ -1,0 +1,48 @@
+"""Which class is explained: the label, the prediction, the second or least likely class, or a given one."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from camdbench.core.errors import UsageError
+
+TARGET_RULES = ("label", "predicted", "second", "least")
+
+
+def check_target_rule(rule: str | int) -> str:
+    """The rule in its canonical spelling.
+
+    >>> check_target_rule(" 7 ")
+    '7'
+
+    Raises:
+        UsageError: the rule is neither a name nor a class index.
+    """
+    text = str(rule).strip()
+    if text in TARGET_RULES or text.isdecimal():
+        return text
+    raise UsageError(f"--target {rule}: expected label, predicted, second, least or a class index")
+
+
+def pick_targets(rule: str, logits: Tensor, labels: Tensor) -> Tensor:
+    """The explained class of each image (B,) from logits (B, C) and labels (B,), -1 where unknown.
+
+    Raises:
+        UsageError: a class index that the network does not have, or a missing label.
+    """
+    classes = logits.shape[1]
+    if rule == "label":
+        if bool((labels < 0).any()) or bool((labels >= classes).any()):
+            wrong = labels[(labels < 0) | (labels >= classes)][0].item()
+            raise UsageError(f"--target label: an image has label {wrong}, but the model has classes 0 to {classes - 1}")
+        return labels
+    if rule == "predicted":
+        return logits.argmax(1)
+    if rule == "least":
+        return logits.argmin(1)
+    if rule == "second":
+        return logits.topk(2, dim=1).indices[:, 1]
+    if int(rule) >= classes:
+        raise UsageError(f"--target {rule}: the model has classes 0 to {classes - 1}")
+    return torch.full_like(labels, int(rule))

@@ -1,0 +1,98 @@
+"""The only place that hooks a module.
+
+Every hook lives inside a context manager, so that leaving it, with an exception too, leaves the network as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from camdbench.core.errors import UsageError
+
+
+class Capture:
+    """What one forward pass left at one layer.
+
+    Attributes:
+        leaf: the layer's output in the layer's own layout, cut from the graph before it, so that a backward pass
+            towards it runs through the tail of the network only and never computes a weight gradient.
+    """
+
+    def __init__(self, layer: str) -> None:
+        self.layer = layer
+        self.leaf: Tensor | None = None
+
+    def hook(self, module: nn.Module, inputs: tuple[object, ...], output: object) -> Tensor:
+        """Keep the output as a leaf and hand a copy on, which later in-place operations may overwrite."""
+        del module, inputs
+        if self.leaf is not None:
+            raise UsageError(f"layer {self.layer!r} runs more than once in a forward pass; choose the block around it")
+        if not isinstance(output, Tensor):
+            raise UsageError(f"layer {self.layer!r} returns {type(output).__name__}, not a tensor; choose a layer inside or after it")
+        self.leaf = output.detach().requires_grad_()
+        return self.leaf.clone()
+
+    def output(self) -> Tensor:
+        """The leaf.
+
+        Raises:
+            UsageError: the forward pass never ran the layer.
+        """
+        if self.leaf is None:
+            raise UsageError(f"layer {self.layer!r} does not run in a forward pass; choose another one")
+        return self.leaf
+
+
+@contextmanager
+def hooked(module: nn.Module, layer: str) -> Iterator[Capture]:
+    """Capture the output of `module`, known as `layer`, in the one forward pass made inside the block."""
+    capture = Capture(layer)
+    handle = module.register_forward_hook(capture.hook)
+    try:
+        yield capture
+    finally:
+        handle.remove()
+
+
+@dataclass
+class Sighting:
+    """What a survey saw of one module: how often it ran, the shape it returned, and the gradient that reached it."""
+
+    calls: int = 0
+    shape: tuple[int, ...] | None = None
+    gradient: Tensor | None = None
+
+
+@contextmanager
+def surveyed(network: nn.Module, summarise: Callable[[str, Tensor], Tensor | None]) -> Iterator[dict[str, Sighting]]:
+    """Watch every named module for one forward and one backward pass made inside the block.
+
+    Args:
+        network: the network to watch.
+        summarise: called with a module's name and the gradient at its output; what it returns is kept, which
+            spares the memory of all gradients at once.
+    """
+    seen = {name: Sighting() for name, _ in network.named_modules() if name}
+
+    def watch(name: str) -> Callable[[nn.Module, tuple[object, ...], object], None]:
+        def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+            del module, inputs
+            sighting = seen[name]
+            sighting.calls += 1
+            if isinstance(output, Tensor):
+                sighting.shape = tuple(output.shape)
+                if output.requires_grad:
+                    output.register_hook(lambda gradient: setattr(sighting, "gradient", summarise(name, gradient)))
+
+        return hook
+
+    with ExitStack() as stack, torch.enable_grad():
+        for name, module in network.named_modules():
+            if name:
+                stack.callback(module.register_forward_hook(watch(name)).remove)
+        yield seen

@@ -1,0 +1,30 @@
+"""Devices by name."""
+
+from __future__ import annotations
+
+import torch
+
+from camdbench.core.errors import UsageError
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of that name; `auto` takes CUDA, then MPS, then the CPU.
+
+    >>> pick_device("cpu")
+    device(type='cpu')
+
+    Raises:
+        UsageError: the name means nothing, or this machine has no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"--device {name}: expected auto, cpu, cuda, cuda:N or mps") from None
+    available = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if device.type not in available:
+        raise UsageError(f"--device {name}: expected auto, cpu, cuda, cuda:N or mps")
+    if (device.index or 0) >= available[device.type]:
+        raise UsageError(f"--device {name}: this machine has {available[device.type]} {device.type} device(s); use --device auto or cpu")
+    return device

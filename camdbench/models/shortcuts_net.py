@@ -1,0 +1,64 @@
+"""The small residual network behind the embedded models: 96 px in, a 12 x 12 grid before the pooling."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+MEAN = (0.5, 0.5, 0.5)  # what the network's input is shifted and scaled by, per channel
+STD = (0.25, 0.25, 0.25)
+LAYER = "layer3.1"  # the last block: 96 channels, rectified, on the last grid
+
+
+class Block(nn.Module):
+    """Two 3 x 3 convolutions with a short cut around them.
+
+    Args:
+        inside: channels of the input.
+        outside: channels of the output.
+        stride: step of the first convolution and of the short cut.
+    """
+
+    def __init__(self, inside: int, outside: int, stride: int = 1) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(inside, outside, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outside),
+            nn.ReLU(),
+            nn.Conv2d(outside, outside, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(outside),
+        )
+        self.skip = nn.Identity()
+        if stride != 1 or inside != outside:
+            self.skip = nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside))
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, inside, H, W) to (B, outside, H / stride, W / stride), not negative."""
+        return self.relu(self.body(x) + self.skip(x))
+
+
+class ShortcutsNetwork(nn.Module):
+    """Four residual blocks, global average pooling and a linear layer without bias.
+
+    Args:
+        classes: number of logits.
+    """
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 24, 3, 2, 1, bias=False), nn.BatchNorm2d(24), nn.ReLU())
+        self.layer1 = nn.Sequential(Block(24, 24))
+        self.layer2 = nn.Sequential(Block(24, 48, stride=2))
+        self.layer3 = nn.Sequential(Block(48, 96, stride=2), Block(96, 96))
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(96, classes, bias=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, classes) of mean/std-normalised images (B, 3, H, W)."""
+        grid = self.layer3(self.layer2(self.layer1(self.stem(images))))  # (B, 96, H / 8, W / 8)
+        return self.fc(self.pool(grid).flatten(1))
+
+
+def shortcuts_network(classes: int = 8) -> nn.Module:
+    """A freshly initialised network; its input is (images - MEAN) / STD."""
+    return ShortcutsNetwork(classes)

@@ -1,0 +1,144 @@
+"""Which layers can be explained: defaults for the families of torchvision, and a survey of any network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from camdbench.core.errors import UsageError
+from camdbench.models.capture import surveyed
+from camdbench.models.layout import Layout, find_layout
+
+if TYPE_CHECKING:
+    from camdbench.models.classifier import Classifier
+
+# The class of the network -> its target layer; -1 is the last child. Reasons, where there is a choice:
+# VGG and AlexNet: the last ReLU before the last pooling (Opti-CAM's "layer 42" of VGG16-BN), not the pooled grid.
+# DenseNet: the last norm, before its functional ReLU. Swin: the last block's output, channels last.
+# ViT: the first norm of the last block; after that block only the class token reaches the head.
+_FAMILIES = {
+    "AlexNet": "features.-2",
+    "ConvNeXt": "features.-1",
+    "DenseNet": "features",
+    "EfficientNet": "features.-1",
+    "GoogLeNet": "inception5b",
+    "Inception3": "Mixed_7c",
+    "MaxVit": "blocks.-1",
+    "MNASNet": "layers",
+    "MobileNetV2": "features.-1",
+    "MobileNetV3": "features.-1",
+    "RegNet": "trunk_output",
+    "ResNet": "layer4.-1",
+    "ShuffleNetV2": "conv5",
+    "SqueezeNet": "features.-1",
+    "SwinTransformer": "features.-1.-1",
+    "VGG": "features.-2",
+    "VisionTransformer": "encoder.layers.-1.ln_1",
+}
+
+
+def default_layer(network: nn.Module) -> str | None:
+    """The target layer of a torchvision classifier, or None for a network of another house."""
+    for kind in type(network).__mro__:
+        if kind.__module__.startswith("torchvision.models.") and kind.__name__ in _FAMILIES:
+            return _named(network, _FAMILIES[kind.__name__])
+    return None
+
+
+def _named(network: nn.Module, pattern: str) -> str:
+    """Replace negative positions by the names of the children they stand for."""
+    module, names = network, list[str]()
+    for step in pattern.split("."):
+        children = dict(module.named_children())
+        name = list(children)[int(step)] if step.startswith("-") else step
+        names.append(name)
+        module = children[name]
+    return ".".join(names)
+
+
+class Layer(NamedTuple):
+    """One layer as the survey saw it.
+
+    Attributes:
+        name: its name in the network.
+        kind: its class.
+        channels: channels of its output; 0 where the layout is unclear.
+        height: rows of its grid; 0 likewise.
+        width: columns of its grid; 0 likewise.
+        problem: why it cannot be explained; empty where it can.
+    """
+
+    name: str
+    kind: str
+    channels: int
+    height: int
+    width: int
+    problem: str
+
+
+def survey(classifier: Classifier, image_size: tuple[int, int]) -> list[Layer]:
+    """All layers in the order of the network, with shapes, and with the reason where one cannot be explained.
+
+    Costs one forward and one backward pass of one noise image; neither is counted.
+    """
+    modules = dict(classifier.network.named_modules())
+    layouts = dict[str, Layout]()
+
+    def places_only(name: str, gradient: Tensor) -> Tensor | None:
+        try:
+            layouts[name] = find_layout(tuple(gradient.shape), image_size, modules[name], classifier.network, name)
+        except UsageError:
+            return None
+        return layouts[name].to_grid(gradient).ne(0).any()
+
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(1, 3, *image_size, generator=generator).to(classifier.device).requires_grad_()
+    passes = classifier.passes
+    with torch.inference_mode(mode=False), classifier.frozen(), surveyed(classifier.network, places_only) as seen:
+        logits = classifier(image)
+        weights = torch.randn(logits.shape, generator=generator).to(logits.device)  # so that no two classes cancel
+        torch.autograd.backward((logits * weights).sum(), inputs=[image])
+    classifier.passes = passes
+    layers = list[Layer]()
+    for name, sighting in seen.items():
+        layout, shape = layouts.get(name), sighting.shape or ()
+        channels = 0 if layout is None else shape[{"nchw": 1, "nhwc": 3, "tokens": 2}[layout.kind]]
+        height, width = (0, 0) if layout is None else (layout.height, layout.width)
+        problem = _problem(sighting.calls, layout, sighting.gradient)
+        layers.append(Layer(name, type(modules[name]).__name__, channels, height, width, problem))
+    return layers
+
+
+def _problem(calls: int, layout: Layout | None, reached: Tensor | None) -> str:
+    if calls == 0:
+        return "does not run in a forward pass"
+    if calls > 1:
+        return f"runs {calls} times in a forward pass"
+    if layout is None:
+        return "no grid of places in its output"
+    if layout.height * layout.width == 1:
+        return "its grid has a single cell"
+    if reached is None or not bool(reached):
+        return "its gradient is exactly zero at every place"
+    return ""
+
+
+def check_layer(classifier: Classifier, layer: str | None, image_size: tuple[int, int]) -> str:
+    """The name of the layer (the target layer where None), after making sure that it can be explained.
+
+    Raises:
+        UsageError: it cannot; the message says why and names a layer that works.
+    """
+    name = classifier.layer_name(layer)
+    classifier.module(name)
+    layers = survey(classifier, image_size)
+    found = next(item for item in layers if item.name == name)
+    if found.problem:
+        works = [item.name for item in layers if not item.problem]
+        default = default_layer(classifier.network)
+        better = default if default in works else works[-1] if works else None
+        mend = f"use layer={better!r}" if better else "no layer of this network can be explained"
+        raise UsageError(f"layer {name!r} of {classifier.name} cannot be explained: {found.problem}; {mend}")
+    return name

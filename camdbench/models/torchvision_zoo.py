@@ -1,0 +1,140 @@
+"""Every classifier of torchvision by name, with its own weights enum: `resnet50`, `resnet50@IMAGENET1K_V1`."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from camdbench.core.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torchvision.models import WeightsEnum
+
+    from camdbench.models.classifier import Classifier
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_BUILDER = re.compile(r"^@register_model\(\)\n(?:@.*\n)*def (\w+)\(", re.MULTILINE)
+
+
+def names() -> list[str]:
+    """Names of all classifiers, read from torchvision's source without importing it."""
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or spec.origin is None:
+        return []
+    files = Path(spec.origin).parent.joinpath("models").glob("[!_]*.py")
+    return sorted(name for file in files for name in _BUILDER.findall(file.read_text(encoding="utf-8")))
+
+
+def build(name: str, tag: str | None, weights: Path | None, *, download: bool, **overrides: Any) -> Classifier:
+    """A classifier of torchvision.
+
+    Args:
+        name: torchvision's name of the model.
+        tag: `random`, or a member of the model's weights enum; IMAGENET1K_V1, the papers' choice, where None.
+        weights: a file to read the weights from instead.
+        download: whether torchvision may fetch the enum's file.
+        overrides: `layer`, `mean`, `std`, where given.
+
+    Raises:
+        UsageError: the tag is unknown, the file is missing or does not fit.
+    """
+    from camdbench.models.classifier import Classifier
+    from camdbench.models.weights_file import read_state
+
+    if weights is not None:
+        if tag is not None:
+            raise UsageError(f"{name}@{tag} names weights and --weights {weights} does too; give one of them")
+        state, label, enum = read_state(weights), f"{name}@{weights.name}", None
+    elif tag == "random":
+        state, label, enum = None, f"{name}@random", None
+    else:
+        enum = _enum(name, tag)
+        state, label = _official_state(name, enum, download=download), f"{name}@{enum.name}"
+    transforms = None if enum is None else enum.transforms()
+    mean = overrides.get("mean") or (IMAGENET_MEAN if transforms is None else tuple(transforms.mean))
+    std = overrides.get("std") or (IMAGENET_STD if transforms is None else tuple(transforms.std))
+    network = _network(name, state, standard=tuple(_three(mean)) == IMAGENET_MEAN)
+    classes = _categories(name, enum, network_classes=_classes_of(state))
+    size = int(transforms.crop_size[0]) if transforms is not None else (299 if name == "inception_v3" else 224)
+    return Classifier(network, overrides.get("layer"), mean=mean, std=std, name=label, class_names=classes, input_size=size)
+
+
+def _three(value: float | tuple[float, ...]) -> tuple[float, ...]:
+    return (value,) * 3 if isinstance(value, int | float) else tuple(value)
+
+
+def _enum(name: str, tag: str | None) -> WeightsEnum:
+    from torchvision import models
+
+    members = {member.name: member for member in models.get_model_weights(name)}
+    if tag is None:
+        return members.get("IMAGENET1K_V1") or next(iter(members.values()))
+    if tag == "DEFAULT":
+        return models.get_model_weights(name)["DEFAULT"]
+    if tag not in members:
+        raise unknown(f"weights of {name}", tag, [*members, "DEFAULT", "random"])
+    return members[tag]
+
+
+def _official_state(name: str, enum: WeightsEnum, *, download: bool) -> dict[str, Any]:
+    import torch
+
+    from camdbench.models.weights_file import read_state
+
+    file = Path(torch.hub.get_dir(), "checkpoints", enum.url.rsplit("/", 1)[-1])
+    if not file.is_file():
+        if not download:
+            raise UsageError(
+                f"weights {enum.name} of {name} are not on this machine: put {file.name} into {file.parent} "
+                f"(from {enum.url}), or give --download, --weights FILE or {name}@random"
+            )
+        enum.get_state_dict(progress=False, check_hash=True)
+    return read_state(file)
+
+
+def _network(name: str, state: dict[str, Any] | None, *, standard: bool) -> nn.Module:
+    """Build the network, random where there is no state; always the same random numbers, and no global ones."""
+    import torch
+    from torchvision import models
+
+    from camdbench.models.weights_file import load_state
+
+    arguments: dict[str, Any] = {"weights": None, "num_classes": _classes_of(state)}
+    if name in ("googlenet", "inception_v3"):
+        auxiliary = state is not None and any(key.startswith(("aux1.", "AuxLogits.")) for key in state)
+        # These two re-normalise their input, from the ImageNet statistics to mean 0.5 and std 0.5.
+        arguments |= {"aux_logits": auxiliary, "transform_input": standard, "init_weights": state is None}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = models.get_model(name, **arguments)
+        if state is None:
+            _wake_head(network)
+    if state is not None:
+        load_state(network, state, name)
+    return network
+
+
+def _wake_head(network: nn.Module) -> None:
+    """Draw the head of torchvision's ViT, which starts at exactly zero: no map can come out of such a network."""
+    from torch import nn
+
+    for module in network.modules():
+        if isinstance(module, nn.Linear) and not bool(module.weight.any()):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+
+
+def _classes_of(state: dict[str, Any] | None) -> int:
+    """The number of classes that a state dict was trained for: the rows of its last weight matrix."""
+    heads = [tensor for key, tensor in (state or {}).items() if key.endswith("weight") and tensor.ndim >= 2]
+    return heads[-1].shape[0] if heads else 1000
+
+
+def _categories(name: str, enum: WeightsEnum | None, network_classes: int) -> tuple[str, ...]:
+    from torchvision import models
+
+    known = enum or next(iter(models.get_model_weights(name)), None)
+    categories = tuple(known.meta["categories"]) if known is not None else ()
+    return categories if len(categories) == network_classes else ()

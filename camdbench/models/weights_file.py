@@ -1,0 +1,67 @@
+"""Weights from a file: safetensors, or a state dict read with weights_only, so that no file can run code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from camdbench.core.errors import UsageError
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The state dict in a file, freed of the usual wrappers (`state_dict`, `model`, `module.`).
+
+    Raises:
+        UsageError: there is no such file, it is damaged, or it holds more than tensors.
+    """
+    if not path.is_file():
+        raise UsageError(f"weights file {path}: no such file")
+    loaded: object
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            loaded = load_file(path)
+        else:
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # each format fails in its own words
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(f"weights file {path} cannot be read as safetensors or as a state dict of plain tensors: {reason}") from None
+    return _unwrapped(loaded, path)
+
+
+def load_state(network: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
+    """Load a state dict that must fit exactly; half precision is widened to the network's own.
+
+    Raises:
+        UsageError: keys are missing or left over, or a shape differs.
+    """
+    own = network.state_dict()
+    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
+    extra = [key for key in state if key not in own]
+    shapes = [key for key in own if key in state and own[key].shape != state[key].shape]
+    for keys, what in ((missing, "lack"), (extra, "hold what the network has not:"), (shapes, "have another shape for")):
+        if keys:
+            raise UsageError(f"the weights do not fit {name}: they {what} {keys[0]!r}{_more(keys)}")
+    network.load_state_dict({key: tensor.to(own[key].dtype) for key, tensor in state.items()}, strict=False)
+
+
+def _more(keys: list[str]) -> str:
+    return f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+
+
+def _unwrapped(loaded: object, path: Path) -> dict[str, Tensor]:
+    for wrapper in ("state_dict", "model"):
+        if isinstance(loaded, Mapping) and isinstance(cast("Mapping[str, Any]", loaded).get(wrapper), Mapping):
+            loaded = cast("Mapping[str, Any]", loaded)[wrapper]
+    if not isinstance(loaded, Mapping) or not loaded:
+        raise UsageError(f"weights file {path} holds {type(loaded).__name__}, not a state dict")
+    state = cast("Mapping[str, object]", loaded)
+    tensors = {key.removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
+    if len(tensors) != len(state):
+        raise UsageError(f"weights file {path} holds entries that are not tensors; save the network's state_dict() alone")
+    return tensors

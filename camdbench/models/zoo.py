@@ -1,0 +1,99 @@
+"""The zoo: every classifier that can be named, embedded, torchvision's, or a checkpoint by path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from camdbench.core.catalogue import models
+from camdbench.core.errors import UsageError, unknown
+from camdbench.models import torchvision_zoo
+
+if TYPE_CHECKING:
+    from camdbench.models.classifier import Classifier
+
+
+def model_names() -> list[str]:
+    """Names of all models, the embedded first; torch is not imported."""
+    return [*models.names(), *torchvision_zoo.names()]
+
+
+def check_model(name: str, *, weights: str | Path | None = None) -> None:
+    """Make sure that a model of that name can be looked for, without importing torch.
+
+    Raises:
+        UsageError: nobody has that name, or the weights file is not there.
+    """
+    if weights is not None and not Path(weights).is_file():
+        raise UsageError(f"--weights {weights}: no such file")
+    base = name.partition("@")[0]
+    if _is_path(name):
+        if not Path(name).is_file():
+            raise UsageError(f"model {name}: no such checkpoint")
+    elif base not in models and base not in torchvision_zoo.names():
+        raise unknown("model", base, model_names(), more="(see: camdbench list models)")
+
+
+def load_classifier(
+    name: str = "shortcuts-ce",
+    *,
+    weights: str | Path | None = None,
+    layer: str | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    device: str = "auto",
+    download: bool = False,
+) -> Classifier:
+    """A classifier of the zoo, in eval mode, its weights frozen.
+
+    Args:
+        name: `shortcuts-ce`, a torchvision name such as `resnet50` or `resnet50@IMAGENET1K_V1`, `…@random` for
+            random weights that are always the same, or the path of a checkpoint made by `camdbench train`.
+        weights: a file with weights for a torchvision name: safetensors or a state dict of plain tensors.
+        layer: target layer instead of the family's default.
+        mean: mean of the input normalisation on the scale of [0, 1], instead of the weights' own.
+        std: standard deviation, likewise.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
+        download: whether torchvision may fetch weights that are not on this machine.
+
+    Raises:
+        UsageError: unknown name, missing or ill-fitting weights, or an unavailable device.
+    """
+    from camdbench.models.devices import pick_device
+    from camdbench.models.embedded import load_checkpoint
+
+    check_model(name, weights=weights)
+    where = pick_device(device)
+    given: dict[str, Any] = {"layer": layer, "mean": _plain(mean), "std": _plain(std)}
+    base, _, tag = name.partition("@")
+    if _is_path(name):
+        classifier = load_checkpoint(Path(name), name=Path(name).stem)
+    elif base in models:
+        if tag or weights is not None:
+            raise UsageError(f"model {base} carries its own weights; name a torchvision model for @ or --weights")
+        classifier = models.load(base)()
+    else:
+        file = None if weights is None else Path(weights)
+        classifier = torchvision_zoo.build(base, tag or None, file, download=download, **given)
+    if base in models or _is_path(name):
+        classifier = _overridden(classifier, given)
+    return classifier.to(where).eval().requires_grad_(False)
+
+
+def _is_path(name: str) -> bool:
+    return name.endswith(".safetensors")
+
+
+def _plain(value: float | Sequence[float] | None) -> float | tuple[float, ...] | None:
+    return value if value is None or isinstance(value, int | float) else tuple(value)
+
+
+def _overridden(classifier: Classifier, given: dict[str, Any]) -> Classifier:
+    """An embedded model carries its own statistics; only the layer may be another."""
+    if given["mean"] is not None or given["std"] is not None:
+        raise UsageError(f"model {classifier.name} knows its own mean and std; leave --mean and --std out")
+    if given["layer"] is not None:
+        classifier.module(given["layer"])
+        classifier.layer = given["layer"]
+    return classifier
