@@ -65,6 +65,16 @@ class Batch:
             masks=torch.stack(masks) if len(masks) == len(samples) else None,
         )
 
+    def part(self, start: int, stop: int) -> Batch:
+        """The samples from `start` to before `stop`."""
+        return Batch(
+            self.ids[start:stop],
+            self.images[start:stop],
+            self.labels[start:stop],
+            None if self.boxes is None else self.boxes[start:stop],
+            None if self.masks is None else self.masks[start:stop],
+        )
+
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
         return Batch(

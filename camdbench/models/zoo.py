@@ -11,6 +11,8 @@ from camdbench.core.errors import UsageError, unknown
 from camdbench.models import torchvision_zoo
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from camdbench.models.classifier import Classifier
 
 
@@ -79,6 +81,21 @@ def load_classifier(
     if base in models or _is_path(name):
         classifier = _overridden(classifier, given)
     return classifier.to(where).eval().requires_grad_(False)
+
+
+def as_classifier(model: Classifier | nn.Module | str) -> Classifier:
+    """The classifier itself, or the one of that name.
+
+    Raises:
+        UsageError: a bare network, whose mean and std nobody can know.
+    """
+    from camdbench.models.classifier import Classifier
+
+    if isinstance(model, str):
+        return load_classifier(model)
+    if not isinstance(model, Classifier):
+        raise UsageError(f"wrap the {type(model).__name__} first: camdbench.Classifier(network, layer=…, mean=…, std=…)")
+    return model
 
 
 def _is_path(name: str) -> bool:

@@ -1,0 +1,38 @@
+"""Images that are already in memory, checked once at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from camdbench.core.errors import UsageError
+from camdbench.datasets.samples import Batch
+
+
+def batch_in_memory(images: Tensor, *, labels: Sequence[int] | Tensor | None = None, boxes: Sequence[Tensor] | None = None) -> Batch:
+    """A batch of (N, 3, H, W) or one (3, H, W) image, named "0", "1", …; the tensors given are never written to.
+
+    Raises:
+        UsageError: another shape or type, values outside [0, 1], or labels or boxes of another number.
+    """
+    images = images.unsqueeze(0) if images.ndim == 3 else images
+    if images.ndim != 4 or images.shape[1] != 3 or not images.numel():
+        raise UsageError(f"images have shape {tuple(images.shape)}; expected (N, 3, H, W)")
+    if not images.is_floating_point():
+        raise UsageError(f"images are {images.dtype}; expected floats in [0, 1], for bytes divide by 255")
+    if not (images.min() >= 0 and images.max() <= 1):  # also refuses NaN
+        raise UsageError(f"images have values from {images.min():.3g} to {images.max():.3g}; expected [0, 1], before any mean/std normalisation")
+    with torch.inference_mode(mode=False):  # tensors made in inference mode could not be differentiated later
+        known = torch.full((len(images),), -1) if labels is None else torch.as_tensor(labels).detach().clone().long()
+        if known.shape != (len(images),):
+            raise UsageError(f"{known.numel()} labels for {len(images)} images; give one for each")
+        if boxes is not None and len(boxes) != len(images):
+            raise UsageError(f"{len(boxes)} sets of boxes for {len(images)} images; give one for each")
+        return Batch(
+            ids=tuple(str(index) for index in range(len(images))),
+            images=images.detach().clone().float(),
+            labels=known,
+            boxes=None if boxes is None else tuple(boxes),
+        )

@@ -1,0 +1,45 @@
+"""Opening a data set by its spec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from camdbench.core.catalogue import datasets
+from camdbench.core.errors import UsageError, unknown
+from camdbench.core.spec import Spec
+from camdbench.datasets.samples import Dataset
+
+
+def checked_dataset(text: str, split: str | None, data_root: str | Path | None) -> tuple[Spec, str]:
+    """The checked spec of a data set and its split (`all` where it has none), before anything is read.
+
+    Raises:
+        UsageError: unknown name, option or split, or a data root that is missing or not wanted.
+    """
+    spec = datasets.parse_one(text)
+    facts = datasets.get(spec.name).facts
+    arguments = spec.arguments
+    chosen = arguments.pop("split", None)
+    if chosen is not None and split is not None and chosen != split:
+        raise UsageError(f"--dataset {text} and --split {split} disagree; name the split once")
+    name = split or chosen or ("val" if "val" in facts.splits else "all")
+    if facts.splits and name not in facts.splits:
+        raise unknown(f"split of {spec.name}", str(name), facts.splits)
+    if not facts.splits and name != "all":
+        raise UsageError(f"data set {spec.name} has no splits; leave --split {name} out")
+    if facts.on_disk and data_root is None:
+        raise UsageError(f"data set {spec.name} is read from disk; say where with --data-root DIR")
+    if not facts.on_disk and data_root is not None:
+        raise UsageError(f"data set {spec.name} is made, not read; leave --data-root {data_root} out")
+    return Spec.of(spec.name, arguments), str(name)
+
+
+def open_dataset(spec: Spec, split: str, data_root: str | Path | None) -> Dataset:
+    """Open a checked data set.
+
+    Raises:
+        UsageError: what is on disk has another layout.
+    """
+    facts, factory = datasets.get(spec.name).facts, datasets.load(spec.name)
+    arguments = spec.arguments | ({"split": split} if facts.splits else {})
+    return factory(Path(data_root), **arguments) if facts.on_disk and data_root is not None else factory(**arguments)

@@ -1,0 +1,1 @@
+"""Saliency methods: one function with one decorator, one file per method or family that shares its maths."""

@@ -1,0 +1,108 @@
+"""`camdbench.explain`: maps for images in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from camdbench.core.catalogue import explainers
+from camdbench.core.errors import UsageError
+from camdbench.core.rows import Status
+from camdbench.datasets.memory import batch_in_memory
+from camdbench.explainers.saliency import Saliency, saliency
+from camdbench.explainers.trace import Trace
+from camdbench.functional.targets import check_target_rule
+from camdbench.models.classifier import Classifier
+from camdbench.models.target_layers import check_layer
+from camdbench.models.zoo import as_classifier
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The maps of N images.
+
+    Attributes:
+        maps: (N, H, W) in [0, 1], at image size, on the model's device.
+        raw: (N, h, w) as the explainer made them: signed, unscaled, on the layer's grid.
+        targets: (N,) the explained classes.
+        logits: (N, C) of the images as they are.
+        status: N states: ok, constant_map or error.
+    """
+
+    maps: Tensor
+    raw: Tensor
+    targets: Tensor
+    logits: Tensor
+    status: tuple[Status, ...]
+
+
+def explain(
+    model: Classifier | nn.Module | str,
+    images: Tensor,
+    explainer: str = "opticam",
+    *,
+    targets: str | int | Sequence[int] | Tensor = "predicted",
+    layer: str | None = None,
+    boxes: Sequence[Tensor] | None = None,
+    batch_size: int = 16,
+    seed: int = 0,
+) -> Explanation:
+    """Explain what a classifier sees in images; the model is left exactly as it was found.
+
+    Args:
+        model: a `Classifier`, or the name of one in the zoo.
+        images: (N, 3, H, W) or (3, H, W) in [0, 1], never mean/std-normalised.
+        explainer: a spec such as `gradcam` or `opticam(iterations=50)`.
+        targets: one class for all images, N classes, or a rule: predicted, second, least.
+        layer: target layer instead of the model's own.
+        boxes: N tensors (n, 4) of ground-truth boxes, for explainers that need them.
+        batch_size: images at a time.
+        seed: seed of explainers that draw random numbers; images are numbered "0", "1", ….
+
+    >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
+    >>> classifier = Classifier(network, layer="1", mean=0.5, std=0.25)
+    >>> explain(classifier, torch.rand(2, 3, 8, 8), "hirescam").maps.shape
+    torch.Size([2, 8, 8])
+
+    Raises:
+        UsageError: images, targets or options do not fit.
+        NotApplicable: the explainer has no meaning here.
+    """
+    classifier = as_classifier(model)
+    spec = explainers.parse_one(explainer)
+    batch = batch_in_memory(images, boxes=boxes).to(classifier.device)
+    target = _targets(targets, len(batch))
+    with torch.inference_mode(mode=False), classifier.frozen():
+        if "layer" in explainers.get(spec.name).facts.needs:
+            wanted = cast("str | None", spec.arguments.get("layer", layer))
+            layer = check_layer(classifier, wanted, (batch.images.shape[-2], batch.images.shape[-1]))
+        chunks = list[tuple[Saliency, Tensor, Tensor]]()
+        for start in range(0, len(batch), batch_size):
+            stop = start + batch_size
+            own = target[start:stop].to(classifier.device) if isinstance(target, Tensor) else target
+            trace = Trace(classifier, batch.part(start, stop), target=own, layer=layer, seed=seed)
+            chunks.append((saliency(trace, spec), trace.targets, trace.logits))
+    found = [chunk[0] for chunk in chunks]
+    return Explanation(
+        maps=torch.cat([item.maps for item in found]),
+        raw=torch.cat([item.raw for item in found]),
+        targets=torch.cat([chunk[1] for chunk in chunks]),
+        logits=torch.cat([chunk[2] for chunk in chunks]),
+        status=tuple(status for item in found for status in item.status),
+    )
+
+
+def _targets(targets: str | int | Sequence[int] | Tensor, count: int) -> str | Tensor:
+    if isinstance(targets, str | int):
+        rule = check_target_rule(targets)
+        if rule == "label":
+            raise UsageError("targets='label': give the labels themselves, targets=[…], or a rule: predicted, second, least")
+        return rule
+    chosen = torch.as_tensor(targets, dtype=torch.int64)
+    if chosen.shape != (count,):
+        raise UsageError(f"{chosen.numel()} targets for {count} images; give one for each, or a single class for all")
+    return chosen

@@ -1,0 +1,19 @@
+"""HiResCAM."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from camdbench.core.catalogue import explainer
+from camdbench.explainers.trace import Trace
+
+
+@explainer("hirescam", paper="Draelos & Carin 2020, arXiv:2011.08891, eq. 4", needs=("layer", "gradients"))
+def hirescam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
+    """Gradient times activation at every place, summed over channels and rectified.
+
+    (B, h, w). With `relu=False` and a GAP + linear head the map's sum is the logit less its bias.
+    """
+    seen = trace.at(layer)
+    map_ = (seen.gradients * seen.activations).sum(1)
+    return map_.relu() if relu else map_

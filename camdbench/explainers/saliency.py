@@ -1,0 +1,71 @@
+"""The one place where a raw map becomes a saliency map: up-sampled and normalised, after the explainer returned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from camdbench.core.catalogue import explainers
+from camdbench.core.rows import Status
+from camdbench.core.spec import Spec
+from camdbench.explainers.trace import Trace
+from camdbench.functional.normalise import Normalisation, is_constant, normalise, upsample
+
+
+@dataclass(frozen=True)
+class Saliency:
+    """The maps of one explainer for one batch.
+
+    Attributes:
+        raw: (B, h, w) as the explainer returned them: signed and unscaled, on the layer's grid.
+        maps: (B, H, W) in [0, 1] at image size.
+        status: B states: ok, constant_map (no place differs from another), error (not finite).
+        reasons: B texts, empty where the status is ok.
+    """
+
+    raw: Tensor
+    maps: Tensor
+    status: tuple[Status, ...]
+    reasons: tuple[str, ...]
+
+
+def saliency(trace: Trace, spec: Spec) -> Saliency:
+    """Run an explainer on a trace and finish its maps.
+
+    Raises:
+        NotApplicable: the explainer has no meaning on this model or these images.
+    """
+    raw = explainers.load(spec.name)(trace, **spec.arguments).detach()
+    return finish(raw, trace.size, normalisation_of(spec))
+
+
+def normalisation_of(spec: Spec) -> Normalisation:
+    """How maps of this spec become masks: its own option of that name, or the explainer's fact."""
+    entry = explainers.get(spec.name)
+    chosen = {option.name: option.default for option in entry.options} | spec.arguments
+    return chosen.get("normalisation", entry.facts.normalisation)  # type: ignore[return-value]
+
+
+def finish(raw: Tensor, size: tuple[int, int], how: Normalisation) -> Saliency:
+    """Up-sample raw maps (B, h, w) to `size`, normalise each to [0, 1], and tell which of them say nothing.
+
+    >>> finished = finish(torch.tensor([[[0.0, 2.0]], [[3.0, 3.0]]]), (1, 2), "range")
+    >>> finished.maps.tolist(), finished.status
+    ([[[0.0, 1.0]], [[0.0, 0.0]]], ('ok', 'constant_map'))
+    """
+    finite = raw.isfinite().flatten(1).all(1)
+    clean = torch.where(finite[:, None, None], raw, 0).float()
+    constant = is_constant(clean) & finite
+    maps = normalise(upsample(clean, size), how).clamp(0, 1)
+    states = [_state(bool(is_finite), bool(flat), how) for is_finite, flat in zip(finite, constant, strict=True)]
+    return Saliency(raw, maps, tuple(status for status, _ in states), tuple(reason for _, reason in states))
+
+
+def _state(finite: bool, constant: bool, how: Normalisation) -> tuple[Status, str]:
+    if not finite:
+        return "error", "the map is not finite"
+    if constant and how != "none":  # a mask that is constant on purpose is no failure
+        return "constant_map", "no place of the map differs from another"
+    return "ok", ""

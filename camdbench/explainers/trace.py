@@ -1,0 +1,178 @@
+"""Trace: one batch seen through one layer, every part lazy and computed at most once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from camdbench.core.errors import UsageError
+from camdbench.datasets.samples import Batch
+from camdbench.functional.seeds import generator_for
+from camdbench.functional.targets import check_target_rule, pick_targets
+from camdbench.models.classifier import Classifier, Passes
+from camdbench.models.layout import Layout, find_layout
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a computation took: image passes and seconds."""
+
+    passes: Passes = Passes()
+    seconds: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.passes + other.passes, self.seconds + other.seconds)
+
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(self.passes - other.passes, self.seconds - other.seconds)
+
+
+@dataclass
+class Ledger:
+    """What the shared parts of a batch's traces cost, and which of them have been read since somebody last asked."""
+
+    costs: dict[tuple[str | None, str], Cost] = field(default_factory=dict[tuple[str | None, str], Cost])
+    read: set[tuple[str | None, str]] = field(default_factory=set[tuple[str | None, str]])
+
+    def spent(self) -> Cost:
+        """Everything that the parts have cost so far."""
+        return sum(self.costs.values(), Cost())
+
+    def reads(self) -> Cost:
+        """What the parts read since the last call would have cost alone; the list of reads starts anew."""
+        cost = sum((self.costs[key] for key in self.read), Cost())
+        self.read.clear()
+        return cost
+
+
+class Trace:
+    """What a classifier did with a batch: the one thing that an explainer looks at.
+
+    Reading `logits`, `activations` and `gradients` costs one forward and one tail backward pass per image and layer,
+    however many explainers read them.
+
+    Args:
+        classifier: the model, already frozen (see `Classifier.frozen`).
+        batch: images in [0, 1] with their annotations, on the classifier's device.
+        target: which class is explained: a rule (label, predicted, second, least, an index) or classes (B,).
+        layer: target layer, the classifier's own where None.
+        seed: seed of explainers that draw random numbers.
+    """
+
+    def __init__(self, classifier: Classifier, batch: Batch, *, target: str | int | Tensor = "label", layer: str | None = None, seed: int = 0) -> None:
+        self.classifier, self.batch, self.seed = classifier, batch, seed
+        self._target = target if isinstance(target, Tensor) else check_target_rule(target)
+        self._layer = layer
+        self._family: dict[str | None, Trace] = {layer if layer is not None else classifier.layer: self}
+        self._parts: dict[str, Any] = {}
+        self.ledger = Ledger()
+
+    def at(self, layer: str | None) -> Trace:
+        """The trace of the same batch through another layer; the batch's own one where `layer` is None.
+
+        Logits, targets and the ledger are shared with it.
+        """
+        name = layer if layer is not None else self.classifier.layer
+        if name not in self._family:
+            other = Trace(self.classifier, self.batch, target=self._target, layer=name, seed=self.seed)
+            other._family, other.ledger = self._family, self.ledger
+            self._family[name] = other
+        return self._family[name]
+
+    @property
+    def images(self) -> Tensor:
+        """(B, 3, H, W) in [0, 1]."""
+        return self.batch.images
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images in pixels."""
+        return self.images.shape[-2], self.images.shape[-1]
+
+    @property
+    def logits(self) -> Tensor:
+        """(B, C), of the images as they are."""
+        for trace in self._family.values():
+            if "forward" in trace._parts:
+                return trace._forward()[1]
+        if (self._layer or self.classifier.layer) is None:  # nobody can look at a layer, so nothing needs capturing
+            return self._part("logits", self._plain_logits)
+        return self._forward()[1]
+
+    @property
+    def targets(self) -> Tensor:
+        """(B,) int64, the explained class of each image.
+
+        Raises:
+            UsageError: the rule cannot be met: a class that the model does not have, or an image without label.
+        """
+        if isinstance(self._target, Tensor):
+            return self._target
+        return pick_targets(self._target, self.logits, self.batch.labels)
+
+    @property
+    def target_logits(self) -> Tensor:
+        """(B,), the logit of each image's explained class."""
+        return self.logits.gather(1, self.targets[:, None]).squeeze(1)
+
+    @property
+    def activations(self) -> Tensor:
+        """(B, K, h, w), the layer's output as channels over places, without prefix tokens."""
+        leaf, _ = self._forward()
+        return self._layout(leaf).to_grid(leaf.detach())
+
+    @property
+    def gradients(self) -> Tensor:
+        """(B, K, h, w), d target logit / d activations."""
+        return self._part("gradients", self._gradients)
+
+    def score(self, images: Tensor) -> Tensor:
+        """Logits (N, C) of other images in [0, 1], by full forward passes that autograd may follow."""
+        return self.classifier(images)
+
+    def random(self, index: int, purpose: str) -> torch.Generator:
+        """The CPU generator of one image of the batch, from (seed, image id) alone."""
+        return generator_for(self.seed, self.batch.ids[index], purpose)
+
+    def _part(self, name: str, compute: Callable[[], T]) -> T:
+        key = (self._layer, name)
+        self.ledger.read.add(key)
+        if name not in self._parts:
+            passes, inner, start = self.classifier.passes, self.ledger.spent(), perf_counter()
+            self._parts[name] = compute()
+            whole = Cost(self.classifier.passes - passes, perf_counter() - start)
+            self.ledger.costs[key] = whole - (self.ledger.spent() - inner)  # parts computed on the way pay for themselves
+        return self._parts[name]
+
+    def _forward(self) -> tuple[Tensor, Tensor]:
+        return self._part("forward", self._captured_forward)
+
+    def _captured_forward(self) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad(), self.classifier.captured(self._layer) as seen:
+            logits = self.classifier(self.images)
+        self._parts["graph"] = logits
+        return seen.output(), logits.detach()
+
+    def _plain_logits(self) -> Tensor:
+        with torch.no_grad():
+            return self.classifier(self.images)
+
+    def _gradients(self) -> Tensor:
+        leaf, _ = self._forward()
+        with torch.enable_grad():
+            chosen = self._parts["graph"].gather(1, self.targets[:, None]).sum()
+            (gradient,) = torch.autograd.grad(chosen, leaf, retain_graph=True, allow_unused=True)
+        if gradient is None:
+            raise UsageError(f"layer {self.classifier.layer_name(self._layer)!r} does not lead to the logits; choose another one")
+        return self._layout(leaf).to_grid(gradient)
+
+    def _layout(self, leaf: Tensor) -> Layout:
+        name = self.classifier.layer_name(self._layer)
+        return find_layout(tuple(leaf.shape), self.size, self.classifier.module(name), self.classifier.network, name)
