@@ -18,7 +18,7 @@ _SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", "
 _LAYOUT = "expected ROOT/images/CLASS/*.jpg (or ROOT/CLASS/*.jpg), and ROOT/classes.txt with one line `CLASS name` per class in the network's order"
 
 
-@dataset("folder", paper="", splits=(), gives=())
+@dataset("folder", paper="your own pictures", splits=(), gives=())
 def folder(
     root: Path,
     *,

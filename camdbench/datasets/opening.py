@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from camdbench.core.catalogue import datasets
 from camdbench.core.errors import UsageError, unknown
 from camdbench.core.spec import Spec
-from camdbench.datasets.samples import Dataset
+
+if TYPE_CHECKING:  # samples need torch, a wrong spec does not
+    from camdbench.datasets.samples import Dataset
 
 
 def checked_dataset(text: str, split: str | None, data_root: str | Path | None) -> tuple[Spec, str]:

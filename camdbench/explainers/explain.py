@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from camdbench.core.catalogue import explainers
 from camdbench.core.errors import UsageError
 from camdbench.core.rows import Status
+from camdbench.core.targets import check_target_rule
 from camdbench.datasets.memory import batch_in_memory
 from camdbench.explainers.saliency import Saliency, saliency
 from camdbench.explainers.trace import Trace
-from camdbench.functional.targets import check_target_rule
 from camdbench.models.classifier import Classifier
 from camdbench.models.target_layers import check_layer
 from camdbench.models.zoo import as_classifier

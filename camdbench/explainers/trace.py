@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from camdbench.core.errors import UsageError
+from camdbench.core.targets import check_target_rule
 from camdbench.datasets.samples import Batch
 from camdbench.functional.seeds import generator_for
-from camdbench.functional.targets import check_target_rule, pick_targets
+from camdbench.functional.targets import pick_targets
 from camdbench.models.classifier import Classifier, Passes
+from camdbench.models.devices import clock
 from camdbench.models.layout import Layout, find_layout
 
 T = TypeVar("T")
@@ -145,9 +146,9 @@ class Trace:
         key = (self._layer, name)
         self.ledger.read.add(key)
         if name not in self._parts:
-            passes, inner, start = self.classifier.passes, self.ledger.spent(), perf_counter()
+            passes, inner, start = self.classifier.passes, self.ledger.spent(), clock(self.images.device)
             self._parts[name] = compute()
-            whole = Cost(self.classifier.passes - passes, perf_counter() - start)
+            whole = Cost(self.classifier.passes - passes, clock(self.images.device) - start)
             self.ledger.costs[key] = whole - (self.ledger.spent() - inner)  # parts computed on the way pay for themselves
         return self._parts[name]
 

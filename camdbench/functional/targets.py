@@ -7,23 +7,6 @@ from torch import Tensor
 
 from camdbench.core.errors import UsageError
 
-TARGET_RULES = ("label", "predicted", "second", "least")
-
-
-def check_target_rule(rule: str | int) -> str:
-    """The rule in its canonical spelling.
-
-    >>> check_target_rule(" 7 ")
-    '7'
-
-    Raises:
-        UsageError: the rule is neither a name nor a class index.
-    """
-    text = str(rule).strip()
-    if text in TARGET_RULES or text.isdecimal():
-        return text
-    raise UsageError(f"--target {rule}: expected label, predicted, second, least or a class index")
-
 
 def pick_targets(rule: str, logits: Tensor, labels: Tensor) -> Tensor:
     """The explained class of each image (B,) from logits (B, C) and labels (B,), -1 where unknown.

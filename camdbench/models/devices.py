@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import platform
+from time import perf_counter
+from typing import Any
+
 import torch
 
 from camdbench.core.errors import UsageError
@@ -28,3 +32,16 @@ def pick_device(name: str) -> torch.device:
     if (device.index or 0) >= available[device.type]:
         raise UsageError(f"--device {name}: this machine has {available[device.type]} {device.type} device(s); use --device auto or cpu")
     return device
+
+
+def clock(device: torch.device) -> float:
+    """Seconds, after everything that was asked of the device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return perf_counter()
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """The device that computed, and the threads it used."""
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {"device": str(device), "gpu": gpu, "platform": platform.platform(), "threads": torch.get_num_threads()}

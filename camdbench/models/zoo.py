@@ -83,6 +83,16 @@ def load_classifier(
     return classifier.to(where).eval().requires_grad_(False)
 
 
+def load_untrained(name: str) -> Classifier:
+    """A classifier for questions that do not depend on its weights: random ones where torchvision's would be needed.
+
+    Raises:
+        UsageError: unknown name.
+    """
+    known = "@" in name or _is_path(name) or name in models
+    return load_classifier(name if known else f"{name}@random", device="cpu")
+
+
 def as_classifier(model: Classifier | nn.Module | str) -> Classifier:
     """The classifier itself, or the one of that name.
 

@@ -1,0 +1,35 @@
+"""`camdbench check`: the regression gate."""
+
+from __future__ import annotations
+
+import click
+
+from camdbench.cli import options
+
+MOVED = 4
+
+
+@click.command("check", short_help="Compare a run with golden values; exit 4 if one moved.")
+@click.argument("run")
+@click.option("--against", required=True, metavar="FILE", help="CSV of golden values, such as results/golden.csv.")
+@click.option("--update", is_flag=True, help="Write the run's values to FILE instead, and print what moved.")
+@options.verbose
+def command(run: str, against: str, update: bool) -> int:
+    """Compare the means of a run with golden values, each within its tolerance.
+
+    Exit code 0 where all agree, 4 with a table of what moved.
+
+    \b
+    camdbench check RUN --against results/golden.csv
+    """
+    from rich.console import Console
+
+    from camdbench.tables.check import check, render_comparison, write_golden
+
+    if update:
+        write_golden(run, against)
+        click.echo(f"wrote {against}", err=True)
+        return 0
+    comparison = check(run, against)
+    Console().print(render_comparison(comparison))
+    return 0 if comparison.ok else MOVED

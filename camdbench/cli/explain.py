@@ -1,0 +1,54 @@
+"""`camdbench explain`: maps for pictures of one's own."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from camdbench.cli import options
+from camdbench.cli.run import FINISHED_WITH_FAILURES
+
+
+@click.command("explain", short_help="Explain pictures: overlays as PNG, maps as NPZ.")
+@click.argument("pictures", nargs=-1, required=True)
+@click.option("--model", default="shortcuts-ce", show_default=True, help="Name in the zoo, or a checkpoint (see: camdbench list models).")
+@click.option("-e", "--explainers", default="gradcam,opticam", show_default=True, help="Specs with commas.")
+@click.option("--target", default="predicted", show_default=True, help="Explained class: predicted, second, least, an index or a class name.")
+@click.option("-m", "--metrics", default="ad,ag,ai", show_default=True, help="Metrics whose values are printed.")
+@click.option("--preprocess", type=click.Choice(["resize256_crop224", "resize224_distort"]), default="resize256_crop224", show_default=True)
+@click.option("--size", type=click.IntRange(min=1), help="Side of the prepared picture in pixels.  [default: the model's own]")
+@click.option("--out", default="explanations", show_default=True, metavar="DIR", help="Folder for the files.")
+@options.model_options
+@options.plugin
+@options.device
+@options.seed
+@options.as_json
+@options.verbose
+def command(pictures: tuple[str, ...], model: str, out: str, as_json: bool, **given: Any) -> int:
+    """Explain PICTURES, which are files or names of scikit-image's pictures such as chelsea, coffee or rocket.
+
+    Writes OUT/NAME-EXPLAINER.png, OUT/gallery.png and OUT/NAME.npz with the maps.
+
+    \b
+    camdbench explain chelsea --explainers gradcam,opticam
+    camdbench explain cat.jpg dog.jpg --model resnet50 --weights resnet50.pth --target second
+    """
+    from camdbench.models.zoo import load_classifier
+    from camdbench.report.pictures import explain_pictures
+
+    made = {key: given.pop(key) for key in ("weights", "mean", "std", "layer", "download", "device")}
+    explained, damaged = explain_pictures(load_classifier(model, **made), pictures, out=Path(out), **given)
+    if as_json:
+        options.print_json([asdict(item) for item in explained])
+    else:
+        for item in explained:
+            scores = "  ".join(f"{name} {value:.1f}" for name, value in item.scores.items())
+            what = f"{item.class_name or item.target} {100 * item.probability:.1f} %"
+            note = "" if item.status == "ok" else f"  ({item.status})"
+            click.echo(f"{item.image}  {item.explainer}  {what}  {scores}{note}  {item.overlay}")
+    for name, reason in damaged.items():
+        click.echo(f"error: {name}: {reason}", err=True)
+    return FINISHED_WITH_FAILURES if damaged else 0

@@ -1,0 +1,43 @@
+"""`camdbench layers`: which layers of a model can be explained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from camdbench.cli import options
+
+
+@click.command("layers", short_help="List the layers of a model that can be explained.")
+@click.argument("model")
+@click.option("--size", type=click.IntRange(min=1), help="Side of the images in pixels.  [default: the model's own]")
+@click.option("--all", "everything", is_flag=True, help="Also the layers that cannot be explained, with the reason.")
+@options.as_json
+@options.verbose
+def command(model: str, size: int | None, everything: bool, as_json: bool) -> None:
+    """List the layers that can be explained, with the shape of their activations; the default is marked.
+
+    Shapes do not depend on weights, so none are needed.
+
+    \b
+    camdbench layers resnet50
+    camdbench layers vit_b_16 --all
+    """
+    from camdbench.models.target_layers import survey
+    from camdbench.models.zoo import load_untrained
+
+    classifier = load_untrained(model)
+    side = size or classifier.input_size
+    found = [layer for layer in survey(classifier, (side, side)) if everything or not layer.problem]
+    rows: list[dict[str, Any]] = [
+        layer._asdict() | {"shape": [layer.channels, layer.height, layer.width], "default": layer.name == classifier.layer} for layer in found
+    ]
+    if as_json:
+        options.print_json([{"name": row["name"], **{key: row[key] for key in ("kind", "shape", "default", "problem")}} for row in rows])
+        return
+    names, kinds = max(len(row["name"]) for row in rows), max(len(row["kind"]) for row in rows)
+    for row in rows:
+        shape = " x ".join(map(str, row["shape"])) if row["channels"] else "-"
+        note = "default" if row["default"] else row["problem"]
+        click.echo(f"{row['name']:<{names}}  {row['kind']:<{kinds}}  {shape:<16}{note}".rstrip())

@@ -1,0 +1,83 @@
+"""`camdbench list`: what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from camdbench.cli import options
+from camdbench.core import catalogue
+from camdbench.core.registry import Entry, Registry
+
+_KINDS: dict[str, Registry[Any]] = {
+    "explainers": catalogue.explainers,
+    "metrics": catalogue.metrics,
+    "models": catalogue.models,
+    "datasets": catalogue.datasets,
+    "losses": catalogue.losses,
+}
+
+
+@click.command("list", short_help="List explainers, metrics, models, datasets or losses.")
+@click.argument("kind", type=click.Choice(list(_KINDS)))
+@click.argument("name", required=False)
+@options.plugin
+@options.as_json
+@options.verbose
+def command(kind: str, name: str | None, as_json: bool) -> None:
+    """List what there is, one line each; with NAME, its options, its paper and what it needs.
+
+    \b
+    camdbench list explainers
+    camdbench list explainers opticam
+    camdbench list models --json
+    """
+    entries = [_described(entry) for entry in _KINDS[kind]]
+    if kind == "models":
+        entries += _torchvision()
+    if name is not None:
+        entries = [_one(kind, name, entries)]
+    if as_json:
+        options.print_json(entries)
+    elif name is not None:
+        _print_details(entries[0])
+    else:
+        width = max((len(entry["name"]) for entry in entries), default=0)
+        for entry in entries:
+            click.echo(f"{entry['name']:<{width}}  {entry['summary']}")
+
+
+def _described(entry: Entry[Any]) -> dict[str, Any]:
+    given = [{"name": option.name, "type": option.annotation, "default": option.default} for option in entry.options]
+    return {"name": entry.name, "summary": entry.summary} | asdict(entry.facts) | {"options": given, "doc": entry.doc, "module": entry.module}
+
+
+def _torchvision() -> list[dict[str, Any]]:
+    from camdbench.models.torchvision_zoo import names
+
+    summary = "torchvision; weights by name@WEIGHTS, --weights FILE, or name@random"
+    return [{"name": name, "summary": summary, "module": "torchvision.models"} for name in names()]
+
+
+def _one(kind: str, name: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
+    from camdbench.core.errors import unknown
+
+    for entry in entries:
+        if entry["name"] == name:
+            return entry
+    raise unknown(kind.removesuffix("s") if kind != "losses" else "loss", name, [entry["name"] for entry in entries])
+
+
+def _print_details(entry: dict[str, Any]) -> None:
+    say: Callable[[str], None] = click.echo
+    say(f"{entry['name']}\n\n{entry.get('doc', entry['summary'])}\n")
+    for key, value in entry.items():
+        if key not in ("name", "summary", "doc", "options") and value not in ((), [], ""):
+            say(f"{key.replace('_', ' '):<18}{', '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
+    given = entry.get("options", [])
+    say("options" if given else "no options")
+    for option in given:
+        say(f"  {option['name']}={option['default']!r}  ({option['type']})")

@@ -1,0 +1,96 @@
+"""`camdbench`: the group of verbs, and what every verb shares: one clear line for an error, and its exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import click
+
+from camdbench.core.errors import CamdbenchError, unknown
+
+_VERBS = {"run": "run", "list": "list_", "layers": "layers", "explain": "explain", "train": "train", "summarise": "summarise", "check": "check"}
+FAILURE, INTERRUPTED = 1, 130
+
+
+class _Verbs(click.Group):
+    """A group that imports a verb only when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in _VERBS:
+            return None
+        return importlib.import_module(f"camdbench.cli.{_VERBS[cmd_name]}").command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in _VERBS:
+            raise unknown("command", args[0], _VERBS)
+        return super().resolve_command(ctx, args)
+
+
+def _show_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    del parameter
+    if value:
+        try:
+            click.echo(f"camdbench {version('camdbench')}")
+        except PackageNotFoundError:
+            click.echo("camdbench (not installed)")
+        ctx.exit()
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--version", is_flag=True, callback=_show_version, expose_value=False, is_eager=True, help="Show the version.")
+def cli() -> None:
+    """Benchmark visual explanations of image classifiers.
+
+    \b
+    camdbench run --explainers opticam,gradcam --metrics ad,ag      the main job, on embedded data and model
+    camdbench list explainers                                      what there is
+    camdbench explain chelsea --explainers gradcam,opticam         maps for pictures of your own
+
+    Exit codes: 0 done, 1 failure, 2 wrong usage, 3 finished with failed images, 4 a value moved, 130 interrupted.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit."""
+    sys.exit(run_cli(sys.argv[1:] if arguments is None else arguments))
+
+
+def run_cli(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit code; errors become one line on stderr."""
+    verbose = any(word in ("-v", "--verbose") for word in arguments)
+    if not verbose:
+        warnings.simplefilter("ignore")
+    try:
+        result: Any = cli.main(list(arguments), prog_name="camdbench", standalone_mode=False)
+    except click.exceptions.Abort:
+        return _say("interrupted; what is finished is kept, the same command continues", INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except CamdbenchError as error:
+        return _say(f"Error: {error}", error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a reader such as `head` left: no complaint at exit
+        return FAILURE
+    except Exception as error:
+        if verbose:
+            traceback.print_exc()
+        return _say(f"Error: unexpected {type(error).__name__}: {error} (with -v: where)", FAILURE)
+    return result if isinstance(result, int) else 0
+
+
+def _say(line: str, code: int) -> int:
+    click.echo(line, err=True)
+    return code

@@ -1,0 +1,39 @@
+"""Printing tables on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def show_summary(run: str, *, as_json: bool, explainers: Sequence[str] | None = None) -> None:
+    """Print the summary of a run, of the given explainers where any are given."""
+    from rich.console import Console
+
+    from camdbench.tables.render import render, to_json
+    from camdbench.tables.summary import summarise
+
+    summary = summarise(run)
+    if explainers is not None:
+        summary = summary[summary["explainer"].isin(explainers)]
+    if as_json:
+        click.echo(to_json(summary))
+        return
+    console = Console()
+    console.print(render(summary))
+    if not console.is_terminal or not console.is_jupyter:
+        click.echo(f"rows, costs and summary: {run}", err=True)
+
+
+def show_failures(rows: pd.DataFrame) -> int:
+    """Say on stderr what went wrong, one line for each reason; return the number of failed rows."""
+    failed = rows[rows["status"].isin(["error", "not_applicable"])]
+    counts = failed.drop_duplicates(["model", "explainer", "image", "reason"]).groupby(["model", "explainer", "status", "reason"], sort=False).size()
+    for (model, explainer, status, reason), images in counts.items():
+        click.echo(f"{status}: {model}, {explainer}: {reason} ({images} image{'s' if images > 1 else ''})", err=True)
+    return len(failed)

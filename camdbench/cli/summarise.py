@@ -1,0 +1,31 @@
+"""`camdbench summarise`: the table of a run."""
+
+from __future__ import annotations
+
+import click
+
+from camdbench.cli import options
+
+
+@click.command("summarise", short_help="Print the table of a run.")
+@click.argument("run")
+@click.option("--format", "form", type=click.Choice(["table", "csv", "markdown", "latex", "json"]), default="table", show_default=True)
+@options.as_json
+@options.verbose
+def command(run: str, form: str, as_json: bool) -> None:
+    """Print means with 95 % bootstrap intervals over images, and write them beside the rows.
+
+    \b
+    camdbench summarise runs/shortcuts-val-1a2b3c4d
+    camdbench summarise RUN --format latex > table.tex
+    """
+    from camdbench.cli.show import show_summary
+    from camdbench.tables import render
+    from camdbench.tables.summary import summarise, write_summary
+
+    write_summary(run)
+    if form in ("table", "json") or as_json:
+        show_summary(run, as_json=as_json or form == "json")
+        return
+    write = {"csv": render.to_csv, "markdown": render.to_markdown, "latex": render.to_latex}[form]
+    click.echo(write(summarise(run)).rstrip("\n"))

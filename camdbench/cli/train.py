@@ -1,0 +1,34 @@
+"""`camdbench train`: make a model."""
+
+from __future__ import annotations
+
+import click
+
+from camdbench.cli import options
+
+
+@click.command("train", short_help="Train a classifier by a recipe.")
+@click.option("--recipe", required=True, metavar="FILE", help="YAML recipe, such as benchmarks/shortcuts/ce.yaml.")
+@click.option("--out", default="checkpoints", show_default=True, metavar="DIR", help="Folder for weights, provenance and log.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Another number of epochs than the recipe's.")
+@click.option("--seed", type=click.IntRange(min=0), help="Another seed than the recipe's.")
+@options.plugin
+@options.device
+@options.quiet
+@options.verbose
+def command(recipe: str, out: str, epochs: int | None, seed: int | None, device: str, quiet: bool) -> None:
+    """Train a classifier by a recipe and write a checkpoint that every command takes as a model.
+
+    \b
+    camdbench train --recipe benchmarks/shortcuts/ce.yaml --out checkpoints
+    camdbench run --models checkpoints/shortcuts-ce.safetensors
+    """
+    from camdbench.trainer.loop import Epoch
+    from camdbench.trainer.train import train
+
+    def say(epoch: Epoch) -> None:
+        if not quiet:
+            parts = (f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in epoch._asdict().items())
+            click.echo("  ".join(parts), err=True)
+
+    click.echo(train(recipe, out=out, seed=seed, device=device, epochs=epochs, progress=say))

@@ -1,0 +1,62 @@
+"""Where numbers come from: versions, code, git revision, command line, time."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_PACKAGES = ("camdbench", "torch", "torchvision", "numpy", "pandas", "scipy", "scikit-image", "pillow", "pyarrow")
+_SCIENCE = ("core", "datasets", "explainers", "functional", "metrics", "models", "runner")
+_ROOT = Path(__file__).parents[1]
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that values depend on."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+@cache
+def code_hash() -> str:
+    """A hash over the source files that values depend on: it changes when an explainer or a metric does."""
+    digest = hashlib.sha256()
+    for part in _SCIENCE:
+        for file in sorted((_ROOT / part).rglob("*.py")):
+            digest.update(file.relative_to(_ROOT).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def git_revision() -> str | None:
+    """The revision of the checkout that the code runs from, `-dirty` where it was changed; None outside a checkout."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(_ROOT), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel")) != _ROOT.parent:
+            return None
+        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--", str(_ROOT)) else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def command_line() -> list[str]:
+    """The words of the command, the program's folder left out."""
+    return [Path(sys.argv[0]).name, *sys.argv[1:]]

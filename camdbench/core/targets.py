@@ -1,0 +1,22 @@
+"""The names by which the explained class is chosen."""
+
+from __future__ import annotations
+
+from camdbench.core.errors import UsageError
+
+TARGET_RULES = ("label", "predicted", "second", "least")
+
+
+def check_target_rule(rule: str | int) -> str:
+    """The rule in its canonical spelling.
+
+    >>> check_target_rule(" 7 ")
+    '7'
+
+    Raises:
+        UsageError: the rule is neither a name nor a class index.
+    """
+    text = str(rule).strip()
+    if text in TARGET_RULES or text.isdecimal():
+        return text
+    raise UsageError(f"--target {rule}: expected label, predicted, second, least or a class index")

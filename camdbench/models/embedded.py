@@ -1,0 +1,42 @@
+"""Models that come with camdbench, and checkpoints that `camdbench train` made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from camdbench.core.catalogue import model
+from camdbench.core.errors import UsageError
+from camdbench.models.classifier import Classifier
+from camdbench.models.shortcuts_net import shortcuts_network
+from camdbench.models.weights_file import load_state, read_state
+
+_WEIGHTS = Path(__file__).parent / "weights"
+
+
+@model("shortcuts-ce", paper="benchmarks/shortcuts/ce.yaml", dataset="shortcuts")
+def shortcuts_ce() -> Classifier:
+    """A small ResNet trained with cross-entropy: right on `val`, worse on `conflict`, because it uses the background."""
+    return load_checkpoint(_WEIGHTS / "shortcuts-ce.safetensors", name="shortcuts-ce")
+
+
+def load_checkpoint(path: Path, *, name: str) -> Classifier:
+    """A checkpoint by path: NAME.safetensors with its NAME.json beside it.
+
+    Raises:
+        UsageError: a file is missing or damaged, or the network is none that camdbench knows.
+    """
+    facts_file = path.with_suffix(".json")
+    try:
+        facts = json.loads(facts_file.read_text(encoding="utf-8"))
+        network_name, classes = facts["network"], facts["classes"]
+        arguments = {key: facts[key] for key in ("mean", "std", "input_size", "layer")}
+    except FileNotFoundError:
+        raise UsageError(f"checkpoint {path}: {facts_file.name} is not beside it; for bare weights name a model and give --weights {path}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"checkpoint {path}: {facts_file.name} is damaged ({error!r})") from None
+    if network_name != "shortcuts":
+        raise UsageError(f"checkpoint {path}: network {network_name!r} is not known; known: shortcuts")
+    network = shortcuts_network(len(classes))
+    load_state(network, read_state(path), name)
+    return Classifier(network, name=name, class_names=classes, **arguments)

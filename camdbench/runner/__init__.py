@@ -1,0 +1,1 @@
+"""Plan what is missing, execute it, store it: the main job."""

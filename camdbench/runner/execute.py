@@ -1,0 +1,176 @@
+"""Execute one unit: read its images, judge them batch by batch, commit one part per explainer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass
+
+import torch
+from torch import Tensor
+
+from camdbench.core.errors import SampleError
+from camdbench.core.catalogue import metrics as metric_registry
+from camdbench.core.rows import Row
+from camdbench.core.spec import Spec
+from camdbench.datasets.samples import Batch, Dataset, Sample
+from camdbench.explainers.trace import Cost
+from camdbench.models.classifier import Classifier
+from camdbench.runner.judge import Judged, Verdict, is_out_of_memory, judge
+from camdbench.runner.plan import Unit
+from camdbench.runner.request import Request
+from camdbench.runner.store import CostRow, Store
+
+
+@dataclass
+class Worker:
+    """What a process needs to execute units of one model.
+
+    Attributes:
+        request: what was asked for.
+        classifier: the model, on its device.
+        dataset: where samples come from.
+        store: where parts go.
+        batch_size: images at a time; halved for good when the device runs out of memory.
+    """
+
+    request: Request
+    classifier: Classifier
+    dataset: Dataset
+    store: Store
+    batch_size: int
+
+    def execute(self, unit: Unit) -> int:
+        """Do a unit and return the number of rows that have no value."""
+        verdicts: dict[Spec, list[tuple[str, int, Verdict]]] = {spec: [] for spec in unit.explainers}
+        costs: dict[Spec, dict[str, Cost]] = {spec: {} for spec in unit.explainers}
+        raw: dict[Spec, dict[str, Tensor]] = {spec: {} for spec in unit.explainers}
+        samples, damaged = self._read(unit)
+        _reset_peak(self.classifier.device)
+        for batch in _batches(samples, self.batch_size):
+            for part, judged in self._judged(batch, unit.explainers):
+                labels = part.labels.tolist()
+                for spec, found in judged.items():
+                    verdicts[spec] += [(part.ids[v.image], labels[v.image], v) for v in found.verdicts]
+                    for stage, cost in found.costs.items():
+                        costs[spec][stage] = costs[spec].get(stage, Cost()) + cost
+                    if found.raw is not None and self.request.save_maps:
+                        raw[spec] |= dict(zip(part.ids, found.raw.cpu().unbind(), strict=True))
+        failed = 0
+        order = {name: position for position, name in enumerate(self.dataset.ids[unit.start : unit.stop])}
+        for spec in unit.explainers:
+            rows = [self._row(spec, *item) for item in verdicts[spec]] + self._damaged_rows(spec, damaged)
+            rows.sort(key=lambda row: order[row.image])  # stable: metrics stay in the order asked for
+            maps = _packed(raw[spec], list(order)) if self.request.save_maps else None
+            self.store.commit(unit.job(self.classifier.name, spec), rows, _cost_rows(costs[spec], len(samples), self.classifier.device), maps)
+            failed += sum(row.status in ("error", "not_applicable") for row in rows)
+        return failed
+
+    def _read(self, unit: Unit) -> tuple[list[Sample], dict[str, tuple[int, str]]]:
+        """The samples that can be read, and label and reason of those that cannot."""
+        samples, damaged = list[Sample](), dict[str, tuple[int, str]]()
+        for index in range(unit.start, unit.stop):
+            try:
+                samples.append(self.dataset[index])
+            except SampleError as error:
+                damaged[self.dataset.ids[index]] = (self.dataset.labels[index], str(error))
+        return samples, damaged
+
+    def _judged(self, batch: Batch, explainers: Sequence[Spec]) -> Iterator[tuple[Batch, dict[Spec, Judged]]]:
+        """Judge a batch, in halves of halves where the device runs out of memory."""
+        pending = [batch]
+        while pending:
+            part = pending.pop(0)
+            if len(part) > self.batch_size:
+                pending = [part.part(0, self.batch_size), part.part(self.batch_size, len(part)), *pending]
+                continue
+            try:
+                moved = part.to(self.classifier.device)
+                yield part, judge(self.classifier, moved, explainers, self.request.metrics, target=self.request.target_rule, seed=self.request.seed)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                if len(part) == 1:
+                    yield part, _out_of_memory(part, explainers, self.request.metrics)
+                    continue
+                self.batch_size = len(part) // 2
+                pending.insert(0, part)
+            finally:
+                _free(self.classifier.device)
+
+    def _row(self, explainer: Spec, image: str, label: int, verdict: Verdict) -> Row:
+        return Row(
+            run=self.store.root.name,
+            dataset=str(self.request.dataset),
+            split=self.request.split,
+            image=image,
+            label=label,
+            model=self.classifier.name,
+            explainer=str(explainer),
+            target_rule=self.request.target_rule,
+            target=verdict.target,
+            metric=str(verdict.metric),
+            protocol=metric_registry.get(verdict.metric.name).facts.protocol,
+            value=verdict.value,
+            status=verdict.status,
+            reason=verdict.reason,
+        )
+
+    def _damaged_rows(self, explainer: Spec, damaged: dict[str, tuple[int, str]]) -> list[Row]:
+        return [
+            self._row(explainer, image, label, Verdict(-1, -1, metric, float("nan"), "error", reason))
+            for image, (label, reason) in damaged.items()
+            for metric in self.request.metrics
+        ]
+
+
+def _batches(samples: Sequence[Sample], batch_size: int) -> Iterator[Batch]:
+    """Batches of images of one size, in order within each size."""
+    by_size = dict[tuple[int, ...], list[Sample]]()
+    for sample in samples:
+        by_size.setdefault(tuple(sample.image.shape), []).append(sample)
+    for same in by_size.values():
+        for start in range(0, len(same), batch_size):
+            yield Batch.of(same[start : start + batch_size])
+
+
+def _out_of_memory(part: Batch, explainers: Sequence[Spec], metrics: Sequence[Spec]) -> dict[Spec, Judged]:
+    reason = "out of memory with a batch of one image"
+    return {spec: Judged([Verdict(0, -1, metric, float("nan"), "error", reason) for metric in metrics]) for spec in explainers}
+
+
+def _packed(raw: dict[str, Tensor], ids: list[str]) -> dict[str, Tensor]:
+    """Raw maps as float16, each scaled to a largest magnitude of 1, beside the scales and the positions of their images."""
+    if not raw:
+        return {}
+    maps = torch.stack([raw[name].float() for name in raw])
+    scale = maps.abs().amax((1, 2)).clamp_min(torch.finfo(torch.float32).tiny)
+    positions = torch.tensor([ids.index(name) for name in raw])
+    return {"maps": (maps / scale[:, None, None]).half(), "scale": scale, "position": positions}
+
+
+def _cost_rows(costs: dict[str, Cost], images: int, device: torch.device) -> list[CostRow]:
+    peak = _peak_mb(device)
+    return [CostRow(stage, images, *astuple(cost.passes), cost.seconds, peak) for stage, cost in costs.items()]
+
+
+def _reset_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _peak_mb(device: torch.device) -> float:
+    """The highest memory use, in MB of 10^6 bytes: of the GPU since the unit began, or of this process since it began."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return float("nan")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def _free(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

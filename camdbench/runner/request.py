@@ -1,0 +1,143 @@
+"""Request: what was asked for, checked before any work and before torch is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from camdbench.core.catalogue import datasets, explainers, metrics
+from camdbench.core.errors import UsageError
+from camdbench.core.spec import Spec
+
+CHUNK = 32  # images in one part file: what an interruption can lose, whatever the batch size
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything that decides the values of a run; two equal requests give equal rows.
+
+    Attributes:
+        explainers: checked specs, in the order asked for.
+        metrics: checked specs, likewise.
+        models: names for the zoo.
+        dataset: checked spec of the data set, its split apart.
+        split: name of the split, `all` where the data set has none.
+        data_root: where the data set lies, for one that is read from disk.
+        weights: file with the weights of the one model, or None for its own.
+        mean: mean of the input normalisation, or None for the weights' own.
+        std: standard deviation, likewise.
+        layer: target layer, or None for each model's own.
+        target_rule: label, predicted, second, least or a class index.
+        limit: number of images, from the first; None for all.
+        seed: seed of explainers that draw random numbers.
+        save_maps: whether raw maps are stored.
+    """
+
+    explainers: tuple[Spec, ...]
+    metrics: tuple[Spec, ...]
+    models: tuple[str, ...]
+    dataset: Spec
+    split: str
+    data_root: str | None
+    weights: str | None
+    mean: tuple[float, ...] | float | None
+    std: tuple[float, ...] | float | None
+    layer: str | None
+    target_rule: str
+    limit: int | None
+    seed: int
+    save_maps: bool
+
+    def described(self) -> dict[str, Any]:
+        """The request as JSON; specs become text, paths the names that they were given as."""
+        return {
+            "explainers": [str(spec) for spec in self.explainers],
+            "metrics": [str(spec) for spec in self.metrics],
+            "models": list(self.models),
+            "dataset": str(self.dataset),
+            "split": self.split,
+            "data_root": self.data_root,
+            "weights": self.weights,
+            "mean": list(self.mean) if isinstance(self.mean, tuple) else self.mean,
+            "std": list(self.std) if isinstance(self.std, tuple) else self.std,
+            "layer": self.layer,
+            "target_rule": self.target_rule,
+            "limit": self.limit,
+            "seed": self.seed,
+            "save_maps": self.save_maps,
+            "chunk": CHUNK,
+        }
+
+
+def check_request(
+    *,
+    explainers_: str | Sequence[str],
+    metrics_: str | Sequence[str],
+    models: str | Sequence[str],
+    dataset: str,
+    split: str | None,
+    data_root: str | Path | None,
+    weights: str | Path | None,
+    mean: float | Sequence[float] | None,
+    std: float | Sequence[float] | None,
+    layer: str | None,
+    target: str | int,
+    limit: int | None,
+    seed: int,
+    save_maps: bool,
+) -> Request:
+    """Check everything that can be checked without a network or a picture.
+
+    Raises:
+        UsageError: the first thing that is wrong.
+    """
+    from camdbench.core.targets import check_target_rule
+    from camdbench.datasets.opening import checked_dataset
+    from camdbench.models.zoo import check_model
+
+    chosen, judges = explainers.parse(explainers_), metrics.parse(metrics_)
+    names = tuple(name.strip() for name in models.split(",")) if isinstance(models, str) else tuple(models)
+    if len(set(names)) != len(names):
+        raise UsageError(f"--models {','.join(names)}: a model is named twice")
+    if weights is not None and len(names) != 1:
+        raise UsageError(f"--weights {weights} fits one model, but --models names {len(names)}")
+    for name in names:
+        check_model(name, weights=weights)
+    spec, split = checked_dataset(dataset, split, data_root)
+    _check_needs(spec, chosen, judges)
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit {limit}: expected at least 1 image")
+    return Request(
+        explainers=chosen,
+        metrics=judges,
+        models=names,
+        dataset=spec,
+        split=split,
+        data_root=None if data_root is None else str(data_root),
+        weights=None if weights is None else str(weights),
+        mean=mean if mean is None or isinstance(mean, int | float) else tuple(mean),
+        std=std if std is None or isinstance(std, int | float) else tuple(std),
+        layer=layer,
+        target_rule=check_target_rule(target),
+        limit=limit if limit is not None else _default_limit(spec),
+        seed=seed,
+        save_maps=save_maps,
+    )
+
+
+def _default_limit(dataset: Spec) -> int | None:
+    """64 images of a data set that is made on the fly, which has no size of its own; all of one on disk."""
+    return None if datasets.get(dataset.name).facts.on_disk else 64
+
+
+def _check_needs(dataset: Spec, chosen: Sequence[Spec], judges: Sequence[Spec]) -> None:
+    """What a data set lacks refuses by name the explainers and metrics that need it."""
+    gives = datasets.get(dataset.name).facts.gives
+    wanted = [("explainer", spec, explainers.get(spec.name).facts.needs) for spec in chosen]
+    wanted += [("metric", spec, metrics.get(spec.name).facts.needs) for spec in judges]
+    for kind, spec, needs in wanted:
+        for need in needs:
+            if need in ("boxes", "masks") and need not in gives:
+                raise UsageError(f"{kind} {spec} needs {need}, which data set {dataset.name} does not have")

@@ -1,0 +1,217 @@
+"""A session: open what a request names, do what is missing, keep the record."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from camdbench.core import provenance
+from camdbench.core.catalogue import explainers, metrics
+from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.datasets.opening import open_dataset
+from camdbench.datasets.samples import Dataset
+from camdbench.models.classifier import Classifier
+from camdbench.models.devices import machine, pick_device
+from camdbench.models.target_layers import check_layer
+from camdbench.models.zoo import load_classifier
+from camdbench.runner.execute import Worker
+from camdbench.runner.plan import Unit, missing_units
+from camdbench.runner.progress import Progress
+from camdbench.runner.request import CHUNK, Request
+from camdbench.runner.store import Job, Store
+
+_FREE = {"explainers", "data_root", "weights"}  # may differ between the sessions of a run: hashes stand for the paths
+
+
+def carry_out(request: Request, *, out: str | Path | None, batch_size: int, device: str, download: bool, progress: Progress) -> Path:
+    """Do what is missing of a request and return the run directory.
+
+    Raises:
+        UsageError: something the request names does not exist or does not fit, or `out` holds another run.
+        CamdbenchError: the run cannot go on.
+    """
+    if batch_size < 1:
+        raise UsageError(f"--batch-size {batch_size}: expected at least 1")
+    where = pick_device(device)
+    dataset = open_dataset(request.dataset, request.split, request.data_root)
+    count = min(len(dataset.ids), request.limit or len(dataset.ids))
+    load = partial(_load, request, device=str(where), download=download)
+    models = {name: _inspected(load(name), request, dataset) for name in request.models}
+    record = _record(request, dataset, count, models)
+    store = Store(Path(out) if out is not None else Path("runs", _auto_name(record)))
+    record = _merged(record, store)
+    row_names = [models[name]["name"] for name in request.models]
+    units = missing_units(request.models, row_names, request.explainers, count, CHUNK, store.is_done)
+    jobs = [Job(name, str(spec), chunk) for name in row_names for spec in request.explainers for chunk in range(-(-count // CHUNK))]
+    progress.start(store.root, len(jobs), len(jobs) - sum(len(unit.explainers) for unit in units))
+    if units or not store.read_record():
+        _work(units, record, store, Worker(request, load(request.models[0]), dataset, store, batch_size), load, progress)
+    return store.root
+
+
+def _work(units: Sequence[Unit], record: dict[str, Any], store: Store, worker: Worker, load: Callable[[str], Classifier], progress: Progress) -> None:
+    """Execute the units and keep the record of this session, also of one that breaks off."""
+    classifier, loaded = worker.classifier, worker.request.models[0]
+    session: dict[str, Any] = {
+        "start": provenance.now(),
+        "end": None,
+        "command": provenance.command_line(),
+        "machine": machine(classifier.device),
+        "versions": provenance.versions(),
+        "git": provenance.git_revision(),
+        "batch_size": worker.batch_size,
+        "jobs": 0,
+        "passes": {},
+    }
+    record["sessions"].append(session)
+    store.write_record(record)
+    try:
+        for unit in units:
+            if unit.model != loaded:
+                worker.classifier = classifier = load(unit.model)
+                loaded = unit.model
+            before = classifier.passes
+            with torch.inference_mode(mode=False), classifier.frozen():
+                worker.execute(unit)
+            spent = asdict(classifier.passes - before)
+            session["passes"] = {kind: session["passes"].get(kind, 0) + images for kind, images in spent.items()}
+            session["jobs"] += len(unit.explainers)
+            progress.advance(len(unit.explainers), f"{classifier.name}, images {unit.start}-{unit.stop - 1}")
+    finally:
+        session["end"] = provenance.now()
+        session["batch_size"] = worker.batch_size
+        store.write_record(record)
+
+
+def _load(request: Request, name: str, *, device: str, download: bool) -> Classifier:
+    return load_classifier(
+        name,
+        weights=request.weights,
+        layer=request.layer,
+        mean=request.mean,
+        std=request.std,
+        device=device,
+        download=download,
+    )
+
+
+def _inspected(classifier: Classifier, request: Request, dataset: Dataset) -> dict[str, Any]:
+    """The facts of a model for the record, after making sure that it fits the request and the data.
+
+    Raises:
+        UsageError: a layer cannot be explained, or the labels are not the model's classes.
+    """
+    sample = _first_readable(dataset)
+    height, width = sample.shape[-2], sample.shape[-1]
+    layers = dict[str, str]()
+    for spec in request.explainers:
+        if "layer" in explainers.get(spec.name).facts.needs:
+            named = spec.arguments.get("layer")
+            layers[str(spec)] = check_layer(classifier, None if named is None else str(named), (height, width))
+    with torch.no_grad(), classifier.frozen():
+        passes = classifier.passes
+        classes = classifier(sample.unsqueeze(0).to(classifier.device)).shape[1]
+        classifier.passes = passes
+    if request.target_rule == "label" and max(dataset.labels) >= classes:
+        raise UsageError(
+            f"data set {request.dataset} has labels up to {max(dataset.labels)}, but model {classifier.name} has {classes} classes; "
+            "list the network's classes in its order in classes.txt, or choose --target predicted"
+        )
+    if request.target_rule.isdecimal() and int(request.target_rule) >= classes:
+        raise UsageError(f"--target {request.target_rule}: model {classifier.name} has classes 0 to {classes - 1}")
+    return {
+        "name": classifier.name,
+        "weights_hash": classifier.weights_hash(),
+        "layer": classifier.layer,
+        "layers": layers,
+        "classes": classes,
+        "mean": classifier.mean.flatten().tolist(),
+        "std": classifier.std.flatten().tolist(),
+    }
+
+
+def _first_readable(dataset: Dataset) -> torch.Tensor:
+    from camdbench.core.errors import SampleError
+
+    for index in range(len(dataset.ids)):
+        try:
+            return dataset[index].image
+        except SampleError as error:
+            reason = str(error)
+    raise CamdbenchError(f"none of the {len(dataset.ids)} images can be read; the last: {reason}")
+
+
+def _record(request: Request, dataset: Dataset, count: int, models: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    judges = {spec: metrics.get(spec.name).facts for spec in request.metrics}
+    return {
+        "schema": 1,
+        "run": "",
+        "request": request.described(),
+        "dataset": {"fingerprint": dataset.fingerprint(), "images": count, "classes": list(dataset.classes)},
+        "models": {facts["name"]: {key: value for key, value in facts.items() if key != "layers"} for facts in models.values()},
+        "code": provenance.code_hash(),
+        "explainers": {
+            str(spec): {
+                "paper": explainers.get(spec.name).facts.paper,
+                "control": explainers.get(spec.name).facts.control,
+                "layers": {facts["name"]: facts["layers"].get(str(spec)) for facts in models.values()},
+            }
+            for spec in request.explainers
+        },
+        "metrics": {
+            str(spec): {
+                "paper": facts.paper,
+                "protocol": facts.protocol,
+                "higher_is_better": facts.higher_is_better,
+                "unit": facts.unit,
+                "tolerance": facts.tolerance,
+            }
+            for spec, facts in judges.items()
+        },
+        "ids": list(dataset.ids[:count]),
+        "sessions": [],
+    }
+
+
+def _identity(record: dict[str, Any]) -> dict[str, Any]:
+    """What must agree before parts of two sessions may stand side by side."""
+    asked = {key: value for key, value in record["request"].items() if key not in _FREE}
+    return asked | {"data": record["dataset"]["fingerprint"], "code": record["code"]} | {
+        f"weights of {name}": facts["weights_hash"] for name, facts in record["models"].items()
+    }
+
+
+def _auto_name(record: dict[str, Any]) -> str:
+    """A name that is the same for the same request, data, weights and code."""
+    text = json.dumps(_identity(record) | {"explainers": record["request"]["explainers"]}, sort_keys=True)
+    split = record["request"]["split"]
+    name = record["request"]["dataset"].partition("(")[0]
+    return f"{name}-{split}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _merged(record: dict[str, Any], store: Store) -> dict[str, Any]:
+    """The record to write: the one that is there, with the explainers that have come.
+
+    Raises:
+        UsageError: the folder holds a run of another request, other data, weights or code.
+    """
+    record["run"] = store.root.resolve().name
+    held = store.read_record()
+    if held is None:
+        return record
+    mine, theirs = _identity(record), _identity(held)
+    for key in mine | theirs:
+        if mine.get(key) != theirs.get(key):
+            raise UsageError(
+                f"--out {store.root} holds a run with {key} {theirs.get(key)}, not {mine.get(key)}; choose another --out or remove the folder"
+            )
+    held["explainers"] |= record["explainers"]
+    held["request"]["explainers"] = list(held["explainers"])
+    return held
