@@ -11,7 +11,8 @@ def log_odds(logits: Tensor, targets: Tensor) -> Tensor:
     """log p - log(1 - p) of the target class (B,), float64 on the CPU, from logits (B, C) and classes (B,).
 
     1 - p is the sum of the other classes' probabilities, so nothing cancels: at a logit of 40 above the others,
-    where a float32 softmax is exactly 1, the log-odds are 40, not infinite.
+    where a float32 softmax is exactly 1, the log-odds are 40, not infinite. A logit of +inf is an overflow, not
+    certainty: it gives NaN, as a softmax does; -inf is a class that the network rules out.
 
     >>> log_odds(torch.tensor([[40.0, 0.0]]), torch.tensor([0])).item()
     40.0
@@ -19,7 +20,8 @@ def log_odds(logits: Tensor, targets: Tensor) -> Tensor:
     exact = logits.detach().to("cpu", torch.float64)
     index = targets.to("cpu")[:, None]
     others = exact.scatter(1, index, -torch.inf)
-    return exact.gather(1, index).squeeze(1) - others.logsumexp(1)
+    odds = exact.gather(1, index).squeeze(1) - others.logsumexp(1)
+    return torch.where(exact.isposinf().any(1), torch.nan, odds)
 
 
 def drop(before: Tensor, after: Tensor) -> Tensor:
