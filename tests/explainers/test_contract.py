@@ -1,0 +1,176 @@
+"""What every explainer promises, checked for every registered one; an exception is named, with its reason."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+import pytest
+import torch
+from toys import maps_of, reordered, toy_batch, toy_classifier
+
+from camdbench.core.catalogue import explainers
+from camdbench.datasets.samples import Batch
+from camdbench.explainers.explain import explain
+from camdbench.models.classifier import Classifier
+
+
+class Row(NamedTuple):
+    """One explainer.
+
+    Attributes:
+        specs: the specs that are checked, the plain name first.
+        sees_class: whether its map depends on the explained class.
+        sees_image: whether its map depends on the pixels.
+    """
+
+    specs: tuple[str, ...]
+    sees_class: bool = True
+    sees_image: bool = True
+
+
+# A new explainer is one row here. `sees_class=False` and `sees_image=False` are for controls, which look at neither on purpose.
+ROWS = {
+    "centre": Row(("centre", "centre(sigma=0.1)"), sees_class=False, sees_image=False),
+    "fakecam": Row(("fakecam",), sees_class=False, sees_image=False),
+    "gradcam": Row(("gradcam", "gradcam(relu=False)", 'gradcam(layer="conv2")')),
+    "gtbox": Row(("gtbox",), sees_class=False, sees_image=False),
+    "hirescam": Row(("hirescam", "hirescam(relu=False)", 'hirescam(layer="conv2")')),
+    "opticam": Row(
+        (
+            "opticam(iterations=12)",
+            'opticam(iterations=4, objective="iodiff", normalisation="max", best=True)',
+            'opticam(iterations=4, objective="iomask", normalisation="sigmoid", start="random")',
+            'opticam(iterations=4, objective="diff", start="gradcam", layer="conv2")',
+        )
+    ),
+    "random": Row(("random", "random(cells=3)"), sees_class=False, sees_image=False),
+}
+SPECS = [pytest.param(name, spec, id=spec) for name, row in ROWS.items() for spec in row.specs]
+
+every_spec = pytest.mark.parametrize(("name", "spec"), SPECS)
+
+
+def test_every_explainer_has_a_row() -> None:
+    assert set(ROWS) == set(explainers.names())
+
+
+def test_explainers_that_see_no_class_are_controls() -> None:
+    blind = {name for name, row in ROWS.items() if not row.sees_class}
+    assert blind == {entry.name for entry in explainers if entry.facts.control}
+
+
+@every_spec
+class TestMaps:
+    def test_lie_in_the_unit_range_at_image_size_and_are_finite(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
+        found = maps_of(classifier, batch, spec)
+        assert found.maps.shape == (4, 16, 12)
+        assert found.maps.dtype == torch.float32
+        assert found.maps.isfinite().all()
+        assert found.raw.isfinite().all()
+        assert found.maps.min() >= 0
+        assert found.maps.max() <= 1
+        assert not found.maps.requires_grad
+
+    def test_say_something(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
+        found = maps_of(classifier, batch, spec, target="predicted")
+        assert found.status == ("ok",) * 4
+        assert (found.maps.flatten(1).amax(1) - found.maps.flatten(1).amin(1) > 0.01).all()
+
+    def test_are_repeatable_to_the_bit(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
+        assert torch.equal(maps_of(classifier, batch, spec).maps, maps_of(classifier, batch, spec).maps)
+
+    def test_do_not_depend_on_the_batch_size(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
+        together = maps_of(classifier, batch, spec).maps
+        alone = torch.cat([maps_of(classifier, batch.part(index, index + 1), spec).maps for index in range(4)])
+        torch.testing.assert_close(together, alone, rtol=0, atol=2e-4)
+
+    def test_do_not_depend_on_the_order(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
+        order = [2, 0, 3, 1]
+        forward, shuffled = maps_of(classifier, batch, spec).maps, maps_of(classifier, reordered(batch, order), spec).maps
+        torch.testing.assert_close(forward[order], shuffled, rtol=0, atol=2e-4)
+
+    def test_depend_on_the_class_unless_a_control(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
+        first, second = maps_of(classifier, batch, spec, target=0).raw, maps_of(classifier, batch, spec, target=3).raw
+        assert torch.equal(first, second) is not ROWS[name].sees_class
+
+    def test_depend_on_the_pixels_unless_a_control(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
+        other = Batch(batch.ids, toy_batch(seed=7).images, batch.labels, batch.boxes, batch.masks)
+        first, second = maps_of(classifier, batch, spec).raw, maps_of(classifier, other, spec).raw
+        assert torch.equal(first, second) is not ROWS[name].sees_image
+
+    def test_depend_on_the_seed_exactly_where_the_facts_say_so(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
+        first, second = maps_of(classifier, batch, spec, seed=0).raw, maps_of(classifier, batch, spec, seed=1).raw
+        draws = name == "random" or "random" in spec
+        assert torch.equal(first, second) is not draws
+        assert explainers.get(name).facts.seeded or not draws
+
+
+@every_spec
+class TestTheModel:
+    @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+    def test_is_left_exactly_as_it_was(self, classifier: Classifier, batch: Batch, name: str, spec: str, training: bool) -> None:
+        classifier.train(training)
+        classifier.network.conv2.weight.requires_grad_(False)
+        before = _state_of(classifier)
+        maps_of(classifier, batch, spec)
+        assert _state_of(classifier) == before
+
+    def test_gives_the_same_maps_in_train_mode(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
+        expected = maps_of(classifier, batch, spec).maps
+        assert torch.equal(maps_of(classifier.train(), batch, spec).maps, expected)
+
+    def test_may_be_frozen(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
+        expected = maps_of(classifier, batch, spec).maps
+        assert torch.equal(maps_of(classifier.requires_grad_(False), batch, spec).maps, expected)
+
+    @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode], ids=["no_grad", "inference_mode"])
+    def test_may_be_explained_inside_any_gradient_mode(
+        self, classifier: Classifier, batch: Batch, name: str, spec: str, mode: Callable[[], AbstractContextManager[object]]
+    ) -> None:
+        expected = explain(classifier, batch.images, spec, targets=1, boxes=batch.boxes).maps
+        with mode():
+            images = batch.images.clone()
+            found = explain(classifier, images, spec, targets=1, boxes=batch.boxes).maps
+        assert torch.equal(found, expected)
+
+    def test_may_be_given_images_made_in_inference_mode(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
+        with torch.inference_mode():
+            images = batch.images.clone()
+        found = explain(classifier, images, spec, targets=1, boxes=batch.boxes).maps
+        assert torch.equal(found, explain(classifier, batch.images, spec, targets=1, boxes=batch.boxes).maps)
+
+
+@every_spec
+class TestTheWorld:
+    def test_global_random_numbers_are_neither_used_nor_moved(self, batch: Batch, name: str, spec: str) -> None:
+        torch.manual_seed(5)
+        before = torch.random.get_rng_state()
+        first = maps_of(toy_classifier(), batch, spec).maps
+        assert torch.equal(torch.random.get_rng_state(), before)
+        torch.manual_seed(6)
+        assert torch.equal(maps_of(toy_classifier(), batch, spec).maps, first)
+
+    def test_the_images_are_not_written_to(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
+        before = batch.images.clone()
+        maps_of(classifier, batch, spec)
+        assert torch.equal(batch.images, before)
+        assert batch.images.grad is None
+        assert not batch.images.requires_grad
+
+
+def _state_of(classifier: Classifier) -> tuple[object, ...]:
+    """Everything that an explainer could have changed, in a form that compares by value; modules by identity."""
+    modules = list(classifier.named_modules())
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return (
+        [(name, id(module), module.training) for name, module in modules],
+        [(name, {hook: copy.copy(getattr(module, hook)) for hook in hooks}) for name, module in modules],
+        [(name, id(module.forward.__func__)) for name, module in modules],
+        [(name, id(tensor), tensor.requires_grad, tensor.grad is None) for name, tensor in classifier.named_parameters()],
+        [(name, id(tensor), tensor.tolist()) for name, tensor in classifier.named_buffers()],
+        classifier.weights_hash(),
+        classifier.layer,
+    )

@@ -1,0 +1,74 @@
+"""Tiny networks and batches for the tests: fresh on every call, the same numbers every time, no file and no download."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from camdbench.core.catalogue import explainers
+from camdbench.datasets.samples import Batch
+from camdbench.explainers.saliency import Saliency, saliency
+from camdbench.explainers.trace import Trace
+from camdbench.models.classifier import Classifier
+
+SIZE = (16, 12)  # not square, so that rows and columns cannot be mistaken for each other
+CLASSES = 5
+LAYER = "relu2"
+
+
+class Toy(nn.Module):
+    """Two convolutions with a batch norm and an in-place ReLU, then `head`: `gap` (pooling + linear) or `dense` (two layers over all places)."""
+
+    def __init__(self, head: str) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 6, 3, padding=1, stride=2)
+        self.norm1 = nn.BatchNorm2d(6)
+        self.relu1 = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(6, 8, 3, padding=1)
+        self.relu2 = nn.ReLU()
+        self.drop = nn.Dropout(0.5)
+        if head == "gap":
+            self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, CLASSES))
+        else:
+            places = SIZE[0] // 2 * (SIZE[1] // 2)
+            self.head = nn.Sequential(nn.Flatten(), nn.Linear(8 * places, 16), nn.Tanh(), nn.Linear(16, CLASSES))
+
+    def forward(self, images: Tensor) -> Tensor:
+        grid = self.relu2(self.conv2(self.relu1(self.norm1(self.conv1(images)))))
+        return self.head(self.drop(grid))
+
+
+def toy_classifier(head: str = "gap") -> Classifier:
+    """A fresh toy in eval mode, its running statistics far from the initial ones, its logits a few units apart."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = Toy(head)
+        network.norm1.running_mean.uniform_(-0.2, 0.2)
+        network.norm1.running_var.uniform_(0.5, 2)
+        network.head[-1].weight.data.mul_(8)
+    return Classifier(network.eval(), LAYER, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3), name=f"toy-{head}")
+
+
+def toy_batch(count: int = 4, seed: int = 1) -> Batch:
+    """Images that differ from each other and from place to place, with labels, boxes and masks."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(count, 3, 4, 3, generator=generator)
+    images = nn.functional.interpolate(coarse, SIZE, mode="nearest") * 0.8 + 0.2 * torch.rand(count, 3, *SIZE, generator=generator)
+    boxes = tuple(torch.tensor([[1.0 + index, 2.0, 6.0 + index, 9.0]]) for index in range(count))
+    masks = torch.zeros(count, *SIZE, dtype=torch.bool)
+    masks[:, 2:9, 3:6] = True
+    labels = torch.arange(count) % CLASSES
+    return Batch(tuple(f"image-{index}" for index in range(count)), images, labels, boxes, masks)
+
+
+def maps_of(classifier: Classifier, batch: Batch, spec: str, *, target: str | int | Tensor = "label", seed: int = 0) -> Saliency:
+    """Maps as a run makes them: a frozen classifier, one trace, the map finished in one place."""
+    with torch.inference_mode(mode=False), classifier.frozen():
+        return saliency(Trace(classifier, batch, target=target, seed=seed), explainers.parse_one(spec))
+
+
+def reordered(batch: Batch, order: list[int]) -> Batch:
+    """The same samples in another order."""
+    boxes = None if batch.boxes is None else tuple(batch.boxes[index] for index in order)
+    masks = None if batch.masks is None else batch.masks[order]
+    return Batch(tuple(batch.ids[index] for index in order), batch.images[order], batch.labels[order], boxes, masks)
