@@ -1,0 +1,189 @@
+"""The regression check: has a mean moved away from a golden value?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from camdbench.core.catalogue import metrics
+from camdbench.core.errors import UsageError
+from camdbench.core.spec import parse_spec
+from camdbench.tables.cells import KEY
+from camdbench.tables.load import load_run
+from camdbench.tables.render import write_text
+from camdbench.tables.summary import summarise
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+GOLDEN_COLUMNS = (*KEY, "mean", "n", "tolerance")
+_MOVED = ("mean", "images", "missing")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A run beside its golden values.
+
+    Attributes:
+        cells: one line per cell: the columns `KEY`, golden_mean, run_mean, difference, tolerance, golden_n, run_n and
+            verdict: `ok`; `mean` moved by more than the tolerance; `images` differ in number; `missing` or `new` in the run.
+    """
+
+    cells: pd.DataFrame
+
+    @property
+    def moved(self) -> pd.DataFrame:
+        """The cells that make the check fail: mean, images, missing."""
+        return self.cells[self.cells["verdict"].isin(_MOVED)]
+
+    @property
+    def new(self) -> pd.DataFrame:
+        """The cells for which there is no golden value; they fail nothing."""
+        return self.cells[self.cells["verdict"] == "new"]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every golden cell is met."""
+        return self.moved.empty
+
+
+def check(run: str | Path, against: str | Path) -> Comparison:
+    """Compare the means of a run with golden values.
+
+    A cell is met when the images counted are as many and the means differ by no more than the cell's tolerance; where
+    the golden mean is missing, the run's must be missing too.
+
+    Args:
+        run: a run directory.
+        against: a CSV with the columns `GOLDEN_COLUMNS`, as `write_golden` writes it.
+
+    Raises:
+        UsageError: either is not what it should be.
+        CamdbenchError: a file of the run is damaged.
+    """
+    golden = read_golden(against)
+    return compare(summarise(run), golden)
+
+
+def compare(summary: pd.DataFrame, golden: pd.DataFrame) -> Comparison:
+    """Compare a summary with golden values, both in memory."""
+    key = list(KEY)
+    placed, measured = golden.assign(place=range(len(golden))), summary[[*key, "mean", "n"]]
+    both = placed.merge(measured, on=key, how="outer", suffixes=("_golden", "_run"), indicator=True)
+    both = both.sort_values("place", kind="stable", ignore_index=True)  # the golden file's order, then what is new
+    difference = both["mean_run"] - both["mean_golden"]
+    within = (difference.abs() <= both["tolerance"]) | (both["mean_run"].isna() & both["mean_golden"].isna())
+    verdict = np.select(
+        [both["_merge"] == "left_only", both["_merge"] == "right_only", both["n_golden"] != both["n_run"], ~within],
+        ["missing", "new", "images", "mean"],
+        default="ok",
+    )
+    cells = both[key].assign(
+        golden_mean=both["mean_golden"],
+        run_mean=both["mean_run"],
+        difference=difference,
+        tolerance=both["tolerance"],
+        golden_n=both["n_golden"].astype("Int64"),
+        run_n=both["n_run"].astype("Int64"),
+        verdict=verdict,
+    )
+    return Comparison(cells)
+
+
+def read_golden(path: str | Path) -> pd.DataFrame:
+    """Read golden values.
+
+    Raises:
+        UsageError: no such file, not a CSV, a column or all cells are missing, a number is none, or a cell stands twice.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise UsageError(f"{file}: no such file; expected golden values, a CSV with the columns {', '.join(GOLDEN_COLUMNS)}")
+    try:
+        golden = pd.read_csv(file, dtype=str, keep_default_na=False)
+    except (ValueError, OSError) as error:  # what pandas raises for text that is no CSV derives from ValueError
+        raise UsageError(f"{file} is not a CSV: {str(error).strip()}") from None
+    if absent := [name for name in GOLDEN_COLUMNS if name not in golden]:
+        raise UsageError(f"{file} holds no golden values: no column {', '.join(absent)}")
+    golden = golden[list(GOLDEN_COLUMNS)]
+    if golden.empty:
+        raise UsageError(f"{file} holds no cells, so it can hold nothing against a run")
+    for name, empty in (("mean", "nan"), ("n", ""), ("tolerance", "")):
+        golden[name] = _numbers(golden[name].replace("", empty), file)
+    if not (golden["tolerance"] >= 0).all() or not (golden["n"] >= 0).all():
+        raise UsageError(f"{file}: every tolerance and every n must be a number, 0 or more")
+    if golden.duplicated(list(KEY)).any():
+        twice = golden[golden.duplicated(list(KEY))].iloc[0]
+        raise UsageError(f"{file} names a cell twice: {', '.join(twice[list(KEY)])}")
+    return golden
+
+
+def write_golden(run: str | Path, path: str | Path, *, tolerances: Mapping[str, float] | None = None) -> pd.DataFrame:
+    """Write the means of a run as golden values.
+
+    Args:
+        run: a run directory.
+        path: the CSV to write; it is replaced whole.
+        tolerances: by metric spec, in the metric's unit; the run's own facts where a metric is not named.
+
+    Returns:
+        What was written: the columns `GOLDEN_COLUMNS`.
+
+    Raises:
+        UsageError: not a run, nothing in it is finished, or a tolerance is given for a metric that it does not have.
+        CamdbenchError: a file of the run is damaged.
+    """
+    about, summary, own = load_run(run), summarise(run), dict(tolerances or {})
+    names = list(summary["metric"].unique())
+    if unknown := sorted(set(own) - set(names)):
+        raise UsageError(f"tolerance for {', '.join(unknown)}, which this run does not measure; it measures {', '.join(names)}")
+    recorded = {name: facts["tolerance"] for name, facts in about.get("metrics", {}).items() if "tolerance" in facts}
+    known = {name: (recorded | own).get(name) for name in names}
+    known |= {name: metrics.get(parse_spec(name).name).facts.tolerance for name, value in known.items() if value is None}
+    golden = summary.assign(tolerance=summary["metric"].map(known).astype(float))[list(GOLDEN_COLUMNS)]
+    write_text(Path(path), golden.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+    return golden
+
+
+def render_comparison(comparison: Comparison) -> RenderableType:
+    """For a terminal: a table of what moved, if anything did, and one line that counts the cells."""
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    cells, moved = comparison.cells, comparison.moved
+    met = int((cells["verdict"] == "ok").sum())
+    without = f"; without a golden value: {len(comparison.new)}" if len(comparison.new) else ""
+    line = Text(f"{met} of {len(cells) - len(comparison.new)} golden cells met{without}.")
+    if comparison.ok:
+        return line
+    table = Table(title="What moved", box=box.SIMPLE_HEAD)
+    table.add_column("cell", overflow="fold", min_width=30)
+    table.add_column("verdict")
+    for heading in ("golden", "run", "difference", "tolerance"):
+        table.add_column(heading, justify="right")
+    for cell in moved.to_dict("records"):
+        what = f"{cell['explainer']} · {cell['metric']} ({cell['protocol']})"
+        where = f"{cell['model']} · {cell['dataset']} {cell['split']} · target: {cell['target_rule']}"
+        verdict = f"{cell['golden_n']} → {cell['run_n']} images" if cell["verdict"] == "images" else str(cell["verdict"])
+        numbers = [_write(cell[name]) for name in ("golden_mean", "run_mean", "difference", "tolerance")]
+        table.add_row(*(Text(text) for text in (f"{what}\n{where}", verdict, *numbers)))
+    return Group(table, line)
+
+
+def _write(number: float) -> str:
+    return "—" if math.isnan(number) else f"{number:.4g}"
+
+
+def _numbers(texts: pd.Series, file: Path) -> pd.Series:
+    try:
+        return pd.to_numeric(texts)
+    except ValueError as error:
+        raise UsageError(f"{file}, column {texts.name}: {error}") from None

@@ -1,0 +1,168 @@
+"""What every rendering of a summary shares: blocks, places, and how a number is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+_SUPERSCRIPT = str.maketrans("abcdefghijklmnoprstuvwxyz", "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One line of the summary, ready to be written."""
+
+    mean: float
+    low: float
+    high: float
+    unit: str
+
+    @property
+    def value(self) -> str:
+        """The mean: one decimal in per cent, three otherwise; an em dash where there is none.
+
+        >>> Cell(12.345, 10.06, 14.5, "%").value, Cell(math.nan, math.nan, math.nan, "").value
+        ('12.3', '—')
+        """
+        return self._write(self.mean)
+
+    @property
+    def interval(self) -> str:
+        """The interval in brackets, empty where there is none.
+
+        >>> Cell(12.345, 10.06, 14.5, "%").interval
+        '[10.1, 14.5]'
+        """
+        return "" if math.isnan(self.low) else f"[{self._write(self.low)}, {self._write(self.high)}]"
+
+    def _write(self, number: float) -> str:
+        return "—" if math.isnan(number) else f"{number:.{1 if self.unit == '%' else 3}f}"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One metric under one protocol."""
+
+    metric: str
+    protocol: str
+    unit: str
+    higher_is_better: bool
+
+    @property
+    def heading(self) -> str:
+        """The metric with an arrow towards the better values, and its unit.
+
+        >>> Column("ad", "opticam", "%", higher_is_better=False).heading
+        'ad ↓ %'
+        """
+        return f"{self.metric} {'↑' if self.higher_is_better else '↓'} {self.unit}".rstrip()
+
+
+@dataclass(frozen=True)
+class Block:
+    """The part of a summary that stands in one table: one model on one split, one target rule."""
+
+    model: str
+    dataset: str
+    split: str
+    target_rule: str
+    lines: pd.DataFrame
+
+    @property
+    def title(self) -> str:
+        """Model, data set and split, target rule."""
+        return f"{self.model} · {self.dataset} {self.split} · target: {self.target_rule}"
+
+    @cached_property
+    def columns(self) -> list[Column]:
+        """The metrics, in the order of the summary."""
+        facts = self.lines.drop_duplicates(["metric", "protocol"]).to_dict("records")
+        return [Column(line["metric"], line["protocol"], line["unit"], higher_is_better=line["higher_is_better"]) for line in facts]
+
+    @cached_property
+    def cells(self) -> dict[tuple[str, Column], Cell]:
+        """The cells by explainer and column; a job that is not finished has none."""
+        columns = {(column.metric, column.protocol): column for column in self.columns}
+        return {
+            (line["explainer"], columns[line["metric"], line["protocol"]]): Cell(
+                line["mean"], line["ci_low"], line["ci_high"], line["unit"]
+            )
+            for line in self.lines.to_dict("records")
+        }
+
+    @cached_property
+    def tied(self) -> dict[str, str]:
+        """The tie letter of each explainer, empty where it is tied to none; explainers in the order of the summary."""
+        return dict(self.lines.drop_duplicates("explainer")[["explainer", "tied"]].itertuples(index=False, name=None))
+
+    def explainers(self, *, control: bool) -> list[str]:
+        """The controls, or the methods under test."""
+        return list(self.lines.loc[self.lines["control"] == control, "explainer"].unique())
+
+    def places(self, column: Column) -> dict[str, int]:
+        """Which methods come first (1) and second (2) in a column; tied ones share a place, controls have none.
+
+        A method without rivals has no place either.
+        """
+        means = {name: self.cells[name, column].mean for name in self.explainers(control=False) if (name, column) in self.cells}
+        means = {name: mean for name, mean in means.items() if not math.isnan(mean)}
+        places = dict[str, int]()
+        for place in (1, 2) if len(means) > 1 else ():
+            if left := {name: mean for name, mean in means.items() if name not in places}:
+                best = (max if column.higher_is_better else min)(left.values())
+                first = {name for name, mean in left.items() if mean == best}
+                letters = {self.tied[name] for name in first} - {""}
+                places |= {name: place for name in left if name in first or self.tied[name] in letters}
+        return places
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """What the reader must know beside the numbers: protocols and ties."""
+        protocols = dict[str, list[str]]()
+        for column in self.columns:
+            protocols.setdefault(column.protocol, []).append(column.metric)
+        used = "; ".join(f"{', '.join(names)}: {protocol}" for protocol, names in protocols.items())
+        groups = dict[str, list[str]]()
+        for name, letter in self.tied.items():
+            if letter:
+                groups.setdefault(letter, []).append(name)
+        ties = [f"{superscript(letter)} {' = '.join(names)} on every image" for letter, names in groups.items()]
+        return [f"Mean over images [95 % bootstrap interval]. Protocols: {used}.", *ties]
+
+    @cached_property
+    def counts(self) -> dict[str, dict[str, str]]:
+        """Further columns, heading -> explainer -> text: images, failures and constant maps where there are any, costs."""
+        by_explainer = self.lines.groupby("explainer", sort=False)
+        columns = {"images": by_explainer["n"].agg(_span)}
+        for heading, name in (("failed", "n_failed"), ("constant", "n_constant")):
+            if self.lines[name].any():
+                columns[heading] = by_explainer[name].max().astype(str)
+        for heading, name in (("passes/image", "passes_per_image"), ("s/image", "seconds_per_image")):
+            if self.lines[name].notna().any():
+                columns[heading] = by_explainer[name].first().map("{:.3g}".format).replace("nan", "—")
+        return {heading: {str(name): str(text) for name, text in texts.items()} for heading, texts in columns.items()}
+
+
+def blocks(summary: pd.DataFrame) -> Iterator[Block]:
+    """Cut a summary into tables, in its own order."""
+    names = ["model", "dataset", "split", "target_rule"]
+    for key, lines in summary.groupby(names, sort=False):
+        model, dataset, split, target_rule = (str(part) for part in key)
+        yield Block(model, dataset, split, target_rule, lines)
+
+
+def superscript(letters: str) -> str:
+    """A tie label as raised letters.
+
+    >>> superscript("ab")
+    'ᵃᵇ'
+    """
+    return letters.translate(_SUPERSCRIPT)
+
+
+def _span(counts: pd.Series) -> str:
+    return str(counts.min()) if counts.min() == counts.max() else f"{counts.min()}–{counts.max()}"

@@ -1,0 +1,128 @@
+"""Read a run directory: its rows, its costs and its description."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import unquote
+
+import numpy as np
+import pandas as pd
+
+from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.core.rows import Row
+
+COST_COLUMNS = ("stage", "images", "forward", "backward", "tail_forward", "tail_backward", "seconds", "peak_memory_mb")
+_PARTITIONS = ("model", "explainer")  # stand in the path alone
+_IDENTITY = ("model", "explainer", "image", "metric")  # of a row within its run, in the order of the table
+
+
+def load_run(run: str | Path) -> dict[str, Any]:
+    """Read `run.json`, the description of a run: request, facts of explainers and metrics, ids of the images.
+
+    Raises:
+        UsageError: there is no such folder, or it is not a run.
+        CamdbenchError: `run.json` is damaged.
+    """
+    folder, file = Path(run), Path(run) / "run.json"
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder; expected a run directory, as `camdbench run --out` writes it")
+    if not file.is_file():
+        raise UsageError(f"{folder} is not a run directory: it holds no run.json")
+    try:
+        about = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        _damaged(file, error)
+    if not isinstance(about, dict):
+        _damaged(file, TypeError("not a JSON object"))
+    return about
+
+
+def load_rows(run: str | Path) -> pd.DataFrame:
+    """Read all rows of a run: one per model, explainer, image and metric, with the columns of `core.rows.Row`.
+
+    Rows stand in the order of the run's request: model, explainer, image, metric; whatever the request does not name
+    comes after, by name.
+
+    Raises:
+        UsageError: there is no such folder, it is not a run, or nothing of it is finished.
+        CamdbenchError: a part is damaged, or an image has been measured twice.
+    """
+    about = load_run(run)
+    rows = _read_parts(Path(run) / "rows", Row._fields)
+    if rows.empty:
+        raise UsageError(f"{run} holds no rows: none of its jobs is finished; run the same command again")
+    request = about.get("request", {})
+    ranks = [
+        _ranks(rows["model"], [*request.get("models", ()), *about.get("models", ())]),
+        _ranks(rows["explainer"], [*request.get("explainers", ()), *about.get("explainers", ())]),
+        _ranks(rows["image"], about.get("ids", ())),
+        _ranks(rows["metric"], [*request.get("metrics", ()), *about.get("metrics", ())]),
+    ]
+    order = np.lexsort(ranks[::-1])
+    _refuse_twice(rows, np.stack(ranks)[:, order], order, run)
+    return rows.take(order).reset_index(drop=True)
+
+
+def load_costs(run: str | Path) -> pd.DataFrame:
+    """Read what a run has cost: model, explainer, then `COST_COLUMNS`; empty where nothing was recorded.
+
+    A job has one line per stage: `trace` (the shared parts that the explainer read), `explain` (its own passes),
+    `metrics`.
+
+    Raises:
+        UsageError: there is no such folder, or it is not a run.
+        CamdbenchError: a part is damaged.
+    """
+    load_run(run)
+    return _read_parts(Path(run) / "costs", (*_PARTITIONS, *COST_COLUMNS))
+
+
+def _read_parts(folder: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """All finished parts below `folder`; a name that begins with a dot is still being written."""
+    parts = [_read_part(path, columns) for path in sorted(folder.glob("model=*/explainer=*/[!.]*.parquet"))]
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(columns))
+
+
+def _read_part(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    inside = [name for name in columns if name not in _PARTITIONS]
+    try:
+        part = pd.read_parquet(path, columns=inside, partitioning=None)  # the path is read below, where it is unquoted
+    except (OSError, ValueError) as error:  # what pyarrow raises derives from these two
+        _damaged(path, error)
+    for folder in (path.parents[1], path.parent):
+        name, _, value = folder.name.partition("=")
+        part[name] = unquote(value)
+    return part[list(columns)]
+
+
+def _ranks(values: pd.Series, order: Iterable[str]) -> np.ndarray:
+    """The place of each value in `order`; the others follow, sorted.
+
+    >>> _ranks(pd.Series(["b", "z", "a", "c"]), ["c", "b"]).tolist()
+    [1, 3, 2, 0]
+    """
+    codes, found = pd.factorize(values)
+    places = {name: place for place, name in enumerate(dict.fromkeys(order))}
+    others = sorted(set(found) - set(places))
+    places |= {name: len(places) + place for place, name in enumerate(others)}
+    return np.array([places[name] for name in found], dtype=np.int64)[codes]
+
+
+def _refuse_twice(rows: pd.DataFrame, ranks: np.ndarray, order: np.ndarray, run: str | Path) -> None:
+    """A mean over images would silently weigh one of them twice."""
+    twice = np.flatnonzero((ranks[:, 1:] == ranks[:, :-1]).all(0))
+    if len(twice):
+        first = rows.iloc[order[twice[0]]]
+        raise CamdbenchError(
+            f"{run}: image {first['image']!r} stands twice for {first['explainer']} and {first['metric']} on {first['model']}; "
+            "delete that folder under rows/ and run the same command again"
+        )
+
+
+def _damaged(file: Path, error: Exception) -> NoReturn:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    raise CamdbenchError(f"{file} is damaged ({reason}); delete it and run the same command again") from error
