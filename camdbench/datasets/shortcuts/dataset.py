@@ -1,0 +1,170 @@
+"""The `shortcuts` data set: every image is drawn from (seed, split, index) alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.random import Generator, SeedSequence, default_rng
+from pydantic import NonNegativeInt, PositiveInt
+
+from camdbench.core.catalogue import dataset
+from camdbench.core.errors import UsageError
+from camdbench.datasets.samples import Dataset, Sample
+from camdbench.datasets.shortcuts.render import Picture, render
+from camdbench.datasets.shortcuts.shapes import SHAPES
+from camdbench.datasets.shortcuts.textures import TEXTURES
+
+Split = Literal["train", "val", "shifted", "conflict"]
+
+_SPLITS: dict[Split, int] = {"train": 5000, "val": 1000, "shifted": 1000, "conflict": 1000}  # default number of images
+_SMALLEST, _LARGEST = 32, 1024
+_LABEL, _BACKGROUND, _PICTURE = range(3)  # what a stream of random numbers is for
+
+
+@dataset("shortcuts", paper="embedded", splits=("train", "val", "shifted", "conflict"), gives=("boxes", "masks"), on_disk=False)
+def shortcuts(
+    *,
+    split: Literal["train", "val", "shifted", "conflict"] = "val",
+    size: PositiveInt = 96,
+    correlation: float = 0.9,
+    classes: PositiveInt = 8,
+    count: PositiveInt | None = None,
+    seed: NonNegativeInt = 0,
+) -> Dataset:
+    """Drawn objects on textured backgrounds that give the class away.
+
+    Each class is a shape and has a background of its own: an object stands on it with probability `correlation` in
+    `train` and `val`, as often as on any other in `shifted`, and never in `conflict`. Place, size, rotation, colour
+    and texture of the object do not depend on its class. Nothing is read from disk.
+
+    Args:
+        split: `train`, `val`, `shifted` or `conflict`.
+        size: side of the images in pixels, 32 to 1024.
+        correlation: probability of a class's own background in `train` and `val`, in [0, 1].
+        classes: number of classes, 2 to 8.
+        count: number of images; 5,000 in `train` and 1,000 elsewhere unless given.
+        seed: another seed is another draw of every split.
+
+    Raises:
+        UsageError: an option is out of range.
+    """
+    if split not in _SPLITS:
+        raise UsageError(f"shortcuts(split={split!r}): no such split; choose from {', '.join(_SPLITS)}")
+    if not _SMALLEST <= size <= _LARGEST:
+        raise UsageError(f"shortcuts(size={size}): the side must be between {_SMALLEST} and {_LARGEST} pixels")
+    if not 0 <= correlation <= 1:
+        raise UsageError(f"shortcuts(correlation={correlation}): a probability lies between 0 and 1")
+    if not 2 <= classes <= len(SHAPES):
+        raise UsageError(f"shortcuts(classes={classes}): there are 2 to {len(SHAPES)} classes")
+    if count is not None and count < 1:
+        raise UsageError(f"shortcuts(count={count}): ask for at least one image")
+    if seed < 0:
+        raise UsageError(f"shortcuts(seed={seed}): a seed is 0 or greater")
+    return Shortcuts(split, size, float(correlation), classes, count or _SPLITS[split], seed)
+
+
+@dataclass(frozen=True)
+class Shortcuts:
+    """The data set as `shortcuts(…)` makes it: options that have been checked."""
+
+    split: Split
+    size: int
+    correlation: float
+    n_classes: int
+    count: int
+    seed: int
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Names of the shapes."""
+        return SHAPES[: self.n_classes]
+
+    @property
+    def backgrounds(self) -> Sequence[str]:
+        """Names of the textures, each in the place of the class that it goes with."""
+        return TEXTURES[: self.n_classes]
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """`val-00017`: split and index."""
+        return self._ids
+
+    @property
+    def labels(self) -> Sequence[int]:
+        """Class indices; every class stands once in each run of as many images as there are classes."""
+        return self._labels
+
+    @cached_property
+    def _ids(self) -> tuple[str, ...]:
+        return tuple(f"{self.split}-{index:05d}" for index in range(self.count))
+
+    @cached_property
+    def _labels(self) -> tuple[int, ...]:
+        rounds = -(-self.count // self.n_classes)
+        labels = [label for k in range(rounds) for label in self._random(_LABEL, k).permutation(self.n_classes).tolist()]
+        return tuple(labels[: self.count])
+
+    def background(self, index: int) -> int:
+        """The class that the background of an image goes with; nothing is rendered."""
+        label, random = self.labels[index], self._random(_BACKGROUND, index)
+        chance = {"shifted": 1 / self.n_classes, "conflict": 0.0}.get(self.split, self.correlation)
+        if random.uniform() < chance:
+            return label
+        return int(label + 1 + random.integers(self.n_classes - 1)) % self.n_classes
+
+    def picture(self, index: int) -> Picture:
+        """Render an image and its mask as 8-bit arrays.
+
+        Raises:
+            IndexError: there is no such image.
+        """
+        if not 0 <= index < self.count:
+            raise IndexError(f"{self.split} has images 0 to {self.count - 1}, not {index}")
+        shape, texture = SHAPES[self.labels[index]], TEXTURES[self.background(index)]
+        return render(shape, texture, size=self.size, random=self._random(_PICTURE, index))
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Sample:
+        """Render one sample; the same index is the same sample, whatever was asked for before.
+
+        Raises:
+            IndexError: there is no such image.
+        """
+        image, mask = self.picture(index)
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        box = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+        return Sample(
+            id=self.ids[index],
+            image=torch.from_numpy(image).permute(2, 0, 1).contiguous().float() / 255,
+            label=self.labels[index],
+            boxes=torch.tensor([box], dtype=torch.float32),
+            mask=torch.from_numpy(mask),
+            background=self.background(index),
+        )
+
+    def fingerprint(self) -> str:
+        """A hash over the options and what a few samples show.
+
+        Images enter as coarse thumbnails: the last bit of a pixel may differ between machines, the data do not.
+        """
+        shown = [self._digest(index) for index in sorted({0, self.count // 2, self.count - 1})]
+        options = [self.split, self.size, self.correlation, self.n_classes, self.count, self.seed]
+        return hashlib.sha256(json.dumps([options, shown]).encode()).hexdigest()[:16]
+
+    def _digest(self, index: int) -> list[object]:
+        image, mask = self.picture(index)
+        middle = self.size // 2
+        tiles = [image[:middle, :middle], image[:middle, middle:], image[middle:, :middle], image[middle:, middle:]]
+        return [self.labels[index], self.background(index), int(mask.sum()) // 8, *(round(float(tile.mean())) for tile in tiles)]
+
+    def _random(self, purpose: int, index: int) -> Generator:
+        return default_rng(SeedSequence([self.seed, list(_SPLITS).index(self.split), purpose, index]))
