@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 MEAN = (0.5, 0.5, 0.5)  # what the network's input is shifted and scaled by, per channel
 STD = (0.25, 0.25, 0.25)
-LAYER = "layer3.1"  # the last block: 96 channels, rectified, on the last grid
+LAYER = "layer3.1"  # the last block: 64 channels, rectified, on the last grid
 
 
 class Block(nn.Module):
@@ -46,16 +46,16 @@ class ShortcutsNetwork(nn.Module):
 
     def __init__(self, classes: int) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 24, 3, 2, 1, bias=False), nn.BatchNorm2d(24), nn.ReLU())
-        self.layer1 = nn.Sequential(Block(24, 24))
-        self.layer2 = nn.Sequential(Block(24, 48, stride=2))
-        self.layer3 = nn.Sequential(Block(48, 96, stride=2), Block(96, 96))
+        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
+        self.layer1 = nn.Sequential(Block(16, 16))
+        self.layer2 = nn.Sequential(Block(16, 32, stride=2))
+        self.layer3 = nn.Sequential(Block(32, 64, stride=2), Block(64, 64))
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(96, classes, bias=False)
+        self.fc = nn.Linear(64, classes, bias=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, classes) of mean/std-normalised images (B, 3, H, W)."""
-        grid = self.layer3(self.layer2(self.layer1(self.stem(images))))  # (B, 96, H / 8, W / 8)
+        grid = self.layer3(self.layer2(self.layer1(self.stem(images))))  # (B, 64, H / 8, W / 8)
         return self.fc(self.pool(grid).flatten(1))
 
 

@@ -1,0 +1,1 @@
+"""The trainer makes classifiers for the zoo from recipes in YAML."""

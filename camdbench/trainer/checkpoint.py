@@ -1,0 +1,38 @@
+"""Checkpoint: weights in safetensors, their provenance in JSON and the log in CSV, each written whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from camdbench.core.files import replacing
+
+
+def write_weights(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Write a state dict as safetensors."""
+    with replacing(path) as temporary:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, temporary)
+
+
+def write_json(path: Path, facts: Mapping[str, object]) -> None:
+    """Write plain values as indented JSON."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_csv(path: Path, rows: Sequence[NamedTuple]) -> None:
+    """Write named tuples of one kind, at least one, as a table with a header; numbers to six digits."""
+
+    def short(value: Any) -> Any:
+        return f"{value:.6g}" if isinstance(value, float) else value
+
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(rows[0]._fields)
+        writer.writerows([short(value) for value in row] for row in rows)

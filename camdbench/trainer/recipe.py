@@ -1,0 +1,172 @@
+"""Recipe: everything that decides what a training run yields, read from YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+)
+
+from camdbench.core.catalogue import datasets, losses
+from camdbench.core.errors import UsageError
+from camdbench.core.spec import parse_spec
+
+_BIASED = ("conflict", "shifted")  # splits that measure the bias; choosing weights by them would train on the answer
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Data(_Part):
+    """What is learned from and judged on.
+
+    Attributes:
+        dataset: spec of a registered data set, `shortcuts` or `shortcuts(size=64)`, without split and count.
+        train: name of the split to learn from.
+        count: number of training images; the data set's own unless given.
+        evaluate: the splits that the finished network is judged on.
+        evaluate_count: number of images in each of them, likewise.
+    """
+
+    dataset: str = "shortcuts"
+    train: str = "train"
+    count: PositiveInt | None = None
+    evaluate: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = ("val",)
+    evaluate_count: PositiveInt | None = None
+
+    @field_validator("dataset")
+    @classmethod
+    def _known(cls, text: str) -> str:
+        datasets.parse_one(text)
+        given = parse_spec(text).arguments
+        if "split" in given or "count" in given:
+            raise UsageError("leave split and count out of the data set's spec; they have fields of their own")
+        return text
+
+
+class Optimiser(_Part):
+    """AdamW under a one-cycle schedule.
+
+    Attributes:
+        lr: highest learning rate, reached after `warm_up` of the steps.
+        weight_decay: decay of the weights per step, times the learning rate.
+        warm_up: share of the steps on which the rate rises.
+    """
+
+    lr: PositiveFloat = 2e-3
+    weight_decay: NonNegativeFloat = 0.05
+    warm_up: Annotated[float, Field(gt=0, lt=1)] = 0.3
+
+
+class Augment(_Part):
+    """Random changes of the training images, drawn anew in every epoch.
+
+    Attributes:
+        flip: probability of a mirror image.
+        brightness: largest change of the brightness, as a factor off 1.
+        grey: probability of losing all colour.
+    """
+
+    flip: Annotated[float, Field(ge=0, le=1)] = 0.0
+    brightness: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    grey: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+class Recipe(_Part):
+    """A training run.
+
+    Attributes:
+        name: name of the model, and of the files written.
+        network: the architecture.
+        data: what is learned from and judged on.
+        loss: spec of a registered loss, `ce` or `ce(smoothing=0.1)`.
+        optimiser: step size and decay.
+        augment: random changes of the training images.
+        epochs: passes over the training images.
+        batch_size: images per step.
+        seed: decides the first weights, the order of the images and the augmentation.
+        keep: `last` epoch's weights, or those of the epoch `best` on `select`.
+        select: the split that is looked at after every epoch.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+    network: Literal["shortcuts"] = "shortcuts"
+    data: Data = Data()
+    loss: str = "ce"
+    optimiser: Optimiser = Optimiser()
+    augment: Augment = Augment()
+    epochs: PositiveInt = 12
+    batch_size: Annotated[int, Field(ge=2)] = 64
+    seed: NonNegativeInt = 0
+    keep: Literal["last", "best"] = "last"
+    select: str = "val"
+
+    @field_validator("loss")
+    @classmethod
+    def _known(cls, text: str) -> str:
+        losses.parse_one(text)
+        return text
+
+    @field_validator("select")
+    @classmethod
+    def _unbiased(cls, split: str) -> str:
+        if split in _BIASED:
+            raise UsageError(f"weights are never chosen by {split!r}, which measures their bias; use val")
+        return split
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Read and check a recipe; nothing is trained.
+
+    Raises:
+        UsageError: no such file, not YAML, or a field that is unknown, missing or out of range.
+    """
+    file = Path(path)
+    try:
+        written = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"recipe {file}: {(error.strerror or 'cannot be read').lower()}; the recipes are in benchmarks/") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"recipe {file}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(written, dict):
+        raise UsageError(f"recipe {file}: expected fields such as `name: my-model`, found {type(written).__name__}")
+    return check_recipe(written, str(file))
+
+
+def check_recipe(written: Mapping[str, object], source: str) -> Recipe:
+    """Make a recipe of plain values; `source` is named in errors.
+
+    Raises:
+        UsageError: a field is unknown, missing or out of range; the message names source, field and mend.
+    """
+    try:
+        return Recipe.model_validate(written)
+    except ValidationError as error:
+        raise UsageError(f"recipe {source}: {_first(error)}") from None
+    except UsageError as error:  # pydantic lets it through: it is no ValueError
+        raise UsageError(f"recipe {source}: {error}") from None
+
+
+def _first(error: ValidationError) -> str:
+    """The first complaint, with its field and what may stand there."""
+    found = error.errors()[0]
+    field = ".".join(str(part) for part in found["loc"])
+    if found["type"] == "extra_forbidden":
+        part: type[BaseModel] = {"data": Data, "optimiser": Optimiser, "augment": Augment}.get(field.rpartition(".")[0], Recipe)
+        return f"{field}: no such field; known: {', '.join(part.model_fields)}"
+    if found["type"] == "missing":
+        return f"{field}: missing; it has no default"
+    return f"{field}={found['input']!r}: {found['msg'].lower()}"

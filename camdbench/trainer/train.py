@@ -1,0 +1,104 @@
+"""train: from a recipe to a checkpoint of the zoo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from camdbench.core.catalogue import datasets
+from camdbench.core.errors import UsageError
+from camdbench.core.provenance import git_revision, now, versions
+from camdbench.models.devices import pick_device
+from camdbench.models.shortcuts_net import LAYER, MEAN, STD, shortcuts_network
+from camdbench.trainer.checkpoint import write_csv, write_json, write_weights
+from camdbench.trainer.images import Images, check_batch, load_images, open_split
+from camdbench.trainer.loop import Epoch, Fitted, Score, fit, score
+from camdbench.trainer.recipe import Recipe, check_recipe, read_recipe
+
+
+def train(
+    recipe: str | Path | Recipe,
+    *,
+    out: str | Path,
+    seed: int | None = None,
+    device: str = "auto",
+    epochs: int | None = None,
+    progress: Callable[[Epoch], None] | None = None,
+) -> Path:
+    """Train the network of a recipe and write weights, provenance and log.
+
+    On one device with one number of threads, the same recipe and seed yield the same weights.
+
+    Args:
+        recipe: path of a YAML file, or a recipe.
+        out: folder for `NAME.safetensors`, `NAME.json` and `NAME.csv`; made if need be, files of that name are replaced.
+        seed: another seed than the recipe's.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
+        epochs: another number of epochs than the recipe's.
+        progress: called with every line of the log.
+
+    Returns:
+        Path of the weights.
+
+    Raises:
+        UsageError: the recipe is wrong, or the device is not there; nothing has been trained.
+        CamdbenchError: the loss is no longer finite.
+    """
+    plan = _with(read_recipe(recipe) if not isinstance(recipe, Recipe) else recipe, seed=seed, epochs=epochs)
+    where = pick_device(device)
+    splits = _open(plan)
+    with torch.random.fork_rng():
+        torch.manual_seed(plan.seed)
+        network = shortcuts_network(len(splits[plan.data.train].classes))
+    fitted = fit(network, splits[plan.data.train], splits[plan.select], plan, device=where, progress=progress)
+    network.load_state_dict(fitted.state)
+    scores = {split: score(network, splits[split], device=where) for split in plan.data.evaluate}
+    path = Path(out) / f"{plan.name}.safetensors"
+    write_csv(path.with_suffix(".csv"), fitted.log)
+    write_json(path.with_suffix(".json"), _provenance(plan, fitted, scores, splits, where))
+    write_weights(path, fitted.state)  # last: where the weights are, the rest is too
+    return path
+
+
+def _with(recipe: Recipe, **changes: int | None) -> Recipe:
+    given = {name: value for name, value in changes.items() if value is not None}
+    return check_recipe(recipe.model_dump() | given, recipe.name) if given else recipe
+
+
+def _open(recipe: Recipe) -> dict[str, Images]:
+    """Every split that the recipe names, in memory; all are opened before the first is read."""
+    spec, data = datasets.parse_one(recipe.data.dataset), recipe.data
+    if data.train in (*data.evaluate, recipe.select):
+        raise UsageError(f"recipe {recipe.name}: split {data.train!r} is trained on, so it cannot judge the network; use val")
+    counts = {data.train: data.count} | dict.fromkeys((*data.evaluate, recipe.select), data.evaluate_count)
+    opened = {split: open_split(spec, split, count) for split, count in counts.items()}
+    images = {split: load_images(dataset) for split, dataset in opened.items()}
+    check_batch(images[data.train], recipe.batch_size)
+    return images
+
+
+def _provenance(
+    recipe: Recipe, fitted: Fitted, scores: dict[str, Score], splits: dict[str, Images], device: torch.device
+) -> dict[str, object]:
+    train_images = splits[recipe.data.train]
+    return {
+        "name": recipe.name,
+        "network": recipe.network,
+        "classes": list(train_images.classes),
+        "input_size": train_images.pixels.shape[-1],
+        "mean": list(MEAN),
+        "std": list(STD),
+        "layer": LAYER,
+        "metrics": {split: {"count": len(splits[split]), **value._asdict()} for split, value in scores.items()},
+        "epoch": fitted.epoch,
+        "recipe": recipe.model_dump(mode="json"),
+        "seed": recipe.seed,
+        "fingerprints": {split: images.fingerprint for split, images in splits.items()},
+        "device": device.type,
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+        "git": git_revision(),
+        "date": now(),
+    }

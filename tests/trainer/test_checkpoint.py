@@ -1,0 +1,47 @@
+"""Checkpoints: what is written is read back, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from camdbench.trainer import checkpoint
+from camdbench.trainer.checkpoint import write_csv, write_json, write_weights
+
+
+class _Line(NamedTuple):
+    epoch: int
+    loss: float
+
+
+def test_weights_come_back(tmp_path: Path) -> None:
+    state = {"a": torch.randn(3, 4).T, "b": torch.tensor(3)}
+    write_weights(tmp_path / "new" / "w.safetensors", state)
+    found = load_file(tmp_path / "new" / "w.safetensors")
+    assert all(torch.equal(found[name], state[name]) for name in state)
+
+
+def test_json_and_csv_come_back(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"name": "é", "n": [1, 2.5]})
+    write_csv(tmp_path / "a.csv", [_Line(1, 0.5), _Line(2, 1 / 3)])
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"name": "é", "n": [1, 2.5]}
+    assert (tmp_path / "a.csv").read_text() == "epoch,loss\n1,0.5\n2,0.333333\n"
+
+
+def test_a_crash_leaves_the_old_file_and_no_rubbish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"old": 1})
+
+    def broken(*_: object, **__: object) -> str:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(checkpoint.json, "dumps", broken)
+    with pytest.raises(OSError, match="disk full"):
+        write_json(path, {"new": 1})
+    assert json.loads(path.read_text()) == {"old": 1}
+    assert list(tmp_path.iterdir()) == [path]

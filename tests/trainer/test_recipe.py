@@ -1,0 +1,68 @@
+"""Recipes: what is read, and how a mistake is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from camdbench.core.errors import UsageError
+from camdbench.trainer.recipe import Recipe, check_recipe, read_recipe
+
+SHIPPED = Path(__file__).parents[2] / "benchmarks" / "shortcuts" / "ce.yaml"
+
+
+def test_the_shipped_recipe_is_read() -> None:
+    recipe = read_recipe(SHIPPED)
+    assert recipe.name == "shortcuts-ce"
+    assert recipe.data.dataset == "shortcuts"
+    assert set(recipe.data.evaluate) == {"val", "shifted", "conflict"}
+
+
+def test_a_recipe_survives_being_written_out() -> None:
+    recipe = read_recipe(SHIPPED)
+    assert check_recipe(recipe.model_dump(mode="json"), "again") == recipe
+
+
+def test_a_name_is_enough() -> None:
+    assert check_recipe({"name": "mine"}, "here") == Recipe(name="mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("epochs: 3", "name: missing"),
+        ("{name: m, epoch: 3}", "epoch: no such field; known: name, network"),
+        ("{name: m, data: {counts: 3}}", "data.counts: no such field; known: dataset"),
+        ("{name: m, optimiser: {rate: 3}}", "optimiser.rate: no such field; known: lr"),
+        ("{name: m, epochs: 0}", "epochs=0: input should be greater than 0"),
+        ("{name: m, epochs: '3'}", "epochs='3'"),
+        ("{name: m, optimiser: {lr: -1}}", "optimiser.lr=-1"),
+        ("{name: m, augment: {flip: 2}}", "augment.flip=2"),
+        ("{name: M m}", "name='M m'"),
+        ("{name: m, network: vgg}", "network='vgg'"),
+        ("{name: m, loss: cee}", "no loss 'cee'; did you mean 'ce'?"),
+        ("{name: m, loss: ce(smooth=0.1)}", "smoothing"),
+        ("{name: m, data: {dataset: shortcut}}", "did you mean 'shortcuts'?"),
+        ("{name: m, data: {dataset: shortcuts(split='val')}}", "leave split and count out"),
+        ("{name: m, data: {evaluate: []}}", "data.evaluate"),
+        ("{name: m, select: conflict}", "never chosen by 'conflict'"),
+        ("{name: m, keep: first}", "keep='first'"),
+        ("- 1", "found list"),
+        ("{", "not YAML"),
+        ("!!python/object/apply:os.system [ls]", "not YAML"),
+    ],
+)
+def test_a_mistake_is_told_with_file_and_field(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError) as caught:
+        read_recipe(path)
+    assert str(path) in str(caught.value)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        read_recipe(tmp_path / "none.yaml")

@@ -1,0 +1,82 @@
+"""train: a tiny recipe from end to end."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from camdbench.core.errors import UsageError
+from camdbench.models.shortcuts_net import LAYER, shortcuts_network
+from camdbench.trainer.recipe import Recipe, check_recipe
+from camdbench.trainer.train import train
+
+
+@pytest.fixture
+def tiny() -> Recipe:
+    data: dict[str, Any] = {"dataset": "shortcuts(size=32, classes=3)", "count": 24, "evaluate": ["val", "conflict"], "evaluate_count": 8}
+    return check_recipe({"name": "tiny", "data": data, "epochs": 2, "batch_size": 8, "augment": {"flip": 0.5}}, "tiny")
+
+
+def test_it_writes_weights_provenance_and_log(tiny: Recipe, tmp_path: Path) -> None:
+    seen: list[object] = []
+    path = train(tiny, out=tmp_path / "out", device="cpu", progress=seen.append)
+    assert path == tmp_path / "out" / "tiny.safetensors"
+    shortcuts_network(3).load_state_dict(load_file(path))
+    facts = json.loads(path.with_suffix(".json").read_text())
+    assert (facts["name"], facts["seed"], facts["epoch"], facts["layer"], facts["input_size"]) == ("tiny", 0, 2, LAYER, 32)
+    assert facts["classes"] == ["disc", "triangle", "square"]
+    assert set(facts["metrics"]) == {"val", "conflict"}
+    assert facts["metrics"]["val"]["count"] == 8
+    assert check_recipe(facts["recipe"], "again") == tiny
+    with path.with_suffix(".csv").open() as file:
+        assert [line["epoch"] for line in csv.DictReader(file)] == ["1", "2"]
+    assert len(seen) == 2
+
+
+def test_the_same_seed_yields_the_same_weights(tiny: Recipe, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first = load_file(train(tiny, out=tmp_path / "a", device="cpu"))
+    assert torch.equal(before, torch.get_rng_state())
+    torch.manual_seed(6)
+    again = load_file(train(tiny, out=tmp_path / "b", device="cpu"))
+    other = load_file(train(tiny, out=tmp_path / "c", device="cpu", seed=1))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["fc.weight"], other["fc.weight"])
+
+
+def test_epochs_and_seed_are_overridden_and_recorded(tiny: Recipe, tmp_path: Path) -> None:
+    path = train(tiny, out=tmp_path, device="cpu", epochs=1, seed=3)
+    facts = json.loads(path.with_suffix(".json").read_text())
+    assert (facts["recipe"]["epochs"], facts["recipe"]["seed"], facts["seed"]) == (1, 3, 3)
+
+
+def test_a_recipe_may_be_a_path(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    data = "{dataset: shortcuts(size=32), count: 8, evaluate_count: 2}"
+    path.write_text(f"{{name: mine, data: {data}, epochs: 1, batch_size: 8}}", encoding="utf-8")
+    assert train(path, out=tmp_path, device="cpu").name == "mine.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"epochs": 0}, "epochs=0"), ({"seed": -1}, "seed=-1"), ({"device": "gpu"}, "--device gpu")],
+)
+def test_a_bad_argument_is_refused_before_any_work(tiny: Recipe, tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    arguments: dict[str, Any] = {"device": "cpu"} | changes
+    with pytest.raises(UsageError, match=words):
+        train(tiny, out=tmp_path, **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_training_images_do_not_judge(tiny: Recipe, tmp_path: Path) -> None:
+    written = tiny.model_dump()
+    written["data"]["evaluate"] = ("train",)
+    with pytest.raises(UsageError, match="'train' is trained on"):
+        train(check_recipe(written, "tiny"), out=tmp_path, device="cpu")
