@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from camdbench.core.catalogue import datasets
 from camdbench.core.errors import UsageError, unknown
-from camdbench.core.spec import Spec
+from camdbench.core.spec import Spec, parse_spec
 
 if TYPE_CHECKING:  # samples need torch, a wrong spec does not
     from camdbench.datasets.samples import Dataset
@@ -22,7 +22,8 @@ def checked_dataset(text: str, split: str | None, data_root: str | Path | None) 
     spec = datasets.parse_one(text)
     facts = datasets.get(spec.name).facts
     arguments = spec.arguments
-    chosen = arguments.pop("split", None)
+    arguments.pop("split", None)
+    chosen = parse_spec(text).arguments.get("split")  # as written: a checked spec leaves defaults out
     if chosen is not None and split is not None and chosen != split:
         raise UsageError(f"--dataset {text} and --split {split} disagree; name the split once")
     name = split or chosen or ("val" if "val" in facts.splits else "all")

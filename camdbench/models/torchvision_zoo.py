@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from camdbench.models.classifier import Classifier
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_RENORMALISING = ("googlenet", "inception_v3")  # turn ImageNet-normalised input into mean 0.5, std 0.5 themselves
 _BUILDER = re.compile(r"^@register_model\(\)\n(?:@.*\n)*def (\w+)\(", re.MULTILINE)
 
 
@@ -56,8 +57,9 @@ def build(name: str, tag: str | None, weights: Path | None, *, download: bool, *
     transforms = None if enum is None else enum.transforms()
     mean = overrides.get("mean") or (IMAGENET_MEAN if transforms is None else tuple(transforms.mean))
     std = overrides.get("std") or (IMAGENET_STD if transforms is None else tuple(transforms.std))
-    network = _network(name, state, standard=tuple(_three(mean)) == IMAGENET_MEAN)
-    classes = _categories(name, enum, network_classes=_classes_of(state))
+    count = _classes_of(name, state)
+    network = _network(name, state, count, standard=_three(mean) == IMAGENET_MEAN)
+    classes = _categories(name, enum, count)
     size = int(transforms.crop_size[0]) if transforms is not None else (299 if name == "inception_v3" else 224)
     return Classifier(network, overrides.get("layer"), mean=mean, std=std, name=label, class_names=classes, input_size=size)
 
@@ -95,17 +97,16 @@ def _official_state(name: str, enum: WeightsEnum, *, download: bool) -> dict[str
     return read_state(file)
 
 
-def _network(name: str, state: dict[str, Any] | None, *, standard: bool) -> nn.Module:
+def _network(name: str, state: dict[str, Any] | None, classes: int, *, standard: bool) -> nn.Module:
     """Build the network, random where there is no state; always the same random numbers, and no global ones."""
     import torch
     from torchvision import models
 
     from camdbench.models.weights_file import load_state
 
-    arguments: dict[str, Any] = {"weights": None, "num_classes": _classes_of(state)}
-    if name in ("googlenet", "inception_v3"):
+    arguments: dict[str, Any] = {"weights": None, "num_classes": classes}
+    if name in _RENORMALISING:
         auxiliary = state is not None and any(key.startswith(("aux1.", "AuxLogits.")) for key in state)
-        # These two re-normalise their input, from the ImageNet statistics to mean 0.5 and std 0.5.
         arguments |= {"aux_logits": auxiliary, "transform_input": standard, "init_weights": state is None}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -126,15 +127,22 @@ def _wake_head(network: nn.Module) -> None:
             nn.init.trunc_normal_(module.weight, std=0.02)
 
 
-def _classes_of(state: dict[str, Any] | None) -> int:
-    """The number of classes that a state dict was trained for: the rows of its last weight matrix."""
-    heads = [tensor for key, tensor in (state or {}).items() if key.endswith("weight") and tensor.ndim >= 2]
-    return heads[-1].shape[0] if heads else 1000
+def _classes_of(name: str, state: dict[str, Any] | None) -> int:
+    """The number of classes that a state dict was trained for: the rows of the weight that torchvision defines last."""
+    if state is None:
+        return 1000
+    import torch
+    from torchvision import models
+
+    with torch.device("meta"):  # names and shapes only
+        own = models.get_model(name, weights=None, **({"init_weights": False} if name in _RENORMALISING else {})).state_dict()
+    head = [key for key, tensor in own.items() if tensor.ndim >= 2][-1]
+    return state[head].shape[0] if head in state else 1000
 
 
-def _categories(name: str, enum: WeightsEnum | None, network_classes: int) -> tuple[str, ...]:
+def _categories(name: str, enum: WeightsEnum | None, count: int) -> tuple[str, ...]:
     from torchvision import models
 
     known = enum or next(iter(models.get_model_weights(name)), None)
     categories = tuple(known.meta["categories"]) if known is not None else ()
-    return categories if len(categories) == network_classes else ()
+    return categories if len(categories) == count else ()

@@ -4,50 +4,108 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from camdbench.core.errors import SampleError
 from camdbench.core.catalogue import metrics as metric_registry
+from camdbench.core.errors import SampleError
 from camdbench.core.rows import Row
 from camdbench.core.spec import Spec
+from camdbench.datasets.opening import open_dataset
 from camdbench.datasets.samples import Batch, Dataset, Sample
 from camdbench.explainers.trace import Cost
-from camdbench.models.classifier import Classifier
+from camdbench.models.classifier import Classifier, Passes
+from camdbench.models.devices import machine
+from camdbench.models.zoo import load_classifier
 from camdbench.runner.judge import Judged, Verdict, is_out_of_memory, judge
 from camdbench.runner.plan import Unit
 from camdbench.runner.request import Request
 from camdbench.runner.store import CostRow, Store
 
 
-@dataclass
-class Worker:
-    """What a process needs to execute units of one model.
+class Outcome(NamedTuple):
+    """What a unit took and left.
 
     Attributes:
-        request: what was asked for.
-        classifier: the model, on its device.
-        dataset: where samples come from.
-        store: where parts go.
-        batch_size: images at a time; halved for good when the device runs out of memory.
+        passes: image passes made, shared ones counted once.
+        batch_size: the batch size it ended with.
+        machine: where it was computed.
     """
 
-    request: Request
-    classifier: Classifier
-    dataset: Dataset
-    store: Store
+    passes: Passes
     batch_size: int
+    machine: dict[str, Any]
 
-    def execute(self, unit: Unit) -> int:
-        """Do a unit and return the number of rows that have no value."""
+
+class Worker:
+    """Executes units in one process, with the data set and the last model kept open.
+
+    Args:
+        request: what was asked for.
+        root: the run directory.
+        batch_size: images at a time; halved for good when the device runs out of memory.
+        device: `auto`, `cpu`, `cuda`, ….
+        download: whether torchvision may fetch weights.
+    """
+
+    def __init__(self, request: Request, root: Path, *, batch_size: int, device: str, download: bool) -> None:
+        self.request, self.root, self.batch_size = request, root, batch_size
+        self._device, self._download = device, download
+        self._loaded: tuple[str, Classifier] | None = None
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """Where samples come from."""
+        return open_dataset(self.request.dataset, self.request.split, self.request.data_root)
+
+    @cached_property
+    def store(self) -> Store:
+        """Where parts go."""
+        return Store(self.root)
+
+    def classifier(self, name: str) -> Classifier:
+        """The model of that name, on its device."""
+        if self._loaded is None or self._loaded[0] != name:
+            self._loaded = None  # make room first
+            asked = self.request
+            given: dict[str, Any] = {"weights": asked.weights, "layer": asked.layer, "mean": asked.mean, "std": asked.std}
+            self._loaded = name, load_classifier(name, device=self._device, download=self._download, **given)
+        return self._loaded[1]
+
+    def execute(self, unit: Unit) -> Outcome:
+        """Judge the images of a unit and commit one part per explainer.
+
+        Raises:
+            UsageError: the target rule cannot be met.
+            CamdbenchError: a part cannot be written.
+        """
+        classifier = self.classifier(unit.model)
+        before = classifier.passes
+        with torch.inference_mode(mode=False), classifier.frozen():
+            _Desk(self, classifier).work(unit)
+        return Outcome(classifier.passes - before, self.batch_size, machine(classifier.device))
+
+
+class _Desk:
+    """One unit's work with one model."""
+
+    def __init__(self, worker: Worker, classifier: Classifier) -> None:
+        self.worker, self.classifier = worker, classifier
+        self.request, self.dataset, self.store = worker.request, worker.dataset, worker.store
+
+    def work(self, unit: Unit) -> None:
+        """Read, judge, commit."""
         verdicts: dict[Spec, list[tuple[str, int, Verdict]]] = {spec: [] for spec in unit.explainers}
         costs: dict[Spec, dict[str, Cost]] = {spec: {} for spec in unit.explainers}
         raw: dict[Spec, dict[str, Tensor]] = {spec: {} for spec in unit.explainers}
         samples, damaged = self._read(unit)
         _reset_peak(self.classifier.device)
-        for batch in _batches(samples, self.batch_size):
+        for batch in _batches(samples, self.worker.batch_size):
             for part, judged in self._judged(batch, unit.explainers):
                 labels = part.labels.tolist()
                 for spec, found in judged.items():
@@ -56,15 +114,12 @@ class Worker:
                         costs[spec][stage] = costs[spec].get(stage, Cost()) + cost
                     if found.raw is not None and self.request.save_maps:
                         raw[spec] |= dict(zip(part.ids, found.raw.cpu().unbind(), strict=True))
-        failed = 0
         order = {name: position for position, name in enumerate(self.dataset.ids[unit.start : unit.stop])}
         for spec in unit.explainers:
             rows = [self._row(spec, *item) for item in verdicts[spec]] + self._damaged_rows(spec, damaged)
             rows.sort(key=lambda row: order[row.image])  # stable: metrics stay in the order asked for
             maps = _packed(raw[spec], list(order)) if self.request.save_maps else None
             self.store.commit(unit.job(self.classifier.name, spec), rows, _cost_rows(costs[spec], len(samples), self.classifier.device), maps)
-            failed += sum(row.status in ("error", "not_applicable") for row in rows)
-        return failed
 
     def _read(self, unit: Unit) -> tuple[list[Sample], dict[str, tuple[int, str]]]:
         """The samples that can be read, and label and reason of those that cannot."""
@@ -81,8 +136,9 @@ class Worker:
         pending = [batch]
         while pending:
             part = pending.pop(0)
-            if len(part) > self.batch_size:
-                pending = [part.part(0, self.batch_size), part.part(self.batch_size, len(part)), *pending]
+            if len(part) > self.worker.batch_size:
+                size = self.worker.batch_size
+                pending = [part.part(0, size), part.part(size, len(part)), *pending]
                 continue
             try:
                 moved = part.to(self.classifier.device)
@@ -93,7 +149,7 @@ class Worker:
                 if len(part) == 1:
                     yield part, _out_of_memory(part, explainers, self.request.metrics)
                     continue
-                self.batch_size = len(part) // 2
+                self.worker.batch_size = len(part) // 2
                 pending.insert(0, part)
             finally:
                 _free(self.classifier.device)

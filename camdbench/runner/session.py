@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +13,16 @@ import torch
 
 from camdbench.core import provenance
 from camdbench.core.catalogue import explainers, metrics
-from camdbench.core.errors import CamdbenchError, UsageError
-from camdbench.datasets.opening import open_dataset
+from camdbench.core.errors import CamdbenchError, SampleError, UsageError
 from camdbench.datasets.samples import Dataset
-from camdbench.models.classifier import Classifier
-from camdbench.models.devices import machine, pick_device
+from camdbench.models.classifier import Classifier, Passes
+from camdbench.models.devices import pick_device
 from camdbench.models.target_layers import check_layer
-from camdbench.models.zoo import load_classifier
 from camdbench.runner.execute import Worker
 from camdbench.runner.plan import Unit, missing_units
 from camdbench.runner.progress import Progress
 from camdbench.runner.request import CHUNK, Request
-from camdbench.runner.store import Job, Store
+from camdbench.runner.store import Store
 
 _FREE = {"explainers", "data_root", "weights"}  # may differ between the sessions of a run: hashes stand for the paths
 
@@ -39,67 +36,45 @@ def carry_out(request: Request, *, out: str | Path | None, batch_size: int, devi
     """
     if batch_size < 1:
         raise UsageError(f"--batch-size {batch_size}: expected at least 1")
-    where = pick_device(device)
-    dataset = open_dataset(request.dataset, request.split, request.data_root)
-    count = min(len(dataset.ids), request.limit or len(dataset.ids))
-    load = partial(_load, request, device=str(where), download=download)
-    models = {name: _inspected(load(name), request, dataset) for name in request.models}
-    record = _record(request, dataset, count, models)
-    store = Store(Path(out) if out is not None else Path("runs", _auto_name(record)))
-    record = _merged(record, store)
+    worker = Worker(request, Path(), batch_size=batch_size, device=str(pick_device(device)), download=download)
+    models = {name: _inspected(worker.classifier(name), request, worker.dataset) for name in request.models}
+    count = min(len(worker.dataset.ids), request.limit or len(worker.dataset.ids))
+    record = _record(request, worker.dataset, count, models)
+    worker.root = Path(out) if out is not None else Path("runs", _auto_name(record))
+    record = _merged(record, worker.store)
     row_names = [models[name]["name"] for name in request.models]
-    units = missing_units(request.models, row_names, request.explainers, count, CHUNK, store.is_done)
-    jobs = [Job(name, str(spec), chunk) for name in row_names for spec in request.explainers for chunk in range(-(-count // CHUNK))]
-    progress.start(store.root, len(jobs), len(jobs) - sum(len(unit.explainers) for unit in units))
-    if units or not store.read_record():
-        _work(units, record, store, Worker(request, load(request.models[0]), dataset, store, batch_size), load, progress)
-    return store.root
+    units = missing_units(request.models, row_names, request.explainers, count, CHUNK, worker.store.is_done)
+    jobs, missing = -(-count // CHUNK) * len(row_names) * len(request.explainers), sum(len(unit.explainers) for unit in units)
+    progress.start(worker.root, jobs, jobs - missing)
+    if units:
+        _work(units, record, worker, progress)
+    return worker.root
 
 
-def _work(units: Sequence[Unit], record: dict[str, Any], store: Store, worker: Worker, load: Callable[[str], Classifier], progress: Progress) -> None:
+def _work(units: Sequence[Unit], record: dict[str, Any], worker: Worker, progress: Progress) -> None:
     """Execute the units and keep the record of this session, also of one that breaks off."""
-    classifier, loaded = worker.classifier, worker.request.models[0]
     session: dict[str, Any] = {
         "start": provenance.now(),
         "end": None,
         "command": provenance.command_line(),
-        "machine": machine(classifier.device),
         "versions": provenance.versions(),
         "git": provenance.git_revision(),
-        "batch_size": worker.batch_size,
         "jobs": 0,
-        "passes": {},
+        "passes": asdict(Passes()),
     }
     record["sessions"].append(session)
-    store.write_record(record)
+    worker.store.write_record(record)
+    spent = Passes()
     try:
         for unit in units:
-            if unit.model != loaded:
-                worker.classifier = classifier = load(unit.model)
-                loaded = unit.model
-            before = classifier.passes
-            with torch.inference_mode(mode=False), classifier.frozen():
-                worker.execute(unit)
-            spent = asdict(classifier.passes - before)
-            session["passes"] = {kind: session["passes"].get(kind, 0) + images for kind, images in spent.items()}
+            outcome = worker.execute(unit)
+            spent += outcome.passes
             session["jobs"] += len(unit.explainers)
-            progress.advance(len(unit.explainers), f"{classifier.name}, images {unit.start}-{unit.stop - 1}")
+            session |= {"passes": asdict(spent), "batch_size": outcome.batch_size, "machine": outcome.machine}
+            progress.advance(len(unit.explainers), f"{unit.model}, images {unit.start}-{unit.stop - 1}")
     finally:
         session["end"] = provenance.now()
-        session["batch_size"] = worker.batch_size
-        store.write_record(record)
-
-
-def _load(request: Request, name: str, *, device: str, download: bool) -> Classifier:
-    return load_classifier(
-        name,
-        weights=request.weights,
-        layer=request.layer,
-        mean=request.mean,
-        std=request.std,
-        device=device,
-        download=download,
-    )
+        worker.store.write_record(record)
 
 
 def _inspected(classifier: Classifier, request: Request, dataset: Dataset) -> dict[str, Any]:
@@ -138,8 +113,7 @@ def _inspected(classifier: Classifier, request: Request, dataset: Dataset) -> di
 
 
 def _first_readable(dataset: Dataset) -> torch.Tensor:
-    from camdbench.core.errors import SampleError
-
+    reason = ""
     for index in range(len(dataset.ids)):
         try:
             return dataset[index].image

@@ -1,0 +1,87 @@
+"""A request is checked before any work, and before torch is imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from camdbench.core.errors import UsageError
+from camdbench.runner.request import check_request
+
+PLAIN: dict[str, Any] = {
+    "explainers_": "opticam(iterations=50),gradcam",
+    "metrics_": "ad,ag",
+    "models": "shortcuts-ce",
+    "dataset": "shortcuts",
+    "split": None,
+    "data_root": None,
+    "weights": None,
+    "mean": None,
+    "std": None,
+    "layer": None,
+    "target": "label",
+    "limit": None,
+    "seed": 0,
+    "save_maps": False,
+}
+
+
+def test_a_plain_request_gets_its_defaults():
+    request = check_request(**PLAIN)
+    assert [str(spec) for spec in request.explainers] == ["opticam(iterations=50)", "gradcam"]
+    assert (request.split, request.limit, request.target_rule) == ("val", 64, "label")
+
+
+def test_a_default_that_is_spelled_out_is_the_same_request():
+    assert check_request(**PLAIN | {"explainers_": "gradcam(relu=True)"}) == check_request(**PLAIN | {"explainers_": "gradcam"})
+
+
+def test_a_data_set_on_disk_is_run_whole(tmp_path: Path):
+    request = check_request(**PLAIN | {"dataset": "folder", "data_root": tmp_path})
+    assert (request.split, request.limit) == ("all", None)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"explainers_": "gradcan"}, "no explainer 'gradcan'; did you mean 'gradcam'"),
+        ({"metrics_": "ad,ah"}, "no metric 'ah'"),
+        ({"metrics_": "ad,ad"}, "metric ad is named twice"),
+        ({"explainers_": "opticam(iteration=5)"}, "no option of opticam 'iteration'; did you mean 'iterations'"),
+        ({"explainers_": "opticam(iterations=-5)"}, r"opticam\(iterations=-5\): input should be greater than or equal to 0"),
+        ({"explainers_": "opticam(iterations='many')"}, r"opticam\(iterations='many'\): input should be a valid integer"),
+        ({"explainers_": "opticam(objective='difference')"}, r"opticam\(objective='difference'\): input should be 'mask'"),
+        ({"models": "resnet51"}, "no model 'resnet51'; did you mean 'resnet50'"),
+        ({"models": "resnet18,resnet18"}, "a model is named twice"),
+        ({"models": "somewhere/checkpoint.safetensors"}, "no such checkpoint"),
+        ({"models": "resnet18", "weights": "missing.pth"}, "--weights missing.pth: no such file"),
+        ({"models": "resnet18,resnet34", "weights": __file__}, "fits one model, but --models names 2"),
+        ({"dataset": "shortcut"}, "no dataset 'shortcut'; did you mean 'shortcuts'"),
+        ({"split": "test"}, "no split of shortcuts 'test'"),
+        ({"dataset": "shortcuts(split='val')", "split": "train"}, "disagree"),
+        ({"dataset": "folder"}, "say where with --data-root DIR"),
+        ({"data_root": "."}, "leave --data-root . out"),
+        ({"dataset": "folder", "data_root": ".", "split": "val"}, "has no splits"),
+        ({"dataset": "folder", "data_root": ".", "explainers_": "gtbox"}, "explainer gtbox needs boxes, which data set folder does not have"),
+        ({"target": "best"}, "--target best: expected label, predicted, second, least or a class index"),
+        ({"limit": 0}, "--limit 0: expected at least 1 image"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(change: dict[str, Any], message: str):
+    with pytest.raises(UsageError, match=message) as caught:
+        check_request(**PLAIN | change)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_request_costs_no_import_of_torch():
+    code = (
+        "import sys, camdbench\n"
+        "try: camdbench.run('gradcan')\n"
+        "except camdbench.UsageError: pass\n"
+        "assert not {'torch', 'torchvision', 'matplotlib'} & set(sys.modules), 'heavy import'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,78 @@
+"""Kill -9 at random moments, then the same command again: the same rows, none twice, none lost."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+KILLS = 20
+REQUEST: dict[str, Any] = {
+    "explainers": "gradcam,hirescam,fakecam,random,opticam(iterations=3)",
+    "metrics": "ad,ag,ai",
+    "limit": 200,
+    "device": "cpu",
+    "batch_size": 8,
+}
+
+
+def work(out: Path) -> None:
+    """One session of the run, in a process of its own."""
+    from camdbench.runner.run import run
+
+    run(out=out, **REQUEST)
+
+
+@pytest.fixture(scope="module")
+def sessions() -> Any:
+    """A way to start sessions whose imports are done, so that kills hit work and not the import of torch."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["camdbench.runner.run", "camdbench.runner.session", "camdbench.datasets.shortcuts.dataset"])
+    return context
+
+
+def rows(out: Path) -> pd.DataFrame:
+    from camdbench.tables.load import load_rows
+
+    return load_rows(out).drop(columns="run")
+
+
+@pytest.mark.timeout(300)
+def test_a_run_killed_at_random_moments_ends_with_the_rows_of_one_that_was_not(tmp_path: Path, sessions: Any):
+    start = time.monotonic()
+    whole = sessions.Process(target=work, args=(tmp_path / "whole",))
+    whole.start()
+    whole.join()
+    assert whole.exitcode == 0
+    duration = time.monotonic() - start
+    expected = rows(tmp_path / "whole")
+    draw = random.Random(0)
+    killed = 0
+    for attempt in range(10 * KILLS):
+        out = tmp_path / f"run-{killed // 4}"  # four kills in a row on the same folder, then a fresh one
+        session = sessions.Process(target=work, args=(out,))
+        session.start()
+        session.join(draw.uniform(0, 0.9 * duration))
+        if session.is_alive():
+            assert session.pid is not None
+            os.kill(session.pid, signal.SIGKILL)
+            session.join()
+            killed += 1
+            for part in out.glob("rows/**/[!.]*.parquet"):
+                pq.read_table(part)  # whatever is there is whole
+        if killed == KILLS or attempt == 10 * KILLS - 1:
+            break
+    assert killed == KILLS
+    for number in range(KILLS // 4):
+        work(tmp_path / f"run-{number}")
+        found = rows(tmp_path / f"run-{number}")
+        assert not found.duplicated(["model", "explainer", "image", "metric"]).any()
+        pd.testing.assert_frame_equal(found, expected)

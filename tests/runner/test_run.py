@@ -1,0 +1,324 @@
+"""The main job from Python: rows, costs, record, resume, and everything that goes wrong on the way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+import camdbench
+from camdbench.core.catalogue import explainers, metrics
+from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.core.rows import Row
+from camdbench.explainers.trace import Trace
+from camdbench.metrics.evidence import Evidence
+from camdbench.models.classifier import Classifier
+
+
+def run(out: Path, chosen: str = "gradcam,fakecam", **request: Any) -> pd.DataFrame:
+    return camdbench.run(chosen, **{"metrics": "ad,ag,ai", "limit": 40, "device": "cpu", "out": out} | request)
+
+
+def values(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.drop(columns="run")
+
+
+@pytest.fixture
+def registered() -> Iterator[None]:
+    """Forget what a test registers."""
+    kept = dict(explainers._live), dict(explainers._functions), dict(metrics._live), dict(metrics._functions)
+    yield
+    explainers._live, explainers._functions, metrics._live, metrics._functions = kept
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Six pictures in three class folders, as `folder` reads them."""
+    root, draw = tmp_path / "data", np.random.default_rng(0)
+    for number, name in enumerate(("n01", "n02", "n03")):
+        folder = root / "images" / name
+        folder.mkdir(parents=True)
+        for index in range(2):
+            pixels = draw.integers(0, 255, (40 + 10 * number, 50, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{name}_{index}.png")
+    (root / "classes.txt").write_text("n03 cat\nn01 dog\nn02 fox\nn04 owl\n")
+    return root
+
+
+def test_rows_are_tidy_one_for_each_image_explainer_and_metric(tmp_path: Path):
+    rows = run(tmp_path / "a-run")
+    assert tuple(rows.columns) == Row._fields
+    assert len(rows) == 40 * 2 * 3
+    assert not rows.duplicated(["model", "explainer", "image", "metric"]).any()
+    assert rows["value"].between(0, 100).all()
+    assert (rows["target"] == rows["label"]).all()
+    assert set(rows["run"]) == {"a-run"}
+    assert rows.attrs["run"] == str(tmp_path / "a-run")
+
+
+def test_values_are_those_of_explain_and_evaluate(tmp_path: Path):
+    rows = run(tmp_path / "run", "gradcam", limit=3)
+    from camdbench.datasets.opening import checked_dataset, open_dataset
+
+    dataset = open_dataset(*checked_dataset("shortcuts", "val", None), None)
+    samples = [dataset[index] for index in range(3)]
+    images, labels = torch.stack([sample.image for sample in samples]), [sample.label for sample in samples]
+    model = camdbench.load_classifier("shortcuts-ce", device="cpu")
+    maps = camdbench.explain(model, images, "gradcam", targets=labels)
+    scores = camdbench.evaluate(model, images, labels, maps.maps, "ad,ag,ai")
+    np.testing.assert_allclose(rows["value"], scores.sort_values(["image"], kind="stable")["value"], rtol=1e-4, atol=1e-4)
+
+
+def test_batch_size_changes_no_value(tmp_path: Path):
+    chosen = "gradcam,opticam(iterations=3),random"
+    one, many = (run(tmp_path / str(size), chosen, batch_size=size, limit=10) for size in (3, 16))
+    pd.testing.assert_frame_equal(values(one), values(many), rtol=1e-3, atol=1e-3)
+
+
+def test_all_trace_methods_cost_one_forward_and_one_tail_backward_and_metrics_one_masked_pass(tmp_path: Path):
+    run(tmp_path, "gradcam,hirescam,fakecam")
+    record = json.loads((tmp_path / "run.json").read_text())
+    passes = record["sessions"][0]["passes"]
+    assert passes == {"forward": 40 + 3 * 40, "backward": 0, "tail_forward": 0, "tail_backward": 40}
+    costs = pd.read_parquet(tmp_path / "costs").astype({"explainer": str})
+    alone = costs[costs["stage"] != "metrics"].groupby("explainer")[["forward", "backward", "tail_backward"]].sum()
+    assert alone.loc["hirescam"].tolist() == [40, 0, 40]  # what it would cost by itself
+    assert alone.loc["fakecam"].tolist() == [0, 0, 0]
+    assert (costs["seconds"] >= 0).all()
+    assert (costs["peak_memory_mb"] > 0).all()
+
+
+def test_opticam_costs_one_forward_and_backward_for_each_iteration(tmp_path: Path):
+    run(tmp_path, "opticam(iterations=4)", metrics="ad", limit=8)
+    passes = json.loads((tmp_path / "run.json").read_text())["sessions"][0]["passes"]
+    assert passes == {"forward": 8 * (1 + 4 + 1), "backward": 8 * 4, "tail_forward": 0, "tail_backward": 0}
+
+
+def test_a_finished_run_is_not_done_again(tmp_path: Path):
+    first = run(tmp_path)
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    second = run(tmp_path)
+    assert stamps == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    pd.testing.assert_frame_equal(first, second)
+
+
+def test_explainers_can_be_added_later_and_only_they_are_computed(tmp_path: Path):
+    run(tmp_path, "gradcam")
+    both = run(tmp_path, "fakecam,gradcam")
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert set(both["explainer"]) == {"gradcam", "fakecam"}
+    assert record["sessions"][1]["passes"]["tail_backward"] == 0
+    assert record["request"]["explainers"] == ["gradcam", "fakecam"]
+    assert set(run(tmp_path, "fakecam")["explainer"]) == {"fakecam"}
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [({"seed": 1}, "seed 0, not 1"), ({"metrics": "ad"}, "metrics"), ({"limit": 8}, "limit 40, not 8"), ({"target": "predicted"}, "target_rule label")],
+)
+def test_a_folder_that_holds_another_run_is_refused(tmp_path: Path, change: dict[str, Any], what: str):
+    run(tmp_path)
+    with pytest.raises(UsageError, match=f"holds a run with {what}"):
+        run(tmp_path, **change)
+
+
+def test_the_folder_named_by_default_is_the_same_for_the_same_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    roots = [run(None, seed=seed, limit=4).attrs["run"] for seed in (0, 0, 1)]  # type: ignore[arg-type]
+    assert roots[0] == roots[1] != roots[2]
+    assert Path(roots[0]).parts[0] == "runs"
+
+
+def test_the_record_names_everything_that_values_depend_on(tmp_path: Path):
+    run(tmp_path)
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["request"]["seed"] == 0
+    assert len(record["ids"]) == 40
+    assert len(record["models"]["shortcuts-ce"]["weights_hash"]) == len(record["code"]) == len(record["dataset"]["fingerprint"]) == 16
+    assert record["metrics"]["ag"] == {"paper": record["metrics"]["ag"]["paper"], "protocol": "opticam", "higher_is_better": True, "unit": "%", "tolerance": record["metrics"]["ag"]["tolerance"]}
+    assert record["explainers"]["fakecam"]["control"] is True
+    assert record["explainers"]["gradcam"]["layers"] == {"shortcuts-ce": record["models"]["shortcuts-ce"]["layer"]}
+    (session,) = record["sessions"]
+    assert session["machine"]["device"] == "cpu"
+    assert session["versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert session["start"] <= session["end"]
+
+
+def test_several_models_stand_side_by_side(tmp_path: Path, pictures: Path):
+    rows = run(tmp_path / "run", "gradcam", models="squeezenet1_1@random,mobilenet_v3_small@random", dataset="folder(size=64)", data_root=pictures, limit=4)
+    assert list(rows["model"].unique()) == ["squeezenet1_1@random", "mobilenet_v3_small@random"]
+    assert len(rows) == 2 * 4 * 3
+
+
+def test_labels_follow_the_order_of_the_classes_file(tmp_path: Path, pictures: Path):
+    rows = run(tmp_path / "run", "fakecam", models="squeezenet1_1@random", dataset="folder(size=64)", data_root=pictures, limit=None)
+    assert dict(zip(rows["image"], rows["label"], strict=True))["n01/n01_0.png"] == 1
+    assert dict(zip(rows["image"], rows["label"], strict=True))["n03/n03_1.png"] == 0
+
+
+def test_a_damaged_picture_becomes_rows_with_a_reason_and_the_others_go_on(tmp_path: Path, pictures: Path):
+    bad = pictures / "images" / "n02" / "n02_0.png"
+    bad.write_bytes(bad.read_bytes()[:300])
+    rows = run(tmp_path / "run", "gradcam,fakecam", models="squeezenet1_1@random", dataset="folder(size=64)", data_root=pictures)
+    failed = rows[rows["status"] == "error"]
+    assert set(failed["image"]) == {"n02/n02_0.png"}
+    assert len(failed) == 2 * 3
+    assert failed["value"].isna().all()
+    assert failed["reason"].str.contains("n02_0.png: cannot be decoded").all()
+    assert (failed["target"] == -1).all()
+    assert (rows[rows["status"] != "error"]["value"]).notna().all()
+    assert list(rows["image"].unique()) == sorted(rows["image"].unique())
+
+
+def test_a_network_that_gives_nan_gets_error_rows_not_perfect_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    forward = Classifier.forward
+    monkeypatch.setattr(Classifier, "forward", lambda self, images: forward(self, images) * torch.nan)
+    rows = run(tmp_path, "gradcam,fakecam,opticam(iterations=2)", limit=4)
+    assert set(rows["status"]) == {"error"}
+    assert set(rows["reason"]) == {"the network's logits are not finite"}
+    assert rows["value"].isna().all()
+
+
+def test_an_explainer_that_breaks_costs_only_its_own_rows(tmp_path: Path, registered: None):
+    @explainers.register("broken", paper="a test")
+    def broken(trace: Trace) -> torch.Tensor:
+        """Fail on every image."""
+        raise ZeroDivisionError("no luck\nwith this")
+
+    @explainers.register("refusing", paper="a test")
+    def refusing(trace: Trace) -> torch.Tensor:
+        """Not for this network."""
+        raise camdbench.NotApplicable("needs attention")
+
+    rows = run(tmp_path, "broken,refusing,gradcam", limit=4)
+    by_name = rows.groupby("explainer")[["status", "reason"]].agg(lambda column: set(column))
+    assert by_name.loc["broken"].tolist() == [{"error"}, {"ZeroDivisionError: no luck"}]
+    assert by_name.loc["refusing"].tolist() == [{"not_applicable"}, {"needs attention"}]
+    assert by_name.loc["gradcam", "status"] == {"ok"}
+
+
+def test_a_metric_that_breaks_costs_only_its_own_rows(tmp_path: Path, registered: None):
+    @metrics.register("broken", paper="a test", higher_is_better=True, unit="", protocol="x", tolerance=0.0)
+    def broken(evidence: Evidence) -> torch.Tensor:
+        """Fail on every image."""
+        raise IndexError("out of range")
+
+    rows = run(tmp_path, "gradcam", metrics="broken,ad", limit=4)
+    assert rows[rows["metric"] == "ad"]["value"].notna().all()
+    assert set(rows[rows["metric"] == "broken"]["reason"]) == {"IndexError: out of range"}
+
+
+def test_a_map_that_says_nothing_is_flagged(tmp_path: Path, registered: None):
+    @explainers.register("flat", paper="a test")
+    def flat(trace: Trace) -> torch.Tensor:
+        """Three everywhere."""
+        return torch.full((len(trace.images), 5, 5), 3.0)
+
+    @explainers.register("nanmap", paper="a test")
+    def nanmap(trace: Trace) -> torch.Tensor:
+        """Not a number."""
+        return torch.full((len(trace.images), 5, 5), torch.nan)
+
+    rows = run(tmp_path, "flat,nanmap", limit=4)
+    assert set(rows[rows["explainer"] == "flat"]["status"]) == {"constant_map"}
+    assert rows[rows["explainer"] == "flat"]["value"].notna().all()
+    assert set(rows[rows["explainer"] == "nanmap"]["reason"]) == {"the map is not finite"}
+
+
+def test_out_of_memory_halves_the_batch_and_changes_no_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    expected = run(tmp_path / "roomy", limit=20)
+    forward, seen = Classifier.forward, list[int]()
+
+    def cramped(self: Classifier, images: torch.Tensor) -> torch.Tensor:
+        seen.append(len(images))
+        if len(images) > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, images)
+
+    monkeypatch.setattr(Classifier, "forward", cramped)
+    rows = run(tmp_path / "cramped", limit=20)
+    pd.testing.assert_frame_equal(values(rows), values(expected), rtol=1e-3, atol=1e-3)
+    assert [size for size in seen if size > 5] == [16, 8]  # learned once, not tried again
+    assert json.loads((tmp_path / "cramped" / "run.json").read_text())["sessions"][0]["batch_size"] == 4
+
+
+def test_an_image_that_never_fits_becomes_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    forward = Classifier.forward
+
+    def full(self: Classifier, images: torch.Tensor) -> torch.Tensor:
+        if self._backward_kind == "tail_backward":
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory")
+        return forward(self, images)
+
+    monkeypatch.setattr(Classifier, "forward", full)
+    rows = run(tmp_path, "gradcam", limit=3)
+    assert set(rows["reason"]) == {"out of memory with a batch of one image"}
+
+
+def test_saved_maps_are_the_raw_maps_to_half_precision(tmp_path: Path):
+    from safetensors.torch import load_file
+
+    rows = run(tmp_path, "gradcam", limit=4, save_maps=True)
+    (file,) = (tmp_path / "maps").rglob("*.safetensors")
+    saved = load_file(file)
+    from camdbench.datasets.opening import checked_dataset, open_dataset
+
+    dataset = open_dataset(*checked_dataset("shortcuts", "val", None), None)
+    images = torch.stack([dataset[index].image for index in range(4)])
+    raw = camdbench.explain("shortcuts-ce", images, "gradcam", targets=list(rows.drop_duplicates("image")["label"])).raw
+    torch.testing.assert_close(saved["maps"].float() * saved["scale"][:, None, None], raw, rtol=2e-3, atol=1e-6)
+    assert saved["position"].tolist() == [0, 1, 2, 3]
+
+
+def test_a_layer_without_gradient_or_of_another_network_is_refused_before_any_work(tmp_path: Path):
+    with pytest.raises(UsageError, match=r"layer 'fc' of shortcuts-ce cannot be explained.*use layer='layer3.1'"):
+        run(tmp_path / "run", "gradcam(layer='fc')")
+    with pytest.raises(UsageError, match="no layer in shortcuts-ce 'layer9'"):
+        run(tmp_path / "run", layer="layer9")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"target": 8}, "--target 8: model shortcuts-ce has classes 0 to 7"),
+        ({"device": "gpu"}, "--device gpu: expected auto, cpu, cuda"),
+        ({"device": "cuda:9"}, "this machine has .* cuda device"),
+        ({"batch_size": 0}, "--batch-size 0"),
+        ({"mean": 0.5}, "knows its own mean and std"),
+    ],
+)
+def test_what_only_the_model_knows_is_refused_too(tmp_path: Path, change: dict[str, Any], message: str):
+    with pytest.raises(UsageError, match=message):
+        run(tmp_path / "run", **change)
+
+
+def test_labels_that_the_model_does_not_have_are_refused(tmp_path: Path):
+    for number in range(9):
+        folder = tmp_path / "data" / f"class{number}"
+        folder.mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(folder / "a.png")
+    with pytest.raises(UsageError, match="labels up to 8, but model shortcuts-ce has 8 classes"):
+        run(tmp_path / "run", dataset="folder(size=96)", data_root=tmp_path / "data")
+
+
+def test_a_folder_of_nothing_but_damaged_pictures_is_a_failure(tmp_path: Path):
+    (tmp_path / "data" / "a").mkdir(parents=True)
+    (tmp_path / "data" / "a" / "x.png").write_bytes(b"no picture")
+    with pytest.raises(CamdbenchError, match="none of the 1 images can be read"):
+        run(tmp_path / "run", dataset="folder", data_root=tmp_path / "data")
+
+
+def test_a_picture_of_one_pixel_is_explained(tmp_path: Path):
+    (tmp_path / "data" / "a").mkdir(parents=True)
+    Image.new("RGB", (1, 1), (200, 30, 30)).save(tmp_path / "data" / "a" / "x.png")
+    rows = run(tmp_path / "run", "gradcam,opticam(iterations=2),fakecam", dataset="folder(size=96)", data_root=tmp_path / "data")
+    assert set(rows["status"]) <= {"ok", "constant_map"}
+    assert rows["value"].notna().all()
