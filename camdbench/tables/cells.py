@@ -32,7 +32,7 @@ class Cells:
     def blocks(self) -> list[np.ndarray]:
         """Indices of the cells that share everything but explainer and metric, block by block."""
         names = [name for name in KEY if name not in ("explainer", "metric", "protocol")]
-        return list(self.keys.groupby(names, sort=False).indices.values())
+        return [np.asarray(block) for block in self.keys.groupby(names, sort=False).indices.values()]
 
 
 def cells_of(rows: pd.DataFrame) -> Cells:

@@ -13,10 +13,10 @@ import pandas as pd
 
 from camdbench.core.catalogue import metrics
 from camdbench.core.errors import UsageError
+from camdbench.core.files import replacing
 from camdbench.core.spec import parse_spec
 from camdbench.tables.cells import KEY
 from camdbench.tables.load import load_run
-from camdbench.tables.render import write_text
 from camdbench.tables.summary import summarise
 
 if TYPE_CHECKING:
@@ -116,8 +116,8 @@ def read_golden(path: str | Path) -> pd.DataFrame:
         raise UsageError(f"{file} holds no cells, so it can hold nothing against a run")
     for name, empty in (("mean", "nan"), ("n", ""), ("tolerance", "")):
         golden[name] = _numbers(golden[name].replace("", empty), file)
-    if not (golden["tolerance"] >= 0).all() or not (golden["n"] >= 0).all():
-        raise UsageError(f"{file}: every tolerance and every n must be a number, 0 or more")
+    if not ((golden["tolerance"] >= 0) & (golden["n"] >= 0) & (golden["n"] % 1 == 0)).all():
+        raise UsageError(f"{file}: every tolerance must be a number and every n a count, 0 or more")
     if golden.duplicated(list(KEY)).any():
         twice = golden[golden.duplicated(list(KEY))].iloc[0]
         raise UsageError(f"{file} names a cell twice: {', '.join(twice[list(KEY)])}")
@@ -147,7 +147,8 @@ def write_golden(run: str | Path, path: str | Path, *, tolerances: Mapping[str, 
     known = {name: (recorded | own).get(name) for name in names}
     known |= {name: metrics.get(parse_spec(name).name).facts.tolerance for name, value in known.items() if value is None}
     golden = summary.assign(tolerance=summary["metric"].map(known).astype(float))[list(GOLDEN_COLUMNS)]
-    write_text(Path(path), golden.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+    with replacing(Path(path)) as temporary:
+        golden.to_csv(temporary, index=False, float_format="%.10g", lineterminator="\n")
     return golden
 
 

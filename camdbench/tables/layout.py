@@ -9,6 +9,13 @@ from functools import cached_property
 
 import pandas as pd
 
+from camdbench.tables.cells import KEY
+
+SUMMARY_COLUMNS = (
+    *KEY,
+    *("mean", "ci_low", "ci_high", "n", "n_failed", "n_constant"),
+    *("higher_is_better", "unit", "passes_per_image", "seconds_per_image", "control", "tied"),
+)
 _SUPERSCRIPT = str.maketrans("abcdefghijklmnoprstuvwxyz", "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ")
 
 

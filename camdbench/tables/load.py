@@ -91,7 +91,7 @@ def _read_part(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     inside = [name for name in columns if name not in _PARTITIONS]
     try:
         part = pd.read_parquet(path, columns=inside, partitioning=None)  # the path is read below, where it is unquoted
-    except (OSError, ValueError) as error:  # what pyarrow raises derives from these two
+    except (OSError, ValueError, LookupError, TypeError) as error:  # all that a truncated or altered file has been seen to raise
         _damaged(path, error)
     for folder in (path.parents[1], path.parent):
         name, _, value = folder.name.partition("=")

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from camdbench.tables.latex import to_latex
-from camdbench.tables.layout import Block, blocks, superscript
-from camdbench.tables.summary import SUMMARY_COLUMNS, summarise
+from camdbench.tables.layout import SUMMARY_COLUMNS, Block, blocks, superscript
+
+__all__ = ["render", "to_csv", "to_json", "to_latex", "to_markdown"]
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
@@ -133,34 +132,3 @@ def to_json(summary: pd.DataFrame) -> str:
     ]
     records = [dict(zip(summary.columns, line, strict=True)) for line in lines]
     return json.dumps(records, indent=2, ensure_ascii=False, allow_nan=False)
-
-
-def write_summary(run: str | Path, summary: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Write `summary.csv`, `summary.md` and `summary.tex` into a run directory, each whole or not at all.
-
-    Args:
-        run: the run directory.
-        summary: what to write; made from the run's rows where it is not given.
-
-    Returns:
-        The summary.
-
-    Raises:
-        UsageError: not a run, or nothing in it is finished.
-        CamdbenchError: a file of the run is damaged.
-    """
-    summary = summarise(run) if summary is None else summary
-    for name, text in (("csv", to_csv(summary)), ("md", to_markdown(summary)), ("tex", to_latex(summary))):
-        write_text(Path(run) / f"summary.{name}", text)
-    return summary
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file under a temporary name beside it, then rename it, so that nobody reads half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -10,17 +10,15 @@ import numpy as np
 import pandas as pd
 
 from camdbench.core.catalogue import explainers, metrics
+from camdbench.core.files import replacing
 from camdbench.core.spec import parse_spec
-from camdbench.tables.cells import KEY, Cells, cells_of
+from camdbench.tables.cells import Cells, cells_of
 from camdbench.tables.intervals import mean_intervals
+from camdbench.tables.layout import SUMMARY_COLUMNS
 from camdbench.tables.load import load_costs, load_rows, load_run
+from camdbench.tables.render import to_csv, to_latex, to_markdown
 from camdbench.tables.ties import tie_labels
 
-SUMMARY_COLUMNS = (
-    *KEY,
-    *("mean", "ci_low", "ci_high", "n", "n_failed", "n_constant"),
-    *("higher_is_better", "unit", "passes_per_image", "seconds_per_image", "control", "tied"),
-)
 _PASSES = ["forward", "backward", "tail_forward", "tail_backward"]
 
 
@@ -50,6 +48,27 @@ def summarise(run: str | Path | pd.DataFrame, *, about: Mapping[str, Any] | None
         run = load_rows(run)
     cells = cells_of(run)
     return _summary(cells, about or {}, costs)
+
+
+def write_summary(run: str | Path, summary: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Write `summary.csv`, `summary.md` and `summary.tex` into a run directory, each whole or not at all.
+
+    Args:
+        run: the run directory.
+        summary: what to write; made from the run's rows where it is not given.
+
+    Returns:
+        The summary.
+
+    Raises:
+        UsageError: not a run, or nothing in it is finished.
+        CamdbenchError: a file of the run is damaged.
+    """
+    summary = summarise(run) if summary is None else summary
+    for name, text in (("csv", to_csv(summary)), ("md", to_markdown(summary)), ("tex", to_latex(summary))):
+        with replacing(Path(run) / f"summary.{name}") as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+    return summary
 
 
 def _summary(cells: Cells, about: Mapping[str, Any], costs: pd.DataFrame | None) -> pd.DataFrame:

@@ -1,0 +1,156 @@
+"""Saliency maps laid over their images, one by one or side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camdbench.core.errors import UsageError, unknown
+from camdbench.core.files import replacing
+from camdbench.report.page import WIDTH, Page, Row, folder
+
+Array = np.ndarray[Any, Any]
+Stack = Sequence[Array] | Array  # N arrays, or one with an axis more
+
+_LONGEST = 2**16  # pixels that the Agg canvas can draw along a side
+
+
+def overlay(image: Array, saliency: Array, *, colours: str = "turbo", strength: float = 0.7) -> NDArray[np.uint8]:
+    """Blend the colours of a map over its image; where the map is 0 the image stays as it is.
+
+    The opacity follows the map, `strength` times its value, so that only what is salient is coloured.
+
+    >>> overlay(np.ones((1, 2, 3)), np.array([[0.0, 1.0]]), colours="gray", strength=1.0).tolist()
+    [[[255, 255, 255], [255, 255, 255]]]
+
+    Args:
+        image: (H, W, 3) in [0, 1].
+        saliency: (H, W) in [0, 1].
+        colours: name of a matplotlib colour map: turbo, jet, viridis, ….
+        strength: opacity where the map is 1, in [0, 1].
+
+    Returns:
+        (H, W, 3).
+
+    Raises:
+        UsageError: shapes or ranges do not fit, or there is no such colour map.
+    """
+    from matplotlib import colormaps
+
+    _check_picture(image, saliency)
+    if colours not in colormaps:
+        raise unknown("colour map", colours, colormaps)
+    if not 0 <= strength <= 1:
+        raise UsageError(f"strength={strength}: an opacity lies in [0, 1]")
+    opacity = strength * saliency[..., None]
+    colour = colormaps[colours](saliency)[..., :3]
+    return np.rint(255 * ((1 - opacity) * image + opacity * colour)).astype(np.uint8)
+
+
+def save_overlay(path: str | Path, image: Array, saliency: Array, *, colours: str = "turbo", strength: float = 0.7) -> None:
+    """Write the overlay as a PNG of the image's size; the file appears whole or not at all.
+
+    Args:
+        path: the file; its folder is made.
+        image: as for `overlay`.
+        saliency: as for `overlay`.
+        colours: as for `overlay`.
+        strength: as for `overlay`.
+
+    Raises:
+        UsageError: as `overlay`.
+    """
+    from PIL import Image
+
+    picture = Image.fromarray(overlay(image, saliency, colours=colours, strength=strength))
+    with replacing(Path(path)) as temporary:
+        picture.save(temporary, format="PNG")
+
+
+def gallery(
+    images: Stack,
+    maps: Mapping[str, Stack],
+    titles: Sequence[str],
+    path: str | Path,
+    *,
+    captions: Mapping[str, Sequence[str]] | None = None,
+    colours: str = "turbo",
+    strength: float = 0.7,
+    dpi: int = 150,
+) -> None:
+    """Draw one row per image: the image with its title below it, then one overlay per explainer.
+
+    Long texts are folded into the width of their picture, never cut off.
+
+    Args:
+        images: N images (H, W, 3) in [0, 1]; they may differ in size.
+        maps: by explainer, N maps (H, W) in [0, 1].
+        titles: N texts that stand below the images: class, probability, ….
+        path: the file to write: .png, .pdf or .svg; its folder is made.
+        captions: by explainer, N texts that stand below its overlays: values of metrics, ….
+        colours: as for `overlay`.
+        strength: as for `overlay`.
+        dpi: pixels per inch; a picture is 1.7 inches wide.
+
+    Raises:
+        UsageError: numbers, shapes or ranges do not fit, the suffix is unknown, or the page would be too long.
+    """
+    file, notes = Path(path), captions or {}
+    _check(images, maps, titles, notes, file)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(dpi=dpi)
+    fold = folder(FigureCanvasAgg(figure), dpi)
+    head = [fold(text) for text in ("image", *maps)]
+    below = [titles, *(notes.get(name, [""] * len(titles)) for name in maps)]
+    texts = [[fold(text) for text in line] for line in zip(*below, strict=True)]
+    rows = [Row(image.shape[0] / image.shape[1] * WIDTH, line) for image, line in zip(images, texts, strict=True)]
+    page = Page(figure, 1 + len(maps), rows, head)
+    if max(page.width, page.height) * dpi >= _LONGEST:
+        raise UsageError(f"a gallery of {len(images)} images is too long to be drawn; show fewer, or lower the dpi")
+    for row, image in enumerate(images):
+        overlays = [overlay(image, own[row], colours=colours, strength=strength) for own in maps.values()]
+        page.draw(row, [image, *overlays])
+    form = file.suffix.lower().lstrip(".")
+    with replacing(file) as temporary:
+        figure.savefig(temporary, format=form, metadata={"Software": None} if form == "png" else None)
+
+
+def _check(images: Stack, maps: Mapping[str, Stack], titles: Sequence[str], captions: Mapping[str, Sequence[str]], file: Path) -> None:
+    if not len(images) or not maps:
+        raise UsageError("a gallery needs an image and an explainer")
+    if file.suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise UsageError(f"{file}: a gallery is written as .png, .pdf or .svg")
+    if foreign := sorted(set(captions) - set(maps)):
+        raise UsageError(f"captions for {', '.join(foreign)}, of which there are no maps")
+    many = (
+        {"titles": titles}
+        | {f"maps of {name}": own for name, own in maps.items()}
+        | {f"captions of {name}": own for name, own in captions.items()}
+    )
+    for what, own in many.items():
+        if len(own) != len(images):
+            raise UsageError(f"{len(own)} {what} for {len(images)} images; give one for each")
+    for own in maps.values():
+        for image, saliency in zip(images, own, strict=True):
+            _check_picture(image, saliency)
+
+
+def _check_picture(image: Array, saliency: Array) -> None:
+    """See that an image and a map go together.
+
+    Raises:
+        UsageError: the image is not (H, W, 3), the map not of its size, or a value lies outside [0, 1].
+    """
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise UsageError(f"an image of shape {image.shape}: expected (height, width, 3)")
+    if saliency.shape != image.shape[:2]:
+        raise UsageError(f"a map of shape {saliency.shape} for an image of {image.shape[:2]}: up-sample it first")
+    for name, values in (("image", image), ("map", saliency)):
+        if not (values.size and values.min() >= 0 and values.max() <= 1):  # false for NaN as well
+            raise UsageError(f"the {name} must have values in [0, 1]; divide bytes by 255, normalise a raw map")
