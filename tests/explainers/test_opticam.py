@@ -1,0 +1,218 @@
+"""Opti-CAM against a slow, literal reading of the paper, one image at a time, and what it costs.
+
+Equations, layers and the optimiser are those of Zhang et al. 2024, sections 3.2 and 5.5 and appendix A; only autograd is shared.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from toys import SIZE, maps_of, reordered, toy_batch, toy_classifier
+from torch import Tensor, nn
+
+from camdbench.core.catalogue import explainers
+from camdbench.datasets.samples import Batch
+from camdbench.explainers.opticam import combine, opticam
+from camdbench.explainers.trace import Trace
+from camdbench.functional.seeds import generator_for
+from camdbench.models.classifier import Classifier, Passes
+
+OBJECTIVES = ("mask", "diff", "iomask", "iodiff")
+NORMALISATIONS = ("range", "max", "sigmoid")
+ITERATIONS = 25
+
+
+# ------------------------------------------------------------------------------- the paper, read literally
+
+
+class Literal:
+    """Opti-CAM of one image x (3, H, W) and one class c."""
+
+    def __init__(self, classifier: Classifier, x: Tensor, c: int, objective: str, normalisation: str) -> None:
+        self.classifier, self.x, self.c, self.kind, self.n = classifier, x, c, objective, normalisation
+        network = classifier.network
+        with torch.no_grad():
+            seen = (x[None] - classifier.mean) / classifier.std
+            self.A = network.relu2(network.conv2(network.relu1(network.norm1(network.conv1(seen)))))[0]  # (K, h, w)
+            self.y_x = self.y(x)
+
+    def y(self, image: Tensor) -> Tensor:
+        """y_c: the logit of class c (the default selector g_c of eq. 10)."""
+        return self.classifier.network((image[None] - self.classifier.mean) / self.classifier.std)[0, self.c]
+
+    def S(self, u: Tensor) -> Tensor:
+        """Eq. 8, h the identity."""
+        weights = torch.exp(u) / torch.exp(u).sum()
+        return sum(weights[k] * self.A[k] for k in range(len(u)))
+
+    def mask(self, u: Tensor) -> Tensor:
+        """n(up(S(x; u))), n of eq. 16, 17 or 18."""
+        up = nn.functional.interpolate(self.S(u)[None, None], size=self.x.shape[1:], mode="bilinear")[0, 0]
+        if self.n == "range":
+            return (up - up.min()) / (up.max() - up.min()) if up.max() > up.min() else torch.zeros_like(up)
+        if self.n == "max":
+            return up / up.max() if up.max() > 0 else torch.zeros_like(up)
+        return 1 / (1 + torch.exp(-up))
+
+    def F(self, u: Tensor) -> Tensor:
+        """The objective as a function of u."""
+        return self.F_of_mask(self.mask(u))
+
+    def F_of_mask(self, s: Tensor) -> Tensor:
+        """Eq. 10, eq. 19, and their combinations with the complement of the mask."""
+        inside = self.y(self.x * s)
+        if self.kind == "mask":
+            return inside
+        if self.kind == "diff":
+            return -(self.y_x - inside).abs()
+        outside = self.y(self.x * (1 - s))
+        if self.kind == "iomask":
+            return inside - outside
+        return -(self.y_x - inside).abs() + (self.y_x - outside).abs()
+
+    def optimise(self, u: Tensor, iterations: int, lr: float, *, best: bool = False) -> tuple[Tensor, int]:
+        """Eq. 9 by Adam (Kingma & Ba 2015, algorithm 1), written out; returns u* and the number of evaluations."""
+        m, v, previous, seen = torch.zeros_like(u), torch.zeros_like(u), None, []
+        for t in range(1, iterations + 1):
+            u = u.detach().requires_grad_()
+            loss = -self.F(u)
+            (g,) = torch.autograd.grad(loss, u)
+            seen.append((loss.item(), u.detach()))
+            if previous is not None and abs(loss.item() - previous) < 1e-10:  # appendix A
+                break
+            previous = loss.item()
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+            u = u.detach() - lr * (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
+        else:
+            if best:
+                seen.append((-self.F(u).item(), u))
+        return (min(seen, key=lambda pair: pair[0])[1] if best else u.detach()), len(seen)
+
+
+@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_it_is_the_paper_read_literally(classifier: Classifier, batch: Batch, objective: str, normalisation: str) -> None:
+    spec = f'opticam(iterations={ITERATIONS}, objective="{objective}", normalisation="{normalisation}")'
+    found = maps_of(classifier, batch, spec)
+    for index, image in enumerate(batch.images):
+        with classifier.frozen():
+            literal = Literal(classifier, image, int(batch.labels[index]), objective, normalisation)
+            u, _ = literal.optimise(torch.full((8,), 0.5), ITERATIONS, 0.1)  # any constant is the same start
+            torch.testing.assert_close(found.raw[index], literal.S(u), rtol=0, atol=1e-4)
+            torch.testing.assert_close(found.maps[index], literal.mask(u), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_best_has_the_highest_objective_of_all_iterates(classifier: Classifier, batch: Batch, objective: str) -> None:
+    options = f'iterations=12, lr=0.5, objective="{objective}"'  # far enough to overshoot, too short for rounding to grow
+    found, last = maps_of(classifier, batch, f"opticam({options}, best=True)"), maps_of(classifier, batch, f"opticam({options})")
+    surpassed = 0
+    with classifier.frozen():
+        for index, image in enumerate(batch.images):
+            literal = Literal(classifier, image, int(batch.labels[index]), objective, "range")
+            u, _ = literal.optimise(torch.zeros(8), 12, 0.5, best=True)
+            best, reached, final = (literal.F_of_mask(mask).item() for mask in (literal.mask(u), found.maps[index], last.maps[index]))
+            assert reached == pytest.approx(best, abs=1e-3)
+            surpassed += reached > final + 1e-3
+    if objective == "diff":
+        assert surpassed, "no last iterate was worse than the best, so this test says nothing"
+
+
+def test_optimising_raises_the_objective(classifier: Classifier, batch: Batch) -> None:
+    first, last = (maps_of(classifier, batch, f"opticam(iterations={count})").maps for count in (0, 60))
+    with torch.no_grad():
+        before, after = (classifier(batch.images * maps[:, None]).gather(1, batch.labels[:, None]) for maps in (first, last))
+    assert (after > before).all()
+
+
+# ------------------------------------------------------------------------------- where it starts
+
+
+def test_without_iterations_it_is_the_mean_of_the_channels(classifier: Classifier, batch: Batch) -> None:
+    with classifier.frozen():
+        trace = Trace(classifier, batch)
+        torch.testing.assert_close(opticam(trace, iterations=0), trace.activations.mean(1))
+        torch.testing.assert_close(opticam(trace, iterations=0, best=True), trace.activations.mean(1))
+
+
+def test_the_random_start_is_a_normal_draw_from_seed_and_image_id(classifier: Classifier, batch: Batch) -> None:
+    with classifier.frozen():
+        trace = Trace(classifier, batch, seed=11)
+        u = torch.stack([torch.randn(8, generator=generator_for(11, name, "opticam")) for name in batch.ids])
+        torch.testing.assert_close(opticam(trace, iterations=0, start="random"), combine(u, trace.activations))
+
+
+def test_the_gradcam_start_weighs_channels_as_gradcam_does_up_to_a_floor(classifier: Classifier, batch: Batch) -> None:
+    with classifier.frozen():
+        trace = Trace(classifier, batch)
+        positive = trace.gradients.mean((2, 3)).relu()
+        shares = (positive / positive.sum(1, keepdim=True) + 0.01 / 8) / 1.01
+        expected = (shares[:, :, None, None] * trace.activations).sum(1)
+        torch.testing.assert_close(opticam(trace, iterations=0, start="gradcam"), expected, rtol=1e-5, atol=1e-6)
+
+
+# ------------------------------------------------------------------------------- when it stops
+
+
+def test_an_image_whose_loss_stands_still_leaves_the_batch_and_the_others_go_on(classifier: Classifier) -> None:
+    batch = toy_batch(3)
+    batch.images[1] = 0  # black: no mask changes what the network sees of it
+    alone = [maps_of(classifier, batch.part(index, index + 1), "opticam(iterations=20)").raw for index in range(3)]
+    classifier.passes = Passes()
+    together = maps_of(classifier, batch, "opticam(iterations=20)").raw
+    assert classifier.passes == Passes(forward=3 + 20 + 2 + 20, backward=20 + 2 + 20)
+    torch.testing.assert_close(together, torch.cat(alone), rtol=0, atol=1e-5)
+
+
+def test_a_step_that_changes_nothing_stops_every_image_after_two_evaluations(classifier: Classifier, batch: Batch) -> None:
+    classifier.passes = Passes()
+    found = maps_of(classifier, batch, "opticam(iterations=50, lr=1e-30)")
+    assert classifier.passes == Passes(forward=4 + 2 * 4, backward=2 * 4)
+    torch.testing.assert_close(found.raw, maps_of(classifier, batch, "opticam(iterations=0)").raw)
+
+
+def test_batch_mates_do_not_matter(classifier: Classifier, batch: Batch) -> None:
+    spec = "opticam(iterations=30)"
+    with_mates = maps_of(classifier, batch, spec).maps[:1]
+    mates = Batch(batch.ids, torch.cat([batch.images[:1], toy_batch(3, seed=9).images]), batch.labels, batch.boxes, batch.masks)
+    torch.testing.assert_close(maps_of(classifier, mates, spec).maps[:1], with_mates, rtol=0, atol=1e-4)
+    torch.testing.assert_close(maps_of(classifier, reordered(batch, [3, 2, 1, 0]), spec).maps[3:], with_mates, rtol=0, atol=1e-4)
+
+
+# ------------------------------------------------------------------------------- what it costs
+
+
+@pytest.mark.parametrize("iterations", [0, 1, 7])
+@pytest.mark.parametrize(("objective", "copies"), [("mask", 1), ("diff", 1), ("iomask", 2), ("iodiff", 2)])
+def test_it_costs_one_forward_pass_and_one_round_trip_per_iteration(batch: Batch, iterations: int, objective: str, copies: int) -> None:
+    classifier = toy_classifier("dense")
+    maps_of(classifier, batch, f'opticam(iterations={iterations}, objective="{objective}")')
+    rounds = 4 * copies * iterations
+    assert classifier.passes == Passes(forward=4 + rounds, backward=rounds)
+
+
+def test_the_best_iterate_costs_one_more_forward_pass(batch: Batch) -> None:
+    classifier = toy_classifier("dense")
+    maps_of(classifier, batch, "opticam(iterations=5, best=True)")
+    assert classifier.passes == Passes(forward=4 + 4 * 5 + 4, backward=4 * 5)
+
+
+def test_only_the_channel_weights_are_differentiated(classifier: Classifier, batch: Batch) -> None:
+    classifier.requires_grad_()
+    maps_of(classifier, batch, "opticam(iterations=3)")
+    assert all(parameter.grad is None for parameter in classifier.parameters())
+
+
+def test_the_default_is_the_papers() -> None:
+    defaults = {option.name: option.default for option in explainers.get("opticam").options}
+    expected = {"iterations": 100, "lr": 0.1, "objective": "mask", "normalisation": "range", "start": "mean", "best": False, "layer": None}
+    assert defaults == expected
+
+
+def test_a_network_without_any_signal_gives_a_flat_map_not_nan() -> None:
+    classifier = toy_classifier()
+    for parameter in classifier.network.conv2.parameters():
+        nn.init.zeros_(parameter)
+    found = maps_of(classifier, toy_batch(2), "opticam(iterations=5)")
+    assert found.status == ("constant_map", "constant_map")
+    assert torch.equal(found.maps, torch.zeros(2, *SIZE))
