@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import distance_transform_edt
 
 from camdbench.core.catalogue import datasets
 from camdbench.core.errors import UsageError
@@ -16,7 +17,7 @@ from camdbench.datasets.shortcuts.shapes import SHAPES, coverage, outline, place
 from camdbench.datasets.shortcuts.textures import TEXTURES, Surface, paint
 
 Make = Callable[..., Shortcuts]
-THUMBNAIL = [0.912, 0.748, 0.993, 0.869, 0.741, 0.654, 0.85, 0.729, 0.737, 0.557, 0.829, 0.751]  # of val-00017, two by two pixels
+THUMBNAIL = [0.683, 0.722, 0.726, 0.866, 0.734, 0.752, 0.782, 0.937, 0.742, 0.661, 0.789, 0.94]  # of val-00017, two by two pixels
 
 
 @pytest.fixture
@@ -115,11 +116,22 @@ class TestSamples:
         assert 0.04 <= min(shares) < 0.08
         assert 0.25 < max(shares) <= 0.35
 
-    def test_the_mask_is_where_the_object_is(self) -> None:
-        """Same draws, other shape: what is neither object nor its shadow stays as it was."""
-        first, second = (render(shape, "brick", size=96, random=np.random.default_rng(9)) for shape in ("square", "disc"))
-        assert not np.array_equal(first.image, second.image)
-        assert first.mask.mean() == pytest.approx(second.mask.mean(), rel=0.05)
+    @pytest.mark.parametrize("seed", range(4))
+    def test_the_object_is_the_same_to_the_pixel_on_every_background(self, seed: int) -> None:
+        """So its colour and texture cannot tell the background, nor the class."""
+        first, second = (render("disc", kind, size=96, random=np.random.default_rng(seed)) for kind in ("brick", "water"))
+        assert np.array_equal(first.mask, second.mask)
+        inside = distance_transform_edt(first.mask) > 1.5
+        assert np.array_equal(first.image[inside], second.image[inside])
+        assert (first.image != second.image)[~first.mask].mean() > 0.5
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_the_mask_is_where_the_object_is(self, seed: int) -> None:
+        """Another shape from the same draws changes the picture at the two objects, with their shadows, and nowhere else."""
+        first, second = (render(shape, "brick", size=96, random=np.random.default_rng(seed)) for shape in ("star", "disc"))
+        changed = (np.abs(first.image.astype(int) - second.image) > 2).any(2)
+        assert changed[first.mask ^ second.mask].mean() > 0.9
+        assert not changed[distance_transform_edt(~(first.mask | second.mask)) > 16].any()
 
     def test_object_and_background_differ_in_brightness(self, make: Make) -> None:
         dataset = make(split="shifted")
@@ -205,11 +217,6 @@ class TestSplits:
         dataset = make(classes=2, split="conflict", count=50)
         assert len(dataset.classes) == len(dataset.backgrounds) == 2
         assert all(dataset.background(index) == 1 - dataset.labels[index] for index in range(50))
-
-    def test_the_object_s_colour_does_not_depend_on_the_background(self) -> None:
-        """Same draws on another surface: the background gives way to the object, never the reverse."""
-        middles = [render("disc", kind, size=64, random=np.random.default_rng(4)) for kind in ("sand", "water")]
-        assert np.array_equal(middles[0].mask, middles[1].mask)
 
 
 class TestFingerprint:

@@ -34,7 +34,10 @@ class Picture(NamedTuple):
 
 
 def render(shape: str, background: str, *, size: int, random: Generator) -> Picture:
-    """Draw one picture; the order of the draws does not depend on what is drawn before or after.
+    """Draw one picture.
+
+    The object is drawn first and the background gives way to it, so that the same draws give the same object, to the
+    last pixel, on every background: nothing but the shape can tell the class.
 
     Args:
         shape: name of the object's shape.
@@ -44,13 +47,11 @@ def render(shape: str, background: str, *, size: int, random: Generator) -> Pict
     """
     surface = Surface(size, random)
     cover = coverage(place(shape, random), size)
-    thing = _object(surface)
-    ground = _contrasted(_background(background, surface), float((thing @ _LUMINANCE).mean()), random)
     soft = _blurred(cover, _blur_matrix(size, _SOFT))
-    thing = thing * _relief(soft, size, random)[..., None]
-    ground = ground * (1 - 0.5 * _shadow(soft, size, random))[..., None]
-    picture = ground + (thing - ground) * cover[..., None]
-    picture = picture * _light(surface)[..., None]
+    thing, relief, shadow, light = _object(surface), _relief(soft, size, random), _shadow(cover, size, random), _light(surface)
+    ground = _contrasted(_background(background, surface), float((thing @ _LUMINANCE).mean()), random)
+    thing, ground = thing * relief[..., None], ground * (1 - shadow)[..., None]
+    picture = (ground + (thing - ground) * cover[..., None]) * light[..., None]
     return Picture((np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8), cover >= 0.5)
 
 
@@ -102,10 +103,7 @@ def _background(kind: str, surface: Surface) -> Array:
 
 
 def _contrasted(ground: Array, brightness: float, random: Generator) -> Array:
-    """Expose the background until it differs from the object.
-
-    The background gives way, not the object: its colour must stay independent of background and class.
-    """
+    """Expose the background until it differs from the object's mean luminance, `brightness`."""
     ground = ground * random.uniform(0.7, 1.2)
     own = float((ground @ _LUMINANCE).mean())
     if abs(own - brightness) >= _CONTRAST:
@@ -115,14 +113,15 @@ def _contrasted(ground: Array, brightness: float, random: Generator) -> Array:
     return ground * (goal / own) if goal < own else 1 - (1 - ground) * ((1 - goal) / (1 - own))
 
 
-def _blur_matrix(size: int, spread: float) -> Array:
-    """(size, size) weights of a Gaussian blur along one axis; `spread` is its standard deviation as a share of the side."""
-    distance = np.subtract.outer(np.arange(size), np.arange(size)) / (spread * size)
-    weights = np.exp(-0.5 * distance**2)
+def _blur_matrix(size: int, spread: float, shift: float = 0.0) -> Array:
+    """(size, size) weights of a Gaussian blur along one axis, of standard deviation `spread`, that also moves by `shift` sides."""
+    offset = np.subtract.outer(np.arange(size), np.arange(size)) - shift * size
+    weights = np.exp(-0.5 * (offset / (spread * size)) ** 2)
     return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
 
 
 def _blurred(field: Array, matrix: Array) -> Array:
+    """The field (size, size), blurred alike along both axes."""
     return matrix @ field @ matrix.T
 
 
@@ -133,10 +132,10 @@ def _relief(soft: Array, size: int, random: Generator) -> Array:
     return 1 - 0.02 * (np.cos(angle) * right + np.sin(angle) * down).astype(np.float32)
 
 
-def _shadow(soft: Array, size: int, random: Generator) -> Array:
-    """(size, size) in [0, 1]: the object's outline, blurred and thrown down to one side."""
-    right, down = (random.uniform(-0.025, 0.025), random.uniform(0.015, 0.03))
-    return np.roll(soft, (round(down * size), round(right * size)), (0, 1)) * random.uniform(0.5, 1.0)
+def _shadow(cover: Array, size: int, random: Generator) -> Array:
+    """(size, size) in [0, 0.5]: the light that the object takes, its outline blurred and thrown down to one side."""
+    right, down, depth = random.uniform(-0.025, 0.025), random.uniform(0.015, 0.03), random.uniform(0.25, 0.5)
+    return depth * (_blur_matrix(size, _SOFT, down) @ cover @ _blur_matrix(size, _SOFT, right).T)
 
 
 def _light(surface: Surface) -> Array:
