@@ -1,0 +1,145 @@
+"""A run directory is read back in the order of its request, or refused with one line that says what to do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.core.rows import Row
+from camdbench.runner.store import CostRow, Job, Store
+from camdbench.tables.load import COST_COLUMNS, load_costs, load_rows, load_run
+
+SPEC = 'opticam(objective="diff", layer="layer4/0")'
+VALUES = {SPEC: {"ag": [1.0, 2.0], "ad": [3.0, 4.0]}, "centre": {"ag": [5.0, 6.0], "ad": [7.0, 8.0]}}
+STAGE = {"forward": 1, "backward": 0, "tail_forward": 0, "tail_backward": 0, "seconds": 0.5, "peak_memory_mb": 1.0}
+
+
+def test_names_come_decoded_from_the_path_and_columns_are_those_of_a_row(make_run):
+    rows = load_rows(make_run(VALUES, models=["timm/vit@a b"]))
+    assert list(rows.columns) == list(Row._fields)
+    assert set(rows["explainer"]) == {SPEC, "centre"}
+    assert set(rows["model"]) == {"timm/vit@a b"}
+    assert list(rows.index) == list(range(8))
+    assert (rows["label"].dtype, rows["target"].dtype, rows["value"].dtype) == ("int64", "int64", "float64")
+
+
+def test_the_order_is_that_of_the_request_and_of_the_ids(make_run):
+    folder = make_run(VALUES, models=["z", "a"])
+    record = json.loads((folder / "run.json").read_text())
+    record["ids"] = ["i1", "i0"]
+    (folder / "run.json").write_text(json.dumps(record))
+    rows = load_rows(folder)
+    assert list(dict.fromkeys(rows["model"])) == ["z", "a"]
+    assert list(dict.fromkeys(rows["explainer"])) == [SPEC, "centre"]  # not by name, as the folders lie
+    first = rows[(rows["model"] == "z") & (rows["explainer"] == SPEC)]
+    assert list(zip(first["image"], first["metric"], first["value"], strict=True)) == [
+        ("i1", "ag", 2.0),
+        ("i1", "ad", 4.0),
+        ("i0", "ag", 1.0),
+        ("i0", "ad", 3.0),
+    ]
+
+
+def test_what_the_request_does_not_name_comes_last_by_name(make_run, make_rows, add_part):
+    folder = make_run({"gradcam": {"ad": [1.0]}})
+    for name in ("zcam", "acam"):
+        add_part(folder, "rows", "net", name, make_rows({name: {"ad": [1.0]}}))
+    assert list(load_rows(folder)["explainer"]) == ["gradcam", "acam", "zcam"]
+
+
+def test_parts_are_joined_and_unfinished_ones_ignored(make_run, make_rows, add_part):
+    folder = make_run({"gradcam": {"ad": [1.0, 2.0]}})
+    later = make_rows({"gradcam": {"ad": [0.0, 0.0, 9.0]}}).iloc[2:]
+    file = add_part(folder, "rows", "net", "gradcam", later, chunk=1)
+    (file.parent / ".part-00002.parquet.17.tmp").write_bytes(b"half")
+    (file.parent / ".part-00003.parquet").write_bytes(b"half")
+    rows = load_rows(folder)
+    assert list(rows["value"]) == [1.0, 2.0, 9.0]
+    assert list(rows["image"]) == ["i0", "i1", "i2"]
+
+
+def test_a_part_without_a_single_value_joins_one_with_values(make_run, make_rows, add_part):
+    folder = make_run({"gradcam": {"ad": [1.0]}})
+    nothing = make_rows({"gradcam": {"ad": [(0.0, "ok"), (float("nan"), "error")]}}).iloc[1:]
+    add_part(folder, "rows", "net", "gradcam", nothing, chunk=1)
+    assert load_rows(folder)["value"].isna().tolist() == [False, True]
+
+
+def test_what_the_runner_stores_is_what_is_loaded(tmp_path: Path):
+    store = Store(tmp_path / "run")
+    row = Row("run", "shapes", "val", "i/0", 3, "net@V1", SPEC, "label", 3, "ad", "opticam", 1.5, "constant_map", "flat")
+    cost = CostRow("explain", 1, 2, 3, 4, 5, 0.5, 10.0)
+    store.commit(Job("net@V1", SPEC, 0), [row], [cost], None)
+    store.write_record({"request": {}})
+    assert load_rows(tmp_path / "run").to_dict("records") == [row._asdict()]
+    assert load_costs(tmp_path / "run").to_dict("records") == [{"model": "net@V1", "explainer": SPEC, **cost._asdict()}]
+
+
+def test_costs_are_read_and_may_be_absent(make_run):
+    costs = {"gradcam": [{"stage": "trace", "images": 4, **STAGE}, {"stage": "explain", "images": 4, **STAGE}]}
+    loaded = load_costs(make_run({"gradcam": {"ad": [1.0]}}, costs=costs))
+    assert list(loaded.columns) == ["model", "explainer", *COST_COLUMNS]
+    assert list(loaded["stage"]) == ["trace", "explain"]
+    none = load_costs(make_run({"gradcam": {"ad": [1.0]}}, name="cheap"))
+    assert none.empty
+    assert list(none.columns) == ["model", "explainer", *COST_COLUMNS]
+
+
+@pytest.mark.parametrize("load", [load_run, load_rows, load_costs])
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, load):
+    with pytest.raises(UsageError, match=r"nowhere: no such folder"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match=r"is not a run directory: it holds no run\.json"):
+        load(str(tmp_path))
+
+
+def test_a_run_without_rows_is_refused(tmp_path: Path):
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(UsageError, match="none of its jobs is finished; run the same command again"):
+        load_rows(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", ""])
+def test_a_damaged_description_is_named(tmp_path: Path, text: str):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(CamdbenchError, match=r"run\.json is damaged \(.+\); delete it") as caught:
+        load_run(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999])
+@pytest.mark.parametrize("kind", ["rows", "costs"])
+def test_a_truncated_part_is_named_with_the_mend(make_run, share: float, kind: str):
+    folder = make_run({"gradcam": {"ad": [1.0]}}, costs={"gradcam": [{"stage": "trace", "images": 4, **STAGE}]})
+    (file,) = (folder / kind).rglob("*.parquet")
+    data = file.read_bytes()
+    file.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(CamdbenchError) as caught:
+        (load_rows if kind == "rows" else load_costs)(folder)
+    assert str(file) in str(caught.value)
+    assert str(caught.value).endswith("delete it and run the same command again")
+    assert "\n" not in str(caught.value)
+    assert not isinstance(caught.value, UsageError)
+
+
+def test_a_part_that_lacks_a_column_is_damaged(make_run, make_rows, add_part):
+    folder = make_run({"gradcam": {"ad": [1.0]}})
+    add_part(folder, "rows", "net", "gradcam", make_rows({"gradcam": {"ad": [1.0]}}).drop(columns="protocol"))
+    with pytest.raises(CamdbenchError, match=r"part-00000\.parquet is damaged"):
+        load_rows(folder)
+
+
+def test_an_image_that_stands_twice_would_weigh_twice(make_run, make_rows, add_part):
+    folder = make_run({"gradcam": {"ad": [1.0, 2.0], "ag": [3.0, 4.0]}})
+    add_part(folder, "rows", "net", "gradcam", make_rows({"gradcam": {"ag": [9.0, 9.0]}}).iloc[1:], chunk=1)
+    with pytest.raises(CamdbenchError, match=r"image 'i1' stands twice for gradcam and ag on net"):
+        load_rows(folder)
+
+
+def test_equal_rows_of_two_models_are_not_twice(make_run):
+    rows = load_rows(make_run({"gradcam": {"ad": [1.0]}}, models=["a", "b"]))
+    pd.testing.assert_series_equal(rows["value"], pd.Series([1.0, 1.0], name="value"))
