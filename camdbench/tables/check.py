@@ -109,6 +109,8 @@ def read_golden(path: str | Path) -> pd.DataFrame:
         golden = pd.read_csv(file, dtype=str, keep_default_na=False)
     except (ValueError, OSError) as error:  # what pandas raises for text that is no CSV derives from ValueError
         raise UsageError(f"{file} is not a CSV: {str(error).strip()}") from None
+    if not isinstance(golden.index, pd.RangeIndex):  # pandas would take the surplus for an index and shift the rest
+        raise UsageError(f"{file} is not a CSV: its lines have more fields than its head")
     if absent := [name for name in GOLDEN_COLUMNS if name not in golden]:
         raise UsageError(f"{file} holds no golden values: no column {', '.join(absent)}")
     golden = golden[list(GOLDEN_COLUMNS)]
@@ -185,6 +187,6 @@ def _write(number: float) -> str:
 
 def _numbers(texts: pd.Series, file: Path) -> pd.Series:
     try:
-        return pd.to_numeric(texts)
+        return texts.map(float).astype(np.float64)  # unlike pandas' own parser, float knows nan
     except ValueError as error:
         raise UsageError(f"{file}, column {texts.name}: {error}") from None

@@ -1,0 +1,196 @@
+"""The summary against values by hand and against a slow reading row by row."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from camdbench.core.errors import UsageError
+from camdbench.core.rows import Row
+from camdbench.tables.layout import SUMMARY_COLUMNS
+from camdbench.tables.load import load_costs, load_rows, load_run
+from camdbench.tables.summary import summarise, write_summary
+
+NAN = float("nan")
+VALUES = {
+    "gradcam": {"ad": [10.0, 20.0, (60.0, "constant_map"), (NAN, "error")], "ai": [0.0, 100.0, 0.0, (NAN, "error")]},
+    "fakecam": {"ad": [0.0, 0.0, 0.0, 0.0], "ai": [(NAN, "not_applicable")] * 4},
+}
+COSTS = {
+    "gradcam": [
+        {"stage": "trace", "images": 3, "forward": 3, "backward": 0, "tail_forward": 0, "tail_backward": 3, "seconds": 1.5, "peak_memory_mb": 1.0},
+        {"stage": "trace", "images": 1, "forward": 1, "backward": 0, "tail_forward": 0, "tail_backward": 1, "seconds": 0.5, "peak_memory_mb": 1.0},
+        {"stage": "explain", "images": 3, "forward": 30, "backward": 15, "tail_forward": 3, "tail_backward": 0, "seconds": 3.0, "peak_memory_mb": 1.0},
+        {"stage": "explain", "images": 1, "forward": 10, "backward": 5, "tail_forward": 1, "tail_backward": 0, "seconds": 1.0, "peak_memory_mb": 1.0},
+        {"stage": "metrics", "images": 4, "forward": 99, "backward": 0, "tail_forward": 0, "tail_backward": 0, "seconds": 9.0, "peak_memory_mb": 1.0},
+    ]
+}
+
+
+def by_cell(summary: pd.DataFrame) -> dict[tuple[str, str], pd.Series]:
+    return {(line["explainer"], line["metric"]): line for _, line in summary.iterrows()}
+
+
+def test_means_counts_and_facts_by_hand(make_run):
+    summary = summarise(make_run(VALUES, costs=COSTS))
+    assert list(summary.columns) == list(SUMMARY_COLUMNS)
+    assert list(zip(summary["explainer"], summary["metric"], strict=True)) == [
+        ("gradcam", "ad"),
+        ("gradcam", "ai"),
+        ("fakecam", "ad"),
+        ("fakecam", "ai"),
+    ]
+    cell = by_cell(summary)["gradcam", "ad"]
+    assert (cell["mean"], cell["n"], cell["n_failed"], cell["n_constant"]) == (30.0, 3, 1, 1)
+    assert (cell["dataset"], cell["split"], cell["model"], cell["protocol"], cell["target_rule"]) == ("shapes", "val", "net", "opticam", "label")
+    assert (cell["higher_is_better"], cell["unit"], cell["control"], cell["tied"]) == (False, "%", False, "")
+    assert cell["ci_low"] == 10.0  # with probability 1/27 each, all three draws are the least or the greatest: over 2.5 %
+    assert cell["ci_high"] == 60.0
+    cell = by_cell(summary)["gradcam", "ai"]
+    assert cell["mean"] == pytest.approx(100 / 3)
+    assert (cell["n"], cell["higher_is_better"]) == (3, True)
+
+
+def test_a_constant_cell_has_its_value_as_interval_and_an_empty_one_nothing(make_run):
+    cells = by_cell(summarise(make_run(VALUES)))
+    assert cells["fakecam", "ad"][["mean", "ci_low", "ci_high"]].tolist() == [0.0, 0.0, 0.0]
+    assert cells["fakecam", "ad"]["control"]
+    empty = cells["fakecam", "ai"]
+    assert (empty["n"], empty["n_failed"], empty["n_constant"]) == (0, 4, 0)
+    assert all(math.isnan(empty[name]) for name in ("mean", "ci_low", "ci_high"))
+
+
+def test_a_single_image_has_a_mean_but_no_interval(make_run):
+    cell = summarise(make_run({"gradcam": {"ad": [12.5]}})).iloc[0]
+    assert (cell["mean"], cell["n"]) == (12.5, 1)
+    assert math.isnan(cell["ci_low"])
+    assert math.isnan(cell["ci_high"])
+
+
+def test_costs_are_those_of_the_explainer_alone_per_image(make_run):
+    cells = by_cell(summarise(make_run(VALUES, costs=COSTS)))
+    assert cells["gradcam", "ad"]["passes_per_image"] == 2 + 16  # trace: one forward, one tail backward; own: 10 + 5 + 1
+    assert cells["gradcam", "ai"]["passes_per_image"] == 2 + 16
+    assert cells["gradcam", "ad"]["seconds_per_image"] == pytest.approx(0.5 + 1.0)
+    assert math.isnan(cells["fakecam", "ad"]["passes_per_image"])
+    assert math.isnan(by_cell(summarise(make_run(VALUES, name="cheap")))["gradcam", "ad"]["passes_per_image"])
+
+
+def test_a_stage_without_images_costs_nothing(make_run):
+    nothing = {"stage": "trace", "images": 0, "forward": 0, "backward": 0, "tail_forward": 0, "tail_backward": 0, "seconds": 0.0}
+    own = nothing | {"stage": "explain", "images": 2, "forward": 4, "seconds": 1.0}
+    costs = {"gradcam": [line | {"peak_memory_mb": 1.0} for line in (nothing, own)]}
+    cell = summarise(make_run({"gradcam": {"ad": [1.0, 2.0]}}, costs=costs)).iloc[0]
+    assert (cell["passes_per_image"], cell["seconds_per_image"]) == (2.0, 0.5)
+
+
+def test_explainers_that_agree_are_marked(make_run):
+    same = {"ad": [10.0, 20.0]}
+    summary = summarise(make_run({"gradcam": same, "opticam": {"ad": [1.0, 2.0]}, "hirescam": same}))
+    assert list(summary["tied"]) == ["a", "", "a"]
+
+
+def test_rows_in_memory_give_the_same_as_the_folder(make_run):
+    folder = make_run(VALUES, costs=COSTS)
+    from_memory = summarise(load_rows(folder), about=load_run(folder), costs=load_costs(folder))
+    pd.testing.assert_frame_equal(from_memory, summarise(folder))
+
+
+def test_the_order_of_rows_decides_nothing_but_the_order_of_cells(make_run):
+    rows = load_rows(make_run({"gradcam": {"ad": [3.0, 1.0, 8.0, 5.0]}, "opticam": {"ad": [2.0, 7.0, 1.0, 9.0]}}))
+    mixed = summarise(rows.sample(frac=1, random_state=1)).sort_values("explainer", ignore_index=True)
+    pd.testing.assert_frame_equal(mixed, summarise(rows))
+
+
+def test_rows_without_their_run_take_the_facts_from_the_registries(make_rows):
+    summary = summarise(make_rows({"fakecam": {"ad": [1.0, 2.0]}, "gradcam(relu=False)": {"ad": [1.0, 2.0]}, "mine": {"ad": [3.0, 4.0]}}))
+    assert list(summary["control"]) == [True, False, False]
+    assert list(summary["higher_is_better"]) == [False] * 3
+    assert list(summary["unit"]) == ["%"] * 3
+    with pytest.raises(UsageError, match="no metric 'nosuch'"):
+        summarise(make_rows({"fakecam": {"nosuch": [1.0]}}))
+
+
+def test_what_the_run_recorded_goes_before_the_registries(make_rows):
+    about = {"metrics": {"ad": {"higher_is_better": True, "unit": "dB"}}, "explainers": {"gradcam": {"control": True}}}
+    cell = summarise(make_rows({"gradcam": {"ad": [1.0, 2.0]}}), about=about).iloc[0]
+    assert (cell["higher_is_better"], cell["unit"], cell["control"]) == (True, "dB", True)
+
+
+def test_two_runs_at_once_are_refused(make_rows):
+    rows = make_rows({"gradcam": {"ad": [1.0]}})
+    with pytest.raises(UsageError, match="one run at a time"):
+        summarise(pd.concat([rows, rows.assign(run="other")]))
+    with pytest.raises(UsageError, match="no column split, target_rule"):
+        summarise(rows.drop(columns=["split", "target_rule"]))
+    assert list(summarise(pd.concat([rows, rows.assign(split="other")]))["n"]) == [1, 1]
+
+
+STATUS = st.sampled_from(["ok", "ok", "constant_map", "error", "not_applicable"])
+NUMBER = st.one_of(st.floats(-200, 200), st.sampled_from([NAN, math.inf, -math.inf, 0.0, 100.0]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_against_a_slow_reading(data: st.DataObject):
+    shape = data.draw(st.tuples(st.integers(1, 3), st.integers(1, 2), st.integers(1, 6)))
+    lines = list[Row]()
+    for explainer, metric, image in np.ndindex(*shape):
+        names = (f"e{explainer}", ("ad", "ag")[metric])
+        status, value = data.draw(STATUS), data.draw(NUMBER)
+        lines.append(Row("run", "shapes", "val", f"i{image}", 0, "net", names[0], "label", 0, names[1], "p", value, status, ""))
+    summary = summarise(pd.DataFrame(data.draw(st.permutations(lines)), columns=list(Row._fields)))
+    assert len(summary) == shape[0] * shape[1]
+    for _, cell in summary.iterrows():
+        own = [line for line in lines if (line.explainer, line.metric) == (cell["explainer"], cell["metric"])]
+        kept = [line for line in own if line.status in ("ok", "constant_map") and math.isfinite(line.value)]
+        assert (cell["n"], cell["n_failed"]) == (len(kept), len(own) - len(kept))
+        assert cell["n_constant"] == sum(line.status == "constant_map" for line in kept)
+        if kept:
+            assert cell["mean"] == pytest.approx(math.fsum(line.value for line in kept) / len(kept), rel=1e-9, abs=1e-9)
+        else:
+            assert math.isnan(cell["mean"])
+        if len(kept) > 1:
+            least, most = min(line.value for line in kept), max(line.value for line in kept)
+            assert least - 1e-9 <= cell["ci_low"] <= cell["mean"] + 1e-9
+            assert cell["mean"] - 1e-9 <= cell["ci_high"] <= most + 1e-9
+
+
+def test_the_summary_is_written_beside_the_rows(make_run):
+    folder = make_run(VALUES, costs=COSTS)
+    before = {path for path in folder.rglob("*")}
+    summary = write_summary(folder)
+    pd.testing.assert_frame_equal(summary, summarise(folder))
+    assert {path.name for path in set(folder.rglob("*")) - before} == {"summary.csv", "summary.md", "summary.tex"}
+    read = pd.read_csv(folder / "summary.csv", keep_default_na=False, na_values={name: [""] for name in ("mean", "ci_low", "ci_high")})
+    assert list(read.columns) == list(SUMMARY_COLUMNS)
+    assert read["mean"].tolist() == pytest.approx(summary["mean"].tolist(), rel=1e-9, nan_ok=True)
+    assert "gradcam" in (folder / "summary.md").read_text(encoding="utf-8")
+    assert r"\begin{tabular}" in (folder / "summary.tex").read_text(encoding="utf-8")
+    write_summary(folder, summary.iloc[:1])
+    assert (folder / "summary.csv").read_text().count("\n") == 2
+
+
+def test_no_table_needs_torch_and_importing_them_no_heavy_library(make_run):
+    folder = make_run(VALUES)
+    program = f"""
+import sys
+import camdbench.tables.check, camdbench.tables.load, camdbench.tables.render, camdbench.tables.summary
+heavy = {{"torch", "scipy", "matplotlib", "rich"}} & set(sys.modules)
+assert not heavy, heavy
+from rich.console import Console
+Console().print(camdbench.tables.render.render(camdbench.tables.summary.write_summary({str(folder)!r})))
+camdbench.tables.check.write_golden({str(folder)!r}, {str(folder / "golden.csv")!r})
+assert camdbench.tables.check.check({str(folder)!r}, {str(folder / "golden.csv")!r}).ok
+assert "torch" not in sys.modules
+"""
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=root, timeout=60)
