@@ -16,6 +16,7 @@ from camdbench.trainer.checkpoint import write_csv, write_json, write_weights
 from camdbench.trainer.images import Images, check_batch, load_images, open_split
 from camdbench.trainer.loop import Epoch, Fitted, Score, fit, score
 from camdbench.trainer.recipe import Recipe, check_recipe, read_recipe
+from camdbench.trainer.resume import run_key
 
 
 def train(
@@ -29,11 +30,13 @@ def train(
 ) -> Path:
     """Train the network of a recipe and write weights, provenance and log.
 
-    On one device with one number of threads, the same recipe and seed yield the same weights.
+    On the CPU, with one number of threads, the same recipe and seed yield the same weights. A run that was cut short
+    goes on after its last whole epoch when it is started again, and yields what it would have yielded.
 
     Args:
         recipe: path of a YAML file, or a recipe.
-        out: folder for `NAME.safetensors`, `NAME.json` and `NAME.csv`; made if need be, files of that name are replaced.
+        out: folder for `NAME.safetensors`, `NAME.json` and `NAME.csv`, made if need be; files of that name are replaced.
+            `NAME.resume` stands there while a run is unfinished.
         seed: another seed than the recipe's.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
         epochs: another number of epochs than the recipe's.
@@ -48,17 +51,20 @@ def train(
     """
     plan = _with(read_recipe(recipe) if not isinstance(recipe, Recipe) else recipe, seed=seed, epochs=epochs)
     where = pick_device(device)
+    origin = {"versions": versions(), "git": git_revision()}  # of the code that is loaded now; it may change during the run
     splits = _open(plan)
     with torch.random.fork_rng():
         torch.manual_seed(plan.seed)
         network = shortcuts_network(len(splits[plan.data.train].classes))
-    fitted = fit(network, splits[plan.data.train], splits[plan.select], plan, device=where, progress=progress)
+    path = Path(out) / f"{plan.name}.safetensors"
+    half = path.with_suffix(".resume"), run_key(plan, {split: images.fingerprint for split, images in splits.items()}, where)
+    fitted = fit(network, splits[plan.data.train], splits[plan.select], plan, device=where, resume=half, progress=progress)
     network.load_state_dict(fitted.state)
     scores = {split: score(network, splits[split], device=where) for split in plan.data.evaluate}
-    path = Path(out) / f"{plan.name}.safetensors"
     write_csv(path.with_suffix(".csv"), fitted.log)
-    write_json(path.with_suffix(".json"), _provenance(plan, fitted, scores, splits, where))
+    write_json(path.with_suffix(".json"), _provenance(plan, fitted, scores, splits) | {"device": where.type} | origin)
     write_weights(path, fitted.state)  # last: where the weights are, the rest is too
+    half[0].unlink(missing_ok=True)
     return path
 
 
@@ -79,9 +85,7 @@ def _open(recipe: Recipe) -> dict[str, Images]:
     return images
 
 
-def _provenance(
-    recipe: Recipe, fitted: Fitted, scores: dict[str, Score], splits: dict[str, Images], device: torch.device
-) -> dict[str, object]:
+def _provenance(recipe: Recipe, fitted: Fitted, scores: dict[str, Score], splits: dict[str, Images]) -> dict[str, object]:
     train_images = splits[recipe.data.train]
     return {
         "name": recipe.name,
@@ -96,9 +100,6 @@ def _provenance(
         "recipe": recipe.model_dump(mode="json"),
         "seed": recipe.seed,
         "fingerprints": {split: images.fingerprint for split, images in splits.items()},
-        "device": device.type,
         "threads": torch.get_num_threads(),
-        "versions": versions(),
-        "git": git_revision(),
         "date": now(),
     }

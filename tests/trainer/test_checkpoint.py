@@ -24,6 +24,9 @@ def test_weights_come_back(tmp_path: Path) -> None:
     write_weights(tmp_path / "new" / "w.safetensors", state)
     found = load_file(tmp_path / "new" / "w.safetensors")
     assert all(torch.equal(found[name], state[name]) for name in state)
+    write_json(tmp_path / "new" / "w.json", {})
+    modes = {file.stat().st_mode for file in (tmp_path / "new").iterdir()}
+    assert len(modes) == 1  # as readable as any other file
 
 
 def test_json_and_csv_come_back(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from camdbench.core.errors import UsageError
 from camdbench.models.shortcuts_net import LAYER, shortcuts_network
+from camdbench.trainer.loop import Epoch
 from camdbench.trainer.recipe import Recipe, check_recipe
 from camdbench.trainer.train import train
 
@@ -49,6 +50,45 @@ def test_the_same_seed_yields_the_same_weights(tiny: Recipe, tmp_path: Path) -> 
     other = load_file(train(tiny, out=tmp_path / "c", device="cpu", seed=1))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["fc.weight"], other["fc.weight"])
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_a_run_that_was_cut_short_goes_on_as_if_it_had_not_been(tiny: Recipe, tmp_path: Path, keep: str) -> None:
+    recipe = check_recipe(tiny.model_dump() | {"epochs": 3, "keep": keep}, "tiny")
+    whole = train(recipe, out=tmp_path / "whole", device="cpu")
+
+    def stop(line: Epoch) -> None:
+        if line.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, out=tmp_path / "cut", device="cpu", progress=stop)
+    assert [path.name for path in (tmp_path / "cut").iterdir()] == ["tiny.resume"]
+    seen: list[Epoch] = []
+    cut = train(recipe, out=tmp_path / "cut", device="cpu", progress=seen.append)
+    assert [line.epoch for line in seen] == [3]
+    first, second = load_file(whole), load_file(cut)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert whole.with_suffix(".csv").read_text() == cut.with_suffix(".csv").read_text()
+    assert {path.suffix for path in (tmp_path / "cut").iterdir()} == {".safetensors", ".json", ".csv"}
+
+
+def test_another_recipe_begins_anew(tiny: Recipe, tmp_path: Path) -> None:
+    def stop(_line: Epoch) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny, out=tmp_path, device="cpu", progress=stop)
+    seen: list[Epoch] = []
+    train(tiny, out=tmp_path, device="cpu", seed=1, progress=seen.append)
+    assert [line.epoch for line in seen] == [1, 2]
+
+
+def test_a_damaged_half_run_begins_anew(tiny: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "tiny.resume").write_bytes(b"PK nonsense")
+    seen: list[Epoch] = []
+    train(tiny, out=tmp_path, device="cpu", progress=seen.append)
+    assert [line.epoch for line in seen] == [1, 2]
 
 
 def test_epochs_and_seed_are_overridden_and_recorded(tiny: Recipe, tmp_path: Path) -> None:
