@@ -13,7 +13,7 @@ from camdbench.core.errors import UsageError
 from camdbench.core.targets import check_target_rule
 from camdbench.datasets.samples import Batch
 from camdbench.functional.seeds import generator_for
-from camdbench.functional.targets import pick_targets
+from camdbench.functional.targets import check_classes, pick_targets
 from camdbench.models.classifier import Classifier, Passes
 from camdbench.models.devices import clock
 from camdbench.models.layout import Layout, find_layout
@@ -80,12 +80,13 @@ class Trace:
 
         Logits, targets and the ledger are shared with it.
         """
-        name = layer if layer is not None else self.classifier.layer
-        if name not in self._family:
-            other = Trace(self.classifier, self.batch, target=self._target, layer=name, seed=self.seed)
+        if layer is None:
+            return self
+        if layer not in self._family:
+            other = Trace(self.classifier, self.batch, target=self._target, layer=layer, seed=self.seed)
             other._family, other.ledger = self._family, self.ledger
-            self._family[name] = other
-        return self._family[name]
+            self._family[layer] = other
+        return self._family[layer]
 
     @property
     def images(self) -> Tensor:
@@ -115,7 +116,7 @@ class Trace:
             UsageError: the rule cannot be met: a class that the model does not have, or an image without label.
         """
         if isinstance(self._target, Tensor):
-            return self._target
+            return check_classes(self._target, self.logits.shape[1], "targets: an image is given class")
         return pick_targets(self._target, self.logits, self.batch.labels)
 
     @property

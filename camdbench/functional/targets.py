@@ -16,10 +16,7 @@ def pick_targets(rule: str, logits: Tensor, labels: Tensor) -> Tensor:
     """
     classes = logits.shape[1]
     if rule == "label":
-        if bool((labels < 0).any()) or bool((labels >= classes).any()):
-            wrong = labels[(labels < 0) | (labels >= classes)][0].item()
-            raise UsageError(f"--target label: an image has label {wrong}, but the model has classes 0 to {classes - 1}")
-        return labels
+        return check_classes(labels, classes, "--target label: an image has label")
     if rule == "predicted":
         return logits.argmax(1)
     if rule == "least":
@@ -29,3 +26,15 @@ def pick_targets(rule: str, logits: Tensor, labels: Tensor) -> Tensor:
     if int(rule) >= classes:
         raise UsageError(f"--target {rule}: the model has classes 0 to {classes - 1}")
     return torch.full_like(labels, int(rule))
+
+
+def check_classes(given: Tensor, classes: int, what: str) -> Tensor:
+    """The given class indices (B,), after making sure that the network has them; `what` opens the complaint.
+
+    Raises:
+        UsageError: it has not.
+    """
+    wrong = given[(given < 0) | (given >= classes)]
+    if len(wrong):
+        raise UsageError(f"{what} {wrong[0].item()}, but the model has classes 0 to {classes - 1}")
+    return given

@@ -13,6 +13,7 @@ from camdbench.core.errors import UsageError
 from camdbench.datasets.memory import batch_in_memory
 from camdbench.datasets.samples import Batch
 from camdbench.functional.normalise import Normalisation, normalise, upsample
+from camdbench.functional.targets import check_classes
 from camdbench.metrics.evidence import Evidence
 from camdbench.models.classifier import Classifier
 from camdbench.models.zoo import as_classifier
@@ -43,7 +44,7 @@ def evaluate(
         batch_size: images at a time.
 
     Returns:
-        One row per image and metric: image, target, metric, protocol, value, unit.
+        One row per image and metric, image by image: image, target, metric, protocol, value, unit.
 
     Raises:
         UsageError: shapes, values or names do not fit.
@@ -62,12 +63,13 @@ def evaluate(
         for start in range(0, len(batch), batch_size):
             part = batch.part(start, start + batch_size).to(classifier.device)
             evidence = Evidence(classifier, part.images, part.labels, maps[start : start + batch_size].to(classifier.device))
+            check_classes(part.labels, evidence.logits.shape[1], "labels: an image is given class")
             for spec in specs:
                 facts, values = registry.get(spec.name).facts, registry.load(spec.name)(evidence, **spec.arguments)
                 for offset, value in enumerate(values.tolist()):
                     known = {"image": start + offset, "target": int(part.labels[offset]), "metric": str(spec)}
                     rows.append(known | {"protocol": facts.protocol, "value": value, "unit": facts.unit})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).sort_values("image", kind="stable", ignore_index=True)  # whatever the batch size was
 
 
 def _finished(saliency: Tensor, batch: Batch, normalisation: Normalisation) -> Tensor:
