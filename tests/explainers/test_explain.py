@@ -1,0 +1,79 @@
+"""`camdbench.explain`: what it gives and what it refuses."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from toys import toy_batch, toy_classifier
+from torch import nn
+
+from camdbench.core.errors import NotApplicable, UsageError
+from camdbench.explainers.explain import explain
+from camdbench.models.classifier import Classifier
+
+
+def test_one_image_is_a_batch_of_one(classifier: Classifier) -> None:
+    images = toy_batch(1).images
+    one, many = explain(classifier, images[0], "gradcam", targets=2), explain(classifier, images, "gradcam", targets=2)
+    assert torch.equal(one.maps, many.maps)
+    assert one.targets.tolist() == [2]
+    assert one.logits.shape == (1, 5)
+    assert one.raw.shape == (1, 8, 6)
+
+
+def test_batches_are_put_together_in_order(classifier: Classifier) -> None:
+    images = toy_batch(5).images
+    whole = explain(classifier, images, "hirescam", targets=[0, 1, 2, 3, 4])
+    parts = explain(classifier, images, "hirescam", targets=[0, 1, 2, 3, 4], batch_size=2)
+    torch.testing.assert_close(whole.maps, parts.maps)
+    assert parts.targets.tolist() == [0, 1, 2, 3, 4]
+    assert len(parts.status) == 5
+
+
+def test_targets_may_be_a_rule(classifier: Classifier) -> None:
+    found = explain(classifier, toy_batch().images, "gradcam", targets="second")
+    assert torch.equal(found.targets, found.logits.argsort(1, descending=True)[:, 1])
+
+
+def test_the_layer_may_be_an_argument_or_an_option(classifier: Classifier) -> None:
+    images = toy_batch().images
+    by_argument, by_option = explain(classifier, images, "gradcam", layer="conv2"), explain(classifier, images, 'gradcam(layer="conv2")')
+    assert torch.equal(by_argument.maps, by_option.maps)
+    assert not torch.equal(by_argument.maps, explain(classifier, images, "gradcam").maps)
+
+
+def test_a_classifier_without_known_layer_can_be_asked_for_a_control() -> None:
+    classifier = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), mean=0, std=1)
+    assert explain(classifier, torch.rand(2, 3, 2, 2), "fakecam").maps.shape == (2, 2, 2)
+    with pytest.raises(UsageError, match="name one with layer="):
+        explain(classifier, torch.rand(2, 3, 2, 2), "gradcam")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"explainer": "gradcan"}, r"no explainer 'gradcan'; did you mean 'gradcam'\?"),
+        ({"explainer": "opticam(iterations=1.5)"}, r"opticam\(iterations=1.5\): .*integer"),
+        ({"explainer": "gradcam(iterations=3)"}, "no option of gradcam 'iterations'"),
+        ({"targets": "label"}, "give the labels themselves"),
+        ({"targets": "best"}, "expected label, predicted, second, least or a class index"),
+        ({"targets": [0, 1, 2]}, "3 targets for 4 images"),
+        ({"targets": 5}, "the model has classes 0 to 4"),
+        ({"targets": [0, 1, 2, 5]}, "classes 0 to 4"),
+        ({"targets": [0, 1, 2, -1]}, "classes 0 to 4"),
+        ({"layer": "relu3"}, "no layer in toy-gap 'relu3'; did you mean 'relu2'"),
+        ({"layer": "head"}, "layer 'head' of toy-gap cannot be explained: no grid of places in its output; use layer='.+'"),
+        ({"images": torch.full((4, 3, 16, 12), 2.0)}, r"expected \[0, 1\], before any mean/std"),
+        ({"model": nn.Linear(2, 2)}, r"wrap the Linear first: camdbench.Classifier\(network"),
+    ],
+    ids=lambda value: str(value)[:50] if isinstance(value, dict) else "",
+)
+def test_what_cannot_be_done_is_refused_with_the_mend(arguments: dict[str, object], message: str) -> None:
+    given = {"model": toy_classifier(), "images": toy_batch().images, "explainer": "gradcam"} | arguments
+    with pytest.raises(UsageError, match=message):
+        explain(**given)
+
+
+def test_gtbox_without_boxes_is_not_applicable(classifier: Classifier) -> None:
+    with pytest.raises(NotApplicable):
+        explain(classifier, toy_batch().images, "gtbox")

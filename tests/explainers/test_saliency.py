@@ -1,0 +1,59 @@
+"""From the raw map to the mask, in one place, with a state that says when a map says nothing."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from toys import maps_of, toy_batch, toy_classifier
+from torch import nn
+
+from camdbench.core.catalogue import explainers
+from camdbench.explainers.saliency import finish, normalisation_of
+
+
+def test_each_map_gets_its_own_state() -> None:
+    raw = torch.tensor([[[0.0, 1.0]], [[2.0, 2.0]], [[torch.nan, 1.0]], [[torch.inf, 1.0]]])
+    found = finish(raw, (2, 4), "range")
+    assert found.status == ("ok", "constant_map", "error", "error")
+    assert [bool(reason) for reason in found.reasons] == [False, True, True, True]
+    assert found.maps.isfinite().all()
+    assert found.maps[1:].eq(0).all()
+    assert found.maps.shape == (4, 2, 4)
+
+
+def test_the_raw_map_is_kept_as_it_came() -> None:
+    raw = torch.tensor([[[-3.0, torch.nan]]])
+    assert finish(raw, (4, 4), "range").raw is raw
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -7.5, 1e-30, 1e30])
+def test_a_constant_map_stays_flat_after_up_sampling_whatever_its_value(value: float) -> None:
+    found = finish(torch.full((1, 7, 7), value), (224, 224), "range")
+    assert found.status == ("constant_map",)
+    assert torch.equal(found.maps, torch.zeros(1, 224, 224))
+
+
+def test_a_mask_that_is_constant_on_purpose_is_no_failure() -> None:
+    found = finish(torch.ones(1, 4, 4), (4, 4), "none")
+    assert found.status == ("ok",)
+    assert found.maps.eq(1).all()
+
+
+def test_the_normalisation_is_the_option_where_there_is_one_and_the_fact_otherwise() -> None:
+    assert normalisation_of(explainers.parse_one('opticam(normalisation="sigmoid")')) == "sigmoid"
+    assert normalisation_of(explainers.parse_one("opticam")) == "range"
+    assert normalisation_of(explainers.parse_one("gtbox")) == "none"
+
+
+def test_a_network_that_gives_nan_is_an_error_of_each_map() -> None:
+    classifier = toy_classifier()
+    nn.init.constant_(classifier.network.conv2.weight, torch.nan)
+    for spec in ("gradcam", "hirescam", "opticam(iterations=3)", "opticam(iterations=3, best=True)"):
+        found = maps_of(classifier, toy_batch(2), spec)
+        assert found.status == ("error", "error"), spec
+        assert found.maps.isfinite().all()
+
+
+def test_maps_of_half_precision_are_finished_in_single_precision() -> None:
+    found = finish(torch.tensor([[[0.0, 1.0]]], dtype=torch.bfloat16), (1, 5), "range")
+    assert found.maps.dtype == torch.float32

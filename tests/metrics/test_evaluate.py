@@ -1,0 +1,87 @@
+"""`camdbench.evaluate`: metrics for maps that somebody else made."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from toys import SIZE, toy_batch, toy_classifier
+
+from camdbench.core.errors import UsageError
+from camdbench.metrics.evaluate import evaluate
+from camdbench.models.classifier import Classifier, Passes
+
+LABELS = [0, 1, 2, 3]
+
+
+@pytest.fixture
+def maps() -> torch.Tensor:
+    """Random maps at image size."""
+    return torch.rand(4, *SIZE, generator=torch.Generator().manual_seed(0))
+
+
+def test_there_is_one_row_for_each_image_and_metric(classifier: Classifier, maps: torch.Tensor) -> None:
+    table = evaluate(classifier, toy_batch().images, LABELS, maps)
+    assert list(table.columns) == ["image", "target", "metric", "protocol", "value", "unit"]
+    assert len(table) == 4 * 3
+    assert set(table["metric"]) == {"ad", "ag", "ai"}
+    assert table.groupby("image")["target"].first().tolist() == LABELS
+
+
+def test_values_are_those_of_probabilities_worked_out_beside_it(classifier: Classifier, maps: torch.Tensor) -> None:
+    images = toy_batch().images
+    table = evaluate(classifier, images, LABELS, maps).pivot_table(index="image", columns="metric", values="value")
+    with torch.no_grad():
+        p, o = (classifier(x).double().softmax(1)[range(4), LABELS] for x in (images, images * maps[:, None]))
+    assert table["ad"].tolist() == pytest.approx((100 * (p - o).clamp_min(0) / p).tolist(), abs=1e-4)
+    assert table["ag"].tolist() == pytest.approx((100 * (o - p).clamp_min(0) / (1 - p)).tolist(), abs=1e-4)
+    assert table["ai"].tolist() == (100.0 * (o > p)).tolist()
+
+
+def test_all_metrics_share_one_pass_over_the_images_and_one_over_the_masked_images(classifier: Classifier, maps: torch.Tensor) -> None:
+    evaluate(classifier, toy_batch().images, LABELS, maps, ["ad", "ag", "ai", "ai(tolerance=0.1)"])
+    assert classifier.passes == Passes(forward=8)
+
+
+def test_the_batch_size_changes_neither_values_nor_order(classifier: Classifier, maps: torch.Tensor) -> None:
+    whole, parts = (evaluate(classifier, toy_batch().images, LABELS, maps, batch_size=size) for size in (16, 3))
+    assert whole.drop(columns="value").equals(parts.drop(columns="value"))
+    assert whole["value"].tolist() == pytest.approx(parts["value"].tolist(), abs=1e-4)
+
+
+def test_small_maps_are_brought_to_image_size_and_signed_ones_normalised_on_request(classifier: Classifier) -> None:
+    raw = torch.randn(4, 4, 3, generator=torch.Generator().manual_seed(0))
+    up = torch.nn.functional.interpolate(raw[:, None], SIZE, mode="bilinear")[:, 0]
+    low, high = up.amin((1, 2), keepdim=True), up.amax((1, 2), keepdim=True)
+    expected = evaluate(classifier, toy_batch().images, LABELS, (up - low) / (high - low))
+    found = evaluate(classifier, toy_batch().images, LABELS, raw, normalisation="range")
+    assert found["value"].tolist() == pytest.approx(expected["value"].tolist(), abs=1e-3)
+
+
+def test_the_model_is_left_in_its_mode(classifier: Classifier, maps: torch.Tensor) -> None:
+    expected = evaluate(classifier, toy_batch().images, LABELS, maps)
+    found = evaluate(classifier.train(), toy_batch().images, LABELS, maps)
+    assert classifier.training
+    assert classifier.network.norm1.training
+    assert found.equals(expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"saliency": torch.rand(3, *SIZE)}, r"saliency has shape \(3, 16, 12\) for 4 images"),
+        ({"saliency": torch.rand(4, 1, *SIZE)}, r"expected \(4, h, w\)"),
+        ({"saliency": torch.full((4, *SIZE), 1.5)}, "or give normalisation='range'"),
+        ({"saliency": torch.full((4, *SIZE), torch.nan)}, "saliency has values from nan"),
+        ({"labels": [0, 1]}, "2 labels for 4 images"),
+        ({"labels": [0, 1, 2, 5]}, "given class 5, but the model has classes 0 to 4"),
+        ({"labels": [0, 1, 2, -1]}, "given class -1, but the model has classes 0 to 4"),
+        ({"metrics": "adc"}, "no metric 'adc'; did you mean 'ad'"),
+        ({"metrics": ["ad", "ad"]}, "metric ad is named twice"),
+        ({"metrics": "ai(tolerance=-1.0)"}, r"ai\(tolerance=-1.0\)"),
+    ],
+    ids=lambda value: str(value)[:40] if isinstance(value, str) else "",
+)
+def test_what_cannot_be_scored_is_refused_with_the_mend(maps: torch.Tensor, change: dict[str, object], message: str) -> None:
+    given = {"images": toy_batch().images, "labels": LABELS, "saliency": maps} | change
+    with pytest.raises(UsageError, match=message):
+        evaluate(toy_classifier(), **given)
