@@ -22,6 +22,7 @@ FINISHED_WITH_FAILURES = 3
 @click.option("--limit", type=click.IntRange(min=1), help="Number of images, from the first.  [default: 64 of the embedded data, else all]")
 @click.option("--batch-size", default=16, show_default=True, type=click.IntRange(min=1), help="Images at a time; halved where memory runs out.")
 @click.option("--out", metavar="DIR", help="Run directory.  [default: runs/DATASET-SPLIT-HASH]")
+@click.option("--executor", default="local", show_default=True, help="local, or ray: one worker for each GPU of a Ray cluster.")
 @click.option("--save-maps", is_flag=True, help="Keep the raw maps too.")
 @options.model_options
 @options.plugin

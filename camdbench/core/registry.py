@@ -8,6 +8,7 @@ Functions that are registered live (a notebook, `--plugin FILE`, an entry point)
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -31,6 +32,8 @@ class Facts(Protocol):
     @property
     def paper(self) -> str: ...
 
+
+PLUGINS: dict[str, str] = {}  # files that `load_plugin` has run -> hash of their content
 
 F = TypeVar("F", bound=Facts)
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -206,20 +209,21 @@ def load_plugin(path: str | Path) -> None:
     Raises:
         UsageError: there is no such file, or it fails while it runs.
     """
-    file = Path(path)
+    file = Path(path).resolve()
     if not file.is_file():
-        raise UsageError(f"--plugin {file}: no such file")
+        raise UsageError(f"--plugin {path}: no such file")
     name = f"camdbench_plugin_{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise UsageError(f"--plugin {file}: not a Python file (*.py)")
+        raise UsageError(f"--plugin {path}: not a Python file (*.py)")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise UsageError(f"--plugin {file}: {type(error).__name__}: {error}") from error
+        raise UsageError(f"--plugin {path}: {type(error).__name__}: {error}") from error
+    PLUGINS[str(file)] = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
 def _load_entry_points(group: str) -> None:

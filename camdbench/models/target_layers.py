@@ -137,8 +137,8 @@ def check_layer(classifier: Classifier, layer: str | None, image_size: tuple[int
     found = next(item for item in layers if item.name == name)
     if found.problem:
         works = [item.name for item in layers if not item.problem]
-        default = default_layer(classifier.network)
-        better = default if default in works else works[-1] if works else None
+        known = [default for default in (classifier.layer, default_layer(classifier.network)) if default in works]
+        better = (known + works[::-1] + [None])[0]
         mend = f"use layer={better!r}" if better else "no layer of this network can be explained"
         raise UsageError(f"layer {name!r} of {classifier.name} cannot be explained: {found.problem}; {mend}")
     return name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from camdbench.core.catalogue import metrics as metric_registry
 from camdbench.core.errors import SampleError
+from camdbench.core.registry import PLUGINS, load_plugin
 from camdbench.core.rows import Row
 from camdbench.core.spec import Spec
 from camdbench.datasets.opening import open_dataset
@@ -32,11 +33,13 @@ class Outcome(NamedTuple):
     """What a unit took and left.
 
     Attributes:
+        unit: the unit.
         passes: image passes made, shared ones counted once.
         batch_size: the batch size it ended with.
         machine: where it was computed.
     """
 
+    unit: Unit
     passes: Passes
     batch_size: int
     machine: dict[str, Any]
@@ -51,12 +54,22 @@ class Worker:
         batch_size: images at a time; halved for good when the device runs out of memory.
         device: `auto`, `cpu`, `cuda`, ….
         download: whether torchvision may fetch weights.
+        plugins: files to load first, in a process that has not loaded them.
     """
 
-    def __init__(self, request: Request, root: Path, *, batch_size: int, device: str, download: bool) -> None:
+    def __init__(self, request: Request, root: Path, batch_size: int, device: str, download: bool, plugins: Sequence[str] = ()) -> None:
+        for plugin in plugins:
+            load_plugin(plugin)
         self.request, self.root, self.batch_size = request, root, batch_size
-        self._device, self._download = device, download
+        self.device, self._download = device, download
         self._loaded: tuple[str, Classifier] | None = None
+
+    def elsewhere(self) -> tuple[Any, ...]:
+        """The arguments of a worker like this one in another process, perhaps in another folder."""
+        asked = self.request
+        paths = {key: None if value is None else str(Path(value).resolve()) for key, value in (("data_root", asked.data_root), ("weights", asked.weights))}
+        models = tuple(str(Path(name).resolve()) if Path(name).is_file() else name for name in asked.models)
+        return replace(asked, models=models, **paths), self.root.resolve(), self.batch_size, self.device, self._download, tuple(PLUGINS)
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -74,7 +87,7 @@ class Worker:
             self._loaded = None  # make room first
             asked = self.request
             given: dict[str, Any] = {"weights": asked.weights, "layer": asked.layer, "mean": asked.mean, "std": asked.std}
-            self._loaded = name, load_classifier(name, device=self._device, download=self._download, **given)
+            self._loaded = name, load_classifier(name, device=self.device, download=self._download, **given)
         return self._loaded[1]
 
     def execute(self, unit: Unit) -> Outcome:
@@ -88,7 +101,7 @@ class Worker:
         before = classifier.passes
         with torch.inference_mode(mode=False), classifier.frozen():
             _Desk(self, classifier).work(unit)
-        return Outcome(classifier.passes - before, self.batch_size, machine(classifier.device))
+        return Outcome(unit, classifier.passes - before, self.batch_size, machine(classifier.device))
 
 
 class _Desk:

@@ -34,6 +34,7 @@ def run(
     out: str | Path | None = None,
     save_maps: bool = False,
     download: bool = False,
+    executor: str = "local",
     progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Run explainers and metrics over a data set and return the tidy rows; what is already done is not done again.
@@ -57,6 +58,7 @@ def run(
         out: run directory; `runs/DATASET-SPLIT-HASH` where None, the same for the same request and code.
         save_maps: store raw maps too.
         download: whether torchvision may fetch weights.
+        executor: `local`, or `ray` for the GPUs of a Ray cluster.
         progress: told about the run as it goes.
 
     Returns:
@@ -85,7 +87,7 @@ def run(
     )
     from camdbench.runner.session import carry_out  # torch is imported only now, after the request has been checked
 
-    root = carry_out(request, out=out, batch_size=batch_size, device=device, download=download, progress=progress or Silent())
+    root = carry_out(request, out=out, batch_size=batch_size, device=device, download=download, where=executor, progress=progress or Silent())
     rows = load_rows(root)
     chosen = rows[rows["explainer"].isin([str(spec) for spec in request.explainers])].reset_index(drop=True)
     chosen.attrs["run"] = str(root)

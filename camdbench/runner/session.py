@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,14 @@ import torch
 from camdbench.core import provenance
 from camdbench.core.catalogue import explainers, metrics
 from camdbench.core.errors import CamdbenchError, SampleError, UsageError
+from camdbench.core.registry import PLUGINS
 from camdbench.datasets.samples import Dataset
 from camdbench.models.classifier import Classifier, Passes
 from camdbench.models.devices import pick_device
 from camdbench.models.target_layers import check_layer
-from camdbench.runner.execute import Worker
-from camdbench.runner.plan import Unit, missing_units
+from camdbench.runner.execute import Outcome, Worker
+from camdbench.runner.executors import executor
+from camdbench.runner.plan import missing_units
 from camdbench.runner.progress import Progress
 from camdbench.runner.request import CHUNK, Request
 from camdbench.runner.store import Store
@@ -27,7 +29,7 @@ from camdbench.runner.store import Store
 _FREE = {"explainers", "data_root", "weights"}  # may differ between the sessions of a run: hashes stand for the paths
 
 
-def carry_out(request: Request, *, out: str | Path | None, batch_size: int, device: str, download: bool, progress: Progress) -> Path:
+def carry_out(request: Request, *, out: str | Path | None, batch_size: int, device: str, download: bool, where: str, progress: Progress) -> Path:
     """Do what is missing of a request and return the run directory.
 
     Raises:
@@ -36,7 +38,8 @@ def carry_out(request: Request, *, out: str | Path | None, batch_size: int, devi
     """
     if batch_size < 1:
         raise UsageError(f"--batch-size {batch_size}: expected at least 1")
-    worker = Worker(request, Path(), batch_size=batch_size, device=str(pick_device(device)), download=download)
+    execute = executor(where)
+    worker = Worker(request, Path(), batch_size, str(pick_device(device)), download)
     models = {name: _inspected(worker.classifier(name), request, worker.dataset) for name in request.models}
     count = min(len(worker.dataset.ids), request.limit or len(worker.dataset.ids))
     record = _record(request, worker.dataset, count, models)
@@ -47,12 +50,12 @@ def carry_out(request: Request, *, out: str | Path | None, batch_size: int, devi
     jobs, missing = -(-count // CHUNK) * len(row_names) * len(request.explainers), sum(len(unit.explainers) for unit in units)
     progress.start(worker.root, jobs, jobs - missing)
     if units:
-        _work(units, record, worker, progress)
+        _work(execute(worker, units), record, worker.store, progress)
     return worker.root
 
 
-def _work(units: Sequence[Unit], record: dict[str, Any], worker: Worker, progress: Progress) -> None:
-    """Execute the units and keep the record of this session, also of one that breaks off."""
+def _work(outcomes: Iterator[Outcome], record: dict[str, Any], store: Store, progress: Progress) -> None:
+    """Draw on the outcomes, which executes the units, and keep the record of this session, also of one that breaks off."""
     session: dict[str, Any] = {
         "start": provenance.now(),
         "end": None,
@@ -63,18 +66,18 @@ def _work(units: Sequence[Unit], record: dict[str, Any], worker: Worker, progres
         "passes": asdict(Passes()),
     }
     record["sessions"].append(session)
-    worker.store.write_record(record)
+    store.write_record(record)
     spent = Passes()
     try:
-        for unit in units:
-            outcome = worker.execute(unit)
+        for outcome in outcomes:
+            unit = outcome.unit
             spent += outcome.passes
             session["jobs"] += len(unit.explainers)
             session |= {"passes": asdict(spent), "batch_size": outcome.batch_size, "machine": outcome.machine}
             progress.advance(len(unit.explainers), f"{unit.model}, images {unit.start}-{unit.stop - 1}")
     finally:
         session["end"] = provenance.now()
-        worker.store.write_record(record)
+        store.write_record(record)
 
 
 def _inspected(classifier: Classifier, request: Request, dataset: Dataset) -> dict[str, Any]:
@@ -131,6 +134,7 @@ def _record(request: Request, dataset: Dataset, count: int, models: dict[str, di
         "dataset": {"fingerprint": dataset.fingerprint(), "images": count, "classes": list(dataset.classes)},
         "models": {facts["name"]: {key: value for key, value in facts.items() if key != "layers"} for facts in models.values()},
         "code": provenance.code_hash(),
+        "plugins": dict(PLUGINS),
         "explainers": {
             str(spec): {
                 "paper": explainers.get(spec.name).facts.paper,
@@ -157,9 +161,8 @@ def _record(request: Request, dataset: Dataset, count: int, models: dict[str, di
 def _identity(record: dict[str, Any]) -> dict[str, Any]:
     """What must agree before parts of two sessions may stand side by side."""
     asked = {key: value for key, value in record["request"].items() if key not in _FREE}
-    return asked | {"data": record["dataset"]["fingerprint"], "code": record["code"]} | {
-        f"weights of {name}": facts["weights_hash"] for name, facts in record["models"].items()
-    }
+    weights = {f"weights of {name}": facts["weights_hash"] for name, facts in record["models"].items()}
+    return asked | {"data": record["dataset"]["fingerprint"], "code": record["code"], "plugins": sorted(record["plugins"].values())} | weights
 
 
 def _auto_name(record: dict[str, Any]) -> str:

@@ -66,6 +66,9 @@ def test_a_run_killed_at_random_moments_ends_with_the_rows_of_one_that_was_not(t
             os.kill(session.pid, signal.SIGKILL)
             session.join()
             killed += 1
+        else:
+            assert session.exitcode == 0  # it finished before the kill came
+        if session.exitcode != 0:
             for part in out.glob("rows/**/[!.]*.parquet"):
                 pq.read_table(part)  # whatever is there is whole
         if killed == KILLS or attempt == 10 * KILLS - 1:

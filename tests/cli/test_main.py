@@ -1,0 +1,98 @@
+"""What every verb shares: help, one line for an error, exit codes, and a start without heavy imports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from camdbench.cli import main as cli
+from camdbench.cli.main import run_cli
+
+VERBS = ["run", "list", "layers", "explain", "train", "summarise", "check"]
+HEAVY = {"torch", "torchvision", "matplotlib", "pandas", "scipy", "skimage", "captum", "quantus", "pyarrow"}
+
+
+def test_help_names_every_verb_and_the_exit_codes(capsys: pytest.CaptureFixture[str]):
+    assert run_cli(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"\n  {verb}" in text for verb in VERBS)
+    assert "130" in text
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_a_verb_has_an_example(verb: str, capsys: pytest.CaptureFixture[str]):
+    assert run_cli([verb, "--help"]) == 0
+    assert f"camdbench {verb} " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["run", "--help"], ["list", "explainers"], ["list", "models"], ["list", "metrics", "ag"]])
+def test_help_and_listings_import_nothing_heavy(words: list[str]):
+    code = f"import sys\nfrom camdbench.cli.main import run_cli\nassert run_cli({words!r}) == 0\nprint(sorted({HEAVY!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_module_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "camdbench", "--version"], check=True, capture_output=True, text=True)
+    assert done.stdout.startswith("camdbench ")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "line"),
+    [
+        (["rum"], 2, "Error: no command 'rum'; did you mean 'run'?"),
+        (["run", "--explainers", "gradcan"], 2, "Error: no explainer 'gradcan'; did you mean 'gradcam'? (see: camdbench list explainers)"),
+        (["run", "--explainers", "opticam(iterations=1.5)"], 2, "Error: opticam(iterations=1.5): input should be a valid integer (iterations: NonNegativeInt)"),
+        (["run", "--mean", "a,b"], 2, "expected one number, or three with commas"),
+        (["run", "--limit", "0"], 2, "0 is not in the range x>=1"),
+        (["run", "--plugin", "missing.py"], 2, "Error: --plugin missing.py: no such file"),
+        (["run", "--models", "resnet50"], 2, "are not on this machine: put "),
+        (["run", "--out", "/dev/null/run"], 2, "Error: --out /dev/null/run: cannot be written to (Not a directory); choose another folder"),
+        (["list", "explainer"], 2, "'explainer' is not one of"),
+        (["list", "explainers", "opticom"], 2, "Error: no explainer 'opticom'; did you mean 'opticam'?"),
+        (["explain", "no-such-picture"], 2, "no such file, and scikit-image has no picture of that name"),
+        (["summarise", "no-such-run"], 2, "no-such-run"),
+        (["train", "--recipe", "missing.yaml"], 2, "missing.yaml"),
+        (["check", "no-such-run", "--against", "no.csv"], 2, "Error: no.csv: no such file; expected golden values"),
+    ],
+)
+def test_wrong_usage_is_one_clear_line_and_its_exit_code(
+    words: list[str], code: int, line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    assert run_cli(words) == code
+    out, err = capsys.readouterr()
+    assert line in err
+    assert "Traceback" not in err
+    assert out == ""
+
+
+def test_an_interrupt_exits_with_130(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.cli, "invoke", interrupted)
+    assert run_cli(["list", "explainers"]) == 130
+    assert "interrupted; what is finished is kept" in capsys.readouterr().err
+
+
+def test_an_unexpected_error_is_one_line_and_a_traceback_only_on_request(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    def broken(*arguments: object, **options: object) -> None:
+        raise RuntimeError("odd")
+
+    monkeypatch.setattr(cli.cli, "invoke", broken)
+    assert run_cli(["list", "explainers"]) == 1
+    assert capsys.readouterr().err == "Error: unexpected RuntimeError: odd (with -v: where)\n"
+    assert run_cli(["list", "explainers", "-v"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    command = f"{sys.executable} -m camdbench list models | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) == 1
