@@ -1,10 +1,10 @@
 """camdbench: benchmark suite for visual explanations of image classifiers.
 
-    import camdbench
+import camdbench
 
-    table = camdbench.run(explainers="opticam,gradcam", metrics="ad,ag")
-    maps = camdbench.explain(model, images, "opticam")
-    scores = camdbench.evaluate(model, images, labels, saliency, metrics=["ad", "ag"])
+table = camdbench.run(explainers="opticam,gradcam", metrics="ad,ag")
+maps = camdbench.explain(model, images, "opticam")
+scores = camdbench.evaluate(model, images, labels, saliency, metrics=["ad", "ag"])
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "train": "trainer.train",
 }
 
-__all__ = [  # noqa: PLE0604 - spelled out for type checkers; a test holds it equal to _HOME
+__all__ = [
     "Batch",
     "CamdbenchError",
     "Classifier",

@@ -15,7 +15,7 @@ MOVED = 4
 @click.option("--update", is_flag=True, help="Write the run's values to FILE instead, and print what moved.")
 @options.verbose
 def command(run: str, against: str, update: bool) -> int:
-    """Compare the means of a run with golden values, each within its tolerance.
+    r"""Compare the means of a run with golden values, each within its tolerance.
 
     Exit code 0 where all agree, 4 with a table of what moved.
 

@@ -16,7 +16,9 @@ from camdbench.cli.run import FINISHED_WITH_FAILURES
 @click.argument("pictures", nargs=-1, required=True)
 @click.option("--model", default="shortcuts-ce", show_default=True, help="Name in the zoo, or a checkpoint (see: camdbench list models).")
 @click.option("-e", "--explainers", default="gradcam,opticam", show_default=True, help="Specs with commas.")
-@click.option("--target", default="predicted", show_default=True, help="Explained class: predicted, second, least, an index or a class name.")
+@click.option(
+    "--target", default="predicted", show_default=True, help="Explained class: predicted, second, least, an index or a class name."
+)
 @click.option("-m", "--metrics", default="ad,ag,ai", show_default=True, help="Metrics whose values are printed.")
 @click.option("--preprocess", type=click.Choice(["resize256_crop224", "resize224_distort"]), default="resize256_crop224", show_default=True)
 @click.option("--size", type=click.IntRange(min=1), help="Side of the prepared picture in pixels.  [default: the model's own]")
@@ -28,7 +30,7 @@ from camdbench.cli.run import FINISHED_WITH_FAILURES
 @options.as_json
 @options.verbose
 def command(pictures: tuple[str, ...], model: str, out: str, as_json: bool, **given: Any) -> int:
-    """Explain PICTURES, which are files or names of scikit-image's pictures such as chelsea, coffee or rocket.
+    r"""Explain PICTURES, which are files or names of scikit-image's pictures such as chelsea, coffee or rocket.
 
     Writes OUT/NAME-EXPLAINER.png, OUT/gallery.png and OUT/NAME.npz with the maps.
 

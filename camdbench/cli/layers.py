@@ -16,7 +16,7 @@ from camdbench.cli import options
 @options.as_json
 @options.verbose
 def command(model: str, size: int | None, everything: bool, as_json: bool) -> None:
-    """List the layers that can be explained, with the shape of their activations; the default is marked.
+    r"""List the layers that can be explained, with the shape of their activations; the default is marked.
 
     Shapes do not depend on weights, so none are needed.
 
@@ -31,7 +31,8 @@ def command(model: str, size: int | None, everything: bool, as_json: bool) -> No
     side = size or classifier.input_size
     found = [layer for layer in survey(classifier, (side, side)) if everything or not layer.problem]
     rows: list[dict[str, Any]] = [
-        layer._asdict() | {"shape": [layer.channels, layer.height, layer.width], "default": layer.name == classifier.layer} for layer in found
+        layer._asdict() | {"shape": [layer.channels, layer.height, layer.width], "default": layer.name == classifier.layer}
+        for layer in found
     ]
     if as_json:
         options.print_json([{"name": row["name"], **{key: row[key] for key in ("kind", "shape", "default", "problem")}} for row in rows])

@@ -28,7 +28,7 @@ _KINDS: dict[str, Registry[Any]] = {
 @options.as_json
 @options.verbose
 def command(kind: str, name: str | None, as_json: bool) -> None:
-    """List what there is, one line each; with NAME, its options, its paper and what it needs.
+    r"""List what there is, one line each; with NAME, its options, its paper and what it needs.
 
     \b
     camdbench list explainers
@@ -52,7 +52,9 @@ def command(kind: str, name: str | None, as_json: bool) -> None:
 
 def _described(entry: Entry[Any]) -> dict[str, Any]:
     given = [{"name": option.name, "type": option.annotation, "default": option.default} for option in entry.options]
-    return {"name": entry.name, "summary": entry.summary} | asdict(entry.facts) | {"options": given, "doc": entry.doc, "module": entry.module}
+    return (
+        {"name": entry.name, "summary": entry.summary} | asdict(entry.facts) | {"options": given, "doc": entry.doc, "module": entry.module}
+    )
 
 
 def _torchvision() -> list[dict[str, Any]]:

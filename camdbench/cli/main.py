@@ -15,7 +15,15 @@ import click
 
 from camdbench.core.errors import CamdbenchError, unknown
 
-_VERBS = {"run": "run", "list": "list_", "layers": "layers", "explain": "explain", "train": "train", "summarise": "summarise", "check": "check"}
+_VERBS = {
+    "run": "run",
+    "list": "list_",
+    "layers": "layers",
+    "explain": "explain",
+    "train": "train",
+    "summarise": "summarise",
+    "check": "check",
+}
 FAILURE, INTERRUPTED = 1, 130
 
 
@@ -51,7 +59,7 @@ def _show_version(ctx: click.Context, parameter: click.Parameter, value: bool) -
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option("--version", is_flag=True, callback=_show_version, expose_value=False, is_eager=True, help="Show the version.")
 def cli() -> None:
-    """Benchmark visual explanations of image classifiers.
+    r"""Benchmark visual explanations of image classifiers.
 
     \b
     camdbench run --explainers opticam,gradcam --metrics ad,ag      the main job, on embedded data and model

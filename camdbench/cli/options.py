@@ -13,19 +13,15 @@ from camdbench.core.registry import load_plugin
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Statistics(click.ParamType):
+def _statistics(text: str) -> float | tuple[float, ...]:
     """One number, or three with commas: `0.5` or `0.485,0.456,0.406`."""
-
-    name = "NUMBER[,NUMBER,NUMBER]"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | tuple[float, ...]:
-        try:
-            numbers = tuple(float(item) for item in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r}: expected one number, or three with commas", param, ctx)
-        if len(numbers) not in (1, 3):
-            self.fail(f"{value!r}: expected one number, or three with commas", param, ctx)
-        return numbers[0] if len(numbers) == 1 else numbers
+    try:
+        numbers = tuple(float(item) for item in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) not in (1, 3):
+        raise click.BadParameter(f"{text!r}: expected one number, or three with commas")
+    return numbers[0] if len(numbers) == 1 else numbers
 
 
 def _load_plugins(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]) -> None:
@@ -54,8 +50,13 @@ def model_options(function: F) -> F:
     """Options that say how a named model is made."""
     options = [
         click.option("--weights", metavar="FILE", help="Weights of a torchvision model: safetensors or a state dict."),
-        click.option("--mean", type=Statistics(), help="Mean of the input normalisation on the scale of [0, 1]."),
-        click.option("--std", type=Statistics(), help="Standard deviation, likewise."),
+        click.option(
+            "--mean",
+            type=_statistics,
+            metavar="NUMBERS",
+            help="Mean of the input normalisation on the scale of [0, 1]: one number, or three with commas.",
+        ),
+        click.option("--std", type=_statistics, metavar="NUMBERS", help="Standard deviation, likewise."),
         click.option("--layer", metavar="NAME", help="Target layer instead of the model's own (see: camdbench layers)."),
         click.option("--download", is_flag=True, help="Let torchvision fetch weights that are not on this machine."),
     ]

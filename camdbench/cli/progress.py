@@ -8,6 +8,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Self
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -21,7 +22,13 @@ class Bar:
         self._quiet, self._live = quiet, sys.stderr.isatty()
         self._total = self._done = 0
         self._said = monotonic()
-        columns = (TextColumn("[progress.description]{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("[progress.description]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
         self._progress = Progress(*columns, console=Console(stderr=True), disable=quiet or not self._live)
         self._task = self._progress.add_task("starting", total=None)
 
@@ -47,5 +54,5 @@ class Bar:
 
     def _line(self, text: str) -> None:
         if not self._quiet and not self._live:
-            print(text, file=sys.stderr, flush=True)
+            click.echo(text, err=True)
             self._said = monotonic()

@@ -12,15 +12,21 @@ FINISHED_WITH_FAILURES = 3
 
 
 @click.command("run", short_help="Run explainers and metrics; print a table, keep a run directory.")
-@click.option("-e", "--explainers", default="opticam,gradcam", show_default=True, help="Specs with commas, as in 'opticam(iterations=50),gradcam'.")
+@click.option(
+    "-e", "--explainers", default="opticam,gradcam", show_default=True, help="Specs with commas, as in 'opticam(iterations=50),gradcam'."
+)
 @click.option("-m", "--metrics", default="ad,ag,ai", show_default=True, help="Specs with commas.")
 @click.option("--models", default="shortcuts-ce", show_default=True, help="Names with commas (see: camdbench list models).")
 @click.option("--dataset", default="shortcuts", show_default=True, help="Spec of a data set (see: camdbench list datasets).")
 @click.option("--split", help="Split of the data set; val where there is one.")
 @click.option("--data-root", metavar="DIR", help="Where a data set that is read from disk lies.")
-@click.option("--target", default="label", show_default=True, help="Explained and scored class: label, predicted, second, least or an index.")
+@click.option(
+    "--target", default="label", show_default=True, help="Explained and scored class: label, predicted, second, least or an index."
+)
 @click.option("--limit", type=click.IntRange(min=1), help="Number of images, from the first.  [default: 64 of the embedded data, else all]")
-@click.option("--batch-size", default=16, show_default=True, type=click.IntRange(min=1), help="Images at a time; halved where memory runs out.")
+@click.option(
+    "--batch-size", default=16, show_default=True, type=click.IntRange(min=1), help="Images at a time; halved where memory runs out."
+)
 @click.option("--out", metavar="DIR", help="Run directory.  [default: runs/DATASET-SPLIT-HASH]")
 @click.option("--executor", default="local", show_default=True, help="local, or ray: one worker for each GPU of a Ray cluster.")
 @click.option("--save-maps", is_flag=True, help="Keep the raw maps too.")
@@ -32,7 +38,7 @@ FINISHED_WITH_FAILURES = 3
 @options.quiet
 @options.verbose
 def command(as_json: bool, quiet: bool, **request: Any) -> int:
-    """Run explainers and metrics over a data set.
+    r"""Run explainers and metrics over a data set.
 
     Results go to stdout as a table and to a run directory as tidy rows. The same command again continues where it
     was interrupted; finished work is not done twice.

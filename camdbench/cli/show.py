@@ -26,14 +26,15 @@ def show_summary(run: str, *, as_json: bool, explainers: Sequence[str] | None = 
         return
     console = Console()
     console.print(render(summary))
-    if not console.is_terminal or not console.is_jupyter:
-        click.echo(f"rows, costs and summary: {run}", err=True)
+    click.echo(f"rows, costs and summary: {run}", err=True)
 
 
 def show_failures(rows: pd.DataFrame) -> int:
     """Say on stderr what went wrong, one line for each reason; return the number of failed rows."""
     failed = rows[rows["status"].isin(["error", "not_applicable"])]
-    counts = failed.drop_duplicates(["model", "explainer", "image", "reason"]).groupby(["model", "explainer", "status", "reason"], sort=False).size()
-    for (model, explainer, status, reason), images in counts.items():
+    columns = ["model", "explainer", "status", "reason"]
+    for (model, explainer, status, reason), images in (
+        failed.drop_duplicates([*columns, "image"])[columns].value_counts(sort=False).to_dict().items()
+    ):
         click.echo(f"{status}: {model}, {explainer}: {reason} ({images} image{'s' if images > 1 else ''})", err=True)
     return len(failed)

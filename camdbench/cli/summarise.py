@@ -13,7 +13,7 @@ from camdbench.cli import options
 @options.as_json
 @options.verbose
 def command(run: str, form: str, as_json: bool) -> None:
-    """Print means with 95 % bootstrap intervals over images, and write them beside the rows.
+    r"""Print means with 95 % bootstrap intervals over images, and write them beside the rows.
 
     \b
     camdbench summarise runs/shortcuts-val-1a2b3c4d

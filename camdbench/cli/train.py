@@ -17,7 +17,7 @@ from camdbench.cli import options
 @options.quiet
 @options.verbose
 def command(recipe: str, out: str, epochs: int | None, seed: int | None, device: str, quiet: bool) -> None:
-    """Train a classifier by a recipe and write a checkpoint that every command takes as a model.
+    r"""Train a classifier by a recipe and write a checkpoint that every command takes as a model.
 
     \b
     camdbench train --recipe benchmarks/shortcuts/ce.yaml --out checkpoints

@@ -1,9 +1,9 @@
 """What can go wrong, sorted by who must mend it.
 
-    CamdbenchError            a failure of the job                                 exit code 1
-    ├── UsageError            the request is wrong; the message names the mend     exit code 2
-    ├── SampleError           one image is unusable: a row with status=error, never a crash
-    └── NotApplicable         an explainer has no meaning on this model: a row with status=not_applicable
+CamdbenchError            a failure of the job                                 exit code 1
+├── UsageError            the request is wrong; the message names the mend     exit code 2
+├── SampleError           one image is unusable: a row with status=error, never a crash
+└── NotApplicable         an explainer has no meaning on this model: a row with status=not_applicable
 """
 
 from __future__ import annotations

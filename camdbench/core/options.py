@@ -42,10 +42,10 @@ def check_options(owner: str, options: tuple[Option, ...], given: dict[str, obje
     {'iterations': 50}
     """
     by_name = {option.name: option for option in options}
-    for name in given:
+    for name, value in given.items():
         if name not in by_name:
             if not by_name:
-                raise UsageError(f"{owner} has no options, so {name}={given[name]!r} means nothing")
+                raise UsageError(f"{owner} has no options, so {name}={value!r} means nothing")
             raise unknown(f"option of {owner}", name, by_name)
     return {name: by_name[name].check(value, owner) for name, value in given.items()}
 
@@ -81,7 +81,7 @@ def _option(name: str, annotation: str, default: object, owner: str) -> Option:
 
 
 _PLAIN: dict[str, Any] = {"int": int, "float": float, "bool": bool, "str": str, "None": NoneType}
-_BOUNDED = {  # pydantic's own names, so that the same annotation also serves a type checker
+_BOUNDED: dict[str, tuple[type, dict[str, Any]]] = {  # pydantic's own names, so that the same annotation also serves a type checker
     "PositiveInt": (int, {"gt": 0}),
     "NonNegativeInt": (int, {"ge": 0}),
     "PositiveFloat": (float, {"gt": 0, "allow_inf_nan": False}),

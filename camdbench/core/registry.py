@@ -30,7 +30,9 @@ class Facts(Protocol):
     """What a decorator must state: a dataclass with the paper (or origin) among its fields."""
 
     @property
-    def paper(self) -> str: ...
+    def paper(self) -> str:
+        """Where it is defined."""
+        ...
 
 
 PLUGINS: dict[str, str] = {}  # files that `load_plugin` has run -> hash of their content

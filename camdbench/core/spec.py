@@ -82,7 +82,9 @@ def _arguments(rest: str, item: str) -> dict[str, object]:
             arguments[str(keyword.arg)] = ast.literal_eval(keyword.value)
         except ValueError:
             written = ast.unparse(keyword.value)
-            raise UsageError(f"{item!r}: {keyword.arg}={written} is not a literal; text goes in quotes, as in {keyword.arg}={written!r}") from None
+            raise UsageError(
+                f"{item!r}: {keyword.arg}={written} is not a literal; text goes in quotes, as in {keyword.arg}={written!r}"
+            ) from None
     return arguments
 
 

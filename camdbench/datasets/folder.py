@@ -15,7 +15,10 @@ from camdbench.datasets.preprocess import Preprocess, prepare, read_picture
 from camdbench.datasets.samples import Dataset, Sample
 
 _SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-_LAYOUT = "expected ROOT/images/CLASS/*.jpg (or ROOT/CLASS/*.jpg), and ROOT/classes.txt with one line `CLASS name` per class in the network's order"
+_LAYOUT = (
+    "expected ROOT/images/CLASS/*.jpg (or ROOT/CLASS/*.jpg), "
+    "and ROOT/classes.txt with one line `CLASS name` per class in the network's order"
+)
 
 
 @dataset("folder", paper="your own pictures", splits=(), gives=())
@@ -40,7 +43,9 @@ class _Folder:
     def __init__(self, root: Path, preprocess: Preprocess, size: int) -> None:
         if not root.is_dir():
             raise UsageError(f"--data-root {root}: no such folder")
-        self.root, self._preprocess, self._size = root, preprocess, size
+        self.root = root
+        self._preprocess: Preprocess = preprocess
+        self._size = size
         home = root / "images" if (root / "images").is_dir() else root
         folders = sorted(path for path in home.iterdir() if path.is_dir() and not path.name.startswith("."))
         order = self._read_classes([path.name for path in folders])

@@ -23,7 +23,9 @@ def batch_in_memory(images: Tensor, *, labels: Sequence[int] | Tensor | None = N
     if not images.is_floating_point():
         raise UsageError(f"images are {images.dtype}; expected floats in [0, 1], for bytes divide by 255")
     if not (images.min() >= 0 and images.max() <= 1):  # also refuses NaN
-        raise UsageError(f"images have values from {images.min():.3g} to {images.max():.3g}; expected [0, 1], before any mean/std normalisation")
+        raise UsageError(
+            f"images have values from {images.min():.3g} to {images.max():.3g}; expected [0, 1], before any mean/std normalisation"
+        )
     with torch.inference_mode(mode=False):  # tensors made in inference mode could not be differentiated later
         known = torch.full((len(images),), -1) if labels is None else torch.as_tensor(labels).detach().clone().long()
         if known.shape != (len(images),):

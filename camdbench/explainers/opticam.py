@@ -47,7 +47,7 @@ def opticam(
     seen = trace.at(layer)
     activations = seen.activations
     search = _Search(seen, objective, normalisation)
-    weights = _start(seen, start, layer).requires_grad_()  # (B, K)
+    weights = _start(seen, start).requires_grad_()  # (B, K)
     found = weights.detach().clone()
     highest = torch.full_like(weights[:, 0], -torch.inf)
     previous = torch.full_like(highest, torch.inf)
@@ -86,7 +86,8 @@ class _Search:
     """The objective of each image as a function of its channel weights."""
 
     def __init__(self, trace: Trace, objective: Objective, normalisation: Normalisation) -> None:
-        self.trace, self.kind, self.normalisation = trace, objective, normalisation
+        self.trace, self.kind = trace, objective
+        self.normalisation: Normalisation = normalisation
         self.images, self.targets, self.clean = trace.images, trace.targets, trace.target_logits
 
     def objective(self, weights: Tensor, activations: Tensor, index: Tensor) -> Tensor:
@@ -106,8 +107,8 @@ class _Search:
         return self.trace.score(images).gather(1, targets[:, None]).squeeze(1)
 
 
-def _start(trace: Trace, start: Start, layer: str | None) -> Tensor:
-    """u (B, K) before the first step."""
+def _start(trace: Trace, start: Start) -> Tensor:
+    """U (B, K) before the first step."""
     shape = trace.activations.shape[:2]
     if start == "random":
         rows = [torch.randn(shape[1], generator=trace.random(index, "opticam")) for index in range(shape[0])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -67,7 +67,9 @@ class Trace:
         seed: seed of explainers that draw random numbers.
     """
 
-    def __init__(self, classifier: Classifier, batch: Batch, *, target: str | int | Tensor = "label", layer: str | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, classifier: Classifier, batch: Batch, *, target: str | int | Tensor = "label", layer: str | None = None, seed: int = 0
+    ) -> None:
         self.classifier, self.batch, self.seed = classifier, batch, seed
         self._target = target if isinstance(target, Tensor) else check_target_rule(target)
         self._layer = layer
@@ -170,7 +172,7 @@ class Trace:
         leaf, _ = self._forward()
         with torch.enable_grad():
             chosen = self._parts["graph"].gather(1, self.targets[:, None]).sum()
-            (gradient,) = torch.autograd.grad(chosen, leaf, retain_graph=True, allow_unused=True)
+            gradient = cast("Tensor | None", torch.autograd.grad(chosen, leaf, retain_graph=True, allow_unused=True)[0])
         if gradient is None:
             raise UsageError(f"layer {self.classifier.layer_name(self._layer)!r} does not lead to the logits; choose another one")
         return self._layout(leaf).to_grid(gradient)

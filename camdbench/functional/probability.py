@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def log_odds(logits: Tensor, targets: Tensor) -> Tensor:
-    """log p - log(1 - p) of the target class (B,), float64 on the CPU, from logits (B, C) and classes (B,).
+    """Log p - log(1 - p) of the target class (B,), float64 on the CPU, from logits (B, C) and classes (B,).
 
     1 - p is the sum of the other classes' probabilities, so nothing cancels: at a logit of 40 above the others,
     where a float32 softmax is exactly 1, the log-odds are 40, not infinite. A logit of +inf is an overflow, not

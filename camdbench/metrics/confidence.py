@@ -14,7 +14,14 @@ from camdbench.functional.probability import drop, gain, increase
 from camdbench.metrics.evidence import Evidence
 
 
-@metric("ad", paper="Chattopadhyay et al. 2018, arXiv:1710.11063; Opti-CAM, eq. 13", higher_is_better=False, unit="%", protocol="opticam", tolerance=0.5)
+@metric(
+    "ad",
+    paper="Chattopadhyay et al. 2018, arXiv:1710.11063; Opti-CAM, eq. 13",
+    higher_is_better=False,
+    unit="%",
+    protocol="opticam",
+    tolerance=0.5,
+)
 def average_drop(evidence: Evidence) -> Tensor:
     """Share of the class probability that masking loses: 100 max(0, p - o) / p.
 
@@ -32,7 +39,14 @@ def average_gain(evidence: Evidence) -> Tensor:
     return 100 * gain(evidence.log_odds, evidence.masked_log_odds)
 
 
-@metric("ai", paper="Chattopadhyay et al. 2018, arXiv:1710.11063; Opti-CAM, eq. 14", higher_is_better=True, unit="%", protocol="opticam", tolerance=1.6)
+@metric(
+    "ai",
+    paper="Chattopadhyay et al. 2018, arXiv:1710.11063; Opti-CAM, eq. 14",
+    higher_is_better=True,
+    unit="%",
+    protocol="opticam",
+    tolerance=1.6,
+)
 def average_increase(evidence: Evidence, *, tolerance: NonNegativeFloat = 0.0) -> Tensor:
     """Whether masking raises the class probability: 100 where o > p + tolerance, else 0.
 

@@ -67,7 +67,7 @@ def evaluate(
             for spec in specs:
                 facts, values = registry.get(spec.name).facts, registry.load(spec.name)(evidence, **spec.arguments)
                 for offset, value in enumerate(values.tolist()):
-                    known = {"image": start + offset, "target": int(part.labels[offset]), "metric": str(spec)}
+                    known: dict[str, object] = {"image": start + offset, "target": int(part.labels[offset]), "metric": str(spec)}
                     rows.append(known | {"protocol": facts.protocol, "value": value, "unit": facts.unit})
     return pd.DataFrame(rows).sort_values("image", kind="stable", ignore_index=True)  # whatever the batch size was
 

@@ -5,7 +5,7 @@ Every hook lives inside a context manager, so that leaving it, with an exception
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -49,7 +49,7 @@ class Capture:
 
 
 @contextmanager
-def hooked(module: nn.Module, layer: str) -> Iterator[Capture]:
+def hooked(module: nn.Module, layer: str) -> Generator[Capture]:
     """Capture the output of `module`, known as `layer`, in the one forward pass made inside the block."""
     capture = Capture(layer)
     handle = module.register_forward_hook(capture.hook)
@@ -69,7 +69,7 @@ class Sighting:
 
 
 @contextmanager
-def surveyed(network: nn.Module, summarise: Callable[[str, Tensor], Tensor | None]) -> Iterator[dict[str, Sighting]]:
+def surveyed(network: nn.Module, summarise: Callable[[str, Tensor], Tensor | None]) -> Generator[dict[str, Sighting]]:
     """Watch every named module for one forward and one backward pass made inside the block.
 
     Args:

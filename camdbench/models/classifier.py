@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from typing import Literal, cast
@@ -111,7 +111,7 @@ class Classifier(nn.Module):
         return logits
 
     @contextmanager
-    def frozen(self) -> Iterator[Classifier]:
+    def frozen(self) -> Generator[Classifier]:
         """Eval mode and no weight gradients inside the block; the modes and flags it found come back after it."""
         modes = [(module, module.training) for module in self.modules()]
         flags = [(parameter, parameter.requires_grad) for parameter in self.parameters()]
@@ -125,7 +125,7 @@ class Classifier(nn.Module):
                 parameter.requires_grad_(requires_grad)
 
     @contextmanager
-    def captured(self, layer: str | None = None) -> Iterator[capture.Capture]:
+    def captured(self, layer: str | None = None) -> Generator[capture.Capture]:
         """Capture a layer's output in the one forward pass made inside the block; its backward is a tail pass.
 
         Raises:

@@ -32,7 +32,9 @@ def load_checkpoint(path: Path, *, name: str) -> Classifier:
         network_name, classes = facts["network"], facts["classes"]
         arguments = {key: facts[key] for key in ("mean", "std", "input_size", "layer")}
     except FileNotFoundError:
-        raise UsageError(f"checkpoint {path}: {facts_file.name} is not beside it; for bare weights name a model and give --weights {path}") from None
+        raise UsageError(
+            f"checkpoint {path}: {facts_file.name} is not beside it; for bare weights name a model and give --weights {path}"
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"checkpoint {path}: {facts_file.name} is damaged ({error!r})") from None
     if network_name != "shortcuts":

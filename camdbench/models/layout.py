@@ -59,7 +59,9 @@ def find_layout(shape: tuple[int, ...], image_size: tuple[int, int], module: nn.
     if len(found) == 1:
         return found[0]
     what = "no grid of places" if not found else "more than one reading as a grid"
-    raise UsageError(f"layer {layer!r} returns shape {shape}, in which there is {what} for images of {image_size[0]} x {image_size[1]} pixels")
+    raise UsageError(
+        f"layer {layer!r} returns shape {shape}, in which there is {what} for images of {image_size[0]} x {image_size[1]} pixels"
+    )
 
 
 def _proportional(height: int, width: int, image_size: tuple[int, int]) -> bool:

@@ -104,15 +104,15 @@ def gallery(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(dpi=dpi)
+    _check_length((1 + len(maps)) * WIDTH * dpi, len(images))
+    figure = Figure(figsize=(1, 1), dpi=dpi)
     fold = folder(FigureCanvasAgg(figure), dpi)
     head = [fold(text) for text in ("image", *maps)]
     below = [titles, *(notes.get(name, [""] * len(titles)) for name in maps)]
     texts = [[fold(text) for text in line] for line in zip(*below, strict=True)]
     rows = [Row(image.shape[0] / image.shape[1] * WIDTH, line) for image, line in zip(images, texts, strict=True)]
     page = Page(figure, 1 + len(maps), rows, head)
-    if max(page.width, page.height) * dpi >= _LONGEST:
-        raise UsageError(f"a gallery of {len(images)} images is too long to be drawn; show fewer, or lower the dpi")
+    _check_length(max(page.width, page.height) * dpi, len(images))
     for row, image in enumerate(images):
         overlays = [overlay(image, own[row], colours=colours, strength=strength) for own in maps.values()]
         page.draw(row, [image, *overlays])
@@ -139,6 +139,11 @@ def _check(images: Stack, maps: Mapping[str, Stack], titles: Sequence[str], capt
     for own in maps.values():
         for image, saliency in zip(images, own, strict=True):
             _check_picture(image, saliency)
+
+
+def _check_length(pixels: float, count: int) -> None:
+    if pixels >= _LONGEST:
+        raise UsageError(f"a gallery of {count} images is too long to be drawn; show fewer, or lower the dpi")
 
 
 def _check_picture(image: Array, saliency: Array) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -97,7 +98,7 @@ def _fold(text: str, fits: Callable[[str], bool]) -> list[str]:
     """
     lines = list[str]()
     while text:
-        end = next((end for end in range(len(text), 1, -1) if fits(text[:end].rstrip())), 1)
+        end = 1 + bisect_left(range(2, len(text) + 1), True, key=lambda end: not fits(text[:end].rstrip()))  # one character at least
         if end < len(text):
             end = next((place for place in range(end, 0, -1) if text[place - 1] in _BREAKS), end)
         lines.append(text[:end].rstrip())

@@ -95,7 +95,9 @@ def explain_pictures(
             path = out / f"{stems[index]}-{_file_name(str(spec))}.png"
             save_overlay(path, _pixels(batch[index]), maps.maps[index].cpu().numpy())
             own = scores[scores["image"] == index]
-            explained.append(_explained(classifier, name, str(spec), maps, index, dict(zip(own["metric"], own["value"], strict=True)), path))
+            explained.append(
+                _explained(classifier, name, str(spec), maps, index, dict(zip(own["metric"], own["value"], strict=True)), path)
+            )
     for index, stem in enumerate(stems):
         _save_maps(out / f"{stem}.npz", batch[index], {name: (maps.maps[index], maps.raw[index]) for name, maps in found.items()})
     titles = [_title(item) for item in explained[: len(images)]]
@@ -135,7 +137,9 @@ def _target_of(target: str | int, classifier: Classifier) -> str | int:
     return names.index(wanted) if wanted in names else target
 
 
-def _explained(classifier: Classifier, name: str, spec: str, maps: Explanation, index: int, scores: dict[str, float], path: Path) -> Explained:
+def _explained(
+    classifier: Classifier, name: str, spec: str, maps: Explanation, index: int, scores: dict[str, float], path: Path
+) -> Explained:
     target = int(maps.targets[index])
     return Explained(
         image=name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,7 +67,10 @@ class Worker:
     def elsewhere(self) -> tuple[Any, ...]:
         """The arguments of a worker like this one in another process, perhaps in another folder."""
         asked = self.request
-        paths = {key: None if value is None else str(Path(value).resolve()) for key, value in (("data_root", asked.data_root), ("weights", asked.weights))}
+        paths = {
+            key: None if value is None else str(Path(value).resolve())
+            for key, value in (("data_root", asked.data_root), ("weights", asked.weights))
+        }
         models = tuple(str(Path(name).resolve()) if Path(name).is_file() else name for name in asked.models)
         return replace(asked, models=models, **paths), self.root.resolve(), self.batch_size, self.device, self._download, tuple(PLUGINS)
 
@@ -132,7 +135,9 @@ class _Desk:
             rows = [self._row(spec, *item) for item in verdicts[spec]] + self._damaged_rows(spec, damaged)
             rows.sort(key=lambda row: order[row.image])  # stable: metrics stay in the order asked for
             maps = _packed(raw[spec], list(order)) if self.request.save_maps else None
-            self.store.commit(unit.job(self.classifier.name, spec), rows, _cost_rows(costs[spec], len(samples), self.classifier.device), maps)
+            self.store.commit(
+                unit.job(self.classifier.name, spec), rows, _cost_rows(costs[spec], len(samples), self.classifier.device), maps
+            )
 
     def _read(self, unit: Unit) -> tuple[list[Sample], dict[str, tuple[int, str]]]:
         """The samples that can be read, and label and reason of those that cannot."""
@@ -155,12 +160,17 @@ class _Desk:
                 continue
             try:
                 moved = part.to(self.classifier.device)
-                yield part, judge(self.classifier, moved, explainers, self.request.metrics, target=self.request.target_rule, seed=self.request.seed)
+                yield (
+                    part,
+                    judge(
+                        self.classifier, moved, explainers, self.request.metrics, target=self.request.target_rule, seed=self.request.seed
+                    ),
+                )
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
                 if len(part) == 1:
-                    yield part, _out_of_memory(part, explainers, self.request.metrics)
+                    yield part, _out_of_memory(explainers, self.request.metrics)
                     continue
                 self.worker.batch_size = len(part) // 2
                 pending.insert(0, part)
@@ -203,7 +213,7 @@ def _batches(samples: Sequence[Sample], batch_size: int) -> Iterator[Batch]:
             yield Batch.of(same[start : start + batch_size])
 
 
-def _out_of_memory(part: Batch, explainers: Sequence[Spec], metrics: Sequence[Spec]) -> dict[Spec, Judged]:
+def _out_of_memory(explainers: Sequence[Spec], metrics: Sequence[Spec]) -> dict[Spec, Judged]:
     reason = "out of memory with a batch of one image"
     return {spec: Judged([Verdict(0, -1, metric, float("nan"), "error", reason) for metric in metrics]) for spec in explainers}
 
@@ -220,7 +230,7 @@ def _packed(raw: dict[str, Tensor], ids: list[str]) -> dict[str, Tensor]:
 
 def _cost_rows(costs: dict[str, Cost], images: int, device: torch.device) -> list[CostRow]:
     peak = _peak_mb(device)
-    return [CostRow(stage, images, *astuple(cost.passes), cost.seconds, peak) for stage, cost in costs.items()]
+    return [CostRow(stage, images, **asdict(cost.passes), seconds=cost.seconds, peak_memory_mb=peak) for stage, cost in costs.items()]
 
 
 def _reset_peak(device: torch.device) -> None:

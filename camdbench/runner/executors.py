@@ -42,9 +42,9 @@ def ray(worker: Worker, units: Sequence[Unit]) -> Iterator[Outcome]:
         on_gpu = worker.device.startswith("cuda")
         room = int(resources.get("GPU", 0)) if on_gpu else int(resources.get("CPU", 1)) // threads
         needs: dict[str, Any] = {"num_gpus": 1} if on_gpu else {"num_cpus": threads}
-        Remote: Any = cluster.remote(max_restarts=3, max_task_retries=3, **needs)(Worker)
+        hire: Any = cluster.remote(max_restarts=3, max_task_retries=3, **needs)(Worker)
         twin = worker.elsewhere()
-        pool: Any = ActorPool([Remote.remote(*twin) for _ in range(min(max(room, 1), len(units)))])
+        pool: Any = ActorPool([hire.remote(*twin) for _ in range(min(max(room, 1), len(units)))])
         yield from pool.map_unordered(lambda actor, unit: actor.execute.remote(unit), units)
     finally:
         if started:

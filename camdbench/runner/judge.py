@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isnan
 
 import torch
 from torch import Tensor
@@ -18,7 +19,6 @@ from camdbench.explainers.trace import Cost, Trace
 from camdbench.metrics.evidence import Evidence
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import clock
-
 
 _CPU_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory")  # PyTorch's CPU allocator says it in words only
 
@@ -59,7 +59,9 @@ class Judged:
     raw: Tensor | None = None
 
 
-def judge(classifier: Classifier, batch: Batch, explainers: Sequence[Spec], metrics: Sequence[Spec], *, target: str, seed: int) -> dict[Spec, Judged]:
+def judge(
+    classifier: Classifier, batch: Batch, explainers: Sequence[Spec], metrics: Sequence[Spec], *, target: str, seed: int
+) -> dict[Spec, Judged]:
     """Explain and score one batch; the passes of the shared trace are made once.
 
     Raises:
@@ -135,7 +137,7 @@ def _status(maps: Saliency, image: int, value: float, *, finite: bool) -> tuple[
         return "error", "the network's logits are not finite"
     if maps.status[image] == "error":
         return "error", maps.reasons[image]
-    if value != value:  # NaN
+    if isnan(value):
         return "error", "the metric has no value: the network's logits on altered images are not finite"
     return maps.status[image], maps.reasons[image]
 

@@ -87,7 +87,9 @@ def run(
     )
     from camdbench.runner.session import carry_out  # torch is imported only now, after the request has been checked
 
-    root = carry_out(request, out=out, batch_size=batch_size, device=device, download=download, where=executor, progress=progress or Silent())
+    root = carry_out(
+        request, out=out, batch_size=batch_size, device=device, download=download, where=executor, progress=progress or Silent()
+    )
     rows = load_rows(root)
     chosen = rows[rows["explainer"].isin([str(spec) for spec in request.explainers])].reset_index(drop=True)
     chosen.attrs["run"] = str(root)

@@ -29,7 +29,9 @@ from camdbench.runner.store import Store
 _FREE = {"explainers", "data_root", "weights"}  # may differ between the sessions of a run: hashes stand for the paths
 
 
-def carry_out(request: Request, *, out: str | Path | None, batch_size: int, device: str, download: bool, where: str, progress: Progress) -> Path:
+def carry_out(
+    request: Request, *, out: str | Path | None, batch_size: int, device: str, download: bool, where: str, progress: Progress
+) -> Path:
     """Do what is missing of a request and return the run directory.
 
     Raises:
@@ -162,7 +164,9 @@ def _identity(record: dict[str, Any]) -> dict[str, Any]:
     """What must agree before parts of two sessions may stand side by side."""
     asked = {key: value for key, value in record["request"].items() if key not in _FREE}
     weights = {f"weights of {name}": facts["weights_hash"] for name, facts in record["models"].items()}
-    return asked | {"data": record["dataset"]["fingerprint"], "code": record["code"], "plugins": sorted(record["plugins"].values())} | weights
+    return (
+        asked | {"data": record["dataset"]["fingerprint"], "code": record["code"], "plugins": sorted(record["plugins"].values())} | weights
+    )
 
 
 def _auto_name(record: dict[str, Any]) -> str:
@@ -187,7 +191,8 @@ def _merged(record: dict[str, Any], store: Store) -> dict[str, Any]:
     for key in mine | theirs:
         if mine.get(key) != theirs.get(key):
             raise UsageError(
-                f"--out {store.root} holds a run with {key} {theirs.get(key)}, not {mine.get(key)}; choose another --out or remove the folder"
+                f"--out {store.root} holds a run with {key} {theirs.get(key)}, not {mine.get(key)}; "
+                "choose another --out or remove the folder"
             )
     held["explainers"] |= record["explainers"]
     held["request"]["explainers"] = list(held["explainers"])

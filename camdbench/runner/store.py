@@ -1,9 +1,9 @@
 """The run directory: Parquet parts that are either whole or not there, and `run.json`.
 
-    RUN/run.json
-    RUN/rows/model=…/explainer=…/part-00000.parquet     one file per explainer and chunk of images: the job's commit
-    RUN/costs/model=…/explainer=…/part-00000.parquet
-    RUN/maps/model=…/explainer=…/part-00000.safetensors
+RUN/run.json
+RUN/rows/model=…/explainer=…/part-00000.parquet     one file per explainer and chunk of images: the job's commit
+RUN/costs/model=…/explainer=…/part-00000.parquet
+RUN/maps/model=…/explainer=…/part-00000.safetensors
 """
 
 from __future__ import annotations

@@ -28,9 +28,13 @@ def test_help_of_a_verb_has_an_example(verb: str, capsys: pytest.CaptureFixture[
     assert f"camdbench {verb} " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["run", "--help"], ["list", "explainers"], ["list", "models"], ["list", "metrics", "ag"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], ["run", "--help"], ["list", "explainers"], ["list", "models"], ["list", "metrics", "ag"]]
+)
 def test_help_and_listings_import_nothing_heavy(words: list[str]):
-    code = f"import sys\nfrom camdbench.cli.main import run_cli\nassert run_cli({words!r}) == 0\nprint(sorted({HEAVY!r} & set(sys.modules)))"
+    code = (
+        f"import sys\nfrom camdbench.cli.main import run_cli\nassert run_cli({words!r}) == 0\nprint(sorted({HEAVY!r} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "[]"
 
@@ -45,7 +49,11 @@ def test_the_module_is_the_command():
     [
         (["rum"], 2, "Error: no command 'rum'; did you mean 'run'?"),
         (["run", "--explainers", "gradcan"], 2, "Error: no explainer 'gradcan'; did you mean 'gradcam'? (see: camdbench list explainers)"),
-        (["run", "--explainers", "opticam(iterations=1.5)"], 2, "Error: opticam(iterations=1.5): input should be a valid integer (iterations: NonNegativeInt)"),
+        (
+            ["run", "--explainers", "opticam(iterations=1.5)"],
+            2,
+            "Error: opticam(iterations=1.5): input should be a valid integer (iterations: NonNegativeInt)",
+        ),
         (["run", "--mean", "a,b"], 2, "expected one number, or three with commas"),
         (["run", "--limit", "0"], 2, "0 is not in the range x>=1"),
         (["run", "--plugin", "missing.py"], 2, "Error: --plugin missing.py: no such file"),
@@ -80,7 +88,9 @@ def test_an_interrupt_exits_with_130(capsys: pytest.CaptureFixture[str], monkeyp
     assert "interrupted; what is finished is kept" in capsys.readouterr().err
 
 
-def test_an_unexpected_error_is_one_line_and_a_traceback_only_on_request(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+def test_an_unexpected_error_is_one_line_and_a_traceback_only_on_request(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
     def broken(*arguments: object, **options: object) -> None:
         raise RuntimeError("odd")
 

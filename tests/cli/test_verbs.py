@@ -22,7 +22,12 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_run_prints_a_table_on_stdout_and_progress_on_stderr(capsys: Said):
-    assert run_cli(["run", "--explainers", "gradcam,hirescam,fakecam", "--metrics", "ad,ag", "--limit", "20", "--device", "cpu", "--out", "mine"]) == 0
+    assert (
+        run_cli(
+            ["run", "--explainers", "gradcam,hirescam,fakecam", "--metrics", "ad,ag", "--limit", "20", "--device", "cpu", "--out", "mine"]
+        )
+        == 0
+    )
     out, err = capsys.readouterr()
     assert all(word in out for word in ("gradcam", "hirescam", "fakecam", "ad", "ag"))
     assert "3 jobs, 0 done already" in err
@@ -59,7 +64,10 @@ def test_an_explainer_of_ones_own_is_one_file(capsys: Said):
     )
     assert run_cli(["list", "explainers", "brightness", "--plugin", "mine.py"]) == 0
     assert "power=1.0  (float)" in capsys.readouterr().out
-    assert run_cli(["run", "--plugin", "mine.py", "--explainers", "brightness(power=2.0)", "--limit", "4", "--device", "cpu", "--json", "-q"]) == 0
+    assert (
+        run_cli(["run", "--plugin", "mine.py", "--explainers", "brightness(power=2.0)", "--limit", "4", "--device", "cpu", "--json", "-q"])
+        == 0
+    )
     assert json.loads(capsys.readouterr().out)[0]["explainer"] == "brightness(power=2.0)"
 
 
@@ -91,7 +99,12 @@ def test_layers_marks_the_default_and_gives_reasons(capsys: Said):
 
 
 def test_explain_writes_overlays_a_gallery_and_the_maps(capsys: Said):
-    assert run_cli(["explain", "chelsea", "rocket", "--explainers", "gradcam,opticam(iterations=2)", "--out", "maps", "--json", "--device", "cpu"]) == 0
+    assert (
+        run_cli(
+            ["explain", "chelsea", "rocket", "--explainers", "gradcam,opticam(iterations=2)", "--out", "maps", "--json", "--device", "cpu"]
+        )
+        == 0
+    )
     items = json.loads(capsys.readouterr().out)
     assert [(item["image"], item["explainer"]) for item in items] == [
         ("chelsea", "gradcam"),
@@ -118,7 +131,13 @@ def test_explain_takes_a_class_by_name_and_goes_on_after_a_damaged_picture(capsy
 def test_summarise_prints_every_format(capsys: Said):
     assert run_cli(["run", "-q", "--explainers", "gradcam,fakecam", "--limit", "8", "--device", "cpu", "--out", "mine"]) == 0
     capsys.readouterr()
-    for form, mark in {"table": "gradcam", "csv": "dataset,split,model", "markdown": "| explainer |", "latex": r"\toprule", "json": '"explainer"'}.items():
+    for form, mark in {
+        "table": "gradcam",
+        "csv": "dataset,split,model",
+        "markdown": "| explainer |",
+        "latex": r"\toprule",
+        "json": '"explainer"',
+    }.items():
         assert run_cli(["summarise", "mine", "--format", form]) == 0
         assert mark in capsys.readouterr().out
 
@@ -140,12 +159,27 @@ def test_check_passes_on_its_own_values_and_exits_with_4_when_one_moved(capsys: 
 
 def test_train_makes_a_checkpoint_that_run_takes(capsys: Said):
     Path("tiny.yaml").write_text(
-        "name: tiny\nnetwork: shortcuts\ndata: {dataset: shortcuts(size=32), train: train, count: 64, evaluate: [val], evaluate_count: 16}\n"
+        "name: tiny\nnetwork: shortcuts\n"
+        "data: {dataset: shortcuts(size=32), train: train, count: 64, evaluate: [val], evaluate_count: 16}\n"
         "loss: ce\nepochs: 1\nbatch_size: 16\nseed: 0\n"
     )
     assert run_cli(["train", "--recipe", "tiny.yaml", "--out", "made", "--device", "cpu", "-q"]) == 0
     path = capsys.readouterr().out.strip()
     assert Path(path).name == "tiny.safetensors"
-    words = ["run", "-q", "--models", path, "--dataset", "shortcuts(size=32)", "--explainers", "gradcam", "--limit", "4", "--device", "cpu", "--json"]
+    words = [
+        "run",
+        "-q",
+        "--models",
+        path,
+        "--dataset",
+        "shortcuts(size=32)",
+        "--explainers",
+        "gradcam",
+        "--limit",
+        "4",
+        "--device",
+        "cpu",
+        "--json",
+    ]
     assert run_cli(words) == 0
     assert json.loads(capsys.readouterr().out)[0]["model"] == "tiny"

@@ -66,7 +66,10 @@ def test_a_data_set_on_disk_is_run_whole(tmp_path: Path):
         ({"dataset": "folder"}, "say where with --data-root DIR"),
         ({"data_root": "."}, "leave --data-root . out"),
         ({"dataset": "folder", "data_root": ".", "split": "val"}, "has no splits"),
-        ({"dataset": "folder", "data_root": ".", "explainers_": "gtbox"}, "explainer gtbox needs boxes, which data set folder does not have"),
+        (
+            {"dataset": "folder", "data_root": ".", "explainers_": "gtbox"},
+            "explainer gtbox needs boxes, which data set folder does not have",
+        ),
         ({"target": "best"}, "--target best: expected label, predicted, second, least or a class index"),
         ({"limit": 0}, "--limit 0: expected at least 1 image"),
     ],

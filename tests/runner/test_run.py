@@ -121,7 +121,12 @@ def test_explainers_can_be_added_later_and_only_they_are_computed(tmp_path: Path
 
 @pytest.mark.parametrize(
     ("change", "what"),
-    [({"seed": 1}, "seed 0, not 1"), ({"metrics": "ad"}, "metrics"), ({"limit": 8}, "limit 40, not 8"), ({"target": "predicted"}, "target_rule label")],
+    [
+        ({"seed": 1}, "seed 0, not 1"),
+        ({"metrics": "ad"}, "metrics"),
+        ({"limit": 8}, "limit 40, not 8"),
+        ({"target": "predicted"}, "target_rule label"),
+    ],
 )
 def test_a_folder_that_holds_another_run_is_refused(tmp_path: Path, change: dict[str, Any], what: str):
     run(tmp_path)
@@ -142,7 +147,13 @@ def test_the_record_names_everything_that_values_depend_on(tmp_path: Path):
     assert record["request"]["seed"] == 0
     assert len(record["ids"]) == 40
     assert len(record["models"]["shortcuts-ce"]["weights_hash"]) == len(record["code"]) == len(record["dataset"]["fingerprint"]) == 16
-    assert record["metrics"]["ag"] == {"paper": record["metrics"]["ag"]["paper"], "protocol": "opticam", "higher_is_better": True, "unit": "%", "tolerance": record["metrics"]["ag"]["tolerance"]}
+    assert record["metrics"]["ag"] == {
+        "paper": record["metrics"]["ag"]["paper"],
+        "protocol": "opticam",
+        "higher_is_better": True,
+        "unit": "%",
+        "tolerance": record["metrics"]["ag"]["tolerance"],
+    }
     assert record["explainers"]["fakecam"]["control"] is True
     assert record["explainers"]["gradcam"]["layers"] == {"shortcuts-ce": record["models"]["shortcuts-ce"]["layer"]}
     (session,) = record["sessions"]
@@ -152,7 +163,14 @@ def test_the_record_names_everything_that_values_depend_on(tmp_path: Path):
 
 
 def test_several_models_stand_side_by_side(tmp_path: Path, pictures: Path):
-    rows = run(tmp_path / "run", "gradcam", models="squeezenet1_1@random,mobilenet_v3_small@random", dataset="folder(size=64)", data_root=pictures, limit=4)
+    rows = run(
+        tmp_path / "run",
+        "gradcam",
+        models="squeezenet1_1@random,mobilenet_v3_small@random",
+        dataset="folder(size=64)",
+        data_root=pictures,
+        limit=4,
+    )
     assert list(rows["model"].unique()) == ["squeezenet1_1@random", "mobilenet_v3_small@random"]
     assert len(rows) == 2 * 4 * 3
 
@@ -198,7 +216,7 @@ def test_an_explainer_that_breaks_costs_only_its_own_rows(tmp_path: Path, regist
         raise camdbench.NotApplicable("needs attention")
 
     rows = run(tmp_path, "broken,refusing,gradcam", limit=4)
-    by_name = rows.groupby("explainer")[["status", "reason"]].agg(lambda column: set(column))
+    by_name = rows.groupby("explainer")[["status", "reason"]].agg(set)
     assert by_name.loc["broken"].tolist() == [{"error"}, {"ZeroDivisionError: no luck"}]
     assert by_name.loc["refusing"].tolist() == [{"not_applicable"}, {"needs attention"}]
     assert by_name.loc["gradcam", "status"] == {"ok"}

@@ -69,9 +69,9 @@ def test_maps_are_stored_beside_the_rows(tmp_path: Path):
 def test_a_replaced_file_is_the_old_one_until_it_is_the_new_one(tmp_path: Path):
     path = tmp_path / "record"
     path.write_text("old")
-    with pytest.raises(RuntimeError), replacing(path) as temporary:
+    with pytest.raises(FileNotFoundError), replacing(path) as temporary:
         temporary.write_text("half of the n")
-        raise RuntimeError
+        (tmp_path / "missing").read_text()
     assert path.read_text() == "old"
     with replacing(path) as temporary:
         temporary.write_text("new")
@@ -93,5 +93,5 @@ def test_a_damaged_record_is_refused(tmp_path: Path):
     store.write_record({"run": "é", "sessions": []})
     assert store.read_record() == {"run": "é", "sessions": []}
     (tmp_path / "run.json").write_text("{")
-    with pytest.raises(UsageError, match="run.json is damaged"):
+    with pytest.raises(UsageError, match=r"run\.json is damaged"):
         store.read_record()
