@@ -43,7 +43,14 @@ def test_golden_values_are_written_with_the_tolerances_of_the_run(golden: Path):
     written = read_golden(golden)
     assert list(written.columns) == list(GOLDEN_COLUMNS)
     line = written.iloc[0]
-    assert (line["explainer"], line["metric"], line["target_rule"], line["mean"], line["n"], line["tolerance"]) == (SPEC, "ad", "label", 15.0, 2, 0.5)
+    assert (line["explainer"], line["metric"], line["target_rule"], line["mean"], line["n"], line["tolerance"]) == (
+        SPEC,
+        "ad",
+        "label",
+        15.0,
+        2,
+        0.5,
+    )
     assert written["mean"].isna().tolist() == [False, False, False, True]
     assert written["n"].tolist() == [2, 2, 2, 0]
 
@@ -58,7 +65,9 @@ def test_a_mean_may_move_by_the_tolerance_and_no_further(make_run, golden: Path,
 
 
 def test_another_number_of_images_is_a_move_even_for_the_same_mean(make_run, golden: Path):
-    comparison = check(make_run({SPEC: {"ad": [10.0, 20.0, 15.0], "ag": [1.0, 2.0, NAN]}, "fakecam": {"ad": [0.0, 0.0, NAN], "ag": [NAN] * 3}}), golden)
+    comparison = check(
+        make_run({SPEC: {"ad": [10.0, 20.0, 15.0], "ag": [1.0, 2.0, NAN]}, "fakecam": {"ad": [0.0, 0.0, NAN], "ag": [NAN] * 3}}), golden
+    )
     assert verdicts(comparison) == {(SPEC, "ad"): "images", (SPEC, "ag"): "ok", ("fakecam", "ad"): "ok", ("fakecam", "ag"): "ok"}
     moved = comparison.moved.iloc[0]
     assert (moved["golden_n"], moved["run_n"]) == (2, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from camdbench.tables.cells import cells_of
@@ -80,9 +81,10 @@ def test_members_are_held_against_the_first_so_that_ties_do_not_drift(labels):
 
 
 def test_models_are_told_apart(make_rows):
-    import pandas as pd
-
-    gap, dense = make_rows({"gradcam": BASE, "hirescam": BASE}, "gap"), make_rows({"gradcam": BASE, "hirescam": changed("ad", 0, 1.0)}, "dense")
+    gap, dense = (
+        make_rows({"gradcam": BASE, "hirescam": BASE}, "gap"),
+        make_rows({"gradcam": BASE, "hirescam": changed("ad", 0, 1.0)}, "dense"),
+    )
     cells = cells_of(pd.concat([gap, dense]))
     tied = dict(zip(zip(cells.keys["model"], cells.keys["explainer"], strict=True), tie_labels(cells, UNITS), strict=True))
     assert {key for key, label in tied.items() if label} == {("gap", "gradcam"), ("gap", "hirescam")}
