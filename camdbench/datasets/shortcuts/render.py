@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -68,9 +69,9 @@ def _object(surface: Surface) -> Array:
 def _pattern(surface: Surface, kind: int) -> Array:
     """(size, size) share of the second colour: plain, mottled, striped, dotted or shaded."""
     random = surface.random
-    angle, waves, phase = random.uniform(0, np.pi), random.uniform(5, 12), random.uniform(0, 1, 2)
-    u = np.cos(angle) * surface.x + np.sin(angle) * surface.y
-    v = np.cos(angle) * surface.y - np.sin(angle) * surface.x
+    angle, waves, phase = random.uniform(0, np.pi), random.uniform(5, 12), random.uniform(0, 1, 2).tolist()
+    u = math.cos(angle) * surface.x + math.sin(angle) * surface.y
+    v = math.cos(angle) * surface.y - math.sin(angle) * surface.x
     mottled = np.clip(0.5 + 0.5 * surface.fractal(5, 5, 3), 0, 1)
     if kind == 0:
         return 0.25 * mottled
@@ -96,10 +97,10 @@ def _background(kind: str, surface: Surface) -> Array:
     ground = grey + (ground - grey) * random.uniform(*_VIVID)
     mean = ground.mean((0, 1))
     ground = mean + (ground - mean) * random.uniform(*_CLEAR)
-    focused, spread = random.uniform() < _FOCUSED, np.exp(random.uniform(*np.log(_BLUR)))
+    focused, spread = random.uniform() < _FOCUSED, math.exp(random.uniform(*np.log(_BLUR)))
     if focused:
         return ground
-    return np.stack([_blurred(ground[..., channel], _blur_matrix(surface.size, float(spread))) for channel in range(3)], -1)
+    return np.stack([_blurred(ground[..., channel], _blur_matrix(surface.size, spread)) for channel in range(3)], -1)
 
 
 def _contrasted(ground: Array, brightness: float, random: Generator) -> Array:
@@ -117,6 +118,7 @@ def _blur_matrix(size: int, spread: float, shift: float = 0.0) -> Array:
     """(size, size) weights of a Gaussian blur along one axis, of standard deviation `spread`, that also moves by `shift` sides."""
     offset = np.subtract.outer(np.arange(size), np.arange(size)) - shift * size
     weights = np.exp(-0.5 * (offset / (spread * size)) ** 2)
+    weights[weights < 1e-12] = 0  # numbers too small for float32's full precision would slow the products down tenfold
     return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
 
 
@@ -129,7 +131,7 @@ def _relief(soft: Array, size: int, random: Generator) -> Array:
     """(size, size) factor that lights the edges that face the light and darkens the others."""
     angle = random.uniform(-2.6, -0.5)  # the light comes from above
     down, right = np.gradient(soft, 1 / size)
-    return 1 - 0.02 * (np.cos(angle) * right + np.sin(angle) * down).astype(np.float32)
+    return 1 - 0.02 * (math.cos(angle) * right + math.sin(angle) * down)
 
 
 def _shadow(cover: Array, size: int, random: Generator) -> Array:
@@ -140,5 +142,5 @@ def _shadow(cover: Array, size: int, random: Generator) -> Array:
 
 def _light(surface: Surface) -> Array:
     """(size, size) slow change of brightness over the picture."""
-    slope = surface.random.uniform(-0.25, 0.25, 2)
-    return (1 + slope[0] * (surface.x - 0.5) + slope[1] * (surface.y - 0.5)).astype(np.float32)
+    right, down = surface.random.uniform(-0.25, 0.25, 2).tolist()
+    return 1 + right * (surface.x - 0.5) + down * (surface.y - 0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -56,7 +57,7 @@ class Surface:
     def fractal(self, rows: int, columns: int, octaves: int, *, gain: float = 0.5) -> Array:
         """(size, size) noise with detail at `octaves` scales, each twice as fine and `gain` times as strong."""
         layers = [gain**k * self.smooth(rows << k, columns << k) for k in range(octaves)]
-        return np.sum(layers, 0) / np.sqrt(sum(gain ** (2 * k) for k in range(octaves)))
+        return np.sum(layers, 0) / math.sqrt(sum(gain ** (2 * k) for k in range(octaves)))
 
     def warped(self, field: Array, right: Array, down: Array | None = None) -> Array:
         """The field with every pixel fetched from `right` and `down` of itself (shares of the side), mirrored at the border."""
@@ -73,8 +74,8 @@ class Surface:
         """The two pixels around a position in [-1, 2], and how far it lies towards the second."""
         mirrored = 1 - np.abs(1 - np.abs(position))
         pixel = np.clip(mirrored * self.size - 0.5, 0, self.size - 1)
-        first = pixel.astype(np.intp)
-        return first, np.minimum(first + 1, self.size - 1), pixel - first
+        first, towards = np.floor(pixel).astype(np.intp), pixel % 1
+        return first, np.minimum(first + 1, self.size - 1), towards
 
 
 def _level(field: Array, low: float, high: float) -> Array:
@@ -115,9 +116,9 @@ def _water(surface: Surface) -> Array:
 def _brick(surface: Surface) -> Array:
     courses, ratio = int(surface.random.integers(6, 10)), surface.random.uniform(1.8, 2.6)
     v = surface.y * courses + surface.random.uniform() + 0.05 * surface.smooth(3, 3)
-    row = np.floor(v).astype(np.intp)
+    row = np.floor(v)
     u = surface.x * courses / ratio + 0.5 * (row % 2) + surface.random.uniform() + 0.03 * surface.smooth(3, 3)
-    tone = surface.random.uniform(0.45, 0.85, (16, 16)).astype(np.float32)[row % 16, np.floor(u).astype(np.intp) % 16]
+    tone = surface.random.uniform(0.45, 0.85, (16, 16)).astype(np.float32)[row.astype(np.intp) % 16, np.floor(u).astype(np.intp) % 16]
     gap = np.minimum(np.minimum(v % 1, 1 - v % 1), ratio * np.minimum(u % 1, 1 - u % 1))  # distance to mortar, in courses
     face = tone + 0.1 * surface.smooth(20, 20) + 0.05 * surface.smooth(50, 50)
     return np.clip(face * _level(gap, 0.02, 0.16) + 0.08, 0, 1)
@@ -129,11 +130,11 @@ def _gravel(surface: Surface) -> Array:
     tone = surface.random.uniform(0.35, 1.0, (cells, cells)).astype(np.float32)
     u = surface.x * cells + 0.15 * surface.smooth(14, 14)
     v = surface.y * cells + 0.15 * surface.smooth(14, 14)
-    column, row = np.floor(u).astype(np.intp), np.floor(v).astype(np.intp)
+    column, row = np.floor(u), np.floor(v)
     first, second, colour = np.full((3, surface.size, surface.size), 9.0, np.float32)
     for down in (-1, 0, 1):
         for right in (-1, 0, 1):
-            i, j = (row + down) % cells, (column + right) % cells
+            i, j = (row.astype(np.intp) + down) % cells, (column.astype(np.intp) + right) % cells
             gap = (u - column - right - jitter[0][i, j]) ** 2 + (v - row - down - jitter[1][i, j]) ** 2
             colour = np.where(gap < first, tone[i, j], colour)
             second = np.minimum(second, np.maximum(first, gap))
@@ -145,7 +146,7 @@ def _gravel(surface: Surface) -> Array:
 def _marble(surface: Surface) -> Array:
     stone = surface.fractal(3, 3, 4)
     angle = surface.random.uniform(0, np.pi)
-    along = np.cos(angle) * surface.x + np.sin(angle) * surface.y
+    along = math.cos(angle) * surface.x + math.sin(angle) * surface.y
     vein = np.abs(np.sin(2 * np.pi * (1.6 * along + 0.28 * stone + surface.random.uniform())))
     fine = np.abs(surface.fractal(4, 4, 3))
     return np.clip(0.95 - 0.6 * (1 - vein) ** 3 - 0.3 * np.maximum(0, 1 - 5 * fine) + 0.07 * stone, 0, 1)
