@@ -128,7 +128,7 @@ class Block:
 
     @cached_property
     def notes(self) -> list[str]:
-        """What the reader must know beside the numbers: protocols and ties."""
+        """What the reader must know beside the numbers: protocols, controls, ties."""
         protocols = dict[str, list[str]]()
         for column in self.columns:
             protocols.setdefault(column.protocol, []).append(column.metric)
@@ -138,7 +138,9 @@ class Block:
             if letter:
                 groups.setdefault(letter, []).append(name)
         ties = [f"{superscript(letter)} {' = '.join(names)} on every image" for letter, names in groups.items()]
-        return [f"Mean over images [95 % bootstrap interval]. Protocols: {used}.", *ties]
+        controls = self.explainers(control=True)
+        apart = [f"Controls, which have no place: {', '.join(controls)}."] if controls else []
+        return [f"Mean over images [95 % bootstrap interval]. Protocols: {used}.", *apart, *ties]
 
     @cached_property
     def counts(self) -> dict[str, dict[str, str]]:
@@ -150,7 +152,7 @@ class Block:
                 columns[heading] = by_explainer[name].max().astype(str)
         for heading, name in (("passes/image", "passes_per_image"), ("s/image", "seconds_per_image")):
             if self.lines[name].notna().any():
-                columns[heading] = by_explainer[name].first().map("{:.3g}".format).replace("nan", "—")
+                columns[heading] = by_explainer[name].first().map(_cost)
         return {heading: {str(name): str(text) for name, text in texts.items()} for heading, texts in columns.items()}
 
 
@@ -169,6 +171,19 @@ def superscript(letters: str) -> str:
     'ᵃᵇ'
     """
     return letters.translate(_SUPERSCRIPT)
+
+
+def _cost(number: float) -> str:
+    """Three digits, never with an exponent.
+
+    >>> [_cost(number) for number in (4001.0, 2.0, 0.01234, 0.00002, 0.0, math.nan)]
+    ['4001', '2', '0.0123', '<0.001', '0', '—']
+    """
+    if math.isnan(number):
+        return "—"
+    if 0 < number < 0.001:
+        return "<0.001"
+    return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def _span(counts: pd.Series) -> str:

@@ -28,7 +28,7 @@ _NARROW = 24  # characters for the names of explainers where room is short; a lo
 def render(summary: pd.DataFrame) -> RenderableType:
     """The summary for a terminal, one table per model, data set, split and target rule.
 
-    Means with intervals, the best method bold, controls below a line. Where the terminal is narrow, intervals move
+    Means with intervals, the best method bold, controls below a gap. Where the terminal is narrow, intervals move
     below their means, and columns that still do not fit into a further table; nothing is cut off.
     """
     from rich.console import Group
@@ -43,6 +43,12 @@ class _FittingTable:
         self.block = block
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        from rich.text import Text
+
+        yield from self._tables(console, options)
+        yield Text("\n".join(self.block.notes) + "\n")
+
+    def _tables(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
         def fits(table: Table) -> bool:
             return console.measure(table, options=options.update(max_width=10_000)).maximum <= options.max_width
 
@@ -56,7 +62,7 @@ class _FittingTable:
         while start < len(columns):
             stops = range(len(columns), start + 1, -1)
             stop = next((stop for stop in stops if fits(_table(self.block, columns[start:stop], width=_NARROW))), start + 1)
-            yield _table(self.block, columns[start:stop], width=_NARROW, first=start == 0, last=stop == len(columns))
+            yield _table(self.block, columns[start:stop], width=_NARROW, titled=start == 0)
             start = stop
 
 
@@ -78,13 +84,12 @@ def _columns(block: Block, *, stacked: bool) -> list[_Column]:
     return found
 
 
-def _table(block: Block, columns: list[_Column], *, width: int | None = None, first: bool = True, last: bool = True) -> Table:
+def _table(block: Block, columns: list[_Column], *, width: int | None = None, titled: bool = True) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    notes = Text("\n".join(block.notes)) if last else None
-    table = Table(title=Text(block.title) if first else None, caption=notes, box=box.SIMPLE_HEAD, caption_justify="left")
+    table = Table(title=Text(block.title) if titled else None, box=box.SIMPLE_HEAD)
     table.add_column("explainer", overflow="fold", max_width=width)
     for heading, _ in columns:
         table.add_column(heading, justify="right", no_wrap=True)

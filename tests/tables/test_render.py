@@ -96,6 +96,8 @@ def test_ties_and_protocols_are_explained(summary):
     assert "ᵃ gradcam = hirescam on every image" in text
     assert "worst ᵃ" not in text
     assert "Mean over images [95 % bootstrap interval]. Protocols: ad, ag: opticam." in text
+    assert "Controls, which have no place: fakecam." in text
+    assert "Controls" not in shown(summary[~summary["control"]])
 
 
 def test_counts_show_what_lacks_and_only_if_something_does(summary):
