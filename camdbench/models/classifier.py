@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
@@ -175,7 +176,7 @@ class Classifier(nn.Module):
 
 def _per_channel(value: float | Sequence[float], what: str) -> Tensor:
     values = [float(value)] * 3 if isinstance(value, int | float) else [float(item) for item in value]
-    if len(values) != 3:
+    if len(values) != 3 or not all(map(math.isfinite, values)):
         raise UsageError(f"{what}={value!r}: give one number or three")
     return torch.tensor(values).reshape(1, 3, 1, 1)
 

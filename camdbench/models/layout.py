@@ -52,8 +52,8 @@ def find_layout(shape: tuple[int, ...], image_size: tuple[int, int], module: nn.
     elif len(shape) == 4:
         options = (Layout("nchw", shape[2], shape[3]), Layout("nhwc", shape[1], shape[2]))
         found = [layout for layout in options if _proportional(layout.height, layout.width, image_size)]
-        if len(found) == 2:
-            found = [layout for layout in found if layout.kind == _kind_of(module, shape)]
+        if len(found) == 2 and (kind := _kind_of(module, shape)) is not None:
+            found = [layout for layout in found if layout.kind == kind]
     else:
         found = []
     if len(found) == 1:

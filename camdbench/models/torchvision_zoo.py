@@ -55,8 +55,9 @@ def build(name: str, tag: str | None, weights: Path | None, *, download: bool, *
         enum = _enum(name, tag)
         state, label = _official_state(name, enum, download=download), f"{name}@{enum.name}"
     transforms = None if enum is None else enum.transforms()
-    mean = overrides.get("mean") or (IMAGENET_MEAN if transforms is None else tuple(transforms.mean))
-    std = overrides.get("std") or (IMAGENET_STD if transforms is None else tuple(transforms.std))
+    given_mean, given_std = overrides.get("mean"), overrides.get("std")
+    mean = given_mean if given_mean is not None else IMAGENET_MEAN if transforms is None else tuple(transforms.mean)
+    std = given_std if given_std is not None else IMAGENET_STD if transforms is None else tuple(transforms.std)
     count = _classes_of(name, state)
     network = _network(name, state, count, standard=_three(mean) == IMAGENET_MEAN)
     classes = _categories(name, enum, count)
