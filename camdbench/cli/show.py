@@ -32,9 +32,9 @@ def show_summary(run: str, *, as_json: bool, explainers: Sequence[str] | None = 
 def show_failures(rows: pd.DataFrame) -> int:
     """Say on stderr what went wrong, one line for each reason; return the number of failed rows."""
     failed = rows[rows["status"].isin(["error", "not_applicable"])]
-    columns = ["model", "explainer", "status", "reason"]
-    for (model, explainer, status, reason), images in (
-        failed.drop_duplicates([*columns, "image"])[columns].value_counts(sort=False).to_dict().items()
+    once = failed.drop_duplicates(["model", "explainer", "status", "reason", "image"])
+    for reason, images in (
+        (once["status"] + ": " + once["model"] + ", " + once["explainer"] + ": " + once["reason"]).value_counts(sort=False).items()
     ):
-        click.echo(f"{status}: {model}, {explainer}: {reason} ({images} image{'s' if images > 1 else ''})", err=True)
+        click.echo(f"{reason} ({images} image{'s' if images > 1 else ''})", err=True)
     return len(failed)
