@@ -130,8 +130,8 @@ def _blurred(field: Array, matrix: Array) -> Array:
 def _relief(soft: Array, size: int, random: Generator) -> Array:
     """(size, size) factor that lights the edges that face the light and darkens the others."""
     angle = random.uniform(-2.6, -0.5)  # the light comes from above
-    down, right = np.gradient(soft, 1 / size)
-    return 1 - 0.02 * (math.cos(angle) * right + math.sin(angle) * down)
+    slope = np.asarray(np.gradient(soft, 1 / size))  # (2, size, size) downwards and to the right
+    return 1 - 0.02 * (math.cos(angle) * slope[1] + math.sin(angle) * slope[0])
 
 
 def _shadow(cover: Array, size: int, random: Generator) -> Array:
