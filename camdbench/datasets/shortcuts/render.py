@@ -37,8 +37,8 @@ class Picture(NamedTuple):
 def render(shape: str, background: str, *, size: int, random: Generator) -> Picture:
     """Draw one picture.
 
-    The object is drawn first and the background gives way to it, so that the same draws give the same object, to the
-    last pixel, on every background: nothing but the shape can tell the class.
+    The object is drawn first and the background gives way to it, so that the same draws give the same object on every
+    background: its colour and texture tell nothing about the background, and nothing about the class.
 
     Args:
         shape: name of the object's shape.
