@@ -57,6 +57,8 @@ def options_of_function(function: Callable[..., Any]) -> tuple[Option, ...]:
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
             continue
         annotation = parameter.annotation
+        if annotation is inspect.Parameter.empty:
+            annotation = ""
         text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
         found.append(_option(parameter.name, text, parameter.default, function.__qualname__))
     return tuple(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -90,10 +91,13 @@ def _arguments(rest: str, item: str) -> dict[str, object]:
 
 def _split(text: str) -> list[str]:
     """Cut at the commas that stand outside brackets and quotes."""
-    items, depth, quote = [""], 0, ""
+    items, depth, quote, escaped = [""], 0, "", False
     for character in text:
-        if quote:
+        if escaped:
+            escaped = False
+        elif quote:
             quote = "" if character == quote else quote
+            escaped = character == "\\"
         elif character in _QUOTES:
             quote = character
         elif character in _OPENING + _CLOSING:
@@ -110,4 +114,5 @@ def _split(text: str) -> list[str]:
 
 
 def _literal(value: object) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' if isinstance(value, str) else repr(value)
+    # JSON's escapes are Python's; its double quotes are the house's.
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)

@@ -17,6 +17,8 @@ def check_target_rule(rule: str | int) -> str:
         UsageError: the rule is neither a name nor a class index.
     """
     text = str(rule).strip()
-    if text in TARGET_RULES or text.isdecimal():
+    if text in TARGET_RULES:
         return text
+    if text.isdecimal():
+        return str(int(text))
     raise UsageError(f"--target {rule}: expected label, predicted, second, least or a class index")
