@@ -1,0 +1,196 @@
+"""Registries: filled by reading, complete in their facts, kind to wrong names, open to plug-ins."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from camdbench.core import catalogue, registry
+from camdbench.core.catalogue import ExplainerFacts, MetricFacts
+from camdbench.core.errors import UsageError
+from camdbench.core.options import options_of_function
+from camdbench.core.registry import Entry, Registry, load_plugin
+from camdbench.core.spec import Spec
+
+REGISTRIES = {
+    "explainer": catalogue.explainers, "metric": catalogue.metrics, "dataset": catalogue.datasets, "model": catalogue.models, "loss": catalogue.losses,
+}  # fmt: skip
+ENTRIES = [pytest.param(kind, entry, id=f"{kind}-{entry.name}") for kind, held in REGISTRIES.items() for entry in held]
+
+
+@pytest.fixture
+def explainers() -> Registry[ExplainerFacts]:
+    """A registry of its own, with the built-in explainers."""
+    return Registry("explainer", ExplainerFacts, "camdbench.explainers")
+
+
+@pytest.fixture
+def forgetful() -> Iterator[None]:
+    """What plug-ins leave in the registries of the package is taken out again."""
+    held = {kind: (dict(found._live), dict(found._functions)) for kind, found in REGISTRIES.items()}
+    modules, plugins = set(sys.modules), dict(registry.PLUGINS)
+    yield
+    for kind, (live, functions) in held.items():
+        REGISTRIES[kind]._live, REGISTRIES[kind]._functions = live, functions
+    for name in set(sys.modules) - modules:
+        if name.startswith("camdbench_plugin_"):
+            del sys.modules[name]
+    registry.PLUGINS.clear()
+    registry.PLUGINS.update(plugins)
+
+
+class TestBuiltIns:
+    @pytest.mark.parametrize(("kind", "entry"), ENTRIES)
+    def test_reading_the_source_tells_what_the_live_function_tells(self, kind: str, entry: Entry[ExplainerFacts]) -> None:
+        function = REGISTRIES[kind].load(entry.name)
+        assert options_of_function(function) == entry.options
+        assert (function.__module__, function.__name__) == (entry.module, entry.attribute)
+        live = REGISTRIES[kind]._live.get(entry.name)
+        assert live is not None, "importing the module ran the decorator"
+        assert live == entry
+
+    @pytest.mark.parametrize(("kind", "entry"), ENTRIES)
+    def test_each_says_where_it_comes_from_and_what_it_does_in_a_sentence(self, kind: str, entry: Entry[ExplainerFacts]) -> None:
+        assert entry.facts.paper
+        assert entry.summary[-1] in ".:"
+        assert len(entry.summary) < 240
+
+    @pytest.mark.parametrize(("kind", "entry"), ENTRIES)
+    def test_defaults_fit_their_own_types(self, kind: str, entry: Entry[ExplainerFacts]) -> None:
+        for option in entry.options:
+            assert option.check(option.default, entry.name) == option.default
+
+    def test_every_kind_has_members(self) -> None:
+        for kind, held in REGISTRIES.items():
+            assert held.names(), kind
+            assert held.names() == [entry.name for entry in held] == sorted(held.names())
+
+
+class TestRegistering:
+    def test_a_live_function_stands_beside_the_built_in_ones(self, explainers: Registry[ExplainerFacts]) -> None:
+        @explainers.register("mine", paper="mine")
+        def mine(trace: object, *, power: float = 2.0) -> None:
+            """Do my thing."""
+
+        assert "mine" in explainers
+        assert "gradcam" in explainers
+        assert explainers.load("mine") is mine
+        assert explainers.get("mine").summary == "Do my thing."
+        assert explainers.parse("mine(power=3.0)") == (Spec.of("mine", {"power": 3.0}),)
+
+    def test_a_name_can_be_taken_once(self, explainers: Registry[ExplainerFacts]) -> None:
+        def first(trace: object) -> None:
+            """Do this."""
+
+        def second(trace: object) -> None:
+            """Do that."""
+
+        explainers.register("mine", paper="x")(first)
+        explainers.register("mine", paper="x")(first)  # a cell of a notebook that is run again
+        with pytest.raises(ValueError, match=r"explainer 'mine' of .*second is already registered by .*first"):
+            explainers.register("mine", paper="x")(second)
+
+    def test_a_built_in_name_cannot_be_taken(self, explainers: Registry[ExplainerFacts]) -> None:
+        explainers.register("gradcam", paper="x")(_documented)
+        with pytest.raises(ValueError, match=r"already registered by camdbench\.explainers\.gradcam\.gradcam"):
+            explainers.get("gradcam")
+
+    def test_a_missing_fact_is_named(self) -> None:
+        metrics = Registry("metric", MetricFacts, "camdbench.metrics")
+        with pytest.raises(TypeError, match=r"@metric\('mine'\): missing .*'tolerance'"):
+            metrics.register("mine", paper="x", higher_is_better=True, unit="%", protocol="p")(_documented)
+
+    def test_an_unknown_fact_is_named(self, explainers: Registry[ExplainerFacts]) -> None:
+        with pytest.raises(TypeError, match=r"@explainer\('mine'\): got an unexpected keyword argument 'year'"):
+            explainers.register("mine", paper="x", year=2020)(_documented)
+
+    @pytest.mark.parametrize("doc", [None, "", "  \n "])
+    def test_a_missing_docstring_is_refused(self, explainers: Registry[ExplainerFacts], doc: str | None) -> None:
+        def silent(trace: object) -> None: ...
+
+        silent.__doc__ = doc
+        with pytest.raises(TypeError, match="'mine' needs a docstring"):
+            explainers.register("mine", paper="x")(silent)
+
+
+class TestSpecs:
+    def test_an_unknown_name_gets_the_nearest(self) -> None:
+        with pytest.raises(UsageError, match=r"no explainer 'gradcan'; did you mean 'gradcam'.*see: camdbench list explainers"):
+            catalogue.explainers.parse("gradcan")
+        with pytest.raises(UsageError, match="no metric 'xyz'; known: ad, ag, ai"):
+            catalogue.metrics.parse("xyz")
+
+    def test_a_default_that_is_spelled_out_is_the_same_work(self) -> None:
+        assert catalogue.explainers.parse('opticam(iterations=100, objective="mask")') == (Spec("opticam"),)
+
+    def test_the_same_work_twice_is_refused(self) -> None:
+        with pytest.raises(UsageError, match="explainer opticam is named twice"):
+            catalogue.explainers.parse("opticam,opticam(iterations=100)")
+
+    def test_the_same_method_with_other_options_is_other_work(self) -> None:
+        assert [str(spec) for spec in catalogue.explainers.parse(["opticam", "opticam(iterations=50),gradcam"])] == ["opticam", "opticam(iterations=50)", "gradcam"]
+
+    def test_specs_may_be_given_ready_made(self) -> None:
+        assert catalogue.explainers.parse([Spec.of("opticam", {"iterations": 100})]) == (Spec("opticam"),)
+
+
+class TestPlugins:
+    def test_a_file_registers_what_it_holds(self, tmp_path: Path, forgetful: None) -> None:
+        file = tmp_path / "mine.py"
+        file.write_text(
+            "from camdbench.core.catalogue import explainer\n"
+            "@explainer('mine', paper='x')\n"
+            "def mine(trace, *, power: float = 2.0):\n"
+            "    '''Do my thing.'''\n"
+            "    return trace.images.mean(1) ** power\n"
+        )
+        load_plugin(file)
+        assert str(catalogue.explainers.parse_one("mine(power=3.0)")) == "mine(power=3.0)"
+
+    def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=r"--plugin .*none\.py: no such file"):
+            load_plugin(tmp_path / "none.py")
+
+    def test_a_file_that_fails_is_named_with_its_error(self, tmp_path: Path, forgetful: None) -> None:
+        (tmp_path / "bad.py").write_text("1 / 0")
+        with pytest.raises(UsageError, match=r"--plugin .*bad\.py: ZeroDivisionError: division by zero"):
+            load_plugin(tmp_path / "bad.py")
+        assert "camdbench_plugin_bad" not in sys.modules
+
+    def test_a_file_that_is_no_python(self, tmp_path: Path) -> None:
+        (tmp_path / "notes.txt").write_text("hello")
+        with pytest.raises(UsageError, match="not a Python file"):
+            load_plugin(tmp_path / "notes.txt")
+
+    def test_an_installed_plugin_joins(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        fresh = Registry("explainer", ExplainerFacts, "camdbench.explainers")
+        (tmp_path / "somebodys_plugin.py").write_text("def _join(register):\n    pass\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+
+        class Joins(EntryPoint):
+            def load(self) -> object:
+                return fresh.register("theirs", paper="x")(_documented)
+
+        monkeypatch.setattr(registry, "entry_points", lambda group: [Joins("theirs", "somebodys_plugin", group)])
+        assert "theirs" in fresh
+
+    def test_a_broken_installed_plugin_is_a_warning_and_the_others_stay(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        fresh = Registry("explainer", ExplainerFacts, "camdbench.explainers")
+        monkeypatch.setattr(registry, "entry_points", lambda group: [EntryPoint("theirs", "no_such_module_anywhere:x", group)])
+        with pytest.warns(UserWarning, match=r"plug-in 'theirs' \(no_such_module_anywhere:x\) is left out: ModuleNotFoundError"):
+            assert "gradcam" in fresh
+        assert "gradcam" in fresh  # and it is said once
+
+    def test_each_registry_asks_for_plugins_of_its_own_group(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked = list[str]()
+        monkeypatch.setattr(registry, "entry_points", lambda group: asked.append(group) or [])
+        Registry("explainer", ExplainerFacts, "camdbench.explainers").names()
+        assert asked == ["camdbench.explainers"]
+
+
+def _documented(trace: object) -> None:
+    """Do something."""
