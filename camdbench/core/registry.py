@@ -96,6 +96,7 @@ class Registry(Generic[F]):
             stated = self._state(name, facts)
             doc = _checked_doc(function.__doc__, name)
             entry = Entry(name, stated, options_of_function(function), doc, function.__module__, function.__qualname__)
+            self._add(dict(self._built_in), entry)  # a built-in's name is refused here, not when the registry is next read
             self._add(self._live, entry)
             self._functions[name] = function
             return function

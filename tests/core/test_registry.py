@@ -95,9 +95,9 @@ class TestRegistering:
             explainers.register("mine", paper="x")(second)
 
     def test_a_built_in_name_cannot_be_taken(self, explainers: Registry[ExplainerFacts]) -> None:
-        explainers.register("gradcam", paper="x")(_documented)
         with pytest.raises(ValueError, match=r"already registered by camdbench\.explainers\.gradcam\.gradcam"):
-            explainers.get("gradcam")
+            explainers.register("gradcam", paper="x")(_documented)
+        assert explainers.get("gradcam").module == "camdbench.explainers.gradcam"
 
     def test_a_missing_fact_is_named(self) -> None:
         metrics = Registry("metric", MetricFacts, "camdbench.metrics")
@@ -150,6 +150,18 @@ class TestPlugins:
         )
         load_plugin(file)
         assert str(catalogue.explainers.parse_one("mine(power=3.0)")) == "mine(power=3.0)"
+
+    def test_a_file_that_takes_a_built_in_name_is_refused(self, tmp_path: Path, forgetful: None) -> None:
+        file = tmp_path / "thief.py"
+        file.write_text(
+            "from camdbench.core.catalogue import metric\n"
+            "@metric('ad', paper='x', higher_is_better=True, unit='', protocol='p', tolerance=1.0)\n"
+            "def ad(evidence):\n"
+            "    'Do something else.'\n"
+        )
+        with pytest.raises(UsageError, match=r"--plugin .*thief\.py: ValueError: metric 'ad' of .* is already registered by camdbench\.metrics"):
+            load_plugin(file)
+        assert catalogue.metrics.get("ad").module == "camdbench.metrics.confidence"
 
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"--plugin .*none\.py: no such file"):
