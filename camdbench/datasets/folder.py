@@ -60,7 +60,10 @@ class _Folder:
         if not listing.is_file():
             self.classes: Sequence[str] = folders
             return {name: index for index, name in enumerate(folders)}
-        lines = [line.split(maxsplit=1) for line in listing.read_text(encoding="utf-8").splitlines() if line.strip()]
+        try:
+            lines = [line.split(maxsplit=1) for line in listing.read_text(encoding="utf-8").splitlines() if line.strip()]
+        except UnicodeDecodeError:
+            raise UsageError(f"{listing} is not text in UTF-8; {_LAYOUT}") from None
         order = {parts[0]: index for index, parts in enumerate(lines)}
         if len(order) != len(lines):
             twice = next(parts[0] for index, parts in enumerate(lines) if order[parts[0]] != index)

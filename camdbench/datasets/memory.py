@@ -27,14 +27,19 @@ def batch_in_memory(images: Tensor, *, labels: Sequence[int] | Tensor | None = N
             f"images have values from {images.min():.3g} to {images.max():.3g}; expected [0, 1], before any mean/std normalisation"
         )
     with torch.inference_mode(mode=False):  # tensors made in inference mode could not be differentiated later
-        known = torch.full((len(images),), -1) if labels is None else torch.as_tensor(labels).detach().clone().long()
+        known = torch.full((len(images),), -1) if labels is None else torch.as_tensor(labels).detach().clone()
+        if known.is_floating_point():
+            raise UsageError(f"labels are {known.dtype}; expected class indices")
         if known.shape != (len(images),):
             raise UsageError(f"{known.numel()} labels for {len(images)} images; give one for each")
         if boxes is not None and len(boxes) != len(images):
             raise UsageError(f"{len(boxes)} sets of boxes for {len(images)} images; give one for each")
+        for given in boxes or ():
+            if given.ndim != 2 or given.shape[1] != 4:
+                raise UsageError(f"boxes have shape {tuple(given.shape)}; expected (n, 4) for each image, as x0, y0, x1, y1 in pixels")
         return Batch(
             ids=tuple(str(index) for index in range(len(images))),
             images=images.detach().clone().float(),
-            labels=known,
+            labels=known.long(),
             boxes=None if boxes is None else tuple(boxes),
         )

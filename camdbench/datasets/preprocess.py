@@ -26,11 +26,20 @@ def read_picture(path: Path) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as picture:
-                return ImageOps.exif_transpose(picture).convert("RGB")
+                return _eight_bits(ImageOps.exif_transpose(picture)).convert("RGB")
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise SampleError(f"{path.name}: more pixels than a picture should have (decompression bomb)") from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise SampleError(f"{path.name}: cannot be decoded ({error})") from None
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """Greys of 16 bits scaled to 8, where Pillow would clip them to white."""
+    if picture.mode in ("I", "F"):
+        raise ValueError(f"pixels of mode {picture.mode} have no known range")
+    if not picture.mode.startswith("I;16"):
+        return picture
+    return Image.fromarray((np.asarray(picture) / 257).round().astype(np.uint8))
 
 
 def prepare(picture: Image.Image, how: Preprocess, size: int) -> Tensor:
