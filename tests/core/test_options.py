@@ -12,15 +12,42 @@ from camdbench.core.errors import UsageError
 from camdbench.core.options import Option, check_options, options_of_function, options_of_source
 
 FITS = [
-    ("int", 3, -3), ("float", 0.5, 1e9), ("bool", True, False), ("str", "a", ""), ("None", None, None), ("PositiveInt", 1, 10**9),
-    ("NonNegativeInt", 0, 5), ("PositiveFloat", 1e-9, 3), ("NonNegativeFloat", 0.0, 0), ("FiniteFloat", -1.5, 2), ("int | None", 3, None),
-    ("Literal['a', 'b']", "a", "b"), ("Literal[1]", 1, 1), ("tuple[int, ...]", (), (1, 2)), ("str | tuple[float, ...]", "x", (0.5,)),
-]  # fmt: skip
+    ("int", 3, -3),
+    ("float", 0.5, 1e9),
+    ("bool", True, False),
+    ("str", "a", ""),
+    ("None", None, None),
+    ("PositiveInt", 1, 10**9),
+    ("NonNegativeInt", 0, 5),
+    ("PositiveFloat", 1e-9, 3),
+    ("NonNegativeFloat", 0.0, 0),
+    ("FiniteFloat", -1.5, 2),
+    ("int | None", 3, None),
+    ("Literal['a', 'b']", "a", "b"),
+    ("Literal[1]", 1, 1),
+    ("tuple[int, ...]", (), (1, 2)),
+    ("str | tuple[float, ...]", "x", (0.5,)),
+]
 MISFITS = [
-    ("int", 1.5), ("int", "3"), ("int", True), ("float", "0.5"), ("bool", 1), ("str", 1), ("PositiveInt", 0), ("PositiveInt", 1.0), ("NonNegativeInt", -1),
-    ("PositiveFloat", 0.0), ("PositiveFloat", float("inf")), ("NonNegativeFloat", -0.1), ("NonNegativeFloat", float("nan")), ("FiniteFloat", float("inf")),
-    ("int | None", "none"), ("Literal['a', 'b']", "c"), ("tuple[int, ...]", (1, "x")), ("None", 0),
-]  # fmt: skip
+    ("int", 1.5),
+    ("int", "3"),
+    ("int", True),
+    ("float", "0.5"),
+    ("bool", 1),
+    ("str", 1),
+    ("PositiveInt", 0),
+    ("PositiveInt", 1.0),
+    ("NonNegativeInt", -1),
+    ("PositiveFloat", 0.0),
+    ("PositiveFloat", float("inf")),
+    ("NonNegativeFloat", -0.1),
+    ("NonNegativeFloat", float("nan")),
+    ("FiniteFloat", float("inf")),
+    ("int | None", "none"),
+    ("Literal['a', 'b']", "c"),
+    ("tuple[int, ...]", (1, "x")),
+    ("None", 0),
+]
 
 
 @pytest.mark.parametrize(("annotation", "value"), [(row[0], value) for row in FITS for value in row[1:]])
@@ -93,7 +120,9 @@ def test_an_option_without_type_or_default_is_refused(function: Any) -> None:
         options_of_source(source)
 
 
-@pytest.mark.parametrize("annotation", ["list[int]", "dict", "os.PathLike", "Callable", "print('x')", "'PositiveInt'", "tuple[int, int]", "Undefined"])
+@pytest.mark.parametrize(
+    "annotation", ["list[int]", "dict", "os.PathLike", "Callable", "print('x')", "'PositiveInt'", "tuple[int, int]", "Undefined"]
+)
 def test_an_annotation_outside_the_closed_set_is_refused_and_never_evaluated(annotation: str) -> None:
     source = ast.parse(f"def f(trace, *, x: {annotation} = None): ...").body[0]
     assert isinstance(source, ast.FunctionDef)

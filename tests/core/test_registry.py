@@ -17,8 +17,12 @@ from camdbench.core.registry import Entry, Registry, load_plugin
 from camdbench.core.spec import Spec
 
 REGISTRIES = {
-    "explainer": catalogue.explainers, "metric": catalogue.metrics, "dataset": catalogue.datasets, "model": catalogue.models, "loss": catalogue.losses,
-}  # fmt: skip
+    "explainer": catalogue.explainers,
+    "metric": catalogue.metrics,
+    "dataset": catalogue.datasets,
+    "model": catalogue.models,
+    "loss": catalogue.losses,
+}
 ENTRIES = [pytest.param(kind, entry, id=f"{kind}-{entry.name}") for kind, held in REGISTRIES.items() for entry in held]
 
 
@@ -132,7 +136,11 @@ class TestSpecs:
             catalogue.explainers.parse("opticam,opticam(iterations=100)")
 
     def test_the_same_method_with_other_options_is_other_work(self) -> None:
-        assert [str(spec) for spec in catalogue.explainers.parse(["opticam", "opticam(iterations=50),gradcam"])] == ["opticam", "opticam(iterations=50)", "gradcam"]
+        assert [str(spec) for spec in catalogue.explainers.parse(["opticam", "opticam(iterations=50),gradcam"])] == [
+            "opticam",
+            "opticam(iterations=50)",
+            "gradcam",
+        ]
 
     def test_specs_may_be_given_ready_made(self) -> None:
         assert catalogue.explainers.parse([Spec.of("opticam", {"iterations": 100})]) == (Spec("opticam"),)
@@ -159,7 +167,9 @@ class TestPlugins:
             "def ad(evidence):\n"
             "    'Do something else.'\n"
         )
-        with pytest.raises(UsageError, match=r"--plugin .*thief\.py: ValueError: metric 'ad' of .* is already registered by camdbench\.metrics"):
+        with pytest.raises(
+            UsageError, match=r"--plugin .*thief\.py: ValueError: metric 'ad' of .* is already registered by camdbench\.metrics"
+        ):
             load_plugin(file)
         assert catalogue.metrics.get("ad").module == "camdbench.metrics.confidence"
 

@@ -33,10 +33,9 @@ def test_lists_are_cut_at_the_commas_between_specs_only(specs: list[Spec]) -> No
 def test_any_text_is_read_or_refused_but_never_runs_into_another_error(text: str) -> None:
     try:
         specs = parse_specs(text)
-    except UsageError as error:
-        assert str(error)
-    else:
-        assert all(parse_spec(str(spec)) == spec for spec in specs)
+    except UsageError:
+        return
+    assert all(parse_spec(str(spec)) == spec for spec in specs)
 
 
 def test_the_order_of_options_does_not_matter() -> None:

@@ -135,7 +135,9 @@ class TestOpening:
             ('shortcuts(split="val")', "conflict", False, "disagree; name the split once"),
         ],
     )
-    def test_mistakes_are_found_before_anything_is_read(self, tmp_path: Path, spec: str, split: str | None, has_root: bool, message: str) -> None:
+    def test_mistakes_are_found_before_anything_is_read(
+        self, tmp_path: Path, spec: str, split: str | None, has_root: bool, message: str
+    ) -> None:
         with pytest.raises(UsageError, match=message):
             checked_dataset(spec, split, tmp_path if has_root else None)
 

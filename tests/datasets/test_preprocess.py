@@ -76,7 +76,9 @@ class TestReading:
         with pytest.raises(SampleError, match=rf"a\.{suffix}: cannot be decoded"):
             read_picture(file)
 
-    @pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"], ids=["empty", "html", "jpeg magic", "png magic"])
+    @pytest.mark.parametrize(
+        "content", [b"", b"<html>404</html>", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"], ids=["empty", "html", "jpeg magic", "png magic"]
+    )
     def test_what_is_no_picture_is_refused_by_name(self, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "a.jpg").write_bytes(content)
         with pytest.raises(SampleError, match=r"a\.jpg: cannot be decoded"):

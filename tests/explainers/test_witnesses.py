@@ -1,8 +1,8 @@
 """Grad-CAM and HiResCAM against captum and grad-cam, on real architectures with random weights.
 
 grad-cam keeps a reference to the layer's output, so an in-place operation behind the layer overwrites what it reads: DenseNet's
-functional ReLU does that to `features`. There its Grad-CAM is wrong, and the test holds on to that, so that we notice when it is mended. (Its
-HiResCAM is right all the same: where the ReLU changed an activation, the gradient is zero.)
+functional ReLU does that to `features`. There its Grad-CAM is wrong, and the test holds on to that, so that we notice when it is
+mended. (Its HiResCAM is right all the same: where the ReLU changed an activation, the gradient is zero.)
 """
 
 from __future__ import annotations

@@ -14,7 +14,9 @@ from torch import Tensor
 from camdbench.functional.probability import drop, gain, increase, log_odds
 
 LOGITS = st.lists(st.floats(-200, 200, width=32), min_size=2, max_size=6)
-PAIRS = LOGITS.flatmap(lambda before: st.tuples(st.just(before), st.lists(st.floats(-200, 200, width=32), min_size=len(before), max_size=len(before))))
+PAIRS = LOGITS.flatmap(
+    lambda before: st.tuples(st.just(before), st.lists(st.floats(-200, 200, width=32), min_size=len(before), max_size=len(before)))
+)
 
 
 @given(PAIRS)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from toys import reordered, toy_batch, toy_classifier
 from torch import Tensor, nn
+from toys import reordered, toy_classifier
 
 from camdbench.core.catalogue import metrics
 from camdbench.datasets.samples import Batch

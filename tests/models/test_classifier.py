@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from toys import SIZE, toy_batch, toy_classifier
 from torch import Tensor, nn
+from toys import SIZE, toy_batch, toy_classifier
 
 from camdbench.core.errors import UsageError
 from camdbench.models.classifier import Classifier, Passes
@@ -58,7 +58,11 @@ class TestNormalisation:
 
     @pytest.mark.parametrize(
         ("given", "message"),
-        [({"mean": (0.1, 0.2)}, r"mean=\(0.1, 0.2\): give one number or three"), ({"std": 0}, "std=0 must be positive"), ({"std": (1, -1, 1)}, "must be positive")],
+        [
+            ({"mean": (0.1, 0.2)}, r"mean=\(0.1, 0.2\): give one number or three"),
+            ({"std": 0}, "std=0 must be positive"),
+            ({"std": (1, -1, 1)}, "must be positive"),
+        ],
     )
     def test_nonsense_is_refused(self, given: dict[str, object], message: str) -> None:
         with pytest.raises(UsageError, match=message):

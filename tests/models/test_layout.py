@@ -26,7 +26,9 @@ class WithClassToken(nn.Module):
         self.class_token = nn.Parameter(torch.zeros(1))
 
 
-def layout(shape: tuple[int, ...], size: tuple[int, int] = (224, 224), module: nn.Module | None = None, network: nn.Module | None = None) -> Layout:
+def layout(
+    shape: tuple[int, ...], size: tuple[int, int] = (224, 224), module: nn.Module | None = None, network: nn.Module | None = None
+) -> Layout:
     return find_layout(shape, size, module or nn.Identity(), network or nn.Identity(), "x")
 
 

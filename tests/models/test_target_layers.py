@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from toys import toy_classifier
 from torch import Tensor, nn
+from toys import toy_classifier
 
 from camdbench.core.errors import UsageError
 from camdbench.datasets.memory import batch_in_memory
@@ -61,7 +61,9 @@ def test_every_family_has_a_member() -> None:
 def test_the_default_layer_of_a_family_can_be_explained(name: str) -> None:
     member = MEMBERS[name]
     classifier = torchvision_zoo.build(name, "random", None, download=False).eval()
-    assert type(classifier.network).__mro__[0].__name__ == member.family or member.family in {k.__name__ for k in type(classifier.network).__mro__}
+    assert type(classifier.network).__mro__[0].__name__ == member.family or member.family in {
+        k.__name__ for k in type(classifier.network).__mro__
+    }
     assert classifier.layer == member.layer
     assert check_layer(classifier, None, (member.side, member.side)) == member.layer
     images = torch.rand(1, 3, member.side, member.side, generator=torch.Generator().manual_seed(0))
@@ -80,17 +82,21 @@ def test_a_network_of_another_house_has_no_default() -> None:
 class TestRefusal:
     def test_the_output_of_the_last_vit_block_whose_patches_reach_no_logit(self) -> None:
         classifier = torchvision_zoo.build("vit_b_32", "random", None, download=False).eval()
-        with pytest.raises(UsageError, match=r"gradient is exactly zero at every place; use layer='encoder\.layers\.encoder_layer_11\.ln_1'"):
+        with pytest.raises(
+            UsageError, match=r"gradient is exactly zero at every place; use layer='encoder\.layers\.encoder_layer_11\.ln_1'"
+        ):
             check_layer(classifier, "encoder.layers.encoder_layer_11", (224, 224))
 
     def test_a_relu_that_a_block_uses_twice(self) -> None:
         classifier = torchvision_zoo.build("resnet18", "random", None, download=False).eval()
-        with pytest.raises(UsageError, match=r"'layer4.1.relu' of resnet18@random cannot be explained: runs 2 times.*use layer='layer4\.1'"):
+        with pytest.raises(
+            UsageError, match=r"'layer4.1.relu' of resnet18@random cannot be explained: runs 2 times.*use layer='layer4\.1'"
+        ):
             check_layer(classifier, "layer4.1.relu", (96, 96))
 
     def test_a_grid_of_one_cell(self) -> None:
         classifier = torchvision_zoo.build("resnet18", "random", None, download=False).eval()
-        with pytest.raises(UsageError, match="its grid has a single cell; use layer='layer4.1'"):
+        with pytest.raises(UsageError, match=r"its grid has a single cell; use layer='layer4\.1'"):
             check_layer(classifier, "avgpool", (96, 96))
         with pytest.raises(UsageError, match="its grid has a single cell; use layer='"):
             check_layer(classifier, None, (32, 32))
