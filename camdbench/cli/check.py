@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from camdbench.cli import options
@@ -26,10 +28,14 @@ def command(run: str, against: str, update: bool) -> int:
 
     from camdbench.tables.check import check, render_comparison, write_golden
 
+    if update and not Path(against).is_file():
+        write_golden(run, against)
+        click.echo(f"wrote {against}, which was not there", err=True)
+        return 0
+    comparison = check(run, against)
+    Console().print(render_comparison(comparison))
     if update:
         write_golden(run, against)
         click.echo(f"wrote {against}", err=True)
         return 0
-    comparison = check(run, against)
-    Console().print(render_comparison(comparison))
     return 0 if comparison.ok else MOVED

@@ -56,6 +56,8 @@ def command(as_json: bool, quiet: bool, **request: Any) -> int:
     from camdbench.cli.show import show_failures, show_summary
     from camdbench.tables.summary import write_summary
 
-    write_summary(rows.attrs["run"])
-    show_summary(rows.attrs["run"], as_json=as_json, explainers=list(rows["explainer"].unique()))
+    summary = write_summary(rows.attrs["run"])
+    show_summary(summary[summary["explainer"].isin(rows["explainer"])], as_json=as_json)
+    if not quiet:
+        click.echo(f"rows, costs and summary: {rows.attrs['run']}", err=True)
     return FINISHED_WITH_FAILURES if show_failures(rows) else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -11,22 +10,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def show_summary(run: str, *, as_json: bool, explainers: Sequence[str] | None = None) -> None:
-    """Print the summary of a run, of the given explainers where any are given."""
+def show_summary(summary: pd.DataFrame, *, as_json: bool) -> None:
+    """Print a summary."""
     from rich.console import Console
 
     from camdbench.tables.render import render, to_json
-    from camdbench.tables.summary import summarise
 
-    summary = summarise(run)
-    if explainers is not None:
-        summary = summary[summary["explainer"].isin(explainers)]
     if as_json:
         click.echo(to_json(summary))
-        return
-    console = Console()
-    console.print(render(summary))
-    click.echo(f"rows, costs and summary: {run}", err=True)
+    else:
+        Console().print(render(summary))
 
 
 def show_failures(rows: pd.DataFrame) -> int:

@@ -21,11 +21,11 @@ def command(run: str, form: str, as_json: bool) -> None:
     """
     from camdbench.cli.show import show_summary
     from camdbench.tables import render
-    from camdbench.tables.summary import summarise, write_summary
+    from camdbench.tables.summary import write_summary
 
-    write_summary(run)
+    summary = write_summary(run)
     if form in ("table", "json") or as_json:
-        show_summary(run, as_json=as_json or form == "json")
+        show_summary(summary, as_json=as_json or form == "json")
         return
     write = {"csv": render.to_csv, "markdown": render.to_markdown, "latex": render.to_latex}[form]
-    click.echo(write(summarise(run)).rstrip("\n"))
+    click.echo(write(summary).rstrip("\n"))

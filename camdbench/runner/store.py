@@ -92,14 +92,12 @@ class Store:
 
     def commit(self, job: Job, rows: Sequence[Row], costs: Sequence[CostRow], maps: Mapping[str, Tensor] | None) -> None:
         """Write a finished job, its rows last."""
-        import pyarrow.parquet as pq
-
         if maps is not None:
             from safetensors.torch import save_file
 
             self._write("maps", job, "safetensors", lambda path: save_file(dict(maps), path))
-        self._write("costs", job, "parquet", lambda path: pq.write_table(_table(costs, _cost_schema()), path))
-        self._write("rows", job, "parquet", lambda path: pq.write_table(_table(rows, _row_schema()), path))
+        self._write("costs", job, "parquet", lambda path: _save(_table(costs, _cost_schema()), path))
+        self._write("rows", job, "parquet", lambda path: _save(_table(rows, _row_schema()), path))
 
     def read_record(self) -> dict[str, Any] | None:
         """`run.json`, or None where there is none yet.
@@ -127,6 +125,12 @@ class Store:
                 write(temporary)
         except OSError as error:
             raise CamdbenchError(f"cannot write {path} ({error.strerror}); what is finished is kept, run the same command again") from error
+
+
+def _save(table: pa.Table, path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    pq.write_table(table, path, write_page_checksum=True)  # so that a flipped byte is an error when it is read
 
 
 def _table(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:

@@ -140,13 +140,20 @@ class Block:
         ties = [f"{superscript(letter)} {' = '.join(names)} on every image" for letter, names in groups.items()]
         controls = self.explainers(control=True)
         apart = [f"Controls, which have no place: {', '.join(controls)}."] if controls else []
-        return [f"Mean over images [95 % bootstrap interval]. Protocols: {used}.", *apart, *ties]
+        images = f"{self.images} images" if self.images is not None else "images"
+        return [f"Mean over {images} [95 % bootstrap interval]. Protocols: {used}.", *apart, *ties]
+
+    @cached_property
+    def images(self) -> int | None:
+        """The number of images behind every cell, None where cells differ."""
+        counts = self.lines["n"].unique()
+        return int(counts[0]) if len(counts) == 1 else None
 
     @cached_property
     def counts(self) -> dict[str, dict[str, str]]:
-        """Further columns, heading -> explainer -> text: images, failures and constant maps where there are any, costs."""
+        """Further columns, heading -> explainer -> text: images where cells differ, failures, constant maps, costs."""
         by_explainer = self.lines.groupby("explainer", sort=False)
-        columns = {"images": by_explainer["n"].agg(_span)}
+        columns = {} if self.images is not None else {"images": by_explainer["n"].agg(_span)}
         for heading, name in (("failed", "n_failed"), ("constant", "n_constant")):
             if self.lines[name].any():
                 columns[heading] = by_explainer[name].max().astype(str)

@@ -90,7 +90,9 @@ def _read_parts(folder: Path, columns: Sequence[str]) -> pd.DataFrame:
 def _read_part(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     inside = [name for name in columns if name not in _PARTITIONS]
     try:
-        part = pd.read_parquet(path, columns=inside, partitioning=None)  # the path is read below, where it is unquoted
+        part = pd.read_parquet(
+            path, columns=inside, partitioning=None, page_checksum_verification=True
+        )  # the path is read below, where it is unquoted
     except (OSError, ValueError, LookupError, TypeError) as error:  # all that a truncated or altered file has been seen to raise
         _damaged(path, error)
     for folder in (path.parents[1], path.parent):

@@ -43,7 +43,7 @@ def test_rows_are_written_last_so_that_a_break_before_them_leaves_the_job_undone
     store = Store(tmp_path)
     write = pq.write_table
 
-    def fail_on_rows(table, path, **options):
+    def fail_on_rows(table: object, path: Path, **options: object) -> None:
         if "rows" in Path(path).parts:
             Path(path).write_bytes(b"half")
             raise OSError(28, "No space left on device")
