@@ -17,7 +17,7 @@ LAYER = "relu2"
 
 
 class Toy(nn.Module):
-    """Two convolutions with a batch norm and an in-place ReLU, then a head: `gap` (pooling, linear) or `dense` (two layers over all places)."""
+    """Two convolutions, a batch norm and an in-place ReLU, then a head: `gap` (pooling, linear) or `dense` (two layers over all places)."""
 
     def __init__(self, head: str) -> None:
         super().__init__()
