@@ -31,5 +31,5 @@ def load_run(path: Path, key: str) -> dict[str, Any] | None:
     try:
         held = torch.load(path, map_location="cpu", weights_only=True)
         return held["state"] if held["key"] == key else None
-    except Exception:  # noqa: BLE001 - torch fails in many ways on a damaged file, and each means: begin anew
+    except Exception:  # torch fails in many ways on a damaged file, and each means: begin anew
         return None
