@@ -14,6 +14,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from camdbench.runner.run import run
+
 KILLS = 20
 REQUEST: dict[str, Any] = {
     "explainers": "gradcam,hirescam,fakecam,random,opticam(iterations=3)",
@@ -22,13 +24,6 @@ REQUEST: dict[str, Any] = {
     "device": "cpu",
     "batch_size": 8,
 }
-
-
-def work(out: Path) -> None:
-    """One session of the run, in a process of its own."""
-    from camdbench.runner.run import run
-
-    run(out=out, **REQUEST)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +43,7 @@ def rows(out: Path) -> pd.DataFrame:
 @pytest.mark.timeout(300)
 def test_a_run_killed_at_random_moments_ends_with_the_rows_of_one_that_was_not(tmp_path: Path, sessions: Any):
     start = time.monotonic()
-    whole = sessions.Process(target=work, args=(tmp_path / "whole",))
+    whole = sessions.Process(target=run, kwargs={"out": tmp_path / "whole", **REQUEST})
     whole.start()
     whole.join()
     assert whole.exitcode == 0
@@ -58,7 +53,7 @@ def test_a_run_killed_at_random_moments_ends_with_the_rows_of_one_that_was_not(t
     killed = 0
     for attempt in range(10 * KILLS):
         out = tmp_path / f"run-{killed // 4}"  # four kills in a row on the same folder, then a fresh one
-        session = sessions.Process(target=work, args=(out,))
+        session = sessions.Process(target=run, kwargs={"out": out, **REQUEST})
         session.start()
         session.join(draw.uniform(0, 0.9 * duration))
         if session.is_alive():
@@ -75,7 +70,7 @@ def test_a_run_killed_at_random_moments_ends_with_the_rows_of_one_that_was_not(t
             break
     assert killed == KILLS
     for number in range(KILLS // 4):
-        work(tmp_path / f"run-{number}")
+        run(out=tmp_path / f"run-{number}", **REQUEST)
         found = rows(tmp_path / f"run-{number}")
         assert not found.duplicated(["model", "explainer", "image", "metric"]).any()
         pd.testing.assert_frame_equal(found, expected)
