@@ -20,7 +20,7 @@ from camdbench.metrics.evidence import Evidence
     higher_is_better=False,
     unit="%",
     protocol="opticam",
-    tolerance=0.5,
+    tolerance=0.1,
 )
 def average_drop(evidence: Evidence) -> Tensor:
     """Share of the class probability that masking loses: 100 max(0, p - o) / p.
@@ -30,7 +30,7 @@ def average_drop(evidence: Evidence) -> Tensor:
     return 100 * drop(evidence.log_odds, evidence.masked_log_odds)
 
 
-@metric("ag", paper="Opti-CAM, arXiv:2301.07002, eq. 15", higher_is_better=True, unit="%", protocol="opticam", tolerance=0.5)
+@metric("ag", paper="Opti-CAM, arXiv:2301.07002, eq. 15", higher_is_better=True, unit="%", protocol="opticam", tolerance=0.1)
 def average_gain(evidence: Evidence) -> Tensor:
     """Share of the missing class probability that masking wins back: 100 max(0, o - p) / (1 - p).
 

@@ -78,32 +78,45 @@ def explain_pictures(
     Raises:
         UsageError: an unknown name, or none of the pictures can be read.
     """
-    specs = registry.parse(explainers)
+    specs = [str(spec) for spec in registry.parse(explainers)]
     images, damaged = _read(names, preprocess, size or classifier.input_size)
     if not images:
         raise UsageError("; ".join(f"{name}: {reason}" for name, reason in damaged.items()))
-    stems = _stems(list(images))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {out}: cannot be written to ({error.strerror}); choose another folder") from None
     batch = torch.stack(list(images.values()))
     rule = _target_of(target, classifier)
-    found = dict[str, Explanation]()
-    explained = list[Explained]()
-    _make(out)
-    for spec in specs:
-        maps = found[str(spec)] = explain(classifier, batch, str(spec), targets=rule, seed=seed)
-        scores = evaluate(classifier, batch, maps.targets.cpu(), maps.maps.cpu(), metrics)
-        for index, name in enumerate(images):
-            path = out / f"{stems[index]}-{_file_name(str(spec))}.png"
-            save_overlay(path, _pixels(batch[index]), maps.maps[index].cpu().numpy())
-            own = scores[scores["image"] == index]
-            explained.append(
-                _explained(classifier, name, str(spec), maps, index, dict(zip(own["metric"], own["value"], strict=True)), path)
-            )
-    for index, stem in enumerate(stems):
-        _save_maps(out / f"{stem}.npz", batch[index], {name: (maps.maps[index], maps.raw[index]) for name, maps in found.items()})
-    titles = [_title(item) for item in explained[: len(images)]]
-    pixels = np.stack([_pixels(image) for image in batch])
-    gallery(pixels, {name: maps.maps.cpu().numpy() for name, maps in found.items()}, titles, out / "gallery.png")
+    found = {spec: explain(classifier, batch, spec, targets=rule, seed=seed) for spec in specs}
+    scores = {spec: _scores(classifier, batch, maps, metrics) for spec, maps in found.items()}
+    stems = _stems(list(images))
+    explained = [
+        _explained(classifier, name, spec, found[spec], index, scores[spec][index], out / f"{stems[index]}-{_file_name(spec)}.png")
+        for index, name in enumerate(images)
+        for spec in specs
+    ]
+    _write(batch, found, explained, [out / f"{stem}.npz" for stem in stems], out / "gallery.png")
     return explained, damaged
+
+
+def _scores(classifier: Classifier, batch: Tensor, maps: Explanation, metrics: str) -> list[dict[str, float]]:
+    """For each image, value by metric."""
+    values = evaluate(classifier, batch, maps.targets.cpu(), maps.maps.cpu(), metrics)
+    return [dict(zip(own["metric"], own["value"], strict=True)) for _, own in values.groupby("image")]
+
+
+def _write(batch: Tensor, found: dict[str, Explanation], explained: Sequence[Explained], archives: Sequence[Path], page: Path) -> None:
+    """Overlays, one archive of maps for each image, and the gallery."""
+    pixels = batch.permute(0, 2, 3, 1).numpy()
+    for number, item in enumerate(explained):
+        index = number // len(found)
+        save_overlay(Path(item.overlay), pixels[index], found[item.explainer].maps[index].cpu().numpy())
+    for index, path in enumerate(archives):
+        _save_maps(path, batch[index], {spec: (maps.maps[index], maps.raw[index]) for spec, maps in found.items()})
+    captions: dict[str, list[str]] = {spec: [_caption(item) for item in explained if item.explainer == spec] for spec in found}
+    titles = [_title(item) for item in explained[:: len(found)]]
+    gallery(pixels, {spec: maps.maps.cpu().numpy() for spec, maps in found.items()}, titles, page, captions=captions)
 
 
 def _read(names: Sequence[str], preprocess: Preprocess, size: int) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -157,16 +170,16 @@ def _title(item: Explained) -> str:
     return f"{item.class_name or f'class {item.target}'}\n{100 * item.probability:.1f} %"
 
 
+def _caption(item: Explained) -> str:
+    return "  ".join(f"{name} {value:.1f}" for name, value in item.scores.items())
+
+
 def _save_maps(path: Path, image: Tensor, maps: dict[str, tuple[Tensor, Tensor]]) -> None:
     arrays: dict[str, Any] = {"image": image.numpy()}
     for name, (finished, raw) in maps.items():
         arrays |= {f"{name}": finished.cpu().numpy(), f"{name}/raw": raw.cpu().numpy()}
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)
-
-
-def _pixels(image: Tensor) -> np.ndarray[Any, Any]:
-    return image.permute(1, 2, 0).cpu().numpy()
 
 
 def _stems(names: Sequence[str]) -> list[str]:
@@ -177,10 +190,3 @@ def _stems(names: Sequence[str]) -> list[str]:
 
 def _file_name(spec: str) -> str:
     return "".join(character if character.isalnum() or character in "-_." else "_" for character in spec).strip("_")
-
-
-def _make(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--out {out}: cannot be written to ({error.strerror}); choose another folder") from None
