@@ -55,7 +55,7 @@ def test_gtbox_is_the_union_of_the_boxes_with_the_end_outside() -> None:
 
 def test_gtbox_counts_a_pixel_by_its_centre() -> None:
     batch = toy_batch(1)
-    boxes = torch.tensor([[0.6, 0.0, 2.4, 1.0]])
+    boxes = torch.tensor([[0.6, 0.0, 2.5, 1.0]])  # the centre of the third pixel is at 2.5, where the box has ended
     mask = maps_of(toy_classifier(), Batch(batch.ids, batch.images, batch.labels, (boxes,)), "gtbox").maps[0]
     assert mask[0].tolist() == [0, 1] + [0] * 10
     assert mask[1:].eq(0).all()
