@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from camdbench.core.registry import Registry
+from camdbench.core.spec import Spec
 
 
 @dataclass(frozen=True)
@@ -14,14 +15,21 @@ class ExplainerFacts:
 
     Attributes:
         paper: where the method is defined.
-        needs: what it reads beside images and logits: `layer` (a target layer), `gradients`, `boxes`, `masks`.
+        cost: image passes that it makes for one image, alone.
+        needs: what it reads beside images and logits: `layer` (a target layer), `gradients`, `boxes`, `masks`,
+            `linear head` (global average pooling and a linear layer behind the target layer), `attention`.
+        refuses: networks or images for which it is not defined; it says so by `NotApplicable`.
+        aliases: names under which other libraries know it.
         normalisation: how the raw map becomes a mask in [0, 1] at image size; `none` for maps that already are one.
         control: a control that no method should lose against; set apart in tables.
         seeded: draws random numbers, always from (seed, image id).
     """
 
     paper: str
-    needs: tuple[Literal["layer", "gradients", "boxes", "masks"], ...] = ()
+    cost: str = ""
+    needs: tuple[Literal["layer", "gradients", "boxes", "masks", "linear head", "attention"], ...] = ()
+    refuses: str = ""
+    aliases: tuple[str, ...] = ()
     normalisation: Literal["range", "max", "sigmoid", "none"] = "range"
     control: bool = False
     seeded: bool = False
@@ -102,3 +110,13 @@ metric = metrics.register
 dataset = datasets.register
 model = models.register
 loss = losses.register
+
+
+def needs_of(spec: Spec) -> set[str]:
+    """What an explainer reads, and what those that it wraps read."""
+    return {need for part in spec.walk() for need in explainers.get(part.name).facts.needs}
+
+
+def is_control(spec: Spec) -> bool:
+    """Whether an explainer, or whatever it wraps innermost, is a control."""
+    return all(explainers.get(part.name).facts.control for part in spec.walk() if not part.inner)

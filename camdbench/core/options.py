@@ -74,6 +74,20 @@ def options_of_source(node: ast.FunctionDef) -> tuple[Option, ...]:
     return tuple(found)
 
 
+_WRAPPED = "Inner"  # the annotation of an argument that is another explainer
+
+
+def wraps_of_function(function: Callable[..., Any]) -> int:
+    """How many other explainers a live function takes."""
+    annotations = (parameter.annotation for parameter in inspect.signature(function).parameters.values())
+    return sum(_WRAPPED in (annotation, getattr(annotation, "__name__", None)) for annotation in annotations)
+
+
+def wraps_of_source(node: ast.FunctionDef) -> int:
+    """The same of a function that has been parsed but not imported."""
+    return sum(argument.annotation is not None and ast.unparse(argument.annotation) == _WRAPPED for argument in node.args.args)
+
+
 def _option(name: str, annotation: str, default: object, owner: str) -> Option:
     if default is inspect.Parameter.empty or not annotation:
         raise TypeError(f"option {name!r} of {owner} needs both a type and a default")

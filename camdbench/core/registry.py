@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from camdbench.core.errors import UsageError, unknown
-from camdbench.core.options import Option, check_options, options_of_function, options_of_source
+from camdbench.core.options import Option, check_options, options_of_function, options_of_source, wraps_of_function, wraps_of_source
 from camdbench.core.spec import Spec, parse_spec, parse_specs
 
 
@@ -51,6 +51,7 @@ class Entry(Generic[F]):
     doc: str
     module: str
     attribute: str
+    wraps: int = 0  # specs that it takes before its options
 
     @property
     def summary(self) -> str:
@@ -63,9 +64,12 @@ class Entry(Generic[F]):
         Raises:
             UsageError: an unknown option or a value of the wrong type.
         """
+        if len(spec.inner) != self.wraps:
+            wanted = f"{self.wraps} explainer" if self.wraps == 1 else f"{self.wraps or 'no'} explainers"
+            raise UsageError(f"{spec}: {self.name} takes {wanted} in its brackets, not {len(spec.inner)}")
         defaults = {option.name: option.default for option in self.options}
         checked = check_options(self.name, self.options, spec.arguments)
-        return Spec.of(self.name, {name: value for name, value in checked.items() if value != defaults[name]})
+        return Spec.of(self.name, {name: value for name, value in checked.items() if value != defaults[name]}, spec.inner)
 
 
 class Registry(Generic[F]):
@@ -95,7 +99,8 @@ class Registry(Generic[F]):
         def decorate(function: Function) -> Function:
             stated = self._state(name, facts)
             doc = _checked_doc(function.__doc__, name)
-            entry = Entry(name, stated, options_of_function(function), doc, function.__module__, function.__qualname__)
+            options, wraps = options_of_function(function), wraps_of_function(function)
+            entry = Entry(name, stated, options, doc, function.__module__, function.__qualname__, wraps)
             self._add(dict(self._built_in), entry)  # a built-in's name is refused here, not when the registry is next read
             self._add(self._live, entry)
             self._functions[name] = function
@@ -120,8 +125,9 @@ class Registry(Generic[F]):
             UsageError: nobody registered it; the message offers the nearest names.
         """
         entries = self._entries()
+        name = self._aliases().get(name, name)
         if name not in entries:
-            raise unknown(self.kind, name, entries, more=f"(see: camdbench list {self.kind}s)")
+            raise unknown(self.kind, name, [*entries, *self._aliases()], more=f"(see: camdbench list {self.kind}s)")
         return entries[name]
 
     def parse(self, texts: str | Iterable[str | Spec]) -> tuple[Spec, ...]:
@@ -134,7 +140,7 @@ class Registry(Generic[F]):
             specs = parse_specs(texts)
         else:
             specs = tuple(item for text in texts for item in ((text,) if isinstance(text, Spec) else parse_specs(text)))
-        checked = tuple(self.get(spec.name).spec(spec) for spec in specs)
+        checked = tuple(self.check(spec) for spec in specs)
         for spec in checked:
             if checked.count(spec) > 1:
                 raise UsageError(f"{self.kind} {spec} is named twice")
@@ -146,8 +152,16 @@ class Registry(Generic[F]):
         Raises:
             UsageError: as `parse`.
         """
-        spec = parse_spec(text)
-        return self.get(spec.name).spec(spec)
+        return self.check(parse_spec(text))
+
+    def check(self, spec: Spec) -> Spec:
+        """The spec under its canonical name, its options checked, and so is all that it wraps.
+
+        Raises:
+            UsageError: a name, an option or a value is wrong.
+        """
+        entry = self.get(spec.name)
+        return entry.spec(Spec(entry.name, spec.options, tuple(self.check(inner) for inner in spec.inner)))
 
     def load(self, name: str) -> Callable[..., Any]:
         """The registered function; its module is imported now, if it was not before.
@@ -180,7 +194,7 @@ class Registry(Generic[F]):
                     name = ast.literal_eval(mark.args[0])
                     facts = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in mark.keywords}
                     doc = _checked_doc(ast.get_docstring(node, clean=False), name)
-                    yield Entry(name, self._state(name, facts), options_of_source(node), doc, module, node.name)
+                    yield Entry(name, self._state(name, facts), options_of_source(node), doc, module, node.name, wraps_of_source(node))
 
     def _entries(self) -> dict[str, Entry[F]]:
         if not self._entry_points_read:
@@ -190,6 +204,10 @@ class Registry(Generic[F]):
         for entry in self._live.values():
             self._add(merged, entry)
         return merged
+
+    def _aliases(self) -> dict[str, str]:
+        """Other libraries' names -> ours."""
+        return {alias: entry.name for entry in self._entries().values() for alias in getattr(entry.facts, "aliases", ())}
 
     def _state(self, name: str, facts: dict[str, object]) -> F:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from camdbench.core.errors import UsageError
@@ -16,27 +16,36 @@ _OPENING, _CLOSING, _QUOTES = "([{", ")]}", "'\""
 
 @dataclass(frozen=True)
 class Spec:
-    """A registered name with the options given to it, in a canonical order.
+    """A registered name with the options given to it, in a canonical order, and the specs that it wraps.
 
     >>> str(Spec.of("opticam", {"objective": "diff", "iterations": 50}))
     'opticam(iterations=50, objective="diff")'
+    >>> str(Spec.of("power", {"alpha": 2.0}, (Spec("gradcam"),)))
+    'power(gradcam, alpha=2.0)'
     """
 
     name: str
     options: tuple[tuple[str, object], ...] = ()
+    inner: tuple[Spec, ...] = ()
 
     @classmethod
-    def of(cls, name: str, options: Mapping[str, object] | None = None) -> Spec:
+    def of(cls, name: str, options: Mapping[str, object] | None = None, inner: Sequence[Spec] = ()) -> Spec:
         """A spec from a name and a mapping; the order of the mapping does not matter."""
-        return cls(name, tuple(sorted((options or {}).items())))
+        return cls(name, tuple(sorted((options or {}).items())), tuple(inner))
 
     @property
     def arguments(self) -> dict[str, object]:
         """The options as keyword arguments."""
         return dict(self.options)
 
+    def walk(self) -> Iterator[Spec]:
+        """This spec and all that it wraps, the outermost first."""
+        yield self
+        for spec in self.inner:
+            yield from spec.walk()
+
     def __str__(self) -> str:
-        inside = ", ".join(f"{name}={_literal(value)}" for name, value in self.options)
+        inside = ", ".join([*map(str, self.inner), *(f"{name}={_literal(value)}" for name, value in self.options)])
         return f"{self.name}({inside})" if inside else self.name
 
 
@@ -53,7 +62,10 @@ def parse_specs(text: str) -> tuple[Spec, ...]:
 
 
 def parse_spec(text: str) -> Spec:
-    """Read one spec, a name with optional `(option=literal, …)`.
+    """Read one spec, a name with optional `(option=literal, …)`; a wrapper takes specs before its options.
+
+    >>> str(parse_spec("inside_box( power(opticam(iterations=5),alpha=2) )"))
+    'inside_box(power(opticam(iterations=5), alpha=2))'
 
     Raises:
         UsageError: the text is not a spec.
@@ -63,17 +75,18 @@ def parse_spec(text: str) -> Spec:
     if name is None:
         raise UsageError(f"cannot read {text!r}: expected a name such as gradcam or opticam(iterations=50)")
     rest = item[name.end() :].strip()
-    return Spec.of(name[0], _arguments(rest, item)) if rest else Spec(name[0])
+    return _read_call(name[0], rest, item) if rest else Spec(name[0])
 
 
-def _arguments(rest: str, item: str) -> dict[str, object]:
+def _read_call(name: str, rest: str, item: str) -> Spec:
     try:
         call = ast.parse(f"spec{rest}", mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         call = None
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
         raise UsageError(f"cannot read {item!r}: expected name(option=value, …)")
-    if call.args or any(keyword.arg is None for keyword in call.keywords):
+    wrapped = [argument for argument in call.args if isinstance(argument, ast.Name | ast.Call)]
+    if len(wrapped) < len(call.args) or any(keyword.arg is None for keyword in call.keywords):
         raise UsageError(f"cannot read {item!r}: every option needs its name, as in opticam(iterations=50)")
     arguments = dict[str, object]()
     for keyword in call.keywords:
@@ -86,7 +99,7 @@ def _arguments(rest: str, item: str) -> dict[str, object]:
             raise UsageError(
                 f"{item!r}: {keyword.arg}={written} is not a literal; text goes in quotes, as in {keyword.arg}={written!r}"
             ) from None
-    return arguments
+    return Spec.of(name, arguments, [parse_spec(ast.unparse(argument)) for argument in wrapped])
 
 
 def _split(text: str) -> list[str]:

@@ -11,7 +11,7 @@ from camdbench.core.errors import NotApplicable
 from camdbench.explainers.trace import Trace
 
 
-@explainer("random", paper="control", control=True, seeded=True)
+@explainer("random", paper="control", cost="none", control=True, seeded=True)
 def random(trace: Trace, *, cells: PositiveInt | None = None) -> Tensor:
     """Uniform noise from (seed, image id), one draw a pixel, or on a grid of `cells` x `cells` that is up-sampled.
 
@@ -22,7 +22,7 @@ def random(trace: Trace, *, cells: PositiveInt | None = None) -> Tensor:
     return torch.stack(maps).to(trace.images.device)
 
 
-@explainer("centre", paper="control", control=True)
+@explainer("centre", paper="control", cost="none", control=True)
 def centre(trace: Trace, *, sigma: PositiveFloat = 0.25) -> Tensor:
     """A Gaussian at the centre of the image, its standard deviation `sigma` times the image's side.
 
@@ -33,7 +33,7 @@ def centre(trace: Trace, *, sigma: PositiveFloat = 0.25) -> Tensor:
     return torch.exp(-distance / (2 * sigma**2)).to(trace.images.device).expand(len(trace.images), -1, -1)
 
 
-@explainer("gtbox", paper="control; Opti-CAM, Table 5", needs=("boxes",), normalisation="none", control=True)
+@explainer("gtbox", paper="control; Opti-CAM, Table 5", cost="none", needs=("boxes",), normalisation="none", control=True)
 def gtbox(trace: Trace) -> Tensor:
     """One inside the union of the ground-truth boxes, zero outside.
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from camdbench.core.catalogue import explainers
+from camdbench.core.catalogue import explainers, needs_of
 from camdbench.core.errors import UsageError
 from camdbench.core.rows import Status
 from camdbench.core.targets import check_target_rule
 from camdbench.datasets.memory import batch_in_memory
+from camdbench.explainers.layers import checked_layers
 from camdbench.explainers.saliency import Saliency, saliency
 from camdbench.explainers.trace import Trace
 from camdbench.models.classifier import Classifier
-from camdbench.models.target_layers import check_layer
+from camdbench.models.target_layers import survey
 from camdbench.models.zoo import as_classifier
 
 
@@ -77,9 +77,8 @@ def explain(
     batch = batch_in_memory(images, boxes=boxes).to(classifier.device)
     target = _targets(targets, len(batch))
     with torch.inference_mode(mode=False), classifier.frozen():
-        if "layer" in explainers.get(spec.name).facts.needs:
-            wanted = cast("str | None", spec.arguments.get("layer", layer))
-            layer = check_layer(classifier, wanted, (batch.images.shape[-2], batch.images.shape[-1]))
+        if "layer" in needs_of(spec):
+            checked_layers(classifier, spec, layer, survey(classifier, (batch.images.shape[-2], batch.images.shape[-1])))
         chunks = list[tuple[Saliency, Tensor, Tensor]]()
         for start in range(0, len(batch), batch_size):
             stop = start + batch_size

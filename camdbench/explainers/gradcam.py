@@ -8,7 +8,12 @@ from camdbench.core.catalogue import explainer
 from camdbench.explainers.trace import Trace
 
 
-@explainer("gradcam", paper="Selvaraju et al. 2017, arXiv:1610.02391, eq. 1-2", needs=("layer", "gradients"))
+@explainer(
+    "gradcam",
+    paper="Selvaraju et al. 2017, arXiv:1610.02391, eq. 1-2",
+    cost="1 forward + 1 tail backward",
+    needs=("layer", "gradients"),
+)
 def gradcam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
     """Activations weighted by the spatial mean of their gradients, summed over channels and rectified.
 

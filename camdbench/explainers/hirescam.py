@@ -8,7 +8,12 @@ from camdbench.core.catalogue import explainer
 from camdbench.explainers.trace import Trace
 
 
-@explainer("hirescam", paper="Draelos & Carin 2020, arXiv:2011.08891, eq. 4", needs=("layer", "gradients"))
+@explainer(
+    "hirescam",
+    paper="Draelos & Carin 2020, arXiv:2011.08891, eq. 4",
+    cost="1 forward + 1 tail backward",
+    needs=("layer", "gradients"),
+)
 def hirescam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
     """Gradient times activation at every place, summed over channels and rectified.
 

@@ -18,7 +18,13 @@ Objective = Literal["mask", "diff", "iomask", "iodiff"]
 Start = Literal["mean", "random", "gradcam"]
 
 
-@explainer("opticam", paper="Zhang et al. 2024, arXiv:2301.07002, eq. 8-11, 16-19, A", needs=("layer",), seeded=True)
+@explainer(
+    "opticam",
+    paper="Zhang et al. 2024, arXiv:2301.07002, eq. 8-11, 16-19, A",
+    cost="1 forward + 100 (forward + backward), two forwards and backwards each for iomask and iodiff",
+    needs=("layer",),
+    seeded=True,
+)
 def opticam(
     trace: Trace,
     *,

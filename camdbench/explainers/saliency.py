@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -37,15 +40,23 @@ def saliency(trace: Trace, spec: Spec) -> Saliency:
     Raises:
         NotApplicable: the explainer has no meaning on this model or these images.
     """
-    raw = explainers.load(spec.name)(trace, **spec.arguments).detach()
+    inner = [partial(_within, spec=part) for part in spec.inner]
+    raw = explainers.load(spec.name)(trace, *inner, **spec.arguments).detach()
     return finish(raw, trace.size, normalisation_of(spec))
+
+
+Inner = Callable[[Trace], Saliency]  # what a wrapper gets: the explainer inside it, its maps finished
+
+
+def _within(trace: Trace, spec: Spec) -> Saliency:
+    return saliency(trace, spec)
 
 
 def normalisation_of(spec: Spec) -> Normalisation:
     """How maps of this spec become masks: its own option of that name, or the explainer's fact."""
     entry = explainers.get(spec.name)
     chosen = {option.name: option.default for option in entry.options} | spec.arguments
-    return chosen.get("normalisation", entry.facts.normalisation)  # type: ignore[return-value]
+    return cast("Normalisation", chosen.get("normalisation", entry.facts.normalisation))
 
 
 def finish(raw: Tensor, size: tuple[int, int], how: Normalisation) -> Saliency:

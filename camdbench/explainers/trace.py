@@ -9,13 +9,14 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor
 
-from camdbench.core.errors import UsageError
+from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.core.targets import check_target_rule
 from camdbench.datasets.samples import Batch
 from camdbench.functional.seeds import generator_for
 from camdbench.functional.targets import check_classes, pick_targets
 from camdbench.models.classifier import Classifier, Passes
 from camdbench.models.devices import clock
+from camdbench.models.heads import linear_head
 from camdbench.models.layout import Layout, find_layout
 
 T = TypeVar("T")
@@ -136,6 +137,26 @@ class Trace:
     def gradients(self) -> Tensor:
         """(B, K, h, w), d target logit / d activations."""
         return self._part("gradients", self._gradients)
+
+    @property
+    def class_weights(self) -> Tensor:
+        """(C, K), for a head that is global average pooling and a linear layer: logits = mean(A) W' + b.
+
+        Raises:
+            NotApplicable: the head behind the layer is another one.
+        """
+        weights = self._part("class_weights", lambda: linear_head(self.classifier, self.activations, self.logits))
+        if weights is None:
+            raise NotApplicable("the head behind the layer is not global average pooling and a linear layer")
+        return weights
+
+    def replay(self, index: int, activations: Tensor) -> Tensor:
+        """Logits (N, C) of one image of the batch with its layer's activations replaced by each of (N, K, h, w)."""
+        leaf, _ = self._forward()
+        own = leaf.detach()[index : index + 1]
+        outputs = self._layout(leaf).from_grid(activations, own)
+        with torch.no_grad():
+            return self.classifier.replay(self.images[index : index + 1], outputs, self._layer)
 
     def score(self, images: Tensor) -> Tensor:
         """Logits (N, C) of other images in [0, 1], by full forward passes that autograd may follow."""

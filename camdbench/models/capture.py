@@ -59,6 +59,21 @@ def hooked(module: nn.Module, layer: str) -> Generator[Capture]:
         handle.remove()
 
 
+@contextmanager
+def replaced(module: nn.Module, output: Tensor) -> Generator[None]:
+    """Let `module` return `output` whatever it computes, for the passes made inside the block."""
+
+    def hook(module: nn.Module, inputs: tuple[object, ...], computed: object) -> Tensor:
+        del module, inputs, computed
+        return output.clone()  # which later in-place operations may overwrite
+
+    handle = module.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
 @dataclass
 class Sighting:
     """What a survey saw of one module: how often it ran, the shape it returned, and the gradient that reached it."""

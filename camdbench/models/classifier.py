@@ -140,6 +140,23 @@ class Classifier(nn.Module):
         finally:
             self._backward_kind = kind
 
+    def replay(self, image: Tensor, output: Tensor, layer: str | None = None) -> Tensor:
+        """Logits (N, C) of one image (1, 3, H, W) whose layer returns each of N outputs (N, …) instead of its own.
+
+        The image goes once through the part before the layer and N outputs through the tail, unless the tail also
+        reads what goes round the layer and cannot broadcast it; then N copies of the image go through all.
+        """
+        module = self.module(self.layer_name(layer))
+        with capture.replaced(module, output):
+            try:
+                logits = _logits_of(self.network((image - self.mean) / self.std))
+                spent = Passes(forward=1, tail_forward=len(output))
+            except RuntimeError:
+                logits = _logits_of(self.network(((image - self.mean) / self.std).expand(len(output), -1, -1, -1)))
+                spent = Passes(forward=len(output))
+        self.passes += spent
+        return logits
+
     def layer_name(self, layer: str | None = None) -> str:
         """The named layer, or the target layer where none is named.
 

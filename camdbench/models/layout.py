@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from camdbench.core.errors import UsageError
@@ -37,6 +38,15 @@ class Layout:
             return output.permute(0, 3, 1, 2)
         places = output[:, self.prefix :].transpose(1, 2)  # (B, C, h*w)
         return places.unflatten(2, (self.height, self.width))
+
+    def from_grid(self, grid: Tensor, output: Tensor) -> Tensor:
+        """Grids (N, C, h, w) as outputs of the layer (N, …); prefix tokens are taken from `output` (1, …)."""
+        if self.kind == "nchw":
+            return grid
+        if self.kind == "nhwc":
+            return grid.permute(0, 2, 3, 1)
+        places = grid.flatten(2).transpose(1, 2)  # (N, h*w, C)
+        return torch.cat([output[:, : self.prefix].expand(len(grid), -1, -1), places], 1)
 
 
 def find_layout(shape: tuple[int, ...], image_size: tuple[int, int], module: nn.Module, network: nn.Module, layer: str) -> Layout:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -125,15 +126,14 @@ def _problem(calls: int, layout: Layout | None, reached: Tensor | None) -> str:
     return ""
 
 
-def check_layer(classifier: Classifier, layer: str | None, image_size: tuple[int, int]) -> str:
-    """The name of the layer (the target layer where None), after making sure that it can be explained.
+def check_layer(classifier: Classifier, layer: str | None, layers: Sequence[Layer]) -> str:
+    """The name of the layer (the target layer where None), after making sure by the survey that it can be explained.
 
     Raises:
         UsageError: it cannot; the message says why and names a layer that works.
     """
     name = classifier.layer_name(layer)
     classifier.module(name)
-    layers = survey(classifier, image_size)
     found = next(item for item in layers if item.name == name)
     if found.problem:
         works = [item.name for item in layers if not item.problem]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from camdbench.core.catalogue import datasets, explainers, metrics
+from camdbench.core.catalogue import datasets, explainers, metrics, needs_of
 from camdbench.core.errors import UsageError
 from camdbench.core.spec import Spec
 
@@ -135,9 +135,9 @@ def _default_limit(dataset: Spec) -> int | None:
 def _check_needs(dataset: Spec, chosen: Sequence[Spec], judges: Sequence[Spec]) -> None:
     """What a data set lacks refuses by name the explainers and metrics that need it."""
     gives = datasets.get(dataset.name).facts.gives
-    wanted = [("explainer", spec, explainers.get(spec.name).facts.needs) for spec in chosen]
-    wanted += [("metric", spec, metrics.get(spec.name).facts.needs) for spec in judges]
+    wanted = [("explainer", spec, needs_of(spec)) for spec in chosen]
+    wanted += [("metric", spec, set(metrics.get(spec.name).facts.needs)) for spec in judges]
     for kind, spec, needs in wanted:
-        for need in needs:
-            if need in ("boxes", "masks") and need not in gives:
+        for need in ("boxes", "masks"):
+            if need in needs and need not in gives:
                 raise UsageError(f"{kind} {spec} needs {need}, which data set {dataset.name} does not have")

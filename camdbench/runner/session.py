@@ -12,13 +12,14 @@ from typing import Any
 import torch
 
 from camdbench.core import provenance
-from camdbench.core.catalogue import explainers, metrics
+from camdbench.core.catalogue import explainers, is_control, metrics, needs_of
 from camdbench.core.errors import CamdbenchError, SampleError, UsageError
 from camdbench.core.registry import PLUGINS
 from camdbench.datasets.samples import Dataset
+from camdbench.explainers.layers import checked_layers
 from camdbench.models.classifier import Classifier, Passes
 from camdbench.models.devices import pick_device
-from camdbench.models.target_layers import check_layer
+from camdbench.models.target_layers import survey
 from camdbench.runner.execute import Outcome, Worker
 from camdbench.runner.executors import executor
 from camdbench.runner.plan import missing_units
@@ -89,12 +90,9 @@ def _inspected(classifier: Classifier, request: Request, dataset: Dataset) -> di
         UsageError: a layer cannot be explained, or the labels are not the model's classes.
     """
     sample = _first_readable(dataset)
-    height, width = sample.shape[-2], sample.shape[-1]
-    layers = dict[str, str]()
-    for spec in request.explainers:
-        if "layer" in explainers.get(spec.name).facts.needs:
-            named = spec.arguments.get("layer")
-            layers[str(spec)] = check_layer(classifier, None if named is None else str(named), (height, width))
+    asked = [spec for spec in request.explainers if "layer" in needs_of(spec)]
+    seen = survey(classifier, (sample.shape[-2], sample.shape[-1])) if asked else []
+    layers = {str(spec): ", ".join(checked_layers(classifier, spec, None, seen)) for spec in asked}
     with torch.no_grad(), classifier.frozen():
         passes = classifier.passes
         classes = classifier(sample.unsqueeze(0).to(classifier.device)).shape[1]
@@ -140,7 +138,7 @@ def _record(request: Request, dataset: Dataset, count: int, models: dict[str, di
         "explainers": {
             str(spec): {
                 "paper": explainers.get(spec.name).facts.paper,
-                "control": explainers.get(spec.name).facts.control,
+                "control": is_control(spec),
                 "layers": {facts["name"]: facts["layers"].get(str(spec)) for facts in models.values()},
             }
             for spec in request.explainers

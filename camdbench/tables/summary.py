@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from camdbench.core.catalogue import explainers, metrics
+from camdbench.core.catalogue import explainers, is_control, metrics
 from camdbench.core.files import replacing
 from camdbench.core.spec import parse_spec
 from camdbench.tables.cells import Cells, cells_of
@@ -118,5 +118,5 @@ def _is_control(spec: str, about: Mapping[str, Any]) -> bool:
     recorded = about.get("explainers", {}).get(spec, {})
     if "control" in recorded:
         return bool(recorded["control"])
-    name = parse_spec(spec).name
-    return name in explainers and explainers.get(name).facts.control
+    parsed = parse_spec(spec)
+    return all(part.name in explainers for part in parsed.walk()) and is_control(parsed)

@@ -18,6 +18,10 @@ from camdbench.models.classifier import Classifier, Passes
 from camdbench.models.target_layers import _FAMILIES, check_layer, default_layer, survey
 
 
+def checked(classifier: Classifier, layer: str | None, size: tuple[int, int]) -> str:
+    return check_layer(classifier, layer, survey(classifier, size))
+
+
 class Member(NamedTuple):
     """One network of a family: its class, the side of the images, its target layer, and that layer's channels and grid."""
 
@@ -65,7 +69,7 @@ def test_the_default_layer_of_a_family_can_be_explained(name: str) -> None:
         k.__name__ for k in type(classifier.network).__mro__
     }
     assert classifier.layer == member.layer
-    assert check_layer(classifier, None, (member.side, member.side)) == member.layer
+    assert checked(classifier, None, (member.side, member.side)) == member.layer
     images = torch.rand(1, 3, member.side, member.side, generator=torch.Generator().manual_seed(0))
     with classifier.frozen():
         trace = Trace(classifier, batch_in_memory(images), target=1)
@@ -76,7 +80,7 @@ def test_the_default_layer_of_a_family_can_be_explained(name: str) -> None:
 def test_a_network_of_another_house_has_no_default() -> None:
     assert default_layer(nn.Sequential(nn.Conv2d(3, 4, 1))) is None
     with pytest.raises(UsageError, match=r"no target layer is known for custom \(Sequential\); name one with layer="):
-        check_layer(Classifier(nn.Sequential(nn.Conv2d(3, 4, 1)), mean=0, std=1), None, (8, 8))
+        checked(Classifier(nn.Sequential(nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()), mean=0, std=1), None, (8, 8))
 
 
 class TestRefusal:
@@ -85,48 +89,48 @@ class TestRefusal:
         with pytest.raises(
             UsageError, match=r"gradient is exactly zero at every place; use layer='encoder\.layers\.encoder_layer_11\.ln_1'"
         ):
-            check_layer(classifier, "encoder.layers.encoder_layer_11", (224, 224))
+            checked(classifier, "encoder.layers.encoder_layer_11", (224, 224))
 
     def test_a_relu_that_a_block_uses_twice(self) -> None:
         classifier = torchvision_zoo.build("resnet18", "random", None, download=False).eval()
         with pytest.raises(
             UsageError, match=r"'layer4.1.relu' of resnet18@random cannot be explained: runs 2 times.*use layer='layer4\.1'"
         ):
-            check_layer(classifier, "layer4.1.relu", (96, 96))
+            checked(classifier, "layer4.1.relu", (96, 96))
 
     def test_a_grid_of_one_cell(self) -> None:
         classifier = torchvision_zoo.build("resnet18", "random", None, download=False).eval()
         with pytest.raises(UsageError, match=r"its grid has a single cell; use layer='layer4\.1'"):
-            check_layer(classifier, "avgpool", (96, 96))
+            checked(classifier, "avgpool", (96, 96))
         with pytest.raises(UsageError, match="its grid has a single cell; use layer='"):
-            check_layer(classifier, None, (32, 32))
+            checked(classifier, None, (32, 32))
 
     def test_a_layer_without_a_grid(self) -> None:
         with pytest.raises(UsageError, match=r"layer 'head.2' of toy-gap cannot be explained: no grid of places in its output"):
-            check_layer(toy_classifier(), "head.2", (16, 12))
+            checked(toy_classifier(), "head.2", (16, 12))
 
     def test_a_layer_that_does_not_run(self) -> None:
         classifier = toy_classifier()
         classifier.network.spare = nn.Conv2d(3, 3, 1)
         with pytest.raises(UsageError, match="does not run in a forward pass"):
-            check_layer(classifier, "spare", (16, 12))
+            checked(classifier, "spare", (16, 12))
 
     def test_an_unknown_layer_gets_the_nearest_name(self) -> None:
         classifier = torchvision_zoo.build("resnet18", "random", None, download=False).eval()
         with pytest.raises(UsageError, match=r"no layer in resnet18@random 'layer4\.-1'.*(see: camdbench layers)"):
-            check_layer(classifier, "layer4.-1", (96, 96))
+            checked(classifier, "layer4.-1", (96, 96))
         with pytest.raises(UsageError, match=r"did you mean .*'layer4\.1\.conv1'"):
-            check_layer(classifier, "layer4.1.conv11", (96, 96))
+            checked(classifier, "layer4.1.conv11", (96, 96))
 
     @pytest.mark.parametrize("name", ["", "network.relu2"])
     def test_names_outside_the_network(self, name: str) -> None:
         with pytest.raises(UsageError, match="no layer in toy-gap"):
-            check_layer(toy_classifier(), name, (16, 12))
+            checked(toy_classifier(), name, (16, 12))
 
     def test_a_network_in_which_nothing_can_be_explained(self) -> None:
         classifier = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), mean=0, std=1)
         with pytest.raises(UsageError, match="no layer of this network can be explained"):
-            check_layer(classifier, "0", (2, 2))
+            checked(classifier, "0", (2, 2))
 
 
 class TestSurvey:

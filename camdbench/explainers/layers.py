@@ -1,0 +1,31 @@
+"""Which layers an explainer will look at, and whether they can be explained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from camdbench.core.catalogue import explainers
+from camdbench.core.spec import Spec
+from camdbench.models.classifier import Classifier
+from camdbench.models.target_layers import Layer, check_layer
+
+
+def checked_layers(classifier: Classifier, spec: Spec, base: str | None, seen: Sequence[Layer]) -> tuple[str, ...]:
+    """Names of the layers that an explainer and those inside it read, each made sure of.
+
+    Args:
+        classifier: the model.
+        spec: checked spec; `layer` of its options is a name, or a tuple of names for methods that fuse layers.
+        base: the layer where an option names none; the classifier's own where None.
+        seen: the survey of the classifier.
+
+    Raises:
+        UsageError: a layer is unknown or cannot be explained; the message names one that works.
+    """
+    names = list[str]()
+    for part in spec.walk():
+        if "layer" in explainers.get(part.name).facts.needs:
+            wanted = part.arguments.get("layer")
+            for name in wanted if isinstance(wanted, tuple) else (wanted,):
+                names.append(check_layer(classifier, base if name is None else str(name), seen))
+    return tuple(dict.fromkeys(names))
