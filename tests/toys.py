@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torchvision.models import VisionTransformer
 
 from camdbench.core.catalogue import explainers
 from camdbench.datasets.samples import Batch
@@ -38,8 +39,18 @@ class Toy(nn.Module):
         return self.head(self.drop(grid))
 
 
+def size_of(toy: str) -> tuple[int, int]:
+    """The size of the images that a toy takes."""
+    return (32, 32) if toy == "vit" else SIZE
+
+
 def toy_classifier(head: str = "gap") -> Classifier:
-    """A fresh toy in eval mode, its running statistics far from the initial ones, its logits a few units apart."""
+    """A fresh toy in eval mode, its running statistics far from the initial ones, its logits a few units apart.
+
+    `vit` is torchvision's vision transformer: 16 patches, two blocks of two heads, and its default target layer.
+    """
+    if head == "vit":
+        return _toy_vit()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = Toy(head)
@@ -49,13 +60,23 @@ def toy_classifier(head: str = "gap") -> Classifier:
     return Classifier(network.eval(), LAYER, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3), name=f"toy-{head}")
 
 
-def toy_batch(count: int = 4, seed: int = 1) -> Batch:
+def _toy_vit() -> Classifier:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = VisionTransformer(image_size=32, patch_size=8, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32, num_classes=CLASSES)
+        nn.init.normal_(network.heads.head.weight)  # torchvision starts it at zero
+        for block in network.encoder.layers:
+            block.self_attention.in_proj_weight.data.mul_(3)  # attention that tells tokens apart
+    return Classifier(network.eval(), mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3), name="toy-vit", input_size=32)
+
+
+def toy_batch(count: int = 4, seed: int = 1, size: tuple[int, int] = SIZE) -> Batch:
     """Images that differ from each other and from place to place, with labels, boxes and masks."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(count, 3, 4, 3, generator=generator)
-    images = nn.functional.interpolate(coarse, SIZE, mode="nearest") * 0.8 + 0.2 * torch.rand(count, 3, *SIZE, generator=generator)
+    images = nn.functional.interpolate(coarse, size, mode="nearest") * 0.8 + 0.2 * torch.rand(count, 3, *size, generator=generator)
     boxes = tuple(torch.tensor([[1.0 + index, 2.0, 6.0 + index, 9.0]]) for index in range(count))
-    masks = torch.zeros(count, *SIZE, dtype=torch.bool)
+    masks = torch.zeros(count, *size, dtype=torch.bool)
     masks[:, 2:9, 3:6] = True
     labels = torch.arange(count) % CLASSES
     return Batch(tuple(f"image-{index}" for index in range(count)), images, labels, boxes, masks)

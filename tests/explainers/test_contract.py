@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from toys import maps_of, reordered, toy_batch, toy_classifier
+from toys import maps_of, reordered, size_of, toy_batch, toy_classifier
 
 from camdbench.core.catalogue import explainers
 from camdbench.datasets.samples import Batch
@@ -24,11 +24,13 @@ class Row(NamedTuple):
         specs: the specs that are checked, the plain name first.
         sees_class: whether its map depends on the explained class.
         sees_image: whether its map depends on the pixels.
+        toys: the small networks that it is checked on: `gap`, `dense`, `vit`; those that it has a meaning on.
     """
 
     specs: tuple[str, ...]
     sees_class: bool = True
     sees_image: bool = True
+    toys: tuple[str, ...] = ("gap", "dense")
 
 
 # A new explainer is one row here. `sees_class=False` and `sees_image=False` are for controls, which look at neither on purpose.
@@ -48,25 +50,37 @@ ROWS = {
     ),
     "random": Row(("random", "random(cells=3)"), sees_class=False, sees_image=False),
 }
-SPECS = [pytest.param(name, spec, id=spec) for name, row in ROWS.items() for spec in row.specs]
+SPECS = [pytest.param(name, spec, toy, id=f"{toy}-{spec}") for name, row in ROWS.items() for toy in row.toys for spec in row.specs]
 
-every_spec = pytest.mark.parametrize(("name", "spec"), SPECS)
+every_spec = pytest.mark.parametrize(("name", "spec", "toy"), SPECS)
+
+
+@pytest.fixture
+def classifier(toy: str) -> Classifier:
+    """A fresh toy of the kind that the row asks for."""
+    return toy_classifier(toy)
+
+
+@pytest.fixture
+def batch(toy: str) -> Batch:
+    """Four fresh images of the size that the toy takes."""
+    return toy_batch(size=size_of(toy))
 
 
 def test_every_explainer_has_a_row() -> None:
     assert set(ROWS) == set(explainers.names())
 
 
-def test_explainers_that_see_no_class_are_controls() -> None:
-    blind = {name for name, row in ROWS.items() if not row.sees_class}
-    assert blind == {entry.name for entry in explainers if entry.facts.control}
+def test_controls_see_no_class() -> None:
+    blind = {name for name, row in ROWS.items() if not row.sees_class}  # so are methods that only read activations or attention
+    assert {entry.name for entry in explainers if entry.facts.control} & set(ROWS) <= blind
 
 
 @every_spec
 class TestMaps:
     def test_lie_in_the_unit_range_at_image_size_and_are_finite(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
         found = maps_of(classifier, batch, spec)
-        assert found.maps.shape == (4, 16, 12)
+        assert found.maps.shape == (4, *batch.images.shape[-2:])
         assert found.maps.dtype == torch.float32
         assert found.maps.isfinite().all()
         assert found.raw.isfinite().all()
@@ -97,7 +111,7 @@ class TestMaps:
         assert torch.equal(first, second) is not ROWS[name].sees_class
 
     def test_depend_on_the_pixels_unless_a_control(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
-        other = Batch(batch.ids, toy_batch(seed=7).images, batch.labels, batch.boxes, batch.masks)
+        other = Batch(batch.ids, toy_batch(seed=7, size=batch.images.shape[-2:]).images, batch.labels, batch.boxes, batch.masks)
         first, second = maps_of(classifier, batch, spec).raw, maps_of(classifier, other, spec).raw
         assert torch.equal(first, second) is not ROWS[name].sees_image
 
@@ -113,7 +127,7 @@ class TestTheModel:
     @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
     def test_is_left_exactly_as_it_was(self, classifier: Classifier, batch: Batch, name: str, spec: str, training: bool) -> None:
         classifier.train(training)
-        classifier.network.conv2.weight.requires_grad_(False)
+        list(classifier.network.parameters())[2].requires_grad_(False)
         before = _state_of(classifier)
         maps_of(classifier, batch, spec)
         assert _state_of(classifier) == before
@@ -145,13 +159,13 @@ class TestTheModel:
 
 @every_spec
 class TestTheWorld:
-    def test_global_random_numbers_are_neither_used_nor_moved(self, batch: Batch, name: str, spec: str) -> None:
+    def test_global_random_numbers_are_neither_used_nor_moved(self, batch: Batch, name: str, spec: str, toy: str) -> None:
         torch.manual_seed(5)
         before = torch.random.get_rng_state()
-        first = maps_of(toy_classifier(), batch, spec).maps
+        first = maps_of(toy_classifier(toy), batch, spec).maps
         assert torch.equal(torch.random.get_rng_state(), before)
         torch.manual_seed(6)
-        assert torch.equal(maps_of(toy_classifier(), batch, spec).maps, first)
+        assert torch.equal(maps_of(toy_classifier(toy), batch, spec).maps, first)
 
     def test_the_images_are_not_written_to(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
         before = batch.images.clone()
