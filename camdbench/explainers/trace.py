@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.core.targets import check_target_rule
@@ -91,6 +92,15 @@ class Trace:
             self._family[layer] = other
         return self._family[layer]
 
+    def variant(self, *, mirrored: bool, brightness: float) -> Trace:
+        """The trace of the batch mirrored left to right, or at another brightness, for the same classes.
+
+        It shares nothing with this one but the classes: what is read of it is paid for again.
+        """
+        batch = self.batch.mirrored() if mirrored else self.batch
+        images = (batch.images * brightness).clamp(0, 1)
+        return Trace(self.classifier, replace(batch, images=images), target=self.targets, layer=self._layer, seed=self.seed)
+
     @property
     def images(self) -> Tensor:
         """(B, 3, H, W) in [0, 1]."""
@@ -139,13 +149,32 @@ class Trace:
         return self._part("gradients", self._gradients)
 
     @property
+    def curvature(self) -> Tensor:
+        """(B, K, h, w), the second derivatives of the target logit by the activations, applied to the activations.
+
+        Two more tail backward passes; none on a linear head, which has no curvature.
+        """
+        return self._part("curvature", self._curvature)
+
+    def gradients_of(self, weights: Tensor) -> Tensor:
+        """(B, K, h, w), d sum_c w_c logit_c / d activations, for weights (B, C) of the classes.
+
+        One more tail backward pass; none on a linear head, where it is W' w over the number of places.
+        """
+        head = self._linear_head()
+        if head is None:
+            return self._differentiate(lambda logits: (logits * weights).sum())
+        grid = self.activations
+        return (weights @ head / grid[0, 0].numel())[:, :, None, None].expand_as(grid)
+
+    @property
     def class_weights(self) -> Tensor:
         """(C, K), for a head that is global average pooling and a linear layer: logits = mean(A) W' + b.
 
         Raises:
             NotApplicable: the head behind the layer is another one.
         """
-        weights = self._part("class_weights", lambda: linear_head(self.classifier, self.activations, self.logits))
+        weights = self._linear_head()
         if weights is None:
             raise NotApplicable("the head behind the layer is not global average pooling and a linear layer")
         return weights
@@ -189,14 +218,44 @@ class Trace:
         with torch.no_grad():
             return self.classifier(self.images)
 
+    def _linear_head(self) -> Tensor | None:
+        return self._part("class_weights", lambda: linear_head(self.classifier, self.activations, self.logits))
+
+    def _target_logit(self, logits: Tensor) -> Tensor:
+        return logits.gather(1, self.targets[:, None]).sum()
+
     def _gradients(self) -> Tensor:
+        return self._differentiate(self._target_logit)
+
+    def _differentiate(self, objective: Callable[[Tensor], Tensor]) -> Tensor:
         leaf, _ = self._forward()
         with torch.enable_grad():
-            chosen = self._parts["graph"].gather(1, self.targets[:, None]).sum()
+            chosen = objective(self._parts["graph"])
             gradient = cast("Tensor | None", torch.autograd.grad(chosen, leaf, retain_graph=True, allow_unused=True)[0])
         if gradient is None:
             raise UsageError(f"layer {self.classifier.layer_name(self._layer)!r} does not lead to the logits; choose another one")
         return self._layout(leaf).to_grid(gradient)
+
+    def _curvature(self) -> Tensor:
+        if self._linear_head() is not None:
+            return torch.zeros_like(self.activations)
+        leaf, _ = self._forward()
+        with torch.enable_grad():
+            try:
+                product = self._second_derivative(leaf, self._parts["graph"])
+            except RuntimeError:  # fused attention has no second derivative, its plain form has
+                with sdpa_kernel(SDPBackend.MATH), self.classifier.captured(self._layer) as seen:
+                    logits = self.classifier(self.images)
+                product = self._second_derivative(seen.output(), logits)
+        return self._layout(leaf).to_grid(product)
+
+    def _second_derivative(self, leaf: Tensor, logits: Tensor) -> Tensor:
+        (gradient,) = torch.autograd.grad(self._target_logit(logits), leaf, create_graph=True)
+        if not gradient.requires_grad:  # the tail is linear around these images
+            return torch.zeros_like(leaf)
+        found = torch.autograd.grad(gradient, leaf, leaf.detach(), retain_graph=True, allow_unused=True)[0]
+        self.classifier.passes += Passes(tail_backward=len(self.images))
+        return torch.zeros_like(leaf) if cast("Tensor | None", found) is None else found
 
     def _layout(self, leaf: Tensor) -> Layout:
         name = self.classifier.layer_name(self._layer)
