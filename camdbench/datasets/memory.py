@@ -11,11 +11,17 @@ from camdbench.core.errors import UsageError
 from camdbench.datasets.samples import Batch
 
 
-def batch_in_memory(images: Tensor, *, labels: Sequence[int] | Tensor | None = None, boxes: Sequence[Tensor] | None = None) -> Batch:
+def batch_in_memory(
+    images: Tensor,
+    *,
+    labels: Sequence[int] | Tensor | None = None,
+    boxes: Sequence[Tensor] | None = None,
+    masks: Tensor | None = None,
+) -> Batch:
     """A batch of (N, 3, H, W) or one (3, H, W) image, named "0", "1", …; the tensors given are never written to.
 
     Raises:
-        UsageError: another shape or type, values outside [0, 1], or labels or boxes of another number.
+        UsageError: another shape or type, values outside [0, 1], or labels, boxes or masks that do not fit them.
     """
     images = images.unsqueeze(0) if images.ndim == 3 else images
     if images.ndim != 4 or images.shape[1] != 3 or not images.numel():
@@ -37,9 +43,12 @@ def batch_in_memory(images: Tensor, *, labels: Sequence[int] | Tensor | None = N
         for given in boxes or ():
             if given.ndim != 2 or given.shape[1] != 4:
                 raise UsageError(f"boxes have shape {tuple(given.shape)}; expected (n, 4) for each image, as x0, y0, x1, y1 in pixels")
+        if masks is not None and masks.shape != (len(images), *images.shape[2:]):
+            raise UsageError(f"masks have shape {tuple(masks.shape)}; expected {(len(images), *images.shape[2:])}, one for each image")
         return Batch(
             ids=tuple(str(index) for index in range(len(images))),
             images=images.detach().clone().float(),
             labels=known.long(),
             boxes=None if boxes is None else tuple(boxes),
+            masks=None if masks is None else masks.detach().clone().bool(),
         )

@@ -75,6 +75,15 @@ class Batch:
             None if self.masks is None else self.masks[start:stop],
         )
 
+    def mirrored(self) -> Batch:
+        """The same images left to right, with their boxes and masks."""
+        width = self.images.shape[-1]
+        boxes = None
+        if self.boxes is not None:
+            edges = (own.unbind(1) for own in self.boxes)
+            boxes = tuple(torch.stack([width - x1, y0, width - x0, y1], 1) for x0, y0, x1, y1 in edges)
+        return Batch(self.ids, self.images.flip(-1), self.labels, boxes, None if self.masks is None else self.masks.flip(-1))
+
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
         return Batch(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
-from camdbench.core.errors import NotApplicable
 from camdbench.explainers.trace import Trace
 
 
@@ -33,19 +33,24 @@ def centre(trace: Trace, *, sigma: PositiveFloat = 0.25) -> Tensor:
     return torch.exp(-distance / (2 * sigma**2)).to(trace.images.device).expand(len(trace.images), -1, -1)
 
 
-@explainer("gtbox", paper="control; Opti-CAM, Table 5", cost="none", needs=("boxes",), normalisation="none", control=True)
-def gtbox(trace: Trace) -> Tensor:
-    """One inside the union of the ground-truth boxes, zero outside.
+@explainer("uniform", paper="control", cost="none", normalisation="none", control=True)
+def uniform(trace: Trace) -> Tensor:
+    """One everywhere: the image as it is, which scores AD = AG = AI = 0.
 
-    (B, H, W), already a mask. A pixel is inside where its centre is.
+    (B, H, W), already a mask.
     """
-    if trace.batch.boxes is None:
-        raise NotApplicable("gtbox needs ground-truth boxes, which these images do not have")
-    device = trace.images.device
-    y, x = (torch.arange(side, device=device) + 0.5 for side in trace.size)
-    masks = list[Tensor]()
-    for boxes in trace.batch.boxes:
-        x0, y0, x1, y1 = (edge[:, None, None] for edge in boxes.to(device).unbind(1))  # each (N, 1, 1)
-        inside = (x0 <= x) & (x < x1) & (y0 <= y[:, None]) & (y[:, None] < y1)  # (N, H, W)
-        masks.append(inside.any(0).float())
-    return torch.stack(masks)
+    return torch.ones(len(trace.images), *trace.size, device=trace.images.device)
+
+
+@explainer("edges", paper="control; Adebayo et al. 2018, arXiv:1810.03292, section 5", cost="none", control=True)
+def edges(trace: Trace) -> Tensor:
+    """Strength of the edges of the image: the gradient of its luminance by Sobel's filter.
+
+    (B, H, W). Borders are repeated, so that the frame of the image is no edge.
+    """
+    weights = torch.tensor([0.299, 0.587, 0.114], device=trace.images.device)  # luminance, ITU-R BT.601
+    grey = torch.einsum("c,bchw->bhw", weights, trace.images).unsqueeze(1)
+    across = torch.tensor([[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]], device=grey.device)
+    kernels = torch.stack([across, across.T]).unsqueeze(1)  # (2, 1, 3, 3)
+    slopes = F.conv2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), kernels)
+    return slopes.square().sum(1).sqrt()

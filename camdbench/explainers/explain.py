@@ -48,6 +48,7 @@ def explain(
     targets: str | int | Sequence[int] | Tensor = "predicted",
     layer: str | None = None,
     boxes: Sequence[Tensor] | None = None,
+    masks: Tensor | None = None,
     batch_size: int = 16,
     seed: int = 0,
 ) -> Explanation:
@@ -60,6 +61,7 @@ def explain(
         targets: one class for all images, N classes, or a rule: predicted, second, least.
         layer: target layer instead of the model's own.
         boxes: N tensors (n, 4) of ground-truth boxes, for explainers that need them.
+        masks: (N, H, W) ground-truth masks, likewise.
         batch_size: images at a time.
         seed: seed of explainers that draw random numbers; images are numbered "0", "1", ….
 
@@ -74,7 +76,7 @@ def explain(
     """
     classifier = as_classifier(model)
     spec = explainers.parse_one(explainer)
-    batch = batch_in_memory(images, boxes=boxes).to(classifier.device)
+    batch = batch_in_memory(images, boxes=boxes, masks=masks).to(classifier.device)
     target = _targets(targets, len(batch))
     with torch.inference_mode(mode=False), classifier.frozen():
         if "layer" in needs_of(spec):

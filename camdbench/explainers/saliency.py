@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import cast
 
@@ -40,16 +40,28 @@ def saliency(trace: Trace, spec: Spec) -> Saliency:
     Raises:
         NotApplicable: the explainer has no meaning on this model or these images.
     """
-    inner = [partial(_within, spec=part) for part in spec.inner]
+    found = list[Saliency]()
+
+    def within(trace: Trace, part: Spec) -> Saliency:
+        found.append(saliency(trace, part))
+        return found[-1]
+
+    inner = [partial(within, part=part) for part in spec.inner]
     raw = explainers.load(spec.name)(trace, *inner, **spec.arguments).detach()
-    return finish(raw, trace.size, normalisation_of(spec))
+    return _as_bad_as(found, finish(raw, trace.size, normalisation_of(spec)))
 
 
 Inner = Callable[[Trace], Saliency]  # what a wrapper gets: the explainer inside it, its maps finished
 
 
-def _within(trace: Trace, spec: Spec) -> Saliency:
-    return saliency(trace, spec)
+def _as_bad_as(inner: Sequence[Saliency], outer: Saliency) -> Saliency:
+    """What is wrong with the map of a wrapped explainer is wrong with its wrapper's."""
+    states = list(zip(outer.status, outer.reasons, strict=True))
+    for maps in inner:
+        for image, (status, reason) in enumerate(zip(maps.status, maps.reasons, strict=True)):
+            if status == "error" or (status != "ok" and states[image][0] == "ok"):
+                states[image] = status, reason
+    return replace(outer, status=tuple(status for status, _ in states), reasons=tuple(reason for _, reason in states))
 
 
 def normalisation_of(spec: Spec) -> Normalisation:

@@ -24,22 +24,31 @@ class Row(NamedTuple):
         specs: the specs that are checked, the plain name first.
         sees_class: whether its map depends on the explained class.
         sees_image: whether its map depends on the pixels.
+        draws: whether its map depends on the seed, whatever the options.
         toys: the small networks that it is checked on: `gap`, `dense`, `vit`; those that it has a meaning on.
     """
 
     specs: tuple[str, ...]
     sees_class: bool = True
     sees_image: bool = True
+    draws: bool = False
     toys: tuple[str, ...] = ("gap", "dense")
 
 
 # A new explainer is one row here. `sees_class=False` and `sees_image=False` are for controls, which look at neither on purpose.
 ROWS = {
+    "augsmooth": Row(("augsmooth(gradcam)", "augsmooth(inside_box(hirescam))")),
     "centre": Row(("centre", "centre(sigma=0.1)"), sees_class=False, sees_image=False),
+    "edges": Row(("edges",), sees_class=False),
     "fakecam": Row(("fakecam",), sees_class=False, sees_image=False),
     "gradcam": Row(("gradcam", "gradcam(relu=False)", 'gradcam(layer="conv2")')),
     "gtbox": Row(("gtbox",), sees_class=False, sees_image=False),
+    "gtbox_complement": Row(("gtbox_complement",), sees_class=False, sees_image=False),
+    "gtmask": Row(("gtmask",), sees_class=False, sees_image=False),
     "hirescam": Row(("hirescam", "hirescam(relu=False)", 'hirescam(layer="conv2")')),
+    "inside_box": Row(("inside_box(hirescam)",)),
+    "inverted": Row(("inverted(gradcam)",)),
+    "occlusion": Row(("occlusion", 'occlusion(window=5, stride=3, fill="black", score="logit")')),
     "opticam": Row(
         (
             "opticam(iterations=12)",
@@ -48,7 +57,11 @@ ROWS = {
             'opticam(iterations=4, objective="diff", start="gradcam", layer="conv2")',
         )
     ),
-    "random": Row(("random", "random(cells=3)"), sees_class=False, sees_image=False),
+    "outside_box": Row(("outside_box(hirescam)",)),
+    "power": Row(("power(gradcam, alpha=2.0)", "power(inverted(opticam(iterations=3)), alpha=0.5)")),
+    "random": Row(("random", "random(cells=3)"), sees_class=False, sees_image=False, draws=True),
+    "rise": Row(("rise(masks=40, cells=4)", 'rise(masks=40, cells=3, keep=0.3, compat="xplique")'), draws=True),
+    "uniform": Row(("uniform",), sees_class=False, sees_image=False),
 }
 SPECS = [pytest.param(name, spec, toy, id=f"{toy}-{spec}") for name, row in ROWS.items() for toy in row.toys for spec in row.specs]
 
@@ -91,7 +104,8 @@ class TestMaps:
     def test_say_something(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
         found = maps_of(classifier, batch, spec, target="predicted")
         assert found.status == ("ok",) * 4
-        assert (found.maps.flatten(1).amax(1) - found.maps.flatten(1).amin(1) > 0.01).all()
+        if name != "uniform":  # which is flat on purpose
+            assert (found.maps.flatten(1).amax(1) - found.maps.flatten(1).amin(1) > 0.01).all()
 
     def test_are_repeatable_to_the_bit(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
         assert torch.equal(maps_of(classifier, batch, spec).maps, maps_of(classifier, batch, spec).maps)
@@ -117,7 +131,7 @@ class TestMaps:
 
     def test_depend_on_the_seed_exactly_where_the_facts_say_so(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
         first, second = maps_of(classifier, batch, spec, seed=0).raw, maps_of(classifier, batch, spec, seed=1).raw
-        draws = name == "random" or "random" in spec
+        draws = ROWS[name].draws or "random" in spec
         assert torch.equal(first, second) is not draws
         assert explainers.get(name).facts.seeded or not draws
 
@@ -144,17 +158,17 @@ class TestTheModel:
     def test_may_be_explained_inside_any_gradient_mode(
         self, classifier: Classifier, batch: Batch, name: str, spec: str, mode: Callable[[], AbstractContextManager[object]]
     ) -> None:
-        expected = explain(classifier, batch.images, spec, targets=1, boxes=batch.boxes).maps
+        expected = explain(classifier, batch.images, spec, targets=1, boxes=batch.boxes, masks=batch.masks).maps
         with mode():
             images = batch.images.clone()
-            found = explain(classifier, images, spec, targets=1, boxes=batch.boxes).maps
+            found = explain(classifier, images, spec, targets=1, boxes=batch.boxes, masks=batch.masks).maps
         assert torch.equal(found, expected)
 
     def test_may_be_given_images_made_in_inference_mode(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
         with torch.inference_mode():
             images = batch.images.clone()
-        found = explain(classifier, images, spec, targets=1, boxes=batch.boxes).maps
-        assert torch.equal(found, explain(classifier, batch.images, spec, targets=1, boxes=batch.boxes).maps)
+        found = explain(classifier, images, spec, targets=1, boxes=batch.boxes, masks=batch.masks).maps
+        assert torch.equal(found, explain(classifier, batch.images, spec, targets=1, boxes=batch.boxes, masks=batch.masks).maps)
 
 
 @every_spec
