@@ -1,0 +1,56 @@
+"""Occlusion: how much the class loses where a window covers the image."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from camdbench.core.catalogue import explainer
+from camdbench.explainers.perturbing import class_scores, filling, scored
+from camdbench.explainers.trace import Trace
+
+
+@explainer(
+    "occlusion",
+    paper="Zeiler & Fergus 2014, arXiv:1311.2901, section 4.2",
+    cost="1 forward + 1 forward for each place of the window, about 90",
+)
+def occlusion(
+    trace: Trace,
+    *,
+    window: PositiveInt | None = None,
+    stride: PositiveInt | None = None,
+    fill: Literal["mean", "black"] = "mean",
+    score: Literal["probability", "logit"] = "probability",
+) -> Tensor:
+    """What the class loses on average under the windows that cover a pixel.
+
+    (B, H, W). S(u) = mean over windows W that hold u of y(x) - y(x with W filled). Window and stride are in pixels;
+    left out, the window is a fifth of the shorter side (the paper slides a grey square of 50 pixels over images of
+    about 224) and the stride half a window. Windows start at multiples of the stride, the last one may stand over
+    the edge. `score="logit"` is Captum's reading.
+    """
+    side = window or max(1, round(min(trace.size) / 5))
+    step = stride or max(1, side // 2)
+    rows, columns = (_spans(length, side, step, trace.images.device) for length in trace.size)  # (r, H), (c, W)
+
+    def masks_of(part: slice) -> Tensor:
+        index = torch.arange(part.start, part.stop, device=rows.device)
+        return 1 - rows[index // len(columns), :, None] * columns[index % len(columns), None, :]
+
+    clean = class_scores(trace.logits, trace.targets, score)
+    lost = torch.zeros(len(clean), *trace.size, device=clean.device)
+    for masks, scores in scored(trace, len(rows) * len(columns), masks_of, filling(trace, fill), score):
+        lost += torch.einsum("bn,nhw->bhw", clean[:, None] - scores, 1 - masks)
+    return lost / (rows.sum(0)[:, None] * columns.sum(0)).clamp_min(1)  # a stride wider than the window leaves gaps
+
+
+def _spans(length: int, side: int, step: int, device: torch.device) -> Tensor:
+    """Ones where each window lies on an axis, (places, length)."""
+    places = 1 + -(-max(0, length - side) // step)
+    starts = torch.arange(places, device=device)[:, None] * step
+    pixels = torch.arange(length, device=device)
+    return ((pixels >= starts) & (pixels < starts + side)).float()

@@ -1,0 +1,113 @@
+"""Masked images and their scores, a bounded number of pixels at a time, over images and masks at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from camdbench.explainers.trace import Trace
+from camdbench.functional.seeds import generator_for
+
+Fill = Literal["mean", "black"]
+Score = Literal["probability", "logit", "sigmoid"]
+
+_PIXELS = 2**22  # of masked images that exist at once: 83 of 224 x 224
+
+
+def scored(trace: Trace, count: int, masks_of: Callable[[slice], Tensor], fill: Tensor, score: Score) -> Iterator[tuple[Tensor, Tensor]]:
+    """Masks and the scores (B, n) of all images under each, chunk by chunk, without gradients.
+
+    Args:
+        trace: the batch.
+        count: number of masks N.
+        masks_of: the masks of a slice of range(N): (n, H, W), one bank for all images, or (B, n, H, W). 1 keeps a pixel.
+        fill: what stands where a mask is zero, broadcast to (B, 3, H, W).
+        score: how logits are read.
+    """
+    images, step = trace.images, max(1, _PIXELS // (len(trace.images) * trace.size[0] * trace.size[1]))
+    for start in range(0, count, step):
+        masks = masks_of(slice(start, min(start + step, count)))
+        weights = masks.unsqueeze(-3)  # (n, 1, H, W) or (B, n, 1, H, W)
+        perturbed = images[:, None] * weights + fill[:, None] * (1 - weights)  # (B, n, 3, H, W)
+        shape = perturbed.shape[:2]
+        with torch.no_grad():
+            logits = trace.score(perturbed.flatten(0, 1))
+        yield masks, class_scores(logits, trace.targets.repeat_interleave(shape[1]), score).reshape(shape)
+
+
+def scores_under(trace: Trace, count: int, masks_of: Callable[[slice], Tensor], fill: Tensor, score: Score) -> Tensor:
+    """Scores (B, N) of all images under all masks; arguments as of `scored`."""
+    return torch.cat([scores for _, scores in scored(trace, count, masks_of, fill, score)], 1)
+
+
+def class_scores(logits: Tensor, targets: Tensor, score: Score) -> Tensor:
+    """What logits (N, C) say of each target (N,): its probability, its logit, or the logit's sigmoid, (N,).
+
+    The probability is the sigmoid of the log-odds, so that small ones keep their digits.
+    """
+    chosen = logits.gather(1, targets[:, None])
+    if score != "probability":
+        return chosen.squeeze(1) if score == "logit" else chosen.squeeze(1).sigmoid()
+    others = logits.scatter(1, targets[:, None], -torch.inf)
+    return (chosen.squeeze(1) - others.logsumexp(1)).sigmoid()
+
+
+def filling(trace: Trace, fill: Fill) -> Tensor:
+    """What a removed pixel becomes, (1, 3, 1, 1): `mean` is the network's own, zero after its normalisation."""
+    return trace.classifier.mean if fill == "mean" else torch.zeros_like(trace.classifier.mean)
+
+
+def cells(size: tuple[int, int], count: int, device: torch.device) -> Tensor:
+    """Number of the cell of a `count` x `count` grid that each pixel lies in, (H, W), row by row.
+
+    >>> cells((2, 4), 2, torch.device("cpu")).tolist()
+    [[0, 0, 1, 1], [2, 2, 3, 3]]
+    """
+    rows, columns = (torch.arange(side, device=device) * count // side for side in size)
+    return rows[:, None] * count + columns
+
+
+class MaskBank(NamedTuple):
+    """Random masks (Petsiuk et al. 2018, section 3.2): small binary grids, enlarged bilinearly and cropped at random.
+
+    Attributes:
+        grids: (N, s, s) zeros and ones.
+        shifts: (N, 2) where each crop begins, in pixels, less than a cell.
+        size: height and width of the masks.
+    """
+
+    grids: Tensor
+    shifts: Tensor
+    size: tuple[int, int]
+
+    def masks(self, part: slice) -> Tensor:
+        """Masks (n, H, W) in [0, 1] of a part of the bank."""
+        rows, columns = (self._weights(axis, self.shifts[part, axis]) for axis in (0, 1))
+        return rows @ self.grids[part] @ columns.transpose(1, 2)
+
+    def _weights(self, axis: int, shifts: Tensor) -> Tensor:
+        """Bilinear weights (n, side, s) of the grid's nodes on each row (axis 0) or column (axis 1) of a crop."""
+        side, nodes = self.size[axis], self.grids.shape[1]
+        enlarged = (nodes + 1) * -(-side // nodes)
+        pixels = torch.arange(side, device=shifts.device) + shifts[:, None]
+        places = ((pixels + 0.5) * nodes / enlarged - 0.5).clamp(0, nodes - 1)  # corners not aligned
+        return (1 - (places[..., None] - torch.arange(nodes, device=shifts.device)).abs()).clamp_min(0)
+
+
+def mask_bank(trace: Trace, count: int, nodes: int, keep: float) -> MaskBank:
+    """The bank of a seed: the same masks for every image, every batch and every method that asks for the same kind.
+
+    Args:
+        trace: the batch, for its seed, size and device.
+        count: number of masks.
+        nodes: rows and columns of the small grids.
+        keep: probability that a node is one.
+    """
+    generator = generator_for(trace.seed, "", "mask bank")
+    grids = (torch.rand(count, nodes, nodes, generator=generator) < keep).float()
+    cell = [-(-side // nodes) for side in trace.size]
+    shifts = torch.stack([torch.randint(side, (count,), generator=generator) for side in cell], 1)
+    return MaskBank(grids.to(trace.images.device), shifts.to(trace.images.device), trace.size)
