@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
+
 from camdbench import __version__
+from camdbench.core import catalogue
 
 project = "camdbench"
 author = "camdbench contributors"
@@ -14,3 +18,28 @@ exclude_patterns = ["_build"]
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 myst_enable_extensions = ["deflist"]
+
+HERE = Path(__file__).parent
+
+
+def write_reference(kind: str, registry: catalogue.Registry) -> None:
+    """One page for a registry: what `camdbench list KIND NAME` says of each entry."""
+    lines = [f"# {kind.capitalize()}", ""]
+    for entry in registry:
+        called = ", ".join(["EXPLAINER"] * entry.wraps + [f"{option.name}={option.default!r}" for option in entry.options])
+        facts = {key.replace("_", " "): value for key, value in asdict(entry.facts).items() if value not in ((), "", False)}
+        lines += [f"## {entry.name}", "", f"`{entry.name}({called})`" if called else f"`{entry.name}`", "", entry.doc, ""]
+        lines += [f"- **{key}**: {', '.join(map(str, value)) if isinstance(value, tuple) else value}" for key, value in facts.items()]
+        lines.append("")
+    folder = HERE / "reference"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{kind}.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+for name, kind in (
+    ("explainers", catalogue.explainers),
+    ("metrics", catalogue.metrics),
+    ("datasets", catalogue.datasets),
+    ("losses", catalogue.losses),
+):
+    write_reference(name, kind)

@@ -37,7 +37,7 @@ def command(kind: str, name: str | None, as_json: bool) -> None:
     """
     entries = [_described(entry) for entry in _KINDS[kind]]
     if kind == "models":
-        entries += _torchvision()
+        entries += _torchvision() + _timm(name)
     if name is not None:
         entries = [_one(kind, name, entries)]
     if as_json:
@@ -53,7 +53,9 @@ def command(kind: str, name: str | None, as_json: bool) -> None:
 def _described(entry: Entry[Any]) -> dict[str, Any]:
     given = [{"name": option.name, "type": option.annotation, "default": option.default} for option in entry.options]
     return (
-        {"name": entry.name, "summary": entry.summary} | asdict(entry.facts) | {"options": given, "doc": entry.doc, "module": entry.module}
+        {"name": entry.name, "summary": entry.summary}
+        | asdict(entry.facts)
+        | {"wraps": entry.wraps, "options": given, "doc": entry.doc, "module": entry.module}
     )
 
 
@@ -62,6 +64,18 @@ def _torchvision() -> list[dict[str, Any]]:
 
     summary = "torchvision; weights by name@WEIGHTS, --weights FILE, or name@random"
     return [{"name": name, "summary": summary, "module": "torchvision.models"} for name in names()]
+
+
+def _timm(name: str | None) -> list[dict[str, Any]]:
+    """One line for all networks of timm, or the one that was asked for."""
+    from camdbench.models import timm_zoo
+
+    known = timm_zoo.names()
+    weights = "weights by name@TAG, --weights FILE, or name@random"
+    if name in known:
+        return [{"name": name, "summary": f"timm; {weights}", "module": "timm.models"}]
+    what = f"{len(known)} networks of timm (see: timm.list_models())" if known else "not installed: pip install 'camdbench[timm]'"
+    return [{"name": f"{timm_zoo.PREFIX}NAME", "summary": f"{what}; {weights}", "module": "timm.models"}]
 
 
 def _one(kind: str, name: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
@@ -77,9 +91,11 @@ def _print_details(entry: dict[str, Any]) -> None:
     say: Callable[[str], None] = click.echo
     say(f"{entry['name']}\n\n{entry.get('doc', entry['summary'])}\n")
     for key, value in entry.items():
-        if key not in ("name", "summary", "doc", "options") and value not in ((), [], ""):
+        if key not in ("name", "summary", "doc", "options", "wraps") and value not in ((), [], ""):
             say(f"{key.replace('_', ' '):<18}{', '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
     given = entry.get("options", [])
-    say("options" if given else "no options")
+    say("options" if given or entry.get("wraps") else "no options")
+    for _ in range(entry.get("wraps", 0)):
+        say("  EXPLAINER  (another explainer with its options)")
     for option in given:
         say(f"  {option['name']}={option['default']!r}  ({option['type']})")
