@@ -48,7 +48,7 @@ def test_the_module_is_the_command():
     ("words", "code", "line"),
     [
         (["rum"], 2, "Error: no command 'rum'; did you mean 'run'?"),
-        (["run", "--explainers", "gradcan"], 2, "Error: no explainer 'gradcan'; did you mean 'gradcam'? (see: camdbench list explainers)"),
+        (["run", "--explainers", "gradcan"], 2, "Error: no explainer 'gradcan'; did you mean 'gradcam'"),
         (
             ["run", "--explainers", "opticam(iterations=1.5)"],
             2,
@@ -60,7 +60,7 @@ def test_the_module_is_the_command():
         (["run", "--models", "resnet50"], 2, "are not on this machine: put "),
         (["run", "--out", "/dev/null/run"], 2, "Error: --out /dev/null/run: cannot be written to (Not a directory); choose another folder"),
         (["list", "explainer"], 2, "'explainer' is not one of"),
-        (["list", "explainers", "opticom"], 2, "Error: no explainer 'opticom'; did you mean 'opticam'?"),
+        (["list", "explainers", "opticom"], 2, "Error: no explainer 'opticom'; did you mean 'opticam'"),
         (["explain", "no-such-picture"], 2, "no such file, and scikit-image has no picture of that name"),
         (["summarise", "no-such-run"], 2, "no-such-run"),
         (["train", "--recipe", "missing.yaml"], 2, "missing.yaml"),
