@@ -95,13 +95,14 @@ LEAN = {
     "specs": "from camdbench.core.catalogue import explainers; explainers.parse('opticam(iterations=5, lr=0.5),gradcam')",
     "the names of models": "from camdbench.models.zoo import model_names; assert 'resnet50' in model_names()",
     "the check of a model": "from camdbench.models.zoo import check_model; check_model('resnet50@IMAGENET1K_V1')",
+    "the check of timm's": "from camdbench.models.zoo import check_model; check_model('timm/resnet50')",
     "the command line": "from camdbench.cli.main import main",
 }
 
 
 @pytest.mark.parametrize("code", LEAN.values(), ids=LEAN.keys())
 def test_heavy_libraries_are_imported_where_they_are_used(code: str) -> None:
-    heavy = "{'torch', 'torchvision', 'pandas', 'matplotlib', 'scipy', 'skimage', 'captum', 'quantus', 'pyarrow', 'ray'}"
+    heavy = "{'torch', 'torchvision', 'timm', 'pandas', 'matplotlib', 'scipy', 'skimage', 'captum', 'quantus', 'pyarrow', 'ray'}"
     script = f"import sys\n{code}\nprint(','.join(sorted({heavy} & set(sys.modules))))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
     assert done.stdout.strip() == ""

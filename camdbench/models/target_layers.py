@@ -1,4 +1,4 @@
-"""Which layers can be explained: defaults for the families of torchvision, and a survey of any network."""
+"""Which layers can be explained: defaults for the families of torchvision and timm, and a survey of any network."""
 
 from __future__ import annotations
 
@@ -40,20 +40,49 @@ _FAMILIES = {
 }
 
 
+# timm: the same rules. Where a last norm or convolution with its activation ends the network, that is the layer; where
+# it is left out, timm keeps an identity in its place. MobileNetV3's last convolution comes after the pooling.
+_TIMM_FAMILIES = {
+    "Beit": "blocks.-1.norm1",
+    "ByobNet": "final_conv",
+    "ConvNeXt": "stages.-1",
+    "DenseNet": "features",
+    "EfficientNet": "bn2",
+    "Eva": "blocks.-1.norm1",
+    "InceptionV3": "Mixed_7c",
+    "MaxxVit": "stages.-1",
+    "MlpMixer": "blocks.-1",
+    "MobileNetV3": "blocks.-1",
+    "RegNet": "final_conv",
+    "ResNet": "layer4.-1",
+    "ResNetV2": "norm",
+    "SwinTransformer": "layers.-1.blocks.-1",
+    "SwinTransformerV2": "layers.-1.blocks.-1",
+    "VGG": "features.-2",
+    "VisionTransformer": "blocks.-1.norm1",
+}
+
+
 def default_layer(network: nn.Module) -> str | None:
-    """The target layer of a torchvision classifier, or None for a network of another house."""
+    """The target layer of a classifier of torchvision or timm, or None for a network of another house."""
     for kind in type(network).__mro__:
-        if kind.__module__.startswith("torchvision.models.") and kind.__name__ in _FAMILIES:
-            return _named(network, _FAMILIES[kind.__name__])
+        families = next((table for house, table in _HOUSES.items() if kind.__module__.startswith(house)), {})
+        if kind.__name__ in families:
+            return _named(network, families[kind.__name__])
     return None
 
 
-def _named(network: nn.Module, pattern: str) -> str:
-    """Replace negative positions by the names of the children they stand for."""
+_HOUSES = {"torchvision.models.": _FAMILIES, "timm.models.": _TIMM_FAMILIES}
+
+
+def _named(network: nn.Module, pattern: str) -> str | None:
+    """Replace negative positions by the names of the children they stand for; None where a variant has no such child."""
     module, names = network, list[str]()
     for step in pattern.split("."):
         children = dict(module.named_children())
         name = list(children)[int(step)] if step.startswith("-") else step
+        if name not in children:
+            return None
         names.append(name)
         module = children[name]
     return ".".join(names)

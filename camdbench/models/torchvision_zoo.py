@@ -113,14 +113,14 @@ def _network(name: str, state: dict[str, Any] | None, classes: int, *, standard:
         torch.manual_seed(0)
         network = models.get_model(name, **arguments)
         if state is None:
-            _wake_head(network)
+            wake_head(network)
     if state is not None:
         load_state(network, state, name)
     return network
 
 
-def _wake_head(network: nn.Module) -> None:
-    """Draw the head of torchvision's ViT, which starts at exactly zero: no map can come out of such a network."""
+def wake_head(network: nn.Module) -> None:
+    """Draw linear layers that start at exactly zero, such as the head of torchvision's ViT: no map can come out of such a network."""
     from torch import nn
 
     for module in network.modules():

@@ -1,4 +1,4 @@
-"""The zoo: every classifier that can be named, embedded, torchvision's, or a checkpoint by path."""
+"""The zoo: every classifier that can be named, embedded, torchvision's, timm's, or a checkpoint by path."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from camdbench.core.catalogue import models
 from camdbench.core.errors import UsageError, unknown
-from camdbench.models import torchvision_zoo
+from camdbench.models import timm_zoo, torchvision_zoo
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 def model_names() -> list[str]:
-    """Names of all models, the embedded first; torch is not imported."""
-    return [*models.names(), *torchvision_zoo.names()]
+    """Names of all models, the embedded first; neither torch nor timm is imported."""
+    return [*models.names(), *torchvision_zoo.names(), *timm_zoo.names()]
 
 
 def check_model(name: str, *, weights: str | Path | None = None) -> None:
@@ -33,6 +33,8 @@ def check_model(name: str, *, weights: str | Path | None = None) -> None:
     if _is_path(name):
         if not Path(name).is_file():
             raise UsageError(f"model {name}: no such checkpoint")
+    elif base.startswith(timm_zoo.PREFIX):
+        timm_zoo.check_name(base)
     elif base not in models and base not in torchvision_zoo.names():
         raise unknown("model", base, model_names(), more="(see: camdbench list models)")
 
@@ -50,14 +52,15 @@ def load_classifier(
     """A classifier of the zoo, in eval mode, its weights frozen.
 
     Args:
-        name: `shortcuts-ce`, a torchvision name such as `resnet50` or `resnet50@IMAGENET1K_V1`, `…@random` for
-            random weights that are always the same, or the path of a checkpoint made by `camdbench train`.
-        weights: a file with weights for a torchvision name: safetensors or a state dict of plain tensors.
+        name: `shortcuts-ce`, a torchvision name such as `resnet50` or `resnet50@IMAGENET1K_V1`, a timm name such as
+            `timm/vit_base_patch16_224` or `timm/vit_base_patch16_224@augreg_in1k`, `…@random` for random weights that
+            are always the same, or the path of a checkpoint made by `camdbench train`.
+        weights: a file with weights for a name of torchvision or timm: safetensors or a state dict of plain tensors.
         layer: target layer instead of the family's default.
         mean: mean of the input normalisation on the scale of [0, 1], instead of the weights' own.
         std: standard deviation, likewise.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
-        download: whether torchvision may fetch weights that are not on this machine.
+        download: whether torchvision or timm may fetch weights that are not on this machine.
 
     Raises:
         UsageError: unknown name, missing or ill-fitting weights, or an unavailable device.
@@ -73,23 +76,25 @@ def load_classifier(
         classifier = load_checkpoint(Path(name), name=Path(name).stem)
     elif base in models:
         if tag or weights is not None:
-            raise UsageError(f"model {base} carries its own weights; name a torchvision model for @ or --weights")
+            raise UsageError(f"model {base} carries its own weights; name a model of torchvision or timm for @ or --weights")
         classifier = models.load(base)()
     else:
         file = None if weights is None else Path(weights)
-        classifier = torchvision_zoo.build(base, tag or None, file, download=download, **given)
+        house = timm_zoo if base.startswith(timm_zoo.PREFIX) else torchvision_zoo
+        classifier = house.build(base, tag or None, file, download=download, **given)
     if base in models or _is_path(name):
         classifier = _overridden(classifier, given)
     return classifier.to(where).eval().requires_grad_(False)
 
 
 def load_untrained(name: str) -> Classifier:
-    """A classifier for questions that do not depend on its weights: random ones where torchvision's would be needed.
+    """A classifier for questions that do not depend on its weights: random ones where torchvision's or timm's would be needed.
 
     Raises:
         UsageError: unknown name.
     """
     known = "@" in name or _is_path(name) or name in models
+    name = name.partition(".")[0] if name.startswith(timm_zoo.PREFIX) and not known else name
     return load_classifier(name if known else f"{name}@random", device="cpu")
 
 

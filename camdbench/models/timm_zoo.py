@@ -1,0 +1,154 @@
+"""Every classifier of timm by name: `timm/vit_base_patch16_224`, with its own mean, std, size and weights (extra: timm)."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from camdbench.core.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from camdbench.models.classifier import Classifier
+
+PREFIX = "timm/"
+_BUILDER = re.compile(r"^@register_model\n(?:@.*\n)*def (\w+)\(", re.MULTILINE)
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Names of all networks with their prefix, read from timm's source without importing it; none without timm."""
+    spec = importlib.util.find_spec("timm")
+    if spec is None or spec.origin is None:
+        return ()
+    files = Path(spec.origin).parent.joinpath("models").glob("[!_]*.py")
+    return tuple(sorted(PREFIX + name for file in files for name in _BUILDER.findall(file.read_text(encoding="utf-8"))))
+
+
+def check_name(base: str) -> None:
+    """Make sure that timm is here and knows the network, without importing either torch or timm.
+
+    Args:
+        base: `timm/NAME`, or timm's own spelling with the weights' tag, `timm/NAME.TAG`.
+
+    Raises:
+        UsageError: timm is not installed, or has no such network.
+    """
+    if not names():
+        raise UsageError(f"model {base}: timm is not installed; run: pip install 'camdbench[timm]'")
+    network = base.partition(".")[0]
+    if network not in names():
+        raise unknown("model", network, names(), more="(see: timm.list_models())")
+
+
+def build(base: str, tag: str | None, weights: Path | None, *, download: bool, **overrides: Any) -> Classifier:
+    """A classifier of timm.
+
+    Args:
+        base: `timm/NAME` or `timm/NAME.TAG`.
+        tag: `random`, or timm's tag of pretrained weights; timm's default weights where None.
+        weights: a file to read the weights from instead.
+        download: whether timm may fetch the weights.
+        overrides: `layer`, `mean`, `std`, where given.
+
+    Raises:
+        UsageError: the tag is unknown, the network has no classes, the weights are missing or do not fit.
+    """
+    from camdbench.models.classifier import Classifier
+
+    name, _, own_tag = base.removeprefix(PREFIX).partition(".")
+    if own_tag and tag is not None:
+        raise UsageError(f"model {base}@{tag} names two weights; write {PREFIX}{name}@{tag}")
+    tag = tag or own_tag or None
+    if weights is not None and tag is not None:
+        raise UsageError(f"{base}@{tag} names weights and --weights {weights} does too; give one of them")
+    config = _config(name, tag)
+    state, label = _state(name, tag, weights, config, download=download)
+    count = _classes_of(state, config)
+    if not count:
+        raise UsageError(f"model {PREFIX}{name} has no classes: timm knows it as a feature extractor; give --weights of a classifier")
+    mean = overrides["mean"] if overrides.get("mean") is not None else tuple(config.mean)
+    std = overrides["std"] if overrides.get("std") is not None else tuple(config.std)
+    network, size = _network(name, state, count), int(config.input_size[-1])
+    classes = _categories(count) if config.num_classes == count else ()
+    return Classifier(network, overrides.get("layer"), mean=mean, std=std, name=label, class_names=classes, input_size=size)
+
+
+def _config(name: str, tag: str | None) -> Any:
+    """What timm knows of the weights (`PretrainedCfg`): statistics, size, number of classes."""
+    import timm
+
+    tags = [item.partition(".")[2] for item in timm.list_pretrained(f"{name}.*") if item.partition(".")[0] == name]
+    if tag is not None and tag != "random" and tag not in tags:
+        raise unknown(f"weights of {PREFIX}{name}", tag, [*tags, "random"])
+    full = name if tag in (None, "random") else f"{name}.{tag}"
+    return timm.get_pretrained_cfg(full, allow_unregistered=False)
+
+
+def _state(name: str, tag: str | None, weights: Path | None, config: Any, *, download: bool) -> tuple[dict[str, Tensor] | None, str]:
+    """The weights, None for random ones, and how the model is called in rows."""
+    from camdbench.models.weights_file import read_state
+
+    if weights is not None:
+        return read_state(weights), f"{PREFIX}{name}@{weights.name}"
+    if tag == "random":
+        return None, f"{PREFIX}{name}@random"
+    if not config.has_weights:
+        raise UsageError(f"timm has no weights of {name}; give --weights FILE or {PREFIX}{name}@random")
+    label = f"{PREFIX}{name}@{config.tag}"
+    if download:
+        import timm
+
+        return timm.create_model(f"{name}.{config.tag}", pretrained=True).state_dict(), label
+    file = _cached_file(f"{config.hf_hub_id}{name}.{config.tag}" if str(config.hf_hub_id).endswith("/") else config.hf_hub_id)
+    if file is None:
+        raise UsageError(
+            f"weights {config.tag} of {PREFIX}{name} are not on this machine: give --download, --weights FILE "
+            f"(its state dict, as .safetensors or .pth), or {PREFIX}{name}@random"
+        )
+    return read_state(file), label
+
+
+def _cached_file(repository: str | None) -> Path | None:
+    """The safetensors file that the Hugging Face hub has in its cache, where an earlier download left it."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repository, "model.safetensors") if repository else None
+    return Path(found) if isinstance(found, str) else None
+
+
+def _network(name: str, state: dict[str, Tensor] | None, classes: int) -> nn.Module:
+    """Build the network, random where there is no state; always the same random numbers, and no global ones."""
+    import timm
+    import torch
+
+    from camdbench.models.torchvision_zoo import wake_head
+    from camdbench.models.weights_file import load_state
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = timm.create_model(name, pretrained=False, num_classes=classes)
+        if state is None:
+            wake_head(network)
+    if state is not None:
+        load_state(network, state, PREFIX + name)
+    return network
+
+
+def _classes_of(state: dict[str, Tensor] | None, config: Any) -> int:
+    """The number of classes that the weights were trained for: the rows of the layer that timm calls the classifier."""
+    heads = config.classifier if isinstance(config.classifier, list | tuple) else (config.classifier,)
+    weight = None if state is None else state.get(f"{heads[0]}.weight")
+    return int(config.num_classes) if weight is None else weight.shape[0]
+
+
+def _categories(count: int) -> tuple[str, ...]:
+    """The names of ImageNet's thousand classes, whose order timm and torchvision share."""
+    from torchvision.models import ResNet18_Weights
+
+    categories = tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
+    return categories if len(categories) == count else ()
