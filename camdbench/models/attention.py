@@ -154,7 +154,7 @@ def _of_torchvision(network: Any) -> Transformer:
         if (
             type(module) is not nn.MultiheadAttention
             or not module.batch_first
-            or module.in_proj_weight is None
+            or module.kdim != module.embed_dim
             or module.bias_k is not None
         ):
             raise NotApplicable(f"a block of {type(network).__name__} attends by {type(module).__name__} in a way that is not known")
