@@ -15,6 +15,7 @@ from camdbench.core.targets import check_target_rule
 from camdbench.datasets.samples import Batch
 from camdbench.functional.seeds import generator_for
 from camdbench.functional.targets import check_classes, pick_targets
+from camdbench.models.attention import Attention, attended
 from camdbench.models.classifier import Classifier, Passes
 from camdbench.models.devices import clock
 from camdbench.models.heads import linear_head
@@ -168,6 +169,20 @@ class Trace:
         return (weights @ head / grid[0, 0].numel())[:, :, None, None].expand_as(grid)
 
     @property
+    def attention(self) -> Attention:
+        """What each block of a vision transformer attended to; one forward pass in which attention is not fused.
+
+        Raises:
+            NotApplicable: the network is no vision transformer whose attention is known.
+        """
+        return self._part("attention", self._attention)[0]
+
+    @property
+    def attention_gradients(self) -> tuple[Tensor, ...]:
+        """For each block (B, heads, N, N), d target logit / d attention."""
+        return self._part("attention_gradients", self._attention_gradients)
+
+    @property
     def class_weights(self) -> Tensor:
         """(C, K), for a head that is global average pooling and a linear layer: logits = mean(A) W' + b.
 
@@ -220,6 +235,15 @@ class Trace:
 
     def _linear_head(self) -> Tensor | None:
         return self._part("class_weights", lambda: linear_head(self.classifier, self.activations, self.logits))
+
+    def _attention(self) -> tuple[Attention, Tensor]:
+        with torch.enable_grad(), attended(self.classifier.network) as seen:
+            return seen, self.classifier(self.images)
+
+    def _attention_gradients(self) -> tuple[Tensor, ...]:
+        seen, logits = self._part("attention", self._attention)
+        with torch.enable_grad():
+            return torch.autograd.grad(self._target_logit(logits), seen.probabilities, retain_graph=True)
 
     def _target_logit(self, logits: Tensor) -> Tensor:
         return logits.gather(1, self.targets[:, None]).sum()
