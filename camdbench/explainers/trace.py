@@ -102,6 +102,10 @@ class Trace:
         images = (batch.images * brightness).clamp(0, 1)
         return Trace(self.classifier, replace(batch, images=images), target=self.targets, layer=self._layer, seed=self.seed)
 
+    def with_images(self, images: Tensor) -> Trace:
+        """The trace of other images (B, 3, H, W) for the same classes; what is read of it is paid for anew."""
+        return Trace(self.classifier, replace(self.batch, images=images), target=self.targets, layer=self._layer, seed=self.seed)
+
     @property
     def images(self) -> Tensor:
         """(B, 3, H, W) in [0, 1]."""

@@ -38,16 +38,23 @@ class Row(NamedTuple):
 # A new explainer is one row here. `sees_class=False` and `sees_image=False` are for controls, which look at neither on purpose.
 ROWS = {
     "augsmooth": Row(("augsmooth(gradcam)", "augsmooth(inside_box(hirescam))")),
+    "cam": Row(("cam", "cam(relu=True)"), toys=("gap",)),
     "centre": Row(("centre", "centre(sigma=0.1)"), sees_class=False, sees_image=False),
     "edges": Row(("edges",), sees_class=False),
+    "elementwise": Row(("elementwise",), toys=("gap", "dense", "vit")),
     "fakecam": Row(("fakecam",), sees_class=False, sees_image=False),
+    "fem": Row(("fem", "fem(k=1)", 'fem(compat="pgc")'), sees_class=False, toys=("gap", "dense", "vit")),
     "gradcam": Row(("gradcam", "gradcam(relu=False)", 'gradcam(layer="conv2")')),
+    "gradcampp": Row(("gradcampp", 'gradcampp(compat="author")', 'gradcampp(compat="pgc")', 'gradcampp(compat="torchcam")')),
     "gtbox": Row(("gtbox",), sees_class=False, sees_image=False),
     "gtbox_complement": Row(("gtbox_complement",), sees_class=False, sees_image=False),
     "gtmask": Row(("gtmask",), sees_class=False, sees_image=False),
     "hirescam": Row(("hirescam", "hirescam(relu=False)", 'hirescam(layer="conv2")')),
     "inside_box": Row(("inside_box(hirescam)",)),
     "inverted": Row(("inverted(gradcam)",)),
+    "layercam": Row(
+        ("layercam", 'layercam(layer="conv2")', 'layercam(layer=("conv1", "relu2"))', 'layercam(layer=("conv1", "relu2"), compat="pgc")')
+    ),
     "occlusion": Row(("occlusion", 'occlusion(window=5, stride=3, fill="black", score="logit")')),
     "opticam": Row(
         (
@@ -60,8 +67,14 @@ ROWS = {
     "outside_box": Row(("outside_box(hirescam)",)),
     "power": Row(("power(gradcam, alpha=2.0)", "power(inverted(opticam(iterations=3)), alpha=0.5)")),
     "random": Row(("random", "random(cells=3)"), sees_class=False, sees_image=False, draws=True),
+    "randomcam": Row(("randomcam", "randomcam(relu=False)"), sees_class=False, toys=("gap", "dense", "vit")),
     "rise": Row(("rise(masks=40, cells=4)", 'rise(masks=40, cells=3, keep=0.3, compat="xplique")'), draws=True),
+    "shapleycam": Row(("shapleycam", "shapleycam(relu=False)"), toys=("gap", "dense", "vit")),
+    "smoothgradcampp": Row(  # noise moves no gradient of a linear head
+        ("smoothgradcampp", "smoothgradcampp(samples=2, std=0.1)"), draws=True, toys=("dense",)
+    ),
     "uniform": Row(("uniform",), sees_class=False, sees_image=False),
+    "xgradcam": Row(("xgradcam", "xgradcam(relu=False)"), toys=("gap", "dense", "vit")),
 }
 SPECS = [pytest.param(name, spec, toy, id=f"{toy}-{spec}") for name, row in ROWS.items() for toy in row.toys for spec in row.specs]
 

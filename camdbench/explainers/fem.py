@@ -1,0 +1,34 @@
+"""FEM: the places where a channel is unusually strong."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import NonNegativeFloat
+from torch import Tensor
+
+from camdbench.core.catalogue import explainer
+from camdbench.explainers.channels import weighted_sum
+from camdbench.explainers.trace import Trace
+
+
+@explainer(
+    "fem",
+    paper="Fuad et al. 2020, IPTA, hal-02963298, k-sigma rule",
+    cost="1 forward",
+    needs=("layer",),
+)
+def fem(trace: Trace, *, layer: str | None = None, k: NonNegativeFloat = 2.0, compat: Literal["paper", "pgc"] = "paper") -> Tensor:
+    """Places where a channel exceeds its mean by k standard deviations, weighted by that mean, whatever the class.
+
+    (B, h, w). sum_c mu_c [A_c >= mu_c + k sigma_c], mu and sigma over the places of one channel (sigma without Bessel's
+    correction), as in xplique; a constant channel says nothing and is left out. `pgc` has another method under the
+    name: sum_c share_c A_c, rectified, share_c being the share of places with A_c > mu_c + k sigma_c.
+    """
+    activations = trace.at(layer).activations
+    mean = activations.mean((2, 3), keepdim=True)
+    limit = mean + k * activations.std((2, 3), correction=0, keepdim=True)
+    if compat == "pgc":
+        return weighted_sum((activations > limit).to(activations.dtype).mean((2, 3)), activations, relu=True)
+    alive = activations.amax((2, 3), keepdim=True) > activations.amin((2, 3), keepdim=True)
+    return (mean * ((activations >= limit) & alive)).sum(1)

@@ -1,0 +1,102 @@
+"""Grad-CAM++ and its smoothed form."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import NonNegativeFloat, PositiveInt
+from torch import Tensor
+
+from camdbench.core.catalogue import explainer
+from camdbench.explainers.channels import weighted_sum
+from camdbench.explainers.trace import Trace
+
+_FLOOR = 1e-6  # of a denominator that vanishes; with activations >= 0 none is below 2
+_EPS_PGC = 1e-6
+
+
+@explainer(
+    "gradcampp",
+    paper="Chattopadhay et al. 2018, arXiv:1710.11063, eq. 7, 19",
+    cost="1 forward + 1 tail backward",
+    needs=("layer", "gradients"),
+    aliases=("gradcam++", "gradcamplusplus"),
+)
+def gradcampp(
+    trace: Trace, *, layer: str | None = None, relu: bool = True, compat: Literal["paper", "author", "pgc", "torchcam"] = "paper"
+) -> Tensor:
+    """Activations weighted by their positive gradients, each place by its share in the class score.
+
+    (B, h, w). With G the gradients and S_k the sum of channel k,
+    w_k = sum_ij alpha_ij relu(G_ij), alpha = G^2 / (2 G^2 + S_k G^3), and 0 where G is. The paper explains exp(y), whose
+    derivatives are these up to a common factor. alpha is computed as 1 / (2 + S_k G), which is the same but neither
+    under- nor overflows. Where S_k < 0, which the paper's ReLU networks do not know, the denominator may come near
+    zero or fall below it; it keeps its sign and at least 1e-6 of size.
+
+    `author` also divides alpha by its sum over the places with a positive gradient, as the authors' code does; `pgc`
+    adds 1e-6 to the denominator, which shrinks the weights where gradients are small; `torchcam` never divides: its
+    weights are sum_ij relu(G)^3.
+    """
+    seen = trace.at(layer)
+    weights = _weights(seen.activations.double(), seen.gradients.double(), compat)
+    return weighted_sum(weights, seen.activations, relu=relu)
+
+
+@explainer(
+    "smoothgradcampp",
+    paper="Omeiza et al. 2019, arXiv:1908.01224",
+    cost="1 forward + 4 (forward + tail backward)",
+    needs=("layer", "gradients"),
+    aliases=("smoothgradcam++",),
+    seeded=True,
+)
+def smoothgradcampp(
+    trace: Trace, *, layer: str | None = None, samples: PositiveInt = 4, std: NonNegativeFloat = 0.3, relu: bool = True
+) -> Tensor:
+    """Grad-CAM++ with derivatives averaged over noisy copies of the image.
+
+    (B, h, w). D1, D2 and D3 are the means of G, G^2 and G^3 over `samples` copies;
+    w_k = sum_ij D2 / (2 D2 + S_k D3) relu(D1). A, and S_k with it, are those of the image without noise: the paper
+    writes one A for all. The noise is normal with standard deviation `std` on the scale that the network sees, after
+    mean/std-normalisation. Without noise it is Grad-CAM++.
+    """
+    seen = trace.at(layer)
+    one = two = three = torch.zeros_like(seen.activations, dtype=torch.float64)
+    noise = _noise(trace, samples) * (std * trace.classifier.std)  # (samples, B, 3, H, W)
+    for step in noise:
+        gradients = seen.with_images(trace.images + step).gradients.double()
+        one, two, three = one + gradients, two + gradients**2, three + gradients**3
+    sums = seen.activations.double().sum((2, 3), keepdim=True)
+    ratio = torch.where(two > 0, sums * three / torch.where(two > 0, two, 1), 0)
+    weights = torch.where(two > 0, (one / samples).relu() / _apart(2 + ratio), 0).sum((2, 3))
+    return weighted_sum(weights, seen.activations, relu=relu)
+
+
+def _weights(activations: Tensor, gradients: Tensor, compat: str) -> Tensor:
+    """(B, K)."""
+    positive = gradients.relu()
+    if compat == "torchcam":
+        return positive.pow(3).sum((2, 3))
+    sums = activations.sum((2, 3), keepdim=True)
+    if compat == "pgc":
+        square = gradients.square()
+        alpha = square / (2 * square + sums * gradients.pow(3) + _EPS_PGC)
+    else:
+        alpha = torch.where(gradients == 0, 0, 1 / _apart(2 + sums * gradients))
+    if compat == "author":
+        share = torch.where(positive > 0, alpha, 0).sum((2, 3), keepdim=True)
+        alpha = alpha / torch.where(share == 0, 1, share)
+    return (alpha * positive).sum((2, 3))
+
+
+def _apart(denominator: Tensor) -> Tensor:
+    """The denominator, kept away from zero on the side that it is on."""
+    return torch.where(denominator < 0, -1.0, 1.0) * denominator.abs().clamp_min(_FLOOR)
+
+
+def _noise(trace: Trace, samples: int) -> Tensor:
+    """(samples, B, 3, H, W), standard normal."""
+    shape = (samples, *trace.images.shape[1:])
+    drawn = [torch.randn(shape, generator=trace.random(index, "smoothgradcampp")) for index in range(len(trace.images))]
+    return torch.stack(drawn, 1).to(trace.images.device)

@@ -1,0 +1,55 @@
+"""Layer-CAM, of one layer or of several."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import PositiveFloat
+from torch import Tensor
+
+from camdbench.core.catalogue import explainer
+from camdbench.core.errors import UsageError
+from camdbench.explainers.trace import Trace
+from camdbench.functional.normalise import normalise, upsample
+
+
+@explainer(
+    "layercam",
+    paper="Jiang et al. 2021, IEEE TIP 30, eq. 7-9",
+    cost="1 forward + 1 tail backward, for each layer",
+    needs=("layer", "gradients"),
+)
+def layercam(
+    trace: Trace,
+    *,
+    layer: str | tuple[str, ...] | None = None,
+    gamma: PositiveFloat = 2.0,
+    compat: Literal["paper", "pgc", "torchcam"] = "paper",
+) -> Tensor:
+    """Activations weighted by their positive gradients, place by place; of several layers the largest.
+
+    (B, h, w): relu(sum_k relu(G_k) A_k). With several layers, `layer=("layer3", "layer4")`, the grid is the finest of
+    theirs, and the map is the place-wise maximum of tanh(gamma M / max M) (eq. 9). The paper scales the maps of shallow
+    layers so, whose values are small; which are shallow is the user's choice of layers, so here all are scaled alike.
+
+    `torchcam` leaves out the division by max M; `pgc` is the mean of the layers' maps, each normalised to its range
+    and then up-sampled to the image, (B, H, W).
+    """
+    if isinstance(layer, tuple) and len(layer) != 1:
+        return _fused([_map_of(trace.at(name)) for name in layer], trace.size, gamma, compat)
+    return _map_of(trace.at(layer[0] if isinstance(layer, tuple) else layer))
+
+
+def _map_of(seen: Trace) -> Tensor:
+    return (seen.gradients.relu() * seen.activations).sum(1).relu()
+
+
+def _fused(maps: list[Tensor], image: tuple[int, int], gamma: float, compat: str) -> Tensor:
+    if not maps:
+        raise UsageError("layercam(layer=()): name at least one layer")
+    if compat == "pgc":
+        return torch.stack([upsample(normalise(map_, "range"), image) for map_ in maps]).mean(0)
+    finest = (max(map_.shape[1] for map_ in maps), max(map_.shape[2] for map_ in maps))
+    scaled = [torch.tanh(gamma * (map_ if compat == "torchcam" else normalise(map_, "max"))) for map_ in maps]
+    return torch.stack([upsample(map_, finest) for map_ in scaled]).amax(0)

@@ -1,0 +1,27 @@
+"""ShapleyCAM: Grad-CAM with the second derivatives."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from camdbench.core.catalogue import explainer
+from camdbench.explainers.channels import weighted_sum
+from camdbench.explainers.trace import Trace
+
+
+@explainer(
+    "shapleycam",
+    paper="Cai 2025, arXiv:2501.06261",
+    cost="1 forward + 3 tail backward, 1 forward on a linear head",
+    needs=("layer", "gradients"),
+)
+def shapleycam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
+    """Activations weighted by the spatial mean of their Shapley values to second order.
+
+    (B, h, w). w_k = mean_ij(G - H A / 2), H the Hessian of the target logit by the activations; H A is one product, made
+    by differentiating twice, and takes all of the layer's output for A, prefix tokens too. On a head without
+    curvature it is Grad-CAM. The explained score is the logit; the paper also proposes others.
+    """
+    seen = trace.at(layer)
+    weights = (seen.gradients - seen.curvature / 2).mean((2, 3))
+    return weighted_sum(weights, seen.activations, relu=relu)

@@ -1,0 +1,33 @@
+"""XGrad-CAM."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from camdbench.core.catalogue import explainer
+from camdbench.explainers.channels import weighted_sum
+from camdbench.explainers.trace import Trace
+
+_FLOOR = 1e-6  # of |S_k|, as a share of sum |A_k|; with activations >= 0 the share is 1
+
+
+@explainer(
+    "xgradcam",
+    paper="Fu et al. 2020, arXiv:2008.02312",
+    cost="1 forward + 1 tail backward",
+    needs=("layer", "gradients"),
+)
+def xgradcam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
+    """Activations weighted by the mean of their gradients, each place by its share of the channel.
+
+    (B, h, w). w_k = sum_ij A_ij G_ij / S_k with S_k = sum_ij A_ij. Where activations have both signs S_k may cancel: it
+    keeps its sign and at least a millionth of sum |A_k|; a channel of zeros has no weight.
+    """
+    seen = trace.at(layer)
+    activations = seen.activations
+    sums, sizes = activations.sum((2, 3)), activations.abs().sum((2, 3))  # (B, K)
+    floor = torch.where(sizes > 0, _FLOOR * sizes, 1)
+    divisors = torch.where(sums < 0, -1.0, 1.0) * torch.maximum(sums.abs(), floor)
+    weights = (seen.gradients * activations).sum((2, 3)) / divisors
+    return weighted_sum(weights, activations, relu=relu)

@@ -1,0 +1,44 @@
+"""Other libraries as witnesses: their raw maps, before they are rectified, scaled and resized."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytorch_grad_cam
+import torch
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import Tensor
+
+from camdbench.datasets.samples import Batch
+from camdbench.models.classifier import Classifier
+
+
+def inputs_of(classifier: Classifier, batch: Batch) -> Tensor:
+    """What the bare network sees of the images."""
+    return ((batch.images - classifier.mean) / classifier.std).requires_grad_()
+
+
+def map_of_grad_cam(classifier: Classifier, batch: Batch, method: str, layers: tuple[str, ...]) -> Tensor:
+    """(B, H, W) in [0, 1], the finished map that pytorch-grad-cam makes for the batch's labels."""
+    modules = [classifier.module(layer) for layer in layers]
+    with getattr(pytorch_grad_cam, method)(classifier.network, modules) as cam:
+        return torch.from_numpy(cam(inputs_of(classifier, batch), _targets(batch)))
+
+
+def raw_map_of_grad_cam(classifier: Classifier, batch: Batch, method: str) -> Tensor:
+    """(B, h, w) of a method of pytorch-grad-cam, signed, for the batch's labels."""
+    inputs, targets, layer = inputs_of(classifier, batch), _targets(batch), classifier.module(classifier.layer_name())
+    with getattr(pytorch_grad_cam, method)(classifier.network, [layer]) as cam:
+        kept = list[Tensor]()
+        computed = cam.get_cam_image
+
+        def keep(*arguments: object) -> np.ndarray:
+            kept.append(torch.from_numpy(np.asarray(computed(*arguments))).float())
+            return kept[-1].numpy()
+
+        cam.get_cam_image = keep
+        cam(inputs, targets)
+    return kept[0]
+
+
+def _targets(batch: Batch) -> list[ClassifierOutputTarget]:
+    return [ClassifierOutputTarget(int(label)) for label in batch.labels]
