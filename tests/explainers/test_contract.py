@@ -41,6 +41,8 @@ ROWS = {
     "cam": Row(("cam", "cam(relu=True)"), toys=("gap",)),
     "centre": Row(("centre", "centre(sigma=0.1)"), sees_class=False, sees_image=False),
     "edges": Row(("edges",), sees_class=False),
+    "eigencam": Row(("eigencam", 'eigencam(sign="extreme", compat="pgc")'), sees_class=False, toys=("gap", "dense", "vit")),
+    "eigengradcam": Row(("eigengradcam", "eigengradcam(centre=False, relu=False)"), toys=("gap", "dense", "vit")),
     "elementwise": Row(("elementwise",), toys=("gap", "dense", "vit")),
     "fakecam": Row(("fakecam",), sees_class=False, sees_image=False),
     "fem": Row(("fem", "fem(k=1)", 'fem(compat="pgc")'), sees_class=False, toys=("gap", "dense", "vit")),

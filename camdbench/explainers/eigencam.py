@@ -1,0 +1,68 @@
+"""Eigen-CAM and EigenGrad-CAM: the first principal component of a layer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from camdbench.core.catalogue import explainer
+from camdbench.explainers.trace import Trace
+
+
+@explainer(
+    "eigencam",
+    paper="Muhammad & Yeasin 2020, arXiv:2008.00299",
+    cost="1 forward",
+    needs=("layer",),
+)
+def eigencam(
+    trace: Trace, *, layer: str | None = None, sign: Literal["evidence", "extreme"] = "evidence", compat: Literal["paper", "pgc"] = "paper"
+) -> Tensor:
+    """Activations projected on their first principal direction, whatever the class.
+
+    (B, h, w), signed. With X (places, channels) = U S V', the map is X v_1. The paper does not centre X; with
+    activations >= 0 its map then has no negative place. The sign of v_1 is arbitrary and the paper leaves it open:
+    `evidence` takes the one for which the map agrees with the sum over channels, sum_p map_p sum_k X_pk >= 0;
+    `extreme` the one for which the value farthest from zero is positive (Seg-Eigen-CAM, eq. 13). `pgc` centres the
+    channels and rectifies; its own sign is that of its linear algebra library.
+    """
+    activations = trace.at(layer).activations
+    map_ = principal_map(activations, centre=compat == "pgc", sign=sign)
+    return map_.relu() if compat == "pgc" else map_
+
+
+@explainer(
+    "eigengradcam",
+    paper="pytorch-grad-cam (Gildenblat et al. 2021), EigenGradCAM",
+    cost="1 forward + 1 tail backward",
+    needs=("layer", "gradients"),
+)
+def eigengradcam(
+    trace: Trace, *, layer: str | None = None, sign: Literal["evidence", "extreme"] = "evidence", centre: bool = True, relu: bool = True
+) -> Tensor:
+    """Gradient times activation projected on the first principal direction over places.
+
+    (B, h, w). As Eigen-CAM, of X = G * A instead of A, centred and rectified as where it comes from. There the sign is
+    left to chance; here `evidence` makes the map agree with HiResCAM's, the sum over channels.
+    """
+    seen = trace.at(layer)
+    map_ = principal_map(seen.gradients * seen.activations, centre=centre, sign=sign)
+    return map_.relu() if relu else map_
+
+
+def principal_map(features: Tensor, *, centre: bool, sign: Literal["evidence", "extreme"]) -> Tensor:
+    """X v_1 (B, h, w) for features (B, K, h, w) read as X (places, K); from the smaller of its two Gram matrices."""
+    matrix = features.flatten(2).transpose(1, 2).double()  # (B, P, K)
+    if centre:
+        matrix = matrix - matrix.mean(1, keepdim=True)
+    if matrix.shape[1] <= matrix.shape[2]:
+        values, vectors = torch.linalg.eigh(matrix @ matrix.mT)  # (B, P), (B, P, P), ascending
+        flat = vectors[:, :, -1] * values[:, -1:].clamp_min(0).sqrt()
+    else:
+        vectors = torch.linalg.eigh(matrix.mT @ matrix).eigenvectors  # (B, K, K)
+        flat = (matrix @ vectors[:, :, -1:]).squeeze(2)
+    wrong = (flat * matrix.sum(2)).sum(1) < 0 if sign == "evidence" else flat.amin(1).abs() > flat.amax(1).abs()
+    flat = torch.where(wrong[:, None], -flat, flat)
+    return flat.unflatten(1, tuple(features.shape[2:])).to(features.dtype)
