@@ -40,12 +40,18 @@ ROWS = {
     "augsmooth": Row(("augsmooth(gradcam)", "augsmooth(inside_box(hirescam))")),
     "cam": Row(("cam", "cam(relu=True)"), toys=("gap",)),
     "centre": Row(("centre", "centre(sigma=0.1)"), sees_class=False, sees_image=False),
+    "contrastivecam": Row(
+        ("contrastivecam", 'contrastivecam(versus="runner_up")', 'contrastivecam(versus=1, layer="conv2")'), toys=("gap", "dense")
+    ),
     "edges": Row(("edges",), sees_class=False),
     "eigencam": Row(("eigencam", 'eigencam(sign="extreme", compat="pgc")'), sees_class=False, toys=("gap", "dense", "vit")),
     "eigengradcam": Row(("eigengradcam", "eigengradcam(centre=False, relu=False)"), toys=("gap", "dense", "vit")),
     "elementwise": Row(("elementwise",), toys=("gap", "dense", "vit")),
     "fakecam": Row(("fakecam",), sees_class=False, sees_image=False),
     "fem": Row(("fem", "fem(k=1)", 'fem(compat="pgc")'), sees_class=False, toys=("gap", "dense", "vit")),
+    "finercam": Row(
+        ("finercam", "finercam(gamma=1, classes=1, relu=False)", 'finercam(compat="pgc", relu=False)'), toys=("gap", "dense", "vit")
+    ),
     "gradcam": Row(("gradcam", "gradcam(relu=False)", 'gradcam(layer="conv2")')),
     "gradcampp": Row(("gradcampp", 'gradcampp(compat="author")', 'gradcampp(compat="pgc")', 'gradcampp(compat="torchcam")')),
     "gtbox": Row(("gtbox",), sees_class=False, sees_image=False),

@@ -1,0 +1,54 @@
+"""Finer-CAM: what tells a class from those like it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import NonNegativeFloat, PositiveInt
+from torch import Tensor
+
+from camdbench.core.catalogue import explainer
+from camdbench.explainers.channels import weighted_sum
+from camdbench.explainers.trace import Trace
+
+
+@explainer(
+    "finercam",
+    paper="Zhang et al. 2025, arXiv:2501.11309",
+    cost="1 forward + 1 tail backward, no backward on a linear head",
+    needs=("layer", "gradients"),
+)
+def finercam(
+    trace: Trace,
+    *,
+    layer: str | None = None,
+    gamma: NonNegativeFloat | None = None,
+    classes: PositiveInt = 3,
+    relu: bool = True,
+    compat: Literal["paper", "pgc"] = "paper",
+) -> Tensor:
+    """Grad-CAM of the class's logit less a share of the logits of the classes nearest to it.
+
+    (B, h, w). Grad-CAM's weights of y_c - gamma mean_d y_d, d being the `classes` classes whose logits are nearest to y_c
+    on either side, or all others where there are fewer. `gamma` is 0.6 unless given. `pgc` explains the mean of
+    y_c - gamma y_d weighted by the softmax probabilities of the d, through which it differentiates too, with gamma 1.
+    """
+    seen = trace.at(layer)
+    strength = gamma if gamma is not None else (1.0 if compat == "pgc" else 0.6)
+    direction = _direction(seen.logits, seen.targets, strength, classes, weighted=compat == "pgc")
+    weights = seen.gradients_of(direction).mean((2, 3))
+    return weighted_sum(weights, seen.activations, relu=relu)
+
+
+def _direction(logits: Tensor, targets: Tensor, gamma: float, classes: int, *, weighted: bool) -> Tensor:
+    """The gradient of the objective by the logits (B, C)."""
+    with torch.enable_grad():
+        leaf = logits.clone().requires_grad_()
+        own = leaf.gather(1, targets[:, None])  # (B, 1)
+        distance = (logits - own.detach()).abs().scatter(1, targets[:, None], torch.inf)
+        near = distance.argsort(dim=1, stable=True)[:, : min(classes, logits.shape[1] - 1)]
+        difference = own - gamma * leaf.gather(1, near)  # (B, classes)
+        shares = leaf.softmax(1).gather(1, near) if weighted else torch.ones_like(difference)
+        objective = (shares * difference).sum(1) / shares.sum(1).clamp_min(torch.finfo(logits.dtype).tiny)
+        return torch.autograd.grad(objective.sum(), leaf)[0]
