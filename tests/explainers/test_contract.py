@@ -52,6 +52,7 @@ ROWS = {
     "finercam": Row(
         ("finercam", "finercam(gamma=1, classes=1, relu=False)", 'finercam(compat="pgc", relu=False)'), toys=("gap", "dense", "vit")
     ),
+    "genericattention": Row(("genericattention", "genericattention(start=1)"), toys=("vit",)),
     "gradcam": Row(("gradcam", "gradcam(relu=False)", 'gradcam(layer="conv2")')),
     "gradcampp": Row(("gradcampp", 'gradcampp(compat="author")', 'gradcampp(compat="pgc")', 'gradcampp(compat="torchcam")')),
     "gtbox": Row(("gtbox",), sees_class=False, sees_image=False),
@@ -63,6 +64,7 @@ ROWS = {
     "layercam": Row(
         ("layercam", 'layercam(layer="conv2")', 'layercam(layer=("conv1", "relu2"))', 'layercam(layer=("conv1", "relu2"), compat="pgc")')
     ),
+    "legrad": Row(("legrad", "legrad(start=1)"), toys=("vit",)),
     "occlusion": Row(("occlusion", 'occlusion(window=5, stride=3, fill="black", score="logit")')),
     "opticam": Row(
         (
@@ -76,7 +78,9 @@ ROWS = {
     "power": Row(("power(gradcam, alpha=2.0)", "power(inverted(opticam(iterations=3)), alpha=0.5)")),
     "random": Row(("random", "random(cells=3)"), sees_class=False, sees_image=False, draws=True),
     "randomcam": Row(("randomcam", "randomcam(relu=False)"), sees_class=False, toys=("gap", "dense", "vit")),
+    "rawattention": Row(("rawattention", 'rawattention(block=0, fusion="max")'), sees_class=False, toys=("vit",)),
     "rise": Row(("rise(masks=40, cells=4)", 'rise(masks=40, cells=3, keep=0.3, compat="xplique")'), draws=True),
+    "rollout": Row(("rollout", 'rollout(fusion="min", discard=0.5)'), sees_class=False, toys=("vit",)),
     "shapleycam": Row(("shapleycam", "shapleycam(relu=False)"), toys=("gap", "dense", "vit")),
     "smoothgradcampp": Row(  # noise moves no gradient of a linear head
         ("smoothgradcampp", "smoothgradcampp(samples=2, std=0.1)"), draws=True, toys=("dense",)

@@ -1,0 +1,37 @@
+"""Generic attention explainability for self-attention."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import NonNegativeInt
+from torch import Tensor
+
+from camdbench.core.catalogue import explainer
+from camdbench.core.errors import UsageError
+from camdbench.explainers.tokens import map_of_row
+from camdbench.explainers.trace import Trace
+
+
+@explainer(
+    "genericattention",
+    paper="Chefer et al. 2021, arXiv:2103.15679, eq. 1, 5-6",
+    cost="2 forward + 1 backward",
+    needs=("gradients", "attention"),
+    refuses="networks other than the vision transformers of torchvision and timm",
+    aliases=("attentionrelevance",),
+)
+def genericattention(trace: Trace, *, start: NonNegativeInt = 0) -> Tensor:
+    """Attention times its gradient, rectified and gathered from block to block.
+
+    (B, h, w). From R = I, each block adds mean over heads of relu(d y / d A * A) times R; the map is the class token's
+    row of R (its identity lies outside the map; where the head averages the places, it is the same at all of them).
+    `start` leaves out the first blocks.
+    """
+    found = trace.attention.probabilities
+    if start >= len(found):
+        raise UsageError(f"genericattention(start={start}): there are {len(found)} blocks, 0 to {len(found) - 1}")
+    relevance = torch.eye(found[0].shape[-1], device=found[0].device, dtype=found[0].dtype).expand(len(trace.images), -1, -1)
+    for attention, gradient in zip(found[start:], trace.attention_gradients[start:], strict=True):
+        step = (gradient * attention.detach()).relu().mean(1)  # (B, N, N)
+        relevance = relevance + step @ relevance
+    return map_of_row(trace, relevance)

@@ -1,0 +1,36 @@
+"""From what belongs to the tokens of a vision transformer to a map of its places; shared by the attention methods."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from camdbench.explainers.trace import Trace
+from camdbench.models.attention import transformer_of
+from camdbench.models.layout import find_layout
+
+Fusion = Literal["mean", "max", "min"]
+
+
+def fuse_heads(attention: Tensor, how: Fusion) -> Tensor:
+    """(B, N, N) of the attention of all heads (B, heads, N, N)."""
+    if how == "mean":
+        return attention.mean(1)
+    return attention.amax(1) if how == "max" else attention.amin(1)
+
+
+def map_of_row(trace: Trace, matrix: Tensor) -> Tensor:
+    """The row of matrices (B, N, N) that belongs to what the head reads, as a map (B, h, w) of the places.
+
+    That is the class token's row, the mean of both rows of a distilled DeiT, and the mean over the places where the
+    head averages them.
+    """
+    return map_of_tokens(trace, transformer_of(trace.classifier.network).read(matrix))
+
+
+def map_of_tokens(trace: Trace, values: Tensor) -> Tensor:
+    """Values (B, N) of the tokens as a map (B, h, w), without the prefix tokens."""
+    network = trace.classifier.network
+    layout = find_layout((*values.shape, 1), trace.size, network, network, "attention")
+    return layout.to_grid(values.unsqueeze(2)).squeeze(1)

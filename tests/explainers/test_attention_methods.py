@@ -1,0 +1,203 @@
+"""Attention methods against slow, literal readings of their papers in float64: one image, one head and one entry at a time."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from toys import CLASSES, maps_of, toy_batch, toy_classifier
+
+from camdbench.core.catalogue import explainers
+from camdbench.core.errors import NotApplicable, UsageError
+from camdbench.datasets.samples import Batch
+from camdbench.explainers.rollout import _step
+from camdbench.explainers.trace import Trace
+from camdbench.models.classifier import Classifier, Passes
+
+METHODS = ("rawattention", "rollout", "genericattention", "legrad")
+
+
+@pytest.fixture
+def classifier() -> Classifier:
+    return toy_classifier("vit")
+
+
+@pytest.fixture
+def batch() -> Batch:
+    return toy_batch(3, size=(32, 32))
+
+
+class Literal(NamedTuple):
+    """One image's pass, written down: attentions (heads, N, N) and tokens (N, C) behind each block, and the logits."""
+
+    attentions: list[Tensor]
+    tokens: list[Tensor]
+    logits: Tensor
+
+
+def literal_pass(classifier: Classifier, image: Tensor) -> Literal:
+    """torchvision's vision transformer, formula by formula, in float64."""
+    network: Any = copy.deepcopy(classifier.network).double()
+    x = ((image - classifier.mean[0]) / classifier.std[0]).double()
+    places = network.conv_proj(x[None])[0].flatten(1).T  # (16, C)
+    tokens = torch.cat([network.class_token[0], places]) + network.encoder.pos_embedding[0]
+    attentions, after = list[Tensor](), list[Tensor]()
+    for block in network.encoder.layers:
+        mha = block.self_attention
+        q, k, v = (block.ln_1(tokens) @ mha.in_proj_weight.T + mha.in_proj_bias).chunk(3, 1)
+        heads, size = mha.num_heads, q.shape[1] // mha.num_heads
+        found = [torch.softmax(q[:, h * size : (h + 1) * size] @ k[:, h * size : (h + 1) * size].T / size**0.5, 1) for h in range(heads)]
+        attention = torch.stack(found)
+        mixed = torch.cat([attention[h] @ v[:, h * size : (h + 1) * size] for h in range(heads)], 1)
+        tokens = tokens + mixed @ mha.out_proj.weight.T + mha.out_proj.bias
+        tokens = tokens + block.mlp(block.ln_2(tokens))
+        attentions.append(attention)
+        after.append(tokens)
+    return Literal(attentions, after, read_out(network, tokens))
+
+
+def read_out(network: Any, tokens: Tensor) -> Tensor:
+    return network.heads(network.encoder.ln(tokens)[:1])[0]
+
+
+def raw(classifier: Classifier, batch: Batch, spec: str) -> Tensor:
+    return maps_of(classifier, batch, spec).raw
+
+
+@pytest.fixture
+def passes(classifier: Classifier, batch: Batch) -> list[Literal]:
+    return [literal_pass(classifier, image) for image in batch.images]
+
+
+def test_the_literal_pass_is_the_network(classifier: Classifier, batch: Batch, passes: list[Literal]) -> None:
+    torch.testing.assert_close(torch.stack([seen.logits for seen in passes]).float(), classifier(batch.images), rtol=1e-4, atol=1e-4)
+
+
+class TestRawAttention:
+    def test_is_the_class_tokens_row_of_the_last_block(self, classifier: Classifier, batch: Batch, passes: list[Literal]) -> None:
+        for spec, block in (("rawattention", 1), ("rawattention(block=0)", 0)):
+            expected = [seen.attentions[block].mean(0)[0, 1:].reshape(4, 4) for seen in passes]
+            torch.testing.assert_close(raw(classifier, batch, spec), torch.stack(expected).float(), rtol=1e-4, atol=1e-6)
+
+    def test_a_block_that_is_not_there_is_refused(self, classifier: Classifier, batch: Batch) -> None:
+        with pytest.raises(UsageError, match=r"rawattention\(block=2\): there are 2 blocks, 0 to 1"):
+            raw(classifier, batch, "rawattention(block=2)")
+
+
+class TestRollout:
+    @pytest.mark.parametrize(
+        ("spec", "fuse", "share", "residual", "start"),
+        [
+            ("rollout", np.mean, 0.0, True, 0),
+            ('rollout(fusion="max", discard=0.5)', np.max, 0.5, True, 0),
+            ('rollout(fusion="min", residual=False)', np.min, 0.0, False, 0),
+            ("rollout(start=1, discard=0.9)", np.mean, 0.9, True, 1),
+        ],
+    )
+    def test_is_the_product_of_the_blocks(
+        self, classifier: Classifier, batch: Batch, passes: list[Literal], spec: str, fuse: Any, share: float, residual: bool, start: int
+    ) -> None:
+        expected = list[np.ndarray]()
+        for seen in passes:
+            product = np.eye(17)
+            for attention in seen.attentions[start:]:
+                matrix = fuse(attention.detach().numpy(), axis=0)
+                matrix.flat[np.argsort(matrix.flatten())[: int(share * 289)]] = 0
+                matrix = matrix / 2 + np.eye(17) / 2 if residual else matrix
+                for row in range(17):
+                    matrix[row] /= matrix[row].sum()
+                product = matrix @ product
+            np.testing.assert_allclose(product.sum(1), 1)
+            expected.append(product[0, 1:].reshape(4, 4))
+        torch.testing.assert_close(raw(classifier, batch, spec), torch.from_numpy(np.stack(expected)).float(), rtol=1e-3, atol=1e-6)
+
+    @pytest.mark.parametrize("discard", [0.0, 0.3, 0.9])
+    def test_what_a_block_passes_on_sums_to_one(self, classifier: Classifier, batch: Batch, discard: float) -> None:
+        with classifier.frozen():
+            for attention in Trace(classifier, batch).attention.probabilities:
+                step = _step(attention.mean(1), discard, residual=True)
+                torch.testing.assert_close(step.sum(2), torch.ones(3, 17))
+
+    def test_nothing_may_be_discarded_whole(self, classifier: Classifier, batch: Batch) -> None:
+        with pytest.raises(UsageError, match=r"rollout\(discard=1\.0\): give a share below 1"):
+            raw(classifier, batch, "rollout(discard=1.0)")
+
+
+class TestGenericAttention:
+    @pytest.mark.parametrize("start", [0, 1])
+    def test_is_the_papers_recursion(self, classifier: Classifier, batch: Batch, passes: list[Literal], start: int) -> None:
+        expected = list[Tensor]()
+        for seen, label in zip(passes, batch.labels, strict=True):
+            gradients = torch.autograd.grad(seen.logits[label], seen.attentions)
+            relevance = torch.eye(17, dtype=torch.float64)
+            for attention, gradient in list(zip(seen.attentions, gradients, strict=True))[start:]:
+                mean = torch.zeros(17, 17, dtype=torch.float64)
+                for head in range(2):
+                    mean += (attention[head] * gradient[head]).clamp(min=0) / 2
+                relevance = relevance + mean @ relevance
+            expected.append(relevance[0, 1:].reshape(4, 4).detach())
+        found = raw(classifier, batch, f"genericattention(start={start})")
+        torch.testing.assert_close(found, torch.stack(expected).float(), rtol=1e-3, atol=1e-6)
+
+
+class TestLeGrad:
+    @pytest.mark.parametrize("start", [0, 1])
+    def test_is_the_mean_of_each_blocks_own_sensitivity(
+        self, classifier: Classifier, batch: Batch, passes: list[Literal], start: int
+    ) -> None:
+        network = copy.deepcopy(classifier.network).double()
+        expected = list[Tensor]()
+        for seen, label in zip(passes, batch.labels, strict=True):
+            total = torch.zeros(17, dtype=torch.float64)
+            for attention, tokens in list(zip(seen.attentions, seen.tokens, strict=True))[start:]:
+                (gradient,) = torch.autograd.grad(read_out(network, tokens)[label], attention, retain_graph=True)
+                for head in range(2):
+                    for query in range(17):
+                        total += gradient[head, query].clamp(min=0) / (2 * 17)
+            expected.append(total[1:].reshape(4, 4) / (2 - start))
+        torch.testing.assert_close(raw(classifier, batch, f"legrad(start={start})"), torch.stack(expected).float(), rtol=1e-3, atol=1e-6)
+
+
+class TestCost:
+    def test_all_methods_together_share_one_pass_with_attention(self, classifier: Classifier, batch: Batch) -> None:
+        with classifier.frozen():
+            trace = Trace(classifier, batch)
+            for name in METHODS:
+                explainers.load(name)(trace)
+        assert classifier.passes == Passes(forward=6, backward=6)
+
+    def test_attention_alone_needs_one_forward_pass(self, classifier: Classifier, batch: Batch) -> None:
+        for name in ("rawattention", "rollout"):
+            before = classifier.passes
+            raw(classifier, batch, name)
+            assert classifier.passes - before == Passes(forward=3)
+
+
+class TestNetworks:
+    @pytest.mark.parametrize("name", METHODS)
+    def test_without_attention_are_refused(self, name: str) -> None:
+        with pytest.raises(NotApplicable, match="Toy is no vision transformer of torchvision or timm: its attention is not known"):
+            raw(toy_classifier(), toy_batch(), name)
+
+    @pytest.mark.parametrize("name", METHODS)
+    @pytest.mark.parametrize("kind", ["token", "distilled", "avg"])
+    def test_of_timm_give_maps_that_do_not_depend_on_batch_mates(self, name: str, kind: str, batch: Batch) -> None:
+        timm = pytest.importorskip("timm")
+        vit = timm.models.deit.VisionTransformerDistilled if kind == "distilled" else timm.models.VisionTransformer
+        options = {"global_pool": "avg", "class_token": False} if kind == "avg" else {}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            network = vit(img_size=32, patch_size=8, embed_dim=16, depth=2, num_heads=2, mlp_ratio=2, num_classes=CLASSES, **options)
+            for block in network.blocks:
+                block.attn.qkv.weight.data.mul_(20)
+            nn.init.normal_(network.head.weight)
+        classifier = Classifier(network.eval(), mean=0.5, std=0.5)
+        found = raw(classifier, batch, name)
+        assert found.shape == (3, 4, 4)
+        assert (found.amax((1, 2)) > found.amin((1, 2))).all()
+        alone = torch.cat([raw(classifier, batch.part(index, index + 1), name) for index in range(3)])
+        torch.testing.assert_close(found, alone)
