@@ -27,15 +27,28 @@ def scored(trace: Trace, count: int, masks_of: Callable[[slice], Tensor], fill: 
         fill: what stands where a mask is zero, broadcast to (B, 3, H, W).
         score: how logits are read.
     """
-    images, step = trace.images, max(1, _PIXELS // (len(trace.images) * trace.size[0] * trace.size[1]))
-    for start in range(0, count, step):
-        masks = masks_of(slice(start, min(start + step, count)))
+    images = trace.images
+    for part in parts(trace, count):
+        masks = masks_of(part)
         weights = masks.unsqueeze(-3)  # (n, 1, H, W) or (B, n, 1, H, W)
         perturbed = images[:, None] * weights + fill[:, None] * (1 - weights)  # (B, n, 3, H, W)
         shape = perturbed.shape[:2]
         with torch.no_grad():
             logits = trace.score(perturbed.flatten(0, 1))
         yield masks, class_scores(logits, trace.targets.repeat_interleave(shape[1]), score).reshape(shape)
+
+
+def parts(trace: Trace, count: int, share: int = 1) -> Iterator[slice]:
+    """Slices of range(count), so short that every image of the batch under each stays within the bound.
+
+    Args:
+        trace: the batch.
+        count: how often each image is altered.
+        share: divides the bound: what is kept for a backward pass takes several times the room.
+    """
+    step = max(1, _PIXELS // (share * len(trace.images) * trace.size[0] * trace.size[1]))
+    for start in range(0, count, step):
+        yield slice(start, min(start + step, count))
 
 
 def scores_under(trace: Trace, count: int, masks_of: Callable[[slice], Tensor], fill: Tensor, score: Score) -> Tensor:

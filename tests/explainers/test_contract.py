@@ -55,11 +55,14 @@ ROWS = {
     "genericattention": Row(("genericattention", "genericattention(start=1)"), toys=("vit",)),
     "gradcam": Row(("gradcam", "gradcam(relu=False)", 'gradcam(layer="conv2")')),
     "gradcampp": Row(("gradcampp", 'gradcampp(compat="author")', 'gradcampp(compat="pgc")', 'gradcampp(compat="torchcam")')),
+    "gradientshap": Row(("gradientshap(samples=5)", 'gradientshap(samples=4, baseline="mean", noise=0.1)'), draws=True),
     "gtbox": Row(("gtbox",), sees_class=False, sees_image=False),
     "gtbox_complement": Row(("gtbox_complement",), sees_class=False, sees_image=False),
     "gtmask": Row(("gtmask",), sees_class=False, sees_image=False),
     "hirescam": Row(("hirescam", "hirescam(relu=False)", 'hirescam(layer="conv2")')),
+    "inputxgradient": Row(("inputxgradient", 'inputxgradient(channels="max")'), toys=("gap", "dense", "vit")),
     "inside_box": Row(("inside_box(hirescam)",)),
+    "integratedgradients": Row(("integratedgradients(steps=5)", 'integratedgradients(steps=4, baseline="mean")')),
     "inverted": Row(("inverted(gradcam)",)),
     "layercam": Row(
         ("layercam", 'layercam(layer="conv2")', 'layercam(layer=("conv1", "relu2"))', 'layercam(layer=("conv1", "relu2"), compat="pgc")')
@@ -81,7 +84,9 @@ ROWS = {
     "rawattention": Row(("rawattention", 'rawattention(block=0, fusion="max")'), sees_class=False, toys=("vit",)),
     "rise": Row(("rise(masks=40, cells=4)", 'rise(masks=40, cells=3, keep=0.3, compat="xplique")'), draws=True),
     "rollout": Row(("rollout", 'rollout(fusion="min", discard=0.5)'), sees_class=False, toys=("vit",)),
+    "saliency": Row(("saliency", 'saliency(channels="sum")'), toys=("gap", "dense", "vit")),
     "shapleycam": Row(("shapleycam", "shapleycam(relu=False)"), toys=("gap", "dense", "vit")),
+    "smoothgrad": Row(("smoothgrad(samples=5)",), draws=True),
     "smoothgradcampp": Row(  # noise moves no gradient of a linear head
         ("smoothgradcampp", "smoothgradcampp(samples=2, std=0.1)"), draws=True, toys=("dense",)
     ),

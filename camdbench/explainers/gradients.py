@@ -1,0 +1,164 @@
+"""Gradients at the pixels: plain, along a path, and averaged over noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from camdbench.core.catalogue import explainer
+from camdbench.explainers.perturbing import filling, parts
+from camdbench.explainers.trace import Trace
+
+Channels = Literal["max", "sum", "abs"]
+
+_SHARE = 4  # of the bound on pixels: a backward pass keeps every activation
+
+
+@explainer(
+    "saliency",
+    paper="Simonyan et al. 2014, arXiv:1312.6034, section 3",
+    cost="1 forward + 1 backward",
+    aliases=("gradient", "vanillagradient"),
+)
+def saliency(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "max") -> Tensor:
+    """The gradient of the class's logit at each pixel, its largest magnitude over the colours.
+
+    (B, H, W). `channels` is how colours become one number: `max` of magnitudes (the paper), signed `sum`, or `abs`, the
+    sum of magnitudes. All methods of this family differentiate for pixels in [0, 1], with the normalisation inside.
+    """
+    return reduced(pixel_gradients(trace, trace.images, trace.targets), channels)
+
+
+@explainer("inputxgradient", paper="Shrikumar et al. 2016, arXiv:1605.01713", cost="1 forward + 1 backward")
+def inputxgradient(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "sum") -> Tensor:
+    """Pixel times gradient, summed over the colours.
+
+    (B, H, W). Signed: pixels in [0, 1], so that a black one gets nothing. `channels` as in `saliency`.
+    """
+    return reduced(trace.images * pixel_gradients(trace, trace.images, trace.targets), channels)
+
+
+@explainer(
+    "integratedgradients",
+    paper="Sundararajan et al. 2017, arXiv:1703.01365, eq. 1, 3",
+    cost="50 forward + 50 backward",
+    aliases=("ig",),
+)
+def integratedgradients(
+    trace: Trace,
+    *,
+    steps: PositiveInt = 50,
+    baseline: Literal["mean", "black"] = "black",
+    channels: Literal["max", "sum", "abs"] = "sum",
+) -> Tensor:
+    """Gradients along the straight path from a baseline to the image, times the difference of the two.
+
+    (B, H, W). (x - x0) * integral over a in [0, 1] of the gradient at x0 + a (x - x0); signed, and with channels="sum"
+    it adds up to y(x) - y(x0). The integral is taken by Gauss and Legendre at `steps` places, as in Captum, which needs
+    fewer of them than the paper's Riemann sum. The baseline is black (the paper's choice for images) or the network's mean.
+    """
+    start = filling(trace, baseline)
+    places, weights = (torch.from_numpy(values).float().to(start.device) for values in np.polynomial.legendre.leggauss(steps))
+    places, weights = (places + 1) / 2, weights / 2
+    total = torch.zeros_like(trace.images)
+    for part in parts(trace, steps, _SHARE):
+        points = start[:, None] + places[part, None, None, None] * (trace.images - start)[:, None]  # (B, n, 3, H, W)
+        total += torch.einsum("n,bnchw->bchw", weights[part], _gradients_at(trace, points))
+    return reduced((trace.images - start) * total, channels)
+
+
+@explainer("smoothgrad", paper="Smilkov et al. 2017, arXiv:1706.03825, eq. 1", cost="50 forward + 50 backward", seeded=True)
+def smoothgrad(
+    trace: Trace,
+    *,
+    samples: PositiveInt = 50,
+    noise: PositiveFloat = 0.15,
+    channels: Literal["max", "sum", "abs"] = "max",
+) -> Tensor:
+    """The mean gradient over noisy copies of the image.
+
+    (B, H, W). Gaussian noise with a standard deviation of `noise` times the image's range of values; the paper finds
+    10 to 20 % and 50 samples enough. The signed gradients are averaged before `channels` makes them one number.
+    """
+    low, high = (bound(trace.images, (1, 2, 3), keepdim=True) for bound in (torch.amin, torch.amax))
+    width = noise * (high - low)[:, None]
+    more = _drawing(trace, "smoothgrad", torch.randn, trace.images.shape[1:])
+    total = torch.zeros_like(trace.images)
+    for part in parts(trace, samples, _SHARE):
+        points = trace.images[:, None] + width * more(part.stop - part.start)  # (B, n, 3, H, W)
+        total += _gradients_at(trace, points).sum(1)
+    return reduced(total / samples, channels)
+
+
+@explainer(
+    "gradientshap",
+    paper="Lundberg & Lee 2017, arXiv:1705.07874; Erion et al. 2021, arXiv:1906.10670, eq. 2 (expected gradients)",
+    cost="50 forward + 50 backward",
+    seeded=True,
+    aliases=("expectedgradients",),
+)
+def gradientshap(
+    trace: Trace,
+    *,
+    samples: PositiveInt = 50,
+    baseline: Literal["noise", "mean", "black"] = "noise",
+    noise: NonNegativeFloat = 0.0,
+    channels: Literal["max", "sum", "abs"] = "sum",
+) -> Tensor:
+    """Gradients at random places on paths from random baselines to the image, times the difference of the two.
+
+    (B, H, W). The mean over samples of (x - x0) * gradient at x0 + a (x - x0), a uniform in [0, 1]. The papers draw x0
+    from training images, which an explainer does not see: `noise` draws uniform pixels, `mean` and `black` are fixed,
+    which makes it Integrated Gradients by chance. `noise=` adds Gaussian noise of that deviation to x, as Captum may.
+    """
+    places = _drawing(trace, "gradientshap places", torch.rand, (1, 1, 1))
+    baselines = _drawing(trace, "gradientshap baselines", torch.rand, trace.images.shape[1:])
+    noises = _drawing(trace, "gradientshap noise", torch.randn, trace.images.shape[1:])
+    total = torch.zeros_like(trace.images)
+    for part in parts(trace, samples, _SHARE):
+        count = part.stop - part.start
+        ends = trace.images[:, None] + (noise * noises(count) if noise else 0)  # (B, 1 or n, 3, H, W)
+        starts = baselines(count) if baseline == "noise" else filling(trace, baseline)[:, None]
+        points = starts + places(count) * (ends - starts)
+        total += ((ends - starts) * _gradients_at(trace, points)).sum(1)
+    return reduced(total / samples, channels)
+
+
+def pixel_gradients(trace: Trace, images: Tensor, targets: Tensor) -> Tensor:
+    """Gradient (N, 3, H, W) of each target's logit (N,) at images (N, 3, H, W)."""
+    with torch.enable_grad():
+        leaf = images.detach().clone().requires_grad_()
+        chosen = trace.score(leaf).gather(1, targets[:, None])
+        return torch.autograd.grad(chosen.sum(), leaf)[0]
+
+
+def _gradients_at(trace: Trace, points: Tensor) -> Tensor:
+    """Gradients (B, n, 3, H, W) of the explained classes at n points of each image."""
+    targets = trace.targets.repeat_interleave(points.shape[1])
+    return pixel_gradients(trace, points.flatten(0, 1), targets).reshape(points.shape)
+
+
+def _drawing(trace: Trace, purpose: str, draw: Callable[..., Tensor], shape: Sequence[int]) -> Callable[[int], Tensor]:
+    """A function that draws the next n samples of each image, (B, n, *shape), each sample by a call of its own.
+
+    So the numbers depend neither on the batch nor on how many samples are drawn at a time.
+    """
+    generators = [trace.random(index, purpose) for index in range(len(trace.images))]
+
+    def more(count: int) -> Tensor:
+        rows = [torch.stack([draw(shape, generator=generator) for _ in range(count)]) for generator in generators]
+        return torch.stack(rows).to(trace.images.device)
+
+    return more
+
+
+def reduced(gradients: Tensor, channels: Channels) -> Tensor:
+    """One number (B, H, W) for the three of a pixel (B, 3, H, W)."""
+    if channels == "sum":
+        return gradients.sum(1)
+    return gradients.abs().amax(1) if channels == "max" else gradients.abs().sum(1)
