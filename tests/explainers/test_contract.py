@@ -43,6 +43,7 @@ ROWS = {
     "contrastivecam": Row(
         ("contrastivecam", 'contrastivecam(versus="runner_up")', 'contrastivecam(versus=1, layer="conv2")'), toys=("gap", "dense")
     ),
+    "deeplift": Row(("deeplift", 'deeplift(baseline="mean", channels="abs")')),
     "edges": Row(("edges",), sees_class=False),
     "eigencam": Row(("eigencam", 'eigencam(sign="extreme", compat="pgc")'), sees_class=False, toys=("gap", "dense", "vit")),
     "eigengradcam": Row(("eigengradcam", "eigengradcam(centre=False, relu=False)"), toys=("gap", "dense", "vit")),
@@ -59,6 +60,8 @@ ROWS = {
     "gtbox": Row(("gtbox",), sees_class=False, sees_image=False),
     "gtbox_complement": Row(("gtbox_complement",), sees_class=False, sees_image=False),
     "gtmask": Row(("gtmask",), sees_class=False, sees_image=False),
+    "guidedbackprop": Row(("guidedbackprop", 'guidedbackprop(channels="sum")'), toys=("gap",)),  # the dense toy has a tanh
+    "guidedgradcam": Row(("guidedgradcam", 'guidedgradcam(layer="conv2")'), toys=("gap",)),
     "hirescam": Row(("hirescam", "hirescam(relu=False)", 'hirescam(layer="conv2")')),
     "inputxgradient": Row(("inputxgradient", 'inputxgradient(channels="max")'), toys=("gap", "dense", "vit")),
     "inside_box": Row(("inside_box(hirescam)",)),

@@ -1,0 +1,60 @@
+"""Guided backpropagation, alone and times Grad-CAM."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from camdbench.core.catalogue import explainer
+from camdbench.core.errors import NotApplicable
+from camdbench.explainers.gradcam import gradcam
+from camdbench.explainers.gradients import reduced
+from camdbench.explainers.trace import Trace
+from camdbench.functional.normalise import upsample
+from camdbench.models.rules import MAXIMA, Rules, check_made_of, check_same_logits, guided_relu
+
+
+@explainer(
+    "guidedbackprop",
+    paper="Springenberg et al. 2015, arXiv:1412.6806, section 3.4",
+    cost="1 forward + 1 backward",
+    refuses="networks whose nonlinearities are not ReLUs and max pooling",
+)
+def guidedbackprop(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "max") -> Tensor:
+    """The gradient at the pixels, of which every ReLU lets only the positive part back.
+
+    (B, H, W); `channels` as in `saliency`. Every ReLU is found, functional and reused ones too. It has no meaning where
+    other nonlinearities take part, for which the method has no rule; other libraries return the plain gradient there.
+    """
+    return reduced(guided_gradients(trace, "guidedbackprop"), channels)
+
+
+@explainer(
+    "guidedgradcam",
+    paper="Selvaraju et al. 2017, arXiv:1610.02391, section 3.2",
+    cost="2 forward + 1 backward + 1 tail backward",
+    needs=("layer", "gradients"),
+    refuses="networks whose nonlinearities are not ReLUs and max pooling",
+)
+def guidedgradcam(trace: Trace, *, layer: str | None = None, channels: Literal["max", "sum", "abs"] = "max") -> Tensor:
+    """Guided backpropagation times Grad-CAM, which is up-sampled to the image.
+
+    (B, H, W); bilinearly, as in the paper. `channels` as in `saliency`.
+    """
+    coarse = upsample(gradcam(trace, layer=layer), trace.size)
+    return reduced(guided_gradients(trace, "guidedgradcam") * coarse[:, None], channels)
+
+
+def guided_gradients(trace: Trace, method: str) -> Tensor:
+    """Guided gradients (B, 3, H, W); `method` opens the complaint where they have no meaning."""
+    targets = trace.targets
+    with torch.enable_grad():
+        leaf = trace.images.detach().clone().requires_grad_()
+        with Rules({"relu": guided_relu}):
+            logits = trace.score(leaf)
+        if "_GuidedRelu" not in check_made_of(logits, leaf, method, {"_GuidedRelu", *MAXIMA}):
+            raise NotApplicable(f"{method} is the plain gradient on a network without ReLU")
+        check_same_logits(logits, trace.logits, method)
+        return torch.autograd.grad(logits.gather(1, targets[:, None]).sum(), leaf)[0]

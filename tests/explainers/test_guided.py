@@ -1,0 +1,117 @@
+"""Guided backpropagation against captum where captum is right, by a literal reading where it is not, and refusals."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from captum.attr import GuidedBackprop, GuidedGradCam
+from torch import Tensor, nn
+from torch.nn import functional as F
+from toys import toy_batch, toy_classifier
+
+from camdbench.core.errors import NotApplicable
+from camdbench.datasets.memory import batch_in_memory
+from camdbench.datasets.samples import Batch
+from camdbench.explainers.guided import guided_gradients, guidedbackprop, guidedgradcam
+from camdbench.explainers.trace import Trace
+from camdbench.models import torchvision_zoo
+from camdbench.models.classifier import Classifier
+
+quiet = pytest.mark.filterwarnings("ignore:Setting backward hooks", "ignore:Input Tensor")
+
+
+@quiet
+def test_is_captums_where_every_relu_is_a_module(batch: Batch) -> None:
+    trace = Trace(toy_classifier("gap"), batch)
+    leaf = batch.images.clone().requires_grad_()
+    witness = GuidedBackprop(trace.classifier).attribute(leaf, target=trace.targets).detach()
+    torch.testing.assert_close(guided_gradients(trace, "x"), witness)
+    torch.testing.assert_close(guidedbackprop(trace), witness.abs().amax(1))
+
+
+@quiet
+@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1"])
+def test_is_captums_on_real_networks(name: str) -> None:
+    trace = _real(name)
+    witness = GuidedBackprop(trace.classifier).attribute(trace.images.clone().requires_grad_(), target=trace.targets).detach()
+    scale = witness.abs().amax()
+    torch.testing.assert_close(guided_gradients(trace, "x") / scale, witness / scale, rtol=0, atol=1e-5)
+
+
+@quiet
+def test_captum_misses_the_functional_relu_of_densenet() -> None:
+    trace = _real("densenet121")
+    witness = GuidedBackprop(trace.classifier).attribute(trace.images.clone().requires_grad_(), target=trace.targets).detach()
+    assert not torch.allclose(guided_gradients(trace, "x"), witness, rtol=0.01), "captum has mended it: move DenseNet to the others"
+
+
+class Functional(nn.Module):
+    """The same ReLU module twice, a functional one in place, and a method."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Conv2d(3, 3, 3, padding=1) for _ in range(4))
+        self.relu = nn.ReLU()
+
+    def forward(self, images: Tensor) -> Tensor:
+        found = self.relu(self.layers[1](self.relu(self.layers[0](images))))
+        found = F.relu(self.layers[2](found), inplace=True)
+        return self.layers[3](found).relu().mean((2, 3))
+
+
+def test_finds_relus_wherever_they_are_written() -> None:
+    torch.manual_seed(0)
+    network = Functional().requires_grad_(False)
+    images = torch.rand(1, 3, 6, 5)
+    trace = Trace(Classifier(network, mean=0, std=1), Batch(("a",), images, torch.tensor([1])))
+    kept, found = [], images
+    for layer in network.layers:
+        found = layer(found)
+        kept.append(found > 0)
+        found = found.relu()
+    gradient = torch.zeros_like(found)
+    gradient[:, 1] = 1 / 30
+    for layer, mask in zip(reversed(network.layers), reversed(kept), strict=True):
+        gradient = F.conv_transpose2d(gradient.clamp_min(0) * mask, layer.weight, padding=1)
+    torch.testing.assert_close(guided_gradients(trace, "x"), gradient)
+
+
+@quiet
+def test_guidedgradcam_is_captums_with_a_bilinear_map(batch: Batch) -> None:
+    trace = Trace(toy_classifier("gap"), batch)
+    witness = GuidedGradCam(trace.classifier, trace.classifier.network.relu2)
+    found = witness.attribute(batch.images.clone().requires_grad_(), trace.targets, interpolate_mode="bilinear").detach()
+    torch.testing.assert_close(guidedgradcam(trace), found.abs().amax(1), rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(guidedgradcam(trace, channels="sum"), found.sum(1), rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["vit_b_16", "convnext_tiny", "efficientnet_b0"])
+def test_is_refused_where_there_is_something_but_relus(name: str) -> None:
+    with pytest.raises(NotApplicable, match="guidedbackprop is not defined for"):
+        guidedbackprop(_real(name, 224 if name == "vit_b_16" else 32))
+
+
+def test_a_hyperbolic_tangent_is_refused_by_name(batch: Batch) -> None:
+    with pytest.raises(NotApplicable, match="guidedgradcam is not defined for the operation Tanh"):
+        guidedgradcam(Trace(toy_classifier("dense"), batch))
+
+
+def test_a_network_without_relu_is_refused() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 12, 5))
+    with pytest.raises(NotApplicable, match="without ReLU"):
+        guidedbackprop(Trace(Classifier(network, mean=0, std=1), toy_batch()))
+
+
+def test_passes_are_counted(batch: Batch) -> None:
+    trace = Trace(toy_classifier(), batch)
+    trace.logits  # noqa: B018 - read so that it is paid for
+    before = trace.classifier.passes
+    guidedbackprop(trace)
+    spent = trace.classifier.passes - before
+    assert (spent.forward, spent.backward, spent.total()) == (4, 4, 8)
+
+
+def _real(name: str, side: int = 64) -> Trace:
+    classifier = torchvision_zoo.build(name, "random", None, download=False).eval().requires_grad_(False)
+    images = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(2))
+    return Trace(classifier, batch_in_memory(images), target=torch.tensor([7, 400]))
