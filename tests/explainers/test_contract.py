@@ -40,10 +40,12 @@ ROWS = {
     "augsmooth": Row(("augsmooth(gradcam)", "augsmooth(inside_box(hirescam))")),
     "cam": Row(("cam", "cam(relu=True)"), toys=("gap",)),
     "centre": Row(("centre", "centre(sigma=0.1)"), sees_class=False, sees_image=False),
+    "cmwp": Row(("cmwp", 'cmwp(layer="relu1", compat="torchray")'), toys=("gap",)),  # the dense toy has a tanh
     "contrastivecam": Row(
         ("contrastivecam", 'contrastivecam(versus="runner_up")', 'contrastivecam(versus=1, layer="conv2")'), toys=("gap", "dense")
     ),
     "deeplift": Row(("deeplift", 'deeplift(baseline="mean", channels="abs")')),
+    "ebp": Row(("ebp", 'ebp(layer="relu1", compat="torchray")'), toys=("gap",)),
     "edges": Row(("edges",), sees_class=False),
     "eigencam": Row(("eigencam", 'eigencam(sign="extreme", compat="pgc")'), sees_class=False, toys=("gap", "dense", "vit")),
     "eigengradcam": Row(("eigengradcam", "eigengradcam(centre=False, relu=False)"), toys=("gap", "dense", "vit")),

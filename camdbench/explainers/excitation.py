@@ -1,0 +1,190 @@
+"""Excitation backprop: a winner-take-all probability that goes down the network along its excitatory connections."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from camdbench.core.catalogue import explainer
+from camdbench.core.errors import NotApplicable
+from camdbench.explainers.trace import Trace
+from camdbench.models.classifier import Passes
+from camdbench.models.layout import find_layout
+from camdbench.models.tape import Node, Tape
+
+Compat = Literal["paper", "torchray"]
+
+
+@explainer(
+    "ebp",
+    paper="Zhang et al. 2016, arXiv:1608.00507, eq. 1-2",
+    cost="2 forward + 1 tail backward",
+    needs=("layer",),
+    refuses="networks with more behind the layer than rectified convolutions, batch norms, pooling, sums and linear layers",
+    aliases=("excitationbackprop", "mwp"),
+)
+def ebp(trace: Trace, *, layer: str | None = None, compat: Literal["paper", "torchray"] = "paper") -> Tensor:
+    """Excitation backprop: the probability that a winning neuron of the layer lies at a place, given the class.
+
+    (B, h, w), summed over channels. From a one at the class, a neuron i hands its probability to the neurons j that
+    it reads in proportion to a_j max(w_ij, 0). Max pooling hands it to the winner, average pooling is a linear layer.
+    The paper leaves two things open. A batch norm is folded into the convolution before it, so that a negative scale
+    turns the sign of its weights. A sum hands on in proportion to its rectified terms, so that what goes down stays a
+    probability: it sums to 1 on every layer, less what neurons hold that only their bias excites.
+    `compat="torchray"` ignores the scale of batch norms and hands sums on in proportion to signed terms.
+    """
+    return _Excitation(trace, layer, compat).map(contrast=False)
+
+
+@explainer(
+    "cmwp",
+    paper="Zhang et al. 2016, arXiv:1608.00507, section 3.3",
+    cost="2 forward + 1 tail backward",
+    needs=("layer",),
+    refuses="networks with more behind the layer than rectified convolutions, batch norms, pooling, sums and linear layers",
+    aliases=("cebp", "contrastiveebp"),
+)
+def cmwp(trace: Trace, *, layer: str | None = None, compat: Literal["paper", "torchray"] = "paper") -> Tensor:
+    """Contrastive excitation backprop: what speaks for the class, less what speaks for its opposite, rectified.
+
+    (B, h, w). As `ebp`, but at the input of the class layer (the pooled features of a ResNet, the last hidden layer of
+    a VGG) the probability under the class's weights is lessened by the one under its negated weights; the difference
+    goes down, is summed over channels and rectified. CGC's Table 4 uses layer="layer3" on a ResNet-50.
+    """
+    return _Excitation(trace, layer, compat).map(contrast=True).relu()
+
+
+class _Excitation:
+    """One batch's way down, from the explained classes to a layer."""
+
+    def __init__(self, trace: Trace, layer: str | None, compat: Compat) -> None:
+        self.trace, self.compat = trace, compat
+        self.layer = trace.classifier.layer_name(layer)
+        self.tape = Tape(trace.classifier, trace.images)
+        self.end = self.tape.end_of(self.layer)
+        logits = self.tape.values[self.tape.output]
+        if not torch.allclose(logits, trace.logits, rtol=1e-3, atol=1e-4 * float(trace.logits.abs().max())):
+            raise NotApplicable(f"the listed operations of {trace.classifier.name} do not give its logits")
+
+    def map(self, *, contrast: bool) -> Tensor:
+        """The probabilities at the layer (B, h, w), summed over channels."""
+        found = self.descend(contrast=contrast)[self.end]
+        classifier = self.trace.classifier
+        layout = find_layout(tuple(found.shape), self.trace.size, classifier.module(self.layer), classifier.network, self.layer)
+        return layout.to_grid(found).sum(1)
+
+    def descend(self, *, contrast: bool) -> dict[Node, Tensor]:
+        """The probability of every neuron behind the layer, by operation."""
+        tape, targets = self.tape, self.trace.targets
+        held = {tape.output: F.one_hot(targets, self.trace.logits.shape[1]).to(self.trace.logits.dtype)}
+        top = self._class_layer() if contrast else None
+        for node in reversed(tape.nodes[tape.nodes.index(self.end) + 1 :]):
+            if node not in held:
+                continue
+            handed = self._hand_down(node, held[node])
+            if node is top:
+                against = self._hand_down(node, held[node], sign=-1)
+                handed = {source: handed[source] - against[source] for source in handed}
+            for source, part in handed.items():
+                held[source] = held[source] + part if source in held else part
+        self.trace.classifier.passes += Passes(tail_backward=len(targets))
+        if self.end not in held:
+            raise NotApplicable(f"no path leads from the logits to layer {self.layer!r}")
+        return held
+
+    def _hand_down(self, node: Node, held: Tensor, sign: int = 1) -> dict[Node, Tensor]:
+        tape, kind = self.tape, self.tape.kind(node)
+        if kind in ("relu", "same"):
+            return {tape.inputs(node)[0]: held}
+        if kind == "route":
+            return tape.pull(node, held)
+        if kind == "sum":
+            return self._split(node, held)
+        if kind == "norm":
+            return {tape.inputs(node)[0]: held if self.compat == "torchray" else self._through_norm(node, held)}
+        if kind in ("weighted", "average"):
+            (source,) = tape.inputs(node)
+            if not self._rectified(source):
+                raise NotApplicable(f"excitation backprop is not defined: {node.name} reads values that are not rectified")
+            values = tape.values[source]
+            if kind == "average":
+                return {source: values * tape.pull(node, _share(held, tape.values[node]))[source]}
+            return {source: _excited(tape.module(node), self._weight(node, sign), values, held)}
+        what = type(tape.module(node)).__name__ if node.op == "call_module" else str(getattr(node.target, "__name__", node.target))
+        raise NotApplicable(f"excitation backprop is not defined for {what} ({node.name})")
+
+    def _split(self, node: Node, held: Tensor) -> dict[Node, Tensor]:
+        """A sum hands on in proportion to its terms."""
+        sources = self.tape.inputs(node)
+        terms = [self.tape.values[source] for source in sources]
+        if len(sources) != 2 or terms[0].shape != terms[1].shape:
+            raise NotApplicable(f"excitation backprop is not defined for a sum of {len(sources)} tensors ({node.name})")
+        if self.compat == "paper":
+            terms = [term.relu() for term in terms]
+        share = _share(held, terms[0] + terms[1])
+        return {source: term * share for source, term in zip(sources, terms, strict=True)}
+
+    def _through_norm(self, node: Node, held: Tensor) -> Tensor:
+        """A batch norm that no convolution takes up is a neuron with one input: it hands on all, or nothing if inhibited."""
+        (source,) = self.tape.inputs(node)
+        if self.tape.kind(source) == "weighted" and len(source.users) == 1:
+            return held
+        if not self._rectified(source):
+            raise NotApplicable(f"excitation backprop is not defined: {node.name} reads values that are not rectified")
+        return held * (_scale(self.tape.module(node)) > 0)[:, None, None]
+
+    def _weight(self, node: Node, sign: int) -> Tensor:
+        """The weights of a layer, with the sign of the batch norm behind it; its size leaves the proportions alone."""
+        weight = sign * cast("Tensor", self.tape.module(node).weight).detach()
+        after = list(node.users)
+        if self.compat == "paper" and len(after) == 1 and self.tape.kind(after[0]) == "norm":
+            scale = _scale(self.tape.module(after[0])).sign()
+            weight = weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
+        return weight
+
+    def _rectified(self, node: Node) -> bool:
+        """Whether the values cannot be negative, by the operations that made them."""
+        kind = self.tape.kind(node)
+        if kind in ("same", "route", "average", "sum"):
+            return all(map(self._rectified, self.tape.inputs(node)))
+        return kind == "relu"
+
+    def _class_layer(self) -> Node:
+        """The last layer with weights, which nothing goes round."""
+        node = self.tape.output
+        while self.tape.kind(node) != "weighted":
+            sources = self.tape.inputs(node)
+            if len(sources) != 1:
+                raise NotApplicable(f"the contrast is not defined: {node.name} joins several inputs behind the last layer with weights")
+            node = sources[0]
+        return node
+
+
+def _scale(norm: nn.Module) -> Tensor:
+    """What a batch norm multiplies each channel by, up to a positive factor."""
+    weight, variance = norm.weight, norm.running_var
+    assert isinstance(variance, Tensor)
+    return weight.detach() if isinstance(weight, Tensor) else torch.ones_like(variance)
+
+
+def _excited(module: nn.Module, weight: Tensor, values: Tensor, held: Tensor) -> Tensor:
+    """a_j sum_i max(w_ij, 0) P_i / sum_k a_k max(w_ik, 0), for a convolution or a linear layer without its bias."""
+    positive, leaf = weight.clamp_min(0), values.detach().requires_grad_()
+    with torch.enable_grad():
+        if isinstance(module, nn.Conv2d):
+            if module.padding_mode != "zeros":
+                raise NotApplicable(f"excitation backprop is not defined for padding_mode={module.padding_mode!r}")
+            excitation = F.conv2d(leaf, positive, None, module.stride, module.padding, module.dilation, module.groups)
+        else:
+            excitation = F.linear(leaf, positive)
+        (back,) = torch.autograd.grad(excitation, leaf, _share(held, excitation.detach()))
+    return values * back
+
+
+def _share(held: Tensor, total: Tensor) -> Tensor:
+    """P / total, and nothing where there is nothing to share it by."""
+    enough = total.abs() > torch.finfo(total.dtype).tiny
+    return torch.where(enough, held / torch.where(enough, total, 1), 0)
