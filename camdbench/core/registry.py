@@ -35,7 +35,7 @@ class Facts(Protocol):
         ...
 
 
-PLUGINS: dict[str, str] = {}  # files that `load_plugin` has run -> hash of their content
+PLUGINS: list[str] = []  # files that `load_plugin` has run, for processes that must run them too
 
 F = TypeVar("F", bound=Facts)
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -174,6 +174,22 @@ class Registry(Generic[F]):
             importlib.import_module(entry.module)  # runs the decorator, which keeps the function
         return self._functions[name]
 
+    def foreign_code(self, name: str) -> str | None:
+        """A hash of the file, or of the function where there is none, that a plug-in's function comes from; None of our own.
+
+        Raises:
+            UsageError: nobody registered the name.
+        """
+        function = self.load(name)
+        if self.get(name).module.startswith(f"{self.package}."):
+            return None
+        file = inspect.getsourcefile(function)
+        try:
+            source = Path(file).read_text(encoding="utf-8") if file else ""
+        except OSError:  # a notebook's cell
+            source = ""
+        return hashlib.sha256((source or inspect.getsource(function)).encode()).hexdigest()[:16]
+
     @cached_property
     def _built_in(self) -> dict[str, Entry[F]]:
         entries = dict[str, Entry[F]]()
@@ -233,7 +249,7 @@ def load_plugin(path: str | Path) -> None:
     file = Path(path).resolve()
     if not file.is_file():
         raise UsageError(f"--plugin {path}: no such file")
-    name = f"camdbench_plugin_{file.stem}"
+    name = f"camdbench_plugin_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"  # two files may share a stem
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise UsageError(f"--plugin {path}: not a Python file (*.py)")
@@ -244,7 +260,7 @@ def load_plugin(path: str | Path) -> None:
     except Exception as error:
         del sys.modules[name]
         raise UsageError(f"--plugin {path}: {type(error).__name__}: {error}") from error
-    PLUGINS[str(file)] = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    PLUGINS.append(str(file))
 
 
 def _load_entry_points(group: str) -> None:

@@ -14,7 +14,6 @@ import torch
 from camdbench.core import provenance
 from camdbench.core.catalogue import explainers, is_control, metrics, needs_of
 from camdbench.core.errors import CamdbenchError, SampleError, UsageError
-from camdbench.core.registry import PLUGINS
 from camdbench.datasets.samples import Dataset
 from camdbench.explainers.layers import checked_layers
 from camdbench.models.classifier import Classifier, Passes
@@ -134,7 +133,7 @@ def _record(request: Request, dataset: Dataset, count: int, models: dict[str, di
         "dataset": {"fingerprint": dataset.fingerprint(), "images": count, "classes": list(dataset.classes)},
         "models": {facts["name"]: {key: value for key, value in facts.items() if key != "layers"} for facts in models.values()},
         "code": provenance.code_hash(),
-        "plugins": dict(PLUGINS),
+        "plugins": _plugins(request),
         "explainers": {
             str(spec): {
                 "paper": explainers.get(spec.name).facts.paper,
@@ -158,13 +157,20 @@ def _record(request: Request, dataset: Dataset, count: int, models: dict[str, di
     }
 
 
+def _plugins(request: Request) -> dict[str, str]:
+    """Hashes of the code of explainers and metrics that others wrote, by name."""
+    asked = [(explainers, part.name) for spec in request.explainers for part in spec.walk()]
+    asked += [(metrics, spec.name) for spec in request.metrics]
+    found = {name: registry.foreign_code(name) for registry, name in asked}
+    return {name: code for name, code in found.items() if code is not None}
+
+
 def _identity(record: dict[str, Any]) -> dict[str, Any]:
     """What must agree before parts of two sessions may stand side by side."""
     asked = {key: value for key, value in record["request"].items() if key not in _FREE}
     weights = {f"weights of {name}": facts["weights_hash"] for name, facts in record["models"].items()}
-    return (
-        asked | {"data": record["dataset"]["fingerprint"], "code": record["code"], "plugins": sorted(record["plugins"].values())} | weights
-    )
+    plugins = {f"code of {name}": code for name, code in record["plugins"].items()}
+    return asked | {"data": record["dataset"]["fingerprint"], "code": record["code"]} | weights | plugins
 
 
 def _auto_name(record: dict[str, Any]) -> str:
@@ -186,12 +192,12 @@ def _merged(record: dict[str, Any], store: Store) -> dict[str, Any]:
     if held is None:
         return record
     mine, theirs = _identity(record), _identity(held)
-    for key in mine | theirs:
-        if mine.get(key) != theirs.get(key):
+    for key, value in mine.items():
+        if theirs.get(key, value) != value:  # what one session did not use, a plug-in or a model, stands in nobody's way
             raise UsageError(
-                f"--out {store.root} holds a run with {key} {theirs.get(key)}, not {mine.get(key)}; "
-                "choose another --out or remove the folder"
+                f"--out {store.root} holds a run with {key} {theirs[key]}, not {value}; choose another --out or remove the folder"
             )
     held["explainers"] |= record["explainers"]
+    held["plugins"] |= record["plugins"]
     held["request"]["explainers"] = list(held["explainers"])
     return held

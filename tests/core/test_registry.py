@@ -36,15 +36,14 @@ def explainers() -> Registry[ExplainerFacts]:
 def forgetful() -> Iterator[None]:
     """What plug-ins leave in the registries of the package is taken out again."""
     held = {kind: (dict(found._live), dict(found._functions)) for kind, found in REGISTRIES.items()}
-    modules, plugins = set(sys.modules), dict(registry.PLUGINS)
+    modules, plugins = set(sys.modules), list(registry.PLUGINS)
     yield
     for kind, (live, functions) in held.items():
         REGISTRIES[kind]._live, REGISTRIES[kind]._functions = live, functions
     for name in set(sys.modules) - modules:
         if name.startswith("camdbench_plugin_"):
             del sys.modules[name]
-    registry.PLUGINS.clear()
-    registry.PLUGINS.update(plugins)
+    registry.PLUGINS[:] = plugins
 
 
 class TestBuiltIns:

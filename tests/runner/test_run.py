@@ -16,6 +16,7 @@ from PIL import Image
 import camdbench
 from camdbench.core.catalogue import explainers, metrics
 from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.core.registry import load_plugin
 from camdbench.core.rows import Row
 from camdbench.explainers.trace import Trace
 from camdbench.metrics.evidence import Evidence
@@ -117,6 +118,27 @@ def test_explainers_can_be_added_later_and_only_they_are_computed(tmp_path: Path
     assert record["sessions"][1]["passes"]["tail_backward"] == 0
     assert record["request"]["explainers"] == ["gradcam", "fakecam"]
     assert set(run(tmp_path, "fakecam")["explainer"]) == {"fakecam"}
+
+
+def test_a_plug_in_that_changes_makes_another_run_and_one_that_is_not_used_does_not(tmp_path: Path, registered: None):
+    file = tmp_path / "mine.py"
+    code = (
+        "from camdbench import explainer\n"
+        "@explainer({name!r}, paper='mine')\n"
+        "def mine(trace):\n    'Bright.'\n    return trace.images.mean(1) ** {power}\n"
+    )
+    run(tmp_path / "other", "fakecam", limit=4)
+    file.write_text(code.format(name="bright", power=1))
+    load_plugin(file)
+    run(tmp_path / "other", "fakecam", limit=4)
+    run(tmp_path / "run", "bright", limit=4)
+    run(tmp_path / "run", "bright", limit=4)
+    run(tmp_path / "other", "bright,fakecam", limit=4)  # one more explainer may join
+    explainers._live.clear()
+    file.write_text(code.format(name="bright", power=2))
+    load_plugin(file)
+    with pytest.raises(UsageError, match="holds a run with code of bright"):
+        run(tmp_path / "run", "bright", limit=4)
 
 
 @pytest.mark.parametrize(
