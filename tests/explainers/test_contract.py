@@ -69,10 +69,15 @@ ROWS = {
     "inside_box": Row(("inside_box(hirescam)",)),
     "integratedgradients": Row(("integratedgradients(steps=5)", 'integratedgradients(steps=4, baseline="mean")')),
     "inverted": Row(("inverted(gradcam)",)),
+    "kernelshap": Row(('kernelshap(samples=30, segments="grid", cells=3)',), draws=True),
     "layercam": Row(
         ("layercam", 'layercam(layer="conv2")', 'layercam(layer=("conv1", "relu2"))', 'layercam(layer=("conv1", "relu2"), compat="pgc")')
     ),
     "legrad": Row(("legrad", "legrad(start=1)"), toys=("vit",)),
+    "lime": Row(
+        ('lime(samples=30, segments="grid", cells=3)', 'lime(samples=30, segments="grid", cells=3, compat="captum")'),
+        draws=True,
+    ),
     "occlusion": Row(("occlusion", 'occlusion(window=5, stride=3, fill="black", score="logit")')),
     "opticam": Row(
         (
@@ -95,6 +100,7 @@ ROWS = {
     "smoothgradcampp": Row(  # noise moves no gradient of a linear head
         ("smoothgradcampp", "smoothgradcampp(samples=2, std=0.1)"), draws=True, toys=("dense",)
     ),
+    "sobol": Row(("sobol(cells=3, designs=4)", 'sobol(cells=4, designs=4, fill="black", score="probability")'), draws=True),
     "uniform": Row(("uniform",), sees_class=False, sees_image=False),
     "xgradcam": Row(("xgradcam", "xgradcam(relu=False)"), toys=("gap", "dense", "vit")),
 }

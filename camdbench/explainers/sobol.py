@@ -1,0 +1,51 @@
+"""Sobol attribution: the share of the score's variance that a cell of the image takes part in."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from camdbench.core.catalogue import explainer
+from camdbench.explainers.perturbing import cells as cells_of
+from camdbench.explainers.perturbing import filling, scores_under
+from camdbench.explainers.trace import Trace
+from camdbench.functional.seeds import generator_for
+
+
+@explainer("sobol", paper="Fel et al. 2021, arXiv:2111.04138, eq. 3-5", cost="2080 forward", seeded=True)
+def sobol(
+    trace: Trace,
+    *,
+    cells: PositiveInt = 8,
+    designs: PositiveInt = 32,
+    fill: Literal["mean", "black"] = "mean",
+    score: Literal["probability", "logit"] = "logit",
+) -> Tensor:
+    """Total Sobol indices of the cells of a grid, each dimmed by a random amount.
+
+    (B, cells, cells). S_i = E[Var(y | all cells but i)] / Var(y), where cell i shows x m_i + fill (1 - m_i), m uniform.
+    Jansen's estimator: mean over designs of (y(A) - y(A with i from B))^2 / (2 Var(y(A))), which takes designs times
+    (cells^2 + 1) passes. A and B are the halves of one Sobol sequence, the same for all images. It is scrambled by
+    the seed: without that, two of its many coordinates may agree on so few points, and a cell would seem to do nothing.
+    """
+    labels = cells_of(trace.size, cells, trace.images.device)
+    design = _replicated(trace, cells**2, designs)  # (N (d + 1), d)
+    scores = scores_under(trace, len(design), lambda part: design[part][:, labels], filling(trace, fill), score)
+    base, replaced = scores[:, :designs], scores[:, designs:].unflatten(1, (-1, designs))  # (B, N), (B, d, N)
+    variance = base.var(1, correction=0)[:, None]
+    indices = (base[:, None] - replaced).square().mean(2) / (2 * torch.where(variance > 0, variance, torch.inf))
+    return indices.unflatten(1, (cells, cells))
+
+
+def _replicated(trace: Trace, dimensions: int, designs: int) -> Tensor:
+    """A (N, d), then A with each of its columns in turn taken from B."""
+    seed = generator_for(trace.seed, "", "sobol").initial_seed()
+    points = torch.quasirandom.SobolEngine(2 * dimensions, scramble=True, seed=seed).draw(designs)
+    first, second = points.chunk(2, 1)
+    swapped = first.repeat(dimensions, 1, 1)  # (d, N, d)
+    for index in range(dimensions):
+        swapped[index, :, index] = second[:, index]
+    return torch.cat([first, swapped.flatten(0, 1)]).to(trace.images.device)

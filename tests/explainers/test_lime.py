@@ -1,0 +1,92 @@
+"""LIME by a literal reading of the authors' package with scikit-learn's regression, and against captum."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from captum.attr import Lime
+from sklearn.linear_model import Lasso, Ridge
+from sklearn.metrics import pairwise_distances
+from torch import Tensor
+from toys import toy_batch, toy_classifier
+
+from camdbench.datasets.samples import Batch
+from camdbench.explainers.lime import lasso, lime, ridge
+from camdbench.explainers.trace import Trace
+from camdbench.functional.seeds import generator_for
+
+
+@pytest.fixture
+def trace(batch: Batch) -> Trace:
+    return Trace(toy_classifier("dense"), batch)
+
+
+def test_is_what_the_package_of_the_authors_computes(trace: Trace) -> None:
+    found = lime(trace, samples=60, segments="grid", cells=3)
+    labels = np.arange(9).reshape(3, 3)[np.arange(16)[:, None] * 3 // 16, np.arange(12) * 3 // 12]
+    for index, image in enumerate(trace.images):
+        data = torch.rand(60, 9, generator=generator_for(0, f"image-{index}", "lime")).lt(0.5).double().numpy()
+        data[0, :] = 1
+        fudged = image.clone()
+        for part in range(9):
+            fudged[:, labels == part] = image[:, labels == part].mean(1, keepdim=True)
+        probabilities = []
+        for row in data:
+            off = torch.from_numpy(np.isin(labels, np.flatnonzero(row == 0)))
+            shown = torch.where(off, fudged, image)
+            probabilities.append(trace.score(shown[None]).softmax(1)[0, trace.targets[index]].item())
+        distances = pairwise_distances(data, data[:1], metric="cosine").ravel()
+        weights = np.sqrt(np.exp(-(distances**2) / 0.25**2))
+        expected = Ridge(alpha=1, fit_intercept=True).fit(data, probabilities, sample_weight=weights).coef_
+        torch.testing.assert_close(found[index].double(), torch.from_numpy(expected[labels]), rtol=1e-3, atol=1e-6)
+
+
+def test_is_captums_with_compat(trace: Trace) -> None:
+    found = lime(trace, samples=40, segments="grid", cells=2, compat="captum")
+    labels = torch.arange(4).reshape(2, 2).repeat_interleave(8, 0).repeat_interleave(6, 1)
+    inputs = (trace.images - trace.classifier.mean) / trace.classifier.std
+    for index in range(4):
+        data = torch.rand(40, 4, generator=generator_for(0, f"image-{index}", "lime")).lt(0.5).float()
+        rows = iter(data)
+
+        def next_sample(inputs: Tensor, **_: object) -> Tensor:
+            return next(rows)[None]  # noqa: B023 - used up within the turn of the loop
+
+        method = Lime(trace.classifier.network, perturb_func=next_sample)
+        with torch.no_grad():
+            witness = method.attribute(inputs[index : index + 1], target=int(trace.targets[index]), feature_mask=labels, n_samples=40)
+        torch.testing.assert_close(found[index], witness[0, 0], rtol=1e-3, atol=1e-3)
+
+
+def test_regressions_are_those_of_scikit_learn() -> None:
+    generator = torch.Generator().manual_seed(3)
+    inputs = torch.rand(30, 6, generator=generator).lt(0.5).double()
+    outputs, weights = torch.rand(30, generator=generator).double(), torch.rand(30, generator=generator).double()
+    numbers = (inputs.numpy(), outputs.numpy(), weights.numpy())
+    for alpha in (0.5, 2.0):
+        expected = torch.from_numpy(Ridge(alpha=alpha).fit(*numbers).coef_)
+        torch.testing.assert_close(ridge(inputs, outputs, weights, penalty=alpha), expected)
+    for alpha in (0.01, 0.03):
+        expected = torch.from_numpy(Lasso(alpha=alpha, tol=1e-12).fit(*numbers).coef_)
+        torch.testing.assert_close(lasso(inputs, outputs, weights, penalty=alpha), expected, rtol=1e-4, atol=1e-7)
+
+
+def test_an_additive_score_gives_back_its_effects() -> None:
+    inputs = torch.rand(50, 5, generator=torch.Generator().manual_seed(0)).lt(0.5).double()
+    effects = torch.tensor([1.0, -2.0, 0.0, 0.5, 3.0]).double()
+    for fit in (ridge, lasso):
+        found = fit(inputs, 7 + inputs @ effects, torch.ones(50).double(), penalty=1e-9)
+        torch.testing.assert_close(found, effects, rtol=1e-5, atol=1e-6)
+
+
+def test_quickshift_makes_the_segments_unless_a_grid_is_asked_for() -> None:
+    trace = Trace(toy_classifier(), toy_batch(size=(48, 32)))
+    assert lime(trace, samples=5).shape == (4, 48, 32)
+
+
+def test_costs_one_pass_a_sample(batch: Batch) -> None:
+    trace = Trace(toy_classifier(), batch)
+    lime(trace, samples=12, segments="grid", cells=2)
+    assert trace.classifier.passes.forward == 4 + 4 * 12
+    assert trace.classifier.passes.total() == trace.classifier.passes.forward
