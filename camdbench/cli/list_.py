@@ -47,7 +47,9 @@ def command(kind: str, name: str | None, as_json: bool) -> None:
     else:
         width = max((len(entry["name"]) for entry in entries), default=0)
         for entry in entries:
-            click.echo(f"{entry['name']:<{width}}  {entry['summary']}")
+            notes = "; ".join(filter(None, [", ".join(entry.get("needs", ())), entry.get("cost", "")]))
+            click.echo(f"{entry['name']:<{width}}  {entry['summary']}" + (f"  [{notes}]" if notes else ""))
+        click.echo(f"{len(entries)} {kind}", err=True)
 
 
 def _described(entry: Entry[Any]) -> dict[str, Any]:

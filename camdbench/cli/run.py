@@ -13,7 +13,11 @@ FINISHED_WITH_FAILURES = 3
 
 @click.command("run", short_help="Run explainers and metrics; print a table, keep a run directory.")
 @click.option(
-    "-e", "--explainers", default="opticam,gradcam", show_default=True, help="Specs with commas, as in 'opticam(iterations=50),gradcam'."
+    "-e",
+    "--explainers",
+    default="opticam,gradcam",
+    show_default=True,
+    help="Specs with commas, as in 'opticam(iterations=50),gradcam', or all.",
 )
 @click.option("-m", "--metrics", default="ad,ag,ai", show_default=True, help="Specs with commas.")
 @click.option("--models", default="shortcuts-ce", show_default=True, help="Names with commas (see: camdbench list models).")

@@ -97,7 +97,7 @@ def check_request(
     from camdbench.datasets.opening import checked_dataset
     from camdbench.models.zoo import check_model
 
-    chosen, judges = explainers.parse(explainers_), metrics.parse(metrics_)
+    judges = metrics.parse(metrics_)
     names = tuple(name.strip() for name in models.split(",")) if isinstance(models, str) else tuple(models)
     if len(set(names)) != len(names):
         raise UsageError(f"--models {','.join(names)}: a model is named twice")
@@ -106,6 +106,7 @@ def check_request(
     for name in names:
         check_model(name, weights=weights)
     spec, split = checked_dataset(dataset, split, data_root)
+    chosen = _everything(spec) if explainers_ == "all" else explainers.parse(explainers_)
     _check_needs(spec, chosen, judges)
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit}: expected at least 1 image")
@@ -130,6 +131,13 @@ def check_request(
 def _default_limit(dataset: Spec) -> int | None:
     """64 images of a data set that is made on the fly, which has no size of its own; all of one on disk."""
     return None if datasets.get(dataset.name).facts.on_disk else 64
+
+
+def _everything(dataset: Spec) -> tuple[Spec, ...]:
+    """All explainers, methods before controls, but for wrappers and those whose annotations the data set lacks."""
+    lacks = {"boxes", "masks"} - set(datasets.get(dataset.name).facts.gives)
+    fit = [entry for entry in explainers if not entry.wraps and not lacks & set(entry.facts.needs)]
+    return tuple(Spec(entry.name) for entry in sorted(fit, key=lambda entry: entry.facts.control))
 
 
 def _check_needs(dataset: Spec, chosen: Sequence[Spec], judges: Sequence[Spec]) -> None:

@@ -40,7 +40,8 @@ def run(
     """Run explainers and metrics over a data set and return the tidy rows; what is already done is not done again.
 
     Args:
-        explainers: specs such as `"opticam(iterations=50),gradcam"`.
+        explainers: specs such as `"opticam(iterations=50),gradcam"`, or `"all"`: every one, at its defaults, whose
+            annotations the data set has, wrappers apart.
         metrics: specs such as `"ad,ag"`.
         models: names for the zoo.
         dataset: spec of a data set.

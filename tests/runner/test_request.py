@@ -40,6 +40,15 @@ def test_a_default_that_is_spelled_out_is_the_same_request():
     assert check_request(**PLAIN | {"explainers_": "gradcam(relu=True)"}) == check_request(**PLAIN | {"explainers_": "gradcam"})
 
 
+def test_all_are_all_that_the_data_set_can_serve_methods_first(tmp_path: Path):
+    everything = [spec.name for spec in check_request(**PLAIN | {"explainers_": "all"}).explainers]
+    assert {"opticam", "gradcam", "gtbox", "gtmask", "fakecam"} <= set(everything)
+    assert not {"inside_box", "power"} & set(everything)
+    assert everything.index("opticam") < everything.index("fakecam")
+    without_boxes = check_request(**PLAIN | {"explainers_": "all", "dataset": "folder", "data_root": tmp_path}).explainers
+    assert {spec.name for spec in without_boxes} == set(everything) - {"gtbox", "gtbox_complement", "gtmask"}
+
+
 def test_a_data_set_on_disk_is_run_whole(tmp_path: Path):
     request = check_request(**PLAIN | {"dataset": "folder", "data_root": tmp_path})
     assert (request.split, request.limit) == ("all", None)
