@@ -37,6 +37,7 @@ class Row(NamedTuple):
 
 # A new explainer is one row here. `sees_class=False` and `sees_image=False` are for controls, which look at neither on purpose.
 ROWS = {
+    "ablationcam": Row(("ablationcam", "ablationcam(relu=False)"), toys=("gap", "dense", "vit")),
     "augsmooth": Row(("augsmooth(gradcam)", "augsmooth(inside_box(hirescam))")),
     "cam": Row(("cam", "cam(relu=True)"), toys=("gap",)),
     "centre": Row(("centre", "centre(sigma=0.1)"), sees_class=False, sees_image=False),

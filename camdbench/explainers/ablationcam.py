@@ -1,0 +1,59 @@
+"""Ablation-CAM: channels weighted by what the class loses without them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from camdbench.core.catalogue import explainer
+from camdbench.core.errors import NotApplicable
+from camdbench.explainers.channels import weighted_sum
+from camdbench.explainers.trace import Trace
+
+_NUMBERS = 2**25  # of altered activations that exist at once: 334 copies of 2048 x 7 x 7
+
+
+@explainer(
+    "ablationcam",
+    paper="Ramaswamy & Desai 2020, WACV, eq. 3-4",
+    cost="1 forward on a linear head, else 1 forward + 1 tail forward for each channel that is not zero",
+    needs=("layer",),
+)
+def ablationcam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
+    """Activations weighted by the share of the class's logit that is lost when a channel is set to zero.
+
+    (B, h, w). w_k = (y - y_k) / |y|, y_k being the logit with channel k off. The paper divides by y and has positive
+    logits in mind; a negative one would turn every weight's sign, so its size is taken, which changes nothing else.
+    On a GAP + linear head y - y_k is W_ck mean(A_k) and no pass is needed; elsewhere the tail behind the layer is
+    replayed with one channel off at a time. Channels that are zero already lose nothing.
+    """
+    seen = trace.at(layer)
+    try:
+        losses = losses_by_weights(seen)
+    except NotApplicable:
+        losses = losses_by_replay(seen)
+    size = seen.target_logits.abs()[:, None]
+    return weighted_sum(losses / torch.where(size > 0, size, 1), seen.activations, relu=relu)
+
+
+def losses_by_weights(seen: Trace) -> Tensor:
+    """The losses y - y_k (B, K), from the weights of a linear head.
+
+    Raises:
+        NotApplicable: the head is another one.
+    """
+    return seen.class_weights[seen.targets] * seen.activations.mean((2, 3))
+
+
+def losses_by_replay(seen: Trace) -> Tensor:
+    """The losses y - y_k (B, K), from replays of the tail."""
+    activations = seen.activations
+    losses = torch.zeros(activations.shape[:2], device=activations.device)
+    step = max(1, _NUMBERS // activations[0].numel())
+    for index, (grid, target) in enumerate(zip(activations, seen.targets.tolist(), strict=True)):
+        alive = grid.flatten(1).ne(0).any(1).nonzero().squeeze(1)
+        for channels in alive.split(step):
+            ablated = grid.repeat(len(channels), 1, 1, 1)
+            ablated[torch.arange(len(channels)), channels] = 0
+            losses[index, channels] = seen.target_logits[index] - seen.replay(index, ablated)[:, target]
+    return losses
