@@ -70,6 +70,7 @@ ROWS = {
     "inside_box": Row(("inside_box(hirescam)",)),
     "integratedgradients": Row(("integratedgradients(steps=5)", 'integratedgradients(steps=4, baseline="mean")')),
     "inverted": Row(("inverted(gradcam)",)),
+    "iscam": Row(("iscam(samples=3)", 'iscam(samples=3, compat="torchcam")')),
     "kernelshap": Row(('kernelshap(samples=30, segments="grid", cells=3)',), draws=True),
     "layercam": Row(
         ("layercam", 'layercam(layer="conv2")', 'layercam(layer=("conv1", "relu2"))', 'layercam(layer=("conv1", "relu2"), compat="pgc")')
@@ -96,12 +97,16 @@ ROWS = {
     "rise": Row(("rise(masks=40, cells=4)", 'rise(masks=40, cells=3, keep=0.3, compat="xplique")'), draws=True),
     "rollout": Row(("rollout", 'rollout(fusion="min", discard=0.5)'), sees_class=False, toys=("vit",)),
     "saliency": Row(("saliency", 'saliency(channels="sum")'), toys=("gap", "dense", "vit")),
+    "scorecam": Row(
+        ("scorecam", 'scorecam(fill="black", score="probability")', 'scorecam(compat="author")', 'scorecam(compat="pgc", layer="conv2")')
+    ),
     "shapleycam": Row(("shapleycam", "shapleycam(relu=False)"), toys=("gap", "dense", "vit")),
     "smoothgrad": Row(("smoothgrad(samples=5)",), draws=True),
     "smoothgradcampp": Row(  # noise moves no gradient of a linear head
         ("smoothgradcampp", "smoothgradcampp(samples=2, std=0.1)"), draws=True, toys=("dense",)
     ),
     "sobol": Row(("sobol(cells=3, designs=4)", 'sobol(cells=4, designs=4, fill="black", score="probability")'), draws=True),
+    "sscam": Row(("sscam(samples=3, std=0.5)", 'sscam(samples=3, fill="black")'), draws=True),
     "uniform": Row(("uniform",), sees_class=False, sees_image=False),
     "xgradcam": Row(("xgradcam", "xgradcam(relu=False)"), toys=("gap", "dense", "vit")),
 }

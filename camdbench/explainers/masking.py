@@ -1,0 +1,75 @@
+"""What the class scores when a channel is all that the network sees: one forward pass for each distinct channel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from camdbench.explainers.perturbing import Fill, Score, class_scores, filling
+from camdbench.explainers.trace import Trace
+
+_PIXELS = 2**22  # of masked images that exist at once: 83 of 224 x 224
+
+
+class Channels(NamedTuple):
+    """Channels of a batch, each with the image that it belongs to.
+
+    Attributes:
+        grids: (J, h, w).
+        images: (J,) number of the image.
+        numbers: (J,) number of the channel.
+    """
+
+    grids: Tensor
+    images: Tensor
+    numbers: Tensor
+
+    def parts(self, length: int) -> Iterator[Channels]:
+        """The same, `length` at a time."""
+        for start in range(0, len(self.grids), length):
+            yield Channels(*(item[start : start + length] for item in self))
+
+
+def channel_scores(trace: Trace, masks_of: Callable[[Channels], Iterable[Tensor]], fill: Fill, score: Score) -> Tensor:
+    """Mean score (B, K) of the class under the masks that a channel makes.
+
+    Args:
+        trace: the batch through the layer.
+        masks_of: one or several masks (J, H, W) for each of J channels; as many for every channel.
+        fill: what stands where a mask is zero.
+        score: how logits are read.
+    """
+    channels, places = distinct(trace.activations)
+    background = filling(trace, fill)
+    found = list[Tensor]()
+    for part in channels.parts(max(1, _PIXELS // (trace.size[0] * trace.size[1]))):
+        images, targets = trace.images[part.images], trace.targets[part.images]
+        total, count = torch.zeros(len(targets), dtype=torch.float64, device=images.device), 0
+        for masks in masks_of(part):
+            with torch.no_grad():
+                logits = trace.score(background + (images - background) * masks[:, None])
+            total, count = total + class_scores(logits, targets, score), count + 1
+        found.append(total / count)
+    return torch.cat(found)[places]
+
+
+def distinct(activations: Tensor) -> tuple[Channels, Tensor]:
+    """The channels of (B, K, h, w) that differ within their image, and where each of the B x K is among them, (B, K).
+
+    Constant channels make one mask, zero everywhere, and stand for each other; so do channels that are equal place by
+    place. In both cases the scores that are not computed again would be the very same.
+    """
+    count, channels = activations.shape[:2]
+    flat = activations.flatten(2)
+    flat = torch.where(flat.amax(2, keepdim=True) > flat.amin(2, keepdim=True), flat, 0)
+    image = torch.arange(count, device=flat.device, dtype=flat.dtype)[:, None, None].expand(-1, channels, 1)
+    inverse = torch.unique(torch.cat([image, flat], 2).flatten(0, 1), dim=0, return_inverse=True)[1]  # (B*K,)
+    number = torch.arange(count * channels, device=flat.device)
+    first = torch.full_like(number, count * channels).scatter_reduce(0, inverse, number, "amin")[inverse]
+    kept = first == number
+    places = (kept.cumsum(0) - 1)[first].unflatten(0, (count, channels))
+    chosen = number[kept]
+    return Channels(activations.flatten(0, 1)[chosen], chosen // channels, chosen % channels), places
