@@ -56,6 +56,7 @@ ROWS = {
     "finercam": Row(
         ("finercam", "finercam(gamma=1, classes=1, relu=False)", 'finercam(compat="pgc", relu=False)'), toys=("gap", "dense", "vit")
     ),
+    "fullgrad": Row(("fullgrad", 'fullgrad(compat="pgc")'), toys=("gap",)),  # the dense toy has a tanh
     "genericattention": Row(("genericattention", "genericattention(start=1)"), toys=("vit",)),
     "gradcam": Row(("gradcam", "gradcam(relu=False)", 'gradcam(layer="conv2")')),
     "gradcampp": Row(("gradcampp", 'gradcampp(compat="author")', 'gradcampp(compat="pgc")', 'gradcampp(compat="torchcam")')),

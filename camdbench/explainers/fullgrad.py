@@ -1,0 +1,61 @@
+"""FullGrad: the gradients of the input and of every bias."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+import torch
+from torch import Tensor
+
+from camdbench.core.catalogue import explainer
+from camdbench.core.errors import NotApplicable
+from camdbench.explainers.trace import Trace
+from camdbench.functional.normalise import normalise, upsample
+from camdbench.models.biases import additions_watched
+
+
+@explainer(
+    "fullgrad",
+    paper="Srinivas & Fleuret 2019, arXiv:1905.00780, eq. 3, 5",
+    cost="2 forward + 1 backward",
+    needs=("gradients",),
+    refuses="networks whose logit is not the sum of its full gradients, such as those with a GELU, a tanh or attention",
+)
+def fullgrad(trace: Trace, *, compat: Literal["paper", "pgc"] = "paper") -> Tensor:
+    """Sizes of input times gradient and of bias times gradient, added up over all convolutions and norms.
+
+    (B, H, W). With x the normalised image, b the biases (of a batch norm beta - gamma mean / std) and g the gradients
+    where they are added, S = sum_c psi(x g)_c + sum over layers and channels of psi(b g)_c, psi(m) = up(rescale(abs(m))).
+    `rescale`, to [0, 1], takes the channels of one layer together, as the authors' code does: the paper leaves it open,
+    and alone (`pgc`) the faintest channel would count as much as the strongest. Enlarged with corners not aligned.
+
+    What is added up are the parts of the logit: y = sum x g + sum b g, exactly so where the network is piecewise linear
+    (the paper's completeness). It is checked, and a network of which it does not hold is refused: there the biases
+    alone are not what the method means by them. Biases of linear layers count in the check and have no place in the map.
+    """
+    images, targets = trace.images.detach().clone().requires_grad_(), trace.targets
+    with torch.enable_grad(), additions_watched(trace.classifier.network) as added:
+        logits = trace.classifier(images).gather(1, targets[:, None]).squeeze(1)
+    gradients = torch.autograd.grad(logits.sum(), [images, *(item.output for item in added)], allow_unused=True)
+    grids = [(trace.images - trace.classifier.mean) * gradients[0]]  # the normalised image times its gradient
+    others = list[Tensor]()
+    for item, gradient in zip(added, cast("tuple[Tensor | None, ...]", gradients[1:]), strict=True):
+        if gradient is not None:  # else the class does not hear that layer
+            (grids if item.on_grid else others).append(gradient * item.bias)
+    _check_completeness(logits.detach(), grids + others)
+    return torch.stack([upsample(_sizes(part, compat), trace.size) for part in grids]).sum(0)
+
+
+def _sizes(part: Tensor, compat: str) -> Tensor:
+    """sum_c rescale(abs(m))_c (B, h, w) of the channels (B, C, h, w) of one layer."""
+    sizes = part.abs()
+    if compat == "pgc":
+        return normalise(sizes.flatten(0, 1), "range").unflatten(0, part.shape[:2]).sum(1)
+    return normalise(sizes.flatten(1, 2), "range").view_as(part).sum(1)
+
+
+def _check_completeness(logits: Tensor, parts: list[Tensor]) -> None:
+    whole = torch.stack([part.double().flatten(1).sum(1) for part in parts]).sum(0)
+    sizes = torch.stack([part.double().flatten(1).abs().sum(1) for part in parts]).sum(0)
+    if bool(((whole - logits).abs() > 1e-3 * logits.abs() + 1e-5 * sizes).any()):
+        raise NotApplicable("the gradients of input and biases do not add up to the logit: the network is not piecewise linear")

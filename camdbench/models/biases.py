@@ -1,0 +1,60 @@
+"""What layers add: their biases, watched in a forward pass, so that an output can be taken apart into all it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage] - torch has no public name for the family
+from torch.nn.modules.conv import _ConvNd  # pyright: ignore[reportPrivateUsage]
+
+
+class Addition(NamedTuple):
+    """What one layer added in one call.
+
+    Attributes:
+        bias: so shaped that it broadcasts to the output.
+        output: the layer's output, in the graph.
+        on_grid: whether the output is (B, C, h, w).
+    """
+
+    bias: Tensor
+    output: Tensor
+    on_grid: bool
+
+
+@contextmanager
+def additions_watched(network: nn.Module) -> Generator[list[Addition]]:
+    """Collect what convolutions, linear layers and batch norms add in the forward pass made inside the block."""
+    found = list[Addition]()
+
+    def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> Tensor | None:
+        del inputs
+        bias = _bias_of(module)
+        if bias is None or not isinstance(output, Tensor):
+            return None
+        if not isinstance(module, nn.Linear):
+            bias = bias.view(-1, *[1] * (output.ndim - 2))
+        found.append(Addition(bias, output, output.ndim == 4 and not isinstance(module, nn.Linear)))
+        return output.clone()  # which later in-place operations may overwrite
+
+    with ExitStack() as stack:
+        for module in network.modules():
+            if isinstance(module, _ConvNd | nn.Linear | _BatchNorm):
+                stack.callback(module.register_forward_hook(hook).remove)
+        yield found
+
+
+def _bias_of(module: nn.Module) -> Tensor | None:
+    """A layer's bias (C,); of a batch norm in eval mode beta - gamma mean / std."""
+    bias = module.bias.detach() if isinstance(module.bias, Tensor) else None
+    if not isinstance(module, _BatchNorm):
+        return bias
+    mean, variance = module.running_mean, module.running_var
+    if mean is None or variance is None:
+        return None
+    shift = -mean / torch.sqrt(variance + module.eps)
+    return shift if bias is None else bias + module.weight.detach() * shift
