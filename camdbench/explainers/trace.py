@@ -216,12 +216,12 @@ class Trace:
 
     def _part(self, name: str, compute: Callable[[], T]) -> T:
         key = (self._layer, name)
-        self.ledger.read.add(key)
         if name not in self._parts:
             passes, inner, start = self.classifier.passes, self.ledger.spent(), clock(self.images.device)
             self._parts[name] = compute()
             whole = Cost(self.classifier.passes - passes, clock(self.images.device) - start)
             self.ledger.costs[key] = whole - (self.ledger.spent() - inner)  # parts computed on the way pay for themselves
+        self.ledger.read.add(key)  # not before: a part that cannot be computed has no cost
         return self._parts[name]
 
     def _forward(self) -> tuple[Tensor, Tensor]:

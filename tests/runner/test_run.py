@@ -244,6 +244,15 @@ def test_an_explainer_that_breaks_costs_only_its_own_rows(tmp_path: Path, regist
     assert by_name.loc["gradcam", "status"] == {"ok"}
 
 
+def test_a_part_of_the_trace_that_cannot_be_had_costs_only_those_who_read_it(tmp_path: Path):
+    rows = run(tmp_path, "rawattention,gradcam,fakecam", limit=4)
+    assert rows.groupby("explainer")["status"].agg(set).to_dict() == {
+        "rawattention": {"not_applicable"},
+        "gradcam": {"ok"},
+        "fakecam": {"ok"},
+    }
+
+
 def test_a_metric_that_breaks_costs_only_its_own_rows(tmp_path: Path, registered: None):
     @metrics.register("broken", paper="a test", higher_is_better=True, unit="", protocol="x", tolerance=0.0)
     def broken(evidence: Evidence) -> torch.Tensor:
