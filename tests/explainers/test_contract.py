@@ -51,6 +51,12 @@ ROWS = {
     "eigencam": Row(("eigencam", 'eigencam(sign="extreme", compat="pgc")'), sees_class=False, toys=("gap", "dense", "vit")),
     "eigengradcam": Row(("eigengradcam", "eigengradcam(centre=False, relu=False)"), toys=("gap", "dense", "vit")),
     "elementwise": Row(("elementwise",), toys=("gap", "dense", "vit")),
+    "extremal": Row(
+        (
+            "extremal(areas=(0.1, 0.3), max_iter=12, step=2, sigma=2.0, blur_sigma=4.0)",
+            'extremal(areas=(0.2,), max_iter=8, step=3, sigma=3.0, blur_sigma=4.0, variant="dual", reward="contrastive", smooth=0.0)',
+        )
+    ),
     "fakecam": Row(("fakecam",), sees_class=False, sees_image=False),
     "fem": Row(("fem", "fem(k=1)", 'fem(compat="pgc")'), sees_class=False, toys=("gap", "dense", "vit")),
     "finercam": Row(
@@ -182,6 +188,25 @@ class TestMaps:
         draws = ROWS[name].draws or "random" in spec
         assert torch.equal(first, second) is not draws
         assert explainers.get(name).facts.seeded or not draws
+
+
+@every_spec
+class TestDeadNetworks:
+    @pytest.mark.parametrize("layer", ["relu2", "conv2"], ids=["zero", "negative"])
+    def test_give_finite_maps_and_say_so_where_a_layer_says_nothing(
+        self, classifier: Classifier, batch: Batch, name: str, spec: str, toy: str, layer: str
+    ) -> None:
+        needs = explainers.get(name).facts.needs
+        if toy == "vit" or ("linear head" in needs and layer == "conv2"):
+            pytest.skip("no such layer, or one that the explainer refuses")
+        classifier.network.conv2.bias.data.fill_(-100)  # behind the ReLU every activation is zero
+        classifier.layer = layer
+        found = maps_of(classifier, batch, spec)
+        assert found.raw.isfinite().all()
+        assert found.maps.isfinite().all()
+        assert set(found.status) <= {"ok", "constant_map"}
+        if layer == "relu2" and "layer" in needs and "layer=" not in spec:
+            assert found.status == ("constant_map",) * 4
 
 
 @every_spec
