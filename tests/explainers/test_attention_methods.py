@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from literal_vit import Pass, literal_pass
 from torch import Tensor, nn
 from toys import CLASSES, maps_of, toy_batch, toy_classifier
 
@@ -31,54 +31,21 @@ def batch() -> Batch:
     return toy_batch(3, size=(32, 32))
 
 
-class Literal(NamedTuple):
-    """One image's pass, written down: attentions (heads, N, N) and tokens (N, C) behind each block, and the logits."""
-
-    attentions: list[Tensor]
-    tokens: list[Tensor]
-    logits: Tensor
-
-
-def literal_pass(classifier: Classifier, image: Tensor) -> Literal:
-    """torchvision's vision transformer, formula by formula, in float64."""
-    network: Any = copy.deepcopy(classifier.network).double()
-    x = ((image - classifier.mean[0]) / classifier.std[0]).double()
-    places = network.conv_proj(x[None])[0].flatten(1).T  # (16, C)
-    tokens = torch.cat([network.class_token[0], places]) + network.encoder.pos_embedding[0]
-    attentions, after = list[Tensor](), list[Tensor]()
-    for block in network.encoder.layers:
-        mha = block.self_attention
-        q, k, v = (block.ln_1(tokens) @ mha.in_proj_weight.T + mha.in_proj_bias).chunk(3, 1)
-        heads, size = mha.num_heads, q.shape[1] // mha.num_heads
-        found = [torch.softmax(q[:, h * size : (h + 1) * size] @ k[:, h * size : (h + 1) * size].T / size**0.5, 1) for h in range(heads)]
-        attention = torch.stack(found)
-        mixed = torch.cat([attention[h] @ v[:, h * size : (h + 1) * size] for h in range(heads)], 1)
-        tokens = tokens + mixed @ mha.out_proj.weight.T + mha.out_proj.bias
-        tokens = tokens + block.mlp(block.ln_2(tokens))
-        attentions.append(attention)
-        after.append(tokens)
-    return Literal(attentions, after, read_out(network, tokens))
-
-
-def read_out(network: Any, tokens: Tensor) -> Tensor:
-    return network.heads(network.encoder.ln(tokens)[:1])[0]
-
-
 def raw(classifier: Classifier, batch: Batch, spec: str) -> Tensor:
     return maps_of(classifier, batch, spec).raw
 
 
 @pytest.fixture
-def passes(classifier: Classifier, batch: Batch) -> list[Literal]:
+def passes(classifier: Classifier, batch: Batch) -> list[Pass]:
     return [literal_pass(classifier, image) for image in batch.images]
 
 
-def test_the_literal_pass_is_the_network(classifier: Classifier, batch: Batch, passes: list[Literal]) -> None:
+def test_the_literal_pass_is_the_network(classifier: Classifier, batch: Batch, passes: list[Pass]) -> None:
     torch.testing.assert_close(torch.stack([seen.logits for seen in passes]).float(), classifier(batch.images), rtol=1e-4, atol=1e-4)
 
 
 class TestRawAttention:
-    def test_is_the_class_tokens_row_of_the_last_block(self, classifier: Classifier, batch: Batch, passes: list[Literal]) -> None:
+    def test_is_the_class_tokens_row_of_the_last_block(self, classifier: Classifier, batch: Batch, passes: list[Pass]) -> None:
         for spec, block in (("rawattention", 1), ("rawattention(block=0)", 0)):
             expected = [seen.attentions[block].mean(0)[0, 1:].reshape(4, 4) for seen in passes]
             torch.testing.assert_close(raw(classifier, batch, spec), torch.stack(expected).float(), rtol=1e-4, atol=1e-6)
@@ -99,7 +66,7 @@ class TestRollout:
         ],
     )
     def test_is_the_product_of_the_blocks(
-        self, classifier: Classifier, batch: Batch, passes: list[Literal], spec: str, fuse: Any, share: float, residual: bool, start: int
+        self, classifier: Classifier, batch: Batch, passes: list[Pass], spec: str, fuse: Any, share: float, residual: bool, start: int
     ) -> None:
         expected = list[np.ndarray]()
         for seen in passes:
@@ -129,7 +96,7 @@ class TestRollout:
 
 class TestGenericAttention:
     @pytest.mark.parametrize("start", [0, 1])
-    def test_is_the_papers_recursion(self, classifier: Classifier, batch: Batch, passes: list[Literal], start: int) -> None:
+    def test_is_the_papers_recursion(self, classifier: Classifier, batch: Batch, passes: list[Pass], start: int) -> None:
         expected = list[Tensor]()
         for seen, label in zip(passes, batch.labels, strict=True):
             gradients = torch.autograd.grad(seen.logits[label], seen.attentions)
@@ -146,15 +113,12 @@ class TestGenericAttention:
 
 class TestLeGrad:
     @pytest.mark.parametrize("start", [0, 1])
-    def test_is_the_mean_of_each_blocks_own_sensitivity(
-        self, classifier: Classifier, batch: Batch, passes: list[Literal], start: int
-    ) -> None:
-        network = copy.deepcopy(classifier.network).double()
+    def test_is_the_mean_of_each_blocks_own_sensitivity(self, classifier: Classifier, batch: Batch, passes: list[Pass], start: int) -> None:
         expected = list[Tensor]()
         for seen, label in zip(passes, batch.labels, strict=True):
             total = torch.zeros(17, dtype=torch.float64)
-            for attention, tokens in list(zip(seen.attentions, seen.tokens, strict=True))[start:]:
-                (gradient,) = torch.autograd.grad(read_out(network, tokens)[label], attention, retain_graph=True)
+            for block in seen.blocks[start:]:
+                (gradient,) = torch.autograd.grad(seen.read_out(block.after)[label], block.attention, retain_graph=True)
                 for head in range(2):
                     for query in range(17):
                         total += gradient[head, query].clamp(min=0) / (2 * 17)

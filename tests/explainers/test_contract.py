@@ -114,6 +114,7 @@ ROWS = {
     ),
     "sobol": Row(("sobol(cells=3, designs=4)", 'sobol(cells=4, designs=4, fill="black", score="probability")'), draws=True),
     "sscam": Row(("sscam(samples=3, std=0.5)", 'sscam(samples=3, fill="black")'), draws=True),
+    "tibav": Row(("tibav", "tibav(start=1)"), toys=("vit",)),
     "uniform": Row(("uniform",), sees_class=False, sees_image=False),
     "xgradcam": Row(("xgradcam", "xgradcam(relu=False)"), toys=("gap", "dense", "vit")),
 }

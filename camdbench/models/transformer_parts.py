@@ -1,0 +1,112 @@
+"""The layers inside a vision transformer, named alike for torchvision and timm, for methods with a rule for each of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from camdbench.core.errors import NotApplicable
+from camdbench.models.attention import transformer_of
+
+
+@dataclass(frozen=True)
+class BlockParts:
+    """A block: m = x + scale1(project(attend(norm1(x)))), then m + scale2(contract(activation(expand(norm2(m))))).
+
+    Attributes:
+        qkv_weight: (3 heads d, C), queries, keys and values one after the other.
+        qkv_bias: (3 heads d,), or None.
+        heads: number of heads.
+    """
+
+    norm1: nn.Module
+    qkv_weight: Tensor
+    qkv_bias: Tensor | None
+    heads: int
+    project: nn.Linear
+    scale1: nn.Module
+    norm2: nn.Module
+    expand: nn.Linear
+    activation: nn.Module
+    contract: nn.Linear
+    scale2: nn.Module
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A vision transformer whose head is linear in the normalised tokens that it reads.
+
+    Attributes:
+        blocks: first to last.
+        norm: the norm behind the last block.
+        classifiers: one linear layer for each token that the head reads; their logits are averaged.
+    """
+
+    blocks: tuple[BlockParts, ...]
+    norm: nn.Module
+    classifiers: tuple[nn.Linear, ...]
+
+
+def parts_of(network: Any) -> Parts:
+    """The layers of a vision transformer.
+
+    Raises:
+        NotApplicable: it is none, its head is not linear in the tokens that it reads, or a block has other layers.
+    """
+    transformer, name = transformer_of(network), type(network).__name__
+    if not transformer.readers:
+        raise NotApplicable(f"the head of {name} reads no single token but the mean of all places")
+    if hasattr(network, "encoder"):
+        heads, norm = list[nn.Module](network.heads.children()), network.encoder.ln
+        blocks = tuple(map(_of_torchvision, transformer.blocks))
+    else:
+        heads, norm = [getattr(network, head) for head in ("head", "head_dist") if hasattr(network, head)], network.norm
+        heads += [network.fc_norm] if type(network.fc_norm) is not nn.Identity else []
+        blocks = tuple(map(_of_timm, transformer.blocks))
+    classifiers = tuple(head for head in heads if isinstance(head, nn.Linear))
+    if not len(classifiers) == len(heads) == len(transformer.readers):
+        raise NotApplicable(f"the head of {name} is not linear in the tokens that it reads")
+    return Parts(blocks, norm, classifiers)
+
+
+def _of_torchvision(block: Any) -> BlockParts:
+    attention = block.self_attention
+    layers = [layer for layer in block.mlp.children() if not isinstance(layer, nn.Dropout)]
+    return BlockParts(
+        norm1=block.ln_1,
+        qkv_weight=attention.in_proj_weight,
+        qkv_bias=attention.in_proj_bias,
+        heads=attention.num_heads,
+        project=attention.out_proj,
+        scale1=nn.Identity(),
+        norm2=block.ln_2,
+        expand=layers[0],
+        activation=layers[1],
+        contract=layers[2],
+        scale2=nn.Identity(),
+    )
+
+
+def _of_timm(block: Any) -> BlockParts:
+    kind: type[nn.Module] = type(block)
+    attention: Any = block.attn
+    mlp: Any = getattr(block, "mlp", None)
+    between = [getattr(attention, name, None) for name in ("q_norm", "k_norm", "norm")] + [getattr(mlp, "norm", None)]
+    plain = all(module is None or type(module) is nn.Identity for module in between)
+    if kind.__name__ != "Block" or type(mlp).__name__ != "Mlp" or getattr(attention, "gate", None) is not None or not plain:
+        raise NotApplicable(f"a block of type {kind.__name__} has layers for which there is no rule")
+    return BlockParts(
+        norm1=block.norm1,
+        qkv_weight=attention.qkv.weight,
+        qkv_bias=attention.qkv.bias,
+        heads=attention.num_heads,
+        project=attention.proj,
+        scale1=block.ls1,
+        norm2=block.norm2,
+        expand=mlp.fc1,
+        activation=mlp.act,
+        contract=mlp.fc2,
+        scale2=block.ls2,
+    )
