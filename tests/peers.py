@@ -27,7 +27,7 @@ def map_of_grad_cam(classifier: Classifier, batch: Batch, method: str, layers: t
 def raw_map_of_grad_cam(classifier: Classifier, batch: Batch, method: str) -> Tensor:
     """(B, h, w) of a method of pytorch-grad-cam, signed, for the batch's labels."""
     inputs, targets, layer = inputs_of(classifier, batch), _targets(batch), classifier.module(classifier.layer_name())
-    with getattr(pytorch_grad_cam, method)(classifier.network, [layer]) as cam:
+    with getattr(pytorch_grad_cam, method)(classifier.network, [layer], reshape_transform=_as_grid) as cam:
         kept = list[Tensor]()
         computed = cam.get_cam_image
 
@@ -38,6 +38,14 @@ def raw_map_of_grad_cam(classifier: Classifier, batch: Batch, method: str) -> Te
         cam.get_cam_image = keep
         cam(inputs, targets)
     return kept[0]
+
+
+def _as_grid(output: Tensor) -> Tensor:
+    """A layer's output as (B, K, h, w); a vision transformer's by its paper: a class token, then a square of patches."""
+    if output.ndim == 4:
+        return output
+    side = round((output.shape[1] - 1) ** 0.5)
+    return output[:, 1:].reshape(len(output), side, side, -1).permute(0, 3, 1, 2)
 
 
 def _targets(batch: Batch) -> list[ClassifierOutputTarget]:

@@ -10,6 +10,8 @@ from torch import Tensor
 from camdbench.core.catalogue import explainer
 from camdbench.explainers.trace import Trace
 
+_NOISE = 1e-5  # of the sizes that were added up: a sum below it is rounding and has no sign
+
 
 @explainer(
     "eigencam",
@@ -25,8 +27,9 @@ def eigencam(
     (B, h, w), signed. With X (places, channels) = U S V', the map is X v_1. The paper does not centre X; with
     activations >= 0 its map then has no negative place. The sign of v_1 is arbitrary and the paper leaves it open:
     `evidence` takes the one for which the map agrees with the sum over channels, sum_p map_p sum_k X_pk >= 0;
-    `extreme` the one for which the value farthest from zero is positive (Seg-Eigen-CAM, eq. 13). `pgc` centres the
-    channels and rectifies; its own sign is that of its linear algebra library.
+    `extreme` the one for which the value farthest from zero is positive (Seg-Eigen-CAM, eq. 13), and so does `evidence`
+    where the sums are nil, as behind a layer norm. `pgc` centres the channels and rectifies; its own sign is that of
+    its linear algebra library.
     """
     activations = trace.at(layer).activations
     map_ = principal_map(activations, centre=compat == "pgc", sign=sign)
@@ -63,6 +66,8 @@ def principal_map(features: Tensor, *, centre: bool, sign: Literal["evidence", "
     else:
         vectors = torch.linalg.eigh(matrix.mT @ matrix).eigenvectors  # (B, K, K)
         flat = (matrix @ vectors[:, :, -1:]).squeeze(2)
-    wrong = (flat * matrix.sum(2)).sum(1) < 0 if sign == "evidence" else flat.amin(1).abs() > flat.amax(1).abs()
-    flat = torch.where(wrong[:, None], -flat, flat)
+    farthest = torch.where(flat.amin(1).abs() > flat.amax(1).abs(), -1.0, 1.0)
+    agreement, scale = (flat * matrix.sum(2)).sum(1), (flat.abs() * matrix.abs().sum(2)).sum(1)
+    by_evidence = (agreement.abs() > _NOISE * scale) & (sign == "evidence")
+    flat = flat * torch.where(by_evidence, agreement.sign(), farthest)[:, None]
     return flat.unflatten(1, tuple(features.shape[2:])).to(features.dtype)

@@ -22,8 +22,9 @@ def fem(trace: Trace, *, layer: str | None = None, k: NonNegativeFloat = 2.0, co
     """Places where a channel exceeds its mean by k standard deviations, weighted by that mean, whatever the class.
 
     (B, h, w). sum_c mu_c [A_c >= mu_c + k sigma_c], mu and sigma over the places of one channel (sigma without Bessel's
-    correction), as in xplique; a constant channel says nothing and is left out. `pgc` has another method under the
-    name: sum_c share_c A_c, rectified, share_c being the share of places with A_c > mu_c + k sigma_c.
+    correction), as in xplique; a constant channel says nothing and is left out. On a grid of five places or
+    fewer nothing can exceed two standard deviations. `pgc` has another method under the name: sum_c share_c A_c,
+    rectified, share_c being the share of places with A_c > mu_c + k sigma_c.
     """
     activations = trace.at(layer).activations
     mean = activations.mean((2, 3), keepdim=True)

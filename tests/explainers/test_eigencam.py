@@ -83,6 +83,18 @@ def test_or_that_of_the_value_farthest_from_zero() -> None:
     torch.testing.assert_close(principal_map(features, centre=False, sign="evidence"), features[:, 0])
 
 
+def test_sums_that_are_rounding_have_no_say() -> None:
+    """Behind a layer norm the channels of every place add up to nothing."""
+    features = torch.nn.functional.layer_norm(torch.randn(4, 5, 5, 30, generator=torch.Generator().manual_seed(2)), (30,)).permute(
+        0, 3, 1, 2
+    )
+    noisy = features + 1e-6 * torch.randn(features.shape, generator=torch.Generator().manual_seed(3))
+    for centre in (False, True):
+        expected = principal_map(features, centre=centre, sign="extreme")
+        assert torch.equal(principal_map(features, centre=centre, sign="evidence"), expected)
+        torch.testing.assert_close(principal_map(noisy, centre=centre, sign="evidence"), expected, rtol=0, atol=1e-3)
+
+
 def test_a_dead_layer_gives_zeros() -> None:
     for shape in ((2, 30, 4, 3), (2, 5, 4, 3)):
         assert not principal_map(torch.zeros(shape), centre=True, sign="evidence").any()
