@@ -1,15 +1,17 @@
-"""What layers add: their biases, watched in a forward pass, so that an output can be taken apart into all it is made of."""
+"""What layers add: their biases, so that an output can be taken apart into all that it is made of."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage] - torch has no public name for the family
 from torch.nn.modules.conv import _ConvNd  # pyright: ignore[reportPrivateUsage]
+
+from camdbench.models.capture import outputs_watched
 
 
 class Addition(NamedTuple):
@@ -28,24 +30,17 @@ class Addition(NamedTuple):
 
 @contextmanager
 def additions_watched(network: nn.Module) -> Generator[list[Addition]]:
-    """Collect what convolutions, linear layers and batch norms add in the forward pass made inside the block."""
+    """What convolutions, linear layers and batch norms add in the forward pass made inside the block; known when it ends."""
+    layers = [module for module in network.modules() if isinstance(module, _ConvNd | nn.Linear | _BatchNorm)]
     found = list[Addition]()
-
-    def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> Tensor | None:
-        del inputs
-        bias = _bias_of(module)
-        if bias is None or not isinstance(output, Tensor):
-            return None
-        if not isinstance(module, nn.Linear):
-            bias = bias.view(-1, *[1] * (output.ndim - 2))
-        found.append(Addition(bias, output, output.ndim == 4 and not isinstance(module, nn.Linear)))
-        return output.clone()  # which later in-place operations may overwrite
-
-    with ExitStack() as stack:
-        for module in network.modules():
-            if isinstance(module, _ConvNd | nn.Linear | _BatchNorm):
-                stack.callback(module.register_forward_hook(hook).remove)
+    with outputs_watched(layers) as seen:
         yield found
+    for module, output in seen:
+        bias = _bias_of(module)
+        if bias is not None:
+            dense = isinstance(module, nn.Linear)
+            shaped = bias if dense else bias.view(-1, *[1] * (output.ndim - 2))
+            found.append(Addition(shaped, output, output.ndim == 4 and not dense))
 
 
 def _bias_of(module: nn.Module) -> Tensor | None:

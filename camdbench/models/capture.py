@@ -5,7 +5,7 @@ Every hook lives inside a context manager, so that leaving it, with an exception
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -72,6 +72,24 @@ def replaced(module: nn.Module, output: Tensor) -> Generator[None]:
         yield
     finally:
         handle.remove()
+
+
+@contextmanager
+def outputs_watched(modules: Iterable[nn.Module]) -> Generator[list[tuple[nn.Module, Tensor]]]:
+    """Collect every tensor that one of the modules returns in the passes made inside the block, in the graph."""
+    found = list[tuple[nn.Module, Tensor]]()
+
+    def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> Tensor | None:
+        del inputs
+        if not isinstance(output, Tensor):
+            return None
+        found.append((module, output))
+        return output.clone()  # which later in-place operations may overwrite
+
+    with ExitStack() as stack:
+        for module in modules:
+            stack.callback(module.register_forward_hook(hook).remove)
+        yield found
 
 
 @dataclass
