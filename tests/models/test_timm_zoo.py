@@ -107,6 +107,18 @@ class TestWeights:
         assert found.name == "timm/resnet10t@c3_in1k"
         assert found.weights_hash() == source.weights_hash()
 
+    def test_are_fetched_by_timm_when_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        build, asked = timm.create_model, list[tuple[str, bool]]()
+
+        def create(name: str, *, pretrained: bool, **options: object) -> torch.nn.Module:
+            asked.append((name, pretrained))
+            return build(name.partition(".")[0], pretrained=False, **options)
+
+        monkeypatch.setattr(timm, "create_model", create)
+        found = load_classifier("timm/resnet10t", download=True, device="cpu")
+        assert asked == [("resnet10t.c3_in1k", True), ("resnet10t", False)]
+        assert found.name == "timm/resnet10t@c3_in1k"
+
     def test_of_a_file_say_how_many_classes_there_are(self, tmp_path: Path) -> None:
         network = timm.create_model("vit_tiny_patch16_224", num_classes=7)
         save_file(network.state_dict(), tmp_path / "mine.safetensors")
@@ -224,3 +236,18 @@ def test_a_family_whose_variant_lacks_the_layer_has_no_default() -> None:
     network = timm.create_model("vit_tiny_patch16_224", depth=1)
     del network.blocks[-1].norm1
     assert Classifier(network, mean=0.5, std=0.5).layer is None
+
+
+@pytest.mark.parametrize("name", ["deit_tiny_distilled_patch16_224", "swin_tiny_patch4_window7_224", "convnext_atto"])
+def test_maps_are_those_of_captum_laid_out_by_hand(name: str) -> None:
+    """captum keeps the layer's own layout: DeiT's two prefix tokens, Swin's channels last, ConvNeXt's channels first."""
+    from captum.attr import LayerGradientXActivation
+
+    trace = trace_of(name, 2)
+    inputs = ((trace.images - trace.classifier.mean) / trace.classifier.std).requires_grad_()
+    layer = trace.classifier.module(trace.classifier.layer_name())
+    witness = LayerGradientXActivation(trace.classifier.network, layer).attribute(inputs, 1)
+    by_hand = {"deit": lambda: witness[:, 2:].sum(2).reshape(2, 14, 14), "swin": lambda: witness.sum(3), "conv": lambda: witness.sum(1)}
+    expected = by_hand[name[:4]]().detach()
+    found = saliency(trace, explainers.parse_one("hirescam(relu=False)")).raw
+    torch.testing.assert_close(found / expected.abs().max(), expected / expected.abs().max(), rtol=0, atol=1e-4)
