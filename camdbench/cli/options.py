@@ -49,7 +49,7 @@ quiet = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.
 def model_options(function: F) -> F:
     """Options that say how a named model is made."""
     options = [
-        click.option("--weights", metavar="FILE", help="Weights of a torchvision model: safetensors or a state dict."),
+        click.option("--weights", metavar="FILE", help="Weights of a model of torchvision or timm: safetensors or a state dict."),
         click.option(
             "--mean",
             type=_statistics,
@@ -58,7 +58,7 @@ def model_options(function: F) -> F:
         ),
         click.option("--std", type=_statistics, metavar="NUMBERS", help="Standard deviation, likewise."),
         click.option("--layer", metavar="NAME", help="Target layer instead of the model's own (see: camdbench layers)."),
-        click.option("--download", is_flag=True, help="Let torchvision fetch weights that are not on this machine."),
+        click.option("--download", is_flag=True, help="Let torchvision or timm fetch weights that are not on this machine."),
     ]
     for option in reversed(options):
         function = option(function)
