@@ -1,0 +1,107 @@
+"""Extremal perturbations: the region of a given size that keeps the class best."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from camdbench.core.catalogue import explainer
+from camdbench.core.errors import UsageError
+from camdbench.explainers.perturbing import parts
+from camdbench.explainers.trace import Trace
+from camdbench.functional.smooth_masks import area_error, blur, enlarged, perturbed, pyramid
+
+_SHARE = 8  # of the bound on pixels: a smooth mask is made of some 300 values a pixel
+_AREA_WEIGHT, _GROWTH = 300.0, 1.0035  # of the area constraint, and of its weight from step to step
+_RATE, _MOMENTUM = 0.01, 0.9
+
+
+class _Search(NamedTuple):
+    """What is looked for: the options of `extremal`."""
+
+    variant: Literal["preserve", "delete", "dual"]
+    reward: Literal["simple", "contrastive"]
+    max_iter: int
+    step: int
+    sigma: float
+    jitter: bool
+
+
+@explainer(
+    "extremal",
+    paper="Fong, Patrick & Vedaldi 2019, arXiv:1910.08485, eq. 2-7, section 4.1",
+    cost="4 areas x 800 (forward + backward), two of each for dual",
+    aliases=("extremalperturbation",),
+)
+def extremal(
+    trace: Trace,
+    *,
+    areas: tuple[float, ...] = (0.025, 0.05, 0.1, 0.2),
+    variant: Literal["preserve", "delete", "dual"] = "preserve",
+    reward: Literal["simple", "contrastive"] = "simple",
+    max_iter: PositiveInt = 800,
+    step: PositiveInt = 7,
+    sigma: PositiveFloat = 21.0,
+    blur_sigma: PositiveFloat = 20.0,
+    smooth: NonNegativeFloat = 0.09,
+    jitter: bool = True,
+) -> Tensor:
+    """Smooth masks of fixed areas, each optimised so that what it shows keeps the class; their blurred sum.
+
+    (B, H, W). For each area a, a mask m that is one on a share a of the image maximises the reward, y being the logit:
+
+    - `preserve`: y(m x), the image blurred where m is not one;
+    - `delete`: -y((1 - m) x), the image blurred where m is one;
+    - `dual`: y(m x) - y((1 - m) x).
+
+    `contrastive` takes for y the logit less the largest of the other classes. The masks come from a grid with a node
+    for every `step` pixels, spread by a smooth maximum of width `sigma`; the area is held by 300 * 1.0035^t times the
+    squared distance of the sorted mask from zeros and ones; gradient descent (rate 0.01, momentum and dampening 0.9)
+    takes `max_iter` steps from a grid of ones. Blurs go up to `blur_sigma` pixels in eight levels. Lengths are in
+    pixels and made for images of 224. `jitter` mirrors every other step's images. The masks of all areas are summed
+    and blurred by `smooth` times the shorter side, as for the paper's pointing game.
+    """
+    if not areas or not all(0 < area < 1 for area in areas):
+        raise UsageError(f"extremal(areas={areas}): expected shares of the image, more than 0 and less than 1")
+    search = _Search(variant, reward, max_iter, step, sigma, jitter)
+    total = torch.zeros(len(trace.images), *trace.size, device=trace.images.device)
+    for chunk in parts(trace, len(areas), _SHARE):
+        total += _masks(trace, torch.tensor(areas[chunk], device=total.device), search, blur_sigma).sum(1)
+    return blur(total, smooth * min(trace.size))
+
+
+def _masks(trace: Trace, areas: Tensor, search: _Search, blur_sigma: float) -> Tensor:
+    """Optimised masks (B, A, H, W) of A areas, all at once."""
+    count, size = len(areas), trace.size
+    blurred = pyramid(trace.images, blur_sigma).repeat_interleave(count, 0)  # (B A, 8, 3, H, W)
+    targets, wanted = trace.targets.repeat_interleave(count), areas.repeat(len(trace.images))
+    grids = torch.ones(len(targets), *(-(-side // search.step) for side in size), device=areas.device, requires_grad=True)
+    descent = torch.optim.SGD([grids], lr=_RATE, momentum=_MOMENTUM, dampening=_MOMENTUM)
+    for iteration in range(search.max_iter):
+        with torch.enable_grad():
+            masks = enlarged(grids, size, search.step, search.sigma)
+            reward = _reward(trace, blurred, masks, targets, search, mirrored=search.jitter and iteration % 2 == 0)
+            loss = _AREA_WEIGHT * _GROWTH**iteration * area_error(masks, wanted) - reward
+            grids.grad = torch.autograd.grad(loss.sum(), grids)[0]
+        descent.step()
+        with torch.no_grad():
+            grids.clamp_(0, 1)
+    return enlarged(grids.detach(), size, search.step, search.sigma).unflatten(0, (-1, count))
+
+
+def _reward(trace: Trace, blurred: Tensor, masks: Tensor, targets: Tensor, search: _Search, *, mirrored: bool) -> Tensor:
+    """What each mask (N, H, W) is worth, (N,)."""
+    shown = {"preserve": [masks], "delete": [1 - masks], "dual": [masks, 1 - masks]}[search.variant]
+    images = torch.cat([perturbed(blurred, mask) for mask in shown])
+    logits = trace.score(images.flip(3) if mirrored else images)
+    index = targets.repeat(len(shown))[:, None]
+    values = logits.gather(1, index).squeeze(1)
+    if search.reward == "contrastive":
+        values = values - logits.scatter(1, index, -torch.inf).amax(1)
+    if search.variant == "dual":
+        kept, left = values.chunk(2)
+        return kept - left
+    return values if search.variant == "preserve" else -values

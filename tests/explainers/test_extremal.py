@@ -1,0 +1,109 @@
+"""Extremal perturbations: a planted region is found, areas are kept, and the descent is a literal one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from toys import toy_batch, toy_classifier
+
+from camdbench.core.errors import UsageError
+from camdbench.datasets.samples import Batch
+from camdbench.explainers import perturbing
+from camdbench.explainers.extremal import extremal
+from camdbench.explainers.trace import Trace
+from camdbench.functional.smooth_masks import area_error, blur, enlarged, perturbed, pyramid
+from camdbench.models.classifier import Classifier
+
+SMALL = {"step": 2, "sigma": 2.0, "blur_sigma": 4.0}
+
+
+class Patch(nn.Module):
+    """Class 1 scores the brightness of one patch; class 2 the opposite."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        score = images[:, :, 4:12, 4:12].mean((1, 2, 3)) * 100
+        return torch.stack([torch.zeros_like(score), score, -score], 1)
+
+
+@pytest.fixture
+def planted() -> Trace:
+    """An image whose one bright patch is what the network looks at, so that blurring it takes the score away."""
+    images = 0.2 * torch.rand(1, 3, 20, 24, generator=torch.Generator().manual_seed(0))
+    images[:, :, 4:12, 4:12] += 0.8
+    return Trace(Classifier(Patch(), mean=0, std=1), Batch(("a",), images, torch.tensor([1])))
+
+
+@pytest.mark.parametrize("variant", ["preserve", "delete", "dual"])
+@pytest.mark.parametrize("reward", ["simple", "contrastive"])
+def test_finds_the_patch_that_the_class_is_scored_by(planted: Trace, variant: str, reward: str) -> None:
+    options = {"step": 2, "sigma": 2.0, "blur_sigma": 12.0, "smooth": 0.0, "jitter": False}
+    found = extremal(planted, areas=(64 / 480,), variant=variant, reward=reward, max_iter=200, **options)[0]
+    patch = torch.zeros(20, 24, dtype=torch.bool)
+    patch[4:12, 4:12] = True
+    assert found[patch].mean() > 0.3
+    assert found[patch].mean() > 2 * found[~patch].mean()
+
+
+def test_masks_have_the_area_that_is_asked_for(planted: Trace) -> None:
+    for area in (0.1, 0.3):
+        mask = extremal(planted, areas=(area,), max_iter=300, smooth=0.0, **SMALL)
+        assert mask.mean().item() == pytest.approx(area, abs=0.05)
+
+
+def test_areas_are_summed_whatever_goes_through_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    trace = Trace(toy_classifier("dense"), toy_batch())
+    options = {"max_iter": 6, "smooth": 0.0, **SMALL}
+    together = extremal(trace, areas=(0.1, 0.2, 0.4), **options)
+    alone = sum(extremal(trace, areas=(area,), **options) for area in (0.1, 0.2, 0.4))
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
+    monkeypatch.setattr(perturbing, "_PIXELS", 1)
+    torch.testing.assert_close(extremal(trace, areas=(0.1, 0.2, 0.4), **options), together, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("variant", ["preserve", "delete", "dual"])
+@pytest.mark.parametrize("reward", ["simple", "contrastive"])
+@pytest.mark.parametrize("jitter", [False, True])
+def test_is_a_literal_descent(batch: Batch, variant: str, reward: str, jitter: bool) -> None:
+    trace = Trace(toy_classifier("dense"), batch)
+    found = extremal(trace, areas=(0.2,), variant=variant, reward=reward, jitter=jitter, max_iter=5, smooth=0.0, **SMALL)
+    for image in range(4):
+        blurred, target = pyramid(trace.images[image : image + 1], 4.0), trace.targets[image]
+
+        def score(mask: Tensor, blurred: Tensor = blurred, target: Tensor = target, mirrored: bool = False) -> Tensor:
+            shown = perturbed(blurred, mask)
+            logits = trace.score(shown.flip(-1) if mirrored else shown)[0]
+            others = torch.cat([logits[:target], logits[target + 1 :]])
+            return logits[target] - others.max() if reward == "contrastive" else logits[target]
+
+        grid, buffer = torch.ones(1, 8, 6), None
+        for iteration in range(5):
+            grid.requires_grad_()
+            mask = enlarged(grid, (16, 12), 2, 2.0)
+            mirrored = jitter and iteration in (0, 2, 4)
+            kept, left = score(mask, mirrored=mirrored), score(1 - mask, mirrored=mirrored)
+            gain = {"preserve": kept, "delete": -left, "dual": kept - left}[variant]
+            loss = 300 * 1.0035**iteration * area_error(mask, torch.tensor([0.2])).sum() - gain
+            gradient = torch.autograd.grad(loss, grid)[0]
+            buffer = gradient if buffer is None else 0.9 * buffer + 0.1 * gradient
+            grid = (grid.detach() - 0.01 * buffer).clamp(0, 1)
+        torch.testing.assert_close(found[image], enlarged(grid, (16, 12), 2, 2.0)[0], rtol=1e-3, atol=1e-4)
+
+
+def test_the_sum_is_blurred_by_a_share_of_the_shorter_side(planted: Trace) -> None:
+    plain = extremal(planted, areas=(0.2,), max_iter=3, smooth=0.0, **SMALL)
+    torch.testing.assert_close(extremal(planted, areas=(0.2,), max_iter=3, smooth=0.1, **SMALL), blur(plain, 2.0))
+
+
+def test_costs_a_forward_and_a_backward_for_each_area_and_step(batch: Batch) -> None:
+    for variant, times in (("preserve", 1), ("dual", 2)):
+        trace = Trace(toy_classifier(), batch)
+        extremal(trace, areas=(0.1, 0.3), variant=variant, max_iter=3, **SMALL)
+        spent = trace.classifier.passes
+        assert (spent.forward, spent.backward) == (4 + 4 * 2 * 3 * times, 4 * 2 * 3 * times)
+
+
+@pytest.mark.parametrize("areas", [(), (0.1, 1.0), (-0.1,)])
+def test_areas_that_are_no_share_are_refused(planted: Trace, areas: tuple[float, ...]) -> None:
+    with pytest.raises(UsageError, match="areas"):
+        extremal(planted, areas=areas)

@@ -1,0 +1,70 @@
+"""Smooth masks and blurred images, by a literal reading of their definitions."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from camdbench.functional.smooth_masks import area_error, blur, enlarged, perturbed, pyramid
+
+
+def random(*shape: int) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def test_a_blur_is_the_mean_under_a_gaussian_of_the_pixels_that_there_are() -> None:
+    image = random(1, 7, 5)
+    found = blur(image, 1.7)
+    for row, column in ((0, 0), (3, 2), (6, 4)):
+        weights = torch.zeros(7, 5, dtype=torch.float64)
+        for y, x in itertools.product(range(7), range(5)):
+            weights[y, x] = math.exp(-((y - row) ** 2 + (x - column) ** 2) / (2 * 1.7**2))
+        torch.testing.assert_close(found[0, row, column], (weights * image[0]).sum() / weights.sum(), rtol=1e-6, atol=0)
+    assert torch.equal(blur(image, 0), image)
+    torch.testing.assert_close(blur(torch.ones(1, 7, 5), 30), torch.ones(1, 7, 5))
+
+
+def test_a_pyramid_goes_from_blurred_to_sharp_and_a_mask_picks_its_level() -> None:
+    images = random(2, 3, 6, 5)
+    levels = pyramid(images, 7.0)
+    assert levels.shape == (2, 8, 3, 6, 5)
+    torch.testing.assert_close(levels[:, 3], blur(images, 4.0))
+    mask = torch.zeros(2, 6, 5, dtype=torch.float64)
+    torch.testing.assert_close(perturbed(levels, mask), blur(images, 7.0))
+    torch.testing.assert_close(perturbed(levels, mask + 1), images)
+    torch.testing.assert_close(perturbed(levels, mask + 2.25 / 7), 0.75 * levels[:, 2] + 0.25 * levels[:, 3])
+
+
+@pytest.mark.parametrize(("step", "sigma"), [(2, 3.0), (3, 2.0), (1, 1.5)])
+def test_an_enlarged_grid_is_the_smooth_maximum_over_its_nodes(step: int, sigma: float) -> None:
+    height, width = 7, 5
+    grid = random(1, -(-height // step), -(-width // step))
+    found = enlarged(grid, (height, width), step, sigma)[0]
+    rows, columns = grid.shape[1:]
+    radius = math.ceil(2.3585 * sigma / step)
+    for y in range(height):
+        for x in range(width):
+            values = []
+            for row in range(y // step - radius, y // step + radius + 1):
+                for column in range(x // step - radius, x // step + radius + 1):
+                    apart = math.hypot(y - row * step - (step - 1) / 2, x - column * step - (step - 1) / 2)
+                    node = grid[0, min(max(row, 0), rows - 1), min(max(column, 0), columns - 1)].item()
+                    values.append(node * math.exp(-2 * max(0, apart / sigma - 0.5) ** 2))
+            expected = sum(value * math.exp(20 * value) for value in values) / sum(math.exp(20 * value) for value in values)
+            assert found[y, x].item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_grid_of_ones_is_flat_up_to_its_edges() -> None:
+    found = enlarged(torch.ones(1, 4, 5), (14, 19), 4, 5.0)[0]
+    assert found[::4, ::4].max() - found[::4, ::4].min() < 1e-6
+    assert found.min() > 0.97
+
+
+def test_areas_are_measured_by_sorting() -> None:
+    masks = torch.tensor([[[0.0, 1.0], [0.2, 0.9]], [[1.0, 1.0], [1.0, 1.0]]])
+    found = area_error(masks, torch.tensor([0.5, 0.25]))
+    torch.testing.assert_close(found, torch.tensor([(0.2**2 + 0.1**2) / 4, 0.75]))
