@@ -5,6 +5,7 @@ The network is traced symbolically (torch.fx), which neither hooks nor changes i
 
 from __future__ import annotations
 
+import inspect
 import operator
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, cast
@@ -64,14 +65,16 @@ class Tape:
 
     def __init__(self, classifier: Classifier, images: Tensor) -> None:
         self.network, name = classifier.network, type(classifier.network).__name__
+        options = list(inspect.signature(self.network.forward).parameters.values())[1:]
+        usual = {option.name: option.default for option in options if option.default is not option.empty}
         try:
-            self.nodes = list(fx.Tracer().trace(self.network).nodes)
+            self.nodes = list(fx.Tracer().trace(self.network, concrete_args=usual or None).nodes)
         except Exception as error:  # each network resists in its own words
             raise NotApplicable(f"the operations of {name} cannot be listed: {error}") from None
-        self.values = dict[Node, Any]()
+        self.values: dict[Node, Any] = {self.nodes[0]: images.sub(classifier.mean).div(classifier.std)}
         with torch.no_grad():
-            for node in self.nodes:
-                self.values[node] = images.sub(classifier.mean).div(classifier.std) if node.op == "placeholder" else self._run(node)
+            for node in self.nodes[1:]:
+                self.values[node] = self._run(node)
         classifier.passes += Passes(forward=len(images))
 
     @property
@@ -124,7 +127,7 @@ class Tape:
             return args[0]
         if kind == "sum":
             return torch.add(args[0], args[1])
-        if node.op == "output":
+        if node.op in ("output", "placeholder"):  # of the second placeholder on, the argument is the usual value
             return args[0]
         return self._callable(node)(*args, **kwargs)
 

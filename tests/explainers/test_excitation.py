@@ -162,6 +162,19 @@ def test_one_more_forward_and_one_tail_pass_are_counted(tiny: Classifier) -> Non
     assert tiny.passes == Passes(forward=4, tail_backward=2)
 
 
+def test_options_of_the_networks_forward_keep_their_usual_values(tiny: Classifier) -> None:
+    class Scaled(Tiny):
+        def forward(self, x: Tensor, scale: float = 2.0, noise: Tensor | None = None) -> Tensor:
+            return super().forward(x * scale if noise is None else x + noise)
+
+    images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(4))
+    network = Scaled().eval()
+    network.load_state_dict(tiny.network.state_dict())
+    found = ebp(Trace(Classifier(network, "pool", mean=0.5, std=0.25), batch_in_memory(images), target=1))
+    same = ebp(Trace(Classifier(tiny.network, "pool", mean=0.5, std=0.125), batch_in_memory(images), target=1))
+    torch.testing.assert_close(found, same)
+
+
 class TestRefusal:
     @pytest.mark.parametrize("explainer", [ebp, cmwp])
     def test_a_layer_that_reads_values_below_zero(self, explainer: Any) -> None:
@@ -171,6 +184,12 @@ class TestRefusal:
     def test_transformers(self) -> None:
         with pytest.raises(NotApplicable, match="excitation backprop is not defined"):
             ebp(Trace(toy_classifier("vit"), toy_batch(size=(32, 32))))
+
+    def test_transformers_of_timm_whose_forward_takes_options(self) -> None:
+        timm = pytest.importorskip("timm")
+        network = timm.models.VisionTransformer(img_size=32, patch_size=8, embed_dim=16, depth=1, num_heads=2, num_classes=5).eval()
+        with pytest.raises(NotApplicable, match="excitation backprop is not defined: head reads values that are not rectified"):
+            ebp(Trace(Classifier(network, mean=0.5, std=0.5), toy_batch(size=(32, 32)), target=1))
 
     def test_activations_other_than_rectifiers(self, tiny: Classifier) -> None:
         tiny.network.relu2 = nn.SiLU()
