@@ -8,5 +8,5 @@ from torch import Tensor
 
 def weighted_sum(weights: Tensor, activations: Tensor, *, relu: bool) -> Tensor:
     """sum_k w_k A_k (B, h, w) from w (B, K) and A (B, K, h, w), rectified where `relu`."""
-    map_ = torch.einsum("bk,bkhw->bhw", weights.to(activations.dtype), activations)
+    map_ = torch.einsum("bk,bkhw->bhw", weights.to(activations), activations)
     return map_.relu() if relu else map_

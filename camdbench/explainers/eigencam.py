@@ -9,6 +9,7 @@ from torch import Tensor
 
 from camdbench.core.catalogue import explainer
 from camdbench.explainers.trace import Trace
+from camdbench.functional.precision import exact
 
 _NOISE = 1e-5  # of the sizes that were added up: a sum below it is rounding and has no sign
 
@@ -57,7 +58,7 @@ def eigengradcam(
 
 def principal_map(features: Tensor, *, centre: bool, sign: Literal["evidence", "extreme"]) -> Tensor:
     """X v_1 (B, h, w) for features (B, K, h, w) read as X (places, K); from the smaller of its two Gram matrices."""
-    matrix = features.flatten(2).transpose(1, 2).double()  # (B, P, K)
+    matrix = exact(features.flatten(2).transpose(1, 2))  # (B, P, K)
     if centre:
         matrix = matrix - matrix.mean(1, keepdim=True)
     if matrix.shape[1] <= matrix.shape[2]:
@@ -70,4 +71,4 @@ def principal_map(features: Tensor, *, centre: bool, sign: Literal["evidence", "
     agreement, scale = (flat * matrix.sum(2)).sum(1), (flat.abs() * matrix.abs().sum(2)).sum(1)
     by_evidence = (agreement.abs() > _NOISE * scale) & (sign == "evidence")
     flat = flat * torch.where(by_evidence, agreement.sign(), farthest)[:, None]
-    return flat.unflatten(1, tuple(features.shape[2:])).to(features.dtype)
+    return flat.unflatten(1, tuple(features.shape[2:])).to(features)

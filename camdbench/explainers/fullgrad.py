@@ -11,6 +11,7 @@ from camdbench.core.catalogue import explainer
 from camdbench.core.errors import NotApplicable
 from camdbench.explainers.trace import Trace
 from camdbench.functional.normalise import normalise, upsample
+from camdbench.functional.precision import exact
 from camdbench.models.biases import additions_watched
 
 
@@ -55,7 +56,8 @@ def _sizes(part: Tensor, compat: str) -> Tensor:
 
 
 def _check_completeness(logits: Tensor, parts: list[Tensor]) -> None:
-    whole = torch.stack([part.double().flatten(1).sum(1) for part in parts]).sum(0)
-    sizes = torch.stack([part.double().flatten(1).abs().sum(1) for part in parts]).sum(0)
+    whole = torch.stack([exact(part).flatten(1).sum(1) for part in parts]).sum(0)
+    sizes = torch.stack([exact(part).flatten(1).abs().sum(1) for part in parts]).sum(0)
+    logits = exact(logits)
     if bool(((whole - logits).abs() > 1e-3 * logits.abs() + 1e-5 * sizes).any()):
         raise NotApplicable("the gradients of input and biases do not add up to the logit: the network is not piecewise linear")

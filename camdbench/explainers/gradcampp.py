@@ -11,6 +11,7 @@ from torch import Tensor
 from camdbench.core.catalogue import explainer
 from camdbench.explainers.channels import weighted_sum
 from camdbench.explainers.trace import Trace
+from camdbench.functional.precision import exact
 
 _FLOOR = 1e-6  # of a denominator that vanishes; with activations >= 0 none is below 2
 _EPS_PGC = 1e-6
@@ -39,7 +40,7 @@ def gradcampp(
     weights are sum_ij relu(G)^3.
     """
     seen = trace.at(layer)
-    weights = _weights(seen.activations.double(), seen.gradients.double(), compat)
+    weights = _weights(exact(seen.activations), exact(seen.gradients), compat)
     return weighted_sum(weights, seen.activations, relu=relu)
 
 
@@ -62,12 +63,13 @@ def smoothgradcampp(
     mean/std-normalisation. Without noise it is Grad-CAM++.
     """
     seen = trace.at(layer)
-    one = two = three = torch.zeros_like(seen.activations, dtype=torch.float64)
+    grids = exact(seen.activations)
+    one = two = three = torch.zeros_like(grids)
     noise = _noise(trace, samples) * (std * trace.classifier.std)  # (samples, B, 3, H, W)
     for step in noise:
-        gradients = seen.with_images(trace.images + step).gradients.double()
+        gradients = exact(seen.with_images(trace.images + step).gradients)
         one, two, three = one + gradients, two + gradients**2, three + gradients**3
-    sums = seen.activations.double().sum((2, 3), keepdim=True)
+    sums = grids.sum((2, 3), keepdim=True)
     ratio = torch.where(two > 0, sums * three / torch.where(two > 0, two, 1), 0)
     weights = torch.where(two > 0, (one / samples).relu() / _apart(2 + ratio), 0).sum((2, 3))
     return weighted_sum(weights, seen.activations, relu=relu)

@@ -47,7 +47,7 @@ def channel_scores(trace: Trace, masks_of: Callable[[Channels], Iterable[Tensor]
     found = list[Tensor]()
     for part in channels.parts(max(1, _PIXELS // (trace.size[0] * trace.size[1]))):
         images, targets = trace.images[part.images], trace.targets[part.images]
-        total, count = torch.zeros(len(targets), dtype=torch.float64, device=images.device), 0
+        total, count = torch.zeros(len(targets), device=images.device), 0
         for masks in masks_of(part):
             with torch.no_grad():
                 logits = trace.score(background + (images - background) * masks[:, None])
@@ -63,7 +63,7 @@ def distinct(activations: Tensor) -> tuple[Channels, Tensor]:
     place. In both cases the scores that are not computed again would be the very same.
     """
     count, channels = activations.shape[:2]
-    flat = activations.flatten(2)
+    flat = activations.flatten(2).float()  # half precision could not number the images
     flat = torch.where(flat.amax(2, keepdim=True) > flat.amin(2, keepdim=True), flat, 0)
     image = torch.arange(count, device=flat.device, dtype=flat.dtype)[:, None, None].expand(-1, channels, 1)
     inverse = torch.unique(torch.cat([image, flat], 2).flatten(0, 1), dim=0, return_inverse=True)[1]  # (B*K,)
