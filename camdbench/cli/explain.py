@@ -15,7 +15,7 @@ from camdbench.cli.run import FINISHED_WITH_FAILURES
 @click.command("explain", short_help="Explain pictures: overlays as PNG, maps as NPZ.")
 @click.argument("pictures", nargs=-1, required=True)
 @click.option("--model", default="shortcuts-ce", show_default=True, help="Name in the zoo, or a checkpoint (see: camdbench list models).")
-@click.option("-e", "--explainers", default="gradcam,opticam", show_default=True, help="Specs with commas.")
+@click.option("-e", "--explainers", default="gradcam,opticam", show_default=True, help="Specs with commas, or all.")
 @click.option(
     "--target", default="predicted", show_default=True, help="Explained class: predicted, second, least, an index or a class name."
 )
@@ -42,7 +42,7 @@ def command(pictures: tuple[str, ...], model: str, out: str, as_json: bool, **gi
     from camdbench.report.pictures import explain_pictures
 
     made = {key: given.pop(key) for key in ("weights", "mean", "std", "layer", "download", "device")}
-    explained, damaged = explain_pictures(load_classifier(model, **made), pictures, out=Path(out), **given)
+    explained, damaged, refused = explain_pictures(load_classifier(model, **made), pictures, out=Path(out), **given)
     if as_json:
         options.print_json([asdict(item) for item in explained])
     else:
@@ -53,4 +53,6 @@ def command(pictures: tuple[str, ...], model: str, out: str, as_json: bool, **gi
             click.echo(f"{item.image}  {item.explainer}  {what}  {scores}{note}  {item.overlay}")
     for name, reason in damaged.items():
         click.echo(f"error: {name}: {reason}", err=True)
+    for name, reason in refused.items():
+        click.echo(f"not_applicable: {name}: {reason}", err=True)
     return FINISHED_WITH_FAILURES if damaged else 0

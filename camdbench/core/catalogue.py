@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -120,3 +121,20 @@ def needs_of(spec: Spec) -> set[str]:
 def is_control(spec: Spec) -> bool:
     """Whether an explainer, or whatever it wraps innermost, is a control."""
     return all(explainers.get(part.name).facts.control for part in spec.walk() if not part.inner)
+
+
+def parse_explainers(texts: str | Iterable[str], gives: Collection[str]) -> tuple[Spec, ...]:
+    """Read and check specs of explainers; `all` is every one at its defaults, wrappers apart, methods before controls.
+
+    Args:
+        texts: specs with commas, a list of such, or `all`.
+        gives: the annotations that the images have, `boxes`, `masks`; `all` leaves out what needs others.
+
+    Raises:
+        UsageError: a name, an option or a value is wrong, or one spec stands twice.
+    """
+    if texts != "all":
+        return explainers.parse(texts)
+    lacks = {"boxes", "masks"} - set(gives)
+    fit = [entry for entry in explainers if not entry.wraps and not lacks & set(entry.facts.needs)]
+    return tuple(Spec(entry.name) for entry in sorted(fit, key=lambda entry: entry.facts.control))

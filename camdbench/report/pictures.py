@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from camdbench.core.catalogue import explainers as registry
-from camdbench.core.errors import SampleError, UsageError
+from camdbench.core.catalogue import parse_explainers
+from camdbench.core.errors import NotApplicable, SampleError, UsageError
 from camdbench.core.files import replacing
 from camdbench.datasets.preprocess import Preprocess, prepare, read_picture
 from camdbench.explainers.explain import Explanation, explain
@@ -58,13 +58,13 @@ def explain_pictures(
     size: int | None = None,
     out: Path = Path("explanations"),
     seed: int = 0,
-) -> tuple[list[Explained], dict[str, str]]:
+) -> tuple[list[Explained], dict[str, str], dict[str, str]]:
     """Explain pictures and write OUT/STEM-EXPLAINER.png, OUT/gallery.png and OUT/STEM.npz.
 
     Args:
         classifier: the model.
         names: picture files, or names of scikit-image's pictures such as `chelsea`.
-        explainers: specs with commas.
+        explainers: specs with commas, or `all`.
         target: predicted, second, least, a class index or a class name.
         metrics: specs with commas, whose values stand beside the maps.
         preprocess: how a picture becomes a square of `size` pixels.
@@ -73,12 +73,13 @@ def explain_pictures(
         seed: seed of explainers that draw random numbers.
 
     Returns:
-        What was explained, and the reason for every picture that could not be read.
+        What was explained, the reason for every picture that could not be read, and for every explainer that has no
+        meaning on this model.
 
     Raises:
         UsageError: an unknown name, or none of the pictures can be read.
     """
-    specs = [str(spec) for spec in registry.parse(explainers)]
+    specs = [str(spec) for spec in parse_explainers(explainers, gives=())]
     images, damaged = _read(names, preprocess, size or classifier.input_size)
     if not images:
         raise UsageError("; ".join(f"{name}: {reason}" for name, reason in damaged.items()))
@@ -88,16 +89,23 @@ def explain_pictures(
         raise UsageError(f"--out {out}: cannot be written to ({error.strerror}); choose another folder") from None
     batch = torch.stack(list(images.values()))
     rule = _target_of(target, classifier)
-    found = {spec: explain(classifier, batch, spec, targets=rule, seed=seed) for spec in specs}
+    found, refused = dict[str, Explanation](), dict[str, str]()
+    for spec in specs:
+        try:
+            found[spec] = explain(classifier, batch, spec, targets=rule, seed=seed)
+        except NotApplicable as error:
+            refused[spec] = str(error)
+    if not found:
+        raise UsageError("; ".join(f"{spec}: {reason}" for spec, reason in refused.items()))
     scores = {spec: _scores(classifier, batch, maps, metrics) for spec, maps in found.items()}
     stems = _stems(list(images))
     explained = [
         _explained(classifier, name, spec, found[spec], index, scores[spec][index], out / f"{stems[index]}-{_file_name(spec)}.png")
         for index, name in enumerate(images)
-        for spec in specs
+        for spec in found
     ]
     _write(batch, found, explained, [out / f"{stem}.npz" for stem in stems], out / "gallery.png")
-    return explained, damaged
+    return explained, damaged, refused
 
 
 def _scores(classifier: Classifier, batch: Tensor, maps: Explanation, metrics: str) -> list[dict[str, float]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from camdbench.core.catalogue import datasets, explainers, metrics, needs_of
+from camdbench.core.catalogue import datasets, metrics, needs_of, parse_explainers
 from camdbench.core.errors import UsageError
 from camdbench.core.spec import Spec
 
@@ -106,7 +106,7 @@ def check_request(
     for name in names:
         check_model(name, weights=weights)
     spec, split = checked_dataset(dataset, split, data_root)
-    chosen = _everything(spec) if explainers_ == "all" else explainers.parse(explainers_)
+    chosen = parse_explainers(explainers_, datasets.get(spec.name).facts.gives)
     _check_needs(spec, chosen, judges)
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit}: expected at least 1 image")
@@ -131,13 +131,6 @@ def check_request(
 def _default_limit(dataset: Spec) -> int | None:
     """64 images of a data set that is made on the fly, which has no size of its own; all of one on disk."""
     return None if datasets.get(dataset.name).facts.on_disk else 64
-
-
-def _everything(dataset: Spec) -> tuple[Spec, ...]:
-    """All explainers, methods before controls, but for wrappers and those whose annotations the data set lacks."""
-    lacks = {"boxes", "masks"} - set(datasets.get(dataset.name).facts.gives)
-    fit = [entry for entry in explainers if not entry.wraps and not lacks & set(entry.facts.needs)]
-    return tuple(Spec(entry.name) for entry in sorted(fit, key=lambda entry: entry.facts.control))
 
 
 def _check_needs(dataset: Spec, chosen: Sequence[Spec], judges: Sequence[Spec]) -> None:
