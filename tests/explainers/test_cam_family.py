@@ -14,7 +14,7 @@ from peers import map_of_grad_cam, raw_map_of_grad_cam
 from torch import Tensor, nn
 from toys import size_of, toy_batch, toy_classifier
 
-from camdbench.core.errors import NotApplicable
+from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.cam import cam
 from camdbench.explainers.elementwise import elementwise
@@ -185,6 +185,8 @@ def test_layercam_fuses_layers_by_the_largest_of_their_scaled_maps(batch: Batch)
     same(layercam(trace, layer=("conv1", "relu2")), expected)
     same(layercam(trace, layer=("conv1", "relu2"), compat="torchcam"), torch.maximum(torch.tanh(2 * shallow), torch.tanh(2 * deep)))
     assert torch.equal(layercam(trace, layer=("conv1",)), layercam(trace, layer="conv1"))
+    with pytest.raises(UsageError, match="name at least one layer"):
+        layercam(trace, layer=())
 
 
 def test_layercam_of_layers_of_several_sizes_lies_on_the_finest_grid(batch: Batch) -> None:
