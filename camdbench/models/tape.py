@@ -45,7 +45,7 @@ _FUNCTIONS: dict[object, Kind] = {
     torch.flatten: "route",
     torch.cat: "route",
 }
-_METHODS: dict[str, Kind] = {"view": "route", "reshape": "route", "flatten": "route"}
+_METHODS: dict[str, Kind] = {"view": "route", "reshape": "route", "flatten": "route", "mean": "average"}
 
 
 class Tape:
@@ -87,7 +87,8 @@ class Tape:
         if node.op == "call_module":
             return _MODULES.get(type(self.module(node)), "other")
         if node.op == "call_function":
-            return _FUNCTIONS.get(node.target, "other")
+            kind = _FUNCTIONS.get(node.target, "other")
+            return "other" if kind == "sum" and node.kwargs else kind  # torch.add may scale its second term
         return _METHODS.get(str(node.target), "other") if node.op == "call_method" else "other"
 
     def module(self, node: Node) -> nn.Module:
@@ -126,7 +127,7 @@ class Tape:
         if kind == "same":
             return args[0]
         if kind == "sum":
-            return torch.add(args[0], args[1])
+            return args[0] + args[1]  # tensors, or sizes
         if node.op in ("output", "placeholder"):  # of the second placeholder on, the argument is the usual value
             return args[0]
         return self._callable(node)(*args, **kwargs)

@@ -138,6 +138,18 @@ class TestProbability:
         torch.testing.assert_close(found.sum((1, 2)), torch.ones(2), rtol=1e-3, atol=1e-3)
         assert (found >= 0).all()
 
+    def test_sums_to_one_where_the_pooling_is_a_mean_and_sizes_are_added(self, tiny: Classifier, trace: Trace) -> None:
+        class Means(Tiny):
+            def forward(self, x: Tensor) -> Tensor:
+                x = self.pool(self.relu1(self.norm1(self.conv1(x))))
+                x = self.relu2(self.norm2(self.conv2(x)) + self.norm3(self.skip(x)))
+                return self.fc(x.reshape(x.shape[:2] + torch.Size([-1])).mean(2))
+
+        network = Means().eval()
+        network.load_state_dict(tiny.network.state_dict())
+        other = Trace(Classifier(network, "relu2", mean=0.5, std=0.25), trace.batch, target=trace.targets)
+        torch.testing.assert_close(ebp(other, layer="pool"), ebp(trace, layer="pool"))
+
     @pytest.mark.parametrize(
         ("name", "layers"),
         [("resnet18", ["layer4.1", "layer3", "layer1"]), ("resnet50", ["layer3"]), ("vgg11_bn", ["features.27", "features.14"])],
