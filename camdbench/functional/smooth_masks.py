@@ -10,6 +10,7 @@ from torch import Tensor
 
 _SHARPNESS = 20  # of the smooth maximum, the inverse of its temperature
 _NEGLIGIBLE = 1e-3  # of the kernel
+_EQUAL = 1e-6  # difference of neighbours in a sorted mask that rounding may make
 
 
 def blur(images: Tensor, sigma: float) -> Tensor:
@@ -66,13 +67,22 @@ def enlarged(grids: Tensor, size: tuple[int, int], step: int, sigma: float) -> T
 def area_error(masks: Tensor, areas: Tensor) -> Tensor:
     """How far masks (N, H, W) are from being ones on a share (N,) of the image and zeros elsewhere, (N,).
 
-    The mean squared difference of the sorted values from zeros and then ones (Fong et al. 2019, eq. 4).
+    The mean squared difference of the sorted values from zeros and then ones (Fong et al. 2019, eq. 4). Equal values
+    share what is wanted of them: a sort has to put them in some order, and from a grid of ones, where all are equal,
+    that order would choose the region, whatever the image.
 
     >>> area_error(torch.tensor([[[1.0, 0.0], [0.0, 0.0]]]), torch.tensor([0.25])).item()
     0.0
     """
-    ordered = masks.flatten(1).sort(dim=1, stable=True).values
+    ordered = masks.flatten(1).sort(1).values
     count = ordered.shape[1]
     zeros = (count * (1 - areas)).round()[:, None]
     wanted = (torch.arange(count, device=masks.device) >= zeros).to(masks.dtype)
-    return (ordered - wanted).square().mean(1)
+    return (ordered - _shared(wanted, ordered.detach())).square().mean(1)
+
+
+def _shared(wanted: Tensor, ordered: Tensor) -> Tensor:
+    """What is wanted of sorted values (N, P), the mean of it wherever values are equal up to rounding."""
+    groups = F.pad((ordered.diff(dim=1) > _EQUAL).long(), (1, 0)).cumsum(1)  # (N, P) number of the group of equals
+    sums, sizes = (torch.zeros_like(wanted).scatter_add(1, groups, values) for values in (wanted, torch.ones_like(wanted)))
+    return (sums / sizes.clamp_min(1)).gather(1, groups)

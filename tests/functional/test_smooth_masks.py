@@ -67,4 +67,11 @@ def test_a_grid_of_ones_is_flat_up_to_its_edges() -> None:
 def test_areas_are_measured_by_sorting() -> None:
     masks = torch.tensor([[[0.0, 1.0], [0.2, 0.9]], [[1.0, 1.0], [1.0, 1.0]]])
     found = area_error(masks, torch.tensor([0.5, 0.25]))
-    torch.testing.assert_close(found, torch.tensor([(0.2**2 + 0.1**2) / 4, 0.75]))
+    torch.testing.assert_close(found, torch.tensor([(0.2**2 + 0.1**2) / 4, 0.75**2]))
+
+
+def test_equal_values_are_moved_alike() -> None:
+    masks = torch.tensor([[[0.5, 0.5], [0.5, 0.9]]], requires_grad=True)
+    gradient = torch.autograd.grad(area_error(masks, torch.tensor([0.5])).sum(), masks)[0]
+    shared = 2 / 4 * (0.5 - 1 / 3)  # three values share one place among the two ones
+    torch.testing.assert_close(gradient, torch.tensor([[[shared, shared], [shared, 2 / 4 * (0.9 - 1)]]]))
