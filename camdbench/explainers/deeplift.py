@@ -17,7 +17,8 @@ from camdbench.models.rules import ELEMENTWISE, POOLING, Rules, check_made_of, c
 @explainer(
     "deeplift",
     paper="Shrikumar et al. 2017, arXiv:1704.02685, section 3.5.1 (Rescale)",
-    cost="2 forward + 2 backward",
+    cost="3 forward + 2 backward",
+    normalisation="max",
     refuses="networks with products of activations, normalisation by statistics of the image, or attention",
 )
 def deeplift(trace: Trace, *, baseline: Literal["mean", "black"] = "black", channels: Literal["max", "sum", "abs"] = "sum") -> Tensor:

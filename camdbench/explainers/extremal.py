@@ -33,7 +33,7 @@ class _Search(NamedTuple):
 @explainer(
     "extremal",
     paper="Fong, Patrick & Vedaldi 2019, arXiv:1910.08485, eq. 2-7, section 4.1",
-    cost="4 areas x 800 (forward + backward), two of each for dual",
+    cost="1 forward + 4 areas x 800 (forward + backward), two of each for dual",
     aliases=("extremalperturbation",),
 )
 def extremal(

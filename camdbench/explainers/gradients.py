@@ -22,7 +22,7 @@ _SHARE = 4  # of the bound on pixels: a backward pass keeps every activation
 @explainer(
     "saliency",
     paper="Simonyan et al. 2014, arXiv:1312.6034, section 3",
-    cost="1 forward + 1 backward",
+    cost="2 forward + 1 backward",
     aliases=("gradient", "vanillagradient"),
 )
 def saliency(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "max") -> Tensor:
@@ -34,11 +34,12 @@ def saliency(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "max") ->
     return reduced(pixel_gradients(trace, trace.images, trace.targets), channels)
 
 
-@explainer("inputxgradient", paper="Shrikumar et al. 2016, arXiv:1605.01713", cost="1 forward + 1 backward")
+@explainer("inputxgradient", paper="Shrikumar et al. 2016, arXiv:1605.01713", cost="2 forward + 1 backward", normalisation="max")
 def inputxgradient(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "sum") -> Tensor:
     """Pixel times gradient, summed over the colours.
 
-    (B, H, W). Signed: pixels in [0, 1], so that a black one gets nothing. `channels` as in `saliency`.
+    (B, H, W). Signed: pixels in [0, 1], so that a black one gets nothing. `channels` as in `saliency`. As a mask, the
+    signed maps of this family show what speaks for the class, and zero elsewhere.
     """
     return reduced(trace.images * pixel_gradients(trace, trace.images, trace.targets), channels)
 
@@ -46,8 +47,9 @@ def inputxgradient(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "su
 @explainer(
     "integratedgradients",
     paper="Sundararajan et al. 2017, arXiv:1703.01365, eq. 1, 3",
-    cost="50 forward + 50 backward",
+    cost="51 forward + 50 backward",
     aliases=("ig",),
+    normalisation="max",
 )
 def integratedgradients(
     trace: Trace,
@@ -72,7 +74,7 @@ def integratedgradients(
     return reduced((trace.images - start) * total, channels)
 
 
-@explainer("smoothgrad", paper="Smilkov et al. 2017, arXiv:1706.03825, eq. 1", cost="50 forward + 50 backward", seeded=True)
+@explainer("smoothgrad", paper="Smilkov et al. 2017, arXiv:1706.03825, eq. 1", cost="51 forward + 50 backward", seeded=True)
 def smoothgrad(
     trace: Trace,
     *,
@@ -98,9 +100,10 @@ def smoothgrad(
 @explainer(
     "gradientshap",
     paper="Lundberg & Lee 2017, arXiv:1705.07874; Erion et al. 2021, arXiv:1906.10670, eq. 2 (expected gradients)",
-    cost="50 forward + 50 backward",
+    cost="51 forward + 50 backward",
     seeded=True,
     aliases=("expectedgradients",),
+    normalisation="max",
 )
 def gradientshap(
     trace: Trace,
