@@ -170,9 +170,9 @@ class Registry(Generic[F]):
             UsageError: nobody registered the name.
         """
         entry = self.get(name)
-        if name not in self._functions:
+        if entry.name not in self._functions:
             importlib.import_module(entry.module)  # runs the decorator, which keeps the function
-        return self._functions[name]
+        return self._functions[entry.name]
 
     def foreign_code(self, name: str) -> str | None:
         """A hash of the file, or of the function where there is none, that a plug-in's function comes from; None of our own.

@@ -111,6 +111,26 @@ class Classifier(nn.Module):
             logits.register_hook(counted)
         return logits
 
+    def count_classes(self, image_size: tuple[int, int]) -> int:
+        """The number of logits for images of that height and width; the pass of one blank image is not counted.
+
+        Raises:
+            UsageError: the network does not take images of that size.
+        """
+        passes = self.passes
+        try:
+            with torch.no_grad(), self.frozen():
+                return self(torch.zeros(1, 3, *image_size, device=self.device)).shape[1]
+        except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:  # as a fixed-size network puts it
+            height, width = image_size
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UsageError(
+                f"{self.name} does not take images of {height} x {width} pixels ({reason}); "
+                f"it was made for {self.input_size} x {self.input_size}: give the data set that size, or --size"
+            ) from None
+        finally:
+            self.passes = passes
+
     @contextmanager
     def frozen(self) -> Generator[Classifier]:
         """Eval mode and no weight gradients inside the block; the modes and flags it found come back after it."""
@@ -151,6 +171,8 @@ class Classifier(nn.Module):
             try:
                 logits = _logits_of(self.network((image - self.mean) / self.std))
                 spent = Passes(forward=1, tail_forward=len(output))
+            except torch.OutOfMemoryError:
+                raise
             except RuntimeError:
                 logits = _logits_of(self.network(((image - self.mean) / self.std).expand(len(output), -1, -1, -1)))
                 spent = Passes(forward=len(output))

@@ -111,7 +111,10 @@ class Layer(NamedTuple):
 def survey(classifier: Classifier, image_size: tuple[int, int]) -> list[Layer]:
     """All layers in the order of the network, with shapes, and with the reason where one cannot be explained.
 
-    Costs one forward and one backward pass of one noise image; neither is counted.
+    Costs two forward passes and one backward pass of one image; none is counted.
+
+    Raises:
+        UsageError: the network does not take images of that size.
     """
     modules = dict(classifier.network.named_modules())
     layouts = dict[str, Layout]()
@@ -123,6 +126,7 @@ def survey(classifier: Classifier, image_size: tuple[int, int]) -> list[Layer]:
             return None
         return layouts[name].to_grid(gradient).ne(0).any()
 
+    classifier.count_classes(image_size)  # refuses a size that the network does not take
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(1, 3, *image_size, generator=generator).to(classifier.device).requires_grad_()
     passes = classifier.passes

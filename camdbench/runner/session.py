@@ -89,13 +89,11 @@ def _inspected(classifier: Classifier, request: Request, dataset: Dataset) -> di
         UsageError: a layer cannot be explained, or the labels are not the model's classes.
     """
     sample = _first_readable(dataset)
+    size = (sample.shape[-2], sample.shape[-1])
     asked = [spec for spec in request.explainers if "layer" in needs_of(spec)]
-    seen = survey(classifier, (sample.shape[-2], sample.shape[-1])) if asked else []
+    seen = survey(classifier, size) if asked else []
     layers = {str(spec): ", ".join(checked_layers(classifier, spec, None, seen)) for spec in asked}
-    with torch.no_grad(), classifier.frozen():
-        passes = classifier.passes
-        classes = classifier(sample.unsqueeze(0).to(classifier.device)).shape[1]
-        classifier.passes = passes
+    classes = classifier.count_classes(size)
     if request.target_rule == "label" and max(dataset.labels) >= classes:
         raise UsageError(
             f"data set {request.dataset} has labels up to {max(dataset.labels)}, but model {classifier.name} has {classes} classes; "

@@ -159,7 +159,7 @@ class TestSurvey:
                 raise RuntimeError("boom")
 
         classifier = Classifier(nn.Sequential(nn.Conv2d(3, 4, 1), Fails()), "0", mean=0, std=1)
-        with pytest.raises(RuntimeError, match="boom"):
+        with pytest.raises(UsageError, match=r"does not take images of 8 x 8 pixels \(boom\)"):
             survey(classifier, (8, 8))
         assert not any(module._forward_hooks for module in classifier.modules())
         assert classifier.passes == Passes()

@@ -349,6 +349,13 @@ def test_what_only_the_model_knows_is_refused_too(tmp_path: Path, change: dict[s
         run(tmp_path / "run", **change)
 
 
+def test_a_size_that_the_network_does_not_take_is_refused_with_the_size_it_was_made_for(tmp_path: Path):
+    for chosen in ("gradcam", "fakecam"):
+        with pytest.raises(UsageError, match=r"vit_b_16@random does not take images of 96 x 96 pixels .*made for 224 x 224"):
+            run(tmp_path / "run", chosen, models="vit_b_16@random")
+    assert not (tmp_path / "run").exists()
+
+
 def test_labels_that_the_model_does_not_have_are_refused(tmp_path: Path):
     for number in range(9):
         folder = tmp_path / "data" / f"class{number}"
