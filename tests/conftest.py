@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from toys import toy_batch, toy_classifier
 
+from camdbench.core import catalogue, registry
 from camdbench.datasets.samples import Batch
 from camdbench.models.classifier import Classifier
 
@@ -22,3 +25,15 @@ def classifier(request: pytest.FixtureRequest) -> Classifier:
 def batch() -> Batch:
     """Four fresh images with all annotations."""
     return toy_batch()
+
+
+@pytest.fixture(autouse=True)
+def _plug_ins_are_forgotten() -> Iterator[None]:
+    """What a test registers is gone after it, so that the contract suites count the package's own functions only."""
+    loaded = list(registry.PLUGINS)
+    yield
+    for kind in (catalogue.explainers, catalogue.metrics, catalogue.datasets, catalogue.models, catalogue.losses):
+        foreign = [name for name, entry in kind._live.items() if not entry.module.startswith(f"{kind.package}.")]
+        for name in foreign:
+            del kind._live[name], kind._functions[name]
+    registry.PLUGINS[:] = loaded

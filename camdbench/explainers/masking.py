@@ -8,10 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from camdbench.explainers.perturbing import Fill, Score, class_scores, filling
+from camdbench.explainers.perturbing import PIXELS, Fill, Score, class_scores, filling
 from camdbench.explainers.trace import Trace
-
-_PIXELS = 2**22  # of masked images that exist at once: 83 of 224 x 224
 
 
 class Channels(NamedTuple):
@@ -45,7 +43,7 @@ def channel_scores(trace: Trace, masks_of: Callable[[Channels], Iterable[Tensor]
     channels, places = distinct(trace.activations)
     background = filling(trace, fill)
     found = list[Tensor]()
-    for part in channels.parts(max(1, _PIXELS // (trace.size[0] * trace.size[1]))):
+    for part in channels.parts(max(1, PIXELS // (trace.size[0] * trace.size[1]))):
         images, targets = trace.images[part.images], trace.targets[part.images]
         total, count = torch.zeros(len(targets), device=images.device), 0
         for masks in masks_of(part):

@@ -14,7 +14,7 @@ from camdbench.functional.seeds import generator_for
 Fill = Literal["mean", "black"]
 Score = Literal["probability", "logit", "sigmoid"]
 
-_PIXELS = 2**22  # of masked images that exist at once: 83 of 224 x 224
+PIXELS = 2**22  # of masked images that exist at once: 83 of 224 x 224
 
 
 def scored(trace: Trace, count: int, masks_of: Callable[[slice], Tensor], fill: Tensor, score: Score) -> Iterator[tuple[Tensor, Tensor]]:
@@ -46,7 +46,7 @@ def parts(trace: Trace, count: int, share: int = 1) -> Iterator[slice]:
         count: how often each image is altered.
         share: divides the bound: what is kept for a backward pass takes several times the room.
     """
-    step = max(1, _PIXELS // (share * len(trace.images) * trace.size[0] * trace.size[1]))
+    step = max(1, PIXELS // (share * len(trace.images) * trace.size[0] * trace.size[1]))
     for start in range(0, count, step):
         yield slice(start, min(start + step, count))
 

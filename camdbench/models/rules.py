@@ -88,7 +88,9 @@ def rescale(function: Callable[..., Tensor], inputs: Tensor, *args: object, **kw
     return cast("Tensor", _Rescale.apply(inputs, lambda values: function(values.clone(), *args, **kwargs)))  # may write in place
 
 
-class _Rescale(torch.autograd.Function):
+class _Remembering(torch.autograd.Function):
+    """Keeps the function and both of its sides for the rule by which a subclass goes back."""
+
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
         ctx.function = function
@@ -96,6 +98,8 @@ class _Rescale(torch.autograd.Function):
         ctx.save_for_backward(inputs, outputs)
         return outputs
 
+
+class _Rescale(_Remembering):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
         inputs, outputs = ctx.saved_tensors
@@ -114,14 +118,7 @@ def rescale_maximum(function: Callable[..., Tensor], inputs: Tensor, *args: obje
     return cast("Tensor", _RescaleMaximum.apply(inputs, lambda values: function(values, *args, **kwargs)))
 
 
-class _RescaleMaximum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, inputs: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-        ctx.function = function
-        outputs = function(inputs)
-        ctx.save_for_backward(inputs, outputs)
-        return outputs
-
+class _RescaleMaximum(_Remembering):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
         inputs, outputs = ctx.saved_tensors

@@ -52,7 +52,7 @@ def test_a_classifier_without_known_layer_can_be_asked_for_a_control() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"explainer": "gradcan"}, r"no explainer 'gradcan'; did you mean 'gradcam'\?"),
+        ({"explainer": "gradcan"}, "no explainer 'gradcan'; did you mean 'gradcam'"),
         ({"explainer": "opticam(iterations=1.5)"}, r"opticam\(iterations=1.5\): .*integer"),
         ({"explainer": "gradcam(iterations=3)"}, "no option of gradcam 'iterations'"),
         ({"targets": "label"}, "give the labels themselves"),

@@ -57,3 +57,9 @@ def test_a_network_that_gives_nan_is_an_error_of_each_map() -> None:
 def test_maps_of_half_precision_are_finished_in_single_precision() -> None:
     found = finish(torch.tensor([[[0.0, 1.0]]], dtype=torch.bfloat16), (1, 5), "range")
     assert found.maps.dtype == torch.float32
+
+
+def test_a_map_without_a_positive_value_is_flagged_where_only_those_count() -> None:
+    found = finish(torch.tensor([[[-1.0, -2.0]], [[-1.0, 2.0]]]), (1, 2), "max")
+    assert found.status == ("constant_map", "ok")
+    assert not found.maps[0].any()

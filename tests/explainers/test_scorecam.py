@@ -158,7 +158,7 @@ def test_each_distinct_channel_costs_its_samples_and_passes_hold_channels_of_sev
     whole = method(trace)
     assert classifier.passes == Passes(forward=4 + 4 * 8 * copies)
     assert sizes == [4] + [4 * 8] * copies
-    monkeypatch.setattr(masking, "_PIXELS", 5 * SIZE[0] * SIZE[1])
+    monkeypatch.setattr(masking, "PIXELS", 5 * SIZE[0] * SIZE[1])
     sizes.clear()
     parted = method(trace)
     handle.remove()

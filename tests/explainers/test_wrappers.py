@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from toys import maps_of, toy_batch, toy_classifier
@@ -20,9 +18,8 @@ def maps(spec: str, batch: Batch | None = None) -> torch.Tensor:
 
 
 @pytest.fixture
-def flat() -> Iterator[None]:
+def flat() -> None:
     """An explainer whose maps say nothing, and one whose maps are not finite."""
-    kept = dict(explainers._live), dict(explainers._functions)
 
     @explainers.register("flat", paper="a test")
     def flat(trace: Trace) -> torch.Tensor:
@@ -33,9 +30,6 @@ def flat() -> Iterator[None]:
     def broken(trace: Trace) -> torch.Tensor:
         """Not a number."""
         return torch.full((len(trace.images), 2, 2), torch.nan)
-
-    yield
-    explainers._live, explainers._functions = kept
 
 
 def test_the_box_cuts_the_finished_map_in_two_without_stretching_either():

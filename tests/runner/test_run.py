@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +28,6 @@ def run(out: Path, chosen: str = "gradcam,fakecam", **request: Any) -> pd.DataFr
 
 def values(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.drop(columns="run")
-
-
-@pytest.fixture
-def registered() -> Iterator[None]:
-    """Forget what a test registers."""
-    kept = dict(explainers._live), dict(explainers._functions), dict(metrics._live), dict(metrics._functions)
-    yield
-    explainers._live, explainers._functions, metrics._live, metrics._functions = kept
 
 
 @pytest.fixture
@@ -120,7 +111,7 @@ def test_explainers_can_be_added_later_and_only_they_are_computed(tmp_path: Path
     assert set(run(tmp_path, "fakecam")["explainer"]) == {"fakecam"}
 
 
-def test_a_plug_in_that_changes_makes_another_run_and_one_that_is_not_used_does_not(tmp_path: Path, registered: None):
+def test_a_plug_in_that_changes_makes_another_run_and_one_that_is_not_used_does_not(tmp_path: Path):
     file = tmp_path / "mine.py"
     code = (
         "from camdbench import explainer\n"
@@ -134,7 +125,7 @@ def test_a_plug_in_that_changes_makes_another_run_and_one_that_is_not_used_does_
     run(tmp_path / "run", "bright", limit=4)
     run(tmp_path / "run", "bright", limit=4)
     run(tmp_path / "other", "bright,fakecam", limit=4)  # one more explainer may join
-    explainers._live.clear()
+    del explainers._live["bright"]
     file.write_text(code.format(name="bright", power=2))
     load_plugin(file)
     with pytest.raises(UsageError, match="holds a run with code of bright"):
@@ -226,7 +217,7 @@ def test_a_network_that_gives_nan_gets_error_rows_not_perfect_scores(tmp_path: P
     assert rows["value"].isna().all()
 
 
-def test_an_explainer_that_breaks_costs_only_its_own_rows(tmp_path: Path, registered: None):
+def test_an_explainer_that_breaks_costs_only_its_own_rows(tmp_path: Path):
     @explainers.register("broken", paper="a test")
     def broken(trace: Trace) -> torch.Tensor:
         """Fail on every image."""
@@ -253,7 +244,7 @@ def test_a_part_of_the_trace_that_cannot_be_had_costs_only_those_who_read_it(tmp
     }
 
 
-def test_a_metric_that_breaks_costs_only_its_own_rows(tmp_path: Path, registered: None):
+def test_a_metric_that_breaks_costs_only_its_own_rows(tmp_path: Path):
     @metrics.register("broken", paper="a test", higher_is_better=True, unit="", protocol="x", tolerance=0.0)
     def broken(evidence: Evidence) -> torch.Tensor:
         """Fail on every image."""
@@ -264,7 +255,7 @@ def test_a_metric_that_breaks_costs_only_its_own_rows(tmp_path: Path, registered
     assert set(rows[rows["metric"] == "broken"]["reason"]) == {"IndexError: out of range"}
 
 
-def test_a_map_that_says_nothing_is_flagged(tmp_path: Path, registered: None):
+def test_a_map_that_says_nothing_is_flagged(tmp_path: Path):
     @explainers.register("flat", paper="a test")
     def flat(trace: Trace) -> torch.Tensor:
         """Three everywhere."""
