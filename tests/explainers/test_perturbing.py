@@ -31,7 +31,7 @@ def test_scores_are_those_of_each_image_under_each_mask(trace: Trace) -> None:
 def test_chunks_cover_every_mask_once_and_stay_within_the_bound(trace: Trace, monkeypatch: pytest.MonkeyPatch) -> None:
     masks = torch.rand(7, 16, 12)
     whole = scores_under(trace, 7, lambda part: masks[part], filling(trace, "black"), "logit")
-    monkeypatch.setattr(perturbing, "_PIXELS", 3 * 4 * 16 * 12)
+    monkeypatch.setattr(perturbing, "PIXELS", 3 * 4 * 16 * 12)
     chunks = list(scored(trace, 7, lambda part: masks[part], filling(trace, "black"), "logit"))
     assert [len(chunk) for chunk, _ in chunks] == [3, 3, 1]
     torch.testing.assert_close(torch.cat([scores for _, scores in chunks], 1), whole)

@@ -46,7 +46,7 @@ def _all_masks(keep: float) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("compat", ["paper", "torchray", "xplique"])
 def test_is_the_literal_sum(batch: Batch, compat: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(perturbing, "_PIXELS", 4000)  # several chunks
+    monkeypatch.setattr(perturbing, "PIXELS", 4000)  # several chunks
     trace = Trace(toy_classifier("dense"), batch)
     masks = mask_bank(trace, 30, 4, 0.4).masks(slice(0, 30)).double()
     found = rise(trace, masks=30, cells=4, keep=0.4, compat=compat)
