@@ -159,23 +159,17 @@ class _Desk:
                 pending = [part.part(0, size), part.part(size, len(part)), *pending]
                 continue
             try:
-                moved = part.to(self.classifier.device)
-                yield (
-                    part,
-                    judge(
-                        self.classifier, moved, explainers, self.request.metrics, target=self.request.target_rule, seed=self.request.seed
-                    ),
-                )
+                moved, asked = part.to(self.classifier.device), self.request
+                judged = judge(self.classifier, moved, explainers, asked.metrics, target=asked.target_rule, seed=asked.seed)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                if len(part) == 1:
-                    yield part, _out_of_memory(explainers, self.request.metrics)
+                if len(part) > 1:
+                    self.worker.batch_size = len(part) // 2
+                    pending.insert(0, part)
                     continue
-                self.worker.batch_size = len(part) // 2
-                pending.insert(0, part)
-            finally:
-                _free(self.classifier.device)
+                judged = _out_of_memory(explainers, self.request.metrics)
+            yield part, judged
 
     def _row(self, explainer: Spec, image: str, label: int, verdict: Verdict) -> Row:
         return Row(
@@ -248,8 +242,3 @@ def _peak_mb(device: torch.device) -> float:
         return float("nan")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
-
-
-def _free(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.empty_cache()

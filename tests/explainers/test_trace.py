@@ -133,3 +133,13 @@ def test_random_numbers_of_an_image_do_not_depend_on_its_place(classifier: Class
     first, second = (torch.rand(3, generator=trace.random(index, "x")) for trace, index in ((whole, 2), (part, 0)))
     assert torch.equal(first, second)
     assert not torch.equal(first, torch.rand(3, generator=whole.random(2, "y")))
+
+
+def test_a_method_at_another_layer_is_charged_for_its_own_pass_only() -> None:
+    classifier = toy_classifier()
+    with classifier.frozen():
+        trace = Trace(classifier, toy_batch())
+        _ = trace.gradients
+        trace.ledger.reads()
+        _ = trace.at("conv2").gradients
+        assert trace.ledger.reads().passes == Passes(forward=4, tail_backward=4)
