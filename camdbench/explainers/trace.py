@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 import torch
@@ -93,18 +93,9 @@ class Trace:
             self._family[layer] = other
         return self._family[layer]
 
-    def variant(self, *, mirrored: bool, brightness: float) -> Trace:
-        """The trace of the batch mirrored left to right, or at another brightness, for the same classes.
-
-        It shares nothing with this one but the classes: what is read of it is paid for again.
-        """
-        batch = self.batch.mirrored() if mirrored else self.batch
-        images = (batch.images * brightness).clamp(0, 1)
-        return Trace(self.classifier, replace(batch, images=images), target=self.targets, layer=self._layer, seed=self.seed)
-
-    def with_images(self, images: Tensor) -> Trace:
-        """The trace of other images (B, 3, H, W) for the same classes; what is read of it is paid for anew."""
-        return Trace(self.classifier, replace(self.batch, images=images), target=self.targets, layer=self._layer, seed=self.seed)
+    def with_batch(self, batch: Batch) -> Trace:
+        """The trace of other images for the same classes, at the same layer; what is read of it is paid for anew."""
+        return Trace(self.classifier, batch, target=self.targets, layer=self._layer, seed=self.seed)
 
     @property
     def images(self) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from pydantic import PositiveFloat
 from torch import Tensor
@@ -39,7 +41,7 @@ def augsmooth(trace: Trace, inner: Inner) -> Tensor:
     maps = list[Tensor]()
     for mirrored in (False, True):
         for factor in (0.9, 1.0, 1.1):
-            seen = trace.variant(mirrored=mirrored, brightness=factor)
-            found = inner(seen).maps
+            batch = trace.batch.mirrored() if mirrored else trace.batch
+            found = inner(trace.with_batch(replace(batch, images=(batch.images * factor).clamp(0, 1)))).maps
             maps.append(found.flip(-1) if mirrored else found)
     return torch.stack(maps).mean(0)
