@@ -1,0 +1,276 @@
+"""Aggregates: from the values and curves of a cell's images to its one number, and to that of every resample at once.
+
+Each is a function of how often each image was drawn: all ones give the plain statistic, the counts of a resample the
+statistic of that resample, so a bootstrap goes through whatever a protocol declares. What depends on the images alone
+(a sort, a table of classes) is worked out once, and a resample costs a product with its counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from camdbench.core.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+SHARES = ("relative foreground sensitivity", "micro average precision", "macro average precision", "pixel average precision")
+"""Reductions whose result has the scale 1 whatever the unit of the values is; where the unit is %, it is to be multiplied by 100."""
+
+_NUMBERS = 4_000_000  # float64 held at a time for one step, which bounds the memory to some 100 MB
+
+
+@dataclass(frozen=True)
+class CellData:
+    """What is known of the M images of one cell of a table.
+
+    Attributes:
+        values: (M,) float64, each image's own number, NaN where it has none.
+        points: by part, the curve of each image: x (K,) shared by all and y (M, K), NaN where an image has no curve.
+        labels: (M,) int, -1 where unknown.
+    """
+
+    values: np.ndarray
+    points: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict[str, tuple[np.ndarray, np.ndarray]])
+    labels: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+
+class _Statistic(NamedTuple):
+    """A reduction of one cell, made ready: numbers held per resample, and the function of weights (r, M) -> (r,)."""
+
+    width: int
+    of: Callable[[np.ndarray], np.ndarray]
+
+
+def aggregate(reduction: str, cell: CellData, weights: np.ndarray) -> np.ndarray:
+    """The number of a cell under each weighting of its images.
+
+    An image without a finite value, or without finite points where the reduction reads points, is left out. NaN where
+    nothing is left, or where a denominator is zero.
+
+    - `mean`: of the values.
+    - `class mean`: of the values by label, then over labels; a label that a resample lacks is left out of that resample's
+      mean, and so are images of unknown label.
+    - `maximum over thresholds`: of every part the mean over images at each threshold, its maximum over thresholds, then
+      the mean over parts (MaxBoxAcc and MaxBoxAccV2, Choe et al. 2020).
+    - `ratio of means`: the parts `numerator` and `denominator`, each (M, 1), added up over images and divided.
+    - `relative foreground sensitivity`: the parts `foreground` and `background`, the accuracy of each image in [0, 1]
+      under noise there, (M, 1): class means f and b, then (b - f) / (2 min(m, 1 - m)), m = (b + f) / 2, and 0 where m is
+      0 or 1 (Moayeri et al. 2022, RFS).
+    - `micro average precision`: the parts `scores` and `truth` (M, C): all pairs of image and class ranked together;
+      sum_n (R_n - R_{n-1}) P_n, equal scores being one step, as in scikit-learn.
+    - `macro average precision`: the same by class, then the mean over classes; a class without a positive image in a
+      resample is left out of its mean (scikit-learn counts it as 0).
+    - `pixel average precision`: the parts `object` and `background` (M, K), numbers of pixels above each threshold x:
+      sum_k P_k (R_k - R_{k-1}) from the highest threshold to the lowest, pixels of all images together; the lowest must
+      count every pixel (PxAP, Choe et al. 2020).
+
+    >>> cell = CellData(np.array([1.0, 3.0, np.nan]))
+    >>> aggregate("mean", cell, np.array([[1, 1, 1], [3, 1, 0]])).tolist()
+    [2.0, 1.5]
+
+    Args:
+        reduction: one of the names above.
+        cell: the images.
+        weights: (R, M), how often each image was drawn, 0 or more.
+
+    Returns:
+        (R,).
+
+    Raises:
+        UsageError: there is no such reduction, or the cell lacks a part that it reads.
+    """
+    if reduction not in _REDUCTIONS:
+        raise unknown("reduction", reduction, _REDUCTIONS)
+    width, of = _REDUCTIONS[reduction](cell)
+    rows = max(1, _NUMBERS // max(1, width, weights.shape[1]))
+    chunks = [weights[start : start + rows].astype(np.float64) for start in range(0, len(weights), rows)]
+    with np.errstate(invalid="ignore", divide="ignore"):  # nothing drawn is 0/0, and NaN is the answer
+        return np.concatenate([of(chunk) for chunk in chunks]) if chunks else np.empty(0)
+
+
+# ------------------------------------------------------------------------------------------------------- means
+
+
+def _mean(cell: CellData) -> _Statistic:
+    kept, present = _without_gaps(cell.values[:, None])
+    return _Statistic(1, lambda weights: (weights @ kept)[:, 0] / (weights @ present))
+
+
+def _class_mean(cell: CellData) -> _Statistic:
+    means = _by_class(cell.values, cell.labels)
+    return _Statistic(len(np.unique(cell.labels)), lambda weights: _nan_mean(means(weights)))
+
+
+def _ratio_of_means(cell: CellData) -> _Statistic:
+    kept, _ = _without_gaps(np.concatenate(_parts(cell, "ratio of means", "numerator", "denominator"), axis=1))
+
+    def of(weights: np.ndarray) -> np.ndarray:
+        above, below = (weights @ kept).T
+        return above / np.where(below == 0, np.nan, below)
+
+    return _Statistic(2, of)
+
+
+def _maximum_over_thresholds(cell: CellData) -> _Statistic:
+    if not cell.points:
+        raise UsageError("the reduction 'maximum over thresholds' reads points, and the cell has none")
+    curves = [_without_gaps(y) for _, y in cell.points.values()]
+
+    def of(weights: np.ndarray) -> np.ndarray:
+        return np.mean([((weights @ kept) / (weights @ present)[:, None]).max(1) for kept, present in curves], axis=0)
+
+    return _Statistic(max(kept.shape[1] for kept, _ in curves), of)
+
+
+def _relative_foreground_sensitivity(cell: CellData) -> _Statistic:
+    both = np.concatenate(_parts(cell, "relative foreground sensitivity", "foreground", "background"), axis=1)
+    both = np.where(_complete(both)[:, None], both, np.nan)  # both accuracies of the same images
+    foreground, background = (_by_class(column, cell.labels) for column in both.T)
+
+    def of(weights: np.ndarray) -> np.ndarray:
+        low, high = _nan_mean(foreground(weights)), _nan_mean(background(weights))
+        return relative_sensitivity(low, high)
+
+    return _Statistic(2 * len(np.unique(cell.labels)), of)
+
+
+def relative_sensitivity(foreground: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """(b - f) / (2 min(m, 1 - m)), in [-1, 1], of accuracies f and b in [0, 1] with mean m; 0 where m is 0 or 1.
+
+    >>> relative_sensitivity(np.array([0.5, 1.0]), np.array([0.9, 1.0])).round(4).tolist()
+    [0.6667, 0.0]
+    """
+    mean = (foreground + background) / 2
+    room = 2 * np.minimum(mean, 1 - mean)
+    return np.where(room == 0, 0.0, (background - foreground) / np.where(room == 0, 1.0, room))
+
+
+# -------------------------------------------------------------------------------------------- average precision
+
+
+def _micro_average_precision(cell: CellData) -> _Statistic:
+    scores, truth = _parts(cell, "micro average precision", "scores", "truth")
+    return _average_precision(scores, truth)
+
+
+def _macro_average_precision(cell: CellData) -> _Statistic:
+    scores, truth = _parts(cell, "macro average precision", "scores", "truth")
+    scores = np.where(_complete(scores)[:, None], scores, np.nan)  # an image is left out of every class or of none
+    classes = [_average_precision(scores[:, [index]], truth[:, [index]]) for index in range(scores.shape[1])]
+
+    def of(weights: np.ndarray) -> np.ndarray:
+        total, count = np.zeros(len(weights)), np.zeros(len(weights))
+        for one in classes:
+            found = one.of(weights)
+            total += np.nan_to_num(found)
+            count += ~np.isnan(found)
+        return total / count
+
+    return _Statistic(max((one.width for one in classes), default=1), of)
+
+
+def _average_precision(scores: np.ndarray, truth: np.ndarray) -> _Statistic:
+    """Of all pairs (image, class) ranked together, from scores and truth (M, C); NaN without a positive pair.
+
+    Precision matters where recall moves, so there is one step for each distinct score of a positive pair, and any other
+    pair counts from the first step whose score is no higher than its own.
+    """
+    kept = _complete(scores) & _complete(truth)
+    positive = (truth > 0.5) & kept[:, None]
+    steps = np.unique(scores[positive])[::-1]
+    everything, positives = (_counts_by_step(scores, chosen, steps) for chosen in (np.repeat(kept[:, None], scores.shape[1], 1), positive))
+
+    def of(weights: np.ndarray) -> np.ndarray:
+        if not len(steps):
+            return np.full(len(weights), np.nan)
+        gained = np.asarray(weights @ positives)
+        found, seen = gained.cumsum(1), np.asarray(weights @ everything).cumsum(1)
+        precision = np.divide(found, seen, out=np.zeros_like(found), where=seen > 0)
+        return (gained * precision).sum(1) / np.where(found[:, -1] == 0, np.nan, found[:, -1])
+
+    return _Statistic(3 * max(1, len(steps)), of)
+
+
+def _counts_by_step(scores: np.ndarray, chosen: np.ndarray, steps: np.ndarray) -> csr_array:
+    """How many of the chosen pairs of each image first count at each of S falling scores, (M, S)."""
+    image = np.nonzero(chosen)[0]
+    step = np.searchsorted(-steps, -scores[chosen])  # the first step whose score is not above the pair's
+    counted = step < len(steps)  # what lies below every positive pair moves nothing
+    places = image[counted], step[counted]
+    return _table(np.ones(len(places[0])), places, (len(scores), len(steps)))
+
+
+def _pixel_average_precision(cell: CellData) -> _Statistic:
+    parts = _parts(cell, "pixel average precision", "object", "background")
+    order = np.argsort(-cell.points["object"][0], kind="stable")
+    kept, _ = _without_gaps(np.concatenate([y[:, order] for y in parts], axis=1))
+    half = kept.shape[1] // 2
+
+    def of(weights: np.ndarray) -> np.ndarray:
+        counts = weights @ kept
+        hits, false = counts[:, :half], counts[:, half:]
+        precision = np.divide(hits, hits + false, out=np.zeros_like(hits), where=hits + false > 0)
+        gained = np.diff(hits, axis=1, prepend=0)
+        return (gained * precision).sum(1) / np.where(hits[:, -1] == 0, np.nan, hits[:, -1])
+
+    return _Statistic(2 * kept.shape[1], of)
+
+
+# ------------------------------------------------------------------------------------------------- shared steps
+
+
+def _parts(cell: CellData, reduction: str, *names: str) -> list[np.ndarray]:
+    """The points (M, K) of the named parts."""
+    if absent := [name for name in names if name not in cell.points]:
+        raise UsageError(f"the reduction '{reduction}' reads the points {', '.join(names)}; the cell lacks {', '.join(absent)}")
+    return [np.asarray(cell.points[name][1], dtype=np.float64) for name in names]
+
+
+def _without_gaps(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (M, K) with zeros for those that have a gap, and which have none, (M,) 0 or 1."""
+    present = _complete(rows)
+    return np.where(present[:, None], rows, 0.0), present.astype(np.float64)
+
+
+def _complete(rows: np.ndarray) -> np.ndarray:
+    """Which rows (M, K) are finite throughout, (M,) bool."""
+    return np.asarray(np.isfinite(rows).all(axis=1))
+
+
+def _by_class(values: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """The function from weights (r, M) to the means of values (M,) by label (r, C), NaN where nothing of a label was drawn."""
+    present = np.isfinite(values) & (labels >= 0)
+    names, column = np.unique(labels[present], return_inverse=True)
+    places, shape = (np.flatnonzero(present), column), (len(values), len(names))
+    sums, counts = _table(values[present], places, shape), _table(np.ones(len(column)), places, shape)
+    return lambda weights: np.asarray(weights @ sums) / np.asarray(weights @ counts)
+
+
+def _table(entries: np.ndarray, places: tuple[np.ndarray, np.ndarray], shape: tuple[int, int]) -> csr_array:
+    """Entries at (row, column), those of one place added up."""
+    from scipy.sparse import csr_array
+
+    return csr_array((entries, places), shape=shape)
+
+
+def _nan_mean(rows: np.ndarray) -> np.ndarray:
+    """The mean of each row (r, C) without its NaN, NaN where there is nothing else."""
+    found = ~np.isnan(rows)
+    return np.where(found, rows, 0.0).sum(1) / found.sum(1)
+
+
+_REDUCTIONS: dict[str, Callable[[CellData], _Statistic]] = {
+    "mean": _mean,
+    "class mean": _class_mean,
+    "maximum over thresholds": _maximum_over_thresholds,
+    "ratio of means": _ratio_of_means,
+    "relative foreground sensitivity": _relative_foreground_sensitivity,
+    "micro average precision": _micro_average_precision,
+    "macro average precision": _macro_average_precision,
+    "pixel average precision": _pixel_average_precision,
+}
