@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytorch_grad_cam
 import torch
+import torchcam.methods
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor
 
@@ -38,6 +41,16 @@ def raw_map_of_grad_cam(classifier: Classifier, batch: Batch, method: str) -> Te
         cam.get_cam_image = keep
         cam(inputs, targets)
     return kept[0]
+
+
+def raw_map_of_torchcam(classifier: Classifier, batch: Batch, method: str, **options: Any) -> Tensor:
+    """(B, h, w) of a method of torchcam, for the batch's labels; its distribution is exchanged where `_distrib` is given."""
+    noise = options.pop("_distrib", None)
+    options.setdefault("target_layer", classifier.layer_name())
+    with getattr(torchcam.methods, method)(classifier.network, **options) as extractor:
+        if noise is not None:
+            extractor._distrib = noise
+        return extractor(batch.labels.tolist(), classifier.network(inputs_of(classifier, batch)), normalized=False)[0].detach()
 
 
 def _as_grid(output: Tensor) -> Tensor:

@@ -68,17 +68,19 @@ def sscam(
     samples: PositiveInt = 35,
     std: NonNegativeFloat = 2.0,
     fill: Literal["mean", "black"] = "mean",
+    compat: Literal["paper", "torchcam"] = "paper",
 ) -> Tensor:
     """Score-CAM with scores averaged over noisy copies of each mask.
 
     (B, h, w). w = softmax over channels of the mean logit under n(up(A_k)) + d, d normal with standard deviation `std`,
     pixel by pixel, and not clipped: the masks lie in [0, 1], so the noise of the default outweighs them, as in
-    torchcam. Noise depends on seed, image and channel alone. Without noise it is Score-CAM.
+    torchcam. Noise depends on seed, image and channel alone. Without noise it is Score-CAM. `torchcam` normalises masks
+    before it enlarges them.
     """
     seen = trace.at(layer)
 
     def noisy(part: Channels) -> Iterator[Tensor]:
-        masks = _masks(part.grids, trace.size, "paper")
+        masks = _masks(part.grids, trace.size, compat)
         pairs = zip(part.images.tolist(), part.numbers.tolist(), strict=True)
         generators = [trace.random(image, f"sscam {channel}") for image, channel in pairs]
         for _ in range(samples):
