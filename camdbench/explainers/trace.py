@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
@@ -68,12 +69,21 @@ class Trace:
         target: which class is explained: a rule (label, predicted, second, least, an index) or classes (B,).
         layer: target layer, the classifier's own where None.
         seed: seed of explainers that draw random numbers.
+        differentiable: whether logits, activations and gradients stay in the graph of the weights, so that a loss made of
+            an explainer's map trains the network; the classifier is then not frozen.
     """
 
     def __init__(
-        self, classifier: Classifier, batch: Batch, *, target: str | int | Tensor = "label", layer: str | None = None, seed: int = 0
+        self,
+        classifier: Classifier,
+        batch: Batch,
+        *,
+        target: str | int | Tensor = "label",
+        layer: str | None = None,
+        seed: int = 0,
+        differentiable: bool = False,
     ) -> None:
-        self.classifier, self.batch, self.seed = classifier, batch, seed
+        self.classifier, self.batch, self.seed, self.differentiable = classifier, batch, seed, differentiable
         self._target = target if isinstance(target, Tensor) else check_target_rule(target)
         self._layer = layer
         self._family: dict[str | None, Trace] = {layer if layer is not None else classifier.layer: self}
@@ -88,14 +98,14 @@ class Trace:
         if layer is None:
             return self
         if layer not in self._family:
-            other = Trace(self.classifier, self.batch, target=self._target, layer=layer, seed=self.seed)
+            other = self._like(self.batch, self._target, layer)
             other._family, other.ledger = self._family, self.ledger
             self._family[layer] = other
         return self._family[layer]
 
     def with_batch(self, batch: Batch) -> Trace:
         """The trace of other images for the same classes, at the same layer; what is read of it is paid for anew."""
-        return Trace(self.classifier, batch, target=self.targets, layer=self._layer, seed=self.seed)
+        return self._like(batch, self.targets, self._layer)
 
     @property
     def images(self) -> Tensor:
@@ -137,7 +147,7 @@ class Trace:
     def activations(self) -> Tensor:
         """(B, K, h, w), the layer's output as channels over places, without prefix tokens."""
         leaf, _ = self._forward()
-        return self._layout(leaf).to_grid(leaf.detach())
+        return self._layout(leaf).to_grid(self._kept(leaf))
 
     @property
     def gradients(self) -> Tensor:
@@ -149,6 +159,9 @@ class Trace:
         """(B, K, h, w), the second derivatives of the target logit by the activations, applied to the activations.
 
         Two more tail backward passes; none on a linear head, which has no curvature.
+
+        Raises:
+            NotApplicable: of a differentiable trace; torch's third derivatives of normalisation layers are wrong.
         """
         return self._part("curvature", self._curvature)
 
@@ -205,6 +218,12 @@ class Trace:
         """The CPU generator of one image of the batch, from (seed, image id) alone."""
         return generator_for(self.seed, self.batch.ids[index], purpose)
 
+    def _like(self, batch: Batch, target: str | int | Tensor, layer: str | None) -> Trace:
+        return Trace(self.classifier, batch, target=target, layer=layer, seed=self.seed, differentiable=self.differentiable)
+
+    def _kept(self, tensor: Tensor) -> Tensor:
+        return tensor if self.differentiable else tensor.detach()
+
     def _part(self, name: str, compute: Callable[[], T]) -> T:
         key = (self._layer, name)
         if name not in self._parts:
@@ -219,17 +238,19 @@ class Trace:
         return self._part("forward", self._captured_forward)
 
     def _captured_forward(self) -> tuple[Tensor, Tensor]:
-        with torch.enable_grad(), self.classifier.captured(self._layer) as seen:
+        plain = sdpa_kernel(SDPBackend.MATH) if self.differentiable else nullcontext()  # fused attention is differentiable once only
+        with torch.enable_grad(), plain, self.classifier.captured(self._layer, attached=self.differentiable) as seen:
             logits = self.classifier(self.images)
         self._parts["graph"] = logits
-        return seen.output(), logits.detach()
+        return seen.output(), self._kept(logits)
 
     def _plain_logits(self) -> Tensor:
-        with torch.no_grad():
+        with torch.set_grad_enabled(self.differentiable):
             return self.classifier(self.images)
 
     def _linear_head(self) -> Tensor | None:
-        return self._part("class_weights", lambda: linear_head(self.classifier, self.activations, self.logits))
+        attached = self.differentiable
+        return self._part("class_weights", lambda: linear_head(self.classifier, self.activations, self.logits, attached=attached))
 
     def _attention(self) -> tuple[Attention, Tensor]:
         with torch.enable_grad(), attended(self.classifier.network) as seen:
@@ -250,7 +271,8 @@ class Trace:
         leaf, _ = self._forward()
         with torch.enable_grad():
             chosen = objective(self._parts["graph"])
-            gradient = cast("Tensor | None", torch.autograd.grad(chosen, leaf, retain_graph=True, allow_unused=True)[0])
+            found = torch.autograd.grad(chosen, leaf, retain_graph=True, create_graph=self.differentiable, allow_unused=True)
+        gradient = cast("Tensor | None", found[0])
         if gradient is None:
             raise UsageError(f"layer {self.classifier.layer_name(self._layer)!r} does not lead to the logits; choose another one")
         return self._layout(leaf).to_grid(gradient)
@@ -258,6 +280,8 @@ class Trace:
     def _curvature(self) -> Tensor:
         if self._linear_head() is not None:
             return torch.zeros_like(self.activations)
+        if self.differentiable:
+            raise NotApplicable("the curvature of a head that is not linear cannot be trained through; choose another map")
         leaf, _ = self._forward()
         with torch.enable_grad():
             try:

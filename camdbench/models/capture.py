@@ -20,11 +20,12 @@ class Capture:
 
     Attributes:
         leaf: the layer's output in the layer's own layout, cut from the graph before it, so that a backward pass
-            towards it runs through the tail of the network only and never computes a weight gradient.
+            towards it runs through the tail of the network only and never computes a weight gradient; with `attached`,
+            which is for training, it stays in the graph.
     """
 
-    def __init__(self, layer: str) -> None:
-        self.layer = layer
+    def __init__(self, layer: str, *, attached: bool = False) -> None:
+        self.layer, self.attached = layer, attached
         self.leaf: Tensor | None = None
 
     def hook(self, module: nn.Module, inputs: tuple[object, ...], output: object) -> Tensor:
@@ -34,7 +35,7 @@ class Capture:
             raise UsageError(f"layer {self.layer!r} runs more than once in a forward pass; choose the block around it")
         if not isinstance(output, Tensor):
             raise UsageError(f"layer {self.layer!r} returns {type(output).__name__}, not a tensor; choose a layer inside or after it")
-        self.leaf = output.detach().requires_grad_()
+        self.leaf = output if self.attached and output.requires_grad else output.detach().requires_grad_()
         return self.leaf.clone()
 
     def output(self) -> Tensor:
@@ -49,9 +50,9 @@ class Capture:
 
 
 @contextmanager
-def hooked(module: nn.Module, layer: str) -> Generator[Capture]:
+def hooked(module: nn.Module, layer: str, *, attached: bool = False) -> Generator[Capture]:
     """Capture the output of `module`, known as `layer`, in the one forward pass made inside the block."""
-    capture = Capture(layer)
+    capture = Capture(layer, attached=attached)
     handle = module.register_forward_hook(capture.hook)
     try:
         yield capture

@@ -146,16 +146,18 @@ class Classifier(nn.Module):
                 parameter.requires_grad_(requires_grad)
 
     @contextmanager
-    def captured(self, layer: str | None = None) -> Generator[capture.Capture]:
+    def captured(self, layer: str | None = None, *, attached: bool = False) -> Generator[capture.Capture]:
         """Capture a layer's output in the one forward pass made inside the block; its backward is a tail pass.
+
+        With `attached` the output stays in the graph, and a backward pass goes through the whole network.
 
         Raises:
             UsageError: there is no such layer, or no layer was named and none is known for this network.
         """
         name = self.layer_name(layer)
-        kind, self._backward_kind = self._backward_kind, "tail_backward"
+        kind, self._backward_kind = self._backward_kind, "backward" if attached else "tail_backward"
         try:
-            with capture.hooked(self.module(name), name) as seen:
+            with capture.hooked(self.module(name), name, attached=attached) as seen:
                 yield seen
         finally:
             self._backward_kind = kind

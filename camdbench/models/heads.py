@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from camdbench.models.classifier import Classifier
 
 
-def linear_head(classifier: Classifier, activations: Tensor, logits: Tensor) -> Tensor | None:
+def linear_head(classifier: Classifier, activations: Tensor, logits: Tensor, *, attached: bool = False) -> Tensor | None:
     """The weights W (C, K) for which logits = mean(A) W' + b, or None where the head is another one.
 
     A head is believed only where its formula gives the logits of these very images: names and shapes prove nothing.
@@ -20,7 +20,15 @@ def linear_head(classifier: Classifier, activations: Tensor, logits: Tensor) -> 
         classifier: the model.
         activations: (B, K, h, w) of the layer before the head.
         logits: (B, C).
+        attached: whether the weights stay in the graph, for training.
     """
+    layer = _linear_layer(classifier, activations.detach(), logits.detach())
+    if layer is None:
+        return None
+    return layer.weight.flatten(1) if attached else layer.weight.detach().flatten(1)
+
+
+def _linear_layer(classifier: Classifier, activations: Tensor, logits: Tensor) -> nn.Linear | nn.Conv2d | None:
     pooled = activations.mean((2, 3))
     for module in reversed(list(classifier.network.modules())):
         weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
@@ -32,5 +40,5 @@ def linear_head(classifier: Classifier, activations: Tensor, logits: Tensor) -> 
         expected = pooled @ matrix.T + (bias.detach() if isinstance(bias, Tensor) else 0)
         scale = logits.abs().amax().clamp_min(torch.finfo(logits.dtype).tiny)
         if bool(((expected - logits).abs() <= 1e-4 * scale).all()):
-            return matrix
+            return module
     return None
