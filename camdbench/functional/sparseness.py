@@ -1,0 +1,49 @@
+"""How concentrated a map is: its Gini index, its entropy, and the number of places that matter."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from camdbench.functional.precision import exact
+
+
+def gini(maps: Tensor) -> Tensor:
+    """Gini index (B,) of maps (B, H, W) >= 0, in [0, 1 - 1/n]: 0 for equal values, 1 - 1/n for a single one of n.
+
+    sum_i (2i - n - 1) v_i / (n sum_i v_i) over the n values in ascending order, i from 1; float64. A map of zeros gives NaN.
+
+    >>> gini(torch.tensor([[[1.0, 1.0]], [[0.0, 1.0]]])).tolist()
+    [0.0, 0.5]
+    """
+    values = exact(maps).flatten(1).sort(1).values
+    count = values.shape[1]
+    ranks = 2 * torch.arange(1, count + 1, dtype=values.dtype, device=values.device) - count - 1
+    return (values * ranks).sum(1) / (count * values.sum(1))
+
+
+def entropy(maps: Tensor, *, normalised: bool = False) -> Tensor:
+    """Shannon entropy (B,) of the shares that the places of maps (B, H, W) >= 0 have in their sum, in nats.
+
+    -sum_i p_i log p_i with p = v / sum v, from 0 for one place to log n; float64. `normalised` divides by log n.
+    A map of zeros gives NaN, and so does one place where log n is divided by.
+
+    >>> entropy(torch.ones(1, 2, 2), normalised=True).tolist()
+    [1.0]
+    """
+    values = exact(maps).flatten(1)
+    shares = values / values.sum(1, keepdim=True)
+    found = torch.special.entr(shares).sum(1)
+    return found / math.log(values.shape[1]) if normalised and values.shape[1] > 1 else found * (torch.nan if normalised else 1)
+
+
+def count_relevant(maps: Tensor, threshold: float) -> Tensor:
+    """Number (B,) of places of maps (B, H, W) >= 0 above `threshold` times the map's maximum, float64.
+
+    >>> count_relevant(torch.tensor([[[0.0, 0.01, 2.0]]]), 0.1).tolist()
+    [1.0]
+    """
+    values = exact(maps).flatten(1)
+    return (values > threshold * values.amax(1, keepdim=True)).double().sum(1)
