@@ -66,12 +66,20 @@ class DatasetFacts:
         splits: the names that `split=` takes; empty where the layout has none.
         gives: what its samples hold beside image and label: `boxes`, `masks`.
         on_disk: whether it needs `--data-root`.
+        optional: annotations that are there if a path under the data root is: `masks: CUB_200_2011/segmentations`.
+        licence: what its owners allow.
+        source: where it can be had.
+        download: whether torchvision can fetch it, on demand.
     """
 
     paper: str
     splits: tuple[str, ...]
     gives: tuple[Literal["boxes", "masks"], ...] = ()
     on_disk: bool = True
+    optional: tuple[str, ...] = ()
+    licence: str = ""
+    source: str = ""
+    download: bool = False
 
 
 @dataclass(frozen=True)
