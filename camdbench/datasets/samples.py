@@ -21,6 +21,9 @@ class Sample:
         boxes: (N, 4) float32 xyxy in pixels, the end exclusive: x1 - x0 is the width.
         mask: (H, W) bool, True on the object.
         background: index of the background's class, where the data set controls it.
+        present: (C,) bool, the classes that the image shows, where there may be several; `label` is one of them.
+        class_masks: (C, H, W) bool, the mask of each of the classes, likewise.
+        boxes_lost: boxes of which the preprocessing left nothing in the image.
     """
 
     id: str
@@ -29,6 +32,9 @@ class Sample:
     boxes: Tensor | None = None
     mask: Tensor | None = None
     background: int | None = None
+    present: Tensor | None = None
+    class_masks: Tensor | None = None
+    boxes_lost: int = 0
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,8 @@ class Batch:
         labels: (B,) int64; -1 where an image has no label.
         boxes: B tensors (N, 4) xyxy pixels, or None.
         masks: (B, H, W) bool, or None.
+        present: (B, C) bool, the classes that each image shows, or None where it shows one.
+        class_masks: (B, C, H, W) bool, likewise.
     """
 
     ids: tuple[str, ...]
@@ -48,6 +56,8 @@ class Batch:
     labels: Tensor
     boxes: tuple[Tensor, ...] | None = None
     masks: Tensor | None = None
+    present: Tensor | None = None
+    class_masks: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -56,13 +66,14 @@ class Batch:
     def of(cls, samples: Sequence[Sample]) -> Batch:
         """Stack samples of equal size; annotations that any sample lacks are left out."""
         boxes = [sample.boxes for sample in samples if sample.boxes is not None]
-        masks = [sample.mask for sample in samples if sample.mask is not None]
         return cls(
             ids=tuple(sample.id for sample in samples),
             images=torch.stack([sample.image for sample in samples]),
             labels=torch.tensor([sample.label for sample in samples], dtype=torch.int64),
             boxes=tuple(boxes) if len(boxes) == len(samples) else None,
-            masks=torch.stack(masks) if len(masks) == len(samples) else None,
+            masks=_stacked([sample.mask for sample in samples]),
+            present=_stacked([sample.present for sample in samples]),
+            class_masks=_stacked([sample.class_masks for sample in samples]),
         )
 
     def part(self, start: int, stop: int) -> Batch:
@@ -72,7 +83,7 @@ class Batch:
             self.images[start:stop],
             self.labels[start:stop],
             None if self.boxes is None else self.boxes[start:stop],
-            None if self.masks is None else self.masks[start:stop],
+            *(None if held is None else held[start:stop] for held in (self.masks, self.present, self.class_masks)),
         )
 
     def mirrored(self) -> Batch:
@@ -82,7 +93,8 @@ class Batch:
         if self.boxes is not None:
             edges = (own.unbind(1) for own in self.boxes)
             boxes = tuple(torch.stack([width - x1, y0, width - x0, y1], 1) for x0, y0, x1, y1 in edges)
-        return Batch(self.ids, self.images.flip(-1), self.labels, boxes, None if self.masks is None else self.masks.flip(-1))
+        masks, class_masks = (None if held is None else held.flip(-1) for held in (self.masks, self.class_masks))
+        return Batch(self.ids, self.images.flip(-1), self.labels, boxes, masks, self.present, class_masks)
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
@@ -91,8 +103,13 @@ class Batch:
             self.images.to(device),
             self.labels.to(device),
             None if self.boxes is None else tuple(boxes.to(device) for boxes in self.boxes),
-            None if self.masks is None else self.masks.to(device),
+            *(None if held is None else held.to(device) for held in (self.masks, self.present, self.class_masks)),
         )
+
+
+def _stacked(given: Sequence[Tensor | None]) -> Tensor | None:
+    held = [item for item in given if item is not None]
+    return torch.stack(held) if len(held) == len(given) else None
 
 
 class Dataset(Protocol):

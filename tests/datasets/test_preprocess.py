@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from camdbench.core.errors import SampleError
@@ -60,6 +63,45 @@ class TestReading:
         assert found.size == (20, 30)
         assert found.getpixel((10, 3))[0] > 200  # what was left is now on top
         assert found.getpixel((10, 26))[2] > 200
+
+    def test_the_raster_as_it_is_stored_can_be_asked_for(self, tmp_path: Path) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.fromarray(HALVES).save(tmp_path / "a.jpg", exif=exif, quality=100)
+        found = read_picture(tmp_path / "a.jpg", upright=False)
+        assert found.size == (30, 20)
+        assert left_and_right(found)[0][0] > 200
+
+    def test_cmyk_has_the_colours_of_rgb(self, tmp_path: Path) -> None:
+        Image.fromarray(HALVES).convert("CMYK").save(tmp_path / "a.jpg", quality=100)
+        assert np.abs(np.asarray(read_picture(tmp_path / "a.jpg")).astype(int) - HALVES)[:, [5, 25]].max() <= 3
+
+    @pytest.mark.parametrize("suffix", ["webp", "png"])
+    def test_so_do_animated_webp_and_png(self, tmp_path: Path, suffix: str) -> None:
+        frames = [Image.fromarray(HALVES), Image.fromarray(HALVES[:, ::-1].copy())]
+        frames[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:], lossless=True)
+        assert left_and_right(read_picture(tmp_path / f"a.{suffix}")) == ((255, 0, 0), (0, 0, 255))
+
+    def test_odd_metadata_is_no_warning(self, tmp_path: Path) -> None:
+        """A palette whose colours have an alpha each: Pillow remarks on it when it converts."""
+        picture = Image.fromarray(HALVES).convert("P")
+        picture.save(tmp_path / "a.png", transparency=bytes([0, 128, 255]))
+        assert read_picture(tmp_path / "a.png").mode == "RGB"
+
+    @settings(max_examples=60, deadline=None)
+    @given(place=st.integers(0, 2000), value=st.integers(0, 255), suffix=st.sampled_from(["jpg", "png", "tiff", "gif", "webp", "bmp"]))
+    def test_one_wrong_byte_gives_a_picture_or_a_reason(self, place: int, value: int, suffix: str) -> None:
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / f"a.{suffix}"
+            Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(file)
+            content = bytearray(file.read_bytes())
+            content[place % len(content)] = value
+            file.write_bytes(content)
+            try:
+                found = read_picture(file).mode
+            except SampleError as error:
+                found = "RGB" if str(error).startswith(f"a.{suffix}: ") else str(error)
+            assert found == "RGB"
 
     def test_an_animation_gives_its_first_frame(self, tmp_path: Path) -> None:
         frames = [Image.fromarray(HALVES), Image.fromarray(HALVES[:, ::-1].copy())]

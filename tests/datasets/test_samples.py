@@ -48,3 +48,18 @@ def test_moving_to_a_device_keeps_everything() -> None:
     assert moved.ids == batch.ids
     assert torch.equal(moved.images, batch.images)
     assert torch.equal(moved.labels, batch.labels)
+
+
+def test_what_an_image_of_several_classes_shows_goes_with_it() -> None:
+    """The masks of all classes, and which of them are there, through stacking, parts and mirroring."""
+    masks = torch.zeros(3, 4, 5, dtype=torch.bool)
+    masks[1, :, 0] = True
+    present = torch.tensor([False, True, False])
+    batch = Batch.of([sample("a", present=present, class_masks=masks), sample("b", present=~present, class_masks=~masks)])
+    part = batch.part(0, 1).mirrored().to(torch.device("cpu"))
+    assert part.present is not None
+    assert part.class_masks is not None
+    assert part.present.tolist() == [[False, True, False]]
+    assert part.class_masks[0, 1, :, 4].all()
+    assert part.class_masks.sum() == 4
+    assert Batch.of([sample("a", present=present), sample("b")]).present is None
