@@ -1,0 +1,125 @@
+"""In which order pixels, patches or segments are replaced: a rank for every pixel, whatever the batch and the device."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from camdbench.functional.precision import exact
+
+Ties = Literal["first", "last"]
+
+
+def pixel_ranks(maps: Tensor, *, most_first: bool = True, ties: Ties = "first") -> Tensor:
+    """The place (B, P) of each pixel of maps (B, H, W) in their order, 0 for the pixel that comes first.
+
+    The sort is stable: of equal values the `first` in row order comes first, or the `last`, as in code that turns an
+    ascending sort round.
+
+    >>> pixel_ranks(torch.tensor([[[0.5, 0.9], [0.5, 0.1]]])).tolist()
+    [[1, 0, 2, 3]]
+    >>> pixel_ranks(torch.tensor([[[0.5, 0.9], [0.5, 0.1]]]), ties="last").tolist()
+    [[2, 0, 1, 3]]
+    """
+    return ranks(maps.flatten(1), most_first=most_first, ties=ties)
+
+
+def ranks(values: Tensor, *, most_first: bool = True, ties: Ties = "first") -> Tensor:
+    """The place of each of the values (B, N) in their order, (B, N) int64; see `pixel_ranks`."""
+    if ties == "last":
+        order = values.sort(dim=1, descending=not most_first, stable=True).indices.flip(1)
+    else:
+        order = values.sort(dim=1, descending=most_first, stable=True).indices
+    places = torch.arange(values.shape[1], device=values.device).expand_as(order)
+    return torch.empty_like(order).scatter_(1, order, places)
+
+
+def grid_ranks(maps: Tensor, patch: int, *, most_first: bool = True, ties: Ties = "first") -> Tensor:
+    """The place (B, P) of each pixel's patch when patches are ordered by the sum of their map.
+
+    Patches of `patch` x `patch` pixels lie side by side; where they do not fill the image exactly, the outer ones are
+    cut off, on both sides alike.
+    """
+    size = (maps.shape[-2], maps.shape[-1])
+    rows, columns = (_cut(side, patch) for side in size)
+    padded = F.pad(exact(maps), (columns.before, columns.after, rows.before, rows.after))
+    sums = padded.unflatten(2, (columns.number, patch)).unflatten(1, (rows.number, patch)).sum((2, 4))  # (B, rows, columns)
+    places = ranks(sums.flatten(1).to(maps.device), most_first=most_first, ties=ties)
+    return places[:, cells(size, patch, maps.device).flatten()]
+
+
+def cells(size: tuple[int, int], patch: int, device: torch.device) -> Tensor:
+    """Number of the patch that each pixel lies in, (H, W), row by row.
+
+    >>> cells((2, 4), 2, torch.device("cpu")).tolist()
+    [[0, 0, 1, 1], [0, 0, 1, 1]]
+    >>> cells((1, 4), 3, torch.device("cpu")).tolist()
+    [[0, 0, 1, 1]]
+    """
+    rows, columns = (_cut(side, patch) for side in size)
+    row, column = ((torch.arange(side, device=device) + cut.before) // patch for side, cut in zip(size, (rows, columns), strict=True))
+    return row[:, None] * columns.number + column
+
+
+def count_cells(size: tuple[int, int], patch: int) -> int:
+    """How many patches there are."""
+    return _cut(size[0], patch).number * _cut(size[1], patch).number
+
+
+class _Cut(NamedTuple):
+    """How a side of an image is cut into patches: how many, and how many pixels of the outer ones are missing."""
+
+    number: int
+    before: int
+    after: int
+
+
+def _cut(side: int, patch: int) -> _Cut:
+    count = -(-side // patch)
+    missing = count * patch - side
+    return _Cut(count, missing // 2, missing - missing // 2)
+
+
+def sliding_ranks(maps: Tensor, patch: int, regions: int, *, most_first: bool = True, ties: Ties = "first") -> Tensor:
+    """The place (B, P) of each pixel's patch when patches may lie anywhere but not overlap; `regions` where none does.
+
+    The patch with the largest sum of the map is taken, then the largest of those that do not overlap it, and so on.
+    A patch may begin at any pixel and is cut off at the right and the lower edge. Where no patch is left, no more are taken.
+    """
+    height, width = maps.shape[-2:]
+    padded = F.pad(exact(maps), (0, patch - 1, 0, patch - 1))
+    sums = F.avg_pool2d(padded[:, None], patch, 1)[:, 0].to(maps.device)  # the mean orders as the sum does
+    if not most_first:
+        sums = -sums
+    row, column = torch.arange(height, device=maps.device)[:, None], torch.arange(width, device=maps.device)
+    free = torch.ones_like(sums, dtype=torch.bool)
+    found = torch.full_like(sums, regions, dtype=torch.int64)
+    for place in range(regions):
+        scored = torch.where(free, sums, -torch.inf).flatten(1)
+        chosen = scored.shape[1] - 1 - scored.flip(1).argmax(1) if ties == "last" else scored.argmax(1)
+        down, right = row - (chosen // width)[:, None, None], column - (chosen % width)[:, None, None]  # (B, H, 1), (B, 1, W)
+        any_free = free.flatten(1).any(1)[:, None, None]
+        inside = (down >= 0) & (down < patch) & (right >= 0) & (right < patch)
+        found = torch.where(inside & any_free, place, found)
+        free &= ~((down.abs() < patch) & (right.abs() < patch))
+    return found.flatten(1)
+
+
+def segment_ranks(maps: Tensor, labels: Tensor, *, ties: Ties = "first") -> Tensor:
+    """The place (B, P) of each pixel's segment when segments are ordered by the mean of their map, the largest first.
+
+    Args:
+        maps: (B, H, W).
+        labels: (B, H, W) number of each pixel's segment, from 0, without gaps.
+        ties: which of equal segments comes first.
+    """
+    where, values = labels.flatten(1).cpu(), maps.flatten(1).to("cpu", torch.float64)  # atomic additions of a GPU come in any order
+    sums, sizes = (
+        torch.zeros(len(maps), int(where.max()) + 1, dtype=torch.float64).scatter_add_(1, where, item)
+        for item in (values, torch.ones_like(values))
+    )
+    means = torch.where(sizes > 0, sums / sizes.clamp_min(1), -torch.inf)  # numbers that only other images have come last
+    return ranks(means, ties=ties).gather(1, where).to(maps.device)
