@@ -1,0 +1,84 @@
+"""How much of a map lies in a region: its mass, its highest values, its binary mask, its densities."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from camdbench.functional.precision import exact
+
+
+class Mass(NamedTuple):
+    """Sums of maps, (B,) float64 each.
+
+    Attributes:
+        inside: the sum over the region.
+        total: the sum over all pixels.
+        area: the number of pixels of the region.
+    """
+
+    inside: Tensor
+    total: Tensor
+    area: Tensor
+
+
+def mass(maps: Tensor, region: Tensor) -> Mass:
+    """The mass of non-negative maps (B, H, W) in regions (B, H, W) bool.
+
+    >>> mass(torch.tensor([[[1.0, 3.0]]]), torch.tensor([[[False, True]]])).inside.item()
+    3.0
+    """
+    values, inside = exact(maps), region.to(maps.device)
+    return Mass(*(sums.sum((1, 2)) for sums in (values * inside.to(values.device), values, exact(inside))))
+
+
+def f1(found: Mass) -> Tensor:
+    """2 P R / (P + R) with the precision P = inside / total and the recall R = inside / area, (B,) in [0, 1].
+
+    It equals 2 inside / (total + area): 0 where nothing lies inside, NaN where there is neither mass nor region. A map of
+    ones has 2a / (1 + a) for a region that covers the share a of the image.
+    """
+    return 2 * found.inside / (found.total + found.area)
+
+
+def top_share(maps: Tensor, region: Tensor, ties: Literal["expected", "first"] = "expected") -> Tensor:
+    """The share of the K highest places of each map (B, H, W) that lie in its region of K pixels: (B,) float64, NaN for K = 0.
+
+    Where the K-th and the next value are equal, `expected` counts the share of the equal places that lie in the region, as
+    if they were drawn; `first` takes them in raster order.
+
+    >>> top_share(torch.tensor([[[2.0, 1.0, 1.0, 0.0]]]), torch.tensor([[[True, True, False, False]]])).item()
+    0.75
+    """
+    values, inside = maps.flatten(1), region.flatten(1)
+    count = inside.sum(1)
+    order = values.sort(dim=1, descending=True, stable=True)
+    if ties == "first":
+        chosen = torch.arange(values.shape[1], device=values.device) < count[:, None]
+        return (inside.gather(1, order.indices) & chosen).sum(1).double() / count
+    last = order.values.gather(1, (count - 1).clamp(min=0)[:, None])
+    above, level = values > last, values == last
+    share = (level & inside).sum(1).double() / level.sum(1)
+    return ((above & inside).sum(1) + (count - above.sum(1)) * share) / count
+
+
+def iou(first: Tensor, second: Tensor, epsilon: float = 0.0) -> Tensor:
+    """(|A and B| + epsilon) / (|A or B| + epsilon) of masks (B, H, W) bool: (B,) float64, NaN for two empty masks at 0.
+
+    >>> iou(torch.tensor([[[True, True, False]]]), torch.tensor([[[False, True, True]]])).item()
+    0.3333333333333333
+    """
+    both, either = ((first & second).sum((1, 2)).double(), (first | second).sum((1, 2)).double())
+    return (both + epsilon) / (either + epsilon)
+
+
+def density_difference(maps: Tensor, region: Tensor) -> Tensor:
+    """The mean of each map (B, H, W) on its region less its mean off it: (B,) float64, NaN where either has no pixel.
+
+    >>> density_difference(torch.tensor([[[1.0, 0.5, 0.0]]]), torch.tensor([[[True, False, False]]])).item()
+    0.75
+    """
+    found = mass(maps, region)
+    return found.inside / found.area - (found.total - found.inside) / (region[0].numel() - found.area)
