@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from camdbench.datasets.samples import Batch, Sample
     from camdbench.explainers.explain import Explanation, explain
     from camdbench.explainers.trace import Trace
-    from camdbench.metrics.evaluate import evaluate
+    from camdbench.runner.evaluate import evaluate
     from camdbench.metrics.evidence import Evidence
     from camdbench.models.classifier import Classifier
     from camdbench.models.zoo import load_classifier
@@ -43,7 +43,7 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "UsageError": "core.errors",
     "check": "tables.check",
     "dataset": "core.catalogue",
-    "evaluate": "metrics.evaluate",
+    "evaluate": "runner.evaluate",
     "explain": "explainers.explain",
     "explainer": "core.catalogue",
     "load_classifier": "models.zoo",

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from camdbench.core.protocols import Protocol
 from camdbench.core.registry import Registry
 from camdbench.core.spec import Spec
 
@@ -44,17 +45,22 @@ class MetricFacts:
         paper: where the metric is defined, with the equation.
         higher_is_better: direction, for ranking and bold type.
         unit: unit of the values, `%` or empty.
-        protocol: name of the convention by which values are made.
-        needs: what it reads beside images and logits: `boxes`, `masks`.
         tolerance: how far a mean may move, in `unit`, before the regression check calls it moved.
+        protocols: the conventions by which values can be made, the default first.
+        needs: what it reads beside images and logits: `boxes`, `masks`, `explainer` (it explains altered images again),
+            `linear head`.
+        judges: `map`, or `model` for a property of the model alone, which is measured once, not for each explainer.
+        undefined: why an image may have no value.
     """
 
     paper: str
     higher_is_better: bool
     unit: str
-    protocol: str
     tolerance: float
-    needs: tuple[Literal["boxes", "masks"], ...] = ()
+    protocols: tuple[Protocol, ...] = (Protocol("default"),)
+    needs: tuple[Literal["boxes", "masks", "explainer", "linear head"], ...] = ()
+    judges: Literal["map", "model"] = "map"
+    undefined: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,19 @@ model = models.register
 loss = losses.register
 
 
+NO_EXPLAINER = Spec("none")  # stands in rows of metrics that judge the model alone
+
+
+def protocol_of(metric_spec: Spec) -> Protocol:
+    """The protocol by which a metric's values are made, its options included."""
+    return metrics.get(metric_spec.name).protocol(metric_spec)
+
+
+def judges_model(metric_spec: Spec) -> bool:
+    """Whether a metric is a property of the model, whatever explains it."""
+    return metrics.get(metric_spec.name).facts.judges == "model"
+
+
 def needs_of(spec: Spec) -> set[str]:
     """What an explainer reads, and what those that it wraps read."""
     return {need for part in spec.walk() for need in explainers.get(part.name).facts.needs}
@@ -134,6 +153,8 @@ def is_control(spec: Spec) -> bool:
 def parse_explainers(texts: str | Iterable[str], gives: Collection[str]) -> tuple[Spec, ...]:
     """Read and check specs of explainers; `all` is every one at its defaults, wrappers apart, methods before controls.
 
+    `none` is no explainer, for metrics that judge the model alone.
+
     Args:
         texts: specs with commas, a list of such, or `all`.
         gives: the annotations that the images have, `boxes`, `masks`; `all` leaves out what needs others.
@@ -141,6 +162,8 @@ def parse_explainers(texts: str | Iterable[str], gives: Collection[str]) -> tupl
     Raises:
         UsageError: a name, an option or a value is wrong, or one spec stands twice.
     """
+    if texts == str(NO_EXPLAINER):
+        return ()
     if texts != "all":
         return explainers.parse(texts)
     lacks = {"boxes", "masks"} - set(gives)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Status = Literal["ok", "constant_map", "not_applicable", "error"]
+Status = Literal["ok", "constant_map", "undefined", "not_applicable", "error"]
+SCORED = ("ok", "constant_map")  # a constant map has a score, even if it says nothing
 
 
 class Row(NamedTuple):
@@ -17,13 +18,15 @@ class Row(NamedTuple):
         image: id of the image.
         label: ground-truth class index; -1 where unknown.
         model: name of the classifier, with its weights.
-        explainer: canonical spec of the explainer.
+        explainer: canonical spec of the explainer; `none` for a metric that judges the model alone.
         target_rule: how the explained class was chosen: label, predicted, second, least or an index.
         target: class index that was explained and scored; -1 where it could not be told.
         metric: canonical spec of the metric.
-        protocol: the convention by which the value was made.
+        protocol: name of the convention by which the value was made.
+        protocol_hash: hash of the seven switches and all options of that convention.
         value: the value in the metric's unit; NaN where there is none.
-        status: ok, constant_map (scored, but the map says nothing), not_applicable or error.
+        status: ok, constant_map (scored, but the map says nothing), undefined (the metric has no meaning for the image),
+            not_applicable or error.
         reason: why the status is not ok; empty otherwise.
     """
 
@@ -38,6 +41,7 @@ class Row(NamedTuple):
     target: int
     metric: str
     protocol: str
+    protocol_hash: str
     value: float
     status: Status
     reason: str

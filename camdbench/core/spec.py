@@ -66,6 +66,8 @@ def parse_spec(text: str) -> Spec:
 
     >>> str(parse_spec("inside_box( power(opticam(iterations=5),alpha=2) )"))
     'inside_box(power(opticam(iterations=5), alpha=2))'
+    >>> str(parse_spec("insertion(protocol=rise)"))
+    'insertion(protocol="rise")'
 
     Raises:
         UsageError: the text is not a spec.
@@ -92,14 +94,21 @@ def _read_call(name: str, rest: str, item: str) -> Spec:
     for keyword in call.keywords:
         if keyword.arg in arguments:
             raise UsageError(f"{item!r} gives {keyword.arg} twice")
-        try:
-            arguments[str(keyword.arg)] = ast.literal_eval(keyword.value)
-        except ValueError:
-            written = ast.unparse(keyword.value)
-            raise UsageError(
-                f"{item!r}: {keyword.arg}={written} is not a literal; text goes in quotes, as in {keyword.arg}={written!r}"
-            ) from None
+        arguments[str(keyword.arg)] = _read_value(keyword, item)
     return Spec.of(name, arguments, [parse_spec(ast.unparse(argument)) for argument in wrapped])
+
+
+def _read_value(keyword: ast.keyword, item: str) -> object:
+    """A literal; a single word is text, so that `insertion(protocol=rise)` needs no quotes inside a shell's own."""
+    if isinstance(keyword.value, ast.Name):
+        return keyword.value.id
+    try:
+        return ast.literal_eval(keyword.value)
+    except ValueError:
+        written = ast.unparse(keyword.value)
+        raise UsageError(
+            f"{item!r}: {keyword.arg}={written} is not a literal; text goes in quotes, as in {keyword.arg}={written!r}"
+        ) from None
 
 
 def _split(text: str) -> list[str]:

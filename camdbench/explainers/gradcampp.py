@@ -68,7 +68,7 @@ def smoothgradcampp(
     one = two = three = torch.zeros_like(grids)
     noise = _noise(trace, samples) * (std * trace.classifier.std)  # (samples, B, 3, H, W)
     for step in noise:
-        gradients = exact(seen.with_batch(replace(trace.batch, images=trace.images + step)).gradients)
+        gradients = exact(seen.of(replace(trace.batch, images=trace.images + step)).gradients)
         one, two, three = one + gradients, two + gradients**2, three + gradients**3
     sums = grids.sum((2, 3), keepdim=True)
     ratio = torch.where(two > 0, sums * three / torch.where(two > 0, two, 1), 0)

@@ -103,9 +103,16 @@ class Trace:
             self._family[layer] = other
         return self._family[layer]
 
-    def with_batch(self, batch: Batch) -> Trace:
-        """The trace of other images for the same classes, at the same layer; what is read of it is paid for anew."""
-        return self._like(batch, self.targets, self._layer)
+    def of(self, batch: Batch, *, targets: Tensor | None = None, classifier: Classifier | None = None) -> Trace:
+        """The trace of other images at the same layer; what is read of it is paid for anew.
+
+        Args:
+            batch: the images.
+            targets: (B,) their classes, this trace's own where None.
+            classifier: another model, frozen, instead of this trace's.
+        """
+        chosen = self.targets if targets is None else targets
+        return self._like(batch, chosen, self._layer, classifier)
 
     @property
     def images(self) -> Tensor:
@@ -218,8 +225,9 @@ class Trace:
         """The CPU generator of one image of the batch, from (seed, image id) alone."""
         return generator_for(self.seed, self.batch.ids[index], purpose)
 
-    def _like(self, batch: Batch, target: str | int | Tensor, layer: str | None) -> Trace:
-        return Trace(self.classifier, batch, target=target, layer=layer, seed=self.seed, differentiable=self.differentiable)
+    def _like(self, batch: Batch, target: str | int | Tensor, layer: str | None, classifier: Classifier | None = None) -> Trace:
+        model = classifier or self.classifier
+        return Trace(model, batch, target=target, layer=layer, seed=self.seed, differentiable=self.differentiable)
 
     def _kept(self, tensor: Tensor) -> Tensor:
         return tensor if self.differentiable else tensor.detach()

@@ -42,6 +42,6 @@ def augsmooth(trace: Trace, inner: Inner) -> Tensor:
     for mirrored in (False, True):
         for factor in (0.9, 1.0, 1.1):
             batch = trace.batch.mirrored() if mirrored else trace.batch
-            found = inner(trace.with_batch(replace(batch, images=(batch.images * factor).clamp(0, 1)))).maps
+            found = inner(trace.of(replace(batch, images=(batch.images * factor).clamp(0, 1)))).maps
             maps.append(found.flip(-1) if mirrored else found)
     return torch.stack(maps).mean(0)

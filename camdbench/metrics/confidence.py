@@ -2,16 +2,47 @@
 
 With p the probability of the class on the image x and o on x times its map, both softmax, both from float64 logits:
 AD and AG are exact where float32 would give p = 1 and 0/0, and AD_i AG_i = 0 for every image.
+
+The protocols differ in where pixels are masked (in [0, 1], towards black, or after mean/std, towards the mean colour), in
+the class that is scored, and in the share of the map's pixels that is kept (Score-CAM's authors keep the upper half).
 """
 
 from __future__ import annotations
 
-from pydantic import NonNegativeFloat
+from typing import Literal
+
+import torch
+from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
-from camdbench.functional.probability import drop, gain, increase
+from camdbench.core.errors import UsageError
+from camdbench.core.protocols import Protocol
+from camdbench.functional.probability import drop, gain, increase, log_odds
 from camdbench.metrics.evidence import Evidence
+
+PROTOCOLS = (
+    Protocol("opticam", masking="pixels", scored="target", score="probability", maps="as declared", resize="bilinear"),
+    Protocol(
+        "adcc",
+        masking="normalised",
+        scored="predicted",
+        score="probability",
+        maps="as declared",
+        resize="bilinear",
+        paper="Poppi et al. 2021, arXiv:2104.10252, released code",
+    ),
+    Protocol(
+        "scorecam50",
+        masking="normalised",
+        scored="target",
+        score="probability",
+        maps="as declared",
+        resize="bilinear",
+        paper="Wang et al. 2020, arXiv:1910.01279, as its released code masks",
+        options={"keep": 0.5},
+    ),
+)
 
 
 @metric(
@@ -19,24 +50,43 @@ from camdbench.metrics.evidence import Evidence
     paper="Chattopadhyay et al. 2018, arXiv:1710.11063; Opti-CAM, eq. 13",
     higher_is_better=False,
     unit="%",
-    protocol="opticam",
     tolerance=0.1,
+    protocols=PROTOCOLS,
 )
-def average_drop(evidence: Evidence) -> Tensor:
+def average_drop(
+    evidence: Evidence,
+    *,
+    masking: Literal["pixels", "normalised"] = "pixels",
+    scored: Literal["target", "predicted"] = "target",
+    keep: PositiveFloat = 1.0,
+) -> Tensor:
     """Share of the class probability that masking loses: 100 max(0, p - o) / p.
 
     (B,) in [0, 100]. Fake-CAM scores near 0, so read it beside AG.
     """
-    return 100 * drop(evidence.log_odds, evidence.masked_log_odds)
+    return 100 * drop(*_before_and_after(evidence, masking, scored, keep))
 
 
-@metric("ag", paper="Opti-CAM, arXiv:2301.07002, eq. 15", higher_is_better=True, unit="%", protocol="opticam", tolerance=0.1)
-def average_gain(evidence: Evidence) -> Tensor:
+@metric(
+    "ag",
+    paper="Opti-CAM, arXiv:2301.07002, eq. 15",
+    higher_is_better=True,
+    unit="%",
+    tolerance=0.1,
+    protocols=PROTOCOLS,
+)
+def average_gain(
+    evidence: Evidence,
+    *,
+    masking: Literal["pixels", "normalised"] = "pixels",
+    scored: Literal["target", "predicted"] = "target",
+    keep: PositiveFloat = 1.0,
+) -> Tensor:
     """Share of the missing class probability that masking wins back: 100 max(0, o - p) / (1 - p).
 
     (B,) in [0, 100].
     """
-    return 100 * gain(evidence.log_odds, evidence.masked_log_odds)
+    return 100 * gain(*_before_and_after(evidence, masking, scored, keep))
 
 
 @metric(
@@ -44,12 +94,48 @@ def average_gain(evidence: Evidence) -> Tensor:
     paper="Chattopadhyay et al. 2018, arXiv:1710.11063; Opti-CAM, eq. 14",
     higher_is_better=True,
     unit="%",
-    protocol="opticam",
     tolerance=1.6,
+    protocols=PROTOCOLS,
 )
-def average_increase(evidence: Evidence, *, tolerance: NonNegativeFloat = 0.0) -> Tensor:
+def average_increase(
+    evidence: Evidence,
+    *,
+    tolerance: NonNegativeFloat = 0.0,
+    masking: Literal["pixels", "normalised"] = "pixels",
+    scored: Literal["target", "predicted"] = "target",
+    keep: PositiveFloat = 1.0,
+) -> Tensor:
     """Whether masking raises the class probability: 100 where o > p + tolerance, else 0.
 
     (B,). Strict, as in the paper: with `tolerance=0` rounding noise counts as an increase.
     """
-    return 100 * increase(evidence.log_odds, evidence.masked_log_odds, tolerance)
+    return 100 * increase(*_before_and_after(evidence, masking, scored, keep), tolerance)
+
+
+def masked_images(evidence: Evidence, masking: str, keep: float = 1.0) -> Tensor:
+    """(B, 3, H, W) in [0, 1] or, where the mean colour shines through, between it and the image.
+
+    Args:
+        evidence: images and maps.
+        masking: `pixels`: x s; `normalised`: what (x - mean) / std times s is in pixel space, mean + (x - mean) s.
+        keep: share of the map's pixels that stay, the largest ones with all that equal the smallest of them; the rest are zero.
+    """
+    if keep > 1:
+        raise UsageError(f"keep={keep}: expected a share of the pixels, in (0, 1]")
+    maps = evidence.saliency
+    if keep < 1:
+        flat = maps.flatten(1)
+        least = flat.sort(1, descending=True).values[:, max(1, round(keep * flat.shape[1])) - 1]
+        maps = torch.where(maps >= least[:, None, None], maps, 0)
+    maps = maps.unsqueeze(1)
+    if masking == "pixels":
+        return evidence.images * maps
+    mean = evidence.classifier.mean
+    return mean + (evidence.images - mean) * maps
+
+
+def _before_and_after(evidence: Evidence, masking: str, scored: str, keep: float) -> tuple[Tensor, Tensor]:
+    """The log-odds of p and o, each (B,) float64."""
+    masked = evidence.shared(("masked logits", masking, keep), lambda: evidence.score(masked_images(evidence, masking, keep)))
+    classes = evidence.targets if scored == "target" else evidence.predictions
+    return log_odds(evidence.logits, classes), log_odds(masked, classes)

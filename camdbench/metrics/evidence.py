@@ -2,17 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
 
+from camdbench.core.errors import NotApplicable
+from camdbench.core.rows import Status
+from camdbench.functional.normalise import is_constant
 from camdbench.functional.probability import log_odds
+from camdbench.functional.seeds import generator_for
 from camdbench.models.classifier import Classifier
+
+T = TypeVar("T")
+
+
+class Maps(Protocol):
+    """Finished maps of a batch, as an explainer leaves them."""
+
+    @property
+    def raw(self) -> Tensor:
+        """(B, h, w), signed and unscaled."""
+        ...
+
+    @property
+    def maps(self) -> Tensor:
+        """(B, H, W) in [0, 1]."""
+        ...
+
+    @property
+    def status(self) -> tuple[Status, ...]:
+        """B states."""
+        ...
+
+
+class Features(Protocol):
+    """What a target layer saw of the images."""
+
+    @property
+    def activations(self) -> Tensor:
+        """(B, K, h, w)."""
+        ...
+
+    @property
+    def class_weights(self) -> Tensor:
+        """(C, K) of a head that is global average pooling and a linear layer."""
+        ...
+
+
+Explain = Callable[[Tensor, Tensor | None, Classifier | None], Maps]
 
 
 class Evidence:
-    """One batch with the maps of one explainer.
+    """One batch with the maps of one explainer, or with none for a metric that judges the model alone.
 
     Metrics that read the same part share it: AD, AG and AI cost one masked forward pass together, and none for the
     images as they are where `logits` are already known.
@@ -20,12 +64,17 @@ class Evidence:
     Args:
         classifier: the model, frozen.
         images: (B, 3, H, W) in [0, 1].
-        targets: (B,) the class that is scored.
+        targets: (B,) the class that was explained.
         saliency: (B, H, W) in [0, 1].
         raw: (B, h, w) the map before up-sampling and normalisation, where known.
         logits: (B, C) of the images as they are, where known.
         boxes: B tensors (n, 4) xyxy pixels, where known.
         masks: (B, H, W) bool, where known.
+        labels: (B,) ground-truth classes, -1 where unknown; all unknown where not given.
+        ids: B names of the images, which random numbers depend on; their positions where not given.
+        seed: seed of metrics that draw random numbers.
+        explainer: explains other images of the same names, where the maps come from an explainer.
+        features: what the target layer saw, where known.
     """
 
     def __init__(
@@ -33,37 +82,108 @@ class Evidence:
         classifier: Classifier,
         images: Tensor,
         targets: Tensor,
-        saliency: Tensor,
+        saliency: Tensor | None = None,
         *,
         raw: Tensor | None = None,
         logits: Tensor | None = None,
         boxes: tuple[Tensor, ...] | None = None,
         masks: Tensor | None = None,
+        labels: Tensor | None = None,
+        ids: Sequence[str] | None = None,
+        seed: int = 0,
+        explainer: Explain | None = None,
+        features: Features | None = None,
     ) -> None:
-        self.classifier, self.images, self.targets, self.saliency = classifier, images, targets, saliency
-        self.raw, self.boxes, self.masks = raw, boxes, masks
-        self._logits = logits
+        self.classifier, self.images, self.targets = classifier, images, targets
+        self.raw, self.boxes, self.masks, self.seed = raw, boxes, masks, seed
+        self.labels = torch.full_like(targets, -1) if labels is None else labels
+        self.ids = tuple(map(str, range(len(images)))) if ids is None else tuple(ids)
+        self._saliency, self._logits, self._explainer, self._features = saliency, logits, explainer, features
+        self._shared: dict[Hashable, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def saliency(self) -> Tensor:
+        """(B, H, W) in [0, 1].
+
+        Raises:
+            NotApplicable: there is no map, because the model alone is judged.
+        """
+        if self._saliency is None:
+            raise NotApplicable("the metric looks at a map, and there is none")
+        return self._saliency
+
+    @cached_property
+    def dead(self) -> Tensor:
+        """(B,) bool, whether no place of the map differs from another, before normalisation where that is known."""
+        return is_constant(self.saliency if self.raw is None else self.raw)
 
     @cached_property
     def logits(self) -> Tensor:
         """(B, C), of the images as they are."""
-        return self._score(self.images) if self._logits is None else self._logits
+        return self.score(self.images) if self._logits is None else self._logits
 
     @cached_property
-    def masked_logits(self) -> Tensor:
-        """(B, C), of the images times their maps, in pixel space, before mean/std."""
-        return self._score(self.images * self.saliency.unsqueeze(1))
+    def predictions(self) -> Tensor:
+        """(B,) int64, the class of the largest logit of the images as they are."""
+        return self.logits.argmax(1)
 
     @cached_property
     def log_odds(self) -> Tensor:
-        """(B,) float64: log p - log(1 - p) of the target class."""
+        """(B,) float64: log p - log(1 - p) of the explained class."""
         return log_odds(self.logits, self.targets)
 
-    @cached_property
-    def masked_log_odds(self) -> Tensor:
-        """(B,) float64: the same of the masked images."""
-        return log_odds(self.masked_logits, self.targets)
+    @property
+    def activations(self) -> Tensor:
+        """(B, K, h, w), the target layer's output.
 
-    def _score(self, images: Tensor) -> Tensor:
+        Raises:
+            NotApplicable: nobody looked at the layer.
+        """
+        return self._seen().activations
+
+    @property
+    def class_weights(self) -> Tensor:
+        """(C, K), for a head that is global average pooling and a linear layer.
+
+        Raises:
+            NotApplicable: the head is another one, or nobody looked at the layer.
+        """
+        return self._seen().class_weights
+
+    def score(self, images: Tensor) -> Tensor:
+        """Logits (N, C) of other images in [0, 1], without gradient."""
         with torch.no_grad():
             return self.classifier(images)
+
+    def explain(self, images: Tensor, targets: Tensor | None = None, classifier: Classifier | None = None) -> Maps:
+        """The maps of the same explainer, with the same random numbers, for other versions (B, 3, H, W) of the images.
+
+        Args:
+            images: as many as the batch has, in its order.
+            targets: (B,) classes to explain instead of the batch's own.
+            classifier: another model to explain, frozen.
+
+        Raises:
+            NotApplicable: the maps were made elsewhere, so there is no explainer to ask.
+        """
+        if self._explainer is None:
+            raise NotApplicable("the metric explains altered images, and there is no explainer to do so")
+        return self._explainer(images, targets, classifier)
+
+    def random(self, index: int, purpose: str) -> torch.Generator:
+        """The CPU generator of one image of the batch, from (seed, image id) alone."""
+        return generator_for(self.seed, self.ids[index], purpose)
+
+    def shared(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` returns, made once for all metrics that name the same key."""
+        if key not in self._shared:
+            self._shared[key] = make()
+        return cast("T", self._shared[key])
+
+    def _seen(self) -> Features:
+        if self._features is None:
+            raise NotApplicable("the metric looks at a target layer, and none was captured")
+        return self._features

@@ -12,21 +12,23 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from camdbench.core.catalogue import metrics as metric_registry
+from camdbench.core.catalogue import protocol_of
 from camdbench.core.errors import SampleError
 from camdbench.core.registry import PLUGINS, load_plugin
 from camdbench.core.rows import Row
 from camdbench.core.spec import Spec
 from camdbench.datasets.opening import open_dataset
 from camdbench.datasets.samples import Batch, Dataset, Sample
+from camdbench.explainers.saliency import saliency
 from camdbench.explainers.trace import Cost
 from camdbench.models.classifier import Classifier, Passes
 from camdbench.models.devices import machine
 from camdbench.models.zoo import load_classifier
-from camdbench.runner.judge import Judged, Verdict, is_out_of_memory, judge
+from camdbench.runner.judge import Judged, MapSource, Points, Verdict, is_out_of_memory, judge, metrics_for
 from camdbench.runner.plan import Unit
 from camdbench.runner.request import Request
-from camdbench.runner.store import CostRow, Store
+from camdbench.runner.saved_maps import SavedMaps, packed
+from camdbench.runner.store import CostRow, PointBlock, Store
 
 
 class Outcome(NamedTuple):
@@ -69,7 +71,7 @@ class Worker:
         asked = self.request
         paths = {
             key: None if value is None else str(Path(value).resolve())
-            for key, value in (("data_root", asked.data_root), ("weights", asked.weights))
+            for key, value in (("data_root", asked.data_root), ("weights", asked.weights), ("maps", asked.maps))
         }
         models = tuple(str(Path(name).resolve()) if Path(name).is_file() else name for name in asked.models)
         return replace(asked, models=models, **paths), self.root.resolve(), self.batch_size, self.device, self._download, tuple(PLUGINS)
@@ -83,6 +85,12 @@ class Worker:
     def store(self) -> Store:
         """Where parts go."""
         return Store(self.root)
+
+    @cached_property
+    def source(self) -> MapSource:
+        """Where maps come from: the explainers, or what was saved."""
+        asked = self.request
+        return saliency if asked.maps is None else SavedMaps(asked.maps, asked.normalisation, self.dataset.ids)
 
     def classifier(self, name: str) -> Classifier:
         """The model of that name, on its device."""
@@ -117,6 +125,7 @@ class _Desk:
     def work(self, unit: Unit) -> None:
         """Read, judge, commit."""
         verdicts: dict[Spec, list[tuple[str, int, Verdict]]] = {spec: [] for spec in unit.explainers}
+        points: dict[Spec, list[PointBlock]] = {spec: [] for spec in unit.explainers}
         costs: dict[Spec, dict[str, Cost]] = {spec: {} for spec in unit.explainers}
         raw: dict[Spec, dict[str, Tensor]] = {spec: {} for spec in unit.explainers}
         samples, damaged = self._read(unit)
@@ -126,6 +135,7 @@ class _Desk:
                 labels = part.labels.tolist()
                 for spec, found in judged.items():
                     verdicts[spec] += [(part.ids[v.image], labels[v.image], v) for v in found.verdicts]
+                    points[spec] += [_block(part.ids, item) for item in found.points]
                     for stage, cost in found.costs.items():
                         costs[spec][stage] = costs[spec].get(stage, Cost()) + cost
                     if found.raw is not None and self.request.save_maps:
@@ -134,10 +144,9 @@ class _Desk:
         for spec in unit.explainers:
             rows = [self._row(spec, *item) for item in verdicts[spec]] + self._damaged_rows(spec, damaged)
             rows.sort(key=lambda row: order[row.image])  # stable: metrics stay in the order asked for
-            maps = _packed(raw[spec], list(order)) if self.request.save_maps else None
-            self.store.commit(
-                unit.job(self.classifier.name, spec), rows, _cost_rows(costs[spec], len(samples), self.classifier.device), maps
-            )
+            maps = packed(raw[spec], list(order)) if self.request.save_maps else None
+            spent = _cost_rows(costs[spec], len(samples), self.classifier.device)
+            self.store.commit(unit.job(self.classifier.name, spec), rows, points[spec], spent, maps)
 
     def _read(self, unit: Unit) -> tuple[list[Sample], dict[str, tuple[int, str]]]:
         """The samples that can be read, and label and reason of those that cannot."""
@@ -160,7 +169,15 @@ class _Desk:
                 continue
             try:
                 moved, asked = part.to(self.classifier.device), self.request
-                judged = judge(self.classifier, moved, explainers, asked.metrics, target=asked.target_rule, seed=asked.seed)
+                judged = judge(
+                    self.classifier,
+                    moved,
+                    explainers,
+                    asked.metrics,
+                    target=asked.target_rule,
+                    seed=asked.seed,
+                    source=self.worker.source,
+                )
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
@@ -172,6 +189,7 @@ class _Desk:
             yield part, judged
 
     def _row(self, explainer: Spec, image: str, label: int, verdict: Verdict) -> Row:
+        protocol = protocol_of(verdict.metric)
         return Row(
             run=self.store.root.name,
             dataset=str(self.request.dataset),
@@ -183,7 +201,8 @@ class _Desk:
             target_rule=self.request.target_rule,
             target=verdict.target,
             metric=str(verdict.metric),
-            protocol=metric_registry.get(verdict.metric.name).facts.protocol,
+            protocol=protocol.name,
+            protocol_hash=protocol.digest(verdict.metric.name),
             value=verdict.value,
             status=verdict.status,
             reason=verdict.reason,
@@ -193,7 +212,7 @@ class _Desk:
         return [
             self._row(explainer, image, label, Verdict(-1, -1, metric, float("nan"), "error", reason))
             for image, (label, reason) in damaged.items()
-            for metric in self.request.metrics
+            for metric in metrics_for(explainer, self.request.metrics)
         ]
 
 
@@ -209,17 +228,15 @@ def _batches(samples: Sequence[Sample], batch_size: int) -> Iterator[Batch]:
 
 def _out_of_memory(explainers: Sequence[Spec], metrics: Sequence[Spec]) -> dict[Spec, Judged]:
     reason = "out of memory with a batch of one image"
-    return {spec: Judged([Verdict(0, -1, metric, float("nan"), "error", reason) for metric in metrics]) for spec in explainers}
+    return {
+        spec: Judged([Verdict(0, -1, metric, float("nan"), "error", reason) for metric in metrics_for(spec, metrics)])
+        for spec in explainers
+    }
 
 
-def _packed(raw: dict[str, Tensor], ids: list[str]) -> dict[str, Tensor]:
-    """Raw maps as float16, each scaled to a largest magnitude of 1, beside the scales and the positions of their images."""
-    if not raw:
-        return {}
-    maps = torch.stack([raw[name].float() for name in raw])
-    scale = maps.abs().amax((1, 2)).clamp_min(torch.finfo(torch.float32).tiny)
-    positions = torch.tensor([ids.index(name) for name in raw])
-    return {"maps": (maps / scale[:, None, None]).half(), "scale": scale, "position": positions}
+def _block(ids: Sequence[str], points: Points) -> PointBlock:
+    x, y = points.curve
+    return PointBlock(str(points.metric), points.part, [ids[image] for image in points.images], x.cpu().numpy(), y.cpu().numpy())
 
 
 def _cost_rows(costs: dict[str, Cost], images: int, device: torch.device) -> list[CostRow]:

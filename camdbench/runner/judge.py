@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from math import isnan
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from camdbench.core.catalogue import NO_EXPLAINER, judges_model
 from camdbench.core.catalogue import metrics as metric_registry
 from camdbench.core.errors import CamdbenchError, NotApplicable
-from camdbench.core.rows import Status
+from camdbench.core.rows import SCORED, Status
 from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.saliency import Saliency, saliency
 from camdbench.explainers.trace import Cost, Trace
-from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.evidence import Evidence, Explain
+from camdbench.metrics.measured import Curve, Measured
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import clock
 
@@ -44,47 +47,93 @@ class Verdict:
     reason: str
 
 
+class Points(NamedTuple):
+    """One part of what a metric found on the images that it has a value for.
+
+    Attributes:
+        metric: canonical spec.
+        part: name of the part.
+        images: positions in the batch.
+        curve: its places (K,) and values (images, K).
+    """
+
+    metric: Spec
+    part: str
+    images: list[int]
+    curve: Curve
+
+
 @dataclass
 class Judged:
     """What one explainer got on one batch.
 
     Attributes:
         verdicts: one per image and metric.
+        points: what stands behind the values, where a metric gives more than one number of an image.
         costs: by stage: trace, explain, metrics.
         raw: (B, h, w) raw maps, None where there are none.
     """
 
     verdicts: list[Verdict] = field(default_factory=list[Verdict])
+    points: list[Points] = field(default_factory=list["Points"])
     costs: dict[str, Cost] = field(default_factory=dict[str, Cost])
     raw: Tensor | None = None
 
 
+MapSource = Callable[[Trace, Spec], Saliency]  # an explainer's maps: made now, or read from where they were saved
+
+
+def metrics_for(explainer: Spec, metrics: Sequence[Spec]) -> tuple[Spec, ...]:
+    """The metrics that an explainer's maps are judged by, or those that judge the model alone."""
+    return tuple(spec for spec in metrics if judges_model(spec) == (explainer == NO_EXPLAINER))
+
+
 def judge(
-    classifier: Classifier, batch: Batch, explainers: Sequence[Spec], metrics: Sequence[Spec], *, target: str, seed: int
+    classifier: Classifier,
+    batch: Batch,
+    explainers: Sequence[Spec],
+    metrics: Sequence[Spec],
+    *,
+    target: str | Tensor,
+    seed: int,
+    source: MapSource = saliency,
 ) -> dict[Spec, Judged]:
     """Explain and score one batch; the passes of the shared trace are made once.
+
+    Args:
+        classifier: the model, frozen.
+        batch: the images, on the model's device.
+        explainers: what explains them; `none` for the metrics that judge the model alone.
+        metrics: all metrics of the run.
+        target: rule of the explained class, or classes (B,).
+        seed: seed of methods that draw random numbers.
+        source: where the maps come from.
 
     Raises:
         UsageError: the target rule cannot be met.
         torch.OutOfMemoryError: the batch is too large for the device.
     """
     trace = Trace(classifier, batch, target=target, seed=seed)
-    found = dict[Spec, Judged]()
-    for spec in explainers:
-        judged = Judged()
-        try:
-            maps = _explained(trace, spec, judged)
-        except NotApplicable as error:
-            judged.verdicts = _refusals(trace, metrics, "not_applicable", str(error))
-        except Exception as error:  # an explainer's fault costs its own rows, never the run
-            if isinstance(error, CamdbenchError) or is_out_of_memory(error):
-                raise
-            judged.verdicts = _refusals(trace, metrics, "error", _said(error))
-        else:
-            judged.raw = maps.raw
-            judged.verdicts = _scored(trace, maps, metrics, judged)
-        found[spec] = judged
-    return found
+    return {spec: _judged(trace, spec, metrics_for(spec, metrics), source) for spec in explainers}
+
+
+def _judged(trace: Trace, spec: Spec, metrics: Sequence[Spec], source: MapSource) -> Judged:
+    judged = Judged()
+    if spec == NO_EXPLAINER:
+        _score(trace, spec, None, metrics, judged)
+        return judged
+    try:
+        maps = _explained(trace, spec, judged, source)
+    except NotApplicable as error:
+        judged.verdicts = _refusals(trace, metrics, "not_applicable", str(error))
+    except Exception as error:  # an explainer's fault costs its own rows, never the run
+        if isinstance(error, CamdbenchError) or is_out_of_memory(error):
+            raise
+        judged.verdicts = _refusals(trace, metrics, "error", _said(error))
+    else:
+        judged.raw = maps.raw
+        _score(trace, spec, maps, metrics, judged)
+    return judged
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -92,54 +141,84 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in str(error) for words in _CPU_OUT_OF_MEMORY)
 
 
-def _explained(trace: Trace, spec: Spec, judged: Judged) -> Saliency:
+def _explained(trace: Trace, spec: Spec, judged: Judged, source: MapSource) -> Saliency:
     trace.ledger.reads()  # forget what others have read
     passes, shared, start = trace.classifier.passes, trace.ledger.spent(), clock(trace.images.device)
-    maps = saliency(trace, spec)
+    maps = source(trace, spec)
     whole = Cost(trace.classifier.passes - passes, clock(trace.images.device) - start)
     judged.costs["explain"] = whole - (trace.ledger.spent() - shared)
     judged.costs["trace"] = trace.ledger.reads()
     return maps
 
 
-def _scored(trace: Trace, maps: Saliency, metrics: Sequence[Spec], judged: Judged) -> list[Verdict]:
-    targets = trace.targets
-    evidence = Evidence(
-        trace.classifier,
-        trace.images,
-        targets,
-        maps.maps,
-        raw=maps.raw,
-        logits=trace.logits,
-        boxes=trace.batch.boxes,
-        masks=trace.batch.masks,
-    )
-    seen = trace.logits.isfinite().all(1).tolist()
+def _score(trace: Trace, explainer: Spec, maps: Saliency | None, metrics: Sequence[Spec], judged: Judged) -> None:
+    """Add the verdicts of all metrics on the maps of one explainer, or on the model alone where there are none."""
+    evidence = _evidence(trace, explainer, maps)
     passes, start = trace.classifier.passes, clock(trace.images.device)
-    verdicts = list[Verdict]()
     for spec in metrics:
         try:
-            values = metric_registry.load(spec.name)(evidence, **spec.arguments).tolist()
+            entry = metric_registry.get(spec.name)
+            found = _measured(metric_registry.load(spec.name)(evidence, **entry.arguments(spec)), len(evidence))
+        except NotApplicable as error:
+            judged.verdicts += _refusals(trace, [spec], "not_applicable", str(error))
         except Exception as error:
             if isinstance(error, CamdbenchError) or is_out_of_memory(error):
                 raise
-            verdicts += _refusals(trace, [spec], "error", _said(error))
-            continue
-        for image, (value, target) in enumerate(zip(values, targets.tolist(), strict=True)):
-            status, reason = _status(maps, image, value, finite=seen[image])
-            verdicts.append(Verdict(image, target, spec, float("nan") if status == "error" else value, status, reason))
+            judged.verdicts += _refusals(trace, [spec], "error", _said(error))
+        else:
+            verdicts = _verdicts(trace, spec, maps, found, entry.facts.undefined)
+            scored = [verdict.image for verdict in verdicts if verdict.status in SCORED]
+            judged.verdicts += verdicts
+            judged.points += [Points(spec, part, scored, Curve(x, y[scored])) for part, (x, y) in found.points.items()]
     judged.costs["metrics"] = Cost(trace.classifier.passes - passes, clock(trace.images.device) - start)
+
+
+def _evidence(trace: Trace, explainer: Spec, maps: Saliency | None) -> Evidence:
+    return Evidence(
+        trace.classifier,
+        trace.images,
+        trace.targets,
+        None if maps is None else maps.maps,
+        raw=None if maps is None else maps.raw,
+        logits=trace.logits,
+        boxes=trace.batch.boxes,
+        masks=trace.batch.masks,
+        labels=trace.batch.labels,
+        ids=trace.batch.ids,
+        seed=trace.seed,
+        explainer=None if maps is None else _explain_again(trace, explainer),
+        features=trace,
+    )
+
+
+def _explain_again(trace: Trace, spec: Spec) -> Explain:
+    def explain(images: Tensor, targets: Tensor | None, classifier: Classifier | None) -> Saliency:
+        return saliency(trace.of(replace(trace.batch, images=images), targets=targets, classifier=classifier), spec)
+
+    return explain
+
+
+def _measured(found: Tensor | Measured, images: int) -> Measured:
+    measured = found if isinstance(found, Measured) else Measured(found)
+    if tuple(measured.values.shape) != (images,):
+        raise ValueError(f"the metric returned values of shape {tuple(measured.values.shape)} for {images} images")
+    return measured
+
+
+def _verdicts(trace: Trace, spec: Spec, maps: Saliency | None, found: Measured, undefined: str) -> list[Verdict]:
+    finite = trace.logits.isfinite().all(1).tolist()
+    nowhere = [False] * len(finite) if found.undefined is None else found.undefined.tolist()
+    verdicts = list[Verdict]()
+    for image, (value, target) in enumerate(zip(found.values.tolist(), trace.targets.tolist(), strict=True)):
+        status, reason = ("ok", "") if maps is None else (maps.status[image], maps.reasons[image])
+        if not finite[image]:
+            status, reason = "error", "the network's logits are not finite"
+        elif status != "error" and nowhere[image]:
+            status, reason = "undefined", undefined or "the metric has no meaning for this image"
+        elif status != "error" and isnan(value):
+            status, reason = "error", "the metric has no value: the network's logits on altered images are not finite"
+        verdicts.append(Verdict(image, target, spec, value if status in SCORED else float("nan"), status, reason))
     return verdicts
-
-
-def _status(maps: Saliency, image: int, value: float, *, finite: bool) -> tuple[Status, str]:
-    if not finite:
-        return "error", "the network's logits are not finite"
-    if maps.status[image] == "error":
-        return "error", maps.reasons[image]
-    if isnan(value):
-        return "error", "the metric has no value: the network's logits on altered images are not finite"
-    return maps.status[image], maps.reasons[image]
 
 
 def _said(error: Exception) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from camdbench.core.catalogue import datasets, metrics, needs_of, parse_explainers
+from camdbench.core.catalogue import NO_EXPLAINER, datasets, judges_model, metrics, needs_of, parse_explainers
 from camdbench.core.errors import UsageError
 from camdbench.core.spec import Spec
 
@@ -33,6 +33,8 @@ class Request:
         limit: number of images, from the first; None for all.
         seed: seed of explainers that draw random numbers.
         save_maps: whether raw maps are stored.
+        maps: a run directory or a file with the maps to judge, or None where explainers make them.
+        normalisation: what is done to the maps of such a file.
     """
 
     explainers: tuple[Spec, ...]
@@ -49,6 +51,15 @@ class Request:
     limit: int | None
     seed: int
     save_maps: bool
+    maps: str | None = None
+    normalisation: str | None = None
+
+    @property
+    def jobs(self) -> tuple[Spec, ...]:
+        """What there is to do with every image: explainers where something reads their maps, and the model alone."""
+        read = self.save_maps or not all(map(judges_model, self.metrics))
+        alone = (NO_EXPLAINER,) if any(map(judges_model, self.metrics)) else ()
+        return (self.explainers if read else ()) + alone
 
     def described(self) -> dict[str, Any]:
         """The request as JSON; specs become text, paths the names that they were given as."""
@@ -68,7 +79,7 @@ class Request:
             "seed": self.seed,
             "save_maps": self.save_maps,
             "chunk": CHUNK,
-        }
+        } | ({} if self.maps is None else {"maps": self.maps, "normalisation": self.normalisation})
 
 
 def check_request(
@@ -108,6 +119,7 @@ def check_request(
     spec, split = checked_dataset(dataset, split, data_root)
     chosen = parse_explainers(explainers_, datasets.get(spec.name).facts.gives)
     _check_needs(spec, chosen, judges)
+    _check_maps_are_read(chosen, judges, save_maps=save_maps)
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit}: expected at least 1 image")
     return Request(
@@ -126,6 +138,14 @@ def check_request(
         seed=seed,
         save_maps=save_maps,
     )
+
+
+def _check_maps_are_read(chosen: Sequence[Spec], judges: Sequence[Spec], *, save_maps: bool) -> None:
+    of_maps = [str(spec) for spec in judges if not judges_model(spec)]
+    if of_maps and not chosen:
+        raise UsageError(f"--explainers none: metric {', '.join(of_maps)} judges maps, so there must be something that makes them")
+    if save_maps and not chosen:
+        raise UsageError("--save-maps: there are no maps with --explainers none")
 
 
 def _default_limit(dataset: Spec) -> int | None:

@@ -92,6 +92,6 @@ def run(
         request, out=out, batch_size=batch_size, device=device, download=download, where=executor, progress=progress or Silent()
     )
     rows = load_rows(root)
-    chosen = rows[rows["explainer"].isin([str(spec) for spec in request.explainers])].reset_index(drop=True)
+    chosen = rows[rows["explainer"].isin([str(spec) for spec in request.jobs])].reset_index(drop=True)
     chosen.attrs["run"] = str(root)
     return chosen

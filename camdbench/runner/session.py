@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from camdbench.core import provenance
-from camdbench.core.catalogue import explainers, is_control, metrics, needs_of
+from camdbench.core.catalogue import explainers, is_control, metrics, needs_of, protocol_of
 from camdbench.core.errors import CamdbenchError, SampleError, UsageError
 from camdbench.datasets.samples import Dataset
 from camdbench.explainers.layers import checked_layers
@@ -48,8 +48,8 @@ def carry_out(
     worker.root = Path(out) if out is not None else Path("runs", _auto_name(record))
     record = _merged(record, worker.store)
     row_names = [models[name]["name"] for name in request.models]
-    units = missing_units(request.models, row_names, request.explainers, count, CHUNK, worker.store.is_done)
-    jobs, missing = -(-count // CHUNK) * len(row_names) * len(request.explainers), sum(len(unit.explainers) for unit in units)
+    units = missing_units(request.models, row_names, request.jobs, count, CHUNK, worker.store.is_done)
+    jobs, missing = -(-count // CHUNK) * len(row_names) * len(request.jobs), sum(len(unit.explainers) for unit in units)
     progress.start(worker.root, jobs, jobs - missing)
     if units:
         _work(execute(worker, units), record, worker.store, progress)
@@ -123,7 +123,7 @@ def _first_readable(dataset: Dataset) -> torch.Tensor:
 
 
 def _record(request: Request, dataset: Dataset, count: int, models: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    judges = {spec: metrics.get(spec.name).facts for spec in request.metrics}
+    judges = {spec: (metrics.get(spec.name).facts, protocol_of(spec)) for spec in request.metrics}
     return {
         "schema": 1,
         "run": "",
@@ -143,12 +143,16 @@ def _record(request: Request, dataset: Dataset, count: int, models: dict[str, di
         "metrics": {
             str(spec): {
                 "paper": facts.paper,
-                "protocol": facts.protocol,
+                "protocol": protocol.name,
+                "protocol_hash": protocol.digest(spec.name),
+                "switches": protocol.switches,
+                "options": dict(protocol.options),
+                "judges": facts.judges,
                 "higher_is_better": facts.higher_is_better,
                 "unit": facts.unit,
                 "tolerance": facts.tolerance,
             }
-            for spec, facts in judges.items()
+            for spec, (facts, protocol) in judges.items()
         },
         "ids": list(dataset.ids[:count]),
         "sessions": [],

@@ -2,6 +2,7 @@
 
 RUN/run.json
 RUN/rows/model=…/explainer=…/part-00000.parquet     one file per explainer and chunk of images: the job's commit
+RUN/points/model=…/explainer=…/part-00000.parquet   curves and the like, of metrics that have them
 RUN/costs/model=…/explainer=…/part-00000.parquet
 RUN/maps/model=…/explainer=…/part-00000.safetensors
 """
@@ -20,6 +21,7 @@ from camdbench.core.files import replacing
 from camdbench.core.rows import Row
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     from torch import Tensor
 
@@ -51,6 +53,24 @@ class CostRow(NamedTuple):
     peak_memory_mb: float
 
 
+class PointBlock(NamedTuple):
+    """What a metric found at several places of some images.
+
+    Attributes:
+        metric: canonical spec.
+        part: name of the part.
+        images: B ids.
+        x: (K,) places.
+        values: (B, K).
+    """
+
+    metric: str
+    part: str
+    images: list[str]
+    x: np.ndarray
+    values: np.ndarray
+
+
 class Job(NamedTuple):
     """One explainer on one chunk of the images of one model."""
 
@@ -59,7 +79,7 @@ class Job(NamedTuple):
     chunk: int
 
     def file(self, suffix: str) -> Path:
-        """Where its part lies below `rows`, `costs` or `maps`."""
+        """Where its part lies below `rows`, `points`, `costs` or `maps`."""
         folder = Path(f"model={quote(self.model, safe='')}", f"explainer={quote(self.explainer, safe='')}")
         return folder / f"part-{self.chunk:05d}.{suffix}"
 
@@ -90,12 +110,16 @@ class Store:
         """Whether the job's rows are there; nothing else counts."""
         return (self.root / "rows" / job.file("parquet")).is_file()
 
-    def commit(self, job: Job, rows: Sequence[Row], costs: Sequence[CostRow], maps: Mapping[str, Tensor] | None) -> None:
+    def commit(
+        self, job: Job, rows: Sequence[Row], points: Sequence[PointBlock], costs: Sequence[CostRow], maps: Mapping[str, Tensor] | None
+    ) -> None:
         """Write a finished job, its rows last."""
         if maps is not None:
             from safetensors.torch import save_file
 
             self._write("maps", job, "safetensors", lambda path: save_file(dict(maps), path))
+        if points:
+            self._write("points", job, "parquet", lambda path: _save(_point_table(points), path))
         self._write("costs", job, "parquet", lambda path: _save(_table(costs, _cost_schema()), path))
         self._write("rows", job, "parquet", lambda path: _save(_table(rows, _row_schema()), path))
 
@@ -137,6 +161,28 @@ def _table(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
     import pyarrow as pa
 
     return pa.Table.from_pylist([{name: getattr(row, name) for name in schema.names} for row in rows], schema=schema)
+
+
+def _point_table(blocks: Sequence[PointBlock]) -> pa.Table:
+    """Tidy rows: one for each image and place; text as dictionaries, which a curve of 225 points would else repeat."""
+    import numpy as np
+    import pyarrow as pa
+
+    def words(texts: list[str], counts: list[int]) -> pa.DictionaryArray:
+        names = list(dict.fromkeys(texts))
+        codes = np.repeat([names.index(text) for text in texts], counts).astype(np.int32)
+        return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(names, pa.string()))
+
+    sizes = [block.values.size for block in blocks]
+    each = [(image, len(block.x)) for block in blocks for image in block.images]
+    columns = {
+        "image": words([image for image, _ in each], [count for _, count in each]),
+        "metric": words([block.metric for block in blocks], sizes),
+        "part": words([block.part for block in blocks], sizes),
+        "x": np.concatenate([np.tile(block.x, len(block.images)) for block in blocks]).astype(np.float64),
+        "value": np.concatenate([block.values.ravel() for block in blocks]).astype(np.float64),
+    }
+    return pa.table(columns)
 
 
 def _row_schema() -> pa.Schema:

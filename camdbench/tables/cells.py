@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from camdbench.core.errors import UsageError
+from camdbench.core.rows import SCORED
 
 KEY = ("dataset", "split", "model", "explainer", "metric", "protocol", "target_rule")  # what makes two means comparable
-SCORED = ("ok", "constant_map")  # a constant map has a score, even if it says nothing
 
 
 @dataclass(frozen=True)

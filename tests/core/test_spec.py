@@ -67,7 +67,7 @@ def test_a_repeated_backslash_and_quote_survive() -> None:
         ("opticam(*[1])", "every option needs its name"),
         ("opticam(**{})", "every option needs its name"),
         ("opticam(iterations=5, iterations=6)", r"expected name\(option=value|gives iterations twice"),
-        ("opticam(objective=diff)", r"objective=diff is not a literal; text goes in quotes, as in objective='diff'"),
+        ("opticam(objective=diff.x)", r"objective=diff.x is not a literal; text goes in quotes, as in objective='diff.x'"),
         ("opticam(lr=1+1)", "lr=1 \\+ 1 is not a literal"),
         ("opticam(lr=__import__('os').getcwd())", "is not a literal"),
         ("opticam(lr=open('x'))", "is not a literal"),

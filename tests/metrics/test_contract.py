@@ -1,44 +1,44 @@
-"""What every metric promises, checked for every registered one, beside values worked out by hand."""
+"""What every metric promises, checked for every registered one, through the runner's own judge."""
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor, nn
-from toys import reordered, toy_classifier
+from torch import Tensor
+from toys import SIZE, reordered, toy_classifier
 
-from camdbench.core.catalogue import metrics
+from camdbench.core.catalogue import NO_EXPLAINER, judges_model, metrics, protocol_of
+from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Batch
-from camdbench.metrics.evidence import Evidence
+from camdbench.explainers.saliency import Saliency, finish
+from camdbench.explainers.trace import Trace
 from camdbench.models.classifier import Classifier
+from camdbench.runner.judge import Judged, MapSource, Verdict, judge
 
-
-class Golden(NamedTuple):
-    """The probability of the class on an image, on the masked image, and the metric's value, worked out by hand."""
-
-    before: float
-    after: float
-    value: float
-
-
-class Row(NamedTuple):
-    """One metric: the specs that are checked, and its golden values."""
-
-    specs: tuple[str, ...]
-    golden: tuple[Golden, ...]
-
-
-# A new metric is one row here.
-ROWS = {
-    "ad": Row(("ad",), (Golden(0.5, 0.25, 50.0), Golden(0.8, 0.2, 75.0), Golden(0.25, 0.5, 0.0), Golden(0.4, 0.4, 0.0))),
-    "ag": Row(("ag",), (Golden(0.5, 0.75, 50.0), Golden(0.2, 0.8, 75.0), Golden(0.5, 0.25, 0.0), Golden(0.4, 0.4, 0.0))),
-    "ai": Row(("ai", "ai(tolerance=0.01)"), (Golden(0.5, 0.75, 100.0), Golden(0.5, 0.25, 0.0), Golden(0.4, 0.4, 0.0))),
+# A new metric is one row here: the specs that are checked, with options that make them cheap on images of 16 x 12 pixels.
+# Every protocol of the metric is checked too, with the options of the first spec where they do not name a protocol.
+ROWS: dict[str, tuple[str, ...]] = {
+    "ad": ("ad", "ad(keep=0.3)"),
+    "ag": ("ag",),
+    "ai": ("ai", "ai(tolerance=0.01)"),
 }
-SPECS = [pytest.param(spec, id=spec) for row in ROWS.values() for spec in row.specs]
-GOLDEN = [pytest.param(name, case, id=f"{name}-{case.before}-{case.after}") for name, row in ROWS.items() for case in row.golden]
+
+
+def _specs() -> list[str]:
+    found = dict[str, None]()
+    for name, specs in ROWS.items():
+        found |= dict.fromkeys(specs)
+        cheap = metrics.parse_one(specs[0]).arguments
+        for protocol in metrics.get(name).protocols:
+            found[str(metrics.check(Spec.of(name, cheap | {"protocol": protocol.name})))] = None
+    return list(found)
+
+
+SPECS = _specs()
+OF_MAPS = [spec for spec in SPECS if not judges_model(metrics.parse_one(spec))]
 
 every_spec = pytest.mark.parametrize("spec", SPECS)
 
@@ -47,126 +47,154 @@ def test_every_metric_has_a_row() -> None:
     assert set(ROWS) == set(metrics.names())
 
 
-@pytest.mark.parametrize(("name", "case"), GOLDEN)
-def test_the_value_is_the_one_worked_out_by_hand(name: str, case: Golden) -> None:
-    assert _score_of_probabilities(name, case.before, case.after) == pytest.approx(case.value, abs=1e-5)
-
-
-def test_average_increase_counts_what_exceeds_its_tolerance() -> None:
-    assert _score_of_probabilities("ai(tolerance=0.2)", 0.5, 0.69) == 0
-    assert _score_of_probabilities("ai(tolerance=0.2)", 0.5, 0.71) == 100
-
-
 @every_spec
 class TestEveryMetric:
-    def test_gives_one_finite_value_per_image(self, classifier: Classifier, batch: Batch, spec: str) -> None:
-        values = scores(classifier, batch, spec)
-        assert values.shape == (4,)
-        assert values.isfinite().all()
-
-    def test_tells_maps_apart(self, classifier: Classifier, batch: Batch, spec: str) -> None:
-        found = {tuple(scores(classifier, batch, spec, some_maps(batch, seed)).tolist()) for seed in range(8)}
-        assert len(found) > 1
+    def test_has_a_value_or_a_reason_for_every_image(self, classifier: Classifier, batch: Batch, spec: str) -> None:
+        found = verdicts(classifier, batch, spec)
+        assert [verdict.image for verdict in found] == [0, 1, 2, 3]
+        assert any(verdict.status == "ok" for verdict in found), {verdict.reason for verdict in found}
+        check_statuses(found)
 
     def test_is_repeatable_to_the_bit(self, classifier: Classifier, batch: Batch, spec: str) -> None:
-        assert torch.equal(scores(classifier, batch, spec), scores(classifier, batch, spec))
+        assert values(verdicts(classifier, batch, spec)).equal(values(verdicts(classifier, batch, spec)))
 
-    def test_does_not_depend_on_the_batch_size(self, classifier: Classifier, batch: Batch, spec: str) -> None:
-        maps = some_maps(batch)
-        alone = [scores(classifier, batch.part(index, index + 1), spec, maps[index : index + 1]) for index in range(4)]
-        torch.testing.assert_close(scores(classifier, batch, spec, maps), torch.cat(alone), rtol=1e-4, atol=1e-4)
+    @pytest.mark.parametrize("size", [1, 3])
+    def test_does_not_depend_on_the_batch_size(self, classifier: Classifier, batch: Batch, spec: str, size: int) -> None:
+        parts = [verdicts(classifier, batch.part(start, start + size), spec) for start in range(0, 4, size)]
+        found = torch.cat([values(part) for part in parts])
+        torch.testing.assert_close(values(verdicts(classifier, batch, spec)), found, rtol=1e-4, atol=1e-4, equal_nan=True)
 
     def test_does_not_depend_on_the_order(self, classifier: Classifier, batch: Batch, spec: str) -> None:
-        order, maps = [2, 0, 3, 1], some_maps(batch)
-        shuffled = scores(classifier, reordered(batch, order), spec, maps[order])
-        torch.testing.assert_close(scores(classifier, batch, spec, maps)[order], shuffled, rtol=1e-4, atol=1e-4)
+        order = [2, 0, 3, 1]
+        shuffled = values(verdicts(classifier, reordered(batch, order), spec))
+        torch.testing.assert_close(values(verdicts(classifier, batch, spec))[order], shuffled, rtol=1e-4, atol=1e-4, equal_nan=True)
 
-    def test_a_mask_of_ones_moves_nothing(self, classifier: Classifier, batch: Batch, spec: str) -> None:
-        ones = torch.ones(4, *batch.images.shape[-2:])
-        assert scores(classifier, batch, spec, ones).tolist() == [0, 0, 0, 0]
+    def test_a_network_that_gives_nan_has_no_score(self, batch: Batch, spec: str) -> None:
+        broken = toy_classifier()
+        broken.network.head[-1].weight.data.fill_(torch.nan)
+        assert {verdict.status for verdict in verdicts(broken, batch, spec)} <= {"error", "not_applicable"}
 
-    def test_a_mask_of_zeros_is_scored(self, classifier: Classifier, batch: Batch, spec: str) -> None:
-        values = scores(classifier, batch, spec, torch.zeros(4, *batch.images.shape[-2:]))
-        assert values.isfinite().all()
+    @pytest.mark.parametrize("scale", [30.0, 1e4], ids="logits of {:g}".format)
+    def test_it_holds_where_float32_probabilities_are_one_and_zero(self, batch: Batch, spec: str, scale: float) -> None:
+        certain = toy_classifier()
+        certain.network.head[-1].weight.data.mul_(scale)
+        check_statuses(verdicts(certain, batch, spec))
 
-    def test_an_image_of_one_pixel_is_scored(self, spec: str) -> None:
-        classifier = pixel_classifier()
-        values = Evidence(classifier, torch.rand(1, 3, 1, 1), torch.tensor([1]), torch.full((1, 1, 1), 0.5))
-        assert metrics.load(spec.partition("(")[0])(values).isfinite().all()
+    def test_images_without_boxes_and_with_empty_masks_are_told(self, classifier: Classifier, batch: Batch, spec: str) -> None:
+        bare = replace(batch, boxes=tuple(torch.zeros(0, 4) for _ in range(4)), masks=torch.zeros_like(batch.masks))
+        check_statuses(verdicts(classifier, bare, spec))
 
-    def test_a_network_that_gives_nan_has_no_score(self, spec: str) -> None:
-        network = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
-        network[1].weight.data.fill_(torch.nan)
-        classifier = Classifier(network.eval(), mean=0, std=1)
-        batch = Batch(("a", "b"), torch.rand(2, 3, 2, 2), torch.tensor([0, 2]))
-        assert scores(classifier, batch, spec, torch.full((2, 2, 2), 0.5)).isnan().all()
+    def test_boxes_beside_the_image_and_masks_of_all_of_it_are_told(self, classifier: Classifier, batch: Batch, spec: str) -> None:
+        beside = torch.tensor([[100.0, 100.0, 120.0, 130.0], [-9.0, -9.0, -2.0, -1.0]])
+        odd = replace(batch, boxes=(beside,) * 4, masks=torch.ones_like(batch.masks))
+        check_statuses(verdicts(classifier, odd, spec))
 
-    def test_the_model_and_the_maps_are_left_as_they_were(self, classifier: Classifier, batch: Batch, spec: str) -> None:
-        maps = some_maps(batch)
-        before, images, weights = maps.clone(), batch.images.clone(), classifier.weights_hash()
-        scores(classifier, batch, spec, maps)
-        assert torch.equal(maps, before)
+    def test_the_model_and_the_images_are_left_as_they_were(self, classifier: Classifier, batch: Batch, spec: str) -> None:
+        images, masks, weights = batch.images.clone(), batch.masks.clone(), classifier.weights_hash()
+        state = torch.random.get_rng_state()
+        verdicts(classifier, batch, spec)
         assert torch.equal(batch.images, images)
+        assert torch.equal(batch.masks, masks)
         assert classifier.weights_hash() == weights
+        assert torch.random.get_rng_state().equal(state)
         assert not any(module._forward_hooks for module in classifier.modules())
 
-    @pytest.mark.parametrize("scale", [30.0, 100.0, 1e4], ids="logits of {:g}".format)
-    def test_it_is_finite_where_float32_probabilities_are_one_and_zero(self, batch: Batch, spec: str, scale: float) -> None:
-        classifier = toy_classifier()
-        classifier.network.head[-1].weight.data.mul_(scale)
-        for target in range(5):
-            labelled = Batch(batch.ids, batch.images, torch.full((4,), target))
-            values = scores(classifier, labelled, spec)
-            assert values.isfinite().all()
-            assert ((values >= 0) & (values <= 100)).all()
+    def test_its_points_have_places_and_finite_values(self, classifier: Classifier, batch: Batch, spec: str) -> None:
+        for points in judged(classifier, batch, spec).points:
+            assert points.curve.x.ndim == 1
+            assert points.curve.y.shape == (len(points.images), len(points.curve.x))
+            assert points.curve.y.isfinite().all()
+
+    def test_its_protocol_sets_options_that_it_takes(self, spec: str) -> None:
+        parsed = metrics.parse_one(spec)
+        entry = metrics.get(parsed.name)
+        for option in entry.options:
+            if option.name in entry.arguments(parsed):
+                option.check(entry.arguments(parsed)[option.name], parsed.name)
+        assert len(protocol_of(parsed).digest(parsed.name)) == 8
 
 
-def test_the_image_is_masked_in_pixel_space_before_mean_and_std() -> None:
-    seen = list[Tensor]()
+@pytest.mark.parametrize("spec", OF_MAPS)
+class TestEveryMetricOfMaps:
+    @pytest.mark.parametrize("case", ["dead", "constant", "negative", "nan", "one pixel", "one place", "tiny"])
+    def test_odd_maps_have_a_value_or_a_status(self, classifier: Classifier, batch: Batch, spec: str, case: str) -> None:
+        raw = ODD_MAPS[case]()
+        found = verdicts(classifier, batch, spec, given(raw))
+        if case == "nan":
+            assert {verdict.status for verdict in found} <= {"error", "undefined", "not_applicable"}
+        else:
+            check_statuses(found)
 
-    class Spy(nn.Module):
-        def forward(self, images: Tensor) -> Tensor:
-            seen.append(images)
-            return images.mean((2, 3))
-
-    classifier = Classifier(Spy(), mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 0.125))
-    images, mask = torch.full((1, 3, 2, 2), 0.6), torch.tensor([[[0.0, 1.0], [0.5, 0.25]]])
-    Evidence(classifier, images, torch.tensor([0]), mask).masked_log_odds  # noqa: B018 - reading it makes the pass
-    black, full = [(0 - 0.1) / 0.5, (0 - 0.2) / 0.25, (0 - 0.3) / 0.125], [(0.6 - 0.1) / 0.5, (0.6 - 0.2) / 0.25, (0.6 - 0.3) / 0.125]
-    torch.testing.assert_close(seen[-1][0, :, 0, 0], torch.tensor(black))
-    torch.testing.assert_close(seen[-1][0, :, 0, 1], torch.tensor(full))
-    torch.testing.assert_close(seen[-1][0, 0, 1], torch.tensor([(0.3 - 0.1) / 0.5, (0.15 - 0.1) / 0.5]))
-
-
-def scores(classifier: Classifier, batch: Batch, spec: str, maps: Tensor | None = None) -> Tensor:
-    """One metric on one batch, as a run scores it."""
-    checked = metrics.parse_one(spec)
-    with classifier.frozen():
-        evidence = Evidence(classifier, batch.images, batch.labels, some_maps(batch) if maps is None else maps)
-        return metrics.load(checked.name)(evidence, **checked.arguments)
+    def test_the_maps_are_left_as_they_were(self, classifier: Classifier, batch: Batch, spec: str) -> None:
+        raw = torch.randn(4, *SIZE, generator=torch.Generator().manual_seed(0))
+        before = raw.clone()
+        verdicts(classifier, batch, spec, given(raw))
+        assert torch.equal(raw, before)
 
 
-def some_maps(batch: Batch, seed: int = 3) -> Tensor:
-    """Maps (B, H, W) in [0, 1] that depend on the position in the batch and on the seed alone."""
-    return torch.rand(len(batch), *batch.images.shape[-2:], generator=torch.Generator().manual_seed(seed))
+@pytest.mark.parametrize("spec", [specs[0] for specs in ROWS.values() if specs[0] in OF_MAPS])
+def test_it_tells_maps_apart(batch: Batch, spec: str) -> None:
+    if "explainer" in metrics.get(spec.partition("(")[0]).facts.needs:
+        return  # what such a metric judges is the explainer, not the one map
+    found = {tuple(values(verdicts(toy_classifier(), batch, spec, some_maps(seed))).tolist()) for seed in range(8)}
+    assert len(found) > 1
 
 
-class _Pixels(nn.Module):
-    """Its logits are the first channels of the first pixel, stretched so that every probability can be reached."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        return images[:, :2, 0, 0] * 10
-
-
-def pixel_classifier() -> Classifier:
-    """A network of two classes without weights."""
-    return Classifier(_Pixels(), mean=0, std=1)
+def _one_pixel() -> Tensor:
+    maps = torch.zeros(4, *SIZE)
+    maps[:, 5, 3] = 1
+    return maps
 
 
-def _score_of_probabilities(spec: str, before: float, after: float) -> float:
-    """The metric on an image whose class has probability `before`, masked so that it has `after`."""
-    checked = metrics.parse_one(spec)
-    logits = torch.tensor([[math.log(before / (1 - before)), 0.0]], dtype=torch.float64)
-    evidence = Evidence(pixel_classifier(), torch.zeros(1, 3, 1, 1), torch.tensor([0]), torch.ones(1, 1, 1), logits=logits)
-    evidence.masked_logits = torch.tensor([[math.log(after / (1 - after)), 0.0]], dtype=torch.float64)
-    return metrics.load(checked.name)(evidence, **checked.arguments).item()
+ODD_MAPS: dict[str, Callable[[], Tensor]] = {
+    "dead": lambda: torch.zeros(4, 8, 6),
+    "constant": lambda: torch.full((4, 8, 6), 0.7),
+    "negative": lambda: -1 - torch.rand(4, 8, 6, generator=torch.Generator().manual_seed(0)),
+    "nan": lambda: torch.full((4, 8, 6), torch.nan),
+    "one pixel": _one_pixel,
+    "one place": lambda: torch.ones(4, 1, 1),
+    "tiny": lambda: 1e-38 * torch.rand(4, 8, 6, generator=torch.Generator().manual_seed(0)),
+}
+
+
+def judged(classifier: Classifier, batch: Batch, spec: str, source: MapSource | None = None) -> Judged:
+    """One metric on one batch as a run judges it, on Grad-CAM's maps where no others are given."""
+    metric = metrics.parse_one(spec)
+    job = NO_EXPLAINER if judges_model(metric) else Spec("gradcam")
+    with torch.inference_mode(mode=False), classifier.frozen():
+        more = {} if source is None else {"source": source}
+        return judge(classifier, batch, [job], [metric], target="label", seed=0, **more)[job]
+
+
+def verdicts(classifier: Classifier, batch: Batch, spec: str, source: MapSource | None = None) -> list[Verdict]:
+    """What `judged` says of each image."""
+    return judged(classifier, batch, spec, source).verdicts
+
+
+def values(found: list[Verdict]) -> Tensor:
+    """The values, NaN where there is none."""
+    return torch.tensor([verdict.value for verdict in found], dtype=torch.float64)
+
+
+def check_statuses(found: list[Verdict]) -> None:
+    """Every verdict is a number, or none with a reason that is no accident."""
+    for verdict in found:
+        if verdict.status in ("ok", "constant_map"):
+            assert torch.tensor(verdict.value).isfinite(), verdict
+        else:
+            assert verdict.status in ("undefined", "not_applicable"), verdict
+            assert verdict.reason
+
+
+def given(raw: Tensor) -> MapSource:
+    """Maps that somebody else made, whatever the images are."""
+
+    def source(trace: Trace, spec: Spec) -> Saliency:
+        return finish(raw[: len(trace.batch)], trace.size, "range")
+
+    return source
+
+
+def some_maps(seed: int) -> MapSource:
+    """Random maps that differ from image to image."""
+    return given(torch.rand(4, *SIZE, generator=torch.Generator().manual_seed(seed)))

@@ -160,13 +160,11 @@ def test_the_record_names_everything_that_values_depend_on(tmp_path: Path):
     assert record["request"]["seed"] == 0
     assert len(record["ids"]) == 40
     assert len(record["models"]["shortcuts-ce"]["weights_hash"]) == len(record["code"]) == len(record["dataset"]["fingerprint"]) == 16
-    assert record["metrics"]["ag"] == {
-        "paper": record["metrics"]["ag"]["paper"],
-        "protocol": "opticam",
-        "higher_is_better": True,
-        "unit": "%",
-        "tolerance": record["metrics"]["ag"]["tolerance"],
-    }
+    about = record["metrics"]["ag"]
+    assert (about["protocol"], about["higher_is_better"], about["unit"], about["judges"]) == ("opticam", True, "%", "map")
+    assert about["switches"]["masking"] == "pixels"
+    assert about["options"] == {"keep": 1.0}
+    assert len(about["protocol_hash"]) == 8
     assert record["explainers"]["fakecam"]["control"] is True
     assert record["explainers"]["gradcam"]["layers"] == {"shortcuts-ce": record["models"]["shortcuts-ce"]["layer"]}
     (session,) = record["sessions"]
@@ -245,7 +243,7 @@ def test_a_part_of_the_trace_that_cannot_be_had_costs_only_those_who_read_it(tmp
 
 
 def test_a_metric_that_breaks_costs_only_its_own_rows(tmp_path: Path):
-    @metrics.register("broken", paper="a test", higher_is_better=True, unit="", protocol="x", tolerance=0.0)
+    @metrics.register("broken", paper="a test", higher_is_better=True, unit="", tolerance=0.0)
     def broken(evidence: Evidence) -> torch.Tensor:
         """Fail on every image."""
         raise IndexError("out of range")
@@ -305,16 +303,18 @@ def test_an_image_that_never_fits_becomes_a_row(tmp_path: Path, monkeypatch: pyt
 def test_saved_maps_are_the_raw_maps_to_half_precision(tmp_path: Path):
     from safetensors.torch import load_file
 
+    from camdbench.runner.saved_maps import unpacked
+
     rows = run(tmp_path, "gradcam", limit=4, save_maps=True)
     (file,) = (tmp_path / "maps").rglob("*.safetensors")
-    saved = load_file(file)
+    saved = unpacked(load_file(file))
     from camdbench.datasets.opening import checked_dataset, open_dataset
 
     dataset = open_dataset(*checked_dataset("shortcuts", "val", None), None)
     images = torch.stack([dataset[index].image for index in range(4)])
     raw = camdbench.explain("shortcuts-ce", images, "gradcam", targets=list(rows.drop_duplicates("image")["label"])).raw
-    torch.testing.assert_close(saved["maps"].float() * saved["scale"][:, None, None], raw, rtol=2e-3, atol=1e-6)
-    assert saved["position"].tolist() == [0, 1, 2, 3]
+    torch.testing.assert_close(torch.stack([saved[place] for place in range(4)]), raw, rtol=2e-3, atol=1e-6)
+    assert len(saved) == 4
 
 
 def test_a_layer_without_gradient_or_of_another_network_is_refused_before_any_work(tmp_path: Path):

@@ -18,7 +18,7 @@ JOB = Job("resnet50@IMAGENET1K_V1", 'opticam(objective="diff")', 0)
 
 
 def a_row(image: str = "a", value: float = 1.5) -> Row:
-    return Row("run", "shortcuts", "val", image, 1, JOB.model, JOB.explainer, "label", 1, "ad", "opticam", value, "ok", "")
+    return Row("run", "shortcuts", "val", image, 1, JOB.model, JOB.explainer, "label", 1, "ad", "opticam", "00c0ffee", value, "ok", "")
 
 
 def a_cost() -> CostRow:
@@ -28,7 +28,7 @@ def a_cost() -> CostRow:
 def test_a_part_is_read_back_by_pandas_alone_with_its_names_decoded(tmp_path: Path):
     store = Store(tmp_path / "run")
     assert not store.is_done(JOB)
-    store.commit(JOB, [a_row(), a_row("b", float("nan"))], [a_cost()], None)
+    store.commit(JOB, [a_row(), a_row("b", float("nan"))], [], [a_cost()], None)
     assert store.is_done(JOB)
     rows = pd.read_parquet(tmp_path / "run" / "rows")
     assert rows["model"].astype(str).tolist() == [JOB.model] * 2
@@ -51,7 +51,7 @@ def test_rows_are_written_last_so_that_a_break_before_them_leaves_the_job_undone
 
     monkeypatch.setattr(pq, "write_table", fail_on_rows)
     with pytest.raises(CamdbenchError, match=r"cannot write .*part-00000.parquet \(No space left on device\).*same command again"):
-        store.commit(JOB, [a_row()], [a_cost()], None)
+        store.commit(JOB, [a_row()], [], [a_cost()], None)
     assert not store.is_done(JOB)
     assert list((tmp_path / "rows").rglob("*.*")) == []  # no torn file, no temporary one
     assert len(list((tmp_path / "costs").rglob("*.parquet"))) == 1
@@ -61,7 +61,7 @@ def test_maps_are_stored_beside_the_rows(tmp_path: Path):
     from safetensors.torch import load_file
 
     store = Store(tmp_path)
-    store.commit(JOB, [a_row()], [a_cost()], {"maps": torch.ones(1, 2, 2).half(), "scale": torch.ones(1)})
+    store.commit(JOB, [a_row()], [], [a_cost()], {"maps": torch.ones(1, 2, 2).half(), "scale": torch.ones(1)})
     (file,) = (tmp_path / "maps").rglob("*.safetensors")
     assert load_file(file)["maps"].dtype == torch.float16
 

@@ -35,7 +35,7 @@ def rows_of(values: Values, model: str = "net", run: str = "run") -> pd.DataFram
                 value, status = item if isinstance(item, tuple) else (item, "ok")
                 reason = "" if status == "ok" else f"it is {status}"
                 protocol = FACTS.get(metric, {}).get("protocol", "p")
-                row = Row(run, "shapes", "val", f"i{index}", 1, model, explainer, "label", 1, metric, protocol, value, status, reason)
+                row = Row(run, "shapes", "val", f"i{index}", 1, model, explainer, "label", 1, metric, protocol, "00c0ffee", value, status, reason)
                 rows.append(row)
     return pd.DataFrame(rows, columns=list(Row._fields)).astype({"value": float})
 

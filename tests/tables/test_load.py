@@ -71,9 +71,9 @@ def test_a_part_without_a_single_value_joins_one_with_values(make_run, make_rows
 
 def test_what_the_runner_stores_is_what_is_loaded(tmp_path: Path):
     store = Store(tmp_path / "run")
-    row = Row("run", "shapes", "val", "i/0", 3, "net@V1", SPEC, "label", 3, "ad", "opticam", 1.5, "constant_map", "flat")
+    row = Row("run", "shapes", "val", "i/0", 3, "net@V1", SPEC, "label", 3, "ad", "opticam", "00c0ffee", 1.5, "constant_map", "flat")
     cost = CostRow("explain", 1, 2, 3, 4, 5, 0.5, 10.0)
-    store.commit(Job("net@V1", SPEC, 0), [row], [cost], None)
+    store.commit(Job("net@V1", SPEC, 0), [row], [], [cost], None)
     store.write_record({"request": {}})
     assert load_rows(tmp_path / "run").to_dict("records") == [row._asdict()]
     assert load_costs(tmp_path / "run").to_dict("records") == [{"model": "net@V1", "explainer": SPEC, **cost._asdict()}]

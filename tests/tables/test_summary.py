@@ -149,7 +149,7 @@ def test_against_a_slow_reading(data: st.DataObject):
     for explainer, metric, image in np.ndindex(*shape):
         names = (f"e{explainer}", ("ad", "ag")[metric])
         status, value = data.draw(STATUS), data.draw(NUMBER)
-        lines.append(Row("run", "shapes", "val", f"i{image}", 0, "net", names[0], "label", 0, names[1], "p", value, status, ""))
+        lines.append(Row("run", "shapes", "val", f"i{image}", 0, "net", names[0], "label", 0, names[1], "p", "00c0ffee", value, status, ""))
     summary = summarise(pd.DataFrame(data.draw(st.permutations(lines)), columns=list(Row._fields)))
     assert len(summary) == shape[0] * shape[1]
     for _, cell in summary.iterrows():

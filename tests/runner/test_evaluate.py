@@ -7,8 +7,8 @@ import torch
 from toys import SIZE, toy_batch, toy_classifier
 
 from camdbench.core.errors import UsageError
-from camdbench.metrics.evaluate import evaluate
 from camdbench.models.classifier import Classifier, Passes
+from camdbench.runner.evaluate import evaluate
 
 LABELS = [0, 1, 2, 3]
 
@@ -21,7 +21,7 @@ def maps() -> torch.Tensor:
 
 def test_there_is_one_row_for_each_image_and_metric(classifier: Classifier, maps: torch.Tensor) -> None:
     table = evaluate(classifier, toy_batch().images, LABELS, maps)
-    assert list(table.columns) == ["image", "target", "metric", "protocol", "value", "unit"]
+    assert list(table.columns) == ["image", "target", "metric", "protocol", "value", "unit", "status", "reason"]
     assert len(table) == 4 * 3
     assert set(table["metric"]) == {"ad", "ag", "ai"}
     assert table.groupby("image")["target"].first().tolist() == LABELS

@@ -1,0 +1,65 @@
+"""Protocols: the seven switches by which two readings of one metric differ; free of torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+SWITCHES = ("masking", "scored", "score", "maps", "resize", "geometry", "reduction")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One convention by which the values of a metric are made; an empty switch does not apply to the metric.
+
+    Where the metric's function has an option named like a switch, the switch is that option's value under the protocol.
+
+    Attributes:
+        name: what `protocol=` takes.
+        masking: the space in which pixels are masked or replaced, and by what.
+        scored: the class whose score counts: `target` (the explained one), `predicted` or `label`.
+        score: what is read of the network: `probability`, `logit`, ….
+        maps: how maps are normalised: `as declared` is the explainer's own normalisation to [0, 1], `raw` its raw map.
+        resize: how maps reach the size of the image.
+        geometry: how ground truth is brought to the image, and whether the ends of boxes are inclusive.
+        reduction: how values of images become the number of the table (see `camdbench.tables.aggregates`).
+        paper: where the convention comes from, if not from the metric's own paper.
+        options: values of further options of the metric's function under this protocol.
+    """
+
+    name: str
+    masking: str = ""
+    scored: str = ""
+    score: str = ""
+    maps: str = ""
+    resize: str = ""
+    geometry: str = ""
+    reduction: str = "mean"
+    paper: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any], hash=False)
+
+    @property
+    def switches(self) -> dict[str, str]:
+        """The seven switches by name."""
+        return {name: getattr(self, name) for name in SWITCHES}
+
+    def with_options(self, options: Mapping[str, Any]) -> Protocol:
+        """The protocol as it is under these options: an option named like a switch sets the switch.
+
+        >>> Protocol("rise", masking="normalised").with_options({"masking": "pixels", "step": 8}).masking
+        'pixels'
+        """
+        switched = {name: str(value) for name, value in options.items() if name in SWITCHES}
+        return replace(self, **switched, options={name: value for name, value in options.items() if name not in SWITCHES})
+
+    def digest(self, metric: str) -> str:
+        """Eight hexadecimal digits that change with every switch and option, whatever the protocol is called.
+
+        >>> Protocol("a", masking="pixels").digest("ad") == Protocol("b", masking="pixels").digest("ad")
+        True
+        """
+        text = json.dumps([metric, self.switches, dict(self.options)], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -1,0 +1,116 @@
+"""`camdbench.evaluate`: metrics for maps that somebody else made, without files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from camdbench.core.catalogue import NO_EXPLAINER, judges_model, protocol_of
+from camdbench.core.catalogue import metrics as registry
+from camdbench.core.errors import UsageError
+from camdbench.core.spec import Spec
+from camdbench.datasets.memory import batch_in_memory
+from camdbench.datasets.samples import Batch
+from camdbench.explainers.saliency import Saliency, finish
+from camdbench.explainers.trace import Trace
+from camdbench.functional.normalise import Normalisation
+from camdbench.models.classifier import Classifier
+from camdbench.models.zoo import as_classifier
+from camdbench.runner.judge import judge
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_GIVEN = Spec("given")
+
+
+def evaluate(
+    model: Classifier | str,
+    images: Tensor,
+    labels: Sequence[int] | Tensor,
+    saliency: Tensor,
+    metrics: str | Sequence[str] = ("ad", "ag", "ai"),
+    *,
+    boxes: Sequence[Tensor] | None = None,
+    masks: Tensor | None = None,
+    normalisation: Normalisation = "none",
+    batch_size: int = 16,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Judge saliency maps, whoever made them.
+
+    Args:
+        model: a `Classifier`, or the name of one in the zoo.
+        images: (N, 3, H, W) in [0, 1].
+        labels: N classes that were explained and are scored.
+        saliency: (N, h, w); up-sampled to the images where it is smaller.
+        metrics: specs of metrics.
+        boxes: N tensors (n, 4) xyxy in pixels, the ends exclusive, for metrics that need them.
+        masks: (N, H, W) bool, True on the object, likewise.
+        normalisation: what is done to the maps first: none, range, max or sigmoid. With none they must be in [0, 1].
+        batch_size: images at a time.
+        seed: seed of metrics that draw random numbers.
+
+    Returns:
+        One row per image and metric, image by image: image, target, metric, protocol, value, unit, status, reason.
+
+    Raises:
+        UsageError: shapes, values or names do not fit, or a metric needs what is not there.
+    """
+    import pandas as pd
+
+    classifier, specs = as_classifier(model), registry.parse(metrics)
+    batch = batch_in_memory(images, labels=labels, boxes=boxes, masks=masks)
+    _check_needs(specs, batch)
+    raw = _checked(saliency, batch, normalisation)
+    explainers = [_GIVEN] * (not all(map(judges_model, specs))) + [NO_EXPLAINER] * any(map(judges_model, specs))
+    rows = list[dict[str, object]]()
+    with torch.inference_mode(mode=False), classifier.frozen():
+        for start in range(0, len(batch), batch_size):
+            part = batch.part(start, start + batch_size).to(classifier.device)
+            own = raw[start : start + batch_size].to(classifier.device)
+
+            def given(trace: Trace, spec: Spec, own: Tensor = own) -> Saliency:
+                del spec
+                return finish(own, trace.size, normalisation)
+
+            found = judge(classifier, part, explainers, specs, target=part.labels, seed=seed, source=given)
+            verdicts = [verdict for judged in found.values() for verdict in judged.verdicts]
+            rows += [
+                {
+                    "image": start + verdict.image,
+                    "target": verdict.target,
+                    "metric": str(verdict.metric),
+                    "protocol": protocol_of(verdict.metric).name,
+                    "value": verdict.value,
+                    "unit": registry.get(verdict.metric.name).facts.unit,
+                    "status": verdict.status,
+                    "reason": verdict.reason,
+                }
+                for verdict in verdicts
+            ]
+    order = {str(spec): place for place, spec in enumerate(specs)}
+    rows.sort(key=lambda row: (row["image"], order[str(row["metric"])]))  # whatever the batch size was
+    return pd.DataFrame(rows)
+
+
+def _check_needs(specs: Sequence[Spec], batch: Batch) -> None:
+    has = {"boxes": batch.boxes is not None, "masks": batch.masks is not None, "explainer": False}
+    for spec in specs:
+        for need in registry.get(spec.name).facts.needs:
+            if not has.get(need, True):
+                mend = "there is none behind given maps" if need == "explainer" else f"give {need}="
+                raise UsageError(f"metric {spec} needs {'an explainer' if need == 'explainer' else need}: {mend}")
+
+
+def _checked(saliency: Tensor, batch: Batch, normalisation: Normalisation) -> Tensor:
+    if saliency.ndim != 3 or len(saliency) != len(batch):
+        raise UsageError(f"saliency has shape {tuple(saliency.shape)} for {len(batch)} images; expected ({len(batch)}, h, w)")
+    with torch.inference_mode(mode=False):
+        raw = saliency.detach().clone().float()
+    if normalisation == "none" and not (raw.min() >= 0 and raw.max() <= 1):
+        raise UsageError(f"saliency has values from {raw.min():.3g} to {raw.max():.3g}; expected [0, 1], or give normalisation='range'")
+    return raw

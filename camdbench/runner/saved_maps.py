@@ -1,0 +1,144 @@
+"""Maps that were made before: by a run that kept them, or by another tool in a file of numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from camdbench.core.errors import UsageError
+from camdbench.core.spec import Spec
+from camdbench.explainers.saliency import Saliency, finish, normalisation_of
+from camdbench.explainers.trace import Trace
+from camdbench.functional.normalise import Normalisation
+from camdbench.runner.request import CHUNK
+from camdbench.runner.store import Job
+from camdbench.tables.load import load_run
+
+
+def packed(raw: Mapping[str, Tensor], ids: Sequence[str]) -> dict[str, Tensor]:
+    """Raw maps as float16, each scaled to a largest magnitude of 1, beside the scales and the positions of their images.
+
+    Maps of one size stand together, under names that end in `.HEIGHTxWIDTH`.
+    """
+    sizes = dict[str, dict[str, Tensor]]()
+    for name, own in raw.items():
+        sizes.setdefault(f"{own.shape[0]}x{own.shape[1]}", {})[name] = own
+    found = dict[str, Tensor]()
+    for size, group in sizes.items():
+        maps = torch.stack([own.float() for own in group.values()])
+        scale = maps.abs().amax((1, 2)).clamp_min(torch.finfo(torch.float32).tiny)
+        found[f"maps.{size}"] = (maps / scale[:, None, None]).half()
+        found[f"scale.{size}"] = scale
+        found[f"position.{size}"] = torch.tensor([ids.index(name) for name in group])
+    return found
+
+
+def unpacked(tensors: Mapping[str, Tensor]) -> dict[int, Tensor]:
+    """Raw maps (h, w) by the positions of their images, from what `packed` made.
+
+    >>> maps = unpacked(packed({"a": torch.tensor([[4.0, -8.0]])}, ["b", "a"]))
+    >>> maps[1].tolist()
+    [[4.0, -8.0]]
+    """
+    found = dict[int, Tensor]()
+    for name, maps in tensors.items():
+        kind, _, size = name.partition(".")
+        if kind == "maps":
+            restored = maps.float() * tensors[f"scale.{size}"][:, None, None]
+            found |= dict(zip(tensors[f"position.{size}"].tolist(), restored, strict=True))
+    return found
+
+
+class SavedMaps:
+    """Gives the saved maps of a batch's images in place of an explainer.
+
+    Args:
+        path: a run directory with maps, or a file `.npy` or `.npz`.
+        normalisation: what is done to the maps of a file; those of a run are treated as their explainers declare.
+        ids: names of the data set's images, in its order, which is that of a file's array.
+
+    Raises:
+        UsageError: there are no maps of that form.
+    """
+
+    def __init__(self, path: str, normalisation: str | None, ids: Sequence[str]) -> None:
+        self.path, self._normalisation = Path(path), normalisation
+        self._run = self.path.is_dir()
+        if self._run:
+            self._chunk_of = {name: divmod(place, CHUNK) for place, name in enumerate(load_run(path)["ids"])}
+        else:
+            self._file = read_maps(self.path, ids)
+
+    def __call__(self, trace: Trace, spec: Spec) -> Saliency:
+        """The maps of a batch; an image without a map has the status error."""
+        found = [self._map(trace.classifier.name, spec, name) for name in trace.batch.ids]
+        like = next((own for own in found if own is not None), torch.zeros(1, 1))
+        if any(own is not None and own.shape != like.shape for own in found):
+            raise UsageError(
+                f"{self.path}: the maps of images of one size have sizes {sorted({tuple(own.shape) for own in found if own is not None})}"
+            )
+        raw = torch.stack([torch.full_like(like, torch.nan) if own is None else own for own in found])
+        how = normalisation_of(spec) if self._run else cast("Normalisation", self._normalisation or "range")
+        maps = finish(raw.to(trace.images.device), trace.size, how)
+        reasons = [
+            "there is no saved map of this image" if own is None else reason for own, reason in zip(found, maps.reasons, strict=True)
+        ]
+        return replace(maps, reasons=tuple(reasons))
+
+    def _map(self, model: str, spec: Spec, name: str) -> Tensor | None:
+        if not self._run:
+            return self._file.get(name)
+        if name not in self._chunk_of:
+            return None
+        chunk, place = self._chunk_of[name]
+        return _part(self.path / "maps" / Job(model, str(spec), chunk).file("safetensors")).get(place)
+
+
+def read_maps(path: Path, ids: Sequence[str]) -> dict[str, Tensor]:
+    """Maps (h, w) by image, from an array (N, h, w) in the data set's order or from arrays (h, w) named by image.
+
+    Raises:
+        UsageError: the file is not there, cannot be read, or does not fit the data set.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file or run directory")
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise UsageError(f"{path} cannot be read as .npy or .npz ({str(error).splitlines()[0]})") from None
+    if isinstance(loaded, np.ndarray):
+        return _in_order(loaded, path, ids)
+    names = list(loaded.files)
+    if len(names) == 1 and loaded[names[0]].ndim != 2:
+        return _in_order(loaded[names[0]], path, ids)
+    if not set(names) & set(ids):
+        raise UsageError(f"{path} holds {', '.join(names[:3])}, …, none of them an image of the data set ({', '.join(ids[:3])}, …)")
+    return {name: _map_of(loaded[name], f"{path}, {name}") for name in names}
+
+
+def _in_order(maps: np.ndarray, path: Path, ids: Sequence[str]) -> dict[str, Tensor]:
+    if maps.ndim == 4 and maps.shape[1] == 1:
+        maps = maps[:, 0]
+    if maps.ndim != 3 or not 0 < len(maps) <= len(ids):
+        raise UsageError(f"{path} has shape {maps.shape}; expected (N, h, w) with at most {len(ids)} maps, in the order of the images")
+    return {name: _map_of(own, f"{path}, map of {name}") for name, own in zip(ids, maps, strict=False)}
+
+
+def _map_of(own: np.ndarray, what: str) -> Tensor:
+    if own.ndim != 2 or not np.issubdtype(own.dtype, np.number) or np.iscomplexobj(own):
+        raise UsageError(f"{what} has shape {own.shape} and type {own.dtype}; expected numbers (h, w)")
+    return torch.from_numpy(own.astype(np.float32))
+
+
+@lru_cache(maxsize=8)
+def _part(file: Path) -> dict[int, Tensor]:
+    from safetensors.torch import load_file
+
+    return unpacked(load_file(file)) if file.is_file() else {}

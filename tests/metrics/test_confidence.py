@@ -1,0 +1,146 @@
+"""Average Drop, Gain and Increase against values worked out by hand."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor, nn
+from toys import toy_classifier
+
+from camdbench.core.catalogue import metrics
+from camdbench.datasets.samples import Batch
+from camdbench.metrics.confidence import average_drop
+from camdbench.metrics.evidence import Evidence
+from camdbench.models.classifier import Classifier
+
+
+class Golden(NamedTuple):
+    """The probability of the class on an image, on the masked image, and the metric's value, worked out by hand."""
+
+    before: float
+    after: float
+    value: float
+
+
+class Row(NamedTuple):
+    """One metric: the specs that are checked, and its golden values."""
+
+    specs: tuple[str, ...]
+    golden: tuple[Golden, ...]
+
+
+ROWS = {
+    "ad": Row(("ad",), (Golden(0.5, 0.25, 50.0), Golden(0.8, 0.2, 75.0), Golden(0.25, 0.5, 0.0), Golden(0.4, 0.4, 0.0))),
+    "ag": Row(("ag",), (Golden(0.5, 0.75, 50.0), Golden(0.2, 0.8, 75.0), Golden(0.5, 0.25, 0.0), Golden(0.4, 0.4, 0.0))),
+    "ai": Row(("ai", "ai(tolerance=0.01)"), (Golden(0.5, 0.75, 100.0), Golden(0.5, 0.25, 0.0), Golden(0.4, 0.4, 0.0))),
+}
+SPECS = [pytest.param(spec, id=spec) for row in ROWS.values() for spec in row.specs]
+GOLDEN = [pytest.param(name, case, id=f"{name}-{case.before}-{case.after}") for name, row in ROWS.items() for case in row.golden]
+
+every_spec = pytest.mark.parametrize("spec", SPECS)
+
+
+@pytest.mark.parametrize(("name", "case"), GOLDEN)
+def test_the_value_is_the_one_worked_out_by_hand(name: str, case: Golden) -> None:
+    assert _score_of_probabilities(name, case.before, case.after) == pytest.approx(case.value, abs=1e-5)
+
+
+def test_average_increase_counts_what_exceeds_its_tolerance() -> None:
+    assert _score_of_probabilities("ai(tolerance=0.2)", 0.5, 0.69) == 0
+    assert _score_of_probabilities("ai(tolerance=0.2)", 0.5, 0.71) == 100
+
+
+@every_spec
+class TestEveryMetric:
+    def test_gives_one_finite_value_per_image(self, classifier: Classifier, batch: Batch, spec: str) -> None:
+        values = scores(classifier, batch, spec)
+        assert values.shape == (4,)
+        assert values.isfinite().all()
+
+    def test_tells_maps_apart(self, classifier: Classifier, batch: Batch, spec: str) -> None:
+        found = {tuple(scores(classifier, batch, spec, some_maps(batch, seed)).tolist()) for seed in range(8)}
+        assert len(found) > 1
+
+    def test_a_mask_of_ones_moves_nothing(self, classifier: Classifier, batch: Batch, spec: str) -> None:
+        ones = torch.ones(4, *batch.images.shape[-2:])
+        assert scores(classifier, batch, spec, ones).tolist() == [0, 0, 0, 0]
+
+    def test_a_mask_of_zeros_is_scored(self, classifier: Classifier, batch: Batch, spec: str) -> None:
+        values = scores(classifier, batch, spec, torch.zeros(4, *batch.images.shape[-2:]))
+        assert values.isfinite().all()
+
+    def test_an_image_of_one_pixel_is_scored(self, spec: str) -> None:
+        classifier = pixel_classifier()
+        values = Evidence(classifier, torch.rand(1, 3, 1, 1), torch.tensor([1]), torch.full((1, 1, 1), 0.5))
+        assert metrics.load(spec.partition("(")[0])(values).isfinite().all()
+
+    def test_a_network_that_gives_nan_has_no_score(self, spec: str) -> None:
+        network = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+        network[1].weight.data.fill_(torch.nan)
+        classifier = Classifier(network.eval(), mean=0, std=1)
+        batch = Batch(("a", "b"), torch.rand(2, 3, 2, 2), torch.tensor([0, 2]))
+        assert scores(classifier, batch, spec, torch.full((2, 2, 2), 0.5)).isnan().all()
+
+    @pytest.mark.parametrize("scale", [30.0, 100.0, 1e4], ids="logits of {:g}".format)
+    def test_it_is_finite_where_float32_probabilities_are_one_and_zero(self, batch: Batch, spec: str, scale: float) -> None:
+        classifier = toy_classifier()
+        classifier.network.head[-1].weight.data.mul_(scale)
+        for target in range(5):
+            labelled = Batch(batch.ids, batch.images, torch.full((4,), target))
+            values = scores(classifier, labelled, spec)
+            assert values.isfinite().all()
+            assert ((values >= 0) & (values <= 100)).all()
+
+
+def test_the_image_is_masked_in_pixel_space_before_mean_and_std() -> None:
+    seen = list[Tensor]()
+
+    class Spy(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            seen.append(images)
+            return images.mean((2, 3))
+
+    classifier = Classifier(Spy(), mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 0.125))
+    images, mask = torch.full((1, 3, 2, 2), 0.6), torch.tensor([[[0.0, 1.0], [0.5, 0.25]]])
+    average_drop(Evidence(classifier, images, torch.tensor([0]), mask, logits=torch.zeros(1, 3)))
+    black, full = [(0 - 0.1) / 0.5, (0 - 0.2) / 0.25, (0 - 0.3) / 0.125], [(0.6 - 0.1) / 0.5, (0.6 - 0.2) / 0.25, (0.6 - 0.3) / 0.125]
+    torch.testing.assert_close(seen[-1][0, :, 0, 0], torch.tensor(black))
+    torch.testing.assert_close(seen[-1][0, :, 0, 1], torch.tensor(full))
+    torch.testing.assert_close(seen[-1][0, 0, 1], torch.tensor([(0.3 - 0.1) / 0.5, (0.15 - 0.1) / 0.5]))
+
+
+def scores(classifier: Classifier, batch: Batch, spec: str, maps: Tensor | None = None) -> Tensor:
+    """One metric on one batch, as a run scores it."""
+    checked = metrics.parse_one(spec)
+    with classifier.frozen():
+        evidence = Evidence(classifier, batch.images, batch.labels, some_maps(batch) if maps is None else maps)
+        return metrics.load(checked.name)(evidence, **metrics.get(checked.name).arguments(checked))
+
+
+def some_maps(batch: Batch, seed: int = 3) -> Tensor:
+    """Maps (B, H, W) in [0, 1] that depend on the position in the batch and on the seed alone."""
+    return torch.rand(len(batch), *batch.images.shape[-2:], generator=torch.Generator().manual_seed(seed))
+
+
+class _Pixels(nn.Module):
+    """Its logits are the first channels of the first pixel, stretched so that every probability can be reached."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images[:, :2, 0, 0] * 10
+
+
+def pixel_classifier() -> Classifier:
+    """A network of two classes without weights."""
+    return Classifier(_Pixels(), mean=0, std=1)
+
+
+def _score_of_probabilities(spec: str, before: float, after: float) -> float:
+    """The metric on an image whose class has probability `before`, masked so that it has `after`."""
+    checked = metrics.parse_one(spec)
+    logits = torch.tensor([[math.log(before / (1 - before)), 0.0]], dtype=torch.float64)
+    evidence = Evidence(pixel_classifier(), torch.zeros(1, 3, 1, 1), torch.tensor([0]), torch.ones(1, 1, 1), logits=logits)
+    evidence.shared(("masked logits", "pixels", 1.0), lambda: torch.tensor([[math.log(after / (1 - after)), 0.0]], dtype=torch.float64))
+    return metrics.load(checked.name)(evidence, **metrics.get(checked.name).arguments(checked)).item()
