@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 # The class of the network -> its target layer; -1 is the last child. Reasons, where there is a choice:
 # VGG and AlexNet: the last ReLU before the last pooling (Opti-CAM's "layer 42" of VGG16-BN), not the pooled grid.
-# DenseNet: the last norm, before its functional ReLU. Swin: the last block's output, channels last.
+# DenseNet: the last norm, before its functional ReLU. Swin: the last norm, whose places the head averages. A layer norm
+# does not hear the size of what it normalises, so at its input sum_k G_k A_k is zero at every place, up to its epsilon:
+# Swin's last block would give HiResCAM and its kin nothing but rounding.
 # ViT: the first norm of the last block; after that block only the class token reaches the head.
 _FAMILIES = {
     "AlexNet": "features.-2",
@@ -34,7 +36,7 @@ _FAMILIES = {
     "ResNet": "layer4.-1",
     "ShuffleNetV2": "conv5",
     "SqueezeNet": "features.-1",
-    "SwinTransformer": "features.-1.-1",
+    "SwinTransformer": "norm",
     "VGG": "features.-2",
     "VisionTransformer": "encoder.layers.-1.ln_1",
 }
@@ -50,14 +52,14 @@ _TIMM_FAMILIES = {
     "EfficientNet": "bn2",
     "Eva": "blocks.-1.norm1",
     "InceptionV3": "Mixed_7c",
-    "MaxxVit": "stages.-1",
-    "MlpMixer": "blocks.-1",
+    "MaxxVit": "norm",
+    "MlpMixer": "norm",
     "MobileNetV3": "blocks.-1",
     "RegNet": "final_conv",
     "ResNet": "layer4.-1",
     "ResNetV2": "norm",
-    "SwinTransformer": "layers.-1.blocks.-1",
-    "SwinTransformerV2": "layers.-1.blocks.-1",
+    "SwinTransformer": "norm",
+    "SwinTransformerV2": "norm",
     "VGG": "features.-2",
     "VisionTransformer": "blocks.-1.norm1",
 }

@@ -1,8 +1,6 @@
-"""Default target layers of torchvision's families, and layers that are refused with one that works."""
+"""Layers that are refused with one that works, and the survey that finds them."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import pytest
 import torch
@@ -10,77 +8,13 @@ from torch import Tensor, nn
 from toys import toy_classifier
 
 from camdbench.core.errors import UsageError
-from camdbench.datasets.memory import batch_in_memory
-from camdbench.explainers.gradcam import gradcam
-from camdbench.explainers.trace import Trace
 from camdbench.models import torchvision_zoo
 from camdbench.models.classifier import Classifier, Passes
-from camdbench.models.target_layers import _FAMILIES, check_layer, default_layer, survey
+from camdbench.models.target_layers import check_layer, survey
 
 
 def checked(classifier: Classifier, layer: str | None, size: tuple[int, int]) -> str:
     return check_layer(classifier, layer, survey(classifier, size))
-
-
-class Member(NamedTuple):
-    """One network of a family: its class, the side of the images, its target layer, and that layer's channels and grid."""
-
-    family: str
-    side: int
-    layer: str
-    channels: int
-    grid: int
-
-
-MEMBERS = {
-    "alexnet": Member("AlexNet", 96, "features.11", 256, 5),
-    "convnext_tiny": Member("ConvNeXt", 96, "features.7", 768, 3),
-    "densenet121": Member("DenseNet", 96, "features", 1024, 3),
-    "efficientnet_b0": Member("EfficientNet", 96, "features.8", 1280, 3),
-    "efficientnet_v2_s": Member("EfficientNet", 96, "features.7", 1280, 3),
-    "googlenet": Member("GoogLeNet", 96, "inception5b", 1024, 3),
-    "inception_v3": Member("Inception3", 128, "Mixed_7c", 2048, 2),
-    "maxvit_t": Member("MaxVit", 224, "blocks.3", 512, 7),
-    "mnasnet0_5": Member("MNASNet", 96, "layers", 1280, 3),
-    "mobilenet_v2": Member("MobileNetV2", 96, "features.18", 1280, 3),
-    "mobilenet_v3_small": Member("MobileNetV3", 96, "features.12", 576, 3),
-    "regnet_y_400mf": Member("RegNet", 96, "trunk_output", 440, 3),
-    "resnet18": Member("ResNet", 96, "layer4.1", 512, 3),
-    "resnext50_32x4d": Member("ResNet", 96, "layer4.2", 2048, 3),
-    "shufflenet_v2_x0_5": Member("ShuffleNetV2", 96, "conv5", 1024, 3),
-    "squeezenet1_1": Member("SqueezeNet", 96, "features.12", 512, 5),
-    "swin_t": Member("SwinTransformer", 96, "features.7.1", 768, 3),
-    "swin_v2_t": Member("SwinTransformer", 96, "features.7.1", 768, 3),
-    "vgg11": Member("VGG", 96, "features.19", 512, 6),
-    "vgg16_bn": Member("VGG", 96, "features.42", 512, 6),
-    "vit_b_32": Member("VisionTransformer", 224, "encoder.layers.encoder_layer_11.ln_1", 768, 7),
-}
-
-
-def test_every_family_has_a_member() -> None:
-    assert {member.family for member in MEMBERS.values()} == set(_FAMILIES)
-
-
-@pytest.mark.parametrize("name", MEMBERS)
-def test_the_default_layer_of_a_family_can_be_explained(name: str) -> None:
-    member = MEMBERS[name]
-    classifier = torchvision_zoo.build(name, "random", None, download=False).eval()
-    assert type(classifier.network).__mro__[0].__name__ == member.family or member.family in {
-        k.__name__ for k in type(classifier.network).__mro__
-    }
-    assert classifier.layer == member.layer
-    assert checked(classifier, None, (member.side, member.side)) == member.layer
-    images = torch.rand(1, 3, member.side, member.side, generator=torch.Generator().manual_seed(0))
-    with classifier.frozen():
-        trace = Trace(classifier, batch_in_memory(images), target=1)
-        assert trace.activations.shape == (1, member.channels, member.grid, member.grid)
-        assert gradcam(trace, relu=False).abs().max() > 0
-
-
-def test_a_network_of_another_house_has_no_default() -> None:
-    assert default_layer(nn.Sequential(nn.Conv2d(3, 4, 1))) is None
-    with pytest.raises(UsageError, match=r"no target layer is known for custom \(Sequential\); name one with layer="):
-        checked(Classifier(nn.Sequential(nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()), mean=0, std=1), None, (8, 8))
 
 
 class TestRefusal:
