@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torchvision.models import VisionTransformer
@@ -68,6 +69,23 @@ def _toy_vit() -> Classifier:
         for block in network.encoder.layers:
             block.self_attention.in_proj_weight.data.mul_(3)  # attention that tells tokens apart
     return Classifier(network.eval(), mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3), name="toy-vit", input_size=32)
+
+
+_TIMM_OPTIONS = {"avg": {"global_pool": "avg", "class_token": False}, "scaled": {"init_values": 0.5}, "qk-norm": {"qk_norm": True}}
+
+
+def timm_vit(kind: str) -> Classifier:
+    """A vision transformer of timm of the toy's size: `token`, `distilled` (two class tokens), `avg`, `scaled` or `qk-norm`."""
+    timm = pytest.importorskip("timm")
+    vit = timm.models.deit.VisionTransformerDistilled if kind == "distilled" else timm.models.VisionTransformer
+    more = _TIMM_OPTIONS.get(kind, {})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = vit(img_size=32, patch_size=8, embed_dim=16, depth=2, num_heads=2, mlp_ratio=2, num_classes=CLASSES, **more)
+        for module in network.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=0.5)
+    return Classifier(network.eval(), mean=0.5, std=0.25, name=kind)
 
 
 def toy_batch(count: int = 4, seed: int = 1, size: tuple[int, int] = SIZE) -> Batch:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from literal_vit import Pass, literal_pass
-from torch import Tensor, nn
-from toys import CLASSES, maps_of, toy_batch, toy_classifier
+from torch import Tensor
+from toys import maps_of, timm_vit, toy_batch, toy_classifier
 
 from camdbench.core.catalogue import explainers
 from camdbench.core.errors import NotApplicable, UsageError
@@ -150,16 +150,7 @@ class TestNetworks:
     @pytest.mark.parametrize("name", METHODS)
     @pytest.mark.parametrize("kind", ["token", "distilled", "avg"])
     def test_of_timm_give_maps_that_do_not_depend_on_batch_mates(self, name: str, kind: str, batch: Batch) -> None:
-        timm = pytest.importorskip("timm")
-        vit = timm.models.deit.VisionTransformerDistilled if kind == "distilled" else timm.models.VisionTransformer
-        options = {"global_pool": "avg", "class_token": False} if kind == "avg" else {}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            network = vit(img_size=32, patch_size=8, embed_dim=16, depth=2, num_heads=2, mlp_ratio=2, num_classes=CLASSES, **options)
-            for block in network.blocks:
-                block.attn.qkv.weight.data.mul_(20)
-            nn.init.normal_(network.head.weight)
-        classifier = Classifier(network.eval(), mean=0.5, std=0.5)
+        classifier = timm_vit(kind)
         found = raw(classifier, batch, name)
         assert found.shape == (3, 4, 4)
         assert (found.amax((1, 2)) > found.amin((1, 2))).all()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from literal_vit import Block, Pass, literal_pass
 from torch import Tensor, nn
-from toys import CLASSES, maps_of, toy_batch, toy_classifier
+from toys import CLASSES, maps_of, timm_vit, toy_batch, toy_classifier
 
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.datasets.samples import Batch
@@ -96,23 +96,9 @@ def doubled(batch: Batch) -> Batch:
     return Batch(batch.ids, batch.images.double(), batch.labels, batch.boxes, batch.masks)
 
 
-def timm_vit(kind: str) -> Classifier:
-    timm = pytest.importorskip("timm")
-    vit = timm.models.deit.VisionTransformerDistilled if kind == "distilled" else timm.models.VisionTransformer
-    options = {"avg": {"global_pool": "avg", "class_token": False}, "scaled": {"init_values": 0.5}, "qk-norm": {"qk_norm": True}}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        more = options.get(kind, {})
-        network = vit(img_size=32, patch_size=8, embed_dim=16, depth=2, num_heads=2, mlp_ratio=2, num_classes=CLASSES, **more).eval()
-        for module in network.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, std=0.5)
-    return Classifier(network, mean=0.5, std=0.25, name=kind)
-
-
 class TestConservation:
     @pytest.mark.parametrize(
-        "make", [lambda: toy_classifier("vit"), lambda: timm_vit("plain"), lambda: timm_vit("distilled"), lambda: timm_vit("scaled")]
+        "make", [lambda: toy_classifier("vit"), lambda: timm_vit("token"), lambda: timm_vit("distilled"), lambda: timm_vit("scaled")]
     )
     def test_every_block_holds_one_and_its_attention_half_of_its_branch(self, make, batch: Batch) -> None:
         classifier = make().double()
@@ -124,7 +110,7 @@ class TestConservation:
 
 
 class TestNetworks:
-    @pytest.mark.parametrize("kind", ["plain", "distilled", "scaled"])
+    @pytest.mark.parametrize("kind", ["token", "distilled", "scaled"])
     def test_of_timm_give_maps_that_do_not_depend_on_batch_mates(self, kind: str, batch: Batch) -> None:
         classifier = timm_vit(kind)
         found = maps_of(classifier, batch, "tibav").raw
