@@ -1,0 +1,91 @@
+"""What a class gains over the others place by place, and how much of it lies on the core region.
+
+For a head that is global average pooling and a linear layer every logit is the sum of its HiResCAM, CAM_c = 1/(h w)
+sum_k W_ck A_k, plus a bias, and the difference of two classes' maps says where one is preferred to the other
+(ContrastiveCAM, eq. 3 and definitions 3.3-3.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from camdbench.functional.core_focus import contrasts
+from camdbench.functional.precision import exact
+
+_NUMBERS = 16_000_000  # of the maps of all classes, held at a time
+
+
+class Contributions(NamedTuple):
+    """How much the differences between a class and the others owe to two parts of each image.
+
+    Attributes:
+        core: (B,) float64, sum of |CAM_t - CAM_c| over all classes c and the places inside the mask.
+        noncore: (B,) float64, the same over the places outside.
+    """
+
+    core: Tensor
+    noncore: Tensor
+
+
+def contributions(activations: Tensor, weights: Tensor, classes: Tensor, core: Tensor) -> Contributions:
+    """Sums of |CAM_t - CAM_c| over classes, inside and outside of masks (ContrastiveCAM, table 1).
+
+    Args:
+        activations: (B, K, h, w).
+        weights: (C, K) of the linear layer.
+        classes: (B,) t.
+        core: (B, h, w) bool.
+    """
+    sums = [exact(maps.abs().sum(1)) for maps in _contrasts(activations, weights, classes)]
+    by_place = torch.stack(sums).sum(0)  # (B, h, w)
+    inside = core.to(by_place.device)
+    return Contributions((by_place * inside).sum((1, 2)), (by_place * ~inside).sum((1, 2)))
+
+
+def reconstructed(activations: Tensor, weights: Tensor, classes: Tensor) -> Tensor:
+    """CAM_t - 1/C sum_c CAM_c (B, h, w), signed: a class's map without what all classes share (definition 3.4)."""
+    return _weighed(_centred(weights)[classes], activations)
+
+
+def redundancy(activations: Tensor, weights: Tensor, classes: Tensor) -> Tensor:
+    """||1/C sum_c CAM_c|| / ||CAM_t||, Frobenius norms, (B,) float64 >= 0; NaN where CAM_t is zero everywhere."""
+    shared = weights.mean(0).expand(len(classes), -1)
+    above, below = (exact(_weighed(chosen, activations)).flatten(1).norm(dim=1) for chosen in (shared, weights[classes]))
+    return above / torch.where(below == 0, torch.nan, below)
+
+
+def overlap_with_others(activations: Tensor, weights: Tensor, classes: Tensor, core: Tensor, threshold: float) -> Tensor:
+    """The overlap of core with CAM_t - CAM_c > threshold, mean over the C - 1 other classes c, (B,) float64."""
+    maps = _contrasts(activations, weights, classes)  # that of t itself is zero, and so is its overlap
+    total = torch.stack([overlap(part > threshold, core[:, None]).sum(1) for part in maps]).sum(0)
+    return total / (len(weights) - 1)
+
+
+def overlap(first: Tensor, second: Tensor) -> Tensor:
+    """Intersection over union (…) of masks (…, h, w) bool, float64; NaN where both are empty.
+
+    >>> overlap(torch.tensor([[True, True, False]]), torch.tensor([[False, True, True]])).item()
+    0.3333333333333333
+    """
+    return exact((first & second).sum((-2, -1))) / exact((first | second).sum((-2, -1)))
+
+
+def _contrasts(activations: Tensor, weights: Tensor, classes: Tensor) -> Iterator[Tensor]:
+    """CAM_t - CAM_c (B, n, h, w) for all c, n at a time."""
+    count = max(1, _NUMBERS // activations[:, 0].numel())
+    for part in torch.arange(len(weights), device=weights.device).split(count):
+        yield contrasts(activations, _centred(weights), classes, part)
+
+
+def _centred(weights: Tensor) -> Tensor:
+    """Weights (C, K) without their mean over classes: differences of maps stay, and no digits go to what cancels."""
+    return weights - weights.mean(0)
+
+
+def _weighed(weights: Tensor, activations: Tensor) -> Tensor:
+    """1/(h w) sum_k w_k A_k, (B, h, w), for weights (B, K) of each image."""
+    return torch.einsum("bk,bkhw->bhw", weights, activations) / activations[0, 0].numel()
