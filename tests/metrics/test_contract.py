@@ -24,6 +24,8 @@ ROWS: dict[str, tuple[str, ...]] = {
     "ad": ("ad", "ad(keep=0.3)"),
     "ag": ("ag",),
     "ai": ("ai", "ai(tolerance=0.01)"),
+    "insertion": ("insertion(step=16)", "insertion"),
+    "deletion": ("deletion(step=16)",),
 }
 
 

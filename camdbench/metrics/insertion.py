@@ -1,0 +1,183 @@
+"""Insertion and deletion: the class's score while pixels are shown or removed, the most relevant first."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import NonNegativeInt, PositiveInt
+
+from camdbench.core.catalogue import metric
+from camdbench.core.protocols import Protocol
+from camdbench.functional.curves import area, counts_by_share, counts_by_step
+from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.measured import Curve, Measured
+from camdbench.metrics.walks import Order, Walk, walk
+
+OPTICAM = Protocol(
+    "opticam",
+    masking="pixels",
+    scored="predicted",
+    score="probability",
+    maps="as declared",
+    resize="bilinear",
+    paper="Zhang et al. 2024, arXiv:2301.07002, section 5.3.2",
+)
+RISE = Protocol(
+    "rise",
+    masking="normalised",
+    scored="predicted",
+    score="probability",
+    maps="as declared",
+    resize="bilinear",
+    paper="Petsiuk et al. 2018, arXiv:1806.07421, as the released code evaluates whole data sets",
+    options={"step": 1792, "ties": "last"},
+)
+CGC = Protocol(
+    "cgc",
+    masking="normalised",
+    scored="predicted",
+    score="probability",
+    maps="batch statistics",
+    resize="bilinear",
+    paper="Pillai et al. 2022, arXiv:2110.00527, as the released code evaluates, with its maps made in train mode",
+    options={"step": 1792, "ties": "last"},
+)
+
+
+@metric(
+    "insertion",
+    paper="Petsiuk et al. 2018, arXiv:1806.07421, section 4.1",
+    higher_is_better=True,
+    unit="%",
+    tolerance=0.5,
+    undefined="the map is constant, so that it ranks no pixel before another",
+    protocols=(
+        OPTICAM,
+        RISE,
+        CGC,
+        Protocol(
+            "torchcam",
+            masking="normalised",
+            scored="predicted",
+            score="probability",
+            maps="as declared",
+            resize="bilinear",
+            paper="torch-cam 0.5, DeletionInsertionMetric",
+            options={"intervals": 20, "start": "blank"},
+        ),
+        Protocol(
+            "xplique",
+            masking="pixels",
+            scored="target",
+            score="probability",
+            maps="as declared",
+            resize="bilinear",
+            paper="Fel et al. 2022, arXiv:2206.04394, class Insertion",
+            options={"intervals": 10, "rounding": "point", "start": "blank", "ties": "last"},
+        ),
+    ),
+)
+def insertion(
+    evidence: Evidence,
+    *,
+    step: PositiveInt = 224,
+    intervals: NonNegativeInt = 0,
+    rounding: Literal["step", "point"] = "step",
+    start: Literal["blurred", "blank"] = "blurred",
+    ties: Literal["first", "last"] = "first",
+    masking: Literal["pixels", "normalised"] = "pixels",
+    scored: Literal["target", "predicted"] = "predicted",
+    maps: Literal["as declared", "batch statistics"] = "as declared",
+) -> Measured:
+    """Area under the class's probability while pixels are shown, the most relevant first.
+
+    (B,) in [0, 100]; the curve's x is the share of pixels that are shown, and both ends belong to it. The area is taken by
+    trapezoids over the true shares, which is RISE's sum wherever `step` divides the number of pixels.
+
+    Every step shows `step` pixels, the last one what is left. With `intervals` there are at most so many steps of equal
+    size: the step is rounded up (`rounding=step`), or the number of pixels at each point is rounded down (`point`).
+    Pixels appear on the image under RISE's kernel (`start=blurred`) or on a blank one: black where `masking` is `pixels`,
+    the mean colour where it is `normalised`. That is also what lies around the image when it is blurred. Of equal pixels
+    the first in row order comes first; `ties=last` is an ascending sort turned round, as in RISE, whose own sort leaves the
+    order of equals open.
+
+    Opti-CAM does not say in which space its zeros are; its released code masks pixels. Xplique takes images as they come
+    and scores logits unless told otherwise; here they are in [0, 1], and probabilities are scored.
+
+    CGC's script leaves the network in train mode when it makes the maps, so that they depend on the batch, and running
+    statistics, which the curves then use, move from batch to batch. The protocol `cgc` reproduces what does not depend on
+    the order of the data: maps with the batch statistics of the image alone, that is train mode for a batch of one, and
+    curves of the network as it is. The maps explain the run's class; CGC takes the label.
+    """
+    counts = _counts(evidence, step, intervals, rounding)
+    return _area(evidence, Walk(Order(ties=ties, maps=maps), counts, start, "image", masking, scored, "probability"))
+
+
+@metric(
+    "deletion",
+    paper="Petsiuk et al. 2018, arXiv:1806.07421, section 4.1",
+    higher_is_better=False,
+    unit="%",
+    tolerance=0.5,
+    undefined="the map is constant, so that it ranks no pixel before another",
+    protocols=(
+        OPTICAM,
+        RISE,
+        CGC,
+        Protocol(
+            "torchcam",
+            masking="normalised",
+            scored="predicted",
+            score="probability",
+            maps="as declared",
+            resize="bilinear",
+            paper="torch-cam 0.5, DeletionInsertionMetric",
+            options={"intervals": 20},
+        ),
+        Protocol(
+            "xplique",
+            masking="pixels",
+            scored="target",
+            score="probability",
+            maps="as declared",
+            resize="bilinear",
+            paper="Fel et al. 2022, arXiv:2206.04394, class Deletion",
+            options={"intervals": 10, "rounding": "point", "ties": "last"},
+        ),
+    ),
+)
+def deletion(
+    evidence: Evidence,
+    *,
+    step: PositiveInt = 224,
+    intervals: NonNegativeInt = 0,
+    rounding: Literal["step", "point"] = "step",
+    ties: Literal["first", "last"] = "first",
+    masking: Literal["pixels", "normalised"] = "pixels",
+    scored: Literal["target", "predicted"] = "predicted",
+    maps: Literal["as declared", "batch statistics"] = "as declared",
+) -> Measured:
+    """Area under the class's probability while pixels are removed, the most relevant first.
+
+    (B,) in [0, 100]; the curve's x is the share of pixels that are removed. A removed pixel is black where `masking` is
+    `pixels`, of the mean colour where it is `normalised`. Options and protocols as of insertion, whose order it shares.
+    """
+    counts = _counts(evidence, step, intervals, rounding)
+    return _area(evidence, Walk(Order(ties=ties, maps=maps), counts, "image", "blank", masking, scored, "probability"))
+
+
+def _counts(evidence: Evidence, step: int, intervals: int, rounding: str) -> tuple[int, ...]:
+    """How many pixels are replaced at each point."""
+    pixels = evidence.images.shape[-2] * evidence.images.shape[-1]
+    if intervals and rounding == "point":
+        return tuple(dict.fromkeys(counts_by_share(pixels, intervals)))  # an image of few pixels has fewer points
+    return counts_by_step(pixels, -(-pixels // intervals) if intervals else step)
+
+
+def _area(evidence: Evidence, way: Walk) -> Measured:
+    """The area under a walk, as a share in per cent, and the curve."""
+    scores, dead = walk(evidence, way)
+    x = torch.tensor(way.counts, dtype=torch.float64) / way.counts[-1]
+    values = torch.where(dead, torch.nan, 100 * area(scores, x))
+    return Measured(values, dead, {"curve": Curve(x, scores)})
