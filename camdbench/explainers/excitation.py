@@ -30,7 +30,8 @@ def ebp(trace: Trace, *, layer: str | None = None, compat: Literal["paper", "tor
     """Excitation backprop: the probability that a winning neuron of the layer lies at a place, given the class.
 
     (B, h, w), summed over channels. From a one at the class, a neuron i hands its probability to the neurons j that
-    it reads in proportion to a_j max(w_ij, 0). Max pooling hands it to the winner, average pooling is a linear layer.
+    it reads in proportion to a_j max(w_ij, 0). Max pooling hands it to the winner, average pooling is a linear layer. The
+    paper asks for activations that are not negative and grow with their input: a ReLU, and so a ReLU6.
     The paper leaves two things open. A batch norm is folded into the convolution before it, so that a negative scale
     turns the sign of its weights. A sum hands on in proportion to its rectified terms, so that what goes down stays a
     probability: it sums to 1 on every layer, less what neurons hold that only their bias excites.

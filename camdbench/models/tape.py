@@ -25,6 +25,7 @@ _MODULES: dict[type[nn.Module], Kind] = {
     nn.Linear: "weighted",
     nn.BatchNorm2d: "norm",
     nn.ReLU: "relu",
+    nn.ReLU6: "relu",  # as monotone, and as little below zero
     nn.Identity: "same",
     nn.Dropout: "same",
     nn.AdaptiveAvgPool2d: "average",
@@ -38,6 +39,7 @@ _FUNCTIONS: dict[object, Kind] = {
     torch.add: "sum",
     torch.relu: "relu",
     F.relu: "relu",
+    F.relu6: "relu",
     F.dropout: "same",
     F.adaptive_avg_pool2d: "average",
     F.avg_pool2d: "average",
@@ -123,7 +125,7 @@ class Tape:
         args, kwargs = given
         kind = self.kind(node)
         if kind == "relu":
-            return torch.relu(args[0])
+            return self._callable(node)(args[0].clone())  # which it may overwrite
         if kind == "same":
             return args[0]
         if kind == "sum":

@@ -42,6 +42,13 @@ class Tiny(nn.Module):
         return self.fc(torch.flatten(self.average(self.relu2(out)), 1))
 
 
+class Ends(nn.Module):
+    """ReLU6 as a function."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu6(x, inplace=True)
+
+
 @pytest.fixture
 def tiny() -> Classifier:
     with torch.random.fork_rng(devices=[]):
@@ -80,10 +87,10 @@ def literal(network: Tiny, image: Tensor, label: int, compat: str, *, contrast: 
     """What each neuron of `relu2`, `pool` and `relu1` holds."""
     net: Any = network.double()
     x = ((image - 0.5) / 0.25).double()[None]
-    first = F.relu(net.norm1(net.conv1(x)))
+    first = net.relu1(net.norm1(net.conv1(x)))
     pooled, winners = F.max_pool2d(first, 2, return_indices=True)
     terms = [net.norm2(net.conv2(pooled)), net.norm3(net.skip(pooled))]
-    last = F.relu(terms[0] + terms[1])[0].detach().numpy()
+    last = net.relu2(terms[0] + terms[1])[0].detach().numpy()
     mean = last.mean((1, 2))
 
     def class_layer(sign: int) -> Array:
@@ -116,6 +123,19 @@ class TestLiteralReading:
         held = found.descend(contrast=False)[found.end]
         for index, label in enumerate(trace.targets):
             expected = literal(trace.classifier.network, trace.images[index], int(label), compat)[layer]
+            torch.testing.assert_close(held[index], torch.from_numpy(expected).float(), rtol=1e-4, atol=1e-7)
+
+    @pytest.mark.parametrize("kind", ["module", "function"])
+    def test_of_a_rectifier_that_ends_at_six(self, tiny: Classifier, trace: Trace, kind: str) -> None:
+        network = tiny.network
+        network.norm1.weight.data.mul_(4)
+        network.relu1, network.relu2 = (nn.ReLU6(inplace=True), nn.ReLU6()) if kind == "module" else (Ends(), Ends())
+        found = _Excitation(trace, "relu1", "paper")
+        values = found.tape.values[found.end]
+        assert (values == 6).any(), "nothing is cut off, so that a ReLU would do as well"
+        held = found.descend(contrast=False)[found.end]
+        for index, label in enumerate(trace.targets):
+            expected = literal(network, trace.images[index], int(label), "paper")["relu1"]
             torch.testing.assert_close(held[index], torch.from_numpy(expected).float(), rtol=1e-4, atol=1e-7)
 
     @pytest.mark.parametrize("compat", ["paper", "torchray"])
@@ -152,7 +172,12 @@ class TestProbability:
 
     @pytest.mark.parametrize(
         ("name", "layers"),
-        [("resnet18", ["layer4.1", "layer3", "layer1"]), ("resnet50", ["layer3"]), ("vgg11_bn", ["features.27", "features.14"])],
+        [
+            ("resnet18", ["layer4.1", "layer3", "layer1"]),
+            ("resnet50", ["layer3"]),
+            ("vgg11_bn", ["features.27", "features.14"]),
+            ("mobilenet_v2", ["features.18"]),
+        ],
     )
     def test_sums_to_one_on_torchvisions(self, name: str, layers: list[str]) -> None:
         classifier = torchvision_zoo.build(name, "random", None, download=False).eval().requires_grad_(False)
@@ -207,6 +232,12 @@ class TestRefusal:
         tiny.network.relu2 = nn.SiLU()
         with pytest.raises(NotApplicable, match="fc reads values that are not rectified"):
             ebp(Trace(tiny, toy_batch(), target=1), layer="pool")
+
+    def test_bottlenecks_that_are_not_rectified(self) -> None:
+        classifier = torchvision_zoo.build("mobilenet_v2", "random", None, download=False).eval()
+        images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+        with pytest.raises(NotApplicable, match="features_18_0 reads values that are not rectified"):
+            ebp(Trace(classifier, batch_in_memory(images), target=7), layer="features.17")
 
     def test_operations_that_nobody_gave_a_rule_for(self, tiny: Classifier) -> None:
         tiny.network.norm2 = nn.GroupNorm(1, 5)
