@@ -15,7 +15,7 @@ _NUMBERS = 2**25  # of altered activations that exist at once: 334 copies of 204
 
 @explainer(
     "ablationcam",
-    paper="Ramaswamy & Desai 2020, WACV, eq. 3-4",
+    paper="Ramaswamy & Desai 2020, WACV",
     cost="1 forward on a linear head, else 2 forward + 1 tail forward for each channel that is not zero",
     needs=("layer",),
 )

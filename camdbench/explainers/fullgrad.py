@@ -17,7 +17,7 @@ from camdbench.models.biases import additions_watched
 
 @explainer(
     "fullgrad",
-    paper="Srinivas & Fleuret 2019, arXiv:1905.00780, eq. 3, 5",
+    paper="Srinivas & Fleuret 2019, arXiv:1905.00780",
     cost="2 forward + 1 backward",
     needs=("gradients",),
     refuses="networks whose logit is not the sum of its full gradients, such as those with a GELU, a tanh or attention",

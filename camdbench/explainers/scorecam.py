@@ -19,7 +19,7 @@ from camdbench.functional.normalise import normalise, upsample
 
 @explainer(
     "scorecam",
-    paper="Wang et al. 2020, arXiv:1910.01279, definition 3, algorithm 1",
+    paper="Wang et al. 2020, arXiv:1910.01279; Opti-CAM, eq. 3-4",
     cost="1 forward + 1 forward for each distinct channel",
     needs=("layer",),
 )
