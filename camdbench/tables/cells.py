@@ -9,6 +9,7 @@ import pandas as pd
 
 from camdbench.core.errors import UsageError
 from camdbench.core.rows import SCORED
+from camdbench.tables.aggregates import CellData
 
 KEY = ("dataset", "split", "model", "explainer", "metric", "protocol", "target_rule")  # what makes two means comparable
 
@@ -20,19 +21,46 @@ class Cells:
     Attributes:
         keys: N rows with the columns `KEY`, in the order in which the rows first name them.
         values: (N, M), NaN where the image has no finite value in that cell.
-        n_failed: (N,) images without a value.
+        n_failed: (N,) images without a value, by a fault or because the explainer does not apply.
+        n_undefined: (N,) images for which the metric has no meaning.
         n_constant: (N,) images whose map was constant and that are in the mean nevertheless.
+        images: M ids.
+        labels: (M,) ground-truth classes, -1 where unknown.
     """
 
     keys: pd.DataFrame
     values: np.ndarray
     n_failed: np.ndarray
+    n_undefined: np.ndarray
     n_constant: np.ndarray
+    images: tuple[str, ...]
+    labels: np.ndarray
 
     def blocks(self) -> list[np.ndarray]:
         """Indices of the cells that share everything but explainer and metric, block by block."""
         names = [name for name in KEY if name not in ("explainer", "metric", "protocol")]
         return [np.asarray(block) for block in self.keys.groupby(names, sort=False).indices.values()]
+
+
+def cell_data(cells: Cells, index: int, points: pd.DataFrame | None) -> CellData:
+    """All that is known of the images of one cell.
+
+    Args:
+        cells: the cells of a run.
+        index: which of them.
+        points: as `load_points` returns them, where they are there.
+    """
+    model, explainer, metric = cells.keys.iloc[index][["model", "explainer", "metric"]]
+    curves = dict[str, tuple[np.ndarray, np.ndarray]]()
+    if points is not None and len(points):
+        own = points[(points["model"] == model) & (points["explainer"] == explainer) & (points["metric"] == metric)]
+        for part, group in own.groupby("part", sort=True, observed=True):
+            x, column = np.unique(group["x"].to_numpy(), return_inverse=True)
+            row = pd.Index(cells.images).get_indexer(group["image"].astype(str))
+            y = np.full((len(cells.images), len(x)), np.nan)
+            y[row[row >= 0], column[row >= 0]] = group["value"].to_numpy()[row >= 0]
+            curves[str(part)] = x, y
+    return CellData(np.take(cells.values, index, axis=0), curves, cells.labels)
 
 
 def cells_of(rows: pd.DataFrame) -> Cells:
@@ -41,7 +69,7 @@ def cells_of(rows: pd.DataFrame) -> Cells:
     Raises:
         UsageError: a column is missing, or an image stands twice in a cell.
     """
-    if absent := [name for name in (*KEY, "image", "value", "status") if name not in rows]:
+    if absent := [name for name in (*KEY, "image", "label", "value", "status") if name not in rows]:
         raise UsageError(f"these are not rows of a run: no column {', '.join(absent)}")
     cell = rows.groupby(list(KEY), sort=False, dropna=False).ngroup().to_numpy()
     image, images = pd.factorize(rows["image"], sort=True)
@@ -55,9 +83,15 @@ def cells_of(rows: pd.DataFrame) -> Cells:
     values = np.full(shape, np.nan)
     values.flat[flat[scored]] = value[scored]
     constant = scored & (rows["status"] == "constant_map").to_numpy()
+    undefined = (rows["status"] == "undefined").to_numpy()
+    labels = np.full(len(images), -1)
+    labels[image] = rows["label"].to_numpy(dtype=np.int64)
     return Cells(
         keys=rows.iloc[first][list(KEY)].reset_index(drop=True),
         values=values,
-        n_failed=np.bincount(cell[~scored], minlength=shape[0]),
+        n_failed=np.bincount(cell[~scored & ~undefined], minlength=shape[0]),
+        n_undefined=np.bincount(cell[undefined], minlength=shape[0]),
         n_constant=np.bincount(cell[constant], minlength=shape[0]),
+        images=tuple(images),
+        labels=labels,
     )

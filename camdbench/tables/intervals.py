@@ -1,8 +1,10 @@
-"""Bootstrap intervals of means over images."""
+"""Bootstrap intervals of what a table says, resampling images."""
 
 from __future__ import annotations
 
 import numpy as np
+
+from camdbench.tables.aggregates import CellData, aggregate
 
 RESAMPLES = 10_000
 _BATCH_VALUES = 4_000_000  # numbers drawn at a time, which bounds the memory to some 100 MB
@@ -38,6 +40,43 @@ def mean_intervals(values: np.ndarray, *, confidence: float = 0.95, seed: int = 
         if not constant.all():
             ends[own[~constant]] = _bootstrap(kept[~constant], confidence, seed)
     return ends
+
+
+def aggregate_interval(reduction: str, cell: CellData, *, confidence: float = 0.95, seed: int = 0) -> np.ndarray:
+    """The percentile bootstrap interval of a cell's number, resampling its images and reducing each resample anew.
+
+    Args:
+        reduction: how the number is made, as `aggregate` knows it.
+        cell: the images; those without a value are not drawn.
+        confidence: share of the distribution that lies inside, in (0, 1).
+        seed: seed of the resamples.
+
+    Returns:
+        (2,), lower and upper end; NaN with fewer than two images.
+    """
+    from scipy.stats import bootstrap
+
+    present = np.flatnonzero(np.isfinite(cell.values))
+    if len(present) < 2:
+        return np.full(2, np.nan)
+
+    def reduced(drawn: np.ndarray, axis: int) -> np.ndarray:  # (resamples, n) -> (resamples,)
+        del axis
+        offsets = np.arange(len(drawn))[:, None] * len(cell.values)
+        counts = np.bincount((drawn + offsets).ravel(), minlength=len(drawn) * len(cell.values)).reshape(len(drawn), -1)
+        return aggregate(reduction, cell, counts)
+
+    interval = bootstrap(
+        (present,),
+        reduced,
+        vectorized=True,
+        method="percentile",
+        confidence_level=confidence,
+        n_resamples=RESAMPLES,
+        batch=max(1, _BATCH_VALUES // len(cell.values)),
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return np.array([interval.low, interval.high])
 
 
 def _bootstrap(values: np.ndarray, confidence: float, seed: int) -> np.ndarray:

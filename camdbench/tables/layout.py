@@ -9,11 +9,12 @@ from functools import cached_property
 
 import pandas as pd
 
+from camdbench.core.catalogue import NO_EXPLAINER
 from camdbench.tables.cells import KEY
 
 SUMMARY_COLUMNS = (
     *KEY,
-    *("mean", "ci_low", "ci_high", "n", "n_failed", "n_constant"),
+    *("mean", "ci_low", "ci_high", "n", "n_failed", "n_undefined", "n_constant"),
     *("higher_is_better", "unit", "passes_per_image", "seconds_per_image", "control", "tied"),
 )
 _SUPERSCRIPT = str.maketrans("abcdefghijklmnoprstuvwxyz", "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ")
@@ -82,7 +83,8 @@ class Block:
     @property
     def title(self) -> str:
         """Model, data set and split, target rule."""
-        return f"{self.model} · {self.dataset} {self.split} · target: {self.target_rule}"
+        alone = set(self.lines["explainer"]) == {str(NO_EXPLAINER)}
+        return f"{self.model} · {self.dataset} {self.split} · {'the model alone' if alone else f'target: {self.target_rule}'}"
 
     @cached_property
     def columns(self) -> list[Column]:
@@ -141,7 +143,7 @@ class Block:
         controls = self.explainers(control=True)
         apart = [f"Controls, which have no place: {', '.join(controls)}."] if controls else []
         images = f"{self.images} images" if self.images is not None else "images"
-        return [f"Mean over {images} [95 % bootstrap interval]. Protocols: {used}.", *apart, *ties]
+        return [f"Over {images} [95 % bootstrap interval]. Protocols: {used}.", *apart, *ties]
 
     @cached_property
     def images(self) -> int | None:
@@ -154,7 +156,7 @@ class Block:
         """Further columns, heading -> explainer -> text: images where cells differ, failures, constant maps, costs."""
         by_explainer = self.lines.groupby("explainer", sort=False)
         columns = {} if self.images is not None else {"images": by_explainer["n"].agg(_span)}
-        for heading, name in (("failed", "n_failed"), ("constant", "n_constant")):
+        for heading, name in (("failed", "n_failed"), ("undefined", "n_undefined"), ("constant", "n_constant")):
             if self.lines[name].any():
                 columns[heading] = by_explainer[name].max().astype(str)
         for heading, name in (("passes/image", "passes_per_image"), ("s/image", "seconds_per_image")):
@@ -168,7 +170,10 @@ def blocks(summary: pd.DataFrame) -> Iterator[Block]:
     names = ["model", "dataset", "split", "target_rule"]
     for key, lines in summary.groupby(names, sort=False):
         model, dataset, split, target_rule = (str(part) for part in key)
-        yield Block(model, dataset, split, target_rule, lines)
+        alone = lines["explainer"] == str(NO_EXPLAINER)
+        for own in (lines[~alone], lines[alone]):  # what is measured of the model alone stands in no explainer's row
+            if len(own):
+                yield Block(model, dataset, split, target_rule, own)
 
 
 def superscript(letters: str) -> str:

@@ -15,6 +15,7 @@ from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.rows import Row
 
 COST_COLUMNS = ("stage", "images", "forward", "backward", "tail_forward", "tail_backward", "seconds", "peak_memory_mb")
+POINT_COLUMNS = ("model", "explainer", "image", "metric", "part", "x", "value")
 _PARTITIONS = ("model", "explainer")  # stand in the path alone
 _IDENTITY = ("model", "explainer", "image", "metric")  # of a row within its run, in the order of the table
 
@@ -80,18 +81,34 @@ def load_costs(run: str | Path) -> pd.DataFrame:
     return _read_parts(Path(run) / "costs", (*_PARTITIONS, *COST_COLUMNS))
 
 
-def _read_parts(folder: Path, columns: Sequence[str]) -> pd.DataFrame:
+def load_points(run: str | Path, metrics: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read the curves of a run, and whatever else stands behind a metric's values: the columns `POINT_COLUMNS`.
+
+    Args:
+        run: the run directory.
+        metrics: specs of the metrics to read; all where None.
+
+    Raises:
+        UsageError: there is no such folder, or it is not a run.
+        CamdbenchError: a part is damaged.
+    """
+    load_run(run)
+    wanted = None if metrics is None else [("metric", "in", list(metrics))]
+    return _read_parts(Path(run) / "points", POINT_COLUMNS, wanted)
+
+
+def _read_parts(folder: Path, columns: Sequence[str], wanted: list[tuple[str, str, list[str]]] | None = None) -> pd.DataFrame:
     """All finished parts below `folder`; a name that begins with a dot is still being written."""
-    parts = [_read_part(path, columns) for path in sorted(folder.glob("model=*/explainer=*/[!.]*.parquet"))]
+    parts = [_read_part(path, columns, wanted) for path in sorted(folder.glob("model=*/explainer=*/[!.]*.parquet"))]
     filled = [part for part in parts if len(part)]
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(columns))
 
 
-def _read_part(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+def _read_part(path: Path, columns: Sequence[str], wanted: list[tuple[str, str, list[str]]] | None) -> pd.DataFrame:
     inside = [name for name in columns if name not in _PARTITIONS]
     try:
         part = pd.read_parquet(
-            path, columns=inside, partitioning=None, page_checksum_verification=True
+            path, columns=inside, filters=wanted, partitioning=None, page_checksum_verification=True
         )  # the path is read below, where it is unquoted
     except (OSError, ValueError, LookupError, TypeError) as error:  # all that a truncated or altered file has been seen to raise
         _damaged(path, error)

@@ -2,38 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from camdbench.core.catalogue import explainers, is_control, metrics
+from camdbench.core.catalogue import NO_EXPLAINER, explainers, is_control, metrics, protocol_of
 from camdbench.core.files import replacing
 from camdbench.core.spec import parse_spec
-from camdbench.tables.cells import Cells, cells_of
-from camdbench.tables.intervals import mean_intervals
+from camdbench.tables.aggregates import SHARES, aggregate
+from camdbench.tables.cells import Cells, cell_data, cells_of
+from camdbench.tables.intervals import aggregate_interval, mean_intervals
 from camdbench.tables.layout import SUMMARY_COLUMNS
-from camdbench.tables.load import load_costs, load_rows, load_run
+from camdbench.tables.load import load_costs, load_points, load_rows, load_run
 from camdbench.tables.render import to_csv, to_latex, to_markdown
 from camdbench.tables.ties import tie_labels
 
+_OF_VALUES = ("mean", "class mean")  # reductions that need no points
 _PASSES = ["forward", "backward", "tail_forward", "tail_backward"]
 
 
-def summarise(run: str | Path | pd.DataFrame, *, about: Mapping[str, Any] | None = None, costs: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Mean over images of every data set, split, model, explainer and metric, with 95 % bootstrap intervals.
+def summarise(
+    run: str | Path | pd.DataFrame,
+    *,
+    about: Mapping[str, Any] | None = None,
+    costs: pd.DataFrame | None = None,
+    points: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """The number of every data set, split, model, explainer and metric, with 95 % bootstrap intervals over images.
 
-    The mean is taken over images with a finite value, those of constant maps included: `n` of them, `n_constant` with a
-    constant map, `n_failed` images without a value. `tied` holds a letter shared by explainers that are the same on
-    every image. `passes_per_image` counts the forward and backward passes, whole or through the tail, that the
-    explainer alone would take; `seconds_per_image` likewise.
+    `mean` is the mean over images, or what the protocol's reduction makes of them, as the maximum over thresholds of
+    the mean. It is taken over images with a finite value, those of constant maps included: `n` of them, `n_constant`
+    with a constant map; `n_undefined` images for which the metric has no meaning and `n_failed` others have no value.
+    `tied` holds a letter shared by explainers that are the same on every image. `passes_per_image` counts the forward
+    and backward passes, whole or through the tail, that the explainer alone would take; `seconds_per_image` likewise.
 
     Args:
         run: a run directory, or rows as `load_rows` returns them, or a part of those.
         about: content of `run.json`; read from the directory, and where it says nothing the registries are asked.
         costs: as `load_costs` returns them; read from the directory.
+        points: as `load_points` returns them, for metrics whose reduction reads them; read from the directory.
 
     Returns:
         The columns `SUMMARY_COLUMNS`, cells in the order of the rows.
@@ -45,9 +55,11 @@ def summarise(run: str | Path | pd.DataFrame, *, about: Mapping[str, Any] | None
     if not isinstance(run, pd.DataFrame):
         about = load_run(run) if about is None else about
         costs = load_costs(run) if costs is None else costs
-        run = load_rows(run)
-    cells = cells_of(run)
-    return _summary(cells, about or {}, costs)
+        folder, run = run, load_rows(run)
+        reductions = reductions_of(run["metric"].unique(), about)
+        curved = [name for name, reduction in reductions.items() if reduction not in _OF_VALUES]
+        points = load_points(folder, curved) if points is None and curved else points
+    return _summary(cells_of(run), about or {}, costs, points)
 
 
 def write_summary(run: str | Path, summary: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -71,19 +83,24 @@ def write_summary(run: str | Path, summary: pd.DataFrame | None = None) -> pd.Da
     return summary
 
 
-def _summary(cells: Cells, about: Mapping[str, Any], costs: pd.DataFrame | None) -> pd.DataFrame:
-    count = np.count_nonzero(~np.isnan(cells.values), axis=1)
-    total = np.nansum(cells.values, axis=1)
-    ends = mean_intervals(cells.values)
+def reductions_of(metric_specs: Iterable[str], about: Mapping[str, Any]) -> dict[str, str]:
+    """How the number of each metric is made of its images: what held when the run was made, else what its protocol says."""
+    recorded = {name: facts.get("switches", {}).get("reduction") for name, facts in about.get("metrics", {}).items()}
+    return {name: recorded.get(name) or protocol_of(metrics.parse_one(name)).reduction for name in metric_specs}
+
+
+def _summary(cells: Cells, about: Mapping[str, Any], costs: pd.DataFrame | None, points: pd.DataFrame | None) -> pd.DataFrame:
+    numbers = _numbers(cells, about, points)
     units = {name: _metric_fact(name, "unit", about) for name in cells.keys["metric"].unique()}
     directions = {name: bool(_metric_fact(name, "higher_is_better", about)) for name in units}
     controls = {name: _is_control(name, about) for name in cells.keys["explainer"].unique()}
     table = cells.keys.assign(
-        mean=np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0),
-        ci_low=ends[:, 0],
-        ci_high=ends[:, 1],
-        n=count,
+        mean=numbers[:, 0],
+        ci_low=numbers[:, 1],
+        ci_high=numbers[:, 2],
+        n=np.count_nonzero(~np.isnan(cells.values), axis=1),
         n_failed=cells.n_failed,
+        n_undefined=cells.n_undefined,
         n_constant=cells.n_constant,
         higher_is_better=cells.keys["metric"].map(directions).astype(bool),
         unit=cells.keys["metric"].map(units),
@@ -92,6 +109,23 @@ def _summary(cells: Cells, about: Mapping[str, Any], costs: pd.DataFrame | None)
     )
     table = table.merge(_cost_per_image(costs), on=["model", "explainer"], how="left")
     return table[list(SUMMARY_COLUMNS)]
+
+
+def _numbers(cells: Cells, about: Mapping[str, Any], points: pd.DataFrame | None) -> np.ndarray:
+    """(N, 3): each cell's number and the ends of its interval."""
+    names = cells.keys["metric"]
+    reductions = names.map(reductions_of(names.unique(), about)).to_numpy()
+    count, total = np.count_nonzero(~np.isnan(cells.values), axis=1), np.nansum(cells.values, axis=1)
+    means = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+    plain = reductions == "mean"
+    found = np.full((len(cells.keys), 3), np.nan)
+    found[plain] = np.column_stack([means[plain], mean_intervals(np.compress(plain, cells.values, axis=0))])
+    for index in np.flatnonzero(~plain):
+        cell = cell_data(cells, int(index), points)
+        whole = aggregate(reductions[index], cell, np.ones((1, len(cell.values))))
+        share = reductions[index] in SHARES and _metric_fact(names.iloc[index], "unit", about) == "%"
+        found[index] = np.concatenate([whole, aggregate_interval(reductions[index], cell)]) * (100 if share else 1)
+    return found
 
 
 def _cost_per_image(costs: pd.DataFrame | None) -> pd.DataFrame:
@@ -119,4 +153,6 @@ def _is_control(spec: str, about: Mapping[str, Any]) -> bool:
     if "control" in recorded:
         return bool(recorded["control"])
     parsed = parse_spec(spec)
+    if parsed == NO_EXPLAINER:
+        return False
     return all(part.name in explainers for part in parsed.walk()) and is_control(parsed)

@@ -35,7 +35,9 @@ def rows_of(values: Values, model: str = "net", run: str = "run") -> pd.DataFram
                 value, status = item if isinstance(item, tuple) else (item, "ok")
                 reason = "" if status == "ok" else f"it is {status}"
                 protocol = FACTS.get(metric, {}).get("protocol", "p")
-                row = Row(run, "shapes", "val", f"i{index}", 1, model, explainer, "label", 1, metric, protocol, "00c0ffee", value, status, reason)
+                row = Row(
+                    run, "shapes", "val", f"i{index}", 1, model, explainer, "label", 1, metric, protocol, "00c0ffee", value, status, reason
+                )
                 rows.append(row)
     return pd.DataFrame(rows, columns=list(Row._fields)).astype({"value": float})
 
@@ -99,7 +101,7 @@ def make_summary() -> Callable[..., pd.DataFrame]:
 
     def make(*cells: Mapping[str, Any]) -> pd.DataFrame:
         plain: dict[str, Any] = {"dataset": "shapes", "split": "val", "model": "net", "protocol": "opticam", "target_rule": "label"}
-        plain |= {"mean": 1.0, "ci_low": 0.5, "ci_high": 1.5, "n": 4, "n_failed": 0, "n_constant": 0, "tied": ""}
+        plain |= {"mean": 1.0, "ci_low": 0.5, "ci_high": 1.5, "n": 4, "n_failed": 0, "n_undefined": 0, "n_constant": 0, "tied": ""}
         plain |= {"passes_per_image": 2.0, "seconds_per_image": 0.25}
         lines = list[dict[str, Any]]()
         for cell in cells:

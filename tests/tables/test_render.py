@@ -95,7 +95,7 @@ def test_ties_and_protocols_are_explained(summary):
     assert "hirescam ᵃ" in text
     assert "ᵃ gradcam = hirescam on every image" in text
     assert "worst ᵃ" not in text
-    assert "Mean over images [95 % bootstrap interval]. Protocols: ad, ag: opticam." in text
+    assert "Over images [95 % bootstrap interval]. Protocols: ad, ag: opticam." in text
     assert "Controls, which have no place: fakecam." in text
     assert "Controls" not in shown(summary[~summary["control"]])
 
@@ -227,11 +227,11 @@ def test_csv_has_one_order_of_columns_and_ten_digits(summary):
     lines = text.split("\n")
     assert lines[0] == ",".join(SUMMARY_COLUMNS)
     assert lines[0] == (
-        "dataset,split,model,explainer,metric,protocol,target_rule,mean,ci_low,ci_high,n,n_failed,n_constant,"
+        "dataset,split,model,explainer,metric,protocol,target_rule,mean,ci_low,ci_high,n,n_failed,n_undefined,n_constant,"
         "higher_is_better,unit,passes_per_image,seconds_per_image,control,tied"
     )
     quoted = '"opticam(iterations=50, objective=""diff"")"'
-    assert lines[1] == f"shapes,val,net,{quoted},ad,opticam,label,0.3333333333,10.06,14.5,4,0,0,False,%,201,0.25,False,"
+    assert lines[1] == f"shapes,val,net,{quoted},ad,opticam,label,0.3333333333,10.06,14.5,4,0,0,0,False,%,201,0.25,False,"
     assert lines[-1] == ""
     assert "\r" not in text
 

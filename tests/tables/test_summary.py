@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from camdbench.core.errors import UsageError
 from camdbench.core.rows import Row
 from camdbench.tables.layout import SUMMARY_COLUMNS
-from camdbench.tables.load import COST_COLUMNS, load_costs, load_rows, load_run
+from camdbench.tables.load import COST_COLUMNS, POINT_COLUMNS, load_costs, load_rows, load_run
 from camdbench.tables.summary import summarise, write_summary
 
 NAN = float("nan")
@@ -137,7 +137,7 @@ def test_two_runs_at_once_are_refused(make_rows):
     assert list(summarise(pd.concat([rows, rows.assign(split="other")]))["n"]) == [1, 1]
 
 
-STATUS = st.sampled_from(["ok", "ok", "constant_map", "error", "not_applicable"])
+STATUS = st.sampled_from(["ok", "ok", "constant_map", "undefined", "error", "not_applicable"])
 NUMBER = st.one_of(st.floats(-200, 200), st.sampled_from([NAN, math.inf, -math.inf, 0.0, 100.0]))
 
 
@@ -155,7 +155,8 @@ def test_against_a_slow_reading(data: st.DataObject):
     for _, cell in summary.iterrows():
         own = [line for line in lines if (line.explainer, line.metric) == (cell["explainer"], cell["metric"])]
         kept = [line for line in own if line.status in ("ok", "constant_map") and math.isfinite(line.value)]
-        assert (cell["n"], cell["n_failed"]) == (len(kept), len(own) - len(kept))
+        undefined = sum(line.status == "undefined" for line in own)
+        assert (cell["n"], cell["n_undefined"], cell["n_failed"]) == (len(kept), undefined, len(own) - len(kept) - undefined)
         assert cell["n_constant"] == sum(line.status == "constant_map" for line in kept)
         if kept:
             assert cell["mean"] == pytest.approx(math.fsum(line.value for line in kept) / len(kept), rel=1e-9, abs=1e-9)
@@ -197,3 +198,37 @@ assert "torch" not in sys.modules
 """
     root = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", program], check=True, cwd=root, timeout=60)
+
+
+def some_hits() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of two explainers on forty images, and whether each hits at three thresholds; none hits at a threshold of its own."""
+    rows, points = list[Row](), list[tuple[str, str, str, str, str, float, float]]()
+    random = np.random.default_rng(0)
+    for explainer, share in (("gradcam", (0.2, 0.8, 0.5)), ("opticam", (0.6, 0.5, 0.1))):
+        for image in range(40):
+            hits = 100.0 * (random.random(3) < share)
+            rows.append(Row("r", "d", "val", f"i{image}", 0, "net", explainer, "label", 0, "boxes", "p", "00c0ffee", hits.mean(), "ok", ""))
+            points += [("net", explainer, f"i{image}", "boxes", "hits", x, y) for x, y in zip((0.1, 0.5, 0.9), hits, strict=True)]
+    return pd.DataFrame(rows, columns=list(Row._fields)), pd.DataFrame(points, columns=list(POINT_COLUMNS)).sample(frac=1, random_state=1)
+
+
+def test_a_maximum_over_thresholds_is_taken_of_the_means_and_not_image_by_image():
+    rows, points = some_hits()
+    about = {"metrics": {"boxes": {"switches": {"reduction": "maximum over thresholds"}, "unit": "%", "higher_is_better": True}}}
+    summary = summarise(rows, about=about, points=points).set_index("explainer")
+    for explainer, own in points.groupby("explainer"):
+        cell, best = summary.loc[explainer], own.groupby("x")["value"].mean().max()
+        assert cell["mean"] == pytest.approx(best)
+        assert cell["mean"] < own.groupby("image")["value"].max().mean()
+        assert cell["ci_low"] < best < cell["ci_high"]
+        assert cell["n"] == 40
+
+
+def test_the_interval_goes_through_the_reduction():
+    rows, points = some_hits()
+    about = {"metrics": {"boxes": {"switches": {"reduction": "maximum over thresholds"}, "unit": "%", "higher_is_better": True}}}
+    found = summarise(rows, about=about, points=points).set_index("explainer").loc["gradcam"]
+    table = points[points["explainer"] == "gradcam"].pivot_table(index="image", columns="x", values="value").to_numpy()
+    random = np.random.default_rng(5)
+    slow = [table[random.integers(0, 40, 40)].mean(0).max() for _ in range(4000)]
+    assert [found["ci_low"], found["ci_high"]] == pytest.approx(np.percentile(slow, [2.5, 97.5]), abs=2.6)
