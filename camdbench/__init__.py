@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from camdbench.explainers.trace import Trace
     from camdbench.runner.evaluate import evaluate
     from camdbench.metrics.evidence import Evidence
+    from camdbench.metrics.measured import Curve, Measured
     from camdbench.models.classifier import Classifier
     from camdbench.models.zoo import load_classifier
     from camdbench.runner.run import run
+    from camdbench.runner.score import score
     from camdbench.tables.check import check
     from camdbench.tables.load import load_rows
     from camdbench.tables.summary import summarise
@@ -35,8 +37,11 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "CamdbenchError": "core.errors",
     "Classifier": "models.classifier",
     "Evidence": "metrics.evidence",
+    "Curve": "metrics.measured",
     "Explanation": "explainers.explain",
+    "Measured": "metrics.measured",
     "NotApplicable": "core.errors",
+    "Protocol": "core.protocols",
     "Sample": "datasets.samples",
     "SampleError": "core.errors",
     "Trace": "explainers.trace",
@@ -52,6 +57,7 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "metric": "core.catalogue",
     "model": "core.catalogue",
     "run": "runner.run",
+    "score": "runner.score",
     "summarise": "tables.summary",
     "train": "trainer.train",
 }
@@ -60,9 +66,12 @@ __all__ = [
     "Batch",
     "CamdbenchError",
     "Classifier",
+    "Curve",
     "Evidence",
     "Explanation",
+    "Measured",
     "NotApplicable",
+    "Protocol",
     "Sample",
     "SampleError",
     "Trace",
@@ -78,6 +87,7 @@ __all__ = [
     "metric",
     "model",
     "run",
+    "score",
     "summarise",
     "train",
 ]

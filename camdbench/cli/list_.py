@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -47,9 +47,18 @@ def command(kind: str, name: str | None, as_json: bool) -> None:
     else:
         width = max((len(entry["name"]) for entry in entries), default=0)
         for entry in entries:
-            notes = "; ".join(filter(None, [", ".join(entry.get("needs", ())), entry.get("cost", "")]))
+            notes = "; ".join(filter(None, [_reading(entry), ", ".join(entry.get("needs", ())), entry.get("cost", "")]))
             click.echo(f"{entry['name']:<{width}}  {entry['summary']}" + (f"  [{notes}]" if notes else ""))
         click.echo(f"{len(entries)} {kind}", err=True)
+
+
+def _reading(entry: dict[str, Any]) -> str:
+    """How a metric's numbers are read: direction, unit, what it judges and the protocols it knows."""
+    if "higher_is_better" not in entry:
+        return ""
+    direction = f"{'↑' if entry['higher_is_better'] else '↓'} {entry['unit']}".rstrip()
+    protocols = "protocol " + " | ".join(protocol["name"] for protocol in entry["protocols"])
+    return "; ".join([direction, *(["of the model"] if entry["judges"] == "model" else []), protocols])
 
 
 def _described(entry: Entry[Any]) -> dict[str, Any]:
@@ -93,7 +102,9 @@ def _print_details(entry: dict[str, Any]) -> None:
     say: Callable[[str], None] = click.echo
     say(f"{entry['name']}\n\n{entry.get('doc', entry['summary'])}\n")
     for key, value in entry.items():
-        if key not in ("name", "summary", "doc", "options", "wraps") and value not in ((), [], ""):
+        if key == "protocols":
+            _print_protocols(value)
+        elif key not in ("name", "summary", "doc", "options", "wraps") and value not in ((), [], ""):
             say(f"{key.replace('_', ' '):<18}{', '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
     given = entry.get("options", [])
     say("options" if given or entry.get("wraps") else "no options")
@@ -101,3 +112,11 @@ def _print_details(entry: dict[str, Any]) -> None:
         say("  EXPLAINER  (another explainer with its options)")
     for option in given:
         say(f"  {option['name']}={option['default']!r}  ({option['type']})")
+
+
+def _print_protocols(protocols: Sequence[dict[str, Any]]) -> None:
+    click.echo("protocols")
+    for place, protocol in enumerate(protocols):
+        switches = {key: value for key, value in protocol.items() if key not in ("name", "options") and value}
+        written = "; ".join(f"{key}: {value}" for key, value in (switches | protocol["options"]).items())
+        click.echo(f"  {protocol['name']}{' (default)' if place == 0 else ''}  {written}")

@@ -17,12 +17,14 @@ from camdbench.core.errors import CamdbenchError, unknown
 
 _VERBS = {
     "run": "run",
+    "score": "score",
     "list": "list_",
     "layers": "layers",
     "explain": "explain",
     "train": "train",
     "summarise": "summarise",
     "check": "check",
+    "diff": "diff",
 }
 FAILURE, INTERRUPTED = 1, 130
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from camdbench.core.protocols import Protocol
 from camdbench.core.registry import Registry
-from camdbench.core.spec import Spec
+from camdbench.core.spec import Spec, parse_specs
 
 
 @dataclass(frozen=True)
@@ -150,22 +150,50 @@ def is_control(spec: Spec) -> bool:
     return all(explainers.get(part.name).facts.control for part in spec.walk() if not part.inner)
 
 
-def parse_explainers(texts: str | Iterable[str], gives: Collection[str]) -> tuple[Spec, ...]:
-    """Read and check specs of explainers; `all` is every one at its defaults, wrappers apart, methods before controls.
+def parse_explainers(texts: str | Iterable[str | Spec], gives: Collection[str]) -> tuple[Spec, ...]:
+    """Read and check specs of explainers.
 
-    `none` is no explainer, for metrics that judge the model alone.
+    Among them `all` is every one at its defaults, wrappers apart, methods before controls; `controls` the controls. `none`
+    alone is no explainer, for metrics that judge the model alone.
 
     Args:
-        texts: specs with commas, a list of such, or `all`.
-        gives: the annotations that the images have, `boxes`, `masks`; `all` leaves out what needs others.
+        texts: specs with commas, or a list of such.
+        gives: the annotations that the images have, `boxes`, `masks`; groups leave out what needs others.
 
     Raises:
         UsageError: a name, an option or a value is wrong, or one spec stands twice.
     """
     if texts == str(NO_EXPLAINER):
         return ()
-    if texts != "all":
-        return explainers.parse(texts)
     lacks = {"boxes", "masks"} - set(gives)
     fit = [entry for entry in explainers if not entry.wraps and not lacks & set(entry.facts.needs)]
-    return tuple(Spec(entry.name) for entry in sorted(fit, key=lambda entry: entry.facts.control))
+    controls = [Spec(entry.name) for entry in fit if entry.facts.control]
+    methods = [Spec(entry.name) for entry in fit if not entry.facts.control]
+    return _with_groups(explainers, texts, {"all": methods + controls, "controls": controls})
+
+
+def parse_metrics(texts: str | Iterable[str | Spec], gives: Collection[str]) -> tuple[Spec, ...]:
+    """Read and check specs of metrics; among them `all` is every one of our own under its default protocol.
+
+    Args:
+        texts: specs with commas, or a list of such.
+        gives: the annotations that the images have, `boxes`, `masks`; `all` leaves out what needs others.
+
+    Raises:
+        UsageError: a name, an option or a value is wrong, or one spec stands twice.
+    """
+    lacks = {"boxes", "masks"} - set(gives)
+    fit = [entry for entry in metrics if ":" not in entry.name and not lacks & set(entry.facts.needs)]
+    return _with_groups(metrics, texts, {"all": [Spec(entry.name) for entry in fit]})
+
+
+def _with_groups(registry: Registry[Any], texts: str | Iterable[str | Spec], groups: Mapping[str, Sequence[Spec]]) -> tuple[Spec, ...]:
+    """The checked specs, each group's members in place of its name, apart from those that are named themselves."""
+    given = [texts] if isinstance(texts, str) else list(texts)
+    written = [spec for text in given for spec in ((text,) if isinstance(text, Spec) else parse_specs(text))]
+    named = registry.parse([spec for spec in written if str(spec) not in groups])
+    found, left = list[Spec](), iter(named)
+    for spec in written:
+        members = groups.get(str(spec))
+        found += [next(left)] if members is None else [member for member in members if member not in (*named, *found)]
+    return tuple(found)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from camdbench.core.catalogue import NO_EXPLAINER, datasets, judges_model, metrics, needs_of, parse_explainers
+from camdbench.core.catalogue import NO_EXPLAINER, datasets, explainers, judges_model, metrics, needs_of, parse_explainers, parse_metrics
 from camdbench.core.errors import UsageError
-from camdbench.core.spec import Spec
+from camdbench.core.spec import Spec, parse_spec
 
 CHUNK = 32  # images in one part file: what an interruption can lose, whatever the batch size
 
@@ -98,8 +98,12 @@ def check_request(
     limit: int | None,
     seed: int,
     save_maps: bool,
+    maps: str | Path | None = None,
+    normalisation: str | None = None,
 ) -> Request:
     """Check everything that can be checked without a network or a picture.
+
+    With `maps`, the explainers are those whose maps are there, or the one name that stands for the maps of a file.
 
     Raises:
         UsageError: the first thing that is wrong.
@@ -108,7 +112,6 @@ def check_request(
     from camdbench.datasets.opening import checked_dataset
     from camdbench.models.zoo import check_model
 
-    judges = metrics.parse(metrics_)
     names = tuple(name.strip() for name in models.split(",")) if isinstance(models, str) else tuple(models)
     if len(set(names)) != len(names):
         raise UsageError(f"--models {','.join(names)}: a model is named twice")
@@ -117,8 +120,11 @@ def check_request(
     for name in names:
         check_model(name, weights=weights)
     spec, split = checked_dataset(dataset, split, data_root)
-    chosen = parse_explainers(explainers_, datasets.get(spec.name).facts.gives)
-    _check_needs(spec, chosen, judges)
+    gives = datasets.get(spec.name).facts.gives
+    judges = parse_metrics(metrics_, gives)
+    chosen = parse_explainers(explainers_, gives) if maps is None or Path(maps).is_dir() else (_foreign(str(explainers_)),)
+    _check_needs(spec, chosen if maps is None else (), judges)
+    _check_explainer_is_there(judges, maps)
     _check_maps_are_read(chosen, judges, save_maps=save_maps)
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit}: expected at least 1 image")
@@ -137,7 +143,27 @@ def check_request(
         limit=limit if limit is not None else _default_limit(spec),
         seed=seed,
         save_maps=save_maps,
+        maps=None if maps is None else str(maps),
+        normalisation=normalisation,
     )
+
+
+def _foreign(name: str) -> Spec:
+    """The name of maps that another tool made.
+
+    Raises:
+        UsageError: it cannot be read as a name, or an explainer of ours has it.
+    """
+    spec = parse_spec(name)
+    if spec.name in explainers.names() or spec == NO_EXPLAINER:
+        raise UsageError(f"--name {name}: that is one of camdbench's own; choose another, such as {spec.name}-theirs")
+    return spec
+
+
+def _check_explainer_is_there(judges: Sequence[Spec], maps: str | Path | None) -> None:
+    for spec in judges if maps is not None else ():
+        if "explainer" in metrics.get(spec.name).facts.needs:
+            raise UsageError(f"metric {spec} explains altered images, which saved maps cannot do; give it to camdbench run")
 
 
 def _check_maps_are_read(chosen: Sequence[Spec], judges: Sequence[Spec], *, save_maps: bool) -> None:

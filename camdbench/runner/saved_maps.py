@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -99,6 +101,18 @@ class SavedMaps:
             return None
         chunk, place = self._chunk_of[name]
         return _part(self.path / "maps" / Job(model, str(spec), chunk).file("safetensors")).get(place)
+
+
+def fingerprint(path: str | Path) -> str:
+    """A short hash of a file of maps, or of what is recorded of the run that made them."""
+    about = Path(path) / "run.json" if Path(path).is_dir() else Path(path)
+    if not about.is_file():
+        raise UsageError(f"{path}: no such file or run directory")
+    if about.name != "run.json":
+        return hashlib.sha256(about.read_bytes()).hexdigest()[:16]
+    record = load_run(path)
+    made = {key: record.get(key) for key in ("request", "dataset", "models", "code", "plugins")}
+    return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def read_maps(path: Path, ids: Sequence[str]) -> dict[str, Tensor]:

@@ -24,9 +24,10 @@ from camdbench.runner.executors import executor
 from camdbench.runner.plan import missing_units
 from camdbench.runner.progress import Progress
 from camdbench.runner.request import CHUNK, Request
+from camdbench.runner.saved_maps import fingerprint
 from camdbench.runner.store import Store
 
-_FREE = {"explainers", "data_root", "weights"}  # may differ between the sessions of a run: hashes stand for the paths
+_FREE = {"explainers", "data_root", "weights", "maps"}  # may differ between the sessions of a run: hashes stand for the paths
 
 
 def carry_out(
@@ -90,7 +91,7 @@ def _inspected(classifier: Classifier, request: Request, dataset: Dataset) -> di
     """
     sample = _first_readable(dataset)
     size = (sample.shape[-2], sample.shape[-1])
-    asked = [spec for spec in request.explainers if "layer" in needs_of(spec)]
+    asked = [spec for spec in request.explainers if request.maps is None and "layer" in needs_of(spec)]
     seen = survey(classifier, size) if asked else []
     layers = {str(spec): ", ".join(checked_layers(classifier, spec, None, seen)) for spec in asked}
     classes = classifier.count_classes(size)
@@ -131,11 +132,12 @@ def _record(request: Request, dataset: Dataset, count: int, models: dict[str, di
         "dataset": {"fingerprint": dataset.fingerprint(), "images": count, "classes": list(dataset.classes)},
         "models": {facts["name"]: {key: value for key, value in facts.items() if key != "layers"} for facts in models.values()},
         "code": provenance.code_hash(),
+        "maps": None if request.maps is None else fingerprint(request.maps),
         "plugins": _plugins(request),
         "explainers": {
             str(spec): {
-                "paper": explainers.get(spec.name).facts.paper,
-                "control": is_control(spec),
+                "paper": explainers.get(spec.name).facts.paper if spec.name in explainers else "",
+                "control": spec.name in explainers and is_control(spec),
                 "layers": {facts["name"]: facts["layers"].get(str(spec)) for facts in models.values()},
             }
             for spec in request.explainers
@@ -161,7 +163,7 @@ def _record(request: Request, dataset: Dataset, count: int, models: dict[str, di
 
 def _plugins(request: Request) -> dict[str, str]:
     """Hashes of the code of explainers and metrics that others wrote, by name."""
-    asked = [(explainers, part.name) for spec in request.explainers for part in spec.walk()]
+    asked = [(explainers, part.name) for spec in request.explainers for part in spec.walk() if part.name in explainers]
     asked += [(metrics, spec.name) for spec in request.metrics]
     found = {name: registry.foreign_code(name) for registry, name in asked}
     return {name: code for name, code in found.items() if code is not None}
@@ -172,7 +174,8 @@ def _identity(record: dict[str, Any]) -> dict[str, Any]:
     asked = {key: value for key, value in record["request"].items() if key not in _FREE}
     weights = {f"weights of {name}": facts["weights_hash"] for name, facts in record["models"].items()}
     plugins = {f"code of {name}": code for name, code in record["plugins"].items()}
-    return asked | {"data": record["dataset"]["fingerprint"], "code": record["code"]} | weights | plugins
+    maps = {} if record.get("maps") is None else {"maps": record["maps"]}
+    return asked | {"data": record["dataset"]["fingerprint"], "code": record["code"]} | maps | weights | plugins
 
 
 def _auto_name(record: dict[str, Any]) -> str:

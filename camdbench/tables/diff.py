@@ -1,0 +1,118 @@
+"""Diff: in which switches two runs, or two readings of a metric, differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from camdbench.core.catalogue import metrics, protocol_of
+from camdbench.core.errors import UsageError
+from camdbench.tables.load import load_run
+
+DIFF_COLUMNS = ("of", "switch", "first", "second")
+_ABSENT = "—"
+
+
+def diff(first: str | Path, second: str | Path) -> pd.DataFrame:
+    """What differs between two run directories, or between two specs of metrics.
+
+    >>> diff("ad", "ad(protocol=scorecam50)")[["switch", "first", "second"]].values.tolist()
+    [['masking', 'pixels', 'normalised'], ['keep', '1.0', '0.5']]
+
+    Args:
+        first: a run directory, or a spec such as `insertion(protocol=rise)`.
+        second: the same kind of thing.
+
+    Returns:
+        The columns `DIFF_COLUMNS`: a metric or a part of the run, the name of the switch or option, and both values;
+        empty where nothing differs.
+
+    Raises:
+        UsageError: one of them is neither, or they are of different kinds.
+    """
+    both = [Path(item).is_dir() for item in (first, second)]
+    if any(both):
+        for item, is_run in zip((first, second), both, strict=True):
+            if not is_run:
+                raise UsageError(f"{item}: no such run directory; a run is compared with a run, a metric with a metric")
+        found = _runs(load_run(first), load_run(second))
+    else:
+        found = _metrics(str(first), str(second))
+    return pd.DataFrame(found, columns=list(DIFF_COLUMNS))
+
+
+def _metrics(first: str, second: str) -> list[tuple[str, str, str, str]]:
+    for text in (first, second):
+        if "/" in text or "\\" in text:
+            raise UsageError(f"{text}: no such run directory")
+    specs = [metrics.parse_one(text) for text in (first, second)]
+    if specs[0].name != specs[1].name:
+        raise UsageError(f"{specs[0]} and {specs[1]} are different metrics; two readings of one metric can be compared")
+    mine, theirs = (protocol_of(spec) for spec in specs)
+    return _differing(specs[0].name, mine.switches | dict(mine.options), theirs.switches | dict(theirs.options))
+
+
+def _runs(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    found = _differing("request", _asked(first), _asked(second))
+    found += _differing("data", _data(first), _data(second))
+    for name in _union(first["models"], second["models"]):
+        found += _differing(name, first["models"].get(name, {}), second["models"].get(name, {}))
+    found += _differing("code", {"camdbench": first.get("code")}, {"camdbench": second.get("code")})
+    found += _differing("code", first.get("plugins", {}), second.get("plugins", {}))
+    mine, theirs = _by_name(first["metrics"]), _by_name(second["metrics"])
+    for name in _union(mine, theirs):
+        pairs = _paired(mine.get(name, {}), theirs.get(name, {}))
+        for label, one, other in pairs:
+            found += _differing(label, one, other)
+    return found
+
+
+def _asked(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked for, apart from what stands elsewhere: metrics, and paths for which hashes stand."""
+    left_out = ("metrics", "models", "data_root", "weights", "maps", "chunk", "save_maps")
+    return {key: value for key, value in record["request"].items() if key not in left_out}
+
+
+def _data(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: record["dataset"].get(key) for key in ("fingerprint", "images")}
+
+
+def _by_name(recorded: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Metric -> spec -> its switches and options."""
+    found = dict[str, dict[str, dict[str, Any]]]()
+    for spec, facts in recorded.items():
+        found.setdefault(spec.partition("(")[0], {})[spec] = facts.get("switches", {}) | facts.get("options", {})
+    return found
+
+
+def _paired(mine: dict[str, Any], theirs: dict[str, Any]) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Readings of one metric side by side: the same specs, then what is left in its order."""
+    same = [spec for spec in mine if spec in theirs]
+    left = [[spec for spec in own if spec not in same] for own in (mine, theirs)]
+    pairs = [(spec, mine[spec], theirs[spec]) for spec in same]
+    for place in range(max(map(len, left))):
+        one, other = (own[place] if place < len(own) else None for own in left)
+        label = " / ".join(spec or _ABSENT for spec in (one, other))
+        pairs.append((label, mine.get(one or "", {}), theirs.get(other or "", {})))
+    return pairs
+
+
+def _differing(of: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    names = _union(first, second)
+    written = [(name, _write(first, name), _write(second, name)) for name in names]
+    return [(of, name, mine, theirs) for name, mine, theirs in written if mine != theirs]
+
+
+def _write(held: Mapping[str, Any], name: str) -> str:
+    if name not in held:
+        return _ABSENT
+    value = held[name]
+    return value or _ABSENT if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _union(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    return list(dict.fromkeys([*first, *second]))

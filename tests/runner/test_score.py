@@ -1,0 +1,105 @@
+"""Saved maps, and those of another tool, are judged as the explainers' own are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import camdbench
+from camdbench.core.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two explainers on 40 images that kept its maps: more than one chunk."""
+    folder = tmp_path_factory.mktemp("kept") / "run"
+    camdbench.run("gradcam,fakecam", "ad,ag", limit=40, save_maps=True, out=folder)
+    return folder
+
+
+def own_maps(run: Path) -> np.ndarray:
+    """Grad-CAM's raw maps of a run, in the order of the images."""
+    from safetensors.numpy import load_file
+
+    parts = sorted((run / "maps").glob("model=*/explainer=gradcam/*.safetensors"))
+    chunks = [load_file(part) for part in parts]
+    sizes = [next(name.partition(".")[2] for name in chunk if name.startswith("maps.")) for chunk in chunks]
+    found = [
+        (chunk[f"maps.{size}"].astype(np.float32) * chunk[f"scale.{size}"][:, None, None])[np.argsort(chunk[f"position.{size}"])]
+        for chunk, size in zip(chunks, sizes, strict=True)
+    ]
+    return np.concatenate(found)
+
+
+def values(rows: pd.DataFrame, explainer: str = "gradcam", metric: str = "ad") -> np.ndarray:
+    return rows[(rows["explainer"] == explainer) & (rows["metric"] == metric)]["value"].to_numpy()
+
+
+def test_scores_of_saved_maps_are_those_of_the_run(kept: Path, tmp_path: Path):
+    first, again = camdbench.load_rows(kept), camdbench.score(kept, "ad,ag,ai", out=tmp_path / "scores")
+    assert set(again["explainer"]) == {"gradcam", "fakecam"}
+    for explainer in ("gradcam", "fakecam"):
+        np.testing.assert_allclose(values(again, explainer), values(first, explainer), atol=0.3)
+    assert len(values(again, metric="ai")) == 40
+
+
+def test_nothing_is_explained_again(kept: Path, tmp_path: Path):
+    camdbench.score(kept, "ad", out=tmp_path / "scores")
+    from camdbench.tables.load import load_costs
+
+    costs = load_costs(tmp_path / "scores")
+    passes = costs[costs["stage"].isin(["explain", "trace"])][["forward", "backward", "tail_forward", "tail_backward"]]
+    assert passes.to_numpy().sum() == 0
+
+
+def test_an_array_in_the_order_of_the_images_is_scored_under_its_own_name(kept: Path, tmp_path: Path):
+    np.save(tmp_path / "theirs.npy", own_maps(kept))
+    rows = camdbench.score(tmp_path / "theirs.npy", "ad", limit=40, out=tmp_path / "scores")
+    assert set(rows["explainer"]) == {"theirs"}
+    np.testing.assert_allclose(values(rows, "theirs"), values(camdbench.load_rows(kept)), atol=0.3)
+
+
+def test_maps_named_by_image_need_no_order_and_may_be_missing(kept: Path, tmp_path: Path):
+    ids = camdbench.load_rows(kept).drop_duplicates("image")["image"].tolist()
+    maps = own_maps(kept)
+    np.savez(tmp_path / "some.npz", **{name: maps[place] for place, name in reversed(list(enumerate(ids[:5])))})
+    rows = camdbench.score(tmp_path / "some.npz", "ad", name="other(version=2)", limit=6, out=tmp_path / "scores")
+    assert rows["status"].tolist() == ["ok"] * 5 + ["error"]
+    assert rows["reason"].iloc[5] == "there is no saved map of this image"
+    np.testing.assert_allclose(rows["value"][:5], values(camdbench.load_rows(kept))[:5], atol=0.3)
+    assert set(rows["explainer"]) == {"other(version=2)"}
+
+
+def test_other_maps_under_the_same_path_are_another_run(kept: Path, tmp_path: Path):
+    maps = own_maps(kept)
+    np.save(tmp_path / "theirs.npy", maps)
+    camdbench.score(tmp_path / "theirs.npy", "ad", limit=4, out=tmp_path / "scores")
+    np.save(tmp_path / "theirs.npy", maps[::-1])
+    with pytest.raises(UsageError, match="holds a run with maps"):
+        camdbench.score(tmp_path / "theirs.npy", "ad", limit=4, out=tmp_path / "scores")
+
+
+def test_what_cannot_be_scored_is_refused_with_the_mend(kept: Path, tmp_path: Path):
+    camdbench.run("fakecam", "ad", limit=2, out=tmp_path / "without")
+    np.save(tmp_path / "flat.npy", np.zeros((3, 4)))
+    np.save(tmp_path / "words.npy", np.array([["a"]]))
+    np.save(tmp_path / "many.npy", np.zeros((100_000, 1, 1)))
+    (tmp_path / "broken.npy").write_bytes(b"no numbers")
+    np.savez(tmp_path / "strangers.npz", a=np.zeros((2, 2)), b=np.zeros((2, 2)))
+    for given, options, message in [
+        (tmp_path / "without", {}, "kept no maps; run it with --save-maps"),
+        (kept, {"limit": 3}, "--limit 3: a run is scored as it was made"),
+        (kept, {"name": "mine"}, "--name mine: the maps of a run have the names"),
+        (kept, {"metrics": "adcc"}, "metric adcc explains altered images, which saved maps cannot do"),
+        (tmp_path / "none.npy", {}, "none.npy: no such file or run directory"),
+        (tmp_path / "flat.npy", {}, r"shape \(3, 4\); expected \(N, h, w\)"),
+        (tmp_path / "many.npy", {}, r"at most \d+ maps, in the order"),
+        (tmp_path / "broken.npy", {}, "cannot be read as .npy or .npz"),
+        (tmp_path / "strangers.npz", {}, "none of them an image of the data set"),
+        (tmp_path / "flat.npy", {"name": "gradcam"}, "one of camdbench's own; choose another, such as gradcam-theirs"),
+    ]:
+        with pytest.raises(UsageError, match=message):
+            camdbench.score(given, **{"metrics": "ad", "out": tmp_path / "scores"} | options)
