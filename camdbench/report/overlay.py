@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from camdbench.core.errors import UsageError, unknown
 from camdbench.core.files import replacing
-from camdbench.report.page import WIDTH, Page, Row, folder
+from camdbench.report.page import WIDTH, Band, Page, Row, folder
 
 Array = np.ndarray[Any, Any]
 Stack = Sequence[Array] | Array  # N arrays, or one with an axis more
@@ -80,11 +80,13 @@ def gallery(
     captions: Mapping[str, Sequence[str]] | None = None,
     colours: str = "turbo",
     strength: float = 0.7,
+    columns: int = 9,
     dpi: int = 150,
 ) -> None:
     """Draw one row per image: the image with its title below it, then one overlay per explainer.
 
-    Long texts are folded into the width of their picture, never cut off.
+    Long texts are folded into the width of their picture, never cut off. More explainers than fit side by side go into
+    further bands below, in which the images stand again.
 
     Args:
         images: N images (H, W, 3) in [0, 1]; they may differ in size.
@@ -94,31 +96,42 @@ def gallery(
         captions: by explainer, N texts that stand below its overlays: values of metrics, ….
         colours: as for `overlay`.
         strength: as for `overlay`.
+        columns: explainers side by side, at most.
         dpi: pixels per inch; a picture is 1.7 inches wide.
 
     Raises:
         UsageError: numbers, shapes or ranges do not fit, the suffix is unknown, or the page would be too long.
     """
     file, notes = Path(path), captions or {}
+    if columns < 1:
+        raise UsageError(f"columns={columns}: a gallery needs room for one explainer at least")
     _check(images, maps, titles, notes, file)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    _check_length((1 + len(maps)) * WIDTH * dpi, len(images))
     figure = Figure(figsize=(1, 1), dpi=dpi)
     fold = folder(FigureCanvasAgg(figure), dpi)
-    head = [fold(text) for text in ("image", *maps)]
-    below = [titles, *(notes.get(name, [""] * len(titles)) for name in maps)]
-    texts = [[fold(text) for text in line] for line in zip(*below, strict=True)]
-    rows = [Row(image.shape[0] / image.shape[1] * WIDTH, line) for image, line in zip(images, texts, strict=True)]
-    page = Page(figure, 1 + len(maps), rows, head)
+    names = list(maps)
+    groups = [names[start : start + columns] for start in range(0, len(names), columns)]
+    page = Page(figure, [_band(images, group, titles, notes, fold) for group in groups])
     _check_length(max(page.width, page.height) * dpi, len(images))
-    for row, image in enumerate(images):
-        overlays = [overlay(image, own[row], colours=colours, strength=strength) for own in maps.values()]
-        page.draw(row, [image, *overlays])
+    for number, group in enumerate(groups):
+        for line, image in enumerate(images):
+            overlays = [overlay(image, maps[name][line], colours=colours, strength=strength) for name in group]
+            page.draw(number, line, [image, *overlays])
     form = file.suffix.lower().lstrip(".")
     with replacing(file) as temporary:
         figure.savefig(temporary, format=form, metadata={"Software": None} if form == "png" else None)
+
+
+def _band(
+    images: Stack, names: Sequence[str], titles: Sequence[str], captions: Mapping[str, Sequence[str]], fold: Callable[[str], list[str]]
+) -> Band:
+    """What stands in one band of a gallery: the images, and maps of some explainers."""
+    below = [titles, *(captions.get(name, [""] * len(titles)) for name in names)]
+    texts = [[fold(text) for text in line] for line in zip(*below, strict=True)]
+    rows = [Row(image.shape[0] / image.shape[1] * WIDTH, line) for image, line in zip(images, texts, strict=True)]
+    return Band([fold(text) for text in ("image", *names)], rows)
 
 
 def _check(images: Stack, maps: Mapping[str, Stack], titles: Sequence[str], captions: Mapping[str, Sequence[str]], file: Path) -> None:

@@ -37,21 +37,44 @@ class Row:
         return self.picture + max(map(len, self.texts)) * _LINE + 2 * GAP
 
 
+@dataclass(frozen=True)
+class Band:
+    """Lines of pictures below one line of headings.
+
+    Attributes:
+        head: the folded heading of each column.
+        rows: the lines.
+    """
+
+    head: list[list[str]]
+    rows: list[Row]
+
+    @property
+    def top(self) -> float:
+        """Height of the headings and the space around them, in inches."""
+        return 2 * GAP + max(map(len, self.head)) * _LINE
+
+    @property
+    def height(self) -> float:
+        """Of all of it, in inches."""
+        return self.top + sum(row.height for row in self.rows)
+
+
 class Page:
-    """Places pictures and texts on a figure; lengths in inches from the top left corner."""
+    """Places pictures and texts on a figure, band below band; lengths in inches from the top left corner."""
 
-    def __init__(self, figure: Figure, columns: int, rows: list[Row], head: list[list[str]]) -> None:
-        self.figure, self.rows = figure, rows
-        self.top = 2 * GAP + max(map(len, head)) * _LINE
-        self.width = columns * (WIDTH + GAP) + GAP
-        self.height = self.top + sum(row.height for row in rows)
+    def __init__(self, figure: Figure, bands: list[Band]) -> None:
+        self.figure, self.bands = figure, bands
+        self.width = max(len(band.head) for band in bands) * (WIDTH + GAP) + GAP
+        self.height = sum(band.height for band in bands)
         figure.set_size_inches(self.width, self.height)
-        for column, lines in enumerate(head):
-            self._write(column, self.top - GAP / 2, lines, "bottom", weight="bold")
+        for number, band in enumerate(bands):
+            for column, lines in enumerate(band.head):
+                self._write(column, self._below(number, 0) - GAP / 2, lines, "bottom", weight="bold")
 
-    def draw(self, number: int, pictures: Sequence[np.ndarray[Any, Any]]) -> None:
-        """Put pictures (H, W, 3) into row `number`, with its texts."""
-        row, top = self.rows[number], self.top + sum(row.height for row in self.rows[:number])
+    def draw(self, number: int, line: int, pictures: Sequence[np.ndarray[Any, Any]]) -> None:
+        """Put pictures (H, W, 3) into a line of band `number`, with its texts."""
+        row, top = self.bands[number].rows[line], self._below(number, line)
         for column, (picture, lines) in enumerate(zip(pictures, row.texts, strict=True)):
             left, bottom = self._left(column), self.height - top - row.picture
             place = (left / self.width, bottom / self.height, WIDTH / self.width, row.picture / self.height)
@@ -59,6 +82,11 @@ class Page:
             axes.imshow(picture, aspect="auto")
             axes.set_axis_off()
             self._write(column, top + row.picture + GAP / 2, lines, "top")
+
+    def _below(self, number: int, line: int) -> float:
+        """Where a line of band `number` begins."""
+        band = self.bands[number]
+        return sum(above.height for above in self.bands[:number]) + band.top + sum(row.height for row in band.rows[:line])
 
     def _left(self, column: int) -> float:
         return GAP + column * (WIDTH + GAP)

@@ -110,6 +110,21 @@ def test_each_picture_stands_in_its_row_and_column(tmp_path: Path):
     assert [columns[2][row] for row in middle] == [white, blue]
 
 
+def test_more_explainers_than_columns_go_into_bands_below_that_show_the_images_again(tmp_path: Path):
+    maps = {"a": [OFF, ON], "b": [ON, OFF], "c": [ON, ON]}
+    gallery([RED, BLUE], maps, ["red", "blue"], tmp_path / "page.png", colours="gray", strength=1.0, columns=2, dpi=100)
+    page = pixels_of(tmp_path / "page.png")
+    assert page.shape[1] == pytest.approx(100 * (3 * (WIDTH + GAP) + GAP), abs=1)
+    white, red, blue = [255, 255, 255], [255, 0, 0], [0, 0, 255]
+    image, first, second = (page[:, round(100 * (GAP + column * (WIDTH + GAP) + WIDTH / 2))].tolist() for column in range(3))
+    side = round(100 * WIDTH)
+    starts = [row for row in range(1, len(image)) if image[row] in (red, blue) and image[row - 1] != image[row]]
+    assert [image[row] for row in starts] == [red, blue, red, blue]
+    middles = [row + side // 2 for row in starts]
+    assert [first[row] for row in middles] == [red, white, white, white]
+    assert [second[row] for row in middles] == [white, blue, white, white]
+
+
 def test_images_keep_their_shape(tmp_path: Path):
     wide = np.zeros((4, 8, 3))
     gallery([wide, RED], {"a": [np.zeros((4, 8)), OFF]}, ["", ""], tmp_path / "page.png", dpi=100)
@@ -188,6 +203,7 @@ def test_the_same_gallery_is_the_same_file(tmp_path: Path):
         ({"captions": {"b": ["x", "y"]}}, "captions for b, of which there are no maps"),
         ({"path": "page.txt"}, r"page\.txt: a gallery is written as"),
         ({"maps": {"a": [OFF, ON + 1]}}, "the map must have values in"),
+        ({"columns": 0}, "columns=0: a gallery needs room for one explainer"),
         ({"dpi": 30_000}, "a gallery of 2 images is too long"),
         ({"images": [RED] * 400, "maps": {"a": [OFF] * 400}, "titles": ["x"] * 400}, "a gallery of 400 images is too long"),
     ],
