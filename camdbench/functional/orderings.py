@@ -12,11 +12,13 @@ from camdbench.functional.precision import exact
 
 Ties = Literal["first", "last"]
 
+_EQUAL = 1e-6  # difference, relative to the largest value, that rounding may make
+
 
 def pixel_ranks(maps: Tensor, *, most_first: bool = True, ties: Ties = "first") -> Tensor:
     """The place (B, P) of each pixel of maps (B, H, W) in their order, 0 for the pixel that comes first.
 
-    The sort is stable: of equal values the `first` in row order comes first, or the `last`, as in code that turns an
+    Of equal values the `first` in row order comes first, or the `last`, as in code that turns an
     ascending sort round.
 
     >>> pixel_ranks(torch.tensor([[[0.5, 0.9], [0.5, 0.1]]])).tolist()
@@ -29,12 +31,26 @@ def pixel_ranks(maps: Tensor, *, most_first: bool = True, ties: Ties = "first") 
 
 def ranks(values: Tensor, *, most_first: bool = True, ties: Ties = "first") -> Tensor:
     """The place of each of the values (B, N) in their order, (B, N) int64; see `pixel_ranks`."""
+    levels = _levels(values)
     if ties == "last":
-        order = values.sort(dim=1, descending=not most_first, stable=True).indices.flip(1)
+        order = levels.sort(dim=1, descending=not most_first, stable=True).indices.flip(1)
     else:
-        order = values.sort(dim=1, descending=most_first, stable=True).indices
+        order = levels.sort(dim=1, descending=most_first, stable=True).indices
     places = torch.arange(values.shape[1], device=values.device).expand_as(order)
     return torch.empty_like(order).scatter_(1, order, places)
+
+
+def _levels(values: Tensor) -> Tensor:
+    """Whole numbers (B, N) in the order of the values, equal where values are equal up to rounding.
+
+    A small map that is enlarged bilinearly holds many values that are equal by symmetry and differ in their last digits,
+    which change with the size of the batch and the device. Where neighbours in the sorted order are closer than a millionth
+    of the largest value, they are equals.
+    """
+    ordered, order = values.sort(dim=1)
+    apart = ordered.diff(dim=1) > _EQUAL * values.abs().amax(1, keepdim=True)
+    levels = F.pad(apart.long(), (1, 0)).cumsum(1)
+    return torch.empty_like(order).scatter_(1, order, levels)
 
 
 def grid_ranks(maps: Tensor, patch: int, *, most_first: bool = True, ties: Ties = "first") -> Tensor:
@@ -91,15 +107,13 @@ def sliding_ranks(maps: Tensor, patch: int, regions: int, *, most_first: bool = 
     """
     height, width = maps.shape[-2:]
     padded = F.pad(exact(maps), (0, patch - 1, 0, patch - 1))
-    sums = F.avg_pool2d(padded[:, None], patch, 1)[:, 0].to(maps.device)  # the mean orders as the sum does
-    if not most_first:
-        sums = -sums
+    sums = F.avg_pool2d(padded[:, None], patch, 1).to(maps.device)  # the mean orders as the sum does
+    place_of = ranks(sums.flatten(1), most_first=most_first, ties=ties)
     row, column = torch.arange(height, device=maps.device)[:, None], torch.arange(width, device=maps.device)
-    free = torch.ones_like(sums, dtype=torch.bool)
-    found = torch.full_like(sums, regions, dtype=torch.int64)
+    free = torch.ones_like(maps, dtype=torch.bool)
+    found = torch.full_like(maps, regions, dtype=torch.int64)
     for place in range(regions):
-        scored = torch.where(free, sums, -torch.inf).flatten(1)
-        chosen = scored.shape[1] - 1 - scored.flip(1).argmax(1) if ties == "last" else scored.argmax(1)
+        chosen = torch.where(free.flatten(1), place_of, height * width).argmin(1)
         down, right = row - (chosen // width)[:, None, None], column - (chosen % width)[:, None, None]  # (B, H, 1), (B, 1, W)
         any_free = free.flatten(1).any(1)[:, None, None]
         inside = (down >= 0) & (down < patch) & (right >= 0) & (right < patch)
@@ -112,7 +126,7 @@ def segment_ranks(maps: Tensor, labels: Tensor, *, ties: Ties = "first") -> Tens
     """The place (B, P) of each pixel's segment when segments are ordered by the mean of their map, the largest first.
 
     Args:
-        maps: (B, H, W).
+        maps: (B, H, W), not negative.
         labels: (B, H, W) number of each pixel's segment, from 0, without gaps.
         ties: which of equal segments comes first.
     """
@@ -121,5 +135,5 @@ def segment_ranks(maps: Tensor, labels: Tensor, *, ties: Ties = "first") -> Tens
         torch.zeros(len(maps), int(where.max()) + 1, dtype=torch.float64).scatter_add_(1, where, item)
         for item in (values, torch.ones_like(values))
     )
-    means = torch.where(sizes > 0, sums / sizes.clamp_min(1), -torch.inf)  # numbers that only other images have come last
+    means = torch.where(sizes > 0, sums / sizes.clamp_min(1), -1)  # numbers that only other images have come last
     return ranks(means, ties=ties).gather(1, where).to(maps.device)

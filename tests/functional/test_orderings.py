@@ -103,3 +103,17 @@ def test_segments_come_by_the_mean_of_their_map() -> None:
 def test_no_image_depends_on_its_batch_mates(function) -> None:
     maps = tied_maps((8, 9))
     assert torch.equal(function(maps), torch.cat([function(maps[index : index + 1]) for index in range(3)]))
+
+
+@pytest.mark.parametrize("ties", ["first", "last"])
+def test_values_that_rounding_alone_tells_apart_are_equals(ties: str) -> None:
+    maps = tied_maps((9, 8))
+    noise = 1e-7 * torch.randn(maps.shape, generator=torch.Generator().manual_seed(1))
+    for function in (
+        pixel_ranks,
+        lambda maps, ties: grid_ranks(maps, 2, ties=ties),
+        lambda maps, ties: sliding_ranks(maps, 2, 9, ties=ties),
+    ):
+        assert torch.equal(function(maps, ties=ties), function(maps + noise, ties=ties))
+    apart = maps + torch.linspace(0, 1e-3, 72).reshape(9, 8)  # neighbours differ by more than rounding does
+    assert pixel_ranks(apart, ties=ties).tolist() == pixel_ranks(apart).tolist()
