@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from pydantic import NonNegativeInt, PositiveInt
 
 from camdbench.core.catalogue import metric
 from camdbench.core.protocols import Protocol
-from camdbench.functional.curves import area, counts_by_share, counts_by_step
+from camdbench.functional.curves import counts_by_share, counts_by_step
 from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Curve, Measured
-from camdbench.metrics.walks import Order, Walk, walk
+from camdbench.metrics.measured import Measured
+from camdbench.metrics.walks import Order, Walk, area_under
 
 OPTICAM = Protocol(
     "opticam",
@@ -111,7 +110,7 @@ def insertion(
     curves of the network as it is. The maps explain the run's class; CGC takes the label.
     """
     counts = _counts(evidence, step, intervals, rounding)
-    return _area(evidence, Walk(Order(ties=ties, maps=maps), counts, start, "image", masking, scored, "probability"))
+    return area_under(evidence, Walk(Order(ties=ties, maps=maps), counts, start, "image", masking, scored, "probability"))
 
 
 @metric(
@@ -164,7 +163,7 @@ def deletion(
     `pixels`, of the mean colour where it is `normalised`. Options and protocols as of insertion, whose order it shares.
     """
     counts = _counts(evidence, step, intervals, rounding)
-    return _area(evidence, Walk(Order(ties=ties, maps=maps), counts, "image", "blank", masking, scored, "probability"))
+    return area_under(evidence, Walk(Order(ties=ties, maps=maps), counts, "image", "blank", masking, scored, "probability"))
 
 
 def _counts(evidence: Evidence, step: int, intervals: int, rounding: str) -> tuple[int, ...]:
@@ -173,11 +172,3 @@ def _counts(evidence: Evidence, step: int, intervals: int, rounding: str) -> tup
     if intervals and rounding == "point":
         return tuple(dict.fromkeys(counts_by_share(pixels, intervals)))  # an image of few pixels has fewer points
     return counts_by_step(pixels, -(-pixels // intervals) if intervals else step)
-
-
-def _area(evidence: Evidence, way: Walk) -> Measured:
-    """The area under a walk, as a share in per cent, and the curve."""
-    scores, dead = walk(evidence, way)
-    x = torch.tensor(way.counts, dtype=torch.float64) / way.counts[-1]
-    values = torch.where(dead, torch.nan, 100 * area(scores, x))
-    return Measured(values, dead, {"curve": Curve(x, scores)})

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from camdbench.core.errors import NotApplicable
 from camdbench.functional.baselines import lowest, rise_blur
-from camdbench.functional.curves import Score, read, scores_along
+from camdbench.functional.curves import Score, area, read, scores_along
 from camdbench.functional.normalise import is_constant
 from camdbench.functional.orderings import Ties, grid_ranks, pixel_ranks, sliding_ranks
 from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.measured import Curve, Measured
 from camdbench.models.single_image_norm import with_own_statistics
 
 MapKind = Literal["as declared", "batch statistics"]
@@ -97,6 +98,19 @@ def _walk(evidence: Evidence, way: Walk) -> Walked:
         count: read(_logits_of(evidence, name, way.masking), classes, way.score) for count, name in ends.items() if count in way.counts
     }
     return Walked(torch.stack([columns[count] for count in way.counts], 1), dead)
+
+
+def area_under(evidence: Evidence, way: Walk, total: int | None = None) -> Measured:
+    """The area under a walk in per cent, a constant map's undefined, and the curve over shares.
+
+    Args:
+        evidence: the batch.
+        way: the walk.
+        total: how many pixels or patches there are; the last point's number where None.
+    """
+    scores, dead = walk(evidence, way)
+    x = torch.tensor(way.counts, dtype=torch.float64) / (total or way.counts[-1])
+    return Measured(torch.where(dead, torch.nan, 100 * area(scores, x)), dead, {"curve": Curve(x, scores)})
 
 
 def classes_of(evidence: Evidence, scored: Scored) -> Tensor:

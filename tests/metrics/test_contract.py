@@ -26,6 +26,9 @@ ROWS: dict[str, tuple[str, ...]] = {
     "ai": ("ai", "ai(tolerance=0.01)"),
     "insertion": ("insertion(step=16)", "insertion"),
     "deletion": ("deletion(step=16)",),
+    "aopc": ("aopc(patch=3, regions=5)", "aopc"),
+    "morf": ("morf(patch=3)", "morf(patch=1, step=16, regions=0, score='accuracy')"),
+    "lerf": ("lerf(patch=3)", "lerf(patch=1, step=16, regions=0, score='accuracy')"),
 }
 
 

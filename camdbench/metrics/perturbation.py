@@ -1,0 +1,185 @@
+"""Patches or pixels replaced one after the other: AOPC, most relevant first, least relevant first."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import NonNegativeInt, PositiveInt
+
+from camdbench.core.catalogue import metric
+from camdbench.core.errors import NotApplicable
+from camdbench.core.protocols import Protocol
+from camdbench.functional.curves import counts_by_share, counts_by_step
+from camdbench.functional.orderings import count_cells
+from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.measured import Curve, Measured
+from camdbench.metrics.walks import Order, Walk, area_under, walk
+
+FLIPPING = (
+    Protocol("samek", masking="pixels", scored="target", score="probability", maps="as declared", resize="bilinear"),
+    Protocol(
+        "quantus",
+        masking="normalised",
+        scored="target",
+        score="probability",
+        maps="as declared",
+        resize="bilinear",
+        paper="Bach et al. 2015, PLoS ONE 10(7), as Quantus' PixelFlipping, but over pixels",
+        options={"patch": 1, "step": 224, "regions": 0, "fill": "lowest"},
+    ),
+    Protocol(
+        "chefer",
+        masking="pixels",
+        scored="target",
+        score="accuracy",
+        maps="as declared",
+        resize="bilinear",
+        paper="Chefer et al. 2021, arXiv:2012.09838, section 4.2",
+        options={"patch": 1, "intervals": 10, "ends": False, "fill": "blank"},
+    ),
+)
+
+
+@metric(
+    "aopc",
+    paper="Samek et al. 2017, arXiv:1509.06321, eq. 12",
+    higher_is_better=True,
+    unit="%",
+    tolerance=0.5,
+    undefined="the map is constant, so that it ranks no patch before another",
+    protocols=(
+        Protocol("samek", masking="pixels", scored="target", score="probability", maps="as declared", resize="bilinear"),
+        Protocol(
+            "quantus05",
+            masking="normalised",
+            scored="target",
+            score="probability",
+            maps="as declared",
+            resize="bilinear",
+            paper="Quantus up to 0.5, RegionPerturbation, as Opti-CAM, Table 4",
+            options={"patch": 14, "regions": 10, "patching": "sliding", "fill": "lowest", "average": "altered", "ties": "last"},
+        ),
+        Protocol(
+            "quantus06",
+            masking="normalised",
+            scored="target",
+            score="probability",
+            maps="as declared",
+            resize="bilinear",
+            paper="Quantus 0.6, RegionPerturbation",
+            options={"patch": 14, "regions": 10, "fill": "lowest", "average": "altered"},
+        ),
+    ),
+)
+def aopc(
+    evidence: Evidence,
+    *,
+    patch: PositiveInt = 9,
+    regions: PositiveInt = 100,
+    patching: Literal["grid", "sliding"] = "grid",
+    fill: Literal["uniform", "lowest", "blank"] = "uniform",
+    average: Literal["all", "altered"] = "all",
+    ties: Literal["first", "last"] = "first",
+    masking: Literal["pixels", "normalised"] = "pixels",
+    scored: Literal["target", "predicted"] = "target",
+) -> Measured:
+    """Area over the perturbation curve: mean drop of the class's probability while patches are replaced, most relevant first.
+
+    (B,) in [-100, 100]; the curve holds the drops f(x_0) - f(x_k) in [-1, 1] over the number k of patches. `average=all` is
+    the paper's sum over k = 0 … L divided by L + 1; `altered` is the mean over k = 1 … L, of what Quantus returns.
+
+    Patches of `patch` x `patch` pixels lie on a grid, or anywhere without overlap (`patching=sliding`, Quantus up to 0.5):
+    L is the number of `regions`, or of all patches of the grid where there are fewer; where no patch is left to slide, the
+    image stays as it is. A replaced pixel is noise, uniform in [0, 1] (`uniform`, one draw for each image from its seed; the
+    paper averages over draws), the image's smallest value over all channels of the normalised image (`lowest`, what
+    Quantus calls black), or blank: black, or the mean colour with `masking=normalised`. The paper leaves the scale of f open;
+    here it is the probability.
+    """
+    total = count_cells((evidence.images.shape[-2], evidence.images.shape[-1]), patch)
+    length = regions if patching == "sliding" else min(regions, total)
+    order = Order(ties=ties, patch=patch, sliding=regions if patching == "sliding" else 0)
+    scores, dead = walk(evidence, Walk(order, tuple(range(length + 1)), "image", fill, masking, scored, "probability"))
+    drops = scores[:, :1] - scores
+    values = 100 * drops.sum(1) / (length + (average == "all"))
+    return Measured(torch.where(dead, torch.nan, values), dead, {"drop": Curve(torch.arange(length + 1), drops)})
+
+
+@metric(
+    "morf",
+    paper="Samek et al. 2017, arXiv:1509.06321, section III",
+    higher_is_better=False,
+    unit="%",
+    tolerance=0.5,
+    undefined="the map is constant, so that it ranks nothing before anything else",
+    protocols=FLIPPING,
+)
+def most_relevant_first(
+    evidence: Evidence,
+    *,
+    patch: PositiveInt = 9,
+    regions: NonNegativeInt = 100,
+    step: PositiveInt = 1,
+    intervals: NonNegativeInt = 0,
+    ends: bool = True,
+    fill: Literal["uniform", "lowest", "blank"] = "uniform",
+    ties: Literal["first", "last"] = "first",
+    masking: Literal["pixels", "normalised"] = "pixels",
+    scored: Literal["target", "predicted"] = "target",
+    score: Literal["probability", "accuracy"] = "probability",
+) -> Measured:
+    """Mean height of the class's score while patches or pixels are replaced, the most relevant first.
+
+    (B,) in [0, 100]; the curve's x is the share of patches, and the area is taken by trapezoids over the part of [0, 1] that
+    is walked, and divided by its width. Patches of a grid, or pixels where `patch` is 1, are replaced `step` at a time,
+    `regions` in all, all of them with 0; or in `intervals` equal shares. `ends=false` leaves out the image as it is and the
+    last point: Chefer et al. look at 10 to 90 % of the pixels. `accuracy` is 1 where the class has the largest logit.
+    `fill` as of aopc. Quantus flips elements of channels, of which our maps know nothing: here whole pixels are flipped.
+    """
+    order = Order(ties=ties, patch=patch)
+    counts, total = _counts(evidence, patch, regions, step, intervals, ends=ends)
+    return area_under(evidence, Walk(order, counts, "image", fill, masking, scored, score), total)
+
+
+@metric(
+    "lerf",
+    paper="Samek et al. 2017, arXiv:1509.06321, section III",
+    higher_is_better=True,
+    unit="%",
+    tolerance=0.5,
+    undefined="the map is constant, so that it ranks nothing before anything else",
+    protocols=FLIPPING,
+)
+def least_relevant_first(
+    evidence: Evidence,
+    *,
+    patch: PositiveInt = 9,
+    regions: NonNegativeInt = 100,
+    step: PositiveInt = 1,
+    intervals: NonNegativeInt = 0,
+    ends: bool = True,
+    fill: Literal["uniform", "lowest", "blank"] = "uniform",
+    ties: Literal["first", "last"] = "first",
+    masking: Literal["pixels", "normalised"] = "pixels",
+    scored: Literal["target", "predicted"] = "target",
+    score: Literal["probability", "accuracy"] = "probability",
+) -> Measured:
+    """Mean height of the class's score while patches or pixels are replaced, the least relevant first.
+
+    (B,) in [0, 100]. Options and protocols as of morf.
+    """
+    order = Order(most_first=False, ties=ties, patch=patch)
+    counts, total = _counts(evidence, patch, regions, step, intervals, ends=ends)
+    return area_under(evidence, Walk(order, counts, "image", fill, masking, scored, score), total)
+
+
+def _counts(evidence: Evidence, patch: int, regions: int, step: int, intervals: int, *, ends: bool) -> tuple[tuple[int, ...], int]:
+    """How many patches are replaced at each point, and how many there are."""
+    total = count_cells((evidence.images.shape[-2], evidence.images.shape[-1]), patch)
+    points = counts_by_share(total, intervals) if intervals else counts_by_step(min(regions or total, total), step)
+    points = tuple(dict.fromkeys(points))  # an image of few pixels has fewer points
+    if not ends:
+        points = points[1:-1]
+    if not points:
+        raise NotApplicable(f"an image of {total} patches has no point between the ends of its curve")
+    return points, total
