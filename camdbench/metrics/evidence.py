@@ -71,6 +71,7 @@ class Evidence:
         boxes: B tensors (n, 4) xyxy pixels, where known.
         masks: (B, H, W) bool, where known.
         labels: (B,) ground-truth classes, -1 where unknown; all unknown where not given.
+        present: (B, C) bool, the classes that each image shows, where there may be several.
         ids: B names of the images, which random numbers depend on; their positions where not given.
         seed: seed of metrics that draw random numbers.
         explainer: explains other images of the same names, where the maps come from an explainer.
@@ -89,13 +90,14 @@ class Evidence:
         boxes: tuple[Tensor, ...] | None = None,
         masks: Tensor | None = None,
         labels: Tensor | None = None,
+        present: Tensor | None = None,
         ids: Sequence[str] | None = None,
         seed: int = 0,
         explainer: Explain | None = None,
         features: Features | None = None,
     ) -> None:
         self.classifier, self.images, self.targets = classifier, images, targets
-        self.raw, self.boxes, self.masks, self.seed = raw, boxes, masks, seed
+        self.raw, self.boxes, self.masks, self.present, self.seed = raw, boxes, masks, present, seed
         self.labels = torch.full_like(targets, -1) if labels is None else labels
         self.ids = tuple(map(str, range(len(images)))) if ids is None else tuple(ids)
         self._saliency, self._logits, self._explainer, self._features = saliency, logits, explainer, features

@@ -184,6 +184,7 @@ def _evidence(trace: Trace, explainer: Spec, maps: Saliency | None) -> Evidence:
         boxes=trace.batch.boxes,
         masks=trace.batch.masks,
         labels=trace.batch.labels,
+        present=trace.batch.present,
         ids=trace.batch.ids,
         seed=trace.seed,
         explainer=None if maps is None else _explain_again(trace, explainer),
