@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from camdbench.functional.core_focus import contrasts
+from camdbench.functional.normalise import normalise
 from camdbench.functional.precision import exact
 
 _NUMBERS = 16_000_000  # of the maps of all classes, held at a time
@@ -58,10 +59,23 @@ def redundancy(activations: Tensor, weights: Tensor, classes: Tensor) -> Tensor:
     return above / torch.where(below == 0, torch.nan, below)
 
 
-def overlap_with_others(activations: Tensor, weights: Tensor, classes: Tensor, core: Tensor, threshold: float) -> Tensor:
-    """The overlap of core with CAM_t - CAM_c > threshold, mean over the C - 1 other classes c, (B,) float64."""
-    maps = _contrasts(activations, weights, classes)  # that of t itself is zero, and so is its overlap
-    total = torch.stack([overlap(part > threshold, core[:, None]).sum(1) for part in maps]).sum(0)
+def overlap_with_others(
+    activations: Tensor, weights: Tensor, classes: Tensor, core: Tensor, threshold: float, *, scaled: bool = False
+) -> Tensor:
+    """The overlap of core with CAM_t - CAM_c > threshold, mean over the C - 1 other classes c, (B,) float64.
+
+    Args:
+        activations: (B, K, h, w).
+        weights: (C, K) of the linear layer.
+        classes: (B,) t.
+        core: (B, h, w) bool, not empty.
+        threshold: 0 or more.
+        scaled: whether each map is brought to [0, 1] first.
+    """
+    total = torch.zeros(len(classes), dtype=torch.float64)
+    for maps in _contrasts(activations, weights, classes):  # that of t itself is zero, and so is its overlap
+        found = normalise(maps.flatten(0, 1), "range").view_as(maps) if scaled else maps
+        total += overlap(found > threshold, core[:, None]).sum(1).cpu()
     return total / (len(weights) - 1)
 
 

@@ -32,3 +32,24 @@ def among_first(logits: Tensor, classes: Tensor, count: int = 1) -> Tensor:
     """
     rank = rank_of(logits, classes)
     return torch.where(rank.isnan(), torch.nan, (rank < count).to(rank.dtype))
+
+
+def average_precisions(scores: Tensor, truth: Tensor) -> Tensor:
+    """The average precision of the classes of each image, (B,) in (0, 1]; NaN where no class is true or a score is NaN or +inf.
+
+    The mean over the true classes p of the share of true classes among all that score at least as high as p.
+
+    >>> average_precisions(torch.tensor([[0.1, 0.7, 0.2, 0.9]]), torch.tensor([[False, True, True, False]])).round(decimals=4).item()
+    0.5833
+
+    Args:
+        scores: (B, C).
+        truth: (B, C) bool.
+    """
+    count, true = scores.shape[1], truth.sum(1, keepdim=True)
+    seen, found = (
+        count - torch.searchsorted(held.sort(1).values, scores.contiguous()) for held in (scores, scores.masked_fill(~truth, -torch.inf))
+    )
+    precision = found.minimum(true) / seen  # at a score of -inf the false ones would be counted too
+    values = (precision * truth).sum(1) / true.squeeze(1)
+    return torch.where((scores.isnan() | scores.isposinf()).any(1), torch.nan, values).to("cpu", torch.float64)

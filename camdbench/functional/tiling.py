@@ -1,6 +1,6 @@
 """Objects covered by what lies beside them: the box of each connected component, filled with the largest tile next to it.
 
-Hard-ImageNet's ablation (Moayeri et al. 2022, section 4.1): of the four boxes of the same size around the component's box,
+Hard-ImageNet's ablation (Moayeri et al. 2022): of the four boxes of the same size around the component's box,
 each cut off at the edge of the image and before any object, the largest is repeated until the box is full.
 
 The released code does something else, which the numbers in print are made with. Rows are taken for columns when a tile is

@@ -1,0 +1,121 @@
+"""How well the model classifies, whatever explains it: accuracy, top-5 and average precision."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import PositiveInt
+from torch import Tensor
+
+from camdbench.core.catalogue import metric
+from camdbench.core.errors import NotApplicable
+from camdbench.core.protocols import Protocol
+from camdbench.functional.precision import exact
+from camdbench.functional.ranking import among_first, average_precisions
+from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.labels import labels_of, where
+from camdbench.metrics.measured import Curve, Measured
+
+_PROTOCOLS = (
+    Protocol("micro", scored="label", score="logit"),
+    Protocol("balanced", scored="label", score="logit", reduction="class mean"),
+)
+
+
+@metric(
+    "accuracy",
+    paper="Russakovsky et al. 2015, arXiv:1409.0575, sec. 4.1, one less the error",
+    higher_is_better=True,
+    unit="%",
+    tolerance=1.6,
+    judges="model",
+    undefined="the label is unknown",
+    protocols=_PROTOCOLS,
+)
+def accuracy(evidence: Evidence) -> Measured:
+    """Whether the label is the class with the largest logit: 100 or 0.
+
+    (B,). Of equal logits the class with the smaller index is predicted.
+    """
+    return _among_first(evidence, 1)
+
+
+@metric(
+    "top5",
+    paper="Russakovsky et al. 2015, arXiv:1409.0575, sec. 4.1, one less the error",
+    higher_is_better=True,
+    unit="%",
+    tolerance=1.6,
+    judges="model",
+    undefined="the label is unknown",
+    protocols=_PROTOCOLS,
+)
+def top5(evidence: Evidence, *, count: PositiveInt = 5) -> Measured:
+    """Whether the label is among the five largest logits: 100 or 0.
+
+    (B,). `count` is how many; with that many classes or fewer it is always 100.
+    """
+    return _among_first(evidence, count)
+
+
+@metric(
+    "average_precision",
+    paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), sec. 5.3 (AP)",
+    higher_is_better=True,
+    unit="%",
+    tolerance=0.5,
+    judges="model",
+    undefined="the image shows no known class",
+    protocols=(
+        Protocol(
+            "micro",
+            scored="label",
+            score="logit",
+            reduction="micro average precision",
+            paper="ContrastiveCAM's released code: all pairs of image and class ranked together by logit",
+        ),
+        Protocol(
+            "macro",
+            scored="label",
+            score="logit",
+            reduction="macro average precision",
+            paper="scikit-learn, average='macro', over the classes that occur",
+        ),
+        Protocol("samples", scored="label", score="logit", paper="scikit-learn, average='samples'"),
+    ),
+)
+def average_precision(evidence: Evidence, *, score: Literal["logit", "probability"] = "logit") -> Measured:
+    """Area under precision by recall of the ranking of classes by their logits, or by their softmax probabilities.
+
+    (B,) in (0, 100], each image's own ranking: 100 over the rank of the label where the image shows one class. The
+    number of the table is made of the points `scores` and `truth` (B, C) as the protocol says; micro and macro compare
+    images with each other, where logits and probabilities rank differently. Equal scores are one step.
+    """
+    truth = _truth(evidence)
+    scores = exact(evidence.logits) if score == "logit" else F.log_softmax(exact(evidence.logits), 1)
+    truth = truth.to(scores.device)
+    values, undefined = where(100 * average_precisions(scores, truth), truth.any(1))
+    classes = torch.arange(truth.shape[1])
+    return Measured(values, undefined, {"scores": Curve(classes, scores), "truth": Curve(classes, truth.to(scores.dtype))})
+
+
+def _among_first(evidence: Evidence, count: int) -> Measured:
+    labels = labels_of(evidence)
+    return Measured(*where(100 * among_first(evidence.logits, labels.classes, count), labels.known))
+
+
+def _truth(evidence: Evidence) -> Tensor:
+    """(B, C) bool, the classes that each image shows; none where that is unknown.
+
+    Raises:
+        NotApplicable: the images show other classes than the network knows.
+    """
+    count = evidence.logits.shape[1]
+    if evidence.present is None:
+        labels = labels_of(evidence)
+        return F.one_hot(labels.classes, count).bool() & labels.known[:, None]
+    if evidence.present.shape[1] != count:
+        raise NotApplicable(f"the images show some of {evidence.present.shape[1]} classes, and the network knows {count}")
+    return evidence.present

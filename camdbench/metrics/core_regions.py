@@ -1,0 +1,248 @@
+"""Core regions: how much of what a model decides by lies on the object (ContrastiveCAM).
+
+All of it follows from the model alone: on a head of global average pooling and a linear layer the maps of all classes are
+known in closed form, and no explainer is asked.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from pydantic import NonNegativeFloat
+from torch import Tensor
+
+from camdbench.core.catalogue import metric
+from camdbench.core.errors import NotApplicable
+from camdbench.core.protocols import Protocol
+from camdbench.functional import core_regions
+from camdbench.functional.core_focus import core_of
+from camdbench.functional.normalise import normalise
+from camdbench.functional.precision import exact
+from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.labels import labels_of, where
+from camdbench.metrics.measured import Curve, Measured
+
+_PROTOCOLS = (
+    Protocol("contrastivecam", scored="label", score="logit", maps="raw", resize="masks to the grid, nearest-exact"),
+    Protocol(
+        "release",
+        scored="label",
+        score="logit",
+        maps="raw",
+        resize="masks to the grid, nearest-exact",
+        paper="ContrastiveCAM's released code, where an empty mask is the whole image",
+        options={"empty": "whole"},
+    ),
+)
+
+
+@metric(
+    "core",
+    paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), table 1",
+    higher_is_better=True,
+    unit="",
+    tolerance=0.05,
+    needs=("masks", "linear head"),
+    judges="model",
+    undefined="the class is unknown, or the mask has no place on the layer's grid",
+    protocols=_PROTOCOLS,
+)
+def core(
+    evidence: Evidence, *, scored: Literal["label", "target"] = "label", empty: Literal["undefined", "whole"] = "undefined"
+) -> Measured:
+    """Contribution of the object: sum over its places and all classes c of |CAM_t - CAM_c|.
+
+    (B,) >= 0, in logits. `scored` is the class t: the label, or the explained one. `empty` says what an object is that
+    covers no place of the layer's grid: undefined, or the whole image.
+    """
+    found = _contributions(evidence, scored, empty)
+    return Measured(*where(found.core, found.defined))
+
+
+@metric(
+    "noncore",
+    paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), table 1",
+    higher_is_better=False,
+    unit="",
+    tolerance=0.05,
+    needs=("masks", "linear head"),
+    judges="model",
+    undefined="the class is unknown, or the mask has no place on the layer's grid",
+    protocols=_PROTOCOLS,
+)
+def noncore(
+    evidence: Evidence, *, scored: Literal["label", "target"] = "label", empty: Literal["undefined", "whole"] = "undefined"
+) -> Measured:
+    """Contribution of everything but the object: sum over the other places and all classes c of |CAM_t - CAM_c|.
+
+    (B,) >= 0, in logits. Options as of `core`.
+    """
+    found = _contributions(evidence, scored, empty)
+    return Measured(*where(found.noncore, found.defined))
+
+
+@metric(
+    "core_share",
+    paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), table 1 (core/total)",
+    higher_is_better=True,
+    unit="",
+    tolerance=0.005,
+    needs=("masks", "linear head"),
+    judges="model",
+    undefined="the class is unknown, the mask has no place on the layer's grid, or no class's map differs from the class's own",
+    protocols=(
+        Protocol(
+            "contrastivecam",
+            scored="label",
+            score="logit",
+            maps="raw",
+            resize="masks to the grid, nearest-exact",
+            reduction="ratio of means",
+        ),
+        Protocol(
+            "release",
+            scored="label",
+            score="logit",
+            maps="raw",
+            resize="masks to the grid, nearest-exact",
+            reduction="ratio of means",
+            paper="ContrastiveCAM's released code, where an empty mask is the whole image",
+            options={"empty": "whole"},
+        ),
+        Protocol("mean_of_ratios", scored="label", score="logit", maps="raw", resize="masks to the grid, nearest-exact"),
+    ),
+)
+def core_share(
+    evidence: Evidence, *, scored: Literal["label", "target"] = "label", empty: Literal["undefined", "whole"] = "undefined"
+) -> Measured:
+    """Share of the object in all contributions, core / (core + noncore).
+
+    (B,) in [0, 1], each image's own share. The paper's number is the ratio of the means, for which the points
+    `numerator` and `denominator` are kept; the mean of the ratios is another one. Options as of `core`.
+    """
+    found = _contributions(evidence, scored, empty)
+    total = found.core + found.noncore
+    values, undefined = where(found.core / total, found.defined & (total != 0))
+    place = torch.zeros(1)
+    points = {"numerator": Curve(place, found.core[:, None]), "denominator": Curve(place, total[:, None])}
+    return Measured(values, undefined, points)
+
+
+@metric(
+    "redundancy",
+    paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), definition 3.4 and table 1 (gamma)",
+    higher_is_better=False,
+    unit="",
+    tolerance=0.005,
+    needs=("linear head",),
+    judges="model",
+    undefined="the class is unknown, or its HiResCAM is zero everywhere",
+    protocols=(Protocol("contrastivecam", scored="label", score="logit", maps="raw"),),
+)
+def redundancy(evidence: Evidence, *, scored: Literal["label", "target"] = "label") -> Measured:
+    """How much of a class's HiResCAM all classes share: gamma = ||1/C sum_c CAM_c|| / ||CAM_t||, Frobenius norms.
+
+    (B,) >= 0. The paper states no direction; little is taken for better, as the HiResCAM then shows what the softmax sees.
+    """
+    classes, known = _classes(evidence, scored)
+    activations, weights = _seen(evidence)
+    values = core_regions.redundancy(activations, weights, classes)
+    dead = values.isnan() & activations.isfinite().flatten(1).all(1).to(values.device) & weights.isfinite().all().to(values.device)
+    return Measured(*where(values, known.to(values.device) & ~dead))
+
+
+@metric(
+    "contrastive_iou",
+    paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), table 2 (ContrastiveCAM IoU)",
+    higher_is_better=True,
+    unit="%",
+    tolerance=0.5,
+    needs=("masks", "linear head"),
+    judges="model",
+    undefined="the class is unknown, or the mask has no place on the layer's grid",
+    protocols=(
+        Protocol("reconstructed", scored="label", score="logit", maps="raw", resize="masks to the grid, nearest-exact"),
+        Protocol(
+            "pairwise",
+            scored="label",
+            score="logit",
+            maps="raw",
+            resize="masks to the grid, nearest-exact",
+            options={"versus": "others"},
+        ),
+        Protocol(
+            "half",
+            scored="label",
+            score="logit",
+            maps="range",
+            resize="masks to the grid, nearest-exact",
+            paper="the threshold of Moayeri et al. 2022 for Grad-CAM, on the grid",
+            options={"threshold": 0.5},
+        ),
+    ),
+)
+def contrastive_iou(
+    evidence: Evidence,
+    *,
+    scored: Literal["label", "target"] = "label",
+    versus: Literal["mean", "others"] = "mean",
+    maps: Literal["raw", "range"] = "raw",
+    threshold: NonNegativeFloat = 0.01,
+) -> Measured:
+    """Overlap of the object with the places where the class's ContrastiveCAM exceeds a threshold.
+
+    (B,) in [0, 100], intersection over union on the layer's grid. The paper does not say which map is meant nor where it
+    is cut, and the code is not public: `versus` is the mean of all classes (definition 3.4) or each of the others in turn
+    (definition 3.3), whose overlaps are then averaged; `maps` are taken raw or first brought to [0, 1]; 0.01 is the
+    threshold of the released segmentation.
+    """
+    classes, known = _classes(evidence, scored)
+    activations, weights = _seen(evidence)
+    mask, missing = core_of(_masks(evidence), (activations.shape[-2], activations.shape[-1]))
+    inside, scale = mask > 0, maps == "range"
+    if versus == "others":
+        values = core_regions.overlap_with_others(activations, weights, classes, inside, threshold, scaled=scale)
+    else:
+        found = core_regions.reconstructed(activations, weights, classes)
+        values = core_regions.overlap((normalise(found, "range") if scale else found) > threshold, inside)
+    finite = (exact(activations).flatten(1).sum(1) + exact(weights).sum()).isfinite().to(values.device)
+    return Measured(*where(100 * torch.where(finite, values, torch.nan), known & ~missing))
+
+
+class _Contributions(NamedTuple):
+    core: Tensor
+    noncore: Tensor
+    defined: Tensor
+
+
+def _contributions(evidence: Evidence, scored: str, empty: str) -> _Contributions:
+    """The contributions of a batch, worked out once for all metrics that read them."""
+
+    def make() -> _Contributions:
+        classes, known = _classes(evidence, scored)
+        activations, weights = _seen(evidence)
+        mask, missing = core_of(_masks(evidence), (activations.shape[-2], activations.shape[-1]))  # without a place: all of it
+        found = core_regions.contributions(activations, weights, classes, mask > 0)
+        defined = known & ~missing if empty == "undefined" else known
+        return _Contributions(found.core, found.noncore, defined.to(found.core.device))
+
+    return evidence.shared(("core regions", scored, empty), make)
+
+
+def _classes(evidence: Evidence, scored: str) -> tuple[Tensor, Tensor]:
+    """The class of each image and whether it is known, both (B,)."""
+    return labels_of(evidence) if scored == "label" else (evidence.targets, torch.ones_like(evidence.targets, dtype=torch.bool))
+
+
+def _seen(evidence: Evidence) -> tuple[Tensor, Tensor]:
+    """Activations (B, K, h, w) and class weights (C, K) in single precision or better, so that reduced precision decides nothing."""
+    weights, activations = evidence.class_weights, evidence.activations
+    kind = torch.promote_types(torch.promote_types(activations.dtype, weights.dtype), torch.float32)
+    return activations.to(kind), weights.to(kind)
+
+
+def _masks(evidence: Evidence) -> Tensor:
+    if evidence.masks is None:
+        raise NotApplicable("the metric looks at the object's mask, and there is none")
+    return evidence.masks

@@ -1,0 +1,34 @@
+"""The classes that images are labelled with, and what is said of images without a label."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from camdbench.metrics.evidence import Evidence
+
+
+class Labels(NamedTuple):
+    """Labels that can be looked up in logits.
+
+    Attributes:
+        classes: (B,) int64; 0 where the label is unknown.
+        known: (B,) bool, whether the label is a class of the network.
+    """
+
+    classes: Tensor
+    known: Tensor
+
+
+def labels_of(evidence: Evidence) -> Labels:
+    """The labels of a batch."""
+    known = (evidence.labels >= 0) & (evidence.labels < evidence.logits.shape[1])
+    return Labels(torch.where(known, evidence.labels, 0), known)
+
+
+def where(values: Tensor, defined: Tensor) -> tuple[Tensor, Tensor]:
+    """Values (B,) with NaN where they are not defined, and where that is, (B,) bool, both where the values are."""
+    there = defined.to(values.device)
+    return torch.where(there, values, torch.nan), ~there
