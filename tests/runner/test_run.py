@@ -19,7 +19,10 @@ from camdbench.core.registry import load_plugin
 from camdbench.core.rows import Row
 from camdbench.explainers.trace import Trace
 from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.measured import Curve, Measured
 from camdbench.models.classifier import Classifier
+from camdbench.tables.load import load_points
+from camdbench.tables.render import to_markdown
 
 
 def run(out: Path, chosen: str = "gradcam,fakecam", **request: Any) -> pd.DataFrame:
@@ -369,3 +372,72 @@ def test_a_picture_of_one_pixel_is_explained(tmp_path: Path):
     rows = run(tmp_path / "run", "gradcam,opticam(iterations=2),fakecam", dataset="folder(size=96)", data_root=tmp_path / "data")
     assert set(rows["status"]) <= {"ok", "constant_map"}
     assert rows["value"].notna().all()
+
+
+class TestMetricsOfTheModelAlone:
+    @pytest.fixture(autouse=True)
+    def seen(self) -> list[int]:
+        """A metric of the model, which counts the images that it was asked about."""
+        asked = list[int]()
+
+        @metrics.register("right", paper="a test", higher_is_better=True, unit="%", tolerance=0.0, judges="model")
+        def right(evidence: Evidence) -> torch.Tensor:
+            """Whether the prediction is the label."""
+            asked.append(len(evidence))
+            return 100.0 * (evidence.predictions == evidence.labels)
+
+        return asked
+
+    def test_they_are_measured_once_whatever_explains(self, tmp_path: Path, seen: list[int]):
+        rows = run(tmp_path, "gradcam,fakecam", metrics="ad,right", limit=5)
+        assert sum(seen) == 5
+        assert set(rows[rows["metric"] == "right"]["explainer"]) == {"none"}
+        assert len(rows) == 5 * 3
+
+    def test_explainers_do_not_run_where_nothing_looks_at_their_maps(self, tmp_path: Path):
+        rows = run(tmp_path, "gradcam,fakecam", metrics="right", limit=5)
+        assert set(rows["explainer"]) == {"none"}
+        passes = json.loads((tmp_path / "run.json").read_text())["sessions"][0]["passes"]
+        assert passes == {"forward": 5, "backward": 0, "tail_forward": 0, "tail_backward": 0}
+
+    def test_none_is_enough_for_them_and_for_nothing_else(self, tmp_path: Path):
+        assert len(run(tmp_path / "a", "none", metrics="right", limit=3)) == 3
+        with pytest.raises(UsageError, match="--explainers none: metric ad judges maps"):
+            run(tmp_path / "b", "none", metrics="ad,right", limit=3)
+
+    def test_they_stand_in_a_table_of_their_own(self, tmp_path: Path):
+        run(tmp_path, "gradcam", metrics="ad,right", limit=4)
+        text = to_markdown(camdbench.summarise(tmp_path))
+        assert text.count("### ") == 2
+        assert "shortcuts val · the model alone" in text
+
+
+class TestCurves:
+    @pytest.fixture(autouse=True)
+    def _ramp(self) -> None:
+        """A metric with a curve behind its value, undefined for the second image of a batch."""
+
+        @metrics.register("ramp", paper="a test", higher_is_better=True, unit="", tolerance=0.0, undefined="it is the second")
+        def ramp(evidence: Evidence) -> Measured:
+            """A straight line."""
+            own = torch.tensor([float(name[-1]) for name in evidence.ids])
+            undefined = own == 1
+            y = own[:, None] * torch.tensor([0.0, 0.5, 1.0])
+            return Measured(torch.where(undefined, torch.nan, own), undefined, {"line": Curve(torch.tensor([0.0, 0.5, 1.0]), y)})
+
+    def test_they_are_tidy_rows_of_the_images_that_have_a_value(self, tmp_path: Path):
+        rows = run(tmp_path, "gradcam", metrics="ramp,ad", limit=4)
+        ramp = rows[rows["metric"] == "ramp"]
+        assert ramp["status"].tolist() == ["ok", "undefined", "ok", "ok"]
+        assert ramp["reason"].tolist() == ["", "it is the second", "", ""]
+        points = load_points(tmp_path)
+        assert set(points["metric"]) == {"ramp"}
+        assert len(points) == 3 * 3
+        last = points[points["x"] == 1.0].set_index("image")["value"]
+        assert last.to_dict() == ramp[ramp["status"] == "ok"].set_index("image")["value"].to_dict()
+
+    def test_undefined_images_are_counted_and_no_failure(self, tmp_path: Path):
+        run(tmp_path, "gradcam", metrics="ramp", limit=4)
+        (cell,) = camdbench.summarise(tmp_path).to_dict("records")
+        assert (cell["n"], cell["n_undefined"], cell["n_failed"]) == (3, 1, 0)
+        assert cell["mean"] == pytest.approx((0 + 2 + 3) / 3)
