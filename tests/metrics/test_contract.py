@@ -39,6 +39,9 @@ ROWS: dict[str, tuple[str, ...]] = {
     "contrastive_iou": ("contrastive_iou",),
     "ablation_accuracy": ("ablation_accuracy", *(f"ablation_accuracy(ablation={how!r})" for how in ("none", "gray_bbox", "tile"))),
     "rfs": ("rfs",),
+    "road": ("road(percentages=(30, 60))",),
+    "road_morf": ("road_morf(percentages=(30, 60), score='probability')",),
+    "road_lerf": ("road_lerf(percentages=(30, 60), score='probability')",),
 }
 
 

@@ -1,0 +1,180 @@
+"""ROAD: scores of images whose most or least relevant pixels are imputed from their neighbours, not blanked."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from pydantic import NonNegativeFloat, PositiveInt
+from torch import Tensor
+
+from camdbench.core.catalogue import metric
+from camdbench.core.errors import UsageError
+from camdbench.core.protocols import Protocol
+from camdbench.functional.curves import Score, pairs, read
+from camdbench.functional.imputation import impute
+from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.measured import Curve, Measured
+from camdbench.metrics.walks import Masking, Order, Scored, Walked, classes_of, ordering
+
+RONG = Protocol(
+    "rong",
+    masking="pixels",
+    scored="target",
+    score="accuracy",
+    maps="as declared",
+    resize="bilinear",
+    paper="Rong et al. 2022, arXiv:2202.00449, released code",
+)
+GRADCAM = Protocol(
+    "gradcam",
+    masking="normalised",
+    scored="target",
+    score="probability",
+    maps="as declared",
+    resize="bilinear",
+    paper="pytorch-grad-cam 1.5, ROADMostRelevantFirst, ROADLeastRelevantFirst and ROADCombined",
+    options={"jitter": 0.0},
+)
+
+
+@metric(
+    "road",
+    paper="Rong et al. 2022, arXiv:2202.00449; both orders as in pytorch-grad-cam's ROADCombined",
+    higher_is_better=True,
+    unit="%",
+    tolerance=0.5,
+    undefined="the map is constant, so that it ranks no pixel before another",
+    protocols=(GRADCAM, RONG),
+)
+def road(
+    evidence: Evidence,
+    *,
+    percentages: tuple[PositiveInt, ...] = (10, 20, 30, 40, 50, 60, 70, 80, 90),
+    noise: NonNegativeFloat = 0.01,
+    jitter: NonNegativeFloat = 1e-4,
+    masking: Literal["pixels", "normalised"] = "pixels",
+    scored: Literal["target", "predicted"] = "target",
+    score: Literal["probability", "accuracy"] = "accuracy",
+) -> Measured:
+    """Half the lead of the class's score with the least relevant pixels imputed over that with the most relevant ones imputed.
+
+    (B,) in [-50, 50]: the mean over percentages of (LeRF - MoRF) / 2; both curves are kept. Options as of road_morf.
+    """
+    how = _Imputing(_checked(percentages), noise, jitter, masking, scored, score)
+    morf, lerf = (_imputed(evidence, how, most_first=first) for first in (True, False))
+    values = 50 * (lerf.scores - morf.scores).mean(1)
+    x = _shares(percentages)
+    return Measured(torch.where(morf.dead, torch.nan, values), morf.dead, {"morf": Curve(x, morf.scores), "lerf": Curve(x, lerf.scores)})
+
+
+@metric(
+    "road_morf",
+    paper="Rong et al. 2022, arXiv:2202.00449, section 4",
+    higher_is_better=False,
+    unit="%",
+    tolerance=0.5,
+    undefined="the map is constant, so that it ranks no pixel before another",
+    protocols=(RONG, GRADCAM),
+)
+def road_most_relevant_first(
+    evidence: Evidence,
+    *,
+    percentages: tuple[PositiveInt, ...] = (10, 20, 30, 40, 50, 60, 70, 80, 90),
+    noise: NonNegativeFloat = 0.01,
+    jitter: NonNegativeFloat = 1e-4,
+    masking: Literal["pixels", "normalised"] = "pixels",
+    scored: Literal["target", "predicted"] = "target",
+    score: Literal["probability", "accuracy"] = "accuracy",
+) -> Measured:
+    """Score of images whose most relevant pixels are imputed, mean over percentages.
+
+    (B,) in [0, 100]; the curve's x is the share of pixels that are imputed, rounded down to whole pixels. An imputed pixel is
+    the weighted mean of its neighbours, imputed ones included, plus normal noise of standard deviation `noise`: in [0, 1], or
+    in the mean/std-normalised space with `masking=normalised`. The mean itself is the same in both spaces. Noise of standard
+    deviation `jitter` on the map breaks ties. Both kinds of noise are one field for each image, from its seed.
+
+    `accuracy` is 1 where the class has the largest logit: its mean over images is what Rong et al. plot. Pytorch-grad-cam takes
+    a percentile of the map as threshold, with which a map of many zeros loses all of its image; here ties are broken by position.
+
+    Raises:
+        UsageError: a percentage is not below 100.
+    """
+    return _curve(evidence, _Imputing(_checked(percentages), noise, jitter, masking, scored, score), most_first=True)
+
+
+@metric(
+    "road_lerf",
+    paper="Rong et al. 2022, arXiv:2202.00449, section 4",
+    higher_is_better=True,
+    unit="%",
+    tolerance=0.5,
+    undefined="the map is constant, so that it ranks no pixel before another",
+    protocols=(RONG, GRADCAM),
+)
+def road_least_relevant_first(
+    evidence: Evidence,
+    *,
+    percentages: tuple[PositiveInt, ...] = (10, 20, 30, 40, 50, 60, 70, 80, 90),
+    noise: NonNegativeFloat = 0.01,
+    jitter: NonNegativeFloat = 1e-4,
+    masking: Literal["pixels", "normalised"] = "pixels",
+    scored: Literal["target", "predicted"] = "target",
+    score: Literal["probability", "accuracy"] = "accuracy",
+) -> Measured:
+    """Score of images whose least relevant pixels are imputed, mean over percentages.
+
+    (B,) in [0, 100]; x is the share that is imputed, where the released code names the share that is kept. Options as of road_morf.
+    """
+    return _curve(evidence, _Imputing(_checked(percentages), noise, jitter, masking, scored, score), most_first=False)
+
+
+class _Imputing(NamedTuple):
+    """How pixels are imputed and read."""
+
+    percentages: tuple[int, ...]
+    noise: float
+    jitter: float
+    masking: Masking
+    scored: Scored
+    score: Score
+
+
+def _checked(percentages: tuple[int, ...]) -> tuple[int, ...]:
+    if not percentages or max(percentages) >= 100:
+        raise UsageError(f"percentages={percentages!r}: expected numbers from 1 to 99; without any pixel there is nothing to impute from")
+    return percentages
+
+
+def _shares(percentages: tuple[int, ...]) -> Tensor:
+    return torch.tensor(percentages, dtype=torch.float64) / 100
+
+
+def _curve(evidence: Evidence, how: _Imputing, *, most_first: bool) -> Measured:
+    scores, dead = _imputed(evidence, how, most_first=most_first)
+    return Measured(torch.where(dead, torch.nan, 100 * scores.mean(1)), dead, {"curve": Curve(_shares(how.percentages), scores)})
+
+
+def _imputed(evidence: Evidence, how: _Imputing, *, most_first: bool) -> Walked:
+    return evidence.shared(("imputed", how, most_first), lambda: _scores(evidence, how, most_first=most_first))
+
+
+def _scores(evidence: Evidence, how: _Imputing, *, most_first: bool) -> Walked:
+    """The scores (B, K) of the images with so many per cent of their pixels imputed."""
+    ranks, dead = ordering(evidence, Order(most_first=most_first, jitter=how.jitter))
+    images, classes, noise = evidence.images, classes_of(evidence, how.scored), _noise(evidence, how)
+    counts = torch.tensor([ranks.shape[1] * percent // 100 for percent in how.percentages], device=images.device)
+    found = list[Tensor]()
+    for image, point in pairs(len(images), len(counts), ranks.shape[1], images.device):
+        known = (ranks[image] >= counts[point, None]).unflatten(1, images.shape[-2:])
+        filled = impute(images[image], known) + noise[image] * ~known.unsqueeze(1)
+        found.append(read(evidence.score(filled), classes[image], how.score))
+    return Walked(torch.cat(found).unflatten(0, (len(images), len(counts))), dead)
+
+
+def _noise(evidence: Evidence, how: _Imputing) -> Tensor:
+    """(B, 3, H, W), what is added to imputed pixels in pixel space."""
+    images = evidence.images
+    fields = [torch.randn(images.shape[1:], generator=evidence.random(index, "imputation")) for index in range(len(images))]
+    scale = evidence.classifier.std if how.masking == "normalised" else 1
+    return how.noise * scale * torch.stack(fields).to(images)
