@@ -15,7 +15,7 @@ from camdbench.explainers.trace import Trace
 @explainer(
     "genericattention",
     paper="Chefer et al. 2021, arXiv:2103.15679, eq. 1, 5-6",
-    cost="2 forward + 1 backward",
+    cost="1 forward + 1 backward",
     needs=("gradients", "attention"),
     refuses="networks other than the vision transformers of torchvision and timm",
     aliases=("attentionrelevance",),

@@ -17,7 +17,7 @@ from camdbench.models.classifier import Passes
 @explainer(
     "legrad",
     paper="Bousselham et al. 2024, arXiv:2404.03214, section 3",
-    cost="2 forward + 1 backward",
+    cost="1 forward + 1 backward",
     needs=("gradients", "attention"),
     refuses="networks other than the vision transformers of torchvision and timm",
 )

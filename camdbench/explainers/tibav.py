@@ -20,7 +20,7 @@ from camdbench.models.transformer_parts import BlockParts, Parts, parts_of
 @explainer(
     "tibav",
     paper="Chefer et al. 2021, arXiv:2012.09838, section 3",
-    cost="2 forward + 1 backward + the blocks once again, there and back",
+    cost="1 forward + 1 backward + the blocks once again, there and back",
     needs=("gradients", "attention"),
     refuses="networks other than the vision transformers of torchvision and timm whose head is linear in its class tokens",
     aliases=("transformerattribution",),
@@ -78,7 +78,7 @@ def relevance_of_attention(trace: Trace) -> Relevance:
 def _of_tokens(trace: Trace, parts: Parts, readers: tuple[int, ...]) -> Tensor:
     """The relevance (B, N, C) of the tokens behind the last block."""
     tokens = trace.attention.tokens[-1].detach()
-    normed, one_hot = parts.norm(tokens), F.one_hot(trace.targets, trace.logits.shape[1]).to(tokens.dtype)
+    normed, one_hot = parts.norm(tokens), F.one_hot(trace.targets, parts.classifiers[0].out_features).to(tokens.dtype)
     shares = [one_hot]
     if len(readers) == 2:
         logits = [head(normed[:, reader]) for head, reader in zip(parts.classifiers, readers, strict=True)]

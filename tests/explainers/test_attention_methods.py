@@ -132,7 +132,24 @@ class TestCost:
             trace = Trace(classifier, batch)
             for name in METHODS:
                 explainers.load(name)(trace)
-        assert classifier.passes == Passes(forward=6, backward=6)
+        assert classifier.passes == Passes(forward=3, backward=6)
+
+    @pytest.mark.parametrize(("name", "target"), [("genericattention", "label"), ("legrad", "predicted"), ("tibav", 1)])
+    def test_those_with_gradients_choose_their_class_by_the_pass_that_shows_attention(
+        self, classifier: Classifier, batch: Batch, name: str, target: str | int
+    ) -> None:
+        with classifier.frozen():
+            trace = Trace(classifier, batch, target=target)
+            explainers.load(name)(trace)
+            assert classifier.passes == Passes(forward=3, backward=3)
+            assert trace.ledger.reads().passes == Passes(forward=3, backward=0 if name == "legrad" else 3)
+            assert torch.equal(trace.targets, Trace(classifier, batch, target=target).targets)
+
+    def test_logits_are_those_of_the_pass_without_whoever_came_first(self, classifier: Classifier, batch: Batch) -> None:
+        with classifier.frozen():
+            trace, alone = Trace(classifier, batch), Trace(classifier, batch)
+            explainers.load("genericattention")(trace)
+            assert torch.equal(trace.logits, alone.logits)
 
     def test_attention_alone_needs_one_forward_pass(self, classifier: Classifier, batch: Batch) -> None:
         for name in ("rawattention", "rollout"):
