@@ -43,7 +43,7 @@ def _table(block: Block, *, intervals: bool) -> str:
         f"  \\caption{{{_caption(block)}}}",
         f"  \\begin{{tabular}}{{l{'r' * len(headings)}}}",
         r"    \toprule",
-        f"    {' & '.join(['Explainer', *headings])} \\\\",
+        f"    {' & '.join([block.heads.capitalize(), *headings])} \\\\",
     ]
     for control in (False, True):
         if names := block.explainers(control=control):
@@ -85,4 +85,4 @@ def _caption(block: Block) -> str:
         if letter:
             groups.setdefault(letter, []).append(escape(name))
     ties = "".join(f" \\textsuperscript{{{letter}}}{' = '.join(names)} on every image." for letter, names in groups.items())
-    return f"{escape(block.title)}; mean over {images} images{without}.{ties}"
+    return f"{escape(block.title)}; over {images} images{without}.{ties}"

@@ -72,8 +72,19 @@ class Column:
 
 @dataclass(frozen=True)
 class Block:
-    """The part of a summary that stands in one table: one model on one split, one target rule."""
+    """The part of a summary that stands in one table: the explainers of one model on one split, or the models themselves.
 
+    Attributes:
+        heads: what stands at the head of a line: `explainer`, or `model` where models alone are compared; the column
+            `explainer` of `lines` holds either.
+        model: name of the model; empty where models are compared.
+        dataset: spec of the data set.
+        split: its split.
+        target_rule: how the explained class was chosen.
+        lines: the part of the summary.
+    """
+
+    heads: str
     model: str
     dataset: str
     split: str
@@ -83,8 +94,9 @@ class Block:
     @property
     def title(self) -> str:
         """Model, data set and split, target rule."""
-        alone = set(self.lines["explainer"]) == {str(NO_EXPLAINER)}
-        return f"{self.model} · {self.dataset} {self.split} · {'the model alone' if alone else f'target: {self.target_rule}'}"
+        if self.heads == "model":
+            return f"models · {self.dataset} {self.split}"
+        return f"{self.model} · {self.dataset} {self.split} · target: {self.target_rule}"
 
     @cached_property
     def columns(self) -> list[Column]:
@@ -167,13 +179,13 @@ class Block:
 
 def blocks(summary: pd.DataFrame) -> Iterator[Block]:
     """Cut a summary into tables, in its own order."""
-    names = ["model", "dataset", "split", "target_rule"]
-    for key, lines in summary.groupby(names, sort=False):
+    alone = summary["explainer"] == str(NO_EXPLAINER)
+    for key, lines in summary[~alone].groupby(["model", "dataset", "split", "target_rule"], sort=False):
         model, dataset, split, target_rule = (str(part) for part in key)
-        alone = lines["explainer"] == str(NO_EXPLAINER)
-        for own in (lines[~alone], lines[alone]):  # what is measured of the model alone stands in no explainer's row
-            if len(own):
-                yield Block(model, dataset, split, target_rule, own)
+        yield Block("explainer", model, dataset, split, target_rule, lines)
+    models = summary[alone].assign(explainer=summary["model"], tied="", passes_per_image=math.nan, seconds_per_image=math.nan)
+    for key, lines in models.groupby(["dataset", "split", "target_rule"], sort=False):
+        yield Block("model", "", *(str(part) for part in key), lines)
 
 
 def superscript(letters: str) -> str:

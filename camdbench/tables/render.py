@@ -90,7 +90,7 @@ def _table(block: Block, columns: list[_Column], *, width: int | None = None, ti
     from rich.text import Text
 
     table = Table(title=Text(block.title) if titled else None, box=box.SIMPLE_HEAD)
-    table.add_column("explainer", overflow="fold", max_width=width)
+    table.add_column(block.heads, overflow="fold", max_width=width)
     for heading, _ in columns:
         table.add_column(heading, justify="right", no_wrap=True)
     for control in (False, True):
@@ -107,7 +107,7 @@ def to_markdown(summary: pd.DataFrame) -> str:
 
 
 def _markdown(block: Block) -> str:
-    headings = ["explainer", *(column.heading for column in block.columns), *block.counts]
+    headings = [block.heads, *(column.heading for column in block.columns), *block.counts]
     lines = [f"### {block.title}", "", _pipes(headings), _pipes([":--", *["--:"] * (len(headings) - 1)])]
     for control in (False, True):
         for name in block.explainers(control=control):
