@@ -68,7 +68,8 @@ def rfs(
     if evidence.masks is None:
         raise NotApplicable("the metric puts noise on the object, and there is no mask of it")
     labels, masks = labels_of(evidence), evidence.masks
-    foreground, background = _accuracies(evidence, masks, labels.classes, (sigma, noise), trials)
+    drawn = ("noisy accuracies", sigma, noise, trials)
+    foreground, background = evidence.shared(drawn, lambda: _accuracies(evidence, masks, labels.classes, (sigma, noise), trials))
     partly = masks.flatten(1).any(1) & ~masks.flatten(1).all(1) if empty == "undefined" else torch.ones_like(labels.known)
     values, undefined = where(_relative(foreground, background), labels.known & partly)
     place = torch.zeros(1)

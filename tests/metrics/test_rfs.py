@@ -136,6 +136,10 @@ def test_trials_cost_two_passes_each(classifier: Classifier, batch: Batch) -> No
     )
     rfs(evidence, trials=5)
     assert (classifier.passes - passes).forward == 10 * COUNT
+    rfs(evidence, trials=5, empty="counted")
+    assert (classifier.passes - passes).forward == 10 * COUNT, "the same noise is drawn twice"
+    rfs(evidence, trials=2)
+    assert (classifier.passes - passes).forward == 14 * COUNT
 
 
 def test_no_masks_no_foreground(classifier: Classifier, batch: Batch) -> None:
