@@ -7,6 +7,7 @@ from pathlib import Path
 
 from camdbench import __version__
 from camdbench.core import catalogue
+from camdbench.core.protocols import Protocol
 
 project = "camdbench"
 author = "camdbench contributors"
@@ -22,15 +23,28 @@ myst_enable_extensions = ["deflist"]
 HERE = Path(__file__).parent
 
 
+def protocol_table(protocols: tuple[Protocol, ...]) -> list[str]:
+    """The switches of a metric's protocols side by side; a switch that none of them uses is left out."""
+    if not protocols:
+        return []
+    rows = [{**protocol.switches, **protocol.options} for protocol in protocols]
+    names = [name for name in dict.fromkeys(name for row in rows for name in row) if any(row.get(name, "") != "" for row in rows)]
+    lines = [f"| protocol | {' | '.join(names)} |", f"| --- |{' --- |' * len(names)}"]
+    for protocol, row in zip(protocols, rows, strict=True):
+        lines.append(f"| `{protocol.name}` | {' | '.join(str(row.get(name, '')) for name in names)} |")
+    return lines
+
+
 def write_reference(kind: str, registry: catalogue.Registry) -> None:
     """One page for a registry: what `camdbench list KIND NAME` says of each entry."""
     lines = [f"# {kind.capitalize()}", ""]
     for entry in registry:
         called = ", ".join(["EXPLAINER"] * entry.wraps + [f"{option.name}={option.default!r}" for option in entry.options])
         facts = {key.replace("_", " "): value for key, value in asdict(entry.facts).items() if value not in ((), "", False)}
+        facts.pop("protocols", None)
         lines += [f"## {entry.name}", "", f"`{entry.name}({called})`" if called else f"`{entry.name}`", "", entry.doc, ""]
         lines += [f"- **{key}**: {', '.join(map(str, value)) if isinstance(value, tuple) else value}" for key, value in facts.items()]
-        lines.append("")
+        lines += ["", *protocol_table(entry.protocols), ""]
     folder = HERE / "reference"
     folder.mkdir(exist_ok=True)
     (folder / f"{kind}.md").write_text("\n".join(lines), encoding="utf-8")
