@@ -1,8 +1,7 @@
-"""A folder of the user's own: one sub-folder of pictures per class."""
+"""A folder of the user's own: one sub-folder of pictures per class, perhaps with masks and boxes."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -11,21 +10,33 @@ from pydantic import PositiveInt
 
 from camdbench.core.catalogue import dataset
 from camdbench.core.errors import UsageError
-from camdbench.datasets.preprocess import Preprocess, prepare, read_picture
-from camdbench.datasets.samples import Dataset, Sample
+from camdbench.core.imagenet import imagenet_classes
+from camdbench.datasets.folder_annotations import folder_masks, listed_boxes
+from camdbench.datasets.joint import Geometry
+from camdbench.datasets.layout import folders_in, pictures_under
+from camdbench.datasets.masks import with_masks
+from camdbench.datasets.on_disk import Item, OnDisk, nothing_known
+from camdbench.datasets.samples import Dataset
 
-_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 _LAYOUT = (
     "expected ROOT/images/CLASS/*.jpg (or ROOT/CLASS/*.jpg), "
-    "and ROOT/classes.txt with one line `CLASS name` per class in the network's order"
+    "and ROOT/classes.txt with one line `CLASS name` per class in the network's order (see docs/datasets/folder.md)"
 )
 
 
-@dataset("folder", paper="your own pictures", splits=(), gives=())
+@dataset(
+    "folder",
+    paper="your own pictures",
+    splits=(),
+    optional=("masks: masks", "boxes: masks", "boxes: boxes.csv"),
+    licence="your own",
+)
 def folder(
     root: Path,
     *,
-    preprocess: Literal["resize256_crop224", "resize224_distort"] = "resize256_crop224",
+    classes: Literal["folders", "imagenet"] = "folders",
+    masks: str = "gt",
+    preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
     """Pictures in class folders: ROOT/images/CLASS/*.jpg or ROOT/CLASS/*.jpg, and ROOT/classes.txt.
@@ -33,59 +44,58 @@ def folder(
     `classes.txt` has one line per class of the network, in its order: the folder's name, then the class's name. It may
     name classes without a folder. Without it the folders themselves are the classes, sorted by name.
 
+    Beside `images/` there may be `masks/CLASS/*.png`, one for each picture under its name, and `boxes.csv` with the
+    columns `image,x0,y0,x1,y1`: the picture's path from `images/`, pixels from 0, ends exclusive. Pictures are turned
+    upright by their EXIF tag; masks and boxes belong to the upright picture.
+
+    Args:
+        root: the folder.
+        classes: `imagenet` where the folders are named by WordNet identifier and there is no `classes.txt`.
+        masks: `gt` (those in `masks/`), `bbox` (their filled tight boxes, or the boxes) or another folder of masks ID.png.
+        preprocess: how a picture becomes the network's input.
+        size: side of the network's input in pixels.
+
     Raises:
         UsageError: the layout is another one; the message says what was looked for.
     """
-    return _Folder(root, preprocess, size)
+    if not root.is_dir():
+        raise UsageError(f"--data-root {root}: no such folder")
+    home = root / "images" if (root / "images").is_dir() else root
+    if home == root and (root / "masks").is_dir():
+        raise UsageError(f"--data-root {root} has masks/ but no images/: put the class folders into ROOT/images; {_LAYOUT}")
+    folders = folders_in(home)
+    order, names = _classes(root / "classes.txt", [path.name for path in folders], classes)
+    files = [(file, order[path.name]) for path in folders for file in pictures_under(path)]
+    if not files:
+        raise UsageError(f"--data-root {root}: no pictures in class folders; {_LAYOUT}")
+    items = tuple(Item(file.relative_to(home).as_posix(), file, label) for file, label in files)
+    known = folder_masks(root / "masks", items) if (root / "masks").is_dir() else nothing_known
+    if (root / "boxes.csv").is_file():
+        known = listed_boxes(root / "boxes.csv", items, known)
+    return with_masks(OnDisk(items, names, Geometry(preprocess, size), known, upright=True), masks)
 
 
-class _Folder:
-    def __init__(self, root: Path, preprocess: Preprocess, size: int) -> None:
-        if not root.is_dir():
-            raise UsageError(f"--data-root {root}: no such folder")
-        self.root = root
-        self._preprocess: Preprocess = preprocess
-        self._size = size
-        home = root / "images" if (root / "images").is_dir() else root
-        folders = sorted(path for path in home.iterdir() if path.is_dir() and not path.name.startswith("."))
-        order = self._read_classes([path.name for path in folders])
-        self._files = [(file, order[path.name]) for path in folders for file in _pictures(path)]
-        if not self._files:
-            raise UsageError(f"--data-root {root}: no pictures in class folders; {_LAYOUT}")
-        self.ids: Sequence[str] = [file.relative_to(home).as_posix() for file, _ in self._files]
-        self.labels: Sequence[int] = [label for _, label in self._files]
-
-    def _read_classes(self, folders: list[str]) -> dict[str, int]:
-        listing = self.root / "classes.txt"
-        if not listing.is_file():
-            self.classes: Sequence[str] = folders
-            return {name: index for index, name in enumerate(folders)}
-        try:
-            lines = [line.split(maxsplit=1) for line in listing.read_text(encoding="utf-8").splitlines() if line.strip()]
-        except UnicodeDecodeError:
-            raise UsageError(f"{listing} is not text in UTF-8; {_LAYOUT}") from None
-        order = {parts[0]: index for index, parts in enumerate(lines)}
-        if len(order) != len(lines):
-            twice = next(parts[0] for index, parts in enumerate(lines) if order[parts[0]] != index)
-            raise UsageError(f"{listing}: class {twice!r} stands twice")
-        if strangers := [name for name in folders if name not in order]:
-            raise UsageError(f"{listing} does not name the folder {strangers[0]!r}; {_LAYOUT}")
-        self.classes = [parts[-1].strip() for parts in lines]
-        return order
-
-    def __getitem__(self, index: int) -> Sample:
-        file, label = self._files[index]
-        return Sample(self.ids[index], prepare(read_picture(file), self._preprocess, self._size), label)
-
-    def fingerprint(self) -> str:
-        """A hash over names and sizes of all files and the bytes of the first, the middle and the last."""
-        digest = hashlib.sha256("\n".join(self.classes).encode())
-        for (file, label), name in zip(self._files, self.ids, strict=True):
-            digest.update(f"{name}\0{label}\0{file.stat().st_size}\n".encode())
-        for position in {0, len(self._files) // 2, len(self._files) - 1}:
-            digest.update(self._files[position][0].read_bytes())
-        return digest.hexdigest()[:16]
+def _classes(listing: Path, folders: list[str], kind: str) -> tuple[dict[str, int], Sequence[str]]:
+    """The position of each class folder, and the names of all classes."""
+    if kind == "imagenet":
+        lines = [[item.wnid, item.name] for item in imagenet_classes()]
+        if listing.is_file():
+            raise UsageError(f"{listing} states the classes and classes='imagenet' does too; remove one of them")
+    elif not listing.is_file():
+        return {name: index for index, name in enumerate(folders)}, folders
+    else:
+        lines = _read_listing(listing)
+    order = {parts[0]: index for index, parts in enumerate(lines)}
+    if len(order) != len(lines):
+        twice = next(parts[0] for index, parts in enumerate(lines) if order[parts[0]] != index)
+        raise UsageError(f"{listing}: class {twice!r} stands twice")
+    if strangers := [name for name in folders if name not in order]:
+        raise UsageError(f"{listing} does not name the folder {strangers[0]!r}; {_LAYOUT}")
+    return order, [parts[-1].strip() for parts in lines]
 
 
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
+def _read_listing(listing: Path) -> list[list[str]]:
+    try:
+        return [line.split(maxsplit=1) for line in listing.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        raise UsageError(f"{listing} is not text in UTF-8; {_LAYOUT}") from None

@@ -26,7 +26,8 @@ def checked_dataset(text: str, split: str | None, data_root: str | Path | None) 
     chosen = parse_spec(text).arguments.get("split")  # as written: a checked spec leaves defaults out
     if chosen is not None and split is not None and chosen != split:
         raise UsageError(f"--dataset {text} and --split {split} disagree; name the split once")
-    name = split or chosen or ("val" if "val" in facts.splits else "all")
+    default = next((option.default for option in datasets.get(spec.name).options if option.name == "split"), "all")
+    name = split or chosen or (default if facts.splits else "all")
     if facts.splits and name not in facts.splits:
         raise unknown(f"split of {spec.name}", str(name), facts.splits)
     if not facts.splits and name != "all":
@@ -38,12 +39,33 @@ def checked_dataset(text: str, split: str | None, data_root: str | Path | None) 
     return Spec.of(spec.name, arguments), str(name)
 
 
-def open_dataset(spec: Spec, split: str, data_root: str | Path | None) -> Dataset:
-    """Open a checked data set.
+def annotations_of(spec: Spec, split: str, data_root: str | Path | None) -> tuple[str, ...]:
+    """What the samples of a checked data set hold beside image and label: `boxes`, `masks`; nothing is read, only looked for.
+
+    A folder of masks that is given as `masks=DIR` counts.
+    """
+    facts = datasets.get(spec.name).facts
+    found = set(facts.gives)
+    if data_root is not None:
+        wanted = (entry.split(": ") for entry in facts.optional)
+        found |= {kind for kind, path in wanted if Path(data_root, path.format(split=split)).exists()}
+    source = spec.arguments.get("masks", "gt")
+    if (source == "bbox" and "boxes" in found) or source not in ("gt", "bbox"):
+        found.add("masks")
+    return tuple(sorted(found))
+
+
+def open_dataset(spec: Spec, split: str, data_root: str | Path | None, *, download: bool = False) -> Dataset:
+    """Open a checked data set; `download` lets torchvision fetch it first, where it can (see the facts).
 
     Raises:
         UsageError: what is on disk has another layout.
+        CamdbenchError: fetching it failed.
     """
     facts, factory = datasets.get(spec.name).facts, datasets.load(spec.name)
+    if download and facts.download and data_root is not None:
+        from camdbench.datasets.download import fetch
+
+        fetch(spec.name, split, Path(data_root))
     arguments = spec.arguments | ({"split": split} if facts.splits else {})
     return factory(Path(data_root), **arguments) if facts.on_disk and data_root is not None else factory(**arguments)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
 from camdbench.core.errors import SampleError
 from camdbench.datasets.joint import Annotations, Geometry, Preprocess
+
+T = TypeVar("T")
 
 
 def read_picture(path: Path, *, upright: bool = True) -> Image.Image:
@@ -21,12 +26,26 @@ def read_picture(path: Path, *, upright: bool = True) -> Image.Image:
     Raises:
         SampleError: the file is damaged, no picture, or a decompression bomb.
     """
+    return _decoded(path, lambda picture: _eight_bits(ImageOps.exif_transpose(picture) if upright else picture).convert("RGB"))
+
+
+def read_values(path: Path) -> NDArray[Any]:
+    """The values (H, W) of a picture that is no photograph but a mask: a palette's indices, greys, or the first of several channels.
+
+    Raises:
+        SampleError: the file is not there, damaged, no picture, or a decompression bomb.
+    """
+    values = _decoded(path, np.asarray)
+    return values if values.ndim == 2 else values[..., 0]
+
+
+def _decoded(path: Path, decode: Callable[[Image.Image], T]) -> T:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # Pillow's remarks on odd metadata; the pixels are right or an error
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as picture:
-                return _eight_bits(ImageOps.exif_transpose(picture) if upright else picture).convert("RGB")
+                return decode(picture)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise SampleError(f"{path.name}: more pixels than a picture should have (decompression bomb)") from None
     except Exception as error:  # damaged files fail in as many ways as there are formats

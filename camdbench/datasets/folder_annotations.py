@@ -1,0 +1,67 @@
+"""Masks and boxes that lie beside pictures in class folders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from camdbench.core.errors import UsageError, unknown
+from camdbench.datasets.class_folders import mask_files
+from camdbench.datasets.joint import Annotations, box_of
+from camdbench.datasets.layout import numbers, read_table
+from camdbench.datasets.on_disk import Annotate, Item
+from camdbench.datasets.preprocess import read_values
+
+_EDGES = ("x0", "y0", "x1", "y1")
+
+
+def folder_masks(home: Path, items: tuple[Item, ...]) -> Annotate:
+    """Masks from a folder that holds one picture for each image under the image's name; any value but zero is object.
+
+    The box of an image is the tight box of its mask.
+
+    Raises:
+        UsageError: an image has no mask.
+    """
+    found = mask_files(home, items)
+    missing = [item.id for item in items if item.id not in found]
+    if missing:
+        raise UsageError(f"{home} lacks {len(missing)} of {len(items)} masks, the first: of {missing[0]}; make one for each image")
+    return _Masks(tuple(found[item.id] for item in items))
+
+
+def listed_boxes(file: Path, items: tuple[Item, ...], others: Annotate) -> Annotate:
+    """Boxes from a CSV file with the columns image,x0,y0,x1,y1: pixels from 0, ends exclusive; an image may have none or several.
+
+    Raises:
+        UsageError: a column is missing, a number is none, a box is empty, or an image is not there.
+    """
+    boxes: dict[str, list[list[float]]] = {item.id: [] for item in items}
+    for row in read_table(file, "image,x0,y0,x1,y1"):
+        if row["image"] not in boxes:
+            raise unknown(f"image in {file}", row["image"], boxes)
+        box = numbers([row[edge] for edge in _EDGES], file)
+        if box[2] <= box[0] or box[3] <= box[1]:
+            raise UsageError(f"{file}: the box {box} of {row['image']} is empty; ends are exclusive, so x1 > x0 and y1 > y0")
+        boxes[row["image"]].append(box)
+    return _Boxes(others, tuple(tuple(map(tuple, boxes[item.id])) for item in items))
+
+
+@dataclass(frozen=True)
+class _Masks:
+    files: tuple[Path, ...]
+
+    def __call__(self, index: int) -> Annotations:
+        mask = torch.from_numpy(read_values(self.files[index]) > 0)
+        return Annotations(boxes=box_of(mask), mask=mask)
+
+
+@dataclass(frozen=True)
+class _Boxes:
+    others: Annotate
+    boxes: tuple[tuple[tuple[float, ...], ...], ...]
+
+    def __call__(self, index: int) -> Annotations:
+        return replace(self.others(index), boxes=torch.tensor(self.boxes[index]).reshape(-1, 4))

@@ -1,0 +1,56 @@
+"""Where masks come from: the data set's own, tight boxes, or files that somebody made, by hand or by Segment Anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from camdbench.core.errors import UsageError
+from camdbench.datasets.joint import Annotations
+from camdbench.datasets.layout import PICTURES
+from camdbench.datasets.on_disk import Annotate, OnDisk
+from camdbench.datasets.preprocess import read_values
+
+
+def with_masks(data: OnDisk, source: str) -> OnDisk:
+    """The data set with masks from `gt` (its own), `bbox` (the filled tight box of each), or a folder of files ID.png.
+
+    The file of an image lies under its id with the suffix replaced by .png; any value but zero is object, and its size is
+    that of the picture. Boxes stay those of the data set.
+
+    Raises:
+        UsageError: there is no such folder, or an image has no file in it.
+    """
+    if source == "gt":
+        return data
+    if source == "bbox":
+        return replace(data, masks="bbox")
+    folder = Path(source)
+    if not folder.is_dir():
+        raise UsageError(f"masks={source!r}: expected gt, bbox or a folder of masks ID.png")
+    files = tuple(mask_file(folder, name) for name in data.ids)
+    missing = [file for file in files if not file.is_file()]
+    if missing:
+        raise UsageError(f"masks={source!r} lacks {len(missing)} of {len(files)} masks, the first: {missing[0]}; make one for each image")
+    return replace(data, annotate=_FromFiles(data.annotate, files))
+
+
+def mask_file(folder: Path, image: str) -> Path:
+    """Where the mask of an image lies in a folder of masks.
+
+    >>> mask_file(Path("masks"), "n01440764/a.b.JPEG").as_posix()
+    'masks/n01440764/a.b.png'
+    """
+    path = folder / image
+    return path.with_suffix(".png") if path.suffix.lower() in PICTURES else path.with_name(f"{path.name}.png")
+
+
+@dataclass(frozen=True)
+class _FromFiles:
+    own: Annotate
+    files: tuple[Path, ...]
+
+    def __call__(self, index: int) -> Annotations:
+        return replace(self.own(index), mask=torch.from_numpy(read_values(self.files[index]) > 0))

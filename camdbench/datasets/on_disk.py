@@ -1,0 +1,140 @@
+"""A data set on disk: a listing of pictures, what is known of each, and one way to read them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from camdbench.core.errors import SampleError
+from camdbench.datasets.joint import Annotations, Geometry, box_of
+from camdbench.datasets.preprocess import read_picture
+from camdbench.datasets.samples import Sample
+
+Annotate = Callable[[int], Annotations]  # by position; picklable, since pictures may be read in other processes
+
+
+class Item(NamedTuple):
+    """One picture as a listing names it.
+
+    Attributes:
+        id: stable name of the image within its data set and split.
+        file: where it lies.
+        label: class index; -1 where it has no label.
+    """
+
+    id: str
+    file: Path
+    label: int
+
+
+def nothing_known(index: int) -> Annotations:
+    """No annotations."""
+    del index
+    return Annotations()
+
+
+@dataclass(frozen=True)
+class OnDisk:
+    """A data set whose pictures are files.
+
+    Attributes:
+        items: the pictures, in order.
+        classes: class names in the network's order.
+        geometry: the preprocessing protocol.
+        annotate: what is known of each picture, in its own pixels; it may raise SampleError.
+        upright: whether pictures are turned as their EXIF tag says; False where annotations belong to the raster as stored.
+        masks: `gt`, or `bbox` for the filled tight box of each mask, or the filled boxes where there are no masks.
+        expected: how many images the publications count in this split, where they do.
+    """
+
+    items: tuple[Item, ...]
+    classes: Sequence[str]
+    geometry: Geometry
+    annotate: Annotate = nothing_known
+    upright: bool = False
+    masks: Literal["gt", "bbox"] = "gt"
+    expected: int | None = None
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Stable names, in order."""
+        return self._ids
+
+    @property
+    def labels(self) -> Sequence[int]:
+        """Class indices, in order."""
+        return self._labels
+
+    @cached_property
+    def _ids(self) -> list[str]:
+        return [item.id for item in self.items]
+
+    @cached_property
+    def _labels(self) -> list[int]:
+        return [item.label for item in self.items]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read one sample.
+
+        Raises:
+            SampleError: the picture or its annotation cannot be read, or they do not fit each other.
+        """
+        item = self.items[index]
+        picture, known = read_picture(item.file, upright=self.upright), self.annotate(index)
+        try:
+            image, known, lost = self.geometry.fit(picture, known)
+        except SampleError as error:
+            raise SampleError(f"{item.file.name}: {error}") from None
+        mask = known.mask
+        if self.masks == "bbox":
+            mask = filled(known.boxes if mask is None else box_of(mask), (image.shape[1], image.shape[2]))
+        class_masks = None
+        if known.class_map is not None:
+            class_masks = known.class_map == torch.arange(1, len(self.classes) + 1)[:, None, None]
+        return Sample(item.id, image, item.label, known.boxes, mask, None, known.present, class_masks, lost)
+
+    def fingerprint(self) -> str:
+        """A hash over the classes, names, labels and sizes of all files, and over what three of them and their annotations hold."""
+        digest = hashlib.sha256("\n".join(self.classes).encode())
+        for item in self.items:
+            size = item.file.stat().st_size if item.file.is_file() else -1
+            digest.update(f"{item.id}\0{item.label}\0{size}\n".encode())
+        for position in sorted({0, len(self.items) // 2, len(self.items) - 1}) if self.items else ():
+            file = self.items[position].file
+            digest.update(file.read_bytes() if file.is_file() else b"gone")
+            digest.update(_digest(self.annotate, position))
+        digest.update(self.masks.encode())
+        return digest.hexdigest()[:16]
+
+
+def filled(boxes: Tensor | None, size: tuple[int, int]) -> Tensor | None:
+    """The mask (H, W) of the pixels whose middle lies in one of the boxes.
+
+    >>> filled(torch.tensor([[1.0, 0.0, 3.0, 1.6]]), (2, 4)).int()
+    tensor([[0, 1, 1, 0],
+            [0, 1, 1, 0]], dtype=torch.int32)
+    """
+    if boxes is None:
+        return None
+    y, x = torch.arange(size[0])[:, None] + 0.5, torch.arange(size[1]) + 0.5
+    x0, y0, x1, y1 = (edge[:, None, None] for edge in boxes.unbind(1))
+    return ((x >= x0) & (x < x1) & (y >= y0) & (y < y1)).any(0)
+
+
+def _digest(annotate: Annotate, index: int) -> bytes:
+    try:
+        known = annotate(index)
+    except SampleError as error:
+        return str(error).encode()
+    held = (known.boxes, known.mask, known.class_map, known.present)
+    return b"".join(b"-" if tensor is None else tensor.contiguous().numpy().tobytes() for tensor in held)
