@@ -1,0 +1,60 @@
+"""Aerial images of New Zealand: 12 classes of land cover, with masks where somebody has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import PositiveInt
+
+from camdbench.core.catalogue import dataset
+from camdbench.datasets.class_folders import items_in
+from camdbench.datasets.folder_annotations import folder_masks
+from camdbench.datasets.joint import Geometry
+from camdbench.datasets.layout import Layout, folders_in
+from camdbench.datasets.masks import with_masks
+from camdbench.datasets.on_disk import OnDisk, nothing_known
+from camdbench.datasets.samples import Dataset
+
+_EXPECTED = "ROOT/{train,test}/CLASS/*.jpg, and for masks ROOT/masks/{train,test}/CLASS/*.png"
+_SIZES = {"train": 96_000, "test": 24_000}  # SO-Loss, section IV A: 8,000 and 2,000 of each of 12 classes
+
+
+@dataset(
+    "aerial",
+    paper="SO-Loss, section IV A",
+    splits=("train", "test"),
+    optional=("masks: masks/{split}", "boxes: masks/{split}"),
+    licence="none stated",
+    source="an anonymous link in SO-Loss's paper, https://anonymous.4open.science/r/aerial_dataset_for_eval-20E1",
+)
+def aerial(
+    root: Path,
+    *,
+    split: Literal["train", "test"] = "test",
+    masks: str = "gt",
+    preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
+    size: PositiveInt = 224,
+) -> Dataset:
+    """Aerial images of New Zealand in class folders, with masks where `masks/` is there.
+
+    The layout of the original is not published; this one is camdbench's. The classes are the folders of `train/` or,
+    where that is not there, of the split, sorted by name.
+
+    Args:
+        root: holds `train/` and `test/`, each with a folder per class, and perhaps `masks/` with the same folders.
+        split: `train` or `test`.
+        masks: `gt`, `bbox` (the filled tight box of the mask) or a folder of masks ID.png.
+        preprocess: how a picture becomes the network's input.
+        size: side of the network's input in pixels.
+
+    Raises:
+        UsageError: the layout is another one; the message says what was expected and found.
+    """
+    layout = Layout("aerial", root, _EXPECTED)
+    home = layout.path(split)
+    names = [path.name for path in folders_in(root / "train" if (root / "train").is_dir() else home)]
+    items = items_in(home, {name: index for index, name in enumerate(names)}, layout)
+    held = root / "masks" / split
+    annotate = folder_masks(held, items) if held.is_dir() else nothing_known
+    return with_masks(OnDisk(items, names, Geometry(preprocess, size), annotate, expected=_SIZES[split]), masks)

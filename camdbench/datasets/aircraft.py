@@ -1,0 +1,67 @@
+"""FGVC-Aircraft: variants, families or manufacturers of aircraft, with a box each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import PositiveInt
+
+from camdbench.core.catalogue import dataset
+from camdbench.datasets.joint import Geometry
+from camdbench.datasets.layout import Layout, numbers, read_columns, read_lines
+from camdbench.datasets.on_disk import Item, OnDisk
+from camdbench.datasets.samples import Dataset
+from camdbench.datasets.voc_xml import BoxesByImage
+
+_HOME = "fgvc-aircraft-2013b/data"
+_EXPECTED = f"ROOT/{_HOME}/images/*.jpg, ROOT/{_HOME}/images_LEVEL_SPLIT.txt, the list of the level's names and ROOT/{_HOME}/images_box.txt"
+_SIZES = {"train": 3334, "val": 3333, "trainval": 6667, "test": 3333}
+_NAMES = {"variant": "variants.txt", "family": "families.txt", "manufacturer": "manufacturers.txt"}
+
+
+@dataset(
+    "aircraft",
+    paper="Maji et al. 2013, arXiv:1306.5151",
+    splits=("train", "val", "trainval", "test"),
+    gives=("boxes",),
+    licence="research without commerce",
+    source="https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft",
+    download=True,
+)
+def aircraft(
+    root: Path,
+    *,
+    split: Literal["train", "val", "trainval", "test"] = "test",
+    level: Literal["variant", "family", "manufacturer"] = "variant",
+    preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
+    size: PositiveInt = 224,
+) -> Dataset:
+    """FGVC-Aircraft: 100 variants of aircraft with a box each, as torchvision unpacks it.
+
+    The file of boxes, which torchvision does not read, counts from 1 and includes both ends.
+
+    Args:
+        root: holds `fgvc-aircraft-2013b/`.
+        split: one of the official splits.
+        level: 100 variants, 70 families or 30 manufacturers.
+        preprocess: how a picture becomes the network's input. The strip with the photographer's name is not cut off.
+        size: side of the network's input in pixels.
+
+    Raises:
+        UsageError: the layout is another one; the message says what was expected and found.
+    """
+    layout = Layout("aircraft", root, _EXPECTED)
+    pictures, names = layout.path(f"{_HOME}/images"), read_lines(layout.path(f"{_HOME}/{_NAMES[level]}"))
+    listing, boxes = layout.path(f"{_HOME}/images_{level}_{split}.txt"), layout.path(f"{_HOME}/images_box.txt")
+    found = {name: numbers(edges.split(), boxes) for name, edges in read_columns(boxes, "IMAGE XMIN,YMIN,XMAX,YMAX")}
+    rows = list(read_columns(listing, "IMAGE NAME"))
+    for name, called in rows:
+        if called not in names:
+            raise layout.wrong(f"{listing.name} names {called!r}, which {_NAMES[level]} does not hold")
+        if len(found.get(name, ())) != 4:
+            raise layout.wrong(f"images_box.txt has no box of {name}")
+    items = tuple(Item(name, pictures / f"{name}.jpg", names.index(called)) for name, called in rows)
+    edges = [found[item.id] for item in items]
+    annotate = BoxesByImage(tuple(((x0 - 1, y0 - 1, x1, y1),) for x0, y0, x1, y1 in edges))
+    return OnDisk(items, names, Geometry(preprocess, size), annotate, expected=_SIZES[split])

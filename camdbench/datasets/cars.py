@@ -1,0 +1,66 @@
+"""Stanford Cars: 196 models of cars with a box each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import PositiveInt
+
+from camdbench.core.catalogue import dataset
+from camdbench.datasets.joint import Geometry
+from camdbench.datasets.layout import Layout, read_mat
+from camdbench.datasets.on_disk import Item, OnDisk
+from camdbench.datasets.samples import Dataset
+from camdbench.datasets.voc_xml import BoxesByImage
+
+_HOME = "stanford_cars"
+_EXPECTED = (
+    f"ROOT/{_HOME}/devkit/cars_meta.mat, ROOT/{_HOME}/devkit/cars_train_annos.mat with ROOT/{_HOME}/cars_train/*.jpg, "
+    f"ROOT/{_HOME}/cars_test_annos_withlabels.mat with ROOT/{_HOME}/cars_test/*.jpg"
+)
+_SIZES = {"train": 8144, "test": 8041}
+_ANNOTATIONS = {"train": "devkit/cars_train_annos.mat", "test": "cars_test_annos_withlabels.mat"}
+_EDGES = ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2")
+
+
+@dataset(
+    "cars",
+    paper="Krause et al. 2013, ICCV workshop 3dRR",
+    splits=("train", "test"),
+    gives=("boxes",),
+    licence="research without commerce, as ImageNet",
+    source="the original page is gone; copies are on Kaggle and the Hugging Face hub",
+)
+def cars(
+    root: Path,
+    *,
+    split: Literal["train", "test"] = "test",
+    preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
+    size: PositiveInt = 224,
+) -> Dataset:
+    """Stanford Cars: 196 models of cars with a box each, in the layout that torchvision reads.
+
+    The annotations count from 1 and include both ends.
+
+    Args:
+        root: holds `stanford_cars/`.
+        split: the official `train` or `test`.
+        preprocess: how a picture becomes the network's input.
+        size: side of the network's input in pixels.
+
+    Raises:
+        UsageError: the layout is another one; the message says what was expected and found.
+    """
+    layout = Layout("cars", root, _EXPECTED)
+    pictures = layout.path(f"{_HOME}/cars_{split}")
+    listing, meta = layout.path(f"{_HOME}/{_ANNOTATIONS[split]}"), layout.path(f"{_HOME}/devkit/cars_meta.mat")
+    names = [str(name) for name in read_mat(meta, "class_names")["class_names"]]
+    held: Any = read_mat(listing, "annotations")["annotations"]
+    rows: list[dict[str, Any]] = [held] if isinstance(held, dict) else list(held)
+    if lacking := [key for key in (*_EDGES, "class", "fname") if any(key not in row for row in rows)]:
+        raise layout.wrong(f"{listing.name} has no {lacking[0]}")
+    items = tuple(Item(Path(row["fname"]).stem, pictures / row["fname"], int(row["class"]) - 1) for row in rows)
+    edges = [[float(row[key]) for key in _EDGES] for row in rows]
+    annotate = BoxesByImage(tuple(((x0 - 1, y0 - 1, x1, y1),) for x0, y0, x1, y1 in edges))
+    return OnDisk(items, names, Geometry(preprocess, size), annotate, expected=_SIZES[split])

@@ -1,0 +1,52 @@
+"""Chest X-ray: normal lungs and pneumonia."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import PositiveInt
+
+from camdbench.core.catalogue import dataset
+from camdbench.datasets.class_folders import items_in
+from camdbench.datasets.joint import Geometry
+from camdbench.datasets.layout import Layout
+from camdbench.datasets.on_disk import OnDisk
+from camdbench.datasets.samples import Dataset
+
+_CLASSES = ("NORMAL", "PNEUMONIA")
+_EXPECTED = "ROOT/{train,val,test}/{NORMAL,PNEUMONIA}/*.jpeg"
+_SIZES = {"train": 5216, "val": 16, "test": 624}  # Opti-CAM, appendix E.1
+
+
+@dataset(
+    "chest_xray",
+    paper="Kermany et al. 2018, Mendeley Data; split sizes of Opti-CAM, appendix E.1",
+    splits=("train", "val", "test"),
+    licence="CC BY 4.0",
+    source="https://data.mendeley.com/datasets/rscbjbr9sj, with the split of Kaggle's chest-xray-pneumonia",
+)
+def chest_xray(
+    root: Path,
+    *,
+    split: Literal["train", "val", "test"] = "test",
+    preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
+    size: PositiveInt = 224,
+) -> Dataset:
+    """Chest X-ray: normal lungs and pneumonia, labels alone.
+
+    Args:
+        root: holds `train/`, `val/` and `test/`, each with a folder per class.
+        split: `train`, `val` or `test`.
+        preprocess: how a picture becomes the network's input; Opti-CAM takes `resize224_distort`.
+        size: side of the network's input in pixels.
+
+    Raises:
+        UsageError: the layout is another one; the message says what was expected and found.
+    """
+    layout = Layout("chest_xray", root, _EXPECTED)
+    home = layout.path(split)
+    for name in _CLASSES:
+        layout.path(f"{split}/{name}")
+    items = items_in(home, {name: index for index, name in enumerate(_CLASSES)}, layout)
+    return OnDisk(items, _CLASSES, Geometry(preprocess, size), expected=_SIZES[split])

@@ -1,0 +1,90 @@
+"""CUB-200-2011: 200 species of birds with a box each, and segmentations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import PositiveInt
+
+from camdbench.core.catalogue import dataset
+from camdbench.datasets.joint import Annotations, Geometry
+from camdbench.datasets.layout import Layout, integer, numbers, read_columns
+from camdbench.datasets.masks import with_masks
+from camdbench.datasets.on_disk import Item, OnDisk
+from camdbench.datasets.preprocess import read_values
+from camdbench.datasets.samples import Dataset
+
+_HOME = "CUB_200_2011"
+_LISTS = ("images.txt", "image_class_labels.txt", "train_test_split.txt", "bounding_boxes.txt", "classes.txt")
+_EXPECTED = f"ROOT/{_HOME}/images/CLASS/*.jpg, ROOT/{_HOME}/{{{','.join(_LISTS)}}}, and for masks ROOT/segmentations/CLASS/*.png"
+_SIZES = {"train": 5994, "test": 5794}
+
+
+@dataset(
+    "cub200",
+    paper="Wah et al. 2011, CNS-TR-2011-001",
+    splits=("train", "test"),
+    gives=("boxes",),
+    optional=("masks: segmentations", "masks: CUB_200_2011/segmentations"),
+    licence="research and education without commerce; the pictures are their owners'",
+    source="https://www.vision.caltech.edu/datasets/cub_200_2011",
+)
+def cub200(
+    root: Path,
+    *,
+    split: Literal["train", "test"] = "test",
+    agree: PositiveInt = 3,
+    masks: str = "gt",
+    preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
+    size: PositiveInt = 224,
+) -> Dataset:
+    """CUB-200-2011: birds of 200 species with boxes, and with masks where the segmentations are there too.
+
+    Boxes are `x y width height` as the files state them, taken as offsets from 0. Segmentations are grey by how many
+    of five people marked a pixel, 51 for each.
+
+    Args:
+        root: holds `CUB_200_2011/`, and `segmentations/` (a download of its own) beside it or in it.
+        split: the official split.
+        agree: a pixel is object where so many of the five people marked it.
+        masks: `gt`, `bbox` (the filled tight box of the mask, or the box) or a folder of masks ID.png.
+        preprocess: how a picture becomes the network's input.
+        size: side of the network's input in pixels.
+
+    Raises:
+        UsageError: the layout is another one; the message says what was expected and found.
+    """
+    layout = Layout("cub200", root, _EXPECTED)
+    pictures = layout.path(f"{_HOME}/images")
+    files = [layout.path(f"{_HOME}/{name}") for name in _LISTS]
+    names, labels, parts, edges, classes = (dict(read_columns(file, "NUMBER REST")) for file in files)
+    wanted = [number for number in names if parts.get(number) == ("1" if split == "train" else "0")]
+    if lacking := [number for number in wanted if number not in labels or number not in edges]:
+        raise layout.wrong(f"image {lacking[0]} has no label or no box")
+    order = {number: index for index, number in enumerate(sorted(classes, key=lambda number: integer(number, files[4])))}
+    items = tuple(Item(names[number], pictures / names[number], order[labels[number]]) for number in wanted)
+    boxes = tuple(_corners(numbers(edges[number].split(), files[3])) for number in wanted)
+    home = next((path for path in (root / "segmentations", root / _HOME / "segmentations") if path.is_dir()), None)
+    maps = None if home is None else tuple((home / names[number]).with_suffix(".png") for number in wanted)
+    called = [classes[number].partition(".")[2].replace("_", " ") for number in order]
+    data = OnDisk(items, called, Geometry(preprocess, size), _Known(boxes, maps, 51 * agree), expected=_SIZES[split])
+    return with_masks(data, masks)
+
+
+def _corners(box: list[float]) -> tuple[float, ...]:
+    x, y, width, height = box
+    return x, y, x + width, y + height
+
+
+@dataclass(frozen=True)
+class _Known:
+    boxes: tuple[tuple[float, ...], ...]
+    maps: tuple[Path, ...] | None
+    least: int
+
+    def __call__(self, index: int) -> Annotations:
+        mask = None if self.maps is None else torch.from_numpy(read_values(self.maps[index]) >= self.least)
+        return Annotations(boxes=torch.tensor([self.boxes[index]]), mask=mask)

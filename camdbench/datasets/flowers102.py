@@ -1,0 +1,59 @@
+"""Oxford 102 Flowers: classes of flowers, without boxes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import PositiveInt
+
+from camdbench.core.catalogue import dataset
+from camdbench.datasets.joint import Geometry
+from camdbench.datasets.layout import Layout, read_mat
+from camdbench.datasets.on_disk import Item, OnDisk
+from camdbench.datasets.samples import Dataset
+
+_HOME = "flowers-102"
+_EXPECTED = f"ROOT/{_HOME}/jpg/image_*.jpg, ROOT/{_HOME}/imagelabels.mat and ROOT/{_HOME}/setid.mat"
+_SIZES = {"train": 1020, "val": 1020, "test": 6149}
+_IDS = {"train": "trnid", "val": "valid", "test": "tstid"}
+
+
+@dataset(
+    "flowers102",
+    paper="Nilsback and Zisserman 2008, ICVGIP",
+    splits=("train", "val", "test"),
+    licence="none stated",
+    source="https://www.robots.ox.ac.uk/~vgg/data/flowers/102",
+    download=True,
+)
+def flowers102(
+    root: Path,
+    *,
+    split: Literal["train", "val", "test"] = "test",
+    preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
+    size: PositiveInt = 224,
+) -> Dataset:
+    """Oxford 102 Flowers: labels alone, as torchvision unpacks it.
+
+    Args:
+        root: holds `flowers-102/`.
+        split: the official `train`, `val` or `test`.
+        preprocess: how a picture becomes the network's input.
+        size: side of the network's input in pixels.
+
+    Raises:
+        UsageError: the layout is another one; the message says what was expected and found.
+    """
+    from torchvision.datasets import Flowers102
+
+    layout = Layout("flowers102", root, _EXPECTED)
+    pictures, key = layout.path(f"{_HOME}/jpg"), _IDS[split]
+    numbers = np.atleast_1d(read_mat(layout.path(f"{_HOME}/setid.mat"), key)[key])
+    labels = np.atleast_1d(read_mat(layout.path(f"{_HOME}/imagelabels.mat"), "labels")["labels"])
+    if not len(numbers) or numbers.min() < 1 or numbers.max() > len(labels):
+        raise layout.wrong(f"setid.mat names images of {split} that imagelabels.mat has no label of")
+    names = [f"image_{number:05d}" for number in numbers.tolist()]
+    items = tuple(Item(name, pictures / f"{name}.jpg", int(labels[number - 1]) - 1) for name, number in zip(names, numbers, strict=True))
+    return OnDisk(items, Flowers102.classes, Geometry(preprocess, size), expected=_SIZES[split])

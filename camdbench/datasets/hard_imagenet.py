@@ -1,0 +1,97 @@
+"""Hard ImageNet: 15 classes of ImageNet with strong spurious cues, with masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import NonNegativeInt, PositiveInt
+
+from camdbench.core.catalogue import dataset
+from camdbench.core.imagenet import imagenet_classes, imagenet_positions
+from camdbench.datasets.joint import Annotations, Geometry, box_of
+from camdbench.datasets.layout import Layout, pictures_under
+from camdbench.datasets.masks import with_masks
+from camdbench.datasets.on_disk import Item, OnDisk
+from camdbench.datasets.preprocess import read_values
+from camdbench.datasets.samples import Dataset
+
+_EXPECTED = "ROOT/hardImageNet/{val,train}/WNID_NAME.JPEG (the masks) and ImageNet's own ROOT/{val,train}/WNID/NAME.JPEG"
+WNIDS = (
+    "n02492660",  # howler monkey
+    "n02777292",  # balance beam
+    "n02807133",  # bathing cap
+    "n03218198",  # dogsled
+    "n03535780",  # horizontal bar
+    "n03770439",  # miniskirt
+    "n03899768",  # patio
+    "n04019541",  # puck
+    "n04162706",  # seat belt
+    "n04228054",  # ski
+    "n04251144",  # snorkel
+    "n04264628",  # space bar
+    "n04356056",  # sunglasses
+    "n04540053",  # volleyball
+    "n09835506",  # ballplayer
+)
+
+
+@dataset(
+    "hard_imagenet",
+    paper="Moayeri et al. 2022, NeurIPS Datasets and Benchmarks",
+    splits=("val", "train"),
+    gives=("boxes", "masks"),
+    licence="masks CC0; the pictures are ImageNet's, for research and education without commerce",
+    source="https://mmoayeri.github.io/HardImageNet",
+)
+def hard_imagenet(
+    root: Path,
+    *,
+    split: Literal["val", "train"] = "val",
+    labels: Literal["hard", "imagenet"] = "hard",
+    above: NonNegativeInt = 0,
+    masks: str = "gt",
+    preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
+    size: PositiveInt = 224,
+) -> Dataset:
+    """Hard ImageNet: 15 classes whose objects are small beside strong spurious cues, with a mask each.
+
+    The official files beside the masks (`meta/*.pkl`) are pickles and are not read; the 15 classes stand here in
+    ImageNet's order. The box is the mask's tight box.
+
+    Args:
+        root: holds the masks in `hardImageNet/` and ImageNet's pictures in folders by WordNet identifier.
+        split: `val` or `train`, ImageNet's own.
+        labels: `hard` counts the classes from 0 to 14, for networks that were tuned on them; `imagenet` keeps ImageNet's numbers.
+        above: a pixel is object where the mask's value is above this; 0 as in the official code.
+        masks: `gt`, `bbox` (the filled tight box of the mask) or a folder of masks ID.png.
+        preprocess: how a picture becomes the network's input; CFCE takes `resize224_distort`.
+        size: side of the network's input in pixels.
+
+    Raises:
+        UsageError: the layout is another one; the message says what was expected and found.
+    """
+    layout = Layout("hard_imagenet", root, _EXPECTED)
+    pictures, found = layout.path(split), pictures_under(layout.path(f"hardImageNet/{split}"))
+    if not found:
+        raise layout.wrong(f"no masks in hardImageNet/{split}")
+    if strangers := [file.name for file in found if file.name.partition("_")[0] not in WNIDS]:
+        raise layout.wrong(f"the mask {strangers[0]} is of none of the 15 classes")
+    positions = imagenet_positions() if labels == "imagenet" else {wnid: index for index, wnid in enumerate(WNIDS)}
+    parts = [file.name.partition("_") for file in found]
+    items = tuple(Item(f"{wnid}/{name}", pictures / wnid / name, positions[wnid]) for wnid, _, name in parts)
+    names = [item.name for item in imagenet_classes() if labels == "imagenet" or item.wnid in WNIDS]
+    data = OnDisk(items, names, Geometry(preprocess, size), _Masks(tuple(found), above), expected=750 if split == "val" else None)
+    return with_masks(data, masks)
+
+
+@dataclass(frozen=True)
+class _Masks:
+    files: tuple[Path, ...]
+    above: int
+
+    def __call__(self, index: int) -> Annotations:
+        mask = torch.from_numpy(read_values(self.files[index]) > self.above)
+        return Annotations(boxes=box_of(mask), mask=mask)

@@ -1,0 +1,89 @@
+"""ImageNet: the validation images of ILSVRC 2012 (or the training images) with the boxes of their class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import PositiveInt
+
+from camdbench.core.catalogue import dataset
+from camdbench.core.errors import UsageError
+from camdbench.core.imagenet import imagenet_classes, imagenet_positions
+from camdbench.datasets.class_folders import items_in
+from camdbench.datasets.joint import Geometry
+from camdbench.datasets.layout import Layout, numbers, read_table
+from camdbench.datasets.on_disk import Annotate, Item, OnDisk, nothing_known
+from camdbench.datasets.samples import Dataset
+from camdbench.datasets.voc_xml import BoxesByImage, BoxesFromXML
+
+_EXPECTED = "ROOT/val/WNID/*.JPEG, and for boxes ROOT/Annotations/CLS-LOC/val/*.xml or ROOT/LOC_val_solution.csv"
+_SIZES = {"val": 50_000, "train": 1_281_167}
+
+
+@dataset(
+    "imagenet",
+    paper="Russakovsky et al. 2015, arXiv:1409.0575",
+    splits=("val", "train"),
+    optional=("boxes: Annotations/CLS-LOC/{split}", "boxes: LOC_{split}_solution.csv"),
+    licence="research and education without commerce, on registration",
+    source="https://image-net.org/challenges/LSVRC/2012",
+)
+def imagenet(
+    root: Path,
+    *,
+    split: Literal["val", "train"] = "val",
+    box_ends: Literal["inclusive", "exclusive"] = "inclusive",
+    preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
+    size: PositiveInt = 224,
+) -> Dataset:
+    """ImageNet's validation images in folders by WordNet identifier, as torchvision unpacks them.
+
+    Boxes are those of the image's own class, from the official XML files or, where there are none, from one CSV file
+    with the columns `ImageId,PredictionString` (`WNID x0 y0 x1 y1 …`), which `LOC_val_solution.csv` is.
+
+    Args:
+        root: holds `val/`, and `Annotations/CLS-LOC/val/` or `LOC_val_solution.csv`.
+        split: `val`, or `train` in the same layout, where only some images have boxes.
+        box_ends: whether xmax is the last pixel of a box (as CGC's evaluation reads it) or the one after it; counted from 0.
+        preprocess: how a picture becomes the network's input.
+        size: side of the network's input in pixels.
+
+    Raises:
+        UsageError: the layout is another one; the message says what was expected and found.
+    """
+    layout = Layout("imagenet", root, _EXPECTED.replace("val", split))
+    home = layout.path(split)
+    if [path for path in home.iterdir() if path.suffix == ".JPEG"]:
+        raise layout.wrong(f"pictures lie loose in {split}/, not in folders by WordNet identifier")
+    items = tuple(Item(item.file.stem, item.file, item.label) for item in items_in(home, imagenet_positions(), layout))
+    annotate = _boxes(root, split, items, inclusive=box_ends == "inclusive")
+    names = [item.name for item in imagenet_classes()]
+    return OnDisk(items, names, Geometry(preprocess, size), annotate, expected=_SIZES[split])
+
+
+def _boxes(root: Path, split: str, items: tuple[Item, ...], *, inclusive: bool) -> Annotate:
+    folder, listing = root / "Annotations" / "CLS-LOC" / split, root / f"LOC_{split}_solution.csv"
+    wnids = tuple(imagenet_classes()[item.label].wnid for item in items)
+    if folder.is_dir():
+        homes = [folder / wnid if split == "train" else folder for wnid in wnids]
+        files = tuple(home / f"{item.id}.xml" for home, item in zip(homes, items, strict=True))
+        return BoxesFromXML(files, wnids, first=0, inclusive=inclusive, required=False)
+    if listing.is_file():
+        listed = _listed(listing, inclusive=inclusive)
+        boxes = [tuple(box for wnid, box in listed.get(item.id, ()) if wnid == own) for item, own in zip(items, wnids, strict=True)]
+        return BoxesByImage(tuple(boxes))
+    return nothing_known
+
+
+def _listed(file: Path, *, inclusive: bool) -> dict[str, list[tuple[str, tuple[float, ...]]]]:
+    """The class and box of every object of every image."""
+    found: dict[str, list[tuple[str, tuple[float, ...]]]] = {}
+    for row in read_table(file, "ImageId,PredictionString"):
+        words = row["PredictionString"].split()
+        if len(words) % 5:
+            raise UsageError(f"{file}: the boxes of {row['ImageId']} are not WNID x0 y0 x1 y1 each")
+        for start in range(0, len(words), 5):
+            x0, y0, x1, y1 = numbers(words[start + 1 : start + 5], file)
+            found.setdefault(row["ImageId"], []).append((words[start], (x0, y0, x1 + inclusive, y1 + inclusive)))
+    return found

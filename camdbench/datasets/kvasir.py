@@ -1,0 +1,80 @@
+"""Kvasir: eight findings inside the gastrointestinal tract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import NonNegativeInt, PositiveInt
+
+from camdbench.core.catalogue import dataset
+from camdbench.datasets.class_folders import items_in
+from camdbench.datasets.joint import Geometry
+from camdbench.datasets.layout import Layout
+from camdbench.datasets.on_disk import Item, OnDisk
+from camdbench.datasets.samples import Dataset
+from camdbench.functional.seeds import generator_for
+
+_CLASSES = (
+    "dyed-lifted-polyps",
+    "dyed-resection-margins",
+    "esophagitis",
+    "normal-cecum",
+    "normal-pylorus",
+    "normal-z-line",
+    "polyps",
+    "ulcerative-colitis",
+)
+_EXPECTED = "ROOT/CLASS/*.jpg with the classes " + ", ".join(_CLASSES)
+_SIZES = {"train": 6000, "val": 1000, "test": 1000}  # Opti-CAM, appendix E.1
+_SHARES = {"train": (0, 6), "val": (6, 7), "test": (7, 8)}  # eighths of each class
+
+
+@dataset(
+    "kvasir",
+    paper="Pogorelov et al. 2017, MMSys; split sizes of Opti-CAM, appendix E.1",
+    splits=("train", "val", "test"),
+    licence="research and education; commerce on request",
+    source="https://datasets.simula.no/kvasir",
+)
+def kvasir(
+    root: Path,
+    *,
+    split: Literal["train", "val", "test"] = "test",
+    seed: NonNegativeInt = 0,
+    preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
+    size: PositiveInt = 224,
+) -> Dataset:
+    """Kvasir, version 2: 1,000 pictures of each of eight landmarks and findings, labels alone.
+
+    Opti-CAM counts 6,000, 1,000 and 1,000 images and does not say which; here each class is ordered at random by seed
+    and name, and six, one and one eighths of it are the splits.
+
+    Args:
+        root: holds the eight class folders (`kvasir-dataset-v2` of the official archive).
+        split: `train`, `val` or `test`.
+        seed: another seed is another split.
+        preprocess: how a picture becomes the network's input.
+        size: side of the network's input in pixels.
+
+    Raises:
+        UsageError: the layout is another one; the message says what was expected and found.
+    """
+    layout = Layout("kvasir", root, _EXPECTED)
+    for name in _CLASSES:
+        layout.path(name)
+    found = items_in(root, {name: index for index, name in enumerate(_CLASSES)}, layout)
+    chosen = {item.id for label in range(len(_CLASSES)) for item in _share([item for item in found if item.label == label], split, seed)}
+    items = tuple(item for item in found if item.id in chosen)
+    return OnDisk(items, _CLASSES, Geometry(preprocess, size), expected=_SIZES[split])
+
+
+def _share(items: list[Item], split: str, seed: int) -> Iterator[Item]:
+    """The split's eighths of the images of one class."""
+    order = sorted(
+        items, key=lambda item: float(torch.rand(1, dtype=torch.float64, generator=generator_for(seed, item.id, "kvasir split")))
+    )
+    first, last = _SHARES[split]
+    yield from order[len(order) * first // 8 : len(order) * last // 8]

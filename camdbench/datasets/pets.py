@@ -1,0 +1,89 @@
+"""Oxford-IIIT Pet: 37 breeds, or cats and dogs, with trimaps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import PositiveInt
+
+from camdbench.core.catalogue import dataset
+from camdbench.datasets.joint import Annotations, Geometry, box_of
+from camdbench.datasets.layout import Layout, integer, read_columns
+from camdbench.datasets.masks import with_masks
+from camdbench.datasets.on_disk import Item, OnDisk
+from camdbench.datasets.preprocess import read_values
+from camdbench.datasets.samples import Dataset
+
+_HOME = "oxford-iiit-pet"
+_EXPECTED = f"ROOT/{_HOME}/images/*.jpg, ROOT/{_HOME}/annotations/{{trainval,test}}.txt and ROOT/{_HOME}/annotations/trimaps/*.png"
+_SIZES = {"trainval": 3680, "test": 3669}
+
+
+@dataset(
+    "pets",
+    paper="Parkhi et al. 2012, CVPR",
+    splits=("trainval", "test"),
+    gives=("boxes", "masks"),
+    licence="CC BY-SA 4.0",
+    source="https://www.robots.ox.ac.uk/~vgg/data/pets",
+    download=True,
+)
+def pets(
+    root: Path,
+    *,
+    split: Literal["trainval", "test"] = "test",
+    classes: Literal["breeds", "binary"] = "breeds",
+    core: Literal["1", "2", "3", "12", "13", "23", "123"] = "1",
+    masks: str = "gt",
+    preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
+    size: PositiveInt = 224,
+) -> Dataset:
+    """Oxford-IIIT Pet: cats and dogs of 37 breeds, with trimaps, as torchvision unpacks it.
+
+    The mask is the part of the trimap that `core` names; the box is the mask's tight box (the official boxes are of
+    heads, and only some images have one). Classes and their order are torchvision's.
+
+    Args:
+        root: holds `oxford-iiit-pet/`.
+        split: the official `trainval` or `test`; the private split of CFCE's release is not published.
+        classes: 37 `breeds`, or `binary`: 0 cat, 1 dog.
+        core: the values of the trimap that are object: 1 the animal, 2 the background, 3 the border. CFCE takes `1`,
+            SO-Loss's release `13`.
+        masks: `gt`, `bbox` (the filled tight box of the mask) or a folder of masks ID.png.
+        preprocess: how a picture becomes the network's input.
+        size: side of the network's input in pixels.
+
+    Raises:
+        UsageError: the layout is another one; the message says what was expected and found.
+    """
+    layout = Layout("pets", root, _EXPECTED)
+    pictures, trimaps = layout.path(f"{_HOME}/images"), layout.path(f"{_HOME}/annotations/trimaps")
+    listing = layout.path(f"{_HOME}/annotations/{split}.txt")
+    rows = [
+        (name, integer(breed, listing) - 1, integer(kind, listing) - 1)
+        for name, breed, kind, _ in read_columns(listing, "IMAGE BREED KIND NUMBER")
+    ]
+    items = tuple(Item(name, pictures / f"{name}.jpg", kind if classes == "binary" else breed) for name, breed, kind in rows)
+    annotate = _Trimaps(tuple(trimaps / f"{name}.png" for name, _, _ in rows), tuple(int(value) for value in core))
+    names = ["Cat", "Dog"] if classes == "binary" else _breeds(rows)
+    return with_masks(OnDisk(items, names, Geometry(preprocess, size), annotate, expected=_SIZES[split]), masks)
+
+
+def _breeds(rows: list[tuple[str, int, int]]) -> list[str]:
+    """The breeds in the order of their numbers, from the names of the files: `great_pyrenees_12`."""
+    names = {breed: name.rpartition("_")[0].replace("_", " ").title() for name, breed, _ in rows}
+    return [names.get(breed, f"breed {breed + 1}") for breed in range(max(names) + 1)]
+
+
+@dataclass(frozen=True)
+class _Trimaps:
+    files: tuple[Path, ...]
+    core: tuple[int, ...]
+
+    def __call__(self, index: int) -> Annotations:
+        mask = torch.from_numpy(np.isin(read_values(self.files[index]), self.core))
+        return Annotations(boxes=box_of(mask), mask=mask)

@@ -1,0 +1,83 @@
+"""PASCAL VOC 2012, segmentation: 20 classes, the images of a single class, or all with several classes each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from camdbench.core.catalogue import dataset
+from camdbench.datasets.class_maps import VOC_CLASSES, FromClassMaps, largest_items, shown_in
+from camdbench.datasets.joint import Geometry
+from camdbench.datasets.layout import Layout, read_lines
+from camdbench.datasets.masks import with_masks
+from camdbench.datasets.on_disk import OnDisk
+from camdbench.datasets.preprocess import read_values
+from camdbench.datasets.samples import Dataset
+
+_HOME = "VOCdevkit/VOC2012"
+_EXPECTED = (
+    f"ROOT/{_HOME}/JPEGImages/*.jpg, ROOT/{_HOME}/SegmentationClass/*.png and "
+    f"ROOT/{_HOME}/ImageSets/Segmentation/{{train,val,trainval}}.txt"
+)
+_SIZES = {
+    "single": {"train": 931, "val": 925, "trainval": 1856},  # SO-Loss, section IV A
+    "multi": {"train": 1464, "val": 1449, "trainval": 2913},
+}
+
+
+@dataset(
+    "voc2012",
+    paper="Everingham et al. 2012, PASCAL VOC; single-label subset of SO-Loss",
+    splits=("train", "val", "trainval"),
+    gives=("boxes", "masks"),
+    licence="the pictures are Flickr's, under its terms of use; for research",
+    source="http://host.robots.ox.ac.uk/pascal/VOC/voc2012",
+    download=True,
+)
+def voc2012(
+    root: Path,
+    *,
+    split: Literal["train", "val", "trainval"] = "val",
+    labels: Literal["single", "multi"] = "single",
+    masks: str = "gt",
+    preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
+    size: PositiveInt = 224,
+) -> Dataset:
+    """PASCAL VOC 2012's segmentation images: those that show a single class, or all of them with several classes each.
+
+    Which classes an image shows is what its class map holds, void apart; all maps are read once when the data set is
+    opened. The mask is that of the label's class, the box its tight box.
+
+    Args:
+        root: holds `VOCdevkit/VOC2012/`.
+        split: the official `train`, `val` or `trainval` of the segmentation task.
+        labels: `single` keeps the images whose map has one class (SO-Loss counts 931 and 925), `multi` keeps all; their
+            label is the class with the most pixels, and each sample has `present` and `class_masks`.
+        masks: `gt`, `bbox` (the filled tight box of the mask) or a folder of masks ID.png.
+        preprocess: how a picture becomes the network's input.
+        size: side of the network's input in pixels.
+
+    Raises:
+        UsageError: the layout is another one; the message says what was expected and found.
+    """
+    layout = Layout("voc2012", root, _EXPECTED)
+    pictures, maps = layout.path(f"{_HOME}/JPEGImages"), layout.path(f"{_HOME}/SegmentationClass")
+    names = read_lines(layout.path(f"{_HOME}/ImageSets/Segmentation/{split}.txt"))
+    shown = {name: shown_in(maps / f"{name}.png", _read_map, len(VOC_CLASSES)) for name in names}
+    if labels == "single":
+        names = [name for name, seen in shown.items() if seen is None or len(seen.classes) == 1]  # one that cannot be read becomes an error
+    if not names:
+        raise layout.wrong(f"no image of {split} has a class map with {'one class' if labels == 'single' else 'a class'}")
+    items = largest_items(names, pictures, [shown[name] for name in names])
+    files = tuple(maps / f"{name}.png" for name in names)
+    annotate = FromClassMaps(_read_map, files, items, len(VOC_CLASSES), labels == "multi")
+    return with_masks(OnDisk(items, VOC_CLASSES, Geometry(preprocess, size), annotate, expected=_SIZES[labels][split]), masks)
+
+
+def _read_map(file: Path) -> Tensor:
+    """The class map, whose PNG is a palette image with the classes as indices."""
+    return torch.from_numpy(read_values(file).astype("uint8"))
