@@ -42,6 +42,9 @@ ROWS: dict[str, tuple[str, ...]] = {
     "road": ("road(percentages=(30, 60))",),
     "road_morf": ("road_morf(percentages=(30, 60), score='probability')",),
     "road_lerf": ("road_lerf(percentages=(30, 60), score='probability')",),
+    "adcc": ("adcc",),
+    "coherency": ("coherency",),
+    "complexity": ("complexity",),
 }
 
 
