@@ -24,6 +24,7 @@ _VERBS = {
     "train": "train",
     "summarise": "summarise",
     "check": "check",
+    "data": "data",
     "diff": "diff",
 }
 FAILURE, INTERRUPTED = 1, 130

@@ -1,0 +1,63 @@
+"""`camdbench data verify`: what it prints, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import fixtures_of_datasets as fixtures
+import pytest
+
+from camdbench.cli.main import run_cli
+
+Said = pytest.CaptureFixture[str]
+
+
+def test_a_sound_data_set_exits_with_0_and_says_that_it_is_not_complete(tmp_path: Path, capsys: Said) -> None:
+    fixtures.pets(tmp_path)
+    assert run_cli(["data", "verify", "pets", "--data-root", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert "2 of 3,669 published: not complete" in out
+    assert "boxes, masks" in out
+    assert "CC BY-SA 4.0" in out
+    assert "all there" in out
+    assert err == ""
+
+
+def test_what_cannot_be_used_exits_with_1_and_says_which_and_where_to_get_it(tmp_path: Path, capsys: Said) -> None:
+    fixtures.pets(tmp_path)
+    next(tmp_path.rglob("Abyssinian_3.jpg")).unlink()
+    assert run_cli(["data", "verify", "pets", "--data-root", str(tmp_path), "--split", "test"]) == 1
+    err = capsys.readouterr().err
+    assert "missing: Abyssinian_3" in err
+    assert "cannot be used: Abyssinian_3: Abyssinian_3.jpg: cannot be decoded" in err
+    assert "get what is missing from https://www.robots.ox.ac.uk/~vgg/data/pets (see docs/datasets/pets.md)" in err
+
+
+def test_a_wrong_layout_exits_with_2_in_one_line(tmp_path: Path, capsys: Said) -> None:
+    (tmp_path / "images").mkdir()
+    assert run_cli(["data", "verify", "pets", "--data-root", str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert "does not hold pets: oxford-iiit-pet/images is not there; expected ROOT/oxford-iiit-pet/images/*.jpg" in err
+    assert "found in ROOT: images/" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("arguments", "message"), [(["pats"], "did you mean 'pets'"), (["pets"], "say where with --data-root")])
+def test_a_wrong_request_exits_with_2(capsys: Said, arguments: list[str], message: str) -> None:
+    assert run_cli(["data", "verify", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_as_json(tmp_path: Path, capsys: Said) -> None:
+    fixtures.cars(tmp_path)
+    next(tmp_path.rglob("cars_test/00001.jpg")).write_bytes(b"")
+    assert run_cli(["data", "verify", "cars", "--data-root", str(tmp_path), "--json", "--all"]) == 1
+    found = json.loads(capsys.readouterr().out)[0]
+    assert found["unreadable"][0]["image"] == "00001"
+    assert (found["complete"], found["sound"], found["images"], found["expected"]) == (False, False, 2, 8041)
+
+
+def test_nothing_is_fetched_that_nobody_can_fetch(tmp_path: Path, capsys: Said) -> None:
+    assert run_cli(["data", "verify", "kvasir", "--data-root", str(tmp_path), "--download"]) == 2
+    assert "kvasir cannot be fetched; get it from https://datasets.simula.no/kvasir" in capsys.readouterr().err
