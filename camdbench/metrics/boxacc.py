@@ -1,0 +1,209 @@
+"""Box accuracy at every threshold: Opti-CAM's BoxAcc, MaxBoxAcc and MaxBoxAccV2.
+
+A map is cut at each of K thresholds, and an image counts at a threshold if a box of what lies above it overlaps a box
+of the object by at least delta. The table's number is, for each delta, the largest share of images that any single
+threshold reaches, and the mean of these over the deltas; the largest value of each image would be a better number than
+any threshold gives. So what is stored is the curve of each image over thresholds, and the maximum is taken over means.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from camdbench.core.catalogue import metric
+from camdbench.core.errors import UsageError
+from camdbench.core.protocols import Protocol
+from camdbench.functional.boxes import best_iou
+from camdbench.functional.precision import exact
+from camdbench.functional.regions import holes, largest, outlines, regions
+from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.ground_truth import Dead, boxes_of, is_zero, maps_of, measured
+from camdbench.metrics.measured import Curve, Measured
+
+BoxEnds = Literal["exclusive", "clovaai"]
+
+RELEASE = "clovaai/wsolevaluation, released code"
+NO_BOX = "the object has no box inside the image, or the map is zero everywhere"
+
+
+@metric(
+    "boxacc",
+    paper="Opti-CAM, arXiv:2301.07002, eq. A5",
+    higher_is_better=True,
+    unit="%",
+    tolerance=1.0,
+    needs=("boxes",),
+    undefined=NO_BOX,
+    protocols=(Protocol("opticam", maps="as declared", resize="bilinear", geometry="exclusive", reduction="maximum over thresholds"),),
+)
+def box_accuracy(
+    evidence: Evidence,
+    *,
+    deltas: tuple[float, ...] = (0.3, 0.5, 0.7),
+    thresholds: PositiveInt = 100,
+    connectivity: Literal[4, 8] = 8,
+    maps: Literal["as declared", "range"] = "as declared",
+    resize: Literal["bilinear", "bicubic"] = "bilinear",
+    geometry: Literal["exclusive", "clovaai"] = "exclusive",
+    dead: Literal["undefined", "scored"] = "undefined",
+) -> Measured:
+    """Share of images whose largest region overlaps a box of the object: the best threshold's, averaged over IoUs of 30, 50, 70 %.
+
+    (B,): the mean over thresholds and deltas; points: 100 where max IoU >= delta, else 0, at each threshold eta = k / K of
+    map > eta. The paper prints neither set: deltas are those of MaxBoxAccV2, thresholds those of its command line. Of
+    equally large regions it is the first in raster order. With `dead="scored"` a map of zeros misses at every threshold.
+    """
+    table = _overlaps(evidence, thresholds, connectivity, maps, resize, geometry, every=False)
+    return _accuracy(evidence, table, deltas, maps, resize, dead)
+
+
+@metric(
+    "maxboxacc",
+    paper="Choe et al. 2020, arXiv:2001.07437, MaxBoxAcc",
+    higher_is_better=True,
+    unit="%",
+    tolerance=1.0,
+    needs=("boxes",),
+    undefined=NO_BOX,
+    protocols=(
+        Protocol("choe", maps="as declared", resize="bilinear", geometry="exclusive", reduction="maximum over thresholds"),
+        Protocol(
+            "clovaai",
+            paper=RELEASE,
+            maps="range",
+            resize="bicubic",
+            geometry="clovaai",
+            reduction="maximum over thresholds",
+            options={"thresholds": 255, "dead": "scored"},
+        ),
+    ),
+)
+def max_box_accuracy(
+    evidence: Evidence,
+    *,
+    deltas: tuple[float, ...] = (0.5,),
+    thresholds: PositiveInt = 100,
+    connectivity: Literal[4, 8] = 8,
+    maps: Literal["as declared", "range"] = "as declared",
+    resize: Literal["bilinear", "bicubic"] = "bilinear",
+    geometry: Literal["exclusive", "clovaai"] = "exclusive",
+    dead: Literal["undefined", "scored"] = "undefined",
+) -> Measured:
+    """Share of images whose largest region overlaps a box of the object by half, at the threshold that suits all images best.
+
+    (B,): the mean over thresholds; points as for `boxacc`. Under `clovaai` maps have 8 bits, regions are the contours of
+    OpenCV, the largest by the area that its outline encloses, the last in raster order of equals; a box ends one pixel
+    late, at the last pixel of the image at most, and in the IoU both ends count as pixels; no contour is the pixel (0, 0);
+    255 thresholds are all that differ in 8 bits, so they give what the interval 0.001 gives.
+    """
+    table = _overlaps(evidence, thresholds, connectivity, maps, resize, geometry, every=False)
+    return _accuracy(evidence, table, deltas, maps, resize, dead)
+
+
+@metric(
+    "maxboxaccv2",
+    paper="Choe et al. 2020, arXiv:2007.04178, MaxBoxAccV2",
+    higher_is_better=True,
+    unit="%",
+    tolerance=1.0,
+    needs=("boxes",),
+    undefined=NO_BOX,
+    protocols=(
+        Protocol("choe", maps="as declared", resize="bilinear", geometry="exclusive", reduction="maximum over thresholds"),
+        Protocol(
+            "clovaai",
+            paper=RELEASE,
+            maps="range",
+            resize="bicubic",
+            geometry="clovaai",
+            reduction="maximum over thresholds",
+            options={"thresholds": 255, "dead": "scored"},
+        ),
+    ),
+)
+def max_box_accuracy_v2(
+    evidence: Evidence,
+    *,
+    deltas: tuple[float, ...] = (0.3, 0.5, 0.7),
+    thresholds: PositiveInt = 100,
+    connectivity: Literal[4, 8] = 8,
+    maps: Literal["as declared", "range"] = "as declared",
+    resize: Literal["bilinear", "bicubic"] = "bilinear",
+    geometry: Literal["exclusive", "clovaai"] = "exclusive",
+    dead: Literal["undefined", "scored"] = "undefined",
+) -> Measured:
+    """Share of images any of whose regions overlaps a box of the object: the best threshold's, averaged over IoUs of 30, 50, 70 %.
+
+    (B,): the mean over thresholds and deltas; points as for `boxacc`. Unlike `boxacc` every region of the map has its box,
+    and the best of them counts. `clovaai` as for `maxboxacc`; the outlines of holes have boxes too.
+    """
+    table = _overlaps(evidence, thresholds, connectivity, maps, resize, geometry, every=True)
+    return _accuracy(evidence, table, deltas, maps, resize, dead)
+
+
+def _accuracy(evidence: Evidence, overlaps: Tensor, deltas: tuple[float, ...], maps: str, resize: str, dead: Dead) -> Measured:
+    """Values and points from the best IoU of each image at each threshold, (B, K)."""
+    if not deltas or not all(0 < delta <= 1 for delta in deltas):
+        raise UsageError(f"deltas={deltas}: expected one or more intersections over union, each in (0, 1]")
+    places = torch.arange(overlaps.shape[1], dtype=torch.float64) / overlaps.shape[1]
+    points = {f"iou {delta:g}": Curve(places, 100 * (overlaps >= delta).double()) for delta in deltas}
+    nowhere = torch.tensor([not len(own) for own in boxes_of(evidence)])
+    if dead == "undefined":
+        nowhere = nowhere | is_zero(maps_of(evidence, maps, resize)).cpu()
+    return measured(torch.stack([curve.y.mean(1) for curve in points.values()]).mean(0), nowhere, points)
+
+
+def _overlaps(
+    evidence: Evidence, thresholds: int, connectivity: Literal[4, 8], maps: str, resize: str, geometry: BoxEnds, *, every: bool
+) -> Tensor:
+    """The best IoU of each image at each threshold, (B, K) float64; one image at a time, which bounds the memory."""
+
+    def find() -> Tensor:
+        finished, truth = exact(maps_of(evidence, maps, resize)).cpu(), boxes_of(evidence)
+        rows = [_of_image(one, own.cpu(), thresholds, connectivity, geometry, every) for one, own in zip(finished, truth, strict=True)]
+        return torch.stack(rows)
+
+    return evidence.shared(("box overlaps", thresholds, connectivity, maps, resize, geometry, every), find)
+
+
+def _of_image(values: Tensor, truth: Tensor, thresholds: int, connectivity: Literal[4, 8], geometry: BoxEnds, every: bool) -> Tensor:
+    """The best IoU of one map (H, W) at each threshold, (K,); thresholds between which no value lies share their regions."""
+    levels = torch.arange(thresholds, dtype=torch.float64) / thresholds
+    if geometry == "clovaai":
+        values = (255 * values).floor()
+        levels = torch.arange(thresholds, dtype=torch.float64).mul(values.max()).div(thresholds).floor()
+    above = torch.bucketize(values, levels)  # the number of thresholds below a value
+    differs = torch.bincount(above.flatten(), minlength=thresholds + 1)[:thresholds] > 0
+    differs[0] = True
+    masks = above > differs.nonzero()[:, :, None]
+    found = (_best_of_all if every else _best_of_largest)(masks, truth, connectivity, geometry)
+    return found[differs.cumsum(0) - 1]
+
+
+def _best_of_largest(masks: Tensor, truth: Tensor, connectivity: Literal[4, 8], geometry: BoxEnds) -> Tensor:
+    if geometry == "clovaai":
+        return best_iou(_late_ends(largest(outlines(masks), len(masks), ties="last"), masks), truth.floor(), inclusive=True)
+    return best_iou(largest(regions(masks, connectivity), len(masks)), truth)
+
+
+def _best_of_all(masks: Tensor, truth: Tensor, connectivity: Literal[4, 8], geometry: BoxEnds) -> Tensor:
+    """The best IoU of any region of each mask (N, H, W), (N,)."""
+    found = regions(masks, 8 if geometry == "clovaai" else connectivity)
+    best = torch.zeros(len(masks), dtype=torch.float64)
+    if geometry == "exclusive":
+        return best.scatter_reduce(0, found.owner, best_iou(found.boxes, truth), "amax")
+    empty = holes(masks)
+    owner = torch.cat([found.owner, empty.owner])
+    outline = torch.cat([found.boxes, empty.boxes + torch.tensor([-1, -1, 1, 1])])  # the pixels round a hole
+    best[~masks.flatten(1).any(1)] = best_iou(torch.zeros(1, 4), truth.floor(), inclusive=True)
+    return best.scatter_reduce(0, owner, best_iou(_late_ends(outline, masks), truth.floor(), inclusive=True), "amax")
+
+
+def _late_ends(boxes: Tensor, masks: Tensor) -> Tensor:
+    """Boxes (N, 4) whose exclusive ends are taken for pixels, at the last of the image at most."""
+    height, width = masks.shape[-2:]
+    return torch.minimum(boxes, torch.tensor([width - 1, height - 1, width - 1, height - 1], dtype=boxes.dtype))

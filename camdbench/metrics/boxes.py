@@ -1,0 +1,133 @@
+"""The box round what lies above the map's mean, against the boxes of the object: Opti-CAM's OM and LE.
+
+The map is cut at its mean, and the largest connected region of what lies above gives the predicted box B. Everything
+is 100 (1 - IoU) with the box of the object that overlaps B best, so lower is better. ILSVRC's own error counts images
+whose IoU is below one half; the papers' continuous formulas and that count are both here.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from camdbench.core.catalogue import metric
+from camdbench.core.protocols import Protocol
+from camdbench.functional.boxes import best_iou
+from camdbench.functional.normalise import is_constant
+from camdbench.functional.precision import exact
+from camdbench.functional.regions import largest, regions
+from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.ground_truth import Dead, boxes_of, measured
+from camdbench.metrics.measured import Measured
+
+PAPER_LE = "Opti-CAM, arXiv:2301.07002, eq. A2"
+PAPER_OM = "Opti-CAM, arXiv:2301.07002, eq. A1"
+ILSVRC = "Russakovsky et al. 2015, ILSVRC, arXiv:1409.0575, the localisation task with one guess"
+NO_BOX = "the object has no box inside the image, or no pixel lies above the map's mean"
+NO_BOX_OR_LABEL = "the object has no box inside the image, no pixel lies above the map's mean, or the label is unknown"
+LE = (Protocol("opticam", maps="as declared", resize="bilinear", geometry="single boxes, exclusive ends"),)
+OM = (Protocol("opticam", scored="label", maps="as declared", resize="bilinear", geometry="single boxes, exclusive ends"),)
+
+
+@metric("le", paper=PAPER_LE, higher_is_better=False, unit="%", tolerance=0.5, needs=("boxes",), undefined=NO_BOX, protocols=LE)
+def localisation_error(
+    evidence: Evidence, *, connectivity: Literal[4, 8] = 8, at_least: bool = False, dead: Literal["undefined", "scored"] = "undefined"
+) -> Measured:
+    """How little the box round the map's largest region above its mean overlaps a box of the object: 100 (1 - max IoU).
+
+    (B,) in [0, 100]. `at_least` also counts pixels that equal the mean; `connectivity` is that of regions; of equally large
+    ones the first in raster order is taken. With `dead="scored"` a map without a region scores 100.
+    """
+    overlap, nowhere = _overlap(evidence, connectivity, at_least, dead)
+    return measured(100 * (1 - overlap), nowhere)
+
+
+@metric("om", paper=PAPER_OM, higher_is_better=False, unit="%", tolerance=0.5, needs=("boxes",), undefined=NO_BOX_OR_LABEL, protocols=OM)
+def official_metric(
+    evidence: Evidence,
+    *,
+    connectivity: Literal[4, 8] = 8,
+    at_least: bool = False,
+    dead: Literal["undefined", "scored"] = "undefined",
+    scored: Literal["label", "target"] = "label",
+) -> Measured:
+    """The localisation error, and 100 wherever the network errs: 100 (1 - max IoU [predicted = class]).
+
+    (B,) in [0, 100]. The class is the label, or with `scored="target"` the explained class. Other options as for `le`.
+    """
+    overlap, nowhere = _overlap(evidence, connectivity, at_least, dead)
+    right, unknown = _right(evidence, scored)
+    return measured(100 * (1 - overlap * right), nowhere | unknown)
+
+
+@metric("le50", paper=ILSVRC, higher_is_better=False, unit="%", tolerance=1.0, needs=("boxes",), undefined=NO_BOX, protocols=LE)
+def localisation_error_at_half(
+    evidence: Evidence, *, connectivity: Literal[4, 8] = 8, at_least: bool = False, dead: Literal["undefined", "scored"] = "undefined"
+) -> Measured:
+    """Whether the box round the map's largest region above its mean misses every box of the object: 100 where max IoU < 1/2.
+
+    (B,), 0 or 100. Options as for `le`.
+    """
+    overlap, nowhere = _overlap(evidence, connectivity, at_least, dead)
+    return measured(100 * (overlap < 0.5).double(), nowhere)
+
+
+@metric(
+    "om50",
+    paper=ILSVRC,
+    higher_is_better=False,
+    unit="%",
+    tolerance=1.0,
+    needs=("boxes",),
+    undefined=NO_BOX_OR_LABEL,
+    protocols=OM,
+)
+def official_metric_at_half(
+    evidence: Evidence,
+    *,
+    connectivity: Literal[4, 8] = 8,
+    at_least: bool = False,
+    dead: Literal["undefined", "scored"] = "undefined",
+    scored: Literal["label", "target"] = "label",
+) -> Measured:
+    """Whether the map's box misses every box of the object, or the network errs: 100 where max IoU < 1/2 or the class is wrong.
+
+    (B,), 0 or 100; the error of the ILSVRC localisation task with one guess. Options as for `om`.
+    """
+    overlap, nowhere = _overlap(evidence, connectivity, at_least, dead)
+    right, unknown = _right(evidence, scored)
+    return measured(100 * (1 - (overlap >= 0.5).double() * right), nowhere | unknown)
+
+
+def mean_masks(maps: Tensor, *, at_least: bool) -> Tensor:
+    """What lies above the mean of each map (B, H, W), or equals it too: (B, H, W) bool; nothing of a map of zeros."""
+    values = exact(maps)
+    mean = values.mean((1, 2), keepdim=True)
+    level = is_constant(maps)[:, None, None]  # whose mean may differ from its values by rounding
+    return torch.where(level, (values > 0) & at_least, values >= mean if at_least else values > mean)
+
+
+def predicted_boxes(evidence: Evidence, connectivity: Literal[4, 8], *, at_least: bool) -> Tensor:
+    """The box of the largest region above the mean of each map, (B, 4) xyxy on the CPU; zeros where there is none."""
+
+    def find() -> Tensor:
+        return largest(regions(mean_masks(evidence.saliency, at_least=at_least), connectivity), len(evidence))
+
+    return evidence.shared(("box above the mean", connectivity, at_least), find)
+
+
+def _overlap(evidence: Evidence, connectivity: Literal[4, 8], at_least: bool, dead: Dead) -> tuple[Tensor, Tensor]:
+    """The largest IoU of the predicted box of each image, (B,) in [0, 1], and where it has no meaning, (B,) bool."""
+    predicted, truth = predicted_boxes(evidence, connectivity, at_least=at_least), boxes_of(evidence)
+    overlap = torch.cat([best_iou(box[None], own) for box, own in zip(predicted, truth, strict=True)])
+    nowhere = torch.tensor([not len(own) for own in truth])
+    return overlap, nowhere if dead == "scored" else nowhere | (predicted == 0).all(1)
+
+
+def _right(evidence: Evidence, scored: Literal["label", "target"]) -> tuple[Tensor, Tensor]:
+    """Whether the network predicts the class, (B,) 0 or 1, NaN where its logits are; and where the class is unknown."""
+    classes = evidence.labels if scored == "label" else evidence.targets
+    right = torch.where(evidence.logits.isnan().any(1), torch.nan, (evidence.predictions == classes).double())
+    return right.cpu(), (classes < 0).cpu()

@@ -1,0 +1,89 @@
+"""What the metrics of localisation share: the region of the object, the map that is compared with it, and where neither is.
+
+Boxes have exclusive ends and belong to the image as the network sees it; what lies outside is cut off. An image
+without a box, or with an empty mask, has no value. Neither has a map that is zero everywhere, unless a protocol says
+otherwise: a map that points nowhere is counted among the undefined, never as a zero.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from camdbench.core.errors import NotApplicable
+from camdbench.functional.boxes import clip, union_mask
+from camdbench.functional.normalise import normalise, upsample
+from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.measured import Curve, Measured
+
+Boxes = Literal["exclusive boxes", "inclusive boxes"]
+Geometry = Literal["exclusive boxes", "inclusive boxes", "masks"]
+Dead = Literal["undefined", "scored"]
+
+
+def region_of(evidence: Evidence, geometry: Geometry) -> Tensor:
+    """The pixels of the object, (B, H, W) bool on the maps' device: the union of its boxes, or its mask.
+
+    With `inclusive boxes` the column x1 and the row y1 count too, as where code takes the end of a box for its last pixel.
+
+    Raises:
+        NotApplicable: the images have none of either.
+    """
+    size, device = evidence.images.shape[-2:], evidence.images.device
+    if geometry == "masks":
+        if evidence.masks is None:
+            raise NotApplicable("the metric compares maps with masks, which these images do not have")
+        return evidence.masks.to(device)
+    own = _boxes(evidence)
+    inclusive = geometry == "inclusive boxes"
+    return evidence.shared(("union of boxes", geometry), lambda: union_mask(own, (size[0], size[1]), inclusive=inclusive).to(device))
+
+
+def boxes_of(evidence: Evidence) -> list[Tensor]:
+    """B tensors (n, 4), what of the boxes lies inside the images; n is 0 where nothing does.
+
+    Raises:
+        NotApplicable: the images have no boxes.
+    """
+    size = evidence.images.shape[-2:]
+    return [clip(own, (size[0], size[1])) for own in _boxes(evidence)]
+
+
+def maps_of(evidence: Evidence, maps: str = "as declared", resize: str = "bilinear") -> Tensor:
+    """The maps (B, H, W) at image size, normalised as a protocol says; what is not finite counts as zero.
+
+    Args:
+        evidence: the raw maps where they are known, and the finished ones otherwise.
+        maps: `as declared`, the explainer's own normalisation to [0, 1]; or the raw map: `range`, resized, then from 0 to 1;
+            `relu` or `abs`, rectified or without its sign, then resized.
+        resize: `bilinear`, or `bicubic` for `range`, as OpenCV's INTER_CUBIC.
+    """
+    if maps == "as declared":
+        return evidence.saliency
+    raw = (evidence.saliency if evidence.raw is None else evidence.raw).float().nan_to_num(0.0, 0.0, 0.0)
+    size = (evidence.images.shape[-2], evidence.images.shape[-1])
+    if maps != "range":
+        return upsample(raw.relu() if maps == "relu" else raw.abs(), size)
+    if resize == "bicubic" and tuple(raw.shape[-2:]) != size:
+        return normalise(F.interpolate(raw.unsqueeze(1), size=size, mode="bicubic", align_corners=False).squeeze(1), "range")
+    return normalise(upsample(raw, size), "range")
+
+
+def is_zero(maps: Tensor) -> Tensor:
+    """Which maps (B, H, W) are zero everywhere, (B,) bool."""
+    return ~maps.flatten(1).any(1)
+
+
+def measured(values: Tensor, undefined: Tensor, points: dict[str, Curve] | None = None) -> Measured:
+    """Values (B,) with NaN where they are undefined, all on the CPU."""
+    nowhere = undefined.cpu()
+    return Measured(torch.where(nowhere, torch.nan, values.cpu().double()), nowhere, points or {})
+
+
+def _boxes(evidence: Evidence) -> tuple[Tensor, ...]:
+    if evidence.boxes is None:
+        raise NotApplicable("the metric compares maps with boxes, which these images do not have")
+    return evidence.boxes

@@ -1,0 +1,159 @@
+"""How much of the map's mass lies on the object: F1, the energy pointing game, the Content Heatmap, relevance mass.
+
+Four papers have nearly one formula, mass inside over mass in all, and differ in the map: energy pointing takes the
+map normalised to [0, 1], whose minimum is subtracted, the Content Heatmap the rectified raw map, which keeps it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import NonNegativeFloat, PositiveFloat
+from torch import Tensor
+
+from camdbench.core.catalogue import metric
+from camdbench.core.protocols import Protocol
+from camdbench.functional.normalise import upsample
+from camdbench.functional.overlap import Mass, f1, mass
+from camdbench.functional.precision import exact
+from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.ground_truth import boxes_of, maps_of, measured, region_of
+from camdbench.metrics.measured import Measured
+
+
+@metric(
+    "f1",
+    paper="Opti-CAM, arXiv:2301.07002, eq. A3-A4",
+    higher_is_better=True,
+    unit="%",
+    tolerance=0.5,
+    needs=("boxes",),
+    undefined="the object has no box inside the image, or the map is zero everywhere",
+    protocols=(Protocol("opticam", maps="as declared", resize="bilinear", geometry="exclusive boxes"),),
+)
+def pixel_f1(
+    evidence: Evidence,
+    *,
+    geometry: Literal["exclusive boxes", "inclusive boxes", "masks"] = "exclusive boxes",
+) -> Measured:
+    """How well the soft map fills the object and nothing else: 100 x 2 P R / (P + R), P the mass inside, R the filling.
+
+    (B,) in [0, 100]. P = sum over the object / sum over all, R = sum over the object / its area, with the map in [0, 1];
+    0 where no mass lies on the object. Not the F1 of a mask: a map of ones scores 2a / (1 + a) for an object of area a.
+    """
+    found = mass(evidence.saliency, region_of(evidence, geometry))
+    return measured(100 * f1(found), _nowhere(found))
+
+
+@metric(
+    "energy_pointing",
+    paper="Wang et al. 2020, Score-CAM, arXiv:1910.01279, sec. 4.3; Opti-CAM, eq. A3",
+    higher_is_better=True,
+    unit="%",
+    tolerance=0.5,
+    needs=("boxes",),
+    undefined="the map is zero everywhere, or the object has no box inside the image, too large a one, or more than the protocol takes",
+    protocols=(
+        Protocol("opticam", maps="as declared", resize="bilinear", geometry="exclusive boxes"),
+        Protocol(
+            "scorecam",
+            maps="as declared",
+            resize="bilinear",
+            geometry="exclusive boxes",
+            options={"boxes": "single", "max_box_fraction": 0.5},
+        ),
+    ),
+)
+def energy_pointing(
+    evidence: Evidence,
+    *,
+    boxes: Literal["union", "single"] = "union",
+    max_box_fraction: PositiveFloat = 1.0,
+    geometry: Literal["exclusive boxes", "inclusive boxes"] = "exclusive boxes",
+) -> Measured:
+    """Share of the map's mass that lies in the object's boxes: 100 x sum inside / sum of all.
+
+    (B,) in [0, 100]; a map of ones scores the share a of the image that the boxes cover. With `boxes="single"` images with
+    several boxes have no value, and neither have those of which the boxes cover more than `max_box_fraction`: Score-CAM
+    takes images with one box that covers at most half.
+    """
+    found = mass(evidence.saliency, region_of(evidence, geometry))
+    nowhere = _nowhere(found) | (found.area > max_box_fraction * evidence.saliency[0].numel())
+    if boxes == "single":
+        nowhere = nowhere | nowhere.new_tensor([len(own) > 1 for own in boxes_of(evidence)])
+    return measured(100 * found.inside / found.total, nowhere)
+
+
+@metric(
+    "ch",
+    paper="Pillai et al. 2022, CGC, arXiv:2110.00527, sec. 4; Pillai & Pirsiavash 2021, Content Heatmap",
+    higher_is_better=True,
+    unit="%",
+    tolerance=0.5,
+    needs=("boxes",),
+    undefined="the object has no box inside the image, or the raw map is positive nowhere",
+    protocols=(
+        Protocol("clean", maps="relu, sum", resize="bilinear", geometry="exclusive boxes"),
+        Protocol(
+            "release",
+            paper="UCDvision/CGC, evaluate_imagenet_gradcam_energy_inside_bbox.py",
+            maps="relu, sum",
+            resize="bilinear",
+            geometry="inclusive boxes",
+            options={"epsilon": 1e-8},
+        ),
+    ),
+)
+def content_heatmap(
+    evidence: Evidence,
+    *,
+    epsilon: NonNegativeFloat = 0.0,
+    geometry: Literal["exclusive boxes", "inclusive boxes"] = "exclusive boxes",
+) -> Measured:
+    """Share of the rectified raw map's mass that lies in the object's boxes: 100 x sum inside / sum of all.
+
+    (B,) in [0, 100]. The raw map is rectified, divided by its sum and resized to the image. With `epsilon` > 0 it becomes
+    map / (sum + epsilon) + epsilon first, as in the released code, where a map without a positive value turns uniform and
+    scores the share of the image that the boxes cover; without, it has no value. The release also counts the ends of boxes
+    as pixels, and resizes to the image's own resolution, where this is the network's input.
+    """
+    raw = evidence.saliency if evidence.raw is None else evidence.raw
+    positive = exact(raw.float().nan_to_num(0.0, 0.0, 0.0)).relu()
+    if epsilon:
+        positive = positive / (positive.sum((1, 2), keepdim=True) + epsilon) + epsilon
+    found = mass(upsample(positive, _size(evidence)), region_of(evidence, geometry))
+    return measured(100 * found.inside / found.total, _nowhere(found))
+
+
+@metric(
+    "relevance_mass",
+    paper="Arras et al. 2022, CLEVR-XAI, arXiv:2003.07258, relevance mass accuracy",
+    higher_is_better=True,
+    unit="%",
+    tolerance=0.5,
+    needs=("masks",),
+    undefined="the mask is empty, or the map is zero everywhere",
+    protocols=(Protocol("clevr-xai", maps="as declared", resize="bilinear", geometry="masks"),),
+)
+def relevance_mass(
+    evidence: Evidence,
+    *,
+    maps: Literal["as declared", "relu", "abs"] = "as declared",
+    geometry: Literal["exclusive boxes", "inclusive boxes", "masks"] = "masks",
+) -> Measured:
+    """Share of the map's mass that lies on the object's mask: 100 x sum inside / sum of all.
+
+    (B,) in [0, 100]. The paper pools relevance over colours to a map without negative values; here that is the explainer's
+    own normalisation, or the raw map rectified (`maps="relu"`) or without its sign (`"abs"`), then resized. Quantus takes
+    signed maps as they are, whose shares leave [0, 100].
+    """
+    found = mass(maps_of(evidence, maps), region_of(evidence, geometry))
+    return measured(100 * found.inside / found.total, _nowhere(found))
+
+
+def _nowhere(found: Mass) -> Tensor:
+    return (found.total == 0) | (found.area == 0)
+
+
+def _size(evidence: Evidence) -> tuple[int, int]:
+    return evidence.images.shape[-2], evidence.images.shape[-1]

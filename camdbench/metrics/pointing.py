@@ -1,0 +1,66 @@
+"""The pointing game: is the object where the map is largest."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import NonNegativeFloat
+
+from camdbench.core.catalogue import metric
+from camdbench.core.protocols import Protocol
+from camdbench.functional.pointing import hits, near
+from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.ground_truth import is_zero, measured, region_of
+from camdbench.metrics.measured import Measured
+
+
+@metric(
+    "pointing",
+    paper="Zhang et al. 2018, arXiv:1608.00507; Opti-CAM, arXiv:2301.07002, eq. A6",
+    higher_is_better=True,
+    unit="%",
+    tolerance=1.0,
+    needs=("boxes",),
+    undefined="there is no object inside the image, or the map is zero everywhere",
+    protocols=(
+        Protocol("opticam", maps="as declared", resize="bilinear", geometry="exclusive boxes"),
+        Protocol(
+            "torchray",
+            paper="Fong et al. 2019, arXiv:1910.08485, released code",
+            maps="as declared",
+            resize="bilinear",
+            geometry="exclusive boxes",
+            reduction="class mean",
+            options={"ties": "first", "tolerance": 15.0, "dead": "scored"},
+        ),
+        Protocol(
+            "quantus",
+            paper="Hedström et al. 2023, Quantus 0.6",
+            maps="as declared",
+            resize="bilinear",
+            geometry="masks",
+            options={"dead": "scored"},
+        ),
+    ),
+)
+def pointing(
+    evidence: Evidence,
+    *,
+    ties: Literal["any", "first", "centroid", "expected"] = "any",
+    tolerance: NonNegativeFloat = 0.0,
+    geometry: Literal["exclusive boxes", "inclusive boxes", "masks"] = "exclusive boxes",
+    dead: Literal["undefined", "scored"] = "undefined",
+) -> Measured:
+    """Whether the map is largest on the object: 100 where its maximum lies in a box.
+
+    (B,) in [0, 100]. Where several pixels share the maximum, `ties` takes any of them (Opti-CAM's table gives Fake-CAM
+    99.8 %, which no other rule does), the `first` in raster order, their `centroid`, or the share of them that hits,
+    `expected`, which a constant map cannot profit from. A maximum less than `tolerance` pixels of the network's input away
+    from the region hits too; TorchRay counts its 15 pixels in the image's own resolution. With `dead="scored"` the pixels
+    of a map of zeros are ties like any others. An image without an object has no value, where Quantus 0.6 counts a hit.
+    """
+    own = region_of(evidence, geometry)
+    nowhere = ~own.flatten(1).any(1)
+    if dead == "undefined":
+        nowhere = nowhere | is_zero(evidence.saliency)
+    return measured(100 * hits(evidence.saliency, near(own, tolerance), ties), nowhere)

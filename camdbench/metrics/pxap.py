@@ -1,0 +1,79 @@
+"""Pixel average precision: the object's pixels against all others, over all thresholds and images together."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from camdbench.core.catalogue import metric
+from camdbench.core.protocols import Protocol
+from camdbench.functional.precision import exact
+from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.ground_truth import is_zero, maps_of, measured, region_of
+from camdbench.metrics.measured import Curve, Measured
+
+
+@metric(
+    "pxap",
+    paper="Choe et al. 2020, arXiv:2001.07437, PxAP",
+    higher_is_better=True,
+    unit="%",
+    tolerance=0.5,
+    needs=("masks",),
+    undefined="the mask is empty, or the map is zero everywhere",
+    protocols=(
+        Protocol("choe", maps="as declared", resize="bilinear", geometry="masks", reduction="pixel average precision"),
+        Protocol(
+            "clovaai",
+            paper="clovaai/wsolevaluation, released code",
+            maps="range",
+            resize="bicubic",
+            geometry="masks",
+            reduction="pixel average precision",
+            options={"dead": "scored"},
+        ),
+    ),
+)
+def pixel_average_precision(
+    evidence: Evidence,
+    *,
+    thresholds: PositiveInt = 100,
+    maps: Literal["as declared", "range"] = "as declared",
+    resize: Literal["bilinear", "bicubic"] = "bilinear",
+    geometry: Literal["exclusive boxes", "inclusive boxes", "masks"] = "masks",
+    dead: Literal["undefined", "scored"] = "undefined",
+) -> Measured:
+    """Average precision of the map's pixels as detections of the object's pixels, those of all images together.
+
+    (B,) in [0, 100]: that of each image alone; points: numbers of pixels on and off the object with map >= t, at the
+    thresholds t = 0, 1/K, …, 1 (K = 100 is the command line's interval, 1000 its training configuration's). From the
+    highest threshold to the lowest, sum_k P_k (R_k - R_{k-1}). With `dead="scored"` a map of zeros scores the share of the
+    image that the object covers. Regions to be ignored, which OpenImages has, are not known here.
+    """
+    own, values = region_of(evidence, geometry), maps_of(evidence, maps, resize)
+    places = torch.arange(thresholds + 1, dtype=torch.float64) / thresholds
+    on, off = (_counts(exact(values).cpu(), chosen.cpu(), places) for chosen in (own, ~own))
+    nowhere = ~own.flatten(1).any(1)
+    if dead == "undefined":
+        nowhere = nowhere | is_zero(values)
+    return measured(100 * _average_precision(on, off), nowhere, {"object": Curve(places, on), "background": Curve(places, off)})
+
+
+def _counts(values: Tensor, chosen: Tensor, places: Tensor) -> Tensor:
+    """How many chosen pixels of each map (B, H, W) have at least each value of `places` (K,): (B, K) float64."""
+    count = len(places) + 1
+    reached = torch.bucketize(values, places, right=True)  # the number of thresholds that a pixel reaches
+    image = torch.arange(len(values))[:, None, None] * count
+    table = torch.bincount((reached + image)[chosen], minlength=len(values) * count).reshape(len(values), count)
+    return table.flip(1).cumsum(1).flip(1)[:, 1:].double()
+
+
+def _average_precision(on: Tensor, off: Tensor) -> Tensor:
+    """sum_k P_k (R_k - R_{k-1}) of each image (B,), from its counts (B, K) at rising thresholds; NaN without an object."""
+    hits, all_ = on.flip(1), (on + off).flip(1)
+    precision = torch.where(all_ > 0, hits / all_, 0)
+    gained = hits.diff(dim=1, prepend=torch.zeros_like(hits[:, :1]))
+    return (precision * gained).sum(1) / hits[:, -1]

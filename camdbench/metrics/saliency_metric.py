@@ -1,0 +1,84 @@
+"""The saliency metric: is the crop round the map's box small, and does the network still know the class on it?"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import PositiveFloat
+from torch import Tensor
+
+from camdbench.core.catalogue import metric
+from camdbench.core.protocols import Protocol
+from camdbench.functional.probability import log_odds
+from camdbench.functional.regions import regions
+from camdbench.metrics.boxes import mean_masks, predicted_boxes
+from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.ground_truth import measured
+from camdbench.metrics.measured import Measured
+
+LEAST_PROBABILITY = 1e-12
+
+
+@metric(
+    "sm",
+    paper="Dabkowski & Gal 2017, arXiv:1705.07857, sec. 4; Opti-CAM, arXiv:2301.07002, eq. A7",
+    higher_is_better=False,
+    unit="",
+    tolerance=0.02,
+    undefined="no pixel lies above the map's mean",
+    protocols=(
+        Protocol("opticam", scored="target", score="probability", maps="as declared", resize="bilinear", geometry="largest region"),
+        Protocol("dabkowski", scored="target", score="probability", maps="as declared", resize="bilinear", geometry="all regions"),
+    ),
+)
+def saliency_metric(
+    evidence: Evidence,
+    *,
+    floor: PositiveFloat = 0.05,
+    seen: Literal["crop", "image"] = "crop",
+    geometry: Literal["largest region", "all regions"] = "largest region",
+    connectivity: Literal[4, 8] = 8,
+    at_least: bool = False,
+    scored: Literal["target", "label", "predicted"] = "target",
+) -> Measured:
+    """Size of the crop round the salient region less what the network makes of it: log max(0.05, a) - log p on the crop.
+
+    (B,), natural logarithms, from -2.996 to 27.6; lower is better. The region is what lies above the map's mean: its largest
+    connected region (Opti-CAM) or all of it (`all regions`, the tightest box round everything salient, as in the original),
+    a the share of the image in its box. The crop is stretched to the input size bilinearly, its aspect not kept, and p, at
+    least 1e-12, is the probability of the class there; Opti-CAM's formula does not say so, its table does: Fake-CAM, whose
+    crop is the image, has the cross-entropy of the network. `seen="image"` takes p on the whole image instead.
+    """
+    boxes = _boxes(evidence, geometry, connectivity, at_least=at_least)
+    nowhere = (boxes == 0).all(1)
+    height, width = evidence.images.shape[-2:]
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) / (height * width)
+    logits = evidence.logits if seen == "image" else evidence.score(crops(evidence.images, boxes))
+    classes = {"target": evidence.targets, "label": evidence.labels, "predicted": evidence.predictions}[scored]
+    unknown = (classes < 0).cpu()
+    surprise = -F.logsigmoid(log_odds(logits, classes.clamp(min=0))).clamp(min=math.log(LEAST_PROBABILITY))
+    return measured(area.clamp(min=floor).log() + surprise.cpu(), nowhere | unknown)
+
+
+def crops(images: Tensor, boxes: Tensor) -> Tensor:
+    """Each image (B, 3, H, W) cut to its box (B, 4) of whole pixels and stretched to (H, W); whole where the box is empty."""
+    size = images.shape[-2:]
+    found = list[Tensor]()
+    for image, (x0, y0, x1, y1) in zip(images, boxes.int().tolist(), strict=True):
+        cut = image[:, y0:y1, x0:x1] if x1 > x0 and y1 > y0 else image
+        found.append(F.interpolate(cut[None], size=(size[0], size[1]), mode="bilinear", align_corners=False))
+    return torch.cat(found)
+
+
+def _boxes(evidence: Evidence, geometry: str, connectivity: Literal[4, 8], *, at_least: bool) -> Tensor:
+    """(B, 4) xyxy on the CPU, zeros where nothing lies above the mean."""
+    if geometry == "largest region":
+        return predicted_boxes(evidence, connectivity, at_least=at_least)
+    found = regions(mean_masks(evidence.saliency, at_least=at_least))
+    corners = found.boxes * torch.tensor([-1, -1, 1, 1])  # so that all four are maxima
+    index = found.owner[:, None].expand(-1, 4)
+    spread = torch.zeros(len(evidence), 4, dtype=torch.float64).scatter_reduce(0, index, corners, "amax", include_self=False)
+    return spread.abs()
