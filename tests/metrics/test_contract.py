@@ -59,6 +59,10 @@ ROWS: dict[str, tuple[str, ...]] = {
     "iou": ("iou", "iou(threshold=0.2, geometry='inclusive boxes')"),
     "saliency_density": ("saliency_density",),
     "sm": ("sm", "sm(seen='image', scored='label')"),
+    "adcc": ("adcc",),
+    "coherency": ("coherency",),
+    "complexity": ("complexity",),
+    "infidelity": ("infidelity(samples=6)",),
 }
 
 
