@@ -1,0 +1,136 @@
+"""Parts of a data set: chosen by name, nested, the same whatever the order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from camdbench.core.errors import UsageError
+from camdbench.datasets.shortcuts.dataset import shortcuts
+from camdbench.datasets.subsets import chosen, few_shot, labelled_fraction, listed, sampled
+
+NAMES = [f"image-{index:03d}" for index in range(100)]
+LABELS = [index % 4 for index in range(100)]
+
+
+class TestSample:
+    @settings(max_examples=20, deadline=None)
+    @given(order=st.permutations(NAMES), count=st.integers(1, 100), seed=st.integers(0, 5))
+    def test_the_same_images_whatever_their_order(self, order: list[str], count: int, seed: int) -> None:
+        assert {order[index] for index in sampled(order, count, seed)} == {NAMES[index] for index in sampled(NAMES, count, seed)}
+
+    def test_a_smaller_sample_is_a_part_of_a_larger_one(self) -> None:
+        assert set(sampled(NAMES, 10, 0)) < set(sampled(NAMES, 30, 0))
+
+    def test_without_repetition_and_in_order(self) -> None:
+        found = sampled(NAMES, 40, 3)
+        assert found == sorted(set(found))
+        assert len(found) == 40
+
+    def test_seeds_differ(self) -> None:
+        assert sampled(NAMES, 20, 0) != sampled(NAMES, 20, 1)
+
+    def test_every_image_is_as_likely(self) -> None:
+        counts = np.bincount([index for seed in range(400) for index in sampled(NAMES[:20], 5, seed)], minlength=20)
+        assert chisquare(counts).pvalue > 0.001
+
+    @pytest.mark.parametrize("count", [0, 101])
+    def test_more_than_there_are_is_refused(self, count: int) -> None:
+        with pytest.raises(UsageError, match=rf"--sample {count}: the data set has 100 images"):
+            sampled(NAMES, count, 0)
+
+
+class TestListed:
+    def test_in_the_file_s_order(self, tmp_path: Path) -> None:
+        (tmp_path / "ids.txt").write_text("# mine\nimage-007\n\n  image-003 \n")
+        assert listed(NAMES, tmp_path / "ids.txt") == [7, 3]
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("image-0070\n", r"no image in the data set, named in --ids .*ids\.txt: 'image-0070'; did you mean 'image-0"),
+            ("image-007\nimage-007\n", r"names image-007 twice"),
+            ("# none\n", r"names no image; expected one id per line"),
+        ],
+    )
+    def test_mistakes_are_named(self, tmp_path: Path, text: str, message: str) -> None:
+        (tmp_path / "ids.txt").write_text(text)
+        with pytest.raises(UsageError, match=message):
+            listed(NAMES, tmp_path / "ids.txt")
+
+    def test_a_file_that_is_not_there_or_no_text(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="cannot be read as text"):
+            listed(NAMES, tmp_path / "none.txt")
+        (tmp_path / "ids.txt").write_bytes(b"\xff\xfe\x00")
+        with pytest.raises(UsageError, match="cannot be read as text"):
+            listed(NAMES, tmp_path / "ids.txt")
+
+
+class TestChosen:
+    def test_a_subset_is_a_data_set(self) -> None:
+        whole = shortcuts(size=32, count=30)
+        part = chosen(whole, sample=6, seed=1)
+        assert len(part.ids) == len(part.labels) == 6
+        for index, name in enumerate(part.ids):
+            position = list(whole.ids).index(name)
+            assert part[index].id == name
+            assert part.labels[index] == whole.labels[position]
+            assert torch.equal(part[index].image, whole[position].image)
+        assert part.classes == whole.classes
+        assert part.fingerprint() == whole.fingerprint()
+
+    def test_list_then_sample_then_limit(self, tmp_path: Path) -> None:
+        whole = shortcuts(size=32, count=30)
+        names = [whole.ids[index] for index in (20, 3, 9, 4)]
+        (tmp_path / "ids.txt").write_text("\n".join(names))
+        assert list(chosen(whole, ids=tmp_path / "ids.txt").ids) == names
+        assert list(chosen(whole, ids=tmp_path / "ids.txt", limit=2).ids) == names[:2]
+        few = chosen(whole, ids=tmp_path / "ids.txt", sample=3)
+        assert list(few.ids) == [names[index] for index in sampled(names, 3, 0)]
+        assert list(chosen(whole, sample=5, limit=2).ids) == [whole.ids[index] for index in sampled(whole.ids, 5, 0)[:2]]
+
+    def test_nothing_asked_for_is_the_data_set_itself(self) -> None:
+        whole = shortcuts(size=32, count=8)
+        assert chosen(whole) is whole
+        assert chosen(whole, limit=99) is whole
+
+    def test_a_limit_below_one_is_refused(self) -> None:
+        with pytest.raises(UsageError, match="--limit 0"):
+            chosen(shortcuts(size=32, count=8), limit=0)
+
+
+class TestEpisodes:
+    def test_so_many_of_each_class_and_all_others_besides(self) -> None:
+        train, rest = few_shot(NAMES, LABELS, shots=5, episode=0)
+        assert np.bincount([LABELS[index] for index in train]).tolist() == [5] * 4
+        assert sorted(train + rest) == list(range(100))
+
+    def test_episodes_differ_and_fewer_shots_are_a_part_of_more(self) -> None:
+        assert few_shot(NAMES, LABELS, shots=5, episode=0) != few_shot(NAMES, LABELS, shots=5, episode=1)
+        assert set(few_shot(NAMES, LABELS, shots=1, episode=2).train) < set(few_shot(NAMES, LABELS, shots=10, episode=2).train)
+
+    def test_a_class_with_too_few_images_is_named(self) -> None:
+        with pytest.raises(UsageError, match="shots=3: class 2 has 1 images"):
+            few_shot(NAMES[:9], [0, 0, 0, 1, 1, 1, 2, 1, 0], shots=3, episode=0)
+        with pytest.raises(UsageError, match="shots=0"):
+            few_shot(NAMES, LABELS, shots=0, episode=0)
+
+    def test_images_without_a_label_are_never_trained_on(self) -> None:
+        assert 0 not in few_shot(NAMES, [-1, *LABELS[1:]], shots=20, episode=0).train
+
+    @pytest.mark.parametrize(("fraction", "expected"), [(0.2, 5), (0.01, 1), (1.0, 25)])
+    def test_a_labelled_fraction_of_each_class(self, fraction: float, expected: int) -> None:
+        train, rest = labelled_fraction(NAMES, LABELS, fraction)
+        assert np.bincount([LABELS[index] for index in train]).tolist() == [expected] * 4
+        assert sorted(train + rest) == list(range(100))
+
+    @pytest.mark.parametrize("fraction", [0, 1.5, -0.1])
+    def test_a_share_that_is_none(self, fraction: float) -> None:
+        with pytest.raises(UsageError, match="a share lies above 0"):
+            labelled_fraction(NAMES, LABELS, fraction)
