@@ -1,0 +1,146 @@
+"""Samples come out in order and the same, whichever process read them; memory does not grow."""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import resource
+from pathlib import Path
+
+import fixtures_of_datasets as fixtures
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from camdbench.core.errors import UsageError
+from camdbench.datasets.folder import folder
+from camdbench.datasets.loading import Damaged, Read, read_ahead
+from camdbench.datasets.samples import Dataset, Sample
+from camdbench.datasets.shortcuts.dataset import shortcuts
+
+
+@pytest.fixture(scope="module")
+def thousand(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """1,000 JPEGs of four classes, of which every hundredth is damaged."""
+    root = tmp_path_factory.mktemp("thousand")
+    random = np.random.default_rng(0)
+    for number in range(1000):
+        home = root / f"class-{number % 4}"
+        home.mkdir(exist_ok=True)
+        file = home / f"{number:04d}.jpg"
+        Image.fromarray(random.integers(0, 256, (24, 32, 3), dtype=np.uint8)).save(file)
+        if number % 100 == 7:
+            file.write_bytes(file.read_bytes()[:60])
+    return root
+
+
+def told(read: Read) -> tuple[object, ...]:
+    """All that a sample holds, as something that can be compared."""
+    if isinstance(read, Damaged):
+        return tuple(read)
+    held = {field.name: getattr(read, field.name) for field in dataclasses.fields(read)}
+    return tuple((name, value.numpy().tobytes() if isinstance(value, torch.Tensor) else value) for name, value in held.items())
+
+
+class TestTheSame:
+    def test_a_thousand_jpegs_with_0_1_and_2_workers(self, thousand: Path) -> None:
+        data = folder(thousand, size=16)
+        alone = [told(found) for found in read_ahead(data, range(1000))]
+        assert len(alone) == 1000
+        assert sum(len(found) == 3 for found in alone) == 10, "the damaged ones, with their reasons"
+        for workers in (1, 2):
+            assert [told(found) for found in read_ahead(data, range(1000), workers=workers)] == alone
+
+    @pytest.mark.parametrize("workers", [0, 1, 2])
+    def test_boxes_and_masks_travel_too(self, tmp_path: Path, workers: int) -> None:
+        fixtures.folder(tmp_path)
+        data = folder(tmp_path, size=32)
+        found = list(read_ahead(data, [2, 0, 1], workers=workers))
+        assert [told(item) for item in found] == [told(data[index]) for index in (2, 0, 1)]
+
+    def test_positions_may_be_in_any_order_and_repeat(self) -> None:
+        data = shortcuts(size=32, count=9)
+        order = [5, 0, 8, 5, 1]
+        assert [item.id for item in read_ahead(data, order, workers=2)] == [data.ids[index] for index in order]
+
+    @pytest.mark.parametrize("ahead", [1, 3, 500])
+    def test_how_many_may_wait_changes_nothing(self, ahead: int) -> None:
+        data = shortcuts(size=32, count=12)
+        assert [item.id for item in read_ahead(data, range(12), workers=2, ahead=ahead)] == list(data.ids)
+
+    def test_nothing_is_nothing(self) -> None:
+        assert list(read_ahead(shortcuts(size=32, count=3), [], workers=2)) == []
+
+
+class Faulty:
+    """A data set with a mistake in its program."""
+
+    ids, labels, classes = ("a", "b", "c"), (0, 0, 0), ("x",)
+
+    def __getitem__(self, index: int) -> Sample:
+        return [][index]
+
+    def fingerprint(self) -> str:
+        return ""
+
+
+class TestEnds:
+    @pytest.mark.parametrize("workers", [0, 1])
+    def test_a_mistake_of_the_program_is_no_damaged_image(self, workers: int) -> None:
+        faulty: Dataset = Faulty()
+        with pytest.raises(IndexError):
+            list(read_ahead(faulty, range(3), workers=workers))
+
+    def test_no_process_is_left_when_the_caller_stops_early(self) -> None:
+        before = set(multiprocessing.active_children())
+        samples = read_ahead(shortcuts(size=32, count=200), range(200), workers=2, ahead=4)
+        next(samples)
+        assert len(set(multiprocessing.active_children()) - before) == 2
+        samples.close()
+        assert set(multiprocessing.active_children()) == before
+
+    def test_bad_numbers_are_refused_at_once(self) -> None:
+        with pytest.raises(UsageError, match="--workers -1: expected 0 or more processes"):
+            read_ahead(shortcuts(size=32, count=2), [0], workers=-1)
+        with pytest.raises(UsageError, match="ahead=0"):
+            read_ahead(shortcuts(size=32, count=2), [0], ahead=0)
+
+
+class Recorded:
+    """The samples of another data set, and how many were read."""
+
+    def __init__(self, data: Dataset) -> None:
+        self.data, self.ids, self.labels, self.classes = data, data.ids, data.labels, data.classes
+        self.count = multiprocessing.Value("i", 0)
+
+    def __getitem__(self, index: int) -> Sample:
+        with self.count.get_lock():
+            self.count.value += 1
+        return self.data[index]
+
+    def fingerprint(self) -> str:
+        return ""
+
+
+class TestBounds:
+    @pytest.mark.skipif(multiprocessing.get_start_method() != "fork", reason="counts in memory that forked processes share")
+    def test_no_more_is_read_ahead_than_may_wait(self) -> None:
+        import time
+
+        recorded = Recorded(shortcuts(size=32, count=300))
+        samples = read_ahead(recorded, range(300), workers=2, ahead=8)
+        next(samples)
+        time.sleep(1)  # long enough to read all three hundred
+        assert 1 <= recorded.count.value <= 8 + 2 + 1
+        samples.close()
+
+    def test_memory_is_flat(self, thousand: Path) -> None:
+        """The second thousand of samples needs no more than the first; each holds 12 kB, all together 12 MB."""
+        data = folder(thousand, size=32)
+        peaks = []
+        for _ in range(3):
+            for _ in read_ahead(data, range(1000), workers=0):
+                pass
+            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        assert peaks[2] - peaks[0] < 4_000  # kB
