@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from camdbench.functional.ranking import among_first, rank_of
+from camdbench.functional.ranking import among_first, average_precisions, rank_of
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -32,3 +32,26 @@ def test_a_broken_network_predicts_nothing(value: float, known: bool) -> None:
     logits = torch.tensor([[1.0, 2.0, value], [1.0, 2.0, 3.0]])
     found = among_first(logits, torch.tensor([1, 2]))
     assert found.isfinite().tolist() == [known, True]
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_average_precision_is_the_mean_precision_at_the_true_classes(ties: bool) -> None:
+    """Also where a network rules out classes: scores of -inf are one last step."""
+    generator = torch.Generator().manual_seed(2)
+    scores = torch.randint(0, 4, (40, 9), generator=generator).float() if ties else torch.randn(40, 9, generator=generator)
+    scores[:, 3] = scores[:, 7] = -math.inf
+    truth = torch.rand(40, 9, generator=generator) > 0.6
+    truth[0] = False
+    found = average_precisions(scores, truth)
+    assert found[0].isnan()
+    for row, true, value in zip(scores[1:].tolist(), truth[1:].tolist(), found[1:].tolist(), strict=True):
+        precisions = list[float]()
+        for own in (score for score, is_true in zip(row, true, strict=True) if is_true):
+            above = [is_true for score, is_true in zip(row, true, strict=True) if score >= own]
+            precisions.append(sum(above) / len(above))
+        assert value == pytest.approx(sum(precisions) / len(precisions))
+
+
+def test_average_precision_of_a_broken_network_is_none() -> None:
+    scores = torch.tensor([[1.0, math.nan], [math.inf, 1.0], [2.0, 1.0]])
+    assert average_precisions(scores, torch.tensor([[True, False]]).expand(3, 2)).isfinite().tolist() == [False, False, True]
