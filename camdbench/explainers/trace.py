@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 import torch
@@ -14,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.core.targets import check_target_rule
 from camdbench.datasets.samples import Batch
+from camdbench.explainers.ledger import Cost, Ledger
 from camdbench.functional.seeds import generator_for
 from camdbench.functional.targets import check_classes, pick_targets
 from camdbench.models.attention import Attention, attended
@@ -23,38 +23,6 @@ from camdbench.models.heads import linear_head
 from camdbench.models.layout import Layout, find_layout
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a computation took: image passes and seconds."""
-
-    passes: Passes = Passes()
-    seconds: float = 0.0
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(self.passes + other.passes, self.seconds + other.seconds)
-
-    def __sub__(self, other: Cost) -> Cost:
-        return Cost(self.passes - other.passes, self.seconds - other.seconds)
-
-
-@dataclass
-class Ledger:
-    """What the shared parts of a batch's traces cost, and which of them have been read since somebody last asked."""
-
-    costs: dict[tuple[str | None, str], Cost] = field(default_factory=dict[tuple[str | None, str], Cost])
-    read: set[tuple[str | None, str]] = field(default_factory=set[tuple[str | None, str]])
-
-    def spent(self) -> Cost:
-        """Everything that the parts have cost so far."""
-        return sum(self.costs.values(), Cost())
-
-    def reads(self) -> Cost:
-        """What the parts read since the last call would have cost alone; the list of reads starts anew."""
-        cost = sum((self.costs[key] for key in self.read), Cost())
-        self.read.clear()
-        return cost
 
 
 class Trace:

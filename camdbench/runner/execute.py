@@ -19,8 +19,8 @@ from camdbench.core.rows import Row
 from camdbench.core.spec import Spec
 from camdbench.datasets.opening import open_dataset
 from camdbench.datasets.samples import Batch, Dataset, Sample
+from camdbench.explainers.ledger import Cost
 from camdbench.explainers.saliency import saliency
-from camdbench.explainers.trace import Cost
 from camdbench.models.classifier import Classifier, Passes
 from camdbench.models.devices import machine
 from camdbench.models.zoo import load_classifier

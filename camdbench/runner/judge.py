@@ -16,8 +16,9 @@ from camdbench.core.errors import CamdbenchError, NotApplicable
 from camdbench.core.rows import SCORED, Status
 from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Batch
+from camdbench.explainers.ledger import Cost
 from camdbench.explainers.saliency import Saliency, saliency
-from camdbench.explainers.trace import Cost, Trace
+from camdbench.explainers.trace import Trace
 from camdbench.metrics.evidence import Evidence, Explain
 from camdbench.metrics.measured import Curve, Measured
 from camdbench.models.classifier import Classifier
