@@ -7,8 +7,8 @@ from pathlib import Path
 
 from camdbench.core.catalogue import model
 from camdbench.core.errors import UsageError
+from camdbench.models.build import build_network
 from camdbench.models.classifier import Classifier
-from camdbench.models.shortcuts_net import shortcuts_network
 from camdbench.models.weights_file import load_state, read_state
 
 _WEIGHTS = Path(__file__).parent / "weights"
@@ -37,8 +37,9 @@ def load_checkpoint(path: Path, *, name: str) -> Classifier:
         ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"checkpoint {path}: {facts_file.name} is damaged ({error!r})") from None
-    if network_name != "shortcuts":
-        raise UsageError(f"checkpoint {path}: network {network_name!r} is not known; known: shortcuts")
-    network = shortcuts_network(len(classes))
+    try:
+        network = build_network(network_name, len(classes), facts.get("surgery"))
+    except UsageError as error:
+        raise UsageError(f"checkpoint {path}: {error}") from None
     load_state(network, read_state(path), name)
     return Classifier(network, name=name, class_names=classes, **arguments)

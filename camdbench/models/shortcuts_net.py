@@ -30,7 +30,7 @@ class Block(nn.Module):
         self.skip = nn.Identity()
         if stride != 1 or inside != outside:
             self.skip = nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside))
-        self.relu = nn.ReLU()
+        self.relu: nn.Module = nn.ReLU()  # surgery takes it out
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, inside, H, W) to (B, outside, H / stride, W / stride), not negative."""

@@ -1,0 +1,93 @@
+"""Surgery: a trained network altered so that its class maps say all that the logits say."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import ResNet
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+from camdbench.core.errors import CamdbenchError, NotApplicable, UsageError
+from camdbench.models.classifier import Classifier
+from camdbench.models.shortcuts_net import Block, ShortcutsNetwork
+
+Stride = Literal["one", "keep"]
+Rectifiers = Literal["paper", "release"]
+
+
+def core_focused(network: nn.Module, *, stride: Stride = "one", rectifiers: Rectifiers = "paper") -> nn.Module:
+    """Alter a network in place for core-focused training (CFCE, appendix C.1); all weights that remain are kept.
+
+    The last stage no longer halves the grid, the head has no bias, and the last block ends with its sum: the BatchNorm of
+    its last convolution and its last ReLU are gone, so that features, and with them class maps, have both signs.
+
+    Args:
+        network: a ResNet of torchvision, or the embedded models' network.
+        stride: `one`, or `keep` the grid as it was, which the paper does not.
+        rectifiers: `paper` takes the last ReLU out; `release` all of the last block's, which share one module.
+
+    Raises:
+        UsageError: a network of another kind, or one that has been altered before.
+    """
+    if surgery_of(network) is not None:
+        raise UsageError("surgery: the network has been altered so before; leave surgery out")
+    if isinstance(network, ShortcutsNetwork):
+        _open_shortcuts(network, stride, rectifiers)
+    elif isinstance(network, ResNet):
+        _open_resnet(network, stride, rectifiers)
+    else:
+        raise UsageError(f"surgery core_focused: not known for {type(network).__name__}; take shortcuts or a ResNet of torchvision")
+    network.surgery = {"stride": stride, "rectifiers": rectifiers}  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue] - a note
+    return network
+
+
+def surgery_of(network: nn.Module) -> dict[str, str] | None:
+    """The options by which a network has been altered, or None where it has not."""
+    return cast("dict[str, str] | None", getattr(network, "surgery", None))
+
+
+def check_additive(classifier: Classifier, images: Tensor) -> None:
+    """Make sure that the class maps of these images (B, 3, H, W) add up to the logits.
+
+    Raises:
+        CamdbenchError: they do not.
+    """
+    from camdbench.models.heads import linear_head
+
+    with torch.no_grad(), classifier.frozen(), classifier.captured() as seen:
+        logits = classifier(images)
+    weights = linear_head(classifier, seen.output().detach(), logits)
+    if weights is None:
+        raise NotApplicable(f"{classifier.name}: its head is not global average pooling and a linear layer")
+    apart = (seen.output().detach().mean((2, 3)) @ weights.T - logits).abs().max()
+    if float(apart) > 1e-4 * float(logits.abs().max()):
+        raise CamdbenchError(f"{classifier.name}: class maps add up to {float(apart):.3g} off the logits; its head has a bias")
+
+
+def _open_shortcuts(network: ShortcutsNetwork, stride: Stride, rectifiers: Rectifiers) -> None:
+    first, last = cast("Block", network.layer3[0]), cast("Block", network.layer3[-1])
+    if stride == "one":
+        for part in (first.body[0], cast("nn.Sequential", first.skip)[0]):
+            cast("nn.Conv2d", part).stride = (1, 1)
+    last.body[4], last.relu = nn.Identity(), nn.Identity()
+    if rectifiers == "release":
+        last.body[2] = nn.Identity()
+
+
+def _open_resnet(network: ResNet, stride: Stride, rectifiers: Rectifiers) -> None:
+    first, last = cast("BasicBlock | Bottleneck", network.layer4[0]), cast("BasicBlock | Bottleneck", network.layer4[-1])
+    if stride == "one":
+        strided = first.conv2 if isinstance(first, Bottleneck) else first.conv1
+        for part in (strided, cast("nn.Sequential", first.downsample)[0]):
+            cast("nn.Conv2d", part).stride = (1, 1)
+    norms = ("bn1", "bn2", "bn3") if isinstance(last, Bottleneck) else ("bn1", "bn2")
+    if rectifiers == "paper":  # one module serves as every ReLU of the block; the inner ones go with their norms
+        for name in norms[:-1]:
+            setattr(last, name, nn.Sequential(getattr(last, name), nn.ReLU(inplace=True)))
+    setattr(last, norms[-1], nn.Identity())
+    cast("nn.Module", last).relu = nn.Identity()
+    old = network.fc
+    network.fc = nn.Linear(old.in_features, old.out_features, bias=False, device=old.weight.device, dtype=old.weight.dtype)
+    network.fc.weight = old.weight
