@@ -23,12 +23,12 @@ def command(recipe: str, out: str, epochs: int | None, seed: int | None, device:
     camdbench train --recipe benchmarks/shortcuts/ce.yaml --out checkpoints
     camdbench run --models checkpoints/shortcuts-ce.safetensors
     """
-    from camdbench.trainer.loop import Epoch
+    from camdbench.trainer.run_state import Epoch
     from camdbench.trainer.train import train
 
     def say(epoch: Epoch) -> None:
         if not quiet:
-            parts = (f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in epoch._asdict().items())
+            parts = (f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in epoch.flat().items())
             click.echo("  ".join(parts), err=True)
 
     click.echo(train(recipe, out=out, seed=seed, device=device, epochs=epochs, progress=say))

@@ -64,6 +64,25 @@ def core_focused_logits(activations: Tensor, weights: Tensor, core: Tensor, targ
     return _over_classes(exponents, activations, weights, chunk)
 
 
+def mixed_exponents(activations: Tensor, weights: Tensor, owners: Tensor, targets: Tensor) -> Tensor:
+    """The exponents (B, C) of core-focused cross-entropy on images of several classes' objects (Eq. 73).
+
+    a_i = sum_p ( -[H_p = t] CC_(t,i) + [H_p = none] |CC_(t,i)| + [H_p = i] CC_(t,i) ): contrast counts for t on its own object, for
+    i on i's, and against t, by its size, where there is none; on a third class's object it does not count.
+
+    Args:
+        activations: A (B, K, h, w).
+        weights: W (C, K).
+        owners: H (B, h, w), the class whose object is there, -1 where there is none.
+        targets: t (B,).
+    """
+    maps = contrasts(activations, weights, targets)
+    classes = torch.arange(len(weights), device=owners.device)
+    own, none = (owners == targets[:, None, None])[:, None], (owners == -1)[:, None]
+    theirs = owners[:, None] == classes[:, None, None]  # (B, C, h, w)
+    return (maps * (theirs.to(maps.dtype) - own.to(maps.dtype)) + maps.abs() * none).sum((2, 3))
+
+
 def core_divergence(
     activations: Tensor, weights: Tensor, core: Tensor, targets: Tensor, *, sharpness: float, scale: float, chunk: int = 128
 ) -> Tensor:

@@ -6,7 +6,7 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from safetensors.torch import save
 from torch import Tensor
@@ -26,13 +26,14 @@ def write_json(path: Path, facts: Mapping[str, object]) -> None:
         temporary.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def write_csv(path: Path, rows: Sequence[NamedTuple]) -> None:
-    """Write named tuples of one kind, at least one, as a table with a header; numbers to six digits."""
+def write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """Write rows, at least one, as a table under the names of all their columns; numbers to six digits."""
 
     def short(value: Any) -> Any:
         return f"{value:.6g}" if isinstance(value, float) else value
 
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(rows[0]._fields)
-        writer.writerows([short(value) for value in row] for row in rows)
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        writer.writerow(names)
+        writer.writerows([short(row.get(name, "")) for name in names] for row in rows)

@@ -1,42 +1,28 @@
-"""The loop: epochs over images in memory, and what a network makes of a split."""
+"""The loop: epochs over images in memory, by any registered loss."""
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from camdbench.core.catalogue import losses
 from camdbench.core.errors import CamdbenchError
-from camdbench.models.shortcuts_net import MEAN, STD
+from camdbench.datasets.samples import Batch
+from camdbench.models.classifier import Classifier
 from camdbench.trainer.images import Images, augmented
-from camdbench.trainer.losses import Step
 from camdbench.trainer.recipe import Recipe
 from camdbench.trainer.resume import load_run, save_run
-
-
-class Score(NamedTuple):
-    """How a network does on a split: share of right answers in [0, 1], and mean cross-entropy in nats."""
-
-    accuracy: float
-    loss: float
-
-
-class Epoch(NamedTuple):
-    """One line of the log: the training loss is that of the recipe, the score is on the split `select`."""
-
-    epoch: int
-    lr: float
-    train_loss: float
-    train_accuracy: float
-    accuracy: float
-    loss: float
+from camdbench.trainer.run_state import Epoch, RunState
+from camdbench.trainer.statistics import statistics
+from camdbench.trainer.step import Judged, Step
+from camdbench.trainer.watch import score
 
 
 @dataclass(frozen=True)
@@ -49,7 +35,7 @@ class Fitted:
 
 
 def fit(
-    network: nn.Module,
+    classifier: Classifier,
     train: Images,
     select: Images,
     recipe: Recipe,
@@ -58,10 +44,10 @@ def fit(
     resume: tuple[Path, str] | None = None,
     progress: Callable[[Epoch], None] | None = None,
 ) -> Fitted:
-    """Train a network in place.
+    """Train a classifier's network in place.
 
     Args:
-        network: maps normalised images to logits.
+        classifier: the network with its mean, std and target layer.
         train: what is learned from.
         select: what is looked at after every epoch.
         recipe: how it is learned.
@@ -73,111 +59,76 @@ def fit(
     Raises:
         CamdbenchError: the loss is no longer finite; the message names epoch and batch.
     """
-    network.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - missing from torch's stubs
-    run = _Run.of(network, recipe, recipe.epochs * (len(train) // recipe.batch_size))
-    held = load_run(*resume) if resume is not None else None
-    if held is not None:
-        run.load_state(held)
-    for number in range(len(run.log) + 1, recipe.epochs + 1):
-        rate = run.rate
-        learned = _epoch(run, train, recipe, number)
-        seen = score(network, select, device=device)
-        run.add(Epoch(number, rate, learned.loss, learned.accuracy, seen.accuracy, seen.loss), keep=recipe.keep)
-        if resume is not None:
-            save_run(*resume, run.state())
-        if progress is not None:
-            progress(run.log[-1])
+    classifier.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - missing from torch's stubs
+    with torch.random.fork_rng(devices=[]):  # dropout knows no other generator
+        torch.manual_seed(recipe.seed)
+        run = RunState(classifier, recipe, len(train) // recipe.batch_size)
+        held = load_run(*resume) if resume is not None else None
+        if held is not None:
+            run.load_state(held)
+        for number in range(len(run.log) + 1, run.epochs + 1):
+            run.begin(number)
+            rate = run.rate
+            learned = _epoch(run, train, recipe, number)
+            seen = score(classifier, select, device=device)
+            run.add(Epoch(number, rate, learned.loss, learned.accuracy, *seen, learned.parts))
+            if resume is not None:
+                save_run(*resume, run.state())
+            if progress is not None:
+                progress(run.log[-1])
     return Fitted(run.kept, run.kept_epoch, tuple(run.log))
 
 
-@dataclass
-class _Run:
-    """A run that is under way: all that changes from one epoch to the next."""
-
-    network: nn.Module
-    optimiser: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler
-    random: torch.Generator
-    log: list[Epoch] = field(default_factory=list[Epoch])
-    kept_epoch: int = 0
-    kept: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
-
-    @classmethod
-    def of(cls, network: nn.Module, recipe: Recipe, steps: int) -> _Run:
-        how = recipe.optimiser
-        optimiser = torch.optim.AdamW(network.parameters(), how.lr, weight_decay=how.weight_decay)
-        # One step more than is made: the schedule also moves after the last one.
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, how.lr, total_steps=steps + 1, pct_start=how.warm_up)
-        return cls(network, optimiser, schedule, torch.Generator().manual_seed(recipe.seed))
-
-    @property
-    def rate(self) -> float:
-        return float(self.schedule.get_last_lr()[0])
-
-    def step(self, loss: Tensor) -> None:
-        self.optimiser.zero_grad()
-        loss.backward()
-        self.optimiser.step()
-        self.schedule.step()
-
-    def add(self, line: Epoch, *, keep: Literal["last", "best"]) -> None:
-        if keep == "last" or not self.log or line.accuracy > self.log[self.kept_epoch - 1].accuracy:
-            self.kept_epoch, self.kept = line.epoch, copy.deepcopy(self.network.state_dict())
-        self.log.append(line)
-
-    def state(self) -> dict[str, Any]:
-        return {
-            "network": self.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "random": self.random.get_state(),
-            "log": [list(line) for line in self.log],
-            "kept_epoch": self.kept_epoch,
-            "kept": self.kept,
-        }
-
-    def load_state(self, held: dict[str, Any]) -> None:
-        self.network.load_state_dict(held["network"])
-        self.optimiser.load_state_dict(held["optimiser"])
-        self.schedule.load_state_dict(held["schedule"])
-        self.random.set_state(held["random"])
-        self.log = [Epoch(*line) for line in held["log"]]
-        self.kept_epoch, self.kept = held["kept_epoch"], held["kept"]
+class _Learned(NamedTuple):
+    loss: float
+    accuracy: float
+    parts: dict[str, float]
 
 
-def _epoch(run: _Run, train: Images, recipe: Recipe, number: int) -> Score:
+def _epoch(run: RunState, train: Images, recipe: Recipe, number: int) -> _Learned:
     spec = losses.parse_one(recipe.loss)
-    loss, device = losses.load(spec.name), next(run.network.parameters()).device
-    run.network.train()
-    total, right, seen = 0.0, 0, 0
-    for batch, (images, labels) in enumerate(train.shuffled(recipe.batch_size, run.random), 1):
-        images, labels = augmented(images, recipe.augment, run.random).to(device), labels.to(device)
-        logits: Tensor = run.network(normalised(images))
-        value: Tensor = loss(Step(logits, labels), **spec.arguments).mean()
+    loss, seen = losses.load(spec.name), _Sums()
+    run.learn()
+    for count, plain in enumerate(train.shuffled(recipe.batch_size, run.random), 1):
+        batch = augmented(plain, recipe.augment, run.random).to(run.classifier.device)
+        step = Step(run.classifier, _last(batch), run.random, moving=recipe.statistics == "every")
+        with nullcontext() if step.moving else statistics(run.classifier.network, moving=False):  # the main pass moves them all the same
+            judged: Judged = loss(step, **spec.arguments)
+        value = judged.total.mean()
         if not math.isfinite(value.item()):
-            raise CamdbenchError(f"the loss {recipe.loss} is {value.item()} in epoch {number}, batch {batch}; try a lower optimiser.lr")
+            raise CamdbenchError(_trouble(recipe, judged, f"epoch {number}, batch {count} ({batch.ids[0]}, …)"))
         run.step(value)
-        total, right, seen = total + value.item() * len(labels), right + _right(logits, labels), seen + len(labels)
-    return Score(right / seen, total / seen)
+        seen.add(judged, batch.labels)
+    return seen.means()
 
 
-@torch.no_grad()
-def score(network: nn.Module, images: Images, *, device: torch.device) -> Score:
-    """Judge a network on a split, in eval mode."""
-    network.eval()
-    right, total = 0, 0.0
-    for pixels, labels in images.batches(100):
-        logits, labels = network(normalised(pixels.to(device))).double(), labels.to(device)
-        right += _right(logits, labels)
-        total += float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
-    return Score(right / len(images), total / len(images))
+class _Sums:
+    """Sums over an epoch, of what is finite."""
+
+    def __init__(self) -> None:
+        self.sums, self.counts = dict[str, float](), dict[str, int]()
+
+    def add(self, judged: Judged, labels: Tensor) -> None:
+        known = labels >= 0
+        right = (judged.logits.argmax(1) == labels).double().where(known, torch.nan)
+        for name, values in ({"": judged.total, "accuracy": right} | judged.parts).items():
+            given = values.detach().double()
+            finite = given.isfinite()
+            self.sums[name] = self.sums.get(name, 0.0) + float(torch.where(finite, given, 0).sum())
+            self.counts[name] = self.counts.get(name, 0) + int(finite.sum())
+
+    def means(self) -> _Learned:
+        found = {name: total / self.counts[name] if self.counts[name] else math.nan for name, total in self.sums.items()}
+        return _Learned(found.pop(""), found.pop("accuracy"), found)
 
 
-def normalised(images: Tensor) -> Tensor:
-    """What the network takes: images (B, 3, H, W) in [0, 1], shifted and scaled."""
-    mean, std = (torch.tensor(values, device=images.device).reshape(1, 3, 1, 1) for values in (MEAN, STD))
-    return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
+def _last(batch: Batch) -> Batch:
+    """The batch with its images in the layout that convolutions are fastest in."""
+    return Batch(batch.ids, batch.images.contiguous(memory_format=torch.channels_last), batch.labels, batch.boxes, batch.masks)
 
 
-def _right(logits: Tensor, labels: Tensor) -> int:
-    return int((logits.argmax(1) == labels).sum())
+def _trouble(recipe: Recipe, judged: Judged, where: str) -> str:
+    parts = ", ".join(f"{name} {float(values.detach().mean()):.4g}" for name, values in judged.parts.items())
+    return (
+        f"the loss {recipe.loss} is {float(judged.total.detach().mean())} in {where}: {parts}; try a lower optimiser.lr or optimiser.clip"
+    )

@@ -19,9 +19,10 @@ from pydantic import (
     field_validator,
 )
 
-from camdbench.core.catalogue import datasets, losses
+from camdbench.core.catalogue import datasets, explainers, losses
 from camdbench.core.errors import UsageError
 from camdbench.core.spec import parse_spec
+from camdbench.models.zoo import check_model
 
 _BIASED = ("conflict", "shifted")  # splits that measure the bias; choosing weights by them would train on the answer
 
@@ -39,6 +40,8 @@ class Data(_Part):
         count: number of training images; the data set's own unless given.
         evaluate: the splits that the finished network is judged on.
         evaluate_count: number of images in each of them, likewise.
+        regions: what a loss takes for the object: the data set's `masks`, or its `boxes`, filled.
+        labelled: share of the training images whose label is known; which, the seed decides.
     """
 
     dataset: str = "shortcuts"
@@ -46,6 +49,8 @@ class Data(_Part):
     count: PositiveInt | None = None
     evaluate: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = ("val",)
     evaluate_count: PositiveInt | None = None
+    regions: Literal["masks", "boxes"] = "masks"
+    labelled: Annotated[float, Field(gt=0, le=1)] = 1.0
 
     @field_validator("dataset")
     @classmethod
@@ -58,29 +63,67 @@ class Data(_Part):
 
 
 class Optimiser(_Part):
-    """AdamW under a one-cycle schedule.
+    """How weights are changed, and how the learning rate runs.
 
     Attributes:
-        lr: highest learning rate, reached after `warm_up` of the steps.
-        weight_decay: decay of the weights per step, times the learning rate.
-        warm_up: share of the steps on which the rate rises.
+        name: `adamw`, `adam` or `sgd`.
+        lr: highest learning rate.
+        weight_decay: decay of the weights; per step and times the learning rate with `adamw`, part of the gradient otherwise.
+        momentum: of `sgd`.
+        schedule: `one_cycle`; `cosine`, a linear warm-up and then half a cosine down to zero; `steps`; or `constant`.
+        warm_up: share of the steps on which the rate rises to `lr`; none with `steps` and `constant`.
+        drops: shares of the run after which `steps` multiplies the rate by `drop`.
+        drop: that factor.
+        clip: largest norm of the gradient of all weights together; unlimited unless given.
     """
 
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
     lr: PositiveFloat = 2e-3
     weight_decay: NonNegativeFloat = 0.05
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    schedule: Literal["one_cycle", "cosine", "steps", "constant"] = "one_cycle"
     warm_up: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    drops: Annotated[tuple[float, ...], Field(strict=False)] = (1 / 3, 2 / 3)
+    drop: Annotated[float, Field(gt=0, le=1)] = 0.1
+    clip: PositiveFloat | None = None
+
+
+class Head(_Part):
+    """A first stage in which the last layer alone is trained.
+
+    Attributes:
+        epochs: its length, on top of the recipe's epochs.
+        lr: its learning rate, constant.
+    """
+
+    epochs: PositiveInt
+    lr: PositiveFloat = 1e-3
+
+
+class Surgery(_Part):
+    """What is altered in the network before it is trained: for core-focused losses (CFCE, appendix C.1).
+
+    Attributes:
+        stride: `one`, the last stage keeps the grid of the one before it, or `keep` as it was.
+        rectifiers: `paper`, the last block's last ReLU goes, or `release`, all of its ReLUs go.
+    """
+
+    stride: Literal["one", "keep"] = "one"
+    rectifiers: Literal["paper", "release"] = "paper"
 
 
 class Augment(_Part):
-    """Random changes of the training images, drawn anew in every epoch.
+    """Random changes of the training images, drawn anew in every epoch; masks move along.
 
     Attributes:
         flip: probability of a mirror image.
+        crop: smallest share of the image that a random crop keeps, stretched to the whole again; 1 is no crop.
         brightness: largest change of the brightness, as a factor off 1.
         grey: probability of losing all colour.
     """
 
     flip: Annotated[float, Field(ge=0, le=1)] = 0.0
+    crop: Annotated[float, Field(gt=0, le=1)] = 1.0
     brightness: Annotated[float, Field(ge=0, lt=1)] = 0.0
     grey: Annotated[float, Field(ge=0, le=1)] = 0.0
 
@@ -91,9 +134,13 @@ class Recipe(_Part):
     Attributes:
         name: name of the model, and of the files written.
         network: the architecture.
+        init: weights to start from: the name of a model, or the path of a checkpoint; random ones unless given.
+        surgery: what is altered in the network then; nothing unless given, `{}` is the paper's.
         data: what is learned from and judged on.
         loss: spec of a registered loss, `ce` or `ce(smoothing=0.1)`.
         optimiser: step size and decay.
+        head: a stage before, of the last layer alone; none unless given.
+        statistics: which passes move the running statistics of normalisation layers: the `main` one of a step, or `every`.
         augment: random changes of the training images.
         epochs: passes over the training images.
         batch_size: images per step.
@@ -103,10 +150,14 @@ class Recipe(_Part):
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
-    network: Literal["shortcuts"] = "shortcuts"
+    network: Literal["shortcuts", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] = "shortcuts"
+    init: str | None = None
+    surgery: Surgery | None = None
     data: Data = Data()
     loss: str = "ce"
     optimiser: Optimiser = Optimiser()
+    head: Head | None = None
+    statistics: Literal["main", "every"] = "main"
     augment: Augment = Augment()
     epochs: PositiveInt = 12
     batch_size: Annotated[int, Field(ge=2)] = 64
@@ -117,8 +168,18 @@ class Recipe(_Part):
     @field_validator("loss")
     @classmethod
     def _known(cls, text: str) -> str:
-        losses.parse_one(text)
+        spec = losses.parse_one(text)
+        for name, value in spec.options:
+            if name == "cam":
+                explainers.parse_one(str(value))
         return text
+
+    @field_validator("init")
+    @classmethod
+    def _there(cls, name: str | None) -> str | None:
+        if name is not None:
+            check_model(name)
+        return name
 
     @field_validator("select")
     @classmethod
@@ -160,12 +221,15 @@ def check_recipe(written: Mapping[str, object], source: str) -> Recipe:
         raise UsageError(f"recipe {source}: {error}") from None
 
 
+_PARTS: dict[str, type[BaseModel]] = {"data": Data, "optimiser": Optimiser, "augment": Augment, "head": Head, "surgery": Surgery}
+
+
 def _first(error: ValidationError) -> str:
     """The first complaint, with its field and what may stand there."""
     found = error.errors()[0]
     field = ".".join(str(part) for part in found["loc"])
     if found["type"] == "extra_forbidden":
-        part: type[BaseModel] = {"data": Data, "optimiser": Optimiser, "augment": Augment}.get(field.rpartition(".")[0], Recipe)
+        part = _PARTS.get(field.rpartition(".")[0], Recipe)
         return f"{field}: no such field; known: {', '.join(part.model_fields)}"
     if found["type"] == "missing":
         return f"{field}: missing; it has no default"

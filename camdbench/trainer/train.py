@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from camdbench.core.catalogue import datasets
+from camdbench.core.catalogue import datasets, losses
 from camdbench.core.errors import UsageError
 from camdbench.core.provenance import git_revision, now, versions
+from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device
-from camdbench.models.shortcuts_net import LAYER, MEAN, STD, shortcuts_network
+from camdbench.models.surgery import surgery_of
 from camdbench.trainer.checkpoint import write_csv, write_json, write_weights
 from camdbench.trainer.images import Images, check_batch, load_images, open_split
-from camdbench.trainer.loop import Epoch, Fitted, Score, fit, score
+from camdbench.trainer.loop import Fitted, fit
 from camdbench.trainer.recipe import Recipe, check_recipe, read_recipe
 from camdbench.trainer.resume import run_key
+from camdbench.trainer.run_state import Epoch
+from camdbench.trainer.start import start
+from camdbench.trainer.watch import Score, score
 
 
 def train(
@@ -53,16 +58,16 @@ def train(
     where = pick_device(device)
     origin = {"versions": versions(), "git": git_revision()}  # of the code that is loaded now; it may change during the run
     splits = _open(plan)
-    with torch.random.fork_rng():
-        torch.manual_seed(plan.seed)
-        network = shortcuts_network(len(splits[plan.data.train].classes))
+    learned = splits[plan.data.train].partly_labelled(plan.data.labelled, plan.seed)
+    classifier = start(plan, learned)
     path = Path(out) / f"{plan.name}.safetensors"
-    half = path.with_suffix(".resume"), run_key(plan, {split: images.fingerprint for split, images in splits.items()}, where)
-    fitted = fit(network, splits[plan.data.train], splits[plan.select], plan, device=where, resume=half, progress=progress)
-    network.load_state_dict(fitted.state)
-    scores = {split: score(network, splits[split], device=where) for split in plan.data.evaluate}
-    write_csv(path.with_suffix(".csv"), fitted.log)
-    write_json(path.with_suffix(".json"), _provenance(plan, fitted, scores, splits) | {"device": where.type} | origin)
+    facts = {split: images.fingerprint for split, images in splits.items()} | {"weights": classifier.weights_hash()}
+    half = path.with_suffix(".resume"), run_key(plan, facts, where)
+    fitted = fit(classifier, learned, splits[plan.select], plan, device=where, resume=half, progress=progress)
+    classifier.network.load_state_dict(fitted.state)
+    scores = {split: score(classifier, splits[split], device=where) for split in plan.data.evaluate}
+    write_csv(path.with_suffix(".csv"), [line.flat() for line in fitted.log])
+    write_json(path.with_suffix(".json"), _provenance(plan, classifier, fitted, scores, splits) | {"device": where.type} | origin)
     write_weights(path, fitted.state)  # last: where the weights are, the rest is too
     half[0].unlink(missing_ok=True)
     return path
@@ -80,22 +85,28 @@ def _open(recipe: Recipe) -> dict[str, Images]:
         raise UsageError(f"recipe {recipe.name}: split {data.train!r} is trained on, so it cannot judge the network; use val")
     counts = {data.train: data.count} | dict.fromkeys((*data.evaluate, recipe.select), data.evaluate_count)
     opened = {split: open_split(spec, split, count) for split, count in counts.items()}
-    images = {split: load_images(dataset) for split, dataset in opened.items()}
+    images = {split: load_images(dataset, data.regions) for split, dataset in opened.items()}
     check_batch(images[data.train], recipe.batch_size)
+    loss = losses.get(losses.parse_one(recipe.loss).name)
+    if loss.facts.needs and images[data.train].masks is None:
+        raise UsageError(f"recipe {recipe.name}: the loss {loss.name} needs masks, and {data.dataset} gives no {data.regions}")
     return images
 
 
-def _provenance(recipe: Recipe, fitted: Fitted, scores: dict[str, Score], splits: dict[str, Images]) -> dict[str, object]:
+def _provenance(
+    recipe: Recipe, classifier: Classifier, fitted: Fitted, scores: dict[str, Score], splits: dict[str, Images]
+) -> dict[str, object]:
     train_images = splits[recipe.data.train]
     return {
         "name": recipe.name,
         "network": recipe.network,
+        "surgery": surgery_of(classifier.network),
         "classes": list(train_images.classes),
         "input_size": train_images.pixels.shape[-1],
-        "mean": list(MEAN),
-        "std": list(STD),
-        "layer": LAYER,
-        "metrics": {split: {"count": len(splits[split]), **value._asdict()} for split, value in scores.items()},
+        "mean": classifier.mean.flatten().tolist(),
+        "std": classifier.std.flatten().tolist(),
+        "layer": classifier.layer,
+        "metrics": {split: {"count": len(splits[split]), **_finite(value)} for split, value in scores.items()},
         "epoch": fitted.epoch,
         "recipe": recipe.model_dump(mode="json"),
         "seed": recipe.seed,
@@ -103,3 +114,7 @@ def _provenance(recipe: Recipe, fitted: Fitted, scores: dict[str, Score], splits
         "threads": torch.get_num_threads(),
         "date": now(),
     }
+
+
+def _finite(found: Score) -> dict[str, float]:
+    return {name: value for name, value in found._asdict().items() if math.isfinite(value)}  # JSON knows no NaN

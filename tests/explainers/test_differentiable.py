@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
+from steps import slope
 from torch import Tensor
 from toys import size_of, toy_batch, toy_classifier
 
@@ -27,22 +26,6 @@ def _exact(head: str) -> tuple[Classifier, Batch]:
     classifier, batch = toy_classifier(head).double(), toy_batch(2, size=size_of(head))
     classifier.mean, classifier.std = classifier.mean.double(), classifier.std.double()
     return classifier, Batch(batch.ids, batch.images.double(), batch.labels, batch.boxes, batch.masks)
-
-
-def slope(classifier: Classifier, value: Callable[[], Tensor], step: float = 1e-8) -> tuple[float, float]:
-    """The derivative of a value along a random direction of all weights: by autograd, and by two values beside each other."""
-    weights = [parameter for parameter in classifier.parameters() if parameter.requires_grad]
-    random = torch.Generator().manual_seed(3)
-    ways = [torch.randn(weight.shape, generator=random, dtype=weight.dtype) for weight in weights]
-    found = torch.autograd.grad(value(), weights, allow_unused=True)
-    by_autograd = sum(float((slope * way).sum()) for slope, way in zip(found, ways, strict=True) if slope is not None)
-    beside = list[float]()
-    for sign in (1, -2):
-        with torch.no_grad():
-            for weight, way in zip(weights, ways, strict=True):
-                weight.add_(way, alpha=sign * step)
-        beside.append(float(value().detach()))
-    return by_autograd, (beside[0] - beside[1]) / (2 * step)
 
 
 @pytest.mark.parametrize("head", ["gap", "dense", "vit"])
@@ -79,7 +62,7 @@ def test_third_derivatives_are_refused(batch: Batch) -> None:
 
 def test_only_a_differentiable_trace_reaches_the_weights(batch: Batch) -> None:
     classifier = toy_classifier("gap")
-    assert Trace(classifier, batch, differentiable=True).with_batch(batch).logits.requires_grad
+    assert Trace(classifier, batch, differentiable=True).of(batch).logits.requires_grad
     assert Trace(classifier, batch, differentiable=True).at("conv2").gradients.requires_grad
     plain = Trace(classifier, batch)
     assert not plain.logits.requires_grad

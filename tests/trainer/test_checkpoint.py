@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import torch
@@ -12,11 +11,6 @@ from safetensors.torch import load_file
 
 from camdbench.trainer import checkpoint
 from camdbench.trainer.checkpoint import write_csv, write_json, write_weights
-
-
-class _Line(NamedTuple):
-    epoch: int
-    loss: float
 
 
 def test_weights_come_back(tmp_path: Path) -> None:
@@ -31,9 +25,9 @@ def test_weights_come_back(tmp_path: Path) -> None:
 
 def test_json_and_csv_come_back(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"name": "é", "n": [1, 2.5]})
-    write_csv(tmp_path / "a.csv", [_Line(1, 0.5), _Line(2, 1 / 3)])
+    write_csv(tmp_path / "a.csv", [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 1 / 3, "more": "x"}])
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"name": "é", "n": [1, 2.5]}
-    assert (tmp_path / "a.csv").read_text() == "epoch,loss\n1,0.5\n2,0.333333\n"
+    assert (tmp_path / "a.csv").read_text() == "epoch,loss,more\n1,0.5,\n2,0.333333,x\n"
 
 
 def test_a_crash_leaves_the_old_file_and_no_rubbish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

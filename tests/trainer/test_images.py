@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from camdbench.core.catalogue import datasets
 from camdbench.core.errors import CamdbenchError, UsageError
-from camdbench.datasets.samples import Sample
+from camdbench.datasets.samples import Batch, Sample
 from camdbench.trainer.images import Images, augmented, check_batch, load_images, open_split
 from camdbench.trainer.recipe import Augment
 
@@ -33,9 +35,11 @@ class TestLoading:
         dataset = open_split(datasets.parse_one("shortcuts(size=32)"), "val", 5)
         images = load_images(dataset)
         drawn = torch.stack([dataset[index].image for index in range(5)])
-        pixels, labels = next(images.batches(5))
-        assert torch.equal(pixels, drawn)
-        assert labels.tolist() == list(dataset.labels)
+        batch = next(images.batches(5))
+        assert torch.equal(batch.images, drawn)
+        assert batch.labels.tolist() == list(dataset.labels)
+        assert batch.ids == tuple(dataset.ids)
+        assert torch.equal(batch.masks, torch.stack([dataset[index].mask for index in range(5)]))
         assert images.fingerprint == dataset.fingerprint()
 
     def test_a_split_that_is_not_there_is_refused(self) -> None:
@@ -47,7 +51,7 @@ class TestLoading:
             load_images(_Odd())
 
     def test_too_few_images_for_a_batch_are_refused(self) -> None:
-        images = Images(torch.zeros(3, 3, 2, 2, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64), ("a",), "")
+        images = Images(torch.zeros(3, 3, 2, 2, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64), ("a",), "", ("x",) * 3)
         with pytest.raises(UsageError, match="batch_size=4"):
             check_batch(images, 4)
 
@@ -55,37 +59,69 @@ class TestLoading:
 class TestShuffling:
     def test_every_image_comes_once_and_the_remainder_is_left_out(self) -> None:
         pixels = torch.arange(10, dtype=torch.uint8).reshape(10, 1, 1, 1).expand(10, 3, 2, 2)
-        images = Images(pixels, torch.arange(10), ("a",), "")
+        images = Images(pixels, torch.arange(10), ("a",), "", tuple(map(str, range(10))))
         batches = list(images.shuffled(4, _random()))
-        seen = torch.cat([labels for _, labels in batches]).tolist()
-        assert [len(labels) for _, labels in batches] == [4, 4]
+        seen = torch.cat([batch.labels for batch in batches]).tolist()
+        assert [len(batch) for batch in batches] == [4, 4]
         assert len(set(seen)) == 8
         assert seen != sorted(seen)
-        for shown, labels in batches:
-            assert torch.allclose(shown[:, 0, 0, 0] * 255, labels.float())
+        for batch in batches:
+            assert torch.allclose(batch.images[:, 0, 0, 0] * 255, batch.labels.float())
+            assert batch.ids == tuple(map(str, batch.labels.tolist()))
+
+    def test_a_share_keeps_its_labels_and_always_the_same(self) -> None:
+        names = tuple(f"train-{index}" for index in range(400))
+        images = Images(torch.zeros(400, 3, 2, 2, dtype=torch.uint8), torch.arange(400), ("a",), "", names)
+        some = images.partly_labelled(0.25, seed=3)
+        assert 70 < int((some.labels >= 0).sum()) < 130
+        assert torch.equal(some.labels, images.partly_labelled(0.25, seed=3).labels)
+        assert not torch.equal(some.labels, images.partly_labelled(0.25, seed=4).labels)
+        assert torch.equal(some.labels[some.labels >= 0], images.labels[some.labels >= 0])
+        assert images.partly_labelled(1.0, seed=3) is images
 
 
 class TestAugmenting:
     @pytest.fixture
-    def images(self) -> torch.Tensor:
-        return torch.rand(64, 3, 4, 4, generator=_random(7)) * 0.5 + 0.1
+    def batch(self) -> Batch:
+        images = torch.rand(64, 3, 8, 8, generator=_random(7)) * 0.5 + 0.1
+        return Batch(tuple(map(str, range(64))), images, torch.zeros(64, dtype=torch.int64), masks=images[:, 0] > 0.35)
 
-    def test_nothing_is_changed_by_default(self, images: torch.Tensor) -> None:
-        assert torch.equal(augmented(images, Augment(), _random()), images)
+    def test_nothing_is_changed_by_default(self, batch: Batch) -> None:
+        found = augmented(batch, Augment(), _random())
+        assert torch.equal(found.images, batch.images)
+        assert torch.equal(found.masks, batch.masks)
 
-    def test_a_flip_mirrors_about_half(self, images: torch.Tensor) -> None:
-        found = augmented(images, Augment(flip=0.5), _random())
-        mirrored = [torch.equal(one, other.flip(-1)) for one, other in zip(found, images, strict=True)]
-        kept = [torch.equal(one, other) for one, other in zip(found, images, strict=True)]
+    def test_a_flip_mirrors_about_half_and_their_masks(self, batch: Batch) -> None:
+        found = augmented(batch, Augment(flip=0.5), _random())
+        mirrored = [torch.equal(one, other.flip(-1)) for one, other in zip(found.images, batch.images, strict=True)]
+        kept = [torch.equal(one, other) for one, other in zip(found.images, batch.images, strict=True)]
         assert sum(mirrored) + sum(kept) == 64
         assert 20 < sum(mirrored) < 44
+        assert torch.equal(found.masks, found.images[:, 0] > 0.35)
 
-    def test_brightness_scales_each_image_by_its_own_factor(self, images: torch.Tensor) -> None:
-        factors = augmented(images, Augment(brightness=0.3), _random()) / images
+    def test_a_crop_takes_the_mask_along(self, batch: Batch) -> None:
+        """The image is the mask: what is lit is the object."""
+        lit = batch.masks.float()[:, None].expand(-1, 3, -1, -1)
+        found = augmented(replace(batch, images=lit), Augment(crop=0.3, flip=0.5), _random())
+        assert torch.equal(found.masks, found.images[:, 0] >= 0.5)
+        assert not torch.equal(found.masks, batch.masks)
+
+    def test_brightness_scales_each_image_by_its_own_factor(self, batch: Batch) -> None:
+        factors = augmented(batch, Augment(brightness=0.3), _random()).images / batch.images
         assert float(factors.amax((1, 2, 3)).sub(factors.amin((1, 2, 3))).max()) < 1e-5
         assert 0.7 <= float(factors.min()) < 0.8
         assert 1.2 < float(factors.max()) <= 1.3
 
-    def test_grey_takes_all_colour(self, images: torch.Tensor) -> None:
-        found = augmented(images, Augment(grey=1.0), _random())
-        assert torch.allclose(found, images.mean(1, keepdim=True).expand_as(images))
+    def test_grey_takes_all_colour(self, batch: Batch) -> None:
+        found = augmented(batch, Augment(grey=1.0), _random())
+        assert torch.allclose(found.images, batch.images.mean(1, keepdim=True).expand_as(batch.images))
+
+
+def test_boxes_are_filled_where_they_stand_for_masks() -> None:
+    dataset = open_split(datasets.parse_one("shortcuts(size=32)"), "val", 4)
+    masks = load_images(dataset, "boxes").masks
+    for index in range(4):
+        x0, y0, x1, y1 = dataset[index].boxes[0].int().tolist()
+        literal = torch.zeros(32, 32, dtype=torch.bool)
+        literal[y0:y1, x0:x1] = True
+        assert torch.equal(masks[index], literal)

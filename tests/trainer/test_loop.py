@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from camdbench.core.errors import CamdbenchError
+from camdbench.models.classifier import Classifier
 from camdbench.trainer.images import Images
-from camdbench.trainer.loop import fit, score
+from camdbench.trainer.loop import fit
 from camdbench.trainer.recipe import Optimiser, Recipe
+from camdbench.trainer.watch import score
 
 CPU = torch.device("cpu")
 
@@ -26,6 +30,10 @@ class Means(nn.Module):
         return self.linear(images.mean((2, 3)))
 
 
+def _wrapped(network: Means) -> Classifier:
+    return Classifier(network, mean=0.5, std=0.25)
+
+
 @pytest.fixture
 def images() -> Images:
     """Red and blue squares."""
@@ -33,7 +41,7 @@ def images() -> Images:
     pixels = torch.zeros(16, 3, 4, 4, dtype=torch.uint8)
     pixels[labels == 0, 0] = 200
     pixels[labels == 1, 2] = 200
-    return Images(pixels, labels, ("red", "blue"), "")
+    return Images(pixels, labels, ("red", "blue"), "", tuple(f"image-{index}" for index in range(16)))
 
 
 def _recipe(**changes: object) -> Recipe:
@@ -42,34 +50,34 @@ def _recipe(**changes: object) -> Recipe:
 
 def test_it_learns(images: Images) -> None:
     network = Means()
-    fitted = fit(network, images, images, _recipe(), device=CPU)
+    fitted = fit(_wrapped(network), images, images, _recipe(), device=CPU)
     assert fitted.log[-1].accuracy == 1.0
     assert fitted.log[-1].train_loss < fitted.log[0].train_loss
     assert [line.epoch for line in fitted.log] == [1, 2, 3, 4, 5]
-    assert score(network, images, device=CPU).loss == pytest.approx(fitted.log[-1].loss)
+    assert score(_wrapped(network), images, device=CPU).loss == pytest.approx(fitted.log[-1].loss)
 
 
 def test_every_line_of_the_log_is_reported(images: Images) -> None:
     seen: list[object] = []
-    assert fit(Means(), images, images, _recipe(), device=CPU, progress=seen.append).log == tuple(seen)
+    assert fit(_wrapped(Means()), images, images, _recipe(), device=CPU, progress=seen.append).log == tuple(seen)
 
 
 def test_a_loss_that_is_no_number_stops_with_epoch_and_batch(images: Images) -> None:
     network = Means()
     with torch.no_grad():
         network.linear.weight.fill_(float("nan"))
-    with pytest.raises(CamdbenchError, match="epoch 1, batch 1"):
-        fit(network, images, images, _recipe(), device=CPU)
+    with pytest.raises(CamdbenchError, match=r"epoch 1, batch 1 \(image-\d+, …\): ce nan"):
+        fit(_wrapped(network), images, images, _recipe(), device=CPU)
 
 
 @pytest.mark.parametrize(("keep", "epoch"), [("last", 5), ("best", 1)])
 def test_the_last_or_the_first_best_epoch_is_kept(images: Images, keep: str, epoch: int) -> None:
     """Judged on one image that is always classified the same, the first epoch is the best."""
-    constant = Images(images.pixels[:1] * 0 + 128, torch.tensor([0]), images.classes, "")
+    constant = Images(images.pixels[:1] * 0 + 128, torch.tensor([0]), images.classes, "", ("grey",))
     network = Means()
     with torch.no_grad():
         network.linear.bias.copy_(torch.tensor([50.0, -50.0]))
-    fitted = fit(network, images, constant, _recipe(keep=keep), device=CPU)
+    fitted = fit(_wrapped(network), images, constant, _recipe(keep=keep), device=CPU)
     assert fitted.epoch == epoch
     same = torch.equal(fitted.state["linear.weight"], network.state_dict()["linear.weight"])
     assert same == (keep == "last")
@@ -79,8 +87,9 @@ def test_the_score_is_accuracy_and_mean_cross_entropy(images: Images) -> None:
     network = Means()
     with torch.no_grad():
         network.linear.bias.copy_(torch.tensor([1.0, 0.0]))
-    found = score(network, images, device=CPU)
+    found = score(_wrapped(network), images, device=CPU)
     assert found.accuracy == 0.5
     one, two = torch.log_softmax(torch.tensor([1.0, 0.0]), 0).neg().tolist()
     assert found.loss == pytest.approx((one + two) / 2)
-    assert not network.training
+    assert math.isnan(found.iou)
+    assert network.training  # as it was

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 
 from camdbench.core.errors import UsageError
 from camdbench.models.shortcuts_net import LAYER, shortcuts_network
-from camdbench.trainer.loop import Epoch
 from camdbench.trainer.recipe import Recipe, check_recipe
+from camdbench.trainer.run_state import Epoch
 from camdbench.trainer.train import train
 
 

@@ -1,0 +1,48 @@
+"""Optimisers and the course of the learning rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from functools import partial
+
+import torch
+from torch import nn
+
+from camdbench.trainer.recipe import Optimiser
+
+_START = 0.01  # of a warm-up, as a share of the highest rate
+
+
+def optimiser_of(parameters: Iterable[nn.Parameter], how: Optimiser) -> torch.optim.Optimizer:
+    """The optimiser that a recipe names."""
+    if how.name == "sgd":
+        return torch.optim.SGD(parameters, how.lr, momentum=how.momentum, weight_decay=how.weight_decay)
+    kind = torch.optim.AdamW if how.name == "adamw" else torch.optim.Adam
+    return kind(parameters, how.lr, weight_decay=how.weight_decay)
+
+
+def schedule_of(optimiser: torch.optim.Optimizer, how: Optimiser, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+    """The course of the rate over that many steps; it is moved after each of them, the last too."""
+    if how.schedule == "one_cycle":
+        return torch.optim.lr_scheduler.OneCycleLR(optimiser, how.lr, total_steps=steps + 1, pct_start=how.warm_up)
+    return torch.optim.lr_scheduler.LambdaLR(optimiser, partial(rate_at, how=how, steps=steps))
+
+
+def rate_at(step: int, how: Optimiser, steps: int) -> float:
+    """The rate at a step, counted from 0, as a share of the highest.
+
+    `cosine` rises linearly from a hundredth over `warm_up` of the steps, then falls by half a cosine to zero: one after the
+    other, where the CFCE paper's code multiplies them.
+
+    >>> [round(rate_at(step, Optimiser(schedule="cosine", warm_up=0.5), 4), 3) for step in range(5)]
+    [0.01, 0.505, 1.0, 0.5, 0.0]
+    """
+    if how.schedule == "constant":
+        return 1.0
+    if how.schedule == "steps":
+        return how.drop ** sum(step >= share * steps for share in how.drops)
+    rise = how.warm_up * steps
+    if step < rise:
+        return _START + (1 - _START) * step / rise
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(steps - rise, 1)))
