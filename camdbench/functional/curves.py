@@ -55,12 +55,21 @@ def pairs(images: int, points: int, pixels: int, device: torch.device) -> Iterat
         yield Pairs(number // points, number % points)
 
 
+def ragged_pairs(counts: Tensor, pixels: int, device: torch.device) -> Iterator[Pairs]:
+    """The same where image i has its own points 1, …, counts[i]."""
+    image = torch.arange(len(counts)).repeat_interleave(counts).to(device)
+    point = torch.cat([torch.arange(1, count + 1) for count in counts.tolist()]).to(device)
+    length = max(1, PIXELS // pixels)
+    for start in range(0, len(image), length):
+        yield Pairs(image[start : start + length], point[start : start + length])
+
+
 def replaced(before: Tensor, after: Tensor, ranks: Tensor, counts: Tensor, chosen: Pairs) -> Tensor:
     """Images (N, 3, H, W) that show `after` where a pixel's rank is below the point's count, and `before` elsewhere.
 
     Args:
         before: (B, 3, H, W).
-        after: (B, 3, H, W).
+        after: (B, 3, H, W), or one colour for each image.
         ranks: (B, P) the place of each pixel.
         counts: (K,) how many are replaced at each point.
         chosen: N images and points.

@@ -97,3 +97,12 @@ def test_each_image_and_point_is_one_pass() -> None:
 @pytest.mark.parametrize("broken", [math.nan, math.inf], ids=str)
 def test_a_broken_logit_has_no_score(score: str, broken: float) -> None:
     assert read(torch.tensor([[broken, 0.0]]), torch.tensor([1]), score).isnan().all()
+
+
+@pytest.mark.parametrize("bound", [1, 45, 2**22])
+def test_images_may_have_points_of_their_own(monkeypatch: pytest.MonkeyPatch, bound: int) -> None:
+    monkeypatch.setattr(curves, "PIXELS", bound)
+    parts = list(curves.ragged_pairs(torch.tensor([2, 1, 3]), 20, torch.device("cpu")))
+    found = [(int(image), int(point)) for part in parts for image, point in zip(part.image, part.point, strict=True)]
+    assert found == [(0, 1), (0, 2), (1, 1), (2, 1), (2, 2), (2, 3)]
+    assert all(len(part.image) <= max(1, bound // 20) for part in parts)

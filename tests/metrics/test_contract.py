@@ -63,6 +63,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "coherency": ("coherency",),
     "complexity": ("complexity",),
     "infidelity": ("infidelity(samples=6)",),
+    "irof": ("irof(segments=12)",),
 }
 
 
