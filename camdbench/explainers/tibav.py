@@ -13,7 +13,7 @@ from camdbench.core.catalogue import explainer
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.explainers.tokens import map_of_row
 from camdbench.explainers.trace import Trace
-from camdbench.models.attention import transformer_of
+from camdbench.models.attention import Transformer, transformer_of
 from camdbench.models.transformer_parts import BlockParts, Parts, parts_of
 
 
@@ -22,7 +22,7 @@ from camdbench.models.transformer_parts import BlockParts, Parts, parts_of
     paper="Chefer et al. 2021, arXiv:2012.09838, section 3",
     cost="1 forward + 1 backward + the blocks once again, there and back",
     needs=("gradients", "attention"),
-    refuses="networks other than the vision transformers of torchvision and timm whose head is linear in its class tokens",
+    refuses="networks other than the vision transformers of torchvision and timm whose head is linear in class tokens or a mean of places",
     aliases=("transformerattribution",),
 )
 def tibav(trace: Trace, *, start: NonNegativeInt = 0) -> Tensor:
@@ -35,7 +35,8 @@ def tibav(trace: Trace, *, start: NonNegativeInt = 0) -> Tensor:
     the last block on the left. `start` leaves out the first blocks.
 
     The paper writes sums over a whole tensor; here they are over one image, so that no image depends on its batch
-    mates. A distilled DeiT has two class tokens: its logit is the sum of two, and both rows are averaged.
+    mates. A distilled DeiT has two class tokens: its logit is the sum of two, and both rows are averaged. A mean over
+    places is a linear layer like any other, and the rows of all places are averaged then.
     """
     relevance, gradients = relevance_of_attention(trace).attention, trace.attention_gradients
     if start >= len(relevance):
@@ -64,7 +65,7 @@ def relevance_of_attention(trace: Trace) -> Relevance:
     network = trace.classifier.network
     parts, seen = parts_of(network), trace.attention
     with torch.no_grad():
-        held = _of_tokens(trace, parts, transformer_of(network).readers)
+        held = _of_tokens(trace, parts, transformer_of(network))
         found = Relevance([], [])
         for block, attention, before, after in reversed(
             list(zip(parts.blocks, seen.probabilities, seen.tokens[:-1], seen.tokens[1:], strict=True))
@@ -75,15 +76,22 @@ def relevance_of_attention(trace: Trace) -> Relevance:
     return found
 
 
-def _of_tokens(trace: Trace, parts: Parts, readers: tuple[int, ...]) -> Tensor:
+def _of_tokens(trace: Trace, parts: Parts, transformer: Transformer) -> Tensor:
     """The relevance (B, N, C) of the tokens behind the last block."""
+    readers = transformer.readers
     tokens = trace.attention.tokens[-1].detach()
     normed, one_hot = parts.norm(tokens), F.one_hot(trace.targets, parts.classifiers[0].out_features).to(tokens.dtype)
+    held = torch.zeros_like(tokens)
+    if not readers:
+        places = normed[:, transformer.prefix :].clamp_min(0)
+        pooled = parts.pooled_norm(normed[:, transformer.prefix :].mean(1))
+        of_mean = _through_linear(pooled, parts.classifiers[0].weight, one_hot)
+        held[:, transformer.prefix :] = places * _ratio(of_mean, places.sum(1))[:, None]
+        return held
     shares = [one_hot]
     if len(readers) == 2:
         logits = [head(normed[:, reader]) for head, reader in zip(parts.classifiers, readers, strict=True)]
         shares = list(_through_sum(logits[0], logits[1], one_hot))
-    held = torch.zeros_like(tokens)
     for head, reader, share in zip(parts.classifiers, readers, shares, strict=True):
         held[:, reader] = _through_linear(normed[:, reader], head.weight, share)
     return held

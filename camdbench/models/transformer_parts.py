@@ -36,16 +36,18 @@ class BlockParts:
 
 @dataclass(frozen=True)
 class Parts:
-    """A vision transformer whose head is linear in the normalised tokens that it reads.
+    """A vision transformer whose head is linear in the normalised tokens that it reads, or in the mean of its places.
 
     Attributes:
         blocks: first to last.
         norm: the norm behind the last block.
-        classifiers: one linear layer for each token that the head reads; their logits are averaged.
+        pooled_norm: the norm behind the mean of the places, where the head takes it.
+        classifiers: one linear layer for each token that the head reads, or one; their logits are averaged.
     """
 
     blocks: tuple[BlockParts, ...]
     norm: nn.Module
+    pooled_norm: nn.Module
     classifiers: tuple[nn.Linear, ...]
 
 
@@ -56,19 +58,21 @@ def parts_of(network: Any) -> Parts:
         NotApplicable: it is none, its head is not linear in the tokens that it reads, or a block has other layers.
     """
     transformer, name = transformer_of(network), type(network).__name__
-    if not transformer.readers:
-        raise NotApplicable(f"the head of {name} reads no single token but the mean of all places")
+    pooled_norm: nn.Module = nn.Identity()
     if hasattr(network, "encoder"):
         heads, norm = list[nn.Module](network.heads.children()), network.encoder.ln
         blocks = tuple(map(_of_torchvision, transformer.blocks))
     else:
         heads, norm = [getattr(network, head) for head in ("head", "head_dist") if hasattr(network, head)], network.norm
-        heads += [network.fc_norm] if type(network.fc_norm) is not nn.Identity else []
+        if not transformer.readers:
+            pooled_norm = network.fc_norm
+        elif type(network.fc_norm) is not nn.Identity:
+            heads.append(network.fc_norm)
         blocks = tuple(map(_of_timm, transformer.blocks))
     classifiers = tuple(head for head in heads if isinstance(head, nn.Linear))
-    if not len(classifiers) == len(heads) == len(transformer.readers):
+    if not len(classifiers) == len(heads) == max(1, len(transformer.readers)):
         raise NotApplicable(f"the head of {name} is not linear in the tokens that it reads")
-    return Parts(blocks, norm, classifiers)
+    return Parts(blocks, norm, pooled_norm, classifiers)
 
 
 def _of_torchvision(block: Any) -> BlockParts:

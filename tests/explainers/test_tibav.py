@@ -10,9 +10,11 @@ from toys import CLASSES, maps_of, timm_vit, toy_batch, toy_classifier
 
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.datasets.samples import Batch
-from camdbench.explainers.tibav import relevance_of_attention
+from camdbench.explainers.tibav import _of_tokens, relevance_of_attention
 from camdbench.explainers.trace import Trace
+from camdbench.models.attention import transformer_of
 from camdbench.models.classifier import Classifier
+from camdbench.models.transformer_parts import parts_of
 
 
 @pytest.fixture
@@ -110,7 +112,7 @@ class TestConservation:
 
 
 class TestNetworks:
-    @pytest.mark.parametrize("kind", ["token", "distilled", "scaled"])
+    @pytest.mark.parametrize("kind", ["token", "distilled", "scaled", "avg"])
     def test_of_timm_give_maps_that_do_not_depend_on_batch_mates(self, kind: str, batch: Batch) -> None:
         classifier = timm_vit(kind)
         found = maps_of(classifier, batch, "tibav").raw
@@ -119,16 +121,24 @@ class TestNetworks:
         assert (found.amax((1, 2)) > found.amin((1, 2))).all()
         torch.testing.assert_close(found, alone, rtol=1e-3, atol=1e-6)
 
-    @pytest.mark.parametrize(
-        ("kind", "reason"),
-        [
-            ("avg", "reads no single token but the mean of all places"),
-            ("qk-norm", "type Block has layers for which there is no rule"),
-        ],
-    )
-    def test_without_a_rule_for_each_layer_are_refused(self, kind: str, reason: str, batch: Batch) -> None:
-        with pytest.raises(NotApplicable, match=reason):
-            maps_of(timm_vit(kind), batch, "tibav")
+    def test_that_average_their_places_hand_relevance_to_each_place_by_the_linear_rule(self, batch: Batch) -> None:
+        classifier = timm_vit("avg").double()
+        network, trace = classifier.network, Trace(classifier, doubled(batch))
+        with classifier.frozen():
+            found = _of_tokens(trace, parts_of(network), transformer_of(network))
+            for index, label in enumerate(trace.targets.tolist()):
+                places = network.norm(trace.attention.tokens[-1][index])  # (16, C)
+                pooled = network.fc_norm(places.mean(0, keepdim=True))
+                one = torch.eye(CLASSES, dtype=torch.float64)[label : label + 1]
+                held = linear(pooled, network.head.weight, one)
+                pooling = torch.full((1, 16), 1 / 16, dtype=torch.float64)
+                expected = torch.stack([linear(places[None, :, c], pooling, held[:, c : c + 1])[0] for c in range(16)], 1)
+                torch.testing.assert_close(found[index], expected)
+                assert found[index].sum() > 0.5
+
+    def test_without_a_rule_for_each_layer_are_refused(self, batch: Batch) -> None:
+        with pytest.raises(NotApplicable, match="type Block has layers for which there is no rule"):
+            maps_of(timm_vit("qk-norm"), batch, "tibav")
 
     def test_whose_head_is_not_linear_are_refused(self, batch: Batch) -> None:
         classifier = toy_classifier("vit")
