@@ -1,0 +1,107 @@
+"""Complexity: how concentrated a map is, whatever it points at.
+
+All three read sizes, not signs. A 7 x 7 map that is stretched to 224 x 224 has another Gini index and another entropy
+than the 7 x 7 map itself, hence the protocols: `image` looks at the absolute raw map at the size of the image, as the
+papers do, `layer` at the explainer's own grid, and `mask` at the map in [0, 1] that all other metrics see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from pydantic import NonNegativeFloat
+from torch import Tensor
+
+from camdbench.core.catalogue import metric
+from camdbench.core.protocols import Protocol
+from camdbench.functional.normalise import upsample
+from camdbench.functional.sparseness import count_relevant, entropy, gini
+from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.measured import Measured
+
+_PROTOCOLS = (
+    Protocol("image", maps="abs", resize="bilinear"),
+    Protocol("layer", maps="abs on its own grid", resize="none"),
+    Protocol("mask", maps="as declared", resize="bilinear"),
+)
+
+
+@metric(
+    "sparseness",
+    paper="Chalasani et al. 2020, arXiv:1810.06583",
+    higher_is_better=True,
+    unit="",
+    tolerance=0.005,
+    undefined="the map is zero everywhere",
+    protocols=_PROTOCOLS,
+)
+def sparseness(evidence: Evidence, *, maps: Literal["abs", "abs on its own grid", "as declared"] = "abs") -> Measured:
+    """Gini index of the map: 0 where all places are equal, towards 1 where few hold everything.
+
+    (B,) in [0, 1). Independent of the map's scale. Undefined for a map of zeros.
+    """
+    return _defined(gini, _sizes(evidence, maps))
+
+
+@metric(
+    "entropy",
+    paper="Bhatt et al. 2020, arXiv:2005.00631 (complexity)",
+    higher_is_better=False,
+    unit="",
+    tolerance=0.02,
+    undefined="the map is zero everywhere, or has a single place where its entropy is normalised",
+    protocols=_PROTOCOLS,
+)
+def map_entropy(
+    evidence: Evidence, *, maps: Literal["abs", "abs on its own grid", "as declared"] = "abs", normalised: bool = False
+) -> Measured:
+    """Entropy of the places' shares in the map, which Bhatt calls complexity: 0 for one place, log n for n equal ones.
+
+    (B,) in nats, or in [0, 1] with `normalised`, which divides by log n and so compares maps of several sizes.
+    Undefined for a map of zeros.
+    """
+    return _defined(lambda found: entropy(found, normalised=normalised), _sizes(evidence, maps))
+
+
+@metric(
+    "effective_complexity",
+    paper="Nguyen & Martinez 2020, arXiv:2007.07584",
+    higher_is_better=False,
+    unit="",
+    tolerance=50.0,
+    undefined="the map is zero everywhere",
+    protocols=_PROTOCOLS,
+)
+def effective_complexity(
+    evidence: Evidence,
+    *,
+    maps: Literal["abs", "abs on its own grid", "as declared"] = "abs",
+    threshold: NonNegativeFloat = 1e-5,
+    normalised: bool = False,
+) -> Measured:
+    """Number of places of the map above a small share of its maximum.
+
+    (B,), from 1 to the number of places, or their share in [0, 1] with `normalised`. `threshold` is relative to the
+    map's own maximum. Undefined for a map of zeros, which would otherwise be the best of all.
+    """
+    found = _sizes(evidence, maps)
+    places = found[0].numel() if normalised else 1
+    return _defined(lambda sizes: count_relevant(sizes, threshold) / places, found)
+
+
+def _sizes(evidence: Evidence, maps: str) -> Tensor:
+    """Maps (B, ., .) >= 0; maps whose raw form nobody has are taken as they are."""
+    if maps == "as declared" or evidence.raw is None:
+        return evidence.saliency
+    if maps == "abs on its own grid":
+        return evidence.raw.abs()
+    return upsample(evidence.raw.float(), (evidence.images.shape[-2], evidence.images.shape[-1])).abs()
+
+
+def _defined(measure: Callable[[Tensor], Tensor], sizes: Tensor) -> Measured:
+    empty = (sizes == 0).flatten(1).all(1)
+    values = measure(sizes)
+    single = values.isnan() & sizes.isfinite().flatten(1).all(1).to(values.device)
+    return Measured(values.masked_fill(empty.to(values.device), torch.nan), undefined=single | empty.to(values.device))

@@ -1,0 +1,60 @@
+"""Evidence as a run makes it, and explainers with a known answer, for the tests of metrics that explain again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from camdbench.core.catalogue import explainers, metrics
+from camdbench.datasets.samples import Batch
+from camdbench.explainers.saliency import Saliency, finish, saliency
+from camdbench.explainers.trace import Trace
+from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.measured import Measured
+from camdbench.models.classifier import Classifier
+
+Method = Callable[[Tensor, Tensor, Classifier], Tensor]  # images, targets and the model -> raw maps
+
+
+def evidence_of(classifier: Classifier, batch: Batch, explainer: str | Method = "gradcam", *, seed: int = 0) -> Evidence:
+    """A batch with the maps of a registered explainer, or of a function, whose labels are explained; without any normalisation."""
+    trace = Trace(classifier, batch, target="label", seed=seed)
+
+    def explain(images: Tensor, targets: Tensor | None, model: Classifier | None) -> Saliency:
+        other = trace.of(replace(batch, images=images), targets=targets, classifier=model)
+        if isinstance(explainer, str):
+            return saliency(other, explainers.parse_one(explainer))
+        return finish(explainer(images, other.targets, other.classifier), other.size, "none")
+
+    maps = explain(batch.images, None, None)
+    return Evidence(
+        classifier,
+        batch.images,
+        trace.targets,
+        maps.maps,
+        raw=maps.raw,
+        logits=trace.logits,
+        boxes=batch.boxes,
+        masks=batch.masks,
+        labels=batch.labels,
+        ids=batch.ids,
+        seed=seed,
+        explainer=explain,
+        features=trace,
+    )
+
+
+def measure(evidence: Evidence, spec: str) -> Measured:
+    """What a metric of that spec says, its protocol and options resolved as in a run."""
+    parsed = metrics.parse_one(spec)
+    found = metrics.load(parsed.name)(evidence, **metrics.get(parsed.name).arguments(parsed))
+    return found if isinstance(found, Measured) else Measured(found)
+
+
+def measured(classifier: Classifier, batch: Batch, spec: str, explainer: str | Method = "gradcam") -> Measured:
+    """The same of a frozen classifier and fresh evidence."""
+    with torch.inference_mode(mode=False), classifier.frozen():
+        return measure(evidence_of(classifier, batch, explainer), spec)
