@@ -1,0 +1,126 @@
+"""Sanity checks: a map must change with the weights and with the class, or it shows neither.
+
+Low values are good, and random maps are the best of all: read them beside metrics that random maps lose.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from camdbench.core.catalogue import metric
+from camdbench.core.protocols import Protocol
+from camdbench.functional.normalise import is_constant, upsample
+from camdbench.functional.similarity import Similarity
+from camdbench.functional.similarity import similarity as likeness
+from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.measured import Curve, Measured
+from camdbench.models.randomised import cascade
+
+
+@metric(
+    "randomisation",
+    paper="Adebayo et al. 2018, arXiv:1810.03292",
+    higher_is_better=False,
+    unit="",
+    tolerance=0.02,
+    needs=("explainer",),
+    undefined="no place of the map differs from another, or the image is too small for ssim (11 pixels) or hog (48 pixels)",
+    protocols=(
+        Protocol("adebayo", scored="target", maps="raw", resize="bilinear", options={"layers": 17}),
+        Protocol(
+            "opticam",
+            paper="Opti-CAM, arXiv:2301.07002, appendix G",
+            scored="target",
+            maps="raw",
+            resize="bilinear",
+            options={"layers": 5, "similarity": "ssim"},
+        ),
+        Protocol(
+            "quantus",
+            paper="quantus 0.6, MPRT with return_average_correlation, which counts the trained model as well",
+            scored="target",
+            maps="raw",
+            resize="bilinear",
+            options={"layers": None, "similarity": "spearman_abs", "with_original": True},
+        ),
+    ),
+)
+def randomisation(
+    evidence: Evidence,
+    *,
+    layers: PositiveInt | None = 17,
+    similarity: Literal["spearman", "spearman_abs", "ssim", "hog"] = "spearman",
+    with_original: bool = False,
+) -> Measured:
+    """Mean likeness of the map to the maps of models whose layers have random weights, from the logits downwards.
+
+    (B,) in [-1, 1]; the points are the likeness at each number of random layers. The layers are divided evenly among
+    `layers` models, each of which keeps the random layers of the one before; None randomises them one by one.
+    Maps are compared at the size of the image, for ssim and hog stretched to [0, 1]. A constant map of a random model has
+    nothing in common with the map: 0. `with_original` counts the trained model, whose map is the same, as Quantus does.
+    """
+    own = _comparable(evidence.raw, evidence)
+    seen = evidence.shared(("maps of random models", layers), lambda: _maps_of_random_models(evidence, layers))
+    found = [likeness(own, own, similarity)] if with_original else []
+    found += [likeness(own, _comparable(raw, evidence), similarity) for _, raw in seen]
+    values = torch.stack(found, 1)
+    counts = [*([0] if with_original else []), *(count for count, _ in seen)]
+    return Measured(
+        values.mean(1).masked_fill(evidence.dead.to(values.device), torch.nan),
+        undefined=_undefined(evidence, own, similarity).to(values.device),
+        points={"similarity": Curve(torch.tensor(counts, dtype=torch.float64), values)},
+    )
+
+
+@metric(
+    "random_logit",
+    paper="Sixt et al. 2020, arXiv:1912.09818",
+    higher_is_better=False,
+    unit="",
+    tolerance=0.02,
+    needs=("explainer",),
+    undefined="no place of the map differs from another, or the image is too small for ssim (11 pixels) or hog (48 pixels)",
+    protocols=(Protocol("sixt", scored="target", maps="raw", resize="bilinear"),),
+)
+def random_logit(evidence: Evidence, *, similarity: Literal["spearman", "spearman_abs", "ssim", "hog"] = "ssim") -> Measured:
+    """Likeness of the map to the map of another class, drawn at random.
+
+    (B,) in [-1, 1]. The other class comes from (seed, image id), each with the same probability. A constant map of the
+    other class has nothing in common with the map.
+    """
+    classes = evidence.logits.shape[1]
+    draws = [torch.randint(classes - 1, (), generator=evidence.random(index, "random_logit")) for index in range(len(evidence))]
+    others = torch.stack(draws).to(evidence.targets)
+    others = others + (others >= evidence.targets)  # every class but the explained one
+    own = _comparable(evidence.raw, evidence)
+    raw = evidence.shared(("maps of other classes",), lambda: evidence.explain(evidence.images, others).raw)
+    values = likeness(own, _comparable(raw, evidence), similarity)
+    return Measured(
+        values.masked_fill(evidence.dead.to(values.device), torch.nan), undefined=_undefined(evidence, own, similarity).to(values.device)
+    )
+
+
+def _maps_of_random_models(evidence: Evidence, layers: int | None) -> list[tuple[int, Tensor]]:
+    """The number of random layers with the raw maps (B, h, w), for each model of the cascade; their passes are the classifier's."""
+    found = list[tuple[int, Tensor]]()
+    for step in cascade(evidence.classifier, layers, evidence.seed):
+        before = step.classifier.passes
+        found.append((step.randomised, evidence.explain(evidence.images, None, step.classifier).raw))
+        evidence.classifier.passes += step.classifier.passes - before
+    return found
+
+
+def _comparable(raw: Tensor | None, evidence: Evidence) -> Tensor:
+    """Maps (B, H, W) at image size; a constant one is zeros, so that the rounding of its up-sampling is no ranking."""
+    maps = evidence.saliency if raw is None else raw
+    flat = is_constant(maps)[:, None, None]
+    return upsample(torch.where(flat, 0, maps).float(), (evidence.images.shape[-2], evidence.images.shape[-1]))
+
+
+def _undefined(evidence: Evidence, own: Tensor, similarity: Similarity) -> Tensor:
+    small = min(own.shape[-2:]) < {"ssim": 11, "hog": 48}.get(similarity, 0)
+    return evidence.dead | small
