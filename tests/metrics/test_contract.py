@@ -64,6 +64,14 @@ ROWS: dict[str, tuple[str, ...]] = {
     "complexity": ("complexity",),
     "infidelity": ("infidelity(samples=6)",),
     "irof": ("irof(segments=12)",),
+    "sparseness": ("sparseness",),
+    "entropy": ("entropy", "entropy(normalised=True)"),
+    "effective_complexity": ("effective_complexity(threshold=0.5)", "effective_complexity(normalised=True)"),
+    "max_sensitivity": ("max_sensitivity(samples=2)", 'max_sensitivity(samples=2, masking="pixels", maps="raw")'),
+    "avg_sensitivity": ("avg_sensitivity(samples=2)",),
+    "cgc_loss": ("cgc_loss(negatives=2)", 'cgc_loss(negatives=2, maps="as declared", warped=True)'),
+    "randomisation": ("randomisation(layers=2)", 'randomisation(layers=2, similarity="ssim")'),
+    "random_logit": ("random_logit", 'random_logit(similarity="spearman")'),
 }
 
 
