@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from camdbench.runner.run import run
     from camdbench.runner.score import score
     from camdbench.tables.check import check
+    from camdbench.tables.compare import compare
     from camdbench.tables.load import load_rows
     from camdbench.tables.summary import summarise
     from camdbench.trainer.train import train
@@ -47,6 +48,7 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "Trace": "explainers.trace",
     "UsageError": "core.errors",
     "check": "tables.check",
+    "compare": "tables.compare",
     "dataset": "core.catalogue",
     "evaluate": "runner.evaluate",
     "explain": "explainers.explain",
@@ -77,6 +79,7 @@ __all__ = [
     "Trace",
     "UsageError",
     "check",
+    "compare",
     "dataset",
     "evaluate",
     "explain",

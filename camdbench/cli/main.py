@@ -26,6 +26,7 @@ _VERBS = {
     "check": "check",
     "data": "data",
     "diff": "diff",
+    "compare": "compare",
 }
 FAILURE, INTERRUPTED = 1, 130
 

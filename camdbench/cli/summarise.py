@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import click
 
 from camdbench.cli import options
@@ -10,9 +12,16 @@ from camdbench.cli import options
 @click.command("summarise", short_help="Print the table of a run.")
 @click.argument("run")
 @click.option("--format", "form", type=click.Choice(["table", "csv", "markdown", "latex", "json"]), default="table", show_default=True)
+@click.option(
+    "--interval",
+    type=click.Choice(["percentile", "bca"]),
+    default="percentile",
+    show_default=True,
+    help="How the bootstrap's ends are found.",
+)
 @options.as_json
 @options.verbose
-def command(run: str, form: str, as_json: bool) -> None:
+def command(run: str, form: str, interval: Literal["percentile", "bca"], as_json: bool) -> None:
     r"""Print means with 95 % bootstrap intervals over images, and write them beside the rows.
 
     \b
@@ -21,9 +30,9 @@ def command(run: str, form: str, as_json: bool) -> None:
     """
     from camdbench.cli.show import show_summary
     from camdbench.tables import render
-    from camdbench.tables.summary import write_summary
+    from camdbench.tables.summary import summarise, write_summary
 
-    summary = write_summary(run)
+    summary = write_summary(run, summarise(run, interval=interval))
     if form in ("table", "json") or as_json:
         show_summary(summary, as_json=as_json or form == "json")
         return

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+from typing import Literal
+
 import numpy as np
 
 from camdbench.tables.aggregates import CellData, aggregate
 
+Method = Literal["percentile", "bca"]
 RESAMPLES = 10_000
 _BATCH_VALUES = 4_000_000  # numbers drawn at a time, which bounds the memory to some 100 MB
 
 
-def mean_intervals(values: np.ndarray, *, confidence: float = 0.95, seed: int = 0) -> np.ndarray:
-    """Percentile bootstrap intervals of the mean of each row, resampling images.
+def mean_intervals(values: np.ndarray, *, method: Method = "percentile", confidence: float = 0.95, seed: int = 0) -> np.ndarray:
+    """Bootstrap intervals of the mean of each row, resampling images.
 
     Rows that have values on the same images share their resamples, so equal rows get equal intervals and the work is
     done once. A constant row has its value as both ends, a row with fewer than two values has NaN.
@@ -22,6 +27,7 @@ def mean_intervals(values: np.ndarray, *, confidence: float = 0.95, seed: int = 
 
     Args:
         values: (N, M), NaN where an image has no value.
+        method: `percentile`, or `bca`, bias-corrected and accelerated (Efron 1987).
         confidence: share of the distribution that lies inside, in (0, 1).
         seed: seed of the resamples.
 
@@ -38,69 +44,64 @@ def mean_intervals(values: np.ndarray, *, confidence: float = 0.95, seed: int = 
         constant = kept.min(1) == kept.max(1)
         ends[own[constant]] = kept[constant, :1]
         if not constant.all():
-            ends[own[~constant]] = _bootstrap(kept[~constant], confidence, seed)
+            rows = kept[~constant]
+            ends[own[~constant]] = _ends(
+                lambda counts, rows=rows: rows @ counts.T.astype(np.float64) / counts.sum(1), rows.shape[1], method, confidence, seed
+            )
     return ends
 
 
-def aggregate_interval(reduction: str, cell: CellData, *, confidence: float = 0.95, seed: int = 0) -> np.ndarray:
-    """The percentile bootstrap interval of a cell's number, resampling its images and reducing each resample anew.
+def aggregate_interval(
+    reduction: str, cell: CellData, *, method: Method = "percentile", confidence: float = 0.95, seed: int = 0
+) -> np.ndarray:
+    """The bootstrap interval of a cell's number, resampling its images and reducing each resample anew.
 
     Args:
         reduction: how the number is made, as `aggregate` knows it.
         cell: the images; those without a value are not drawn.
+        method: as in `mean_intervals`.
         confidence: share of the distribution that lies inside, in (0, 1).
         seed: seed of the resamples.
 
     Returns:
-        (2,), lower and upper end; NaN with fewer than two images.
+        (2,), lower and upper end; NaN with fewer than two images, and where no resample has a number.
     """
-    from scipy.stats import bootstrap
-
     present = np.flatnonzero(np.isfinite(cell.values))
     if len(present) < 2:
         return np.full(2, np.nan)
 
-    def reduced(drawn: np.ndarray, axis: int) -> np.ndarray:  # (resamples, n) -> (resamples,)
-        del axis
-        offsets = np.arange(len(drawn))[:, None] * len(cell.values)
-        counts = np.bincount((drawn + offsets).ravel(), minlength=len(drawn) * len(cell.values)).reshape(len(drawn), -1)
-        return aggregate(reduction, cell, counts)
+    def reduced(counts: np.ndarray) -> np.ndarray:  # (R, n) -> (1, R)
+        weights = np.zeros((len(counts), len(cell.values)))
+        weights[:, present] = counts
+        return aggregate(reduction, cell, weights)[None]
 
-    interval = bootstrap(
-        (present,),
-        reduced,
-        vectorized=True,
-        method="percentile",
-        confidence_level=confidence,
-        n_resamples=RESAMPLES,
-        batch=max(1, _BATCH_VALUES // len(cell.values)),
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return np.array([interval.low, interval.high])
+    return _ends(reduced, len(present), method, confidence, seed)[0]
 
 
-def _bootstrap(values: np.ndarray, confidence: float, seed: int) -> np.ndarray:
-    """(N, 2) for values (N, n) without gaps.
+def _ends(statistic: Callable[[np.ndarray], np.ndarray], count: int, method: Method, confidence: float, seed: int) -> np.ndarray:
+    """(N, 2) for N statistics of how often each of `count` images was drawn, counts (R, n) -> (N, R).
 
-    What is resampled is the images' numbers: a resample becomes n counts, and the means of all rows one matrix product.
+    What is resampled is the images' numbers, so that a resample becomes n counts and all statistics share it.
     """
     from scipy.stats import bootstrap
 
-    count = values.shape[1]
+    def of_numbers(drawn: np.ndarray, axis: int = -1) -> np.ndarray:  # (R, size) or (size,) -> (N, R) or (N,)
+        del axis
+        rows = np.atleast_2d(drawn)
+        offsets = np.arange(len(rows))[:, None] * count
+        found = statistic(np.bincount((rows + offsets).ravel(), minlength=len(rows) * count).reshape(len(rows), count))
+        return found if drawn.ndim > 1 else found[:, 0]
 
-    def means(drawn: np.ndarray, axis: int) -> np.ndarray:  # (resamples, n) -> (N, resamples)
-        offsets = np.arange(len(drawn))[:, None] * count
-        counts = np.bincount((drawn + offsets).ravel(), minlength=drawn.size).reshape(drawn.shape)
-        return values @ counts.T.astype(np.float64) / drawn.shape[axis]
-
-    interval = bootstrap(
-        (np.arange(count),),
-        means,
-        vectorized=True,
-        method="percentile",
-        confidence_level=confidence,
-        n_resamples=RESAMPLES,
-        batch=max(1, _BATCH_VALUES // count),
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a degenerate distribution is told by NaN
+        interval = bootstrap(
+            (np.arange(count),),
+            of_numbers,
+            vectorized=True,
+            method="percentile" if method == "percentile" else "BCa",
+            confidence_level=confidence,
+            n_resamples=RESAMPLES,
+            batch=max(1, _BATCH_VALUES // count),
+            rng=np.random.default_rng(seed),
+        ).confidence_interval
     return np.stack([interval.low, interval.high], axis=1)

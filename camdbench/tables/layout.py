@@ -185,7 +185,8 @@ def blocks(summary: pd.DataFrame) -> Iterator[Block]:
         yield Block("explainer", model, dataset, split, target_rule, lines)
     models = summary[alone].assign(explainer=summary["model"], tied="", passes_per_image=math.nan, seconds_per_image=math.nan)
     for key, lines in models.groupby(["dataset", "split", "target_rule"], sort=False):
-        yield Block("model", "", *(str(part) for part in key), lines)
+        dataset, split, target_rule = (str(part) for part in key)
+        yield Block("model", "", dataset, split, target_rule, lines)
 
 
 def superscript(letters: str) -> str:

@@ -14,7 +14,7 @@ from camdbench.core.files import replacing
 from camdbench.core.spec import parse_spec
 from camdbench.tables.aggregates import SHARES, aggregate
 from camdbench.tables.cells import Cells, cell_data, cells_of
-from camdbench.tables.intervals import aggregate_interval, mean_intervals
+from camdbench.tables.intervals import Method, aggregate_interval, mean_intervals
 from camdbench.tables.layout import SUMMARY_COLUMNS
 from camdbench.tables.load import load_costs, load_points, load_rows, load_run
 from camdbench.tables.render import to_csv, to_latex, to_markdown
@@ -30,6 +30,7 @@ def summarise(
     about: Mapping[str, Any] | None = None,
     costs: pd.DataFrame | None = None,
     points: pd.DataFrame | None = None,
+    interval: Method = "percentile",
 ) -> pd.DataFrame:
     """The number of every data set, split, model, explainer and metric, with 95 % bootstrap intervals over images.
 
@@ -44,6 +45,7 @@ def summarise(
         about: content of `run.json`; read from the directory, and where it says nothing the registries are asked.
         costs: as `load_costs` returns them; read from the directory.
         points: as `load_points` returns them, for metrics whose reduction reads them; read from the directory.
+        interval: how the bootstrap's ends are found: `percentile`, or `bca`.
 
     Returns:
         The columns `SUMMARY_COLUMNS`, cells in the order of the rows.
@@ -59,7 +61,7 @@ def summarise(
         reductions = reductions_of(run["metric"].unique(), about)
         curved = [name for name, reduction in reductions.items() if reduction not in _OF_VALUES]
         points = load_points(folder, curved) if points is None and curved else points
-    return _summary(cells_of(run), about or {}, costs, points)
+    return _summary(cells_of(run), about or {}, costs, points, interval)
 
 
 def write_summary(run: str | Path, summary: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -89,10 +91,12 @@ def reductions_of(metric_specs: Iterable[str], about: Mapping[str, Any]) -> dict
     return {name: recorded.get(name) or protocol_of(metrics.parse_one(name)).reduction for name in metric_specs}
 
 
-def _summary(cells: Cells, about: Mapping[str, Any], costs: pd.DataFrame | None, points: pd.DataFrame | None) -> pd.DataFrame:
-    numbers = _numbers(cells, about, points)
-    units = {name: _metric_fact(name, "unit", about) for name in cells.keys["metric"].unique()}
-    directions = {name: bool(_metric_fact(name, "higher_is_better", about)) for name in units}
+def _summary(
+    cells: Cells, about: Mapping[str, Any], costs: pd.DataFrame | None, points: pd.DataFrame | None, interval: Method
+) -> pd.DataFrame:
+    numbers = _numbers(cells, about, points, interval)
+    units = {name: metric_fact(name, "unit", about) for name in cells.keys["metric"].unique()}
+    directions = {name: bool(metric_fact(name, "higher_is_better", about)) for name in units}
     controls = {name: _is_control(name, about) for name in cells.keys["explainer"].unique()}
     table = cells.keys.assign(
         mean=numbers[:, 0],
@@ -111,7 +115,7 @@ def _summary(cells: Cells, about: Mapping[str, Any], costs: pd.DataFrame | None,
     return table[list(SUMMARY_COLUMNS)]
 
 
-def _numbers(cells: Cells, about: Mapping[str, Any], points: pd.DataFrame | None) -> np.ndarray:
+def _numbers(cells: Cells, about: Mapping[str, Any], points: pd.DataFrame | None, interval: Method) -> np.ndarray:
     """(N, 3): each cell's number and the ends of its interval."""
     names = cells.keys["metric"]
     reductions = names.map(reductions_of(names.unique(), about)).to_numpy()
@@ -119,12 +123,12 @@ def _numbers(cells: Cells, about: Mapping[str, Any], points: pd.DataFrame | None
     means = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
     plain = reductions == "mean"
     found = np.full((len(cells.keys), 3), np.nan)
-    found[plain] = np.column_stack([means[plain], mean_intervals(np.compress(plain, cells.values, axis=0))])
+    found[plain] = np.column_stack([means[plain], mean_intervals(np.compress(plain, cells.values, axis=0), method=interval)])
     for index in np.flatnonzero(~plain):
         cell = cell_data(cells, int(index), points)
         whole = aggregate(reductions[index], cell, np.ones((1, len(cell.values))))
-        share = reductions[index] in SHARES and _metric_fact(names.iloc[index], "unit", about) == "%"
-        found[index] = np.concatenate([whole, aggregate_interval(reductions[index], cell)]) * (100 if share else 1)
+        share = reductions[index] in SHARES and metric_fact(names.iloc[index], "unit", about) == "%"
+        found[index] = np.concatenate([whole, aggregate_interval(reductions[index], cell, method=interval)]) * (100 if share else 1)
     return found
 
 
@@ -142,8 +146,8 @@ def _cost_per_image(costs: pd.DataFrame | None) -> pd.DataFrame:
     return per_image.set_axis(columns, axis=1)
 
 
-def _metric_fact(spec: str, fact: str, about: Mapping[str, Any]) -> Any:
-    """What held when the run was made; the registry answers for rows that come without their run."""
+def metric_fact(spec: str, fact: str, about: Mapping[str, Any]) -> Any:
+    """A fact of a metric: what held when the run was made; the registry answers for rows that come without their run."""
     recorded = about.get("metrics", {}).get(spec, {})
     return recorded[fact] if fact in recorded else getattr(metrics.get(parse_spec(spec).name).facts, fact)
 

@@ -51,7 +51,7 @@ def write_part(folder: Path, kind: str, model: str, explainer: str, part: pd.Dat
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """Write a run directory; models share the values unless `values` is given by model."""
+    """Write a run directory; models share the values unless `values_of` gives a model its own."""
 
     def make(
         values: Values,
@@ -60,9 +60,10 @@ def make_run(tmp_path: Path) -> MakeRun:
         models: Sequence[str] = ("net",),
         costs: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
         request: Mapping[str, Any] | None = None,
+        values_of: Mapping[str, Values] | None = None,
     ) -> Path:
         folder = tmp_path / name
-        rows = pd.concat([rows_of(values, model, name) for model in models], ignore_index=True)
+        rows = pd.concat([rows_of((values_of or {}).get(model, values), model, name) for model in models], ignore_index=True)
         metrics = list(rows["metric"].unique())
         record = {
             "schema": 1,

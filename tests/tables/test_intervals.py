@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from camdbench.tables import intervals
-from camdbench.tables.intervals import mean_intervals
+from camdbench.tables.aggregates import CellData
+from camdbench.tables.intervals import aggregate_interval, mean_intervals
 
 VALUES = np.random.default_rng(7).gamma(2.0, 10.0, size=(3, 23))
 
@@ -68,3 +69,33 @@ def test_a_higher_confidence_is_wider():
     narrow, wide = mean_intervals(VALUES, confidence=0.5), mean_intervals(VALUES, confidence=0.99)
     assert (wide[:, 0] < narrow[:, 0]).all()
     assert (wide[:, 1] > narrow[:, 1]).all()
+
+
+def test_bca_against_scipy_with_its_own_mean():
+    values = np.random.default_rng(2).exponential(size=(3, 40))
+    found = mean_intervals(values, method="bca", seed=4)
+    for row, ends in zip(values, found, strict=True):
+        theirs = stats.bootstrap((row,), np.mean, n_resamples=10_000, method="BCa", rng=np.random.default_rng(4)).confidence_interval
+        assert ends == pytest.approx(theirs, rel=1e-9)
+    assert np.abs(found - mean_intervals(values, seed=4)).max() > 1e-3
+
+
+def test_bca_goes_through_a_reduction_too():
+    hits = 100.0 * (np.random.default_rng(0).random((40, 3)) < (0.2, 0.6, 0.4))
+    cell = CellData(hits.mean(1), {"hits": (np.arange(3.0), hits)}, np.zeros(40, dtype=int))
+    low, high = aggregate_interval("maximum over thresholds", cell, method="bca")
+    best = hits.mean(0).max()
+    theirs = stats.bootstrap(
+        (np.arange(40),), lambda drawn: hits[drawn].mean(0).max(), vectorized=False, n_resamples=10_000, rng=np.random.default_rng(0)
+    ).confidence_interval
+    assert low < best < high
+    assert [low, high] == pytest.approx(theirs, abs=1e-9)
+
+
+@pytest.mark.parametrize("method", ["percentile", "bca"])
+def test_intervals_cover_the_true_mean_as_often_as_they_say(method):
+    random = np.random.default_rng(0)
+    samples = random.exponential(size=(300, 60))  # skewed, with mean 1
+    ends = np.concatenate([mean_intervals(row[None], method=method, seed=number) for number, row in enumerate(samples[:300])])
+    covered = ((ends[:, 0] <= 1) & (ends[:, 1] >= 1)).mean()
+    assert 0.89 < covered < 0.98  # 95 % less the known shortfall on skewed samples of 60, give or take three standard errors

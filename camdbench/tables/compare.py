@@ -1,0 +1,237 @@
+"""Paired comparisons on the same images: does one explainer, or one run, really score higher than another?"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from camdbench.core.errors import UsageError
+from camdbench.tables.cells import Cells, cells_of
+from camdbench.tables.intervals import mean_intervals
+from camdbench.tables.load import load_rows, load_run
+from camdbench.tables.summary import metric_fact, reductions_of
+
+_BLOCK = ("dataset", "split", "model", "target_rule", "metric", "protocol")  # explainers are compared within it
+COMPARE_COLUMNS = (
+    *(*_BLOCK, "first", "second", "n"),
+    *("difference", "ci_low", "ci_high", "effect", "p_wilcoxon", "p_permutation", "p_holm", "detectable", "winner"),
+)
+PERMUTATIONS = 9_999
+_BATCH_VALUES = 4_000_000
+_SAME = ("dataset", "split", "target_rule", "metric", "protocol")  # what two cells must share to be compared across runs
+
+
+class Paired(NamedTuple):
+    """What the differences of N pairs over their common images say; each (N,) or (N, 2).
+
+    Attributes:
+        n: images that both have a value for.
+        difference: mean of first - second.
+        interval: its bootstrap interval.
+        effect: matched-pairs rank-biserial correlation in [-1, 1]: how much of the ranked differences favours the first.
+        p_wilcoxon: of the Wilcoxon signed-rank test, zeros ranked as by Pratt.
+        p_permutation: of the sign-flipping test of the mean.
+        detectable: the difference that a two-sided paired t-test at 5 % finds in 80 % of samples of this size.
+    """
+
+    n: np.ndarray
+    difference: np.ndarray
+    interval: np.ndarray
+    effect: np.ndarray
+    p_wilcoxon: np.ndarray
+    p_permutation: np.ndarray
+    detectable: np.ndarray
+
+
+def compare(
+    run: str | Path,
+    other: str | Path | None = None,
+    *,
+    metrics: Sequence[str] | None = None,
+    alpha: float = 0.05,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Compare the explainers within a run, or the same cells of two runs, pair by pair on the images that both have.
+
+    Only metrics whose number is a mean over images are compared; a maximum over thresholds or a ratio of means has no
+    value of an image whose difference could be tested. The p-values of the permutation test are corrected by Holm (1979)
+    within each data set, model and metric: `p_holm`. `winner` is the better one where p_holm is below `alpha`.
+
+    Args:
+        run: a run directory.
+        other: another one, whose cells of the same explainer and metric are compared with the first's; explainers within
+            `run` where None.
+        metrics: specs to compare; all where None.
+        alpha: level of significance of the corrected test.
+        seed: seed of bootstrap and permutations.
+
+    Returns:
+        One line per pair: the columns `COMPARE_COLUMNS`.
+
+    Raises:
+        UsageError: not a run, no such metric, or nothing that could be compared.
+    """
+    about = load_run(run)
+    cells = _plain(load_rows(run), about, metrics)
+    labels = cells.keys["explainer"]
+    if other is None:
+        pairs = [pair for block in _blocks(cells) for pair in combinations(block, 2)]
+    else:
+        theirs = load_run(other)
+        cells, pairs = _across(cells, _plain(load_rows(other), theirs, metrics))
+        labels = _labels(cells, [about["run"]] * len(labels) + [theirs["run"]] * (len(cells.keys) - len(labels)))
+    if not pairs:
+        raise UsageError("there is nothing to compare: no two cells share a metric whose number is a mean over images")
+    found = _table(cells, pairs, labels, seed)
+    groups = found.groupby(list(_BLOCK), sort=False)["p_permutation"]
+    found["p_holm"] = groups.transform(lambda values: holm(values.to_numpy()))
+    rises = found["metric"].map({name: bool(metric_fact(name, "higher_is_better", about)) for name in found["metric"].unique()})
+    first_wins = found["difference"].gt(0) == rises
+    found["winner"] = np.where(found["p_holm"] < alpha, np.where(first_wins, found["first"], found["second"]), "")
+    return found[list(COMPARE_COLUMNS)]
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """P-values corrected for their number by Holm's step-down procedure; NaN stay and are not counted.
+
+    >>> holm(np.array([0.01, 0.04, 0.03])).round(2).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    found = np.full(len(p), np.nan)
+    there = np.flatnonzero(~np.isnan(p))
+    order = there[np.argsort(p[there], kind="stable")]
+    steps = p[order] * np.arange(len(order), 0, -1)
+    found[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    return found
+
+
+def paired(differences: np.ndarray, *, seed: int = 0) -> Paired:
+    """Test the differences (N, M) of N pairs over M images, NaN where one of the two has no value."""
+    n = (~np.isnan(differences)).sum(1)
+    mean = np.divide(np.nansum(differences, 1), n, out=np.full(len(n), np.nan), where=n > 0)
+    wilcoxon, permutation = _tests(differences, seed)
+    return Paired(n, mean, mean_intervals(differences, seed=seed), _effect(differences), wilcoxon, permutation, _detectable(differences, n))
+
+
+def _tests(differences: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The p-values of both tests; 1 where all differences are zero, NaN with fewer than two images."""
+    from scipy.stats import permutation_test, wilcoxon
+
+    signed, flipped = np.full(len(differences), np.nan), np.full(len(differences), np.nan)
+    present = ~np.isnan(differences)
+    for mask in np.unique(present, axis=0):
+        own = np.flatnonzero((present == mask).all(1))
+        if mask.sum() < 2:
+            continue
+        kept = differences[np.ix_(own, mask)]
+        flat = (kept == 0).all(1)
+        signed[own[flat]] = flipped[own[flat]] = 1.0
+        if flat.all():
+            continue
+        own, kept = own[~flat], kept[~flat]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # small samples with ties take the normal approximation, and scipy says so each time
+            signed[own] = np.asarray(wilcoxon(kept, axis=1, zero_method="pratt"))[1]
+        for start in range(0, len(kept), rows := max(1, _BATCH_VALUES // (kept.shape[1] * 200))):
+            part = kept[start : start + rows]
+            flipped[own[start : start + rows]] = permutation_test(
+                (part,),
+                lambda values, axis: values.mean(axis=axis),
+                permutation_type="samples",
+                vectorized=True,
+                n_resamples=PERMUTATIONS,
+                batch=200,
+                axis=1,
+                rng=np.random.default_rng(seed),
+            ).pvalue
+    return signed, flipped
+
+
+def _effect(differences: np.ndarray) -> np.ndarray:
+    """(W+ - W-) / (W+ + W-) of the ranks of the differences that are not zero; 0 where all are (Kerby 2014)."""
+    from scipy.stats import rankdata
+
+    moved = np.where(differences == 0, np.nan, differences)
+    ranks = np.nan_to_num(rankdata(np.abs(moved), axis=1, nan_policy="omit"))
+    favour, total = (ranks * np.sign(np.nan_to_num(moved))).sum(1), ranks.sum(1)
+    return np.divide(favour, total, out=np.zeros(len(total)), where=total > 0)
+
+
+def _detectable(differences: np.ndarray, n: np.ndarray, alpha: float = 0.05, power: float = 0.8) -> np.ndarray:
+    """The mean difference that a two-sided paired t-test would find with this power, from the spread that was seen.
+
+    (t_{1 - alpha/2} + t_{power}) s / sqrt(n), t with n - 1 degrees of freedom.
+    """
+    from scipy.stats import t
+
+    found = np.full(len(n), np.nan)
+    enough = n > 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        spread = np.nanstd(differences[enough], axis=1, ddof=1)
+    free = n[enough] - 1
+    found[enough] = (t.ppf(1 - alpha / 2, free) + t.ppf(power, free)) * spread / np.sqrt(n[enough])
+    return found
+
+
+def _plain(rows: pd.DataFrame, about: Mapping[str, Any], metrics: Sequence[str] | None) -> Cells:
+    """The cells of a run whose number is a mean over images."""
+    names = list(rows["metric"].unique())
+    if unknown := sorted(set(metrics or ()) - set(names)):
+        raise UsageError(f"this run does not measure {', '.join(unknown)}; it measures {', '.join(names)}")
+    means = [name for name, reduction in reductions_of(names, about).items() if reduction == "mean" and (not metrics or name in metrics)]
+    return cells_of(rows[rows["metric"].isin(means)])
+
+
+def _blocks(cells: Cells) -> list[np.ndarray]:
+    """The cells that differ in their explainer alone."""
+    return [np.asarray(block) for block in cells.keys.groupby(list(_BLOCK), sort=False).indices.values()]
+
+
+def _labels(cells: Cells, runs: Sequence[str]) -> pd.Series:
+    """Names that tell apart the two sides of a comparison between runs."""
+    return cells.keys["explainer"] + " · " + cells.keys["model"] + " · " + pd.Series(runs)
+
+
+def _across(first: Cells, second: Cells) -> tuple[Cells, list[tuple[int, int]]]:
+    """The cells of two runs under one another, and which stand for the same thing."""
+    images = sorted(set(first.images) | set(second.images))
+    values = [pd.DataFrame(cells.values, columns=list(cells.images)).reindex(columns=images).to_numpy() for cells in (first, second)]
+    keys = pd.concat([first.keys, second.keys], ignore_index=True)
+    unknown = np.zeros(len(keys), dtype=int)  # nobody reads what is missing of either
+    both = Cells(keys, np.concatenate(values), unknown, unknown, unknown, tuple(images), np.full(len(images), -1))
+    names = [*_SAME, "explainer"] + ["model"] * (set(first.keys["model"]) == set(second.keys["model"]))
+    places = {key: place for place, key in enumerate(first.keys[names].itertuples(index=False, name=None))}
+    pairs = [
+        (places[key], len(first.keys) + place)
+        for place, key in enumerate(second.keys[names].itertuples(index=False, name=None))
+        if key in places
+    ]
+    return both, pairs
+
+
+def _table(cells: Cells, pairs: Sequence[tuple[int, int]], labels: pd.Series, seed: int) -> pd.DataFrame:
+    one, two = np.array(pairs, dtype=int).T
+    tested = paired(np.take(cells.values, one, axis=0) - np.take(cells.values, two, axis=0), seed=seed)
+    return (
+        cells.keys.iloc[one][list(_BLOCK)]
+        .assign(
+            first=labels.iloc[one].to_numpy(),
+            second=labels.iloc[two].to_numpy(),
+            n=tested.n,
+            difference=tested.difference,
+            ci_low=tested.interval[:, 0],
+            ci_high=tested.interval[:, 1],
+            effect=tested.effect,
+            p_wilcoxon=tested.p_wilcoxon,
+            p_permutation=tested.p_permutation,
+            detectable=tested.detectable,
+        )
+        .reset_index(drop=True)
+    )

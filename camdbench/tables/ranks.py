@@ -1,0 +1,148 @@
+"""Ranks: which explainer comes first, how sure that is, and whether metrics agree about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from camdbench.core.errors import UsageError
+from camdbench.tables.cells import Cells, cells_of
+from camdbench.tables.load import load_rows, load_run
+from camdbench.tables.summary import metric_fact, reductions_of, summarise
+
+RANK_COLUMNS = ("dataset", "split", "model", "target_rule", "metric", "protocol", "explainer", "rank", "n", "friedman_p", "kendall_w")
+AGREEMENT_COLUMNS = ("dataset", "split", "model", "target_rule", "first", "second", "explainers", "spearman", "kendall")
+_BLOCK = ["dataset", "split", "model", "target_rule", "metric", "protocol"]
+
+
+def rank(run: str | Path, metrics: Sequence[str] | None = None) -> pd.DataFrame:
+    """The mean rank of each explainer over the images that all of them have a value for, 1 being the best.
+
+    Explainers that tie on an image share the mean of their ranks. `friedman_p` is the p-value of Friedman's test that all
+    explainers are alike, `kendall_w` Kendall's coefficient of concordance of the images in [0, 1]. Metrics whose number is
+    not a mean over images have no ranks.
+
+    Args:
+        run: a run directory.
+        metrics: specs to rank by; all where None.
+
+    Returns:
+        One line per explainer and metric: the columns `RANK_COLUMNS`, the best first.
+
+    Raises:
+        UsageError: not a run, or no metric has two explainers and a common image.
+    """
+    about, rows = load_run(run), load_rows(run)
+    names = [name for name, reduction in reductions_of(rows["metric"].unique(), about).items() if reduction == "mean"]
+    chosen = [name for name in names if metrics is None or name in metrics]
+    cells = cells_of(rows[rows["metric"].isin(chosen)])
+    found = list[pd.DataFrame]()
+    for block in cells.keys.groupby(_BLOCK, sort=False).indices.values():
+        rises = bool(metric_fact(str(cells.keys["metric"].iloc[block[0]]), "higher_is_better", about))
+        if (ranked := _ranked(cells, np.asarray(block), rises=rises)) is not None:
+            found.append(ranked)
+    if not found:
+        raise UsageError(f"{run}: no metric has two explainers with a common image, so there is nothing to rank")
+    return pd.concat(found, ignore_index=True)[list(RANK_COLUMNS)]
+
+
+def _ranked(cells: Cells, block: np.ndarray, *, rises: bool) -> pd.DataFrame | None:
+    from scipy.stats import chi2, rankdata
+
+    values = np.take(cells.values, block, axis=0)
+    values = values[:, ~np.isnan(values).any(0)]
+    count, images = values.shape
+    if count < 2 or not images:
+        return None
+    ranks = rankdata(-values if rises else values, axis=0)  # (explainers, images)
+    spread = ((ranks.mean(1) - (count + 1) / 2) ** 2).sum()
+    # Ties shrink the largest sum that ranks can have, image by image.
+    possible = ((ranks - (count + 1) / 2) ** 2).sum() / images
+    concordance = spread / possible if possible > 0 else 0.0
+    p = chi2.sf(images * (count - 1) * concordance, count - 1)
+    lines = cells.keys.iloc[block].assign(rank=ranks.mean(1), n=images, friedman_p=p, kendall_w=concordance)
+    return lines.sort_values("rank", kind="stable")
+
+
+def agree(run: str | Path) -> pd.DataFrame:
+    """Whether two metrics order the explainers alike: rank correlations of their table's numbers, the better ones first.
+
+    Returns:
+        One line per pair of metrics: the columns `AGREEMENT_COLUMNS`; pairs with fewer than three common explainers, or a
+        metric under which all are equal, are left out.
+
+    Raises:
+        UsageError: not a run, or no two metrics can be compared.
+    """
+    from scipy.stats import kendalltau, spearmanr
+
+    summary = summarise(run)
+    summary = summary[summary["explainer"] != "none"]
+    found = list[tuple[object, ...]]()
+    for key, lines in summary.groupby(["dataset", "split", "model", "target_rule"], sort=False):
+        signed = lines.assign(mean=np.where(lines["higher_is_better"], lines["mean"], -lines["mean"]))
+        table = signed.pivot_table(index="explainer", columns="metric", values="mean", sort=False)
+        for first, second in combinations(table.columns, 2):
+            both = table[[first, second]].dropna().to_numpy()
+            if len(both) < 3 or (both == both[0]).all(0).any():
+                continue
+            ordered = (float(np.asarray(test(both[:, 0], both[:, 1]))[0]) for test in (spearmanr, kendalltau))
+            found.append((*key, first, second, len(both), *ordered))
+    if not found:
+        raise UsageError(f"{run}: agreement needs two metrics of three explainers")
+    return pd.DataFrame(found, columns=list(AGREEMENT_COLUMNS))
+
+
+def seed_spread(run: str | Path, seeds: dict[str, Sequence[str]]) -> pd.DataFrame:
+    """How much of a mean's uncertainty comes from training, apart from what comes from the images.
+
+    With K models that differ in their training seed alone, each judged on the same n images: `sd_seeds` is the standard
+    deviation of their means less what images alone would give, sqrt(max(0, var(means) - var_images / n)), where
+    `sd_images` is the standard deviation over images of the residuals of model and image (the two-way layout without
+    replication). `se` is the standard error of the grand mean from both.
+
+    Args:
+        run: a run directory with all the models.
+        seeds: name of the trained model -> the names, in the rows, of its K models.
+
+    Returns:
+        One line per name, explainer and metric: name, explainer, metric, mean, sd_seeds, sd_images, se, seeds, n.
+
+    Raises:
+        UsageError: not a run, or fewer than two models of a name.
+    """
+    cells = cells_of(load_rows(run))
+    found = list[dict[str, object]]()
+    for name, models in seeds.items():
+        if len(models) < 2:
+            raise UsageError(f"{name}: {len(models)} model; a spread over seeds needs two")
+        own = cells.keys["model"].isin(list(models)).to_numpy()
+        for (explainer, metric), lines in cells.keys[own].groupby(["explainer", "metric"], sort=False):
+            values = np.take(cells.values, lines.index.to_numpy(), axis=0)
+            values = values[:, ~np.isnan(values).any(0)]
+            found.append({"name": name, "explainer": explainer, "metric": metric, **_layout(values)})
+    return pd.DataFrame(found)
+
+
+def _layout(values: np.ndarray) -> dict[str, float]:
+    """The variance components of values (K seeds, n images)."""
+    seeds, images = values.shape
+    if seeds < 2 or images < 2:
+        return {"mean": float(values.mean()) if values.size else np.nan, "seeds": seeds, "n": images}
+    means, of_images = values.mean(1), values.mean(0)
+    residual = values - means[:, None] - of_images + values.mean()
+    within = (residual**2).sum() / ((seeds - 1) * (images - 1))
+    between = max(0.0, means.var(ddof=1) - within / images)
+    error = np.sqrt(between / seeds + of_images.var(ddof=1) / images)
+    return {
+        "mean": float(values.mean()),
+        "sd_seeds": float(np.sqrt(between)),
+        "sd_images": float(np.sqrt(within)),
+        "se": float(error),
+        "seeds": seeds,
+        "n": images,
+    }

@@ -1,0 +1,110 @@
+"""Paired comparisons against scipy pair by pair, and on values whose answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from camdbench.core.errors import UsageError
+from camdbench.tables.compare import COMPARE_COLUMNS, compare, holm, paired
+
+RANDOM = np.random.default_rng(3)
+VALUES = {
+    "gradcam": {"ad": list(RANDOM.uniform(20, 60, 30)), "ag": list(RANDOM.uniform(0, 20, 30))},
+    "opticam": {"ad": list(RANDOM.uniform(0, 5, 30)), "ag": list(RANDOM.uniform(40, 80, 30))},
+    "hirescam": {"ad": list(RANDOM.uniform(20, 60, 30)), "ag": list(RANDOM.uniform(0, 20, 30))},
+}
+
+
+def test_every_pair_of_explainers_is_compared_under_every_metric(make_run):
+    found = compare(make_run(VALUES))
+    assert list(found.columns) == list(COMPARE_COLUMNS)
+    assert list(zip(found["metric"], found["first"], found["second"], strict=True)) == [
+        (metric, *pair) for metric in ("ad", "ag") for pair in (("gradcam", "opticam"), ("gradcam", "hirescam"), ("opticam", "hirescam"))
+    ]
+    assert set(found["n"]) == {30}
+
+
+def test_the_winner_is_the_better_one_by_the_metrics_direction_and_nobody_without_significance(make_run):
+    found = compare(make_run(VALUES)).set_index(["metric", "first", "second"])["winner"]
+    assert found["ad", "gradcam", "opticam"] == found["ag", "gradcam", "opticam"] == "opticam"
+    assert found["ad", "gradcam", "hirescam"] == found["ag", "gradcam", "hirescam"] == ""
+
+
+def test_each_number_is_scipys_for_that_pair(make_run):
+    found = compare(make_run(VALUES), metrics=["ad"], seed=5).set_index(["first", "second"])
+    for (first, second), line in found.iterrows():
+        differences = np.array(VALUES[first]["ad"]) - np.array(VALUES[second]["ad"])
+        assert line["difference"] == pytest.approx(differences.mean())
+        assert line["p_wilcoxon"] == pytest.approx(stats.wilcoxon(differences, zero_method="pratt").pvalue)
+        alone = stats.permutation_test(
+            (differences,), np.mean, permutation_type="samples", n_resamples=20_000, rng=np.random.default_rng(8)
+        )
+        assert line["p_permutation"] == pytest.approx(alone.pvalue, abs=0.02)
+        ranks, signs = stats.rankdata(np.abs(differences)), np.sign(differences)
+        assert line["effect"] == pytest.approx((ranks * signs).sum() / ranks.sum())
+
+
+def test_the_detectable_difference_is_found_in_eighty_per_cent_of_samples():
+    random, spread, n = np.random.default_rng(0), 3.0, 25
+    sample = random.normal(0, spread, (1, n))
+    sample *= spread / sample.std(ddof=1)
+    effect = paired(sample).detectable[0]
+    samples = random.normal(effect, spread, (4000, n))
+    found = stats.ttest_1samp(samples, 0, axis=1).pvalue < 0.05
+    assert found.mean() == pytest.approx(0.8, abs=0.025)
+
+
+def test_holm_is_the_step_down_procedure_read_literally():
+    p = np.array([0.04, 0.01, np.nan, 0.03, 0.02, 0.5])
+    order, slow, highest = [1, 4, 3, 0, 5], np.full(6, np.nan), 0.0
+    for rank, index in enumerate(order):
+        highest = max(highest, min(1.0, (5 - rank) * p[index]))
+        slow[index] = highest
+    np.testing.assert_allclose(holm(p), slow)
+
+
+def test_corrected_tests_are_right_about_nothing_as_often_as_they_say():
+    random = np.random.default_rng(1)
+    wrong = 0
+    for trial in range(150):
+        differences = random.normal(size=(3, 12))
+        wrong += bool((holm(paired(differences, seed=trial).p_permutation) < 0.05).any())
+    assert wrong / 150 < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 150)
+
+
+def test_equal_explainers_do_not_differ():
+    found = paired(np.zeros((2, 8)))
+    assert found.p_wilcoxon.tolist() == found.p_permutation.tolist() == [1, 1]
+    assert found.effect.tolist() == found.difference.tolist() == found.detectable.tolist() == [0, 0]
+    assert found.interval.tolist() == [[0, 0], [0, 0]]
+
+
+def test_images_without_a_value_on_one_side_are_left_out_and_a_single_one_tests_nothing():
+    differences = np.array([[1.0, 2.0, np.nan, 4.0], [np.nan, np.nan, 3.0, np.nan]])
+    found = paired(differences)
+    assert found.n.tolist() == [3, 1]
+    assert found.difference.tolist() == pytest.approx([7 / 3, 3])
+    assert found.p_wilcoxon[0] == pytest.approx(stats.wilcoxon([1.0, 2.0, 4.0], zero_method="pratt").pvalue)
+    assert np.isnan(found.p_permutation[1])
+    assert np.isnan(found.detectable[1])
+
+
+def test_two_runs_are_compared_cell_by_cell(make_run):
+    other = {name: {metric: [value + 5 for value in values] for metric, values in own.items()} for name, own in VALUES.items()}
+    first, second = make_run(VALUES), make_run({"opticam": other["opticam"], "fakecam": other["gradcam"]}, name="other")
+    found = compare(first, second)
+    assert list(found["metric"]) == ["ad", "ag"]
+    assert found["difference"].tolist() == pytest.approx([-5, -5])
+    assert [name.partition(" ")[0] for name in found["winner"]] == ["opticam", "opticam"]
+    assert found["winner"][0] == found["first"][0], "a drop is better where it is lower"
+    assert found["winner"][1] == found["second"][1]
+
+
+def test_what_cannot_be_compared_is_refused(make_run):
+    run = make_run(VALUES)
+    with pytest.raises(UsageError, match="does not measure ai; it measures ad, ag"):
+        compare(run, metrics=["ai"])
+    with pytest.raises(UsageError, match="nothing to compare"):
+        compare(make_run({"gradcam": VALUES["gradcam"]}, name="alone"))

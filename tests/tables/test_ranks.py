@@ -1,0 +1,85 @@
+"""Ranks, agreement and variance components against scipy and against simulations with known answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from camdbench.core.errors import UsageError
+from camdbench.tables.ranks import agree, rank, seed_spread
+
+RANDOM = np.random.default_rng(3)
+AD = RANDOM.uniform(0, 100, (4, 25)).round(-1)  # with ties
+NAMES = ("gradcam", "opticam", "hirescam", "fakecam")
+
+
+def test_mean_ranks_and_friedmans_test_are_scipys(make_run):
+    run = make_run({name: {"ad": list(own)} for name, own in zip(NAMES, AD, strict=True)})
+    found = rank(run).set_index("explainer")
+    expected = stats.rankdata(AD, axis=0).mean(1)
+    assert found["rank"].to_dict() == pytest.approx(dict(zip(NAMES, expected, strict=True)))
+    test = stats.friedmanchisquare(*AD)
+    assert found["friedman_p"].iloc[0] == pytest.approx(test.pvalue)
+    assert found["kendall_w"].iloc[0] == pytest.approx(test.statistic / (25 * 3))
+    assert found["rank"].is_monotonic_increasing
+
+
+def test_the_largest_value_comes_first_where_higher_is_better_and_ties_share(make_run):
+    run = make_run({"gradcam": {"ag": [1.0, 5.0]}, "opticam": {"ag": [9.0, 5.0]}})
+    found = rank(run).set_index("explainer")["rank"]
+    assert found.to_dict() == {"opticam": 1.25, "gradcam": 1.75}
+
+
+def test_an_image_that_one_explainer_lacks_ranks_nobody(make_run):
+    run = make_run({"gradcam": {"ad": [1.0, 5.0, float("nan")]}, "opticam": {"ad": [9.0, 6.0, 0.0]}})
+    found = rank(run)
+    assert set(found["n"]) == {2}
+    assert found["explainer"].tolist() == ["gradcam", "opticam"]
+    assert found["kendall_w"].tolist() == [1, 1]
+
+
+def test_explainers_that_always_tie_are_all_alike(make_run):
+    run = make_run({"gradcam": {"ad": [1.0, 5.0]}, "opticam": {"ad": [1.0, 5.0]}})
+    assert rank(run)[["rank", "friedman_p", "kendall_w"]].to_numpy().tolist() == [[1.5, 1, 0], [1.5, 1, 0]]
+
+
+def test_metrics_agree_where_they_order_alike_whatever_their_direction(make_run):
+    run = make_run(
+        {
+            "gradcam": {"ad": [30.0], "ag": [10.0], "ai": [5.0]},
+            "opticam": {"ad": [10.0], "ag": [40.0], "ai": [1.0]},
+            "hirescam": {"ad": [20.0], "ag": [20.0], "ai": [2.0]},
+        }
+    )
+    found = agree(run).set_index(["first", "second"])
+    assert found.loc[("ad", "ag"), ["spearman", "kendall"]].tolist() == [1, 1]
+    assert found.loc[("ad", "ai"), ["spearman", "kendall"]].tolist() == [-1, -1]
+
+
+def test_the_spread_over_seeds_is_told_from_that_over_images(make_run):
+    random = np.random.default_rng(0)
+    estimates = []
+    for trial in range(12):
+        models = [f"net{seed}" for seed in range(6)]
+        images, seeds = random.normal(0, 8, 50), random.normal(0, 3, 6)
+        values = 50 + images + seeds[:, None] + random.normal(0, 2, (6, 50))
+        run = make_run(
+            {"gradcam": {"ad": [0.0] * 50}},
+            name=f"run{trial}",
+            models=models,
+            values_of={model: {"gradcam": {"ad": list(own)}} for model, own in zip(models, values, strict=True)},
+        )
+        estimates.append(seed_spread(run, {"net": models}).iloc[0])
+    assert np.sqrt(np.mean([line["sd_seeds"] ** 2 for line in estimates])) == pytest.approx(3, rel=0.27)
+    assert np.mean([line["sd_images"] for line in estimates]) == pytest.approx(2, rel=0.08)
+
+
+def test_what_cannot_be_ranked_is_refused(make_run):
+    run = make_run({"gradcam": {"ad": [1.0, 2.0]}})
+    with pytest.raises(UsageError, match="nothing to rank"):
+        rank(run)
+    with pytest.raises(UsageError, match="agreement needs two metrics"):
+        agree(run)
+    with pytest.raises(UsageError, match="net: 1 model; a spread over seeds needs two"):
+        seed_spread(run, {"net": ["net"]})
