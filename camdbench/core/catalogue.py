@@ -107,11 +107,11 @@ class LossFacts:
 
     Attributes:
         paper: where the loss is defined, with the equation.
-        needs: what it reads beside images and labels: `boxes`, `masks`.
+        needs: what it reads beside images and labels: `boxes`, `masks`, `class masks` (one for each class, where there are).
     """
 
     paper: str
-    needs: tuple[Literal["boxes", "masks"], ...] = ()
+    needs: tuple[Literal["boxes", "masks", "class masks"], ...] = ()
 
 
 explainers = Registry("explainer", ExplainerFacts, "camdbench.explainers")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,7 +13,7 @@ from camdbench.core.catalogue import datasets
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Batch, Dataset, Sample
-from camdbench.functional.crops import Crop, draw_crop, warp
+from camdbench.functional.crops import draw_crop, warp
 from camdbench.functional.seeds import generator_for
 from camdbench.trainer.recipe import Augment
 
@@ -31,6 +31,8 @@ class Images:
         fingerprint: of the data set they come from.
         ids: N stable names.
         masks: (N, H, W) bool, True on the object; None where the data set has none.
+        present: (N, C) bool, the classes that each image shows; None where it shows its label alone.
+        class_masks: (N, C, H, W) bool, likewise.
     """
 
     pixels: Tensor
@@ -39,6 +41,8 @@ class Images:
     fingerprint: str
     ids: tuple[str, ...]
     masks: Tensor | None = None
+    present: Tensor | None = None
+    class_masks: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -63,8 +67,8 @@ class Images:
 
     def _batch(self, chosen: Tensor) -> Batch:
         names = tuple(self.ids[index] for index in chosen.tolist())
-        masks = None if self.masks is None else self.masks[chosen]
-        return Batch(names, self.pixels[chosen].float() / 255, self.labels[chosen], masks=masks)
+        known = (None if held is None else held[chosen] for held in (self.masks, self.present, self.class_masks))
+        return Batch(names, self.pixels[chosen].float() / 255, self.labels[chosen], None, *known)
 
 
 def open_split(spec: Spec, split: str, count: int | None) -> Dataset:
@@ -80,25 +84,37 @@ def open_split(spec: Spec, split: str, count: int | None) -> Dataset:
     return datasets.load(spec.name)(**spec.arguments, **checked.arguments)
 
 
-def load_images(dataset: Dataset, regions: Regions = "masks") -> Images:
+def load_images(dataset: Dataset, regions: Regions = "masks", *, per_class: bool = False) -> Images:
     """Read a whole data set into memory, as bytes, with its masks or its boxes as masks.
+
+    Args:
+        dataset: images of one size.
+        regions: what becomes of `masks`.
+        per_class: whether the masks of every class are kept too.
 
     Raises:
         CamdbenchError: the images differ in size.
     """
     first = dataset[0]
     pixels = torch.empty((len(dataset.ids), *first.image.shape), dtype=torch.uint8)
-    masks = None if _region(first, regions) is None else torch.zeros((len(pixels), *first.image.shape[1:]), dtype=torch.bool)
+    masks, present = (_like(len(pixels), part) for part in (_region(first, regions), first.present))
+    class_masks = _like(len(pixels), first.class_masks if per_class else None)
     for index, name in enumerate(dataset.ids):
         sample = dataset[index]
         if sample.image.shape != first.image.shape:
             shape = tuple(sample.image.shape)
             raise CamdbenchError(f"image {name} has shape {shape}, the first one {tuple(first.image.shape)}; resize them alike")
         pixels[index] = (sample.image * 255).round()
-        region = _region(sample, regions)
-        if masks is not None and region is not None:  # an image without an annotation has an empty mask
-            masks[index] = region
-    return Images(pixels, torch.tensor(dataset.labels), tuple(dataset.classes), dataset.fingerprint(), tuple(dataset.ids), masks)
+        for held, part in ((masks, _region(sample, regions)), (present, sample.present), (class_masks, sample.class_masks)):
+            if held is not None and part is not None:  # an image without an annotation has an empty mask
+                held[index] = part
+    labels, classes = torch.tensor(dataset.labels), tuple(dataset.classes)
+    return Images(pixels, labels, classes, dataset.fingerprint(), tuple(dataset.ids), masks, present, class_masks)
+
+
+def _like(count: int, part: Tensor | None) -> Tensor | None:
+    """Room for that many of a part."""
+    return None if part is None else torch.zeros((count, *part.shape), dtype=torch.bool)
 
 
 def _region(sample: Sample, regions: Regions) -> Tensor | None:
@@ -123,19 +139,19 @@ def augmented(batch: Batch, how: Augment, random: torch.Generator) -> Batch:
     mirrored, light, grey = torch.rand((3, len(batch), 1, 1, 1), generator=random)
     chosen = mirrored < how.flip
     images = torch.where(chosen, batch.images.flip(-1), batch.images)
-    masks = None if batch.masks is None else torch.where(chosen[:, 0], batch.masks.flip(-1), batch.masks)
+    masks, class_masks = (_flipped(held, chosen) for held in (batch.masks, batch.class_masks))
     if how.crop < 1:
         size = (images.shape[-2], images.shape[-1])
         crops = [draw_crop(size, random, scale=(how.crop, 1.0))._replace(flipped=False) for _ in range(len(batch))]
-        images, masks = _cropped(images, masks, crops)
+        images = warp(images, crops)
+        masks, class_masks = (None if held is None else warp(held.float(), crops) >= 0.5 for held in (masks, class_masks))
     images = torch.where(grey < how.grey, images.mean(1, keepdim=True), images)
     images = (images * (1 + how.brightness * (2 * light - 1))).clamp(0, 1)
-    return replace(batch, images=images, masks=masks)
+    return replace(batch, images=images, masks=masks, class_masks=class_masks)
 
 
-def _cropped(images: Tensor, masks: Tensor | None, crops: Sequence[Crop]) -> tuple[Tensor, Tensor | None]:
-    moved = warp(images, list(crops))
-    return moved, None if masks is None else warp(masks.float(), list(crops)) >= 0.5
+def _flipped(held: Tensor | None, chosen: Tensor) -> Tensor | None:
+    return None if held is None else torch.where(chosen.reshape(-1, *(1,) * (held.ndim - 1)), held.flip(-1), held)
 
 
 def check_batch(images: Images, size: int) -> None:

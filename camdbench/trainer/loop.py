@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -124,7 +124,7 @@ class _Sums:
 
 def _last(batch: Batch) -> Batch:
     """The batch with its images in the layout that convolutions are fastest in."""
-    return Batch(batch.ids, batch.images.contiguous(memory_format=torch.channels_last), batch.labels, batch.boxes, batch.masks)
+    return replace(batch, images=batch.images.contiguous(memory_format=torch.channels_last))
 
 
 def _trouble(recipe: Recipe, judged: Judged, where: str) -> str:

@@ -85,10 +85,11 @@ def _open(recipe: Recipe) -> dict[str, Images]:
         raise UsageError(f"recipe {recipe.name}: split {data.train!r} is trained on, so it cannot judge the network; use val")
     counts = {data.train: data.count} | dict.fromkeys((*data.evaluate, recipe.select), data.evaluate_count)
     opened = {split: open_split(spec, split, count) for split, count in counts.items()}
-    images = {split: load_images(dataset, data.regions) for split, dataset in opened.items()}
-    check_batch(images[data.train], recipe.batch_size)
     loss = losses.get(losses.parse_one(recipe.loss).name)
-    if loss.facts.needs and images[data.train].masks is None:
+    per_class = "class masks" in loss.facts.needs
+    images = {split: load_images(dataset, data.regions, per_class=per_class and split == data.train) for split, dataset in opened.items()}
+    check_batch(images[data.train], recipe.batch_size)
+    if "masks" in loss.facts.needs and images[data.train].masks is None:
         raise UsageError(f"recipe {recipe.name}: the loss {loss.name} needs masks, and {data.dataset} gives no {data.regions}")
     return images
 

@@ -125,3 +125,26 @@ def test_boxes_are_filled_where_they_stand_for_masks() -> None:
         literal = torch.zeros(32, 32, dtype=torch.bool)
         literal[y0:y1, x0:x1] = True
         assert torch.equal(masks[index], literal)
+
+
+def test_images_of_several_classes_keep_them_all_and_their_masks_move_along() -> None:
+    class _Several:
+        ids, labels, classes = ("a", "b"), (0, 1), ("x", "y")
+
+        def __getitem__(self, index: int) -> Sample:
+            masks = torch.zeros(2, 4, 4, dtype=torch.bool)
+            masks[index, :, 0] = True
+            return Sample(self.ids[index], torch.zeros(3, 4, 4), index, mask=masks.any(0), present=masks.any(2).any(1), class_masks=masks)
+
+        def fingerprint(self) -> str:
+            return "several"
+
+    assert load_images(_Several()).class_masks is None
+    batch = next(load_images(_Several(), per_class=True).batches(2))
+    assert batch.present.tolist() == [[True, False], [False, True]]
+    found = augmented(batch, Augment(flip=1.0), _random())
+    assert torch.equal(found.class_masks, batch.class_masks.flip(-1))
+    assert torch.equal(found.masks, found.class_masks.any(1))
+    found = augmented(batch, Augment(crop=0.3), _random(1))
+    assert torch.equal(found.masks, found.class_masks.any(1))
+    assert not torch.equal(found.masks, batch.masks)

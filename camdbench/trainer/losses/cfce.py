@@ -69,7 +69,7 @@ def rcfce(
     return Judged(total, {"cfce": cross, "kl": kl.where(~empty, torch.nan)} | _shares(step, core, empty), step.logits)
 
 
-@loss("cfbce", paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), eq. 71", needs=("masks",))
+@loss("cfbce", paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous), eq. 71", needs=("masks", "class masks"))
 def cfbce(step: Step) -> Judged:
     """CFBCE: binary cross-entropy of every class, where for classes that are there the map off the core counts against.
 
@@ -84,7 +84,7 @@ def cfbce(step: Step) -> Judged:
     return Judged(total, {"cfbce": total}, step.logits)
 
 
-@loss("rcfbce", paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), eq. 72", needs=("masks",))
+@loss("rcfbce", paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous), eq. 72", needs=("masks", "class masks"))
 def rcfbce(step: Step, *, weight: NonNegativeFloat = 50.0, sharpness: PositiveFloat = 1e3, scale: PositiveFloat = 10.0) -> Judged:
     """RCFBCE: CFBCE, and the divergence of the maps of classes that are there from a map that is even on their core.
 
