@@ -41,7 +41,9 @@ def regions(masks: Tensor, connectivity: Connectivity = 8) -> Regions:
 
 def holes(masks: Tensor) -> Regions:
     """The holes of masks (N, H, W) bool whose regions are 8-connected: 4-connected background that touches no border."""
-    return _measured(*_labelled(_holes(_on_host(masks)), 4))
+    found = regions(~masks, 4)
+    inner = (found.boxes[:, :2] > 0).all(1) & (found.boxes[:, 2:] < torch.tensor([masks.shape[2], masks.shape[1]])).all(1)
+    return Regions(*(part[inner] for part in found))
 
 
 def outlines(masks: Tensor) -> Regions:

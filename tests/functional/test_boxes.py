@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from camdbench.functional.boxes import best_iou, clip, union_mask
@@ -19,6 +19,7 @@ def pixels_of(box: list[float], size: tuple[int, int], more: int = 0) -> set[tup
     return {(row, column) for row in rows for column in columns if x0 <= column + 0.5 < x1 + more and y0 <= row + 0.5 < y1 + more}
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(*(st.floats(-4, 12, width=32) for _ in range(4))), max_size=4), st.booleans())
 def test_the_union_is_every_pixel_whose_centre_a_box_covers(boxes: list[tuple[float, ...]], inclusive: bool) -> None:
     tensor = torch.tensor(boxes).reshape(-1, 4)
@@ -38,6 +39,7 @@ def test_ends_are_exclusive_unless_said_otherwise() -> None:
     assert union_mask(box, (1, 10), inclusive=True)[0, 0].nonzero().flatten().tolist() == [3, 4, 5, 6, 7]
 
 
+@settings(max_examples=40, deadline=None)
 @given(whole)
 def test_clipping_keeps_the_pixels(boxes: list[tuple[int, ...]]) -> None:
     tensor = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
@@ -47,6 +49,7 @@ def test_clipping_keeps_the_pixels(boxes: list[tuple[int, ...]]) -> None:
     assert ((kept >= 0) & (kept <= torch.tensor([8, 6, 8, 6]))).all()
 
 
+@settings(max_examples=40, deadline=None)
 @given(whole, whole)
 def test_iou_counts_pixels(predicted: list[tuple[int, ...]], truth: list[tuple[int, ...]]) -> None:
     ours, true = ([(min(a, c), min(b, d), max(a, c), max(b, d)) for a, b, c, d in boxes] for boxes in (predicted, truth))

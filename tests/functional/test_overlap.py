@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from quantus_peer import quantus
 from sklearn.metrics import jaccard_score
@@ -26,6 +26,7 @@ def drawn(seed: int, levels: int | None = None) -> tuple[Tensor, Tensor]:
     return maps, region
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000))
 def test_mass_inside_is_the_relevance_mass_of_quantus(seed: int) -> None:
     maps, region = drawn(seed)
@@ -34,6 +35,7 @@ def test_mass_inside_is_the_relevance_mass_of_quantus(seed: int) -> None:
     np.testing.assert_allclose((found.inside / found.total).numpy(), theirs, rtol=1e-12)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000))
 def test_f1_is_the_harmonic_mean_of_precision_and_recall(seed: int) -> None:
     maps, region = drawn(seed)
@@ -53,6 +55,7 @@ def test_f1_of_a_map_of_ones() -> None:
 
 
 class TestTopShare:
+    @settings(max_examples=40, deadline=None)
     @given(st.integers(0, 10_000))
     def test_without_ties_it_is_the_rank_accuracy_of_quantus(self, seed: int) -> None:
         maps, region = drawn(seed)
@@ -60,6 +63,7 @@ class TestTopShare:
         for ties in ("expected", "first"):
             np.testing.assert_allclose(top_share(maps, region, ties).numpy(), theirs, rtol=1e-12)
 
+    @settings(max_examples=40, deadline=None)
     @given(st.integers(0, 10_000), st.integers(1, 4))
     def test_ties_are_expected_over_their_draws_or_taken_in_raster_order(self, seed: int, levels: int) -> None:
         maps, region = drawn(seed, levels)
@@ -85,6 +89,7 @@ class TestTopShare:
         assert top_share(torch.rand(1, 2, 2), torch.zeros(1, 2, 2, dtype=torch.bool), "first").isnan().item()
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000))
 def test_iou_is_scikit_learns(seed: int) -> None:
     maps, region = drawn(seed)
@@ -100,6 +105,7 @@ def test_iou_of_nothing_has_no_value_but_with_an_epsilon() -> None:
     assert iou(empty, full, 1e-10).item() == pytest.approx(1e-10 / 4)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000))
 def test_the_density_on_the_object_less_that_off_it(seed: int) -> None:
     maps, region = drawn(seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from quantus_peer import quantus
 from torch import Tensor
@@ -36,6 +36,7 @@ def literally(values: Tensor, region: Tensor, ties: Ties) -> float:
     return float(region[int(np.floor(row + 0.5)), int(np.floor(column + 0.5))])
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from(["any", "first", "centroid", "expected"]))
 def test_hits_are_those_of_a_literal_reading(seed: int, ties: Ties) -> None:
     maps, region = drawn(seed)
@@ -43,6 +44,7 @@ def test_hits_are_those_of_a_literal_reading(seed: int, ties: Ties) -> None:
     assert hits(maps, region, ties).tolist() == pytest.approx(expected)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000))
 def test_any_tie_is_the_rule_of_quantus(seed: int) -> None:
     maps, region = drawn(seed)
@@ -63,6 +65,7 @@ def test_an_empty_region_is_never_hit() -> None:
         assert hits(torch.ones(1, 3, 3), torch.zeros(1, 3, 3, dtype=torch.bool), ties).item() == 0
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([0, 1, 1.5, 2, 3]))
 def test_a_tolerance_takes_in_what_is_strictly_nearer(seed: int, tolerance: float) -> None:
     region = drawn(seed)[1][:2]

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import measure
 from torch import Tensor
@@ -40,6 +40,7 @@ def test_areas_and_boxes_are_those_of_scikit_image(masks: Tensor, connectivity: 
         assert ours == by_skimage(mask, connectivity)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([4, 8]), st.floats(0, 1))
 def test_a_stack_is_its_masks_one_by_one(seed: int, connectivity: int, share: float) -> None:
     masks = noise(4, (5, 6), share, seed)
@@ -78,6 +79,7 @@ class TestLargest:
         assert largest(regions(masks), 2).tolist() == [[3, 0, 5, 1], [0, 0, 1, 1]]
         assert largest(regions(masks), 2, ties="last").tolist() == [[6, 0, 8, 1], [7, 0, 8, 1]]
 
+    @settings(max_examples=40, deadline=None)
     @given(st.integers(0, 10_000))
     def test_agrees_with_scikit_image_wherever_one_region_is_largest(self, seed: int) -> None:
         masks = noise(3, (8, 7), 0.4, seed)
