@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
 from camdbench.core.errors import NotApplicable
 from camdbench.explainers.saliency import Inner
 from camdbench.explainers.trace import Trace
+from camdbench.functional.boxes import union_mask
 
 
 @explainer("gtbox", paper="control; Opti-CAM, Table 5 (B)", cost="none", needs=("boxes",), normalisation="none", control=True)
@@ -68,11 +68,4 @@ def outside_box(trace: Trace, inner: Inner) -> Tensor:
 def _inside_boxes(trace: Trace) -> Tensor:
     if trace.batch.boxes is None:
         raise NotApplicable("needs ground-truth boxes, which these images do not have")
-    device = trace.images.device
-    y, x = (torch.arange(side, device=device) + 0.5 for side in trace.size)
-    masks = list[Tensor]()
-    for boxes in trace.batch.boxes:
-        x0, y0, x1, y1 = (edge[:, None, None] for edge in boxes.to(device).unbind(1))  # each (N, 1, 1)
-        inside = (x0 <= x) & (x < x1) & (y0 <= y[:, None]) & (y[:, None] < y1)  # (N, H, W)
-        masks.append(inside.any(0).float())
-    return torch.stack(masks)
+    return union_mask(trace.batch.boxes, trace.size).to(trace.images.device).float()
