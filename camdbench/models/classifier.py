@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from typing import Literal, cast
@@ -41,7 +41,7 @@ class Classifier(nn.Module):
     """A network with everything that is needed to explain it.
 
     Args:
-        network: maps mean/std-normalised images (B, 3, H, W) to logits (B, C); also `.logits` or the first of a tuple.
+        network: maps mean/std-normalised images (B, 3, H, W) to logits (B, C); also `.logits`, the key `logits` or the first of a tuple.
         layer: name of the target layer; found by itself for the families of torchvision.
         mean: mean of the normalisation, one number or one per channel, on the scale of [0, 1].
         std: standard deviation, likewise.
@@ -223,11 +223,20 @@ def _per_channel(value: float | Sequence[float], what: str) -> Tensor:
 
 
 def _logits_of(output: object) -> Tensor:
-    """The logits in whatever a network returns: a tensor, a tuple that starts with one, or an object with `.logits`."""
+    """The logits in whatever a network returns: a tensor, a tuple that starts with one, or `logits` as attribute or key."""
     found = getattr(output, "logits", output)
+    if isinstance(found, Mapping):
+        found = cast("Mapping[str, object]", found).get("logits", found)
     if isinstance(found, list | tuple) and found:
         found = cast("Sequence[object]", found)[0]
     if not isinstance(found, Tensor) or found.ndim != 2 or found.shape[1] < 2:
-        shape = tuple(found.shape) if isinstance(found, Tensor) else type(output).__name__
-        raise UsageError(f"the network must return logits (B, C) of at least two classes; it returned {shape}")
+        raise UsageError(f"the network must return logits (B, C) of at least two classes; it returned {_described(output, found)}")
     return found
+
+
+def _described(output: object, found: object) -> str:
+    if isinstance(found, Tensor):
+        return str(tuple(found.shape))
+    if isinstance(found, Mapping):
+        return f"{type(output).__name__} with the keys {', '.join(map(repr, cast('Mapping[str, object]', found)))}, not 'logits'"
+    return type(output).__name__

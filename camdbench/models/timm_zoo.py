@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camdbench.core.errors import UsageError, unknown
+from camdbench.core.imagenet import imagenet_classes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -74,7 +75,7 @@ def build(base: str, tag: str | None, weights: Path | None, *, download: bool, *
     mean = overrides["mean"] if overrides.get("mean") is not None else tuple(config.mean)
     std = overrides["std"] if overrides.get("std") is not None else tuple(config.std)
     network, size = _network(name, state, count), int(config.input_size[-1])
-    classes = _categories(count) if config.num_classes == count else ()
+    classes = _categories(config, count) if config.num_classes == count else ()
     return Classifier(network, overrides.get("layer"), mean=mean, std=std, name=label, class_names=classes, input_size=size)
 
 
@@ -146,9 +147,16 @@ def _classes_of(state: dict[str, Tensor] | None, config: Any) -> int:
     return int(config.num_classes) if weight is None else weight.shape[0]
 
 
-def _categories(count: int) -> tuple[str, ...]:
-    """The names of ImageNet's thousand classes, whose order timm and torchvision share."""
-    from torchvision.models import ResNet18_Weights
+def _categories(config: Any, count: int) -> tuple[str, ...]:
+    """The names of the classes: those that the weights state, else those of the ImageNet that has so many; none where nobody knows.
 
-    categories = tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
-    return categories if len(categories) == count else ()
+    For the thousand classes, whose order timm and torchvision share, torchvision's short names.
+    """
+    if config.label_names:
+        return tuple(config.label_names)
+    if count == len(imagenet_classes()):
+        return tuple(item.name for item in imagenet_classes())
+    from timm.data import ImageNetInfo, infer_imagenet_subset
+
+    subset = infer_imagenet_subset(config)
+    return tuple(ImageNetInfo(subset).label_descriptions()) if subset else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -11,9 +12,12 @@ from torch import Tensor, nn
 
 from camdbench.core.errors import UsageError
 
+_PREFIXES = ("module.", "model.")  # of DataParallel, and of trainers that hold the network as `self.model`
+_MOST_GROWTH = 20  # times its size that a file may unpack to
+
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The state dict in a file, freed of the usual wrappers (`state_dict`, `model`, `module.`).
+    """The state dict in a file, freed of the usual wrappers: `state_dict`, `model`, and `module.` or `model.` before every name.
 
     Raises:
         UsageError: there is no such file, it is damaged, or it holds more than tensors.
@@ -27,6 +31,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
             loaded = load_file(path)
         else:
+            _check_size(path)
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # each format fails in its own words
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -61,7 +66,23 @@ def _unwrapped(loaded: object, path: Path) -> dict[str, Tensor]:
     if not isinstance(loaded, Mapping) or not loaded:
         raise UsageError(f"weights file {path} holds {type(loaded).__name__}, not a state dict")
     state = cast("Mapping[str, object]", loaded)
-    tensors = {key.removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
+    tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
     if len(tensors) != len(state):
         raise UsageError(f"weights file {path} holds entries that are not tensors; save the network's state_dict() alone")
+    while prefix := next((prefix for prefix in _PREFIXES if all(key.startswith(prefix) for key in tensors)), ""):
+        tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
     return tensors
+
+
+def _check_size(path: Path) -> None:
+    """Refuse an archive that would unpack to far more than it weighs; torch itself does not compress.
+
+    Raises:
+        ValueError: it would.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > _MOST_GROWTH * path.stat().st_size:
+        raise ValueError(f"its {path.stat().st_size:,} bytes would unpack to {unpacked:,}")

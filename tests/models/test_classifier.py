@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from types import SimpleNamespace
 
 import pytest
@@ -25,18 +26,47 @@ class Returns(nn.Module):
         return self.wrap(images.mean((2, 3)))
 
 
+class ModelOutput(OrderedDict[str, Tensor]):
+    """What networks of Hugging Face's transformers return: a dict whose keys are attributes too."""
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__(loss=logits.sum(), logits=logits)
+        self.logits = logits
+
+
 class TestOutput:
+    def test_images_need_not_be_square(self) -> None:
+        """A user's own network: logits and gradients of the target layer for images of 24 x 40 pixels."""
+        network = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
+        classifier = Classifier(network, layer="1", mean=0.5, std=0.25)
+        with classifier.frozen(), classifier.captured() as seen:
+            logits = classifier(torch.rand(2, 3, 24, 40))
+        assert logits.shape == (2, 5)
+        assert seen.leaf.shape == (2, 4, 12, 20)
+
     @pytest.mark.parametrize(
         "wrap",
-        [lambda logits: logits, lambda logits: (logits, None), lambda logits: [logits], lambda logits: SimpleNamespace(logits=logits)],
-        ids=["tensor", "tuple", "list", "object with logits"],
+        [
+            lambda logits: logits,
+            lambda logits: (logits, None),
+            lambda logits: [logits],
+            lambda logits: SimpleNamespace(logits=logits),
+            lambda logits: {"loss": None, "logits": logits},
+            ModelOutput,
+        ],
+        ids=["tensor", "tuple", "list", "object with logits", "dict with logits", "ordered dict with attributes"],
     )
     def test_logits_are_found_in_what_networks_return(self, wrap: object) -> None:
         assert Classifier(Returns(wrap), mean=0, std=1)(torch.rand(2, 3, 4, 4)).shape == (2, 3)
 
     @pytest.mark.parametrize(
         ("wrap", "shape"),
-        [(lambda x: x[:, :1], r"\(2, 1\)"), (lambda x: x[0], r"\(3,\)"), (lambda x: {"out": x}, "dict"), (lambda x: (), "tuple")],
+        [
+            (lambda x: x[:, :1], r"\(2, 1\)"),
+            (lambda x: x[0], r"\(3,\)"),
+            (lambda x: {"out": x}, "dict with the keys 'out', not 'logits'"),
+            (lambda x: (), "tuple"),
+        ],
         ids=["one class", "no batch", "dict", "empty tuple"],
     )
     def test_anything_else_is_refused(self, wrap: object, shape: str) -> None:

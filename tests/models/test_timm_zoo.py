@@ -63,6 +63,22 @@ class TestStatistics:
         assert classifier.class_names[0] == "tench"
         assert classifier.name == f"{name}@random"
 
+    @pytest.mark.parametrize(
+        ("name", "tag", "subset"), [("vit_tiny_patch16_224", "augreg_in21k", "imagenet21k"), ("convnext_nano", "in12k", "imagenet12k")]
+    )
+    def test_other_imagenets_have_their_own_names(self, name: str, tag: str, subset: str, tmp_path: Path) -> None:
+        network = timm.create_model(f"{name}.{tag}", pretrained=False)
+        config = network.pretrained_cfg
+        info = timm.data.ImageNetInfo(subset)
+        found = timm_zoo._categories(timm.get_pretrained_cfg(f"{name}.{tag}"), config["num_classes"])
+        assert len(found) == config["num_classes"] == info.num_classes()
+        assert found[100] == info.index_to_description(100)
+
+    def test_names_that_the_weights_state_come_first(self) -> None:
+        config = timm.models.PretrainedCfg(num_classes=2, label_names=("cat", "dog"))
+        assert timm_zoo._categories(config, 2) == ("cat", "dog")
+        assert timm_zoo._categories(timm.models.PretrainedCfg(num_classes=7), 7) == ()
+
     def test_others_can_be_given(self) -> None:
         classifier = load_classifier("timm/resnet10t@random", mean=0, std=(0.1, 0.2, 0.3), layer="layer3", device="cpu")
         assert classifier.mean.flatten().tolist() == [0] * 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +29,8 @@ WRAPPERS: dict[str, Callable[[dict[str, Tensor]], object]] = {
     "model": lambda state: {"model": state},
     "both": lambda state: {"state_dict": {"model": state}},
     "data parallel": lambda state: {f"module.{key}": value for key, value in state.items()},
+    "a trainer's": lambda state: {"state_dict": {f"model.{key}": value for key, value in state.items()}, "epoch": 3},
+    "both prefixes": lambda state: {f"module.model.{key}": value for key, value in state.items()},
     "parameters": lambda state: {key: nn.Parameter(value) for key, value in state.items()},
 }
 
@@ -40,6 +43,11 @@ class TestReading:
     @pytest.mark.parametrize("wrapper", WRAPPERS)
     def test_state_dicts_in_their_usual_wrappers(self, tmp_path: Path, state: dict[str, Tensor], wrapper: str) -> None:
         torch.save(WRAPPERS[wrapper](state), tmp_path / "w.pth")
+        assert_equal(read_state(tmp_path / "w.pth"), state)
+
+    def test_a_prefix_that_only_some_names_have_is_a_part_of_the_network(self, tmp_path: Path) -> None:
+        state = {"model.weight": torch.ones(2), "head.weight": torch.ones(3)}
+        torch.save(state, tmp_path / "w.pth")
         assert_equal(read_state(tmp_path / "w.pth"), state)
 
     def test_the_old_format_of_torch(self, tmp_path: Path, state: dict[str, Tensor]) -> None:
@@ -88,6 +96,15 @@ class TestRefusing:
         for file in tmp_path.iterdir():
             with pytest.raises(UsageError, match="cannot be read"):
                 read_state(file)
+
+    def test_an_archive_that_unpacks_to_far_more_than_it_weighs_is_refused(self, tmp_path: Path) -> None:
+        torch.save({"weight": torch.zeros(2_000_000)}, tmp_path / "plain.pth")
+        assert read_state(tmp_path / "plain.pth")["weight"].shape == (2_000_000,), "zeros as torch saves them are no bomb"
+        with zipfile.ZipFile(tmp_path / "plain.pth") as plain, zipfile.ZipFile(tmp_path / "w.pth", "w", zipfile.ZIP_DEFLATED) as packed:
+            for entry in plain.infolist():
+                packed.writestr(entry.filename, plain.read(entry))
+        with pytest.raises(UsageError, match=r"w\.pth cannot be read .*bytes would unpack to 8,0"):
+            read_state(tmp_path / "w.pth")
 
     def test_a_missing_file(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"weights file .*none\.pth: no such file"):
