@@ -26,7 +26,15 @@ def read_picture(path: Path, *, upright: bool = True) -> Image.Image:
     Raises:
         SampleError: the file is damaged, no picture, or a decompression bomb.
     """
-    return _decoded(path, lambda picture: _eight_bits(ImageOps.exif_transpose(picture) if upright else picture).convert("RGB"))
+
+    def decode(picture: Image.Image) -> Image.Image:
+        if upright:
+            ImageOps.exif_transpose(picture, in_place=True)
+        picture = _eight_bits(picture)
+        picture.load()
+        return picture if picture.mode == "RGB" else picture.convert("RGB")  # neither of the two copies a photograph needlessly
+
+    return _decoded(path, decode)
 
 
 def read_values(path: Path) -> NDArray[Any]:
