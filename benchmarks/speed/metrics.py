@@ -6,8 +6,8 @@ All contestants of a job take turns in every round, so that a busy machine slows
 median of the rounds: read the ratios. The limit of a job is the number of image passes that it makes here, those of the
 maps included, times the time of one such pass, measured in the same rounds. Grad-CAM makes all maps.
 
-Quantus flips elements of channels and has no insertion: its PixelFlipping, with three times as many elements in a step,
-stands beside the deletion curve.
+Quantus has no insertion: its PixelFlipping stands beside the deletion curve. It flips elements of channels and takes steps
+that divide the number of pixels, so that for three channels it makes three times as many steps.
 """
 
 from __future__ import annotations
@@ -162,12 +162,12 @@ def curves_of_torchcam(case: Case) -> dict[str, Job]:
 
 
 def flipping_of_quantus(case: Case) -> dict[str, Job]:
-    """Quantus' deletion of as many steps, on maps that are made in the same job."""
+    """Quantus' deletion, on maps that are made in the same job."""
     quantus = imported_quantus()
-    metric = quantus.PixelFlipping(features_in_step=3 * case.step, perturb_baseline="black", disable_warnings=True)
+    metric = quantus.PixelFlipping(features_in_step=case.step, perturb_baseline="black", disable_warnings=True)
 
     def job() -> object:
-        maps = case.maps(case.batch.images)[:, None].expand(-1, 3, -1, -1).cpu().numpy()  # it counts elements of channels
+        maps = case.maps(case.batch.images)[:, None].cpu().numpy()
         return metric(a_batch=maps, **given(case))
 
     return {"quantus PixelFlipping": job}
