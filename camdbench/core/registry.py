@@ -153,7 +153,8 @@ class Registry(Generic[F]):
         entries = self._entries()
         name = self._aliases().get(name, name)
         if name not in entries:
-            raise unknown(self.kind, name, [*entries, *self._aliases()], more=f"(see: camdbench list {self.kind}s)")
+            kinds = f"{self.kind}es" if self.kind.endswith("s") else f"{self.kind}s"
+            raise unknown(self.kind, name, [*entries, *self._aliases()], more=f"(see: camdbench list {kinds})")
         return entries[name]
 
     def parse(self, texts: str | Iterable[str | Spec]) -> tuple[Spec, ...]:

@@ -41,7 +41,7 @@ def test_a_name_is_enough() -> None:
         ("{name: m, augment: {flip: 2}}", "augment.flip=2"),
         ("{name: M m}", "name='M m'"),
         ("{name: m, network: vgg}", "network='vgg'"),
-        ("{name: m, loss: cee}", "no loss 'cee'; did you mean 'ce'"),
+        ("{name: m, loss: cee}", "no loss 'cee'; did you mean 'ce' or 'bce'? (see: camdbench list losses)"),
         ("{name: m, loss: ce(smooth=0.1)}", "smoothing"),
         ("{name: m, data: {dataset: shortcut}}", "did you mean 'shortcuts'?"),
         ("{name: m, data: {dataset: shortcuts(split='val')}}", "leave split and count out"),
