@@ -12,11 +12,12 @@ from camdbench.cli import options
 @click.option("--out", default="checkpoints", show_default=True, metavar="DIR", help="Folder for weights, provenance and log.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Another number of epochs than the recipe's.")
 @click.option("--seed", type=click.IntRange(min=0), help="Another seed than the recipe's.")
+@click.option("--tensorboard", metavar="DIR", help="Write the log for TensorBoard too.")
 @options.plugin
 @options.device
 @options.quiet
 @options.verbose
-def command(recipe: str, out: str, epochs: int | None, seed: int | None, device: str, quiet: bool) -> None:
+def command(recipe: str, out: str, epochs: int | None, seed: int | None, tensorboard: str | None, device: str, quiet: bool) -> None:
     r"""Train a classifier by a recipe and write a checkpoint that every command takes as a model.
 
     \b
@@ -26,7 +27,15 @@ def command(recipe: str, out: str, epochs: int | None, seed: int | None, device:
     from camdbench.trainer.run_state import Epoch
     from camdbench.trainer.train import train
 
+    draw = None
+    if tensorboard is not None:
+        from camdbench.trainer.board import board
+
+        draw = board(tensorboard)
+
     def say(epoch: Epoch) -> None:
+        if draw is not None:
+            draw(epoch)
         if not quiet:
             parts = (f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in epoch.flat().items())
             click.echo("  ".join(parts), err=True)

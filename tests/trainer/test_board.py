@@ -1,0 +1,32 @@
+"""TensorBoard gets every finite column of the log; without the package the mend is named."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+
+import pytest
+
+from camdbench.core.errors import UsageError
+from camdbench.trainer.board import board
+from camdbench.trainer.run_state import Epoch
+
+LINE = Epoch(3, 0.1, 2.0, 0.5, 0.25, 1.0, math.nan, 0.75, math.nan, {"so": 0.125})
+
+
+def test_every_finite_column_is_a_curve(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board(tmp_path)(LINE)
+    found = EventAccumulator(str(tmp_path)).Reload()
+    assert set(found.Tags()["scalars"]) == {"lr", "train_loss", "train_accuracy", "accuracy", "loss", "energy", "train_so"}
+    (point,) = found.Scalars("train_so")
+    assert (point.step, point.value) == (3, 0.125)
+
+
+def test_without_the_package_the_mend_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(UsageError, match="pip install tensorboard"):
+        board(tmp_path)
