@@ -27,6 +27,7 @@ _VERBS = {
     "data": "data",
     "diff": "diff",
     "compare": "compare",
+    "figures": "figures",
 }
 FAILURE, INTERRUPTED = 1, 130
 

@@ -1,0 +1,27 @@
+"""`camdbench figures`: pictures of a run's numbers."""
+
+from __future__ import annotations
+
+import click
+
+from camdbench.cli import options
+
+
+@click.command("figures", short_help="Draw bars, images, curves and ranks of a run.")
+@click.argument("run")
+@click.option("--out", metavar="DIR", help="Folder to write to.  [default: RUN/figures]")
+@click.option("--format", "form", type=click.Choice(["png", "pdf", "svg"]), default="png", show_default=True)
+@options.verbose
+def command(run: str, out: str | None, form: str) -> None:
+    r"""Draw what a run holds: means with intervals, values of images, curves, and critical-difference diagrams.
+
+    \b
+    camdbench figures runs/shortcuts-val-1a2b3c4d
+    camdbench figures RUN --out figures --format pdf
+    """
+    from pathlib import Path
+
+    from camdbench.report.figures import save_figures
+
+    for path in save_figures(run, Path(run, "figures") if out is None else out, form=form):
+        click.echo(path)
