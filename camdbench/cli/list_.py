@@ -95,6 +95,8 @@ def _one(kind: str, name: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
     for entry in entries:
         if entry["name"] == name:
             return entry
+    if kind in _KINDS and kind != "models":
+        _KINDS[kind].get(name)  # which says why a name is refused
     raise unknown(kind.removesuffix("s") if kind != "losses" else "loss", name, [entry["name"] for entry in entries])
 
 

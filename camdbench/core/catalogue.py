@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from camdbench.core.protocols import Protocol
+from camdbench.core.quantus_refusals import QUANTUS_REFUSALS
 from camdbench.core.registry import Registry
 from camdbench.core.spec import Spec, parse_specs
 
@@ -115,7 +116,7 @@ class LossFacts:
 
 
 explainers = Registry("explainer", ExplainerFacts, "camdbench.explainers")
-metrics = Registry("metric", MetricFacts, "camdbench.metrics")
+metrics = Registry("metric", MetricFacts, "camdbench.metrics", refused=QUANTUS_REFUSALS)
 datasets = Registry("dataset", DatasetFacts, "camdbench.datasets")
 models = Registry("model", ModelFacts, "camdbench.models")
 losses = Registry("loss", LossFacts, "camdbench.trainer")

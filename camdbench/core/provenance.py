@@ -11,7 +11,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_PACKAGES = ("camdbench", "torch", "torchvision", "numpy", "pandas", "scipy", "scikit-image", "pillow", "pyarrow")
+_PACKAGES = ("camdbench", "torch", "torchvision", "numpy", "pandas", "scipy", "scikit-image", "quantus", "pillow", "pyarrow")
 _SCIENCE = ("core", "datasets", "explainers", "functional", "metrics", "models", "runner")
 _ROOT = Path(__file__).parents[1]
 

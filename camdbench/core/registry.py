@@ -105,10 +105,11 @@ class Registry(Generic[F]):
         kind: the noun, which is also the decorator's name: `explainer`, `metric`, …
         facts: the dataclass that the decorator's keyword arguments must fill.
         package: the package whose modules are read for decorators; also the entry-point group.
+        refused: names that somebody may ask for and nobody gets, with the reason.
     """
 
-    def __init__(self, kind: str, facts: Callable[..., F], package: str) -> None:
-        self.kind, self.package = kind, package
+    def __init__(self, kind: str, facts: Callable[..., F], package: str, refused: Mapping[str, str] | None = None) -> None:
+        self.kind, self.package, self._refused = kind, package, refused or {}
         self._facts = facts
         self._live: dict[str, Entry[F]] = {}
         self._functions: dict[str, Callable[..., Any]] = {}
@@ -148,10 +149,12 @@ class Registry(Generic[F]):
         """The entry of that name.
 
         Raises:
-            UsageError: nobody registered it; the message offers the nearest names.
+            UsageError: nobody registered it, and the message offers the nearest names; or it is refused, and it says why.
         """
         entries = self._entries()
         name = self._aliases().get(name, name)
+        if name in self._refused:
+            raise UsageError(f"{self.kind} {name}: {self._refused[name]}")
         if name not in entries:
             kinds = f"{self.kind}es" if self.kind.endswith("s") else f"{self.kind}s"
             raise unknown(self.kind, name, [*entries, *self._aliases()], more=f"(see: camdbench list {kinds})")
