@@ -1,0 +1,183 @@
+"""Quantus asked for one image at a time, with its own copies, its own random numbers and its known defects out of the way.
+
+Quantus 0.6 draws from the global generators, lets images of a batch change each other's values, refuses a whole batch for one
+flat map and needs names that NumPy no longer has. Here every call is seeded from (seed, image id, metric) and leaves the
+generators as they were; maps come normalised, as float64 copies; flat maps have no value instead of an exception.
+Metrics that explain again see the whole batch at once, with one stream of random numbers for each image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from camdbench.functional.normalise import is_constant, upsample
+from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.quantus_isolation import Array, by_row, isolated, library
+from camdbench.models.classifier import Classifier
+
+
+def ask(
+    evidence: Evidence, name: str, maps: str, options: Mapping[str, Any], *, softmax: bool = False, segments: Tensor | None = None
+) -> list[Any]:
+    """What a metric of Quantus says of each image: B scores, whatever they are, None for a flat map.
+
+    Args:
+        evidence: images and maps.
+        name: the metric's class.
+        maps: `as declared` for the maps in [0, 1], or `raw`.
+        options: the arguments of the class, beside those that are always the same.
+        softmax: whether it looks at probabilities instead of logits.
+        segments: (B, H, W) bool, the masks that it compares the maps with.
+    """
+    inputs = _Inputs(evidence, maps)
+    given_maps = _rounded(inputs.maps)
+    model = _Normalised(evidence.classifier, hidden=True)
+    scores = list[Any]()
+    for index, flat in enumerate(inputs.flat):
+        one = slice(index, index + 1)
+        truth = None if segments is None else segments[one, None].cpu().numpy().astype(np.int64)
+        with isolated(_seed(evidence, index, name), evidence.classifier.device):
+            metric = _metric(name, options)
+            given = {"x_batch": inputs.images[one].copy(), "y_batch": inputs.targets[one], "a_batch": given_maps[one].copy()}
+            scores.append(None if flat else metric(**given, **_common(model, softmax), s_batch=truth)[0])
+    return scores
+
+
+def ask_again(
+    evidence: Evidence, name: str, maps: str, options: Mapping[str, Any], *, softmax: bool = False, noise: str = "", layers: bool = False
+) -> list[Any]:
+    """The same of a metric that explains altered images, the batch at once: B scores, None for a flat map.
+
+    Args:
+        evidence: images and maps.
+        name: the metric's class.
+        maps: `as declared` or `raw`.
+        options: the arguments of the class.
+        softmax: whether it looks at probabilities.
+        noise: the function of Quantus that perturbs images, to be given each image with random numbers of its own.
+        layers: whether it looks into the network, and so gets a copy of it.
+
+    Raises:
+        NotApplicable: the maps were made elsewhere.
+    """
+    inputs = _Inputs(evidence, maps)
+    model = _Normalised(deepcopy(evidence.classifier) if layers else evidence.classifier, hidden=not layers, owner=evidence.classifier)
+
+    def explain(model: nn.Module, inputs: Array, targets: Array, **_: object) -> Array:
+        del targets  # they are the evidence's
+        chosen = _inside(model)
+        images = chosen.shown.mean + chosen.shown.std * torch.from_numpy(inputs).to(evidence.images)
+        with chosen.counted():
+            found = evidence.explain(images, None, None if chosen.shown is evidence.classifier else chosen.shown)
+        return _as_array(_at_image_size(found.raw, images) if maps == "raw" else found.maps)
+
+    with isolated(0, evidence.classifier.device):
+        perturbing = {"perturb_func": by_row(noise, [_seed(evidence, index, name) for index in range(len(evidence))])} if noise else {}
+        metric = _metric(name, {**options, **perturbing})
+        given = {"x_batch": inputs.images, "y_batch": inputs.targets, "a_batch": inputs.maps}
+        found = metric(**given, **_common(model, softmax), explain_func=explain)
+    return [None if flat else score for flat, score in zip(inputs.flat, found, strict=True)]
+
+
+def as_values(scores: list[Any], like: Tensor) -> Tensor:
+    """(B,) float64 of scores, NaN where there is none or it is not finite."""
+    values = torch.tensor([float("nan") if score is None else float(score) for score in scores], dtype=torch.float64)
+    return torch.where(values.isfinite(), values, torch.nan).to(like.device)
+
+
+class _Inputs:
+    """A batch as Quantus wants it: mean/std-normalised images (B, 3, H, W), classes (B,), maps (B, 1, H, W), and which are flat."""
+
+    def __init__(self, evidence: Evidence, maps: str) -> None:
+        chosen = evidence.saliency
+        if maps == "raw" and evidence.raw is not None:
+            chosen = _at_image_size(evidence.raw, evidence.images)
+        classifier = evidence.classifier
+        self.images = ((evidence.images - classifier.mean) / classifier.std).double().cpu().numpy()
+        self.targets = evidence.targets.cpu().numpy()
+        self.maps = _as_array(chosen)
+        self.flat: list[bool] = (is_constant(chosen) | ~chosen.isfinite().flatten(1).all(1)).tolist()
+
+
+def _rounded(maps: Array) -> Array:
+    """Maps rounded to 2^-16 of each one's largest size, so that the last bits of a sum do not order places that are equal."""
+    unit = np.abs(maps).max((1, 2, 3), keepdims=True) / 2**16
+    return np.round(maps / np.where(unit > 0, unit, 1)) * unit
+
+
+def _at_image_size(raw: Tensor, images: Tensor) -> Tensor:
+    return upsample(raw.float(), (images.shape[-2], images.shape[-1]))
+
+
+def _as_array(maps: Tensor) -> Array:
+    """(B, 1, H, W) float64, a copy."""
+    return maps.detach().cpu().double().unsqueeze(1).numpy().copy()
+
+
+class _Normalised(nn.Module):
+    """A classifier that takes mean/std-normalised images, as Quantus hands them on.
+
+    Hidden, its modules are not found: Quantus adds a softmax or leaves it out according to what a network is made of.
+    """
+
+    def __init__(self, shown: Classifier, *, hidden: bool, owner: Classifier | None = None) -> None:
+        super().__init__()
+        self.held = [shown] if hidden else nn.ModuleList([shown])
+        self._owner = [_Uncopied(shown if owner is None else owner)]
+        self.eval()
+
+    @property
+    def shown(self) -> Classifier:
+        """The classifier, or its copy in a copy of this."""
+        found = self.held[0]
+        assert isinstance(found, Classifier)
+        return found
+
+    @contextmanager
+    def counted(self) -> Generator[None]:
+        """What a copy's passes are inside the block is counted for the classifier that it was copied from."""
+        owner, before = self._owner[0].classifier, self.shown.passes
+        yield
+        if self.shown is not owner:
+            owner.passes += self.shown.passes - before
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits (N, C)."""
+        with self.counted():
+            return self.shown(self.shown.mean + self.shown.std * inputs)
+
+
+class _Uncopied:
+    """Holds a classifier that is not copied with its holder."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self.classifier = classifier
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Uncopied:
+        return self
+
+
+def _inside(model: nn.Module) -> _Normalised:
+    """The model that was handed to Quantus, which puts a softmax behind it where it wants one."""
+    return next(module for module in model.modules() if isinstance(module, _Normalised))
+
+
+def _common(model: nn.Module, softmax: bool) -> dict[str, Any]:
+    return {"model": model, "channel_first": True, "softmax": softmax, "device": str(_inside(model).shown.device)}
+
+
+def _metric(name: str, options: Mapping[str, Any]) -> Any:
+    """A fresh metric: some of Quantus' keep what they have seen."""
+    fixed = {"abs": False, "normalise": False, "return_aggregate": False, "disable_warnings": True, "display_progressbar": False}
+    return getattr(library(), name)(**{**fixed, **options})
+
+
+def _seed(evidence: Evidence, index: int, name: str) -> int:
+    return evidence.random(index, f"quantus:{name}").initial_seed() % 2**32  # what NumPy takes

@@ -1,0 +1,197 @@
+"""Faithfulness through Quantus: does the score fall as the map says when pixels are replaced?
+
+Quantus replaces elements (a colour channel of a pixel each), in the mean/std-normalised space, by the image's smallest value
+("black") or by uniform noise. A map is the same for all three channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from camdbench.core.catalogue import metric
+from camdbench.core.errors import NotApplicable
+from camdbench.core.protocols import Protocol
+from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.measured import Curve, Measured
+from camdbench.metrics.quantus_bridge import as_values, ask
+from camdbench.metrics.quantus_isolation import Array
+
+_BY_LOGIT = (Protocol("quantus06", masking="normalised", scored="target", score="logit", maps="as declared", resize="bilinear"),)
+_BY_PROBABILITY = (
+    Protocol("quantus06", masking="normalised", scored="target", score="probability", maps="as declared", resize="bilinear"),
+)
+_UNDEFINED = "no place of the map differs from another, or the class's score does not move"
+
+
+@metric(
+    "quantus:FaithfulnessCorrelation",
+    paper="Bhatt et al. 2020, arXiv:2005.00631",
+    higher_is_better=True,
+    unit="",
+    tolerance=0.05,
+    undefined=_UNDEFINED,
+    protocols=_BY_LOGIT,
+)
+def faithfulness_correlation(
+    evidence: Evidence, *, subset_size: PositiveInt = 224, nr_runs: PositiveInt = 100, maps: Literal["as declared", "raw"] = "as declared"
+) -> Measured:
+    """Correlation, over random subsets of elements, of what the map gives them and what the logit loses without them.
+
+    (B,) in [-1, 1]. `nr_runs` subsets of `subset_size` elements each.
+    """
+    _fits(evidence, subset_size, 3, "subset_size")
+    return _measured(evidence, "FaithfulnessCorrelation", maps, {"subset_size": subset_size, "nr_runs": nr_runs}, softmax=False)
+
+
+@metric(
+    "quantus:FaithfulnessEstimate",
+    paper="Alvarez-Melis & Jaakkola 2018, arXiv:1806.07538",
+    higher_is_better=True,
+    unit="",
+    tolerance=0.05,
+    undefined=_UNDEFINED,
+    protocols=_BY_LOGIT,
+)
+def faithfulness_estimate(
+    evidence: Evidence, *, features_in_step: PositiveInt = 224, maps: Literal["as declared", "raw"] = "as declared"
+) -> Measured:
+    """Correlation, over steps of elements in the map's order, of what the map gives them and what the logit loses.
+
+    (B,) in [-1, 1]. `features_in_step` elements at a time, 672 passes for an image of 224 x 224 pixels.
+    """
+    _divides(evidence, features_in_step)
+    return _measured(evidence, "FaithfulnessEstimate", maps, {"features_in_step": features_in_step}, softmax=False)
+
+
+@metric(
+    "quantus:MonotonicityCorrelation",
+    paper="Nguyen & Martinez 2020, arXiv:2007.07584",
+    higher_is_better=True,
+    unit="",
+    tolerance=0.05,
+    undefined=_UNDEFINED,
+    protocols=_BY_PROBABILITY,
+)
+def monotonicity_correlation(
+    evidence: Evidence,
+    *,
+    features_in_step: PositiveInt = 3584,
+    nr_samples: PositiveInt = 10,
+    maps: Literal["as declared", "raw"] = "as declared",
+) -> Measured:
+    """Rank correlation, over steps of elements, of what the map gives them and how far noise in them moves the probability.
+
+    (B,) in [-1, 1]. `nr_samples` draws for each step of `features_in_step` elements: 420 passes for an image of 224 x 224
+    pixels (Quantus' own settings, single elements and 100 draws, would take 15 million).
+    """
+    _divides(evidence, features_in_step)
+    options = {"features_in_step": features_in_step, "nr_samples": nr_samples, "abs": True, "similarity_func": _rank_correlation}
+    return _measured(evidence, "MonotonicityCorrelation", maps, options, softmax=True)
+
+
+@metric(
+    "quantus:Selectivity",
+    paper="Montavon et al. 2018, Digital Signal Processing 73",
+    higher_is_better=False,
+    unit="",
+    tolerance=0.02,
+    undefined=_UNDEFINED,
+    protocols=_BY_PROBABILITY,
+)
+def selectivity(evidence: Evidence, *, patch_size: PositiveInt = 8, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
+    """Area under the probability while patches are blackened, those of the largest relevance first.
+
+    (B,) in [0, 1]: the trapezoid over the share of patches that is black, from the first patch on; the points are the
+    curve. One pass for each patch.
+    """
+    return _curve(evidence, "Selectivity", maps, {"patch_size": patch_size})
+
+
+@metric(
+    "quantus:PixelFlipping",
+    paper="Bach et al. 2015, PLOS ONE 10(7)",
+    higher_is_better=False,
+    unit="",
+    tolerance=0.02,
+    undefined=_UNDEFINED,
+    protocols=_BY_PROBABILITY,
+)
+def pixel_flipping(
+    evidence: Evidence, *, features_in_step: PositiveInt = 224, maps: Literal["as declared", "raw"] = "as declared"
+) -> Measured:
+    """Area under the probability while elements are blackened, those of the largest relevance first.
+
+    (B,) in [0, 1]: the trapezoid over the share of elements that is black; the points are the curve. Channels of a pixel
+    fall in any order; `deletion` replaces whole pixels.
+    """
+    _divides(evidence, features_in_step)
+    return _curve(evidence, "PixelFlipping", maps, {"features_in_step": features_in_step})
+
+
+@metric(
+    "quantus:RegionPerturbation",
+    paper="Samek et al. 2017, IEEE TNNLS 28",
+    higher_is_better=True,
+    unit="",
+    tolerance=0.02,
+    undefined=_UNDEFINED,
+    protocols=_BY_PROBABILITY,
+)
+def region_perturbation(
+    evidence: Evidence,
+    *,
+    patch_size: PositiveInt = 14,
+    regions_evaluation: PositiveInt = 10,
+    maps: Literal["as declared", "raw"] = "as declared",
+) -> Measured:
+    """Area over the curve of the probability while regions of a fixed grid are blackened, the most relevant first.
+
+    (B,): the trapezoid of what has been lost over the regions; the points are the curve. The algorithm of Quantus 0.6; `aopc`
+    also has that of 0.5, by which Opti-CAM was measured.
+    """
+    return _curve(evidence, "RegionPerturbation", maps, {"patch_size": patch_size, "regions_evaluation": regions_evaluation})
+
+
+def _measured(evidence: Evidence, name: str, maps: str, options: Mapping[str, Any], *, softmax: bool) -> Measured:
+    values = as_values(ask(evidence, name, maps, options, softmax=softmax), evidence.images)
+    return Measured(values, undefined=values.isnan())
+
+
+def _rank_correlation(a: Array, b: Array, **_: object) -> Array:
+    """(B,) of rows of two arrays; what Quantus has in its place fails where a row is constant."""
+    from scipy.stats import spearmanr
+
+    return np.array([float(np.asarray(spearmanr(first, second))[0]) for first, second in zip(a, b, strict=True)])
+
+
+def _curve(evidence: Evidence, name: str, maps: str, options: Mapping[str, Any]) -> Measured:
+    """The area under each image's curve, stretched to [0, 1], and the curve."""
+    found = ask(evidence, name, maps, options, softmax=True)
+    curves = [None if curve is None else torch.as_tensor(curve, dtype=torch.float64).flatten() for curve in found]
+    count = next((len(curve) for curve in curves if curve is not None), 0)
+    y = torch.stack([torch.full((count,), torch.nan, dtype=torch.float64) if curve is None else curve for curve in curves])
+    values = torch.trapezoid(y, dim=1) / (count - 1) if count > 1 else y.sum(1) if count else torch.full((len(y),), torch.nan)
+    points: dict[str, Curve] = {"curve": Curve(_places(count), y)} if count else {}
+    return Measured(values, undefined=values.isnan(), points=points)
+
+
+def _places(count: int) -> Tensor:
+    return torch.arange(1, count + 1, dtype=torch.float64)
+
+
+def _fits(evidence: Evidence, value: int, channels: int, option: str) -> None:
+    height, width = evidence.images.shape[-2:]
+    if value >= channels * height * width:
+        raise NotApplicable(f"{option}={value} is no part of an image of {channels} x {height} x {width} elements; give a smaller one")
+
+
+def _divides(evidence: Evidence, step: int) -> None:
+    height, width = evidence.images.shape[-2:]
+    if height * width % step:
+        raise NotApplicable(f"features_in_step={step} does not divide {height} x {width} pixels, as Quantus wants it")

@@ -1,0 +1,201 @@
+"""Complexity and localisation through Quantus: cross-checks of our own, image by image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import NonNegativeFloat, PositiveInt
+from torch import Tensor
+
+from camdbench.core.catalogue import metric
+from camdbench.core.errors import NotApplicable
+from camdbench.core.protocols import Protocol
+from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.measured import Measured
+from camdbench.metrics.quantus_bridge import as_values, ask
+
+_PROTOCOLS = (Protocol("quantus06", maps="as declared", resize="bilinear"),)
+_WITH_MASKS = (Protocol("quantus06", maps="as declared", resize="bilinear", geometry="mask of the image"),)
+_FLAT = "no place of the map differs from another"
+_NO_MASK = "no place of the map differs from another, or the mask is empty"
+
+
+@metric(
+    "quantus:Sparseness",
+    paper="Chalasani et al. 2020, arXiv:1810.06583",
+    higher_is_better=True,
+    unit="",
+    tolerance=0.005,
+    undefined=_FLAT,
+    protocols=_PROTOCOLS,
+)
+def sparseness(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
+    """Gini index of the map, as Quantus computes it.
+
+    (B,) in [0, 1). A cross-check of `sparseness(protocol=mask)`.
+    """
+    return _measured(evidence, "Sparseness", maps)
+
+
+@metric(
+    "quantus:Complexity",
+    paper="Bhatt et al. 2020, arXiv:2005.00631",
+    higher_is_better=False,
+    unit="",
+    tolerance=0.02,
+    undefined=_FLAT,
+    protocols=_PROTOCOLS,
+)
+def complexity(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
+    """Entropy of the places' shares in the map, as Quantus computes it.
+
+    (B,) in nats. A cross-check of `entropy(protocol=mask)`.
+    """
+    return _measured(evidence, "Complexity", maps)
+
+
+@metric(
+    "quantus:EffectiveComplexity",
+    paper="Nguyen & Martinez 2020, arXiv:2007.07584",
+    higher_is_better=False,
+    unit="",
+    tolerance=50.0,
+    undefined=_FLAT,
+    protocols=_PROTOCOLS,
+)
+def effective_complexity(
+    evidence: Evidence, *, eps: NonNegativeFloat = 1e-5, maps: Literal["as declared", "raw"] = "as declared"
+) -> Measured:
+    """Number of places of the map above a threshold, as Quantus computes it.
+
+    (B,), against `eps` itself: a cross-check of `effective_complexity(protocol=mask)`, whose maximum is one.
+    """
+    return _measured(evidence, "EffectiveComplexity", maps, {"eps": eps})
+
+
+@metric(
+    "quantus:RelevanceMassAccuracy",
+    paper="Arras et al. 2022, arXiv:2003.07258",
+    higher_is_better=True,
+    unit="",
+    tolerance=0.005,
+    needs=("masks",),
+    undefined=_NO_MASK,
+    protocols=_WITH_MASKS,
+)
+def relevance_mass_accuracy(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
+    """Share of the map inside the mask, as Quantus computes it.
+
+    (B,) in [0, 1] for maps without negative values. A cross-check of `relevance_mass`.
+    """
+    return _against_masks(evidence, "RelevanceMassAccuracy", maps)
+
+
+@metric(
+    "quantus:RelevanceRankAccuracy",
+    paper="Arras et al. 2022, arXiv:2003.07258",
+    higher_is_better=True,
+    unit="",
+    tolerance=0.005,
+    needs=("masks",),
+    undefined=_NO_MASK,
+    protocols=_WITH_MASKS,
+)
+def relevance_rank_accuracy(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
+    """Share of the mask's size among the largest values of the map that lies inside the mask, as Quantus computes it.
+
+    (B,) in [0, 1]. A cross-check of `relevance_rank`, equal values in any order.
+    """
+    return _against_masks(evidence, "RelevanceRankAccuracy", maps)
+
+
+@metric(
+    "quantus:TopKIntersection",
+    paper="Theiner et al. 2021, arXiv:2104.14995",
+    higher_is_better=True,
+    unit="",
+    tolerance=0.005,
+    needs=("masks",),
+    undefined=_NO_MASK,
+    protocols=_WITH_MASKS,
+)
+def top_k_intersection(evidence: Evidence, *, k: PositiveInt = 1000, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
+    """Share of the `k` largest values of the map that lie inside the mask.
+
+    (B,) in [0, 1].
+    """
+    return _against_masks(evidence, "TopKIntersection", maps, {"k": k})
+
+
+@metric(
+    "quantus:AUC",
+    paper="Fawcett 2006, Pattern Recognition Letters 27(8)",
+    higher_is_better=True,
+    unit="",
+    tolerance=0.005,
+    needs=("masks",),
+    undefined="no place of the map differs from another, or the mask is empty or the whole image",
+    protocols=_WITH_MASKS,
+)
+def auc(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
+    """Area under the ROC curve of the map as a detector of the mask's pixels.
+
+    (B,) in [0, 1], 0.5 for chance.
+    """
+    return _against_masks(evidence, "AUC", maps)
+
+
+@metric(
+    "quantus:PointingGame",
+    paper="Zhang et al. 2018, IJCV 126",
+    higher_is_better=True,
+    unit="",
+    tolerance=0.01,
+    needs=("masks",),
+    undefined=_NO_MASK,
+    protocols=_WITH_MASKS,
+)
+def pointing_game(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
+    """Whether a largest value of the map lies inside the mask, as Quantus computes it.
+
+    (B,), 0 or 1; one of several equal largest values is enough. A cross-check of `pointing`.
+    """
+    return _against_masks(evidence, "PointingGame", maps)
+
+
+@metric(
+    "quantus:AttributionLocalisation",
+    paper="Kohlbrenner et al. 2020, arXiv:1910.09840",
+    higher_is_better=True,
+    unit="",
+    tolerance=0.005,
+    needs=("masks",),
+    undefined=_NO_MASK,
+    protocols=_WITH_MASKS,
+)
+def attribution_localisation(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
+    """Share of the map, in absolute values, that lies inside the mask.
+
+    (B,) in [0, 1]. Not weighted by the mask's size: Quantus' own weight divides by the wrong axis.
+    """
+    return _against_masks(evidence, "AttributionLocalisation", maps, {"abs": True})
+
+
+def _measured(evidence: Evidence, name: str, maps: str, options: Mapping[str, Any] | None = None) -> Measured:
+    values = as_values(ask(evidence, name, maps, {"abs": True, **(options or {})}), evidence.images)  # they weigh sizes, not signs
+    return Measured(values, undefined=values.isnan())
+
+
+def _against_masks(evidence: Evidence, name: str, maps: str, options: Mapping[str, Any] | None = None) -> Measured:
+    if evidence.masks is None:
+        raise NotApplicable(f"quantus:{name} compares maps with masks, and these images have none")
+    values = as_values(ask(evidence, name, maps, options or {}, segments=evidence.masks), evidence.images)
+    pointless = _pointless(evidence.masks, name).to(values.device)
+    return Measured(values.masked_fill(pointless, float("nan")), undefined=values.isnan() | pointless)
+
+
+def _pointless(masks: Tensor, name: str) -> Tensor:
+    """(B,) bool, where a mask says nothing: Quantus counts an empty one as a hit."""
+    flat = masks.flatten(1)
+    return ~flat.any(1) | (flat.all(1) if name == "AUC" else False)

@@ -1,0 +1,210 @@
+"""Robustness and sanity through Quantus: what explains altered images, or an altered network, again.
+
+Noise is added in the mean/std-normalised space; each image has its own stream of random numbers. Quantus takes 200 samples of
+noise where these take 10, the number at which Opti-CAM measures.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import PositiveFloat, PositiveInt
+
+from camdbench.core.catalogue import metric
+from camdbench.core.errors import NotApplicable
+from camdbench.core.protocols import Protocol
+from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.measured import Measured
+from camdbench.metrics.quantus_bridge import as_values, ask_again
+
+_PROTOCOLS = (Protocol("quantus06", masking="normalised", scored="target", maps="as declared", resize="bilinear"),)
+_FLAT = "no place of the map differs from another"
+_CHANGED = "no place of the map differs from another, or noise changes the predicted class"
+
+
+@metric(
+    "quantus:MaxSensitivity",
+    paper="Yeh et al. 2019, arXiv:1901.09392",
+    higher_is_better=False,
+    unit="",
+    tolerance=0.02,
+    needs=("explainer",),
+    undefined=_FLAT,
+    protocols=_PROTOCOLS,
+)
+def max_sensitivity(
+    evidence: Evidence,
+    *,
+    nr_samples: PositiveInt = 10,
+    lower_bound: PositiveFloat = 0.2,
+    maps: Literal["as declared", "raw"] = "as declared",
+) -> Measured:
+    """Largest relative change of the map among noisy versions of the image, as Quantus computes it.
+
+    (B,) >= 0. A cross-check of `max_sensitivity`, with other random numbers.
+    """
+    options = {"nr_samples": nr_samples, "lower_bound": lower_bound}
+    return _measured(evidence, "MaxSensitivity", maps, options, noise="batch_uniform_noise")
+
+
+@metric(
+    "quantus:AvgSensitivity",
+    paper="Yeh et al. 2019, arXiv:1901.09392, with the mean instead of the maximum",
+    higher_is_better=False,
+    unit="",
+    tolerance=0.02,
+    needs=("explainer",),
+    undefined=_FLAT,
+    protocols=_PROTOCOLS,
+)
+def avg_sensitivity(
+    evidence: Evidence,
+    *,
+    nr_samples: PositiveInt = 10,
+    lower_bound: PositiveFloat = 0.2,
+    maps: Literal["as declared", "raw"] = "as declared",
+) -> Measured:
+    """Mean relative change of the map among noisy versions of the image, as Quantus computes it.
+
+    (B,) >= 0. A cross-check of `avg_sensitivity`, with other random numbers.
+    """
+    options = {"nr_samples": nr_samples, "lower_bound": lower_bound}
+    return _measured(evidence, "AvgSensitivity", maps, options, noise="batch_uniform_noise")
+
+
+@metric(
+    "quantus:LocalLipschitzEstimate",
+    paper="Alvarez-Melis & Jaakkola 2018, arXiv:1806.08049",
+    higher_is_better=False,
+    unit="",
+    tolerance=0.05,
+    needs=("explainer",),
+    undefined=_FLAT,
+    protocols=_PROTOCOLS,
+)
+def local_lipschitz_estimate(
+    evidence: Evidence,
+    *,
+    nr_samples: PositiveInt = 10,
+    perturb_std: PositiveFloat = 0.1,
+    maps: Literal["as declared", "raw"] = "as declared",
+) -> Measured:
+    """Largest change of the map relative to the change of the image, among images with Gaussian noise.
+
+    (B,) >= 0: max ||E(x) - E(x')|| / ||x - x'||, Euclidean norms, the image's over all three channels.
+    """
+    options = {"nr_samples": nr_samples, "perturb_std": perturb_std}
+    return _measured(evidence, "LocalLipschitzEstimate", maps, options, noise="batch_gaussian_noise")
+
+
+@metric(
+    "quantus:RelativeInputStability",
+    paper="Agarwal et al. 2022, arXiv:2203.06877",
+    higher_is_better=False,
+    unit="",
+    tolerance=1.0,
+    needs=("explainer",),
+    undefined=_CHANGED,
+    protocols=_PROTOCOLS,
+)
+def relative_input_stability(
+    evidence: Evidence, *, nr_samples: PositiveInt = 10, same_class: bool = True, maps: Literal["as declared", "raw"] = "as declared"
+) -> Measured:
+    """Largest relative change of the map for each relative change of the image, among images with noise.
+
+    (B,) >= 0. Noise is drawn from U(0.02, 0.2), as Quantus does, upwards only. Changes are relative place by place, so maps
+    with many zeros have huge values. With `same_class` an image has no value where noise changes the predicted class.
+    """
+    return _stability(evidence, "RelativeInputStability", maps, nr_samples, same_class)
+
+
+@metric(
+    "quantus:RelativeOutputStability",
+    paper="Agarwal et al. 2022, arXiv:2203.06877",
+    higher_is_better=False,
+    unit="",
+    tolerance=1.0,
+    needs=("explainer",),
+    undefined=_CHANGED,
+    protocols=_PROTOCOLS,
+)
+def relative_output_stability(
+    evidence: Evidence, *, nr_samples: PositiveInt = 10, same_class: bool = True, maps: Literal["as declared", "raw"] = "as declared"
+) -> Measured:
+    """Largest relative change of the map for each change of the logits, among images with noise.
+
+    (B,) >= 0, otherwise as quantus:RelativeInputStability.
+    """
+    return _stability(evidence, "RelativeOutputStability", maps, nr_samples, same_class)
+
+
+@metric(
+    "quantus:RelativeRepresentationStability",
+    paper="Agarwal et al. 2022, arXiv:2203.06877",
+    higher_is_better=False,
+    unit="",
+    tolerance=1.0,
+    needs=("explainer",),
+    undefined=_CHANGED,
+    protocols=_PROTOCOLS,
+)
+def relative_representation_stability(
+    evidence: Evidence, *, nr_samples: PositiveInt = 10, same_class: bool = True, maps: Literal["as declared", "raw"] = "as declared"
+) -> Measured:
+    """Largest relative change of the map for each relative change of the target layer's output, among images with noise.
+
+    (B,) >= 0, otherwise as quantus:RelativeInputStability. Quantus would take all layers, which not every network bears.
+    """
+    layer = f"held.0.network.{evidence.classifier.layer_name()}"
+    return _stability(evidence, "RelativeRepresentationStability", maps, nr_samples, same_class, layer_names=[layer])
+
+
+@metric(
+    "quantus:Continuity",
+    paper="Montavon et al. 2018, Digital Signal Processing 73",
+    higher_is_better=False,
+    unit="",
+    tolerance=0.5,
+    needs=("explainer",),
+    undefined=_FLAT,
+    protocols=_PROTOCOLS,
+)
+def continuity(evidence: Evidence, *, nr_steps: PositiveInt = 28, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
+    """Largest change of the map relative to the change of the image, among shifts of the image from left to right.
+
+    (B,) >= 0: max ||E(x) - E(x')||_1 / ||x - x'||_2 over `nr_steps` shifts; what the shift uncovers is black.
+    """
+    width = evidence.images.shape[-1]
+    if nr_steps >= 2 * width or (2 * width + 1) % nr_steps == 0:  # steps of no pixel, or one beyond the image
+        raise NotApplicable(f"nr_steps={nr_steps} is no number of steps for images {width} pixels wide; give another")
+    return _measured(evidence, "Continuity", maps, {"nr_steps": nr_steps, "abs": True})
+
+
+@metric(
+    "quantus:EfficientMPRT",
+    paper="Hedström et al. 2023, arXiv:2401.06465",
+    higher_is_better=True,
+    unit="",
+    tolerance=0.05,
+    needs=("explainer",),
+    undefined="no place of the map differs from another, or the histogram of the map has no entropy",
+    protocols=_PROTOCOLS,
+)
+def efficient_mprt(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
+    """How far the entropy of the map's histogram rises, relatively, when all weights of the network are random.
+
+    (B,): (entropy with random weights - entropy) / entropy, over 100 bins. Random weights are Quantus' own, seed 42.
+    """
+    return _measured(evidence, "EfficientMPRT", maps, {}, softmax=True, layers=True)
+
+
+def _stability(evidence: Evidence, name: str, maps: str, samples: int, same_class: bool, **more: Any) -> Measured:
+    options = {"nr_samples": samples, "return_nan_when_prediction_changes": same_class, **more}
+    return _measured(evidence, name, maps, options, noise="batch_uniform_noise", layers=bool(more))
+
+
+def _measured(
+    evidence: Evidence, name: str, maps: str, options: dict[str, Any], *, softmax: bool = False, noise: str = "", layers: bool = False
+) -> Measured:
+    values = as_values(ask_again(evidence, name, maps, options, softmax=softmax, noise=noise, layers=layers), evidence.images)
+    return Measured(values, undefined=values.isnan())

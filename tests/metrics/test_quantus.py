@@ -1,0 +1,190 @@
+"""Quantus through the bridge: its own values, ours beside them, what is refused and why, and what is left as it was."""
+
+# ruff: noqa: NPY002 - the global generator is the one that Quantus draws from
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from evidences import evidence_of, measure, measured
+from quantus_peer import quantus
+from toys import SIZE, toy_batch, toy_classifier
+
+from camdbench.core.catalogue import metrics
+from camdbench.core.errors import NotApplicable, UsageError
+from camdbench.core.quantus_refusals import QUANTUS_REFUSALS
+
+FIXED: dict[str, Any] = {"normalise": False, "disable_warnings": True, "display_progressbar": False}
+PASSED = [name for name in metrics.names() if name.startswith("quantus:")]
+
+
+def test_every_metric_of_quantus_is_passed_through_or_refused() -> None:
+    renamed = {"ModelParameterRandomisation"}  # an old name of MPRT
+    known = {found.__name__ for found in vars(quantus).values() if isinstance(found, type) and hasattr(found, "evaluation_category")}
+    assert len(known) > 30
+    assert {f"quantus:{name}" for name in known - renamed} == (set(PASSED) | set(QUANTUS_REFUSALS)) - {"quantus:MST-C"}
+    assert not set(PASSED) & set(QUANTUS_REFUSALS)
+
+
+@pytest.mark.parametrize("name", QUANTUS_REFUSALS)
+def test_a_refused_metric_says_why(name: str) -> None:
+    with pytest.raises(UsageError, match=f"metric {name}: "):
+        metrics.parse(name)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("quantus:Sparseness", "sparseness(protocol=mask)"),
+        ("quantus:Complexity", "entropy(protocol=mask)"),
+        ("quantus:EffectiveComplexity(eps=0.1)", "effective_complexity(protocol=mask, threshold=0.1)"),
+        ('quantus:Sparseness(maps="raw")', "sparseness"),
+    ],
+)
+def test_where_both_are_right_they_agree(theirs: str, ours: str) -> None:
+    batch = toy_batch()
+    found = measured(toy_classifier(), batch, theirs, "gradcam(relu=False)").values
+    torch.testing.assert_close(found, measured(toy_classifier(), batch, ours, "gradcam(relu=False)").values, rtol=1e-3, atol=1e-3)
+
+
+def test_faithfulness_is_what_quantus_says_of_the_image_alone() -> None:
+    classifier, batch = toy_classifier("dense"), toy_batch()
+    with classifier.frozen():
+        evidence = evidence_of(classifier, batch)
+        found = measure(evidence, "quantus:FaithfulnessCorrelation(subset_size=30, nr_runs=20)").values
+        network = torch.nn.Module()
+        network.forward = lambda inputs: classifier(classifier.mean + classifier.std * inputs)
+        for index in range(4):
+            state = np.random.get_state()
+            np.random.seed(evidence.random(index, "quantus:FaithfulnessCorrelation").initial_seed() % 2**32)
+            metric = quantus.FaithfulnessCorrelation(subset_size=30, nr_runs=20, abs=False, return_aggregate=False, **FIXED)
+            inputs = ((batch.images - classifier.mean) / classifier.std).double().numpy()[index : index + 1]
+            maps = evidence.saliency.double().unsqueeze(1).numpy()[index : index + 1]
+            expected = metric(network.eval(), inputs, batch.labels.numpy()[index : index + 1], maps, channel_first=True, softmax=False)
+            np.random.set_state(state)
+            assert found[index].item() == pytest.approx(expected[0], abs=1e-3)
+
+
+def test_perturbations_of_an_image_are_quantus_own_whoever_shares_its_batch() -> None:
+    classifier, batch = toy_classifier(), toy_batch()
+    spec = 'quantus:LocalLipschitzEstimate(nr_samples=3, maps="raw")'
+    together = measured(classifier, batch, spec).values
+    order = [2, 0]
+    chosen = [batch.part(index, index + 1) for index in order]
+    for index, part in zip(order, chosen, strict=True):
+        torch.testing.assert_close(measured(classifier, part, spec).values[0], together[index], rtol=1e-4, atol=1e-6)
+
+
+def test_a_linear_map_has_the_lipschitz_constant_that_it_has() -> None:
+    # noise of spread s in each channel moves the image by s sqrt(3 n), and the mean of three channels of std 1/2 by s/2 sqrt(n/3)
+    classifier = toy_classifier()
+    classifier.std.fill_(0.5)
+    found = measured(classifier, toy_batch(), 'quantus:LocalLipschitzEstimate(nr_samples=5, maps="raw")', lambda x, t, c: x.mean(1)).values
+    assert ((found > 1 / 6) & (found < 0.2)).all()
+
+
+def test_efficient_mprt_is_nought_for_a_map_that_does_not_look_at_the_weights() -> None:
+    assert measured(toy_classifier(), toy_batch(), "quantus:EfficientMPRT", "edges").values.tolist() == pytest.approx([0] * 4, abs=1e-9)
+    assert (measured(toy_classifier(), toy_batch(), "quantus:EfficientMPRT").values.abs() > 1e-3).any()
+
+
+def test_curves_come_with_their_area() -> None:
+    found = measured(toy_classifier(), toy_batch(), "quantus:Selectivity(patch_size=4)")
+    x, y = found.points["curve"]
+    assert x.tolist() == list(range(1, 13))
+    torch.testing.assert_close(found.values, (y[:, 1:] + y[:, :-1]).sum(1) / 2 / 11)
+
+
+@pytest.mark.parametrize(
+    "spec", ["quantus:Sparseness", "quantus:FaithfulnessEstimate(features_in_step=32)", "quantus:MaxSensitivity(nr_samples=2)"]
+)
+def test_a_flat_map_has_no_value_and_the_others_keep_theirs(spec: str) -> None:
+    def first_is_flat(images: torch.Tensor, targets: torch.Tensor, classifier: object) -> torch.Tensor:
+        return torch.where((targets == 0)[:, None, None], 0.4, images.mean(1))
+
+    found = measured(toy_classifier(), toy_batch(), spec, first_is_flat)
+    alone = measured(toy_classifier(), toy_batch().part(1, 4), spec, first_is_flat)
+    assert found.undefined.tolist() == [True, False, False, False]
+    torch.testing.assert_close(found.values[1:], alone.values, rtol=1e-4, atol=1e-6)
+
+
+def test_empty_masks_have_no_value() -> None:
+    batch = toy_batch()
+    batch.masks[1] = False
+    found = measured(toy_classifier(), batch, "quantus:PointingGame")
+    assert found.undefined.tolist() == [False, True, False, False]
+
+
+@pytest.mark.parametrize("spec", ["quantus:FaithfulnessCorrelation(subset_size=20, nr_runs=3)", "quantus:EfficientMPRT"])
+def test_generators_numpy_and_the_model_are_left_as_they_were(spec: str) -> None:
+    classifier = toy_classifier()
+    weights, had = classifier.weights_hash(), hasattr(np, "trapz")
+    states = np.random.get_state()[1].copy(), random.getstate(), torch.get_rng_state()
+    check = quantus.helpers.asserts.assert_attributions
+    measured(classifier, toy_batch(), spec)
+    assert (np.random.get_state()[1] == states[0]).all()
+    assert random.getstate() == states[1]
+    assert torch.equal(torch.get_rng_state(), states[2])
+    assert hasattr(np, "trapz") == had
+    assert quantus.helpers.asserts.assert_attributions is check
+    assert classifier.weights_hash() == weights
+    assert not any(module._forward_hooks for module in classifier.modules())
+
+
+def test_passes_of_copies_are_counted_too() -> None:
+    classifier = toy_classifier()
+    with classifier.frozen():
+        evidence = evidence_of(classifier, toy_batch())
+        start = classifier.passes
+        measure(evidence, "quantus:EfficientMPRT")
+        spent = classifier.passes - start
+    assert spent.tail_backward == 2 * 4  # the map again, and that of the random network
+    assert spent.forward == 4 * 4  # and each network's prediction
+
+
+@pytest.mark.parametrize(
+    "spec", ["quantus:FaithfulnessCorrelation(subset_size=576)", "quantus:PixelFlipping", "quantus:Continuity(nr_steps=5)"]
+)
+def test_options_that_do_not_fit_the_image_are_said(spec: str) -> None:
+    assert SIZE == (16, 12)
+    with pytest.raises(NotApplicable, match=spec.partition("(")[2].partition(")")[0] or "features_in_step=224"):
+        measured(toy_classifier(), toy_batch(), spec)
+
+
+class TestReasons:
+    """What the refusals say of Quantus 0.6; where one of these fails, a newer Quantus may be let through."""
+
+    inputs = np.random.RandomState(0).rand(2, 3, 16, 16)
+    maps = np.random.RandomState(1).rand(2, 1, 16, 16)
+
+    def ask(self, name: str, count: int, **options: Any) -> Any:
+        network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 3))
+        call = options.pop("call", {})
+        metric = getattr(quantus, name)(**FIXED, **options)
+        return metric(network.eval(), self.inputs[:count], np.zeros(count, int), self.maps[:count].copy(), channel_first=True, **call)
+
+    def test_road_fails_on_three_channels(self) -> None:
+        with pytest.raises(IndexError):
+            self.ask("ROAD", 2)
+
+    @pytest.mark.filterwarnings("ignore")
+    def test_sensitivity_n_has_no_value_for_one_image(self) -> None:
+        try:
+            found = self.ask("SensitivityN", 1, features_in_step=32, return_aggregate=False)
+        except ValueError:  # a correlation of one number
+            return
+        assert np.isnan(found).all()
+
+    @pytest.mark.filterwarnings("ignore")
+    def test_smooth_mprt_does_not_ask_the_explainer(self) -> None:
+        asked = list[int]()
+
+        def explain(model: object, inputs: Any, targets: Any, **_: object) -> Any:
+            asked.append(len(inputs))
+            return self.maps[: len(inputs)]
+
+        self.ask("SmoothMPRT", 1, nr_samples=2, call={"explain_func": explain})
+        assert not asked
