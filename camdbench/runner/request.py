@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,7 +109,7 @@ def check_request(
         UsageError: the first thing that is wrong.
     """
     from camdbench.core.targets import check_target_rule
-    from camdbench.datasets.opening import checked_dataset
+    from camdbench.datasets.opening import annotations_of, checked_dataset
     from camdbench.models.zoo import check_model
 
     names = tuple(name.strip() for name in models.split(",")) if isinstance(models, str) else tuple(models)
@@ -120,10 +120,10 @@ def check_request(
     for name in names:
         check_model(name, weights=weights)
     spec, split = checked_dataset(dataset, split, data_root)
-    gives = datasets.get(spec.name).facts.gives
+    gives = annotations_of(spec, split, data_root)  # some data sets have boxes or masks only where those were fetched too
     judges = parse_metrics(metrics_, gives)
     chosen = parse_explainers(explainers_, gives) if maps is None or Path(maps).is_dir() else (_foreign(str(explainers_)),)
-    _check_needs(spec, chosen if maps is None else (), judges)
+    _check_needs(spec.name, gives, chosen if maps is None else (), judges)
     _check_explainer_is_there(judges, maps)
     _check_maps_are_read(chosen, judges, save_maps=save_maps)
     if limit is not None and limit < 1:
@@ -179,12 +179,17 @@ def _default_limit(dataset: Spec) -> int | None:
     return None if datasets.get(dataset.name).facts.on_disk else 64
 
 
-def _check_needs(dataset: Spec, chosen: Sequence[Spec], judges: Sequence[Spec]) -> None:
+def _check_needs(dataset: str, gives: Collection[str], chosen: Sequence[Spec], judges: Sequence[Spec]) -> None:
     """What a data set lacks refuses by name the explainers and metrics that need it."""
-    gives = datasets.get(dataset.name).facts.gives
     wanted = [("explainer", spec, needs_of(spec)) for spec in chosen]
     wanted += [("metric", spec, set(metrics.get(spec.name).facts.needs)) for spec in judges]
     for kind, spec, needs in wanted:
         for need in ("boxes", "masks"):
             if need in needs and need not in gives:
-                raise UsageError(f"{kind} {spec} needs {need}, which data set {dataset.name} does not have")
+                raise UsageError(f"{kind} {spec} needs {need}, which data set {dataset} does not have{_where(dataset, need)}")
+
+
+def _where(dataset: str, need: str) -> str:
+    """Where a data set that may have an annotation keeps it."""
+    paths = [path for kind, path in (entry.split(": ") for entry in datasets.get(dataset).facts.optional) if kind == need]
+    return f" without {' or '.join(paths)} under --data-root" if paths else ""

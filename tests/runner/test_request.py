@@ -89,6 +89,16 @@ def test_what_is_wrong_is_said_in_one_line(change: dict[str, Any], message: str)
     assert "\n" not in str(caught.value)
 
 
+def test_boxes_that_were_fetched_apart_serve_the_metrics_that_need_them(tmp_path: Path):
+    asked = PLAIN | {"dataset": "imagenet", "data_root": tmp_path, "metrics_": "le", "models": "resnet50"}
+    with pytest.raises(
+        UsageError, match=r"metric le needs boxes, .* imagenet does not have without Annotations/CLS-LOC/.* under --data-root"
+    ):
+        check_request(**asked)
+    (tmp_path / "LOC_val_solution.csv").touch()
+    assert [str(spec) for spec in check_request(**asked).metrics] == ["le"]
+
+
 def test_a_wrong_request_costs_no_import_of_torch():
     code = (
         "import sys, camdbench\n"
