@@ -22,6 +22,7 @@ _VERBS = {
     "layers": "layers",
     "explain": "explain",
     "train": "train",
+    "reproduce": "reproduce",
     "summarise": "summarise",
     "check": "check",
     "data": "data",

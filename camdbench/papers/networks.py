@@ -1,0 +1,64 @@
+"""The network of a setting: one of the zoo, or one that is trained first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from camdbench.core.errors import CamdbenchError, NotApplicable
+from camdbench.papers.plan import Setting
+from camdbench.papers.training import Training
+
+
+@dataclass
+class Networks:
+    """Finds, or with `--scaled` makes, the networks that a recipe has trained.
+
+    Attributes:
+        checkpoints: folder with `NAME.safetensors` and `NAME.json` of each.
+        recipes: folder that the training recipes are written into.
+        scaled: whether small ones are trained here and now.
+        device: where.
+        say: told what is being trained.
+    """
+
+    checkpoints: Path
+    recipes: Path
+    scaled: bool
+    device: str
+    say: Callable[[str], None]
+    _failed: dict[Training, str] = field(default_factory=dict[Training, str])
+
+    def name_of(self, setting: Setting) -> str:
+        """What `camdbench.run` takes as the model.
+
+        Raises:
+            CamdbenchError: the network has to be trained first, or training failed.
+        """
+        training = setting.training
+        if training is None:
+            return str(setting.model)
+        if self.scaled and (embedded := training.stand_in()):
+            return embedded
+        file = self.checkpoints / f"{training.name}.safetensors"
+        if file.is_file():
+            return str(file)
+        recipe = training.write(self.recipes)
+        if not self.scaled:
+            raise CamdbenchError(
+                f"the network is trained first: camdbench train --recipe {recipe} --out {self.checkpoints}, then the same command again"
+            )
+        return self._trained(training, recipe)
+
+    def _trained(self, training: Training, recipe: Path) -> str:
+        from camdbench.trainer.train import train
+
+        if training in self._failed:
+            raise CamdbenchError(self._failed[training])
+        self.say(f"training {training.name}")
+        try:
+            return str(train(recipe, out=self.checkpoints, device=self.device))
+        except (CamdbenchError, NotApplicable) as error:
+            self._failed[training] = f"training {training.name} failed: {error}"
+            raise CamdbenchError(self._failed[training]) from error

@@ -1,0 +1,115 @@
+"""Part: what one label of a table says of how its cells are measured."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
+
+from camdbench.core.catalogue import datasets, explainers, losses, metrics
+from camdbench.core.targets import check_target_rule
+
+Statistics = float | Annotated[tuple[float, ...], Field(strict=False)]
+
+
+class Part(BaseModel):
+    """One label's share of a measurement; a cell's measurement is made of those of its four labels.
+
+    Attributes:
+        dataset: spec of the data set, its split apart.
+        split: name of the split.
+        images: how many images the paper has, for estimates of time.
+        sample: a random choice of so many images, drawn from their ids.
+        only: `misclassified` keeps the images whose label the model does not predict.
+        model: name for the zoo.
+        mean: mean of the input normalisation instead of the weights' own.
+        std: standard deviation, likewise.
+        target: how the explained class is chosen.
+        explainer: spec of the explainer.
+        within: name of a wrapper that the explainer is put into.
+        metric: spec of the metric.
+        cost: a cost of the explainer instead of a metric.
+        factor: what our number is multiplied by to be in the unit that the paper prints.
+        training: fields of the training recipe that makes the model, on top of the paper's own (`train.yaml`).
+        missing: why this cannot be measured, whatever data and weights there are.
+        unlike: why our number must not be compared with the paper's.
+        scaled: what else holds with `--scaled`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    dataset: str | None = None
+    split: str | None = None
+    images: PositiveInt | None = None
+    sample: PositiveInt | None = None
+    only: Literal["misclassified"] | None = None
+    model: str | None = None
+    mean: Statistics | None = None
+    std: Statistics | None = None
+    target: str | None = None
+    explainer: str | None = None
+    within: str | None = None
+    metric: str | None = None
+    cost: Literal["seconds"] | None = None
+    factor: PositiveFloat | None = None
+    training: dict[str, Any] | None = None
+    missing: str | None = None
+    unlike: str | None = None
+    scaled: Part | None = None
+
+    @field_validator("dataset")
+    @classmethod
+    def _known_dataset(cls, text: str | None) -> str | None:
+        return text if text is None else _checked(datasets.parse_one(text), text)
+
+    @field_validator("explainer")
+    @classmethod
+    def _known_explainer(cls, text: str | None) -> str | None:
+        return text if text is None else str(explainers.parse_one(text))
+
+    @field_validator("metric")
+    @classmethod
+    def _known_metric(cls, text: str | None) -> str | None:
+        return text if text is None else str(metrics.parse_one(text))
+
+    @field_validator("within")
+    @classmethod
+    def _known_wrapper(cls, name: str | None) -> str | None:
+        return name if name is None else explainers.get(name).name
+
+    @field_validator("target")
+    @classmethod
+    def _known_target(cls, rule: str | None) -> str | None:
+        return rule if rule is None else check_target_rule(rule)
+
+    @field_validator("training")
+    @classmethod
+    def _known_loss(cls, fields: dict[str, Any] | None) -> dict[str, Any] | None:
+        if fields and "loss" in fields:
+            losses.parse_one(str(fields["loss"]))
+        return fields
+
+    def onto(self, base: Part) -> Part:
+        """This part's fields in place of those of `base`, apart from `training` and `scaled`, whose fields are joined."""
+        given = {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
+        if self.training is not None and base.training is not None:
+            given["training"] = joined(base.training, self.training)
+        if self.scaled is not None and base.scaled is not None:
+            given["scaled"] = self.scaled.onto(base.scaled)
+        return base.model_copy(update=given)
+
+
+def joined(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Two nested mappings as one; where both have a value, that of `over`.
+
+    >>> joined({"data": {"dataset": "pets", "train": "trainval"}, "epochs": 3}, {"data": {"dataset": "cars"}})
+    {'data': {'dataset': 'cars', 'train': 'trainval'}, 'epochs': 3}
+    """
+    both = {name: joined(base[name], value) for name, value in over.items() if isinstance(value, dict) and isinstance(base.get(name), dict)}
+    return base | over | both
+
+
+def _checked(found: object, text: str) -> str:
+    """The text as it was written: a data set's own default split must not be dropped from it."""
+    del found
+    return text

@@ -1,0 +1,84 @@
+"""The values that a paper prints, as it prints them."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+from camdbench.core.errors import CamdbenchError
+
+COLUMNS = ("table", "dataset", "model", "method", "metric", "value", "std", "higher_is_better")
+
+
+@dataclass(frozen=True)
+class Printed:
+    """One cell of a paper's table, or one point of a figure, whose value nobody printed.
+
+    Attributes:
+        dataset: the label of the data set.
+        model: the label of the network.
+        method: the label of the line.
+        metric: the label of the column.
+        value: the value as printed, with all its digits; empty where there is none.
+        std: the spread that stands behind it, likewise.
+        higher_is_better: the arrow, None where the paper gives none.
+    """
+
+    dataset: str
+    model: str
+    method: str
+    metric: str
+    value: str
+    std: str
+    higher_is_better: bool | None
+
+    @property
+    def labels(self) -> tuple[str, str, str, str]:
+        """What finds the cell in its table."""
+        return self.dataset, self.model, self.method, self.metric
+
+    @property
+    def number(self) -> Decimal | None:
+        """The value as a number, exactly as printed."""
+        return Decimal(self.value) if self.value else None
+
+    @property
+    def half_digit(self) -> float:
+        """Half a unit of the last printed digit: how far the unrounded value may lie off.
+
+        >>> Printed("", "", "", "", "0.4860", "", None).half_digit, Printed("", "", "", "", "63", "", None).half_digit
+        (5e-05, 0.5)
+        """
+        exponent = Decimal(self.value or "0").as_tuple().exponent
+        return 0.5 * 10.0 ** int(exponent)
+
+
+def read_printed(file: Path) -> tuple[Printed, ...]:
+    """Read the values of one table.
+
+    Raises:
+        CamdbenchError: the file has other columns, a value is no number, or two lines are of one cell.
+    """
+    with file.open(encoding="utf-8", newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    if not lines or tuple(lines[0]) != COLUMNS:
+        raise CamdbenchError(f"{file}: expected the columns {','.join(COLUMNS)} and at least one line")
+    cells = tuple(_read(line, file) for line in lines)
+    seen = set[tuple[str, str, str, str]]()
+    for cell in cells:
+        if cell.labels in seen:
+            raise CamdbenchError(f"{file}: the cell {' / '.join(cell.labels)} stands twice")
+        seen.add(cell.labels)
+    return cells
+
+
+def _read(line: dict[str, str], file: Path) -> Printed:
+    for name in ("value", "std"):
+        try:
+            Decimal(line[name] or "0")
+        except InvalidOperation:
+            raise CamdbenchError(f"{file}: {name} {line[name]!r} is not a number") from None
+    better = {"true": True, "false": False, "": None}[line["higher_is_better"]]
+    return Printed(line["dataset"], line["model"], line["method"], line["metric"], line["value"], line["std"], better)

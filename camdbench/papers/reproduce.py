@@ -1,0 +1,164 @@
+"""`camdbench.reproduce`: a table of a paper, ours beside what is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from camdbench.core.catalogue import NO_EXPLAINER, datasets
+from camdbench.core.errors import CamdbenchError, unknown
+from camdbench.core.files import replacing
+from camdbench.core.provenance import code_hash
+from camdbench.core.spec import parse_spec
+from camdbench.papers.networks import Networks
+from camdbench.papers.numbers import ACCURACY, Finished, key, number_of
+from camdbench.papers.plan import Job, Plan, Setting, plan
+from camdbench.papers.recipe import Exhibit
+from camdbench.papers.render import to_csv, to_markdown, written
+from camdbench.papers.shelf import load_exhibit
+from camdbench.papers.verdict import Line, judge
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A table of a paper, reproduced.
+
+    Attributes:
+        exhibit: the recipe and the printed values.
+        lines: one per cell, in the order of the paper.
+        out: the folder with the runs.
+    """
+
+    exhibit: Exhibit
+    lines: tuple[Line, ...]
+    out: Path
+
+    @property
+    def failed(self) -> bool:
+        """Whether a cell that can be measured was not."""
+        return any(line.verdict == "not run" and line.ours.fault for line in self.lines)
+
+
+def reproduce(
+    name: str,
+    *,
+    data_root: str | Path | Mapping[str, str | Path] | None = None,
+    limit: int | None = None,
+    scaled: bool = False,
+    out: str | Path | None = None,
+    checkpoints: str | Path | None = None,
+    methods: Collection[str] = (),
+    models: Collection[str] = (),
+    batch_size: int = 16,
+    device: str = "auto",
+    seed: int = 0,
+    download: bool = False,
+    say: Callable[[str], None] | None = None,
+) -> Reproduction:
+    """Measure every cell of a table or figure of a paper that can be measured here, and compare it with the printed value.
+
+    What is done already is not done again: each configuration has a run directory under `out`, whose name holds a hash of
+    the code, and networks that were trained stay.
+
+    Args:
+        name: the recipe, such as `opticam-table1`.
+        data_root: where data sets lie: one folder that holds each in a folder of its own name or directly, or a mapping from
+            names of data sets to folders.
+        limit: number of images of each data set.
+        scaled: on the embedded data set and networks instead of the paper's; nothing is compared then.
+        out: folder for everything; `reproductions/NAME` where None, `reproductions/NAME-scaled` with `scaled`.
+        checkpoints: folder with networks that were trained first; `OUT/checkpoints` where None.
+        methods: labels of lines that are wanted; all where empty.
+        models: labels of networks, likewise.
+        batch_size: images at a time.
+        device: auto, cpu, cuda, cuda:N or mps.
+        seed: seed of explainers that draw random numbers.
+        download: whether torchvision or timm may fetch weights.
+        say: told what is being done.
+
+    Raises:
+        UsageError: there is no such recipe, or no such label in it.
+    """
+    exhibit = load_exhibit(name)
+    _check_labels(exhibit, methods, models)
+    planned = plan(exhibit, scaled_down=scaled, methods=methods, models=models)
+    folder = Path(out) if out is not None else Path("reproductions", f"{name}-scaled" if scaled else name)
+    networks = Networks(Path(checkpoints or folder / "checkpoints"), folder / "training", scaled, device, say or _nobody)
+    given = {"limit": limit, "batch_size": batch_size, "device": device, "seed": seed, "download": download}
+    finished = dict[tuple[Setting, str], Finished | str]()
+    for number, job in enumerate(planned.jobs, start=1):
+        (say or _nobody)(f"{number}/{len(planned.jobs)} {job.name}: {', '.join(job.explainers)}")
+        found = _done(job, folder, networks, data_root, given)
+        finished |= {(job.setting, key(explainer, metric)): found for explainer in job.explainers for metric in job.metrics}
+    return Reproduction(exhibit, _lines(planned, finished), folder)
+
+
+def write_tables(done: Reproduction) -> None:
+    """Write `reproduction.md` and `reproduction.csv` into the folder of the runs, each whole or not at all."""
+    done.out.mkdir(parents=True, exist_ok=True)
+    texts = {"md": to_markdown(written(done.exhibit, done.lines)), "csv": to_csv(done.lines)}
+    for name, text in texts.items():
+        with replacing(done.out / f"reproduction.{name}") as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _nobody(text: str) -> None:
+    del text
+
+
+def _check_labels(exhibit: Exhibit, methods: Collection[str], models: Collection[str]) -> None:
+    for kind, wanted, known in (
+        ("method", methods, {cell.method for cell in exhibit.printed}),
+        ("model", models, {cell.model for cell in exhibit.printed}),
+    ):
+        for label in wanted:
+            if label not in known:
+                raise unknown(f"{kind} of {exhibit.name}", label, known)
+
+
+def _lines(planned: Plan, finished: dict[tuple[Setting, str], Finished | str]) -> tuple[Line, ...]:
+    return tuple(
+        judge(cell.printed, number_of(cell, finished), scaled=planned.scaled, unlike=cell.part.unlike or "") for cell in planned.cells
+    )
+
+
+def _done(
+    job: Job, folder: Path, networks: Networks, data_root: str | Path | Mapping[str, str | Path] | None, given: dict[str, Any]
+) -> Finished | str:
+    """The finished run of a job, or why there is none."""
+    from camdbench.runner.run import run
+
+    setting = job.setting
+    judges = job.metrics if setting.only is None or ACCURACY in job.metrics else (*job.metrics, ACCURACY)
+    subset = {} if given["limit"] is None else {"limit": given["limit"]}
+    part = f"-{given['limit'] or 'all'}-seed{given['seed']}-{code_hash()[:8]}"
+    try:
+        rows = run(
+            "none" if job.explainers == (str(NO_EXPLAINER),) else list(job.explainers),
+            list(judges),
+            models=[networks.name_of(setting)],
+            dataset=setting.dataset,
+            split=setting.split,
+            data_root=_root(setting.dataset, data_root),
+            mean=setting.mean,
+            std=setting.std,
+            target=setting.target,
+            out=folder / "runs" / (job.name + part),
+            **given | subset,
+        )
+        return Finished(Path(rows.attrs["run"]), setting.only)
+    except CamdbenchError as error:
+        return str(error)
+
+
+def _root(dataset: str, data_root: str | Path | Mapping[str, str | Path] | None) -> str | None:
+    """Where a data set lies: the folder given for it, or the folder of its name in the one folder, or that folder itself."""
+    name = parse_spec(dataset).name
+    if data_root is None or not datasets.get(name).facts.on_disk:
+        return None
+    if isinstance(data_root, Mapping):
+        return str(data_root[name]) if name in data_root else None
+    own = Path(data_root) / name
+    return str(own if own.is_dir() else data_root)

@@ -1,0 +1,49 @@
+"""`--scaled`: the same recipe with the embedded data set and networks in place of the paper's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from camdbench.papers.part import Part, joined
+
+DATASET, MODEL, SIZE = "shortcuts", "shortcuts-ce", 96
+_LEARNED_FROM = ("train", "trainval", "train_noval")
+_SMALL: dict[str, Any] = {
+    "network": "shortcuts",
+    "init": MODEL,
+    "data": {"dataset": DATASET, "train": "train", "count": 64, "evaluate": ["val"], "evaluate_count": 16},
+    "optimiser": {"lr": 1e-4},  # a few steps from good weights: the paper's rates are for other batches and networks
+    "epochs": 1,
+    "batch_size": 16,
+    "select": "val",
+}
+
+
+def scaled(part: Part) -> Part:
+    """A measurement on the embedded data set and network; explainers, metrics, target rule and loss are kept.
+
+    What counts in pixels of 224, or names a layer of the paper's network, stands in the recipe's own `scaled`. Samples are
+    left to `--limit`, and an embedded network knows its own mean and std.
+    """
+    replaced = part.model_copy(
+        update={
+            "dataset": DATASET,
+            "split": "train" if part.split in _LEARNED_FROM else "val",
+            "images": None,
+            "sample": None,
+            "mean": None,
+            "std": None,
+            "model": MODEL,
+            "scaled": None,
+        }
+    )
+    return replaced if part.scaled is None else part.scaled.onto(replaced)
+
+
+def scaled_training(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A training recipe of a minute: one epoch on few drawn images, by the same loss, surgery, augmentation and optimiser."""
+    kept = {name: value for name, value in recipe.items() if name not in ("head", "name")}
+    small = joined(kept, _SMALL)
+    data = recipe.get("data", {})
+    small["data"] = _SMALL["data"] | {name: data[name] for name in ("regions", "labelled") if name in data}
+    return small

@@ -1,0 +1,81 @@
+"""Networks that a recipe has trained first: by which training recipe, under which name, and where they are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from camdbench.core.catalogue import losses, models
+from camdbench.core.files import replacing
+from camdbench.core.spec import Spec
+
+
+@dataclass(frozen=True)
+class Training:
+    """A network to be trained before it can be measured.
+
+    Attributes:
+        written: the training recipe's fields, as JSON.
+    """
+
+    written: str
+
+    @classmethod
+    def of(cls, paper: str, fields: dict[str, Any], seed: int) -> Training:
+        """The training with these fields under a seed; its name tells paper, network, data set and loss."""
+        plan: dict[str, Any] = {name: value for name, value in fields.items() if name != "name"} | {"seed": seed}
+        digest = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:6]
+        dataset = str(plan.get("data", {}).get("dataset", "")).partition("(")[0]
+        words = [paper, str(plan.get("network", "")), dataset, str(plan.get("loss", "ce")).partition("(")[0], f"{digest}-s{seed}"]
+        name = re.sub(r"[^a-z0-9._-]+", "-", "-".join(filter(None, words)).lower())
+        return cls(json.dumps({"name": name} | plan, sort_keys=True))
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The training recipe, as `camdbench train --recipe` takes it."""
+        return json.loads(self.written)
+
+    @property
+    def name(self) -> str:
+        """The name of the trained network."""
+        return self.fields["name"]
+
+    def stand_in(self) -> str | None:
+        """The embedded network that was trained by this very loss, if one was: `shortcuts-cfce` for `cfce`.
+
+        Options of the loss decide, those apart that follow the size of images, and label smoothing, which the embedded
+        network of cross-entropy has and the papers' have not.
+        """
+        fields = self.fields
+        wanted = losses.parse_one(str(fields.get("loss", "ce")))
+        name = f"shortcuts-{wanted.name}"
+        plain = "surgery" not in fields or wanted.name not in ("ce", "bce")
+        if name not in models or not plain or fields.get("data", {}).get("labelled", 1.0) != 1.0:
+            return None
+        return name if _loss_of(name) == _comparable(wanted) else None
+
+    def write(self, folder: Path) -> Path:
+        """Write the recipe as YAML, for `camdbench train` here or on another machine."""
+        file = folder / f"{self.name}.yaml"
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as temporary:
+            temporary.write_text(yaml.safe_dump(self.fields, sort_keys=False), encoding="utf-8")
+        return file
+
+
+def _loss_of(name: str) -> Spec | None:
+    """The loss by which an embedded network was trained, from its provenance."""
+    file = Path(__file__).parents[1] / "models" / "weights" / f"{name}.json"
+    if not file.is_file():
+        return None
+    return _comparable(losses.parse_one(str(json.loads(file.read_text(encoding="utf-8"))["recipe"]["loss"])))
+
+
+def _comparable(loss: Spec) -> Spec:
+    return Spec.of(loss.name, {name: value for name, value in loss.options if name not in ("smoothing", "smallest")})

@@ -1,0 +1,286 @@
+"""Every recipe: its values are the paper's, all of them, and everything that it names exists."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from camdbench.core.catalogue import datasets, models
+from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.core.spec import parse_spec
+from camdbench.papers.part import Part
+from camdbench.papers.plan import Job, Plan, plan
+from camdbench.papers.recipe import AXES, Exhibit, read_exhibit
+from camdbench.papers.shelf import load_exhibit, recipe_files, shelf
+from camdbench.runner.request import check_request
+from camdbench.trainer.recipe import check_recipe
+
+# Lines x columns of each table, counted in the paper.
+PRINTED = {
+    "opticam-table1": 12 * 2 * 4,
+    "opticam-table2": 14 * 2 * 4,
+    "opticam-table3": 2 * (11 + 11 + 13 + 13),
+    "opticam-table4": 8 * 2 * 3,
+    "opticam-table5": 9 * 9 + 2 * 3,
+    "opticam-table6": 14 * 3,
+    "opticam-tablea7": 9 * 2 * 7,
+    "opticam-tablea8": 11 * 2 * 7,
+    "opticam-tablea9": 4 * 5 * 3,
+    "opticam-tablea10": 9 * 2 * 2 * 3,
+    "opticam-tablea11": 6 * 2 * 2 * 2,
+    "opticam-tablea12": 12 * 3,
+    "opticam-tablea13": 11 * 3,
+    "opticam-tablea14": 9 * 2 * 4,
+    "opticam-figa4": 0,
+    "opticam-figa5": 0,
+    "opticam-figa6": 1,  # quoted in the text
+    "cgc-table1": 2 * 3 * 3,
+    "cgc-table2": 2,
+    "cgc-table3": 2 * 2,
+    "cgc-table4": 3,
+    "cgc-table5": 4 * 2,
+    "cgc-table6": 2 * 4,
+    "cgc-table7": 2 * 4 * 3,
+    "cgc-table8": 2 * 2 * 4,
+    "cgc-table9": 2 * 3,
+    "cgc-table10": 6 * 2,
+    "cfce-table1": 2 * 5 + 1,
+    "cfce-table2": 4 * 6 + 3 * 7,
+    "cfce-pets": 7 * 8,
+    "cfce-sbd": 4 * 4,
+    "cfce-segmentation": 0,
+    "soloss-table1": 3 * 5 * 4,
+    "soloss-fig6": 0,
+    "soloss-fig7": 0,
+    "soloss-fig8": 0,
+}
+
+every_recipe = pytest.mark.parametrize("name", PRINTED)
+both_scales = pytest.mark.parametrize("scaled", [False, True], ids=["full", "scaled"])
+
+
+def test_every_table_and_figure_has_a_recipe() -> None:
+    assert sorted(recipe_files()) == sorted(PRINTED)
+
+
+def test_every_file_of_values_has_a_recipe() -> None:
+    values = {file.with_suffix("") for file in shelf().glob("*/*.csv")}
+    assert values == {file.with_suffix("") for file in recipe_files().values()}
+
+
+@every_recipe
+def test_every_printed_value_is_there(name: str) -> None:
+    assert sum(cell.number is not None for cell in load_exhibit(name).printed) == PRINTED[name]
+
+
+def test_no_value_stands_in_two_recipes() -> None:
+    found = Counter[tuple[str, ...]]()
+    for name in PRINTED:
+        exhibit = load_exhibit(name)
+        found.update((exhibit.recipe.paper, exhibit.recipe.exhibit, *cell.labels) for cell in exhibit.printed)
+    assert set(found.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "value"),
+    [
+        ("opticam-table1", ("ImageNet-val", "VGG16", "Opti-CAM", "AG"), "71.2"),
+        ("opticam-table5", ("ImageNet-val", "VGG16", "S := I\\B (complement of GT box)", "AI(S)"), "16.3"),
+        ("cgc-table2", ("ImageNet-val", "ResNet50", "Baseline", "Insertion AUC"), "0.4860"),
+        ("cfce-table2", ("Hard-ImageNet", "ResNet-50", "CFCE + KL", "RFS"), "0.236"),
+        ("soloss-table1", ("CUB", "ViT-B_16", "SO-Loss-Blur", "Accuracy (%)"), "63.82"),
+    ],
+)
+def test_values_are_as_printed_with_all_their_digits(name: str, labels: tuple[str, ...], value: str) -> None:
+    assert [cell.value for cell in load_exhibit(name).printed if cell.labels == labels] == [value]
+
+
+@every_recipe
+def test_no_label_is_idle(name: str) -> None:
+    exhibit = load_exhibit(name)
+    own = Path(recipe_files()[name]).read_text(encoding="utf-8")
+    for axis, used in zip(AXES, zip(*(cell.labels for cell in exhibit.printed), strict=True), strict=True):
+        idle = set(exhibit.recipe.of(axis)) - set(used)
+        assert not [label for label in idle if f"{label}:" in own or f'{label}":' in own]
+        for otherwise in exhibit.recipe.cells:
+            assert otherwise.where.get(axis, used[0]) in used
+
+
+@every_recipe
+@both_scales
+def test_every_cell_is_measured_or_says_why_not(name: str, scaled: bool) -> None:
+    planned = plan(load_exhibit(name), scaled_down=scaled)
+    assert len(planned.cells) == len(planned.exhibit.printed)
+    for cell in planned.cells:
+        assert bool(cell.reason) != bool(cell.settings)
+
+
+@every_recipe
+@both_scales
+def test_every_run_is_one_that_the_benchmark_takes(name: str, scaled: bool, tmp_path: Path) -> None:
+    for folder in ("Annotations/CLS-LOC/val", "segmentations", "masks/test", "sam"):
+        (tmp_path / folder).mkdir(parents=True)
+    for job in plan(load_exhibit(name), scaled_down=scaled).jobs:
+        setting = job.setting
+        on_disk = datasets.get(parse_spec(setting.dataset).name).facts.on_disk
+        request = check_request(
+            explainers_=list(job.explainers) if job.explainers != ("none",) else "none",
+            metrics_=list(job.metrics),
+            models=[setting.model or "shortcuts-ce"],
+            dataset=setting.dataset,
+            split=setting.split,
+            data_root=tmp_path if on_disk else None,
+            weights=None,
+            mean=setting.mean,
+            std=setting.std,
+            layer=None,
+            target=setting.target,
+            limit=8,
+            seed=0,
+            save_maps=False,
+        )
+        assert on_disk is not scaled
+        # Rows are looked up by these very names.
+        assert [str(spec) for spec in request.metrics] == list(job.metrics)
+        assert [str(spec) for spec in request.explainers] == [name for name in job.explainers if name != "none"]
+
+
+def trainings(planned: Plan) -> list[dict[str, object]]:
+    found = {setting.training for cell in planned.cells for setting in cell.settings if setting.training is not None}
+    return [training.fields for training in found]
+
+
+@every_recipe
+@both_scales
+def test_every_training_is_one_that_the_trainer_takes(name: str, scaled: bool) -> None:
+    for fields in trainings(plan(load_exhibit(name), scaled_down=scaled)):
+        if name == "cgc-table9" and not scaled:
+            with pytest.raises(UsageError, match=r"swav_resnet50\.safetensors: no such checkpoint"):
+                check_recipe(fields, name)
+        else:
+            assert check_recipe(fields, name).name == fields["name"]
+
+
+def test_trainings_that_differ_have_names_of_their_own() -> None:
+    for scaled in (False, True):
+        fields = [one for name in PRINTED for one in trainings(plan(load_exhibit(name), scaled_down=scaled))]
+        found = {tuple(sorted((key, str(value)) for key, value in one.items())) for one in fields}
+        names = {one["name"] for one in fields}
+        assert len(names) == len(found) > 1
+
+
+class TestJobs:
+    def test_cells_of_one_setting_share_a_run(self) -> None:
+        [resnet, vgg] = plan(load_exhibit("opticam-table1")).jobs
+        assert resnet.metrics == vgg.metrics == ("ad", "ag", "ai")
+        assert len(resnet.explainers) == len(vgg.explainers) == 12
+
+    def test_what_is_asked_of_some_explainers_only_is_a_run_of_its_own(self) -> None:
+        jobs = plan(load_exhibit("cfce-table2")).jobs
+        assert {job.explainers for job in jobs} == {("none",), ("gradcam",)}
+
+    def test_seeds_multiply_trained_networks_only(self) -> None:
+        exhibit = load_exhibit("soloss-table1")
+        assert {len(cell.settings) for cell in plan(exhibit).cells if cell.settings} == {5}
+        assert {len(cell.settings) for cell in plan(exhibit, scaled_down=True).cells} == {1}
+        assert {len(cell.settings) for cell in plan(load_exhibit("opticam-table1")).cells} == {1}
+
+    def test_names_differ_with_whatever_decides_the_values(self) -> None:
+        jobs = [job for name in PRINTED for job in plan(load_exhibit(name)).jobs]
+        assert len({job.name for job in jobs}) == len({(job.setting, job.metrics) for job in jobs})
+        assert isinstance(jobs[0], Job)
+
+    def test_labels_choose_lines_and_networks(self) -> None:
+        planned = plan(load_exhibit("opticam-table1"), methods=["Opti-CAM"], models=["VGG16"])
+        assert {(cell.printed.method, cell.printed.model) for cell in planned.cells} == {("Opti-CAM", "VGG16")}
+
+
+class TestParts:
+    def test_a_later_label_wins_and_nested_fields_are_joined(self) -> None:
+        base = Part(target="label", training={"data": {"dataset": "pets", "train": "trainval"}}, scaled=Part(metric="ad"))
+        over = Part(target="least", training={"data": {"dataset": "cub200"}}, scaled=Part(split="train"))
+        found = over.onto(base)
+        assert found.target == "least"
+        assert found.training == {"data": {"dataset": "cub200", "train": "trainval"}}
+        assert found.scaled == Part(metric="ad", split="train")
+
+    def test_wrappers_and_exceptions_reach_the_cell(self) -> None:
+        cells = {cell.printed.labels: cell for cell in plan(load_exhibit("opticam-table5")).cells}
+        assert cells["ImageNet-val", "VGG16", "Opti-CAM", "AD(B∩S)"].explainer == "inside_box(opticam)"
+        cells = {cell.printed.labels: cell for cell in plan(load_exhibit("cfce-table1")).cells}
+        [third] = [cell for labels, cell in cells.items() if labels[0].startswith("UNLABELLED")]
+        assert third.metric == "average_precision"
+
+    def test_scaled_keeps_explainers_metrics_and_target(self) -> None:
+        for name in ("opticam-tablea9", "opticam-table6", "opticam-tablea12"):
+            full, small = (
+                [cell for cell in plan(load_exhibit(name), scaled_down=scaled).cells if cell.printed.method != "ExPerturbation"]
+                for scaled in (False, True)
+            )
+            assert [(cell.explainer, cell.metric) for cell in full] == [(cell.explainer, cell.metric) for cell in small]
+            assert [cell.settings[0].target for cell in full] == [cell.settings[0].target for cell in small]
+            assert {cell.settings[0].model for cell in small} <= set(models.names())
+
+
+SMALLEST = """
+exhibit: T
+summary: s
+datasets: {d: {dataset: shortcuts}}
+models: {m: {model: shortcuts-ce}}
+methods: {e: {explainer: gradcam}}
+metrics: {x: {metric: ad}}
+"""
+HEADER = "table,dataset,model,method,metric,value,std,higher_is_better"
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    file = tmp_path / "mine.yaml"
+    file.write_text(SMALLEST)
+    file.with_suffix(".csv").write_text(f"{HEADER}\nT,d,m,e,x,1.0,,true\n")
+    return file
+
+
+class TestErrors:
+    def test_the_smallest_recipe_is_read(self, recipe: Path) -> None:
+        assert isinstance(read_exhibit(recipe, "mine"), Exhibit)
+
+    @pytest.mark.parametrize(
+        ("before", "after", "said"),
+        [
+            ("gradcam", "gradcan", "did you mean 'gradcam'"),
+            ("metric: ad", "metric: da", "no metric 'da'"),
+            ("exhibit: T", "exhibits: T", "exhibit"),
+            ("dataset: shortcuts", "dataset: shortcut", "did you mean 'shortcuts'"),
+            ("model: shortcuts-ce", "layer: 3", "models.m.layer"),
+        ],
+    )
+    def test_a_wrong_field_is_named(self, recipe: Path, before: str, after: str, said: str) -> None:
+        recipe.write_text(recipe.read_text().replace(before, after))
+        with pytest.raises(UsageError, match=said) as caught:
+            read_exhibit(recipe, "mine")
+        assert "mine.yaml" in str(caught.value)
+
+    def test_a_label_of_the_table_that_the_recipe_lacks_is_named(self, recipe: Path) -> None:
+        recipe.write_text(recipe.read_text().replace("{e:", "{f:"))
+        with pytest.raises(CamdbenchError, match="no method 'e'"):
+            plan(read_exhibit(recipe, "mine"))
+
+    @pytest.mark.parametrize(
+        ("lines", "said"),
+        [
+            ("T,d,m,e,x,one,,true", "'one' is not a number"),
+            ("T,d,m,e,x,1.0,,true\nT,d,m,e,x,2.0,,true", "twice"),
+            ("", "at least one line"),
+        ],
+    )
+    def test_values_that_are_none_are_named(self, recipe: Path, lines: str, said: str) -> None:
+        recipe.with_suffix(".csv").write_text(f"{HEADER}\n{lines}\n")
+        with pytest.raises(CamdbenchError, match=said):
+            read_exhibit(recipe, "mine")
+
+    def test_an_unknown_recipe_offers_the_nearest(self) -> None:
+        with pytest.raises(UsageError, match="did you mean 'opticam-table1"):
+            load_exhibit("opticam-tabel1")

@@ -1,0 +1,103 @@
+"""Verdicts and numbers, on cells made by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from camdbench.papers import render
+from camdbench.papers.numbers import over_seeds
+from camdbench.papers.printed import Printed
+from camdbench.papers.shelf import load_exhibit
+from camdbench.papers.verdict import Measured, judge
+
+
+def printed(value: str, std: str = "") -> Printed:
+    return Printed("d", "m", "e", "AD", value, std, False)
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "verdict"),
+    [
+        ("12.2", 11.9, 12.4, "agrees"),
+        ("12.2", 12.24, 12.30, "agrees"),  # 12.24 is printed as 12.2
+        ("12.2", 12.26, 12.30, "differs"),  # is printed as 12.3
+        ("12.2", 12.25, 12.30, "agrees"),  # rounding may go either way on the border
+        ("12.2", 12.10, 12.14, "differs"),
+        ("12.20", 12.21, 12.30, "differs"),  # one more digit is printed, so less may lie behind it
+        ("0.4860", 0.48604, 0.4870, "agrees"),
+        ("0.4860", 0.48606, 0.4870, "differs"),
+        ("100", 99.6, 99.8, "agrees"),
+        ("-0.18", -0.20, -0.186, "differs"),
+        ("-0.18", -0.20, -0.184, "agrees"),
+    ],
+)
+def test_the_papers_value_agrees_as_far_as_its_rounding_goes(value: str, low: float, high: float, verdict: str) -> None:
+    assert judge(printed(value), Measured((low + high) / 2, low, high, 10)).verdict == verdict
+
+
+def test_the_papers_spread_plays_no_part() -> None:
+    ours = Measured(20.0, 19.0, 21.0, 10)
+    assert judge(printed("16.25", "14.07"), ours).verdict == judge(printed("16.25"), ours).verdict == "differs"
+
+
+def test_without_an_interval_the_number_itself_must_be_printed_alike() -> None:
+    assert judge(printed("0.0"), Measured(0.04, n=1)).verdict == "agrees"
+    assert judge(printed("0.0"), Measured(0.06, n=1)).verdict == "differs"
+
+
+def test_what_must_not_be_compared_is_not() -> None:
+    ours = Measured(1.0, 0.9, 1.1, 10)
+    assert judge(printed("1.0"), ours, scaled=True).verdict == "scaled"
+    assert judge(printed("1.0"), ours, unlike="another machine").reason == "another machine"
+    assert judge(printed(""), ours).reason == "the paper prints no number"
+    assert math.isnan(judge(printed(""), ours).difference)
+
+
+def test_what_was_not_run_says_why_scaled_or_not() -> None:
+    for scaled in (False, True):
+        line = judge(printed("1.0"), Measured(reason="no data"), scaled=scaled)
+        assert (line.verdict, line.reason) == ("not run", "no data")
+
+
+def test_the_difference_is_ours_less_the_papers() -> None:
+    assert judge(printed("12.2"), Measured(13.0, 12.0, 14.0, 5)).difference == pytest.approx(0.8)
+
+
+def test_the_interval_over_seeds_is_students() -> None:
+    values = np.array([70.1, 71.3, 69.8, 70.9, 70.2])
+    found = over_seeds([Measured(value, n=100) for value in values])
+    low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert (found.value, found.low, found.high, found.seeds) == pytest.approx((values.mean(), low, high, 5))
+
+
+def test_a_seed_without_a_number_leaves_none() -> None:
+    assert over_seeds([Measured(1.0), Measured(reason="not trained"), Measured(2.0)]).reason == "not trained"
+
+
+class TestText:
+    def lines(self) -> list[str]:
+        exhibit = load_exhibit("cgc-table2")
+        lines = [
+            judge(exhibit.printed[0], Measured(0.49, 0.48, 0.50, 50)),
+            judge(exhibit.printed[1], Measured(reason="no weights", fault=True)),
+        ]
+        table = render.written(exhibit, lines)
+        assert [record["verdict"] for record in render.to_records(lines)] == ["agrees", "not run"]
+        assert render.to_csv(lines).count("\n") == 3
+        return [*map("|".join, table.lines), *table.notes]
+
+    def test_numbers_have_one_digit_more_than_the_paper(self) -> None:
+        assert self.lines()[0] == "ImageNet-val|ResNet50|Baseline|Insertion AUC|0.49000|[0.48000, 0.50000]|0.4860|+0.00400|agrees"
+
+    def test_reasons_are_numbered_and_stand_below(self) -> None:
+        lines = self.lines()
+        assert lines[1].endswith("—||0.5216||not run (1)")
+        assert lines[2] == "(1) no weights"
+        assert lines[-1] == "2 cells: 1 agrees, 1 not run"
+
+    def test_the_recipes_footnotes_follow(self) -> None:
+        assert any("train mode" in line for line in self.lines())
