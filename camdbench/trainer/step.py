@@ -65,6 +65,17 @@ class Step:
         return self.batch.labels
 
     @property
+    def known_labels(self) -> Tensor:
+        """(B,) class indices.
+
+        Raises:
+            UsageError: an image has none.
+        """
+        if bool((self.labels < 0).any()):
+            raise UsageError("the loss needs the label of every image: leave data.labelled at 1, or train with cgc")
+        return self.labels
+
+    @property
     def logits(self) -> Tensor:
         """(B, C) of the batch as it is."""
         return self.trace.logits
@@ -83,7 +94,7 @@ class Step:
     @property
     def present(self) -> Tensor:
         """(B, C) of zeros and ones: the classes that each image shows; its label alone where the data set knows no more."""
-        shown = self.batch.present if self.batch.present is not None else F.one_hot(self.labels, self.logits.shape[1])
+        shown = self.batch.present if self.batch.present is not None else F.one_hot(self.known_labels, self.logits.shape[1])
         return shown.to(self.logits.dtype)
 
     @property

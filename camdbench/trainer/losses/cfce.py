@@ -108,6 +108,7 @@ def rcfbce(step: Step, *, weight: NonNegativeFloat = 50.0, sharpness: PositiveFl
 
 def _core(step: Step) -> tuple[Tensor, Tensor]:
     grid = step.trace.activations
+    step.known_labels  # noqa: B018 - refuses images without one
     core, empty = core_of(step.masks, (grid.shape[2], grid.shape[3]))
     return core.to(grid.dtype), empty
 

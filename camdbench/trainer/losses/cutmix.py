@@ -32,7 +32,7 @@ def cutmix_cfce(step: Step) -> Judged:
     seen = step.main(box.paste(step.images))
     grid = (seen.activations.shape[2], seen.activations.shape[3])
     _, empty = core_of(step.masks, grid)
-    owners = torch.where(step.masks | empty[:, None, None], step.labels[:, None, None], -1)
+    owners = torch.where(step.masks | empty[:, None, None], step.known_labels[:, None, None], -1)
     mixed = on_grid(box.paste(owners), grid).long()
     neighbours = step.labels.roll(1, 0)
     bias = seen.logits - seen.activations.mean((2, 3)) @ seen.class_weights.T

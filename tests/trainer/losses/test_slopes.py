@@ -87,6 +87,14 @@ def test_losses_that_read_masks_say_so(text: str) -> None:
         assert losses.load(spec.name)(step, **spec.arguments).total.isfinite().all()
 
 
+@pytest.mark.parametrize("text", ["so(views=1, kernel=3)", "cfce", "rcfce", "cfbce", "rcfbce", "cutmix-cfce", "bce", "energy", "ria"])
+def test_an_image_without_label_is_refused_where_it_must_have_one(text: str) -> None:
+    spec, step = losses.parse_one(text), toy_step()
+    step.batch.labels[1] = -1
+    with pytest.raises(CamdbenchError, match="label"):
+        losses.load(spec.name)(step, **spec.arguments)
+
+
 def test_further_passes_leave_the_running_statistics_alone() -> None:
     """And the main one moves them once, whatever the loss."""
     wanted = toy_step(train=True)
