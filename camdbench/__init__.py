@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from camdbench.core.catalogue import dataset, explainer, loss, metric, model
     from camdbench.core.errors import CamdbenchError, NotApplicable, SampleError, UsageError
+    from camdbench.core.protocols import Protocol
     from camdbench.datasets.samples import Batch, Sample
     from camdbench.explainers.explain import Explanation, explain
     from camdbench.explainers.trace import Trace
-    from camdbench.runner.evaluate import evaluate
     from camdbench.metrics.evidence import Evidence
     from camdbench.metrics.measured import Curve, Measured
     from camdbench.models.classifier import Classifier
     from camdbench.models.zoo import load_classifier
+    from camdbench.runner.evaluate import evaluate
     from camdbench.runner.run import run
     from camdbench.runner.score import score
     from camdbench.tables.check import check

@@ -10,7 +10,8 @@ import click
 
 from camdbench.cli import options
 from camdbench.core import catalogue
-from camdbench.core.registry import Entry, Registry
+from camdbench.core.entries import Entry
+from camdbench.core.registry import Registry
 
 _KINDS: dict[str, Registry[Any]] = {
     "explainers": catalogue.explainers,

@@ -15,87 +15,19 @@ import inspect
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
+from camdbench.core.entries import Entry, F, checked_doc, read_literal, with_protocol
 from camdbench.core.errors import UsageError, unknown
-from camdbench.core.options import Option, check_options, options_of_function, options_of_source, wraps_of_function, wraps_of_source
-from camdbench.core.protocols import SWITCHES
-from camdbench.core.protocols import Protocol as MetricProtocol
+from camdbench.core.options import options_of_function, options_of_source, wraps_of_function, wraps_of_source
 from camdbench.core.spec import Spec, parse_spec, parse_specs
-
-
-class Facts(Protocol):
-    """What a decorator must state: a dataclass with the paper (or origin) among its fields."""
-
-    @property
-    def paper(self) -> str:
-        """Where it is defined."""
-        ...
-
 
 PLUGINS: list[str] = []  # files that `load_plugin` has run, for processes that must run them too
 
-F = TypeVar("F", bound=Facts)
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True)
-class Entry(Generic[F]):
-    """One registered function: its facts, its options and where it lives."""
-
-    name: str
-    facts: F
-    options: tuple[Option, ...]
-    doc: str
-    module: str
-    attribute: str
-    wraps: int = 0  # specs that it takes before its options
-
-    @property
-    def summary(self) -> str:
-        """The first paragraph of the docstring, on one line."""
-        return " ".join(self.doc.partition("\n\n")[0].split())
-
-    def spec(self, spec: Spec) -> Spec:
-        """Check the options of `spec`; options equal to their default are dropped, so equal work has one name.
-
-        Raises:
-            UsageError: an unknown option or a value of the wrong type.
-        """
-        if len(spec.inner) != self.wraps:
-            wanted = f"{self.wraps} explainer" if self.wraps == 1 else f"{self.wraps or 'no'} explainers"
-            raise UsageError(f"{spec}: {self.name} takes {wanted} in its brackets, not {len(spec.inner)}")
-        checked = check_options(self.name, self.options, spec.arguments)
-        defaults = self.defaults(checked.get("protocol"))
-        return Spec.of(self.name, {name: value for name, value in checked.items() if value != defaults[name]}, spec.inner)
-
-    @property
-    def protocols(self) -> tuple[MetricProtocol, ...]:
-        """The conventions that a metric knows, its default first; empty for anything else."""
-        return getattr(self.facts, "protocols", ())
-
-    def defaults(self, protocol: object = None) -> dict[str, Any]:
-        """The values of all options where nothing else is asked for: the signature's, or those that a protocol sets."""
-        values = {option.name: option.default for option in self.options}
-        for known in self.protocols:
-            if known.name == (protocol or self.protocols[0].name):
-                values |= {name: value for name, value in known.switches.items() if name in values} | dict(known.options)
-        return values
-
-    def protocol(self, spec: Spec) -> MetricProtocol:
-        """The protocol that a metric's spec stands for, its options included."""
-        values = self.defaults(spec.arguments.get("protocol")) | spec.arguments
-        name = values.pop("protocol")
-        return next(known for known in self.protocols if known.name == name).with_options(values)
-
-    def arguments(self, spec: Spec) -> dict[str, Any]:
-        """What the function is called with: options as given, as the protocol sets them, or as the signature does."""
-        values = self.defaults(spec.arguments.get("protocol")) | spec.arguments
-        return {name: value for name, value in values.items() if name != "protocol" or not self.protocols}
 
 
 class Registry(Generic[F]):
@@ -125,9 +57,9 @@ class Registry(Generic[F]):
 
         def decorate(function: Function) -> Function:
             stated = self._state(name, facts)
-            doc = _checked_doc(function.__doc__, name)
+            doc = checked_doc(function.__doc__, name)
             options, wraps = options_of_function(function), wraps_of_function(function)
-            entry = Entry(name, stated, _with_protocol(name, options, stated), doc, function.__module__, function.__qualname__, wraps)
+            entry = Entry(name, stated, with_protocol(name, options, stated), doc, function.__module__, function.__qualname__, wraps)
             self._add(dict(self._built_in), entry)  # a built-in's name is refused here, not when the registry is next read
             self._add(self._live, entry)
             self._functions[name] = function
@@ -242,9 +174,9 @@ class Registry(Generic[F]):
             for mark in node.decorator_list:
                 if isinstance(mark, ast.Call) and isinstance(mark.func, ast.Name) and mark.func.id == self.kind:
                     name = ast.literal_eval(mark.args[0])
-                    stated = self._state(name, {str(keyword.arg): _literal(keyword.value, constants) for keyword in mark.keywords})
-                    doc = _checked_doc(ast.get_docstring(node, clean=False), name)
-                    options = _with_protocol(name, options_of_source(node), stated)
+                    stated = self._state(name, {str(keyword.arg): read_literal(keyword.value, constants) for keyword in mark.keywords})
+                    doc = checked_doc(ast.get_docstring(node, clean=False), name)
+                    options = with_protocol(name, options_of_source(node), stated)
                     yield Entry(name, stated, options, doc, module, node.name, wraps_of_source(node))
 
     def _entries(self) -> dict[str, Entry[F]]:
@@ -305,41 +237,3 @@ def _load_entry_points(group: str) -> None:
             point.load()
         except Exception as error:
             warnings.warn(f"plug-in {point.name!r} ({point.value}) is left out: {type(error).__name__}: {error}", stacklevel=2)
-
-
-def _literal(node: ast.expr, constants: Mapping[str, ast.expr]) -> Any:
-    """The value of a decorator's argument: a literal, in which protocols and constants of the module may stand."""
-
-    def read(part: ast.expr) -> Any:
-        return _literal(part, constants)
-
-    match node:
-        case ast.Name(id=name) if name in constants:
-            return read(constants[name])
-        case ast.Call(func=ast.Name(id="Protocol"), args=args, keywords=keywords):
-            return MetricProtocol(*map(read, args), **{str(keyword.arg): read(keyword.value) for keyword in keywords})
-        case ast.Tuple(elts=elements):
-            return tuple(map(read, elements))
-        case _:
-            return ast.literal_eval(node)
-
-
-def _with_protocol(owner: str, options: tuple[Option, ...], facts: Facts) -> tuple[Option, ...]:
-    """The function's options and, where there are protocols, the choice between them."""
-    protocols: tuple[MetricProtocol, ...] = getattr(facts, "protocols", ())
-    if not protocols:
-        return options
-    known = {option.name for option in options}
-    for protocol in protocols:
-        if strangers := set(protocol.options) - known | set(protocol.options) & set(SWITCHES):
-            raise TypeError(
-                f"{owner!r}, protocol {protocol.name!r} sets {', '.join(sorted(strangers))}, which is no option to be set there"
-            )
-    names = tuple(protocol.name for protocol in protocols)
-    return (*options, Option("protocol", f"Literal[{', '.join(map(repr, names))}]", names[0]))
-
-
-def _checked_doc(doc: str | None, name: str) -> str:
-    if not doc or not doc.strip():
-        raise TypeError(f"{name!r} needs a docstring: its first sentence is what `camdbench list` shows")
-    return inspect.cleandoc(doc)

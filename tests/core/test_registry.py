@@ -11,9 +11,10 @@ import pytest
 
 from camdbench.core import catalogue, registry
 from camdbench.core.catalogue import ExplainerFacts, MetricFacts
+from camdbench.core.entries import Entry
 from camdbench.core.errors import UsageError
 from camdbench.core.options import options_of_function
-from camdbench.core.registry import Entry, Registry, load_plugin
+from camdbench.core.registry import Registry, load_plugin
 from camdbench.core.spec import Spec
 
 REGISTRIES = {
