@@ -17,7 +17,7 @@ NOT_SOUND = 1
 _SHOWN = 5  # lines of each kind of trouble
 
 
-@click.group("data", short_help="Look whether a data set is there in full.")
+@click.group("data", short_help="Look whether a data set is there in full; make masks for it.")
 def command() -> None:
     """Data sets on disk (see: camdbench list datasets)."""
 
@@ -57,6 +57,46 @@ def verify_(name: str, data_root: str | None, split: str | None, check: int, eve
     else:
         _print(found, spec.name)
     return 0 if found.sound else NOT_SOUND
+
+
+@command.command("masks", short_help="Make masks for a data set that has boxes.")
+@click.argument("name")
+@click.option("--data-root", required=True, metavar="DIR", help="Where the data set lies.")
+@click.option("--split", help="Split of the data set.  [default: the one that a run takes]")
+@click.option("--method", type=click.Choice(["sam"]), default="sam", show_default=True, help="sam: Segment Anything, asked with the boxes.")
+@click.option("--weights", required=True, metavar="DIR", help="Its network: a folder like that of facebook/sam-vit-base.")
+@click.option("--out", required=True, metavar="DIR", help="Where the masks go, ID.png for each image.")
+@options.device
+@options.plugin
+@options.verbose
+def masks_(name: str, data_root: str, split: str | None, method: str, weights: str, out: str, device: str) -> int:
+    r"""Make a mask for each image of the data set NAME from its boxes; the same command again continues.
+
+    Afterwards the data set reads them with its option masks="DIR". Exit code 1 where images got none.
+
+    \b
+    camdbench data masks cub200 --data-root DIR --method sam --weights sam-vit-base --out DIR/sam
+    camdbench run --dataset 'cub200(masks="DIR/sam")' --data-root DIR
+    """
+    from camdbench.core.errors import UsageError
+    from camdbench.datasets.making_masks import make_masks
+    from camdbench.datasets.on_disk import OnDisk
+    from camdbench.datasets.opening import annotations_of, checked_dataset, open_dataset
+    from camdbench.datasets.segment_anything import SegmentAnything
+    from camdbench.models.devices import pick_device
+
+    del method  # the only one
+    spec, chosen = checked_dataset(name, split, data_root)
+    if "boxes" not in annotations_of(spec, chosen, data_root):
+        raise UsageError(f"data set {spec.name} has no boxes, which say where the objects are; masks cannot be made")
+    data = open_dataset(spec, chosen, data_root)
+    if not isinstance(data, OnDisk):
+        raise UsageError(f"data set {spec.name} is not read from files, so it takes no masks from files")
+    found = make_masks(data, Path(out), SegmentAnything(Path(weights), pick_device(device)))
+    click.echo(f"{found.made:,} masks made, {found.kept:,} were there, {len(found.failed):,} images got none: {out}")
+    for image, reason in found.failed[:_SHOWN]:
+        click.echo(f"no mask: {image}: {reason}", err=True)
+    return NOT_SOUND if found.failed else 0
 
 
 def _print(found: Verification, name: str) -> None:

@@ -61,3 +61,28 @@ def test_as_json(tmp_path: Path, capsys: Said) -> None:
 def test_nothing_is_fetched_that_nobody_can_fetch(tmp_path: Path, capsys: Said) -> None:
     assert run_cli(["data", "verify", "kvasir", "--data-root", str(tmp_path), "--download"]) == 2
     assert "kvasir cannot be fetched; get it from https://datasets.simula.no/kvasir" in capsys.readouterr().err
+
+
+def test_masks_are_made_from_boxes_alone(tmp_path: Path, capsys: Said) -> None:
+    fixtures.flowers102(tmp_path)
+    asked = ["--data-root", str(tmp_path), "--weights", str(tmp_path / "sam"), "--out", str(tmp_path / "made")]
+    assert run_cli(["data", "masks", "flowers102", *asked]) == 2
+    assert "data set flowers102 has no boxes, which say where the objects are" in capsys.readouterr().err
+
+
+def test_masks_are_made_and_what_got_none_is_named(tmp_path: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network is stood in for by the boxes themselves."""
+    from camdbench.datasets import segment_anything
+    from camdbench.datasets.on_disk import filled
+
+    monkeypatch.setattr(
+        segment_anything, "SegmentAnything", lambda weights, device: lambda picture, boxes: filled(boxes, picture.size[::-1])
+    )
+    fixtures.imagenet(tmp_path)
+    next(tmp_path.rglob("*_00000002.JPEG")).write_bytes(b"")
+    asked = ["--data-root", str(tmp_path), "--weights", "any", "--out", str(tmp_path / "made"), "--device", "cpu"]
+    assert run_cli(["data", "masks", "imagenet", *asked]) == 1
+    out, err = capsys.readouterr()
+    assert "2 masks made, 0 were there, 1 images got none" in out
+    assert "no mask: ILSVRC2012_val_00000002: ILSVRC2012_val_00000002.JPEG: cannot be decoded" in err
+    assert sorted(file.name for file in (tmp_path / "made").iterdir()) == ["ILSVRC2012_val_00000001.png", "ILSVRC2012_val_00000003.png"]
