@@ -20,6 +20,18 @@ def shortcuts_ce() -> Classifier:
     return load_checkpoint(_WEIGHTS / "shortcuts-ce.safetensors", name="shortcuts-ce")
 
 
+@model("shortcuts-cfce", paper="benchmarks/shortcuts/cfce.yaml", dataset="shortcuts")
+def shortcuts_cfce() -> Classifier:
+    """`shortcuts-ce` after surgery, trained on with CFCE: evidence off the object counts against the label."""
+    return load_checkpoint(_WEIGHTS / "shortcuts-cfce.safetensors", name="shortcuts-cfce")
+
+
+@model("shortcuts-rcfce", paper="benchmarks/shortcuts/rcfce.yaml", dataset="shortcuts")
+def shortcuts_rcfce() -> Classifier:
+    """`shortcuts-ce` after surgery, trained on with RCFCE: CFCE, and evidence is to be even on the object."""
+    return load_checkpoint(_WEIGHTS / "shortcuts-rcfce.safetensors", name="shortcuts-rcfce")
+
+
 def load_checkpoint(path: Path, *, name: str) -> Classifier:
     """A checkpoint by path: NAME.safetensors with its NAME.json beside it.
 
