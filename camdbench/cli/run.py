@@ -28,6 +28,11 @@ FINISHED_WITH_FAILURES = 3
     "--target", default="label", show_default=True, help="Explained and scored class: label, predicted, second, least or an index."
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Number of images, from the first.  [default: 64 of the embedded data, else all]")
+@click.option("--sample", type=click.IntRange(min=1), help="Number of images at random, by --seed.")
+@click.option("--ids", metavar="FILE", help="The images that a file names, one id per line.")
+@click.option(
+    "--workers", type=click.IntRange(min=0), help="Processes that read images ahead.  [default: by the number of images and cores]"
+)
 @click.option(
     "--batch-size", default=16, show_default=True, type=click.IntRange(min=1), help="Images at a time; halved where memory runs out."
 )

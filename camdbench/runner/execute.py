@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from camdbench.core.catalogue import protocol_of
-from camdbench.core.errors import SampleError
 from camdbench.core.registry import PLUGINS, load_plugin
 from camdbench.core.rows import Row
 from camdbench.core.spec import Spec
+from camdbench.datasets.loading import Damaged
 from camdbench.datasets.opening import open_dataset
 from camdbench.datasets.samples import Batch, Dataset, Sample
+from camdbench.datasets.subsets import chosen
 from camdbench.explainers.ledger import Cost
 from camdbench.explainers.saliency import saliency
 from camdbench.models.classifier import Classifier, Passes
@@ -26,6 +27,7 @@ from camdbench.models.devices import machine
 from camdbench.models.zoo import load_classifier
 from camdbench.runner.judge import Judged, MapSource, Points, Verdict, is_out_of_memory, judge, metrics_for
 from camdbench.runner.plan import Unit
+from camdbench.runner.reading import Feed
 from camdbench.runner.request import Request
 from camdbench.runner.saved_maps import SavedMaps, packed
 from camdbench.runner.store import CostRow, PointBlock, Store
@@ -56,13 +58,16 @@ class Worker:
         batch_size: images at a time; halved for good when the device runs out of memory.
         device: `auto`, `cpu`, `cuda`, ….
         download: whether torchvision may fetch weights.
+        workers: number of processes that read images.
         plugins: files to load first, in a process that has not loaded them.
     """
 
-    def __init__(self, request: Request, root: Path, batch_size: int, device: str, download: bool, plugins: Sequence[str] = ()) -> None:
+    def __init__(
+        self, request: Request, root: Path, batch_size: int, device: str, download: bool, workers: int = 0, plugins: Sequence[str] = ()
+    ) -> None:
         for plugin in plugins:
             load_plugin(plugin)
-        self.request, self.root, self.batch_size = request, root, batch_size
+        self.request, self.root, self.batch_size, self.workers = request, root, batch_size, workers
         self.device, self._download = device, download
         self._loaded: tuple[str, Classifier] | None = None
 
@@ -71,15 +76,18 @@ class Worker:
         asked = self.request
         paths = {
             key: None if value is None else str(Path(value).resolve())
-            for key, value in (("data_root", asked.data_root), ("weights", asked.weights), ("maps", asked.maps))
+            for key, value in (("data_root", asked.data_root), ("weights", asked.weights), ("maps", asked.maps), ("ids", asked.ids))
         }
         models = tuple(str(Path(name).resolve()) if Path(name).is_file() else name for name in asked.models)
-        return replace(asked, models=models, **paths), self.root.resolve(), self.batch_size, self.device, self._download, tuple(PLUGINS)
+        request = replace(asked, models=models, **paths)
+        return request, self.root.resolve(), self.batch_size, self.device, self._download, self.workers, tuple(PLUGINS)
 
     @cached_property
     def dataset(self) -> Dataset:
         """Where samples come from."""
-        return open_dataset(self.request.dataset, self.request.split, self.request.data_root)
+        asked = self.request
+        whole = open_dataset(asked.dataset, asked.split, asked.data_root)
+        return chosen(whole, limit=_at_most(asked.limit, whole), sample=asked.sample, ids=asked.ids, seed=asked.seed)
 
     @cached_property
     def store(self) -> Store:
@@ -101,8 +109,12 @@ class Worker:
             self._loaded = name, load_classifier(name, device=self.device, download=self._download, **given)
         return self._loaded[1]
 
-    def execute(self, unit: Unit) -> Outcome:
+    def execute(self, unit: Unit, feed: Feed | None = None) -> Outcome:
         """Judge the images of a unit and commit one part per explainer.
+
+        Args:
+            unit: what to do.
+            feed: where its images come from; read for this unit alone where None.
 
         Raises:
             UsageError: the target rule cannot be met.
@@ -111,7 +123,7 @@ class Worker:
         classifier = self.classifier(unit.model)
         before = classifier.passes
         with torch.inference_mode(mode=False), classifier.frozen():
-            _Desk(self, classifier).work(unit)
+            _Desk(self, classifier).work(unit, feed or Feed(self.dataset, [unit], self.workers))
         return Outcome(unit, classifier.passes - before, self.batch_size, machine(classifier.device))
 
 
@@ -122,13 +134,13 @@ class _Desk:
         self.worker, self.classifier = worker, classifier
         self.request, self.dataset, self.store = worker.request, worker.dataset, worker.store
 
-    def work(self, unit: Unit) -> None:
+    def work(self, unit: Unit, feed: Feed) -> None:
         """Read, judge, commit."""
         verdicts: dict[Spec, list[tuple[str, int, Verdict]]] = {spec: [] for spec in unit.explainers}
         points: dict[Spec, list[PointBlock]] = {spec: [] for spec in unit.explainers}
         costs: dict[Spec, dict[str, Cost]] = {spec: {} for spec in unit.explainers}
         raw: dict[Spec, dict[str, Tensor]] = {spec: {} for spec in unit.explainers}
-        samples, damaged = self._read(unit)
+        samples, damaged = _told_apart(feed, unit)
         _reset_peak(self.classifier.device)
         for batch in _batches(samples, self.worker.batch_size):
             for part, judged in self._judged(batch, unit.explainers):
@@ -147,16 +159,6 @@ class _Desk:
             maps = packed(raw[spec], list(order)) if self.request.save_maps else None
             spent = _cost_rows(costs[spec], len(samples), self.classifier.device)
             self.store.commit(unit.job(self.classifier.name, spec), rows, points[spec], spent, maps)
-
-    def _read(self, unit: Unit) -> tuple[list[Sample], dict[str, tuple[int, str]]]:
-        """The samples that can be read, and label and reason of those that cannot."""
-        samples, damaged = list[Sample](), dict[str, tuple[int, str]]()
-        for index in range(unit.start, unit.stop):
-            try:
-                samples.append(self.dataset[index])
-            except SampleError as error:
-                damaged[self.dataset.ids[index]] = (self.dataset.labels[index], str(error))
-        return samples, damaged
 
     def _judged(self, batch: Batch, explainers: Sequence[Spec]) -> Iterator[tuple[Batch, dict[Spec, Judged]]]:
         """Judge a batch, in halves of halves where the device runs out of memory."""
@@ -214,6 +216,22 @@ class _Desk:
             for image, (label, reason) in damaged.items()
             for metric in metrics_for(explainer, self.request.metrics)
         ]
+
+
+def _told_apart(feed: Feed, unit: Unit) -> tuple[list[Sample], dict[str, tuple[int, str]]]:
+    """The samples that can be read, and label and reason of those that cannot."""
+    samples, damaged = list[Sample](), dict[str, tuple[int, str]]()
+    for item in feed.take(unit):
+        if isinstance(item, Damaged):
+            damaged[item.id] = item.label, item.reason
+        else:
+            samples.append(item)
+    return samples, damaged
+
+
+def _at_most(limit: int | None, dataset: Dataset) -> int | None:
+    """A limit beyond the data set's end asks for all of it."""
+    return None if limit is None or limit >= len(dataset.ids) else limit
 
 
 def _batches(samples: Sequence[Sample], batch_size: int) -> Iterator[Batch]:

@@ -10,14 +10,19 @@ import torch
 from camdbench.core.errors import UsageError, unknown
 from camdbench.runner.execute import Outcome, Worker
 from camdbench.runner.plan import Unit
+from camdbench.runner.reading import Feed
 
 Executor = Callable[[Worker, Sequence[Unit]], Iterator[Outcome]]
 
 
 def local(worker: Worker, units: Sequence[Unit]) -> Iterator[Outcome]:
     """One after the other, in this process."""
-    for unit in units:
-        yield worker.execute(unit)
+    feed = Feed(worker.dataset, units, worker.workers)
+    try:
+        for unit in units:
+            yield worker.execute(unit, feed)
+    finally:
+        feed.close()
 
 
 def ray(worker: Worker, units: Sequence[Unit]) -> Iterator[Outcome]:

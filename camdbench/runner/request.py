@@ -31,6 +31,8 @@ class Request:
         layer: target layer, or None for each model's own.
         target_rule: label, predicted, second, least or a class index.
         limit: number of images, from the first; None for all.
+        sample: number of images at random, by the seed; None for all.
+        ids: a file that names the images, or None.
         seed: seed of explainers that draw random numbers.
         save_maps: whether raw maps are stored.
         maps: a run directory or a file with the maps to judge, or None where explainers make them.
@@ -51,6 +53,8 @@ class Request:
     limit: int | None
     seed: int
     save_maps: bool
+    sample: int | None = None
+    ids: str | None = None
     maps: str | None = None
     normalisation: str | None = None
 
@@ -76,6 +80,8 @@ class Request:
             "layer": self.layer,
             "target_rule": self.target_rule,
             "limit": self.limit,
+            "sample": self.sample,
+            "ids": self.ids,
             "seed": self.seed,
             "save_maps": self.save_maps,
             "chunk": CHUNK,
@@ -98,6 +104,8 @@ def check_request(
     limit: int | None,
     seed: int,
     save_maps: bool,
+    sample: int | None = None,
+    ids: str | Path | None = None,
     maps: str | Path | None = None,
     normalisation: str | None = None,
 ) -> Request:
@@ -128,6 +136,8 @@ def check_request(
     _check_maps_are_read(chosen, judges, save_maps=save_maps)
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit}: expected at least 1 image")
+    if ids is not None and not Path(ids).is_file():
+        raise UsageError(f"--ids {ids}: no such file; expected one id per line")
     return Request(
         explainers=chosen,
         metrics=judges,
@@ -140,9 +150,11 @@ def check_request(
         std=std if std is None or isinstance(std, int | float) else tuple(std),
         layer=layer,
         target_rule=check_target_rule(target),
-        limit=limit if limit is not None else _default_limit(spec),
+        limit=limit if limit is not None or sample is not None or ids is not None else _default_limit(spec),
         seed=seed,
         save_maps=save_maps,
+        sample=sample,
+        ids=None if ids is None else str(ids),
         maps=None if maps is None else str(maps),
         normalisation=normalisation,
     )

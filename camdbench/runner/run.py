@@ -28,6 +28,9 @@ def run(
     layer: str | None = None,
     target: str | int = "label",
     limit: int | None = None,
+    sample: int | None = None,
+    ids: str | Path | None = None,
+    workers: int | None = None,
     batch_size: int = 16,
     device: str = "auto",
     seed: int = 0,
@@ -53,6 +56,9 @@ def run(
         layer: target layer instead of the model's own.
         target: explained and scored class: label, predicted, second, least or a class index.
         limit: number of images; 64 for the embedded data set, else all.
+        sample: number of images drawn at random by the seed; a smaller sample is a part of a larger one.
+        ids: a file that names the images, one id per line.
+        workers: processes that read images ahead of the network; chosen by the number of images and cores where None.
         batch_size: images at a time; halved where memory runs out. No value depends on it.
         device: auto, cpu, cuda, cuda:N or mps.
         seed: seed of explainers that draw random numbers.
@@ -85,11 +91,20 @@ def run(
         limit=limit,
         seed=seed,
         save_maps=save_maps,
+        sample=sample,
+        ids=ids,
     )
     from camdbench.runner.session import carry_out  # torch is imported only now, after the request has been checked
 
     root = carry_out(
-        request, out=out, batch_size=batch_size, device=device, download=download, where=executor, progress=progress or Silent()
+        request,
+        out=out,
+        batch_size=batch_size,
+        device=device,
+        download=download,
+        where=executor,
+        progress=progress or Silent(),
+        workers=workers,
     )
     rows = load_rows(root)
     chosen = rows[rows["explainer"].isin([str(spec) for spec in request.jobs])].reset_index(drop=True)

@@ -104,6 +104,7 @@ def _of_run(run: str | Path, metrics: str | Sequence[str], given: dict[str, Any]
         if value is not None and option not in free:
             raise UsageError(f"--{option} {value}: a run is scored as it was made; leave the option out")
     own = {key: made[key] if given[key] is None else given[key] for key in free}
+    own |= {key: made.get(key) for key in ("sample", "ids")}
     return check_request(
         explainers_=made["explainers"],
         metrics_=metrics,

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from camdbench.core import provenance
-from camdbench.core.catalogue import explainers, is_control, metrics, needs_of, protocol_of
+from camdbench.core.catalogue import datasets, explainers, is_control, metrics, needs_of, protocol_of
 from camdbench.core.errors import CamdbenchError, SampleError, UsageError
 from camdbench.datasets.samples import Dataset
 from camdbench.explainers.layers import checked_layers
@@ -23,15 +23,24 @@ from camdbench.runner.execute import Outcome, Worker
 from camdbench.runner.executors import executor
 from camdbench.runner.plan import missing_units
 from camdbench.runner.progress import Progress
+from camdbench.runner.reading import default_workers
 from camdbench.runner.request import CHUNK, Request
 from camdbench.runner.saved_maps import fingerprint
 from camdbench.runner.store import Store
 
-_FREE = {"explainers", "data_root", "weights", "maps"}  # may differ between the sessions of a run: hashes stand for the paths
+_FREE = {"explainers", "data_root", "weights", "maps", "ids"}  # may differ between the sessions of a run: hashes stand for the paths
 
 
 def carry_out(
-    request: Request, *, out: str | Path | None, batch_size: int, device: str, download: bool, where: str, progress: Progress
+    request: Request,
+    *,
+    out: str | Path | None,
+    batch_size: int,
+    device: str,
+    download: bool,
+    where: str,
+    progress: Progress,
+    workers: int | None = None,
 ) -> Path:
     """Do what is missing of a request and return the run directory.
 
@@ -41,10 +50,13 @@ def carry_out(
     """
     if batch_size < 1:
         raise UsageError(f"--batch-size {batch_size}: expected at least 1")
+    if workers is not None and workers < 0:
+        raise UsageError(f"--workers {workers}: expected 0 or more processes")
     execute = executor(where)
     worker = Worker(request, Path(), batch_size, str(pick_device(device)), download)
     models = {name: _inspected(worker.classifier(name), request, worker.dataset) for name in request.models}
-    count = min(len(worker.dataset.ids), request.limit or len(worker.dataset.ids))
+    count = len(worker.dataset.ids)
+    worker.workers = default_workers(count, on_disk=datasets.get(request.dataset.name).facts.on_disk) if workers is None else workers
     record = _record(request, worker.dataset, count, models)
     worker.root = Path(out) if out is not None else Path("runs", _auto_name(record))
     record = _merged(record, worker.store)
@@ -175,7 +187,9 @@ def _identity(record: dict[str, Any]) -> dict[str, Any]:
     weights = {f"weights of {name}": facts["weights_hash"] for name, facts in record["models"].items()}
     plugins = {f"code of {name}": code for name, code in record["plugins"].items()}
     maps = {} if record.get("maps") is None else {"maps": record["maps"]}
-    return asked | {"data": record["dataset"]["fingerprint"], "code": record["code"]} | maps | weights | plugins
+    images = hashlib.sha256("\n".join(record["ids"]).encode()).hexdigest()[:16]
+    data = {"data": record["dataset"]["fingerprint"], "images": images, "code": record["code"]}
+    return asked | data | maps | weights | plugins
 
 
 def _auto_name(record: dict[str, Any]) -> str:

@@ -443,3 +443,37 @@ class TestCurves:
         (cell,) = camdbench.summarise(tmp_path).to_dict("records")
         assert (cell["n"], cell["n_undefined"], cell["n_failed"]) == (3, 1, 0)
         assert cell["mean"] == pytest.approx((0 + 2 + 3) / 3)
+
+
+class TestWhichImages:
+    def test_a_sample_is_drawn_by_the_seed_and_is_part_of_a_larger_one(self, tmp_path: Path):
+        def drawn(folder: str, **request: Any) -> list[str]:
+            return run(tmp_path / folder, "fakecam", metrics="ad", limit=None, **request)["image"].tolist()
+
+        few, more, other = drawn("a", sample=4), drawn("b", sample=8), drawn("c", sample=4, seed=1)
+        assert len(few) == 4
+        assert set(few) < set(more)
+        assert set(few) != set(other)
+
+    def test_a_file_names_the_images_in_its_order(self, tmp_path: Path):
+        names = run(tmp_path / "all", "fakecam", metrics="ad", limit=6)["image"].tolist()
+        file = tmp_path / "ids.txt"
+        file.write_text(f"{names[4]}\n\n# a remark\n{names[1]}\n")
+        rows = run(tmp_path / "some", "fakecam", metrics="ad", limit=None, ids=file)
+        assert rows["image"].tolist() == [names[4], names[1]]
+        file.write_text(names[2])
+        with pytest.raises(UsageError, match="holds a run with images"):
+            run(tmp_path / "some", "fakecam", metrics="ad", limit=None, ids=file)
+
+    def test_a_list_that_is_not_there_is_refused_before_any_work(self, tmp_path: Path):
+        with pytest.raises(UsageError, match=r"--ids .*none\.txt: no such file"):
+            run(tmp_path / "run", ids=tmp_path / "none.txt")
+        assert not (tmp_path / "run").exists()
+
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_reading_in_other_processes_changes_no_row(self, tmp_path: Path, pictures: Path, workers: int):
+        (pictures / "images" / "n02" / "broken.png").write_bytes(b"not a picture")
+        request = {"dataset": "folder(size=64)", "data_root": pictures, "models": "resnet18@random", "target": "predicted", "limit": None}
+        here, there = (run(tmp_path / f"run{number}", workers=number, **request) for number in (0, workers))
+        pd.testing.assert_frame_equal(values(here), values(there))
+        assert (here["status"] == "error").sum() == 6
