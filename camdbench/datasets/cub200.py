@@ -36,7 +36,7 @@ def cub200(
     root: Path,
     *,
     split: Literal["train", "test"] = "test",
-    agree: PositiveInt = 3,
+    agree: Literal[1, 2, 3, 4, 5] = 3,
     masks: str = "gt",
     preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
     size: PositiveInt = 224,
