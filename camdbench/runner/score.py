@@ -80,8 +80,8 @@ def score(
             raise UsageError(f"--name {name}: the maps of a run have the names of their explainers")
         request = _of_run(maps, metrics, given)
     else:
-        defaults = {"models": "shortcuts-ce", "dataset": "shortcuts", "target": "label", "seed": 0}
-        asked = {key: defaults.get(key) if value is None else value for key, value in given.items()}
+        defaults: dict[str, Any] = {"models": "shortcuts-ce", "dataset": "shortcuts", "target": "label", "seed": 0}
+        asked: dict[str, Any] = {key: defaults.get(key) if value is None else value for key, value in given.items()}
         called = Path(maps).stem if name is None else name
         request = check_request(explainers_=called, metrics_=metrics, save_maps=False, maps=maps, normalisation=normalisation, **asked)
     from camdbench.runner.session import carry_out
