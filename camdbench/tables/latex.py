@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from camdbench.tables.layout import Block, Cell, Column, blocks
+from camdbench.tables.layout import DAGGER, Block, Cell, Column, blocks
 
 _ESCAPED = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"}
@@ -16,6 +16,7 @@ _ESCAPED = str.maketrans(
 def to_latex(summary: pd.DataFrame, *, intervals: bool = False) -> str:
     r"""The summary as LaTeX tables: the best method bold, the second underlined, controls below a rule.
 
+    A dagger marks what is not significantly different from the best, where the summary has the column `against_best`.
     The preamble needs `\usepackage{booktabs}` and `\usepackage[T1]{fontenc}`.
 
     Args:
@@ -71,11 +72,13 @@ def _cell(cell: Cell, place: int, *, intervals: bool) -> str:
     text = escape(cell.value)
     if place:
         text = f"\\{'textbf' if place == 1 else 'underline'}{{{text}}}"
+    if cell.alike:
+        text += r"$^\dagger$"
     return f"{text} {{\\scriptsize {cell.interval}}}" if intervals and cell.interval else text
 
 
 def _caption(block: Block) -> str:
-    """Model, data set, how many images, and which explainers are tied."""
+    """Model, data set, how many images, which explainers are tied, and what daggers mean."""
     counts = block.lines["n"]
     images = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()}--{counts.max()}"
     failed = int(block.lines["n_failed"].max())
@@ -85,4 +88,5 @@ def _caption(block: Block) -> str:
         if letter:
             groups.setdefault(letter, []).append(escape(name))
     ties = "".join(f" \\textsuperscript{{{letter}}}{' = '.join(names)} on every image." for letter, names in groups.items())
-    return f"{escape(block.title)}; over {images} images{without}.{ties}"
+    tests = "".join(" " + escape(note).replace(DAGGER, r"$^\dagger$") for note in block.tests)
+    return f"{escape(block.title)}; over {images} images{without}.{ties}{tests}"

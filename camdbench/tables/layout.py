@@ -17,17 +17,28 @@ SUMMARY_COLUMNS = (
     *("mean", "ci_low", "ci_high", "n", "n_failed", "n_undefined", "n_constant"),
     *("higher_is_better", "unit", "passes_per_image", "seconds_per_image", "control", "tied"),
 )
+DAGGER, ALPHA = "†", 0.05
+_ALIKE = f"{DAGGER} not significantly different from the best: paired permutation test, Holm-corrected within each metric, {ALPHA:.0%}."
 _SUPERSCRIPT = str.maketrans("abcdefghijklmnoprstuvwxyz", "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One line of the summary, ready to be written."""
+    """One line of the summary, ready to be written.
+
+    Attributes:
+        mean: its number.
+        low: the lower end of its interval.
+        high: the upper end.
+        unit: unit of the metric.
+        alike: whether a test does not tell it from the best.
+    """
 
     mean: float
     low: float
     high: float
     unit: str
+    alike: bool = False
 
     @property
     def value(self) -> str:
@@ -110,7 +121,7 @@ class Block:
         columns = {(column.metric, column.protocol): column for column in self.columns}
         return {
             (line["explainer"], columns[line["metric"], line["protocol"]]): Cell(
-                line["mean"], line["ci_low"], line["ci_high"], line["unit"]
+                line["mean"], line["ci_low"], line["ci_high"], line["unit"], line.get("against_best") == "alike"
             )
             for line in self.lines.to_dict("records")
         }
@@ -155,7 +166,16 @@ class Block:
         controls = self.explainers(control=True)
         apart = [f"Controls, which have no place: {', '.join(controls)}."] if controls else []
         images = f"{self.images} images" if self.images is not None else "images"
-        return [f"Over {images} [95 % bootstrap interval]. Protocols: {used}.", *apart, *ties]
+        return [f"Over {images} [95 % bootstrap interval]. Protocols: {used}.", *apart, *ties, *self.tests]
+
+    @cached_property
+    def tests(self) -> list[str]:
+        """What daggers mean and which metrics have no test; nothing where no test was asked for."""
+        if "against_best" not in self.lines:
+            return []
+        names = ", ".join(self.lines.loc[self.lines["against_best"] == "untested", "metric"].unique())
+        without = [f"Not tested against the best: {names}."] if names else []
+        return [_ALIKE, *without] if "alike" in set(self.lines["against_best"]) else without
 
     @cached_property
     def images(self) -> int | None:

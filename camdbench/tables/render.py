@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from camdbench.tables.latex import to_latex
-from camdbench.tables.layout import SUMMARY_COLUMNS, Block, blocks, superscript
+from camdbench.tables.layout import DAGGER, SUMMARY_COLUMNS, Block, blocks, superscript
 
 __all__ = ["render", "to_csv", "to_json", "to_latex", "to_markdown"]
 
@@ -76,6 +76,8 @@ def _columns(block: Block, *, stacked: bool) -> list[_Column]:
         for name in block.tied:
             cell = block.cells.get((name, column))
             texts[name] = Text("—") if cell is None else Text(cell.value, style="bold" if places.get(name) == 1 else "")
+            if cell is not None and cell.alike:
+                texts[name].append(DAGGER, style="not bold")
             if cell is not None and cell.interval:
                 texts[name].append(("\n" if stacked else " ") + cell.interval, style="not bold")
         found.append((Text(column.heading), texts))
@@ -115,7 +117,8 @@ def _markdown(block: Block) -> str:
             texts = [f"`{name}`{mark}" + (" *(control)*" if control else "")]
             for column in block.columns:
                 cell, best = block.cells.get((name, column)), block.places(column).get(name) == 1
-                texts.append("—" if cell is None else f"{f'**{cell.value}**' if best else cell.value} {cell.interval}".rstrip())
+                dagger = DAGGER if cell is not None and cell.alike else ""
+                texts.append("—" if cell is None else f"{f'**{cell.value}**' if best else cell.value}{dagger} {cell.interval}".rstrip())
             lines.append(_pipes([*texts, *(column[name] for column in block.counts.values())]))
     return "\n".join([*lines, "", "  \n".join(block.notes)])
 
@@ -125,8 +128,12 @@ def _pipes(texts: list[str]) -> str:
 
 
 def to_csv(summary: pd.DataFrame) -> str:
-    """The summary as CSV: the columns `SUMMARY_COLUMNS`, numbers to ten digits, empty where there is none."""
-    return summary[list(SUMMARY_COLUMNS)].to_csv(index=False, float_format="%.10g", lineterminator="\n")
+    """The summary as CSV: the columns `SUMMARY_COLUMNS`, and `against_best` where tests were asked for.
+
+    Numbers have ten digits, and are empty where there is none.
+    """
+    columns = [*SUMMARY_COLUMNS, *(["against_best"] if "against_best" in summary else [])]
+    return summary[columns].to_csv(index=False, float_format="%.10g", lineterminator="\n")
 
 
 def to_json(summary: pd.DataFrame) -> str:
