@@ -20,6 +20,12 @@ def shortcuts_ce() -> Classifier:
     return load_checkpoint(_WEIGHTS / "shortcuts-ce.safetensors", name="shortcuts-ce")
 
 
+@model("shortcuts-so", paper="benchmarks/shortcuts/so.yaml", dataset="shortcuts")
+def shortcuts_so() -> Classifier:
+    """`shortcuts-ce`, trained on with SO-Loss-Blur: its Grad-CAM is held to the object by their cosine."""
+    return load_checkpoint(_WEIGHTS / "shortcuts-so.safetensors", name="shortcuts-so")
+
+
 @model("shortcuts-cfce", paper="benchmarks/shortcuts/cfce.yaml", dataset="shortcuts")
 def shortcuts_cfce() -> Classifier:
     """`shortcuts-ce` after surgery, trained on with CFCE: evidence off the object counts against the label."""

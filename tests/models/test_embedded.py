@@ -18,8 +18,8 @@ from camdbench.trainer.recipe import read_recipe
 
 WEIGHTS = Path(embedded.__file__).parent / "weights"
 RECIPES = Path(__file__).parents[2] / "benchmarks" / "shortcuts"
-GUIDED = ["cfce", "rcfce"]
-BY_MASKS = ["cfce", "rcfce"]
+GUIDED = ["cfce", "rcfce", "so"]
+BY_MASKS = ["cfce", "rcfce", "so"]
 
 
 def _facts(name: str) -> dict[str, Any]:
