@@ -17,6 +17,7 @@ from camdbench.core.errors import CamdbenchError
 from camdbench.datasets.samples import Batch
 from camdbench.models.classifier import Classifier
 from camdbench.trainer.images import Images, augmented
+from camdbench.trainer.ranks import ALONE, Ranks
 from camdbench.trainer.recipe import Recipe
 from camdbench.trainer.resume import load_run, save_run
 from camdbench.trainer.run_state import Epoch, RunState
@@ -41,6 +42,7 @@ def fit(
     recipe: Recipe,
     *,
     device: torch.device,
+    ranks: Ranks = ALONE,
     resume: tuple[Path, str] | None = None,
     progress: Callable[[Epoch], None] | None = None,
 ) -> Fitted:
@@ -52,6 +54,7 @@ def fit(
         select: what is looked at after every epoch.
         recipe: how it is learned.
         device: where it is learned.
+        ranks: the processes that learn together; each is given all images and takes its share of every batch.
         resume: file that holds the run after every epoch, and the key that says which run it is; the run goes on from
             what the file holds of the same key.
         progress: called with every line of the log that this call adds.
@@ -69,12 +72,13 @@ def fit(
         for number in range(len(run.log) + 1, run.epochs + 1):
             run.begin(number)
             rate = run.rate
-            learned = _epoch(run, train, recipe, number)
+            learned = _epoch(run, train, recipe, number, ranks)
+            ranks.alike(classifier.network)
             seen = score(classifier, select, device=device)
             run.add(Epoch(number, rate, learned.loss, learned.accuracy, *seen, learned.parts))
-            if resume is not None:
+            if resume is not None and ranks.first:
                 save_run(*resume, run.state())
-            if progress is not None:
+            if progress is not None and ranks.first:
                 progress(run.log[-1])
     return Fitted(run.kept, run.kept_epoch, tuple(run.log))
 
@@ -85,28 +89,29 @@ class _Learned(NamedTuple):
     parts: dict[str, float]
 
 
-def _epoch(run: RunState, train: Images, recipe: Recipe, number: int) -> _Learned:
+def _epoch(run: RunState, train: Images, recipe: Recipe, number: int, ranks: Ranks) -> _Learned:
     spec = losses.parse_one(recipe.loss)
-    loss, seen = losses.load(spec.name), _Sums()
+    loss, seen, device = losses.load(spec.name), _Sums(), run.classifier.device
     run.learn()
     for count, plain in enumerate(train.shuffled(recipe.batch_size, run.random), 1):
-        batch = augmented(plain, recipe.augment, run.random).to(run.classifier.device)
-        step = Step(run.classifier, _last(batch), run.random, moving=recipe.statistics == "every")
+        batch = ranks.share(augmented(plain, recipe.augment, run.random)).to(device)
+        random = ranks.random(run.random, recipe.seed, f"{number}/{count}")
+        step = Step(run.classifier, _last(batch), random, ranks, moving=recipe.statistics == "every")
         with nullcontext() if step.moving else statistics(run.classifier.network, moving=False):  # the main pass moves them all the same
             judged: Judged = loss(step, **spec.arguments)
         value = judged.total.mean()
-        if not math.isfinite(value.item()):
+        if not math.isfinite(ranks.total([value.item()], device)[0]):  # everybody stops, or they would wait for each other
             raise CamdbenchError(_trouble(recipe, judged, f"epoch {number}, batch {count} ({batch.ids[0]}, …)"))
-        run.step(value)
+        run.step(value, ranks)
         seen.add(judged, batch.labels)
-    return seen.means()
+    return seen.means(ranks, device)
 
 
 class _Sums:
     """Sums over an epoch, of what is finite."""
 
     def __init__(self) -> None:
-        self.sums, self.counts = dict[str, float](), dict[str, int]()
+        self.sums, self.counts = dict[str, float](), dict[str, float]()
 
     def add(self, judged: Judged, labels: Tensor) -> None:
         known = labels >= 0
@@ -117,8 +122,9 @@ class _Sums:
             self.sums[name] = self.sums.get(name, 0.0) + float(torch.where(finite, given, 0).sum())
             self.counts[name] = self.counts.get(name, 0) + int(finite.sum())
 
-    def means(self) -> _Learned:
-        found = {name: total / self.counts[name] if self.counts[name] else math.nan for name, total in self.sums.items()}
+    def means(self, ranks: Ranks, device: torch.device) -> _Learned:
+        sums, counts = (ranks.total(list(held.values()), device) for held in (self.sums, self.counts))
+        found = {name: total / count if count else math.nan for name, total, count in zip(self.sums, sums, counts, strict=True)}
         return _Learned(found.pop(""), found.pop("accuracy"), found)
 
 

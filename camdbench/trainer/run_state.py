@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from camdbench.core.errors import UsageError
 from camdbench.models.classifier import Classifier
+from camdbench.trainer.ranks import Ranks
 from camdbench.trainer.recipe import Optimiser, Recipe
 from camdbench.trainer.schedule import optimiser_of, schedule_of
 
@@ -83,10 +84,11 @@ class RunState:
         if self._stage == 0:
             self._head().train()
 
-    def step(self, loss: Tensor) -> None:
-        """One step down."""
+    def step(self, loss: Tensor, ranks: Ranks) -> None:
+        """One step down the mean loss of all processes."""
         self.optimiser.zero_grad()
         loss.backward()
+        ranks.average(self.classifier.network.parameters())
         if self.recipe.optimiser.clip is not None:
             nn.utils.clip_grad_norm_(self.classifier.network.parameters(), self.recipe.optimiser.clip)
         self.optimiser.step()

@@ -16,6 +16,7 @@ from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.trace import Trace
 from camdbench.models.classifier import Classifier
+from camdbench.trainer.ranks import ALONE, Ranks
 from camdbench.trainer.statistics import statistics
 
 
@@ -41,12 +42,14 @@ class Step:
         classifier: the network, with gradients, as `train()` or `eval()` left it.
         batch: images in [0, 1] with their annotations.
         random: where a loss draws from.
+        ranks: the processes that share the batch; this one has its part.
         moving: whether every pass moves the running statistics of normalisation layers, or the main one only.
     """
 
     classifier: Classifier
     batch: Batch
     random: torch.Generator
+    ranks: Ranks = ALONE
     moving: bool = False
 
     @cached_property

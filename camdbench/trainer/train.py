@@ -17,6 +17,7 @@ from camdbench.models.surgery import surgery_of
 from camdbench.trainer.checkpoint import write_csv, write_json, write_weights
 from camdbench.trainer.images import Images, check_batch, load_images, open_split
 from camdbench.trainer.loop import Fitted, fit
+from camdbench.trainer.ranks import all_ranks
 from camdbench.trainer.recipe import Recipe, check_recipe, read_recipe
 from camdbench.trainer.resume import run_key
 from camdbench.trainer.run_state import Epoch
@@ -36,7 +37,8 @@ def train(
     """Train the network of a recipe and write weights, provenance and log.
 
     On the CPU, with one number of threads, the same recipe and seed yield the same weights. A run that was cut short
-    goes on after its last whole epoch when it is started again, and yields what it would have yielded.
+    goes on after its last whole epoch when it is started again, and yields what it would have yielded. Under `torchrun`
+    the processes share every batch; the first one writes.
 
     Args:
         recipe: path of a YAML file, or a recipe.
@@ -56,18 +58,26 @@ def train(
     """
     plan = _with(read_recipe(recipe) if not isinstance(recipe, Recipe) else recipe, seed=seed, epochs=epochs)
     where = pick_device(device)
-    origin = {"versions": versions(), "git": git_revision()}  # of the code that is loaded now; it may change during the run
+    origin: dict[str, object] = {
+        "versions": versions(),
+        "git": git_revision(),
+    }  # of the code that is loaded now; it may change during the run
     splits = _open(plan)
     learned = splits[plan.data.train].partly_labelled(plan.data.labelled, plan.seed)
     classifier = start(plan, learned)
     path = Path(out) / f"{plan.name}.safetensors"
     facts = {split: images.fingerprint for split, images in splits.items()} | {"weights": classifier.weights_hash()}
     half = path.with_suffix(".resume"), run_key(plan, facts, where)
-    fitted = fit(classifier, learned, splits[plan.select], plan, device=where, resume=half, progress=progress)
+    with all_ranks(where, plan.batch_size) as ranks:
+        where = ranks.device(where)
+        fitted = fit(classifier, learned, splits[plan.select], plan, device=where, ranks=ranks, resume=half, progress=progress)
+    if not ranks.first:
+        return path
     classifier.network.load_state_dict(fitted.state)
     scores = {split: score(classifier, splits[split], device=where) for split in plan.data.evaluate}
     write_csv(path.with_suffix(".csv"), [line.flat() for line in fitted.log])
-    write_json(path.with_suffix(".json"), _provenance(plan, classifier, fitted, scores, splits) | {"device": where.type} | origin)
+    origin |= {"device": where.type, "processes": ranks.size}
+    write_json(path.with_suffix(".json"), _provenance(plan, classifier, fitted, scores, splits) | origin)
     write_weights(path, fitted.state)  # last: where the weights are, the rest is too
     half[0].unlink(missing_ok=True)
     return path

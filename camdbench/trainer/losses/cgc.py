@@ -37,7 +37,7 @@ def cgc(
     a random crop and flip T_i, and a_j the map of T_j applied to image j, both for the top class of the image as it is.
     Maps are up-sampled to the image before the warp. Gradients flow through both. No label is read by L: an image with
     label -1 has no cross-entropy. A map of zeros has cosine 0 with every other, without a gradient (`dead`). In a batch of
-    one there is nothing to tell apart and L is 0.
+    one there is nothing to tell apart and L is 0. Negatives come from all processes, in the code from one device.
 
     Args:
         step: the batch.
@@ -60,7 +60,9 @@ def cgc(
     before = moved(_at_size(map_of(seen, cam), step.images))
     after = _at_size(map_of(shown, cam), step.images)
     dead = (before.flatten(1).abs().amax(1) == 0) | (after.flatten(1).abs().amax(1) == 0)
-    contrast = consistency(unit(before), unit(after), temperature, anchor=anchor, negatives=negatives)
+    seen_by_all = step.ranks.gather(unit(after))
+    first = step.ranks.rank * len(step.batch)
+    contrast = consistency(unit(before), seen_by_all, temperature, anchor=anchor, negatives=negatives, first=first)
     ce = label_loss(seen.logits, step.labels)
     if ce_views == 3:
         third = step.also(_moved(step, smallest)(step.images))
@@ -69,15 +71,18 @@ def cgc(
     return Judged(ce + weight * contrast, parts, seen.logits)
 
 
-def consistency(before: Tensor, after: Tensor, temperature: float, *, anchor: str, negatives: bool) -> Tensor:
-    """The loss (B,) of moved maps `before` and maps of moved images `after`, (B, P) each, of length 1."""
+def consistency(before: Tensor, after: Tensor, temperature: float, *, anchor: str, negatives: bool, first: int = 0) -> Tensor:
+    """The loss (B,) of moved maps `before` (B, P) and maps of moved images `after` (N, P), all of length 1.
+
+    The partners of `before` are those of `after` from `first`; the others of `after`, other processes' too, are negatives.
+    """
+    own = after[first : first + len(before)]
     if not negatives:
-        return (before - after).square().sum(1)
-    right = torch.arange(len(before), device=before.device)
+        return (before - own).square().sum(1)
+    right = first + torch.arange(len(before), device=before.device)
     if anchor == "paper":
         return F.cross_entropy(before @ after.T / temperature, right, reduction="none")
-    own = torch.eye(len(before), dtype=torch.bool, device=before.device)
-    likeness = torch.where(own, (before * after).sum(1)[:, None], after @ after.T)
+    likeness = torch.where(F.one_hot(right, len(after)).bool(), (before * own).sum(1)[:, None], own @ after.T)
     return F.cross_entropy(likeness / temperature, right, reduction="none")
 
 
