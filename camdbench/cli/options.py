@@ -58,7 +58,7 @@ def model_options(function: F) -> F:
         ),
         click.option("--std", type=_statistics, metavar="NUMBERS", help="Standard deviation, likewise."),
         click.option("--layer", metavar="NAME", help="Target layer instead of the model's own (see: camdbench layers)."),
-        click.option("--download", is_flag=True, help="Let torchvision or timm fetch weights that are not on this machine."),
+        click.option("--download", is_flag=True, help="Let torchvision or timm fetch weights or data that are not on this machine."),
     ]
     for option in reversed(options):
         function = option(function)

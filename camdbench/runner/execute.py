@@ -41,12 +41,14 @@ class Outcome(NamedTuple):
         passes: image passes made, shared ones counted once.
         batch_size: the batch size it ended with.
         machine: where it was computed.
+        boxes_lost: boxes of which the preprocessing left nothing in the image.
     """
 
     unit: Unit
     passes: Passes
     batch_size: int
     machine: dict[str, Any]
+    boxes_lost: int = 0
 
 
 class Worker:
@@ -86,7 +88,7 @@ class Worker:
     def dataset(self) -> Dataset:
         """Where samples come from."""
         asked = self.request
-        whole = open_dataset(asked.dataset, asked.split, asked.data_root)
+        whole = open_dataset(asked.dataset, asked.split, asked.data_root, download=self._download)
         return chosen(whole, limit=_at_most(asked.limit, whole), sample=asked.sample, ids=asked.ids, seed=asked.seed)
 
     @cached_property
@@ -123,8 +125,8 @@ class Worker:
         classifier = self.classifier(unit.model)
         before = classifier.passes
         with torch.inference_mode(mode=False), classifier.frozen():
-            _Desk(self, classifier).work(unit, feed or Feed(self.dataset, [unit], self.workers))
-        return Outcome(unit, classifier.passes - before, self.batch_size, machine(classifier.device))
+            lost = _Desk(self, classifier).work(unit, feed or Feed(self.dataset, [unit], self.workers))
+        return Outcome(unit, classifier.passes - before, self.batch_size, machine(classifier.device), lost)
 
 
 class _Desk:
@@ -134,8 +136,8 @@ class _Desk:
         self.worker, self.classifier = worker, classifier
         self.request, self.dataset, self.store = worker.request, worker.dataset, worker.store
 
-    def work(self, unit: Unit, feed: Feed) -> None:
-        """Read, judge, commit."""
+    def work(self, unit: Unit, feed: Feed) -> int:
+        """Read, judge, commit; the number of boxes that the preprocessing lost."""
         verdicts: dict[Spec, list[tuple[str, int, Verdict]]] = {spec: [] for spec in unit.explainers}
         points: dict[Spec, list[PointBlock]] = {spec: [] for spec in unit.explainers}
         costs: dict[Spec, dict[str, Cost]] = {spec: {} for spec in unit.explainers}
@@ -159,6 +161,7 @@ class _Desk:
             maps = packed(raw[spec], list(order)) if self.request.save_maps else None
             spent = _cost_rows(costs[spec], len(samples), self.classifier.device)
             self.store.commit(unit.job(self.classifier.name, spec), rows, points[spec], spent, maps)
+        return sum(sample.boxes_lost for sample in samples)
 
     def _judged(self, batch: Batch, explainers: Sequence[Spec]) -> Iterator[tuple[Batch, dict[Spec, Judged]]]:
         """Judge a batch, in halves of halves where the device runs out of memory."""

@@ -64,7 +64,7 @@ def run(
         seed: seed of explainers that draw random numbers.
         out: run directory; `runs/DATASET-SPLIT-HASH` where None, the same for the same request and code.
         save_maps: store raw maps too.
-        download: whether torchvision may fetch weights.
+        download: whether torchvision or timm may fetch weights or data.
         executor: `local`, or `ray` for the GPUs of a Ray cluster.
         progress: told about the run as it goes.
 

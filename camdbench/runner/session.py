@@ -89,6 +89,7 @@ def _work(outcomes: Iterator[Outcome], record: dict[str, Any], store: Store, pro
             spent += outcome.passes
             session["jobs"] += len(unit.explainers)
             session |= {"passes": asdict(spent), "batch_size": outcome.batch_size, "machine": outcome.machine}
+            session["boxes_lost"] = session.get("boxes_lost", 0) + outcome.boxes_lost
             progress.advance(len(unit.explainers), f"{unit.model}, images {unit.start}-{unit.stop - 1}")
     finally:
         session["end"] = provenance.now()

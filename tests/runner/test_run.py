@@ -477,3 +477,10 @@ class TestWhichImages:
         here, there = (run(tmp_path / f"run{number}", workers=number, **request) for number in (0, workers))
         pd.testing.assert_frame_equal(values(here), values(there))
         assert (here["status"] == "error").sum() == 6
+
+    def test_boxes_that_a_crop_loses_are_counted_in_the_record(self, tmp_path: Path, pictures: Path):
+        (pictures / "boxes.csv").write_text("image,x0,y0,x1,y1\nn01/n01_0.png,0,0,1,1\nn01/n01_0.png,8,8,30,30\n")
+        request = {"dataset": "folder(size=64)", "data_root": pictures, "models": "resnet18@random", "target": "predicted", "limit": None}
+        run(tmp_path / "run", "fakecam", **request)
+        (session,) = json.loads((tmp_path / "run" / "run.json").read_text())["sessions"]
+        assert session["boxes_lost"] == 1
