@@ -15,6 +15,9 @@ from camdbench.cli import options
 def command(run: str, out: str | None, form: str) -> None:
     r"""Draw what a run holds: means with intervals, values of images, curves, and critical-difference diagrams.
 
+    Where it holds an explainer under several powers, as in --explainers 'gradcam,power(gradcam, alpha=2.0)', each metric is
+    drawn against the power too.
+
     \b
     camdbench figures runs/shortcuts-val-1a2b3c4d
     camdbench figures RUN --out figures --format pdf

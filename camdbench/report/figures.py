@@ -13,6 +13,8 @@ import pandas as pd
 from camdbench.core.errors import UsageError
 from camdbench.core.files import replacing
 from camdbench.core.rows import SCORED
+from camdbench.report.panels import panels
+from camdbench.report.selectivity import powers, selectivity
 from camdbench.tables.compare import compare
 from camdbench.tables.layout import Block, Column, blocks
 from camdbench.tables.load import load_points, load_rows
@@ -23,12 +25,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CURVES = ("curve",)  # parts of points that are drawn over x
-_ACROSS = 3  # panels side by side
 
 
 def save_figures(run: str | Path, out: str | Path, *, form: str = "png") -> list[Path]:
-    """Draw what a run holds: bars of means, box plots of images, curves where metrics have them, and mean ranks.
+    """Draw what a run holds: bars of means, box plots of images, curves where metrics have them, selectivity, mean ranks.
 
+    Selectivity is drawn where the run holds an explainer under several powers: `gradcam`, `power(gradcam, alpha=2.0)`.
     Ranks are drawn as a critical-difference diagram (Demsar 2006) in which a bar joins explainers that Holm's correction
     of the permutation test does not tell apart.
 
@@ -50,6 +52,8 @@ def save_figures(run: str | Path, out: str | Path, *, form: str = "png") -> list
         written.append(_save(bars(block), Path(out, f"{stem}-bars.{form}")))
         if block.heads == "model":
             continue
+        if families := powers(block):
+            written.append(_save(selectivity(block, families), Path(out, f"{stem}-selectivity.{form}")))
         own = rows[(rows["model"] == block.model) & rows["status"].isin(SCORED)]
         written.append(_save(boxes(block, own), Path(out, f"{stem}-images.{form}")))
         drawn = points[(points["model"] == block.model) & points["part"].isin(CURVES)]
@@ -62,7 +66,7 @@ def save_figures(run: str | Path, out: str | Path, *, form: str = "png") -> list
 
 def bars(block: Block) -> Figure:
     """The number of each explainer under each metric, with its 95 % interval."""
-    figure, axes = _panels(len(block.columns), 0.5 + 0.28 * len(block.tied))
+    figure, axes = panels(len(block.columns), 0.5 + 0.28 * len(block.tied))
     for place, column in zip(axes, block.columns, strict=False):
         names = list(block.tied)
         cells = [block.cells.get((name, column)) for name in names]
@@ -78,7 +82,7 @@ def bars(block: Block) -> Figure:
 
 def boxes(block: Block, rows: pd.DataFrame) -> Figure:
     """The values of the images: median, quartiles, and every image outside the whiskers of 1.5 times their distance."""
-    figure, axes = _panels(len(block.columns), 0.5 + 0.28 * len(block.tied))
+    figure, axes = panels(len(block.columns), 0.5 + 0.28 * len(block.tied))
     for place, column in zip(axes, block.columns, strict=False):
         names, own = list(block.tied), rows[rows["metric"] == column.metric]
         place.boxplot(
@@ -96,7 +100,7 @@ def boxes(block: Block, rows: pd.DataFrame) -> Figure:
 def curves(block: Block, points: pd.DataFrame) -> Figure:
     """Mean curves over images, with the 95 % interval of the mean as a band."""
     metrics = [column for column in block.columns if column.metric in set(points["metric"])]
-    figure, axes = _panels(len(metrics), 2.6)
+    figure, axes = panels(len(metrics), 2.6)
     for place, column in zip(axes, metrics, strict=False):
         for name in block.tied:
             own = points[(points["metric"] == column.metric) & (points["explainer"] == name)]
@@ -144,19 +148,6 @@ def rank_diagrams(run: str | Path) -> Iterator[tuple[str, Figure]]:
         critical_difference_diagram(lines.set_index("explainer")["rank"], alike, ax=place, label_props={"fontsize": 8})
         place.set_title(f"mean rank over {lines['n'].iloc[0]} images · {metric} · {model}", fontsize=10)
         yield f"{model}-{metric}", figure
-
-
-def _panels(count: int, height: float) -> tuple[Figure, list[Any]]:
-    """A figure with so many panels, three side by side at most."""
-    from matplotlib.figure import Figure
-
-    across = min(_ACROSS, count)
-    down = -(-count // across)
-    figure = Figure(figsize=(3.6 * across, 0.4 + max(1.2, height) * down), layout="constrained")
-    axes = figure.subplots(down, across, squeeze=False).ravel().tolist()
-    for empty in axes[count:]:
-        empty.set_axis_off()
-    return figure, axes
 
 
 def _rows(place: Any, names: list[str], column: Column) -> None:
