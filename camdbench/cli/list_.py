@@ -22,20 +22,27 @@ _KINDS: dict[str, Registry[Any]] = {
 }
 
 
-@click.command("list", short_help="List explainers, metrics, models, datasets or losses.")
-@click.argument("kind", type=click.Choice(list(_KINDS)))
+@click.command("list", short_help="List explainers, metrics, models, datasets, losses or recipes.")
+@click.argument("kind", type=click.Choice([*_KINDS, "recipes"]))
 @click.argument("name", required=False)
+@click.option("--probe", is_flag=True, help="With recipes: measure for five seconds, and estimate how long each takes here.")
 @options.plugin
 @options.as_json
 @options.verbose
-def command(kind: str, name: str | None, as_json: bool) -> None:
+def command(kind: str, name: str | None, as_json: bool, probe: bool) -> None:
     r"""List what there is, one line each; with NAME, its options, its paper and what it needs.
 
     \b
     camdbench list explainers
     camdbench list explainers opticam
     camdbench list models --json
+    camdbench list recipes opticam-table1
     """
+    if kind == "recipes":
+        from camdbench.cli.recipes import list_recipes
+
+        list_recipes(name, as_json=as_json, probe=probe)
+        return
     entries = [_described(entry) for entry in _KINDS[kind]]
     if kind == "models":
         entries += _torchvision() + _timm(name)

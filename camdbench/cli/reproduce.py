@@ -32,7 +32,9 @@ def _roots(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]
     callback=_roots,
     help="Where data sets lie: each in DIR/NAME or in DIR itself; or NAME=DIR, once for each.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Number of images of each data set.  [default: all; 64 with --scaled]")
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="Number of images of each data set, a random sample.  [default: all; 64 with --scaled]"
+)
 @click.option("--scaled", is_flag=True, help="The same recipe on the embedded data and networks; compares nothing.")
 @click.option("--method", "methods", multiple=True, metavar="LABEL", help="Only this line of the table; may be given more than once.")
 @click.option("--model", "models", multiple=True, metavar="LABEL", help="Only this network of the table; likewise.")

@@ -46,7 +46,7 @@ def written(exhibit: Exhibit, lines: Sequence[Line]) -> Written:
 
 
 def _texts(line: Line) -> tuple[str, str, str, str]:
-    digits = max(0, -int(line.printed.number.as_tuple().exponent)) + 1 if line.printed.number is not None else 2
+    digits = max(0, -int(line.printed.number.as_tuple().exponent)) if line.printed.number is not None else 2
     printed = line.printed.value + (f" ± {line.printed.std}" if line.printed.std else "")
     interval = "" if math.isnan(line.ours.low) else f"[{line.ours.low:.{digits}f}, {line.ours.high:.{digits}f}]"
     difference = "" if math.isnan(line.difference) or line.verdict == "scaled" else f"{line.difference:+.{digits}f}"
@@ -72,9 +72,12 @@ def to_console(table: Written) -> Group:
     compared = any(line[7] for line in table.lines)
     columns = [place for place in range(2, len(HEADINGS)) if compared or place != 7]
     for key in dict.fromkeys(line[:2] for line in table.lines):
-        block = Table(title=Text(" · ".join((table.title, *key))), box=box.SIMPLE_HEAD)
+        block = Table(title=Text(" · ".join(key)), box=box.SIMPLE_HEAD)
         for place in columns:
-            block.add_column(HEADINGS[place], justify="right" if 3 < place < 8 else "left", no_wrap=place != 3, overflow="fold")
+            words, numbers = place in (2, 3), 3 < place < 8
+            block.add_column(
+                HEADINGS[place], justify="right" if numbers else "left", no_wrap=not words, overflow="fold", min_width=8 if words else None
+            )
         method = ""
         for line in (line for line in table.lines if line[:2] == key):
             texts = [Text("" if place == 2 and line[2] == method else line[place]) for place in columns]
@@ -82,7 +85,7 @@ def to_console(table: Written) -> Group:
             block.add_row(*texts)
             method = line[2]
         blocks.append(block)
-    return Group(*blocks, *(Text(note, style="dim") for note in table.notes))
+    return Group(Text(table.title, style="bold"), *blocks, *(Text(note, style="dim") for note in table.notes))
 
 
 def to_markdown(table: Written) -> str:

@@ -12,6 +12,7 @@ from camdbench.core.errors import CamdbenchError, unknown
 from camdbench.core.files import replacing
 from camdbench.core.provenance import code_hash
 from camdbench.core.spec import parse_spec
+from camdbench.datasets.opening import checked_dataset, open_dataset
 from camdbench.papers.networks import Networks
 from camdbench.papers.numbers import ACCURACY, Finished, key, number_of
 from camdbench.papers.plan import Job, Plan, Setting, plan
@@ -19,6 +20,8 @@ from camdbench.papers.recipe import Exhibit
 from camdbench.papers.render import to_csv, to_markdown, written
 from camdbench.papers.shelf import load_exhibit
 from camdbench.papers.verdict import Line, judge
+
+Roots = str | Path | Mapping[str, str | Path] | None
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Reproduction:
 def reproduce(
     name: str,
     *,
-    data_root: str | Path | Mapping[str, str | Path] | None = None,
+    data_root: Roots = None,
     limit: int | None = None,
     scaled: bool = False,
     out: str | Path | None = None,
@@ -66,7 +69,7 @@ def reproduce(
         name: the recipe, such as `opticam-table1`.
         data_root: where data sets lie: one folder that holds each in a folder of its own name or directly, or a mapping from
             names of data sets to folders.
-        limit: number of images of each data set.
+        limit: number of images of each data set: of one on disk drawn at random by the seed, else the first.
         scaled: on the embedded data set and networks instead of the paper's; nothing is compared then.
         out: folder for everything; `reproductions/NAME` where None, `reproductions/NAME-scaled` with `scaled`.
         checkpoints: folder with networks that were trained first; `OUT/checkpoints` where None.
@@ -74,7 +77,7 @@ def reproduce(
         models: labels of networks, likewise.
         batch_size: images at a time.
         device: auto, cpu, cuda, cuda:N or mps.
-        seed: seed of explainers that draw random numbers.
+        seed: seed of explainers that draw random numbers, and of samples of images.
         download: whether torchvision or timm may fetch weights.
         say: told what is being done.
 
@@ -86,11 +89,11 @@ def reproduce(
     planned = plan(exhibit, scaled_down=scaled, methods=methods, models=models)
     folder = Path(out) if out is not None else Path("reproductions", f"{name}-scaled" if scaled else name)
     networks = Networks(Path(checkpoints or folder / "checkpoints"), folder / "training", scaled, device, say or _nobody)
-    given = {"limit": limit, "batch_size": batch_size, "device": device, "seed": seed, "download": download}
+    given = {"batch_size": batch_size, "device": device, "seed": seed, "download": download}
     finished = dict[tuple[Setting, str], Finished | str]()
     for number, job in enumerate(planned.jobs, start=1):
         (say or _nobody)(f"{number}/{len(planned.jobs)} {job.name}: {', '.join(job.explainers)}")
-        found = _done(job, folder, networks, data_root, given)
+        found = _done(job, folder, networks, data_root, limit, given)
         finished |= {(job.setting, key(explainer, metric)): found for explainer in job.explainers for metric in job.metrics}
     return Reproduction(exhibit, _lines(planned, finished), folder)
 
@@ -124,28 +127,27 @@ def _lines(planned: Plan, finished: dict[tuple[Setting, str], Finished | str]) -
     )
 
 
-def _done(
-    job: Job, folder: Path, networks: Networks, data_root: str | Path | Mapping[str, str | Path] | None, given: dict[str, Any]
-) -> Finished | str:
+def _done(job: Job, folder: Path, networks: Networks, data_root: Roots, limit: int | None, given: dict[str, Any]) -> Finished | str:
     """The finished run of a job, or why there is none."""
     from camdbench.runner.run import run
 
     setting = job.setting
     judges = job.metrics if setting.only is None or ACCURACY in job.metrics else (*job.metrics, ACCURACY)
-    subset = {} if given["limit"] is None else {"limit": given["limit"]}
-    part = f"-{given['limit'] or 'all'}-seed{given['seed']}-{code_hash()[:8]}"
+    root = _root(setting.dataset, data_root)
     try:
+        subset = _subset(setting, limit, root)
+        part = "-".join([str(next(iter(subset.values()), "all")), f"seed{given['seed']}", code_hash()[:8]])
         rows = run(
             "none" if job.explainers == (str(NO_EXPLAINER),) else list(job.explainers),
             list(judges),
             models=[networks.name_of(setting)],
             dataset=setting.dataset,
             split=setting.split,
-            data_root=_root(setting.dataset, data_root),
+            data_root=root,
             mean=setting.mean,
             std=setting.std,
             target=setting.target,
-            out=folder / "runs" / (job.name + part),
+            out=folder / "runs" / f"{job.name}-{part}",
             **given | subset,
         )
         return Finished(Path(rows.attrs["run"]), setting.only)
@@ -153,7 +155,22 @@ def _done(
         return str(error)
 
 
-def _root(dataset: str, data_root: str | Path | Mapping[str, str | Path] | None) -> str | None:
+def _subset(setting: Setting, limit: int | None, data_root: str | None) -> dict[str, Any]:
+    """Fewer images than all: a random sample of what is on disk, which is ordered by class as a rule; else the first.
+
+    Where there are no more than that, all are taken.
+    """
+    counts = [count for count in (setting.sample, limit) if count is not None]
+    if not counts:
+        return {}
+    spec, split = checked_dataset(setting.dataset, setting.split, data_root)
+    if not datasets.get(spec.name).facts.on_disk:
+        return {"limit": min(counts)}
+    there = len(open_dataset(spec, split, data_root).ids)
+    return {"sample": min(counts)} if min(counts) < there else {}
+
+
+def _root(dataset: str, data_root: Roots) -> str | None:
     """Where a data set lies: the folder given for it, or the folder of its name in the one folder, or that folder itself."""
     name = parse_spec(dataset).name
     if data_root is None or not datasets.get(name).facts.on_disk:

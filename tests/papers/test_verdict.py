@@ -90,8 +90,8 @@ class TestText:
         assert render.to_csv(lines).count("\n") == 3
         return [*map("|".join, table.lines), *table.notes]
 
-    def test_numbers_have_one_digit_more_than_the_paper(self) -> None:
-        assert self.lines()[0] == "ImageNet-val|ResNet50|Baseline|Insertion AUC|0.49000|[0.48000, 0.50000]|0.4860|+0.00400|agrees"
+    def test_numbers_have_as_many_digits_as_the_papers(self) -> None:
+        assert self.lines()[0] == "ImageNet-val|ResNet50|Baseline|Insertion AUC|0.4900|[0.4800, 0.5000]|0.4860|+0.0040|agrees"
 
     def test_reasons_are_numbered_and_stand_below(self) -> None:
         lines = self.lines()

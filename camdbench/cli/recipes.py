@@ -1,0 +1,104 @@
+"""`camdbench list recipes`: the tables and figures that can be reproduced, and what each needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from camdbench.cli import options
+from camdbench.papers.needs import Needs, Passes, needs
+from camdbench.papers.recipe import Exhibit
+from camdbench.papers.shelf import load_exhibit, recipe_files
+
+
+def list_recipes(name: str | None, *, as_json: bool, probe: bool) -> None:
+    """Print one line per recipe, or everything about one; with one, or with `probe`, about how long it takes here.
+
+    Raises:
+        UsageError: there is no recipe of that name.
+    """
+    exhibits = [load_exhibit(each) for each in ([name] if name is not None else recipe_files())]
+    entries = [_described(exhibit) for exhibit in exhibits]
+    if probe or name is not None:
+        _add_times(entries)
+    if as_json:
+        options.print_json([{key: value for key, value in entry.items() if key != "work"} for entry in entries])
+    elif name is not None:
+        _print_details(entries[0])
+    else:
+        width = max(map(len, recipe_files()))
+        for entry in entries:
+            click.echo(f"{entry['name']:<{width}}  {entry['summary']}  [{_short(entry)}]")
+        click.echo(f"{len(entries)} recipes", err=True)
+
+
+def _described(exhibit: Exhibit) -> dict[str, Any]:
+    wanted: Needs = needs(exhibit)
+    return {
+        "name": exhibit.name,
+        "summary": exhibit.recipe.summary,
+        "exhibit": exhibit.recipe.exhibit,
+        "paper": exhibit.recipe.paper,
+        "cells": wanted.cells,
+        "printed values": sum(cell.number is not None for cell in exhibit.printed),
+        "cells that nothing helps": wanted.missing,
+        "data": list(wanted.data),
+        "weights": list(wanted.weights),
+        "networks to train": wanted.trained,
+        "passes per image": str(wanted.passes),
+        "work": wanted.work,
+        "notes": list(exhibit.recipe.notes),
+    }
+
+
+def _add_times(entries: list[dict[str, Any]]) -> None:
+    """About how long the explainers take: their passes over all images, at the pace of a probe."""
+    from camdbench.core.errors import UsageError
+    from camdbench.papers.probe import seconds_per_pass
+
+    try:
+        pace = seconds_per_pass(dict.fromkeys(network for entry in entries for network in entry["work"]))
+    except UsageError as error:  # timm is not installed
+        pace = dict[str, float]()
+        click.echo(f"no estimate of time: {error}", err=True)
+    for entry in entries:
+        work: dict[str, Passes] = entry["work"]
+        if work and work.keys() <= pace.keys():
+            seconds = sum(pace[network] * passes.number for network, passes in work.items())
+            least = "at least " if any(passes.more for passes in work.values()) else ""
+            entry["estimated time"] = f"{least}{_duration(seconds)} for the explainers; metrics and training come on top"
+
+
+def _short(entry: dict[str, Any]) -> str:
+    trained = entry["networks to train"]
+    parts = [
+        f"{entry['cells']} cells",
+        "data " + ", ".join(entry["data"]) if entry["data"] else "",
+        "weights " + ", ".join(entry["weights"]) if entry["weights"] else "",
+        f"trains {trained}" if trained else "",
+        f"passes/image {entry['passes per image']}",
+        entry.get("estimated time", "").partition(" for ")[0],
+    ]
+    return "; ".join(filter(None, parts))
+
+
+def _print_details(entry: dict[str, Any]) -> None:
+    click.echo(f"{entry['name']}\n\n{entry['summary']}\n")
+    for key, value in entry.items():
+        if key not in ("name", "summary", "notes", "work") and value not in ([], 0):
+            click.echo(f"{key:<26}{', '.join(value) if isinstance(value, list) else value}")
+    for note in entry["notes"]:
+        click.echo(f"- {note}")
+
+
+def _duration(seconds: float) -> str:
+    """A time in the unit that suits it.
+
+    >>> _duration(40), _duration(5000), _duration(400_000)
+    ('40 seconds', '1.4 hours', '4.6 days')
+    """
+    for unit, size in (("days", 86_400.0), ("hours", 3_600.0), ("minutes", 60.0)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} seconds"

@@ -1,0 +1,197 @@
+"""Tables reproduced end to end, on the embedded data and on what is not there."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from camdbench.cli.main import run_cli
+from camdbench.papers.networks import Networks
+from camdbench.papers.plan import plan
+from camdbench.papers.reproduce import Reproduction, _subset, reproduce
+from camdbench.papers.shelf import load_exhibit, recipe_files
+from camdbench.papers.training import Training
+from camdbench.tables.summary import summarise
+
+Said = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "140")
+
+
+def scaled(name: str, **given: object) -> Reproduction:
+    return reproduce(name, scaled=True, out="out", device="cpu", **{"limit": 4} | given)  # pyright: ignore[reportArgumentType]
+
+
+def values(done: Reproduction) -> dict[tuple[str, str, str, str], float]:
+    return {line.printed.labels: line.ours.value for line in done.lines}
+
+
+def test_numbers_are_those_of_the_run() -> None:
+    done = scaled("opticam-table1", methods=["Grad-CAM", "Fake-CAM", "HiRes-CAM"])
+    assert {line.verdict for line in done.lines} == {"scaled"}
+    assert not done.failed
+    [folder] = Path("out/runs").iterdir()
+    means = summarise(folder).set_index(["explainer", "metric"])
+    found = values(done)
+    for label, explainer in (("Grad-CAM", "gradcam"), ("Fake-CAM", "fakecam"), ("HiRes-CAM", "hirescam")):
+        for metric in ("AD", "AG", "AI"):
+            assert found["ImageNet-val", "ResNet50", label, metric] == means.loc[(explainer, metric.lower()), "mean"]
+        assert found["ImageNet-val", "VGG16", label, "T"] == means.loc[(explainer, "ad"), "seconds_per_image"]
+    assert (means["n"] == 4).all()
+
+
+def test_the_same_command_again_does_nothing_twice() -> None:
+    first = scaled("opticam-table1", methods=["Grad-CAM"], limit=2)
+    parts = {path: path.stat().st_mtime_ns for path in Path("out/runs").rglob("*.parquet")}
+    again = scaled("opticam-table1", methods=["Grad-CAM", "XGrad-CAM"], limit=2)
+    assert {path: path.stat().st_mtime_ns for path in parts} == parts
+    assert values(first).items() <= values(again).items()
+    assert len(list(Path("out/runs").iterdir())) == 1
+
+
+def test_cells_differ_where_class_and_images_do() -> None:
+    done = scaled("opticam-tablea9", methods=["Grad-CAM"], limit=3)
+    found = {labels[3]: value for labels, value in values(done).items()}
+    assert found["AG(ground-truth class)"] != found["AG(least probable class)"]
+    missed = [line for line in done.lines if "misclassified" in line.printed.metric]
+    assert {(line.verdict, line.reason) for line in missed} == {("not run", "no image is misclassified; take more images")}
+    assert not done.failed
+
+
+def test_attention_has_no_meaning_on_a_convolutional_network_which_is_no_failure() -> None:
+    done = scaled("opticam-table2", methods=["RawAtt"], limit=1)
+    measured = [line for line in done.lines if line.printed.metric != "T"]
+    assert {line.verdict for line in measured} == {"not run"}
+    assert all("attention" in line.reason for line in measured)
+    assert not done.failed
+
+
+def test_networks_that_a_recipe_trains_are_trained_small_and_once() -> None:
+    said = list[str]()
+    done = scaled("cgc-table5", limit=2, say=said.append)
+    assert {line.verdict for line in done.lines} == {"scaled"}
+    trained = [line for line in said if line.startswith("training")]
+    assert len(trained) == len(set(trained)) > 1
+    assert all("scaled-shortcuts" in line for line in trained)
+    log = next(Path("out/checkpoints").glob("*.csv"))
+    assert len(pd.read_csv(log)) == 1
+    said.clear()
+    again = scaled("cgc-table5", limit=2, say=said.append)
+    assert values(again) == values(done)
+    assert not any(line.startswith("training") for line in said)
+
+
+def test_the_embedded_network_stands_for_its_own_loss() -> None:
+    assert Training.of("p", {"network": "shortcuts", "loss": "ce"}, 0).stand_in() == "shortcuts-ce"
+    assert Training.of("p", {"network": "shortcuts", "loss": "ce", "surgery": {}}, 0).stand_in() is None
+    assert Training.of("p", {"network": "shortcuts", "loss": "ce", "data": {"labelled": 0.01}}, 0).stand_in() is None
+    assert Training.of("p", {"network": "shortcuts", "loss": "corm"}, 0).stand_in() is None
+
+
+def test_a_network_that_is_to_be_trained_says_how_and_its_recipe_is_written(tmp_path: Path) -> None:
+    from camdbench.core.errors import CamdbenchError
+    from camdbench.trainer.recipe import read_recipe
+
+    networks = Networks(tmp_path / "checkpoints", tmp_path / "training", scaled=False, device="cpu", say=print)
+    [job, *_] = plan(load_exhibit("soloss-table1")).jobs
+    with pytest.raises(CamdbenchError, match=r"camdbench train --recipe .* --out .*checkpoints, then the same command again"):
+        networks.name_of(job.setting)
+    [file] = (tmp_path / "training").iterdir()
+    assert read_recipe(file).network == "resnet18"
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / f"{file.stem}.safetensors").touch()
+    assert networks.name_of(job.setting) == str(tmp_path / "checkpoints" / f"{file.stem}.safetensors")
+
+
+class TestCommand:
+    def test_a_table_with_ours_beside_the_papers(self, capsys: Said) -> None:
+        words = ["reproduce", "cfce-table2", "--scaled", "--limit", "2", "--device", "cpu", "--out", "out", "--method", "Cross-Entropy"]
+        assert run_cli(words) == 0
+        out, err = capsys.readouterr()
+        assert "94.25" in out
+        assert "6 cells: 6 scaled" in out
+        assert "runs and tables: out" in err
+        table = pd.read_csv("out/reproduction.csv", dtype={"paper": str})
+        assert list(table["paper"]) == ["94.25", "75.94", "69.39", "67.38", "-0.18", "18.44"]
+        assert set(table["verdict"]) == {"scaled"}
+        assert "| Cross-Entropy | GradCAM IoU (%) |" in Path("out/reproduction.md").read_text(encoding="utf-8")
+
+    def test_data_that_are_not_there_are_said_cell_by_cell(self, capsys: Said) -> None:
+        assert run_cli(["reproduce", "cgc-table2", "-q", "--device", "cpu", "--out", "out", "--json"]) == 3
+        lines = json.loads(capsys.readouterr().out)
+        assert [line["verdict"] for line in lines] == ["not run", "not run"]
+        assert lines[0]["reason"] == "data set imagenet is read from disk; say where with --data-root DIR"
+        assert lines[1]["reason"].startswith("the network is trained first: camdbench train --recipe out/training/cgc-resnet50-imagenet")
+        assert lines[0]["ours"] is None
+        assert lines[0]["paper"] == "0.4860"
+
+    def test_weights_that_are_not_there_are_said(self, capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TORCH_HOME", "nowhere")
+        Path("data/imagenet/val/n01440764").mkdir(parents=True)
+        words = ["reproduce", "opticam-table1", "-q", "--json", "--data-root", "data", "--model", "VGG16", "--method", "Grad-CAM"]
+        assert run_cli([*words, "--device", "cpu"]) == 3
+        assert {line["verdict"] for line in json.loads(capsys.readouterr().out)} == {"not run"}
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (["cgc-tabel1"], "no recipe 'cgc-tabel1'; did you mean"),
+            (["cgc-table1", "--method", "CGCC"], "no method of cgc-table1 'CGCC'; known: Baseline, CGC, GCC"),
+            (["cgc-table1", "--model", "ResNet51"], "did you mean"),
+            (["cgc-table1", "--data-root", "a", "--data-root", "b"], "NAME=DIR for each"),
+        ],
+    )
+    def test_what_is_wrong_is_said_in_one_line(self, words: list[str], said: str, capsys: Said) -> None:
+        assert run_cli(["reproduce", *words]) == 2
+        assert said in capsys.readouterr().err
+
+    def test_each_data_set_may_have_its_own_folder(self, capsys: Said) -> None:
+        words = ["reproduce", "soloss-table1", "-q", "--json", "--data-root", "cub200=a", "--data-root", "pets=b", "--out", "out"]
+        assert run_cli(words) == 3
+        assert {line["verdict"] for line in json.loads(capsys.readouterr().out)} == {"not run"}
+
+
+class TestSubsets:
+    @pytest.fixture
+    def root(self) -> str:
+        for number in range(12):
+            folder = Path("data/val/n01440764")
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"ILSVRC2012_val_{number:08d}.JPEG").touch()
+        return "data"
+
+    def subset(self, name: str, limit: int | None, root: str | None, **given: bool) -> dict[str, int]:
+        [found] = {str(_subset(job.setting, limit, root)) for job in plan(load_exhibit(name), **given).jobs}
+        return ast.literal_eval(found)
+
+    def test_fewer_images_of_what_is_on_disk_are_a_sample(self, root: str) -> None:
+        assert self.subset("opticam-table6", 10, root) == {"sample": 10}
+        assert self.subset("opticam-table1", 10, root) == {"sample": 10}
+        assert self.subset("opticam-table1", None, root) == {}
+
+    def test_where_there_are_no_more_all_are_taken(self, root: str) -> None:
+        assert self.subset("opticam-table6", None, root) == {}
+        assert self.subset("opticam-table1", 12, root) == {}
+
+    def test_drawn_images_are_limited(self) -> None:
+        assert self.subset("opticam-table6", 4, None, scaled_down=True) == {"limit": 4}
+
+
+@pytest.mark.recipes
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", recipe_files())
+def test_every_recipe_runs_scaled(name: str) -> None:
+    done = scaled(name, limit=8)
+    assert not done.failed, {line.reason for line in done.lines if line.ours.fault}
+    known = ("attention", "misclassified", "GCC", "two training recipes", "segmentation head", "permuted labels", "head")
+    for line in done.lines:
+        assert line.verdict == "scaled" or any(word in line.reason for word in known), line.reason
+    assert any(line.verdict == "scaled" for line in done.lines)
