@@ -44,12 +44,20 @@ class _Verbs(click.Group):
         del ctx
         if cmd_name not in _VERBS:
             return None
-        return importlib.import_module(f"camdbench.cli.{_VERBS[cmd_name]}").command
+        return _keeping_lines(importlib.import_module(f"camdbench.cli.{_VERBS[cmd_name]}").command)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in _VERBS:
             raise unknown("command", args[0], _VERBS)
         return super().resolve_command(ctx, args)
+
+
+def _keeping_lines(command: click.Command) -> click.Command:
+    r"""The command, and those below it, with click's mark of lines that are not wrapped, which raw docstrings spell `\b`."""
+    command.help = (command.help or "").replace("\\b\n", "\b\n")
+    for part in command.commands.values() if isinstance(command, click.Group) else ():
+        _keeping_lines(part)
+    return command
 
 
 def _show_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -74,6 +82,9 @@ def cli() -> None:
 
     Exit codes: 0 done, 1 failure, 2 wrong usage, 3 finished with failed images, 4 a value moved, 130 interrupted.
     """
+
+
+_keeping_lines(cli)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -28,6 +28,14 @@ def test_help_of_a_verb_has_an_example(verb: str, capsys: pytest.CaptureFixture[
     assert f"camdbench {verb} " in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("words", "examples"), [([], 3), (["run"], 3), (["score"], 3), (["diff"], 2), (["data", "masks"], 2)])
+def test_each_example_stands_on_a_line_of_its_own(words: list[str], examples: int, capsys: pytest.CaptureFixture[str]):
+    assert run_cli([*words, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "\\b" not in text
+    assert sum(line.startswith("  camdbench ") for line in text.splitlines()) == examples
+
+
 @pytest.mark.parametrize(
     "words", [["--help"], ["--version"], ["run", "--help"], ["list", "explainers"], ["list", "models"], ["list", "metrics", "ag"]]
 )
