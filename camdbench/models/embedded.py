@@ -38,6 +38,12 @@ def shortcuts_rcfce() -> Classifier:
     return load_checkpoint(_WEIGHTS / "shortcuts-rcfce.safetensors", name="shortcuts-rcfce")
 
 
+@model("shortcuts-cgc", paper="benchmarks/shortcuts/cgc.yaml", dataset="shortcuts")
+def shortcuts_cgc() -> Classifier:
+    """`shortcuts-ce`, trained on with CGC: the map of a crop is to be the crop of the map; no mask is used."""
+    return load_checkpoint(_WEIGHTS / "shortcuts-cgc.safetensors", name="shortcuts-cgc")
+
+
 def load_checkpoint(path: Path, *, name: str) -> Classifier:
     """A checkpoint by path: NAME.safetensors with its NAME.json beside it.
 

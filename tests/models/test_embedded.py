@@ -18,7 +18,7 @@ from camdbench.trainer.recipe import read_recipe
 
 WEIGHTS = Path(embedded.__file__).parent / "weights"
 RECIPES = Path(__file__).parents[2] / "benchmarks" / "shortcuts"
-GUIDED = ["cfce", "rcfce", "so"]
+GUIDED = ["cfce", "cgc", "rcfce", "so"]
 BY_MASKS = ["cfce", "rcfce", "so"]
 
 
