@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor
 from camdbench.core.catalogue import datasets
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.spec import Spec
+from camdbench.datasets import subsets
+from camdbench.datasets.opening import checked_dataset, open_dataset
 from camdbench.datasets.samples import Batch, Dataset, Sample
 from camdbench.functional.crops import draw_crop, warp
 from camdbench.functional.seeds import generator_for
@@ -71,12 +74,14 @@ class Images:
         return Batch(names, self.pixels[chosen].float() / 255, self.labels[chosen], None, *known)
 
 
-def open_split(spec: Spec, split: str, count: int | None) -> Dataset:
-    """The data set of a spec at one of its splits.
+def open_split(spec: Spec, split: str, count: int | None, data_root: str | Path | None = None) -> Dataset:
+    """The data set of a spec at one of its splits; `count` images, drawn at random of one that lies on disk.
 
     Raises:
-        UsageError: it has no such split, or no option that sets the number of images.
+        UsageError: it has no such split, no option that sets the number of images, or does not lie there.
     """
+    if datasets.get(spec.name).facts.on_disk:
+        return subsets.chosen(open_dataset(*checked_dataset(str(spec), split, data_root), data_root), sample=count)
     given: dict[str, object] = {"split": split}
     if count is not None:
         given["count"] = count

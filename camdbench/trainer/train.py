@@ -32,6 +32,7 @@ def train(
     seed: int | None = None,
     device: str = "auto",
     epochs: int | None = None,
+    data_root: str | Path | None = None,
     progress: Callable[[Epoch], None] | None = None,
 ) -> Path:
     """Train the network of a recipe and write weights, provenance and log.
@@ -47,6 +48,7 @@ def train(
         seed: another seed than the recipe's.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
         epochs: another number of epochs than the recipe's.
+        data_root: where the data set lies, for one that is read from disk; all of it is held in memory.
         progress: called with every line of the log.
 
     Returns:
@@ -62,7 +64,7 @@ def train(
         "versions": versions(),
         "git": git_revision(),
     }  # of the code that is loaded now; it may change during the run
-    splits = _open(plan)
+    splits = _open(plan, data_root)
     learned = splits[plan.data.train].partly_labelled(plan.data.labelled, plan.seed)
     classifier = start(plan, learned)
     path = Path(out) / f"{plan.name}.safetensors"
@@ -88,13 +90,13 @@ def _with(recipe: Recipe, **changes: int | None) -> Recipe:
     return check_recipe(recipe.model_dump() | given, recipe.name) if given else recipe
 
 
-def _open(recipe: Recipe) -> dict[str, Images]:
+def _open(recipe: Recipe, data_root: str | Path | None) -> dict[str, Images]:
     """Every split that the recipe names, in memory; all are opened before the first is read."""
     spec, data = datasets.parse_one(recipe.data.dataset), recipe.data
     if data.train in (*data.evaluate, recipe.select):
         raise UsageError(f"recipe {recipe.name}: split {data.train!r} is trained on, so it cannot judge the network; use val")
     counts = {data.train: data.count} | dict.fromkeys((*data.evaluate, recipe.select), data.evaluate_count)
-    opened = {split: open_split(spec, split, count) for split, count in counts.items()}
+    opened = {split: open_split(spec, split, count, data_root) for split, count in counts.items()}
     loss = losses.get(losses.parse_one(recipe.loss).name)
     per_class = "class masks" in loss.facts.needs
     images = {split: load_images(dataset, data.regions, per_class=per_class and split == data.train) for split, dataset in opened.items()}

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from fixtures_of_datasets import pets
 from safetensors.torch import load_file
 
 from camdbench.core.errors import UsageError
@@ -120,3 +121,19 @@ def test_training_images_do_not_judge(tiny: Recipe, tmp_path: Path) -> None:
     written["data"]["evaluate"] = ("train",)
     with pytest.raises(UsageError, match="'train' is trained on"):
         train(check_recipe(written, "tiny"), out=tmp_path, device="cpu")
+
+
+def test_a_data_set_on_disk_is_trained_on(tmp_path: Path) -> None:
+    pets(tmp_path / "data")
+    fields = {
+        "name": "tiny",
+        "data": {"dataset": "pets(size=32)", "train": "trainval", "evaluate": ["test"]},
+        "loss": "so(kernel=3, views=1)",
+    }
+    plan = check_recipe(fields | {"select": "test", "epochs": 1, "batch_size": 2}, "tiny")
+    path = train(plan, out=tmp_path, device="cpu", data_root=tmp_path / "data")
+    facts = json.loads(path.with_suffix(".json").read_text())
+    assert facts["classes"] == ["Abyssinian", "American Bulldog"]
+    assert facts["metrics"]["test"]["count"] > 0
+    with pytest.raises(UsageError, match="data set pets is read from disk; say where with --data-root DIR"):
+        train(plan, out=tmp_path, device="cpu")
