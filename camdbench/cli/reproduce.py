@@ -39,6 +39,7 @@ def _roots(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]
 @click.option("--method", "methods", multiple=True, metavar="LABEL", help="Only this line of the table; may be given more than once.")
 @click.option("--model", "models", multiple=True, metavar="LABEL", help="Only this network of the table; likewise.")
 @click.option("--checkpoints", metavar="DIR", help="Folder with networks that are trained first.  [default: OUT/checkpoints]")
+@click.option("--train", is_flag=True, help="Train the networks that have to be, as the paper does.  [with --scaled: small, in any case]")
 @click.option("--out", metavar="DIR", help="Folder for runs and tables.  [default: reproductions/NAME]")
 @click.option("--batch-size", default=16, show_default=True, type=click.IntRange(min=1), help="Images at a time.")
 @click.option("--download", is_flag=True, help="Let torchvision or timm fetch weights that are not on this machine.")

@@ -13,12 +13,14 @@ from camdbench.papers.training import Training
 
 @dataclass
 class Networks:
-    """Finds, or with `--scaled` makes, the networks that a recipe has trained.
+    """Finds, or makes, the networks that a recipe has trained.
 
     Attributes:
         checkpoints: folder with `NAME.safetensors` and `NAME.json` of each.
         recipes: folder that the training recipes are written into.
-        scaled: whether small ones are trained here and now.
+        scaled: whether embedded networks stand for those that were trained by the same loss.
+        train: whether the others are trained here and now.
+        root_of: from the spec of a data set to where it lies.
         device: where.
         say: told what is being trained.
     """
@@ -26,6 +28,8 @@ class Networks:
     checkpoints: Path
     recipes: Path
     scaled: bool
+    train: bool
+    root_of: Callable[[str], str | None]
     device: str
     say: Callable[[str], None]
     _failed: dict[Training, str] = field(default_factory=dict[Training, str])
@@ -45,9 +49,10 @@ class Networks:
         if file.is_file():
             return str(file)
         recipe = training.write(self.recipes)
-        if not self.scaled:
+        if not self.train:
             raise CamdbenchError(
-                f"the network is trained first: camdbench train --recipe {recipe} --out {self.checkpoints}, then the same command again"
+                "the network is trained first: give --train, or "
+                f"camdbench train --recipe {recipe} --data-root DIR --out {self.checkpoints} and then the same command again"
             )
         return self._trained(training, recipe)
 
@@ -58,7 +63,8 @@ class Networks:
             raise CamdbenchError(self._failed[training])
         self.say(f"training {training.name}")
         try:
-            return str(train(recipe, out=self.checkpoints, device=self.device))
+            root = self.root_of(training.fields["data"]["dataset"])
+            return str(train(recipe, out=self.checkpoints, device=self.device, data_root=root))
         except (CamdbenchError, NotApplicable) as error:
             self._failed[training] = f"training {training.name} failed: {error}"
             raise CamdbenchError(self._failed[training]) from error

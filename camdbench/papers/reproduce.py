@@ -58,6 +58,7 @@ def reproduce(
     device: str = "auto",
     seed: int = 0,
     download: bool = False,
+    train: bool = False,
     say: Callable[[str], None] | None = None,
 ) -> Reproduction:
     """Measure every cell of a table or figure of a paper that can be measured here, and compare it with the printed value.
@@ -79,6 +80,7 @@ def reproduce(
         device: auto, cpu, cuda, cuda:N or mps.
         seed: seed of explainers that draw random numbers, and of samples of images.
         download: whether torchvision or timm may fetch weights.
+        train: whether networks that have to be trained first are; with `scaled` they always are, small.
         say: told what is being done.
 
     Raises:
@@ -88,12 +90,20 @@ def reproduce(
     _check_labels(exhibit, methods, models)
     planned = plan(exhibit, scaled_down=scaled, methods=methods, models=models)
     folder = Path(out) if out is not None else Path("reproductions", f"{name}-scaled" if scaled else name)
-    networks = Networks(Path(checkpoints or folder / "checkpoints"), folder / "training", scaled, device, say or _nobody)
+    networks = Networks(
+        checkpoints=Path(checkpoints or folder / "checkpoints"),
+        recipes=folder / "training",
+        scaled=scaled,
+        train=train or scaled,
+        root_of=lambda dataset: _root(dataset, data_root),
+        device=device,
+        say=say or _nobody,
+    )
     given = {"batch_size": batch_size, "device": device, "seed": seed, "download": download}
     finished = dict[tuple[Setting, str], Finished | str]()
     for number, job in enumerate(planned.jobs, start=1):
         (say or _nobody)(f"{number}/{len(planned.jobs)} {job.name}: {', '.join(job.explainers)}")
-        found = _done(job, folder, networks, data_root, limit, given)
+        found = _done(job, folder, networks, limit, given)
         finished |= {(job.setting, key(explainer, metric)): found for explainer in job.explainers for metric in job.metrics}
     return Reproduction(exhibit, _lines(planned, finished), folder)
 
@@ -127,13 +137,13 @@ def _lines(planned: Plan, finished: dict[tuple[Setting, str], Finished | str]) -
     )
 
 
-def _done(job: Job, folder: Path, networks: Networks, data_root: Roots, limit: int | None, given: dict[str, Any]) -> Finished | str:
+def _done(job: Job, folder: Path, networks: Networks, limit: int | None, given: dict[str, Any]) -> Finished | str:
     """The finished run of a job, or why there is none."""
     from camdbench.runner.run import run
 
     setting = job.setting
     judges = job.metrics if setting.only is None or ACCURACY in job.metrics else (*job.metrics, ACCURACY)
-    root = _root(setting.dataset, data_root)
+    root = networks.root_of(setting.dataset)
     try:
         subset = _subset(setting, limit, root)
         part = "-".join([str(next(iter(subset.values()), "all")), f"seed{given['seed']}", code_hash()[:8]])

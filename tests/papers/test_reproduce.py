@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import ast
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from fixtures_of_datasets import pets
 
 from camdbench.cli.main import run_cli
+from camdbench.core.errors import CamdbenchError
 from camdbench.papers.networks import Networks
-from camdbench.papers.plan import plan
+from camdbench.papers.plan import Setting, plan
 from camdbench.papers.reproduce import Reproduction, _subset, reproduce
 from camdbench.papers.shelf import load_exhibit, recipe_files
 from camdbench.papers.training import Training
 from camdbench.tables.summary import summarise
+from camdbench.trainer.recipe import read_recipe
 
 Said = pytest.CaptureFixture[str]
 
@@ -96,19 +100,35 @@ def test_the_embedded_network_stands_for_its_own_loss() -> None:
     assert Training.of("p", {"network": "shortcuts", "loss": "corm"}, 0).stand_in() is None
 
 
-def test_a_network_that_is_to_be_trained_says_how_and_its_recipe_is_written(tmp_path: Path) -> None:
-    from camdbench.core.errors import CamdbenchError
-    from camdbench.trainer.recipe import read_recipe
+def networks(folder: Path, *, train: bool) -> Networks:
+    def root_of(dataset: str) -> str:
+        return str(folder / "data")
 
-    networks = Networks(tmp_path / "checkpoints", tmp_path / "training", scaled=False, device="cpu", say=print)
+    return Networks(folder / "checkpoints", folder / "training", scaled=False, train=train, root_of=root_of, device="cpu", say=print)
+
+
+def test_a_network_that_is_to_be_trained_says_how_and_its_recipe_is_written(tmp_path: Path) -> None:
+    found = networks(tmp_path, train=False)
     [job, *_] = plan(load_exhibit("soloss-table1")).jobs
-    with pytest.raises(CamdbenchError, match=r"camdbench train --recipe .* --out .*checkpoints, then the same command again"):
-        networks.name_of(job.setting)
+    with pytest.raises(CamdbenchError, match=r"give --train, or camdbench train --recipe .* --out .*checkpoints and then the same command"):
+        found.name_of(job.setting)
     [file] = (tmp_path / "training").iterdir()
     assert read_recipe(file).network == "resnet18"
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / f"{file.stem}.safetensors").touch()
-    assert networks.name_of(job.setting) == str(tmp_path / "checkpoints" / f"{file.stem}.safetensors")
+    assert found.name_of(job.setting) == str(tmp_path / "checkpoints" / f"{file.stem}.safetensors")
+
+
+def test_a_network_is_trained_on_the_data_that_are_there(tmp_path: Path) -> None:
+    pets(tmp_path / "data")
+    data = {"dataset": "pets(size=32)", "train": "trainval", "evaluate": ["test"]}
+    training = Training.of("mine", {"network": "shortcuts", "data": data, "select": "test", "epochs": 1, "batch_size": 2}, 0)
+    setting = Setting("pets(size=32)", "test", None, None, None, training, None, None, "label")
+    assert Path(networks(tmp_path, train=True).name_of(setting)).is_file()
+    other = training.fields | {"network": "resnet18", "init": "resnet50@random"}
+    missing = replace(setting, training=Training.of("mine", other, 0))
+    with pytest.raises(CamdbenchError, match=r"training mine-resnet18-pets-ce-.* failed: .*network that it is of"):
+        networks(tmp_path, train=True).name_of(missing)
 
 
 class TestCommand:
@@ -129,7 +149,8 @@ class TestCommand:
         lines = json.loads(capsys.readouterr().out)
         assert [line["verdict"] for line in lines] == ["not run", "not run"]
         assert lines[0]["reason"] == "data set imagenet is read from disk; say where with --data-root DIR"
-        assert lines[1]["reason"].startswith("the network is trained first: camdbench train --recipe out/training/cgc-resnet50-imagenet")
+        assert lines[1]["reason"].startswith("the network is trained first: give --train, or camdbench train")
+        assert "--recipe out/training/cgc-resnet50-imagenet" in lines[1]["reason"]
         assert lines[0]["ours"] is None
         assert lines[0]["paper"] == "0.4860"
 
