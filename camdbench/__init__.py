@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from camdbench.metrics.measured import Curve, Measured
     from camdbench.models.classifier import Classifier
     from camdbench.models.zoo import load_classifier
+    from camdbench.papers.reproduce import reproduce
     from camdbench.runner.evaluate import evaluate
     from camdbench.runner.run import run
     from camdbench.runner.score import score
@@ -59,6 +60,7 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "loss": "core.catalogue",
     "metric": "core.catalogue",
     "model": "core.catalogue",
+    "reproduce": "papers.reproduce",
     "run": "runner.run",
     "score": "runner.score",
     "summarise": "tables.summary",
@@ -90,6 +92,7 @@ __all__ = [
     "loss",
     "metric",
     "model",
+    "reproduce",
     "run",
     "score",
     "summarise",
