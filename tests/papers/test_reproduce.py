@@ -131,6 +131,42 @@ def test_a_network_is_trained_on_the_data_that_are_there(tmp_path: Path) -> None
         networks(tmp_path, train=True).name_of(missing)
 
 
+PETS = """
+exhibit: T
+summary: s
+datasets:
+  d: {dataset: pets(size=32), split: test, training: {data: {dataset: pets(size=32), train: trainval, evaluate: [test]}}}
+models:
+  m: {training: {network: shortcuts, select: test, epochs: 1, batch_size: 2}}
+methods:
+  e: {explainer: gradcam}
+metrics:
+  Acc: {metric: accuracy, factor: 0.01}
+  AD: {metric: ad}
+seeds: [0, 1, 2]
+"""
+
+
+def test_a_recipe_in_full_trains_each_seed_measures_them_and_compares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "shelf" / "mine"
+    home.mkdir(parents=True)
+    (home / "table1.yaml").write_text(PETS)
+    header = "table,dataset,model,method,metric,value,std,higher_is_better"
+    (home / "table1.csv").write_text(f"{header}\nT,d,m,e,Acc,0.5,0.1,true\nT,d,m,e,AD,-7,,false\n")
+    monkeypatch.setattr("camdbench.papers.shelf.shelf", lambda: tmp_path / "shelf")
+    pets(tmp_path / "data" / "pets")
+    given = {"data_root": tmp_path / "data", "device": "cpu", "out": tmp_path / "out"}
+    untrained = reproduce("mine-table1", **given)
+    assert untrained.failed
+    accuracy, drop = reproduce("mine-table1", train=True, **given).lines
+    learned = [json.loads(file.read_text())["metrics"]["test"] for file in (tmp_path / "out" / "checkpoints").glob("*.json")]
+    assert len(learned) == accuracy.ours.seeds == 3
+    assert accuracy.ours.value == pytest.approx(sum(one["accuracy"] for one in learned) / 3)
+    assert accuracy.ours.low <= accuracy.ours.value <= accuracy.ours.high
+    assert drop.verdict == "differs"
+    assert drop.difference == pytest.approx(drop.ours.value + 7)
+
+
 class TestCommand:
     def test_a_table_with_ours_beside_the_papers(self, capsys: Said) -> None:
         words = ["reproduce", "cfce-table2", "--scaled", "--limit", "2", "--device", "cpu", "--out", "out", "--method", "Cross-Entropy"]
