@@ -60,7 +60,9 @@ class Part(BaseModel):
     @field_validator("dataset")
     @classmethod
     def _known_dataset(cls, text: str | None) -> str | None:
-        return text if text is None else _checked(datasets.parse_one(text), text)
+        if text is not None:
+            datasets.parse_one(text)
+        return text
 
     @field_validator("explainer")
     @classmethod
@@ -108,8 +110,3 @@ def joined(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     both = {name: joined(base[name], value) for name, value in over.items() if isinstance(value, dict) and isinstance(base.get(name), dict)}
     return base | over | both
 
-
-def _checked(found: object, text: str) -> str:
-    """The text as it was written: a data set's own default split must not be dropped from it."""
-    del found
-    return text
