@@ -109,4 +109,3 @@ def joined(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """
     both = {name: joined(base[name], value) for name, value in over.items() if isinstance(value, dict) and isinstance(base.get(name), dict)}
     return base | over | both
-
