@@ -85,11 +85,15 @@ class Worker:
         return request, self.root.resolve(), self.batch_size, self.device, self._download, self.workers, tuple(PLUGINS)
 
     @cached_property
+    def _whole(self) -> Dataset:
+        asked = self.request
+        return open_dataset(asked.dataset, asked.split, asked.data_root, download=self._download)
+
+    @cached_property
     def dataset(self) -> Dataset:
         """Where samples come from."""
         asked = self.request
-        whole = open_dataset(asked.dataset, asked.split, asked.data_root, download=self._download)
-        return chosen(whole, limit=_at_most(asked.limit, whole), sample=asked.sample, ids=asked.ids, seed=asked.seed)
+        return chosen(self._whole, limit=_at_most(asked.limit, self._whole), sample=asked.sample, ids=asked.ids, seed=asked.seed)
 
     @cached_property
     def store(self) -> Store:
@@ -100,7 +104,7 @@ class Worker:
     def source(self) -> MapSource:
         """Where maps come from: the explainers, or what was saved."""
         asked = self.request
-        return saliency if asked.maps is None else SavedMaps(asked.maps, asked.normalisation, self.dataset.ids)
+        return saliency if asked.maps is None else SavedMaps(asked.maps, asked.normalisation, self._whole.ids)
 
     def classifier(self, name: str) -> Classifier:
         """The model of that name, on its device."""

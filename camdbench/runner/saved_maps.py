@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from camdbench.core.errors import UsageError
+from camdbench.core.errors import UsageError, unknown
 from camdbench.core.spec import Spec
 from camdbench.explainers.saliency import Saliency, finish, normalisation_of
 from camdbench.explainers.trace import Trace
@@ -77,6 +77,7 @@ class SavedMaps:
             self._chunk_of = {name: divmod(place, CHUNK) for place, name in enumerate(load_run(path)["ids"])}
         else:
             self._file = read_maps(self.path, ids)
+            _check_range(self.path, self._file, normalisation)
 
     def __call__(self, trace: Trace, spec: Spec) -> Saliency:
         """The maps of a batch; an image without a map has the status error."""
@@ -149,6 +150,17 @@ def _map_of(own: np.ndarray, what: str) -> Tensor:
     if own.ndim != 2 or not np.issubdtype(own.dtype, np.number) or np.iscomplexobj(own):
         raise UsageError(f"{what} has shape {own.shape} and type {own.dtype}; expected numbers (h, w)")
     return torch.from_numpy(own.astype(np.float32))
+
+
+def _check_range(path: Path, maps: Mapping[str, Tensor], normalisation: str | None) -> None:
+    """Refuse maps beyond [0, 1] that are not to be normalised; what is not finite is an error of its image alone."""
+    if normalisation not in (None, *get_args(Normalisation)):
+        raise unknown("normalisation", str(normalisation), get_args(Normalisation))
+    for name, own in maps.items() if normalisation == "none" else ():
+        if ((own < 0) | (own > 1))[own.isfinite()].any():
+            raise UsageError(
+                f"{path}, map of {name} has values from {own.min():.3g} to {own.max():.3g}; expected [0, 1], or --normalisation range"
+            )
 
 
 @lru_cache(maxsize=8)

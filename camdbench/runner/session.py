@@ -57,6 +57,7 @@ def carry_out(
     models = {name: _inspected(worker.classifier(name), request, worker.dataset) for name in request.models}
     count = len(worker.dataset.ids)
     worker.workers = default_workers(count, on_disk=datasets.get(request.dataset.name).facts.on_disk) if workers is None else workers
+    _ = worker.source  # saved maps that do not fit are refused before a folder says that the run exists
     record = _record(request, worker.dataset, count, models)
     worker.root = Path(out) if out is not None else Path("runs", _auto_name(record))
     record = _merged(record, worker.store)

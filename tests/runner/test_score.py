@@ -87,6 +87,7 @@ def test_what_cannot_be_scored_is_refused_with_the_mend(kept: Path, tmp_path: Pa
     np.save(tmp_path / "flat.npy", np.zeros((3, 4)))
     np.save(tmp_path / "words.npy", np.array([["a"]]))
     np.save(tmp_path / "many.npy", np.zeros((100_000, 1, 1)))
+    np.save(tmp_path / "large.npy", np.full((2, 3, 4), 5.0))
     (tmp_path / "broken.npy").write_bytes(b"no numbers")
     np.savez(tmp_path / "strangers.npz", a=np.zeros((2, 2)), b=np.zeros((2, 2)))
     for given, options, message in [
@@ -94,12 +95,15 @@ def test_what_cannot_be_scored_is_refused_with_the_mend(kept: Path, tmp_path: Pa
         (kept, {"limit": 3}, "--limit 3: a run is scored as it was made"),
         (kept, {"name": "mine"}, "--name mine: the maps of a run have the names"),
         (kept, {"metrics": "adcc"}, "metric adcc explains altered images, which saved maps cannot do"),
-        (tmp_path / "none.npy", {}, "none.npy: no such file or run directory"),
+        (tmp_path / "absent.npy", {}, "absent.npy: no such file or run directory"),
         (tmp_path / "flat.npy", {}, r"shape \(3, 4\); expected \(N, h, w\)"),
         (tmp_path / "many.npy", {}, r"at most \d+ maps, in the order"),
         (tmp_path / "broken.npy", {}, "cannot be read as .npy or .npz"),
         (tmp_path / "strangers.npz", {}, "none of them an image of the data set"),
+        (tmp_path / "large.npy", {"normalisation": "none"}, r"values from 5 to 5; expected \[0, 1\], or --normalisation range"),
+        (tmp_path / "large.npy", {"normalisation": "ranje"}, "no normalisation 'ranje'; did you mean 'range'"),
         (tmp_path / "flat.npy", {"name": "gradcam"}, "one of camdbench's own; choose another, such as gradcam-theirs"),
     ]:
         with pytest.raises(UsageError, match=message):
             camdbench.score(given, **{"metrics": "ad", "out": tmp_path / "scores"} | options)
+        assert not (tmp_path / "scores").exists()
