@@ -15,7 +15,7 @@ def batch_in_memory(
     images: Tensor,
     *,
     labels: Sequence[int] | Tensor | None = None,
-    boxes: Sequence[Tensor] | None = None,
+    boxes: Sequence[Tensor | Sequence[Sequence[float]]] | None = None,
     masks: Tensor | None = None,
 ) -> Batch:
     """A batch of (N, 3, H, W) or one (3, H, W) image, named "0", "1", …; the tensors given are never written to.
@@ -40,15 +40,22 @@ def batch_in_memory(
             raise UsageError(f"{known.numel()} labels for {len(images)} images; give one for each")
         if boxes is not None and len(boxes) != len(images):
             raise UsageError(f"{len(boxes)} sets of boxes for {len(images)} images; give one for each")
-        for given in boxes or ():
-            if given.ndim != 2 or given.shape[1] != 4:
-                raise UsageError(f"boxes have shape {tuple(given.shape)}; expected (n, 4) for each image, as x0, y0, x1, y1 in pixels")
         if masks is not None and masks.shape != (len(images), *images.shape[2:]):
             raise UsageError(f"masks have shape {tuple(masks.shape)}; expected {(len(images), *images.shape[2:])}, one for each image")
         return Batch(
             ids=tuple(str(index) for index in range(len(images))),
             images=images.detach().clone().float(),
             labels=known.long(),
-            boxes=None if boxes is None else tuple(boxes),
+            boxes=None if boxes is None else tuple(map(_checked_boxes, boxes)),
             masks=None if masks is None else masks.detach().clone().bool(),
         )
+
+
+def _checked_boxes(given: Tensor | Sequence[Sequence[float]]) -> Tensor:
+    """The boxes (n, 4) of one image, each with a positive width and height, wherever it lies."""
+    own = torch.as_tensor(given)
+    if own.ndim != 2 or own.shape[1] != 4:
+        raise UsageError(f"boxes have shape {tuple(own.shape)}; expected (n, 4) for each image, as x0, y0, x1, y1 in pixels")
+    if wrong := own[~((own[:, 2:] > own[:, :2]).all(1) & own.isfinite().all(1))].tolist():  # NaN is larger than nothing
+        raise UsageError(f"the box {wrong[0]} is empty; expected x0, y0, x1, y1 with x1 > x0 and y1 > y0")
+    return own

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import torch
 from torch import Tensor
 
 from camdbench.core.catalogue import NO_EXPLAINER, judges_model, protocol_of
 from camdbench.core.catalogue import metrics as registry
-from camdbench.core.errors import UsageError
+from camdbench.core.errors import UsageError, unknown
 from camdbench.core.spec import Spec
 from camdbench.datasets.memory import batch_in_memory
 from camdbench.datasets.samples import Batch
@@ -22,6 +22,7 @@ from camdbench.models.zoo import as_classifier
 from camdbench.runner.judge import judge
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 _GIVEN = Spec("given")
@@ -31,7 +32,7 @@ def evaluate(
     model: Classifier | str,
     images: Tensor,
     labels: Sequence[int] | Tensor,
-    saliency: Tensor,
+    saliency: Tensor | np.ndarray,
     metrics: str | Sequence[str] = ("ad", "ag", "ai"),
     *,
     boxes: Sequence[Tensor] | None = None,
@@ -46,7 +47,7 @@ def evaluate(
         model: a `Classifier`, or the name of one in the zoo.
         images: (N, 3, H, W) in [0, 1].
         labels: N classes that were explained and are scored.
-        saliency: (N, h, w); up-sampled to the images where it is smaller.
+        saliency: (N, h, w); up-sampled to the images where it is smaller. A map that is not finite gives rows with an error.
         metrics: specs of metrics.
         boxes: N tensors (n, 4) xyxy in pixels, the ends exclusive, for metrics that need them.
         masks: (N, H, W) bool, True on the object, likewise.
@@ -62,10 +63,12 @@ def evaluate(
     """
     import pandas as pd
 
+    if batch_size < 1:
+        raise UsageError(f"batch_size={batch_size}: expected 1 or more")
     classifier, specs = as_classifier(model), registry.parse(metrics)
     batch = batch_in_memory(images, labels=labels, boxes=boxes, masks=masks)
     _check_needs(specs, batch)
-    raw = _checked(saliency, batch, normalisation)
+    raw = _checked(torch.as_tensor(saliency), batch, normalisation)
     explainers = [_GIVEN] * (not all(map(judges_model, specs))) + [NO_EXPLAINER] * any(map(judges_model, specs))
     rows = list[dict[str, object]]()
     with torch.inference_mode(mode=False), classifier.frozen():
@@ -107,10 +110,13 @@ def _check_needs(specs: Sequence[Spec], batch: Batch) -> None:
 
 
 def _checked(saliency: Tensor, batch: Batch, normalisation: Normalisation) -> Tensor:
-    if saliency.ndim != 3 or len(saliency) != len(batch):
+    if normalisation not in get_args(Normalisation):
+        raise unknown("normalisation", normalisation, get_args(Normalisation))
+    if saliency.ndim != 3 or len(saliency) != len(batch) or not saliency.numel():
         raise UsageError(f"saliency has shape {tuple(saliency.shape)} for {len(batch)} images; expected ({len(batch)}, h, w)")
     with torch.inference_mode(mode=False):
         raw = saliency.detach().clone().float()
-    if normalisation == "none" and not (raw.min() >= 0 and raw.max() <= 1):
-        raise UsageError(f"saliency has values from {raw.min():.3g} to {raw.max():.3g}; expected [0, 1], or give normalisation='range'")
+    known = raw[raw.isfinite()] if raw.isfinite().any() else raw  # a map that is not finite is an error of its image alone
+    if normalisation == "none" and not (known.min() >= 0 and known.max() <= 1):
+        raise UsageError(f"saliency has values from {known.min():.3g} to {known.max():.3g}; expected [0, 1], or give normalisation='range'")
     return raw

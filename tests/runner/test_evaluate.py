@@ -65,6 +65,21 @@ def test_the_model_is_left_in_its_mode(classifier: Classifier, maps: torch.Tenso
     assert found.equals(expected)
 
 
+def test_arrays_of_numpy_and_lists_of_boxes_are_taken(classifier: Classifier, maps: torch.Tensor) -> None:
+    boxes = [[1, 2, 9, 8]]
+    expected = evaluate(classifier, toy_batch().images, LABELS, maps, "ad,ch", boxes=[torch.tensor(boxes)] * 4)
+    assert evaluate(classifier, toy_batch().images, LABELS, maps.numpy(), "ad,ch", boxes=[boxes] * 4).equals(expected)
+
+
+@pytest.mark.parametrize("broken", [torch.nan, torch.inf])
+def test_a_map_that_is_not_finite_costs_its_own_rows_only(classifier: Classifier, maps: torch.Tensor, broken: float) -> None:
+    expected = evaluate(classifier, toy_batch().images, LABELS, maps, "ad")
+    maps[1, 2, 3] = broken
+    found = evaluate(classifier, toy_batch().images, LABELS, maps, "ad")
+    assert found["status"].tolist() == ["ok", "error", "ok", "ok"]
+    assert found["value"].drop(1).tolist() == pytest.approx(expected["value"].drop(1).tolist(), abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -72,10 +87,15 @@ def test_the_model_is_left_in_its_mode(classifier: Classifier, maps: torch.Tenso
         ({"saliency": torch.rand(4, 1, *SIZE)}, r"expected \(4, h, w\)"),
         ({"saliency": torch.full((4, *SIZE), 1.5)}, "or give normalisation='range'"),
         ({"saliency": torch.full((4, *SIZE), torch.nan)}, "saliency has values from nan"),
+        ({"saliency": torch.zeros(4, 0, 3)}, r"saliency has shape \(4, 0, 3\) for 4 images"),
+        ({"normalisation": "ranje"}, "no normalisation 'ranje'; did you mean 'range'"),
+        ({"batch_size": 0}, "batch_size=0: expected 1 or more"),
+        ({"metrics": "ch", "boxes": [[[3, 3, 9, 9], [9, 9, 2, 2]]] * 4}, r"the box \[9, 9, 2, 2\] is empty"),
+        ({"metrics": "ch", "boxes": [torch.tensor([[0, 0, 5, torch.nan]])] * 4}, "is empty"),
         ({"labels": [0, 1]}, "2 labels for 4 images"),
         ({"labels": [0, 1, 2, 5]}, "given class 5, but the model has classes 0 to 4"),
         ({"labels": [0, 1, 2, -1]}, "given class -1, but the model has classes 0 to 4"),
-        ({"metrics": "adc"}, "no metric 'adc'; did you mean 'ad'"),
+        ({"metrics": "adc"}, "no metric 'adc'; did you mean 'adcc' or 'ad'"),
         ({"metrics": ["ad", "ad"]}, "metric ad is named twice"),
         ({"metrics": "ai(tolerance=-1.0)"}, r"ai\(tolerance=-1.0\)"),
     ],
