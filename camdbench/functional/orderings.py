@@ -13,6 +13,7 @@ from camdbench.functional.precision import exact
 Ties = Literal["first", "last"]
 
 _EQUAL = 1e-6  # difference, relative to the largest value, that rounding may make
+_WIDEST = 8  # times that difference: what a range of values is cut into where they lie too close to be told apart one by one
 
 
 def pixel_ranks(maps: Tensor, *, most_first: bool = True, ties: Ties = "first") -> Tensor:
@@ -45,12 +46,17 @@ def _levels(values: Tensor) -> Tensor:
 
     A small map that is enlarged bilinearly holds many values that are equal by symmetry and differ in their last digits,
     which change with the size of the batch and the device. Where neighbours in the sorted order are closer than a millionth
-    of the largest value, they are equals.
+    of the largest value, they are equals; but where many values lie so close that equals chain into a range, as in the flat
+    part of a smooth map, the range is cut every eight millionths, so that a level never spans more.
     """
     ordered, order = values.sort(dim=1)
-    apart = ordered.diff(dim=1) > _EQUAL * values.abs().amax(1, keepdim=True)
-    levels = F.pad(apart.long(), (1, 0)).cumsum(1)
-    return torch.empty_like(order).scatter_(1, order, levels)
+    close = _EQUAL * values.abs().amax(1, keepdim=True)
+    apart = F.pad(ordered.diff(dim=1) > close, (1, 0))
+    places = torch.arange(values.shape[1], device=values.device).expand_as(order)
+    start = ordered.gather(1, torch.where(apart, places, 0).cummax(1).values)  # the first of each chain
+    cut = ((ordered - start) / (_WIDEST * close).clamp_min(torch.finfo(values.dtype).tiny)).floor()
+    apart |= F.pad(cut.diff(dim=1) != 0, (1, 0))
+    return torch.empty_like(order).scatter_(1, order, apart.long().cumsum(1))
 
 
 def grid_ranks(maps: Tensor, patch: int, *, most_first: bool = True, ties: Ties = "first") -> Tensor:

@@ -117,3 +117,11 @@ def test_values_that_rounding_alone_tells_apart_are_equals(ties: str) -> None:
         assert torch.equal(function(maps, ties=ties), function(maps + noise, ties=ties))
     apart = maps + torch.linspace(0, 1e-3, 72).reshape(9, 8)  # neighbours differ by more than rounding does
     assert pixel_ranks(apart, ties=ties).tolist() == pixel_ranks(apart).tolist()
+
+
+def test_the_flat_part_of_a_smooth_map_is_no_single_tie() -> None:
+    maps = torch.randn(2, 60, 80, generator=torch.Generator().manual_seed(0)).abs() ** 5  # most values lie close to zero
+    for most_first in (True, False):
+        ordered = torch.empty_like(maps.flatten(1)).scatter_(1, pixel_ranks(maps, most_first=most_first), maps.flatten(1))
+        steps = ordered.diff(dim=1) * (-1 if most_first else 1)
+        assert (steps >= -1e-5 * maps.amax((1, 2))[:, None]).all(), "no value comes before another by more than a level"
