@@ -35,7 +35,7 @@ ADCC = Protocol(
     paper="Poppi et al. 2021, arXiv:2104.10252, section 3",
     higher_is_better=True,
     unit="%",
-    tolerance=0.5,
+    tolerance=0.1,
     needs=("explainer",),
     undefined="one of the two maps is constant and correlates with nothing",
     protocols=(
@@ -77,7 +77,7 @@ def coherency(
     paper="Poppi et al. 2021, arXiv:2104.10252, section 3",
     higher_is_better=False,
     unit="%",
-    tolerance=0.5,
+    tolerance=0.1,
     undefined="the map is zero everywhere",
     protocols=(Protocol("poppi", maps="as declared", resize="bilinear"),),
 )
@@ -95,7 +95,7 @@ def complexity(evidence: Evidence) -> Measured:
     paper="Poppi et al. 2021, arXiv:2104.10252, section 3",
     higher_is_better=True,
     unit="%",
-    tolerance=0.5,
+    tolerance=0.1,
     needs=("explainer",),
     protocols=(POPPI, ADCC),
 )

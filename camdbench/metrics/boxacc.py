@@ -35,7 +35,7 @@ NO_BOX = "the object has no box inside the image, or the map is zero everywhere"
     paper="Opti-CAM, arXiv:2301.07002, eq. A5",
     higher_is_better=True,
     unit="%",
-    tolerance=1.0,
+    tolerance=1.6,
     needs=("boxes",),
     undefined=NO_BOX,
     protocols=(Protocol("opticam", maps="as declared", resize="bilinear", geometry="exclusive", reduction="maximum over thresholds"),),
@@ -66,7 +66,7 @@ def box_accuracy(
     paper="Choe et al. 2020, arXiv:2001.07437, MaxBoxAcc",
     higher_is_better=True,
     unit="%",
-    tolerance=1.0,
+    tolerance=1.6,
     needs=("boxes",),
     undefined=NO_BOX,
     protocols=(
@@ -109,7 +109,7 @@ def max_box_accuracy(
     paper="Choe et al. 2020, arXiv:2007.04178, MaxBoxAccV2",
     higher_is_better=True,
     unit="%",
-    tolerance=1.0,
+    tolerance=1.6,
     needs=("boxes",),
     undefined=NO_BOX,
     protocols=(

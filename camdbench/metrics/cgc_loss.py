@@ -29,7 +29,7 @@ from camdbench.metrics.measured import Measured
     paper="Pillai et al. 2022, CGC, arXiv:2110.00527, sec. 3",
     higher_is_better=False,
     unit="",
-    tolerance=0.05,
+    tolerance=0.005,
     needs=("explainer",),
     undefined="the map of the image as it is is zero everywhere",
     protocols=(

@@ -33,7 +33,7 @@ _PROTOCOLS = (
     paper="Chalasani et al. 2020, arXiv:1810.06583",
     higher_is_better=True,
     unit="",
-    tolerance=0.005,
+    tolerance=0.001,
     undefined="the map is zero everywhere",
     protocols=_PROTOCOLS,
 )
@@ -50,7 +50,7 @@ def sparseness(evidence: Evidence, *, maps: Literal["abs", "abs on its own grid"
     paper="Bhatt et al. 2020, arXiv:2005.00631 (complexity)",
     higher_is_better=False,
     unit="",
-    tolerance=0.02,
+    tolerance=0.005,
     undefined="the map is zero everywhere, or has a single place where its entropy is normalised",
     protocols=_PROTOCOLS,
 )
@@ -70,7 +70,7 @@ def map_entropy(
     paper="Nguyen & Martinez 2020, arXiv:2007.07584",
     higher_is_better=False,
     unit="",
-    tolerance=50.0,
+    tolerance=10.0,
     undefined="the map is zero everywhere",
     protocols=_PROTOCOLS,
 )

@@ -12,12 +12,12 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from pydantic import NonNegativeFloat, PositiveFloat
+from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
-from camdbench.core.errors import UsageError
 from camdbench.core.protocols import Protocol
+from camdbench.core.shares import Share
 from camdbench.functional.probability import drop, gain, increase, log_odds
 from camdbench.metrics.evidence import Evidence
 
@@ -58,7 +58,7 @@ def average_drop(
     *,
     masking: Literal["pixels", "normalised"] = "pixels",
     scored: Literal["target", "predicted"] = "target",
-    keep: PositiveFloat = 1.0,
+    keep: Share = 1.0,
 ) -> Tensor:
     """Share of the class probability that masking loses: 100 max(0, p - o) / p.
 
@@ -80,7 +80,7 @@ def average_gain(
     *,
     masking: Literal["pixels", "normalised"] = "pixels",
     scored: Literal["target", "predicted"] = "target",
-    keep: PositiveFloat = 1.0,
+    keep: Share = 1.0,
 ) -> Tensor:
     """Share of the missing class probability that masking wins back: 100 max(0, o - p) / (1 - p).
 
@@ -103,7 +103,7 @@ def average_increase(
     tolerance: NonNegativeFloat = 0.0,
     masking: Literal["pixels", "normalised"] = "pixels",
     scored: Literal["target", "predicted"] = "target",
-    keep: PositiveFloat = 1.0,
+    keep: Share = 1.0,
 ) -> Tensor:
     """Whether masking raises the class probability: 100 where o > p + tolerance, else 0.
 
@@ -120,8 +120,6 @@ def masked_images(evidence: Evidence, masking: str, keep: float = 1.0) -> Tensor
         masking: `pixels`: x s; `normalised`: what (x - mean) / std times s is in pixel space, mean + (x - mean) s.
         keep: share of the map's pixels that stay, the largest ones with all that equal the smallest of them; the rest are zero.
     """
-    if keep > 1:
-        raise UsageError(f"keep={keep}: expected a share of the pixels, in (0, 1]")
     maps = evidence.saliency
     if keep < 1:
         flat = maps.flatten(1)

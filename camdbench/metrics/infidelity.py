@@ -28,7 +28,7 @@ _SIDE = 224  # of the images that block sizes are given for
     paper="Yeh et al. 2019, arXiv:1901.09392, eq. 1",
     higher_is_better=False,
     unit="",
-    tolerance=0.05,
+    tolerance=0.005,
     undefined="the map tells nothing: it is zero, or it is where the image differs from its baseline",
     protocols=(
         Protocol("blocks", masking="pixels", scored="target", score="logit", maps="raw", resize="bilinear"),

@@ -49,7 +49,7 @@ CGC = Protocol(
     paper="Petsiuk et al. 2018, arXiv:1806.07421, section 4.1",
     higher_is_better=True,
     unit="%",
-    tolerance=0.5,
+    tolerance=0.1,
     undefined="the map is constant, so that it ranks no pixel before another",
     protocols=(
         OPTICAM,
@@ -118,7 +118,7 @@ def insertion(
     paper="Petsiuk et al. 2018, arXiv:1806.07421, section 4.1",
     higher_is_better=False,
     unit="%",
-    tolerance=0.5,
+    tolerance=0.1,
     undefined="the map is constant, so that it ranks no pixel before another",
     protocols=(
         OPTICAM,

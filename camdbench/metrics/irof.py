@@ -25,7 +25,7 @@ _SHARES = torch.linspace(0, 1, 101, dtype=torch.float64)
     paper="Rieger & Hansen 2020, arXiv:2003.08747, section 3",
     higher_is_better=True,
     unit="%",
-    tolerance=0.5,
+    tolerance=0.1,
     undefined="the map is constant, the image is one segment, or the class has no probability to lose",
     protocols=(Protocol("rieger", masking="pixels", scored="target", score="probability", maps="as declared", resize="bilinear"),),
 )

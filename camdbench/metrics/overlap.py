@@ -23,7 +23,7 @@ NO_MASK = "the mask is empty, or the map is zero everywhere"
     paper="Arras et al. 2022, CLEVR-XAI, arXiv:2003.07258, relevance rank accuracy",
     higher_is_better=True,
     unit="%",
-    tolerance=0.5,
+    tolerance=0.1,
     needs=("masks",),
     undefined=NO_MASK,
     protocols=(Protocol("clevr-xai", maps="as declared", resize="bilinear", geometry="masks"),),
@@ -50,7 +50,7 @@ def relevance_rank(
     paper="Moayeri et al. 2022, Hard ImageNet, NeurIPS datasets and benchmarks",
     higher_is_better=True,
     unit="%",
-    tolerance=0.5,
+    tolerance=0.1,
     needs=("masks",),
     undefined=NO_MASK,
     protocols=(
@@ -88,7 +88,7 @@ def mask_iou(
     paper="Moayeri et al. 2022, Hard ImageNet, NeurIPS datasets and benchmarks",
     higher_is_better=True,
     unit="%",
-    tolerance=0.5,
+    tolerance=0.1,
     needs=("masks",),
     undefined="the mask is empty or all of the image, or the map is zero everywhere",
     protocols=(

@@ -46,7 +46,7 @@ FLIPPING = (
     paper="Samek et al. 2017, arXiv:1509.06321, eq. 12",
     higher_is_better=True,
     unit="%",
-    tolerance=0.5,
+    tolerance=0.1,
     undefined="the map is constant, so that it ranks no patch before another",
     protocols=(
         Protocol("samek", masking="pixels", scored="target", score="probability", maps="as declared", resize="bilinear"),
@@ -110,7 +110,7 @@ def aopc(
     paper="Samek et al. 2017, arXiv:1509.06321, section III",
     higher_is_better=False,
     unit="%",
-    tolerance=0.5,
+    tolerance=0.1,
     undefined="the map is constant, so that it ranks nothing before anything else",
     protocols=FLIPPING,
 )
@@ -146,7 +146,7 @@ def most_relevant_first(
     paper="Samek et al. 2017, arXiv:1509.06321, section III",
     higher_is_better=True,
     unit="%",
-    tolerance=0.5,
+    tolerance=0.1,
     undefined="the map is constant, so that it ranks nothing before anything else",
     protocols=FLIPPING,
 )

@@ -21,7 +21,7 @@ from camdbench.metrics.measured import Curve, Measured
     paper="Choe et al. 2020, arXiv:2001.07437, PxAP",
     higher_is_better=True,
     unit="%",
-    tolerance=0.5,
+    tolerance=0.1,
     needs=("masks",),
     undefined="the mask is empty, or the map is zero everywhere",
     protocols=(

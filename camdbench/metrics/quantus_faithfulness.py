@@ -34,7 +34,7 @@ _UNDEFINED = "no place of the map differs from another, or the class's score doe
     paper="Bhatt et al. 2020, arXiv:2005.00631",
     higher_is_better=True,
     unit="",
-    tolerance=0.05,
+    tolerance=0.005,
     undefined=_UNDEFINED,
     protocols=_BY_LOGIT,
 )
@@ -54,7 +54,7 @@ def faithfulness_correlation(
     paper="Alvarez-Melis & Jaakkola 2018, arXiv:1806.07538",
     higher_is_better=True,
     unit="",
-    tolerance=0.05,
+    tolerance=0.005,
     undefined=_UNDEFINED,
     protocols=_BY_LOGIT,
 )
@@ -74,7 +74,7 @@ def faithfulness_estimate(
     paper="Nguyen & Martinez 2020, arXiv:2007.07584",
     higher_is_better=True,
     unit="",
-    tolerance=0.05,
+    tolerance=0.005,
     undefined=_UNDEFINED,
     protocols=_BY_PROBABILITY,
 )
@@ -100,7 +100,7 @@ def monotonicity_correlation(
     paper="Montavon et al. 2018, Digital Signal Processing 73",
     higher_is_better=False,
     unit="",
-    tolerance=0.02,
+    tolerance=0.002,
     undefined=_UNDEFINED,
     protocols=_BY_PROBABILITY,
 )
@@ -118,7 +118,7 @@ def selectivity(evidence: Evidence, *, patch_size: PositiveInt = 8, maps: Litera
     paper="Bach et al. 2015, PLOS ONE 10(7)",
     higher_is_better=False,
     unit="",
-    tolerance=0.02,
+    tolerance=0.002,
     undefined=_UNDEFINED,
     protocols=_BY_PROBABILITY,
 )
@@ -139,7 +139,7 @@ def pixel_flipping(
     paper="Samek et al. 2017, IEEE TNNLS 28",
     higher_is_better=True,
     unit="",
-    tolerance=0.02,
+    tolerance=0.002,
     undefined=_UNDEFINED,
     protocols=_BY_PROBABILITY,
 )

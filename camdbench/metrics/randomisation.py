@@ -26,7 +26,7 @@ from camdbench.models.randomised import cascade
     paper="Adebayo et al. 2018, arXiv:1810.03292",
     higher_is_better=False,
     unit="",
-    tolerance=0.02,
+    tolerance=0.002,
     needs=("explainer",),
     undefined="no place of the map differs from another, or the image is too small for ssim (11 pixels) or hog (48 pixels)",
     protocols=(
@@ -81,7 +81,7 @@ def randomisation(
     paper="Sixt et al. 2020, arXiv:1912.09818",
     higher_is_better=False,
     unit="",
-    tolerance=0.02,
+    tolerance=0.002,
     needs=("explainer",),
     undefined="no place of the map differs from another, or the image is too small for ssim (11 pixels) or hog (48 pixels)",
     protocols=(Protocol("sixt", scored="target", maps="raw", resize="bilinear"),),

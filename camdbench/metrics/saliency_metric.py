@@ -27,7 +27,7 @@ LEAST_PROBABILITY = 1e-12
     paper="Dabkowski & Gal 2017, arXiv:1705.07857, sec. 4; Opti-CAM, arXiv:2301.07002, eq. A7",
     higher_is_better=False,
     unit="",
-    tolerance=0.02,
+    tolerance=0.005,
     undefined="no pixel lies above the map's mean",
     protocols=(
         Protocol("opticam", scored="target", score="probability", maps="as declared", resize="bilinear", geometry="largest region"),
