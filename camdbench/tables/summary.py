@@ -126,6 +126,8 @@ def _numbers(cells: Cells, about: Mapping[str, Any], points: pd.DataFrame | None
     found[plain] = np.column_stack([means[plain], mean_intervals(np.compress(plain, cells.values, axis=0), method=interval)])
     for index in np.flatnonzero(~plain):
         cell = cell_data(cells, int(index), points)
+        if not count[index] and not cell.points:  # nothing was measured, as of an explainer without meaning on the model
+            continue
         whole = aggregate(reductions[index], cell, np.ones((1, len(cell.values))))
         share = reductions[index] in SHARES and metric_fact(names.iloc[index], "unit", about) == "%"
         found[index] = np.concatenate([whole, aggregate_interval(reductions[index], cell, method=interval)]) * (100 if share else 1)

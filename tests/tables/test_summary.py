@@ -232,3 +232,14 @@ def test_the_interval_goes_through_the_reduction():
     random = np.random.default_rng(5)
     slow = [table[random.integers(0, 40, 40)].mean(0).max() for _ in range(4000)]
     assert [found["ci_low"], found["ci_high"]] == pytest.approx(np.percentile(slow, [2.5, 97.5]), abs=2.6)
+
+
+def test_an_explainer_without_meaning_leaves_the_numbers_of_the_others():
+    rows, points = some_hits()
+    about = {"metrics": {"boxes": {"switches": {"reduction": "maximum over thresholds"}, "unit": "%", "higher_is_better": True}}}
+    alone = summarise(rows, about=about, points=points).set_index("explainer")
+    rows.loc[rows["explainer"] == "opticam", ["value", "status", "reason"]] = (np.nan, "not_applicable", "no attention")
+    beside = summarise(rows, about=about, points=points[points["explainer"] == "gradcam"]).set_index("explainer")
+    assert beside.loc["gradcam", "mean"] == alone.loc["gradcam", "mean"]
+    assert np.isnan(beside.loc["opticam", ["mean", "ci_low", "ci_high"]].to_numpy(dtype=float)).all()
+    assert beside.loc["opticam", "n_failed"] == 40
