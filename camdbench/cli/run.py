@@ -17,9 +17,9 @@ FINISHED_WITH_FAILURES = 3
     "--explainers",
     default="opticam,gradcam",
     show_default=True,
-    help="Specs with commas, as in 'opticam(iterations=50),gradcam', or all.",
+    help="Specs with commas, as in 'opticam(iterations=50),gradcam'; also all, controls, none.",
 )
-@click.option("-m", "--metrics", default="ad,ag,ai", show_default=True, help="Specs with commas.")
+@click.option("-m", "--metrics", default="ad,ag,ai", show_default=True, help="Specs with commas, as in 'insertion(protocol=rise)', or all.")
 @click.option("--models", default="shortcuts-ce", show_default=True, help="Names with commas (see: camdbench list models).")
 @click.option("--dataset", default="shortcuts", show_default=True, help="Spec of a data set (see: camdbench list datasets).")
 @click.option("--split", help="Split of the data set; val where there is one.")

@@ -103,6 +103,7 @@ _BOUNDED: dict[str, tuple[type, dict[str, Any]]] = {  # pydantic's own names, so
     "PositiveFloat": (float, {"gt": 0, "allow_inf_nan": False}),
     "NonNegativeFloat": (float, {"ge": 0, "allow_inf_nan": False}),
     "FiniteFloat": (float, {"allow_inf_nan": False}),
+    "Share": (float, {"gt": 0, "le": 1}),  # core.shares
 }
 
 

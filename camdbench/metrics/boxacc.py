@@ -17,6 +17,7 @@ from torch import Tensor
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import UsageError
 from camdbench.core.protocols import Protocol
+from camdbench.core.shares import Share
 from camdbench.functional.boxes import best_iou
 from camdbench.functional.precision import exact
 from camdbench.functional.regions import holes, largest, outlines, regions
@@ -43,7 +44,7 @@ NO_BOX = "the object has no box inside the image, or the map is zero everywhere"
 def box_accuracy(
     evidence: Evidence,
     *,
-    deltas: tuple[float, ...] = (0.3, 0.5, 0.7),
+    deltas: tuple[Share, ...] = (0.3, 0.5, 0.7),
     thresholds: PositiveInt = 100,
     connectivity: Literal[4, 8] = 8,
     maps: Literal["as declared", "range"] = "as declared",
@@ -85,7 +86,7 @@ def box_accuracy(
 def max_box_accuracy(
     evidence: Evidence,
     *,
-    deltas: tuple[float, ...] = (0.5,),
+    deltas: tuple[Share, ...] = (0.5,),
     thresholds: PositiveInt = 100,
     connectivity: Literal[4, 8] = 8,
     maps: Literal["as declared", "range"] = "as declared",
@@ -128,7 +129,7 @@ def max_box_accuracy(
 def max_box_accuracy_v2(
     evidence: Evidence,
     *,
-    deltas: tuple[float, ...] = (0.3, 0.5, 0.7),
+    deltas: tuple[Share, ...] = (0.3, 0.5, 0.7),
     thresholds: PositiveInt = 100,
     connectivity: Literal[4, 8] = 8,
     maps: Literal["as declared", "range"] = "as declared",
@@ -147,8 +148,8 @@ def max_box_accuracy_v2(
 
 def _accuracy(evidence: Evidence, overlaps: Tensor, deltas: tuple[float, ...], maps: str, resize: str, dead: Dead) -> Measured:
     """Values and points from the best IoU of each image at each threshold, (B, K)."""
-    if not deltas or not all(0 < delta <= 1 for delta in deltas):
-        raise UsageError(f"deltas={deltas}: expected one or more intersections over union, each in (0, 1]")
+    if not deltas:
+        raise UsageError("deltas=(): expected one or more intersections over union")
     places = torch.arange(overlaps.shape[1], dtype=torch.float64) / overlaps.shape[1]
     points = {f"iou {delta:g}": Curve(places, 100 * (overlaps >= delta).double()) for delta in deltas}
     nowhere = torch.tensor([not len(own) for own in boxes_of(evidence)])

@@ -134,3 +134,11 @@ def _source_of(function: Any) -> str:
     import inspect
 
     return inspect.getsource(function)
+
+
+def test_a_share_lies_above_zero_and_up_to_one() -> None:
+    option = Option("keep", "Share", 1.0)
+    assert option.check(0.5, "ad") == 0.5
+    for wrong in (0.0, 1.5, -1.0, float("nan")):
+        with pytest.raises(UsageError, match=r"ad\(keep="):
+            option.check(wrong, "ad")

@@ -105,7 +105,7 @@ class TestDegenerateMaps:
 
     @pytest.mark.parametrize("deltas", ["()", "(0.5, 1.5)", "(0.0,)"])
     def test_an_overlap_that_cannot_be_reached_is_refused(self, deltas: str) -> None:
-        with pytest.raises(UsageError, match="each in"):
+        with pytest.raises(UsageError, match="deltas"):
             measure(f"boxacc(deltas={deltas})", evidence_of(random_maps(1), boxes=self.boxes))
 
 
