@@ -1,0 +1,85 @@
+"""The golden tables hold every metric and every explainer that they can afford, by the commands of tox.ini."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import shlex
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from camdbench.cli.main import cli
+from camdbench.core.catalogue import explainers, metrics
+from camdbench.core.spec import parse_spec, parse_specs
+from camdbench.tables.check import read_golden
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results"
+TABLES = {"default": "golden.csv", "explainers": "golden-explainers.csv", "metrics": "golden-metrics.csv"}
+TOO_MANY_PASSES = {"extremal", "iscam", "kernelshap", "lime", "rise", "sobol", "sscam"}  # more than some 300 for each image
+NOT_ON_THE_MODEL = {"genericattention", "legrad", "rawattention", "rollout", "tibav"}  # the embedded networks have no attention
+
+
+def options_of_tox() -> dict[str, dict[str, str]]:
+    """The options of each run of `tox -e golden`."""
+    config = configparser.ConfigParser(interpolation=None)
+    config.read(ROOT / "tox.ini", encoding="utf-8")
+    own = config["golden"]
+    written = re.sub(r"\{\[golden\](\w+)\}", lambda found: own[found[1]], own["runs"])
+    found = {}
+    for line in written.strip().splitlines():
+        _, verb, *words = shlex.split(line)
+        options = cli.get_command(None, verb).make_context(verb, words).params
+        found[Path(options["out"]).name] = options
+    return found
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict[str, pd.DataFrame]:
+    return {name: read_golden(RESULTS / file) for name, file in TABLES.items()}
+
+
+def names_in(tables: dict[str, pd.DataFrame], column: str) -> set[str]:
+    return {part.name for table in tables.values() for text in table[column].unique() for part in parse_spec(text).walk()}
+
+
+def test_every_metric_has_a_golden_value(golden):
+    missing = {entry.name for entry in metrics} - names_in(golden, "metric")
+    assert not missing, f"add to [golden] in tox.ini and run tox -e golden-update: {', '.join(sorted(missing))}"
+
+
+def test_every_explainer_has_a_golden_value_unless_it_costs_too_much(golden):
+    missing = {entry.name for entry in explainers} - names_in(golden, "explainer") - TOO_MANY_PASSES - NOT_ON_THE_MODEL
+    assert not missing, f"add to [golden] in tox.ini and run tox -e golden-update: {', '.join(sorted(missing))}"
+    assert {entry.name for entry in explainers} >= (TOO_MANY_PASSES | NOT_ON_THE_MODEL)
+
+
+def test_metrics_stand_under_their_default_protocols(golden):
+    for table in golden.values():
+        for line in table.drop_duplicates(["metric", "protocol"]).itertuples():
+            assert line.protocol == metrics.get(parse_spec(line.metric).name).protocols[0].name
+
+
+def test_the_tables_are_those_of_the_commands(golden):
+    asked = options_of_tox()
+    assert set(asked) == set(TABLES)
+    for name, table in golden.items():
+        wanted = set(explainers.parse(asked[name]["explainers"]))
+        assert {str(spec) for spec in wanted} == set(table["explainer"]) - {"none"}
+        listed = {str(spec) for spec in parse_specs(asked[name]["metrics"])}
+        assert listed - {"all"} <= set(table["metric"])
+        assert "all" in listed or listed == set(table["metric"])
+        assert table["n"].max() == (asked[name]["limit"] or 64)
+
+
+def test_the_tolerances_are_the_metrics_own(golden):
+    for table in golden.values():
+        for line in table.drop_duplicates("metric").itertuples():
+            assert line.tolerance == metrics.get(parse_spec(line.metric).name).facts.tolerance
+
+
+def test_the_readme_names_every_table_and_every_explainer_that_is_left_out():
+    text = (RESULTS / "README.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in text for name in (*TABLES.values(), *TOO_MANY_PASSES, *NOT_ON_THE_MODEL))
