@@ -38,10 +38,10 @@ class Finished:
             return Measured(reason="no image is misclassified; take more images")
         found = self._summary[(self._summary["explainer"] == explainer) & (self._summary["metric"] == metric)]
         line = found.iloc[0]
+        if math.isnan(line["seconds_per_image"] if cost else line["mean"]):
+            return self._why_not(explainer, metric)
         if cost:
             return Measured(float(line["seconds_per_image"]), n=int(line["n"]))
-        if math.isnan(line["mean"]):
-            return self._why_not(explainer, metric)
         return Measured(float(line["mean"]), float(line["ci_low"]), float(line["ci_high"]), int(line["n"]))
 
     def _why_not(self, explainer: str, metric: str) -> Measured:

@@ -72,9 +72,8 @@ def test_cells_differ_where_class_and_images_do() -> None:
 
 def test_attention_has_no_meaning_on_a_convolutional_network_which_is_no_failure() -> None:
     done = scaled("opticam-table2", methods=["RawAtt"], limit=1)
-    measured = [line for line in done.lines if line.printed.metric != "T"]
-    assert {line.verdict for line in measured} == {"not run"}
-    assert all("attention" in line.reason for line in measured)
+    assert {line.verdict for line in done.lines} == {"not run"}
+    assert all("attention" in line.reason for line in done.lines)
     assert not done.failed
 
 
