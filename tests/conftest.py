@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from hypothesis import settings
 from toys import toy_batch, toy_classifier
 
 from camdbench.core import catalogue, registry
@@ -13,6 +14,10 @@ from camdbench.datasets.samples import Batch
 from camdbench.models.classifier import Classifier
 
 torch.set_num_threads(1)
+# The same code gets the same verdict; `pytest --hypothesis-profile=search` looks for new cases.
+settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.register_profile("search", deadline=None)
+settings.load_profile("fixed")
 
 
 @pytest.fixture(params=["gap", "dense"])

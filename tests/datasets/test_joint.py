@@ -47,7 +47,9 @@ class TestTogether:
         if not len(seen):  # the crop has cut it away, but for a blurred edge
             assert lost == 1 or (found.boxes[:, 2:] - found.boxes[:, :2]).min() < 2
             return
-        assert lost == 0
+        if lost:  # less than a pixel is left, which the blur may still paint
+            assert (seen[:, 2:] - seen[:, :2]).min() == 1
+            return
         assert (found.boxes - seen).abs().max() <= 1.01  # rounding of a cell on either side
         assert (box_of(found.mask) - seen).abs().max() <= 1
 
