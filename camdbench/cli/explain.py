@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from camdbench.cli import options
-from camdbench.cli.run import FINISHED_WITH_FAILURES
+from camdbench.cli.show import FINISHED_WITH_FAILURES
 
 
 @click.command("explain", short_help="Explain pictures: overlays as PNG, maps as NPZ.")

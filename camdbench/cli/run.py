@@ -7,8 +7,7 @@ from typing import Any
 import click
 
 from camdbench.cli import options
-
-FINISHED_WITH_FAILURES = 3
+from camdbench.cli.show import show_run
 
 
 @click.command("run", short_help="Run explainers and metrics; print a table, keep a run directory.")
@@ -62,11 +61,4 @@ def command(as_json: bool, quiet: bool, **request: Any) -> int:
 
     with Bar(quiet=quiet) as progress:
         rows = run(progress=progress, **request)
-    from camdbench.cli.show import show_failures, show_summary
-    from camdbench.tables.summary import write_summary
-
-    summary = write_summary(rows.attrs["run"])
-    show_summary(summary[summary["explainer"].isin(rows["explainer"])], as_json=as_json)
-    if not quiet:
-        click.echo(f"rows, costs and summary: {rows.attrs['run']}", err=True)
-    return FINISHED_WITH_FAILURES if show_failures(rows) else 0
+    return show_run(rows, as_json=as_json, quiet=quiet)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from camdbench.cli import options
-from camdbench.cli.run import FINISHED_WITH_FAILURES
+from camdbench.cli.show import show_run
 
 
 @click.command("score", short_help="Judge saved maps by further metrics, without explaining again.")
@@ -52,10 +52,4 @@ def command(as_json: bool, quiet: bool, **request: Any) -> int:
 
     with Bar(quiet=quiet) as progress:
         rows = score(progress=progress, **request)
-    from camdbench.cli.show import show_failures, show_summary
-    from camdbench.tables.summary import write_summary
-
-    show_summary(write_summary(rows.attrs["run"]), as_json=as_json)
-    if not quiet:
-        click.echo(f"rows, costs and summary: {rows.attrs['run']}", err=True)
-    return FINISHED_WITH_FAILURES if show_failures(rows) else 0
+    return show_run(rows, as_json=as_json, quiet=quiet)

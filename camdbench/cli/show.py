@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+FINISHED_WITH_FAILURES = 3
+
+
 def show_summary(summary: pd.DataFrame, *, as_json: bool) -> None:
     """Print a summary."""
     from rich.console import Console
@@ -20,6 +23,17 @@ def show_summary(summary: pd.DataFrame, *, as_json: bool) -> None:
         click.echo(to_json(summary))
     else:
         Console().print(render(summary))
+
+
+def show_run(rows: pd.DataFrame, *, as_json: bool, quiet: bool) -> int:
+    """Write and print the summary of what has just been run, say where it lies and what failed; return the exit code."""
+    from camdbench.tables.summary import write_summary
+
+    summary = write_summary(rows.attrs["run"])
+    show_summary(summary[summary["explainer"].isin(rows["explainer"])], as_json=as_json)
+    if not quiet:
+        click.echo(f"rows, costs and summary: {rows.attrs['run']}", err=True)
+    return FINISHED_WITH_FAILURES if show_failures(rows) else 0
 
 
 def show_failures(rows: pd.DataFrame) -> int:

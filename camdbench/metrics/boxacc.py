@@ -29,6 +29,18 @@ BoxEnds = Literal["exclusive", "clovaai"]
 
 RELEASE = "clovaai/wsolevaluation, released code"
 NO_BOX = "the object has no box inside the image, or the map is zero everywhere"
+_BEST_THRESHOLD = (
+    Protocol("choe", maps="as declared", resize="bilinear", geometry="exclusive", reduction="maximum over thresholds"),
+    Protocol(
+        "clovaai",
+        paper=RELEASE,
+        maps="range",
+        resize="bicubic",
+        geometry="clovaai",
+        reduction="maximum over thresholds",
+        options={"thresholds": 255, "dead": "scored"},
+    ),
+)
 
 
 @metric(
@@ -70,18 +82,7 @@ def box_accuracy(
     tolerance=1.6,
     needs=("boxes",),
     undefined=NO_BOX,
-    protocols=(
-        Protocol("choe", maps="as declared", resize="bilinear", geometry="exclusive", reduction="maximum over thresholds"),
-        Protocol(
-            "clovaai",
-            paper=RELEASE,
-            maps="range",
-            resize="bicubic",
-            geometry="clovaai",
-            reduction="maximum over thresholds",
-            options={"thresholds": 255, "dead": "scored"},
-        ),
-    ),
+    protocols=_BEST_THRESHOLD,
 )
 def max_box_accuracy(
     evidence: Evidence,
@@ -113,18 +114,7 @@ def max_box_accuracy(
     tolerance=1.6,
     needs=("boxes",),
     undefined=NO_BOX,
-    protocols=(
-        Protocol("choe", maps="as declared", resize="bilinear", geometry="exclusive", reduction="maximum over thresholds"),
-        Protocol(
-            "clovaai",
-            paper=RELEASE,
-            maps="range",
-            resize="bicubic",
-            geometry="clovaai",
-            reduction="maximum over thresholds",
-            options={"thresholds": 255, "dead": "scored"},
-        ),
-    ),
+    protocols=_BEST_THRESHOLD,
 )
 def max_box_accuracy_v2(
     evidence: Evidence,

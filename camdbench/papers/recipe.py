@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 
 from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.core.files import read_fields
 from camdbench.papers.part import Part
 from camdbench.papers.printed import Printed, read_printed
 
@@ -131,15 +131,7 @@ def read_exhibit(file: Path, name: str) -> Exhibit:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        written = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"recipe {file}: {(error.strerror or 'cannot be read').lower()}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"recipe {file}: not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(written, dict):
-        raise UsageError(f"recipe {file}: expected fields such as `exhibit: Table 1`, found {type(written).__name__}")
-    return written
+    return read_fields(file, "recipe", "exhibit: Table 1")
 
 
 def _checked(kind: type[Any], written: Mapping[str, Any], file: Path) -> Any:

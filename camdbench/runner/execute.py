@@ -139,6 +139,8 @@ class _Desk:
     def __init__(self, worker: Worker, classifier: Classifier) -> None:
         self.worker, self.classifier = worker, classifier
         self.request, self.dataset, self.store = worker.request, worker.dataset, worker.store
+        known = {spec: protocol_of(spec) for spec in self.request.metrics}
+        self.protocols = {spec: (protocol.name, protocol.digest(spec.name)) for spec, protocol in known.items()}
 
     def work(self, unit: Unit, feed: Feed) -> int:
         """Read, judge, commit; the number of boxes that the preprocessing lost."""
@@ -198,7 +200,7 @@ class _Desk:
             yield part, judged
 
     def _row(self, explainer: Spec, image: str, label: int, verdict: Verdict) -> Row:
-        protocol = protocol_of(verdict.metric)
+        protocol, protocol_hash = self.protocols[verdict.metric]
         return Row(
             run=self.store.root.name,
             dataset=str(self.request.dataset),
@@ -210,8 +212,8 @@ class _Desk:
             target_rule=self.request.target_rule,
             target=verdict.target,
             metric=str(verdict.metric),
-            protocol=protocol.name,
-            protocol_hash=protocol.digest(verdict.metric.name),
+            protocol=protocol,
+            protocol_hash=protocol_hash,
             value=verdict.value,
             status=verdict.status,
             reason=verdict.reason,

@@ -169,9 +169,9 @@ def _point_table(blocks: Sequence[PointBlock]) -> pa.Table:
     import pyarrow as pa
 
     def words(texts: list[str], counts: list[int]) -> pa.DictionaryArray:
-        names = list(dict.fromkeys(texts))
-        codes = np.repeat([names.index(text) for text in texts], counts).astype(np.int32)
-        return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(names, pa.string()))
+        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+        codes = np.repeat([places[text] for text in texts], counts).astype(np.int32)
+        return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(list(places), pa.string()))
 
     sizes = [block.values.size for block in blocks]
     each = [(image, len(block.x)) for block in blocks for image in block.images]

@@ -42,21 +42,31 @@ class Cells:
         return [np.asarray(block) for block in self.keys.groupby(names, sort=False).indices.values()]
 
 
-def cell_data(cells: Cells, index: int, points: pd.DataFrame | None) -> CellData:
+Points = dict[tuple[str, str, str], pd.DataFrame]  # by model, explainer and metric
+
+
+def points_by_cell(points: pd.DataFrame | None) -> Points:
+    """The points of each cell, from what `load_points` returns; nothing where they are not there."""
+    if points is None:
+        return {}
+    groups = points.groupby(["model", "explainer", "metric"], sort=False, observed=True)
+    return {(str(model), str(explainer), str(metric)): own for (model, explainer, metric), own in groups}
+
+
+def cell_data(cells: Cells, index: int, points: Points) -> CellData:
     """All that is known of the images of one cell.
 
     Args:
         cells: the cells of a run.
         index: which of them.
-        points: as `load_points` returns them, where they are there.
+        points: the points of all cells.
     """
     model, explainer, metric = cells.keys.iloc[index][["model", "explainer", "metric"]]
     curves = dict[str, tuple[np.ndarray, np.ndarray]]()
-    if points is not None and len(points):
-        own = points[(points["model"] == model) & (points["explainer"] == explainer) & (points["metric"] == metric)]
+    if (own := points.get((model, explainer, metric))) is not None:
         for part, group in own.groupby("part", sort=True, observed=True):
             x, column = np.unique(group["x"].to_numpy(), return_inverse=True)
-            row = pd.Index(cells.images).get_indexer(group["image"].astype(str))
+            row = pd.Index(cells.images).get_indexer(pd.Index(group["image"].astype(str)))
             y = np.full((len(cells.images), len(x)), np.nan)
             y[row[row >= 0], column[row >= 0]] = group["value"].to_numpy()[row >= 0]
             curves[str(part)] = x, y

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from camdbench.core.catalogue import NO_EXPLAINER
 from camdbench.core.errors import UsageError
 from camdbench.tables.cells import Cells, cells_of
 from camdbench.tables.load import load_rows, load_run
@@ -81,7 +82,7 @@ def agree(run: str | Path) -> pd.DataFrame:
     from scipy.stats import kendalltau, spearmanr
 
     summary = summarise(run)
-    summary = summary[summary["explainer"] != "none"]
+    summary = summary[summary["explainer"] != str(NO_EXPLAINER)]
     found = list[tuple[object, ...]]()
     for key, lines in summary.groupby(["dataset", "split", "model", "target_rule"], sort=False):
         signed = lines.assign(mean=np.where(lines["higher_is_better"], lines["mean"], -lines["mean"]))

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from camdbench.core.catalogue import NO_EXPLAINER, explainers, is_control, metrics, protocol_of
+from camdbench.core.catalogue import explainers, is_control, metrics, protocol_of
 from camdbench.core.files import replacing
 from camdbench.core.spec import parse_spec
 from camdbench.tables.aggregates import SHARES, aggregate
-from camdbench.tables.cells import Cells, cell_data, cells_of
+from camdbench.tables.cells import Cells, cell_data, cells_of, points_by_cell
 from camdbench.tables.intervals import Method, aggregate_interval, mean_intervals
 from camdbench.tables.layout import SUMMARY_COLUMNS
 from camdbench.tables.load import load_costs, load_points, load_rows, load_run
@@ -124,8 +124,9 @@ def _numbers(cells: Cells, about: Mapping[str, Any], points: pd.DataFrame | None
     plain = reductions == "mean"
     found = np.full((len(cells.keys), 3), np.nan)
     found[plain] = np.column_stack([means[plain], mean_intervals(np.compress(plain, cells.values, axis=0), method=interval)])
+    by_cell = {} if plain.all() else points_by_cell(points)
     for index in np.flatnonzero(~plain):
-        cell = cell_data(cells, int(index), points)
+        cell = cell_data(cells, int(index), by_cell)
         if not count[index] and not cell.points:  # nothing was measured, as of an explainer without meaning on the model
             continue
         whole = aggregate(reductions[index], cell, np.ones((1, len(cell.values))))
@@ -159,6 +160,4 @@ def _is_control(spec: str, about: Mapping[str, Any]) -> bool:
     if "control" in recorded:
         return bool(recorded["control"])
     parsed = parse_spec(spec)
-    if parsed == NO_EXPLAINER:
-        return False
     return all(part.name in explainers for part in parsed.walk()) and is_control(parsed)

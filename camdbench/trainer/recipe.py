@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -21,6 +20,7 @@ from pydantic import (
 
 from camdbench.core.catalogue import datasets, explainers, losses
 from camdbench.core.errors import UsageError
+from camdbench.core.files import read_fields
 from camdbench.core.spec import parse_spec
 from camdbench.models.zoo import check_model
 
@@ -196,14 +196,7 @@ def read_recipe(path: str | Path) -> Recipe:
         UsageError: no such file, not YAML, or a field that is unknown, missing or out of range.
     """
     file = Path(path)
-    try:
-        written = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"recipe {file}: {(error.strerror or 'cannot be read').lower()}; the recipes are in benchmarks/") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"recipe {file}: not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(written, dict):
-        raise UsageError(f"recipe {file}: expected fields such as `name: my-model`, found {type(written).__name__}")
+    written = read_fields(file, "recipe", "name: my-model", mend="; the recipes are in benchmarks/")
     return check_recipe(written, str(file))
 
 
