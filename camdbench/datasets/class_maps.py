@@ -55,7 +55,7 @@ def shown_in(file: Path, read: ReadMap, count: int) -> Shown | None:
 
 @dataclass(frozen=True)
 class FromClassMaps:
-    """Mask, masks of all classes and the classes that are present, from class maps; the box is the mask's.
+    """Mask, void, masks of all classes and the classes that are present, from class maps; the box is the mask's.
 
     Attributes:
         read: how a map is read.
@@ -76,12 +76,14 @@ class FromClassMaps:
         class_map = self.read(self.files[index])
         label = self.items[index].label
         mask = class_map == label + 1 if label >= 0 else torch.zeros_like(class_map, dtype=torch.bool)
+        void = class_map == _VOID
+        void = void if void.any() else None  # which is a mask less to be resized
         if not self.several:
-            return Annotations(boxes=box_of(mask), mask=mask)
+            return Annotations(boxes=box_of(mask), mask=mask, void=void)
         present = torch.zeros(self.count, dtype=torch.bool)
         values = class_map.unique().long()
         present[values[(values > 0) & (values <= self.count)] - 1] = True
-        return Annotations(boxes=box_of(mask), mask=mask, class_map=class_map, present=present)
+        return Annotations(boxes=box_of(mask), mask=mask, class_map=class_map, present=present, void=void)
 
 
 def largest_items(names: Sequence[str], pictures: Path, shown: Sequence[Shown | None]) -> tuple[Item, ...]:

@@ -33,12 +33,14 @@ class Annotations:
         mask: (H, W) bool, True on the object.
         class_map: (H, W) uint8, the class of each pixel plus one; 0 and 255 are no class.
         present: (C,) bool, the classes that the picture shows.
+        void: (H, W) bool, the pixels of which nobody says what they show.
     """
 
     boxes: Tensor | None = None
     mask: Tensor | None = None
     class_map: Tensor | None = None
     present: Tensor | None = None
+    void: Tensor | None = None
 
 
 class Fitted(NamedTuple):
@@ -81,16 +83,17 @@ class Geometry:
             SampleError: a mask has another size than the picture, or a side would grow beyond what fits into memory.
         """
         width, height = picture.size
-        for mask in (known.mask, known.class_map):
+        for mask in (known.mask, known.class_map, known.void):
             if mask is not None and mask.shape != (height, width):
                 raise SampleError(f"the mask has {mask.shape[1]} x {mask.shape[0]} pixels, the picture {width} x {height}")
         self._check_aspect(width, height)
         boxes, lost = self._fit_boxes(known.boxes, (height, width))
         mask = None if known.mask is None else self._fit_map(known.mask.to(torch.uint8)).bool()
         class_map = None if known.class_map is None else self._fit_map(known.class_map)
+        void = None if known.void is None else self._fit_map(known.void.to(torch.uint8)).bool()
         pixels = np.asarray(self._through(picture, v2.InterpolationMode.BILINEAR), dtype=np.uint8)
         image = torch.from_numpy(pixels.copy()).permute(2, 0, 1).float().div(255)
-        return Fitted(image, Annotations(boxes, mask, class_map, known.present), lost)
+        return Fitted(image, Annotations(boxes, mask, class_map, known.present, void), lost)
 
     def _through(self, given: Any, interpolation: v2.InterpolationMode) -> Any:
         if self.how == "keep":

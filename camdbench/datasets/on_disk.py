@@ -101,7 +101,7 @@ class OnDisk:
         class_masks = None
         if known.class_map is not None:
             class_masks = known.class_map == torch.arange(1, len(self.classes) + 1)[:, None, None]
-        return Sample(item.id, image, item.label, known.boxes, mask, None, known.present, class_masks, lost)
+        return Sample(item.id, image, item.label, known.boxes, mask, None, known.present, class_masks, lost, known.void)
 
     def fingerprint(self) -> str:
         """A hash over the classes, names, labels and sizes of all files, and over what three of them and their annotations hold."""

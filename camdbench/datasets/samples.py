@@ -24,6 +24,7 @@ class Sample:
         present: (C,) bool, the classes that the image shows, where there may be several; `label` is one of them.
         class_masks: (C, H, W) bool, the mask of each of the classes, likewise.
         boxes_lost: boxes of which the preprocessing left nothing in the image.
+        void: (H, W) bool, the pixels of which nobody says what they show, where a class map has such.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Sample:
     present: Tensor | None = None
     class_masks: Tensor | None = None
     boxes_lost: int = 0
+    void: Tensor | None = None
 
 
 @dataclass(frozen=True)

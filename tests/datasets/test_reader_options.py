@@ -108,7 +108,17 @@ class TestVOC:
         fixtures.voc2012(tmp_path)
         values = np.asarray(Image.open(next(tmp_path.rglob("SegmentationClass/2007_000000.png"))))
         assert (values == 255).any()
-        assert voc2012(tmp_path, split="train", preprocess="keep")[0].mask.sum() == (values == 1).sum()
+        sample = voc2012(tmp_path, split="train", preprocess="keep")[0]
+        assert sample.mask.sum() == (values == 1).sum()
+        assert np.array_equal(sample.void, values == 255)
+
+    def test_void_goes_where_the_class_map_goes(self, tmp_path: Path) -> None:
+        fixtures.voc2012(tmp_path)
+        sample = voc2012(tmp_path, split="trainval", labels="multi", preprocess="resize224_distort", size=90)[2]
+        assert sample.void.shape == sample.image.shape[1:]
+        below = sample.class_masks[0].roll(1, 0) & ~sample.class_masks[0]  # the fixture draws a line of void below the object
+        assert (sample.void & below).any()
+        assert not (sample.void & sample.class_masks.any(0)).any()
 
     def test_a_class_map_that_cannot_be_read_shows_nothing_and_says_so(self, tmp_path: Path) -> None:
         fixtures.voc2012(tmp_path)

@@ -50,6 +50,8 @@ def test_voc2012(tmp_path: Path) -> None:
         for label in range(20):
             assert np.array_equal(ours[index].class_masks[label], expected == label + 1)
             assert bool(ours[index].present[label]) == bool((expected == label + 1).any())
+        assert (expected == 255).any()
+        assert np.array_equal(ours[index].void, expected == 255)
     assert len(other) == len(ours.ids)
 
 
