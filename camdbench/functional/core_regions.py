@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from camdbench.functional.core_focus import contrasts
+from camdbench.functional.core_focus import class_maps, contrasts
 from camdbench.functional.normalise import normalise
 from camdbench.functional.precision import exact
 
@@ -79,6 +79,26 @@ def overlap_with_others(
     return total / (len(weights) - 1)
 
 
+def leading_classes(activations: Tensor, weights: Tensor, threshold: float) -> Tensor:
+    """The class whose CAM is the highest at each place, the first of equals; -1 where none exceeds the threshold.
+
+    Args:
+        activations: (B, K, h, w).
+        weights: (C, K) of the linear layer.
+        threshold: in logits.
+
+    Returns:
+        (B, h, w) int64.
+    """
+    highest = torch.full_like(activations[:, 0], threshold)
+    leading = torch.full_like(highest, -1, dtype=torch.int64)
+    for part in torch.arange(len(weights), device=weights.device).split(_classes_at_a_time(activations)):
+        found, index = class_maps(activations, weights[part]).max(1)
+        ahead = found > highest
+        highest, leading = torch.where(ahead, found, highest), torch.where(ahead, part[index], leading)
+    return leading
+
+
 def overlap(first: Tensor, second: Tensor) -> Tensor:
     """Intersection over union (…) of masks (…, h, w) bool, float64; NaN where both are empty.
 
@@ -90,9 +110,12 @@ def overlap(first: Tensor, second: Tensor) -> Tensor:
 
 def _contrasts(activations: Tensor, weights: Tensor, classes: Tensor) -> Iterator[Tensor]:
     """CAM_t - CAM_c (B, n, h, w) for all c, n at a time."""
-    count = max(1, _NUMBERS // activations[:, 0].numel())
-    for part in torch.arange(len(weights), device=weights.device).split(count):
+    for part in torch.arange(len(weights), device=weights.device).split(_classes_at_a_time(activations)):
         yield contrasts(activations, _centred(weights), classes, part)
+
+
+def _classes_at_a_time(activations: Tensor) -> int:
+    return max(1, _NUMBERS // activations[:, 0].numel())
 
 
 def _centred(weights: Tensor) -> Tensor:

@@ -72,6 +72,7 @@ class Evidence:
         masks: (B, H, W) bool, where known.
         labels: (B,) ground-truth classes, -1 where unknown; all unknown where not given.
         present: (B, C) bool, the classes that each image shows, where there may be several.
+        class_masks: (B, C, H, W) bool, the mask of each of them, likewise.
         ids: B names of the images, which random numbers depend on; their positions where not given.
         seed: seed of metrics that draw random numbers.
         explainer: explains other images of the same names, where the maps come from an explainer.
@@ -91,13 +92,14 @@ class Evidence:
         masks: Tensor | None = None,
         labels: Tensor | None = None,
         present: Tensor | None = None,
+        class_masks: Tensor | None = None,
         ids: Sequence[str] | None = None,
         seed: int = 0,
         explainer: Explain | None = None,
         features: Features | None = None,
     ) -> None:
         self.classifier, self.images, self.targets = classifier, images, targets
-        self.raw, self.boxes, self.masks, self.present, self.seed = raw, boxes, masks, present, seed
+        self.raw, self.boxes, self.masks, self.present, self.class_masks, self.seed = raw, boxes, masks, present, class_masks, seed
         self.labels = torch.full_like(targets, -1) if labels is None else labels
         self.ids = tuple(map(str, range(len(images)))) if ids is None else tuple(ids)
         self._saliency, self._logits, self._explainer, self._features = saliency, logits, explainer, features

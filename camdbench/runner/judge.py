@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import isnan
 from typing import NamedTuple
@@ -99,7 +99,21 @@ def judge(
     seed: int,
     source: MapSource = saliency,
 ) -> dict[Spec, Judged]:
-    """Explain and score one batch; the passes of the shared trace are made once.
+    """Explain and score one batch; what `judge_in_turn` gives, all at once."""
+    return dict(judge_in_turn(classifier, batch, explainers, metrics, target=target, seed=seed, source=source))
+
+
+def judge_in_turn(
+    classifier: Classifier,
+    batch: Batch,
+    explainers: Sequence[Spec],
+    metrics: Sequence[Spec],
+    *,
+    target: str | Tensor,
+    seed: int,
+    source: MapSource = saliency,
+) -> Iterator[tuple[Spec, Judged]]:
+    """Explain and score one batch, explainer by explainer; the passes of the shared trace are made once.
 
     Args:
         classifier: the model, frozen.
@@ -115,7 +129,8 @@ def judge(
         torch.OutOfMemoryError: the batch is too large for the device.
     """
     trace = Trace(classifier, batch, target=target, seed=seed)
-    return {spec: _judged(trace, spec, metrics_for(spec, metrics), source) for spec in explainers}
+    for spec in explainers:
+        yield spec, _judged(trace, spec, metrics_for(spec, metrics), source)
 
 
 def _judged(trace: Trace, spec: Spec, metrics: Sequence[Spec], source: MapSource) -> Judged:
@@ -186,6 +201,7 @@ def _evidence(trace: Trace, explainer: Spec, maps: Saliency | None) -> Evidence:
         masks=trace.batch.masks,
         labels=trace.batch.labels,
         present=trace.batch.present,
+        class_masks=trace.batch.class_masks,
         ids=trace.batch.ids,
         seed=trace.seed,
         explainer=None if maps is None else _explain_again(trace, explainer),

@@ -37,6 +37,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "core_share": ("core_share",),
     "redundancy": ("redundancy",),
     "contrastive_iou": ("contrastive_iou",),
+    "cam_agreement": ("cam_agreement", "cam_agreement(threshold=0.1)"),
     "ablation_accuracy": ("ablation_accuracy", *(f"ablation_accuracy(ablation={how!r})" for how in ("none", "gray_bbox", "tile"))),
     "rfs": ("rfs",),
     "road": ("road(percentages=(30, 60))",),
