@@ -18,7 +18,13 @@ from camdbench.core.errors import UsageError, unknown
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-SHARES = ("relative foreground sensitivity", "micro average precision", "macro average precision", "pixel average precision")
+SHARES = (
+    "relative foreground sensitivity",
+    "micro average precision",
+    "macro average precision",
+    "pixel average precision",
+    "mean intersection over union",
+)
 """Reductions whose result has the scale 1 whatever the unit of the values is; where the unit is %, it is to be multiplied by 100."""
 
 _NUMBERS = 4_000_000  # float64 held at a time for one step, which bounds the memory to some 100 MB
@@ -68,6 +74,8 @@ def aggregate(reduction: str, cell: CellData, weights: np.ndarray) -> np.ndarray
     - `pixel average precision`: the parts `object` and `background` (M, K), numbers of pixels above each threshold x:
       sum_k P_k (R_k - R_{k-1}) from the highest threshold to the lowest, pixels of all images together; the lowest must
       count every pixel (PxAP, Choe et al. 2020).
+    - `mean intersection over union`: the parts `intersection` and `union` (M, C), pixels of each class in each image: added
+      up over images and divided, then the mean over classes; a class without a pixel in a resample is left out of its mean.
 
     >>> cell = CellData(np.array([1.0, 3.0, np.nan]))
     >>> aggregate("mean", cell, np.array([[1, 1, 1], [3, 1, 0]])).tolist()
@@ -221,6 +229,17 @@ def _pixel_average_precision(cell: CellData) -> _Statistic:
     return _Statistic(2 * kept.shape[1], of)
 
 
+def _mean_intersection_over_union(cell: CellData) -> _Statistic:
+    kept, _ = _without_gaps(np.concatenate(_parts(cell, "mean intersection over union", "intersection", "union"), axis=1))
+    half = kept.shape[1] // 2
+
+    def of(weights: np.ndarray) -> np.ndarray:
+        counts = weights @ kept
+        return _nan_mean(counts[:, :half] / np.where(counts[:, half:] == 0, np.nan, counts[:, half:]))
+
+    return _Statistic(2 * kept.shape[1], of)
+
+
 # ------------------------------------------------------------------------------------------------- shared steps
 
 
@@ -273,4 +292,5 @@ _REDUCTIONS: dict[str, Callable[[CellData], _Statistic]] = {
     "micro average precision": _micro_average_precision,
     "macro average precision": _macro_average_precision,
     "pixel average precision": _pixel_average_precision,
+    "mean intersection over union": _mean_intersection_over_union,
 }

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, jaccard_score
 
 from camdbench.core.errors import UsageError
 from camdbench.tables import aggregates
@@ -178,6 +178,20 @@ def test_pixel_average_precision_is_that_of_all_pixels_ranked_together():
     np.testing.assert_allclose(aggregate("pixel average precision", CellData(np.zeros(6), backwards), weights), expected, rtol=1e-12)
 
 
+def test_mean_intersection_over_union_is_scikit_learns_of_all_pixels_that_were_drawn():
+    rng = np.random.default_rng(4)
+    truth, said = rng.integers(0, 4, (2, COUNT, 30))
+    truth[1:], said[1:] = np.minimum(truth[1:], 2), np.minimum(said[1:], 2)  # the last class is in one image alone
+    each = [(truth == name, said == name) for name in range(4)]
+    cell = points(
+        intersection=np.stack([(own & other).sum(1) for own, other in each], 1),
+        union=np.stack([(own | other).sum(1) for own, other in each], 1),
+    )
+    assert any(0 not in drawn(row) for row in WEIGHTS), "no resample lacks a class"
+    expected = [jaccard_score(truth[drawn(row)].ravel(), said[drawn(row)].ravel(), average="macro") for row in WEIGHTS]
+    check("mean intersection over union", CellData(np.zeros(COUNT), cell), expected)
+
+
 # -------------------------------------------------------------------------------------------------------- edges
 
 
@@ -193,6 +207,8 @@ def full_cell(count: int = COUNT) -> CellData:
         scores=rng.random((count, 3)),
         truth=truth,
         object=rng.integers(0, 9, (count, 1)),
+        intersection=rng.integers(0, 9, (count, 3)),
+        union=rng.integers(9, 20, (count, 3)),
     )
     return CellData(rng.random(count), held, rng.integers(0, 3, count))
 
