@@ -1,17 +1,32 @@
-"""Networks that the trainer knows, fresh or from weights, with any number of classes, and their surgery."""
+"""Networks by the name of their architecture, fresh, with any number of classes, and their surgery."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
-from camdbench.core.errors import UsageError
-from camdbench.models.shortcuts_net import shortcuts_network
+from camdbench.models import shortcuts_net, timm_zoo, torchvision_zoo
 from camdbench.models.surgery import core_focused
+from camdbench.models.zoo import check_network
 
-NETWORKS = ("shortcuts", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+_SHORTCUTS = 96  # pixels
+_SIDE_HEADS = ("aux1", "aux2", "AuxLogits")  # of GoogLeNet and Inception v3
+
+
+class Input(NamedTuple):
+    """What an architecture is fed with.
+
+    Attributes:
+        mean: of the normalisation, on the scale of [0, 1].
+        std: likewise.
+        size: side of the images in pixels that it was made for.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    size: int
 
 
 def build_network(name: str, classes: int, surgery: Mapping[str, Any] | None = None) -> nn.Module:
@@ -20,26 +35,35 @@ def build_network(name: str, classes: int, surgery: Mapping[str, Any] | None = N
     Raises:
         UsageError: unknown name, or a surgery that the network does not take.
     """
-    if name not in NETWORKS:
-        raise UsageError(f"network {name!r} is not known; known: {', '.join(NETWORKS)}")
+    check_network(name)
     if name == "shortcuts":
-        network = shortcuts_network(classes)
+        network = shortcuts_net.shortcuts_network(classes)
+    elif name.startswith(timm_zoo.PREFIX):
+        network = timm_zoo.fresh(name, classes)
     else:
-        from torchvision import models
-
-        network = models.get_model(name, weights=None, num_classes=classes)
+        network = torchvision_zoo.fresh(name, classes)
     return network if surgery is None else core_focused(network, **surgery)
 
 
-def with_classes(network: nn.Module, classes: int) -> nn.Module:
-    """The network with a fresh last layer where it has another number of classes.
+def input_of(name: str) -> Input:
+    """What an architecture is fed with where no weights say otherwise.
 
     Raises:
-        UsageError: nobody knows where its last layer is.
+        UsageError: unknown name.
     """
-    head = getattr(network, "fc", None)
-    if not isinstance(head, nn.Linear):
-        raise UsageError(f"{type(network).__name__} has no last layer called fc, so it cannot be started from")
-    if head.out_features != classes:
-        network.fc = nn.Linear(head.in_features, classes, bias="bias" in dict(head.named_parameters()))
+    check_network(name)
+    if name == "shortcuts":
+        return Input(shortcuts_net.MEAN, shortcuts_net.STD, _SHORTCUTS)
+    if name.startswith(timm_zoo.PREFIX):
+        return Input(*timm_zoo.input_of(name))
+    return Input(torchvision_zoo.IMAGENET_MEAN, torchvision_zoo.IMAGENET_STD, torchvision_zoo.size_of(name))
+
+
+def without_side_heads(network: nn.Module) -> nn.Module:
+    """The network without the auxiliary classifiers of GoogLeNet and Inception v3, which no loss here trains."""
+    for name in _SIDE_HEADS:
+        if getattr(network, name, None) is not None:
+            setattr(network, name, None)
+    if hasattr(network, "aux_logits"):
+        network.aux_logits = False  # pyright: ignore[reportArgumentType] - a flag
     return network

@@ -79,6 +79,19 @@ def build(base: str, tag: str | None, weights: Path | None, *, download: bool, *
     return Classifier(network, overrides.get("layer"), mean=mean, std=std, name=label, class_names=classes, input_size=size)
 
 
+def fresh(base: str, classes: int) -> nn.Module:
+    """A network as timm builds it, drawn from torch's generator; `base` is `timm/NAME`."""
+    import timm
+
+    return timm.create_model(base.removeprefix(PREFIX), pretrained=False, num_classes=classes)
+
+
+def input_of(base: str) -> tuple[tuple[float, ...], tuple[float, ...], int]:
+    """Mean, std and side of the images that `timm/NAME` is fed with, as timm has them for its default weights."""
+    config = _config(base.removeprefix(PREFIX), None)
+    return tuple(config.mean), tuple(config.std), int(config.input_size[-1])
+
+
 def _config(name: str, tag: str | None) -> Any:
     """What timm knows of the weights (`PretrainedCfg`): statistics, size, number of classes."""
     import timm
@@ -124,7 +137,6 @@ def _cached_file(repository: str | None) -> Path | None:
 
 def _network(name: str, state: dict[str, Tensor] | None, classes: int) -> nn.Module:
     """Build the network, random where there is no state; always the same random numbers, and no global ones."""
-    import timm
     import torch
 
     from camdbench.models.torchvision_zoo import wake_head
@@ -132,7 +144,7 @@ def _network(name: str, state: dict[str, Tensor] | None, classes: int) -> nn.Mod
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = timm.create_model(name, pretrained=False, num_classes=classes)
+        network = fresh(PREFIX + name, classes)
         if state is None:
             wake_head(network)
     if state is not None:

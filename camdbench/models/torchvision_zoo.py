@@ -61,8 +61,31 @@ def build(name: str, tag: str | None, weights: Path | None, *, download: bool, *
     count = _classes_of(name, state)
     network = _network(name, state, count, standard=_three(mean) == IMAGENET_MEAN)
     classes = _categories(name, enum, count)
-    size = int(transforms.crop_size[0]) if transforms is not None else (299 if name == "inception_v3" else 224)
+    size = int(transforms.crop_size[0]) if transforms is not None else size_of(name)
     return Classifier(network, overrides.get("layer"), mean=mean, std=std, name=label, class_names=classes, input_size=size)
+
+
+def fresh(name: str, classes: int, *, auxiliary: bool = False, standard: bool = True, drawn: bool = True) -> nn.Module:
+    """A network as torchvision builds it, drawn from torch's generator.
+
+    Args:
+        name: torchvision's name of the model.
+        classes: number of logits.
+        auxiliary: whether GoogLeNet and Inception v3 have their auxiliary classifiers.
+        standard: whether these two are fed with images that are normalised by ImageNet's mean and std.
+        drawn: whether their weights are drawn at all, which takes them long.
+    """
+    from torchvision import models
+
+    arguments: dict[str, Any] = {"weights": None, "num_classes": classes}
+    if name in _RENORMALISING:
+        arguments |= {"aux_logits": auxiliary, "transform_input": standard, "init_weights": drawn}
+    return models.get_model(name, **arguments)
+
+
+def size_of(name: str) -> int:
+    """The side of the images that a network is fed with where no weights say otherwise, in pixels."""
+    return 299 if name == "inception_v3" else 224
 
 
 def _three(value: float | tuple[float, ...]) -> tuple[float, ...]:
@@ -101,17 +124,13 @@ def _official_state(name: str, enum: WeightsEnum, *, download: bool) -> dict[str
 def _network(name: str, state: dict[str, Any] | None, classes: int, *, standard: bool) -> nn.Module:
     """Build the network, random where there is no state; always the same random numbers, and no global ones."""
     import torch
-    from torchvision import models
 
     from camdbench.models.weights_file import load_state
 
-    arguments: dict[str, Any] = {"weights": None, "num_classes": classes}
-    if name in _RENORMALISING:
-        auxiliary = state is not None and any(key.startswith(("aux1.", "AuxLogits.")) for key in state)
-        arguments |= {"aux_logits": auxiliary, "transform_input": standard, "init_weights": state is None}
+    auxiliary = state is not None and any(key.startswith(("aux1.", "AuxLogits.")) for key in state)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = models.get_model(name, **arguments)
+        network = fresh(name, classes, auxiliary=auxiliary, standard=standard, drawn=state is None)
         if state is None:
             wake_head(network)
     if state is not None:
@@ -132,11 +151,9 @@ def _classes_of(name: str, state: dict[str, Any] | None) -> int:
     """The number of classes that a state dict was trained for: the rows of the weight that torchvision defines last."""
     if state is None:
         return 1000
-    import torch
-    from torchvision import models
+    from camdbench.models.skeleton import skeleton
 
-    with torch.device("meta"):  # names and shapes only
-        own = models.get_model(name, weights=None, **({"init_weights": False} if name in _RENORMALISING else {})).state_dict()
+    own = skeleton(lambda: fresh(name, 1000, auxiliary=True, drawn=False)).state_dict()
     head = [key for key, tensor in own.items() if tensor.ndim >= 2][-1]
     return state[head].shape[0] if head in state else 1000
 

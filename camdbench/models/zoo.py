@@ -39,6 +39,22 @@ def check_model(name: str, *, weights: str | Path | None = None) -> None:
         raise unknown("model", base, model_names(), more="(see: camdbench list models)")
 
 
+def check_network(name: str) -> None:
+    """Make sure that there is an architecture of that name, `shortcuts`, torchvision's or timm's, without importing torch.
+
+    Raises:
+        UsageError: there is none, or the name is one of weights.
+    """
+    plain = name.partition("@")[0]
+    if name.startswith(timm_zoo.PREFIX):
+        plain = plain.partition(".")[0]
+        timm_zoo.check_name(plain)
+    elif plain not in ("shortcuts", *torchvision_zoo.names()):
+        raise unknown("network", plain, ["shortcuts", *torchvision_zoo.names(), *timm_zoo.names()], more="(see: camdbench list models)")
+    if plain != name:
+        raise UsageError(f"network {name!r} names weights; write network: {plain} and init: {name}")
+
+
 def load_classifier(
     name: str = "shortcuts-ce",
     *,

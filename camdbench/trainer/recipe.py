@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -16,14 +16,16 @@ from pydantic import (
     PositiveInt,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from camdbench.core.catalogue import datasets, explainers, losses
 from camdbench.core.errors import UsageError
 from camdbench.core.files import read_fields
 from camdbench.core.spec import parse_spec
-from camdbench.models.zoo import check_model
+from camdbench.models.zoo import check_model, check_network
 
+_OPERABLE = ("shortcuts", "resnet", "resnext", "wide_resnet")  # networks that core-focused surgery knows
 _BIASED = ("conflict", "shifted")  # splits that measure the bias; choosing weights by them would train on the answer
 
 
@@ -133,8 +135,9 @@ class Recipe(_Part):
 
     Attributes:
         name: name of the model, and of the files written.
-        network: the architecture.
-        init: weights to start from: the name of a model, or the path of a checkpoint; random ones unless given.
+        network: the architecture: `shortcuts`, or one of torchvision or timm by its name there, without weights.
+        init: weights to start from: the name of a model, or the path of a checkpoint; random ones unless given. A last layer
+            with another number of classes is drawn anew.
         surgery: what is altered in the network then; nothing unless given, `{}` is the paper's.
         data: what is learned from and judged on.
         loss: spec of a registered loss, `ce` or `ce(smoothing=0.1)`.
@@ -150,7 +153,7 @@ class Recipe(_Part):
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
-    network: Literal["shortcuts", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] = "shortcuts"
+    network: str = "shortcuts"
     init: str | None = None
     surgery: Surgery | None = None
     data: Data = Data()
@@ -174,6 +177,12 @@ class Recipe(_Part):
                 explainers.parse_one(str(value))
         return text
 
+    @field_validator("network")
+    @classmethod
+    def _built(cls, name: str) -> str:
+        check_network(name)
+        return name
+
     @field_validator("init")
     @classmethod
     def _there(cls, name: str | None) -> str | None:
@@ -187,6 +196,12 @@ class Recipe(_Part):
         if split in _BIASED:
             raise UsageError(f"weights are never chosen by {split!r}, which measures their bias; use val")
         return split
+
+    @model_validator(mode="after")
+    def _operable(self) -> Self:
+        if self.surgery is not None and not self.network.startswith(_OPERABLE):
+            raise UsageError(f"surgery: not known for network={self.network}; take shortcuts or a ResNet of torchvision, or leave it out")
+        return self
 
 
 def read_recipe(path: str | Path) -> Recipe:

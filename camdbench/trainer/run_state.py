@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from camdbench.core.errors import UsageError
 from camdbench.models.classifier import Classifier
+from camdbench.models.last_layer import last_layers
 from camdbench.trainer.ranks import Ranks
 from camdbench.trainer.recipe import Optimiser, Recipe
 from camdbench.trainer.schedule import optimiser_of, schedule_of
@@ -129,7 +129,4 @@ class RunState:
         return self.recipe.head.epochs if self.recipe.head is not None else 0
 
     def _head(self) -> nn.Module:
-        found = getattr(self.classifier.network, "fc", None)
-        if not isinstance(found, nn.Module):
-            raise UsageError(f"head: {type(self.classifier.network).__name__} has no last layer called fc; leave `head` out")
-        return found
+        return last_layers(self.classifier.network)

@@ -8,11 +8,13 @@ import torch
 from torch import nn
 
 from camdbench.core.errors import UsageError
-from camdbench.models.build import build_network, with_classes
+from camdbench.models.build import build_network, input_of, without_side_heads
 from camdbench.models.classifier import Classifier
-from camdbench.models.shortcuts_net import LAYER, MEAN, STD, ShortcutsNetwork
+from camdbench.models.last_layer import with_classes
+from camdbench.models.shortcuts_net import LAYER, ShortcutsNetwork
+from camdbench.models.skeleton import skeleton
 from camdbench.models.surgery import check_additive, core_focused, surgery_of
-from camdbench.models.torchvision_zoo import IMAGENET_MEAN, IMAGENET_STD
+from camdbench.models.torchvision_zoo import wake_head
 from camdbench.models.zoo import load_classifier
 from camdbench.trainer.images import Images
 from camdbench.trainer.recipe import Recipe
@@ -22,12 +24,15 @@ def start(recipe: Recipe, images: Images) -> Classifier:
     """The classifier that a recipe begins with, on the CPU; random numbers come from the recipe's seed.
 
     Raises:
-        UsageError: the weights to start from are of another network.
+        UsageError: the weights to start from are of another network, or the network does not take images of that size.
         CamdbenchError: after the surgery the class maps do not add up to the logits.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         classifier = _fresh(recipe, images) if recipe.init is None else _from_weights(recipe, images)
+    height, width = images.pixels.shape[-2:]
+    classifier.count_classes((height, width))
+    classifier.name, classifier.class_names, classifier.input_size = recipe.name, images.classes, width
     classifier.requires_grad_(True)
     if recipe.surgery is not None:
         sample = next(images.batches(2)).images
@@ -37,28 +42,19 @@ def start(recipe: Recipe, images: Images) -> Classifier:
 
 def _fresh(recipe: Recipe, images: Images) -> Classifier:
     network = build_network(recipe.network, len(images.classes), _surgery(recipe))
-    plain = isinstance(network, ShortcutsNetwork)
-    return Classifier(
-        network,
-        LAYER if plain else None,
-        mean=MEAN if plain else IMAGENET_MEAN,
-        std=STD if plain else IMAGENET_STD,
-        name=recipe.name,
-        class_names=images.classes,
-        input_size=images.pixels.shape[-1],
-    )
+    wake_head(network)
+    layer, fed = LAYER if isinstance(network, ShortcutsNetwork) else None, input_of(recipe.network)
+    return Classifier(network, layer, mean=fed.mean, std=fed.std, name=recipe.network, input_size=fed.size)
 
 
 def _from_weights(recipe: Recipe, images: Images) -> Classifier:
     classifier = load_classifier(str(recipe.init), device="cpu")
-    network = with_classes(classifier.network, len(images.classes))
-    with torch.device("meta"):  # names and shapes only
-        wanted = build_network(recipe.network, len(images.classes), surgery_of(network))
+    network = with_classes(without_side_heads(classifier.network), len(images.classes))
+    wanted = skeleton(lambda: build_network(recipe.network, len(images.classes), surgery_of(network)))
     if _shapes(network) != _shapes(wanted):
         raise UsageError(f"recipe {recipe.name}: init={recipe.init} is not of network={recipe.network}; name the network that it is of")
     if recipe.surgery is not None:
         core_focused(network, **recipe.surgery.model_dump())
-    classifier.name, classifier.class_names, classifier.input_size = recipe.name, images.classes, images.pixels.shape[-1]
     return classifier
 
 

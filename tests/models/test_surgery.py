@@ -8,7 +8,7 @@ from torch import nn
 from torchvision import models
 
 from camdbench.core.errors import CamdbenchError, NotApplicable, UsageError
-from camdbench.models.build import build_network, with_classes
+from camdbench.models.build import build_network
 from camdbench.models.classifier import Classifier
 from camdbench.models.shortcuts_net import LAYER
 from camdbench.models.surgery import check_additive, core_focused, surgery_of
@@ -95,13 +95,3 @@ def test_twice_or_on_another_network_is_refused() -> None:
         core_focused(core_focused(_network("shortcuts")))
     with pytest.raises(UsageError, match="not known for Linear"):
         core_focused(nn.Linear(2, 2))
-
-
-def test_a_network_gets_as_many_classes_as_there_are() -> None:
-    network = _network("resnet18")
-    assert with_classes(network, 5).fc is network.fc
-    assert with_classes(network, 7).fc.weight.shape == (7, 512)
-    with pytest.raises(UsageError, match="no last layer called fc"):
-        with_classes(nn.Linear(2, 2), 3)
-    with pytest.raises(UsageError, match="network 'vgg' is not known"):
-        build_network("vgg", 3)

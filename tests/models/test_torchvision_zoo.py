@@ -95,7 +95,7 @@ class TestWeightsFromAFile:
         torch.testing.assert_close(classifier.network.classifier[1].weight, network.classifier[1].weight)
 
     @pytest.mark.parametrize(
-        "name", ["squeezenet1_1", "mobilenet_v3_small", "densenet121", "convnext_tiny", "swin_t", "vit_b_32", "googlenet"]
+        "name", ["squeezenet1_1", "mobilenet_v3_small", "densenet121", "convnext_tiny", "swin_t", "vit_b_32", "googlenet", "regnet_x_400mf"]
     )
     def test_the_number_of_classes_is_found_whatever_the_head(self, name: str, tmp_path: Path) -> None:
         more = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}

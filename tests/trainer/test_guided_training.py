@@ -123,7 +123,7 @@ class TestStages:
 
     def test_a_network_without_a_head_of_that_name_is_refused(self) -> None:
         network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        with pytest.raises(UsageError, match="no last layer called fc"):
+        with pytest.raises(UsageError, match="nobody knows the last layer of"):
             RunState(Classifier(network, "0", mean=0.5, std=0.25), _recipe(head={"epochs": 1}), 1)
 
     @pytest.mark.parametrize("cut", [1, 2, 3])
