@@ -59,14 +59,15 @@ def faithfulness_correlation(
     protocols=_BY_LOGIT,
 )
 def faithfulness_estimate(
-    evidence: Evidence, *, features_in_step: PositiveInt = 224, maps: Literal["as declared", "raw"] = "as declared"
+    evidence: Evidence, *, features_in_step: PositiveInt | None = None, maps: Literal["as declared", "raw"] = "as declared"
 ) -> Measured:
     """Correlation, over steps of elements in the map's order, of what the map gives them and what the logit loses.
 
-    (B,) in [-1, 1]. `features_in_step` elements at a time, 672 passes for an image of 224 x 224 pixels.
+    (B,) in [-1, 1]. `features_in_step` elements at a time; unless given as many up to 224, Quantus' own number, as divide
+    the pixels: 672 passes for an image of 224 x 224.
     """
-    _divides(evidence, features_in_step)
-    return _measured(evidence, "FaithfulnessEstimate", maps, {"features_in_step": features_in_step}, softmax=False)
+    options = {"features_in_step": _step(evidence, features_in_step, 224)}
+    return _measured(evidence, "FaithfulnessEstimate", maps, options, softmax=False)
 
 
 @metric(
@@ -81,17 +82,18 @@ def faithfulness_estimate(
 def monotonicity_correlation(
     evidence: Evidence,
     *,
-    features_in_step: PositiveInt = 3584,
+    features_in_step: PositiveInt | None = None,
     nr_samples: PositiveInt = 10,
     maps: Literal["as declared", "raw"] = "as declared",
 ) -> Measured:
     """Rank correlation, over steps of elements, of what the map gives them and how far noise in them moves the probability.
 
-    (B,) in [-1, 1]. `nr_samples` draws for each step of `features_in_step` elements: 420 passes for an image of 224 x 224
-    pixels (Quantus' own settings, single elements and 100 draws, would take 15 million).
+    (B,) in [-1, 1]. `nr_samples` draws for each step of `features_in_step` elements, unless given as many up to 3584 as
+    divide the pixels: 420 passes for an image of 224 x 224 (Quantus' own settings, single elements and 100 draws, would
+    take 15 million).
     """
-    _divides(evidence, features_in_step)
-    options = {"features_in_step": features_in_step, "nr_samples": nr_samples, "abs": True, "similarity_func": _rank_correlation}
+    step = _step(evidence, features_in_step, 3584)
+    options = {"features_in_step": step, "nr_samples": nr_samples, "abs": True, "similarity_func": _rank_correlation}
     return _measured(evidence, "MonotonicityCorrelation", maps, options, softmax=True)
 
 
@@ -123,15 +125,15 @@ def selectivity(evidence: Evidence, *, patch_size: PositiveInt = 8, maps: Litera
     protocols=_BY_PROBABILITY,
 )
 def pixel_flipping(
-    evidence: Evidence, *, features_in_step: PositiveInt = 224, maps: Literal["as declared", "raw"] = "as declared"
+    evidence: Evidence, *, features_in_step: PositiveInt | None = None, maps: Literal["as declared", "raw"] = "as declared"
 ) -> Measured:
     """Area under the probability while elements are blackened, those of the largest relevance first.
 
-    (B,) in [0, 1]: the trapezoid over the share of elements that is black; the points are the curve. Channels of a pixel
-    fall in any order; `deletion` replaces whole pixels.
+    (B,) in [0, 1]: the trapezoid over the share of elements that is black; the points are the curve. `features_in_step`
+    elements at a time, unless given as many up to 224 as divide the pixels. Channels of a pixel fall in any order;
+    `deletion` replaces whole pixels.
     """
-    _divides(evidence, features_in_step)
-    return _curve(evidence, "PixelFlipping", maps, {"features_in_step": features_in_step})
+    return _curve(evidence, "PixelFlipping", maps, {"features_in_step": _step(evidence, features_in_step, 224)})
 
 
 @metric(
@@ -191,7 +193,10 @@ def _fits(evidence: Evidence, value: int, channels: int, option: str) -> None:
         raise NotApplicable(f"{option}={value} is no part of an image of {channels} x {height} x {width} elements; give a smaller one")
 
 
-def _divides(evidence: Evidence, step: int) -> None:
+def _step(evidence: Evidence, given: int | None, largest: int) -> int:
+    """The elements of a step: what was given, or the largest number up to `largest` that divides the pixels."""
     height, width = evidence.images.shape[-2:]
+    step = given or max(step for step in range(1, largest + 1) if height * width % step == 0)
     if height * width % step:
         raise NotApplicable(f"features_in_step={step} does not divide {height} x {width} pixels, as Quantus wants it")
+    return step

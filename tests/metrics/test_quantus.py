@@ -146,12 +146,21 @@ def test_passes_of_copies_are_counted_too() -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", ["quantus:FaithfulnessCorrelation(subset_size=576)", "quantus:PixelFlipping", "quantus:Continuity(nr_steps=5)"]
+    "spec",
+    ["quantus:FaithfulnessCorrelation(subset_size=576)", "quantus:PixelFlipping(features_in_step=224)", "quantus:Continuity(nr_steps=5)"],
 )
 def test_options_that_do_not_fit_the_image_are_said(spec: str) -> None:
     assert SIZE == (16, 12)
-    with pytest.raises(NotApplicable, match=spec.partition("(")[2].partition(")")[0] or "features_in_step=224"):
+    with pytest.raises(NotApplicable, match=spec.partition("(")[2].partition(")")[0]):
         measured(toy_classifier(), toy_batch(), spec)
+
+
+@pytest.mark.parametrize("name", ["FaithfulnessEstimate", "PixelFlipping", "MonotonicityCorrelation"])
+def test_steps_that_nobody_gave_divide_the_image(name: str) -> None:
+    assert SIZE == (16, 12)
+    given = "features_in_step=192"
+    found, expected = (measured(toy_classifier(), toy_batch(), spec) for spec in (f"quantus:{name}", f"quantus:{name}({given})"))
+    torch.testing.assert_close(found, expected, equal_nan=True)
 
 
 class TestReasons:
