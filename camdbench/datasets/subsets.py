@@ -102,7 +102,7 @@ def sampled(ids: Sequence[str], count: int, seed: int) -> list[int]:
     """
     if not 1 <= count <= len(ids):
         raise UsageError(f"--sample {count}: the data set has {len(ids)} images; ask for 1 to {len(ids)}")
-    return sorted(_shuffled(ids, range(len(ids)), seed, "sample")[:count])
+    return sorted(shuffled(ids, range(len(ids)), seed, "sample")[:count])
 
 
 def listed(ids: Sequence[str], file: Path) -> list[int]:
@@ -155,7 +155,7 @@ def few_shot(ids: Sequence[str], labels: Sequence[int], *, shots: int, episode: 
     for label, positions in _by_class(labels).items():
         if len(positions) < shots:
             raise UsageError(f"shots={shots}: class {label} has {len(positions)} images")
-        train += _shuffled(ids, positions, seed, f"few-shot episode {episode}")[:shots]
+        train += shuffled(ids, positions, seed, f"few-shot episode {episode}")[:shots]
     return _episode(train, len(ids))
 
 
@@ -169,7 +169,7 @@ def labelled_fraction(ids: Sequence[str], labels: Sequence[int], fraction: float
         raise UsageError(f"fraction={fraction}: a share lies above 0 and up to 1")
     train = list[int]()
     for positions in _by_class(labels).values():
-        train += _shuffled(ids, positions, seed, "labelled fraction")[: max(1, round(fraction * len(positions)))]
+        train += shuffled(ids, positions, seed, "labelled fraction")[: max(1, round(fraction * len(positions)))]
     return _episode(train, len(ids))
 
 
@@ -182,7 +182,7 @@ def _by_class(labels: Sequence[int]) -> dict[int, list[int]]:
     return dict(sorted(found.items()))
 
 
-def _shuffled(ids: Sequence[str], positions: Sequence[int], seed: int, purpose: str) -> list[int]:
+def shuffled(ids: Sequence[str], positions: Sequence[int], seed: int, purpose: str) -> list[int]:
     """Positions in the order of a number that each image draws."""
     keys = {position: int(torch.randint(2**62, (1,), generator=generator_for(seed, ids[position], purpose))) for position in positions}
     return sorted(positions, key=lambda position: (keys[position], ids[position]))

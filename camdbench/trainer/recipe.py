@@ -44,6 +44,9 @@ class Data(_Part):
         evaluate_count: number of images in each of them, likewise.
         regions: what a loss takes for the object: the data set's `masks`, or its `boxes`, filled.
         labelled: share of the training images whose label is known; which, the seed decides.
+        shots: images of each class to learn from, out of the split or of its `count`; all unless given.
+        episode: number of the draw that chooses these; the same images for every loss and every seed.
+        labels: `own`, or `permuted`: dealt out anew among the training images, by the seed.
     """
 
     dataset: str = "shortcuts"
@@ -53,6 +56,9 @@ class Data(_Part):
     evaluate_count: PositiveInt | None = None
     regions: Literal["masks", "boxes"] = "masks"
     labelled: Annotated[float, Field(gt=0, le=1)] = 1.0
+    shots: PositiveInt | None = None
+    episode: NonNegativeInt = 0
+    labels: Literal["own", "permuted"] = "own"
 
     @field_validator("dataset")
     @classmethod
@@ -62,6 +68,12 @@ class Data(_Part):
         if "split" in given or "count" in given:
             raise UsageError("leave split and count out of the data set's spec; they have fields of their own")
         return text
+
+    @model_validator(mode="after")
+    def _drawn(self) -> Self:
+        if self.episode and self.shots is None:
+            raise UsageError(f"data.episode={self.episode} is the number of a draw, and nothing is drawn; give data.shots, or leave it out")
+        return self
 
 
 class Optimiser(_Part):

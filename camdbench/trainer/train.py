@@ -21,6 +21,7 @@ from camdbench.trainer.ranks import all_ranks
 from camdbench.trainer.recipe import Recipe, check_recipe, read_recipe
 from camdbench.trainer.resume import run_key
 from camdbench.trainer.run_state import Epoch
+from camdbench.trainer.selection import learned_from
 from camdbench.trainer.start import start
 from camdbench.trainer.watch import Score, score
 
@@ -97,6 +98,7 @@ def _open(recipe: Recipe, data_root: str | Path | None) -> dict[str, Images]:
         raise UsageError(f"recipe {recipe.name}: split {data.train!r} is trained on, so it cannot judge the network; use val")
     counts = {data.train: data.count} | dict.fromkeys((*data.evaluate, recipe.select), data.evaluate_count)
     opened = {split: open_split(spec, split, count, data_root) for split, count in counts.items()}
+    opened[data.train] = learned_from(opened[data.train], data, recipe.seed)
     loss = losses.get(losses.parse_one(recipe.loss).name)
     per_class = "class masks" in loss.facts.needs
     images = {split: load_images(dataset, data.regions, per_class=per_class and split == data.train) for split, dataset in opened.items()}
@@ -121,6 +123,7 @@ def _provenance(
         "layer": classifier.layer,
         "metrics": {split: {"count": len(splits[split]), **_finite(value)} for split, value in scores.items()},
         "epoch": fitted.epoch,
+        "learned_from": {"images": len(train_images), **recipe.data.model_dump(include={"labelled", "shots", "episode", "labels"})},
         "recipe": recipe.model_dump(mode="json"),
         "seed": recipe.seed,
         "fingerprints": {split: images.fingerprint for split, images in splits.items()},

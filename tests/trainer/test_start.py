@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +115,13 @@ def test_timms_own_mean_and_std_are_taken() -> None:
 def test_weights_of_another_architecture_are_refused() -> None:
     with pytest.raises(UsageError, match=r"init=mobilenet_v2@random is not of network=vgg11"):
         start(recipe_of(network="vgg11", init="mobilenet_v2@random"), images_of(64))
+
+
+def test_a_transformer_learns_to_look_at_the_object_by_the_map_alone(tmp_path: Path) -> None:
+    """SO-Loss without cross-entropy: Grad-CAM of the patch tokens at the last block's first norm."""
+    data = {"dataset": "shortcuts(size=160, classes=3)", "count": 24, "evaluate": ["val"], "evaluate_count": 8}
+    changes: dict[str, Any] = {"data": data, "loss": "so(beta=0.0, views=1, kernel=0)", "epochs": 3, "batch_size": 8}
+    recipe = recipe_of(network="timm/test_vit", optimiser={"lr": 3e-3, "schedule": "constant", "weight_decay": 0.0}, **changes)
+    with train(recipe, out=tmp_path, device="cpu").with_suffix(".csv").open() as file:
+        apart = [float(line["train_so"]) for line in csv.DictReader(file)]
+    assert apart[-1] < apart[0] - 0.2  # measured: 0.69, 0.41, 0.37
