@@ -12,22 +12,36 @@ from camdbench.core.catalogue import explainers, metrics
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.saliency import Saliency, finish, saliency
 from camdbench.explainers.trace import Trace
-from camdbench.metrics.evidence import Evidence
+from camdbench.functional.seeds import generator_for
+from camdbench.metrics.evidence import Change, Evidence, Maps
 from camdbench.metrics.measured import Measured
 from camdbench.models.classifier import Classifier
 
 Method = Callable[[Tensor, Tensor, Classifier], Tensor]  # images, targets and the model -> raw maps
 
 
-def evidence_of(classifier: Classifier, batch: Batch, explainer: str | Method = "gradcam", *, seed: int = 0) -> Evidence:
-    """A batch with the maps of a registered explainer, or of a function, whose labels are explained; without any normalisation."""
+def evidence_of(
+    classifier: Classifier, batch: Batch, explainer: str | Method = "gradcam", *, seed: int = 0, others: Batch | None = None
+) -> Evidence:
+    """A batch with the maps of a registered explainer, or of a function, whose labels are explained; without any normalisation.
+
+    The other images that a metric may ask for are those of the batch, or the first of `others`.
+    """
+    pool = batch if others is None else others
     trace = Trace(classifier, batch, target="label", seed=seed)
 
     def explain(images: Tensor, targets: Tensor | None, model: Classifier | None) -> Saliency:
-        other = trace.of(replace(batch, images=images), targets=targets, classifier=model)
+        return made(trace.of(replace(batch, images=images), targets=targets, classifier=model))
+
+    def explain_others(count: int, purpose: str, change: Change) -> list[tuple[tuple[str, ...], Maps]]:
+        part = pool.part(0, count)
+        images = change(part.images, [generator_for(seed, name, purpose) for name in part.ids])
+        return [(part.ids, made(Trace(classifier, replace(part, images=images), target="label", seed=seed)))]
+
+    def made(other: Trace) -> Saliency:
         if isinstance(explainer, str):
             return saliency(other, explainers.parse_one(explainer))
-        return finish(explainer(images, other.targets, other.classifier), other.size, "none")
+        return finish(explainer(other.images, other.targets, other.classifier), other.size, "none")
 
     maps = explain(batch.images, None, None)
     return Evidence(
@@ -43,6 +57,7 @@ def evidence_of(classifier: Classifier, batch: Batch, explainer: str | Method = 
         ids=batch.ids,
         seed=seed,
         explainer=explain,
+        others=explain_others,
         features=trace,
     )
 

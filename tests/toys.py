@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torchvision.models import VisionTransformer
 
 from camdbench.core.catalogue import explainers
-from camdbench.datasets.samples import Batch
+from camdbench.datasets.samples import Batch, Sample
 from camdbench.explainers.saliency import Saliency, saliency
 from camdbench.explainers.trace import Trace
 from camdbench.models.classifier import Classifier
@@ -98,6 +98,21 @@ def toy_batch(count: int = 4, seed: int = 1, size: tuple[int, int] = SIZE) -> Ba
     masks[:, 2:9, 3:6] = True
     labels = torch.arange(count) % CLASSES
     return Batch(tuple(f"image-{index}" for index in range(count)), images, labels, boxes, masks)
+
+
+class ToyData:
+    """A batch as a data set of its images."""
+
+    classes = ("a", "b", "c")
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch, self.ids, self.labels = batch, batch.ids, batch.labels.tolist()
+
+    def __getitem__(self, index: int) -> Sample:
+        return Sample(self.ids[index], self.batch.images[index], self.labels[index])
+
+    def fingerprint(self) -> str:
+        return "toy"
 
 
 def maps_of(classifier: Classifier, batch: Batch, spec: str, *, target: str | int | Tensor = "label", seed: int = 0) -> Saliency:

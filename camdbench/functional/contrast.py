@@ -14,6 +14,15 @@ def cosine(first: Tensor, second: Tensor) -> Tensor:
     return F.cosine_similarity(exact(first).flatten(1), exact(second).flatten(1), eps=1e-30)
 
 
+def cosines(first: Tensor, second: Tensor) -> Tensor:
+    """Cosine (B, J) of each of the maps (B, H, W) with each of (J, H, W), float64; 0 where one of them is zero everywhere."""
+    return _directions(first) @ _directions(second).mT
+
+
+def _directions(maps: Tensor) -> Tensor:
+    return F.normalize(exact(maps).flatten(1), eps=1e-30)
+
+
 def contrast_loss(right: Tensor, wrong: Tensor, temperature: float) -> Tensor:
     """-log exp(r/tau) / (exp(r/tau) + sum_j exp(w_j/tau)), (B,), from the cosines of an anchor with the right map and with wrong ones.
 

@@ -1,14 +1,13 @@
 """The CGC loss as a metric: does the map of a crop look like the crop of the map?
 
-The paper's wrong maps are those of the other images of the batch, so its number depends on who shares the batch. Here
-they are maps of other random crops of the same image, which a good explainer tells from the right one just as well:
-they show the same object elsewhere and in another size. The value of an image then depends on that image alone;
-chance, ln 32, and the floor, 1.648, stay where they were, but values are not comparable with the paper's Table 1.
+The paper's wrong maps are those of the other images of a batch, so its number depends on who shares the batch. Here they
+are those of the same images for everybody, drawn from the data set by the seed and explained once, so that the value of
+an image depends on that image alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -17,10 +16,10 @@ from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.protocols import Protocol
-from camdbench.functional.contrast import contrast_loss, cosine
+from camdbench.functional.contrast import contrast_loss, cosine, cosines
 from camdbench.functional.crops import Crop, draw_crop, warp
 from camdbench.functional.normalise import upsample
-from camdbench.metrics.evidence import Evidence, Maps
+from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Measured
 
 
@@ -44,33 +43,44 @@ def cgc_loss(
     negatives: NonNegativeInt = 31,
     temperature: PositiveFloat = 0.5,
     maps: Literal["relu", "as declared"] = "relu",
-    warped: bool = False,
 ) -> Measured:
-    """How badly the crop of the map is told, among maps of 32 crops, as the one that belongs to its own crop.
+    """How badly the crop of the map is told, among maps of crops of 32 images, as the one that belongs to its own image.
 
-    -log exp(cos(h, a_0)/tau) / sum_j exp(cos(h, a_j)/tau), (B,): h is the map after the crop T_0, a_j the map of the
-    image after the crop T_j; RandomResizedCrop (area 0.08 to 1, ratio 3/4 to 4/3) and a flip with probability 1/2,
-    from (seed, image id). At 31 negatives and tau = 0.5 chance is 3.466 and the floor for maps without negative
-    values 1.648. Explains `negatives` + 1 crops of each image.
+    -log exp(cos(h, a)/tau) / (exp(cos(h, a)/tau) + sum_j exp(cos(h, a_j)/tau)), (B,): h is the map after a crop, a the map
+    of the image after the same crop, a_j that of another image after a crop of its own; RandomResizedCrop (area 0.08 to 1,
+    ratio 3/4 to 4/3) and a flip with probability 1/2, from (seed, image id). At 31 negatives and tau = 0.5 chance is 3.466
+    and the floor for maps without negative values 1.648. Explains one crop of each image, and of `negatives` + 1 images of
+    the data set.
 
-    `anchor="map"` compares h with all a_j, as the paper prints it; `"crop"` compares a_0 with h and with the other a_j, as
-    its code does. `maps="relu"` rectifies the raw map, the paper's Grad-CAM. With `warped` the wrong maps are crops T_j of
-    the map instead of maps of crops, which saves explaining them and is the same for an explainer that follows crops
-    exactly. The class is the explained one: with `--target predicted` the top one, as in the paper.
+    `anchor="map"` compares h with all a_j, as the paper prints it; `"crop"` compares a with h and with the a_j, as its code
+    does. `maps="relu"` rectifies the raw map, the paper's Grad-CAM. The class is the explained one, which every image of
+    the data set has by the same rule: with `--target predicted` the top one, as in the paper.
     """
     own = _finished(maps, evidence.raw, evidence.saliency)
-    generators = [evidence.random(index, "cgc_loss") for index in range(len(evidence))]
-    crops = [[draw_crop((own.shape[-2], own.shape[-1]), generator) for generator in generators] for _ in range(negatives + 1)]
-
-    def of_crop(chosen: list[Crop]) -> Tensor:
-        found: Maps = evidence.explain(warp(evidence.images, chosen))
-        return _finished(maps, found.raw, found.maps)
-
-    moved, seen = warp(own, crops[0]), of_crop(crops[0])
-    wrong = _cosines(moved if anchor == "map" else seen, crops[1:], (lambda chosen: warp(own, chosen)) if warped else of_crop)
-    dead = (own == 0).flatten(1).all(1)
+    crops = _drawn(own, [evidence.random(index, "cgc_loss") for index in range(len(evidence))])
+    found = evidence.explain(warp(evidence.images, crops))
+    moved, seen = warp(own, crops), _finished(maps, found.raw, found.maps)
+    wrong = _with_others(evidence, moved if anchor == "map" else seen, negatives, maps)
     losses = contrast_loss(cosine(moved, seen), wrong, temperature)
-    return Measured(losses.masked_fill(dead.to(losses.device), torch.nan), undefined=dead.to(losses.device))
+    dead = (own == 0).flatten(1).all(1).to(losses.device)
+    return Measured(losses.masked_fill(dead, torch.nan), undefined=dead)
+
+
+def _with_others(evidence: Evidence, anchors: Tensor, count: int, how: str) -> Tensor:
+    """Cosines (B, J) of the anchors with maps of `count` other images; of one more, each image leaves itself out, or the last."""
+    if not count:
+        return torch.empty(len(anchors), 0, dtype=torch.float64, device=anchors.device)
+    parts = evidence.explain_others(count + 1, "cgc_loss", lambda images, generators: warp(images, _drawn(images, generators)))
+    names = [name for ids, _ in parts for name in ids]
+    size = (anchors.shape[-2], anchors.shape[-1])
+    alike = torch.cat([cosines(anchors, upsample(_finished(how, found.raw, found.maps), size)) for _, found in parts], 1)
+    without = [names.index(name) if name in names else count for name in evidence.ids]
+    kept = [[index for index in range(count + 1) if index != own] for own in without]
+    return alike.gather(1, torch.tensor(kept, device=alike.device))
+
+
+def _drawn(images: Tensor, generators: Sequence[torch.Generator]) -> list[Crop]:
+    return [draw_crop((images.shape[-2], images.shape[-1]), generator) for generator in generators]
 
 
 def _finished(how: str, raw: Tensor | None, declared: Tensor) -> Tensor:
@@ -78,9 +88,3 @@ def _finished(how: str, raw: Tensor | None, declared: Tensor) -> Tensor:
     if how == "as declared" or raw is None:
         return declared
     return upsample(raw.relu().float(), (declared.shape[-2], declared.shape[-1]))
-
-
-def _cosines(anchors: Tensor, crops: list[list[Crop]], map_of: Callable[[list[Crop]], Tensor]) -> Tensor:
-    """(B, J), of the anchors with the map of each crop; one crop at a time, so that maps need not be kept."""
-    found = [cosine(anchors, map_of(chosen)) for chosen in crops]
-    return torch.stack(found, 1) if found else torch.empty(len(anchors), 0, dtype=torch.float64, device=anchors.device)

@@ -53,6 +53,8 @@ class Features(Protocol):
 
 
 Explain = Callable[[Tensor, Tensor | None, Classifier | None], Maps]
+Change = Callable[[Tensor, Sequence[torch.Generator]], Tensor]
+ExplainOthers = Callable[[int, str, Change], Sequence[tuple[tuple[str, ...], Maps]]]
 
 
 class Evidence:
@@ -75,7 +77,8 @@ class Evidence:
         class_masks: (B, C, H, W) bool, the mask of each of them, likewise.
         ids: B names of the images, which random numbers depend on; their positions where not given.
         seed: seed of metrics that draw random numbers.
-        explainer: explains other images of the same names, where the maps come from an explainer.
+        explainer: explains other versions of the images, where the maps come from an explainer.
+        others: explains other images of the data set, where there is one.
         features: what the target layer saw, where known.
     """
 
@@ -96,13 +99,15 @@ class Evidence:
         ids: Sequence[str] | None = None,
         seed: int = 0,
         explainer: Explain | None = None,
+        others: ExplainOthers | None = None,
         features: Features | None = None,
     ) -> None:
         self.classifier, self.images, self.targets = classifier, images, targets
         self.raw, self.boxes, self.masks, self.present, self.class_masks, self.seed = raw, boxes, masks, present, class_masks, seed
         self.labels = torch.full_like(targets, -1) if labels is None else labels
         self.ids = tuple(map(str, range(len(images)))) if ids is None else tuple(ids)
-        self._saliency, self._logits, self._explainer, self._features = saliency, logits, explainer, features
+        self._saliency, self._logits, self._features = saliency, logits, features
+        self._explainer, self._others = explainer, others
         self._shared: dict[Hashable, Any] = {}
 
     def __len__(self) -> int:
@@ -176,6 +181,24 @@ class Evidence:
         if self._explainer is None:
             raise NotApplicable("the metric explains altered images, and there is no explainer to do so")
         return self._explainer(images, targets, classifier)
+
+    def explain_others(self, count: int, purpose: str, change: Change) -> Sequence[tuple[tuple[str, ...], Maps]]:
+        """The maps of the same explainer for images of the whole data set, altered; the same ones for every image, made once.
+
+        Args:
+            count: how many, drawn by the seed; the batch's own images may be among them.
+            purpose: what the change draws random numbers for, and the name that what is found is kept under.
+            change: makes other versions of images (N, 3, H, W), with a generator for each.
+
+        Returns:
+            Their names and maps, in parts of one image size, each explained for its own class.
+
+        Raises:
+            NotApplicable: no data set lies behind the images, or it has fewer that can be read.
+        """
+        if self._others is None:
+            raise NotApplicable("the metric compares with other images, and there is no data set to draw them from")
+        return self._others(count, purpose, change)
 
     def random(self, index: int, purpose: str) -> torch.Generator:
         """The CPU generator of one image of the batch, from (seed, image id) alone."""

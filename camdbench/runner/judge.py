@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import isnan
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,10 +19,12 @@ from camdbench.datasets.samples import Batch
 from camdbench.explainers.ledger import Cost
 from camdbench.explainers.saliency import Saliency, saliency
 from camdbench.explainers.trace import Trace
-from camdbench.metrics.evidence import Evidence, Explain
+from camdbench.functional.seeds import generator_for
+from camdbench.metrics.evidence import Change, Evidence, Explain, ExplainOthers, Maps
 from camdbench.metrics.measured import Curve, Measured
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import clock
+from camdbench.runner.others import Others
 
 _CPU_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory")  # PyTorch's CPU allocator says it in words only
 
@@ -98,9 +100,10 @@ def judge(
     target: str | Tensor,
     seed: int,
     source: MapSource = saliency,
+    others: Others | None = None,
 ) -> dict[Spec, Judged]:
     """Explain and score one batch; what `judge_in_turn` gives, all at once."""
-    return dict(judge_in_turn(classifier, batch, explainers, metrics, target=target, seed=seed, source=source))
+    return dict(judge_in_turn(classifier, batch, explainers, metrics, target=target, seed=seed, source=source, others=others))
 
 
 def judge_in_turn(
@@ -112,6 +115,7 @@ def judge_in_turn(
     target: str | Tensor,
     seed: int,
     source: MapSource = saliency,
+    others: Others | None = None,
 ) -> Iterator[tuple[Spec, Judged]]:
     """Explain and score one batch, explainer by explainer; the passes of the shared trace are made once.
 
@@ -123,6 +127,7 @@ def judge_in_turn(
         target: rule of the explained class, or classes (B,).
         seed: seed of methods that draw random numbers.
         source: where the maps come from.
+        others: the images that metrics compare with, where there is a data set.
 
     Raises:
         UsageError: the target rule cannot be met.
@@ -130,13 +135,13 @@ def judge_in_turn(
     """
     trace = Trace(classifier, batch, target=target, seed=seed)
     for spec in explainers:
-        yield spec, _judged(trace, spec, metrics_for(spec, metrics), source)
+        yield spec, _judged(trace, spec, metrics_for(spec, metrics), source, others)
 
 
-def _judged(trace: Trace, spec: Spec, metrics: Sequence[Spec], source: MapSource) -> Judged:
+def _judged(trace: Trace, spec: Spec, metrics: Sequence[Spec], source: MapSource, others: Others | None) -> Judged:
     judged = Judged()
     if spec == NO_EXPLAINER:
-        _score(trace, spec, None, metrics, judged)
+        _score(trace, _evidence(trace), None, metrics, judged)
         return judged
     try:
         maps = _explained(trace, spec, judged, source)
@@ -148,7 +153,7 @@ def _judged(trace: Trace, spec: Spec, metrics: Sequence[Spec], source: MapSource
         judged.verdicts = _refusals(trace, metrics, "error", _said(error))
     else:
         judged.raw = maps.raw
-        _score(trace, spec, maps, metrics, judged)
+        _score(trace, _evidence_of_maps(trace, spec, maps, others), maps, metrics, judged)
     return judged
 
 
@@ -167,9 +172,8 @@ def _explained(trace: Trace, spec: Spec, judged: Judged, source: MapSource) -> S
     return maps
 
 
-def _score(trace: Trace, explainer: Spec, maps: Saliency | None, metrics: Sequence[Spec], judged: Judged) -> None:
+def _score(trace: Trace, evidence: Evidence, maps: Saliency | None, metrics: Sequence[Spec], judged: Judged) -> None:
     """Add the verdicts of all metrics on the maps of one explainer, or on the model alone where there are none."""
-    evidence = _evidence(trace, explainer, maps)
     passes, start = trace.classifier.passes, clock(trace.images.device)
     for spec in metrics:
         try:
@@ -189,13 +193,16 @@ def _score(trace: Trace, explainer: Spec, maps: Saliency | None, metrics: Sequen
     judged.costs["metrics"] = Cost(trace.classifier.passes - passes, clock(trace.images.device) - start)
 
 
-def _evidence(trace: Trace, explainer: Spec, maps: Saliency | None) -> Evidence:
+def _evidence_of_maps(trace: Trace, explainer: Spec, maps: Saliency, others: Others | None) -> Evidence:
+    found = None if others is None else _explain_others(trace, explainer, others)
+    return _evidence(trace, saliency=maps.maps, raw=maps.raw, explainer=_explain_again(trace, explainer), others=found)
+
+
+def _evidence(trace: Trace, **of_maps: Any) -> Evidence:
     return Evidence(
         trace.classifier,
         trace.images,
         trace.targets,
-        None if maps is None else maps.maps,
-        raw=None if maps is None else maps.raw,
         logits=trace.logits,
         boxes=trace.batch.boxes,
         masks=trace.batch.masks,
@@ -204,14 +211,29 @@ def _evidence(trace: Trace, explainer: Spec, maps: Saliency | None) -> Evidence:
         class_masks=trace.batch.class_masks,
         ids=trace.batch.ids,
         seed=trace.seed,
-        explainer=None if maps is None else _explain_again(trace, explainer),
         features=trace,
+        **of_maps,
     )
 
 
 def _explain_again(trace: Trace, spec: Spec) -> Explain:
     def explain(images: Tensor, targets: Tensor | None, classifier: Classifier | None) -> Saliency:
         return saliency(trace.of(replace(trace.batch, images=images), targets=targets, classifier=classifier), spec)
+
+    return explain
+
+
+def _explain_others(trace: Trace, spec: Spec, others: Others) -> ExplainOthers:
+    def explain(count: int, purpose: str, change: Change) -> Sequence[tuple[tuple[str, ...], Maps]]:
+        def make() -> Sequence[tuple[tuple[str, ...], Maps]]:
+            return [(batch.ids, changed(batch.to(trace.images.device))) for batch in others.batches(count, len(trace.images))]
+
+        def changed(batch: Batch) -> Maps:
+            as_is = Trace(trace.classifier, batch, target=others.target, seed=trace.seed)
+            images = change(batch.images, [generator_for(trace.seed, name, purpose) for name in batch.ids])
+            return saliency(as_is.of(replace(batch, images=images), targets=as_is.targets), spec)
+
+        return others.known((trace.classifier.name, spec, count, purpose), make)
 
     return explain
 

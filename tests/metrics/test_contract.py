@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
-from toys import SIZE, reordered, toy_classifier
+from toys import SIZE, ToyData, reordered, toy_batch, toy_classifier
 
 from camdbench.core.catalogue import NO_EXPLAINER, judges_model, metrics, protocol_of
 from camdbench.core.spec import Spec
@@ -17,6 +17,7 @@ from camdbench.explainers.saliency import Saliency, finish
 from camdbench.explainers.trace import Trace
 from camdbench.models.classifier import Classifier
 from camdbench.runner.judge import Judged, MapSource, Verdict, judge
+from camdbench.runner.others import Others
 
 # A new metric is one row here: the specs that are checked, with options that make them cheap on images of 16 x 12 pixels.
 # Every protocol of the metric is checked too, with the options of the first spec where they do not name a protocol.
@@ -70,7 +71,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "effective_complexity": ("effective_complexity(threshold=0.5)", "effective_complexity(normalised=True)"),
     "max_sensitivity": ("max_sensitivity(samples=2)", 'max_sensitivity(samples=2, masking="pixels", maps="raw")'),
     "avg_sensitivity": ("avg_sensitivity(samples=2)",),
-    "cgc_loss": ("cgc_loss(negatives=2)", 'cgc_loss(negatives=2, maps="as declared", warped=True)'),
+    "cgc_loss": ("cgc_loss(negatives=2)", 'cgc_loss(negatives=2, maps="as declared")'),
     "randomisation": ("randomisation(layers=2)", 'randomisation(layers=2, similarity="ssim")'),
     "random_logit": ("random_logit", 'random_logit(similarity="spearman")'),
     "quantus:FaithfulnessCorrelation": ("quantus:FaithfulnessCorrelation(subset_size=20, nr_runs=10)",),
@@ -240,7 +241,8 @@ def judged(classifier: Classifier, batch: Batch, spec: str, source: MapSource | 
     job = NO_EXPLAINER if judges_model(metric) else Spec("gradcam")
     with torch.inference_mode(mode=False), classifier.frozen():
         more = {} if source is None else {"source": source}
-        return judge(classifier, batch, [job], [metric], target="label", seed=0, **more)[job]
+        others = Others(ToyData(toy_batch()), seed=0, target="label")
+        return judge(classifier, batch, [job], [metric], target="label", seed=0, others=others, **more)[job]
 
 
 def verdicts(classifier: Classifier, batch: Batch, spec: str, source: MapSource | None = None) -> list[Verdict]:
