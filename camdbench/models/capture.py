@@ -21,12 +21,14 @@ class Capture:
     Attributes:
         leaf: the layer's output in the layer's own layout, cut from the graph before it, so that a backward pass
             towards it runs through the tail of the network only and never computes a weight gradient; with `attached`,
-            which is for training, it stays in the graph.
+            which is for training, it stays in the graph, and in full precision, whatever the network before it runs in.
+        rest: contexts that the rest of the pass runs in.
     """
 
     def __init__(self, layer: str, *, attached: bool = False) -> None:
         self.layer, self.attached = layer, attached
         self.leaf: Tensor | None = None
+        self.rest = ExitStack()
 
     def hook(self, module: nn.Module, inputs: tuple[object, ...], output: object) -> Tensor:
         """Keep the output as a leaf and hand a copy on, which later in-place operations may overwrite."""
@@ -35,6 +37,9 @@ class Capture:
             raise UsageError(f"layer {self.layer!r} runs more than once in a forward pass; choose the block around it")
         if not isinstance(output, Tensor):
             raise UsageError(f"layer {self.layer!r} returns {type(output).__name__}, not a tensor; choose a layer inside or after it")
+        if self.attached and torch.is_autocast_enabled(output.device.type):
+            self.rest.enter_context(torch.autocast(output.device.type, enabled=False))  # a map is made of the tail's derivatives
+            output = output.float()
         self.leaf = output if self.attached and output.requires_grad else output.detach().requires_grad_()
         return self.leaf.clone()
 
@@ -55,7 +60,8 @@ def hooked(module: nn.Module, layer: str, *, attached: bool = False) -> Generato
     capture = Capture(layer, attached=attached)
     handle = module.register_forward_hook(capture.hook)
     try:
-        yield capture
+        with capture.rest:
+            yield capture
     finally:
         handle.remove()
 
