@@ -158,7 +158,9 @@ class Recipe(_Part):
         statistics: which passes move the running statistics of normalisation layers: the `main` one of a step, or `every`.
         augment: random changes of the training images.
         epochs: passes over the training images.
-        batch_size: images per step.
+        batch_size: images per step, of all processes together.
+        accumulate: parts that a batch is worked through in, one after the other, to save memory.
+        precision: of the network up to its target layer, in training: `fp32`, `bf16` or `fp16`; maps and losses are in fp32 always.
         seed: decides the first weights, the order of the images and the augmentation.
         keep: `last` epoch's weights, or those of the epoch `best` on `select`.
         select: the split that is looked at after every epoch.
@@ -176,6 +178,8 @@ class Recipe(_Part):
     augment: Augment = Augment()
     epochs: PositiveInt = 12
     batch_size: Annotated[int, Field(ge=2)] = 64
+    accumulate: PositiveInt = 1
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     seed: NonNegativeInt = 0
     keep: Literal["last", "best"] = "last"
     select: str = "val"
@@ -213,6 +217,15 @@ class Recipe(_Part):
     def _operable(self) -> Self:
         if self.surgery is not None and not self.network.startswith(_OPERABLE):
             raise UsageError(f"surgery: not known for network={self.network}; take shortcuts or a ResNet of torchvision, or leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Self:
+        if self.batch_size % self.accumulate or self.batch_size == self.accumulate:
+            raise UsageError(
+                f"accumulate={self.accumulate}: batch_size={self.batch_size} cannot be worked through in that many equal parts of at "
+                "least 2 images; take a divisor"
+            )
         return self
 
 
