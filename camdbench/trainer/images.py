@@ -18,6 +18,7 @@ from camdbench.datasets.opening import checked_dataset, open_dataset
 from camdbench.datasets.samples import Batch, Dataset, Sample
 from camdbench.functional.crops import draw_crop, warp
 from camdbench.functional.seeds import generator_for
+from camdbench.trainer.ranks import Share
 from camdbench.trainer.recipe import Augment
 
 Regions = Literal["masks", "boxes"]
@@ -55,11 +56,18 @@ class Images:
         for start in range(0, len(self), size):
             yield self._batch(torch.arange(start, min(start + size, len(self))))
 
-    def shuffled(self, size: int, random: torch.Generator) -> Iterator[Batch]:
-        """Batches of images in [0, 1] in a random order; a remainder smaller than a batch is left out."""
+    def shuffled(self, size: int, random: torch.Generator, places: Tensor | None = None) -> Iterator[Batch]:
+        """Batches of images in [0, 1] in a random order; a remainder smaller than a batch is left out.
+
+        Args:
+            size: images in a batch.
+            random: where the order comes from.
+            places: those of a batch that are given out; all unless given.
+        """
         order = torch.randperm(len(self), generator=random)
         for start in range(0, len(self) - size + 1, size):
-            yield self._batch(order[start : start + size])
+            whole = order[start : start + size]
+            yield self._batch(whole if places is None else whole[places])
 
     def partly_labelled(self, share: float, seed: int) -> Images:
         """The same images, of which about that share keeps its label; which, seed and id decide."""
@@ -133,21 +141,24 @@ def _region(sample: Sample, regions: Regions) -> Tensor | None:
     return torch.stack(inside).any(0) if inside else torch.zeros(sample.image.shape[1:], dtype=torch.bool)
 
 
-def augmented(batch: Batch, how: Augment, random: torch.Generator) -> Batch:
+def augmented(batch: Batch, how: Augment, random: torch.Generator, share: Share | None = None) -> Batch:
     """Randomly mirrored, cropped, lit and greyed images, with their masks; every image is drawn for on its own.
 
     Args:
         batch: images (B, 3, H, W) in [0, 1].
         how: probabilities and ranges.
         random: where the draws come from; as many for every batch, whatever `how` says of flips, light and colour.
+        share: which images of a larger batch these are; draws are made for all of that, so that it does not matter who holds it.
     """
-    mirrored, light, grey = torch.rand((3, len(batch), 1, 1, 1), generator=random)
+    count, places = (len(batch), slice(None)) if share is None else (share.whole, share.places)
+    mirrored, light, grey = torch.rand((3, count, 1, 1, 1), generator=random)[:, places]
     chosen = mirrored < how.flip
     images = torch.where(chosen, batch.images.flip(-1), batch.images)
     masks, class_masks = (_flipped(held, chosen) for held in (batch.masks, batch.class_masks))
     if how.crop < 1:
         size = (images.shape[-2], images.shape[-1])
-        crops = [draw_crop(size, random, scale=(how.crop, 1.0))._replace(flipped=False) for _ in range(len(batch))]
+        drawn = [draw_crop(size, random, scale=(how.crop, 1.0))._replace(flipped=False) for _ in range(count)]
+        crops = [drawn[place] for place in torch.arange(count)[places].tolist()]
         images = warp(images, crops)
         masks, class_masks = (None if held is None else warp(held.float(), crops) >= 0.5 for held in (masks, class_masks))
     images = torch.where(grey < how.grey, images.mean(1, keepdim=True), images)

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 
 from camdbench.core.catalogue import losses
 from camdbench.core.errors import CamdbenchError
 from camdbench.datasets.samples import Batch
 from camdbench.models.classifier import Classifier
+from camdbench.trainer.accelerated import accelerated
 from camdbench.trainer.images import Images, augmented
-from camdbench.trainer.ranks import ALONE, Ranks
+from camdbench.trainer.ranks import Ranks
 from camdbench.trainer.recipe import Recipe
 from camdbench.trainer.resume import load_run, save_run
 from camdbench.trainer.run_state import Epoch, RunState
@@ -42,7 +44,7 @@ def fit(
     recipe: Recipe,
     *,
     device: torch.device,
-    ranks: Ranks = ALONE,
+    accelerator: Accelerator | None = None,
     resume: tuple[Path, str] | None = None,
     progress: Callable[[Epoch], None] | None = None,
 ) -> Fitted:
@@ -54,7 +56,8 @@ def fit(
         select: what is looked at after every epoch.
         recipe: how it is learned.
         device: where it is learned.
-        ranks: the processes that learn together; each is given all images and takes its share of every batch.
+        accelerator: made for this recipe (`accelerated`), so that processes learn together; each is given all images and takes
+            its share of every batch. This process learns alone, and on that device, unless given.
         resume: file that holds the run after every epoch, and the key that says which run it is; the run goes on from
             what the file holds of the same key.
         progress: called with every line of the log that this call adds.
@@ -62,23 +65,26 @@ def fit(
     Raises:
         CamdbenchError: the loss is no longer finite; the message names epoch and batch.
     """
+    if accelerator is None:
+        with accelerated(recipe, device) as own:
+            return fit(classifier, train, select, recipe, device=device, accelerator=own, resume=resume, progress=progress)
     classifier.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - missing from torch's stubs
     with torch.random.fork_rng(devices=[]):  # dropout knows no other generator
         torch.manual_seed(recipe.seed)
-        run = RunState(classifier, recipe, len(train) // recipe.batch_size)
+        run = RunState(classifier, recipe, len(train) // recipe.batch_size, accelerator)
         held = load_run(*resume) if resume is not None else None
         if held is not None:
             run.load_state(held)
         for number in range(len(run.log) + 1, run.epochs + 1):
             run.begin(number)
             rate = run.rate
-            learned = _epoch(run, train, recipe, number, ranks)
-            ranks.alike(classifier.network)
+            learned = _epoch(run, train, number)
+            run.ranks.alike(classifier.network)
             seen = score(classifier, select, device=device)
             run.add(Epoch(number, rate, learned.loss, learned.accuracy, *seen, learned.parts))
-            if resume is not None and ranks.first:
+            if resume is not None and run.ranks.first:
                 save_run(*resume, run.state())
-            if progress is not None and ranks.first:
+            if progress is not None and run.ranks.first:
                 progress(run.log[-1])
     return Fitted(run.kept, run.kept_epoch, tuple(run.log))
 
@@ -89,22 +95,31 @@ class _Learned(NamedTuple):
     parts: dict[str, float]
 
 
-def _epoch(run: RunState, train: Images, recipe: Recipe, number: int, ranks: Ranks) -> _Learned:
-    spec = losses.parse_one(recipe.loss)
-    loss, seen, device = losses.load(spec.name), _Sums(), run.classifier.device
+def _epoch(run: RunState, train: Images, number: int) -> _Learned:
+    recipe, seen = run.recipe, _Sums()
+    share = run.ranks.share(recipe.batch_size, recipe.accumulate)
     run.learn()
-    for count, plain in enumerate(train.shuffled(recipe.batch_size, run.random), 1):
-        batch = ranks.share(augmented(plain, recipe.augment, run.random)).to(device)
-        random = ranks.random(run.random, recipe.seed, f"{number}/{count}")
-        step = Step(run.classifier, _last(batch), random, ranks, moving=recipe.statistics == "every")
-        with nullcontext() if step.moving else statistics(run.classifier.network, moving=False):  # the main pass moves them all the same
-            judged: Judged = loss(step, **spec.arguments)
-        value = judged.total.mean()
-        if not math.isfinite(ranks.total([value.item()], device)[0]):  # everybody stops, or they would wait for each other
-            raise CamdbenchError(_trouble(recipe, judged, f"epoch {number}, batch {count} ({batch.ids[0]}, …)"))
-        run.step(value, ranks)
-        seen.add(judged, batch.labels)
-    return seen.means(ranks, device)
+    for count, plain in enumerate(train.shuffled(recipe.batch_size, run.random, share.places), 1):
+        batch = augmented(plain, recipe.augment, run.random, share)
+        each = len(batch) // recipe.accumulate
+        for part in range(recipe.accumulate):
+            _part(run, batch.part(part * each, (part + 1) * each), (number, count, part), seen)
+    return seen.means(run.ranks, run.classifier.device)
+
+
+def _part(run: RunState, plain: Batch, place: tuple[int, int, int], seen: _Sums) -> None:
+    """Learn from a part of a batch; its place is the epoch, the batch and the part."""
+    recipe, ranks, device = run.recipe, run.ranks, run.classifier.device
+    batch, random = _last(plain.to(device)), ranks.random(run.random, recipe.seed, "/".join(map(str, place)))
+    step = Step(run.classifier, batch, random, ranks, moving=recipe.statistics == "every", reduced=run.reduced)
+    spec = losses.parse_one(recipe.loss)
+    with nullcontext() if step.moving else statistics(run.classifier.network, moving=False):  # the main pass moves them all the same
+        judged: Judged = losses.load(spec.name)(step, **spec.arguments)
+    value = judged.total.mean()
+    if not math.isfinite(ranks.total([value.item()], device)[0]):  # everybody stops, or they would wait for each other
+        raise CamdbenchError(_trouble(recipe, judged, f"epoch {place[0]}, batch {place[1]} ({batch.ids[0]}, …)"))
+    run.step(value)
+    seen.add(judged, batch.labels)
 
 
 class _Sums:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.distributed as dist
+from accelerate.utils import broadcast, reduce
 from torch import Tensor, nn
 
-from camdbench.core.errors import UsageError
-from camdbench.datasets.samples import Batch
 from camdbench.functional.seeds import generator_for
+
+
+class Share(NamedTuple):
+    """The images of a batch that one process takes.
+
+    Attributes:
+        places: (n,) their places in the batch, part after part where it is worked through in parts.
+        whole: images in the batch.
+    """
+
+    places: Tensor
+    whole: int
 
 
 @dataclass(frozen=True)
@@ -34,20 +43,13 @@ class Ranks:
         """Whether this is the process that writes."""
         return self.rank == 0
 
-    def device(self, wanted: torch.device) -> torch.device:
-        """This process's own GPU, where GPUs are used."""
-        if self.size == 1 or wanted.type != "cuda":
-            return wanted
-        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-
     def random(self, common: torch.Generator, seed: int, step: str) -> torch.Generator:
         """Where a loss draws from in a step: the generator that all share would run apart, as processes draw unequally often."""
         return common if self.size == 1 else generator_for(seed, f"{step}/{self.rank}", "loss")
 
-    def share(self, batch: Batch) -> Batch:
-        """The part of a batch that this process takes."""
-        each = len(batch) // self.size
-        return batch.part(self.rank * each, (self.rank + 1) * each)
+    def share(self, count: int, parts: int = 1) -> Share:
+        """What this process takes of a batch of that many images, an equal run of neighbours in each of its parts."""
+        return Share(torch.arange(count).view(parts, self.size, -1)[:, self.rank].flatten(), count)
 
     def gather(self, rows: Tensor) -> Tensor:
         """The rows (B, …) of all processes one after the other, (size * B, …), with a gradient for everybody's."""
@@ -59,9 +61,7 @@ class Ranks:
         """The sums of numbers over all processes."""
         if self.size == 1:
             return list(values)
-        added = torch.tensor(values, dtype=torch.float64, device=device)
-        dist.all_reduce(added)
-        return added.tolist()
+        return cast("Tensor", reduce(torch.tensor(values, dtype=torch.float64, device=device), "sum")).tolist()
 
     def average(self, parameters: Iterable[nn.Parameter]) -> None:
         """Average gradients over all processes; where a loss does not reach a weight, it does so in none of them."""
@@ -69,21 +69,19 @@ class Ranks:
             return
         for parameter in parameters:
             if parameter.grad is not None:
-                dist.all_reduce(parameter.grad)
-                parameter.grad.div_(self.size)
+                parameter.grad = cast("Tensor", reduce(parameter.grad, "mean"))
 
     def alike(self, network: nn.Module) -> None:
         """Give every process the first one's running statistics, which have moved by its own share of the batches."""
         if self.size > 1:
-            for buffer in network.buffers():
-                dist.broadcast(buffer, 0)
+            broadcast(list(network.buffers()))
 
 
 ALONE = Ranks()
 
 
 class _Gathered(torch.autograd.Function):
-    """The rows of all processes; the gradient of each row is what all of them have to say about it."""
+    """The rows of all processes, which accelerate gathers without a gradient; here each row's is what all of them say about it."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, ranks: Ranks) -> Tensor:
@@ -96,29 +94,6 @@ class _Gathered(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
         """Add up, and keep one's own."""
-        added = slopes[0].contiguous().clone()
-        dist.all_reduce(added)
+        added = cast("Tensor", reduce(slopes[0].contiguous(), "sum"))
         first = ctx.ranks.rank * ctx.count
         return added[first : first + ctx.count], None
-
-
-@contextmanager
-def all_ranks(device: torch.device, batch_size: int) -> Generator[Ranks]:
-    """The processes that `torchrun` started, or this one alone.
-
-    Raises:
-        UsageError: a batch cannot be shared out evenly.
-    """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
-        yield ALONE
-        return
-    if batch_size % size:
-        raise UsageError(f"batch_size={batch_size} cannot be shared out among {size} processes; take a multiple")
-    if device.type == "cuda":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    try:
-        yield Ranks(dist.get_rank(), size)
-    finally:
-        dist.destroy_process_group()

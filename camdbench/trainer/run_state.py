@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
 from camdbench.models.classifier import Classifier
@@ -43,10 +45,12 @@ class RunState:
         classifier: the network, on its device.
         recipe: how it is trained.
         batches: steps per epoch.
+        accelerator: what the steps are made with.
     """
 
-    def __init__(self, classifier: Classifier, recipe: Recipe, batches: int) -> None:
-        self.classifier, self.recipe, self.batches = classifier, recipe, batches
+    def __init__(self, classifier: Classifier, recipe: Recipe, batches: int, accelerator: Accelerator) -> None:
+        self.classifier, self.recipe, self.batches, self.accelerator = classifier, recipe, batches, accelerator
+        self.ranks = Ranks(accelerator.process_index, accelerator.num_processes)
         self.random = torch.Generator().manual_seed(recipe.seed)
         self.log = list[Epoch]()
         self.kept_epoch, self.kept = 0, dict[str, Tensor]()
@@ -63,6 +67,10 @@ class RunState:
         """The learning rate of the next step."""
         return float(self.schedule.get_last_lr()[0])
 
+    def reduced(self) -> AbstractContextManager[None]:
+        """A context of the recipe's precision."""
+        return self.accelerator.autocast()
+
     def begin(self, number: int) -> None:
         """Make optimiser and schedule anew where this epoch is the first of a stage."""
         stage = int(number > self._first)
@@ -75,8 +83,10 @@ class RunState:
         self.classifier.network.requires_grad_(head is None)
         if head is not None:
             self._head().requires_grad_(True)
-        self.optimiser = optimiser_of((p for p in self.classifier.network.parameters() if p.requires_grad), how)
-        self.schedule = schedule_of(self.optimiser, how, self.batches * (self.recipe.epochs if head is None else head.epochs))
+        optimiser = optimiser_of((p for p in self.classifier.network.parameters() if p.requires_grad), how)
+        schedule = schedule_of(optimiser, how, self.batches * (self.recipe.epochs if head is None else head.epochs))
+        self.accelerator.free_memory()  # the stage before has an optimiser of its own
+        self.optimiser, self.schedule = self.accelerator.prepare_optimizer(optimiser), self.accelerator.prepare_scheduler(schedule)
 
     def learn(self) -> None:
         """Put the network into training mode; what is frozen stays in eval mode, so that its statistics do not move."""
@@ -84,15 +94,18 @@ class RunState:
         if self._stage == 0:
             self._head().train()
 
-    def step(self, loss: Tensor, ranks: Ranks) -> None:
-        """One step down the mean loss of all processes."""
-        self.optimiser.zero_grad()
-        loss.backward()
-        ranks.average(self.classifier.network.parameters())
-        if self.recipe.optimiser.clip is not None:
-            nn.utils.clip_grad_norm_(self.classifier.network.parameters(), self.recipe.optimiser.clip)
-        self.optimiser.step()
-        self.schedule.step()
+    def step(self, loss: Tensor) -> None:
+        """One step down the mean loss of all processes, once it has been called for every part of a batch."""
+        weights = list(self.classifier.network.parameters())
+        with self.accelerator.accumulate():
+            self.accelerator.backward(loss)
+            if self.accelerator.sync_gradients:  # the last part
+                self.ranks.average(weights)
+                if self.recipe.optimiser.clip is not None:
+                    self.accelerator.clip_grad_norm_(weights, self.recipe.optimiser.clip)  # scaled gradients are unscaled first
+            self.optimiser.step()
+            self.schedule.step()
+            self.optimiser.zero_grad()
 
     def add(self, line: Epoch) -> None:
         """Write a line of the log, and keep the weights where the recipe says so."""
@@ -106,6 +119,7 @@ class RunState:
             "network": self.classifier.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
+            "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else {},
             "random": self.random.get_state(),
             "global_random": torch.get_rng_state(),
             "log": [[*line[:-1], dict(line.parts)] for line in self.log],
@@ -120,6 +134,8 @@ class RunState:
         self.classifier.network.load_state_dict(held["network"])
         self.optimiser.load_state_dict(held["optimiser"])
         self.schedule.load_state_dict(held["schedule"])
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(held["scaler"])
         self.random.set_state(held["random"])
         torch.set_rng_state(held["global_random"])
         self.kept_epoch, self.kept = held["kept_epoch"], held["kept"]

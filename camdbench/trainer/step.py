@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -44,6 +46,7 @@ class Step:
         random: where a loss draws from.
         ranks: the processes that share the batch; this one has its part.
         moving: whether every pass moves the running statistics of normalisation layers, or the main one only.
+        reduced: makes the context of reduced precision, in which a pass goes as far as the target layer.
     """
 
     classifier: Classifier
@@ -51,6 +54,7 @@ class Step:
     random: torch.Generator
     ranks: Ranks = ALONE
     moving: bool = False
+    reduced: Callable[[], AbstractContextManager[object]] = nullcontext
 
     @cached_property
     def trace(self) -> Trace:
@@ -124,7 +128,9 @@ class Step:
         labels = torch.cat([self.labels] * times)
         batch = Batch(self.batch.ids * times, images, labels)
         trace = Trace(self.classifier, batch, target=targets, differentiable=True)
-        trace.logits  # noqa: B018 - the pass is made here, where it is known what it may move
+        exact = self.classifier.layer is None or images.requires_grad  # nobody knows where to be exact again; derivatives by pixels
+        with nullcontext() if exact else self.reduced():
+            trace.logits  # noqa: B018 - the pass is made here, where it is known what it may move
         return trace
 
 
@@ -141,7 +147,7 @@ def parse_cam(text: str) -> Spec:
 
 
 def map_of(trace: Trace, cam: str) -> Tensor:
-    """The raw map (B, h, w) of an explainer, in the graph of the weights, in full precision.
+    """The raw map (B, h, w) of an explainer, in the graph of the weights.
 
     Raises:
         UsageError: as `parse_cam`, or the map does not depend on the weights.
@@ -150,7 +156,7 @@ def map_of(trace: Trace, cam: str) -> Tensor:
     map_: Tensor = explainers.load(spec.name)(trace, **spec.arguments)
     if not map_.requires_grad:
         raise UsageError(f"cam={cam!r}: the map has no gradient; choose gradcam, layercam or another of that family")
-    return map_.float() if map_.dtype in (torch.float16, torch.bfloat16) else map_
+    return map_
 
 
 def label_loss(logits: Tensor, labels: Tensor) -> Tensor:

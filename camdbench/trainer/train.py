@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from accelerate import Accelerator
 
 from camdbench.core.catalogue import datasets, losses
 from camdbench.core.errors import UsageError
@@ -14,10 +15,10 @@ from camdbench.core.provenance import git_revision, now, versions
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device
 from camdbench.models.surgery import surgery_of
+from camdbench.trainer.accelerated import accelerated
 from camdbench.trainer.checkpoint import write_csv, write_json, write_weights
 from camdbench.trainer.images import Images, check_batch, load_images, open_split
 from camdbench.trainer.loop import Fitted, fit
-from camdbench.trainer.ranks import all_ranks
 from camdbench.trainer.recipe import Recipe, check_recipe, read_recipe
 from camdbench.trainer.resume import run_key
 from camdbench.trainer.run_state import Epoch
@@ -61,6 +62,19 @@ def train(
     """
     plan = _with(read_recipe(recipe) if not isinstance(recipe, Recipe) else recipe, seed=seed, epochs=epochs)
     where = pick_device(device)
+    with accelerated(plan, where) as accelerator:
+        several = accelerator.num_processes > 1
+        return _train(plan, Path(out), accelerator, accelerator.device if several else where, data_root, progress)
+
+
+def _train(
+    plan: Recipe,
+    out: Path,
+    accelerator: Accelerator,
+    where: torch.device,
+    data_root: str | Path | None,
+    progress: Callable[[Epoch], None] | None,
+) -> Path:
     origin: dict[str, object] = {
         "versions": versions(),
         "git": git_revision(),
@@ -68,18 +82,16 @@ def train(
     splits = _open(plan, data_root)
     learned = splits[plan.data.train].partly_labelled(plan.data.labelled, plan.seed)
     classifier = start(plan, learned)
-    path = Path(out) / f"{plan.name}.safetensors"
+    path = out / f"{plan.name}.safetensors"
     facts = {split: images.fingerprint for split, images in splits.items()} | {"weights": classifier.weights_hash()}
     half = path.with_suffix(".resume"), run_key(plan, facts, where)
-    with all_ranks(where, plan.batch_size) as ranks:
-        where = ranks.device(where)
-        fitted = fit(classifier, learned, splits[plan.select], plan, device=where, ranks=ranks, resume=half, progress=progress)
-    if not ranks.first:
+    fitted = fit(classifier, learned, splits[plan.select], plan, device=where, accelerator=accelerator, resume=half, progress=progress)
+    if not accelerator.is_main_process:
         return path
     classifier.network.load_state_dict(fitted.state)
     scores = {split: score(classifier, splits[split], device=where) for split in plan.data.evaluate}
     write_csv(path.with_suffix(".csv"), [line.flat() for line in fitted.log])
-    origin |= {"device": where.type, "processes": ranks.size}
+    origin |= {"device": where.type, "processes": accelerator.num_processes}
     write_json(path.with_suffix(".json"), _provenance(plan, classifier, fitted, scores, splits) | origin)
     write_weights(path, fitted.state)  # last: where the weights are, the rest is too
     half[0].unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from camdbench.models.zoo import load_classifier
 from camdbench.trainer.images import Images
 from camdbench.trainer.loop import fit
 from camdbench.trainer.recipe import Recipe, check_recipe
-from camdbench.trainer.run_state import Epoch, RunState
+from camdbench.trainer.run_state import Epoch
 from camdbench.trainer.start import start
 from camdbench.trainer.train import train
 from camdbench.trainer.watch import score
@@ -124,7 +124,7 @@ class TestStages:
     def test_a_network_without_a_head_of_that_name_is_refused(self) -> None:
         network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         with pytest.raises(UsageError, match="nobody knows the last layer of"):
-            RunState(Classifier(network, "0", mean=0.5, std=0.25), _recipe(head={"epochs": 1}), 1)
+            fit(Classifier(network, "0", mean=0.5, std=0.25), _two_cues(16), _two_cues(16), _recipe(head={"epochs": 1}), device=CPU)
 
     @pytest.mark.parametrize("cut", [1, 2, 3])
     def test_a_run_cut_short_in_any_stage_ends_with_the_same_weights(self, cut: int, tmp_path: Path) -> None:

@@ -12,9 +12,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from camdbench.core.errors import UsageError
 from camdbench.trainer.losses.cgc import consistency
-from camdbench.trainer.ranks import ALONE, Ranks, all_ranks
+from camdbench.trainer.ranks import ALONE, Ranks
 
 SCRIPT = """
 import sys
@@ -24,7 +23,8 @@ from camdbench.models.classifier import Classifier
 from camdbench.trainer.images import Images
 from camdbench.trainer.loop import fit
 from camdbench.trainer.losses.cgc import consistency
-from camdbench.trainer.ranks import all_ranks
+from camdbench.trainer.accelerated import accelerated
+from camdbench.trainer.ranks import Ranks
 from camdbench.trainer.recipe import check_recipe
 
 torch.set_num_threads(1)
@@ -32,15 +32,17 @@ random = torch.Generator().manual_seed(0)
 pixels = torch.randint(0, 255, (24, 3, 12, 12), generator=random, dtype=torch.uint8)
 masks = torch.rand(24, 12, 12, generator=random) < 0.4
 images = Images(pixels, torch.arange(24) % 3, tuple("abc"), "", tuple(map(str, range(24))), masks)
-weights = dict()
-with all_ranks(torch.device("cpu"), 8) as ranks:
+weights, device = dict(), torch.device("cpu")
+common = {"name": "two", "epochs": 2, "batch_size": 8, "accumulate": int(sys.argv[2])}
+with accelerated(check_recipe(common, "t"), device) as accelerator:
+    ranks = Ranks(accelerator.process_index, accelerator.num_processes)
     for loss in ("ce", "cfce", "so(views=2, kernel=3)"):
         torch.manual_seed(0)
         network = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3))
         how = {"name": "sgd", "lr": 0.1, "clip": 1.0}
-        written = {"name": "two", "epochs": 2, "batch_size": 8, "loss": loss, "optimiser": how, "augment": {"flip": 0.5}}
-        classifier, device = Classifier(network, "1", mean=0.5, std=0.25), torch.device("cpu")
-        fitted = fit(classifier, images, images, check_recipe(written, "t"), device=device, ranks=ranks)
+        recipe = check_recipe(common | {"loss": loss, "optimiser": how, "augment": {"flip": 0.5, "crop": 0.6}}, "t")
+        classifier = Classifier(network, "1", mean=0.5, std=0.25)
+        fitted = fit(classifier, images, images, recipe, device=device, accelerator=accelerator)
         weights |= {f"{loss}/{name}": value for name, value in fitted.state.items()}
         weights[f"{loss}/log"] = torch.tensor([[line.train_loss, line.train_accuracy] for line in fitted.log])
     maps = torch.rand(2, 8, 20, generator=random).requires_grad_()
@@ -53,14 +55,14 @@ with all_ranks(torch.device("cpu"), 8) as ranks:
         holder.grad = slope
         ranks.average([holder])
         weights[f"cgc/{anchor}"] = holder.grad
-        weights[f"cgc/{anchor}/loss"] = torch.tensor(ranks.total([float(found.detach().sum())], torch.device("cpu")))
+        weights[f"cgc/{anchor}/loss"] = torch.tensor(ranks.total([float(found.detach().sum())], device))
     if ranks.first:
         torch.save(weights, sys.argv[1])
 """
 
 
-def _run(tmp_path: Path, count: int) -> dict[str, torch.Tensor]:
-    script, out = tmp_path / "script.py", tmp_path / f"weights-{count}.pt"
+def _run(tmp_path: Path, count: int, accumulate: int) -> dict[str, torch.Tensor]:
+    script, out = tmp_path / "script.py", tmp_path / f"weights-{count}-{accumulate}.pt"
     script.write_text(SCRIPT, encoding="utf-8")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -69,7 +71,7 @@ def _run(tmp_path: Path, count: int) -> dict[str, torch.Tensor]:
     common = os.environ | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     started = [
         subprocess.Popen(
-            [sys.executable, str(script), str(out)],
+            [sys.executable, str(script), str(out), str(accumulate)],
             env=common | {"WORLD_SIZE": str(count), "RANK": str(rank), "LOCAL_RANK": str(rank)},
             stderr=subprocess.PIPE,
             text=True,
@@ -87,12 +89,13 @@ def _run(tmp_path: Path, count: int) -> dict[str, torch.Tensor]:
     return torch.load(out, weights_only=True)
 
 
-@pytest.mark.timeout(600)  # three processes import torch, on a busy machine slowly
-def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
-    one, two = _run(tmp_path, 1), _run(tmp_path, 2)
-    assert one.keys() == two.keys()
+@pytest.mark.timeout(600)  # five processes import torch, on a busy machine slowly
+def test_two_processes_take_the_steps_of_one_in_parts_of_a_batch_too(tmp_path: Path) -> None:
+    one, two, parts = _run(tmp_path, 1, 1), _run(tmp_path, 2, 1), _run(tmp_path, 2, 2)
+    assert one.keys() == two.keys() == parts.keys()
     for name in one:
-        torch.testing.assert_close(two[name], one[name], rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}")
+        for other in (two, parts):
+            torch.testing.assert_close(other[name], one[name], rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}")
 
 
 def test_partners_stay_partners_among_everybodys_maps() -> None:
@@ -103,11 +106,7 @@ def test_partners_stay_partners_among_everybodys_maps() -> None:
         torch.testing.assert_close(consistency(before[2:4], after, 0.5, first=2, **options), whole[2:4])
 
 
-def test_a_share_is_a_slice_and_uneven_ones_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from toys import toy_batch
-
-    assert Ranks(1, 2).share(toy_batch(4)).ids == ("image-2", "image-3")
-    assert ALONE.share(toy_batch(4)).ids == toy_batch(4).ids
-    monkeypatch.setenv("WORLD_SIZE", "3")
-    with pytest.raises(UsageError, match="batch_size=8 cannot be shared out among 3"), all_ranks(torch.device("cpu"), 8):
-        pass
+def test_everybody_takes_an_equal_run_of_each_part() -> None:
+    assert Ranks(1, 2).share(8).places.tolist() == [4, 5, 6, 7]
+    assert Ranks(1, 2).share(8, 2).places.tolist() == [2, 3, 6, 7]
+    assert ALONE.share(8, 2).places.tolist() == list(range(8))
