@@ -23,10 +23,11 @@ from camdbench.runner.execute import Outcome, Worker
 from camdbench.runner.executors import executor
 from camdbench.runner.plan import missing_units
 from camdbench.runner.progress import Progress
-from camdbench.runner.reading import default_workers
+from camdbench.datasets.loading import default_workers
 from camdbench.runner.request import CHUNK, Request
 from camdbench.runner.saved_maps import fingerprint
 from camdbench.runner.store import Store
+from camdbench.runner.trained import training_of
 
 _FREE = {"explainers", "data_root", "weights", "maps", "ids"}  # may differ between the sessions of a run: hashes stand for the paths
 
@@ -54,7 +55,8 @@ def carry_out(
         raise UsageError(f"--workers {workers}: expected 0 or more processes")
     execute = executor(where)
     worker = Worker(request, Path(), batch_size, str(pick_device(device)), download)
-    models = {name: _inspected(worker.classifier(name), request, worker.dataset) for name in request.models}
+    models = {name: _inspected(worker.classifier(name), request, worker.dataset) | training_of(name) for name in request.models}
+    _refuse_namesakes(models)
     count = len(worker.dataset.ids)
     worker.workers = default_workers(count, on_disk=datasets.get(request.dataset.name).facts.on_disk) if workers is None else workers
     _ = worker.source  # saved maps that do not fit are refused before a folder says that the run exists
@@ -67,6 +69,7 @@ def carry_out(
     progress.start(worker.root, jobs, jobs - missing)
     if units:
         _work(execute(worker, units), record, worker.store, progress)
+    worker.store.tidy()
     return worker.root
 
 
@@ -125,6 +128,14 @@ def _inspected(classifier: Classifier, request: Request, dataset: Dataset) -> di
         "mean": classifier.mean.flatten().tolist(),
         "std": classifier.std.flatten().tolist(),
     }
+
+
+def _refuse_namesakes(models: dict[str, dict[str, Any]]) -> None:
+    """Two checkpoints of one name would write into the same files."""
+    places = dict[str, str]()
+    for place, facts in models.items():
+        if (other := places.setdefault(facts["name"], place)) != place:
+            raise UsageError(f"--models {other},{place}: both are called {facts['name']} in rows; run them into folders of their own")
 
 
 def _first_readable(dataset: Dataset) -> torch.Tensor:

@@ -5,6 +5,7 @@ RUN/rows/model=…/explainer=…/part-00000.parquet     one file per explainer a
 RUN/points/model=…/explainer=…/part-00000.parquet   curves and the like, of metrics that have them
 RUN/costs/model=…/explainer=…/part-00000.parquet
 RUN/maps/model=…/explainer=…/part-00000.safetensors
+RUN/unfinished/model=…/chunk-00000/*.pt             what an interrupted session has found of a chunk; gone when it is committed
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
@@ -109,6 +111,14 @@ class Store:
     def is_done(self, job: Job) -> bool:
         """Whether the job's rows are there; nothing else counts."""
         return (self.root / "rows" / job.file("parquet")).is_file()
+
+    def unfinished(self, model: str, chunk: int) -> Path:
+        """Where the journal of a chunk stands."""
+        return self.root / "unfinished" / f"model={quote(model, safe='')}" / f"chunk-{chunk:05d}"
+
+    def tidy(self) -> None:
+        """Remove what is left of journals, once nothing is missing."""
+        rmtree(self.root / "unfinished", ignore_errors=True)
 
     def commit(
         self, job: Job, rows: Sequence[Row], points: Sequence[PointBlock], costs: Sequence[CostRow], maps: Mapping[str, Tensor] | None
