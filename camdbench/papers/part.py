@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
 from camdbench.core.catalogue import datasets, explainers, losses, metrics
 from camdbench.core.targets import check_target_rule
@@ -31,6 +31,7 @@ class Part(BaseModel):
         cost: a cost of the explainer instead of a metric.
         factor: what our number is multiplied by to be in the unit that the paper prints.
         training: fields of the training recipe that makes the model, on top of the paper's own (`train.yaml`).
+        seeds: seeds of the models that are trained first, instead of the recipe's.
         missing: why this cannot be measured, whatever data and weights there are.
         unlike: why our number must not be compared with the paper's.
         scaled: what else holds with `--scaled`.
@@ -53,6 +54,7 @@ class Part(BaseModel):
     cost: Literal["seconds"] | None = None
     factor: PositiveFloat | None = None
     training: dict[str, Any] | None = None
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1, strict=False)] | None = None
     missing: str | None = None
     unlike: str | None = None
     scaled: Part | None = None

@@ -130,7 +130,8 @@ def _trainings(exhibit: Exhibit, part: Part, *, scaled_down: bool) -> list[Train
     recipe = joined(exhibit.training, part.training)
     recipe = scaled_training(recipe) if scaled_down else recipe
     paper = exhibit.name.partition("-")[0] + ("-scaled" if scaled_down else "")
-    return [Training.of(paper, recipe, seed) for seed in (exhibit.recipe.seeds[:1] if scaled_down else exhibit.recipe.seeds)]
+    seeds = part.seeds or exhibit.recipe.seeds
+    return [Training.of(paper, recipe, seed) for seed in (seeds[:1] if scaled_down else seeds)]
 
 
 def _setting(part: Part, training: Training | None) -> Setting:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from camdbench.papers.part import Part, joined
+from camdbench.papers.training import CHOSEN
 
 DATASET, MODEL, SIZE = "shortcuts", "shortcuts-ce", 96
 _LEARNED_FROM = ("train", "trainval", "train_noval")
@@ -17,6 +18,7 @@ _SMALL: dict[str, Any] = {
     "batch_size": 16,
     "select": "val",
 }
+_FEW: dict[str, Any] = {"data": {"count": 128}, "batch_size": 8}  # 16 images of each class to choose from
 
 
 def scaled(part: Part) -> Part:
@@ -45,5 +47,5 @@ def scaled_training(recipe: dict[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in recipe.items() if name not in ("head", "name")}
     small = joined(kept, _SMALL)
     data = recipe.get("data", {})
-    small["data"] = _SMALL["data"] | {name: data[name] for name in ("regions", "labelled") if name in data}
-    return small
+    small["data"] = _SMALL["data"] | {name: data[name] for name in ("regions", *CHOSEN) if name in data}
+    return joined(small, _FEW) if "shots" in data else small

@@ -15,6 +15,8 @@ from camdbench.core.catalogue import losses, models
 from camdbench.core.files import replacing
 from camdbench.core.spec import Spec
 
+CHOSEN = ("labelled", "shots", "labels")  # fields that say which images of a split are learned from, under which labels
+
 
 @dataclass(frozen=True)
 class Training:
@@ -28,8 +30,13 @@ class Training:
 
     @classmethod
     def of(cls, paper: str, fields: dict[str, Any], seed: int) -> Training:
-        """The training with these fields under a seed; its name tells paper, network, data set and loss."""
+        """The training with these fields under a seed; its name tells paper, network, data set and loss.
+
+        Where few images of each class are learned from, the seed is the episode as well: each seed has its own, every method the same.
+        """
         plan: dict[str, Any] = {name: value for name, value in fields.items() if name != "name"} | {"seed": seed}
+        if "shots" in plan.get("data", {}):
+            plan["data"] = plan["data"] | {"episode": seed}
         digest = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:6]
         dataset = str(plan.get("data", {}).get("dataset", "")).partition("(")[0]
         words = [paper, str(plan.get("network", "")), dataset, str(plan.get("loss", "ce")).partition("(")[0], f"{digest}-s{seed}"]
@@ -50,13 +57,13 @@ class Training:
         """The embedded network that was trained by this very loss, if one was: `shortcuts-cfce` for `cfce`.
 
         Options of the loss decide, those apart that follow the size of images, and label smoothing, which the embedded
-        network of cross-entropy has and the papers' have not.
+        network of cross-entropy has and the papers' have not. None stands for a network that learned from other images or labels.
         """
         fields = self.fields
         wanted = losses.parse_one(str(fields.get("loss", "ce")))
         name = f"shortcuts-{wanted.name}"
         plain = "surgery" not in fields or wanted.name not in ("ce", "bce")
-        if name not in models or not plain or fields.get("data", {}).get("labelled", 1.0) != 1.0:
+        if name not in models or not plain or any(own in fields.get("data", {}) for own in CHOSEN):
             return None
         return name if _loss_of(name) == _comparable(wanted) else None
 

@@ -187,6 +187,32 @@ class TestJobs:
         assert {len(cell.settings) for cell in plan(exhibit, scaled_down=True).cells} == {1}
         assert {len(cell.settings) for cell in plan(load_exhibit("opticam-table1")).cells} == {1}
 
+    def test_each_seed_of_few_shots_is_an_episode_and_both_methods_have_the_same(self) -> None:
+        drawn = dict[tuple[str, str], list[tuple[int, int, int]]]()
+        for cell in plan(load_exhibit("cgc-table7")).cells:
+            for setting in cell.settings:
+                assert setting.training is not None
+                fields = setting.training.fields
+                data = fields["data"]
+                key = (data["dataset"], fields["loss"].partition("(")[0])
+                drawn.setdefault(key, []).append((data["shots"], data["episode"], fields["seed"]))
+        assert len(drawn) == 8
+        wanted = [(shots, seed, seed) for shots in (1, 5, 10) for seed in range(20)]
+        assert all(sorted(found) == wanted for found in drawn.values())
+
+    def test_a_label_may_have_seeds_of_its_own(self) -> None:
+        counts = {cell.printed.metric: len(cell.settings) for cell in plan(load_exhibit("cgc-table8")).cells}
+        assert counts == {"CH (%) 1-shot": 20, "CH (%) 5-shot": 20, "CH (%) 10-shot": 20, "CH (%) full training set": 3}
+
+    def test_lambda_follows_the_number_of_images(self) -> None:
+        found = set[tuple[str, str]]()
+        for cell in plan(load_exhibit("cgc-table8")).cells:
+            training = cell.settings[0].training
+            assert training is not None
+            found.add((cell.printed.metric, training.fields["loss"]))
+        few = {(f"CH (%) {shots}-shot", loss) for shots in (1, 5, 10) for loss in ("ce", "cgc(weight=0.8)")}
+        assert found == few | {("CH (%) full training set", loss) for loss in ("ce", "cgc(weight=0.25)")}
+
     def test_names_differ_with_whatever_decides_the_values(self) -> None:
         jobs = [job for name in PRINTED for job in plan(load_exhibit(name)).jobs]
         assert len({job.name for job in jobs}) == len({(job.setting, job.metrics) for job in jobs})
