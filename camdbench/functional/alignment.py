@@ -22,6 +22,12 @@ def unit(maps: Tensor) -> Tensor:
     return torch.where(alive[:, None], flat / flat.square().sum(1, keepdim=True).sqrt(), 0)
 
 
+def shares(maps: Tensor) -> Tensor:
+    """Positive parts of maps (B, …) as shares (B, P) that add up to one; zero without a gradient where there is no positive part."""
+    flat, alive = _scaled(maps.relu())
+    return torch.where(alive[:, None], flat / flat.sum(1, keepdim=True), 0)
+
+
 def share_inside(maps: Tensor, masks: Tensor) -> Tensor:
     """Share (B,) in [0, 1] of the positive part of maps (B, H, W) that lies on masks (B, H, W); 0 where there is no positive part."""
     positive = maps.relu()

@@ -23,6 +23,7 @@ SPECS = [
     "cutmix-cfce",
     "dfr(l1=0.01)",
     "energy",
+    "gcc",
     "rcfbce(weight=2.0)",
     "rcfce(weight=2.0)",
     "ria",
@@ -87,7 +88,9 @@ def test_losses_that_read_masks_say_so(text: str) -> None:
         assert losses.load(spec.name)(step, **spec.arguments).total.isfinite().all()
 
 
-@pytest.mark.parametrize("text", ["so(views=1, kernel=3)", "cfce", "rcfce", "cfbce", "rcfbce", "cutmix-cfce", "bce", "energy", "ria"])
+@pytest.mark.parametrize(
+    "text", ["so(views=1, kernel=3)", "cfce", "rcfce", "cfbce", "rcfbce", "cutmix-cfce", "bce", "energy", "gcc", "ria"]
+)
 def test_an_image_without_label_is_refused_where_it_must_have_one(text: str) -> None:
     spec, step = losses.parse_one(text), toy_step()
     step.batch.labels[1] = -1
