@@ -1,4 +1,4 @@
-"""Ranks, agreement and variance components against scipy and against simulations with known answers."""
+"""Ranks and agreement against scipy, and on values whose answer is known."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from camdbench.core.errors import UsageError
-from camdbench.tables.ranks import agree, rank, seed_spread
+from camdbench.tables.ranks import agree, rank
 
 RANDOM = np.random.default_rng(3)
 AD = RANDOM.uniform(0, 100, (4, 25)).round(-1)  # with ties
@@ -57,29 +57,9 @@ def test_metrics_agree_where_they_order_alike_whatever_their_direction(make_run)
     assert found.loc[("ad", "ai"), ["spearman", "kendall"]].tolist() == [-1, -1]
 
 
-def test_the_spread_over_seeds_is_told_from_that_over_images(make_run):
-    random = np.random.default_rng(0)
-    estimates = []
-    for trial in range(12):
-        models = [f"net{seed}" for seed in range(6)]
-        images, seeds = random.normal(0, 8, 50), random.normal(0, 3, 6)
-        values = 50 + images + seeds[:, None] + random.normal(0, 2, (6, 50))
-        run = make_run(
-            {"gradcam": {"ad": [0.0] * 50}},
-            name=f"run{trial}",
-            models=models,
-            values_of={model: {"gradcam": {"ad": list(own)}} for model, own in zip(models, values, strict=True)},
-        )
-        estimates.append(seed_spread(run, {"net": models}).iloc[0])
-    assert np.sqrt(np.mean([line["sd_seeds"] ** 2 for line in estimates])) == pytest.approx(3, rel=0.27)
-    assert np.mean([line["sd_images"] for line in estimates]) == pytest.approx(2, rel=0.08)
-
-
 def test_what_cannot_be_ranked_is_refused(make_run):
     run = make_run({"gradcam": {"ad": [1.0, 2.0]}})
     with pytest.raises(UsageError, match="nothing to rank"):
         rank(run)
     with pytest.raises(UsageError, match="agreement needs two metrics"):
         agree(run)
-    with pytest.raises(UsageError, match="net: 1 model; a spread over seeds needs two"):
-        seed_spread(run, {"net": ["net"]})

@@ -1,0 +1,195 @@
+"""Seeds: how much of a number is chance of the training, how much chance of the images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, inf, nan, sqrt
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from camdbench.core.errors import UsageError
+from camdbench.tables.cells import cells_of
+from camdbench.tables.load import load_run
+from camdbench.tables.networks import seeded_rows
+from camdbench.tables.summary import metric_fact, reductions_of
+
+_PLACE = ("network", "dataset", "split", "target_rule", "metric", "protocol", "explainer")
+_Z = 1.96  # of a 95 % interval
+
+
+class Spread(NamedTuple):
+    """The variance components of one number of a network trained under K seeds, on the same n images.
+
+    Attributes:
+        mean: over seeds and images.
+        se: standard error of the mean, both as samples.
+        ci_low: lower end of its 95 % interval.
+        ci_high: upper end.
+        sd_seeds: standard deviation between seeds.
+        se_seeds: standard error of that; NaN where it is zero.
+        sd_images: standard deviation between images.
+        se_images: standard error of that, likewise.
+        sd_rest: standard deviation of what neither explains: how seeds disagree about single images.
+        se_rest: standard error of that.
+        seeds: K.
+        n: images with a value under every seed.
+        seeds_needed: seeds for the precision asked for, on these images; infinite where the images do not allow it.
+        images_needed: images for that precision, under these seeds, likewise.
+        detectable: difference from another network of K seeds that a t-test over seeds finds in 80 % of cases.
+    """
+
+    mean: float
+    se: float
+    ci_low: float
+    ci_high: float
+    sd_seeds: float
+    se_seeds: float
+    sd_images: float
+    se_images: float
+    sd_rest: float
+    se_rest: float
+    seeds: int
+    n: int
+    seeds_needed: float
+    images_needed: float
+    detectable: float
+
+
+SEED_COLUMNS = (*_PLACE, *Spread._fields, "unit")
+
+
+def seed_spread(
+    runs: str | Path | Sequence[str | Path], *, metrics: Sequence[str] | None = None, within: float | None = None
+) -> pd.DataFrame:
+    """The variance between training seeds apart from that between images, for networks that differ in their seed alone.
+
+    Such networks have the same training recipe and data in the records of their runs, or names such as NAME-s0, NAME-s1. Only
+    metrics whose number is a mean over images have a spread over images.
+
+    Args:
+        runs: a run with all networks, or several runs.
+        metrics: specs of metrics; all where None.
+        within: half the width that the 95 % interval of the mean should have, in the unit of the metrics; half of what it has where
+            None.
+
+    Returns:
+        One line per network, metric and explainer: the columns `SEED_COLUMNS`.
+
+    Raises:
+        UsageError: not a run, no such networks or metric, or no metric whose number is a mean over images.
+    """
+    paths = [runs] if isinstance(runs, str | Path) else list(runs)
+    if within is not None and not 0 < within < inf:
+        raise UsageError(f"--within {within}: expected a positive number")
+    rows, abouts = seeded_rows(paths), [load_run(path) for path in paths]
+    about = {"metrics": {name: facts for one in abouts for name, facts in one["metrics"].items()}}
+    measured = list(rows["metric"].unique())
+    if unknown := sorted(set(metrics or ()) - set(measured)):
+        raise UsageError(f"these networks are not measured by {', '.join(unknown)}; they are by {', '.join(measured)}")
+    means = [name for name, how in reductions_of(measured, about).items() if how == "mean" and (metrics is None or name in metrics)]
+    if not means:
+        raise UsageError("no metric's number is a mean over images, so images have no spread")
+    found = [
+        (*place, *_spread(own, within), metric_fact(str(place[4]), "unit", about))
+        for place, own in rows[rows["metric"].isin(means)].groupby(list(_PLACE), sort=False)
+        if len(own["model"].unique()) > 1
+    ]
+    if not found:
+        raise UsageError("no explainer and metric is measured on two of the networks")
+    return pd.DataFrame(found, columns=list(SEED_COLUMNS))
+
+
+def _spread(rows: pd.DataFrame, within: float | None) -> Spread:
+    cells = cells_of(rows)
+    return components(np.compress(~np.isnan(cells.values).any(0), cells.values, axis=1), within=within)
+
+
+def components(values: np.ndarray, *, within: float | None = None) -> Spread:
+    """The variance components of values (K seeds, n images), each image seen by every seed.
+
+    The two-way random model without replication, y_ij = mu + seed_i + image_j + rest_ij, by the analysis of variance: with the
+    mean squares A of seeds, B of images and E of the rest, the variances are max(0, A - E) / n, max(0, B - E) / K and E (Searle,
+    Casella & McCulloch 1992, Variance Components, chapter 4). Their standard errors follow from Var(MS) = 2 MS^2 / (df + 2),
+    which is unbiased where the effects are normal. The interval of the mean is Student's with Satterthwaite's degrees of freedom.
+    """
+    count, n = values.shape
+    if count < 2 or n < 2:
+        mean = float(values.mean()) if values.size else nan
+        return Spread(mean, *[nan] * 9, seeds=count, n=n, seeds_needed=nan, images_needed=nan, detectable=nan)
+    squares = _squares(values)
+    a, b, e = (square.mean for square in squares)
+    seeds, images = max(0.0, a - e) / n, max(0.0, b - e) / count
+    variance = seeds / count + images / n + e / (count * n)
+    low, high = _interval(float(values.mean()), variance, squares)
+    wanted = variance / 4 if within is None else (within / _Z) ** 2
+    return Spread(
+        mean=float(values.mean()),
+        se=sqrt(variance),
+        ci_low=low,
+        ci_high=high,
+        sd_seeds=sqrt(seeds),
+        se_seeds=_error(seeds, [squares[0], squares[2]], n),
+        sd_images=sqrt(images),
+        se_images=_error(images, [squares[1], squares[2]], count),
+        sd_rest=sqrt(e),
+        se_rest=_error(e, [squares[2]], 1),
+        seeds=count,
+        n=n,
+        seeds_needed=_needed(seeds + e / n, wanted - images / n),
+        images_needed=_needed(images + e / count, wanted - seeds / count),
+        detectable=_detectable(a / n, count),
+    )
+
+
+class _Square(NamedTuple):
+    mean: float
+    freedom: int
+
+
+def _squares(values: np.ndarray) -> tuple[_Square, _Square, _Square]:
+    """The mean squares of seeds, of images and of the rest."""
+    count, n = values.shape
+    of_seeds, of_images = values.mean(1), values.mean(0)
+    rest = values - of_seeds[:, None] - of_images + values.mean()
+    freedom = (count - 1) * (n - 1)
+    return (
+        _Square(float(n * of_seeds.var(ddof=1)), count - 1),
+        _Square(float(count * of_images.var(ddof=1)), n - 1),
+        _Square(float((rest**2).sum() / freedom), freedom),
+    )
+
+
+def _error(variance: float, squares: Sequence[_Square], divisor: int) -> float:
+    """The standard error of the root of a component that is a difference of mean squares over a divisor."""
+    of_variance = sqrt(sum(2 * square.mean**2 / (square.freedom + 2) for square in squares)) / divisor
+    return of_variance / (2 * sqrt(variance)) if variance > 0 else nan
+
+
+def _interval(mean: float, variance: float, squares: tuple[_Square, _Square, _Square]) -> tuple[float, float]:
+    from scipy.stats import t
+
+    spread = sum(square.mean**2 / square.freedom for square in squares)
+    if not spread:
+        return mean, mean
+    a, b, e = (square.mean for square in squares)
+    freedom = max(1.0, (max(a, e) + max(b, e) - e) ** 2 / spread)
+    reach = float(t.ppf(0.975, freedom)) * sqrt(variance)
+    return mean - reach, mean + reach
+
+
+def _needed(spread: float, room: float) -> float:
+    """How many make `spread` / how many fit into `room`."""
+    if not spread:
+        return 1
+    return float(max(1, ceil(spread / room * (1 - 1e-12)))) if room > 0 else inf
+
+
+def _detectable(variance: float, count: int) -> float:
+    """(t_{0.975} + t_{0.8}) sqrt(2 variance / K), of a two-sided test at 5 % with 2 K - 2 degrees of freedom."""
+    from scipy.stats import t
+
+    freedom = 2 * count - 2
+    return float(t.ppf(0.975, freedom) + t.ppf(0.8, freedom)) * sqrt(2 * variance / count)
