@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from camdbench.tables.compare import compare
     from camdbench.tables.load import load_rows
     from camdbench.tables.summary import summarise
+    from camdbench.trainer.segmentation.probe import probe
     from camdbench.trainer.train import train
 
 __version__ = "0.1.0"
@@ -60,6 +61,7 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "loss": "core.catalogue",
     "metric": "core.catalogue",
     "model": "core.catalogue",
+    "probe": "trainer.segmentation.probe",
     "reproduce": "papers.reproduce",
     "run": "runner.run",
     "score": "runner.score",
@@ -92,6 +94,7 @@ __all__ = [
     "loss",
     "metric",
     "model",
+    "probe",
     "reproduce",
     "run",
     "score",

@@ -22,6 +22,7 @@ _VERBS = {
     "layers": "layers",
     "explain": "explain",
     "train": "train",
+    "probe": "probe",
     "reproduce": "reproduce",
     "summarise": "summarise",
     "check": "check",

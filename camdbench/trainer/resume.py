@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel
 
 from camdbench.core.files import replacing
-from camdbench.trainer.recipe import Recipe
 
 
-def run_key(recipe: Recipe, fingerprints: Mapping[str, str], device: torch.device) -> str:
+def run_key(recipe: BaseModel, fingerprints: Mapping[str, str], device: torch.device) -> str:
     """A hash over everything that must be the same for a run to be continued."""
     facts = [recipe.model_dump(mode="json"), dict(fingerprints), device.type, torch.__version__]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,83 @@
+"""`camdbench probe`: what the features of a classifier say of where things are."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import click
+
+from camdbench.cli import options
+
+if TYPE_CHECKING:
+    from camdbench.trainer.segmentation.probe import Probed
+
+_COLUMNS = ("split", "images", "mIoU ↑ %", "pixels ↑ %", "majority %")
+_CAPTION = "mIoU [95 % interval]; share of pixels that are right; mIoU of the commonest class everywhere"
+
+
+@click.command("probe", short_help="Train a segmentation head on a classifier's features; print its mIoU.")
+@click.option("--recipe", required=True, metavar="FILE", help="YAML recipe, such as benchmarks/shortcuts/probe.yaml.")
+@click.option("--out", default="probes", show_default=True, metavar="DIR", help="Folder for weights, provenance, log and confusion.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Another number of epochs than the recipe's.")
+@click.option("--seed", type=click.IntRange(min=0), help="Another seed than the recipe's.")
+@click.option("--data-root", metavar="DIR", help="Where a data set that is read from disk lies.")
+@options.plugin
+@options.device
+@options.as_json
+@options.quiet
+@options.verbose
+def command(
+    recipe: str, out: str, epochs: int | None, seed: int | None, data_root: str | None, device: str, as_json: bool, quiet: bool
+) -> None:
+    r"""Train a segmentation head on the features of a trained classifier, frozen or with it, and print its mean IoU.
+
+    \b
+    camdbench probe --recipe benchmarks/shortcuts/probe.yaml
+    camdbench probe --recipe mine.yaml --data-root DIR --seed 1
+    """
+    from camdbench.trainer.segmentation.loop import ProbeEpoch
+    from camdbench.trainer.segmentation.probe import probe
+
+    def say(line: ProbeEpoch) -> None:
+        if not quiet:
+            parts = (f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in line._asdict().items())
+            click.echo("  ".join(parts), err=True)
+
+    done = probe(recipe, out=out, seed=seed, device=device, epochs=epochs, data_root=data_root, progress=say)
+    if as_json:
+        options.print_json(_records(done))
+    else:
+        _show(done)
+    if not quiet:
+        click.echo(f"weights: {done.path}", err=True)
+
+
+def _records(done: Probed) -> list[dict[str, object]]:
+    """One per split; numbers that are not there are None."""
+    recipe = done.recipe
+    about = {"probe": recipe.name, "model": recipe.model, "backbone": recipe.backbone, "dataset": recipe.data.dataset}
+    numbers = ("miou", "low", "high", "accuracy", "majority")
+    found = list[dict[str, object]]()
+    for split, score in done.scores.items():
+        measured = {name: value if math.isfinite(value := getattr(score, name)) else None for name in numbers}
+        found.append({**about, "split": split, "images": score.count, **measured})
+    return found
+
+
+def _show(done: Probed) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    model = done.recipe.model.rpartition("/")[2].removesuffix(".safetensors")
+    table = Table(
+        box=box.SIMPLE_HEAD, title=Text(f"{model} · {done.recipe.data.dataset} · backbone {done.recipe.backbone}"), caption=_CAPTION
+    )
+    for name in _COLUMNS:
+        table.add_column(name, justify="left" if name == "split" else "right", no_wrap=True)
+    for split, score in done.scores.items():
+        numbers = (f"{score.miou:.1f} [{score.low:.1f}, {score.high:.1f}]", f"{score.accuracy:.1f}", f"{score.majority:.1f}")
+        table.add_row(split, str(score.count), *map(Text, numbers))
+    Console().print(table)
