@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
 from camdbench.core.catalogue import datasets, explainers, losses, metrics
+from camdbench.core.nested import joined
 from camdbench.core.targets import check_target_rule
 
 Statistics = float | Annotated[tuple[float, ...], Field(strict=False)]
@@ -31,6 +32,7 @@ class Part(BaseModel):
         cost: a cost of the explainer instead of a metric.
         factor: what our number is multiplied by to be in the unit that the paper prints.
         training: fields of the training recipe that makes the model, on top of the paper's own (`train.yaml`).
+        probe: fields of the recipe of a segmentation probe whose mean IoU is measured instead of a metric (see `camdbench probe`).
         seeds: seeds of the models that are trained first, instead of the recipe's.
         missing: why this cannot be measured, whatever data and weights there are.
         unlike: why our number must not be compared with the paper's.
@@ -54,6 +56,7 @@ class Part(BaseModel):
     cost: Literal["seconds"] | None = None
     factor: PositiveFloat | None = None
     training: dict[str, Any] | None = None
+    probe: dict[str, Any] | None = None
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1, strict=False)] | None = None
     missing: str | None = None
     unlike: str | None = None
@@ -101,13 +104,3 @@ class Part(BaseModel):
         if self.scaled is not None and base.scaled is not None:
             given["scaled"] = self.scaled.onto(base.scaled)
         return base.model_copy(update=given)
-
-
-def joined(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Two nested mappings as one; where both have a value, that of `over`.
-
-    >>> joined({"data": {"dataset": "pets", "train": "trainval"}, "epochs": 3}, {"data": {"dataset": "cars"}})
-    {'data': {'dataset': 'cars', 'train': 'trainval'}, 'epochs': 3}
-    """
-    both = {name: joined(base[name], value) for name, value in over.items() if isinstance(value, dict) and isinstance(base.get(name), dict)}
-    return base | over | both

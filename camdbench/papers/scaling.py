@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from camdbench.papers.part import Part, joined
+from camdbench.core.nested import joined
+from camdbench.papers.part import Part
 from camdbench.papers.training import CHOSEN
 
 DATASET, MODEL, SIZE = "shortcuts", "shortcuts-ce", 96
@@ -18,6 +19,7 @@ _SMALL: dict[str, Any] = {
     "batch_size": 16,
     "select": "val",
 }
+_SMALL_PROBE: dict[str, Any] = {"data": {"train": "train", "count": 64}, "optimiser": {"lr": 0.005}, "epochs": 2, "batch_size": 8}
 _FEW: dict[str, Any] = {"data": {"count": 128}, "batch_size": 8}  # 16 images of each class to choose from
 
 
@@ -36,6 +38,7 @@ def scaled(part: Part) -> Part:
             "mean": None,
             "std": None,
             "model": MODEL,
+            "probe": None if part.probe is None else joined(part.probe, _SMALL_PROBE),
             "scaled": None,
         }
     )
@@ -47,5 +50,7 @@ def scaled_training(recipe: dict[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in recipe.items() if name not in ("head", "name")}
     small = joined(kept, _SMALL)
     data = recipe.get("data", {})
+    if "after" in kept:
+        small["after"] = {name: value for name, value in kept["after"].items() if name not in (*_SMALL, "head", "name")}
     small["data"] = _SMALL["data"] | {name: data[name] for name in ("regions", *CHOSEN) if name in data}
     return joined(small, _FEW) if "shots" in data else small

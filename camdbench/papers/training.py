@@ -13,6 +13,7 @@ import yaml
 
 from camdbench.core.catalogue import losses, models
 from camdbench.core.files import replacing
+from camdbench.core.nested import joined
 from camdbench.core.spec import Spec
 
 CHOSEN = ("labelled", "shots", "labels")  # fields that say which images of a split are learned from, under which labels
@@ -32,11 +33,16 @@ class Training:
     def of(cls, paper: str, fields: dict[str, Any], seed: int) -> Training:
         """The training with these fields under a seed; its name tells paper, network, data set and loss.
 
-        Where few images of each class are learned from, the seed is the episode as well: each seed has its own, every method the same.
+        A run that comes first (`after`) has the name of the same training on its own, so that the two share a checkpoint.
+        Where few images of each class are learned from, the seed is the episode as well: each seed has its own, every method
+        the same.
         """
         plan: dict[str, Any] = {name: value for name, value in fields.items() if name != "name"} | {"seed": seed}
         if "shots" in plan.get("data", {}):
             plan["data"] = plan["data"] | {"episode": seed}
+        if "after" in plan:
+            first = joined({name: value for name, value in plan.items() if name != "after"}, plan["after"])
+            plan["after"] = plan["after"] | {"name": cls.of(paper, first, seed).name}
         digest = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:6]
         dataset = str(plan.get("data", {}).get("dataset", "")).partition("(")[0]
         words = [paper, str(plan.get("network", "")), dataset, str(plan.get("loss", "ce")).partition("(")[0], f"{digest}-s{seed}"]
@@ -57,12 +63,13 @@ class Training:
         """The embedded network that was trained by this very loss, if one was: `shortcuts-cfce` for `cfce`.
 
         Options of the loss decide, those apart that follow the size of images, and label smoothing, which the embedded
-        network of cross-entropy has and the papers' have not. None stands for a network that learned from other images or labels.
+        network of cross-entropy has and the papers' have not. None stands for a network that learned from other images or labels,
+        or in two runs.
         """
         fields = self.fields
         wanted = losses.parse_one(str(fields.get("loss", "ce")))
         name = f"shortcuts-{wanted.name}"
-        plain = "surgery" not in fields or wanted.name not in ("ce", "bce")
+        plain = "after" not in fields and ("surgery" not in fields or wanted.name not in ("ce", "bce"))
         if name not in models or not plain or any(own in fields.get("data", {}) for own in CHOSEN):
             return None
         return name if _loss_of(name) == _comparable(wanted) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -22,6 +22,7 @@ from pydantic import (
 from camdbench.core.catalogue import datasets, explainers, losses
 from camdbench.core.errors import UsageError
 from camdbench.core.files import read_fields
+from camdbench.core.nested import joined
 from camdbench.core.spec import parse_spec
 from camdbench.models.zoo import check_model, check_network
 
@@ -150,6 +151,8 @@ class Recipe(_Part):
         network: the architecture: `shortcuts`, or one of torchvision or timm by its name there, without weights.
         init: weights to start from: the name of a model, or the path of a checkpoint; random ones unless given. A last layer
             with another number of classes is drawn anew.
+        after: fields of a run that comes first and makes the network that this one begins with; those that are not given are this
+            recipe's. Its name is NAME-before unless given.
         surgery: what is altered in the network then; nothing unless given, `{}` is the paper's.
         data: what is learned from and judged on.
         loss: spec of a registered loss, `ce` or `ce(smoothing=0.1)`.
@@ -169,6 +172,7 @@ class Recipe(_Part):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
     network: str = "shortcuts"
     init: str | None = None
+    after: dict[str, Any] | None = None
     surgery: Surgery | None = None
     data: Data = Data()
     loss: str = "ce"
@@ -212,6 +216,23 @@ class Recipe(_Part):
         if split in _BIASED:
             raise UsageError(f"weights are never chosen by {split!r}, which measures their bias; use val")
         return split
+
+    def first(self) -> Recipe | None:
+        """The run that comes before, where there is one.
+
+        Raises:
+            UsageError: one of the fields in `after` is unknown or out of range.
+        """
+        if self.after is None:
+            return None
+        own = self.model_dump(exclude={"after"}) | {"name": f"{self.name}-before"}
+        return check_recipe(joined(own, self.after), f"{self.name}, after")
+
+    @model_validator(mode="after")
+    def _chained(self) -> Self:
+        if (first := self.first()) is not None and (first.name == self.name or first.network != self.network):
+            raise UsageError("after: the run that comes first has a name of its own and the same network")
+        return self
 
     @model_validator(mode="after")
     def _operable(self) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,8 +21,13 @@ from camdbench.trainer.images import Images
 from camdbench.trainer.recipe import Recipe
 
 
-def start(recipe: Recipe, images: Images) -> Classifier:
+def start(recipe: Recipe, images: Images, before: Path | None = None) -> Classifier:
     """The classifier that a recipe begins with, on the CPU; random numbers come from the recipe's seed.
+
+    Args:
+        recipe: how it is built or which weights it has.
+        images: what it will learn from.
+        before: checkpoint to begin with instead, where another run has made one for this.
 
     Raises:
         UsageError: the weights to start from are of another network, or the network does not take images of that size.
@@ -29,7 +35,7 @@ def start(recipe: Recipe, images: Images) -> Classifier:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        classifier = _fresh(recipe, images) if recipe.init is None else _from_weights(recipe, images)
+        classifier = _fresh(recipe, images) if before is None and recipe.init is None else _from_weights(recipe, images, before)
     height, width = images.pixels.shape[-2:]
     classifier.count_classes((height, width))
     classifier.name, classifier.class_names, classifier.input_size = recipe.name, images.classes, width
@@ -47,13 +53,14 @@ def _fresh(recipe: Recipe, images: Images) -> Classifier:
     return Classifier(network, layer, mean=fed.mean, std=fed.std, name=recipe.network, input_size=fed.size)
 
 
-def _from_weights(recipe: Recipe, images: Images) -> Classifier:
-    classifier = load_classifier(str(recipe.init), device="cpu")
+def _from_weights(recipe: Recipe, images: Images, before: Path | None) -> Classifier:
+    init = str(before or recipe.init)
+    classifier = load_classifier(init, device="cpu")
     network = with_classes(without_side_heads(classifier.network), len(images.classes))
     wanted = skeleton(lambda: build_network(recipe.network, len(images.classes), surgery_of(network)))
     if _shapes(network) != _shapes(wanted):
-        raise UsageError(f"recipe {recipe.name}: init={recipe.init} is not of network={recipe.network}; name the network that it is of")
-    if recipe.surgery is not None:
+        raise UsageError(f"recipe {recipe.name}: init={init} is not of network={recipe.network}; name the network that it is of")
+    if recipe.surgery is not None and not (before and surgery_of(network)):  # the run before may have had it made
         core_focused(network, **recipe.surgery.model_dump())
     return classifier
 

@@ -16,6 +16,7 @@ from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device
 from camdbench.models.surgery import surgery_of
 from camdbench.trainer.accelerated import accelerated
+from camdbench.trainer.chain import trained_before
 from camdbench.trainer.checkpoint import write_csv, write_json, write_weights
 from camdbench.trainer.images import Images, check_batch, load_images, open_split
 from camdbench.trainer.loop import Fitted, fit
@@ -41,7 +42,8 @@ def train(
 
     On the CPU, with one number of threads, the same recipe and seed yield the same weights. A run that was cut short
     goes on after its last whole epoch when it is started again, and yields what it would have yielded. Under `torchrun`
-    the processes share every batch; the first one writes.
+    the processes share every batch; the first one writes. The run of a recipe's `after` is made before, in the same folder,
+    unless its checkpoint is there.
 
     Args:
         recipe: path of a YAML file, or a recipe.
@@ -62,9 +64,12 @@ def train(
     """
     plan = _with(read_recipe(recipe) if not isinstance(recipe, Recipe) else recipe, seed=seed, epochs=epochs)
     where = pick_device(device)
+    before = trained_before(plan, Path(out), lambda first: train(first, out=out, device=device, data_root=data_root, progress=progress))
     with accelerated(plan, where) as accelerator:
         several = accelerator.num_processes > 1
-        return _train(plan, Path(out), accelerator, accelerator.device if several else where, data_root, progress)
+        path = _train(plan, Path(out), accelerator, accelerator.device if several else where, data_root, before, progress)
+        accelerator.wait_for_everyone()  # nobody begins another run before this one is written
+        return path
 
 
 def _train(
@@ -73,6 +78,7 @@ def _train(
     accelerator: Accelerator,
     where: torch.device,
     data_root: str | Path | None,
+    before: Path | None,
     progress: Callable[[Epoch], None] | None,
 ) -> Path:
     origin: dict[str, object] = {
@@ -81,7 +87,7 @@ def _train(
     }  # of the code that is loaded now; it may change during the run
     splits = _open(plan, data_root)
     learned = splits[plan.data.train].partly_labelled(plan.data.labelled, plan.seed)
-    classifier = start(plan, learned)
+    classifier = start(plan, learned, before)
     path = out / f"{plan.name}.safetensors"
     facts = {split: images.fingerprint for split, images in splits.items()} | {"weights": classifier.weights_hash()}
     half = path.with_suffix(".resume"), run_key(plan, facts, where)

@@ -122,7 +122,7 @@ def test_every_cell_is_measured_or_says_why_not(name: str, scaled: bool) -> None
 def test_every_run_is_one_that_the_benchmark_takes(name: str, scaled: bool, tmp_path: Path) -> None:
     for folder in ("Annotations/CLS-LOC/val", "segmentations", "masks/test", "sam"):
         (tmp_path / folder).mkdir(parents=True)
-    for job in plan(load_exhibit(name), scaled_down=scaled).jobs:
+    for job in (job for job in plan(load_exhibit(name), scaled_down=scaled).jobs if job.setting.probe is None):
         setting = job.setting
         on_disk = datasets.get(parse_spec(setting.dataset).name).facts.on_disk
         request = check_request(
@@ -199,6 +199,18 @@ class TestJobs:
         assert len(drawn) == 8
         wanted = [(shots, seed, seed) for shots in (1, 5, 10) for seed in range(20)]
         assert all(sorted(found) == wanted for found in drawn.values())
+
+    def test_a_run_that_comes_first_is_the_one_of_the_line_of_its_name(self) -> None:
+        """CORM + DFR begins with the networks of CORM, under each seed, which are trained once."""
+        exhibit = load_exhibit("cfce-table2")
+        names = dict[str, set[str]]()
+        for cell in plan(exhibit, methods=["CORM", "CORM + DFR"]).cells:
+            for setting in cell.settings:
+                assert setting.training is not None
+                first = check_recipe(setting.training.fields, "test").first()
+                names.setdefault(cell.printed.method, set()).add(setting.training.name if first is None else first.name)
+        assert names["CORM"] == names["CORM + DFR"]
+        assert len(names["CORM"]) == 3
 
     def test_a_label_may_have_seeds_of_its_own(self) -> None:
         counts = {cell.printed.metric: len(cell.settings) for cell in plan(load_exhibit("cgc-table8")).cells}
