@@ -23,7 +23,7 @@ from camdbench.runner.execute import Outcome, Worker
 from camdbench.runner.executors import executor
 from camdbench.runner.plan import missing_units
 from camdbench.runner.progress import Progress
-from camdbench.datasets.loading import default_workers
+from camdbench.runner.reading import default_workers
 from camdbench.runner.request import CHUNK, Request
 from camdbench.runner.saved_maps import fingerprint
 from camdbench.runner.store import Store
