@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import torch
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
@@ -14,6 +16,8 @@ from camdbench.core.errors import SampleError, UsageError
 from camdbench.datasets.samples import Dataset, Sample
 
 AHEAD = 64  # samples that are read and wait, at most, beside the one in each process's hands
+_FEW = 256  # images that are not worth starting a process for
+_MOST = 8  # processes that one network can need: each decodes a hundred photographs a second and more
 
 
 class Damaged(NamedTuple):
@@ -63,6 +67,11 @@ def read_ahead(dataset: Dataset, positions: Sequence[int], *, workers: int = 0, 
     return _here(dataset, positions) if not workers or len(positions) < 2 else _elsewhere(dataset, positions, workers, ahead)
 
 
+def default_workers(images: int, *, on_disk: bool) -> int:
+    """How many processes read where nobody says it: none for few images or for drawn ones, else one less than the cores."""
+    return min(_MOST, (os.cpu_count() or 1) - 1) if on_disk and images >= _FEW else 0
+
+
 def _here(dataset: Dataset, positions: Sequence[int]) -> Generator[Read]:
     for index in positions:
         yield read(dataset, index)
@@ -73,8 +82,14 @@ def _elsewhere(dataset: Dataset, positions: Sequence[int], workers: int, ahead: 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="This DataLoader will create", category=UserWarning)  # the number was asked for
         warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)  # of a process that has threads
-        given = _Samples(dataset, positions)
-        loader = DataLoader(given, batch_size=None, num_workers=workers, prefetch_factor=max(1, ahead // workers), collate_fn=_as_it_is)
+        loader = DataLoader(
+            _Samples(dataset, positions),
+            batch_size=None,
+            num_workers=workers,
+            prefetch_factor=max(1, ahead // workers),
+            collate_fn=_as_it_is,
+            generator=torch.Generator(),  # it draws its processes' seeds, which nobody uses, from the global one otherwise
+        )
         samples: Iterator[Read] = iter(loader)
     try:
         for sample in samples:  # noqa: UP028 - `yield from` would keep the iterator, and with it the processes

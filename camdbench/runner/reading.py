@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from itertools import islice
 
 from camdbench.datasets.loading import Read, read_ahead
 from camdbench.datasets.samples import Dataset
 from camdbench.runner.plan import Unit
-
-_FEW = 256  # images that are not worth starting a process for
-_MOST = 8  # processes that one network can need: each decodes a hundred photographs a second and more
 
 
 class Feed:
@@ -33,8 +29,3 @@ class Feed:
     def close(self) -> None:
         """End the reading processes."""
         self._stream.close()
-
-
-def default_workers(images: int, *, on_disk: bool) -> int:
-    """How many processes read where nobody says it: none for few images or for drawn ones, else one less than the cores."""
-    return min(_MOST, (os.cpu_count() or 1) - 1) if on_disk and images >= _FEW else 0

@@ -14,6 +14,7 @@ import torch
 from camdbench.core import provenance
 from camdbench.core.catalogue import datasets, explainers, is_control, metrics, needs_of, protocol_of
 from camdbench.core.errors import CamdbenchError, SampleError, UsageError
+from camdbench.datasets.loading import default_workers
 from camdbench.datasets.samples import Dataset
 from camdbench.explainers.layers import checked_layers
 from camdbench.models.classifier import Classifier, Passes
@@ -23,7 +24,6 @@ from camdbench.runner.execute import Outcome, Worker
 from camdbench.runner.executors import executor
 from camdbench.runner.plan import missing_units
 from camdbench.runner.progress import Progress
-from camdbench.runner.reading import default_workers
 from camdbench.runner.request import CHUNK, Request
 from camdbench.runner.saved_maps import fingerprint
 from camdbench.runner.store import Store

@@ -69,6 +69,12 @@ class TestTheSame:
         data = shortcuts(size=32, count=12)
         assert [item.id for item in read_ahead(data, range(12), workers=2, ahead=ahead)] == list(data.ids)
 
+    @pytest.mark.parametrize("workers", [0, 2])
+    def test_the_callers_random_numbers_do_not_move(self, workers: int) -> None:
+        before = torch.get_rng_state()
+        list(read_ahead(shortcuts(split="val", count=4, size=16), range(4), workers=workers))
+        assert torch.equal(torch.get_rng_state(), before)
+
     def test_nothing_is_nothing(self) -> None:
         assert list(read_ahead(shortcuts(size=32, count=3), [], workers=2)) == []
 
