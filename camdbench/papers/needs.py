@@ -40,7 +40,7 @@ class Needs:
     Attributes:
         data: names of data sets that are read from disk.
         weights: names of the zoo's models.
-        trained: number of networks to be trained first.
+        trained: number of networks to be trained first; segmentation probes on them are not counted.
         cells: number of cells.
         missing: number of cells that nothing helps.
         passes: image passes of all explainers for one image of each data set.

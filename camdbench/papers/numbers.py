@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from camdbench.papers.plan import Cell, Setting
+from camdbench.papers.probing import FinishedProbe
 from camdbench.papers.verdict import Measured
 from camdbench.tables.load import load_costs, load_points, load_rows, load_run
 from camdbench.tables.summary import summarise
@@ -51,12 +52,12 @@ class Finished:
         return Measured(reason=reason, fault=bool((own["status"] == "error").any()))
 
 
-def number_of(cell: Cell, finished: dict[tuple[Setting, str], Finished | str]) -> Measured:
+def number_of(cell: Cell, finished: dict[tuple[Setting, str], Finished | FinishedProbe | str]) -> Measured:
     """Our number of a cell: that of its run, or the mean over its seeds.
 
     Args:
         cell: the cell.
-        finished: by setting and explainer and metric, the run that measured it, or why there is none.
+        finished: by setting and explainer and metric, the run or probe that measured it, or why there is none.
     """
     if cell.reason:
         return Measured(reason=cell.reason)

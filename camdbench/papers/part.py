@@ -32,6 +32,7 @@ class Part(BaseModel):
         cost: a cost of the explainer instead of a metric.
         factor: what our number is multiplied by to be in the unit that the paper prints.
         training: fields of the training recipe that makes the model, on top of the paper's own (`train.yaml`).
+        probe: fields of the recipe of a segmentation probe whose mean IoU is measured instead of a metric (see `camdbench probe`).
         seeds: seeds of the models that are trained first, instead of the recipe's.
         missing: why this cannot be measured, whatever data and weights there are.
         unlike: why our number must not be compared with the paper's.
@@ -55,6 +56,7 @@ class Part(BaseModel):
     cost: Literal["seconds"] | None = None
     factor: PositiveFloat | None = None
     training: dict[str, Any] | None = None
+    probe: dict[str, Any] | None = None
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1, strict=False)] | None = None
     missing: str | None = None
     unlike: str | None = None

@@ -12,6 +12,7 @@ from camdbench.core.errors import CamdbenchError
 from camdbench.core.nested import joined
 from camdbench.papers.part import Part
 from camdbench.papers.printed import Printed
+from camdbench.papers.probing import METRIC, Probing
 from camdbench.papers.recipe import Exhibit
 from camdbench.papers.scaling import scaled, scaled_training
 from camdbench.papers.training import Training
@@ -21,7 +22,7 @@ _FOR_COSTS = "ad"  # what is measured where only the time of an explainer is ask
 
 @dataclass(frozen=True)
 class Setting:
-    """What a run needs beside explainers and metrics: one network on one data set."""
+    """What a run, or a probe, needs beside explainers and metrics: one network on one data set."""
 
     dataset: str
     split: str | None
@@ -32,11 +33,12 @@ class Setting:
     mean: tuple[float, ...] | float | None
     std: tuple[float, ...] | float | None
     target: str
+    probe: Probing | None = None
 
 
 @dataclass(frozen=True)
 class Job:
-    """One call of `camdbench.run`."""
+    """One call of `camdbench.run`, or of `camdbench.probe` where the setting has one."""
 
     setting: Setting
     explainers: tuple[str, ...]
@@ -61,7 +63,7 @@ class Cell:
         part: what all labels together say.
         settings: one per seed, a single one for weights that are there; empty where it cannot be measured.
         explainer: spec of the explainer, `none` for a metric of the model alone.
-        metric: spec of the metric; of a cost, what is measured beside it.
+        metric: spec of the metric; of a cost, what is measured beside it; of a probe, `miou`.
         reason: why it is not measured; empty where it is.
     """
 
@@ -112,8 +114,8 @@ def plan(exhibit: Exhibit, *, scaled_down: bool = False, methods: Collection[str
 
 
 def _measured(exhibit: Exhibit, printed: Printed, part: Part, *, scaled_down: bool) -> Cell:
-    metric = part.metric or (_FOR_COSTS if part.cost else None)
-    alone = metric is not None and judges_model(metrics.parse_one(metric))
+    metric = METRIC if part.probe is not None else part.metric or (_FOR_COSTS if part.cost else None)
+    alone = part.probe is not None or (metric is not None and judges_model(metrics.parse_one(metric)))
     explainer = str(NO_EXPLAINER) if alone else part.explainer
     if explainer is not None and part.within is not None and not alone:
         explainer = str(explainers.parse_one(f"{part.within}({explainer})"))
@@ -146,6 +148,7 @@ def _setting(part: Part, training: Training | None) -> Setting:
         mean=part.mean,
         std=part.std,
         target=part.target or "label",
+        probe=None if part.probe is None else Probing.of(part.probe, training.fields["seed"] if training else 0),
     )
 
 

@@ -16,12 +16,14 @@ from camdbench.datasets.opening import checked_dataset, open_dataset
 from camdbench.papers.networks import Networks
 from camdbench.papers.numbers import ACCURACY, Finished, key, number_of
 from camdbench.papers.plan import Job, Plan, Setting, plan
+from camdbench.papers.probing import FinishedProbe, Probes
 from camdbench.papers.recipe import Exhibit
 from camdbench.papers.render import to_csv, to_markdown, written
 from camdbench.papers.shelf import load_exhibit
 from camdbench.papers.verdict import Line, judge
 
 Roots = str | Path | Mapping[str, str | Path] | None
+Found = Finished | FinishedProbe | str  # what measured a cell, or why nothing did
 
 
 @dataclass(frozen=True)
@@ -99,11 +101,16 @@ def reproduce(
         device=device,
         say=say or _nobody,
     )
+    probes = Probes(folder / "probes", folder / "training", train or scaled, device)
     given = {"batch_size": batch_size, "device": device, "seed": seed, "download": download}
-    finished = dict[tuple[Setting, str], Finished | str]()
+    finished = dict[tuple[Setting, str], Found]()
     for number, job in enumerate(planned.jobs, start=1):
         (say or _nobody)(f"{number}/{len(planned.jobs)} {job.name}: {', '.join(job.explainers)}")
-        found = _done(job, folder, networks, limit, given)
+        found = (
+            _done(job, folder, networks, limit, given)
+            if job.setting.probe is None
+            else _probed(job.setting, exhibit.name, networks, probes, limit)
+        )
         finished |= {(job.setting, key(explainer, metric)): found for explainer in job.explainers for metric in job.metrics}
     return Reproduction(exhibit, _lines(planned, finished), folder)
 
@@ -131,13 +138,13 @@ def _check_labels(exhibit: Exhibit, methods: Collection[str], models: Collection
                 raise unknown(f"{kind} of {exhibit.name}", label, known)
 
 
-def _lines(planned: Plan, finished: dict[tuple[Setting, str], Finished | str]) -> tuple[Line, ...]:
+def _lines(planned: Plan, finished: dict[tuple[Setting, str], Found]) -> tuple[Line, ...]:
     return tuple(
         judge(cell.printed, number_of(cell, finished), scaled=planned.scaled, unlike=cell.part.unlike or "") for cell in planned.cells
     )
 
 
-def _done(job: Job, folder: Path, networks: Networks, limit: int | None, given: dict[str, Any]) -> Finished | str:
+def _done(job: Job, folder: Path, networks: Networks, limit: int | None, given: dict[str, Any]) -> Found:
     """The finished run of a job, or why there is none."""
     from camdbench.runner.run import run
 
@@ -161,6 +168,19 @@ def _done(job: Job, folder: Path, networks: Networks, limit: int | None, given: 
             **given | subset,
         )
         return Finished(Path(rows.attrs["run"]), setting.only)
+    except CamdbenchError as error:
+        return str(error)
+
+
+def _probed(setting: Setting, exhibit: str, networks: Networks, probes: Probes, limit: int | None) -> Found:
+    """The finished probe of a setting, or why there is none."""
+    assert setting.probe is not None
+    root = networks.root_of(setting.dataset)
+    try:
+        spec, split = checked_dataset(setting.dataset, setting.split, root)
+        count = next(iter(_subset(setting, limit, root).values()), None)
+        recipe = setting.probe.recipe(exhibit, networks.name_of(setting), str(spec), split, count)
+        return probes.judged(recipe, split, root)
     except CamdbenchError as error:
         return str(error)
 
