@@ -212,6 +212,28 @@ class TestJobs:
         assert names["CORM"] == names["CORM + DFR"]
         assert len(names["CORM"]) == 3
 
+    def test_medical_networks_have_the_heads_rates_of_the_paper(self) -> None:
+        """Opti-CAM, appendix E.2."""
+        found = set[tuple[str, str, float, float]]()
+        for cell in plan(load_exhibit("opticam-tablea10")).cells:
+            training = cell.settings[0].training
+            assert training is not None
+            fields = training.fields
+            found.add((cell.printed.dataset, fields["network"], fields["head"]["lr"], fields["optimiser"]["lr"]))
+        assert found == {
+            ("Chest X-ray", "resnet50", 1e-3, 1e-5),
+            ("Chest X-ray", "vgg16_bn", 1e-3, 1e-5),
+            ("Kvasir", "resnet50", 1e-4, 1e-5),
+            ("Kvasir", "vgg16_bn", 5e-3, 1e-5),
+        }
+
+    def test_permuted_labels_are_learned_from_scratch(self) -> None:
+        [training] = [
+            setting.training for cell in plan(load_exhibit("opticam-figa6")).cells for setting in cell.settings if setting.training
+        ]
+        recipe = check_recipe(training.fields, "test")
+        assert (recipe.init, recipe.head, recipe.data.labels, recipe.epochs, recipe.batch_size) == (None, None, "permuted", 90, 256)
+
     def test_a_label_may_have_seeds_of_its_own(self) -> None:
         counts = {cell.printed.metric: len(cell.settings) for cell in plan(load_exhibit("cgc-table8")).cells}
         assert counts == {"CH (%) 1-shot": 20, "CH (%) 5-shot": 20, "CH (%) 10-shot": 20, "CH (%) full training set": 3}
