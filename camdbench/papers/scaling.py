@@ -19,7 +19,7 @@ _SMALL: dict[str, Any] = {
     "batch_size": 16,
     "select": "val",
 }
-_SMALL_PROBE: dict[str, Any] = {"data": {"train": "train", "count": 64}, "optimiser": {"lr": 0.005}, "epochs": 2, "batch_size": 8}
+_SMALL_PROBE: dict[str, Any] = {"data": {"train": "train", "count": 64}, "optimiser": {"lr": 0.005}, "epochs": 6, "batch_size": 8}
 _FEW: dict[str, Any] = {"data": {"count": 128}, "batch_size": 8}  # 16 images of each class to choose from
 
 

@@ -84,7 +84,7 @@ def test_scaled_keeps_the_backbone_and_what_is_counted() -> None:
     small = scaled(Part(dataset="sbd", probe={"backbone": "trained", "background": False, "epochs": 150, "batch_size": 768})).probe
     assert small is not None
     assert (small["backbone"], small["background"]) == ("trained", False)
-    assert (small["epochs"], small["batch_size"]) == (2, 8)
+    assert (small["epochs"], small["batch_size"]) == (6, 8)
 
 
 def by_metric(done: Reproduction) -> dict[str, object]:
