@@ -45,6 +45,7 @@ class Data(_Part):
         evaluate_count: number of images in each of them, likewise.
         regions: what a loss takes for the object: the data set's `masks`, or its `boxes`, filled.
         labelled: share of the training images whose label is known; which, the seed decides.
+        memory: whether a split is read into memory as a whole, or again in every epoch; `auto` holds up to 2 GiB of pixels and masks.
         shots: images of each class to learn from, out of the split or of its `count`; all unless given.
         episode: number of the draw that chooses these; the same images for every loss and every seed.
         labels: `own`, or `permuted`: dealt out anew among the training images, by the seed.
@@ -57,6 +58,7 @@ class Data(_Part):
     evaluate_count: PositiveInt | None = None
     regions: Literal["masks", "boxes"] = "masks"
     labelled: Annotated[float, Field(gt=0, le=1)] = 1.0
+    memory: Literal["auto", True, False] = "auto"
     shots: PositiveInt | None = None
     episode: NonNegativeInt = 0
     labels: Literal["own", "permuted"] = "own"

@@ -57,6 +57,7 @@ def test_a_name_is_enough() -> None:
         ("{name: m, select: conflict}", "never chosen by 'conflict'"),
         ("{name: m, keep: first}", "keep='first'"),
         ("{name: m, precision: fp8}", "precision='fp8'"),
+        ("{name: m, data: {memory: 3}}", "data.memory=3: input should be 'auto', true or false"),
         ("{name: m, batch_size: 64, accumulate: 3}", "accumulate=3: batch_size=64 cannot be worked through"),
         ("{name: m, batch_size: 4, accumulate: 4}", "at least 2 images"),
         ("- 1", "found list"),
