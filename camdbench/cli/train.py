@@ -13,13 +13,22 @@ from camdbench.cli import options
 @click.option("--epochs", type=click.IntRange(min=1), help="Another number of epochs than the recipe's.")
 @click.option("--seed", type=click.IntRange(min=0), help="Another seed than the recipe's.")
 @click.option("--data-root", metavar="DIR", help="Where a data set that is read from disk lies.")
+@click.option("--workers", type=click.IntRange(min=0), help="Processes that read images.  [default: by the number of images and cores]")
 @click.option("--tensorboard", metavar="DIR", help="Write the log for TensorBoard too.")
 @options.plugin
 @options.device
 @options.quiet
 @options.verbose
 def command(
-    recipe: str, out: str, epochs: int | None, seed: int | None, data_root: str | None, tensorboard: str | None, device: str, quiet: bool
+    recipe: str,
+    out: str,
+    epochs: int | None,
+    seed: int | None,
+    data_root: str | None,
+    workers: int | None,
+    tensorboard: str | None,
+    device: str,
+    quiet: bool,
 ) -> None:
     r"""Train a classifier by a recipe and write a checkpoint that every command takes as a model.
 
@@ -43,4 +52,4 @@ def command(
             parts = (f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in epoch.flat().items())
             click.echo("  ".join(parts), err=True)
 
-    click.echo(train(recipe, out=out, seed=seed, device=device, epochs=epochs, data_root=data_root, progress=say))
+    click.echo(train(recipe, out=out, seed=seed, device=device, epochs=epochs, data_root=data_root, workers=workers, progress=say))

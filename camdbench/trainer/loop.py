@@ -1,10 +1,10 @@
-"""The loop: epochs over images in memory, by any registered loss."""
+"""The loop: epochs over the images of a split, by any registered loss."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -18,11 +18,12 @@ from camdbench.core.errors import CamdbenchError
 from camdbench.datasets.samples import Batch
 from camdbench.models.classifier import Classifier
 from camdbench.trainer.accelerated import accelerated
-from camdbench.trainer.images import Images, augmented
+from camdbench.trainer.augmentation import augmented
 from camdbench.trainer.ranks import Ranks
 from camdbench.trainer.recipe import Recipe
 from camdbench.trainer.resume import load_run, save_run
 from camdbench.trainer.run_state import Epoch, RunState
+from camdbench.trainer.split import Split
 from camdbench.trainer.statistics import statistics
 from camdbench.trainer.step import Judged, Step
 from camdbench.trainer.watch import score
@@ -39,8 +40,8 @@ class Fitted:
 
 def fit(
     classifier: Classifier,
-    train: Images,
-    select: Images,
+    train: Split,
+    select: Split,
     recipe: Recipe,
     *,
     device: torch.device,
@@ -80,7 +81,7 @@ def fit(
             rate = run.rate
             learned = _epoch(run, train, number)
             run.ranks.alike(classifier.network)
-            seen = score(classifier, select, device=device)
+            seen = score(classifier, select, device=device, ranks=run.ranks)
             run.add(Epoch(number, rate, learned.loss, learned.accuracy, *seen, learned.parts))
             if resume is not None and run.ranks.first:
                 save_run(*resume, run.state())
@@ -95,15 +96,16 @@ class _Learned(NamedTuple):
     parts: dict[str, float]
 
 
-def _epoch(run: RunState, train: Images, number: int) -> _Learned:
+def _epoch(run: RunState, train: Split, number: int) -> _Learned:
     recipe, seen = run.recipe, _Sums()
     share = run.ranks.share(recipe.batch_size, recipe.accumulate)
     run.learn()
-    for count, plain in enumerate(train.shuffled(recipe.batch_size, run.random, share.places), 1):
-        batch = augmented(plain, recipe.augment, run.random, share)
-        each = len(batch) // recipe.accumulate
-        for part in range(recipe.accumulate):
-            _part(run, batch.part(part * each, (part + 1) * each), (number, count, part), seen)
+    with closing(train.shuffled(recipe.batch_size, run.random, share.places)) as batches:
+        for count, plain in enumerate(batches, 1):
+            batch = augmented(plain, recipe.augment, run.random, share)
+            each = len(batch) // recipe.accumulate
+            for part in range(recipe.accumulate):
+                _part(run, batch.part(part * each, (part + 1) * each), (number, count, part), seen)
     return seen.means(run.ranks, run.classifier.device)
 
 

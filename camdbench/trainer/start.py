@@ -17,11 +17,11 @@ from camdbench.models.skeleton import skeleton
 from camdbench.models.surgery import check_additive, core_focused, surgery_of
 from camdbench.models.torchvision_zoo import wake_head
 from camdbench.models.zoo import load_classifier
-from camdbench.trainer.images import Images
 from camdbench.trainer.recipe import Recipe
+from camdbench.trainer.split import Split
 
 
-def start(recipe: Recipe, images: Images, before: Path | None = None) -> Classifier:
+def start(recipe: Recipe, images: Split, before: Path | None = None) -> Classifier:
     """The classifier that a recipe begins with, on the CPU; random numbers come from the recipe's seed.
 
     Args:
@@ -36,9 +36,8 @@ def start(recipe: Recipe, images: Images, before: Path | None = None) -> Classif
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         classifier = _fresh(recipe, images) if before is None and recipe.init is None else _from_weights(recipe, images, before)
-    height, width = images.pixels.shape[-2:]
-    classifier.count_classes((height, width))
-    classifier.name, classifier.class_names, classifier.input_size = recipe.name, images.classes, width
+    classifier.count_classes(images.size)
+    classifier.name, classifier.class_names, classifier.input_size = recipe.name, images.classes, images.size[1]
     classifier.requires_grad_(True)
     if recipe.surgery is not None:
         sample = next(images.batches(2)).images
@@ -46,14 +45,14 @@ def start(recipe: Recipe, images: Images, before: Path | None = None) -> Classif
     return classifier
 
 
-def _fresh(recipe: Recipe, images: Images) -> Classifier:
+def _fresh(recipe: Recipe, images: Split) -> Classifier:
     network = build_network(recipe.network, len(images.classes), _surgery(recipe))
     wake_head(network)
     layer, fed = LAYER if isinstance(network, ShortcutsNetwork) else None, input_of(recipe.network)
     return Classifier(network, layer, mean=fed.mean, std=fed.std, name=recipe.network, input_size=fed.size)
 
 
-def _from_weights(recipe: Recipe, images: Images, before: Path | None) -> Classifier:
+def _from_weights(recipe: Recipe, images: Split, before: Path | None) -> Classifier:
     init = str(before or recipe.init)
     classifier = load_classifier(init, device="cpu")
     network = with_classes(without_side_heads(classifier.network), len(images.classes))

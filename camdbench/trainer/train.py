@@ -12,19 +12,22 @@ from accelerate import Accelerator
 from camdbench.core.catalogue import datasets, losses
 from camdbench.core.errors import UsageError
 from camdbench.core.provenance import git_revision, now, versions
+from camdbench.datasets.loading import default_workers
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device
 from camdbench.models.surgery import surgery_of
 from camdbench.trainer.accelerated import accelerated
 from camdbench.trainer.chain import trained_before
 from camdbench.trainer.checkpoint import write_csv, write_json, write_weights
-from camdbench.trainer.images import Images, check_batch, load_images, open_split
+from camdbench.trainer.images import check_batch, open_split
 from camdbench.trainer.loop import Fitted, fit
 from camdbench.trainer.recipe import Recipe, check_recipe, read_recipe
 from camdbench.trainer.resume import run_key
 from camdbench.trainer.run_state import Epoch
 from camdbench.trainer.selection import learned_from
+from camdbench.trainer.split import Split
 from camdbench.trainer.start import start
+from camdbench.trainer.streamed import held
 from camdbench.trainer.watch import Score, score
 
 
@@ -36,6 +39,7 @@ def train(
     device: str = "auto",
     epochs: int | None = None,
     data_root: str | Path | None = None,
+    workers: int | None = None,
     progress: Callable[[Epoch], None] | None = None,
 ) -> Path:
     """Train the network of a recipe and write weights, provenance and log.
@@ -52,7 +56,8 @@ def train(
         seed: another seed than the recipe's.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
         epochs: another number of epochs than the recipe's.
-        data_root: where the data set lies, for one that is read from disk; all of it is held in memory.
+        data_root: where the data set lies, for one that is read from disk.
+        workers: number of processes, for each process that learns, that read images; by their number and the cores unless given.
         progress: called with every line of the log.
 
     Returns:
@@ -60,14 +65,17 @@ def train(
 
     Raises:
         UsageError: the recipe is wrong, or the device is not there; nothing has been trained.
-        CamdbenchError: the loss is no longer finite.
+        CamdbenchError: the loss is no longer finite, or an image cannot be read.
     """
     plan = _with(read_recipe(recipe) if not isinstance(recipe, Recipe) else recipe, seed=seed, epochs=epochs)
     where = pick_device(device)
-    before = trained_before(plan, Path(out), lambda first: train(first, out=out, device=device, data_root=data_root, progress=progress))
+    before = trained_before(
+        plan, Path(out), lambda first: train(first, out=out, device=device, data_root=data_root, workers=workers, progress=progress)
+    )
     with accelerated(plan, where) as accelerator:
         several = accelerator.num_processes > 1
-        path = _train(plan, Path(out), accelerator, accelerator.device if several else where, data_root, before, progress)
+        splits = _open(plan, data_root, workers, accelerator.num_processes)
+        path = _train(plan, Path(out), accelerator, accelerator.device if several else where, splits, before, progress)
         accelerator.wait_for_everyone()  # nobody begins another run before this one is written
         return path
 
@@ -77,7 +85,7 @@ def _train(
     out: Path,
     accelerator: Accelerator,
     where: torch.device,
-    data_root: str | Path | None,
+    splits: dict[str, Split],
     before: Path | None,
     progress: Callable[[Epoch], None] | None,
 ) -> Path:
@@ -85,7 +93,6 @@ def _train(
         "versions": versions(),
         "git": git_revision(),
     }  # of the code that is loaded now; it may change during the run
-    splits = _open(plan, data_root)
     learned = splits[plan.data.train].partly_labelled(plan.data.labelled, plan.seed)
     classifier = start(plan, learned, before)
     path = out / f"{plan.name}.safetensors"
@@ -109,8 +116,8 @@ def _with(recipe: Recipe, **changes: int | None) -> Recipe:
     return check_recipe(recipe.model_dump() | given, recipe.name) if given else recipe
 
 
-def _open(recipe: Recipe, data_root: str | Path | None) -> dict[str, Images]:
-    """Every split that the recipe names, in memory; all are opened before the first is read."""
+def _open(recipe: Recipe, data_root: str | Path | None, workers: int | None, processes: int) -> dict[str, Split]:
+    """Every split that the recipe names; all are opened before the first is read."""
     spec, data = datasets.parse_one(recipe.data.dataset), recipe.data
     if data.train in (*data.evaluate, recipe.select):
         raise UsageError(f"recipe {recipe.name}: split {data.train!r} is trained on, so it cannot judge the network; use val")
@@ -119,15 +126,19 @@ def _open(recipe: Recipe, data_root: str | Path | None) -> dict[str, Images]:
     opened[data.train] = learned_from(opened[data.train], data, recipe.seed)
     loss = losses.get(losses.parse_one(recipe.loss).name)
     per_class = "class masks" in loss.facts.needs
-    images = {split: load_images(dataset, data.regions, per_class=per_class and split == data.train) for split, dataset in opened.items()}
+    images = dict[str, Split]()
+    for split, dataset in opened.items():
+        usual = default_workers(len(dataset.ids), on_disk=datasets.get(spec.name).facts.on_disk) // processes
+        count, every = usual if workers is None else workers, per_class and split == data.train
+        images[split] = held(dataset, memory=data.memory, regions=data.regions, per_class=every, workers=count)
     check_batch(images[data.train], recipe.batch_size)
-    if "masks" in loss.facts.needs and images[data.train].masks is None:
+    if "masks" in loss.facts.needs and not images[data.train].masked:
         raise UsageError(f"recipe {recipe.name}: the loss {loss.name} needs masks, and {data.dataset} gives no {data.regions}")
     return images
 
 
 def _provenance(
-    recipe: Recipe, classifier: Classifier, fitted: Fitted, scores: dict[str, Score], splits: dict[str, Images]
+    recipe: Recipe, classifier: Classifier, fitted: Fitted, scores: dict[str, Score], splits: dict[str, Split]
 ) -> dict[str, object]:
     train_images = splits[recipe.data.train]
     return {
@@ -135,7 +146,7 @@ def _provenance(
         "network": recipe.network,
         "surgery": surgery_of(classifier.network),
         "classes": list(train_images.classes),
-        "input_size": train_images.pixels.shape[-1],
+        "input_size": train_images.size[1],
         "mean": classifier.mean.flatten().tolist(),
         "std": classifier.std.flatten().tolist(),
         "layer": classifier.layer,

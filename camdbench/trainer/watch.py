@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import closing
 from typing import NamedTuple
 
 import torch
@@ -16,7 +18,8 @@ from camdbench.functional.alignment import share_inside
 from camdbench.functional.core_focus import contrasts, core_of
 from camdbench.functional.normalise import normalise, upsample
 from camdbench.models.classifier import Classifier
-from camdbench.trainer.images import Images
+from camdbench.trainer.ranks import ALONE, Ranks
+from camdbench.trainer.split import Split
 
 
 class Score(NamedTuple):
@@ -37,17 +40,16 @@ class Score(NamedTuple):
     core_share: float = float("nan")
 
 
-def score(classifier: Classifier, images: Images, *, device: torch.device) -> Score:
-    """Judge a network on a split, frozen and in eval mode; the network is left as it was."""
-    found = list[Tensor]()
-    with classifier.frozen():
-        for batch in images.batches(100):
-            found.append(_rows(classifier, batch.to(device)).cpu())
+def score(classifier: Classifier, images: Split, *, device: torch.device, ranks: Ranks = ALONE) -> Score:
+    """Judge a network on a split, frozen and in eval mode; the network is left as it was, and processes share the batches."""
+    found = [torch.empty(5, 0, dtype=torch.float64)]
+    with classifier.frozen(), closing(images.batches(100, ranks.rank, ranks.size)) as batches:
+        found += [_rows(classifier, batch.to(device)).cpu() for batch in batches]
     values = torch.cat(found, 1)
     seen = values.isfinite()
-    means = torch.where(seen, values, 0).sum(1) / seen.sum(1)  # NaN of nothing at all
-    means[:2] = values[:2].mean(1)  # a probability that is no number is no reason to look away
-    return Score(*means.tolist())
+    seen[:2] = True  # a probability that is no number is no reason to look away
+    sums, counts = (ranks.total(held.sum(1).tolist(), device) for held in (torch.where(seen, values, 0), seen.double()))
+    return Score(*(total / count if count else math.nan for total, count in zip(sums, counts, strict=True)))
 
 
 def _rows(classifier: Classifier, batch: Batch) -> Tensor:

@@ -72,7 +72,7 @@ class TestTheSame:
     @pytest.mark.parametrize("workers", [0, 2])
     def test_the_callers_random_numbers_do_not_move(self, workers: int) -> None:
         before = torch.get_rng_state()
-        list(read_ahead(shortcuts(split="val", count=4, size=16), range(4), workers=workers))
+        list(read_ahead(shortcuts(split="val", count=4, size=32), range(4), workers=workers))
         assert torch.equal(torch.get_rng_state(), before)
 
     def test_nothing_is_nothing(self) -> None:

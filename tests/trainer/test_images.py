@@ -10,7 +10,9 @@ import torch
 from camdbench.core.catalogue import datasets
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.datasets.samples import Batch, Sample
-from camdbench.trainer.images import Images, augmented, check_batch, load_images, open_split
+from camdbench.trainer.augmentation import augmented
+from camdbench.trainer.images import Images, check_batch, load_images, open_split
+from camdbench.trainer.ranks import Ranks
 from camdbench.trainer.recipe import Augment
 
 
@@ -90,6 +92,23 @@ class TestAugmenting:
         found = augmented(batch, Augment(), _random())
         assert torch.equal(found.images, batch.images)
         assert torch.equal(found.masks, batch.masks)
+
+    def test_whoever_holds_a_part_of_a_batch_changes_it_as_whoever_holds_it_all(self, batch: Batch) -> None:
+        how = Augment(flip=0.5, crop=0.4, brightness=0.3, grey=0.3)
+        random = _random()
+        whole, after = augmented(batch, how, random), random.get_state()
+        share = Ranks(1, 2).share(64, 4)
+        kept = Batch(
+            tuple(batch.ids[place] for place in share.places),
+            batch.images[share.places],
+            batch.labels[share.places],
+            masks=batch.masks[share.places],
+        )
+        random = _random()
+        part = augmented(kept, how, random, share)
+        assert torch.equal(part.images, whole.images[share.places])
+        assert torch.equal(part.masks, whole.masks[share.places])
+        assert torch.equal(random.get_state(), after)
 
     def test_a_flip_mirrors_about_half_and_their_masks(self, batch: Batch) -> None:
         found = augmented(batch, Augment(flip=0.5), _random())

@@ -1,0 +1,42 @@
+"""Images changed at random on their way into the network, image by image, and their masks with them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from camdbench.datasets.samples import Batch
+from camdbench.functional.crops import draw_crop, warp
+from camdbench.trainer.ranks import Share
+from camdbench.trainer.recipe import Augment
+
+
+def augmented(batch: Batch, how: Augment, random: torch.Generator, share: Share | None = None) -> Batch:
+    """Randomly mirrored, cropped, lit and greyed images, with their masks; every image is drawn for on its own.
+
+    Args:
+        batch: images (B, 3, H, W) in [0, 1].
+        how: probabilities and ranges.
+        random: where the draws come from; as many for every batch, whatever `how` says of flips, light and colour.
+        share: which images of a larger batch these are; draws are made for all of that, so that it does not matter who holds it.
+    """
+    count, places = (len(batch), slice(None)) if share is None else (share.whole, share.places)
+    mirrored, light, grey = torch.rand((3, count, 1, 1, 1), generator=random)[:, places]
+    chosen = mirrored < how.flip
+    images = torch.where(chosen, batch.images.flip(-1), batch.images)
+    masks, class_masks = (_flipped(held, chosen) for held in (batch.masks, batch.class_masks))
+    if how.crop < 1:
+        size = (images.shape[-2], images.shape[-1])
+        drawn = [draw_crop(size, random, scale=(how.crop, 1.0))._replace(flipped=False) for _ in range(count)]
+        crops = [drawn[place] for place in torch.arange(count)[places].tolist()]
+        images = warp(images, crops)
+        masks, class_masks = (None if held is None else warp(held.float(), crops) >= 0.5 for held in (masks, class_masks))
+    images = torch.where(grey < how.grey, images.mean(1, keepdim=True), images)
+    images = (images * (1 + how.brightness * (2 * light - 1))).clamp(0, 1)
+    return replace(batch, images=images, masks=masks, class_masks=class_masks)
+
+
+def _flipped(held: Tensor | None, chosen: Tensor) -> Tensor | None:
+    return None if held is None else torch.where(chosen.reshape(-1, *(1,) * (held.ndim - 1)), held.flip(-1), held)
