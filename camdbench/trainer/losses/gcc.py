@@ -27,7 +27,7 @@ def gcc(step: Step, *, weight: NonNegativeFloat = 25.0, cam: str = "gradcam") ->
 
     Args:
         step: the batch.
-        weight: lambda; the authors' command for ImageNet has 25.
+        weight: lambda; the authors' command for ImageNet has 25, where the larger map has 14 x 14 cells: the mean falls with their number.
         cam: the explainer; the code has `hirescam`, which is the same on a linear head.
 
     Raises:
