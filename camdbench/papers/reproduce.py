@@ -105,7 +105,8 @@ def reproduce(
     given = {"batch_size": batch_size, "device": device, "seed": seed, "download": download}
     finished = dict[tuple[Setting, str], Found]()
     for number, job in enumerate(planned.jobs, start=1):
-        (say or _nobody)(f"{number}/{len(planned.jobs)} {job.name}: {', '.join(job.explainers)}")
+        what = ", ".join(job.explainers) if job.setting.probe is None else "segmentation probe"
+        (say or _nobody)(f"{number}/{len(planned.jobs)} {job.name}: {what}")
         found = (
             _done(job, folder, networks, limit, given)
             if job.setting.probe is None

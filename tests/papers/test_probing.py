@@ -92,7 +92,9 @@ def by_metric(done: Reproduction) -> dict[str, object]:
 
 
 def test_cells_are_the_probes_numbers(mine: dict[str, object], tmp_path: Path) -> None:
-    done = by_metric(reproduce("mine-table1", train=True, **mine))
+    said = list[str]()
+    done = by_metric(reproduce("mine-table1", train=True, say=said.append, **mine))
+    assert [line.rpartition(": ")[2] for line in said] == ["segmentation probe"] * 2
     files = {json.loads(file.read_text())["recipe"]["backbone"]: file for file in (tmp_path / "out" / "probes").glob("*.json")}
     for backbone, factor in (("frozen", 1), ("trained", 0.01)):
         found = json.loads(files[backbone].read_text())["metrics"]["val"]
