@@ -6,14 +6,13 @@ import io
 import json
 import math
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pdflatex import assert_compiles, needs_latex
 from rich.console import Console
 
 from camdbench.tables.latex import escape, to_latex
@@ -202,21 +201,20 @@ def test_escaped_text_reads_back(text: str):
     assert not re.search(r"(?<!\\)[&%$#_]|[~^<>|\"]", escaped)
 
 
-def has_latex() -> bool:
-    return (
-        bool(shutil.which("kpsewhich")) and subprocess.run(["kpsewhich", "booktabs.sty"], capture_output=True, check=False).returncode == 0
-    )
+def test_many_headings_take_two_lines_each(make_summary):
+    metrics = [{"explainer": "gradcam", "metric": "ad", "protocol": f"p{number}"} for number in range(6)]
+    assert r"Explainer & \shortstack[r]{ad\\$\downarrow$ (\%)} & " in to_latex(make_summary(*metrics))
 
 
-@pytest.mark.skipif(not has_latex(), reason="needs LaTeX with booktabs")
+def test_numbers_below_zero_have_a_minus_sign(make_summary):
+    text = to_latex(make_summary({"explainer": "gradcam", "metric": "ssim", "mean": -0.5, "ci_low": -0.6, "ci_high": 0.1}), intervals=True)
+    assert r"$-$0.500 {\scriptsize [$-$0.600, 0.100]}" in text
+
+
+@needs_latex
 def test_latex_compiles(summary, tmp_path: Path):
     nasty = summary.assign(explainer=summary["explainer"].replace("worst", r'x(a="~^\<>|{}$#&_%")'), dataset="a_b%")
-    tables = to_latex(nasty) + to_latex(nasty, intervals=True)
-    packages = r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{booktabs}"
-    (tmp_path / "t.tex").write_text(rf"{packages}\begin{{document}}{tables}\end{{document}}", encoding="utf-8")
-    command = ["pdflatex", "-draftmode", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
-    assert done.returncode == 0, done.stdout[-800:]
+    assert_compiles(to_latex(nasty) + to_latex(nasty, intervals=True), tmp_path)
 
 
 # ------------------------------------------------------------------------------------------------ CSV, JSON

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -127,12 +124,3 @@ def test_the_command_marks_on_request_and_leaves_the_files_beside_the_rows_plain
 def test_one_explainer_has_nothing_to_be_tested_against(make_run, capsys: pytest.CaptureFixture[str]):
     assert run_cli(["summarise", str(make_run({"winner": VALUES["winner"]})), "--significance"]) == 2
     assert "there is nothing to compare" in capsys.readouterr().err
-
-
-@pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs LaTeX")
-def test_latex_with_daggers_compiles(marked, tmp_path: Path):
-    packages = r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{booktabs}"
-    (tmp_path / "t.tex").write_text(rf"{packages}\begin{{document}}{to_latex(marked)}\end{{document}}", encoding="utf-8")
-    command = ["pdflatex", "-draftmode", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
-    assert done.returncode == 0, done.stdout[-800:]

@@ -1,0 +1,153 @@
+"""Comparisons written out: every format has the same texts, and LaTeX takes its own."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from pdflatex import assert_compiles, needs_latex
+
+from camdbench.cli.main import run_cli
+from camdbench.tables import written
+from camdbench.tables.compare import compare
+from camdbench.tables.latex import to_latex as summary_to_latex
+from camdbench.tables.listing import Listing, to_latex, to_markdown
+from camdbench.tables.seeds import seed_spread
+from camdbench.tables.significance import against_best
+from camdbench.tables.summary import summarise
+
+RANDOM = np.random.default_rng(5)
+BEST = RANDOM.uniform(10, 20, 30)
+NASTY = r'x(a="~^\<>|{}$#&_%")'
+VALUES = {
+    'winner(a="b_c")': {"ad": list(BEST)},
+    NASTY: {"ad": list(BEST + np.resize([2.0, -1.9], 30))},
+    "far": {"ad": list(BEST + RANDOM.uniform(20, 30, 30))},
+}
+NETS = ["net-s0", "net-s1", "net-s2"]
+Said = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def seeded(make_run) -> Path:
+    own = {name: {"far": {"ad": list(BEST + seed)}} for seed, name in enumerate(NETS)}
+    return make_run(own["net-s0"], models=NETS, values_of=own, name="seeded")
+
+
+def test_a_winner_is_bold_in_print_and_what_is_not_significant_has_a_dagger(make_run):
+    text = to_latex(written.pairs(compare(make_run(VALUES)), alpha=0.05))
+    close, far, _ = (line for line in text.splitlines() if line.count(" & ") == 5 and "difference" not in line)
+    winner = r"winner(a=\textquotedbl{}b\_c\textquotedbl{})"
+    assert close.count(r"\rlap{$^\dagger$}") == 1
+    assert r"\textbf" not in close
+    assert far.strip().startswith(rf"\textbf{{{winner}}} & far & $-$")
+    assert "dagger" not in far
+    assert text.count("dagger") == 2  # the other one says what it means
+    assert r"Over 30 images; the better one is bold. $^\dagger$ not significant: paired permutation test" in text
+    assert "dagger" not in to_latex(written.pairs(compare(make_run(VALUES)), alpha=1.0))
+
+
+def test_differences_below_zero_have_a_minus_sign_and_zero_has_none(make_run):
+    text = to_latex(written.pairs(compare(make_run(VALUES)), alpha=0.05))
+    assert re.search(r"& \$-\$2\d\.\d\d &", text)
+    assert written.pairs(compare(make_run(VALUES)).assign(difference=-0.0001))[0].lines["difference"].tolist() == ["0.00"] * 3
+
+
+def test_long_tables_go_over_several(make_run):
+    listing = Listing("many", pd.DataFrame({"name": [f"n{place}" for place in range(100)], "x": ["1"] * 100}), ("name",))
+    text = to_latex([listing])
+    assert text.count(r"\begin{tabular}") == 3
+    assert text.count("many, continued.") == 2
+    assert [len(re.findall(r"n\d+ & 1", part)) for part in text.split(r"\end{tabular}")] == [45, 45, 10, 0]
+
+
+def test_markdown_has_as_many_fields_in_every_line(make_run):
+    text = to_markdown(written.pairs(compare(make_run(VALUES))))
+    lines = [re.split(r"(?<!\\)\|", line) for line in text.splitlines() if line.startswith("|")]
+    assert {len(line) for line in lines} == {12}
+    assert len(lines) == 2 + 3
+
+
+def test_the_spread_over_seeds_is_written_with_what_its_columns_mean(seeded):
+    spread = seed_spread(seeded)
+    (listing,) = written.seeds(spread)
+    line = listing.lines.iloc[0]
+    assert line["mean"] == f"{np.mean(BEST) + 1:.2f}"
+    assert line["sd seeds"].startswith("1.00 ± ")
+    assert line["sd rest"] == "0.00 ± 0.00"
+    assert line["seeds"] == "3"
+    assert "seeds on these images" in " ".join(listing.notes)
+    assert "± 0.5;" in " ".join(written.seeds(spread, within=0.5)[0].notes)
+    assert "### ad (opticam) · net · shapes val · target: label" in to_markdown([listing])
+
+
+@needs_latex
+def test_latex_compiles_and_fits(make_run, seeded, tmp_path: Path):
+    run = make_run(VALUES)
+    compared = compare(run)
+    daggers = summary_to_latex(against_best(summarise(run), compared))
+    intervals = summary_to_latex(against_best(summarise(run), compared), intervals=True)
+    assert daggers.count("dagger") == intervals.count("dagger") == 2
+    long = Listing("long and wide", pd.DataFrame({f"heading {n}": ["-1.00†"] * 60 for n in range(20)}), (), notes=("± → ≤ ∞ ×",))
+    comparison = to_latex([*written.pairs(compared, alpha=0.05), *written.seeds(seed_spread(seeded)), long])
+    assert_compiles(daggers + intervals + comparison, tmp_path)
+
+
+@needs_latex
+def test_the_commands_write_what_latex_takes(make_run, seeded, tmp_path: Path, capsys: Said):
+    run = make_run(VALUES)
+    texts = list[str]()
+    for words in (
+        ["compare", str(run)],
+        ["compare", str(run), str(run)],
+        ["compare", str(seeded), "--seeds"],
+        ["summarise", str(run), "--significance"],
+    ):
+        assert run_cli([*words, "--format", "latex"]) == 0
+        texts.append(capsys.readouterr().out)
+        assert r"\toprule" in texts[-1]
+    assert "dagger" in texts[0]
+    assert_compiles("".join(texts), tmp_path)
+
+
+def test_the_spread_over_seeds_in_every_format(seeded, capsys: Said, monkeypatch: pytest.MonkeyPatch):
+    def said(*words: str) -> str:
+        assert run_cli(["compare", str(seeded), "--seeds", *words]) == 0
+        return capsys.readouterr().out
+
+    monkeypatch.setenv("COLUMNS", "160")
+    assert "sd images" in said()
+    assert "detectable:" in said("--within", "2")
+    assert said("--format", "csv").startswith("network,dataset,split,target_rule,metric,protocol,explainer,mean,se,ci_low")
+    (item,) = json.loads(said("--format", "json"))
+    assert (item["network"], item["seeds"], item["sd_seeds"], item["images_needed"]) == ("net", 3, pytest.approx(1), None)
+    assert "| explainer | mean |" in said("--format", "markdown")
+    monkeypatch.setenv("COLUMNS", "80")
+    assert "sd rest" not in said()
+
+
+def test_options_that_do_not_go_together_are_refused(make_run, seeded, capsys: Said):
+    for words, message in (
+        ([str(seeded), "--within", "1"], "--within is for --seeds"),
+        ([str(seeded)] * 3, "3 runs: expected one or two"),
+        ([str(seeded), "--seeds", "--within", "-1"], "--within -1.0: expected a positive number"),
+        ([str(make_run(VALUES)), "--seeds"], "no two networks differ in their training seed alone: net;"),
+    ):
+        assert run_cli(["compare", *words]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_comparison_is_printed_with_ranks(make_run, capsys: Said, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "150")
+    run: Any = make_run(VALUES)
+    assert run_cli(["compare", str(run)]) == 0
+    wide = capsys.readouterr().out
+    assert all(word in wide for word in ("p Wilcoxon", "mean rank · ad · net: Friedman p", "winner"))
+    monkeypatch.setenv("COLUMNS", "90")
+    assert run_cli(["compare", str(run)]) == 0
+    assert "p Wilcoxon" not in capsys.readouterr().out
