@@ -96,6 +96,33 @@ def to_markdown(table: Written) -> str:
     return "\n".join([f"### {table.title}", "", text[0], rule, *text[1:], "", *(f"- {note}" for note in table.notes)]) + "\n"
 
 
+def to_latex(table: Written) -> str:
+    r"""The table as LaTeX, one for each data set and network, which name the reasons that they refer to; the last has the other notes.
+
+    The preamble is that of `tables.latex.to_latex`.
+    """
+    import pandas as pd
+
+    from camdbench.tables import listing
+
+    reasons = tuple(note for note in table.notes if note.startswith("("))
+    keys = list(dict.fromkeys(line[:2] for line in table.lines))
+    found = list[listing.Listing]()
+    for key in keys:
+        own = [line[2:] for line in table.lines if line[:2] == key]
+        used = [note for note in reasons if any(line[-1].endswith(f" {note.split()[0]}") for line in own)]
+        notes = (*used, *(table.notes[len(reasons) :] if key == keys[-1] else ()))
+        words = ("method", "metric", "verdict")
+        found.append(
+            listing.Listing(" · ".join([table.title, *key]), pd.DataFrame(own, columns=list(HEADINGS[2:])), words, notes=_sentences(notes))
+        )
+    return listing.to_latex(found)
+
+
+def _sentences(notes: Sequence[str]) -> tuple[str, ...]:
+    return tuple(note if note.endswith(".") else f"{note}." for note in notes)
+
+
 def to_records(lines: Sequence[Line]) -> list[dict[str, Any]]:
     """One object per cell, numbers unrounded; what is not there is None."""
 

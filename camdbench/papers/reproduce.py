@@ -18,7 +18,7 @@ from camdbench.papers.numbers import ACCURACY, Finished, key, number_of
 from camdbench.papers.plan import Job, Plan, Setting, plan
 from camdbench.papers.probing import FinishedProbe, Probes
 from camdbench.papers.recipe import Exhibit
-from camdbench.papers.render import to_csv, to_markdown, written
+from camdbench.papers.render import to_csv, to_latex, to_markdown, written
 from camdbench.papers.shelf import load_exhibit
 from camdbench.papers.verdict import Line, judge
 
@@ -117,9 +117,10 @@ def reproduce(
 
 
 def write_tables(done: Reproduction) -> None:
-    """Write `reproduction.md` and `reproduction.csv` into the folder of the runs, each whole or not at all."""
+    """Write `reproduction.md`, `reproduction.tex` and `reproduction.csv` into the folder of the runs, each whole or not at all."""
     done.out.mkdir(parents=True, exist_ok=True)
-    texts = {"md": to_markdown(written(done.exhibit, done.lines)), "csv": to_csv(done.lines)}
+    table = written(done.exhibit, done.lines)
+    texts = {"md": to_markdown(table), "tex": to_latex(table), "csv": to_csv(done.lines)}
     for name, text in texts.items():
         with replacing(done.out / f"reproduction.{name}") as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n")

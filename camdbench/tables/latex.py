@@ -14,7 +14,7 @@ _ESCAPED = str.maketrans(
     | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}", '"': r"\textquotedbl{}"}
     | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "—": "---", "–": "--", "·": r"$\cdot$"}
     | {"±": r"$\pm$", "×": r"$\times$", "−": "$-$", "≤": r"$\leq$", "≥": r"$\geq$", "↑": r"$\uparrow$", "↓": r"$\downarrow$"}
-    | {"→": r"$\rightarrow$", "∞": r"$\infty$", DAGGER: r"$^\dagger$"}
+    | {"→": r"$\rightarrow$", "∞": r"$\infty$", "∩": r"$\cap$", "∪": r"$\cup$", DAGGER: r"$^\dagger$"}
 )
 PREAMBLE = r"% needs \usepackage{booktabs}, \usepackage{graphicx} and \usepackage[T1]{fontenc}"
 _SIDE_BY_SIDE = 5  # metrics whose headings take one line each

@@ -9,7 +9,7 @@ import pandas as pd
 
 from camdbench.tables.latex import escape, number, tabular
 
-_PAGE = 45  # lines of a table that still fits a page
+_PAGE = 32  # lines of a table that fits a page together with a caption of several lines
 
 
 @dataclass(frozen=True)
