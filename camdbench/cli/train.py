@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from typing import TYPE_CHECKING
+
 import click
 
 from camdbench.cli import options
+from camdbench.cli.epochs import EpochBar
+
+if TYPE_CHECKING:
+    from camdbench.trainer.run_state import Epoch
 
 
 @click.command("train", short_help="Train a classifier by a recipe.")
@@ -14,7 +21,14 @@ from camdbench.cli import options
 @click.option("--seed", type=click.IntRange(min=0), help="Another seed than the recipe's.")
 @click.option("--data-root", metavar="DIR", help="Where a data set that is read from disk lies.")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that read images.  [default: by the number of images and cores]")
-@click.option("--tensorboard", metavar="DIR", help="Write the log for TensorBoard too.")
+@click.option(
+    "--pictures",
+    default=4,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Images whose maps are drawn after every epoch; 0 for none.",
+)
+@click.option("--tensorboard", metavar="DIR", help="Write log and pictures for TensorBoard too.")
 @options.plugin
 @options.device
 @options.quiet
@@ -26,6 +40,7 @@ def command(
     seed: int | None,
     data_root: str | None,
     workers: int | None,
+    pictures: int,
     tensorboard: str | None,
     device: str,
     quiet: bool,
@@ -36,20 +51,31 @@ def command(
     camdbench train --recipe benchmarks/shortcuts/ce.yaml --out checkpoints
     camdbench run --models checkpoints/shortcuts-ce.safetensors
     """
-    from camdbench.trainer.run_state import Epoch
+    from camdbench.report.learning import Album
+    from camdbench.trainer.board import Board
     from camdbench.trainer.train import train
 
-    draw = None
-    if tensorboard is not None:
-        from camdbench.trainer.board import board
+    board = Board(tensorboard) if tensorboard is not None else None
+    first = os.environ.get("RANK", "0") == "0"  # of several processes one speaks
+    with EpochBar(quiet=quiet or not first) as bar:
 
-        draw = board(tensorboard)
+        def say(epoch: Epoch) -> None:
+            if board is not None:
+                board.line(epoch)
+            bar.line(epoch)
 
-    def say(epoch: Epoch) -> None:
-        if draw is not None:
-            draw(epoch)
-        if not quiet:
-            parts = (f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in epoch.flat().items())
-            click.echo("  ".join(parts), err=True)
-
-    click.echo(train(recipe, out=out, seed=seed, device=device, epochs=epochs, data_root=data_root, workers=workers, progress=say))
+        path = train(
+            recipe,
+            out=out,
+            seed=seed,
+            device=device,
+            epochs=epochs,
+            data_root=data_root,
+            workers=workers,
+            progress=say,
+            tick=bar.tick,
+            pictures=pictures,
+            show=Album(out, board.picture if board is not None else None).add,
+        )
+    if first:
+        click.echo(path)

@@ -38,6 +38,16 @@ class Fitted:
     log: tuple[Epoch, ...]
 
 
+class Tick(NamedTuple):
+    """How far a run is: the step of the epoch that is done, counted from 1 like the epoch, of how many each; and the mean loss so far."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+
+
 def fit(
     classifier: Classifier,
     train: Split,
@@ -48,6 +58,7 @@ def fit(
     accelerator: Accelerator | None = None,
     resume: tuple[Path, str] | None = None,
     progress: Callable[[Epoch], None] | None = None,
+    tick: Callable[[Tick], None] | None = None,
 ) -> Fitted:
     """Train a classifier's network in place.
 
@@ -62,13 +73,14 @@ def fit(
         resume: file that holds the run after every epoch, and the key that says which run it is; the run goes on from
             what the file holds of the same key.
         progress: called with every line of the log that this call adds.
+        tick: called after every step.
 
     Raises:
         CamdbenchError: the loss is no longer finite; the message names epoch and batch.
     """
     if accelerator is None:
         with accelerated(recipe, device) as own:
-            return fit(classifier, train, select, recipe, device=device, accelerator=own, resume=resume, progress=progress)
+            return fit(classifier, train, select, recipe, device=device, accelerator=own, resume=resume, progress=progress, tick=tick)
     classifier.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - missing from torch's stubs
     with torch.random.fork_rng(devices=[]):  # dropout knows no other generator
         torch.manual_seed(recipe.seed)
@@ -79,7 +91,7 @@ def fit(
         for number in range(len(run.log) + 1, run.epochs + 1):
             run.begin(number)
             rate = run.rate
-            learned = _epoch(run, train, number)
+            learned = _epoch(run, train, number, tick if run.ranks.first else None)
             run.ranks.alike(classifier.network)
             seen = score(classifier, select, device=device, ranks=run.ranks)
             run.add(Epoch(number, rate, learned.loss, learned.accuracy, *seen, learned.parts))
@@ -96,7 +108,7 @@ class _Learned(NamedTuple):
     parts: dict[str, float]
 
 
-def _epoch(run: RunState, train: Split, number: int) -> _Learned:
+def _epoch(run: RunState, train: Split, number: int, tick: Callable[[Tick], None] | None) -> _Learned:
     recipe, seen = run.recipe, _Sums()
     share = run.ranks.share(recipe.batch_size, recipe.accumulate)
     run.learn()
@@ -106,6 +118,8 @@ def _epoch(run: RunState, train: Split, number: int) -> _Learned:
             each = len(batch) // recipe.accumulate
             for part in range(recipe.accumulate):
                 _part(run, batch.part(part * each, (part + 1) * each), (number, count, part), seen)
+            if tick is not None:
+                tick(Tick(number, run.epochs, count, run.batches, seen.mean))
     return seen.means(run.ranks, run.classifier.device)
 
 
@@ -138,6 +152,11 @@ class _Sums:
             finite = given.isfinite()
             self.sums[name] = self.sums.get(name, 0.0) + float(torch.where(finite, given, 0).sum())
             self.counts[name] = self.counts.get(name, 0) + int(finite.sum())
+
+    @property
+    def mean(self) -> float:
+        """Of this process's total so far."""
+        return self.sums[""] / self.counts[""] if self.counts[""] else math.nan
 
     def means(self, ranks: Ranks, device: torch.device) -> _Learned:
         sums, counts = (ranks.total(list(held.values()), device) for held in (self.sums, self.counts))

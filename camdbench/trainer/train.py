@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -20,7 +22,8 @@ from camdbench.trainer.accelerated import accelerated
 from camdbench.trainer.chain import trained_before
 from camdbench.trainer.checkpoint import write_csv, write_json, write_weights
 from camdbench.trainer.images import check_batch, open_split
-from camdbench.trainer.loop import Fitted, fit
+from camdbench.trainer.loop import Fitted, Tick, fit
+from camdbench.trainer.pictures import Painter, Picture
 from camdbench.trainer.recipe import Recipe, check_recipe, read_recipe
 from camdbench.trainer.resume import run_key
 from camdbench.trainer.run_state import Epoch
@@ -29,6 +32,26 @@ from camdbench.trainer.split import Split
 from camdbench.trainer.start import start
 from camdbench.trainer.streamed import held
 from camdbench.trainer.watch import Score, score
+
+
+class _Told(NamedTuple):
+    """Who is told how a run goes."""
+
+    progress: Callable[[Epoch], None] | None
+    tick: Callable[[Tick], None] | None
+    pictures: int
+    show: Callable[[Picture], None] | None
+
+    def painter(self, classifier: Classifier, select: Split, recipe: Recipe) -> Painter | None:
+        """Takes pictures, where somebody wants them."""
+        return Painter.of(classifier, select, recipe, self.pictures, self.show) if self.pictures and self.show is not None else None
+
+    def line(self, line: Epoch, painter: Painter | None) -> None:
+        """At the end of an epoch."""
+        if self.progress is not None:
+            self.progress(line)
+        if painter is not None:
+            painter.after(line.epoch)
 
 
 def train(
@@ -41,6 +64,9 @@ def train(
     data_root: str | Path | None = None,
     workers: int | None = None,
     progress: Callable[[Epoch], None] | None = None,
+    tick: Callable[[Tick], None] | None = None,
+    pictures: int = 0,
+    show: Callable[[Picture], None] | None = None,
 ) -> Path:
     """Train the network of a recipe and write weights, provenance and log.
 
@@ -59,6 +85,9 @@ def train(
         data_root: where the data set lies, for one that is read from disk.
         workers: number of processes, for each process that learns, that read images; by their number and the cores unless given.
         progress: called with every line of the log.
+        tick: called after every step.
+        pictures: number of images of `select` whose maps are shown after every epoch, and at the end beside those before.
+        show: called with every picture.
 
     Returns:
         Path of the weights.
@@ -69,13 +98,14 @@ def train(
     """
     plan = _with(read_recipe(recipe) if not isinstance(recipe, Recipe) else recipe, seed=seed, epochs=epochs)
     where = pick_device(device)
+    told = _Told(progress, tick, pictures, show)
     before = trained_before(
-        plan, Path(out), lambda first: train(first, out=out, device=device, data_root=data_root, workers=workers, progress=progress)
+        plan, Path(out), lambda first: train(first, out=out, device=device, data_root=data_root, workers=workers, **told._asdict())
     )
     with accelerated(plan, where) as accelerator:
         several = accelerator.num_processes > 1
         splits = _open(plan, data_root, workers, accelerator.num_processes)
-        path = _train(plan, Path(out), accelerator, accelerator.device if several else where, splits, before, progress)
+        path = _train(plan, Path(out), accelerator, accelerator.device if several else where, splits, before, told)
         accelerator.wait_for_everyone()  # nobody begins another run before this one is written
         return path
 
@@ -87,7 +117,7 @@ def _train(
     where: torch.device,
     splits: dict[str, Split],
     before: Path | None,
-    progress: Callable[[Epoch], None] | None,
+    told: _Told,
 ) -> Path:
     origin: dict[str, object] = {
         "versions": versions(),
@@ -98,7 +128,10 @@ def _train(
     path = out / f"{plan.name}.safetensors"
     facts = {split: images.fingerprint for split, images in splits.items()} | {"weights": classifier.weights_hash()}
     half = path.with_suffix(".resume"), run_key(plan, facts, where)
-    fitted = fit(classifier, learned, splits[plan.select], plan, device=where, accelerator=accelerator, resume=half, progress=progress)
+    select = splits[plan.select]
+    painter = told.painter(classifier.to(where), select, plan) if accelerator.is_main_process else None
+    said = partial(told.line, painter=painter)
+    fitted = fit(classifier, learned, select, plan, device=where, accelerator=accelerator, resume=half, progress=said, tick=told.tick)
     if not accelerator.is_main_process:
         return path
     classifier.network.load_state_dict(fitted.state)
@@ -108,6 +141,8 @@ def _train(
     write_json(path.with_suffix(".json"), _provenance(plan, classifier, fitted, scores, splits) | origin)
     write_weights(path, fitted.state)  # last: where the weights are, the rest is too
     half[0].unlink(missing_ok=True)
+    if painter is not None:
+        painter.end(fitted.epoch)
     return path
 
 

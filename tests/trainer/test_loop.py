@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from camdbench.core.errors import CamdbenchError
 from camdbench.models.classifier import Classifier
 from camdbench.trainer.images import Images
-from camdbench.trainer.loop import fit
+from camdbench.trainer.loop import Tick, fit
 from camdbench.trainer.recipe import Optimiser, Recipe
 from camdbench.trainer.watch import score
 
@@ -60,6 +60,15 @@ def test_it_learns(images: Images) -> None:
 def test_every_line_of_the_log_is_reported(images: Images) -> None:
     seen: list[object] = []
     assert fit(_wrapped(Means()), images, images, _recipe(), device=CPU, progress=seen.append).log == tuple(seen)
+
+
+def test_every_step_is_told_with_the_mean_loss_so_far(images: Images) -> None:
+    told = list[Tick]()
+    log = fit(_wrapped(Means()), images, images, _recipe(epochs=2, accumulate=2), device=CPU, tick=told.append).log
+    assert [tick[:4] for tick in told] == [(epoch, 2, step, 4) for epoch in (1, 2) for step in (1, 2, 3, 4)]
+    assert told[3].loss == pytest.approx(log[0].train_loss)
+    assert told[7].loss == pytest.approx(log[1].train_loss)
+    assert told[0].loss == pytest.approx(math.log(2), abs=0.4)
 
 
 def test_a_loss_that_is_no_number_stops_with_epoch_and_batch(images: Images) -> None:
