@@ -9,12 +9,15 @@ import pandas as pd
 
 from camdbench.tables.layout import DAGGER, Block, Cell, Column, blocks
 
+_APART = "\u2060"  # Unicode's word joiner, between two hyphens, which would become a dash
+_LIGATURE = re.compile("-(?=-)")
 _ESCAPED = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"}
     | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}", '"': r"\textquotedbl{}"}
     | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "—": "---", "–": "--", "·": r"$\cdot$"}
     | {"±": r"$\pm$", "×": r"$\times$", "−": "$-$", "≤": r"$\leq$", "≥": r"$\geq$", "↑": r"$\uparrow$", "↓": r"$\downarrow$"}
     | {"→": r"$\rightarrow$", "∞": r"$\infty$", "∩": r"$\cap$", "∪": r"$\cup$", DAGGER: r"$^\dagger$"}
+    | {_APART: "{}"}
 )
 PREAMBLE = r"% needs \usepackage{booktabs}, \usepackage{graphicx} and \usepackage[T1]{fontenc}"
 _SIDE_BY_SIDE = 5  # metrics whose headings take one line each
@@ -41,8 +44,10 @@ def escape(text: str) -> str:
 
     >>> print(escape("shortcuts_ce 95 %"))
     shortcuts\_ce 95 \%
+    >>> print(escape("give --data-root"))
+    give -{}-data-root
     """
-    return text.translate(_ESCAPED)
+    return _LIGATURE.sub(f"-{_APART}", text).translate(_ESCAPED)
 
 
 def number(text: str) -> str:

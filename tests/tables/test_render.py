@@ -196,7 +196,7 @@ def test_latex_can_show_intervals(summary):
 def test_escaped_text_reads_back(text: str):
     names = {"textasciitilde": "~", "textasciicircum": "^", "textbackslash": "\\", "textquotedbl": '"'}
     names |= {"textless": "<", "textgreater": ">", "textbar": "|"}
-    escaped = escape(text)
+    escaped = escape(text).replace("-{}", "-")
     assert re.sub(r"\\(?:([a-z]+)\{\}|(.))", lambda found: names[found[1]] if found[1] else found[2], escaped) == text
     assert not re.search(r"(?<!\\)[&%$#_]|[~^<>|\"]", escaped)
 
