@@ -20,7 +20,7 @@ def command(first: str, second: str, as_json: bool) -> None:
     camdbench diff insertion 'insertion(protocol=rise)'
     camdbench diff runs/mine runs/theirs
     """
-    from camdbench.tables.diff import diff
+    from camdbench.tables.diff import ONLY_FIRST, ONLY_SECOND, diff
 
     found = diff(first, second)
     if as_json:
@@ -34,9 +34,14 @@ def command(first: str, second: str, as_json: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    alone = found["switch"].isin([ONLY_FIRST, ONLY_SECOND])
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("of", "switch", str(first), str(second)):
         table.add_column(Text(heading), overflow="fold")
-    for line in found.itertuples(index=False):
+    for line in found[~alone].itertuples(index=False):
         table.add_row(*(Text(str(text)) for text in line))
-    Console().print(table)
+    if not alone.all():
+        Console().print(table)
+    for line in found[alone].to_dict("records"):
+        run, names = (first, line["first"]) if line["switch"] == ONLY_FIRST else (second, line["second"])
+        click.echo(f"only in {run}: {names}")

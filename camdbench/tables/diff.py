@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -14,6 +14,7 @@ from camdbench.core.errors import UsageError
 from camdbench.tables.load import load_run
 
 DIFF_COLUMNS = ("of", "switch", "first", "second")
+ONLY_FIRST, ONLY_SECOND = "only in the first", "only in the second"  # the switch of a line that lists metrics
 _ABSENT = "—"
 
 
@@ -29,7 +30,7 @@ def diff(first: str | Path, second: str | Path) -> pd.DataFrame:
 
     Returns:
         The columns `DIFF_COLUMNS`: a metric or a part of the run, the name of the switch or option, and both values;
-        empty where nothing differs.
+        empty where nothing differs. Metrics that one run alone has stand in one line, `ONLY_FIRST` or `ONLY_SECOND`.
 
     Raises:
         UsageError: one of them is neither, or they are of different kinds.
@@ -64,10 +65,15 @@ def _runs(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str
     found += _differing("code", {"camdbench": first.get("code")}, {"camdbench": second.get("code")})
     found += _differing("code", first.get("plugins", {}), second.get("plugins", {}))
     mine, theirs = _by_name(first["metrics"]), _by_name(second["metrics"])
+    alone = _Alone([], [])
     for name in _union(mine, theirs):
-        pairs = _paired(mine.get(name, {}), theirs.get(name, {}))
-        for label, one, other in pairs:
-            found += _differing(label, one, other)
+        pairs, left = _paired(mine.get(name, {}), theirs.get(name, {}))
+        for one, other in pairs:
+            label = one if one == other else f"{one} / {other}"
+            found += _differing(label, mine[name][one], theirs[name][other])
+        alone = _Alone(alone.first + left.first, alone.second + left.second)
+    found += [("metrics", ONLY_FIRST, ", ".join(alone.first), _ABSENT)] * bool(alone.first)
+    found += [("metrics", ONLY_SECOND, _ABSENT, ", ".join(alone.second))] * bool(alone.second)
     return found
 
 
@@ -89,16 +95,19 @@ def _by_name(recorded: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]
     return found
 
 
-def _paired(mine: dict[str, Any], theirs: dict[str, Any]) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """Readings of one metric side by side: the same specs, then what is left in its order."""
-    same = [spec for spec in mine if spec in theirs]
-    left = [[spec for spec in own if spec not in same] for own in (mine, theirs)]
-    pairs = [(spec, mine[spec], theirs[spec]) for spec in same]
-    for place in range(max(map(len, left))):
-        one, other = (own[place] if place < len(own) else None for own in left)
-        label = " / ".join(spec or _ABSENT for spec in (one, other))
-        pairs.append((label, mine.get(one or "", {}), theirs.get(other or "", {})))
-    return pairs
+class _Alone(NamedTuple):
+    """Readings of metrics that have nothing beside them in the other run."""
+
+    first: list[str]
+    second: list[str]
+
+
+def _paired(mine: Collection[str], theirs: Collection[str]) -> tuple[list[tuple[str, str]], _Alone]:
+    """Readings of one metric side by side: the same specs, then what is left in its order; and what that leaves over."""
+    same = [(spec, spec) for spec in mine if spec in theirs]
+    left = [[spec for spec in own if spec not in other] for own, other in ((mine, theirs), (theirs, mine))]
+    count = min(map(len, left))
+    return same + list(zip(*left, strict=False)), _Alone(left[0][count:], left[1][count:])
 
 
 def _differing(of: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:

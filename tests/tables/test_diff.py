@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from camdbench.cli.main import run_cli
 from camdbench.core.errors import UsageError
 from camdbench.tables.diff import diff
 
@@ -61,9 +62,21 @@ def test_two_readings_of_a_metric_stand_side_by_side_across_runs(tmp_path: Path)
     assert lines(a_run(tmp_path / "a"), second) == [('ad / ad(protocol="x")', "masking", "pixels", "normalised")]
 
 
-def test_a_metric_that_one_run_lacks_is_told_by_its_absence(tmp_path: Path):
-    more = a_run(tmp_path / "b", metrics={"ag": {"switches": {"masking": "pixels"}, "options": {}}})
-    assert lines(a_run(tmp_path / "a"), more) == [("— / ag", "masking", "—", "pixels")]
+def test_metrics_that_one_run_lacks_stand_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    plain = {"switches": {"masking": "pixels", "scored": "target"}, "options": {"step": 1}}
+    first = a_run(tmp_path / "a", metrics={'ad(protocol="x")': {"switches": {"masking": "pixels"}, "options": {"keep": 1.0}}})
+    more = a_run(tmp_path / "b", metrics={"ag": plain, "insertion": plain})
+    assert lines(first, more) == [
+        ("metrics", "only in the first", 'ad(protocol="x")', "—"),
+        ("metrics", "only in the second", "—", "ag, insertion"),
+    ]
+    assert run_cli(["diff", str(first), str(more)]) == 0
+    assert capsys.readouterr().out == f'only in {first}: ad(protocol="x")\nonly in {more}: ag, insertion\n'
+    other = a_run(tmp_path / "c", request={"seed": 1})
+    assert run_cli(["diff", str(other), str(more)]) == 0
+    out = capsys.readouterr().out
+    assert "seed" in out
+    assert f"only in {more}: ag, insertion" in out
 
 
 def test_two_protocols_differ_in_their_switches_and_options():
