@@ -173,17 +173,18 @@ def parse_explainers(texts: str | Iterable[str | Spec], gives: Collection[str]) 
     return _with_groups(explainers, texts, {"all": methods + controls, "controls": controls})
 
 
-def parse_metrics(texts: str | Iterable[str | Spec], gives: Collection[str]) -> tuple[Spec, ...]:
+def parse_metrics(texts: str | Iterable[str | Spec], gives: Collection[str], *, explains: bool = True) -> tuple[Spec, ...]:
     """Read and check specs of metrics; among them `all` is every one of our own under its default protocol.
 
     Args:
         texts: specs with commas, or a list of such.
         gives: the annotations that the images have, `boxes`, `masks`; `all` leaves out what needs others.
+        explains: whether altered images can be explained again; if not, `all` leaves out what needs that.
 
     Raises:
         UsageError: a name, an option or a value is wrong, or one spec stands twice.
     """
-    lacks = {"boxes", "masks"} - set(gives)
+    lacks = {"boxes", "masks"} - set(gives) | (set() if explains else {"explainer"})
     fit = [entry for entry in metrics if ":" not in entry.name and not lacks & set(entry.facts.needs)]
     return _with_groups(metrics, texts, {"all": [Spec(entry.name) for entry in fit]})
 

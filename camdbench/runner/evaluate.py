@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, get_args
 import torch
 from torch import Tensor
 
-from camdbench.core.catalogue import NO_EXPLAINER, judges_model, protocol_of
+from camdbench.core.catalogue import NO_EXPLAINER, judges_model, parse_metrics, protocol_of
 from camdbench.core.catalogue import metrics as registry
 from camdbench.core.errors import UsageError, unknown
-from camdbench.core.spec import Spec
+from camdbench.core.spec import Spec, parse_specs
 from camdbench.datasets.memory import batch_in_memory
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.saliency import Saliency, finish
@@ -48,7 +48,7 @@ def evaluate(
         images: (N, 3, H, W) in [0, 1].
         labels: N classes that were explained and are scored.
         saliency: (N, h, w); up-sampled to the images where it is smaller. A map that is not finite gives rows with an error.
-        metrics: specs of metrics.
+        metrics: specs of metrics; `all` is every one of our own that the maps and annotations allow.
         boxes: N tensors (n, 4) xyxy in pixels, the ends exclusive, for metrics that need them.
         masks: (N, H, W) bool, True on the object, likewise.
         normalisation: what is done to the maps first: none, range, max or sigmoid. With none they must be in [0, 1].
@@ -57,6 +57,7 @@ def evaluate(
 
     Returns:
         One row per image and metric, image by image: image, target, metric, protocol, value, unit, status, reason.
+        `.attrs["left_out"]` says of each metric that `all` leaves out what it needs.
 
     Raises:
         UsageError: shapes, values or names do not fit, or a metric needs what is not there.
@@ -65,9 +66,8 @@ def evaluate(
 
     if batch_size < 1:
         raise UsageError(f"batch_size={batch_size}: expected 1 or more")
-    classifier, specs = as_classifier(model), registry.parse(metrics)
-    batch = batch_in_memory(images, labels=labels, boxes=boxes, masks=masks)
-    _check_needs(specs, batch)
+    classifier, batch = as_classifier(model), batch_in_memory(images, labels=labels, boxes=boxes, masks=masks)
+    specs, left_out = _chosen(metrics, batch)
     raw = _checked(torch.as_tensor(saliency), batch, normalisation)
     explainers = [_GIVEN] * (not all(map(judges_model, specs))) + [NO_EXPLAINER] * any(map(judges_model, specs))
     rows = list[dict[str, object]]()
@@ -97,16 +97,36 @@ def evaluate(
             ]
     order = {str(spec): place for place, spec in enumerate(specs)}
     rows.sort(key=lambda row: (row["image"], order[str(row["metric"])]))  # whatever the batch size was
-    return pd.DataFrame(rows)
+    found = pd.DataFrame(rows)
+    found.attrs["left_out"] = left_out
+    return found
 
 
-def _check_needs(specs: Sequence[Spec], batch: Batch) -> None:
-    has = {"boxes": batch.boxes is not None, "masks": batch.masks is not None, "explainer": False}
+def _chosen(metrics: str | Sequence[str], batch: Batch) -> tuple[tuple[Spec, ...], dict[str, str]]:
+    """The metrics to judge by, and what `all` leaves out: name -> why.
+
+    Raises:
+        UsageError: one that is named needs what is not there.
+    """
+    gives = [name for name, held in (("boxes", batch.boxes), ("masks", batch.masks)) if held is not None]
+    specs = parse_metrics(metrics, gives, explains=False)
     for spec in specs:
-        for need in registry.get(spec.name).facts.needs:
-            if not has.get(need, True):
-                mend = "there is none behind given maps" if need == "explainer" else f"give {need}="
-                raise UsageError(f"metric {spec} needs {'an explainer' if need == 'explainer' else need}: {mend}")
+        if why := _lacking(spec, gives):
+            raise UsageError(f"metric {spec} needs {why}")
+    texts = [metrics] if isinstance(metrics, str) else metrics
+    everything = any(str(spec) == "all" for text in texts for spec in parse_specs(text))
+    left = parse_metrics("all", ("boxes", "masks")) if everything else ()
+    return specs, {str(spec): f"needs {why}" for spec in left if (why := _lacking(spec, gives))}
+
+
+def _lacking(spec: Spec, gives: Sequence[str]) -> str:
+    """What a metric needs and the maps do not come with, and what to do about it; empty where there is nothing."""
+    for need in registry.get(spec.name).facts.needs:
+        if need == "explainer":
+            return "an explainer: there is none behind given maps"
+        if need in ("boxes", "masks") and need not in gives:
+            return f"{need}: give {need}="
+    return ""
 
 
 def _checked(saliency: Tensor, batch: Batch, normalisation: Normalisation) -> Tensor:

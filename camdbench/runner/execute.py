@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from camdbench.core.registry import PLUGINS, load_plugin
+from camdbench.core.spec import Spec
 from camdbench.datasets.opening import open_dataset
 from camdbench.datasets.samples import Dataset
 from camdbench.datasets.subsets import chosen
@@ -57,15 +58,25 @@ class Worker:
         download: whether torchvision may fetch weights.
         workers: number of processes that read images.
         plugins: files to load first, in a process that has not loaded them.
+        opened: the data set to open where it cannot be opened as it was asked for, from another folder.
     """
 
     def __init__(
-        self, request: Request, root: Path, batch_size: int, device: str, download: bool, workers: int = 0, plugins: Sequence[str] = ()
+        self,
+        request: Request,
+        root: Path,
+        batch_size: int,
+        device: str,
+        download: bool,
+        workers: int = 0,
+        plugins: Sequence[str] = (),
+        opened: Spec | None = None,
     ) -> None:
         for plugin in plugins:
             load_plugin(plugin)
         self.request, self.root, self.batch_size, self.workers = request, root, batch_size, workers
         self.device, self._download = device, download
+        self._opened = opened or request.dataset
         self._loaded: tuple[str, Classifier] | None = None
 
     def elsewhere(self) -> tuple[Any, ...]:
@@ -77,12 +88,13 @@ class Worker:
         }
         models = tuple(str(Path(name).resolve()) if Path(name).is_file() else name for name in asked.models)
         request = replace(asked, models=models, **paths)
-        return request, self.root.resolve(), self.batch_size, self.device, self._download, self.workers, tuple(PLUGINS)
+        opened = _wherever(self._opened)  # rows keep the name that was asked for
+        return request, self.root.resolve(), self.batch_size, self.device, self._download, self.workers, tuple(PLUGINS), opened
 
     @cached_property
     def _whole(self) -> Dataset:
         asked = self.request
-        return open_dataset(asked.dataset, asked.split, asked.data_root, download=self._download)
+        return open_dataset(self._opened, asked.split, asked.data_root, download=self._download)
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -138,3 +150,11 @@ class Worker:
 def _at_most(limit: int | None, dataset: Dataset) -> int | None:
     """A limit beyond the data set's end asks for all of it."""
     return None if limit is None or limit >= len(dataset.ids) else limit
+
+
+def _wherever(dataset: Spec) -> Spec:
+    """The data set with the folder of its masks, if it names one, as an absolute path."""
+    masks = dataset.arguments.get("masks")
+    if not isinstance(masks, str) or not Path(masks).is_dir() or masks in ("gt", "bbox"):
+        return dataset
+    return Spec.of(dataset.name, dataset.arguments | {"masks": str(Path(masks).resolve())}, dataset.inner)

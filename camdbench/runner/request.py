@@ -129,7 +129,7 @@ def check_request(
         check_model(name, weights=weights)
     spec, split = checked_dataset(dataset, split, data_root)
     gives = annotations_of(spec, split, data_root)  # some data sets have boxes or masks only where those were fetched too
-    judges = parse_metrics(metrics_, gives)
+    judges = parse_metrics(metrics_, gives, explains=maps is None)
     chosen = parse_explainers(explainers_, gives) if maps is None or Path(maps).is_dir() else (_foreign(str(explainers_)),)
     _check_needs(spec.name, gives, chosen if maps is None else (), judges)
     _check_explainer_is_there(judges, maps)

@@ -147,7 +147,8 @@ def _in_order(maps: np.ndarray, path: Path, ids: Sequence[str]) -> dict[str, Ten
 
 
 def _map_of(own: np.ndarray, what: str) -> Tensor:
-    if own.ndim != 2 or not np.issubdtype(own.dtype, np.number) or np.iscomplexobj(own):
+    real = np.issubdtype(own.dtype, np.number) and not np.iscomplexobj(own)
+    if own.ndim != 2 or not (real or own.dtype == np.bool_):  # a mask is a map of zeros and ones
         raise UsageError(f"{what} has shape {own.shape} and type {own.dtype}; expected numbers (h, w)")
     return torch.from_numpy(own.astype(np.float32))
 

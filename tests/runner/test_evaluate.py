@@ -6,6 +6,7 @@ import pytest
 import torch
 from toys import SIZE, toy_batch, toy_classifier
 
+from camdbench.core.catalogue import parse_metrics
 from camdbench.core.errors import UsageError
 from camdbench.models.classifier import Classifier, Passes
 from camdbench.runner.evaluate import evaluate
@@ -105,3 +106,19 @@ def test_what_cannot_be_scored_is_refused_with_the_mend(maps: torch.Tensor, chan
     given = {"images": toy_batch().images, "labels": LABELS, "saliency": maps} | change
     with pytest.raises(UsageError, match=message):
         evaluate(toy_classifier(), **given)
+
+
+def test_all_metrics_are_those_that_the_maps_allow_and_the_others_have_their_reason(maps: torch.Tensor) -> None:
+    classifier, batch = toy_classifier("gap"), toy_batch()
+    plain = evaluate(classifier, batch.images, LABELS, maps, "all")
+    left = plain.attrs["left_out"]
+    assert left["adcc"] == "needs an explainer: there is none behind given maps"
+    assert left["om"] == "needs boxes: give boxes="
+    assert left["iou"] == "needs masks: give masks="
+    assert {"ad", "insertion", "accuracy"} <= set(plain["metric"])
+    assert not set(left) & set(plain["metric"])
+    assert set(left) | set(plain["metric"]) == {str(spec) for spec in parse_metrics("all", ("boxes", "masks"))}
+    annotated = evaluate(classifier, batch.images, LABELS, maps, ["om", "all"], boxes=batch.boxes, masks=batch.masks)
+    assert all("explainer" in reason for reason in annotated.attrs["left_out"].values())
+    assert {"om", "iou"} <= set(annotated["metric"])
+    assert evaluate(classifier, batch.images, LABELS, maps).attrs["left_out"] == {}

@@ -6,11 +6,15 @@ import builtins
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 import camdbench
 from camdbench.core.errors import UsageError
+from camdbench.runner.execute import Worker
+from camdbench.runner.request import check_request
 
 REQUEST: dict[str, Any] = {"explainers": "gradcam,random", "metrics": "ad,ag", "limit": 70, "device": "cpu"}
 
@@ -39,3 +43,25 @@ def test_without_ray_the_message_says_what_to_install(tmp_path: Path, monkeypatc
 def test_an_unknown_executor_is_refused(tmp_path: Path):
     with pytest.raises(UsageError, match="no executor 'rey'; did you mean 'ray'"):
         camdbench.run(out=tmp_path, executor="rey", **REQUEST)
+
+
+def test_a_worker_in_another_folder_finds_all_that_was_named_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    random = np.random.default_rng(0)
+    for name in ("data/images/a", "masks", "elsewhere"):
+        (tmp_path / name).mkdir(parents=True)
+    for number in range(3):
+        picture = Image.fromarray(random.integers(0, 255, (96, 96, 3), dtype=np.uint8))
+        picture.save(tmp_path / "data" / "images" / "a" / f"{number}.png")
+        (tmp_path / "masks" / "a").mkdir(exist_ok=True)
+        Image.fromarray(np.uint8(255 * np.tri(96))).save(tmp_path / "masks" / "a" / f"{number}.png")
+    monkeypatch.chdir(tmp_path)
+    given = {"dataset": "folder(masks='masks', size=96)", "data_root": "data", "models": "shortcuts-ce", "split": None}
+    plain = {"weights": None, "mean": None, "std": None, "layer": None, "target": "label", "limit": None, "seed": 0, "save_maps": False}
+    request = check_request(explainers_="gradcam", metrics_="ad", **given, **plain)
+    here = Worker(request, tmp_path / "run", 2, "cpu", download=False)
+    arguments = here.elsewhere()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    there = Worker(*arguments)
+    masks = [there.dataset[index].mask for index in range(3)]
+    assert all(mask is not None and mask.float().mean() == pytest.approx(0.5, abs=0.02) for mask in masks)
+    assert str(there.request.dataset) == str(request.dataset)  # what stands in rows is what was asked for

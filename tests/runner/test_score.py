@@ -10,6 +10,7 @@ import pytest
 
 import camdbench
 from camdbench.core.errors import UsageError
+from camdbench.runner.request import check_request
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,25 @@ def test_maps_named_by_image_need_no_order_and_may_be_missing(kept: Path, tmp_pa
     assert rows["reason"].iloc[5] == "there is no saved map of this image"
     np.testing.assert_allclose(rows["value"][:5], values(camdbench.load_rows(kept))[:5], atol=0.3)
     assert set(rows["explainer"]) == {"other(version=2)"}
+
+
+def test_masks_are_maps_of_zeros_and_ones(kept: Path, tmp_path: Path):
+    masks = own_maps(kept) > 0.5 * own_maps(kept).max((1, 2), keepdims=True)
+    np.save(tmp_path / "masks.npy", masks)
+    np.save(tmp_path / "numbers.npy", masks.astype(np.float32))
+    found = [camdbench.score(tmp_path / f"{name}.npy", "ad", limit=40, out=tmp_path / name) for name in ("masks", "numbers")]
+    assert found[0]["value"].tolist() == found[1]["value"].tolist()
+    assert found[0]["value"].std() > 0
+
+
+def test_all_metrics_are_those_that_explain_nothing_again(tmp_path: Path):
+    np.save(tmp_path / "theirs.npy", np.random.default_rng(0).random((2, 8, 8)))
+    given = {"models": "shortcuts-ce", "dataset": "shortcuts", "split": None, "target": "label", "limit": 2, "seed": 0, "save_maps": False}
+    given |= dict.fromkeys(("data_root", "weights", "mean", "std", "layer"))
+    request = check_request(explainers_="theirs", metrics_="all", maps=tmp_path / "theirs.npy", **given)
+    names = {spec.name for spec in request.metrics}
+    assert {"ad", "insertion", "om", "iou", "accuracy"} <= names
+    assert not {"adcc", "max_sensitivity"} & names
 
 
 def test_other_maps_under_the_same_path_are_another_run(kept: Path, tmp_path: Path):
