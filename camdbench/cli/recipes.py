@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
 from typing import Any
 
 import click
@@ -10,6 +13,8 @@ from camdbench.cli import options
 from camdbench.papers.needs import Needs, Passes, needs
 from camdbench.papers.recipe import Exhibit
 from camdbench.papers.shelf import load_exhibit, recipe_files
+
+_LEAST = 5  # characters beside a name that are worth a column
 
 
 def list_recipes(name: str | None, *, as_json: bool, probe: bool) -> None:
@@ -28,9 +33,28 @@ def list_recipes(name: str | None, *, as_json: bool, probe: bool) -> None:
         _print_details(entries[0])
     else:
         width = max(map(len, recipe_files()))
+        room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None  # a file has one line for each
         for entry in entries:
-            click.echo(f"{entry['name']:<{width}}  {entry['summary']}  [{_short(entry)}]")
+            click.echo(_line(f"{entry['name']:<{width}}  ", f"{entry['summary']}  [{_short(entry)}]", room))
         click.echo(f"{len(entries)} recipes", err=True)
+
+
+def _line(name: str, text: str, room: int | None) -> str:
+    """A name and what there is to say, which stays beside the name where it takes more than one line.
+
+    >>> print(_line("a  ", "one two three", 8))
+    a  one
+       two
+       three
+    >>> print(_line("a  ", "one two three", None))
+    a  one two three
+    """
+    if room is None or len(name + text) <= room:
+        return name + text
+    beside = room - len(name)
+    if beside < _LEAST:
+        return textwrap.fill(name + text, room, subsequent_indent="  ")
+    return textwrap.fill(text, room, initial_indent=name, subsequent_indent=" " * len(name))
 
 
 def _described(exhibit: Exhibit) -> dict[str, Any]:
