@@ -44,7 +44,7 @@ with accelerated(check_recipe(common, "t"), device) as accelerator:
         classifier = Classifier(network, "1", mean=0.5, std=0.25)
         fitted = fit(classifier, images, images, recipe, device=device, accelerator=accelerator)
         weights |= {f"{loss}/{name}": value for name, value in fitted.state.items()}
-        weights[f"{loss}/log"] = torch.tensor([[line.train_loss, line.train_accuracy] for line in fitted.log])
+        weights[f"{loss}/log"] = torch.tensor([[line.train_loss, line.train_accuracy, line.loss] for line in fitted.log])
     maps = torch.rand(2, 8, 20, generator=random).requires_grad_()
     each = 8 // ranks.size
     own = slice(ranks.rank * each, (ranks.rank + 1) * each)
