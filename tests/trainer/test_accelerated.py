@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +22,7 @@ from camdbench.trainer.accelerated import accelerated
 from camdbench.trainer.images import Images
 from camdbench.trainer.loop import fit
 from camdbench.trainer.recipe import Recipe, check_recipe
+from camdbench.trainer.run_state import Epoch
 from camdbench.trainer.step import Step, map_of
 
 CPU = torch.device("cpu")
@@ -117,6 +120,26 @@ class TestPrecision:
     def test_fp16_on_a_cpu_is_refused(self) -> None:
         with pytest.raises(UsageError, match="precision=fp16 needs a GPU"), accelerated(_recipe(precision="fp16"), CPU):
             pass
+
+    def test_scaled_gradients_are_unscaled_and_then_clipped_and_an_overflow_is_no_step(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """fp16's scaler, put into an accelerator on the CPU: weights are those of an unscaled run, until a gradient is infinite."""
+
+        def run(scale: float) -> tuple[Tensor, tuple[Epoch, ...]]:
+            with accelerated(_recipe(accumulate=2), CPU) as accelerator:
+                if scale > 1:
+                    accelerator.scaler, accelerator.native_amp = torch.amp.GradScaler("cpu", init_scale=scale), True
+                    accelerator.state._mixed_precision = "fp16"
+                    monkeypatch.setattr(accelerator, "autocast", nullcontext)
+                classifier = _classifier()
+                log = fit(classifier, _images(), _images(), _recipe(accumulate=2), device=CPU, accelerator=accelerator).log
+                return torch.cat([value.detach().flatten() for value in classifier.network.parameters()]), log
+
+        plain, scaled = run(1)[0], run(1024.0)[0]
+        start = torch.cat([value.detach().flatten() for value in _classifier().network.parameters()])
+        torch.testing.assert_close(scaled, plain, rtol=1e-5, atol=1e-7)
+        stuck, log = run(math.inf)
+        assert torch.equal(stuck, start)
+        assert log[0].lr == log[1].lr  # the schedule waits
 
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
     @pytest.mark.parametrize("precision", ["bf16", "fp16"])
