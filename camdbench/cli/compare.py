@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -70,7 +70,8 @@ def _over_seeds(runs: Sequence[str], metrics: list[str] | None, within: float | 
         console = Console()
         for table in tables:
             _show(console, table)
-        console.print("\n".join(dict.fromkeys(note for table in tables for note in table.notes)), markup=False, highlight=False)
+        _say(console, dict.fromkeys(note for table in tables for note in table.notes))
+        _name_left_out(console, tables[0])
     elif not _data(spread, form):
         click.echo((listing.to_markdown if form == "markdown" else listing.to_latex)(tables), nl=False)
 
@@ -109,8 +110,10 @@ def _print(compared: pd.DataFrame, run: str | None, metrics: list[str] | None) -
     from camdbench.tables.written import pairs, probability
 
     console = Console()
-    for table in pairs(compared):
+    tables = pairs(compared)
+    for table in tables:
         _show(console, table)
+    _name_left_out(console, tables[0])
     if run is None:
         return
     for (model, metric), lines in rank(run, metrics).groupby(["model", "metric"], sort=False):
@@ -124,6 +127,15 @@ def _print(compared: pd.DataFrame, run: str | None, metrics: list[str] | None) -
     shown = agreement.assign(**{name: agreement[name].map("{:.2f}".format) for name in ("spearman", "kendall")})
     words = ("model", "first", "second")
     _show(console, Listing("do metrics agree about the order?", shown[[*words, "explainers", "spearman", "kendall"]], words))
+
+
+def _name_left_out(console: Console, listing: Listing) -> None:
+    if console.width < _WIDE:
+        _say(console, [f"not shown, for want of {_WIDE} columns of text: {', '.join(listing.aside)}; see --format csv"])
+
+
+def _say(console: Console, lines: Iterable[str]) -> None:
+    console.print("\n".join(lines), markup=False, highlight=False)
 
 
 def _show(console: Console, listing: Listing) -> None:
