@@ -126,7 +126,7 @@ class Classifier(nn.Module):
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UsageError(
                 f"{self.name} does not take images of {height} x {width} pixels ({reason}); "
-                f"it was made for {self.input_size} x {self.input_size}: give the data set that size, or --size"
+                f"it was made for {self.input_size} x {self.input_size}: give the data set that size, 'shortcuts(size=224)', or --size"
             ) from None
         finally:
             self.passes = passes
