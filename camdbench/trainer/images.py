@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Sequence, Sized
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,7 +102,7 @@ def load_images(
     return Images(parts.pixels, torch.tensor(dataset.labels), tuple(dataset.classes), dataset.fingerprint(), tuple(dataset.ids), *parts[1:])
 
 
-def check_batch(images: Split, size: int) -> None:
+def check_batch(images: Sized, size: int) -> None:
     """Make sure that an epoch has at least one batch.
 
     Raises:

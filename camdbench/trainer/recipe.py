@@ -6,43 +6,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from camdbench.core.catalogue import datasets, explainers, losses
+from camdbench.core.catalogue import explainers, losses
 from camdbench.core.errors import UsageError
 from camdbench.core.files import read_fields
 from camdbench.core.nested import joined
-from camdbench.core.spec import parse_spec
 from camdbench.models.zoo import check_model, check_network
+from camdbench.trainer.fields import Splits, Strict, checked
 
 _OPERABLE = ("shortcuts", "resnet", "resnext", "wide_resnet")  # networks that core-focused surgery knows
 _BIASED = ("conflict", "shifted")  # splits that measure the bias; choosing weights by them would train on the answer
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Data(_Part):
-    """What is learned from and judged on.
+class Data(Splits):
+    """What is learned from and judged on; `Splits` has the other fields.
 
     Attributes:
-        dataset: spec of a registered data set, `shortcuts` or `shortcuts(size=64)`, without split and count.
-        train: name of the split to learn from.
-        count: number of training images; the data set's own unless given.
-        evaluate: the splits that the finished network is judged on.
-        evaluate_count: number of images in each of them, likewise.
         regions: what a loss takes for the object: the data set's `masks`, or its `boxes`, filled.
         labelled: share of the training images whose label is known; which, the seed decides.
         memory: whether a split is read into memory as a whole, or again in every epoch; `auto` holds up to 2 GiB of pixels and masks.
@@ -51,26 +31,12 @@ class Data(_Part):
         labels: `own`, or `permuted`: dealt out anew among the training images, by the seed.
     """
 
-    dataset: str = "shortcuts"
-    train: str = "train"
-    count: PositiveInt | None = None
-    evaluate: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = ("val",)
-    evaluate_count: PositiveInt | None = None
     regions: Literal["masks", "boxes"] = "masks"
     labelled: Annotated[float, Field(gt=0, le=1)] = 1.0
     memory: Literal["auto", True, False] = "auto"
     shots: PositiveInt | None = None
     episode: NonNegativeInt = 0
     labels: Literal["own", "permuted"] = "own"
-
-    @field_validator("dataset")
-    @classmethod
-    def _known(cls, text: str) -> str:
-        datasets.parse_one(text)
-        given = parse_spec(text).arguments
-        if "split" in given or "count" in given:
-            raise UsageError("leave split and count out of the data set's spec; they have fields of their own")
-        return text
 
     @model_validator(mode="after")
     def _drawn(self) -> Self:
@@ -79,7 +45,7 @@ class Data(_Part):
         return self
 
 
-class Optimiser(_Part):
+class Optimiser(Strict):
     """How weights are changed, and how the learning rate runs.
 
     Attributes:
@@ -105,7 +71,7 @@ class Optimiser(_Part):
     clip: PositiveFloat | None = None
 
 
-class Head(_Part):
+class Head(Strict):
     """A first stage in which the last layer alone is trained.
 
     Attributes:
@@ -117,7 +83,7 @@ class Head(_Part):
     lr: PositiveFloat = 1e-3
 
 
-class Surgery(_Part):
+class Surgery(Strict):
     """What is altered in the network before it is trained: for core-focused losses (CFCE, appendix C.1).
 
     Attributes:
@@ -129,7 +95,7 @@ class Surgery(_Part):
     rectifiers: Literal["paper", "release"] = "paper"
 
 
-class Augment(_Part):
+class Augment(Strict):
     """Random changes of the training images, drawn anew in every epoch; masks move along.
 
     Attributes:
@@ -145,7 +111,7 @@ class Augment(_Part):
     grey: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
-class Recipe(_Part):
+class Recipe(Strict):
     """A training run.
 
     Attributes:
@@ -269,24 +235,4 @@ def check_recipe(written: Mapping[str, object], source: str) -> Recipe:
     Raises:
         UsageError: a field is unknown, missing or out of range; the message names source, field and mend.
     """
-    try:
-        return Recipe.model_validate(written)
-    except ValidationError as error:
-        raise UsageError(f"recipe {source}: {_first(error)}") from None
-    except UsageError as error:  # pydantic lets it through: it is no ValueError
-        raise UsageError(f"recipe {source}: {error}") from None
-
-
-_PARTS: dict[str, type[BaseModel]] = {"data": Data, "optimiser": Optimiser, "augment": Augment, "head": Head, "surgery": Surgery}
-
-
-def _first(error: ValidationError) -> str:
-    """The first complaint, with its field and what may stand there."""
-    found = error.errors()[0]
-    field = ".".join(str(part) for part in found["loc"])
-    if found["type"] == "extra_forbidden":
-        part = _PARTS.get(field.rpartition(".")[0], Recipe)
-        return f"{field}: no such field; known: {', '.join(part.model_fields)}"
-    if found["type"] == "missing":
-        return f"{field}: missing; it has no default"
-    return f"{field}={found['input']!r}: {found['msg'].lower()}"
+    return checked(Recipe, written, source)

@@ -18,7 +18,7 @@ from camdbench.datasets.samples import Dataset
 from camdbench.models.devices import pick_device
 from camdbench.models.zoo import load_classifier
 from camdbench.trainer.checkpoint import write_csv, write_json, write_weights
-from camdbench.trainer.images import open_split
+from camdbench.trainer.images import check_batch, open_split
 from camdbench.trainer.resume import run_key
 from camdbench.trainer.segmentation.judging import SegmentationScore, judge
 from camdbench.trainer.segmentation.loop import ProbeEpoch, fit, seeded
@@ -138,9 +138,7 @@ def _open(recipe: ProbeRecipe, data_root: str | Path | None) -> dict[str, Datase
     for split in opened:
         if "masks" not in annotations_of(spec, split, data_root):
             raise UsageError(f"recipe {recipe.name}: data set {spec.name} has no masks of split {split}; take one of {_with_masks()}")
-    if len(opened[data.train].ids) < recipe.batch_size:
-        count = len(opened[data.train].ids)
-        raise UsageError(f"batch_size={recipe.batch_size} exceeds the {count} training images; lower it or raise data.count")
+    check_batch(opened[data.train].ids, recipe.batch_size)
     return opened
 
 
