@@ -27,6 +27,7 @@ from camdbench.cli.show import FINISHED_WITH_FAILURES
 @options.plugin
 @options.device
 @options.seed
+@options.precision
 @options.as_json
 @options.verbose
 def command(pictures: tuple[str, ...], model: str, out: str, as_json: bool, **given: Any) -> int:
@@ -41,7 +42,7 @@ def command(pictures: tuple[str, ...], model: str, out: str, as_json: bool, **gi
     from camdbench.models.zoo import load_classifier
     from camdbench.report.pictures import explain_pictures
 
-    made = {key: given.pop(key) for key in ("weights", "mean", "std", "layer", "download", "device")}
+    made = {key: given.pop(key) for key in ("weights", "mean", "std", "layer", "download", "device", "precision")}
     explained, damaged, refused = explain_pictures(load_classifier(model, **made), pictures, out=Path(out), **given)
     if as_json:
         options.print_json([asdict(item) for item in explained])

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from camdbench.core.precision import PRECISIONS
 from camdbench.core.registry import load_plugin
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -42,6 +43,13 @@ plugin = click.option(
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of objects.")
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 seed = click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of methods that draw random numbers.")
+precision = click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default="fp32",
+    show_default=True,
+    help="Of passes over images that an explainer has altered; metrics are judged in fp32.",
+)
 verbose = click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show warnings, and where an unexpected error happened.")
 quiet = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 

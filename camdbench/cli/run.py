@@ -42,6 +42,7 @@ from camdbench.cli.show import show_run
 @options.plugin
 @options.device
 @options.seed
+@options.precision
 @options.as_json
 @options.quiet
 @options.verbose

@@ -187,8 +187,11 @@ class Trace:
             return self.classifier.replay(self.images[index : index + 1], outputs, self._layer)
 
     def score(self, images: Tensor) -> Tensor:
-        """Logits (N, C) of other images in [0, 1], by full forward passes that autograd may follow."""
-        return self.classifier(images)
+        """Logits (N, C) of altered images in [0, 1], by full forward passes that autograd may follow, in the model's `precision`.
+
+        Where the gradient at the images is the map itself, `trace.classifier` makes the pass instead, exactly.
+        """
+        return self.classifier.score(images)
 
     def random(self, index: int, purpose: str) -> torch.Generator:
         """The CPU generator of one image of the batch, from (seed, image id) alone."""

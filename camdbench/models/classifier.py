@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from camdbench.core.errors import UsageError
+from camdbench.core.precision import Precision, check_precision
 from camdbench.models import capture
 from camdbench.models.target_layers import default_layer
 
@@ -48,6 +49,7 @@ class Classifier(nn.Module):
         name: how the model is called in rows.
         class_names: names of the C classes, in the order of the logits.
         input_size: side of the images that the network was made for, in pixels.
+        precision: of the passes that `score` makes; all others are in the network's own.
 
     >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
     >>> classifier = Classifier(network, layer="1", mean=0.5, std=0.25)
@@ -68,6 +70,7 @@ class Classifier(nn.Module):
         name: str = "custom",
         class_names: Sequence[str] = (),
         input_size: int = 224,
+        precision: Precision = "fp32",
     ) -> None:
         super().__init__()
         self.network = network
@@ -75,6 +78,7 @@ class Classifier(nn.Module):
         self.name = name
         self.class_names = tuple(class_names)
         self.input_size = input_size
+        self.precision = check_precision(precision)
         self.register_buffer("mean", _per_channel(mean, "mean"), persistent=False)
         self.register_buffer("std", _per_channel(std, "std"), persistent=False)
         if bool((self.std <= 0).any()):
@@ -110,6 +114,16 @@ class Classifier(nn.Module):
 
             logits.register_hook(counted)
         return logits
+
+    def score(self, images: Tensor) -> Tensor:
+        """Logits (N, C) of images that an explainer has altered: masked, perturbed, sought.
+
+        With `precision="bf16"` autocast computes them, by a network in float32; they come back in float32, with the digits of bfloat16.
+        """
+        if self.precision == "fp32":
+            return self(images)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            return self(images).float()
 
     def count_classes(self, image_size: tuple[int, int]) -> int:
         """The number of logits for images of that height and width; the pass of one blank image is not counted.

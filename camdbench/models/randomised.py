@@ -46,7 +46,7 @@ def cascade(classifier: Classifier, steps: int | None, seed: int) -> Iterator[St
         kept[seed] = _Copies(_random_network(classifier.network, seed), deepcopy(classifier).eval().requires_grad_(False))
     random, copy = kept[seed]
     copy.to(classifier.device).load_state_dict(classifier.state_dict())  # what was done to the classifier since, and the last cascade
-    copy.layer = classifier.layer
+    copy.layer, copy.precision = classifier.layer, classifier.precision
     names = layers_from_above(classifier.network)
     count = min(steps or len(names), len(names))
     for start, stop in pairwise([round(len(names) * step / count) for step in range(count + 1)]):

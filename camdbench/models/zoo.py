@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from camdbench.core.catalogue import models
 from camdbench.core.errors import UsageError, unknown
+from camdbench.core.precision import check_precision
 from camdbench.models import timm_zoo, torchvision_zoo
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def load_classifier(
     std: float | Sequence[float] | None = None,
     device: str = "auto",
     download: bool = False,
+    precision: str = "fp32",
 ) -> Classifier:
     """A classifier of the zoo, in eval mode, its weights frozen.
 
@@ -77,14 +79,16 @@ def load_classifier(
         std: standard deviation, likewise.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
         download: whether torchvision or timm may fetch weights that are not on this machine.
+        precision: of the passes over images that explainers have altered: `fp32`, or `bf16`.
 
     Raises:
-        UsageError: unknown name, missing or ill-fitting weights, or an unavailable device.
+        UsageError: unknown name or precision, missing or ill-fitting weights, or an unavailable device.
     """
     from camdbench.models.devices import pick_device
     from camdbench.models.embedded import load_checkpoint
 
     check_model(name, weights=weights)
+    chosen = check_precision(precision)
     where = pick_device(device)
     given: dict[str, Any] = {"layer": layer, "mean": _plain(mean), "std": _plain(std)}
     base, _, tag = name.partition("@")
@@ -100,6 +104,7 @@ def load_classifier(
         classifier = house.build(base, tag or None, file, download=download, **given)
     if base in models or _is_path(name):
         classifier = _overridden(classifier, given)
+    classifier.precision = chosen
     return classifier.to(where).eval().requires_grad_(False)
 
 

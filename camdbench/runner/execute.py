@@ -124,6 +124,7 @@ class Worker:
             self._loaded = None  # make room first
             asked = self.request
             given: dict[str, Any] = {"weights": asked.weights, "layer": asked.layer, "mean": asked.mean, "std": asked.std}
+            given["precision"] = asked.precision
             self._loaded = name, load_classifier(name, device=self.device, download=self._download, **given)
         return self._loaded[1]
 

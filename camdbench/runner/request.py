@@ -9,6 +9,7 @@ from typing import Any
 
 from camdbench.core.catalogue import NO_EXPLAINER, datasets, explainers, judges_model, metrics, needs_of, parse_explainers, parse_metrics
 from camdbench.core.errors import UsageError
+from camdbench.core.precision import Precision, check_precision
 from camdbench.core.spec import Spec, parse_spec
 
 CHUNK = 32  # images in one part file: what an interruption can lose, whatever the batch size
@@ -34,6 +35,7 @@ class Request:
         sample: number of images at random, by the seed; None for all.
         ids: a file that names the images, or None.
         seed: seed of explainers that draw random numbers.
+        precision: of the passes over images that explainers have altered.
         save_maps: whether raw maps are stored.
         maps: a run directory or a file with the maps to judge, or None where explainers make them.
         normalisation: what is done to the maps of such a file.
@@ -53,6 +55,7 @@ class Request:
     limit: int | None
     seed: int
     save_maps: bool
+    precision: Precision = "fp32"
     sample: int | None = None
     ids: str | None = None
     maps: str | None = None
@@ -83,6 +86,7 @@ class Request:
             "sample": self.sample,
             "ids": self.ids,
             "seed": self.seed,
+            "precision": self.precision,
             "save_maps": self.save_maps,
             "chunk": CHUNK,
         } | ({} if self.maps is None else {"maps": self.maps, "normalisation": self.normalisation})
@@ -104,6 +108,7 @@ def check_request(
     limit: int | None,
     seed: int,
     save_maps: bool,
+    precision: str = "fp32",
     sample: int | None = None,
     ids: str | Path | None = None,
     maps: str | Path | None = None,
@@ -153,6 +158,7 @@ def check_request(
         limit=limit if limit is not None or sample is not None or ids is not None else _default_limit(spec),
         seed=seed,
         save_maps=save_maps,
+        precision=check_precision(precision),
         sample=sample,
         ids=None if ids is None else str(ids),
         maps=None if maps is None else str(maps),

@@ -142,6 +142,7 @@ def test_a_plug_in_that_changes_makes_another_run_and_one_that_is_not_used_does_
         ({"metrics": "ad"}, "metrics"),
         ({"limit": 8}, "limit 40, not 8"),
         ({"target": "predicted"}, "target_rule label"),
+        ({"precision": "bf16"}, "precision fp32, not bf16"),
     ],
 )
 def test_a_folder_that_holds_another_run_is_refused(tmp_path: Path, change: dict[str, Any], what: str):

@@ -1,0 +1,24 @@
+"""Precision: how exactly the network looks at images that an explainer has altered."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from camdbench.core.errors import UsageError
+
+Precision = Literal["fp32", "bf16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+
+def check_precision(precision: str) -> Precision:
+    """The precision, if there is one of that name.
+
+    >>> check_precision("bf16")
+    'bf16'
+
+    Raises:
+        UsageError: there is none.
+    """
+    if precision not in PRECISIONS:
+        raise UsageError(f"precision {precision!r}: expected {' or '.join(PRECISIONS)}")
+    return precision

@@ -1,0 +1,110 @@
+"""bf16 reaches the passes over altered images, in the digits that autocast gives, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from toys import maps_of, toy_batch, toy_classifier
+
+from camdbench.core.errors import UsageError
+from camdbench.models.classifier import Classifier, Passes
+from camdbench.models.randomised import cascade
+from camdbench.runner.evaluate import evaluate
+
+ALTERING = (
+    "scorecam",
+    "sscam(samples=3)",
+    "iscam(samples=3)",
+    "rise(masks=40)",
+    "occlusion(window=4, stride=2)",
+    'lime(samples=40, segments="grid", cells=3)',
+    'kernelshap(samples=40, segments="grid", cells=3)',
+    "sobol(designs=2)",
+    "opticam(iterations=3)",
+    "extremal(areas=(0.2,), max_iter=4, step=2, sigma=2.0, blur_sigma=4.0)",
+)
+EXACT = (
+    "ablationcam",
+    "cam",
+    "contrastivecam",
+    "deeplift",
+    "eigencam",
+    "fullgrad",
+    "gradcam",
+    "gradcampp",
+    "gradientshap(samples=2)",
+    "guidedbackprop",
+    "guidedgradcam",
+    "inputxgradient",
+    "integratedgradients",
+    "layercam",
+    "saliency",
+    "smoothgrad(samples=2)",
+    "smoothgradcampp(samples=2)",
+)
+
+
+def reduced(head: str = "gap") -> Classifier:
+    classifier = toy_classifier(head)
+    classifier.precision = "bf16"
+    return classifier
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("head", ["gap", "dense", "vit"])
+def test_score_is_autocast_in_float32(head: str) -> None:
+    classifier = reduced(head)
+    images = toy_batch(size=(32, 32) if head == "vit" else (16, 12)).images
+    scores = classifier.score(images)
+    with torch.autocast("cpu", torch.bfloat16):
+        literal = classifier.network((images - classifier.mean) / classifier.std)
+    assert literal.dtype == torch.bfloat16
+    assert scores.dtype == torch.float32
+    assert torch.equal(scores, literal.float())
+    assert classifier.passes == Passes(forward=len(images))
+    exact = classifier(images)
+    assert not torch.equal(scores, exact)
+    torch.testing.assert_close(scores, exact, atol=0.05 * float(exact.abs().max()), rtol=0)  # 8 bits, through a few layers
+
+
+@pytest.mark.parametrize("spec", ALTERING)
+def test_altered_images_are_seen_in_bf16(spec: str) -> None:
+    batch = toy_batch()
+    exact, rough = maps_of(toy_classifier(), batch, spec), maps_of(reduced(), batch, spec)
+    assert rough.maps.dtype == torch.float32
+    assert not torch.equal(exact.raw, rough.raw)
+    likeness = [float(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1]) for a, b in zip(exact.maps, rough.maps, strict=True)]
+    assert min(likeness) > 0.8, likeness
+
+
+@pytest.mark.parametrize("spec", EXACT)
+def test_maps_of_gradients_and_activations_do_not_move(spec: str) -> None:
+    batch = toy_batch()
+    assert torch.equal(maps_of(toy_classifier(), batch, spec).raw, maps_of(reduced(), batch, spec).raw)
+
+
+def test_metrics_do_not_move() -> None:
+    batch = toy_batch()
+    saliency = torch.rand(len(batch.ids), 4, 3, generator=torch.Generator().manual_seed(0))
+    exact, rough = (
+        evaluate(model, batch.images, batch.labels, saliency, "ad,ag,insertion,road") for model in (toy_classifier(), reduced())
+    )
+    assert exact.equals(rough)
+
+
+def test_the_gradient_goes_through() -> None:
+    classifier, images = reduced(), toy_batch().images.requires_grad_()
+    (gradient,) = torch.autograd.grad(classifier.score(images).sum(), images)
+    (exact,) = torch.autograd.grad(classifier(images).sum(), images)
+    assert gradient.dtype == torch.float32
+    torch.testing.assert_close(gradient, exact, atol=0.05 * float(exact.abs().max()), rtol=0)
+    assert classifier.passes == Passes(forward=8, backward=8)
+
+
+def test_randomised_models_have_the_model_s_precision() -> None:
+    assert [step.classifier.precision for step in cascade(reduced(), 1, seed=0)] == ["bf16"]
+
+
+def test_an_unknown_precision_is_named() -> None:
+    with pytest.raises(UsageError, match="precision 'fp8': expected fp32 or bf16"):
+        Classifier(toy_classifier().network, mean=0.5, std=0.5, precision="fp8")  # pyright: ignore[reportArgumentType]
