@@ -18,7 +18,17 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-R = TypeVar("R", bound=Strict)
+class Named(Strict):
+    """What is done under a name.
+
+    Attributes:
+        name: of what is made, and of the files written.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+
+
+R = TypeVar("R", bound=Named)
 
 
 class Splits(Strict):
@@ -60,6 +70,16 @@ def checked(kind: type[R], written: Mapping[str, object], source: str) -> R:
         raise UsageError(f"recipe {source}: {_first(error, kind)}") from None
     except UsageError as error:  # pydantic lets it through: it is no ValueError
         raise UsageError(f"recipe {source}: {error}") from None
+
+
+def changed(recipe: R, **changes: int | None) -> R:
+    """The recipe with other values of the fields that are not None, checked again.
+
+    Raises:
+        UsageError: a value is out of range.
+    """
+    given = {name: value for name, value in changes.items() if value is not None}
+    return checked(type(recipe), recipe.model_dump() | given, recipe.name) if given else recipe
 
 
 def _first(error: ValidationError, kind: type[BaseModel]) -> str:

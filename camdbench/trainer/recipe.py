@@ -13,7 +13,7 @@ from camdbench.core.errors import UsageError
 from camdbench.core.files import read_fields
 from camdbench.core.nested import joined
 from camdbench.models.zoo import check_model, check_network
-from camdbench.trainer.fields import Splits, Strict, checked
+from camdbench.trainer.fields import Named, Splits, Strict, checked
 
 _OPERABLE = ("shortcuts", "resnet", "resnext", "wide_resnet")  # networks that core-focused surgery knows
 _BIASED = ("conflict", "shifted")  # splits that measure the bias; choosing weights by them would train on the answer
@@ -111,11 +111,10 @@ class Augment(Strict):
     grey: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
-class Recipe(Strict):
-    """A training run.
+class Recipe(Named):
+    """A training run under a name.
 
     Attributes:
-        name: name of the model, and of the files written.
         network: the architecture: `shortcuts`, or one of torchvision or timm by its name there, without weights.
         init: weights to start from: the name of a model, or the path of a checkpoint; random ones unless given. A last layer
             with another number of classes is drawn anew.
@@ -137,7 +136,6 @@ class Recipe(Strict):
         select: the split that is looked at after every epoch.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
     network: str = "shortcuts"
     init: str | None = None
     after: dict[str, Any] | None = None

@@ -21,10 +21,11 @@ from camdbench.models.surgery import surgery_of
 from camdbench.trainer.accelerated import accelerated
 from camdbench.trainer.chain import trained_before
 from camdbench.trainer.checkpoint import write_csv, write_json, write_weights
+from camdbench.trainer.fields import changed
 from camdbench.trainer.images import check_batch, open_split
 from camdbench.trainer.loop import Fitted, Tick, fit
 from camdbench.trainer.pictures import Painter, Picture
-from camdbench.trainer.recipe import Recipe, check_recipe, read_recipe
+from camdbench.trainer.recipe import Recipe, read_recipe
 from camdbench.trainer.resume import run_key
 from camdbench.trainer.run_state import Epoch
 from camdbench.trainer.selection import learned_from
@@ -96,7 +97,7 @@ def train(
         UsageError: the recipe is wrong, or the device is not there; nothing has been trained.
         CamdbenchError: the loss is no longer finite, or an image cannot be read.
     """
-    plan = _with(read_recipe(recipe) if not isinstance(recipe, Recipe) else recipe, seed=seed, epochs=epochs)
+    plan = changed(read_recipe(recipe) if not isinstance(recipe, Recipe) else recipe, seed=seed, epochs=epochs)
     where = pick_device(device)
     told = _Told(progress, tick, pictures, show)
     before = trained_before(
@@ -144,11 +145,6 @@ def _train(
     if painter is not None:
         painter.end(fitted.epoch)
     return path
-
-
-def _with(recipe: Recipe, **changes: int | None) -> Recipe:
-    given = {name: value for name, value in changes.items() if value is not None}
-    return check_recipe(recipe.model_dump() | given, recipe.name) if given else recipe
 
 
 def _open(recipe: Recipe, data_root: str | Path | None, workers: int | None, processes: int) -> dict[str, Split]:

@@ -18,11 +18,12 @@ from camdbench.datasets.samples import Dataset
 from camdbench.models.devices import pick_device
 from camdbench.models.zoo import load_classifier
 from camdbench.trainer.checkpoint import write_csv, write_json, write_weights
+from camdbench.trainer.fields import changed
 from camdbench.trainer.images import check_batch, open_split
 from camdbench.trainer.resume import run_key
 from camdbench.trainer.segmentation.judging import SegmentationScore, judge
 from camdbench.trainer.segmentation.loop import ProbeEpoch, fit, seeded
-from camdbench.trainer.segmentation.recipe import ProbeRecipe, check_probe, read_probe
+from camdbench.trainer.segmentation.recipe import ProbeRecipe, read_probe
 from camdbench.trainer.segmentation.scenes import Scenes, load_scenes
 from camdbench.trainer.segmentation.segmenter import Segmenter, channels_at
 
@@ -72,7 +73,7 @@ def probe(
         UsageError: the recipe is wrong, the data set has no masks, or the layer has no grid; nothing has been trained.
         CamdbenchError: the loss is no longer finite.
     """
-    plan = _with(read_probe(recipe) if not isinstance(recipe, ProbeRecipe) else recipe, seed=seed, epochs=epochs)
+    plan = changed(read_probe(recipe) if not isinstance(recipe, ProbeRecipe) else recipe, seed=seed, epochs=epochs)
     where = pick_device(device)
     origin: dict[str, object] = {"versions": versions(), "git": git_revision(), "threads": torch.get_num_threads()}
     _check_alone()
@@ -117,11 +118,6 @@ def _begin(recipe: ProbeRecipe, device: torch.device, data_root: str | Path | No
         count = len(splits[recipe.data.train].names)
         segmenter = Segmenter(classifier, channels, count, layer=layer, backbone=recipe.backbone)
     return _Beginning(segmenter.to(device), splits, weights)
-
-
-def _with(recipe: ProbeRecipe, **changes: int | None) -> ProbeRecipe:
-    given = {name: value for name, value in changes.items() if value is not None}
-    return check_probe(recipe.model_dump() | given, recipe.name) if given else recipe
 
 
 def _check_alone() -> None:

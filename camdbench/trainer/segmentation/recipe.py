@@ -11,15 +11,14 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_
 from camdbench.core.errors import UsageError
 from camdbench.core.files import read_fields
 from camdbench.models.zoo import check_model
-from camdbench.trainer.fields import Splits, Strict, checked
+from camdbench.trainer.fields import Named, Splits, checked
 from camdbench.trainer.recipe import Optimiser
 
 
-class ProbeRecipe(Strict):
-    """A segmentation probe.
+class ProbeRecipe(Named):
+    """A segmentation probe under a name.
 
     Attributes:
-        name: name of the probe, and of the files written.
         model: the classifier: the name of a model, or the path of a checkpoint.
         layer: the layer whose output the head sees; the model's target layer unless given.
         backbone: `frozen`, so that the head alone learns, or `trained`, end to end.
@@ -32,7 +31,6 @@ class ProbeRecipe(Strict):
         seed: decides the head's first weights, the order of the images, mirror images and dropout.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
     model: str
     layer: str | None = None
     backbone: Literal["frozen", "trained"] = "frozen"
