@@ -187,7 +187,7 @@ class Block:
     def counts(self) -> dict[str, dict[str, str]]:
         """Further columns, heading -> explainer -> text: images where cells differ, failures, constant maps, costs."""
         by_explainer = self.lines.groupby("explainer", sort=False)
-        columns = {} if self.images is not None else {"images": by_explainer["n"].agg(_span)}
+        columns = {} if self.images is not None else {"images": by_explainer["n"].agg(span)}
         for heading, name in (("failed", "n_failed"), ("undefined", "n_undefined"), ("constant", "n_constant")):
             if self.lines[name].any():
                 columns[heading] = by_explainer[name].max().astype(str)
@@ -231,5 +231,10 @@ def _cost(number: float) -> str:
     return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
 
 
-def _span(counts: pd.Series) -> str:
+def span(counts: pd.Series) -> str:
+    """What counts are: the one that all are, or the least and the largest.
+
+    >>> span(pd.Series([8, 8])), span(pd.Series([8, 6]))
+    ('8', '6–8')
+    """
     return str(counts.min()) if counts.min() == counts.max() else f"{counts.min()}–{counts.max()}"

@@ -8,7 +8,7 @@ from math import isinf, isnan
 
 import pandas as pd
 
-from camdbench.tables.layout import DAGGER
+from camdbench.tables.layout import DAGGER, span
 from camdbench.tables.listing import Listing
 
 _PLACE = ["model", "dataset", "split", "target_rule", "metric", "protocol"]
@@ -39,13 +39,11 @@ def pairs(compared: pd.DataFrame, *, alpha: float | None = None) -> list[Listing
     """
     found = list[Listing]()
     for key, lines in compared.groupby(_PLACE, sort=False):
-        model, dataset, split, target_rule, metric, protocol = (str(part) for part in key)
-        ends = [f"[{_two(low)}, {_two(high)}]" for low, high in zip(lines["ci_low"], lines["ci_high"], strict=True)]
-        written = lines.assign(interval=ends, n=lines["n"].astype(str), winner=lines["winner"].replace("", "—"))
+        written = lines.assign(interval=_intervals(lines), n=lines["n"].astype(str), winner=lines["winner"].replace("", "—"))
         written = written.assign(**{name: lines[name].map(_two) for name in ("difference", "effect", "detectable")})
         written = written.assign(**{name: lines[name].map(probability) for name in ("p_wilcoxon", "p_holm")})
         listing = Listing(
-            f"{metric} ({protocol}) · {model} · {dataset} {split} · target: {target_rule}",
+            _title(*map(str, key)),
             written[list(_PAIRS)].rename(columns=_PAIRS),
             words=("first", "second", "winner"),
             aside=("n", "effect", "p Wilcoxon", "detectable"),
@@ -58,7 +56,7 @@ def _in_print(listing: Listing, lines: pd.DataFrame, alpha: float) -> Listing:
     text, apart = listing.lines.drop(columns=["n", "p Wilcoxon", "detectable", "winner"]), lines["p_holm"] < alpha
     text["difference"] = text["difference"].where(apart, text["difference"] + DAGGER)
     bold = pd.DataFrame({name: lines[name] == lines["winner"] for name in ("first", "second")})
-    note = f"Over {_span(lines['n'])} images; the better one is bold."
+    note = f"Over {span(lines['n'])} images; the better one is bold."
     if not apart.all():
         note += f" {DAGGER} not significant: paired permutation test, Holm-corrected within the metric, {alpha:.3g}."
     return replace(listing, lines=text, bold=bold, notes=(note,))
@@ -75,13 +73,11 @@ def seeds(spread: pd.DataFrame, *, within: float | None = None) -> list[Listing]
     aim = "half of this interval" if within is None else f"± {within:g}"
     found = list[Listing]()
     for key, lines in spread.groupby(place, sort=False):
-        network, dataset, split, target_rule, metric, protocol = (str(part) for part in key)
-        title = f"{metric} ({protocol}) · {network} · {dataset} {split} · target: {target_rule}"
         text = pd.DataFrame(
             {
                 "explainer": lines["explainer"],
                 "mean": lines["mean"].map(_two),
-                "95 % interval": [f"[{_two(low)}, {_two(high)}]" for low, high in zip(lines["ci_low"], lines["ci_high"], strict=True)],
+                "95 % interval": _intervals(lines),
                 **{f"sd {name}": list(_with_errors(lines, name)) for name in ("seeds", "images", "rest")},
                 "seeds": lines["seeds"].astype(str),
                 "images": lines["n"].astype(str),
@@ -91,10 +87,18 @@ def seeds(spread: pd.DataFrame, *, within: float | None = None) -> list[Listing]
             }
         )
         needed = f"needed: seeds on these images, or images under these seeds, for an interval of {aim}; ∞ where that is not enough."
-        told = f"detectable: the difference from another network of {_span(lines['seeds'])} seeds that a t-test over seeds finds in 80 %."
+        told = f"detectable: the difference from another network of {span(lines['seeds'])} seeds that a t-test over seeds finds in 80 %."
         aside = ("95 % interval", "sd rest", "seeds", "images", "detectable")
-        found.append(Listing(title, text, words=("explainer",), aside=aside, notes=(_MEANS, needed, told)))
+        found.append(Listing(_title(*map(str, key)), text, words=("explainer",), aside=aside, notes=(_MEANS, needed, told)))
     return found
+
+
+def _title(network: str, dataset: str, split: str, target_rule: str, metric: str, protocol: str) -> str:
+    return f"{metric} ({protocol}) · {network} · {dataset} {split} · target: {target_rule}"
+
+
+def _intervals(lines: pd.DataFrame) -> list[str]:
+    return [f"[{_two(low)}, {_two(high)}]" for low, high in zip(lines["ci_low"], lines["ci_high"], strict=True)]
 
 
 def _with_errors(lines: pd.DataFrame, name: str) -> Iterator[str]:
@@ -131,7 +135,3 @@ def _count(number: float) -> str:
     if isnan(number):
         return "—"
     return "∞" if isinf(number) else f"{number:,.0f}"
-
-
-def _span(counts: pd.Series) -> str:
-    return str(counts.min()) if counts.min() == counts.max() else f"{counts.min()}–{counts.max()}"
