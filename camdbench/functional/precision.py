@@ -1,4 +1,4 @@
-"""Double precision wherever a device has it."""
+"""Single precision at least, and double precision wherever a device has it."""
 
 from __future__ import annotations
 
@@ -13,3 +13,13 @@ def exact(tensor: Tensor) -> Tensor:
     torch.float64
     """
     return tensor.to("cpu", torch.float64) if tensor.device.type == "mps" else tensor.double()
+
+
+def at_least_single(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Two tensors in the more exact of their types, in float32 at least, so that reduced precision decides nothing.
+
+    >>> [part.dtype for part in at_least_single(torch.ones(1).bfloat16(), torch.ones(1).half())]
+    [torch.float32, torch.float32]
+    """
+    kind = torch.promote_types(torch.promote_types(first.dtype, second.dtype), torch.float32)
+    return first.to(kind), second.to(kind)

@@ -11,7 +11,7 @@ from camdbench.core.errors import NotApplicable
 from camdbench.core.protocols import Protocol
 from camdbench.functional.core_focus import on_grid
 from camdbench.functional.core_regions import leading_classes
-from camdbench.functional.precision import exact
+from camdbench.functional.precision import at_least_single, exact
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.labels import labels_of, where
 from camdbench.metrics.measured import Measured
@@ -43,17 +43,12 @@ def cam_agreement(evidence: Evidence, *, threshold: NonNegativeFloat = 0.01) -> 
     1/(h w) sum_k W_ck A_k, is the highest there, and none where no class's exceeds `threshold`, in logits. The truth is
     the class map; where an image has a single mask, the label's class inside it. Void pixels count as background.
     """
-    activations, weights = _in_full(evidence.activations), _in_full(evidence.class_weights)
+    activations, weights = at_least_single(evidence.activations, evidence.class_weights)
     truth, known = _truth(evidence, len(weights), (activations.shape[-2], activations.shape[-1]))
     agree = leading_classes(activations, weights, threshold) == truth.to(activations.device)
     finite = (exact(activations).flatten(1).sum(1) + exact(weights).sum()).isfinite()
     shares = 100 * exact(agree).mean((1, 2))
     return Measured(*where(torch.where(finite, shares, torch.nan), known))
-
-
-def _in_full(numbers: Tensor) -> Tensor:
-    """In single precision or better, so that reduced precision decides nothing."""
-    return numbers.to(torch.promote_types(numbers.dtype, torch.float32))
 
 
 def _truth(evidence: Evidence, count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,7 @@ from camdbench.core.protocols import Protocol
 from camdbench.functional import core_regions
 from camdbench.functional.core_focus import core_of
 from camdbench.functional.normalise import normalise
-from camdbench.functional.precision import exact
+from camdbench.functional.precision import at_least_single, exact
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.labels import labels_of, where
 from camdbench.metrics.measured import Curve, Measured
@@ -236,10 +236,8 @@ def _classes(evidence: Evidence, scored: str) -> tuple[Tensor, Tensor]:
 
 
 def _seen(evidence: Evidence) -> tuple[Tensor, Tensor]:
-    """Activations (B, K, h, w) and class weights (C, K) in single precision or better, so that reduced precision decides nothing."""
-    weights, activations = evidence.class_weights, evidence.activations
-    kind = torch.promote_types(torch.promote_types(activations.dtype, weights.dtype), torch.float32)
-    return activations.to(kind), weights.to(kind)
+    """Activations (B, K, h, w) and class weights (C, K)."""
+    return at_least_single(evidence.activations, evidence.class_weights)
 
 
 def _masks(evidence: Evidence) -> Tensor:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from camdbench.core.errors import CamdbenchError
-from camdbench.core.files import replacing
-from camdbench.papers.part import joined
+from camdbench.core.nested import joined
+from camdbench.papers.naming import named, write_recipe
 from camdbench.papers.verdict import Measured
 
 METRIC = "miou"
@@ -50,8 +47,7 @@ class Probing:
         network = Path(model).name.removesuffix(".safetensors")  # the name of a trained one has a hash of its recipe
         plan = joined(json.loads(self.written), {"data": judged})
         digest = hashlib.sha256(json.dumps([network, plan], sort_keys=True).encode()).hexdigest()[:8]
-        words = [paper, "probe", network, str(plan.get("backbone", "")), digest]
-        return {"name": re.sub(r"[^a-z0-9._-]+", "-", "-".join(filter(None, words)).lower()), "model": model} | plan
+        return {"name": named(paper, "probe", network, str(plan.get("backbone", "")), digest), "model": model} | plan
 
 
 @dataclass(frozen=True)
@@ -78,7 +74,7 @@ class Probes:
         """
         file = self.folder / f"{fields['name']}.json"
         if not file.is_file():
-            recipe = _write(fields, self.recipes)
+            recipe = write_recipe(fields, self.recipes)
             if not self.train:
                 raise CamdbenchError(
                     "the probe is trained first: give --train, or "
@@ -107,11 +103,3 @@ class FinishedProbe:
         if math.isnan(value):
             return Measured(reason="no pixel of these images has a known class")
         return Measured(value, low, high, self.found["count"])
-
-
-def _write(fields: dict[str, Any], folder: Path) -> Path:
-    """Write a recipe as YAML, for `camdbench probe` here or on another machine."""
-    file = folder / f"{fields['name']}.yaml"
-    with replacing(file) as temporary:
-        temporary.write_text(yaml.safe_dump(fields, sort_keys=False), encoding="utf-8")
-    return file

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from camdbench.core.catalogue import losses, models
-from camdbench.core.files import replacing
 from camdbench.core.nested import joined
 from camdbench.core.spec import Spec
+from camdbench.papers.naming import named, write_recipe
 
 CHOSEN = ("labelled", "shots", "labels")  # fields that say which images of a split are learned from, under which labels
 
@@ -45,8 +42,8 @@ class Training:
             plan["after"] = plan["after"] | {"name": cls.of(paper, first, seed).name}
         digest = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:6]
         dataset = str(plan.get("data", {}).get("dataset", "")).partition("(")[0]
-        words = [paper, str(plan.get("network", "")), dataset, str(plan.get("loss", "ce")).partition("(")[0], f"{digest}-s{seed}"]
-        name = re.sub(r"[^a-z0-9._-]+", "-", "-".join(filter(None, words)).lower())
+        loss = str(plan.get("loss", "ce")).partition("(")[0]
+        name = named(paper, str(plan.get("network", "")), dataset, loss, f"{digest}-s{seed}")
         return cls(json.dumps({"name": name} | plan, sort_keys=True))
 
     @property
@@ -76,11 +73,7 @@ class Training:
 
     def write(self, folder: Path) -> Path:
         """Write the recipe as YAML, for `camdbench train` here or on another machine."""
-        file = folder / f"{self.name}.yaml"
-        folder.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as temporary:
-            temporary.write_text(yaml.safe_dump(self.fields, sort_keys=False), encoding="utf-8")
-        return file
+        return write_recipe(self.fields, folder)
 
 
 def _loss_of(name: str) -> Spec | None:

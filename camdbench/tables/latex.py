@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from camdbench.tables.layout import DAGGER, Block, Cell, Column, blocks
+from camdbench.tables.layout import DAGGER, Block, Cell, Column, blocks, span
 
 _APART = "\u2060"  # Unicode's word joiner, between two hyphens, which would become a dash
 _LIGATURE = re.compile("-(?=-)")
@@ -115,8 +115,6 @@ def _cell(cell: Cell, place: int, *, intervals: bool) -> str:
 
 def _caption(block: Block) -> str:
     """Model, data set, how many images, which explainers are tied, and what daggers mean."""
-    counts = block.lines["n"]
-    images = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()}--{counts.max()}"
     failed = int(block.lines["n_failed"].max())
     without = f" (up to {failed} failed)" if failed else ""
     groups = dict[str, list[str]]()
@@ -125,4 +123,4 @@ def _caption(block: Block) -> str:
             groups.setdefault(letter, []).append(escape(name))
     ties = "".join(f" \\textsuperscript{{{letter}}}{' = '.join(names)} on every image." for letter, names in groups.items())
     tests = "".join(f" {escape(note)}" for note in block.tests)
-    return f"{escape(block.title)}; over {images} images{without}.{ties}{tests}"
+    return f"{escape(block.title)}; over {escape(span(block.lines['n']))} images{without}.{ties}{tests}"

@@ -1,0 +1,28 @@
+"""Names of what a recipe has trained first, and the files by which it can be trained elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from camdbench.core.files import replacing
+
+
+def named(*words: str) -> str:
+    """One name of several words, as files and recipes may have it; empty words are left out.
+
+    >>> named("cfce", "", "timm/ViT_tiny", "a1")
+    'cfce-timm-vit_tiny-a1'
+    """
+    return re.sub(r"[^a-z0-9._-]+", "-", "-".join(filter(None, words)).lower())
+
+
+def write_recipe(fields: Mapping[str, object], folder: Path) -> Path:
+    """Write a recipe as FOLDER/NAME.yaml, for `camdbench train` or `camdbench probe`, here or on another machine."""
+    file = folder / f"{fields['name']}.yaml"
+    with replacing(file) as temporary:
+        temporary.write_text(yaml.safe_dump(dict(fields), sort_keys=False), encoding="utf-8")
+    return file
