@@ -36,13 +36,13 @@ def command(
     camdbench probe --recipe benchmarks/shortcuts/probe.yaml
     camdbench probe --recipe mine.yaml --data-root DIR --seed 1
     """
+    from camdbench.cli.epochs import written
     from camdbench.trainer.segmentation.loop import ProbeEpoch
     from camdbench.trainer.segmentation.probe import probe
 
     def say(line: ProbeEpoch) -> None:
         if not quiet:
-            parts = (f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in line._asdict().items())
-            click.echo("  ".join(parts), err=True)
+            click.echo(written(line._asdict()), err=True)
 
     done = probe(recipe, out=out, seed=seed, device=device, epochs=epochs, data_root=data_root, progress=say)
     if as_json:

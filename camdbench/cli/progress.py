@@ -15,13 +15,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 _SECONDS_BETWEEN_LINES = 10.0
 
 
-class Bar:
-    """Shows how many jobs of a run are done; a job is one explainer on one chunk of images."""
+class LiveBar:
+    """A live bar on a terminal, silent elsewhere.
+
+    Attributes:
+        quiet: whether nothing is to be said at all.
+        live: whether there is a terminal.
+        progress: rich's.
+        task: its one task.
+    """
 
     def __init__(self, *, quiet: bool) -> None:
-        self._quiet, self._live = quiet, sys.stderr.isatty()
-        self._total = self._done = 0
-        self._said = monotonic()
+        self.quiet, self.live = quiet, sys.stderr.isatty()
         columns = (
             TextColumn("[progress.description]{task.description}"),
             BarColumn(),
@@ -29,30 +34,39 @@ class Bar:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
-        self._progress = Progress(*columns, console=Console(stderr=True), disable=quiet or not self._live)
-        self._task = self._progress.add_task("starting", total=None)
+        self.progress = Progress(*columns, console=Console(stderr=True), disable=quiet or not self.live)
+        self.task = self.progress.add_task("starting", total=None)
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        self.progress.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._progress.stop()
+        self.progress.stop()
+
+
+class Bar(LiveBar):
+    """Shows how many jobs of a run are done; a job is one explainer on one chunk of images."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        super().__init__(quiet=quiet)
+        self._total = self._done = 0
+        self._said = monotonic()
 
     def start(self, root: Path, total: int, done: int) -> None:
         """Show the number of jobs and where results go."""
         self._total, self._done = total, done
-        self._progress.update(self._task, total=total, completed=done, description=str(root))
+        self.progress.update(self.task, total=total, completed=done, description=str(root))
         self._line(f"{root}: {total} jobs, {done} done already")
 
     def advance(self, jobs: int, what: str) -> None:
         """Show that jobs are done."""
         self._done += jobs
-        self._progress.update(self._task, completed=self._done, description=what)
+        self.progress.update(self.task, completed=self._done, description=what)
         if monotonic() - self._said >= _SECONDS_BETWEEN_LINES or self._done == self._total:
             self._line(f"{self._done}/{self._total} jobs: {what}")
 
     def _line(self, text: str) -> None:
-        if not self._quiet and not self._live:
+        if not self.quiet and not self.live:
             click.echo(text, err=True)
             self._said = monotonic()

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from camdbench.cli import options
-from camdbench.cli.epochs import EpochBar
 
 if TYPE_CHECKING:
     from camdbench.trainer.run_state import Epoch
@@ -51,6 +50,7 @@ def command(
     camdbench train --recipe benchmarks/shortcuts/ce.yaml --out checkpoints
     camdbench run --models checkpoints/shortcuts-ce.safetensors
     """
+    from camdbench.cli.epochs import EpochBar
     from camdbench.report.learning import Album
     from camdbench.trainer.board import Board
     from camdbench.trainer.train import train
