@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -107,6 +107,16 @@ class Batch:
             None if self.boxes is None else tuple(boxes.to(device) for boxes in self.boxes),
             *(None if held is None else held.to(device) for held in (self.masks, self.present, self.class_masks)),
         )
+
+
+def batches(samples: Iterable[Sample], size: int) -> Iterator[Batch]:
+    """The samples in batches of at most `size`, all of one image size; in order among those of each."""
+    by_shape = dict[tuple[int, ...], list[Sample]]()
+    for sample in samples:
+        by_shape.setdefault(tuple(sample.image.shape), []).append(sample)
+    for alike in by_shape.values():
+        for start in range(0, len(alike), size):
+            yield Batch.of(alike[start : start + size])
 
 
 def _stacked(given: Sequence[Tensor | None]) -> Tensor | None:

@@ -13,7 +13,7 @@ from camdbench.core.catalogue import protocol_of
 from camdbench.core.rows import Row
 from camdbench.core.spec import Spec
 from camdbench.datasets.loading import Damaged
-from camdbench.datasets.samples import Batch, Sample
+from camdbench.datasets.samples import Batch, Sample, batches
 from camdbench.explainers.ledger import Cost
 from camdbench.models.classifier import Classifier
 from camdbench.runner.journal import Finding, Journal
@@ -54,6 +54,7 @@ class Desk:
         """
         samples, damaged = _told_apart(feed, unit)
         readable = {sample.id for sample in samples}
+        order = {name: place for place, name in enumerate(ids)}
         _reset_peak(self.classifier.device)
         with Journal(self.store.unfinished(self.classifier.name, unit.chunk)) as journal:
             held = journal.held(unit.explainers, self.request.metrics)
@@ -62,8 +63,7 @@ class Desk:
                 findings.append(finding)
                 journal.add(finding)
             for spec in unit.explainers:
-                own = [finding for finding in findings if finding.explainer == spec]
-                self._commit(unit, spec, sorted(own, key=lambda finding: ids.index(finding.ids[0])), damaged, ids, len(samples))
+                self._commit(unit, spec, [finding for finding in findings if finding.explainer == spec], damaged, order, len(samples))
             journal.clear()
         return sum(sample.boxes_lost for sample in samples)
 
@@ -73,16 +73,16 @@ class Desk:
         spec: Spec,
         findings: Sequence[Finding],
         damaged: dict[str, tuple[int, str]],
-        ids: Sequence[str],
+        order: dict[str, int],
         images: int,
     ) -> None:
         """Write the part of one explainer, image by image; metrics stay in the order asked for."""
+        findings = sorted(findings, key=lambda finding: order[finding.ids[0]])
         rows = [self._row(spec, found.ids[v.image], found.labels[v.image], v) for found in findings for v in found.judged.verdicts]
         rows += self._damaged_rows(spec, damaged)
-        order = {name: position for position, name in enumerate(ids)}
         rows.sort(key=lambda row: order[row.image])
         points = [_block(found.ids, item) for found in findings for item in found.judged.points]
-        maps = packed(_raw(findings), list(ids)) if self.request.save_maps else None
+        maps = packed(_raw(findings), list(order)) if self.request.save_maps else None
         spent = _cost_rows(findings, images, self.classifier.device)
         self.store.commit(unit.job(self.classifier.name, spec), rows, points, spent, maps)
 
@@ -181,13 +181,13 @@ def _batches(samples: Sequence[Sample], lacking: dict[str, tuple[Spec, ...]], ba
 
     With the batch size of the session that was interrupted, they are its batches.
     """
-    alike = dict[tuple[tuple[int, ...], tuple[Spec, ...]], list[Sample]]()
+    alike = dict[tuple[Spec, ...], list[Sample]]()
     for sample in samples:
-        if lacking[sample.id]:
-            alike.setdefault((tuple(sample.image.shape), lacking[sample.id]), []).append(sample)
-    for (_, explainers), same in alike.items():
-        for start in range(0, len(same), batch_size):
-            yield Batch.of(same[start : start + batch_size]), explainers
+        alike.setdefault(lacking[sample.id], []).append(sample)
+    for explainers, same in alike.items():
+        if explainers:
+            for batch in batches(same, batch_size):
+                yield batch, explainers
 
 
 def _raw(findings: Sequence[Finding]) -> dict[str, Tensor]:

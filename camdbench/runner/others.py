@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from functools import cached_property
 from itertools import islice
 from typing import TypeVar, cast
 
 from camdbench.core.errors import NotApplicable, SampleError
-from camdbench.datasets.samples import Batch, Dataset, Sample
+from camdbench.datasets.samples import Batch, Dataset, Sample, batches
 from camdbench.datasets.subsets import shuffled
 
 T = TypeVar("T")
@@ -25,7 +24,7 @@ class Others:
 
     def __init__(self, dataset: Dataset, *, seed: int, target: str) -> None:
         self.dataset, self.seed, self.target = dataset, seed, target
-        self._samples = list[Sample]()
+        self._samples, self._readable = list[Sample](), self._read()
         self._known = dict[Hashable, object]()
 
     def samples(self, count: int) -> list[Sample]:
@@ -41,22 +40,13 @@ class Others:
 
     def batches(self, count: int, size: int) -> Iterator[Batch]:
         """The same in batches of at most `size` images, all of one shape."""
-        by_shape = dict[tuple[int, ...], list[Sample]]()
-        for sample in self.samples(count):
-            by_shape.setdefault(tuple(sample.image.shape), []).append(sample)
-        for alike in by_shape.values():
-            for start in range(0, len(alike), size):
-                yield Batch.of(alike[start : start + size])
+        return batches(self.samples(count), size)
 
     def known(self, key: Hashable, make: Callable[[], T]) -> T:
         """What `make` returns, made once for all images of a run."""
         if key not in self._known:
             self._known[key] = make()
         return cast("T", self._known[key])
-
-    @cached_property
-    def _readable(self) -> Iterator[Sample]:
-        return self._read()
 
     def _read(self) -> Iterator[Sample]:
         for position in shuffled(self.dataset.ids, range(len(self.dataset.ids)), self.seed, "others"):
