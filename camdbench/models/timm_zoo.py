@@ -74,7 +74,7 @@ def build(base: str, tag: str | None, weights: Path | None, *, download: bool, *
         raise UsageError(f"model {PREFIX}{name} has no classes: timm knows it as a feature extractor; give --weights of a classifier")
     mean = overrides["mean"] if overrides.get("mean") is not None else tuple(config.mean)
     std = overrides["std"] if overrides.get("std") is not None else tuple(config.std)
-    network, size = _network(name, state, count), int(config.input_size[-1])
+    network, size = _network(name, tag, state, count), int(config.input_size[-1])
     classes = _categories(config, count) if config.num_classes == count else ()
     return Classifier(network, overrides.get("layer"), mean=mean, std=std, name=label, class_names=classes, input_size=size)
 
@@ -135,7 +135,7 @@ def _cached_file(repository: str | None) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
-def _network(name: str, state: dict[str, Tensor] | None, classes: int) -> nn.Module:
+def _network(name: str, tag: str | None, state: dict[str, Tensor] | None, classes: int) -> nn.Module:
     """Build the network, random where there is no state; always the same random numbers, and no global ones."""
     import torch
 
@@ -147,9 +147,27 @@ def _network(name: str, state: dict[str, Tensor] | None, classes: int) -> nn.Mod
         network = fresh(PREFIX + name, classes)
         if state is None:
             wake_head(network)
-    if state is not None:
-        load_state(network, state, PREFIX + name)
+            return network
+        try:
+            load_state(network, state, PREFIX + name)
+        except UsageError:
+            converted = _converted(name, tag, state, classes)
+            if converted is None:
+                raise
+            network = converted
     return network
+
+
+def _converted(name: str, tag: str | None, state: dict[str, Tensor], classes: int) -> nn.Module | None:
+    """The network with weights under their authors' names, which timm changes when it loads them; None where they do not fit so either."""
+    import timm
+
+    full = name if tag is None else f"{name}.{tag}"
+    given = {"state_dict": dict(state), "num_classes": classes}  # as many classes as the network has, or timm would leave the head random
+    try:
+        return timm.create_model(full, pretrained=True, num_classes=classes, pretrained_cfg_overlay=given)
+    except Exception:  # each family's conversion fails in its own words on what it does not know
+        return None
 
 
 def _classes_of(state: dict[str, Tensor] | None, config: Any) -> int:

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _RENORMALISING = ("googlenet", "inception_v3")  # turn ImageNet-normalised input into mean 0.5, std 0.5 themselves
+_OLD_NAMES = (  # which the official files still have, and torchvision renames when it loads them itself
+    (re.compile(r"(\.denselayer\d+\.(?:norm|conv))\.([12]\.)"), r"\1\2"),  # DenseNet
+    (re.compile(r"\.mlp\.linear_1\."), ".mlp.0."),  # ViT
+    (re.compile(r"\.mlp\.linear_2\."), ".mlp.3."),
+)
 _BUILDER = re.compile(r"^@register_model\(\)\n(?:@.*\n)*def (\w+)\(", re.MULTILINE)
 
 
@@ -134,8 +139,14 @@ def _network(name: str, state: dict[str, Any] | None, classes: int, *, standard:
         if state is None:
             wake_head(network)
     if state is not None:
-        load_state(network, state, name)
+        load_state(network, {_renamed(key): tensor for key, tensor in state.items()}, name)
     return network
+
+
+def _renamed(key: str) -> str:
+    for old, new in _OLD_NAMES:
+        key = old.sub(new, key)
+    return key
 
 
 def wake_head(network: nn.Module) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -52,7 +53,9 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], name: str) -> No
     for keys, what in ((missing, "lack"), (extra, "hold what the network has not:"), (shapes, "have another shape for")):
         if keys:
             raise UsageError(f"the weights do not fit {name}: they {what} {keys[0]!r}{_more(keys)}")
-    network.load_state_dict({key: tensor.to(own[key].dtype) for key, tensor in state.items()}, strict=False)
+    fitting = OrderedDict((key, tensor.to(own[key].dtype)) for key, tensor in state.items())
+    fitting._metadata = getattr(own, "_metadata", {})  # pyright: ignore[reportAttributeAccessIssue] - versions, without which MNASNet loads nothing
+    network.load_state_dict(fitting, strict=False)
 
 
 def _more(keys: list[str]) -> str:

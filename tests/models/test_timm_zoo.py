@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -135,6 +136,21 @@ class TestWeights:
         assert classifier(torch.rand(1, 3, 224, 224)).shape == (1, 7)
         assert classifier.class_names == ()
         assert classifier.name == "timm/vit_tiny_patch16_224@mine.safetensors"
+
+    def test_under_the_names_of_their_authors_are_read_as_timm_reads_them(self, tmp_path: Path) -> None:
+        """Swin's own release: the head is `head`, a stage's pooling stands at the end of the one before, and buffers are stored."""
+        network = timm.create_model("swin_tiny_patch4_window7_224").eval()
+        state = {"layers.0.blocks.0.attn.relative_position_index": torch.zeros(49, 49, dtype=torch.int64)}
+        for key, tensor in network.state_dict().items():
+            stage = re.match(r"layers\.(\d)\.downsample", key)
+            theirs = key if stage is None else key.replace(f"layers.{stage[1]}", f"layers.{int(stage[1]) - 1}", 1)
+            state[theirs.replace("head.fc", "head")] = tensor
+        torch.save({"model": state}, tmp_path / "swin.pth")
+        before = torch.random.get_rng_state()
+        found = load_classifier("timm/swin_tiny_patch4_window7_224", weights=tmp_path / "swin.pth", device="cpu")
+        assert torch.equal(torch.random.get_rng_state(), before)
+        images = torch.rand(1, 3, 224, 224)
+        torch.testing.assert_close(found(images), network((images - found.mean) / found.std))
 
     def test_of_another_network_are_refused(self, tmp_path: Path) -> None:
         save_file(timm.create_model("resnet10t").state_dict(), tmp_path / "w.safetensors")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,26 @@ class TestWeightsFromAFile:
         torch.save(network.state_dict(), tmp_path / "w.pth")
         classifier = build(name, None, tmp_path / "w.pth", download=False).eval()
         assert classifier(torch.rand(1, 3, 224, 224)).shape == (1, 4)
+
+    @pytest.mark.parametrize(
+        ("name", "pattern", "old"),
+        [
+            ("mnasnet0_5", r"^", ""),  # it refuses weights whose version is not stated
+            ("densenet121", r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2"),
+            ("vit_b_32", r"\.mlp\.0\.", ".mlp.linear_1."),
+            ("vit_b_32", r"\.mlp\.3\.", ".mlp.linear_2."),
+        ],
+    )
+    def test_names_that_the_official_files_still_have_are_known(self, name: str, pattern: str, old: str, tmp_path: Path) -> None:
+        """As torchvision's own loading: DenseNet's by a pattern, ViT's in the module, both for files older than the code."""
+        network = torchvision.models.get_model(name, num_classes=3)
+        torch.save({re.sub(pattern, old, key): tensor for key, tensor in network.state_dict().items()}, tmp_path / "w.pth")
+        found = build(name, None, tmp_path / "w.pth", download=False)
+        assert {key: tensor.tolist() for key, tensor in found.network.state_dict().items() if tensor.numel() < 1000} == {
+            key: tensor.tolist() for key, tensor in network.state_dict().items() if tensor.numel() < 1000
+        }
+        images = torch.rand(1, 3, 224, 224)
+        torch.testing.assert_close(found.eval()(images), network.eval()((images - found.mean) / found.std))
 
     def test_weights_of_another_architecture_are_refused(self, tmp_path: Path) -> None:
         torch.save(torchvision.models.mobilenet_v2(num_classes=7).state_dict(), tmp_path / "w.pth")
