@@ -22,7 +22,7 @@ Start = Literal["mean", "random", "gradcam"]
     "opticam",
     paper="Zhang et al. 2024, arXiv:2301.07002, eq. 8-11, 16-19, A",
     cost="1 forward + 100 (forward + backward), two forwards and backwards each for iomask and iodiff",
-    needs=("layer",),
+    needs=("layer", "gradients"),
     seeded=True,
 )
 def opticam(
@@ -110,7 +110,8 @@ class _Search:
         return (clean - outside).abs() - (clean - inside).abs()
 
     def _score(self, images: Tensor, targets: Tensor) -> Tensor:
-        return self.trace.score(images).gather(1, targets[:, None]).squeeze(1)
+        # exactly, whatever the precision: logits in bf16 repeat themselves from one iteration to the next, and the search would stop
+        return self.trace.classifier(images).gather(1, targets[:, None]).squeeze(1)
 
 
 def _start(trace: Trace, start: Start) -> Tensor:

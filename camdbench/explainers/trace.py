@@ -189,7 +189,8 @@ class Trace:
     def score(self, images: Tensor) -> Tensor:
         """Logits (N, C) of altered images in [0, 1], by full forward passes that autograd may follow, in the model's `precision`.
 
-        Where the gradient at the images is the map itself, `trace.classifier` makes the pass instead, exactly.
+        Where the gradient at the images is the map itself, or a search stops by small differences, `trace.classifier` makes the pass
+        instead, exactly.
         """
         return self.classifier.score(images)
 

@@ -20,7 +20,6 @@ ALTERING = (
     'lime(samples=40, segments="grid", cells=3)',
     'kernelshap(samples=40, segments="grid", cells=3)',
     "sobol(designs=2)",
-    "opticam(iterations=3)",
     "extremal(areas=(0.2,), max_iter=4, step=2, sigma=2.0, blur_sigma=4.0)",
 )
 EXACT = (
@@ -38,6 +37,7 @@ EXACT = (
     "inputxgradient",
     "integratedgradients",
     "layercam",
+    "opticam(iterations=3)",
     "saliency",
     "smoothgrad(samples=2)",
     "smoothgradcampp(samples=2)",
