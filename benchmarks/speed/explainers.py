@@ -22,7 +22,7 @@ from camdbench.core.spec import parse_specs
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.saliency import saliency
 from camdbench.explainers.trace import Trace
-from camdbench.models.classifier import Classifier
+from camdbench.models.classifier import Classifier, Passes
 from camdbench.models.zoo import load_classifier
 
 Job = Callable[[], object]
@@ -67,17 +67,16 @@ def race(method: str, classifier: Classifier, images: torch.Tensor, rounds: int)
     jobs["camdbench"] = ours(method, classifier, images)
     jobs |= peers(method, classifier, images)
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
+    spent = Passes()
     for _ in range(rounds + 1):
         for name, job in jobs.items():
-            start = perf_counter()
+            passes, start = classifier.passes, perf_counter()
             job()
+            spent = classifier.passes - passes if name == "camdbench" else spent
             if classifier.device.type == "cuda":
                 torch.cuda.synchronize()
             seconds[name].append(perf_counter() - start)
     medians = {name: statistics.median(times[1:] or times) / len(images) for name, times in seconds.items()}
-    passes = classifier.passes
-    jobs["camdbench"]()
-    spent = classifier.passes - passes
     pairs = spent.backward / len(images)
     singles = spent.forward / len(images) - pairs
     limit = singles * medians["one forward pass"] + pairs * medians["one forward and backward"]
