@@ -10,6 +10,7 @@ from pydantic import PositiveInt
 from camdbench.core.catalogue import dataset
 from camdbench.datasets.joint import Geometry
 from camdbench.datasets.layout import Layout, numbers, read_columns, read_lines
+from camdbench.datasets.masks import with_masks
 from camdbench.datasets.on_disk import Item, OnDisk
 from camdbench.datasets.samples import Dataset
 from camdbench.datasets.voc_xml import BoxesByImage
@@ -34,6 +35,7 @@ def aircraft(
     *,
     split: Literal["train", "val", "trainval", "test"] = "test",
     level: Literal["variant", "family", "manufacturer"] = "variant",
+    masks: str = "gt",
     preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
@@ -45,6 +47,7 @@ def aircraft(
         root: holds `fgvc-aircraft-2013b/`.
         split: one of the official splits.
         level: 100 variants, 70 families or 30 manufacturers.
+        masks: `gt` (there are none), `bbox` (the filled boxes) or a folder of masks ID.png.
         preprocess: how a picture becomes the network's input. The strip with the photographer's name is not cut off.
         size: side of the network's input in pixels.
 
@@ -64,4 +67,4 @@ def aircraft(
     items = tuple(Item(name, pictures / f"{name}.jpg", names.index(called)) for name, called in rows)
     edges = [found[item.id] for item in items]
     annotate = BoxesByImage(tuple(((x0 - 1, y0 - 1, x1, y1),) for x0, y0, x1, y1 in edges))
-    return OnDisk(items, names, Geometry(preprocess, size), annotate, expected=_SIZES[split])
+    return with_masks(OnDisk(items, names, Geometry(preprocess, size), annotate, expected=_SIZES[split]), masks)

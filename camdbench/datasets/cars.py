@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import PositiveInt
 
 from camdbench.core.catalogue import dataset
 from camdbench.datasets.joint import Geometry
 from camdbench.datasets.layout import Layout, read_mat
+from camdbench.datasets.masks import with_masks
 from camdbench.datasets.on_disk import Item, OnDisk
 from camdbench.datasets.samples import Dataset
 from camdbench.datasets.voc_xml import BoxesByImage
@@ -36,6 +38,7 @@ def cars(
     root: Path,
     *,
     split: Literal["train", "test"] = "test",
+    masks: str = "gt",
     preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
@@ -46,6 +49,7 @@ def cars(
     Args:
         root: holds `stanford_cars/`.
         split: the official `train` or `test`.
+        masks: `gt` (there are none), `bbox` (the filled boxes) or a folder of masks ID.png.
         preprocess: how a picture becomes the network's input.
         size: side of the network's input in pixels.
 
@@ -55,12 +59,15 @@ def cars(
     layout = Layout("cars", root, _EXPECTED)
     pictures = layout.path(f"{_HOME}/cars_{split}")
     listing, meta = layout.path(f"{_HOME}/{_ANNOTATIONS[split]}"), layout.path(f"{_HOME}/devkit/cars_meta.mat")
-    names = [str(name) for name in read_mat(meta, "class_names")["class_names"]]
+    names = [str(name) for name in np.ravel(read_mat(meta, "class_names")["class_names"])]
     held: Any = read_mat(listing, "annotations")["annotations"]
-    rows: list[dict[str, Any]] = [held] if isinstance(held, dict) else list(held)
-    if lacking := [key for key in (*_EDGES, "class", "fname") if any(key not in row for row in rows)]:
+    rows: list[Any] = [held] if isinstance(held, dict) else np.ravel(held).tolist()
+    if lacking := [key for key in (*_EDGES, "class", "fname") if any(not isinstance(row, dict) or key not in row for row in rows)]:
         raise layout.wrong(f"{listing.name} has no {lacking[0]}")
-    items = tuple(Item(Path(row["fname"]).stem, pictures / row["fname"], int(row["class"]) - 1) for row in rows)
-    edges = [[float(row[key]) for key in _EDGES] for row in rows]
+    try:
+        items = tuple(Item(Path(row["fname"]).stem, pictures / row["fname"], int(row["class"]) - 1) for row in rows)
+        edges = [[float(row[key]) for key in _EDGES] for row in rows]
+    except (TypeError, ValueError) as error:
+        raise layout.wrong(f"{listing.name} has an entry whose box, class or fname is none ({error})") from None
     annotate = BoxesByImage(tuple(((x0 - 1, y0 - 1, x1, y1),) for x0, y0, x1, y1 in edges))
-    return OnDisk(items, names, Geometry(preprocess, size), annotate, expected=_SIZES[split])
+    return with_masks(OnDisk(items, names, Geometry(preprocess, size), annotate, expected=_SIZES[split]), masks)

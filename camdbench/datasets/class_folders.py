@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from camdbench.core.errors import UsageError
 from camdbench.datasets.layout import Layout, folders_in, pictures_under
 from camdbench.datasets.on_disk import Item
 
@@ -30,7 +31,20 @@ def items_in(home: Path, order: Mapping[str, int], layout: Layout) -> tuple[Item
 
 
 def mask_files(home: Path, items: tuple[Item, ...]) -> dict[str, Path]:
-    """The pictures below a folder of masks by the id of the image that each belongs to, suffixes apart."""
-    stems = {Path(item.id).with_suffix("").as_posix(): item.id for item in items}
-    found = ((path.relative_to(home).with_suffix("").as_posix(), path) for path in pictures_under(home))
-    return {stems[name]: path for name, path in found if name in stems}
+    """The pictures below a folder of masks by the id of the image that each belongs to, suffixes apart.
+
+    Raises:
+        UsageError: two images, or two masks, differ by their suffixes alone.
+    """
+    stems, files = dict[str, str](), dict[str, Path]()
+    for item in items:
+        if (other := stems.setdefault(_stem(item.id), item.id)) != item.id:
+            raise UsageError(f"{home}: {other} and {item.id} would have the same mask; rename one of the two pictures")
+    for path in pictures_under(home):
+        if (other := files.setdefault(_stem(path.relative_to(home).as_posix()), path)) != path:
+            raise UsageError(f"{home}: {other.name} and {path.name} are masks of the same picture; remove one of them")
+    return {stems[name]: path for name, path in files.items() if name in stems}
+
+
+def _stem(name: str) -> str:
+    return Path(name).with_suffix("").as_posix()

@@ -10,6 +10,7 @@ import torch
 from pydantic import PositiveInt
 
 from camdbench.core.catalogue import dataset
+from camdbench.core.errors import UsageError
 from camdbench.datasets.joint import Annotations, Geometry
 from camdbench.datasets.layout import Layout, integer, numbers, read_columns
 from camdbench.datasets.masks import with_masks
@@ -64,9 +65,11 @@ def cub200(
     wanted = [number for number in names if parts.get(number) == ("1" if split == "train" else "0")]
     if lacking := [number for number in wanted if number not in labels or number not in edges]:
         raise layout.wrong(f"image {lacking[0]} has no label or no box")
+    if strangers := [number for number in wanted if labels[number] not in classes]:
+        raise layout.wrong(f"image {strangers[0]} has the class {labels[strangers[0]]}, which classes.txt does not hold")
     order = {number: index for index, number in enumerate(sorted(classes, key=lambda number: integer(number, files[4])))}
     items = tuple(Item(names[number], pictures / names[number], order[labels[number]]) for number in wanted)
-    boxes = tuple(_corners(numbers(edges[number].split(), files[3])) for number in wanted)
+    boxes = tuple(_corners(numbers(edges[number].split(), files[3]), files[3]) for number in wanted)
     home = next((path for path in (root / "segmentations", root / _HOME / "segmentations") if path.is_dir()), None)
     maps = None if home is None else tuple((home / names[number]).with_suffix(".png") for number in wanted)
     called = [classes[number].partition(".")[2].replace("_", " ") for number in order]
@@ -74,7 +77,9 @@ def cub200(
     return with_masks(data, masks)
 
 
-def _corners(box: list[float]) -> tuple[float, ...]:
+def _corners(box: list[float], file: Path) -> tuple[float, ...]:
+    if len(box) != 4 or min(box[2:]) <= 0:
+        raise UsageError(f"{file}: expected NUMBER X Y WIDTH HEIGHT with a positive width and height, found {box}")
     x, y, width, height = box
     return x, y, x + width, y + height
 

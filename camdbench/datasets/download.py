@@ -19,7 +19,7 @@ _CLASSES: dict[str, tuple[str, dict[str, str]]] = {
 
 
 def fetch(name: str, split: str, root: Path) -> None:
-    """Let torchvision fetch a data set into a folder, which is made where it is not there.
+    """Let torchvision fetch a data set into a folder, unless it is there already; the folder is made where it is not.
 
     Raises:
         UsageError: torchvision cannot fetch it; the message says where it can be had.
@@ -32,6 +32,8 @@ def fetch(name: str, split: str, root: Path) -> None:
         )
     import torchvision.datasets
 
+    if _is_there(name, split, root):
+        return
     called, arguments = _CLASSES[name]
     given: dict[str, Any] = {key: value.format(split=split) for key, value in arguments.items()}
     root.mkdir(parents=True, exist_ok=True)
@@ -39,3 +41,12 @@ def fetch(name: str, split: str, root: Path) -> None:
         getattr(torchvision.datasets, called)(str(root), download=True, **given)
     except Exception as error:  # network, disk and archives fail in their own words
         raise CamdbenchError(f"data set {name} could not be fetched into {root}: {error}; get it from {facts.source}") from error
+
+
+def _is_there(name: str, split: str, root: Path) -> bool:
+    """Whether the reader finds its layout: torchvision would unpack VOC once more, and stumble over SBD's folders."""
+    try:
+        datasets.load(name)(root, split=split)
+    except UsageError:
+        return False
+    return True

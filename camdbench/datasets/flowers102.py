@@ -52,6 +52,8 @@ def flowers102(
     pictures, key = layout.path(f"{_HOME}/jpg"), _IDS[split]
     numbers = np.atleast_1d(read_mat(layout.path(f"{_HOME}/setid.mat"), key)[key])
     labels = np.atleast_1d(read_mat(layout.path(f"{_HOME}/imagelabels.mat"), "labels")["labels"])
+    if numbers.dtype.kind not in "iu" or labels.dtype.kind not in "iu":
+        raise layout.wrong("setid.mat and imagelabels.mat must hold whole numbers")
     if not len(numbers) or numbers.min() < 1 or numbers.max() > len(labels):
         raise layout.wrong(f"setid.mat names images of {split} that imagelabels.mat has no label of")
     names = [f"image_{number:05d}" for number in numbers.tolist()]

@@ -18,6 +18,7 @@ from camdbench.datasets.masks import with_masks
 from camdbench.datasets.on_disk import Item, OnDisk, nothing_known
 from camdbench.datasets.samples import Dataset
 
+_SPLITS = {"dev", "test", "testing", "train", "training", "val", "valid", "validation"}
 _LAYOUT = (
     "expected ROOT/images/CLASS/*.jpg (or ROOT/CLASS/*.jpg), "
     "and ROOT/classes.txt with one line `CLASS name` per class in the network's order (see docs/datasets/folder.md)"
@@ -64,6 +65,7 @@ def folder(
     if home == root and (root / "masks").is_dir():
         raise UsageError(f"--data-root {root} has masks/ but no images/: put the class folders into ROOT/images; {_LAYOUT}")
     folders = folders_in(home)
+    _refuse_another_level(root, home, [path.name for path in folders])
     order, names = _classes(root / "classes.txt", [path.name for path in folders], classes)
     files = [(file, order[path.name]) for path in folders for file in pictures_under(path)]
     if not files:
@@ -73,6 +75,24 @@ def folder(
     if (root / "boxes.csv").is_file():
         known = listed_boxes(root / "boxes.csv", items, known)
     return with_masks(OnDisk(items, names, Geometry(preprocess, size), known, upright=True), masks)
+
+
+def _refuse_another_level(root: Path, home: Path, folders: list[str]) -> None:
+    """Refuse a folder of whole data sets or of splits, which would pass for one of classes, and one whose annotations lie above it.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if home == root and (wholes := [name for name in folders if (root / name / "images").is_dir()]):
+        raise UsageError(f"--data-root {root}: {wholes[0]}/ holds images/ and is no class: give --data-root {root / wholes[0]}; {_LAYOUT}")
+    above = root.absolute().parent
+    beside = [name for name in ("classes.txt", "boxes.csv", "masks") if (above / name).exists()] if root.absolute().name == "images" else []
+    if home == root and beside:
+        raise UsageError(f"--data-root {root}: {beside[0]} lies beside images/ and would not be read: give --data-root {above}; {_LAYOUT}")
+    if folders and _SPLITS.issuperset(name.lower() for name in folders):
+        raise UsageError(
+            f"--data-root {root}: {', '.join(folders)} are splits, not classes: give --data-root {home / folders[0]}; {_LAYOUT}"
+        )
 
 
 def _classes(listing: Path, folders: list[str], kind: str) -> tuple[dict[str, int], Sequence[str]]:
@@ -96,6 +116,6 @@ def _classes(listing: Path, folders: list[str], kind: str) -> tuple[dict[str, in
 
 def _read_listing(listing: Path) -> list[list[str]]:
     try:
-        return [line.split(maxsplit=1) for line in listing.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return [line.split(maxsplit=1) for line in listing.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError:
         raise UsageError(f"{listing} is not text in UTF-8; {_LAYOUT}") from None

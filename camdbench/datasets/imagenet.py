@@ -13,6 +13,7 @@ from camdbench.core.imagenet import imagenet_classes, imagenet_positions
 from camdbench.datasets.class_folders import items_in
 from camdbench.datasets.joint import Geometry
 from camdbench.datasets.layout import Layout, numbers, read_table
+from camdbench.datasets.masks import with_masks
 from camdbench.datasets.on_disk import Annotate, Item, OnDisk, nothing_known
 from camdbench.datasets.samples import Dataset
 from camdbench.datasets.voc_xml import BoxesByImage, BoxesFromXML
@@ -34,6 +35,7 @@ def imagenet(
     *,
     split: Literal["val", "train"] = "val",
     box_ends: Literal["inclusive", "exclusive"] = "inclusive",
+    masks: str = "gt",
     preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
@@ -46,6 +48,7 @@ def imagenet(
         root: holds `val/`, and `Annotations/CLS-LOC/val/` or `LOC_val_solution.csv`.
         split: `val`, or `train` in the same layout, where only some images have boxes.
         box_ends: whether xmax is the last pixel of a box (as CGC's evaluation reads it) or the one after it; counted from 0.
+        masks: `gt` (there are none), `bbox` (the filled boxes) or a folder of masks ID.png.
         preprocess: how a picture becomes the network's input.
         size: side of the network's input in pixels.
 
@@ -59,7 +62,7 @@ def imagenet(
     items = tuple(Item(item.file.stem, item.file, item.label) for item in items_in(home, imagenet_positions(), layout))
     annotate = _boxes(root, split, items, inclusive=box_ends == "inclusive")
     names = [item.name for item in imagenet_classes()]
-    return OnDisk(items, names, Geometry(preprocess, size), annotate, expected=_SIZES[split])
+    return with_masks(OnDisk(items, names, Geometry(preprocess, size), annotate, expected=_SIZES[split]), masks)
 
 
 def _boxes(root: Path, split: str, items: tuple[Item, ...], *, inclusive: bool) -> Annotate:

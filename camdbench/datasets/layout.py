@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from camdbench.core.catalogue import datasets
 from camdbench.core.errors import UsageError
 
 PICTURES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -36,16 +38,23 @@ class Layout(NamedTuple):
             raise UsageError(f"--data-root {self.root}: no such folder")
         path = self.root / relative
         if not path.exists():
-            raise self.wrong(f"{relative} is not there")
+            raise self.wrong(f"{relative} is not there{self._near(relative)}")
         return path
+
+    def _near(self, relative: str) -> str:
+        """The folder that should have been given, where it is the one above or one inside."""
+        root = self.root.absolute()
+        near = (folder for folder in (root.parent, *folders_in(root)) if (folder / relative).exists())
+        return next((f", but in {folder}: give --data-root {folder}" for folder in near), "")
 
     def wrong(self, what: str) -> UsageError:
         """The error for another layout: what is wrong, what was expected, what was found."""
         found = sorted(f"{path.name}/" if path.is_dir() else path.name for path in self.root.iterdir() if not path.name.startswith("."))
         shown = ", ".join(found[:_SHOWN]) + (", …" if len(found) > _SHOWN else "") if found else "nothing"
+        source = datasets.get(self.name).facts.source
         return UsageError(
             f"--data-root {self.root} does not hold {self.name}: {what}; expected {self.expected}; "
-            f"found in ROOT: {shown} (see docs/datasets/{self.name}.md)"
+            f"found in ROOT: {shown} (see docs/datasets/{self.name}.md{f'; source: {source}' if source else ''})"
         )
 
 
@@ -105,16 +114,19 @@ def integer(text: str, file: Path) -> int:
 
 
 def numbers(texts: Iterable[str], file: Path) -> list[float]:
-    """Numbers that stand in a file.
+    """Finite numbers that stand in a file.
 
     Raises:
         UsageError: one of them is none.
     """
     given = list(texts)
     try:
-        return [float(text) for text in given]
+        found = [float(text) for text in given]
     except ValueError:
-        raise UsageError(f"{file}: expected numbers, found {' '.join(given)!r}") from None
+        found = [math.nan]
+    if not all(map(math.isfinite, found)):
+        raise UsageError(f"{file}: expected numbers, found {' '.join(given)!r}")
+    return found
 
 
 def read_mat(file: Path, *keys: str) -> dict[str, Any]:
@@ -136,8 +148,9 @@ def read_mat(file: Path, *keys: str) -> dict[str, Any]:
 
 
 def pictures_under(folder: Path) -> list[Path]:
-    """All picture files below a folder, sorted by path."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
+    """All picture files below a folder, sorted by path; hidden ones, as notebooks and macOS leave them, apart."""
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
 def folders_in(folder: Path) -> list[Path]:

@@ -68,4 +68,21 @@ def open_dataset(spec: Spec, split: str, data_root: str | Path | None, *, downlo
 
         fetch(spec.name, split, Path(data_root))
     arguments = spec.arguments | ({"split": split} if facts.splits else {})
-    return factory(Path(data_root), **arguments) if facts.on_disk and data_root is not None else factory(**arguments)
+    if not facts.on_disk or data_root is None:
+        return factory(**arguments)
+    data = factory(Path(data_root), **arguments)
+    _check_labels(data, f"--data-root {data_root}: {spec.name}, split {split},")
+    return data
+
+
+def _check_labels(data: Dataset, what: str) -> None:
+    """Refuse lists that name nothing, or classes that are none.
+
+    Raises:
+        UsageError: they do.
+    """
+    if not data.ids:
+        raise UsageError(f"{what} has no images")
+    for name, label in zip(data.ids, data.labels, strict=True):
+        if not -1 <= label < len(data.classes):
+            raise UsageError(f"{what} gives {name} the class number {label}, counted from 0, but there are {len(data.classes)} classes")

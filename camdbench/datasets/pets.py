@@ -67,6 +67,8 @@ def pets(
         (name, integer(breed, listing) - 1, integer(kind, listing) - 1)
         for name, breed, kind, _ in read_columns(listing, "IMAGE BREED KIND NUMBER")
     ]
+    if strangers := [name for name, breed, kind in rows if breed < 0 or kind not in (0, 1)]:
+        raise layout.wrong(f"{listing.name} gives {strangers[0]} a breed below 1 or a kind other than 1 (cat) and 2 (dog)")
     items = tuple(Item(name, pictures / f"{name}.jpg", kind if classes == "binary" else breed) for name, breed, kind in rows)
     annotate = _Trimaps(tuple(trimaps / f"{name}.png" for name, _, _ in rows), tuple(int(value) for value in core))
     names = ["Cat", "Dog"] if classes == "binary" else _breeds(rows)
@@ -76,7 +78,7 @@ def pets(
 def _breeds(rows: list[tuple[str, int, int]]) -> list[str]:
     """The breeds in the order of their numbers, from the names of the files: `great_pyrenees_12`."""
     names = {breed: name.rpartition("_")[0].replace("_", " ").title() for name, breed, _ in rows}
-    return [names.get(breed, f"breed {breed + 1}") for breed in range(max(names) + 1)]
+    return [names.get(breed, f"breed {breed + 1}") for breed in range(max(names, default=-1) + 1)]
 
 
 @dataclass(frozen=True)

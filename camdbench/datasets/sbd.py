@@ -69,6 +69,9 @@ def sbd(
 def _read_map(file: Path) -> Tensor:
     """The class map, `GTcls.Segmentation` of a MATLAB file."""
     try:
-        return torch.from_numpy(read_mat(file, "GTcls")["GTcls"]["Segmentation"].astype("uint8"))
+        found = torch.from_numpy(read_mat(file, "GTcls")["GTcls"]["Segmentation"].astype("uint8"))
     except (UsageError, KeyError, IndexError, AttributeError, TypeError) as error:
         raise SampleError(f"{file.name}: cannot be read as a class map ({error})") from None
+    if found.ndim != 2:
+        raise SampleError(f"{file.name}: the class map has {found.ndim} dimensions, not 2")
+    return found

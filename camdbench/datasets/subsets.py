@@ -112,7 +112,7 @@ def listed(ids: Sequence[str], file: Path) -> list[int]:
         UsageError: the file cannot be read or is empty, an id is not there or stands twice.
     """
     try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--ids {file} cannot be read as text ({error})") from None
     names = [line for line in lines if line and not line.startswith("#")]

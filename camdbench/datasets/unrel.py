@@ -14,6 +14,7 @@ from camdbench.core.errors import UsageError
 from camdbench.core.imagenet import imagenet_classes, imagenet_positions
 from camdbench.datasets.joint import Geometry
 from camdbench.datasets.layout import Layout, read_mat, read_table
+from camdbench.datasets.masks import with_masks
 from camdbench.datasets.on_disk import Item, OnDisk
 from camdbench.datasets.samples import Dataset
 from camdbench.datasets.voc_xml import BoxesByImage
@@ -37,6 +38,7 @@ def unrel(
     *,
     objects: Literal["all", "first"] = "all",
     mapping: str | None = None,
+    masks: str = "gt",
     preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
@@ -52,6 +54,7 @@ def unrel(
         objects: `all` makes one sample of each category in an image, with all its boxes; `first` takes the category
             that is annotated first.
         mapping: a CSV file with the columns `name,wnid` to use instead of the package's table.
+        masks: `gt` (there are none), `bbox` (the filled boxes) or a folder of masks ID.png.
         preprocess: how a picture becomes the network's input; CGC's content heatmap takes `short448`.
         size: side of the network's input in pixels.
 
@@ -70,7 +73,7 @@ def unrel(
     if not items:
         raise layout.wrong("annotations.mat names no object that has a class of ImageNet")
     names = [item.name for item in imagenet_classes()]
-    return OnDisk(tuple(items), names, Geometry(preprocess, size), BoxesByImage(tuple(boxes)))
+    return with_masks(OnDisk(tuple(items), names, Geometry(preprocess, size), BoxesByImage(tuple(boxes))), masks)
 
 
 def _mapping(file: Path) -> Mapping[str, int]:
@@ -100,4 +103,4 @@ def _annotated(file: Path, layout: Layout) -> Iterator[tuple[str, Objects]]:
 
 def _each(value: Any) -> list[Any]:
     """The entries of a MATLAB cell, which scipy gives as an array or, where there is one alone, as itself."""
-    return [value] if isinstance(value, dict) else list(value)
+    return [value] if isinstance(value, dict) else np.ravel(value).tolist()

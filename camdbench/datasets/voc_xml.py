@@ -36,6 +36,8 @@ def read_boxes(file: Path, names: Collection[str], *, first: int, inclusive: boo
     except (OSError, ET.ParseError, ValueError) as error:
         raise SampleError(f"{file.name}: cannot be read as boxes in XML ({error})") from None
     boxes = torch.tensor(found).reshape(-1, 4) - first
+    if not bool(boxes.isfinite().all()):
+        raise SampleError(f"{file.name}: a box has an edge that is no number")
     boxes[:, 2:] += inclusive
     return boxes
 

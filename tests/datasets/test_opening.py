@@ -82,6 +82,14 @@ class TestDownload:
         assert open_dataset(checked, split, tmp_path / "new", download=True).ids
         assert asked == [(str(tmp_path / "new"), {"download": True, **arguments})]
 
+    @pytest.mark.parametrize("name", ["pets", "voc2012", "sbd", "aircraft", "flowers102"])
+    def test_what_is_there_is_not_fetched_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        """torchvision would unpack VOC once more, and refuse to move SBD's folders to where they are."""
+        getattr(fixtures, name)(tmp_path)
+        monkeypatch.setattr("camdbench.datasets.download._CLASSES", {name: ("Nothing", {})})
+        spec, split = checked_dataset(name, None, tmp_path)
+        assert open_dataset(spec, split, tmp_path, download=True).ids
+
     def test_what_torchvision_cannot_fetch_says_where_it_is(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"cub200 cannot be fetched; get it from https://www\.vision\.caltech\.edu"):
             fetch("cub200", "test", tmp_path)

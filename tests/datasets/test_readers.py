@@ -117,7 +117,7 @@ class TestTrouble:
         """One level too high, the commonest mistake: the message shows what is there instead."""
         CASES[name].build(tmp_path / "inner" / "deeper")
         if name == "folder":
-            return  # class folders may hold folders, so that this is a class
+            return  # class folders may hold folders; what is refused of them stands in test_nonsense.py
         with pytest.raises(UsageError) as caught:
             opened(CASES[name], tmp_path)
         assert "inner/" in str(caught.value)
