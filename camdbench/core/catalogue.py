@@ -19,7 +19,8 @@ class ExplainerFacts:
     Attributes:
         paper: where the method is defined.
         cost: image passes that it makes for one image, alone.
-        needs: what it reads beside images and logits: `layer` (a target layer), `gradients`, `boxes`, `masks`,
+        needs: what it reads beside images and logits: `layer` (a target layer), `gradients` (a network that
+            can be differentiated), `boxes`, `masks`,
             `linear head` (global average pooling and a linear layer behind the target layer), `attention`.
         refuses: networks or images for which it is not defined; it says so by `NotApplicable`.
         aliases: names under which other libraries know it.

@@ -18,6 +18,7 @@ from camdbench.models.rules import ELEMENTWISE, POOLING, Rules, check_made_of, c
     "deeplift",
     paper="Shrikumar et al. 2017, arXiv:1704.02685, section 3.5.1 (Rescale)",
     cost="3 forward + 2 backward",
+    needs=("gradients",),
     normalisation="max",
     refuses="networks with products of activations, normalisation by statistics of the image, or attention",
 )

@@ -23,6 +23,7 @@ _SHARE = 4  # of the bound on pixels: a backward pass keeps every activation
     "saliency",
     paper="Simonyan et al. 2014, arXiv:1312.6034, section 3",
     cost="2 forward + 1 backward",
+    needs=("gradients",),
     aliases=("gradient", "vanillagradient"),
 )
 def saliency(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "max") -> Tensor:
@@ -34,7 +35,13 @@ def saliency(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "max") ->
     return reduced(pixel_gradients(trace, trace.images, trace.targets), channels)
 
 
-@explainer("inputxgradient", paper="Shrikumar et al. 2016, arXiv:1605.01713", cost="2 forward + 1 backward", normalisation="max")
+@explainer(
+    "inputxgradient",
+    paper="Shrikumar et al. 2016, arXiv:1605.01713",
+    cost="2 forward + 1 backward",
+    needs=("gradients",),
+    normalisation="max",
+)
 def inputxgradient(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "sum") -> Tensor:
     """Pixel times gradient, summed over the colours.
 
@@ -48,6 +55,7 @@ def inputxgradient(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "su
     "integratedgradients",
     paper="Sundararajan et al. 2017, arXiv:1703.01365, eq. 1, 3",
     cost="51 forward + 50 backward",
+    needs=("gradients",),
     aliases=("ig",),
     normalisation="max",
 )
@@ -74,7 +82,13 @@ def integratedgradients(
     return reduced((trace.images - start) * total, channels)
 
 
-@explainer("smoothgrad", paper="Smilkov et al. 2017, arXiv:1706.03825, eq. 1", cost="51 forward + 50 backward", seeded=True)
+@explainer(
+    "smoothgrad",
+    paper="Smilkov et al. 2017, arXiv:1706.03825, eq. 1",
+    cost="51 forward + 50 backward",
+    needs=("gradients",),
+    seeded=True,
+)
 def smoothgrad(
     trace: Trace,
     *,
@@ -101,6 +115,7 @@ def smoothgrad(
     "gradientshap",
     paper="Lundberg & Lee 2017, arXiv:1705.07874; Erion et al. 2021, arXiv:1906.10670, eq. 2 (expected gradients)",
     cost="51 forward + 50 backward",
+    needs=("gradients",),
     seeded=True,
     aliases=("expectedgradients",),
     normalisation="max",

@@ -20,6 +20,7 @@ from camdbench.models.rules import MAXIMA, Rules, check_made_of, check_same_logi
     "guidedbackprop",
     paper="Springenberg et al. 2015, arXiv:1412.6806, section 3.4",
     cost="2 forward + 1 backward",
+    needs=("gradients",),
     refuses="networks whose nonlinearities are not ReLUs and max pooling",
 )
 def guidedbackprop(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "max") -> Tensor:

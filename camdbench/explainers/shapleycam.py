@@ -12,7 +12,7 @@ from camdbench.explainers.trace import Trace
 @explainer(
     "shapleycam",
     paper="Cai 2025, arXiv:2501.06261",
-    cost="1 forward + 3 tail backward, one of them on a linear head",
+    cost="1 forward + 3 tail backward; 1 of them on a linear head, one more of each where attention is fused",
     needs=("layer", "gradients"),
 )
 def shapleycam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:

@@ -31,7 +31,12 @@ def inverted(trace: Trace, inner: Inner) -> Tensor:
     return 1 - inner(trace).maps
 
 
-@explainer("augsmooth", paper="Gildenblat, pytorch-grad-cam, aug_smooth=True", cost="6 times that of the inner", aliases=("aug_smooth",))
+@explainer(
+    "augsmooth",
+    paper="Gildenblat, pytorch-grad-cam, aug_smooth=True",
+    cost="1 forward + 6 times that of the inner",
+    aliases=("aug_smooth",),
+)
 def augsmooth(trace: Trace, inner: Inner) -> Tensor:
     """The mean of another explainer's finished maps over mirror images and three brightnesses.
 

@@ -141,7 +141,8 @@ def parse_cam(text: str) -> Spec:
         UsageError: no such explainer, or its map is not made of activations and gradients of a layer.
     """
     spec = explainers.parse_one(text)
-    if spec.inner or not {"layer", "gradients"} <= set(explainers.get(spec.name).facts.needs):
+    searched = spec.name == "opticam"  # a loss would not follow how the search found its weights
+    if spec.inner or searched or not {"layer", "gradients"} <= set(explainers.get(spec.name).facts.needs):
         raise UsageError(f"cam={text!r}: a loss needs a map made of a layer's activations and gradients, such as gradcam or layercam")
     return spec
 

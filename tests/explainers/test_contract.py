@@ -11,7 +11,7 @@ import pytest
 import torch
 from toys import maps_of, reordered, size_of, toy_batch, toy_classifier
 
-from camdbench.core.catalogue import explainers
+from camdbench.core.catalogue import explainers, needs_of
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.explain import explain
 from camdbench.models.classifier import Classifier
@@ -142,6 +142,18 @@ def test_every_explainer_has_a_row() -> None:
 def test_controls_see_no_class() -> None:
     blind = {name for name, row in ROWS.items() if not row.sees_class}  # so are methods that only read activations or attention
     assert {entry.name for entry in explainers if entry.facts.control} & set(ROWS) <= blind
+
+
+@every_spec
+def test_what_goes_back_through_the_network_says_that_it_needs_gradients(
+    classifier: Classifier, batch: Batch, name: str, spec: str
+) -> None:
+    before = classifier.passes
+    maps_of(classifier, batch, spec)
+    spent = classifier.passes - before
+    rules = name in ("ebp", "cmwp")  # hand down probabilities, which are no derivatives
+    if not rules and (spent.backward or spent.tail_backward):
+        assert "gradients" in needs_of(explainers.parse_one(spec))
 
 
 @every_spec

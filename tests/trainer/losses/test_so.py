@@ -113,6 +113,7 @@ def test_a_batch_of_one_is_the_first_of_many() -> None:
         ({"kernel": 25}, "kernel=25"),
         ({"kernel": 3, "views": 8}, "views=8"),
         ({"kernel": 3, "views": 1, "cam": "rise"}, "cam='rise'"),
+        ({"kernel": 3, "views": 1, "cam": "opticam"}, "cam='opticam'"),
     ],
 )
 def test_what_cannot_be_is_refused(options: dict[str, object], words: str) -> None:
