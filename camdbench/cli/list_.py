@@ -100,11 +100,11 @@ def _timm(name: str | None) -> list[dict[str, Any]]:
 def _one(kind: str, name: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
     from camdbench.core.errors import unknown
 
+    if kind in _KINDS and kind != "models":
+        name = _KINDS[kind].get(name).name  # knows aliases, and says why a name is refused
     for entry in entries:
         if entry["name"] == name:
             return entry
-    if kind in _KINDS and kind != "models":
-        _KINDS[kind].get(name)  # which says why a name is refused
     raise unknown(kind.removesuffix("s") if kind != "losses" else "loss", name, [entry["name"] for entry in entries])
 
 

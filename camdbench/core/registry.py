@@ -84,7 +84,8 @@ class Registry(Generic[F]):
             UsageError: nobody registered it, and the message offers the nearest names; or it is refused, and it says why.
         """
         entries = self._entries()
-        name = self._aliases().get(name, name)
+        if name not in entries:  # the name of somebody's plug-in goes before another library's name for ours
+            name = self._aliases().get(name, name)
         if name in self._refused:
             raise UsageError(f"{self.kind} {name}: {self._refused[name]}")
         if name not in entries:

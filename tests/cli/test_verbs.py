@@ -86,6 +86,14 @@ def test_list_names_what_a_method_takes(capsys: Said):
     assert "arXiv:2301.07002" in out
 
 
+@pytest.mark.parametrize(("alias", "name"), [("gradcam++", "gradcampp"), ("ig", "integratedgradients"), ("mwp", "ebp")])
+def test_list_knows_methods_under_the_names_of_other_libraries(capsys: Said, alias: str, name: str):
+    assert run_cli(["list", "explainers", alias]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"{name}\n")
+    assert alias in out
+
+
 def test_layers_marks_the_default_and_gives_reasons(capsys: Said):
     assert run_cli(["layers", "shortcuts-ce"]) == 0
     out = capsys.readouterr().out

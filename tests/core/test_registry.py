@@ -86,6 +86,17 @@ class TestRegistering:
         assert explainers.get("mine").summary == "Do my thing."
         assert explainers.parse("mine(power=3.0)") == (Spec.of("mine", {"power": 3.0}),)
 
+    def test_a_name_goes_before_what_other_libraries_call_a_built_in_one(self, explainers: Registry[ExplainerFacts]) -> None:
+        assert explainers.get("gradient").name == "saliency"
+
+        @explainers.register("gradient", paper="ours")
+        def ours(trace: object) -> object:
+            """Ours."""
+            return trace
+
+        assert explainers.load("gradient") is ours
+        assert explainers.parse_one("gradient").name == "gradient"
+
     def test_a_name_can_be_taken_once(self, explainers: Registry[ExplainerFacts]) -> None:
         def first(trace: object) -> None:
             """Do this."""
