@@ -43,6 +43,8 @@ def fullgrad(trace: Trace, *, compat: Literal["paper", "pgc"] = "paper") -> Tens
     for item, gradient in zip(added, cast("tuple[Tensor | None, ...]", gradients[1:]), strict=True):
         if gradient is not None:  # else the class does not hear that layer
             (grids if item.on_grid else others).append(gradient * item.bias)
+    if any(len(part) != len(images) for part in grids + others):
+        raise NotApplicable("a layer's output is not one item for each image, so that its biases belong to no image")
     _check_completeness(logits.detach(), grids + others)
     return torch.stack([upsample(_sizes(part, compat), trace.size) for part in grids]).sum(0)
 

@@ -15,7 +15,7 @@ from camdbench.explainers.fullgrad import fullgrad
 from camdbench.explainers.trace import Trace
 from camdbench.functional.normalise import normalise
 from camdbench.models.biases import additions_watched
-from camdbench.models.classifier import Passes
+from camdbench.models.classifier import Classifier, Passes
 from camdbench.models.torchvision_zoo import build
 
 
@@ -82,6 +82,22 @@ def test_networks_that_are_not_piecewise_linear_are_refused(name: str) -> None:
     batch = batch_in_memory(torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)))
     with classifier.frozen(), pytest.raises(NotApplicable, match="do not add up to the logit"):
         fullgrad(Trace(classifier, batch, target=3))
+
+
+def test_a_network_that_cuts_images_into_windows_is_refused() -> None:
+    class Windows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.inner, self.head = nn.Conv2d(3, 4, 1), nn.Linear(4, 4), nn.Linear(4, 5)
+
+        def forward(self, images: Tensor) -> Tensor:
+            windows = self.conv(images).unflatten(2, (-1, 4)).permute(0, 2, 3, 4, 1).flatten(0, 1)  # as Swin's attention sees them
+            return self.head(self.inner(windows).relu().unflatten(0, (len(images), -1)).mean((1, 2, 3)))
+
+    batch = toy_batch()
+    classifier = Classifier(Windows().eval(), "conv", mean=0.5, std=0.25)
+    with classifier.frozen(), pytest.raises(NotApplicable, match="not one item for each image"):
+        fullgrad(Trace(classifier, batch))
 
 
 def test_a_tanh_is_refused_too() -> None:
