@@ -163,7 +163,7 @@ def check_made_of(output: Tensor, images: Tensor, method: str, allowed: Collecti
     Raises:
         NotApplicable: another operation is among them, or a product of two things that both depend on the image.
     """
-    between = _between(output, images)
+    between = _between(output, images)  # from the output on, so that the complaint is the same every time
     kinds = set[str]()
     for node in between:
         kind = node.name().rpartition("::")[2].rstrip("0123456789").removesuffix("Backward")
@@ -175,14 +175,14 @@ def check_made_of(output: Tensor, images: Tensor, method: str, allowed: Collecti
     return kinds
 
 
-def _between(output: Tensor, images: Tensor) -> set[Node]:
-    """The nodes of the graph that lie on a way from the images, a leaf, to the output."""
+def _between(output: Tensor, images: Tensor) -> dict[Node, None]:
+    """The nodes of the graph that lie on a way from the images, a leaf, to the output, in an order that depends on the graph alone."""
     users = dict[Node, list[Node]]()
-    seen, waiting = set[Node](), [cast("Node", output.grad_fn)]
+    seen, waiting = dict[Node, None](), [cast("Node", output.grad_fn)]
     while waiting:
         node = waiting.pop()
         if node not in seen:
-            seen.add(node)
+            seen[node] = None
             for source, _ in node.next_functions:
                 if source is not None:
                     users.setdefault(source, []).append(node)
@@ -194,7 +194,7 @@ def _between(output: Tensor, images: Tensor) -> set[Node]:
         if node not in found:
             found.add(node)
             waiting += users.get(node, [])
-    return found
+    return {node: None for node in seen if node in found}
 
 
 def check_same_logits(found: Tensor, expected: Tensor, method: str) -> None:

@@ -54,6 +54,15 @@ def test_what_a_graph_holds_is_told() -> None:
         check_made_of((images * images.mean()).sum(), images, "x", ())
 
 
+def test_the_complaint_is_about_the_operation_nearest_to_the_output_every_time() -> None:
+    kinds = [nn.Tanh(), nn.SiLU(), nn.Sigmoid(), nn.ELU(), nn.Softplus(), nn.GELU()]
+    network = nn.Sequential(*[module for kind in kinds for module in (nn.Conv2d(3, 3, 1), kind)])
+    for _ in range(20):
+        images = torch.rand(1, 3, 2, 2, requires_grad=True)
+        with pytest.raises(NotApplicable, match="operation Gelu "):
+            check_made_of(network(images), images, "x", ())
+
+
 def test_a_product_with_the_image_itself_is_a_product() -> None:
     images = torch.rand(1, 3, requires_grad=True)
     with pytest.raises(NotApplicable, match="product"):
