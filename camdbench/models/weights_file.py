@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import re
+import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -33,11 +36,23 @@ def read_state(path: Path) -> dict[str, Tensor]:
             loaded = load_file(path)
         else:
             _check_size(path)
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # of formats that torch did not write; what cannot be read is an error
+                loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # each format fails in its own words
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = _reason(error)
         raise UsageError(f"weights file {path} cannot be read as safetensors or as a state dict of plain tensors: {reason}") from None
     return _unwrapped(loaded, path)
+
+
+def _reason(error: Exception) -> str:
+    """Why a file cannot be read; torch's own words on pickles advise to run their code."""
+    if isinstance(error, pickle.UnpicklingError):
+        code = re.search(r"GLOBAL (\S+)", str(error))
+        return (
+            "it is none" if code is None else f"it needs code ({code[1]}), and no file may run any; save the network's state_dict() alone"
+        )
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def load_state(network: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
@@ -70,8 +85,8 @@ def _unwrapped(loaded: object, path: Path) -> dict[str, Tensor]:
         raise UsageError(f"weights file {path} holds {type(loaded).__name__}, not a state dict")
     state = cast("Mapping[str, object]", loaded)
     tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
-    if len(tensors) != len(state):
-        raise UsageError(f"weights file {path} holds entries that are not tensors; save the network's state_dict() alone")
+    if len(tensors) != len(state) or not all(isinstance(key, str) for key in state):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(f"weights file {path} holds entries that are not tensors with a name; save the network's state_dict() alone")
     while prefix := next((prefix for prefix in _PREFIXES if all(key.startswith(prefix) for key in tensors)), ""):
         tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
     return tensors

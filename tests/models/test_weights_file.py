@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import pickle
 import zipfile
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -71,9 +73,22 @@ class TestRefusing:
         self, tmp_path: Path, state: dict[str, Tensor], save: Callable[..., None]
     ) -> None:
         save(state | {"evil": Malicious(tmp_path / "trap")}, tmp_path / "w.pth")
-        with pytest.raises(UsageError, match="cannot be read as safetensors or as a state dict of plain tensors"):
+        with pytest.raises(UsageError, match="cannot be read as safetensors or as a state dict of plain tensors: it ") as caught:
             read_state(tmp_path / "w.pth")
         assert not (tmp_path / "trap").exists()
+        assert "weights_only" not in str(caught.value), "torch's advice is to run the code"
+
+    @pytest.mark.parametrize(
+        ("content", "code"),
+        [({"state_dict": {}, "args": Namespace(lr=1)}, "argparse.Namespace"), ({"w": np.ones(2)}, "numpy"), (nn.Linear(2, 2), "torch.nn")],
+        ids=["arguments", "numpy", "network"],
+    )
+    def test_what_would_need_code_is_named_with_the_mend(self, tmp_path: Path, content: object, code: str) -> None:
+        torch.save(content, tmp_path / "w.pth")
+        with pytest.raises(
+            UsageError, match=rf"it needs code \({code}\S*\), and no file may run any; save the network's state_dict\(\) alone$"
+        ):
+            read_state(tmp_path / "w.pth")
 
     def test_a_pickled_network_is_refused(self, tmp_path: Path) -> None:
         torch.save(nn.Linear(2, 2), tmp_path / "w.pth")
@@ -116,9 +131,10 @@ class TestRefusing:
             (torch.ones(2), "holds Tensor, not a state dict"),
             ({}, "holds dict, not a state dict"),
             ([torch.ones(2)], "holds list, not a state dict"),
-            ({"weight": torch.ones(2), "epoch": 3}, "entries that are not tensors; save the network's state_dict"),
+            ({"weight": torch.ones(2), "epoch": 3}, "entries that are not tensors with a name; save the network's state_dict"),
+            ({0: torch.ones(2)}, "entries that are not tensors with a name; save the network's state_dict"),
         ],
-        ids=["tensor", "empty", "list", "mixed"],
+        ids=["tensor", "empty", "list", "mixed", "numbered"],
     )
     def test_a_file_of_something_else(self, tmp_path: Path, content: object, message: str) -> None:
         torch.save(content, tmp_path / "w.pth")
