@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytorch_grad_cam
 import torch
 import torchcam.methods
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-from torch import Tensor
+from torch import Tensor, nn
 
 from camdbench.datasets.samples import Batch
 from camdbench.models.classifier import Classifier
@@ -51,6 +52,22 @@ def raw_map_of_torchcam(classifier: Classifier, batch: Batch, method: str, **opt
         if noise is not None:
             extractor._distrib = noise
         return extractor(batch.labels.tolist(), classifier.network(inputs_of(classifier, batch)), normalized=False)[0].detach()
+
+
+class GivenCams:
+    """What metrics of torch-cam take for an extractor: its maps are the ones at hand."""
+
+    def __init__(self, model: nn.Module, maps: Tensor) -> None:
+        self.model, self._maps = model, maps
+
+    def __call__(self, class_idx: object, scores: object) -> list[Tensor]:
+        return [self._maps]
+
+    def fuse_cams(self, cams: list[Tensor]) -> Tensor:
+        return cams[0]
+
+    def _hooks_off(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 def _as_grid(output: Tensor) -> Tensor:

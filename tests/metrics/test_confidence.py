@@ -1,14 +1,19 @@
-"""Average Drop, Gain and Increase against values worked out by hand."""
+"""Average Drop, Gain and Increase: by hand, by the papers' and Xplique's formulas, and beside torch-cam and grad-cam."""
 
 from __future__ import annotations
 
 import math
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
+from peers import GivenCams
+from pytorch_grad_cam.metrics.cam_mult_image import DropInConfidence, IncreaseInConfidence
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputSoftmaxTarget
 from torch import Tensor, nn
-from toys import toy_classifier
+from torchcam.metrics import ClassificationMetric
+from toys import toy_batch, toy_classifier
 
 from camdbench.core.catalogue import metrics
 from camdbench.datasets.samples import Batch
@@ -110,6 +115,75 @@ def test_the_image_is_masked_in_pixel_space_before_mean_and_std() -> None:
     torch.testing.assert_close(seen[-1][0, :, 0, 0], torch.tensor(black))
     torch.testing.assert_close(seen[-1][0, :, 0, 1], torch.tensor(full))
     torch.testing.assert_close(seen[-1][0, 0, 1], torch.tensor([(0.3 - 0.1) / 0.5, (0.15 - 0.1) / 0.5]))
+
+
+class TestProtocols:
+    """On eight images whose explained class is mostly not the predicted one."""
+
+    batch = toy_batch(8)
+
+    def normalised(self, classifier: Classifier) -> Tensor:
+        return (self.batch.images - classifier.mean) / classifier.std
+
+    def probabilities(self, classifier: Classifier, images: Tensor) -> Tensor:
+        """Of the explained classes, (B,)."""
+        with torch.no_grad():
+            return classifier(images).double().softmax(1)[range(8), self.batch.labels]
+
+    def test_adcc_is_torchcams_average_drop_and_increase_in_confidence(self) -> None:
+        classifier, maps = toy_classifier("dense"), some_maps(self.batch)
+        metric = ClassificationMetric(GivenCams(classifier.network, maps), lambda logits: logits.softmax(1))
+        metric.update(self.normalised(classifier))  # of the predicted class
+        found = {name: scores(classifier, self.batch, f"{name}(protocol=adcc)", maps).mean().item() for name in ("ad", "ai")}
+        assert found["ad"] == pytest.approx(100 * metric.summary()["avg_drop"], abs=1e-3)
+        assert found["ai"] == 100 * metric.summary()["conf_increase"]
+        assert 0 < found["ai"] < 100
+        assert (classifier(self.batch.images).argmax(1) != self.batch.labels).any()  # so that the class matters
+
+    def test_in_normalised_space_they_are_grad_cams_with_the_division_that_it_leaves_out(self, classifier: Classifier) -> None:
+        maps, inputs = some_maps(self.batch), self.normalised(classifier)
+        targets = [ClassifierOutputSoftmaxTarget(int(label)) for label in self.batch.labels]
+        fallen, risen = (
+            metric()(inputs, maps.numpy()[:, None], targets, classifier.network) for metric in (DropInConfidence, IncreaseInConfidence)
+        )
+        p = self.probabilities(classifier, self.batch.images).numpy()
+        assert scores(classifier, self.batch, "ad(masking='normalised')", maps).numpy() == pytest.approx(100 * fallen / p, abs=1e-2)
+        assert scores(classifier, self.batch, "ai(masking='normalised')", maps).tolist() == (100 * risen).tolist()
+        assert 0 < np.mean(risen) < 1
+
+    def test_they_are_xpliques_where_the_map_reaches_from_0_to_1(self, classifier: Classifier) -> None:
+        """Its maps are brought to that range, its images are in [0, 1], and 1e-8 is added to what it divides by."""
+        maps = some_maps(self.batch)
+        maps[:, 0, 0], maps[:, 0, 1] = 0, 1
+        p, o = (self.probabilities(classifier, images) for images in (self.batch.images, self.batch.images * maps[:, None]))
+        expected = {"ad": (p - o).relu() / (p + 1e-8), "ag": (o - p).relu() / (1 - p + 1e-8), "ai": (o > p).double()}
+        for name, values in expected.items():
+            torch.testing.assert_close(scores(classifier, self.batch, name, maps).double(), 100 * values, rtol=1e-4, atol=1e-4)
+        assert (expected["ad"] > 0).any()
+        assert (expected["ag"] > 0).any()
+
+    @pytest.mark.parametrize("keep", [0.5, 0.3])
+    def test_score_cams_code_blackens_what_lies_below_a_rank(self, classifier: Classifier, keep: float) -> None:
+        maps = some_maps(self.batch)
+        kept = torch.zeros_like(maps).flatten(1)
+        for row, values in zip(kept, maps.flatten(1), strict=True):
+            for place in sorted(range(len(values)), key=lambda place: -float(values[place]))[: round(keep * len(values))]:
+                row[place] = values[place]
+        inputs = self.normalised(classifier) * kept.view_as(maps)[:, None]
+        p, o = (self.probabilities(classifier, images) for images in (self.batch.images, classifier.mean + classifier.std * inputs))
+        found = scores(classifier, self.batch, f"ad(protocol=scorecam50, keep={keep})", maps)
+        torch.testing.assert_close(found.double(), 100 * (p - o).relu() / p, rtol=1e-4, atol=1e-3)
+        assert not torch.allclose(found, scores(classifier, self.batch, "ad(masking='normalised')", maps), atol=1.0)
+
+    def test_half_is_kept_unless_another_share_is_given(self, classifier: Classifier) -> None:
+        found = [scores(classifier, self.batch, f"ad(protocol=scorecam50{more})") for more in ("", ", keep=0.5")]
+        assert torch.equal(*found)
+
+    @pytest.mark.parametrize("protocol", ["opticam", "adcc", "scorecam50"])
+    def test_no_image_has_both_a_drop_and_a_gain(self, classifier: Classifier, protocol: str) -> None:
+        drop, gain = (scores(classifier, self.batch, f"{name}(protocol={protocol})") for name in ("ad", "ag"))
+        assert (drop * gain).tolist() == [0] * 8
+        assert (drop + gain > 0).all()
 
 
 def scores(classifier: Classifier, batch: Batch, spec: str, maps: Tensor | None = None) -> Tensor:

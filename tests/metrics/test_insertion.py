@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from peers import GivenCams
 from scipy.ndimage import convolve
 from torch import Tensor, nn
 from torchcam.metrics import DeletionInsertionMetric
@@ -91,23 +92,7 @@ def test_values_and_curves_are_those_of_a_literal_reading(mode: str, protocol: s
 def test_both_are_those_of_torchcam() -> None:
     classifier, batch, maps = toy_classifier("dense"), toy_batch(), smooth_maps()
 
-    class Given:
-        """Stands for an extractor of torch-cam: its maps are the ones at hand."""
-
-        model = classifier.network
-
-        def __call__(self, class_idx: object, scores: object) -> list[Tensor]:
-            return [maps]
-
-        def fuse_cams(self, cams: list[Tensor]) -> Tensor:
-            return cams[0]
-
-        def _hooks_off(self):
-            from contextlib import nullcontext
-
-            return nullcontext()
-
-    metric = DeletionInsertionMetric(Given(), lambda logits: logits.softmax(1))
+    metric = DeletionInsertionMetric(GivenCams(classifier.network, maps), lambda logits: logits.softmax(1))
     metric.update((batch.images - classifier.mean) / classifier.std)
     expected = metric.summary()
     for name in ("deletion", "insertion"):
