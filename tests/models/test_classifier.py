@@ -59,6 +59,18 @@ class TestOutput:
     def test_logits_are_found_in_what_networks_return(self, wrap: object) -> None:
         assert Classifier(Returns(wrap), mean=0, std=1)(torch.rand(2, 3, 4, 4)).shape == (2, 3)
 
+    @pytest.mark.filterwarnings("default")  # the library's own remarks
+    def test_a_network_of_hugging_face_is_explained_on_images_that_are_not_square(self) -> None:
+        import camdbench
+
+        transformers = pytest.importorskip("transformers")
+        config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], num_labels=4)
+        network = transformers.ResNetForImageClassification(config).eval()
+        classifier, images = Classifier(network, "resnet.encoder.stages.1", mean=0.5, std=0.25), torch.rand(2, 3, 32, 48)
+        with torch.no_grad():
+            assert torch.equal(classifier(images), network((images - 0.5) / 0.25).logits)
+        assert camdbench.explain(classifier, images, "hirescam(relu=False)").maps.shape == (2, 32, 48)
+
     @pytest.mark.parametrize(
         ("wrap", "shape"),
         [
