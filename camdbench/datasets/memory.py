@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -10,19 +11,23 @@ from torch import Tensor
 from camdbench.core.errors import UsageError
 from camdbench.datasets.samples import Batch
 
+if TYPE_CHECKING:
+    import numpy as np
+
 
 def batch_in_memory(
-    images: Tensor,
+    images: Tensor | np.ndarray,
     *,
     labels: Sequence[int] | Tensor | None = None,
     boxes: Sequence[Tensor | Sequence[Sequence[float]]] | None = None,
-    masks: Tensor | None = None,
+    masks: Tensor | np.ndarray | None = None,
 ) -> Batch:
     """A batch of (N, 3, H, W) or one (3, H, W) image, named "0", "1", …; the tensors given are never written to.
 
     Raises:
         UsageError: another shape or type, values outside [0, 1], or labels, boxes or masks that do not fit them.
     """
+    images, masks = _as_tensor(images, "images"), None if masks is None else _as_tensor(masks, "masks")
     images = images.unsqueeze(0) if images.ndim == 3 else images
     if images.ndim != 4 or images.shape[1] != 3 or not images.numel():
         raise UsageError(f"images have shape {tuple(images.shape)}; expected (N, 3, H, W)")
@@ -49,6 +54,13 @@ def batch_in_memory(
             boxes=None if boxes is None else tuple(map(_checked_boxes, boxes)),
             masks=None if masks is None else masks.detach().clone().bool(),
         )
+
+
+def _as_tensor(given: Any, name: str) -> Tensor:
+    try:
+        return torch.as_tensor(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(f"{name} are {type(given).__name__}; expected a tensor, or what torch makes one of: {error}") from None
 
 
 def _checked_boxes(given: Tensor | Sequence[Sequence[float]]) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
 import torch
@@ -19,7 +20,8 @@ from camdbench.explainers.trace import Trace
 from camdbench.functional.normalise import Normalisation
 from camdbench.models.classifier import Classifier
 from camdbench.models.zoo import as_classifier
-from camdbench.runner.judge import judge
+from camdbench.runner.judge import Judged, judge
+from camdbench.runner.numbers import numbers_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,6 +59,8 @@ def evaluate(
 
     Returns:
         One row per image and metric, image by image: image, target, metric, protocol, value, unit, status, reason.
+        `.attrs["numbers"]` holds for each metric the number that a table would give, by its protocol's reduction: the mean over
+        images, or what the mean of the rows is not, as the maximum of means of MaxBoxAcc; with `n`, `n_undefined`, `n_failed`.
         `.attrs["left_out"]` says of each metric that `all` leaves out what it needs.
 
     Raises:
@@ -70,7 +74,7 @@ def evaluate(
     specs, left_out = _chosen(metrics, batch)
     raw = _checked(torch.as_tensor(saliency), batch, normalisation)
     explainers = [_GIVEN] * (not all(map(judges_model, specs))) + [NO_EXPLAINER] * any(map(judges_model, specs))
-    rows = list[dict[str, object]]()
+    rows, parts = list[dict[str, object]](), dict[int, list[Judged]]()
     with torch.inference_mode(mode=False), classifier.frozen():
         for start in range(0, len(batch), batch_size):
             part = batch.part(start, start + batch_size).to(classifier.device)
@@ -81,6 +85,7 @@ def evaluate(
                 return finish(own, trace.size, normalisation)
 
             found = judge(classifier, part, explainers, specs, target=part.labels, seed=seed, source=given)
+            parts[start] = [replace(judged, raw=None) for judged in found.values()]  # the maps are no longer needed
             verdicts = [verdict for judged in found.values() for verdict in judged.verdicts]
             rows += [
                 {
@@ -99,6 +104,7 @@ def evaluate(
     rows.sort(key=lambda row: (row["image"], order[str(row["metric"])]))  # whatever the batch size was
     found = pd.DataFrame(rows)
     found.attrs["left_out"] = left_out
+    found.attrs["numbers"] = numbers_of(specs, parts, batch.labels.numpy())
     return found
 
 

@@ -122,3 +122,12 @@ def test_all_metrics_are_those_that_the_maps_allow_and_the_others_have_their_rea
     assert all("explainer" in reason for reason in annotated.attrs["left_out"].values())
     assert {"om", "iou"} <= set(annotated["metric"])
     assert evaluate(classifier, batch.images, LABELS, maps).attrs["left_out"] == {}
+
+
+def test_images_and_masks_may_be_arrays_and_nonsense_is_said(maps: torch.Tensor) -> None:
+    batch = toy_batch()
+    expected = evaluate(toy_classifier(), batch.images, LABELS, maps, "ad,iou", masks=batch.masks)
+    assert evaluate(toy_classifier(), batch.images.numpy(), LABELS, maps.numpy(), "ad,iou", masks=batch.masks.numpy()).equals(expected)
+    for images, message in (([[1.0]], r"images have shape \(1, 1\)"), (["a.png"], "images are list; expected a tensor")):
+        with pytest.raises(UsageError, match=message):
+            evaluate(toy_classifier(), images, LABELS, maps)
