@@ -52,26 +52,36 @@ class Layout:
 def find_layout(shape: tuple[int, ...], image_size: tuple[int, int], module: nn.Module, network: nn.Module, layer: str) -> Layout:
     """The layout of an output of that shape, for images of that size.
 
-    A grid is believed only where its rows and columns are in the proportion of the image's.
-
     Raises:
-        UsageError: no layout fits, or several do and the module's type does not tell them apart.
+        UsageError: no layout fits, or several do.
     """
-    if len(shape) == 3:
-        found = _token_layouts(shape[1], image_size, network)
-    elif len(shape) == 4:
-        options = (Layout("nchw", shape[2], shape[3]), Layout("nhwc", shape[1], shape[2]))
-        found = [layout for layout in options if _proportional(layout.height, layout.width, image_size)]
-        if len(found) == 2 and (kind := _kind_of(module, shape)) is not None:
-            found = [layout for layout in found if layout.kind == kind]
-    else:
-        found = []
+    found = readings(shape, image_size, module, network)
     if len(found) == 1:
         return found[0]
     what = "no grid of places" if not found else "more than one reading as a grid"
     raise UsageError(
         f"layer {layer!r} returns shape {shape}, in which there is {what} for images of {image_size[0]} x {image_size[1]} pixels"
     )
+
+
+def readings(shape: tuple[int, ...], image_size: tuple[int, int], module: nn.Module, network: nn.Module) -> list[Layout]:
+    """The layouts that an output of that shape may have, for images of that size.
+
+    A grid is believed only where its rows and columns are in the proportion of the image's. Where both do, channels first and
+    channels last, the module's type decides, or that one alone is in the very proportion, without rounding.
+    """
+    if len(shape) == 3:
+        return _token_layouts(shape[1], image_size, network)
+    if len(shape) != 4:
+        return []
+    options = (Layout("nchw", shape[2], shape[3]), Layout("nhwc", shape[1], shape[2]))
+    found = [layout for layout in options if _proportional(layout.height, layout.width, image_size)]
+    if len(found) < 2:
+        return found
+    if (kind := _kind_of(module, shape)) is not None:
+        return [layout for layout in found if layout.kind == kind]
+    exact = [layout for layout in found if layout.height * image_size[1] == layout.width * image_size[0]]
+    return exact if len(exact) == 1 else found
 
 
 def _proportional(height: int, width: int, image_size: tuple[int, int]) -> bool:

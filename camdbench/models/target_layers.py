@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from camdbench.core.errors import UsageError
 from camdbench.models.capture import surveyed
-from camdbench.models.layout import Layout, find_layout
+from camdbench.models.layout import Layout, readings
 
 if TYPE_CHECKING:
     from camdbench.models.classifier import Classifier
@@ -119,14 +119,11 @@ def survey(classifier: Classifier, image_size: tuple[int, int]) -> list[Layer]:
         UsageError: the network does not take images of that size.
     """
     modules = dict(classifier.network.named_modules())
-    layouts = dict[str, Layout]()
+    layouts = dict[str, list[Layout]]()
 
     def places_only(name: str, gradient: Tensor) -> Tensor | None:
-        try:
-            layouts[name] = find_layout(tuple(gradient.shape), image_size, modules[name], classifier.network, name)
-        except UsageError:
-            return None
-        return layouts[name].to_grid(gradient).ne(0).any()
+        layouts[name] = readings(tuple(gradient.shape), image_size, modules[name], classifier.network)
+        return layouts[name][0].to_grid(gradient).ne(0).any() if len(layouts[name]) == 1 else None
 
     classifier.count_classes(image_size)  # refuses a size that the network does not take
     generator = torch.Generator().manual_seed(0)
@@ -139,22 +136,23 @@ def survey(classifier: Classifier, image_size: tuple[int, int]) -> list[Layer]:
     classifier.passes = passes
     layers = list[Layer]()
     for name, sighting in seen.items():
-        layout, shape = layouts.get(name), sighting.shape or ()
+        found, shape = layouts.get(name, []), sighting.shape or ()
+        layout = found[0] if len(found) == 1 else None
         channels = 0 if layout is None else shape[{"nchw": 1, "nhwc": 3, "tokens": 2}[layout.kind]]
         height, width = (0, 0) if layout is None else (layout.height, layout.width)
-        problem = _problem(sighting.calls, layout, sighting.gradient)
+        problem = _problem(sighting.calls, found, sighting.gradient)
         layers.append(Layer(name, type(modules[name]).__name__, channels, height, width, problem))
     return layers
 
 
-def _problem(calls: int, layout: Layout | None, reached: Tensor | None) -> str:
+def _problem(calls: int, layouts: Sequence[Layout], reached: Tensor | None) -> str:
     if calls == 0:
         return "does not run in a forward pass"
     if calls > 1:
         return f"runs {calls} times in a forward pass"
-    if layout is None:
-        return "no grid of places in its output"
-    if layout.height * layout.width == 1:
+    if len(layouts) != 1:
+        return "more than one reading of its output as a grid" if layouts else "no grid of places in its output"
+    if layouts[0].height * layouts[0].width == 1:
         return "its grid has a single cell"
     if reached is None or not bool(reached):
         return "its gradient is exactly zero at every place"

@@ -72,6 +72,13 @@ def test_a_shape_of_two_readings_is_told_apart_by_the_module() -> None:
         layout(shape, (64, 64), nn.Identity())
 
 
+def test_of_two_readings_the_one_in_the_very_proportion_is_taken() -> None:
+    assert layout((1, 8, 12, 20), (24, 40)) == Layout("nchw", 12, 20)  # 8 x 12 would do but for the rounding of a cell
+    assert layout((1, 12, 20, 8), (24, 40)) == Layout("nhwc", 12, 20)
+    with pytest.raises(UsageError, match="more than one reading as a grid"):
+        layout((1, 8, 13, 21), (24, 40))  # neither is
+
+
 @pytest.mark.parametrize("shape", [(1, 512), (1, 3, 384), (1, 512, 7, 9), (1, 2, 3, 4, 5), (1,)])
 def test_what_is_no_grid_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(UsageError, match=r"layer 'x' returns shape .* in which there is no grid of places for images of 224 x 224"):
