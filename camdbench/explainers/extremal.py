@@ -14,7 +14,7 @@ from camdbench.explainers.perturbing import parts
 from camdbench.explainers.trace import Trace
 from camdbench.functional.smooth_masks import area_error, blur, enlarged, perturbed, pyramid
 
-_SHARE = 8  # of the bound on pixels: a smooth mask is made of some 300 values a pixel
+_SHARE = 8  # of the bound on pixels: what the network keeps for the way back takes several times the room
 _AREA_WEIGHT, _GROWTH = 300.0, 1.0035  # of the area constraint, and of its weight from step to step
 _RATE, _MOMENTUM = 0.01, 0.9
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 _SHARPNESS = 20  # of the smooth maximum, the inverse of its temperature
 _NEGLIGIBLE = 1e-3  # of the kernel
@@ -59,9 +61,43 @@ def enlarged(grids: Tensor, size: tuple[int, int], step: int, sigma: float) -> T
     kernel = torch.exp(-2 * (distance / sigma - 0.5).clamp_min(0).square())
     padded = F.pad(grids[:, None], (radius,) * 4, mode="replicate")
     nodes = F.unfold(padded, 2 * radius + 1)  # (N, (2 r + 1)^2, h w)
-    spread = kernel[None, :, :, None] * nodes[:, None]  # (N, step^2, (2 r + 1)^2, h w)
-    highest = (spread * (_SHARPNESS * spread).softmax(2)).sum(2)  # (N, step^2, h w)
+    highest = cast("Tensor", _SmoothMaximum.apply(nodes, kernel))  # (N, step^2, h w)
     return F.pixel_shuffle(highest.unflatten(2, grids.shape[1:]), step)[:, 0, : size[0], : size[1]]
+
+
+class _SmoothMaximum(torch.autograd.Function):
+    """smax_v k(p, v) g(v) for every pixel p of a cell, (N, P, L), of nodes g (N, V, L) in [0, 1] and a kernel k (P, V).
+
+    One pixel at a time, and once more on the way back: all N x P x V x L products at once would take a thousand times the room of
+    the masks, and the time that it takes to write them.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, nodes: Tensor, kernel: Tensor) -> Tensor:
+        highest = nodes.new_empty(len(nodes), len(kernel), nodes.shape[2])
+        totals, spread, shares = torch.empty_like(highest), torch.empty_like(nodes), torch.empty_like(nodes)
+        for pixel, weights in enumerate(kernel[..., None]):
+            torch.mul(nodes, weights, out=spread)
+            torch.mul(spread, _SHARPNESS, out=shares).exp_()  # at most e^20: nothing overflows
+            torch.sum(shares, 1, out=totals[:, pixel])
+            torch.sum(spread.mul_(shares), 1, out=highest[:, pixel])
+        highest /= totals
+        ctx.save_for_backward(nodes, kernel, highest, totals)
+        return highest
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        """By g(v) it is k(v) w(v) (1 + 20 (k(v) g(v) - smax)), where w are the shares, which add up to 1."""
+        nodes, kernel, highest, totals = ctx.saved_tensors
+        found, spread, shares = torch.zeros_like(nodes), torch.empty_like(nodes), torch.empty_like(nodes)
+        gradient, offset = grad_outputs[0] / totals, 1 - _SHARPNESS * highest
+        for pixel, weights in enumerate(kernel[..., None]):
+            torch.mul(nodes, _SHARPNESS * weights, out=spread)
+            torch.exp(spread, out=shares)
+            spread.add_(offset[:, pixel, None]).mul_(shares).mul_(gradient[:, pixel, None])
+            found.addcmul_(spread, weights)
+        return found, None
 
 
 def area_error(masks: Tensor, areas: Tensor) -> Tensor:

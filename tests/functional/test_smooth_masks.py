@@ -58,6 +58,15 @@ def test_an_enlarged_grid_is_the_smooth_maximum_over_its_nodes(step: int, sigma:
             assert found[y, x].item() == pytest.approx(expected, rel=1e-6)
 
 
+def test_the_gradient_of_an_enlarged_grid_is_that_of_its_formula() -> None:
+    grids = torch.rand(2, 3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
+    weights = torch.rand(2, 6, 7, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda grid: enlarged(grid, (6, 7), 2, 2.5), (grids,))
+    (one_by_one,) = torch.autograd.grad((enlarged(grids, (6, 7), 2, 2.5) * weights)[:1].sum(), grids)
+    assert bool((one_by_one[0] != 0).all())
+    assert torch.equal(one_by_one[1], torch.zeros(3, 4, dtype=torch.float64))
+
+
 def test_a_grid_of_ones_is_flat_up_to_its_edges() -> None:
     found = enlarged(torch.ones(1, 4, 5), (14, 19), 4, 5.0)[0]
     assert found[::4, ::4].max() - found[::4, ::4].min() < 1e-6
