@@ -8,7 +8,6 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 _SHARPNESS = 20  # of the smooth maximum, the inverse of its temperature
 _NEGLIGIBLE = 1e-3  # of the kernel
@@ -86,7 +85,6 @@ class _SmoothMaximum(torch.autograd.Function):
         return highest
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
         """By g(v) it is k(v) w(v) (1 + 20 (k(v) g(v) - smax)), where w are the shares, which add up to 1."""
         nodes, kernel, highest, totals = ctx.saved_tensors
