@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from camdbench.core.catalogue import explainers, is_control, metrics, protocol_of
+from camdbench.core.errors import UsageError
 from camdbench.core.files import replacing
 from camdbench.core.spec import parse_spec
 from camdbench.tables.aggregates import SHARES, aggregate
@@ -129,6 +130,8 @@ def _numbers(cells: Cells, about: Mapping[str, Any], points: pd.DataFrame | None
         cell = cell_data(cells, int(index), by_cell)
         if not count[index] and not cell.points:  # nothing was measured, as of an explainer without meaning on the model
             continue
+        if not cell.points and reductions[index] not in _OF_VALUES:
+            raise UsageError(f"{names.iloc[index]}: made of points, which rows alone lack; summarise the run, or give points=")
         whole = aggregate(reductions[index], cell, np.ones((1, len(cell.values))))
         share = reductions[index] in SHARES and metric_fact(names.iloc[index], "unit", about) == "%"
         found[index] = np.concatenate([whole, aggregate_interval(reductions[index], cell, method=interval)]) * (100 if share else 1)

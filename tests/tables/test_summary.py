@@ -234,6 +234,13 @@ def test_the_interval_goes_through_the_reduction():
     assert [found["ci_low"], found["ci_high"]] == pytest.approx(np.percentile(slow, [2.5, 97.5]), abs=2.6)
 
 
+def test_rows_without_the_points_that_a_number_is_made_of_are_told_so():
+    rows, _ = some_hits()
+    about = {"metrics": {"boxes": {"switches": {"reduction": "maximum over thresholds"}, "unit": "%", "higher_is_better": True}}}
+    with pytest.raises(UsageError, match="boxes: made of points, which rows alone lack; summarise the run"):
+        summarise(rows, about=about)
+
+
 def test_an_explainer_without_meaning_leaves_the_numbers_of_the_others():
     rows, points = some_hits()
     about = {"metrics": {"boxes": {"switches": {"reduction": "maximum over thresholds"}, "unit": "%", "higher_is_better": True}}}
