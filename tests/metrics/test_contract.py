@@ -218,6 +218,23 @@ def test_it_tells_maps_apart(batch: Batch, spec: str) -> None:
     assert len(found) > 1
 
 
+def _together() -> list[str]:
+    """A spec of every metric, but for those of Quantus that are given one image at a time whatever the batch is."""
+    alone = [name for name in ROWS if name.startswith("quantus:") and "explainer" not in metrics.get(name).facts.needs]
+    return [specs[0] for name, specs in ROWS.items() if name not in alone]
+
+
+@pytest.mark.parametrize("spec", _together())
+def test_an_image_has_the_same_value_alone_among_three_and_among_64_in_any_order(spec: str) -> None:
+    classifier, batch = toy_classifier(), toy_batch(64)
+    order = torch.randperm(64, generator=torch.Generator().manual_seed(0)).tolist()
+    found = values(verdicts(classifier, reordered(batch, order), spec))[torch.tensor(order).argsort()]
+    close = 1e-2 if spec == "quantus:EfficientMPRT" else 1e-4  # its histogram has edges on which enlarged maps have values
+    for start, stop in ((0, 1), (3, 6), (63, 64)):
+        own = values(verdicts(classifier, batch.part(start, stop), spec))
+        torch.testing.assert_close(found[start:stop], own, rtol=close, atol=close, equal_nan=True)
+
+
 def _one_pixel() -> Tensor:
     maps = torch.zeros(4, *SIZE)
     maps[:, 5, 3] = 1

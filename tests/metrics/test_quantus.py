@@ -175,6 +175,30 @@ class TestReasons:
         metric = getattr(quantus, name)(**FIXED, **options)
         return metric(network.eval(), self.inputs[:count], np.zeros(count, int), self.maps[:count].copy(), channel_first=True, **call)
 
+    def test_irof_fails_on_three_channels(self) -> None:
+        with pytest.raises(AssertionError, match="mask shape"):
+            self.ask("IROF", 2)
+
+    def test_infidelity_draws_nothing_at_random(self) -> None:
+        found = list[list[float]]()
+        for seed, samples in ((0, 1), (1, 1), (0, 3)):
+            state = np.random.get_state()
+            np.random.seed(seed)
+            torch.manual_seed(0)  # the network's weights
+            found.append(self.ask("Infidelity", 2, perturb_patch_sizes=[4], n_perturb_samples=samples))
+            np.random.set_state(state)
+        assert found[0] == found[1]
+        assert found[0] == pytest.approx(found[2])
+
+    def test_input_invariance_fails_where_a_convolution_has_no_bias(self) -> None:
+        network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, bias=False), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+        metric = quantus.InputInvariance(**FIXED)
+        with pytest.raises(TypeError):
+            metric(network.eval(), self.inputs, np.zeros(2, int), self.maps.copy(), channel_first=True, explain_func=lambda **_: self.maps)
+
+    def test_completeness_asks_for_equality(self) -> None:
+        assert self.ask("Completeness", 2) == [False, False]
+
     def test_road_fails_on_three_channels(self) -> None:
         with pytest.raises(IndexError):
             self.ask("ROAD", 2)
