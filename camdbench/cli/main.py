@@ -7,13 +7,14 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import click
 
-from camdbench.core.errors import CamdbenchError, unknown
+from camdbench.core.errors import CamdbenchError, CamdbenchWarning, unknown
 
 _VERBS = {
     "run": "run",
@@ -96,10 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run_cli(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code; errors become one line on stderr."""
     verbose = any(word in ("-v", "--verbose") for word in arguments)
-    if not verbose:
-        warnings.simplefilter("ignore")
     try:
-        result: Any = cli.main(list(arguments), prog_name="camdbench", standalone_mode=False)
+        with _warnings(verbose=verbose):
+            result: Any = cli.main(list(arguments), prog_name="camdbench", standalone_mode=False)
     except click.exceptions.Abort:
         return _say("interrupted; what is finished is kept, the same command continues", INTERRUPTED)
     except click.ClickException as error:
@@ -115,6 +115,25 @@ def run_cli(arguments: Sequence[str]) -> int:
             traceback.print_exc()
         return _say(f"Error: unexpected {type(error).__name__}: {error} (with -v: where)", FAILURE)
     return result if isinstance(result, int) else 0
+
+
+@contextmanager
+def _warnings(*, verbose: bool) -> Generator[None]:
+    """Warnings of our own in a line each, those of libraries with -v alone."""
+    with warnings.catch_warnings():
+        if not verbose:
+            warnings.simplefilter("ignore")
+        warnings.simplefilter("always", CamdbenchWarning)
+        theirs = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **how: Any) -> None:
+            if issubclass(category, CamdbenchWarning):
+                click.echo(f"warning: {message}", err=True)
+            else:
+                theirs(message, category, *where, **how)
+
+        warnings.showwarning = show
+        yield
 
 
 def _say(line: str, code: int) -> int:

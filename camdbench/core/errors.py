@@ -32,6 +32,10 @@ class NotApplicable(CamdbenchError):
     """An explainer or metric is not defined for this model or image."""
 
 
+class CamdbenchWarning(UserWarning):
+    """What a person should know before believing a number; the command line prints it in a line, even without -v."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str], *, more: str = "") -> UsageError:
     """The error for a name nobody registered, with the nearest names that exist.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 
 from camdbench.core import provenance
 from camdbench.core.catalogue import datasets, explainers, is_control, metrics, needs_of, protocol_of
-from camdbench.core.errors import CamdbenchError, SampleError, UsageError
+from camdbench.core.errors import CamdbenchError, CamdbenchWarning, SampleError, UsageError
 from camdbench.datasets.loading import default_workers
 from camdbench.datasets.samples import Dataset
 from camdbench.explainers.layers import checked_layers
@@ -117,6 +118,8 @@ def _inspected(classifier: Classifier, request: Request, dataset: Dataset) -> di
             f"data set {request.dataset} has labels up to {max(dataset.labels)}, but model {classifier.name} has {classes} classes; "
             "list the network's classes in its order in classes.txt, or choose --target predicted"
         )
+    if request.target_rule == "label":
+        _doubt_labels(classifier, classes, dataset, str(request.dataset))
     if request.target_rule.isdecimal() and int(request.target_rule) >= classes:
         raise UsageError(f"--target {request.target_rule}: model {classifier.name} has classes 0 to {classes - 1}")
     return {
@@ -128,6 +131,18 @@ def _inspected(classifier: Classifier, request: Request, dataset: Dataset) -> di
         "mean": classifier.mean.flatten().tolist(),
         "std": classifier.std.flatten().tolist(),
     }
+
+
+def _doubt_labels(classifier: Classifier, classes: int, dataset: Dataset, name: str) -> None:
+    """Warn where a network has more classes than the data, and they are not known to begin alike; random weights know no classes."""
+    alike = classifier.class_names[: len(dataset.classes)] == tuple(dataset.classes)
+    if len(dataset.classes) < classes and not alike and not classifier.name.endswith("@random"):
+        warnings.warn(
+            f"data set {name} has {len(dataset.classes)} classes and model {classifier.name} has {classes}: label 0 is scored as "
+            "the model's class 0, and so on; if these are others, list the network's classes in its order in classes.txt, or choose --target predicted",
+            CamdbenchWarning,
+            stacklevel=2,
+        )
 
 
 def _refuse_namesakes(models: dict[str, dict[str, Any]]) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from camdbench.core.catalogue import losses
-from camdbench.core.errors import NotApplicable
+from camdbench.core.errors import CamdbenchWarning, NotApplicable
 from camdbench.core.spec import Spec, parse_spec
 from camdbench.explainers.saliency import saliency
 from camdbench.explainers.trace import Trace
@@ -79,7 +79,7 @@ class Painter:
         try:
             return cls(classifier, select, recipe, count, show)
         except NotApplicable as reason:
-            warnings.warn(f"no pictures: {reason}", stacklevel=2)
+            warnings.warn(f"no pictures: {reason}", CamdbenchWarning, stacklevel=2)
             return None
 
     def after(self, epoch: int) -> None:

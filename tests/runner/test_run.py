@@ -10,9 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import torchvision
 from PIL import Image
+from safetensors.torch import save_file
 
 import camdbench
+from camdbench.cli.main import run_cli
 from camdbench.core.catalogue import explainers, metrics
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.registry import load_plugin
@@ -194,6 +197,23 @@ def test_labels_follow_the_order_of_the_classes_file(tmp_path: Path, pictures: P
     rows = run(tmp_path / "run", "fakecam", models="squeezenet1_1@random", dataset="folder(size=64)", data_root=pictures, limit=None)
     assert dict(zip(rows["image"], rows["label"], strict=True))["n01/n01_0.png"] == 1
     assert dict(zip(rows["image"], rows["label"], strict=True))["n03/n03_1.png"] == 0
+
+
+def test_labels_of_fewer_classes_than_the_network_s_are_doubted_in_a_line(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+):
+    file = tmp_path / "weights.safetensors"
+    save_file(torchvision.models.squeezenet1_1().state_dict(), file)
+    words = ["run", "-q", "-e", "centre", "--models", "squeezenet1_1", "--weights", str(file)]
+    data = ["--dataset", "folder(size=64)", "--data-root", str(pictures)]
+    line = "warning: data set folder(size=64) has 4 classes and model "
+    assert run_cli([*words, *data, "--out", str(tmp_path / "doubted")]) == 0
+    assert [text.startswith(line) for text in capsys.readouterr().err.splitlines()] == [True]
+    assert run_cli([*words, *data, "--out", str(tmp_path / "predicted"), "--target", "predicted"]) == 0
+    assert (
+        run_cli(["run", "-q", "-e", "centre", "--dataset", "shortcuts(classes=4)", "--out", str(tmp_path / "alike"), "--limit", "4"]) == 0
+    )
+    assert capsys.readouterr().err == ""
 
 
 def test_a_damaged_picture_becomes_rows_with_a_reason_and_the_others_go_on(tmp_path: Path, pictures: Path):
