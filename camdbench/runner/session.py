@@ -139,7 +139,8 @@ def _doubt_labels(classifier: Classifier, classes: int, dataset: Dataset, name: 
     if len(dataset.classes) < classes and not alike and not classifier.name.endswith("@random"):
         warnings.warn(
             f"data set {name} has {len(dataset.classes)} classes and model {classifier.name} has {classes}: label 0 is scored as "
-            "the model's class 0, and so on; if these are others, list the network's classes in its order in classes.txt, or choose --target predicted",
+            "the model's class 0, and so on; if these are others, list the network's classes in its order in classes.txt, "
+            "or choose --target predicted",
             CamdbenchWarning,
             stacklevel=2,
         )

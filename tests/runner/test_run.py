@@ -210,9 +210,8 @@ def test_labels_of_fewer_classes_than_the_network_s_are_doubted_in_a_line(
     assert run_cli([*words, *data, "--out", str(tmp_path / "doubted")]) == 0
     assert [text.startswith(line) for text in capsys.readouterr().err.splitlines()] == [True]
     assert run_cli([*words, *data, "--out", str(tmp_path / "predicted"), "--target", "predicted"]) == 0
-    assert (
-        run_cli(["run", "-q", "-e", "centre", "--dataset", "shortcuts(classes=4)", "--out", str(tmp_path / "alike"), "--limit", "4"]) == 0
-    )
+    alike = ["--dataset", "shortcuts(classes=4)", "--limit", "4", "--out", str(tmp_path / "alike")]
+    assert run_cli(["run", "-q", "-e", "centre", *alike]) == 0
     assert capsys.readouterr().err == ""
 
 
