@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def linear_head(classifier: Classifier, activations: Tensor, logits: Tensor, *, attached: bool = False) -> Tensor | None:
     """The weights W (C, K) for which logits = mean(A) W' + b, or None where the head is another one.
 
-    A head is believed only where its formula gives the logits of these very images: names and shapes prove nothing.
+    A head is believed only where its formula gives the logits of these very images: names and shapes prove nothing. Images whose
+    logits are not finite prove nothing either way, and do not keep the others from it.
 
     Args:
         classifier: the model.
@@ -29,7 +30,10 @@ def linear_head(classifier: Classifier, activations: Tensor, logits: Tensor, *, 
 
 
 def _linear_layer(classifier: Classifier, activations: Tensor, logits: Tensor) -> nn.Linear | nn.Conv2d | None:
-    pooled = activations.mean((2, 3))
+    finite = logits.isfinite().all(1)
+    if not bool(finite.any()):
+        return None
+    pooled, logits = activations[finite].mean((2, 3)), logits[finite]
     for module in reversed(list(classifier.network.modules())):
         weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
         if not isinstance(module, nn.Linear | nn.Conv2d) or not isinstance(weight, Tensor):
@@ -37,8 +41,8 @@ def _linear_layer(classifier: Classifier, activations: Tensor, logits: Tensor) -
         matrix = weight.detach().flatten(1)
         if matrix.shape != (logits.shape[1], pooled.shape[1]):
             continue
+        scale = (pooled.abs() @ matrix.abs().T).amax(1, keepdim=True)  # of the terms, which may cancel
         expected = pooled @ matrix.T + (bias.detach() if isinstance(bias, Tensor) else 0)
-        scale = logits.abs().amax().clamp_min(torch.finfo(logits.dtype).tiny)
         if bool(((expected - logits).abs() <= 1e-4 * scale).all()):
             return module
     return None

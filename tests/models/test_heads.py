@@ -26,6 +26,17 @@ def test_the_weights_of_a_linear_head_give_the_logits():
     torch.testing.assert_close(gradients, (weights[trace.targets] / places)[:, :, None, None].expand_as(gradients))
 
 
+def test_an_image_without_finite_logits_does_not_hide_the_head_from_the_others():
+    classifier, batch = toy_classifier("gap"), toy_batch()
+    with classifier.frozen():
+        weights = Trace(classifier, batch, target=1).class_weights
+        batch.images[0, 0, 0, 0] = torch.nan
+        torch.testing.assert_close(Trace(classifier, batch, target=1).class_weights, weights)
+        batch.images[:] = torch.nan
+        with pytest.raises(NotApplicable, match="not global average pooling and a linear layer"):
+            _ = Trace(classifier, batch, target=1).class_weights
+
+
 def test_a_head_of_another_kind_has_no_class_weights():
     classifier = toy_classifier("dense")
     with classifier.frozen(), pytest.raises(NotApplicable, match="not global average pooling and a linear layer"):

@@ -72,5 +72,7 @@ def test_a_product_with_the_image_itself_is_a_product() -> None:
 def test_a_value_that_is_dropped_is_noticed() -> None:
     logits = torch.tensor([[1.0, 2.0]])
     check_same_logits(logits * (1 + 1e-5), logits, "x")
+    broken = torch.cat([logits, torch.full_like(logits[:1], torch.nan)])
+    check_same_logits(broken, broken, "x")  # one image without finite logits refuses nothing to the others
     with pytest.raises(NotApplicable, match="its logits change"):
         check_same_logits(logits * 1.1, logits, "x")
