@@ -48,7 +48,7 @@ precision = click.option(
     type=click.Choice(PRECISIONS),
     default="fp32",
     show_default=True,
-    help="Of passes over images that an explainer has altered; metrics are judged in fp32.",
+    help="Of scores of images that an explainer has altered; gradients and metrics are in fp32.",
 )
 verbose = click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show warnings, and where an unexpected error happened.")
 quiet = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")

@@ -35,7 +35,7 @@ def deeplift(trace: Trace, *, baseline: Literal["mean", "black"] = "black", chan
     with torch.enable_grad():
         leaf = trace.images.detach().clone().requires_grad_()
         with Rules(rules):
-            logits = trace.classifier(torch.cat([leaf, start]))
+            logits = trace.score(torch.cat([leaf, start]))
         check_made_of(logits, leaf, "deeplift", {"_Rescale", "_RescaleMaximum"})
         own = logits[: len(leaf)]
         check_same_logits(own, trace.logits, "deeplift")

@@ -151,7 +151,7 @@ def pixel_gradients(trace: Trace, images: Tensor, targets: Tensor) -> Tensor:
     """Gradient (N, 3, H, W) of each target's logit (N,) at images (N, 3, H, W)."""
     with torch.enable_grad():
         leaf = images.detach().clone().requires_grad_()
-        chosen = trace.classifier(leaf).gather(1, targets[:, None])
+        chosen = trace.score(leaf).gather(1, targets[:, None])
         return torch.autograd.grad(chosen.sum(), leaf)[0]
 
 

@@ -54,7 +54,7 @@ def guided_gradients(trace: Trace, method: str) -> Tensor:
     with torch.enable_grad():
         leaf = trace.images.detach().clone().requires_grad_()
         with Rules({"relu": guided_relu}):
-            logits = trace.classifier(leaf)
+            logits = trace.score(leaf)
         if "_GuidedRelu" not in check_made_of(logits, leaf, method, {"_GuidedRelu", *MAXIMA}):
             raise NotApplicable(f"{method} is the plain gradient on a network without ReLU")
         check_same_logits(logits, trace.logits, method)

@@ -110,8 +110,7 @@ class _Search:
         return (clean - outside).abs() - (clean - inside).abs()
 
     def _score(self, images: Tensor, targets: Tensor) -> Tensor:
-        # exactly, whatever the precision: logits in bf16 repeat themselves from one iteration to the next, and the search would stop
-        return self.trace.classifier(images).gather(1, targets[:, None]).squeeze(1)
+        return self.trace.score(images).gather(1, targets[:, None]).squeeze(1)
 
 
 def _start(trace: Trace, start: Start) -> Tensor:

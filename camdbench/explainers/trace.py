@@ -187,11 +187,7 @@ class Trace:
             return self.classifier.replay(self.images[index : index + 1], outputs, self._layer)
 
     def score(self, images: Tensor) -> Tensor:
-        """Logits (N, C) of altered images in [0, 1], by full forward passes that autograd may follow, in the model's `precision`.
-
-        Where the gradient at the images is the map itself, or a search stops by small differences, `trace.classifier` makes the pass
-        instead, exactly.
-        """
+        """Logits (N, C) of altered images in [0, 1], by full forward passes, in the model's `precision` where autograd does not follow."""
         return self.classifier.score(images)
 
     def random(self, index: int, purpose: str) -> torch.Generator:

@@ -49,7 +49,7 @@ class Classifier(nn.Module):
         name: how the model is called in rows.
         class_names: names of the C classes, in the order of the logits.
         input_size: side of the images that the network was made for, in pixels.
-        precision: of the passes that `score` makes; all others are in the network's own.
+        precision: of the passes without gradients that `score` makes; all others are in the network's own.
 
     >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
     >>> classifier = Classifier(network, layer="1", mean=0.5, std=0.25)
@@ -118,9 +118,11 @@ class Classifier(nn.Module):
     def score(self, images: Tensor) -> Tensor:
         """Logits (N, C) of images that an explainer has altered: masked, perturbed, sought.
 
-        With `precision="bf16"` autocast computes them, by a network in float32; they come back in float32, with the digits of bfloat16.
+        With `precision="bf16"` autocast computes them, by a network in float32, wherever autograd does not follow; they come back in
+        float32, with the digits of bfloat16. What is differentiated is exact: a map made of gradients needs their digits, a search
+        that stops by small differences needs those of the logits, and on a CPU the way back is slower in bfloat16.
         """
-        if self.precision == "fp32":
+        if self.precision == "fp32" or torch.is_grad_enabled():
             return self(images)
         with torch.autocast(self.device.type, torch.bfloat16):
             return self(images).float()

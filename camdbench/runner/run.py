@@ -63,8 +63,8 @@ def run(
         batch_size: images at a time; halved where memory runs out. No value depends on it.
         device: auto, cpu, cuda, cuda:N or mps.
         seed: seed of explainers that draw random numbers.
-        precision: of the passes over images that explainers have altered: `fp32`, or `bf16`, which is faster where the
-            device knows it. Activations, gradients and metrics are computed in float32 whatever it is.
+        precision: of the passes that score images which explainers have altered: `fp32`, or `bf16`, which is faster where
+            the device knows it. Activations, gradients and metrics are computed in float32 whatever it is.
         out: run directory; `runs/DATASET-SPLIT-HASH` where None, the same for the same request and code.
         save_maps: store raw maps too.
         download: whether torchvision or timm may fetch weights or data.

@@ -20,7 +20,6 @@ ALTERING = (
     'lime(samples=40, segments="grid", cells=3)',
     'kernelshap(samples=40, segments="grid", cells=3)',
     "sobol(designs=2)",
-    "extremal(areas=(0.2,), max_iter=4, step=2, sigma=2.0, blur_sigma=4.0)",
 )
 EXACT = (
     "ablationcam",
@@ -28,6 +27,7 @@ EXACT = (
     "contrastivecam",
     "deeplift",
     "eigencam",
+    "extremal(areas=(0.2,), max_iter=4, step=2, sigma=2.0, blur_sigma=4.0)",
     "fullgrad",
     "gradcam",
     "gradcampp",
@@ -92,12 +92,11 @@ def test_metrics_do_not_move() -> None:
     assert exact.equals(rough)
 
 
-def test_the_gradient_goes_through() -> None:
+def test_what_is_differentiated_is_exact() -> None:
     classifier, images = reduced(), toy_batch().images.requires_grad_()
     (gradient,) = torch.autograd.grad(classifier.score(images).sum(), images)
     (exact,) = torch.autograd.grad(classifier(images).sum(), images)
-    assert gradient.dtype == torch.float32
-    torch.testing.assert_close(gradient, exact, atol=0.05 * float(exact.abs().max()), rtol=0)
+    assert torch.equal(gradient, exact)
     assert classifier.passes == Passes(forward=8, backward=8)
 
 
