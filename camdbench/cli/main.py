@@ -103,8 +103,9 @@ def run_cli(arguments: Sequence[str]) -> int:
     except click.exceptions.Abort:
         return _say("interrupted; what is finished is kept, the same command continues", INTERRUPTED)
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx is not None else ""
+        more = f" (see: {where} --help)" if where else ""
+        return _say(f"Error: {' '.join(error.format_message().split())}{more}", error.exit_code)
     except CamdbenchError as error:
         return _say(f"Error: {error}", error.exit_code)
     except BrokenPipeError:
