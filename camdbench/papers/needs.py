@@ -15,6 +15,7 @@ from camdbench.papers.recipe import Exhibit
 _COUNTED = ("iterations", "max_iter", "samples")  # options that the number of passes follows
 _PAIRS = re.compile(r"(?:(\d+) areas x )?(\d+) \(forward \+ (?:tail )?backward\)")
 _SINGLE = re.compile(r"(\d+) (?:tail )?(?:forward|backward)")
+_TIMES = re.compile(r"^(.*?)(\d+) times ")  # what a wrapper adds, and how often it asks the inner explainer
 _MORE = ("for each channel", "for each distinct channel", "for each place", "once again")
 
 
@@ -86,14 +87,22 @@ def passes_of(spec: Spec) -> Passes:
     entry = explainers.get(spec.name)
     cost = entry.facts.cost
     if spec.inner:
-        times = int(cost.split(" times ")[0]) if " times " in cost else 1
+        own, times = found.groups() if (found := _TIMES.search(cost)) else ("", "1")
         inner = _sum(passes_of(part) for part in spec.inner)
-        return Passes(times * inner.number, inner.more)
+        return Passes(_counted(own) + int(times) * inner.number, inner.more)
     text, _, aside = _with_options(cost, entry.defaults(), spec).partition(",")
-    pairs = sum(2 * int(areas or 1) * int(steps) for areas, steps in _PAIRS.findall(text))
-    single = sum(map(int, _SINGLE.findall(_PAIRS.sub("", text))))
     dearer = any(str(value) in aside for _, value in spec.options if isinstance(value, str))  # `…, two of each for dual`
-    return Passes(pairs + single, dearer or any(words in cost for words in _MORE))
+    return Passes(_counted(text), dearer or any(words in cost for words in _MORE))
+
+
+def _counted(text: str) -> int:
+    """The passes that a cost names with their number.
+
+    >>> _counted("1 forward + 4 areas x 800 (forward + backward)")
+    6401
+    """
+    pairs = sum(2 * int(areas or 1) * int(steps) for areas, steps in _PAIRS.findall(text))
+    return pairs + sum(map(int, _SINGLE.findall(_PAIRS.sub("", text))))
 
 
 def _with_options(cost: str, defaults: dict[str, object], spec: Spec) -> str:

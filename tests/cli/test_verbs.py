@@ -120,7 +120,9 @@ def test_explain_writes_overlays_a_gallery_and_the_maps(capsys: Said):
         ("rocket", "gradcam"),
         ("rocket", "opticam(iterations=2)"),
     ]
-    assert all(Image.open(item["overlay"]).size == (96, 96) for item in items)
+    for item in items:
+        with Image.open(item["overlay"]) as overlay:
+            assert overlay.size == (96, 96)
     assert Path("maps/gallery.png").is_file()
     with np.load("maps/chelsea.npz") as saved:
         assert saved["gradcam"].shape == (96, 96)

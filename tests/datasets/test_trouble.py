@@ -66,7 +66,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory):
     for name, write in TROUBLE.items():
         write(home / "data" / "star" / name)
     dataset = 'folder(size=96, preprocess="short448")'
-    return camdbench.run("centre", "ad,ag", dataset=dataset, data_root=home / "data", device="cpu", out=home / "run")
+    return camdbench.run("centre", "ad,ag", dataset=dataset, data_root=home / "data", target="predicted", device="cpu", out=home / "run")
 
 
 def test_every_picture_has_its_row(rows) -> None:

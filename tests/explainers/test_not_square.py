@@ -58,4 +58,6 @@ def test_rows_and_columns_are_not_mistaken_for_each_other(spec: str) -> None:
     turned = explain(classifier(transposed=True), images.transpose(2, 3), spec, targets=1)
     assert tuple(found.maps.shape) == (2, *SIZE)
     assert float(found.maps.std()) > 0.05
-    torch.testing.assert_close(turned.maps.transpose(1, 2), found.maps, atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        turned.maps.transpose(1, 2), found.maps, atol=0.02, rtol=0
+    )  # a search makes more of rounding; a mistake is 0.9

@@ -389,7 +389,8 @@ def test_a_folder_of_nothing_but_damaged_pictures_is_a_failure(tmp_path: Path):
 def test_a_picture_of_one_pixel_is_explained(tmp_path: Path):
     (tmp_path / "data" / "a").mkdir(parents=True)
     Image.new("RGB", (1, 1), (200, 30, 30)).save(tmp_path / "data" / "a" / "x.png")
-    rows = run(tmp_path / "run", "gradcam,opticam(iterations=2),fakecam", dataset="folder(size=96)", data_root=tmp_path / "data")
+    data = {"dataset": "folder(size=96)", "data_root": tmp_path / "data", "target": "predicted"}
+    rows = run(tmp_path / "run", "gradcam,opticam(iterations=2),fakecam", **data)
     assert set(rows["status"]) <= {"ok", "constant_map"}
     assert rows["value"].notna().all()
 
