@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from camdbench.cli.allocator import reuse_freed_memory
 from camdbench.core.catalogue import metrics
 from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Batch
@@ -65,6 +66,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=10, help="perturbed copies of an image, for sensitivity")
     parser.add_argument("--rounds", type=positive, default=3, help="measured rounds; one on top of these warms up")
     options = parser.parse_args()
+    reuse_freed_memory()  # as commands do; everybody's passes are faster with it
     classifier = load_classifier(f"{options.model}@random")
     classifier.network.requires_grad_(True)  # as it comes from torchvision; others need it
     images = torch.rand(options.batch, 3, options.size, options.size, generator=torch.Generator().manual_seed(0)).to(classifier.device)

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from camdbench.cli.allocator import reuse_freed_memory
 from camdbench.core.errors import CamdbenchError, CamdbenchWarning, unknown
 
 _VERBS = {
@@ -90,7 +91,8 @@ _keeping_lines(cli)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit."""
+    """Run the command line in a process of its own, and exit."""
+    reuse_freed_memory()
     sys.exit(run_cli(sys.argv[1:] if arguments is None else arguments))
 
 
