@@ -40,8 +40,9 @@ def _linear_layer(classifier: Classifier, activations: Tensor, logits: Tensor) -
         matrix = weight.detach().flatten(1)
         if matrix.shape != (logits.shape[1], pooled.shape[1]):
             continue
-        scale = (pooled.abs() @ matrix.abs().T).amax(1, keepdim=True)  # of the terms, which may cancel
-        expected = pooled @ matrix.T + (bias.detach() if isinstance(bias, Tensor) else 0)
+        added = bias.detach() if isinstance(bias, Tensor) else pooled.new_zeros(())
+        expected = pooled @ matrix.T + added
+        scale = (pooled.abs() @ matrix.abs().T + added.abs()).amax(1, keepdim=True)  # of the terms, which may cancel
         if bool(((expected - logits).abs() <= 1e-4 * scale).all()):
             return module
     return None

@@ -9,6 +9,7 @@ from toys import toy_batch, toy_classifier
 from camdbench.core.errors import NotApplicable
 from camdbench.explainers.trace import Trace
 from camdbench.models.classifier import Classifier, Passes
+from camdbench.models.heads import linear_head
 from camdbench.models.zoo import load_classifier
 
 
@@ -24,6 +25,17 @@ def test_the_weights_of_a_linear_head_give_the_logits():
         gradients = trace.gradients
     places = trace.activations.shape[2] * trace.activations.shape[3]
     torch.testing.assert_close(gradients, (weights[trace.targets] / places)[:, :, None, None].expand_as(gradients))
+
+
+@pytest.mark.parametrize("bias", [0.0, 1e6])
+def test_a_bias_that_outweighs_the_rest_does_not_hide_the_head(bias: float):
+    classifier = toy_classifier("gap")
+    classifier.network.head[-1].bias.data += bias
+    with classifier.frozen():
+        trace = trace_of(classifier)
+        rounded = trace.logits * (1 + 1e-6)  # as another order of the sums rounds
+        assert linear_head(classifier, trace.activations, rounded) is not None
+        assert linear_head(classifier, trace.activations, trace.logits * 1.01) is None
 
 
 def test_an_image_without_finite_logits_does_not_hide_the_head_from_the_others():
