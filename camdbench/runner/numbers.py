@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from camdbench.core.catalogue import protocol_of
 from camdbench.core.rows import SCORED
 from camdbench.core.spec import Spec
 from camdbench.runner.judge import Judged
-from camdbench.tables.aggregates import SHARES, CellData, aggregate
+from camdbench.tables.aggregates import CellData, aggregate, to_unit
 
 
 def numbers_of(specs: Sequence[Spec], parts: Mapping[int, Sequence[Judged]], labels: np.ndarray) -> dict[str, dict[str, float]]:
@@ -25,26 +26,32 @@ def numbers_of(specs: Sequence[Spec], parts: Mapping[int, Sequence[Judged]], lab
     Returns:
         By metric: `number`, NaN where no image has a value, and of how many images, `n`, `n_undefined` and `n_failed`.
     """
-    return {str(spec): _number(spec, parts, labels) for spec in specs}
-
-
-def _number(spec: Spec, parts: Mapping[int, Sequence[Judged]], labels: np.ndarray) -> dict[str, float]:
-    values, undefined = np.full(len(labels), np.nan), 0
-    curves = dict[str, tuple[np.ndarray, np.ndarray]]()
+    held = {spec: _Held(np.full(len(labels), np.nan)) for spec in specs}
     for start, judged in ((start, judged) for start, part in parts.items() for judged in part):
-        for verdict in (verdict for verdict in judged.verdicts if verdict.metric == spec):
-            values[start + verdict.image] = verdict.value if verdict.status in SCORED else np.nan
-            undefined += verdict.status == "undefined"
-        for item in (item for item in judged.points if item.metric == spec):
+        for verdict in judged.verdicts:
+            own = held[verdict.metric]
+            own.values[start + verdict.image] = verdict.value if verdict.status in SCORED else np.nan
+            own.undefined += verdict.status == "undefined"
+        for item in judged.points:
             x, y = (side.detach().cpu().double().numpy() for side in item.curve)
-            held = curves.setdefault(item.part, (x, np.full((len(labels), len(x)), np.nan)))[1]
-            held[start + np.asarray(item.images, dtype=np.int64)] = y
-    count = int(np.isfinite(values).sum())
-    counts = {"n": count, "n_undefined": undefined, "n_failed": len(labels) - count - undefined}
-    return {"number": _reduced(spec, CellData(values, curves, labels)) if count else np.nan, **counts}
+            curve = held[item.metric].curves.setdefault(item.part, (x, np.full((len(labels), len(x)), np.nan)))[1]
+            curve[start + np.asarray(item.images, dtype=np.int64)] = y
+    return {str(spec): _number(spec, own, labels) for spec, own in held.items()}
 
 
-def _reduced(spec: Spec, cell: CellData) -> float:
-    reduction = protocol_of(spec).reduction
-    number = float(aggregate(reduction, cell, np.ones((1, len(cell.values))))[0])
-    return 100 * number if reduction in SHARES and registry.get(spec.name).facts.unit == "%" else number
+@dataclass
+class _Held:
+    """What was found of one metric: a value for each image, how many are undefined, and the curves behind the values."""
+
+    values: np.ndarray
+    undefined: int = 0
+    curves: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict[str, tuple[np.ndarray, np.ndarray]])
+
+
+def _number(spec: Spec, held: _Held, labels: np.ndarray) -> dict[str, float]:
+    count, reduction = int(np.isfinite(held.values).sum()), protocol_of(spec).reduction
+    counts = {"n": count, "n_undefined": held.undefined, "n_failed": len(labels) - count - held.undefined}
+    if not count:
+        return {"number": np.nan, **counts}
+    [number] = aggregate(reduction, CellData(held.values, held.curves, labels), np.ones((1, len(labels))))
+    return {"number": float(number) * to_unit(reduction, registry.get(spec.name).facts.unit), **counts}

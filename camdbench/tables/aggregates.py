@@ -30,6 +30,15 @@ SHARES = (
 _NUMBERS = 4_000_000  # float64 held at a time for one step, which bounds the memory to some 100 MB
 
 
+def to_unit(reduction: str, unit: str) -> float:
+    """What a reduction's result is multiplied by, so that it stands in the metric's unit.
+
+    >>> to_unit("macro average precision", "%"), to_unit("mean", "%")
+    (100.0, 1.0)
+    """
+    return 100.0 if reduction in SHARES and unit == "%" else 1.0
+
+
 @dataclass(frozen=True)
 class CellData:
     """What is known of the M images of one cell of a table.

@@ -13,7 +13,7 @@ from camdbench.core.catalogue import explainers, is_control, metrics, protocol_o
 from camdbench.core.errors import UsageError
 from camdbench.core.files import replacing
 from camdbench.core.spec import parse_spec
-from camdbench.tables.aggregates import SHARES, aggregate
+from camdbench.tables.aggregates import aggregate, to_unit
 from camdbench.tables.cells import Cells, cell_data, cells_of, points_by_cell
 from camdbench.tables.intervals import Method, aggregate_interval, mean_intervals
 from camdbench.tables.layout import SUMMARY_COLUMNS
@@ -133,8 +133,8 @@ def _numbers(cells: Cells, about: Mapping[str, Any], points: pd.DataFrame | None
         if not cell.points and reductions[index] not in _OF_VALUES:
             raise UsageError(f"{names.iloc[index]}: made of points, which rows alone lack; summarise the run, or give points=")
         whole = aggregate(reductions[index], cell, np.ones((1, len(cell.values))))
-        share = reductions[index] in SHARES and metric_fact(names.iloc[index], "unit", about) == "%"
-        found[index] = np.concatenate([whole, aggregate_interval(reductions[index], cell, method=interval)]) * (100 if share else 1)
+        factor = to_unit(reductions[index], str(metric_fact(names.iloc[index], "unit", about)))
+        found[index] = factor * np.concatenate([whole, aggregate_interval(reductions[index], cell, method=interval)])
     return found
 
 
