@@ -1,0 +1,52 @@
+"""`record`: the fixed set of runs, trainings, tables and registries."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from shutil import rmtree
+
+from neutral import write_json
+from recorder import Recorder
+
+_FOLDERS = {
+    "registry": ("registry",),
+    "runs": ("rows", "curves", "usage", "maps", "record", "files", "evaluate"),
+    "training": ("weights", "training-record", "logs"),
+    "tables": ("text", "reproduce", "explained"),
+}
+
+
+def record_parts(out: Path, parts: Sequence[str], *, full: bool, keep_work: bool) -> None:
+    """Record the parts in their order; the folders of a part are written anew."""
+    import torch
+    from runs import evaluate, golden_runs, other_runs
+    from tables import printed_tables
+    from training import trainings
+
+    from registry import dump_registries
+
+    torch.set_num_threads(1)
+    work = out.resolve() / f"work-{'-'.join(parts)}"
+    rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    recorder = Recorder(out.resolve(), work, full=full)
+    print(f"recording {recorder.root}", file=sys.stderr)
+    steps = {
+        "registry": (dump_registries,),
+        "runs": (golden_runs, other_runs, evaluate),
+        "training": (trainings,),
+        "tables": (printed_tables,),
+    }
+    began = time.monotonic()
+    for part in parts:
+        for folder in _FOLDERS[part]:
+            rmtree(recorder.out / folder, ignore_errors=True)
+        for step in steps[part]:
+            step(recorder)
+        print(f"{time.monotonic() - began:6.1f} s  {part} recorded", file=sys.stderr, flush=True)
+    write_json({"format": 1, "full": full}, recorder.out / "about.json")
+    if not keep_work:
+        rmtree(work)
