@@ -29,35 +29,46 @@ def state(
     return folder
 
 
-def compare(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(TOOL), "compare", *map(str, arguments)], capture_output=True, text=True, check=False)
+@pytest.fixture
+def compare(monkeypatch: pytest.MonkeyPatch):
+    """Names of the artefacts that differ between two states."""
+    monkeypatch.syspath_prepend(str(TOOL))
+    from comparing import compare_states
+
+    def different(before: Path, after: Path, table: Path | None = None) -> dict[str, int]:
+        reports = compare_states(before, after, table, ["*"], [])
+        assert len(reports) == 4
+        return {report.name: len(report.differences) for report in reports if report.differences}
+
+    return different
 
 
-def test_equal_states_are_identical_and_one_bit_is_found(tmp_path: Path):
+def test_the_exit_code_says_whether_anything_differs(tmp_path: Path):
+    before, after = state(tmp_path / "before", VALUES), state(tmp_path / "after", VALUES, text="third class\n")
+    done = subprocess.run([sys.executable, str(TOOL), "compare", before, after, "--diff"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "-second  class" in done.stdout
+    assert "1 of 4 artefacts differ" in done.stdout
+
+
+def test_equal_states_are_identical_and_one_bit_is_found(tmp_path: Path, compare):
     before = state(tmp_path / "before", VALUES)
-    equal = compare(before, state(tmp_path / "equal", VALUES))
-    assert equal.returncode == 0, equal.stdout + equal.stderr
-    assert "all 4 artefacts are identical" in equal.stdout
-    other = compare(before, state(tmp_path / "other", [*VALUES[:2], np.nextafter(VALUES[2], 0)]))
-    assert other.returncode == 1
-    assert "rows/a.parquet: 1 differences" in other.stdout
-    assert "curves/a.parquet: 1 differences" in other.stdout
-    assert "2 of 4 artefacts differ" in other.stdout
+    assert compare(before, state(tmp_path / "equal", VALUES)) == {}
+    other = [*VALUES[:2], float(np.nextafter(VALUES[2], 0))]
+    assert compare(before, state(tmp_path / "other", other)) == {"rows/a.parquet": 1, "curves/a.parquet": 1}
 
 
 @pytest.mark.parametrize("changed", [{"text": "third class\n"}, {"metric": "ag"}, {"curve": "curve"}])
-def test_other_words_names_and_columns_are_found(tmp_path: Path, changed: dict[str, str]):
-    assert compare(state(tmp_path / "before", VALUES), state(tmp_path / "after", VALUES, **changed)).returncode == 1
+def test_other_words_names_and_columns_are_found(tmp_path: Path, compare, changed: dict[str, str]):
+    assert compare(state(tmp_path / "before", VALUES), state(tmp_path / "after", VALUES, **changed))
 
 
-def test_a_table_of_renames_maps_names_but_no_value(tmp_path: Path):
+def test_a_table_of_renames_maps_names_but_no_value(tmp_path: Path, compare):
     table = tmp_path / "renames.csv"
     lines = ["kind,where,old,new", "column,curves/*,part,curve", "switch,,scored,scored_class", "word,text/*,second,runner_up"]
     table.write_text("\n".join(lines), encoding="utf-8")
     names = {"curve": "curve", "metric": 'ad(scored_class="label")', "text": "runner_up class\n"}
     before = state(tmp_path / "before", VALUES)
-    renamed = compare(before, state(tmp_path / "after", VALUES, **names), "--renames", table)
-    assert renamed.returncode == 0, renamed.stdout + renamed.stderr
-    moved = compare(before, state(tmp_path / "moved", [0.2, *VALUES[1:]], **names), "--renames", table)
-    assert moved.returncode == 1
-    assert "3 of 4 artefacts differ" in moved.stdout
+    assert compare(before, state(tmp_path / "after", VALUES, **names), table) == {}
+    moved = compare(before, state(tmp_path / "moved", [0.2, *VALUES[1:]], **names), table)
+    assert moved == {"rows/a.parquet": 1, "curves/a.parquet": 1, "text/table.json": 1}

@@ -22,11 +22,10 @@ _FOLDERS = {
 def record_parts(out: Path, parts: Sequence[str], *, full: bool, keep_work: bool) -> None:
     """Record the parts in their order; the folders of a part are written anew."""
     import torch
+    from registry import dump_registries
     from runs import evaluate, golden_runs, other_runs
     from tables import printed_tables
     from training import trainings
-
-    from registry import dump_registries
 
     torch.set_num_threads(1)
     work = out.resolve() / f"work-{'-'.join(parts)}"

@@ -17,7 +17,7 @@ import csv
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -125,7 +125,9 @@ class Renames:
         return found
 
     def _renamed(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        mapped: Callable[[str, Any], Any] = lambda name, value: self._values.get((name, value), value) if isinstance(value, str) else value
+        def mapped(name: str, value: Any) -> Any:
+            return self._values.get((name, value), value) if isinstance(value, str) else value
+
         return {self._switches.get(name, name): mapped(name, value) for name, value in options.items()}
 
 
