@@ -49,18 +49,14 @@ def _protocols() -> dict[str, Any]:
         for known in entry.facts.protocols:
             protocol = entry.protocol(Spec.of(entry.name, {"protocol": known.name}))
             payload = {"switches": protocol.switches, "options": dict(protocol.options), "hash": protocol.digest(entry.name)}
-            found[entry.name][known.name] = payload | {"paper": known.paper, "defaults": _texts(entry.defaults(known.name))}
+            found[entry.name][known.name] = payload | {"paper": known.paper, "defaults": dict(entry.defaults(known.name))}
     return found
 
 
 def _defaults() -> dict[str, Any]:
     """Return kind -> name -> the values of all options by default."""
     return {
-        kind: {entry.name: {"wraps": entry.wraps, "defaults": _texts(entry.defaults())} for entry in getattr(registries(), kind)}
+        kind: {entry.name: {"wraps": entry.wraps, "defaults": dict(entry.defaults())} for entry in getattr(registries(), kind)}
         for kind in KINDS
         if kind != "metrics"
     }
-
-
-def _texts(values: dict[str, Any]) -> dict[str, str]:
-    return {name: repr(value) for name, value in values.items()}

@@ -74,7 +74,7 @@ class Renames:
             text = re.sub(rf"(?<=[(, ]){re.escape(old)}=", f"{new}=", text)
         for (switch, old), new in self._values.items():
             name = self._switches.get(switch, switch)
-            text = text.replace(f'{name}="{old}"', f'{name}="{new}"')
+            text = text.replace(f'{name}="{old}"', f'{name}="{new}"').replace(f"'{old}'", f"'{new}'")  # of a spec, of a Literal
         return _in_order(text) if self._switches and "(" in text else text
 
     def hash(self, old: str) -> str:
