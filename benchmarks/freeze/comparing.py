@@ -99,7 +99,8 @@ def _renamed(table: pd.DataFrame, artefact: str, renames: Renames) -> pd.DataFra
     table = table.rename(columns={old: new for old, new in renames.mapping("column", artefact).items() if new})
     for name in table.columns:
         if not pd.api.types.is_numeric_dtype(table[name]):
-            known = {value: renames.value(name, value, artefact) for value in table[name].unique()}
+            scope = "explainers" if name == "explainer" else "metrics"
+            known = {value: renames.value(str(name), value, artefact, scope) for value in table[name].unique()}
             table[name] = table[name].map(known)
     return table
 
@@ -145,11 +146,8 @@ def _equal(a: pd.Series, b: pd.Series) -> np.ndarray:
 def _json(old: Path, new: Path, report: Report, renames: Renames) -> None:
     a, b = (dict(_flat(json.loads(path.read_text(encoding="utf-8")))) for path in (old, new))
     gone, added = (renames.dropped("key", report.name, after=after) for after in (False, True))
-    a = {
-        tuple(renames.key(segment, report.name) for segment in path): renames.value(renames.key(path[-1], report.name), value, report.name)
-        for path, value in a.items()
-        if not gone & set(path)
-    }
+    a = {path: value for path, value in a.items() if not gone & set(path)}
+    a = dict(_leaf(path, value, report.name, renames) for path, value in a.items())
     b = {path: value for path, value in b.items() if not added & set(path)}
     for path in dict.fromkeys((*a, *b)):
         left, right = a.get(path, "(missing)"), b.get(path, "(missing)")
@@ -157,6 +155,15 @@ def _json(old: Path, new: Path, report: Report, renames: Renames) -> None:
             report.identical += 1
         else:
             report.differences.append(f"{' / '.join(path)}: {left!r} → {right!r}")
+
+
+def _leaf(path: tuple[str, ...], value: Any, artefact: str, renames: Renames) -> tuple[tuple[str, ...], Any]:
+    """Return the path and the value of a leaf of JSON under the new names."""
+    explained = "explainers" in path or artefact in ("registry/explainers.json", "registry/defaults.json")
+    scope = "explainers" if explained else "metrics"
+    keys = tuple(renames.key(segment, artefact, scope) for segment in path)
+    name = next((key for key in reversed(keys) if not key.startswith("[")), "")
+    return keys, renames.value(name, value, artefact, scope)
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -180,7 +187,7 @@ def _maps(old: Path, new: Path, report: Report, renames: Renames) -> None:
     from safetensors.numpy import load_file
 
     a, b = (load_file(path) for path in (old, new))
-    a = {"|".join(renames.spec(part) for part in name.split("|")): value for name, value in a.items()}
+    a = {"|".join(renames.spec(part, "explainers") for part in name.split("|")): value for name, value in a.items()}
     for name in dict.fromkeys((*a, *b)):
         if name not in a or name not in b:
             report.differences.append(f"map only {'after' if name not in a else 'before'}: {name}")
@@ -195,6 +202,8 @@ def _maps(old: Path, new: Path, report: Report, renames: Renames) -> None:
 def _texts(old: Path, new: Path, report: Report, renames: Renames) -> None:
     a, b = (path.read_text(encoding="utf-8") for path in (old, new))
     renamed = renames.text(a, report.name) if renames.lines else a
+    if report.kind == "files":
+        renamed, b = ("\n".join(sorted(text.splitlines())) for text in (renamed, b))
     if renamed == b or (renames.lines and _words_of(renamed) == _words_of(b)):
         report.identical += len(b.splitlines())
         return

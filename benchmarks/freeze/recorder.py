@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
+import importlib.util
 import sys
 import time
 from pathlib import Path
 
 from neutral import fix_clock, neutral_text, store_run, write_text
+from process import camdbench
 
 
 class Recorder:
@@ -21,9 +22,7 @@ class Recorder:
     """
 
     def __init__(self, out: Path, work: Path, *, full: bool = False) -> None:
-        import camdbench
-
-        self.root = Path(str(camdbench.__file__)).resolve().parents[1]
+        self.root = Path(str(importlib.util.find_spec("camdbench").origin)).resolve().parents[1]
         self.out, self.work, self.full = out, work, full
 
     def call(self, *arguments: str, name: str = "", form: str = "txt", folder: str = "text") -> None:
@@ -36,7 +35,7 @@ class Recorder:
             folder: folder of the recorded state that the output goes to.
         """
         began = time.monotonic()
-        done = subprocess.run([sys.executable, "-m", "camdbench", *arguments], cwd=self.work, capture_output=True, text=True, check=False)
+        done = camdbench(arguments, self.work)
         print(f"{time.monotonic() - began:6.1f} s  camdbench {' '.join(arguments)[:110]}", file=sys.stderr, flush=True)
         printed, errors = (neutral_text(text, self.work) for text in (done.stdout, done.stderr))
         if done.returncode == 1 or "unexpected" in errors or (done.returncode and not name):

@@ -9,6 +9,7 @@ from pathlib import Path
 from shutil import rmtree
 
 from neutral import write_json
+from process import preload
 from recorder import Recorder
 
 _FOLDERS = {
@@ -27,6 +28,7 @@ def record_parts(out: Path, parts: Sequence[str], *, full: bool, keep_work: bool
     from tables import printed_tables
     from training import trainings
 
+    preload()
     torch.set_num_threads(1)
     work = out.resolve() / f"work-{'-'.join(parts)}"
     rmtree(work, ignore_errors=True)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 from neutral import write_json
+from process import camdbench
 from recorder import Recorder
 from spelling import registries
 
@@ -19,8 +18,7 @@ def dump_registries(recorder: Recorder) -> None:
     """Store what `camdbench list KIND --json` says, prose apart, and the protocols of all metrics."""
     docs = dict[str, Any]()
     for kind in KINDS:
-        listed = [sys.executable, "-m", "camdbench", "list", kind, "--json"]
-        done = subprocess.run(listed, cwd=recorder.work, capture_output=True, text=True, check=True)
+        done = camdbench(["list", kind, "--json"], recorder.work)
         entries = {entry["name"]: _named(entry) for entry in json.loads(done.stdout)}
         docs[kind] = {name: {key: entry.pop(key) for key in _PROSE if key in entry} for name, entry in entries.items()}
         write_json(entries, recorder.out / "registry" / f"{kind}.json")

@@ -6,7 +6,8 @@ before, an empty `old` drops it from the state after.
 column   a column of a table, a heading of printed CSV
 key      a key of JSON, as one segment of its path
 value    COLUMN=VALUE, the column or key after its own rename
-switch   a protocol switch or an option of an explainer or metric, wherever a spec names it; or SWITCH=VALUE of its values
+switch   a protocol switch or an option, wherever a spec or a protocol names it; or SWITCH=VALUE of its values; here `where` is a
+         pattern of `metrics` and `explainers`
 folder   a folder of run directories
 word     a word or phrase of printed text
 """
@@ -44,9 +45,6 @@ class Renames:
 
     def __init__(self, lines: Sequence[Rename] = (), protocols: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         self.lines = lines
-        switches = [line for line in lines if line.kind == "switch"]
-        self._switches = {line.old: line.new for line in switches if "=" not in line.old}
-        self._values = {tuple(line.old.split("=", 1)): line.new.split("=", 1)[1] for line in switches if "=" in line.old}
         self._hashes = self._hashes_of(protocols or {})
 
     @classmethod
@@ -68,52 +66,63 @@ class Renames:
         """Return the names that are left out before, or after."""
         return {(line.new if after else line.old) for line in self._of(kind, artefact) if not (line.old if after else line.new)}
 
-    def spec(self, text: str) -> str:
+    def spec(self, text: str, scope: str) -> str:
         """Return a spec, or a text with specs, under the new names of options; the options in the order of their names."""
-        for old, new in self._switches.items():
+        names = self._switches(scope)
+        for old, new in names.items():
             text = re.sub(rf"(?<=[(, ]){re.escape(old)}=", f"{new}=", text)
-        for (switch, old), new in self._values.items():
-            name = self._switches.get(switch, switch)
+        for (switch, old), new in self._values(scope).items():
+            name = names.get(switch, switch)
             text = text.replace(f'{name}="{old}"', f'{name}="{new}"').replace(f"'{old}'", f"'{new}'")  # of a spec, of a Literal
-        return _in_order(text) if self._switches and "(" in text else text
+        return _in_order(text) if names and "(" in text else text
 
     def hash(self, old: str) -> str:
         """Return the hash of a protocol after the renames of switches."""
         return self._hashes.get(old, old)
 
-    def value(self, column: str, value: Any, artefact: str) -> Any:
+    def value(self, column: str, value: Any, artefact: str, scope: str) -> Any:
         """Return a value of a column or a key after the renames."""
         if not isinstance(value, str):
             return value
         value = self.mapping("value", artefact).get(f"{column}={value}", f"={value}").split("=", 1)[1]
-        value = self._values.get((column, value), self._values.get((self._old_switch(column), value), value))
-        return self.hash(value) if re.fullmatch(r"[0-9a-f]{8}", value) else self.spec(value)
+        names = self._switches(scope)
+        old = next((old for old, new in names.items() if new == column), column)
+        value = self._values(scope).get((old, value), value)
+        return self.hash(value) if re.fullmatch(r"[0-9a-f]{8}", value) else self.spec(value, scope)
 
-    def key(self, segment: str, artefact: str) -> str:
+    def key(self, segment: str, artefact: str, scope: str) -> str:
         """Return a key of JSON after the renames."""
-        keys = self._switches | self.mapping("key", artefact)
-        return keys.get(segment, self.spec(segment))
+        keys = self._switches(scope) | self.mapping("key", artefact)
+        return keys.get(segment, self.spec(segment, scope))
 
     def text(self, text: str, artefact: str) -> str:
         """Return printed text after the renames of words, folders, switches and hashes."""
         for old, new in (self.mapping("word", artefact) | self.mapping("folder", artefact)).items():
             text = re.sub(rf"(?<!\w){re.escape(old)}(?!\w)", new.replace("\\", r"\\"), text)
         text = re.sub(r"\b[0-9a-f]{8}\b", lambda found: self.hash(found[0]), text)
-        return "\n".join(self._options_of(line) for line in text.split("\n"))
+        scope = "explainers" if "explainers" in artefact else "metrics"
+        return "\n".join(self._options_of(line, scope) for line in text.split("\n"))
 
-    def _options_of(self, line: str) -> str:
-        for old, new in self._switches.items():
+    def _options_of(self, line: str, scope: str) -> str:
+        names = self._switches(scope)
+        for old, new in names.items():
             line = re.sub(rf"(?<=[(, ]){re.escape(old)}(?=[=:])", new, line)
-        for (switch, old), new in self._values.items():
-            name = self._switches.get(switch, switch)
+        for (switch, old), new in self._values(scope).items():
+            name = names.get(switch, switch)
             line = re.sub(rf"(?<={name}: ){re.escape(old)}", new, line).replace(f'{name}="{old}"', f'{name}="{new}"')
         return line
 
+    def _switches(self, scope: str) -> dict[str, str]:
+        """Return old -> new of the names of switches and options."""
+        return {old: new for old, new in self.mapping("switch", scope).items() if "=" not in old}
+
+    def _values(self, scope: str) -> dict[tuple[str, str], str]:
+        """Return (old name of a switch, old value) -> new value."""
+        split = ((old.split("=", 1), new) for old, new in self.mapping("switch", scope).items() if "=" in old)
+        return {(name, value): new.split("=", 1)[1] for (name, value), new in split}
+
     def _of(self, kind: str, artefact: str) -> Iterable[Rename]:
         return (line for line in self.lines if line.kind == kind and fnmatch(artefact, line.where))
-
-    def _old_switch(self, new: str) -> str:
-        return next((old for old, name in self._switches.items() if name == new), new)
 
     def _hashes_of(self, protocols: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         """Return old hash -> hash of the same protocol under the new names; the old one is recomputed as a check of the formula."""
@@ -125,10 +134,10 @@ class Renames:
         return found
 
     def _renamed(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        def mapped(name: str, value: Any) -> Any:
-            return self._values.get((name, value), value) if isinstance(value, str) else value
-
-        return {self._switches.get(name, name): mapped(name, value) for name, value in options.items()}
+        names, values = self._switches("metrics"), self._values("metrics")
+        return {
+            names.get(name, name): values.get((name, value), value) if isinstance(value, str) else value for name, value in options.items()
+        }
 
 
 def _digest(metric: str, switches: Mapping[str, Any], options: Mapping[str, Any]) -> str:

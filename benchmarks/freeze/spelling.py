@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib
 import re
-import subprocess
-import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from process import camdbench
 
 # name -> (command whose help decides, pattern found in the new help only, new words, old words)
 _WORDS: dict[str, tuple[str, str, list[str], list[str]]] = {
@@ -35,8 +35,7 @@ def words(name: str) -> list[str]:
 @cache
 def help_text(command: str) -> str:
     """Return the help of a command."""
-    done = subprocess.run([sys.executable, "-m", "camdbench", *command.split(), "--help"], capture_output=True, text=True, check=True)
-    return done.stdout
+    return camdbench([*command.split(), "--help"], Path.cwd()).stdout
 
 
 def folder(run: Path, kind: str) -> Path:

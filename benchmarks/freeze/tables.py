@@ -62,7 +62,6 @@ def _lists(recorder: Recorder) -> None:
     ):
         recorder.call("list", kind, entry, name=f"list-{kind}-{entry}")
     recorder.call("layers", "shortcuts-ce", "--all", name="layers")
-    recorder.call("data", "verify", "shortcuts", "--check", "2", name="data-verify")
     recorder.call("list", "metrics", "insertoin", name="error-unknown-metric")
     recorder.call("run", "-e", "gradcam", "-m", "ad", "--limit", "0", name="error-limit")
 
