@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -72,3 +73,17 @@ def test_a_table_of_renames_maps_names_but_no_value(tmp_path: Path, compare):
     assert compare(before, state(tmp_path / "after", VALUES, **names), table) == {}
     moved = compare(before, state(tmp_path / "moved", [0.2, *VALUES[1:]], **names), table)
     assert moved == {"rows/a.parquet": 1, "curves/a.parquet": 1, "text/table.json": 1}
+
+
+def test_hashes_of_protocols_follow_the_names_of_switches(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(TOOL))
+    from renaming import Rename, Renames
+
+    def digest(switches: dict[str, str]) -> str:
+        return hashlib.sha256(json.dumps(["ad", switches, {"step": 8}], sort_keys=True).encode()).hexdigest()[:8]
+
+    old = digest({"scored": "label", "maps": "raw"})
+    known = {"ad": {"a": {"switches": {"scored": "label", "maps": "raw"}, "options": {"step": 8}, "hash": old}}}
+    renames = Renames([Rename("switch", "metrics", "scored", "scored_class")], known)
+    assert renames.hash(old) == digest({"scored_class": "label", "maps": "raw"})
+    assert renames.hash("00000000") == "00000000"

@@ -35,18 +35,19 @@ def cli() -> None:
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--only", default=",".join(PARTS), show_default=True, help="Parts to record, comma-separated; the others in DIR stay.")
+@click.option("--runs", "names", default="", help="Record only these runs, such as 'metrics,ray'; implies --only runs.")
 @click.option("--full", is_flag=True, help="Use the image limits of the golden runs instead of smaller ones.")
 @click.option("--keep-work", is_flag=True, help="Keep the run directories in DIR/work-PARTS.")
-def record(folder: Path, only: str, full: bool, keep_work: bool) -> None:
+def record(folder: Path, only: str, names: str, full: bool, keep_work: bool) -> None:
     """Run the fixed set of commands and store the results in FOLDER."""
-    parts = only.split(",")
+    parts = ["runs"] if names else only.split(",")
     if unknown := set(parts) - set(PARTS):
         raise click.UsageError(f"--only {only}: unknown part {', '.join(sorted(unknown))}; choose from {', '.join(PARTS)}")
     if any(os.environ.get(name) != value for name, value in FIXED.items()):
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | FIXED)  # noqa: S606
     from recording import record_parts
 
-    record_parts(folder, parts, full=full, keep_work=keep_work)
+    record_parts(folder, parts, names=names.split(",") if names else (), full=full, keep_work=keep_work)
 
 
 @cli.command()

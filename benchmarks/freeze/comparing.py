@@ -20,6 +20,7 @@ import pandas as pd
 from renaming import Renames
 
 SHOWN = 5  # differences printed for each artefact
+WIDTH = 300  # characters of a difference
 _KEYS = ("run", "model", "explainer", "image", "metric", "curve", "part", "x", "stage", "chunk", "epoch", "step", "target_rule")
 _SKIPPED = ("work-*", "about.json")
 
@@ -51,7 +52,7 @@ class Report:
             return f"{self.name}: {self.identical:,} values bit-identical"
         more = len(self.differences) - SHOWN
         lines = [f"{self.name}: {len(self.differences)} differences, {self.identical:,} values bit-identical"]
-        lines += [f"  {line}" for line in self.differences[:SHOWN]] + ([f"  … {more} more"] if more > 0 else [])
+        lines += [f"  {line[:WIDTH]}" for line in self.differences[:SHOWN]] + ([f"  … {more} more"] if more > 0 else [])
         return "\n".join(lines + ([self.diff] if show_diff and self.diff else []))
 
 
@@ -163,7 +164,8 @@ def _leaf(path: tuple[str, ...], value: Any, artefact: str, renames: Renames) ->
     scope = "explainers" if explained else "metrics"
     keys = tuple(renames.key(segment, artefact, scope) for segment in path)
     name = next((key for key in reversed(keys) if not key.startswith("[")), "")
-    return keys, renames.value(name, value, artefact, scope)
+    mapped = renames.key(value, artefact, scope) if name.endswith(" in order") else renames.value(name, value, artefact, scope)
+    return keys, mapped
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -18,20 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from spelling import folder
 
-_VOLATILE = {
-    "seconds",
-    "peak_memory_mb",
-    "seconds_per_image",
-    "s_per_image",
-    "versions",
-    "git",
-    "code",
-    "date",
-    "sessions",
-    "start",
-    "end",
-    "machine",
-}
+_VOLATILE = {"seconds", "peak_memory_mb", "versions", "git", "code", "date", "sessions", "machine"}
 _SECONDS_PER_IMAGE, _MEMORY = 0.25, 64.0  # written into the usage of recorded runs, so that printed tables do not depend on the clock
 
 
@@ -93,7 +80,7 @@ def without_volatile(value: Any) -> Any:
 
 
 def neutral_text(text: str, work: Path) -> str:
-    """Return printed text without the working folder, trailing blanks and measured seconds of progress."""
+    """Return printed text without the working folder and trailing blanks."""
     text = text.replace(str(work), "WORK")
     return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from neutral import fix_clock, neutral_text, store_run, write_text
@@ -19,11 +20,16 @@ class Recorder:
         work: folder in which commands run; paths given to them are relative to it.
         out: folder of the recorded state.
         full: whether the golden runs use their own limits.
+        names: names of the runs to record; all if empty.
     """
 
-    def __init__(self, out: Path, work: Path, *, full: bool = False) -> None:
+    def __init__(self, out: Path, work: Path, *, full: bool = False, names: Sequence[str] = ()) -> None:
         self.root = Path(str(importlib.util.find_spec("camdbench").origin)).resolve().parents[1]
-        self.out, self.work, self.full = out, work, full
+        self.out, self.work, self.full, self.names = out, work, full, tuple(names)
+
+    def wants(self, name: str) -> bool:
+        """Return whether a run is to be recorded."""
+        return not self.names or name in self.names
 
     def call(self, *arguments: str, name: str = "", form: str = "txt", folder: str = "text") -> None:
         """Run `camdbench ARGUMENTS`.

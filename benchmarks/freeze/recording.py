@@ -20,30 +20,30 @@ _FOLDERS = {
 }
 
 
-def record_parts(out: Path, parts: Sequence[str], *, full: bool, keep_work: bool) -> None:
-    """Record the parts in their order; the folders of a part are written anew."""
+def record_parts(out: Path, parts: Sequence[str], *, names: Sequence[str], full: bool, keep_work: bool) -> None:
+    """Record the parts in their order; the folders of a part are written anew, unless only some runs are named."""
     import torch
     from registry import dump_registries
-    from runs import evaluate, golden_runs, other_runs
+    from runs import golden_runs, other_runs
     from tables import printed_tables
     from training import trainings
 
     preload()
     torch.set_num_threads(1)
-    work = out.resolve() / f"work-{'-'.join(parts)}"
+    work = out.resolve() / f"work-{'-'.join((*parts, *names))}"
     rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    recorder = Recorder(out.resolve(), work, full=full)
+    recorder = Recorder(out.resolve(), work, full=full, names=names)
     print(f"recording {recorder.root}", file=sys.stderr)
     steps = {
         "registry": (dump_registries,),
-        "runs": (golden_runs, other_runs, evaluate),
+        "runs": (golden_runs, other_runs),
         "training": (trainings,),
         "tables": (printed_tables,),
     }
     began = time.monotonic()
     for part in parts:
-        for folder in _FOLDERS[part]:
+        for folder in () if names else _FOLDERS[part]:
             rmtree(recorder.out / folder, ignore_errors=True)
         for step in steps[part]:
             step(recorder)

@@ -15,7 +15,7 @@ _PROSE = ("summary", "doc", "module", "cost", "undefined", "refuses")
 
 
 def dump_registries(recorder: Recorder) -> None:
-    """Store what `camdbench list KIND --json` says, prose apart, and the protocols of all metrics."""
+    """Store the output of `camdbench list KIND --json`, with prose in a file of its own, and the protocols of all metrics."""
     docs = dict[str, Any]()
     for kind in KINDS:
         done = camdbench(["list", kind, "--json"], recorder.work)
@@ -33,7 +33,7 @@ def _named(entry: dict[str, Any]) -> dict[str, Any]:
         items = entry.get(key)
         if items and isinstance(items[0], dict):
             entry[f"{key} in order"] = [item["name"] for item in items]
-            entry[key] = {item["name"]: item for item in items}
+            entry[key] = {item.pop("name"): item for item in items}
     return entry
 
 

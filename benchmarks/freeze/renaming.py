@@ -70,7 +70,7 @@ class Renames:
         """Return a spec, or a text with specs, under the new names of options; the options in the order of their names."""
         names = self._switches(scope)
         for old, new in names.items():
-            text = re.sub(rf"(?<=[(, ]){re.escape(old)}=", f"{new}=", text)
+            text = re.sub(rf"(?<=[(, `]){re.escape(old)}=", f"{new}=", text)
         for (switch, old), new in self._values(scope).items():
             name = names.get(switch, switch)
             text = text.replace(f'{name}="{old}"', f'{name}="{new}"').replace(f"'{old}'", f"'{new}'")  # of a spec, of a Literal
@@ -106,7 +106,7 @@ class Renames:
     def _options_of(self, line: str, scope: str) -> str:
         names = self._switches(scope)
         for old, new in names.items():
-            line = re.sub(rf"(?<=[(, ]){re.escape(old)}(?=[=:])", new, line)
+            line = re.sub(rf"(?<=[(, `]){re.escape(old)}(?=[=:])", new, line)
         for (switch, old), new in self._values(scope).items():
             name = names.get(switch, switch)
             line = re.sub(rf"(?<={name}: ){re.escape(old)}", new, line).replace(f'{name}="{old}"', f'{name}="{new}"')

@@ -7,7 +7,6 @@ import re
 import shlex
 import subprocess
 import sys
-from typing import Any
 
 from neutral import write_json, write_table, write_text
 from recorder import Recorder
@@ -40,6 +39,8 @@ def golden_runs(recorder: Recorder) -> None:
     for line in section["runs"].strip().splitlines():
         line = re.sub(r"\{\[golden\](\w+)\}", lambda found: section[found[1]], line)
         before, _, name = line.removeprefix("camdbench run").replace("{env_tmp_dir}/", "").partition(" --out ")
+        if not recorder.wants(name):
+            continue
         limit = [] if recorder.full else ["--limit", str(LIMITS[name])]
         maps = words("save_maps") if name == "explainers" else []
         recorder.run(name, *[word for word in shlex.split(before) if word not in ("--device", "cpu", "--quiet")], *limit, *maps)
@@ -47,15 +48,30 @@ def golden_runs(recorder: Recorder) -> None:
 
 def other_runs(recorder: Recorder) -> None:
     """Small runs that use other options, executors and commands."""
-    two_models(recorder)
-    options_run(recorder)
+    steps = {
+        "two-models": two_models,
+        "options": options_run,
+        "ray": _ray,
+        "image-ids": _image_ids,
+        "resumed": _resumed,
+        "scored": _scored,
+        "scored-file": _scored_file,
+        "evaluate": evaluate,
+    }
+    for name, step in steps.items():
+        if recorder.wants(name):
+            step(recorder)
+
+
+def _ray(recorder: Recorder) -> None:
     recorder.run(
         "ray", "--executor", "ray", "-e", "gradcam,random", "-m", "ad,insertion,accuracy", "--models", ",".join(MODELS), "--limit", "3"
     )
+
+
+def _image_ids(recorder: Recorder) -> None:
     write_text("val-00005\nval-00002\n", recorder.work / "ids.txt")
     recorder.run("image-ids", "-e", "none", "-m", "accuracy,rfs", *words("image_ids"), "ids.txt")
-    _resumed(recorder)
-    _scored(recorder)
 
 
 def two_models(recorder: Recorder, *, store: bool = True) -> None:
@@ -100,25 +116,25 @@ def _resumed(recorder: Recorder) -> None:
 
 
 def _scored(recorder: Recorder) -> None:
-    """Saved maps of a run, and an array from a file, under further metrics."""
+    """Saved maps of a run under further metrics."""
+    if not (recorder.work / "two-models").is_dir():
+        two_models(recorder, store=False)
+    options = ["--out", "scored", "--device", "cpu", "--quiet"]
+    recorder.call("score", "two-models", "-m", "iou,sparseness,average_precision", *options)
+    recorder.finish("scored")
+
+
+def _scored_file(recorder: Recorder) -> None:
+    """An array of maps, one of them constant, from a file."""
+    import numpy as np
     import torch
 
-    quiet = ["--device", "cpu", "--quiet"]
-    recorder.call("score", "two-models", "-m", "iou,sparseness,average_precision", "--out", "scored", *quiet)
-    recorder.finish("scored")
     array = torch.rand(5, 12, 12, generator=torch.Generator().manual_seed(0))
     array[3] = 0.5
-    _save_array(recorder, array.numpy())
-    recorder.call(
-        "score", "array.npy", *words("explainer_name"), "theirs", "-m", "ad,insertion,iou", "--limit", "5", "--out", "scored-file", *quiet
-    )
+    np.save(recorder.work / "array.npy", array.numpy())
+    options = ["--limit", "5", "--out", "scored-file", "--device", "cpu", "--quiet"]
+    recorder.call("score", "array.npy", *words("explainer_name"), "theirs", "-m", "ad,insertion,iou", *options)
     recorder.finish("scored-file")
-
-
-def _save_array(recorder: Recorder, array: Any) -> None:
-    import numpy as np
-
-    np.save(recorder.work / "array.npy", array)
 
 
 def evaluate(recorder: Recorder) -> None:
