@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost, Repeat
 from camdbench.core.errors import NotApplicable
 from camdbench.explainers.channels import weighted_sum
 from camdbench.explainers.trace import Trace
@@ -16,7 +17,11 @@ _NUMBERS = 2**25  # of altered activations that exist at once: 334 copies of 204
 @explainer(
     "ablationcam",
     paper="Ramaswamy & Desai 2020, WACV",
-    cost="1 forward on a linear head, else 2 forward + 1 tail forward for each channel that is not zero",
+    cost=Cost(
+        forward=1,
+        repeats=(Repeat("per replay", forward=1), Repeat("per replayed channel", tail_forward=1)),
+        note="no replay on a linear head",
+    ),
     needs=("layer",),
 )
 def ablationcam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:

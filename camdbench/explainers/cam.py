@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.explainers.channels import weighted_sum
 from camdbench.explainers.trace import Trace
 
@@ -12,7 +13,7 @@ from camdbench.explainers.trace import Trace
 @explainer(
     "cam",
     paper="Zhou et al. 2016, arXiv:1512.04150, eq. 2",
-    cost="1 forward",
+    cost=Cost(forward=1),
     needs=("layer", "linear head"),
     refuses="networks whose head behind the layer is not global average pooling and a linear layer",
 )

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.core.errors import UsageError, unknown
 from camdbench.explainers.trace import Trace
 
@@ -14,7 +15,7 @@ from camdbench.explainers.trace import Trace
 @explainer(
     "contrastivecam",
     paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), definitions 3.3-3.4, eq. 7-8",
-    cost="1 forward + 1 tail backward, no backward on a linear head",
+    cost=Cost(forward=1, tail_backward=1, note="no backward pass on a linear head"),
     needs=("layer", "gradients"),
 )
 def contrastivecam(trace: Trace, *, versus: str | int = "mean", layer: str | None = None) -> Tensor:

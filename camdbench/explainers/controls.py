@@ -8,10 +8,11 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.explainers.trace import Trace
 
 
-@explainer("random", paper="control", cost="none", control=True, seeded=True)
+@explainer("random", paper="control", cost=Cost(), control=True, seeded=True)
 def random(trace: Trace, *, cells: PositiveInt | None = None) -> Tensor:
     """Uniform noise from (seed, image id), one draw a pixel, or on a grid of `cells` x `cells` that is up-sampled.
 
@@ -22,7 +23,7 @@ def random(trace: Trace, *, cells: PositiveInt | None = None) -> Tensor:
     return torch.stack(maps).to(trace.images.device)
 
 
-@explainer("centre", paper="control", cost="none", control=True)
+@explainer("centre", paper="control", cost=Cost(), control=True)
 def centre(trace: Trace, *, sigma: PositiveFloat = 0.25) -> Tensor:
     """A Gaussian at the centre of the image, its standard deviation `sigma` times the image's side.
 
@@ -33,7 +34,7 @@ def centre(trace: Trace, *, sigma: PositiveFloat = 0.25) -> Tensor:
     return torch.exp(-distance / (2 * sigma**2)).to(trace.images.device).expand(len(trace.images), -1, -1)
 
 
-@explainer("uniform", paper="control", cost="none", normalisation="none", control=True)
+@explainer("uniform", paper="control", cost=Cost(), normalisation="none", control=True)
 def uniform(trace: Trace) -> Tensor:
     """One everywhere: the image as it is, which scores AD = AG = AI = 0.
 
@@ -42,7 +43,7 @@ def uniform(trace: Trace) -> Tensor:
     return torch.ones(len(trace.images), *trace.size, device=trace.images.device)
 
 
-@explainer("edges", paper="control; Adebayo et al. 2018, arXiv:1810.03292, section 5", cost="none", control=True)
+@explainer("edges", paper="control; Adebayo et al. 2018, arXiv:1810.03292, section 5", cost=Cost(), control=True)
 def edges(trace: Trace) -> Tensor:
     """Strength of the edges of the image: the gradient of its luminance by Sobel's filter.
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.explainers.gradients import reduced
 from camdbench.explainers.perturbing import filling
 from camdbench.explainers.trace import Trace
@@ -17,7 +18,7 @@ from camdbench.models.rules import ELEMENTWISE, POOLING, Rules, check_made_of, c
 @explainer(
     "deeplift",
     paper="Shrikumar et al. 2017, arXiv:1704.02685, section 3.5.1 (Rescale)",
-    cost="3 forward + 2 backward",
+    cost=Cost(forward=3, backward=2),
     needs=("gradients",),
     normalisation="max",
     refuses="networks with products of activations, normalisation by statistics of the image, or attention",

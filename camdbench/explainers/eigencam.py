@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.explainers.trace import Trace
 from camdbench.functional.precision import exact
 
@@ -17,7 +18,7 @@ _NOISE = 1e-5  # of the sizes that were added up: a sum below it is rounding and
 @explainer(
     "eigencam",
     paper="Muhammad & Yeasin 2020, arXiv:2008.00299",
-    cost="1 forward",
+    cost=Cost(forward=1),
     needs=("layer",),
 )
 def eigencam(
@@ -40,7 +41,7 @@ def eigencam(
 @explainer(
     "eigengradcam",
     paper="pytorch-grad-cam (Gildenblat et al. 2021), EigenGradCAM",
-    cost="1 forward + 1 tail backward",
+    cost=Cost(forward=1, tail_backward=1),
     needs=("layer", "gradients"),
 )
 def eigengradcam(

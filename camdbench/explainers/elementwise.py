@@ -5,13 +5,14 @@ from __future__ import annotations
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.explainers.trace import Trace
 
 
 @explainer(
     "elementwise",
     paper="pytorch-grad-cam (Gildenblat et al. 2021), GradCAMElementWise",
-    cost="1 forward + 1 tail backward",
+    cost=Cost(forward=1, tail_backward=1),
     needs=("layer", "gradients"),
     aliases=("gradcamelementwise",),
 )

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.core.errors import NotApplicable
 from camdbench.explainers.trace import Trace
 from camdbench.models.classifier import Passes
@@ -21,7 +22,7 @@ Compat = Literal["paper", "torchray"]
 @explainer(
     "ebp",
     paper="Zhang et al. 2016, arXiv:1608.00507, eq. 1-2",
-    cost="2 forward + 1 tail backward",
+    cost=Cost(forward=2, tail_backward=1),
     needs=("layer",),
     refuses="networks with more behind the layer than rectified convolutions, batch norms, pooling, sums and linear layers",
     aliases=("excitationbackprop", "mwp"),
@@ -43,7 +44,7 @@ def ebp(trace: Trace, *, layer: str | None = None, compat: Literal["paper", "tor
 @explainer(
     "cmwp",
     paper="Zhang et al. 2016, arXiv:1608.00507, section 3.3",
-    cost="2 forward + 1 tail backward",
+    cost=Cost(forward=2, tail_backward=1),
     needs=("layer",),
     refuses="networks with more behind the layer than rectified convolutions, batch norms, pooling, sums and linear layers",
     aliases=("cebp", "contrastiveebp"),

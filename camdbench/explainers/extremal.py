@@ -9,6 +9,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost, Repeat
 from camdbench.core.errors import UsageError
 from camdbench.explainers.perturbing import parts
 from camdbench.explainers.trace import Trace
@@ -33,7 +34,13 @@ class _Search(NamedTuple):
 @explainer(
     "extremal",
     paper="Fong, Patrick & Vedaldi 2019, arXiv:1910.08485, eq. 2-7, section 4.1",
-    cost="1 forward + 4 areas x 800 (forward + backward), two of each for dual",
+    cost=Cost(
+        forward=1,
+        repeats=(
+            Repeat(("areas", "max_iter"), forward=1, backward=1),
+            Repeat(("areas", "max_iter"), forward=1, backward=1, when=("variant", "dual")),
+        ),
+    ),
     needs=("gradients",),
     aliases=("extremalperturbation",),
 )

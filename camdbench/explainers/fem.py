@@ -8,6 +8,7 @@ from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.explainers.channels import weighted_sum
 from camdbench.explainers.trace import Trace
 
@@ -15,7 +16,7 @@ from camdbench.explainers.trace import Trace
 @explainer(
     "fem",
     paper="Fuad et al. 2020, IPTA, hal-02963298, k-sigma rule",
-    cost="1 forward",
+    cost=Cost(forward=1),
     needs=("layer",),
 )
 def fem(trace: Trace, *, layer: str | None = None, k: NonNegativeFloat = 2.0, compat: Literal["paper", "pgc"] = "paper") -> Tensor:

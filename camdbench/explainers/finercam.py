@@ -9,6 +9,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.explainers.channels import weighted_sum
 from camdbench.explainers.trace import Trace
 
@@ -16,7 +17,7 @@ from camdbench.explainers.trace import Trace
 @explainer(
     "finercam",
     paper="Zhang et al. 2025, arXiv:2501.11309",
-    cost="1 forward + 1 tail backward, no backward on a linear head",
+    cost=Cost(forward=1, tail_backward=1, note="no backward pass on a linear head"),
     needs=("layer", "gradients"),
 )
 def finercam(

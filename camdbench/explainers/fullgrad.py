@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.core.errors import NotApplicable
 from camdbench.explainers.trace import Trace
 from camdbench.functional.normalise import normalise, upsample
@@ -18,7 +19,7 @@ from camdbench.models.biases import additions_watched
 @explainer(
     "fullgrad",
     paper="Srinivas & Fleuret 2019, arXiv:1905.00780",
-    cost="2 forward + 1 backward",
+    cost=Cost(forward=2, backward=1),
     needs=("gradients",),
     refuses="networks whose logit is not the sum of its full gradients, such as those with a GELU, a tanh or attention",
 )

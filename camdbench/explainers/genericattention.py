@@ -7,6 +7,7 @@ from pydantic import NonNegativeInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.core.errors import UsageError
 from camdbench.explainers.tokens import map_of_row
 from camdbench.explainers.trace import Trace
@@ -15,7 +16,7 @@ from camdbench.explainers.trace import Trace
 @explainer(
     "genericattention",
     paper="Chefer et al. 2021, arXiv:2103.15679, eq. 1, 5-6",
-    cost="1 forward + 1 backward",
+    cost=Cost(forward=1, backward=1),
     needs=("gradients", "attention"),
     refuses="networks other than the vision transformers of torchvision and timm",
     aliases=("attentionrelevance",),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.explainers.trace import Trace
 
 
 @explainer(
     "gradcam",
     paper="Selvaraju et al. 2017, arXiv:1610.02391, eq. 1-2",
-    cost="1 forward + 1 tail backward",
+    cost=Cost(forward=1, tail_backward=1),
     needs=("layer", "gradients"),
 )
 def gradcam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:

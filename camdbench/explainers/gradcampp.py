@@ -10,6 +10,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost, Repeat
 from camdbench.explainers.channels import weighted_sum
 from camdbench.explainers.trace import Trace
 from camdbench.functional.precision import exact
@@ -21,7 +22,7 @@ _EPS_PGC = 1e-6
 @explainer(
     "gradcampp",
     paper="Chattopadhay et al. 2018, arXiv:1710.11063, eq. 7, 19",
-    cost="1 forward + 1 tail backward",
+    cost=Cost(forward=1, tail_backward=1),
     needs=("layer", "gradients"),
     aliases=("gradcam++", "gradcamplusplus"),
 )
@@ -48,7 +49,7 @@ def gradcampp(
 @explainer(
     "smoothgradcampp",
     paper="Omeiza et al. 2019, arXiv:1908.01224",
-    cost="1 forward + 4 (forward + tail backward)",
+    cost=Cost(forward=1, repeats=(Repeat("samples", forward=1, tail_backward=1),)),
     needs=("layer", "gradients"),
     aliases=("smoothgradcam++",),
     seeded=True,

@@ -11,6 +11,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost, Repeat
 from camdbench.explainers.perturbing import filling, parts
 from camdbench.explainers.trace import Trace
 
@@ -22,7 +23,7 @@ _SHARE = 4  # of the bound on pixels: a backward pass keeps every activation
 @explainer(
     "saliency",
     paper="Simonyan et al. 2014, arXiv:1312.6034, section 3",
-    cost="2 forward + 1 backward",
+    cost=Cost(forward=2, backward=1),
     needs=("gradients",),
     aliases=("gradient", "vanillagradient"),
 )
@@ -38,7 +39,7 @@ def saliency(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "max") ->
 @explainer(
     "inputxgradient",
     paper="Shrikumar et al. 2016, arXiv:1605.01713",
-    cost="2 forward + 1 backward",
+    cost=Cost(forward=2, backward=1),
     needs=("gradients",),
     normalisation="max",
 )
@@ -54,7 +55,7 @@ def inputxgradient(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "su
 @explainer(
     "integratedgradients",
     paper="Sundararajan et al. 2017, arXiv:1703.01365, eq. 1, 3",
-    cost="51 forward + 50 backward",
+    cost=Cost(forward=1, repeats=(Repeat("steps", forward=1, backward=1),)),
     needs=("gradients",),
     aliases=("ig",),
     normalisation="max",
@@ -85,7 +86,7 @@ def integratedgradients(
 @explainer(
     "smoothgrad",
     paper="Smilkov et al. 2017, arXiv:1706.03825, eq. 1",
-    cost="51 forward + 50 backward",
+    cost=Cost(forward=1, repeats=(Repeat("samples", forward=1, backward=1),)),
     needs=("gradients",),
     seeded=True,
 )
@@ -114,7 +115,7 @@ def smoothgrad(
 @explainer(
     "gradientshap",
     paper="Lundberg & Lee 2017, arXiv:1705.07874; Erion et al. 2021, arXiv:1906.10670, eq. 2 (expected gradients)",
-    cost="51 forward + 50 backward",
+    cost=Cost(forward=1, repeats=(Repeat("samples", forward=1, backward=1),)),
     needs=("gradients",),
     seeded=True,
     aliases=("expectedgradients",),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.core.errors import NotApplicable
 from camdbench.explainers.gradcam import gradcam
 from camdbench.explainers.gradients import reduced
@@ -19,7 +20,7 @@ from camdbench.models.rules import MAXIMA, Rules, check_made_of, check_same_logi
 @explainer(
     "guidedbackprop",
     paper="Springenberg et al. 2015, arXiv:1412.6806, section 3.4",
-    cost="2 forward + 1 backward",
+    cost=Cost(forward=2, backward=1),
     needs=("gradients",),
     refuses="networks whose nonlinearities are not ReLUs and max pooling",
 )
@@ -35,7 +36,7 @@ def guidedbackprop(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "ma
 @explainer(
     "guidedgradcam",
     paper="Selvaraju et al. 2017, arXiv:1610.02391, section 3.2",
-    cost="2 forward + 1 backward + 1 tail backward",
+    cost=Cost(forward=2, backward=1, tail_backward=1),
     needs=("layer", "gradients"),
     refuses="networks whose nonlinearities are not ReLUs and max pooling",
 )

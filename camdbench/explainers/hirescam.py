@@ -5,13 +5,14 @@ from __future__ import annotations
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.explainers.trace import Trace
 
 
 @explainer(
     "hirescam",
     paper="Draelos & Carin 2020, arXiv:2011.08891, eq. 4",
-    cost="1 forward + 1 tail backward",
+    cost=Cost(forward=1, tail_backward=1),
     needs=("layer", "gradients"),
 )
 def hirescam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:

@@ -10,12 +10,18 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost, Repeat
 from camdbench.explainers.perturbing import filling
 from camdbench.explainers.segments import scores_without, segment
 from camdbench.explainers.trace import Trace
 
 
-@explainer("kernelshap", paper="Lundberg & Lee 2017, arXiv:1705.07874, theorem 2", cost="1003 forward", seeded=True)
+@explainer(
+    "kernelshap",
+    paper="Lundberg & Lee 2017, arXiv:1705.07874, theorem 2",
+    cost=Cost(forward=3, repeats=(Repeat("samples", forward=1),), note="fewer samples if there are no more coalitions"),
+    seeded=True,
+)
 def kernelshap(
     trace: Trace,
     *,

@@ -9,6 +9,7 @@ from pydantic import PositiveFloat
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost, Repeat
 from camdbench.core.errors import UsageError
 from camdbench.explainers.trace import Trace
 from camdbench.functional.normalise import normalise, upsample
@@ -17,7 +18,7 @@ from camdbench.functional.normalise import normalise, upsample
 @explainer(
     "layercam",
     paper="Jiang et al. 2021, IEEE TIP 30, eq. 7-9",
-    cost="1 forward + 1 tail backward, for each layer",
+    cost=Cost(repeats=(Repeat("layer", forward=1, tail_backward=1),)),
     needs=("layer", "gradients"),
 )
 def layercam(

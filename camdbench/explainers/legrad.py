@@ -7,6 +7,7 @@ from pydantic import NonNegativeInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.core.errors import UsageError
 from camdbench.explainers.tokens import map_of_tokens
 from camdbench.explainers.trace import Trace
@@ -17,7 +18,7 @@ from camdbench.models.classifier import Passes
 @explainer(
     "legrad",
     paper="Bousselham et al. 2024, arXiv:2404.03214, section 3",
-    cost="1 forward + 1 backward",
+    cost=Cost(forward=1, backward=1),
     needs=("gradients", "attention"),
     refuses="networks other than the vision transformers of torchvision and timm",
 )

@@ -9,12 +9,18 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost, Repeat
 from camdbench.explainers.perturbing import filling
 from camdbench.explainers.segments import scores_without, segment
 from camdbench.explainers.trace import Trace
 
 
-@explainer("lime", paper="Ribeiro et al. 2016, arXiv:1602.04938, eq. 1-2, section 3.4", cost="1001 forward", seeded=True)
+@explainer(
+    "lime",
+    paper="Ribeiro et al. 2016, arXiv:1602.04938, eq. 1-2, section 3.4",
+    cost=Cost(forward=1, repeats=(Repeat("samples", forward=1),)),
+    seeded=True,
+)
 def lime(
     trace: Trace,
     *,

@@ -9,6 +9,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost, Repeat
 from camdbench.explainers.perturbing import class_scores, filling, scored
 from camdbench.explainers.trace import Trace
 
@@ -16,7 +17,7 @@ from camdbench.explainers.trace import Trace
 @explainer(
     "occlusion",
     paper="Zeiler & Fergus 2014, arXiv:1311.2901, section 4.2",
-    cost="1 forward + 1 forward for each place of the window, about 90",
+    cost=Cost(forward=1, repeats=(Repeat("per window position", forward=1),)),
 )
 def occlusion(
     trace: Trace,

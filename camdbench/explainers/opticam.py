@@ -9,6 +9,7 @@ from pydantic import NonNegativeInt, PositiveFloat
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost, Repeat
 from camdbench.explainers.trace import Trace
 from camdbench.functional.normalise import Normalisation, normalise, upsample
 
@@ -21,7 +22,16 @@ Start = Literal["mean", "random", "gradcam"]
 @explainer(
     "opticam",
     paper="Zhang et al. 2024, arXiv:2301.07002, eq. 8-11, 16-19, A",
-    cost="1 forward + 100 (forward + backward), two forwards and backwards each for iomask and iodiff",
+    cost=Cost(
+        forward=1,
+        repeats=(
+            Repeat("iterations", forward=1, backward=1),
+            Repeat("iterations", forward=1, backward=1, when=("objective", "iomask", "iodiff")),
+            Repeat("best", forward=1),
+            Repeat("best", forward=1, when=("objective", "iomask", "iodiff")),
+            Repeat((), tail_backward=1, when=("start", "gradcam")),
+        ),
+    ),
     needs=("layer", "gradients"),
     seeded=True,
 )

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.explainers.channels import weighted_sum
 from camdbench.explainers.trace import Trace
 
@@ -13,7 +14,7 @@ from camdbench.explainers.trace import Trace
 @explainer(
     "randomcam",
     paper="control; pytorch-grad-cam (Gildenblat et al. 2021), RandomCAM",
-    cost="1 forward",
+    cost=Cost(forward=1),
     needs=("layer",),
     control=True,
     seeded=True,

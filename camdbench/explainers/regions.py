@@ -5,13 +5,14 @@ from __future__ import annotations
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.core.errors import NotApplicable
 from camdbench.explainers.saliency import Inner
 from camdbench.explainers.trace import Trace
 from camdbench.functional.boxes import union_mask
 
 
-@explainer("gtbox", paper="control; Opti-CAM, Table 5 (B)", cost="none", needs=("boxes",), normalisation="none", control=True)
+@explainer("gtbox", paper="control; Opti-CAM, Table 5 (B)", cost=Cost(), needs=("boxes",), normalisation="none", control=True)
 def gtbox(trace: Trace) -> Tensor:
     """One inside the union of the ground-truth boxes, zero outside.
 
@@ -23,7 +24,7 @@ def gtbox(trace: Trace) -> Tensor:
 @explainer(
     "gtbox_complement",
     paper="control; Opti-CAM, Table 5 (I without B)",
-    cost="none",
+    cost=Cost(),
     needs=("boxes",),
     normalisation="none",
     control=True,
@@ -36,7 +37,7 @@ def gtbox_complement(trace: Trace) -> Tensor:
     return 1 - _inside_boxes(trace)
 
 
-@explainer("gtmask", paper="control", cost="none", needs=("masks",), normalisation="none", control=True)
+@explainer("gtmask", paper="control", cost=Cost(), needs=("masks",), normalisation="none", control=True)
 def gtmask(trace: Trace) -> Tensor:
     """One on the object by its exact mask, zero elsewhere.
 
@@ -47,7 +48,7 @@ def gtmask(trace: Trace) -> Tensor:
     return trace.batch.masks.to(trace.images.device).float()
 
 
-@explainer("inside_box", paper="Opti-CAM, Table 5 (S within B)", cost="that of the inner", needs=("boxes",), normalisation="none")
+@explainer("inside_box", paper="Opti-CAM, Table 5 (S within B)", cost=Cost(inner=1), needs=("boxes",), normalisation="none")
 def inside_box(trace: Trace, inner: Inner) -> Tensor:
     """The finished map of another explainer, zero outside the ground-truth boxes.
 
@@ -56,7 +57,7 @@ def inside_box(trace: Trace, inner: Inner) -> Tensor:
     return inner(trace).maps * _inside_boxes(trace)
 
 
-@explainer("outside_box", paper="Opti-CAM, Table 5 (S without B)", cost="that of the inner", needs=("boxes",), normalisation="none")
+@explainer("outside_box", paper="Opti-CAM, Table 5 (S without B)", cost=Cost(inner=1), needs=("boxes",), normalisation="none")
 def outside_box(trace: Trace, inner: Inner) -> Tensor:
     """The finished map of another explainer, zero inside the ground-truth boxes.
 

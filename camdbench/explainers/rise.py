@@ -9,12 +9,18 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost, Repeat
 from camdbench.core.errors import UsageError
 from camdbench.explainers.perturbing import filling, mask_bank, scored
 from camdbench.explainers.trace import Trace
 
 
-@explainer("rise", paper="Petsiuk et al. 2018, arXiv:1806.07421, eq. 6, section 3.2", cost="4001 forward", seeded=True)
+@explainer(
+    "rise",
+    paper="Petsiuk et al. 2018, arXiv:1806.07421, eq. 6, section 3.2",
+    cost=Cost(forward=1, repeats=(Repeat("masks", forward=1),)),
+    seeded=True,
+)
 def rise(
     trace: Trace,
     *,

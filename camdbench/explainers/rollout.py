@@ -9,6 +9,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.core.errors import UsageError
 from camdbench.explainers.tokens import fuse_heads, map_of_row
 from camdbench.explainers.trace import Trace
@@ -17,7 +18,7 @@ from camdbench.explainers.trace import Trace
 @explainer(
     "rawattention",
     paper="Chefer et al. 2021, arXiv:2012.09838, section 4 (baseline)",
-    cost="1 forward",
+    cost=Cost(forward=1),
     needs=("attention",),
     refuses="networks other than the vision transformers of torchvision and timm",
     aliases=("attention",),
@@ -37,7 +38,7 @@ def rawattention(trace: Trace, *, block: int = -1, fusion: Literal["mean", "max"
 @explainer(
     "rollout",
     paper="Abnar & Zuidema 2020, arXiv:2005.00928, eq. 1",
-    cost="1 forward",
+    cost=Cost(forward=1),
     needs=("attention",),
     refuses="networks other than the vision transformers of torchvision and timm",
     aliases=("attentionrollout",),

@@ -11,6 +11,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost, Repeat
 from camdbench.explainers.channels import weighted_sum
 from camdbench.explainers.masking import Channels, channel_scores
 from camdbench.explainers.trace import Trace
@@ -20,7 +21,7 @@ from camdbench.functional.normalise import normalise, upsample
 @explainer(
     "scorecam",
     paper="Wang et al. 2020, arXiv:1910.01279; Opti-CAM, eq. 3-4",
-    cost="1 forward + 1 forward for each distinct channel",
+    cost=Cost(forward=1, repeats=(Repeat("per channel", forward=1),)),
     needs=("layer",),
 )
 def scorecam(
@@ -57,7 +58,7 @@ def scorecam(
 @explainer(
     "sscam",
     paper="Wang et al. 2020, arXiv:2006.14255",
-    cost="1 forward + 35 forward for each distinct channel",
+    cost=Cost(forward=1, repeats=(Repeat(("samples", "per channel"), forward=1),)),
     needs=("layer",),
     seeded=True,
 )
@@ -93,7 +94,7 @@ def sscam(
 @explainer(
     "iscam",
     paper="Naidu et al. 2020, arXiv:2010.03023",
-    cost="1 forward + 10 forward for each distinct channel",
+    cost=Cost(forward=1, repeats=(Repeat(("samples", "per channel"), forward=1),)),
     needs=("layer",),
 )
 def iscam(

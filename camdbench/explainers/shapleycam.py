@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.explainers.channels import weighted_sum
 from camdbench.explainers.trace import Trace
 
@@ -12,7 +13,9 @@ from camdbench.explainers.trace import Trace
 @explainer(
     "shapleycam",
     paper="Cai 2025, arXiv:2501.06261",
-    cost="1 forward + 3 tail backward; 1 of them on a linear head, one more of each where attention is fused",
+    cost=Cost(
+        forward=1, tail_backward=3, note="1 tail backward on a linear head; 1 forward and 1 tail backward more if attention is fused"
+    ),
     needs=("layer", "gradients"),
 )
 def shapleycam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:

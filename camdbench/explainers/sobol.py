@@ -9,13 +9,19 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost, Repeat
 from camdbench.explainers.perturbing import cells as cells_of
 from camdbench.explainers.perturbing import filling, scores_under
 from camdbench.explainers.trace import Trace
 from camdbench.functional.seeds import generator_for
 
 
-@explainer("sobol", paper="Fel et al. 2021, arXiv:2111.04138, eq. 3-5", cost="2081 forward", seeded=True)
+@explainer(
+    "sobol",
+    paper="Fel et al. 2021, arXiv:2111.04138, eq. 3-5",
+    cost=Cost(forward=1, repeats=(Repeat("designs", forward=1), Repeat(("designs", "cells", "cells"), forward=1))),
+    seeded=True,
+)
 def sobol(
     trace: Trace,
     *,

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.explainers.tokens import map_of_row
 from camdbench.explainers.trace import Trace
@@ -20,7 +21,7 @@ from camdbench.models.transformer_parts import BlockParts, Parts, parts_of
 @explainer(
     "tibav",
     paper="Chefer et al. 2021, arXiv:2012.09838, section 3",
-    cost="1 forward + 1 backward + the blocks once again, there and back",
+    cost=Cost(forward=1, backward=1, note="relevance propagation through the blocks is not counted"),
     needs=("gradients", "attention"),
     refuses="networks other than the vision transformers of torchvision and timm whose head is linear in class tokens or a mean of places",
     aliases=("transformerattribution",),

@@ -9,11 +9,12 @@ from pydantic import PositiveFloat
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.explainers.saliency import Inner
 from camdbench.explainers.trace import Trace
 
 
-@explainer("power", paper="Opti-CAM, Figure A4", cost="that of the inner", normalisation="none")
+@explainer("power", paper="Opti-CAM, Figure A4", cost=Cost(inner=1), normalisation="none")
 def power(trace: Trace, inner: Inner, *, alpha: PositiveFloat = 1.0) -> Tensor:
     """The finished map of another explainer to the power of `alpha`: below 1 it shows more, above 1 less.
 
@@ -22,7 +23,7 @@ def power(trace: Trace, inner: Inner, *, alpha: PositiveFloat = 1.0) -> Tensor:
     return inner(trace).maps.pow(alpha)
 
 
-@explainer("inverted", paper="control", cost="that of the inner", normalisation="none")
+@explainer("inverted", paper="control", cost=Cost(inner=1), normalisation="none")
 def inverted(trace: Trace, inner: Inner) -> Tensor:
     """One minus the finished map of another explainer: what that one leaves out.
 
@@ -34,7 +35,7 @@ def inverted(trace: Trace, inner: Inner) -> Tensor:
 @explainer(
     "augsmooth",
     paper="Gildenblat, pytorch-grad-cam, aug_smooth=True",
-    cost="1 forward + 6 times that of the inner",
+    cost=Cost(forward=1, inner=6),
     aliases=("aug_smooth",),
 )
 def augsmooth(trace: Trace, inner: Inner) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.explainers.channels import weighted_sum
 from camdbench.explainers.trace import Trace
 
@@ -15,7 +16,7 @@ _FLOOR = 1e-6  # of |S_k|, as a share of sum |A_k|; with activations >= 0 the sh
 @explainer(
     "xgradcam",
     paper="Fu et al. 2020, arXiv:2008.02312",
-    cost="1 forward + 1 tail backward",
+    cost=Cost(forward=1, tail_backward=1),
     needs=("layer", "gradients"),
 )
 def xgradcam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
