@@ -1,4 +1,4 @@
-"""Ablation-CAM: channels weighted by what the class loses without them."""
+"""Ablation-CAM: channels weighted by the drop of the class logit without them."""
 
 from __future__ import annotations
 
@@ -25,12 +25,15 @@ _NUMBERS = 2**25  # of altered activations that exist at once: 334 copies of 204
     needs=("layer",),
 )
 def ablationcam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
-    """Activations weighted by the share of the class's logit that is lost when a channel is set to zero.
+    """Ablation-CAM: channels weighted by the relative drop of the class logit without that channel.
 
-    (B, h, w). w_k = (y - y_k) / |y|, y_k being the logit with channel k off. The paper divides by y and has positive
-    logits in mind; a negative one would turn every weight's sign, so its size is taken, which changes nothing else.
-    On a GAP + linear head y - y_k is W_ck mean(A_k) and no pass is needed; elsewhere the tail behind the layer is
-    replayed with one channel off at a time. Channels that are zero already lose nothing.
+    w_k = (y - y_k) / |y|, y_k being the logit with channel k set to zero; the map is relu(sum_k w_k A_k). The paper divides
+    by y and assumes positive logits. A negative y would flip the sign of every weight, so its magnitude is taken. On a global
+    average pooling + linear head, y - y_k = W_ck mean(A_k) needs no pass. Elsewhere the tail behind the layer is replayed
+    with one channel off at a time. Channels that are zero have weight 0.
+
+    Returns:
+        (B, h, w), non-negative unless `relu=False`.
     """
     seen = trace.at(layer)
     try:

@@ -18,10 +18,13 @@ from camdbench.explainers.trace import Trace
     refuses="networks whose head behind the layer is not global average pooling and a linear layer",
 )
 def cam(trace: Trace, *, layer: str | None = None, relu: bool = False) -> Tensor:
-    """Activations weighted by the linear head's weights for the class.
+    """CAM: activations weighted by the linear head's weights of the class.
 
-    (B, h, w), signed: M = sum_k W_ck A_k; the paper does not rectify, `relu=True` does. A network whose logits are not
-    mean(A) W' + b is refused. Grad-CAM, XGrad-CAM and HiResCAM are this map over the number of places.
+    M = sum_k W_ck A_k (eq. 2). The paper does not rectify; `relu=True` does. A network whose logits are not mean(A) W' + b is
+    refused. Grad-CAM, XGrad-CAM and HiResCAM are this map divided by the number of grid cells.
+
+    Returns:
+        (B, h, w), signed unless `relu=True`.
     """
     seen = trace.at(layer)
     return weighted_sum(seen.class_weights[seen.targets], seen.activations, relu=relu)

@@ -17,9 +17,12 @@ from camdbench.explainers.trace import Trace
     aliases=("gradcamelementwise",),
 )
 def elementwise(trace: Trace, *, layer: str | None = None) -> Tensor:
-    """Gradient times activation at every place, rectified in each channel before channels are added up.
+    """Element-wise Grad-CAM: gradient times activation, rectified per channel and summed over channels.
 
-    (B, h, w). sum_k relu(G_k A_k). It equals Layer-CAM where no activation is negative.
+    sum_k relu(G_k A_k). It equals Layer-CAM if no activation is negative.
+
+    Returns:
+        (B, h, w), non-negative.
     """
     seen = trace.at(layer)
     return (seen.gradients * seen.activations).relu().sum(1)

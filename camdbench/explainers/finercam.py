@@ -1,4 +1,4 @@
-"""Finer-CAM: what tells a class from those like it."""
+"""Finer-CAM: Grad-CAM of the class against its most similar classes."""
 
 from __future__ import annotations
 
@@ -29,11 +29,14 @@ def finercam(
     relu: bool = True,
     compat: Literal["paper", "pgc"] = "paper",
 ) -> Tensor:
-    """Grad-CAM of the class's logit less a share of the logits of the classes nearest to it.
+    """Finer-CAM: Grad-CAM of the class logit minus a fraction of the logits of the most similar classes.
 
-    (B, h, w). Grad-CAM's weights of y_c - gamma mean_d y_d, d being the `classes` classes whose logits are nearest to y_c
-    on either side, or all others where there are fewer. `gamma` is 0.6 unless given. `pgc` explains the mean of
-    y_c - gamma y_d weighted by the softmax probabilities of the d, through which it differentiates too, with gamma 1.
+    Grad-CAM of y_c - gamma mean_d y_d, d being the `classes` classes whose logits are nearest to y_c on either side, or all
+    others if there are fewer. Default of `gamma`: 0.6. `compat="pgc"` explains the mean of y_c - gamma y_d weighted by the
+    softmax probabilities of the d, differentiates through these weights too, and has gamma 1 as its default.
+
+    Returns:
+        (B, h, w), non-negative unless `relu=False`.
     """
     seen = trace.at(layer)
     strength = gamma if gamma is not None else (1.0 if compat == "pgc" else 0.6)

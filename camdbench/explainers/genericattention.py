@@ -22,11 +22,13 @@ from camdbench.explainers.trace import Trace
     aliases=("attentionrelevance",),
 )
 def genericattention(trace: Trace, *, start: NonNegativeInt = 0) -> Tensor:
-    """Attention times its gradient, rectified and gathered from block to block.
+    """Generic attention explainability: attention x gradient, rectified and accumulated over the blocks.
 
-    (B, h, w). From R = I, each block adds mean over heads of relu(d y / d A * A) times R; the map is the class token's
-    row of R (its identity lies outside the map; where the head averages the places, it is the same at all of them).
-    `start` leaves out the first blocks.
+    R <- R + mean over heads of relu(d y / d A * A) R for each block, from R = I (eq. 5-6). The map is the class token's row of
+    R, without the identity; a head that averages the tokens has the mean of their rows. `start` leaves out the first blocks.
+
+    Returns:
+        (B, h, w), non-negative.
     """
     found = trace.attention.probabilities
     if start >= len(found):

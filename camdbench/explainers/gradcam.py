@@ -16,9 +16,13 @@ from camdbench.explainers.trace import Trace
     needs=("layer", "gradients"),
 )
 def gradcam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
-    """Activations weighted by the spatial mean of their gradients, summed over channels and rectified.
+    """Grad-CAM: activations weighted by their spatially averaged gradients, summed and rectified.
 
-    (B, h, w). `relu=False` keeps the evidence against the class. On a GAP + linear head it equals HiResCAM.
+    relu(sum_k mean(G_k) A_k) (eq. 1-2). `relu=False` keeps negative values. On a global average pooling + linear head it
+    equals HiResCAM.
+
+    Returns:
+        (B, h, w), non-negative unless `relu=False`.
     """
     seen = trace.at(layer)
     weights = seen.gradients.mean((2, 3), keepdim=True)  # (B, K, 1, 1)

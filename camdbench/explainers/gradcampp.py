@@ -29,17 +29,19 @@ _EPS_PGC = 1e-6
 def gradcampp(
     trace: Trace, *, layer: str | None = None, relu: bool = True, compat: Literal["paper", "author", "pgc", "torchcam"] = "paper"
 ) -> Tensor:
-    """Activations weighted by their positive gradients, each place by its share in the class score.
+    """Grad-CAM++: activations weighted by positive gradients, with second-order weights per grid cell.
 
-    (B, h, w). With G the gradients and S_k the sum of channel k,
-    w_k = sum_ij alpha_ij relu(G_ij), alpha = G^2 / (2 G^2 + S_k G^3), and 0 where G is. The paper explains exp(y), whose
-    derivatives are these up to a common factor. alpha is computed as 1 / (2 + S_k G), which is the same but neither
-    under- nor overflows. Where S_k < 0, which the paper's ReLU networks do not know, the denominator may come near
-    zero or fall below it; it keeps its sign and at least 1e-6 of size.
+    w_k = sum_ij alpha_ij relu(G_ij), alpha = G^2 / (2 G^2 + S_k G^3), and 0 where G = 0, with G the gradients and S_k the sum of
+    channel k. The paper explains exp(y), whose derivatives are these up to a common factor. alpha is computed as
+    1 / (2 + S_k G), which neither underflows nor overflows. If S_k < 0, impossible in the paper's ReLU networks, the
+    denominator may approach zero or become negative; it keeps its sign and a magnitude of at least 1e-6.
 
-    `author` also divides alpha by its sum over the places with a positive gradient, as the authors' code does; `pgc`
-    adds 1e-6 to the denominator, which shrinks the weights where gradients are small; `torchcam` never divides: its
-    weights are sum_ij relu(G)^3.
+    `compat="author"` also divides alpha by its sum over the cells with a positive gradient, as the authors' code does. `pgc`
+    adds 1e-6 to the denominator, which shrinks the weights of small gradients. `torchcam` omits the division: its weights
+    are sum_ij relu(G)^3.
+
+    Returns:
+        (B, h, w), non-negative unless `relu=False`.
     """
     seen = trace.at(layer)
     weights = _weights(exact(seen.activations), exact(seen.gradients), compat)
@@ -57,12 +59,14 @@ def gradcampp(
 def smoothgradcampp(
     trace: Trace, *, layer: str | None = None, samples: PositiveInt = 4, std: NonNegativeFloat = 0.3, relu: bool = True
 ) -> Tensor:
-    """Grad-CAM++ with derivatives averaged over noisy copies of the image.
+    """Smooth Grad-CAM++: Grad-CAM++ with derivatives averaged over noisy copies of the image.
 
-    (B, h, w). D1, D2 and D3 are the means of G, G^2 and G^3 over `samples` copies;
-    w_k = sum_ij D2 / (2 D2 + S_k D3) relu(D1). A, and S_k with it, are those of the image without noise: the paper
-    writes one A for all. The noise is normal with standard deviation `std` on the scale that the network sees, after
-    mean/std-normalisation. Without noise it is Grad-CAM++.
+    w_k = sum_ij D2 / (2 D2 + S_k D3) relu(D1), with D1, D2 and D3 the means of G, G^2 and G^3 over `samples` copies. A and S_k are
+    those of the image without noise: the paper writes one A for all. The noise is normal with standard deviation `std` on
+    the scale of the network's normalised input. Without noise it is Grad-CAM++.
+
+    Returns:
+        (B, h, w), non-negative unless `relu=False`.
     """
     seen = trace.at(layer)
     grids = exact(seen.activations)

@@ -25,10 +25,13 @@ from camdbench.models.rules import MAXIMA, Rules, check_made_of, check_same_logi
     refuses="networks whose nonlinearities are not ReLUs and max pooling",
 )
 def guidedbackprop(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "max") -> Tensor:
-    """The gradient at the pixels, of which every ReLU lets only the positive part back.
+    """Guided backpropagation: gradient at the pixels; every ReLU passes positive gradients only.
 
-    (B, H, W); `channels` as in `saliency`. Every ReLU is found, functional and reused ones too. It has no meaning where
-    other nonlinearities take part, for which the method has no rule; other libraries return the plain gradient there.
+    g_in = [g_out > 0] [x > 0] g_out at each ReLU, functional and reused ones included; `channels` as in `saliency`. The rule is
+    not defined for other nonlinearities; other libraries return the plain gradient there.
+
+    Returns:
+        (B, H, W), non-negative unless `channels="sum"`.
     """
     return reduced(guided_gradients(trace, "guidedbackprop"), channels)
 
@@ -41,16 +44,19 @@ def guidedbackprop(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "ma
     refuses="networks whose nonlinearities are not ReLUs and max pooling",
 )
 def guidedgradcam(trace: Trace, *, layer: str | None = None, channels: Literal["max", "sum", "abs"] = "max") -> Tensor:
-    """Guided backpropagation times Grad-CAM, which is up-sampled to the image.
+    """Guided Grad-CAM: guided backpropagation times Grad-CAM up-sampled to the image.
 
-    (B, H, W); bilinearly, as in the paper. `channels` as in `saliency`.
+    The up-sampling is bilinear, as in the paper. `channels` as in `saliency`.
+
+    Returns:
+        (B, H, W), non-negative unless `channels="sum"`.
     """
     coarse = upsample(gradcam(trace, layer=layer), trace.size)
     return reduced(guided_gradients(trace, "guidedgradcam") * coarse[:, None], channels)
 
 
 def guided_gradients(trace: Trace, method: str) -> Tensor:
-    """Guided gradients (B, 3, H, W); `method` opens the complaint where they have no meaning."""
+    """Guided gradients (B, 3, H, W); `method` is the name in errors."""
     targets = trace.targets
     with torch.enable_grad():
         leaf = trace.images.detach().clone().requires_grad_()

@@ -16,9 +16,13 @@ from camdbench.explainers.trace import Trace
     needs=("layer", "gradients"),
 )
 def hirescam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
-    """Gradient times activation at every place, summed over channels and rectified.
+    """HiResCAM: gradient times activation, summed over channels and rectified.
 
-    (B, h, w). With `relu=False` and a GAP + linear head the map's sum is the logit less its bias.
+    relu(sum_k G_k A_k) (eq. 4). With `relu=False` and a global average pooling + linear head the map sums to the logit minus
+    its bias.
+
+    Returns:
+        (B, h, w), non-negative unless `relu=False`.
     """
     seen = trace.at(layer)
     map_ = (seen.gradients * seen.activations).sum(1)

@@ -31,12 +31,15 @@ def kernelshap(
     fill: Literal["mean", "black"] = "mean",
     score: Literal["probability", "logit"] = "logit",
 ) -> Tensor:
-    """Shapley values of segments, by a regression on random coalitions under the Shapley kernel.
+    """KernelSHAP: Shapley values of image segments by weighted regression on random coalitions.
 
-    (B, H, W), a segment's value on each of its pixels; signed, and over segments they add up to y(x) - y(fill): the
-    empty and the whole coalition hold exactly, as the kernel is infinite there. Sizes of coalitions are drawn in
-    proportion to the kernel, coalitions of a size alike, each with its complement. Where there are no more than
-    `samples` coalitions, all are taken, and the values are exact.
+    The values sum over segments to y(x) - y(fill): the constraints of the empty and the full coalition are exact, because
+    the Shapley kernel is infinite there (theorem 2). Coalition sizes are drawn in proportion to the kernel, coalitions of
+    one size uniformly, each with its complement. If there are at most `samples` coalitions, all are used, and the values
+    are exact.
+
+    Returns:
+        (B, H, W), signed: a segment's value on each of its pixels.
     """
     found = segment(trace, segments, cells)
     drawn = [_coalitions(count, samples, trace.random(index, "kernelshap")) for index, count in enumerate(found.counts)]

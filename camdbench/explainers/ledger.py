@@ -1,4 +1,4 @@
-"""What computations cost, and what each reader of shared parts would have paid alone."""
+"""Counts image passes and seconds; attributes shared computations to every explainer that uses them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from camdbench.models.classifier import Passes
 
 @dataclass(frozen=True)
 class Cost:
-    """What a computation took: image passes and seconds."""
+    """Image passes and seconds of a computation."""
 
     passes: Passes = Passes()
     seconds: float = 0.0
@@ -23,17 +23,17 @@ class Cost:
 
 @dataclass
 class Ledger:
-    """What the shared parts of a batch's traces cost, and which of them have been read since somebody last asked."""
+    """Usage of the cached parts of a batch's traces, and the parts read since the last call."""
 
     costs: dict[tuple[str | None, str], Cost] = field(default_factory=dict[tuple[str | None, str], Cost])
     read: set[tuple[str | None, str]] = field(default_factory=set[tuple[str | None, str]])
 
     def spent(self) -> Cost:
-        """Everything that the parts have cost so far."""
+        """Usage of all parts computed so far."""
         return sum(self.costs.values(), Cost())
 
     def reads(self) -> Cost:
-        """What the parts read since the last call would have cost alone; the list of reads starts anew."""
+        """Usage of the parts read since the last call, as if computed alone; resets the reads."""
         cost = sum((self.costs[key] for key in self.read), Cost())
         self.read.clear()
         return cost

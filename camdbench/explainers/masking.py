@@ -1,4 +1,4 @@
-"""What the class scores when a channel is all that the network sees: one forward pass for each distinct channel."""
+"""Class scores of the image masked by single channels: one forward pass for each distinct channel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from camdbench.explainers.trace import Trace
 
 
 class Channels(NamedTuple):
-    """Channels of a batch, each with the image that it belongs to.
+    """Distinct channels of a batch, with the image of each.
 
     Attributes:
         grids: (J, h, w).

@@ -1,4 +1,4 @@
-"""Occlusion: how much the class loses where a window covers the image."""
+"""Occlusion: drop of the class score under a sliding window."""
 
 from __future__ import annotations
 
@@ -27,12 +27,15 @@ def occlusion(
     fill: Literal["mean", "black"] = "mean",
     score: Literal["probability", "logit"] = "probability",
 ) -> Tensor:
-    """What the class loses on average under the windows that cover a pixel.
+    """Occlusion: mean drop of the class score over the windows that cover a pixel.
 
-    (B, H, W). S(u) = mean over windows W that hold u of y(x) - y(x with W filled). Window and stride are in pixels;
-    left out, the window is a fifth of the shorter side (the paper slides a grey square of 50 pixels over images of
-    about 224) and the stride half a window. Windows start at multiples of the stride, the last one may stand over
-    the edge. `score="logit"` is Captum's reading.
+    S(u) = mean over windows W that contain u of y(x) - y(x with W filled). Window and stride are in pixels. Default: the
+    window is a fifth of the shorter side (the paper slides a grey square of 50 pixels over images of about 224), and
+    the stride half a window. Windows start at multiples of the stride; the last one may cross the border.
+    `score="logit"` is Captum's convention.
+
+    Returns:
+        (B, H, W), signed.
     """
     side = window or max(1, round(min(trace.size) / 5))
     step = stride or max(1, side // 2)

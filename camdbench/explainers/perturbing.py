@@ -1,4 +1,4 @@
-"""Masked images and their scores, a bounded number of pixels at a time, over images and masks at once."""
+"""Scores of masked images, computed in chunks of bounded size over images and masks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PIXELS = 2**22  # of masked images that exist at once: 83 of 224 x 224
 
 
 def scored(trace: Trace, count: int, masks_of: Callable[[slice], Tensor], fill: Tensor, score: Score) -> Iterator[tuple[Tensor, Tensor]]:
-    """Masks and the scores (B, n) of all images under each, chunk by chunk, without gradients.
+    """Yield masks and the scores (B, n) of all images under each, chunk by chunk, without gradients.
 
     Args:
         trace: the batch.
@@ -39,7 +39,7 @@ def scored(trace: Trace, count: int, masks_of: Callable[[slice], Tensor], fill: 
 
 
 def parts(trace: Trace, count: int, share: int = 1) -> Iterator[slice]:
-    """Slices of range(count), so short that every image of the batch under each stays within the bound.
+    """Slices of range(count), short enough that all images of the batch under each stay within `PIXELS`.
 
     Args:
         trace: the batch.
@@ -57,7 +57,7 @@ def scores_under(trace: Trace, count: int, masks_of: Callable[[slice], Tensor], 
 
 
 def class_scores(logits: Tensor, targets: Tensor, score: Score) -> Tensor:
-    """What logits (N, C) say of each target (N,): its probability, its logit, or the logit's sigmoid, (N,).
+    """Scores (N,) of targets (N,) from logits (N, C): probability, logit, or sigmoid of the logit.
 
     The probability is the sigmoid of the log-odds, so that small ones keep their digits.
     """
@@ -69,7 +69,7 @@ def class_scores(logits: Tensor, targets: Tensor, score: Score) -> Tensor:
 
 
 def filling(trace: Trace, fill: Fill) -> Tensor:
-    """What a removed pixel becomes, (1, 3, 1, 1): `mean` is the network's own, zero after its normalisation."""
+    """Colour of removed pixels, (1, 3, 1, 1): `mean` is zero after the network's normalisation."""
     return trace.classifier.mean if fill == "mean" else torch.zeros_like(trace.classifier.mean)
 
 
@@ -97,7 +97,7 @@ class MaskBank(NamedTuple):
     size: tuple[int, int]
 
     def masks(self, part: slice) -> Tensor:
-        """Masks (n, H, W) in [0, 1] of a part of the bank."""
+        """Masks (n, H, W) in [0, 1] of a slice."""
         rows, columns = (self._weights(axis, self.shifts[part, axis]) for axis in (0, 1))
         return rows @ self.grids[part] @ columns.transpose(1, 2)
 
@@ -111,7 +111,7 @@ class MaskBank(NamedTuple):
 
 
 def mask_bank(trace: Trace, count: int, nodes: int, keep: float) -> MaskBank:
-    """The bank of a seed: the same masks for every image, every batch and every method that asks for the same kind.
+    """The random masks of a seed: the same for every image, batch and method with equal arguments.
 
     Args:
         trace: the batch, for its seed, size and device.

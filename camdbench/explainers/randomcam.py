@@ -1,4 +1,4 @@
-"""Random-CAM: a control that sees the layer but neither the class nor what its channels are worth."""
+"""Random-CAM: a control with random channel weights."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ from camdbench.explainers.trace import Trace
     seeded=True,
 )
 def randomcam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
-    """Activations weighted by uniform random numbers in [-1, 1], drawn from (seed, image id), and rectified.
+    """Random-CAM control: activations weighted by uniform random numbers in [-1, 1], rectified.
 
-    (B, h, w). Another layer has other numbers only where its number of channels is another.
+    relu(sum_k w_k A_k), w drawn from (seed, image id). Layers with equal numbers of channels have equal weights.
+
+    Returns:
+        (B, h, w), non-negative unless `relu=False`.
     """
     activations = trace.at(layer).activations
     rows = [torch.rand(activations.shape[1], generator=trace.random(index, "randomcam")) for index in range(len(activations))]

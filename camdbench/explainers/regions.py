@@ -1,4 +1,4 @@
-"""Ground-truth regions: as controls by themselves, and as wrappers that cut a map to them (Opti-CAM, Table 5)."""
+"""Ground-truth regions as controls, and wrappers that restrict a map to them (Opti-CAM, Table 5)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from camdbench.functional.boxes import union_mask
 
 @explainer("gtbox", paper="control; Opti-CAM, Table 5 (B)", cost=Cost(), needs=("boxes",), normalisation="none", control=True)
 def gtbox(trace: Trace) -> Tensor:
-    """One inside the union of the ground-truth boxes, zero outside.
+    """Ground-truth box control: one inside the union of the boxes, zero outside.
 
-    (B, H, W), already a mask. A pixel is inside where its centre is.
+    A pixel is inside if its centre is.
+
+    Returns:
+        (B, H, W) in {0, 1}, a finished mask.
     """
     return _inside_boxes(trace)
 
@@ -30,18 +33,24 @@ def gtbox(trace: Trace) -> Tensor:
     control=True,
 )
 def gtbox_complement(trace: Trace) -> Tensor:
-    """One outside the ground-truth boxes, zero inside.
+    """Complement of the ground-truth boxes: one outside the boxes, zero inside.
 
-    (B, H, W), already a mask.
+    A control.
+
+    Returns:
+        (B, H, W) in {0, 1}, a finished mask.
     """
     return 1 - _inside_boxes(trace)
 
 
 @explainer("gtmask", paper="control", cost=Cost(), needs=("masks",), normalisation="none", control=True)
 def gtmask(trace: Trace) -> Tensor:
-    """One on the object by its exact mask, zero elsewhere.
+    """Ground-truth mask control: one on the object, zero elsewhere.
 
-    (B, H, W), already a mask.
+    The object is that of the segmentation mask.
+
+    Returns:
+        (B, H, W) in {0, 1}, a finished mask.
     """
     if trace.batch.masks is None:
         raise NotApplicable("needs ground-truth masks, which these images do not have")
@@ -50,18 +59,24 @@ def gtmask(trace: Trace) -> Tensor:
 
 @explainer("inside_box", paper="Opti-CAM, Table 5 (S within B)", cost=Cost(inner=1), needs=("boxes",), normalisation="none")
 def inside_box(trace: Trace, inner: Inner) -> Tensor:
-    """The finished map of another explainer, zero outside the ground-truth boxes.
+    """Saliency map of another explainer, set to zero outside the ground-truth boxes.
 
-    (B, H, W), already a mask: it is not stretched again.
+    The map is normalised before and not after.
+
+    Returns:
+        (B, H, W) in [0, 1], a finished mask.
     """
     return inner(trace).maps * _inside_boxes(trace)
 
 
 @explainer("outside_box", paper="Opti-CAM, Table 5 (S without B)", cost=Cost(inner=1), needs=("boxes",), normalisation="none")
 def outside_box(trace: Trace, inner: Inner) -> Tensor:
-    """The finished map of another explainer, zero inside the ground-truth boxes.
+    """Saliency map of another explainer, set to zero inside the ground-truth boxes.
 
-    (B, H, W), already a mask: it is not stretched again.
+    The map is normalised before and not after.
+
+    Returns:
+        (B, H, W) in [0, 1], a finished mask.
     """
     return inner(trace).maps * (1 - _inside_boxes(trace))
 

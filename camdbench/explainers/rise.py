@@ -1,4 +1,4 @@
-"""RISE: the mean of random masks, weighted by what the class scores under them."""
+"""RISE: mean of random masks weighted by the class score of the masked image."""
 
 from __future__ import annotations
 
@@ -31,15 +31,18 @@ def rise(
     score: Literal["probability", "logit"] = "probability",
     compat: Literal["paper", "torchray", "xplique"] = "paper",
 ) -> Tensor:
-    """Random masks, weighted by the class's probability under each.
+    """RISE: mean of random masks weighted by the class probability of the masked image.
 
-    (B, H, W). S = 1 / (N p) sum_i p_c(x M_i) M_i over N random masks, `cells` x `cells` binary grids that keep a cell
-    with probability p = `keep`, enlarged bilinearly and cropped at a random place. The paper takes 4000 masks for
-    VGG16 and 8000 for ResNet-50. One bank of masks, drawn from the seed, serves all images. `fill` is what a mask
-    hides a pixel behind: the network's mean, which the authors' code does by masking the normalised image, or black.
+    S = 1 / (N p) sum_i p_c(x M_i) M_i over N random masks (eq. 6): binary grids of `cells` x `cells` that keep a cell with
+    probability p = `keep`, enlarged bilinearly and cropped at a random offset. The paper takes 4000 masks for VGG16 and 8000
+    for ResNet-50. One set of masks, drawn from the seed, serves all images. `fill` replaces masked pixels: the network's
+    mean colour, as in the authors' code, which masks the normalised image, or black.
 
-    `compat` takes other readings: `torchray` scores sigmoid(logit), whatever `score` says, and divides by N;
-    `xplique` divides, pixel by pixel, by sum_i M_i, which evens out what chance shows more often.
+    `compat="torchray"` scores sigmoid(logit), regardless of `score`, and divides by N. `xplique` divides each pixel by
+    sum_i M_i, which corrects for unequal coverage.
+
+    Returns:
+        (B, H, W), non-negative for `score="probability"`.
     """
     if keep > 1:
         raise UsageError(f"rise(keep={keep}): expected a probability, at most 1")

@@ -1,4 +1,4 @@
-"""Images cut into segments, and segments switched off."""
+"""Segmentation of images, and class scores without some segments."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _quickshift(image: Tensor) -> Tensor:
 
 
 def scores_without(trace: Trace, segments: Segments, kept: list[Tensor], fill: Tensor, score: Score) -> list[Tensor]:
-    """What is left of the class when segments are switched off, B float64 vectors (N,) on the CPU.
+    """Class scores with segments removed, B float64 vectors (N,) on the CPU.
 
     Args:
         trace: the batch.

@@ -1,4 +1,4 @@
-"""Sobol attribution: the share of the score's variance that a cell of the image takes part in."""
+"""Sobol attribution: total Sobol indices of image cells."""
 
 from __future__ import annotations
 
@@ -30,12 +30,15 @@ def sobol(
     fill: Literal["mean", "black"] = "mean",
     score: Literal["probability", "logit"] = "logit",
 ) -> Tensor:
-    """Total Sobol indices of the cells of a grid, each dimmed by a random amount.
+    """Sobol attribution: total Sobol index of each grid cell for the class score.
 
-    (B, cells, cells). S_i = E[Var(y | all cells but i)] / Var(y), where cell i shows x m_i + fill (1 - m_i), m uniform.
-    Jansen's estimator: mean over designs of (y(A) - y(A with i from B))^2 / (2 Var(y(A))), which takes designs times
-    (cells^2 + 1) passes. A and B are the halves of one Sobol sequence, the same for all images. It is scrambled by
-    the seed: without that, two of its many coordinates may agree on so few points, and a cell would seem to do nothing.
+    S_i = E[Var(y | all cells but i)] / Var(y), with cell i showing x m_i + fill (1 - m_i), m uniform (eq. 3-5). Jansen's
+    estimator: mean over designs of (y(A) - y(A with i from B))^2 / (2 Var(y(A))), which takes designs * (cells^2 + 1) passes.
+    A and B are the halves of one Sobol sequence, the same for all images. The seed scrambles it; otherwise two of its
+    coordinates may agree on few points, which would set an index to zero.
+
+    Returns:
+        (B, cells, cells), non-negative.
     """
     labels = cells_of(trace.size, cells, trace.images.device)
     design = _replicated(trace, cells**2, designs)  # (N (d + 1), d)

@@ -1,4 +1,4 @@
-"""Trace: one batch seen through one layer, every part lazy and computed at most once."""
+"""Trace: logits, activations and gradients of one batch at one layer, each computed lazily and cached."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Trace:
-    """What a classifier did with a batch: the one thing that an explainer looks at.
+    """Logits, activations and gradients of a classifier for a batch: the input of every explainer.
 
     Reading `logits`, `activations` and `gradients` costs one forward and one tail backward pass per image and layer,
     however many explainers read them.
@@ -72,7 +72,7 @@ class Trace:
         return self._family[layer]
 
     def of(self, batch: Batch, *, targets: Tensor | None = None, classifier: Classifier | None = None) -> Trace:
-        """The trace of other images at the same layer; what is read of it is paid for anew.
+        """The trace of other images at the same layer; its parts are computed anew.
 
         Args:
             batch: the images.
@@ -154,7 +154,7 @@ class Trace:
 
     @property
     def attention(self) -> Attention:
-        """What each block of a vision transformer attended to; one forward pass in which attention is not fused.
+        """Attention of each block of a vision transformer; one forward pass with unfused attention.
 
         Raises:
             NotApplicable: the network is no vision transformer whose attention is known.
@@ -222,7 +222,7 @@ class Trace:
         return seen.output(), self._kept(logits)
 
     def _logits_at_hand(self) -> Tensor:
-        """Good enough to choose a class by: those of a pass with attention, where it is all that was made, differ by rounding."""
+        """Logits to choose a class by: those of a pass with attention, if it is the only one, differ by rounding."""
         family = list(self._family.values())
         seen = next((trace for trace in family if "attention" in trace._parts), None)
         if seen is None or any("forward" in trace._parts for trace in family):
