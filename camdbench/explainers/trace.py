@@ -61,7 +61,7 @@ class Trace:
     def at(self, layer: str | None) -> Trace:
         """The trace of the same batch through another layer; the batch's own one where `layer` is None.
 
-        Logits, targets and the ledger are shared with it.
+        Logits, targets and usage are shared with it.
         """
         if layer is None:
             return self
@@ -95,10 +95,10 @@ class Trace:
     @property
     def logits(self) -> Tensor:
         """(B, C), of the images as they are."""
-        for trace in (self, *self._family.values()):  # its own pass first, so that nobody is charged for another's
+        for trace in (self, *self._family.values()):  # the trace's own pass first: usage is attributed to its readers
             if "forward" in trace._parts:
                 return trace._forward()[1]
-        if (self._layer or self.classifier.layer) is None:  # nobody can look at a layer, so nothing needs capturing
+        if (self._layer or self.classifier.layer) is None:  # no layer, so nothing is captured
             return self._part("logits", self._plain_logits)
         return self._forward()[1]
 
@@ -207,8 +207,8 @@ class Trace:
             passes, inner, start = self.classifier.passes, self.ledger.spent(), clock(self.images.device)
             self._parts[name] = compute()
             whole = Cost(self.classifier.passes - passes, clock(self.images.device) - start)
-            self.ledger.costs[key] = whole - (self.ledger.spent() - inner)  # parts computed on the way pay for themselves
-        self.ledger.read.add(key)  # not before: a part that cannot be computed has no cost
+            self.ledger.costs[key] = whole - (self.ledger.spent() - inner)  # without nested parts, which have entries themselves
+        self.ledger.read.add(key)  # not before: a part that cannot be computed has no usage
         return self._parts[name]
 
     def _forward(self) -> tuple[Tensor, Tensor]:
