@@ -1,4 +1,4 @@
-"""A trace computes every part at most once, tells what it cost, and leaves no gradient behind."""
+"""A trace computes every part at most once, counts its usage, and leaves no gradient behind."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_opticam_reuses_the_logits_and_activations_of_the_others(classifier: Cla
     assert classifier.passes == Passes(forward=4 + 4 * 3, backward=4 * 3, tail_backward=4)
 
 
-def test_the_ledger_tells_what_each_reader_would_have_paid_alone(classifier: Classifier, batch: Batch) -> None:
+def test_usage_is_attributed_to_each_reader_as_if_it_ran_alone(classifier: Classifier, batch: Batch) -> None:
     with classifier.frozen():
         trace = Trace(classifier, batch)
         gradcam(trace)
