@@ -8,8 +8,8 @@ from torch import Tensor
 from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost, Repeat
 from camdbench.core.errors import NotApplicable
-from camdbench.explainers.channels import weighted_sum
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
+from camdbench.explainers.common.weighted_channels import weighted_sum
 
 _NUMBERS = 2**25  # of altered activations that exist at once: 334 copies of 2048 x 7 x 7
 

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost
+from camdbench.explainers.common.masked_scoring import fill_image
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.gradients import reduced
-from camdbench.explainers.perturbing import filling
-from camdbench.explainers.trace import Trace
 from camdbench.models.rules import ELEMENTWISE, POOLING, Rules, check_made_of, check_same_logits, rescale, rescale_maximum
 
 
@@ -34,7 +34,7 @@ def deeplift(trace: Trace, *, baseline: Literal["mean", "black"] = "black", chan
     Returns:
         (B, H, W), signed for channels="sum".
     """
-    start = filling(trace, baseline).expand_as(trace.images)
+    start = fill_image(trace, baseline).expand_as(trace.images)
     rules = dict.fromkeys(ELEMENTWISE, rescale) | dict.fromkeys(POOLING, rescale_maximum)
     targets = trace.targets
     with torch.enable_grad():

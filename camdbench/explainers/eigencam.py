@@ -9,7 +9,7 @@ from torch import Tensor
 
 from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
 from camdbench.functional.precision import exact
 
 _NOISE = 1e-5  # of the sizes that were added up: a sum below it is rounding and has no sign

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost
 from camdbench.core.errors import NotApplicable
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
 from camdbench.models.classifier import Passes
 from camdbench.models.layout import find_layout
 from camdbench.models.tape import Node, Tape

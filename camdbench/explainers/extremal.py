@@ -11,8 +11,8 @@ from torch import Tensor
 from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost, Repeat
 from camdbench.core.errors import UsageError
-from camdbench.explainers.perturbing import parts
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.masked_scoring import chunks
+from camdbench.explainers.common.trace import Trace
 from camdbench.functional.smooth_masks import area_error, blur, enlarged, perturbed, pyramid
 
 _SHARE = 8  # of the bound on pixels: what the network keeps for the way back takes several times the room
@@ -79,7 +79,7 @@ def extremal(
         raise UsageError(f"extremal(areas={areas}): expected shares of the image, more than 0 and less than 1")
     search = _Search(variant, reward, max_iter, step, sigma, jitter)
     total = torch.zeros(len(trace.images), *trace.size, device=trace.images.device)
-    for chunk in parts(trace, len(areas), _SHARE):
+    for chunk in chunks(trace, len(areas), _SHARE):
         total += _masks(trace, torch.tensor(areas[chunk], device=total.device), search, blur_sigma).sum(1)
     return blur(total, smooth * min(trace.size))
 

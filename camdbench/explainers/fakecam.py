@@ -7,7 +7,7 @@ from torch import Tensor
 
 from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
 
 
 @explainer("fakecam", paper="Poppi et al. 2021, arXiv:2104.10252; Opti-CAM, section 3.3", cost=Cost(), normalisation="none", control=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost
 from camdbench.core.errors import NotApplicable
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
 from camdbench.functional.normalise import normalise, upsample
 from camdbench.functional.precision import exact
 from camdbench.models.biases import additions_watched

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost, Repeat
-from camdbench.explainers.channels import weighted_sum
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
+from camdbench.explainers.common.weighted_channels import weighted_sum
 from camdbench.functional.precision import exact
 
 _FLOOR = 1e-6  # of a denominator that vanishes; with activations >= 0 none is below 2

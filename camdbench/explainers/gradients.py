@@ -12,8 +12,8 @@ from torch import Tensor
 
 from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost, Repeat
-from camdbench.explainers.perturbing import filling, parts
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.masked_scoring import chunks, fill_image
+from camdbench.explainers.common.trace import Trace
 
 Channels = Literal["max", "sum", "abs"]
 
@@ -82,11 +82,11 @@ def integratedgradients(
     Returns:
         (B, H, W), signed for `channels="sum"`.
     """
-    start = filling(trace, baseline)
+    start = fill_image(trace, baseline)
     places, weights = (torch.from_numpy(values).float().to(start.device) for values in np.polynomial.legendre.leggauss(steps))
     places, weights = (places + 1) / 2, weights / 2
     total = torch.zeros_like(trace.images)
-    for part in parts(trace, steps, _SHARE):
+    for part in chunks(trace, steps, _SHARE):
         points = start[:, None] + places[part, None, None, None] * (trace.images - start)[:, None]  # (B, n, 3, H, W)
         total += torch.einsum("n,bnchw->bchw", weights[part], _gradients_at(trace, points))
     return reduced((trace.images - start) * total, channels)
@@ -118,7 +118,7 @@ def smoothgrad(
     width = noise * (high - low)[:, None]
     more = _drawing(trace, "smoothgrad", torch.randn, trace.images.shape[1:])
     total = torch.zeros_like(trace.images)
-    for part in parts(trace, samples, _SHARE):
+    for part in chunks(trace, samples, _SHARE):
         points = trace.images[:, None] + width * more(part.stop - part.start)  # (B, n, 3, H, W)
         total += _gradients_at(trace, points).sum(1)
     return reduced(total / samples, channels)
@@ -154,10 +154,10 @@ def gradientshap(
     baselines = _drawing(trace, "gradientshap baselines", torch.rand, trace.images.shape[1:])
     noises = _drawing(trace, "gradientshap noise", torch.randn, trace.images.shape[1:])
     total = torch.zeros_like(trace.images)
-    for part in parts(trace, samples, _SHARE):
+    for part in chunks(trace, samples, _SHARE):
         count = part.stop - part.start
         ends = trace.images[:, None] + (noise * noises(count) if noise else 0)  # (B, 1 or n, 3, H, W)
-        starts = baselines(count) if baseline == "noise" else filling(trace, baseline)[:, None]
+        starts = baselines(count) if baseline == "noise" else fill_image(trace, baseline)[:, None]
         points = starts + places(count) * (ends - starts)
         total += ((ends - starts) * _gradients_at(trace, points)).sum(1)
     return reduced(total / samples, channels)

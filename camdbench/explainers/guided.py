@@ -10,9 +10,9 @@ from torch import Tensor
 from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost
 from camdbench.core.errors import NotApplicable
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.gradcam import gradcam
 from camdbench.explainers.gradients import reduced
-from camdbench.explainers.trace import Trace
 from camdbench.functional.normalise import upsample
 from camdbench.models.rules import MAXIMA, Rules, check_made_of, check_same_logits, guided_relu
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
 
 
 @explainer(

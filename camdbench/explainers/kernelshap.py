@@ -11,9 +11,9 @@ from torch import Tensor
 
 from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost, Repeat
-from camdbench.explainers.perturbing import filling
-from camdbench.explainers.segments import scores_without, segment
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.masked_scoring import fill_image
+from camdbench.explainers.common.segments import scores_without, segment
+from camdbench.explainers.common.trace import Trace
 
 
 @explainer(
@@ -45,7 +45,7 @@ def kernelshap(
     drawn = [_coalitions(count, samples, trace.random(index, "kernelshap")) for index, count in enumerate(found.counts)]
     ends = [torch.stack([torch.zeros(count), torch.ones(count)]).double() for count in found.counts]
     kept = [torch.cat([end, own]) for end, (own, _) in zip(ends, drawn, strict=True)]
-    scores = scores_without(trace, found, kept, filling(trace, fill), score)
+    scores = scores_without(trace, found, kept, fill_image(trace, fill), score)
     return found.spread([_values(own, row, weights) for own, row, (_, weights) in zip(kept, scores, drawn, strict=True)])
 
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost
 from camdbench.core.errors import UsageError
-from camdbench.explainers.tokens import map_of_tokens
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.tokens import map_of_tokens
+from camdbench.explainers.common.trace import Trace
 from camdbench.models.attention import transformer_of
 from camdbench.models.classifier import Passes
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost, Repeat
-from camdbench.explainers.perturbing import filling
-from camdbench.explainers.segments import scores_without, segment
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.masked_scoring import fill_image
+from camdbench.explainers.common.segments import scores_without, segment
+from camdbench.explainers.common.trace import Trace
 
 
 @explainer(
@@ -45,7 +45,7 @@ def lime(
     found = segment(trace, segments, cells)
     kept = [torch.rand(samples, count, generator=trace.random(index, "lime")).lt(0.5).double() for index, count in enumerate(found.counts)]
     if compat == "captum":
-        scores = scores_without(trace, found, kept, filling(trace, "mean"), "logit")
+        scores = scores_without(trace, found, kept, fill_image(trace, "mean"), "logit")
         energies = found.totals(((trace.images - trace.classifier.mean) / trace.classifier.std).square()).sum(1).cpu().double()  # (B, K)
         weights = [(-(_distance(own, energy[: own.shape[1]]) ** 2) / 2).exp() for own, energy in zip(kept, energies, strict=True)]
         return found.spread([lasso(*row, penalty=0.01) for row in zip(kept, scores, weights, strict=True)])

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost, Repeat
-from camdbench.explainers.perturbing import class_scores, filling, scored
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.masked_scoring import class_scores, fill_image, score_masked
+from camdbench.explainers.common.trace import Trace
 
 
 @explainer(
@@ -47,7 +47,7 @@ def occlusion(
 
     clean = class_scores(trace.logits, trace.targets, score)
     lost = torch.zeros(len(clean), *trace.size, device=clean.device)
-    for masks, scores in scored(trace, len(rows) * len(columns), masks_of, filling(trace, fill), score):
+    for masks, scores in score_masked(trace, len(rows) * len(columns), masks_of, fill_image(trace, fill), score):
         lost += torch.einsum("bn,nhw->bhw", clean[:, None] - scores, 1 - masks)
     return lost / (rows.sum(0)[:, None] * columns.sum(0)).clamp_min(1)  # a stride wider than the window leaves gaps
 

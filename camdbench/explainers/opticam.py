@@ -10,7 +10,7 @@ from torch import Tensor
 
 from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost, Repeat
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
 from camdbench.functional.normalise import Normalisation, normalise, upsample
 
 _NO_CHANGE = 1e-10  # of an image's loss between two iterations: the paper's rule to stop (appendix A)

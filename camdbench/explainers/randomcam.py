@@ -7,8 +7,8 @@ from torch import Tensor
 
 from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost
-from camdbench.explainers.channels import weighted_sum
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
+from camdbench.explainers.common.weighted_channels import weighted_sum
 
 
 @explainer(

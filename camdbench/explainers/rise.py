@@ -11,8 +11,8 @@ from torch import Tensor
 from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost, Repeat
 from camdbench.core.errors import UsageError
-from camdbench.explainers.perturbing import filling, mask_bank, scored
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.masked_scoring import fill_image, random_masks, score_masked
+from camdbench.explainers.common.trace import Trace
 
 
 @explainer(
@@ -46,10 +46,10 @@ def rise(
     """
     if keep > 1:
         raise UsageError(f"rise(keep={keep}): expected a probability, at most 1")
-    bank = mask_bank(trace, masks, cells, keep)
+    bank = random_masks(trace, masks, cells, keep)
     total = torch.zeros(len(trace.images), *trace.size, device=trace.images.device)
     shown = torch.zeros_like(total[:1])
-    for chunk, scores in scored(trace, masks, bank.masks, filling(trace, fill), "sigmoid" if compat == "torchray" else score):
+    for chunk, scores in score_masked(trace, masks, bank.masks, fill_image(trace, fill), "sigmoid" if compat == "torchray" else score):
         total += torch.einsum("bn,nhw->bhw", scores, chunk)
         shown += chunk.sum(0)
     if compat == "xplique":

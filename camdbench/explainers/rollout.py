@@ -11,8 +11,8 @@ from torch import Tensor
 from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost
 from camdbench.core.errors import UsageError
-from camdbench.explainers.tokens import fuse_heads, map_of_row
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.tokens import fuse_heads, map_of_row
+from camdbench.explainers.common.trace import Trace
 
 
 @explainer(

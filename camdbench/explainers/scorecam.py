@@ -12,9 +12,9 @@ from torch import Tensor
 
 from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost, Repeat
-from camdbench.explainers.channels import weighted_sum
-from camdbench.explainers.masking import Channels, channel_scores
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.channel_masking import DistinctChannels, channel_scores
+from camdbench.explainers.common.trace import Trace
+from camdbench.explainers.common.weighted_channels import weighted_sum
 from camdbench.functional.normalise import normalise, upsample
 
 
@@ -83,7 +83,7 @@ def sscam(
     """
     seen = trace.at(layer)
 
-    def noisy(part: Channels) -> Iterator[Tensor]:
+    def noisy(part: DistinctChannels) -> Iterator[Tensor]:
         masks = _masks(part.grids, trace.size, compat)
         pairs = zip(part.images.tolist(), part.numbers.tolist(), strict=True)
         generators = [trace.random(image, f"sscam {channel}") for image, channel in pairs]
@@ -121,7 +121,7 @@ def iscam(
     steps = torch.arange(1, samples + 1, dtype=torch.float64) / samples
     strengths = (steps.cumsum(0) if compat == "torchcam" else steps).tolist()
 
-    def scaled(part: Channels) -> Iterator[Tensor]:
+    def scaled(part: DistinctChannels) -> Iterator[Tensor]:
         masks = _masks(part.grids, trace.size, compat)
         return (strength * masks for strength in strengths)
 

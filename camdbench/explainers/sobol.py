@@ -10,9 +10,9 @@ from torch import Tensor
 
 from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost, Repeat
-from camdbench.explainers.perturbing import cells as cells_of
-from camdbench.explainers.perturbing import filling, scores_under
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.masked_scoring import cells as cells_of
+from camdbench.explainers.common.masked_scoring import fill_image, scores_under
+from camdbench.explainers.common.trace import Trace
 from camdbench.functional.seeds import generator_for
 
 
@@ -42,7 +42,7 @@ def sobol(
     """
     labels = cells_of(trace.size, cells, trace.images.device)
     design = _replicated(trace, cells**2, designs)  # (N (d + 1), d)
-    scores = scores_under(trace, len(design), lambda part: design[part][:, labels], filling(trace, fill), score)
+    scores = scores_under(trace, len(design), lambda part: design[part][:, labels], fill_image(trace, fill), score)
     base, replaced = scores[:, :designs], scores[:, designs:].unflatten(1, (-1, designs))  # (B, N), (B, d, N)
     variance = base.var(1, correction=0)[:, None]
     indices = (base[:, None] - replaced).square().mean(2) / (2 * torch.where(variance > 0, variance, torch.inf))

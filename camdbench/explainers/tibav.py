@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost
 from camdbench.core.errors import NotApplicable, UsageError
-from camdbench.explainers.tokens import map_of_row
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.tokens import map_of_row
+from camdbench.explainers.common.trace import Trace
 from camdbench.models.attention import Transformer, transformer_of
 from camdbench.models.transformer_parts import BlockParts, Parts, parts_of
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost
-from camdbench.explainers.saliency import Inner
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.saliency import Inner
+from camdbench.explainers.common.trace import Trace
 
 
 @explainer("power", paper="Opti-CAM, Figure A4", cost=Cost(inner=1), normalisation="none")

@@ -7,7 +7,7 @@ from toys import maps_of, size_of, toy_batch, toy_classifier
 
 from camdbench.core.catalogue import explainer, explainers
 from camdbench.core.cost import Cost, PassEstimate, Repeat
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
 from camdbench.papers.needs import passes_of
 
 IMAGES = 2

@@ -11,7 +11,7 @@ from toys import toy_batch, toy_classifier
 
 from camdbench.cli.main import run_cli
 from camdbench.core.catalogue import explainers
-from camdbench.explainers.explain import explain
+from camdbench.explainers.common.explain import explain
 from camdbench.papers.needs import needs, passes_of
 from camdbench.papers.probe import seconds_per_pass
 from camdbench.papers.shelf import load_exhibit, recipe_files

@@ -8,32 +8,32 @@ from camdbench.models.classifier import Passes
 
 
 @dataclass(frozen=True)
-class Cost:
+class Usage:
     """Image passes and seconds of a computation."""
 
     passes: Passes = Passes()
     seconds: float = 0.0
 
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(self.passes + other.passes, self.seconds + other.seconds)
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(self.passes + other.passes, self.seconds + other.seconds)
 
-    def __sub__(self, other: Cost) -> Cost:
-        return Cost(self.passes - other.passes, self.seconds - other.seconds)
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(self.passes - other.passes, self.seconds - other.seconds)
 
 
 @dataclass
-class Ledger:
+class UsageMeter:
     """Usage of the cached parts of a batch's traces, and the parts read since the last call."""
 
-    costs: dict[tuple[str | None, str], Cost] = field(default_factory=dict[tuple[str | None, str], Cost])
+    costs: dict[tuple[str | None, str], Usage] = field(default_factory=dict[tuple[str | None, str], Usage])
     read: set[tuple[str | None, str]] = field(default_factory=set[tuple[str | None, str]])
 
-    def spent(self) -> Cost:
+    def spent(self) -> Usage:
         """Usage of all parts computed so far."""
-        return sum(self.costs.values(), Cost())
+        return sum(self.costs.values(), Usage())
 
-    def reads(self) -> Cost:
+    def usage_since_last_call(self) -> Usage:
         """Usage of the parts read since the last call, as if computed alone; resets the reads."""
-        cost = sum((self.costs[key] for key in self.read), Cost())
+        cost = sum((self.costs[key] for key in self.read), Usage())
         self.read.clear()
         return cost

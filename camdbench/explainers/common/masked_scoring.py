@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
 from camdbench.functional.seeds import generator_for
 
 Fill = Literal["mean", "black"]
@@ -17,7 +17,9 @@ Score = Literal["probability", "logit", "sigmoid"]
 PIXELS = 2**22  # of masked images that exist at once: 83 of 224 x 224
 
 
-def scored(trace: Trace, count: int, masks_of: Callable[[slice], Tensor], fill: Tensor, score: Score) -> Iterator[tuple[Tensor, Tensor]]:
+def score_masked(
+    trace: Trace, count: int, masks_of: Callable[[slice], Tensor], fill: Tensor, score: Score
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield masks and the scores (B, n) of all images under each, chunk by chunk, without gradients.
 
     Args:
@@ -28,7 +30,7 @@ def scored(trace: Trace, count: int, masks_of: Callable[[slice], Tensor], fill: 
         score: how logits are read.
     """
     images = trace.images
-    for part in parts(trace, count):
+    for part in chunks(trace, count):
         masks = masks_of(part)
         weights = masks.unsqueeze(-3)  # (n, 1, H, W) or (B, n, 1, H, W)
         perturbed = images[:, None] * weights + fill[:, None] * (1 - weights)  # (B, n, 3, H, W)
@@ -38,7 +40,7 @@ def scored(trace: Trace, count: int, masks_of: Callable[[slice], Tensor], fill: 
         yield masks, class_scores(logits, trace.targets.repeat_interleave(shape[1]), score).reshape(shape)
 
 
-def parts(trace: Trace, count: int, share: int = 1) -> Iterator[slice]:
+def chunks(trace: Trace, count: int, share: int = 1) -> Iterator[slice]:
     """Slices of range(count), short enough that all images of the batch under each stay within `PIXELS`.
 
     Args:
@@ -52,8 +54,8 @@ def parts(trace: Trace, count: int, share: int = 1) -> Iterator[slice]:
 
 
 def scores_under(trace: Trace, count: int, masks_of: Callable[[slice], Tensor], fill: Tensor, score: Score) -> Tensor:
-    """Scores (B, N) of all images under all masks; arguments as of `scored`."""
-    return torch.cat([scores for _, scores in scored(trace, count, masks_of, fill, score)], 1)
+    """Scores (B, N) of all images under all masks; arguments as of `score_masked`."""
+    return torch.cat([scores for _, scores in score_masked(trace, count, masks_of, fill, score)], 1)
 
 
 def class_scores(logits: Tensor, targets: Tensor, score: Score) -> Tensor:
@@ -68,7 +70,7 @@ def class_scores(logits: Tensor, targets: Tensor, score: Score) -> Tensor:
     return (chosen.squeeze(1) - others.logsumexp(1)).sigmoid()
 
 
-def filling(trace: Trace, fill: Fill) -> Tensor:
+def fill_image(trace: Trace, fill: Fill) -> Tensor:
     """Colour of removed pixels, (1, 3, 1, 1): `mean` is zero after the network's normalisation."""
     return trace.classifier.mean if fill == "mean" else torch.zeros_like(trace.classifier.mean)
 
@@ -83,7 +85,7 @@ def cells(size: tuple[int, int], count: int, device: torch.device) -> Tensor:
     return rows[:, None] * count + columns
 
 
-class MaskBank(NamedTuple):
+class RandomMasks(NamedTuple):
     """Random masks (Petsiuk et al. 2018, section 3.2): small binary grids, enlarged bilinearly and cropped at random.
 
     Attributes:
@@ -110,7 +112,7 @@ class MaskBank(NamedTuple):
         return (1 - (places[..., None] - torch.arange(nodes, device=shifts.device)).abs()).clamp_min(0)
 
 
-def mask_bank(trace: Trace, count: int, nodes: int, keep: float) -> MaskBank:
+def random_masks(trace: Trace, count: int, nodes: int, keep: float) -> RandomMasks:
     """The random masks of a seed: the same for every image, batch and method with equal arguments.
 
     Args:
@@ -123,4 +125,4 @@ def mask_bank(trace: Trace, count: int, nodes: int, keep: float) -> MaskBank:
     grids = (torch.rand(count, nodes, nodes, generator=generator) < keep).float()
     cell = [-(-side // nodes) for side in trace.size]
     shifts = torch.stack([torch.randint(side, (count,), generator=generator) for side in cell], 1)
-    return MaskBank(grids.to(trace.images.device), shifts.to(trace.images.device), trace.size)
+    return RandomMasks(grids.to(trace.images.device), shifts.to(trace.images.device), trace.size)

@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.core.targets import check_target_rule
 from camdbench.datasets.samples import Batch
-from camdbench.explainers.ledger import Cost, Ledger
+from camdbench.explainers.common.usage import Usage, UsageMeter
 from camdbench.functional.seeds import generator_for
 from camdbench.functional.targets import check_classes, pick_targets
 from camdbench.models.attention import Attention, attended
@@ -56,7 +56,7 @@ class Trace:
         self._layer = layer
         self._family: dict[str | None, Trace] = {layer if layer is not None else classifier.layer: self}
         self._parts: dict[str, Any] = {}
-        self.ledger = Ledger()
+        self.usage = UsageMeter()
 
     def at(self, layer: str | None) -> Trace:
         """The trace of the same batch through another layer; the batch's own one where `layer` is None.
@@ -67,7 +67,7 @@ class Trace:
             return self
         if layer not in self._family:
             other = self._like(self.batch, self._target, layer)
-            other._family, other.ledger = self._family, self.ledger
+            other._family, other.usage = self._family, self.usage
             self._family[layer] = other
         return self._family[layer]
 
@@ -204,11 +204,11 @@ class Trace:
     def _part(self, name: str, compute: Callable[[], T]) -> T:
         key = (self._layer, name)
         if name not in self._parts:
-            passes, inner, start = self.classifier.passes, self.ledger.spent(), clock(self.images.device)
+            passes, inner, start = self.classifier.passes, self.usage.spent(), clock(self.images.device)
             self._parts[name] = compute()
-            whole = Cost(self.classifier.passes - passes, clock(self.images.device) - start)
-            self.ledger.costs[key] = whole - (self.ledger.spent() - inner)  # without nested parts, which have entries themselves
-        self.ledger.read.add(key)  # not before: a part that cannot be computed has no usage
+            whole = Usage(self.classifier.passes - passes, clock(self.images.device) - start)
+            self.usage.costs[key] = whole - (self.usage.spent() - inner)  # without nested parts, which have entries themselves
+        self.usage.read.add(key)  # not before: a part that cannot be computed has no usage
         return self._parts[name]
 
     def _forward(self) -> tuple[Tensor, Tensor]:

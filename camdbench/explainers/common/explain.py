@@ -13,9 +13,9 @@ from camdbench.core.errors import UsageError
 from camdbench.core.rows import Status
 from camdbench.core.targets import check_target_rule
 from camdbench.datasets.memory import batch_in_memory
-from camdbench.explainers.layers import checked_layers
-from camdbench.explainers.saliency import Saliency, saliency
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.layer_choice import checked_layers
+from camdbench.explainers.common.saliency import Saliency, saliency
+from camdbench.explainers.common.trace import Trace
 from camdbench.models.classifier import Classifier
 from camdbench.models.target_layers import survey
 from camdbench.models.zoo import as_classifier

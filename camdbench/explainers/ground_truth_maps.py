@@ -7,8 +7,8 @@ from torch import Tensor
 from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost
 from camdbench.core.errors import NotApplicable
-from camdbench.explainers.saliency import Inner
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.saliency import Inner
+from camdbench.explainers.common.trace import Trace
 from camdbench.functional.boxes import union_mask
 
 

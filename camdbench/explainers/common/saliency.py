@@ -13,7 +13,7 @@ from torch import Tensor
 from camdbench.core.catalogue import explainers
 from camdbench.core.rows import Status
 from camdbench.core.spec import Spec
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
 from camdbench.functional.normalise import Normalisation, is_constant, normalise, upsample
 
 
@@ -48,13 +48,13 @@ def saliency(trace: Trace, spec: Spec) -> Saliency:
 
     inner = [partial(within, part=part) for part in spec.inner]
     raw = explainers.load(spec.name)(trace, *inner, **spec.arguments).detach()
-    return _as_bad_as(found, finish(raw, trace.size, normalisation_of(spec)))
+    return _merge_status(found, finish(raw, trace.size, normalisation_of(spec)))
 
 
 Inner = Callable[[Trace], Saliency]  # what a wrapper gets: the explainer inside it, its maps finished
 
 
-def _as_bad_as(inner: Sequence[Saliency], outer: Saliency) -> Saliency:
+def _merge_status(inner: Sequence[Saliency], outer: Saliency) -> Saliency:
     """Pass errors and constant maps of wrapped explainers on to the wrapper's status."""
     states = list(zip(outer.status, outer.reasons, strict=True))
     for maps in inner:

@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from camdbench.explainers.perturbing import Score, cells, scores_under
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.masked_scoring import Score, cells, scores_under
+from camdbench.explainers.common.trace import Trace
 
 How = Literal["quickshift", "grid"]
 
