@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from camdbench.core.errors import CamdbenchError, NotApplicable, SampleError, UsageError
     from camdbench.core.protocols import Protocol
     from camdbench.datasets.samples import Batch, Sample
-    from camdbench.explainers.explain import Explanation, explain
-    from camdbench.explainers.trace import Trace
+    from camdbench.explainers.common.explain import Explanation, explain
+    from camdbench.explainers.common.trace import Trace
     from camdbench.metrics.evidence import Evidence
     from camdbench.metrics.measured import Curve, Measured
     from camdbench.models.classifier import Classifier
@@ -42,19 +42,19 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "Classifier": "models.classifier",
     "Evidence": "metrics.evidence",
     "Curve": "metrics.measured",
-    "Explanation": "explainers.explain",
+    "Explanation": "explainers.common.explain",
     "Measured": "metrics.measured",
     "NotApplicable": "core.errors",
     "Protocol": "core.protocols",
     "Sample": "datasets.samples",
     "SampleError": "core.errors",
-    "Trace": "explainers.trace",
+    "Trace": "explainers.common.trace",
     "UsageError": "core.errors",
     "check": "tables.check",
     "compare": "tables.compare",
     "dataset": "core.catalogue",
     "evaluate": "runner.evaluate",
-    "explain": "explainers.explain",
+    "explain": "explainers.common.explain",
     "explainer": "core.catalogue",
     "load_classifier": "models.zoo",
     "load_rows": "tables.load",

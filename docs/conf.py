@@ -42,6 +42,8 @@ def write_reference(kind: str, registry: catalogue.Registry) -> None:
         called = ", ".join(["EXPLAINER"] * entry.wraps + [f"{option.name}={option.default!r}" for option in entry.options])
         facts = {key.replace("_", " "): value for key, value in asdict(entry.facts).items() if value not in ((), "", False)}
         facts.pop("protocols", None)
+        if "cost" in facts:
+            facts["cost"] = entry.facts.cost
         lines += [f"## {entry.name}", "", f"`{entry.name}({called})`" if called else f"`{entry.name}`", "", entry.doc, ""]
         lines += [f"- **{key}**: {', '.join(map(str, value)) if isinstance(value, tuple) else value}" for key, value in facts.items()]
         lines += ["", *protocol_table(entry.protocols), ""]

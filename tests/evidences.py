@@ -10,8 +10,8 @@ from torch import Tensor
 
 from camdbench.core.catalogue import explainers, metrics
 from camdbench.datasets.samples import Batch
-from camdbench.explainers.saliency import Saliency, finish, saliency
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.saliency import Saliency, finish, saliency
+from camdbench.explainers.common.trace import Trace
 from camdbench.functional.seeds import generator_for
 from camdbench.metrics.evidence import Change, Evidence, Maps
 from camdbench.metrics.measured import Measured

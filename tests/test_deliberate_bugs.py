@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from camdbench.cli.main import run_cli
-from camdbench.explainers import saliency
+from camdbench.explainers.common import saliency
 from camdbench.metrics import confidence, walks
 from camdbench.tables.check import check, write_golden
 

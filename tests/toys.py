@@ -9,8 +9,8 @@ from torchvision.models import VisionTransformer
 
 from camdbench.core.catalogue import explainers
 from camdbench.datasets.samples import Batch, Sample
-from camdbench.explainers.saliency import Saliency, saliency
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.saliency import Saliency, saliency
+from camdbench.explainers.common.trace import Trace
 from camdbench.models.classifier import Classifier
 
 SIZE = (16, 12)  # not square, so that rows and columns cannot be mistaken for each other

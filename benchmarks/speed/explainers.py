@@ -21,8 +21,8 @@ from camdbench.cli.allocator import reuse_freed_memory
 from camdbench.core.catalogue import explainers
 from camdbench.core.spec import parse_specs
 from camdbench.datasets.samples import Batch
-from camdbench.explainers.saliency import saliency
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.saliency import saliency
+from camdbench.explainers.common.trace import Trace
 from camdbench.models.classifier import Classifier, Passes
 from camdbench.models.zoo import load_classifier
 

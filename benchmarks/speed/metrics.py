@@ -26,8 +26,8 @@ from camdbench.cli.allocator import reuse_freed_memory
 from camdbench.core.catalogue import metrics
 from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Batch
-from camdbench.explainers.saliency import saliency
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.saliency import saliency
+from camdbench.explainers.common.trace import Trace
 from camdbench.models.classifier import Classifier
 from camdbench.models.zoo import load_classifier
 from camdbench.runner.judge import judge

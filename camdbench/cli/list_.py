@@ -10,6 +10,7 @@ import click
 
 from camdbench.cli import options
 from camdbench.core import catalogue
+from camdbench.core.cost import Cost
 from camdbench.core.entries import Entry
 from camdbench.core.registry import Registry
 
@@ -55,7 +56,7 @@ def command(kind: str, name: str | None, as_json: bool, probe: bool) -> None:
     else:
         width = max((len(entry["name"]) for entry in entries), default=0)
         for entry in entries:
-            notes = "; ".join(filter(None, [_reading(entry), ", ".join(entry.get("needs", ())), entry.get("cost", "")]))
+            notes = "; ".join(filter(None, [_reading(entry), ", ".join(entry.get("needs", ())), entry.get("cost")]))
             click.echo(f"{entry['name']:<{width}}  {entry['summary']}" + (f"  [{notes}]" if notes else ""))
         click.echo(f"{len(entries)} {kind}", err=True)
 
@@ -74,8 +75,17 @@ def _described(entry: Entry[Any]) -> dict[str, Any]:
     return (
         {"name": entry.name, "summary": entry.summary}
         | asdict(entry.facts)
+        | _cost(entry)
         | {"wraps": entry.wraps, "options": given, "doc": entry.doc, "module": entry.module}
     )
+
+
+def _cost(entry: Entry[Any]) -> dict[str, Any]:
+    """The passes of an explainer: how they follow its options, and their number at the defaults."""
+    cost: Cost | None = getattr(entry.facts, "cost", None)
+    if cost is None:
+        return {}
+    return {"cost": str(cost)} | ({} if entry.wraps else {"passes": str(cost.passes(entry.defaults()))})
 
 
 def _torchvision() -> list[dict[str, Any]]:
@@ -114,7 +124,7 @@ def _print_details(entry: dict[str, Any]) -> None:
     for key, value in entry.items():
         if key == "protocols":
             _print_protocols(value)
-        elif key not in ("name", "summary", "doc", "options", "wraps") and value not in ((), [], ""):
+        elif key not in ("name", "summary", "doc", "options", "wraps") and value not in ((), [], "", None):
             say(f"{key.replace('_', ' '):<18}{', '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
     given = entry.get("options", [])
     say("options" if given or entry.get("wraps") else "no options")

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from camdbench.cli import options
-from camdbench.papers.needs import Needs, Passes, needs
+from camdbench.core.cost import PassEstimate
+from camdbench.papers.needs import Needs, needs
 from camdbench.papers.recipe import Exhibit
 from camdbench.papers.shelf import load_exhibit, recipe_files
 
@@ -87,10 +88,10 @@ def _add_times(entries: list[dict[str, Any]]) -> None:
         pace = dict[str, float]()
         click.echo(f"no estimate of time: {error}", err=True)
     for entry in entries:
-        work: dict[str, Passes] = entry["work"]
+        work: dict[str, PassEstimate] = entry["work"]
         if work and work.keys() <= pace.keys():
-            seconds = sum(pace[network] * passes.number for network, passes in work.items())
-            least = "at least " if any(passes.more for passes in work.values()) else ""
+            seconds = sum(pace[network] * passes.total for network, passes in work.items())
+            least = "at least " if any(passes.lower_bound for passes in work.values()) else ""
             entry["estimated time"] = f"{least}{_duration(seconds)} for the explainers; metrics and training come on top"
 
 

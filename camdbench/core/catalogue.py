@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from camdbench.core.cost import Cost
 from camdbench.core.protocols import Protocol
 from camdbench.core.quantus_refusals import QUANTUS_REFUSALS
 from camdbench.core.registry import Registry
@@ -18,7 +19,7 @@ class ExplainerFacts:
 
     Attributes:
         paper: where the method is defined.
-        cost: image passes that it makes for one image, alone.
+        cost: image passes that it makes for one image, alone; None: not stated.
         needs: what it reads beside images and logits: `layer` (a target layer), `gradients` (a network that
             can be differentiated), `boxes`, `masks`,
             `linear head` (global average pooling and a linear layer behind the target layer), `attention`.
@@ -30,7 +31,7 @@ class ExplainerFacts:
     """
 
     paper: str
-    cost: str = ""
+    cost: Cost | None = None
     needs: tuple[Literal["layer", "gradients", "boxes", "masks", "linear head", "attention"], ...] = ()
     refuses: str = ""
     aliases: tuple[str, ...] = ()

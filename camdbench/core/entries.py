@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from camdbench.core.cost import Cost, Repeat, check_cost
 from camdbench.core.errors import UsageError
 from camdbench.core.options import Option, check_options
 from camdbench.core.protocols import SWITCHES
@@ -38,6 +39,12 @@ class Entry(Generic[F]):
     module: str
     attribute: str
     wraps: int = 0  # specs that it takes before its options
+
+    def __post_init__(self) -> None:
+        """Check what the facts say of the options."""
+        cost = getattr(self.facts, "cost", None)
+        if cost is not None:
+            check_cost(self.name, cost, [option.name for option in self.options], wraps=self.wraps > 0)
 
     @property
     def summary(self) -> str:
@@ -93,6 +100,9 @@ def read_literal(node: ast.expr, constants: Mapping[str, ast.expr]) -> Any:
             return read(constants[name])
         case ast.Call(func=ast.Name(id="Protocol"), args=args, keywords=keywords):
             return MetricProtocol(*map(read, args), **{str(keyword.arg): read(keyword.value) for keyword in keywords})
+        case ast.Call(func=ast.Name(id=("Cost" | "Repeat") as kind), args=args, keywords=keywords):
+            make = Cost if kind == "Cost" else Repeat
+            return make(*map(read, args), **{str(keyword.arg): read(keyword.value) for keyword in keywords})
         case ast.Tuple(elts=elements):
             return tuple(map(read, elements))
         case _:

@@ -1,4 +1,4 @@
-"""Ablation-CAM: channels weighted by what the class loses without them."""
+"""Ablation-CAM: channels weighted by the drop of the class logit without them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost, Repeat
 from camdbench.core.errors import NotApplicable
-from camdbench.explainers.channels import weighted_sum
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
+from camdbench.explainers.common.weighted_channels import weighted_sum
 
 _NUMBERS = 2**25  # of altered activations that exist at once: 334 copies of 2048 x 7 x 7
 
@@ -16,16 +17,23 @@ _NUMBERS = 2**25  # of altered activations that exist at once: 334 copies of 204
 @explainer(
     "ablationcam",
     paper="Ramaswamy & Desai 2020, WACV",
-    cost="1 forward on a linear head, else 2 forward + 1 tail forward for each channel that is not zero",
+    cost=Cost(
+        forward=1,
+        repeats=(Repeat("per replay", forward=1), Repeat("per replayed channel", tail_forward=1)),
+        note="no replay on a linear head",
+    ),
     needs=("layer",),
 )
 def ablationcam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
-    """Activations weighted by the share of the class's logit that is lost when a channel is set to zero.
+    """Ablation-CAM: channels weighted by the relative drop of the class logit without that channel.
 
-    (B, h, w). w_k = (y - y_k) / |y|, y_k being the logit with channel k off. The paper divides by y and has positive
-    logits in mind; a negative one would turn every weight's sign, so its size is taken, which changes nothing else.
-    On a GAP + linear head y - y_k is W_ck mean(A_k) and no pass is needed; elsewhere the tail behind the layer is
-    replayed with one channel off at a time. Channels that are zero already lose nothing.
+    w_k = (y - y_k) / |y|, y_k being the logit with channel k set to zero; the map is relu(sum_k w_k A_k). The paper divides
+    by y and assumes positive logits. A negative y would flip the sign of every weight, so its magnitude is taken. On a global
+    average pooling + linear head, y - y_k = W_ck mean(A_k) needs no pass. Elsewhere the tail behind the layer is replayed
+    with one channel off at a time. Channels that are zero have weight 0.
+
+    Returns:
+        (B, h, w), non-negative unless `relu=False`.
     """
     seen = trace.at(layer)
     try:

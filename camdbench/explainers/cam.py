@@ -5,22 +5,26 @@ from __future__ import annotations
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
-from camdbench.explainers.channels import weighted_sum
-from camdbench.explainers.trace import Trace
+from camdbench.core.cost import Cost
+from camdbench.explainers.common.trace import Trace
+from camdbench.explainers.common.weighted_channels import weighted_sum
 
 
 @explainer(
     "cam",
     paper="Zhou et al. 2016, arXiv:1512.04150, eq. 2",
-    cost="1 forward",
+    cost=Cost(forward=1),
     needs=("layer", "linear head"),
     refuses="networks whose head behind the layer is not global average pooling and a linear layer",
 )
 def cam(trace: Trace, *, layer: str | None = None, relu: bool = False) -> Tensor:
-    """Activations weighted by the linear head's weights for the class.
+    """CAM: activations weighted by the linear head's weights of the class.
 
-    (B, h, w), signed: M = sum_k W_ck A_k; the paper does not rectify, `relu=True` does. A network whose logits are not
-    mean(A) W' + b is refused. Grad-CAM, XGrad-CAM and HiResCAM are this map over the number of places.
+    M = sum_k W_ck A_k (eq. 2). The paper does not rectify; `relu=True` does. A network whose logits are not mean(A) W' + b is
+    refused. Grad-CAM, XGrad-CAM and HiResCAM are this map divided by the number of grid cells.
+
+    Returns:
+        (B, h, w), signed unless `relu=True`.
     """
     seen = trace.at(layer)
     return weighted_sum(seen.class_weights[seen.targets], seen.activations, relu=relu)

@@ -1,4 +1,4 @@
-"""ContrastiveCAM: what speaks for the class and against others."""
+"""ContrastiveCAM: HiResCAM of the class minus HiResCAM of another class, or minus the mean over classes."""
 
 from __future__ import annotations
 
@@ -7,25 +7,28 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.core.errors import UsageError, unknown
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
 
 
 @explainer(
     "contrastivecam",
     paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), definitions 3.3-3.4, eq. 7-8",
-    cost="1 forward + 1 tail backward, no backward on a linear head",
+    cost=Cost(forward=1, tail_backward=1, note="no backward pass on a linear head"),
     needs=("layer", "gradients"),
 )
 def contrastivecam(trace: Trace, *, versus: str | int = "mean", layer: str | None = None) -> Tensor:
-    """HiResCAM of the class less HiResCAM of another, or less the mean over all classes.
+    """ContrastiveCAM: HiResCAM of the class minus that of another class, or minus the mean over classes.
 
-    (B, h, w), signed and kept so. `versus` is `mean`, the class-reconstructed map of definition 3.4,
-    HiRes_c - 1/C sum_c' HiRes_c'; `runner_up`, the class with the highest logit but for the explained one; or a class
-    by index or name, the pairwise map of definition 3.3. What all classes' maps have in common cancels: adding any M
-    to every HiResCAM changes nothing. On a GAP + linear head the pairwise map adds up to the difference of the logits
-    less that of the biases. A class against itself is zero everywhere. HiResCAM being linear in the logit, one
-    backward pass through the difference serves for all.
+    `versus="mean"` is the class-reconstructed map of definition 3.4, HiRes_c - 1/C sum_c' HiRes_c'. `runner_up` subtracts the
+    map of the class with the highest logit among the others, and a class index or name that of this class (definition
+    3.3). Adding the same map to every HiResCAM changes nothing. On a global average pooling + linear head the pairwise map
+    sums to the difference of the logits minus that of the biases. The map of a class against itself is zero. HiResCAM is
+    linear in the logit, so one backward pass through the difference is enough.
+
+    Returns:
+        (B, h, w), signed.
     """
     seen = trace.at(layer)
     direction = F.one_hot(seen.targets, seen.logits.shape[1]).to(seen.logits.dtype) - _other(seen, versus)
@@ -33,7 +36,7 @@ def contrastivecam(trace: Trace, *, versus: str | int = "mean", layer: str | Non
 
 
 def _other(trace: Trace, versus: str | int) -> Tensor:
-    """What is subtracted, as weights of the logits (B, C)."""
+    """The subtracted logit, as weights of the logits (B, C)."""
     logits = trace.logits
     if versus == "mean":
         return torch.full_like(logits, 1 / logits.shape[1])

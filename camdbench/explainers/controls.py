@@ -1,4 +1,4 @@
-"""Controls that look neither at the network nor at the class: what any explainer must beat."""
+"""Controls that depend on neither network nor class: baselines for every explainer."""
 
 from __future__ import annotations
 
@@ -8,45 +8,58 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
-from camdbench.explainers.trace import Trace
+from camdbench.core.cost import Cost
+from camdbench.explainers.common.trace import Trace
 
 
-@explainer("random", paper="control", cost="none", control=True, seeded=True)
+@explainer("random", paper="control", cost=Cost(), control=True, seeded=True)
 def random(trace: Trace, *, cells: PositiveInt | None = None) -> Tensor:
-    """Uniform noise from (seed, image id), one draw a pixel, or on a grid of `cells` x `cells` that is up-sampled.
+    """Random control: uniform noise from (seed, image id), per pixel or on a coarse grid.
 
-    (B, H, W) or (B, cells, cells).
+    `cells` draws a grid of `cells` x `cells` values, which is up-sampled; default: one value per pixel.
+
+    Returns:
+        (B, H, W) or (B, cells, cells) in [0, 1].
     """
     size = trace.size if cells is None else (cells, cells)
     maps = [torch.rand(size, generator=trace.random(index, "random")) for index in range(len(trace.images))]
     return torch.stack(maps).to(trace.images.device)
 
 
-@explainer("centre", paper="control", cost="none", control=True)
+@explainer("centre", paper="control", cost=Cost(), control=True)
 def centre(trace: Trace, *, sigma: PositiveFloat = 0.25) -> Tensor:
-    """A Gaussian at the centre of the image, its standard deviation `sigma` times the image's side.
+    """Centre control: a Gaussian at the image centre.
 
-    (B, H, W).
+    exp(-d^2 / (2 sigma^2)), d being the distance to the centre in units of the image's sides.
+
+    Returns:
+        (B, H, W) in (0, 1].
     """
     rows, columns = (torch.linspace(-0.5, 0.5, side) if side > 1 else torch.zeros(1) for side in trace.size)
     distance = rows[:, None].square() + columns[None, :].square()
     return torch.exp(-distance / (2 * sigma**2)).to(trace.images.device).expand(len(trace.images), -1, -1)
 
 
-@explainer("uniform", paper="control", cost="none", normalisation="none", control=True)
+@explainer("uniform", paper="control", cost=Cost(), normalisation="none", control=True)
 def uniform(trace: Trace) -> Tensor:
-    """One everywhere: the image as it is, which scores AD = AG = AI = 0.
+    """Uniform control: one at every pixel, so AD = AG = AI = 0.
 
-    (B, H, W), already a mask.
+    The mask leaves the image unchanged.
+
+    Returns:
+        (B, H, W) in [0, 1], a finished mask.
     """
     return torch.ones(len(trace.images), *trace.size, device=trace.images.device)
 
 
-@explainer("edges", paper="control; Adebayo et al. 2018, arXiv:1810.03292, section 5", cost="none", control=True)
+@explainer("edges", paper="control; Adebayo et al. 2018, arXiv:1810.03292, section 5", cost=Cost(), control=True)
 def edges(trace: Trace) -> Tensor:
-    """Strength of the edges of the image: the gradient of its luminance by Sobel's filter.
+    """Edge control: Sobel gradient magnitude of the image's luminance.
 
-    (B, H, W). Borders are repeated, so that the frame of the image is no edge.
+    sqrt(G_x^2 + G_y^2), with replicated borders.
+
+    Returns:
+        (B, H, W), non-negative.
     """
     weights = torch.tensor([0.299, 0.587, 0.114], device=trace.images.device)  # luminance, ITU-R BT.601
     grey = torch.einsum("c,bchw->bhw", weights, trace.images).unsqueeze(1)

@@ -1,4 +1,4 @@
-"""DeepLIFT by its Rescale rule."""
+"""DeepLIFT with the Rescale rule."""
 
 from __future__ import annotations
 
@@ -8,28 +8,33 @@ import torch
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
+from camdbench.explainers.common.masked_scoring import fill_image
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.gradients import reduced
-from camdbench.explainers.perturbing import filling
-from camdbench.explainers.trace import Trace
 from camdbench.models.rules import ELEMENTWISE, POOLING, Rules, check_made_of, check_same_logits, rescale, rescale_maximum
 
 
 @explainer(
     "deeplift",
     paper="Shrikumar et al. 2017, arXiv:1704.02685, section 3.5.1 (Rescale)",
-    cost="3 forward + 2 backward",
+    cost=Cost(forward=3, backward=2),
     needs=("gradients",),
     normalisation="max",
     refuses="networks with products of activations, normalisation by statistics of the image, or attention",
 )
 def deeplift(trace: Trace, *, baseline: Literal["mean", "black"] = "black", channels: Literal["max", "sum", "abs"] = "sum") -> Tensor:
-    """Differences from a reference image, handed back through the slopes of every nonlinearity between the two.
+    """DeepLIFT (Rescale rule): difference from a reference image times finite-difference multipliers.
 
-    (B, H, W). Signed, and with channels="sum" it adds up to y(x) - y(x0). Each elementwise nonlinearity and max pooling
-    is found wherever it is written, functional, in place or reused; where the network holds anything else that is not
-    affine, it is refused, as the rule says nothing there. The reference is black or the network's mean.
+    (x - x0) m, where m is the product of (f(x) - f(x0)) / (x - x0) over the nonlinearities and of the weights of the linear
+    operations. With channels="sum" the map sums to y(x) - y(x0). Elementwise nonlinearities and max pooling are found
+    however they are written: functional, in place or reused. A network with any other operation that is not affine is
+    refused, because the rule does not define it. The reference is black or the network's mean colour.
+
+    Returns:
+        (B, H, W), signed for channels="sum".
     """
-    start = filling(trace, baseline).expand_as(trace.images)
+    start = fill_image(trace, baseline).expand_as(trace.images)
     rules = dict.fromkeys(ELEMENTWISE, rescale) | dict.fromkeys(POOLING, rescale_maximum)
     targets = trace.targets
     with torch.enable_grad():

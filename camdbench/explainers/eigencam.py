@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
-from camdbench.explainers.trace import Trace
+from camdbench.core.cost import Cost
+from camdbench.explainers.common.trace import Trace
 from camdbench.functional.precision import exact
 
 _NOISE = 1e-5  # of the sizes that were added up: a sum below it is rounding and has no sign
@@ -17,20 +18,22 @@ _NOISE = 1e-5  # of the sizes that were added up: a sum below it is rounding and
 @explainer(
     "eigencam",
     paper="Muhammad & Yeasin 2020, arXiv:2008.00299",
-    cost="1 forward",
+    cost=Cost(forward=1),
     needs=("layer",),
 )
 def eigencam(
     trace: Trace, *, layer: str | None = None, sign: Literal["evidence", "extreme"] = "evidence", compat: Literal["paper", "pgc"] = "paper"
 ) -> Tensor:
-    """Activations projected on their first principal direction, whatever the class.
+    """Eigen-CAM: activations projected on their first principal component (class-agnostic).
 
-    (B, h, w), signed. With X (places, channels) = U S V', the map is X v_1. The paper does not centre X; with
-    activations >= 0 its map then has no negative place. The sign of v_1 is arbitrary and the paper leaves it open:
-    `evidence` takes the one for which the map agrees with the sum over channels, sum_p map_p sum_k X_pk >= 0;
-    `extreme` the one for which the value farthest from zero is positive (Seg-Eigen-CAM, eq. 13), and so does `evidence`
-    where the sums are nil, as behind a layer norm. `pgc` centres the channels and rectifies; its own sign is that of
-    its linear algebra library.
+    With X (grid cells, channels) = U S V', the map is X v_1. The paper does not centre X; with activations >= 0 its map has
+    no negative value. The paper leaves the sign of v_1 open. `sign="evidence"` chooses the sign for which the map correlates
+    with the sum over channels: sum_p map_p sum_k X_pk >= 0. `extreme` makes the value farthest from zero positive
+    (Seg-Eigen-CAM, eq. 13); `evidence` does this too if the sums vanish, as behind a layer norm. `compat="pgc"` centres the
+    channels and rectifies; pytorch-grad-cam leaves its sign to the linear algebra library.
+
+    Returns:
+        (B, h, w), signed; non-negative for `compat="pgc"`.
     """
     activations = trace.at(layer).activations
     map_ = principal_map(activations, centre=compat == "pgc", sign=sign)
@@ -40,16 +43,19 @@ def eigencam(
 @explainer(
     "eigengradcam",
     paper="pytorch-grad-cam (Gildenblat et al. 2021), EigenGradCAM",
-    cost="1 forward + 1 tail backward",
+    cost=Cost(forward=1, tail_backward=1),
     needs=("layer", "gradients"),
 )
 def eigengradcam(
     trace: Trace, *, layer: str | None = None, sign: Literal["evidence", "extreme"] = "evidence", centre: bool = True, relu: bool = True
 ) -> Tensor:
-    """Gradient times activation projected on the first principal direction over places.
+    """EigenGradCAM: gradient times activation projected on its first principal component.
 
-    (B, h, w). As Eigen-CAM, of X = G * A instead of A, centred and rectified as where it comes from. There the sign is
-    left to chance; here `evidence` makes the map agree with HiResCAM's, the sum over channels.
+    Eigen-CAM of X = G * A instead of A, centred and rectified as in pytorch-grad-cam. There the sign is arbitrary; here
+    `sign="evidence"` makes the map correlate with HiResCAM, the sum over channels.
+
+    Returns:
+        (B, h, w), non-negative unless `relu=False`.
     """
     seen = trace.at(layer)
     map_ = principal_map(seen.gradients * seen.activations, centre=centre, sign=sign)

@@ -5,20 +5,24 @@ from __future__ import annotations
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
-from camdbench.explainers.trace import Trace
+from camdbench.core.cost import Cost
+from camdbench.explainers.common.trace import Trace
 
 
 @explainer(
     "elementwise",
     paper="pytorch-grad-cam (Gildenblat et al. 2021), GradCAMElementWise",
-    cost="1 forward + 1 tail backward",
+    cost=Cost(forward=1, tail_backward=1),
     needs=("layer", "gradients"),
     aliases=("gradcamelementwise",),
 )
 def elementwise(trace: Trace, *, layer: str | None = None) -> Tensor:
-    """Gradient times activation at every place, rectified in each channel before channels are added up.
+    """Element-wise Grad-CAM: gradient times activation, rectified per channel and summed over channels.
 
-    (B, h, w). sum_k relu(G_k A_k). It equals Layer-CAM where no activation is negative.
+    sum_k relu(G_k A_k). It equals Layer-CAM if no activation is negative.
+
+    Returns:
+        (B, h, w), non-negative.
     """
     seen = trace.at(layer)
     return (seen.gradients * seen.activations).relu().sum(1)

@@ -1,4 +1,4 @@
-"""Excitation backprop: a winner-take-all probability that goes down the network along its excitatory connections."""
+"""Excitation backprop: probabilistic winner-take-all, propagated along excitatory connections."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.core.errors import NotApplicable
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
 from camdbench.models.classifier import Passes
 from camdbench.models.layout import find_layout
 from camdbench.models.tape import Node, Tape
@@ -21,21 +22,24 @@ Compat = Literal["paper", "torchray"]
 @explainer(
     "ebp",
     paper="Zhang et al. 2016, arXiv:1608.00507, eq. 1-2",
-    cost="2 forward + 1 tail backward",
+    cost=Cost(forward=2, tail_backward=1),
     needs=("layer",),
     refuses="networks with more behind the layer than rectified convolutions, batch norms, pooling, sums and linear layers",
     aliases=("excitationbackprop", "mwp"),
 )
 def ebp(trace: Trace, *, layer: str | None = None, compat: Literal["paper", "torchray"] = "paper") -> Tensor:
-    """Excitation backprop: the probability that a winning neuron of the layer lies at a place, given the class.
+    """Excitation backprop: marginal winning probability of the layer's neurons, given the class.
 
-    (B, h, w), summed over channels. From a one at the class, a neuron i hands its probability to the neurons j that
-    it reads in proportion to a_j max(w_ij, 0). Max pooling hands it to the winner, average pooling is a linear layer. The
-    paper asks for activations that are not negative and grow with their input: a ReLU, and so a ReLU6.
-    The paper leaves two things open. A batch norm is folded into the convolution before it, so that a negative scale
-    turns the sign of its weights. A sum hands on in proportion to its rectified terms, so that what goes down stays a
-    probability: it sums to 1 on every layer, less what neurons hold that only their bias excites.
-    `compat="torchray"` ignores the scale of batch norms and hands sums on in proportion to signed terms.
+    P(j) = sum_i P(i) a_j max(w_ij, 0) / sum_k a_k max(w_ik, 0), starting from a one at the class (eq. 1-2). Max pooling passes
+    the probability to the maximum; average pooling is a linear layer. The method requires non-negative activations that
+    grow with their input: a ReLU or a ReLU6.
+    The paper leaves two cases open. A batch norm is folded into the convolution before it, so a negative scale flips the
+    sign of its weights. A sum splits the probability in proportion to its rectified terms. The probabilities of each layer
+    therefore sum to 1, minus those of neurons that only their bias excites.
+    `compat="torchray"` ignores the scale of batch norms and splits sums in proportion to signed terms.
+
+    Returns:
+        (B, h, w) in [0, 1], summed over channels.
     """
     return _Excitation(trace, layer, compat).map(contrast=False)
 
@@ -43,23 +47,26 @@ def ebp(trace: Trace, *, layer: str | None = None, compat: Literal["paper", "tor
 @explainer(
     "cmwp",
     paper="Zhang et al. 2016, arXiv:1608.00507, section 3.3",
-    cost="2 forward + 1 tail backward",
+    cost=Cost(forward=2, tail_backward=1),
     needs=("layer",),
     refuses="networks with more behind the layer than rectified convolutions, batch norms, pooling, sums and linear layers",
     aliases=("cebp", "contrastiveebp"),
 )
 def cmwp(trace: Trace, *, layer: str | None = None, compat: Literal["paper", "torchray"] = "paper") -> Tensor:
-    """Contrastive excitation backprop: what speaks for the class, less what speaks for its opposite, rectified.
+    """Contrastive excitation backprop: relevance for the class minus that for its negated weights.
 
-    (B, h, w). As `ebp`, but at the input of the class layer (the pooled features of a ResNet, the last hidden layer of
-    a VGG) the probability under the class's weights is lessened by the one under its negated weights; the difference
-    goes down, is summed over channels and rectified. CGC's Table 4 uses layer="layer3" on a ResNet-50.
+    As `ebp`, with a contrast at the input of the class layer (the pooled features of a ResNet, the last hidden layer of a
+    VGG): the probability under the negated class weights is subtracted there. The difference is propagated, summed over
+    channels and rectified. Table 4 of CGC uses layer="layer3" of a ResNet-50.
+
+    Returns:
+        (B, h, w), non-negative.
     """
     return _Excitation(trace, layer, compat).map(contrast=True).relu()
 
 
 class _Excitation:
-    """One batch's way down, from the explained classes to a layer."""
+    """Propagation of one batch, from the explained classes to a layer."""
 
     def __init__(self, trace: Trace, layer: str | None, compat: Compat) -> None:
         self.trace, self.compat = trace, compat
@@ -118,7 +125,7 @@ class _Excitation:
         raise NotApplicable(f"excitation backprop is not defined for {what} ({node.name})")
 
     def _split(self, node: Node, held: Tensor) -> dict[Node, Tensor]:
-        """A sum hands on in proportion to its terms."""
+        """Split the probability of a sum in proportion to its terms."""
         sources = self.tape.inputs(node)
         terms = [self.tape.values[source] for source in sources]
         if len(sources) != 2 or terms[0].shape != terms[1].shape:
@@ -129,7 +136,7 @@ class _Excitation:
         return {source: term * share for source, term in zip(sources, terms, strict=True)}
 
     def _through_norm(self, node: Node, held: Tensor) -> Tensor:
-        """A batch norm that no convolution takes up is a neuron with one input: it hands on all, or nothing if inhibited."""
+        """A batch norm behind no convolution is a neuron with one input: it passes on all, or nothing if inhibited."""
         (source,) = self.tape.inputs(node)
         if self.tape.kind(source) == "weighted" and len(source.users) == 1:
             return held
@@ -138,7 +145,7 @@ class _Excitation:
         return held * (_scale(self.tape.module(node)) > 0)[:, None, None]
 
     def _weight(self, node: Node, sign: int) -> Tensor:
-        """The weights of a layer, with the sign of the batch norm behind it; its size leaves the proportions alone."""
+        """The weights of a layer, with the sign of the batch norm behind it; its magnitude does not change the proportions."""
         weight = sign * cast("Tensor", self.tape.module(node).weight).detach()
         after = list(node.users)
         if self.compat == "paper" and len(after) == 1 and self.tape.kind(after[0]) == "norm":
@@ -147,14 +154,14 @@ class _Excitation:
         return weight
 
     def _rectified(self, node: Node) -> bool:
-        """Whether the values cannot be negative, by the operations that made them."""
+        """Whether the operations that compute the values exclude negative ones."""
         kind = self.tape.kind(node)
         if kind in ("same", "route", "average", "sum"):
             return all(map(self._rectified, self.tape.inputs(node)))
         return kind == "relu"
 
     def _class_layer(self) -> Node:
-        """The last layer with weights, which nothing goes round."""
+        """The last layer with weights that no path bypasses."""
         node = self.tape.output
         while self.tape.kind(node) != "weighted":
             sources = self.tape.inputs(node)
@@ -165,7 +172,7 @@ class _Excitation:
 
 
 def _scale(norm: nn.Module) -> Tensor:
-    """What a batch norm multiplies each channel by, up to a positive factor."""
+    """The scale of each channel of a batch norm, up to a positive factor."""
     weight, variance = norm.weight, norm.running_var
     assert isinstance(variance, Tensor)
     return weight.detach() if isinstance(weight, Tensor) else torch.ones_like(variance)
@@ -186,6 +193,6 @@ def _excited(module: nn.Module, weight: Tensor, values: Tensor, held: Tensor) ->
 
 
 def _share(held: Tensor, total: Tensor) -> Tensor:
-    """P / total, and nothing where there is nothing to share it by."""
+    """P / total, and 0 where the total vanishes."""
     enough = total.abs() > torch.finfo(total.dtype).tiny
     return torch.where(enough, held / torch.where(enough, total, 1), 0)

@@ -1,4 +1,4 @@
-"""Extremal perturbations: the region of a given size that keeps the class best."""
+"""Extremal perturbations: optimal smooth masks of fixed areas."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost, Repeat
 from camdbench.core.errors import UsageError
-from camdbench.explainers.perturbing import parts
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.masked_scoring import chunks
+from camdbench.explainers.common.trace import Trace
 from camdbench.functional.smooth_masks import area_error, blur, enlarged, perturbed, pyramid
 
 _SHARE = 8  # of the bound on pixels: what the network keeps for the way back takes several times the room
@@ -20,7 +21,7 @@ _RATE, _MOMENTUM = 0.01, 0.9
 
 
 class _Search(NamedTuple):
-    """What is looked for: the options of `extremal`."""
+    """Options of the optimisation of `extremal`."""
 
     variant: Literal["preserve", "delete", "dual"]
     reward: Literal["simple", "contrastive"]
@@ -33,7 +34,13 @@ class _Search(NamedTuple):
 @explainer(
     "extremal",
     paper="Fong, Patrick & Vedaldi 2019, arXiv:1910.08485, eq. 2-7, section 4.1",
-    cost="1 forward + 4 areas x 800 (forward + backward), two of each for dual",
+    cost=Cost(
+        forward=1,
+        repeats=(
+            Repeat(("areas", "max_iter"), forward=1, backward=1),
+            Repeat(("areas", "max_iter"), forward=1, backward=1, when=("variant", "dual")),
+        ),
+    ),
     needs=("gradients",),
     aliases=("extremalperturbation",),
 )
@@ -50,26 +57,29 @@ def extremal(
     smooth: NonNegativeFloat = 0.09,
     jitter: bool = True,
 ) -> Tensor:
-    """Smooth masks of fixed areas, each optimised so that what it shows keeps the class; their blurred sum.
+    """Extremal perturbations: smooth masks of fixed areas that maximise the class score, summed.
 
-    (B, H, W). For each area a, a mask m that is one on a share a of the image maximises the reward, y being the logit:
+    For each area a, a mask m that covers the fraction a of the image maximises a reward; y is the logit:
 
     - `preserve`: y(m x), the image blurred where m is not one;
     - `delete`: -y((1 - m) x), the image blurred where m is one;
     - `dual`: y(m x) - y((1 - m) x).
 
-    `contrastive` takes for y the logit less the largest of the other classes. The masks come from a grid with a node
-    for every `step` pixels, spread by a smooth maximum of width `sigma`; the area is held by 300 * 1.0035^t times the
-    squared distance of the sorted mask from zeros and ones; gradient descent (rate 0.01, momentum and dampening 0.9)
-    takes `max_iter` steps from a grid of ones. Blurs go up to `blur_sigma` pixels in eight levels. Lengths are in
-    pixels and made for images of 224. `jitter` mirrors every other step's images. The masks of all areas are summed
-    and blurred by `smooth` times the shorter side, as for the paper's pointing game.
+    `reward="contrastive"` replaces y by the logit minus the largest other logit. The masks are grids with a node for every
+    `step` pixels, enlarged by a smooth maximum of width `sigma`. The area penalty is 300 * 1.0035^t times the squared
+    distance of the sorted mask from zeros and ones. Gradient descent (rate 0.01, momentum and dampening 0.9) takes
+    `max_iter` steps from a grid of ones. Blurs reach `blur_sigma` pixels in eight levels. Lengths are in pixels, for
+    images of 224 pixels. `jitter` mirrors the images at every other step. The masks of all areas are summed and blurred by
+    `smooth` times the shorter side, as for the paper's pointing game.
+
+    Returns:
+        (B, H, W), non-negative.
     """
     if not areas or not all(0 < area < 1 for area in areas):
         raise UsageError(f"extremal(areas={areas}): expected shares of the image, more than 0 and less than 1")
     search = _Search(variant, reward, max_iter, step, sigma, jitter)
     total = torch.zeros(len(trace.images), *trace.size, device=trace.images.device)
-    for chunk in parts(trace, len(areas), _SHARE):
+    for chunk in chunks(trace, len(areas), _SHARE):
         total += _masks(trace, torch.tensor(areas[chunk], device=total.device), search, blur_sigma).sum(1)
     return blur(total, smooth * min(trace.size))
 
@@ -94,7 +104,7 @@ def _masks(trace: Trace, areas: Tensor, search: _Search, blur_sigma: float) -> T
 
 
 def _reward(trace: Trace, blurred: Tensor, masks: Tensor, targets: Tensor, search: _Search, *, mirrored: bool) -> Tensor:
-    """What each mask (N, H, W) is worth, (N,)."""
+    """The reward (N,) of each mask (N, H, W)."""
     shown = {"preserve": [masks], "delete": [1 - masks], "dual": [masks, 1 - masks]}[search.variant]
     images = torch.cat([perturbed(blurred, mask) for mask in shown])
     logits = trace.score(images.flip(3) if mirrored else images)

@@ -1,4 +1,4 @@
-"""Fake-CAM, the control that shows what AD and AI do not measure."""
+"""Fake-CAM, a control that AD and AI rate near perfect."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import torch
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
-from camdbench.explainers.trace import Trace
+from camdbench.core.cost import Cost
+from camdbench.explainers.common.trace import Trace
 
 
-@explainer("fakecam", paper="Poppi et al. 2021, arXiv:2104.10252; Opti-CAM, section 3.3", cost="none", normalisation="none", control=True)
+@explainer("fakecam", paper="Poppi et al. 2021, arXiv:2104.10252; Opti-CAM, section 3.3", cost=Cost(), normalisation="none", control=True)
 def fakecam(trace: Trace) -> Tensor:
-    """One everywhere but at the top left pixel, whatever the image and the class.
+    """Fake-CAM control: one everywhere except at the top left pixel.
 
-    (B, H, W), already a mask.
+    AD and AI rate it near perfect, although it does not depend on image or class.
+
+    Returns:
+        (B, H, W) in [0, 1], a finished mask.
     """
     mask = torch.ones(len(trace.images), *trace.size, device=trace.images.device)
     mask[:, 0, 0] = 0

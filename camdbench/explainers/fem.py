@@ -1,4 +1,4 @@
-"""FEM: the places where a channel is unusually strong."""
+"""FEM: feature-based explanation, thresholded at k standard deviations."""
 
 from __future__ import annotations
 
@@ -8,23 +8,27 @@ from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
-from camdbench.explainers.channels import weighted_sum
-from camdbench.explainers.trace import Trace
+from camdbench.core.cost import Cost
+from camdbench.explainers.common.trace import Trace
+from camdbench.explainers.common.weighted_channels import weighted_sum
 
 
 @explainer(
     "fem",
     paper="Fuad et al. 2020, IPTA, hal-02963298, k-sigma rule",
-    cost="1 forward",
+    cost=Cost(forward=1),
     needs=("layer",),
 )
 def fem(trace: Trace, *, layer: str | None = None, k: NonNegativeFloat = 2.0, compat: Literal["paper", "pgc"] = "paper") -> Tensor:
-    """Places where a channel exceeds its mean by k standard deviations, weighted by that mean, whatever the class.
+    """FEM: grid cells where a channel exceeds its mean by k standard deviations, weighted by that mean.
 
-    (B, h, w). sum_c mu_c [A_c >= mu_c + k sigma_c], mu and sigma over the places of one channel (sigma without Bessel's
-    correction), as in xplique; a constant channel says nothing and is left out. On a grid of five places or
-    fewer nothing can exceed two standard deviations. `pgc` has another method under the name: sum_c share_c A_c,
-    rectified, share_c being the share of places with A_c > mu_c + k sigma_c.
+    sum_c mu_c [A_c >= mu_c + k sigma_c], with mu and sigma over the grid cells of one channel (sigma without Bessel's
+    correction), as in xplique; constant channels are left out. It does not depend on the class. On a grid of at most five
+    cells no value exceeds two standard deviations. `compat="pgc"` is another method of the same name: sum_c f_c A_c,
+    rectified, f_c being the fraction of cells with A_c > mu_c + k sigma_c.
+
+    Returns:
+        (B, h, w).
     """
     activations = trace.at(layer).activations
     mean = activations.mean((2, 3), keepdim=True)

@@ -1,4 +1,4 @@
-"""Finer-CAM: what tells a class from those like it."""
+"""Finer-CAM: Grad-CAM of the class against its most similar classes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
-from camdbench.explainers.channels import weighted_sum
-from camdbench.explainers.trace import Trace
+from camdbench.core.cost import Cost
+from camdbench.explainers.common.trace import Trace
+from camdbench.explainers.common.weighted_channels import weighted_sum
 
 
 @explainer(
     "finercam",
     paper="Zhang et al. 2025, arXiv:2501.11309",
-    cost="1 forward + 1 tail backward, no backward on a linear head",
+    cost=Cost(forward=1, tail_backward=1, note="no backward pass on a linear head"),
     needs=("layer", "gradients"),
 )
 def finercam(
@@ -28,11 +29,14 @@ def finercam(
     relu: bool = True,
     compat: Literal["paper", "pgc"] = "paper",
 ) -> Tensor:
-    """Grad-CAM of the class's logit less a share of the logits of the classes nearest to it.
+    """Finer-CAM: Grad-CAM of the class logit minus a fraction of the logits of the most similar classes.
 
-    (B, h, w). Grad-CAM's weights of y_c - gamma mean_d y_d, d being the `classes` classes whose logits are nearest to y_c
-    on either side, or all others where there are fewer. `gamma` is 0.6 unless given. `pgc` explains the mean of
-    y_c - gamma y_d weighted by the softmax probabilities of the d, through which it differentiates too, with gamma 1.
+    Grad-CAM of y_c - gamma mean_d y_d, d being the `classes` classes whose logits are nearest to y_c on either side, or all
+    others if there are fewer. Default of `gamma`: 0.6. `compat="pgc"` explains the mean of y_c - gamma y_d weighted by the
+    softmax probabilities of the d, differentiates through these weights too, and has gamma 1 as its default.
+
+    Returns:
+        (B, h, w), non-negative unless `relu=False`.
     """
     seen = trace.at(layer)
     strength = gamma if gamma is not None else (1.0 if compat == "pgc" else 0.6)

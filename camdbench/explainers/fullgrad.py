@@ -1,4 +1,4 @@
-"""FullGrad: the gradients of the input and of every bias."""
+"""FullGrad: full gradients, of the input and of every bias."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.core.errors import NotApplicable
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
 from camdbench.functional.normalise import normalise, upsample
 from camdbench.functional.precision import exact
 from camdbench.models.biases import additions_watched
@@ -18,21 +19,23 @@ from camdbench.models.biases import additions_watched
 @explainer(
     "fullgrad",
     paper="Srinivas & Fleuret 2019, arXiv:1905.00780",
-    cost="2 forward + 1 backward",
+    cost=Cost(forward=2, backward=1),
     needs=("gradients",),
     refuses="networks whose logit is not the sum of its full gradients, such as those with a GELU, a tanh or attention",
 )
 def fullgrad(trace: Trace, *, compat: Literal["paper", "pgc"] = "paper") -> Tensor:
-    """Sizes of input times gradient and of bias times gradient, added up over all convolutions and norms.
+    """FullGrad: magnitudes of input x gradient and bias x gradient, summed over convolutions and norms.
 
-    (B, H, W). With x the normalised image, b the biases (of a batch norm beta - gamma mean / std) and g the gradients
-    where they are added, S = sum_c psi(x g)_c + sum over layers and channels of psi(b g)_c, psi(m) = up(rescale(abs(m))).
-    `rescale`, to [0, 1], takes the channels of one layer together, as the authors' code does: the paper leaves it open,
-    and alone (`pgc`) the faintest channel would count as much as the strongest. Enlarged with corners not aligned.
+    S = sum_c psi(x g)_c + sum over layers and channels of psi(b g)_c, psi(m) = up(rescale(abs(m))), with x the normalised
+    image, b the biases (of a batch norm beta - gamma mean / std) and g the gradients where they are added. `rescale`, to
+    [0, 1], normalises the channels of one layer together, as the authors' code does. The paper leaves this open; `pgc`
+    normalises each channel alone, so the weakest counts as much as the strongest. Enlarged with corners not aligned.
 
-    What is added up are the parts of the logit: y = sum x g + sum b g, exactly so where the network is piecewise linear
-    (the paper's completeness). It is checked, and a network of which it does not hold is refused: there the biases
-    alone are not what the method means by them. Biases of linear layers count in the check and have no place in the map.
+    Completeness, y = sum x g + sum b g, holds if the network is piecewise linear. It is checked, and a network that violates
+    it is refused. Biases of linear layers count in the check and have no place in the map.
+
+    Returns:
+        (B, H, W), non-negative.
     """
     images, targets = trace.images.detach().clone().requires_grad_(), trace.targets
     with torch.enable_grad(), additions_watched(trace.classifier.network) as added:

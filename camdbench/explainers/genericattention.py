@@ -7,25 +7,28 @@ from pydantic import NonNegativeInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.core.errors import UsageError
-from camdbench.explainers.tokens import map_of_row
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.tokens import map_of_row
+from camdbench.explainers.common.trace import Trace
 
 
 @explainer(
     "genericattention",
     paper="Chefer et al. 2021, arXiv:2103.15679, eq. 1, 5-6",
-    cost="1 forward + 1 backward",
+    cost=Cost(forward=1, backward=1),
     needs=("gradients", "attention"),
     refuses="networks other than the vision transformers of torchvision and timm",
     aliases=("attentionrelevance",),
 )
 def genericattention(trace: Trace, *, start: NonNegativeInt = 0) -> Tensor:
-    """Attention times its gradient, rectified and gathered from block to block.
+    """Generic attention explainability: attention x gradient, rectified and accumulated over the blocks.
 
-    (B, h, w). From R = I, each block adds mean over heads of relu(d y / d A * A) times R; the map is the class token's
-    row of R (its identity lies outside the map; where the head averages the places, it is the same at all of them).
-    `start` leaves out the first blocks.
+    R <- R + mean over heads of relu(d y / d A * A) R for each block, from R = I (eq. 5-6). The map is the class token's row of
+    R, without the identity; a head that averages the tokens has the mean of their rows. `start` leaves out the first blocks.
+
+    Returns:
+        (B, h, w), non-negative.
     """
     found = trace.attention.probabilities
     if start >= len(found):

@@ -5,19 +5,24 @@ from __future__ import annotations
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
-from camdbench.explainers.trace import Trace
+from camdbench.core.cost import Cost
+from camdbench.explainers.common.trace import Trace
 
 
 @explainer(
     "gradcam",
     paper="Selvaraju et al. 2017, arXiv:1610.02391, eq. 1-2",
-    cost="1 forward + 1 tail backward",
+    cost=Cost(forward=1, tail_backward=1),
     needs=("layer", "gradients"),
 )
 def gradcam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
-    """Activations weighted by the spatial mean of their gradients, summed over channels and rectified.
+    """Grad-CAM: activations weighted by their spatially averaged gradients, summed and rectified.
 
-    (B, h, w). `relu=False` keeps the evidence against the class. On a GAP + linear head it equals HiResCAM.
+    relu(sum_k mean(G_k) A_k) (eq. 1-2). `relu=False` keeps negative values. On a global average pooling + linear head it
+    equals HiResCAM.
+
+    Returns:
+        (B, h, w), non-negative unless `relu=False`.
     """
     seen = trace.at(layer)
     weights = seen.gradients.mean((2, 3), keepdim=True)  # (B, K, 1, 1)

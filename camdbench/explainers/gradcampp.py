@@ -10,8 +10,9 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
-from camdbench.explainers.channels import weighted_sum
-from camdbench.explainers.trace import Trace
+from camdbench.core.cost import Cost, Repeat
+from camdbench.explainers.common.trace import Trace
+from camdbench.explainers.common.weighted_channels import weighted_sum
 from camdbench.functional.precision import exact
 
 _FLOOR = 1e-6  # of a denominator that vanishes; with activations >= 0 none is below 2
@@ -21,24 +22,26 @@ _EPS_PGC = 1e-6
 @explainer(
     "gradcampp",
     paper="Chattopadhay et al. 2018, arXiv:1710.11063, eq. 7, 19",
-    cost="1 forward + 1 tail backward",
+    cost=Cost(forward=1, tail_backward=1),
     needs=("layer", "gradients"),
     aliases=("gradcam++", "gradcamplusplus"),
 )
 def gradcampp(
     trace: Trace, *, layer: str | None = None, relu: bool = True, compat: Literal["paper", "author", "pgc", "torchcam"] = "paper"
 ) -> Tensor:
-    """Activations weighted by their positive gradients, each place by its share in the class score.
+    """Grad-CAM++: activations weighted by positive gradients, with second-order weights per grid cell.
 
-    (B, h, w). With G the gradients and S_k the sum of channel k,
-    w_k = sum_ij alpha_ij relu(G_ij), alpha = G^2 / (2 G^2 + S_k G^3), and 0 where G is. The paper explains exp(y), whose
-    derivatives are these up to a common factor. alpha is computed as 1 / (2 + S_k G), which is the same but neither
-    under- nor overflows. Where S_k < 0, which the paper's ReLU networks do not know, the denominator may come near
-    zero or fall below it; it keeps its sign and at least 1e-6 of size.
+    w_k = sum_ij alpha_ij relu(G_ij), alpha = G^2 / (2 G^2 + S_k G^3), and 0 where G = 0, with G the gradients and S_k the sum of
+    channel k. The paper explains exp(y), whose derivatives are these up to a common factor. alpha is computed as
+    1 / (2 + S_k G), which neither underflows nor overflows. If S_k < 0, impossible in the paper's ReLU networks, the
+    denominator may approach zero or become negative; it keeps its sign and a magnitude of at least 1e-6.
 
-    `author` also divides alpha by its sum over the places with a positive gradient, as the authors' code does; `pgc`
-    adds 1e-6 to the denominator, which shrinks the weights where gradients are small; `torchcam` never divides: its
-    weights are sum_ij relu(G)^3.
+    `compat="author"` also divides alpha by its sum over the cells with a positive gradient, as the authors' code does. `pgc`
+    adds 1e-6 to the denominator, which shrinks the weights of small gradients. `torchcam` omits the division: its weights
+    are sum_ij relu(G)^3.
+
+    Returns:
+        (B, h, w), non-negative unless `relu=False`.
     """
     seen = trace.at(layer)
     weights = _weights(exact(seen.activations), exact(seen.gradients), compat)
@@ -48,7 +51,7 @@ def gradcampp(
 @explainer(
     "smoothgradcampp",
     paper="Omeiza et al. 2019, arXiv:1908.01224",
-    cost="1 forward + 4 (forward + tail backward)",
+    cost=Cost(forward=1, repeats=(Repeat("samples", forward=1, tail_backward=1),)),
     needs=("layer", "gradients"),
     aliases=("smoothgradcam++",),
     seeded=True,
@@ -56,12 +59,14 @@ def gradcampp(
 def smoothgradcampp(
     trace: Trace, *, layer: str | None = None, samples: PositiveInt = 4, std: NonNegativeFloat = 0.3, relu: bool = True
 ) -> Tensor:
-    """Grad-CAM++ with derivatives averaged over noisy copies of the image.
+    """Smooth Grad-CAM++: Grad-CAM++ with derivatives averaged over noisy copies of the image.
 
-    (B, h, w). D1, D2 and D3 are the means of G, G^2 and G^3 over `samples` copies;
-    w_k = sum_ij D2 / (2 D2 + S_k D3) relu(D1). A, and S_k with it, are those of the image without noise: the paper
-    writes one A for all. The noise is normal with standard deviation `std` on the scale that the network sees, after
-    mean/std-normalisation. Without noise it is Grad-CAM++.
+    w_k = sum_ij D2 / (2 D2 + S_k D3) relu(D1), with D1, D2 and D3 the means of G, G^2 and G^3 over `samples` copies. A and S_k are
+    those of the image without noise: the paper writes one A for all. The noise is normal with standard deviation `std` on
+    the scale of the network's normalised input. Without noise it is Grad-CAM++.
+
+    Returns:
+        (B, h, w), non-negative unless `relu=False`.
     """
     seen = trace.at(layer)
     grids = exact(seen.activations)

@@ -1,4 +1,4 @@
-"""Gradients at the pixels: plain, along a path, and averaged over noise."""
+"""Gradients at the pixels: vanilla, integrated along a path, and averaged over noise."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
-from camdbench.explainers.perturbing import filling, parts
-from camdbench.explainers.trace import Trace
+from camdbench.core.cost import Cost, Repeat
+from camdbench.explainers.common.masked_scoring import chunks, fill_image
+from camdbench.explainers.common.trace import Trace
 
 Channels = Literal["max", "sum", "abs"]
 
@@ -22,15 +23,18 @@ _SHARE = 4  # of the bound on pixels: a backward pass keeps every activation
 @explainer(
     "saliency",
     paper="Simonyan et al. 2014, arXiv:1312.6034, section 3",
-    cost="2 forward + 1 backward",
+    cost=Cost(forward=2, backward=1),
     needs=("gradients",),
     aliases=("gradient", "vanillagradient"),
 )
 def saliency(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "max") -> Tensor:
-    """The gradient of the class's logit at each pixel, its largest magnitude over the colours.
+    """Vanilla gradient: gradient of the class logit at each pixel, maximum magnitude over colour channels.
 
-    (B, H, W). `channels` is how colours become one number: `max` of magnitudes (the paper), signed `sum`, or `abs`, the
-    sum of magnitudes. All methods of this family differentiate for pixels in [0, 1], with the normalisation inside.
+    max_c |d y / d x_c|. `channels` reduces the colours: `max` of magnitudes (the paper), signed `sum`, or `abs`, the sum of
+    magnitudes. All methods of this family differentiate with respect to pixels in [0, 1], before the normalisation.
+
+    Returns:
+        (B, H, W), non-negative unless `channels="sum"`.
     """
     return reduced(pixel_gradients(trace, trace.images, trace.targets), channels)
 
@@ -38,15 +42,18 @@ def saliency(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "max") ->
 @explainer(
     "inputxgradient",
     paper="Shrikumar et al. 2016, arXiv:1605.01713",
-    cost="2 forward + 1 backward",
+    cost=Cost(forward=2, backward=1),
     needs=("gradients",),
     normalisation="max",
 )
 def inputxgradient(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "sum") -> Tensor:
-    """Pixel times gradient, summed over the colours.
+    """Input x gradient: pixel values times their gradients, summed over colour channels.
 
-    (B, H, W). Signed: pixels in [0, 1], so that a black one gets nothing. `channels` as in `saliency`. As a mask, the
-    signed maps of this family show what speaks for the class, and zero elsewhere.
+    sum_c x_c d y / d x_c, for pixels in [0, 1], so a black pixel has value 0. `channels` as in `saliency`. As masks, the signed
+    maps of this family keep positive values only.
+
+    Returns:
+        (B, H, W), signed for `channels="sum"`.
     """
     return reduced(trace.images * pixel_gradients(trace, trace.images, trace.targets), channels)
 
@@ -54,7 +61,7 @@ def inputxgradient(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "su
 @explainer(
     "integratedgradients",
     paper="Sundararajan et al. 2017, arXiv:1703.01365, eq. 1, 3",
-    cost="51 forward + 50 backward",
+    cost=Cost(forward=1, repeats=(Repeat("steps", forward=1, backward=1),)),
     needs=("gradients",),
     aliases=("ig",),
     normalisation="max",
@@ -66,17 +73,20 @@ def integratedgradients(
     baseline: Literal["mean", "black"] = "black",
     channels: Literal["max", "sum", "abs"] = "sum",
 ) -> Tensor:
-    """Gradients along the straight path from a baseline to the image, times the difference of the two.
+    """Integrated Gradients: path integral of gradients from a baseline to the image.
 
-    (B, H, W). (x - x0) * integral over a in [0, 1] of the gradient at x0 + a (x - x0); signed, and with channels="sum"
-    it adds up to y(x) - y(x0). The integral is taken by Gauss and Legendre at `steps` places, as in Captum, which needs
-    fewer of them than the paper's Riemann sum. The baseline is black (the paper's choice for images) or the network's mean.
+    (x - x0) * integral over a in [0, 1] of the gradient at x0 + a (x - x0) (eq. 1). With channels="sum" the map sums to
+    y(x) - y(x0). The integral is computed by Gauss-Legendre quadrature with `steps` nodes, as in Captum, which needs fewer
+    than the paper's Riemann sum (eq. 3). The baseline is black (the paper's choice for images) or the network's mean colour.
+
+    Returns:
+        (B, H, W), signed for `channels="sum"`.
     """
-    start = filling(trace, baseline)
+    start = fill_image(trace, baseline)
     places, weights = (torch.from_numpy(values).float().to(start.device) for values in np.polynomial.legendre.leggauss(steps))
     places, weights = (places + 1) / 2, weights / 2
     total = torch.zeros_like(trace.images)
-    for part in parts(trace, steps, _SHARE):
+    for part in chunks(trace, steps, _SHARE):
         points = start[:, None] + places[part, None, None, None] * (trace.images - start)[:, None]  # (B, n, 3, H, W)
         total += torch.einsum("n,bnchw->bchw", weights[part], _gradients_at(trace, points))
     return reduced((trace.images - start) * total, channels)
@@ -85,7 +95,7 @@ def integratedgradients(
 @explainer(
     "smoothgrad",
     paper="Smilkov et al. 2017, arXiv:1706.03825, eq. 1",
-    cost="51 forward + 50 backward",
+    cost=Cost(forward=1, repeats=(Repeat("samples", forward=1, backward=1),)),
     needs=("gradients",),
     seeded=True,
 )
@@ -96,16 +106,19 @@ def smoothgrad(
     noise: PositiveFloat = 0.15,
     channels: Literal["max", "sum", "abs"] = "max",
 ) -> Tensor:
-    """The mean gradient over noisy copies of the image.
+    """SmoothGrad: mean gradient over noisy copies of the image.
 
-    (B, H, W). Gaussian noise with a standard deviation of `noise` times the image's range of values; the paper finds
-    10 to 20 % and 50 samples enough. The signed gradients are averaged before `channels` makes them one number.
+    1/n sum_i d y / d x at x + e_i (eq. 1), e_i Gaussian with standard deviation `noise` times the image's range of values. The
+    paper recommends 10 to 20 % and 50 samples. The signed gradients are averaged before `channels` reduces the colours.
+
+    Returns:
+        (B, H, W), non-negative unless `channels="sum"`.
     """
     low, high = (bound(trace.images, (1, 2, 3), keepdim=True) for bound in (torch.amin, torch.amax))
     width = noise * (high - low)[:, None]
     more = _drawing(trace, "smoothgrad", torch.randn, trace.images.shape[1:])
     total = torch.zeros_like(trace.images)
-    for part in parts(trace, samples, _SHARE):
+    for part in chunks(trace, samples, _SHARE):
         points = trace.images[:, None] + width * more(part.stop - part.start)  # (B, n, 3, H, W)
         total += _gradients_at(trace, points).sum(1)
     return reduced(total / samples, channels)
@@ -114,7 +127,7 @@ def smoothgrad(
 @explainer(
     "gradientshap",
     paper="Lundberg & Lee 2017, arXiv:1705.07874; Erion et al. 2021, arXiv:1906.10670, eq. 2 (expected gradients)",
-    cost="51 forward + 50 backward",
+    cost=Cost(forward=1, repeats=(Repeat("samples", forward=1, backward=1),)),
     needs=("gradients",),
     seeded=True,
     aliases=("expectedgradients",),
@@ -128,20 +141,23 @@ def gradientshap(
     noise: NonNegativeFloat = 0.0,
     channels: Literal["max", "sum", "abs"] = "sum",
 ) -> Tensor:
-    """Gradients at random places on paths from random baselines to the image, times the difference of the two.
+    """GradientSHAP (expected gradients): gradients at random points between baselines and the image.
 
-    (B, H, W). The mean over samples of (x - x0) * gradient at x0 + a (x - x0), a uniform in [0, 1]. The papers draw x0
-    from training images, which an explainer does not see: `noise` draws uniform pixels, `mean` and `black` are fixed,
-    which makes it Integrated Gradients by chance. `noise=` adds Gaussian noise of that deviation to x, as Captum may.
+    Mean over samples of (x - x0) * gradient at x0 + a (x - x0), a uniform in [0, 1] (Erion et al., eq. 2). The papers draw x0
+    from training images, which an explainer does not have: `baseline="noise"` draws uniform pixels; `mean` and `black` are
+    fixed, a Monte Carlo estimate of Integrated Gradients. `noise` adds Gaussian noise of that deviation to x, as in Captum.
+
+    Returns:
+        (B, H, W), signed for `channels="sum"`.
     """
     places = _drawing(trace, "gradientshap places", torch.rand, (1, 1, 1))
     baselines = _drawing(trace, "gradientshap baselines", torch.rand, trace.images.shape[1:])
     noises = _drawing(trace, "gradientshap noise", torch.randn, trace.images.shape[1:])
     total = torch.zeros_like(trace.images)
-    for part in parts(trace, samples, _SHARE):
+    for part in chunks(trace, samples, _SHARE):
         count = part.stop - part.start
         ends = trace.images[:, None] + (noise * noises(count) if noise else 0)  # (B, 1 or n, 3, H, W)
-        starts = baselines(count) if baseline == "noise" else filling(trace, baseline)[:, None]
+        starts = baselines(count) if baseline == "noise" else fill_image(trace, baseline)[:, None]
         points = starts + places(count) * (ends - starts)
         total += ((ends - starts) * _gradients_at(trace, points)).sum(1)
     return reduced(total / samples, channels)
@@ -162,7 +178,7 @@ def _gradients_at(trace: Trace, points: Tensor) -> Tensor:
 
 
 def _drawing(trace: Trace, purpose: str, draw: Callable[..., Tensor], shape: Sequence[int]) -> Callable[[int], Tensor]:
-    """A function that draws the next n samples of each image, (B, n, *shape), each sample by a call of its own.
+    """A function that draws the next n samples of each image, (B, n, *shape), one call per sample.
 
     So the numbers depend neither on the batch nor on how many samples are drawn at a time.
     """
@@ -176,7 +192,7 @@ def _drawing(trace: Trace, purpose: str, draw: Callable[..., Tensor], shape: Seq
 
 
 def reduced(gradients: Tensor, channels: Channels) -> Tensor:
-    """One number (B, H, W) for the three of a pixel (B, 3, H, W)."""
+    """Colour channels (B, 3, H, W) reduced to one value per pixel (B, H, W)."""
     if channels == "sum":
         return gradients.sum(1)
     return gradients.abs().amax(1) if channels == "max" else gradients.abs().sum(1)

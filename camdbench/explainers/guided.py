@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.core.errors import NotApplicable
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.gradcam import gradcam
 from camdbench.explainers.gradients import reduced
-from camdbench.explainers.trace import Trace
 from camdbench.functional.normalise import upsample
 from camdbench.models.rules import MAXIMA, Rules, check_made_of, check_same_logits, guided_relu
 
@@ -19,15 +20,18 @@ from camdbench.models.rules import MAXIMA, Rules, check_made_of, check_same_logi
 @explainer(
     "guidedbackprop",
     paper="Springenberg et al. 2015, arXiv:1412.6806, section 3.4",
-    cost="2 forward + 1 backward",
+    cost=Cost(forward=2, backward=1),
     needs=("gradients",),
     refuses="networks whose nonlinearities are not ReLUs and max pooling",
 )
 def guidedbackprop(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "max") -> Tensor:
-    """The gradient at the pixels, of which every ReLU lets only the positive part back.
+    """Guided backpropagation: gradient at the pixels; every ReLU passes positive gradients only.
 
-    (B, H, W); `channels` as in `saliency`. Every ReLU is found, functional and reused ones too. It has no meaning where
-    other nonlinearities take part, for which the method has no rule; other libraries return the plain gradient there.
+    g_in = [g_out > 0] [x > 0] g_out at each ReLU, functional and reused ones included; `channels` as in `saliency`. The rule is
+    not defined for other nonlinearities; other libraries return the plain gradient there.
+
+    Returns:
+        (B, H, W), non-negative unless `channels="sum"`.
     """
     return reduced(guided_gradients(trace, "guidedbackprop"), channels)
 
@@ -35,21 +39,24 @@ def guidedbackprop(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "ma
 @explainer(
     "guidedgradcam",
     paper="Selvaraju et al. 2017, arXiv:1610.02391, section 3.2",
-    cost="2 forward + 1 backward + 1 tail backward",
+    cost=Cost(forward=2, backward=1, tail_backward=1),
     needs=("layer", "gradients"),
     refuses="networks whose nonlinearities are not ReLUs and max pooling",
 )
 def guidedgradcam(trace: Trace, *, layer: str | None = None, channels: Literal["max", "sum", "abs"] = "max") -> Tensor:
-    """Guided backpropagation times Grad-CAM, which is up-sampled to the image.
+    """Guided Grad-CAM: guided backpropagation times Grad-CAM up-sampled to the image.
 
-    (B, H, W); bilinearly, as in the paper. `channels` as in `saliency`.
+    The up-sampling is bilinear, as in the paper. `channels` as in `saliency`.
+
+    Returns:
+        (B, H, W), non-negative unless `channels="sum"`.
     """
     coarse = upsample(gradcam(trace, layer=layer), trace.size)
     return reduced(guided_gradients(trace, "guidedgradcam") * coarse[:, None], channels)
 
 
 def guided_gradients(trace: Trace, method: str) -> Tensor:
-    """Guided gradients (B, 3, H, W); `method` opens the complaint where they have no meaning."""
+    """Guided gradients (B, 3, H, W); `method` is the name in errors."""
     targets = trace.targets
     with torch.enable_grad():
         leaf = trace.images.detach().clone().requires_grad_()

@@ -5,19 +5,24 @@ from __future__ import annotations
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
-from camdbench.explainers.trace import Trace
+from camdbench.core.cost import Cost
+from camdbench.explainers.common.trace import Trace
 
 
 @explainer(
     "hirescam",
     paper="Draelos & Carin 2020, arXiv:2011.08891, eq. 4",
-    cost="1 forward + 1 tail backward",
+    cost=Cost(forward=1, tail_backward=1),
     needs=("layer", "gradients"),
 )
 def hirescam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
-    """Gradient times activation at every place, summed over channels and rectified.
+    """HiResCAM: gradient times activation, summed over channels and rectified.
 
-    (B, h, w). With `relu=False` and a GAP + linear head the map's sum is the logit less its bias.
+    relu(sum_k G_k A_k) (eq. 4). With `relu=False` and a global average pooling + linear head the map sums to the logit minus
+    its bias.
+
+    Returns:
+        (B, h, w), non-negative unless `relu=False`.
     """
     seen = trace.at(layer)
     map_ = (seen.gradients * seen.activations).sum(1)

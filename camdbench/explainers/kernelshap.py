@@ -10,12 +10,18 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
-from camdbench.explainers.perturbing import filling
-from camdbench.explainers.segments import scores_without, segment
-from camdbench.explainers.trace import Trace
+from camdbench.core.cost import Cost, Repeat
+from camdbench.explainers.common.masked_scoring import fill_image
+from camdbench.explainers.common.segments import scores_without, segment
+from camdbench.explainers.common.trace import Trace
 
 
-@explainer("kernelshap", paper="Lundberg & Lee 2017, arXiv:1705.07874, theorem 2", cost="1003 forward", seeded=True)
+@explainer(
+    "kernelshap",
+    paper="Lundberg & Lee 2017, arXiv:1705.07874, theorem 2",
+    cost=Cost(forward=3, repeats=(Repeat("samples", forward=1),), note="fewer samples if there are no more coalitions"),
+    seeded=True,
+)
 def kernelshap(
     trace: Trace,
     *,
@@ -25,18 +31,21 @@ def kernelshap(
     fill: Literal["mean", "black"] = "mean",
     score: Literal["probability", "logit"] = "logit",
 ) -> Tensor:
-    """Shapley values of segments, by a regression on random coalitions under the Shapley kernel.
+    """KernelSHAP: Shapley values of image segments by weighted regression on random coalitions.
 
-    (B, H, W), a segment's value on each of its pixels; signed, and over segments they add up to y(x) - y(fill): the
-    empty and the whole coalition hold exactly, as the kernel is infinite there. Sizes of coalitions are drawn in
-    proportion to the kernel, coalitions of a size alike, each with its complement. Where there are no more than
-    `samples` coalitions, all are taken, and the values are exact.
+    The values sum over segments to y(x) - y(fill): the constraints of the empty and the full coalition are exact, because
+    the Shapley kernel is infinite there (theorem 2). Coalition sizes are drawn in proportion to the kernel, coalitions of
+    one size uniformly, each with its complement. If there are at most `samples` coalitions, all are used, and the values
+    are exact.
+
+    Returns:
+        (B, H, W), signed: a segment's value on each of its pixels.
     """
     found = segment(trace, segments, cells)
     drawn = [_coalitions(count, samples, trace.random(index, "kernelshap")) for index, count in enumerate(found.counts)]
     ends = [torch.stack([torch.zeros(count), torch.ones(count)]).double() for count in found.counts]
     kept = [torch.cat([end, own]) for end, (own, _) in zip(ends, drawn, strict=True)]
-    scores = scores_without(trace, found, kept, filling(trace, fill), score)
+    scores = scores_without(trace, found, kept, fill_image(trace, fill), score)
     return found.spread([_values(own, row, weights) for own, row, (_, weights) in zip(kept, scores, drawn, strict=True)])
 
 

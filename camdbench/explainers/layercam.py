@@ -9,15 +9,16 @@ from pydantic import PositiveFloat
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost, Repeat
 from camdbench.core.errors import UsageError
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
 from camdbench.functional.normalise import normalise, upsample
 
 
 @explainer(
     "layercam",
     paper="Jiang et al. 2021, IEEE TIP 30, eq. 7-9",
-    cost="1 forward + 1 tail backward, for each layer",
+    cost=Cost(repeats=(Repeat("layer", forward=1, tail_backward=1),)),
     needs=("layer", "gradients"),
 )
 def layercam(
@@ -27,14 +28,17 @@ def layercam(
     gamma: PositiveFloat = 2.0,
     compat: Literal["paper", "pgc", "torchcam"] = "paper",
 ) -> Tensor:
-    """Activations weighted by their positive gradients, place by place; of several layers the largest.
+    """Layer-CAM: activations weighted by their positive gradients per grid cell, of one or more layers.
 
-    (B, h, w): relu(sum_k relu(G_k) A_k). With several layers, `layer=("layer3", "layer4")`, the grid is the finest of
-    theirs, and the map is the place-wise maximum of tanh(gamma M / max M) (eq. 9). The paper scales the maps of shallow
-    layers so, whose values are small; which are shallow is the user's choice of layers, so here all are scaled alike.
+    relu(sum_k relu(G_k) A_k) (eq. 7-8). With several layers, `layer=("layer3", "layer4")`, the grid is the finest of theirs, and
+    the map is the maximum over layers of tanh(gamma M / max M) (eq. 9). The paper scales only the maps of shallow layers,
+    whose values are small; here all are scaled alike.
 
-    `torchcam` leaves out the division by max M; `pgc` is the mean of the layers' maps, each normalised to its range
-    and then up-sampled to the image, (B, H, W).
+    `compat="torchcam"` omits the division by max M. `pgc` averages the layers' maps, each normalised to its range and then
+    up-sampled to the image.
+
+    Returns:
+        (B, h, w), non-negative; (B, H, W) for several layers with `compat="pgc"`.
     """
     if isinstance(layer, tuple) and len(layer) != 1:
         return _fused([_map_of(trace.at(name)) for name in layer], trace.size, gamma, compat)

@@ -7,9 +7,10 @@ from pydantic import NonNegativeInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.core.errors import UsageError
-from camdbench.explainers.tokens import map_of_tokens
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.tokens import map_of_tokens
+from camdbench.explainers.common.trace import Trace
 from camdbench.models.attention import transformer_of
 from camdbench.models.classifier import Passes
 
@@ -17,19 +18,22 @@ from camdbench.models.classifier import Passes
 @explainer(
     "legrad",
     paper="Bousselham et al. 2024, arXiv:2404.03214, section 3",
-    cost="1 forward + 1 backward",
+    cost=Cost(forward=1, backward=1),
     needs=("gradients", "attention"),
     refuses="networks other than the vision transformers of torchvision and timm",
 )
 def legrad(trace: Trace, *, start: NonNegativeInt = 0) -> Tensor:
-    """How strongly each block's own class score reacts to its attention, averaged over blocks, heads and queries.
+    """LeGrad: rectified gradient of each block's class score by its attention, averaged over blocks.
 
-    (B, h, w). The tokens that block l returns go through the network's last norm and head, which gives a score s_l;
-    the map is the mean over blocks of the mean over heads and queries of relu(d s_l / d A_l), key by key, without the
-    prefix tokens. Attention itself is not multiplied in. `start` leaves out the first blocks.
+    mean over blocks of the mean over heads and queries of relu(d s_l / d A_l), per key, without the prefix tokens; s_l is the
+    class score of the tokens of block l behind the network's last norm and head. Attention itself is not multiplied in.
+    `start` leaves out the first blocks.
 
-    The tokens are pooled as the network's own head does it. A score depends on one block's attention only through
-    that block, so all backward passes together cost one.
+    The network's own head pools the tokens. A score depends on the attention of one block only through that block, so all
+    backward passes together cost one.
+
+    Returns:
+        (B, h, w), non-negative.
     """
     seen, head = trace.attention, transformer_of(trace.classifier.network).head
     if start >= len(seen.probabilities):

@@ -1,4 +1,4 @@
-"""LIME: a ridge regression of the class's score on which segments are shown."""
+"""LIME: regression of the class score on the presence of image segments."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
-from camdbench.explainers.perturbing import filling
-from camdbench.explainers.segments import scores_without, segment
-from camdbench.explainers.trace import Trace
+from camdbench.core.cost import Cost, Repeat
+from camdbench.explainers.common.masked_scoring import fill_image
+from camdbench.explainers.common.segments import scores_without, segment
+from camdbench.explainers.common.trace import Trace
 
 
-@explainer("lime", paper="Ribeiro et al. 2016, arXiv:1602.04938, eq. 1-2, section 3.4", cost="1001 forward", seeded=True)
+@explainer(
+    "lime",
+    paper="Ribeiro et al. 2016, arXiv:1602.04938, eq. 1-2, section 3.4",
+    cost=Cost(forward=1, repeats=(Repeat("samples", forward=1),)),
+    seeded=True,
+)
 def lime(
     trace: Trace,
     *,
@@ -23,21 +29,23 @@ def lime(
     cells: PositiveInt = 8,
     compat: Literal["paper", "captum"] = "paper",
 ) -> Tensor:
-    """Weights of a linear model that is fitted to the scores of images with segments switched off at random.
+    """LIME: coefficients of a linear model fitted to class scores with random image segments removed.
 
-    (B, H, W), a segment's weight on each of its pixels; signed. Half of the segments are off in a sample, on average.
-    Segments come from quickshift or from a grid of `cells` x `cells`.
+    Each segment is removed with probability 1/2. Segments come from quickshift or from a grid of `cells` x `cells`.
 
-    - `paper`, as the authors' package does it: a segment that is off shows its mean colour; the first sample is the
-      whole image; a sample whose cosine distance to it is d, counted in segments, weighs sqrt(exp(-d^2 / 0.25^2));
+    - `compat="paper"`, as in the authors' package: a removed segment shows its mean colour; the first sample is the full
+      image; a sample at cosine distance d from it, counted in segments, has weight sqrt(exp(-d^2 / 0.25^2));
       probabilities; ridge regression with a penalty of 1 and an intercept.
     - `captum`, on the same segments: the network's mean colour; d from the pixels of the normalised image, weight
-      exp(-d^2 / 2); logits; lasso with a penalty of 0.01. Captum takes 25 samples unless told otherwise.
+      exp(-d^2 / 2); logits; lasso with a penalty of 0.01. Captum's default is 25 samples.
+
+    Returns:
+        (B, H, W), signed: a segment's coefficient on each of its pixels.
     """
     found = segment(trace, segments, cells)
     kept = [torch.rand(samples, count, generator=trace.random(index, "lime")).lt(0.5).double() for index, count in enumerate(found.counts)]
     if compat == "captum":
-        scores = scores_without(trace, found, kept, filling(trace, "mean"), "logit")
+        scores = scores_without(trace, found, kept, fill_image(trace, "mean"), "logit")
         energies = found.totals(((trace.images - trace.classifier.mean) / trace.classifier.std).square()).sum(1).cpu().double()  # (B, K)
         weights = [(-(_distance(own, energy[: own.shape[1]]) ** 2) / 2).exp() for own, energy in zip(kept, energies, strict=True)]
         return found.spread([lasso(*row, penalty=0.01) for row in zip(kept, scores, weights, strict=True)])

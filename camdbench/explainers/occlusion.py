@@ -1,4 +1,4 @@
-"""Occlusion: how much the class loses where a window covers the image."""
+"""Occlusion: drop of the class score under a sliding window."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
-from camdbench.explainers.perturbing import class_scores, filling, scored
-from camdbench.explainers.trace import Trace
+from camdbench.core.cost import Cost, Repeat
+from camdbench.explainers.common.masked_scoring import class_scores, fill_image, score_masked
+from camdbench.explainers.common.trace import Trace
 
 
 @explainer(
     "occlusion",
     paper="Zeiler & Fergus 2014, arXiv:1311.2901, section 4.2",
-    cost="1 forward + 1 forward for each place of the window, about 90",
+    cost=Cost(forward=1, repeats=(Repeat("per window position", forward=1),)),
 )
 def occlusion(
     trace: Trace,
@@ -26,12 +27,15 @@ def occlusion(
     fill: Literal["mean", "black"] = "mean",
     score: Literal["probability", "logit"] = "probability",
 ) -> Tensor:
-    """What the class loses on average under the windows that cover a pixel.
+    """Occlusion: mean drop of the class score over the windows that cover a pixel.
 
-    (B, H, W). S(u) = mean over windows W that hold u of y(x) - y(x with W filled). Window and stride are in pixels;
-    left out, the window is a fifth of the shorter side (the paper slides a grey square of 50 pixels over images of
-    about 224) and the stride half a window. Windows start at multiples of the stride, the last one may stand over
-    the edge. `score="logit"` is Captum's reading.
+    S(u) = mean over windows W that contain u of y(x) - y(x with W filled). Window and stride are in pixels. Default: the
+    window is a fifth of the shorter side (the paper slides a grey square of 50 pixels over images of about 224), and
+    the stride half a window. Windows start at multiples of the stride; the last one may cross the border.
+    `score="logit"` is Captum's convention.
+
+    Returns:
+        (B, H, W), signed.
     """
     side = window or max(1, round(min(trace.size) / 5))
     step = stride or max(1, side // 2)
@@ -43,7 +47,7 @@ def occlusion(
 
     clean = class_scores(trace.logits, trace.targets, score)
     lost = torch.zeros(len(clean), *trace.size, device=clean.device)
-    for masks, scores in scored(trace, len(rows) * len(columns), masks_of, filling(trace, fill), score):
+    for masks, scores in score_masked(trace, len(rows) * len(columns), masks_of, fill_image(trace, fill), score):
         lost += torch.einsum("bn,nhw->bhw", clean[:, None] - scores, 1 - masks)
     return lost / (rows.sum(0)[:, None] * columns.sum(0)).clamp_min(1)  # a stride wider than the window leaves gaps
 

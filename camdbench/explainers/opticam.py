@@ -1,4 +1,4 @@
-"""Opti-CAM: the channel weights that make the masked image score highest for its class."""
+"""Opti-CAM: channel weights optimised for the class logit of the masked image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pydantic import NonNegativeInt, PositiveFloat
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
-from camdbench.explainers.trace import Trace
+from camdbench.core.cost import Cost, Repeat
+from camdbench.explainers.common.trace import Trace
 from camdbench.functional.normalise import Normalisation, normalise, upsample
 
 _NO_CHANGE = 1e-10  # of an image's loss between two iterations: the paper's rule to stop (appendix A)
@@ -21,7 +22,16 @@ Start = Literal["mean", "random", "gradcam"]
 @explainer(
     "opticam",
     paper="Zhang et al. 2024, arXiv:2301.07002, eq. 8-11, 16-19, A",
-    cost="1 forward + 100 (forward + backward), two forwards and backwards each for iomask and iodiff",
+    cost=Cost(
+        forward=1,
+        repeats=(
+            Repeat("iterations", forward=1, backward=1),
+            Repeat("iterations", forward=1, backward=1, when=("objective", "iomask", "iodiff")),
+            Repeat("best", forward=1),
+            Repeat("best", forward=1, when=("objective", "iomask", "iodiff")),
+            Repeat((), tail_backward=1, when=("start", "gradcam")),
+        ),
+    ),
     needs=("layer", "gradients"),
     seeded=True,
 )
@@ -36,19 +46,22 @@ def opticam(
     best: bool = False,
     layer: str | None = None,
 ) -> Tensor:
-    """A convex combination of channels, optimised image by image so that the masked image keeps its class.
+    """Opti-CAM: convex combination of channels, optimised per image for the masked image's class logit.
 
-    (B, h, w). S(x; u) = sum_k softmax(u)_k A_k (eq. 8); the mask is n(up(S)) (eq. 9); Adam maximises over u the
-    logit of the image times its mask (`mask`, eq. 10), or with x the image and s the mask:
+    S(x; u) = sum_k softmax(u)_k A_k (eq. 8); the mask is n(up(S)) (eq. 9). Adam maximises over u the logit of the image times its
+    mask (`mask`, eq. 10), or, with x the image and s the mask:
 
     - `diff`: -|y(x) - y(x s)|
     - `iomask`: y(x s) - y(x (1 - s))
     - `iodiff`: -|y(x) - y(x s)| + |y(x) - y(x (1 - s))|
 
-    `start` is where u begins: `mean` of the channels (u = 0), `random` (standard normal, from seed and image), or
-    `gradcam` (u such that softmax(u) is proportional to the rectified weights of Grad-CAM). `best` returns the
-    iterate with the highest objective instead of the last, for one more forward pass. An image whose loss has
-    changed by less than 1e-10 is done and leaves the batch; no image depends on its batch mates.
+    `start` initialises u: `mean` of the channels (u = 0), `random` (standard normal, from seed and image), or `gradcam`
+    (softmax(u) proportional to the rectified weights of Grad-CAM). `best` returns the iterate with the highest objective
+    instead of the last, for one more forward pass. An image whose loss changes by less than 1e-10 stops. No image depends
+    on the others of its batch.
+
+    Returns:
+        (B, h, w), non-negative if the activations are.
     """
     seen = trace.at(layer)
     activations = seen.activations
@@ -89,7 +102,7 @@ def combine(weights: Tensor, activations: Tensor) -> Tensor:
 
 
 class _Search:
-    """The objective of each image as a function of its channel weights."""
+    """Objective of each image as a function of its channel weights."""
 
     def __init__(self, trace: Trace, objective: Objective, normalisation: Normalisation) -> None:
         self.trace, self.kind = trace, objective
@@ -97,7 +110,7 @@ class _Search:
         self.images, self.targets, self.clean = trace.images, trace.targets, trace.target_logits
 
     def objective(self, weights: Tensor, activations: Tensor, index: Tensor) -> Tensor:
-        """To be maximised, (N,), for the images at `index`."""
+        """Value to maximise, (N,), for the images at `index`."""
         masks = normalise(upsample(combine(weights, activations), self.trace.size), self.normalisation).unsqueeze(1)
         images, targets, clean = self.images[index], self.targets[index], self.clean[index]
         if self.kind in ("mask", "diff"):

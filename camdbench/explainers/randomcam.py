@@ -1,4 +1,4 @@
-"""Random-CAM: a control that sees the layer but neither the class nor what its channels are worth."""
+"""Random-CAM: a control with random channel weights."""
 
 from __future__ import annotations
 
@@ -6,22 +6,26 @@ import torch
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
-from camdbench.explainers.channels import weighted_sum
-from camdbench.explainers.trace import Trace
+from camdbench.core.cost import Cost
+from camdbench.explainers.common.trace import Trace
+from camdbench.explainers.common.weighted_channels import weighted_sum
 
 
 @explainer(
     "randomcam",
     paper="control; pytorch-grad-cam (Gildenblat et al. 2021), RandomCAM",
-    cost="1 forward",
+    cost=Cost(forward=1),
     needs=("layer",),
     control=True,
     seeded=True,
 )
 def randomcam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
-    """Activations weighted by uniform random numbers in [-1, 1], drawn from (seed, image id), and rectified.
+    """Random-CAM control: activations weighted by uniform random numbers in [-1, 1], rectified.
 
-    (B, h, w). Another layer has other numbers only where its number of channels is another.
+    relu(sum_k w_k A_k), w drawn from (seed, image id). Layers with equal numbers of channels have equal weights.
+
+    Returns:
+        (B, h, w), non-negative unless `relu=False`.
     """
     activations = trace.at(layer).activations
     rows = [torch.rand(activations.shape[1], generator=trace.random(index, "randomcam")) for index in range(len(activations))]

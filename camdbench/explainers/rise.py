@@ -1,4 +1,4 @@
-"""RISE: the mean of random masks, weighted by what the class scores under them."""
+"""RISE: mean of random masks weighted by the class score of the masked image."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost, Repeat
 from camdbench.core.errors import UsageError
-from camdbench.explainers.perturbing import filling, mask_bank, scored
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.masked_scoring import fill_image, random_masks, score_masked
+from camdbench.explainers.common.trace import Trace
 
 
-@explainer("rise", paper="Petsiuk et al. 2018, arXiv:1806.07421, eq. 6, section 3.2", cost="4001 forward", seeded=True)
+@explainer(
+    "rise",
+    paper="Petsiuk et al. 2018, arXiv:1806.07421, eq. 6, section 3.2",
+    cost=Cost(forward=1, repeats=(Repeat("masks", forward=1),)),
+    seeded=True,
+)
 def rise(
     trace: Trace,
     *,
@@ -25,22 +31,25 @@ def rise(
     score: Literal["probability", "logit"] = "probability",
     compat: Literal["paper", "torchray", "xplique"] = "paper",
 ) -> Tensor:
-    """Random masks, weighted by the class's probability under each.
+    """RISE: mean of random masks weighted by the class probability of the masked image.
 
-    (B, H, W). S = 1 / (N p) sum_i p_c(x M_i) M_i over N random masks, `cells` x `cells` binary grids that keep a cell
-    with probability p = `keep`, enlarged bilinearly and cropped at a random place. The paper takes 4000 masks for
-    VGG16 and 8000 for ResNet-50. One bank of masks, drawn from the seed, serves all images. `fill` is what a mask
-    hides a pixel behind: the network's mean, which the authors' code does by masking the normalised image, or black.
+    S = 1 / (N p) sum_i p_c(x M_i) M_i over N random masks (eq. 6): binary grids of `cells` x `cells` that keep a cell with
+    probability p = `keep`, enlarged bilinearly and cropped at a random offset. The paper takes 4000 masks for VGG16 and 8000
+    for ResNet-50. One set of masks, drawn from the seed, serves all images. `fill` replaces masked pixels: the network's
+    mean colour, as in the authors' code, which masks the normalised image, or black.
 
-    `compat` takes other readings: `torchray` scores sigmoid(logit), whatever `score` says, and divides by N;
-    `xplique` divides, pixel by pixel, by sum_i M_i, which evens out what chance shows more often.
+    `compat="torchray"` scores sigmoid(logit), regardless of `score`, and divides by N. `xplique` divides each pixel by
+    sum_i M_i, which corrects for unequal coverage.
+
+    Returns:
+        (B, H, W), non-negative for `score="probability"`.
     """
     if keep > 1:
         raise UsageError(f"rise(keep={keep}): expected a probability, at most 1")
-    bank = mask_bank(trace, masks, cells, keep)
+    bank = random_masks(trace, masks, cells, keep)
     total = torch.zeros(len(trace.images), *trace.size, device=trace.images.device)
     shown = torch.zeros_like(total[:1])
-    for chunk, scores in scored(trace, masks, bank.masks, filling(trace, fill), "sigmoid" if compat == "torchray" else score):
+    for chunk, scores in score_masked(trace, masks, bank.masks, fill_image(trace, fill), "sigmoid" if compat == "torchray" else score):
         total += torch.einsum("bn,nhw->bhw", scores, chunk)
         shown += chunk.sum(0)
     if compat == "xplique":

@@ -1,4 +1,4 @@
-"""Attention as it is: of one block, and rolled out over all of them."""
+"""Raw attention of one block, and attention rollout over all blocks."""
 
 from __future__ import annotations
 
@@ -9,24 +9,28 @@ from pydantic import NonNegativeFloat, NonNegativeInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.core.errors import UsageError
-from camdbench.explainers.tokens import fuse_heads, map_of_row
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.tokens import fuse_heads, map_of_row
+from camdbench.explainers.common.trace import Trace
 
 
 @explainer(
     "rawattention",
     paper="Chefer et al. 2021, arXiv:2012.09838, section 4 (baseline)",
-    cost="1 forward",
+    cost=Cost(forward=1),
     needs=("attention",),
     refuses="networks other than the vision transformers of torchvision and timm",
     aliases=("attention",),
 )
 def rawattention(trace: Trace, *, block: int = -1, fusion: Literal["mean", "max", "min"] = "mean") -> Tensor:
-    """What the class token attends to in one block, over all heads; the same for every class.
+    """Raw attention: attention of the class token in one block, fused over heads (class-agnostic).
 
-    (B, h, w). `block` counts from the first, or from the last where negative; `fusion` joins the heads. Where the
-    head averages the places, their rows are averaged.
+    `block` counts from the first, or from the last if negative; `fusion` combines the heads. If the head averages the
+    tokens, their rows are averaged.
+
+    Returns:
+        (B, h, w) in [0, 1].
     """
     found = trace.attention.probabilities
     if not -len(found) <= block < len(found):
@@ -37,7 +41,7 @@ def rawattention(trace: Trace, *, block: int = -1, fusion: Literal["mean", "max"
 @explainer(
     "rollout",
     paper="Abnar & Zuidema 2020, arXiv:2005.00928, eq. 1",
-    cost="1 forward",
+    cost=Cost(forward=1),
     needs=("attention",),
     refuses="networks other than the vision transformers of torchvision and timm",
     aliases=("attentionrollout",),
@@ -50,12 +54,15 @@ def rollout(
     discard: NonNegativeFloat = 0.0,
     start: NonNegativeInt = 0,
 ) -> Tensor:
-    """Attention multiplied through the blocks, each with its residual connection; the same for every class.
+    """Attention rollout: product over blocks of attention with residual connections (class-agnostic).
 
-    (B, h, w). With A the attention over all heads, a block passes on 0.5 A + 0.5 I (A alone without `residual`), each
-    row scaled to sum to 1, and the map is the class token's row of the product of all blocks, the last on the left.
-    The paper averages the heads; `fusion` and `discard`, the share of an image's smallest entries of A that are set
-    to zero, are additions of the method's users, and `start` leaves out the first blocks.
+    Product of 0.5 A + 0.5 I (A alone without `residual`), the last block on the left, with A the attention fused over heads and
+    each row scaled to sum to 1 (eq. 1). The map is the class token's row. The paper averages the heads. `fusion` and
+    `discard`, the fraction of an image's smallest entries of A that are set to zero, are later additions of its users.
+    `start` leaves out the first blocks.
+
+    Returns:
+        (B, h, w) in [0, 1].
     """
     found = trace.attention.probabilities
     if discard >= 1:
@@ -70,7 +77,7 @@ def rollout(
 
 
 def _step(attention: Tensor, discard: float, *, residual: bool) -> Tensor:
-    """What one block passes on from token to token (B, N, N); rows sum to 1."""
+    """Transition matrix of one block from token to token (B, N, N); rows sum to 1."""
     flat = attention.flatten(1)
     smallest = flat.sort(dim=1, stable=True).indices[:, : int(discard * flat.shape[1])]
     kept = flat.scatter(1, smallest, 0).view_as(attention)

@@ -1,4 +1,4 @@
-"""Score-CAM, SS-CAM and IS-CAM: channels weighted by what the class scores when they mask the image."""
+"""Score-CAM, SS-CAM and IS-CAM: channels weighted by the class score of the image that they mask."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
-from camdbench.explainers.channels import weighted_sum
-from camdbench.explainers.masking import Channels, channel_scores
-from camdbench.explainers.trace import Trace
+from camdbench.core.cost import Cost, Repeat
+from camdbench.explainers.common.channel_masking import DistinctChannels, channel_scores
+from camdbench.explainers.common.trace import Trace
+from camdbench.explainers.common.weighted_channels import weighted_sum
 from camdbench.functional.normalise import normalise, upsample
 
 
 @explainer(
     "scorecam",
     paper="Wang et al. 2020, arXiv:1910.01279; Opti-CAM, eq. 3-4",
-    cost="1 forward + 1 forward for each distinct channel",
+    cost=Cost(forward=1, repeats=(Repeat("per channel", forward=1),)),
     needs=("layer",),
 )
 def scorecam(
@@ -31,17 +32,18 @@ def scorecam(
     score: Literal["logit", "probability"] = "logit",
     compat: Literal["paper", "author", "pgc", "torchcam"] = "paper",
 ) -> Tensor:
-    """Activations weighted by the softmax of the class's scores when each channel masks the image.
+    """Score-CAM: activations weighted by the softmax of class logits of the image masked by each channel.
 
-    (B, h, w). The mask of channel k is n(up(A_k)), n to the range [0, 1]; w = softmax over channels of the class's logits
-    under the masks; the map is relu(sum_k w_k A_k). The paper subtracts the score of a baseline, which the softmax
-    cancels. A constant channel, for which n is not defined, masks everything. The softmax takes logits as they are:
-    where they are large one channel takes all. `score="probability"` is milder. `fill` is what a mask hides a pixel
-    behind: the network's mean, which the authors' code does by masking the normalised image, or black.
+    relu(sum_k w_k A_k), w = softmax over channels of the logits under the masks n(up(A_k)), n to the range [0, 1]. The paper
+    subtracts the score of a baseline, which cancels in the softmax. A constant channel, for which n is undefined, masks
+    everything. If logits are large, one channel receives all the weight; `score="probability"` is milder. `fill` replaces
+    masked pixels: the network's mean colour, as in the authors' code, which masks the normalised image, or black.
 
-    `author` weighs by the probability itself, without a softmax and without constant channels, whatever `score` says,
-    and rectifies at image size, (B, H, W); `pgc` enlarges masks with aligned corners; `torchcam` normalises before it
-    enlarges.
+    `compat="author"` weights by the probability itself, without softmax and constant channels, regardless of `score`, and
+    rectifies at image size. `pgc` enlarges masks with aligned corners. `torchcam` normalises before it enlarges.
+
+    Returns:
+        (B, h, w), non-negative; (B, H, W) for `compat="author"`.
     """
     seen = trace.at(layer)
     activations = seen.activations
@@ -57,7 +59,7 @@ def scorecam(
 @explainer(
     "sscam",
     paper="Wang et al. 2020, arXiv:2006.14255",
-    cost="1 forward + 35 forward for each distinct channel",
+    cost=Cost(forward=1, repeats=(Repeat(("samples", "per channel"), forward=1),)),
     needs=("layer",),
     seeded=True,
 )
@@ -70,16 +72,18 @@ def sscam(
     fill: Literal["mean", "black"] = "mean",
     compat: Literal["paper", "torchcam"] = "paper",
 ) -> Tensor:
-    """Score-CAM with scores averaged over noisy copies of each mask.
+    """SS-CAM: Score-CAM with scores averaged over noisy copies of each mask.
 
-    (B, h, w). w = softmax over channels of the mean logit under n(up(A_k)) + d, d normal with standard deviation `std`,
-    pixel by pixel, and not clipped: the masks lie in [0, 1], so the noise of the default outweighs them, as in
-    torchcam. Noise depends on seed, image and channel alone. Without noise it is Score-CAM. `torchcam` normalises masks
-    before it enlarges them.
+    w = softmax over channels of the mean logit under n(up(A_k)) + d, d normal with standard deviation `std` per pixel, not
+    clipped. The masks lie in [0, 1], so the noise of the default dominates them, as in torchcam. Noise depends on seed,
+    image and channel alone. Without noise it is Score-CAM. `compat="torchcam"` normalises masks before it enlarges them.
+
+    Returns:
+        (B, h, w), non-negative.
     """
     seen = trace.at(layer)
 
-    def noisy(part: Channels) -> Iterator[Tensor]:
+    def noisy(part: DistinctChannels) -> Iterator[Tensor]:
         masks = _masks(part.grids, trace.size, compat)
         pairs = zip(part.images.tolist(), part.numbers.tolist(), strict=True)
         generators = [trace.random(image, f"sscam {channel}") for image, channel in pairs]
@@ -93,7 +97,7 @@ def sscam(
 @explainer(
     "iscam",
     paper="Naidu et al. 2020, arXiv:2010.03023",
-    cost="1 forward + 10 forward for each distinct channel",
+    cost=Cost(forward=1, repeats=(Repeat(("samples", "per channel"), forward=1),)),
     needs=("layer",),
 )
 def iscam(
@@ -104,17 +108,20 @@ def iscam(
     fill: Literal["mean", "black"] = "mean",
     compat: Literal["paper", "torchcam"] = "paper",
 ) -> Tensor:
-    """Score-CAM with scores integrated over the strength of each mask.
+    """IS-CAM: Score-CAM with scores integrated over the strength of each mask.
 
-    (B, h, w). w = softmax over channels of the mean logit under (i / N) n(up(A_k)), i = 1 .. N, N being `samples`: the
-    path from the hidden image to the masked one. One sample is Score-CAM. `torchcam` adds the strengths up as it goes,
-    1/N, 3/N, 6/N …, so that masks grow far beyond one, and normalises masks before it enlarges them.
+    w = softmax over channels of the mean logit under (i / N) n(up(A_k)), i = 1 .. N, with N = `samples`: the path from the filled
+    image to the masked one. One sample is Score-CAM. `compat="torchcam"` accumulates the strengths, 1/N, 3/N, 6/N …, so
+    masks grow far beyond one, and normalises masks before it enlarges them.
+
+    Returns:
+        (B, h, w), non-negative.
     """
     seen = trace.at(layer)
     steps = torch.arange(1, samples + 1, dtype=torch.float64) / samples
     strengths = (steps.cumsum(0) if compat == "torchcam" else steps).tolist()
 
-    def scaled(part: Channels) -> Iterator[Tensor]:
+    def scaled(part: DistinctChannels) -> Iterator[Tensor]:
         masks = _masks(part.grids, trace.size, compat)
         return (strength * masks for strength in strengths)
 

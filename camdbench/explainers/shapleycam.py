@@ -1,26 +1,32 @@
-"""ShapleyCAM: Grad-CAM with the second derivatives."""
+"""ShapleyCAM: Grad-CAM with second derivatives."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
-from camdbench.explainers.channels import weighted_sum
-from camdbench.explainers.trace import Trace
+from camdbench.core.cost import Cost
+from camdbench.explainers.common.trace import Trace
+from camdbench.explainers.common.weighted_channels import weighted_sum
 
 
 @explainer(
     "shapleycam",
     paper="Cai 2025, arXiv:2501.06261",
-    cost="1 forward + 3 tail backward; 1 of them on a linear head, one more of each where attention is fused",
+    cost=Cost(
+        forward=1, tail_backward=3, note="1 tail backward on a linear head; 1 forward and 1 tail backward more if attention is fused"
+    ),
     needs=("layer", "gradients"),
 )
 def shapleycam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
-    """Activations weighted by the spatial mean of their Shapley values to second order.
+    """ShapleyCAM: activations weighted by their spatially averaged second-order Shapley values.
 
-    (B, h, w). w_k = mean_ij(G - H A / 2), H the Hessian of the target logit by the activations; H A is one product, made
-    by differentiating twice, and takes all of the layer's output for A, prefix tokens too. On a head without
-    curvature it is Grad-CAM. The explained score is the logit; the paper also proposes others.
+    w_k = mean_ij(G - H A / 2), H being the Hessian of the target logit with respect to the activations. H A is one
+    Hessian-vector product with all of the layer's output as A, prefix tokens included. On a head without curvature it is
+    Grad-CAM. The explained score is the logit; the paper also proposes others.
+
+    Returns:
+        (B, h, w), non-negative unless `relu=False`.
     """
     seen = trace.at(layer)
     weights = (seen.gradients - seen.curvature / 2).mean((2, 3))

@@ -1,4 +1,4 @@
-"""Sobol attribution: the share of the score's variance that a cell of the image takes part in."""
+"""Sobol attribution: total Sobol indices of image cells."""
 
 from __future__ import annotations
 
@@ -9,13 +9,19 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
-from camdbench.explainers.perturbing import cells as cells_of
-from camdbench.explainers.perturbing import filling, scores_under
-from camdbench.explainers.trace import Trace
+from camdbench.core.cost import Cost, Repeat
+from camdbench.explainers.common.masked_scoring import cells as cells_of
+from camdbench.explainers.common.masked_scoring import fill_image, scores_under
+from camdbench.explainers.common.trace import Trace
 from camdbench.functional.seeds import generator_for
 
 
-@explainer("sobol", paper="Fel et al. 2021, arXiv:2111.04138, eq. 3-5", cost="2081 forward", seeded=True)
+@explainer(
+    "sobol",
+    paper="Fel et al. 2021, arXiv:2111.04138, eq. 3-5",
+    cost=Cost(forward=1, repeats=(Repeat("designs", forward=1), Repeat(("designs", "cells", "cells"), forward=1))),
+    seeded=True,
+)
 def sobol(
     trace: Trace,
     *,
@@ -24,16 +30,19 @@ def sobol(
     fill: Literal["mean", "black"] = "mean",
     score: Literal["probability", "logit"] = "logit",
 ) -> Tensor:
-    """Total Sobol indices of the cells of a grid, each dimmed by a random amount.
+    """Sobol attribution: total Sobol index of each grid cell for the class score.
 
-    (B, cells, cells). S_i = E[Var(y | all cells but i)] / Var(y), where cell i shows x m_i + fill (1 - m_i), m uniform.
-    Jansen's estimator: mean over designs of (y(A) - y(A with i from B))^2 / (2 Var(y(A))), which takes designs times
-    (cells^2 + 1) passes. A and B are the halves of one Sobol sequence, the same for all images. It is scrambled by
-    the seed: without that, two of its many coordinates may agree on so few points, and a cell would seem to do nothing.
+    S_i = E[Var(y | all cells but i)] / Var(y), with cell i showing x m_i + fill (1 - m_i), m uniform (eq. 3-5). Jansen's
+    estimator: mean over designs of (y(A) - y(A with i from B))^2 / (2 Var(y(A))), which takes designs * (cells^2 + 1) passes.
+    A and B are the halves of one Sobol sequence, the same for all images. The seed scrambles it; otherwise two of its
+    coordinates may agree on few points, which would set an index to zero.
+
+    Returns:
+        (B, cells, cells), non-negative.
     """
     labels = cells_of(trace.size, cells, trace.images.device)
     design = _replicated(trace, cells**2, designs)  # (N (d + 1), d)
-    scores = scores_under(trace, len(design), lambda part: design[part][:, labels], filling(trace, fill), score)
+    scores = scores_under(trace, len(design), lambda part: design[part][:, labels], fill_image(trace, fill), score)
     base, replaced = scores[:, :designs], scores[:, designs:].unflatten(1, (-1, designs))  # (B, N), (B, d, N)
     variance = base.var(1, correction=0)[:, None]
     indices = (base[:, None] - replaced).square().mean(2) / (2 * torch.where(variance > 0, variance, torch.inf))

@@ -1,4 +1,4 @@
-"""Transformer interpretability beyond attention visualisation: relevance times gradient, rolled out over the blocks."""
+"""Transformer attribution: relevance times attention gradient, rolled out over the blocks."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from camdbench.core.catalogue import explainer
+from camdbench.core.cost import Cost
 from camdbench.core.errors import NotApplicable, UsageError
-from camdbench.explainers.tokens import map_of_row
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.tokens import map_of_row
+from camdbench.explainers.common.trace import Trace
 from camdbench.models.attention import Transformer, transformer_of
 from camdbench.models.transformer_parts import BlockParts, Parts, parts_of
 
@@ -20,23 +21,25 @@ from camdbench.models.transformer_parts import BlockParts, Parts, parts_of
 @explainer(
     "tibav",
     paper="Chefer et al. 2021, arXiv:2012.09838, section 3",
-    cost="1 forward + 1 backward + the blocks once again, there and back",
+    cost=Cost(forward=1, backward=1, note="relevance propagation through the blocks is not counted"),
     needs=("gradients", "attention"),
     refuses="networks other than the vision transformers of torchvision and timm whose head is linear in class tokens or a mean of places",
     aliases=("transformerattribution",),
 )
 def tibav(trace: Trace, *, start: NonNegativeInt = 0) -> Tensor:
-    """Relevance of attention times its gradient, rectified and multiplied through the blocks.
+    """Transformer attribution (Chefer et al.): relevance x attention gradient, rolled out over blocks.
 
-    (B, h, w). Relevance starts as a one at the class and goes down layer by layer: a linear layer shares it out in
-    proportion to its positive contributions x_j w_ij, a sum and a product in proportion to their terms, normalised so
-    that both sides together hold what came in; norms and activations hand it on. With R_b the relevance of a block's
-    attention A_b, the map is the class token's row of the product of I + mean over heads of relu(d y / d A_b * R_b),
-    the last block on the left. `start` leaves out the first blocks.
+    The map is the class token's row of the product of I + mean over heads of relu(d y / d A_b * R_b), the last block on the left,
+    with R_b the relevance of attention A_b. Relevance starts as a one at the class and is propagated layer by layer. A linear
+    layer splits it in proportion to its positive contributions x_j w_ij; a sum and a product split it in proportion to
+    their terms, normalised to conserve the total; norms and activations pass it on. `start` leaves out the first blocks.
 
-    The paper writes sums over a whole tensor; here they are over one image, so that no image depends on its batch
-    mates. A distilled DeiT has two class tokens: its logit is the sum of two, and both rows are averaged. A mean over
-    places is a linear layer like any other, and the rows of all places are averaged then.
+    The paper sums over a whole tensor, here over one image, so no image depends on the others of its batch. A distilled DeiT
+    has two class tokens: its logit is the sum of two, and both rows are averaged. A mean over tokens is a linear layer;
+    the rows of all tokens are averaged then.
+
+    Returns:
+        (B, h, w), non-negative.
     """
     relevance, gradients = relevance_of_attention(trace).attention, trace.attention_gradients
     if start >= len(relevance):
@@ -49,7 +52,7 @@ def tibav(trace: Trace, *, start: NonNegativeInt = 0) -> Tensor:
 
 
 class Relevance(NamedTuple):
-    """What a class owes to the parts of each block.
+    """Relevance of a class in each block.
 
     Attributes:
         attention: for each block (B, heads, N, N).

@@ -1,4 +1,4 @@
-"""Wrappers: explainers of explainers, written as calls and nestable: `power(augsmooth(gradcam), alpha=2.0)`."""
+"""Wrappers: transformations of another explainer's maps, nestable: `power(augsmooth(gradcam), alpha=2.0)`."""
 
 from __future__ import annotations
 
@@ -9,24 +9,31 @@ from pydantic import PositiveFloat
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
-from camdbench.explainers.saliency import Inner
-from camdbench.explainers.trace import Trace
+from camdbench.core.cost import Cost
+from camdbench.explainers.common.saliency import Inner
+from camdbench.explainers.common.trace import Trace
 
 
-@explainer("power", paper="Opti-CAM, Figure A4", cost="that of the inner", normalisation="none")
+@explainer("power", paper="Opti-CAM, Figure A4", cost=Cost(inner=1), normalisation="none")
 def power(trace: Trace, inner: Inner, *, alpha: PositiveFloat = 1.0) -> Tensor:
-    """The finished map of another explainer to the power of `alpha`: below 1 it shows more, above 1 less.
+    """Power transform of another explainer's saliency map: map ** alpha.
 
-    (B, H, W), already a mask. The order of pixels stays.
+    alpha below 1 widens the salient area, above 1 narrows it. The order of pixels stays.
+
+    Returns:
+        (B, H, W) in [0, 1], a finished mask.
     """
     return inner(trace).maps.pow(alpha)
 
 
-@explainer("inverted", paper="control", cost="that of the inner", normalisation="none")
+@explainer("inverted", paper="control", cost=Cost(inner=1), normalisation="none")
 def inverted(trace: Trace, inner: Inner) -> Tensor:
-    """One minus the finished map of another explainer: what that one leaves out.
+    """Inverted saliency map of another explainer: 1 - map.
 
-    (B, H, W), already a mask.
+    A control for metrics of deletion and masking.
+
+    Returns:
+        (B, H, W) in [0, 1], a finished mask.
     """
     return 1 - inner(trace).maps
 
@@ -34,14 +41,17 @@ def inverted(trace: Trace, inner: Inner) -> Tensor:
 @explainer(
     "augsmooth",
     paper="Gildenblat, pytorch-grad-cam, aug_smooth=True",
-    cost="1 forward + 6 times that of the inner",
+    cost=Cost(forward=1, inner=6),
     aliases=("aug_smooth",),
 )
 def augsmooth(trace: Trace, inner: Inner) -> Tensor:
-    """The mean of another explainer's finished maps over mirror images and three brightnesses.
+    """Test-time augmentation: mean of another explainer's maps over mirror images and three brightnesses.
 
-    (B, H, W). The image and its mirror image, each times 0.9, 1 and 1.1, at most 1; mirrored maps are mirrored back.
-    The class is the one of the image as it is, also where it is the predicted one.
+    The image and its mirror image, each times 0.9, 1 and 1.1, clipped at 1. Mirrored maps are mirrored back. The explained
+    class is that of the original image, also for `--target predicted`.
+
+    Returns:
+        (B, H, W) in [0, 1].
     """
     maps = list[Tensor]()
     for mirrored in (False, True):

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from camdbench.core.catalogue import explainer
-from camdbench.explainers.channels import weighted_sum
-from camdbench.explainers.trace import Trace
+from camdbench.core.cost import Cost
+from camdbench.explainers.common.trace import Trace
+from camdbench.explainers.common.weighted_channels import weighted_sum
 
 _FLOOR = 1e-6  # of |S_k|, as a share of sum |A_k|; with activations >= 0 the share is 1
 
@@ -15,14 +16,17 @@ _FLOOR = 1e-6  # of |S_k|, as a share of sum |A_k|; with activations >= 0 the sh
 @explainer(
     "xgradcam",
     paper="Fu et al. 2020, arXiv:2008.02312",
-    cost="1 forward + 1 tail backward",
+    cost=Cost(forward=1, tail_backward=1),
     needs=("layer", "gradients"),
 )
 def xgradcam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
-    """Activations weighted by the mean of their gradients, each place by its share of the channel.
+    """XGrad-CAM: activations weighted by the activation-weighted mean of their gradients.
 
-    (B, h, w). w_k = sum_ij A_ij G_ij / S_k with S_k = sum_ij A_ij. Where activations have both signs S_k may cancel: it
-    keeps its sign and at least a millionth of sum |A_k|; a channel of zeros has no weight.
+    w_k = sum_ij A_ij G_ij / S_k with S_k = sum_ij A_ij. If activations have both signs, S_k may cancel: it keeps its sign and a
+    magnitude of at least 1e-6 sum |A_k|; a channel of zeros has weight 0.
+
+    Returns:
+        (B, h, w), non-negative unless `relu=False`.
     """
     seen = trace.at(layer)
     activations = seen.activations

@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from camdbench.core.catalogue import NO_EXPLAINER, datasets, explainers
+from camdbench.core.cost import PassEstimate
 from camdbench.core.spec import Spec, parse_spec
 from camdbench.papers.plan import Plan, Setting, plan
 from camdbench.papers.recipe import Exhibit
-
-_COUNTED = ("iterations", "max_iter", "samples")  # options that the number of passes follows
-_PAIRS = re.compile(r"(?:(\d+) areas x )?(\d+) \(forward \+ (?:tail )?backward\)")
-_SINGLE = re.compile(r"(\d+) (?:tail )?(?:forward|backward)")
-_TIMES = re.compile(r"^(.*?)(\d+) times ")  # what a wrapper adds, and how often it asks the inner explainer
-_MORE = ("for each channel", "for each distinct channel", "for each place", "once again")
-
-
-class Passes(NamedTuple):
-    """Image passes for one image, forward and backward, whole or through the tail.
-
-    Attributes:
-        number: how many.
-        more: whether that is the least, and the network's channels or the image say how many more.
-    """
-
-    number: int
-    more: bool
-
-    def __str__(self) -> str:
-        return f"{'at least ' if self.more else ''}{self.number:,}"
 
 
 @dataclass(frozen=True)
@@ -53,8 +31,8 @@ class Needs:
     trained: int
     cells: int
     missing: int
-    passes: Passes
-    work: dict[str, Passes]
+    passes: PassEstimate
+    work: dict[str, PassEstimate]
 
 
 def needs(exhibit: Exhibit) -> Needs:
@@ -74,8 +52,8 @@ def needs(exhibit: Exhibit) -> Needs:
     )
 
 
-def passes_of(spec: Spec) -> Passes:
-    """Image passes that an explainer makes for one image, read from its cost; what its options change counts.
+def passes_of(spec: Spec) -> PassEstimate:
+    """Image passes that an explainer makes for one image under its options.
 
     >>> str(passes_of(parse_spec("opticam"))), str(passes_of(parse_spec("opticam(iterations=10)")))
     ('201', '21')
@@ -83,36 +61,11 @@ def passes_of(spec: Spec) -> Passes:
     'at least 2'
     """
     if spec == NO_EXPLAINER:
-        return Passes(1, more=False)
+        return PassEstimate(forward=1)
     entry = explainers.get(spec.name)
-    cost = entry.facts.cost
-    if spec.inner:
-        own, times = found.groups() if (found := _TIMES.search(cost)) else ("", "1")
-        inner = _sum(passes_of(part) for part in spec.inner)
-        return Passes(_counted(own) + int(times) * inner.number, inner.more)
-    text, _, aside = _with_options(cost, entry.defaults(), spec).partition(",")
-    dearer = any(str(value) in aside for _, value in spec.options if isinstance(value, str))  # `…, two of each for dual`
-    return Passes(_counted(text), dearer or any(words in cost for words in _MORE))
-
-
-def _counted(text: str) -> int:
-    """The passes that a cost names with their number.
-
-    >>> _counted("1 forward + 4 areas x 800 (forward + backward)")
-    6401
-    """
-    pairs = sum(2 * int(areas or 1) * int(steps) for areas, steps in _PAIRS.findall(text))
-    return pairs + sum(map(int, _SINGLE.findall(_PAIRS.sub("", text))))
-
-
-def _with_options(cost: str, defaults: dict[str, object], spec: Spec) -> str:
-    """The cost with the numbers that an option stands for, itself or one more, in place of its default's."""
-    for name in _COUNTED:
-        given, default = spec.arguments.get(name), defaults.get(name)
-        if isinstance(given, int) and isinstance(default, int):
-            swapped = {str(default): str(given), str(default + 1): str(given + 1)}
-            cost = re.sub(r"\d+", lambda found, swapped=swapped: swapped.get(found[0], found[0]), cost)
-    return cost
+    if entry.facts.cost is None:
+        return PassEstimate(lower_bound=True)
+    return entry.facts.cost.passes(entry.arguments(spec), _sum(map(passes_of, spec.inner)))
 
 
 def architecture(setting: Setting) -> str:
@@ -122,19 +75,14 @@ def architecture(setting: Setting) -> str:
     return str(setting.model).partition("@")[0]
 
 
-def _work(planned: Plan, each: list[Passes]) -> dict[str, Passes]:
+def _work(planned: Plan, each: list[PassEstimate]) -> dict[str, PassEstimate]:
     images = {setting: cell.part.images or 0 for cell in planned.cells for setting in cell.settings}
-    found = dict[str, list[Passes]]()
+    found = dict[str, PassEstimate]()
     for job, passes in zip(planned.jobs, each, strict=True):
-        found.setdefault(architecture(job.setting), []).append(Passes(images[job.setting] * passes.number, passes.more))
-    return {name: _sum(parts) for name, parts in found.items()}
+        name = architecture(job.setting)
+        found[name] = found.get(name, PassEstimate()) + passes * images[job.setting]
+    return found
 
 
-def _sum(parts: Iterable[Passes]) -> Passes:
-    """Added up; the least where one of them is.
-
-    >>> _sum([Passes(1, False), Passes(2, True)])
-    Passes(number=3, more=True)
-    """
-    held = list(parts)
-    return Passes(sum(part.number for part in held), any(part.more for part in held))
+def _sum(estimates: Iterable[PassEstimate]) -> PassEstimate:
+    return sum(estimates, PassEstimate())

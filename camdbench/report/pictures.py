@@ -16,7 +16,7 @@ from camdbench.core.catalogue import parse_explainers
 from camdbench.core.errors import NotApplicable, SampleError, UsageError
 from camdbench.core.files import replacing
 from camdbench.datasets.preprocess import Preprocess, prepare, read_picture
-from camdbench.explainers.explain import Explanation, explain
+from camdbench.explainers.common.explain import Explanation, explain
 from camdbench.models.classifier import Classifier
 from camdbench.report.overlay import gallery, save_overlay
 from camdbench.runner.evaluate import evaluate

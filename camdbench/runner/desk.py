@@ -14,7 +14,7 @@ from camdbench.core.rows import Row
 from camdbench.core.spec import Spec
 from camdbench.datasets.loading import Damaged
 from camdbench.datasets.samples import Batch, Sample, batches
-from camdbench.explainers.ledger import Cost
+from camdbench.explainers.common.usage import Usage
 from camdbench.models.classifier import Classifier
 from camdbench.runner.journal import Finding, Journal
 from camdbench.runner.judge import Judged, MapSource, Points, Verdict, is_out_of_memory, judge_in_turn, metrics_for
@@ -206,10 +206,10 @@ def _block(ids: Sequence[str], points: Points) -> PointBlock:
 
 
 def _cost_rows(findings: Sequence[Finding], images: int, device: torch.device) -> list[CostRow]:
-    costs = dict[str, Cost]()
+    costs = dict[str, Usage]()
     for finding in findings:
         for stage, cost in finding.judged.costs.items():
-            costs[stage] = costs.get(stage, Cost()) + cost
+            costs[stage] = costs.get(stage, Usage()) + cost
     peak = _peak_mb(device)
     return [CostRow(stage, images, **asdict(cost.passes), seconds=cost.seconds, peak_memory_mb=peak) for stage, cost in costs.items()]
 

@@ -15,8 +15,8 @@ from camdbench.core.errors import UsageError, unknown
 from camdbench.core.spec import Spec, parse_specs
 from camdbench.datasets.memory import batch_in_memory
 from camdbench.datasets.samples import Batch
-from camdbench.explainers.saliency import Saliency, finish
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.saliency import Saliency, finish
+from camdbench.explainers.common.trace import Trace
 from camdbench.functional.normalise import Normalisation
 from camdbench.models.classifier import Classifier
 from camdbench.models.zoo import as_classifier

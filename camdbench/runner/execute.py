@@ -15,7 +15,7 @@ from camdbench.core.spec import Spec
 from camdbench.datasets.opening import open_dataset
 from camdbench.datasets.samples import Dataset
 from camdbench.datasets.subsets import chosen
-from camdbench.explainers.saliency import saliency
+from camdbench.explainers.common.saliency import saliency
 from camdbench.models.classifier import Classifier, Passes
 from camdbench.models.devices import machine
 from camdbench.models.zoo import load_classifier

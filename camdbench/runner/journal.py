@@ -16,7 +16,7 @@ from camdbench.core.errors import CamdbenchError
 from camdbench.core.files import replacing
 from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Batch
-from camdbench.explainers.ledger import Cost
+from camdbench.explainers.common.usage import Usage
 from camdbench.metrics.measured import Curve
 from camdbench.models.classifier import Passes
 from camdbench.runner.judge import Judged, Points, Verdict
@@ -156,7 +156,7 @@ def _finding(written: dict[str, Any], names: dict[str, Spec]) -> Finding:
         Judged(
             [Verdict(image, target, names[metric], *rest) for image, target, metric, *rest in written["verdicts"]],
             [Points(names[metric], part, images, Curve(x, y)) for metric, part, images, x, y in written["points"]],
-            {stage: Cost(Passes(*passes), seconds) for stage, (passes, seconds) in written["costs"].items()},
+            {stage: Usage(Passes(*passes), seconds) for stage, (passes, seconds) in written["costs"].items()},
             written["raw"],
         ),
     )

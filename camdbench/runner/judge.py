@@ -16,9 +16,9 @@ from camdbench.core.errors import CamdbenchError, NotApplicable
 from camdbench.core.rows import SCORED, Status
 from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Batch
-from camdbench.explainers.ledger import Cost
-from camdbench.explainers.saliency import Saliency, saliency
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.saliency import Saliency, saliency
+from camdbench.explainers.common.trace import Trace
+from camdbench.explainers.common.usage import Usage
 from camdbench.functional.seeds import generator_for
 from camdbench.metrics.evidence import Change, Evidence, Explain, ExplainOthers, Maps
 from camdbench.metrics.measured import Curve, Measured
@@ -79,7 +79,7 @@ class Judged:
 
     verdicts: list[Verdict] = field(default_factory=list[Verdict])
     points: list[Points] = field(default_factory=list["Points"])
-    costs: dict[str, Cost] = field(default_factory=dict[str, Cost])
+    costs: dict[str, Usage] = field(default_factory=dict[str, Usage])
     raw: Tensor | None = None
 
 
@@ -163,12 +163,12 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _explained(trace: Trace, spec: Spec, judged: Judged, source: MapSource) -> Saliency:
-    trace.ledger.reads()  # forget what others have read
-    passes, shared, start = trace.classifier.passes, trace.ledger.spent(), clock(trace.images.device)
+    trace.usage.usage_since_last_call()  # forget what others have read
+    passes, shared, start = trace.classifier.passes, trace.usage.spent(), clock(trace.images.device)
     maps = source(trace, spec)
-    whole = Cost(trace.classifier.passes - passes, clock(trace.images.device) - start)
-    judged.costs["explain"] = whole - (trace.ledger.spent() - shared)
-    judged.costs["trace"] = trace.ledger.reads()
+    whole = Usage(trace.classifier.passes - passes, clock(trace.images.device) - start)
+    judged.costs["explain"] = whole - (trace.usage.spent() - shared)
+    judged.costs["trace"] = trace.usage.usage_since_last_call()
     return maps
 
 
@@ -190,7 +190,7 @@ def _score(trace: Trace, evidence: Evidence, maps: Saliency | None, metrics: Seq
             scored = [verdict.image for verdict in verdicts if verdict.status in SCORED]
             judged.verdicts += verdicts
             judged.points += [Points(spec, part, scored, Curve(x, y[scored])) for part, (x, y) in found.points.items()]
-    judged.costs["metrics"] = Cost(trace.classifier.passes - passes, clock(trace.images.device) - start)
+    judged.costs["metrics"] = Usage(trace.classifier.passes - passes, clock(trace.images.device) - start)
 
 
 def _evidence_of_maps(trace: Trace, explainer: Spec, maps: Saliency, others: Others | None) -> Evidence:

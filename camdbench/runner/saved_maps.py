@@ -16,8 +16,8 @@ from torch import Tensor
 
 from camdbench.core.errors import UsageError, unknown
 from camdbench.core.spec import Spec
-from camdbench.explainers.saliency import Saliency, finish, normalisation_of
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.saliency import Saliency, finish, normalisation_of
+from camdbench.explainers.common.trace import Trace
 from camdbench.functional.normalise import Normalisation
 from camdbench.runner.request import CHUNK
 from camdbench.runner.store import Job

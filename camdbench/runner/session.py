@@ -17,7 +17,7 @@ from camdbench.core.catalogue import datasets, explainers, is_control, metrics, 
 from camdbench.core.errors import CamdbenchError, CamdbenchWarning, SampleError, UsageError
 from camdbench.datasets.loading import default_workers
 from camdbench.datasets.samples import Dataset
-from camdbench.explainers.layers import checked_layers
+from camdbench.explainers.common.layer_choice import checked_layers
 from camdbench.models.classifier import Classifier, Passes
 from camdbench.models.devices import pick_device
 from camdbench.models.target_layers import survey

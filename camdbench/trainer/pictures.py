@@ -12,8 +12,8 @@ from torch import Tensor
 from camdbench.core.catalogue import losses
 from camdbench.core.errors import CamdbenchWarning, NotApplicable
 from camdbench.core.spec import Spec, parse_spec
-from camdbench.explainers.saliency import saliency
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.saliency import saliency
+from camdbench.explainers.common.trace import Trace
 from camdbench.functional.alignment import share_inside
 from camdbench.models.classifier import Classifier
 from camdbench.trainer.recipe import Recipe

@@ -16,7 +16,7 @@ from camdbench.core.catalogue import explainers
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Batch
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
 from camdbench.models.classifier import Classifier
 from camdbench.trainer.ranks import ALONE, Ranks
 from camdbench.trainer.statistics import statistics

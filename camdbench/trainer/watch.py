@@ -12,8 +12,8 @@ from torch import Tensor
 
 from camdbench.core.errors import NotApplicable
 from camdbench.datasets.samples import Batch
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.gradcam import gradcam
-from camdbench.explainers.trace import Trace
 from camdbench.functional.alignment import share_inside
 from camdbench.functional.core_focus import contrasts, core_of
 from camdbench.functional.normalise import normalise, upsample

@@ -13,7 +13,7 @@ from toys import toy_batch, toy_classifier
 from camdbench.datasets.samples import Batch
 from camdbench.explainers import ablationcam as module
 from camdbench.explainers.ablationcam import ablationcam, losses_by_replay, losses_by_weights
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
 from camdbench.models.classifier import Classifier, Passes
 
 

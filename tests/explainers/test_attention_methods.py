@@ -14,8 +14,8 @@ from toys import maps_of, timm_vit, toy_batch, toy_classifier
 from camdbench.core.catalogue import explainers
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.datasets.samples import Batch
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.rollout import _step
-from camdbench.explainers.trace import Trace
 from camdbench.models.classifier import Classifier, Passes
 
 METHODS = ("rawattention", "rollout", "genericattention", "legrad")
@@ -142,7 +142,7 @@ class TestCost:
             trace = Trace(classifier, batch, target=target)
             explainers.load(name)(trace)
             assert classifier.passes == Passes(forward=3, backward=3)
-            assert trace.ledger.reads().passes == Passes(forward=3, backward=0 if name == "legrad" else 3)
+            assert trace.usage.usage_since_last_call().passes == Passes(forward=3, backward=0 if name == "legrad" else 3)
             assert torch.equal(trace.targets, Trace(classifier, batch, target=target).targets)
 
     def test_logits_are_those_of_the_pass_without_whoever_came_first(self, classifier: Classifier, batch: Batch) -> None:

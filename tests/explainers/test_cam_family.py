@@ -17,6 +17,7 @@ from toys import size_of, toy_batch, toy_classifier
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.cam import cam
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.elementwise import elementwise
 from camdbench.explainers.fem import fem
 from camdbench.explainers.gradcam import gradcam
@@ -25,7 +26,6 @@ from camdbench.explainers.hirescam import hirescam
 from camdbench.explainers.layercam import layercam
 from camdbench.explainers.randomcam import randomcam
 from camdbench.explainers.shapleycam import shapleycam
-from camdbench.explainers.trace import Trace
 from camdbench.explainers.xgradcam import xgradcam
 from camdbench.functional.normalise import normalise, upsample
 from camdbench.functional.seeds import generator_for

@@ -6,9 +6,9 @@ import torch
 from toys import toy_batch, toy_classifier
 
 from camdbench.datasets.samples import Batch
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.gradcam import gradcam
 from camdbench.explainers.hirescam import hirescam
-from camdbench.explainers.trace import Trace
 
 
 def test_on_a_gap_head_both_are_the_class_activation_map_over_the_number_of_places(batch: Batch) -> None:

@@ -13,7 +13,7 @@ from toys import maps_of, reordered, size_of, toy_batch, toy_classifier
 
 from camdbench.core.catalogue import explainers, needs_of
 from camdbench.datasets.samples import Batch
-from camdbench.explainers.explain import explain
+from camdbench.explainers.common.explain import explain
 from camdbench.models.classifier import Classifier
 
 

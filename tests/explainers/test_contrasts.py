@@ -10,11 +10,11 @@ from toys import CLASSES, toy_classifier
 
 from camdbench.core.errors import UsageError
 from camdbench.datasets.samples import Batch
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.contrastivecam import contrastivecam
 from camdbench.explainers.finercam import finercam
 from camdbench.explainers.gradcam import gradcam
 from camdbench.explainers.hirescam import hirescam
-from camdbench.explainers.trace import Trace
 from camdbench.models.classifier import Classifier
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from toys import CLASSES, toy_batch, toy_classifier
 
 from camdbench.datasets.memory import batch_in_memory
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
 from camdbench.models.classifier import Classifier, Passes
 
 

@@ -11,7 +11,7 @@ from toys import size_of, toy_batch, toy_classifier
 from camdbench.core.catalogue import explainers
 from camdbench.core.errors import NotApplicable
 from camdbench.datasets.samples import Batch
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
 from camdbench.models.classifier import Classifier
 
 CAMS = ["gradcam", "gradcampp", "layercam", "hirescam", "xgradcam", "contrastivecam", "elementwise", "finercam"]

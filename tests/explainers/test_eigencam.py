@@ -10,9 +10,9 @@ from torch import Tensor
 from toys import toy_classifier
 
 from camdbench.datasets.samples import Batch
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.eigencam import eigencam, eigengradcam, principal_map
 from camdbench.explainers.hirescam import hirescam
-from camdbench.explainers.trace import Trace
 
 
 @pytest.fixture

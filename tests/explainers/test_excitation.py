@@ -14,8 +14,8 @@ from toys import toy_batch, toy_classifier
 
 from camdbench.core.errors import NotApplicable
 from camdbench.datasets.memory import batch_in_memory
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.excitation import _Excitation, cmwp, ebp
-from camdbench.explainers.trace import Trace
 from camdbench.models import torchvision_zoo
 from camdbench.models.classifier import Classifier, Passes
 from camdbench.models.embedded import shortcuts_ce

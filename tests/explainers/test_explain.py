@@ -8,7 +8,7 @@ from torch import nn
 from toys import toy_batch, toy_classifier
 
 from camdbench.core.errors import NotApplicable, UsageError
-from camdbench.explainers.explain import explain
+from camdbench.explainers.common.explain import explain
 from camdbench.models.classifier import Classifier
 
 

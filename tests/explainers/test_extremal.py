@@ -9,9 +9,9 @@ from toys import toy_batch, toy_classifier
 
 from camdbench.core.errors import UsageError
 from camdbench.datasets.samples import Batch
-from camdbench.explainers import perturbing
+from camdbench.explainers.common import masked_scoring
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.extremal import extremal
-from camdbench.explainers.trace import Trace
 from camdbench.functional.smooth_masks import area_error, blur, enlarged, perturbed, pyramid
 from camdbench.models.classifier import Classifier
 
@@ -71,7 +71,7 @@ def test_areas_are_summed_whatever_goes_through_at_once(monkeypatch: pytest.Monk
     together = extremal(trace, areas=(0.1, 0.2, 0.4), **options)
     alone = sum(extremal(trace, areas=(area,), **options) for area in (0.1, 0.2, 0.4))
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
-    monkeypatch.setattr(perturbing, "PIXELS", 1)
+    monkeypatch.setattr(masked_scoring, "PIXELS", 1)
     torch.testing.assert_close(extremal(trace, areas=(0.1, 0.2, 0.4), **options), together, rtol=1e-4, atol=1e-4)
 
 

@@ -11,8 +11,8 @@ from toys import SIZE, toy_batch, toy_classifier
 
 from camdbench.core.errors import NotApplicable
 from camdbench.datasets.memory import batch_in_memory
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.fullgrad import fullgrad
-from camdbench.explainers.trace import Trace
 from camdbench.functional.normalise import normalise
 from camdbench.models.biases import additions_watched
 from camdbench.models.classifier import Classifier, Passes

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from toys import SIZE, toy_batch, toy_classifier
 
 from camdbench.datasets.samples import Batch
-from camdbench.explainers import perturbing
+from camdbench.explainers.common import masked_scoring
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.gradients import gradientshap, inputxgradient, integratedgradients, reduced, saliency, smoothgrad
-from camdbench.explainers.trace import Trace
 from camdbench.functional.seeds import generator_for
 from camdbench.models.classifier import Classifier
 
@@ -49,7 +49,7 @@ def test_inputxgradient_is_captums(trace: Trace, leaf: Tensor) -> None:
 
 @pytest.mark.parametrize("baseline", ["black", "mean"])
 def test_integratedgradients_is_captums(trace: Trace, leaf: Tensor, baseline: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(perturbing, "PIXELS", 4 * 3 * 4 * SIZE[0] * SIZE[1])  # chunks of 3 steps
+    monkeypatch.setattr(masked_scoring, "PIXELS", 4 * 3 * 4 * SIZE[0] * SIZE[1])  # chunks of 3 steps
     start = torch.zeros_like(leaf) if baseline == "black" else trace.classifier.mean.expand_as(leaf)
     witness = IntegratedGradients(trace.classifier).attribute(leaf, start, target=trace.targets, n_steps=7).detach()
     torch.testing.assert_close(integratedgradients(trace, steps=7, baseline=baseline), witness.sum(1), rtol=1e-3, atol=1e-5)
@@ -107,7 +107,7 @@ def test_gradientshap_is_the_literal_sum(trace: Trace) -> None:
 @pytest.mark.parametrize("method", [smoothgrad, gradientshap])
 def test_draws_do_not_depend_on_how_many_are_made_at_a_time(trace: Trace, method: type, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = method(trace, samples=7)
-    monkeypatch.setattr(perturbing, "PIXELS", 4 * 3 * 4 * SIZE[0] * SIZE[1])
+    monkeypatch.setattr(masked_scoring, "PIXELS", 4 * 3 * 4 * SIZE[0] * SIZE[1])
     torch.testing.assert_close(method(trace, samples=7), whole)
 
 

@@ -12,8 +12,8 @@ from toys import toy_batch, toy_classifier
 from camdbench.core.errors import NotApplicable
 from camdbench.datasets.memory import batch_in_memory
 from camdbench.datasets.samples import Batch
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.guided import guided_gradients, guidedbackprop, guidedgradcam
-from camdbench.explainers.trace import Trace
 from camdbench.models import torchvision_zoo
 from camdbench.models.classifier import Classifier
 

@@ -10,8 +10,8 @@ from torch import nn
 from toys import SIZE, toy_batch, toy_classifier
 
 from camdbench.datasets.samples import Batch
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.kernelshap import kernelshap
-from camdbench.explainers.trace import Trace
 from camdbench.models.classifier import Classifier
 
 

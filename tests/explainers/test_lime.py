@@ -13,9 +13,9 @@ from torch import Tensor
 from toys import toy_batch, toy_classifier
 
 from camdbench.datasets.samples import Batch
+from camdbench.explainers.common.segments import segment
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.lime import lasso, lime, ridge
-from camdbench.explainers.segments import segment
-from camdbench.explainers.trace import Trace
 from camdbench.functional.seeds import generator_for
 
 

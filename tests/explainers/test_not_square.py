@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from camdbench.explainers.explain import explain
+from camdbench.explainers.common.explain import explain
 from camdbench.models.classifier import Classifier
 
 SIZE = (24, 40)

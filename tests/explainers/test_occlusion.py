@@ -9,8 +9,8 @@ from torch import nn
 from toys import SIZE, toy_batch, toy_classifier
 
 from camdbench.datasets.samples import Batch
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.occlusion import occlusion
-from camdbench.explainers.trace import Trace
 from camdbench.models.classifier import Classifier
 
 

@@ -7,8 +7,8 @@ import torch
 from toys import toy_batch, toy_classifier
 
 from camdbench.core.catalogue import explainers
-from camdbench.explainers.saliency import saliency
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.saliency import saliency
+from camdbench.explainers.common.trace import Trace
 from camdbench.models.classifier import Classifier, Passes
 
 FORWARD_ONLY = ("eigencam", "fem", "randomcam")
@@ -34,7 +34,7 @@ def test_on_a_linear_head_all_of_them_cost_one_forward_and_one_tail_backward_pas
     trace, maps = run_all(toy_classifier("gap"), SHARED + LINEAR)
     assert len(maps) == 15
     assert trace.classifier.passes == Passes(forward=4, tail_backward=4)
-    assert trace.ledger.spent().passes == trace.classifier.passes
+    assert trace.usage.spent().passes == trace.classifier.passes
 
 
 def test_elsewhere_too_but_for_those_that_ask_for_other_derivatives() -> None:

@@ -12,8 +12,8 @@ from toys import SIZE, maps_of, reordered, toy_batch, toy_classifier
 
 from camdbench.core.catalogue import explainers
 from camdbench.datasets.samples import Batch
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.opticam import combine, opticam
-from camdbench.explainers.trace import Trace
 from camdbench.functional.seeds import generator_for
 from camdbench.models.classifier import Classifier, Passes
 

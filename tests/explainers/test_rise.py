@@ -12,10 +12,10 @@ from toys import toy_batch, toy_classifier
 
 from camdbench.core.errors import UsageError
 from camdbench.datasets.samples import Batch
-from camdbench.explainers import perturbing
-from camdbench.explainers.perturbing import mask_bank
+from camdbench.explainers.common import masked_scoring
+from camdbench.explainers.common.masked_scoring import random_masks
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.rise import rise
-from camdbench.explainers.trace import Trace
 from camdbench.models.classifier import Classifier
 
 
@@ -46,9 +46,9 @@ def _all_masks(keep: float) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("compat", ["paper", "torchray", "xplique"])
 def test_is_the_literal_sum(batch: Batch, compat: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(perturbing, "PIXELS", 4000)  # several chunks
+    monkeypatch.setattr(masked_scoring, "PIXELS", 4000)  # several chunks
     trace = Trace(toy_classifier("dense"), batch)
-    masks = mask_bank(trace, 30, 4, 0.4).masks(slice(0, 30)).double()
+    masks = random_masks(trace, 30, 4, 0.4).masks(slice(0, 30)).double()
     found = rise(trace, masks=30, cells=4, keep=0.4, compat=compat)
     mean = trace.classifier.mean
     for image in range(4):

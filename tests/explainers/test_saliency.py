@@ -8,7 +8,7 @@ from torch import nn
 from toys import maps_of, toy_batch, toy_classifier
 
 from camdbench.core.catalogue import explainers
-from camdbench.explainers.saliency import finish, normalisation_of
+from camdbench.explainers.common.saliency import finish, normalisation_of
 
 
 def test_each_map_gets_its_own_state() -> None:

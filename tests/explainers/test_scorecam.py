@@ -12,10 +12,10 @@ from torch import Tensor
 from toys import SIZE, toy_batch, toy_classifier
 
 from camdbench.datasets.samples import Batch
-from camdbench.explainers import masking
-from camdbench.explainers.masking import distinct
+from camdbench.explainers.common import channel_masking
+from camdbench.explainers.common.channel_masking import distinct
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.scorecam import iscam, scorecam, sscam
-from camdbench.explainers.trace import Trace
 from camdbench.functional.seeds import generator_for
 from camdbench.models.classifier import Classifier, Passes
 
@@ -158,7 +158,7 @@ def test_each_distinct_channel_costs_its_samples_and_passes_hold_channels_of_sev
     whole = method(trace)
     assert classifier.passes == Passes(forward=4 + 4 * 8 * copies)
     assert sizes == [4] + [4 * 8] * copies
-    monkeypatch.setattr(masking, "PIXELS", 5 * SIZE[0] * SIZE[1])
+    monkeypatch.setattr(channel_masking, "PIXELS", 5 * SIZE[0] * SIZE[1])
     sizes.clear()
     parted = method(trace)
     handle.remove()

@@ -7,8 +7,8 @@ import torch
 from skimage.segmentation import quickshift
 from toys import toy_batch, toy_classifier
 
-from camdbench.explainers.segments import Segments, scores_without, segment
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.segments import Segments, scores_without, segment
+from camdbench.explainers.common.trace import Trace
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from toys import SIZE, toy_batch, toy_classifier
 
 from camdbench.datasets.samples import Batch
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.sobol import _replicated, sobol
-from camdbench.explainers.trace import Trace
 from camdbench.models.classifier import Classifier
 
 

@@ -10,8 +10,8 @@ from toys import CLASSES, maps_of, timm_vit, toy_batch, toy_classifier
 
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.datasets.samples import Batch
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.tibav import _of_tokens, relevance_of_attention
-from camdbench.explainers.trace import Trace
 from camdbench.models.attention import transformer_of
 from camdbench.models.classifier import Classifier
 from camdbench.models.transformer_parts import parts_of

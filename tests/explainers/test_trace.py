@@ -1,4 +1,4 @@
-"""A trace computes every part at most once, tells what it cost, and leaves no gradient behind."""
+"""A trace computes every part at most once, counts its usage, and leaves no gradient behind."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from toys import toy_batch, toy_classifier
 
 from camdbench.core.errors import UsageError
 from camdbench.datasets.samples import Batch
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.fakecam import fakecam
 from camdbench.explainers.gradcam import gradcam
 from camdbench.explainers.hirescam import hirescam
 from camdbench.explainers.opticam import opticam
-from camdbench.explainers.trace import Trace
 from camdbench.models.classifier import Classifier, Passes
 
 
@@ -51,19 +51,19 @@ def test_opticam_reuses_the_logits_and_activations_of_the_others(classifier: Cla
     assert classifier.passes == Passes(forward=4 + 4 * 3, backward=4 * 3, tail_backward=4)
 
 
-def test_the_ledger_tells_what_each_reader_would_have_paid_alone(classifier: Classifier, batch: Batch) -> None:
+def test_usage_is_attributed_to_each_reader_as_if_it_ran_alone(classifier: Classifier, batch: Batch) -> None:
     with classifier.frozen():
         trace = Trace(classifier, batch)
         gradcam(trace)
-        first = trace.ledger.reads().passes
+        first = trace.usage.usage_since_last_call().passes
         hirescam(trace)
-        second = trace.ledger.reads().passes
+        second = trace.usage.usage_since_last_call().passes
         trace.logits  # noqa: B018 - reading it is the point
-        third = trace.ledger.reads().passes
+        third = trace.usage.usage_since_last_call().passes
     assert first == second == Passes(forward=4, tail_backward=4)
     assert third == Passes(forward=4)
-    assert trace.ledger.spent().passes == Passes(forward=4, tail_backward=4)
-    assert trace.ledger.reads().passes == Passes()
+    assert trace.usage.spent().passes == Passes(forward=4, tail_backward=4)
+    assert trace.usage.usage_since_last_call().passes == Passes()
 
 
 def test_no_parameter_ever_gets_a_gradient(classifier: Classifier, batch: Batch) -> None:
@@ -140,6 +140,6 @@ def test_a_method_at_another_layer_is_charged_for_its_own_pass_only() -> None:
     with classifier.frozen():
         trace = Trace(classifier, toy_batch())
         _ = trace.gradients
-        trace.ledger.reads()
+        trace.usage.usage_since_last_call()
         _ = trace.at("conv2").gradients
-        assert trace.ledger.reads().passes == Passes(forward=4, tail_backward=4)
+        assert trace.usage.usage_since_last_call().passes == Passes(forward=4, tail_backward=4)

@@ -14,9 +14,9 @@ from captum.attr import LayerGradCam, LayerGradientXActivation
 from torch import Tensor
 
 from camdbench.datasets.memory import batch_in_memory
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.gradcam import gradcam
 from camdbench.explainers.hirescam import hirescam
-from camdbench.explainers.trace import Trace
 from camdbench.models import torchvision_zoo
 from camdbench.models.classifier import Classifier
 

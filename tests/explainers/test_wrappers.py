@@ -9,7 +9,7 @@ from toys import maps_of, toy_batch, toy_classifier
 from camdbench.core.catalogue import explainers, is_control, needs_of
 from camdbench.core.errors import UsageError
 from camdbench.datasets.samples import Batch
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
 from camdbench.models.classifier import Passes
 
 
@@ -86,7 +86,7 @@ def test_wrappers_share_the_trace_of_what_is_inside():
     classifier = toy_classifier()
     with classifier.frozen():
         trace = Trace(classifier, toy_batch())
-        from camdbench.explainers.saliency import saliency
+        from camdbench.explainers.common.saliency import saliency
 
         for spec in ("gradcam", "inside_box(gradcam)", "power(inverted(hirescam), alpha=2.0)"):
             saliency(trace, explainers.parse_one(spec))

@@ -10,8 +10,8 @@ from toys import CLASSES, SIZE, toy_batch, toy_classifier
 
 from camdbench.core.errors import NotApplicable
 from camdbench.datasets.samples import Batch
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.hirescam import hirescam
-from camdbench.explainers.trace import Trace
 from camdbench.functional import core_regions
 from camdbench.metrics.cam_agreement import cam_agreement
 from camdbench.metrics.evidence import Evidence

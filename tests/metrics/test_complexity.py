@@ -12,7 +12,7 @@ from quantus_peer import quantus
 from torch import Tensor
 from toys import SIZE, toy_batch, toy_classifier
 
-from camdbench.explainers.saliency import finish
+from camdbench.explainers.common.saliency import finish
 from camdbench.functional.normalise import upsample
 from camdbench.metrics.evidence import Evidence
 

@@ -13,8 +13,8 @@ from toys import SIZE, ToyData, reordered, toy_batch, toy_classifier
 from camdbench.core.catalogue import NO_EXPLAINER, judges_model, metrics, protocol_of
 from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Batch
-from camdbench.explainers.saliency import Saliency, finish
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.saliency import Saliency, finish
+from camdbench.explainers.common.trace import Trace
 from camdbench.models.classifier import Classifier
 from camdbench.runner.judge import Judged, MapSource, Verdict, judge
 from camdbench.runner.others import Others

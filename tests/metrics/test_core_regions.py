@@ -12,9 +12,9 @@ from toys import CLASSES, SIZE, toy_batch, toy_classifier
 
 from camdbench.core.errors import NotApplicable
 from camdbench.datasets.samples import Batch
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.contrastivecam import contrastivecam
 from camdbench.explainers.hirescam import hirescam
-from camdbench.explainers.trace import Trace
 from camdbench.functional import core_regions as maths
 from camdbench.metrics.core_regions import contrastive_iou, core, core_share, noncore, redundancy
 from camdbench.metrics.evidence import Evidence

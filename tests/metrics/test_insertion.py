@@ -17,7 +17,7 @@ from toys import SIZE, maps_of, toy_batch, toy_classifier
 from camdbench.core.catalogue import metrics
 from camdbench.core.errors import NotApplicable
 from camdbench.datasets.samples import Batch
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
 from camdbench.functional.baselines import rise_kernel
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Measured

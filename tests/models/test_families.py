@@ -11,9 +11,9 @@ from torch import nn
 from camdbench.core.catalogue import explainers
 from camdbench.core.errors import UsageError
 from camdbench.datasets.memory import batch_in_memory
+from camdbench.explainers.common.saliency import saliency
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.hirescam import hirescam
-from camdbench.explainers.saliency import saliency
-from camdbench.explainers.trace import Trace
 from camdbench.models.classifier import Classifier
 from camdbench.models.target_layers import _FAMILIES, _TIMM_FAMILIES, check_layer, default_layer, survey
 from camdbench.models.zoo import load_classifier

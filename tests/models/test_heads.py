@@ -7,7 +7,7 @@ import torch
 from toys import toy_batch, toy_classifier
 
 from camdbench.core.errors import NotApplicable
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
 from camdbench.models.classifier import Classifier, Passes
 from camdbench.models.heads import linear_head
 from camdbench.models.zoo import load_classifier

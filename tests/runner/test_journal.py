@@ -20,7 +20,7 @@ from camdbench.core.catalogue import explainers
 from camdbench.core.errors import CamdbenchError
 from camdbench.core.registry import load_plugin
 from camdbench.core.spec import Spec
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
 from camdbench.runner import journal
 from camdbench.runner.journal import Finding, Journal
 from camdbench.runner.judge import Judged

@@ -20,7 +20,7 @@ from camdbench.core.catalogue import explainers, metrics
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.registry import load_plugin
 from camdbench.core.rows import Row
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Curve, Measured
 from camdbench.models.classifier import Classifier

@@ -12,9 +12,9 @@ from toys import toy_classifier
 
 from camdbench.core.catalogue import metrics
 from camdbench.core.spec import Spec
+from camdbench.explainers.common.saliency import saliency
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.contrastivecam import contrastivecam
-from camdbench.explainers.saliency import saliency
-from camdbench.explainers.trace import Trace
 from camdbench.metrics.evidence import Evidence
 from camdbench.models.classifier import Classifier
 from camdbench.trainer.images import Images

@@ -9,9 +9,9 @@ from steps import first_of, toy_step
 from torch import Tensor
 
 from camdbench.core.errors import NotApplicable
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.contrastivecam import contrastivecam
 from camdbench.explainers.hirescam import hirescam
-from camdbench.explainers.trace import Trace
 from camdbench.functional.core_focus import class_maps
 from camdbench.trainer.losses.cfce import cfbce, cfce, rcfbce, rcfce
 from camdbench.trainer.losses.cutmix import Box, cutmix_cfce, draw_box

@@ -12,8 +12,8 @@ from torch import nn
 
 from camdbench.core.errors import UsageError
 from camdbench.datasets.samples import Batch
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.gradcam import gradcam
-from camdbench.explainers.trace import Trace
 from camdbench.functional.crops import draw_crop
 from camdbench.models.classifier import Classifier
 from camdbench.trainer.losses.cgc import cgc, consistency

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from steps import toy_step
 
 from camdbench.core.errors import NotApplicable, UsageError
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.gradcam import gradcam
-from camdbench.explainers.trace import Trace
 from camdbench.trainer.losses.dfr import dfr
 from camdbench.trainer.losses.rival import corm, energy, ria, rrr
 from camdbench.trainer.step import Step

@@ -12,8 +12,8 @@ from scipy.ndimage import correlate1d
 from steps import first_of, toy_step
 
 from camdbench.core.errors import UsageError
+from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.gradcam import gradcam
-from camdbench.explainers.trace import Trace
 from camdbench.trainer.losses.so import so
 from camdbench.trainer.step import Step
 

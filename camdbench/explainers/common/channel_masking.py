@@ -1,4 +1,4 @@
-"""What the class scores when a channel is all that the network sees: one forward pass for each distinct channel."""
+"""Class scores of the image masked by single channels: one forward pass for each distinct channel."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from camdbench.explainers.perturbing import PIXELS, Fill, Score, class_scores, filling
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.masked_scoring import PIXELS, Fill, Score, class_scores, fill_image
+from camdbench.explainers.common.trace import Trace
 
 
-class Channels(NamedTuple):
-    """Channels of a batch, each with the image that it belongs to.
+class DistinctChannels(NamedTuple):
+    """Distinct channels of a batch, with the image of each.
 
     Attributes:
         grids: (J, h, w).
@@ -25,13 +25,13 @@ class Channels(NamedTuple):
     images: Tensor
     numbers: Tensor
 
-    def parts(self, length: int) -> Iterator[Channels]:
+    def chunks(self, length: int) -> Iterator[DistinctChannels]:
         """The same, `length` at a time."""
         for start in range(0, len(self.grids), length):
-            yield Channels(*(item[start : start + length] for item in self))
+            yield DistinctChannels(*(item[start : start + length] for item in self))
 
 
-def channel_scores(trace: Trace, masks_of: Callable[[Channels], Iterable[Tensor]], fill: Fill, score: Score) -> Tensor:
+def channel_scores(trace: Trace, masks_of: Callable[[DistinctChannels], Iterable[Tensor]], fill: Fill, score: Score) -> Tensor:
     """Mean score (B, K) of the class under the masks that a channel makes.
 
     Args:
@@ -41,9 +41,9 @@ def channel_scores(trace: Trace, masks_of: Callable[[Channels], Iterable[Tensor]
         score: how logits are read.
     """
     channels, places = distinct(trace.activations)
-    background = filling(trace, fill)
+    background = fill_image(trace, fill)
     found = list[Tensor]()
-    for part in channels.parts(max(1, PIXELS // (trace.size[0] * trace.size[1]))):
+    for part in channels.chunks(max(1, PIXELS // (trace.size[0] * trace.size[1]))):
         images, targets = trace.images[part.images], trace.targets[part.images]
         total, count = torch.zeros(len(targets), device=images.device), 0
         for masks in masks_of(part):
@@ -54,7 +54,7 @@ def channel_scores(trace: Trace, masks_of: Callable[[Channels], Iterable[Tensor]
     return torch.cat(found)[places]
 
 
-def distinct(activations: Tensor) -> tuple[Channels, Tensor]:
+def distinct(activations: Tensor) -> tuple[DistinctChannels, Tensor]:
     """The channels of (B, K, h, w) that differ within their image, and where each of the B x K is among them, (B, K).
 
     Constant channels make one mask, zero everywhere, and stand for each other; so do channels that are equal place by
@@ -70,4 +70,4 @@ def distinct(activations: Tensor) -> tuple[Channels, Tensor]:
     kept = first == number
     places = (kept.cumsum(0) - 1)[first].unflatten(0, (count, channels))
     chosen = number[kept]
-    return Channels(activations.flatten(0, 1)[chosen], chosen // channels, chosen % channels), places
+    return DistinctChannels(activations.flatten(0, 1)[chosen], chosen // channels, chosen % channels), places

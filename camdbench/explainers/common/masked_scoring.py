@@ -1,4 +1,4 @@
-"""Masked images and their scores, a bounded number of pixels at a time, over images and masks at once."""
+"""Scores of masked images, computed in chunks of bounded size over images and masks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
 from camdbench.functional.seeds import generator_for
 
 Fill = Literal["mean", "black"]
@@ -17,8 +17,10 @@ Score = Literal["probability", "logit", "sigmoid"]
 PIXELS = 2**22  # of masked images that exist at once: 83 of 224 x 224
 
 
-def scored(trace: Trace, count: int, masks_of: Callable[[slice], Tensor], fill: Tensor, score: Score) -> Iterator[tuple[Tensor, Tensor]]:
-    """Masks and the scores (B, n) of all images under each, chunk by chunk, without gradients.
+def score_masked(
+    trace: Trace, count: int, masks_of: Callable[[slice], Tensor], fill: Tensor, score: Score
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield masks and the scores (B, n) of all images under each, chunk by chunk, without gradients.
 
     Args:
         trace: the batch.
@@ -28,7 +30,7 @@ def scored(trace: Trace, count: int, masks_of: Callable[[slice], Tensor], fill: 
         score: how logits are read.
     """
     images = trace.images
-    for part in parts(trace, count):
+    for part in chunks(trace, count):
         masks = masks_of(part)
         weights = masks.unsqueeze(-3)  # (n, 1, H, W) or (B, n, 1, H, W)
         perturbed = images[:, None] * weights + fill[:, None] * (1 - weights)  # (B, n, 3, H, W)
@@ -38,8 +40,8 @@ def scored(trace: Trace, count: int, masks_of: Callable[[slice], Tensor], fill: 
         yield masks, class_scores(logits, trace.targets.repeat_interleave(shape[1]), score).reshape(shape)
 
 
-def parts(trace: Trace, count: int, share: int = 1) -> Iterator[slice]:
-    """Slices of range(count), so short that every image of the batch under each stays within the bound.
+def chunks(trace: Trace, count: int, share: int = 1) -> Iterator[slice]:
+    """Slices of range(count), short enough that all images of the batch under each stay within `PIXELS`.
 
     Args:
         trace: the batch.
@@ -52,12 +54,12 @@ def parts(trace: Trace, count: int, share: int = 1) -> Iterator[slice]:
 
 
 def scores_under(trace: Trace, count: int, masks_of: Callable[[slice], Tensor], fill: Tensor, score: Score) -> Tensor:
-    """Scores (B, N) of all images under all masks; arguments as of `scored`."""
-    return torch.cat([scores for _, scores in scored(trace, count, masks_of, fill, score)], 1)
+    """Scores (B, N) of all images under all masks; arguments as of `score_masked`."""
+    return torch.cat([scores for _, scores in score_masked(trace, count, masks_of, fill, score)], 1)
 
 
 def class_scores(logits: Tensor, targets: Tensor, score: Score) -> Tensor:
-    """What logits (N, C) say of each target (N,): its probability, its logit, or the logit's sigmoid, (N,).
+    """Scores (N,) of targets (N,) from logits (N, C): probability, logit, or sigmoid of the logit.
 
     The probability is the sigmoid of the log-odds, so that small ones keep their digits.
     """
@@ -68,8 +70,8 @@ def class_scores(logits: Tensor, targets: Tensor, score: Score) -> Tensor:
     return (chosen.squeeze(1) - others.logsumexp(1)).sigmoid()
 
 
-def filling(trace: Trace, fill: Fill) -> Tensor:
-    """What a removed pixel becomes, (1, 3, 1, 1): `mean` is the network's own, zero after its normalisation."""
+def fill_image(trace: Trace, fill: Fill) -> Tensor:
+    """Colour of removed pixels, (1, 3, 1, 1): `mean` is zero after the network's normalisation."""
     return trace.classifier.mean if fill == "mean" else torch.zeros_like(trace.classifier.mean)
 
 
@@ -83,7 +85,7 @@ def cells(size: tuple[int, int], count: int, device: torch.device) -> Tensor:
     return rows[:, None] * count + columns
 
 
-class MaskBank(NamedTuple):
+class RandomMasks(NamedTuple):
     """Random masks (Petsiuk et al. 2018, section 3.2): small binary grids, enlarged bilinearly and cropped at random.
 
     Attributes:
@@ -97,7 +99,7 @@ class MaskBank(NamedTuple):
     size: tuple[int, int]
 
     def masks(self, part: slice) -> Tensor:
-        """Masks (n, H, W) in [0, 1] of a part of the bank."""
+        """Masks (n, H, W) in [0, 1] of a slice."""
         rows, columns = (self._weights(axis, self.shifts[part, axis]) for axis in (0, 1))
         return rows @ self.grids[part] @ columns.transpose(1, 2)
 
@@ -110,8 +112,8 @@ class MaskBank(NamedTuple):
         return (1 - (places[..., None] - torch.arange(nodes, device=shifts.device)).abs()).clamp_min(0)
 
 
-def mask_bank(trace: Trace, count: int, nodes: int, keep: float) -> MaskBank:
-    """The bank of a seed: the same masks for every image, every batch and every method that asks for the same kind.
+def random_masks(trace: Trace, count: int, nodes: int, keep: float) -> RandomMasks:
+    """The random masks of a seed: the same for every image, batch and method with equal arguments.
 
     Args:
         trace: the batch, for its seed, size and device.
@@ -123,4 +125,4 @@ def mask_bank(trace: Trace, count: int, nodes: int, keep: float) -> MaskBank:
     grids = (torch.rand(count, nodes, nodes, generator=generator) < keep).float()
     cell = [-(-side // nodes) for side in trace.size]
     shifts = torch.stack([torch.randint(side, (count,), generator=generator) for side in cell], 1)
-    return MaskBank(grids.to(trace.images.device), shifts.to(trace.images.device), trace.size)
+    return RandomMasks(grids.to(trace.images.device), shifts.to(trace.images.device), trace.size)

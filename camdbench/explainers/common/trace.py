@@ -1,4 +1,4 @@
-"""Trace: one batch seen through one layer, every part lazy and computed at most once."""
+"""Trace: logits, activations and gradients of one batch at one layer, each computed lazily and cached."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.core.targets import check_target_rule
 from camdbench.datasets.samples import Batch
-from camdbench.explainers.ledger import Cost, Ledger
+from camdbench.explainers.common.usage import Usage, UsageMeter
 from camdbench.functional.seeds import generator_for
 from camdbench.functional.targets import check_classes, pick_targets
 from camdbench.models.attention import Attention, attended
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Trace:
-    """What a classifier did with a batch: the one thing that an explainer looks at.
+    """Logits, activations and gradients of a classifier for a batch: the input of every explainer.
 
     Reading `logits`, `activations` and `gradients` costs one forward and one tail backward pass per image and layer,
     however many explainers read them.
@@ -56,23 +56,23 @@ class Trace:
         self._layer = layer
         self._family: dict[str | None, Trace] = {layer if layer is not None else classifier.layer: self}
         self._parts: dict[str, Any] = {}
-        self.ledger = Ledger()
+        self.usage = UsageMeter()
 
     def at(self, layer: str | None) -> Trace:
         """The trace of the same batch through another layer; the batch's own one where `layer` is None.
 
-        Logits, targets and the ledger are shared with it.
+        Logits, targets and usage are shared with it.
         """
         if layer is None:
             return self
         if layer not in self._family:
             other = self._like(self.batch, self._target, layer)
-            other._family, other.ledger = self._family, self.ledger
+            other._family, other.usage = self._family, self.usage
             self._family[layer] = other
         return self._family[layer]
 
     def of(self, batch: Batch, *, targets: Tensor | None = None, classifier: Classifier | None = None) -> Trace:
-        """The trace of other images at the same layer; what is read of it is paid for anew.
+        """The trace of other images at the same layer; its parts are computed anew.
 
         Args:
             batch: the images.
@@ -95,10 +95,10 @@ class Trace:
     @property
     def logits(self) -> Tensor:
         """(B, C), of the images as they are."""
-        for trace in (self, *self._family.values()):  # its own pass first, so that nobody is charged for another's
+        for trace in (self, *self._family.values()):  # the trace's own pass first: usage is attributed to its readers
             if "forward" in trace._parts:
                 return trace._forward()[1]
-        if (self._layer or self.classifier.layer) is None:  # nobody can look at a layer, so nothing needs capturing
+        if (self._layer or self.classifier.layer) is None:  # no layer, so nothing is captured
             return self._part("logits", self._plain_logits)
         return self._forward()[1]
 
@@ -154,7 +154,7 @@ class Trace:
 
     @property
     def attention(self) -> Attention:
-        """What each block of a vision transformer attended to; one forward pass in which attention is not fused.
+        """Attention of each block of a vision transformer; one forward pass with unfused attention.
 
         Raises:
             NotApplicable: the network is no vision transformer whose attention is known.
@@ -204,11 +204,11 @@ class Trace:
     def _part(self, name: str, compute: Callable[[], T]) -> T:
         key = (self._layer, name)
         if name not in self._parts:
-            passes, inner, start = self.classifier.passes, self.ledger.spent(), clock(self.images.device)
+            passes, inner, start = self.classifier.passes, self.usage.spent(), clock(self.images.device)
             self._parts[name] = compute()
-            whole = Cost(self.classifier.passes - passes, clock(self.images.device) - start)
-            self.ledger.costs[key] = whole - (self.ledger.spent() - inner)  # parts computed on the way pay for themselves
-        self.ledger.read.add(key)  # not before: a part that cannot be computed has no cost
+            whole = Usage(self.classifier.passes - passes, clock(self.images.device) - start)
+            self.usage.costs[key] = whole - (self.usage.spent() - inner)  # without nested parts, which have entries themselves
+        self.usage.read.add(key)  # not before: a part that cannot be computed has no usage
         return self._parts[name]
 
     def _forward(self) -> tuple[Tensor, Tensor]:
@@ -222,7 +222,7 @@ class Trace:
         return seen.output(), self._kept(logits)
 
     def _logits_at_hand(self) -> Tensor:
-        """Good enough to choose a class by: those of a pass with attention, where it is all that was made, differ by rounding."""
+        """Logits to choose a class by: those of a pass with attention, if it is the only one, differ by rounding."""
         family = list(self._family.values())
         seen = next((trace for trace in family if "attention" in trace._parts), None)
         if seen is None or any("forward" in trace._parts for trace in family):

@@ -1,4 +1,4 @@
-"""`camdbench.explain`: maps for images in memory."""
+"""`camdbench.explain`: saliency maps of images in memory."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from camdbench.core.errors import UsageError
 from camdbench.core.rows import Status
 from camdbench.core.targets import check_target_rule
 from camdbench.datasets.memory import batch_in_memory
-from camdbench.explainers.layers import checked_layers
-from camdbench.explainers.saliency import Saliency, saliency
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.layer_choice import checked_layers
+from camdbench.explainers.common.saliency import Saliency, saliency
+from camdbench.explainers.common.trace import Trace
 from camdbench.models.classifier import Classifier
 from camdbench.models.target_layers import survey
 from camdbench.models.zoo import as_classifier
@@ -52,7 +52,7 @@ def explain(
     batch_size: int = 16,
     seed: int = 0,
 ) -> Explanation:
-    """Explain what a classifier sees in images; the model is left exactly as it was found.
+    """Compute saliency maps of a classifier for images; the model is left unchanged.
 
     Args:
         model: a `Classifier`, or the name of one in the zoo.
@@ -61,7 +61,7 @@ def explain(
         targets: one class for all images, N classes, or a rule: predicted, second, least.
         layer: target layer instead of the model's own.
         boxes: N tensors (n, 4) of ground-truth boxes, for explainers that need them.
-        masks: (N, H, W) ground-truth masks, likewise.
+        masks: (N, H, W) ground-truth masks, for explainers that need them.
         batch_size: images at a time.
         seed: seed of explainers that draw random numbers; images are numbered "0", "1", ….
 

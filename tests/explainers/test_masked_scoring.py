@@ -7,9 +7,9 @@ import torch
 from torch.nn import functional as F
 from toys import toy_batch, toy_classifier
 
-from camdbench.explainers import perturbing
-from camdbench.explainers.perturbing import MaskBank, class_scores, filling, mask_bank, scored, scores_under
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common import masked_scoring
+from camdbench.explainers.common.masked_scoring import RandomMasks, class_scores, fill_image, random_masks, score_masked, scores_under
+from camdbench.explainers.common.trace import Trace
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def trace() -> Trace:
 
 def test_scores_are_those_of_each_image_under_each_mask(trace: Trace) -> None:
     masks = torch.rand(5, 16, 12, generator=torch.Generator().manual_seed(0))
-    fill = filling(trace, "mean")
+    fill = fill_image(trace, "mean")
     found = scores_under(trace, 5, lambda part: masks[part], fill, "probability")
     for image in range(4):
         for index in range(5):
@@ -30,9 +30,9 @@ def test_scores_are_those_of_each_image_under_each_mask(trace: Trace) -> None:
 
 def test_chunks_cover_every_mask_once_and_stay_within_the_bound(trace: Trace, monkeypatch: pytest.MonkeyPatch) -> None:
     masks = torch.rand(7, 16, 12)
-    whole = scores_under(trace, 7, lambda part: masks[part], filling(trace, "black"), "logit")
-    monkeypatch.setattr(perturbing, "PIXELS", 3 * 4 * 16 * 12)
-    chunks = list(scored(trace, 7, lambda part: masks[part], filling(trace, "black"), "logit"))
+    whole = scores_under(trace, 7, lambda part: masks[part], fill_image(trace, "black"), "logit")
+    monkeypatch.setattr(masked_scoring, "PIXELS", 3 * 4 * 16 * 12)
+    chunks = list(score_masked(trace, 7, lambda part: masks[part], fill_image(trace, "black"), "logit"))
     assert [len(chunk) for chunk, _ in chunks] == [3, 3, 1]
     torch.testing.assert_close(torch.cat([scores for _, scores in chunks], 1), whole)
     assert not whole.requires_grad
@@ -40,7 +40,7 @@ def test_chunks_cover_every_mask_once_and_stay_within_the_bound(trace: Trace, mo
 
 def test_every_image_may_have_masks_of_its_own(trace: Trace) -> None:
     masks = torch.rand(4, 3, 16, 12)
-    found = scores_under(trace, 3, lambda part: masks[:, part], filling(trace, "black"), "logit")
+    found = scores_under(trace, 3, lambda part: masks[:, part], fill_image(trace, "black"), "logit")
     expected = trace.score(trace.images[2:3] * masks[2, 1]).detach()[0, trace.targets[2]]
     torch.testing.assert_close(found[2, 1], expected)
 
@@ -48,7 +48,7 @@ def test_every_image_may_have_masks_of_its_own(trace: Trace) -> None:
 def test_passes_are_counted(trace: Trace) -> None:
     trace.logits  # noqa: B018 - read so that it is paid for
     before = trace.classifier.passes.forward
-    scores_under(trace, 5, lambda part: torch.ones(part.stop - part.start, 16, 12), filling(trace, "mean"), "logit")
+    scores_under(trace, 5, lambda part: torch.ones(part.stop - part.start, 16, 12), fill_image(trace, "mean"), "logit")
     assert trace.classifier.passes.forward - before == 20
 
 
@@ -61,7 +61,7 @@ def test_a_probability_keeps_its_digits_where_a_softmax_loses_them() -> None:
 def test_masks_are_the_enlarged_grid_cropped() -> None:
     grids = (torch.rand(9, 3, 3, generator=torch.Generator().manual_seed(1)) < 0.5).float()
     shifts = torch.tensor([[row, column] for row in (0, 2, 5) for column in (0, 1, 3)])
-    found = MaskBank(grids, shifts, (16, 12)).masks(slice(0, 9))
+    found = RandomMasks(grids, shifts, (16, 12)).masks(slice(0, 9))
     enlarged = F.interpolate(grids[:, None], (4 * 6, 4 * 4), mode="bilinear", align_corners=False)[:, 0]
     for index, (row, column) in enumerate(shifts.tolist()):
         torch.testing.assert_close(found[index], enlarged[index, row : row + 16, column : column + 12])
@@ -70,12 +70,12 @@ def test_masks_are_the_enlarged_grid_cropped() -> None:
 def test_a_bank_depends_on_the_seed_and_not_on_the_images() -> None:
     first, other = Trace(toy_classifier(), toy_batch()), Trace(toy_classifier(), toy_batch(2, seed=9))
     reseeded = Trace(toy_classifier(), toy_batch(), seed=1)
-    assert torch.equal(mask_bank(first, 8, 4, 0.5).grids, mask_bank(other, 8, 4, 0.5).grids)
-    assert not torch.equal(mask_bank(first, 8, 4, 0.5).grids, mask_bank(reseeded, 8, 4, 0.5).grids)
+    assert torch.equal(random_masks(first, 8, 4, 0.5).grids, random_masks(other, 8, 4, 0.5).grids)
+    assert not torch.equal(random_masks(first, 8, 4, 0.5).grids, random_masks(reseeded, 8, 4, 0.5).grids)
 
 
 def test_a_bank_keeps_as_much_as_it_is_asked_to() -> None:
-    bank = mask_bank(Trace(toy_classifier(), toy_batch()), 4000, 4, 0.3)
+    bank = random_masks(Trace(toy_classifier(), toy_batch()), 4000, 4, 0.3)
     assert bank.masks(slice(0, 4000)).mean().item() == pytest.approx(0.3, abs=0.01)
     assert bank.shifts.amax(0).tolist() == [3, 2]
     assert bank.shifts.amin() == 0

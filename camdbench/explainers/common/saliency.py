@@ -1,4 +1,4 @@
-"""The one place where a raw map becomes a saliency map: up-sampled and normalised, after the explainer returned."""
+"""Post-processing of raw maps into saliency maps: up-sampling and normalisation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from camdbench.core.catalogue import explainers
 from camdbench.core.rows import Status
 from camdbench.core.spec import Spec
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
 from camdbench.functional.normalise import Normalisation, is_constant, normalise, upsample
 
 
@@ -35,7 +35,7 @@ class Saliency:
 
 
 def saliency(trace: Trace, spec: Spec) -> Saliency:
-    """Run an explainer on a trace and finish its maps.
+    """Run an explainer on a trace and post-process its maps.
 
     Raises:
         NotApplicable: the explainer has no meaning on this model or these images.
@@ -48,14 +48,14 @@ def saliency(trace: Trace, spec: Spec) -> Saliency:
 
     inner = [partial(within, part=part) for part in spec.inner]
     raw = explainers.load(spec.name)(trace, *inner, **spec.arguments).detach()
-    return _as_bad_as(found, finish(raw, trace.size, normalisation_of(spec)))
+    return _merge_status(found, finish(raw, trace.size, normalisation_of(spec)))
 
 
 Inner = Callable[[Trace], Saliency]  # what a wrapper gets: the explainer inside it, its maps finished
 
 
-def _as_bad_as(inner: Sequence[Saliency], outer: Saliency) -> Saliency:
-    """What is wrong with the map of a wrapped explainer is wrong with its wrapper's."""
+def _merge_status(inner: Sequence[Saliency], outer: Saliency) -> Saliency:
+    """Pass errors and constant maps of wrapped explainers on to the wrapper's status."""
     states = list(zip(outer.status, outer.reasons, strict=True))
     for maps in inner:
         for image, (status, reason) in enumerate(zip(maps.status, maps.reasons, strict=True)):
@@ -72,7 +72,7 @@ def normalisation_of(spec: Spec) -> Normalisation:
 
 
 def finish(raw: Tensor, size: tuple[int, int], how: Normalisation) -> Saliency:
-    """Up-sample raw maps (B, h, w) to `size`, normalise each to [0, 1], and tell which of them say nothing.
+    """Up-sample raw maps (B, h, w) to `size`, normalise each to [0, 1], and set the status of each.
 
     >>> finished = finish(torch.tensor([[[0.0, 2.0]], [[3.0, 3.0]]]), (1, 2), "range")
     >>> finished.maps.tolist(), finished.status

@@ -1,4 +1,4 @@
-"""Which layers an explainer will look at, and whether they can be explained."""
+"""The target layers that an explainer reads, checked."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from camdbench.models.target_layers import Layer, check_layer
 
 
 def checked_layers(classifier: Classifier, spec: Spec, base: str | None, seen: Sequence[Layer]) -> tuple[str, ...]:
-    """Names of the layers that an explainer and those inside it read, each made sure of.
+    """Names of the layers that an explainer and those that it wraps read, each checked.
 
     Args:
         classifier: the model.
         spec: checked spec; `layer` of its options is a name, or a tuple of names for methods that fuse layers.
-        base: the layer where an option names none; the classifier's own where None.
+        base: the layer if no option names one; default: the classifier's own.
         seen: the survey of the classifier.
 
     Raises:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.trace import Trace
 from camdbench.models.attention import transformer_of
 from camdbench.models.layout import find_layout
 

@@ -1,4 +1,4 @@
-"""Images cut into segments, and segments switched off."""
+"""Segmentation of images, and class scores without some segments."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from camdbench.explainers.perturbing import Score, cells, scores_under
-from camdbench.explainers.trace import Trace
+from camdbench.explainers.common.masked_scoring import Score, cells, scores_under
+from camdbench.explainers.common.trace import Trace
 
 How = Literal["quickshift", "grid"]
 
@@ -64,7 +64,7 @@ def _quickshift(image: Tensor) -> Tensor:
 
 
 def scores_without(trace: Trace, segments: Segments, kept: list[Tensor], fill: Tensor, score: Score) -> list[Tensor]:
-    """What is left of the class when segments are switched off, B float64 vectors (N,) on the CPU.
+    """Class scores with segments removed, B float64 vectors (N,) on the CPU.
 
     Args:
         trace: the batch.

@@ -1,0 +1,191 @@
+"""Cost of an explainer: the image passes that it makes for one image, as data that follows its options; free of torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass
+from typing import Any
+
+_KINDS = ("forward", "backward", "tail forward", "tail backward")
+RUN_TIME = {
+    "per channel": 1,
+    "per replay": 0,
+    "per replayed channel": 0,
+    "per window position": 1,
+    "per layer": 1,
+}  # quantity -> its least value
+
+
+@dataclass(frozen=True)
+class PassEstimate:
+    """Image passes for one image, through the whole network or through its tail, the part behind the target layer.
+
+    Attributes:
+        forward: forward passes.
+        backward: backward passes.
+        tail_forward: forward passes through the tail.
+        tail_backward: backward passes through the tail.
+        lower_bound: whether a quantity known only at run time, such as the number of channels, adds to them.
+
+    >>> print(PassEstimate(1, 1) * 500 + PassEstimate(1, lower_bound=True))
+    at least 1,001
+    """
+
+    forward: int = 0
+    backward: int = 0
+    tail_forward: int = 0
+    tail_backward: int = 0
+    lower_bound: bool = False
+
+    @property
+    def total(self) -> int:
+        """All passes, whole and tail alike."""
+        return self.forward + self.backward + self.tail_forward + self.tail_backward
+
+    def __add__(self, other: PassEstimate) -> PassEstimate:
+        *mine, bound = astuple(self)
+        *theirs, other_bound = astuple(other)
+        return PassEstimate(*map(sum, zip(mine, theirs, strict=True)), lower_bound=bound or other_bound)
+
+    def __mul__(self, factor: int) -> PassEstimate:
+        *passes, bound = astuple(self)
+        return PassEstimate(*(factor * number for number in passes), lower_bound=bound)
+
+    def __str__(self) -> str:
+        return f"{'at least ' if self.lower_bound else ''}{self.total:,}"
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """Passes that are made several times.
+
+    Attributes:
+        times: how often: an option, a quantity of `RUN_TIME`, or a tuple of such, which is their product. A tuple-valued
+            option counts its length, True and False count 1 and 0, None and texts count 1. The empty tuple is once.
+        forward: forward passes of each repetition.
+        backward: backward passes.
+        tail_forward: forward passes through the tail.
+        tail_backward: backward passes through the tail.
+        when: an option and the values at which these passes are made: `("objective", "iomask", "iodiff")`; default: always.
+    """
+
+    times: str | tuple[str, ...]
+    forward: int = 0
+    backward: int = 0
+    tail_forward: int = 0
+    tail_backward: int = 0
+    when: tuple[str | bool, ...] = ()
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """The names of `times`."""
+        return (self.times,) if isinstance(self.times, str) else self.times
+
+    def passes(self, options: Mapping[str, Any], quantities: Mapping[str, int]) -> PassEstimate:
+        """The passes of all repetitions; arguments as of `Cost.passes`."""
+        if self.when and options[str(self.when[0])] not in self.when[1:]:
+            return PassEstimate()
+        unknown = any(name in RUN_TIME and name not in quantities for name in self.factors)
+        values = RUN_TIME | dict(quantities)
+        times = math.prod(values[name] if name in RUN_TIME else _count(options[name]) for name in self.factors)
+        return PassEstimate(self.forward, self.backward, self.tail_forward, self.tail_backward, unknown) * times
+
+    def __str__(self) -> str:
+        """As `camdbench list` shows it.
+
+        >>> print(Repeat(("areas", "max_iter"), 1, 1, when=("variant", "dual")))
+        areas x max_iter x (1 forward + 1 backward) if variant=dual
+        >>> print(Repeat(("samples", "per channel"), forward=1))
+        samples x 1 forward per channel
+        """
+        passes = _passes_text(self.forward, self.backward, self.tail_forward, self.tail_backward)
+        named = [name for name in self.factors if name not in RUN_TIME]
+        at_run_time = [name for name in self.factors if name in RUN_TIME]
+        text = " x ".join([*named, f"({passes})" if named and "+" in passes else passes])
+        condition = f"if {self.when[0]}={' or '.join(map(str, self.when[1:]))}" if self.when else ""
+        return " ".join(filter(None, [text, *at_run_time, condition]))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Image passes that an explainer makes for one image when it runs alone.
+
+    Attributes:
+        forward: forward passes through the whole network.
+        backward: backward passes through the whole network.
+        tail_forward: forward passes through the tail, the part behind the target layer.
+        tail_backward: backward passes through the tail.
+        repeats: passes whose number depends on options or on the network.
+        inner: how often a wrapper runs the explainer that it wraps.
+        note: an exception or computation that the numbers leave out.
+    """
+
+    forward: int = 0
+    backward: int = 0
+    tail_forward: int = 0
+    tail_backward: int = 0
+    repeats: tuple[Repeat, ...] = ()
+    inner: int = 0
+    note: str = ""
+
+    @property
+    def option_names(self) -> set[str]:
+        """The options on which the number of passes depends."""
+        return {str(name) for each in self.repeats for name in (*each.factors, *each.when[:1]) if name not in RUN_TIME}
+
+    def passes(
+        self,
+        options: Mapping[str, Any],
+        inner: PassEstimate = PassEstimate(),
+        quantities: Mapping[str, int] | None = None,
+    ) -> PassEstimate:
+        """The passes under given options.
+
+        Args:
+            options: values of all options.
+            inner: passes of the wrapped explainer.
+            quantities: values of quantities of `RUN_TIME`; one that is not given counts its least value.
+
+        >>> Cost(forward=1, repeats=(Repeat("iterations", 1, 1),)).passes({"iterations": 100}).total
+        201
+        """
+        own = PassEstimate(self.forward, self.backward, self.tail_forward, self.tail_backward)
+        return sum((repeat.passes(options, quantities or {}) for repeat in self.repeats), own + inner * self.inner)
+
+    def __str__(self) -> str:
+        """As `camdbench list` shows it.
+
+        >>> print(Cost(forward=1, inner=6))
+        1 forward + 6 x the wrapped explainer
+        """
+        wrapped = f"{self.inner} x the wrapped explainer" if self.inner > 1 else "the wrapped explainer" * self.inner
+        own = _passes_text(self.forward, self.backward, self.tail_forward, self.tail_backward)
+        text = " + ".join(filter(None, [own, *map(str, self.repeats), wrapped])) or "none"
+        return f"{text} ({self.note})" if self.note else text
+
+
+def check_cost(owner: str, cost: object, options: Iterable[str], *, wraps: bool) -> None:
+    """Check that a cost is data and names options that exist.
+
+    Raises:
+        TypeError: it does not.
+    """
+    if not isinstance(cost, Cost):
+        raise TypeError(f"{owner!r}: cost = {cost!r}: not a Cost; write cost=Cost(forward=1), from camdbench.core.cost")
+    if strangers := cost.option_names - set(options):
+        raise TypeError(f"{owner!r}: cost repeats by {', '.join(sorted(strangers))}; name an option or one of {', '.join(RUN_TIME)}")
+    if wraps != bool(cost.inner):
+        fix = "state inner=1, or how often it runs" if wraps else "leave inner out"
+        raise TypeError(f"{owner!r}: cost has inner={cost.inner}; {fix} the wrapped explainer")
+
+
+def _count(value: object) -> int:
+    """What an option's value counts as a number of repetitions."""
+    if isinstance(value, tuple):
+        return len(value)
+    return int(value) if isinstance(value, int) else 1
+
+
+def _passes_text(*numbers: int) -> str:
+    return " + ".join(f"{number} {kind}" for number, kind in zip(numbers, _KINDS, strict=True) if number)

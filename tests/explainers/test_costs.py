@@ -1,0 +1,160 @@
+"""The announced cost of every explainer equals the passes that the network counts."""
+
+from __future__ import annotations
+
+import pytest
+from toys import maps_of, size_of, toy_batch, toy_classifier
+
+from camdbench.core.catalogue import explainer, explainers
+from camdbench.core.cost import Cost, PassEstimate, Repeat
+from camdbench.explainers.common.trace import Trace
+from camdbench.papers.needs import passes_of
+
+IMAGES = 2
+GENERAL = "dense"  # a head that is not linear, so that no exception of a note applies
+GAP = {"cam", "cmwp", "ebp", "fullgrad", "guidedbackprop", "guidedgradcam"}  # not defined on the dense toy
+VIT = {"genericattention", "legrad", "rawattention", "rollout", "tibav"}
+WRAPPED = {"augsmooth": "augsmooth(gradcam)", "inside_box": "inside_box(saliency)", "outside_box": "outside_box(saliency)"} | {
+    "inverted": "inverted(gradcam)",
+    "power": "power(augsmooth(smoothgrad(samples=3)))",
+}
+GRID = 'segments="grid", cells=3'
+CHEAP = {  # two settings of every option that changes the number of passes
+    "extremal": ("extremal(areas=(0.1,), max_iter=2)", 'extremal(areas=(0.1, 0.2, 0.3), max_iter=3, variant="dual")'),
+    "gradientshap": ("gradientshap(samples=2)", 'gradientshap(samples=5, baseline="mean")'),
+    "integratedgradients": ("integratedgradients(steps=5)", "integratedgradients(steps=3)"),
+    "iscam": ("iscam(samples=2)", "iscam(samples=3)"),
+    "kernelshap": (f"kernelshap(samples=20, {GRID})", f"kernelshap(samples=31, {GRID})"),
+    "layercam": ("layercam", 'layercam(layer=("conv1", "relu2"))', 'layercam(layer="conv1")'),
+    "lime": (f"lime(samples=6, {GRID})", f'lime(samples=9, {GRID}, compat="captum")'),
+    "occlusion": ("occlusion", "occlusion(window=5, stride=3)"),
+    "opticam": (
+        "opticam(iterations=3)",
+        'opticam(iterations=2, objective="iomask", best=True)',
+        'opticam(iterations=2, objective="diff", best=True, start="gradcam")',
+        'opticam(iterations=4, objective="iodiff", start="random")',
+    ),
+    "rise": ("rise(masks=100)", "rise(masks=7)"),
+    "smoothgrad": ("smoothgrad(samples=2)", "smoothgrad(samples=5)"),
+    "smoothgradcampp": ("smoothgradcampp", "smoothgradcampp(samples=2)"),
+    "sobol": ("sobol(designs=4)", "sobol(designs=2, cells=3)"),
+    "sscam": ("sscam(samples=2)", "sscam(samples=3)"),
+}
+LINEAR_HEAD = {  # passes where a note makes an exception for a linear head
+    "ablationcam": PassEstimate(1),
+    "contrastivecam": PassEstimate(1),
+    "finercam": PassEstimate(1),
+    "shapleycam": PassEstimate(1, tail_backward=1),
+}
+SPECS = [spec for name in explainers.names() for spec in CHEAP.get(name, (WRAPPED.get(name, name),))]
+
+
+def toy_of(name: str) -> str:
+    """The toy on which an explainer's cost is general."""
+    return "gap" if name in GAP else "vit" if name in VIT else GENERAL
+
+
+def passes_counted(toy: str, spec: str) -> PassEstimate:
+    """The passes of both images together, as the network counts them."""
+    classifier = toy_classifier(toy)
+    maps_of(classifier, toy_batch(IMAGES, size=size_of(toy)), spec)
+    spent = classifier.passes
+    return PassEstimate(spent.forward, spent.backward, spent.tail_forward, spent.tail_backward)
+
+
+def quantities_of(toy: str, spec: str, image: int) -> dict[str, int]:
+    """The values of all quantities that are known only at run time, counted from the activations of one image."""
+    classifier = toy_classifier(toy)
+    with classifier.frozen():
+        channels = Trace(classifier, toy_batch(IMAGES, size=size_of(toy))).activations[image].flatten(1)
+    maps = {tuple((row if row.amax() > row.amin() else 0 * row).tolist()) for row in channels}
+    return {
+        "per channel": len(maps),
+        "per replay": 1,
+        "per replayed channel": int(channels.ne(0).any(1).sum()),
+        "per window position": {"occlusion": 15 * 11, "occlusion(window=5, stride=3)": 5 * 4}.get(spec, 0),  # on 16 x 12 pixels
+        "per layer": 1,
+    }
+
+
+def passes_announced(toy: str, spec: str) -> PassEstimate:
+    """The passes of both images together by the explainer's cost, with its quantities known only at run time substituted."""
+    checked = explainers.parse_one(spec)
+    if checked.inner:
+        return passes_of(checked) * IMAGES
+    entry = explainers.get(checked.name)
+    assert entry.facts.cost is not None
+    cost, options = entry.facts.cost, entry.arguments(checked)
+    return sum((cost.passes(options, quantities=quantities_of(toy, spec, image)) for image in range(IMAGES)), PassEstimate())
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_an_announced_cost_is_what_the_network_counts(spec: str) -> None:
+    toy = toy_of(explainers.parse_one(spec).name)
+    assert passes_announced(toy, spec) == passes_counted(toy, spec)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_lower_bound_lies_below_what_the_network_counts_and_any_other_number_is_exact(spec: str) -> None:
+    announced, counted = passes_of(explainers.parse_one(spec)) * IMAGES, passes_counted(toy_of(explainers.parse_one(spec).name), spec)
+    assert announced.total < counted.total if announced.lower_bound else announced == counted
+
+
+@pytest.mark.parametrize("name", LINEAR_HEAD)
+def test_a_linear_head_spares_the_passes_that_the_note_names(name: str) -> None:
+    cost = explainers.get(name).facts.cost
+    assert cost is not None
+    assert "linear head" in cost.note
+    assert passes_counted("gap", name) == LINEAR_HEAD[name] * IMAGES
+
+
+def test_fused_attention_costs_shapleycam_one_more_of_each() -> None:
+    assert passes_counted("vit", "shapleycam") == PassEstimate(2, tail_backward=4) * IMAGES
+
+
+def test_every_option_that_changes_the_passes_is_checked_at_two_values_or_more() -> None:
+    for entry in explainers:
+        assert entry.facts.cost is not None, entry.name
+        for option in entry.facts.cost.option_names:
+            values = {str(entry.arguments(explainers.parse_one(spec))[option]) for spec in SPECS if spec.startswith(entry.name)}
+            assert len(values) > 1, (entry.name, option)
+
+
+@pytest.mark.parametrize(
+    ("spec", "passes"),
+    [
+        ("rise(masks=100)", 101),
+        ("sobol(designs=4)", 261),
+        ("integratedgradients(steps=5)", 11),
+        ("kernelshap(samples=20)", 23),
+        ("extremal(max_iter=2, areas=(0.1,))", 5),
+    ],
+)
+def test_options_change_the_announced_passes(spec: str, passes: int) -> None:
+    assert str(passes_of(explainers.parse_one(spec))) == str(passes)
+
+
+class TestPlugIns:
+    def test_a_cost_in_words_is_refused_with_the_fix(self) -> None:
+        with pytest.raises(TypeError, match=r"worded.*'1 forward'.*cost=Cost\(forward=1\)"):
+            explainer("worded", paper="none", cost="1 forward")(_method)
+
+    def test_a_repetition_by_an_unknown_option_is_refused(self) -> None:
+        with pytest.raises(TypeError, match=r"misspelt.*iteratons.*per channel"):
+            explainer("misspelt", paper="none", cost=Cost(repeats=(Repeat("iteratons", forward=1),)))(_method)
+
+    def test_inner_is_for_wrappers(self) -> None:
+        with pytest.raises(TypeError, match="inner=2"):
+            explainer("lonely", paper="none", cost=Cost(inner=2))(_method)
+
+    def test_a_cost_that_is_not_stated_is_unknown(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(explainers, "_live", dict(explainers._live))
+        explainer("unstated", paper="none")(_method)
+        assert str(passes_of(explainers.parse_one("unstated"))) == "at least 0"
+
+
+def _method(trace: Trace, *, iterations: int = 1) -> None:
+    """A method.
+
+    It is not run.
+    """
