@@ -58,7 +58,7 @@ class MetricFacts:
     paper: str
     higher_is_better: bool
     unit: str
-    tolerance: float
+    tolerance: float = 0.1
     protocols: tuple[Protocol, ...] = (Protocol("default"),)
     needs: tuple[Literal["boxes", "masks", "explainer", "linear head"], ...] = ()
     judges: Literal["map", "model"] = "map"

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from camdbench.core import metric_families
 from camdbench.core.errors import UsageError
 from camdbench.core.options import Option, check_options
 from camdbench.core.protocols import SWITCHES
@@ -83,7 +84,10 @@ class Entry(Generic[F]):
 
 
 def read_literal(node: ast.expr, constants: Mapping[str, ast.expr]) -> Any:
-    """The value of a decorator's argument: a literal, in which protocols and constants of the module may stand."""
+    """The value of a decorator's argument: a literal, in which protocols and names may stand.
+
+    A name is looked up in the module's constants first, then in `camdbench.core.metric_families`.
+    """
 
     def read(part: ast.expr) -> Any:
         return read_literal(part, constants)
@@ -91,8 +95,12 @@ def read_literal(node: ast.expr, constants: Mapping[str, ast.expr]) -> Any:
     match node:
         case ast.Name(id=name) if name in constants:
             return read(constants[name])
+        case ast.Name(id=name) if hasattr(metric_families, name):
+            return getattr(metric_families, name)
         case ast.Call(func=ast.Name(id="Protocol"), args=args, keywords=keywords):
             return MetricProtocol(*map(read, args), **{str(keyword.arg): read(keyword.value) for keyword in keywords})
+        case ast.Call(func=ast.Attribute(value=base, attr="variant"), args=args, keywords=keywords):
+            return read(base).variant(*map(read, args), **{str(keyword.arg): read(keyword.value) for keyword in keywords})
         case ast.Tuple(elts=elements):
             return tuple(map(read, elements))
         case _:

@@ -41,6 +41,14 @@ class Protocol:
     paper: str = ""
     options: Mapping[str, Any] = field(default_factory=dict[str, Any], hash=False)
 
+    def variant(self, name: str, **changes: Any) -> Protocol:
+        """The same convention under another name, apart from `changes`; paper and options are not inherited.
+
+        >>> Protocol("a", masking="pixels").variant("b", scored="label").switches["masking"]
+        'pixels'
+        """
+        return replace(self, **({"name": name, "paper": "", "options": {}} | changes))
+
     @property
     def switches(self) -> dict[str, str]:
         """The seven switches by name."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import CLASSIFIED
 from camdbench.functional.ablation import grey_box, grey_object
 from camdbench.functional.ranking import among_first
 from camdbench.functional.tiling import tile_objects
@@ -28,15 +28,13 @@ from camdbench.metrics.measured import Measured
     judges="model",
     undefined="the label is unknown, there is no object to take out, or no tile beside it to cover it with",
     protocols=(
-        Protocol("fixed", masking="pixels", scored="label", score="logit", geometry="fixed", options={"empty": "undefined"}),
-        Protocol(
+        CLASSIFIED.variant("fixed", masking="pixels", geometry="fixed", options={"empty": "undefined"}),
+        CLASSIFIED.variant(
             "official",
             masking="pixels",
-            scored="label",
-            score="logit",
             geometry="official",
-            paper="Hard-ImageNet's released code, with its errors",
             options={"empty": "unchanged"},
+            paper="Hard-ImageNet's released code, with its errors",
         ),
     ),
 )

@@ -11,17 +11,14 @@ from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import CLASSIFIED, NO_LABEL
 from camdbench.functional.precision import exact
 from camdbench.functional.ranking import among_first, average_precisions
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.labels import labels_of, where
 from camdbench.metrics.measured import Curve, Measured
 
-_PROTOCOLS = (
-    Protocol("micro", scored="label", score="logit"),
-    Protocol("balanced", scored="label", score="logit", reduction="class mean"),
-)
+_PROTOCOLS = (CLASSIFIED.variant("micro"), CLASSIFIED.variant("balanced", reduction="class mean"))
 
 
 @metric(
@@ -31,7 +28,7 @@ _PROTOCOLS = (
     unit="%",
     tolerance=1.6,
     judges="model",
-    undefined="the label is unknown",
+    undefined=NO_LABEL,
     protocols=_PROTOCOLS,
 )
 def accuracy(evidence: Evidence) -> Measured:
@@ -49,7 +46,7 @@ def accuracy(evidence: Evidence) -> Measured:
     unit="%",
     tolerance=1.6,
     judges="model",
-    undefined="the label is unknown",
+    undefined=NO_LABEL,
     protocols=_PROTOCOLS,
 )
 def top5(evidence: Evidence, *, count: PositiveInt = 5) -> Measured:
@@ -69,21 +66,15 @@ def top5(evidence: Evidence, *, count: PositiveInt = 5) -> Measured:
     judges="model",
     undefined="the image shows no known class",
     protocols=(
-        Protocol(
+        CLASSIFIED.variant(
             "micro",
-            scored="label",
-            score="logit",
             reduction="micro average precision",
             paper="ContrastiveCAM's released code: all pairs of image and class ranked together by logit",
         ),
-        Protocol(
-            "macro",
-            scored="label",
-            score="logit",
-            reduction="macro average precision",
-            paper="scikit-learn, average='macro', over the classes that occur",
+        CLASSIFIED.variant(
+            "macro", reduction="macro average precision", paper="scikit-learn, average='macro', over the classes that occur"
         ),
-        Protocol("samples", scored="label", score="logit", paper="scikit-learn, average='samples'"),
+        CLASSIFIED.variant("samples", paper="scikit-learn, average='samples'"),
     ),
 )
 def average_precision(evidence: Evidence, *, score: Literal["logit", "probability"] = "logit") -> Measured:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import DECLARED, MEAN_MASKED, ZERO_MAP
 from camdbench.functional.coherency import coherency as alike
 from camdbench.functional.coherency import harmonic_mean
 from camdbench.functional.precision import exact
@@ -18,16 +18,8 @@ from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Measured
 from camdbench.metrics.walks import Masking, Scored, classes_of
 
-POPPI = Protocol("poppi", masking="normalised", scored="target", score="probability", maps="as declared", resize="bilinear")
-ADCC = Protocol(
-    "adcc",
-    masking="normalised",
-    scored="predicted",
-    score="probability",
-    maps="as declared",
-    resize="bilinear",
-    paper="Poppi et al. 2021, arXiv:2104.10252, released code",
-)
+POPPI = MEAN_MASKED.variant("poppi")
+ADCC = MEAN_MASKED.variant("adcc", scored="predicted", paper="Poppi et al. 2021, arXiv:2104.10252, released code")
 
 
 @metric(
@@ -35,20 +27,12 @@ ADCC = Protocol(
     paper="Poppi et al. 2021, arXiv:2104.10252, section 3",
     higher_is_better=True,
     unit="%",
-    tolerance=0.1,
     needs=("explainer",),
     undefined="one of the two maps is constant and correlates with nothing",
     protocols=(
         POPPI,
-        Protocol(
-            "adcc",
-            masking="normalised",
-            scored="predicted",
-            score="probability",
-            maps="as declared",
-            resize="bilinear",
-            paper="Poppi et al. 2021, arXiv:2104.10252, released code",
-            options={"constant": "zero"},
+        MEAN_MASKED.variant(
+            "adcc", scored="predicted", options={"constant": "zero"}, paper="Poppi et al. 2021, arXiv:2104.10252, released code"
         ),
     ),
 )
@@ -77,9 +61,8 @@ def coherency(
     paper="Poppi et al. 2021, arXiv:2104.10252, section 3",
     higher_is_better=False,
     unit="%",
-    tolerance=0.1,
-    undefined="the map is zero everywhere",
-    protocols=(Protocol("poppi", maps="as declared", resize="bilinear"),),
+    undefined=ZERO_MAP,
+    protocols=(DECLARED.variant("poppi"),),
 )
 def complexity(evidence: Evidence) -> Measured:
     """How much of the image the map covers: the mean of the map.
@@ -95,7 +78,6 @@ def complexity(evidence: Evidence) -> Measured:
     paper="Poppi et al. 2021, arXiv:2104.10252, section 3",
     higher_is_better=True,
     unit="%",
-    tolerance=0.1,
     needs=("explainer",),
     protocols=(POPPI, ADCC),
 )

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import UsageError
+from camdbench.core.metric_families import LOCALISED
 from camdbench.core.protocols import Protocol
 from camdbench.core.shares import Share
 from camdbench.functional.boxes import best_iou
@@ -30,15 +31,15 @@ BoxEnds = Literal["exclusive", "clovaai"]
 RELEASE = "clovaai/wsolevaluation, released code"
 NO_BOX = "the object has no box inside the image, or the map is zero everywhere"
 _BEST_THRESHOLD = (
-    Protocol("choe", maps="as declared", resize="bilinear", geometry="exclusive", reduction="maximum over thresholds"),
+    LOCALISED.variant("choe", geometry="exclusive", reduction="maximum over thresholds"),
     Protocol(
         "clovaai",
-        paper=RELEASE,
         maps="range",
         resize="bicubic",
         geometry="clovaai",
         reduction="maximum over thresholds",
         options={"thresholds": 255, "dead": "scored"},
+        paper=RELEASE,
     ),
 )
 
@@ -51,7 +52,7 @@ _BEST_THRESHOLD = (
     tolerance=1.6,
     needs=("boxes",),
     undefined=NO_BOX,
-    protocols=(Protocol("opticam", maps="as declared", resize="bilinear", geometry="exclusive", reduction="maximum over thresholds"),),
+    protocols=(LOCALISED.variant("opticam", geometry="exclusive", reduction="maximum over thresholds"),),
 )
 def box_accuracy(
     evidence: Evidence,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import LOCALISED
 from camdbench.functional.boxes import best_iou
 from camdbench.functional.normalise import is_constant
 from camdbench.functional.precision import exact
@@ -27,8 +27,8 @@ PAPER_OM = "Opti-CAM, arXiv:2301.07002, eq. A1"
 ILSVRC = "Russakovsky et al. 2015, ILSVRC, arXiv:1409.0575, the localisation task with one guess"
 NO_BOX = "the object has no box inside the image, or no pixel lies above the map's mean"
 NO_BOX_OR_LABEL = "the object has no box inside the image, no pixel lies above the map's mean, or the label is unknown"
-LE = (Protocol("opticam", maps="as declared", resize="bilinear", geometry="single boxes, exclusive ends"),)
-OM = (Protocol("opticam", scored="label", maps="as declared", resize="bilinear", geometry="single boxes, exclusive ends"),)
+LE = (LOCALISED.variant("opticam", geometry="single boxes, exclusive ends"),)
+OM = (LOCALISED.variant("opticam", scored="label", geometry="single boxes, exclusive ends"),)
 
 
 @metric("le", paper=PAPER_LE, higher_is_better=False, unit="%", tolerance=0.5, needs=("boxes",), undefined=NO_BOX, protocols=LE)
@@ -74,16 +74,7 @@ def localisation_error_at_half(
     return measured(100 * (overlap < 0.5).double(), nowhere)
 
 
-@metric(
-    "om50",
-    paper=ILSVRC,
-    higher_is_better=False,
-    unit="%",
-    tolerance=1.6,
-    needs=("boxes",),
-    undefined=NO_BOX_OR_LABEL,
-    protocols=OM,
-)
+@metric("om50", paper=ILSVRC, higher_is_better=False, unit="%", tolerance=1.6, needs=("boxes",), undefined=NO_BOX_OR_LABEL, protocols=OM)
 def official_metric_at_half(
     evidence: Evidence,
     *,

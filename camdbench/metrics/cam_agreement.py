@@ -22,7 +22,6 @@ from camdbench.metrics.measured import Measured
     paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), section 5.3 (IoU of the SBD table)",
     higher_is_better=True,
     unit="%",
-    tolerance=0.1,
     needs=("masks", "linear head"),
     judges="model",
     undefined="it is unknown of which class the mask is",

@@ -15,7 +15,7 @@ from pydantic import NonNegativeInt, PositiveFloat
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import EXPLAINED_AGAIN, ZERO_FIRST_MAP
 from camdbench.functional.contrast import contrast_loss, cosine, cosines
 from camdbench.functional.crops import Crop, draw_crop, warp
 from camdbench.functional.normalise import upsample
@@ -30,10 +30,10 @@ from camdbench.metrics.measured import Measured
     unit="",
     tolerance=0.005,
     needs=("explainer",),
-    undefined="the map of the image as it is is zero everywhere",
+    undefined=ZERO_FIRST_MAP,
     protocols=(
-        Protocol("paper", scored="target", maps="relu", resize="bilinear", options={"anchor": "map"}),
-        Protocol("release", paper="UCDvision/CGC", scored="target", maps="relu", resize="bilinear", options={"anchor": "crop"}),
+        EXPLAINED_AGAIN.variant("paper", maps="relu", options={"anchor": "map"}),
+        EXPLAINED_AGAIN.variant("release", maps="relu", options={"anchor": "crop"}, paper="UCDvision/CGC"),
     ),
 )
 def cgc_loss(

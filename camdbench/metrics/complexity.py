@@ -15,17 +15,14 @@ from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
+from camdbench.core.metric_families import DECLARED, ZERO_MAP
 from camdbench.core.protocols import Protocol
 from camdbench.functional.normalise import upsample
 from camdbench.functional.sparseness import count_relevant, entropy, gini
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Measured
 
-_PROTOCOLS = (
-    Protocol("image", maps="abs", resize="bilinear"),
-    Protocol("layer", maps="abs on its own grid", resize="none"),
-    Protocol("mask", maps="as declared", resize="bilinear"),
-)
+_PROTOCOLS = (DECLARED.variant("image", maps="abs"), Protocol("layer", maps="abs on its own grid", resize="none"), DECLARED.variant("mask"))
 
 
 @metric(
@@ -34,7 +31,7 @@ _PROTOCOLS = (
     higher_is_better=True,
     unit="",
     tolerance=0.001,
-    undefined="the map is zero everywhere",
+    undefined=ZERO_MAP,
     protocols=_PROTOCOLS,
 )
 def sparseness(evidence: Evidence, *, maps: Literal["abs", "abs on its own grid", "as declared"] = "abs") -> Measured:
@@ -71,7 +68,7 @@ def map_entropy(
     higher_is_better=False,
     unit="",
     tolerance=10.0,
-    undefined="the map is zero everywhere",
+    undefined=ZERO_MAP,
     protocols=_PROTOCOLS,
 )
 def effective_complexity(

@@ -16,43 +16,19 @@ from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import MASKED, MEAN_MASKED
 from camdbench.core.shares import Share
 from camdbench.functional.probability import drop, gain, increase, log_odds
 from camdbench.metrics.evidence import Evidence
 
 PROTOCOLS = (
-    Protocol("opticam", masking="pixels", scored="target", score="probability", maps="as declared", resize="bilinear"),
-    Protocol(
-        "adcc",
-        masking="normalised",
-        scored="predicted",
-        score="probability",
-        maps="as declared",
-        resize="bilinear",
-        paper="Poppi et al. 2021, arXiv:2104.10252, released code",
-    ),
-    Protocol(
-        "scorecam50",
-        masking="normalised",
-        scored="target",
-        score="probability",
-        maps="as declared",
-        resize="bilinear",
-        paper="Wang et al. 2020, arXiv:1910.01279, as its released code masks",
-        options={"keep": 0.5},
-    ),
+    MASKED.variant("opticam"),
+    MEAN_MASKED.variant("adcc", scored="predicted", paper="Poppi et al. 2021, arXiv:2104.10252, released code"),
+    MEAN_MASKED.variant("scorecam50", options={"keep": 0.5}, paper="Wang et al. 2020, arXiv:1910.01279, as its released code masks"),
 )
 
 
-@metric(
-    "ad",
-    paper="Chattopadhyay et al. 2018, arXiv:1710.11063; Opti-CAM, eq. 13",
-    higher_is_better=False,
-    unit="%",
-    tolerance=0.1,
-    protocols=PROTOCOLS,
-)
+@metric("ad", paper="Chattopadhyay et al. 2018, arXiv:1710.11063; Opti-CAM, eq. 13", higher_is_better=False, unit="%", protocols=PROTOCOLS)
 def average_drop(
     evidence: Evidence,
     *,
@@ -67,14 +43,7 @@ def average_drop(
     return 100 * drop(*_before_and_after(evidence, masking, scored, keep))
 
 
-@metric(
-    "ag",
-    paper="Opti-CAM, arXiv:2301.07002, eq. 15",
-    higher_is_better=True,
-    unit="%",
-    tolerance=0.1,
-    protocols=PROTOCOLS,
-)
+@metric("ag", paper="Opti-CAM, arXiv:2301.07002, eq. 15", higher_is_better=True, unit="%", protocols=PROTOCOLS)
 def average_gain(
     evidence: Evidence,
     *,

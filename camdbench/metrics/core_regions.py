@@ -14,7 +14,7 @@ from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import CLASS_MAPS, CLASSIFIED
 from camdbench.functional import core_regions
 from camdbench.functional.core_focus import core_of
 from camdbench.functional.normalise import normalise
@@ -24,15 +24,9 @@ from camdbench.metrics.labels import labels_of, where
 from camdbench.metrics.measured import Curve, Measured
 
 _PROTOCOLS = (
-    Protocol("contrastivecam", scored="label", score="logit", maps="raw", resize="masks to the grid, nearest-exact"),
-    Protocol(
-        "release",
-        scored="label",
-        score="logit",
-        maps="raw",
-        resize="masks to the grid, nearest-exact",
-        paper="ContrastiveCAM's released code, where an empty mask is the whole image",
-        options={"empty": "whole"},
+    CLASS_MAPS.variant("contrastivecam"),
+    CLASS_MAPS.variant(
+        "release", options={"empty": "whole"}, paper="ContrastiveCAM's released code, where an empty mask is the whole image"
     ),
 )
 
@@ -92,25 +86,14 @@ def noncore(
     judges="model",
     undefined="the class is unknown, the mask has no place on the layer's grid, or no class's map differs from the class's own",
     protocols=(
-        Protocol(
-            "contrastivecam",
-            scored="label",
-            score="logit",
-            maps="raw",
-            resize="masks to the grid, nearest-exact",
-            reduction="ratio of means",
-        ),
-        Protocol(
+        CLASS_MAPS.variant("contrastivecam", reduction="ratio of means"),
+        CLASS_MAPS.variant(
             "release",
-            scored="label",
-            score="logit",
-            maps="raw",
-            resize="masks to the grid, nearest-exact",
             reduction="ratio of means",
-            paper="ContrastiveCAM's released code, where an empty mask is the whole image",
             options={"empty": "whole"},
+            paper="ContrastiveCAM's released code, where an empty mask is the whole image",
         ),
-        Protocol("mean_of_ratios", scored="label", score="logit", maps="raw", resize="masks to the grid, nearest-exact"),
+        CLASS_MAPS.variant("mean_of_ratios"),
     ),
 )
 def core_share(
@@ -138,7 +121,7 @@ def core_share(
     needs=("linear head",),
     judges="model",
     undefined="the class is unknown, or its HiResCAM is zero everywhere",
-    protocols=(Protocol("contrastivecam", scored="label", score="logit", maps="raw"),),
+    protocols=(CLASSIFIED.variant("contrastivecam", maps="raw"),),
 )
 def redundancy(evidence: Evidence, *, scored: Literal["label", "target"] = "label") -> Measured:
     """How much of a class's HiResCAM all classes share: gamma = ||1/C sum_c CAM_c|| / ||CAM_t||, Frobenius norms.
@@ -157,28 +140,14 @@ def redundancy(evidence: Evidence, *, scored: Literal["label", "target"] = "labe
     paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), table 2 (ContrastiveCAM IoU)",
     higher_is_better=True,
     unit="%",
-    tolerance=0.1,
     needs=("masks", "linear head"),
     judges="model",
     undefined="the class is unknown, or the mask has no place on the layer's grid",
     protocols=(
-        Protocol("reconstructed", scored="label", score="logit", maps="raw", resize="masks to the grid, nearest-exact"),
-        Protocol(
-            "pairwise",
-            scored="label",
-            score="logit",
-            maps="raw",
-            resize="masks to the grid, nearest-exact",
-            options={"versus": "others"},
-        ),
-        Protocol(
-            "half",
-            scored="label",
-            score="logit",
-            maps="range",
-            resize="masks to the grid, nearest-exact",
-            paper="the threshold of Moayeri et al. 2022 for Grad-CAM, on the grid",
-            options={"threshold": 0.5},
+        CLASS_MAPS.variant("reconstructed"),
+        CLASS_MAPS.variant("pairwise", options={"versus": "others"}),
+        CLASS_MAPS.variant(
+            "half", maps="range", options={"threshold": 0.5}, paper="the threshold of Moayeri et al. 2022 for Grad-CAM, on the grid"
         ),
     ),
 )

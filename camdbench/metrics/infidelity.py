@@ -10,7 +10,7 @@ from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable, UsageError
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import MASKED
 from camdbench.functional.curves import Score, pairs, read
 from camdbench.functional.infidelity import infidelity as mismatch
 from camdbench.functional.infidelity import inside, squares
@@ -31,16 +31,13 @@ _SIDE = 224  # of the images that block sizes are given for
     tolerance=0.005,
     undefined="the map tells nothing: it is zero, or it is where the image differs from its baseline",
     protocols=(
-        Protocol("blocks", masking="pixels", scored="target", score="logit", maps="raw", resize="bilinear"),
-        Protocol(
+        MASKED.variant("blocks", score="logit", maps="raw"),
+        MASKED.variant(
             "plain",
-            masking="pixels",
-            scored="target",
             score="logit",
             maps="raw",
-            resize="bilinear",
-            paper="Yeh et al. 2019, eq. 1 to the letter, as Captum's infidelity with normalize=False",
             options={"beta": False},
+            paper="Yeh et al. 2019, eq. 1 to the letter, as Captum's infidelity with normalize=False",
         ),
     ),
 )

@@ -7,40 +7,25 @@ from typing import Literal
 from pydantic import NonNegativeInt, PositiveInt
 
 from camdbench.core.catalogue import metric
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import CONSTANT_MAP, MASKED, MEAN_MASKED
 from camdbench.functional.curves import counts_by_share, counts_by_step
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Measured
 from camdbench.metrics.walks import Order, Walk, area_under
 
-OPTICAM = Protocol(
-    "opticam",
-    masking="pixels",
-    scored="predicted",
-    score="probability",
-    maps="as declared",
-    resize="bilinear",
-    paper="Zhang et al. 2024, arXiv:2301.07002, section 5.3.2",
-)
-RISE = Protocol(
+OPTICAM = MASKED.variant("opticam", scored="predicted", paper="Zhang et al. 2024, arXiv:2301.07002, section 5.3.2")
+RISE = MEAN_MASKED.variant(
     "rise",
-    masking="normalised",
     scored="predicted",
-    score="probability",
-    maps="as declared",
-    resize="bilinear",
+    options={"step": 1792, "ties": "last"},
     paper="Petsiuk et al. 2018, arXiv:1806.07421, as the released code evaluates whole data sets",
-    options={"step": 1792, "ties": "last"},
 )
-CGC = Protocol(
+CGC = MEAN_MASKED.variant(
     "cgc",
-    masking="normalised",
     scored="predicted",
-    score="probability",
     maps="batch statistics",
-    resize="bilinear",
-    paper="Pillai et al. 2022, arXiv:2110.00527, as the released code evaluates, with its maps made in train mode",
     options={"step": 1792, "ties": "last"},
+    paper="Pillai et al. 2022, arXiv:2110.00527, as the released code evaluates, with its maps made in train mode",
 )
 
 
@@ -49,31 +34,18 @@ CGC = Protocol(
     paper="Petsiuk et al. 2018, arXiv:1806.07421, section 4.1",
     higher_is_better=True,
     unit="%",
-    tolerance=0.1,
-    undefined="the map is constant, so that it ranks no pixel before another",
+    undefined=CONSTANT_MAP,
     protocols=(
         OPTICAM,
         RISE,
         CGC,
-        Protocol(
-            "torchcam",
-            masking="normalised",
-            scored="predicted",
-            score="probability",
-            maps="as declared",
-            resize="bilinear",
-            paper="torch-cam 0.5, DeletionInsertionMetric",
-            options={"intervals": 20, "start": "blank"},
+        MEAN_MASKED.variant(
+            "torchcam", scored="predicted", options={"intervals": 20, "start": "blank"}, paper="torch-cam 0.5, DeletionInsertionMetric"
         ),
-        Protocol(
+        MASKED.variant(
             "xplique",
-            masking="pixels",
-            scored="target",
-            score="probability",
-            maps="as declared",
-            resize="bilinear",
-            paper="Fel et al. 2022, arXiv:2206.04394, class Insertion",
             options={"intervals": 10, "rounding": "point", "start": "blank", "ties": "last"},
+            paper="Fel et al. 2022, arXiv:2206.04394, class Insertion",
         ),
     ),
 )
@@ -118,31 +90,16 @@ def insertion(
     paper="Petsiuk et al. 2018, arXiv:1806.07421, section 4.1",
     higher_is_better=False,
     unit="%",
-    tolerance=0.1,
-    undefined="the map is constant, so that it ranks no pixel before another",
+    undefined=CONSTANT_MAP,
     protocols=(
         OPTICAM,
         RISE,
         CGC,
-        Protocol(
-            "torchcam",
-            masking="normalised",
-            scored="predicted",
-            score="probability",
-            maps="as declared",
-            resize="bilinear",
-            paper="torch-cam 0.5, DeletionInsertionMetric",
-            options={"intervals": 20},
-        ),
-        Protocol(
+        MEAN_MASKED.variant("torchcam", scored="predicted", options={"intervals": 20}, paper="torch-cam 0.5, DeletionInsertionMetric"),
+        MASKED.variant(
             "xplique",
-            masking="pixels",
-            scored="target",
-            score="probability",
-            maps="as declared",
-            resize="bilinear",
-            paper="Fel et al. 2022, arXiv:2206.04394, class Deletion",
             options={"intervals": 10, "rounding": "point", "ties": "last"},
+            paper="Fel et al. 2022, arXiv:2206.04394, class Deletion",
         ),
     ),
 )

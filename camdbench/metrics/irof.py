@@ -9,7 +9,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import MASKED
 from camdbench.functional.curves import area, ragged_pairs, read, replaced
 from camdbench.functional.normalise import is_constant
 from camdbench.functional.orderings import segment_ranks
@@ -25,9 +25,8 @@ _SHARES = torch.linspace(0, 1, 101, dtype=torch.float64)
     paper="Rieger & Hansen 2020, arXiv:2003.08747, section 3",
     higher_is_better=True,
     unit="%",
-    tolerance=0.1,
     undefined="the map is constant, the image is one segment, or the class has no probability to lose",
-    protocols=(Protocol("rieger", masking="pixels", scored="target", score="probability", maps="as declared", resize="bilinear"),),
+    protocols=(MASKED.variant("rieger"),),
 )
 def irof(
     evidence: Evidence,

@@ -12,7 +12,7 @@ from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import LOCALISED, NO_BOX, NO_MASK, ON_MASKS
 from camdbench.functional.normalise import upsample
 from camdbench.functional.overlap import Mass, f1, mass
 from camdbench.functional.precision import exact
@@ -26,10 +26,9 @@ from camdbench.metrics.measured import Measured
     paper="Opti-CAM, arXiv:2301.07002, eq. A3-A4",
     higher_is_better=True,
     unit="%",
-    tolerance=0.1,
     needs=("boxes",),
-    undefined="the object has no box inside the image, or the map is zero everywhere",
-    protocols=(Protocol("opticam", maps="as declared", resize="bilinear", geometry="exclusive boxes"),),
+    undefined=NO_BOX,
+    protocols=(LOCALISED.variant("opticam"),),
 )
 def pixel_f1(
     evidence: Evidence,
@@ -50,19 +49,9 @@ def pixel_f1(
     paper="Wang et al. 2020, Score-CAM, arXiv:1910.01279, sec. 4.3; Opti-CAM, eq. A3",
     higher_is_better=True,
     unit="%",
-    tolerance=0.1,
     needs=("boxes",),
     undefined="the map is zero everywhere, or the object has no box inside the image, too large a one, or more than the protocol takes",
-    protocols=(
-        Protocol("opticam", maps="as declared", resize="bilinear", geometry="exclusive boxes"),
-        Protocol(
-            "scorecam",
-            maps="as declared",
-            resize="bilinear",
-            geometry="exclusive boxes",
-            options={"boxes": "single", "max_box_fraction": 0.5},
-        ),
-    ),
+    protocols=(LOCALISED.variant("opticam"), LOCALISED.variant("scorecam", options={"boxes": "single", "max_box_fraction": 0.5})),
 )
 def energy_pointing(
     evidence: Evidence,
@@ -89,18 +78,16 @@ def energy_pointing(
     paper="Pillai et al. 2022, CGC, arXiv:2110.00527, sec. 4; Pillai & Pirsiavash 2021, Content Heatmap",
     higher_is_better=True,
     unit="%",
-    tolerance=0.1,
     needs=("boxes",),
     undefined="the object has no box inside the image, or the raw map is positive nowhere",
     protocols=(
-        Protocol("clean", maps="relu, sum", resize="bilinear", geometry="exclusive boxes"),
-        Protocol(
+        LOCALISED.variant("clean", maps="relu, sum"),
+        LOCALISED.variant(
             "release",
-            paper="UCDvision/CGC, evaluate_imagenet_gradcam_energy_inside_bbox.py",
             maps="relu, sum",
-            resize="bilinear",
             geometry="inclusive boxes",
-            options={"epsilon": 1e-8},
+            options={"epsilon": 1e-08},
+            paper="UCDvision/CGC, evaluate_imagenet_gradcam_energy_inside_bbox.py",
         ),
     ),
 )
@@ -130,10 +117,9 @@ def content_heatmap(
     paper="Arras et al. 2022, CLEVR-XAI, arXiv:2003.07258, relevance mass accuracy",
     higher_is_better=True,
     unit="%",
-    tolerance=0.1,
     needs=("masks",),
-    undefined="the mask is empty, or the map is zero everywhere",
-    protocols=(Protocol("clevr-xai", maps="as declared", resize="bilinear", geometry="masks"),),
+    undefined=NO_MASK,
+    protocols=(ON_MASKS.variant("clevr-xai"),),
 )
 def relevance_mass(
     evidence: Evidence,

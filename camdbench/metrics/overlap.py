@@ -8,7 +8,7 @@ from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import ON_MASKS
 from camdbench.functional.overlap import density_difference, iou, top_share
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.ground_truth import is_zero, maps_of, measured, region_of
@@ -23,10 +23,9 @@ NO_MASK = "the mask is empty, or the map is zero everywhere"
     paper="Arras et al. 2022, CLEVR-XAI, arXiv:2003.07258, relevance rank accuracy",
     higher_is_better=True,
     unit="%",
-    tolerance=0.1,
     needs=("masks",),
     undefined=NO_MASK,
-    protocols=(Protocol("clevr-xai", maps="as declared", resize="bilinear", geometry="masks"),),
+    protocols=(ON_MASKS.variant("clevr-xai"),),
 )
 def relevance_rank(
     evidence: Evidence,
@@ -50,19 +49,11 @@ def relevance_rank(
     paper="Moayeri et al. 2022, Hard ImageNet, NeurIPS datasets and benchmarks",
     higher_is_better=True,
     unit="%",
-    tolerance=0.1,
     needs=("masks",),
     undefined=NO_MASK,
     protocols=(
-        Protocol("clean", maps="as declared", resize="bilinear", geometry="masks"),
-        Protocol(
-            "hardimagenet",
-            paper=HARD_IMAGENET,
-            maps="as declared",
-            resize="bilinear",
-            geometry="masks",
-            options={"epsilon": 1e-10, "dead": "scored"},
-        ),
+        ON_MASKS.variant("clean"),
+        ON_MASKS.variant("hardimagenet", options={"epsilon": 1e-10, "dead": "scored"}, paper=HARD_IMAGENET),
     ),
 )
 def mask_iou(
@@ -88,13 +79,9 @@ def mask_iou(
     paper="Moayeri et al. 2022, Hard ImageNet, NeurIPS datasets and benchmarks",
     higher_is_better=True,
     unit="%",
-    tolerance=0.1,
     needs=("masks",),
     undefined="the mask is empty or all of the image, or the map is zero everywhere",
-    protocols=(
-        Protocol("clean", maps="as declared", resize="bilinear", geometry="masks"),
-        Protocol("hardimagenet", paper=HARD_IMAGENET, maps="as declared", resize="bilinear", geometry="masks", options={"dead": "scored"}),
-    ),
+    protocols=(ON_MASKS.variant("clean"), ON_MASKS.variant("hardimagenet", options={"dead": "scored"}, paper=HARD_IMAGENET)),
 )
 def saliency_density(
     evidence: Evidence,

@@ -9,7 +9,7 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import MASKED, MEAN_MASKED
 from camdbench.functional.curves import counts_by_share, counts_by_step
 from camdbench.functional.orderings import count_cells
 from camdbench.metrics.evidence import Evidence
@@ -17,26 +17,17 @@ from camdbench.metrics.measured import Curve, Measured
 from camdbench.metrics.walks import Order, Walk, area_under, walk
 
 FLIPPING = (
-    Protocol("samek", masking="pixels", scored="target", score="probability", maps="as declared", resize="bilinear"),
-    Protocol(
+    MASKED.variant("samek"),
+    MEAN_MASKED.variant(
         "quantus",
-        masking="normalised",
-        scored="target",
-        score="probability",
-        maps="as declared",
-        resize="bilinear",
-        paper="Bach et al. 2015, PLoS ONE 10(7), as Quantus' PixelFlipping, but over pixels",
         options={"patch": 1, "step": 224, "regions": 0, "fill": "lowest"},
+        paper="Bach et al. 2015, PLoS ONE 10(7), as Quantus' PixelFlipping, but over pixels",
     ),
-    Protocol(
+    MASKED.variant(
         "chefer",
-        masking="pixels",
-        scored="target",
         score="accuracy",
-        maps="as declared",
-        resize="bilinear",
-        paper="Chefer et al. 2021, arXiv:2012.09838, section 4.2",
         options={"patch": 1, "intervals": 10, "ends": False, "fill": "blank"},
+        paper="Chefer et al. 2021, arXiv:2012.09838, section 4.2",
     ),
 )
 
@@ -46,29 +37,18 @@ FLIPPING = (
     paper="Samek et al. 2017, arXiv:1509.06321, eq. 12",
     higher_is_better=True,
     unit="%",
-    tolerance=0.1,
     undefined="the map is constant, so that it ranks no patch before another",
     protocols=(
-        Protocol("samek", masking="pixels", scored="target", score="probability", maps="as declared", resize="bilinear"),
-        Protocol(
+        MASKED.variant("samek"),
+        MEAN_MASKED.variant(
             "quantus05",
-            masking="normalised",
-            scored="target",
-            score="probability",
-            maps="as declared",
-            resize="bilinear",
-            paper="Quantus up to 0.5, RegionPerturbation, as Opti-CAM, Table 4",
             options={"patch": 14, "regions": 10, "patching": "sliding", "fill": "lowest", "average": "altered", "ties": "last"},
+            paper="Quantus up to 0.5, RegionPerturbation, as Opti-CAM, Table 4",
         ),
-        Protocol(
+        MEAN_MASKED.variant(
             "quantus06",
-            masking="normalised",
-            scored="target",
-            score="probability",
-            maps="as declared",
-            resize="bilinear",
-            paper="Quantus 0.6, RegionPerturbation",
             options={"patch": 14, "regions": 10, "fill": "lowest", "average": "altered"},
+            paper="Quantus 0.6, RegionPerturbation",
         ),
     ),
 )
@@ -110,7 +90,6 @@ def aopc(
     paper="Samek et al. 2017, arXiv:1509.06321, section III",
     higher_is_better=False,
     unit="%",
-    tolerance=0.1,
     undefined="the map is constant, so that it ranks nothing before anything else",
     protocols=FLIPPING,
 )
@@ -146,7 +125,6 @@ def most_relevant_first(
     paper="Samek et al. 2017, arXiv:1509.06321, section III",
     higher_is_better=True,
     unit="%",
-    tolerance=0.1,
     undefined="the map is constant, so that it ranks nothing before anything else",
     protocols=FLIPPING,
 )

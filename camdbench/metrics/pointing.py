@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import NonNegativeFloat
 
 from camdbench.core.catalogue import metric
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import LOCALISED, ON_MASKS
 from camdbench.functional.pointing import hits, near
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.ground_truth import is_zero, measured, region_of
@@ -23,24 +23,14 @@ from camdbench.metrics.measured import Measured
     needs=("boxes",),
     undefined="there is no object inside the image, or the map is zero everywhere",
     protocols=(
-        Protocol("opticam", maps="as declared", resize="bilinear", geometry="exclusive boxes"),
-        Protocol(
+        LOCALISED.variant("opticam"),
+        LOCALISED.variant(
             "torchray",
-            paper="Fong et al. 2019, arXiv:1910.08485, released code",
-            maps="as declared",
-            resize="bilinear",
-            geometry="exclusive boxes",
             reduction="class mean",
             options={"ties": "first", "tolerance": 15.0, "dead": "scored"},
+            paper="Fong et al. 2019, arXiv:1910.08485, released code",
         ),
-        Protocol(
-            "quantus",
-            paper="Hedström et al. 2023, Quantus 0.6",
-            maps="as declared",
-            resize="bilinear",
-            geometry="masks",
-            options={"dead": "scored"},
-        ),
+        ON_MASKS.variant("quantus", options={"dead": "scored"}, paper="Hedström et al. 2023, Quantus 0.6"),
     ),
 )
 def pointing(

@@ -9,7 +9,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import NO_MASK, ON_MASKS
 from camdbench.functional.precision import exact
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.ground_truth import is_zero, maps_of, measured, region_of
@@ -21,19 +21,17 @@ from camdbench.metrics.measured import Curve, Measured
     paper="Choe et al. 2020, arXiv:2001.07437, PxAP",
     higher_is_better=True,
     unit="%",
-    tolerance=0.1,
     needs=("masks",),
-    undefined="the mask is empty, or the map is zero everywhere",
+    undefined=NO_MASK,
     protocols=(
-        Protocol("choe", maps="as declared", resize="bilinear", geometry="masks", reduction="pixel average precision"),
-        Protocol(
+        ON_MASKS.variant("choe", reduction="pixel average precision"),
+        ON_MASKS.variant(
             "clovaai",
-            paper="clovaai/wsolevaluation, released code",
             maps="range",
             resize="bicubic",
-            geometry="masks",
             reduction="pixel average precision",
             options={"dead": "scored"},
+            paper="clovaai/wsolevaluation, released code",
         ),
     ),
 )

@@ -16,16 +16,14 @@ from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import MEAN_MASKED
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Curve, Measured
 from camdbench.metrics.quantus_bridge import as_values, ask
 from camdbench.metrics.quantus_isolation import Array
 
-_BY_LOGIT = (Protocol("quantus06", masking="normalised", scored="target", score="logit", maps="as declared", resize="bilinear"),)
-_BY_PROBABILITY = (
-    Protocol("quantus06", masking="normalised", scored="target", score="probability", maps="as declared", resize="bilinear"),
-)
+_BY_LOGIT = (MEAN_MASKED.variant("quantus06", score="logit"),)
+_BY_PROBABILITY = (MEAN_MASKED.variant("quantus06"),)
 _UNDEFINED = "no place of the map differs from another, or the class's score does not move"
 
 

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import DECLARED, LOCALISED
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Measured
 from camdbench.metrics.quantus_bridge import as_values, ask
 
-_PROTOCOLS = (Protocol("quantus06", maps="as declared", resize="bilinear"),)
-_WITH_MASKS = (Protocol("quantus06", maps="as declared", resize="bilinear", geometry="mask of the image"),)
+_PROTOCOLS = (DECLARED.variant("quantus06"),)
+_WITH_MASKS = (LOCALISED.variant("quantus06", geometry="mask of the image"),)
 _FLAT = "no place of the map differs from another"
 _NO_MASK = "no place of the map differs from another, or the mask is empty"
 

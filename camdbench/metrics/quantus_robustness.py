@@ -12,12 +12,12 @@ from pydantic import PositiveFloat, PositiveInt
 
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import EXPLAINED_AGAIN
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Measured
 from camdbench.metrics.quantus_bridge import as_values, ask_again
 
-_PROTOCOLS = (Protocol("quantus06", masking="normalised", scored="target", maps="as declared", resize="bilinear"),)
+_PROTOCOLS = (EXPLAINED_AGAIN.variant("quantus06", masking="normalised", maps="as declared"),)
 _FLAT = "no place of the map differs from another"
 _CHANGED = "no place of the map differs from another, or noise changes the predicted class"
 
@@ -164,7 +164,6 @@ def relative_representation_stability(
     paper="Montavon et al. 2018, Digital Signal Processing 73",
     higher_is_better=False,
     unit="",
-    tolerance=0.1,
     needs=("explainer",),
     undefined=_FLAT,
     protocols=_PROTOCOLS,

@@ -12,7 +12,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import EXPLAINED_AGAIN
 from camdbench.functional.normalise import is_constant, upsample
 from camdbench.functional.similarity import Similarity
 from camdbench.functional.similarity import similarity as likeness
@@ -30,22 +30,12 @@ from camdbench.models.randomised import cascade
     needs=("explainer",),
     undefined="no place of the map differs from another, or the image is too small for ssim (11 pixels) or hog (48 pixels)",
     protocols=(
-        Protocol("adebayo", scored="target", maps="raw", resize="bilinear", options={"layers": 17}),
-        Protocol(
-            "opticam",
-            paper="Opti-CAM, arXiv:2301.07002, appendix G",
-            scored="target",
-            maps="raw",
-            resize="bilinear",
-            options={"layers": 5, "similarity": "ssim"},
-        ),
-        Protocol(
+        EXPLAINED_AGAIN.variant("adebayo", options={"layers": 17}),
+        EXPLAINED_AGAIN.variant("opticam", options={"layers": 5, "similarity": "ssim"}, paper="Opti-CAM, arXiv:2301.07002, appendix G"),
+        EXPLAINED_AGAIN.variant(
             "quantus",
-            paper="quantus 0.6, MPRT with return_average_correlation, which counts the trained model as well",
-            scored="target",
-            maps="raw",
-            resize="bilinear",
             options={"layers": None, "similarity": "spearman_abs", "with_original": True},
+            paper="quantus 0.6, MPRT with return_average_correlation, which counts the trained model as well",
         ),
     ),
 )
@@ -84,7 +74,7 @@ def randomisation(
     tolerance=0.002,
     needs=("explainer",),
     undefined="no place of the map differs from another, or the image is too small for ssim (11 pixels) or hog (48 pixels)",
-    protocols=(Protocol("sixt", scored="target", maps="raw", resize="bilinear"),),
+    protocols=(EXPLAINED_AGAIN.variant("sixt"),),
 )
 def random_logit(evidence: Evidence, *, similarity: Literal["spearman", "spearman_abs", "ssim", "hog"] = "ssim") -> Measured:
     """Likeness of the map to the map of another class, drawn at random.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import CLASSIFIED
 from camdbench.functional.noise import noisy
 from camdbench.functional.ranking import among_first
 from camdbench.metrics.evidence import Evidence
@@ -28,24 +28,20 @@ from camdbench.metrics.measured import Curve, Measured
     judges="model",
     undefined="the label is unknown, or the object is nowhere or everywhere, so that noise has no place",
     protocols=(
-        Protocol("clean", masking="pixels", scored="label", score="logit", reduction="relative foreground sensitivity"),
-        Protocol(
+        CLASSIFIED.variant("clean", masking="pixels", reduction="relative foreground sensitivity"),
+        CLASSIFIED.variant(
             "official",
             masking="pixels",
-            scored="label",
-            score="logit",
             reduction="relative foreground sensitivity",
-            paper="Hard-ImageNet's released code, which also counts images where noise has no place",
             options={"empty": "counted"},
+            paper="Hard-ImageNet's released code, which also counts images where noise has no place",
         ),
-        Protocol(
+        CLASSIFIED.variant(
             "l2",
             masking="pixels",
-            scored="label",
-            score="logit",
             reduction="relative foreground sensitivity",
-            paper="Hard-ImageNet's released code, first of its six norms for 224 x 224 pixels",
             options={"noise": "l2", "sigma": 30.0},
+            paper="Hard-ImageNet's released code, first of its six norms for 224 x 224 pixels",
         ),
     ),
 )

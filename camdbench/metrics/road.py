@@ -10,31 +10,16 @@ from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import UsageError
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import CONSTANT_MAP, MASKED, MEAN_MASKED
 from camdbench.functional.curves import Score, pairs, read
 from camdbench.functional.imputation import impute
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Curve, Measured
 from camdbench.metrics.walks import Masking, Order, Scored, Walked, classes_of, ordering
 
-RONG = Protocol(
-    "rong",
-    masking="pixels",
-    scored="target",
-    score="accuracy",
-    maps="as declared",
-    resize="bilinear",
-    paper="Rong et al. 2022, arXiv:2202.00449, released code",
-)
-GRADCAM = Protocol(
-    "gradcam",
-    masking="normalised",
-    scored="target",
-    score="probability",
-    maps="as declared",
-    resize="bilinear",
-    paper="pytorch-grad-cam 1.5, ROADMostRelevantFirst, ROADLeastRelevantFirst and ROADCombined",
-    options={"jitter": 0.0},
+RONG = MASKED.variant("rong", score="accuracy", paper="Rong et al. 2022, arXiv:2202.00449, released code")
+GRADCAM = MEAN_MASKED.variant(
+    "gradcam", options={"jitter": 0.0}, paper="pytorch-grad-cam 1.5, ROADMostRelevantFirst, ROADLeastRelevantFirst and ROADCombined"
 )
 
 
@@ -44,7 +29,7 @@ GRADCAM = Protocol(
     higher_is_better=True,
     unit="%",
     tolerance=0.5,
-    undefined="the map is constant, so that it ranks no pixel before another",
+    undefined=CONSTANT_MAP,
     protocols=(GRADCAM, RONG),
 )
 def road(
@@ -74,7 +59,7 @@ def road(
     higher_is_better=False,
     unit="%",
     tolerance=0.5,
-    undefined="the map is constant, so that it ranks no pixel before another",
+    undefined=CONSTANT_MAP,
     protocols=(RONG, GRADCAM),
 )
 def road_most_relevant_first(
@@ -109,7 +94,7 @@ def road_most_relevant_first(
     higher_is_better=True,
     unit="%",
     tolerance=0.5,
-    undefined="the map is constant, so that it ranks no pixel before another",
+    undefined=CONSTANT_MAP,
     protocols=(RONG, GRADCAM),
 )
 def road_least_relevant_first(

@@ -11,7 +11,7 @@ from pydantic import PositiveFloat
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import EXPLAINED_AGAIN
 from camdbench.functional.probability import log_odds
 from camdbench.functional.regions import regions
 from camdbench.metrics.boxes import mean_masks, predicted_boxes
@@ -30,8 +30,8 @@ LEAST_PROBABILITY = 1e-12
     tolerance=0.005,
     undefined="no pixel lies above the map's mean",
     protocols=(
-        Protocol("opticam", scored="target", score="probability", maps="as declared", resize="bilinear", geometry="largest region"),
-        Protocol("dabkowski", scored="target", score="probability", maps="as declared", resize="bilinear", geometry="all regions"),
+        EXPLAINED_AGAIN.variant("opticam", score="probability", maps="as declared", geometry="largest region"),
+        EXPLAINED_AGAIN.variant("dabkowski", score="probability", maps="as declared", geometry="all regions"),
     ),
 )
 def saliency_metric(

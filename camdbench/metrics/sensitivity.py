@@ -12,6 +12,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
+from camdbench.core.metric_families import ZERO_FIRST_MAP
 from camdbench.core.protocols import Protocol
 from camdbench.functional.normalise import upsample
 from camdbench.functional.precision import exact
@@ -21,27 +22,27 @@ from camdbench.metrics.measured import Measured
 _PROTOCOLS = (
     Protocol(
         "opticam",
-        paper="Opti-CAM, arXiv:2301.07002, by Quantus",
         masking="normalised",
         scored="target",
         maps="as declared",
         options={"radius": 0.2, "samples": 10},
+        paper="Opti-CAM, arXiv:2301.07002, by Quantus",
     ),
     Protocol(
         "captum",
-        paper="captum.metrics.sensitivity_max",
         masking="normalised",
         scored="target",
         maps="raw",
         options={"radius": 0.02, "samples": 10, "zero": "one"},
+        paper="captum.metrics.sensitivity_max",
     ),
     Protocol(
         "quantus",
-        paper="quantus 0.6, MaxSensitivity and AvgSensitivity",
         masking="normalised",
         scored="target",
         maps="raw",
         options={"radius": 0.2, "samples": 200},
+        paper="quantus 0.6, MaxSensitivity and AvgSensitivity",
     ),
 )
 
@@ -53,7 +54,7 @@ _PROTOCOLS = (
     unit="",
     tolerance=0.002,
     needs=("explainer",),
-    undefined="the map of the image as it is is zero everywhere",
+    undefined=ZERO_FIRST_MAP,
     protocols=_PROTOCOLS,
 )
 def max_sensitivity(
@@ -82,7 +83,7 @@ def max_sensitivity(
     unit="",
     tolerance=0.002,
     needs=("explainer",),
-    undefined="the map of the image as it is is zero everywhere",
+    undefined=ZERO_FIRST_MAP,
     protocols=_PROTOCOLS,
 )
 def avg_sensitivity(
