@@ -93,18 +93,27 @@ def read_literal(node: ast.expr, constants: Mapping[str, ast.expr]) -> Any:
         return read_literal(part, constants)
 
     match node:
-        case ast.Name(id=name) if name in constants:
-            return read(constants[name])
-        case ast.Name(id=name) if hasattr(metric_families, name):
-            return getattr(metric_families, name)
+        case ast.Name(id=name) if name in constants or hasattr(metric_families, name):
+            return read(constants[name]) if name in constants else getattr(metric_families, name)
         case ast.Call(func=ast.Name(id="Protocol"), args=args, keywords=keywords):
-            return MetricProtocol(*map(read, args), **{str(keyword.arg): read(keyword.value) for keyword in keywords})
+            return MetricProtocol(*map(read, args), **read_keywords(keywords, constants))
         case ast.Call(func=ast.Attribute(value=base, attr="variant"), args=args, keywords=keywords):
-            return read(base).variant(*map(read, args), **{str(keyword.arg): read(keyword.value) for keyword in keywords})
+            return read(base).variant(*map(read, args), **read_keywords(keywords, constants))
         case ast.Tuple(elts=elements):
             return tuple(map(read, elements))
+        case ast.Dict(keys=keys, values=values):
+            return {read(key): read(value) for key, value in zip(keys, values, strict=True) if key is not None}
         case _:
             return ast.literal_eval(node)
+
+
+def read_keywords(keywords: list[ast.keyword], constants: Mapping[str, ast.expr]) -> dict[str, Any]:
+    """The keyword arguments of a call; `**NAME` stands for the facts that several functions of a module share."""
+    found = dict[str, Any]()
+    for keyword in keywords:
+        value = read_literal(keyword.value, constants)
+        found |= value if keyword.arg is None else {keyword.arg: value}
+    return found
 
 
 def with_protocol(owner: str, options: tuple[Option, ...], facts: Facts) -> tuple[Option, ...]:

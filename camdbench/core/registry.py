@@ -20,7 +20,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from camdbench.core.entries import Entry, F, checked_doc, read_literal, with_protocol
+from camdbench.core.entries import Entry, F, checked_doc, read_keywords, with_protocol
 from camdbench.core.errors import UsageError, unknown
 from camdbench.core.options import options_of_function, options_of_source, wraps_of_function, wraps_of_source
 from camdbench.core.spec import Spec, parse_spec, parse_specs
@@ -175,7 +175,7 @@ class Registry(Generic[F]):
             for mark in node.decorator_list:
                 if isinstance(mark, ast.Call) and isinstance(mark.func, ast.Name) and mark.func.id == self.kind:
                     name = ast.literal_eval(mark.args[0])
-                    stated = self._state(name, {str(keyword.arg): read_literal(keyword.value, constants) for keyword in mark.keywords})
+                    stated = self._state(name, read_keywords(mark.keywords, constants))
                     doc = checked_doc(ast.get_docstring(node, clean=False), name)
                     options = with_protocol(name, options_of_source(node), stated)
                     yield Entry(name, stated, options, doc, module, node.name, wraps_of_source(node))

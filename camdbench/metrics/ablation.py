@@ -17,6 +17,18 @@ from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.labels import labels_of, where
 from camdbench.metrics.measured import Measured
 
+ABLATION_ACCURACY_PROTOCOLS = (
+    CLASSIFIED.variant("fixed", masking="pixels", geometry="fixed", options={"empty": "undefined"}),
+    CLASSIFIED.variant(
+        "official",
+        masking="pixels",
+        geometry="official",
+        options={"empty": "unchanged"},
+        paper="Hard-ImageNet's released code, with its errors",
+    ),
+)
+NOT_ABLATED = "the label is unknown, there is no object to take out, or no tile beside it to cover it with"
+
 
 @metric(
     "ablation_accuracy",
@@ -26,17 +38,8 @@ from camdbench.metrics.measured import Measured
     tolerance=1.6,
     needs=("masks",),
     judges="model",
-    undefined="the label is unknown, there is no object to take out, or no tile beside it to cover it with",
-    protocols=(
-        CLASSIFIED.variant("fixed", masking="pixels", geometry="fixed", options={"empty": "undefined"}),
-        CLASSIFIED.variant(
-            "official",
-            masking="pixels",
-            geometry="official",
-            options={"empty": "unchanged"},
-            paper="Hard-ImageNet's released code, with its errors",
-        ),
-    ),
+    undefined=NOT_ABLATED,
+    protocols=ABLATION_ACCURACY_PROTOCOLS,
 )
 def ablation_accuracy(
     evidence: Evidence,

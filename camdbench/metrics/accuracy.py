@@ -21,16 +21,16 @@ from camdbench.metrics.measured import Curve, Measured
 _PROTOCOLS = (CLASSIFIED.variant("micro"), CLASSIFIED.variant("balanced", reduction="class mean"))
 
 
-@metric(
-    "accuracy",
-    paper="Russakovsky et al. 2015, arXiv:1409.0575, sec. 4.1, one less the error",
-    higher_is_better=True,
-    unit="%",
-    tolerance=1.6,
-    judges="model",
-    undefined=NO_LABEL,
-    protocols=_PROTOCOLS,
-)
+_RANKED = {
+    "paper": "Russakovsky et al. 2015, arXiv:1409.0575, sec. 4.1, one less the error",
+    "tolerance": 1.6,
+    "judges": "model",
+    "undefined": NO_LABEL,
+    "protocols": _PROTOCOLS,
+}
+
+
+@metric("accuracy", higher_is_better=True, unit="%", **_RANKED)
 def accuracy(evidence: Evidence) -> Measured:
     """Whether the label is the class with the largest logit: 100 or 0.
 
@@ -39,22 +39,24 @@ def accuracy(evidence: Evidence) -> Measured:
     return _among_first(evidence, 1)
 
 
-@metric(
-    "top5",
-    paper="Russakovsky et al. 2015, arXiv:1409.0575, sec. 4.1, one less the error",
-    higher_is_better=True,
-    unit="%",
-    tolerance=1.6,
-    judges="model",
-    undefined=NO_LABEL,
-    protocols=_PROTOCOLS,
-)
+@metric("top5", higher_is_better=True, unit="%", **_RANKED)
 def top5(evidence: Evidence, *, count: PositiveInt = 5) -> Measured:
     """Whether the label is among the five largest logits: 100 or 0.
 
     (B,). `count` is how many; with that many classes or fewer it is always 100.
     """
     return _among_first(evidence, count)
+
+
+AVERAGE_PRECISION_PROTOCOLS = (
+    CLASSIFIED.variant(
+        "micro",
+        reduction="micro average precision",
+        paper="ContrastiveCAM's released code: all pairs of image and class ranked together by logit",
+    ),
+    CLASSIFIED.variant("macro", reduction="macro average precision", paper="scikit-learn, average='macro', over the classes that occur"),
+    CLASSIFIED.variant("samples", paper="scikit-learn, average='samples'"),
+)
 
 
 @metric(
@@ -65,17 +67,7 @@ def top5(evidence: Evidence, *, count: PositiveInt = 5) -> Measured:
     tolerance=0.5,
     judges="model",
     undefined="the image shows no known class",
-    protocols=(
-        CLASSIFIED.variant(
-            "micro",
-            reduction="micro average precision",
-            paper="ContrastiveCAM's released code: all pairs of image and class ranked together by logit",
-        ),
-        CLASSIFIED.variant(
-            "macro", reduction="macro average precision", paper="scikit-learn, average='macro', over the classes that occur"
-        ),
-        CLASSIFIED.variant("samples", paper="scikit-learn, average='samples'"),
-    ),
+    protocols=AVERAGE_PRECISION_PROTOCOLS,
 )
 def average_precision(evidence: Evidence, *, score: Literal["logit", "probability"] = "logit") -> Measured:
     """Area under precision by recall of the ranking of classes by their logits, or by their softmax probabilities.

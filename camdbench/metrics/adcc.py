@@ -18,23 +18,27 @@ from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Measured
 from camdbench.metrics.walks import Masking, Scored, classes_of
 
+PAPER = "Poppi et al. 2021, arXiv:2104.10252, section 3"
+RELEASE = "Poppi et al. 2021, arXiv:2104.10252, released code"
 POPPI = MEAN_MASKED.variant("poppi")
-ADCC = MEAN_MASKED.variant("adcc", scored="predicted", paper="Poppi et al. 2021, arXiv:2104.10252, released code")
+ADCC = MEAN_MASKED.variant("adcc", scored="predicted", paper=RELEASE)
+
+
+COHERENCY_PROTOCOLS = (
+    POPPI,
+    MEAN_MASKED.variant("adcc", scored="predicted", options={"constant": "zero"}, paper=RELEASE),
+)
+NO_CORRELATION = "one of the two maps is constant and correlates with nothing"
 
 
 @metric(
     "coherency",
-    paper="Poppi et al. 2021, arXiv:2104.10252, section 3",
+    paper=PAPER,
     higher_is_better=True,
     unit="%",
     needs=("explainer",),
-    undefined="one of the two maps is constant and correlates with nothing",
-    protocols=(
-        POPPI,
-        MEAN_MASKED.variant(
-            "adcc", scored="predicted", options={"constant": "zero"}, paper="Poppi et al. 2021, arXiv:2104.10252, released code"
-        ),
-    ),
+    undefined=NO_CORRELATION,
+    protocols=COHERENCY_PROTOCOLS,
 )
 def coherency(
     evidence: Evidence,
@@ -56,14 +60,10 @@ def coherency(
     return Measured(values, values.isnan())
 
 
-@metric(
-    "complexity",
-    paper="Poppi et al. 2021, arXiv:2104.10252, section 3",
-    higher_is_better=False,
-    unit="%",
-    undefined=ZERO_MAP,
-    protocols=(DECLARED.variant("poppi"),),
-)
+COMPLEXITY_PROTOCOLS = (DECLARED.variant("poppi"),)
+
+
+@metric("complexity", paper=PAPER, higher_is_better=False, unit="%", undefined=ZERO_MAP, protocols=COMPLEXITY_PROTOCOLS)
 def complexity(evidence: Evidence) -> Measured:
     """How much of the image the map covers: the mean of the map.
 
@@ -73,14 +73,7 @@ def complexity(evidence: Evidence) -> Measured:
     return Measured(torch.where(share > 0, 100 * share, torch.nan), share == 0)
 
 
-@metric(
-    "adcc",
-    paper="Poppi et al. 2021, arXiv:2104.10252, section 3",
-    higher_is_better=True,
-    unit="%",
-    needs=("explainer",),
-    protocols=(POPPI, ADCC),
-)
+@metric("adcc", paper=PAPER, higher_is_better=True, unit="%", needs=("explainer",), protocols=(POPPI, ADCC))
 def adcc(
     evidence: Evidence,
     *,

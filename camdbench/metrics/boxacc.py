@@ -16,7 +16,7 @@ from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import UsageError
-from camdbench.core.metric_families import LOCALISED
+from camdbench.core.metric_families import LOCALISED, NO_BOX
 from camdbench.core.protocols import Protocol
 from camdbench.core.shares import Share
 from camdbench.functional.boxes import best_iou
@@ -29,7 +29,6 @@ from camdbench.metrics.measured import Curve, Measured
 BoxEnds = Literal["exclusive", "clovaai"]
 
 RELEASE = "clovaai/wsolevaluation, released code"
-NO_BOX = "the object has no box inside the image, or the map is zero everywhere"
 _BEST_THRESHOLD = (
     LOCALISED.variant("choe", geometry="exclusive", reduction="maximum over thresholds"),
     Protocol(
@@ -44,16 +43,11 @@ _BEST_THRESHOLD = (
 )
 
 
-@metric(
-    "boxacc",
-    paper="Opti-CAM, arXiv:2301.07002, eq. A5",
-    higher_is_better=True,
-    unit="%",
-    tolerance=1.6,
-    needs=("boxes",),
-    undefined=NO_BOX,
-    protocols=(LOCALISED.variant("opticam", geometry="exclusive", reduction="maximum over thresholds"),),
-)
+BOXACC_PROTOCOLS = (LOCALISED.variant("opticam", geometry="exclusive", reduction="maximum over thresholds"),)
+_ON_BOXES = {"tolerance": 1.6, "needs": ("boxes",), "undefined": NO_BOX}
+
+
+@metric("boxacc", paper="Opti-CAM, arXiv:2301.07002, eq. A5", higher_is_better=True, unit="%", protocols=BOXACC_PROTOCOLS, **_ON_BOXES)
 def box_accuracy(
     evidence: Evidence,
     *,
@@ -80,10 +74,8 @@ def box_accuracy(
     paper="Choe et al. 2020, arXiv:2001.07437, MaxBoxAcc",
     higher_is_better=True,
     unit="%",
-    tolerance=1.6,
-    needs=("boxes",),
-    undefined=NO_BOX,
     protocols=_BEST_THRESHOLD,
+    **_ON_BOXES,
 )
 def max_box_accuracy(
     evidence: Evidence,
@@ -112,10 +104,8 @@ def max_box_accuracy(
     paper="Choe et al. 2020, arXiv:2007.04178, MaxBoxAccV2",
     higher_is_better=True,
     unit="%",
-    tolerance=1.6,
-    needs=("boxes",),
-    undefined=NO_BOX,
     protocols=_BEST_THRESHOLD,
+    **_ON_BOXES,
 )
 def max_box_accuracy_v2(
     evidence: Evidence,

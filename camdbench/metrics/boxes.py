@@ -31,7 +31,10 @@ LE = (LOCALISED.variant("opticam", geometry="single boxes, exclusive ends"),)
 OM = (LOCALISED.variant("opticam", scored="label", geometry="single boxes, exclusive ends"),)
 
 
-@metric("le", paper=PAPER_LE, higher_is_better=False, unit="%", tolerance=0.5, needs=("boxes",), undefined=NO_BOX, protocols=LE)
+_ERROR = {"needs": ("boxes",), "undefined": NO_BOX, "protocols": LE}
+
+
+@metric("le", paper=PAPER_LE, higher_is_better=False, unit="%", tolerance=0.5, **_ERROR)
 def localisation_error(
     evidence: Evidence, *, connectivity: Literal[4, 8] = 8, at_least: bool = False, dead: Literal["undefined", "scored"] = "undefined"
 ) -> Measured:
@@ -44,7 +47,10 @@ def localisation_error(
     return measured(100 * (1 - overlap), nowhere)
 
 
-@metric("om", paper=PAPER_OM, higher_is_better=False, unit="%", tolerance=0.5, needs=("boxes",), undefined=NO_BOX_OR_LABEL, protocols=OM)
+_OFFICIAL = {"needs": ("boxes",), "undefined": NO_BOX_OR_LABEL, "protocols": OM}
+
+
+@metric("om", paper=PAPER_OM, higher_is_better=False, unit="%", tolerance=0.5, **_OFFICIAL)
 def official_metric(
     evidence: Evidence,
     *,
@@ -62,7 +68,7 @@ def official_metric(
     return measured(100 * (1 - overlap * right), nowhere | unknown)
 
 
-@metric("le50", paper=ILSVRC, higher_is_better=False, unit="%", tolerance=1.6, needs=("boxes",), undefined=NO_BOX, protocols=LE)
+@metric("le50", paper=ILSVRC, higher_is_better=False, unit="%", tolerance=1.6, **_ERROR)
 def localisation_error_at_half(
     evidence: Evidence, *, connectivity: Literal[4, 8] = 8, at_least: bool = False, dead: Literal["undefined", "scored"] = "undefined"
 ) -> Measured:
@@ -74,7 +80,7 @@ def localisation_error_at_half(
     return measured(100 * (overlap < 0.5).double(), nowhere)
 
 
-@metric("om50", paper=ILSVRC, higher_is_better=False, unit="%", tolerance=1.6, needs=("boxes",), undefined=NO_BOX_OR_LABEL, protocols=OM)
+@metric("om50", paper=ILSVRC, higher_is_better=False, unit="%", tolerance=1.6, **_OFFICIAL)
 def official_metric_at_half(
     evidence: Evidence,
     *,

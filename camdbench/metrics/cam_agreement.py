@@ -16,6 +16,17 @@ from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.labels import labels_of, where
 from camdbench.metrics.measured import Measured
 
+CAM_AGREEMENT_PROTOCOLS = (
+    Protocol(
+        "release",
+        score="logit",
+        maps="raw",
+        resize="masks to the grid, nearest-exact",
+        paper="ContrastiveCAM's released code, which calls it IoU",
+    ),
+)
+UNKNOWN_MASK = "it is unknown of which class the mask is"
+
 
 @metric(
     "cam_agreement",
@@ -24,16 +35,8 @@ from camdbench.metrics.measured import Measured
     unit="%",
     needs=("masks", "linear head"),
     judges="model",
-    undefined="it is unknown of which class the mask is",
-    protocols=(
-        Protocol(
-            "release",
-            score="logit",
-            maps="raw",
-            resize="masks to the grid, nearest-exact",
-            paper="ContrastiveCAM's released code, which calls it IoU",
-        ),
-    ),
+    undefined=UNKNOWN_MASK,
+    protocols=CAM_AGREEMENT_PROTOCOLS,
 )
 def cam_agreement(evidence: Evidence, *, threshold: NonNegativeFloat = 0.01) -> Measured:
     """Share of the places whose class the network's class maps name, or for which they rightly name none.

@@ -22,6 +22,11 @@ from camdbench.functional.normalise import upsample
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Measured
 
+CGC_LOSS_PROTOCOLS = (
+    EXPLAINED_AGAIN.variant("paper", maps="relu", options={"anchor": "map"}),
+    EXPLAINED_AGAIN.variant("release", maps="relu", options={"anchor": "crop"}, paper="UCDvision/CGC"),
+)
+
 
 @metric(
     "cgc_loss",
@@ -31,10 +36,7 @@ from camdbench.metrics.measured import Measured
     tolerance=0.005,
     needs=("explainer",),
     undefined=ZERO_FIRST_MAP,
-    protocols=(
-        EXPLAINED_AGAIN.variant("paper", maps="relu", options={"anchor": "map"}),
-        EXPLAINED_AGAIN.variant("release", maps="relu", options={"anchor": "crop"}, paper="UCDvision/CGC"),
-    ),
+    protocols=CGC_LOSS_PROTOCOLS,
 )
 def cgc_loss(
     evidence: Evidence,

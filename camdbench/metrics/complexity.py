@@ -25,15 +25,10 @@ from camdbench.metrics.measured import Measured
 _PROTOCOLS = (DECLARED.variant("image", maps="abs"), Protocol("layer", maps="abs on its own grid", resize="none"), DECLARED.variant("mask"))
 
 
-@metric(
-    "sparseness",
-    paper="Chalasani et al. 2020, arXiv:1810.06583",
-    higher_is_better=True,
-    unit="",
-    tolerance=0.001,
-    undefined=ZERO_MAP,
-    protocols=_PROTOCOLS,
-)
+_SIZES = {"undefined": ZERO_MAP, "protocols": _PROTOCOLS}
+
+
+@metric("sparseness", paper="Chalasani et al. 2020, arXiv:1810.06583", higher_is_better=True, unit="", tolerance=0.001, **_SIZES)
 def sparseness(evidence: Evidence, *, maps: Literal["abs", "abs on its own grid", "as declared"] = "abs") -> Measured:
     """Gini index of the map: 0 where all places are equal, towards 1 where few hold everything.
 
@@ -42,13 +37,16 @@ def sparseness(evidence: Evidence, *, maps: Literal["abs", "abs on its own grid"
     return _defined(gini, _sizes(evidence, maps))
 
 
+NO_ENTROPY = "the map is zero everywhere, or has a single place where its entropy is normalised"
+
+
 @metric(
     "entropy",
     paper="Bhatt et al. 2020, arXiv:2005.00631 (complexity)",
     higher_is_better=False,
     unit="",
     tolerance=0.005,
-    undefined="the map is zero everywhere, or has a single place where its entropy is normalised",
+    undefined=NO_ENTROPY,
     protocols=_PROTOCOLS,
 )
 def map_entropy(
@@ -62,15 +60,7 @@ def map_entropy(
     return _defined(lambda found: entropy(found, normalised=normalised), _sizes(evidence, maps))
 
 
-@metric(
-    "effective_complexity",
-    paper="Nguyen & Martinez 2020, arXiv:2007.07584",
-    higher_is_better=False,
-    unit="",
-    tolerance=10.0,
-    undefined=ZERO_MAP,
-    protocols=_PROTOCOLS,
-)
+@metric("effective_complexity", paper="Nguyen & Martinez 2020, arXiv:2007.07584", higher_is_better=False, unit="", tolerance=10.0, **_SIZES)
 def effective_complexity(
     evidence: Evidence,
     *,

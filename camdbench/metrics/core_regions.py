@@ -23,25 +23,21 @@ from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.labels import labels_of, where
 from camdbench.metrics.measured import Curve, Measured
 
-_PROTOCOLS = (
-    CLASS_MAPS.variant("contrastivecam"),
-    CLASS_MAPS.variant(
-        "release", options={"empty": "whole"}, paper="ContrastiveCAM's released code, where an empty mask is the whole image"
-    ),
-)
+RELEASE = "ContrastiveCAM's released code, where an empty mask is the whole image"
+_PROTOCOLS = (CLASS_MAPS.variant("contrastivecam"), CLASS_MAPS.variant("release", options={"empty": "whole"}, paper=RELEASE))
 
 
-@metric(
-    "core",
-    paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), table 1",
-    higher_is_better=True,
-    unit="",
-    tolerance=0.05,
-    needs=("masks", "linear head"),
-    judges="model",
-    undefined="the class is unknown, or the mask has no place on the layer's grid",
-    protocols=_PROTOCOLS,
-)
+_CONTRIBUTION = {
+    "paper": "Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), table 1",
+    "tolerance": 0.05,
+    "needs": ("masks", "linear head"),
+    "judges": "model",
+    "undefined": "the class is unknown, or the mask has no place on the layer's grid",
+    "protocols": _PROTOCOLS,
+}
+
+
+@metric("core", higher_is_better=True, unit="", **_CONTRIBUTION)
 def core(
     evidence: Evidence, *, scored: Literal["label", "target"] = "label", empty: Literal["undefined", "whole"] = "undefined"
 ) -> Measured:
@@ -54,17 +50,7 @@ def core(
     return Measured(*where(found.core, found.defined))
 
 
-@metric(
-    "noncore",
-    paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), table 1",
-    higher_is_better=False,
-    unit="",
-    tolerance=0.05,
-    needs=("masks", "linear head"),
-    judges="model",
-    undefined="the class is unknown, or the mask has no place on the layer's grid",
-    protocols=_PROTOCOLS,
-)
+@metric("noncore", higher_is_better=False, unit="", **_CONTRIBUTION)
 def noncore(
     evidence: Evidence, *, scored: Literal["label", "target"] = "label", empty: Literal["undefined", "whole"] = "undefined"
 ) -> Measured:
@@ -76,25 +62,24 @@ def noncore(
     return Measured(*where(found.noncore, found.defined))
 
 
+CORE_SHARE_PROTOCOLS = (
+    CLASS_MAPS.variant("contrastivecam", reduction="ratio of means"),
+    CLASS_MAPS.variant("release", reduction="ratio of means", options={"empty": "whole"}, paper=RELEASE),
+    CLASS_MAPS.variant("mean_of_ratios"),
+)
+NO_CONTRIBUTION = "the class is unknown, the mask has no place on the layer's grid, or no class's map differs from the class's own"
+_ON_GRID = {"needs": ("masks", "linear head"), "judges": "model"}
+
+
 @metric(
     "core_share",
     paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), table 1 (core/total)",
     higher_is_better=True,
     unit="",
     tolerance=0.001,
-    needs=("masks", "linear head"),
-    judges="model",
-    undefined="the class is unknown, the mask has no place on the layer's grid, or no class's map differs from the class's own",
-    protocols=(
-        CLASS_MAPS.variant("contrastivecam", reduction="ratio of means"),
-        CLASS_MAPS.variant(
-            "release",
-            reduction="ratio of means",
-            options={"empty": "whole"},
-            paper="ContrastiveCAM's released code, where an empty mask is the whole image",
-        ),
-        CLASS_MAPS.variant("mean_of_ratios"),
-    ),
+    undefined=NO_CONTRIBUTION,
+    protocols=CORE_SHARE_PROTOCOLS,
+    **_ON_GRID,
 )
 def core_share(
     evidence: Evidence, *, scored: Literal["label", "target"] = "label", empty: Literal["undefined", "whole"] = "undefined"
@@ -112,6 +97,10 @@ def core_share(
     return Measured(values, undefined, points)
 
 
+REDUNDANCY_PROTOCOLS = (CLASSIFIED.variant("contrastivecam", maps="raw"),)
+ZERO_CAM = "the class is unknown, or its HiResCAM is zero everywhere"
+
+
 @metric(
     "redundancy",
     paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), definition 3.4 and table 1 (gamma)",
@@ -120,8 +109,8 @@ def core_share(
     tolerance=0.001,
     needs=("linear head",),
     judges="model",
-    undefined="the class is unknown, or its HiResCAM is zero everywhere",
-    protocols=(CLASSIFIED.variant("contrastivecam", maps="raw"),),
+    undefined=ZERO_CAM,
+    protocols=REDUNDANCY_PROTOCOLS,
 )
 def redundancy(evidence: Evidence, *, scored: Literal["label", "target"] = "label") -> Measured:
     """How much of a class's HiResCAM all classes share: gamma = ||1/C sum_c CAM_c|| / ||CAM_t||, Frobenius norms.
@@ -135,21 +124,24 @@ def redundancy(evidence: Evidence, *, scored: Literal["label", "target"] = "labe
     return Measured(*where(values, known.to(values.device) & ~dead))
 
 
+CONTRASTIVE_IOU_PROTOCOLS = (
+    CLASS_MAPS.variant("reconstructed"),
+    CLASS_MAPS.variant("pairwise", options={"versus": "others"}),
+    CLASS_MAPS.variant(
+        "half", maps="range", options={"threshold": 0.5}, paper="the threshold of Moayeri et al. 2022 for Grad-CAM, on the grid"
+    ),
+)
+NO_PLACE = "the class is unknown, or the mask has no place on the layer's grid"
+
+
 @metric(
     "contrastive_iou",
     paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), table 2 (ContrastiveCAM IoU)",
     higher_is_better=True,
     unit="%",
-    needs=("masks", "linear head"),
-    judges="model",
-    undefined="the class is unknown, or the mask has no place on the layer's grid",
-    protocols=(
-        CLASS_MAPS.variant("reconstructed"),
-        CLASS_MAPS.variant("pairwise", options={"versus": "others"}),
-        CLASS_MAPS.variant(
-            "half", maps="range", options={"threshold": 0.5}, paper="the threshold of Moayeri et al. 2022 for Grad-CAM, on the grid"
-        ),
-    ),
+    undefined=NO_PLACE,
+    protocols=CONTRASTIVE_IOU_PROTOCOLS,
+    **_ON_GRID,
 )
 def contrastive_iou(
     evidence: Evidence,

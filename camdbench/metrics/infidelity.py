@@ -23,23 +23,20 @@ from camdbench.metrics.walks import Masking, Scored, classes_of, version
 _SIDE = 224  # of the images that block sizes are given for
 
 
+BLOCKS = MASKED.variant("blocks", score="logit", maps="raw")
+CAPTUM = "Yeh et al. 2019, eq. 1 to the letter, as Captum's infidelity with normalize=False"
+INFIDELITY_PROTOCOLS = (BLOCKS, BLOCKS.variant("plain", options={"beta": False}, paper=CAPTUM))
+NO_PREDICTION = "the map tells nothing: it is zero, or it is where the image differs from its baseline"
+
+
 @metric(
     "infidelity",
     paper="Yeh et al. 2019, arXiv:1901.09392, eq. 1",
     higher_is_better=False,
     unit="",
     tolerance=0.005,
-    undefined="the map tells nothing: it is zero, or it is where the image differs from its baseline",
-    protocols=(
-        MASKED.variant("blocks", score="logit", maps="raw"),
-        MASKED.variant(
-            "plain",
-            score="logit",
-            maps="raw",
-            options={"beta": False},
-            paper="Yeh et al. 2019, eq. 1 to the letter, as Captum's infidelity with normalize=False",
-        ),
-    ),
+    undefined=NO_PREDICTION,
+    protocols=INFIDELITY_PROTOCOLS,
 )
 def infidelity(
     evidence: Evidence,

@@ -13,6 +13,7 @@ from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Measured
 from camdbench.metrics.walks import Order, Walk, area_under
 
+TORCHCAM = "torch-cam 0.5, DeletionInsertionMetric"
 OPTICAM = MASKED.variant("opticam", scored="predicted", paper="Zhang et al. 2024, arXiv:2301.07002, section 5.3.2")
 RISE = MEAN_MASKED.variant(
     "rise",
@@ -29,26 +30,21 @@ CGC = MEAN_MASKED.variant(
 )
 
 
-@metric(
-    "insertion",
-    paper="Petsiuk et al. 2018, arXiv:1806.07421, section 4.1",
-    higher_is_better=True,
-    unit="%",
-    undefined=CONSTANT_MAP,
-    protocols=(
-        OPTICAM,
-        RISE,
-        CGC,
-        MEAN_MASKED.variant(
-            "torchcam", scored="predicted", options={"intervals": 20, "start": "blank"}, paper="torch-cam 0.5, DeletionInsertionMetric"
-        ),
-        MASKED.variant(
-            "xplique",
-            options={"intervals": 10, "rounding": "point", "start": "blank", "ties": "last"},
-            paper="Fel et al. 2022, arXiv:2206.04394, class Insertion",
-        ),
+INSERTION_PROTOCOLS = (
+    OPTICAM,
+    RISE,
+    CGC,
+    MEAN_MASKED.variant("torchcam", scored="predicted", options={"intervals": 20, "start": "blank"}, paper=TORCHCAM),
+    MASKED.variant(
+        "xplique",
+        options={"intervals": 10, "rounding": "point", "start": "blank", "ties": "last"},
+        paper="Fel et al. 2022, arXiv:2206.04394, class Insertion",
     ),
 )
+_PETSIUK = {"paper": "Petsiuk et al. 2018, arXiv:1806.07421, section 4.1", "undefined": CONSTANT_MAP}
+
+
+@metric("insertion", higher_is_better=True, unit="%", protocols=INSERTION_PROTOCOLS, **_PETSIUK)
 def insertion(
     evidence: Evidence,
     *,
@@ -85,24 +81,18 @@ def insertion(
     return area_under(evidence, Walk(Order(ties=ties, maps=maps), counts, start, "image", masking, scored, "probability"))
 
 
-@metric(
-    "deletion",
-    paper="Petsiuk et al. 2018, arXiv:1806.07421, section 4.1",
-    higher_is_better=False,
-    unit="%",
-    undefined=CONSTANT_MAP,
-    protocols=(
-        OPTICAM,
-        RISE,
-        CGC,
-        MEAN_MASKED.variant("torchcam", scored="predicted", options={"intervals": 20}, paper="torch-cam 0.5, DeletionInsertionMetric"),
-        MASKED.variant(
-            "xplique",
-            options={"intervals": 10, "rounding": "point", "ties": "last"},
-            paper="Fel et al. 2022, arXiv:2206.04394, class Deletion",
-        ),
+DELETION_PROTOCOLS = (
+    OPTICAM,
+    RISE,
+    CGC,
+    MEAN_MASKED.variant("torchcam", scored="predicted", options={"intervals": 20}, paper=TORCHCAM),
+    MASKED.variant(
+        "xplique", options={"intervals": 10, "rounding": "point", "ties": "last"}, paper="Fel et al. 2022, arXiv:2206.04394, class Deletion"
     ),
 )
+
+
+@metric("deletion", higher_is_better=False, unit="%", protocols=DELETION_PROTOCOLS, **_PETSIUK)
 def deletion(
     evidence: Evidence,
     *,

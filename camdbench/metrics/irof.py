@@ -20,13 +20,17 @@ from camdbench.metrics.walks import Version, classes_of, version
 _SHARES = torch.linspace(0, 1, 101, dtype=torch.float64)
 
 
+IROF_PROTOCOLS = (MASKED.variant("rieger"),)
+NO_CURVE = "the map is constant, the image is one segment, or the class has no probability to lose"
+
+
 @metric(
     "irof",
     paper="Rieger & Hansen 2020, arXiv:2003.08747, section 3",
     higher_is_better=True,
     unit="%",
-    undefined="the map is constant, the image is one segment, or the class has no probability to lose",
-    protocols=(MASKED.variant("rieger"),),
+    undefined=NO_CURVE,
+    protocols=IROF_PROTOCOLS,
 )
 def irof(
     evidence: Evidence,

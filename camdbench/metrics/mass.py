@@ -20,6 +20,8 @@ from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.ground_truth import boxes_of, maps_of, measured, region_of
 from camdbench.metrics.measured import Measured
 
+F1_PROTOCOLS = (LOCALISED.variant("opticam"),)
+
 
 @metric(
     "f1",
@@ -28,7 +30,7 @@ from camdbench.metrics.measured import Measured
     unit="%",
     needs=("boxes",),
     undefined=NO_BOX,
-    protocols=(LOCALISED.variant("opticam"),),
+    protocols=F1_PROTOCOLS,
 )
 def pixel_f1(
     evidence: Evidence,
@@ -44,14 +46,21 @@ def pixel_f1(
     return measured(100 * f1(found), _nowhere(found))
 
 
+ENERGY_POINTING_PROTOCOLS = (
+    LOCALISED.variant("opticam"),
+    LOCALISED.variant("scorecam", options={"boxes": "single", "max_box_fraction": 0.5}),
+)
+NO_SUCH_BOX = "the map is zero everywhere, or the object has no box inside the image, too large a one, or more than the protocol takes"
+
+
 @metric(
     "energy_pointing",
     paper="Wang et al. 2020, Score-CAM, arXiv:1910.01279, sec. 4.3; Opti-CAM, eq. A3",
     higher_is_better=True,
     unit="%",
     needs=("boxes",),
-    undefined="the map is zero everywhere, or the object has no box inside the image, too large a one, or more than the protocol takes",
-    protocols=(LOCALISED.variant("opticam"), LOCALISED.variant("scorecam", options={"boxes": "single", "max_box_fraction": 0.5})),
+    undefined=NO_SUCH_BOX,
+    protocols=ENERGY_POINTING_PROTOCOLS,
 )
 def energy_pointing(
     evidence: Evidence,
@@ -73,23 +82,27 @@ def energy_pointing(
     return measured(100 * found.inside / found.total, nowhere)
 
 
+CH_PROTOCOLS = (
+    LOCALISED.variant("clean", maps="relu, sum"),
+    LOCALISED.variant(
+        "release",
+        maps="relu, sum",
+        geometry="inclusive boxes",
+        options={"epsilon": 1e-08},
+        paper="UCDvision/CGC, evaluate_imagenet_gradcam_energy_inside_bbox.py",
+    ),
+)
+NOT_POSITIVE = "the object has no box inside the image, or the raw map is positive nowhere"
+
+
 @metric(
     "ch",
     paper="Pillai et al. 2022, CGC, arXiv:2110.00527, sec. 4; Pillai & Pirsiavash 2021, Content Heatmap",
     higher_is_better=True,
     unit="%",
     needs=("boxes",),
-    undefined="the object has no box inside the image, or the raw map is positive nowhere",
-    protocols=(
-        LOCALISED.variant("clean", maps="relu, sum"),
-        LOCALISED.variant(
-            "release",
-            maps="relu, sum",
-            geometry="inclusive boxes",
-            options={"epsilon": 1e-08},
-            paper="UCDvision/CGC, evaluate_imagenet_gradcam_energy_inside_bbox.py",
-        ),
-    ),
+    undefined=NOT_POSITIVE,
+    protocols=CH_PROTOCOLS,
 )
 def content_heatmap(
     evidence: Evidence,
@@ -112,6 +125,9 @@ def content_heatmap(
     return measured(100 * found.inside / found.total, _nowhere(found))
 
 
+RELEVANCE_MASS_PROTOCOLS = (ON_MASKS.variant("clevr-xai"),)
+
+
 @metric(
     "relevance_mass",
     paper="Arras et al. 2022, CLEVR-XAI, arXiv:2003.07258, relevance mass accuracy",
@@ -119,7 +135,7 @@ def content_heatmap(
     unit="%",
     needs=("masks",),
     undefined=NO_MASK,
-    protocols=(ON_MASKS.variant("clevr-xai"),),
+    protocols=RELEVANCE_MASS_PROTOCOLS,
 )
 def relevance_mass(
     evidence: Evidence,

@@ -8,14 +8,16 @@ from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
-from camdbench.core.metric_families import ON_MASKS
+from camdbench.core.metric_families import NO_MASK, ON_MASKS
 from camdbench.functional.overlap import density_difference, iou, top_share
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.ground_truth import is_zero, maps_of, measured, region_of
 from camdbench.metrics.measured import Measured
 
 HARD_IMAGENET = "Moayeri et al. 2022, Hard ImageNet, released code (saliency_analysis.py)"
-NO_MASK = "the mask is empty, or the map is zero everywhere"
+
+
+RELEVANCE_RANK_PROTOCOLS = (ON_MASKS.variant("clevr-xai"),)
 
 
 @metric(
@@ -25,7 +27,7 @@ NO_MASK = "the mask is empty, or the map is zero everywhere"
     unit="%",
     needs=("masks",),
     undefined=NO_MASK,
-    protocols=(ON_MASKS.variant("clevr-xai"),),
+    protocols=RELEVANCE_RANK_PROTOCOLS,
 )
 def relevance_rank(
     evidence: Evidence,
@@ -44,18 +46,14 @@ def relevance_rank(
     return measured(100 * top_share(values, own, ties), _empty(own) | is_zero(values))
 
 
-@metric(
-    "iou",
-    paper="Moayeri et al. 2022, Hard ImageNet, NeurIPS datasets and benchmarks",
-    higher_is_better=True,
-    unit="%",
-    needs=("masks",),
-    undefined=NO_MASK,
-    protocols=(
-        ON_MASKS.variant("clean"),
-        ON_MASKS.variant("hardimagenet", options={"epsilon": 1e-10, "dead": "scored"}, paper=HARD_IMAGENET),
-    ),
+IOU_PROTOCOLS = (
+    ON_MASKS.variant("clean"),
+    ON_MASKS.variant("hardimagenet", options={"epsilon": 1e-10, "dead": "scored"}, paper=HARD_IMAGENET),
 )
+MOAYERI = "Moayeri et al. 2022, Hard ImageNet, NeurIPS datasets and benchmarks"
+
+
+@metric("iou", paper=MOAYERI, higher_is_better=True, unit="%", needs=("masks",), undefined=NO_MASK, protocols=IOU_PROTOCOLS)
 def mask_iou(
     evidence: Evidence,
     *,
@@ -74,14 +72,18 @@ def mask_iou(
     return measured(100 * iou(evidence.saliency >= threshold, own, epsilon), nowhere)
 
 
+SALIENCY_DENSITY_PROTOCOLS = (ON_MASKS.variant("clean"), ON_MASKS.variant("hardimagenet", options={"dead": "scored"}, paper=HARD_IMAGENET))
+NO_CONTRAST = "the mask is empty or all of the image, or the map is zero everywhere"
+
+
 @metric(
     "saliency_density",
-    paper="Moayeri et al. 2022, Hard ImageNet, NeurIPS datasets and benchmarks",
+    paper=MOAYERI,
     higher_is_better=True,
     unit="%",
     needs=("masks",),
-    undefined="the mask is empty or all of the image, or the map is zero everywhere",
-    protocols=(ON_MASKS.variant("clean"), ON_MASKS.variant("hardimagenet", options={"dead": "scored"}, paper=HARD_IMAGENET)),
+    undefined=NO_CONTRAST,
+    protocols=SALIENCY_DENSITY_PROTOCOLS,
 )
 def saliency_density(
     evidence: Evidence,

@@ -32,25 +32,27 @@ FLIPPING = (
 )
 
 
+AOPC_PROTOCOLS = (
+    MASKED.variant("samek"),
+    MEAN_MASKED.variant(
+        "quantus05",
+        options={"patch": 14, "regions": 10, "patching": "sliding", "fill": "lowest", "average": "altered", "ties": "last"},
+        paper="Quantus up to 0.5, RegionPerturbation, as Opti-CAM, Table 4",
+    ),
+    MEAN_MASKED.variant(
+        "quantus06", options={"patch": 14, "regions": 10, "fill": "lowest", "average": "altered"}, paper="Quantus 0.6, RegionPerturbation"
+    ),
+)
+CONSTANT_PATCHES = "the map is constant, so that it ranks no patch before another"
+
+
 @metric(
     "aopc",
     paper="Samek et al. 2017, arXiv:1509.06321, eq. 12",
     higher_is_better=True,
     unit="%",
-    undefined="the map is constant, so that it ranks no patch before another",
-    protocols=(
-        MASKED.variant("samek"),
-        MEAN_MASKED.variant(
-            "quantus05",
-            options={"patch": 14, "regions": 10, "patching": "sliding", "fill": "lowest", "average": "altered", "ties": "last"},
-            paper="Quantus up to 0.5, RegionPerturbation, as Opti-CAM, Table 4",
-        ),
-        MEAN_MASKED.variant(
-            "quantus06",
-            options={"patch": 14, "regions": 10, "fill": "lowest", "average": "altered"},
-            paper="Quantus 0.6, RegionPerturbation",
-        ),
-    ),
+    undefined=CONSTANT_PATCHES,
+    protocols=AOPC_PROTOCOLS,
 )
 def aopc(
     evidence: Evidence,
@@ -85,14 +87,14 @@ def aopc(
     return Measured(torch.where(dead, torch.nan, values), dead, {"drop": Curve(torch.arange(length + 1), drops)})
 
 
-@metric(
-    "morf",
-    paper="Samek et al. 2017, arXiv:1509.06321, section III",
-    higher_is_better=False,
-    unit="%",
-    undefined="the map is constant, so that it ranks nothing before anything else",
-    protocols=FLIPPING,
-)
+_FLIPPED = {
+    "paper": "Samek et al. 2017, arXiv:1509.06321, section III",
+    "undefined": "the map is constant, so that it ranks nothing before anything else",
+    "protocols": FLIPPING,
+}
+
+
+@metric("morf", higher_is_better=False, unit="%", **_FLIPPED)
 def most_relevant_first(
     evidence: Evidence,
     *,
@@ -120,14 +122,7 @@ def most_relevant_first(
     return area_under(evidence, Walk(order, counts, "image", fill, masking, scored, score), total)
 
 
-@metric(
-    "lerf",
-    paper="Samek et al. 2017, arXiv:1509.06321, section III",
-    higher_is_better=True,
-    unit="%",
-    undefined="the map is constant, so that it ranks nothing before anything else",
-    protocols=FLIPPING,
-)
+@metric("lerf", higher_is_better=True, unit="%", **_FLIPPED)
 def least_relevant_first(
     evidence: Evidence,
     *,

@@ -13,6 +13,18 @@ from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.ground_truth import is_zero, measured, region_of
 from camdbench.metrics.measured import Measured
 
+POINTING_PROTOCOLS = (
+    LOCALISED.variant("opticam"),
+    LOCALISED.variant(
+        "torchray",
+        reduction="class mean",
+        options={"ties": "first", "tolerance": 15.0, "dead": "scored"},
+        paper="Fong et al. 2019, arXiv:1910.08485, released code",
+    ),
+    ON_MASKS.variant("quantus", options={"dead": "scored"}, paper="Hedström et al. 2023, Quantus 0.6"),
+)
+NO_OBJECT = "there is no object inside the image, or the map is zero everywhere"
+
 
 @metric(
     "pointing",
@@ -21,17 +33,8 @@ from camdbench.metrics.measured import Measured
     unit="%",
     tolerance=1.6,
     needs=("boxes",),
-    undefined="there is no object inside the image, or the map is zero everywhere",
-    protocols=(
-        LOCALISED.variant("opticam"),
-        LOCALISED.variant(
-            "torchray",
-            reduction="class mean",
-            options={"ties": "first", "tolerance": 15.0, "dead": "scored"},
-            paper="Fong et al. 2019, arXiv:1910.08485, released code",
-        ),
-        ON_MASKS.variant("quantus", options={"dead": "scored"}, paper="Hedström et al. 2023, Quantus 0.6"),
-    ),
+    undefined=NO_OBJECT,
+    protocols=POINTING_PROTOCOLS,
 )
 def pointing(
     evidence: Evidence,

@@ -15,6 +15,18 @@ from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.ground_truth import is_zero, maps_of, measured, region_of
 from camdbench.metrics.measured import Curve, Measured
 
+PXAP_PROTOCOLS = (
+    ON_MASKS.variant("choe", reduction="pixel average precision"),
+    ON_MASKS.variant(
+        "clovaai",
+        maps="range",
+        resize="bicubic",
+        reduction="pixel average precision",
+        options={"dead": "scored"},
+        paper="clovaai/wsolevaluation, released code",
+    ),
+)
+
 
 @metric(
     "pxap",
@@ -23,17 +35,7 @@ from camdbench.metrics.measured import Curve, Measured
     unit="%",
     needs=("masks",),
     undefined=NO_MASK,
-    protocols=(
-        ON_MASKS.variant("choe", reduction="pixel average precision"),
-        ON_MASKS.variant(
-            "clovaai",
-            maps="range",
-            resize="bicubic",
-            reduction="pixel average precision",
-            options={"dead": "scored"},
-            paper="clovaai/wsolevaluation, released code",
-        ),
-    ),
+    protocols=PXAP_PROTOCOLS,
 )
 def pixel_average_precision(
     evidence: Evidence,

@@ -27,15 +27,10 @@ _BY_PROBABILITY = (MEAN_MASKED.variant("quantus06"),)
 _UNDEFINED = "no place of the map differs from another, or the class's score does not move"
 
 
-@metric(
-    "quantus:FaithfulnessCorrelation",
-    paper="Bhatt et al. 2020, arXiv:2005.00631",
-    higher_is_better=True,
-    unit="",
-    tolerance=0.005,
-    undefined=_UNDEFINED,
-    protocols=_BY_LOGIT,
-)
+_OF_LOGIT = {"tolerance": 0.005, "undefined": _UNDEFINED, "protocols": _BY_LOGIT}
+
+
+@metric("quantus:FaithfulnessCorrelation", paper="Bhatt et al. 2020, arXiv:2005.00631", higher_is_better=True, unit="", **_OF_LOGIT)
 def faithfulness_correlation(
     evidence: Evidence, *, subset_size: PositiveInt = 224, nr_runs: PositiveInt = 100, maps: Literal["as declared", "raw"] = "as declared"
 ) -> Measured:
@@ -48,13 +43,7 @@ def faithfulness_correlation(
 
 
 @metric(
-    "quantus:FaithfulnessEstimate",
-    paper="Alvarez-Melis & Jaakkola 2018, arXiv:1806.07538",
-    higher_is_better=True,
-    unit="",
-    tolerance=0.005,
-    undefined=_UNDEFINED,
-    protocols=_BY_LOGIT,
+    "quantus:FaithfulnessEstimate", paper="Alvarez-Melis & Jaakkola 2018, arXiv:1806.07538", higher_is_better=True, unit="", **_OF_LOGIT
 )
 def faithfulness_estimate(
     evidence: Evidence, *, features_in_step: PositiveInt | None = None, maps: Literal["as declared", "raw"] = "as declared"
@@ -95,14 +84,11 @@ def monotonicity_correlation(
     return _measured(evidence, "MonotonicityCorrelation", maps, options, softmax=True)
 
 
+_OF_PROBABILITY = {"tolerance": 0.002, "undefined": _UNDEFINED, "protocols": _BY_PROBABILITY}
+
+
 @metric(
-    "quantus:Selectivity",
-    paper="Montavon et al. 2018, Digital Signal Processing 73",
-    higher_is_better=False,
-    unit="",
-    tolerance=0.002,
-    undefined=_UNDEFINED,
-    protocols=_BY_PROBABILITY,
+    "quantus:Selectivity", paper="Montavon et al. 2018, Digital Signal Processing 73", higher_is_better=False, unit="", **_OF_PROBABILITY
 )
 def selectivity(evidence: Evidence, *, patch_size: PositiveInt = 8, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
     """Area under the probability while patches are blackened, those of the largest relevance first.
@@ -113,15 +99,7 @@ def selectivity(evidence: Evidence, *, patch_size: PositiveInt = 8, maps: Litera
     return _curve(evidence, "Selectivity", maps, {"patch_size": patch_size})
 
 
-@metric(
-    "quantus:PixelFlipping",
-    paper="Bach et al. 2015, PLOS ONE 10(7)",
-    higher_is_better=False,
-    unit="",
-    tolerance=0.002,
-    undefined=_UNDEFINED,
-    protocols=_BY_PROBABILITY,
-)
+@metric("quantus:PixelFlipping", paper="Bach et al. 2015, PLOS ONE 10(7)", higher_is_better=False, unit="", **_OF_PROBABILITY)
 def pixel_flipping(
     evidence: Evidence, *, features_in_step: PositiveInt | None = None, maps: Literal["as declared", "raw"] = "as declared"
 ) -> Measured:
@@ -134,15 +112,7 @@ def pixel_flipping(
     return _curve(evidence, "PixelFlipping", maps, {"features_in_step": _step(evidence, features_in_step, 224)})
 
 
-@metric(
-    "quantus:RegionPerturbation",
-    paper="Samek et al. 2017, IEEE TNNLS 28",
-    higher_is_better=True,
-    unit="",
-    tolerance=0.002,
-    undefined=_UNDEFINED,
-    protocols=_BY_PROBABILITY,
-)
+@metric("quantus:RegionPerturbation", paper="Samek et al. 2017, IEEE TNNLS 28", higher_is_better=True, unit="", **_OF_PROBABILITY)
 def region_perturbation(
     evidence: Evidence,
     *,

@@ -10,26 +10,20 @@ from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
-from camdbench.core.metric_families import DECLARED, LOCALISED
+from camdbench.core.metric_families import DECLARED, FLAT_MAP, LOCALISED
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Measured
 from camdbench.metrics.quantus_bridge import as_values, ask
 
 _PROTOCOLS = (DECLARED.variant("quantus06"),)
 _WITH_MASKS = (LOCALISED.variant("quantus06", geometry="mask of the image"),)
-_FLAT = "no place of the map differs from another"
 _NO_MASK = "no place of the map differs from another, or the mask is empty"
 
 
-@metric(
-    "quantus:Sparseness",
-    paper="Chalasani et al. 2020, arXiv:1810.06583",
-    higher_is_better=True,
-    unit="",
-    tolerance=0.001,
-    undefined=_FLAT,
-    protocols=_PROTOCOLS,
-)
+_OF_MAP = {"undefined": FLAT_MAP, "protocols": _PROTOCOLS}
+
+
+@metric("quantus:Sparseness", paper="Chalasani et al. 2020, arXiv:1810.06583", higher_is_better=True, unit="", tolerance=0.001, **_OF_MAP)
 def sparseness(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
     """Gini index of the map, as Quantus computes it.
 
@@ -38,15 +32,7 @@ def sparseness(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as 
     return _measured(evidence, "Sparseness", maps)
 
 
-@metric(
-    "quantus:Complexity",
-    paper="Bhatt et al. 2020, arXiv:2005.00631",
-    higher_is_better=False,
-    unit="",
-    tolerance=0.005,
-    undefined=_FLAT,
-    protocols=_PROTOCOLS,
-)
+@metric("quantus:Complexity", paper="Bhatt et al. 2020, arXiv:2005.00631", higher_is_better=False, unit="", tolerance=0.005, **_OF_MAP)
 def complexity(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
     """Entropy of the places' shares in the map, as Quantus computes it.
 
@@ -61,8 +47,7 @@ def complexity(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as 
     higher_is_better=False,
     unit="",
     tolerance=10.0,
-    undefined=_FLAT,
-    protocols=_PROTOCOLS,
+    **_OF_MAP,
 )
 def effective_complexity(
     evidence: Evidence, *, eps: NonNegativeFloat = 1e-5, maps: Literal["as declared", "raw"] = "as declared"
@@ -74,16 +59,11 @@ def effective_complexity(
     return _measured(evidence, "EffectiveComplexity", maps, {"eps": eps})
 
 
-@metric(
-    "quantus:RelevanceMassAccuracy",
-    paper="Arras et al. 2022, arXiv:2003.07258",
-    higher_is_better=True,
-    unit="",
-    tolerance=0.001,
-    needs=("masks",),
-    undefined=_NO_MASK,
-    protocols=_WITH_MASKS,
-)
+ARRAS = "Arras et al. 2022, arXiv:2003.07258"
+_ON_MASK = {"tolerance": 0.001, "needs": ("masks",), "undefined": _NO_MASK, "protocols": _WITH_MASKS}
+
+
+@metric("quantus:RelevanceMassAccuracy", paper=ARRAS, higher_is_better=True, unit="", **_ON_MASK)
 def relevance_mass_accuracy(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
     """Share of the map inside the mask, as Quantus computes it.
 
@@ -92,16 +72,7 @@ def relevance_mass_accuracy(evidence: Evidence, *, maps: Literal["as declared", 
     return _against_masks(evidence, "RelevanceMassAccuracy", maps)
 
 
-@metric(
-    "quantus:RelevanceRankAccuracy",
-    paper="Arras et al. 2022, arXiv:2003.07258",
-    higher_is_better=True,
-    unit="",
-    tolerance=0.001,
-    needs=("masks",),
-    undefined=_NO_MASK,
-    protocols=_WITH_MASKS,
-)
+@metric("quantus:RelevanceRankAccuracy", paper=ARRAS, higher_is_better=True, unit="", **_ON_MASK)
 def relevance_rank_accuracy(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
     """Share of the mask's size among the largest values of the map that lies inside the mask, as Quantus computes it.
 
@@ -110,22 +81,16 @@ def relevance_rank_accuracy(evidence: Evidence, *, maps: Literal["as declared", 
     return _against_masks(evidence, "RelevanceRankAccuracy", maps)
 
 
-@metric(
-    "quantus:TopKIntersection",
-    paper="Theiner et al. 2021, arXiv:2104.14995",
-    higher_is_better=True,
-    unit="",
-    tolerance=0.001,
-    needs=("masks",),
-    undefined=_NO_MASK,
-    protocols=_WITH_MASKS,
-)
+@metric("quantus:TopKIntersection", paper="Theiner et al. 2021, arXiv:2104.14995", higher_is_better=True, unit="", **_ON_MASK)
 def top_k_intersection(evidence: Evidence, *, k: PositiveInt = 1000, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
     """Share of the `k` largest values of the map that lie inside the mask.
 
     (B,) in [0, 1].
     """
     return _against_masks(evidence, "TopKIntersection", maps, {"k": k})
+
+
+NO_BACKGROUND = "no place of the map differs from another, or the mask is empty or the whole image"
 
 
 @metric(
@@ -135,7 +100,7 @@ def top_k_intersection(evidence: Evidence, *, k: PositiveInt = 1000, maps: Liter
     unit="",
     tolerance=0.001,
     needs=("masks",),
-    undefined="no place of the map differs from another, or the mask is empty or the whole image",
+    undefined=NO_BACKGROUND,
     protocols=_WITH_MASKS,
 )
 def auc(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
@@ -164,16 +129,7 @@ def pointing_game(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "
     return _against_masks(evidence, "PointingGame", maps)
 
 
-@metric(
-    "quantus:AttributionLocalisation",
-    paper="Kohlbrenner et al. 2020, arXiv:1910.09840",
-    higher_is_better=True,
-    unit="",
-    tolerance=0.001,
-    needs=("masks",),
-    undefined=_NO_MASK,
-    protocols=_WITH_MASKS,
-)
+@metric("quantus:AttributionLocalisation", paper="Kohlbrenner et al. 2020, arXiv:1910.09840", higher_is_better=True, unit="", **_ON_MASK)
 def attribution_localisation(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
     """Share of the map, in absolute values, that lies inside the mask.
 

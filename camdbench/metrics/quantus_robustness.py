@@ -12,26 +12,19 @@ from pydantic import PositiveFloat, PositiveInt
 
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
-from camdbench.core.metric_families import EXPLAINED_AGAIN
+from camdbench.core.metric_families import EXPLAINED_AGAIN, FLAT_MAP
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Measured
 from camdbench.metrics.quantus_bridge import as_values, ask_again
 
 _PROTOCOLS = (EXPLAINED_AGAIN.variant("quantus06", masking="normalised", maps="as declared"),)
-_FLAT = "no place of the map differs from another"
 _CHANGED = "no place of the map differs from another, or noise changes the predicted class"
 
 
-@metric(
-    "quantus:MaxSensitivity",
-    paper="Yeh et al. 2019, arXiv:1901.09392",
-    higher_is_better=False,
-    unit="",
-    tolerance=0.002,
-    needs=("explainer",),
-    undefined=_FLAT,
-    protocols=_PROTOCOLS,
-)
+_UNDER_NOISE = {"tolerance": 0.002, "needs": ("explainer",), "undefined": FLAT_MAP, "protocols": _PROTOCOLS}
+
+
+@metric("quantus:MaxSensitivity", paper="Yeh et al. 2019, arXiv:1901.09392", higher_is_better=False, unit="", **_UNDER_NOISE)
 def max_sensitivity(
     evidence: Evidence,
     *,
@@ -52,10 +45,7 @@ def max_sensitivity(
     paper="Yeh et al. 2019, arXiv:1901.09392, with the mean instead of the maximum",
     higher_is_better=False,
     unit="",
-    tolerance=0.002,
-    needs=("explainer",),
-    undefined=_FLAT,
-    protocols=_PROTOCOLS,
+    **_UNDER_NOISE,
 )
 def avg_sensitivity(
     evidence: Evidence,
@@ -72,15 +62,16 @@ def avg_sensitivity(
     return _measured(evidence, "AvgSensitivity", maps, options, noise="batch_uniform_noise")
 
 
+_EXPLAINED_AGAIN = {"needs": ("explainer",), "undefined": FLAT_MAP, "protocols": _PROTOCOLS}
+
+
 @metric(
     "quantus:LocalLipschitzEstimate",
     paper="Alvarez-Melis & Jaakkola 2018, arXiv:1806.08049",
     higher_is_better=False,
     unit="",
     tolerance=0.005,
-    needs=("explainer",),
-    undefined=_FLAT,
-    protocols=_PROTOCOLS,
+    **_EXPLAINED_AGAIN,
 )
 def local_lipschitz_estimate(
     evidence: Evidence,
@@ -97,16 +88,10 @@ def local_lipschitz_estimate(
     return _measured(evidence, "LocalLipschitzEstimate", maps, options, noise="batch_gaussian_noise")
 
 
-@metric(
-    "quantus:RelativeInputStability",
-    paper="Agarwal et al. 2022, arXiv:2203.06877",
-    higher_is_better=False,
-    unit="",
-    tolerance=1.0,
-    needs=("explainer",),
-    undefined=_CHANGED,
-    protocols=_PROTOCOLS,
-)
+_STABLE = {"paper": "Agarwal et al. 2022, arXiv:2203.06877", "needs": ("explainer",), "undefined": _CHANGED, "protocols": _PROTOCOLS}
+
+
+@metric("quantus:RelativeInputStability", higher_is_better=False, unit="", tolerance=1.0, **_STABLE)
 def relative_input_stability(
     evidence: Evidence, *, nr_samples: PositiveInt = 10, same_class: bool = True, maps: Literal["as declared", "raw"] = "as declared"
 ) -> Measured:
@@ -118,16 +103,7 @@ def relative_input_stability(
     return _stability(evidence, "RelativeInputStability", maps, nr_samples, same_class)
 
 
-@metric(
-    "quantus:RelativeOutputStability",
-    paper="Agarwal et al. 2022, arXiv:2203.06877",
-    higher_is_better=False,
-    unit="",
-    tolerance=100.0,
-    needs=("explainer",),
-    undefined=_CHANGED,
-    protocols=_PROTOCOLS,
-)
+@metric("quantus:RelativeOutputStability", higher_is_better=False, unit="", tolerance=100.0, **_STABLE)
 def relative_output_stability(
     evidence: Evidence, *, nr_samples: PositiveInt = 10, same_class: bool = True, maps: Literal["as declared", "raw"] = "as declared"
 ) -> Measured:
@@ -138,16 +114,7 @@ def relative_output_stability(
     return _stability(evidence, "RelativeOutputStability", maps, nr_samples, same_class)
 
 
-@metric(
-    "quantus:RelativeRepresentationStability",
-    paper="Agarwal et al. 2022, arXiv:2203.06877",
-    higher_is_better=False,
-    unit="",
-    tolerance=0.001,
-    needs=("explainer",),
-    undefined=_CHANGED,
-    protocols=_PROTOCOLS,
-)
+@metric("quantus:RelativeRepresentationStability", higher_is_better=False, unit="", tolerance=0.001, **_STABLE)
 def relative_representation_stability(
     evidence: Evidence, *, nr_samples: PositiveInt = 10, same_class: bool = True, maps: Literal["as declared", "raw"] = "as declared"
 ) -> Measured:
@@ -160,13 +127,7 @@ def relative_representation_stability(
 
 
 @metric(
-    "quantus:Continuity",
-    paper="Montavon et al. 2018, Digital Signal Processing 73",
-    higher_is_better=False,
-    unit="",
-    needs=("explainer",),
-    undefined=_FLAT,
-    protocols=_PROTOCOLS,
+    "quantus:Continuity", paper="Montavon et al. 2018, Digital Signal Processing 73", higher_is_better=False, unit="", **_EXPLAINED_AGAIN
 )
 def continuity(evidence: Evidence, *, nr_steps: PositiveInt = 28, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
     """Largest change of the map relative to the change of the image, among shifts of the image from left to right.
@@ -179,6 +140,9 @@ def continuity(evidence: Evidence, *, nr_steps: PositiveInt = 28, maps: Literal[
     return _measured(evidence, "Continuity", maps, {"nr_steps": nr_steps, "abs": True})
 
 
+NO_HISTOGRAM = "no place of the map differs from another, or the histogram of the map has no entropy"
+
+
 @metric(
     "quantus:EfficientMPRT",
     paper="Hedström et al. 2023, arXiv:2401.06465",
@@ -186,7 +150,7 @@ def continuity(evidence: Evidence, *, nr_steps: PositiveInt = 28, maps: Literal[
     unit="",
     tolerance=0.005,
     needs=("explainer",),
-    undefined="no place of the map differs from another, or the histogram of the map has no entropy",
+    undefined=NO_HISTOGRAM,
     protocols=_PROTOCOLS,
 )
 def efficient_mprt(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:

@@ -20,24 +20,29 @@ from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Curve, Measured
 from camdbench.models.randomised import cascade
 
+RANDOMISATION_PROTOCOLS = (
+    EXPLAINED_AGAIN.variant("adebayo", options={"layers": 17}),
+    EXPLAINED_AGAIN.variant("opticam", options={"layers": 5, "similarity": "ssim"}, paper="Opti-CAM, arXiv:2301.07002, appendix G"),
+    EXPLAINED_AGAIN.variant(
+        "quantus",
+        options={"layers": None, "similarity": "spearman_abs", "with_original": True},
+        paper="quantus 0.6, MPRT with return_average_correlation, which counts the trained model as well",
+    ),
+)
+_COMPARED = {
+    "tolerance": 0.002,
+    "needs": ("explainer",),
+    "undefined": "no place of the map differs from another, or the image is too small for ssim (11 pixels) or hog (48 pixels)",
+}
+
 
 @metric(
     "randomisation",
     paper="Adebayo et al. 2018, arXiv:1810.03292",
     higher_is_better=False,
     unit="",
-    tolerance=0.002,
-    needs=("explainer",),
-    undefined="no place of the map differs from another, or the image is too small for ssim (11 pixels) or hog (48 pixels)",
-    protocols=(
-        EXPLAINED_AGAIN.variant("adebayo", options={"layers": 17}),
-        EXPLAINED_AGAIN.variant("opticam", options={"layers": 5, "similarity": "ssim"}, paper="Opti-CAM, arXiv:2301.07002, appendix G"),
-        EXPLAINED_AGAIN.variant(
-            "quantus",
-            options={"layers": None, "similarity": "spearman_abs", "with_original": True},
-            paper="quantus 0.6, MPRT with return_average_correlation, which counts the trained model as well",
-        ),
-    ),
+    protocols=RANDOMISATION_PROTOCOLS,
+    **_COMPARED,
 )
 def randomisation(
     evidence: Evidence,
@@ -66,15 +71,16 @@ def randomisation(
     )
 
 
+RANDOM_LOGIT_PROTOCOLS = (EXPLAINED_AGAIN.variant("sixt"),)
+
+
 @metric(
     "random_logit",
     paper="Sixt et al. 2020, arXiv:1912.09818",
     higher_is_better=False,
     unit="",
-    tolerance=0.002,
-    needs=("explainer",),
-    undefined="no place of the map differs from another, or the image is too small for ssim (11 pixels) or hog (48 pixels)",
-    protocols=(EXPLAINED_AGAIN.variant("sixt"),),
+    protocols=RANDOM_LOGIT_PROTOCOLS,
+    **_COMPARED,
 )
 def random_logit(evidence: Evidence, *, similarity: Literal["spearman", "spearman_abs", "ssim", "hog"] = "ssim") -> Measured:
     """Likeness of the map to the map of another class, drawn at random.

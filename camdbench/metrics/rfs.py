@@ -17,6 +17,22 @@ from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.labels import labels_of, where
 from camdbench.metrics.measured import Curve, Measured
 
+CLEAN = CLASSIFIED.variant("clean", masking="pixels", reduction="relative foreground sensitivity")
+RFS_PROTOCOLS = (
+    CLEAN,
+    CLEAN.variant(
+        "official",
+        options={"empty": "counted"},
+        paper="Hard-ImageNet's released code, which also counts images where noise has no place",
+    ),
+    CLEAN.variant(
+        "l2",
+        options={"noise": "l2", "sigma": 30.0},
+        paper="Hard-ImageNet's released code, first of its six norms for 224 x 224 pixels",
+    ),
+)
+NO_PLACE_FOR_NOISE = "the label is unknown, or the object is nowhere or everywhere, so that noise has no place"
+
 
 @metric(
     "rfs",
@@ -26,24 +42,8 @@ from camdbench.metrics.measured import Curve, Measured
     tolerance=0.05,
     needs=("masks",),
     judges="model",
-    undefined="the label is unknown, or the object is nowhere or everywhere, so that noise has no place",
-    protocols=(
-        CLASSIFIED.variant("clean", masking="pixels", reduction="relative foreground sensitivity"),
-        CLASSIFIED.variant(
-            "official",
-            masking="pixels",
-            reduction="relative foreground sensitivity",
-            options={"empty": "counted"},
-            paper="Hard-ImageNet's released code, which also counts images where noise has no place",
-        ),
-        CLASSIFIED.variant(
-            "l2",
-            masking="pixels",
-            reduction="relative foreground sensitivity",
-            options={"noise": "l2", "sigma": 30.0},
-            paper="Hard-ImageNet's released code, first of its six norms for 224 x 224 pixels",
-        ),
-    ),
+    undefined=NO_PLACE_FOR_NOISE,
+    protocols=RFS_PROTOCOLS,
 )
 def rfs(
     evidence: Evidence,

@@ -53,15 +53,15 @@ def road(
     return Measured(torch.where(morf.dead, torch.nan, values), morf.dead, {"morf": Curve(x, morf.scores), "lerf": Curve(x, lerf.scores)})
 
 
-@metric(
-    "road_morf",
-    paper="Rong et al. 2022, arXiv:2202.00449, section 4",
-    higher_is_better=False,
-    unit="%",
-    tolerance=0.5,
-    undefined=CONSTANT_MAP,
-    protocols=(RONG, GRADCAM),
-)
+_ONE_ORDER = {
+    "paper": "Rong et al. 2022, arXiv:2202.00449, section 4",
+    "tolerance": 0.5,
+    "undefined": CONSTANT_MAP,
+    "protocols": (RONG, GRADCAM),
+}
+
+
+@metric("road_morf", higher_is_better=False, unit="%", **_ONE_ORDER)
 def road_most_relevant_first(
     evidence: Evidence,
     *,
@@ -88,15 +88,7 @@ def road_most_relevant_first(
     return _curve(evidence, _Imputing(_checked(percentages), noise, jitter, masking, scored, score), most_first=True)
 
 
-@metric(
-    "road_lerf",
-    paper="Rong et al. 2022, arXiv:2202.00449, section 4",
-    higher_is_better=True,
-    unit="%",
-    tolerance=0.5,
-    undefined=CONSTANT_MAP,
-    protocols=(RONG, GRADCAM),
-)
+@metric("road_lerf", higher_is_better=True, unit="%", **_ONE_ORDER)
 def road_least_relevant_first(
     evidence: Evidence,
     *,

@@ -22,17 +22,21 @@ from camdbench.metrics.measured import Measured
 LEAST_PROBABILITY = 1e-12
 
 
+SM_PROTOCOLS = (
+    EXPLAINED_AGAIN.variant("opticam", score="probability", maps="as declared", geometry="largest region"),
+    EXPLAINED_AGAIN.variant("dabkowski", score="probability", maps="as declared", geometry="all regions"),
+)
+NO_REGION = "no pixel lies above the map's mean"
+
+
 @metric(
     "sm",
     paper="Dabkowski & Gal 2017, arXiv:1705.07857, sec. 4; Opti-CAM, arXiv:2301.07002, eq. A7",
     higher_is_better=False,
     unit="",
     tolerance=0.005,
-    undefined="no pixel lies above the map's mean",
-    protocols=(
-        EXPLAINED_AGAIN.variant("opticam", score="probability", maps="as declared", geometry="largest region"),
-        EXPLAINED_AGAIN.variant("dabkowski", score="probability", maps="as declared", geometry="all regions"),
-    ),
+    undefined=NO_REGION,
+    protocols=SM_PROTOCOLS,
 )
 def saliency_metric(
     evidence: Evidence,

@@ -19,44 +19,18 @@ from camdbench.functional.precision import exact
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Measured
 
+_NOISY = Protocol("noisy", masking="normalised", scored="target", maps="raw")
 _PROTOCOLS = (
-    Protocol(
-        "opticam",
-        masking="normalised",
-        scored="target",
-        maps="as declared",
-        options={"radius": 0.2, "samples": 10},
-        paper="Opti-CAM, arXiv:2301.07002, by Quantus",
-    ),
-    Protocol(
-        "captum",
-        masking="normalised",
-        scored="target",
-        maps="raw",
-        options={"radius": 0.02, "samples": 10, "zero": "one"},
-        paper="captum.metrics.sensitivity_max",
-    ),
-    Protocol(
-        "quantus",
-        masking="normalised",
-        scored="target",
-        maps="raw",
-        options={"radius": 0.2, "samples": 200},
-        paper="quantus 0.6, MaxSensitivity and AvgSensitivity",
-    ),
+    _NOISY.variant("opticam", maps="as declared", options={"radius": 0.2, "samples": 10}, paper="Opti-CAM, arXiv:2301.07002, by Quantus"),
+    _NOISY.variant("captum", options={"radius": 0.02, "samples": 10, "zero": "one"}, paper="captum.metrics.sensitivity_max"),
+    _NOISY.variant("quantus", options={"radius": 0.2, "samples": 200}, paper="quantus 0.6, MaxSensitivity and AvgSensitivity"),
 )
 
 
-@metric(
-    "max_sensitivity",
-    paper="Yeh et al. 2019, arXiv:1901.09392",
-    higher_is_better=False,
-    unit="",
-    tolerance=0.002,
-    needs=("explainer",),
-    undefined=ZERO_FIRST_MAP,
-    protocols=_PROTOCOLS,
-)
+_UNDER_NOISE = {"tolerance": 0.002, "needs": ("explainer",), "undefined": ZERO_FIRST_MAP, "protocols": _PROTOCOLS}
+
+
+@metric("max_sensitivity", paper="Yeh et al. 2019, arXiv:1901.09392", higher_is_better=False, unit="", **_UNDER_NOISE)
 def max_sensitivity(
     evidence: Evidence,
     *,
@@ -81,10 +55,7 @@ def max_sensitivity(
     paper="Yeh et al. 2019, arXiv:1901.09392, with the mean instead of the maximum",
     higher_is_better=False,
     unit="",
-    tolerance=0.002,
-    needs=("explainer",),
-    undefined=ZERO_FIRST_MAP,
-    protocols=_PROTOCOLS,
+    **_UNDER_NOISE,
 )
 def avg_sensitivity(
     evidence: Evidence,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from camdbench.core import catalogue, registry
 from camdbench.core.catalogue import ExplainerFacts, MetricFacts
 from camdbench.core.entries import Entry
 from camdbench.core.errors import UsageError
+from camdbench.core.metric_families import MASKED, ZERO_MAP
 from camdbench.core.options import options_of_function
 from camdbench.core.registry import Registry, load_plugin
 from camdbench.core.spec import Spec
@@ -116,8 +118,30 @@ class TestRegistering:
 
     def test_a_missing_fact_is_named(self) -> None:
         metrics = Registry("metric", MetricFacts, "camdbench.metrics")
-        with pytest.raises(TypeError, match=r"@metric\('mine'\): missing .*'tolerance'"):
-            metrics.register("mine", paper="x", higher_is_better=True, unit="%")(_documented)
+        with pytest.raises(TypeError, match=r"@metric\('mine'\): missing .*'unit'"):
+            metrics.register("mine", paper="x", higher_is_better=True)(_documented)
+
+    def test_a_decorator_may_name_families_and_facts_that_a_module_shares(self) -> None:
+        source = """
+PAPER = "Author 2020"
+SHARED = {"paper": PAPER, "needs": ("masks",), "undefined": ZERO_MAP}
+BASE = MASKED.variant("", scored="predicted")
+
+@metric("mine", higher_is_better=True, unit="%", protocols=(BASE.variant("a", masking="normalised", options={"step": 2}),), **SHARED)
+def mine(evidence, *, step: PositiveInt = 1):
+    \"\"\"Mine.\"\"\"
+"""
+        (entry,) = Registry("metric", MetricFacts, "camdbench.metrics")._read(source, "a.module")
+        expected = replace(MASKED, name="a", scored="predicted", masking="normalised", options={"step": 2})
+        assert entry.facts == MetricFacts(
+            paper="Author 2020", higher_is_better=True, unit="%", needs=("masks",), undefined=ZERO_MAP, protocols=(expected,)
+        )
+        assert entry.facts.tolerance == 0.1
+
+    def test_a_name_of_the_module_goes_before_that_of_a_family(self) -> None:
+        source = 'ZERO_MAP = "x"\n@metric("mine", paper="p", higher_is_better=True, unit="", undefined=ZERO_MAP)\ndef f(evidence):\n    "Mine."\n'
+        (entry,) = Registry("metric", MetricFacts, "camdbench.metrics")._read(source, "a.module")
+        assert entry.facts.undefined == "x"
 
     def test_an_unknown_fact_is_named(self, explainers: Registry[ExplainerFacts]) -> None:
         with pytest.raises(TypeError, match=r"@explainer\('mine'\): got an unexpected keyword argument 'year'"):
