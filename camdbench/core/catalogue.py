@@ -53,6 +53,7 @@ class MetricFacts:
             `linear head`.
         judges: `map`, or `model` for a property of the model alone, which is measured once, not for each explainer.
         undefined: why an image may have no value.
+        aliases: longer names, and names under which other libraries know it; rows say the registered one.
     """
 
     paper: str
@@ -63,6 +64,7 @@ class MetricFacts:
     needs: tuple[Literal["boxes", "masks", "explainer", "linear head"], ...] = ()
     judges: Literal["map", "model"] = "map"
     undefined: str = ""
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

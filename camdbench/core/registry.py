@@ -78,14 +78,14 @@ class Registry(Generic[F]):
         return sorted(self._entries())
 
     def get(self, name: str) -> Entry[F]:
-        """The entry of that name.
+        """The entry of that name or alias; case, `-` and `_` do not matter, unless an entry has exactly that name.
 
         Raises:
             UsageError: nobody registered it, and the message offers the nearest names; or it is refused, and it says why.
         """
         entries = self._entries()
-        if name not in entries:  # the name of somebody's plug-in goes before another library's name for ours
-            name = self._aliases().get(name, name)
+        if name not in entries:  # the name of a plug-in goes before an alias of a built-in
+            name = self._spellings().get(_squashed(name), name)
         if name in self._refused:
             raise UsageError(f"{self.kind} {name}: {self._refused[name]}")
         if name not in entries:
@@ -190,8 +190,12 @@ class Registry(Generic[F]):
         return merged
 
     def _aliases(self) -> dict[str, str]:
-        """Other libraries' names -> ours."""
+        """Aliases -> registered names."""
         return {alias: entry.name for entry in self._entries().values() for alias in getattr(entry.facts, "aliases", ())}
+
+    def _spellings(self) -> dict[str, str]:
+        """Squashed aliases and names -> registered names; a name goes before an alias."""
+        return {_squashed(known): name for known, name in [*self._aliases().items(), *((name, name) for name in self._entries())]}
 
     def _state(self, name: str, facts: dict[str, object]) -> F:
         try:
@@ -206,6 +210,15 @@ class Registry(Generic[F]):
             here, there = f"{entry.module}.{entry.attribute}", f"{held.module}.{held.attribute}"
             raise ValueError(f"{self.kind} {entry.name!r} of {here} is already registered by {there}")
         entries[entry.name] = entry
+
+
+def _squashed(name: str) -> str:
+    """A name without case, hyphens and underscores.
+
+    >>> _squashed("Score-CAM")
+    'scorecam'
+    """
+    return name.lower().replace("-", "").replace("_", "")
 
 
 def load_plugin(path: str | Path) -> None:

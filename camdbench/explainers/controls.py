@@ -22,7 +22,7 @@ def random(trace: Trace, *, cells: PositiveInt | None = None) -> Tensor:
     return torch.stack(maps).to(trace.images.device)
 
 
-@explainer("centre", paper="control", cost="none", control=True)
+@explainer("centre", paper="control", cost="none", aliases=("center",), control=True)
 def centre(trace: Trace, *, sigma: PositiveFloat = 0.25) -> Tensor:
     """A Gaussian at the centre of the image, its standard deviation `sigma` times the image's side.
 

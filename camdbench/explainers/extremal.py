@@ -35,7 +35,7 @@ class _Search(NamedTuple):
     paper="Fong, Patrick & Vedaldi 2019, arXiv:1910.08485, eq. 2-7, section 4.1",
     cost="1 forward + 4 areas x 800 (forward + backward), two of each for dual",
     needs=("gradients",),
-    aliases=("extremalperturbation",),
+    aliases=("extremal_perturbation",),
 )
 def extremal(
     trace: Trace,

@@ -11,7 +11,15 @@ from camdbench.explainers.trace import Trace
 from camdbench.functional.boxes import union_mask
 
 
-@explainer("gtbox", paper="control; Opti-CAM, Table 5 (B)", cost="none", needs=("boxes",), normalisation="none", control=True)
+@explainer(
+    "gtbox",
+    paper="control; Opti-CAM, Table 5 (B)",
+    cost="none",
+    needs=("boxes",),
+    aliases=("ground_truth_box",),
+    normalisation="none",
+    control=True,
+)
 def gtbox(trace: Trace) -> Tensor:
     """One inside the union of the ground-truth boxes, zero outside.
 
@@ -36,7 +44,7 @@ def gtbox_complement(trace: Trace) -> Tensor:
     return 1 - _inside_boxes(trace)
 
 
-@explainer("gtmask", paper="control", cost="none", needs=("masks",), normalisation="none", control=True)
+@explainer("gtmask", paper="control", cost="none", needs=("masks",), aliases=("ground_truth_mask",), normalisation="none", control=True)
 def gtmask(trace: Trace) -> Tensor:
     """One on the object by its exact mask, zero elsewhere.
 

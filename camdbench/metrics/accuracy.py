@@ -39,7 +39,7 @@ def accuracy(evidence: Evidence) -> Measured:
     return _among_first(evidence, 1)
 
 
-@metric("top5", higher_is_better=True, unit="%", **_RANKED)
+@metric("top5", higher_is_better=True, unit="%", aliases=("top5_accuracy",), **_RANKED)
 def top5(evidence: Evidence, *, count: PositiveInt = 5) -> Measured:
     """Whether the label is among the five largest logits: 100 or 0.
 

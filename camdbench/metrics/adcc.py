@@ -73,7 +73,15 @@ def complexity(evidence: Evidence) -> Measured:
     return Measured(torch.where(share > 0, 100 * share, torch.nan), share == 0)
 
 
-@metric("adcc", paper=PAPER, higher_is_better=True, unit="%", needs=("explainer",), protocols=(POPPI, ADCC))
+@metric(
+    "adcc",
+    paper=PAPER,
+    higher_is_better=True,
+    unit="%",
+    aliases=("average_drop_coherency_complexity",),
+    needs=("explainer",),
+    protocols=(POPPI, ADCC),
+)
 def adcc(
     evidence: Evidence,
     *,

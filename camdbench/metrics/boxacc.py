@@ -47,7 +47,15 @@ BOXACC_PROTOCOLS = (LOCALISED.variant("opticam", geometry="exclusive", reduction
 _ON_BOXES = {"tolerance": 1.6, "needs": ("boxes",), "undefined": NO_BOX}
 
 
-@metric("boxacc", paper="Opti-CAM, arXiv:2301.07002, eq. A5", higher_is_better=True, unit="%", protocols=BOXACC_PROTOCOLS, **_ON_BOXES)
+@metric(
+    "boxacc",
+    paper="Opti-CAM, arXiv:2301.07002, eq. A5",
+    higher_is_better=True,
+    unit="%",
+    aliases=("box_accuracy",),
+    protocols=BOXACC_PROTOCOLS,
+    **_ON_BOXES,
+)
 def box_accuracy(
     evidence: Evidence,
     *,
@@ -74,6 +82,7 @@ def box_accuracy(
     paper="Choe et al. 2020, arXiv:2001.07437, MaxBoxAcc",
     higher_is_better=True,
     unit="%",
+    aliases=("max_box_accuracy",),
     protocols=_BEST_THRESHOLD,
     **_ON_BOXES,
 )
@@ -104,6 +113,7 @@ def max_box_accuracy(
     paper="Choe et al. 2020, arXiv:2007.04178, MaxBoxAccV2",
     higher_is_better=True,
     unit="%",
+    aliases=("max_box_accuracy_v2",),
     protocols=_BEST_THRESHOLD,
     **_ON_BOXES,
 )

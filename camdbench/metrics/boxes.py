@@ -34,7 +34,7 @@ OM = (LOCALISED.variant("opticam", scored="label", geometry="single boxes, exclu
 _ERROR = {"needs": ("boxes",), "undefined": NO_BOX, "protocols": LE}
 
 
-@metric("le", paper=PAPER_LE, higher_is_better=False, unit="%", tolerance=0.5, **_ERROR)
+@metric("le", paper=PAPER_LE, higher_is_better=False, unit="%", aliases=("localisation_error",), tolerance=0.5, **_ERROR)
 def localisation_error(
     evidence: Evidence, *, connectivity: Literal[4, 8] = 8, at_least: bool = False, dead: Literal["undefined", "scored"] = "undefined"
 ) -> Measured:
@@ -50,7 +50,7 @@ def localisation_error(
 _OFFICIAL = {"needs": ("boxes",), "undefined": NO_BOX_OR_LABEL, "protocols": OM}
 
 
-@metric("om", paper=PAPER_OM, higher_is_better=False, unit="%", tolerance=0.5, **_OFFICIAL)
+@metric("om", paper=PAPER_OM, higher_is_better=False, unit="%", aliases=("official_metric",), tolerance=0.5, **_OFFICIAL)
 def official_metric(
     evidence: Evidence,
     *,
@@ -68,7 +68,7 @@ def official_metric(
     return measured(100 * (1 - overlap * right), nowhere | unknown)
 
 
-@metric("le50", paper=ILSVRC, higher_is_better=False, unit="%", tolerance=1.6, **_ERROR)
+@metric("le50", paper=ILSVRC, higher_is_better=False, unit="%", aliases=("localisation_error_50",), tolerance=1.6, **_ERROR)
 def localisation_error_at_half(
     evidence: Evidence, *, connectivity: Literal[4, 8] = 8, at_least: bool = False, dead: Literal["undefined", "scored"] = "undefined"
 ) -> Measured:
@@ -80,7 +80,7 @@ def localisation_error_at_half(
     return measured(100 * (overlap < 0.5).double(), nowhere)
 
 
-@metric("om50", paper=ILSVRC, higher_is_better=False, unit="%", tolerance=1.6, **_OFFICIAL)
+@metric("om50", paper=ILSVRC, higher_is_better=False, unit="%", aliases=("official_metric_50",), tolerance=1.6, **_OFFICIAL)
 def official_metric_at_half(
     evidence: Evidence,
     *,

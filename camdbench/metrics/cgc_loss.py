@@ -33,6 +33,7 @@ CGC_LOSS_PROTOCOLS = (
     paper="Pillai et al. 2022, CGC, arXiv:2110.00527, sec. 3",
     higher_is_better=False,
     unit="",
+    aliases=("cgc_contrastive_loss",),
     tolerance=0.005,
     needs=("explainer",),
     undefined=ZERO_FIRST_MAP,

@@ -28,7 +28,14 @@ PROTOCOLS = (
 )
 
 
-@metric("ad", paper="Chattopadhyay et al. 2018, arXiv:1710.11063; Opti-CAM, eq. 13", higher_is_better=False, unit="%", protocols=PROTOCOLS)
+@metric(
+    "ad",
+    paper="Chattopadhyay et al. 2018, arXiv:1710.11063; Opti-CAM, eq. 13",
+    higher_is_better=False,
+    unit="%",
+    aliases=("average_drop",),
+    protocols=PROTOCOLS,
+)
 def average_drop(
     evidence: Evidence,
     *,
@@ -43,7 +50,7 @@ def average_drop(
     return 100 * drop(*_before_and_after(evidence, masking, scored, keep))
 
 
-@metric("ag", paper="Opti-CAM, arXiv:2301.07002, eq. 15", higher_is_better=True, unit="%", protocols=PROTOCOLS)
+@metric("ag", paper="Opti-CAM, arXiv:2301.07002, eq. 15", higher_is_better=True, unit="%", aliases=("average_gain",), protocols=PROTOCOLS)
 def average_gain(
     evidence: Evidence,
     *,
@@ -63,6 +70,7 @@ def average_gain(
     paper="Chattopadhyay et al. 2018, arXiv:1710.11063; Opti-CAM, eq. 14",
     higher_is_better=True,
     unit="%",
+    aliases=("average_increase", "increase_in_confidence"),
     tolerance=1.6,
     protocols=PROTOCOLS,
 )

@@ -37,7 +37,7 @@ _CONTRIBUTION = {
 }
 
 
-@metric("core", higher_is_better=True, unit="", **_CONTRIBUTION)
+@metric("core", higher_is_better=True, unit="", aliases=("core_contribution",), **_CONTRIBUTION)
 def core(
     evidence: Evidence, *, scored: Literal["label", "target"] = "label", empty: Literal["undefined", "whole"] = "undefined"
 ) -> Measured:
@@ -50,7 +50,7 @@ def core(
     return Measured(*where(found.core, found.defined))
 
 
-@metric("noncore", higher_is_better=False, unit="", **_CONTRIBUTION)
+@metric("noncore", higher_is_better=False, unit="", aliases=("noncore_contribution",), **_CONTRIBUTION)
 def noncore(
     evidence: Evidence, *, scored: Literal["label", "target"] = "label", empty: Literal["undefined", "whole"] = "undefined"
 ) -> Measured:
@@ -76,6 +76,7 @@ _ON_GRID = {"needs": ("masks", "linear head"), "judges": "model"}
     paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), table 1 (core/total)",
     higher_is_better=True,
     unit="",
+    aliases=("core_fraction",),
     tolerance=0.001,
     undefined=NO_CONTRIBUTION,
     protocols=CORE_SHARE_PROTOCOLS,
@@ -106,6 +107,7 @@ ZERO_CAM = "the class is unknown, or its HiResCAM is zero everywhere"
     paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), definition 3.4 and table 1 (gamma)",
     higher_is_better=False,
     unit="",
+    aliases=("cam_redundancy",),
     tolerance=0.001,
     needs=("linear head",),
     judges="model",

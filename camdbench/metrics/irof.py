@@ -29,6 +29,7 @@ NO_CURVE = "the map is constant, the image is one segment, or the class has no p
     paper="Rieger & Hansen 2020, arXiv:2003.08747, section 3",
     higher_is_better=True,
     unit="%",
+    aliases=("iterative_removal_of_features",),
     undefined=NO_CURVE,
     protocols=IROF_PROTOCOLS,
 )

@@ -25,6 +25,7 @@ RELEVANCE_RANK_PROTOCOLS = (ON_MASKS.variant("clevr-xai"),)
     paper="Arras et al. 2022, CLEVR-XAI, arXiv:2003.07258, relevance rank accuracy",
     higher_is_better=True,
     unit="%",
+    aliases=("relevance_rank_accuracy",),
     needs=("masks",),
     undefined=NO_MASK,
     protocols=RELEVANCE_RANK_PROTOCOLS,

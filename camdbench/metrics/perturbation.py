@@ -51,6 +51,7 @@ CONSTANT_PATCHES = "the map is constant, so that it ranks no patch before anothe
     paper="Samek et al. 2017, arXiv:1509.06321, eq. 12",
     higher_is_better=True,
     unit="%",
+    aliases=("area_over_perturbation_curve",),
     undefined=CONSTANT_PATCHES,
     protocols=AOPC_PROTOCOLS,
 )
@@ -94,7 +95,7 @@ _FLIPPED = {
 }
 
 
-@metric("morf", higher_is_better=False, unit="%", **_FLIPPED)
+@metric("morf", higher_is_better=False, unit="%", aliases=("most_relevant_first",), **_FLIPPED)
 def most_relevant_first(
     evidence: Evidence,
     *,
@@ -122,7 +123,7 @@ def most_relevant_first(
     return area_under(evidence, Walk(order, counts, "image", fill, masking, scored, score), total)
 
 
-@metric("lerf", higher_is_better=True, unit="%", **_FLIPPED)
+@metric("lerf", higher_is_better=True, unit="%", aliases=("least_relevant_first",), **_FLIPPED)
 def least_relevant_first(
     evidence: Evidence,
     *,

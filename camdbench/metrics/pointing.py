@@ -31,6 +31,7 @@ NO_OBJECT = "there is no object inside the image, or the map is zero everywhere"
     paper="Zhang et al. 2018, arXiv:1608.00507; Opti-CAM, arXiv:2301.07002, eq. A6",
     higher_is_better=True,
     unit="%",
+    aliases=("pointing_game",),
     tolerance=1.6,
     needs=("boxes",),
     undefined=NO_OBJECT,

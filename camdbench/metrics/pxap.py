@@ -33,6 +33,7 @@ PXAP_PROTOCOLS = (
     paper="Choe et al. 2020, arXiv:2001.07437, PxAP",
     higher_is_better=True,
     unit="%",
+    aliases=("pixel_average_precision",),
     needs=("masks",),
     undefined=NO_MASK,
     protocols=PXAP_PROTOCOLS,

@@ -41,6 +41,7 @@ _COMPARED = {
     paper="Adebayo et al. 2018, arXiv:1810.03292",
     higher_is_better=False,
     unit="",
+    aliases=("mprt", "model_parameter_randomisation"),
     protocols=RANDOMISATION_PROTOCOLS,
     **_COMPARED,
 )
@@ -79,6 +80,7 @@ RANDOM_LOGIT_PROTOCOLS = (EXPLAINED_AGAIN.variant("sixt"),)
     paper="Sixt et al. 2020, arXiv:1912.09818",
     higher_is_better=False,
     unit="",
+    aliases=("random_logit_test",),
     protocols=RANDOM_LOGIT_PROTOCOLS,
     **_COMPARED,
 )

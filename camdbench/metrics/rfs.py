@@ -39,6 +39,7 @@ NO_PLACE_FOR_NOISE = "the label is unknown, or the object is nowhere or everywhe
     paper="Moayeri et al. 2022, Hard ImageNet, NeurIPS Datasets and Benchmarks; RIVAL10, arXiv:2201.10766",
     higher_is_better=True,
     unit="",
+    aliases=("relative_foreground_sensitivity",),
     tolerance=0.05,
     needs=("masks",),
     judges="model",

@@ -28,6 +28,7 @@ GRADCAM = MEAN_MASKED.variant(
     paper="Rong et al. 2022, arXiv:2202.00449; both orders as in pytorch-grad-cam's ROADCombined",
     higher_is_better=True,
     unit="%",
+    aliases=("remove_and_debias",),
     tolerance=0.5,
     undefined=CONSTANT_MAP,
     protocols=(GRADCAM, RONG),

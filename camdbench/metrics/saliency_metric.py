@@ -34,6 +34,7 @@ NO_REGION = "no pixel lies above the map's mean"
     paper="Dabkowski & Gal 2017, arXiv:1705.07857, sec. 4; Opti-CAM, arXiv:2301.07002, eq. A7",
     higher_is_better=False,
     unit="",
+    aliases=("saliency_metric",),
     tolerance=0.005,
     undefined=NO_REGION,
     protocols=SM_PROTOCOLS,

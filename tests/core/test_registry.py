@@ -49,6 +49,45 @@ def forgetful() -> Iterator[None]:
     registry.PLUGINS[:] = plugins
 
 
+class TestNames:
+    @pytest.mark.parametrize(
+        ("kind", "given", "name"),
+        [
+            ("metric", "average_drop", "ad"),
+            ("metric", "Average-Drop", "ad"),
+            ("metric", "increase_in_confidence", "ai"),
+            ("metric", "model_parameter_randomisation", "randomisation"),
+            ("metric", "max_box_accuracy_v2", "maxboxaccv2"),
+            ("metric", "quantus:auc", "quantus:AUC"),
+            ("explainer", "grad-cam", "gradcam"),
+            ("explainer", "Opti-CAM", "opticam"),
+            ("explainer", "score-cam", "scorecam"),
+            ("explainer", "center", "centre"),
+            ("explainer", "ground_truth_box", "gtbox"),
+            ("explainer", "ground_truth_mask", "gtmask"),
+            ("explainer", "extremalperturbation", "extremal"),
+            ("explainer", "grad-cam++", "gradcampp"),
+        ],
+    )
+    def test_aliases_and_other_spellings_are_accepted(self, kind: str, given: str, name: str) -> None:
+        assert REGISTRIES[kind].parse_one(given) == Spec(name)
+
+    def test_options_follow_an_alias(self) -> None:
+        assert str(catalogue.metrics.parse_one("average_drop(protocol=adcc)")) == 'ad(protocol="adcc")'
+
+    def test_a_name_under_two_spellings_is_named_twice(self) -> None:
+        with pytest.raises(UsageError, match="ad is named twice"):
+            catalogue.metrics.parse("ad,average_drop")
+
+    @pytest.mark.parametrize("kind", ["explainer", "metric"])
+    def test_no_two_names_are_spelt_alike(self, kind: str) -> None:
+        known = REGISTRIES[kind]
+        owners = dict[str, set[str]]()
+        for spelling, name in [*known._aliases().items(), *((name, name) for name in known.names())]:
+            owners.setdefault(registry._squashed(spelling), set()).add(name)
+        assert {spelling: names for spelling, names in owners.items() if len(names) > 1} == {}
+
+
 class TestBuiltIns:
     @pytest.mark.parametrize(("kind", "entry"), ENTRIES)
     def test_reading_the_source_tells_what_the_live_function_tells(self, kind: str, entry: Entry[ExplainerFacts]) -> None:
@@ -139,7 +178,8 @@ def mine(evidence, *, step: PositiveInt = 1):
         assert entry.facts.tolerance == 0.1
 
     def test_a_name_of_the_module_goes_before_that_of_a_family(self) -> None:
-        source = 'ZERO_MAP = "x"\n@metric("mine", paper="p", higher_is_better=True, unit="", undefined=ZERO_MAP)\ndef f(evidence):\n    "Mine."\n'
+        mark = '@metric("mine", paper="p", higher_is_better=True, unit="", undefined=ZERO_MAP)'
+        source = f'ZERO_MAP = "x"\n{mark}\ndef mine(evidence):\n    "Mine."\n'
         (entry,) = Registry("metric", MetricFacts, "camdbench.metrics")._read(source, "a.module")
         assert entry.facts.undefined == "x"
 
