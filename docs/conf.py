@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -42,7 +43,13 @@ def write_reference(kind: str, registry: catalogue.Registry) -> None:
         called = ", ".join(["EXPLAINER"] * entry.wraps + [f"{option.name}={option.default!r}" for option in entry.options])
         facts = {key.replace("_", " "): value for key, value in asdict(entry.facts).items() if value not in ((), "", False)}
         facts.pop("protocols", None)
-        lines += [f"## {entry.name}", "", f"`{entry.name}({called})`" if called else f"`{entry.name}`", "", entry.doc, ""]
+        facts |= (
+            {"differs": tuple(f"{other.who}: {other.what}" for other in differs)}
+            if (differs := getattr(entry.facts, "differs", ()))
+            else {}
+        )
+        text = re.sub(r"\.\. math:: (.+)", r"```{math}\n\1\n```", entry.doc)
+        lines += [f"## {entry.name}", "", f"`{entry.name}({called})`" if called else f"`{entry.name}`", "", text, ""]
         lines += [f"- **{key}**: {', '.join(map(str, value)) if isinstance(value, tuple) else value}" for key, value in facts.items()]
         lines += ["", *protocol_table(entry.protocols), ""]
     folder = HERE / "reference"

@@ -114,6 +114,9 @@ def _print_details(entry: dict[str, Any]) -> None:
     for key, value in entry.items():
         if key == "protocols":
             _print_protocols(value)
+        elif key == "differs":
+            for other in value:
+                say(f"{'differs':<18}{other['who']}: {other['what']}" + (f"; {other['effect']}" if other["effect"] else ""))
         elif key not in ("name", "summary", "doc", "options", "wraps") and value not in ((), [], ""):
             say(f"{key.replace('_', ' '):<18}{', '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
     given = entry.get("options", [])

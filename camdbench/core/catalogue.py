@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from camdbench.core.difference import Difference
 from camdbench.core.protocols import Protocol
 from camdbench.core.quantus_refusals import QUANTUS_REFUSALS
 from camdbench.core.registry import Registry
@@ -27,6 +28,9 @@ class ExplainerFacts:
         normalisation: how the raw map becomes a mask in [0, 1] at image size; `none` for maps that already are one.
         control: a control that no method should lose against; set apart in tables.
         seeded: draws random numbers, always from (seed, image id).
+        formula: LaTeX; if empty, the first `.. math::` of the docstring.
+        values: range of the raw map, such as `[0, inf)`.
+        differs: how other implementations differ.
     """
 
     paper: str
@@ -37,6 +41,9 @@ class ExplainerFacts:
     normalisation: Literal["range", "max", "sigmoid", "none"] = "range"
     control: bool = False
     seeded: bool = False
+    formula: str = ""
+    values: str = ""
+    differs: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +61,9 @@ class MetricFacts:
         judges: `map`, or `model` for a property of the model alone, which is measured once, not for each explainer.
         undefined: why an image may have no value.
         aliases: longer names, and names under which other libraries know it; rows say the registered one.
+        formula: LaTeX; if empty, the first `.. math::` of the docstring.
+        values: range of the values under the default protocol, such as `[0, 100]`.
+        differs: how other implementations differ.
     """
 
     paper: str
@@ -65,6 +75,9 @@ class MetricFacts:
     judges: Literal["map", "model"] = "map"
     undefined: str = ""
     aliases: tuple[str, ...] = ()
+    formula: str = ""
+    values: str = ""
+    differs: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True)

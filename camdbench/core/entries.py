@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from camdbench.core import metric_families
+from camdbench.core.difference import Difference
 from camdbench.core.errors import UsageError
 from camdbench.core.options import Option, check_options
 from camdbench.core.protocols import SWITCHES
@@ -95,8 +97,9 @@ def read_literal(node: ast.expr, constants: Mapping[str, ast.expr]) -> Any:
     match node:
         case ast.Name(id=name) if name in constants or hasattr(metric_families, name):
             return read(constants[name]) if name in constants else getattr(metric_families, name)
-        case ast.Call(func=ast.Name(id="Protocol"), args=args, keywords=keywords):
-            return MetricProtocol(*map(read, args), **read_keywords(keywords, constants))
+        case ast.Call(func=ast.Name(id=("Protocol" | "Difference") as kind), args=args, keywords=keywords):
+            make = MetricProtocol if kind == "Protocol" else Difference
+            return make(*map(read, args), **read_keywords(keywords, constants))
         case ast.Call(func=ast.Attribute(value=base, attr="variant"), args=args, keywords=keywords):
             return read(base).variant(*map(read, args), **read_keywords(keywords, constants))
         case ast.Tuple(elts=elements):
@@ -140,3 +143,13 @@ def checked_doc(doc: str | None, name: str) -> str:
     if not doc or not doc.strip():
         raise TypeError(f"{name!r} needs a docstring: its first sentence is what `camdbench list` shows")
     return inspect.cleandoc(doc)
+
+
+def formula_of(doc: str) -> str:
+    r"""The first formula of a docstring, LaTeX on one line; empty if there is none.
+
+    >>> formula_of("Average Drop.\n\n.. math:: 100 \\max(0, p - o) / p\n\nLower is better.")
+    '100 \\max(0, p - o) / p'
+    """
+    found = re.search(r"^\.\. math::((?:.|\n(?!\n))+)", doc, re.MULTILINE)
+    return " ".join(found[1].split()) if found else ""

@@ -35,6 +35,7 @@ NOT_ABLATED = "the label is unknown, there is no object to take out, or no tile 
     paper="Moayeri et al. 2022, Hard ImageNet, NeurIPS Datasets and Benchmarks",
     higher_is_better=False,
     unit="%",
+    values="{0, 100}",
     tolerance=1.6,
     needs=("masks",),
     judges="model",
@@ -48,7 +49,9 @@ def ablation_accuracy(
     geometry: Literal["fixed", "official"] = "fixed",
     empty: Literal["undefined", "unchanged"] = "undefined",
 ) -> Measured:
-    """Whether the label is still predicted once the object is taken out of the image: 100 or 0.
+    r"""Whether the label is still predicted once the object is taken out of the image: 100 or 0.
+
+    .. math:: 100\,[\arg\max_c f_c(x \text{ without the object}) = y]
 
     (B,). Lower says that the model needs the object, except for `none`, which takes nothing out. `gray_mask` paints the
     object mid-grey before mean and std, `gray_bbox` the one box round all of it, and `tile` fills the box of each

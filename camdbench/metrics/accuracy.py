@@ -30,18 +30,22 @@ _RANKED = {
 }
 
 
-@metric("accuracy", higher_is_better=True, unit="%", **_RANKED)
+@metric("accuracy", higher_is_better=True, unit="%", values="{0, 100}", **_RANKED)
 def accuracy(evidence: Evidence) -> Measured:
-    """Whether the label is the class with the largest logit: 100 or 0.
+    r"""Whether the label is the class with the largest logit: 100 or 0.
+
+    .. math:: 100\,[\arg\max_c f_c(x) = y]
 
     (B,). Of equal logits the class with the smaller index is predicted.
     """
     return _among_first(evidence, 1)
 
 
-@metric("top5", higher_is_better=True, unit="%", aliases=("top5_accuracy",), **_RANKED)
+@metric("top5", higher_is_better=True, unit="%", values="{0, 100}", aliases=("top5_accuracy",), **_RANKED)
 def top5(evidence: Evidence, *, count: PositiveInt = 5) -> Measured:
-    """Whether the label is among the five largest logits: 100 or 0.
+    r"""Whether the label is among the five largest logits: 100 or 0.
+
+    .. math:: 100\,[y \in \text{top-5 of } f(x)]
 
     (B,). `count` is how many; with that many classes or fewer it is always 100.
     """
@@ -64,13 +68,16 @@ AVERAGE_PRECISION_PROTOCOLS = (
     paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), sec. 5.3 (AP)",
     higher_is_better=True,
     unit="%",
+    values="(0, 100]",
     tolerance=0.5,
     judges="model",
     undefined="the image shows no known class",
     protocols=AVERAGE_PRECISION_PROTOCOLS,
 )
 def average_precision(evidence: Evidence, *, score: Literal["logit", "probability"] = "logit") -> Measured:
-    """Area under precision by recall of the ranking of classes by their logits, or by their softmax probabilities.
+    r"""Area under precision by recall of the ranking of classes by their logits, or by their softmax probabilities.
+
+    .. math:: 100 \sum_k P_k (R_k - R_{k-1})
 
     (B,) in (0, 100], each image's own ranking: 100 over the rank of the label where the image shows one class. The
     number of the table is made of the points `scores` and `truth` (B, C) as the protocol says; micro and macro compare

@@ -36,6 +36,7 @@ NO_CORRELATION = "one of the two maps is constant and correlates with nothing"
     paper=PAPER,
     higher_is_better=True,
     unit="%",
+    values="[0, 100]",
     needs=("explainer",),
     undefined=NO_CORRELATION,
     protocols=COHERENCY_PROTOCOLS,
@@ -47,7 +48,9 @@ def coherency(
     masking: Literal["pixels", "normalised"] = "normalised",
     scored: Literal["target", "predicted"] = "target",
 ) -> Measured:
-    """How alike the map is to the map of the image that it masks: Pearson's correlation, brought to [0, 1].
+    r"""How alike the map is to the map of the image that it masks: Pearson's correlation, brought to [0, 1].
+
+    .. math:: 50\,(r(E(x), E(x \odot s)) + 1)
 
     (B,) in [0, 100]: 50 (r + 1). The second map explains the image times the first one, in normalised space as in the released
     code or in [0, 1] (`masking=pixels`), for the explained class, or for the class that the network predicts on the whole
@@ -63,9 +66,11 @@ def coherency(
 COMPLEXITY_PROTOCOLS = (DECLARED.variant("poppi"),)
 
 
-@metric("complexity", paper=PAPER, higher_is_better=False, unit="%", undefined=ZERO_MAP, protocols=COMPLEXITY_PROTOCOLS)
+@metric("complexity", paper=PAPER, higher_is_better=False, unit="%", values="(0, 100]", undefined=ZERO_MAP, protocols=COMPLEXITY_PROTOCOLS)
 def complexity(evidence: Evidence) -> Measured:
-    """How much of the image the map covers: the mean of the map.
+    r"""How much of the image the map covers: the mean of the map.
+
+    .. math:: 100\,\frac{1}{HW} \sum_i s_i
 
     (B,) in [0, 100]. A map of ones has 100; a map of zeros says nothing, however simple it is.
     """
@@ -78,6 +83,7 @@ def complexity(evidence: Evidence) -> Measured:
     paper=PAPER,
     higher_is_better=True,
     unit="%",
+    values="[0, 100]",
     aliases=("average_drop_coherency_complexity",),
     needs=("explainer",),
     protocols=(POPPI, ADCC),
@@ -88,7 +94,9 @@ def adcc(
     masking: Literal["pixels", "normalised"] = "normalised",
     scored: Literal["target", "predicted"] = "target",
 ) -> Tensor:
-    """Harmonic mean of coherency, of what complexity leaves, and of what average drop leaves.
+    r"""Harmonic mean of coherency, of what complexity leaves, and of what average drop leaves.
+
+    .. math:: 300 / (1 / \mathrm{coherency} + 1 / (1 - \mathrm{complexity}) + 1 / (1 - \mathrm{drop}))
 
     (B,) in [0, 100]: 300 / (1 / coherency + 1 / (1 - complexity) + 1 / (1 - drop)), zero where one of the three is, of each
     image; the table's number is the mean of them. So a map of ones has 0, and so has one of zeros: where a map is constant, the

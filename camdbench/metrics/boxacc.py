@@ -52,6 +52,7 @@ _ON_BOXES = {"tolerance": 1.6, "needs": ("boxes",), "undefined": NO_BOX}
     paper="Opti-CAM, arXiv:2301.07002, eq. A5",
     higher_is_better=True,
     unit="%",
+    values="[0, 100]",
     aliases=("box_accuracy",),
     protocols=BOXACC_PROTOCOLS,
     **_ON_BOXES,
@@ -67,7 +68,9 @@ def box_accuracy(
     geometry: Literal["exclusive", "clovaai"] = "exclusive",
     dead: Literal["undefined", "scored"] = "undefined",
 ) -> Measured:
-    """Share of images whose largest region overlaps a box of the object: the best threshold's, averaged over IoUs of 30, 50, 70 %.
+    r"""Share of images whose largest region overlaps a box of the object: the best threshold's, averaged over IoUs of 30, 50, 70 %.
+
+    .. math:: \frac{100}{|D|} \sum_{\delta \in D} \max_\eta \mathrm{mean}_x\,[\mathrm{IoU}(B_\eta, B) \ge \delta]
 
     (B,): the mean over thresholds and deltas; points: 100 where max IoU >= delta, else 0, at each threshold eta = k / K of
     map > eta. The paper prints neither set: deltas are those of MaxBoxAccV2, thresholds those of its command line. Of
@@ -82,6 +85,7 @@ def box_accuracy(
     paper="Choe et al. 2020, arXiv:2001.07437, MaxBoxAcc",
     higher_is_better=True,
     unit="%",
+    values="[0, 100]",
     aliases=("max_box_accuracy",),
     protocols=_BEST_THRESHOLD,
     **_ON_BOXES,
@@ -97,7 +101,9 @@ def max_box_accuracy(
     geometry: Literal["exclusive", "clovaai"] = "exclusive",
     dead: Literal["undefined", "scored"] = "undefined",
 ) -> Measured:
-    """Share of images whose largest region overlaps a box of the object by half, at the threshold that suits all images best.
+    r"""Share of images whose largest region overlaps a box of the object by half, at the threshold that suits all images best.
+
+    .. math:: 100 \max_\eta \mathrm{mean}_x\,[\mathrm{IoU}(B_\eta, B) \ge 1/2]
 
     (B,): the mean over thresholds; points as for `boxacc`. Under `clovaai` maps have 8 bits, regions are the contours of
     OpenCV, the largest by the area that its outline encloses, the last in raster order of equals; a box ends one pixel
@@ -113,6 +119,7 @@ def max_box_accuracy(
     paper="Choe et al. 2020, arXiv:2007.04178, MaxBoxAccV2",
     higher_is_better=True,
     unit="%",
+    values="[0, 100]",
     aliases=("max_box_accuracy_v2",),
     protocols=_BEST_THRESHOLD,
     **_ON_BOXES,
@@ -128,7 +135,9 @@ def max_box_accuracy_v2(
     geometry: Literal["exclusive", "clovaai"] = "exclusive",
     dead: Literal["undefined", "scored"] = "undefined",
 ) -> Measured:
-    """Share of images any of whose regions overlaps a box of the object: the best threshold's, averaged over IoUs of 30, 50, 70 %.
+    r"""Share of images any of whose regions overlaps a box of the object: the best threshold's, averaged over IoUs of 30, 50, 70 %.
+
+    .. math:: \frac{100}{|D|} \sum_{\delta \in D} \max_\eta \mathrm{mean}_x\,[\max_{B_\eta} \mathrm{IoU}(B_\eta, B) \ge \delta]
 
     (B,): the mean over thresholds and deltas; points as for `boxacc`. Unlike `boxacc` every region of the map has its box,
     and the best of them counts. `clovaai` as for `maxboxacc`; the outlines of holes have boxes too.

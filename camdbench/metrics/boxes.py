@@ -34,11 +34,13 @@ OM = (LOCALISED.variant("opticam", scored="label", geometry="single boxes, exclu
 _ERROR = {"needs": ("boxes",), "undefined": NO_BOX, "protocols": LE}
 
 
-@metric("le", paper=PAPER_LE, higher_is_better=False, unit="%", aliases=("localisation_error",), tolerance=0.5, **_ERROR)
+@metric("le", paper=PAPER_LE, higher_is_better=False, unit="%", values="[0, 100]", aliases=("localisation_error",), tolerance=0.5, **_ERROR)
 def localisation_error(
     evidence: Evidence, *, connectivity: Literal[4, 8] = 8, at_least: bool = False, dead: Literal["undefined", "scored"] = "undefined"
 ) -> Measured:
-    """How little the box round the map's largest region above its mean overlaps a box of the object: 100 (1 - max IoU).
+    r"""How little the box round the map's largest region above its mean overlaps a box of the object: 100 (1 - max IoU).
+
+    .. math:: 100\,(1 - \max_B \mathrm{IoU}(\hat B, B))
 
     (B,) in [0, 100]. `at_least` also counts pixels that equal the mean; `connectivity` is that of regions; of equally large
     ones the first in raster order is taken. With `dead="scored"` a map without a region scores 100.
@@ -50,7 +52,7 @@ def localisation_error(
 _OFFICIAL = {"needs": ("boxes",), "undefined": NO_BOX_OR_LABEL, "protocols": OM}
 
 
-@metric("om", paper=PAPER_OM, higher_is_better=False, unit="%", aliases=("official_metric",), tolerance=0.5, **_OFFICIAL)
+@metric("om", paper=PAPER_OM, higher_is_better=False, unit="%", values="[0, 100]", aliases=("official_metric",), tolerance=0.5, **_OFFICIAL)
 def official_metric(
     evidence: Evidence,
     *,
@@ -59,7 +61,9 @@ def official_metric(
     dead: Literal["undefined", "scored"] = "undefined",
     scored: Literal["label", "target"] = "label",
 ) -> Measured:
-    """The localisation error, and 100 wherever the network errs: 100 (1 - max IoU [predicted = class]).
+    r"""The localisation error, and 100 wherever the network errs: 100 (1 - max IoU [predicted = class]).
+
+    .. math:: 100\,(1 - [\hat c = c] \max_B \mathrm{IoU}(\hat B, B))
 
     (B,) in [0, 100]. The class is the label, or with `scored="target"` the explained class. Other options as for `le`.
     """
@@ -68,11 +72,15 @@ def official_metric(
     return measured(100 * (1 - overlap * right), nowhere | unknown)
 
 
-@metric("le50", paper=ILSVRC, higher_is_better=False, unit="%", aliases=("localisation_error_50",), tolerance=1.6, **_ERROR)
+@metric(
+    "le50", paper=ILSVRC, higher_is_better=False, unit="%", values="{0, 100}", aliases=("localisation_error_50",), tolerance=1.6, **_ERROR
+)
 def localisation_error_at_half(
     evidence: Evidence, *, connectivity: Literal[4, 8] = 8, at_least: bool = False, dead: Literal["undefined", "scored"] = "undefined"
 ) -> Measured:
-    """Whether the box round the map's largest region above its mean misses every box of the object: 100 where max IoU < 1/2.
+    r"""Whether the box round the map's largest region above its mean misses every box of the object: 100 where max IoU < 1/2.
+
+    .. math:: 100\,[\max_B \mathrm{IoU}(\hat B, B) < 1/2]
 
     (B,), 0 or 100. Options as for `le`.
     """
@@ -80,7 +88,9 @@ def localisation_error_at_half(
     return measured(100 * (overlap < 0.5).double(), nowhere)
 
 
-@metric("om50", paper=ILSVRC, higher_is_better=False, unit="%", aliases=("official_metric_50",), tolerance=1.6, **_OFFICIAL)
+@metric(
+    "om50", paper=ILSVRC, higher_is_better=False, unit="%", values="{0, 100}", aliases=("official_metric_50",), tolerance=1.6, **_OFFICIAL
+)
 def official_metric_at_half(
     evidence: Evidence,
     *,
@@ -89,7 +99,9 @@ def official_metric_at_half(
     dead: Literal["undefined", "scored"] = "undefined",
     scored: Literal["label", "target"] = "label",
 ) -> Measured:
-    """Whether the map's box misses every box of the object, or the network errs: 100 where max IoU < 1/2 or the class is wrong.
+    r"""Whether the map's box misses every box of the object, or the network errs: 100 where max IoU < 1/2 or the class is wrong.
+
+    .. math:: 100\,(1 - [\hat c = c]\,[\max_B \mathrm{IoU}(\hat B, B) \ge 1/2])
 
     (B,), 0 or 100; the error of the ILSVRC localisation task with one guess. Options as for `om`.
     """

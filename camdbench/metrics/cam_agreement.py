@@ -33,13 +33,16 @@ UNKNOWN_MASK = "it is unknown of which class the mask is"
     paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), section 5.3 (IoU of the SBD table)",
     higher_is_better=True,
     unit="%",
+    values="[0, 100]",
     needs=("masks", "linear head"),
     judges="model",
     undefined=UNKNOWN_MASK,
     protocols=CAM_AGREEMENT_PROTOCOLS,
 )
 def cam_agreement(evidence: Evidence, *, threshold: NonNegativeFloat = 0.01) -> Measured:
-    """Share of the places whose class the network's class maps name, or for which they rightly name none.
+    r"""Share of the places whose class the network's class maps name, or for which they rightly name none.
+
+    .. math:: \frac{100}{hw} \sum_i [\hat c_i = c_i]
 
     (B,) in [0, 100], over all places of the layer's grid, the background's too. A place is given the class whose CAM,
     1/(h w) sum_k W_ck A_k, is the highest there, and none where no class's exceeds `threshold`, in logits. The truth is

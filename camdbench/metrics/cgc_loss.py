@@ -33,6 +33,7 @@ CGC_LOSS_PROTOCOLS = (
     paper="Pillai et al. 2022, CGC, arXiv:2110.00527, sec. 3",
     higher_is_better=False,
     unit="",
+    values="[0, inf)",
     aliases=("cgc_contrastive_loss",),
     tolerance=0.005,
     needs=("explainer",),
@@ -47,7 +48,9 @@ def cgc_loss(
     temperature: PositiveFloat = 0.5,
     maps: Literal["relu", "as declared"] = "relu",
 ) -> Measured:
-    """How badly the crop of the map is told, among maps of crops of 32 images, as the one that belongs to its own image.
+    r"""How badly the crop of the map is told, among maps of crops of 32 images, as the one that belongs to its own image.
+
+    .. math:: -\log \frac{\exp(\cos(h, a) / \tau)}{\exp(\cos(h, a) / \tau) + \sum_j \exp(\cos(h, a_j) / \tau)}
 
     -log exp(cos(h, a)/tau) / (exp(cos(h, a)/tau) + sum_j exp(cos(h, a_j)/tau)), (B,): h is the map after a crop, a the map
     of the image after the same crop, a_j that of another image after a crop of its own; RandomResizedCrop (area 0.08 to 1,

@@ -28,9 +28,19 @@ _PROTOCOLS = (DECLARED.variant("image", maps="abs"), Protocol("layer", maps="abs
 _SIZES = {"undefined": ZERO_MAP, "protocols": _PROTOCOLS}
 
 
-@metric("sparseness", paper="Chalasani et al. 2020, arXiv:1810.06583", higher_is_better=True, unit="", tolerance=0.001, **_SIZES)
+@metric(
+    "sparseness",
+    paper="Chalasani et al. 2020, arXiv:1810.06583",
+    higher_is_better=True,
+    unit="",
+    values="[0, 1)",
+    tolerance=0.001,
+    **_SIZES,
+)
 def sparseness(evidence: Evidence, *, maps: Literal["abs", "abs on its own grid", "as declared"] = "abs") -> Measured:
-    """Gini index of the map: 0 where all places are equal, towards 1 where few hold everything.
+    r"""Gini index of the map: 0 where all places are equal, towards 1 where few hold everything.
+
+    .. math:: G(s) = \frac{\sum_i (2i - n - 1)\,s_{(i)}}{n \sum_i s_i}
 
     (B,) in [0, 1). Independent of the map's scale. Undefined for a map of zeros.
     """
@@ -45,6 +55,7 @@ NO_ENTROPY = "the map is zero everywhere, or has a single place where its entrop
     paper="Bhatt et al. 2020, arXiv:2005.00631 (complexity)",
     higher_is_better=False,
     unit="",
+    values="[0, inf)",
     tolerance=0.005,
     undefined=NO_ENTROPY,
     protocols=_PROTOCOLS,
@@ -52,7 +63,9 @@ NO_ENTROPY = "the map is zero everywhere, or has a single place where its entrop
 def map_entropy(
     evidence: Evidence, *, maps: Literal["abs", "abs on its own grid", "as declared"] = "abs", normalised: bool = False
 ) -> Measured:
-    """Entropy of the places' shares in the map, which Bhatt calls complexity: 0 for one place, log n for n equal ones.
+    r"""Entropy of the places' shares in the map, which Bhatt calls complexity: 0 for one place, log n for n equal ones.
+
+    .. math:: -\sum_i q_i \log q_i, \quad q_i = |s_i| / \sum_j |s_j|
 
     (B,) in nats, or in [0, 1] with `normalised`, which divides by log n and so compares maps of several sizes.
     Undefined for a map of zeros.
@@ -60,7 +73,15 @@ def map_entropy(
     return _defined(lambda found: entropy(found, normalised=normalised), _sizes(evidence, maps))
 
 
-@metric("effective_complexity", paper="Nguyen & Martinez 2020, arXiv:2007.07584", higher_is_better=False, unit="", tolerance=10.0, **_SIZES)
+@metric(
+    "effective_complexity",
+    paper="Nguyen & Martinez 2020, arXiv:2007.07584",
+    higher_is_better=False,
+    unit="",
+    values="(0, inf)",
+    tolerance=10.0,
+    **_SIZES,
+)
 def effective_complexity(
     evidence: Evidence,
     *,
@@ -68,7 +89,9 @@ def effective_complexity(
     threshold: NonNegativeFloat = 1e-5,
     normalised: bool = False,
 ) -> Measured:
-    """Number of places of the map above a small share of its maximum.
+    r"""Number of places of the map above a small share of its maximum.
+
+    .. math:: \#\{i : |s_i| > \epsilon \max_j |s_j|\}
 
     (B,), from 1 to the number of places, or their share in [0, 1] with `normalised`. `threshold` is relative to the
     map's own maximum. Undefined for a map of zeros, which would otherwise be the best of all.

@@ -33,6 +33,7 @@ PROTOCOLS = (
     paper="Chattopadhyay et al. 2018, arXiv:1710.11063; Opti-CAM, eq. 13",
     higher_is_better=False,
     unit="%",
+    values="[0, 100]",
     aliases=("average_drop",),
     protocols=PROTOCOLS,
 )
@@ -43,14 +44,24 @@ def average_drop(
     scored: Literal["target", "predicted"] = "target",
     keep: Share = 1.0,
 ) -> Tensor:
-    """Share of the class probability that masking loses: 100 max(0, p - o) / p.
+    r"""Share of the class probability that masking loses: 100 max(0, p - o) / p.
+
+    .. math:: 100 \max(0, p - o) / p
 
     (B,) in [0, 100]. Fake-CAM scores near 0, so read it beside AG.
     """
     return 100 * drop(*_before_and_after(evidence, masking, scored, keep))
 
 
-@metric("ag", paper="Opti-CAM, arXiv:2301.07002, eq. 15", higher_is_better=True, unit="%", aliases=("average_gain",), protocols=PROTOCOLS)
+@metric(
+    "ag",
+    paper="Opti-CAM, arXiv:2301.07002, eq. 15",
+    higher_is_better=True,
+    unit="%",
+    values="[0, 100]",
+    aliases=("average_gain",),
+    protocols=PROTOCOLS,
+)
 def average_gain(
     evidence: Evidence,
     *,
@@ -58,7 +69,9 @@ def average_gain(
     scored: Literal["target", "predicted"] = "target",
     keep: Share = 1.0,
 ) -> Tensor:
-    """Share of the missing class probability that masking wins back: 100 max(0, o - p) / (1 - p).
+    r"""Share of the missing class probability that masking wins back: 100 max(0, o - p) / (1 - p).
+
+    .. math:: 100 \max(0, o - p) / (1 - p)
 
     (B,) in [0, 100].
     """
@@ -70,6 +83,7 @@ def average_gain(
     paper="Chattopadhyay et al. 2018, arXiv:1710.11063; Opti-CAM, eq. 14",
     higher_is_better=True,
     unit="%",
+    values="{0, 100}",
     aliases=("average_increase", "increase_in_confidence"),
     tolerance=1.6,
     protocols=PROTOCOLS,
@@ -82,7 +96,9 @@ def average_increase(
     scored: Literal["target", "predicted"] = "target",
     keep: Share = 1.0,
 ) -> Tensor:
-    """Whether masking raises the class probability: 100 where o > p + tolerance, else 0.
+    r"""Whether masking raises the class probability: 100 where o > p + tolerance, else 0.
+
+    .. math:: 100\,[o > p]
 
     (B,). Strict, as in the paper: with `tolerance=0` rounding noise counts as an increase.
     """

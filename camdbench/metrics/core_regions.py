@@ -37,11 +37,13 @@ _CONTRIBUTION = {
 }
 
 
-@metric("core", higher_is_better=True, unit="", aliases=("core_contribution",), **_CONTRIBUTION)
+@metric("core", higher_is_better=True, unit="", values="[0, inf)", aliases=("core_contribution",), **_CONTRIBUTION)
 def core(
     evidence: Evidence, *, scored: Literal["label", "target"] = "label", empty: Literal["undefined", "whole"] = "undefined"
 ) -> Measured:
-    """Contribution of the object: sum over its places and all classes c of |CAM_t - CAM_c|.
+    r"""Contribution of the object: sum over its places and all classes c of |CAM_t - CAM_c|.
+
+    .. math:: \sum_{i \in M} \sum_c |\mathrm{CAM}_{t,i} - \mathrm{CAM}_{c,i}|
 
     (B,) >= 0, in logits. `scored` is the class t: the label, or the explained one. `empty` says what an object is that
     covers no place of the layer's grid: undefined, or the whole image.
@@ -50,11 +52,13 @@ def core(
     return Measured(*where(found.core, found.defined))
 
 
-@metric("noncore", higher_is_better=False, unit="", aliases=("noncore_contribution",), **_CONTRIBUTION)
+@metric("noncore", higher_is_better=False, unit="", values="[0, inf)", aliases=("noncore_contribution",), **_CONTRIBUTION)
 def noncore(
     evidence: Evidence, *, scored: Literal["label", "target"] = "label", empty: Literal["undefined", "whole"] = "undefined"
 ) -> Measured:
-    """Contribution of everything but the object: sum over the other places and all classes c of |CAM_t - CAM_c|.
+    r"""Contribution of everything but the object: sum over the other places and all classes c of |CAM_t - CAM_c|.
+
+    .. math:: \sum_{i \notin M} \sum_c |\mathrm{CAM}_{t,i} - \mathrm{CAM}_{c,i}|
 
     (B,) >= 0, in logits. Options as of `core`.
     """
@@ -76,6 +80,7 @@ _ON_GRID = {"needs": ("masks", "linear head"), "judges": "model"}
     paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), table 1 (core/total)",
     higher_is_better=True,
     unit="",
+    values="[0, 1]",
     aliases=("core_fraction",),
     tolerance=0.001,
     undefined=NO_CONTRIBUTION,
@@ -85,7 +90,9 @@ _ON_GRID = {"needs": ("masks", "linear head"), "judges": "model"}
 def core_share(
     evidence: Evidence, *, scored: Literal["label", "target"] = "label", empty: Literal["undefined", "whole"] = "undefined"
 ) -> Measured:
-    """Share of the object in all contributions, core / (core + noncore).
+    r"""Share of the object in all contributions, core / (core + noncore).
+
+    .. math:: \mathrm{core} / (\mathrm{core} + \mathrm{noncore})
 
     (B,) in [0, 1], each image's own share. The paper's number is the ratio of the means, for which the points
     `numerator` and `denominator` are kept; the mean of the ratios is another one. Options as of `core`.
@@ -107,6 +114,7 @@ ZERO_CAM = "the class is unknown, or its HiResCAM is zero everywhere"
     paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), definition 3.4 and table 1 (gamma)",
     higher_is_better=False,
     unit="",
+    values="[0, inf)",
     aliases=("cam_redundancy",),
     tolerance=0.001,
     needs=("linear head",),
@@ -115,7 +123,9 @@ ZERO_CAM = "the class is unknown, or its HiResCAM is zero everywhere"
     protocols=REDUNDANCY_PROTOCOLS,
 )
 def redundancy(evidence: Evidence, *, scored: Literal["label", "target"] = "label") -> Measured:
-    """How much of a class's HiResCAM all classes share: gamma = ||1/C sum_c CAM_c|| / ||CAM_t||, Frobenius norms.
+    r"""How much of a class's HiResCAM all classes share: gamma = ||1/C sum_c CAM_c|| / ||CAM_t||, Frobenius norms.
+
+    .. math:: \gamma = \|\tfrac{1}{C} \sum_c \mathrm{CAM}_c\|_F / \|\mathrm{CAM}_t\|_F
 
     (B,) >= 0. The paper states no direction; little is taken for better, as the HiResCAM then shows what the softmax sees.
     """
@@ -141,6 +151,7 @@ NO_PLACE = "the class is unknown, or the mask has no place on the layer's grid"
     paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), table 2 (ContrastiveCAM IoU)",
     higher_is_better=True,
     unit="%",
+    values="[0, 100]",
     undefined=NO_PLACE,
     protocols=CONTRASTIVE_IOU_PROTOCOLS,
     **_ON_GRID,
@@ -153,7 +164,9 @@ def contrastive_iou(
     maps: Literal["raw", "range"] = "raw",
     threshold: NonNegativeFloat = 0.01,
 ) -> Measured:
-    """Overlap of the object with the places where the class's ContrastiveCAM exceeds a threshold.
+    r"""Overlap of the object with the places where the class's ContrastiveCAM exceeds a threshold.
+
+    .. math:: 100\,|\{i : \mathrm{CCAM}_{t,i} > \theta\} \cap M| / |\{i : \mathrm{CCAM}_{t,i} > \theta\} \cup M|
 
     (B,) in [0, 100], intersection over union on the layer's grid. The paper does not say which map is meant nor where it
     is cut, and the code is not public: `versus` is the mean of all classes (definition 3.4) or each of the others in turn

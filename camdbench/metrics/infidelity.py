@@ -34,6 +34,7 @@ NO_PREDICTION = "the map tells nothing: it is zero, or it is where the image dif
     paper="Yeh et al. 2019, arXiv:1901.09392, eq. 1",
     higher_is_better=False,
     unit="",
+    values="[0, inf)",
     tolerance=0.005,
     undefined=NO_PREDICTION,
     protocols=INFIDELITY_PROTOCOLS,
@@ -51,7 +52,9 @@ def infidelity(
     score: Literal["logit", "probability"] = "logit",
     maps: Literal["raw", "as declared"] = "raw",
 ) -> Measured:
-    """Mean squared error of the map as a prediction of what covering a block of the image does to the class's score.
+    r"""Mean squared error of the map as a prediction of what covering a block of the image does to the class's score.
+
+    .. math:: \frac{1}{N} \sum_n (\beta I_n^\top \Phi - (f(x) - f(x - I_n)))^2
 
     (B,), not negative: the mean over samples of (beta I . Phi - (f(x) - f(x - I)))^2, in squared units of the score, so that
     explainers can be compared on one model, not models. Each sample covers one square, of sides that take turns, at a random

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import NonNegativeInt, PositiveInt
 
 from camdbench.core.catalogue import metric
+from camdbench.core.difference import Difference
 from camdbench.core.metric_families import CONSTANT_MAP, MASKED, MEAN_MASKED
 from camdbench.functional.curves import counts_by_share, counts_by_step
 from camdbench.metrics.evidence import Evidence
@@ -41,10 +42,18 @@ INSERTION_PROTOCOLS = (
         paper="Fel et al. 2022, arXiv:2206.04394, class Insertion",
     ),
 )
-_PETSIUK = {"paper": "Petsiuk et al. 2018, arXiv:1806.07421, section 4.1", "undefined": CONSTANT_MAP}
+DIFFERS = (
+    Difference("Opti-CAM", "the paper leaves open in which space its zeros are; the released code masks pixels"),
+    Difference("RISE", "its sort leaves the order of equal pixels open", "values of maps with ties"),
+    Difference(
+        "Xplique", "takes images as they come and scores logits by default", "here images are in [0, 1] and probabilities are scored"
+    ),
+    Difference("CGC", "makes maps in train mode", "its values depend on the batch and on the order of the data"),
+)
+_PETSIUK = {"differs": DIFFERS, "paper": "Petsiuk et al. 2018, arXiv:1806.07421, section 4.1", "undefined": CONSTANT_MAP}
 
 
-@metric("insertion", higher_is_better=True, unit="%", protocols=INSERTION_PROTOCOLS, **_PETSIUK)
+@metric("insertion", higher_is_better=True, unit="%", values="[0, 100]", protocols=INSERTION_PROTOCOLS, **_PETSIUK)
 def insertion(
     evidence: Evidence,
     *,
@@ -57,7 +66,9 @@ def insertion(
     scored: Literal["target", "predicted"] = "predicted",
     maps: Literal["as declared", "batch statistics"] = "as declared",
 ) -> Measured:
-    """Area under the class's probability while pixels are shown, the most relevant first.
+    r"""Area under the class's probability while pixels are shown, the most relevant first.
+
+    .. math:: 100 \int_0^1 p(x_u)\,du
 
     (B,) in [0, 100]; the curve's x is the share of pixels that are shown, and both ends belong to it. The area is taken by
     trapezoids over the true shares, which is RISE's sum wherever `step` divides the number of pixels.
@@ -92,7 +103,7 @@ DELETION_PROTOCOLS = (
 )
 
 
-@metric("deletion", higher_is_better=False, unit="%", protocols=DELETION_PROTOCOLS, **_PETSIUK)
+@metric("deletion", higher_is_better=False, unit="%", values="[0, 100]", protocols=DELETION_PROTOCOLS, **_PETSIUK)
 def deletion(
     evidence: Evidence,
     *,
@@ -104,7 +115,9 @@ def deletion(
     scored: Literal["target", "predicted"] = "predicted",
     maps: Literal["as declared", "batch statistics"] = "as declared",
 ) -> Measured:
-    """Area under the class's probability while pixels are removed, the most relevant first.
+    r"""Area under the class's probability while pixels are removed, the most relevant first.
+
+    .. math:: 100 \int_0^1 p(x_u)\,du
 
     (B,) in [0, 100]; the curve's x is the share of pixels that are removed. A removed pixel is black where `masking` is
     `pixels`, of the mean colour where it is `normalised`. Options and protocols as of insertion, whose order it shares.

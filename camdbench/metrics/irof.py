@@ -29,6 +29,7 @@ NO_CURVE = "the map is constant, the image is one segment, or the class has no p
     paper="Rieger & Hansen 2020, arXiv:2003.08747, section 3",
     higher_is_better=True,
     unit="%",
+    values="(-inf, 100]",
     aliases=("iterative_removal_of_features",),
     undefined=NO_CURVE,
     protocols=IROF_PROTOCOLS,
@@ -42,7 +43,9 @@ def irof(
     fill: Literal["average", "blank"] = "average",
     scored: Literal["target", "predicted"] = "target",
 ) -> Measured:
-    """Area over the curve of what is left of the class's probability while segments are replaced, most relevant first.
+    r"""Area over the curve of what is left of the class's probability while segments are replaced, most relevant first.
+
+    .. math:: 100\,(1 - \int_0^1 f(x_u) / f(x_0)\,du)
 
     (B,) up to 100, negative where the probability grows: 100 (1 - area under f(x_k) / f(x_0)) over the share k / L of the image's
     L segments. The curve is that of each image, read at every hundredth of its segments, between which it is a line.

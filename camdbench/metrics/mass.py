@@ -12,6 +12,7 @@ from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
+from camdbench.core.difference import Difference
 from camdbench.core.metric_families import LOCALISED, NO_BOX, NO_MASK, ON_MASKS
 from camdbench.functional.normalise import upsample
 from camdbench.functional.overlap import Mass, f1, mass
@@ -28,6 +29,7 @@ F1_PROTOCOLS = (LOCALISED.variant("opticam"),)
     paper="Opti-CAM, arXiv:2301.07002, eq. A3-A4",
     higher_is_better=True,
     unit="%",
+    values="[0, 100]",
     aliases=("pixel_f1",),
     needs=("boxes",),
     undefined=NO_BOX,
@@ -38,7 +40,9 @@ def pixel_f1(
     *,
     geometry: Literal["exclusive boxes", "inclusive boxes", "masks"] = "exclusive boxes",
 ) -> Measured:
-    """How well the soft map fills the object and nothing else: 100 x 2 P R / (P + R), P the mass inside, R the filling.
+    r"""How well the soft map fills the object and nothing else: 100 x 2 P R / (P + R), P the mass inside, R the filling.
+
+    .. math:: 100 \cdot 2 P R / (P + R), \quad P = \sum_{i \in M} s_i / \sum_i s_i, \quad R = \sum_{i \in M} s_i / |M|
 
     (B,) in [0, 100]. P = sum over the object / sum over all, R = sum over the object / its area, with the map in [0, 1];
     0 where no mass lies on the object. Not the F1 of a mask: a map of ones scores 2a / (1 + a) for an object of area a.
@@ -59,6 +63,7 @@ NO_SUCH_BOX = "the map is zero everywhere, or the object has no box inside the i
     paper="Wang et al. 2020, Score-CAM, arXiv:1910.01279, sec. 4.3; Opti-CAM, eq. A3",
     higher_is_better=True,
     unit="%",
+    values="[0, 100]",
     aliases=("energy_pointing_game",),
     needs=("boxes",),
     undefined=NO_SUCH_BOX,
@@ -71,7 +76,9 @@ def energy_pointing(
     max_box_fraction: PositiveFloat = 1.0,
     geometry: Literal["exclusive boxes", "inclusive boxes"] = "exclusive boxes",
 ) -> Measured:
-    """Share of the map's mass that lies in the object's boxes: 100 x sum inside / sum of all.
+    r"""Share of the map's mass that lies in the object's boxes: 100 x sum inside / sum of all.
+
+    .. math:: 100 \sum_{i \in B} s_i / \sum_i s_i
 
     (B,) in [0, 100]; a map of ones scores the share a of the image that the boxes cover. With `boxes="single"` images with
     several boxes have no value, and neither have those of which the boxes cover more than `max_box_fraction`: Score-CAM
@@ -97,15 +104,27 @@ CH_PROTOCOLS = (
 NOT_POSITIVE = "the object has no box inside the image, or the raw map is positive nowhere"
 
 
+CH_DIFFERS = (
+    Difference("UCDvision/CGC", "counts the ends of boxes as pixels and resizes maps to the image's own resolution"),
+    Difference(
+        "UCDvision/CGC",
+        "adds epsilon to the map",
+        "a map without a positive value scores the area of the boxes; without epsilon it has no value",
+    ),
+)
+
+
 @metric(
     "ch",
     paper="Pillai et al. 2022, CGC, arXiv:2110.00527, sec. 4; Pillai & Pirsiavash 2021, Content Heatmap",
     higher_is_better=True,
     unit="%",
+    values="[0, 100]",
     aliases=("content_heatmap",),
     needs=("boxes",),
     undefined=NOT_POSITIVE,
     protocols=CH_PROTOCOLS,
+    differs=CH_DIFFERS,
 )
 def content_heatmap(
     evidence: Evidence,
@@ -113,7 +132,9 @@ def content_heatmap(
     epsilon: NonNegativeFloat = 0.0,
     geometry: Literal["exclusive boxes", "inclusive boxes"] = "exclusive boxes",
 ) -> Measured:
-    """Share of the rectified raw map's mass that lies in the object's boxes: 100 x sum inside / sum of all.
+    r"""Share of the rectified raw map's mass that lies in the object's boxes: 100 x sum inside / sum of all.
+
+    .. math:: 100 \sum_{i \in B} \max(0, s_i) / \sum_i \max(0, s_i)
 
     (B,) in [0, 100]. The raw map is rectified, divided by its sum and resized to the image. With `epsilon` > 0 it becomes
     map / (sum + epsilon) + epsilon first, as in the released code, where a map without a positive value turns uniform and
@@ -128,7 +149,8 @@ def content_heatmap(
     return measured(100 * found.inside / found.total, _nowhere(found))
 
 
-RELEVANCE_MASS_PROTOCOLS = (ON_MASKS.variant("clevr-xai"),)
+MASS_DIFFERS = (Difference("Quantus", "takes signed maps as they are", "values leave [0, 100]"),)
+MASS_PROTOCOLS = (ON_MASKS.variant("clevr-xai"),)
 
 
 @metric(
@@ -136,10 +158,12 @@ RELEVANCE_MASS_PROTOCOLS = (ON_MASKS.variant("clevr-xai"),)
     paper="Arras et al. 2022, CLEVR-XAI, arXiv:2003.07258, relevance mass accuracy",
     higher_is_better=True,
     unit="%",
+    values="[0, 100]",
     aliases=("relevance_mass_accuracy",),
     needs=("masks",),
     undefined=NO_MASK,
-    protocols=RELEVANCE_MASS_PROTOCOLS,
+    protocols=MASS_PROTOCOLS,
+    differs=MASS_DIFFERS,
 )
 def relevance_mass(
     evidence: Evidence,
@@ -147,7 +171,9 @@ def relevance_mass(
     maps: Literal["as declared", "relu", "abs"] = "as declared",
     geometry: Literal["exclusive boxes", "inclusive boxes", "masks"] = "masks",
 ) -> Measured:
-    """Share of the map's mass that lies on the object's mask: 100 x sum inside / sum of all.
+    r"""Share of the map's mass that lies on the object's mask: 100 x sum inside / sum of all.
+
+    .. math:: 100 \sum_{i \in M} s_i / \sum_i s_i
 
     (B,) in [0, 100]. The paper pools relevance over colours to a map without negative values; here that is the explainer's
     own normalisation, or the raw map rectified (`maps="relu"`) or without its sign (`"abs"`), then resized. Quantus takes

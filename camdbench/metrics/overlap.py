@@ -25,6 +25,7 @@ RELEVANCE_RANK_PROTOCOLS = (ON_MASKS.variant("clevr-xai"),)
     paper="Arras et al. 2022, CLEVR-XAI, arXiv:2003.07258, relevance rank accuracy",
     higher_is_better=True,
     unit="%",
+    values="[0, 100]",
     aliases=("relevance_rank_accuracy",),
     needs=("masks",),
     undefined=NO_MASK,
@@ -37,7 +38,9 @@ def relevance_rank(
     maps: Literal["as declared", "relu", "abs"] = "as declared",
     geometry: Literal["exclusive boxes", "inclusive boxes", "masks"] = "masks",
 ) -> Measured:
-    """Share of the K highest pixels of the map that lie on the object's mask of K pixels: 100 |top-K in mask| / K.
+    r"""Share of the K highest pixels of the map that lie on the object's mask of K pixels: 100 |top-K in mask| / K.
+
+    .. math:: 100\,|\text{top-}|M|(s) \cap M| / |M|
 
     (B,) in [0, 100]. Pixels that tie for the last places count by the share of them that lies on the mask, so a constant
     map scores the share of the image that the mask covers; `ties="first"` takes them in raster order. `maps` as for
@@ -54,7 +57,9 @@ IOU_PROTOCOLS = (
 MOAYERI = "Moayeri et al. 2022, Hard ImageNet, NeurIPS datasets and benchmarks"
 
 
-@metric("iou", paper=MOAYERI, higher_is_better=True, unit="%", needs=("masks",), undefined=NO_MASK, protocols=IOU_PROTOCOLS)
+@metric(
+    "iou", paper=MOAYERI, higher_is_better=True, unit="%", values="[0, 100]", needs=("masks",), undefined=NO_MASK, protocols=IOU_PROTOCOLS
+)
 def mask_iou(
     evidence: Evidence,
     *,
@@ -63,7 +68,9 @@ def mask_iou(
     geometry: Literal["exclusive boxes", "inclusive boxes", "masks"] = "masks",
     dead: Literal["undefined", "scored"] = "undefined",
 ) -> Measured:
-    """Intersection over union of the thresholded map and the object's mask: 100 |map >= t and mask| / |map >= t or mask|.
+    r"""Intersection over union of the thresholded map and the object's mask: 100 |map >= t and mask| / |map >= t or mask|.
+
+    .. math:: 100\,|\{s \ge t\} \cap M| / |\{s \ge t\} \cup M|
 
     (B,) in [0, 100]. The released code adds 1e-10 above and below and scores a map of zeros, with nearly 0; images without
     an object have no value there either. It gives the network images without mean and std, which belongs to the model here.
@@ -82,6 +89,7 @@ NO_CONTRAST = "the mask is empty or all of the image, or the map is zero everywh
     paper=MOAYERI,
     higher_is_better=True,
     unit="%",
+    values="[-100, 100]",
     needs=("masks",),
     undefined=NO_CONTRAST,
     protocols=SALIENCY_DENSITY_PROTOCOLS,
@@ -92,7 +100,9 @@ def saliency_density(
     geometry: Literal["exclusive boxes", "inclusive boxes", "masks"] = "masks",
     dead: Literal["undefined", "scored"] = "undefined",
 ) -> Measured:
-    """The map's mean on the object less its mean off it, x 100.
+    r"""The map's mean on the object less its mean off it, x 100.
+
+    .. math:: 100\,(\mathrm{mean}_{i \in M} s_i - \mathrm{mean}_{i \notin M} s_i)
 
     (B,) in [-100, 100]; 0 for a map that does not tell object from background. With `dead="scored"` a map of zeros scores 0.
     """

@@ -8,6 +8,7 @@ import torch
 from pydantic import NonNegativeInt, PositiveInt
 
 from camdbench.core.catalogue import metric
+from camdbench.core.difference import Difference
 from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import MASKED, MEAN_MASKED
 from camdbench.functional.curves import counts_by_share, counts_by_step
@@ -51,6 +52,7 @@ CONSTANT_PATCHES = "the map is constant, so that it ranks no patch before anothe
     paper="Samek et al. 2017, arXiv:1509.06321, eq. 12",
     higher_is_better=True,
     unit="%",
+    values="[-100, 100]",
     aliases=("area_over_perturbation_curve",),
     undefined=CONSTANT_PATCHES,
     protocols=AOPC_PROTOCOLS,
@@ -67,7 +69,9 @@ def aopc(
     masking: Literal["pixels", "normalised"] = "pixels",
     scored: Literal["target", "predicted"] = "target",
 ) -> Measured:
-    """Area over the perturbation curve: mean drop of the class's probability while patches are replaced, most relevant first.
+    r"""Area over the perturbation curve: mean drop of the class's probability while patches are replaced, most relevant first.
+
+    .. math:: \frac{100}{L + 1} \sum_{k=0}^{L} (f(x_0) - f(x_k))
 
     (B,) in [-100, 100]; the curve holds the drops f(x_0) - f(x_k) in [-1, 1] over the number k of patches. `average=all` is
     the paper's sum over k = 0 … L divided by L + 1; `altered` is the mean over k = 1 … L, of what Quantus returns.
@@ -88,14 +92,16 @@ def aopc(
     return Measured(torch.where(dead, torch.nan, values), dead, {"drop": Curve(torch.arange(length + 1), drops)})
 
 
+DIFFERS = (Difference("Quantus", "flips elements of channels", "here whole pixels are flipped"),)
 _FLIPPED = {
+    "differs": DIFFERS,
     "paper": "Samek et al. 2017, arXiv:1509.06321, section III",
     "undefined": "the map is constant, so that it ranks nothing before anything else",
     "protocols": FLIPPING,
 }
 
 
-@metric("morf", higher_is_better=False, unit="%", aliases=("most_relevant_first",), **_FLIPPED)
+@metric("morf", higher_is_better=False, unit="%", values="[0, 100]", aliases=("most_relevant_first",), **_FLIPPED)
 def most_relevant_first(
     evidence: Evidence,
     *,
@@ -110,7 +116,9 @@ def most_relevant_first(
     scored: Literal["target", "predicted"] = "target",
     score: Literal["probability", "accuracy"] = "probability",
 ) -> Measured:
-    """Mean height of the class's score while patches or pixels are replaced, the most relevant first.
+    r"""Mean height of the class's score while patches or pixels are replaced, the most relevant first.
+
+    .. math:: 100 \int_0^1 f(x_u)\,du
 
     (B,) in [0, 100]; the curve's x is the share of patches, and the area is taken by trapezoids over the part of [0, 1] that
     is walked, and divided by its width. Patches of a grid, or pixels where `patch` is 1, are replaced `step` at a time,
@@ -123,7 +131,7 @@ def most_relevant_first(
     return area_under(evidence, Walk(order, counts, "image", fill, masking, scored, score), total)
 
 
-@metric("lerf", higher_is_better=True, unit="%", aliases=("least_relevant_first",), **_FLIPPED)
+@metric("lerf", higher_is_better=True, unit="%", values="[0, 100]", aliases=("least_relevant_first",), **_FLIPPED)
 def least_relevant_first(
     evidence: Evidence,
     *,
@@ -138,7 +146,9 @@ def least_relevant_first(
     scored: Literal["target", "predicted"] = "target",
     score: Literal["probability", "accuracy"] = "probability",
 ) -> Measured:
-    """Mean height of the class's score while patches or pixels are replaced, the least relevant first.
+    r"""Mean height of the class's score while patches or pixels are replaced, the least relevant first.
+
+    .. math:: 100 \int_0^1 f(x_u)\,du
 
     (B,) in [0, 100]. Options and protocols as of morf.
     """

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import NonNegativeFloat
 
 from camdbench.core.catalogue import metric
+from camdbench.core.difference import Difference
 from camdbench.core.metric_families import LOCALISED, ON_MASKS
 from camdbench.functional.pointing import hits, near
 from camdbench.metrics.evidence import Evidence
@@ -26,16 +27,26 @@ POINTING_PROTOCOLS = (
 NO_OBJECT = "there is no object inside the image, or the map is zero everywhere"
 
 
+DIFFERS = (
+    Difference(
+        "TorchRay", "counts its 15 pixels of tolerance in the image's own resolution", "here they are pixels of the network's input"
+    ),
+    Difference("Quantus 0.6", "counts an image without an object as a hit", "higher values; here the image has no value"),
+)
+
+
 @metric(
     "pointing",
     paper="Zhang et al. 2018, arXiv:1608.00507; Opti-CAM, arXiv:2301.07002, eq. A6",
     higher_is_better=True,
     unit="%",
+    values="[0, 100]",
     aliases=("pointing_game",),
     tolerance=1.6,
     needs=("boxes",),
     undefined=NO_OBJECT,
     protocols=POINTING_PROTOCOLS,
+    differs=DIFFERS,
 )
 def pointing(
     evidence: Evidence,
@@ -45,7 +56,9 @@ def pointing(
     geometry: Literal["exclusive boxes", "inclusive boxes", "masks"] = "exclusive boxes",
     dead: Literal["undefined", "scored"] = "undefined",
 ) -> Measured:
-    """Whether the map is largest on the object: 100 where its maximum lies in a box.
+    r"""Whether the map is largest on the object: 100 where its maximum lies in a box.
+
+    .. math:: 100\,[\arg\max_i s_i \in B]
 
     (B,) in [0, 100]. Where several pixels share the maximum, `ties` takes any of them (Opti-CAM's table gives Fake-CAM
     99.8 %, which no other rule does), the `first` in raster order, their `centroid`, or the share of them that hits,

@@ -33,6 +33,7 @@ PXAP_PROTOCOLS = (
     paper="Choe et al. 2020, arXiv:2001.07437, PxAP",
     higher_is_better=True,
     unit="%",
+    values="[0, 100]",
     aliases=("pixel_average_precision",),
     needs=("masks",),
     undefined=NO_MASK,
@@ -47,7 +48,9 @@ def pixel_average_precision(
     geometry: Literal["exclusive boxes", "inclusive boxes", "masks"] = "masks",
     dead: Literal["undefined", "scored"] = "undefined",
 ) -> Measured:
-    """Average precision of the map's pixels as detections of the object's pixels, those of all images together.
+    r"""Average precision of the map's pixels as detections of the object's pixels, those of all images together.
+
+    .. math:: 100 \sum_k P_k (R_k - R_{k-1})
 
     (B,) in [0, 100]: that of each image alone; points: numbers of pixels on and off the object with map >= t, at the
     thresholds t = 0, 1/K, …, 1 (K = 100 is the command line's interval, 1000 its training configuration's). From the

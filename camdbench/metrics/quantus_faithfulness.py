@@ -30,11 +30,20 @@ _UNDEFINED = "no place of the map differs from another, or the class's score doe
 _OF_LOGIT = {"tolerance": 0.005, "undefined": _UNDEFINED, "protocols": _BY_LOGIT}
 
 
-@metric("quantus:FaithfulnessCorrelation", paper="Bhatt et al. 2020, arXiv:2005.00631", higher_is_better=True, unit="", **_OF_LOGIT)
+@metric(
+    "quantus:FaithfulnessCorrelation",
+    paper="Bhatt et al. 2020, arXiv:2005.00631",
+    higher_is_better=True,
+    unit="",
+    values="[-1, 1]",
+    **_OF_LOGIT,
+)
 def faithfulness_correlation(
     evidence: Evidence, *, subset_size: PositiveInt = 224, nr_runs: PositiveInt = 100, maps: Literal["as declared", "raw"] = "as declared"
 ) -> Measured:
-    """Correlation, over random subsets of elements, of what the map gives them and what the logit loses without them.
+    r"""Correlation, over random subsets of elements, of what the map gives them and what the logit loses without them.
+
+    .. math:: r_S(\sum_{i \in S} s_i, f(x) - f(x_{\setminus S}))
 
     (B,) in [-1, 1]. `nr_runs` subsets of `subset_size` elements each.
     """
@@ -43,12 +52,19 @@ def faithfulness_correlation(
 
 
 @metric(
-    "quantus:FaithfulnessEstimate", paper="Alvarez-Melis & Jaakkola 2018, arXiv:1806.07538", higher_is_better=True, unit="", **_OF_LOGIT
+    "quantus:FaithfulnessEstimate",
+    paper="Alvarez-Melis & Jaakkola 2018, arXiv:1806.07538",
+    higher_is_better=True,
+    unit="",
+    values="[-1, 1]",
+    **_OF_LOGIT,
 )
 def faithfulness_estimate(
     evidence: Evidence, *, features_in_step: PositiveInt | None = None, maps: Literal["as declared", "raw"] = "as declared"
 ) -> Measured:
-    """Correlation, over steps of elements in the map's order, of what the map gives them and what the logit loses.
+    r"""Correlation, over steps of elements in the map's order, of what the map gives them and what the logit loses.
+
+    .. math:: r_k(\sum_{i \in S_k} s_i, f(x) - f(x_{\setminus S_k}))
 
     (B,) in [-1, 1]. `features_in_step` elements at a time; unless given as many up to 224, Quantus' own number, as divide
     the pixels: 672 passes for an image of 224 x 224.
@@ -62,6 +78,7 @@ def faithfulness_estimate(
     paper="Nguyen & Martinez 2020, arXiv:2007.07584",
     higher_is_better=True,
     unit="",
+    values="[-1, 1]",
     tolerance=0.005,
     undefined=_UNDEFINED,
     protocols=_BY_PROBABILITY,
@@ -73,7 +90,9 @@ def monotonicity_correlation(
     nr_samples: PositiveInt = 10,
     maps: Literal["as declared", "raw"] = "as declared",
 ) -> Measured:
-    """Rank correlation, over steps of elements, of what the map gives them and how far noise in them moves the probability.
+    r"""Rank correlation, over steps of elements, of what the map gives them and how far noise in them moves the probability.
+
+    .. math:: \rho_k(\sum_{i \in S_k} s_i, \mathrm{E}[(1 - f(x_{S_k}) / f(x))^2])
 
     (B,) in [-1, 1]. `nr_samples` draws for each step of `features_in_step` elements, unless given as many up to 3584 as
     divide the pixels: 420 passes for an image of 224 x 224 (Quantus' own settings, single elements and 100 draws, would
@@ -88,10 +107,17 @@ _OF_PROBABILITY = {"tolerance": 0.002, "undefined": _UNDEFINED, "protocols": _BY
 
 
 @metric(
-    "quantus:Selectivity", paper="Montavon et al. 2018, Digital Signal Processing 73", higher_is_better=False, unit="", **_OF_PROBABILITY
+    "quantus:Selectivity",
+    paper="Montavon et al. 2018, Digital Signal Processing 73",
+    higher_is_better=False,
+    unit="",
+    values="[0, 1]",
+    **_OF_PROBABILITY,
 )
 def selectivity(evidence: Evidence, *, patch_size: PositiveInt = 8, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
-    """Area under the probability while patches are blackened, those of the largest relevance first.
+    r"""Area under the probability while patches are blackened, those of the largest relevance first.
+
+    .. math:: \int_0^1 f(x_u)\,du
 
     (B,) in [0, 1]: the trapezoid over the share of patches that is black, from the first patch on; the points are the
     curve. One pass for each patch.
@@ -99,11 +125,15 @@ def selectivity(evidence: Evidence, *, patch_size: PositiveInt = 8, maps: Litera
     return _curve(evidence, "Selectivity", maps, {"patch_size": patch_size})
 
 
-@metric("quantus:PixelFlipping", paper="Bach et al. 2015, PLOS ONE 10(7)", higher_is_better=False, unit="", **_OF_PROBABILITY)
+@metric(
+    "quantus:PixelFlipping", paper="Bach et al. 2015, PLOS ONE 10(7)", higher_is_better=False, unit="", values="[0, 1]", **_OF_PROBABILITY
+)
 def pixel_flipping(
     evidence: Evidence, *, features_in_step: PositiveInt | None = None, maps: Literal["as declared", "raw"] = "as declared"
 ) -> Measured:
-    """Area under the probability while elements are blackened, those of the largest relevance first.
+    r"""Area under the probability while elements are blackened, those of the largest relevance first.
+
+    .. math:: \int_0^1 f(x_u)\,du
 
     (B,) in [0, 1]: the trapezoid over the share of elements that is black; the points are the curve. `features_in_step`
     elements at a time, unless given as many up to 224 as divide the pixels. Channels of a pixel fall in any order;
@@ -112,7 +142,14 @@ def pixel_flipping(
     return _curve(evidence, "PixelFlipping", maps, {"features_in_step": _step(evidence, features_in_step, 224)})
 
 
-@metric("quantus:RegionPerturbation", paper="Samek et al. 2017, IEEE TNNLS 28", higher_is_better=True, unit="", **_OF_PROBABILITY)
+@metric(
+    "quantus:RegionPerturbation",
+    paper="Samek et al. 2017, IEEE TNNLS 28",
+    higher_is_better=True,
+    unit="",
+    values="[-1, 1]",
+    **_OF_PROBABILITY,
+)
 def region_perturbation(
     evidence: Evidence,
     *,
@@ -120,7 +157,9 @@ def region_perturbation(
     regions_evaluation: PositiveInt = 10,
     maps: Literal["as declared", "raw"] = "as declared",
 ) -> Measured:
-    """Area over the curve of the probability while regions of a fixed grid are blackened, the most relevant first.
+    r"""Area over the curve of the probability while regions of a fixed grid are blackened, the most relevant first.
+
+    .. math:: \int_0^1 (f(x) - f(x_u))\,du
 
     (B,): the trapezoid of what has been lost over the regions; the points are the curve. The algorithm of Quantus 0.6; `aopc`
     also has that of 0.5, by which Opti-CAM was measured.

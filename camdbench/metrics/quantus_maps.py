@@ -23,18 +23,38 @@ _NO_MASK = "no place of the map differs from another, or the mask is empty"
 _OF_MAP = {"undefined": FLAT_MAP, "protocols": _PROTOCOLS}
 
 
-@metric("quantus:Sparseness", paper="Chalasani et al. 2020, arXiv:1810.06583", higher_is_better=True, unit="", tolerance=0.001, **_OF_MAP)
+@metric(
+    "quantus:Sparseness",
+    paper="Chalasani et al. 2020, arXiv:1810.06583",
+    higher_is_better=True,
+    unit="",
+    values="[0, 1)",
+    tolerance=0.001,
+    **_OF_MAP,
+)
 def sparseness(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
-    """Gini index of the map, as Quantus computes it.
+    r"""Gini index of the map, as Quantus computes it.
+
+    .. math:: \frac{\sum_i (2i - n - 1)\,s_{(i)}}{n \sum_i s_i}
 
     (B,) in [0, 1). A cross-check of `sparseness(protocol=mask)`.
     """
     return _measured(evidence, "Sparseness", maps)
 
 
-@metric("quantus:Complexity", paper="Bhatt et al. 2020, arXiv:2005.00631", higher_is_better=False, unit="", tolerance=0.005, **_OF_MAP)
+@metric(
+    "quantus:Complexity",
+    paper="Bhatt et al. 2020, arXiv:2005.00631",
+    higher_is_better=False,
+    unit="",
+    values="[0, inf)",
+    tolerance=0.005,
+    **_OF_MAP,
+)
 def complexity(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
-    """Entropy of the places' shares in the map, as Quantus computes it.
+    r"""Entropy of the places' shares in the map, as Quantus computes it.
+
+    .. math:: -\sum_i q_i \log q_i, \quad q_i = |s_i| / \sum_j |s_j|
 
     (B,) in nats. A cross-check of `entropy(protocol=mask)`.
     """
@@ -46,13 +66,16 @@ def complexity(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as 
     paper="Nguyen & Martinez 2020, arXiv:2007.07584",
     higher_is_better=False,
     unit="",
+    values="[0, inf)",
     tolerance=10.0,
     **_OF_MAP,
 )
 def effective_complexity(
     evidence: Evidence, *, eps: NonNegativeFloat = 1e-5, maps: Literal["as declared", "raw"] = "as declared"
 ) -> Measured:
-    """Number of places of the map above a threshold, as Quantus computes it.
+    r"""Number of places of the map above a threshold, as Quantus computes it.
+
+    .. math:: \#\{i : |s_i| > \epsilon\}
 
     (B,), against `eps` itself: a cross-check of `effective_complexity(protocol=mask)`, whose maximum is one.
     """
@@ -63,27 +86,35 @@ ARRAS = "Arras et al. 2022, arXiv:2003.07258"
 _ON_MASK = {"tolerance": 0.001, "needs": ("masks",), "undefined": _NO_MASK, "protocols": _WITH_MASKS}
 
 
-@metric("quantus:RelevanceMassAccuracy", paper=ARRAS, higher_is_better=True, unit="", **_ON_MASK)
+@metric("quantus:RelevanceMassAccuracy", paper=ARRAS, higher_is_better=True, unit="", values="[0, 1]", **_ON_MASK)
 def relevance_mass_accuracy(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
-    """Share of the map inside the mask, as Quantus computes it.
+    r"""Share of the map inside the mask, as Quantus computes it.
+
+    .. math:: \sum_{i \in M} s_i / \sum_i s_i
 
     (B,) in [0, 1] for maps without negative values. A cross-check of `relevance_mass`.
     """
     return _against_masks(evidence, "RelevanceMassAccuracy", maps)
 
 
-@metric("quantus:RelevanceRankAccuracy", paper=ARRAS, higher_is_better=True, unit="", **_ON_MASK)
+@metric("quantus:RelevanceRankAccuracy", paper=ARRAS, higher_is_better=True, unit="", values="[0, 1]", **_ON_MASK)
 def relevance_rank_accuracy(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
-    """Share of the mask's size among the largest values of the map that lies inside the mask, as Quantus computes it.
+    r"""Share of the mask's size among the largest values of the map that lies inside the mask, as Quantus computes it.
+
+    .. math:: |\text{top-}|M|(s) \cap M| / |M|
 
     (B,) in [0, 1]. A cross-check of `relevance_rank`, equal values in any order.
     """
     return _against_masks(evidence, "RelevanceRankAccuracy", maps)
 
 
-@metric("quantus:TopKIntersection", paper="Theiner et al. 2021, arXiv:2104.14995", higher_is_better=True, unit="", **_ON_MASK)
+@metric(
+    "quantus:TopKIntersection", paper="Theiner et al. 2021, arXiv:2104.14995", higher_is_better=True, unit="", values="[0, 1]", **_ON_MASK
+)
 def top_k_intersection(evidence: Evidence, *, k: PositiveInt = 1000, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
-    """Share of the `k` largest values of the map that lie inside the mask.
+    r"""Share of the `k` largest values of the map that lie inside the mask.
+
+    .. math:: |\text{top-}k(s) \cap M| / k
 
     (B,) in [0, 1].
     """
@@ -98,13 +129,16 @@ NO_BACKGROUND = "no place of the map differs from another, or the mask is empty 
     paper="Fawcett 2006, Pattern Recognition Letters 27(8)",
     higher_is_better=True,
     unit="",
+    values="[0, 1]",
     tolerance=0.001,
     needs=("masks",),
     undefined=NO_BACKGROUND,
     protocols=_WITH_MASKS,
 )
 def auc(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
-    """Area under the ROC curve of the map as a detector of the mask's pixels.
+    r"""Area under the ROC curve of the map as a detector of the mask's pixels.
+
+    .. math:: \int_0^1 \mathrm{TPR}\,d\,\mathrm{FPR}
 
     (B,) in [0, 1], 0.5 for chance.
     """
@@ -116,22 +150,34 @@ def auc(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declare
     paper="Zhang et al. 2018, IJCV 126",
     higher_is_better=True,
     unit="",
+    values="{0, 1}",
     tolerance=0.016,
     needs=("masks",),
     undefined=_NO_MASK,
     protocols=_WITH_MASKS,
 )
 def pointing_game(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
-    """Whether a largest value of the map lies inside the mask, as Quantus computes it.
+    r"""Whether a largest value of the map lies inside the mask, as Quantus computes it.
+
+    .. math:: [\arg\max_i s_i \in M]
 
     (B,), 0 or 1; one of several equal largest values is enough. A cross-check of `pointing`.
     """
     return _against_masks(evidence, "PointingGame", maps)
 
 
-@metric("quantus:AttributionLocalisation", paper="Kohlbrenner et al. 2020, arXiv:1910.09840", higher_is_better=True, unit="", **_ON_MASK)
+@metric(
+    "quantus:AttributionLocalisation",
+    paper="Kohlbrenner et al. 2020, arXiv:1910.09840",
+    higher_is_better=True,
+    unit="",
+    values="[0, 1]",
+    **_ON_MASK,
+)
 def attribution_localisation(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
-    """Share of the map, in absolute values, that lies inside the mask.
+    r"""Share of the map, in absolute values, that lies inside the mask.
+
+    .. math:: \sum_{i \in M} |s_i| / \sum_i |s_i|
 
     (B,) in [0, 1]. Not weighted by the mask's size: Quantus' own weight divides by the wrong axis.
     """

@@ -24,7 +24,9 @@ _CHANGED = "no place of the map differs from another, or noise changes the predi
 _UNDER_NOISE = {"tolerance": 0.002, "needs": ("explainer",), "undefined": FLAT_MAP, "protocols": _PROTOCOLS}
 
 
-@metric("quantus:MaxSensitivity", paper="Yeh et al. 2019, arXiv:1901.09392", higher_is_better=False, unit="", **_UNDER_NOISE)
+@metric(
+    "quantus:MaxSensitivity", paper="Yeh et al. 2019, arXiv:1901.09392", higher_is_better=False, unit="", values="[0, inf)", **_UNDER_NOISE
+)
 def max_sensitivity(
     evidence: Evidence,
     *,
@@ -32,7 +34,9 @@ def max_sensitivity(
     lower_bound: PositiveFloat = 0.2,
     maps: Literal["as declared", "raw"] = "as declared",
 ) -> Measured:
-    """Largest relative change of the map among noisy versions of the image, as Quantus computes it.
+    r"""Largest relative change of the map among noisy versions of the image, as Quantus computes it.
+
+    .. math:: \max_e \|E(x + e) - E(x)\| / \|E(x)\|
 
     (B,) >= 0. A cross-check of `max_sensitivity`, with other random numbers.
     """
@@ -45,6 +49,7 @@ def max_sensitivity(
     paper="Yeh et al. 2019, arXiv:1901.09392, with the mean instead of the maximum",
     higher_is_better=False,
     unit="",
+    values="[0, inf)",
     **_UNDER_NOISE,
 )
 def avg_sensitivity(
@@ -54,7 +59,9 @@ def avg_sensitivity(
     lower_bound: PositiveFloat = 0.2,
     maps: Literal["as declared", "raw"] = "as declared",
 ) -> Measured:
-    """Mean relative change of the map among noisy versions of the image, as Quantus computes it.
+    r"""Mean relative change of the map among noisy versions of the image, as Quantus computes it.
+
+    .. math:: \frac{1}{N} \sum_e \|E(x + e) - E(x)\| / \|E(x)\|
 
     (B,) >= 0. A cross-check of `avg_sensitivity`, with other random numbers.
     """
@@ -70,6 +77,7 @@ _EXPLAINED_AGAIN = {"needs": ("explainer",), "undefined": FLAT_MAP, "protocols":
     paper="Alvarez-Melis & Jaakkola 2018, arXiv:1806.08049",
     higher_is_better=False,
     unit="",
+    values="[0, inf)",
     tolerance=0.005,
     **_EXPLAINED_AGAIN,
 )
@@ -80,7 +88,9 @@ def local_lipschitz_estimate(
     perturb_std: PositiveFloat = 0.1,
     maps: Literal["as declared", "raw"] = "as declared",
 ) -> Measured:
-    """Largest change of the map relative to the change of the image, among images with Gaussian noise.
+    r"""Largest change of the map relative to the change of the image, among images with Gaussian noise.
+
+    .. math:: \max_{x'} \|E(x) - E(x')\| / \|x - x'\|
 
     (B,) >= 0: max ||E(x) - E(x')|| / ||x - x'||, Euclidean norms, the image's over all three channels.
     """
@@ -91,11 +101,13 @@ def local_lipschitz_estimate(
 _STABLE = {"paper": "Agarwal et al. 2022, arXiv:2203.06877", "needs": ("explainer",), "undefined": _CHANGED, "protocols": _PROTOCOLS}
 
 
-@metric("quantus:RelativeInputStability", higher_is_better=False, unit="", tolerance=1.0, **_STABLE)
+@metric("quantus:RelativeInputStability", higher_is_better=False, unit="", values="[0, inf)", tolerance=1.0, **_STABLE)
 def relative_input_stability(
     evidence: Evidence, *, nr_samples: PositiveInt = 10, same_class: bool = True, maps: Literal["as declared", "raw"] = "as declared"
 ) -> Measured:
-    """Largest relative change of the map for each relative change of the image, among images with noise.
+    r"""Largest relative change of the map for each relative change of the image, among images with noise.
+
+    .. math:: \max_{x'} \|(E(x) - E(x')) / E(x)\| / \|(x - x') / x\|
 
     (B,) >= 0. Noise is drawn from U(0.02, 0.2), as Quantus does, upwards only. Changes are relative place by place, so maps
     with many zeros have huge values. With `same_class` an image has no value where noise changes the predicted class.
@@ -103,22 +115,26 @@ def relative_input_stability(
     return _stability(evidence, "RelativeInputStability", maps, nr_samples, same_class)
 
 
-@metric("quantus:RelativeOutputStability", higher_is_better=False, unit="", tolerance=100.0, **_STABLE)
+@metric("quantus:RelativeOutputStability", higher_is_better=False, unit="", values="[0, inf)", tolerance=100.0, **_STABLE)
 def relative_output_stability(
     evidence: Evidence, *, nr_samples: PositiveInt = 10, same_class: bool = True, maps: Literal["as declared", "raw"] = "as declared"
 ) -> Measured:
-    """Largest relative change of the map for each change of the logits, among images with noise.
+    r"""Largest relative change of the map for each change of the logits, among images with noise.
+
+    .. math:: \max_{x'} \|(E(x) - E(x')) / E(x)\| / \|f(x) - f(x')\|
 
     (B,) >= 0, otherwise as quantus:RelativeInputStability.
     """
     return _stability(evidence, "RelativeOutputStability", maps, nr_samples, same_class)
 
 
-@metric("quantus:RelativeRepresentationStability", higher_is_better=False, unit="", tolerance=0.001, **_STABLE)
+@metric("quantus:RelativeRepresentationStability", higher_is_better=False, unit="", values="[0, inf)", tolerance=0.001, **_STABLE)
 def relative_representation_stability(
     evidence: Evidence, *, nr_samples: PositiveInt = 10, same_class: bool = True, maps: Literal["as declared", "raw"] = "as declared"
 ) -> Measured:
-    """Largest relative change of the map for each relative change of the target layer's output, among images with noise.
+    r"""Largest relative change of the map for each relative change of the target layer's output, among images with noise.
+
+    .. math:: \max_{x'} \|(E(x) - E(x')) / E(x)\| / \|(A(x) - A(x')) / A(x)\|
 
     (B,) >= 0, otherwise as quantus:RelativeInputStability. Quantus would take all layers, which not every network bears.
     """
@@ -127,10 +143,17 @@ def relative_representation_stability(
 
 
 @metric(
-    "quantus:Continuity", paper="Montavon et al. 2018, Digital Signal Processing 73", higher_is_better=False, unit="", **_EXPLAINED_AGAIN
+    "quantus:Continuity",
+    paper="Montavon et al. 2018, Digital Signal Processing 73",
+    higher_is_better=False,
+    unit="",
+    values="[0, inf)",
+    **_EXPLAINED_AGAIN,
 )
 def continuity(evidence: Evidence, *, nr_steps: PositiveInt = 28, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
-    """Largest change of the map relative to the change of the image, among shifts of the image from left to right.
+    r"""Largest change of the map relative to the change of the image, among shifts of the image from left to right.
+
+    .. math:: \max_{x'} \|E(x) - E(x')\|_1 / \|x - x'\|_2
 
     (B,) >= 0: max ||E(x) - E(x')||_1 / ||x - x'||_2 over `nr_steps` shifts; what the shift uncovers is black.
     """
@@ -148,13 +171,16 @@ NO_HISTOGRAM = "no place of the map differs from another, or the histogram of th
     paper="Hedström et al. 2023, arXiv:2401.06465",
     higher_is_better=True,
     unit="",
+    values="[-1, inf)",
     tolerance=0.005,
     needs=("explainer",),
     undefined=NO_HISTOGRAM,
     protocols=_PROTOCOLS,
 )
 def efficient_mprt(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
-    """How far the entropy of the map's histogram rises, relatively, when all weights of the network are random.
+    r"""How far the entropy of the map's histogram rises, relatively, when all weights of the network are random.
+
+    .. math:: (H(E_{\mathrm{random}}(x)) - H(E(x))) / H(E(x))
 
     (B,): (entropy with random weights - entropy) / entropy, over 100 bins. Random weights are Quantus' own, seed 42.
     """

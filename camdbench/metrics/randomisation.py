@@ -41,6 +41,7 @@ _COMPARED = {
     paper="Adebayo et al. 2018, arXiv:1810.03292",
     higher_is_better=False,
     unit="",
+    values="[-1, 1]",
     aliases=("mprt", "model_parameter_randomisation"),
     protocols=RANDOMISATION_PROTOCOLS,
     **_COMPARED,
@@ -52,7 +53,9 @@ def randomisation(
     similarity: Literal["spearman", "spearman_abs", "ssim", "hog"] = "spearman",
     with_original: bool = False,
 ) -> Measured:
-    """Mean likeness of the map to the maps of models whose layers have random weights, from the logits downwards.
+    r"""Mean likeness of the map to the maps of models whose layers have random weights, from the logits downwards.
+
+    .. math:: \frac{1}{N} \sum_n \mathrm{sim}(E_f(x), E_{f_n}(x))
 
     (B,) in [-1, 1]; the points are the likeness at each number of random layers. The layers are divided evenly among
     `layers` models, each of which keeps the random layers of the one before; None randomises them one by one.
@@ -80,12 +83,15 @@ RANDOM_LOGIT_PROTOCOLS = (EXPLAINED_AGAIN.variant("sixt"),)
     paper="Sixt et al. 2020, arXiv:1912.09818",
     higher_is_better=False,
     unit="",
+    values="[-1, 1]",
     aliases=("random_logit_test",),
     protocols=RANDOM_LOGIT_PROTOCOLS,
     **_COMPARED,
 )
 def random_logit(evidence: Evidence, *, similarity: Literal["spearman", "spearman_abs", "ssim", "hog"] = "ssim") -> Measured:
-    """Likeness of the map to the map of another class, drawn at random.
+    r"""Likeness of the map to the map of another class, drawn at random.
+
+    .. math:: \mathrm{sim}(E(x, t), E(x, t'))
 
     (B,) in [-1, 1]. The other class comes from (seed, image id), each with the same probability. A constant map of the
     other class has nothing in common with the map.

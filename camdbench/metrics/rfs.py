@@ -39,6 +39,7 @@ NO_PLACE_FOR_NOISE = "the label is unknown, or the object is nowhere or everywhe
     paper="Moayeri et al. 2022, Hard ImageNet, NeurIPS Datasets and Benchmarks; RIVAL10, arXiv:2201.10766",
     higher_is_better=True,
     unit="",
+    values="[-1, 1]",
     aliases=("relative_foreground_sensitivity",),
     tolerance=0.05,
     needs=("masks",),
@@ -54,7 +55,9 @@ def rfs(
     noise: Literal["gaussian", "l2"] = "gaussian",
     empty: Literal["undefined", "counted"] = "undefined",
 ) -> Measured:
-    """Relative foreground sensitivity: (b - f) / (2 min(m, 1 - m)), f and b the accuracies under noise on and around the object.
+    r"""Relative foreground sensitivity: (b - f) / (2 min(m, 1 - m)), f and b the accuracies under noise on and around the object.
+
+    .. math:: (b - f) / (2 \min(m, 1 - m)), \quad m = (f + b) / 2
 
     (B,) in [-1, 1], with m = (f + b) / 2, and 0 where m is 0 or 1: each image's own over its trials. The number of the
     table is made of the points `foreground` and `background` (B, 1): their means by label, then over labels, enter the

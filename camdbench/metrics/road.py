@@ -9,6 +9,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
+from camdbench.core.difference import Difference
 from camdbench.core.errors import UsageError
 from camdbench.core.metric_families import CONSTANT_MAP, MASKED, MEAN_MASKED
 from camdbench.functional.curves import Score, pairs, read
@@ -23,15 +24,24 @@ GRADCAM = MEAN_MASKED.variant(
 )
 
 
+DIFFERS = (
+    Difference(
+        "pytorch-grad-cam", "takes a percentile of the map as threshold", "a map of many zeros loses its whole image; here ties are broken"
+    ),
+)
+
+
 @metric(
     "road",
     paper="Rong et al. 2022, arXiv:2202.00449; both orders as in pytorch-grad-cam's ROADCombined",
     higher_is_better=True,
     unit="%",
+    values="[-50, 50]",
     aliases=("remove_and_debias",),
     tolerance=0.5,
     undefined=CONSTANT_MAP,
     protocols=(GRADCAM, RONG),
+    differs=DIFFERS,
 )
 def road(
     evidence: Evidence,
@@ -43,7 +53,9 @@ def road(
     scored: Literal["target", "predicted"] = "target",
     score: Literal["probability", "accuracy"] = "accuracy",
 ) -> Measured:
-    """Half the lead of the class's score with the least relevant pixels imputed over that with the most relevant ones imputed.
+    r"""Half the lead of the class's score with the least relevant pixels imputed over that with the most relevant ones imputed.
+
+    .. math:: \frac{50}{|K|} \sum_{k \in K} (f(x^{\mathrm{LeRF}}_k) - f(x^{\mathrm{MoRF}}_k))
 
     (B,) in [-50, 50]: the mean over percentages of (LeRF - MoRF) / 2; both curves are kept. Options as of road_morf.
     """
@@ -62,7 +74,7 @@ _ONE_ORDER = {
 }
 
 
-@metric("road_morf", higher_is_better=False, unit="%", **_ONE_ORDER)
+@metric("road_morf", higher_is_better=False, unit="%", values="[0, 100]", **_ONE_ORDER)
 def road_most_relevant_first(
     evidence: Evidence,
     *,
@@ -73,7 +85,9 @@ def road_most_relevant_first(
     scored: Literal["target", "predicted"] = "target",
     score: Literal["probability", "accuracy"] = "accuracy",
 ) -> Measured:
-    """Score of images whose most relevant pixels are imputed, mean over percentages.
+    r"""Score of images whose most relevant pixels are imputed, mean over percentages.
+
+    .. math:: \frac{100}{|K|} \sum_{k \in K} f(x^{\mathrm{MoRF}}_k)
 
     (B,) in [0, 100]; the curve's x is the share of pixels that are imputed, rounded down to whole pixels. An imputed pixel is
     the weighted mean of its neighbours, imputed ones included, plus normal noise of standard deviation `noise`: in [0, 1], or
@@ -89,7 +103,7 @@ def road_most_relevant_first(
     return _curve(evidence, _Imputing(_checked(percentages), noise, jitter, masking, scored, score), most_first=True)
 
 
-@metric("road_lerf", higher_is_better=True, unit="%", **_ONE_ORDER)
+@metric("road_lerf", higher_is_better=True, unit="%", values="[0, 100]", **_ONE_ORDER)
 def road_least_relevant_first(
     evidence: Evidence,
     *,
@@ -100,7 +114,9 @@ def road_least_relevant_first(
     scored: Literal["target", "predicted"] = "target",
     score: Literal["probability", "accuracy"] = "accuracy",
 ) -> Measured:
-    """Score of images whose least relevant pixels are imputed, mean over percentages.
+    r"""Score of images whose least relevant pixels are imputed, mean over percentages.
+
+    .. math:: \frac{100}{|K|} \sum_{k \in K} f(x^{\mathrm{LeRF}}_k)
 
     (B,) in [0, 100]; x is the share that is imputed, where the released code names the share that is kept. Options as of road_morf.
     """

@@ -34,6 +34,7 @@ NO_REGION = "no pixel lies above the map's mean"
     paper="Dabkowski & Gal 2017, arXiv:1705.07857, sec. 4; Opti-CAM, arXiv:2301.07002, eq. A7",
     higher_is_better=False,
     unit="",
+    values="[-2.996, 27.64]",
     aliases=("saliency_metric",),
     tolerance=0.005,
     undefined=NO_REGION,
@@ -49,7 +50,9 @@ def saliency_metric(
     at_least: bool = False,
     scored: Literal["target", "label", "predicted"] = "target",
 ) -> Measured:
-    """Size of the crop round the salient region less what the network makes of it: log max(0.05, a) - log p on the crop.
+    r"""Size of the crop round the salient region less what the network makes of it: log max(0.05, a) - log p on the crop.
+
+    .. math:: \log \max(0.05, a) - \log p
 
     (B,), natural logarithms, from -2.996 to 27.6; lower is better. The region is what lies above the map's mean: its largest
     connected region (Opti-CAM) or all of it (`all regions`, the tightest box round everything salient, as in the original),

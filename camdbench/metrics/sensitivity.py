@@ -30,7 +30,7 @@ _PROTOCOLS = (
 _UNDER_NOISE = {"tolerance": 0.002, "needs": ("explainer",), "undefined": ZERO_FIRST_MAP, "protocols": _PROTOCOLS}
 
 
-@metric("max_sensitivity", paper="Yeh et al. 2019, arXiv:1901.09392", higher_is_better=False, unit="", **_UNDER_NOISE)
+@metric("max_sensitivity", paper="Yeh et al. 2019, arXiv:1901.09392", higher_is_better=False, unit="", values="[0, inf)", **_UNDER_NOISE)
 def max_sensitivity(
     evidence: Evidence,
     *,
@@ -40,7 +40,9 @@ def max_sensitivity(
     maps: Literal["as declared", "raw"] = "as declared",
     zero: Literal["undefined", "one"] = "undefined",
 ) -> Measured:
-    """Largest relative change of the map among noisy versions of the image: max ||E(x + e) - E(x)|| / ||E(x)||.
+    r"""Largest relative change of the map among noisy versions of the image: max ||E(x + e) - E(x)|| / ||E(x)||.
+
+    .. math:: \max_{\|e\|_\infty \le r} \|E(x + e) - E(x)\| / \|E(x)\|
 
     (B,) >= 0, over `samples` draws e from U(-radius, radius), in the mean/std-normalised space, as the papers and
     libraries count it, or in pixels. The class stays the explained one; an explainer that draws random numbers draws
@@ -55,6 +57,7 @@ def max_sensitivity(
     paper="Yeh et al. 2019, arXiv:1901.09392, with the mean instead of the maximum",
     higher_is_better=False,
     unit="",
+    values="[0, inf)",
     **_UNDER_NOISE,
 )
 def avg_sensitivity(
@@ -66,7 +69,9 @@ def avg_sensitivity(
     maps: Literal["as declared", "raw"] = "as declared",
     zero: Literal["undefined", "one"] = "undefined",
 ) -> Measured:
-    """Mean relative change of the map among noisy versions of the image: mean ||E(x + e) - E(x)|| / ||E(x)||.
+    r"""Mean relative change of the map among noisy versions of the image: mean ||E(x + e) - E(x)|| / ||E(x)||.
+
+    .. math:: \frac{1}{N} \sum_e \|E(x + e) - E(x)\| / \|E(x)\|
 
     (B,) >= 0. Options and draws are those of max_sensitivity, and the two together cost as much as one.
     """

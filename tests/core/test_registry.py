@@ -109,6 +109,13 @@ class TestBuiltIns:
         for option in entry.options:
             assert option.check(option.default, entry.name) == option.default
 
+    def test_metrics_state_a_formula_and_a_range(self) -> None:
+        for entry in catalogue.metrics:
+            low, high = entry.facts.values[1:-1].split(", ")
+            assert entry.facts.formula, entry.name
+            assert float(low) < float(high), entry.name
+            assert entry.facts.values[0] + entry.facts.values[-1] in ("[]", "[)", "(]", "()", "{}"), entry.name
+
     def test_every_kind_has_members(self) -> None:
         for kind, held in REGISTRIES.items():
             assert held.names(), kind
@@ -182,6 +189,24 @@ def mine(evidence, *, step: PositiveInt = 1):
         source = f'ZERO_MAP = "x"\n{mark}\ndef mine(evidence):\n    "Mine."\n'
         (entry,) = Registry("metric", MetricFacts, "camdbench.metrics")._read(source, "a.module")
         assert entry.facts.undefined == "x"
+
+    def test_the_formula_is_that_of_the_docstring_unless_it_is_stated(self) -> None:
+        metrics = Registry("metric", MetricFacts, "camdbench.metrics")
+        facts = {"paper": "x", "higher_is_better": True, "unit": "%"}
+
+        def function(inputs: object) -> None:
+            r"""Mine.
+
+            .. math:: 100 \max(0,
+                p - o) / p
+
+            .. math:: 2
+            """
+
+        metrics.register("mine", **facts)(function)
+        assert metrics.get("mine").facts.formula == r"100 \max(0, p - o) / p"
+        metrics.register("mine", formula="1", **facts)(function)
+        assert metrics.get("mine").facts.formula == "1"
 
     def test_an_unknown_fact_is_named(self, explainers: Registry[ExplainerFacts]) -> None:
         with pytest.raises(TypeError, match=r"@explainer\('mine'\): got an unexpected keyword argument 'year'"):
