@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from pydantic import PositiveInt
@@ -12,6 +10,7 @@ from torch import Tensor
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import CLASSIFIED, NO_LABEL
+from camdbench.core.option_types import ScoredOutput
 from camdbench.functional.precision import exact
 from camdbench.functional.ranking import among_first, average_precisions
 from camdbench.metrics.evidence import Evidence
@@ -74,7 +73,7 @@ AVERAGE_PRECISION_PROTOCOLS = (
     undefined="the image shows no known class",
     protocols=AVERAGE_PRECISION_PROTOCOLS,
 )
-def average_precision(evidence: Evidence, *, score: Literal["logit", "probability"] = "logit") -> Measured:
+def average_precision(evidence: Evidence, *, score: ScoredOutput = "logit") -> Measured:
     r"""Area under precision by recall of the ranking of classes by their logits, or by their softmax probabilities.
 
     .. math:: 100 \sum_k P_k (R_k - R_{k-1})

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import DECLARED, MEAN_MASKED, ZERO_MAP
+from camdbench.core.option_types import Masking, ScoredClass
 from camdbench.functional.coherency import coherency as alike
 from camdbench.functional.coherency import harmonic_mean
 from camdbench.functional.precision import exact
@@ -16,7 +17,7 @@ from camdbench.functional.probability import drop, log_odds
 from camdbench.metrics.confidence import masked_images
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Measured
-from camdbench.metrics.walks import Masking, Scored, classes_of
+from camdbench.metrics.walks import classes_of
 
 PAPER = "Poppi et al. 2021, arXiv:2104.10252, section 3"
 RELEASE = "Poppi et al. 2021, arXiv:2104.10252, released code"
@@ -45,8 +46,8 @@ def coherency(
     evidence: Evidence,
     *,
     constant: Literal["undefined", "zero"] = "undefined",
-    masking: Literal["pixels", "normalised"] = "normalised",
-    scored: Literal["target", "predicted"] = "target",
+    masking: Masking = "normalised",
+    scored: ScoredClass = "target",
 ) -> Measured:
     r"""How alike the map is to the map of the image that it masks: Pearson's correlation, brought to [0, 1].
 
@@ -91,8 +92,8 @@ def complexity(evidence: Evidence) -> Measured:
 def adcc(
     evidence: Evidence,
     *,
-    masking: Literal["pixels", "normalised"] = "normalised",
-    scored: Literal["target", "predicted"] = "target",
+    masking: Masking = "normalised",
+    scored: ScoredClass = "target",
 ) -> Tensor:
     r"""Harmonic mean of coherency, of what complexity leaves, and of what average drop leaves.
 
@@ -109,7 +110,7 @@ def adcc(
     return torch.where(lost.isnan(), torch.nan, 100 * together)
 
 
-def _coherency(evidence: Evidence, masking: Masking, scored: Scored) -> Tensor:
+def _coherency(evidence: Evidence, masking: Masking, scored: ScoredClass) -> Tensor:
     """(B,) in [0, 1], NaN where a map is constant."""
 
     def explain() -> Tensor:

@@ -8,8 +8,6 @@ any threshold gives. So what is stored is the curve of each image over threshold
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
@@ -17,16 +15,14 @@ from torch import Tensor
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import UsageError
 from camdbench.core.metric_families import LOCALISED, NO_BOX
+from camdbench.core.option_types import BoxEnds, Connectivity, ConstantMap, MapRange, PositiveFraction, Resize
 from camdbench.core.protocols import Protocol
-from camdbench.core.shares import Share
 from camdbench.functional.boxes import best_iou
 from camdbench.functional.precision import exact
 from camdbench.functional.regions import holes, largest, outlines, regions
 from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.ground_truth import Dead, boxes_of, is_zero, maps_of, measured
+from camdbench.metrics.ground_truth import boxes_of, is_zero, maps_of, measured
 from camdbench.metrics.measured import Curve, Measured
-
-BoxEnds = Literal["exclusive", "clovaai"]
 
 RELEASE = "clovaai/wsolevaluation, released code"
 _BEST_THRESHOLD = (
@@ -60,15 +56,15 @@ _ON_BOXES = {"tolerance": 1.6, "needs": ("boxes",), "undefined": NO_BOX}
 def box_accuracy(
     evidence: Evidence,
     *,
-    deltas: tuple[Share, ...] = (0.3, 0.5, 0.7),
+    deltas: tuple[PositiveFraction, ...] = (0.3, 0.5, 0.7),
     thresholds: PositiveInt = 100,
-    connectivity: Literal[4, 8] = 8,
-    maps: Literal["as declared", "range"] = "as declared",
-    resize: Literal["bilinear", "bicubic"] = "bilinear",
-    geometry: Literal["exclusive", "clovaai"] = "exclusive",
-    dead: Literal["undefined", "scored"] = "undefined",
+    connectivity: Connectivity = 8,
+    maps: MapRange = "as declared",
+    resize: Resize = "bilinear",
+    geometry: BoxEnds = "exclusive",
+    dead: ConstantMap = "undefined",
 ) -> Measured:
-    r"""Share of images whose largest region overlaps a box of the object: the best threshold's, averaged over IoUs of 30, 50, 70 %.
+    r"""PositiveFraction of images whose largest region overlaps a box of the object: the best threshold's, mean over IoUs of 30, 50, 70 %.
 
     .. math:: \frac{100}{|D|} \sum_{\delta \in D} \max_\eta \mathrm{mean}_x\,[\mathrm{IoU}(B_\eta, B) \ge \delta]
 
@@ -93,15 +89,15 @@ def box_accuracy(
 def max_box_accuracy(
     evidence: Evidence,
     *,
-    deltas: tuple[Share, ...] = (0.5,),
+    deltas: tuple[PositiveFraction, ...] = (0.5,),
     thresholds: PositiveInt = 100,
-    connectivity: Literal[4, 8] = 8,
-    maps: Literal["as declared", "range"] = "as declared",
-    resize: Literal["bilinear", "bicubic"] = "bilinear",
-    geometry: Literal["exclusive", "clovaai"] = "exclusive",
-    dead: Literal["undefined", "scored"] = "undefined",
+    connectivity: Connectivity = 8,
+    maps: MapRange = "as declared",
+    resize: Resize = "bilinear",
+    geometry: BoxEnds = "exclusive",
+    dead: ConstantMap = "undefined",
 ) -> Measured:
-    r"""Share of images whose largest region overlaps a box of the object by half, at the threshold that suits all images best.
+    r"""PositiveFraction of images whose largest region overlaps a box of the object by half, at the threshold that suits all images best.
 
     .. math:: 100 \max_\eta \mathrm{mean}_x\,[\mathrm{IoU}(B_\eta, B) \ge 1/2]
 
@@ -127,15 +123,15 @@ def max_box_accuracy(
 def max_box_accuracy_v2(
     evidence: Evidence,
     *,
-    deltas: tuple[Share, ...] = (0.3, 0.5, 0.7),
+    deltas: tuple[PositiveFraction, ...] = (0.3, 0.5, 0.7),
     thresholds: PositiveInt = 100,
-    connectivity: Literal[4, 8] = 8,
-    maps: Literal["as declared", "range"] = "as declared",
-    resize: Literal["bilinear", "bicubic"] = "bilinear",
-    geometry: Literal["exclusive", "clovaai"] = "exclusive",
-    dead: Literal["undefined", "scored"] = "undefined",
+    connectivity: Connectivity = 8,
+    maps: MapRange = "as declared",
+    resize: Resize = "bilinear",
+    geometry: BoxEnds = "exclusive",
+    dead: ConstantMap = "undefined",
 ) -> Measured:
-    r"""Share of images any of whose regions overlaps a box of the object: the best threshold's, averaged over IoUs of 30, 50, 70 %.
+    r"""PositiveFraction of images any of whose regions overlaps a box of the object: the best threshold's, mean over IoUs of 30, 50, 70 %.
 
     .. math:: \frac{100}{|D|} \sum_{\delta \in D} \max_\eta \mathrm{mean}_x\,[\max_{B_\eta} \mathrm{IoU}(B_\eta, B) \ge \delta]
 
@@ -146,7 +142,7 @@ def max_box_accuracy_v2(
     return _accuracy(evidence, table, deltas, maps, resize, dead)
 
 
-def _accuracy(evidence: Evidence, overlaps: Tensor, deltas: tuple[float, ...], maps: str, resize: str, dead: Dead) -> Measured:
+def _accuracy(evidence: Evidence, overlaps: Tensor, deltas: tuple[float, ...], maps: str, resize: str, dead: ConstantMap) -> Measured:
     """Values and points from the best IoU of each image at each threshold, (B, K)."""
     if not deltas:
         raise UsageError("deltas=(): expected one or more intersections over union")
@@ -159,7 +155,7 @@ def _accuracy(evidence: Evidence, overlaps: Tensor, deltas: tuple[float, ...], m
 
 
 def _overlaps(
-    evidence: Evidence, thresholds: int, connectivity: Literal[4, 8], maps: str, resize: str, geometry: BoxEnds, *, every: bool
+    evidence: Evidence, thresholds: int, connectivity: Connectivity, maps: str, resize: str, geometry: BoxEnds, *, every: bool
 ) -> Tensor:
     """The best IoU of each image at each threshold, (B, K) float64; one image at a time, which bounds the memory."""
 
@@ -171,7 +167,7 @@ def _overlaps(
     return evidence.shared(("box overlaps", thresholds, connectivity, maps, resize, geometry, every), find)
 
 
-def _of_image(values: Tensor, truth: Tensor, thresholds: int, connectivity: Literal[4, 8], geometry: BoxEnds, every: bool) -> Tensor:
+def _of_image(values: Tensor, truth: Tensor, thresholds: int, connectivity: Connectivity, geometry: BoxEnds, every: bool) -> Tensor:
     """The best IoU of one map (H, W) at each threshold, (K,); thresholds between which no value lies share their regions."""
     levels = torch.arange(thresholds, dtype=torch.float64) / thresholds
     if geometry == "clovaai":
@@ -185,13 +181,13 @@ def _of_image(values: Tensor, truth: Tensor, thresholds: int, connectivity: Lite
     return found[differs.cumsum(0) - 1]
 
 
-def _best_of_largest(masks: Tensor, truth: Tensor, connectivity: Literal[4, 8], geometry: BoxEnds) -> Tensor:
+def _best_of_largest(masks: Tensor, truth: Tensor, connectivity: Connectivity, geometry: BoxEnds) -> Tensor:
     if geometry == "clovaai":
         return best_iou(_late_ends(largest(outlines(masks), len(masks), ties="last"), masks), truth.floor(), inclusive=True)
     return best_iou(largest(regions(masks, connectivity), len(masks)), truth)
 
 
-def _best_of_all(masks: Tensor, truth: Tensor, connectivity: Literal[4, 8], geometry: BoxEnds) -> Tensor:
+def _best_of_all(masks: Tensor, truth: Tensor, connectivity: Connectivity, geometry: BoxEnds) -> Tensor:
     """The best IoU of any region of each mask (N, H, W), (N,)."""
     found = regions(masks, 8 if geometry == "clovaai" else connectivity)
     best = torch.zeros(len(masks), dtype=torch.float64)

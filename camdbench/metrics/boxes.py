@@ -7,19 +7,18 @@ whose IoU is below one half; the papers' continuous formulas and that count are 
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import LOCALISED
+from camdbench.core.option_types import Connectivity, ConstantMap, KnownClass
 from camdbench.functional.boxes import best_iou
 from camdbench.functional.normalise import is_constant
 from camdbench.functional.precision import exact
 from camdbench.functional.regions import largest, regions
 from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.ground_truth import Dead, boxes_of, measured
+from camdbench.metrics.ground_truth import boxes_of, measured
 from camdbench.metrics.measured import Measured
 
 PAPER_LE = "Opti-CAM, arXiv:2301.07002, eq. A2"
@@ -36,7 +35,7 @@ _ERROR = {"needs": ("boxes",), "undefined": NO_BOX, "protocols": LE}
 
 @metric("le", paper=PAPER_LE, higher_is_better=False, unit="%", values="[0, 100]", aliases=("localisation_error",), tolerance=0.5, **_ERROR)
 def localisation_error(
-    evidence: Evidence, *, connectivity: Literal[4, 8] = 8, at_least: bool = False, dead: Literal["undefined", "scored"] = "undefined"
+    evidence: Evidence, *, connectivity: Connectivity = 8, at_least: bool = False, dead: ConstantMap = "undefined"
 ) -> Measured:
     r"""How little the box round the map's largest region above its mean overlaps a box of the object: 100 (1 - max IoU).
 
@@ -56,10 +55,10 @@ _OFFICIAL = {"needs": ("boxes",), "undefined": NO_BOX_OR_LABEL, "protocols": OM}
 def official_metric(
     evidence: Evidence,
     *,
-    connectivity: Literal[4, 8] = 8,
+    connectivity: Connectivity = 8,
     at_least: bool = False,
-    dead: Literal["undefined", "scored"] = "undefined",
-    scored: Literal["label", "target"] = "label",
+    dead: ConstantMap = "undefined",
+    scored: KnownClass = "label",
 ) -> Measured:
     r"""The localisation error, and 100 wherever the network errs: 100 (1 - max IoU [predicted = class]).
 
@@ -76,7 +75,7 @@ def official_metric(
     "le50", paper=ILSVRC, higher_is_better=False, unit="%", values="{0, 100}", aliases=("localisation_error_50",), tolerance=1.6, **_ERROR
 )
 def localisation_error_at_half(
-    evidence: Evidence, *, connectivity: Literal[4, 8] = 8, at_least: bool = False, dead: Literal["undefined", "scored"] = "undefined"
+    evidence: Evidence, *, connectivity: Connectivity = 8, at_least: bool = False, dead: ConstantMap = "undefined"
 ) -> Measured:
     r"""Whether the box round the map's largest region above its mean misses every box of the object: 100 where max IoU < 1/2.
 
@@ -94,10 +93,10 @@ def localisation_error_at_half(
 def official_metric_at_half(
     evidence: Evidence,
     *,
-    connectivity: Literal[4, 8] = 8,
+    connectivity: Connectivity = 8,
     at_least: bool = False,
-    dead: Literal["undefined", "scored"] = "undefined",
-    scored: Literal["label", "target"] = "label",
+    dead: ConstantMap = "undefined",
+    scored: KnownClass = "label",
 ) -> Measured:
     r"""Whether the map's box misses every box of the object, or the network errs: 100 where max IoU < 1/2 or the class is wrong.
 
@@ -118,7 +117,7 @@ def mean_masks(maps: Tensor, *, at_least: bool) -> Tensor:
     return torch.where(level, (values > 0) & at_least, values >= mean if at_least else values > mean)
 
 
-def predicted_boxes(evidence: Evidence, connectivity: Literal[4, 8], *, at_least: bool) -> Tensor:
+def predicted_boxes(evidence: Evidence, connectivity: Connectivity, *, at_least: bool) -> Tensor:
     """The box of the largest region above the mean of each map, (B, 4) xyxy on the CPU; zeros where there is none."""
 
     def find() -> Tensor:
@@ -127,7 +126,7 @@ def predicted_boxes(evidence: Evidence, connectivity: Literal[4, 8], *, at_least
     return evidence.shared(("box above the mean", connectivity, at_least), find)
 
 
-def _overlap(evidence: Evidence, connectivity: Literal[4, 8], at_least: bool, dead: Dead) -> tuple[Tensor, Tensor]:
+def _overlap(evidence: Evidence, connectivity: Connectivity, at_least: bool, dead: ConstantMap) -> tuple[Tensor, Tensor]:
     """The largest IoU of the predicted box of each image, (B,) in [0, 1], and where it has no meaning, (B,) bool."""
     predicted, truth = predicted_boxes(evidence, connectivity, at_least=at_least), boxes_of(evidence)
     overlap = torch.cat([best_iou(box[None], own) for box, own in zip(predicted, truth, strict=True)])
@@ -135,7 +134,7 @@ def _overlap(evidence: Evidence, connectivity: Literal[4, 8], at_least: bool, de
     return overlap, nowhere if dead == "scored" else nowhere | (predicted == 0).all(1)
 
 
-def _right(evidence: Evidence, scored: Literal["label", "target"]) -> tuple[Tensor, Tensor]:
+def _right(evidence: Evidence, scored: KnownClass) -> tuple[Tensor, Tensor]:
     """Whether the network predicts the class, (B,) 0 or 1, NaN where its logits are; and where the class is unknown."""
     classes = evidence.labels if scored == "label" else evidence.targets
     right = torch.where(evidence.logits.isnan().any(1), torch.nan, (evidence.predictions == classes).double())

@@ -8,7 +8,6 @@ papers do, `layer` at the explainer's own grid, and `mask` at the map in [0, 1] 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from pydantic import NonNegativeFloat
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import DECLARED, ZERO_MAP
+from camdbench.core.option_types import MapSize
 from camdbench.core.protocols import Protocol
 from camdbench.functional.normalise import upsample
 from camdbench.functional.sparseness import count_relevant, entropy, gini
@@ -37,7 +37,7 @@ _SIZES = {"undefined": ZERO_MAP, "protocols": _PROTOCOLS}
     tolerance=0.001,
     **_SIZES,
 )
-def sparseness(evidence: Evidence, *, maps: Literal["abs", "abs on its own grid", "as declared"] = "abs") -> Measured:
+def sparseness(evidence: Evidence, *, maps: MapSize = "abs") -> Measured:
     r"""Gini index of the map: 0 where all places are equal, towards 1 where few hold everything.
 
     .. math:: G(s) = \frac{\sum_i (2i - n - 1)\,s_{(i)}}{n \sum_i s_i}
@@ -60,9 +60,7 @@ NO_ENTROPY = "the map is zero everywhere, or has a single place where its entrop
     undefined=NO_ENTROPY,
     protocols=_PROTOCOLS,
 )
-def map_entropy(
-    evidence: Evidence, *, maps: Literal["abs", "abs on its own grid", "as declared"] = "abs", normalised: bool = False
-) -> Measured:
+def map_entropy(evidence: Evidence, *, maps: MapSize = "abs", normalised: bool = False) -> Measured:
     r"""Entropy of the places' shares in the map, which Bhatt calls complexity: 0 for one place, log n for n equal ones.
 
     .. math:: -\sum_i q_i \log q_i, \quad q_i = |s_i| / \sum_j |s_j|
@@ -85,7 +83,7 @@ def map_entropy(
 def effective_complexity(
     evidence: Evidence,
     *,
-    maps: Literal["abs", "abs on its own grid", "as declared"] = "abs",
+    maps: MapSize = "abs",
     threshold: NonNegativeFloat = 1e-5,
     normalised: bool = False,
 ) -> Measured:

@@ -9,15 +9,13 @@ the class that is scored, and in the share of the map's pixels that is kept (Sco
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import MASKED, MEAN_MASKED
-from camdbench.core.shares import Share
+from camdbench.core.option_types import Masking, PositiveFraction, ScoredClass
 from camdbench.functional.probability import drop, gain, increase, log_odds
 from camdbench.metrics.evidence import Evidence
 
@@ -40,11 +38,11 @@ PROTOCOLS = (
 def average_drop(
     evidence: Evidence,
     *,
-    masking: Literal["pixels", "normalised"] = "pixels",
-    scored: Literal["target", "predicted"] = "target",
-    keep: Share = 1.0,
+    masking: Masking = "pixels",
+    scored: ScoredClass = "target",
+    keep: PositiveFraction = 1.0,
 ) -> Tensor:
-    r"""Share of the class probability that masking loses: 100 max(0, p - o) / p.
+    r"""PositiveFraction of the class probability that masking loses: 100 max(0, p - o) / p.
 
     .. math:: 100 \max(0, p - o) / p
 
@@ -65,11 +63,11 @@ def average_drop(
 def average_gain(
     evidence: Evidence,
     *,
-    masking: Literal["pixels", "normalised"] = "pixels",
-    scored: Literal["target", "predicted"] = "target",
-    keep: Share = 1.0,
+    masking: Masking = "pixels",
+    scored: ScoredClass = "target",
+    keep: PositiveFraction = 1.0,
 ) -> Tensor:
-    r"""Share of the missing class probability that masking wins back: 100 max(0, o - p) / (1 - p).
+    r"""PositiveFraction of the missing class probability that masking wins back: 100 max(0, o - p) / (1 - p).
 
     .. math:: 100 \max(0, o - p) / (1 - p)
 
@@ -92,9 +90,9 @@ def average_increase(
     evidence: Evidence,
     *,
     tolerance: NonNegativeFloat = 0.0,
-    masking: Literal["pixels", "normalised"] = "pixels",
-    scored: Literal["target", "predicted"] = "target",
-    keep: Share = 1.0,
+    masking: Masking = "pixels",
+    scored: ScoredClass = "target",
+    keep: PositiveFraction = 1.0,
 ) -> Tensor:
     r"""Whether masking raises the class probability: 100 where o > p + tolerance, else 0.
 

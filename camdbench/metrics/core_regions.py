@@ -15,6 +15,7 @@ from torch import Tensor
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import CLASS_MAPS, CLASSIFIED
+from camdbench.core.option_types import KnownClass
 from camdbench.functional import core_regions
 from camdbench.functional.core_focus import core_of
 from camdbench.functional.normalise import normalise
@@ -38,9 +39,7 @@ _CONTRIBUTION = {
 
 
 @metric("core", higher_is_better=True, unit="", values="[0, inf)", aliases=("core_contribution",), **_CONTRIBUTION)
-def core(
-    evidence: Evidence, *, scored: Literal["label", "target"] = "label", empty: Literal["undefined", "whole"] = "undefined"
-) -> Measured:
+def core(evidence: Evidence, *, scored: KnownClass = "label", empty: Literal["undefined", "whole"] = "undefined") -> Measured:
     r"""Contribution of the object: sum over its places and all classes c of |CAM_t - CAM_c|.
 
     .. math:: \sum_{i \in M} \sum_c |\mathrm{CAM}_{t,i} - \mathrm{CAM}_{c,i}|
@@ -53,9 +52,7 @@ def core(
 
 
 @metric("noncore", higher_is_better=False, unit="", values="[0, inf)", aliases=("noncore_contribution",), **_CONTRIBUTION)
-def noncore(
-    evidence: Evidence, *, scored: Literal["label", "target"] = "label", empty: Literal["undefined", "whole"] = "undefined"
-) -> Measured:
+def noncore(evidence: Evidence, *, scored: KnownClass = "label", empty: Literal["undefined", "whole"] = "undefined") -> Measured:
     r"""Contribution of everything but the object: sum over the other places and all classes c of |CAM_t - CAM_c|.
 
     .. math:: \sum_{i \notin M} \sum_c |\mathrm{CAM}_{t,i} - \mathrm{CAM}_{c,i}|
@@ -87,9 +84,7 @@ _ON_GRID = {"needs": ("masks", "linear head"), "judges": "model"}
     protocols=CORE_SHARE_PROTOCOLS,
     **_ON_GRID,
 )
-def core_share(
-    evidence: Evidence, *, scored: Literal["label", "target"] = "label", empty: Literal["undefined", "whole"] = "undefined"
-) -> Measured:
+def core_share(evidence: Evidence, *, scored: KnownClass = "label", empty: Literal["undefined", "whole"] = "undefined") -> Measured:
     r"""Share of the object in all contributions, core / (core + noncore).
 
     .. math:: \mathrm{core} / (\mathrm{core} + \mathrm{noncore})
@@ -122,7 +117,7 @@ ZERO_CAM = "the class is unknown, or its HiResCAM is zero everywhere"
     undefined=ZERO_CAM,
     protocols=REDUNDANCY_PROTOCOLS,
 )
-def redundancy(evidence: Evidence, *, scored: Literal["label", "target"] = "label") -> Measured:
+def redundancy(evidence: Evidence, *, scored: KnownClass = "label") -> Measured:
     r"""How much of a class's HiResCAM all classes share: gamma = ||1/C sum_c CAM_c|| / ||CAM_t||, Frobenius norms.
 
     .. math:: \gamma = \|\tfrac{1}{C} \sum_c \mathrm{CAM}_c\|_F / \|\mathrm{CAM}_t\|_F
@@ -159,7 +154,7 @@ NO_PLACE = "the class is unknown, or the mask has no place on the layer's grid"
 def contrastive_iou(
     evidence: Evidence,
     *,
-    scored: Literal["label", "target"] = "label",
+    scored: KnownClass = "label",
     versus: Literal["mean", "others"] = "mean",
     maps: Literal["raw", "range"] = "raw",
     threshold: NonNegativeFloat = 0.01,

@@ -7,24 +7,19 @@ otherwise: a map that points nowhere is counted among the undefined, never as a 
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from camdbench.core.errors import NotApplicable
+from camdbench.core.option_types import GroundTruth
 from camdbench.functional.boxes import clip, union_mask
 from camdbench.functional.normalise import normalise, upsample
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Curve, Measured
 
-Boxes = Literal["exclusive boxes", "inclusive boxes"]
-Geometry = Literal["exclusive boxes", "inclusive boxes", "masks"]
-Dead = Literal["undefined", "scored"]
 
-
-def region_of(evidence: Evidence, geometry: Geometry) -> Tensor:
+def region_of(evidence: Evidence, geometry: GroundTruth) -> Tensor:
     """The pixels of the object, (B, H, W) bool on the maps' device: the union of its boxes, or its mask.
 
     With `inclusive boxes` the column x1 and the row y1 count too, as where code takes the end of a box for its last pixel.

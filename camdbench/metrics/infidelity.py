@@ -11,6 +11,7 @@ from torch import Tensor
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.core.metric_families import MASKED
+from camdbench.core.option_types import MapKind, Masking, ScoredClass, ScoredOutput
 from camdbench.functional.curves import Score, pairs, read
 from camdbench.functional.infidelity import infidelity as mismatch
 from camdbench.functional.infidelity import inside, squares
@@ -18,7 +19,7 @@ from camdbench.functional.normalise import upsample
 from camdbench.functional.precision import exact
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Measured
-from camdbench.metrics.walks import Masking, Scored, classes_of, version
+from camdbench.metrics.walks import classes_of, version
 
 _SIDE = 224  # of the images that block sizes are given for
 
@@ -47,10 +48,10 @@ def infidelity(
     scaled: bool = True,
     perturbation: Literal["difference", "indicator"] = "difference",
     beta: bool = True,
-    masking: Literal["pixels", "normalised"] = "pixels",
-    scored: Literal["target", "predicted"] = "target",
-    score: Literal["logit", "probability"] = "logit",
-    maps: Literal["raw", "as declared"] = "raw",
+    masking: Masking = "pixels",
+    scored: ScoredClass = "target",
+    score: ScoredOutput = "logit",
+    maps: MapKind = "raw",
 ) -> Measured:
     r"""Mean squared error of the map as a prediction of what covering a block of the image does to the class's score.
 
@@ -114,7 +115,7 @@ def _told(evidence: Evidence, perturbation: str, masking: Masking, maps: str) ->
     return phi * exact(change).sum(1)
 
 
-def _samples(evidence: Evidence, drawn: Tensor, told: Tensor, masking: Masking, scored: Scored, score: Score) -> tuple[Tensor, Tensor]:
+def _samples(evidence: Evidence, drawn: Tensor, told: Tensor, masking: Masking, scored: ScoredClass, score: Score) -> tuple[Tensor, Tensor]:
     """What the map told of each sample and what it changed, (B, N) float64 on the CPU."""
     images, classes, blank = evidence.images, classes_of(evidence, scored), version(evidence, "blank", masking)
     size, count = (images.shape[-2], images.shape[-1]), drawn.shape[1]

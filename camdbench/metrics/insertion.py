@@ -9,6 +9,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from camdbench.core.catalogue import metric
 from camdbench.core.difference import Difference
 from camdbench.core.metric_families import CONSTANT_MAP, MASKED, MEAN_MASKED
+from camdbench.core.option_types import MapStatistics, Masking, ScoredClass, TieOrder
 from camdbench.functional.curves import counts_by_share, counts_by_step
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Measured
@@ -61,10 +62,10 @@ def insertion(
     intervals: NonNegativeInt = 0,
     rounding: Literal["step", "point"] = "step",
     start: Literal["blurred", "blank"] = "blurred",
-    ties: Literal["first", "last"] = "first",
-    masking: Literal["pixels", "normalised"] = "pixels",
-    scored: Literal["target", "predicted"] = "predicted",
-    maps: Literal["as declared", "batch statistics"] = "as declared",
+    ties: TieOrder = "first",
+    masking: Masking = "pixels",
+    scored: ScoredClass = "predicted",
+    maps: MapStatistics = "as declared",
 ) -> Measured:
     r"""Area under the class's probability while pixels are shown, the most relevant first.
 
@@ -110,10 +111,10 @@ def deletion(
     step: PositiveInt = 224,
     intervals: NonNegativeInt = 0,
     rounding: Literal["step", "point"] = "step",
-    ties: Literal["first", "last"] = "first",
-    masking: Literal["pixels", "normalised"] = "pixels",
-    scored: Literal["target", "predicted"] = "predicted",
-    maps: Literal["as declared", "batch statistics"] = "as declared",
+    ties: TieOrder = "first",
+    masking: Masking = "pixels",
+    scored: ScoredClass = "predicted",
+    maps: MapStatistics = "as declared",
 ) -> Measured:
     r"""Area under the class's probability while pixels are removed, the most relevant first.
 

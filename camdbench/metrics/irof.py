@@ -10,6 +10,7 @@ from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import MASKED
+from camdbench.core.option_types import ScoredClass
 from camdbench.functional.curves import area, ragged_pairs, read, replaced
 from camdbench.functional.normalise import is_constant
 from camdbench.functional.orderings import segment_ranks
@@ -41,7 +42,7 @@ def irof(
     compactness: PositiveFloat = 10.0,
     sigma: NonNegativeFloat = 0.0,
     fill: Literal["average", "blank"] = "average",
-    scored: Literal["target", "predicted"] = "target",
+    scored: ScoredClass = "target",
 ) -> Measured:
     r"""Area over the curve of what is left of the class's probability while segments are replaced, most relevant first.
 

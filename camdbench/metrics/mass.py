@@ -14,6 +14,7 @@ from torch import Tensor
 from camdbench.core.catalogue import metric
 from camdbench.core.difference import Difference
 from camdbench.core.metric_families import LOCALISED, NO_BOX, NO_MASK, ON_MASKS
+from camdbench.core.option_types import BoxTruth, GroundTruth, MapSign
 from camdbench.functional.normalise import upsample
 from camdbench.functional.overlap import Mass, f1, mass
 from camdbench.functional.precision import exact
@@ -38,7 +39,7 @@ F1_PROTOCOLS = (LOCALISED.variant("opticam"),)
 def pixel_f1(
     evidence: Evidence,
     *,
-    geometry: Literal["exclusive boxes", "inclusive boxes", "masks"] = "exclusive boxes",
+    geometry: GroundTruth = "exclusive boxes",
 ) -> Measured:
     r"""How well the soft map fills the object and nothing else: 100 x 2 P R / (P + R), P the mass inside, R the filling.
 
@@ -74,7 +75,7 @@ def energy_pointing(
     *,
     boxes: Literal["union", "single"] = "union",
     max_box_fraction: PositiveFloat = 1.0,
-    geometry: Literal["exclusive boxes", "inclusive boxes"] = "exclusive boxes",
+    geometry: BoxTruth = "exclusive boxes",
 ) -> Measured:
     r"""Share of the map's mass that lies in the object's boxes: 100 x sum inside / sum of all.
 
@@ -130,7 +131,7 @@ def content_heatmap(
     evidence: Evidence,
     *,
     epsilon: NonNegativeFloat = 0.0,
-    geometry: Literal["exclusive boxes", "inclusive boxes"] = "exclusive boxes",
+    geometry: BoxTruth = "exclusive boxes",
 ) -> Measured:
     r"""Share of the rectified raw map's mass that lies in the object's boxes: 100 x sum inside / sum of all.
 
@@ -168,8 +169,8 @@ MASS_PROTOCOLS = (ON_MASKS.variant("clevr-xai"),)
 def relevance_mass(
     evidence: Evidence,
     *,
-    maps: Literal["as declared", "relu", "abs"] = "as declared",
-    geometry: Literal["exclusive boxes", "inclusive boxes", "masks"] = "masks",
+    maps: MapSign = "as declared",
+    geometry: GroundTruth = "masks",
 ) -> Measured:
     r"""Share of the map's mass that lies on the object's mask: 100 x sum inside / sum of all.
 

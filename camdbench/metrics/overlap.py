@@ -9,6 +9,7 @@ from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import NO_MASK, ON_MASKS
+from camdbench.core.option_types import ConstantMap, GroundTruth, MapSign
 from camdbench.functional.overlap import density_difference, iou, top_share
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.ground_truth import is_zero, maps_of, measured, region_of
@@ -35,8 +36,8 @@ def relevance_rank(
     evidence: Evidence,
     *,
     ties: Literal["expected", "first"] = "expected",
-    maps: Literal["as declared", "relu", "abs"] = "as declared",
-    geometry: Literal["exclusive boxes", "inclusive boxes", "masks"] = "masks",
+    maps: MapSign = "as declared",
+    geometry: GroundTruth = "masks",
 ) -> Measured:
     r"""Share of the K highest pixels of the map that lie on the object's mask of K pixels: 100 |top-K in mask| / K.
 
@@ -65,8 +66,8 @@ def mask_iou(
     *,
     threshold: PositiveFloat = 0.5,
     epsilon: NonNegativeFloat = 0.0,
-    geometry: Literal["exclusive boxes", "inclusive boxes", "masks"] = "masks",
-    dead: Literal["undefined", "scored"] = "undefined",
+    geometry: GroundTruth = "masks",
+    dead: ConstantMap = "undefined",
 ) -> Measured:
     r"""Intersection over union of the thresholded map and the object's mask: 100 |map >= t and mask| / |map >= t or mask|.
 
@@ -97,8 +98,8 @@ NO_CONTRAST = "the mask is empty or all of the image, or the map is zero everywh
 def saliency_density(
     evidence: Evidence,
     *,
-    geometry: Literal["exclusive boxes", "inclusive boxes", "masks"] = "masks",
-    dead: Literal["undefined", "scored"] = "undefined",
+    geometry: GroundTruth = "masks",
+    dead: ConstantMap = "undefined",
 ) -> Measured:
     r"""The map's mean on the object less its mean off it, x 100.
 

@@ -11,6 +11,7 @@ from camdbench.core.catalogue import metric
 from camdbench.core.difference import Difference
 from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import MASKED, MEAN_MASKED
+from camdbench.core.option_types import Fill, Masking, Readout, ScoredClass, TieOrder
 from camdbench.functional.curves import counts_by_share, counts_by_step
 from camdbench.functional.orderings import count_cells
 from camdbench.metrics.evidence import Evidence
@@ -63,11 +64,11 @@ def aopc(
     patch: PositiveInt = 9,
     regions: PositiveInt = 100,
     patching: Literal["grid", "sliding"] = "grid",
-    fill: Literal["uniform", "lowest", "blank"] = "uniform",
+    fill: Fill = "uniform",
     average: Literal["all", "altered"] = "all",
-    ties: Literal["first", "last"] = "first",
-    masking: Literal["pixels", "normalised"] = "pixels",
-    scored: Literal["target", "predicted"] = "target",
+    ties: TieOrder = "first",
+    masking: Masking = "pixels",
+    scored: ScoredClass = "target",
 ) -> Measured:
     r"""Area over the perturbation curve: mean drop of the class's probability while patches are replaced, most relevant first.
 
@@ -110,11 +111,11 @@ def most_relevant_first(
     step: PositiveInt = 1,
     intervals: NonNegativeInt = 0,
     ends: bool = True,
-    fill: Literal["uniform", "lowest", "blank"] = "uniform",
-    ties: Literal["first", "last"] = "first",
-    masking: Literal["pixels", "normalised"] = "pixels",
-    scored: Literal["target", "predicted"] = "target",
-    score: Literal["probability", "accuracy"] = "probability",
+    fill: Fill = "uniform",
+    ties: TieOrder = "first",
+    masking: Masking = "pixels",
+    scored: ScoredClass = "target",
+    score: Readout = "probability",
 ) -> Measured:
     r"""Mean height of the class's score while patches or pixels are replaced, the most relevant first.
 
@@ -140,11 +141,11 @@ def least_relevant_first(
     step: PositiveInt = 1,
     intervals: NonNegativeInt = 0,
     ends: bool = True,
-    fill: Literal["uniform", "lowest", "blank"] = "uniform",
-    ties: Literal["first", "last"] = "first",
-    masking: Literal["pixels", "normalised"] = "pixels",
-    scored: Literal["target", "predicted"] = "target",
-    score: Literal["probability", "accuracy"] = "probability",
+    fill: Fill = "uniform",
+    ties: TieOrder = "first",
+    masking: Masking = "pixels",
+    scored: ScoredClass = "target",
+    score: Readout = "probability",
 ) -> Measured:
     r"""Mean height of the class's score while patches or pixels are replaced, the least relevant first.
 

@@ -9,6 +9,7 @@ from pydantic import NonNegativeFloat
 from camdbench.core.catalogue import metric
 from camdbench.core.difference import Difference
 from camdbench.core.metric_families import LOCALISED, ON_MASKS
+from camdbench.core.option_types import ConstantMap, GroundTruth
 from camdbench.functional.pointing import hits, near
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.ground_truth import is_zero, measured, region_of
@@ -53,8 +54,8 @@ def pointing(
     *,
     ties: Literal["any", "first", "centroid", "expected"] = "any",
     tolerance: NonNegativeFloat = 0.0,
-    geometry: Literal["exclusive boxes", "inclusive boxes", "masks"] = "exclusive boxes",
-    dead: Literal["undefined", "scored"] = "undefined",
+    geometry: GroundTruth = "exclusive boxes",
+    dead: ConstantMap = "undefined",
 ) -> Measured:
     r"""Whether the map is largest on the object: 100 where its maximum lies in a box.
 

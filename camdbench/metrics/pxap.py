@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import NO_MASK, ON_MASKS
+from camdbench.core.option_types import ConstantMap, GroundTruth, MapRange, Resize
 from camdbench.functional.precision import exact
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.ground_truth import is_zero, maps_of, measured, region_of
@@ -43,10 +42,10 @@ def pixel_average_precision(
     evidence: Evidence,
     *,
     thresholds: PositiveInt = 100,
-    maps: Literal["as declared", "range"] = "as declared",
-    resize: Literal["bilinear", "bicubic"] = "bilinear",
-    geometry: Literal["exclusive boxes", "inclusive boxes", "masks"] = "masks",
-    dead: Literal["undefined", "scored"] = "undefined",
+    maps: MapRange = "as declared",
+    resize: Resize = "bilinear",
+    geometry: GroundTruth = "masks",
+    dead: ConstantMap = "undefined",
 ) -> Measured:
     r"""Average precision of the map's pixels as detections of the object's pixels, those of all images together.
 

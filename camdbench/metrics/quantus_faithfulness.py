@@ -7,7 +7,7 @@ Quantus replaces elements (a colour channel of a pixel each), in the mean/std-no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import MEAN_MASKED
+from camdbench.core.option_types import MapKind
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Curve, Measured
 from camdbench.metrics.quantus_bridge import as_values, ask
@@ -39,7 +40,7 @@ _OF_LOGIT = {"tolerance": 0.005, "undefined": _UNDEFINED, "protocols": _BY_LOGIT
     **_OF_LOGIT,
 )
 def faithfulness_correlation(
-    evidence: Evidence, *, subset_size: PositiveInt = 224, nr_runs: PositiveInt = 100, maps: Literal["as declared", "raw"] = "as declared"
+    evidence: Evidence, *, subset_size: PositiveInt = 224, nr_runs: PositiveInt = 100, maps: MapKind = "as declared"
 ) -> Measured:
     r"""Correlation, over random subsets of elements, of what the map gives them and what the logit loses without them.
 
@@ -59,9 +60,7 @@ def faithfulness_correlation(
     values="[-1, 1]",
     **_OF_LOGIT,
 )
-def faithfulness_estimate(
-    evidence: Evidence, *, features_in_step: PositiveInt | None = None, maps: Literal["as declared", "raw"] = "as declared"
-) -> Measured:
+def faithfulness_estimate(evidence: Evidence, *, features_in_step: PositiveInt | None = None, maps: MapKind = "as declared") -> Measured:
     r"""Correlation, over steps of elements in the map's order, of what the map gives them and what the logit loses.
 
     .. math:: r_k(\sum_{i \in S_k} s_i, f(x) - f(x_{\setminus S_k}))
@@ -88,7 +87,7 @@ def monotonicity_correlation(
     *,
     features_in_step: PositiveInt | None = None,
     nr_samples: PositiveInt = 10,
-    maps: Literal["as declared", "raw"] = "as declared",
+    maps: MapKind = "as declared",
 ) -> Measured:
     r"""Rank correlation, over steps of elements, of what the map gives them and how far noise in them moves the probability.
 
@@ -114,7 +113,7 @@ _OF_PROBABILITY = {"tolerance": 0.002, "undefined": _UNDEFINED, "protocols": _BY
     values="[0, 1]",
     **_OF_PROBABILITY,
 )
-def selectivity(evidence: Evidence, *, patch_size: PositiveInt = 8, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
+def selectivity(evidence: Evidence, *, patch_size: PositiveInt = 8, maps: MapKind = "as declared") -> Measured:
     r"""Area under the probability while patches are blackened, those of the largest relevance first.
 
     .. math:: \int_0^1 f(x_u)\,du
@@ -128,9 +127,7 @@ def selectivity(evidence: Evidence, *, patch_size: PositiveInt = 8, maps: Litera
 @metric(
     "quantus:PixelFlipping", paper="Bach et al. 2015, PLOS ONE 10(7)", higher_is_better=False, unit="", values="[0, 1]", **_OF_PROBABILITY
 )
-def pixel_flipping(
-    evidence: Evidence, *, features_in_step: PositiveInt | None = None, maps: Literal["as declared", "raw"] = "as declared"
-) -> Measured:
+def pixel_flipping(evidence: Evidence, *, features_in_step: PositiveInt | None = None, maps: MapKind = "as declared") -> Measured:
     r"""Area under the probability while elements are blackened, those of the largest relevance first.
 
     .. math:: \int_0^1 f(x_u)\,du
@@ -155,7 +152,7 @@ def region_perturbation(
     *,
     patch_size: PositiveInt = 14,
     regions_evaluation: PositiveInt = 10,
-    maps: Literal["as declared", "raw"] = "as declared",
+    maps: MapKind = "as declared",
 ) -> Measured:
     r"""Area over the curve of the probability while regions of a fixed grid are blackened, the most relevant first.
 

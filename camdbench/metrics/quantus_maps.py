@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import DECLARED, FLAT_MAP, LOCALISED
+from camdbench.core.option_types import MapKind
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Measured
 from camdbench.metrics.quantus_bridge import as_values, ask
@@ -32,7 +33,7 @@ _OF_MAP = {"undefined": FLAT_MAP, "protocols": _PROTOCOLS}
     tolerance=0.001,
     **_OF_MAP,
 )
-def sparseness(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
+def sparseness(evidence: Evidence, *, maps: MapKind = "as declared") -> Measured:
     r"""Gini index of the map, as Quantus computes it.
 
     .. math:: \frac{\sum_i (2i - n - 1)\,s_{(i)}}{n \sum_i s_i}
@@ -51,7 +52,7 @@ def sparseness(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as 
     tolerance=0.005,
     **_OF_MAP,
 )
-def complexity(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
+def complexity(evidence: Evidence, *, maps: MapKind = "as declared") -> Measured:
     r"""Entropy of the places' shares in the map, as Quantus computes it.
 
     .. math:: -\sum_i q_i \log q_i, \quad q_i = |s_i| / \sum_j |s_j|
@@ -70,9 +71,7 @@ def complexity(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as 
     tolerance=10.0,
     **_OF_MAP,
 )
-def effective_complexity(
-    evidence: Evidence, *, eps: NonNegativeFloat = 1e-5, maps: Literal["as declared", "raw"] = "as declared"
-) -> Measured:
+def effective_complexity(evidence: Evidence, *, eps: NonNegativeFloat = 1e-5, maps: MapKind = "as declared") -> Measured:
     r"""Number of places of the map above a threshold, as Quantus computes it.
 
     .. math:: \#\{i : |s_i| > \epsilon\}
@@ -87,7 +86,7 @@ _ON_MASK = {"tolerance": 0.001, "needs": ("masks",), "undefined": _NO_MASK, "pro
 
 
 @metric("quantus:RelevanceMassAccuracy", paper=ARRAS, higher_is_better=True, unit="", values="[0, 1]", **_ON_MASK)
-def relevance_mass_accuracy(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
+def relevance_mass_accuracy(evidence: Evidence, *, maps: MapKind = "as declared") -> Measured:
     r"""Share of the map inside the mask, as Quantus computes it.
 
     .. math:: \sum_{i \in M} s_i / \sum_i s_i
@@ -98,7 +97,7 @@ def relevance_mass_accuracy(evidence: Evidence, *, maps: Literal["as declared", 
 
 
 @metric("quantus:RelevanceRankAccuracy", paper=ARRAS, higher_is_better=True, unit="", values="[0, 1]", **_ON_MASK)
-def relevance_rank_accuracy(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
+def relevance_rank_accuracy(evidence: Evidence, *, maps: MapKind = "as declared") -> Measured:
     r"""Share of the mask's size among the largest values of the map that lies inside the mask, as Quantus computes it.
 
     .. math:: |\text{top-}|M|(s) \cap M| / |M|
@@ -111,7 +110,7 @@ def relevance_rank_accuracy(evidence: Evidence, *, maps: Literal["as declared", 
 @metric(
     "quantus:TopKIntersection", paper="Theiner et al. 2021, arXiv:2104.14995", higher_is_better=True, unit="", values="[0, 1]", **_ON_MASK
 )
-def top_k_intersection(evidence: Evidence, *, k: PositiveInt = 1000, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
+def top_k_intersection(evidence: Evidence, *, k: PositiveInt = 1000, maps: MapKind = "as declared") -> Measured:
     r"""Share of the `k` largest values of the map that lie inside the mask.
 
     .. math:: |\text{top-}k(s) \cap M| / k
@@ -135,7 +134,7 @@ NO_BACKGROUND = "no place of the map differs from another, or the mask is empty 
     undefined=NO_BACKGROUND,
     protocols=_WITH_MASKS,
 )
-def auc(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
+def auc(evidence: Evidence, *, maps: MapKind = "as declared") -> Measured:
     r"""Area under the ROC curve of the map as a detector of the mask's pixels.
 
     .. math:: \int_0^1 \mathrm{TPR}\,d\,\mathrm{FPR}
@@ -156,7 +155,7 @@ def auc(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declare
     undefined=_NO_MASK,
     protocols=_WITH_MASKS,
 )
-def pointing_game(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
+def pointing_game(evidence: Evidence, *, maps: MapKind = "as declared") -> Measured:
     r"""Whether a largest value of the map lies inside the mask, as Quantus computes it.
 
     .. math:: [\arg\max_i s_i \in M]
@@ -174,7 +173,7 @@ def pointing_game(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "
     values="[0, 1]",
     **_ON_MASK,
 )
-def attribution_localisation(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
+def attribution_localisation(evidence: Evidence, *, maps: MapKind = "as declared") -> Measured:
     r"""Share of the map, in absolute values, that lies inside the mask.
 
     .. math:: \sum_{i \in M} |s_i| / \sum_i |s_i|

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from pydantic import NonNegativeFloat, PositiveInt
@@ -12,11 +12,12 @@ from camdbench.core.catalogue import metric
 from camdbench.core.difference import Difference
 from camdbench.core.errors import UsageError
 from camdbench.core.metric_families import CONSTANT_MAP, MASKED, MEAN_MASKED
+from camdbench.core.option_types import Masking, Readout, ScoredClass
 from camdbench.functional.curves import Score, pairs, read
 from camdbench.functional.imputation import impute
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Curve, Measured
-from camdbench.metrics.walks import Masking, Order, Scored, Walked, classes_of, ordering
+from camdbench.metrics.walks import Order, Walked, classes_of, ordering
 
 RONG = MASKED.variant("rong", score="accuracy", paper="Rong et al. 2022, arXiv:2202.00449, released code")
 GRADCAM = MEAN_MASKED.variant(
@@ -49,9 +50,9 @@ def road(
     percentages: tuple[PositiveInt, ...] = (10, 20, 30, 40, 50, 60, 70, 80, 90),
     noise: NonNegativeFloat = 0.01,
     jitter: NonNegativeFloat = 1e-4,
-    masking: Literal["pixels", "normalised"] = "pixels",
-    scored: Literal["target", "predicted"] = "target",
-    score: Literal["probability", "accuracy"] = "accuracy",
+    masking: Masking = "pixels",
+    scored: ScoredClass = "target",
+    score: Readout = "accuracy",
 ) -> Measured:
     r"""Half the lead of the class's score with the least relevant pixels imputed over that with the most relevant ones imputed.
 
@@ -81,9 +82,9 @@ def road_most_relevant_first(
     percentages: tuple[PositiveInt, ...] = (10, 20, 30, 40, 50, 60, 70, 80, 90),
     noise: NonNegativeFloat = 0.01,
     jitter: NonNegativeFloat = 1e-4,
-    masking: Literal["pixels", "normalised"] = "pixels",
-    scored: Literal["target", "predicted"] = "target",
-    score: Literal["probability", "accuracy"] = "accuracy",
+    masking: Masking = "pixels",
+    scored: ScoredClass = "target",
+    score: Readout = "accuracy",
 ) -> Measured:
     r"""Score of images whose most relevant pixels are imputed, mean over percentages.
 
@@ -110,9 +111,9 @@ def road_least_relevant_first(
     percentages: tuple[PositiveInt, ...] = (10, 20, 30, 40, 50, 60, 70, 80, 90),
     noise: NonNegativeFloat = 0.01,
     jitter: NonNegativeFloat = 1e-4,
-    masking: Literal["pixels", "normalised"] = "pixels",
-    scored: Literal["target", "predicted"] = "target",
-    score: Literal["probability", "accuracy"] = "accuracy",
+    masking: Masking = "pixels",
+    scored: ScoredClass = "target",
+    score: Readout = "accuracy",
 ) -> Measured:
     r"""Score of images whose least relevant pixels are imputed, mean over percentages.
 
@@ -130,7 +131,7 @@ class _Imputing(NamedTuple):
     noise: float
     jitter: float
     masking: Masking
-    scored: Scored
+    scored: ScoredClass
     score: Score
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import EXPLAINED_AGAIN
+from camdbench.core.option_types import Connectivity
 from camdbench.functional.probability import log_odds
 from camdbench.functional.regions import regions
 from camdbench.metrics.boxes import mean_masks, predicted_boxes
@@ -46,7 +47,7 @@ def saliency_metric(
     floor: PositiveFloat = 0.05,
     seen: Literal["crop", "image"] = "crop",
     geometry: Literal["largest region", "all regions"] = "largest region",
-    connectivity: Literal[4, 8] = 8,
+    connectivity: Connectivity = 8,
     at_least: bool = False,
     scored: Literal["target", "label", "predicted"] = "target",
 ) -> Measured:
@@ -81,7 +82,7 @@ def crops(images: Tensor, boxes: Tensor) -> Tensor:
     return torch.cat(found)
 
 
-def _boxes(evidence: Evidence, geometry: str, connectivity: Literal[4, 8], *, at_least: bool) -> Tensor:
+def _boxes(evidence: Evidence, geometry: str, connectivity: Connectivity, *, at_least: bool) -> Tensor:
     """(B, 4) xyxy on the CPU, zeros where nothing lies above the mean."""
     if geometry == "largest region":
         return predicted_boxes(evidence, connectivity, at_least=at_least)

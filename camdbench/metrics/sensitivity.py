@@ -13,6 +13,7 @@ from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import ZERO_FIRST_MAP
+from camdbench.core.option_types import MapKind, Masking
 from camdbench.core.protocols import Protocol
 from camdbench.functional.normalise import upsample
 from camdbench.functional.precision import exact
@@ -36,8 +37,8 @@ def max_sensitivity(
     *,
     radius: PositiveFloat = 0.2,
     samples: PositiveInt = 10,
-    masking: Literal["normalised", "pixels"] = "normalised",
-    maps: Literal["as declared", "raw"] = "as declared",
+    masking: Masking = "normalised",
+    maps: MapKind = "as declared",
     zero: Literal["undefined", "one"] = "undefined",
 ) -> Measured:
     r"""Largest relative change of the map among noisy versions of the image: max ||E(x + e) - E(x)|| / ||E(x)||.
@@ -65,8 +66,8 @@ def avg_sensitivity(
     *,
     radius: PositiveFloat = 0.2,
     samples: PositiveInt = 10,
-    masking: Literal["normalised", "pixels"] = "normalised",
-    maps: Literal["as declared", "raw"] = "as declared",
+    masking: Masking = "normalised",
+    maps: MapKind = "as declared",
     zero: Literal["undefined", "one"] = "undefined",
 ) -> Measured:
     r"""Mean relative change of the map among noisy versions of the image: mean ||E(x + e) - E(x)|| / ||E(x)||.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import NotApplicable
+from camdbench.core.option_types import MapStatistics, Masking, ScoredClass
 from camdbench.functional.baselines import lowest, rise_blur
 from camdbench.functional.curves import Score, area, read, scores_along
 from camdbench.functional.normalise import is_constant
@@ -17,9 +18,6 @@ from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Curve, Measured
 from camdbench.models.single_image_norm import with_own_statistics
 
-MapKind = Literal["as declared", "batch statistics"]
-Masking = Literal["pixels", "normalised"]
-Scored = Literal["target", "predicted"]
 Version = Literal["image", "blank", "blurred", "lowest", "uniform", "average"]
 
 
@@ -40,7 +38,7 @@ class Order:
     ties: Ties = "first"
     patch: int = 1
     sliding: int = 0
-    maps: MapKind = "as declared"
+    maps: MapStatistics = "as declared"
     jitter: float = 0.0
 
 
@@ -63,7 +61,7 @@ class Walk:
     before: Version
     after: Version
     masking: Masking
-    scored: Scored
+    scored: ScoredClass
     score: Score
 
 
@@ -113,7 +111,7 @@ def area_under(evidence: Evidence, way: Walk, total: int | None = None) -> Measu
     return Measured(torch.where(dead, torch.nan, 100 * area(scores, x)), dead, {"curve": Curve(x, scores)})
 
 
-def classes_of(evidence: Evidence, scored: Scored) -> Tensor:
+def classes_of(evidence: Evidence, scored: ScoredClass) -> Tensor:
     """(B,), the class whose score is read."""
     return evidence.targets if scored == "target" else evidence.predictions
 
@@ -138,7 +136,7 @@ def _ordering(evidence: Evidence, order: Order) -> tuple[Tensor, Tensor]:
     return ranks, dead
 
 
-def maps_of(evidence: Evidence, kind: MapKind) -> Tensor:
+def maps_of(evidence: Evidence, kind: MapStatistics) -> Tensor:
     """(B, H, W) in [0, 1].
 
     Raises:
