@@ -66,7 +66,7 @@ def _reading(entry: dict[str, Any]) -> str:
         return ""
     direction = f"{'↑' if entry['higher_is_better'] else '↓'} {entry['unit']}".rstrip()
     protocols = "protocol " + " | ".join(protocol["name"] for protocol in entry["protocols"])
-    return "; ".join([direction, *(["of the model"] if entry["judges"] == "model" else []), protocols])
+    return "; ".join([direction, *(["of the model"] if entry["scope"] == "model" else []), protocols])
 
 
 def _described(entry: Entry[Any]) -> dict[str, Any]:

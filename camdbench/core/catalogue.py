@@ -27,7 +27,7 @@ class ExplainerFacts:
         aliases: names under which other libraries know it.
         normalisation: how the raw map becomes a mask in [0, 1] at image size; `none` for maps that already are one.
         control: a control that no method should lose against; set apart in tables.
-        seeded: draws random numbers, always from (seed, image id).
+        stochastic: draws random numbers, always from (seed, image id).
         formula: LaTeX; if empty, the first `.. math::` of the docstring.
         values: range of the raw map, such as `[0, inf)`.
         differs: how other implementations differ.
@@ -40,7 +40,7 @@ class ExplainerFacts:
     aliases: tuple[str, ...] = ()
     normalisation: Literal["range", "max", "sigmoid", "none"] = "range"
     control: bool = False
-    seeded: bool = False
+    stochastic: bool = False
     formula: str = ""
     values: str = ""
     differs: tuple[Difference, ...] = ()
@@ -58,7 +58,7 @@ class MetricFacts:
         protocols: the conventions by which values can be made, the default first.
         needs: what it reads beside images and logits: `boxes`, `masks`, `explainer` (it explains altered images again),
             `linear head`.
-        judges: `map`, or `model` for a property of the model alone, which is measured once, not for each explainer.
+        scope: `map`, or `model` for a property of the model alone, which is measured once, not for each explainer.
         undefined: why an image may have no value.
         aliases: longer names, and names under which other libraries know it; rows say the registered one.
         formula: LaTeX; if empty, the first `.. math::` of the docstring.
@@ -72,7 +72,7 @@ class MetricFacts:
     tolerance: float = 0.1
     protocols: tuple[Protocol, ...] = (Protocol("default"),)
     needs: tuple[Literal["boxes", "masks", "explainer", "linear head"], ...] = ()
-    judges: Literal["map", "model"] = "map"
+    scope: Literal["map", "model"] = "map"
     undefined: str = ""
     aliases: tuple[str, ...] = ()
     formula: str = ""
@@ -154,7 +154,7 @@ def protocol_of(metric_spec: Spec) -> Protocol:
 
 def judges_model(metric_spec: Spec) -> bool:
     """Whether a metric is a property of the model, whatever explains it."""
-    return metrics.get(metric_spec.name).facts.judges == "model"
+    return metrics.get(metric_spec.name).facts.scope == "model"
 
 
 def needs_of(spec: Spec) -> set[str]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from camdbench.core.protocols import Protocol
 
-DECLARED = Protocol("declared", maps="as declared", resize="bilinear")
-LOCALISED = DECLARED.variant("localised", geometry="exclusive boxes")
-ON_MASKS = DECLARED.variant("on masks", geometry="masks")
-MASKED = DECLARED.variant("masked", masking="pixels", scored="target", score="probability")
+DECLARED = Protocol("declared", maps="default", resize="bilinear")
+LOCALISED = DECLARED.variant("localised", ground_truth="exclusive boxes")
+ON_MASKS = DECLARED.variant("on masks", ground_truth="masks")
+MASKED = DECLARED.variant("masked", masking="pixels", scored_class="target", scored_output="probability")
 MEAN_MASKED = MASKED.variant("masked to the mean colour", masking="normalised")
-EXPLAINED_AGAIN = Protocol("explained again", scored="target", maps="raw", resize="bilinear")
-CLASSIFIED = Protocol("classified", scored="label", score="logit")
+EXPLAINED_AGAIN = Protocol("explained again", scored_class="target", maps="raw", resize="bilinear")
+CLASSIFIED = Protocol("classified", scored_class="label", scored_output="logit")
 CLASS_MAPS = CLASSIFIED.variant("class maps", maps="raw", resize="masks to the grid, nearest-exact")
 
 CONSTANT_MAP = "the map is constant, so that it ranks no pixel before another"

@@ -11,7 +11,7 @@ from camdbench.core.catalogue import explainer
 from camdbench.explainers.trace import Trace
 
 
-@explainer("random", paper="control", cost="none", control=True, seeded=True)
+@explainer("random", paper="control", cost="none", control=True, stochastic=True)
 def random(trace: Trace, *, cells: PositiveInt | None = None) -> Tensor:
     """Uniform noise from (seed, image id), one draw a pixel, or on a grid of `cells` x `cells` that is up-sampled.
 

@@ -51,7 +51,7 @@ def gradcampp(
     cost="1 forward + 4 (forward + tail backward)",
     needs=("layer", "gradients"),
     aliases=("smoothgradcam++",),
-    seeded=True,
+    stochastic=True,
 )
 def smoothgradcampp(
     trace: Trace, *, layer: str | None = None, samples: PositiveInt = 4, std: NonNegativeFloat = 0.3, relu: bool = True

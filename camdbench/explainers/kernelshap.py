@@ -15,7 +15,7 @@ from camdbench.explainers.segments import scores_without, segment
 from camdbench.explainers.trace import Trace
 
 
-@explainer("kernelshap", paper="Lundberg & Lee 2017, arXiv:1705.07874, theorem 2", cost="1003 forward", seeded=True)
+@explainer("kernelshap", paper="Lundberg & Lee 2017, arXiv:1705.07874, theorem 2", cost="1003 forward", stochastic=True)
 def kernelshap(
     trace: Trace,
     *,

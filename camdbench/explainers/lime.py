@@ -14,7 +14,7 @@ from camdbench.explainers.segments import scores_without, segment
 from camdbench.explainers.trace import Trace
 
 
-@explainer("lime", paper="Ribeiro et al. 2016, arXiv:1602.04938, eq. 1-2, section 3.4", cost="1001 forward", seeded=True)
+@explainer("lime", paper="Ribeiro et al. 2016, arXiv:1602.04938, eq. 1-2, section 3.4", cost="1001 forward", stochastic=True)
 def lime(
     trace: Trace,
     *,

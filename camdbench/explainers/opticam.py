@@ -23,7 +23,7 @@ Start = Literal["mean", "random", "gradcam"]
     paper="Zhang et al. 2024, arXiv:2301.07002, eq. 8-11, 16-19, A",
     cost="1 forward + 100 (forward + backward), two forwards and backwards each for iomask and iodiff",
     needs=("layer", "gradients"),
-    seeded=True,
+    stochastic=True,
 )
 def opticam(
     trace: Trace,

@@ -16,7 +16,7 @@ from camdbench.explainers.trace import Trace
     cost="1 forward",
     needs=("layer",),
     control=True,
-    seeded=True,
+    stochastic=True,
 )
 def randomcam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
     """Activations weighted by uniform random numbers in [-1, 1], drawn from (seed, image id), and rectified.

@@ -14,7 +14,7 @@ from camdbench.explainers.perturbing import filling, mask_bank, scored
 from camdbench.explainers.trace import Trace
 
 
-@explainer("rise", paper="Petsiuk et al. 2018, arXiv:1806.07421, eq. 6, section 3.2", cost="4001 forward", seeded=True)
+@explainer("rise", paper="Petsiuk et al. 2018, arXiv:1806.07421, eq. 6, section 3.2", cost="4001 forward", stochastic=True)
 def rise(
     trace: Trace,
     *,

@@ -59,7 +59,7 @@ def scorecam(
     paper="Wang et al. 2020, arXiv:2006.14255",
     cost="1 forward + 35 forward for each distinct channel",
     needs=("layer",),
-    seeded=True,
+    stochastic=True,
 )
 def sscam(
     trace: Trace,

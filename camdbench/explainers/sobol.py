@@ -15,7 +15,7 @@ from camdbench.explainers.trace import Trace
 from camdbench.functional.seeds import generator_for
 
 
-@explainer("sobol", paper="Fel et al. 2021, arXiv:2111.04138, eq. 3-5", cost="2081 forward", seeded=True)
+@explainer("sobol", paper="Fel et al. 2021, arXiv:2111.04138, eq. 3-5", cost="2081 forward", stochastic=True)
 def sobol(
     trace: Trace,
     *,

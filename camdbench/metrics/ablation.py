@@ -18,11 +18,11 @@ from camdbench.metrics.labels import labels_of, where
 from camdbench.metrics.measured import Measured
 
 ABLATION_ACCURACY_PROTOCOLS = (
-    CLASSIFIED.variant("fixed", masking="pixels", geometry="fixed", options={"empty": "undefined"}),
+    CLASSIFIED.variant("fixed", masking="pixels", ground_truth="fixed", options={"empty": "undefined"}),
     CLASSIFIED.variant(
         "official",
         masking="pixels",
-        geometry="official",
+        ground_truth="official",
         options={"empty": "unchanged"},
         paper="Hard-ImageNet's released code, with its errors",
     ),
@@ -38,7 +38,7 @@ NOT_ABLATED = "the label is unknown, there is no object to take out, or no tile 
     values="{0, 100}",
     tolerance=1.6,
     needs=("masks",),
-    judges="model",
+    scope="model",
     undefined=NOT_ABLATED,
     protocols=ABLATION_ACCURACY_PROTOCOLS,
 )
@@ -46,7 +46,7 @@ def ablation_accuracy(
     evidence: Evidence,
     *,
     ablation: Literal["none", "gray_mask", "gray_bbox", "tile"] = "gray_mask",
-    geometry: Literal["fixed", "official"] = "fixed",
+    ground_truth: Literal["fixed", "official"] = "fixed",
     empty: Literal["undefined", "unchanged"] = "undefined",
 ) -> Measured:
     r"""Whether the label is still predicted once the object is taken out of the image: 100 or 0.
@@ -55,7 +55,7 @@ def ablation_accuracy(
 
     (B,). Lower says that the model needs the object, except for `none`, which takes nothing out. `gray_mask` paints the
     object mid-grey before mean and std, `gray_bbox` the one box round all of it, and `tile` fills the box of each
-    connected component with the largest tile beside it. `geometry="official"` is the released code: its box lacks the
+    connected component with the largest tile beside it. `ground_truth="official"` is the released code: its box lacks the
     last row and column, and its tiles come from across the diagonal (see `camdbench.functional.tiling`), on square
     images only. An image with an empty mask is left out, or with `empty="unchanged"` classified as it is.
     """
@@ -64,7 +64,7 @@ def ablation_accuracy(
         return Measured(*where(100 * among_first(evidence.logits, labels.classes), labels.known))
     if evidence.masks is None:
         raise NotApplicable("the metric takes the object out of images, and there is no mask of it")
-    images, possible = _ablated(evidence.images, evidence.masks, ablation, official=geometry == "official")
+    images, possible = _ablated(evidence.images, evidence.masks, ablation, official=ground_truth == "official")
     values = 100 * among_first(evidence.score(images), labels.classes)
     there = evidence.masks.flatten(1).any(1) if empty == "undefined" else torch.ones_like(labels.known)
     return Measured(*where(values, labels.known & there & possible))
@@ -83,7 +83,7 @@ def _ablated(images: Tensor, masks: Tensor, how: str, *, official: bool) -> _Abl
     """
     if how == "tile":
         if official and images.shape[-1] != images.shape[-2]:
-            raise NotApplicable("the released code takes rows for columns, so its tiles exist on square images only; geometry='fixed'")
+            raise NotApplicable("the released code takes rows for columns, so its tiles exist on square images only; ground_truth='fixed'")
         return _Ablated(*tile_objects(images, masks, official=official))
     grey = grey_object(images, masks) if how == "gray_mask" else grey_box(images, masks, last=not official)
     return _Ablated(grey, torch.ones(len(images), dtype=torch.bool, device=images.device))

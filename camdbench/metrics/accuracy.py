@@ -23,7 +23,7 @@ _PROTOCOLS = (CLASSIFIED.variant("micro"), CLASSIFIED.variant("balanced", reduct
 _RANKED = {
     "paper": "Russakovsky et al. 2015, arXiv:1409.0575, sec. 4.1, one less the error",
     "tolerance": 1.6,
-    "judges": "model",
+    "scope": "model",
     "undefined": NO_LABEL,
     "protocols": _PROTOCOLS,
 }
@@ -69,11 +69,11 @@ AVERAGE_PRECISION_PROTOCOLS = (
     unit="%",
     values="(0, 100]",
     tolerance=0.5,
-    judges="model",
+    scope="model",
     undefined="the image shows no known class",
     protocols=AVERAGE_PRECISION_PROTOCOLS,
 )
-def average_precision(evidence: Evidence, *, score: ScoredOutput = "logit") -> Measured:
+def average_precision(evidence: Evidence, *, scored_output: ScoredOutput = "logit") -> Measured:
     r"""Area under precision by recall of the ranking of classes by their logits, or by their softmax probabilities.
 
     .. math:: 100 \sum_k P_k (R_k - R_{k-1})
@@ -83,7 +83,7 @@ def average_precision(evidence: Evidence, *, score: ScoredOutput = "logit") -> M
     images with each other, where logits and probabilities rank differently. Equal scores are one step.
     """
     truth = _truth(evidence)
-    scores = exact(evidence.logits) if score == "logit" else F.log_softmax(exact(evidence.logits), 1)
+    scores = exact(evidence.logits) if scored_output == "logit" else F.log_softmax(exact(evidence.logits), 1)
     truth = truth.to(scores.device)
     values, undefined = where(100 * average_precisions(scores, truth), truth.any(1))
     classes = torch.arange(truth.shape[1])

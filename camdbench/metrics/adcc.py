@@ -22,12 +22,12 @@ from camdbench.metrics.walks import classes_of
 PAPER = "Poppi et al. 2021, arXiv:2104.10252, section 3"
 RELEASE = "Poppi et al. 2021, arXiv:2104.10252, released code"
 POPPI = MEAN_MASKED.variant("poppi")
-ADCC = MEAN_MASKED.variant("adcc", scored="predicted", paper=RELEASE)
+ADCC = MEAN_MASKED.variant("adcc", scored_class="predicted", paper=RELEASE)
 
 
 COHERENCY_PROTOCOLS = (
     POPPI,
-    MEAN_MASKED.variant("adcc", scored="predicted", options={"constant": "zero"}, paper=RELEASE),
+    MEAN_MASKED.variant("adcc", scored_class="predicted", options={"constant": "zero"}, paper=RELEASE),
 )
 NO_CORRELATION = "one of the two maps is constant and correlates with nothing"
 
@@ -47,7 +47,7 @@ def coherency(
     *,
     constant: Literal["undefined", "zero"] = "undefined",
     masking: Masking = "normalised",
-    scored: ScoredClass = "target",
+    scored_class: ScoredClass = "target",
 ) -> Measured:
     r"""How alike the map is to the map of the image that it masks: Pearson's correlation, brought to [0, 1].
 
@@ -55,10 +55,10 @@ def coherency(
 
     (B,) in [0, 100]: 50 (r + 1). The second map explains the image times the first one, in normalised space as in the released
     code or in [0, 1] (`masking=pixels`), for the explained class, or for the class that the network predicts on the whole
-    image (`scored=predicted`), which in the released code is both. A constant map has no correlation; `constant=zero` counts it
+    image (`scored_class=predicted`), which in the released code is both. A constant map has no correlation; `constant=zero` counts it
     as 0, as the released code does.
     """
-    values = 100 * _coherency(evidence, masking, scored)
+    values = 100 * _coherency(evidence, masking, scored_class)
     if constant == "zero":
         return Measured(values.nan_to_num(0))
     return Measured(values, values.isnan())
@@ -93,7 +93,7 @@ def adcc(
     evidence: Evidence,
     *,
     masking: Masking = "normalised",
-    scored: ScoredClass = "target",
+    scored_class: ScoredClass = "target",
 ) -> Tensor:
     r"""Harmonic mean of coherency, of what complexity leaves, and of what average drop leaves.
 
@@ -101,22 +101,24 @@ def adcc(
 
     (B,) in [0, 100]: 300 / (1 / coherency + 1 / (1 - complexity) + 1 / (1 - drop)), zero where one of the three is, of each
     image; the table's number is the mean of them. So a map of ones has 0, and so has one of zeros: where a map is constant, the
-    coherency counts as 0, as in the released code. Drop is max(0, p - o) / p of the class that is `scored`. Opti-CAM's table 4
+    coherency counts as 0, as in the released code. Drop is max(0, p - o) / p of the class that is `scored_class`. Opti-CAM's table 4
     marks lower values as better; by construction higher ones are.
     """
-    before, after = (log_odds(logits, classes_of(evidence, scored)) for logits in (evidence.logits, _masked_logits(evidence, masking)))
+    before, after = (
+        log_odds(logits, classes_of(evidence, scored_class)) for logits in (evidence.logits, _masked_logits(evidence, masking))
+    )
     lost = drop(before, after)
-    together = harmonic_mean(_coherency(evidence, masking, scored).nan_to_num(0), 1 - _complexity(evidence), 1 - lost)
+    together = harmonic_mean(_coherency(evidence, masking, scored_class).nan_to_num(0), 1 - _complexity(evidence), 1 - lost)
     return torch.where(lost.isnan(), torch.nan, 100 * together)
 
 
-def _coherency(evidence: Evidence, masking: Masking, scored: ScoredClass) -> Tensor:
+def _coherency(evidence: Evidence, masking: Masking, scored_class: ScoredClass) -> Tensor:
     """(B,) in [0, 1], NaN where a map is constant."""
 
     def explain() -> Tensor:
-        return evidence.explain(masked_images(evidence, masking), targets=classes_of(evidence, scored)).maps
+        return evidence.explain(masked_images(evidence, masking), targets=classes_of(evidence, scored_class)).maps
 
-    return alike(evidence.saliency, evidence.shared(("map of the masked image", masking, scored), explain))
+    return alike(evidence.saliency, evidence.shared(("map of the masked image", masking, scored_class), explain))
 
 
 def _complexity(evidence: Evidence) -> Tensor:

@@ -26,20 +26,20 @@ from camdbench.metrics.measured import Curve, Measured
 
 RELEASE = "clovaai/wsolevaluation, released code"
 _BEST_THRESHOLD = (
-    LOCALISED.variant("choe", geometry="exclusive", reduction="maximum over thresholds"),
+    LOCALISED.variant("choe", ground_truth="exclusive", reduction="maximum over thresholds"),
     Protocol(
         "clovaai",
         maps="range",
         resize="bicubic",
-        geometry="clovaai",
+        ground_truth="clovaai",
         reduction="maximum over thresholds",
-        options={"thresholds": 255, "dead": "scored"},
+        options={"thresholds": 255, "constant_map": "scored"},
         paper=RELEASE,
     ),
 )
 
 
-BOXACC_PROTOCOLS = (LOCALISED.variant("opticam", geometry="exclusive", reduction="maximum over thresholds"),)
+BOXACC_PROTOCOLS = (LOCALISED.variant("opticam", ground_truth="exclusive", reduction="maximum over thresholds"),)
 _ON_BOXES = {"tolerance": 1.6, "needs": ("boxes",), "undefined": NO_BOX}
 
 
@@ -59,10 +59,10 @@ def box_accuracy(
     deltas: tuple[PositiveFraction, ...] = (0.3, 0.5, 0.7),
     thresholds: PositiveInt = 100,
     connectivity: Connectivity = 8,
-    maps: MapRange = "as declared",
+    maps: MapRange = "default",
     resize: Resize = "bilinear",
-    geometry: BoxEnds = "exclusive",
-    dead: ConstantMap = "undefined",
+    ground_truth: BoxEnds = "exclusive",
+    constant_map: ConstantMap = "undefined",
 ) -> Measured:
     r"""PositiveFraction of images whose largest region overlaps a box of the object: the best threshold's, mean over IoUs of 30, 50, 70 %.
 
@@ -70,10 +70,10 @@ def box_accuracy(
 
     (B,): the mean over thresholds and deltas; points: 100 where max IoU >= delta, else 0, at each threshold eta = k / K of
     map > eta. The paper prints neither set: deltas are those of MaxBoxAccV2, thresholds those of its command line. Of
-    equally large regions it is the first in raster order. With `dead="scored"` a map of zeros misses at every threshold.
+    equally large regions it is the first in raster order. With `constant_map="scored"` a map of zeros misses at every threshold.
     """
-    table = _overlaps(evidence, thresholds, connectivity, maps, resize, geometry, every=False)
-    return _accuracy(evidence, table, deltas, maps, resize, dead)
+    table = _overlaps(evidence, thresholds, connectivity, maps, resize, ground_truth, every=False)
+    return _accuracy(evidence, table, deltas, maps, resize, constant_map)
 
 
 @metric(
@@ -92,10 +92,10 @@ def max_box_accuracy(
     deltas: tuple[PositiveFraction, ...] = (0.5,),
     thresholds: PositiveInt = 100,
     connectivity: Connectivity = 8,
-    maps: MapRange = "as declared",
+    maps: MapRange = "default",
     resize: Resize = "bilinear",
-    geometry: BoxEnds = "exclusive",
-    dead: ConstantMap = "undefined",
+    ground_truth: BoxEnds = "exclusive",
+    constant_map: ConstantMap = "undefined",
 ) -> Measured:
     r"""PositiveFraction of images whose largest region overlaps a box of the object by half, at the threshold that suits all images best.
 
@@ -106,8 +106,8 @@ def max_box_accuracy(
     late, at the last pixel of the image at most, and in the IoU both ends count as pixels; no contour is the pixel (0, 0);
     255 thresholds are all that differ in 8 bits, so they give what the interval 0.001 gives.
     """
-    table = _overlaps(evidence, thresholds, connectivity, maps, resize, geometry, every=False)
-    return _accuracy(evidence, table, deltas, maps, resize, dead)
+    table = _overlaps(evidence, thresholds, connectivity, maps, resize, ground_truth, every=False)
+    return _accuracy(evidence, table, deltas, maps, resize, constant_map)
 
 
 @metric(
@@ -126,10 +126,10 @@ def max_box_accuracy_v2(
     deltas: tuple[PositiveFraction, ...] = (0.3, 0.5, 0.7),
     thresholds: PositiveInt = 100,
     connectivity: Connectivity = 8,
-    maps: MapRange = "as declared",
+    maps: MapRange = "default",
     resize: Resize = "bilinear",
-    geometry: BoxEnds = "exclusive",
-    dead: ConstantMap = "undefined",
+    ground_truth: BoxEnds = "exclusive",
+    constant_map: ConstantMap = "undefined",
 ) -> Measured:
     r"""PositiveFraction of images any of whose regions overlaps a box of the object: the best threshold's, mean over IoUs of 30, 50, 70 %.
 
@@ -138,60 +138,62 @@ def max_box_accuracy_v2(
     (B,): the mean over thresholds and deltas; points as for `boxacc`. Unlike `boxacc` every region of the map has its box,
     and the best of them counts. `clovaai` as for `maxboxacc`; the outlines of holes have boxes too.
     """
-    table = _overlaps(evidence, thresholds, connectivity, maps, resize, geometry, every=True)
-    return _accuracy(evidence, table, deltas, maps, resize, dead)
+    table = _overlaps(evidence, thresholds, connectivity, maps, resize, ground_truth, every=True)
+    return _accuracy(evidence, table, deltas, maps, resize, constant_map)
 
 
-def _accuracy(evidence: Evidence, overlaps: Tensor, deltas: tuple[float, ...], maps: str, resize: str, dead: ConstantMap) -> Measured:
+def _accuracy(
+    evidence: Evidence, overlaps: Tensor, deltas: tuple[float, ...], maps: str, resize: str, constant_map: ConstantMap
+) -> Measured:
     """Values and points from the best IoU of each image at each threshold, (B, K)."""
     if not deltas:
         raise UsageError("deltas=(): expected one or more intersections over union")
     places = torch.arange(overlaps.shape[1], dtype=torch.float64) / overlaps.shape[1]
     points = {f"iou {delta:g}": Curve(places, 100 * (overlaps >= delta).double()) for delta in deltas}
     nowhere = torch.tensor([not len(own) for own in boxes_of(evidence)])
-    if dead == "undefined":
+    if constant_map == "undefined":
         nowhere = nowhere | is_zero(maps_of(evidence, maps, resize)).cpu()
     return measured(torch.stack([curve.y.mean(1) for curve in points.values()]).mean(0), nowhere, points)
 
 
 def _overlaps(
-    evidence: Evidence, thresholds: int, connectivity: Connectivity, maps: str, resize: str, geometry: BoxEnds, *, every: bool
+    evidence: Evidence, thresholds: int, connectivity: Connectivity, maps: str, resize: str, ground_truth: BoxEnds, *, every: bool
 ) -> Tensor:
     """The best IoU of each image at each threshold, (B, K) float64; one image at a time, which bounds the memory."""
 
     def find() -> Tensor:
         finished, truth = exact(maps_of(evidence, maps, resize)).cpu(), boxes_of(evidence)
-        rows = [_of_image(one, own.cpu(), thresholds, connectivity, geometry, every) for one, own in zip(finished, truth, strict=True)]
+        rows = [_of_image(one, own.cpu(), thresholds, connectivity, ground_truth, every) for one, own in zip(finished, truth, strict=True)]
         return torch.stack(rows)
 
-    return evidence.shared(("box overlaps", thresholds, connectivity, maps, resize, geometry, every), find)
+    return evidence.shared(("box overlaps", thresholds, connectivity, maps, resize, ground_truth, every), find)
 
 
-def _of_image(values: Tensor, truth: Tensor, thresholds: int, connectivity: Connectivity, geometry: BoxEnds, every: bool) -> Tensor:
+def _of_image(values: Tensor, truth: Tensor, thresholds: int, connectivity: Connectivity, ground_truth: BoxEnds, every: bool) -> Tensor:
     """The best IoU of one map (H, W) at each threshold, (K,); thresholds between which no value lies share their regions."""
     levels = torch.arange(thresholds, dtype=torch.float64) / thresholds
-    if geometry == "clovaai":
+    if ground_truth == "clovaai":
         values = (255 * values).floor()
         levels = torch.arange(thresholds, dtype=torch.float64).mul(values.max()).div(thresholds).floor()
     above = torch.bucketize(values, levels)  # the number of thresholds below a value
     differs = torch.bincount(above.flatten(), minlength=thresholds + 1)[:thresholds] > 0
     differs[0] = True
     masks = above > differs.nonzero()[:, :, None]
-    found = (_best_of_all if every else _best_of_largest)(masks, truth, connectivity, geometry)
+    found = (_best_of_all if every else _best_of_largest)(masks, truth, connectivity, ground_truth)
     return found[differs.cumsum(0) - 1]
 
 
-def _best_of_largest(masks: Tensor, truth: Tensor, connectivity: Connectivity, geometry: BoxEnds) -> Tensor:
-    if geometry == "clovaai":
+def _best_of_largest(masks: Tensor, truth: Tensor, connectivity: Connectivity, ground_truth: BoxEnds) -> Tensor:
+    if ground_truth == "clovaai":
         return best_iou(_late_ends(largest(outlines(masks), len(masks), ties="last"), masks), truth.floor(), inclusive=True)
     return best_iou(largest(regions(masks, connectivity), len(masks)), truth)
 
 
-def _best_of_all(masks: Tensor, truth: Tensor, connectivity: Connectivity, geometry: BoxEnds) -> Tensor:
+def _best_of_all(masks: Tensor, truth: Tensor, connectivity: Connectivity, ground_truth: BoxEnds) -> Tensor:
     """The best IoU of any region of each mask (N, H, W), (N,)."""
-    found = regions(masks, 8 if geometry == "clovaai" else connectivity)
+    found = regions(masks, 8 if ground_truth == "clovaai" else connectivity)
     best = torch.zeros(len(masks), dtype=torch.float64)
-    if geometry == "exclusive":
+    if ground_truth == "exclusive":
         return best.scatter_reduce(0, found.owner, best_iou(found.boxes, truth), "amax")
     empty = holes(masks)
     owner = torch.cat([found.owner, empty.owner])

@@ -26,8 +26,8 @@ PAPER_OM = "Opti-CAM, arXiv:2301.07002, eq. A1"
 ILSVRC = "Russakovsky et al. 2015, ILSVRC, arXiv:1409.0575, the localisation task with one guess"
 NO_BOX = "the object has no box inside the image, or no pixel lies above the map's mean"
 NO_BOX_OR_LABEL = "the object has no box inside the image, no pixel lies above the map's mean, or the label is unknown"
-LE = (LOCALISED.variant("opticam", geometry="single boxes, exclusive ends"),)
-OM = (LOCALISED.variant("opticam", scored="label", geometry="single boxes, exclusive ends"),)
+LE = (LOCALISED.variant("opticam", ground_truth="single boxes, exclusive ends"),)
+OM = (LOCALISED.variant("opticam", scored_class="label", ground_truth="single boxes, exclusive ends"),)
 
 
 _ERROR = {"needs": ("boxes",), "undefined": NO_BOX, "protocols": LE}
@@ -35,16 +35,16 @@ _ERROR = {"needs": ("boxes",), "undefined": NO_BOX, "protocols": LE}
 
 @metric("le", paper=PAPER_LE, higher_is_better=False, unit="%", values="[0, 100]", aliases=("localisation_error",), tolerance=0.5, **_ERROR)
 def localisation_error(
-    evidence: Evidence, *, connectivity: Connectivity = 8, at_least: bool = False, dead: ConstantMap = "undefined"
+    evidence: Evidence, *, connectivity: Connectivity = 8, at_least: bool = False, constant_map: ConstantMap = "undefined"
 ) -> Measured:
     r"""How little the box round the map's largest region above its mean overlaps a box of the object: 100 (1 - max IoU).
 
     .. math:: 100\,(1 - \max_B \mathrm{IoU}(\hat B, B))
 
     (B,) in [0, 100]. `at_least` also counts pixels that equal the mean; `connectivity` is that of regions; of equally large
-    ones the first in raster order is taken. With `dead="scored"` a map without a region scores 100.
+    ones the first in raster order is taken. With `constant_map="scored"` a map without a region scores 100.
     """
-    overlap, nowhere = _overlap(evidence, connectivity, at_least, dead)
+    overlap, nowhere = _overlap(evidence, connectivity, at_least, constant_map)
     return measured(100 * (1 - overlap), nowhere)
 
 
@@ -57,17 +57,17 @@ def official_metric(
     *,
     connectivity: Connectivity = 8,
     at_least: bool = False,
-    dead: ConstantMap = "undefined",
-    scored: KnownClass = "label",
+    constant_map: ConstantMap = "undefined",
+    scored_class: KnownClass = "label",
 ) -> Measured:
     r"""The localisation error, and 100 wherever the network errs: 100 (1 - max IoU [predicted = class]).
 
     .. math:: 100\,(1 - [\hat c = c] \max_B \mathrm{IoU}(\hat B, B))
 
-    (B,) in [0, 100]. The class is the label, or with `scored="target"` the explained class. Other options as for `le`.
+    (B,) in [0, 100]. The class is the label, or with `scored_class="target"` the explained class. Other options as for `le`.
     """
-    overlap, nowhere = _overlap(evidence, connectivity, at_least, dead)
-    right, unknown = _right(evidence, scored)
+    overlap, nowhere = _overlap(evidence, connectivity, at_least, constant_map)
+    right, unknown = _right(evidence, scored_class)
     return measured(100 * (1 - overlap * right), nowhere | unknown)
 
 
@@ -75,7 +75,7 @@ def official_metric(
     "le50", paper=ILSVRC, higher_is_better=False, unit="%", values="{0, 100}", aliases=("localisation_error_50",), tolerance=1.6, **_ERROR
 )
 def localisation_error_at_half(
-    evidence: Evidence, *, connectivity: Connectivity = 8, at_least: bool = False, dead: ConstantMap = "undefined"
+    evidence: Evidence, *, connectivity: Connectivity = 8, at_least: bool = False, constant_map: ConstantMap = "undefined"
 ) -> Measured:
     r"""Whether the box round the map's largest region above its mean misses every box of the object: 100 where max IoU < 1/2.
 
@@ -83,7 +83,7 @@ def localisation_error_at_half(
 
     (B,), 0 or 100. Options as for `le`.
     """
-    overlap, nowhere = _overlap(evidence, connectivity, at_least, dead)
+    overlap, nowhere = _overlap(evidence, connectivity, at_least, constant_map)
     return measured(100 * (overlap < 0.5).double(), nowhere)
 
 
@@ -95,8 +95,8 @@ def official_metric_at_half(
     *,
     connectivity: Connectivity = 8,
     at_least: bool = False,
-    dead: ConstantMap = "undefined",
-    scored: KnownClass = "label",
+    constant_map: ConstantMap = "undefined",
+    scored_class: KnownClass = "label",
 ) -> Measured:
     r"""Whether the map's box misses every box of the object, or the network errs: 100 where max IoU < 1/2 or the class is wrong.
 
@@ -104,8 +104,8 @@ def official_metric_at_half(
 
     (B,), 0 or 100; the error of the ILSVRC localisation task with one guess. Options as for `om`.
     """
-    overlap, nowhere = _overlap(evidence, connectivity, at_least, dead)
-    right, unknown = _right(evidence, scored)
+    overlap, nowhere = _overlap(evidence, connectivity, at_least, constant_map)
+    right, unknown = _right(evidence, scored_class)
     return measured(100 * (1 - (overlap >= 0.5).double() * right), nowhere | unknown)
 
 
@@ -126,16 +126,16 @@ def predicted_boxes(evidence: Evidence, connectivity: Connectivity, *, at_least:
     return evidence.shared(("box above the mean", connectivity, at_least), find)
 
 
-def _overlap(evidence: Evidence, connectivity: Connectivity, at_least: bool, dead: ConstantMap) -> tuple[Tensor, Tensor]:
+def _overlap(evidence: Evidence, connectivity: Connectivity, at_least: bool, constant_map: ConstantMap) -> tuple[Tensor, Tensor]:
     """The largest IoU of the predicted box of each image, (B,) in [0, 1], and where it has no meaning, (B,) bool."""
     predicted, truth = predicted_boxes(evidence, connectivity, at_least=at_least), boxes_of(evidence)
     overlap = torch.cat([best_iou(box[None], own) for box, own in zip(predicted, truth, strict=True)])
     nowhere = torch.tensor([not len(own) for own in truth])
-    return overlap, nowhere if dead == "scored" else nowhere | (predicted == 0).all(1)
+    return overlap, nowhere if constant_map == "scored" else nowhere | (predicted == 0).all(1)
 
 
-def _right(evidence: Evidence, scored: KnownClass) -> tuple[Tensor, Tensor]:
+def _right(evidence: Evidence, scored_class: KnownClass) -> tuple[Tensor, Tensor]:
     """Whether the network predicts the class, (B,) 0 or 1, NaN where its logits are; and where the class is unknown."""
-    classes = evidence.labels if scored == "label" else evidence.targets
+    classes = evidence.labels if scored_class == "label" else evidence.targets
     right = torch.where(evidence.logits.isnan().any(1), torch.nan, (evidence.predictions == classes).double())
     return right.cpu(), (classes < 0).cpu()

@@ -19,7 +19,7 @@ from camdbench.metrics.measured import Measured
 CAM_AGREEMENT_PROTOCOLS = (
     Protocol(
         "release",
-        score="logit",
+        scored_output="logit",
         maps="raw",
         resize="masks to the grid, nearest-exact",
         paper="ContrastiveCAM's released code, which calls it IoU",
@@ -35,7 +35,7 @@ UNKNOWN_MASK = "it is unknown of which class the mask is"
     unit="%",
     values="[0, 100]",
     needs=("masks", "linear head"),
-    judges="model",
+    scope="model",
     undefined=UNKNOWN_MASK,
     protocols=CAM_AGREEMENT_PROTOCOLS,
 )

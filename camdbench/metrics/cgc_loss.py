@@ -46,7 +46,7 @@ def cgc_loss(
     anchor: Literal["map", "crop"] = "map",
     negatives: NonNegativeInt = 31,
     temperature: PositiveFloat = 0.5,
-    maps: Literal["relu", "as declared"] = "relu",
+    maps: Literal["relu", "default"] = "relu",
 ) -> Measured:
     r"""How badly the crop of the map is told, among maps of crops of 32 images, as the one that belongs to its own image.
 
@@ -91,6 +91,6 @@ def _drawn(images: Tensor, generators: Sequence[torch.Generator]) -> list[Crop]:
 
 def _finished(how: str, raw: Tensor | None, declared: Tensor) -> Tensor:
     """Maps (B, H, W) at image size."""
-    if how == "as declared" or raw is None:
+    if how == "default" or raw is None:
         return declared
     return upsample(raw.relu().float(), (declared.shape[-2], declared.shape[-1]))

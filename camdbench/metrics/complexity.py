@@ -22,7 +22,7 @@ from camdbench.functional.sparseness import count_relevant, entropy, gini
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Measured
 
-_PROTOCOLS = (DECLARED.variant("image", maps="abs"), Protocol("layer", maps="abs on its own grid", resize="none"), DECLARED.variant("mask"))
+_PROTOCOLS = (DECLARED.variant("image", maps="abs"), Protocol("layer", maps="abs, layer grid", resize="none"), DECLARED.variant("mask"))
 
 
 _SIZES = {"undefined": ZERO_MAP, "protocols": _PROTOCOLS}
@@ -101,9 +101,9 @@ def effective_complexity(
 
 def _sizes(evidence: Evidence, maps: str) -> Tensor:
     """Maps (B, ., .) >= 0; maps whose raw form nobody has are taken as they are."""
-    if maps == "as declared" or evidence.raw is None:
+    if maps == "default" or evidence.raw is None:
         return evidence.saliency
-    if maps == "abs on its own grid":
+    if maps == "abs, layer grid":
         return evidence.raw.abs()
     return upsample(evidence.raw.float(), (evidence.images.shape[-2], evidence.images.shape[-1])).abs()
 

@@ -21,7 +21,7 @@ from camdbench.metrics.evidence import Evidence
 
 PROTOCOLS = (
     MASKED.variant("opticam"),
-    MEAN_MASKED.variant("adcc", scored="predicted", paper="Poppi et al. 2021, arXiv:2104.10252, released code"),
+    MEAN_MASKED.variant("adcc", scored_class="predicted", paper="Poppi et al. 2021, arXiv:2104.10252, released code"),
     MEAN_MASKED.variant("scorecam50", options={"keep": 0.5}, paper="Wang et al. 2020, arXiv:1910.01279, as its released code masks"),
 )
 
@@ -39,7 +39,7 @@ def average_drop(
     evidence: Evidence,
     *,
     masking: Masking = "pixels",
-    scored: ScoredClass = "target",
+    scored_class: ScoredClass = "target",
     keep: PositiveFraction = 1.0,
 ) -> Tensor:
     r"""PositiveFraction of the class probability that masking loses: 100 max(0, p - o) / p.
@@ -48,7 +48,7 @@ def average_drop(
 
     (B,) in [0, 100]. Fake-CAM scores near 0, so read it beside AG.
     """
-    return 100 * drop(*_before_and_after(evidence, masking, scored, keep))
+    return 100 * drop(*_before_and_after(evidence, masking, scored_class, keep))
 
 
 @metric(
@@ -64,7 +64,7 @@ def average_gain(
     evidence: Evidence,
     *,
     masking: Masking = "pixels",
-    scored: ScoredClass = "target",
+    scored_class: ScoredClass = "target",
     keep: PositiveFraction = 1.0,
 ) -> Tensor:
     r"""PositiveFraction of the missing class probability that masking wins back: 100 max(0, o - p) / (1 - p).
@@ -73,7 +73,7 @@ def average_gain(
 
     (B,) in [0, 100].
     """
-    return 100 * gain(*_before_and_after(evidence, masking, scored, keep))
+    return 100 * gain(*_before_and_after(evidence, masking, scored_class, keep))
 
 
 @metric(
@@ -91,7 +91,7 @@ def average_increase(
     *,
     tolerance: NonNegativeFloat = 0.0,
     masking: Masking = "pixels",
-    scored: ScoredClass = "target",
+    scored_class: ScoredClass = "target",
     keep: PositiveFraction = 1.0,
 ) -> Tensor:
     r"""Whether masking raises the class probability: 100 where o > p + tolerance, else 0.
@@ -100,7 +100,7 @@ def average_increase(
 
     (B,). Strict, as in the paper: with `tolerance=0` rounding noise counts as an increase.
     """
-    return 100 * increase(*_before_and_after(evidence, masking, scored, keep), tolerance)
+    return 100 * increase(*_before_and_after(evidence, masking, scored_class, keep), tolerance)
 
 
 def masked_images(evidence: Evidence, masking: str, keep: float = 1.0) -> Tensor:
@@ -123,8 +123,8 @@ def masked_images(evidence: Evidence, masking: str, keep: float = 1.0) -> Tensor
     return mean + (evidence.images - mean) * maps
 
 
-def _before_and_after(evidence: Evidence, masking: str, scored: str, keep: float) -> tuple[Tensor, Tensor]:
+def _before_and_after(evidence: Evidence, masking: str, scored_class: str, keep: float) -> tuple[Tensor, Tensor]:
     """The log-odds of p and o, each (B,) float64."""
     masked = evidence.shared(("masked logits", masking, keep), lambda: evidence.score(masked_images(evidence, masking, keep)))
-    classes = evidence.targets if scored == "target" else evidence.predictions
+    classes = evidence.targets if scored_class == "target" else evidence.predictions
     return log_odds(evidence.logits, classes), log_odds(masked, classes)

@@ -32,34 +32,34 @@ _CONTRIBUTION = {
     "paper": "Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), table 1",
     "tolerance": 0.05,
     "needs": ("masks", "linear head"),
-    "judges": "model",
+    "scope": "model",
     "undefined": "the class is unknown, or the mask has no place on the layer's grid",
     "protocols": _PROTOCOLS,
 }
 
 
 @metric("core", higher_is_better=True, unit="", values="[0, inf)", aliases=("core_contribution",), **_CONTRIBUTION)
-def core(evidence: Evidence, *, scored: KnownClass = "label", empty: Literal["undefined", "whole"] = "undefined") -> Measured:
+def core(evidence: Evidence, *, scored_class: KnownClass = "label", empty: Literal["undefined", "whole"] = "undefined") -> Measured:
     r"""Contribution of the object: sum over its places and all classes c of |CAM_t - CAM_c|.
 
     .. math:: \sum_{i \in M} \sum_c |\mathrm{CAM}_{t,i} - \mathrm{CAM}_{c,i}|
 
-    (B,) >= 0, in logits. `scored` is the class t: the label, or the explained one. `empty` says what an object is that
+    (B,) >= 0, in logits. `scored_class` is the class t: the label, or the explained one. `empty` says what an object is that
     covers no place of the layer's grid: undefined, or the whole image.
     """
-    found = _contributions(evidence, scored, empty)
+    found = _contributions(evidence, scored_class, empty)
     return Measured(*where(found.core, found.defined))
 
 
 @metric("noncore", higher_is_better=False, unit="", values="[0, inf)", aliases=("noncore_contribution",), **_CONTRIBUTION)
-def noncore(evidence: Evidence, *, scored: KnownClass = "label", empty: Literal["undefined", "whole"] = "undefined") -> Measured:
+def noncore(evidence: Evidence, *, scored_class: KnownClass = "label", empty: Literal["undefined", "whole"] = "undefined") -> Measured:
     r"""Contribution of everything but the object: sum over the other places and all classes c of |CAM_t - CAM_c|.
 
     .. math:: \sum_{i \notin M} \sum_c |\mathrm{CAM}_{t,i} - \mathrm{CAM}_{c,i}|
 
     (B,) >= 0, in logits. Options as of `core`.
     """
-    found = _contributions(evidence, scored, empty)
+    found = _contributions(evidence, scored_class, empty)
     return Measured(*where(found.noncore, found.defined))
 
 
@@ -69,7 +69,7 @@ CORE_SHARE_PROTOCOLS = (
     CLASS_MAPS.variant("mean_of_ratios"),
 )
 NO_CONTRIBUTION = "the class is unknown, the mask has no place on the layer's grid, or no class's map differs from the class's own"
-_ON_GRID = {"needs": ("masks", "linear head"), "judges": "model"}
+_ON_GRID = {"needs": ("masks", "linear head"), "scope": "model"}
 
 
 @metric(
@@ -84,7 +84,7 @@ _ON_GRID = {"needs": ("masks", "linear head"), "judges": "model"}
     protocols=CORE_SHARE_PROTOCOLS,
     **_ON_GRID,
 )
-def core_share(evidence: Evidence, *, scored: KnownClass = "label", empty: Literal["undefined", "whole"] = "undefined") -> Measured:
+def core_share(evidence: Evidence, *, scored_class: KnownClass = "label", empty: Literal["undefined", "whole"] = "undefined") -> Measured:
     r"""Share of the object in all contributions, core / (core + noncore).
 
     .. math:: \mathrm{core} / (\mathrm{core} + \mathrm{noncore})
@@ -92,7 +92,7 @@ def core_share(evidence: Evidence, *, scored: KnownClass = "label", empty: Liter
     (B,) in [0, 1], each image's own share. The paper's number is the ratio of the means, for which the points
     `numerator` and `denominator` are kept; the mean of the ratios is another one. Options as of `core`.
     """
-    found = _contributions(evidence, scored, empty)
+    found = _contributions(evidence, scored_class, empty)
     total = found.core + found.noncore
     values, undefined = where(found.core / total, found.defined & (total != 0))
     place = torch.zeros(1)
@@ -113,18 +113,18 @@ ZERO_CAM = "the class is unknown, or its HiResCAM is zero everywhere"
     aliases=("cam_redundancy",),
     tolerance=0.001,
     needs=("linear head",),
-    judges="model",
+    scope="model",
     undefined=ZERO_CAM,
     protocols=REDUNDANCY_PROTOCOLS,
 )
-def redundancy(evidence: Evidence, *, scored: KnownClass = "label") -> Measured:
+def redundancy(evidence: Evidence, *, scored_class: KnownClass = "label") -> Measured:
     r"""How much of a class's HiResCAM all classes share: gamma = ||1/C sum_c CAM_c|| / ||CAM_t||, Frobenius norms.
 
     .. math:: \gamma = \|\tfrac{1}{C} \sum_c \mathrm{CAM}_c\|_F / \|\mathrm{CAM}_t\|_F
 
     (B,) >= 0. The paper states no direction; little is taken for better, as the HiResCAM then shows what the softmax sees.
     """
-    classes, known = _classes(evidence, scored)
+    classes, known = _classes(evidence, scored_class)
     activations, weights = _seen(evidence)
     values = core_regions.redundancy(activations, weights, classes)
     dead = values.isnan() & activations.isfinite().flatten(1).all(1).to(values.device) & weights.isfinite().all().to(values.device)
@@ -154,7 +154,7 @@ NO_PLACE = "the class is unknown, or the mask has no place on the layer's grid"
 def contrastive_iou(
     evidence: Evidence,
     *,
-    scored: KnownClass = "label",
+    scored_class: KnownClass = "label",
     versus: Literal["mean", "others"] = "mean",
     maps: Literal["raw", "range"] = "raw",
     threshold: NonNegativeFloat = 0.01,
@@ -168,7 +168,7 @@ def contrastive_iou(
     (definition 3.3), whose overlaps are then averaged; `maps` are taken raw or first brought to [0, 1]; 0.01 is the
     threshold of the released segmentation.
     """
-    classes, known = _classes(evidence, scored)
+    classes, known = _classes(evidence, scored_class)
     activations, weights = _seen(evidence)
     mask, missing = core_of(_masks(evidence), (activations.shape[-2], activations.shape[-1]))
     inside, scale = mask > 0, maps == "range"
@@ -187,23 +187,23 @@ class _Contributions(NamedTuple):
     defined: Tensor
 
 
-def _contributions(evidence: Evidence, scored: str, empty: str) -> _Contributions:
+def _contributions(evidence: Evidence, scored_class: str, empty: str) -> _Contributions:
     """The contributions of a batch, worked out once for all metrics that read them."""
 
     def make() -> _Contributions:
-        classes, known = _classes(evidence, scored)
+        classes, known = _classes(evidence, scored_class)
         activations, weights = _seen(evidence)
         mask, missing = core_of(_masks(evidence), (activations.shape[-2], activations.shape[-1]))  # without a place: all of it
         found = core_regions.contributions(activations, weights, classes, mask > 0)
         defined = known & ~missing if empty == "undefined" else known
         return _Contributions(found.core, found.noncore, defined.to(found.core.device))
 
-    return evidence.shared(("core regions", scored, empty), make)
+    return evidence.shared(("core regions", scored_class, empty), make)
 
 
-def _classes(evidence: Evidence, scored: str) -> tuple[Tensor, Tensor]:
+def _classes(evidence: Evidence, scored_class: str) -> tuple[Tensor, Tensor]:
     """The class of each image and whether it is known, both (B,)."""
-    return labels_of(evidence) if scored == "label" else (evidence.targets, torch.ones_like(evidence.targets, dtype=torch.bool))
+    return labels_of(evidence) if scored_class == "label" else (evidence.targets, torch.ones_like(evidence.targets, dtype=torch.bool))
 
 
 def _seen(evidence: Evidence) -> tuple[Tensor, Tensor]:

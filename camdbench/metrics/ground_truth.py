@@ -19,7 +19,7 @@ from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Curve, Measured
 
 
-def region_of(evidence: Evidence, geometry: GroundTruth) -> Tensor:
+def region_of(evidence: Evidence, ground_truth: GroundTruth) -> Tensor:
     """The pixels of the object, (B, H, W) bool on the maps' device: the union of its boxes, or its mask.
 
     With `inclusive boxes` the column x1 and the row y1 count too, as where code takes the end of a box for its last pixel.
@@ -28,13 +28,13 @@ def region_of(evidence: Evidence, geometry: GroundTruth) -> Tensor:
         NotApplicable: the images have none of either.
     """
     size, device = evidence.images.shape[-2:], evidence.images.device
-    if geometry == "masks":
+    if ground_truth == "masks":
         if evidence.masks is None:
             raise NotApplicable("the metric compares maps with masks, which these images do not have")
         return evidence.masks.to(device)
     own = _boxes(evidence)
-    inclusive = geometry == "inclusive boxes"
-    return evidence.shared(("union of boxes", geometry), lambda: union_mask(own, (size[0], size[1]), inclusive=inclusive).to(device))
+    inclusive = ground_truth == "inclusive boxes"
+    return evidence.shared(("union of boxes", ground_truth), lambda: union_mask(own, (size[0], size[1]), inclusive=inclusive).to(device))
 
 
 def boxes_of(evidence: Evidence) -> list[Tensor]:
@@ -47,16 +47,16 @@ def boxes_of(evidence: Evidence) -> list[Tensor]:
     return [clip(own, (size[0], size[1])) for own in _boxes(evidence)]
 
 
-def maps_of(evidence: Evidence, maps: str = "as declared", resize: str = "bilinear") -> Tensor:
+def maps_of(evidence: Evidence, maps: str = "default", resize: str = "bilinear") -> Tensor:
     """The maps (B, H, W) at image size, normalised as a protocol says; what is not finite counts as zero.
 
     Args:
         evidence: the raw maps where they are known, and the finished ones otherwise.
-        maps: `as declared`, the explainer's own normalisation to [0, 1]; or the raw map: `range`, resized, then from 0 to 1;
+        maps: `default`, the explainer's own normalisation to [0, 1]; or the raw map: `range`, resized, then from 0 to 1;
             `relu` or `abs`, rectified or without its sign, then resized.
         resize: `bilinear`, or `bicubic` for `range`, as OpenCV's INTER_CUBIC.
     """
-    if maps == "as declared":
+    if maps == "default":
         return evidence.saliency
     raw = (evidence.saliency if evidence.raw is None else evidence.raw).float().nan_to_num(0.0, 0.0, 0.0)
     size = (evidence.images.shape[-2], evidence.images.shape[-1])

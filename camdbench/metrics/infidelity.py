@@ -24,7 +24,7 @@ from camdbench.metrics.walks import classes_of, version
 _SIDE = 224  # of the images that block sizes are given for
 
 
-BLOCKS = MASKED.variant("blocks", score="logit", maps="raw")
+BLOCKS = MASKED.variant("blocks", scored_output="logit", maps="raw")
 CAPTUM = "Yeh et al. 2019, eq. 1 to the letter, as Captum's infidelity with normalize=False"
 INFIDELITY_PROTOCOLS = (BLOCKS, BLOCKS.variant("plain", options={"beta": False}, paper=CAPTUM))
 NO_PREDICTION = "the map tells nothing: it is zero, or it is where the image differs from its baseline"
@@ -49,8 +49,8 @@ def infidelity(
     perturbation: Literal["difference", "indicator"] = "difference",
     beta: bool = True,
     masking: Masking = "pixels",
-    scored: ScoredClass = "target",
-    score: ScoredOutput = "logit",
+    scored_class: ScoredClass = "target",
+    scored_output: ScoredOutput = "logit",
     maps: MapKind = "raw",
 ) -> Measured:
     r"""Mean squared error of the map as a prediction of what covering a block of the image does to the class's score.
@@ -75,14 +75,14 @@ def infidelity(
     if not blocks:
         raise UsageError("infidelity(blocks=()): give at least one side in pixels")
     told, changes = evidence.shared(
-        ("blocks", samples, blocks, scaled, perturbation, masking, scored, score, maps),
+        ("blocks", samples, blocks, scaled, perturbation, masking, scored_class, scored_output, maps),
         lambda: _samples(
             evidence,
             _squares(evidence, samples, blocks, scaled=scaled),
             _told(evidence, perturbation, masking, maps),
             masking,
-            scored,
-            score,
+            scored_class,
+            scored_output,
         ),
     )
     nothing = beta & (told == 0).all(1)
@@ -104,7 +104,7 @@ def _told(evidence: Evidence, perturbation: str, masking: Masking, maps: str) ->
         NotApplicable: the raw map is not known.
     """
     if maps == "raw" and evidence.raw is None:
-        raise NotApplicable("the raw map is not known; infidelity(maps='as declared') takes the normalised one")
+        raise NotApplicable("the raw map is not known; infidelity(maps='default') takes the normalised one")
     raw = evidence.saliency if maps != "raw" or evidence.raw is None else evidence.raw
     phi = exact(upsample(raw, (evidence.images.shape[-2], evidence.images.shape[-1])))
     if perturbation == "indicator":
@@ -115,15 +115,17 @@ def _told(evidence: Evidence, perturbation: str, masking: Masking, maps: str) ->
     return phi * exact(change).sum(1)
 
 
-def _samples(evidence: Evidence, drawn: Tensor, told: Tensor, masking: Masking, scored: ScoredClass, score: Score) -> tuple[Tensor, Tensor]:
+def _samples(
+    evidence: Evidence, drawn: Tensor, told: Tensor, masking: Masking, scored_class: ScoredClass, scored_output: Score
+) -> tuple[Tensor, Tensor]:
     """What the map told of each sample and what it changed, (B, N) float64 on the CPU."""
-    images, classes, blank = evidence.images, classes_of(evidence, scored), version(evidence, "blank", masking)
+    images, classes, blank = evidence.images, classes_of(evidence, scored_class), version(evidence, "blank", masking)
     size, count = (images.shape[-2], images.shape[-1]), drawn.shape[1]
     sums, scores = list[Tensor](), list[Tensor]()
     for image, point in pairs(len(images), count, size[0] * size[1], images.device):
         covered = inside(drawn[image, point], size)
         sums.append((told[image.to(told.device)] * covered.to(told.device)).sum((1, 2)).cpu())
-        scores.append(read(evidence.score(torch.where(covered[:, None], blank, images[image])), classes[image], score))
-    start = read(evidence.logits, classes, score)[:, None]
+        scores.append(read(evidence.score(torch.where(covered[:, None], blank, images[image])), classes[image], scored_output))
+    start = read(evidence.logits, classes, scored_output)[:, None]
     shape = (len(images), count)
     return torch.cat(sums).unflatten(0, shape), start - torch.cat(scores).unflatten(0, shape)

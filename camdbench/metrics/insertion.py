@@ -16,16 +16,16 @@ from camdbench.metrics.measured import Measured
 from camdbench.metrics.walks import Order, Walk, area_under
 
 TORCHCAM = "torch-cam 0.5, DeletionInsertionMetric"
-OPTICAM = MASKED.variant("opticam", scored="predicted", paper="Zhang et al. 2024, arXiv:2301.07002, section 5.3.2")
+OPTICAM = MASKED.variant("opticam", scored_class="predicted", paper="Zhang et al. 2024, arXiv:2301.07002, section 5.3.2")
 RISE = MEAN_MASKED.variant(
     "rise",
-    scored="predicted",
+    scored_class="predicted",
     options={"step": 1792, "ties": "last"},
     paper="Petsiuk et al. 2018, arXiv:1806.07421, as the released code evaluates whole data sets",
 )
 CGC = MEAN_MASKED.variant(
     "cgc",
-    scored="predicted",
+    scored_class="predicted",
     maps="batch statistics",
     options={"step": 1792, "ties": "last"},
     paper="Pillai et al. 2022, arXiv:2110.00527, as the released code evaluates, with its maps made in train mode",
@@ -36,7 +36,7 @@ INSERTION_PROTOCOLS = (
     OPTICAM,
     RISE,
     CGC,
-    MEAN_MASKED.variant("torchcam", scored="predicted", options={"intervals": 20, "start": "blank"}, paper=TORCHCAM),
+    MEAN_MASKED.variant("torchcam", scored_class="predicted", options={"intervals": 20, "start": "blank"}, paper=TORCHCAM),
     MASKED.variant(
         "xplique",
         options={"intervals": 10, "rounding": "point", "start": "blank", "ties": "last"},
@@ -64,8 +64,8 @@ def insertion(
     start: Literal["blurred", "blank"] = "blurred",
     ties: TieOrder = "first",
     masking: Masking = "pixels",
-    scored: ScoredClass = "predicted",
-    maps: MapStatistics = "as declared",
+    scored_class: ScoredClass = "predicted",
+    maps: MapStatistics = "default",
 ) -> Measured:
     r"""Area under the class's probability while pixels are shown, the most relevant first.
 
@@ -90,14 +90,14 @@ def insertion(
     curves of the network as it is. The maps explain the run's class; CGC takes the label.
     """
     counts = _counts(evidence, step, intervals, rounding)
-    return area_under(evidence, Walk(Order(ties=ties, maps=maps), counts, start, "image", masking, scored, "probability"))
+    return area_under(evidence, Walk(Order(ties=ties, maps=maps), counts, start, "image", masking, scored_class, "probability"))
 
 
 DELETION_PROTOCOLS = (
     OPTICAM,
     RISE,
     CGC,
-    MEAN_MASKED.variant("torchcam", scored="predicted", options={"intervals": 20}, paper=TORCHCAM),
+    MEAN_MASKED.variant("torchcam", scored_class="predicted", options={"intervals": 20}, paper=TORCHCAM),
     MASKED.variant(
         "xplique", options={"intervals": 10, "rounding": "point", "ties": "last"}, paper="Fel et al. 2022, arXiv:2206.04394, class Deletion"
     ),
@@ -113,8 +113,8 @@ def deletion(
     rounding: Literal["step", "point"] = "step",
     ties: TieOrder = "first",
     masking: Masking = "pixels",
-    scored: ScoredClass = "predicted",
-    maps: MapStatistics = "as declared",
+    scored_class: ScoredClass = "predicted",
+    maps: MapStatistics = "default",
 ) -> Measured:
     r"""Area under the class's probability while pixels are removed, the most relevant first.
 
@@ -124,7 +124,7 @@ def deletion(
     `pixels`, of the mean colour where it is `normalised`. Options and protocols as of insertion, whose order it shares.
     """
     counts = _counts(evidence, step, intervals, rounding)
-    return area_under(evidence, Walk(Order(ties=ties, maps=maps), counts, "image", "blank", masking, scored, "probability"))
+    return area_under(evidence, Walk(Order(ties=ties, maps=maps), counts, "image", "blank", masking, scored_class, "probability"))
 
 
 def _counts(evidence: Evidence, step: int, intervals: int, rounding: str) -> tuple[int, ...]:

@@ -42,7 +42,7 @@ def irof(
     compactness: PositiveFloat = 10.0,
     sigma: NonNegativeFloat = 0.0,
     fill: Literal["average", "blank"] = "average",
-    scored: ScoredClass = "target",
+    scored_class: ScoredClass = "target",
 ) -> Measured:
     r"""Area over the curve of what is left of the class's probability while segments are replaced, most relevant first.
 
@@ -58,7 +58,7 @@ def irof(
     """
     labels = evidence.shared(("segments", segments, compactness, sigma), lambda: _segments(evidence.images, segments, compactness, sigma))
     numbers = labels.flatten(1).amax(1) + 1  # (B,) on the CPU
-    scores = _scores(evidence, segment_ranks(evidence.saliency, labels), numbers, fill, classes_of(evidence, scored))
+    scores = _scores(evidence, segment_ranks(evidence.saliency, labels), numbers, fill, classes_of(evidence, scored_class))
     curves = [own[: number + 1] / own[0] for own, number in zip(scores, numbers.tolist(), strict=True)]
     values = torch.stack([100 * (1 - area(own[None], torch.arange(len(own)))[0]) for own in curves])
     undefined = is_constant(evidence.saliency).cpu() | (numbers == 1) | (scores[:, 0] == 0)

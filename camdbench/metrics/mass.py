@@ -39,7 +39,7 @@ F1_PROTOCOLS = (LOCALISED.variant("opticam"),)
 def pixel_f1(
     evidence: Evidence,
     *,
-    geometry: GroundTruth = "exclusive boxes",
+    ground_truth: GroundTruth = "exclusive boxes",
 ) -> Measured:
     r"""How well the soft map fills the object and nothing else: 100 x 2 P R / (P + R), P the mass inside, R the filling.
 
@@ -48,7 +48,7 @@ def pixel_f1(
     (B,) in [0, 100]. P = sum over the object / sum over all, R = sum over the object / its area, with the map in [0, 1];
     0 where no mass lies on the object. Not the F1 of a mask: a map of ones scores 2a / (1 + a) for an object of area a.
     """
-    found = mass(evidence.saliency, region_of(evidence, geometry))
+    found = mass(evidence.saliency, region_of(evidence, ground_truth))
     return measured(100 * f1(found), _nowhere(found))
 
 
@@ -75,7 +75,7 @@ def energy_pointing(
     *,
     boxes: Literal["union", "single"] = "union",
     max_box_fraction: PositiveFloat = 1.0,
-    geometry: BoxTruth = "exclusive boxes",
+    ground_truth: BoxTruth = "exclusive boxes",
 ) -> Measured:
     r"""Share of the map's mass that lies in the object's boxes: 100 x sum inside / sum of all.
 
@@ -85,7 +85,7 @@ def energy_pointing(
     several boxes have no value, and neither have those of which the boxes cover more than `max_box_fraction`: Score-CAM
     takes images with one box that covers at most half.
     """
-    found = mass(evidence.saliency, region_of(evidence, geometry))
+    found = mass(evidence.saliency, region_of(evidence, ground_truth))
     nowhere = _nowhere(found) | (found.area > max_box_fraction * evidence.saliency[0].numel())
     if boxes == "single":
         nowhere = nowhere | nowhere.new_tensor([len(own) > 1 for own in boxes_of(evidence)])
@@ -97,7 +97,7 @@ CH_PROTOCOLS = (
     LOCALISED.variant(
         "release",
         maps="relu, sum",
-        geometry="inclusive boxes",
+        ground_truth="inclusive boxes",
         options={"epsilon": 1e-08},
         paper="UCDvision/CGC, evaluate_imagenet_gradcam_energy_inside_bbox.py",
     ),
@@ -131,7 +131,7 @@ def content_heatmap(
     evidence: Evidence,
     *,
     epsilon: NonNegativeFloat = 0.0,
-    geometry: BoxTruth = "exclusive boxes",
+    ground_truth: BoxTruth = "exclusive boxes",
 ) -> Measured:
     r"""Share of the rectified raw map's mass that lies in the object's boxes: 100 x sum inside / sum of all.
 
@@ -146,7 +146,7 @@ def content_heatmap(
     positive = exact(raw.float().nan_to_num(0.0, 0.0, 0.0)).relu()
     if epsilon:
         positive = positive / (positive.sum((1, 2), keepdim=True) + epsilon) + epsilon
-    found = mass(upsample(positive, _size(evidence)), region_of(evidence, geometry))
+    found = mass(upsample(positive, _size(evidence)), region_of(evidence, ground_truth))
     return measured(100 * found.inside / found.total, _nowhere(found))
 
 
@@ -169,8 +169,8 @@ MASS_PROTOCOLS = (ON_MASKS.variant("clevr-xai"),)
 def relevance_mass(
     evidence: Evidence,
     *,
-    maps: MapSign = "as declared",
-    geometry: GroundTruth = "masks",
+    maps: MapSign = "default",
+    ground_truth: GroundTruth = "masks",
 ) -> Measured:
     r"""Share of the map's mass that lies on the object's mask: 100 x sum inside / sum of all.
 
@@ -180,7 +180,7 @@ def relevance_mass(
     own normalisation, or the raw map rectified (`maps="relu"`) or without its sign (`"abs"`), then resized. Quantus takes
     signed maps as they are, whose shares leave [0, 100].
     """
-    found = mass(maps_of(evidence, maps), region_of(evidence, geometry))
+    found = mass(maps_of(evidence, maps), region_of(evidence, ground_truth))
     return measured(100 * found.inside / found.total, _nowhere(found))
 
 

@@ -36,8 +36,8 @@ def relevance_rank(
     evidence: Evidence,
     *,
     ties: Literal["expected", "first"] = "expected",
-    maps: MapSign = "as declared",
-    geometry: GroundTruth = "masks",
+    maps: MapSign = "default",
+    ground_truth: GroundTruth = "masks",
 ) -> Measured:
     r"""Share of the K highest pixels of the map that lie on the object's mask of K pixels: 100 |top-K in mask| / K.
 
@@ -47,13 +47,13 @@ def relevance_rank(
     map scores the share of the image that the mask covers; `ties="first"` takes them in raster order. `maps` as for
     `relevance_mass`.
     """
-    own, values = region_of(evidence, geometry), maps_of(evidence, maps)
+    own, values = region_of(evidence, ground_truth), maps_of(evidence, maps)
     return measured(100 * top_share(values, own, ties), _empty(own) | is_zero(values))
 
 
 IOU_PROTOCOLS = (
     ON_MASKS.variant("clean"),
-    ON_MASKS.variant("hardimagenet", options={"epsilon": 1e-10, "dead": "scored"}, paper=HARD_IMAGENET),
+    ON_MASKS.variant("hardimagenet", options={"epsilon": 1e-10, "constant_map": "scored"}, paper=HARD_IMAGENET),
 )
 MOAYERI = "Moayeri et al. 2022, Hard ImageNet, NeurIPS datasets and benchmarks"
 
@@ -66,8 +66,8 @@ def mask_iou(
     *,
     threshold: PositiveFloat = 0.5,
     epsilon: NonNegativeFloat = 0.0,
-    geometry: GroundTruth = "masks",
-    dead: ConstantMap = "undefined",
+    ground_truth: GroundTruth = "masks",
+    constant_map: ConstantMap = "undefined",
 ) -> Measured:
     r"""Intersection over union of the thresholded map and the object's mask: 100 |map >= t and mask| / |map >= t or mask|.
 
@@ -76,12 +76,15 @@ def mask_iou(
     (B,) in [0, 100]. The released code adds 1e-10 above and below and scores a map of zeros, with nearly 0; images without
     an object have no value there either. It gives the network images without mean and std, which belongs to the model here.
     """
-    own = region_of(evidence, geometry)
-    nowhere = _empty(own) if dead == "scored" else _empty(own) | is_zero(evidence.saliency)
+    own = region_of(evidence, ground_truth)
+    nowhere = _empty(own) if constant_map == "scored" else _empty(own) | is_zero(evidence.saliency)
     return measured(100 * iou(evidence.saliency >= threshold, own, epsilon), nowhere)
 
 
-SALIENCY_DENSITY_PROTOCOLS = (ON_MASKS.variant("clean"), ON_MASKS.variant("hardimagenet", options={"dead": "scored"}, paper=HARD_IMAGENET))
+SALIENCY_DENSITY_PROTOCOLS = (
+    ON_MASKS.variant("clean"),
+    ON_MASKS.variant("hardimagenet", options={"constant_map": "scored"}, paper=HARD_IMAGENET),
+)
 NO_CONTRAST = "the mask is empty or all of the image, or the map is zero everywhere"
 
 
@@ -98,18 +101,18 @@ NO_CONTRAST = "the mask is empty or all of the image, or the map is zero everywh
 def saliency_density(
     evidence: Evidence,
     *,
-    geometry: GroundTruth = "masks",
-    dead: ConstantMap = "undefined",
+    ground_truth: GroundTruth = "masks",
+    constant_map: ConstantMap = "undefined",
 ) -> Measured:
     r"""The map's mean on the object less its mean off it, x 100.
 
     .. math:: 100\,(\mathrm{mean}_{i \in M} s_i - \mathrm{mean}_{i \notin M} s_i)
 
-    (B,) in [-100, 100]; 0 for a map that does not tell object from background. With `dead="scored"` a map of zeros scores 0.
+    (B,) in [-100, 100]; 0 for a map that does not tell object from background. With `constant_map="scored"` a map of zeros scores 0.
     """
-    own = region_of(evidence, geometry)
+    own = region_of(evidence, ground_truth)
     nowhere = _empty(own) | _empty(~own)
-    if dead == "undefined":
+    if constant_map == "undefined":
         nowhere = nowhere | is_zero(evidence.saliency)
     return measured(100 * density_difference(evidence.saliency, own), nowhere)
 

@@ -27,7 +27,7 @@ FLIPPING = (
     ),
     MASKED.variant(
         "chefer",
-        score="accuracy",
+        scored_output="accuracy",
         options={"patch": 1, "intervals": 10, "ends": False, "fill": "blank"},
         paper="Chefer et al. 2021, arXiv:2012.09838, section 4.2",
     ),
@@ -68,7 +68,7 @@ def aopc(
     average: Literal["all", "altered"] = "all",
     ties: TieOrder = "first",
     masking: Masking = "pixels",
-    scored: ScoredClass = "target",
+    scored_class: ScoredClass = "target",
 ) -> Measured:
     r"""Area over the perturbation curve: mean drop of the class's probability while patches are replaced, most relevant first.
 
@@ -87,7 +87,7 @@ def aopc(
     total = count_cells((evidence.images.shape[-2], evidence.images.shape[-1]), patch)
     length = regions if patching == "sliding" else min(regions, total)
     order = Order(ties=ties, patch=patch, sliding=regions if patching == "sliding" else 0)
-    scores, dead = walk(evidence, Walk(order, tuple(range(length + 1)), "image", fill, masking, scored, "probability"))
+    scores, dead = walk(evidence, Walk(order, tuple(range(length + 1)), "image", fill, masking, scored_class, "probability"))
     drops = scores[:, :1] - scores
     values = 100 * drops.sum(1) / (length + (average == "all"))
     return Measured(torch.where(dead, torch.nan, values), dead, {"drop": Curve(torch.arange(length + 1), drops)})
@@ -114,8 +114,8 @@ def most_relevant_first(
     fill: Fill = "uniform",
     ties: TieOrder = "first",
     masking: Masking = "pixels",
-    scored: ScoredClass = "target",
-    score: Readout = "probability",
+    scored_class: ScoredClass = "target",
+    scored_output: Readout = "probability",
 ) -> Measured:
     r"""Mean height of the class's score while patches or pixels are replaced, the most relevant first.
 
@@ -129,7 +129,7 @@ def most_relevant_first(
     """
     order = Order(ties=ties, patch=patch)
     counts, total = _counts(evidence, patch, regions, step, intervals, ends=ends)
-    return area_under(evidence, Walk(order, counts, "image", fill, masking, scored, score), total)
+    return area_under(evidence, Walk(order, counts, "image", fill, masking, scored_class, scored_output), total)
 
 
 @metric("lerf", higher_is_better=True, unit="%", values="[0, 100]", aliases=("least_relevant_first",), **_FLIPPED)
@@ -144,8 +144,8 @@ def least_relevant_first(
     fill: Fill = "uniform",
     ties: TieOrder = "first",
     masking: Masking = "pixels",
-    scored: ScoredClass = "target",
-    score: Readout = "probability",
+    scored_class: ScoredClass = "target",
+    scored_output: Readout = "probability",
 ) -> Measured:
     r"""Mean height of the class's score while patches or pixels are replaced, the least relevant first.
 
@@ -155,7 +155,7 @@ def least_relevant_first(
     """
     order = Order(most_first=False, ties=ties, patch=patch)
     counts, total = _counts(evidence, patch, regions, step, intervals, ends=ends)
-    return area_under(evidence, Walk(order, counts, "image", fill, masking, scored, score), total)
+    return area_under(evidence, Walk(order, counts, "image", fill, masking, scored_class, scored_output), total)
 
 
 def _counts(evidence: Evidence, patch: int, regions: int, step: int, intervals: int, *, ends: bool) -> tuple[tuple[int, ...], int]:

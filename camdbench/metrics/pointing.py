@@ -20,10 +20,10 @@ POINTING_PROTOCOLS = (
     LOCALISED.variant(
         "torchray",
         reduction="class mean",
-        options={"ties": "first", "tolerance": 15.0, "dead": "scored"},
+        options={"ties": "first", "tolerance": 15.0, "constant_map": "scored"},
         paper="Fong et al. 2019, arXiv:1910.08485, released code",
     ),
-    ON_MASKS.variant("quantus", options={"dead": "scored"}, paper="Hedström et al. 2023, Quantus 0.6"),
+    ON_MASKS.variant("quantus", options={"constant_map": "scored"}, paper="Hedström et al. 2023, Quantus 0.6"),
 )
 NO_OBJECT = "there is no object inside the image, or the map is zero everywhere"
 
@@ -54,8 +54,8 @@ def pointing(
     *,
     ties: Literal["any", "first", "centroid", "expected"] = "any",
     tolerance: NonNegativeFloat = 0.0,
-    geometry: GroundTruth = "exclusive boxes",
-    dead: ConstantMap = "undefined",
+    ground_truth: GroundTruth = "exclusive boxes",
+    constant_map: ConstantMap = "undefined",
 ) -> Measured:
     r"""Whether the map is largest on the object: 100 where its maximum lies in a box.
 
@@ -64,11 +64,11 @@ def pointing(
     (B,) in [0, 100]. Where several pixels share the maximum, `ties` takes any of them (Opti-CAM's table gives Fake-CAM
     99.8 %, which no other rule does), the `first` in raster order, their `centroid`, or the share of them that hits,
     `expected`, which a constant map cannot profit from. A maximum less than `tolerance` pixels of the network's input away
-    from the region hits too; TorchRay counts its 15 pixels in the image's own resolution. With `dead="scored"` the pixels
+    from the region hits too; TorchRay counts its 15 pixels in the image's own resolution. With `constant_map="scored"` the pixels
     of a map of zeros are ties like any others. An image without an object has no value, where Quantus 0.6 counts a hit.
     """
-    own = region_of(evidence, geometry)
+    own = region_of(evidence, ground_truth)
     nowhere = ~own.flatten(1).any(1)
-    if dead == "undefined":
+    if constant_map == "undefined":
         nowhere = nowhere | is_zero(evidence.saliency)
     return measured(100 * hits(evidence.saliency, near(own, tolerance), ties), nowhere)

@@ -21,7 +21,7 @@ PXAP_PROTOCOLS = (
         maps="range",
         resize="bicubic",
         reduction="pixel average precision",
-        options={"dead": "scored"},
+        options={"constant_map": "scored"},
         paper="clovaai/wsolevaluation, released code",
     ),
 )
@@ -42,10 +42,10 @@ def pixel_average_precision(
     evidence: Evidence,
     *,
     thresholds: PositiveInt = 100,
-    maps: MapRange = "as declared",
+    maps: MapRange = "default",
     resize: Resize = "bilinear",
-    geometry: GroundTruth = "masks",
-    dead: ConstantMap = "undefined",
+    ground_truth: GroundTruth = "masks",
+    constant_map: ConstantMap = "undefined",
 ) -> Measured:
     r"""Average precision of the map's pixels as detections of the object's pixels, those of all images together.
 
@@ -53,14 +53,14 @@ def pixel_average_precision(
 
     (B,) in [0, 100]: that of each image alone; points: numbers of pixels on and off the object with map >= t, at the
     thresholds t = 0, 1/K, …, 1 (K = 100 is the command line's interval, 1000 its training configuration's). From the
-    highest threshold to the lowest, sum_k P_k (R_k - R_{k-1}). With `dead="scored"` a map of zeros scores the share of the
+    highest threshold to the lowest, sum_k P_k (R_k - R_{k-1}). With `constant_map="scored"` a map of zeros scores the share of the
     image that the object covers. Regions to be ignored, which OpenImages has, are not known here.
     """
-    own, values = region_of(evidence, geometry), maps_of(evidence, maps, resize)
+    own, values = region_of(evidence, ground_truth), maps_of(evidence, maps, resize)
     places = torch.arange(thresholds + 1, dtype=torch.float64) / thresholds
     on, off = (_counts(exact(values).cpu(), chosen.cpu(), places) for chosen in (own, ~own))
     nowhere = ~own.flatten(1).any(1)
-    if dead == "undefined":
+    if constant_map == "undefined":
         nowhere = nowhere | is_zero(values)
     return measured(100 * _average_precision(on, off), nowhere, {"object": Curve(places, on), "background": Curve(places, off)})
 

@@ -31,7 +31,7 @@ def ask(
     Args:
         evidence: images and maps.
         name: the metric's class.
-        maps: `as declared` for the maps in [0, 1], or `raw`.
+        maps: `default` for the maps in [0, 1], or `raw`.
         options: the arguments of the class, beside those that are always the same.
         softmax: whether it looks at probabilities instead of logits.
         segments: (B, H, W) bool, the masks that it compares the maps with.
@@ -58,7 +58,7 @@ def ask_again(
     Args:
         evidence: images and maps.
         name: the metric's class.
-        maps: `as declared` or `raw`.
+        maps: `default` or `raw`.
         options: the arguments of the class.
         softmax: whether it looks at probabilities.
         noise: the function of Quantus that perturbs images, to be given each image with random numbers of its own.

@@ -23,7 +23,7 @@ from camdbench.metrics.measured import Curve, Measured
 from camdbench.metrics.quantus_bridge import as_values, ask
 from camdbench.metrics.quantus_isolation import Array
 
-_BY_LOGIT = (MEAN_MASKED.variant("quantus06", score="logit"),)
+_BY_LOGIT = (MEAN_MASKED.variant("quantus06", scored_output="logit"),)
 _BY_PROBABILITY = (MEAN_MASKED.variant("quantus06"),)
 _UNDEFINED = "no place of the map differs from another, or the class's score does not move"
 
@@ -40,7 +40,7 @@ _OF_LOGIT = {"tolerance": 0.005, "undefined": _UNDEFINED, "protocols": _BY_LOGIT
     **_OF_LOGIT,
 )
 def faithfulness_correlation(
-    evidence: Evidence, *, subset_size: PositiveInt = 224, nr_runs: PositiveInt = 100, maps: MapKind = "as declared"
+    evidence: Evidence, *, subset_size: PositiveInt = 224, nr_runs: PositiveInt = 100, maps: MapKind = "default"
 ) -> Measured:
     r"""Correlation, over random subsets of elements, of what the map gives them and what the logit loses without them.
 
@@ -60,7 +60,7 @@ def faithfulness_correlation(
     values="[-1, 1]",
     **_OF_LOGIT,
 )
-def faithfulness_estimate(evidence: Evidence, *, features_in_step: PositiveInt | None = None, maps: MapKind = "as declared") -> Measured:
+def faithfulness_estimate(evidence: Evidence, *, features_in_step: PositiveInt | None = None, maps: MapKind = "default") -> Measured:
     r"""Correlation, over steps of elements in the map's order, of what the map gives them and what the logit loses.
 
     .. math:: r_k(\sum_{i \in S_k} s_i, f(x) - f(x_{\setminus S_k}))
@@ -87,7 +87,7 @@ def monotonicity_correlation(
     *,
     features_in_step: PositiveInt | None = None,
     nr_samples: PositiveInt = 10,
-    maps: MapKind = "as declared",
+    maps: MapKind = "default",
 ) -> Measured:
     r"""Rank correlation, over steps of elements, of what the map gives them and how far noise in them moves the probability.
 
@@ -113,7 +113,7 @@ _OF_PROBABILITY = {"tolerance": 0.002, "undefined": _UNDEFINED, "protocols": _BY
     values="[0, 1]",
     **_OF_PROBABILITY,
 )
-def selectivity(evidence: Evidence, *, patch_size: PositiveInt = 8, maps: MapKind = "as declared") -> Measured:
+def selectivity(evidence: Evidence, *, patch_size: PositiveInt = 8, maps: MapKind = "default") -> Measured:
     r"""Area under the probability while patches are blackened, those of the largest relevance first.
 
     .. math:: \int_0^1 f(x_u)\,du
@@ -127,7 +127,7 @@ def selectivity(evidence: Evidence, *, patch_size: PositiveInt = 8, maps: MapKin
 @metric(
     "quantus:PixelFlipping", paper="Bach et al. 2015, PLOS ONE 10(7)", higher_is_better=False, unit="", values="[0, 1]", **_OF_PROBABILITY
 )
-def pixel_flipping(evidence: Evidence, *, features_in_step: PositiveInt | None = None, maps: MapKind = "as declared") -> Measured:
+def pixel_flipping(evidence: Evidence, *, features_in_step: PositiveInt | None = None, maps: MapKind = "default") -> Measured:
     r"""Area under the probability while elements are blackened, those of the largest relevance first.
 
     .. math:: \int_0^1 f(x_u)\,du
@@ -152,7 +152,7 @@ def region_perturbation(
     *,
     patch_size: PositiveInt = 14,
     regions_evaluation: PositiveInt = 10,
-    maps: MapKind = "as declared",
+    maps: MapKind = "default",
 ) -> Measured:
     r"""Area over the curve of the probability while regions of a fixed grid are blackened, the most relevant first.
 

@@ -17,7 +17,7 @@ from camdbench.metrics.measured import Measured
 from camdbench.metrics.quantus_bridge import as_values, ask
 
 _PROTOCOLS = (DECLARED.variant("quantus06"),)
-_WITH_MASKS = (LOCALISED.variant("quantus06", geometry="mask of the image"),)
+_WITH_MASKS = (LOCALISED.variant("quantus06", ground_truth="mask of the image"),)
 _NO_MASK = "no place of the map differs from another, or the mask is empty"
 
 
@@ -33,7 +33,7 @@ _OF_MAP = {"undefined": FLAT_MAP, "protocols": _PROTOCOLS}
     tolerance=0.001,
     **_OF_MAP,
 )
-def sparseness(evidence: Evidence, *, maps: MapKind = "as declared") -> Measured:
+def sparseness(evidence: Evidence, *, maps: MapKind = "default") -> Measured:
     r"""Gini index of the map, as Quantus computes it.
 
     .. math:: \frac{\sum_i (2i - n - 1)\,s_{(i)}}{n \sum_i s_i}
@@ -52,7 +52,7 @@ def sparseness(evidence: Evidence, *, maps: MapKind = "as declared") -> Measured
     tolerance=0.005,
     **_OF_MAP,
 )
-def complexity(evidence: Evidence, *, maps: MapKind = "as declared") -> Measured:
+def complexity(evidence: Evidence, *, maps: MapKind = "default") -> Measured:
     r"""Entropy of the places' shares in the map, as Quantus computes it.
 
     .. math:: -\sum_i q_i \log q_i, \quad q_i = |s_i| / \sum_j |s_j|
@@ -71,7 +71,7 @@ def complexity(evidence: Evidence, *, maps: MapKind = "as declared") -> Measured
     tolerance=10.0,
     **_OF_MAP,
 )
-def effective_complexity(evidence: Evidence, *, eps: NonNegativeFloat = 1e-5, maps: MapKind = "as declared") -> Measured:
+def effective_complexity(evidence: Evidence, *, eps: NonNegativeFloat = 1e-5, maps: MapKind = "default") -> Measured:
     r"""Number of places of the map above a threshold, as Quantus computes it.
 
     .. math:: \#\{i : |s_i| > \epsilon\}
@@ -86,7 +86,7 @@ _ON_MASK = {"tolerance": 0.001, "needs": ("masks",), "undefined": _NO_MASK, "pro
 
 
 @metric("quantus:RelevanceMassAccuracy", paper=ARRAS, higher_is_better=True, unit="", values="[0, 1]", **_ON_MASK)
-def relevance_mass_accuracy(evidence: Evidence, *, maps: MapKind = "as declared") -> Measured:
+def relevance_mass_accuracy(evidence: Evidence, *, maps: MapKind = "default") -> Measured:
     r"""Share of the map inside the mask, as Quantus computes it.
 
     .. math:: \sum_{i \in M} s_i / \sum_i s_i
@@ -97,7 +97,7 @@ def relevance_mass_accuracy(evidence: Evidence, *, maps: MapKind = "as declared"
 
 
 @metric("quantus:RelevanceRankAccuracy", paper=ARRAS, higher_is_better=True, unit="", values="[0, 1]", **_ON_MASK)
-def relevance_rank_accuracy(evidence: Evidence, *, maps: MapKind = "as declared") -> Measured:
+def relevance_rank_accuracy(evidence: Evidence, *, maps: MapKind = "default") -> Measured:
     r"""Share of the mask's size among the largest values of the map that lies inside the mask, as Quantus computes it.
 
     .. math:: |\text{top-}|M|(s) \cap M| / |M|
@@ -110,7 +110,7 @@ def relevance_rank_accuracy(evidence: Evidence, *, maps: MapKind = "as declared"
 @metric(
     "quantus:TopKIntersection", paper="Theiner et al. 2021, arXiv:2104.14995", higher_is_better=True, unit="", values="[0, 1]", **_ON_MASK
 )
-def top_k_intersection(evidence: Evidence, *, k: PositiveInt = 1000, maps: MapKind = "as declared") -> Measured:
+def top_k_intersection(evidence: Evidence, *, k: PositiveInt = 1000, maps: MapKind = "default") -> Measured:
     r"""Share of the `k` largest values of the map that lie inside the mask.
 
     .. math:: |\text{top-}k(s) \cap M| / k
@@ -134,7 +134,7 @@ NO_BACKGROUND = "no place of the map differs from another, or the mask is empty 
     undefined=NO_BACKGROUND,
     protocols=_WITH_MASKS,
 )
-def auc(evidence: Evidence, *, maps: MapKind = "as declared") -> Measured:
+def auc(evidence: Evidence, *, maps: MapKind = "default") -> Measured:
     r"""Area under the ROC curve of the map as a detector of the mask's pixels.
 
     .. math:: \int_0^1 \mathrm{TPR}\,d\,\mathrm{FPR}
@@ -155,7 +155,7 @@ def auc(evidence: Evidence, *, maps: MapKind = "as declared") -> Measured:
     undefined=_NO_MASK,
     protocols=_WITH_MASKS,
 )
-def pointing_game(evidence: Evidence, *, maps: MapKind = "as declared") -> Measured:
+def pointing_game(evidence: Evidence, *, maps: MapKind = "default") -> Measured:
     r"""Whether a largest value of the map lies inside the mask, as Quantus computes it.
 
     .. math:: [\arg\max_i s_i \in M]
@@ -173,7 +173,7 @@ def pointing_game(evidence: Evidence, *, maps: MapKind = "as declared") -> Measu
     values="[0, 1]",
     **_ON_MASK,
 )
-def attribution_localisation(evidence: Evidence, *, maps: MapKind = "as declared") -> Measured:
+def attribution_localisation(evidence: Evidence, *, maps: MapKind = "default") -> Measured:
     r"""Share of the map, in absolute values, that lies inside the mask.
 
     .. math:: \sum_{i \in M} |s_i| / \sum_i |s_i|

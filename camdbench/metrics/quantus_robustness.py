@@ -18,7 +18,7 @@ from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Measured
 from camdbench.metrics.quantus_bridge import as_values, ask_again
 
-_PROTOCOLS = (EXPLAINED_AGAIN.variant("quantus06", masking="normalised", maps="as declared"),)
+_PROTOCOLS = (EXPLAINED_AGAIN.variant("quantus06", masking="normalised", maps="default"),)
 _CHANGED = "no place of the map differs from another, or noise changes the predicted class"
 
 
@@ -33,7 +33,7 @@ def max_sensitivity(
     *,
     nr_samples: PositiveInt = 10,
     lower_bound: PositiveFloat = 0.2,
-    maps: MapKind = "as declared",
+    maps: MapKind = "default",
 ) -> Measured:
     r"""Largest relative change of the map among noisy versions of the image, as Quantus computes it.
 
@@ -58,7 +58,7 @@ def avg_sensitivity(
     *,
     nr_samples: PositiveInt = 10,
     lower_bound: PositiveFloat = 0.2,
-    maps: MapKind = "as declared",
+    maps: MapKind = "default",
 ) -> Measured:
     r"""Mean relative change of the map among noisy versions of the image, as Quantus computes it.
 
@@ -87,7 +87,7 @@ def local_lipschitz_estimate(
     *,
     nr_samples: PositiveInt = 10,
     perturb_std: PositiveFloat = 0.1,
-    maps: MapKind = "as declared",
+    maps: MapKind = "default",
 ) -> Measured:
     r"""Largest change of the map relative to the change of the image, among images with Gaussian noise.
 
@@ -104,7 +104,7 @@ _STABLE = {"paper": "Agarwal et al. 2022, arXiv:2203.06877", "needs": ("explaine
 
 @metric("quantus:RelativeInputStability", higher_is_better=False, unit="", values="[0, inf)", tolerance=1.0, **_STABLE)
 def relative_input_stability(
-    evidence: Evidence, *, nr_samples: PositiveInt = 10, same_class: bool = True, maps: MapKind = "as declared"
+    evidence: Evidence, *, nr_samples: PositiveInt = 10, same_class: bool = True, maps: MapKind = "default"
 ) -> Measured:
     r"""Largest relative change of the map for each relative change of the image, among images with noise.
 
@@ -118,7 +118,7 @@ def relative_input_stability(
 
 @metric("quantus:RelativeOutputStability", higher_is_better=False, unit="", values="[0, inf)", tolerance=100.0, **_STABLE)
 def relative_output_stability(
-    evidence: Evidence, *, nr_samples: PositiveInt = 10, same_class: bool = True, maps: MapKind = "as declared"
+    evidence: Evidence, *, nr_samples: PositiveInt = 10, same_class: bool = True, maps: MapKind = "default"
 ) -> Measured:
     r"""Largest relative change of the map for each change of the logits, among images with noise.
 
@@ -131,7 +131,7 @@ def relative_output_stability(
 
 @metric("quantus:RelativeRepresentationStability", higher_is_better=False, unit="", values="[0, inf)", tolerance=0.001, **_STABLE)
 def relative_representation_stability(
-    evidence: Evidence, *, nr_samples: PositiveInt = 10, same_class: bool = True, maps: MapKind = "as declared"
+    evidence: Evidence, *, nr_samples: PositiveInt = 10, same_class: bool = True, maps: MapKind = "default"
 ) -> Measured:
     r"""Largest relative change of the map for each relative change of the target layer's output, among images with noise.
 
@@ -151,7 +151,7 @@ def relative_representation_stability(
     values="[0, inf)",
     **_EXPLAINED_AGAIN,
 )
-def continuity(evidence: Evidence, *, nr_steps: PositiveInt = 28, maps: MapKind = "as declared") -> Measured:
+def continuity(evidence: Evidence, *, nr_steps: PositiveInt = 28, maps: MapKind = "default") -> Measured:
     r"""Largest change of the map relative to the change of the image, among shifts of the image from left to right.
 
     .. math:: \max_{x'} \|E(x) - E(x')\|_1 / \|x - x'\|_2
@@ -178,7 +178,7 @@ NO_HISTOGRAM = "no place of the map differs from another, or the histogram of th
     undefined=NO_HISTOGRAM,
     protocols=_PROTOCOLS,
 )
-def efficient_mprt(evidence: Evidence, *, maps: MapKind = "as declared") -> Measured:
+def efficient_mprt(evidence: Evidence, *, maps: MapKind = "default") -> Measured:
     r"""How far the entropy of the map's histogram rises, relatively, when all weights of the network are random.
 
     .. math:: (H(E_{\mathrm{random}}(x)) - H(E(x))) / H(E(x))

@@ -43,7 +43,7 @@ NO_PLACE_FOR_NOISE = "the label is unknown, or the object is nowhere or everywhe
     aliases=("relative_foreground_sensitivity",),
     tolerance=0.05,
     needs=("masks",),
-    judges="model",
+    scope="model",
     undefined=NO_PLACE_FOR_NOISE,
     protocols=RFS_PROTOCOLS,
 )

@@ -19,7 +19,7 @@ from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Curve, Measured
 from camdbench.metrics.walks import Order, Walked, classes_of, ordering
 
-RONG = MASKED.variant("rong", score="accuracy", paper="Rong et al. 2022, arXiv:2202.00449, released code")
+RONG = MASKED.variant("rong", scored_output="accuracy", paper="Rong et al. 2022, arXiv:2202.00449, released code")
 GRADCAM = MEAN_MASKED.variant(
     "gradcam", options={"jitter": 0.0}, paper="pytorch-grad-cam 1.5, ROADMostRelevantFirst, ROADLeastRelevantFirst and ROADCombined"
 )
@@ -51,8 +51,8 @@ def road(
     noise: NonNegativeFloat = 0.01,
     jitter: NonNegativeFloat = 1e-4,
     masking: Masking = "pixels",
-    scored: ScoredClass = "target",
-    score: Readout = "accuracy",
+    scored_class: ScoredClass = "target",
+    scored_output: Readout = "accuracy",
 ) -> Measured:
     r"""Half the lead of the class's score with the least relevant pixels imputed over that with the most relevant ones imputed.
 
@@ -60,7 +60,7 @@ def road(
 
     (B,) in [-50, 50]: the mean over percentages of (LeRF - MoRF) / 2; both curves are kept. Options as of road_morf.
     """
-    how = _Imputing(_checked(percentages), noise, jitter, masking, scored, score)
+    how = _Imputing(_checked(percentages), noise, jitter, masking, scored_class, scored_output)
     morf, lerf = (_imputed(evidence, how, most_first=first) for first in (True, False))
     values = 50 * (lerf.scores - morf.scores).mean(1)
     x = _shares(percentages)
@@ -83,8 +83,8 @@ def road_most_relevant_first(
     noise: NonNegativeFloat = 0.01,
     jitter: NonNegativeFloat = 1e-4,
     masking: Masking = "pixels",
-    scored: ScoredClass = "target",
-    score: Readout = "accuracy",
+    scored_class: ScoredClass = "target",
+    scored_output: Readout = "accuracy",
 ) -> Measured:
     r"""Score of images whose most relevant pixels are imputed, mean over percentages.
 
@@ -101,7 +101,7 @@ def road_most_relevant_first(
     Raises:
         UsageError: a percentage is not below 100.
     """
-    return _curve(evidence, _Imputing(_checked(percentages), noise, jitter, masking, scored, score), most_first=True)
+    return _curve(evidence, _Imputing(_checked(percentages), noise, jitter, masking, scored_class, scored_output), most_first=True)
 
 
 @metric("road_lerf", higher_is_better=True, unit="%", values="[0, 100]", **_ONE_ORDER)
@@ -112,8 +112,8 @@ def road_least_relevant_first(
     noise: NonNegativeFloat = 0.01,
     jitter: NonNegativeFloat = 1e-4,
     masking: Masking = "pixels",
-    scored: ScoredClass = "target",
-    score: Readout = "accuracy",
+    scored_class: ScoredClass = "target",
+    scored_output: Readout = "accuracy",
 ) -> Measured:
     r"""Score of images whose least relevant pixels are imputed, mean over percentages.
 
@@ -121,7 +121,7 @@ def road_least_relevant_first(
 
     (B,) in [0, 100]; x is the share that is imputed, where the released code names the share that is kept. Options as of road_morf.
     """
-    return _curve(evidence, _Imputing(_checked(percentages), noise, jitter, masking, scored, score), most_first=False)
+    return _curve(evidence, _Imputing(_checked(percentages), noise, jitter, masking, scored_class, scored_output), most_first=False)
 
 
 class _Imputing(NamedTuple):
@@ -131,8 +131,8 @@ class _Imputing(NamedTuple):
     noise: float
     jitter: float
     masking: Masking
-    scored: ScoredClass
-    score: Score
+    scored_class: ScoredClass
+    scored_output: Score
 
 
 def _checked(percentages: tuple[int, ...]) -> tuple[int, ...]:
@@ -157,13 +157,13 @@ def _imputed(evidence: Evidence, how: _Imputing, *, most_first: bool) -> Walked:
 def _scores(evidence: Evidence, how: _Imputing, *, most_first: bool) -> Walked:
     """The scores (B, K) of the images with so many per cent of their pixels imputed."""
     ranks, dead = ordering(evidence, Order(most_first=most_first, jitter=how.jitter))
-    images, classes, noise = evidence.images, classes_of(evidence, how.scored), _noise(evidence, how)
+    images, classes, noise = evidence.images, classes_of(evidence, how.scored_class), _noise(evidence, how)
     counts = torch.tensor([ranks.shape[1] * percent // 100 for percent in how.percentages], device=images.device)
     found = list[Tensor]()
     for image, point in pairs(len(images), len(counts), ranks.shape[1], images.device):
         known = (ranks[image] >= counts[point, None]).unflatten(1, images.shape[-2:])
         filled = impute(images[image], known) + noise[image] * ~known.unsqueeze(1)
-        found.append(read(evidence.score(filled), classes[image], how.score))
+        found.append(read(evidence.score(filled), classes[image], how.scored_output))
     return Walked(torch.cat(found).unflatten(0, (len(images), len(counts))), dead)
 
 

@@ -24,8 +24,8 @@ LEAST_PROBABILITY = 1e-12
 
 
 SM_PROTOCOLS = (
-    EXPLAINED_AGAIN.variant("opticam", score="probability", maps="as declared", geometry="largest region"),
-    EXPLAINED_AGAIN.variant("dabkowski", score="probability", maps="as declared", geometry="all regions"),
+    EXPLAINED_AGAIN.variant("opticam", scored_output="probability", maps="default", ground_truth="largest region"),
+    EXPLAINED_AGAIN.variant("dabkowski", scored_output="probability", maps="default", ground_truth="all regions"),
 )
 NO_REGION = "no pixel lies above the map's mean"
 
@@ -46,10 +46,10 @@ def saliency_metric(
     *,
     floor: PositiveFloat = 0.05,
     seen: Literal["crop", "image"] = "crop",
-    geometry: Literal["largest region", "all regions"] = "largest region",
+    ground_truth: Literal["largest region", "all regions"] = "largest region",
     connectivity: Connectivity = 8,
     at_least: bool = False,
-    scored: Literal["target", "label", "predicted"] = "target",
+    scored_class: Literal["target", "label", "predicted"] = "target",
 ) -> Measured:
     r"""Size of the crop round the salient region less what the network makes of it: log max(0.05, a) - log p on the crop.
 
@@ -61,12 +61,12 @@ def saliency_metric(
     least 1e-12, is the probability of the class there; Opti-CAM's formula does not say so, its table does: Fake-CAM, whose
     crop is the image, has the cross-entropy of the network. `seen="image"` takes p on the whole image instead.
     """
-    boxes = _boxes(evidence, geometry, connectivity, at_least=at_least)
+    boxes = _boxes(evidence, ground_truth, connectivity, at_least=at_least)
     nowhere = (boxes == 0).all(1)
     height, width = evidence.images.shape[-2:]
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) / (height * width)
     logits = evidence.logits if seen == "image" else evidence.score(crops(evidence.images, boxes))
-    classes = {"target": evidence.targets, "label": evidence.labels, "predicted": evidence.predictions}[scored]
+    classes = {"target": evidence.targets, "label": evidence.labels, "predicted": evidence.predictions}[scored_class]
     unknown = (classes < 0).cpu()
     surprise = -F.logsigmoid(log_odds(logits, classes.clamp(min=0))).clamp(min=math.log(LEAST_PROBABILITY))
     return measured(area.clamp(min=floor).log() + surprise.cpu(), nowhere | unknown)
@@ -82,9 +82,9 @@ def crops(images: Tensor, boxes: Tensor) -> Tensor:
     return torch.cat(found)
 
 
-def _boxes(evidence: Evidence, geometry: str, connectivity: Connectivity, *, at_least: bool) -> Tensor:
+def _boxes(evidence: Evidence, ground_truth: str, connectivity: Connectivity, *, at_least: bool) -> Tensor:
     """(B, 4) xyxy on the CPU, zeros where nothing lies above the mean."""
-    if geometry == "largest region":
+    if ground_truth == "largest region":
         return predicted_boxes(evidence, connectivity, at_least=at_least)
     found = regions(mean_masks(evidence.saliency, at_least=at_least))
     corners = found.boxes * torch.tensor([-1, -1, 1, 1])  # so that all four are maxima

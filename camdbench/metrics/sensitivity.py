@@ -20,9 +20,9 @@ from camdbench.functional.precision import exact
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Measured
 
-_NOISY = Protocol("noisy", masking="normalised", scored="target", maps="raw")
+_NOISY = Protocol("noisy", masking="normalised", scored_class="target", maps="raw")
 _PROTOCOLS = (
-    _NOISY.variant("opticam", maps="as declared", options={"radius": 0.2, "samples": 10}, paper="Opti-CAM, arXiv:2301.07002, by Quantus"),
+    _NOISY.variant("opticam", maps="default", options={"radius": 0.2, "samples": 10}, paper="Opti-CAM, arXiv:2301.07002, by Quantus"),
     _NOISY.variant("captum", options={"radius": 0.02, "samples": 10, "zero": "one"}, paper="captum.metrics.sensitivity_max"),
     _NOISY.variant("quantus", options={"radius": 0.2, "samples": 200}, paper="quantus 0.6, MaxSensitivity and AvgSensitivity"),
 )
@@ -38,7 +38,7 @@ def max_sensitivity(
     radius: PositiveFloat = 0.2,
     samples: PositiveInt = 10,
     masking: Masking = "normalised",
-    maps: MapKind = "as declared",
+    maps: MapKind = "default",
     zero: Literal["undefined", "one"] = "undefined",
 ) -> Measured:
     r"""Largest relative change of the map among noisy versions of the image: max ||E(x + e) - E(x)|| / ||E(x)||.
@@ -67,7 +67,7 @@ def avg_sensitivity(
     radius: PositiveFloat = 0.2,
     samples: PositiveInt = 10,
     masking: Masking = "normalised",
-    maps: MapKind = "as declared",
+    maps: MapKind = "default",
     zero: Literal["undefined", "one"] = "undefined",
 ) -> Measured:
     r"""Mean relative change of the map among noisy versions of the image: mean ||E(x + e) - E(x)|| / ||E(x)||.

@@ -38,7 +38,7 @@ class Order:
     ties: Ties = "first"
     patch: int = 1
     sliding: int = 0
-    maps: MapStatistics = "as declared"
+    maps: MapStatistics = "default"
     jitter: float = 0.0
 
 
@@ -52,8 +52,8 @@ class Walk:
         before: the version of the image that the walk leaves.
         after: the version that it goes to.
         masking: the space of pixels: `pixels`, where blank is black, or `normalised`, where it is the mean colour.
-        scored: the class whose score is read.
-        score: how it is read.
+        scored_class: the class whose score is read.
+        scored_output: how it is read.
     """
 
     order: Order
@@ -61,8 +61,8 @@ class Walk:
     before: Version
     after: Version
     masking: Masking
-    scored: ScoredClass
-    score: Score
+    scored_class: ScoredClass
+    scored_output: Score
 
 
 class Walked(NamedTuple):
@@ -84,16 +84,18 @@ def walk(evidence: Evidence, way: Walk) -> Walked:
 
 def _walk(evidence: Evidence, way: Walk) -> Walked:
     ranks, dead = ordering(evidence, way.order)
-    classes = classes_of(evidence, way.scored)
+    classes = classes_of(evidence, way.scored_class)
     ends: dict[int, Version] = {0: way.before}  # the counts at which a whole version shows
     if way.order.patch == 1:
         ends[ranks.shape[1]] = way.after
     inner = tuple(count for count in way.counts if count not in ends)
     before, after = (version(evidence, name, way.masking) for name in (way.before, way.after))
-    found = scores_along(evidence.score, before, after, ranks, inner, classes, way.score)
+    found = scores_along(evidence.scored_output, before, after, ranks, inner, classes, way.scored_output)
     columns = dict(zip(inner, found.unbind(1), strict=True))
     columns |= {
-        count: read(_logits_of(evidence, name, way.masking), classes, way.score) for count, name in ends.items() if count in way.counts
+        count: read(_logits_of(evidence, name, way.masking), classes, way.scored_output)
+        for count, name in ends.items()
+        if count in way.counts
     }
     return Walked(torch.stack([columns[count] for count in way.counts], 1), dead)
 
@@ -111,9 +113,9 @@ def area_under(evidence: Evidence, way: Walk, total: int | None = None) -> Measu
     return Measured(torch.where(dead, torch.nan, 100 * area(scores, x)), dead, {"curve": Curve(x, scores)})
 
 
-def classes_of(evidence: Evidence, scored: ScoredClass) -> Tensor:
+def classes_of(evidence: Evidence, scored_class: ScoredClass) -> Tensor:
     """(B,), the class whose score is read."""
-    return evidence.targets if scored == "target" else evidence.predictions
+    return evidence.targets if scored_class == "target" else evidence.predictions
 
 
 def ordering(evidence: Evidence, order: Order) -> tuple[Tensor, Tensor]:
@@ -142,7 +144,7 @@ def maps_of(evidence: Evidence, kind: MapStatistics) -> Tensor:
     Raises:
         NotApplicable: the maps were made elsewhere, or the network's batch norms cannot be given statistics of one image.
     """
-    return evidence.saliency if kind == "as declared" else evidence.shared("maps of own statistics", lambda: _explained_anew(evidence))
+    return evidence.saliency if kind == "default" else evidence.shared("maps of own statistics", lambda: _explained_anew(evidence))
 
 
 def _explained_anew(evidence: Evidence) -> Tensor:

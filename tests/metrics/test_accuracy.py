@@ -90,7 +90,7 @@ def test_average_precision_is_scikit_learns(logits: Tensor, labels: Tensor, aver
 def test_probabilities_rank_classes_alike_but_images_differently(logits: Tensor, labels: Tensor) -> None:
     informed = logits + 6 * torch.nn.functional.one_hot(labels, CLASSES)
     shifted = seen(informed + 50 * torch.rand(COUNT, 1, generator=torch.Generator().manual_seed(2)), labels)
-    by_logit, by_probability = (average_precision(shifted, score=score) for score in ("logit", "probability"))
+    by_logit, by_probability = (average_precision(shifted, scored_output=score) for score in ("logit", "probability"))
     torch.testing.assert_close(by_logit.values, by_probability.values)
     probabilities = (shifted.logits.double().softmax(1)).numpy()
     found = {name: (curve.x.numpy(), curve.y.numpy()) for name, curve in by_probability.points.items()}

@@ -90,7 +90,7 @@ class TestDegenerateMaps:
     def test_a_map_of_zeros_has_no_value_and_under_clovaai_misses(self, name: str) -> None:
         given = evidence_of(torch.zeros(1, *SIZE), boxes=self.boxes)
         assert measure(name, given).undefined.tolist() == [True]
-        assert measure(f"{name}(dead='scored')", given).values.tolist() == [0]
+        assert measure(f"{name}(constant_map='scored')", given).values.tolist() == [0]
         if name != "boxacc":
             assert measure(f"{name}(protocol='clovaai')", given).values.tolist() == [0]
 

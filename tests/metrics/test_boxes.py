@@ -86,12 +86,12 @@ class TestDegenerateMaps:
         for name in ("le", "om", "le50", "om50"):
             assert measure(name, given).undefined.tolist() == [True]
             assert measure(f"{name}(at_least=True)", given).undefined.tolist() == [True]
-            assert measure(f"{name}(dead='scored')", given).values.tolist() == [100]
+            assert measure(f"{name}(constant_map='scored')", given).values.tolist() == [100]
 
     def test_boxes_beside_the_image_are_none(self) -> None:
         given = evidence_of(random_maps(3), boxes=[[], [[50, 50, 60, 60]], [[50, 50, 60, 60], [0, 0, 6, 6]]])
         assert measure("le", given).undefined.tolist() == [True, True, False]
-        assert measure("le(dead='scored')", given).undefined.tolist() == [True, True, False]
+        assert measure("le(constant_map='scored')", given).undefined.tolist() == [True, True, False]
 
 
 def test_a_network_that_gives_nan_is_neither_right_nor_wrong() -> None:

@@ -144,10 +144,10 @@ def test_a_map_of_zeros_tells_nothing() -> None:
 
 
 def test_normalised_maps_serve_where_the_raw_one_is_not_known_and_on_request() -> None:
-    with pytest.raises(NotApplicable, match="maps='as declared'"):
+    with pytest.raises(NotApplicable, match="maps='default'"):
         measured("", evidence_of(None))
     saliency = torch.rand(4, *SIZE)
-    assert torch.equal(measured("maps='as declared'", evidence_of(RAW, saliency)).values, measured("", evidence_of(saliency)).values)
+    assert torch.equal(measured("maps='default'", evidence_of(RAW, saliency)).values, measured("", evidence_of(saliency)).values)
 
 
 def test_no_block_is_refused() -> None:

@@ -66,7 +66,7 @@ def test_the_clovaai_protocol_is_the_released_code(interval: float) -> None:
 
 def test_the_mask_itself_is_perfect_and_a_level_map_scores_the_area() -> None:
     assert measure("pxap", evidence_of(MASKS.float(), masks=MASKS)).values.tolist() == [100] * 6
-    found = measure("pxap(dead='scored')", evidence_of(torch.zeros(6, *SIZE), masks=MASKS)).values
+    found = measure("pxap(constant_map='scored')", evidence_of(torch.zeros(6, *SIZE), masks=MASKS)).values
     assert found.tolist() == pytest.approx((100 * MASKS.double().mean((1, 2))).tolist())
 
 

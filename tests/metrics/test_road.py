@@ -58,7 +58,7 @@ def scores_of(index: int, percent: int, sign: int, noise: float) -> Tensor:
 
 @pytest.mark.parametrize(("name", "sign"), [("road_morf", -1), ("road_lerf", 1)])
 def test_curves_are_those_of_a_direct_solver(name: str, sign: int) -> None:
-    found = measured(f"{name}(score='probability', jitter=0.0)")
+    found = measured(f"{name}(scored_output='probability', jitter=0.0)")
     assert found.points["curve"].x.tolist() == pytest.approx([percent / 100 for percent in range(10, 100, 10)])
     for index in range(4):
         expected = [float(scores_of(index, percent, sign, 0.01)[BATCH.labels[index]]) for percent in range(10, 100, 10)]
@@ -90,16 +90,16 @@ def test_it_makes_one_pass_for_each_image_and_percentage() -> None:
 
 
 def test_the_space_of_masking_only_scales_the_noise() -> None:
-    quiet = [measured(f"road_morf(score='probability', noise=0.0, masking={space!r})") for space in ("pixels", "normalised")]
+    quiet = [measured(f"road_morf(scored_output='probability', noise=0.0, masking={space!r})") for space in ("pixels", "normalised")]
     torch.testing.assert_close(*(found.values for found in quiet))
-    loud = [measured(f"road_morf(score='probability', noise=0.5, masking={space!r})") for space in ("pixels", "normalised")]
+    loud = [measured(f"road_morf(scored_output='probability', noise=0.5, masking={space!r})") for space in ("pixels", "normalised")]
     assert (loud[0].values - loud[1].values).abs().max() > 0.1
 
 
 def test_ties_are_broken_by_noise_and_not_by_position() -> None:
     tied = torch.where(MAPS > 0.5, 1.0, 0.0)
-    by_position = measured("road_morf(score='probability', jitter=0.0)", evidence_of(tied))
-    by_noise = measured("road_morf(score='probability')", evidence_of(tied))
+    by_position = measured("road_morf(scored_output='probability', jitter=0.0)", evidence_of(tied))
+    by_noise = measured("road_morf(scored_output='probability')", evidence_of(tied))
     assert (by_position.values - by_noise.values).abs().max() > 1e-3
 
 

@@ -48,7 +48,7 @@ def changes(evidence: Evidence, radius: float, *, raw: bool) -> Tensor:
     return found
 
 
-@pytest.mark.parametrize("maps", ["raw", "as declared"])
+@pytest.mark.parametrize("maps", ["raw", "default"])
 def test_it_is_the_definition_in_a_loop(classifier: Classifier, maps: str) -> None:
     with classifier.frozen():
         evidence = evidence_of(classifier, toy_batch())
@@ -93,7 +93,7 @@ def test_quantus_finds_the_same_in_the_same_noise() -> None:
         inputs = ((evidence.images - classifier.mean) / classifier.std).double().numpy()
         maps = evidence.saliency.unsqueeze(1).double().numpy()
         expected = metric(classifier, inputs, np.zeros(1, int), maps, channel_first=True, explain_func=explain)[0]
-        ours = measure(evidence, f'max_sensitivity(protocol=quantus, samples={SAMPLES}, maps="as declared")').values
+        ours = measure(evidence, f'max_sensitivity(protocol=quantus, samples={SAMPLES}, maps="default")').values
     assert ours.item() == pytest.approx(expected, rel=1e-4)
 
 

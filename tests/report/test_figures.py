@@ -26,7 +26,7 @@ def run(tmp_path: Path) -> Path:
         own = evidence.saliency.mean((1, 2))
         return Measured(own, None, {"curve": Curve(torch.tensor([0.0, 1.0]), own[:, None] * torch.tensor([0.0, 1.0]))})
 
-    @metrics.register("right", paper="a test", higher_is_better=True, unit="%", tolerance=0.0, judges="model")
+    @metrics.register("right", paper="a test", higher_is_better=True, unit="%", tolerance=0.0, scope="model")
     def right(evidence: Evidence) -> torch.Tensor:
         """Whether the prediction is the label."""
         return 100.0 * (evidence.predictions == evidence.labels)

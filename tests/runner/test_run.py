@@ -168,7 +168,7 @@ def test_the_record_names_everything_that_values_depend_on(tmp_path: Path):
     assert len(record["ids"]) == 40
     assert len(record["models"]["shortcuts-ce"]["weights_hash"]) == len(record["code"]) == len(record["dataset"]["fingerprint"]) == 16
     about = record["metrics"]["ag"]
-    assert (about["protocol"], about["higher_is_better"], about["unit"], about["judges"]) == ("opticam", True, "%", "map")
+    assert (about["protocol"], about["higher_is_better"], about["unit"], about["scope"]) == ("opticam", True, "%", "map")
     assert about["switches"]["masking"] == "pixels"
     assert about["options"] == {"keep": 1.0}
     assert len(about["protocol_hash"]) == 8
@@ -401,7 +401,7 @@ class TestMetricsOfTheModelAlone:
         """A metric of the model, which counts the images that it was asked about."""
         asked = list[int]()
 
-        @metrics.register("right", paper="a test", higher_is_better=True, unit="%", tolerance=0.0, judges="model")
+        @metrics.register("right", paper="a test", higher_is_better=True, unit="%", tolerance=0.0, scope="model")
         def right(evidence: Evidence) -> torch.Tensor:
             """Whether the prediction is the label."""
             asked.append(len(evidence))
