@@ -13,9 +13,9 @@ from camdbench.core.metric_families import CLASSIFIED
 from camdbench.functional.ablation import grey_box, grey_object
 from camdbench.functional.ranking import among_first
 from camdbench.functional.tiling import tile_objects
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.labels import labels_of, where
-from camdbench.metrics.measured import Measured
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.labels import labels_of, mask_undefined
+from camdbench.metrics.result import MetricResult
 
 ABLATION_ACCURACY_PROTOCOLS = (
     CLASSIFIED.variant("fixed", masking="pixels", ground_truth="fixed", options={"empty": "undefined"}),
@@ -43,12 +43,12 @@ NOT_ABLATED = "the label is unknown, there is no object to take out, or no tile 
     protocols=ABLATION_ACCURACY_PROTOCOLS,
 )
 def ablation_accuracy(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     ablation: Literal["none", "gray_mask", "gray_bbox", "tile"] = "gray_mask",
     ground_truth: Literal["fixed", "official"] = "fixed",
     empty: Literal["undefined", "unchanged"] = "undefined",
-) -> Measured:
+) -> MetricResult:
     r"""Whether the label is still predicted once the object is taken out of the image: 100 or 0.
 
     .. math:: 100\,[\arg\max_c f_c(x \text{ without the object}) = y]
@@ -59,15 +59,15 @@ def ablation_accuracy(
     last row and column, and its tiles come from across the diagonal (see `camdbench.functional.tiling`), on square
     images only. An image with an empty mask is left out, or with `empty="unchanged"` classified as it is.
     """
-    labels = labels_of(evidence)
+    labels = labels_of(inputs)
     if ablation == "none":
-        return Measured(*where(100 * among_first(evidence.logits, labels.classes), labels.known))
-    if evidence.masks is None:
+        return MetricResult(*mask_undefined(100 * among_first(inputs.logits, labels.classes), labels.known))
+    if inputs.masks is None:
         raise NotApplicable("the metric takes the object out of images, and there is no mask of it")
-    images, possible = _ablated(evidence.images, evidence.masks, ablation, official=ground_truth == "official")
-    values = 100 * among_first(evidence.score(images), labels.classes)
-    there = evidence.masks.flatten(1).any(1) if empty == "undefined" else torch.ones_like(labels.known)
-    return Measured(*where(values, labels.known & there & possible))
+    images, possible = _ablated(inputs.images, inputs.masks, ablation, official=ground_truth == "official")
+    values = 100 * among_first(inputs.score(images), labels.classes)
+    there = inputs.masks.flatten(1).any(1) if empty == "undefined" else torch.ones_like(labels.known)
+    return MetricResult(*mask_undefined(values, labels.known & there & possible))
 
 
 class _Ablated(NamedTuple):

@@ -19,8 +19,8 @@ from camdbench.core.option_types import MapSize
 from camdbench.core.protocols import Protocol
 from camdbench.functional.normalise import upsample
 from camdbench.functional.sparseness import count_relevant, entropy, gini
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Measured
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import MetricResult
 
 _PROTOCOLS = (DECLARED.variant("image", maps="abs"), Protocol("layer", maps="abs, layer grid", resize="none"), DECLARED.variant("mask"))
 
@@ -37,14 +37,14 @@ _SIZES = {"undefined": ZERO_MAP, "protocols": _PROTOCOLS}
     tolerance=0.001,
     **_SIZES,
 )
-def sparseness(evidence: Evidence, *, maps: MapSize = "abs") -> Measured:
+def sparseness(inputs: MetricInputs, *, maps: MapSize = "abs") -> MetricResult:
     r"""Gini index of the map: 0 where all places are equal, towards 1 where few hold everything.
 
     .. math:: G(s) = \frac{\sum_i (2i - n - 1)\,s_{(i)}}{n \sum_i s_i}
 
     (B,) in [0, 1). Independent of the map's scale. Undefined for a map of zeros.
     """
-    return _defined(gini, _sizes(evidence, maps))
+    return _defined(gini, _sizes(inputs, maps))
 
 
 NO_ENTROPY = "the map is zero everywhere, or has a single place where its entropy is normalised"
@@ -60,7 +60,7 @@ NO_ENTROPY = "the map is zero everywhere, or has a single place where its entrop
     undefined=NO_ENTROPY,
     protocols=_PROTOCOLS,
 )
-def map_entropy(evidence: Evidence, *, maps: MapSize = "abs", normalised: bool = False) -> Measured:
+def map_entropy(inputs: MetricInputs, *, maps: MapSize = "abs", normalised: bool = False) -> MetricResult:
     r"""Entropy of the places' shares in the map, which Bhatt calls complexity: 0 for one place, log n for n equal ones.
 
     .. math:: -\sum_i q_i \log q_i, \quad q_i = |s_i| / \sum_j |s_j|
@@ -68,7 +68,7 @@ def map_entropy(evidence: Evidence, *, maps: MapSize = "abs", normalised: bool =
     (B,) in nats, or in [0, 1] with `normalised`, which divides by log n and so compares maps of several sizes.
     Undefined for a map of zeros.
     """
-    return _defined(lambda found: entropy(found, normalised=normalised), _sizes(evidence, maps))
+    return _defined(lambda found: entropy(found, normalised=normalised), _sizes(inputs, maps))
 
 
 @metric(
@@ -81,12 +81,12 @@ def map_entropy(evidence: Evidence, *, maps: MapSize = "abs", normalised: bool =
     **_SIZES,
 )
 def effective_complexity(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     maps: MapSize = "abs",
     threshold: NonNegativeFloat = 1e-5,
     normalised: bool = False,
-) -> Measured:
+) -> MetricResult:
     r"""Number of places of the map above a small share of its maximum.
 
     .. math:: \#\{i : |s_i| > \epsilon \max_j |s_j|\}
@@ -94,22 +94,22 @@ def effective_complexity(
     (B,), from 1 to the number of places, or their share in [0, 1] with `normalised`. `threshold` is relative to the
     map's own maximum. Undefined for a map of zeros, which would otherwise be the best of all.
     """
-    found = _sizes(evidence, maps)
+    found = _sizes(inputs, maps)
     places = found[0].numel() if normalised else 1
     return _defined(lambda sizes: count_relevant(sizes, threshold) / places, found)
 
 
-def _sizes(evidence: Evidence, maps: str) -> Tensor:
+def _sizes(inputs: MetricInputs, maps: str) -> Tensor:
     """Maps (B, ., .) >= 0; maps whose raw form nobody has are taken as they are."""
-    if maps == "default" or evidence.raw is None:
-        return evidence.saliency
+    if maps == "default" or inputs.raw is None:
+        return inputs.saliency
     if maps == "abs, layer grid":
-        return evidence.raw.abs()
-    return upsample(evidence.raw.float(), (evidence.images.shape[-2], evidence.images.shape[-1])).abs()
+        return inputs.raw.abs()
+    return upsample(inputs.raw.float(), (inputs.images.shape[-2], inputs.images.shape[-1])).abs()
 
 
-def _defined(measure: Callable[[Tensor], Tensor], sizes: Tensor) -> Measured:
+def _defined(measure: Callable[[Tensor], Tensor], sizes: Tensor) -> MetricResult:
     empty = (sizes == 0).flatten(1).all(1)
     values = measure(sizes)
     single = values.isnan() & sizes.isfinite().flatten(1).all(1).to(values.device)
-    return Measured(values.masked_fill(empty.to(values.device), torch.nan), undefined=single | empty.to(values.device))
+    return MetricResult(values.masked_fill(empty.to(values.device), torch.nan), undefined=single | empty.to(values.device))

@@ -17,7 +17,7 @@ from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import MASKED, MEAN_MASKED
 from camdbench.core.option_types import Masking, PositiveFraction, ScoredClass
 from camdbench.functional.probability import drop, gain, increase, log_odds
-from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.inputs import MetricInputs
 
 PROTOCOLS = (
     MASKED.variant("opticam"),
@@ -36,7 +36,7 @@ PROTOCOLS = (
     protocols=PROTOCOLS,
 )
 def average_drop(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     masking: Masking = "pixels",
     scored_class: ScoredClass = "target",
@@ -48,7 +48,7 @@ def average_drop(
 
     (B,) in [0, 100]. Fake-CAM scores near 0, so read it beside AG.
     """
-    return 100 * drop(*_before_and_after(evidence, masking, scored_class, keep))
+    return 100 * drop(*_before_and_after(inputs, masking, scored_class, keep))
 
 
 @metric(
@@ -61,7 +61,7 @@ def average_drop(
     protocols=PROTOCOLS,
 )
 def average_gain(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     masking: Masking = "pixels",
     scored_class: ScoredClass = "target",
@@ -73,7 +73,7 @@ def average_gain(
 
     (B,) in [0, 100].
     """
-    return 100 * gain(*_before_and_after(evidence, masking, scored_class, keep))
+    return 100 * gain(*_before_and_after(inputs, masking, scored_class, keep))
 
 
 @metric(
@@ -87,7 +87,7 @@ def average_gain(
     protocols=PROTOCOLS,
 )
 def average_increase(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     tolerance: NonNegativeFloat = 0.0,
     masking: Masking = "pixels",
@@ -100,31 +100,31 @@ def average_increase(
 
     (B,). Strict, as in the paper: with `tolerance=0` rounding noise counts as an increase.
     """
-    return 100 * increase(*_before_and_after(evidence, masking, scored_class, keep), tolerance)
+    return 100 * increase(*_before_and_after(inputs, masking, scored_class, keep), tolerance)
 
 
-def masked_images(evidence: Evidence, masking: str, keep: float = 1.0) -> Tensor:
+def masked_images(inputs: MetricInputs, masking: str, keep: float = 1.0) -> Tensor:
     """(B, 3, H, W) in [0, 1] or, where the mean colour shines through, between it and the image.
 
     Args:
-        evidence: images and maps.
+        inputs: images and maps.
         masking: `pixels`: x s; `normalised`: what (x - mean) / std times s is in pixel space, mean + (x - mean) s.
         keep: share of the map's pixels that stay, the largest ones with all that equal the smallest of them; the rest are zero.
     """
-    maps = evidence.saliency
+    maps = inputs.saliency
     if keep < 1:
         flat = maps.flatten(1)
         least = flat.sort(1, descending=True).values[:, max(1, round(keep * flat.shape[1])) - 1]
         maps = torch.where(maps >= least[:, None, None], maps, 0)
     maps = maps.unsqueeze(1)
     if masking == "pixels":
-        return evidence.images * maps
-    mean = evidence.classifier.mean
-    return mean + (evidence.images - mean) * maps
+        return inputs.images * maps
+    mean = inputs.classifier.mean
+    return mean + (inputs.images - mean) * maps
 
 
-def _before_and_after(evidence: Evidence, masking: str, scored_class: str, keep: float) -> tuple[Tensor, Tensor]:
+def _before_and_after(inputs: MetricInputs, masking: str, scored_class: str, keep: float) -> tuple[Tensor, Tensor]:
     """The log-odds of p and o, each (B,) float64."""
-    masked = evidence.shared(("masked logits", masking, keep), lambda: evidence.score(masked_images(evidence, masking, keep)))
-    classes = evidence.targets if scored_class == "target" else evidence.predictions
-    return log_odds(evidence.logits, classes), log_odds(masked, classes)
+    masked = inputs.cached(("masked logits", masking, keep), lambda: inputs.score(masked_images(inputs, masking, keep)))
+    classes = inputs.targets if scored_class == "target" else inputs.predictions
+    return log_odds(inputs.logits, classes), log_odds(masked, classes)

@@ -20,9 +20,9 @@ from camdbench.functional import core_regions
 from camdbench.functional.core_focus import core_of
 from camdbench.functional.normalise import normalise
 from camdbench.functional.precision import at_least_single, exact
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.labels import labels_of, where
-from camdbench.metrics.measured import Curve, Measured
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.labels import labels_of, mask_undefined
+from camdbench.metrics.result import Curve, MetricResult
 
 RELEASE = "ContrastiveCAM's released code, where an empty mask is the whole image"
 _PROTOCOLS = (CLASS_MAPS.variant("contrastivecam"), CLASS_MAPS.variant("release", options={"empty": "whole"}, paper=RELEASE))
@@ -39,7 +39,7 @@ _CONTRIBUTION = {
 
 
 @metric("core", higher_is_better=True, unit="", values="[0, inf)", aliases=("core_contribution",), **_CONTRIBUTION)
-def core(evidence: Evidence, *, scored_class: KnownClass = "label", empty: Literal["undefined", "whole"] = "undefined") -> Measured:
+def core(inputs: MetricInputs, *, scored_class: KnownClass = "label", empty: Literal["undefined", "whole"] = "undefined") -> MetricResult:
     r"""Contribution of the object: sum over its places and all classes c of |CAM_t - CAM_c|.
 
     .. math:: \sum_{i \in M} \sum_c |\mathrm{CAM}_{t,i} - \mathrm{CAM}_{c,i}|
@@ -47,20 +47,22 @@ def core(evidence: Evidence, *, scored_class: KnownClass = "label", empty: Liter
     (B,) >= 0, in logits. `scored_class` is the class t: the label, or the explained one. `empty` says what an object is that
     covers no place of the layer's grid: undefined, or the whole image.
     """
-    found = _contributions(evidence, scored_class, empty)
-    return Measured(*where(found.core, found.defined))
+    found = _contributions(inputs, scored_class, empty)
+    return MetricResult(*mask_undefined(found.core, found.defined))
 
 
 @metric("noncore", higher_is_better=False, unit="", values="[0, inf)", aliases=("noncore_contribution",), **_CONTRIBUTION)
-def noncore(evidence: Evidence, *, scored_class: KnownClass = "label", empty: Literal["undefined", "whole"] = "undefined") -> Measured:
+def noncore(
+    inputs: MetricInputs, *, scored_class: KnownClass = "label", empty: Literal["undefined", "whole"] = "undefined"
+) -> MetricResult:
     r"""Contribution of everything but the object: sum over the other places and all classes c of |CAM_t - CAM_c|.
 
     .. math:: \sum_{i \notin M} \sum_c |\mathrm{CAM}_{t,i} - \mathrm{CAM}_{c,i}|
 
     (B,) >= 0, in logits. Options as of `core`.
     """
-    found = _contributions(evidence, scored_class, empty)
-    return Measured(*where(found.noncore, found.defined))
+    found = _contributions(inputs, scored_class, empty)
+    return MetricResult(*mask_undefined(found.noncore, found.defined))
 
 
 CORE_SHARE_PROTOCOLS = (
@@ -84,7 +86,9 @@ _ON_GRID = {"needs": ("masks", "linear head"), "scope": "model"}
     protocols=CORE_SHARE_PROTOCOLS,
     **_ON_GRID,
 )
-def core_share(evidence: Evidence, *, scored_class: KnownClass = "label", empty: Literal["undefined", "whole"] = "undefined") -> Measured:
+def core_share(
+    inputs: MetricInputs, *, scored_class: KnownClass = "label", empty: Literal["undefined", "whole"] = "undefined"
+) -> MetricResult:
     r"""Share of the object in all contributions, core / (core + noncore).
 
     .. math:: \mathrm{core} / (\mathrm{core} + \mathrm{noncore})
@@ -92,12 +96,12 @@ def core_share(evidence: Evidence, *, scored_class: KnownClass = "label", empty:
     (B,) in [0, 1], each image's own share. The paper's number is the ratio of the means, for which the points
     `numerator` and `denominator` are kept; the mean of the ratios is another one. Options as of `core`.
     """
-    found = _contributions(evidence, scored_class, empty)
+    found = _contributions(inputs, scored_class, empty)
     total = found.core + found.noncore
-    values, undefined = where(found.core / total, found.defined & (total != 0))
+    values, undefined = mask_undefined(found.core / total, found.defined & (total != 0))
     place = torch.zeros(1)
     points = {"numerator": Curve(place, found.core[:, None]), "denominator": Curve(place, total[:, None])}
-    return Measured(values, undefined, points)
+    return MetricResult(values, undefined, points)
 
 
 REDUNDANCY_PROTOCOLS = (CLASSIFIED.variant("contrastivecam", maps="raw"),)
@@ -117,18 +121,18 @@ ZERO_CAM = "the class is unknown, or its HiResCAM is zero everywhere"
     undefined=ZERO_CAM,
     protocols=REDUNDANCY_PROTOCOLS,
 )
-def redundancy(evidence: Evidence, *, scored_class: KnownClass = "label") -> Measured:
+def redundancy(inputs: MetricInputs, *, scored_class: KnownClass = "label") -> MetricResult:
     r"""How much of a class's HiResCAM all classes share: gamma = ||1/C sum_c CAM_c|| / ||CAM_t||, Frobenius norms.
 
     .. math:: \gamma = \|\tfrac{1}{C} \sum_c \mathrm{CAM}_c\|_F / \|\mathrm{CAM}_t\|_F
 
     (B,) >= 0. The paper states no direction; little is taken for better, as the HiResCAM then shows what the softmax sees.
     """
-    classes, known = _classes(evidence, scored_class)
-    activations, weights = _seen(evidence)
+    classes, known = _classes(inputs, scored_class)
+    activations, weights = _seen(inputs)
     values = core_regions.redundancy(activations, weights, classes)
-    dead = values.isnan() & activations.isfinite().flatten(1).all(1).to(values.device) & weights.isfinite().all().to(values.device)
-    return Measured(*where(values, known.to(values.device) & ~dead))
+    empty = values.isnan() & activations.isfinite().flatten(1).all(1).to(values.device) & weights.isfinite().all().to(values.device)
+    return MetricResult(*mask_undefined(values, known.to(values.device) & ~empty))
 
 
 CONTRASTIVE_IOU_PROTOCOLS = (
@@ -152,13 +156,13 @@ NO_PLACE = "the class is unknown, or the mask has no place on the layer's grid"
     **_ON_GRID,
 )
 def contrastive_iou(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     scored_class: KnownClass = "label",
     versus: Literal["mean", "others"] = "mean",
     maps: Literal["raw", "range"] = "raw",
     threshold: NonNegativeFloat = 0.01,
-) -> Measured:
+) -> MetricResult:
     r"""Overlap of the object with the places where the class's ContrastiveCAM exceeds a threshold.
 
     .. math:: 100\,|\{i : \mathrm{CCAM}_{t,i} > \theta\} \cap M| / |\{i : \mathrm{CCAM}_{t,i} > \theta\} \cup M|
@@ -168,9 +172,9 @@ def contrastive_iou(
     (definition 3.3), whose overlaps are then averaged; `maps` are taken raw or first brought to [0, 1]; 0.01 is the
     threshold of the released segmentation.
     """
-    classes, known = _classes(evidence, scored_class)
-    activations, weights = _seen(evidence)
-    mask, missing = core_of(_masks(evidence), (activations.shape[-2], activations.shape[-1]))
+    classes, known = _classes(inputs, scored_class)
+    activations, weights = _seen(inputs)
+    mask, missing = core_of(_masks(inputs), (activations.shape[-2], activations.shape[-1]))
     inside, scale = mask > 0, maps == "range"
     if versus == "others":
         values = core_regions.overlap_with_others(activations, weights, classes, inside, threshold, scaled=scale)
@@ -178,7 +182,7 @@ def contrastive_iou(
         found = core_regions.reconstructed(activations, weights, classes)
         values = core_regions.overlap((normalise(found, "range") if scale else found) > threshold, inside)
     finite = (exact(activations).flatten(1).sum(1) + exact(weights).sum()).isfinite().to(values.device)
-    return Measured(*where(100 * torch.where(finite, values, torch.nan), known & ~missing))
+    return MetricResult(*mask_undefined(100 * torch.where(finite, values, torch.nan), known & ~missing))
 
 
 class _Contributions(NamedTuple):
@@ -187,31 +191,31 @@ class _Contributions(NamedTuple):
     defined: Tensor
 
 
-def _contributions(evidence: Evidence, scored_class: str, empty: str) -> _Contributions:
+def _contributions(inputs: MetricInputs, scored_class: str, empty: str) -> _Contributions:
     """The contributions of a batch, worked out once for all metrics that read them."""
 
     def make() -> _Contributions:
-        classes, known = _classes(evidence, scored_class)
-        activations, weights = _seen(evidence)
-        mask, missing = core_of(_masks(evidence), (activations.shape[-2], activations.shape[-1]))  # without a place: all of it
+        classes, known = _classes(inputs, scored_class)
+        activations, weights = _seen(inputs)
+        mask, missing = core_of(_masks(inputs), (activations.shape[-2], activations.shape[-1]))  # without a place: all of it
         found = core_regions.contributions(activations, weights, classes, mask > 0)
         defined = known & ~missing if empty == "undefined" else known
         return _Contributions(found.core, found.noncore, defined.to(found.core.device))
 
-    return evidence.shared(("core regions", scored_class, empty), make)
+    return inputs.cached(("core regions", scored_class, empty), make)
 
 
-def _classes(evidence: Evidence, scored_class: str) -> tuple[Tensor, Tensor]:
+def _classes(inputs: MetricInputs, scored_class: str) -> tuple[Tensor, Tensor]:
     """The class of each image and whether it is known, both (B,)."""
-    return labels_of(evidence) if scored_class == "label" else (evidence.targets, torch.ones_like(evidence.targets, dtype=torch.bool))
+    return labels_of(inputs) if scored_class == "label" else (inputs.targets, torch.ones_like(inputs.targets, dtype=torch.bool))
 
 
-def _seen(evidence: Evidence) -> tuple[Tensor, Tensor]:
+def _seen(inputs: MetricInputs) -> tuple[Tensor, Tensor]:
     """Activations (B, K, h, w) and class weights (C, K)."""
-    return at_least_single(evidence.activations, evidence.class_weights)
+    return at_least_single(inputs.activations, inputs.class_weights)
 
 
-def _masks(evidence: Evidence) -> Tensor:
-    if evidence.masks is None:
+def _masks(inputs: MetricInputs) -> Tensor:
+    if inputs.masks is None:
         raise NotApplicable("the metric looks at the object's mask, and there is none")
-    return evidence.masks
+    return inputs.masks

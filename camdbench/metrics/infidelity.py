@@ -17,9 +17,9 @@ from camdbench.functional.infidelity import infidelity as mismatch
 from camdbench.functional.infidelity import inside, squares
 from camdbench.functional.normalise import upsample
 from camdbench.functional.precision import exact
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Measured
-from camdbench.metrics.walks import classes_of, version
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.perturbation_curves import image_version, scored_classes
+from camdbench.metrics.result import MetricResult
 
 _SIDE = 224  # of the images that block sizes are given for
 
@@ -41,7 +41,7 @@ NO_PREDICTION = "the map tells nothing: it is zero, or it is where the image dif
     protocols=INFIDELITY_PROTOCOLS,
 )
 def infidelity(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     samples: PositiveInt = 100,
     blocks: tuple[PositiveInt, ...] = (16, 32, 56),
@@ -52,7 +52,7 @@ def infidelity(
     scored_class: ScoredClass = "target",
     scored_output: ScoredOutput = "logit",
     maps: MapKind = "raw",
-) -> Measured:
+) -> MetricResult:
     r"""Mean squared error of the map as a prediction of what covering a block of the image does to the class's score.
 
     .. math:: \frac{1}{N} \sum_n (\beta I_n^\top \Phi - (f(x) - f(x - I_n)))^2
@@ -74,58 +74,58 @@ def infidelity(
     """
     if not blocks:
         raise UsageError("infidelity(blocks=()): give at least one side in pixels")
-    told, changes = evidence.shared(
+    told, changes = inputs.cached(
         ("blocks", samples, blocks, scaled, perturbation, masking, scored_class, scored_output, maps),
         lambda: _samples(
-            evidence,
-            _squares(evidence, samples, blocks, scaled=scaled),
-            _told(evidence, perturbation, masking, maps),
+            inputs,
+            _squares(inputs, samples, blocks, scaled=scaled),
+            _told(inputs, perturbation, masking, maps),
             masking,
             scored_class,
             scored_output,
         ),
     )
     nothing = beta & (told == 0).all(1)
-    return Measured(torch.where(nothing, torch.nan, mismatch(told, changes, scaled=beta)), nothing)
+    return MetricResult(torch.where(nothing, torch.nan, mismatch(told, changes, scaled=beta)), nothing)
 
 
-def _squares(evidence: Evidence, samples: int, blocks: tuple[int, ...], *, scaled: bool) -> Tensor:
+def _squares(inputs: MetricInputs, samples: int, blocks: tuple[int, ...], *, scaled: bool) -> Tensor:
     """(B, N, 3), drawn for each image alone."""
-    size = (evidence.images.shape[-2], evidence.images.shape[-1])
+    size = (inputs.images.shape[-2], inputs.images.shape[-1])
     sides = tuple(max(1, round(side * min(size) / _SIDE)) if scaled else side for side in blocks)
-    drawn = [squares(evidence.random(index, "infidelity"), samples, sides, size) for index in range(len(evidence))]
-    return torch.stack(drawn).to(evidence.images.device)
+    drawn = [squares(inputs.random(index, "infidelity"), samples, sides, size) for index in range(len(inputs))]
+    return torch.stack(drawn).to(inputs.images.device)
 
 
-def _told(evidence: Evidence, perturbation: str, masking: Masking, maps: str) -> Tensor:
+def _told(inputs: MetricInputs, perturbation: str, masking: Masking, maps: str) -> Tensor:
     """(B, H, W) float64, what the map says that covering each pixel alone would change.
 
     Raises:
         NotApplicable: the raw map is not known.
     """
-    if maps == "raw" and evidence.raw is None:
+    if maps == "raw" and inputs.raw is None:
         raise NotApplicable("the raw map is not known; infidelity(maps='default') takes the normalised one")
-    raw = evidence.saliency if maps != "raw" or evidence.raw is None else evidence.raw
-    phi = exact(upsample(raw, (evidence.images.shape[-2], evidence.images.shape[-1])))
+    raw = inputs.saliency if maps != "raw" or inputs.raw is None else inputs.raw
+    phi = exact(upsample(raw, (inputs.images.shape[-2], inputs.images.shape[-1])))
     if perturbation == "indicator":
         return phi
-    change = evidence.images - version(evidence, "blank", masking)
+    change = inputs.images - image_version(inputs, "blank", masking)
     if masking == "normalised":
-        change = change / evidence.classifier.std
+        change = change / inputs.classifier.std
     return phi * exact(change).sum(1)
 
 
 def _samples(
-    evidence: Evidence, drawn: Tensor, told: Tensor, masking: Masking, scored_class: ScoredClass, scored_output: Score
+    inputs: MetricInputs, drawn: Tensor, told: Tensor, masking: Masking, scored_class: ScoredClass, scored_output: Score
 ) -> tuple[Tensor, Tensor]:
     """What the map told of each sample and what it changed, (B, N) float64 on the CPU."""
-    images, classes, blank = evidence.images, classes_of(evidence, scored_class), version(evidence, "blank", masking)
+    images, classes, blank = inputs.images, scored_classes(inputs, scored_class), image_version(inputs, "blank", masking)
     size, count = (images.shape[-2], images.shape[-1]), drawn.shape[1]
     sums, scores = list[Tensor](), list[Tensor]()
     for image, point in pairs(len(images), count, size[0] * size[1], images.device):
         covered = inside(drawn[image, point], size)
         sums.append((told[image.to(told.device)] * covered.to(told.device)).sum((1, 2)).cpu())
-        scores.append(read(evidence.score(torch.where(covered[:, None], blank, images[image])), classes[image], scored_output))
-    start = read(evidence.logits, classes, scored_output)[:, None]
+        scores.append(read(inputs.score(torch.where(covered[:, None], blank, images[image])), classes[image], scored_output))
+    start = read(inputs.logits, classes, scored_output)[:, None]
     shape = (len(images), count)
     return torch.cat(sums).unflatten(0, shape), start - torch.cat(scores).unflatten(0, shape)

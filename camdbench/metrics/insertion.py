@@ -11,9 +11,9 @@ from camdbench.core.difference import Difference
 from camdbench.core.metric_families import CONSTANT_MAP, MASKED, MEAN_MASKED
 from camdbench.core.option_types import MapStatistics, Masking, ScoredClass, TieOrder
 from camdbench.functional.curves import counts_by_share, counts_by_step
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Measured
-from camdbench.metrics.walks import Order, Walk, area_under
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.perturbation_curves import PerturbationPath, PixelOrder, area_under
+from camdbench.metrics.result import MetricResult
 
 TORCHCAM = "torch-cam 0.5, DeletionInsertionMetric"
 OPTICAM = MASKED.variant("opticam", scored_class="predicted", paper="Zhang et al. 2024, arXiv:2301.07002, section 5.3.2")
@@ -56,7 +56,7 @@ _PETSIUK = {"differs": DIFFERS, "paper": "Petsiuk et al. 2018, arXiv:1806.07421,
 
 @metric("insertion", higher_is_better=True, unit="%", values="[0, 100]", protocols=INSERTION_PROTOCOLS, **_PETSIUK)
 def insertion(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     step: PositiveInt = 224,
     intervals: NonNegativeInt = 0,
@@ -66,7 +66,7 @@ def insertion(
     masking: Masking = "pixels",
     scored_class: ScoredClass = "predicted",
     maps: MapStatistics = "default",
-) -> Measured:
+) -> MetricResult:
     r"""Area under the class's probability while pixels are shown, the most relevant first.
 
     .. math:: 100 \int_0^1 p(x_u)\,du
@@ -89,8 +89,10 @@ def insertion(
     the order of the data: maps with the batch statistics of the image alone, that is train mode for a batch of one, and
     curves of the network as it is. The maps explain the run's class; CGC takes the label.
     """
-    counts = _counts(evidence, step, intervals, rounding)
-    return area_under(evidence, Walk(Order(ties=ties, maps=maps), counts, start, "image", masking, scored_class, "probability"))
+    counts = _counts(inputs, step, intervals, rounding)
+    return area_under(
+        inputs, PerturbationPath(PixelOrder(ties=ties, maps=maps), counts, start, "image", masking, scored_class, "probability")
+    )
 
 
 DELETION_PROTOCOLS = (
@@ -106,7 +108,7 @@ DELETION_PROTOCOLS = (
 
 @metric("deletion", higher_is_better=False, unit="%", values="[0, 100]", protocols=DELETION_PROTOCOLS, **_PETSIUK)
 def deletion(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     step: PositiveInt = 224,
     intervals: NonNegativeInt = 0,
@@ -115,7 +117,7 @@ def deletion(
     masking: Masking = "pixels",
     scored_class: ScoredClass = "predicted",
     maps: MapStatistics = "default",
-) -> Measured:
+) -> MetricResult:
     r"""Area under the class's probability while pixels are removed, the most relevant first.
 
     .. math:: 100 \int_0^1 p(x_u)\,du
@@ -123,13 +125,15 @@ def deletion(
     (B,) in [0, 100]; the curve's x is the share of pixels that are removed. A removed pixel is black where `masking` is
     `pixels`, of the mean colour where it is `normalised`. Options and protocols as of insertion, whose order it shares.
     """
-    counts = _counts(evidence, step, intervals, rounding)
-    return area_under(evidence, Walk(Order(ties=ties, maps=maps), counts, "image", "blank", masking, scored_class, "probability"))
+    counts = _counts(inputs, step, intervals, rounding)
+    return area_under(
+        inputs, PerturbationPath(PixelOrder(ties=ties, maps=maps), counts, "image", "blank", masking, scored_class, "probability")
+    )
 
 
-def _counts(evidence: Evidence, step: int, intervals: int, rounding: str) -> tuple[int, ...]:
+def _counts(inputs: MetricInputs, step: int, intervals: int, rounding: str) -> tuple[int, ...]:
     """How many pixels are replaced at each point."""
-    pixels = evidence.images.shape[-2] * evidence.images.shape[-1]
+    pixels = inputs.images.shape[-2] * inputs.images.shape[-1]
     if intervals and rounding == "point":
         return tuple(dict.fromkeys(counts_by_share(pixels, intervals)))  # an image of few pixels has fewer points
     return counts_by_step(pixels, -(-pixels // intervals) if intervals else step)

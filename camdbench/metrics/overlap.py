@@ -11,9 +11,9 @@ from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import NO_MASK, ON_MASKS
 from camdbench.core.option_types import ConstantMap, GroundTruth, MapSign
 from camdbench.functional.overlap import density_difference, iou, top_share
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.ground_truth import is_zero, maps_of, measured, region_of
-from camdbench.metrics.measured import Measured
+from camdbench.metrics.ground_truth import is_zero, maps_of, object_region, result_of
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import MetricResult
 
 HARD_IMAGENET = "Moayeri et al. 2022, Hard ImageNet, released code (saliency_analysis.py)"
 
@@ -33,12 +33,12 @@ RELEVANCE_RANK_PROTOCOLS = (ON_MASKS.variant("clevr-xai"),)
     protocols=RELEVANCE_RANK_PROTOCOLS,
 )
 def relevance_rank(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     ties: Literal["expected", "first"] = "expected",
     maps: MapSign = "default",
     ground_truth: GroundTruth = "masks",
-) -> Measured:
+) -> MetricResult:
     r"""Share of the K highest pixels of the map that lie on the object's mask of K pixels: 100 |top-K in mask| / K.
 
     .. math:: 100\,|\text{top-}|M|(s) \cap M| / |M|
@@ -47,8 +47,8 @@ def relevance_rank(
     map scores the share of the image that the mask covers; `ties="first"` takes them in raster order. `maps` as for
     `relevance_mass`.
     """
-    own, values = region_of(evidence, ground_truth), maps_of(evidence, maps)
-    return measured(100 * top_share(values, own, ties), _empty(own) | is_zero(values))
+    own, values = object_region(inputs, ground_truth), maps_of(inputs, maps)
+    return result_of(100 * top_share(values, own, ties), _empty(own) | is_zero(values))
 
 
 IOU_PROTOCOLS = (
@@ -62,13 +62,13 @@ MOAYERI = "Moayeri et al. 2022, Hard ImageNet, NeurIPS datasets and benchmarks"
     "iou", paper=MOAYERI, higher_is_better=True, unit="%", values="[0, 100]", needs=("masks",), undefined=NO_MASK, protocols=IOU_PROTOCOLS
 )
 def mask_iou(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     threshold: PositiveFloat = 0.5,
     epsilon: NonNegativeFloat = 0.0,
     ground_truth: GroundTruth = "masks",
     constant_map: ConstantMap = "undefined",
-) -> Measured:
+) -> MetricResult:
     r"""Intersection over union of the thresholded map and the object's mask: 100 |map >= t and mask| / |map >= t or mask|.
 
     .. math:: 100\,|\{s \ge t\} \cap M| / |\{s \ge t\} \cup M|
@@ -76,9 +76,9 @@ def mask_iou(
     (B,) in [0, 100]. The released code adds 1e-10 above and below and scores a map of zeros, with nearly 0; images without
     an object have no value there either. It gives the network images without mean and std, which belongs to the model here.
     """
-    own = region_of(evidence, ground_truth)
-    nowhere = _empty(own) if constant_map == "scored" else _empty(own) | is_zero(evidence.saliency)
-    return measured(100 * iou(evidence.saliency >= threshold, own, epsilon), nowhere)
+    own = object_region(inputs, ground_truth)
+    nowhere = _empty(own) if constant_map == "scored" else _empty(own) | is_zero(inputs.saliency)
+    return result_of(100 * iou(inputs.saliency >= threshold, own, epsilon), nowhere)
 
 
 SALIENCY_DENSITY_PROTOCOLS = (
@@ -99,22 +99,22 @@ NO_CONTRAST = "the mask is empty or all of the image, or the map is zero everywh
     protocols=SALIENCY_DENSITY_PROTOCOLS,
 )
 def saliency_density(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     ground_truth: GroundTruth = "masks",
     constant_map: ConstantMap = "undefined",
-) -> Measured:
+) -> MetricResult:
     r"""The map's mean on the object less its mean off it, x 100.
 
     .. math:: 100\,(\mathrm{mean}_{i \in M} s_i - \mathrm{mean}_{i \notin M} s_i)
 
     (B,) in [-100, 100]; 0 for a map that does not tell object from background. With `constant_map="scored"` a map of zeros scores 0.
     """
-    own = region_of(evidence, ground_truth)
+    own = object_region(inputs, ground_truth)
     nowhere = _empty(own) | _empty(~own)
     if constant_map == "undefined":
-        nowhere = nowhere | is_zero(evidence.saliency)
-    return measured(100 * density_difference(evidence.saliency, own), nowhere)
+        nowhere = nowhere | is_zero(inputs.saliency)
+    return result_of(100 * density_difference(inputs.saliency, own), nowhere)
 
 
 def _empty(region: Tensor) -> Tensor:

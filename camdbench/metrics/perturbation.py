@@ -14,9 +14,9 @@ from camdbench.core.metric_families import MASKED, MEAN_MASKED
 from camdbench.core.option_types import Fill, Masking, Readout, ScoredClass, TieOrder
 from camdbench.functional.curves import counts_by_share, counts_by_step
 from camdbench.functional.orderings import count_cells
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Curve, Measured
-from camdbench.metrics.walks import Order, Walk, area_under, walk
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.perturbation_curves import PerturbationPath, PixelOrder, area_under, path_scores
+from camdbench.metrics.result import Curve, MetricResult
 
 FLIPPING = (
     MASKED.variant("samek"),
@@ -59,7 +59,7 @@ CONSTANT_PATCHES = "the map is constant, so that it ranks no patch before anothe
     protocols=AOPC_PROTOCOLS,
 )
 def aopc(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     patch: PositiveInt = 9,
     regions: PositiveInt = 100,
@@ -69,7 +69,7 @@ def aopc(
     ties: TieOrder = "first",
     masking: Masking = "pixels",
     scored_class: ScoredClass = "target",
-) -> Measured:
+) -> MetricResult:
     r"""Area over the perturbation curve: mean drop of the class's probability while patches are replaced, most relevant first.
 
     .. math:: \frac{100}{L + 1} \sum_{k=0}^{L} (f(x_0) - f(x_k))
@@ -84,13 +84,15 @@ def aopc(
     Quantus calls black), or blank: black, or the mean colour with `masking=normalised`. The paper leaves the scale of f open;
     here it is the probability.
     """
-    total = count_cells((evidence.images.shape[-2], evidence.images.shape[-1]), patch)
+    total = count_cells((inputs.images.shape[-2], inputs.images.shape[-1]), patch)
     length = regions if patching == "sliding" else min(regions, total)
-    order = Order(ties=ties, patch=patch, sliding=regions if patching == "sliding" else 0)
-    scores, dead = walk(evidence, Walk(order, tuple(range(length + 1)), "image", fill, masking, scored_class, "probability"))
+    order = PixelOrder(ties=ties, patch=patch, sliding=regions if patching == "sliding" else 0)
+    scores, constant = path_scores(
+        inputs, PerturbationPath(order, tuple(range(length + 1)), "image", fill, masking, scored_class, "probability")
+    )
     drops = scores[:, :1] - scores
     values = 100 * drops.sum(1) / (length + (average == "all"))
-    return Measured(torch.where(dead, torch.nan, values), dead, {"drop": Curve(torch.arange(length + 1), drops)})
+    return MetricResult(torch.where(constant, torch.nan, values), constant, {"drop": Curve(torch.arange(length + 1), drops)})
 
 
 DIFFERS = (Difference("Quantus", "flips elements of channels", "here whole pixels are flipped"),)
@@ -104,7 +106,7 @@ _FLIPPED = {
 
 @metric("morf", higher_is_better=False, unit="%", values="[0, 100]", aliases=("most_relevant_first",), **_FLIPPED)
 def most_relevant_first(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     patch: PositiveInt = 9,
     regions: NonNegativeInt = 100,
@@ -116,7 +118,7 @@ def most_relevant_first(
     masking: Masking = "pixels",
     scored_class: ScoredClass = "target",
     scored_output: Readout = "probability",
-) -> Measured:
+) -> MetricResult:
     r"""Mean height of the class's score while patches or pixels are replaced, the most relevant first.
 
     .. math:: 100 \int_0^1 f(x_u)\,du
@@ -127,14 +129,14 @@ def most_relevant_first(
     last point: Chefer et al. look at 10 to 90 % of the pixels. `accuracy` is 1 where the class has the largest logit.
     `fill` as of aopc. Quantus flips elements of channels, of which our maps know nothing: here whole pixels are flipped.
     """
-    order = Order(ties=ties, patch=patch)
-    counts, total = _counts(evidence, patch, regions, step, intervals, ends=ends)
-    return area_under(evidence, Walk(order, counts, "image", fill, masking, scored_class, scored_output), total)
+    order = PixelOrder(ties=ties, patch=patch)
+    counts, total = _counts(inputs, patch, regions, step, intervals, ends=ends)
+    return area_under(inputs, PerturbationPath(order, counts, "image", fill, masking, scored_class, scored_output), total)
 
 
 @metric("lerf", higher_is_better=True, unit="%", values="[0, 100]", aliases=("least_relevant_first",), **_FLIPPED)
 def least_relevant_first(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     patch: PositiveInt = 9,
     regions: NonNegativeInt = 100,
@@ -146,21 +148,21 @@ def least_relevant_first(
     masking: Masking = "pixels",
     scored_class: ScoredClass = "target",
     scored_output: Readout = "probability",
-) -> Measured:
+) -> MetricResult:
     r"""Mean height of the class's score while patches or pixels are replaced, the least relevant first.
 
     .. math:: 100 \int_0^1 f(x_u)\,du
 
     (B,) in [0, 100]. Options and protocols as of morf.
     """
-    order = Order(most_first=False, ties=ties, patch=patch)
-    counts, total = _counts(evidence, patch, regions, step, intervals, ends=ends)
-    return area_under(evidence, Walk(order, counts, "image", fill, masking, scored_class, scored_output), total)
+    order = PixelOrder(most_first=False, ties=ties, patch=patch)
+    counts, total = _counts(inputs, patch, regions, step, intervals, ends=ends)
+    return area_under(inputs, PerturbationPath(order, counts, "image", fill, masking, scored_class, scored_output), total)
 
 
-def _counts(evidence: Evidence, patch: int, regions: int, step: int, intervals: int, *, ends: bool) -> tuple[tuple[int, ...], int]:
+def _counts(inputs: MetricInputs, patch: int, regions: int, step: int, intervals: int, *, ends: bool) -> tuple[tuple[int, ...], int]:
     """How many patches are replaced at each point, and how many there are."""
-    total = count_cells((evidence.images.shape[-2], evidence.images.shape[-1]), patch)
+    total = count_cells((inputs.images.shape[-2], inputs.images.shape[-1]), patch)
     points = counts_by_share(total, intervals) if intervals else counts_by_step(min(regions or total, total), step)
     points = tuple(dict.fromkeys(points))  # an image of few pixels has fewer points
     if not ends:

@@ -11,9 +11,9 @@ from camdbench.core.difference import Difference
 from camdbench.core.metric_families import LOCALISED, ON_MASKS
 from camdbench.core.option_types import ConstantMap, GroundTruth
 from camdbench.functional.pointing import hits, near
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.ground_truth import is_zero, measured, region_of
-from camdbench.metrics.measured import Measured
+from camdbench.metrics.ground_truth import is_zero, object_region, result_of
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import MetricResult
 
 POINTING_PROTOCOLS = (
     LOCALISED.variant("opticam"),
@@ -50,13 +50,13 @@ DIFFERS = (
     differs=DIFFERS,
 )
 def pointing(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     ties: Literal["any", "first", "centroid", "expected"] = "any",
     tolerance: NonNegativeFloat = 0.0,
     ground_truth: GroundTruth = "exclusive boxes",
     constant_map: ConstantMap = "undefined",
-) -> Measured:
+) -> MetricResult:
     r"""Whether the map is largest on the object: 100 where its maximum lies in a box.
 
     .. math:: 100\,[\arg\max_i s_i \in B]
@@ -67,8 +67,8 @@ def pointing(
     from the region hits too; TorchRay counts its 15 pixels in the image's own resolution. With `constant_map="scored"` the pixels
     of a map of zeros are ties like any others. An image without an object has no value, where Quantus 0.6 counts a hit.
     """
-    own = region_of(evidence, ground_truth)
+    own = object_region(inputs, ground_truth)
     nowhere = ~own.flatten(1).any(1)
     if constant_map == "undefined":
-        nowhere = nowhere | is_zero(evidence.saliency)
-    return measured(100 * hits(evidence.saliency, near(own, tolerance), ties), nowhere)
+        nowhere = nowhere | is_zero(inputs.saliency)
+    return result_of(100 * hits(inputs.saliency, near(own, tolerance), ties), nowhere)

@@ -15,9 +15,9 @@ from camdbench.core.metric_families import CONSTANT_MAP, MASKED, MEAN_MASKED
 from camdbench.core.option_types import Masking, Readout, ScoredClass
 from camdbench.functional.curves import Score, pairs, read
 from camdbench.functional.imputation import impute
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Curve, Measured
-from camdbench.metrics.walks import Order, Walked, classes_of, ordering
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.perturbation_curves import PathScores, PixelOrder, pixel_order, scored_classes
+from camdbench.metrics.result import Curve, MetricResult
 
 RONG = MASKED.variant("rong", scored_output="accuracy", paper="Rong et al. 2022, arXiv:2202.00449, released code")
 GRADCAM = MEAN_MASKED.variant(
@@ -45,7 +45,7 @@ DIFFERS = (
     differs=DIFFERS,
 )
 def road(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     percentages: tuple[PositiveInt, ...] = (10, 20, 30, 40, 50, 60, 70, 80, 90),
     noise: NonNegativeFloat = 0.01,
@@ -53,7 +53,7 @@ def road(
     masking: Masking = "pixels",
     scored_class: ScoredClass = "target",
     scored_output: Readout = "accuracy",
-) -> Measured:
+) -> MetricResult:
     r"""Half the lead of the class's score with the least relevant pixels imputed over that with the most relevant ones imputed.
 
     .. math:: \frac{50}{|K|} \sum_{k \in K} (f(x^{\mathrm{LeRF}}_k) - f(x^{\mathrm{MoRF}}_k))
@@ -61,10 +61,12 @@ def road(
     (B,) in [-50, 50]: the mean over percentages of (LeRF - MoRF) / 2; both curves are kept. Options as of road_morf.
     """
     how = _Imputing(_checked(percentages), noise, jitter, masking, scored_class, scored_output)
-    morf, lerf = (_imputed(evidence, how, most_first=first) for first in (True, False))
+    morf, lerf = (_imputed(inputs, how, most_first=first) for first in (True, False))
     values = 50 * (lerf.scores - morf.scores).mean(1)
     x = _shares(percentages)
-    return Measured(torch.where(morf.dead, torch.nan, values), morf.dead, {"morf": Curve(x, morf.scores), "lerf": Curve(x, lerf.scores)})
+    return MetricResult(
+        torch.where(morf.constant, torch.nan, values), morf.constant, {"morf": Curve(x, morf.scores), "lerf": Curve(x, lerf.scores)}
+    )
 
 
 _ONE_ORDER = {
@@ -77,7 +79,7 @@ _ONE_ORDER = {
 
 @metric("road_morf", higher_is_better=False, unit="%", values="[0, 100]", **_ONE_ORDER)
 def road_most_relevant_first(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     percentages: tuple[PositiveInt, ...] = (10, 20, 30, 40, 50, 60, 70, 80, 90),
     noise: NonNegativeFloat = 0.01,
@@ -85,7 +87,7 @@ def road_most_relevant_first(
     masking: Masking = "pixels",
     scored_class: ScoredClass = "target",
     scored_output: Readout = "accuracy",
-) -> Measured:
+) -> MetricResult:
     r"""Score of images whose most relevant pixels are imputed, mean over percentages.
 
     .. math:: \frac{100}{|K|} \sum_{k \in K} f(x^{\mathrm{MoRF}}_k)
@@ -101,12 +103,12 @@ def road_most_relevant_first(
     Raises:
         UsageError: a percentage is not below 100.
     """
-    return _curve(evidence, _Imputing(_checked(percentages), noise, jitter, masking, scored_class, scored_output), most_first=True)
+    return _curve(inputs, _Imputing(_checked(percentages), noise, jitter, masking, scored_class, scored_output), most_first=True)
 
 
 @metric("road_lerf", higher_is_better=True, unit="%", values="[0, 100]", **_ONE_ORDER)
 def road_least_relevant_first(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     percentages: tuple[PositiveInt, ...] = (10, 20, 30, 40, 50, 60, 70, 80, 90),
     noise: NonNegativeFloat = 0.01,
@@ -114,14 +116,14 @@ def road_least_relevant_first(
     masking: Masking = "pixels",
     scored_class: ScoredClass = "target",
     scored_output: Readout = "accuracy",
-) -> Measured:
+) -> MetricResult:
     r"""Score of images whose least relevant pixels are imputed, mean over percentages.
 
     .. math:: \frac{100}{|K|} \sum_{k \in K} f(x^{\mathrm{LeRF}}_k)
 
     (B,) in [0, 100]; x is the share that is imputed, where the released code names the share that is kept. Options as of road_morf.
     """
-    return _curve(evidence, _Imputing(_checked(percentages), noise, jitter, masking, scored_class, scored_output), most_first=False)
+    return _curve(inputs, _Imputing(_checked(percentages), noise, jitter, masking, scored_class, scored_output), most_first=False)
 
 
 class _Imputing(NamedTuple):
@@ -145,31 +147,33 @@ def _shares(percentages: tuple[int, ...]) -> Tensor:
     return torch.tensor(percentages, dtype=torch.float64) / 100
 
 
-def _curve(evidence: Evidence, how: _Imputing, *, most_first: bool) -> Measured:
-    scores, dead = _imputed(evidence, how, most_first=most_first)
-    return Measured(torch.where(dead, torch.nan, 100 * scores.mean(1)), dead, {"curve": Curve(_shares(how.percentages), scores)})
+def _curve(inputs: MetricInputs, how: _Imputing, *, most_first: bool) -> MetricResult:
+    scores, constant = _imputed(inputs, how, most_first=most_first)
+    return MetricResult(
+        torch.where(constant, torch.nan, 100 * scores.mean(1)), constant, {"curve": Curve(_shares(how.percentages), scores)}
+    )
 
 
-def _imputed(evidence: Evidence, how: _Imputing, *, most_first: bool) -> Walked:
-    return evidence.shared(("imputed", how, most_first), lambda: _scores(evidence, how, most_first=most_first))
+def _imputed(inputs: MetricInputs, how: _Imputing, *, most_first: bool) -> PathScores:
+    return inputs.cached(("imputed", how, most_first), lambda: _scores(inputs, how, most_first=most_first))
 
 
-def _scores(evidence: Evidence, how: _Imputing, *, most_first: bool) -> Walked:
+def _scores(inputs: MetricInputs, how: _Imputing, *, most_first: bool) -> PathScores:
     """The scores (B, K) of the images with so many per cent of their pixels imputed."""
-    ranks, dead = ordering(evidence, Order(most_first=most_first, jitter=how.jitter))
-    images, classes, noise = evidence.images, classes_of(evidence, how.scored_class), _noise(evidence, how)
+    ranks, constant = pixel_order(inputs, PixelOrder(most_first=most_first, jitter=how.jitter))
+    images, classes, noise = inputs.images, scored_classes(inputs, how.scored_class), _noise(inputs, how)
     counts = torch.tensor([ranks.shape[1] * percent // 100 for percent in how.percentages], device=images.device)
     found = list[Tensor]()
     for image, point in pairs(len(images), len(counts), ranks.shape[1], images.device):
         known = (ranks[image] >= counts[point, None]).unflatten(1, images.shape[-2:])
         filled = impute(images[image], known) + noise[image] * ~known.unsqueeze(1)
-        found.append(read(evidence.score(filled), classes[image], how.scored_output))
-    return Walked(torch.cat(found).unflatten(0, (len(images), len(counts))), dead)
+        found.append(read(inputs.score(filled), classes[image], how.scored_output))
+    return PathScores(torch.cat(found).unflatten(0, (len(images), len(counts))), constant)
 
 
-def _noise(evidence: Evidence, how: _Imputing) -> Tensor:
+def _noise(inputs: MetricInputs, how: _Imputing) -> Tensor:
     """(B, 3, H, W), what is added to imputed pixels in pixel space."""
-    images = evidence.images
-    fields = [torch.randn(images.shape[1:], generator=evidence.random(index, "imputation")) for index in range(len(images))]
-    scale = evidence.classifier.std if how.masking == "normalised" else 1
+    images = inputs.images
+    fields = [torch.randn(images.shape[1:], generator=inputs.random(index, "imputation")) for index in range(len(images))]
+    scale = inputs.classifier.std if how.masking == "normalised" else 1
     return how.noise * scale * torch.stack(fields).to(images)

@@ -14,7 +14,7 @@ from camdbench.datasets.samples import Batch
 from camdbench.functional.tiling import tile_objects
 from camdbench.metrics.ablation import ablation_accuracy
 from camdbench.metrics.accuracy import accuracy
-from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.inputs import MetricInputs
 from camdbench.models.classifier import Classifier
 
 COUNT = 24
@@ -39,8 +39,8 @@ def batch(classifier: Classifier) -> Batch:
     return replace(batch, images=images, masks=masks, labels=classifier(images).argmax(1))
 
 
-def seen(classifier: Classifier, batch: Batch) -> Evidence:
-    return Evidence(classifier, batch.images, batch.labels, labels=batch.labels, masks=batch.masks)
+def seen(classifier: Classifier, batch: Batch) -> MetricInputs:
+    return MetricInputs(classifier, batch.images, batch.labels, labels=batch.labels, masks=batch.masks)
 
 
 def by_hand(image: Tensor, mask: Tensor, ablation: str, official: bool) -> Tensor:

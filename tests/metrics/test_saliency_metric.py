@@ -13,7 +13,7 @@ from torch import Tensor
 from toys import SIZE, toy_classifier
 
 from camdbench.functional.boxes import union_mask
-from camdbench.metrics.boxes import predicted_boxes
+from camdbench.metrics.box_localisation import predicted_boxes
 from camdbench.metrics.saliency_metric import crops
 
 AREA = SIZE[0] * SIZE[1]

@@ -14,7 +14,7 @@ from torch import Tensor
 from toys import toy_batch, toy_classifier
 
 from camdbench.functional.seeds import generator_for
-from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.inputs import MetricInputs
 from camdbench.models.classifier import Classifier
 
 SAMPLES = 4
@@ -25,7 +25,7 @@ def means(images: Tensor, targets: Tensor, classifier: Classifier) -> Tensor:
     return images.mean(1)
 
 
-def noises(evidence: Evidence, radius: float) -> Tensor:
+def noises(evidence: MetricInputs, radius: float) -> Tensor:
     """(B, SAMPLES, 3, H, W), what the metric draws, in the normalised space."""
     found = list[Tensor]()
     for name in evidence.ids:
@@ -34,7 +34,7 @@ def noises(evidence: Evidence, radius: float) -> Tensor:
     return radius * torch.stack(found)
 
 
-def changes(evidence: Evidence, radius: float, *, raw: bool) -> Tensor:
+def changes(evidence: MetricInputs, radius: float, *, raw: bool) -> Tensor:
     """(B, SAMPLES) by the definition: ||E(x + e) - E(x)|| / ||E(x)||, one image and one sample at a time."""
     found = torch.empty(len(evidence), SAMPLES, dtype=torch.float64)
     for image, noise in enumerate(noises(evidence, radius)):
@@ -125,7 +125,7 @@ def test_normalisation_hides_a_change_of_scale() -> None:
     with classifier.frozen():
         evidence = evidence_of(classifier, batch, brightness)
         peaks = evidence.saliency.amax((1, 2), keepdim=True)
-        stretched = Evidence(
+        stretched = MetricInputs(
             classifier, batch.images, batch.labels, evidence.saliency / peaks, raw=evidence.raw, ids=batch.ids,
             explainer=lambda images, targets, model: _stretched(evidence.explain(images, targets, model)),
         )  # fmt: skip

@@ -10,9 +10,9 @@ from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import NO_MASK, ON_MASKS
 from camdbench.core.option_types import ConstantMap, GroundTruth, MapRange, Resize
 from camdbench.functional.precision import exact
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.ground_truth import is_zero, maps_of, measured, region_of
-from camdbench.metrics.measured import Curve, Measured
+from camdbench.metrics.ground_truth import is_zero, maps_of, object_region, result_of
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import Curve, MetricResult
 
 PXAP_PROTOCOLS = (
     ON_MASKS.variant("choe", reduction="pixel average precision"),
@@ -39,14 +39,14 @@ PXAP_PROTOCOLS = (
     protocols=PXAP_PROTOCOLS,
 )
 def pixel_average_precision(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     thresholds: PositiveInt = 100,
     maps: MapRange = "default",
     resize: Resize = "bilinear",
     ground_truth: GroundTruth = "masks",
     constant_map: ConstantMap = "undefined",
-) -> Measured:
+) -> MetricResult:
     r"""Average precision of the map's pixels as detections of the object's pixels, those of all images together.
 
     .. math:: 100 \sum_k P_k (R_k - R_{k-1})
@@ -56,13 +56,13 @@ def pixel_average_precision(
     highest threshold to the lowest, sum_k P_k (R_k - R_{k-1}). With `constant_map="scored"` a map of zeros scores the share of the
     image that the object covers. Regions to be ignored, which OpenImages has, are not known here.
     """
-    own, values = region_of(evidence, ground_truth), maps_of(evidence, maps, resize)
+    own, values = object_region(inputs, ground_truth), maps_of(inputs, maps, resize)
     places = torch.arange(thresholds + 1, dtype=torch.float64) / thresholds
     on, off = (_counts(exact(values).cpu(), chosen.cpu(), places) for chosen in (own, ~own))
     nowhere = ~own.flatten(1).any(1)
     if constant_map == "undefined":
         nowhere = nowhere | is_zero(values)
-    return measured(100 * _average_precision(on, off), nowhere, {"object": Curve(places, on), "background": Curve(places, off)})
+    return result_of(100 * _average_precision(on, off), nowhere, {"object": Curve(places, on), "background": Curve(places, off)})
 
 
 def _counts(values: Tensor, chosen: Tensor, places: Tensor) -> Tensor:

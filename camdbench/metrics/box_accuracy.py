@@ -20,9 +20,9 @@ from camdbench.core.protocols import Protocol
 from camdbench.functional.boxes import best_iou
 from camdbench.functional.precision import exact
 from camdbench.functional.regions import holes, largest, outlines, regions
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.ground_truth import boxes_of, is_zero, maps_of, measured
-from camdbench.metrics.measured import Curve, Measured
+from camdbench.metrics.ground_truth import boxes_of, is_zero, maps_of, result_of
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import Curve, MetricResult
 
 RELEASE = "clovaai/wsolevaluation, released code"
 _BEST_THRESHOLD = (
@@ -54,7 +54,7 @@ _ON_BOXES = {"tolerance": 1.6, "needs": ("boxes",), "undefined": NO_BOX}
     **_ON_BOXES,
 )
 def box_accuracy(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     deltas: tuple[PositiveFraction, ...] = (0.3, 0.5, 0.7),
     thresholds: PositiveInt = 100,
@@ -63,7 +63,7 @@ def box_accuracy(
     resize: Resize = "bilinear",
     ground_truth: BoxEnds = "exclusive",
     constant_map: ConstantMap = "undefined",
-) -> Measured:
+) -> MetricResult:
     r"""PositiveFraction of images whose largest region overlaps a box of the object: the best threshold's, mean over IoUs of 30, 50, 70 %.
 
     .. math:: \frac{100}{|D|} \sum_{\delta \in D} \max_\eta \mathrm{mean}_x\,[\mathrm{IoU}(B_\eta, B) \ge \delta]
@@ -72,8 +72,8 @@ def box_accuracy(
     map > eta. The paper prints neither set: deltas are those of MaxBoxAccV2, thresholds those of its command line. Of
     equally large regions it is the first in raster order. With `constant_map="scored"` a map of zeros misses at every threshold.
     """
-    table = _overlaps(evidence, thresholds, connectivity, maps, resize, ground_truth, every=False)
-    return _accuracy(evidence, table, deltas, maps, resize, constant_map)
+    table = _overlaps(inputs, thresholds, connectivity, maps, resize, ground_truth, every=False)
+    return _accuracy(inputs, table, deltas, maps, resize, constant_map)
 
 
 @metric(
@@ -87,7 +87,7 @@ def box_accuracy(
     **_ON_BOXES,
 )
 def max_box_accuracy(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     deltas: tuple[PositiveFraction, ...] = (0.5,),
     thresholds: PositiveInt = 100,
@@ -96,7 +96,7 @@ def max_box_accuracy(
     resize: Resize = "bilinear",
     ground_truth: BoxEnds = "exclusive",
     constant_map: ConstantMap = "undefined",
-) -> Measured:
+) -> MetricResult:
     r"""PositiveFraction of images whose largest region overlaps a box of the object by half, at the threshold that suits all images best.
 
     .. math:: 100 \max_\eta \mathrm{mean}_x\,[\mathrm{IoU}(B_\eta, B) \ge 1/2]
@@ -106,8 +106,8 @@ def max_box_accuracy(
     late, at the last pixel of the image at most, and in the IoU both ends count as pixels; no contour is the pixel (0, 0);
     255 thresholds are all that differ in 8 bits, so they give what the interval 0.001 gives.
     """
-    table = _overlaps(evidence, thresholds, connectivity, maps, resize, ground_truth, every=False)
-    return _accuracy(evidence, table, deltas, maps, resize, constant_map)
+    table = _overlaps(inputs, thresholds, connectivity, maps, resize, ground_truth, every=False)
+    return _accuracy(inputs, table, deltas, maps, resize, constant_map)
 
 
 @metric(
@@ -121,7 +121,7 @@ def max_box_accuracy(
     **_ON_BOXES,
 )
 def max_box_accuracy_v2(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     deltas: tuple[PositiveFraction, ...] = (0.3, 0.5, 0.7),
     thresholds: PositiveInt = 100,
@@ -130,7 +130,7 @@ def max_box_accuracy_v2(
     resize: Resize = "bilinear",
     ground_truth: BoxEnds = "exclusive",
     constant_map: ConstantMap = "undefined",
-) -> Measured:
+) -> MetricResult:
     r"""PositiveFraction of images any of whose regions overlaps a box of the object: the best threshold's, mean over IoUs of 30, 50, 70 %.
 
     .. math:: \frac{100}{|D|} \sum_{\delta \in D} \max_\eta \mathrm{mean}_x\,[\max_{B_\eta} \mathrm{IoU}(B_\eta, B) \ge \delta]
@@ -138,35 +138,35 @@ def max_box_accuracy_v2(
     (B,): the mean over thresholds and deltas; points as for `boxacc`. Unlike `boxacc` every region of the map has its box,
     and the best of them counts. `clovaai` as for `maxboxacc`; the outlines of holes have boxes too.
     """
-    table = _overlaps(evidence, thresholds, connectivity, maps, resize, ground_truth, every=True)
-    return _accuracy(evidence, table, deltas, maps, resize, constant_map)
+    table = _overlaps(inputs, thresholds, connectivity, maps, resize, ground_truth, every=True)
+    return _accuracy(inputs, table, deltas, maps, resize, constant_map)
 
 
 def _accuracy(
-    evidence: Evidence, overlaps: Tensor, deltas: tuple[float, ...], maps: str, resize: str, constant_map: ConstantMap
-) -> Measured:
+    inputs: MetricInputs, overlaps: Tensor, deltas: tuple[float, ...], maps: str, resize: str, constant_map: ConstantMap
+) -> MetricResult:
     """Values and points from the best IoU of each image at each threshold, (B, K)."""
     if not deltas:
         raise UsageError("deltas=(): expected one or more intersections over union")
     places = torch.arange(overlaps.shape[1], dtype=torch.float64) / overlaps.shape[1]
     points = {f"iou {delta:g}": Curve(places, 100 * (overlaps >= delta).double()) for delta in deltas}
-    nowhere = torch.tensor([not len(own) for own in boxes_of(evidence)])
+    nowhere = torch.tensor([not len(own) for own in boxes_of(inputs)])
     if constant_map == "undefined":
-        nowhere = nowhere | is_zero(maps_of(evidence, maps, resize)).cpu()
-    return measured(torch.stack([curve.y.mean(1) for curve in points.values()]).mean(0), nowhere, points)
+        nowhere = nowhere | is_zero(maps_of(inputs, maps, resize)).cpu()
+    return result_of(torch.stack([curve.y.mean(1) for curve in points.values()]).mean(0), nowhere, points)
 
 
 def _overlaps(
-    evidence: Evidence, thresholds: int, connectivity: Connectivity, maps: str, resize: str, ground_truth: BoxEnds, *, every: bool
+    inputs: MetricInputs, thresholds: int, connectivity: Connectivity, maps: str, resize: str, ground_truth: BoxEnds, *, every: bool
 ) -> Tensor:
     """The best IoU of each image at each threshold, (B, K) float64; one image at a time, which bounds the memory."""
 
     def find() -> Tensor:
-        finished, truth = exact(maps_of(evidence, maps, resize)).cpu(), boxes_of(evidence)
+        finished, truth = exact(maps_of(inputs, maps, resize)).cpu(), boxes_of(inputs)
         rows = [_of_image(one, own.cpu(), thresholds, connectivity, ground_truth, every) for one, own in zip(finished, truth, strict=True)]
         return torch.stack(rows)
 
-    return evidence.shared(("box overlaps", thresholds, connectivity, maps, resize, ground_truth, every), find)
+    return inputs.cached(("box overlaps", thresholds, connectivity, maps, resize, ground_truth, every), find)
 
 
 def _of_image(values: Tensor, truth: Tensor, thresholds: int, connectivity: Connectivity, ground_truth: BoxEnds, every: bool) -> Tensor:

@@ -17,9 +17,9 @@ from camdbench.functional.boxes import best_iou
 from camdbench.functional.normalise import is_constant
 from camdbench.functional.precision import exact
 from camdbench.functional.regions import largest, regions
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.ground_truth import boxes_of, measured
-from camdbench.metrics.measured import Measured
+from camdbench.metrics.ground_truth import boxes_of, result_of
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import MetricResult
 
 PAPER_LE = "Opti-CAM, arXiv:2301.07002, eq. A2"
 PAPER_OM = "Opti-CAM, arXiv:2301.07002, eq. A1"
@@ -35,8 +35,8 @@ _ERROR = {"needs": ("boxes",), "undefined": NO_BOX, "protocols": LE}
 
 @metric("le", paper=PAPER_LE, higher_is_better=False, unit="%", values="[0, 100]", aliases=("localisation_error",), tolerance=0.5, **_ERROR)
 def localisation_error(
-    evidence: Evidence, *, connectivity: Connectivity = 8, at_least: bool = False, constant_map: ConstantMap = "undefined"
-) -> Measured:
+    inputs: MetricInputs, *, connectivity: Connectivity = 8, at_least: bool = False, constant_map: ConstantMap = "undefined"
+) -> MetricResult:
     r"""How little the box round the map's largest region above its mean overlaps a box of the object: 100 (1 - max IoU).
 
     .. math:: 100\,(1 - \max_B \mathrm{IoU}(\hat B, B))
@@ -44,8 +44,8 @@ def localisation_error(
     (B,) in [0, 100]. `at_least` also counts pixels that equal the mean; `connectivity` is that of regions; of equally large
     ones the first in raster order is taken. With `constant_map="scored"` a map without a region scores 100.
     """
-    overlap, nowhere = _overlap(evidence, connectivity, at_least, constant_map)
-    return measured(100 * (1 - overlap), nowhere)
+    overlap, nowhere = _overlap(inputs, connectivity, at_least, constant_map)
+    return result_of(100 * (1 - overlap), nowhere)
 
 
 _OFFICIAL = {"needs": ("boxes",), "undefined": NO_BOX_OR_LABEL, "protocols": OM}
@@ -53,60 +53,60 @@ _OFFICIAL = {"needs": ("boxes",), "undefined": NO_BOX_OR_LABEL, "protocols": OM}
 
 @metric("om", paper=PAPER_OM, higher_is_better=False, unit="%", values="[0, 100]", aliases=("official_metric",), tolerance=0.5, **_OFFICIAL)
 def official_metric(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     connectivity: Connectivity = 8,
     at_least: bool = False,
     constant_map: ConstantMap = "undefined",
     scored_class: KnownClass = "label",
-) -> Measured:
+) -> MetricResult:
     r"""The localisation error, and 100 wherever the network errs: 100 (1 - max IoU [predicted = class]).
 
     .. math:: 100\,(1 - [\hat c = c] \max_B \mathrm{IoU}(\hat B, B))
 
     (B,) in [0, 100]. The class is the label, or with `scored_class="target"` the explained class. Other options as for `le`.
     """
-    overlap, nowhere = _overlap(evidence, connectivity, at_least, constant_map)
-    right, unknown = _right(evidence, scored_class)
-    return measured(100 * (1 - overlap * right), nowhere | unknown)
+    overlap, nowhere = _overlap(inputs, connectivity, at_least, constant_map)
+    right, unknown = _right(inputs, scored_class)
+    return result_of(100 * (1 - overlap * right), nowhere | unknown)
 
 
 @metric(
     "le50", paper=ILSVRC, higher_is_better=False, unit="%", values="{0, 100}", aliases=("localisation_error_50",), tolerance=1.6, **_ERROR
 )
 def localisation_error_at_half(
-    evidence: Evidence, *, connectivity: Connectivity = 8, at_least: bool = False, constant_map: ConstantMap = "undefined"
-) -> Measured:
+    inputs: MetricInputs, *, connectivity: Connectivity = 8, at_least: bool = False, constant_map: ConstantMap = "undefined"
+) -> MetricResult:
     r"""Whether the box round the map's largest region above its mean misses every box of the object: 100 where max IoU < 1/2.
 
     .. math:: 100\,[\max_B \mathrm{IoU}(\hat B, B) < 1/2]
 
     (B,), 0 or 100. Options as for `le`.
     """
-    overlap, nowhere = _overlap(evidence, connectivity, at_least, constant_map)
-    return measured(100 * (overlap < 0.5).double(), nowhere)
+    overlap, nowhere = _overlap(inputs, connectivity, at_least, constant_map)
+    return result_of(100 * (overlap < 0.5).double(), nowhere)
 
 
 @metric(
     "om50", paper=ILSVRC, higher_is_better=False, unit="%", values="{0, 100}", aliases=("official_metric_50",), tolerance=1.6, **_OFFICIAL
 )
 def official_metric_at_half(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     connectivity: Connectivity = 8,
     at_least: bool = False,
     constant_map: ConstantMap = "undefined",
     scored_class: KnownClass = "label",
-) -> Measured:
+) -> MetricResult:
     r"""Whether the map's box misses every box of the object, or the network errs: 100 where max IoU < 1/2 or the class is wrong.
 
     .. math:: 100\,(1 - [\hat c = c]\,[\max_B \mathrm{IoU}(\hat B, B) \ge 1/2])
 
     (B,), 0 or 100; the error of the ILSVRC localisation task with one guess. Options as for `om`.
     """
-    overlap, nowhere = _overlap(evidence, connectivity, at_least, constant_map)
-    right, unknown = _right(evidence, scored_class)
-    return measured(100 * (1 - (overlap >= 0.5).double() * right), nowhere | unknown)
+    overlap, nowhere = _overlap(inputs, connectivity, at_least, constant_map)
+    right, unknown = _right(inputs, scored_class)
+    return result_of(100 * (1 - (overlap >= 0.5).double() * right), nowhere | unknown)
 
 
 def mean_masks(maps: Tensor, *, at_least: bool) -> Tensor:
@@ -117,25 +117,25 @@ def mean_masks(maps: Tensor, *, at_least: bool) -> Tensor:
     return torch.where(level, (values > 0) & at_least, values >= mean if at_least else values > mean)
 
 
-def predicted_boxes(evidence: Evidence, connectivity: Connectivity, *, at_least: bool) -> Tensor:
+def predicted_boxes(inputs: MetricInputs, connectivity: Connectivity, *, at_least: bool) -> Tensor:
     """The box of the largest region above the mean of each map, (B, 4) xyxy on the CPU; zeros where there is none."""
 
     def find() -> Tensor:
-        return largest(regions(mean_masks(evidence.saliency, at_least=at_least), connectivity), len(evidence))
+        return largest(regions(mean_masks(inputs.saliency, at_least=at_least), connectivity), len(inputs))
 
-    return evidence.shared(("box above the mean", connectivity, at_least), find)
+    return inputs.cached(("box above the mean", connectivity, at_least), find)
 
 
-def _overlap(evidence: Evidence, connectivity: Connectivity, at_least: bool, constant_map: ConstantMap) -> tuple[Tensor, Tensor]:
+def _overlap(inputs: MetricInputs, connectivity: Connectivity, at_least: bool, constant_map: ConstantMap) -> tuple[Tensor, Tensor]:
     """The largest IoU of the predicted box of each image, (B,) in [0, 1], and where it has no meaning, (B,) bool."""
-    predicted, truth = predicted_boxes(evidence, connectivity, at_least=at_least), boxes_of(evidence)
+    predicted, truth = predicted_boxes(inputs, connectivity, at_least=at_least), boxes_of(inputs)
     overlap = torch.cat([best_iou(box[None], own) for box, own in zip(predicted, truth, strict=True)])
     nowhere = torch.tensor([not len(own) for own in truth])
     return overlap, nowhere if constant_map == "scored" else nowhere | (predicted == 0).all(1)
 
 
-def _right(evidence: Evidence, scored_class: KnownClass) -> tuple[Tensor, Tensor]:
+def _right(inputs: MetricInputs, scored_class: KnownClass) -> tuple[Tensor, Tensor]:
     """Whether the network predicts the class, (B,) 0 or 1, NaN where its logits are; and where the class is unknown."""
-    classes = evidence.labels if scored_class == "label" else evidence.targets
-    right = torch.where(evidence.logits.isnan().any(1), torch.nan, (evidence.predictions == classes).double())
+    classes = inputs.labels if scored_class == "label" else inputs.targets
+    right = torch.where(inputs.logits.isnan().any(1), torch.nan, (inputs.predictions == classes).double())
     return right.cpu(), (classes < 0).cpu()

@@ -18,9 +18,9 @@ from camdbench.core.option_types import BoxTruth, GroundTruth, MapSign
 from camdbench.functional.normalise import upsample
 from camdbench.functional.overlap import Mass, f1, mass
 from camdbench.functional.precision import exact
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.ground_truth import boxes_of, maps_of, measured, region_of
-from camdbench.metrics.measured import Measured
+from camdbench.metrics.ground_truth import boxes_of, maps_of, object_region, result_of
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import MetricResult
 
 F1_PROTOCOLS = (LOCALISED.variant("opticam"),)
 
@@ -37,10 +37,10 @@ F1_PROTOCOLS = (LOCALISED.variant("opticam"),)
     protocols=F1_PROTOCOLS,
 )
 def pixel_f1(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     ground_truth: GroundTruth = "exclusive boxes",
-) -> Measured:
+) -> MetricResult:
     r"""How well the soft map fills the object and nothing else: 100 x 2 P R / (P + R), P the mass inside, R the filling.
 
     .. math:: 100 \cdot 2 P R / (P + R), \quad P = \sum_{i \in M} s_i / \sum_i s_i, \quad R = \sum_{i \in M} s_i / |M|
@@ -48,8 +48,8 @@ def pixel_f1(
     (B,) in [0, 100]. P = sum over the object / sum over all, R = sum over the object / its area, with the map in [0, 1];
     0 where no mass lies on the object. Not the F1 of a mask: a map of ones scores 2a / (1 + a) for an object of area a.
     """
-    found = mass(evidence.saliency, region_of(evidence, ground_truth))
-    return measured(100 * f1(found), _nowhere(found))
+    found = mass(inputs.saliency, object_region(inputs, ground_truth))
+    return result_of(100 * f1(found), _nowhere(found))
 
 
 ENERGY_POINTING_PROTOCOLS = (
@@ -71,12 +71,12 @@ NO_SUCH_BOX = "the map is zero everywhere, or the object has no box inside the i
     protocols=ENERGY_POINTING_PROTOCOLS,
 )
 def energy_pointing(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     boxes: Literal["union", "single"] = "union",
     max_box_fraction: PositiveFloat = 1.0,
     ground_truth: BoxTruth = "exclusive boxes",
-) -> Measured:
+) -> MetricResult:
     r"""Share of the map's mass that lies in the object's boxes: 100 x sum inside / sum of all.
 
     .. math:: 100 \sum_{i \in B} s_i / \sum_i s_i
@@ -85,11 +85,11 @@ def energy_pointing(
     several boxes have no value, and neither have those of which the boxes cover more than `max_box_fraction`: Score-CAM
     takes images with one box that covers at most half.
     """
-    found = mass(evidence.saliency, region_of(evidence, ground_truth))
-    nowhere = _nowhere(found) | (found.area > max_box_fraction * evidence.saliency[0].numel())
+    found = mass(inputs.saliency, object_region(inputs, ground_truth))
+    nowhere = _nowhere(found) | (found.area > max_box_fraction * inputs.saliency[0].numel())
     if boxes == "single":
-        nowhere = nowhere | nowhere.new_tensor([len(own) > 1 for own in boxes_of(evidence)])
-    return measured(100 * found.inside / found.total, nowhere)
+        nowhere = nowhere | nowhere.new_tensor([len(own) > 1 for own in boxes_of(inputs)])
+    return result_of(100 * found.inside / found.total, nowhere)
 
 
 CH_PROTOCOLS = (
@@ -128,11 +128,11 @@ CH_DIFFERS = (
     differs=CH_DIFFERS,
 )
 def content_heatmap(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     epsilon: NonNegativeFloat = 0.0,
     ground_truth: BoxTruth = "exclusive boxes",
-) -> Measured:
+) -> MetricResult:
     r"""Share of the rectified raw map's mass that lies in the object's boxes: 100 x sum inside / sum of all.
 
     .. math:: 100 \sum_{i \in B} \max(0, s_i) / \sum_i \max(0, s_i)
@@ -142,12 +142,12 @@ def content_heatmap(
     scores the share of the image that the boxes cover; without, it has no value. The release also counts the ends of boxes
     as pixels, and resizes to the image's own resolution, where this is the network's input.
     """
-    raw = evidence.saliency if evidence.raw is None else evidence.raw
+    raw = inputs.saliency if inputs.raw is None else inputs.raw
     positive = exact(raw.float().nan_to_num(0.0, 0.0, 0.0)).relu()
     if epsilon:
         positive = positive / (positive.sum((1, 2), keepdim=True) + epsilon) + epsilon
-    found = mass(upsample(positive, _size(evidence)), region_of(evidence, ground_truth))
-    return measured(100 * found.inside / found.total, _nowhere(found))
+    found = mass(upsample(positive, _size(inputs)), object_region(inputs, ground_truth))
+    return result_of(100 * found.inside / found.total, _nowhere(found))
 
 
 MASS_DIFFERS = (Difference("Quantus", "takes signed maps as they are", "values leave [0, 100]"),)
@@ -167,11 +167,11 @@ MASS_PROTOCOLS = (ON_MASKS.variant("clevr-xai"),)
     differs=MASS_DIFFERS,
 )
 def relevance_mass(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     maps: MapSign = "default",
     ground_truth: GroundTruth = "masks",
-) -> Measured:
+) -> MetricResult:
     r"""Share of the map's mass that lies on the object's mask: 100 x sum inside / sum of all.
 
     .. math:: 100 \sum_{i \in M} s_i / \sum_i s_i
@@ -180,13 +180,13 @@ def relevance_mass(
     own normalisation, or the raw map rectified (`maps="relu"`) or without its sign (`"abs"`), then resized. Quantus takes
     signed maps as they are, whose shares leave [0, 100].
     """
-    found = mass(maps_of(evidence, maps), region_of(evidence, ground_truth))
-    return measured(100 * found.inside / found.total, _nowhere(found))
+    found = mass(maps_of(inputs, maps), object_region(inputs, ground_truth))
+    return result_of(100 * found.inside / found.total, _nowhere(found))
 
 
 def _nowhere(found: Mass) -> Tensor:
     return (found.total == 0) | (found.area == 0)
 
 
-def _size(evidence: Evidence) -> tuple[int, int]:
-    return evidence.images.shape[-2], evidence.images.shape[-1]
+def _size(inputs: MetricInputs) -> tuple[int, int]:
+    return inputs.images.shape[-2], inputs.images.shape[-1]
