@@ -108,7 +108,7 @@ class MetricInputs:
         self.ids = tuple(map(str, range(len(images)))) if ids is None else tuple(ids)
         self._saliency, self._logits, self._features = saliency, logits, features
         self._explainer, self._others = explainer, others
-        self._shared: dict[Hashable, Any] = {}
+        self._cached: dict[Hashable, Any] = {}
 
     def __len__(self) -> int:
         return len(self.images)
@@ -125,7 +125,7 @@ class MetricInputs:
         return self._saliency
 
     @cached_property
-    def dead(self) -> Tensor:
+    def is_constant(self) -> Tensor:
         """(B,) bool, whether no place of the map differs from another, before normalisation where that is known."""
         return is_constant(self.saliency if self.raw is None else self.raw)
 
@@ -204,11 +204,11 @@ class MetricInputs:
         """The CPU generator of one image of the batch, from (seed, image id) alone."""
         return generator_for(self.seed, self.ids[index], purpose)
 
-    def shared(self, key: Hashable, make: Callable[[], T]) -> T:
+    def cached(self, key: Hashable, make: Callable[[], T]) -> T:
         """What `make` returns, made once for all metrics that name the same key."""
-        if key not in self._shared:
-            self._shared[key] = make()
-        return cast("T", self._shared[key])
+        if key not in self._cached:
+            self._cached[key] = make()
+        return cast("T", self._cached[key])
 
     def _seen(self) -> Features:
         if self._features is None:

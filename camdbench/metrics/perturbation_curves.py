@@ -90,7 +90,7 @@ def _path_scores(inputs: MetricInputs, path: PerturbationPath) -> PathScores:
         ends[ranks.shape[1]] = path.after
     inner = tuple(count for count in path.counts if count not in ends)
     before, after = (image_version(inputs, name, path.masking) for name in (path.before, path.after))
-    found = scores_along(inputs.scored_output, before, after, ranks, inner, classes, path.scored_output)
+    found = scores_along(inputs.score, before, after, ranks, inner, classes, path.scored_output)
     columns = dict(zip(inner, found.unbind(1), strict=True))
     columns |= {
         count: read(_logits_of(inputs, name, path.masking), classes, path.scored_output)

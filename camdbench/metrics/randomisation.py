@@ -71,7 +71,7 @@ def randomisation(
     return MetricResult(
         values.mean(1).masked_fill(inputs.is_constant.to(values.device), torch.nan),
         undefined=_undefined(inputs, own, similarity).to(values.device),
-        points={"similarity": Curve(torch.tensor(counts, dtype=torch.float64), values)},
+        curves={"similarity": Curve(torch.tensor(counts, dtype=torch.float64), values)},
     )
 
 

@@ -48,8 +48,8 @@ def test_om_may_ask_for_the_explained_class_instead_of_the_label() -> None:
     given = evidence_of(maps, boxes=boxes, logits=logits, labels=torch.tensor([1, -1]))  # targets are 0 and 1
     assert measure("om", given).values[0] == 100
     assert measure("om", given).undefined.tolist() == [False, True]
-    assert measure("om(scored='target')", given).values.tolist() == pytest.approx(measure("le", given).values.tolist())
-    assert measure("om50(scored='target')", given).values.tolist() == measure("le50", given).values.tolist()
+    assert measure("om(scored_class='target')", given).values.tolist() == pytest.approx(measure("le", given).values.tolist())
+    assert measure("om50(scored_class='target')", given).values.tolist() == measure("le50", given).values.tolist()
 
 
 def test_the_halves_count_images_whose_overlap_is_below_one_half() -> None:

@@ -150,7 +150,7 @@ def test_the_class_is_the_label_or_on_request_the_explained_one(classifier: Clas
     relabelled = seen(classifier, replace(batch, labels=explained.targets))
     assert not explained.targets.equal(batch.labels)
     for metric in EVERY:
-        values = metric(explained, scored="target").values
+        values = metric(explained, scored_class="target").values
         torch.testing.assert_close(values, metric(relabelled).values, equal_nan=True)
         torch.testing.assert_close(metric(explained).values, metric(seen(classifier, batch)).values, equal_nan=True)
         assert not torch.allclose(values, metric(explained).values, equal_nan=True)

@@ -75,7 +75,7 @@ def test_it_is_captums_in_pixel_space(beta: bool) -> None:
 @pytest.mark.parametrize("masking", ["pixels", "normalised"])
 def test_every_sample_is_one_of_the_papers_terms(masking: str, score: str, kind: str) -> None:
     found = measured(
-        f"samples={SAMPLES}, blocks={SIDES}, scaled=False, beta=False, masking={masking!r}, score={score!r}, perturbation={kind!r}"
+        f"samples={SAMPLES}, blocks={SIDES}, scaled=False, beta=False, masking={masking!r}, scored_output={score!r}, perturbation={kind!r}"
     ).values
     phi = upsample(RAW, SIZE).double()
     for index in range(4):

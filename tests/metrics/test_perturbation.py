@@ -167,7 +167,7 @@ def test_metrics_of_the_same_walk_share_its_passes() -> None:
     assert CLASSIFIER.passes == Passes(forward=4 * 7 + 4)
     measured("morf(protocol=quantus, step=16, fill='blank', masking='pixels')", evidence)
     before = CLASSIFIER.passes
-    measured("deletion(step=16, scored='target')", evidence)  # the same pixels, removed alike
+    measured("deletion(step=16, scored_class='target')", evidence)  # the same pixels, removed alike
     assert CLASSIFIER.passes == before
 
 
