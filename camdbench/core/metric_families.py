@@ -1,4 +1,4 @@
-"""Families of metrics: the switches that their protocols share, and the reasons for which they share no value; free of torch.
+"""Families of metrics: switches that their protocols share, and reasons why an image has no value; free of torch.
 
 A metric's protocol is a variant of a family and states only what differs. The registry reads decorators without importing
 them: a name that the metric's module does not assign is looked up here.
