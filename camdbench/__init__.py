@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from camdbench.datasets.samples import Batch, Sample
     from camdbench.explainers.common.explain import Explanation, explain
     from camdbench.explainers.common.trace import Trace
-    from camdbench.metrics.evidence import Evidence
-    from camdbench.metrics.measured import Curve, Measured
+    from camdbench.metrics.inputs import MetricInputs
+    from camdbench.metrics.result import Curve, MetricResult
     from camdbench.models.classifier import Classifier
     from camdbench.models.zoo import load_classifier
     from camdbench.papers.reproduce import reproduce
@@ -40,10 +40,10 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "Batch": "datasets.samples",
     "CamdbenchError": "core.errors",
     "Classifier": "models.classifier",
-    "Evidence": "metrics.evidence",
-    "Curve": "metrics.measured",
     "Explanation": "explainers.common.explain",
-    "Measured": "metrics.measured",
+    "MetricInputs": "metrics.inputs",
+    "Curve": "metrics.result",
+    "MetricResult": "metrics.result",
     "NotApplicable": "core.errors",
     "Protocol": "core.protocols",
     "Sample": "datasets.samples",
@@ -74,9 +74,9 @@ __all__ = [
     "CamdbenchError",
     "Classifier",
     "Curve",
-    "Evidence",
     "Explanation",
-    "Measured",
+    "MetricInputs",
+    "MetricResult",
     "NotApplicable",
     "Protocol",
     "Sample",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -44,7 +45,10 @@ def write_reference(kind: str, registry: catalogue.Registry) -> None:
         facts.pop("protocols", None)
         if "cost" in facts:
             facts["cost"] = entry.facts.cost
-        lines += [f"## {entry.name}", "", f"`{entry.name}({called})`" if called else f"`{entry.name}`", "", entry.doc, ""]
+        if differs := getattr(entry.facts, "differs", ()):
+            facts["differs"] = tuple(f"{other.who}: {other.what}" for other in differs)
+        text = re.sub(r"\.\. math:: (.+)", r"```{math}\n\1\n```", entry.doc)
+        lines += [f"## {entry.name}", "", f"`{entry.name}({called})`" if called else f"`{entry.name}`", "", text, ""]
         lines += [f"- **{key}**: {', '.join(map(str, value)) if isinstance(value, tuple) else value}" for key, value in facts.items()]
         lines += ["", *protocol_table(entry.protocols), ""]
     folder = HERE / "reference"

@@ -13,8 +13,8 @@ from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.saliency import Saliency, finish, saliency
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.seeds import generator_for
-from camdbench.metrics.evidence import Change, Evidence, Maps
-from camdbench.metrics.measured import Measured
+from camdbench.metrics.inputs import Change, MetricInputs, SaliencyMaps
+from camdbench.metrics.result import MetricResult
 from camdbench.models.classifier import Classifier
 
 Method = Callable[[Tensor, Tensor, Classifier], Tensor]  # images, targets and the model -> raw maps
@@ -22,7 +22,7 @@ Method = Callable[[Tensor, Tensor, Classifier], Tensor]  # images, targets and t
 
 def evidence_of(
     classifier: Classifier, batch: Batch, explainer: str | Method = "gradcam", *, seed: int = 0, others: Batch | None = None
-) -> Evidence:
+) -> MetricInputs:
     """A batch with the maps of a registered explainer, or of a function, whose labels are explained; without any normalisation.
 
     The other images that a metric may ask for are those of the batch, or the first of `others`.
@@ -33,7 +33,7 @@ def evidence_of(
     def explain(images: Tensor, targets: Tensor | None, model: Classifier | None) -> Saliency:
         return made(trace.of(replace(batch, images=images), targets=targets, classifier=model))
 
-    def explain_others(count: int, purpose: str, change: Change) -> list[tuple[tuple[str, ...], Maps]]:
+    def explain_others(count: int, purpose: str, change: Change) -> list[tuple[tuple[str, ...], SaliencyMaps]]:
         part = pool.part(0, count)
         images = change(part.images, [generator_for(seed, name, purpose) for name in part.ids])
         return [(part.ids, made(Trace(classifier, replace(part, images=images), target="label", seed=seed)))]
@@ -44,7 +44,7 @@ def evidence_of(
         return finish(explainer(other.images, other.targets, other.classifier), other.size, "none")
 
     maps = explain(batch.images, None, None)
-    return Evidence(
+    return MetricInputs(
         classifier,
         batch.images,
         trace.targets,
@@ -62,14 +62,14 @@ def evidence_of(
     )
 
 
-def measure(evidence: Evidence, spec: str) -> Measured:
+def measure(evidence: MetricInputs, spec: str) -> MetricResult:
     """What a metric of that spec says, its protocol and options resolved as in a run."""
     parsed = metrics.parse_one(spec)
     found = metrics.load(parsed.name)(evidence, **metrics.get(parsed.name).arguments(parsed))
-    return found if isinstance(found, Measured) else Measured(found)
+    return found if isinstance(found, MetricResult) else MetricResult(found)
 
 
-def measured(classifier: Classifier, batch: Batch, spec: str, explainer: str | Method = "gradcam") -> Measured:
+def measured(classifier: Classifier, batch: Batch, spec: str, explainer: str | Method = "gradcam") -> MetricResult:
     """The same of a frozen classifier and fresh evidence."""
     with torch.inference_mode(mode=False), classifier.frozen():
         return measure(evidence_of(classifier, batch, explainer), spec)

@@ -10,19 +10,19 @@ from torch import Tensor
 from toys import SIZE, toy_batch, toy_classifier
 
 from camdbench.core.catalogue import metrics
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Measured
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import MetricResult
 
 
-def evidence_of(saliency: Tensor, *, boxes: Sequence[Sequence[Sequence[float]]] | None = None, **more: Any) -> Evidence:
+def evidence_of(saliency: Tensor, *, boxes: Sequence[Sequence[Sequence[float]]] | None = None, **more: Any) -> MetricInputs:
     """Maps (B, 16, 12) on the toy's images; boxes as nested lists, labels as the toy's where not given."""
     batch = toy_batch(len(saliency))
     tensors = None if boxes is None else tuple(torch.tensor(own, dtype=torch.float32).reshape(-1, 4) for own in boxes)
     given = {"labels": batch.labels, "ids": batch.ids, "boxes": tensors} | more
-    return Evidence(toy_classifier(), batch.images, batch.labels, saliency, **given)
+    return MetricInputs(toy_classifier(), batch.images, batch.labels, saliency, **given)
 
 
-def measure(spec: str, evidence: Evidence) -> Measured:
+def measure(spec: str, evidence: MetricInputs) -> MetricResult:
     """One metric as a run measures it."""
     parsed = metrics.parse_one(spec)
     return metrics.load(parsed.name)(evidence, **metrics.get(parsed.name).arguments(parsed))

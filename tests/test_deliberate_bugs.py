@@ -12,7 +12,7 @@ from torch import Tensor
 
 from camdbench.cli.main import run_cli
 from camdbench.explainers.common import saliency
-from camdbench.metrics import confidence, walks
+from camdbench.metrics import confidence, perturbation_curves
 from camdbench.tables.check import check, write_golden
 
 EXPLAINERS = ("gradcam", "random", "fakecam")
@@ -52,7 +52,7 @@ def normalise_batch(maps: Tensor, how: str) -> Tensor:
 # sensitive to the order of its equal pixels, noise fills its range in every image, and the order of pixels survives any scale
 BUGS = {
     "AD is divided by nothing": (confidence, "drop", undivided_drop, {("gradcam", "ad"), ("random", "ad")}),
-    "insertion is not sorted": (walks, "pixel_ranks", unsorted_ranks, {("gradcam", "insertion"), ("random", "insertion")}),
+    "insertion is not sorted": (perturbation_curves, "pixel_ranks", unsorted_ranks, {("gradcam", "insertion"), ("random", "insertion")}),
     "normalised over the batch": (saliency, "normalise", normalise_batch, {("gradcam", "ad")}),
 }
 

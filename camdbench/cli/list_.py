@@ -67,7 +67,7 @@ def _reading(entry: dict[str, Any]) -> str:
         return ""
     direction = f"{'↑' if entry['higher_is_better'] else '↓'} {entry['unit']}".rstrip()
     protocols = "protocol " + " | ".join(protocol["name"] for protocol in entry["protocols"])
-    return "; ".join([direction, *(["of the model"] if entry["judges"] == "model" else []), protocols])
+    return "; ".join([direction, *(["of the model"] if entry["scope"] == "model" else []), protocols])
 
 
 def _described(entry: Entry[Any]) -> dict[str, Any]:
@@ -124,6 +124,9 @@ def _print_details(entry: dict[str, Any]) -> None:
     for key, value in entry.items():
         if key == "protocols":
             _print_protocols(value)
+        elif key == "differs":
+            for other in value:
+                say(f"{'differs':<18}{other['who']}: {other['what']}" + (f"; {other['effect']}" if other["effect"] else ""))
         elif key not in ("name", "summary", "doc", "options", "wraps") and value not in ((), [], "", None):
             say(f"{key.replace('_', ' '):<18}{', '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
     given = entry.get("options", [])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from camdbench.core.cost import Cost
+from camdbench.core.difference import Difference
 from camdbench.core.protocols import Protocol
 from camdbench.core.quantus_refusals import QUANTUS_REFUSALS
 from camdbench.core.registry import Registry
@@ -27,7 +28,10 @@ class ExplainerFacts:
         aliases: names under which other libraries know it.
         normalisation: how the raw map becomes a mask in [0, 1] at image size; `none` for maps that already are one.
         control: a control that no method should lose against; set apart in tables.
-        seeded: draws random numbers, always from (seed, image id).
+        stochastic: draws random numbers, always from (seed, image id).
+        formula: LaTeX; if empty, the first `.. math::` of the docstring.
+        values: range of the raw map, such as `[0, inf)`.
+        differs: how other implementations differ.
     """
 
     paper: str
@@ -37,7 +41,10 @@ class ExplainerFacts:
     aliases: tuple[str, ...] = ()
     normalisation: Literal["range", "max", "sigmoid", "none"] = "range"
     control: bool = False
-    seeded: bool = False
+    stochastic: bool = False
+    formula: str = ""
+    values: str = ""
+    differs: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,18 +59,26 @@ class MetricFacts:
         protocols: the conventions by which values can be made, the default first.
         needs: what it reads beside images and logits: `boxes`, `masks`, `explainer` (it explains altered images again),
             `linear head`.
-        judges: `map`, or `model` for a property of the model alone, which is measured once, not for each explainer.
+        scope: `map`, or `model` for a property of the model alone, which is measured once, not for each explainer.
         undefined: why an image may have no value.
+        aliases: longer names, and names under which other libraries know it; rows say the registered one.
+        formula: LaTeX; if empty, the first `.. math::` of the docstring.
+        values: range of the values under the default protocol, such as `[0, 100]`.
+        differs: how other implementations differ.
     """
 
     paper: str
     higher_is_better: bool
     unit: str
-    tolerance: float
+    tolerance: float = 0.1
     protocols: tuple[Protocol, ...] = (Protocol("default"),)
     needs: tuple[Literal["boxes", "masks", "explainer", "linear head"], ...] = ()
-    judges: Literal["map", "model"] = "map"
+    scope: Literal["map", "model"] = "map"
     undefined: str = ""
+    aliases: tuple[str, ...] = ()
+    formula: str = ""
+    values: str = ""
+    differs: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -140,7 +155,7 @@ def protocol_of(metric_spec: Spec) -> Protocol:
 
 def judges_model(metric_spec: Spec) -> bool:
     """Whether a metric is a property of the model, whatever explains it."""
-    return metrics.get(metric_spec.name).facts.judges == "model"
+    return metrics.get(metric_spec.name).facts.scope == "model"
 
 
 def needs_of(spec: Spec) -> set[str]:

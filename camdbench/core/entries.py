@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from camdbench.core import metric_families
 from camdbench.core.cost import Cost, Repeat, check_cost
+from camdbench.core.difference import Difference
 from camdbench.core.errors import UsageError
 from camdbench.core.options import Option, check_options
 from camdbench.core.protocols import SWITCHES
@@ -89,24 +92,40 @@ class Entry(Generic[F]):
         return {name: value for name, value in values.items() if name != "protocol" or not self.protocols}
 
 
+_DECLARATIONS: dict[str, Any] = {"Protocol": MetricProtocol, "Difference": Difference, "Cost": Cost, "Repeat": Repeat}
+
+
 def read_literal(node: ast.expr, constants: Mapping[str, ast.expr]) -> Any:
-    """The value of a decorator's argument: a literal, in which protocols and constants of the module may stand."""
+    """The value of a decorator's argument: a literal, in which protocols and names may stand.
+
+    A name is looked up in the module's constants first, then in `camdbench.core.metric_families`.
+    """
 
     def read(part: ast.expr) -> Any:
         return read_literal(part, constants)
 
     match node:
-        case ast.Name(id=name) if name in constants:
-            return read(constants[name])
-        case ast.Call(func=ast.Name(id="Protocol"), args=args, keywords=keywords):
-            return MetricProtocol(*map(read, args), **{str(keyword.arg): read(keyword.value) for keyword in keywords})
-        case ast.Call(func=ast.Name(id=("Cost" | "Repeat") as kind), args=args, keywords=keywords):
-            make = Cost if kind == "Cost" else Repeat
-            return make(*map(read, args), **{str(keyword.arg): read(keyword.value) for keyword in keywords})
+        case ast.Name(id=name) if name in constants or hasattr(metric_families, name):
+            return read(constants[name]) if name in constants else getattr(metric_families, name)
+        case ast.Call(func=ast.Name(id=kind), args=args, keywords=keywords) if kind in _DECLARATIONS:
+            return _DECLARATIONS[kind](*map(read, args), **read_keywords(keywords, constants))
+        case ast.Call(func=ast.Attribute(value=base, attr="variant"), args=args, keywords=keywords):
+            return read(base).variant(*map(read, args), **read_keywords(keywords, constants))
         case ast.Tuple(elts=elements):
             return tuple(map(read, elements))
+        case ast.Dict(keys=keys, values=values):
+            return {read(key): read(value) for key, value in zip(keys, values, strict=True) if key is not None}
         case _:
             return ast.literal_eval(node)
+
+
+def read_keywords(keywords: list[ast.keyword], constants: Mapping[str, ast.expr]) -> dict[str, Any]:
+    """The keyword arguments of a call; `**NAME` stands for the facts that several functions of a module share."""
+    found = dict[str, Any]()
+    for keyword in keywords:
+        value = read_literal(keyword.value, constants)
+        found |= value if keyword.arg is None else {keyword.arg: value}
+    return found
 
 
 def with_protocol(owner: str, options: tuple[Option, ...], facts: Facts) -> tuple[Option, ...]:
@@ -133,3 +152,13 @@ def checked_doc(doc: str | None, name: str) -> str:
     if not doc or not doc.strip():
         raise TypeError(f"{name!r} needs a docstring: its first sentence is what `camdbench list` shows")
     return inspect.cleandoc(doc)
+
+
+def formula_of(doc: str) -> str:
+    r"""The first formula of a docstring, LaTeX on one line; empty if there is none.
+
+    >>> formula_of("Average Drop.\n\n.. math:: 100 \\max(0, p - o) / p\n\nLower is better.")
+    '100 \\max(0, p - o) / p'
+    """
+    found = re.search(r"^\.\. math::((?:.|\n(?!\n))+)", doc, re.MULTILINE)
+    return " ".join(found[1].split()) if found else ""

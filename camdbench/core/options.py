@@ -7,8 +7,9 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import NoneType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
+from camdbench.core import option_types
 from camdbench.core.errors import UsageError, unknown
 
 
@@ -91,9 +92,19 @@ def wraps_of_source(node: ast.FunctionDef) -> int:
 def _option(name: str, annotation: str, default: object, owner: str) -> Option:
     if default is inspect.Parameter.empty or not annotation:
         raise TypeError(f"option {name!r} of {owner} needs both a type and a default")
-    text = ast.unparse(ast.parse(annotation, mode="eval"))  # one spelling, whoever read it
+    text = ast.unparse(_Expanded().visit(ast.parse(annotation, mode="eval")))  # one spelling, whoever read it
     _resolve(ast.parse(text, mode="eval").body)
     return Option(name, text, default)
+
+
+class _Expanded(ast.NodeTransformer):
+    """Replaces the names of `core.option_types` by the choices that they stand for."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        choices = get_args(getattr(option_types, node.id, None))
+        if node.id in _BOUNDED or not choices:
+            return node
+        return ast.parse(f"Literal[{', '.join(map(repr, choices))}]", mode="eval").body
 
 
 _PLAIN: dict[str, Any] = {"int": int, "float": float, "bool": bool, "str": str, "None": NoneType}
@@ -103,7 +114,7 @@ _BOUNDED: dict[str, tuple[type, dict[str, Any]]] = {  # pydantic's own names, so
     "PositiveFloat": (float, {"gt": 0, "allow_inf_nan": False}),
     "NonNegativeFloat": (float, {"ge": 0, "allow_inf_nan": False}),
     "FiniteFloat": (float, {"allow_inf_nan": False}),
-    "Share": (float, {"gt": 0, "le": 1}),  # core.shares
+    "PositiveFraction": (float, {"gt": 0, "le": 1}),  # core.option_types
 }
 
 

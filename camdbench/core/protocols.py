@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-SWITCHES = ("masking", "scored", "score", "maps", "resize", "geometry", "reduction")
+SWITCHES = ("masking", "scored_class", "scored_output", "maps", "resize", "ground_truth", "reduction")
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,11 @@ class Protocol:
     Attributes:
         name: what `protocol=` takes.
         masking: the space in which pixels are masked or replaced, and by what.
-        scored: the class whose score counts: `target` (the explained one), `predicted` or `label`.
-        score: what is read of the network: `probability`, `logit`, ….
-        maps: how maps are normalised: `as declared` is the explainer's own normalisation to [0, 1], `raw` its raw map.
+        scored_class: the class whose score counts: `target` (the explained one), `predicted` or `label`.
+        scored_output: what is read of the network: `probability`, `logit`, ….
+        maps: how maps are normalised: `default` is the explainer's own normalisation to [0, 1], `raw` its raw map.
         resize: how maps reach the size of the image.
-        geometry: how ground truth is brought to the image, and whether the ends of boxes are inclusive.
+        ground_truth: how ground truth is brought to the image, and whether the ends of boxes are inclusive.
         reduction: how values of images become the number of the table (see `camdbench.tables.aggregates`).
         paper: where the convention comes from, if not from the metric's own paper.
         options: values of further options of the metric's function under this protocol.
@@ -32,14 +32,22 @@ class Protocol:
 
     name: str
     masking: str = ""
-    scored: str = ""
-    score: str = ""
+    scored_class: str = ""
+    scored_output: str = ""
     maps: str = ""
     resize: str = ""
-    geometry: str = ""
+    ground_truth: str = ""
     reduction: str = "mean"
     paper: str = ""
     options: Mapping[str, Any] = field(default_factory=dict[str, Any], hash=False)
+
+    def variant(self, name: str, **changes: Any) -> Protocol:
+        """The same convention under another name, apart from `changes`; paper and options are not inherited.
+
+        >>> Protocol("a", masking="pixels").variant("b", scored_class="label").switches["masking"]
+        'pixels'
+        """
+        return replace(self, **({"name": name, "paper": "", "options": {}} | changes))
 
     @property
     def switches(self) -> dict[str, str]:

@@ -20,7 +20,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from camdbench.core.entries import Entry, F, checked_doc, read_literal, with_protocol
+from camdbench.core.entries import Entry, F, checked_doc, formula_of, read_keywords, with_protocol
 from camdbench.core.errors import UsageError, unknown
 from camdbench.core.options import options_of_function, options_of_source, wraps_of_function, wraps_of_source
 from camdbench.core.spec import Spec, parse_spec, parse_specs
@@ -56,8 +56,8 @@ class Registry(Generic[F]):
         """
 
         def decorate(function: Function) -> Function:
-            stated = self._state(name, facts)
             doc = checked_doc(function.__doc__, name)
+            stated = self._state(name, facts, doc)
             options, wraps = options_of_function(function), wraps_of_function(function)
             entry = Entry(name, stated, with_protocol(name, options, stated), doc, function.__module__, function.__qualname__, wraps)
             self._add(dict(self._built_in), entry)  # a built-in's name is refused here, not when the registry is next read
@@ -78,14 +78,14 @@ class Registry(Generic[F]):
         return sorted(self._entries())
 
     def get(self, name: str) -> Entry[F]:
-        """The entry of that name.
+        """The entry of that name or alias; case, `-` and `_` do not matter, unless an entry has exactly that name.
 
         Raises:
             UsageError: nobody registered it, and the message offers the nearest names; or it is refused, and it says why.
         """
         entries = self._entries()
-        if name not in entries:  # the name of somebody's plug-in goes before another library's name for ours
-            name = self._aliases().get(name, name)
+        if name not in entries:  # the name of a plug-in goes before an alias of a built-in
+            name = self._spellings().get(_squashed(name), name)
         if name in self._refused:
             raise UsageError(f"{self.kind} {name}: {self._refused[name]}")
         if name not in entries:
@@ -175,8 +175,8 @@ class Registry(Generic[F]):
             for mark in node.decorator_list:
                 if isinstance(mark, ast.Call) and isinstance(mark.func, ast.Name) and mark.func.id == self.kind:
                     name = ast.literal_eval(mark.args[0])
-                    stated = self._state(name, {str(keyword.arg): read_literal(keyword.value, constants) for keyword in mark.keywords})
                     doc = checked_doc(ast.get_docstring(node, clean=False), name)
+                    stated = self._state(name, read_keywords(mark.keywords, constants), doc)
                     options = with_protocol(name, options_of_source(node), stated)
                     yield Entry(name, stated, options, doc, module, node.name, wraps_of_source(node))
 
@@ -190,10 +190,16 @@ class Registry(Generic[F]):
         return merged
 
     def _aliases(self) -> dict[str, str]:
-        """Other libraries' names -> ours."""
+        """Aliases -> registered names."""
         return {alias: entry.name for entry in self._entries().values() for alias in getattr(entry.facts, "aliases", ())}
 
-    def _state(self, name: str, facts: dict[str, object]) -> F:
+    def _spellings(self) -> dict[str, str]:
+        """Squashed aliases and names -> registered names; a name goes before an alias."""
+        return {_squashed(known): name for known, name in [*self._aliases().items(), *((name, name) for name in self._entries())]}
+
+    def _state(self, name: str, facts: dict[str, object], doc: str) -> F:
+        if "formula" in inspect.signature(self._facts).parameters and (formula := formula_of(doc)):
+            facts = {"formula": formula, **facts}
         try:
             return self._facts(**facts)
         except TypeError as error:
@@ -206,6 +212,15 @@ class Registry(Generic[F]):
             here, there = f"{entry.module}.{entry.attribute}", f"{held.module}.{held.attribute}"
             raise ValueError(f"{self.kind} {entry.name!r} of {here} is already registered by {there}")
         entries[entry.name] = entry
+
+
+def _squashed(name: str) -> str:
+    """A name without case, hyphens and underscores.
+
+    >>> _squashed("Score-CAM")
+    'scorecam'
+    """
+    return name.lower().replace("-", "").replace("_", "")
 
 
 def load_plugin(path: str | Path) -> None:

@@ -12,7 +12,7 @@ from camdbench.core.cost import Cost
 from camdbench.explainers.common.trace import Trace
 
 
-@explainer("random", paper="control", cost=Cost(), control=True, seeded=True)
+@explainer("random", paper="control", cost=Cost(), control=True, stochastic=True)
 def random(trace: Trace, *, cells: PositiveInt | None = None) -> Tensor:
     """Random control: uniform noise from (seed, image id), per pixel or on a coarse grid.
 
@@ -26,7 +26,7 @@ def random(trace: Trace, *, cells: PositiveInt | None = None) -> Tensor:
     return torch.stack(maps).to(trace.images.device)
 
 
-@explainer("centre", paper="control", cost=Cost(), control=True)
+@explainer("centre", paper="control", cost=Cost(), aliases=("center",), control=True)
 def centre(trace: Trace, *, sigma: PositiveFloat = 0.25) -> Tensor:
     """Centre control: a Gaussian at the image centre.
 

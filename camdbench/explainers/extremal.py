@@ -42,7 +42,7 @@ class _Search(NamedTuple):
         ),
     ),
     needs=("gradients",),
-    aliases=("extremalperturbation",),
+    aliases=("extremal_perturbation",),
 )
 def extremal(
     trace: Trace,

@@ -54,7 +54,7 @@ def gradcampp(
     cost=Cost(forward=1, repeats=(Repeat("samples", forward=1, tail_backward=1),)),
     needs=("layer", "gradients"),
     aliases=("smoothgradcam++",),
-    seeded=True,
+    stochastic=True,
 )
 def smoothgradcampp(
     trace: Trace, *, layer: str | None = None, samples: PositiveInt = 4, std: NonNegativeFloat = 0.3, relu: bool = True

@@ -97,7 +97,7 @@ def integratedgradients(
     paper="Smilkov et al. 2017, arXiv:1706.03825, eq. 1",
     cost=Cost(forward=1, repeats=(Repeat("samples", forward=1, backward=1),)),
     needs=("gradients",),
-    seeded=True,
+    stochastic=True,
 )
 def smoothgrad(
     trace: Trace,
@@ -129,7 +129,7 @@ def smoothgrad(
     paper="Lundberg & Lee 2017, arXiv:1705.07874; Erion et al. 2021, arXiv:1906.10670, eq. 2 (expected gradients)",
     cost=Cost(forward=1, repeats=(Repeat("samples", forward=1, backward=1),)),
     needs=("gradients",),
-    seeded=True,
+    stochastic=True,
     aliases=("expectedgradients",),
     normalisation="max",
 )

@@ -12,7 +12,15 @@ from camdbench.explainers.common.trace import Trace
 from camdbench.functional.boxes import union_mask
 
 
-@explainer("gtbox", paper="control; Opti-CAM, Table 5 (B)", cost=Cost(), needs=("boxes",), normalisation="none", control=True)
+@explainer(
+    "gtbox",
+    paper="control; Opti-CAM, Table 5 (B)",
+    cost=Cost(),
+    needs=("boxes",),
+    aliases=("ground_truth_box",),
+    normalisation="none",
+    control=True,
+)
 def gtbox(trace: Trace) -> Tensor:
     """Ground-truth box control: one inside the union of the boxes, zero outside.
 
@@ -43,7 +51,7 @@ def gtbox_complement(trace: Trace) -> Tensor:
     return 1 - _inside_boxes(trace)
 
 
-@explainer("gtmask", paper="control", cost=Cost(), needs=("masks",), normalisation="none", control=True)
+@explainer("gtmask", paper="control", cost=Cost(), needs=("masks",), aliases=("ground_truth_mask",), normalisation="none", control=True)
 def gtmask(trace: Trace) -> Tensor:
     """Ground-truth mask control: one on the object, zero elsewhere.
 

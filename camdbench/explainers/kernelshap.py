@@ -20,7 +20,7 @@ from camdbench.explainers.common.trace import Trace
     "kernelshap",
     paper="Lundberg & Lee 2017, arXiv:1705.07874, theorem 2",
     cost=Cost(forward=3, repeats=(Repeat("samples", forward=1),), note="fewer samples if there are no more coalitions"),
-    seeded=True,
+    stochastic=True,
 )
 def kernelshap(
     trace: Trace,

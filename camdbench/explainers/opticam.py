@@ -33,7 +33,7 @@ Start = Literal["mean", "random", "gradcam"]
         ),
     ),
     needs=("layer", "gradients"),
-    seeded=True,
+    stochastic=True,
 )
 def opticam(
     trace: Trace,

@@ -17,7 +17,7 @@ from camdbench.explainers.common.weighted_channels import weighted_sum
     cost=Cost(forward=1),
     needs=("layer",),
     control=True,
-    seeded=True,
+    stochastic=True,
 )
 def randomcam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
     """Random-CAM control: activations weighted by uniform random numbers in [-1, 1], rectified.

@@ -19,7 +19,7 @@ from camdbench.explainers.common.trace import Trace
     "rise",
     paper="Petsiuk et al. 2018, arXiv:1806.07421, eq. 6, section 3.2",
     cost=Cost(forward=1, repeats=(Repeat("masks", forward=1),)),
-    seeded=True,
+    stochastic=True,
 )
 def rise(
     trace: Trace,

@@ -61,7 +61,7 @@ def scorecam(
     paper="Wang et al. 2020, arXiv:2006.14255",
     cost=Cost(forward=1, repeats=(Repeat(("samples", "per channel"), forward=1),)),
     needs=("layer",),
-    seeded=True,
+    stochastic=True,
 )
 def sscam(
     trace: Trace,

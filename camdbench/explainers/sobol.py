@@ -20,7 +20,7 @@ from camdbench.functional.seeds import generator_for
     "sobol",
     paper="Fel et al. 2021, arXiv:2111.04138, eq. 3-5",
     cost=Cost(forward=1, repeats=(Repeat("designs", forward=1), Repeat(("designs", "cells", "cells"), forward=1))),
-    seeded=True,
+    stochastic=True,
 )
 def sobol(
     trace: Trace,

@@ -9,13 +9,25 @@ from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import CLASSIFIED
 from camdbench.functional.ablation import grey_box, grey_object
 from camdbench.functional.ranking import among_first
 from camdbench.functional.tiling import tile_objects
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.labels import labels_of, where
-from camdbench.metrics.measured import Measured
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.labels import labels_of, mask_undefined
+from camdbench.metrics.result import MetricResult
+
+ABLATION_ACCURACY_PROTOCOLS = (
+    CLASSIFIED.variant("fixed", masking="pixels", ground_truth="fixed", options={"empty": "undefined"}),
+    CLASSIFIED.variant(
+        "official",
+        masking="pixels",
+        ground_truth="official",
+        options={"empty": "unchanged"},
+        paper="Hard-ImageNet's released code, with its errors",
+    ),
+)
+NOT_ABLATED = "the label is unknown, there is no object to take out, or no tile beside it to cover it with"
 
 
 @metric(
@@ -23,47 +35,39 @@ from camdbench.metrics.measured import Measured
     paper="Moayeri et al. 2022, Hard ImageNet, NeurIPS Datasets and Benchmarks",
     higher_is_better=False,
     unit="%",
+    values="{0, 100}",
     tolerance=1.6,
     needs=("masks",),
-    judges="model",
-    undefined="the label is unknown, there is no object to take out, or no tile beside it to cover it with",
-    protocols=(
-        Protocol("fixed", masking="pixels", scored="label", score="logit", geometry="fixed", options={"empty": "undefined"}),
-        Protocol(
-            "official",
-            masking="pixels",
-            scored="label",
-            score="logit",
-            geometry="official",
-            paper="Hard-ImageNet's released code, with its errors",
-            options={"empty": "unchanged"},
-        ),
-    ),
+    scope="model",
+    undefined=NOT_ABLATED,
+    protocols=ABLATION_ACCURACY_PROTOCOLS,
 )
 def ablation_accuracy(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     ablation: Literal["none", "gray_mask", "gray_bbox", "tile"] = "gray_mask",
-    geometry: Literal["fixed", "official"] = "fixed",
+    ground_truth: Literal["fixed", "official"] = "fixed",
     empty: Literal["undefined", "unchanged"] = "undefined",
-) -> Measured:
-    """Whether the label is still predicted once the object is taken out of the image: 100 or 0.
+) -> MetricResult:
+    r"""Whether the label is still predicted once the object is taken out of the image: 100 or 0.
+
+    .. math:: 100\,[\arg\max_c f_c(x \text{ without the object}) = y]
 
     (B,). Lower says that the model needs the object, except for `none`, which takes nothing out. `gray_mask` paints the
     object mid-grey before mean and std, `gray_bbox` the one box round all of it, and `tile` fills the box of each
-    connected component with the largest tile beside it. `geometry="official"` is the released code: its box lacks the
+    connected component with the largest tile beside it. `ground_truth="official"` is the released code: its box lacks the
     last row and column, and its tiles come from across the diagonal (see `camdbench.functional.tiling`), on square
     images only. An image with an empty mask is left out, or with `empty="unchanged"` classified as it is.
     """
-    labels = labels_of(evidence)
+    labels = labels_of(inputs)
     if ablation == "none":
-        return Measured(*where(100 * among_first(evidence.logits, labels.classes), labels.known))
-    if evidence.masks is None:
+        return MetricResult(*mask_undefined(100 * among_first(inputs.logits, labels.classes), labels.known))
+    if inputs.masks is None:
         raise NotApplicable("the metric takes the object out of images, and there is no mask of it")
-    images, possible = _ablated(evidence.images, evidence.masks, ablation, official=geometry == "official")
-    values = 100 * among_first(evidence.score(images), labels.classes)
-    there = evidence.masks.flatten(1).any(1) if empty == "undefined" else torch.ones_like(labels.known)
-    return Measured(*where(values, labels.known & there & possible))
+    images, possible = _ablated(inputs.images, inputs.masks, ablation, official=ground_truth == "official")
+    values = 100 * among_first(inputs.score(images), labels.classes)
+    there = inputs.masks.flatten(1).any(1) if empty == "undefined" else torch.ones_like(labels.known)
+    return MetricResult(*mask_undefined(values, labels.known & there & possible))
 
 
 class _Ablated(NamedTuple):
@@ -79,7 +83,7 @@ def _ablated(images: Tensor, masks: Tensor, how: str, *, official: bool) -> _Abl
     """
     if how == "tile":
         if official and images.shape[-1] != images.shape[-2]:
-            raise NotApplicable("the released code takes rows for columns, so its tiles exist on square images only; geometry='fixed'")
+            raise NotApplicable("the released code takes rows for columns, so its tiles exist on square images only; ground_truth='fixed'")
         return _Ablated(*tile_objects(images, masks, official=official))
     grey = grey_object(images, masks) if how == "gray_mask" else grey_box(images, masks, last=not official)
     return _Ablated(grey, torch.ones(len(images), dtype=torch.bool, device=images.device))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from pydantic import PositiveInt
@@ -11,53 +9,57 @@ from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import CLASSIFIED, NO_LABEL
+from camdbench.core.option_types import ScoredOutput
 from camdbench.functional.precision import exact
 from camdbench.functional.ranking import among_first, average_precisions
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.labels import labels_of, where
-from camdbench.metrics.measured import Curve, Measured
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.labels import labels_of, mask_undefined
+from camdbench.metrics.result import Curve, MetricResult
 
-_PROTOCOLS = (
-    Protocol("micro", scored="label", score="logit"),
-    Protocol("balanced", scored="label", score="logit", reduction="class mean"),
-)
+_PROTOCOLS = (CLASSIFIED.variant("micro"), CLASSIFIED.variant("balanced", reduction="class mean"))
 
 
-@metric(
-    "accuracy",
-    paper="Russakovsky et al. 2015, arXiv:1409.0575, sec. 4.1, one less the error",
-    higher_is_better=True,
-    unit="%",
-    tolerance=1.6,
-    judges="model",
-    undefined="the label is unknown",
-    protocols=_PROTOCOLS,
-)
-def accuracy(evidence: Evidence) -> Measured:
-    """Whether the label is the class with the largest logit: 100 or 0.
+_RANKED = {
+    "paper": "Russakovsky et al. 2015, arXiv:1409.0575, sec. 4.1, one less the error",
+    "tolerance": 1.6,
+    "scope": "model",
+    "undefined": NO_LABEL,
+    "protocols": _PROTOCOLS,
+}
+
+
+@metric("accuracy", higher_is_better=True, unit="%", values="{0, 100}", **_RANKED)
+def accuracy(inputs: MetricInputs) -> MetricResult:
+    r"""Whether the label is the class with the largest logit: 100 or 0.
+
+    .. math:: 100\,[\arg\max_c f_c(x) = y]
 
     (B,). Of equal logits the class with the smaller index is predicted.
     """
-    return _among_first(evidence, 1)
+    return _among_first(inputs, 1)
 
 
-@metric(
-    "top5",
-    paper="Russakovsky et al. 2015, arXiv:1409.0575, sec. 4.1, one less the error",
-    higher_is_better=True,
-    unit="%",
-    tolerance=1.6,
-    judges="model",
-    undefined="the label is unknown",
-    protocols=_PROTOCOLS,
-)
-def top5(evidence: Evidence, *, count: PositiveInt = 5) -> Measured:
-    """Whether the label is among the five largest logits: 100 or 0.
+@metric("top5", higher_is_better=True, unit="%", values="{0, 100}", aliases=("top5_accuracy",), **_RANKED)
+def top5(inputs: MetricInputs, *, count: PositiveInt = 5) -> MetricResult:
+    r"""Whether the label is among the five largest logits: 100 or 0.
+
+    .. math:: 100\,[y \in \text{top-5 of } f(x)]
 
     (B,). `count` is how many; with that many classes or fewer it is always 100.
     """
-    return _among_first(evidence, count)
+    return _among_first(inputs, count)
+
+
+AVERAGE_PRECISION_PROTOCOLS = (
+    CLASSIFIED.variant(
+        "micro",
+        reduction="micro average precision",
+        paper="ContrastiveCAM's released code: all pairs of image and class ranked together by logit",
+    ),
+    CLASSIFIED.variant("macro", reduction="macro average precision", paper="scikit-learn, average='macro', over the classes that occur"),
+    CLASSIFIED.variant("samples", paper="scikit-learn, average='samples'"),
+)
 
 
 @metric(
@@ -65,57 +67,44 @@ def top5(evidence: Evidence, *, count: PositiveInt = 5) -> Measured:
     paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), sec. 5.3 (AP)",
     higher_is_better=True,
     unit="%",
+    values="(0, 100]",
     tolerance=0.5,
-    judges="model",
+    scope="model",
     undefined="the image shows no known class",
-    protocols=(
-        Protocol(
-            "micro",
-            scored="label",
-            score="logit",
-            reduction="micro average precision",
-            paper="ContrastiveCAM's released code: all pairs of image and class ranked together by logit",
-        ),
-        Protocol(
-            "macro",
-            scored="label",
-            score="logit",
-            reduction="macro average precision",
-            paper="scikit-learn, average='macro', over the classes that occur",
-        ),
-        Protocol("samples", scored="label", score="logit", paper="scikit-learn, average='samples'"),
-    ),
+    protocols=AVERAGE_PRECISION_PROTOCOLS,
 )
-def average_precision(evidence: Evidence, *, score: Literal["logit", "probability"] = "logit") -> Measured:
-    """Area under precision by recall of the ranking of classes by their logits, or by their softmax probabilities.
+def average_precision(inputs: MetricInputs, *, scored_output: ScoredOutput = "logit") -> MetricResult:
+    r"""Area under precision by recall of the ranking of classes by their logits, or by their softmax probabilities.
+
+    .. math:: 100 \sum_k P_k (R_k - R_{k-1})
 
     (B,) in (0, 100], each image's own ranking: 100 over the rank of the label where the image shows one class. The
     number of the table is made of the points `scores` and `truth` (B, C) as the protocol says; micro and macro compare
     images with each other, where logits and probabilities rank differently. Equal scores are one step.
     """
-    truth = _truth(evidence)
-    scores = exact(evidence.logits) if score == "logit" else F.log_softmax(exact(evidence.logits), 1)
+    truth = _truth(inputs)
+    scores = exact(inputs.logits) if scored_output == "logit" else F.log_softmax(exact(inputs.logits), 1)
     truth = truth.to(scores.device)
-    values, undefined = where(100 * average_precisions(scores, truth), truth.any(1))
+    values, undefined = mask_undefined(100 * average_precisions(scores, truth), truth.any(1))
     classes = torch.arange(truth.shape[1])
-    return Measured(values, undefined, {"scores": Curve(classes, scores), "truth": Curve(classes, truth.to(scores.dtype))})
+    return MetricResult(values, undefined, {"scores": Curve(classes, scores), "truth": Curve(classes, truth.to(scores.dtype))})
 
 
-def _among_first(evidence: Evidence, count: int) -> Measured:
-    labels = labels_of(evidence)
-    return Measured(*where(100 * among_first(evidence.logits, labels.classes, count), labels.known))
+def _among_first(inputs: MetricInputs, count: int) -> MetricResult:
+    labels = labels_of(inputs)
+    return MetricResult(*mask_undefined(100 * among_first(inputs.logits, labels.classes, count), labels.known))
 
 
-def _truth(evidence: Evidence) -> Tensor:
+def _truth(inputs: MetricInputs) -> Tensor:
     """(B, C) bool, the classes that each image shows; none where that is unknown.
 
     Raises:
         NotApplicable: the images show other classes than the network knows.
     """
-    count = evidence.logits.shape[1]
-    if evidence.present is None:
-        labels = labels_of(evidence)
+    count = inputs.logits.shape[1]
+    if inputs.present is None:
+        labels = labels_of(inputs)
         return F.one_hot(labels.classes, count).bool() & labels.known[:, None]
-    if evidence.present.shape[1] != count:
-        raise NotApplicable(f"the images show some of {evidence.present.shape[1]} classes, and the network knows {count}")
-    return evidence.present
+    if inputs.present.shape[1] != count:
+        raise NotApplicable(f"the images show some of {inputs.present.shape[1]} classes, and the network knows {count}")
+    return inputs.present

@@ -8,130 +8,122 @@ import torch
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import DECLARED, MEAN_MASKED, ZERO_MAP
+from camdbench.core.option_types import Masking, ScoredClass
 from camdbench.functional.coherency import coherency as alike
 from camdbench.functional.coherency import harmonic_mean
 from camdbench.functional.precision import exact
 from camdbench.functional.probability import drop, log_odds
 from camdbench.metrics.confidence import masked_images
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Measured
-from camdbench.metrics.walks import Masking, Scored, classes_of
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.perturbation_curves import scored_classes
+from camdbench.metrics.result import MetricResult
 
-POPPI = Protocol("poppi", masking="normalised", scored="target", score="probability", maps="as declared", resize="bilinear")
-ADCC = Protocol(
-    "adcc",
-    masking="normalised",
-    scored="predicted",
-    score="probability",
-    maps="as declared",
-    resize="bilinear",
-    paper="Poppi et al. 2021, arXiv:2104.10252, released code",
+PAPER = "Poppi et al. 2021, arXiv:2104.10252, section 3"
+RELEASE = "Poppi et al. 2021, arXiv:2104.10252, released code"
+POPPI = MEAN_MASKED.variant("poppi")
+ADCC = MEAN_MASKED.variant("adcc", scored_class="predicted", paper=RELEASE)
+
+
+COHERENCY_PROTOCOLS = (
+    POPPI,
+    MEAN_MASKED.variant("adcc", scored_class="predicted", options={"constant": "zero"}, paper=RELEASE),
 )
+NO_CORRELATION = "one of the two maps is constant and correlates with nothing"
 
 
 @metric(
     "coherency",
-    paper="Poppi et al. 2021, arXiv:2104.10252, section 3",
+    paper=PAPER,
     higher_is_better=True,
     unit="%",
-    tolerance=0.1,
+    values="[0, 100]",
     needs=("explainer",),
-    undefined="one of the two maps is constant and correlates with nothing",
-    protocols=(
-        POPPI,
-        Protocol(
-            "adcc",
-            masking="normalised",
-            scored="predicted",
-            score="probability",
-            maps="as declared",
-            resize="bilinear",
-            paper="Poppi et al. 2021, arXiv:2104.10252, released code",
-            options={"constant": "zero"},
-        ),
-    ),
+    undefined=NO_CORRELATION,
+    protocols=COHERENCY_PROTOCOLS,
 )
 def coherency(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     constant: Literal["undefined", "zero"] = "undefined",
-    masking: Literal["pixels", "normalised"] = "normalised",
-    scored: Literal["target", "predicted"] = "target",
-) -> Measured:
-    """How alike the map is to the map of the image that it masks: Pearson's correlation, brought to [0, 1].
+    masking: Masking = "normalised",
+    scored_class: ScoredClass = "target",
+) -> MetricResult:
+    r"""How alike the map is to the map of the image that it masks: Pearson's correlation, brought to [0, 1].
+
+    .. math:: 50\,(r(E(x), E(x \odot s)) + 1)
 
     (B,) in [0, 100]: 50 (r + 1). The second map explains the image times the first one, in normalised space as in the released
     code or in [0, 1] (`masking=pixels`), for the explained class, or for the class that the network predicts on the whole
-    image (`scored=predicted`), which in the released code is both. A constant map has no correlation; `constant=zero` counts it
+    image (`scored_class=predicted`), which in the released code is both. A constant map has no correlation; `constant=zero` counts it
     as 0, as the released code does.
     """
-    values = 100 * _coherency(evidence, masking, scored)
+    values = 100 * _coherency(inputs, masking, scored_class)
     if constant == "zero":
-        return Measured(values.nan_to_num(0))
-    return Measured(values, values.isnan())
+        return MetricResult(values.nan_to_num(0))
+    return MetricResult(values, values.isnan())
 
 
-@metric(
-    "complexity",
-    paper="Poppi et al. 2021, arXiv:2104.10252, section 3",
-    higher_is_better=False,
-    unit="%",
-    tolerance=0.1,
-    undefined="the map is zero everywhere",
-    protocols=(Protocol("poppi", maps="as declared", resize="bilinear"),),
-)
-def complexity(evidence: Evidence) -> Measured:
-    """How much of the image the map covers: the mean of the map.
+COMPLEXITY_PROTOCOLS = (DECLARED.variant("poppi"),)
+
+
+@metric("complexity", paper=PAPER, higher_is_better=False, unit="%", values="(0, 100]", undefined=ZERO_MAP, protocols=COMPLEXITY_PROTOCOLS)
+def complexity(inputs: MetricInputs) -> MetricResult:
+    r"""How much of the image the map covers: the mean of the map.
+
+    .. math:: 100\,\frac{1}{HW} \sum_i s_i
 
     (B,) in [0, 100]. A map of ones has 100; a map of zeros says nothing, however simple it is.
     """
-    share = _complexity(evidence)
-    return Measured(torch.where(share > 0, 100 * share, torch.nan), share == 0)
+    share = _complexity(inputs)
+    return MetricResult(torch.where(share > 0, 100 * share, torch.nan), share == 0)
 
 
 @metric(
     "adcc",
-    paper="Poppi et al. 2021, arXiv:2104.10252, section 3",
+    paper=PAPER,
     higher_is_better=True,
     unit="%",
-    tolerance=0.1,
+    values="[0, 100]",
+    aliases=("average_drop_coherency_complexity",),
     needs=("explainer",),
     protocols=(POPPI, ADCC),
 )
 def adcc(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
-    masking: Literal["pixels", "normalised"] = "normalised",
-    scored: Literal["target", "predicted"] = "target",
+    masking: Masking = "normalised",
+    scored_class: ScoredClass = "target",
 ) -> Tensor:
-    """Harmonic mean of coherency, of what complexity leaves, and of what average drop leaves.
+    r"""Harmonic mean of coherency, of what complexity leaves, and of what average drop leaves.
+
+    .. math:: 300 / (1 / \mathrm{coherency} + 1 / (1 - \mathrm{complexity}) + 1 / (1 - \mathrm{drop}))
 
     (B,) in [0, 100]: 300 / (1 / coherency + 1 / (1 - complexity) + 1 / (1 - drop)), zero where one of the three is, of each
     image; the table's number is the mean of them. So a map of ones has 0, and so has one of zeros: where a map is constant, the
-    coherency counts as 0, as in the released code. Drop is max(0, p - o) / p of the class that is `scored`. Opti-CAM's table 4
+    coherency counts as 0, as in the released code. Drop is max(0, p - o) / p of the class that is `scored_class`. Opti-CAM's table 4
     marks lower values as better; by construction higher ones are.
     """
-    before, after = (log_odds(logits, classes_of(evidence, scored)) for logits in (evidence.logits, _masked_logits(evidence, masking)))
+    before, after = (log_odds(logits, scored_classes(inputs, scored_class)) for logits in (inputs.logits, _masked_logits(inputs, masking)))
     lost = drop(before, after)
-    together = harmonic_mean(_coherency(evidence, masking, scored).nan_to_num(0), 1 - _complexity(evidence), 1 - lost)
+    together = harmonic_mean(_coherency(inputs, masking, scored_class).nan_to_num(0), 1 - _complexity(inputs), 1 - lost)
     return torch.where(lost.isnan(), torch.nan, 100 * together)
 
 
-def _coherency(evidence: Evidence, masking: Masking, scored: Scored) -> Tensor:
+def _coherency(inputs: MetricInputs, masking: Masking, scored_class: ScoredClass) -> Tensor:
     """(B,) in [0, 1], NaN where a map is constant."""
 
     def explain() -> Tensor:
-        return evidence.explain(masked_images(evidence, masking), targets=classes_of(evidence, scored)).maps
+        return inputs.explain(masked_images(inputs, masking), targets=scored_classes(inputs, scored_class)).maps
 
-    return alike(evidence.saliency, evidence.shared(("map of the masked image", masking, scored), explain))
+    return alike(inputs.saliency, inputs.cached(("map of the masked image", masking, scored_class), explain))
 
 
-def _complexity(evidence: Evidence) -> Tensor:
+def _complexity(inputs: MetricInputs) -> Tensor:
     """(B,) float64 in [0, 1] on the CPU."""
-    return exact(evidence.saliency).mean((1, 2)).cpu()
+    return exact(inputs.saliency).mean((1, 2)).cpu()
 
 
-def _masked_logits(evidence: Evidence, masking: Masking) -> Tensor:
+def _masked_logits(inputs: MetricInputs, masking: Masking) -> Tensor:
     """(B, C), by the pass that average drop also reads."""
-    return evidence.shared(("masked logits", masking, 1.0), lambda: evidence.score(masked_images(evidence, masking)))
+    return inputs.cached(("masked logits", masking, 1.0), lambda: inputs.score(masked_images(inputs, masking)))

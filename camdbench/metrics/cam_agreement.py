@@ -12,9 +12,20 @@ from camdbench.core.protocols import Protocol
 from camdbench.functional.core_focus import on_grid
 from camdbench.functional.core_regions import leading_classes
 from camdbench.functional.precision import at_least_single, exact
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.labels import labels_of, where
-from camdbench.metrics.measured import Measured
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.labels import labels_of, mask_undefined
+from camdbench.metrics.result import MetricResult
+
+CAM_AGREEMENT_PROTOCOLS = (
+    Protocol(
+        "release",
+        scored_output="logit",
+        maps="raw",
+        resize="masks to the grid, nearest-exact",
+        paper="ContrastiveCAM's released code, which calls it IoU",
+    ),
+)
+UNKNOWN_MASK = "it is unknown of which class the mask is"
 
 
 @metric(
@@ -22,47 +33,41 @@ from camdbench.metrics.measured import Measured
     paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), section 5.3 (IoU of the SBD table)",
     higher_is_better=True,
     unit="%",
-    tolerance=0.1,
+    values="[0, 100]",
     needs=("masks", "linear head"),
-    judges="model",
-    undefined="it is unknown of which class the mask is",
-    protocols=(
-        Protocol(
-            "release",
-            score="logit",
-            maps="raw",
-            resize="masks to the grid, nearest-exact",
-            paper="ContrastiveCAM's released code, which calls it IoU",
-        ),
-    ),
+    scope="model",
+    undefined=UNKNOWN_MASK,
+    protocols=CAM_AGREEMENT_PROTOCOLS,
 )
-def cam_agreement(evidence: Evidence, *, threshold: NonNegativeFloat = 0.01) -> Measured:
-    """Share of the places whose class the network's class maps name, or for which they rightly name none.
+def cam_agreement(inputs: MetricInputs, *, threshold: NonNegativeFloat = 0.01) -> MetricResult:
+    r"""Share of the places whose class the network's class maps name, or for which they rightly name none.
+
+    .. math:: \frac{100}{hw} \sum_i [\hat c_i = c_i]
 
     (B,) in [0, 100], over all places of the layer's grid, the background's too. A place is given the class whose CAM,
     1/(h w) sum_k W_ck A_k, is the highest there, and none where no class's exceeds `threshold`, in logits. The truth is
     the class map; where an image has a single mask, the label's class inside it. Void pixels count as background.
     """
-    activations, weights = at_least_single(evidence.activations, evidence.class_weights)
-    truth, known = _truth(evidence, len(weights), (activations.shape[-2], activations.shape[-1]))
+    activations, weights = at_least_single(inputs.activations, inputs.class_weights)
+    truth, known = _truth(inputs, len(weights), (activations.shape[-2], activations.shape[-1]))
     agree = leading_classes(activations, weights, threshold) == truth.to(activations.device)
     finite = (exact(activations).flatten(1).sum(1) + exact(weights).sum()).isfinite()
     shares = 100 * exact(agree).mean((1, 2))
-    return Measured(*where(torch.where(finite, shares, torch.nan), known))
+    return MetricResult(*mask_undefined(torch.where(finite, shares, torch.nan), known))
 
 
-def _truth(evidence: Evidence, count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def _truth(inputs: MetricInputs, count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """The class of each place (B, h, w), -1 for the background, and whether it is known, (B,).
 
     Raises:
         NotApplicable: there is no mask, or there are masks of other classes than the network knows.
     """
-    if evidence.class_masks is not None:
-        if evidence.class_masks.shape[1] != count:
-            raise NotApplicable(f"the class maps are of {evidence.class_masks.shape[1]} classes, and the network knows {count}")
-        each = on_grid(evidence.class_masks, size) > 0
-        return torch.where(each.any(1), each.int().argmax(1), -1), torch.ones_like(evidence.labels, dtype=torch.bool)
-    if evidence.masks is None:
+    if inputs.class_masks is not None:
+        if inputs.class_masks.shape[1] != count:
+            raise NotApplicable(f"the class maps are of {inputs.class_masks.shape[1]} classes, and the network knows {count}")
+        each = on_grid(inputs.class_masks, size) > 0
+        return torch.where(each.any(1), each.int().argmax(1), -1), torch.ones_like(inputs.labels, dtype=torch.bool)
+    if inputs.masks is None:
         raise NotApplicable("the metric looks at the object's mask, and there is none")
-    labels = labels_of(evidence)
-    return torch.where(on_grid(evidence.masks, size) > 0, labels.classes[:, None, None], -1), labels.known
+    labels = labels_of(inputs)
+    return torch.where(on_grid(inputs.masks, size) > 0, labels.classes[:, None, None], -1), labels.known

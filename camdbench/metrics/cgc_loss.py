@@ -15,12 +15,17 @@ from pydantic import NonNegativeInt, PositiveFloat
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import EXPLAINED_AGAIN, ZERO_FIRST_MAP
 from camdbench.functional.contrast import contrast_loss, cosine, cosines
 from camdbench.functional.crops import Crop, draw_crop, warp
 from camdbench.functional.normalise import upsample
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Measured
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import MetricResult
+
+CGC_LOSS_PROTOCOLS = (
+    EXPLAINED_AGAIN.variant("paper", maps="relu", options={"anchor": "map"}),
+    EXPLAINED_AGAIN.variant("release", maps="relu", options={"anchor": "crop"}, paper="UCDvision/CGC"),
+)
 
 
 @metric(
@@ -28,23 +33,24 @@ from camdbench.metrics.measured import Measured
     paper="Pillai et al. 2022, CGC, arXiv:2110.00527, sec. 3",
     higher_is_better=False,
     unit="",
+    values="[0, inf)",
+    aliases=("cgc_contrastive_loss",),
     tolerance=0.005,
     needs=("explainer",),
-    undefined="the map of the image as it is is zero everywhere",
-    protocols=(
-        Protocol("paper", scored="target", maps="relu", resize="bilinear", options={"anchor": "map"}),
-        Protocol("release", paper="UCDvision/CGC", scored="target", maps="relu", resize="bilinear", options={"anchor": "crop"}),
-    ),
+    undefined=ZERO_FIRST_MAP,
+    protocols=CGC_LOSS_PROTOCOLS,
 )
 def cgc_loss(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     anchor: Literal["map", "crop"] = "map",
     negatives: NonNegativeInt = 31,
     temperature: PositiveFloat = 0.5,
-    maps: Literal["relu", "as declared"] = "relu",
-) -> Measured:
-    """How badly the crop of the map is told, among maps of crops of 32 images, as the one that belongs to its own image.
+    maps: Literal["relu", "default"] = "relu",
+) -> MetricResult:
+    r"""How badly the crop of the map is told, among maps of crops of 32 images, as the one that belongs to its own image.
+
+    .. math:: -\log \frac{\exp(\cos(h, a) / \tau)}{\exp(\cos(h, a) / \tau) + \sum_j \exp(\cos(h, a_j) / \tau)}
 
     -log exp(cos(h, a)/tau) / (exp(cos(h, a)/tau) + sum_j exp(cos(h, a_j)/tau)), (B,): h is the map after a crop, a the map
     of the image after the same crop, a_j that of another image after a crop of its own; RandomResizedCrop (area 0.08 to 1,
@@ -56,25 +62,25 @@ def cgc_loss(
     does. `maps="relu"` rectifies the raw map, the paper's Grad-CAM. The class is the explained one, which every image of
     the data set has by the same rule: with `--target predicted` the top one, as in the paper.
     """
-    own = _finished(maps, evidence.raw, evidence.saliency)
-    crops = _drawn(own, [evidence.random(index, "cgc_loss") for index in range(len(evidence))])
-    found = evidence.explain(warp(evidence.images, crops))
+    own = _finished(maps, inputs.raw, inputs.saliency)
+    crops = _drawn(own, [inputs.random(index, "cgc_loss") for index in range(len(inputs))])
+    found = inputs.explain(warp(inputs.images, crops))
     moved, seen = warp(own, crops), _finished(maps, found.raw, found.maps)
-    wrong = _with_others(evidence, moved if anchor == "map" else seen, negatives, maps)
+    wrong = _with_others(inputs, moved if anchor == "map" else seen, negatives, maps)
     losses = contrast_loss(cosine(moved, seen), wrong, temperature)
-    dead = (own == 0).flatten(1).all(1).to(losses.device)
-    return Measured(losses.masked_fill(dead, torch.nan), undefined=dead)
+    empty = (own == 0).flatten(1).all(1).to(losses.device)
+    return MetricResult(losses.masked_fill(empty, torch.nan), undefined=empty)
 
 
-def _with_others(evidence: Evidence, anchors: Tensor, count: int, how: str) -> Tensor:
+def _with_others(inputs: MetricInputs, anchors: Tensor, count: int, how: str) -> Tensor:
     """Cosines (B, J) of the anchors with maps of `count` other images; of one more, each image leaves itself out, or the last."""
     if not count:
         return torch.empty(len(anchors), 0, dtype=torch.float64, device=anchors.device)
-    parts = evidence.explain_others(count + 1, "cgc_loss", lambda images, generators: warp(images, _drawn(images, generators)))
+    parts = inputs.explain_others(count + 1, "cgc_loss", lambda images, generators: warp(images, _drawn(images, generators)))
     names = [name for ids, _ in parts for name in ids]
     size = (anchors.shape[-2], anchors.shape[-1])
     alike = torch.cat([cosines(anchors, upsample(_finished(how, found.raw, found.maps), size)) for _, found in parts], 1)
-    without = [names.index(name) if name in names else count for name in evidence.ids]
+    without = [names.index(name) if name in names else count for name in inputs.ids]
     kept = [[index for index in range(count + 1) if index != own] for own in without]
     return alike.gather(1, torch.tensor(kept, device=alike.device))
 
@@ -85,6 +91,6 @@ def _drawn(images: Tensor, generators: Sequence[torch.Generator]) -> list[Crop]:
 
 def _finished(how: str, raw: Tensor | None, declared: Tensor) -> Tensor:
     """Maps (B, H, W) at image size."""
-    if how == "as declared" or raw is None:
+    if how == "default" or raw is None:
         return declared
     return upsample(raw.relu().float(), (declared.shape[-2], declared.shape[-1]))

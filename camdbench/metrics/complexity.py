@@ -8,24 +8,24 @@ papers do, `layer` at the explainer's own grid, and `mask` at the map in [0, 1] 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
+from camdbench.core.metric_families import DECLARED, ZERO_MAP
+from camdbench.core.option_types import MapSize
 from camdbench.core.protocols import Protocol
 from camdbench.functional.normalise import upsample
 from camdbench.functional.sparseness import count_relevant, entropy, gini
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Measured
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import MetricResult
 
-_PROTOCOLS = (
-    Protocol("image", maps="abs", resize="bilinear"),
-    Protocol("layer", maps="abs on its own grid", resize="none"),
-    Protocol("mask", maps="as declared", resize="bilinear"),
-)
+_PROTOCOLS = (DECLARED.variant("image", maps="abs"), Protocol("layer", maps="abs, layer grid", resize="none"), DECLARED.variant("mask"))
+
+
+_SIZES = {"undefined": ZERO_MAP, "protocols": _PROTOCOLS}
 
 
 @metric(
@@ -33,16 +33,21 @@ _PROTOCOLS = (
     paper="Chalasani et al. 2020, arXiv:1810.06583",
     higher_is_better=True,
     unit="",
+    values="[0, 1)",
     tolerance=0.001,
-    undefined="the map is zero everywhere",
-    protocols=_PROTOCOLS,
+    **_SIZES,
 )
-def sparseness(evidence: Evidence, *, maps: Literal["abs", "abs on its own grid", "as declared"] = "abs") -> Measured:
-    """Gini index of the map: 0 where all places are equal, towards 1 where few hold everything.
+def sparseness(inputs: MetricInputs, *, maps: MapSize = "abs") -> MetricResult:
+    r"""Gini index of the map: 0 where all places are equal, towards 1 where few hold everything.
+
+    .. math:: G(s) = \frac{\sum_i (2i - n - 1)\,s_{(i)}}{n \sum_i s_i}
 
     (B,) in [0, 1). Independent of the map's scale. Undefined for a map of zeros.
     """
-    return _defined(gini, _sizes(evidence, maps))
+    return _defined(gini, _sizes(inputs, maps))
+
+
+NO_ENTROPY = "the map is zero everywhere, or has a single place where its entropy is normalised"
 
 
 @metric(
@@ -50,19 +55,20 @@ def sparseness(evidence: Evidence, *, maps: Literal["abs", "abs on its own grid"
     paper="Bhatt et al. 2020, arXiv:2005.00631 (complexity)",
     higher_is_better=False,
     unit="",
+    values="[0, inf)",
     tolerance=0.005,
-    undefined="the map is zero everywhere, or has a single place where its entropy is normalised",
+    undefined=NO_ENTROPY,
     protocols=_PROTOCOLS,
 )
-def map_entropy(
-    evidence: Evidence, *, maps: Literal["abs", "abs on its own grid", "as declared"] = "abs", normalised: bool = False
-) -> Measured:
-    """Entropy of the places' shares in the map, which Bhatt calls complexity: 0 for one place, log n for n equal ones.
+def map_entropy(inputs: MetricInputs, *, maps: MapSize = "abs", normalised: bool = False) -> MetricResult:
+    r"""Entropy of the places' shares in the map, which Bhatt calls complexity: 0 for one place, log n for n equal ones.
+
+    .. math:: -\sum_i q_i \log q_i, \quad q_i = |s_i| / \sum_j |s_j|
 
     (B,) in nats, or in [0, 1] with `normalised`, which divides by log n and so compares maps of several sizes.
     Undefined for a map of zeros.
     """
-    return _defined(lambda found: entropy(found, normalised=normalised), _sizes(evidence, maps))
+    return _defined(lambda found: entropy(found, normalised=normalised), _sizes(inputs, maps))
 
 
 @metric(
@@ -70,38 +76,40 @@ def map_entropy(
     paper="Nguyen & Martinez 2020, arXiv:2007.07584",
     higher_is_better=False,
     unit="",
+    values="(0, inf)",
     tolerance=10.0,
-    undefined="the map is zero everywhere",
-    protocols=_PROTOCOLS,
+    **_SIZES,
 )
 def effective_complexity(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
-    maps: Literal["abs", "abs on its own grid", "as declared"] = "abs",
+    maps: MapSize = "abs",
     threshold: NonNegativeFloat = 1e-5,
     normalised: bool = False,
-) -> Measured:
-    """Number of places of the map above a small share of its maximum.
+) -> MetricResult:
+    r"""Number of places of the map above a small share of its maximum.
+
+    .. math:: \#\{i : |s_i| > \epsilon \max_j |s_j|\}
 
     (B,), from 1 to the number of places, or their share in [0, 1] with `normalised`. `threshold` is relative to the
     map's own maximum. Undefined for a map of zeros, which would otherwise be the best of all.
     """
-    found = _sizes(evidence, maps)
+    found = _sizes(inputs, maps)
     places = found[0].numel() if normalised else 1
     return _defined(lambda sizes: count_relevant(sizes, threshold) / places, found)
 
 
-def _sizes(evidence: Evidence, maps: str) -> Tensor:
+def _sizes(inputs: MetricInputs, maps: str) -> Tensor:
     """Maps (B, ., .) >= 0; maps whose raw form nobody has are taken as they are."""
-    if maps == "as declared" or evidence.raw is None:
-        return evidence.saliency
-    if maps == "abs on its own grid":
-        return evidence.raw.abs()
-    return upsample(evidence.raw.float(), (evidence.images.shape[-2], evidence.images.shape[-1])).abs()
+    if maps == "default" or inputs.raw is None:
+        return inputs.saliency
+    if maps == "abs, layer grid":
+        return inputs.raw.abs()
+    return upsample(inputs.raw.float(), (inputs.images.shape[-2], inputs.images.shape[-1])).abs()
 
 
-def _defined(measure: Callable[[Tensor], Tensor], sizes: Tensor) -> Measured:
+def _defined(measure: Callable[[Tensor], Tensor], sizes: Tensor) -> MetricResult:
     empty = (sizes == 0).flatten(1).all(1)
     values = measure(sizes)
     single = values.isnan() & sizes.isfinite().flatten(1).all(1).to(values.device)
-    return Measured(values.masked_fill(empty.to(values.device), torch.nan), undefined=single | empty.to(values.device))
+    return MetricResult(values.masked_fill(empty.to(values.device), torch.nan), undefined=single | empty.to(values.device))

@@ -9,39 +9,20 @@ the class that is scored, and in the share of the map's pixels that is kept (Sco
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
-from camdbench.core.protocols import Protocol
-from camdbench.core.shares import Share
+from camdbench.core.metric_families import MASKED, MEAN_MASKED
+from camdbench.core.option_types import Masking, PositiveFraction, ScoredClass
 from camdbench.functional.probability import drop, gain, increase, log_odds
-from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.inputs import MetricInputs
 
 PROTOCOLS = (
-    Protocol("opticam", masking="pixels", scored="target", score="probability", maps="as declared", resize="bilinear"),
-    Protocol(
-        "adcc",
-        masking="normalised",
-        scored="predicted",
-        score="probability",
-        maps="as declared",
-        resize="bilinear",
-        paper="Poppi et al. 2021, arXiv:2104.10252, released code",
-    ),
-    Protocol(
-        "scorecam50",
-        masking="normalised",
-        scored="target",
-        score="probability",
-        maps="as declared",
-        resize="bilinear",
-        paper="Wang et al. 2020, arXiv:1910.01279, as its released code masks",
-        options={"keep": 0.5},
-    ),
+    MASKED.variant("opticam"),
+    MEAN_MASKED.variant("adcc", scored_class="predicted", paper="Poppi et al. 2021, arXiv:2104.10252, released code"),
+    MEAN_MASKED.variant("scorecam50", options={"keep": 0.5}, paper="Wang et al. 2020, arXiv:1910.01279, as its released code masks"),
 )
 
 
@@ -50,21 +31,24 @@ PROTOCOLS = (
     paper="Chattopadhyay et al. 2018, arXiv:1710.11063; Opti-CAM, eq. 13",
     higher_is_better=False,
     unit="%",
-    tolerance=0.1,
+    values="[0, 100]",
+    aliases=("average_drop",),
     protocols=PROTOCOLS,
 )
 def average_drop(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
-    masking: Literal["pixels", "normalised"] = "pixels",
-    scored: Literal["target", "predicted"] = "target",
-    keep: Share = 1.0,
+    masking: Masking = "pixels",
+    scored_class: ScoredClass = "target",
+    keep: PositiveFraction = 1.0,
 ) -> Tensor:
-    """Share of the class probability that masking loses: 100 max(0, p - o) / p.
+    r"""PositiveFraction of the class probability that masking loses: 100 max(0, p - o) / p.
+
+    .. math:: 100 \max(0, p - o) / p
 
     (B,) in [0, 100]. Fake-CAM scores near 0, so read it beside AG.
     """
-    return 100 * drop(*_before_and_after(evidence, masking, scored, keep))
+    return 100 * drop(*_before_and_after(inputs, masking, scored_class, keep))
 
 
 @metric(
@@ -72,21 +56,24 @@ def average_drop(
     paper="Opti-CAM, arXiv:2301.07002, eq. 15",
     higher_is_better=True,
     unit="%",
-    tolerance=0.1,
+    values="[0, 100]",
+    aliases=("average_gain",),
     protocols=PROTOCOLS,
 )
 def average_gain(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
-    masking: Literal["pixels", "normalised"] = "pixels",
-    scored: Literal["target", "predicted"] = "target",
-    keep: Share = 1.0,
+    masking: Masking = "pixels",
+    scored_class: ScoredClass = "target",
+    keep: PositiveFraction = 1.0,
 ) -> Tensor:
-    """Share of the missing class probability that masking wins back: 100 max(0, o - p) / (1 - p).
+    r"""PositiveFraction of the missing class probability that masking wins back: 100 max(0, o - p) / (1 - p).
+
+    .. math:: 100 \max(0, o - p) / (1 - p)
 
     (B,) in [0, 100].
     """
-    return 100 * gain(*_before_and_after(evidence, masking, scored, keep))
+    return 100 * gain(*_before_and_after(inputs, masking, scored_class, keep))
 
 
 @metric(
@@ -94,46 +81,50 @@ def average_gain(
     paper="Chattopadhyay et al. 2018, arXiv:1710.11063; Opti-CAM, eq. 14",
     higher_is_better=True,
     unit="%",
+    values="{0, 100}",
+    aliases=("average_increase", "increase_in_confidence"),
     tolerance=1.6,
     protocols=PROTOCOLS,
 )
 def average_increase(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     tolerance: NonNegativeFloat = 0.0,
-    masking: Literal["pixels", "normalised"] = "pixels",
-    scored: Literal["target", "predicted"] = "target",
-    keep: Share = 1.0,
+    masking: Masking = "pixels",
+    scored_class: ScoredClass = "target",
+    keep: PositiveFraction = 1.0,
 ) -> Tensor:
-    """Whether masking raises the class probability: 100 where o > p + tolerance, else 0.
+    r"""Whether masking raises the class probability: 100 where o > p + tolerance, else 0.
+
+    .. math:: 100\,[o > p]
 
     (B,). Strict, as in the paper: with `tolerance=0` rounding noise counts as an increase.
     """
-    return 100 * increase(*_before_and_after(evidence, masking, scored, keep), tolerance)
+    return 100 * increase(*_before_and_after(inputs, masking, scored_class, keep), tolerance)
 
 
-def masked_images(evidence: Evidence, masking: str, keep: float = 1.0) -> Tensor:
+def masked_images(inputs: MetricInputs, masking: str, keep: float = 1.0) -> Tensor:
     """(B, 3, H, W) in [0, 1] or, where the mean colour shines through, between it and the image.
 
     Args:
-        evidence: images and maps.
+        inputs: images and maps.
         masking: `pixels`: x s; `normalised`: what (x - mean) / std times s is in pixel space, mean + (x - mean) s.
         keep: share of the map's pixels that stay, the largest ones with all that equal the smallest of them; the rest are zero.
     """
-    maps = evidence.saliency
+    maps = inputs.saliency
     if keep < 1:
         flat = maps.flatten(1)
         least = flat.sort(1, descending=True).values[:, max(1, round(keep * flat.shape[1])) - 1]
         maps = torch.where(maps >= least[:, None, None], maps, 0)
     maps = maps.unsqueeze(1)
     if masking == "pixels":
-        return evidence.images * maps
-    mean = evidence.classifier.mean
-    return mean + (evidence.images - mean) * maps
+        return inputs.images * maps
+    mean = inputs.classifier.mean
+    return mean + (inputs.images - mean) * maps
 
 
-def _before_and_after(evidence: Evidence, masking: str, scored: str, keep: float) -> tuple[Tensor, Tensor]:
+def _before_and_after(inputs: MetricInputs, masking: str, scored_class: str, keep: float) -> tuple[Tensor, Tensor]:
     """The log-odds of p and o, each (B,) float64."""
-    masked = evidence.shared(("masked logits", masking, keep), lambda: evidence.score(masked_images(evidence, masking, keep)))
-    classes = evidence.targets if scored == "target" else evidence.predictions
-    return log_odds(evidence.logits, classes), log_odds(masked, classes)
+    masked = inputs.cached(("masked logits", masking, keep), lambda: inputs.score(masked_images(inputs, masking, keep)))
+    classes = inputs.targets if scored_class == "target" else inputs.predictions
+    return log_odds(inputs.logits, classes), log_odds(masked, classes)

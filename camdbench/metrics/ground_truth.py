@@ -7,24 +7,19 @@ otherwise: a map that points nowhere is counted among the undefined, never as a 
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from camdbench.core.errors import NotApplicable
+from camdbench.core.option_types import GroundTruth
 from camdbench.functional.boxes import clip, union_mask
 from camdbench.functional.normalise import normalise, upsample
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Curve, Measured
-
-Boxes = Literal["exclusive boxes", "inclusive boxes"]
-Geometry = Literal["exclusive boxes", "inclusive boxes", "masks"]
-Dead = Literal["undefined", "scored"]
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import Curve, MetricResult
 
 
-def region_of(evidence: Evidence, geometry: Geometry) -> Tensor:
+def object_region(inputs: MetricInputs, ground_truth: GroundTruth) -> Tensor:
     """The pixels of the object, (B, H, W) bool on the maps' device: the union of its boxes, or its mask.
 
     With `inclusive boxes` the column x1 and the row y1 count too, as where code takes the end of a box for its last pixel.
@@ -32,39 +27,39 @@ def region_of(evidence: Evidence, geometry: Geometry) -> Tensor:
     Raises:
         NotApplicable: the images have none of either.
     """
-    size, device = evidence.images.shape[-2:], evidence.images.device
-    if geometry == "masks":
-        if evidence.masks is None:
+    size, device = inputs.images.shape[-2:], inputs.images.device
+    if ground_truth == "masks":
+        if inputs.masks is None:
             raise NotApplicable("the metric compares maps with masks, which these images do not have")
-        return evidence.masks.to(device)
-    own = _boxes(evidence)
-    inclusive = geometry == "inclusive boxes"
-    return evidence.shared(("union of boxes", geometry), lambda: union_mask(own, (size[0], size[1]), inclusive=inclusive).to(device))
+        return inputs.masks.to(device)
+    own = _boxes(inputs)
+    inclusive = ground_truth == "inclusive boxes"
+    return inputs.cached(("union of boxes", ground_truth), lambda: union_mask(own, (size[0], size[1]), inclusive=inclusive).to(device))
 
 
-def boxes_of(evidence: Evidence) -> list[Tensor]:
+def boxes_of(inputs: MetricInputs) -> list[Tensor]:
     """B tensors (n, 4), what of the boxes lies inside the images; n is 0 where nothing does.
 
     Raises:
         NotApplicable: the images have no boxes.
     """
-    size = evidence.images.shape[-2:]
-    return [clip(own, (size[0], size[1])) for own in _boxes(evidence)]
+    size = inputs.images.shape[-2:]
+    return [clip(own, (size[0], size[1])) for own in _boxes(inputs)]
 
 
-def maps_of(evidence: Evidence, maps: str = "as declared", resize: str = "bilinear") -> Tensor:
+def maps_of(inputs: MetricInputs, maps: str = "default", resize: str = "bilinear") -> Tensor:
     """The maps (B, H, W) at image size, normalised as a protocol says; what is not finite counts as zero.
 
     Args:
-        evidence: the raw maps where they are known, and the finished ones otherwise.
-        maps: `as declared`, the explainer's own normalisation to [0, 1]; or the raw map: `range`, resized, then from 0 to 1;
+        inputs: the raw maps where they are known, and the finished ones otherwise.
+        maps: `default`, the explainer's own normalisation to [0, 1]; or the raw map: `range`, resized, then from 0 to 1;
             `relu` or `abs`, rectified or without its sign, then resized.
         resize: `bilinear`, or `bicubic` for `range`, as OpenCV's INTER_CUBIC.
     """
-    if maps == "as declared":
-        return evidence.saliency
-    raw = (evidence.saliency if evidence.raw is None else evidence.raw).float().nan_to_num(0.0, 0.0, 0.0)
-    size = (evidence.images.shape[-2], evidence.images.shape[-1])
+    if maps == "default":
+        return inputs.saliency
+    raw = (inputs.saliency if inputs.raw is None else inputs.raw).float().nan_to_num(0.0, 0.0, 0.0)
+    size = (inputs.images.shape[-2], inputs.images.shape[-1])
     if maps != "range":
         return upsample(raw.relu() if maps == "relu" else raw.abs(), size)
     if resize == "bicubic" and tuple(raw.shape[-2:]) != size:
@@ -77,13 +72,13 @@ def is_zero(maps: Tensor) -> Tensor:
     return ~maps.flatten(1).any(1)
 
 
-def measured(values: Tensor, undefined: Tensor, points: dict[str, Curve] | None = None) -> Measured:
+def result_of(values: Tensor, undefined: Tensor, points: dict[str, Curve] | None = None) -> MetricResult:
     """Values (B,) with NaN where they are undefined, all on the CPU."""
     nowhere = undefined.cpu()
-    return Measured(torch.where(nowhere, torch.nan, values.cpu().double()), nowhere, points or {})
+    return MetricResult(torch.where(nowhere, torch.nan, values.cpu().double()), nowhere, points or {})
 
 
-def _boxes(evidence: Evidence) -> tuple[Tensor, ...]:
-    if evidence.boxes is None:
+def _boxes(inputs: MetricInputs) -> tuple[Tensor, ...]:
+    if inputs.boxes is None:
         raise NotApplicable("the metric compares maps with boxes, which these images do not have")
-    return evidence.boxes
+    return inputs.boxes

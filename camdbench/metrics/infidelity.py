@@ -10,17 +10,24 @@ from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable, UsageError
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import MASKED
+from camdbench.core.option_types import MapKind, Masking, ScoredClass, ScoredOutput
 from camdbench.functional.curves import Score, pairs, read
 from camdbench.functional.infidelity import infidelity as mismatch
 from camdbench.functional.infidelity import inside, squares
 from camdbench.functional.normalise import upsample
 from camdbench.functional.precision import exact
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Measured
-from camdbench.metrics.walks import Masking, Scored, classes_of, version
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.perturbation_curves import image_version, scored_classes
+from camdbench.metrics.result import MetricResult
 
 _SIDE = 224  # of the images that block sizes are given for
+
+
+BLOCKS = MASKED.variant("blocks", scored_output="logit", maps="raw")
+CAPTUM = "Yeh et al. 2019, eq. 1 to the letter, as Captum's infidelity with normalize=False"
+INFIDELITY_PROTOCOLS = (BLOCKS, BLOCKS.variant("plain", options={"beta": False}, paper=CAPTUM))
+NO_PREDICTION = "the map tells nothing: it is zero, or it is where the image differs from its baseline"
 
 
 @metric(
@@ -28,36 +35,27 @@ _SIDE = 224  # of the images that block sizes are given for
     paper="Yeh et al. 2019, arXiv:1901.09392, eq. 1",
     higher_is_better=False,
     unit="",
+    values="[0, inf)",
     tolerance=0.005,
-    undefined="the map tells nothing: it is zero, or it is where the image differs from its baseline",
-    protocols=(
-        Protocol("blocks", masking="pixels", scored="target", score="logit", maps="raw", resize="bilinear"),
-        Protocol(
-            "plain",
-            masking="pixels",
-            scored="target",
-            score="logit",
-            maps="raw",
-            resize="bilinear",
-            paper="Yeh et al. 2019, eq. 1 to the letter, as Captum's infidelity with normalize=False",
-            options={"beta": False},
-        ),
-    ),
+    undefined=NO_PREDICTION,
+    protocols=INFIDELITY_PROTOCOLS,
 )
 def infidelity(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     samples: PositiveInt = 100,
     blocks: tuple[PositiveInt, ...] = (16, 32, 56),
     scaled: bool = True,
     perturbation: Literal["difference", "indicator"] = "difference",
     beta: bool = True,
-    masking: Literal["pixels", "normalised"] = "pixels",
-    scored: Literal["target", "predicted"] = "target",
-    score: Literal["logit", "probability"] = "logit",
-    maps: Literal["raw", "as declared"] = "raw",
-) -> Measured:
-    """Mean squared error of the map as a prediction of what covering a block of the image does to the class's score.
+    masking: Masking = "pixels",
+    scored_class: ScoredClass = "target",
+    scored_output: ScoredOutput = "logit",
+    maps: MapKind = "raw",
+) -> MetricResult:
+    r"""Mean squared error of the map as a prediction of what covering a block of the image does to the class's score.
+
+    .. math:: \frac{1}{N} \sum_n (\beta I_n^\top \Phi - (f(x) - f(x - I_n)))^2
 
     (B,), not negative: the mean over samples of (beta I . Phi - (f(x) - f(x - I)))^2, in squared units of the score, so that
     explainers can be compared on one model, not models. Each sample covers one square, of sides that take turns, at a random
@@ -76,56 +74,58 @@ def infidelity(
     """
     if not blocks:
         raise UsageError("infidelity(blocks=()): give at least one side in pixels")
-    told, changes = evidence.shared(
-        ("blocks", samples, blocks, scaled, perturbation, masking, scored, score, maps),
+    told, changes = inputs.cached(
+        ("blocks", samples, blocks, scaled, perturbation, masking, scored_class, scored_output, maps),
         lambda: _samples(
-            evidence,
-            _squares(evidence, samples, blocks, scaled=scaled),
-            _told(evidence, perturbation, masking, maps),
+            inputs,
+            _squares(inputs, samples, blocks, scaled=scaled),
+            _told(inputs, perturbation, masking, maps),
             masking,
-            scored,
-            score,
+            scored_class,
+            scored_output,
         ),
     )
     nothing = beta & (told == 0).all(1)
-    return Measured(torch.where(nothing, torch.nan, mismatch(told, changes, scaled=beta)), nothing)
+    return MetricResult(torch.where(nothing, torch.nan, mismatch(told, changes, scaled=beta)), nothing)
 
 
-def _squares(evidence: Evidence, samples: int, blocks: tuple[int, ...], *, scaled: bool) -> Tensor:
+def _squares(inputs: MetricInputs, samples: int, blocks: tuple[int, ...], *, scaled: bool) -> Tensor:
     """(B, N, 3), drawn for each image alone."""
-    size = (evidence.images.shape[-2], evidence.images.shape[-1])
+    size = (inputs.images.shape[-2], inputs.images.shape[-1])
     sides = tuple(max(1, round(side * min(size) / _SIDE)) if scaled else side for side in blocks)
-    drawn = [squares(evidence.random(index, "infidelity"), samples, sides, size) for index in range(len(evidence))]
-    return torch.stack(drawn).to(evidence.images.device)
+    drawn = [squares(inputs.random(index, "infidelity"), samples, sides, size) for index in range(len(inputs))]
+    return torch.stack(drawn).to(inputs.images.device)
 
 
-def _told(evidence: Evidence, perturbation: str, masking: Masking, maps: str) -> Tensor:
+def _told(inputs: MetricInputs, perturbation: str, masking: Masking, maps: str) -> Tensor:
     """(B, H, W) float64, what the map says that covering each pixel alone would change.
 
     Raises:
         NotApplicable: the raw map is not known.
     """
-    if maps == "raw" and evidence.raw is None:
-        raise NotApplicable("the raw map is not known; infidelity(maps='as declared') takes the normalised one")
-    raw = evidence.saliency if maps != "raw" or evidence.raw is None else evidence.raw
-    phi = exact(upsample(raw, (evidence.images.shape[-2], evidence.images.shape[-1])))
+    if maps == "raw" and inputs.raw is None:
+        raise NotApplicable("the raw map is not known; infidelity(maps='default') takes the normalised one")
+    raw = inputs.saliency if maps != "raw" or inputs.raw is None else inputs.raw
+    phi = exact(upsample(raw, (inputs.images.shape[-2], inputs.images.shape[-1])))
     if perturbation == "indicator":
         return phi
-    change = evidence.images - version(evidence, "blank", masking)
+    change = inputs.images - image_version(inputs, "blank", masking)
     if masking == "normalised":
-        change = change / evidence.classifier.std
+        change = change / inputs.classifier.std
     return phi * exact(change).sum(1)
 
 
-def _samples(evidence: Evidence, drawn: Tensor, told: Tensor, masking: Masking, scored: Scored, score: Score) -> tuple[Tensor, Tensor]:
+def _samples(
+    inputs: MetricInputs, drawn: Tensor, told: Tensor, masking: Masking, scored_class: ScoredClass, scored_output: Score
+) -> tuple[Tensor, Tensor]:
     """What the map told of each sample and what it changed, (B, N) float64 on the CPU."""
-    images, classes, blank = evidence.images, classes_of(evidence, scored), version(evidence, "blank", masking)
+    images, classes, blank = inputs.images, scored_classes(inputs, scored_class), image_version(inputs, "blank", masking)
     size, count = (images.shape[-2], images.shape[-1]), drawn.shape[1]
     sums, scores = list[Tensor](), list[Tensor]()
     for image, point in pairs(len(images), count, size[0] * size[1], images.device):
         covered = inside(drawn[image, point], size)
         sums.append((told[image.to(told.device)] * covered.to(told.device)).sum((1, 2)).cpu())
-        scores.append(read(evidence.score(torch.where(covered[:, None], blank, images[image])), classes[image], score))
-    start = read(evidence.logits, classes, score)[:, None]
+        scores.append(read(inputs.score(torch.where(covered[:, None], blank, images[image])), classes[image], scored_output))
+    start = read(inputs.logits, classes, scored_output)[:, None]
     shape = (len(images), count)
     return torch.cat(sums).unflatten(0, shape), start - torch.cat(scores).unflatten(0, shape)

@@ -7,89 +7,69 @@ from typing import Literal
 from pydantic import NonNegativeInt, PositiveInt
 
 from camdbench.core.catalogue import metric
-from camdbench.core.protocols import Protocol
+from camdbench.core.difference import Difference
+from camdbench.core.metric_families import CONSTANT_MAP, MASKED, MEAN_MASKED
+from camdbench.core.option_types import MapStatistics, Masking, ScoredClass, TieOrder
 from camdbench.functional.curves import counts_by_share, counts_by_step
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Measured
-from camdbench.metrics.walks import Order, Walk, area_under
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.perturbation_curves import PerturbationPath, PixelOrder, area_under
+from camdbench.metrics.result import MetricResult
 
-OPTICAM = Protocol(
-    "opticam",
-    masking="pixels",
-    scored="predicted",
-    score="probability",
-    maps="as declared",
-    resize="bilinear",
-    paper="Zhang et al. 2024, arXiv:2301.07002, section 5.3.2",
-)
-RISE = Protocol(
+TORCHCAM = "torch-cam 0.5, DeletionInsertionMetric"
+OPTICAM = MASKED.variant("opticam", scored_class="predicted", paper="Zhang et al. 2024, arXiv:2301.07002, section 5.3.2")
+RISE = MEAN_MASKED.variant(
     "rise",
-    masking="normalised",
-    scored="predicted",
-    score="probability",
-    maps="as declared",
-    resize="bilinear",
+    scored_class="predicted",
+    options={"step": 1792, "ties": "last"},
     paper="Petsiuk et al. 2018, arXiv:1806.07421, as the released code evaluates whole data sets",
-    options={"step": 1792, "ties": "last"},
 )
-CGC = Protocol(
+CGC = MEAN_MASKED.variant(
     "cgc",
-    masking="normalised",
-    scored="predicted",
-    score="probability",
+    scored_class="predicted",
     maps="batch statistics",
-    resize="bilinear",
-    paper="Pillai et al. 2022, arXiv:2110.00527, as the released code evaluates, with its maps made in train mode",
     options={"step": 1792, "ties": "last"},
+    paper="Pillai et al. 2022, arXiv:2110.00527, as the released code evaluates, with its maps made in train mode",
 )
 
 
-@metric(
-    "insertion",
-    paper="Petsiuk et al. 2018, arXiv:1806.07421, section 4.1",
-    higher_is_better=True,
-    unit="%",
-    tolerance=0.1,
-    undefined="the map is constant, so that it ranks no pixel before another",
-    protocols=(
-        OPTICAM,
-        RISE,
-        CGC,
-        Protocol(
-            "torchcam",
-            masking="normalised",
-            scored="predicted",
-            score="probability",
-            maps="as declared",
-            resize="bilinear",
-            paper="torch-cam 0.5, DeletionInsertionMetric",
-            options={"intervals": 20, "start": "blank"},
-        ),
-        Protocol(
-            "xplique",
-            masking="pixels",
-            scored="target",
-            score="probability",
-            maps="as declared",
-            resize="bilinear",
-            paper="Fel et al. 2022, arXiv:2206.04394, class Insertion",
-            options={"intervals": 10, "rounding": "point", "start": "blank", "ties": "last"},
-        ),
+INSERTION_PROTOCOLS = (
+    OPTICAM,
+    RISE,
+    CGC,
+    MEAN_MASKED.variant("torchcam", scored_class="predicted", options={"intervals": 20, "start": "blank"}, paper=TORCHCAM),
+    MASKED.variant(
+        "xplique",
+        options={"intervals": 10, "rounding": "point", "start": "blank", "ties": "last"},
+        paper="Fel et al. 2022, arXiv:2206.04394, class Insertion",
     ),
 )
+DIFFERS = (
+    Difference("Opti-CAM", "the paper leaves open in which space its zeros are; the released code masks pixels"),
+    Difference("RISE", "its sort leaves the order of equal pixels open", "values of maps with ties"),
+    Difference(
+        "Xplique", "takes images as they come and scores logits by default", "here images are in [0, 1] and probabilities are scored"
+    ),
+    Difference("CGC", "makes maps in train mode", "its values depend on the batch and on the order of the data"),
+)
+_PETSIUK = {"differs": DIFFERS, "paper": "Petsiuk et al. 2018, arXiv:1806.07421, section 4.1", "undefined": CONSTANT_MAP}
+
+
+@metric("insertion", higher_is_better=True, unit="%", values="[0, 100]", protocols=INSERTION_PROTOCOLS, **_PETSIUK)
 def insertion(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     step: PositiveInt = 224,
     intervals: NonNegativeInt = 0,
     rounding: Literal["step", "point"] = "step",
     start: Literal["blurred", "blank"] = "blurred",
-    ties: Literal["first", "last"] = "first",
-    masking: Literal["pixels", "normalised"] = "pixels",
-    scored: Literal["target", "predicted"] = "predicted",
-    maps: Literal["as declared", "batch statistics"] = "as declared",
-) -> Measured:
-    """Area under the class's probability while pixels are shown, the most relevant first.
+    ties: TieOrder = "first",
+    masking: Masking = "pixels",
+    scored_class: ScoredClass = "predicted",
+    maps: MapStatistics = "default",
+) -> MetricResult:
+    r"""Area under the class's probability while pixels are shown, the most relevant first.
+
+    .. math:: 100 \int_0^1 p(x_u)\,du
 
     (B,) in [0, 100]; the curve's x is the share of pixels that are shown, and both ends belong to it. The area is taken by
     trapezoids over the true shares, which is RISE's sum wherever `step` divides the number of pixels.
@@ -109,66 +89,51 @@ def insertion(
     the order of the data: maps with the batch statistics of the image alone, that is train mode for a batch of one, and
     curves of the network as it is. The maps explain the run's class; CGC takes the label.
     """
-    counts = _counts(evidence, step, intervals, rounding)
-    return area_under(evidence, Walk(Order(ties=ties, maps=maps), counts, start, "image", masking, scored, "probability"))
+    counts = _counts(inputs, step, intervals, rounding)
+    return area_under(
+        inputs, PerturbationPath(PixelOrder(ties=ties, maps=maps), counts, start, "image", masking, scored_class, "probability")
+    )
 
 
-@metric(
-    "deletion",
-    paper="Petsiuk et al. 2018, arXiv:1806.07421, section 4.1",
-    higher_is_better=False,
-    unit="%",
-    tolerance=0.1,
-    undefined="the map is constant, so that it ranks no pixel before another",
-    protocols=(
-        OPTICAM,
-        RISE,
-        CGC,
-        Protocol(
-            "torchcam",
-            masking="normalised",
-            scored="predicted",
-            score="probability",
-            maps="as declared",
-            resize="bilinear",
-            paper="torch-cam 0.5, DeletionInsertionMetric",
-            options={"intervals": 20},
-        ),
-        Protocol(
-            "xplique",
-            masking="pixels",
-            scored="target",
-            score="probability",
-            maps="as declared",
-            resize="bilinear",
-            paper="Fel et al. 2022, arXiv:2206.04394, class Deletion",
-            options={"intervals": 10, "rounding": "point", "ties": "last"},
-        ),
+DELETION_PROTOCOLS = (
+    OPTICAM,
+    RISE,
+    CGC,
+    MEAN_MASKED.variant("torchcam", scored_class="predicted", options={"intervals": 20}, paper=TORCHCAM),
+    MASKED.variant(
+        "xplique", options={"intervals": 10, "rounding": "point", "ties": "last"}, paper="Fel et al. 2022, arXiv:2206.04394, class Deletion"
     ),
 )
+
+
+@metric("deletion", higher_is_better=False, unit="%", values="[0, 100]", protocols=DELETION_PROTOCOLS, **_PETSIUK)
 def deletion(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     step: PositiveInt = 224,
     intervals: NonNegativeInt = 0,
     rounding: Literal["step", "point"] = "step",
-    ties: Literal["first", "last"] = "first",
-    masking: Literal["pixels", "normalised"] = "pixels",
-    scored: Literal["target", "predicted"] = "predicted",
-    maps: Literal["as declared", "batch statistics"] = "as declared",
-) -> Measured:
-    """Area under the class's probability while pixels are removed, the most relevant first.
+    ties: TieOrder = "first",
+    masking: Masking = "pixels",
+    scored_class: ScoredClass = "predicted",
+    maps: MapStatistics = "default",
+) -> MetricResult:
+    r"""Area under the class's probability while pixels are removed, the most relevant first.
+
+    .. math:: 100 \int_0^1 p(x_u)\,du
 
     (B,) in [0, 100]; the curve's x is the share of pixels that are removed. A removed pixel is black where `masking` is
     `pixels`, of the mean colour where it is `normalised`. Options and protocols as of insertion, whose order it shares.
     """
-    counts = _counts(evidence, step, intervals, rounding)
-    return area_under(evidence, Walk(Order(ties=ties, maps=maps), counts, "image", "blank", masking, scored, "probability"))
+    counts = _counts(inputs, step, intervals, rounding)
+    return area_under(
+        inputs, PerturbationPath(PixelOrder(ties=ties, maps=maps), counts, "image", "blank", masking, scored_class, "probability")
+    )
 
 
-def _counts(evidence: Evidence, step: int, intervals: int, rounding: str) -> tuple[int, ...]:
+def _counts(inputs: MetricInputs, step: int, intervals: int, rounding: str) -> tuple[int, ...]:
     """How many pixels are replaced at each point."""
-    pixels = evidence.images.shape[-2] * evidence.images.shape[-1]
+    pixels = inputs.images.shape[-2] * inputs.images.shape[-1]
     if intervals and rounding == "point":
         return tuple(dict.fromkeys(counts_by_share(pixels, intervals)))  # an image of few pixels has fewer points
     return counts_by_step(pixels, -(-pixels // intervals) if intervals else step)

@@ -9,15 +9,20 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import MASKED
+from camdbench.core.option_types import ScoredClass
 from camdbench.functional.curves import area, ragged_pairs, read, replaced
 from camdbench.functional.normalise import is_constant
 from camdbench.functional.orderings import segment_ranks
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Curve, Measured
-from camdbench.metrics.walks import Version, classes_of, version
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.perturbation_curves import Version, image_version, scored_classes
+from camdbench.metrics.result import Curve, MetricResult
 
 _SHARES = torch.linspace(0, 1, 101, dtype=torch.float64)
+
+
+IROF_PROTOCOLS = (MASKED.variant("rieger"),)
+NO_CURVE = "the map is constant, the image is one segment, or the class has no probability to lose"
 
 
 @metric(
@@ -25,20 +30,23 @@ _SHARES = torch.linspace(0, 1, 101, dtype=torch.float64)
     paper="Rieger & Hansen 2020, arXiv:2003.08747, section 3",
     higher_is_better=True,
     unit="%",
-    tolerance=0.1,
-    undefined="the map is constant, the image is one segment, or the class has no probability to lose",
-    protocols=(Protocol("rieger", masking="pixels", scored="target", score="probability", maps="as declared", resize="bilinear"),),
+    values="(-inf, 100]",
+    aliases=("iterative_removal_of_features",),
+    undefined=NO_CURVE,
+    protocols=IROF_PROTOCOLS,
 )
 def irof(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     segments: PositiveInt = 100,
     compactness: PositiveFloat = 10.0,
     sigma: NonNegativeFloat = 0.0,
     fill: Literal["average", "blank"] = "average",
-    scored: Literal["target", "predicted"] = "target",
-) -> Measured:
-    """Area over the curve of what is left of the class's probability while segments are replaced, most relevant first.
+    scored_class: ScoredClass = "target",
+) -> MetricResult:
+    r"""Area over the curve of what is left of the class's probability while segments are replaced, most relevant first.
+
+    .. math:: 100\,(1 - \int_0^1 f(x_u) / f(x_0)\,du)
 
     (B,) up to 100, negative where the probability grows: 100 (1 - area under f(x_k) / f(x_0)) over the share k / L of the image's
     L segments. The curve is that of each image, read at every hundredth of its segments, between which it is a line.
@@ -48,14 +56,14 @@ def irof(
     colour of the image (`fill=average`), or black. A noisy image may be one segment for SLIC, and then there is no order; `sigma`
     smooths it first.
     """
-    labels = evidence.shared(("segments", segments, compactness, sigma), lambda: _segments(evidence.images, segments, compactness, sigma))
+    labels = inputs.cached(("segments", segments, compactness, sigma), lambda: _segments(inputs.images, segments, compactness, sigma))
     numbers = labels.flatten(1).amax(1) + 1  # (B,) on the CPU
-    scores = _scores(evidence, segment_ranks(evidence.saliency, labels), numbers, fill, classes_of(evidence, scored))
+    scores = _scores(inputs, segment_ranks(inputs.saliency, labels), numbers, fill, scored_classes(inputs, scored_class))
     curves = [own[: number + 1] / own[0] for own, number in zip(scores, numbers.tolist(), strict=True)]
     values = torch.stack([100 * (1 - area(own[None], torch.arange(len(own)))[0]) for own in curves])
-    undefined = is_constant(evidence.saliency).cpu() | (numbers == 1) | (scores[:, 0] == 0)
+    undefined = is_constant(inputs.saliency).cpu() | (numbers == 1) | (scores[:, 0] == 0)
     left = Curve(_SHARES, torch.stack([_at_shares(own) for own in curves]))
-    return Measured(torch.where(undefined, torch.nan, values), undefined, {"left": left})
+    return MetricResult(torch.where(undefined, torch.nan, values), undefined, {"left": left})
 
 
 def _segments(images: Tensor, segments: int, compactness: float, sigma: float) -> Tensor:
@@ -69,15 +77,15 @@ def _segments(images: Tensor, segments: int, compactness: float, sigma: float) -
     return torch.stack(found)
 
 
-def _scores(evidence: Evidence, ranks: Tensor, numbers: Tensor, fill: Version, classes: Tensor) -> Tensor:
+def _scores(inputs: MetricInputs, ranks: Tensor, numbers: Tensor, fill: Version, classes: Tensor) -> Tensor:
     """The probability after each of an image's segments, (B, 1 + the largest number) float64 on the CPU, NaN after its last one."""
-    images, colour = evidence.images, version(evidence, fill, "pixels")
+    images, colour = inputs.images, image_version(inputs, fill, "pixels")
     colour, steps = colour.expand(len(images), -1, -1, -1), torch.arange(int(numbers.max()) + 1, device=images.device)
     found = torch.full((len(images), len(steps)), torch.nan, dtype=torch.float64)
-    found[:, 0] = read(evidence.logits, classes, "probability")
+    found[:, 0] = read(inputs.logits, classes, "probability")
     for chosen in ragged_pairs(numbers, ranks.shape[1], images.device):
         altered = replaced(images, colour, ranks, steps, chosen)
-        found[chosen.image.cpu(), chosen.point.cpu()] = read(evidence.score(altered), classes[chosen.image], "probability")
+        found[chosen.image.cpu(), chosen.point.cpu()] = read(inputs.score(altered), classes[chosen.image], "probability")
     return found
 
 

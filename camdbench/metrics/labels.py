@@ -7,10 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.inputs import MetricInputs
 
 
-class Labels(NamedTuple):
+class KnownLabels(NamedTuple):
     """Labels that can be looked up in logits.
 
     Attributes:
@@ -22,13 +22,13 @@ class Labels(NamedTuple):
     known: Tensor
 
 
-def labels_of(evidence: Evidence) -> Labels:
+def labels_of(inputs: MetricInputs) -> KnownLabels:
     """The labels of a batch."""
-    known = (evidence.labels >= 0) & (evidence.labels < evidence.logits.shape[1])
-    return Labels(torch.where(known, evidence.labels, 0), known)
+    known = (inputs.labels >= 0) & (inputs.labels < inputs.logits.shape[1])
+    return KnownLabels(torch.where(known, inputs.labels, 0), known)
 
 
-def where(values: Tensor, defined: Tensor) -> tuple[Tensor, Tensor]:
+def mask_undefined(values: Tensor, defined: Tensor) -> tuple[Tensor, Tensor]:
     """Values (B,) with NaN where they are not defined, and where that is, (B,) bool, both where the values are."""
     there = defined.to(values.device)
     return torch.where(there, values, torch.nan), ~there

@@ -8,14 +8,17 @@ from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import NO_MASK, ON_MASKS
+from camdbench.core.option_types import ConstantMap, GroundTruth, MapSign
 from camdbench.functional.overlap import density_difference, iou, top_share
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.ground_truth import is_zero, maps_of, measured, region_of
-from camdbench.metrics.measured import Measured
+from camdbench.metrics.ground_truth import is_zero, maps_of, object_region, result_of
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import MetricResult
 
 HARD_IMAGENET = "Moayeri et al. 2022, Hard ImageNet, released code (saliency_analysis.py)"
-NO_MASK = "the mask is empty, or the map is zero everywhere"
+
+
+RELEVANCE_RANK_PROTOCOLS = (ON_MASKS.variant("clevr-xai"),)
 
 
 @metric(
@@ -23,94 +26,95 @@ NO_MASK = "the mask is empty, or the map is zero everywhere"
     paper="Arras et al. 2022, CLEVR-XAI, arXiv:2003.07258, relevance rank accuracy",
     higher_is_better=True,
     unit="%",
-    tolerance=0.1,
+    values="[0, 100]",
+    aliases=("relevance_rank_accuracy",),
     needs=("masks",),
     undefined=NO_MASK,
-    protocols=(Protocol("clevr-xai", maps="as declared", resize="bilinear", geometry="masks"),),
+    protocols=RELEVANCE_RANK_PROTOCOLS,
 )
 def relevance_rank(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     ties: Literal["expected", "first"] = "expected",
-    maps: Literal["as declared", "relu", "abs"] = "as declared",
-    geometry: Literal["exclusive boxes", "inclusive boxes", "masks"] = "masks",
-) -> Measured:
-    """Share of the K highest pixels of the map that lie on the object's mask of K pixels: 100 |top-K in mask| / K.
+    maps: MapSign = "default",
+    ground_truth: GroundTruth = "masks",
+) -> MetricResult:
+    r"""Share of the K highest pixels of the map that lie on the object's mask of K pixels: 100 |top-K in mask| / K.
+
+    .. math:: 100\,|\text{top-}|M|(s) \cap M| / |M|
 
     (B,) in [0, 100]. Pixels that tie for the last places count by the share of them that lies on the mask, so a constant
     map scores the share of the image that the mask covers; `ties="first"` takes them in raster order. `maps` as for
     `relevance_mass`.
     """
-    own, values = region_of(evidence, geometry), maps_of(evidence, maps)
-    return measured(100 * top_share(values, own, ties), _empty(own) | is_zero(values))
+    own, values = object_region(inputs, ground_truth), maps_of(inputs, maps)
+    return result_of(100 * top_share(values, own, ties), _empty(own) | is_zero(values))
+
+
+IOU_PROTOCOLS = (
+    ON_MASKS.variant("clean"),
+    ON_MASKS.variant("hardimagenet", options={"epsilon": 1e-10, "constant_map": "scored"}, paper=HARD_IMAGENET),
+)
+MOAYERI = "Moayeri et al. 2022, Hard ImageNet, NeurIPS datasets and benchmarks"
 
 
 @metric(
-    "iou",
-    paper="Moayeri et al. 2022, Hard ImageNet, NeurIPS datasets and benchmarks",
-    higher_is_better=True,
-    unit="%",
-    tolerance=0.1,
-    needs=("masks",),
-    undefined=NO_MASK,
-    protocols=(
-        Protocol("clean", maps="as declared", resize="bilinear", geometry="masks"),
-        Protocol(
-            "hardimagenet",
-            paper=HARD_IMAGENET,
-            maps="as declared",
-            resize="bilinear",
-            geometry="masks",
-            options={"epsilon": 1e-10, "dead": "scored"},
-        ),
-    ),
+    "iou", paper=MOAYERI, higher_is_better=True, unit="%", values="[0, 100]", needs=("masks",), undefined=NO_MASK, protocols=IOU_PROTOCOLS
 )
 def mask_iou(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     threshold: PositiveFloat = 0.5,
     epsilon: NonNegativeFloat = 0.0,
-    geometry: Literal["exclusive boxes", "inclusive boxes", "masks"] = "masks",
-    dead: Literal["undefined", "scored"] = "undefined",
-) -> Measured:
-    """Intersection over union of the thresholded map and the object's mask: 100 |map >= t and mask| / |map >= t or mask|.
+    ground_truth: GroundTruth = "masks",
+    constant_map: ConstantMap = "undefined",
+) -> MetricResult:
+    r"""Intersection over union of the thresholded map and the object's mask: 100 |map >= t and mask| / |map >= t or mask|.
+
+    .. math:: 100\,|\{s \ge t\} \cap M| / |\{s \ge t\} \cup M|
 
     (B,) in [0, 100]. The released code adds 1e-10 above and below and scores a map of zeros, with nearly 0; images without
     an object have no value there either. It gives the network images without mean and std, which belongs to the model here.
     """
-    own = region_of(evidence, geometry)
-    nowhere = _empty(own) if dead == "scored" else _empty(own) | is_zero(evidence.saliency)
-    return measured(100 * iou(evidence.saliency >= threshold, own, epsilon), nowhere)
+    own = object_region(inputs, ground_truth)
+    nowhere = _empty(own) if constant_map == "scored" else _empty(own) | is_zero(inputs.saliency)
+    return result_of(100 * iou(inputs.saliency >= threshold, own, epsilon), nowhere)
+
+
+SALIENCY_DENSITY_PROTOCOLS = (
+    ON_MASKS.variant("clean"),
+    ON_MASKS.variant("hardimagenet", options={"constant_map": "scored"}, paper=HARD_IMAGENET),
+)
+NO_CONTRAST = "the mask is empty or all of the image, or the map is zero everywhere"
 
 
 @metric(
     "saliency_density",
-    paper="Moayeri et al. 2022, Hard ImageNet, NeurIPS datasets and benchmarks",
+    paper=MOAYERI,
     higher_is_better=True,
     unit="%",
-    tolerance=0.1,
+    values="[-100, 100]",
     needs=("masks",),
-    undefined="the mask is empty or all of the image, or the map is zero everywhere",
-    protocols=(
-        Protocol("clean", maps="as declared", resize="bilinear", geometry="masks"),
-        Protocol("hardimagenet", paper=HARD_IMAGENET, maps="as declared", resize="bilinear", geometry="masks", options={"dead": "scored"}),
-    ),
+    undefined=NO_CONTRAST,
+    protocols=SALIENCY_DENSITY_PROTOCOLS,
 )
 def saliency_density(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
-    geometry: Literal["exclusive boxes", "inclusive boxes", "masks"] = "masks",
-    dead: Literal["undefined", "scored"] = "undefined",
-) -> Measured:
-    """The map's mean on the object less its mean off it, x 100.
+    ground_truth: GroundTruth = "masks",
+    constant_map: ConstantMap = "undefined",
+) -> MetricResult:
+    r"""The map's mean on the object less its mean off it, x 100.
 
-    (B,) in [-100, 100]; 0 for a map that does not tell object from background. With `dead="scored"` a map of zeros scores 0.
+    .. math:: 100\,(\mathrm{mean}_{i \in M} s_i - \mathrm{mean}_{i \notin M} s_i)
+
+    (B,) in [-100, 100]; 0 for a map that does not tell object from background. With `constant_map="scored"` a map of zeros scores 0.
     """
-    own = region_of(evidence, geometry)
+    own = object_region(inputs, ground_truth)
     nowhere = _empty(own) | _empty(~own)
-    if dead == "undefined":
-        nowhere = nowhere | is_zero(evidence.saliency)
-    return measured(100 * density_difference(evidence.saliency, own), nowhere)
+    if constant_map == "undefined":
+        nowhere = nowhere | is_zero(inputs.saliency)
+    return result_of(100 * density_difference(inputs.saliency, own), nowhere)
 
 
 def _empty(region: Tensor) -> Tensor:

@@ -8,37 +8,44 @@ import torch
 from pydantic import NonNegativeInt, PositiveInt
 
 from camdbench.core.catalogue import metric
+from camdbench.core.difference import Difference
 from camdbench.core.errors import NotApplicable
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import MASKED, MEAN_MASKED
+from camdbench.core.option_types import Fill, Masking, Readout, ScoredClass, TieOrder
 from camdbench.functional.curves import counts_by_share, counts_by_step
 from camdbench.functional.orderings import count_cells
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Curve, Measured
-from camdbench.metrics.walks import Order, Walk, area_under, walk
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.perturbation_curves import PerturbationPath, PixelOrder, area_under, path_scores
+from camdbench.metrics.result import Curve, MetricResult
 
 FLIPPING = (
-    Protocol("samek", masking="pixels", scored="target", score="probability", maps="as declared", resize="bilinear"),
-    Protocol(
+    MASKED.variant("samek"),
+    MEAN_MASKED.variant(
         "quantus",
-        masking="normalised",
-        scored="target",
-        score="probability",
-        maps="as declared",
-        resize="bilinear",
-        paper="Bach et al. 2015, PLoS ONE 10(7), as Quantus' PixelFlipping, but over pixels",
         options={"patch": 1, "step": 224, "regions": 0, "fill": "lowest"},
+        paper="Bach et al. 2015, PLoS ONE 10(7), as Quantus' PixelFlipping, but over pixels",
     ),
-    Protocol(
+    MASKED.variant(
         "chefer",
-        masking="pixels",
-        scored="target",
-        score="accuracy",
-        maps="as declared",
-        resize="bilinear",
-        paper="Chefer et al. 2021, arXiv:2012.09838, section 4.2",
+        scored_output="accuracy",
         options={"patch": 1, "intervals": 10, "ends": False, "fill": "blank"},
+        paper="Chefer et al. 2021, arXiv:2012.09838, section 4.2",
     ),
 )
+
+
+AOPC_PROTOCOLS = (
+    MASKED.variant("samek"),
+    MEAN_MASKED.variant(
+        "quantus05",
+        options={"patch": 14, "regions": 10, "patching": "sliding", "fill": "lowest", "average": "altered", "ties": "last"},
+        paper="Quantus up to 0.5, RegionPerturbation, as Opti-CAM, Table 4",
+    ),
+    MEAN_MASKED.variant(
+        "quantus06", options={"patch": 14, "regions": 10, "fill": "lowest", "average": "altered"}, paper="Quantus 0.6, RegionPerturbation"
+    ),
+)
+CONSTANT_PATCHES = "the map is constant, so that it ranks no patch before another"
 
 
 @metric(
@@ -46,45 +53,26 @@ FLIPPING = (
     paper="Samek et al. 2017, arXiv:1509.06321, eq. 12",
     higher_is_better=True,
     unit="%",
-    tolerance=0.1,
-    undefined="the map is constant, so that it ranks no patch before another",
-    protocols=(
-        Protocol("samek", masking="pixels", scored="target", score="probability", maps="as declared", resize="bilinear"),
-        Protocol(
-            "quantus05",
-            masking="normalised",
-            scored="target",
-            score="probability",
-            maps="as declared",
-            resize="bilinear",
-            paper="Quantus up to 0.5, RegionPerturbation, as Opti-CAM, Table 4",
-            options={"patch": 14, "regions": 10, "patching": "sliding", "fill": "lowest", "average": "altered", "ties": "last"},
-        ),
-        Protocol(
-            "quantus06",
-            masking="normalised",
-            scored="target",
-            score="probability",
-            maps="as declared",
-            resize="bilinear",
-            paper="Quantus 0.6, RegionPerturbation",
-            options={"patch": 14, "regions": 10, "fill": "lowest", "average": "altered"},
-        ),
-    ),
+    values="[-100, 100]",
+    aliases=("area_over_perturbation_curve",),
+    undefined=CONSTANT_PATCHES,
+    protocols=AOPC_PROTOCOLS,
 )
 def aopc(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     patch: PositiveInt = 9,
     regions: PositiveInt = 100,
     patching: Literal["grid", "sliding"] = "grid",
-    fill: Literal["uniform", "lowest", "blank"] = "uniform",
+    fill: Fill = "uniform",
     average: Literal["all", "altered"] = "all",
-    ties: Literal["first", "last"] = "first",
-    masking: Literal["pixels", "normalised"] = "pixels",
-    scored: Literal["target", "predicted"] = "target",
-) -> Measured:
-    """Area over the perturbation curve: mean drop of the class's probability while patches are replaced, most relevant first.
+    ties: TieOrder = "first",
+    masking: Masking = "pixels",
+    scored_class: ScoredClass = "target",
+) -> MetricResult:
+    r"""Area over the perturbation curve: mean drop of the class's probability while patches are replaced, most relevant first.
+
+    .. math:: \frac{100}{L + 1} \sum_{k=0}^{L} (f(x_0) - f(x_k))
 
     (B,) in [-100, 100]; the curve holds the drops f(x_0) - f(x_k) in [-1, 1] over the number k of patches. `average=all` is
     the paper's sum over k = 0 … L divided by L + 1; `altered` is the mean over k = 1 … L, of what Quantus returns.
@@ -96,39 +84,44 @@ def aopc(
     Quantus calls black), or blank: black, or the mean colour with `masking=normalised`. The paper leaves the scale of f open;
     here it is the probability.
     """
-    total = count_cells((evidence.images.shape[-2], evidence.images.shape[-1]), patch)
+    total = count_cells((inputs.images.shape[-2], inputs.images.shape[-1]), patch)
     length = regions if patching == "sliding" else min(regions, total)
-    order = Order(ties=ties, patch=patch, sliding=regions if patching == "sliding" else 0)
-    scores, dead = walk(evidence, Walk(order, tuple(range(length + 1)), "image", fill, masking, scored, "probability"))
+    order = PixelOrder(ties=ties, patch=patch, sliding=regions if patching == "sliding" else 0)
+    scores, constant = path_scores(
+        inputs, PerturbationPath(order, tuple(range(length + 1)), "image", fill, masking, scored_class, "probability")
+    )
     drops = scores[:, :1] - scores
     values = 100 * drops.sum(1) / (length + (average == "all"))
-    return Measured(torch.where(dead, torch.nan, values), dead, {"drop": Curve(torch.arange(length + 1), drops)})
+    return MetricResult(torch.where(constant, torch.nan, values), constant, {"drop": Curve(torch.arange(length + 1), drops)})
 
 
-@metric(
-    "morf",
-    paper="Samek et al. 2017, arXiv:1509.06321, section III",
-    higher_is_better=False,
-    unit="%",
-    tolerance=0.1,
-    undefined="the map is constant, so that it ranks nothing before anything else",
-    protocols=FLIPPING,
-)
+DIFFERS = (Difference("Quantus", "flips elements of channels", "here whole pixels are flipped"),)
+_FLIPPED = {
+    "differs": DIFFERS,
+    "paper": "Samek et al. 2017, arXiv:1509.06321, section III",
+    "undefined": "the map is constant, so that it ranks nothing before anything else",
+    "protocols": FLIPPING,
+}
+
+
+@metric("morf", higher_is_better=False, unit="%", values="[0, 100]", aliases=("most_relevant_first",), **_FLIPPED)
 def most_relevant_first(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     patch: PositiveInt = 9,
     regions: NonNegativeInt = 100,
     step: PositiveInt = 1,
     intervals: NonNegativeInt = 0,
     ends: bool = True,
-    fill: Literal["uniform", "lowest", "blank"] = "uniform",
-    ties: Literal["first", "last"] = "first",
-    masking: Literal["pixels", "normalised"] = "pixels",
-    scored: Literal["target", "predicted"] = "target",
-    score: Literal["probability", "accuracy"] = "probability",
-) -> Measured:
-    """Mean height of the class's score while patches or pixels are replaced, the most relevant first.
+    fill: Fill = "uniform",
+    ties: TieOrder = "first",
+    masking: Masking = "pixels",
+    scored_class: ScoredClass = "target",
+    scored_output: Readout = "probability",
+) -> MetricResult:
+    r"""Mean height of the class's score while patches or pixels are replaced, the most relevant first.
+
+    .. math:: 100 \int_0^1 f(x_u)\,du
 
     (B,) in [0, 100]; the curve's x is the share of patches, and the area is taken by trapezoids over the part of [0, 1] that
     is walked, and divided by its width. Patches of a grid, or pixels where `patch` is 1, are replaced `step` at a time,
@@ -136,46 +129,40 @@ def most_relevant_first(
     last point: Chefer et al. look at 10 to 90 % of the pixels. `accuracy` is 1 where the class has the largest logit.
     `fill` as of aopc. Quantus flips elements of channels, of which our maps know nothing: here whole pixels are flipped.
     """
-    order = Order(ties=ties, patch=patch)
-    counts, total = _counts(evidence, patch, regions, step, intervals, ends=ends)
-    return area_under(evidence, Walk(order, counts, "image", fill, masking, scored, score), total)
+    order = PixelOrder(ties=ties, patch=patch)
+    counts, total = _counts(inputs, patch, regions, step, intervals, ends=ends)
+    return area_under(inputs, PerturbationPath(order, counts, "image", fill, masking, scored_class, scored_output), total)
 
 
-@metric(
-    "lerf",
-    paper="Samek et al. 2017, arXiv:1509.06321, section III",
-    higher_is_better=True,
-    unit="%",
-    tolerance=0.1,
-    undefined="the map is constant, so that it ranks nothing before anything else",
-    protocols=FLIPPING,
-)
+@metric("lerf", higher_is_better=True, unit="%", values="[0, 100]", aliases=("least_relevant_first",), **_FLIPPED)
 def least_relevant_first(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     patch: PositiveInt = 9,
     regions: NonNegativeInt = 100,
     step: PositiveInt = 1,
     intervals: NonNegativeInt = 0,
     ends: bool = True,
-    fill: Literal["uniform", "lowest", "blank"] = "uniform",
-    ties: Literal["first", "last"] = "first",
-    masking: Literal["pixels", "normalised"] = "pixels",
-    scored: Literal["target", "predicted"] = "target",
-    score: Literal["probability", "accuracy"] = "probability",
-) -> Measured:
-    """Mean height of the class's score while patches or pixels are replaced, the least relevant first.
+    fill: Fill = "uniform",
+    ties: TieOrder = "first",
+    masking: Masking = "pixels",
+    scored_class: ScoredClass = "target",
+    scored_output: Readout = "probability",
+) -> MetricResult:
+    r"""Mean height of the class's score while patches or pixels are replaced, the least relevant first.
+
+    .. math:: 100 \int_0^1 f(x_u)\,du
 
     (B,) in [0, 100]. Options and protocols as of morf.
     """
-    order = Order(most_first=False, ties=ties, patch=patch)
-    counts, total = _counts(evidence, patch, regions, step, intervals, ends=ends)
-    return area_under(evidence, Walk(order, counts, "image", fill, masking, scored, score), total)
+    order = PixelOrder(most_first=False, ties=ties, patch=patch)
+    counts, total = _counts(inputs, patch, regions, step, intervals, ends=ends)
+    return area_under(inputs, PerturbationPath(order, counts, "image", fill, masking, scored_class, scored_output), total)
 
 
-def _counts(evidence: Evidence, patch: int, regions: int, step: int, intervals: int, *, ends: bool) -> tuple[tuple[int, ...], int]:
+def _counts(inputs: MetricInputs, patch: int, regions: int, step: int, intervals: int, *, ends: bool) -> tuple[tuple[int, ...], int]:
     """How many patches are replaced at each point, and how many there are."""
-    total = count_cells((evidence.images.shape[-2], evidence.images.shape[-1]), patch)
+    total = count_cells((inputs.images.shape[-2], inputs.images.shape[-1]), patch)
     points = counts_by_share(total, intervals) if intervals else counts_by_step(min(regions or total, total), step)
     points = tuple(dict.fromkeys(points))  # an image of few pixels has fewer points
     if not ends:

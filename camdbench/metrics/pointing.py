@@ -7,11 +7,33 @@ from typing import Literal
 from pydantic import NonNegativeFloat
 
 from camdbench.core.catalogue import metric
-from camdbench.core.protocols import Protocol
+from camdbench.core.difference import Difference
+from camdbench.core.metric_families import LOCALISED, ON_MASKS
+from camdbench.core.option_types import ConstantMap, GroundTruth
 from camdbench.functional.pointing import hits, near
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.ground_truth import is_zero, measured, region_of
-from camdbench.metrics.measured import Measured
+from camdbench.metrics.ground_truth import is_zero, object_region, result_of
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import MetricResult
+
+POINTING_PROTOCOLS = (
+    LOCALISED.variant("opticam"),
+    LOCALISED.variant(
+        "torchray",
+        reduction="class mean",
+        options={"ties": "first", "tolerance": 15.0, "constant_map": "scored"},
+        paper="Fong et al. 2019, arXiv:1910.08485, released code",
+    ),
+    ON_MASKS.variant("quantus", options={"constant_map": "scored"}, paper="Hedström et al. 2023, Quantus 0.6"),
+)
+NO_OBJECT = "there is no object inside the image, or the map is zero everywhere"
+
+
+DIFFERS = (
+    Difference(
+        "TorchRay", "counts its 15 pixels of tolerance in the image's own resolution", "here they are pixels of the network's input"
+    ),
+    Difference("Quantus 0.6", "counts an image without an object as a hit", "higher values; here the image has no value"),
+)
 
 
 @metric(
@@ -19,48 +41,34 @@ from camdbench.metrics.measured import Measured
     paper="Zhang et al. 2018, arXiv:1608.00507; Opti-CAM, arXiv:2301.07002, eq. A6",
     higher_is_better=True,
     unit="%",
+    values="[0, 100]",
+    aliases=("pointing_game",),
     tolerance=1.6,
     needs=("boxes",),
-    undefined="there is no object inside the image, or the map is zero everywhere",
-    protocols=(
-        Protocol("opticam", maps="as declared", resize="bilinear", geometry="exclusive boxes"),
-        Protocol(
-            "torchray",
-            paper="Fong et al. 2019, arXiv:1910.08485, released code",
-            maps="as declared",
-            resize="bilinear",
-            geometry="exclusive boxes",
-            reduction="class mean",
-            options={"ties": "first", "tolerance": 15.0, "dead": "scored"},
-        ),
-        Protocol(
-            "quantus",
-            paper="Hedström et al. 2023, Quantus 0.6",
-            maps="as declared",
-            resize="bilinear",
-            geometry="masks",
-            options={"dead": "scored"},
-        ),
-    ),
+    undefined=NO_OBJECT,
+    protocols=POINTING_PROTOCOLS,
+    differs=DIFFERS,
 )
 def pointing(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     ties: Literal["any", "first", "centroid", "expected"] = "any",
     tolerance: NonNegativeFloat = 0.0,
-    geometry: Literal["exclusive boxes", "inclusive boxes", "masks"] = "exclusive boxes",
-    dead: Literal["undefined", "scored"] = "undefined",
-) -> Measured:
-    """Whether the map is largest on the object: 100 where its maximum lies in a box.
+    ground_truth: GroundTruth = "exclusive boxes",
+    constant_map: ConstantMap = "undefined",
+) -> MetricResult:
+    r"""Whether the map is largest on the object: 100 where its maximum lies in a box.
+
+    .. math:: 100\,[\arg\max_i s_i \in B]
 
     (B,) in [0, 100]. Where several pixels share the maximum, `ties` takes any of them (Opti-CAM's table gives Fake-CAM
     99.8 %, which no other rule does), the `first` in raster order, their `centroid`, or the share of them that hits,
     `expected`, which a constant map cannot profit from. A maximum less than `tolerance` pixels of the network's input away
-    from the region hits too; TorchRay counts its 15 pixels in the image's own resolution. With `dead="scored"` the pixels
+    from the region hits too; TorchRay counts its 15 pixels in the image's own resolution. With `constant_map="scored"` the pixels
     of a map of zeros are ties like any others. An image without an object has no value, where Quantus 0.6 counts a hit.
     """
-    own = region_of(evidence, geometry)
+    own = object_region(inputs, ground_truth)
     nowhere = ~own.flatten(1).any(1)
-    if dead == "undefined":
-        nowhere = nowhere | is_zero(evidence.saliency)
-    return measured(100 * hits(evidence.saliency, near(own, tolerance), ties), nowhere)
+    if constant_map == "undefined":
+        nowhere = nowhere | is_zero(inputs.saliency)
+    return result_of(100 * hits(inputs.saliency, near(own, tolerance), ties), nowhere)

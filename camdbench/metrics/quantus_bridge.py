@@ -18,47 +18,47 @@ import torch
 from torch import Tensor, nn
 
 from camdbench.functional.normalise import is_constant, upsample
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.quantus_isolation import Array, by_row, isolated, library
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.quantus_sandbox import Array, by_row, isolated, library
 from camdbench.models.classifier import Classifier
 
 
 def ask(
-    evidence: Evidence, name: str, maps: str, options: Mapping[str, Any], *, softmax: bool = False, segments: Tensor | None = None
+    inputs: MetricInputs, name: str, maps: str, options: Mapping[str, Any], *, softmax: bool = False, segments: Tensor | None = None
 ) -> list[Any]:
     """What a metric of Quantus says of each image: B scores, whatever they are, None for a flat map.
 
     Args:
-        evidence: images and maps.
+        inputs: images and maps.
         name: the metric's class.
-        maps: `as declared` for the maps in [0, 1], or `raw`.
+        maps: `default` for the maps in [0, 1], or `raw`.
         options: the arguments of the class, beside those that are always the same.
         softmax: whether it looks at probabilities instead of logits.
         segments: (B, H, W) bool, the masks that it compares the maps with.
     """
-    inputs = _Inputs(evidence, maps)
-    given_maps = _rounded(inputs.maps)
-    model = _Normalised(evidence.classifier, hidden=True)
+    batch = _Inputs(inputs, maps)
+    given_maps = _rounded(batch.maps)
+    model = _Normalised(inputs.classifier, hidden=True)
     scores = list[Any]()
-    for index, flat in enumerate(inputs.flat):
+    for index, flat in enumerate(batch.flat):
         one = slice(index, index + 1)
         truth = None if segments is None else segments[one, None].cpu().numpy().astype(np.int64)
-        with isolated(_seed(evidence, index, name), evidence.classifier.device):
+        with isolated(_seed(inputs, index, name), inputs.classifier.device):
             metric = _metric(name, options)
-            given = {"x_batch": inputs.images[one].copy(), "y_batch": inputs.targets[one], "a_batch": given_maps[one].copy()}
+            given = {"x_batch": batch.images[one].copy(), "y_batch": batch.targets[one], "a_batch": given_maps[one].copy()}
             scores.append(None if flat else metric(**given, **_common(model, softmax), s_batch=truth)[0])
     return scores
 
 
 def ask_again(
-    evidence: Evidence, name: str, maps: str, options: Mapping[str, Any], *, softmax: bool = False, noise: str = "", layers: bool = False
+    inputs: MetricInputs, name: str, maps: str, options: Mapping[str, Any], *, softmax: bool = False, noise: str = "", layers: bool = False
 ) -> list[Any]:
     """The same of a metric that explains altered images, the batch at once: B scores, None for a flat map.
 
     Args:
-        evidence: images and maps.
+        inputs: images and maps.
         name: the metric's class.
-        maps: `as declared` or `raw`.
+        maps: `default` or `raw`.
         options: the arguments of the class.
         softmax: whether it looks at probabilities.
         noise: the function of Quantus that perturbs images, to be given each image with random numbers of its own.
@@ -67,23 +67,22 @@ def ask_again(
     Raises:
         NotApplicable: the maps were made elsewhere.
     """
-    inputs = _Inputs(evidence, maps)
-    model = _Normalised(deepcopy(evidence.classifier) if layers else evidence.classifier, hidden=not layers, owner=evidence.classifier)
+    batch = _Inputs(inputs, maps)
+    model = _Normalised(deepcopy(inputs.classifier) if layers else inputs.classifier, hidden=not layers, owner=inputs.classifier)
 
-    def explain(model: nn.Module, inputs: Array, targets: Array, **_: object) -> Array:
-        del targets  # they are the evidence's
+    def explain(model: nn.Module, **given: Any) -> Array:  # `inputs` and `targets`; the targets are those of the batch
         chosen = _inside(model)
-        images = chosen.shown.mean + chosen.shown.std * torch.from_numpy(inputs).to(evidence.images)
+        images = chosen.shown.mean + chosen.shown.std * torch.from_numpy(given["inputs"]).to(inputs.images)
         with chosen.counted():
-            found = evidence.explain(images, None, None if chosen.shown is evidence.classifier else chosen.shown)
+            found = inputs.explain(images, None, None if chosen.shown is inputs.classifier else chosen.shown)
         return _as_array(_at_image_size(found.raw, images) if maps == "raw" else found.maps)
 
-    with isolated(0, evidence.classifier.device):
-        perturbing = {"perturb_func": by_row(noise, [_seed(evidence, index, name) for index in range(len(evidence))])} if noise else {}
+    with isolated(0, inputs.classifier.device):
+        perturbing = {"perturb_func": by_row(noise, [_seed(inputs, index, name) for index in range(len(inputs))])} if noise else {}
         metric = _metric(name, {**options, **perturbing})
-        given = {"x_batch": inputs.images, "y_batch": inputs.targets, "a_batch": inputs.maps}
+        given = {"x_batch": batch.images, "y_batch": batch.targets, "a_batch": batch.maps}
         found = metric(**given, **_common(model, softmax), explain_func=explain)
-    return [None if flat else score for flat, score in zip(inputs.flat, found, strict=True)]
+    return [None if flat else score for flat, score in zip(batch.flat, found, strict=True)]
 
 
 def as_values(scores: list[Any], like: Tensor) -> Tensor:
@@ -95,13 +94,13 @@ def as_values(scores: list[Any], like: Tensor) -> Tensor:
 class _Inputs:
     """A batch as Quantus wants it: mean/std-normalised images (B, 3, H, W), classes (B,), maps (B, 1, H, W), and which are flat."""
 
-    def __init__(self, evidence: Evidence, maps: str) -> None:
-        chosen = evidence.saliency
-        if maps == "raw" and evidence.raw is not None:
-            chosen = _at_image_size(evidence.raw, evidence.images)
-        classifier = evidence.classifier
-        self.images = ((evidence.images - classifier.mean) / classifier.std).double().cpu().numpy()
-        self.targets = evidence.targets.cpu().numpy()
+    def __init__(self, inputs: MetricInputs, maps: str) -> None:
+        chosen = inputs.saliency
+        if maps == "raw" and inputs.raw is not None:
+            chosen = _at_image_size(inputs.raw, inputs.images)
+        classifier = inputs.classifier
+        self.images = ((inputs.images - classifier.mean) / classifier.std).double().cpu().numpy()
+        self.targets = inputs.targets.cpu().numpy()
         self.maps = _as_array(chosen)
         self.flat: list[bool] = (is_constant(chosen) | ~chosen.isfinite().flatten(1).all(1)).tolist()
 
@@ -179,5 +178,5 @@ def _metric(name: str, options: Mapping[str, Any]) -> Any:
     return getattr(library(), name)(**{**fixed, **options})
 
 
-def _seed(evidence: Evidence, index: int, name: str) -> int:
-    return evidence.random(index, f"quantus:{name}").initial_seed() % 2**32  # what NumPy takes
+def _seed(inputs: MetricInputs, index: int, name: str) -> int:
+    return inputs.random(index, f"quantus:{name}").initial_seed() % 2**32  # what NumPy takes

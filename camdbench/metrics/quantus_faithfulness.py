@@ -7,7 +7,7 @@ Quantus replaces elements (a colour channel of a pixel each), in the mean/std-no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,17 +16,19 @@ from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
-from camdbench.core.protocols import Protocol
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Curve, Measured
+from camdbench.core.metric_families import MEAN_MASKED
+from camdbench.core.option_types import MapKind
+from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.quantus_bridge import as_values, ask
-from camdbench.metrics.quantus_isolation import Array
+from camdbench.metrics.quantus_sandbox import Array
+from camdbench.metrics.result import Curve, MetricResult
 
-_BY_LOGIT = (Protocol("quantus06", masking="normalised", scored="target", score="logit", maps="as declared", resize="bilinear"),)
-_BY_PROBABILITY = (
-    Protocol("quantus06", masking="normalised", scored="target", score="probability", maps="as declared", resize="bilinear"),
-)
+_BY_LOGIT = (MEAN_MASKED.variant("quantus06", scored_output="logit"),)
+_BY_PROBABILITY = (MEAN_MASKED.variant("quantus06"),)
 _UNDEFINED = "no place of the map differs from another, or the class's score does not move"
+
+
+_OF_LOGIT = {"tolerance": 0.005, "undefined": _UNDEFINED, "protocols": _BY_LOGIT}
 
 
 @metric(
@@ -34,19 +36,20 @@ _UNDEFINED = "no place of the map differs from another, or the class's score doe
     paper="Bhatt et al. 2020, arXiv:2005.00631",
     higher_is_better=True,
     unit="",
-    tolerance=0.005,
-    undefined=_UNDEFINED,
-    protocols=_BY_LOGIT,
+    values="[-1, 1]",
+    **_OF_LOGIT,
 )
 def faithfulness_correlation(
-    evidence: Evidence, *, subset_size: PositiveInt = 224, nr_runs: PositiveInt = 100, maps: Literal["as declared", "raw"] = "as declared"
-) -> Measured:
-    """Correlation, over random subsets of elements, of what the map gives them and what the logit loses without them.
+    inputs: MetricInputs, *, subset_size: PositiveInt = 224, nr_runs: PositiveInt = 100, maps: MapKind = "default"
+) -> MetricResult:
+    r"""Correlation, over random subsets of elements, of what the map gives them and what the logit loses without them.
+
+    .. math:: r_S(\sum_{i \in S} s_i, f(x) - f(x_{\setminus S}))
 
     (B,) in [-1, 1]. `nr_runs` subsets of `subset_size` elements each.
     """
-    _fits(evidence, subset_size, 3, "subset_size")
-    return _measured(evidence, "FaithfulnessCorrelation", maps, {"subset_size": subset_size, "nr_runs": nr_runs}, softmax=False)
+    _fits(inputs, subset_size, 3, "subset_size")
+    return _measured(inputs, "FaithfulnessCorrelation", maps, {"subset_size": subset_size, "nr_runs": nr_runs}, softmax=False)
 
 
 @metric(
@@ -54,20 +57,19 @@ def faithfulness_correlation(
     paper="Alvarez-Melis & Jaakkola 2018, arXiv:1806.07538",
     higher_is_better=True,
     unit="",
-    tolerance=0.005,
-    undefined=_UNDEFINED,
-    protocols=_BY_LOGIT,
+    values="[-1, 1]",
+    **_OF_LOGIT,
 )
-def faithfulness_estimate(
-    evidence: Evidence, *, features_in_step: PositiveInt | None = None, maps: Literal["as declared", "raw"] = "as declared"
-) -> Measured:
-    """Correlation, over steps of elements in the map's order, of what the map gives them and what the logit loses.
+def faithfulness_estimate(inputs: MetricInputs, *, features_in_step: PositiveInt | None = None, maps: MapKind = "default") -> MetricResult:
+    r"""Correlation, over steps of elements in the map's order, of what the map gives them and what the logit loses.
+
+    .. math:: r_k(\sum_{i \in S_k} s_i, f(x) - f(x_{\setminus S_k}))
 
     (B,) in [-1, 1]. `features_in_step` elements at a time; unless given as many up to 224, Quantus' own number, as divide
     the pixels: 672 passes for an image of 224 x 224.
     """
-    options = {"features_in_step": _step(evidence, features_in_step, 224)}
-    return _measured(evidence, "FaithfulnessEstimate", maps, options, softmax=False)
+    options = {"features_in_step": _step(inputs, features_in_step, 224)}
+    return _measured(inputs, "FaithfulnessEstimate", maps, options, softmax=False)
 
 
 @metric(
@@ -75,26 +77,32 @@ def faithfulness_estimate(
     paper="Nguyen & Martinez 2020, arXiv:2007.07584",
     higher_is_better=True,
     unit="",
+    values="[-1, 1]",
     tolerance=0.005,
     undefined=_UNDEFINED,
     protocols=_BY_PROBABILITY,
 )
 def monotonicity_correlation(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     features_in_step: PositiveInt | None = None,
     nr_samples: PositiveInt = 10,
-    maps: Literal["as declared", "raw"] = "as declared",
-) -> Measured:
-    """Rank correlation, over steps of elements, of what the map gives them and how far noise in them moves the probability.
+    maps: MapKind = "default",
+) -> MetricResult:
+    r"""Rank correlation, over steps of elements, of what the map gives them and how far noise in them moves the probability.
+
+    .. math:: \rho_k(\sum_{i \in S_k} s_i, \mathrm{E}[(1 - f(x_{S_k}) / f(x))^2])
 
     (B,) in [-1, 1]. `nr_samples` draws for each step of `features_in_step` elements, unless given as many up to 3584 as
     divide the pixels: 420 passes for an image of 224 x 224 (Quantus' own settings, single elements and 100 draws, would
     take 15 million).
     """
-    step = _step(evidence, features_in_step, 3584)
+    step = _step(inputs, features_in_step, 3584)
     options = {"features_in_step": step, "nr_samples": nr_samples, "abs": True, "similarity_func": _rank_correlation}
-    return _measured(evidence, "MonotonicityCorrelation", maps, options, softmax=True)
+    return _measured(inputs, "MonotonicityCorrelation", maps, options, softmax=True)
+
+
+_OF_PROBABILITY = {"tolerance": 0.002, "undefined": _UNDEFINED, "protocols": _BY_PROBABILITY}
 
 
 @metric(
@@ -102,38 +110,33 @@ def monotonicity_correlation(
     paper="Montavon et al. 2018, Digital Signal Processing 73",
     higher_is_better=False,
     unit="",
-    tolerance=0.002,
-    undefined=_UNDEFINED,
-    protocols=_BY_PROBABILITY,
+    values="[0, 1]",
+    **_OF_PROBABILITY,
 )
-def selectivity(evidence: Evidence, *, patch_size: PositiveInt = 8, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
-    """Area under the probability while patches are blackened, those of the largest relevance first.
+def selectivity(inputs: MetricInputs, *, patch_size: PositiveInt = 8, maps: MapKind = "default") -> MetricResult:
+    r"""Area under the probability while patches are blackened, those of the largest relevance first.
+
+    .. math:: \int_0^1 f(x_u)\,du
 
     (B,) in [0, 1]: the trapezoid over the share of patches that is black, from the first patch on; the points are the
     curve. One pass for each patch.
     """
-    return _curve(evidence, "Selectivity", maps, {"patch_size": patch_size})
+    return _curve(inputs, "Selectivity", maps, {"patch_size": patch_size})
 
 
 @metric(
-    "quantus:PixelFlipping",
-    paper="Bach et al. 2015, PLOS ONE 10(7)",
-    higher_is_better=False,
-    unit="",
-    tolerance=0.002,
-    undefined=_UNDEFINED,
-    protocols=_BY_PROBABILITY,
+    "quantus:PixelFlipping", paper="Bach et al. 2015, PLOS ONE 10(7)", higher_is_better=False, unit="", values="[0, 1]", **_OF_PROBABILITY
 )
-def pixel_flipping(
-    evidence: Evidence, *, features_in_step: PositiveInt | None = None, maps: Literal["as declared", "raw"] = "as declared"
-) -> Measured:
-    """Area under the probability while elements are blackened, those of the largest relevance first.
+def pixel_flipping(inputs: MetricInputs, *, features_in_step: PositiveInt | None = None, maps: MapKind = "default") -> MetricResult:
+    r"""Area under the probability while elements are blackened, those of the largest relevance first.
+
+    .. math:: \int_0^1 f(x_u)\,du
 
     (B,) in [0, 1]: the trapezoid over the share of elements that is black; the points are the curve. `features_in_step`
     elements at a time, unless given as many up to 224 as divide the pixels. Channels of a pixel fall in any order;
     `deletion` replaces whole pixels.
     """
-    return _curve(evidence, "PixelFlipping", maps, {"features_in_step": _step(evidence, features_in_step, 224)})
+    return _curve(inputs, "PixelFlipping", maps, {"features_in_step": _step(inputs, features_in_step, 224)})
 
 
 @metric(
@@ -141,28 +144,29 @@ def pixel_flipping(
     paper="Samek et al. 2017, IEEE TNNLS 28",
     higher_is_better=True,
     unit="",
-    tolerance=0.002,
-    undefined=_UNDEFINED,
-    protocols=_BY_PROBABILITY,
+    values="[-1, 1]",
+    **_OF_PROBABILITY,
 )
 def region_perturbation(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     patch_size: PositiveInt = 14,
     regions_evaluation: PositiveInt = 10,
-    maps: Literal["as declared", "raw"] = "as declared",
-) -> Measured:
-    """Area over the curve of the probability while regions of a fixed grid are blackened, the most relevant first.
+    maps: MapKind = "default",
+) -> MetricResult:
+    r"""Area over the curve of the probability while regions of a fixed grid are blackened, the most relevant first.
+
+    .. math:: \int_0^1 (f(x) - f(x_u))\,du
 
     (B,): the trapezoid of what has been lost over the regions; the points are the curve. The algorithm of Quantus 0.6; `aopc`
     also has that of 0.5, by which Opti-CAM was measured.
     """
-    return _curve(evidence, "RegionPerturbation", maps, {"patch_size": patch_size, "regions_evaluation": regions_evaluation})
+    return _curve(inputs, "RegionPerturbation", maps, {"patch_size": patch_size, "regions_evaluation": regions_evaluation})
 
 
-def _measured(evidence: Evidence, name: str, maps: str, options: Mapping[str, Any], *, softmax: bool) -> Measured:
-    values = as_values(ask(evidence, name, maps, options, softmax=softmax), evidence.images)
-    return Measured(values, undefined=values.isnan())
+def _measured(inputs: MetricInputs, name: str, maps: str, options: Mapping[str, Any], *, softmax: bool) -> MetricResult:
+    values = as_values(ask(inputs, name, maps, options, softmax=softmax), inputs.images)
+    return MetricResult(values, undefined=values.isnan())
 
 
 def _rank_correlation(a: Array, b: Array, **_: object) -> Array:
@@ -172,30 +176,30 @@ def _rank_correlation(a: Array, b: Array, **_: object) -> Array:
     return np.array([float(np.asarray(spearmanr(first, second))[0]) for first, second in zip(a, b, strict=True)])
 
 
-def _curve(evidence: Evidence, name: str, maps: str, options: Mapping[str, Any]) -> Measured:
+def _curve(inputs: MetricInputs, name: str, maps: str, options: Mapping[str, Any]) -> MetricResult:
     """The area under each image's curve, stretched to [0, 1], and the curve."""
-    found = ask(evidence, name, maps, options, softmax=True)
+    found = ask(inputs, name, maps, options, softmax=True)
     curves = [None if curve is None else torch.as_tensor(curve, dtype=torch.float64).flatten() for curve in found]
     count = next((len(curve) for curve in curves if curve is not None), 0)
     y = torch.stack([torch.full((count,), torch.nan, dtype=torch.float64) if curve is None else curve for curve in curves])
     values = torch.trapezoid(y, dim=1) / (count - 1) if count > 1 else y.sum(1) if count else torch.full((len(y),), torch.nan)
     points: dict[str, Curve] = {"curve": Curve(_places(count), y)} if count else {}
-    return Measured(values, undefined=values.isnan(), points=points)
+    return MetricResult(values, undefined=values.isnan(), curves=points)
 
 
 def _places(count: int) -> Tensor:
     return torch.arange(1, count + 1, dtype=torch.float64)
 
 
-def _fits(evidence: Evidence, value: int, channels: int, option: str) -> None:
-    height, width = evidence.images.shape[-2:]
+def _fits(inputs: MetricInputs, value: int, channels: int, option: str) -> None:
+    height, width = inputs.images.shape[-2:]
     if value >= channels * height * width:
         raise NotApplicable(f"{option}={value} is no part of an image of {channels} x {height} x {width} elements; give a smaller one")
 
 
-def _step(evidence: Evidence, given: int | None, largest: int) -> int:
+def _step(inputs: MetricInputs, given: int | None, largest: int) -> int:
     """The elements of a step: what was given, or the largest number up to `largest` that divides the pixels."""
-    height, width = evidence.images.shape[-2:]
+    height, width = inputs.images.shape[-2:]
     step = given or max(step for step in range(1, largest + 1) if height * width % step == 0)
     if height * width % step:
         raise NotApplicable(f"features_in_step={step} does not divide {height} x {width} pixels, as Quantus wants it")

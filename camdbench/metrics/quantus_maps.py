@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
-from camdbench.core.protocols import Protocol
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Measured
+from camdbench.core.metric_families import DECLARED, FLAT_MAP, LOCALISED
+from camdbench.core.option_types import MapKind
+from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.quantus_bridge import as_values, ask
+from camdbench.metrics.result import MetricResult
 
-_PROTOCOLS = (Protocol("quantus06", maps="as declared", resize="bilinear"),)
-_WITH_MASKS = (Protocol("quantus06", maps="as declared", resize="bilinear", geometry="mask of the image"),)
-_FLAT = "no place of the map differs from another"
+_PROTOCOLS = (DECLARED.variant("quantus06"),)
+_WITH_MASKS = (LOCALISED.variant("quantus06", ground_truth="mask of the image"),)
 _NO_MASK = "no place of the map differs from another, or the mask is empty"
+
+
+_OF_MAP = {"undefined": FLAT_MAP, "protocols": _PROTOCOLS}
 
 
 @metric(
@@ -26,16 +29,18 @@ _NO_MASK = "no place of the map differs from another, or the mask is empty"
     paper="Chalasani et al. 2020, arXiv:1810.06583",
     higher_is_better=True,
     unit="",
+    values="[0, 1)",
     tolerance=0.001,
-    undefined=_FLAT,
-    protocols=_PROTOCOLS,
+    **_OF_MAP,
 )
-def sparseness(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
-    """Gini index of the map, as Quantus computes it.
+def sparseness(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResult:
+    r"""Gini index of the map, as Quantus computes it.
+
+    .. math:: \frac{\sum_i (2i - n - 1)\,s_{(i)}}{n \sum_i s_i}
 
     (B,) in [0, 1). A cross-check of `sparseness(protocol=mask)`.
     """
-    return _measured(evidence, "Sparseness", maps)
+    return _measured(inputs, "Sparseness", maps)
 
 
 @metric(
@@ -43,16 +48,18 @@ def sparseness(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as 
     paper="Bhatt et al. 2020, arXiv:2005.00631",
     higher_is_better=False,
     unit="",
+    values="[0, inf)",
     tolerance=0.005,
-    undefined=_FLAT,
-    protocols=_PROTOCOLS,
+    **_OF_MAP,
 )
-def complexity(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
-    """Entropy of the places' shares in the map, as Quantus computes it.
+def complexity(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResult:
+    r"""Entropy of the places' shares in the map, as Quantus computes it.
+
+    .. math:: -\sum_i q_i \log q_i, \quad q_i = |s_i| / \sum_j |s_j|
 
     (B,) in nats. A cross-check of `entropy(protocol=mask)`.
     """
-    return _measured(evidence, "Complexity", maps)
+    return _measured(inputs, "Complexity", maps)
 
 
 @metric(
@@ -60,72 +67,60 @@ def complexity(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as 
     paper="Nguyen & Martinez 2020, arXiv:2007.07584",
     higher_is_better=False,
     unit="",
+    values="[0, inf)",
     tolerance=10.0,
-    undefined=_FLAT,
-    protocols=_PROTOCOLS,
+    **_OF_MAP,
 )
-def effective_complexity(
-    evidence: Evidence, *, eps: NonNegativeFloat = 1e-5, maps: Literal["as declared", "raw"] = "as declared"
-) -> Measured:
-    """Number of places of the map above a threshold, as Quantus computes it.
+def effective_complexity(inputs: MetricInputs, *, eps: NonNegativeFloat = 1e-5, maps: MapKind = "default") -> MetricResult:
+    r"""Number of places of the map above a threshold, as Quantus computes it.
+
+    .. math:: \#\{i : |s_i| > \epsilon\}
 
     (B,), against `eps` itself: a cross-check of `effective_complexity(protocol=mask)`, whose maximum is one.
     """
-    return _measured(evidence, "EffectiveComplexity", maps, {"eps": eps})
+    return _measured(inputs, "EffectiveComplexity", maps, {"eps": eps})
 
 
-@metric(
-    "quantus:RelevanceMassAccuracy",
-    paper="Arras et al. 2022, arXiv:2003.07258",
-    higher_is_better=True,
-    unit="",
-    tolerance=0.001,
-    needs=("masks",),
-    undefined=_NO_MASK,
-    protocols=_WITH_MASKS,
-)
-def relevance_mass_accuracy(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
-    """Share of the map inside the mask, as Quantus computes it.
+ARRAS = "Arras et al. 2022, arXiv:2003.07258"
+_ON_MASK = {"tolerance": 0.001, "needs": ("masks",), "undefined": _NO_MASK, "protocols": _WITH_MASKS}
+
+
+@metric("quantus:RelevanceMassAccuracy", paper=ARRAS, higher_is_better=True, unit="", values="[0, 1]", **_ON_MASK)
+def relevance_mass_accuracy(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResult:
+    r"""Share of the map inside the mask, as Quantus computes it.
+
+    .. math:: \sum_{i \in M} s_i / \sum_i s_i
 
     (B,) in [0, 1] for maps without negative values. A cross-check of `relevance_mass`.
     """
-    return _against_masks(evidence, "RelevanceMassAccuracy", maps)
+    return _against_masks(inputs, "RelevanceMassAccuracy", maps)
 
 
-@metric(
-    "quantus:RelevanceRankAccuracy",
-    paper="Arras et al. 2022, arXiv:2003.07258",
-    higher_is_better=True,
-    unit="",
-    tolerance=0.001,
-    needs=("masks",),
-    undefined=_NO_MASK,
-    protocols=_WITH_MASKS,
-)
-def relevance_rank_accuracy(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
-    """Share of the mask's size among the largest values of the map that lies inside the mask, as Quantus computes it.
+@metric("quantus:RelevanceRankAccuracy", paper=ARRAS, higher_is_better=True, unit="", values="[0, 1]", **_ON_MASK)
+def relevance_rank_accuracy(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResult:
+    r"""Share of the mask's size among the largest values of the map that lies inside the mask, as Quantus computes it.
+
+    .. math:: |\text{top-}|M|(s) \cap M| / |M|
 
     (B,) in [0, 1]. A cross-check of `relevance_rank`, equal values in any order.
     """
-    return _against_masks(evidence, "RelevanceRankAccuracy", maps)
+    return _against_masks(inputs, "RelevanceRankAccuracy", maps)
 
 
 @metric(
-    "quantus:TopKIntersection",
-    paper="Theiner et al. 2021, arXiv:2104.14995",
-    higher_is_better=True,
-    unit="",
-    tolerance=0.001,
-    needs=("masks",),
-    undefined=_NO_MASK,
-    protocols=_WITH_MASKS,
+    "quantus:TopKIntersection", paper="Theiner et al. 2021, arXiv:2104.14995", higher_is_better=True, unit="", values="[0, 1]", **_ON_MASK
 )
-def top_k_intersection(evidence: Evidence, *, k: PositiveInt = 1000, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
-    """Share of the `k` largest values of the map that lie inside the mask.
+def top_k_intersection(inputs: MetricInputs, *, k: PositiveInt = 1000, maps: MapKind = "default") -> MetricResult:
+    r"""Share of the `k` largest values of the map that lie inside the mask.
+
+    .. math:: |\text{top-}k(s) \cap M| / k
 
     (B,) in [0, 1].
     """
-    return _against_masks(evidence, "TopKIntersection", maps, {"k": k})
+    return _against_masks(inputs, "TopKIntersection", maps, {"k": k})
+
+
+NO_BACKGROUND = "no place of the map differs from another, or the mask is empty or the whole image"
 
 
 @metric(
@@ -133,17 +128,20 @@ def top_k_intersection(evidence: Evidence, *, k: PositiveInt = 1000, maps: Liter
     paper="Fawcett 2006, Pattern Recognition Letters 27(8)",
     higher_is_better=True,
     unit="",
+    values="[0, 1]",
     tolerance=0.001,
     needs=("masks",),
-    undefined="no place of the map differs from another, or the mask is empty or the whole image",
+    undefined=NO_BACKGROUND,
     protocols=_WITH_MASKS,
 )
-def auc(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
-    """Area under the ROC curve of the map as a detector of the mask's pixels.
+def auc(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResult:
+    r"""Area under the ROC curve of the map as a detector of the mask's pixels.
+
+    .. math:: \int_0^1 \mathrm{TPR}\,d\,\mathrm{FPR}
 
     (B,) in [0, 1], 0.5 for chance.
     """
-    return _against_masks(evidence, "AUC", maps)
+    return _against_masks(inputs, "AUC", maps)
 
 
 @metric(
@@ -151,17 +149,20 @@ def auc(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declare
     paper="Zhang et al. 2018, IJCV 126",
     higher_is_better=True,
     unit="",
+    values="{0, 1}",
     tolerance=0.016,
     needs=("masks",),
     undefined=_NO_MASK,
     protocols=_WITH_MASKS,
 )
-def pointing_game(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
-    """Whether a largest value of the map lies inside the mask, as Quantus computes it.
+def pointing_game(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResult:
+    r"""Whether a largest value of the map lies inside the mask, as Quantus computes it.
+
+    .. math:: [\arg\max_i s_i \in M]
 
     (B,), 0 or 1; one of several equal largest values is enough. A cross-check of `pointing`.
     """
-    return _against_masks(evidence, "PointingGame", maps)
+    return _against_masks(inputs, "PointingGame", maps)
 
 
 @metric(
@@ -169,30 +170,30 @@ def pointing_game(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "
     paper="Kohlbrenner et al. 2020, arXiv:1910.09840",
     higher_is_better=True,
     unit="",
-    tolerance=0.001,
-    needs=("masks",),
-    undefined=_NO_MASK,
-    protocols=_WITH_MASKS,
+    values="[0, 1]",
+    **_ON_MASK,
 )
-def attribution_localisation(evidence: Evidence, *, maps: Literal["as declared", "raw"] = "as declared") -> Measured:
-    """Share of the map, in absolute values, that lies inside the mask.
+def attribution_localisation(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResult:
+    r"""Share of the map, in absolute values, that lies inside the mask.
+
+    .. math:: \sum_{i \in M} |s_i| / \sum_i |s_i|
 
     (B,) in [0, 1]. Not weighted by the mask's size: Quantus' own weight divides by the wrong axis.
     """
-    return _against_masks(evidence, "AttributionLocalisation", maps, {"abs": True})
+    return _against_masks(inputs, "AttributionLocalisation", maps, {"abs": True})
 
 
-def _measured(evidence: Evidence, name: str, maps: str, options: Mapping[str, Any] | None = None) -> Measured:
-    values = as_values(ask(evidence, name, maps, {"abs": True, **(options or {})}), evidence.images)  # they weigh sizes, not signs
-    return Measured(values, undefined=values.isnan())
+def _measured(inputs: MetricInputs, name: str, maps: str, options: Mapping[str, Any] | None = None) -> MetricResult:
+    values = as_values(ask(inputs, name, maps, {"abs": True, **(options or {})}), inputs.images)  # they weigh sizes, not signs
+    return MetricResult(values, undefined=values.isnan())
 
 
-def _against_masks(evidence: Evidence, name: str, maps: str, options: Mapping[str, Any] | None = None) -> Measured:
-    if evidence.masks is None:
+def _against_masks(inputs: MetricInputs, name: str, maps: str, options: Mapping[str, Any] | None = None) -> MetricResult:
+    if inputs.masks is None:
         raise NotApplicable(f"quantus:{name} compares maps with masks, and these images have none")
-    values = as_values(ask(evidence, name, maps, options or {}, segments=evidence.masks), evidence.images)
-    pointless = _pointless(evidence.masks, name).to(values.device)
-    return Measured(values.masked_fill(pointless, float("nan")), undefined=values.isnan() | pointless)
+    values = as_values(ask(inputs, name, maps, options or {}, segments=inputs.masks), inputs.images)
+    pointless = _pointless(inputs.masks, name).to(values.device)
+    return MetricResult(values.masked_fill(pointless, float("nan")), undefined=values.isnan() | pointless)
 
 
 def _pointless(masks: Tensor, name: str) -> Tensor:

@@ -12,13 +12,28 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import EXPLAINED_AGAIN
 from camdbench.functional.normalise import is_constant, upsample
 from camdbench.functional.similarity import Similarity
 from camdbench.functional.similarity import similarity as likeness
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Curve, Measured
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import Curve, MetricResult
 from camdbench.models.randomised import cascade
+
+RANDOMISATION_PROTOCOLS = (
+    EXPLAINED_AGAIN.variant("adebayo", options={"layers": 17}),
+    EXPLAINED_AGAIN.variant("opticam", options={"layers": 5, "similarity": "ssim"}, paper="Opti-CAM, arXiv:2301.07002, appendix G"),
+    EXPLAINED_AGAIN.variant(
+        "quantus",
+        options={"layers": None, "similarity": "spearman_abs", "with_original": True},
+        paper="quantus 0.6, MPRT with return_average_correlation, which counts the trained model as well",
+    ),
+)
+_COMPARED = {
+    "tolerance": 0.002,
+    "needs": ("explainer",),
+    "undefined": "no place of the map differs from another, or the image is too small for ssim (11 pixels) or hog (48 pixels)",
+}
 
 
 @metric(
@@ -26,54 +41,41 @@ from camdbench.models.randomised import cascade
     paper="Adebayo et al. 2018, arXiv:1810.03292",
     higher_is_better=False,
     unit="",
-    tolerance=0.002,
-    needs=("explainer",),
-    undefined="no place of the map differs from another, or the image is too small for ssim (11 pixels) or hog (48 pixels)",
-    protocols=(
-        Protocol("adebayo", scored="target", maps="raw", resize="bilinear", options={"layers": 17}),
-        Protocol(
-            "opticam",
-            paper="Opti-CAM, arXiv:2301.07002, appendix G",
-            scored="target",
-            maps="raw",
-            resize="bilinear",
-            options={"layers": 5, "similarity": "ssim"},
-        ),
-        Protocol(
-            "quantus",
-            paper="quantus 0.6, MPRT with return_average_correlation, which counts the trained model as well",
-            scored="target",
-            maps="raw",
-            resize="bilinear",
-            options={"layers": None, "similarity": "spearman_abs", "with_original": True},
-        ),
-    ),
+    values="[-1, 1]",
+    aliases=("mprt", "model_parameter_randomisation"),
+    protocols=RANDOMISATION_PROTOCOLS,
+    **_COMPARED,
 )
 def randomisation(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     layers: PositiveInt | None = 17,
     similarity: Literal["spearman", "spearman_abs", "ssim", "hog"] = "spearman",
     with_original: bool = False,
-) -> Measured:
-    """Mean likeness of the map to the maps of models whose layers have random weights, from the logits downwards.
+) -> MetricResult:
+    r"""Mean likeness of the map to the maps of models whose layers have random weights, from the logits downwards.
+
+    .. math:: \frac{1}{N} \sum_n \mathrm{sim}(E_f(x), E_{f_n}(x))
 
     (B,) in [-1, 1]; the points are the likeness at each number of random layers. The layers are divided evenly among
     `layers` models, each of which keeps the random layers of the one before; None randomises them one by one.
     Maps are compared at the size of the image, for ssim and hog stretched to [0, 1]. A constant map of a random model has
     nothing in common with the map: 0. `with_original` counts the trained model, whose map is the same, as Quantus does.
     """
-    own = _comparable(evidence.raw, evidence)
-    seen = evidence.shared(("maps of random models", layers), lambda: _maps_of_random_models(evidence, layers))
+    own = _comparable(inputs.raw, inputs)
+    seen = inputs.cached(("maps of random models", layers), lambda: _maps_of_random_models(inputs, layers))
     found = [likeness(own, own, similarity)] if with_original else []
-    found += [likeness(own, _comparable(raw, evidence), similarity) for _, raw in seen]
+    found += [likeness(own, _comparable(raw, inputs), similarity) for _, raw in seen]
     values = torch.stack(found, 1)
     counts = [*([0] if with_original else []), *(count for count, _ in seen)]
-    return Measured(
-        values.mean(1).masked_fill(evidence.dead.to(values.device), torch.nan),
-        undefined=_undefined(evidence, own, similarity).to(values.device),
-        points={"similarity": Curve(torch.tensor(counts, dtype=torch.float64), values)},
+    return MetricResult(
+        values.mean(1).masked_fill(inputs.is_constant.to(values.device), torch.nan),
+        undefined=_undefined(inputs, own, similarity).to(values.device),
+        curves={"similarity": Curve(torch.tensor(counts, dtype=torch.float64), values)},
     )
+
+
+RANDOM_LOGIT_PROTOCOLS = (EXPLAINED_AGAIN.variant("sixt"),)
 
 
 @metric(
@@ -81,46 +83,48 @@ def randomisation(
     paper="Sixt et al. 2020, arXiv:1912.09818",
     higher_is_better=False,
     unit="",
-    tolerance=0.002,
-    needs=("explainer",),
-    undefined="no place of the map differs from another, or the image is too small for ssim (11 pixels) or hog (48 pixels)",
-    protocols=(Protocol("sixt", scored="target", maps="raw", resize="bilinear"),),
+    values="[-1, 1]",
+    aliases=("random_logit_test",),
+    protocols=RANDOM_LOGIT_PROTOCOLS,
+    **_COMPARED,
 )
-def random_logit(evidence: Evidence, *, similarity: Literal["spearman", "spearman_abs", "ssim", "hog"] = "ssim") -> Measured:
-    """Likeness of the map to the map of another class, drawn at random.
+def random_logit(inputs: MetricInputs, *, similarity: Literal["spearman", "spearman_abs", "ssim", "hog"] = "ssim") -> MetricResult:
+    r"""Likeness of the map to the map of another class, drawn at random.
+
+    .. math:: \mathrm{sim}(E(x, t), E(x, t'))
 
     (B,) in [-1, 1]. The other class comes from (seed, image id), each with the same probability. A constant map of the
     other class has nothing in common with the map.
     """
-    classes = evidence.logits.shape[1]
-    draws = [torch.randint(classes - 1, (), generator=evidence.random(index, "random_logit")) for index in range(len(evidence))]
-    others = torch.stack(draws).to(evidence.targets)
-    others = others + (others >= evidence.targets)  # every class but the explained one
-    own = _comparable(evidence.raw, evidence)
-    raw = evidence.shared(("maps of other classes",), lambda: evidence.explain(evidence.images, others).raw)
-    values = likeness(own, _comparable(raw, evidence), similarity)
-    return Measured(
-        values.masked_fill(evidence.dead.to(values.device), torch.nan), undefined=_undefined(evidence, own, similarity).to(values.device)
+    classes = inputs.logits.shape[1]
+    draws = [torch.randint(classes - 1, (), generator=inputs.random(index, "random_logit")) for index in range(len(inputs))]
+    others = torch.stack(draws).to(inputs.targets)
+    others = others + (others >= inputs.targets)  # every class but the explained one
+    own = _comparable(inputs.raw, inputs)
+    raw = inputs.cached(("maps of other classes",), lambda: inputs.explain(inputs.images, others).raw)
+    values = likeness(own, _comparable(raw, inputs), similarity)
+    return MetricResult(
+        values.masked_fill(inputs.is_constant.to(values.device), torch.nan), undefined=_undefined(inputs, own, similarity).to(values.device)
     )
 
 
-def _maps_of_random_models(evidence: Evidence, layers: int | None) -> list[tuple[int, Tensor]]:
+def _maps_of_random_models(inputs: MetricInputs, layers: int | None) -> list[tuple[int, Tensor]]:
     """The number of random layers with the raw maps (B, h, w), for each model of the cascade; their passes are the classifier's."""
     found = list[tuple[int, Tensor]]()
-    for step in cascade(evidence.classifier, layers, evidence.seed):
+    for step in cascade(inputs.classifier, layers, inputs.seed):
         before = step.classifier.passes
-        found.append((step.randomised, evidence.explain(evidence.images, None, step.classifier).raw))
-        evidence.classifier.passes += step.classifier.passes - before
+        found.append((step.randomised, inputs.explain(inputs.images, None, step.classifier).raw))
+        inputs.classifier.passes += step.classifier.passes - before
     return found
 
 
-def _comparable(raw: Tensor | None, evidence: Evidence) -> Tensor:
+def _comparable(raw: Tensor | None, inputs: MetricInputs) -> Tensor:
     """Maps (B, H, W) at image size; a constant one is zeros, so that the rounding of its up-sampling is no ranking."""
-    maps = evidence.saliency if raw is None else raw
+    maps = inputs.saliency if raw is None else raw
     flat = is_constant(maps)[:, None, None]
-    return upsample(torch.where(flat, 0, maps).float(), (evidence.images.shape[-2], evidence.images.shape[-1]))
+    return upsample(torch.where(flat, 0, maps).float(), (inputs.images.shape[-2], inputs.images.shape[-1]))
 
 
-def _undefined(evidence: Evidence, own: Tensor, similarity: Similarity) -> Tensor:
+def _undefined(inputs: MetricInputs, own: Tensor, similarity: Similarity) -> Tensor:
     small = min(own.shape[-2:]) < {"ssim": 11, "hog": 48}.get(similarity, 0)
-    return evidence.dead | small
+    return inputs.is_constant | small

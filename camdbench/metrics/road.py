@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
+from camdbench.core.difference import Difference
 from camdbench.core.errors import UsageError
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import CONSTANT_MAP, MASKED, MEAN_MASKED
+from camdbench.core.option_types import Masking, Readout, ScoredClass
 from camdbench.functional.curves import Score, pairs, read
 from camdbench.functional.imputation import impute
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Curve, Measured
-from camdbench.metrics.walks import Masking, Order, Scored, Walked, classes_of, ordering
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.perturbation_curves import PathScores, PixelOrder, pixel_order, scored_classes
+from camdbench.metrics.result import Curve, MetricResult
 
-RONG = Protocol(
-    "rong",
-    masking="pixels",
-    scored="target",
-    score="accuracy",
-    maps="as declared",
-    resize="bilinear",
-    paper="Rong et al. 2022, arXiv:2202.00449, released code",
+RONG = MASKED.variant("rong", scored_output="accuracy", paper="Rong et al. 2022, arXiv:2202.00449, released code")
+GRADCAM = MEAN_MASKED.variant(
+    "gradcam", options={"jitter": 0.0}, paper="pytorch-grad-cam 1.5, ROADMostRelevantFirst, ROADLeastRelevantFirst and ROADCombined"
 )
-GRADCAM = Protocol(
-    "gradcam",
-    masking="normalised",
-    scored="target",
-    score="probability",
-    maps="as declared",
-    resize="bilinear",
-    paper="pytorch-grad-cam 1.5, ROADMostRelevantFirst, ROADLeastRelevantFirst and ROADCombined",
-    options={"jitter": 0.0},
+
+
+DIFFERS = (
+    Difference(
+        "pytorch-grad-cam", "takes a percentile of the map as threshold", "a map of many zeros loses its whole image; here ties are broken"
+    ),
 )
 
 
@@ -43,51 +37,60 @@ GRADCAM = Protocol(
     paper="Rong et al. 2022, arXiv:2202.00449; both orders as in pytorch-grad-cam's ROADCombined",
     higher_is_better=True,
     unit="%",
+    values="[-50, 50]",
+    aliases=("remove_and_debias",),
     tolerance=0.5,
-    undefined="the map is constant, so that it ranks no pixel before another",
+    undefined=CONSTANT_MAP,
     protocols=(GRADCAM, RONG),
+    differs=DIFFERS,
 )
 def road(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     percentages: tuple[PositiveInt, ...] = (10, 20, 30, 40, 50, 60, 70, 80, 90),
     noise: NonNegativeFloat = 0.01,
     jitter: NonNegativeFloat = 1e-4,
-    masking: Literal["pixels", "normalised"] = "pixels",
-    scored: Literal["target", "predicted"] = "target",
-    score: Literal["probability", "accuracy"] = "accuracy",
-) -> Measured:
-    """Half the lead of the class's score with the least relevant pixels imputed over that with the most relevant ones imputed.
+    masking: Masking = "pixels",
+    scored_class: ScoredClass = "target",
+    scored_output: Readout = "accuracy",
+) -> MetricResult:
+    r"""Half the lead of the class's score with the least relevant pixels imputed over that with the most relevant ones imputed.
+
+    .. math:: \frac{50}{|K|} \sum_{k \in K} (f(x^{\mathrm{LeRF}}_k) - f(x^{\mathrm{MoRF}}_k))
 
     (B,) in [-50, 50]: the mean over percentages of (LeRF - MoRF) / 2; both curves are kept. Options as of road_morf.
     """
-    how = _Imputing(_checked(percentages), noise, jitter, masking, scored, score)
-    morf, lerf = (_imputed(evidence, how, most_first=first) for first in (True, False))
+    how = _Imputing(_checked(percentages), noise, jitter, masking, scored_class, scored_output)
+    morf, lerf = (_imputed(inputs, how, most_first=first) for first in (True, False))
     values = 50 * (lerf.scores - morf.scores).mean(1)
     x = _shares(percentages)
-    return Measured(torch.where(morf.dead, torch.nan, values), morf.dead, {"morf": Curve(x, morf.scores), "lerf": Curve(x, lerf.scores)})
+    return MetricResult(
+        torch.where(morf.constant, torch.nan, values), morf.constant, {"morf": Curve(x, morf.scores), "lerf": Curve(x, lerf.scores)}
+    )
 
 
-@metric(
-    "road_morf",
-    paper="Rong et al. 2022, arXiv:2202.00449, section 4",
-    higher_is_better=False,
-    unit="%",
-    tolerance=0.5,
-    undefined="the map is constant, so that it ranks no pixel before another",
-    protocols=(RONG, GRADCAM),
-)
+_ONE_ORDER = {
+    "paper": "Rong et al. 2022, arXiv:2202.00449, section 4",
+    "tolerance": 0.5,
+    "undefined": CONSTANT_MAP,
+    "protocols": (RONG, GRADCAM),
+}
+
+
+@metric("road_morf", higher_is_better=False, unit="%", values="[0, 100]", **_ONE_ORDER)
 def road_most_relevant_first(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     percentages: tuple[PositiveInt, ...] = (10, 20, 30, 40, 50, 60, 70, 80, 90),
     noise: NonNegativeFloat = 0.01,
     jitter: NonNegativeFloat = 1e-4,
-    masking: Literal["pixels", "normalised"] = "pixels",
-    scored: Literal["target", "predicted"] = "target",
-    score: Literal["probability", "accuracy"] = "accuracy",
-) -> Measured:
-    """Score of images whose most relevant pixels are imputed, mean over percentages.
+    masking: Masking = "pixels",
+    scored_class: ScoredClass = "target",
+    scored_output: Readout = "accuracy",
+) -> MetricResult:
+    r"""Score of images whose most relevant pixels are imputed, mean over percentages.
+
+    .. math:: \frac{100}{|K|} \sum_{k \in K} f(x^{\mathrm{MoRF}}_k)
 
     (B,) in [0, 100]; the curve's x is the share of pixels that are imputed, rounded down to whole pixels. An imputed pixel is
     the weighted mean of its neighbours, imputed ones included, plus normal noise of standard deviation `noise`: in [0, 1], or
@@ -100,33 +103,27 @@ def road_most_relevant_first(
     Raises:
         UsageError: a percentage is not below 100.
     """
-    return _curve(evidence, _Imputing(_checked(percentages), noise, jitter, masking, scored, score), most_first=True)
+    return _curve(inputs, _Imputing(_checked(percentages), noise, jitter, masking, scored_class, scored_output), most_first=True)
 
 
-@metric(
-    "road_lerf",
-    paper="Rong et al. 2022, arXiv:2202.00449, section 4",
-    higher_is_better=True,
-    unit="%",
-    tolerance=0.5,
-    undefined="the map is constant, so that it ranks no pixel before another",
-    protocols=(RONG, GRADCAM),
-)
+@metric("road_lerf", higher_is_better=True, unit="%", values="[0, 100]", **_ONE_ORDER)
 def road_least_relevant_first(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     percentages: tuple[PositiveInt, ...] = (10, 20, 30, 40, 50, 60, 70, 80, 90),
     noise: NonNegativeFloat = 0.01,
     jitter: NonNegativeFloat = 1e-4,
-    masking: Literal["pixels", "normalised"] = "pixels",
-    scored: Literal["target", "predicted"] = "target",
-    score: Literal["probability", "accuracy"] = "accuracy",
-) -> Measured:
-    """Score of images whose least relevant pixels are imputed, mean over percentages.
+    masking: Masking = "pixels",
+    scored_class: ScoredClass = "target",
+    scored_output: Readout = "accuracy",
+) -> MetricResult:
+    r"""Score of images whose least relevant pixels are imputed, mean over percentages.
+
+    .. math:: \frac{100}{|K|} \sum_{k \in K} f(x^{\mathrm{LeRF}}_k)
 
     (B,) in [0, 100]; x is the share that is imputed, where the released code names the share that is kept. Options as of road_morf.
     """
-    return _curve(evidence, _Imputing(_checked(percentages), noise, jitter, masking, scored, score), most_first=False)
+    return _curve(inputs, _Imputing(_checked(percentages), noise, jitter, masking, scored_class, scored_output), most_first=False)
 
 
 class _Imputing(NamedTuple):
@@ -136,8 +133,8 @@ class _Imputing(NamedTuple):
     noise: float
     jitter: float
     masking: Masking
-    scored: Scored
-    score: Score
+    scored_class: ScoredClass
+    scored_output: Score
 
 
 def _checked(percentages: tuple[int, ...]) -> tuple[int, ...]:
@@ -150,31 +147,33 @@ def _shares(percentages: tuple[int, ...]) -> Tensor:
     return torch.tensor(percentages, dtype=torch.float64) / 100
 
 
-def _curve(evidence: Evidence, how: _Imputing, *, most_first: bool) -> Measured:
-    scores, dead = _imputed(evidence, how, most_first=most_first)
-    return Measured(torch.where(dead, torch.nan, 100 * scores.mean(1)), dead, {"curve": Curve(_shares(how.percentages), scores)})
+def _curve(inputs: MetricInputs, how: _Imputing, *, most_first: bool) -> MetricResult:
+    scores, constant = _imputed(inputs, how, most_first=most_first)
+    return MetricResult(
+        torch.where(constant, torch.nan, 100 * scores.mean(1)), constant, {"curve": Curve(_shares(how.percentages), scores)}
+    )
 
 
-def _imputed(evidence: Evidence, how: _Imputing, *, most_first: bool) -> Walked:
-    return evidence.shared(("imputed", how, most_first), lambda: _scores(evidence, how, most_first=most_first))
+def _imputed(inputs: MetricInputs, how: _Imputing, *, most_first: bool) -> PathScores:
+    return inputs.cached(("imputed", how, most_first), lambda: _scores(inputs, how, most_first=most_first))
 
 
-def _scores(evidence: Evidence, how: _Imputing, *, most_first: bool) -> Walked:
+def _scores(inputs: MetricInputs, how: _Imputing, *, most_first: bool) -> PathScores:
     """The scores (B, K) of the images with so many per cent of their pixels imputed."""
-    ranks, dead = ordering(evidence, Order(most_first=most_first, jitter=how.jitter))
-    images, classes, noise = evidence.images, classes_of(evidence, how.scored), _noise(evidence, how)
+    ranks, constant = pixel_order(inputs, PixelOrder(most_first=most_first, jitter=how.jitter))
+    images, classes, noise = inputs.images, scored_classes(inputs, how.scored_class), _noise(inputs, how)
     counts = torch.tensor([ranks.shape[1] * percent // 100 for percent in how.percentages], device=images.device)
     found = list[Tensor]()
     for image, point in pairs(len(images), len(counts), ranks.shape[1], images.device):
         known = (ranks[image] >= counts[point, None]).unflatten(1, images.shape[-2:])
         filled = impute(images[image], known) + noise[image] * ~known.unsqueeze(1)
-        found.append(read(evidence.score(filled), classes[image], how.score))
-    return Walked(torch.cat(found).unflatten(0, (len(images), len(counts))), dead)
+        found.append(read(inputs.score(filled), classes[image], how.scored_output))
+    return PathScores(torch.cat(found).unflatten(0, (len(images), len(counts))), constant)
 
 
-def _noise(evidence: Evidence, how: _Imputing) -> Tensor:
+def _noise(inputs: MetricInputs, how: _Imputing) -> Tensor:
     """(B, 3, H, W), what is added to imputed pixels in pixel space."""
-    images = evidence.images
-    fields = [torch.randn(images.shape[1:], generator=evidence.random(index, "imputation")) for index in range(len(images))]
-    scale = evidence.classifier.std if how.masking == "normalised" else 1
+    images = inputs.images
+    fields = [torch.randn(images.shape[1:], generator=inputs.random(index, "imputation")) for index in range(len(images))]
+    scale = inputs.classifier.std if how.masking == "normalised" else 1
     return how.noise * scale * torch.stack(fields).to(images)

@@ -11,15 +11,23 @@ from pydantic import PositiveFloat
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import EXPLAINED_AGAIN
+from camdbench.core.option_types import Connectivity
 from camdbench.functional.probability import log_odds
 from camdbench.functional.regions import regions
-from camdbench.metrics.boxes import mean_masks, predicted_boxes
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.ground_truth import measured
-from camdbench.metrics.measured import Measured
+from camdbench.metrics.box_localisation import mean_masks, predicted_boxes
+from camdbench.metrics.ground_truth import result_of
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import MetricResult
 
 LEAST_PROBABILITY = 1e-12
+
+
+SM_PROTOCOLS = (
+    EXPLAINED_AGAIN.variant("opticam", scored_output="probability", maps="default", ground_truth="largest region"),
+    EXPLAINED_AGAIN.variant("dabkowski", scored_output="probability", maps="default", ground_truth="all regions"),
+)
+NO_REGION = "no pixel lies above the map's mean"
 
 
 @metric(
@@ -27,24 +35,25 @@ LEAST_PROBABILITY = 1e-12
     paper="Dabkowski & Gal 2017, arXiv:1705.07857, sec. 4; Opti-CAM, arXiv:2301.07002, eq. A7",
     higher_is_better=False,
     unit="",
+    values="[-2.996, 27.64]",
+    aliases=("saliency_metric",),
     tolerance=0.005,
-    undefined="no pixel lies above the map's mean",
-    protocols=(
-        Protocol("opticam", scored="target", score="probability", maps="as declared", resize="bilinear", geometry="largest region"),
-        Protocol("dabkowski", scored="target", score="probability", maps="as declared", resize="bilinear", geometry="all regions"),
-    ),
+    undefined=NO_REGION,
+    protocols=SM_PROTOCOLS,
 )
 def saliency_metric(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     floor: PositiveFloat = 0.05,
     seen: Literal["crop", "image"] = "crop",
-    geometry: Literal["largest region", "all regions"] = "largest region",
-    connectivity: Literal[4, 8] = 8,
+    ground_truth: Literal["largest region", "all regions"] = "largest region",
+    connectivity: Connectivity = 8,
     at_least: bool = False,
-    scored: Literal["target", "label", "predicted"] = "target",
-) -> Measured:
-    """Size of the crop round the salient region less what the network makes of it: log max(0.05, a) - log p on the crop.
+    scored_class: Literal["target", "label", "predicted"] = "target",
+) -> MetricResult:
+    r"""Size of the crop round the salient region less what the network makes of it: log max(0.05, a) - log p on the crop.
+
+    .. math:: \log \max(0.05, a) - \log p
 
     (B,), natural logarithms, from -2.996 to 27.6; lower is better. The region is what lies above the map's mean: its largest
     connected region (Opti-CAM) or all of it (`all regions`, the tightest box round everything salient, as in the original),
@@ -52,15 +61,15 @@ def saliency_metric(
     least 1e-12, is the probability of the class there; Opti-CAM's formula does not say so, its table does: Fake-CAM, whose
     crop is the image, has the cross-entropy of the network. `seen="image"` takes p on the whole image instead.
     """
-    boxes = _boxes(evidence, geometry, connectivity, at_least=at_least)
+    boxes = _boxes(inputs, ground_truth, connectivity, at_least=at_least)
     nowhere = (boxes == 0).all(1)
-    height, width = evidence.images.shape[-2:]
+    height, width = inputs.images.shape[-2:]
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) / (height * width)
-    logits = evidence.logits if seen == "image" else evidence.score(crops(evidence.images, boxes))
-    classes = {"target": evidence.targets, "label": evidence.labels, "predicted": evidence.predictions}[scored]
+    logits = inputs.logits if seen == "image" else inputs.score(crops(inputs.images, boxes))
+    classes = {"target": inputs.targets, "label": inputs.labels, "predicted": inputs.predictions}[scored_class]
     unknown = (classes < 0).cpu()
     surprise = -F.logsigmoid(log_odds(logits, classes.clamp(min=0))).clamp(min=math.log(LEAST_PROBABILITY))
-    return measured(area.clamp(min=floor).log() + surprise.cpu(), nowhere | unknown)
+    return result_of(area.clamp(min=floor).log() + surprise.cpu(), nowhere | unknown)
 
 
 def crops(images: Tensor, boxes: Tensor) -> Tensor:
@@ -73,12 +82,12 @@ def crops(images: Tensor, boxes: Tensor) -> Tensor:
     return torch.cat(found)
 
 
-def _boxes(evidence: Evidence, geometry: str, connectivity: Literal[4, 8], *, at_least: bool) -> Tensor:
+def _boxes(inputs: MetricInputs, ground_truth: str, connectivity: Connectivity, *, at_least: bool) -> Tensor:
     """(B, 4) xyxy on the CPU, zeros where nothing lies above the mean."""
-    if geometry == "largest region":
-        return predicted_boxes(evidence, connectivity, at_least=at_least)
-    found = regions(mean_masks(evidence.saliency, at_least=at_least))
+    if ground_truth == "largest region":
+        return predicted_boxes(inputs, connectivity, at_least=at_least)
+    found = regions(mean_masks(inputs.saliency, at_least=at_least))
     corners = found.boxes * torch.tensor([-1, -1, 1, 1])  # so that all four are maxima
     index = found.owner[:, None].expand(-1, 4)
-    spread = torch.zeros(len(evidence), 4, dtype=torch.float64).scatter_reduce(0, index, corners, "amax", include_self=False)
+    spread = torch.zeros(len(inputs), 4, dtype=torch.float64).scatter_reduce(0, index, corners, "amax", include_self=False)
     return spread.abs()

@@ -12,67 +12,45 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
+from camdbench.core.metric_families import ZERO_FIRST_MAP
+from camdbench.core.option_types import MapKind, Masking
 from camdbench.core.protocols import Protocol
 from camdbench.functional.normalise import upsample
 from camdbench.functional.precision import exact
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Measured
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import MetricResult
 
+_NOISY = Protocol("noisy", masking="normalised", scored_class="target", maps="raw")
 _PROTOCOLS = (
-    Protocol(
-        "opticam",
-        paper="Opti-CAM, arXiv:2301.07002, by Quantus",
-        masking="normalised",
-        scored="target",
-        maps="as declared",
-        options={"radius": 0.2, "samples": 10},
-    ),
-    Protocol(
-        "captum",
-        paper="captum.metrics.sensitivity_max",
-        masking="normalised",
-        scored="target",
-        maps="raw",
-        options={"radius": 0.02, "samples": 10, "zero": "one"},
-    ),
-    Protocol(
-        "quantus",
-        paper="quantus 0.6, MaxSensitivity and AvgSensitivity",
-        masking="normalised",
-        scored="target",
-        maps="raw",
-        options={"radius": 0.2, "samples": 200},
-    ),
+    _NOISY.variant("opticam", maps="default", options={"radius": 0.2, "samples": 10}, paper="Opti-CAM, arXiv:2301.07002, by Quantus"),
+    _NOISY.variant("captum", options={"radius": 0.02, "samples": 10, "zero": "one"}, paper="captum.metrics.sensitivity_max"),
+    _NOISY.variant("quantus", options={"radius": 0.2, "samples": 200}, paper="quantus 0.6, MaxSensitivity and AvgSensitivity"),
 )
 
 
-@metric(
-    "max_sensitivity",
-    paper="Yeh et al. 2019, arXiv:1901.09392",
-    higher_is_better=False,
-    unit="",
-    tolerance=0.002,
-    needs=("explainer",),
-    undefined="the map of the image as it is is zero everywhere",
-    protocols=_PROTOCOLS,
-)
+_UNDER_NOISE = {"tolerance": 0.002, "needs": ("explainer",), "undefined": ZERO_FIRST_MAP, "protocols": _PROTOCOLS}
+
+
+@metric("max_sensitivity", paper="Yeh et al. 2019, arXiv:1901.09392", higher_is_better=False, unit="", values="[0, inf)", **_UNDER_NOISE)
 def max_sensitivity(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     radius: PositiveFloat = 0.2,
     samples: PositiveInt = 10,
-    masking: Literal["normalised", "pixels"] = "normalised",
-    maps: Literal["as declared", "raw"] = "as declared",
+    masking: Masking = "normalised",
+    maps: MapKind = "default",
     zero: Literal["undefined", "one"] = "undefined",
-) -> Measured:
-    """Largest relative change of the map among noisy versions of the image: max ||E(x + e) - E(x)|| / ||E(x)||.
+) -> MetricResult:
+    r"""Largest relative change of the map among noisy versions of the image: max ||E(x + e) - E(x)|| / ||E(x)||.
+
+    .. math:: \max_{\|e\|_\infty \le r} \|E(x + e) - E(x)\| / \|E(x)\|
 
     (B,) >= 0, over `samples` draws e from U(-radius, radius), in the mean/std-normalised space, as the papers and
     libraries count it, or in pixels. The class stays the explained one; an explainer that draws random numbers draws
     the same ones again. Normalised maps hide changes of scale, raw ones on the explainer's own grid show them.
     `zero` says what a map of zeros gives: no value, or captum's way, a norm of one.
     """
-    return _measured(_relative_changes(evidence, radius, samples, masking, maps, zero).amax(1))
+    return _measured(_relative_changes(inputs, radius, samples, masking, maps, zero).amax(1))
 
 
 @metric(
@@ -80,25 +58,25 @@ def max_sensitivity(
     paper="Yeh et al. 2019, arXiv:1901.09392, with the mean instead of the maximum",
     higher_is_better=False,
     unit="",
-    tolerance=0.002,
-    needs=("explainer",),
-    undefined="the map of the image as it is is zero everywhere",
-    protocols=_PROTOCOLS,
+    values="[0, inf)",
+    **_UNDER_NOISE,
 )
 def avg_sensitivity(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     radius: PositiveFloat = 0.2,
     samples: PositiveInt = 10,
-    masking: Literal["normalised", "pixels"] = "normalised",
-    maps: Literal["as declared", "raw"] = "as declared",
+    masking: Masking = "normalised",
+    maps: MapKind = "default",
     zero: Literal["undefined", "one"] = "undefined",
-) -> Measured:
-    """Mean relative change of the map among noisy versions of the image: mean ||E(x + e) - E(x)|| / ||E(x)||.
+) -> MetricResult:
+    r"""Mean relative change of the map among noisy versions of the image: mean ||E(x + e) - E(x)|| / ||E(x)||.
+
+    .. math:: \frac{1}{N} \sum_e \|E(x + e) - E(x)\| / \|E(x)\|
 
     (B,) >= 0. Options and draws are those of max_sensitivity, and the two together cost as much as one.
     """
-    return _measured(_relative_changes(evidence, radius, samples, masking, maps, zero).mean(1))
+    return _measured(_relative_changes(inputs, radius, samples, masking, maps, zero).mean(1))
 
 
 class _Changes(NamedTuple):
@@ -108,36 +86,36 @@ class _Changes(NamedTuple):
     declared: Tensor
 
 
-def _measured(values: Tensor) -> Measured:
+def _measured(values: Tensor) -> MetricResult:
     """An infinite change is one against a map of zeros."""
-    return Measured(values.masked_fill(values.isinf(), torch.nan), undefined=values.isinf())
+    return MetricResult(values.masked_fill(values.isinf(), torch.nan), undefined=values.isinf())
 
 
-def _relative_changes(evidence: Evidence, radius: float, samples: int, masking: str, maps: str, zero: str) -> Tensor:
+def _relative_changes(inputs: MetricInputs, radius: float, samples: int, masking: str, maps: str, zero: str) -> Tensor:
     """(B, samples); infinite where the map of the image as it is is zero."""
     key = ("changes under noise", radius, samples, masking)
-    changes = evidence.shared(key, lambda: _changes_under_noise(evidence, radius, samples, masking))
-    own = _own(evidence) if maps == "raw" else evidence.saliency
+    changes = inputs.cached(key, lambda: _changes_under_noise(inputs, radius, samples, masking))
+    own = _own(inputs) if maps == "raw" else inputs.saliency
     norms = _norm(own)
     moved = changes.raw if maps == "raw" else changes.declared
     ratios = moved / (torch.where(norms > 0, norms, 1) if zero == "one" else norms)[:, None]
     return ratios if zero == "one" else torch.where((norms == 0)[:, None] & moved.isfinite(), torch.inf, ratios)
 
 
-def _changes_under_noise(evidence: Evidence, radius: float, samples: int, masking: str) -> _Changes:
-    generators = [evidence.random(index, "sensitivity") for index in range(len(evidence))]
-    scale = radius * (evidence.classifier.std if masking == "normalised" else torch.ones_like(evidence.classifier.std))
-    own, raw, declared = _own(evidence), list[Tensor](), list[Tensor]()
+def _changes_under_noise(inputs: MetricInputs, radius: float, samples: int, masking: str) -> _Changes:
+    generators = [inputs.random(index, "sensitivity") for index in range(len(inputs))]
+    scale = radius * (inputs.classifier.std if masking == "normalised" else torch.ones_like(inputs.classifier.std))
+    own, raw, declared = _own(inputs), list[Tensor](), list[Tensor]()
     for _ in range(samples):
-        draws = [2 * torch.rand(evidence.images.shape[1:], generator=generator) - 1 for generator in generators]
-        found = evidence.explain(evidence.images + scale * torch.stack(draws).to(evidence.images))
+        draws = [2 * torch.rand(inputs.images.shape[1:], generator=generator) - 1 for generator in generators]
+        found = inputs.explain(inputs.images + scale * torch.stack(draws).to(inputs.images))
         raw.append(_norm(upsample(found.raw, (own.shape[-2], own.shape[-1])) - own))  # maps of a file may be of another size
-        declared.append(_norm(found.maps - evidence.saliency))
+        declared.append(_norm(found.maps - inputs.saliency))
     return _Changes(torch.stack(raw, 1), torch.stack(declared, 1))
 
 
-def _own(evidence: Evidence) -> Tensor:
-    return evidence.saliency if evidence.raw is None else evidence.raw
+def _own(inputs: MetricInputs) -> Tensor:
+    return inputs.saliency if inputs.raw is None else inputs.raw
 
 
 def _norm(maps: Tensor) -> Tensor:

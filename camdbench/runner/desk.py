@@ -201,7 +201,7 @@ def _raw(findings: Sequence[Finding]) -> dict[str, Tensor]:
 
 
 def _block(ids: Sequence[str], points: Points) -> PointBlock:
-    x, y = points.curve
+    x, y = points.curve.x, points.curve.y
     return PointBlock(str(points.metric), points.part, [ids[image] for image in points.images], x.numpy(), y.numpy())
 
 

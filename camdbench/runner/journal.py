@@ -17,7 +17,7 @@ from camdbench.core.files import replacing
 from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.usage import Usage
-from camdbench.metrics.measured import Curve
+from camdbench.metrics.result import Curve
 from camdbench.models.classifier import Passes
 from camdbench.runner.judge import Judged, Points, Verdict
 

@@ -20,8 +20,8 @@ from camdbench.explainers.common.saliency import Saliency, saliency
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.common.usage import Usage
 from camdbench.functional.seeds import generator_for
-from camdbench.metrics.evidence import Change, Evidence, Explain, ExplainOthers, Maps
-from camdbench.metrics.measured import Curve, Measured
+from camdbench.metrics.inputs import Change, Explain, ExplainOthers, MetricInputs, SaliencyMaps
+from camdbench.metrics.result import Curve, MetricResult
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import clock
 from camdbench.runner.others import Others
@@ -172,7 +172,7 @@ def _explained(trace: Trace, spec: Spec, judged: Judged, source: MapSource) -> S
     return maps
 
 
-def _score(trace: Trace, evidence: Evidence, maps: Saliency | None, metrics: Sequence[Spec], judged: Judged) -> None:
+def _score(trace: Trace, evidence: MetricInputs, maps: Saliency | None, metrics: Sequence[Spec], judged: Judged) -> None:
     """Add the verdicts of all metrics on the maps of one explainer, or on the model alone where there are none."""
     passes, start = trace.classifier.passes, clock(trace.images.device)
     for spec in metrics:
@@ -189,17 +189,17 @@ def _score(trace: Trace, evidence: Evidence, maps: Saliency | None, metrics: Seq
             verdicts = _verdicts(trace, spec, maps, found, entry.facts.undefined)
             scored = [verdict.image for verdict in verdicts if verdict.status in SCORED]
             judged.verdicts += verdicts
-            judged.points += [Points(spec, part, scored, Curve(x, y[scored])) for part, (x, y) in found.points.items()]
+            judged.points += [Points(spec, part, scored, Curve(curve.x, curve.y[scored])) for part, curve in found.curves.items()]
     judged.costs["metrics"] = Usage(trace.classifier.passes - passes, clock(trace.images.device) - start)
 
 
-def _evidence_of_maps(trace: Trace, explainer: Spec, maps: Saliency, others: Others | None) -> Evidence:
+def _evidence_of_maps(trace: Trace, explainer: Spec, maps: Saliency, others: Others | None) -> MetricInputs:
     found = None if others is None else _explain_others(trace, explainer, others)
     return _evidence(trace, saliency=maps.maps, raw=maps.raw, explainer=_explain_again(trace, explainer), others=found)
 
 
-def _evidence(trace: Trace, **of_maps: Any) -> Evidence:
-    return Evidence(
+def _evidence(trace: Trace, **of_maps: Any) -> MetricInputs:
+    return MetricInputs(
         trace.classifier,
         trace.images,
         trace.targets,
@@ -224,11 +224,11 @@ def _explain_again(trace: Trace, spec: Spec) -> Explain:
 
 
 def _explain_others(trace: Trace, spec: Spec, others: Others) -> ExplainOthers:
-    def explain(count: int, purpose: str, change: Change) -> Sequence[tuple[tuple[str, ...], Maps]]:
-        def make() -> Sequence[tuple[tuple[str, ...], Maps]]:
+    def explain(count: int, purpose: str, change: Change) -> Sequence[tuple[tuple[str, ...], SaliencyMaps]]:
+        def make() -> Sequence[tuple[tuple[str, ...], SaliencyMaps]]:
             return [(batch.ids, changed(batch.to(trace.images.device))) for batch in others.batches(count, len(trace.images))]
 
-        def changed(batch: Batch) -> Maps:
+        def changed(batch: Batch) -> SaliencyMaps:
             as_is = Trace(trace.classifier, batch, target=others.target, seed=trace.seed)
             images = change(batch.images, [generator_for(trace.seed, name, purpose) for name in batch.ids])
             return saliency(as_is.of(replace(batch, images=images), targets=as_is.targets), spec)
@@ -238,14 +238,14 @@ def _explain_others(trace: Trace, spec: Spec, others: Others) -> ExplainOthers:
     return explain
 
 
-def _measured(found: Tensor | Measured, images: int) -> Measured:
-    measured = found if isinstance(found, Measured) else Measured(found)
+def _measured(found: Tensor | MetricResult, images: int) -> MetricResult:
+    measured = found if isinstance(found, MetricResult) else MetricResult(found)
     if tuple(measured.values.shape) != (images,):
         raise ValueError(f"the metric returned values of shape {tuple(measured.values.shape)} for {images} images")
     return measured
 
 
-def _verdicts(trace: Trace, spec: Spec, maps: Saliency | None, found: Measured, undefined: str) -> list[Verdict]:
+def _verdicts(trace: Trace, spec: Spec, maps: Saliency | None, found: MetricResult, undefined: str) -> list[Verdict]:
     finite = trace.logits.isfinite().all(1).tolist()
     nowhere = [False] * len(finite) if found.undefined is None else found.undefined.tolist()
     verdicts = list[Verdict]()

@@ -33,7 +33,7 @@ def numbers_of(specs: Sequence[Spec], parts: Mapping[int, Sequence[Judged]], lab
             own.values[start + verdict.image] = verdict.value if verdict.status in SCORED else np.nan
             own.undefined += verdict.status == "undefined"
         for item in judged.points:
-            x, y = (side.detach().cpu().double().numpy() for side in item.curve)
+            x, y = (side.detach().cpu().double().numpy() for side in (item.curve.x, item.curve.y))
             curve = held[item.metric].curves.setdefault(item.part, (x, np.full((len(labels), len(x)), np.nan)))[1]
             curve[start + np.asarray(item.images, dtype=np.int64)] = y
     return {str(spec): _number(spec, own, labels) for spec, own in held.items()}

@@ -190,7 +190,7 @@ def _record(request: Request, dataset: Dataset, count: int, models: dict[str, di
                 "protocol_hash": protocol.digest(spec.name),
                 "switches": protocol.switches,
                 "options": dict(protocol.options),
-                "judges": facts.judges,
+                "scope": facts.scope,
                 "higher_is_better": facts.higher_is_better,
                 "unit": facts.unit,
                 "tolerance": facts.tolerance,

@@ -86,6 +86,15 @@ def test_list_names_what_a_method_takes(capsys: Said):
     assert "arXiv:2301.07002" in out
 
 
+def test_list_shows_formula_range_and_differences_of_a_metric(capsys: Said):
+    assert run_cli(["list", "metrics", "road"]) == 0
+    out = capsys.readouterr().out
+    assert "values            [-50, 50]" in out
+    assert r"formula           \frac{50}{|K|}" in out
+    assert "differs           pytorch-grad-cam: takes a percentile" in out
+    assert "aliases           remove_and_debias" in out
+
+
 @pytest.mark.parametrize(("alias", "name"), [("gradcam++", "gradcampp"), ("ig", "integratedgradients"), ("mwp", "ebp")])
 def test_list_knows_methods_under_the_names_of_other_libraries(capsys: Said, alias: str, name: str):
     assert run_cli(["list", "explainers", alias]) == 0

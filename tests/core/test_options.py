@@ -9,6 +9,7 @@ import pytest
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from camdbench.core.errors import UsageError
+from camdbench.core.option_types import Connectivity, Masking, PositiveFraction
 from camdbench.core.options import Option, check_options, options_of_function, options_of_source
 
 FITS = [
@@ -137,8 +138,21 @@ def _source_of(function: Any) -> str:
 
 
 def test_a_share_lies_above_zero_and_up_to_one() -> None:
-    option = Option("keep", "Share", 1.0)
+    option = Option("keep", "PositiveFraction", 1.0)
     assert option.check(0.5, "ad") == 0.5
     for wrong in (0.0, 1.5, -1.0, float("nan")):
         with pytest.raises(UsageError, match=r"ad\(keep="):
             option.check(wrong, "ad")
+
+
+def test_shared_types_are_shown_with_their_choices() -> None:
+    def function(
+        *, masking: Masking = "pixels", deltas: tuple[PositiveFraction, ...] = (0.5,), side: Connectivity | None = None
+    ) -> None: ...
+
+    shown = {option.name: option.annotation for option in options_of_function(function)}
+    assert shown["masking"] == "Literal['pixels', 'normalised']"
+    assert shown["deltas"] == "tuple[PositiveFraction, ...]"
+    assert shown["side"] == "Literal[4, 8] | None"
+    with pytest.raises(UsageError, match=r"m\(masking='grey'\): .*Literal\['pixels', 'normalised'\]"):
+        check_options("m", options_of_function(function), {"masking": "grey"})

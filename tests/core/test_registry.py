@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from camdbench.core import catalogue, registry
 from camdbench.core.catalogue import ExplainerFacts, MetricFacts
 from camdbench.core.entries import Entry
 from camdbench.core.errors import UsageError
+from camdbench.core.metric_families import MASKED, ZERO_MAP
 from camdbench.core.options import options_of_function
 from camdbench.core.registry import Registry, load_plugin
 from camdbench.core.spec import Spec
@@ -47,6 +49,45 @@ def forgetful() -> Iterator[None]:
     registry.PLUGINS[:] = plugins
 
 
+class TestNames:
+    @pytest.mark.parametrize(
+        ("kind", "given", "name"),
+        [
+            ("metric", "average_drop", "ad"),
+            ("metric", "Average-Drop", "ad"),
+            ("metric", "increase_in_confidence", "ai"),
+            ("metric", "model_parameter_randomisation", "randomisation"),
+            ("metric", "max_box_accuracy_v2", "maxboxaccv2"),
+            ("metric", "quantus:auc", "quantus:AUC"),
+            ("explainer", "grad-cam", "gradcam"),
+            ("explainer", "Opti-CAM", "opticam"),
+            ("explainer", "score-cam", "scorecam"),
+            ("explainer", "center", "centre"),
+            ("explainer", "ground_truth_box", "gtbox"),
+            ("explainer", "ground_truth_mask", "gtmask"),
+            ("explainer", "extremalperturbation", "extremal"),
+            ("explainer", "grad-cam++", "gradcampp"),
+        ],
+    )
+    def test_aliases_and_other_spellings_are_accepted(self, kind: str, given: str, name: str) -> None:
+        assert REGISTRIES[kind].parse_one(given) == Spec(name)
+
+    def test_options_follow_an_alias(self) -> None:
+        assert str(catalogue.metrics.parse_one("average_drop(protocol=adcc)")) == 'ad(protocol="adcc")'
+
+    def test_a_name_under_two_spellings_is_named_twice(self) -> None:
+        with pytest.raises(UsageError, match="ad is named twice"):
+            catalogue.metrics.parse("ad,average_drop")
+
+    @pytest.mark.parametrize("kind", ["explainer", "metric"])
+    def test_no_two_names_are_spelt_alike(self, kind: str) -> None:
+        known = REGISTRIES[kind]
+        owners = dict[str, set[str]]()
+        for spelling, name in [*known._aliases().items(), *((name, name) for name in known.names())]:
+            owners.setdefault(registry._squashed(spelling), set()).add(name)
+        assert {spelling: names for spelling, names in owners.items() if len(names) > 1} == {}
+
+
 class TestBuiltIns:
     @pytest.mark.parametrize(("kind", "entry"), ENTRIES)
     def test_reading_the_source_tells_what_the_live_function_tells(self, kind: str, entry: Entry[ExplainerFacts]) -> None:
@@ -67,6 +108,13 @@ class TestBuiltIns:
     def test_defaults_fit_their_own_types(self, kind: str, entry: Entry[ExplainerFacts]) -> None:
         for option in entry.options:
             assert option.check(option.default, entry.name) == option.default
+
+    def test_metrics_state_a_formula_and_a_range(self) -> None:
+        for entry in catalogue.metrics:
+            low, high = entry.facts.values[1:-1].split(", ")
+            assert entry.facts.formula, entry.name
+            assert float(low) < float(high), entry.name
+            assert entry.facts.values[0] + entry.facts.values[-1] in ("[]", "[)", "(]", "()", "{}"), entry.name
 
     def test_every_kind_has_members(self) -> None:
         for kind, held in REGISTRIES.items():
@@ -116,8 +164,49 @@ class TestRegistering:
 
     def test_a_missing_fact_is_named(self) -> None:
         metrics = Registry("metric", MetricFacts, "camdbench.metrics")
-        with pytest.raises(TypeError, match=r"@metric\('mine'\): missing .*'tolerance'"):
-            metrics.register("mine", paper="x", higher_is_better=True, unit="%")(_documented)
+        with pytest.raises(TypeError, match=r"@metric\('mine'\): missing .*'unit'"):
+            metrics.register("mine", paper="x", higher_is_better=True)(_documented)
+
+    def test_a_decorator_may_name_families_and_facts_that_a_module_shares(self) -> None:
+        source = """
+PAPER = "Author 2020"
+SHARED = {"paper": PAPER, "needs": ("masks",), "undefined": ZERO_MAP}
+BASE = MASKED.variant("", scored="predicted")
+
+@metric("mine", higher_is_better=True, unit="%", protocols=(BASE.variant("a", masking="normalised", options={"step": 2}),), **SHARED)
+def mine(evidence, *, step: PositiveInt = 1):
+    \"\"\"Mine.\"\"\"
+"""
+        (entry,) = Registry("metric", MetricFacts, "camdbench.metrics")._read(source, "a.module")
+        expected = replace(MASKED, name="a", scored="predicted", masking="normalised", options={"step": 2})
+        assert entry.facts == MetricFacts(
+            paper="Author 2020", higher_is_better=True, unit="%", needs=("masks",), undefined=ZERO_MAP, protocols=(expected,)
+        )
+        assert entry.facts.tolerance == 0.1
+
+    def test_a_name_of_the_module_goes_before_that_of_a_family(self) -> None:
+        mark = '@metric("mine", paper="p", higher_is_better=True, unit="", undefined=ZERO_MAP)'
+        source = f'ZERO_MAP = "x"\n{mark}\ndef mine(evidence):\n    "Mine."\n'
+        (entry,) = Registry("metric", MetricFacts, "camdbench.metrics")._read(source, "a.module")
+        assert entry.facts.undefined == "x"
+
+    def test_the_formula_is_that_of_the_docstring_unless_it_is_stated(self) -> None:
+        metrics = Registry("metric", MetricFacts, "camdbench.metrics")
+        facts = {"paper": "x", "higher_is_better": True, "unit": "%"}
+
+        def function(inputs: object) -> None:
+            r"""Mine.
+
+            .. math:: 100 \max(0,
+                p - o) / p
+
+            .. math:: 2
+            """
+
+        metrics.register("mine", **facts)(function)
+        assert metrics.get("mine").facts.formula == r"100 \max(0, p - o) / p"
+        metrics.register("mine", formula="1", **facts)(function)
+        assert metrics.get("mine").facts.formula == "1"
 
     def test_an_unknown_fact_is_named(self, explainers: Registry[ExplainerFacts]) -> None:
         with pytest.raises(TypeError, match=r"@explainer\('mine'\): got an unexpected keyword argument 'year'"):

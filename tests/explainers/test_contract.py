@@ -200,7 +200,7 @@ class TestMaps:
         first, second = maps_of(classifier, batch, spec, seed=0).raw, maps_of(classifier, batch, spec, seed=1).raw
         draws = ROWS[name].draws or "random" in spec
         assert torch.equal(first, second) is not draws
-        assert explainers.get(name).facts.seeded or not draws
+        assert explainers.get(name).facts.stochastic or not draws
 
 
 @every_spec

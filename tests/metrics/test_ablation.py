@@ -14,7 +14,7 @@ from camdbench.datasets.samples import Batch
 from camdbench.functional.tiling import tile_objects
 from camdbench.metrics.ablation import ablation_accuracy
 from camdbench.metrics.accuracy import accuracy
-from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.inputs import MetricInputs
 from camdbench.models.classifier import Classifier
 
 COUNT = 24
@@ -39,8 +39,8 @@ def batch(classifier: Classifier) -> Batch:
     return replace(batch, images=images, masks=masks, labels=classifier(images).argmax(1))
 
 
-def seen(classifier: Classifier, batch: Batch) -> Evidence:
-    return Evidence(classifier, batch.images, batch.labels, labels=batch.labels, masks=batch.masks)
+def seen(classifier: Classifier, batch: Batch) -> MetricInputs:
+    return MetricInputs(classifier, batch.images, batch.labels, labels=batch.labels, masks=batch.masks)
 
 
 def by_hand(image: Tensor, mask: Tensor, ablation: str, official: bool) -> Tensor:
@@ -63,7 +63,9 @@ def by_hand(image: Tensor, mask: Tensor, ablation: str, official: bool) -> Tenso
 @pytest.mark.parametrize("official", [False, True])
 @pytest.mark.parametrize("ablation", ["gray_mask", "gray_bbox", "tile"])
 def test_the_label_is_looked_for_on_the_altered_image(classifier: Classifier, batch: Batch, ablation: str, official: bool) -> None:
-    found = ablation_accuracy(seen(classifier, batch), ablation=ablation, geometry="official" if official else "fixed", empty="unchanged")
+    found = ablation_accuracy(
+        seen(classifier, batch), ablation=ablation, ground_truth="official" if official else "fixed", empty="unchanged"
+    )
     expected = list[float]()
     for image, mask, label in zip(batch.images, batch.masks, batch.labels.tolist(), strict=True):
         logits = classifier(by_hand(image, mask, ablation, official)[None])[0].tolist()
@@ -76,7 +78,9 @@ def test_the_label_is_looked_for_on_the_altered_image(classifier: Classifier, ba
 def test_official_and_mended_boxes_are_told_apart(classifier: Classifier, batch: Batch) -> None:
     evidence = seen(classifier, batch)
     for ablation in ("gray_bbox", "tile"):
-        fixed, official = (ablation_accuracy(evidence, ablation=ablation, geometry=geometry).values for geometry in ("fixed", "official"))
+        fixed, official = (
+            ablation_accuracy(evidence, ablation=ablation, ground_truth=geometry).values for geometry in ("fixed", "official")
+        )
         assert not fixed.nan_to_num(-1).equal(official.nan_to_num(-1))
 
 
@@ -97,12 +101,12 @@ def test_without_an_object_there_is_nothing_to_take_out(classifier: Classifier, 
 def test_an_object_that_leaves_no_tile_is_undefined(classifier: Classifier, batch: Batch) -> None:
     full = replace(batch, masks=torch.ones_like(batch.masks))
     assert ablation_accuracy(seen(classifier, full), ablation="tile").undefined.all()
-    assert not ablation_accuracy(seen(classifier, full), ablation="tile", geometry="official").undefined.any()
+    assert not ablation_accuracy(seen(classifier, full), ablation="tile", ground_truth="official").undefined.any()
 
 
 def test_the_releases_tiles_need_square_images(classifier: Classifier) -> None:
-    with pytest.raises(NotApplicable, match="square images only; geometry='fixed'"):
-        ablation_accuracy(seen(classifier, toy_batch()), ablation="tile", geometry="official")
+    with pytest.raises(NotApplicable, match="square images only; ground_truth='fixed'"):
+        ablation_accuracy(seen(classifier, toy_batch()), ablation="tile", ground_truth="official")
 
 
 def test_no_masks_no_ablation(classifier: Classifier, batch: Batch) -> None:

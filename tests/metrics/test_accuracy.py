@@ -14,17 +14,17 @@ from toys import toy_batch, toy_classifier
 from camdbench.core.catalogue import NO_EXPLAINER, metrics
 from camdbench.core.errors import NotApplicable
 from camdbench.metrics.accuracy import accuracy, average_precision, top5
-from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.inputs import MetricInputs
 from camdbench.runner.judge import judge
 from camdbench.tables.aggregates import CellData, aggregate
 
 COUNT, CLASSES = 40, 7
 
 
-def seen(logits: Tensor, labels: Tensor, present: Tensor | None = None) -> Evidence:
+def seen(logits: Tensor, labels: Tensor, present: Tensor | None = None) -> MetricInputs:
     """Evidence of which nothing but the logits is known."""
     images = torch.zeros(len(logits), 3, 2, 2)
-    return Evidence(toy_classifier(), images, torch.zeros(len(logits), dtype=torch.long), logits=logits, labels=labels, present=present)
+    return MetricInputs(toy_classifier(), images, torch.zeros(len(logits), dtype=torch.long), logits=logits, labels=labels, present=present)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_average_precision_is_scikit_learns(logits: Tensor, labels: Tensor, aver
     found = average_precision(seen(given, labels, truth if several else None))
     spec = metrics.parse_one(f"average_precision(protocol={average})")
     reduction = metrics.get("average_precision").protocol(spec).reduction
-    points = {name: (curve.x.numpy(), curve.y.numpy()) for name, curve in found.points.items()}
+    points = {name: (curve.x.numpy(), curve.y.numpy()) for name, curve in found.curves.items()}
     number = aggregate(reduction, CellData(found.values.numpy(), points), np.ones((1, COUNT)))[0]
     expected = average_precision_score(truth.int(), given.double(), average=average)
     assert number == pytest.approx(100 * expected if reduction == "mean" else expected)
@@ -90,10 +90,10 @@ def test_average_precision_is_scikit_learns(logits: Tensor, labels: Tensor, aver
 def test_probabilities_rank_classes_alike_but_images_differently(logits: Tensor, labels: Tensor) -> None:
     informed = logits + 6 * torch.nn.functional.one_hot(labels, CLASSES)
     shifted = seen(informed + 50 * torch.rand(COUNT, 1, generator=torch.Generator().manual_seed(2)), labels)
-    by_logit, by_probability = (average_precision(shifted, score=score) for score in ("logit", "probability"))
+    by_logit, by_probability = (average_precision(shifted, scored_output=score) for score in ("logit", "probability"))
     torch.testing.assert_close(by_logit.values, by_probability.values)
     probabilities = (shifted.logits.double().softmax(1)).numpy()
-    found = {name: (curve.x.numpy(), curve.y.numpy()) for name, curve in by_probability.points.items()}
+    found = {name: (curve.x.numpy(), curve.y.numpy()) for name, curve in by_probability.curves.items()}
     micro = aggregate("micro average precision", CellData(by_probability.values.numpy(), found), np.ones((1, COUNT)))[0]
     truth = torch.nn.functional.one_hot(labels, CLASSES)
     assert micro == pytest.approx(average_precision_score(truth, probabilities, average="micro"))

@@ -12,30 +12,30 @@ from toys import SIZE, maps_of, toy_batch, toy_classifier
 from camdbench.core.catalogue import metrics
 from camdbench.core.errors import NotApplicable
 from camdbench.datasets.samples import Batch
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Measured
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import MetricResult
 from camdbench.models.classifier import Passes
 
 CLASSIFIER = toy_classifier()
 BATCH = toy_batch()
 
 
-def evidence_of(maps: torch.Tensor | None = None) -> Evidence:
+def evidence_of(maps: torch.Tensor | None = None) -> MetricInputs:
     """The evidence of a run with Grad-CAM, or with given maps that Grad-CAM explains again."""
 
     def explain(images: torch.Tensor, targets: torch.Tensor, classifier: object):
         return maps_of(CLASSIFIER, Batch(BATCH.ids, images, BATCH.labels), "gradcam", target=targets)
 
     own = explain(BATCH.images, BATCH.labels, None).maps if maps is None else maps
-    return Evidence(CLASSIFIER, BATCH.images, BATCH.labels, own, ids=BATCH.ids, explainer=explain)
+    return MetricInputs(CLASSIFIER, BATCH.images, BATCH.labels, own, ids=BATCH.ids, explainer=explain)
 
 
-def measured(spec: str, evidence: Evidence) -> Measured:
+def measured(spec: str, evidence: MetricInputs) -> MetricResult:
     """One metric as a run calls it."""
     checked = metrics.parse_one(spec)
     with CLASSIFIER.frozen():
         found = metrics.load(checked.name)(evidence, **metrics.get(checked.name).arguments(checked))
-    return found if isinstance(found, Measured) else Measured(found)
+    return found if isinstance(found, MetricResult) else MetricResult(found)
 
 
 def by_hand(index: int, scored: str) -> SimpleNamespace:
@@ -109,7 +109,7 @@ def test_the_second_map_and_the_masked_pass_are_made_once() -> None:
 
 
 def test_maps_of_others_are_refused() -> None:
-    evidence = Evidence(CLASSIFIER, BATCH.images, BATCH.labels, torch.rand(4, *SIZE))
+    evidence = MetricInputs(CLASSIFIER, BATCH.images, BATCH.labels, torch.rand(4, *SIZE))
     for name in ("coherency", "adcc"):
         with pytest.raises(NotApplicable, match="no explainer"):
             measured(name, evidence)

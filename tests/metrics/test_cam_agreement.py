@@ -14,7 +14,7 @@ from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.hirescam import hirescam
 from camdbench.functional import core_regions
 from camdbench.metrics.cam_agreement import cam_agreement
-from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.inputs import MetricInputs
 from camdbench.models.classifier import Classifier
 
 ROWS, COLUMNS = 8, 6
@@ -36,10 +36,10 @@ def batch() -> Batch:
     return replace(toy_batch(), class_masks=masks, masks=None)
 
 
-def seen(classifier: Classifier, batch: Batch) -> Evidence:
+def seen(classifier: Classifier, batch: Batch) -> MetricInputs:
     trace = Trace(classifier, batch, target="predicted")
     known = {"labels": batch.labels, "masks": batch.masks, "class_masks": batch.class_masks, "features": trace, "logits": trace.logits}
-    return Evidence(classifier, batch.images, trace.targets, **known)
+    return MetricInputs(classifier, batch.images, trace.targets, **known)
 
 
 def literally(classifier: Classifier, batch: Batch, threshold: float) -> list[float]:
@@ -100,7 +100,7 @@ def test_activations_that_are_no_numbers_have_no_value(classifier: Classifier, b
 
     Broken.activations[1, 0, 0, 0] = torch.inf
     known = {"logits": evidence.logits, "labels": batch.labels, "class_masks": batch.class_masks, "features": Broken()}
-    found = cam_agreement(Evidence(classifier, batch.images, evidence.targets, **known)).values
+    found = cam_agreement(MetricInputs(classifier, batch.images, evidence.targets, **known)).values
     assert found.isnan().tolist() == [
         False,
         True,

@@ -110,7 +110,7 @@ def test_a_map_without_positive_values_is_undefined() -> None:
 
 def test_the_mask_may_be_compared_instead_of_the_rectified_map() -> None:
     rectified = measured(toy_classifier(), toy_batch(), "cgc_loss(negatives=3)", "gradcam(relu=False)").values
-    masks = measured(toy_classifier(), toy_batch(), 'cgc_loss(negatives=3, maps="as declared")', "gradcam(relu=False)").values
+    masks = measured(toy_classifier(), toy_batch(), 'cgc_loss(negatives=3, maps="default")', "gradcam(relu=False)").values
     assert not torch.isclose(rectified, masks).all()
 
 

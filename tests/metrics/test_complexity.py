@@ -14,14 +14,14 @@ from toys import SIZE, toy_batch, toy_classifier
 
 from camdbench.explainers.common.saliency import finish
 from camdbench.functional.normalise import upsample
-from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.inputs import MetricInputs
 
 PLACES = SIZE[0] * SIZE[1]
 
 
-def of_maps(raw: Tensor) -> Evidence:
+def of_maps(raw: Tensor) -> MetricInputs:
     batch = toy_batch(len(raw))
-    return Evidence(toy_classifier(), batch.images, batch.labels, finish(raw, SIZE, "range").maps, raw=raw)
+    return MetricInputs(toy_classifier(), batch.images, batch.labels, finish(raw, SIZE, "range").maps, raw=raw)
 
 
 def raw_maps() -> Tensor:
@@ -105,6 +105,6 @@ def test_a_single_place_has_no_normalised_entropy() -> None:
 def test_maps_of_others_are_taken_as_they_are() -> None:
     batch = toy_batch(1)
     maps = torch.rand(1, *SIZE)
-    evidence = Evidence(toy_classifier(), batch.images, batch.labels, maps)
+    evidence = MetricInputs(toy_classifier(), batch.images, batch.labels, maps)
     found = {measure(evidence, f"sparseness(protocol={name})").values.item() for name in ("image", "layer", "mask")}
     assert len(found) == 1

@@ -18,7 +18,7 @@ from toys import toy_batch, toy_classifier
 from camdbench.core.catalogue import metrics
 from camdbench.datasets.samples import Batch
 from camdbench.metrics.confidence import average_drop
-from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.inputs import MetricInputs
 from camdbench.models.classifier import Classifier
 
 
@@ -79,7 +79,7 @@ class TestEveryMetric:
 
     def test_an_image_of_one_pixel_is_scored(self, spec: str) -> None:
         classifier = pixel_classifier()
-        values = Evidence(classifier, torch.rand(1, 3, 1, 1), torch.tensor([1]), torch.full((1, 1, 1), 0.5))
+        values = MetricInputs(classifier, torch.rand(1, 3, 1, 1), torch.tensor([1]), torch.full((1, 1, 1), 0.5))
         assert metrics.load(spec.partition("(")[0])(values).isfinite().all()
 
     def test_a_network_that_gives_nan_has_no_score(self, spec: str) -> None:
@@ -110,7 +110,7 @@ def test_the_image_is_masked_in_pixel_space_before_mean_and_std() -> None:
 
     classifier = Classifier(Spy(), mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 0.125))
     images, mask = torch.full((1, 3, 2, 2), 0.6), torch.tensor([[[0.0, 1.0], [0.5, 0.25]]])
-    average_drop(Evidence(classifier, images, torch.tensor([0]), mask, logits=torch.zeros(1, 3)))
+    average_drop(MetricInputs(classifier, images, torch.tensor([0]), mask, logits=torch.zeros(1, 3)))
     black, full = [(0 - 0.1) / 0.5, (0 - 0.2) / 0.25, (0 - 0.3) / 0.125], [(0.6 - 0.1) / 0.5, (0.6 - 0.2) / 0.25, (0.6 - 0.3) / 0.125]
     torch.testing.assert_close(seen[-1][0, :, 0, 0], torch.tensor(black))
     torch.testing.assert_close(seen[-1][0, :, 0, 1], torch.tensor(full))
@@ -190,7 +190,7 @@ def scores(classifier: Classifier, batch: Batch, spec: str, maps: Tensor | None 
     """One metric on one batch, as a run scores it."""
     checked = metrics.parse_one(spec)
     with classifier.frozen():
-        evidence = Evidence(classifier, batch.images, batch.labels, some_maps(batch) if maps is None else maps)
+        evidence = MetricInputs(classifier, batch.images, batch.labels, some_maps(batch) if maps is None else maps)
         return metrics.load(checked.name)(evidence, **metrics.get(checked.name).arguments(checked))
 
 
@@ -215,6 +215,6 @@ def _score_of_probabilities(spec: str, before: float, after: float) -> float:
     """The metric on an image whose class has probability `before`, masked so that it has `after`."""
     checked = metrics.parse_one(spec)
     logits = torch.tensor([[math.log(before / (1 - before)), 0.0]], dtype=torch.float64)
-    evidence = Evidence(pixel_classifier(), torch.zeros(1, 3, 1, 1), torch.tensor([0]), torch.ones(1, 1, 1), logits=logits)
-    evidence.shared(("masked logits", "pixels", 1.0), lambda: torch.tensor([[math.log(after / (1 - after)), 0.0]], dtype=torch.float64))
+    evidence = MetricInputs(pixel_classifier(), torch.zeros(1, 3, 1, 1), torch.tensor([0]), torch.ones(1, 1, 1), logits=logits)
+    evidence.cached(("masked logits", "pixels", 1.0), lambda: torch.tensor([[math.log(after / (1 - after)), 0.0]], dtype=torch.float64))
     return metrics.load(checked.name)(evidence, **metrics.get(checked.name).arguments(checked)).item()

@@ -17,7 +17,7 @@ from camdbench.explainers.contrastivecam import contrastivecam
 from camdbench.explainers.hirescam import hirescam
 from camdbench.functional import core_regions as maths
 from camdbench.metrics.core_regions import contrastive_iou, core, core_share, noncore, redundancy
-from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.inputs import MetricInputs
 from camdbench.models.classifier import Classifier
 from camdbench.tables.aggregates import CellData, aggregate
 
@@ -40,10 +40,10 @@ def classifier() -> Classifier:
     return toy_classifier("gap").requires_grad_(False)
 
 
-def seen(classifier: Classifier, batch: Batch, *, target: str = "label") -> Evidence:
+def seen(classifier: Classifier, batch: Batch, *, target: str = "label") -> MetricInputs:
     trace = Trace(classifier, batch, target=target)
     known = {"labels": batch.labels, "masks": batch.masks, "features": trace, "logits": trace.logits}
-    return Evidence(classifier, batch.images, trace.targets, **known)
+    return MetricInputs(classifier, batch.images, trace.targets, **known)
 
 
 def on_grid(masks: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ def test_core_and_noncore_are_sums_over_maps_by_autograd(classifier: Classifier,
 def test_the_share_of_the_table_is_the_ratio_of_the_means_and_their_parts_are_kept(classifier: Classifier, batch: Batch) -> None:
     evidence = seen(classifier, batch)
     share, inside, outside = core_share(evidence), core(evidence).values[1:].mean(), noncore(evidence).values[1:].mean()
-    points = {name: (curve.x.numpy(), curve.y[1:].numpy()) for name, curve in share.points.items()}
+    points = {name: (curve.x.numpy(), curve.y[1:].numpy()) for name, curve in share.curves.items()}
     found = aggregate("ratio of means", CellData(share.values[1:].numpy(), points), np.ones((1, 3)))[0]
     assert found == pytest.approx((inside / (inside + outside)).item())
     assert abs(found - share.values[1:].mean()) > 1e-3
@@ -150,7 +150,7 @@ def test_the_class_is_the_label_or_on_request_the_explained_one(classifier: Clas
     relabelled = seen(classifier, replace(batch, labels=explained.targets))
     assert not explained.targets.equal(batch.labels)
     for metric in EVERY:
-        values = metric(explained, scored="target").values
+        values = metric(explained, scored_class="target").values
         torch.testing.assert_close(values, metric(relabelled).values, equal_nan=True)
         torch.testing.assert_close(metric(explained).values, metric(seen(classifier, batch)).values, equal_nan=True)
         assert not torch.allclose(values, metric(explained).values, equal_nan=True)
@@ -197,7 +197,7 @@ def test_half_precision_loses_no_more_than_the_network_did(classifier: Classifie
 
     known = {"logits": evidence.logits, "labels": batch.labels, "masks": batch.masks}
     halved, restored = (
-        Evidence(classifier, batch.images, evidence.targets, **known, features=features) for features in (Halved(), Restored())
+        MetricInputs(classifier, batch.images, evidence.targets, **known, features=features) for features in (Halved(), Restored())
     )
     for metric in (core, noncore, core_share, redundancy):
         torch.testing.assert_close(metric(halved).values, metric(restored).values, rtol=1e-6, atol=0, equal_nan=True)

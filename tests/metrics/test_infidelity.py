@@ -13,8 +13,8 @@ from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.functional.infidelity import squares
 from camdbench.functional.normalise import upsample
 from camdbench.functional.seeds import generator_for
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Measured
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import MetricResult
 from camdbench.models.classifier import Passes
 
 CLASSIFIER = toy_classifier("dense")
@@ -23,13 +23,13 @@ RAW = torch.randn(4, 8, 6, generator=torch.Generator().manual_seed(3))
 SAMPLES, SIDES = 12, (2, 5)
 
 
-def evidence_of(raw: Tensor | None = RAW, saliency: Tensor | None = None) -> Evidence:
+def evidence_of(raw: Tensor | None = RAW, saliency: Tensor | None = None) -> MetricInputs:
     """The evidence of a run; the normalised map is another one than the raw map, so that they cannot be mistaken."""
     maps = torch.rand(4, *SIZE, generator=torch.Generator().manual_seed(4)) if saliency is None else saliency
-    return Evidence(CLASSIFIER, BATCH.images, BATCH.labels, maps, raw=raw, ids=BATCH.ids, seed=5)
+    return MetricInputs(CLASSIFIER, BATCH.images, BATCH.labels, maps, raw=raw, ids=BATCH.ids, seed=5)
 
 
-def measured(options: str, evidence: Evidence | None = None) -> Measured:
+def measured(options: str, evidence: MetricInputs | None = None) -> MetricResult:
     """One metric as a run calls it."""
     checked = metrics.parse_one(f"infidelity({options})")
     with CLASSIFIER.frozen():
@@ -75,7 +75,7 @@ def test_it_is_captums_in_pixel_space(beta: bool) -> None:
 @pytest.mark.parametrize("masking", ["pixels", "normalised"])
 def test_every_sample_is_one_of_the_papers_terms(masking: str, score: str, kind: str) -> None:
     found = measured(
-        f"samples={SAMPLES}, blocks={SIDES}, scaled=False, beta=False, masking={masking!r}, score={score!r}, perturbation={kind!r}"
+        f"samples={SAMPLES}, blocks={SIDES}, scaled=False, beta=False, masking={masking!r}, scored_output={score!r}, perturbation={kind!r}"
     ).values
     phi = upsample(RAW, SIZE).double()
     for index in range(4):
@@ -108,7 +108,7 @@ def test_a_map_that_is_the_change_itself_has_none() -> None:
 
     batch = toy_batch(2)
     right, wrong = (
-        Evidence(Classifier(Sum(), mean=0, std=1), batch.images, torch.zeros(2, dtype=torch.int64), torch.rand(2, *SIZE), raw=raw)
+        MetricInputs(Classifier(Sum(), mean=0, std=1), batch.images, torch.zeros(2, dtype=torch.int64), torch.rand(2, *SIZE), raw=raw)
         for raw in (3 * weights.expand(2, -1, -1), torch.rand(2, *SIZE))
     )
     assert measured("", right).values.tolist() == pytest.approx([0, 0], abs=1e-6)
@@ -144,10 +144,10 @@ def test_a_map_of_zeros_tells_nothing() -> None:
 
 
 def test_normalised_maps_serve_where_the_raw_one_is_not_known_and_on_request() -> None:
-    with pytest.raises(NotApplicable, match="maps='as declared'"):
+    with pytest.raises(NotApplicable, match="maps='default'"):
         measured("", evidence_of(None))
     saliency = torch.rand(4, *SIZE)
-    assert torch.equal(measured("maps='as declared'", evidence_of(RAW, saliency)).values, measured("", evidence_of(saliency)).values)
+    assert torch.equal(measured("maps='default'", evidence_of(RAW, saliency)).values, measured("", evidence_of(saliency)).values)
 
 
 def test_no_block_is_refused() -> None:

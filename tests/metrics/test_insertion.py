@@ -19,8 +19,8 @@ from camdbench.core.errors import NotApplicable
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.baselines import rise_kernel
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Measured
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import MetricResult
 from camdbench.models.classifier import Classifier, Passes
 from camdbench.models.single_image_norm import with_own_statistics
 
@@ -32,11 +32,11 @@ def smooth_maps(seed: int = 3) -> Tensor:
     return torch.rand(4, *SIZE, generator=torch.Generator().manual_seed(seed))
 
 
-def measured(classifier: Classifier, batch: Batch, maps: Tensor, spec: str, evidence: Evidence | None = None) -> Measured:
+def measured(classifier: Classifier, batch: Batch, maps: Tensor, spec: str, evidence: MetricInputs | None = None) -> MetricResult:
     """One metric as a run calls it."""
     checked = metrics.parse_one(spec)
     with classifier.frozen():
-        seen = evidence or Evidence(classifier, batch.images, batch.labels, maps, ids=batch.ids)
+        seen = evidence or MetricInputs(classifier, batch.images, batch.labels, maps, ids=batch.ids)
         return metrics.load(checked.name)(seen, **metrics.get(checked.name).arguments(checked))
 
 
@@ -79,9 +79,9 @@ def test_values_and_curves_are_those_of_a_literal_reading(mode: str, protocol: s
     found = measured(classifier, batch, maps, spec)
     for index in range(4):
         expected = rise(classifier, batch.images[index], maps[index], mode, step, masking=masking)
-        assert found.points["curve"].y[index].tolist() == pytest.approx(expected, abs=1e-5)
+        assert found.curves["curve"].y[index].tolist() == pytest.approx(expected, abs=1e-5)
         shares = [min(step * point, PIXELS) / PIXELS for point in range(len(expected))]
-        assert found.points["curve"].x.tolist() == pytest.approx(shares)
+        assert found.curves["curve"].x.tolist() == pytest.approx(shares)
         area = sum((shares[k + 1] - shares[k]) * (expected[k] + expected[k + 1]) / 2 for k in range(len(expected) - 1))
         assert found.values[index].item() == pytest.approx(100 * area, abs=1e-3)
         if step == 16:  # divides the number of pixels, so RISE's own sum is the same number
@@ -117,7 +117,7 @@ def test_xpliques_formula(name: str) -> None:
         curve.append(logits.softmax(1)[range(4), batch.labels].numpy())
     curve = np.stack(curve, 1)
     found = measured(classifier, batch, maps, f"{name}(protocol=xplique)")
-    assert found.points["curve"].y.tolist() == pytest.approx(curve, abs=1e-5)
+    assert found.curves["curve"].y.tolist() == pytest.approx(curve, abs=1e-5)
     equal = 0.5 * (curve[:, :-1] + curve[:, 1:]).mean(1)  # as if the points were equally distant: 19 or 20 pixels each
     assert found.values.tolist() == pytest.approx((100 * equal).tolist(), abs=0.3)
 
@@ -131,14 +131,14 @@ def test_at_224_pixels_squared_there_are_225_and_29_points() -> None:
     batch = Batch(("a",), torch.rand(1, 3, 224, 224), torch.tensor([0]))
     for spec, points in (("insertion", 225), ("deletion(protocol=rise)", 29)):
         found = measured(classifier, batch, torch.rand(1, 224, 224), spec)
-        assert len(found.points["curve"].x) == points
+        assert len(found.curves["curve"].x) == points
 
 
 def test_both_together_make_the_passes_that_they_need_and_no_more() -> None:
     classifier, batch, maps = toy_classifier(), toy_batch(), smooth_maps()
     logits = classifier(batch.images).detach()
     classifier.passes = Passes()
-    evidence = Evidence(classifier, batch.images, batch.labels, maps, logits=logits)
+    evidence = MetricInputs(classifier, batch.images, batch.labels, maps, logits=logits)
     measured(classifier, batch, maps, "insertion(step=16)", evidence)
     assert classifier.passes == Passes(forward=4 * (12 - 1) + 4)  # between the ends, and the blurred images
     measured(classifier, batch, maps, "deletion(step=16)", evidence)
@@ -163,7 +163,7 @@ def test_an_image_of_one_pixel_is_scored() -> None:
 
     batch = Batch(("a",), torch.rand(1, 3, 1, 1), torch.tensor([0]))
     found = measured(Classifier(Pixel(), mean=0, std=1), batch, torch.tensor([[[0.5]]]), "deletion")
-    assert found.points["curve"].x.tolist() == [0, 1]
+    assert found.curves["curve"].x.tolist() == [0, 1]
     assert found.undefined.all()  # one pixel is before no other
 
 
@@ -187,12 +187,12 @@ class TestTheMapsOfCGC:
                 assert other is not classifier
                 return maps_of(other, Batch(batch.ids, images, batch.labels), "gradcam")
 
-            evidence = Evidence(classifier, batch.images, batch.labels, smooth_maps(), explainer=explain, logits=trace.logits)
+            evidence = MetricInputs(classifier, batch.images, batch.labels, smooth_maps(), explainer=explain, logits=trace.logits)
             found = measured(classifier, batch, smooth_maps(), "insertion(protocol=cgc, step=16)", evidence)
         own = maps_of(with_own_statistics(classifier), batch, "gradcam").maps
         for index in range(4):
             expected = rise(classifier, batch.images[index], own[index], "insertion", 16, masking="normalised")
-            assert found.points["curve"].y[index].tolist() == pytest.approx(expected, abs=1e-5)
+            assert found.curves["curve"].y[index].tolist() == pytest.approx(expected, abs=1e-5)
 
     def test_the_classifier_is_not_touched_and_pays_for_the_maps(self) -> None:
         classifier, batch = toy_classifier(), toy_batch()
@@ -204,7 +204,7 @@ class TestTheMapsOfCGC:
             spent.append(other.passes - before)
             return maps
 
-        evidence = Evidence(classifier, batch.images, batch.labels, smooth_maps(), explainer=explain)
+        evidence = MetricInputs(classifier, batch.images, batch.labels, smooth_maps(), explainer=explain)
         passes = classifier.passes
         measured(classifier, batch, smooth_maps(), "deletion(protocol=cgc, step=96)", evidence)
         assert classifier.weights_hash() == weights

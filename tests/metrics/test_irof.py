@@ -10,8 +10,8 @@ from torch import Tensor
 from toys import toy_classifier
 
 from camdbench.core.catalogue import metrics
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Measured
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import MetricResult
 from camdbench.models.classifier import Passes
 
 SIZE = (32, 24)
@@ -32,12 +32,12 @@ def plain_images() -> Tensor:
 IMAGES = plain_images()
 
 
-def evidence_of(maps: Tensor = MAPS, images: Tensor = IMAGES) -> Evidence:
+def evidence_of(maps: Tensor = MAPS, images: Tensor = IMAGES) -> MetricInputs:
     """The evidence of a run."""
-    return Evidence(CLASSIFIER, images, LABELS, maps)
+    return MetricInputs(CLASSIFIER, images, LABELS, maps)
 
 
-def measured(spec: str, evidence: Evidence | None = None) -> Measured:
+def measured(spec: str, evidence: MetricInputs | None = None) -> MetricResult:
     """One metric as a run calls it."""
     checked = metrics.parse_one(spec)
     with CLASSIFIER.frozen():
@@ -69,7 +69,7 @@ def test_values_and_curves_are_those_of_a_loop_over_segments(count: int, fill: s
         lengths.add(len(left))
         assert found.values[index].item() == pytest.approx(100 * (1 - np.trapezoid(left, dx=1 / (len(left) - 1))), abs=1e-3)
         shares = np.interp(np.linspace(0, 1, 101), np.linspace(0, 1, len(left)), left)
-        assert found.points["left"].y[index].tolist() == pytest.approx(shares.tolist(), abs=1e-5)
+        assert found.curves["left"].y[index].tolist() == pytest.approx(shares.tolist(), abs=1e-5)
     assert len(lengths) > 1  # images differ in their number of segments
 
 

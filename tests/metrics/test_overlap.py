@@ -61,11 +61,11 @@ def test_a_mask_of_everything_has_no_density_but_an_overlap() -> None:
     assert measure("iou", given).values.item() == pytest.approx(100 * (random_maps(1) >= 0.5).double().mean().item())
 
 
-@pytest.mark.parametrize("maps", ["as declared", "relu", "abs"])
+@pytest.mark.parametrize("maps", ["default", "relu", "abs"])
 def test_relevance_rank_is_that_of_quantus_where_nothing_ties(maps: str) -> None:
     raw = torch.randn(6, *SIZE, generator=torch.Generator().manual_seed(3))
     noise = torch.rand(6, *SIZE, generator=torch.Generator().manual_seed(4))
-    seen = {"as declared": noise, "relu": raw.relu(), "abs": raw.abs()}[maps]
+    seen = {"default": noise, "relu": raw.relu(), "abs": raw.abs()}[maps]
     theirs = quantus.RelevanceRankAccuracy(disable_warnings=True).evaluate_batch(seen.double().numpy(), MASKS.numpy())
     found = measure(f"relevance_rank(maps='{maps}')", evidence_of(noise, raw=raw, masks=MASKS)).values
     np.testing.assert_allclose(found.numpy(), 100 * theirs, rtol=1e-12)

@@ -15,8 +15,8 @@ from camdbench.core.catalogue import metrics
 from camdbench.core.errors import NotApplicable
 from camdbench.datasets.samples import Batch
 from camdbench.functional.seeds import generator_for
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Measured
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import MetricResult
 from camdbench.models.classifier import Classifier, Passes
 
 CLASSIFIER = toy_classifier("dense")
@@ -24,12 +24,12 @@ BATCH = toy_batch()
 MAPS = torch.rand(4, *SIZE, generator=torch.Generator().manual_seed(3))
 
 
-def evidence_of(classifier: Classifier = CLASSIFIER, batch: Batch = BATCH, maps: Tensor = MAPS) -> Evidence:
+def evidence_of(classifier: Classifier = CLASSIFIER, batch: Batch = BATCH, maps: Tensor = MAPS) -> MetricInputs:
     """The evidence of a run."""
-    return Evidence(classifier, batch.images, batch.labels, maps, ids=batch.ids, seed=5)
+    return MetricInputs(classifier, batch.images, batch.labels, maps, ids=batch.ids, seed=5)
 
 
-def measured(spec: str, evidence: Evidence | None = None) -> Measured:
+def measured(spec: str, evidence: MetricInputs | None = None) -> MetricResult:
     """One metric as a run calls it."""
     checked = metrics.parse_one(spec)
     with CLASSIFIER.frozen():
@@ -71,7 +71,7 @@ def test_sliding_patches_are_those_of_quantus_05(patch: int) -> None:
     for index in range(4):
         drops = sliding_curve(index, patch, 5)
         assert len(drops) == 5
-        assert found.points["drop"].y[index].tolist() == pytest.approx([0, *drops], abs=1e-6)
+        assert found.curves["drop"].y[index].tolist() == pytest.approx([0, *drops], abs=1e-6)
         assert found.values[index].item() == pytest.approx(100 * np.mean(drops), abs=1e-4)
 
 
@@ -97,7 +97,7 @@ def test_the_grid_is_that_of_quantus_06(patch: int) -> None:
         ]
     found = measured(f"aopc(protocol=quantus06, patch={patch}, regions=5)")
     for index in range(4):
-        assert found.points["drop"].y[index, 1:].tolist() == pytest.approx(np.ravel(expected[index]).tolist(), abs=1e-5)
+        assert found.curves["drop"].y[index, 1:].tolist() == pytest.approx(np.ravel(expected[index]).tolist(), abs=1e-5)
         assert found.values[index].item() == pytest.approx(100 * float(np.mean(expected[index])), abs=1e-3)
 
 
@@ -117,7 +117,7 @@ def test_sameks_sum_divides_by_one_more_than_the_number_of_patches() -> None:
 
 def test_a_grid_of_few_patches_is_replaced_altogether() -> None:
     found = measured("aopc")  # 2 x 2 patches of 9 pixels
-    assert found.points["drop"].x.tolist() == [0, 1, 2, 3, 4]
+    assert found.curves["drop"].x.tolist() == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(("name", "sign"), [("morf", -1), ("lerf", 1)])
@@ -132,8 +132,8 @@ def test_pixels_are_flipped_in_their_order(name: str, sign: int) -> None:
                 image[:, place // 12, place % 12] = fill[:, 0, 0]
             curve.append(probability(image, index))
         x = [0, 50 / 192, 100 / 192, 150 / 192, 1]
-        assert found.points["curve"].x.tolist() == pytest.approx(x)
-        assert found.points["curve"].y[index].tolist() == pytest.approx(curve, abs=1e-6)
+        assert found.curves["curve"].x.tolist() == pytest.approx(x)
+        assert found.curves["curve"].y[index].tolist() == pytest.approx(curve, abs=1e-6)
         assert found.values[index].item() == pytest.approx(100 * np.trapezoid(curve, x), abs=1e-4)
 
 
@@ -141,10 +141,10 @@ def test_pixels_are_flipped_in_their_order(name: str, sign: int) -> None:
 def test_chefer_looks_at_nine_shares_and_at_the_accuracy(name: str, sign: int) -> None:
     found = measured(f"{name}(protocol=chefer)")
     shares = [192 * tenth // 10 for tenth in range(1, 10)]
-    assert found.points["curve"].x.tolist() == pytest.approx([share / 192 for share in shares])
+    assert found.curves["curve"].x.tolist() == pytest.approx([share / 192 for share in shares])
     for index in range(4):
         order = sorted(range(192), key=lambda place: sign * float(MAPS[index].flatten()[place]))
-        for share, value in zip(shares, found.points["curve"].y[index].tolist(), strict=True):
+        for share, value in zip(shares, found.curves["curve"].y[index].tolist(), strict=True):
             image = BATCH.images[index].clone()
             image.flatten(1)[:, order[:share]] = 0
             with torch.no_grad():
@@ -154,7 +154,7 @@ def test_chefer_looks_at_nine_shares_and_at_the_accuracy(name: str, sign: int) -
 def test_aopc_is_the_height_of_the_curve_below_its_start() -> None:
     """An identity that both directions of Samek's section III obey: AOPC = f(x_0) - mean of f(x_k)."""
     evidence = evidence_of()
-    found, curve = measured("aopc(patch=3)", evidence), measured("morf(patch=3)", evidence).points["curve"].y
+    found, curve = measured("aopc(patch=3)", evidence), measured("morf(patch=3)", evidence).curves["curve"].y
     torch.testing.assert_close(found.values, 100 * (curve[:, 0] - curve.mean(1)))
 
 
@@ -167,7 +167,7 @@ def test_metrics_of_the_same_walk_share_its_passes() -> None:
     assert CLASSIFIER.passes == Passes(forward=4 * 7 + 4)
     measured("morf(protocol=quantus, step=16, fill='blank', masking='pixels')", evidence)
     before = CLASSIFIER.passes
-    measured("deletion(step=16, scored='target')", evidence)  # the same pixels, removed alike
+    measured("deletion(step=16, scored_class='target')", evidence)  # the same pixels, removed alike
     assert CLASSIFIER.passes == before
 
 

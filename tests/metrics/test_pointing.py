@@ -63,13 +63,13 @@ def test_boxes_with_inclusive_ends_are_one_longer() -> None:
     maps[0, 5, 8] = maps[1, 5, 9] = 1
     given = evidence_of(maps, boxes=[[[2.0, 3.0, 8.0, 9.0]]] * 2)
     assert measure("pointing", given).values.tolist() == [0, 0]
-    assert measure("pointing(geometry='inclusive boxes')", given).values.tolist() == [100, 0]
+    assert measure("pointing(ground_truth='inclusive boxes')", given).values.tolist() == [100, 0]
 
 
 def test_a_map_of_zeros_points_nowhere_but_where_a_protocol_scores_it() -> None:
     given = evidence_of(torch.zeros(1, *SIZE), boxes=[[[2.0, 3.0, 8.0, 9.0]]], masks=torch.ones(1, *SIZE, dtype=torch.bool))
     assert measure("pointing", given).undefined.tolist() == [True]
-    assert measure("pointing(dead='scored')", given).values.tolist() == [100]
+    assert measure("pointing(constant_map='scored')", given).values.tolist() == [100]
     assert measure("pointing(protocol='torchray', tolerance=1.0)", given).values.tolist() == [0]
     assert measure("pointing(protocol='quantus')", given).values.tolist() == [100]
 

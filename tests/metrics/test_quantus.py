@@ -93,7 +93,7 @@ def test_efficient_mprt_is_nought_for_a_map_that_does_not_look_at_the_weights() 
 
 def test_curves_come_with_their_area() -> None:
     found = measured(toy_classifier(), toy_batch(), "quantus:Selectivity(patch_size=4)")
-    x, y = found.points["curve"]
+    x, y = found.curves["curve"].x, found.curves["curve"].y
     assert x.tolist() == list(range(1, 13))
     torch.testing.assert_close(found.values, (y[:, 1:] + y[:, :-1]).sum(1) / 2 / 11)
 

@@ -59,22 +59,22 @@ def test_it_is_the_mean_likeness_over_the_cascade(how: str) -> None:
             with model.frozen():
                 maps = shown(evidence_of(model, toy_batch(), "gradcam(relu=False)").raw)
             expected = [SIMILARITIES[how](a, b) for a, b in zip(own, maps, strict=True)]
-            assert found.points["similarity"].y[:, step].tolist() == pytest.approx(expected, abs=2e-4)
-    assert found.points["similarity"].x.tolist() == [1, 2, 3, 4]
-    torch.testing.assert_close(found.values, found.points["similarity"].y.mean(1))
+            assert found.curves["similarity"].y[:, step].tolist() == pytest.approx(expected, abs=2e-4)
+    assert found.curves["similarity"].x.tolist() == [1, 2, 3, 4]
+    torch.testing.assert_close(found.values, found.curves["similarity"].y.mean(1))
     assert (found.values < 0.9).all()
 
 
 def test_protocols_divide_the_layers_and_quantus_counts_the_trained_model() -> None:
     places = {
-        protocol: measured(toy_classifier(), toy_batch(), f"randomisation(protocol={protocol})").points["similarity"].x.tolist()
+        protocol: measured(toy_classifier(), toy_batch(), f"randomisation(protocol={protocol})").curves["similarity"].x.tolist()
         for protocol in ("adebayo", "opticam", "quantus")
     }
     assert places == {"adebayo": [1, 2, 3, 4], "opticam": [1, 2, 3, 4], "quantus": [0, 1, 2, 3, 4]}
-    two = measured(toy_classifier(), toy_batch(), "randomisation(layers=2)").points["similarity"].x.tolist()
+    two = measured(toy_classifier(), toy_batch(), "randomisation(layers=2)").curves["similarity"].x.tolist()
     assert two == [2, 4]
     found = measured(toy_classifier(), toy_batch(), "randomisation(protocol=quantus)")
-    torch.testing.assert_close(found.points["similarity"].y[:, 0], torch.ones(4, dtype=torch.float64))
+    torch.testing.assert_close(found.curves["similarity"].y[:, 0], torch.ones(4, dtype=torch.float64))
 
 
 def test_a_map_that_does_not_look_at_the_weights_fails_the_check() -> None:

@@ -14,8 +14,8 @@ from toys import SIZE, toy_batch, toy_classifier
 from camdbench.core.catalogue import metrics
 from camdbench.core.errors import UsageError
 from camdbench.functional.seeds import generator_for
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Measured
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import MetricResult
 from camdbench.models.classifier import Passes
 
 CLASSIFIER = toy_classifier("dense")
@@ -24,12 +24,12 @@ MAPS = torch.rand(4, *SIZE, generator=torch.Generator().manual_seed(3))
 PIXELS = SIZE[0] * SIZE[1]
 
 
-def evidence_of(maps: Tensor = MAPS) -> Evidence:
+def evidence_of(maps: Tensor = MAPS) -> MetricInputs:
     """The evidence of a run."""
-    return Evidence(CLASSIFIER, BATCH.images, BATCH.labels, maps, ids=BATCH.ids, seed=5)
+    return MetricInputs(CLASSIFIER, BATCH.images, BATCH.labels, maps, ids=BATCH.ids, seed=5)
 
 
-def measured(spec: str, evidence: Evidence | None = None) -> Measured:
+def measured(spec: str, evidence: MetricInputs | None = None) -> MetricResult:
     """One metric as a run calls it."""
     checked = metrics.parse_one(spec)
     with CLASSIFIER.frozen():
@@ -58,11 +58,11 @@ def scores_of(index: int, percent: int, sign: int, noise: float) -> Tensor:
 
 @pytest.mark.parametrize(("name", "sign"), [("road_morf", -1), ("road_lerf", 1)])
 def test_curves_are_those_of_a_direct_solver(name: str, sign: int) -> None:
-    found = measured(f"{name}(score='probability', jitter=0.0)")
-    assert found.points["curve"].x.tolist() == pytest.approx([percent / 100 for percent in range(10, 100, 10)])
+    found = measured(f"{name}(scored_output='probability', jitter=0.0)")
+    assert found.curves["curve"].x.tolist() == pytest.approx([percent / 100 for percent in range(10, 100, 10)])
     for index in range(4):
         expected = [float(scores_of(index, percent, sign, 0.01)[BATCH.labels[index]]) for percent in range(10, 100, 10)]
-        assert found.points["curve"].y[index].tolist() == pytest.approx(expected, abs=1e-4)
+        assert found.curves["curve"].y[index].tolist() == pytest.approx(expected, abs=1e-4)
         assert found.values[index].item() == pytest.approx(100 * np.mean(expected), abs=1e-2)
 
 
@@ -70,7 +70,7 @@ def test_accuracy_is_whether_the_class_has_the_largest_logit() -> None:
     found = measured("road_morf(jitter=0.0, percentages=(30, 60))")
     for index in range(4):
         expected = [float(scores_of(index, percent, -1, 0.01).argmax() == BATCH.labels[index]) for percent in (30, 60)]
-        assert found.points["curve"].y[index].tolist() == expected
+        assert found.curves["curve"].y[index].tolist() == expected
 
 
 def test_both_orders_together_are_half_their_difference() -> None:
@@ -80,7 +80,7 @@ def test_both_orders_together_are_half_their_difference() -> None:
     morf, lerf = (measured(f"{name}(protocol=gradcam)", evidence) for name in ("road_morf", "road_lerf"))
     assert CLASSIFIER.passes == Passes()  # made already
     torch.testing.assert_close(both.values, (lerf.values - morf.values) / 2)
-    assert torch.equal(both.points["lerf"].y, lerf.points["curve"].y)
+    assert torch.equal(both.curves["lerf"].y, lerf.curves["curve"].y)
 
 
 def test_it_makes_one_pass_for_each_image_and_percentage() -> None:
@@ -90,16 +90,16 @@ def test_it_makes_one_pass_for_each_image_and_percentage() -> None:
 
 
 def test_the_space_of_masking_only_scales_the_noise() -> None:
-    quiet = [measured(f"road_morf(score='probability', noise=0.0, masking={space!r})") for space in ("pixels", "normalised")]
+    quiet = [measured(f"road_morf(scored_output='probability', noise=0.0, masking={space!r})") for space in ("pixels", "normalised")]
     torch.testing.assert_close(*(found.values for found in quiet))
-    loud = [measured(f"road_morf(score='probability', noise=0.5, masking={space!r})") for space in ("pixels", "normalised")]
+    loud = [measured(f"road_morf(scored_output='probability', noise=0.5, masking={space!r})") for space in ("pixels", "normalised")]
     assert (loud[0].values - loud[1].values).abs().max() > 0.1
 
 
 def test_ties_are_broken_by_noise_and_not_by_position() -> None:
     tied = torch.where(MAPS > 0.5, 1.0, 0.0)
-    by_position = measured("road_morf(score='probability', jitter=0.0)", evidence_of(tied))
-    by_noise = measured("road_morf(score='probability')", evidence_of(tied))
+    by_position = measured("road_morf(scored_output='probability', jitter=0.0)", evidence_of(tied))
+    by_noise = measured("road_morf(scored_output='probability')", evidence_of(tied))
     assert (by_position.values - by_noise.values).abs().max() > 1e-3
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from toys import SIZE, toy_classifier
 
 from camdbench.functional.boxes import union_mask
-from camdbench.metrics.boxes import predicted_boxes
+from camdbench.metrics.box_localisation import predicted_boxes
 from camdbench.metrics.saliency_metric import crops
 
 AREA = SIZE[0] * SIZE[1]
@@ -65,12 +65,12 @@ def test_the_area_has_a_floor() -> None:
 
 def test_the_class_may_be_the_label_or_the_prediction() -> None:
     given = evidence_of(random_maps(3), labels=torch.tensor([2, -1, 4]))
-    label = measure("sm(scored='label', seen='image')", given)
+    label = measure("sm(scored_class='label', seen='image')", given)
     assert label.undefined.tolist() == [False, True, False]
     entropy = F.cross_entropy(given.logits.double()[[0, 2]], torch.tensor([2, 4]), reduction="none")
     area = measure("sm(seen='image')", given).values - F.cross_entropy(given.logits.double(), given.targets, reduction="none")
     assert (label.values - area)[[0, 2]].tolist() == pytest.approx(entropy.tolist())
-    best = measure("sm(scored='predicted', seen='image')", given).values - area
+    best = measure("sm(scored_class='predicted', seen='image')", given).values - area
     assert best.tolist() == pytest.approx((-given.logits.double().log_softmax(1).amax(1)).tolist())
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from toys import toy_batch, toy_classifier
 
 from camdbench.functional.seeds import generator_for
-from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.inputs import MetricInputs
 from camdbench.models.classifier import Classifier
 
 SAMPLES = 4
@@ -25,7 +25,7 @@ def means(images: Tensor, targets: Tensor, classifier: Classifier) -> Tensor:
     return images.mean(1)
 
 
-def noises(evidence: Evidence, radius: float) -> Tensor:
+def noises(evidence: MetricInputs, radius: float) -> Tensor:
     """(B, SAMPLES, 3, H, W), what the metric draws, in the normalised space."""
     found = list[Tensor]()
     for name in evidence.ids:
@@ -34,7 +34,7 @@ def noises(evidence: Evidence, radius: float) -> Tensor:
     return radius * torch.stack(found)
 
 
-def changes(evidence: Evidence, radius: float, *, raw: bool) -> Tensor:
+def changes(evidence: MetricInputs, radius: float, *, raw: bool) -> Tensor:
     """(B, SAMPLES) by the definition: ||E(x + e) - E(x)|| / ||E(x)||, one image and one sample at a time."""
     found = torch.empty(len(evidence), SAMPLES, dtype=torch.float64)
     for image, noise in enumerate(noises(evidence, radius)):
@@ -48,7 +48,7 @@ def changes(evidence: Evidence, radius: float, *, raw: bool) -> Tensor:
     return found
 
 
-@pytest.mark.parametrize("maps", ["raw", "as declared"])
+@pytest.mark.parametrize("maps", ["raw", "default"])
 def test_it_is_the_definition_in_a_loop(classifier: Classifier, maps: str) -> None:
     with classifier.frozen():
         evidence = evidence_of(classifier, toy_batch())
@@ -93,7 +93,7 @@ def test_quantus_finds_the_same_in_the_same_noise() -> None:
         inputs = ((evidence.images - classifier.mean) / classifier.std).double().numpy()
         maps = evidence.saliency.unsqueeze(1).double().numpy()
         expected = metric(classifier, inputs, np.zeros(1, int), maps, channel_first=True, explain_func=explain)[0]
-        ours = measure(evidence, f'max_sensitivity(protocol=quantus, samples={SAMPLES}, maps="as declared")').values
+        ours = measure(evidence, f'max_sensitivity(protocol=quantus, samples={SAMPLES}, maps="default")').values
     assert ours.item() == pytest.approx(expected, rel=1e-4)
 
 
@@ -125,7 +125,7 @@ def test_normalisation_hides_a_change_of_scale() -> None:
     with classifier.frozen():
         evidence = evidence_of(classifier, batch, brightness)
         peaks = evidence.saliency.amax((1, 2), keepdim=True)
-        stretched = Evidence(
+        stretched = MetricInputs(
             classifier, batch.images, batch.labels, evidence.saliency / peaks, raw=evidence.raw, ids=batch.ids,
             explainer=lambda images, targets, model: _stretched(evidence.explain(images, targets, model)),
         )  # fmt: skip

@@ -11,8 +11,8 @@ from PIL import Image
 
 import camdbench
 from camdbench.core.catalogue import metrics
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Curve, Measured
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import Curve, MetricResult
 from camdbench.report.figures import save_figures
 
 
@@ -21,13 +21,13 @@ def run(tmp_path: Path) -> Path:
     """Three explainers, a metric with a curve and one of the model alone."""
 
     @metrics.register("ramp", paper="a test", higher_is_better=True, unit="", tolerance=0.0)
-    def ramp(evidence: Evidence) -> Measured:
+    def ramp(evidence: MetricInputs) -> MetricResult:
         """A straight line up to the map's mean."""
         own = evidence.saliency.mean((1, 2))
-        return Measured(own, None, {"curve": Curve(torch.tensor([0.0, 1.0]), own[:, None] * torch.tensor([0.0, 1.0]))})
+        return MetricResult(own, None, {"curve": Curve(torch.tensor([0.0, 1.0]), own[:, None] * torch.tensor([0.0, 1.0]))})
 
-    @metrics.register("right", paper="a test", higher_is_better=True, unit="%", tolerance=0.0, judges="model")
-    def right(evidence: Evidence) -> torch.Tensor:
+    @metrics.register("right", paper="a test", higher_is_better=True, unit="%", tolerance=0.0, scope="model")
+    def right(evidence: MetricInputs) -> torch.Tensor:
         """Whether the prediction is the label."""
         return 100.0 * (evidence.predictions == evidence.labels)
 

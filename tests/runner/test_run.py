@@ -21,8 +21,8 @@ from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.registry import load_plugin
 from camdbench.core.rows import Row
 from camdbench.explainers.common.trace import Trace
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Curve, Measured
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import Curve, MetricResult
 from camdbench.models.classifier import Classifier
 from camdbench.tables.load import load_points
 from camdbench.tables.render import to_markdown
@@ -168,7 +168,7 @@ def test_the_record_names_everything_that_values_depend_on(tmp_path: Path):
     assert len(record["ids"]) == 40
     assert len(record["models"]["shortcuts-ce"]["weights_hash"]) == len(record["code"]) == len(record["dataset"]["fingerprint"]) == 16
     about = record["metrics"]["ag"]
-    assert (about["protocol"], about["higher_is_better"], about["unit"], about["judges"]) == ("opticam", True, "%", "map")
+    assert (about["protocol"], about["higher_is_better"], about["unit"], about["scope"]) == ("opticam", True, "%", "map")
     assert about["switches"]["masking"] == "pixels"
     assert about["options"] == {"keep": 1.0}
     assert len(about["protocol_hash"]) == 8
@@ -267,7 +267,7 @@ def test_a_part_of_the_trace_that_cannot_be_had_costs_only_those_who_read_it(tmp
 
 def test_a_metric_that_breaks_costs_only_its_own_rows(tmp_path: Path):
     @metrics.register("broken", paper="a test", higher_is_better=True, unit="", tolerance=0.0)
-    def broken(evidence: Evidence) -> torch.Tensor:
+    def broken(evidence: MetricInputs) -> torch.Tensor:
         """Fail on every image."""
         raise IndexError("out of range")
 
@@ -401,8 +401,8 @@ class TestMetricsOfTheModelAlone:
         """A metric of the model, which counts the images that it was asked about."""
         asked = list[int]()
 
-        @metrics.register("right", paper="a test", higher_is_better=True, unit="%", tolerance=0.0, judges="model")
-        def right(evidence: Evidence) -> torch.Tensor:
+        @metrics.register("right", paper="a test", higher_is_better=True, unit="%", tolerance=0.0, scope="model")
+        def right(evidence: MetricInputs) -> torch.Tensor:
             """Whether the prediction is the label."""
             asked.append(len(evidence))
             return 100.0 * (evidence.predictions == evidence.labels)
@@ -441,12 +441,12 @@ class TestCurves:
         """A metric with a curve behind its value, undefined for the second image of a batch."""
 
         @metrics.register("ramp", paper="a test", higher_is_better=True, unit="", tolerance=0.0, undefined="it is the second")
-        def ramp(evidence: Evidence) -> Measured:
+        def ramp(evidence: MetricInputs) -> MetricResult:
             """A straight line."""
             own = torch.tensor([float(name[-1]) for name in evidence.ids])
             undefined = own == 1
             y = own[:, None] * torch.tensor([0.0, 0.5, 1.0])
-            return Measured(torch.where(undefined, torch.nan, own), undefined, {"line": Curve(torch.tensor([0.0, 0.5, 1.0]), y)})
+            return MetricResult(torch.where(undefined, torch.nan, own), undefined, {"line": Curve(torch.tensor([0.0, 0.5, 1.0]), y)})
 
     def test_they_are_tidy_rows_of_the_images_that_have_a_value(self, tmp_path: Path):
         rows = run(tmp_path, "gradcam", metrics="ramp,ad", limit=4)

@@ -63,7 +63,7 @@ def test_two_readings_of_a_metric_stand_side_by_side_across_runs(tmp_path: Path)
 
 
 def test_metrics_that_one_run_lacks_stand_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    plain = {"switches": {"masking": "pixels", "scored": "target"}, "options": {"step": 1}}
+    plain = {"switches": {"masking": "pixels", "scored_class": "target"}, "options": {"step": 1}}
     first = a_run(tmp_path / "a", metrics={'ad(protocol="x")': {"switches": {"masking": "pixels"}, "options": {"keep": 1.0}}})
     more = a_run(tmp_path / "b", metrics={"ag": plain, "insertion": plain})
     assert lines(first, more) == [

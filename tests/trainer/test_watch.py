@@ -15,7 +15,7 @@ from camdbench.core.spec import Spec
 from camdbench.explainers.common.saliency import saliency
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.contrastivecam import contrastivecam
-from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.inputs import MetricInputs
 from camdbench.models.classifier import Classifier
 from camdbench.trainer.images import Images
 from camdbench.trainer.watch import score
@@ -60,7 +60,7 @@ def test_the_core_share_is_the_benchmarks(images: Images) -> None:
     classifier, batch = toy_classifier("gap"), next(images.batches(4))
     with classifier.frozen():
         trace = Trace(classifier, batch)
-        evidence = Evidence(
+        evidence = MetricInputs(
             classifier, batch.images, batch.labels, torch.zeros(4, 16, 12), masks=batch.masks, labels=batch.labels, features=trace
         )
         values = metrics.load("core_share")(evidence).values

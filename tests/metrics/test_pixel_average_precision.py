@@ -11,15 +11,15 @@ from sklearn.metrics import average_precision_score
 from torch import Tensor
 from toys import SIZE
 
-from camdbench.metrics.measured import Measured
+from camdbench.metrics.result import MetricResult
 from camdbench.tables.aggregates import CellData, aggregate
 
 MASKS = torch.rand(6, *SIZE, generator=torch.Generator().manual_seed(2)) < 0.2
 
 
-def table_number(found: Measured) -> float:
+def table_number(found: MetricResult) -> float:
     """What the summary shows, on the scale of 1."""
-    cell = CellData(found.values.numpy(), {part: (curve.x.numpy(), curve.y.numpy()) for part, curve in found.points.items()})
+    cell = CellData(found.values.numpy(), {part: (curve.x.numpy(), curve.y.numpy()) for part, curve in found.curves.items()})
     return float(aggregate("pixel average precision", cell, np.ones((1, len(found.values))))[0])
 
 
@@ -36,7 +36,7 @@ def test_points_count_pixels_from_each_threshold_on() -> None:
     maps = random_maps(3)
     found = measure("pxap(thresholds=10)", evidence_of(maps, masks=MASKS[:3]))
     for part, chosen in (("object", MASKS[:3]), ("background", ~MASKS[:3])):
-        curve = found.points[part]
+        curve = found.curves[part]
         assert curve.x.tolist() == pytest.approx([k / 10 for k in range(11)])
         for values, mask, counts in zip(maps.double(), chosen, curve.y, strict=True):
             assert counts.tolist() == [int((values[mask] >= k / 10).sum()) for k in range(11)]
@@ -66,7 +66,7 @@ def test_the_clovaai_protocol_is_the_released_code(interval: float) -> None:
 
 def test_the_mask_itself_is_perfect_and_a_level_map_scores_the_area() -> None:
     assert measure("pxap", evidence_of(MASKS.float(), masks=MASKS)).values.tolist() == [100] * 6
-    found = measure("pxap(dead='scored')", evidence_of(torch.zeros(6, *SIZE), masks=MASKS)).values
+    found = measure("pxap(constant_map='scored')", evidence_of(torch.zeros(6, *SIZE), masks=MASKS)).values
     assert found.tolist() == pytest.approx((100 * MASKS.double().mean((1, 2))).tolist())
 
 

@@ -48,8 +48,8 @@ def test_om_may_ask_for_the_explained_class_instead_of_the_label() -> None:
     given = evidence_of(maps, boxes=boxes, logits=logits, labels=torch.tensor([1, -1]))  # targets are 0 and 1
     assert measure("om", given).values[0] == 100
     assert measure("om", given).undefined.tolist() == [False, True]
-    assert measure("om(scored='target')", given).values.tolist() == pytest.approx(measure("le", given).values.tolist())
-    assert measure("om50(scored='target')", given).values.tolist() == measure("le50", given).values.tolist()
+    assert measure("om(scored_class='target')", given).values.tolist() == pytest.approx(measure("le", given).values.tolist())
+    assert measure("om50(scored_class='target')", given).values.tolist() == measure("le50", given).values.tolist()
 
 
 def test_the_halves_count_images_whose_overlap_is_below_one_half() -> None:
@@ -86,12 +86,12 @@ class TestDegenerateMaps:
         for name in ("le", "om", "le50", "om50"):
             assert measure(name, given).undefined.tolist() == [True]
             assert measure(f"{name}(at_least=True)", given).undefined.tolist() == [True]
-            assert measure(f"{name}(dead='scored')", given).values.tolist() == [100]
+            assert measure(f"{name}(constant_map='scored')", given).values.tolist() == [100]
 
     def test_boxes_beside_the_image_are_none(self) -> None:
         given = evidence_of(random_maps(3), boxes=[[], [[50, 50, 60, 60]], [[50, 50, 60, 60], [0, 0, 6, 6]]])
         assert measure("le", given).undefined.tolist() == [True, True, False]
-        assert measure("le(dead='scored')", given).undefined.tolist() == [True, True, False]
+        assert measure("le(constant_map='scored')", given).undefined.tolist() == [True, True, False]
 
 
 def test_a_network_that_gives_nan_is_neither_right_nor_wrong() -> None:

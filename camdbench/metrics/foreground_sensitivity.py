@@ -10,12 +10,28 @@ from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import CLASSIFIED
 from camdbench.functional.noise import noisy
 from camdbench.functional.ranking import among_first
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.labels import labels_of, where
-from camdbench.metrics.measured import Curve, Measured
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.labels import labels_of, mask_undefined
+from camdbench.metrics.result import Curve, MetricResult
+
+CLEAN = CLASSIFIED.variant("clean", masking="pixels", reduction="relative foreground sensitivity")
+RFS_PROTOCOLS = (
+    CLEAN,
+    CLEAN.variant(
+        "official",
+        options={"empty": "counted"},
+        paper="Hard-ImageNet's released code, which also counts images where noise has no place",
+    ),
+    CLEAN.variant(
+        "l2",
+        options={"noise": "l2", "sigma": 30.0},
+        paper="Hard-ImageNet's released code, first of its six norms for 224 x 224 pixels",
+    ),
+)
+NO_PLACE_FOR_NOISE = "the label is unknown, or the object is nowhere or everywhere, so that noise has no place"
 
 
 @metric(
@@ -23,41 +39,25 @@ from camdbench.metrics.measured import Curve, Measured
     paper="Moayeri et al. 2022, Hard ImageNet, NeurIPS Datasets and Benchmarks; RIVAL10, arXiv:2201.10766",
     higher_is_better=True,
     unit="",
+    values="[-1, 1]",
+    aliases=("relative_foreground_sensitivity",),
     tolerance=0.05,
     needs=("masks",),
-    judges="model",
-    undefined="the label is unknown, or the object is nowhere or everywhere, so that noise has no place",
-    protocols=(
-        Protocol("clean", masking="pixels", scored="label", score="logit", reduction="relative foreground sensitivity"),
-        Protocol(
-            "official",
-            masking="pixels",
-            scored="label",
-            score="logit",
-            reduction="relative foreground sensitivity",
-            paper="Hard-ImageNet's released code, which also counts images where noise has no place",
-            options={"empty": "counted"},
-        ),
-        Protocol(
-            "l2",
-            masking="pixels",
-            scored="label",
-            score="logit",
-            reduction="relative foreground sensitivity",
-            paper="Hard-ImageNet's released code, first of its six norms for 224 x 224 pixels",
-            options={"noise": "l2", "sigma": 30.0},
-        ),
-    ),
+    scope="model",
+    undefined=NO_PLACE_FOR_NOISE,
+    protocols=RFS_PROTOCOLS,
 )
 def rfs(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     sigma: NonNegativeFloat = 0.25,
     trials: PositiveInt = 3,
     noise: Literal["gaussian", "l2"] = "gaussian",
     empty: Literal["undefined", "counted"] = "undefined",
-) -> Measured:
-    """Relative foreground sensitivity: (b - f) / (2 min(m, 1 - m)), f and b the accuracies under noise on and around the object.
+) -> MetricResult:
+    r"""Relative foreground sensitivity: (b - f) / (2 min(m, 1 - m)), f and b the accuracies under noise on and around the object.
+
+    .. math:: (b - f) / (2 \min(m, 1 - m)), \quad m = (f + b) / 2
 
     (B,) in [-1, 1], with m = (f + b) / 2, and 0 where m is 0 or 1: each image's own over its trials. The number of the
     table is made of the points `foreground` and `background` (B, 1): their means by label, then over labels, enter the
@@ -65,29 +65,29 @@ def rfs(
     `sigma` is its standard deviation, or with `noise="l2"` the Euclidean norm that it is scaled to. An image whose mask is
     empty or full is left out, or with `empty="counted"` classified with noise on one side only.
     """
-    if evidence.masks is None:
+    if inputs.masks is None:
         raise NotApplicable("the metric puts noise on the object, and there is no mask of it")
-    labels, masks = labels_of(evidence), evidence.masks
+    labels, masks = labels_of(inputs), inputs.masks
     drawn = ("noisy accuracies", sigma, noise, trials)
-    foreground, background = evidence.shared(drawn, lambda: _accuracies(evidence, masks, labels.classes, (sigma, noise), trials))
+    foreground, background = inputs.cached(drawn, lambda: _accuracies(inputs, masks, labels.classes, (sigma, noise), trials))
     partly = masks.flatten(1).any(1) & ~masks.flatten(1).all(1) if empty == "undefined" else torch.ones_like(labels.known)
-    values, undefined = where(_relative(foreground, background), labels.known & partly)
+    values, undefined = mask_undefined(_relative(foreground, background), labels.known & partly)
     place = torch.zeros(1)
     points = {"foreground": Curve(place, foreground[:, None]), "background": Curve(place, background[:, None])}
-    return Measured(values, undefined, points)
+    return MetricResult(values, undefined, points)
 
 
 def _accuracies(
-    evidence: Evidence, masks: Tensor, classes: Tensor, kind: tuple[float, Literal["gaussian", "l2"]], trials: int
+    inputs: MetricInputs, masks: Tensor, classes: Tensor, kind: tuple[float, Literal["gaussian", "l2"]], trials: int
 ) -> tuple[Tensor, Tensor]:
     """The share of trials in which each image is classified rightly under noise on and around its object, both (B,)."""
-    images = evidence.images
-    generators = [evidence.random(index, "rfs") for index in range(len(images))]
+    images = inputs.images
+    generators = [inputs.random(index, "rfs") for index in range(len(images))]
     right = tuple[list[Tensor], list[Tensor]](([], []))
     for _ in range(trials):
         draw = torch.stack([torch.randn(images.shape[1:], generator=own) for own in generators]).to(images)
         for held, places in zip(right, (masks, ~masks), strict=True):
-            held.append(among_first(evidence.score(noisy(images, places, draw, *kind)), classes))
+            held.append(among_first(inputs.score(noisy(images, places, draw, *kind)), classes))
     foreground, background = (torch.stack(held).mean(0) for held in right)
     return foreground, background
 

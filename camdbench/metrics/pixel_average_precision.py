@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
-from camdbench.core.protocols import Protocol
+from camdbench.core.metric_families import NO_MASK, ON_MASKS
+from camdbench.core.option_types import ConstantMap, GroundTruth, MapRange, Resize
 from camdbench.functional.precision import exact
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.ground_truth import is_zero, maps_of, measured, region_of
-from camdbench.metrics.measured import Curve, Measured
+from camdbench.metrics.ground_truth import is_zero, maps_of, object_region, result_of
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import Curve, MetricResult
+
+PXAP_PROTOCOLS = (
+    ON_MASKS.variant("choe", reduction="pixel average precision"),
+    ON_MASKS.variant(
+        "clovaai",
+        maps="range",
+        resize="bicubic",
+        reduction="pixel average precision",
+        options={"constant_map": "scored"},
+        paper="clovaai/wsolevaluation, released code",
+    ),
+)
 
 
 @metric(
@@ -21,45 +32,37 @@ from camdbench.metrics.measured import Curve, Measured
     paper="Choe et al. 2020, arXiv:2001.07437, PxAP",
     higher_is_better=True,
     unit="%",
-    tolerance=0.1,
+    values="[0, 100]",
+    aliases=("pixel_average_precision",),
     needs=("masks",),
-    undefined="the mask is empty, or the map is zero everywhere",
-    protocols=(
-        Protocol("choe", maps="as declared", resize="bilinear", geometry="masks", reduction="pixel average precision"),
-        Protocol(
-            "clovaai",
-            paper="clovaai/wsolevaluation, released code",
-            maps="range",
-            resize="bicubic",
-            geometry="masks",
-            reduction="pixel average precision",
-            options={"dead": "scored"},
-        ),
-    ),
+    undefined=NO_MASK,
+    protocols=PXAP_PROTOCOLS,
 )
 def pixel_average_precision(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
     thresholds: PositiveInt = 100,
-    maps: Literal["as declared", "range"] = "as declared",
-    resize: Literal["bilinear", "bicubic"] = "bilinear",
-    geometry: Literal["exclusive boxes", "inclusive boxes", "masks"] = "masks",
-    dead: Literal["undefined", "scored"] = "undefined",
-) -> Measured:
-    """Average precision of the map's pixels as detections of the object's pixels, those of all images together.
+    maps: MapRange = "default",
+    resize: Resize = "bilinear",
+    ground_truth: GroundTruth = "masks",
+    constant_map: ConstantMap = "undefined",
+) -> MetricResult:
+    r"""Average precision of the map's pixels as detections of the object's pixels, those of all images together.
+
+    .. math:: 100 \sum_k P_k (R_k - R_{k-1})
 
     (B,) in [0, 100]: that of each image alone; points: numbers of pixels on and off the object with map >= t, at the
     thresholds t = 0, 1/K, …, 1 (K = 100 is the command line's interval, 1000 its training configuration's). From the
-    highest threshold to the lowest, sum_k P_k (R_k - R_{k-1}). With `dead="scored"` a map of zeros scores the share of the
+    highest threshold to the lowest, sum_k P_k (R_k - R_{k-1}). With `constant_map="scored"` a map of zeros scores the share of the
     image that the object covers. Regions to be ignored, which OpenImages has, are not known here.
     """
-    own, values = region_of(evidence, geometry), maps_of(evidence, maps, resize)
+    own, values = object_region(inputs, ground_truth), maps_of(inputs, maps, resize)
     places = torch.arange(thresholds + 1, dtype=torch.float64) / thresholds
     on, off = (_counts(exact(values).cpu(), chosen.cpu(), places) for chosen in (own, ~own))
     nowhere = ~own.flatten(1).any(1)
-    if dead == "undefined":
+    if constant_map == "undefined":
         nowhere = nowhere | is_zero(values)
-    return measured(100 * _average_precision(on, off), nowhere, {"object": Curve(places, on), "background": Curve(places, off)})
+    return result_of(100 * _average_precision(on, off), nowhere, {"object": Curve(places, on), "background": Curve(places, off)})
 
 
 def _counts(values: Tensor, chosen: Tensor, places: Tensor) -> Tensor:

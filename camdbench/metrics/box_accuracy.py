@@ -8,39 +8,39 @@ any threshold gives. So what is stored is the curve of each image over threshold
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import UsageError
+from camdbench.core.metric_families import LOCALISED, NO_BOX
+from camdbench.core.option_types import BoxEnds, Connectivity, ConstantMap, MapRange, PositiveFraction, Resize
 from camdbench.core.protocols import Protocol
-from camdbench.core.shares import Share
 from camdbench.functional.boxes import best_iou
 from camdbench.functional.precision import exact
 from camdbench.functional.regions import holes, largest, outlines, regions
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.ground_truth import Dead, boxes_of, is_zero, maps_of, measured
-from camdbench.metrics.measured import Curve, Measured
-
-BoxEnds = Literal["exclusive", "clovaai"]
+from camdbench.metrics.ground_truth import boxes_of, is_zero, maps_of, result_of
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import Curve, MetricResult
 
 RELEASE = "clovaai/wsolevaluation, released code"
-NO_BOX = "the object has no box inside the image, or the map is zero everywhere"
 _BEST_THRESHOLD = (
-    Protocol("choe", maps="as declared", resize="bilinear", geometry="exclusive", reduction="maximum over thresholds"),
+    LOCALISED.variant("choe", ground_truth="exclusive", reduction="maximum over thresholds"),
     Protocol(
         "clovaai",
-        paper=RELEASE,
         maps="range",
         resize="bicubic",
-        geometry="clovaai",
+        ground_truth="clovaai",
         reduction="maximum over thresholds",
-        options={"thresholds": 255, "dead": "scored"},
+        options={"thresholds": 255, "constant_map": "scored"},
+        paper=RELEASE,
     ),
 )
+
+
+BOXACC_PROTOCOLS = (LOCALISED.variant("opticam", ground_truth="exclusive", reduction="maximum over thresholds"),)
+_ON_BOXES = {"tolerance": 1.6, "needs": ("boxes",), "undefined": NO_BOX}
 
 
 @metric(
@@ -48,30 +48,32 @@ _BEST_THRESHOLD = (
     paper="Opti-CAM, arXiv:2301.07002, eq. A5",
     higher_is_better=True,
     unit="%",
-    tolerance=1.6,
-    needs=("boxes",),
-    undefined=NO_BOX,
-    protocols=(Protocol("opticam", maps="as declared", resize="bilinear", geometry="exclusive", reduction="maximum over thresholds"),),
+    values="[0, 100]",
+    aliases=("box_accuracy",),
+    protocols=BOXACC_PROTOCOLS,
+    **_ON_BOXES,
 )
 def box_accuracy(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
-    deltas: tuple[Share, ...] = (0.3, 0.5, 0.7),
+    deltas: tuple[PositiveFraction, ...] = (0.3, 0.5, 0.7),
     thresholds: PositiveInt = 100,
-    connectivity: Literal[4, 8] = 8,
-    maps: Literal["as declared", "range"] = "as declared",
-    resize: Literal["bilinear", "bicubic"] = "bilinear",
-    geometry: Literal["exclusive", "clovaai"] = "exclusive",
-    dead: Literal["undefined", "scored"] = "undefined",
-) -> Measured:
-    """Share of images whose largest region overlaps a box of the object: the best threshold's, averaged over IoUs of 30, 50, 70 %.
+    connectivity: Connectivity = 8,
+    maps: MapRange = "default",
+    resize: Resize = "bilinear",
+    ground_truth: BoxEnds = "exclusive",
+    constant_map: ConstantMap = "undefined",
+) -> MetricResult:
+    r"""PositiveFraction of images whose largest region overlaps a box of the object: the best threshold's, mean over IoUs of 30, 50, 70 %.
+
+    .. math:: \frac{100}{|D|} \sum_{\delta \in D} \max_\eta \mathrm{mean}_x\,[\mathrm{IoU}(B_\eta, B) \ge \delta]
 
     (B,): the mean over thresholds and deltas; points: 100 where max IoU >= delta, else 0, at each threshold eta = k / K of
     map > eta. The paper prints neither set: deltas are those of MaxBoxAccV2, thresholds those of its command line. Of
-    equally large regions it is the first in raster order. With `dead="scored"` a map of zeros misses at every threshold.
+    equally large regions it is the first in raster order. With `constant_map="scored"` a map of zeros misses at every threshold.
     """
-    table = _overlaps(evidence, thresholds, connectivity, maps, resize, geometry, every=False)
-    return _accuracy(evidence, table, deltas, maps, resize, dead)
+    table = _overlaps(inputs, thresholds, connectivity, maps, resize, ground_truth, every=False)
+    return _accuracy(inputs, table, deltas, maps, resize, constant_map)
 
 
 @metric(
@@ -79,31 +81,33 @@ def box_accuracy(
     paper="Choe et al. 2020, arXiv:2001.07437, MaxBoxAcc",
     higher_is_better=True,
     unit="%",
-    tolerance=1.6,
-    needs=("boxes",),
-    undefined=NO_BOX,
+    values="[0, 100]",
+    aliases=("max_box_accuracy",),
     protocols=_BEST_THRESHOLD,
+    **_ON_BOXES,
 )
 def max_box_accuracy(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
-    deltas: tuple[Share, ...] = (0.5,),
+    deltas: tuple[PositiveFraction, ...] = (0.5,),
     thresholds: PositiveInt = 100,
-    connectivity: Literal[4, 8] = 8,
-    maps: Literal["as declared", "range"] = "as declared",
-    resize: Literal["bilinear", "bicubic"] = "bilinear",
-    geometry: Literal["exclusive", "clovaai"] = "exclusive",
-    dead: Literal["undefined", "scored"] = "undefined",
-) -> Measured:
-    """Share of images whose largest region overlaps a box of the object by half, at the threshold that suits all images best.
+    connectivity: Connectivity = 8,
+    maps: MapRange = "default",
+    resize: Resize = "bilinear",
+    ground_truth: BoxEnds = "exclusive",
+    constant_map: ConstantMap = "undefined",
+) -> MetricResult:
+    r"""PositiveFraction of images whose largest region overlaps a box of the object by half, at the threshold that suits all images best.
+
+    .. math:: 100 \max_\eta \mathrm{mean}_x\,[\mathrm{IoU}(B_\eta, B) \ge 1/2]
 
     (B,): the mean over thresholds; points as for `boxacc`. Under `clovaai` maps have 8 bits, regions are the contours of
     OpenCV, the largest by the area that its outline encloses, the last in raster order of equals; a box ends one pixel
     late, at the last pixel of the image at most, and in the IoU both ends count as pixels; no contour is the pixel (0, 0);
     255 thresholds are all that differ in 8 bits, so they give what the interval 0.001 gives.
     """
-    table = _overlaps(evidence, thresholds, connectivity, maps, resize, geometry, every=False)
-    return _accuracy(evidence, table, deltas, maps, resize, dead)
+    table = _overlaps(inputs, thresholds, connectivity, maps, resize, ground_truth, every=False)
+    return _accuracy(inputs, table, deltas, maps, resize, constant_map)
 
 
 @metric(
@@ -111,81 +115,85 @@ def max_box_accuracy(
     paper="Choe et al. 2020, arXiv:2007.04178, MaxBoxAccV2",
     higher_is_better=True,
     unit="%",
-    tolerance=1.6,
-    needs=("boxes",),
-    undefined=NO_BOX,
+    values="[0, 100]",
+    aliases=("max_box_accuracy_v2",),
     protocols=_BEST_THRESHOLD,
+    **_ON_BOXES,
 )
 def max_box_accuracy_v2(
-    evidence: Evidence,
+    inputs: MetricInputs,
     *,
-    deltas: tuple[Share, ...] = (0.3, 0.5, 0.7),
+    deltas: tuple[PositiveFraction, ...] = (0.3, 0.5, 0.7),
     thresholds: PositiveInt = 100,
-    connectivity: Literal[4, 8] = 8,
-    maps: Literal["as declared", "range"] = "as declared",
-    resize: Literal["bilinear", "bicubic"] = "bilinear",
-    geometry: Literal["exclusive", "clovaai"] = "exclusive",
-    dead: Literal["undefined", "scored"] = "undefined",
-) -> Measured:
-    """Share of images any of whose regions overlaps a box of the object: the best threshold's, averaged over IoUs of 30, 50, 70 %.
+    connectivity: Connectivity = 8,
+    maps: MapRange = "default",
+    resize: Resize = "bilinear",
+    ground_truth: BoxEnds = "exclusive",
+    constant_map: ConstantMap = "undefined",
+) -> MetricResult:
+    r"""PositiveFraction of images any of whose regions overlaps a box of the object: the best threshold's, mean over IoUs of 30, 50, 70 %.
+
+    .. math:: \frac{100}{|D|} \sum_{\delta \in D} \max_\eta \mathrm{mean}_x\,[\max_{B_\eta} \mathrm{IoU}(B_\eta, B) \ge \delta]
 
     (B,): the mean over thresholds and deltas; points as for `boxacc`. Unlike `boxacc` every region of the map has its box,
     and the best of them counts. `clovaai` as for `maxboxacc`; the outlines of holes have boxes too.
     """
-    table = _overlaps(evidence, thresholds, connectivity, maps, resize, geometry, every=True)
-    return _accuracy(evidence, table, deltas, maps, resize, dead)
+    table = _overlaps(inputs, thresholds, connectivity, maps, resize, ground_truth, every=True)
+    return _accuracy(inputs, table, deltas, maps, resize, constant_map)
 
 
-def _accuracy(evidence: Evidence, overlaps: Tensor, deltas: tuple[float, ...], maps: str, resize: str, dead: Dead) -> Measured:
+def _accuracy(
+    inputs: MetricInputs, overlaps: Tensor, deltas: tuple[float, ...], maps: str, resize: str, constant_map: ConstantMap
+) -> MetricResult:
     """Values and points from the best IoU of each image at each threshold, (B, K)."""
     if not deltas:
         raise UsageError("deltas=(): expected one or more intersections over union")
     places = torch.arange(overlaps.shape[1], dtype=torch.float64) / overlaps.shape[1]
     points = {f"iou {delta:g}": Curve(places, 100 * (overlaps >= delta).double()) for delta in deltas}
-    nowhere = torch.tensor([not len(own) for own in boxes_of(evidence)])
-    if dead == "undefined":
-        nowhere = nowhere | is_zero(maps_of(evidence, maps, resize)).cpu()
-    return measured(torch.stack([curve.y.mean(1) for curve in points.values()]).mean(0), nowhere, points)
+    nowhere = torch.tensor([not len(own) for own in boxes_of(inputs)])
+    if constant_map == "undefined":
+        nowhere = nowhere | is_zero(maps_of(inputs, maps, resize)).cpu()
+    return result_of(torch.stack([curve.y.mean(1) for curve in points.values()]).mean(0), nowhere, points)
 
 
 def _overlaps(
-    evidence: Evidence, thresholds: int, connectivity: Literal[4, 8], maps: str, resize: str, geometry: BoxEnds, *, every: bool
+    inputs: MetricInputs, thresholds: int, connectivity: Connectivity, maps: str, resize: str, ground_truth: BoxEnds, *, every: bool
 ) -> Tensor:
     """The best IoU of each image at each threshold, (B, K) float64; one image at a time, which bounds the memory."""
 
     def find() -> Tensor:
-        finished, truth = exact(maps_of(evidence, maps, resize)).cpu(), boxes_of(evidence)
-        rows = [_of_image(one, own.cpu(), thresholds, connectivity, geometry, every) for one, own in zip(finished, truth, strict=True)]
+        finished, truth = exact(maps_of(inputs, maps, resize)).cpu(), boxes_of(inputs)
+        rows = [_of_image(one, own.cpu(), thresholds, connectivity, ground_truth, every) for one, own in zip(finished, truth, strict=True)]
         return torch.stack(rows)
 
-    return evidence.shared(("box overlaps", thresholds, connectivity, maps, resize, geometry, every), find)
+    return inputs.cached(("box overlaps", thresholds, connectivity, maps, resize, ground_truth, every), find)
 
 
-def _of_image(values: Tensor, truth: Tensor, thresholds: int, connectivity: Literal[4, 8], geometry: BoxEnds, every: bool) -> Tensor:
+def _of_image(values: Tensor, truth: Tensor, thresholds: int, connectivity: Connectivity, ground_truth: BoxEnds, every: bool) -> Tensor:
     """The best IoU of one map (H, W) at each threshold, (K,); thresholds between which no value lies share their regions."""
     levels = torch.arange(thresholds, dtype=torch.float64) / thresholds
-    if geometry == "clovaai":
+    if ground_truth == "clovaai":
         values = (255 * values).floor()
         levels = torch.arange(thresholds, dtype=torch.float64).mul(values.max()).div(thresholds).floor()
     above = torch.bucketize(values, levels)  # the number of thresholds below a value
     differs = torch.bincount(above.flatten(), minlength=thresholds + 1)[:thresholds] > 0
     differs[0] = True
     masks = above > differs.nonzero()[:, :, None]
-    found = (_best_of_all if every else _best_of_largest)(masks, truth, connectivity, geometry)
+    found = (_best_of_all if every else _best_of_largest)(masks, truth, connectivity, ground_truth)
     return found[differs.cumsum(0) - 1]
 
 
-def _best_of_largest(masks: Tensor, truth: Tensor, connectivity: Literal[4, 8], geometry: BoxEnds) -> Tensor:
-    if geometry == "clovaai":
+def _best_of_largest(masks: Tensor, truth: Tensor, connectivity: Connectivity, ground_truth: BoxEnds) -> Tensor:
+    if ground_truth == "clovaai":
         return best_iou(_late_ends(largest(outlines(masks), len(masks), ties="last"), masks), truth.floor(), inclusive=True)
     return best_iou(largest(regions(masks, connectivity), len(masks)), truth)
 
 
-def _best_of_all(masks: Tensor, truth: Tensor, connectivity: Literal[4, 8], geometry: BoxEnds) -> Tensor:
+def _best_of_all(masks: Tensor, truth: Tensor, connectivity: Connectivity, ground_truth: BoxEnds) -> Tensor:
     """The best IoU of any region of each mask (N, H, W), (N,)."""
-    found = regions(masks, 8 if geometry == "clovaai" else connectivity)
+    found = regions(masks, 8 if ground_truth == "clovaai" else connectivity)
     best = torch.zeros(len(masks), dtype=torch.float64)
-    if geometry == "exclusive":
+    if ground_truth == "exclusive":
         return best.scatter_reduce(0, found.owner, best_iou(found.boxes, truth), "amax")
     empty = holes(masks)
     owner = torch.cat([found.owner, empty.owner])

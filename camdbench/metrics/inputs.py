@@ -1,4 +1,4 @@
-"""Evidence: what a metric may look at, lazily and once."""
+"""Inputs of a metric, computed lazily and cached."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from camdbench.models.classifier import Classifier
 T = TypeVar("T")
 
 
-class Maps(Protocol):
+class SaliencyMaps(Protocol):
     """Finished maps of a batch, as an explainer leaves them."""
 
     @property
@@ -52,12 +52,12 @@ class Features(Protocol):
         ...
 
 
-Explain = Callable[[Tensor, Tensor | None, Classifier | None], Maps]
+Explain = Callable[[Tensor, Tensor | None, Classifier | None], SaliencyMaps]
 Change = Callable[[Tensor, Sequence[torch.Generator]], Tensor]
-ExplainOthers = Callable[[int, str, Change], Sequence[tuple[tuple[str, ...], Maps]]]
+ExplainOthers = Callable[[int, str, Change], Sequence[tuple[tuple[str, ...], SaliencyMaps]]]
 
 
-class Evidence:
+class MetricInputs:
     """One batch with the maps of one explainer, or with none for a metric that judges the model alone.
 
     Metrics that read the same part share it: AD, AG and AI cost one masked forward pass together, and none for the
@@ -108,7 +108,7 @@ class Evidence:
         self.ids = tuple(map(str, range(len(images)))) if ids is None else tuple(ids)
         self._saliency, self._logits, self._features = saliency, logits, features
         self._explainer, self._others = explainer, others
-        self._shared: dict[Hashable, Any] = {}
+        self._cached: dict[Hashable, Any] = {}
 
     def __len__(self) -> int:
         return len(self.images)
@@ -125,7 +125,7 @@ class Evidence:
         return self._saliency
 
     @cached_property
-    def dead(self) -> Tensor:
+    def is_constant(self) -> Tensor:
         """(B,) bool, whether no place of the map differs from another, before normalisation where that is known."""
         return is_constant(self.saliency if self.raw is None else self.raw)
 
@@ -167,7 +167,7 @@ class Evidence:
         with torch.no_grad():
             return self.classifier(images)
 
-    def explain(self, images: Tensor, targets: Tensor | None = None, classifier: Classifier | None = None) -> Maps:
+    def explain(self, images: Tensor, targets: Tensor | None = None, classifier: Classifier | None = None) -> SaliencyMaps:
         """The maps of the same explainer, with the same random numbers, for other versions (B, 3, H, W) of the images.
 
         Args:
@@ -182,7 +182,7 @@ class Evidence:
             raise NotApplicable("the metric explains altered images, and there is no explainer to do so")
         return self._explainer(images, targets, classifier)
 
-    def explain_others(self, count: int, purpose: str, change: Change) -> Sequence[tuple[tuple[str, ...], Maps]]:
+    def explain_others(self, count: int, purpose: str, change: Change) -> Sequence[tuple[tuple[str, ...], SaliencyMaps]]:
         """The maps of the same explainer for images of the whole data set, altered; the same ones for every image, made once.
 
         Args:
@@ -204,11 +204,11 @@ class Evidence:
         """The CPU generator of one image of the batch, from (seed, image id) alone."""
         return generator_for(self.seed, self.ids[index], purpose)
 
-    def shared(self, key: Hashable, make: Callable[[], T]) -> T:
+    def cached(self, key: Hashable, make: Callable[[], T]) -> T:
         """What `make` returns, made once for all metrics that name the same key."""
-        if key not in self._shared:
-            self._shared[key] = make()
-        return cast("T", self._shared[key])
+        if key not in self._cached:
+            self._cached[key] = make()
+        return cast("T", self._cached[key])
 
     def _seen(self) -> Features:
         if self._features is None:

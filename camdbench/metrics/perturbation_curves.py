@@ -1,4 +1,4 @@
-"""Walks from one version of an image to another, each made once however many metrics read it."""
+"""Perturbation curves: class scores while pixels are gradually replaced. Cached, so that metrics share them."""
 
 from __future__ import annotations
 
@@ -9,22 +9,20 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import NotApplicable
+from camdbench.core.option_types import MapStatistics, Masking, ScoredClass
 from camdbench.functional.baselines import lowest, rise_blur
 from camdbench.functional.curves import Score, area, read, scores_along
 from camdbench.functional.normalise import is_constant
 from camdbench.functional.orderings import Ties, grid_ranks, pixel_ranks, sliding_ranks
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Curve, Measured
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import Curve, MetricResult
 from camdbench.models.single_image_norm import with_own_statistics
 
-MapKind = Literal["as declared", "batch statistics"]
-Masking = Literal["pixels", "normalised"]
-Scored = Literal["target", "predicted"]
 Version = Literal["image", "blank", "blurred", "lowest", "uniform", "average"]
 
 
 @dataclass(frozen=True)
-class Order:
+class PixelOrder:
     """In which order pixels are replaced.
 
     Attributes:
@@ -40,12 +38,12 @@ class Order:
     ties: Ties = "first"
     patch: int = 1
     sliding: int = 0
-    maps: MapKind = "as declared"
+    maps: MapStatistics = "default"
     jitter: float = 0.0
 
 
 @dataclass(frozen=True)
-class Walk:
+class PerturbationPath:
     """What is replaced, by what, how far, and how the network's answer is read.
 
     Attributes:
@@ -54,20 +52,20 @@ class Walk:
         before: the version of the image that the walk leaves.
         after: the version that it goes to.
         masking: the space of pixels: `pixels`, where blank is black, or `normalised`, where it is the mean colour.
-        scored: the class whose score is read.
-        score: how it is read.
+        scored_class: the class whose score is read.
+        scored_output: how it is read.
     """
 
-    order: Order
+    order: PixelOrder
     counts: tuple[int, ...]
     before: Version
     after: Version
     masking: Masking
-    scored: Scored
-    score: Score
+    scored_class: ScoredClass
+    scored_output: Score
 
 
-class Walked(NamedTuple):
+class PathScores(NamedTuple):
     """What was found on a walk.
 
     Attributes:
@@ -76,58 +74,60 @@ class Walked(NamedTuple):
     """
 
     scores: Tensor
-    dead: Tensor
+    constant: Tensor
 
 
-def walk(evidence: Evidence, way: Walk) -> Walked:
+def path_scores(inputs: MetricInputs, path: PerturbationPath) -> PathScores:
     """The scores along a walk; the passes are shared by all metrics that make the same one, and so are its ends."""
-    return evidence.shared(("walk", way), lambda: _walk(evidence, way))
+    return inputs.cached(("walk", path), lambda: _path_scores(inputs, path))
 
 
-def _walk(evidence: Evidence, way: Walk) -> Walked:
-    ranks, dead = ordering(evidence, way.order)
-    classes = classes_of(evidence, way.scored)
-    ends: dict[int, Version] = {0: way.before}  # the counts at which a whole version shows
-    if way.order.patch == 1:
-        ends[ranks.shape[1]] = way.after
-    inner = tuple(count for count in way.counts if count not in ends)
-    before, after = (version(evidence, name, way.masking) for name in (way.before, way.after))
-    found = scores_along(evidence.score, before, after, ranks, inner, classes, way.score)
+def _path_scores(inputs: MetricInputs, path: PerturbationPath) -> PathScores:
+    ranks, constant = pixel_order(inputs, path.order)
+    classes = scored_classes(inputs, path.scored_class)
+    ends: dict[int, Version] = {0: path.before}  # the counts at which a whole version shows
+    if path.order.patch == 1:
+        ends[ranks.shape[1]] = path.after
+    inner = tuple(count for count in path.counts if count not in ends)
+    before, after = (image_version(inputs, name, path.masking) for name in (path.before, path.after))
+    found = scores_along(inputs.score, before, after, ranks, inner, classes, path.scored_output)
     columns = dict(zip(inner, found.unbind(1), strict=True))
     columns |= {
-        count: read(_logits_of(evidence, name, way.masking), classes, way.score) for count, name in ends.items() if count in way.counts
+        count: read(_logits_of(inputs, name, path.masking), classes, path.scored_output)
+        for count, name in ends.items()
+        if count in path.counts
     }
-    return Walked(torch.stack([columns[count] for count in way.counts], 1), dead)
+    return PathScores(torch.stack([columns[count] for count in path.counts], 1), constant)
 
 
-def area_under(evidence: Evidence, way: Walk, total: int | None = None) -> Measured:
+def area_under(inputs: MetricInputs, path: PerturbationPath, total: int | None = None) -> MetricResult:
     """The area under a walk in per cent, a constant map's undefined, and the curve over shares.
 
     Args:
-        evidence: the batch.
-        way: the walk.
+        inputs: the batch.
+        path: what is replaced, and how the output is read.
         total: how many pixels or patches there are; the last point's number where None.
     """
-    scores, dead = walk(evidence, way)
-    x = torch.tensor(way.counts, dtype=torch.float64) / (total or way.counts[-1])
-    return Measured(torch.where(dead, torch.nan, 100 * area(scores, x)), dead, {"curve": Curve(x, scores)})
+    scores, constant = path_scores(inputs, path)
+    x = torch.tensor(path.counts, dtype=torch.float64) / (total or path.counts[-1])
+    return MetricResult(torch.where(constant, torch.nan, 100 * area(scores, x)), constant, {"curve": Curve(x, scores)})
 
 
-def classes_of(evidence: Evidence, scored: Scored) -> Tensor:
+def scored_classes(inputs: MetricInputs, scored_class: ScoredClass) -> Tensor:
     """(B,), the class whose score is read."""
-    return evidence.targets if scored == "target" else evidence.predictions
+    return inputs.targets if scored_class == "target" else inputs.predictions
 
 
-def ordering(evidence: Evidence, order: Order) -> tuple[Tensor, Tensor]:
+def pixel_order(inputs: MetricInputs, order: PixelOrder) -> tuple[Tensor, Tensor]:
     """The place (B, P) of each pixel, and whether the map is constant (B,), on the CPU."""
-    return evidence.shared(("ordering", order), lambda: _ordering(evidence, order))
+    return inputs.cached(("ordering", order), lambda: _pixel_order(inputs, order))
 
 
-def _ordering(evidence: Evidence, order: Order) -> tuple[Tensor, Tensor]:
-    maps = maps_of(evidence, order.maps)
-    dead = is_constant(maps).cpu()
+def _pixel_order(inputs: MetricInputs, order: PixelOrder) -> tuple[Tensor, Tensor]:
+    maps = maps_of(inputs, order.maps)
+    constant = is_constant(maps).cpu()
     if order.jitter:
-        noise = [torch.randn(maps.shape[1:], generator=evidence.random(index, "ties")) for index in range(len(maps))]
+        noise = [torch.randn(maps.shape[1:], generator=inputs.random(index, "ties")) for index in range(len(maps))]
         maps = maps + order.jitter * torch.stack(noise).to(maps)
     if order.sliding:
         ranks = sliding_ranks(maps, order.patch, order.sliding, most_first=order.most_first, ties=order.ties)
@@ -135,36 +135,36 @@ def _ordering(evidence: Evidence, order: Order) -> tuple[Tensor, Tensor]:
         ranks = grid_ranks(maps, order.patch, most_first=order.most_first, ties=order.ties)
     else:
         ranks = pixel_ranks(maps, most_first=order.most_first, ties=order.ties)
-    return ranks, dead
+    return ranks, constant
 
 
-def maps_of(evidence: Evidence, kind: MapKind) -> Tensor:
+def maps_of(inputs: MetricInputs, kind: MapStatistics) -> Tensor:
     """(B, H, W) in [0, 1].
 
     Raises:
         NotApplicable: the maps were made elsewhere, or the network's batch norms cannot be given statistics of one image.
     """
-    return evidence.saliency if kind == "as declared" else evidence.shared("maps of own statistics", lambda: _explained_anew(evidence))
+    return inputs.saliency if kind == "default" else inputs.cached("maps of own statistics", lambda: _explained_anew(inputs))
 
 
-def _explained_anew(evidence: Evidence) -> Tensor:
-    copy = with_own_statistics(evidence.classifier)
+def _explained_anew(inputs: MetricInputs) -> Tensor:
+    copy = with_own_statistics(inputs.classifier)
     passes = copy.passes
     try:
-        maps = evidence.explain(evidence.images, classifier=copy).maps
+        maps = inputs.explain(inputs.images, classifier=copy).maps
     except ValueError as error:  # as torch says that a place alone has no variance
         raise NotApplicable(f"the network has no statistics of a single image: {error}") from None
-    evidence.classifier.passes += copy.passes - passes  # the copy counts for itself
+    inputs.classifier.passes += copy.passes - passes  # the copy counts for itself
     return maps
 
 
-def version(evidence: Evidence, name: Version, masking: Masking) -> Tensor:
+def image_version(inputs: MetricInputs, name: Version, masking: Masking) -> Tensor:
     """A version of the images (B, 3, H, W), or one colour (B or 1, 3, 1, 1) that stands for all pixels."""
-    return evidence.shared(("version", name, masking), lambda: _version(evidence, name, masking))
+    return inputs.cached(("version", name, masking), lambda: _image_version(inputs, name, masking))
 
 
-def _version(evidence: Evidence, name: Version, masking: Masking) -> Tensor:
-    images, mean = evidence.images, evidence.classifier.mean
+def _image_version(inputs: MetricInputs, name: Version, masking: Masking) -> Tensor:
+    images, mean = inputs.images, inputs.classifier.mean
     ground = mean if masking == "normalised" else torch.zeros_like(mean)
     match name:
         case "image":
@@ -174,18 +174,18 @@ def _version(evidence: Evidence, name: Version, masking: Masking) -> Tensor:
         case "blurred":
             return rise_blur(images, ground)
         case "lowest":
-            return lowest(images, mean, evidence.classifier.std)
+            return lowest(images, mean, inputs.classifier.std)
         case "average":
             return images.mean((2, 3), keepdim=True)
         case "uniform":
-            noise = [torch.rand(images.shape[1:], generator=evidence.random(index, "uniform fill")) for index in range(len(images))]
+            noise = [torch.rand(images.shape[1:], generator=inputs.random(index, "uniform fill")) for index in range(len(images))]
             return torch.stack(noise).to(images)
 
 
-def _logits_of(evidence: Evidence, name: Version, masking: Masking) -> Tensor:
+def _logits_of(inputs: MetricInputs, name: Version, masking: Masking) -> Tensor:
     """Logits (B, C) of a whole version; a blank picture is scored once for all images, and the images not at all."""
     if name == "image":
-        return evidence.logits
-    shown = version(evidence, name, masking)
-    whole = shown.expand(len(shown), *evidence.images.shape[1:])
-    return evidence.shared(("logits", name, masking), lambda: evidence.score(whole).expand(len(evidence), -1))
+        return inputs.logits
+    shown = image_version(inputs, name, masking)
+    whole = shown.expand(len(shown), *inputs.images.shape[1:])
+    return inputs.cached(("logits", name, masking), lambda: inputs.score(whole).expand(len(inputs), -1))

@@ -7,7 +7,7 @@ from toys import SIZE
 
 from camdbench.datasets.samples import Batch
 from camdbench.metrics.confidence import average_drop, average_gain, average_increase
-from camdbench.metrics.evidence import Evidence
+from camdbench.metrics.inputs import MetricInputs
 from camdbench.models.classifier import Classifier, Passes
 
 
@@ -15,19 +15,19 @@ def test_three_metrics_cost_one_masked_pass_where_the_logits_are_known(classifie
     with torch.no_grad():
         logits = classifier(batch.images)
     classifier.passes = Passes()
-    evidence = Evidence(classifier, batch.images, batch.labels, torch.rand(4, *SIZE), logits=logits)
+    evidence = MetricInputs(classifier, batch.images, batch.labels, torch.rand(4, *SIZE), logits=logits)
     for metric in (average_drop, average_gain, average_increase):
         metric(evidence)
     assert classifier.passes == Passes(forward=4)
 
 
 def test_nothing_is_computed_before_it_is_read(classifier: Classifier, batch: Batch) -> None:
-    Evidence(classifier, batch.images, batch.labels, torch.rand(4, *SIZE))
+    MetricInputs(classifier, batch.images, batch.labels, torch.rand(4, *SIZE))
     assert classifier.passes == Passes()
 
 
 def test_log_odds_are_those_of_the_target_in_double_precision(classifier: Classifier, batch: Batch) -> None:
-    evidence = Evidence(classifier, batch.images, batch.labels, torch.rand(4, *SIZE))
+    evidence = MetricInputs(classifier, batch.images, batch.labels, torch.rand(4, *SIZE))
     p = evidence.logits.double().softmax(1).gather(1, batch.labels[:, None])[:, 0]
     torch.testing.assert_close(evidence.log_odds, p.log() - (1 - p).log())
     assert not evidence.logits.requires_grad

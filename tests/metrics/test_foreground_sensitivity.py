@@ -14,9 +14,9 @@ from toys import toy_batch, toy_classifier
 from camdbench.core.errors import NotApplicable
 from camdbench.datasets.samples import Batch
 from camdbench.functional.seeds import generator_for
-from camdbench.metrics.evidence import Evidence
-from camdbench.metrics.measured import Measured
-from camdbench.metrics.rfs import rfs
+from camdbench.metrics.foreground_sensitivity import rfs
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import MetricResult
 from camdbench.models.classifier import Classifier
 from camdbench.tables.aggregates import CellData, aggregate
 
@@ -40,15 +40,15 @@ def batch(classifier: Classifier) -> Batch:
     return replace(batch, masks=masks, labels=classifier(batch.images).argmax(1))
 
 
-def measured(classifier: Classifier, batch: Batch, **options: Any) -> Measured:
-    evidence = Evidence(classifier, batch.images, batch.labels, labels=batch.labels, masks=batch.masks, ids=batch.ids, seed=SEED)
+def measured(classifier: Classifier, batch: Batch, **options: Any) -> MetricResult:
+    evidence = MetricInputs(classifier, batch.images, batch.labels, labels=batch.labels, masks=batch.masks, ids=batch.ids, seed=SEED)
     return rfs(evidence, **options)
 
 
-def number(found: Measured, labels: Tensor) -> float:
+def number(found: MetricResult, labels: Tensor) -> float:
     """The number of the table."""
     kept = ~found.undefined
-    points = {name: (curve.x.numpy(), curve.y[kept].numpy()) for name, curve in found.points.items()}
+    points = {name: (curve.x.numpy(), curve.y[kept].numpy()) for name, curve in found.curves.items()}
     cell = CellData(found.values[kept].numpy(), points, labels[kept].numpy())
     return aggregate("relative foreground sensitivity", cell, np.ones((1, int(kept.sum()))))[0]
 
@@ -77,7 +77,7 @@ def test_against_a_loop_over_images_trials_and_classes(classifier: Classifier, b
 
 def test_each_images_own_value_is_the_formula_of_its_own_accuracies(classifier: Classifier, batch: Batch) -> None:
     found = measured(classifier, batch, sigma=0.6, trials=4)
-    pairs = zip(found.points["foreground"].y[:, 0].tolist(), found.points["background"].y[:, 0].tolist(), strict=True)
+    pairs = zip(found.curves["foreground"].y[:, 0].tolist(), found.curves["background"].y[:, 0].tolist(), strict=True)
     for (f, b), value in zip(pairs, found.values.tolist(), strict=True):
         mean = (f + b) / 2
         assert value == pytest.approx(0 if mean in (0, 1) else (b - f) / (2 * min(mean, 1 - mean)))
@@ -115,13 +115,13 @@ def test_noise_with_no_place_is_undefined_or_in_the_release_counted(classifier: 
         found = measured(classifier, odd, empty="counted", noise=noise)
         assert not found.undefined.any()
         assert found.values.isfinite().all()
-        assert found.points["foreground"].y[0] == 1, "an image without noise is classified rightly"
-        assert found.points["background"].y[1] == 1
+        assert found.curves["foreground"].y[0] == 1, "an image without noise is classified rightly"
+        assert found.curves["background"].y[1] == 1
 
 
 def test_the_noise_follows_the_seed_and_the_images_name_alone(classifier: Classifier, batch: Batch) -> None:
     def points(of: Batch) -> Tensor:
-        return torch.cat([curve.y for curve in measured(classifier, of, sigma=0.6, trials=4).points.values()], 1)
+        return torch.cat([curve.y for curve in measured(classifier, of, sigma=0.6, trials=4).curves.values()], 1)
 
     whole = points(batch)
     assert torch.equal(whole, torch.cat([points(batch.part(start, start + 7)) for start in range(0, COUNT, 7)]))
@@ -131,7 +131,7 @@ def test_the_noise_follows_the_seed_and_the_images_name_alone(classifier: Classi
 
 def test_trials_cost_two_passes_each(classifier: Classifier, batch: Batch) -> None:
     passes = classifier.passes
-    evidence = Evidence(
+    evidence = MetricInputs(
         classifier, batch.images, batch.labels, logits=torch.zeros(COUNT, 5), labels=batch.labels, masks=batch.masks, ids=batch.ids
     )
     rfs(evidence, trials=5)

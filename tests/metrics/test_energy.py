@@ -106,10 +106,10 @@ class TestContentHeatmap:
 class TestRelevanceMass:
     masks = torch.rand(6, *SIZE, generator=torch.Generator().manual_seed(2)) < 0.2
 
-    @pytest.mark.parametrize("maps", ["as declared", "relu", "abs"])
+    @pytest.mark.parametrize("maps", ["default", "relu", "abs"])
     def test_it_is_that_of_quantus(self, maps: str) -> None:
         raw = torch.randn(6, *SIZE, generator=torch.Generator().manual_seed(3))
-        seen = {"as declared": random_maps(), "relu": raw.relu(), "abs": raw.abs()}[maps]
+        seen = {"default": random_maps(), "relu": raw.relu(), "abs": raw.abs()}[maps]
         theirs = quantus.RelevanceMassAccuracy(disable_warnings=True).evaluate_batch(seen.double().numpy(), self.masks.numpy())
         found = measure(f"relevance_mass(maps='{maps}')", evidence_of(random_maps(), raw=raw, masks=self.masks)).values
         np.testing.assert_allclose(found.numpy(), 100 * theirs, rtol=1e-12)
@@ -122,7 +122,7 @@ class TestRelevanceMass:
 
     def test_it_may_be_asked_of_boxes(self) -> None:
         given = evidence_of(random_maps(1), boxes=BOX)
-        found = measure("relevance_mass(geometry='exclusive boxes')", given).values
+        found = measure("relevance_mass(ground_truth='exclusive boxes')", given).values
         assert found.tolist() == measure("energy_pointing", given).values.tolist()
 
 
@@ -138,4 +138,4 @@ def test_images_without_annotations_are_told_so() -> None:
     with pytest.raises(NotApplicable, match="boxes"):
         measure("f1", evidence_of(random_maps(1)))
     with pytest.raises(NotApplicable, match="masks"):
-        measure("f1(geometry='masks')", evidence_of(random_maps(1), boxes=BOX))
+        measure("f1(ground_truth='masks')", evidence_of(random_maps(1), boxes=BOX))

@@ -15,13 +15,13 @@ from camdbench.core.catalogue import metrics
 from camdbench.core.errors import UsageError
 from camdbench.functional.normalise import normalise, upsample
 from camdbench.metrics.ground_truth import maps_of
-from camdbench.metrics.measured import Measured
+from camdbench.metrics.result import MetricResult
 from camdbench.tables.aggregates import CellData, aggregate
 
 
-def table_number(found: Measured) -> float:
+def table_number(found: MetricResult) -> float:
     """What the summary shows, from the points."""
-    cell = CellData(found.values.numpy(), {part: (curve.x.numpy(), curve.y.numpy()) for part, curve in found.points.items()})
+    cell = CellData(found.values.numpy(), {part: (curve.x.numpy(), curve.y.numpy()) for part, curve in found.curves.items()})
     return float(aggregate("maximum over thresholds", cell, np.ones((1, len(found.values))))[0])
 
 
@@ -51,8 +51,8 @@ def test_points_are_the_paper_read_literally(spec: str, deltas: tuple[float, ...
     maps, boxes = random_maps(cells=cells, seed=4), random_boxes(seed=1)
     found = measure(spec, evidence_of(maps, boxes=boxes))
     best = np.array([[overlaps(values, own, k / 20, every=every) for k in range(20)] for values, own in zip(maps, boxes, strict=True)])
-    assert list(found.points) == [f"iou {delta:g}" for delta in deltas]
-    for delta, curve in zip(deltas, found.points.values(), strict=True):
+    assert list(found.curves) == [f"iou {delta:g}" for delta in deltas]
+    for delta, curve in zip(deltas, found.curves.values(), strict=True):
         assert curve.x.tolist() == pytest.approx([k / 20 for k in range(20)])
         assert curve.y.tolist() == (100.0 * (best >= delta)).tolist()
     assert found.values.tolist() == pytest.approx(np.mean([100 * (best >= delta).mean(1) for delta in deltas], axis=0).tolist())
@@ -65,7 +65,7 @@ def test_no_threshold_is_chosen_for_an_image_alone() -> None:
     low[2:10, 2:10], low[4:6, 4:6] = 0.3, 1  # the box at thresholds below 0.3
     high[:, :], high[2:10, 2:10] = 0.6, 1  # the box from 0.6 on
     found = measure("maxboxacc", evidence_of(torch.stack([low, high]), boxes=[[[2, 2, 10, 10]]] * 2))
-    assert found.points["iou 0.5"].y.amax(1).tolist() == [100, 100]
+    assert found.curves["iou 0.5"].y.amax(1).tolist() == [100, 100]
     assert table_number(found) == 50
 
 
@@ -78,7 +78,7 @@ def test_the_box_itself_is_perfect_and_noise_is_not() -> None:
 
 def test_any_region_finds_at_least_what_the_largest_finds() -> None:
     given = evidence_of(random_maps(seed=7), boxes=random_boxes(seed=7))
-    largest, any_ = (measure(name, given).points["iou 0.5"].y for name in ("boxacc", "maxboxaccv2"))
+    largest, any_ = (measure(name, given).curves["iou 0.5"].y for name in ("boxacc", "maxboxaccv2"))
     assert (any_ >= largest).all()
     assert (any_ > largest).any()
 
@@ -90,7 +90,7 @@ class TestDegenerateMaps:
     def test_a_map_of_zeros_has_no_value_and_under_clovaai_misses(self, name: str) -> None:
         given = evidence_of(torch.zeros(1, *SIZE), boxes=self.boxes)
         assert measure(name, given).undefined.tolist() == [True]
-        assert measure(f"{name}(dead='scored')", given).values.tolist() == [0]
+        assert measure(f"{name}(constant_map='scored')", given).values.tolist() == [0]
         if name != "boxacc":
             assert measure(f"{name}(protocol='clovaai')", given).values.tolist() == [0]
 
@@ -153,7 +153,7 @@ class TestRelease:
     def test_its_curve_at_a_coarser_interval_too(self) -> None:
         raw, boxes = torch.rand(6, 5, 4, generator=torch.Generator().manual_seed(8)), inside(random_boxes())
         found = measure("maxboxacc(protocol='clovaai', thresholds=50)", evidence_of(random_maps(), raw=raw, boxes=boxes))
-        for one, own, curve in zip(raw, boxes, found.points["iou 0.5"].y, strict=True):
+        for one, own, curve in zip(raw, boxes, found.curves["iou 0.5"].y, strict=True):
             assert curve.tolist() == (100.0 * (as_the_release_does(one, own, 0.02, every=False)[1] >= 0.5)).tolist()
 
     def test_maps_are_resized_as_opencv_does(self) -> None:

@@ -1,0 +1,25 @@
+"""Types of options that several functions share; `core.options` resolves them by name. Free of torch and pydantic."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+Masking = Literal["pixels", "normalised"]  # masked to black, or after mean and std to the mean colour
+ScoredClass = Literal["target", "predicted"]  # the explained class, or the network's
+KnownClass = Literal["label", "target"]
+ScoredOutput = Literal["logit", "probability"]
+Readout = Literal["probability", "accuracy"]
+MapKind = Literal["default", "raw"]  # normalised as the explainer declares, or raw
+MapRange = Literal["default", "range"]
+MapSign = Literal["default", "relu", "abs"]
+MapSize = Literal["abs", "abs, layer grid", "default"]
+MapStatistics = Literal["default", "batch statistics"]
+Resize = Literal["bilinear", "bicubic"]
+GroundTruth = Literal["exclusive boxes", "inclusive boxes", "masks"]
+BoxTruth = Literal["exclusive boxes", "inclusive boxes"]
+BoxEnds = Literal["exclusive", "clovaai"]
+ConstantMap = Literal["undefined", "scored"]  # whether a constant map has a value
+Connectivity = Literal[4, 8]
+TieOrder = Literal["first", "last"]
+Fill = Literal["uniform", "lowest", "blank"]
+PositiveFraction = Annotated[float, "in (0, 1]"]  # bounds: `core.options`

@@ -1,0 +1,141 @@
+"""The box round what lies above the map's mean, against the boxes of the object: Opti-CAM's OM and LE.
+
+The map is cut at its mean, and the largest connected region of what lies above gives the predicted box B. Everything
+is 100 (1 - IoU) with the box of the object that overlaps B best, so lower is better. ILSVRC's own error counts images
+whose IoU is below one half; the papers' continuous formulas and that count are both here.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from camdbench.core.catalogue import metric
+from camdbench.core.metric_families import LOCALISED
+from camdbench.core.option_types import Connectivity, ConstantMap, KnownClass
+from camdbench.functional.boxes import best_iou
+from camdbench.functional.normalise import is_constant
+from camdbench.functional.precision import exact
+from camdbench.functional.regions import largest, regions
+from camdbench.metrics.ground_truth import boxes_of, result_of
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import MetricResult
+
+PAPER_LE = "Opti-CAM, arXiv:2301.07002, eq. A2"
+PAPER_OM = "Opti-CAM, arXiv:2301.07002, eq. A1"
+ILSVRC = "Russakovsky et al. 2015, ILSVRC, arXiv:1409.0575, the localisation task with one guess"
+NO_BOX = "the object has no box inside the image, or no pixel lies above the map's mean"
+NO_BOX_OR_LABEL = "the object has no box inside the image, no pixel lies above the map's mean, or the label is unknown"
+LE = (LOCALISED.variant("opticam", ground_truth="single boxes, exclusive ends"),)
+OM = (LOCALISED.variant("opticam", scored_class="label", ground_truth="single boxes, exclusive ends"),)
+
+
+_ERROR = {"needs": ("boxes",), "undefined": NO_BOX, "protocols": LE}
+
+
+@metric("le", paper=PAPER_LE, higher_is_better=False, unit="%", values="[0, 100]", aliases=("localisation_error",), tolerance=0.5, **_ERROR)
+def localisation_error(
+    inputs: MetricInputs, *, connectivity: Connectivity = 8, at_least: bool = False, constant_map: ConstantMap = "undefined"
+) -> MetricResult:
+    r"""How little the box round the map's largest region above its mean overlaps a box of the object: 100 (1 - max IoU).
+
+    .. math:: 100\,(1 - \max_B \mathrm{IoU}(\hat B, B))
+
+    (B,) in [0, 100]. `at_least` also counts pixels that equal the mean; `connectivity` is that of regions; of equally large
+    ones the first in raster order is taken. With `constant_map="scored"` a map without a region scores 100.
+    """
+    overlap, nowhere = _overlap(inputs, connectivity, at_least, constant_map)
+    return result_of(100 * (1 - overlap), nowhere)
+
+
+_OFFICIAL = {"needs": ("boxes",), "undefined": NO_BOX_OR_LABEL, "protocols": OM}
+
+
+@metric("om", paper=PAPER_OM, higher_is_better=False, unit="%", values="[0, 100]", aliases=("official_metric",), tolerance=0.5, **_OFFICIAL)
+def official_metric(
+    inputs: MetricInputs,
+    *,
+    connectivity: Connectivity = 8,
+    at_least: bool = False,
+    constant_map: ConstantMap = "undefined",
+    scored_class: KnownClass = "label",
+) -> MetricResult:
+    r"""The localisation error, and 100 wherever the network errs: 100 (1 - max IoU [predicted = class]).
+
+    .. math:: 100\,(1 - [\hat c = c] \max_B \mathrm{IoU}(\hat B, B))
+
+    (B,) in [0, 100]. The class is the label, or with `scored_class="target"` the explained class. Other options as for `le`.
+    """
+    overlap, nowhere = _overlap(inputs, connectivity, at_least, constant_map)
+    right, unknown = _right(inputs, scored_class)
+    return result_of(100 * (1 - overlap * right), nowhere | unknown)
+
+
+@metric(
+    "le50", paper=ILSVRC, higher_is_better=False, unit="%", values="{0, 100}", aliases=("localisation_error_50",), tolerance=1.6, **_ERROR
+)
+def localisation_error_at_half(
+    inputs: MetricInputs, *, connectivity: Connectivity = 8, at_least: bool = False, constant_map: ConstantMap = "undefined"
+) -> MetricResult:
+    r"""Whether the box round the map's largest region above its mean misses every box of the object: 100 where max IoU < 1/2.
+
+    .. math:: 100\,[\max_B \mathrm{IoU}(\hat B, B) < 1/2]
+
+    (B,), 0 or 100. Options as for `le`.
+    """
+    overlap, nowhere = _overlap(inputs, connectivity, at_least, constant_map)
+    return result_of(100 * (overlap < 0.5).double(), nowhere)
+
+
+@metric(
+    "om50", paper=ILSVRC, higher_is_better=False, unit="%", values="{0, 100}", aliases=("official_metric_50",), tolerance=1.6, **_OFFICIAL
+)
+def official_metric_at_half(
+    inputs: MetricInputs,
+    *,
+    connectivity: Connectivity = 8,
+    at_least: bool = False,
+    constant_map: ConstantMap = "undefined",
+    scored_class: KnownClass = "label",
+) -> MetricResult:
+    r"""Whether the map's box misses every box of the object, or the network errs: 100 where max IoU < 1/2 or the class is wrong.
+
+    .. math:: 100\,(1 - [\hat c = c]\,[\max_B \mathrm{IoU}(\hat B, B) \ge 1/2])
+
+    (B,), 0 or 100; the error of the ILSVRC localisation task with one guess. Options as for `om`.
+    """
+    overlap, nowhere = _overlap(inputs, connectivity, at_least, constant_map)
+    right, unknown = _right(inputs, scored_class)
+    return result_of(100 * (1 - (overlap >= 0.5).double() * right), nowhere | unknown)
+
+
+def mean_masks(maps: Tensor, *, at_least: bool) -> Tensor:
+    """What lies above the mean of each map (B, H, W), or equals it too: (B, H, W) bool; nothing of a map of zeros."""
+    values = exact(maps)
+    mean = values.mean((1, 2), keepdim=True)
+    level = is_constant(maps)[:, None, None]  # whose mean may differ from its values by rounding
+    return torch.where(level, (values > 0) & at_least, values >= mean if at_least else values > mean)
+
+
+def predicted_boxes(inputs: MetricInputs, connectivity: Connectivity, *, at_least: bool) -> Tensor:
+    """The box of the largest region above the mean of each map, (B, 4) xyxy on the CPU; zeros where there is none."""
+
+    def find() -> Tensor:
+        return largest(regions(mean_masks(inputs.saliency, at_least=at_least), connectivity), len(inputs))
+
+    return inputs.cached(("box above the mean", connectivity, at_least), find)
+
+
+def _overlap(inputs: MetricInputs, connectivity: Connectivity, at_least: bool, constant_map: ConstantMap) -> tuple[Tensor, Tensor]:
+    """The largest IoU of the predicted box of each image, (B,) in [0, 1], and where it has no meaning, (B,) bool."""
+    predicted, truth = predicted_boxes(inputs, connectivity, at_least=at_least), boxes_of(inputs)
+    overlap = torch.cat([best_iou(box[None], own) for box, own in zip(predicted, truth, strict=True)])
+    nowhere = torch.tensor([not len(own) for own in truth])
+    return overlap, nowhere if constant_map == "scored" else nowhere | (predicted == 0).all(1)
+
+
+def _right(inputs: MetricInputs, scored_class: KnownClass) -> tuple[Tensor, Tensor]:
+    """Whether the network predicts the class, (B,) 0 or 1, NaN where its logits are; and where the class is unknown."""
+    classes = inputs.labels if scored_class == "label" else inputs.targets
+    right = torch.where(inputs.logits.isnan().any(1), torch.nan, (inputs.predictions == classes).double())
+    return right.cpu(), (classes < 0).cpu()

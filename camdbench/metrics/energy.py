@@ -1,0 +1,192 @@
+"""How much of the map's mass lies on the object: F1, the energy pointing game, the Content Heatmap, relevance mass.
+
+Four papers have nearly one formula, mass inside over mass in all, and differ in the map: energy pointing takes the
+map normalised to [0, 1], whose minimum is subtracted, the Content Heatmap the rectified raw map, which keeps it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import NonNegativeFloat, PositiveFloat
+from torch import Tensor
+
+from camdbench.core.catalogue import metric
+from camdbench.core.difference import Difference
+from camdbench.core.metric_families import LOCALISED, NO_BOX, NO_MASK, ON_MASKS
+from camdbench.core.option_types import BoxTruth, GroundTruth, MapSign
+from camdbench.functional.normalise import upsample
+from camdbench.functional.overlap import Mass, f1, mass
+from camdbench.functional.precision import exact
+from camdbench.metrics.ground_truth import boxes_of, maps_of, object_region, result_of
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import MetricResult
+
+F1_PROTOCOLS = (LOCALISED.variant("opticam"),)
+
+
+@metric(
+    "f1",
+    paper="Opti-CAM, arXiv:2301.07002, eq. A3-A4",
+    higher_is_better=True,
+    unit="%",
+    values="[0, 100]",
+    aliases=("pixel_f1",),
+    needs=("boxes",),
+    undefined=NO_BOX,
+    protocols=F1_PROTOCOLS,
+)
+def pixel_f1(
+    inputs: MetricInputs,
+    *,
+    ground_truth: GroundTruth = "exclusive boxes",
+) -> MetricResult:
+    r"""How well the soft map fills the object and nothing else: 100 x 2 P R / (P + R), P the mass inside, R the filling.
+
+    .. math:: 100 \cdot 2 P R / (P + R), \quad P = \sum_{i \in M} s_i / \sum_i s_i, \quad R = \sum_{i \in M} s_i / |M|
+
+    (B,) in [0, 100]. P = sum over the object / sum over all, R = sum over the object / its area, with the map in [0, 1];
+    0 where no mass lies on the object. Not the F1 of a mask: a map of ones scores 2a / (1 + a) for an object of area a.
+    """
+    found = mass(inputs.saliency, object_region(inputs, ground_truth))
+    return result_of(100 * f1(found), _nowhere(found))
+
+
+ENERGY_POINTING_PROTOCOLS = (
+    LOCALISED.variant("opticam"),
+    LOCALISED.variant("scorecam", options={"boxes": "single", "max_box_fraction": 0.5}),
+)
+NO_SUCH_BOX = "the map is zero everywhere, or the object has no box inside the image, too large a one, or more than the protocol takes"
+
+
+@metric(
+    "energy_pointing",
+    paper="Wang et al. 2020, Score-CAM, arXiv:1910.01279, sec. 4.3; Opti-CAM, eq. A3",
+    higher_is_better=True,
+    unit="%",
+    values="[0, 100]",
+    aliases=("energy_pointing_game",),
+    needs=("boxes",),
+    undefined=NO_SUCH_BOX,
+    protocols=ENERGY_POINTING_PROTOCOLS,
+)
+def energy_pointing(
+    inputs: MetricInputs,
+    *,
+    boxes: Literal["union", "single"] = "union",
+    max_box_fraction: PositiveFloat = 1.0,
+    ground_truth: BoxTruth = "exclusive boxes",
+) -> MetricResult:
+    r"""Share of the map's mass that lies in the object's boxes: 100 x sum inside / sum of all.
+
+    .. math:: 100 \sum_{i \in B} s_i / \sum_i s_i
+
+    (B,) in [0, 100]; a map of ones scores the share a of the image that the boxes cover. With `boxes="single"` images with
+    several boxes have no value, and neither have those of which the boxes cover more than `max_box_fraction`: Score-CAM
+    takes images with one box that covers at most half.
+    """
+    found = mass(inputs.saliency, object_region(inputs, ground_truth))
+    nowhere = _nowhere(found) | (found.area > max_box_fraction * inputs.saliency[0].numel())
+    if boxes == "single":
+        nowhere = nowhere | nowhere.new_tensor([len(own) > 1 for own in boxes_of(inputs)])
+    return result_of(100 * found.inside / found.total, nowhere)
+
+
+CH_PROTOCOLS = (
+    LOCALISED.variant("clean", maps="relu, sum"),
+    LOCALISED.variant(
+        "release",
+        maps="relu, sum",
+        ground_truth="inclusive boxes",
+        options={"epsilon": 1e-08},
+        paper="UCDvision/CGC, evaluate_imagenet_gradcam_energy_inside_bbox.py",
+    ),
+)
+NOT_POSITIVE = "the object has no box inside the image, or the raw map is positive nowhere"
+
+
+CH_DIFFERS = (
+    Difference("UCDvision/CGC", "counts the ends of boxes as pixels and resizes maps to the image's own resolution"),
+    Difference(
+        "UCDvision/CGC",
+        "adds epsilon to the map",
+        "a map without a positive value scores the area of the boxes; without epsilon it has no value",
+    ),
+)
+
+
+@metric(
+    "ch",
+    paper="Pillai et al. 2022, CGC, arXiv:2110.00527, sec. 4; Pillai & Pirsiavash 2021, Content Heatmap",
+    higher_is_better=True,
+    unit="%",
+    values="[0, 100]",
+    aliases=("content_heatmap",),
+    needs=("boxes",),
+    undefined=NOT_POSITIVE,
+    protocols=CH_PROTOCOLS,
+    differs=CH_DIFFERS,
+)
+def content_heatmap(
+    inputs: MetricInputs,
+    *,
+    epsilon: NonNegativeFloat = 0.0,
+    ground_truth: BoxTruth = "exclusive boxes",
+) -> MetricResult:
+    r"""Share of the rectified raw map's mass that lies in the object's boxes: 100 x sum inside / sum of all.
+
+    .. math:: 100 \sum_{i \in B} \max(0, s_i) / \sum_i \max(0, s_i)
+
+    (B,) in [0, 100]. The raw map is rectified, divided by its sum and resized to the image. With `epsilon` > 0 it becomes
+    map / (sum + epsilon) + epsilon first, as in the released code, where a map without a positive value turns uniform and
+    scores the share of the image that the boxes cover; without, it has no value. The release also counts the ends of boxes
+    as pixels, and resizes to the image's own resolution, where this is the network's input.
+    """
+    raw = inputs.saliency if inputs.raw is None else inputs.raw
+    positive = exact(raw.float().nan_to_num(0.0, 0.0, 0.0)).relu()
+    if epsilon:
+        positive = positive / (positive.sum((1, 2), keepdim=True) + epsilon) + epsilon
+    found = mass(upsample(positive, _size(inputs)), object_region(inputs, ground_truth))
+    return result_of(100 * found.inside / found.total, _nowhere(found))
+
+
+MASS_DIFFERS = (Difference("Quantus", "takes signed maps as they are", "values leave [0, 100]"),)
+MASS_PROTOCOLS = (ON_MASKS.variant("clevr-xai"),)
+
+
+@metric(
+    "relevance_mass",
+    paper="Arras et al. 2022, CLEVR-XAI, arXiv:2003.07258, relevance mass accuracy",
+    higher_is_better=True,
+    unit="%",
+    values="[0, 100]",
+    aliases=("relevance_mass_accuracy",),
+    needs=("masks",),
+    undefined=NO_MASK,
+    protocols=MASS_PROTOCOLS,
+    differs=MASS_DIFFERS,
+)
+def relevance_mass(
+    inputs: MetricInputs,
+    *,
+    maps: MapSign = "default",
+    ground_truth: GroundTruth = "masks",
+) -> MetricResult:
+    r"""Share of the map's mass that lies on the object's mask: 100 x sum inside / sum of all.
+
+    .. math:: 100 \sum_{i \in M} s_i / \sum_i s_i
+
+    (B,) in [0, 100]. The paper pools relevance over colours to a map without negative values; here that is the explainer's
+    own normalisation, or the raw map rectified (`maps="relu"`) or without its sign (`"abs"`), then resized. Quantus takes
+    signed maps as they are, whose shares leave [0, 100].
+    """
+    found = mass(maps_of(inputs, maps), object_region(inputs, ground_truth))
+    return result_of(100 * found.inside / found.total, _nowhere(found))
+
+
+def _nowhere(found: Mass) -> Tensor:
+    return (found.total == 0) | (found.area == 0)
+
+
+def _size(inputs: MetricInputs) -> tuple[int, int]:
+    return inputs.images.shape[-2], inputs.images.shape[-1]
