@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from fixtures_of_datasets import CASES, Case
+from helpers.dataset_cases import CASES, Case
 
 from camdbench.core.catalogue import datasets
 from camdbench.core.errors import SampleError, UsageError

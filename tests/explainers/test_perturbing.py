@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.toys import toy_batch, toy_classifier
 from torch.nn import functional as F
-from toys import toy_batch, toy_classifier
 
 from camdbench.explainers import perturbing
 from camdbench.explainers.perturbing import MaskBank, class_scores, filling, mask_bank, scored, scores_under

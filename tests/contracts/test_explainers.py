@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from toys import maps_of, reordered, size_of, toy_batch, toy_classifier
+from helpers.toys import maps_of, reordered, size_of, toy_batch, toy_classifier
 
 from camdbench.core.catalogue import explainers, needs_of
 from camdbench.datasets.samples import Batch

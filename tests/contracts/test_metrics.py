@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers.toys import SIZE, ToyData, reordered, toy_batch, toy_classifier
 from torch import Tensor
-from toys import SIZE, ToyData, reordered, toy_batch, toy_classifier
 
 from camdbench.core.catalogue import NO_EXPLAINER, judges_model, metrics, protocol_of
 from camdbench.core.spec import Spec
