@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from helpers.toys import toy_batch, toy_classifier
 from hypothesis import settings
-from toys import toy_batch, toy_classifier
 
 from camdbench.core import catalogue, registry
 from camdbench.datasets.samples import Batch

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import fixtures_of_datasets as fixtures
 import pytest
+from helpers import dataset_layouts as fixtures
 
 from camdbench.cli.main import run_cli
 

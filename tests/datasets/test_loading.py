@@ -8,10 +8,10 @@ import multiprocessing
 import resource
 from pathlib import Path
 
-import fixtures_of_datasets as fixtures
 import numpy as np
 import pytest
 import torch
+from helpers import dataset_layouts as fixtures
 from PIL import Image
 
 from camdbench.core.errors import UsageError

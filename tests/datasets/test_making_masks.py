@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import fixtures_of_datasets as fixtures
 import pytest
 import torch
+from helpers import dataset_layouts as fixtures
 from PIL import Image
 from torch import Tensor
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import fixtures_of_datasets as fixtures
 import numpy as np
 import pytest
-from fixtures_of_datasets import CASES
+from helpers import dataset_layouts as fixtures
+from helpers.dataset_cases import CASES
 from PIL import Image
 from scipy.io import savemat
 

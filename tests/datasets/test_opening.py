@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import fixtures_of_datasets as fixtures
 import pytest
 import torchvision.datasets
+from helpers import dataset_layouts as fixtures
 
 from camdbench.core.catalogue import datasets
 from camdbench.core.errors import CamdbenchError, UsageError

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import fixtures_of_datasets as fixtures
 import numpy as np
 import pytest
 import torch
 import torchvision.datasets as theirs
+from helpers import dataset_layouts as fixtures
 from PIL import Image
 
 from camdbench.datasets.aircraft import aircraft

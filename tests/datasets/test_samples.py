@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from toys import toy_batch
+from helpers.toys import toy_batch
 
 from camdbench.datasets.samples import Batch, Sample
 

@@ -6,9 +6,9 @@ import struct
 import zlib
 from pathlib import Path
 
-import fixtures_of_datasets as fixtures
 import numpy as np
 import pytest
+from helpers import dataset_layouts as fixtures
 from PIL import Image
 
 import camdbench

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import fixtures_of_datasets as fixtures
 import pytest
-from fixtures_of_datasets import CASES, Case
+from helpers import dataset_layouts as fixtures
+from helpers.dataset_cases import CASES, Case
 
 from camdbench.datasets.opening import checked_dataset
 from camdbench.datasets.verify import Verification, verify

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from peers import raw_map_of_grad_cam
+from helpers.other_libraries import raw_map_of_grad_cam
+from helpers.toys import toy_batch, toy_classifier
 from torch import Tensor, nn
-from toys import toy_batch, toy_classifier
 
 from camdbench.datasets.samples import Batch
 from camdbench.explainers import ablationcam as module

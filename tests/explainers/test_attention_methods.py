@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from literal_vit import Pass, literal_pass
+from helpers.reference_vit import Pass, literal_pass
+from helpers.toys import maps_of, timm_vit, toy_batch, toy_classifier
 from torch import Tensor
-from toys import maps_of, timm_vit, toy_batch, toy_classifier
 
 from camdbench.core.catalogue import explainers
 from camdbench.core.errors import NotApplicable, UsageError

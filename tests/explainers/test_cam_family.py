@@ -10,9 +10,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from peers import map_of_grad_cam, raw_map_of_grad_cam
+from helpers.other_libraries import map_of_grad_cam, raw_map_of_grad_cam
+from helpers.toys import size_of, toy_batch, toy_classifier
 from torch import Tensor, nn
-from toys import size_of, toy_batch, toy_classifier
 
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.datasets.samples import Batch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from toys import toy_batch, toy_classifier
+from helpers.toys import toy_batch, toy_classifier
 
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from peers import inputs_of
+from helpers.other_libraries import inputs_of
+from helpers.toys import CLASSES, toy_classifier
 from torch import Tensor
-from toys import CLASSES, toy_classifier
 
 from camdbench.core.errors import UsageError
 from camdbench.datasets.samples import Batch

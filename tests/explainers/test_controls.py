@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from toys import maps_of, toy_batch, toy_classifier
+from helpers.toys import maps_of, toy_batch, toy_classifier
 
 from camdbench.core.errors import NotApplicable
 from camdbench.datasets.samples import Batch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from toys import maps_of, size_of, toy_batch, toy_classifier
+from helpers.toys import maps_of, size_of, toy_batch, toy_classifier
 
 from camdbench.core.catalogue import explainer, explainers
 from camdbench.core.cost import Cost, PassEstimate, Repeat

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from captum.attr import DeepLift
+from helpers.toys import toy_batch, toy_classifier
 from torch import Tensor, nn
 from torch.nn import functional as F
-from toys import toy_batch, toy_classifier
 
 from camdbench.core.errors import NotApplicable
 from camdbench.datasets.memory import batch_in_memory

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.toys import CLASSES, toy_batch, toy_classifier
 from torch import Tensor, nn
-from toys import CLASSES, toy_batch, toy_classifier
 
 from camdbench.datasets.memory import batch_in_memory
 from camdbench.explainers.common.trace import Trace

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from steps import slope
+from helpers.steps import slope
+from helpers.toys import size_of, toy_batch, toy_classifier
 from torch import Tensor
-from toys import size_of, toy_batch, toy_classifier
 
 from camdbench.core.catalogue import explainers
 from camdbench.core.errors import NotApplicable

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from peers import raw_map_of_grad_cam
+from helpers.other_libraries import raw_map_of_grad_cam
+from helpers.toys import toy_classifier
 from torch import Tensor
-from toys import toy_classifier
 
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.toys import toy_batch, toy_classifier
 from torch import Tensor, nn
 from torch.nn import functional as F
-from toys import toy_batch, toy_classifier
 
 from camdbench.core.errors import NotApplicable
 from camdbench.datasets.memory import batch_in_memory

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.toys import toy_batch, toy_classifier
 from torch import nn
-from toys import toy_batch, toy_classifier
 
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.explainers.common.explain import explain

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from peers import map_of_grad_cam
+from helpers.other_libraries import map_of_grad_cam
+from helpers.toys import SIZE, toy_batch, toy_classifier
 from torch import Tensor, nn
-from toys import SIZE, toy_batch, toy_classifier
 
 from camdbench.core.errors import NotApplicable
 from camdbench.datasets.memory import batch_in_memory

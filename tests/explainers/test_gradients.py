@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from captum.attr import InputXGradient, IntegratedGradients, Saliency
+from helpers.toys import SIZE, toy_batch, toy_classifier
 from torch import Tensor, nn
-from toys import SIZE, toy_batch, toy_classifier
 
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common import masked_scoring

@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 import torch
+from helpers.toys import SIZE, toy_batch, toy_classifier
 from torch import nn
-from toys import SIZE, toy_batch, toy_classifier
 
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from captum.attr import Lime
+from helpers.toys import toy_batch, toy_classifier
 from lime.lime_image import LimeImageExplainer
 from sklearn.linear_model import Lasso, Ridge
 from sklearn.metrics import pairwise_distances
 from torch import Tensor
-from toys import toy_batch, toy_classifier
 
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.segments import segment

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.toys import toy_batch, toy_classifier
 from torch.nn import functional as F
-from toys import toy_batch, toy_classifier
 
 from camdbench.explainers.common import masked_scoring
 from camdbench.explainers.common.masked_scoring import RandomMasks, class_scores, fill_image, random_masks, score_masked, scores_under

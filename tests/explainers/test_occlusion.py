@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from captum.attr import Occlusion
+from helpers.toys import SIZE, toy_batch, toy_classifier
 from torch import nn
-from toys import SIZE, toy_batch, toy_classifier
 
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace

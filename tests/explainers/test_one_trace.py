@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from toys import toy_batch, toy_classifier
+from helpers.toys import toy_batch, toy_classifier
 
 from camdbench.core.catalogue import explainers
 from camdbench.explainers.common.saliency import saliency

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.toys import SIZE, maps_of, reordered, toy_batch, toy_classifier
 from torch import Tensor, nn
-from toys import SIZE, maps_of, reordered, toy_batch, toy_classifier
 
 from camdbench.core.catalogue import explainers
 from camdbench.datasets.samples import Batch

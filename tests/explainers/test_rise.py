@@ -6,9 +6,9 @@ import itertools
 
 import pytest
 import torch
+from helpers.toys import toy_batch, toy_classifier
 from torch import Tensor, nn
 from torch.nn import functional as F
-from toys import toy_batch, toy_classifier
 
 from camdbench.core.errors import UsageError
 from camdbench.datasets.samples import Batch

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.toys import maps_of, toy_batch, toy_classifier
 from torch import nn
-from toys import maps_of, toy_batch, toy_classifier
 
 from camdbench.core.catalogue import explainers
 from camdbench.explainers.common.saliency import finish, normalisation_of

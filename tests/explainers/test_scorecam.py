@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from peers import raw_map_of_grad_cam
+from helpers.other_libraries import raw_map_of_grad_cam
+from helpers.toys import SIZE, toy_batch, toy_classifier
 from torch import Tensor
-from toys import SIZE, toy_batch, toy_classifier
 
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common import channel_masking

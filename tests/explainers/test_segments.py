@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.toys import toy_batch, toy_classifier
 from skimage.segmentation import quickshift
-from toys import toy_batch, toy_classifier
 
 from camdbench.explainers.common.segments import Segments, scores_without, segment
 from camdbench.explainers.common.trace import Trace

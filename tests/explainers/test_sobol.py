@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
+from helpers.toys import SIZE, toy_batch, toy_classifier
 from torch import Tensor, nn
-from toys import SIZE, toy_batch, toy_classifier
 
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from literal_vit import Block, Pass, literal_pass
+from helpers.reference_vit import Block, Pass, literal_pass
+from helpers.toys import CLASSES, maps_of, timm_vit, toy_batch, toy_classifier
 from torch import Tensor, nn
-from toys import CLASSES, maps_of, timm_vit, toy_batch, toy_classifier
 
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.datasets.samples import Batch

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from peers import inputs_of, raw_map_of_torchcam
+from helpers.other_libraries import inputs_of, raw_map_of_torchcam
+from helpers.toys import maps_of, toy_batch, toy_classifier
 from torch import Tensor
 from torchcam import methods
-from toys import maps_of, toy_batch, toy_classifier
 
 from camdbench.datasets.memory import batch_in_memory
 from camdbench.datasets.samples import Batch

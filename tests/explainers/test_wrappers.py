@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from toys import maps_of, toy_batch, toy_classifier
+from helpers.toys import maps_of, toy_batch, toy_classifier
 
 from camdbench.core.catalogue import explainers, is_control, needs_of
 from camdbench.core.errors import UsageError

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from helpers.quantus_library import quantus
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from quantus_peer import quantus
 from sklearn.metrics import jaccard_score
 from torch import Tensor
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from helpers.quantus_library import quantus
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from quantus_peer import quantus
 from torch import Tensor
 
 from camdbench.functional.pointing import Ties, hits, near

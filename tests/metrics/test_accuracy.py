@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from helpers.toys import toy_batch, toy_classifier
 from sklearn.metrics import average_precision_score, top_k_accuracy_score
 from torch import Tensor
-from toys import toy_batch, toy_classifier
 
 from camdbench.core.catalogue import NO_EXPLAINER, metrics
 from camdbench.core.errors import NotApplicable

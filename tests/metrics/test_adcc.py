@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from toys import SIZE, maps_of, toy_batch, toy_classifier
+from helpers.toys import SIZE, maps_of, toy_batch, toy_classifier
 
 from camdbench.core.catalogue import metrics
 from camdbench.core.errors import NotApplicable

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from localising import box_maps, evidence_of, measure, pixels, random_boxes, random_maps
+from helpers.localisation import box_maps, evidence_of, measure, pixels, random_boxes, random_maps
+from helpers.toys import SIZE
 from skimage import measure as skimage_measure
 from torch import Tensor
-from toys import SIZE
 
 from camdbench.core.catalogue import metrics
 from camdbench.core.errors import UsageError

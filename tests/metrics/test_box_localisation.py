@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
-from localising import box_maps, evidence_of, measure, pixels, random_boxes, random_maps
+from helpers.localisation import box_maps, evidence_of, measure, pixels, random_boxes, random_maps
+from helpers.toys import SIZE, toy_classifier
 from skimage import measure as skimage_measure
 from torch import Tensor
-from toys import SIZE, toy_classifier
 
 AREA = SIZE[0] * SIZE[1]
 

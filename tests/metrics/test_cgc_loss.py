@@ -6,11 +6,11 @@ import math
 
 import pytest
 import torch
-from evidences import evidence_of, measure, measured
+from helpers.metric_inputs import evidence_of, measure, measured
+from helpers.toys import SIZE, ToyData, reordered, toy_batch, toy_classifier
 from torch import Tensor
 from torch.nn.functional import interpolate
 from torchvision.transforms.functional import hflip, resized_crop
-from toys import SIZE, ToyData, reordered, toy_batch, toy_classifier
 
 from camdbench.core.catalogue import metrics
 from camdbench.core.spec import Spec

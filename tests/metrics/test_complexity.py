@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from evidences import measure
-from quantus_peer import quantus
+from helpers.metric_inputs import measure
+from helpers.quantus_library import quantus
+from helpers.toys import SIZE, toy_batch, toy_classifier
 from torch import Tensor
-from toys import SIZE, toy_batch, toy_classifier
 
 from camdbench.explainers.common.saliency import finish
 from camdbench.functional.normalise import upsample

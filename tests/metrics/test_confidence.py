@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from peers import GivenCams
+from helpers.other_libraries import GivenCams
+from helpers.toys import toy_batch, toy_classifier
 from pytorch_grad_cam.metrics.cam_mult_image import DropInConfidence, IncreaseInConfidence
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputSoftmaxTarget
 from torch import Tensor, nn
 from torchcam.metrics import ClassificationMetric
-from toys import toy_batch, toy_classifier
 
 from camdbench.core.catalogue import metrics
 from camdbench.datasets.samples import Batch

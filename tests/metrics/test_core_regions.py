@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from helpers.toys import CLASSES, SIZE, toy_batch, toy_classifier
 from torch import Tensor
-from toys import CLASSES, SIZE, toy_batch, toy_classifier
 
 from camdbench.core.errors import NotApplicable
 from camdbench.datasets.samples import Batch

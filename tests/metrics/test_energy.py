@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from localising import box_maps, evidence_of, measure, pixels, random_boxes, random_maps
-from quantus_peer import quantus
+from helpers.localisation import box_maps, evidence_of, measure, pixels, random_boxes, random_maps
+from helpers.quantus_library import quantus
+from helpers.toys import SIZE
 from torch import Tensor
-from toys import SIZE
 
 from camdbench.core.errors import NotApplicable
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.toys import toy_batch, toy_classifier
 from torch import Tensor, nn
-from toys import toy_batch, toy_classifier
 
 from camdbench.core.errors import NotApplicable
 from camdbench.datasets.samples import Batch

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from captum.metrics import infidelity as captum_infidelity
+from helpers.toys import SIZE, toy_batch, toy_classifier
 from torch import Tensor
-from toys import SIZE, toy_batch, toy_classifier
 
 from camdbench.core.catalogue import metrics
 from camdbench.core.errors import NotApplicable, UsageError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from toys import SIZE
+from helpers.toys import SIZE
 
 from camdbench.datasets.samples import Batch
 from camdbench.metrics.confidence import average_drop, average_gain, average_increase

@@ -8,11 +8,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from peers import GivenCams
+from helpers.other_libraries import GivenCams
+from helpers.toys import SIZE, maps_of, toy_batch, toy_classifier
 from scipy.ndimage import convolve
 from torch import Tensor, nn
 from torchcam.metrics import DeletionInsertionMetric
-from toys import SIZE, maps_of, toy_batch, toy_classifier
 
 from camdbench.core.catalogue import metrics
 from camdbench.core.errors import NotApplicable

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from helpers.toys import toy_classifier
 from skimage.segmentation import slic
 from torch import Tensor
-from toys import toy_classifier
 
 from camdbench.core.catalogue import metrics
 from camdbench.metrics.inputs import MetricInputs

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from localising import evidence_of, measure, random_maps
-from quantus_peer import quantus
+from helpers.localisation import evidence_of, measure, random_maps
+from helpers.quantus_library import quantus
+from helpers.toys import SIZE
 from torch import Tensor
-from toys import SIZE
 
 MASKS = torch.rand(6, *SIZE, generator=torch.Generator().manual_seed(2)) < 0.2
 

@@ -8,8 +8,8 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from helpers.toys import SIZE, toy_batch, toy_classifier
 from torch import Tensor
-from toys import SIZE, toy_batch, toy_classifier
 
 from camdbench.core.catalogue import metrics
 from camdbench.core.errors import NotApplicable

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from localising import evidence_of, measure, random_maps
+from helpers.localisation import evidence_of, measure, random_maps
+from helpers.toys import SIZE
 from sklearn.metrics import average_precision_score
 from torch import Tensor
-from toys import SIZE
 
 from camdbench.metrics.result import MetricResult
 from camdbench.tables.aggregates import CellData, aggregate

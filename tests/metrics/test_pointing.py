@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from localising import box_maps, evidence_of, measure, pixels, random_boxes, random_maps
-from quantus_peer import quantus
-from toys import SIZE
+from helpers.localisation import box_maps, evidence_of, measure, pixels, random_boxes, random_maps
+from helpers.quantus_library import quantus
+from helpers.toys import SIZE
 
 from camdbench.core.catalogue import metrics
 

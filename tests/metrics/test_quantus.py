@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from evidences import evidence_of, measure, measured
-from quantus_peer import quantus
-from toys import SIZE, toy_batch, toy_classifier
+from helpers.metric_inputs import evidence_of, measure, measured
+from helpers.quantus_library import quantus
+from helpers.toys import SIZE, toy_batch, toy_classifier
 
 from camdbench.core.catalogue import metrics
 from camdbench.core.errors import NotApplicable, UsageError

@@ -7,12 +7,12 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
-from evidences import evidence_of, measure, measured
+from helpers.metric_inputs import evidence_of, measure, measured
+from helpers.toys import SIZE, toy_batch, toy_classifier
 from scipy.stats import spearmanr
 from skimage.metrics import structural_similarity
 from torch import Tensor
 from torch.nn.functional import interpolate
-from toys import SIZE, toy_batch, toy_classifier
 
 from camdbench.functional.seeds import generator_for
 from camdbench.models.classifier import Classifier

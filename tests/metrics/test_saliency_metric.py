@@ -8,9 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision.transforms.v2.functional as tv
-from localising import box_maps, evidence_of, measure, random_maps
+from helpers.localisation import box_maps, evidence_of, measure, random_maps
+from helpers.toys import SIZE, toy_classifier
 from torch import Tensor
-from toys import SIZE, toy_classifier
 
 from camdbench.functional.boxes import union_mask
 from camdbench.metrics.box_localisation import predicted_boxes

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 from captum.metrics import sensitivity_max
-from evidences import evidence_of, measure, measured
-from quantus_peer import quantus
+from helpers.metric_inputs import evidence_of, measure, measured
+from helpers.quantus_library import quantus
+from helpers.toys import toy_batch, toy_classifier
 from torch import Tensor
-from toys import toy_batch, toy_classifier
 
 from camdbench.functional.seeds import generator_for
 from camdbench.metrics.inputs import MetricInputs

@@ -6,8 +6,8 @@ import copy
 
 import pytest
 import torch
+from helpers.toys import toy_batch, toy_classifier
 from torch import Tensor, nn
-from toys import toy_batch, toy_classifier
 
 from camdbench.core.errors import NotApplicable
 from camdbench.models import torchvision_zoo

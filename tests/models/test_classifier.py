@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from helpers.toys import SIZE, toy_batch, toy_classifier
 from torch import Tensor, nn
-from toys import SIZE, toy_batch, toy_classifier
 
 from camdbench.core.errors import UsageError
 from camdbench.models.classifier import Classifier, Passes

@@ -7,8 +7,8 @@ from copy import deepcopy
 
 import pytest
 import torch
+from helpers.toys import toy_batch, toy_classifier
 from torch import nn
-from toys import toy_batch, toy_classifier
 
 from camdbench.core.errors import NotApplicable
 from camdbench.models import randomised

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from toys import toy_batch, toy_classifier
+from helpers.toys import toy_batch, toy_classifier
 
 from camdbench.cli.main import run_cli
 from camdbench.core.catalogue import explainers

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from fixtures_of_datasets import sbd
+from helpers.dataset_layouts import sbd
 
 from camdbench.core.catalogue import datasets
 from camdbench.core.spec import parse_spec

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pdflatex import assert_compiles, needs_latex
+from helpers.latex import assert_compiles, needs_latex
 
 from camdbench.papers.render import Written, to_latex, to_markdown, written
 from camdbench.papers.shelf import load_exhibit, recipe_files

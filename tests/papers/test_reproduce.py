@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from fixtures_of_datasets import pets
+from helpers.dataset_layouts import pets
 
 from camdbench.cli.main import run_cli
 from camdbench.core.errors import CamdbenchError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from toys import SIZE, toy_batch, toy_classifier
+from helpers.toys import SIZE, toy_batch, toy_classifier
 
 from camdbench.core.catalogue import parse_metrics
 from camdbench.core.errors import UsageError

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from helpers.toys import SIZE, toy_batch, toy_classifier
 from skimage import measure as skimage_measure
-from toys import SIZE, toy_batch, toy_classifier
 
 from camdbench.runner.evaluate import evaluate
 

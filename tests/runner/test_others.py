@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from toys import ToyData, toy_batch
+from helpers.toys import ToyData, toy_batch
 
 import camdbench
 from camdbench.core.errors import NotApplicable, SampleError

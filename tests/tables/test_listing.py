@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from pdflatex import assert_compiles, needs_latex
+from helpers.latex import assert_compiles, needs_latex
 
 from camdbench.cli.main import run_cli
 from camdbench.tables import written

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from helpers.latex import assert_compiles, needs_latex
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pdflatex import assert_compiles, needs_latex
 from rich.console import Console
 
 from camdbench.tables.latex import escape, to_latex

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from steps import toy_step
+from helpers.steps import toy_step
 from torch import Tensor, nn
 
 from camdbench.core.catalogue import losses

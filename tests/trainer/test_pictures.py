@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from toys import toy_batch, toy_classifier
+from helpers.toys import toy_batch, toy_classifier
 
 from camdbench.trainer import train as train_module
 from camdbench.trainer.images import Images

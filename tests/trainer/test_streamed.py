@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from fixtures_of_datasets import grey, pets, put, scene
+from helpers.dataset_layouts import grey, pets, put, scene
+from helpers.toys import toy_classifier
 from safetensors.torch import load_file
-from toys import toy_classifier
 
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.datasets.folder import folder

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from fixtures_of_datasets import pets
+from helpers.dataset_layouts import pets
 from safetensors.torch import load_file
 
 from camdbench.core.errors import UsageError

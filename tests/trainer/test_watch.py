@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from steps import toy_step
-from toys import toy_classifier
+from helpers.steps import toy_step
+from helpers.toys import toy_classifier
 
 from camdbench.core.catalogue import metrics
 from camdbench.core.spec import Spec

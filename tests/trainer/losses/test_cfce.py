@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from steps import first_of, toy_step
+from helpers.steps import first_of, toy_step
 from torch import Tensor
 
 from camdbench.core.errors import NotApplicable

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 import torch
 import torch.nn.functional as F
-from steps import first_of, toy_step
+from helpers.steps import first_of, toy_step
 from torch import nn
 
 from camdbench.core.errors import UsageError

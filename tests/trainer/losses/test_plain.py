@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from steps import step_of
+from helpers.steps import step_of
 
 from camdbench.core.catalogue import losses
 from camdbench.core.errors import UsageError

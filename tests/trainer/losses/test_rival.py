@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from steps import toy_step
+from helpers.steps import toy_step
 
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.explainers.common.trace import Trace

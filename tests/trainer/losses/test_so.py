@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.steps import first_of, toy_step
 from scipy.ndimage import correlate1d
-from steps import first_of, toy_step
 
 from camdbench.core.errors import UsageError
 from camdbench.explainers.common.trace import Trace

@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import fixtures_of_datasets as fixtures
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import dataset_layouts as fixtures
 from safetensors.torch import load_file
 
 from camdbench.cli.main import run_cli

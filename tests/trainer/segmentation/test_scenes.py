@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import fixtures_of_datasets as fixtures
 import numpy as np
 import pytest
 import torch
+from helpers import dataset_layouts as fixtures
 from PIL import Image
 
 from camdbench.core.errors import CamdbenchError, UsageError

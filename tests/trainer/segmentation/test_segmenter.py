@@ -6,11 +6,11 @@ from collections import OrderedDict
 
 import pytest
 import torch
+from helpers.toys import SIZE, size_of, toy_batch, toy_classifier
 from torch import Tensor, nn
 from torchvision.models import resnet18
 from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.segmentation.fcn import FCN, FCNHead
-from toys import SIZE, size_of, toy_batch, toy_classifier
 
 from camdbench.core.errors import UsageError
 from camdbench.models.classifier import Classifier

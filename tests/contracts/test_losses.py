@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from steps import first_of, slope, toy_step
+from helpers.steps import first_of, slope, toy_step
 from torch import Tensor
 
 from camdbench.core.catalogue import losses

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from toys import SIZE, toy_batch, toy_classifier
 
 from camdbench.core.catalogue import metrics
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.result import MetricResult
+from helpers.toys import SIZE, toy_batch, toy_classifier
 
 
 def evidence_of(saliency: Tensor, *, boxes: Sequence[Sequence[Sequence[float]]] | None = None, **more: Any) -> MetricInputs:

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from toys import toy_batch, toy_classifier
 
 from camdbench.datasets.samples import Batch
 from camdbench.models.classifier import Classifier
 from camdbench.trainer.step import Step
+from helpers.toys import toy_batch, toy_classifier
 
 
 class Given(nn.Module):

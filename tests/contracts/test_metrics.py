@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers.toys import SIZE, ToyData, reordered, toy_batch, toy_classifier
 from torch import Tensor
-from toys import SIZE, ToyData, reordered, toy_batch, toy_classifier
 
 from camdbench.core.catalogue import NO_EXPLAINER, judges_model, metrics, protocol_of
 from camdbench.core.spec import Spec
@@ -113,6 +113,8 @@ def _specs() -> list[str]:
 SPECS = _specs()
 OF_MAPS = [spec for spec in SPECS if not judges_model(metrics.parse_one(spec))]
 
+TOYS = ("gap", "dense")
+
 every_spec = pytest.mark.parametrize("spec", SPECS)
 
 
@@ -120,102 +122,111 @@ def test_every_metric_has_a_row() -> None:
     assert set(ROWS) == set(metrics.names())
 
 
+def test_protocols_set_options_that_the_metric_takes(subtests: pytest.Subtests) -> None:
+    for spec in SPECS:
+        with subtests.test(spec):
+            parsed = metrics.parse_one(spec)
+            entry = metrics.get(parsed.name)
+            for option in entry.options:
+                if option.name in entry.arguments(parsed):
+                    option.check(entry.arguments(parsed)[option.name], parsed.name)
+            assert len(protocol_of(parsed).digest(parsed.name)) == 8
+
+
 @every_spec
 class TestEveryMetric:
-    def test_has_a_value_or_a_reason_for_every_image(self, classifier: Classifier, batch: Batch, spec: str) -> None:
-        found = verdicts(classifier, batch, spec)
-        assert [verdict.image for verdict in found] == [0, 1, 2, 3]
-        if "linear head" in metrics.get(spec.partition("(")[0]).facts.needs and classifier.name == "toy-dense":
-            assert {verdict.status for verdict in found} == {"not_applicable"}
-        else:
-            assert any(verdict.status == "ok" for verdict in found), {verdict.reason for verdict in found}
-        check_statuses(found)
+    def test_values_are_repeatable_and_independent_of_the_batch(self, batch: Batch, spec: str, subtests: pytest.Subtests) -> None:
+        for toy in TOYS:
+            classifier = toy_classifier(toy)
+            before = _state_of(classifier, batch)
+            first = judged(classifier, batch, spec)
+            with subtests.test("leaves the model and the images as they were", toy=toy):
+                assert _state_of(classifier, batch) == before
+                assert not any(module._forward_hooks for module in classifier.modules())
+            found, wanted = first.verdicts, values(first.verdicts)
+            with subtests.test("a value or a reason for every image", toy=toy):
+                _check_values(found, classifier, spec)
+            with subtests.test("curves have places and finite values", toy=toy):
+                _check_curves(first)
+            with subtests.test("repeatable to the bit", toy=toy):
+                torch.testing.assert_close(values(verdicts(classifier, batch, spec)), wanted, rtol=0, atol=0, equal_nan=True)
+            for size in (1, 3):
+                with subtests.test("independent of the batch size", toy=toy, size=size):
+                    parts = [verdicts(classifier, batch.part(start, start + size), spec) for start in range(0, 4, size)]
+                    torch.testing.assert_close(wanted, torch.cat([values(part) for part in parts]), rtol=1e-4, atol=1e-4, equal_nan=True)
+            with subtests.test("independent of the order", toy=toy):
+                order = [2, 0, 3, 1]
+                shuffled = values(verdicts(classifier, reordered(batch, order), spec))
+                torch.testing.assert_close(wanted[order], shuffled, rtol=1e-4, atol=1e-4, equal_nan=True)
 
-    def test_is_repeatable_to_the_bit(self, classifier: Classifier, batch: Batch, spec: str) -> None:
-        first, again = (values(verdicts(classifier, batch, spec)) for _ in range(2))
-        torch.testing.assert_close(first, again, rtol=0, atol=0, equal_nan=True)
+    def test_extreme_logits_give_no_score_or_a_value(self, batch: Batch, spec: str, subtests: pytest.Subtests) -> None:
+        with subtests.test("NaN"):
+            broken = toy_classifier()
+            broken.network.head[-1].weight.data.fill_(torch.nan)
+            assert {verdict.status for verdict in verdicts(broken, batch, spec)} <= {"error", "not_applicable"}
+        for scale in (30.0, 1e4):  # where float32 probabilities are one and zero
+            with subtests.test("scaled", scale=scale):
+                certain = toy_classifier()
+                certain.network.head[-1].weight.data.mul_(scale)
+                check_statuses(verdicts(certain, batch, spec))
 
-    @pytest.mark.parametrize("size", [1, 3])
-    def test_does_not_depend_on_the_batch_size(self, classifier: Classifier, batch: Batch, spec: str, size: int) -> None:
-        parts = [verdicts(classifier, batch.part(start, start + size), spec) for start in range(0, 4, size)]
-        found = torch.cat([values(part) for part in parts])
-        torch.testing.assert_close(values(verdicts(classifier, batch, spec)), found, rtol=1e-4, atol=1e-4, equal_nan=True)
-
-    def test_does_not_depend_on_the_order(self, classifier: Classifier, batch: Batch, spec: str) -> None:
-        order = [2, 0, 3, 1]
-        shuffled = values(verdicts(classifier, reordered(batch, order), spec))
-        torch.testing.assert_close(values(verdicts(classifier, batch, spec))[order], shuffled, rtol=1e-4, atol=1e-4, equal_nan=True)
-
-    def test_a_network_that_gives_nan_has_no_score(self, batch: Batch, spec: str) -> None:
-        broken = toy_classifier()
-        broken.network.head[-1].weight.data.fill_(torch.nan)
-        assert {verdict.status for verdict in verdicts(broken, batch, spec)} <= {"error", "not_applicable"}
-
-    @pytest.mark.parametrize("scale", [30.0, 1e4], ids="logits of {:g}".format)
-    def test_it_holds_where_float32_probabilities_are_one_and_zero(self, batch: Batch, spec: str, scale: float) -> None:
-        certain = toy_classifier()
-        certain.network.head[-1].weight.data.mul_(scale)
-        check_statuses(verdicts(certain, batch, spec))
-
-    def test_images_without_boxes_and_with_empty_masks_are_told(self, classifier: Classifier, batch: Batch, spec: str) -> None:
-        bare = replace(batch, boxes=tuple(torch.zeros(0, 4) for _ in range(4)), masks=torch.zeros_like(batch.masks))
-        check_statuses(verdicts(classifier, bare, spec))
-
-    def test_boxes_beside_the_image_and_masks_of_all_of_it_are_told(self, classifier: Classifier, batch: Batch, spec: str) -> None:
+    def test_missing_and_odd_regions_give_a_value_or_a_reason(self, batch: Batch, spec: str, subtests: pytest.Subtests) -> None:
         beside = torch.tensor([[100.0, 100.0, 120.0, 130.0], [-9.0, -9.0, -2.0, -1.0]])
-        odd = replace(batch, boxes=(beside,) * 4, masks=torch.ones_like(batch.masks))
-        check_statuses(verdicts(classifier, odd, spec))
-
-    def test_the_model_and_the_images_are_left_as_they_were(self, classifier: Classifier, batch: Batch, spec: str) -> None:
-        images, masks, weights = batch.images.clone(), batch.masks.clone(), classifier.weights_hash()
-        state = torch.random.get_rng_state()
-        verdicts(classifier, batch, spec)
-        assert torch.equal(batch.images, images)
-        assert torch.equal(batch.masks, masks)
-        assert classifier.weights_hash() == weights
-        assert torch.random.get_rng_state().equal(state)
-        assert not any(module._forward_hooks for module in classifier.modules())
-
-    def test_its_points_have_places_and_finite_values(self, classifier: Classifier, batch: Batch, spec: str) -> None:
-        for points in judged(classifier, batch, spec).points:
-            assert points.curve.x.ndim == 1
-            assert points.curve.y.shape == (len(points.images), len(points.curve.x))
-            assert points.curve.y.isfinite().all()
-
-    def test_its_protocol_sets_options_that_it_takes(self, spec: str) -> None:
-        parsed = metrics.parse_one(spec)
-        entry = metrics.get(parsed.name)
-        for option in entry.options:
-            if option.name in entry.arguments(parsed):
-                option.check(entry.arguments(parsed)[option.name], parsed.name)
-        assert len(protocol_of(parsed).digest(parsed.name)) == 8
+        cases = {
+            "no boxes, empty masks": replace(batch, boxes=tuple(torch.zeros(0, 4) for _ in range(4)), masks=torch.zeros_like(batch.masks)),
+            "boxes beside the image, full masks": replace(batch, boxes=(beside,) * 4, masks=torch.ones_like(batch.masks)),
+        }
+        for toy in TOYS:
+            for case, changed in cases.items():
+                with subtests.test(case, toy=toy):
+                    check_statuses(verdicts(toy_classifier(toy), changed, spec))
 
 
 @pytest.mark.parametrize("spec", OF_MAPS)
-class TestEveryMetricOfMaps:
-    @pytest.mark.parametrize("case", ["dead", "constant", "negative", "nan", "one pixel", "one place", "tiny"])
-    def test_odd_maps_have_a_value_or_a_status(self, classifier: Classifier, batch: Batch, spec: str, case: str) -> None:
-        raw = ODD_MAPS[case]()
-        found = verdicts(classifier, batch, spec, given(raw))
-        if case == "nan":
-            assert {verdict.status for verdict in found} <= {"error", "undefined", "not_applicable"}
-        else:
-            check_statuses(found)
-
-    def test_the_maps_are_left_as_they_were(self, classifier: Classifier, batch: Batch, spec: str) -> None:
-        raw = torch.randn(4, *SIZE, generator=torch.Generator().manual_seed(0))
-        before = raw.clone()
-        verdicts(classifier, batch, spec, given(raw))
-        assert torch.equal(raw, before)
+def test_odd_maps_have_a_value_or_a_status_and_are_left_as_they_were(batch: Batch, spec: str, subtests: pytest.Subtests) -> None:
+    for toy in TOYS:
+        for case, make in ODD_MAPS.items():
+            with subtests.test(case, toy=toy):
+                found = verdicts(toy_classifier(toy), batch, spec, given(make()))
+                if case == "nan":
+                    assert {verdict.status for verdict in found} <= {"error", "undefined", "not_applicable"}
+                else:
+                    check_statuses(found)
+        with subtests.test("not written to", toy=toy):
+            raw = torch.randn(4, *SIZE, generator=torch.Generator().manual_seed(0))
+            before = raw.clone()
+            verdicts(toy_classifier(toy), batch, spec, given(raw))
+            assert torch.equal(raw, before)
 
 
 @pytest.mark.parametrize("spec", [specs[0] for specs in ROWS.values() if specs[0] in OF_MAPS])
-def test_it_tells_maps_apart(batch: Batch, spec: str) -> None:
+def test_different_maps_have_different_values(batch: Batch, spec: str) -> None:
     if "explainer" in metrics.get(spec.partition("(")[0]).facts.needs:
-        return  # what such a metric judges is the explainer, not the one map
+        pytest.skip("such a metric scores the explainer, not the one map")
     right = replace(batch, labels=toy_classifier()(batch.images).argmax(1))  # OM is 100 wherever the network errs
     found = {tuple(values(verdicts(toy_classifier(), right, spec, some_maps(seed))).tolist()) for seed in range(8)}
     assert len(found) > 1
+
+
+def _state_of(classifier: Classifier, batch: Batch) -> tuple[object, ...]:
+    """What a metric could have changed, in a form that compares by value."""
+    return batch.images.tolist(), batch.masks.tolist(), classifier.weights_hash(), torch.random.get_rng_state().tolist()
+
+
+def _check_values(found: list[Verdict], classifier: Classifier, spec: str) -> None:
+    assert [verdict.image for verdict in found] == [0, 1, 2, 3]
+    if "linear head" in metrics.get(spec.partition("(")[0]).facts.needs and classifier.name == "toy-dense":
+        assert {verdict.status for verdict in found} == {"not_applicable"}
+    else:
+        assert any(verdict.status == "ok" for verdict in found), {verdict.reason for verdict in found}
+    check_statuses(found)
+
+
+def _check_curves(found: Judged) -> None:
+    for points in found.points:
+        assert points.curve.x.ndim == 1
+        assert points.curve.y.shape == (len(points.images), len(points.curve.x))
+        assert points.curve.y.isfinite().all()
 
 
 def _together() -> list[str]:

@@ -1,4 +1,4 @@
-"""Quantus as a witness, imported past the warnings that its source raises under current Pythons."""
+"""Quantus as a reference, imported past the warnings that its source raises under current Pythons."""
 
 from __future__ import annotations
 

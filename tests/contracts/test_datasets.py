@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from fixtures_of_datasets import CASES, Case
+from helpers.dataset_cases import CASES, Case
 
 from camdbench.core.catalogue import datasets
 from camdbench.core.errors import SampleError, UsageError
@@ -102,31 +102,33 @@ class TestTrouble:
             data[0]
         assert data.fingerprint()
 
-    @pytest.mark.parametrize("name", CASES)
-    def test_an_empty_folder_is_explained(self, name: str, tmp_path: Path) -> None:
-        with pytest.raises(UsageError) as caught:
-            opened(CASES[name], tmp_path)
-        text = str(caught.value)
-        assert "expected" in text
-        assert "ROOT" in text
-        assert f"docs/datasets/{name.partition('-')[0]}.md" in text
-        assert "\n" not in text
+    def test_an_empty_folder_is_explained(self, tmp_path: Path, subtests: pytest.Subtests) -> None:
+        for name, case in CASES.items():
+            with subtests.test(name):
+                with pytest.raises(UsageError) as caught:
+                    opened(case, tmp_path)
+                text = str(caught.value)
+                assert "expected" in text
+                assert "ROOT" in text
+                assert f"docs/datasets/{name.partition('-')[0]}.md" in text
+                assert "\n" not in text
 
-    @pytest.mark.parametrize("name", CASES)
-    def test_a_wrong_layout_is_explained(self, name: str, tmp_path: Path) -> None:
+    def test_a_wrong_layout_is_explained(self, tmp_path: Path, subtests: pytest.Subtests) -> None:
         """One level too high, the commonest mistake: the message shows what is there instead."""
-        CASES[name].build(tmp_path / "inner" / "deeper")
-        if name == "folder":
-            return  # class folders may hold folders; what is refused of them stands in test_nonsense.py
-        with pytest.raises(UsageError) as caught:
-            opened(CASES[name], tmp_path)
-        assert "inner/" in str(caught.value)
-        assert "\n" not in str(caught.value)
+        for name, case in CASES.items():
+            with subtests.test(name):
+                if name == "folder":
+                    pytest.skip("class folders may hold folders; what is refused of them stands in test_nonsense.py")
+                case.build(tmp_path / name / "inner" / "deeper")
+                with pytest.raises(UsageError) as caught:
+                    opened(case, tmp_path / name)
+                assert "inner/" in str(caught.value)
+                assert "\n" not in str(caught.value)
 
-    @pytest.mark.parametrize("name", CASES)
-    def test_a_root_that_is_not_there(self, name: str, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match="no such folder"):
-            opened(CASES[name], tmp_path / "none")
+    def test_a_root_that_is_not_there(self, tmp_path: Path, subtests: pytest.Subtests) -> None:
+        for name, case in CASES.items():
+            with subtests.test(name), pytest.raises(UsageError, match="no such folder"):
+                opened(case, tmp_path / "none")
 
     def test_a_listing_that_is_damaged_is_named(self, case: Case, tmp_path: Path) -> None:
         """Each list, MATLAB file, XML file and mask in turn becomes noise: the reader says which, or does not need it."""

@@ -1,4 +1,4 @@
-"""Other libraries as witnesses: their raw maps, before they are rectified, scaled and resized."""
+"""Other libraries as references: their raw maps, before they are rectified, scaled and resized."""
 
 from __future__ import annotations
 

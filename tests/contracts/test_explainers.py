@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 import pytest
 import torch
-from toys import maps_of, reordered, size_of, toy_batch, toy_classifier
+from helpers.toys import maps_of, reordered, size_of, toy_batch, toy_classifier
+from torch import Tensor
 
 from camdbench.core.catalogue import explainers, needs_of
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.explain import explain
+from camdbench.explainers.common.saliency import Saliency
 from camdbench.models.classifier import Classifier
 
 
@@ -145,134 +145,121 @@ def test_controls_see_no_class() -> None:
 
 
 @every_spec
-def test_what_goes_back_through_the_network_says_that_it_needs_gradients(
-    classifier: Classifier, batch: Batch, name: str, spec: str
-) -> None:
-    before = classifier.passes
-    maps_of(classifier, batch, spec)
-    spent = classifier.passes - before
-    rules = name in ("ebp", "cmwp")  # hand down probabilities, which are no derivatives
-    if not rules and (spent.backward or spent.tail_backward):
-        assert "gradients" in needs_of(explainers.parse_one(spec))
-
-
-@every_spec
 class TestMaps:
-    def test_lie_in_the_unit_range_at_image_size_and_are_finite(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
+    def test_are_in_range_repeatable_and_independent_of_the_batch(
+        self, classifier: Classifier, batch: Batch, name: str, spec: str, subtests: pytest.Subtests
+    ) -> None:
+        images, before = batch.images.clone(), classifier.passes
         found = maps_of(classifier, batch, spec)
-        assert found.maps.shape == (4, *batch.images.shape[-2:])
-        assert found.maps.dtype == torch.float32
-        assert found.maps.isfinite().all()
-        assert found.raw.isfinite().all()
-        assert found.maps.min() >= 0
-        assert found.maps.max() <= 1
-        assert not found.maps.requires_grad
+        spent = classifier.passes - before
+        with subtests.test("the images are not written to"):
+            assert torch.equal(batch.images, images)
+            assert batch.images.grad is None
+            assert not batch.images.requires_grad
+        with subtests.test("what goes back through the network states that it needs gradients"):
+            rules = name in ("ebp", "cmwp")  # hand down probabilities, which are no derivatives
+            if not rules and (spent.backward or spent.tail_backward):
+                assert "gradients" in needs_of(explainers.parse_one(spec))
+        with subtests.test("finite, in the unit range, at image size"):
+            _check_range(found, batch)
+        with subtests.test("repeatable to the bit"):
+            assert torch.equal(maps_of(classifier, batch, spec).maps, found.maps)
+        with subtests.test("independent of the batch size"):
+            alone = torch.cat([maps_of(classifier, batch.part(index, index + 1), spec).maps for index in range(4)])
+            torch.testing.assert_close(found.maps, alone, rtol=0, atol=2e-4)
+        with subtests.test("independent of the order"):
+            order = [2, 0, 3, 1]
+            shuffled = maps_of(classifier, reordered(batch, order), spec).maps
+            torch.testing.assert_close(found.maps[order], shuffled, rtol=0, atol=2e-4)
+        with subtests.test("not flat"):
+            predicted = maps_of(classifier, batch, spec, target="predicted")
+            assert predicted.status == ("ok",) * 4
+            if name != "uniform":  # which is flat on purpose
+                assert (predicted.maps.flatten(1).amax(1) - predicted.maps.flatten(1).amin(1) > 0.01).all()
 
-    def test_say_something(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
-        found = maps_of(classifier, batch, spec, target="predicted")
-        assert found.status == ("ok",) * 4
-        if name != "uniform":  # which is flat on purpose
-            assert (found.maps.flatten(1).amax(1) - found.maps.flatten(1).amin(1) > 0.01).all()
-
-    def test_are_repeatable_to_the_bit(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
-        assert torch.equal(maps_of(classifier, batch, spec).maps, maps_of(classifier, batch, spec).maps)
-
-    def test_do_not_depend_on_the_batch_size(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
-        together = maps_of(classifier, batch, spec).maps
-        alone = torch.cat([maps_of(classifier, batch.part(index, index + 1), spec).maps for index in range(4)])
-        torch.testing.assert_close(together, alone, rtol=0, atol=2e-4)
-
-    def test_do_not_depend_on_the_order(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
-        order = [2, 0, 3, 1]
-        forward, shuffled = maps_of(classifier, batch, spec).maps, maps_of(classifier, reordered(batch, order), spec).maps
-        torch.testing.assert_close(forward[order], shuffled, rtol=0, atol=2e-4)
-
-    def test_depend_on_the_class_unless_a_control(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
-        first, second = maps_of(classifier, batch, spec, target=0).raw, maps_of(classifier, batch, spec, target=3).raw
-        assert torch.equal(first, second) is not ROWS[name].sees_class
-
-    def test_depend_on_the_pixels_unless_a_control(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
-        other = Batch(batch.ids, toy_batch(seed=7, size=batch.images.shape[-2:]).images, batch.labels, batch.boxes, batch.masks)
-        first, second = maps_of(classifier, batch, spec).raw, maps_of(classifier, other, spec).raw
-        assert torch.equal(first, second) is not ROWS[name].sees_image
-
-    def test_depend_on_the_seed_exactly_where_the_facts_say_so(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
-        first, second = maps_of(classifier, batch, spec, seed=0).raw, maps_of(classifier, batch, spec, seed=1).raw
-        draws = ROWS[name].draws or "random" in spec
-        assert torch.equal(first, second) is not draws
-        assert explainers.get(name).facts.stochastic or not draws
+    def test_depend_on_class_pixels_and_seed_as_stated(
+        self, classifier: Classifier, batch: Batch, name: str, spec: str, subtests: pytest.Subtests
+    ) -> None:
+        row, first = ROWS[name], maps_of(classifier, batch, spec).raw
+        with subtests.test("class"):
+            zero, three = (maps_of(classifier, batch, spec, target=target).raw for target in (0, 3))
+            assert torch.equal(zero, three) is not row.sees_class
+        with subtests.test("pixels"):
+            other = Batch(batch.ids, toy_batch(seed=7, size=batch.images.shape[-2:]).images, batch.labels, batch.boxes, batch.masks)
+            assert torch.equal(first, maps_of(classifier, other, spec).raw) is not row.sees_image
+        with subtests.test("seed"):
+            draws = row.draws or "random" in spec
+            assert torch.equal(first, maps_of(classifier, batch, spec, seed=1).raw) is not draws
+            assert explainers.get(name).facts.stochastic or not draws
 
 
 @every_spec
-class TestDeadNetworks:
-    @pytest.mark.parametrize("layer", ["relu2", "conv2"], ids=["zero", "negative"])
-    def test_give_finite_maps_and_say_so_where_a_layer_says_nothing(
-        self, classifier: Classifier, batch: Batch, name: str, spec: str, toy: str, layer: str
-    ) -> None:
-        needs = explainers.get(name).facts.needs
-        if toy == "vit" or ("linear head" in needs and layer == "conv2"):
-            pytest.skip("no such layer, or one that the explainer refuses")
-        classifier.network.conv2.bias.data.fill_(-100)  # behind the ReLU every activation is zero
-        classifier.layer = layer
-        found = maps_of(classifier, batch, spec)
-        assert found.raw.isfinite().all()
-        assert found.maps.isfinite().all()
-        assert set(found.status) <= {"ok", "constant_map"}
-        if layer == "relu2" and "layer" in needs and "layer=" not in spec:
-            assert found.status == ("constant_map",) * 4
+def test_dead_layers_give_finite_maps_with_a_status(batch: Batch, name: str, spec: str, toy: str, subtests: pytest.Subtests) -> None:
+    needs = explainers.get(name).facts.needs
+    for case, layer in (("zero", "relu2"), ("negative", "conv2")):
+        with subtests.test(case):
+            if toy == "vit" or ("linear head" in needs and layer == "conv2"):
+                pytest.skip("no such layer, or one that the explainer refuses")
+            classifier = toy_classifier(toy)
+            classifier.network.conv2.bias.data.fill_(-100)  # behind the ReLU every activation is zero
+            classifier.layer = layer
+            found = maps_of(classifier, batch, spec)
+            assert found.raw.isfinite().all()
+            assert found.maps.isfinite().all()
+            assert set(found.status) <= {"ok", "constant_map"}
+            if layer == "relu2" and "layer" in needs and "layer=" not in spec:
+                assert found.status == ("constant_map",) * 4
 
 
 @every_spec
 class TestTheModel:
-    @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
-    def test_is_left_exactly_as_it_was(self, classifier: Classifier, batch: Batch, name: str, spec: str, training: bool) -> None:
-        classifier.train(training)
-        list(classifier.network.parameters())[2].requires_grad_(False)
-        before = _state_of(classifier)
-        maps_of(classifier, batch, spec)
-        assert _state_of(classifier) == before
+    def test_is_left_exactly_as_it_was(self, batch: Batch, name: str, spec: str, toy: str, subtests: pytest.Subtests) -> None:
+        for training in (False, True):
+            with subtests.test("train" if training else "eval"):
+                classifier = toy_classifier(toy).train(training)
+                list(classifier.network.parameters())[2].requires_grad_(False)
+                before = _state_of(classifier)
+                maps_of(classifier, batch, spec)
+                assert _state_of(classifier) == before
+        with subtests.test("global random numbers are neither used nor moved"):
+            torch.manual_seed(5)
+            state = torch.random.get_rng_state()
+            first = maps_of(toy_classifier(toy), batch, spec).maps
+            assert torch.equal(torch.random.get_rng_state(), state)
+            torch.manual_seed(6)
+            assert torch.equal(maps_of(toy_classifier(toy), batch, spec).maps, first)
 
-    def test_gives_the_same_maps_in_train_mode(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
-        expected = maps_of(classifier, batch, spec).maps
-        assert torch.equal(maps_of(classifier.train(), batch, spec).maps, expected)
-
-    def test_may_be_frozen(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
-        expected = maps_of(classifier, batch, spec).maps
-        assert torch.equal(maps_of(classifier.requires_grad_(False), batch, spec).maps, expected)
-
-    @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode], ids=["no_grad", "inference_mode"])
-    def test_may_be_explained_inside_any_gradient_mode(
-        self, classifier: Classifier, batch: Batch, name: str, spec: str, mode: Callable[[], AbstractContextManager[object]]
+    def test_gives_the_same_maps_in_every_mode(
+        self, classifier: Classifier, batch: Batch, name: str, spec: str, toy: str, subtests: pytest.Subtests
     ) -> None:
-        expected = explain(classifier, batch.images, spec, targets=1, boxes=batch.boxes, masks=batch.masks).maps
-        with mode():
-            images = batch.images.clone()
-            found = explain(classifier, images, spec, targets=1, boxes=batch.boxes, masks=batch.masks).maps
-        assert torch.equal(found, expected)
+        expected = maps_of(classifier, batch, spec).maps
+        with subtests.test("train mode"):
+            assert torch.equal(maps_of(toy_classifier(toy).train(), batch, spec).maps, expected)
+        with subtests.test("frozen"):
+            assert torch.equal(maps_of(toy_classifier(toy).requires_grad_(False), batch, spec).maps, expected)
+        explained = _explained(classifier, batch.images, batch, spec)
+        for mode in (torch.no_grad, torch.inference_mode):
+            with subtests.test(mode.__name__), mode():
+                assert torch.equal(_explained(classifier, batch.images.clone(), batch, spec), explained)
+        with subtests.test("images made in inference mode"):
+            with torch.inference_mode():
+                images = batch.images.clone()
+            assert torch.equal(_explained(classifier, images, batch, spec), explained)
 
-    def test_may_be_given_images_made_in_inference_mode(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
-        with torch.inference_mode():
-            images = batch.images.clone()
-        found = explain(classifier, images, spec, targets=1, boxes=batch.boxes, masks=batch.masks).maps
-        assert torch.equal(found, explain(classifier, batch.images, spec, targets=1, boxes=batch.boxes, masks=batch.masks).maps)
+
+def _check_range(found: Saliency, batch: Batch) -> None:
+    assert found.maps.shape == (4, *batch.images.shape[-2:])
+    assert found.maps.dtype == torch.float32
+    assert found.maps.isfinite().all()
+    assert found.raw.isfinite().all()
+    assert found.maps.min() >= 0
+    assert found.maps.max() <= 1
+    assert not found.maps.requires_grad
 
 
-@every_spec
-class TestTheWorld:
-    def test_global_random_numbers_are_neither_used_nor_moved(self, batch: Batch, name: str, spec: str, toy: str) -> None:
-        torch.manual_seed(5)
-        before = torch.random.get_rng_state()
-        first = maps_of(toy_classifier(toy), batch, spec).maps
-        assert torch.equal(torch.random.get_rng_state(), before)
-        torch.manual_seed(6)
-        assert torch.equal(maps_of(toy_classifier(toy), batch, spec).maps, first)
-
-    def test_the_images_are_not_written_to(self, classifier: Classifier, batch: Batch, name: str, spec: str) -> None:
-        before = batch.images.clone()
-        maps_of(classifier, batch, spec)
-        assert torch.equal(batch.images, before)
-        assert batch.images.grad is None
-        assert not batch.images.requires_grad
+def _explained(classifier: Classifier, images: Tensor, batch: Batch, spec: str) -> Tensor:
+    """(4, H, W), the maps for class 1 by the public function."""
+    return explain(classifier, images, spec, targets=1, boxes=batch.boxes, masks=batch.masks).maps
 
 
 def _state_of(classifier: Classifier) -> tuple[object, ...]:

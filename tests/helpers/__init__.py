@@ -1,0 +1,1 @@
+"""What several tests share: small networks and batches, inputs of metrics, layouts of data sets, other libraries."""

@@ -1,0 +1,65 @@
+"""Every reader of files on disk with its layout: what is opened, and what the samples have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from helpers.dataset_layouts import (
+    aerial,
+    aircraft,
+    cars,
+    chest_xray,
+    cub200,
+    flowers102,
+    folder,
+    hard_imagenet,
+    imagenet,
+    kvasir,
+    pets,
+    sbd,
+    unrel,
+    voc2012,
+)
+
+
+class Case(NamedTuple):
+    """A data set as a test opens it.
+
+    Attributes:
+        build: writes the fixture.
+        spec: what is opened.
+        split: the split.
+        images: how many images it has.
+        gives: the annotations.
+        images_at: a glob of its pictures, of which the first is the first image.
+    """
+
+    build: Callable[[Path], None]
+    spec: str
+    split: str
+    images: int
+    gives: tuple[str, ...]
+    images_at: str
+
+
+BOTH = ("boxes", "masks")
+CASES = {
+    "imagenet": Case(imagenet, "imagenet", "val", 3, ("boxes",), "val/*/*.JPEG"),
+    "imagenet-csv": Case(lambda root: imagenet(root, "csv"), "imagenet", "val", 3, ("boxes",), "val/*/*.JPEG"),
+    "pets": Case(pets, 'pets(core="13")', "trainval", 2, BOTH, "oxford-iiit-pet/images/*_[12].jpg"),
+    "voc2012": Case(voc2012, "voc2012", "train", 1, BOTH, "VOCdevkit/VOC2012/JPEGImages/*0.jpg"),
+    "voc2012-multi": Case(voc2012, 'voc2012(labels="multi")', "trainval", 3, BOTH, "VOCdevkit/VOC2012/JPEGImages/*.jpg"),
+    "sbd": Case(sbd, "sbd", "val", 2, BOTH, "img/*_00000[12].jpg"),
+    "aircraft": Case(aircraft, "aircraft", "test", 3, ("boxes",), "fgvc-aircraft-2013b/data/images/*.jpg"),
+    "cars": Case(cars, "cars", "test", 2, ("boxes",), "stanford_cars/cars_test/*.jpg"),
+    "flowers102": Case(flowers102, "flowers102", "train", 2, (), "flowers-102/jpg/*.jpg"),
+    "cub200": Case(cub200, "cub200", "train", 2, BOTH, "CUB_200_2011/images/*/*_0.jpg"),
+    "hard_imagenet": Case(hard_imagenet, "hard_imagenet(above=127)", "val", 3, BOTH, "val/*/*.JPEG"),
+    "unrel": Case(unrel, 'unrel(objects="first")', "all", 1, ("boxes",), "images/*.jpg"),
+    "kvasir": Case(kvasir, "kvasir", "train", 48, (), "*/*.jpg"),
+    "chest_xray": Case(chest_xray, "chest_xray", "test", 2, (), "test/*/*.jpeg"),
+    "aerial": Case(aerial, "aerial", "test", 2, BOTH, "test/*/*.jpg"),
+    "folder": Case(folder, "folder", "all", 3, BOTH, "images/*/*"),
+}

@@ -1,0 +1,82 @@
+"""Every module of the package is tested under its own name, through its registry's contract, or by a test module that imports it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import camdbench
+from camdbench.core.catalogue import datasets, explainers, losses, metrics
+
+TESTS = Path(__file__).parent
+PACKAGE = Path(camdbench.__file__).parent
+
+# Modules that a test module reaches in another way: through a command, or through the function that calls them.
+ELSEWHERE = {
+    "cli/check.py": "cli/test_verbs.py",
+    "cli/compare.py": "tables/test_listing.py",
+    "cli/diff.py": "tables/test_diff.py",
+    "cli/explain.py": "cli/test_verbs.py",
+    "cli/layers.py": "cli/test_verbs.py",
+    "cli/list_.py": "cli/test_verbs.py",
+    "cli/options.py": "cli/test_main.py",
+    "cli/probe.py": "trainer/segmentation/test_probe.py",
+    "cli/recipes.py": "papers/test_needs.py",
+    "cli/reproduce.py": "papers/test_reproduce.py",
+    "cli/run.py": "cli/test_verbs.py",
+    "cli/summarise.py": "cli/test_verbs.py",
+    "cli/train.py": "cli/test_verbs.py",
+    "datasets/masks.py": "datasets/test_reader_options.py",
+    "metrics/quantus_bridge.py": "metrics/test_quantus.py",
+    "metrics/quantus_isolation.py": "metrics/test_quantus.py",
+    "papers/naming.py": "papers/test_training.py",
+}
+# Modules without a test of their own today; the list only gets shorter.
+PENDING = frozenset[str]()
+
+
+def imported(source: str) -> set[str]:
+    """Modules, and names that may be modules, that the header of a test module imports."""
+    found = set[str]()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def untested(modules: list[str], tests: dict[str, str], registered: set[str]) -> list[str]:
+    """The modules, as paths in the package, that no test is about.
+
+    Args:
+        modules: paths in the package.
+        tests: source of each test module by its path in the folder of tests.
+        registered: dotted names of the modules whose functions a contract suite checks.
+    """
+    known = registered.union(*map(imported, tests.values()))
+    found = list[str]()
+    for module in modules:
+        folder, _, name = module.rpartition("/")
+        dotted = "camdbench." + module.removesuffix(".py").replace("/", ".")
+        mirror = f"{folder}/test_{name}".removeprefix("/")
+        if mirror not in tests and dotted not in known and ELSEWHERE.get(module) not in tests:
+            found.append(module)
+    return found
+
+
+def test_every_module_has_a_test() -> None:
+    modules = [path.relative_to(PACKAGE).as_posix() for path in sorted(PACKAGE.rglob("*.py")) if not path.name.startswith("__")]
+    tests = {path.relative_to(TESTS).as_posix(): path.read_text(encoding="utf-8") for path in TESTS.rglob("test_*.py")}
+    found = untested(modules, tests, {entry.module for kind in (explainers, metrics, losses, datasets) for entry in kind})
+    assert sorted(set(found) - PENDING) == []
+    assert sorted(PENDING - set(found)) == [], "take these out of PENDING"
+    assert sorted(set(ELSEWHERE) - set(modules)) == [], "modules that are gone"
+
+
+def test_the_check_finds_a_module_without_a_test() -> None:
+    tests = {
+        "a/test_x.py": "import torch",
+        "test_z.py": "from camdbench.b import y\nfrom camdbench.c.w import f\n\ndef g():\n    import camdbench.d",
+    }
+    assert untested(["a/x.py", "b/y.py", "c/w.py", "z.py", "e/r.py", "d.py", "a/q.py"], tests, {"camdbench.e.r"}) == ["d.py", "a/q.py"]
