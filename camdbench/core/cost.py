@@ -161,7 +161,7 @@ class Cost:
         """
         wrapped = f"{self.inner} x the wrapped explainer" if self.inner > 1 else "the wrapped explainer" * self.inner
         own = _passes_text(self.forward, self.backward, self.tail_forward, self.tail_backward)
-        text = " + ".join(filter(None, [own, *map(str, self.repeats), wrapped])) or "none"
+        text = " + ".join(filter(None, [own, *map(str, self.repeats), wrapped])) or "no passes"
         return f"{text} ({self.note})" if self.note else text
 
 
