@@ -10,7 +10,7 @@ import click
 from camdbench.cli import options
 
 if TYPE_CHECKING:
-    from camdbench.trainer.segmentation.probe import Probed
+    from camdbench.trainer.probe import ProbeResult
 
 _COLUMNS = ("split", "images", "mIoU ↑ %", "pixels ↑ %", "majority %")
 _CAPTION = "mIoU [95 % interval]; share of pixels that are right; mIoU of the commonest class everywhere"
@@ -36,13 +36,13 @@ def command(
     camdbench probe --recipe benchmarks/shortcuts/probe.yaml
     camdbench probe --recipe mine.yaml --data-root DIR --seed 1
     """
-    from camdbench.cli.epochs import written
-    from camdbench.trainer.segmentation.loop import ProbeEpoch
-    from camdbench.trainer.segmentation.probe import probe
+    from camdbench.cli.epoch_progress import written
+    from camdbench.trainer.probe import probe
+    from camdbench.trainer.run_state import Epoch
 
-    def say(line: ProbeEpoch) -> None:
+    def say(line: Epoch) -> None:
         if not quiet:
-            click.echo(written(line._asdict()), err=True)
+            click.echo(written(line.flat()), err=True)
 
     done = probe(recipe, out=out, seed=seed, device=device, epochs=epochs, data_root=data_root, progress=say)
     if as_json:
@@ -53,7 +53,7 @@ def command(
         click.echo(f"weights: {done.path}", err=True)
 
 
-def _records(done: Probed) -> list[dict[str, object]]:
+def _records(done: ProbeResult) -> list[dict[str, object]]:
     """One per split; numbers that are not there are None."""
     recipe = done.recipe
     about = {"probe": recipe.name, "model": recipe.model, "backbone": recipe.backbone, "dataset": recipe.data.dataset}
@@ -65,7 +65,7 @@ def _records(done: Probed) -> list[dict[str, object]]:
     return found
 
 
-def _show(done: Probed) -> None:
+def _show(done: ProbeResult) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table

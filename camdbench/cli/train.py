@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 @click.option("--data-root", metavar="DIR", help="Where a data set that is read from disk lies.")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that read images.  [default: by the number of images and cores]")
 @click.option(
-    "--pictures",
+    "--preview-images",
     default=4,
     show_default=True,
     type=click.IntRange(min=0),
-    help="Images whose maps are drawn after every epoch; 0 for none.",
+    help="Validation images whose saliency maps are drawn after every epoch; 0: none.",
 )
 @click.option("--tensorboard", metavar="DIR", help="Write log and pictures for TensorBoard too.")
 @options.plugin
@@ -39,7 +39,7 @@ def command(
     seed: int | None,
     data_root: str | None,
     workers: int | None,
-    pictures: int,
+    preview_images: int,
     tensorboard: str | None,
     device: str,
     quiet: bool,
@@ -50,12 +50,12 @@ def command(
     camdbench train --recipe benchmarks/shortcuts/ce.yaml --out checkpoints
     camdbench run --models checkpoints/shortcuts-ce.safetensors
     """
-    from camdbench.cli.epochs import EpochBar
-    from camdbench.report.learning import Album
-    from camdbench.trainer.board import Board
+    from camdbench.cli.epoch_progress import EpochBar
+    from camdbench.report.preview_files import PreviewWriter
+    from camdbench.trainer.tensorboard_log import TensorBoardLog
     from camdbench.trainer.train import train
 
-    board = Board(tensorboard) if tensorboard is not None else None
+    board = TensorBoardLog(tensorboard) if tensorboard is not None else None
     first = os.environ.get("RANK", "0") == "0"  # of several processes one speaks
     with EpochBar(quiet=quiet or not first) as bar:
 
@@ -73,9 +73,9 @@ def command(
             data_root=data_root,
             workers=workers,
             progress=say,
-            tick=bar.tick,
-            pictures=pictures,
-            show=Album(out, board.picture if board is not None else None).add,
+            on_step=bar.tick,
+            preview_images=preview_images,
+            on_preview=PreviewWriter(out, board.picture if board is not None else None).add,
         )
     if first:
         click.echo(path)

@@ -80,7 +80,7 @@ class Probes:
                     "the probe is trained first: give --train, or "
                     f"camdbench probe --recipe {recipe} --data-root DIR --out {self.folder} and then the same command again"
                 )
-            from camdbench.trainer.segmentation.probe import probe
+            from camdbench.trainer.probe import probe
 
             probe(recipe, out=self.folder, device=self.device, data_root=data_root)
         return FinishedProbe(json.loads(file.read_text(encoding="utf-8"))["metrics"][split])

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from camdbench.datasets.samples import Batch
 from camdbench.functional.crops import draw_crop, warp
-from camdbench.trainer.ranks import Share
+from camdbench.trainer.distributed import BatchShare
 from camdbench.trainer.recipe import Augment
 
 
-def augmented(batch: Batch, how: Augment, random: torch.Generator, share: Share | None = None) -> Batch:
+def augment(batch: Batch, how: Augment, random: torch.Generator, share: BatchShare | None = None) -> Batch:
     """Randomly mirrored, cropped, lit and greyed images, with their masks; every image is drawn for on its own.
 
     Args:

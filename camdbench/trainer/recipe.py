@@ -1,4 +1,4 @@
-"""Recipe: everything that decides what a training run yields, read from YAML."""
+"""TrainingRecipe: everything that decides what a training run yields, read from YAML."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from camdbench.core.catalogue import explainers, losses
 from camdbench.core.errors import UsageError
 from camdbench.core.files import read_fields
 from camdbench.core.nested import joined
 from camdbench.models.zoo import check_model, check_network
-from camdbench.trainer.fields import Named, Splits, Strict, checked
+from camdbench.trainer.recipe_fields import BaseRecipe, Optimiser, Splits, Stage, Strict, check_fields
 
 _OPERABLE = ("shortcuts", "resnet", "resnext", "wide_resnet")  # networks that core-focused surgery knows
 _BIASED = ("conflict", "shifted")  # splits that measure the bias; choosing weights by them would train on the answer
@@ -43,32 +43,6 @@ class Data(Splits):
         if self.episode and self.shots is None:
             raise UsageError(f"data.episode={self.episode} is the number of a draw, and nothing is drawn; give data.shots, or leave it out")
         return self
-
-
-class Optimiser(Strict):
-    """How weights are changed, and how the learning rate runs.
-
-    Attributes:
-        name: `adamw`, `adam` or `sgd`.
-        lr: highest learning rate.
-        weight_decay: decay of the weights; per step and times the learning rate with `adamw`, part of the gradient otherwise.
-        momentum: of `sgd`.
-        schedule: `one_cycle`; `cosine`, a linear warm-up and then half a cosine down to zero; `steps`; or `constant`.
-        warm_up: share of the steps on which the rate rises to `lr`; none with `steps` and `constant`.
-        drops: shares of the run after which `steps` multiplies the rate by `drop`.
-        drop: that factor.
-        clip: largest norm of the gradient of all weights together; unlimited unless given.
-    """
-
-    name: Literal["adamw", "adam", "sgd"] = "adamw"
-    lr: PositiveFloat = 2e-3
-    weight_decay: NonNegativeFloat = 0.05
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    schedule: Literal["one_cycle", "cosine", "steps", "constant"] = "one_cycle"
-    warm_up: Annotated[float, Field(gt=0, lt=1)] = 0.3
-    drops: Annotated[tuple[float, ...], Field(strict=False)] = (1 / 3, 2 / 3)
-    drop: Annotated[float, Field(gt=0, le=1)] = 0.1
-    clip: PositiveFloat | None = None
 
 
 class Head(Strict):
@@ -111,7 +85,7 @@ class Augment(Strict):
     grey: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
-class Recipe(Named):
+class TrainingRecipe(BaseRecipe):
     """A training run under a name.
 
     Attributes:
@@ -140,17 +114,13 @@ class Recipe(Named):
     init: str | None = None
     after: dict[str, Any] | None = None
     surgery: Surgery | None = None
-    data: Data = Data()
+    data: Data = Data()  # pyright: ignore[reportIncompatibleVariableOverride] - recipes are frozen
     loss: str = "ce"
-    optimiser: Optimiser = Optimiser()
     head: Head | None = None
     statistics: Literal["main", "every"] = "main"
     augment: Augment = Augment()
-    epochs: PositiveInt = 12
-    batch_size: Annotated[int, Field(ge=2)] = 64
     accumulate: PositiveInt = 1
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    seed: NonNegativeInt = 0
     keep: Literal["last", "best"] = "last"
     select: str = "val"
 
@@ -183,7 +153,31 @@ class Recipe(Named):
             raise UsageError(f"weights are never chosen by {split!r}, which measures their bias; use val")
         return split
 
-    def first(self) -> Recipe | None:
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The last layer alone, if there is such a stage, then all layers."""
+        main = super().stages
+        if self.head is None:
+            return main
+        how = Optimiser.model_validate(self.optimiser.model_dump() | {"lr": self.head.lr, "schedule": "constant"})
+        return (Stage(self.head.epochs, how), *main)
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the weights of the epoch with the highest validation accuracy are kept, instead of the last epoch's."""
+        return self.keep == "best"
+
+    @property
+    def micro_batches(self) -> int:
+        """Equal parts of a batch that are processed one after the other."""
+        return self.accumulate
+
+    @property
+    def mixed_precision(self) -> str:
+        """`no`, `bf16` or `fp16`, as accelerate names it."""
+        return "no" if self.precision == "fp32" else self.precision
+
+    def first(self) -> TrainingRecipe | None:
         """The run that comes before, where there is one.
 
         Raises:
@@ -216,7 +210,7 @@ class Recipe(Named):
         return self
 
 
-def read_recipe(path: str | Path) -> Recipe:
+def read_recipe(path: str | Path) -> TrainingRecipe:
     """Read and check a recipe; nothing is trained.
 
     Raises:
@@ -227,10 +221,10 @@ def read_recipe(path: str | Path) -> Recipe:
     return check_recipe(written, str(file))
 
 
-def check_recipe(written: Mapping[str, object], source: str) -> Recipe:
+def check_recipe(written: Mapping[str, object], source: str) -> TrainingRecipe:
     """Make a recipe of plain values; `source` is named in errors.
 
     Raises:
         UsageError: a field is unknown, missing or out of range; the message names source, field and mend.
     """
-    return checked(Recipe, written, source)
+    return check_fields(TrainingRecipe, written, source)

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from camdbench.trainer.recipe import Optimiser
+from camdbench.trainer.recipe_fields import Optimiser
 
 _START = 0.01  # of a warm-up, as a share of the highest rate
 

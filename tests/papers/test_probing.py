@@ -16,7 +16,7 @@ from camdbench.papers.probing import FinishedProbe, Probing
 from camdbench.papers.reproduce import Reproduction, reproduce
 from camdbench.papers.scaling import scaled
 from camdbench.papers.shelf import load_exhibit
-from camdbench.trainer.segmentation.recipe import check_probe, read_probe
+from camdbench.trainer.probe_recipe import check_probe, read_probe
 
 SBD = """
 exhibit: T

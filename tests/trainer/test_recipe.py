@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from camdbench.core.errors import UsageError
-from camdbench.trainer.recipe import Recipe, check_recipe, read_recipe
+from camdbench.trainer.recipe import TrainingRecipe, check_recipe, read_recipe
 
 SHIPPED = Path(__file__).parents[2] / "benchmarks" / "shortcuts" / "ce.yaml"
 
@@ -25,7 +25,7 @@ def test_a_recipe_survives_being_written_out() -> None:
 
 
 def test_a_name_is_enough() -> None:
-    assert check_recipe({"name": "mine"}, "here") == Recipe(name="mine")
+    assert check_recipe({"name": "mine"}, "here") == TrainingRecipe(name="mine")
 
 
 @pytest.mark.parametrize(
