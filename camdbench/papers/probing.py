@@ -43,7 +43,7 @@ class Probing:
             split: what is judged.
             count: how many images of it; all where None.
         """
-        judged: dict[str, Any] = {"dataset": dataset, "evaluate": [split]} | ({} if count is None else {"evaluate_count": count})
+        judged: dict[str, Any] = {"dataset": dataset, "evaluation": [split]} | ({} if count is None else {"evaluation_limit": count})
         network = Path(model).name.removesuffix(".safetensors")  # the name of a trained one has a hash of its recipe
         plan = joined(json.loads(self.written), {"data": judged})
         digest = hashlib.sha256(json.dumps([network, plan], sort_keys=True).encode()).hexdigest()[:8]

@@ -27,13 +27,13 @@ def augment(batch: Batch, how: Augment, random: torch.Generator, share: BatchSha
     chosen = mirrored < how.flip
     images = torch.where(chosen, batch.images.flip(-1), batch.images)
     masks, class_masks = (_flipped(held, chosen) for held in (batch.masks, batch.class_masks))
-    if how.crop < 1:
+    if how.crop_scale < 1:
         size = (images.shape[-2], images.shape[-1])
-        drawn = [draw_crop(size, random, scale=(how.crop, 1.0))._replace(flipped=False) for _ in range(count)]
+        drawn = [draw_crop(size, random, scale=(how.crop_scale, 1.0))._replace(flipped=False) for _ in range(count)]
         crops = [drawn[place] for place in torch.arange(count)[places].tolist()]
         images = warp(images, crops)
         masks, class_masks = (None if held is None else warp(held.float(), crops) >= 0.5 for held in (masks, class_masks))
-    images = torch.where(grey < how.grey, images.mean(1, keepdim=True), images)
+    images = torch.where(grey < how.grayscale, images.mean(1, keepdim=True), images)
     images = (images * (1 + how.brightness * (2 * light - 1))).clamp(0, 1)
     return replace(batch, images=images, masks=masks, class_masks=class_masks)
 

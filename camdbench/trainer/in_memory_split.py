@@ -87,7 +87,7 @@ def open_splits(data: Splits, evaluated: Iterable[str], data_root: str | Path | 
     Raises:
         UsageError: as `open_split`.
     """
-    spec, counts = datasets.parse_one(data.dataset), {data.train: data.count} | dict.fromkeys(evaluated, data.evaluate_count)
+    spec, counts = datasets.parse_one(data.dataset), {data.train: data.limit} | dict.fromkeys(evaluated, data.evaluation_limit)
     return {split: open_split(spec, split, count, data_root) for split, count in counts.items()}
 
 
@@ -122,4 +122,4 @@ def check_batch(images: Sized, size: int) -> None:
         UsageError: there are fewer images than a batch holds.
     """
     if len(images) < size:
-        raise UsageError(f"batch_size={size} exceeds the {len(images)} training images; lower it or raise data.count")
+        raise UsageError(f"batch_size={size} exceeds the {len(images)} training images; lower it or raise data.limit")

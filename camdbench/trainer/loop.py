@@ -113,7 +113,7 @@ def _epoch(run: RunState, number: int, on_step: Callable[[StepProgress], None] |
 
 
 def _parts(batch: Any, count: int) -> Iterator[Any]:
-    size = len(batch) // count
+    size = len(batch.ids) // count
     return (batch.part(index * size, (index + 1) * size) for index in range(count))
 
 
@@ -147,5 +147,5 @@ def _not_finite(name: str, result: LossResult, where: str) -> str:
     parts = ", ".join(f"{part} {float(values.detach().mean()):.4g}" for part, values in result.parts.items())
     return (
         f"the loss {name} is {float(result.total.detach().mean())} in {where}{f': {parts}' if parts else ''}; "
-        "try a lower optimiser.lr or optimiser.clip"
+        "try a lower optimiser.lr or optimiser.max_grad_norm"
     )

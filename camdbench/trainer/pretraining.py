@@ -11,7 +11,7 @@ from camdbench.trainer.recipe import TrainingRecipe, check_recipe
 
 
 def pretrain(recipe: TrainingRecipe, out: Path, train: Callable[[TrainingRecipe], Path]) -> Path | None:
-    """The checkpoint that a recipe begins with where it has an `after`: the one that is there already, or the one that is trained now.
+    """The checkpoint that a recipe begins with where it has a `pretraining`: the one that is there already, or the one that is trained now.
 
     One that is there is taken if it was made by the very same recipe; another of its name is replaced.
     """

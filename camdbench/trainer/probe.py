@@ -87,7 +87,7 @@ def probe(
     with open_accelerator(plan, where) as accelerator:
         task = SegmentationTask(began.segmenter, began.splits[plan.data.train], plan, where)
         result = fit(task, plan, accelerator, resume=(half, key), progress=progress)
-    judged = {split: began.splits[split] for split in plan.data.evaluate}
+    judged = {split: began.splits[split] for split in plan.data.evaluation}
     scores = {split: judge(began.segmenter, scenes, background=plan.background, device=where) for split, scenes in judged.items()}
     write_csv(path.with_suffix(".csv"), [line.flat() for line in result.log])
     for split, score in scores.items():
@@ -134,7 +134,7 @@ def _check_alone() -> None:
 def _open(recipe: ProbeRecipe, data_root: str | Path | None) -> dict[str, Dataset]:
     """Every split that the recipe names, checked; nothing has been read."""
     spec, data = datasets.parse_one(recipe.data.dataset), recipe.data
-    opened = open_splits(data, data.evaluate, data_root)
+    opened = open_splits(data, data.evaluation, data_root)
     for split in opened:
         if "masks" not in annotations_of(spec, split, data_root):
             raise UsageError(f"recipe {recipe.name}: data set {spec.name} has no masks of split {split}; take one of {_with_masks()}")

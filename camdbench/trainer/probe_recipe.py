@@ -45,7 +45,7 @@ class ProbeRecipe(BaseRecipe):
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
-        if self.data.train in self.data.evaluate:
+        if self.data.train in self.data.evaluation:
             raise UsageError(f"split {self.data.train!r} is trained on, so it cannot judge the probe; use val")
         return self
 

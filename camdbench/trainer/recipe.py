@@ -23,20 +23,20 @@ class Data(Splits):
     """What is learned from and judged on; `Splits` has the other fields.
 
     Attributes:
-        regions: what a loss takes for the object: the data set's `masks`, or its `boxes`, filled.
-        labelled: share of the training images whose label is known; which, the seed decides.
-        memory: whether a split is read into memory as a whole, or again in every epoch; `auto` holds up to 2 GiB of pixels and masks.
-        shots: images of each class to learn from, out of the split or of its `count`; all unless given.
+        object_regions: what a loss takes for the object: the data set's `masks`, or its `boxes`, filled.
+        labelled_fraction: fraction of the training images whose label is known; which, the seed decides.
+        in_memory: whether a split is read into memory as a whole, or again in every epoch; `auto` holds up to 2 GiB of pixels and masks.
+        shots: images of each class to learn from, out of the split or of its `limit`; all unless given.
         episode: number of the draw that chooses these; the same images for every loss and every seed.
-        labels: `own`, or `permuted`: dealt out anew among the training images, by the seed.
+        labels: `original`, or `permuted`: randomly permuted among the training images, by the seed.
     """
 
-    regions: Literal["masks", "boxes"] = "masks"
-    labelled: Annotated[float, Field(gt=0, le=1)] = 1.0
-    memory: Literal["auto", True, False] = "auto"
+    object_regions: Literal["masks", "boxes"] = "masks"
+    labelled_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    in_memory: Literal["auto", True, False] = "auto"
     shots: PositiveInt | None = None
     episode: NonNegativeInt = 0
-    labels: Literal["own", "permuted"] = "own"
+    labels: Literal["original", "permuted"] = "original"
 
     @model_validator(mode="after")
     def _drawn(self) -> Self:
@@ -45,7 +45,7 @@ class Data(Splits):
         return self
 
 
-class Head(Strict):
+class HeadStage(Strict):
     """A first stage in which the last layer alone is trained.
 
     Attributes:
@@ -61,12 +61,12 @@ class Surgery(Strict):
     """What is altered in the network before it is trained: for core-focused losses (CFCE, appendix C.1).
 
     Attributes:
-        stride: `one`, the last stage keeps the grid of the one before it, or `keep` as it was.
-        rectifiers: `paper`, the last block's last ReLU goes, or `release`, all of its ReLUs go.
+        stride: of the last stage: `1`, so that it keeps the grid of the stage before, or `original`.
+        relus: which ReLUs of the last block are removed: its last one (`paper`), or all (`release`).
     """
 
-    stride: Literal["one", "keep"] = "one"
-    rectifiers: Literal["paper", "release"] = "paper"
+    stride: Literal[1, "original"] = 1
+    relus: Literal["paper", "release"] = "paper"
 
 
 class Augment(Strict):
@@ -74,15 +74,15 @@ class Augment(Strict):
 
     Attributes:
         flip: probability of a mirror image.
-        crop: smallest share of the image that a random crop keeps, stretched to the whole again; 1 is no crop.
+        crop_scale: smallest share of the image that a random crop keeps, stretched to the whole again; 1 is no crop.
         brightness: largest change of the brightness, as a factor off 1.
-        grey: probability of losing all colour.
+        grayscale: probability of losing all colour.
     """
 
     flip: Annotated[float, Field(ge=0, le=1)] = 0.0
-    crop: Annotated[float, Field(gt=0, le=1)] = 1.0
+    crop_scale: Annotated[float, Field(gt=0, le=1)] = 1.0
     brightness: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    grey: Annotated[float, Field(ge=0, le=1)] = 0.0
+    grayscale: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
 class TrainingRecipe(BaseRecipe):
@@ -92,37 +92,37 @@ class TrainingRecipe(BaseRecipe):
         network: the architecture: `shortcuts`, or one of torchvision or timm by its name there, without weights.
         init: weights to start from: the name of a model, or the path of a checkpoint; random ones unless given. A last layer
             with another number of classes is drawn anew.
-        after: fields of a run that comes first and makes the network that this one begins with; those that are not given are this
-            recipe's. Its name is NAME-before unless given.
+        pretraining: fields of a run that comes first and makes the network that this one begins with; those that are not given are this
+            recipe's. Its name is NAME-pretraining unless given.
         surgery: what is altered in the network then; nothing unless given, `{}` is the paper's.
         data: what is learned from and judged on.
         loss: spec of a registered loss, `ce` or `ce(smoothing=0.1)`.
         optimiser: step size and decay.
-        head: a stage before, of the last layer alone; none unless given.
-        statistics: which passes move the running statistics of normalisation layers: the `main` one of a step, or `every`.
+        head_stage: a stage before, of the last layer alone; none unless given.
+        batchnorm_updates: forward passes that update running statistics: the `main_pass` of a step, or `all_passes`.
         augment: random changes of the training images.
         epochs: passes over the training images.
         batch_size: images per step, of all processes together.
-        accumulate: parts that a batch is worked through in, one after the other, to save memory.
+        gradient_accumulation: parts that a batch is worked through in, one after the other, to save memory.
         precision: of the network up to its target layer, in training: `fp32`, `bf16` or `fp16`; maps and losses are in fp32 always.
         seed: decides the first weights, the order of the images and the augmentation.
-        keep: `last` epoch's weights, or those of the epoch `best` on `select`.
-        select: the split that is looked at after every epoch.
+        keep: `last` epoch's weights, or those of the epoch `best` on `validation`.
+        validation: split that is evaluated after every epoch.
     """
 
     network: str = "shortcuts"
     init: str | None = None
-    after: dict[str, Any] | None = None
+    pretraining: dict[str, Any] | None = None
     surgery: Surgery | None = None
     data: Data = Data()  # pyright: ignore[reportIncompatibleVariableOverride] - recipes are frozen
     loss: str = "ce"
-    head: Head | None = None
-    statistics: Literal["main", "every"] = "main"
+    head_stage: HeadStage | None = None
+    batchnorm_updates: Literal["main_pass", "all_passes"] = "main_pass"
     augment: Augment = Augment()
-    accumulate: PositiveInt = 1
+    gradient_accumulation: PositiveInt = 1
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     keep: Literal["last", "best"] = "last"
-    select: str = "val"
+    validation: str = "val"
 
     @field_validator("loss")
     @classmethod
@@ -146,7 +146,7 @@ class TrainingRecipe(BaseRecipe):
             check_model(name)
         return name
 
-    @field_validator("select")
+    @field_validator("validation")
     @classmethod
     def _unbiased(cls, split: str) -> str:
         if split in _BIASED:
@@ -157,10 +157,10 @@ class TrainingRecipe(BaseRecipe):
     def stages(self) -> tuple[Stage, ...]:
         """The last layer alone, if there is such a stage, then all layers."""
         main = super().stages
-        if self.head is None:
+        if self.head_stage is None:
             return main
-        how = Optimiser.model_validate(self.optimiser.model_dump() | {"lr": self.head.lr, "schedule": "constant"})
-        return (Stage(self.head.epochs, how), *main)
+        how = Optimiser.model_validate(self.optimiser.model_dump() | {"lr": self.head_stage.lr, "schedule": "constant"})
+        return (Stage(self.head_stage.epochs, how), *main)
 
     @property
     def keeps_best(self) -> bool:
@@ -170,7 +170,7 @@ class TrainingRecipe(BaseRecipe):
     @property
     def micro_batches(self) -> int:
         """Equal parts of a batch that are processed one after the other."""
-        return self.accumulate
+        return self.gradient_accumulation
 
     @property
     def mixed_precision(self) -> str:
@@ -181,17 +181,17 @@ class TrainingRecipe(BaseRecipe):
         """The run that comes before, where there is one.
 
         Raises:
-            UsageError: one of the fields in `after` is unknown or out of range.
+            UsageError: one of the fields in `pretraining` is unknown or out of range.
         """
-        if self.after is None:
+        if self.pretraining is None:
             return None
-        own = self.model_dump(exclude={"after"}) | {"name": f"{self.name}-before"}
-        return check_recipe(joined(own, self.after), f"{self.name}, after")
+        own = self.model_dump(exclude={"pretraining"}) | {"name": f"{self.name}-pretraining"}
+        return check_recipe(joined(own, self.pretraining), f"{self.name}, pretraining")
 
     @model_validator(mode="after")
     def _chained(self) -> Self:
         if (first := self.first()) is not None and (first.name == self.name or first.network != self.network):
-            raise UsageError("after: the run that comes first has a name of its own and the same network")
+            raise UsageError("pretraining: the first run needs a name of its own and the same network")
         return self
 
     @model_validator(mode="after")
@@ -202,10 +202,10 @@ class TrainingRecipe(BaseRecipe):
 
     @model_validator(mode="after")
     def _divisible(self) -> Self:
-        if self.batch_size % self.accumulate or self.batch_size == self.accumulate:
+        if self.batch_size % self.gradient_accumulation or self.batch_size == self.gradient_accumulation:
             raise UsageError(
-                f"accumulate={self.accumulate}: batch_size={self.batch_size} cannot be worked through in that many equal parts of at "
-                "least 2 images; take a divisor"
+                f"gradient_accumulation={self.gradient_accumulation}: batch_size={self.batch_size} "
+                "cannot be worked through in that many equal parts of at least 2 images; take a divisor"
             )
         return self
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from typing import Annotated, Literal, NamedTuple, TypeVar, get_args
 
@@ -34,16 +35,16 @@ class Splits(Strict):
     Attributes:
         dataset: spec of a registered data set, `shortcuts` or `shortcuts(size=64)`, without split and count.
         train: name of the split to learn from.
-        count: number of training images; the data set's own unless given.
-        evaluate: the splits that what was learned is judged on.
-        evaluate_count: number of images in each of them, likewise.
+        limit: number of training images; the data set's own unless given.
+        evaluation: the splits that what was learned is judged on.
+        evaluation_limit: number of images in each of them, likewise.
     """
 
     dataset: str = "shortcuts"
     train: str = "train"
-    count: PositiveInt | None = None
-    evaluate: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = ("val",)
-    evaluate_count: PositiveInt | None = None
+    limit: PositiveInt | None = None
+    evaluation: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = ("val",)
+    evaluation_limit: PositiveInt | None = None
 
     @field_validator("dataset")
     @classmethod
@@ -63,22 +64,22 @@ class Optimiser(Strict):
         lr: highest learning rate.
         weight_decay: decay of the weights; per step and times the learning rate with `adamw`, part of the gradient otherwise.
         momentum: of `sgd`.
-        schedule: `one_cycle`; `cosine`, a linear warm-up and then half a cosine down to zero; `steps`; or `constant`.
-        warm_up: share of the steps on which the rate rises to `lr`; none with `steps` and `constant`.
-        drops: shares of the run after which `steps` multiplies the rate by `drop`.
-        drop: that factor.
-        clip: largest norm of the gradient of all weights together; unlimited unless given.
+        schedule: `one_cycle`; `cosine`, a linear warm-up and then half a cosine down to zero; `multistep`; or `constant`.
+        warmup_fraction: fraction of the steps on which the rate rises to `lr`; none with `multistep` and `constant`.
+        milestones: fractions of the run after which `multistep` multiplies the rate by `gamma`.
+        gamma: that factor.
+        max_grad_norm: largest norm of the gradient of all weights together; unlimited unless given.
     """
 
     name: Literal["adamw", "adam", "sgd"] = "adamw"
     lr: PositiveFloat = 2e-3
     weight_decay: NonNegativeFloat = 0.05
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    schedule: Literal["one_cycle", "cosine", "steps", "constant"] = "one_cycle"
-    warm_up: Annotated[float, Field(gt=0, lt=1)] = 0.3
-    drops: Annotated[tuple[float, ...], Field(strict=False)] = (1 / 3, 2 / 3)
-    drop: Annotated[float, Field(gt=0, le=1)] = 0.1
-    clip: PositiveFloat | None = None
+    schedule: Literal["one_cycle", "cosine", "multistep", "constant"] = "one_cycle"
+    warmup_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    milestones: Annotated[tuple[float, ...], Field(strict=False)] = (1 / 3, 2 / 3)
+    gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+    max_grad_norm: PositiveFloat | None = None
 
 
 class Stage(NamedTuple):
@@ -161,7 +162,9 @@ def _first(error: ValidationError, kind: type[BaseModel]) -> str:
     path = [str(part) for part in found["loc"]]
     field = ".".join(path)
     if found["type"] == "extra_forbidden":
-        return f"{field}: no such field; known: {', '.join(_part_at(kind, path[:-1]).model_fields)}"
+        known = list(_part_at(kind, path[:-1]).model_fields)
+        close = "".join(f"did you mean {name!r}? " for name in difflib.get_close_matches(path[-1], known, n=1))
+        return f"{field}: no such field; {close}known: {', '.join(known)}"
     if found["type"] == "missing":
         return f"{field}: missing; it has no default"
     return f"{field}={found['input']!r}: {found['msg'].lower()}"

@@ -86,7 +86,7 @@ class RunState:
             self.accelerator.backward(loss)
             if self.accelerator.sync_gradients:  # the last part
                 self.processes.average(self.weights)
-                if (norm := self.recipe.optimiser.clip) is not None:
+                if (norm := self.recipe.optimiser.max_grad_norm) is not None:
                     self.accelerator.clip_grad_norm_(self.weights, norm)  # scaled gradients are unscaled first
             self.optimiser.step()
             self.schedule.step()

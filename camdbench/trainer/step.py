@@ -64,7 +64,7 @@ class TrainingStep:
             UsageError: an image has none.
         """
         if bool((self.labels < 0).any()):
-            raise UsageError("the loss needs the label of every image: leave data.labelled at 1, or train with cgc")
+            raise UsageError("the loss needs the label of every image: leave data.labelled_fraction at 1, or train with cgc")
         return self.labels
 
     @property

@@ -40,8 +40,6 @@ class LabelledBatch(Protocol):
         """The samples from `start` to before `stop`."""
         ...
 
-    def __len__(self) -> int: ...
-
 
 B = TypeVar("B", bound=LabelledBatch)
 

@@ -76,7 +76,7 @@ def train(
 
     On a CPU, with one number of threads, the same recipe and seed yield the same weights. An interrupted run resumes after its
     last complete epoch and yields identical weights. Under `torchrun` the processes share every batch; the first one writes.
-    The run of a recipe's `after` comes first, in the same folder, unless its checkpoint exists.
+    The run of a recipe's `pretraining` comes first, in the same folder, unless its checkpoint exists.
 
     Args:
         recipe: path of a YAML file, or a recipe.
@@ -123,12 +123,12 @@ def _train(
     callbacks: Callbacks,
 ) -> Path:
     origin: dict[str, object] = {"versions": versions(), "git": git_revision()}  # of the loaded code; files may change during the run
-    train_images = splits[plan.data.train].partly_labelled(plan.data.labelled, plan.seed)
+    train_images = splits[plan.data.train].partly_labelled(plan.data.labelled_fraction, plan.seed)
     classifier = build_initial_classifier(plan, train_images, before)
     path = out / f"{plan.name}.safetensors"
     facts = {split: images.fingerprint for split, images in splits.items()} | {"weights": classifier.weights_hash()}
     resume = path.with_suffix(".resume"), run_key(plan, facts, device)
-    validation = splits[plan.select]
+    validation = splits[plan.validation]
     recorder = callbacks.recorder(classifier.to(device), validation, plan) if accelerator.is_main_process else None
     task = ClassificationTask(classifier, train_images, validation, plan, device, accelerator)
     report = partial(callbacks.after_epoch, recorder=recorder)
@@ -136,7 +136,7 @@ def _train(
     if not accelerator.is_main_process:
         return path
     classifier.network.load_state_dict(result.state)
-    scores = {split: validate(classifier, splits[split], device=device) for split in plan.data.evaluate}
+    scores = {split: validate(classifier, splits[split], device=device) for split in plan.data.evaluation}
     write_csv(path.with_suffix(".csv"), [line.flat() for line in result.log])
     origin |= {"device": device.type, "processes": accelerator.num_processes}
     write_json(path.with_suffix(".json"), _provenance(plan, classifier, result, scores, splits) | origin)
@@ -150,7 +150,7 @@ def _train(
 def _load_splits(recipe: TrainingRecipe, data_root: str | Path | None, workers: int | None, processes: int) -> dict[str, Split]:
     """Every split that the recipe names; all are opened before the first is read."""
     spec, data = datasets.parse_one(recipe.data.dataset), recipe.data
-    evaluated = (*data.evaluate, recipe.select)
+    evaluated = (*data.evaluation, recipe.validation)
     if data.train in evaluated:
         raise UsageError(f"recipe {recipe.name}: data.train={data.train}: a network is not evaluated on its training split; use val")
     opened = open_splits(data, evaluated, data_root)
@@ -161,10 +161,10 @@ def _load_splits(recipe: TrainingRecipe, data_root: str | Path | None, workers: 
     for split, dataset in opened.items():
         usual = default_workers(len(dataset.ids), on_disk=datasets.get(spec.name).facts.on_disk) // processes
         count, every = usual if workers is None else workers, per_class and split == data.train
-        images[split] = load_split(dataset, memory=data.memory, regions=data.regions, per_class=every, workers=count)
+        images[split] = load_split(dataset, memory=data.in_memory, regions=data.object_regions, per_class=every, workers=count)
     check_batch(images[data.train], recipe.batch_size)
     if "masks" in loss.facts.needs and not images[data.train].has_masks:
-        raise UsageError(f"recipe {recipe.name}: the loss {loss.name} needs masks, and {data.dataset} gives no {data.regions}")
+        raise UsageError(f"recipe {recipe.name}: the loss {loss.name} needs masks, and {data.dataset} gives no {data.object_regions}")
     return images
 
 
@@ -183,7 +183,10 @@ def _provenance(
         "layer": classifier.layer,
         "metrics": {split: {"count": len(splits[split]), **_finite(value)} for split, value in scores.items()},
         "epoch": result.epoch,
-        "learned_from": {"images": len(train_images), **recipe.data.model_dump(include={"labelled", "shots", "episode", "labels"})},
+        "learned_from": {
+            "images": len(train_images),
+            **recipe.data.model_dump(include={"labelled_fraction", "shots", "episode", "labels"}),
+        },
         "recipe": recipe.model_dump(mode="json"),
         "seed": recipe.seed,
         "fingerprints": {split: images.fingerprint for split, images in splits.items()},

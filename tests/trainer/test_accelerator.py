@@ -54,7 +54,7 @@ def _images(count: int = 24) -> InMemorySplit:
 
 
 def _recipe(**changes: Any) -> TrainingRecipe:
-    how = {"name": "sgd", "lr": 0.1, "clip": 1.0}
+    how = {"name": "sgd", "lr": 0.1, "max_grad_norm": 1.0}
     return check_recipe({"name": "test", "epochs": 2, "batch_size": 8, "optimiser": how} | changes, "test")
 
 
@@ -124,13 +124,15 @@ class TestPrecision:
         """fp16's scaler, put into an accelerator on the CPU: weights are those of an unscaled run, until a gradient is infinite."""
 
         def run(scale: float) -> tuple[Tensor, tuple[Epoch, ...]]:
-            with open_accelerator(_recipe(accumulate=2), CPU) as accelerator:
+            with open_accelerator(_recipe(gradient_accumulation=2), CPU) as accelerator:
                 if scale > 1:
                     accelerator.scaler, accelerator.native_amp = torch.amp.GradScaler("cpu", init_scale=scale), True
                     accelerator.state._mixed_precision = "fp16"
                     monkeypatch.setattr(accelerator, "autocast", nullcontext)
                 classifier = _classifier()
-                log = fit_classifier(classifier, _images(), _images(), _recipe(accumulate=2), device=CPU, accelerator=accelerator).log
+                log = fit_classifier(
+                    classifier, _images(), _images(), _recipe(gradient_accumulation=2), device=CPU, accelerator=accelerator
+                ).log
                 return torch.cat([value.detach().flatten() for value in classifier.network.parameters()]), log
 
         plain, scaled = run(1)[0], run(1024.0)[0]
@@ -146,7 +148,7 @@ class TestPrecision:
         """A step of rate 1 is as long as its gradient, clipped to 0.001; scaled by 65536 it would be as long as that, or nothing."""
         classifier = _classifier()
         before = torch.cat([value.detach().flatten().clone() for value in classifier.network.parameters()])
-        how = {"name": "sgd", "lr": 1.0, "momentum": 0.0, "weight_decay": 0.0, "schedule": "constant", "clip": 1e-3}
+        how = {"name": "sgd", "lr": 1.0, "momentum": 0.0, "weight_decay": 0.0, "schedule": "constant", "max_grad_norm": 1e-3}
         recipe = _recipe(precision=precision, optimiser=how, epochs=1, batch_size=24, loss="so(kernel=3)")
         fit_classifier(classifier, _images(), _images(), recipe, device=torch.device("cuda"))
         after = torch.cat([value.detach().flatten().cpu() for value in classifier.network.parameters()])
@@ -157,8 +159,8 @@ class TestParts:
     @pytest.mark.parametrize("loss", ["ce(smoothing=0.1)", "so(kernel=3)", "cfce", "energy", "ria", "rrr", "bce"])
     def test_a_batch_in_parts_takes_the_steps_of_the_whole(self, loss: str) -> None:
         """None of these losses, and no layer of this network, couples the images of a batch."""
-        whole = _weights(loss=loss, augment={"flip": 0.5, "crop": 0.5})
-        parts = _weights(loss=loss, augment={"flip": 0.5, "crop": 0.5}, accumulate=4)
+        whole = _weights(loss=loss, augment={"flip": 0.5, "crop_scale": 0.5})
+        parts = _weights(loss=loss, augment={"flip": 0.5, "crop_scale": 0.5}, gradient_accumulation=4)
         torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-6)
         start = torch.cat([parameter.detach().flatten() for parameter in _classifier().network.parameters()])
         assert float((whole - start).norm()) > 1e-2
@@ -168,7 +170,7 @@ class TestParts:
 
         def contrast(accumulate: int) -> float:
             images = replace(_images(8), pixels=torch.full((8, 3, 12, 12), 128, dtype=torch.uint8))
-            recipe = _recipe(loss="cgc(smallest=1.0, cam='hirescam')", accumulate=accumulate, epochs=1)
+            recipe = _recipe(loss="cgc(smallest=1.0, cam='hirescam')", gradient_accumulation=accumulate, epochs=1)
             classifier = _classifier()
             nn.init.constant_(classifier.network.high[0].weight, 0.0)
             nn.init.ones_(classifier.network.high[0].bias)
@@ -179,7 +181,10 @@ class TestParts:
         assert contrast(4) == pytest.approx(0.6931, abs=1e-3)
 
     def test_a_schedule_moves_once_per_batch(self) -> None:
-        rates = [fit_classifier(_classifier(), _images(), _images(), _recipe(accumulate=parts), device=CPU).log[-1].lr for parts in (1, 2)]
+        rates = [
+            fit_classifier(_classifier(), _images(), _images(), _recipe(gradient_accumulation=parts), device=CPU).log[-1].lr
+            for parts in (1, 2)
+        ]
         assert rates[0] == rates[1] != 0.1
 
 
@@ -205,7 +210,10 @@ def test_batches_that_cannot_be_shared_out_are_refused(monkeypatch: pytest.Monke
     with pytest.raises(UsageError, match="batch_size=8 cannot be shared out among 3"), open_accelerator(_recipe(), CPU):
         pass
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UsageError, match="among 2 processes in 8 parts"), open_accelerator(_recipe(batch_size=24, accumulate=8), CPU):
+    with (
+        pytest.raises(UsageError, match="among 2 processes in 8 parts"),
+        open_accelerator(_recipe(batch_size=24, gradient_accumulation=8), CPU),
+    ):
         pass
 
 

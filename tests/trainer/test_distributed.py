@@ -32,14 +32,14 @@ pixels = torch.randint(0, 255, (24, 3, 12, 12), generator=random, dtype=torch.ui
 masks = torch.rand(24, 12, 12, generator=random) < 0.4
 images = InMemorySplit(pixels, torch.arange(24) % 3, tuple("abc"), "", tuple(map(str, range(24))), masks)
 weights, device = dict(), torch.device("cpu")
-common = {"name": "two", "epochs": 2, "batch_size": 8, "accumulate": int(sys.argv[2])}
+common = {"name": "two", "epochs": 2, "batch_size": 8, "gradient_accumulation": int(sys.argv[2])}
 with open_accelerator(check_recipe(common, "t"), device) as accelerator:
     ranks = ProcessGroup(accelerator.process_index, accelerator.num_processes)
     for loss in ("ce", "cfce", "so(views=2, kernel=3)"):
         torch.manual_seed(0)
         network = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3))
-        how = {"name": "sgd", "lr": 0.1, "clip": 1.0}
-        recipe = check_recipe(common | {"loss": loss, "optimiser": how, "augment": {"flip": 0.5, "crop": 0.6}}, "t")
+        how = {"name": "sgd", "lr": 0.1, "max_grad_norm": 1.0}
+        recipe = check_recipe(common | {"loss": loss, "optimiser": how, "augment": {"flip": 0.5, "crop_scale": 0.6}}, "t")
         classifier = Classifier(network, "1", mean=0.5, std=0.25)
         fitted = fit_classifier(classifier, images, images, recipe, device=device, accelerator=accelerator)
         weights |= {f"{loss}/{name}": value for name, value in fitted.state.items()}

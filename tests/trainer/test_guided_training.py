@@ -26,7 +26,7 @@ from camdbench.trainer.validation import validate
 CPU = torch.device("cpu")
 TINY: dict[str, Any] = {
     "name": "tiny",
-    "data": {"dataset": "shortcuts(size=32, classes=3)", "count": 24, "evaluate_count": 6},
+    "data": {"dataset": "shortcuts(size=32, classes=3)", "limit": 24, "evaluation_limit": 6},
     "epochs": 2,
     "batch_size": 8,
 }
@@ -91,16 +91,16 @@ def test_the_log_holds_every_part_and_where_the_network_looks(tmp_path: Path) ->
 
 
 def test_a_network_after_surgery_is_read_back_with_it(tmp_path: Path) -> None:
-    recipe = check_recipe(TINY | {"loss": "cfce", "surgery": {"stride": "one"}, "epochs": 1}, "tiny")
+    recipe = check_recipe(TINY | {"loss": "cfce", "surgery": {"stride": 1}, "epochs": 1}, "tiny")
     path = train(recipe, out=tmp_path, device="cpu")
     found = load_classifier(str(path), device="cpu")
-    assert surgery_of(found.network) == {"stride": "one", "rectifiers": "paper"}
+    assert surgery_of(found.network) == {"stride": 1, "relus": "paper"}
     with torch.no_grad(), found.captured() as seen:
         found(torch.rand(1, 3, 32, 32))
     assert seen.output().shape == (1, 64, 8, 8)
     again = check_recipe(TINY | {"name": "again", "init": str(path), "loss": "cfce", "epochs": 1}, "tiny")
     facts = json.loads(train(again, out=tmp_path, device="cpu").with_suffix(".json").read_text())
-    assert facts["surgery"] == {"stride": "one", "rectifiers": "paper"}
+    assert facts["surgery"] == {"stride": 1, "relus": "paper"}
 
 
 class TestStages:
@@ -112,7 +112,7 @@ class TestStages:
         def look(line: Epoch) -> None:
             seen.append(({name: value.clone() for name, value in classifier.network.state_dict().items()}, line.lr))
 
-        recipe = _recipe(head={"epochs": 2, "lr": 0.5}, epochs=1, optimiser={"lr": 0.01, "schedule": "constant"})
+        recipe = _recipe(head_stage={"epochs": 2, "lr": 0.5}, epochs=1, optimiser={"lr": 0.01, "schedule": "constant"})
         log = fit_classifier(classifier, images, images, recipe, device=CPU, progress=look).log
         assert [line.lr for line in log] == [0.5, 0.5, 0.01]
         frozen = [name for name in before if not name.startswith("fc")]
@@ -125,17 +125,17 @@ class TestStages:
         network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         with pytest.raises(UsageError, match="nobody knows the last layer of"):
             fit_classifier(
-                Classifier(network, "0", mean=0.5, std=0.25), _two_cues(16), _two_cues(16), _recipe(head={"epochs": 1}), device=CPU
+                Classifier(network, "0", mean=0.5, std=0.25), _two_cues(16), _two_cues(16), _recipe(head_stage={"epochs": 1}), device=CPU
             )
 
     @pytest.mark.parametrize("cut", [1, 2, 3])
     def test_a_run_cut_short_in_any_stage_ends_with_the_same_weights(self, cut: int, tmp_path: Path) -> None:
         written = TINY | {
-            "head": {"epochs": 2},
+            "head_stage": {"epochs": 2},
             "loss": "cgc(smallest=0.5)",
             "optimiser": {"name": "sgd", "lr": 0.01, "schedule": "cosine"},
         }
-        recipe = check_recipe(written | {"augment": {"flip": 0.5, "crop": 0.5}}, "tiny")
+        recipe = check_recipe(written | {"augment": {"flip": 0.5, "crop_scale": 0.5}}, "tiny")
         whole = load_file(train(recipe, out=tmp_path / "whole", device="cpu"))
 
         def stop(line: Epoch) -> None:
@@ -171,7 +171,7 @@ def test_clipping_bounds_the_step() -> None:
     def moved(clip: float | None) -> float:
         classifier = _classifier()
         before = classifier.network.fc.weight.detach().clone()
-        how = {"name": "sgd", "lr": 1.0, "momentum": 0.0, "weight_decay": 0.0, "schedule": "constant", "clip": clip}
+        how = {"name": "sgd", "lr": 1.0, "momentum": 0.0, "weight_decay": 0.0, "schedule": "constant", "max_grad_norm": clip}
         fit_classifier(classifier, images, images, _recipe(epochs=1, batch_size=16, optimiser=how), device=CPU)
         return float((classifier.network.fc.weight.detach() - before).norm())
 
@@ -183,10 +183,10 @@ def test_extra_passes_move_statistics_only_where_the_recipe_says_so() -> None:
 
     def steps(statistics: str) -> int:
         classifier = _classifier()
-        fit_classifier(classifier, images, images, _recipe(loss="so(kernel=0)", epochs=1, statistics=statistics), device=CPU)
+        fit_classifier(classifier, images, images, _recipe(loss="so(kernel=0)", epochs=1, batchnorm_updates=statistics), device=CPU)
         return int(classifier.network.see[1].num_batches_tracked)
 
-    assert (steps("main"), steps("every")) == (1, 2)
+    assert (steps("main_pass"), steps("all_passes")) == (1, 2)
 
 
 class TestStarting:
@@ -218,9 +218,9 @@ class TestStarting:
             ({"init": "shortcuts-cee"}, "no model 'shortcuts-cee'"),
             ({"loss": 'so(cam="gradcan")'}, "no explainer 'gradcan'"),
             ({"surgery": {"stride": 2}}, "surgery.stride=2"),
-            ({"head": {}}, "head.epochs: missing"),
-            ({"optimiser": {"clip": 0}}, "optimiser.clip=0"),
-            ({"data": {"labelled": 0}}, "data.labelled=0"),
+            ({"head_stage": {}}, "head_stage.epochs: missing"),
+            ({"optimiser": {"max_grad_norm": 0}}, "optimiser.max_grad_norm=0"),
+            ({"data": {"labelled_fraction": 0}}, "data.labelled_fraction=0"),
         ],
     )
     def test_a_mistake_is_told_before_any_work(self, changes: dict[str, Any], words: str) -> None:
@@ -230,7 +230,7 @@ class TestStarting:
 
 
 def test_few_labels_and_a_loss_without_any(tmp_path: Path) -> None:
-    recipe = check_recipe(TINY | {"loss": "cgc(smallest=0.5)", "data": TINY["data"] | {"labelled": 0.3}, "epochs": 1}, "tiny")
+    recipe = check_recipe(TINY | {"loss": "cgc(smallest=0.5)", "data": TINY["data"] | {"labelled_fraction": 0.3}, "epochs": 1}, "tiny")
     assert train(recipe, out=tmp_path, device="cpu").is_file()
     with pytest.raises(CamdbenchError, match="label"):
         train(check_recipe(recipe.model_dump(mode="json") | {"loss": "so(views=1, kernel=3)"}, "t"), out=tmp_path / "so", device="cpu")

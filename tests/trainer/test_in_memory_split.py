@@ -94,7 +94,7 @@ class TestAugmenting:
         assert torch.equal(found.masks, batch.masks)
 
     def test_whoever_holds_a_part_of_a_batch_changes_it_as_whoever_holds_it_all(self, batch: Batch) -> None:
-        how = Augment(flip=0.5, crop=0.4, brightness=0.3, grey=0.3)
+        how = Augment(flip=0.5, crop_scale=0.4, brightness=0.3, grayscale=0.3)
         random = _random()
         whole, after = augment(batch, how, random), random.get_state()
         share = ProcessGroup(1, 2).share(64, 4)
@@ -121,7 +121,7 @@ class TestAugmenting:
     def test_a_crop_takes_the_mask_along(self, batch: Batch) -> None:
         """The image is the mask: what is lit is the object."""
         lit = batch.masks.float()[:, None].expand(-1, 3, -1, -1)
-        found = augment(replace(batch, images=lit), Augment(crop=0.3, flip=0.5), _random())
+        found = augment(replace(batch, images=lit), Augment(crop_scale=0.3, flip=0.5), _random())
         assert torch.equal(found.masks, found.images[:, 0] >= 0.5)
         assert not torch.equal(found.masks, batch.masks)
 
@@ -132,7 +132,7 @@ class TestAugmenting:
         assert 1.2 < float(factors.max()) <= 1.3
 
     def test_grey_takes_all_colour(self, batch: Batch) -> None:
-        found = augment(batch, Augment(grey=1.0), _random())
+        found = augment(batch, Augment(grayscale=1.0), _random())
         assert torch.allclose(found.images, batch.images.mean(1, keepdim=True).expand_as(batch.images))
 
 
@@ -164,6 +164,6 @@ def test_images_of_several_classes_keep_them_all_and_their_masks_move_along() ->
     found = augment(batch, Augment(flip=1.0), _random())
     assert torch.equal(found.class_masks, batch.class_masks.flip(-1))
     assert torch.equal(found.masks, found.class_masks.any(1))
-    found = augment(batch, Augment(crop=0.3), _random(1))
+    found = augment(batch, Augment(crop_scale=0.3), _random(1))
     assert torch.equal(found.masks, found.class_masks.any(1))
     assert not torch.equal(found.masks, batch.masks)

@@ -26,7 +26,7 @@ def images_of(size: int, classes: int = 3) -> InMemorySplit:
 
 
 def recipe_of(size: int = 64, **changes: Any):
-    data = {"dataset": f"shortcuts(size={size}, classes=3)", "count": 8, "evaluate": ["val"], "evaluate_count": 4}
+    data = {"dataset": f"shortcuts(size={size}, classes=3)", "limit": 8, "evaluation": ["val"], "evaluation_limit": 4}
     plain = {"name": "tiny", "data": data, "epochs": 1, "batch_size": 4, "optimiser": {"lr": 1e-3, "schedule": "constant"}}
     return check_recipe(plain | changes, "tiny")
 
@@ -84,7 +84,7 @@ def test_the_last_layer_follows_the_seed() -> None:
 def test_a_first_stage_trains_the_last_layer_alone(network: str, names: set[str], tmp_path: Path) -> None:
     """The second stage, which there must be, moves nothing at a rate of 1e-30."""
     still = {"lr": 1e-30, "weight_decay": 0.0, "schedule": "constant"}
-    recipe = recipe_of(network=network, head={"epochs": 1, "lr": 0.01}, optimiser=still)
+    recipe = recipe_of(network=network, head_stage={"epochs": 1, "lr": 0.01}, optimiser=still)
     begun = build_initial_classifier(recipe, images_of(64)).network
     ended = load_file(train(recipe, out=tmp_path, device="cpu"))
     moved = {name for name, weight in begun.named_parameters() if float((ended[name] - weight.detach()).abs().max()) > 1e-6}
@@ -120,7 +120,7 @@ def test_weights_of_another_architecture_are_refused() -> None:
 
 def test_a_transformer_learns_to_look_at_the_object_by_the_map_alone(tmp_path: Path) -> None:
     """SO-Loss without cross-entropy: Grad-CAM of the patch tokens at the last block's first norm."""
-    data = {"dataset": "shortcuts(size=160, classes=3)", "count": 24, "evaluate": ["val"], "evaluate_count": 8}
+    data = {"dataset": "shortcuts(size=160, classes=3)", "limit": 24, "evaluation": ["val"], "evaluation_limit": 8}
     changes: dict[str, Any] = {"data": data, "loss": "so(beta=0.0, views=1, kernel=0)", "epochs": 3, "batch_size": 8}
     recipe = recipe_of(network="timm/test_vit", optimiser={"lr": 3e-3, "schedule": "constant", "weight_decay": 0.0}, **changes)
     with train(recipe, out=tmp_path, device="cpu").with_suffix(".csv").open() as file:

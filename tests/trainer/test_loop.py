@@ -65,7 +65,7 @@ def test_every_line_of_the_log_is_reported(images: InMemorySplit) -> None:
 
 def test_every_step_is_told_with_the_mean_loss_so_far(images: InMemorySplit) -> None:
     told = list[StepProgress]()
-    log = fit_classifier(_wrapped(Means()), images, images, _recipe(epochs=2, accumulate=2), device=CPU, on_step=told.append).log
+    log = fit_classifier(_wrapped(Means()), images, images, _recipe(epochs=2, gradient_accumulation=2), device=CPU, on_step=told.append).log
     assert [tick[:4] for tick in told] == [(epoch, 2, step, 4) for epoch in (1, 2) for step in (1, 2, 3, 4)]
     assert told[3].loss == pytest.approx(log[0].train_loss)
     assert told[7].loss == pytest.approx(log[1].train_loss)

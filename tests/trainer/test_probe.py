@@ -28,7 +28,7 @@ EXAMPLE = Path(__file__).parents[2] / "benchmarks" / "shortcuts" / "probe.yaml"
 
 
 def recipe(**changes: Any) -> ProbeRecipe:
-    data = {"dataset": "shortcuts(size=32)", "count": 24, "evaluate": ["val"], "evaluate_count": 8} | changes.pop("data", {})
+    data = {"dataset": "shortcuts(size=32)", "limit": 24, "evaluation": ["val"], "evaluation_limit": 8} | changes.pop("data", {})
     fields = {"name": "tiny", "model": "shortcuts-ce", "data": data, "flip": 0.5, "epochs": 2, "batch_size": 8}
     return check_probe(fields | changes, "tiny")
 
@@ -37,7 +37,7 @@ class TestLearning:
     def test_on_64_images_it_is_far_better_than_the_commonest_class(self, tmp_path: Path) -> None:
         plan = recipe(
             model="shortcuts-cfce",
-            data={"dataset": "shortcuts(size=64)", "count": 64, "evaluate_count": 32},
+            data={"dataset": "shortcuts(size=64)", "limit": 64, "evaluation_limit": 32},
             optimiser={"lr": 0.01},
             epochs=8,
         )
@@ -120,7 +120,7 @@ class TestTheSameAgain:
 
 class TestFiles:
     def test_provenance_log_and_confusion(self, tmp_path: Path) -> None:
-        plan = recipe(data={"evaluate": ["val", "conflict"]}, background=False)
+        plan = recipe(data={"evaluation": ["val", "conflict"]}, background=False)
         done = probe(plan, out=tmp_path / "out", device="cpu")
         assert done.path == tmp_path / "out" / "tiny.safetensors"
         facts = json.loads(done.path.with_suffix(".json").read_text())
@@ -156,7 +156,7 @@ class TestFiles:
 
     def test_several_classes_with_void_from_disk(self, tmp_path: Path) -> None:
         fixtures.voc2012(tmp_path / "data")
-        data = {"dataset": 'voc2012(labels="multi", size=32)', "train": "trainval", "count": None, "evaluate_count": None}
+        data = {"dataset": 'voc2012(labels="multi", size=32)', "train": "trainval", "limit": None, "evaluation_limit": None}
         done = probe(recipe(data=data, batch_size=2, epochs=1), out=tmp_path, device="cpu", data_root=tmp_path / "data")
         score = done.scores["val"]
         assert (score.count, len(score.classes)) == (2, 21)
@@ -174,12 +174,12 @@ class TestWrongRequests:
         ("changes", "said"),
         [
             ({"backbone": "thawed"}, "backbone='thawed': input should be 'frozen' or 'trained'"),
-            ({"modell": "x"}, "modell: no such field; known: name, model, layer, backbone"),
+            ({"modell": "x"}, "modell: no such field; did you mean 'model'? known: name, data, optimiser"),
             ({"model": "shortcuts-xe"}, "no model 'shortcuts-xe'; did you mean"),
             ({"data": {"dataset": "shortcutz"}}, "no dataset 'shortcutz'"),
             ({"data": {"dataset": "shortcuts(split=val)"}}, "leave split and count out"),
-            ({"data": {"evaluate": ["train"]}}, "split 'train' is trained on, so it cannot judge the probe"),
-            ({"data": {"shots": 3}}, "data.shots: no such field; known: dataset, train, count"),
+            ({"data": {"evaluation": ["train"]}}, "split 'train' is trained on, so it cannot judge the probe"),
+            ({"data": {"shots": 3}}, "data.shots: no such field; known: dataset, train, limit"),
             ({"batch_size": 1}, "batch_size=1"),
             ({"epochs": 0}, "epochs=0"),
         ],
@@ -210,7 +210,7 @@ class TestWrongRequests:
 
     def test_a_data_set_without_masks(self, tmp_path: Path) -> None:
         fixtures.aircraft(tmp_path)
-        plan = recipe(data={"dataset": "aircraft(size=32)", "evaluate": ["test"], "count": 3, "evaluate_count": 3})
+        plan = recipe(data={"dataset": "aircraft(size=32)", "evaluation": ["test"], "limit": 3, "evaluation_limit": 3})
         with pytest.raises(UsageError, match=r"data set aircraft has no masks of split train; take one of .*sbd"):
             probe(plan, out=tmp_path / "out", device="cpu", data_root=tmp_path)
 
@@ -233,7 +233,7 @@ class TestCommand:
     def file(self, tmp_path: Path) -> str:
         path = tmp_path / "mine.yaml"
         path.write_text(
-            "{name: mine, model: shortcuts-ce, data: {dataset: shortcuts(size=32), count: 16, evaluate_count: 4}, batch_size: 8}"
+            "{name: mine, model: shortcuts-ce, data: {dataset: shortcuts(size=32), limit: 16, evaluation_limit: 4}, batch_size: 8}"
         )
         return str(path)
 

@@ -78,7 +78,7 @@ def test_a_run_from_the_disk_is_a_run_from_memory_to_the_last_bit(pair: tuple[Sp
         "loss": "so(kernel=3, views=2)",
         "epochs": 2,
         "batch_size": 4,
-        "augment": {"flip": 0.5, "crop": 0.5, "grey": 0.2},
+        "augment": {"flip": 0.5, "crop_scale": 0.5, "grayscale": 0.2},
     }
     found = list[Any]()
     for split in pair:
@@ -168,8 +168,8 @@ def test_a_recipe_says_whether_to_stream(tmp_path: Path) -> None:
     pets(tmp_path / "data")
     weights = list[dict[str, torch.Tensor]]()
     for memory in (True, False):
-        data = {"dataset": "pets(size=32)", "train": "trainval", "evaluate": ["test"], "memory": memory}
-        fields = {"name": "tiny", "data": data, "loss": "so(kernel=3, views=1)", "select": "test", "epochs": 1, "batch_size": 2}
+        data = {"dataset": "pets(size=32)", "train": "trainval", "evaluation": ["test"], "in_memory": memory}
+        fields = {"name": "tiny", "data": data, "loss": "so(kernel=3, views=1)", "validation": "test", "epochs": 1, "batch_size": 2}
         path = train(check_recipe(fields, "t"), out=tmp_path / str(memory), device="cpu", data_root=tmp_path / "data", workers=1)
         weights.append(load_file(path))
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])

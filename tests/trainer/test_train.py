@@ -21,7 +21,12 @@ from camdbench.trainer.train import train
 
 @pytest.fixture
 def tiny() -> TrainingRecipe:
-    data: dict[str, Any] = {"dataset": "shortcuts(size=32, classes=3)", "count": 24, "evaluate": ["val", "conflict"], "evaluate_count": 8}
+    data: dict[str, Any] = {
+        "dataset": "shortcuts(size=32, classes=3)",
+        "limit": 24,
+        "evaluation": ["val", "conflict"],
+        "evaluation_limit": 8,
+    }
     return check_recipe({"name": "tiny", "data": data, "epochs": 2, "batch_size": 8, "augment": {"flip": 0.5}}, "tiny")
 
 
@@ -100,7 +105,7 @@ def test_epochs_and_seed_are_overridden_and_recorded(tiny: TrainingRecipe, tmp_p
 
 def test_a_recipe_may_be_a_path(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    data = "{dataset: shortcuts(size=32), count: 8, evaluate_count: 2}"
+    data = "{dataset: shortcuts(size=32), limit: 8, evaluation_limit: 2}"
     path.write_text(f"{{name: mine, data: {data}, epochs: 1, batch_size: 8}}", encoding="utf-8")
     assert train(path, out=tmp_path, device="cpu").name == "mine.safetensors"
 
@@ -127,10 +132,10 @@ def test_a_data_set_on_disk_is_trained_on(tmp_path: Path) -> None:
     pets(tmp_path / "data")
     fields = {
         "name": "tiny",
-        "data": {"dataset": "pets(size=32)", "train": "trainval", "evaluate": ["test"]},
+        "data": {"dataset": "pets(size=32)", "train": "trainval", "evaluation": ["test"]},
         "loss": "so(kernel=3, views=1)",
     }
-    plan = check_recipe(fields | {"select": "test", "epochs": 1, "batch_size": 2}, "tiny")
+    plan = check_recipe(fields | {"validation": "test", "epochs": 1, "batch_size": 2}, "tiny")
     path = train(plan, out=tmp_path, device="cpu", data_root=tmp_path / "data")
     facts = json.loads(path.with_suffix(".json").read_text())
     assert facts["classes"] == ["Abyssinian", "American Bulldog"]

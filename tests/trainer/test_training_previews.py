@@ -75,7 +75,7 @@ def test_an_explainer_without_meaning_gives_a_warning_and_no_pictures() -> None:
 
 
 def test_pictures_change_no_weight_and_are_not_thought_of_where_nobody_wants_them(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = {"dataset": "shortcuts(size=32, classes=3)", "count": 16, "evaluate_count": 4}
+    data = {"dataset": "shortcuts(size=32, classes=3)", "limit": 16, "evaluation_limit": 4}
     recipe, shown = _recipe(data=data, batch_size=8, loss="so(kernel=3, views=1)"), list[Preview]()
     one = train(recipe, out=tmp_path / "a", device="cpu", preview_images=2, on_preview=shown.append)
     assert [picture.name for picture in shown] == ["epoch-001", "epoch-002", "before-after"]

@@ -51,7 +51,7 @@ def test_more_shots_than_there_are_images_are_refused() -> None:
 
 
 def recipe(**data: Any):
-    given = {"dataset": "shortcuts(size=32, classes=3)", "count": 24, "evaluate_count": 4} | data
+    given = {"dataset": "shortcuts(size=32, classes=3)", "limit": 24, "evaluation_limit": 4} | data
     return check_recipe({"name": "few", "data": given, "epochs": 1, "batch_size": 6}, "few")
 
 
@@ -63,8 +63,8 @@ def test_a_run_says_what_it_learned_from(tmp_path: Path) -> None:
     plain = facts(tmp_path / "a")
     few = facts(tmp_path / "b", shots=2, episode=3)
     dealt = facts(tmp_path / "c", labels="permuted")
-    assert plain["learned_from"] == {"images": 24, "labelled": 1.0, "shots": None, "episode": 0, "labels": "own"}
-    assert few["learned_from"] == {"images": 6, "labelled": 1.0, "shots": 2, "episode": 3, "labels": "own"}
+    assert plain["learned_from"] == {"images": 24, "labelled_fraction": 1.0, "shots": None, "episode": 0, "labels": "original"}
+    assert few["learned_from"] == {"images": 6, "labelled_fraction": 1.0, "shots": 2, "episode": 3, "labels": "original"}
     assert dealt["learned_from"]["labels"] == dealt["recipe"]["data"]["labels"] == "permuted"
     assert dealt["fingerprints"]["val"] == plain["fingerprints"]["val"]
     assert dealt["fingerprints"]["train"] != plain["fingerprints"]["train"]

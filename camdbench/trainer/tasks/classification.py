@@ -76,7 +76,7 @@ class ClassificationTask:
         """Shuffled and augmented; of several processes each yields its share of every batch."""
         del epoch  # one generator runs through the epochs
         recipe = self.recipe
-        share = self._processes.share(recipe.batch_size, recipe.accumulate)
+        share = self._processes.share(recipe.batch_size, recipe.gradient_accumulation)
         with closing(self._train.shuffled(recipe.batch_size, self._random, share.places)) as batches:
             for batch in batches:
                 yield augment(batch, recipe.augment, self._random, share)
@@ -85,7 +85,7 @@ class ClassificationTask:
         """The recipe's loss (B,)."""
         recipe, spec = self.recipe, losses.parse_one(self.recipe.loss)
         random = self._processes.random(self._random, recipe.seed, step)
-        moving = recipe.statistics == "every"
+        moving = recipe.batchnorm_updates == "all_passes"
         batch = _channels_last(batch.to(self.device))
         training_step = TrainingStep(self.classifier, batch, random, self._processes, moving=moving, reduced=self._autocast)
         with nullcontext() if moving else batchnorm_updates(self.classifier.network, moving=False):  # the main pass updates them anyway
