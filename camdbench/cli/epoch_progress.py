@@ -1,4 +1,4 @@
-"""How training goes, on stderr: a live bar within the epoch on a terminal, and a line for every epoch everywhere."""
+"""Training progress on stderr: a bar within the epoch on a terminal, and a line after every epoch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class EpochBar(LiveBar):
-    """Shows the steps of an epoch, and what came out of the ones before."""
+    """Shows the steps of an epoch and a line for every finished epoch."""
 
     def tick(self, tick: StepProgress) -> None:
         """After a step."""
@@ -28,17 +28,17 @@ class EpochBar(LiveBar):
         """After an epoch."""
         if self.quiet:
             return
-        text = written(epoch.flat())
+        text = formatted(epoch.flat())
         if self.live:
             self.progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
             click.echo(text, err=True)
 
 
-def written(numbers: Mapping[str, object]) -> str:
-    """What came out of an epoch, in a line.
+def formatted(numbers: Mapping[str, object]) -> str:
+    """The numbers of an epoch in one line.
 
-    >>> written({"epoch": 1, "loss": 0.123456})
+    >>> formatted({"epoch": 1, "loss": 0.123456})
     'epoch 1  loss 0.1235'
     """
     return "  ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in numbers.items())

@@ -1,4 +1,4 @@
-"""Pictures of a network that learns: images with their objects outlined, and maps beside them."""
+"""Preview files of a training run: images with their objects outlined, and maps beside them."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ _LINE = (1.0, 1.0, 0.0)
 
 
 class PreviewWriter:
-    """A folder of pictures for each run, `DIR/NAME-maps/epoch-001.png`, ….
+    """Writes previews as one folder per run, `DIR/NAME-maps/epoch-001.png`, ….
 
     Args:
         out: the folder of the runs.
-        also: called with name, epoch and pixels (H, W, 3) of every picture, for another log.
+        also: called with name, epoch and pixels (H, W, 3) of every preview, for another log.
     """
 
     def __init__(self, out: str | Path, also: Callable[[str, int, NDArray[np.uint8]], None] | None = None) -> None:
         self._out, self._also = Path(out), also
 
-    def add(self, picture: Preview) -> None:
-        """Draw a picture and keep it."""
-        file = self._out / f"{picture.run}-maps" / f"{picture.name}.png"
-        draw(picture, file)
+    def add(self, preview: Preview) -> None:
+        """Draw and save a preview."""
+        file = self._out / f"{preview.run}-maps" / f"{preview.name}.png"
+        draw(preview, file)
         if self._also is not None:
             from PIL import Image
 
             with Image.open(file) as drawn:
-                self._also(picture.name.split("-")[0], picture.epoch, np.asarray(drawn.convert("RGB")))
+                self._also(preview.name.split("-")[0], preview.epoch, np.asarray(drawn.convert("RGB")))
 
 
-def draw(picture: Preview, file: Path) -> None:
+def draw(preview: Preview, file: Path) -> None:
     """Draw a row for each image: with its object outlined, and under its class; then its maps, with what is to be said of them."""
-    images: list[NDArray[Any]] = [image.permute(1, 2, 0).cpu().double().numpy() for image in picture.images]
-    if picture.masks is not None:
-        images = [outlined(image, mask.cpu().numpy()) for image, mask in zip(images, picture.masks, strict=True)]
-    maps = {name: seen.maps.double().numpy() for name, seen in picture.seen.items()}
-    gallery(images, maps, picture.titles, file, captions={name: seen.captions for name, seen in picture.seen.items()})
+    images: list[NDArray[Any]] = [image.permute(1, 2, 0).cpu().double().numpy() for image in preview.images]
+    if preview.masks is not None:
+        images = [outlined(image, mask.cpu().numpy()) for image, mask in zip(images, preview.masks, strict=True)]
+    maps = {name: seen.maps.double().numpy() for name, seen in preview.seen.items()}
+    gallery(images, maps, preview.titles, file, captions={name: seen.captions for name, seen in preview.seen.items()})
 
 
 def outlined(image: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""What accelerate does for a run: processes and their device, reduced precision, and batches worked through in parts."""
+"""Accelerator of a run: processes and their device, reduced precision, gradient accumulation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def open_accelerator(recipe: BaseRecipe, device: torch.device) -> Generator[Acce
         device: where the run is to be.
 
     Raises:
-        UsageError: a batch cannot be shared out evenly, the device does not know the precision, or accelerate was told another one.
+        UsageError: processes cannot share a batch equally, the device lacks the precision, or accelerate is set to another device.
     """
     _check(recipe, device)
     with _state_of_its_own():

@@ -1,4 +1,4 @@
-"""Images changed at random on their way into the network, image by image, and their masks with them."""
+"""Random augmentation of training images and their masks."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from camdbench.trainer.recipe import Augment
 
 
 def augment(batch: Batch, how: Augment, random: torch.Generator, share: BatchShare | None = None) -> Batch:
-    """Randomly mirrored, cropped, lit and greyed images, with their masks; every image is drawn for on its own.
+    """Random flips, crops, brightness and greyscale, drawn per image; masks are transformed alike.
 
     Args:
         batch: images (B, 3, H, W) in [0, 1].
         how: probabilities and ranges.
-        random: where the draws come from; as many for every batch, whatever `how` says of flips, light and colour.
-        share: which images of a larger batch these are; draws are made for all of that, so that it does not matter who holds it.
+        random: generator of all draws; flips, brightness and greyscale draw the same number whatever `how` is.
+        share: places of these images in a larger batch; draws are made for the whole batch, whichever process holds an image.
     """
     count, places = (len(batch), slice(None)) if share is None else (share.whole, share.places)
     mirrored, light, grey = torch.rand((3, count, 1, 1, 1), generator=random)[:, places]

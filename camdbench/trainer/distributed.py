@@ -1,4 +1,4 @@
-"""Several processes that train one network: each takes its share of every batch, and their gradients are averaged."""
+"""Data-parallel training: each process takes its share of every batch; gradients are averaged."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ProcessGroup:
         return BatchShare(torch.arange(count).view(parts, self.size, -1)[:, self.rank].flatten(), count)
 
     def gather(self, rows: Tensor) -> Tensor:
-        """The rows (B, …) of all processes one after the other, (size * B, …), with a gradient for everybody's."""
+        """The rows (B, …) of all processes one after the other, (size * B, …), with gradients for all of them."""
         if self.size == 1:
             return rows
         return cast("Tensor", _Gathered.apply(rows.contiguous(), self))
@@ -93,7 +93,7 @@ class _Gathered(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
-        """Add up, and keep one's own."""
+        """Sum over processes; return the rows of this one."""
         added = cast("Tensor", reduce(slopes[0].contiguous(), "sum"))
         first = ctx.ranks.rank * ctx.count
         return added[first : first + ctx.count], None

@@ -33,7 +33,7 @@ class InMemorySplit(Split):
         ids: N stable names.
         masks: (N, H, W) bool, True on the object; None where the data set has none.
         present: (N, C) bool, the classes that each image shows; None where it shows its label alone.
-        class_masks: (N, C, H, W) bool, likewise.
+        class_masks: (N, C, H, W) bool, None if the data set has no class masks.
     """
 
     pixels: Tensor

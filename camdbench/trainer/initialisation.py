@@ -1,4 +1,4 @@
-"""Where a training run begins: a fresh network, or somebody's weights, and the surgery."""
+"""Initial classifier of a training run: random or given weights, and surgery."""
 
 from __future__ import annotations
 

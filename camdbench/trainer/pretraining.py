@@ -1,4 +1,4 @@
-"""Chains: a run that begins with the network that another one made."""
+"""Pretraining: a run that starts from the network of another run."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from camdbench.trainer.recipe import TrainingRecipe, check_recipe
 
 
 def pretrain(recipe: TrainingRecipe, out: Path, train: Callable[[TrainingRecipe], Path]) -> Path | None:
-    """The checkpoint that a recipe begins with where it has a `pretraining`: the one that is there already, or the one that is trained now.
+    """The checkpoint of a recipe's `pretraining`, existing or trained now; None without one.
 
-    One that is there is taken if it was made by the very same recipe; another of its name is replaced.
+    An existing checkpoint is reused if its recipe is identical; another one of its name is replaced.
     """
     first = recipe.first()
     if first is None:
@@ -25,5 +25,5 @@ def pretrain(recipe: TrainingRecipe, out: Path, train: Callable[[TrainingRecipe]
 def _made_by(facts: Path, recipe: TrainingRecipe) -> bool:
     try:
         return check_recipe(json.loads(facts.read_text(encoding="utf-8"))["recipe"], str(facts)) == recipe
-    except (OSError, ValueError, LookupError, TypeError, CamdbenchError):  # it says nothing of a recipe that is known
+    except (OSError, ValueError, LookupError, TypeError, CamdbenchError):  # no known recipe
         return False

@@ -1,4 +1,4 @@
-"""probe: from a recipe and a classifier to a segmentation head and what it is worth."""
+"""probe: train and score a segmentation head on the features of a classifier."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from camdbench.trainer.resume import run_key
 from camdbench.trainer.run_state import Epoch
 from camdbench.trainer.tasks.segmentation import SegmentationTask, seeded
 from camdbench.trainer.tasks.segmentation_data import SegmentationData, load_segmentation_data
-from camdbench.trainer.tasks.segmentation_score import SegmentationScore, judge
+from camdbench.trainer.tasks.segmentation_score import SegmentationScore, score_segmenter
 from camdbench.trainer.tasks.segmenter import Segmenter, channels_at
 
 
@@ -56,10 +56,10 @@ def probe(
     data_root: str | Path | None = None,
     progress: Callable[[Epoch], None] | None = None,
 ) -> ProbeResult:
-    """Train a segmentation head on the features of a trained classifier, and judge it: what do they say of where things are?
+    """Train a segmentation head on the features of a trained classifier, and score its segmentation.
 
     The head is torchvision's FCN head on the output of the classifier's target layer, the loss pixel cross-entropy. The
-    last epoch's weights are judged, once. On the CPU, with one number of threads, the same recipe and seed yield the same
+    last epoch's weights are scored. On the CPU, with one number of threads, the same recipe and seed yield the same
     weights. A run that was cut short goes on after its last whole epoch when it is started again.
 
     Args:
@@ -87,8 +87,10 @@ def probe(
     with open_accelerator(plan, where) as accelerator:
         task = SegmentationTask(began.segmenter, began.splits[plan.data.train], plan, where)
         result = fit(task, plan, accelerator, resume=(half, key), progress=progress)
-    judged = {split: began.splits[split] for split in plan.data.evaluation}
-    scores = {split: judge(began.segmenter, scenes, background=plan.background, device=where) for split, scenes in judged.items()}
+    scores = {
+        split: score_segmenter(began.segmenter, began.splits[split], background=plan.background, device=where)
+        for split in plan.data.evaluation
+    }
     write_csv(path.with_suffix(".csv"), [line.flat() for line in result.log])
     for split, score in scores.items():
         write_csv(path.with_name(f"{plan.name}-{split}-confusion.csv"), _confusion(score))

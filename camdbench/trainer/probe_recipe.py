@@ -1,4 +1,4 @@
-"""ProbeRecipe: everything that decides what a segmentation probe yields, read from YAML."""
+"""ProbeRecipe: everything that the weights of a segmentation probe follow from, read from YAML."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ProbeRecipe(BaseRecipe):
         model: the classifier: the name of a model, or the path of a checkpoint.
         layer: the layer whose output the head sees; the model's target layer unless given.
         backbone: `frozen`, so that the head alone learns, or `trained`, end to end.
-        data: what is learned from and judged on: a data set with masks, such as `shortcuts` or `voc2012(labels="multi")`.
+        data: splits to train and evaluate on, of a data set with masks, such as `shortcuts` or `voc2012(labels="multi")`.
         background: whether the mean IoU is taken over the background too, as in PASCAL VOC; it is learned in any case.
         flip: probability of a mirror image in training.
         optimiser: step size and decay.
@@ -46,7 +46,7 @@ class ProbeRecipe(BaseRecipe):
     @model_validator(mode="after")
     def _apart(self) -> Self:
         if self.data.train in self.data.evaluation:
-            raise UsageError(f"split {self.data.train!r} is trained on, so it cannot judge the probe; use val")
+            raise UsageError(f"data.train={self.data.train}: a probe is not evaluated on its training split; use val")
         return self
 
 
@@ -65,6 +65,6 @@ def check_probe(written: Mapping[str, object], source: str) -> ProbeRecipe:
     """Make a recipe of plain values; `source` is named in errors.
 
     Raises:
-        UsageError: a field is unknown, missing or out of range; the message names source, field and mend.
+        UsageError: a field is unknown, missing or out of range; the message names source, field and fix.
     """
     return check_fields(ProbeRecipe, written, source)

@@ -1,4 +1,4 @@
-"""TrainingRecipe: everything that decides what a training run yields, read from YAML."""
+"""TrainingRecipe: everything that the weights of a training run follow from, read from YAML."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BIASED = ("conflict", "shifted")  # splits that measure the bias; choosing weig
 
 
 class Data(Splits):
-    """What is learned from and judged on; `Splits` has the other fields.
+    """Splits to train and evaluate on; `Splits` has the other fields.
 
     Attributes:
         object_regions: what a loss takes for the object: the data set's `masks`, or its `boxes`, filled.
@@ -95,7 +95,7 @@ class TrainingRecipe(BaseRecipe):
         pretraining: fields of a run that comes first and makes the network that this one begins with; those that are not given are this
             recipe's. Its name is NAME-pretraining unless given.
         surgery: what is altered in the network then; nothing unless given, `{}` is the paper's.
-        data: what is learned from and judged on.
+        data: splits to train and evaluate on.
         loss: spec of a registered loss, `ce` or `ce(smoothing=0.1)`.
         optimiser: step size and decay.
         head_stage: a stage before, of the last layer alone; none unless given.
@@ -225,6 +225,6 @@ def check_recipe(written: Mapping[str, object], source: str) -> TrainingRecipe:
     """Make a recipe of plain values; `source` is named in errors.
 
     Raises:
-        UsageError: a field is unknown, missing or out of range; the message names source, field and mend.
+        UsageError: a field is unknown, missing or out of range; the message names source, field and fix.
     """
     return check_fields(TrainingRecipe, written, source)

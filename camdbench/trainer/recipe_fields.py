@@ -1,4 +1,4 @@
-"""What recipes share: fields that are checked strictly, and one clear line for the first that is wrong."""
+"""Fields that all recipes share, checked strictly; the first wrong field is reported in one line."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from camdbench.core.spec import parse_spec
 
 
 class Strict(BaseModel):
-    """Fields that cannot be changed, none of which is unknown or of another type."""
+    """A frozen model that accepts no unknown field and no other type."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Splits(Strict):
-    """What is learned from and judged on.
+    """Splits to train and evaluate on.
 
     Attributes:
         dataset: spec of a registered data set, `shortcuts` or `shortcuts(size=64)`, without split and count.
-        train: name of the split to learn from.
-        limit: number of training images; the data set's own unless given.
-        evaluation: the splits that what was learned is judged on.
-        evaluation_limit: number of images in each of them, likewise.
+        train: name of the training split.
+        limit: number of training images; default: all.
+        evaluation: splits that the result is evaluated on.
+        evaluation_limit: number of images in each of them; default: all.
     """
 
     dataset: str = "shortcuts"
@@ -57,18 +57,18 @@ class Splits(Strict):
 
 
 class Optimiser(Strict):
-    """How weights are changed, and how the learning rate runs.
+    """Optimiser and learning-rate schedule.
 
     Attributes:
         name: `adamw`, `adam` or `sgd`.
         lr: highest learning rate.
-        weight_decay: decay of the weights; per step and times the learning rate with `adamw`, part of the gradient otherwise.
+        weight_decay: weight decay; decoupled with `adamw`, added to the gradient otherwise.
         momentum: of `sgd`.
         schedule: `one_cycle`; `cosine`, a linear warm-up and then half a cosine down to zero; `multistep`; or `constant`.
         warmup_fraction: fraction of the steps on which the rate rises to `lr`; none with `multistep` and `constant`.
         milestones: fractions of the run after which `multistep` multiplies the rate by `gamma`.
         gamma: that factor.
-        max_grad_norm: largest norm of the gradient of all weights together; unlimited unless given.
+        max_grad_norm: gradients are clipped to this norm, over all weights; default: no clipping.
     """
 
     name: Literal["adamw", "adam", "sgd"] = "adamw"
@@ -136,7 +136,7 @@ def check_fields(kind: type[R], written: Mapping[str, object], source: str) -> R
     """Make a recipe of plain values; `source` is named in errors.
 
     Raises:
-        UsageError: a field is unknown, missing or out of range; the message names source, field and mend.
+        UsageError: a field is unknown, missing or out of range; the message names source, field and fix.
     """
     try:
         return kind.model_validate(written)

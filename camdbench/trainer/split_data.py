@@ -26,7 +26,7 @@ class SampleTensors(NamedTuple):
         pixels: (N, 3, H, W) uint8.
         masks: (N, H, W) bool, True on the object; None where the data set has none.
         present: (N, C) bool, the classes that each image shows; None where it shows its label alone.
-        class_masks: (N, C, H, W) bool, likewise.
+        class_masks: (N, C, H, W) bool, None if the data set has no class masks.
     """
 
     pixels: Tensor
@@ -36,7 +36,7 @@ class SampleTensors(NamedTuple):
 
 
 class Split(ABC):
-    """Images of one size that a network learns from or is judged on.
+    """Images of one size to train or evaluate on.
 
     Attributes:
         labels: (N,) class indices, -1 where unknown.
@@ -151,9 +151,9 @@ def _room(one: Tensor, count: int) -> Tensor:
 
 
 def _readable(item: Read) -> Sample:
-    """An image: a benchmark counts those that cannot be read, but weights that depend on which files are damaged are nobody's."""
+    """The image, or an error: a benchmark counts unreadable images, but weights must not depend on which files are damaged."""
     if isinstance(item, Damaged):
-        raise CamdbenchError(f"image {item.id} cannot be read: {item.reason}; mend it or take it out (camdbench data verify names all)")
+        raise CamdbenchError(f"image {item.id} cannot be read: {item.reason}; repair or remove it (camdbench data verify lists all)")
     return item
 
 

@@ -113,7 +113,7 @@ class TrainingStep:
         labels = torch.cat([self.labels] * times)
         batch = Batch(self.batch.ids * times, images, labels)
         trace = Trace(self.classifier, batch, target=targets, differentiable=True)
-        exact = self.classifier.layer is None or images.requires_grad  # nobody knows where to be exact again; derivatives by pixels
+        exact = self.classifier.layer is None or images.requires_grad  # no layer to return to float32 at; derivatives by pixels
         with nullcontext() if exact else self.reduced():
             trace.logits  # noqa: B018 - the pass is made here, where it is known what it may move
         return trace

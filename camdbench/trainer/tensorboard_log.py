@@ -1,4 +1,4 @@
-"""The log of a run for TensorBoard, where somebody has it."""
+"""Training log for TensorBoard."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TensorBoardLog:
                 self._writer.add_scalar(name, value, line.epoch)
         self._writer.flush()
 
-    def picture(self, name: str, epoch: int, pixels: NDArray[np.uint8]) -> None:
-        """Write a picture (H, W, 3) as that of an epoch."""
+    def image(self, name: str, epoch: int, pixels: NDArray[np.uint8]) -> None:
+        """Write an image (H, W, 3) of an epoch."""
         self._writer.add_image(name, pixels, epoch, dataformats="HWC")
         self._writer.flush()

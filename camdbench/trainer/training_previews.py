@@ -55,14 +55,14 @@ class Preview(NamedTuple):
 
 
 class PreviewRecorder:
-    """Takes pictures of one network's maps of the same few images; the network is left as it was.
+    """Records saliency maps of the same few images during training; the network is left unchanged.
 
     Args:
         classifier: the network as it is before it learns.
         select: where the images come from: its first ones.
         recipe: the map is that of its loss's `cam`, or Grad-CAM, for the class of the label.
         count: how many images.
-        show: called with every picture.
+        show: called with every preview.
     """
 
     def __init__(self, classifier: Classifier, select: Split, recipe: TrainingRecipe, count: int, show: Callable[[Preview], None]) -> None:
@@ -77,11 +77,11 @@ class PreviewRecorder:
     def of(
         cls, classifier: Classifier, select: Split, recipe: TrainingRecipe, count: int, show: Callable[[Preview], None]
     ) -> PreviewRecorder | None:
-        """A painter, or None, with a warning, where the explainer has no meaning on the network."""
+        """A recorder, or None, with a warning, if the explainer is not defined for the network."""
         try:
             return cls(classifier, select, recipe, count, show)
         except NotApplicable as reason:
-            warnings.warn(f"no pictures: {reason}", CamdbenchWarning, stacklevel=2)
+            warnings.warn(f"no previews: {reason}", CamdbenchWarning, stacklevel=2)
             return None
 
     def after(self, epoch: int) -> None:

@@ -1,4 +1,4 @@
-"""What a network makes of a split, and where it looks while it does so."""
+"""Validation: accuracy, cross-entropy and the agreement of Grad-CAM with object masks."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from camdbench.trainer.split_data import Split
 
 
 class ValidationScores(NamedTuple):
-    """How a network does on a split: means over its images; NaN where nothing is known.
+    """Scores of a network on a split: means over its images; NaN if unknown.
 
     Attributes:
-        accuracy: share of right answers in [0, 1].
+        accuracy: fraction of correct predictions in [0, 1].
         loss: cross-entropy in nats.
         iou: overlap of the label's Grad-CAM, normalised and cut at 0.5, with the mask.
-        energy: share of that map that lies on the mask.
-        core_share: share of the label's contrasts with all classes, by their size, on the mask's cells of the grid.
+        energy: fraction of that map on the mask.
+        core_share: fraction of the magnitude of the label's contrasts with all classes on the mask's cells of the grid.
     """
 
     accuracy: float
@@ -41,13 +41,13 @@ class ValidationScores(NamedTuple):
 
 
 def validate(classifier: Classifier, images: Split, *, device: torch.device, ranks: ProcessGroup = ALONE) -> ValidationScores:
-    """Judge a network on a split, frozen and in eval mode; the network is left as it was, and processes share the batches."""
+    """Score a network on a split in eval mode; the network is left unchanged, and processes share the batches."""
     found = [torch.empty(5, 0, dtype=torch.float64)]
     with classifier.frozen(), closing(images.batches(100, ranks.rank, ranks.size)) as batches:
         found += [_rows(classifier, batch.to(device)).cpu() for batch in batches]
     values = torch.cat(found, 1)
     seen = values.isfinite()
-    seen[:2] = True  # a probability that is no number is no reason to look away
+    seen[:2] = True  # NaN of accuracy and loss is reported, not skipped
     sums, counts = (ranks.total(held.sum(1).tolist(), device) for held in (torch.where(seen, values, 0), seen.double()))
     return ValidationScores(*(total / count if count else math.nan for total, count in zip(sums, counts, strict=True)))
 

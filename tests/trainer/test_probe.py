@@ -21,7 +21,7 @@ from camdbench.trainer.probe_recipe import ProbeRecipe, check_probe, read_probe
 from camdbench.trainer.run_state import Epoch
 from camdbench.trainer.tasks.segmentation import pixel_loss
 from camdbench.trainer.tasks.segmentation_data import load_segmentation_data
-from camdbench.trainer.tasks.segmentation_score import judge
+from camdbench.trainer.tasks.segmentation_score import score_segmenter
 from camdbench.trainer.tasks.segmenter import load_segmenter
 
 EXAMPLE = Path(__file__).parents[2] / "benchmarks" / "shortcuts" / "probe.yaml"
@@ -141,7 +141,7 @@ class TestFiles:
     def test_what_is_written_can_be_read_and_judged_again(self, tmp_path: Path, backbone: str) -> None:
         done = probe(recipe(backbone=backbone), out=tmp_path, device="cpu")
         scenes = load_segmentation_data(recipe_split())
-        again = judge(load_segmenter(done.path, device="cpu"), scenes, background=True, device=torch.device("cpu"))
+        again = score_segmenter(load_segmenter(done.path, device="cpu"), scenes, background=True, device=torch.device("cpu"))
         assert again.matrix.equal(done.scores["val"].matrix)
 
     def test_another_classifier_under_the_same_name_is_refused(self, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ class TestWrongRequests:
             ({"model": "shortcuts-xe"}, "no model 'shortcuts-xe'; did you mean"),
             ({"data": {"dataset": "shortcutz"}}, "no dataset 'shortcutz'"),
             ({"data": {"dataset": "shortcuts(split=val)"}}, "leave split and count out"),
-            ({"data": {"evaluation": ["train"]}}, "split 'train' is trained on, so it cannot judge the probe"),
+            ({"data": {"evaluation": ["train"]}}, "data.train=train: a probe is not evaluated on its training split"),
             ({"data": {"shots": 3}}, "data.shots: no such field; known: dataset, train, limit"),
             ({"batch_size": 1}, "batch_size=1"),
             ({"epochs": 0}, "epochs=0"),

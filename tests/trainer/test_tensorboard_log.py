@@ -25,7 +25,7 @@ def test_every_finite_column_is_a_curve_and_a_picture_is_a_picture(tmp_path: Pat
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     board = TensorBoardLog(tmp_path)
     board.line(LINE)
-    board.picture("epoch", 3, pixels)
+    board.image("epoch", 3, pixels)
     found = EventAccumulator(str(tmp_path)).Reload()
     assert set(found.Tags()["scalars"]) == {"lr", "train_loss", "train_accuracy", "accuracy", "loss", "energy", "train_so"}
     (point,) = found.Scalars("train_so")

@@ -70,7 +70,7 @@ def test_the_map_is_the_one_that_the_loss_guides(loss: str, cam: str) -> None:
 
 
 def test_an_explainer_without_meaning_gives_a_warning_and_no_pictures() -> None:
-    with pytest.warns(UserWarning, match="no pictures: "):
+    with pytest.warns(UserWarning, match="no previews: "):
         assert PreviewRecorder.of(toy_classifier("dense"), _split(), _recipe(loss="so(cam='cam')"), 2, print) is None
 
 

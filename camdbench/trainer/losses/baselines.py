@@ -1,4 +1,4 @@
-"""Losses that guided ones are compared with: overlap, energy, input gradients, and noise off the object."""
+"""Baselines of guided losses: IoU (RIA), energy, input gradients (RRR) and noise on the background (CoRM)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def ria(
     sharpness: PositiveFloat = 20.0,
     cam: str = "gradcam",
 ) -> LossResult:
-    """RIA: cross-entropy, and 1 - overlap of the label's thresholded map with the mask.
+    """RIA: cross-entropy plus 1 - IoU of the label's thresholded map with the mask.
 
     CE + weight (1 - IoU), (B,). The map is up-sampled, normalised to its range, and cut at the threshold by a sigmoid, because
     a hard cut has no gradient; the original's text was not at hand. Without a mask there is no second term (`skipped`).
@@ -44,7 +44,7 @@ def ria(
 
 @loss("energy", paper="Rao et al. 2023, Studying How to Effectively Guide Models with Explanations, arXiv:2303.11932", needs=("masks",))
 def energy(step: TrainingStep, *, weight: NonNegativeFloat = 1.0, cam: str = "gradcam(relu=False)") -> LossResult:
-    """Energy: cross-entropy, and the share of the label's positive map that lies off the mask.
+    """Energy loss: cross-entropy plus the fraction of the label's positive map outside the mask.
 
     CE + weight (1 - sum_mask M+ / sum M+), (B,). The paper also uses boxes and other maps. A map without a positive part
     gives 1 and no gradient; without a mask there is no second term (`skipped`).
@@ -65,7 +65,7 @@ def energy(step: TrainingStep, *, weight: NonNegativeFloat = 1.0, cam: str = "gr
 
 @loss("rrr", paper="Ross et al. 2017, Right for the Right Reasons, arXiv:1703.03717, eq. 1", needs=("masks",))
 def rrr(step: TrainingStep, *, weight: NonNegativeFloat = 1.0) -> LossResult:
-    """RRR: cross-entropy, and the squared input gradient of all log-probabilities off the mask.
+    """RRR: cross-entropy plus the squared input gradient of the summed log-probabilities outside the mask (eq. 1).
 
     CE + weight sum_d ((1 - M_d) d/dx_d sum_c log p_c)^2, (B,), by pixels in [0, 1]. The paper's decay of the weights is the
     optimiser's business. With batch statistics an image's gradient also holds what it does to its batch mates.
@@ -84,7 +84,7 @@ def rrr(step: TrainingStep, *, weight: NonNegativeFloat = 1.0) -> LossResult:
 
 @loss("corm", paper="Singla et al. 2022, Core Risk Minimization, arXiv:2203.15566", needs=("masks",))
 def corm(step: TrainingStep, *, sigma: PositiveFloat = 0.25, probability: PositiveFloat = 1.0) -> LossResult:
-    """CoRM: cross-entropy on images with noise everywhere but on the object.
+    """CoRM: cross-entropy on images with Gaussian noise added outside the object.
 
     x + sigma n (1 - M), n standard normal, cut to [0, 1]; (B,). An image without a mask gets no noise.
 

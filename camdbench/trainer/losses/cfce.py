@@ -1,4 +1,4 @@
-"""Core-focused cross-entropy: evidence off the core region counts against the label, whatever its sign."""
+"""Core-focused cross-entropy (CFCE): contributions outside the core region count against the label, whatever their sign."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from camdbench.trainer.task import LossResult
 
 @loss("cfce", paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), eq. 15", needs=("masks",))
 def cfce(step: TrainingStep, *, chunk: PositiveInt = 128) -> LossResult:
-    """CFCE: cross-entropy of contrasts that count on the core and, by their size, against the label off it.
+    """CFCE: cross-entropy of class contrasts, summed on the core; off the core their magnitude counts against the label (eq. 15).
 
     log sum_c exp(b_c - b_t - sum H CC_(t,c) + sum (1 - H) |CC_(t,c)|) with CC_(t,c) = CAM_t - CAM_c, (B,), not negative. H is the
-    mask by nearest-exact on the layer's grid; where no cell of it is left, H is one everywhere, which is cross-entropy
-    (`skipped`). The paper has no biases; where the head has them they enter as in proposition 4.1.
+    mask resized to the layer's grid (nearest-exact); if no cell is left, H is 1 everywhere, which is cross-entropy
+    (`skipped`). The paper has no biases; those of the head enter as in proposition 4.1.
 
     Args:
         step: the batch; the head must be global average pooling and a linear layer.
@@ -52,7 +52,7 @@ def rcfce(
     scale: PositiveFloat = 10.0,
     chunk: PositiveInt = 128,
 ) -> LossResult:
-    """RCFCE: CFCE, and the divergence of every contrast from a map that is even on the core and nothing off it.
+    """RCFCE: CFCE plus the KL divergence of every contrast map from the uniform map on the core (eq. 18).
 
     CFCE + lambda_1/(C - 1) sum_(c != t) KL(softmax(lambda_2 H) || softmax(lambda_3 CC_(t,c))), (B,), not negative; the softmax goes
     over places. Without a core there is no divergence.
@@ -77,7 +77,7 @@ def rcfce(
 
 @loss("cfbce", paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous), eq. 71", needs=("masks", "class masks"))
 def cfbce(step: TrainingStep) -> LossResult:
-    """CFBCE: binary cross-entropy of every class, where for classes that are there the map off the core counts against.
+    """CFBCE: binary cross-entropy; off the core, the magnitude of a present class's map counts against the class (eq. 71).
 
     Mean over classes of -[y log phi(sum H CAM - sum (1 - H) |CAM|) + (1 - y) log(1 - phi(f))], (B,), not negative.
     Masks are one for each class, or one for all that an image shows; without a cell on the grid H is one everywhere. The
@@ -94,7 +94,7 @@ def cfbce(step: TrainingStep) -> LossResult:
 def rcfbce(
     step: TrainingStep, *, weight: NonNegativeFloat = 50.0, sharpness: PositiveFloat = 1e3, scale: PositiveFloat = 10.0
 ) -> LossResult:
-    """RCFBCE: CFBCE, and the divergence of the maps of classes that are there from a map that is even on their core.
+    """RCFBCE: CFBCE plus the KL divergence of the maps of present classes from the uniform map on their core (eq. 72).
 
     CFBCE + lambda_1/|y|_1 sum_i y_i KL(softmax(lambda_2 H_i) || softmax(lambda_3 CAM_i)), (B,), not negative. An image of no
     class has no divergence, nor has a class without core.

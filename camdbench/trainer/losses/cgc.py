@@ -1,4 +1,4 @@
-"""CGC: the map of a crop is to look like the crop of the map, and not like those of other images."""
+"""CGC loss: the map of a crop must match the crop of the map and differ from maps of other images."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def cgc(
     ce_views: Literal[1, 3] = 1,
     cam: str = "gradcam",
 ) -> LossResult:
-    """CGC: cross-entropy, and a contrast of the moved map of an image with the maps of moved images.
+    """CGC: cross-entropy plus an InfoNCE loss between the cropped map of an image and the maps of cropped images (section 3).
 
     CE + lambda L, L_i = -log(exp(cos(h_i, a_i)/tau) / sum_j exp(cos(h_i, a_j)/tau)), (B,), where h_i is the map of image i, warped by
     a random crop and flip T_i, and a_j the map of T_j applied to image j, both for the top class of the image as it is.
     Maps are up-sampled to the image before the warp. Gradients flow through both. No label is read by L: an image with
     label -1 has no cross-entropy. A map of zeros has cosine 0 with every other, without a gradient (`dead`). In a batch of
-    one there is nothing to tell apart and L is 0. Negatives come from all processes, in the code from one device.
+    one there is no negative and L is 0. Negatives come from all processes, in the code from one device.
 
     Args:
         step: the batch.

@@ -1,4 +1,4 @@
-"""Losses of logits and labels alone."""
+"""Cross-entropy, multi-class and binary: losses of logits and labels alone."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from camdbench.trainer.task import LossResult
 
 @loss("ce", paper="cross-entropy; label smoothing: Szegedy et al. 2016, arXiv:1512.00567, section 7")
 def cross_entropy(step: TrainingStep, *, smoothing: NonNegativeFloat = 0.0) -> LossResult:
-    """Cross-entropy against the label, which may share a part of its probability with all classes.
+    """Cross-entropy with label smoothing: -sum_c q_c log p_c, q = (1 - smoothing) one-hot + smoothing / C.
 
     Args:
         step: the batch.
-        smoothing: probability spread evenly over the classes, in [0, 1).
+        smoothing: probability spread uniformly over the C classes, in [0, 1).
 
     Returns:
         (B,) nats, not negative; 0 for an image without label.
 
     Raises:
-        UsageError: the smoothing leaves nothing for the label.
+        UsageError: smoothing is 1 or more.
     """
     if smoothing >= 1:
         raise UsageError(f"ce(smoothing={smoothing}): must be below 1, or the label does not count")
@@ -33,7 +33,7 @@ def cross_entropy(step: TrainingStep, *, smoothing: NonNegativeFloat = 0.0) -> L
 
 @loss("bce", paper="binary cross-entropy")
 def binary_cross_entropy(step: TrainingStep) -> LossResult:
-    """Binary cross-entropy of every class on its own, averaged over classes.
+    """Binary cross-entropy, averaged over classes: -1/C sum_c [y_c log sigma(f_c) + (1 - y_c) log(1 - sigma(f_c))].
 
     Returns:
         (B,) nats, not negative.

@@ -1,4 +1,4 @@
-"""CutMix with core-focused cross-entropy: rectangles change places between images, and their objects with them."""
+"""CutMix with core-focused cross-entropy: rectangles are exchanged between images, together with object masks and labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from camdbench.trainer.task import LossResult
     "cutmix-cfce", paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), eq. 73", needs=("masks",)
 )
 def cutmix_cfce(step: TrainingStep) -> LossResult:
-    """CFCE on images into which a rectangle of the next image of the batch has been pasted, object and label with it.
+    """CutMix-CFCE: CFCE on images into which a rectangle of the previous image of the batch is pasted, with its object (eq. 73).
 
     lambda L(t) + (1 - lambda) L(t') with L(t) = log sum_i exp(b_i - b_t + a_i), Eq. 73's exponents a, t' the neighbour's label and
     lambda the share of the image that stayed its own. The rectangle is the same for the whole batch, as in the paper,

@@ -1,4 +1,4 @@
-"""Deep feature reweighting: the last layer alone is trained again."""
+"""Deep feature reweighting (DFR): retrains the last layer only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from camdbench.trainer.task import LossResult
 
 @loss("dfr", paper="Kirichenko et al. 2022, Last Layer Re-Training, arXiv:2204.02937, section 6")
 def dfr(step: TrainingStep, *, l1: NonNegativeFloat = 0.0) -> LossResult:
-    """DFR: cross-entropy whose gradient reaches the layers behind the target layer only, with an L1 penalty on the head.
+    """DFR: cross-entropy of the layers after the target layer on frozen features, with an L1 penalty on the head (section 6).
 
     CE + l1 sum |W|, (B,), the features as they are in eval mode. The paper trains on images in which the background says nothing
     of the class: give a data set like that, such as `shortcuts(correlation=0.125)`, and weights to start from.

@@ -1,4 +1,4 @@
-"""GCC: the map of four images in a grid is to be the map of one of them, in its place, and nothing elsewhere."""
+"""GCC loss: the map of a 2 x 2 image grid must equal the map of one of its images in that quarter, and 0 elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from camdbench.trainer.task import LossResult
 
 @loss("gcc", paper="Pillai & Pirsiavash 2021, Explainable Models with Consistent Interpretations, AAAI 35(3): 2431-2439")
 def gcc(step: TrainingStep, *, weight: NonNegativeFloat = 25.0, cam: str = "gradcam") -> LossResult:
-    """GCC: cross-entropy, and the distance of the map of 2 x 2 images, one of them of the label, from that image's own map in its place.
+    """GCC: cross-entropy plus the L1 distance of the map of a 2 x 2 image grid from the map of the image in its quarter.
 
     CE + lambda mean |n(G(x4)) - M|, (B,), the mean over the cells of the larger map. x4 is twice as high and wide as an image: the
     image in a quarter at random, and three images of other classes, drawn from the batch with replacement, in the others.

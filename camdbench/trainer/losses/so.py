@@ -1,4 +1,4 @@
-"""SO-Loss: the map of the labelled class is held to the object's mask by their cosine."""
+"""SO-Loss: cosine distance between the map of the label and the object mask."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def so(
     sigma: PositiveFloat | None = None,
     cam: str = "gradcam",
 ) -> LossResult:
-    """SO-Loss: cross-entropy, and 1 - cosine of the label's map, pooled over views, with the blurred mask.
+    """SO-Loss: cross-entropy plus the cosine distance of the label's map, pooled over views, to the blurred mask (Algorithm 1).
 
     beta CE + (1 - beta) (1 - cos(P, M*)). The map of each view is turned back and P is their smooth maximum on the
     layer's grid; it is up-sampled to the mask, M* = GaussianBlur(M). `kernel=0` is SO-Loss, with a blur it is

@@ -42,7 +42,7 @@ class SegmentationTask:
     def training(self, stage: int) -> AbstractContextManager[object]:
         """Training mode of the head, and of the classifier if it is trained too."""
         del stage
-        return self._segmenter.learning()
+        return self._segmenter.training_mode()
 
     def batches(self, epoch: int) -> Generator[SegmentationBatch]:
         """Shuffled and flipped by seed and epoch."""

@@ -1,4 +1,4 @@
-"""SegmentationData: images in memory with the class of every pixel."""
+"""Images in memory with the class of every pixel."""
 
 from __future__ import annotations
 

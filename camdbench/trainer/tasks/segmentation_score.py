@@ -1,4 +1,4 @@
-"""How well a segmenter does on a split: one confusion matrix over all of its pixels."""
+"""Score of a segmenter on a split, from one confusion matrix over all pixels."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _AT_A_TIME = 16  # images
 
 @dataclass(frozen=True)
 class SegmentationScore:
-    """What a segmenter is worth on a split; shares in percent.
+    """Score of a segmenter on a split, in per cent.
 
     Attributes:
         count: number of images.
         miou: intersection over union of each class over the pixels of all images, mean over the classes that occur.
         low: lower end of its 95 % bootstrap interval over images; NaN of a single image.
         high: its upper end.
-        accuracy: share of pixels that are right, background included.
-        majority: the mean IoU of saying the commonest class everywhere.
+        accuracy: correct pixels, background included.
+        majority: mean IoU of predicting the most frequent class everywhere.
         classes: IoU of each class by name, the background too; NaN for one that no pixel has and none was given.
         matrix: (C, C) int64, how often each class, row, was taken for each, column.
     """
@@ -43,18 +43,18 @@ class SegmentationScore:
     matrix: Tensor
 
 
-def judge(segmenter: Segmenter, scenes: SegmentationData, *, background: bool, device: torch.device) -> SegmentationScore:
-    """Judge a segmenter on a split; void pixels count nowhere. The classifier is left as it was.
+def score_segmenter(segmenter: Segmenter, scenes: SegmentationData, *, background: bool, device: torch.device) -> SegmentationScore:
+    """Score a segmenter on a split; void pixels are ignored. The classifier is left unchanged.
 
     Args:
         segmenter: on the device.
         scenes: the split.
         background: whether the mean IoU is taken over the background too.
-        device: where it is judged.
+        device: of the segmenter.
     """
     count = len(scenes.names)
     whole, above, below = torch.zeros(count, count, dtype=torch.int64), list[Tensor](), list[Tensor]()
-    with segmenter.judging():
+    with segmenter.evaluating():
         for view in scenes.views(_AT_A_TIME):
             said = segmenter(view.images.to(device)).argmax(1)
             matrices = confusion(said, view.maps.to(device), count).cpu()

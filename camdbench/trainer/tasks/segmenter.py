@@ -1,4 +1,4 @@
-"""Segmenter: torchvision's FCN head on what a classifier sees at a layer."""
+"""Segmenter: torchvision's FCN head on the output of a classifier's layer."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Segmenter(nn.Module):
         return [*self.head.parameters(), *(self.classifier.network.parameters() if self.backbone == "trained" else ())]
 
     @contextmanager
-    def learning(self) -> Generator[None]:
+    def training_mode(self) -> Generator[None]:
         """Training mode inside the block, of the classifier only where it is trained; modes and flags come back after it."""
         with self.classifier.frozen():
             self.head.train()
@@ -74,7 +74,7 @@ class Segmenter(nn.Module):
             yield
 
     @contextmanager
-    def judging(self) -> Generator[None]:
+    def evaluating(self) -> Generator[None]:
         """Eval mode and no gradients inside the block; the classifier's modes and flags come back after it."""
         with self.classifier.frozen(), torch.no_grad():
             self.head.eval()
@@ -82,7 +82,7 @@ class Segmenter(nn.Module):
 
 
 def features(classifier: Classifier, images: Tensor, layer: str, *, attached: bool = False) -> Tensor:
-    """What a layer says of images, as channels over places (B, K, h, w); in the graph of the weights where `attached`.
+    """Output of a layer as channels on a grid (B, K, h, w); differentiable if `attached`.
 
     Raises:
         UsageError: there is no such layer, or there is no grid in what it returns.

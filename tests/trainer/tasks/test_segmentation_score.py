@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from camdbench.functional.confusion import VOID
 from camdbench.models.classifier import Classifier
 from camdbench.trainer.tasks.segmentation_data import SegmentationData
-from camdbench.trainer.tasks.segmentation_score import SegmentationScore, judge
+from camdbench.trainer.tasks.segmentation_score import SegmentationScore, score_segmenter
 from camdbench.trainer.tasks.segmenter import Segmenter
 
 COUNT, CLASSES = 37, 5
@@ -48,7 +48,7 @@ def said(scenes: SegmentationData) -> Tensor:
 
 
 def found(segmenter: Segmenter, scenes: SegmentationData, *, background: bool = True) -> SegmentationScore:
-    return judge(segmenter, scenes, background=background, device=torch.device("cpu"))
+    return score_segmenter(segmenter, scenes, background=background, device=torch.device("cpu"))
 
 
 @pytest.mark.parametrize("background", [True, False])

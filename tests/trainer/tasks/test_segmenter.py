@@ -51,7 +51,7 @@ def test_end_to_end_gradients_are_torchvisions(classifier: Classifier, images: T
 
 def test_a_frozen_classifier_gets_no_gradient(classifier: Classifier, images: Tensor) -> None:
     segmenter = Segmenter(classifier, 512, 6, layer="layer4", backbone="frozen")
-    with segmenter.learning():
+    with segmenter.training_mode():
         segmenter(images).sum().backward()
     assert all(parameter.grad is None for parameter in classifier.parameters())
     assert all(parameter.grad is not None for parameter in segmenter.head.parameters())
@@ -64,12 +64,12 @@ def test_modes_and_flags_come_back(classifier: Classifier, backbone: str) -> Non
     classifier.network.conv1.requires_grad_(False)
     before = [module.training for module in classifier.modules()], [p.requires_grad for p in classifier.parameters()]
     segmenter = Segmenter(classifier, 512, 6, layer="layer4", backbone=backbone)
-    with segmenter.learning():
+    with segmenter.training_mode():
         modes = {module.training for module in classifier.modules()}
         assert modes == {backbone == "trained"}
         assert {p.requires_grad for p in classifier.parameters()} == modes
         assert segmenter.head.training
-    with segmenter.judging():
+    with segmenter.evaluating():
         assert not any(module.training for module in segmenter.modules() if module is not segmenter)
         assert not torch.is_grad_enabled()
     assert before == ([module.training for module in classifier.modules()], [p.requires_grad for p in classifier.parameters()])
