@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from camdbench.tables.compare import compare
     from camdbench.tables.load import load_rows
     from camdbench.tables.summary import summarise
-    from camdbench.trainer.segmentation.probe import probe
+    from camdbench.trainer.probe import probe
     from camdbench.trainer.train import train
 
 __version__ = "0.1.0"
@@ -61,7 +61,7 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "loss": "core.catalogue",
     "metric": "core.catalogue",
     "model": "core.catalogue",
-    "probe": "trainer.segmentation.probe",
+    "probe": "trainer.probe",
     "reproduce": "papers.reproduce",
     "run": "runner.run",
     "score": "runner.score",

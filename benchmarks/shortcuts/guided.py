@@ -46,7 +46,7 @@ def main(study: str, out: str, models: str | None, epochs: int | None, count: in
 
 
 def _trained(written: Mapping[str, Any], name: str, seed: int, out: Path, epochs: int | None, count: int | None) -> Path:
-    data = written["data"] | ({"count": count} if count is not None else {})
+    data = written["data"] | ({"limit": count} if count is not None else {})
     recipe = check_recipe({**written, "data": data, "name": f"{name}-s{seed}", "seed": seed}, name)
     path = out / f"{recipe.name}.safetensors"
     return path if path.is_file() else train(recipe, out=out, epochs=epochs)

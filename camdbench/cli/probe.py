@@ -1,4 +1,4 @@
-"""`camdbench probe`: what the features of a classifier say of where things are."""
+"""`camdbench probe`: train and score a segmentation head on the features of a classifier."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import click
 from camdbench.cli import options
 
 if TYPE_CHECKING:
-    from camdbench.trainer.segmentation.probe import Probed
+    from camdbench.trainer.probe import ProbeResult
 
 _COLUMNS = ("split", "images", "mIoU ↑ %", "pixels ↑ %", "majority %")
-_CAPTION = "mIoU [95 % interval]; share of pixels that are right; mIoU of the commonest class everywhere"
+_CAPTION = "mIoU [95 % interval]; pixel accuracy; mIoU of predicting the most frequent class everywhere"
 
 
 @click.command("probe", short_help="Train a segmentation head on a classifier's features; print its mIoU.")
 @click.option("--recipe", required=True, metavar="FILE", help="YAML recipe, such as benchmarks/shortcuts/probe.yaml.")
 @click.option("--out", default="probes", show_default=True, metavar="DIR", help="Folder for weights, provenance, log and confusion.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Another number of epochs than the recipe's.")
-@click.option("--seed", type=click.IntRange(min=0), help="Another seed than the recipe's.")
-@click.option("--data-root", metavar="DIR", help="Where a data set that is read from disk lies.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Replaces the recipe's number of epochs.")
+@click.option("--seed", type=click.IntRange(min=0), help="Replaces the recipe's seed.")
+@click.option("--data-root", metavar="DIR", help="Folder of a data set on disk.")
 @options.plugin
 @options.device
 @options.as_json
@@ -30,21 +30,21 @@ _CAPTION = "mIoU [95 % interval]; share of pixels that are right; mIoU of the co
 def command(
     recipe: str, out: str, epochs: int | None, seed: int | None, data_root: str | None, device: str, as_json: bool, quiet: bool
 ) -> None:
-    r"""Train a segmentation head on the features of a trained classifier, frozen or with it, and print its mean IoU.
+    r"""Train a segmentation head on the features of a classifier, frozen or fine-tuned, and print its mean IoU.
 
     \b
     camdbench probe --recipe benchmarks/shortcuts/probe.yaml
     camdbench probe --recipe mine.yaml --data-root DIR --seed 1
     """
-    from camdbench.cli.epochs import written
-    from camdbench.trainer.segmentation.loop import ProbeEpoch
-    from camdbench.trainer.segmentation.probe import probe
+    from camdbench.cli.epoch_progress import formatted
+    from camdbench.trainer.probe import probe
+    from camdbench.trainer.run_state import Epoch
 
-    def say(line: ProbeEpoch) -> None:
+    def report(line: Epoch) -> None:
         if not quiet:
-            click.echo(written(line._asdict()), err=True)
+            click.echo(formatted(line.flat()), err=True)
 
-    done = probe(recipe, out=out, seed=seed, device=device, epochs=epochs, data_root=data_root, progress=say)
+    done = probe(recipe, out=out, seed=seed, device=device, epochs=epochs, data_root=data_root, progress=report)
     if as_json:
         options.print_json(_records(done))
     else:
@@ -53,7 +53,7 @@ def command(
         click.echo(f"weights: {done.path}", err=True)
 
 
-def _records(done: Probed) -> list[dict[str, object]]:
+def _records(done: ProbeResult) -> list[dict[str, object]]:
     """One per split; numbers that are not there are None."""
     recipe = done.recipe
     about = {"probe": recipe.name, "model": recipe.model, "backbone": recipe.backbone, "dataset": recipe.data.dataset}
@@ -65,7 +65,7 @@ def _records(done: Probed) -> list[dict[str, object]]:
     return found
 
 
-def _show(done: Probed) -> None:
+def _show(done: ProbeResult) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table

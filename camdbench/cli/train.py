@@ -1,4 +1,4 @@
-"""`camdbench train`: make a model."""
+"""`camdbench train`: train a classifier."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 @click.command("train", short_help="Train a classifier by a recipe.")
 @click.option("--recipe", required=True, metavar="FILE", help="YAML recipe, such as benchmarks/shortcuts/ce.yaml.")
 @click.option("--out", default="checkpoints", show_default=True, metavar="DIR", help="Folder for weights, provenance and log.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Another number of epochs than the recipe's.")
-@click.option("--seed", type=click.IntRange(min=0), help="Another seed than the recipe's.")
-@click.option("--data-root", metavar="DIR", help="Where a data set that is read from disk lies.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Replaces the recipe's number of epochs.")
+@click.option("--seed", type=click.IntRange(min=0), help="Replaces the recipe's seed.")
+@click.option("--data-root", metavar="DIR", help="Folder of a data set on disk.")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that read images.  [default: by the number of images and cores]")
 @click.option(
-    "--pictures",
+    "--preview-images",
     default=4,
     show_default=True,
     type=click.IntRange(min=0),
-    help="Images whose maps are drawn after every epoch; 0 for none.",
+    help="Validation images whose saliency maps are drawn after every epoch; 0: none.",
 )
-@click.option("--tensorboard", metavar="DIR", help="Write log and pictures for TensorBoard too.")
+@click.option("--tensorboard", metavar="DIR", help="Also write log and previews for TensorBoard into this folder.")
 @options.plugin
 @options.device
 @options.quiet
@@ -39,27 +39,27 @@ def command(
     seed: int | None,
     data_root: str | None,
     workers: int | None,
-    pictures: int,
+    preview_images: int,
     tensorboard: str | None,
     device: str,
     quiet: bool,
 ) -> None:
-    r"""Train a classifier by a recipe and write a checkpoint that every command takes as a model.
+    r"""Train a classifier by a recipe; the checkpoint is a model for every other command.
 
     \b
     camdbench train --recipe benchmarks/shortcuts/ce.yaml --out checkpoints
     camdbench run --models checkpoints/shortcuts-ce.safetensors
     """
-    from camdbench.cli.epochs import EpochBar
-    from camdbench.report.learning import Album
-    from camdbench.trainer.board import Board
+    from camdbench.cli.epoch_progress import EpochBar
+    from camdbench.report.preview_files import PreviewWriter
+    from camdbench.trainer.tensorboard_log import TensorBoardLog
     from camdbench.trainer.train import train
 
-    board = Board(tensorboard) if tensorboard is not None else None
-    first = os.environ.get("RANK", "0") == "0"  # of several processes one speaks
+    board = TensorBoardLog(tensorboard) if tensorboard is not None else None
+    first = os.environ.get("RANK", "0") == "0"  # only the first process prints
     with EpochBar(quiet=quiet or not first) as bar:
 
-        def say(epoch: Epoch) -> None:
+        def report(epoch: Epoch) -> None:
             if board is not None:
                 board.line(epoch)
             bar.line(epoch)
@@ -72,10 +72,10 @@ def command(
             epochs=epochs,
             data_root=data_root,
             workers=workers,
-            progress=say,
-            tick=bar.tick,
-            pictures=pictures,
-            show=Album(out, board.picture if board is not None else None).add,
+            progress=report,
+            on_step=bar.tick,
+            preview_images=preview_images,
+            on_preview=PreviewWriter(out, board.image if board is not None else None).add,
         )
     if first:
         click.echo(path)

@@ -13,11 +13,11 @@ from camdbench.core.errors import CamdbenchError, NotApplicable, UsageError
 from camdbench.models.classifier import Classifier
 from camdbench.models.shortcuts_net import Block, ShortcutsNetwork
 
-Stride = Literal["one", "keep"]
-Rectifiers = Literal["paper", "release"]
+Stride = Literal[1, "original"]
+Relus = Literal["paper", "release"]
 
 
-def core_focused(network: nn.Module, *, stride: Stride = "one", rectifiers: Rectifiers = "paper") -> nn.Module:
+def core_focused(network: nn.Module, *, stride: Stride = 1, relus: Relus = "paper") -> nn.Module:
     """Alter a network in place for core-focused training (CFCE, appendix C.1); all weights that remain are kept.
 
     The last stage no longer halves the grid, the head has no bias, and the last block ends with its sum: the BatchNorm of
@@ -25,8 +25,8 @@ def core_focused(network: nn.Module, *, stride: Stride = "one", rectifiers: Rect
 
     Args:
         network: a ResNet of torchvision, or the embedded models' network.
-        stride: `one`, or `keep` the grid as it was, which the paper does not.
-        rectifiers: `paper` takes the last ReLU out; `release` all of the last block's, which share one module.
+        stride: of the last stage: `1`, as in the paper, or `original`.
+        relus: `paper` takes the last ReLU out; `release` all of the last block's, which share one module.
 
     Raises:
         UsageError: a network of another kind, or one that has been altered before.
@@ -34,18 +34,18 @@ def core_focused(network: nn.Module, *, stride: Stride = "one", rectifiers: Rect
     if surgery_of(network) is not None:
         raise UsageError("surgery: the network has been altered so before; leave surgery out")
     if isinstance(network, ShortcutsNetwork):
-        _open_shortcuts(network, stride, rectifiers)
+        _open_shortcuts(network, stride, relus)
     elif isinstance(network, ResNet):
-        _open_resnet(network, stride, rectifiers)
+        _open_resnet(network, stride, relus)
     else:
         raise UsageError(f"surgery core_focused: not known for {type(network).__name__}; take shortcuts or a ResNet of torchvision")
-    network.surgery = {"stride": stride, "rectifiers": rectifiers}  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue] - a note
+    network.surgery = {"stride": stride, "relus": relus}  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue] - a note
     return network
 
 
-def surgery_of(network: nn.Module) -> dict[str, str] | None:
+def surgery_of(network: nn.Module) -> dict[str, str | int] | None:
     """The options by which a network has been altered, or None where it has not."""
-    return cast("dict[str, str] | None", getattr(network, "surgery", None))
+    return cast("dict[str, str | int] | None", getattr(network, "surgery", None))
 
 
 def check_additive(classifier: Classifier, images: Tensor) -> None:
@@ -66,24 +66,24 @@ def check_additive(classifier: Classifier, images: Tensor) -> None:
         raise CamdbenchError(f"{classifier.name}: class maps add up to {float(apart):.3g} off the logits; its head has a bias")
 
 
-def _open_shortcuts(network: ShortcutsNetwork, stride: Stride, rectifiers: Rectifiers) -> None:
+def _open_shortcuts(network: ShortcutsNetwork, stride: Stride, relus: Relus) -> None:
     first, last = cast("Block", network.layer3[0]), cast("Block", network.layer3[-1])
-    if stride == "one":
+    if stride == 1:
         for part in (first.body[0], cast("nn.Sequential", first.skip)[0]):
             cast("nn.Conv2d", part).stride = (1, 1)
     last.body[4], last.relu = nn.Identity(), nn.Identity()
-    if rectifiers == "release":
+    if relus == "release":
         last.body[2] = nn.Identity()
 
 
-def _open_resnet(network: ResNet, stride: Stride, rectifiers: Rectifiers) -> None:
+def _open_resnet(network: ResNet, stride: Stride, relus: Relus) -> None:
     first, last = cast("BasicBlock | Bottleneck", network.layer4[0]), cast("BasicBlock | Bottleneck", network.layer4[-1])
-    if stride == "one":
+    if stride == 1:
         strided = first.conv2 if isinstance(first, Bottleneck) else first.conv1
         for part in (strided, cast("nn.Sequential", first.downsample)[0]):
             cast("nn.Conv2d", part).stride = (1, 1)
     norms = ("bn1", "bn2", "bn3") if isinstance(last, Bottleneck) else ("bn1", "bn2")
-    if rectifiers == "paper":  # one module serves as every ReLU of the block; the inner ones go with their norms
+    if relus == "paper":  # one module serves as every ReLU of the block; the inner ones go with their norms
         for name in norms[:-1]:
             setattr(last, name, nn.Sequential(getattr(last, name), nn.ReLU(inplace=True)))
     setattr(last, norms[-1], nn.Identity())

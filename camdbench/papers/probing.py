@@ -43,7 +43,7 @@ class Probing:
             split: what is judged.
             count: how many images of it; all where None.
         """
-        judged: dict[str, Any] = {"dataset": dataset, "evaluate": [split]} | ({} if count is None else {"evaluate_count": count})
+        judged: dict[str, Any] = {"dataset": dataset, "evaluation": [split]} | ({} if count is None else {"evaluation_limit": count})
         network = Path(model).name.removesuffix(".safetensors")  # the name of a trained one has a hash of its recipe
         plan = joined(json.loads(self.written), {"data": judged})
         digest = hashlib.sha256(json.dumps([network, plan], sort_keys=True).encode()).hexdigest()[:8]
@@ -80,7 +80,7 @@ class Probes:
                     "the probe is trained first: give --train, or "
                     f"camdbench probe --recipe {recipe} --data-root DIR --out {self.folder} and then the same command again"
                 )
-            from camdbench.trainer.segmentation.probe import probe
+            from camdbench.trainer.probe import probe
 
             probe(recipe, out=self.folder, device=self.device, data_root=data_root)
         return FinishedProbe(json.loads(file.read_text(encoding="utf-8"))["metrics"][split])

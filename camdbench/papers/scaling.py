@@ -13,14 +13,14 @@ _LEARNED_FROM = ("train", "trainval", "train_noval")
 _SMALL: dict[str, Any] = {
     "network": "shortcuts",
     "init": MODEL,
-    "data": {"dataset": DATASET, "train": "train", "count": 64, "evaluate": ["val"], "evaluate_count": 16},
+    "data": {"dataset": DATASET, "train": "train", "limit": 64, "evaluation": ["val"], "evaluation_limit": 16},
     "optimiser": {"lr": 1e-4},  # a few steps from good weights: the paper's rates are for other batches and networks
     "epochs": 1,
     "batch_size": 16,
-    "select": "val",
+    "validation": "val",
 }
-_SMALL_PROBE: dict[str, Any] = {"data": {"train": "train", "count": 64}, "optimiser": {"lr": 0.005}, "epochs": 6, "batch_size": 8}
-_FEW: dict[str, Any] = {"data": {"count": 128}, "batch_size": 8}  # 16 images of each class to choose from
+_SMALL_PROBE: dict[str, Any] = {"data": {"train": "train", "limit": 64}, "optimiser": {"lr": 0.005}, "epochs": 6, "batch_size": 8}
+_FEW: dict[str, Any] = {"data": {"limit": 128}, "batch_size": 8}  # 16 images of each class to choose from
 
 
 def scaled(part: Part) -> Part:
@@ -47,10 +47,10 @@ def scaled(part: Part) -> Part:
 
 def scaled_training(recipe: dict[str, Any]) -> dict[str, Any]:
     """A training recipe of a minute: one epoch on few drawn images, by the same loss, surgery, augmentation and optimiser."""
-    kept = {name: value for name, value in recipe.items() if name not in ("head", "name")}
+    kept = {name: value for name, value in recipe.items() if name not in ("head_stage", "name")}
     small = joined(kept, _SMALL)
     data = recipe.get("data", {})
-    if "after" in kept:
-        small["after"] = {name: value for name, value in kept["after"].items() if name not in (*_SMALL, "head", "name")}
-    small["data"] = _SMALL["data"] | {name: data[name] for name in ("regions", *CHOSEN) if name in data}
+    if "pretraining" in kept:
+        small["pretraining"] = {name: value for name, value in kept["pretraining"].items() if name not in (*_SMALL, "head_stage", "name")}
+    small["data"] = _SMALL["data"] | {name: data[name] for name in ("object_regions", *CHOSEN) if name in data}
     return joined(small, _FEW) if "shots" in data else small

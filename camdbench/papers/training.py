@@ -13,7 +13,7 @@ from camdbench.core.nested import joined
 from camdbench.core.spec import Spec
 from camdbench.papers.naming import named, write_recipe
 
-CHOSEN = ("labelled", "shots", "labels")  # fields that say which images of a split are learned from, under which labels
+CHOSEN = ("labelled_fraction", "shots", "labels")  # fields that say which images of a split are learned from, under which labels
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,16 @@ class Training:
     def of(cls, paper: str, fields: dict[str, Any], seed: int) -> Training:
         """The training with these fields under a seed; its name tells paper, network, data set and loss.
 
-        A run that comes first (`after`) has the name of the same training on its own, so that the two share a checkpoint.
+        A run that comes first (`pretraining`) has the name of the same training on its own, so that the two share a checkpoint.
         Where few images of each class are learned from, the seed is the episode as well: each seed has its own, every method
         the same.
         """
         plan: dict[str, Any] = {name: value for name, value in fields.items() if name != "name"} | {"seed": seed}
         if "shots" in plan.get("data", {}):
             plan["data"] = plan["data"] | {"episode": seed}
-        if "after" in plan:
-            first = joined({name: value for name, value in plan.items() if name != "after"}, plan["after"])
-            plan["after"] = plan["after"] | {"name": cls.of(paper, first, seed).name}
+        if "pretraining" in plan:
+            first = joined({name: value for name, value in plan.items() if name != "pretraining"}, plan["pretraining"])
+            plan["pretraining"] = plan["pretraining"] | {"name": cls.of(paper, first, seed).name}
         digest = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:6]
         dataset = str(plan.get("data", {}).get("dataset", "")).partition("(")[0]
         loss = str(plan.get("loss", "ce")).partition("(")[0]
@@ -66,7 +66,7 @@ class Training:
         fields = self.fields
         wanted = losses.parse_one(str(fields.get("loss", "ce")))
         name = f"shortcuts-{wanted.name}"
-        plain = "after" not in fields and ("surgery" not in fields or wanted.name not in ("ce", "bce"))
+        plain = "pretraining" not in fields and ("surgery" not in fields or wanted.name not in ("ce", "bce"))
         if name not in models or not plain or any(own in fields.get("data", {}) for own in CHOSEN):
             return None
         return name if _loss_of(name) == _comparable(wanted) else None

@@ -1,4 +1,4 @@
-"""Images changed at random on their way into the network, image by image, and their masks with them."""
+"""Random augmentation of training images and their masks."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from torch import Tensor
 
 from camdbench.datasets.samples import Batch
 from camdbench.functional.crops import draw_crop, warp
-from camdbench.trainer.ranks import Share
+from camdbench.trainer.distributed import BatchShare
 from camdbench.trainer.recipe import Augment
 
 
-def augmented(batch: Batch, how: Augment, random: torch.Generator, share: Share | None = None) -> Batch:
-    """Randomly mirrored, cropped, lit and greyed images, with their masks; every image is drawn for on its own.
+def augment(batch: Batch, how: Augment, random: torch.Generator, share: BatchShare | None = None) -> Batch:
+    """Random flips, crops, brightness and greyscale, drawn per image; masks are transformed alike.
 
     Args:
         batch: images (B, 3, H, W) in [0, 1].
         how: probabilities and ranges.
-        random: where the draws come from; as many for every batch, whatever `how` says of flips, light and colour.
-        share: which images of a larger batch these are; draws are made for all of that, so that it does not matter who holds it.
+        random: generator of all draws; flips, brightness and greyscale draw the same number whatever `how` is.
+        share: places of these images in a larger batch; draws are made for the whole batch, whichever process holds an image.
     """
     count, places = (len(batch), slice(None)) if share is None else (share.whole, share.places)
     mirrored, light, grey = torch.rand((3, count, 1, 1, 1), generator=random)[:, places]
     chosen = mirrored < how.flip
     images = torch.where(chosen, batch.images.flip(-1), batch.images)
     masks, class_masks = (_flipped(held, chosen) for held in (batch.masks, batch.class_masks))
-    if how.crop < 1:
+    if how.crop_scale < 1:
         size = (images.shape[-2], images.shape[-1])
-        drawn = [draw_crop(size, random, scale=(how.crop, 1.0))._replace(flipped=False) for _ in range(count)]
+        drawn = [draw_crop(size, random, scale=(how.crop_scale, 1.0))._replace(flipped=False) for _ in range(count)]
         crops = [drawn[place] for place in torch.arange(count)[places].tolist()]
         images = warp(images, crops)
         masks, class_masks = (None if held is None else warp(held.float(), crops) >= 0.5 for held in (masks, class_masks))
-    images = torch.where(grey < how.grey, images.mean(1, keepdim=True), images)
+    images = torch.where(grey < how.grayscale, images.mean(1, keepdim=True), images)
     images = (images * (1 + how.brightness * (2 * light - 1))).clamp(0, 1)
     return replace(batch, images=images, masks=masks, class_masks=class_masks)
 

@@ -16,7 +16,7 @@ from camdbench.core.files import replacing
 
 def write_weights(path: Path, state: Mapping[str, Tensor]) -> None:
     """Write a state dict as safetensors."""
-    with replacing(path) as temporary:  # safetensors' own save_file would hide the file from everybody else
+    with replacing(path) as temporary:  # safetensors' own save_file sets permissions that hide the file from other users
         temporary.write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}))
 
 

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from camdbench.trainer.recipe import Optimiser
+from camdbench.trainer.recipe_fields import Optimiser
 
 _START = 0.01  # of a warm-up, as a share of the highest rate
 
@@ -25,24 +25,24 @@ def optimiser_of(parameters: Iterable[nn.Parameter], how: Optimiser) -> torch.op
 def schedule_of(optimiser: torch.optim.Optimizer, how: Optimiser, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
     """The course of the rate over that many steps; it is moved after each of them, the last too."""
     if how.schedule == "one_cycle":
-        return torch.optim.lr_scheduler.OneCycleLR(optimiser, how.lr, total_steps=steps + 1, pct_start=how.warm_up)
+        return torch.optim.lr_scheduler.OneCycleLR(optimiser, how.lr, total_steps=steps + 1, pct_start=how.warmup_fraction)
     return torch.optim.lr_scheduler.LambdaLR(optimiser, partial(rate_at, how=how, steps=steps))
 
 
 def rate_at(step: int, how: Optimiser, steps: int) -> float:
     """The rate at a step, counted from 0, as a share of the highest.
 
-    `cosine` rises linearly from a hundredth over `warm_up` of the steps, then falls by half a cosine to zero: one after the
+    `cosine` rises linearly from a hundredth over `warmup_fraction` of the steps, then falls by half a cosine to zero: one after the
     other, where the CFCE paper's code multiplies them.
 
-    >>> [round(rate_at(step, Optimiser(schedule="cosine", warm_up=0.5), 4), 3) for step in range(5)]
+    >>> [round(rate_at(step, Optimiser(schedule="cosine", warmup_fraction=0.5), 4), 3) for step in range(5)]
     [0.01, 0.505, 1.0, 0.5, 0.0]
     """
     if how.schedule == "constant":
         return 1.0
-    if how.schedule == "steps":
-        return how.drop ** sum(step >= share * steps for share in how.drops)
-    rise = how.warm_up * steps
+    if how.schedule == "multistep":
+        return how.gamma ** sum(step >= share * steps for share in how.milestones)
+    rise = how.warmup_fraction * steps
     if step < rise:
         return _START + (1 - _START) * step / rise
     return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(steps - rise, 1)))

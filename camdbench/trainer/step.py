@@ -1,4 +1,4 @@
-"""Step and Judged: what a loss may look at, and what it says."""
+"""TrainingStep and LossResult: what a loss may look at, and what it says."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,26 +17,12 @@ from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
 from camdbench.models.classifier import Classifier
-from camdbench.trainer.ranks import ALONE, Ranks
-from camdbench.trainer.statistics import statistics
-
-
-class Judged(NamedTuple):
-    """What a loss says of a batch.
-
-    Attributes:
-        total: (B,) what is minimised, averaged over the batch.
-        parts: (B,) each, for the log only; NaN for an image of which a part says nothing.
-        logits: (B, C) that the accuracy in the log is taken from.
-    """
-
-    total: Tensor
-    parts: dict[str, Tensor]
-    logits: Tensor
+from camdbench.trainer.batchnorm_updates import batchnorm_updates
+from camdbench.trainer.distributed import ALONE, ProcessGroup
 
 
 @dataclass(frozen=True)
-class Step:
+class TrainingStep:
     """One batch on its way through the network that is being trained.
 
     Attributes:
@@ -52,14 +37,14 @@ class Step:
     classifier: Classifier
     batch: Batch
     random: torch.Generator
-    ranks: Ranks = ALONE
+    ranks: ProcessGroup = ALONE
     moving: bool = False
     reduced: Callable[[], AbstractContextManager[object]] = nullcontext
 
     @cached_property
     def trace(self) -> Trace:
         """The batch as it is, at the target layer, for its labels: the main pass."""
-        return self.main(self.batch.images)
+        return self.main_pass(self.batch.images)
 
     @property
     def images(self) -> Tensor:
@@ -79,7 +64,7 @@ class Step:
             UsageError: an image has none.
         """
         if bool((self.labels < 0).any()):
-            raise UsageError("the loss needs the label of every image: leave data.labelled at 1, or train with cgc")
+            raise UsageError("the loss needs the label of every image: leave data.labelled_fraction at 1, or train with cgc")
         return self.labels
 
     @property
@@ -113,14 +98,14 @@ class Step:
         """
         return self.masks[:, None] if self.batch.class_masks is None else self.batch.class_masks
 
-    def main(self, images: Tensor, targets: Tensor | str = "label") -> Trace:
+    def main_pass(self, images: Tensor, targets: Tensor | str = "label") -> Trace:
         """The trace of these images in place of the batch's own, for classes or by a rule; its pass moves the running statistics."""
-        with statistics(self.classifier.network, moving=True):
+        with batchnorm_updates(self.classifier.network, moving=True):
             return self._traced(images, targets)
 
-    def also(self, images: Tensor, targets: Tensor | str = "label") -> Trace:
+    def extra_pass(self, images: Tensor, targets: Tensor | str = "label") -> Trace:
         """The trace of further images, any whole number of times the batch; its pass leaves the running statistics alone."""
-        with statistics(self.classifier.network, moving=self.moving):
+        with batchnorm_updates(self.classifier.network, moving=self.moving):
             return self._traced(images, targets)
 
     def _traced(self, images: Tensor, targets: Tensor | str) -> Trace:
@@ -128,7 +113,7 @@ class Step:
         labels = torch.cat([self.labels] * times)
         batch = Batch(self.batch.ids * times, images, labels)
         trace = Trace(self.classifier, batch, target=targets, differentiable=True)
-        exact = self.classifier.layer is None or images.requires_grad  # nobody knows where to be exact again; derivatives by pixels
+        exact = self.classifier.layer is None or images.requires_grad  # no layer to return to float32 at; derivatives by pixels
         with nullcontext() if exact else self.reduced():
             trace.logits  # noqa: B018 - the pass is made here, where it is known what it may move
         return trace

@@ -18,45 +18,48 @@ from camdbench.datasets.loading import default_workers
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device
 from camdbench.models.surgery import surgery_of
-from camdbench.trainer.accelerated import accelerated
-from camdbench.trainer.chain import trained_before
+from camdbench.trainer.accelerator import open_accelerator
 from camdbench.trainer.checkpoint import write_csv, write_json, write_weights
-from camdbench.trainer.fields import changed
-from camdbench.trainer.images import check_batch, open_split
-from camdbench.trainer.loop import Fitted, Tick, fit
-from camdbench.trainer.pictures import Painter, Picture
-from camdbench.trainer.recipe import Recipe, read_recipe
+from camdbench.trainer.in_memory_split import check_batch, open_splits
+from camdbench.trainer.initialisation import build_initial_classifier
+from camdbench.trainer.loop import StepProgress, TrainingResult, fit
+from camdbench.trainer.pretraining import pretrain
+from camdbench.trainer.recipe import TrainingRecipe, read_recipe
+from camdbench.trainer.recipe_fields import with_changes
 from camdbench.trainer.resume import run_key
 from camdbench.trainer.run_state import Epoch
-from camdbench.trainer.selection import learned_from
-from camdbench.trainer.split import Split
-from camdbench.trainer.start import start
-from camdbench.trainer.streamed import held
-from camdbench.trainer.watch import Score, score
+from camdbench.trainer.split_data import Split
+from camdbench.trainer.streamed_split import load_split
+from camdbench.trainer.tasks.classification import ClassificationTask
+from camdbench.trainer.training_previews import Preview, PreviewRecorder
+from camdbench.trainer.training_subset import select_training_images
+from camdbench.trainer.validation import ValidationScores, validate
 
 
-class _Told(NamedTuple):
-    """Who is told how a run goes."""
+class Callbacks(NamedTuple):
+    """Callbacks of a run."""
 
     progress: Callable[[Epoch], None] | None
-    tick: Callable[[Tick], None] | None
-    pictures: int
-    show: Callable[[Picture], None] | None
+    on_step: Callable[[StepProgress], None] | None
+    preview_images: int
+    on_preview: Callable[[Preview], None] | None
 
-    def painter(self, classifier: Classifier, select: Split, recipe: Recipe) -> Painter | None:
-        """Takes pictures, where somebody wants them."""
-        return Painter.of(classifier, select, recipe, self.pictures, self.show) if self.pictures and self.show is not None else None
+    def recorder(self, classifier: Classifier, images: Split, recipe: TrainingRecipe) -> PreviewRecorder | None:
+        """A recorder of previews, if they are asked for."""
+        if not self.preview_images or self.on_preview is None:
+            return None
+        return PreviewRecorder.of(classifier, images, recipe, self.preview_images, self.on_preview)
 
-    def line(self, line: Epoch, painter: Painter | None) -> None:
+    def after_epoch(self, line: Epoch, recorder: PreviewRecorder | None) -> None:
         """At the end of an epoch."""
         if self.progress is not None:
             self.progress(line)
-        if painter is not None:
-            painter.after(line.epoch)
+        if recorder is not None:
+            recorder.after(line.epoch)
 
 
 def train(
-    recipe: str | Path | Recipe,
+    recipe: str | Path | TrainingRecipe,
     *,
     out: str | Path,
     seed: int | None = None,
@@ -65,111 +68,108 @@ def train(
     data_root: str | Path | None = None,
     workers: int | None = None,
     progress: Callable[[Epoch], None] | None = None,
-    tick: Callable[[Tick], None] | None = None,
-    pictures: int = 0,
-    show: Callable[[Picture], None] | None = None,
+    on_step: Callable[[StepProgress], None] | None = None,
+    preview_images: int = 0,
+    on_preview: Callable[[Preview], None] | None = None,
 ) -> Path:
     """Train the network of a recipe and write weights, provenance and log.
 
-    On the CPU, with one number of threads, the same recipe and seed yield the same weights. A run that was cut short
-    goes on after its last whole epoch when it is started again, and yields what it would have yielded. Under `torchrun`
-    the processes share every batch; the first one writes. The run of a recipe's `after` is made before, in the same folder,
-    unless its checkpoint is there.
+    On a CPU, with one number of threads, the same recipe and seed yield the same weights. An interrupted run resumes after its
+    last complete epoch and yields identical weights. Under `torchrun` the processes share every batch; the first one writes.
+    The run of a recipe's `pretraining` comes first, in the same folder, unless its checkpoint exists.
 
     Args:
         recipe: path of a YAML file, or a recipe.
-        out: folder for `NAME.safetensors`, `NAME.json` and `NAME.csv`, made if need be; files of that name are replaced.
-            `NAME.resume` stands there while a run is unfinished.
-        seed: another seed than the recipe's.
+        out: folder for `NAME.safetensors`, `NAME.json` and `NAME.csv`, created if missing; files of that name are replaced.
+            It holds `NAME.resume` while a run is unfinished.
+        seed: replaces the recipe's seed.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
-        epochs: another number of epochs than the recipe's.
-        data_root: where the data set lies, for one that is read from disk.
-        workers: number of processes, for each process that learns, that read images; by their number and the cores unless given.
+        epochs: replaces the recipe's number of epochs.
+        data_root: folder of a data set on disk.
+        workers: processes that read images, per training process; default: by the number of images and cores.
         progress: called with every line of the log.
-        tick: called after every step.
-        pictures: number of images of `select` whose maps are shown after every epoch, and at the end beside those before.
-        show: called with every picture.
+        on_step: called after every step.
+        preview_images: number of validation images whose saliency maps are computed after every epoch.
+        on_preview: called with every preview.
 
     Returns:
         Path of the weights.
 
     Raises:
-        UsageError: the recipe is wrong, or the device is not there; nothing has been trained.
-        CamdbenchError: the loss is no longer finite, or an image cannot be read.
+        UsageError: the recipe is wrong, or the device is missing; raised before training.
+        CamdbenchError: the loss is not finite, or an image cannot be read.
     """
-    plan = changed(read_recipe(recipe) if not isinstance(recipe, Recipe) else recipe, seed=seed, epochs=epochs)
+    plan = with_changes(read_recipe(recipe) if not isinstance(recipe, TrainingRecipe) else recipe, seed=seed, epochs=epochs)
     where = pick_device(device)
-    told = _Told(progress, tick, pictures, show)
-    before = trained_before(
-        plan, Path(out), lambda first: train(first, out=out, device=device, data_root=data_root, workers=workers, **told._asdict())
-    )
-    with accelerated(plan, where) as accelerator:
-        several = accelerator.num_processes > 1
-        splits = _open(plan, data_root, workers, accelerator.num_processes)
-        path = _train(plan, Path(out), accelerator, accelerator.device if several else where, splits, before, told)
-        accelerator.wait_for_everyone()  # nobody begins another run before this one is written
+    callbacks = Callbacks(progress, on_step, preview_images, on_preview)
+    options = callbacks._asdict()
+    before = pretrain(plan, Path(out), lambda first: train(first, out=out, device=device, data_root=data_root, workers=workers, **options))
+    with open_accelerator(plan, where) as accelerator:
+        splits = _load_splits(plan, data_root, workers, accelerator.num_processes)
+        path = _train(
+            plan, Path(out), accelerator, where if accelerator.num_processes == 1 else accelerator.device, splits, before, callbacks
+        )
+        accelerator.wait_for_everyone()  # no process begins another run before this one is written
         return path
 
 
 def _train(
-    plan: Recipe,
+    plan: TrainingRecipe,
     out: Path,
     accelerator: Accelerator,
-    where: torch.device,
+    device: torch.device,
     splits: dict[str, Split],
     before: Path | None,
-    told: _Told,
+    callbacks: Callbacks,
 ) -> Path:
-    origin: dict[str, object] = {
-        "versions": versions(),
-        "git": git_revision(),
-    }  # of the code that is loaded now; it may change during the run
-    learned = splits[plan.data.train].partly_labelled(plan.data.labelled, plan.seed)
-    classifier = start(plan, learned, before)
+    origin: dict[str, object] = {"versions": versions(), "git": git_revision()}  # of the loaded code; files may change during the run
+    train_images = splits[plan.data.train].partly_labelled(plan.data.labelled_fraction, plan.seed)
+    classifier = build_initial_classifier(plan, train_images, before)
     path = out / f"{plan.name}.safetensors"
     facts = {split: images.fingerprint for split, images in splits.items()} | {"weights": classifier.weights_hash()}
-    half = path.with_suffix(".resume"), run_key(plan, facts, where)
-    select = splits[plan.select]
-    painter = told.painter(classifier.to(where), select, plan) if accelerator.is_main_process else None
-    said = partial(told.line, painter=painter)
-    fitted = fit(classifier, learned, select, plan, device=where, accelerator=accelerator, resume=half, progress=said, tick=told.tick)
+    resume = path.with_suffix(".resume"), run_key(plan, facts, device)
+    validation = splits[plan.validation]
+    recorder = callbacks.recorder(classifier.to(device), validation, plan) if accelerator.is_main_process else None
+    task = ClassificationTask(classifier, train_images, validation, plan, device, accelerator)
+    report = partial(callbacks.after_epoch, recorder=recorder)
+    result = fit(task, plan, accelerator, resume=resume, progress=report, on_step=callbacks.on_step)
     if not accelerator.is_main_process:
         return path
-    classifier.network.load_state_dict(fitted.state)
-    scores = {split: score(classifier, splits[split], device=where) for split in plan.data.evaluate}
-    write_csv(path.with_suffix(".csv"), [line.flat() for line in fitted.log])
-    origin |= {"device": where.type, "processes": accelerator.num_processes}
-    write_json(path.with_suffix(".json"), _provenance(plan, classifier, fitted, scores, splits) | origin)
-    write_weights(path, fitted.state)  # last: where the weights are, the rest is too
-    half[0].unlink(missing_ok=True)
-    if painter is not None:
-        painter.end(fitted.epoch)
+    classifier.network.load_state_dict(result.state)
+    scores = {split: validate(classifier, splits[split], device=device) for split in plan.data.evaluation}
+    write_csv(path.with_suffix(".csv"), [line.flat() for line in result.log])
+    origin |= {"device": device.type, "processes": accelerator.num_processes}
+    write_json(path.with_suffix(".json"), _provenance(plan, classifier, result, scores, splits) | origin)
+    write_weights(path, result.state)  # last: if the weights exist, so do the other files
+    resume[0].unlink(missing_ok=True)
+    if recorder is not None:
+        recorder.end(result.epoch)
     return path
 
 
-def _open(recipe: Recipe, data_root: str | Path | None, workers: int | None, processes: int) -> dict[str, Split]:
+def _load_splits(recipe: TrainingRecipe, data_root: str | Path | None, workers: int | None, processes: int) -> dict[str, Split]:
     """Every split that the recipe names; all are opened before the first is read."""
     spec, data = datasets.parse_one(recipe.data.dataset), recipe.data
-    if data.train in (*data.evaluate, recipe.select):
-        raise UsageError(f"recipe {recipe.name}: split {data.train!r} is trained on, so it cannot judge the network; use val")
-    counts = {data.train: data.count} | dict.fromkeys((*data.evaluate, recipe.select), data.evaluate_count)
-    opened = {split: open_split(spec, split, count, data_root) for split, count in counts.items()}
-    opened[data.train] = learned_from(opened[data.train], data, recipe.seed)
+    evaluated = (*data.evaluation, recipe.validation)
+    if data.train in evaluated:
+        raise UsageError(f"recipe {recipe.name}: data.train={data.train}: a network is not evaluated on its training split; use val")
+    opened = open_splits(data, evaluated, data_root)
+    opened[data.train] = select_training_images(opened[data.train], data, recipe.seed)
     loss = losses.get(losses.parse_one(recipe.loss).name)
     per_class = "class masks" in loss.facts.needs
     images = dict[str, Split]()
     for split, dataset in opened.items():
         usual = default_workers(len(dataset.ids), on_disk=datasets.get(spec.name).facts.on_disk) // processes
         count, every = usual if workers is None else workers, per_class and split == data.train
-        images[split] = held(dataset, memory=data.memory, regions=data.regions, per_class=every, workers=count)
+        images[split] = load_split(dataset, memory=data.in_memory, regions=data.object_regions, per_class=every, workers=count)
     check_batch(images[data.train], recipe.batch_size)
-    if "masks" in loss.facts.needs and not images[data.train].masked:
-        raise UsageError(f"recipe {recipe.name}: the loss {loss.name} needs masks, and {data.dataset} gives no {data.regions}")
+    if "masks" in loss.facts.needs and not images[data.train].has_masks:
+        raise UsageError(f"recipe {recipe.name}: the loss {loss.name} needs masks, and {data.dataset} gives no {data.object_regions}")
     return images
 
 
 def _provenance(
-    recipe: Recipe, classifier: Classifier, fitted: Fitted, scores: dict[str, Score], splits: dict[str, Split]
+    recipe: TrainingRecipe, classifier: Classifier, result: TrainingResult, scores: dict[str, ValidationScores], splits: dict[str, Split]
 ) -> dict[str, object]:
     train_images = splits[recipe.data.train]
     return {
@@ -182,8 +182,11 @@ def _provenance(
         "std": classifier.std.flatten().tolist(),
         "layer": classifier.layer,
         "metrics": {split: {"count": len(splits[split]), **_finite(value)} for split, value in scores.items()},
-        "epoch": fitted.epoch,
-        "learned_from": {"images": len(train_images), **recipe.data.model_dump(include={"labelled", "shots", "episode", "labels"})},
+        "epoch": result.epoch,
+        "learned_from": {
+            "images": len(train_images),
+            **recipe.data.model_dump(include={"labelled_fraction", "shots", "episode", "labels"}),
+        },
         "recipe": recipe.model_dump(mode="json"),
         "seed": recipe.seed,
         "fingerprints": {split: images.fingerprint for split, images in splits.items()},
@@ -192,5 +195,5 @@ def _provenance(
     }
 
 
-def _finite(found: Score) -> dict[str, float]:
+def _finite(found: ValidationScores) -> dict[str, float]:
     return {name: value for name, value in found._asdict().items() if math.isfinite(value)}  # JSON knows no NaN

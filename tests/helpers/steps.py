@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
+from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
 from camdbench.datasets.samples import Batch
 from camdbench.models.classifier import Classifier
-from camdbench.trainer.step import Step
+from camdbench.trainer.accelerator import open_accelerator
+from camdbench.trainer.loop import TrainingResult, fit
+from camdbench.trainer.recipe import TrainingRecipe
+from camdbench.trainer.split_data import Split
+from camdbench.trainer.step import TrainingStep
+from camdbench.trainer.tasks.classification import ClassificationTask
 from helpers.toys import toy_batch, toy_classifier
 
 
@@ -25,16 +33,16 @@ class Given(nn.Module):
         return self.logits + 0 * images.sum()
 
 
-def step_of(logits: list[list[float]], labels: list[int], present: list[list[int]] | None = None) -> Step:
+def step_of(logits: list[list[float]], labels: list[int], present: list[list[int]] | None = None) -> TrainingStep:
     """A step whose network returns these logits."""
     classifier = Classifier(Given(torch.tensor(logits)), mean=0.5, std=0.25)
     names = tuple(map(str, range(len(logits))))
     batch = Batch(names, torch.zeros(len(logits), 3, 4, 4), torch.tensor(labels))
     batch = replace(batch, present=None if present is None else torch.tensor(present).bool())
-    return Step(classifier, batch, torch.Generator().manual_seed(0))
+    return TrainingStep(classifier, batch, torch.Generator().manual_seed(0))
 
 
-def toy_step(head: str = "gap", size: tuple[int, int] = (16, 12), seed: int = 0, *, train: bool = False) -> Step:
+def toy_step(head: str = "gap", size: tuple[int, int] = (16, 12), seed: int = 0, *, train: bool = False) -> TrainingStep:
     """A step of a toy network in double precision; the masks differ from image to image, and the last one is empty."""
     classifier = toy_classifier(head).double()
     classifier.mean, classifier.std = classifier.mean.double(), classifier.std.double()
@@ -46,10 +54,25 @@ def toy_step(head: str = "gap", size: tuple[int, int] = (16, 12), seed: int = 0,
     network = classifier.network
     if train:
         network.drop.eval()  # two passes are compared
-    return Step(classifier, replace(batch, images=batch.images.double(), masks=masks), torch.Generator().manual_seed(seed))
+    return TrainingStep(classifier, replace(batch, images=batch.images.double(), masks=masks), torch.Generator().manual_seed(seed))
 
 
-def first_of(step: Step) -> Step:
+def fit_classifier(
+    classifier: Classifier,
+    train: Split,
+    validation: Split,
+    recipe: TrainingRecipe,
+    *,
+    device: torch.device,
+    accelerator: Accelerator | None = None,
+    **options: Any,
+) -> TrainingResult:
+    """Train a classifier in place, by an accelerator of this process alone unless one is given."""
+    with open_accelerator(recipe, device) if accelerator is None else nullcontext(accelerator) as used:
+        return fit(ClassificationTask(classifier, train, validation, recipe, device, used), recipe, used, **options)
+
+
+def first_of(step: TrainingStep) -> TrainingStep:
     """The same step of its first image alone."""
     return replace(step, batch=step.batch.part(0, 1))
 

@@ -28,20 +28,20 @@ IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize(("name", "grid"), [("shortcuts", 8), ("resnet18", 2)])
-@pytest.mark.parametrize("stride", ["one", "keep"])
-@pytest.mark.parametrize("rectifiers", ["paper", "release"])
-def test_maps_are_signed_on_the_grid_and_add_up_to_the_logits(name: str, grid: int, stride: str, rectifiers: str) -> None:
-    network = core_focused(_network(name), stride=stride, rectifiers=rectifiers)
+@pytest.mark.parametrize("stride", [1, "original"])
+@pytest.mark.parametrize("relus", ["paper", "release"])
+def test_maps_are_signed_on_the_grid_and_add_up_to_the_logits(name: str, grid: int, stride: int | str, relus: str) -> None:
+    network = core_focused(_network(name), stride=stride, relus=relus)
     classifier = _classifier(network)
     check_additive(classifier, IMAGES)
     with torch.no_grad(), classifier.captured() as seen:
         logits = classifier(IMAGES)
     output = seen.output().detach()
-    assert output.shape[-1] == (2 * grid if stride == "one" else grid)
+    assert output.shape[-1] == (2 * grid if stride == 1 else grid)
     assert output.min() < 0 < output.max()
     maps = torch.einsum("ck,bkhw->bchw", network.fc.weight.detach(), output) / output[0, 0].numel()
     torch.testing.assert_close(maps.sum((2, 3)), logits, rtol=1e-4, atol=1e-5)
-    assert surgery_of(network) == {"stride": stride, "rectifiers": rectifiers}
+    assert surgery_of(network) == {"stride": stride, "relus": relus}
 
 
 @pytest.mark.parametrize("name", ["shortcuts", "resnet18"])
@@ -63,7 +63,7 @@ def test_the_papers_block_is_read_literally() -> None:
         literal = block.conv2(block.bn1(block.conv1(image)).relu()) + image
         released = block.conv2(block.bn1(block.conv1(image))) + image
         torch.testing.assert_close(core_focused(network).layer4[1](image), literal)
-        torch.testing.assert_close(core_focused(_network("resnet18"), rectifiers="release").layer4[1](image), released)
+        torch.testing.assert_close(core_focused(_network("resnet18"), relus="release").layer4[1](image), released)
 
 
 def test_a_bottleneck_too() -> None:

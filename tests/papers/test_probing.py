@@ -16,7 +16,7 @@ from camdbench.papers.probing import FinishedProbe, Probing
 from camdbench.papers.reproduce import Reproduction, reproduce
 from camdbench.papers.scaling import scaled
 from camdbench.papers.shelf import load_exhibit
-from camdbench.trainer.segmentation.recipe import check_probe, read_probe
+from camdbench.trainer.probe_recipe import check_probe, read_probe
 
 SBD = """
 exhibit: T
@@ -58,7 +58,7 @@ def test_every_probe_of_the_recipe_is_one_that_the_command_takes(small: bool) ->
         fields = setting.probe.recipe("cfce", "shortcuts-ce", setting.dataset, str(setting.split), 8)
         recipe = check_probe(fields, "it")
         assert datasets.get(parse_spec(recipe.data.dataset).name).facts.on_disk is not small
-        assert (recipe.seed, recipe.data.evaluate, recipe.data.evaluate_count) == (setting.training.fields["seed"], ("val",), 8)
+        assert (recipe.seed, recipe.data.evaluation, recipe.data.evaluation_limit) == (setting.training.fields["seed"], ("val",), 8)
         names.add((setting.training.name, recipe.name))
     assert len(names) == len(probes)
     assert {json.loads(setting.probe.written)["backbone"] for setting in probes} == {"frozen", "trained"}

@@ -95,8 +95,8 @@ def test_networks_that_a_recipe_trains_are_trained_small_and_once() -> None:
 def test_the_embedded_network_stands_for_its_own_loss() -> None:
     assert Training.of("p", {"network": "shortcuts", "loss": "ce"}, 0).stand_in() == "shortcuts-ce"
     assert Training.of("p", {"network": "shortcuts", "loss": "ce", "surgery": {}}, 0).stand_in() is None
-    assert Training.of("p", {"network": "shortcuts", "loss": "ce", "data": {"labelled": 0.01}}, 0).stand_in() is None
-    assert Training.of("p", {"network": "shortcuts", "loss": "ce", "after": {"loss": "corm"}}, 0).stand_in() is None
+    assert Training.of("p", {"network": "shortcuts", "loss": "ce", "data": {"labelled_fraction": 0.01}}, 0).stand_in() is None
+    assert Training.of("p", {"network": "shortcuts", "loss": "ce", "pretraining": {"loss": "corm"}}, 0).stand_in() is None
     assert Training.of("p", {"network": "shortcuts", "loss": "ce", "data": {"shots": 5}}, 0).stand_in() is None
     assert Training.of("p", {"network": "shortcuts", "loss": "ce", "data": {"labels": "permuted"}}, 0).stand_in() is None
     assert Training.of("p", {"network": "shortcuts", "loss": "corm"}, 0).stand_in() is None
@@ -123,8 +123,8 @@ def test_a_network_that_is_to_be_trained_says_how_and_its_recipe_is_written(tmp_
 
 def test_a_network_is_trained_on_the_data_that_are_there(tmp_path: Path) -> None:
     pets(tmp_path / "data")
-    data = {"dataset": "pets(size=32)", "train": "trainval", "evaluate": ["test"]}
-    training = Training.of("mine", {"network": "shortcuts", "data": data, "select": "test", "epochs": 1, "batch_size": 2}, 0)
+    data = {"dataset": "pets(size=32)", "train": "trainval", "evaluation": ["test"]}
+    training = Training.of("mine", {"network": "shortcuts", "data": data, "validation": "test", "epochs": 1, "batch_size": 2}, 0)
     setting = Setting("pets(size=32)", "test", None, None, None, training, None, None, "label")
     assert Path(networks(tmp_path, train=True).name_of(setting)).is_file()
     other = training.fields | {"network": "resnet18", "init": "resnet50@random"}
@@ -139,7 +139,7 @@ summary: s
 datasets:
   d: {dataset: pets(size=32), split: test, training: {data: {dataset: pets(size=32), train: trainval, evaluate: [test]}}}
 models:
-  m: {training: {network: shortcuts, select: test, epochs: 1, batch_size: 2}}
+  m: {training: {network: shortcuts, validation: test, epochs: 1, batch_size: 2}}
 methods:
   e: {explainer: gradcam}
 metrics:

@@ -15,7 +15,7 @@ from camdbench.tables.seeds import seed_spread
 from camdbench.trainer.recipe import check_recipe
 from camdbench.trainer.train import train
 
-DATA = {"dataset": "shortcuts(size=32)", "train": "train", "count": 32, "evaluate": ["val"], "evaluate_count": 8}
+DATA = {"dataset": "shortcuts(size=32)", "train": "train", "limit": 32, "evaluation": ["val"], "evaluation_limit": 8}
 TINY = {"network": "shortcuts", "data": DATA, "loss": "ce", "epochs": 1, "batch_size": 16, "seed": 0}
 RUN = {"explainers": "gradcam", "metrics": "ad", "dataset": "shortcuts(size=32)", "limit": 6, "device": "cpu"}
 

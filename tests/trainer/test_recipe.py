@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from camdbench.core.errors import UsageError
-from camdbench.trainer.recipe import Recipe, check_recipe, read_recipe
+from camdbench.trainer.recipe import TrainingRecipe, check_recipe, read_recipe
 
 SHIPPED = Path(__file__).parents[2] / "benchmarks" / "shortcuts" / "ce.yaml"
 
@@ -16,7 +16,7 @@ def test_the_shipped_recipe_is_read() -> None:
     recipe = read_recipe(SHIPPED)
     assert recipe.name == "shortcuts-ce"
     assert recipe.data.dataset == "shortcuts"
-    assert set(recipe.data.evaluate) == {"val", "shifted", "conflict"}
+    assert set(recipe.data.evaluation) == {"val", "shifted", "conflict"}
 
 
 def test_a_recipe_survives_being_written_out() -> None:
@@ -25,18 +25,19 @@ def test_a_recipe_survives_being_written_out() -> None:
 
 
 def test_a_name_is_enough() -> None:
-    assert check_recipe({"name": "mine"}, "here") == Recipe(name="mine")
+    assert check_recipe({"name": "mine"}, "here") == TrainingRecipe(name="mine")
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("epochs: 3", "name: missing"),
-        ("{name: m, epoch: 3}", "epoch: no such field; known: name, network"),
+        ("{name: m, epoch: 3}", "epoch: no such field; did you mean 'epochs'? known: name, data"),
         ("{name: m, data: {counts: 3}}", "data.counts: no such field; known: dataset"),
         ("{name: m, data: {shots: 0}}", "data.shots=0"),
         ("{name: m, data: {episode: 3}}", "data.episode=3 is the number of a draw, and nothing is drawn; give data.shots"),
         ("{name: m, data: {labels: shuffled}}", "data.labels='shuffled'"),
+        ("{name: m, data: {labelled: 0.5}}", "data.labelled: no such field; did you mean 'labelled_fraction'? known: dataset"),
         ("{name: m, optimiser: {rate: 3}}", "optimiser.rate: no such field; known: name, lr"),
         ("{name: m, epochs: 0}", "epochs=0: input should be greater than 0"),
         ("{name: m, epochs: '3'}", "epochs='3'"),
@@ -54,12 +55,12 @@ def test_a_name_is_enough() -> None:
         ("{name: m, data: {dataset: shortcut}}", "did you mean 'shortcuts'?"),
         ("{name: m, data: {dataset: shortcuts(split='val')}}", "leave split and count out"),
         ("{name: m, data: {evaluate: []}}", "data.evaluate"),
-        ("{name: m, select: conflict}", "never chosen by 'conflict'"),
+        ("{name: m, validation: conflict}", "never chosen by 'conflict'"),
         ("{name: m, keep: first}", "keep='first'"),
         ("{name: m, precision: fp8}", "precision='fp8'"),
         ("{name: m, data: {memory: 3}}", "data.memory=3: input should be 'auto', true or false"),
-        ("{name: m, batch_size: 64, accumulate: 3}", "accumulate=3: batch_size=64 cannot be worked through"),
-        ("{name: m, batch_size: 4, accumulate: 4}", "at least 2 images"),
+        ("{name: m, batch_size: 64, gradient_accumulation: 3}", "gradient_accumulation=3: batch_size=64 cannot be worked through"),
+        ("{name: m, batch_size: 4, gradient_accumulation: 4}", "at least 2 images"),
         ("- 1", "found list"),
         ("{", "not YAML"),
         ("!!python/object/apply:os.system [ls]", "not YAML"),

@@ -32,13 +32,13 @@ def _course(how: Optimiser, steps: int) -> list[float]:
 
 
 def test_a_warm_up_and_then_half_a_cosine() -> None:
-    found = _course(Optimiser(lr=2.0, schedule="cosine", warm_up=0.25), 8)
+    found = _course(Optimiser(lr=2.0, schedule="cosine", warmup_fraction=0.25), 8)
     cosine = [1 + math.cos(math.pi * step / 6) for step in range(6)]
     assert found == pytest.approx([0.02, 0.02 + 1.98 / 2, *cosine])
 
 
 def test_steps_and_constant() -> None:
-    assert _course(Optimiser(lr=1.0, schedule="steps", drops=(0.5, 0.75), drop=0.1), 4) == pytest.approx([1, 1, 0.1, 0.01])
+    assert _course(Optimiser(lr=1.0, schedule="multistep", milestones=(0.5, 0.75), gamma=0.1), 4) == pytest.approx([1, 1, 0.1, 0.01])
     assert _course(Optimiser(lr=0.3, schedule="constant"), 3) == [0.3] * 3
 
 
@@ -47,5 +47,5 @@ def test_one_cycle_peaks_at_the_rate() -> None:
 
 
 def test_the_last_step_of_a_cosine_without_a_warm_up_worth_a_step() -> None:
-    assert rate_at(0, Optimiser(schedule="cosine", warm_up=0.001), 1) == pytest.approx(0.01)
-    assert rate_at(1, Optimiser(schedule="cosine", warm_up=0.001), 1) < 1e-5
+    assert rate_at(0, Optimiser(schedule="cosine", warmup_fraction=0.001), 1) == pytest.approx(0.01)
+    assert rate_at(1, Optimiser(schedule="cosine", warmup_fraction=0.001), 1) < 1e-5

@@ -14,18 +14,23 @@ from safetensors.torch import load_file
 
 from camdbench.core.errors import UsageError
 from camdbench.models.shortcuts_net import LAYER, shortcuts_network
-from camdbench.trainer.recipe import Recipe, check_recipe
+from camdbench.trainer.recipe import TrainingRecipe, check_recipe
 from camdbench.trainer.run_state import Epoch
 from camdbench.trainer.train import train
 
 
 @pytest.fixture
-def tiny() -> Recipe:
-    data: dict[str, Any] = {"dataset": "shortcuts(size=32, classes=3)", "count": 24, "evaluate": ["val", "conflict"], "evaluate_count": 8}
+def tiny() -> TrainingRecipe:
+    data: dict[str, Any] = {
+        "dataset": "shortcuts(size=32, classes=3)",
+        "limit": 24,
+        "evaluation": ["val", "conflict"],
+        "evaluation_limit": 8,
+    }
     return check_recipe({"name": "tiny", "data": data, "epochs": 2, "batch_size": 8, "augment": {"flip": 0.5}}, "tiny")
 
 
-def test_it_writes_weights_provenance_and_log(tiny: Recipe, tmp_path: Path) -> None:
+def test_it_writes_weights_provenance_and_log(tiny: TrainingRecipe, tmp_path: Path) -> None:
     seen: list[object] = []
     path = train(tiny, out=tmp_path / "out", device="cpu", progress=seen.append)
     assert path == tmp_path / "out" / "tiny.safetensors"
@@ -41,7 +46,7 @@ def test_it_writes_weights_provenance_and_log(tiny: Recipe, tmp_path: Path) -> N
     assert len(seen) == 2
 
 
-def test_the_same_seed_yields_the_same_weights(tiny: Recipe, tmp_path: Path) -> None:
+def test_the_same_seed_yields_the_same_weights(tiny: TrainingRecipe, tmp_path: Path) -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
     first = load_file(train(tiny, out=tmp_path / "a", device="cpu"))
@@ -54,7 +59,7 @@ def test_the_same_seed_yields_the_same_weights(tiny: Recipe, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("keep", ["last", "best"])
-def test_a_run_that_was_cut_short_goes_on_as_if_it_had_not_been(tiny: Recipe, tmp_path: Path, keep: str) -> None:
+def test_a_run_that_was_cut_short_goes_on_as_if_it_had_not_been(tiny: TrainingRecipe, tmp_path: Path, keep: str) -> None:
     recipe = check_recipe(tiny.model_dump() | {"epochs": 3, "keep": keep}, "tiny")
     whole = train(recipe, out=tmp_path / "whole", device="cpu")
 
@@ -74,7 +79,7 @@ def test_a_run_that_was_cut_short_goes_on_as_if_it_had_not_been(tiny: Recipe, tm
     assert {path.suffix for path in (tmp_path / "cut").iterdir()} == {".safetensors", ".json", ".csv"}
 
 
-def test_another_recipe_begins_anew(tiny: Recipe, tmp_path: Path) -> None:
+def test_another_recipe_begins_anew(tiny: TrainingRecipe, tmp_path: Path) -> None:
     def stop(_line: Epoch) -> None:
         raise KeyboardInterrupt
 
@@ -85,14 +90,14 @@ def test_another_recipe_begins_anew(tiny: Recipe, tmp_path: Path) -> None:
     assert [line.epoch for line in seen] == [1, 2]
 
 
-def test_a_damaged_half_run_begins_anew(tiny: Recipe, tmp_path: Path) -> None:
+def test_a_damaged_half_run_begins_anew(tiny: TrainingRecipe, tmp_path: Path) -> None:
     (tmp_path / "tiny.resume").write_bytes(b"PK nonsense")
     seen: list[Epoch] = []
     train(tiny, out=tmp_path, device="cpu", progress=seen.append)
     assert [line.epoch for line in seen] == [1, 2]
 
 
-def test_epochs_and_seed_are_overridden_and_recorded(tiny: Recipe, tmp_path: Path) -> None:
+def test_epochs_and_seed_are_overridden_and_recorded(tiny: TrainingRecipe, tmp_path: Path) -> None:
     path = train(tiny, out=tmp_path, device="cpu", epochs=1, seed=3)
     facts = json.loads(path.with_suffix(".json").read_text())
     assert (facts["recipe"]["epochs"], facts["recipe"]["seed"], facts["seed"]) == (1, 3, 3)
@@ -100,7 +105,7 @@ def test_epochs_and_seed_are_overridden_and_recorded(tiny: Recipe, tmp_path: Pat
 
 def test_a_recipe_may_be_a_path(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    data = "{dataset: shortcuts(size=32), count: 8, evaluate_count: 2}"
+    data = "{dataset: shortcuts(size=32), limit: 8, evaluation_limit: 2}"
     path.write_text(f"{{name: mine, data: {data}, epochs: 1, batch_size: 8}}", encoding="utf-8")
     assert train(path, out=tmp_path, device="cpu").name == "mine.safetensors"
 
@@ -109,17 +114,17 @@ def test_a_recipe_may_be_a_path(tmp_path: Path) -> None:
     ("changes", "words"),
     [({"epochs": 0}, "epochs=0"), ({"seed": -1}, "seed=-1"), ({"device": "gpu"}, "--device gpu")],
 )
-def test_a_bad_argument_is_refused_before_any_work(tiny: Recipe, tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+def test_a_bad_argument_is_refused_before_any_work(tiny: TrainingRecipe, tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     arguments: dict[str, Any] = {"device": "cpu"} | changes
     with pytest.raises(UsageError, match=words):
         train(tiny, out=tmp_path, **arguments)
     assert not list(tmp_path.iterdir())
 
 
-def test_training_images_do_not_judge(tiny: Recipe, tmp_path: Path) -> None:
+def test_training_images_do_not_judge(tiny: TrainingRecipe, tmp_path: Path) -> None:
     written = tiny.model_dump()
     written["data"]["evaluate"] = ("train",)
-    with pytest.raises(UsageError, match="'train' is trained on"):
+    with pytest.raises(UsageError, match="data.train=train: a network is not evaluated on its training split"):
         train(check_recipe(written, "tiny"), out=tmp_path, device="cpu")
 
 
@@ -127,10 +132,10 @@ def test_a_data_set_on_disk_is_trained_on(tmp_path: Path) -> None:
     pets(tmp_path / "data")
     fields = {
         "name": "tiny",
-        "data": {"dataset": "pets(size=32)", "train": "trainval", "evaluate": ["test"]},
+        "data": {"dataset": "pets(size=32)", "train": "trainval", "evaluation": ["test"]},
         "loss": "so(kernel=3, views=1)",
     }
-    plan = check_recipe(fields | {"select": "test", "epochs": 1, "batch_size": 2}, "tiny")
+    plan = check_recipe(fields | {"validation": "test", "epochs": 1, "batch_size": 2}, "tiny")
     path = train(plan, out=tmp_path, device="cpu", data_root=tmp_path / "data")
     facts = json.loads(path.with_suffix(".json").read_text())
     assert facts["classes"] == ["Abyssinian", "American Bulldog"]

@@ -1,4 +1,4 @@
-"""Core-focused cross-entropy: evidence off the core region counts against the label, whatever its sign."""
+"""Core-focused cross-entropy (CFCE): contributions outside the core region count against the label, whatever their sign."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from camdbench.functional.core_focus import (
     divergence,
     on_grid,
 )
-from camdbench.trainer.step import Judged, Step
+from camdbench.trainer.step import TrainingStep
+from camdbench.trainer.task import LossResult
 
 
 @loss("cfce", paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), eq. 15", needs=("masks",))
-def cfce(step: Step, *, chunk: PositiveInt = 128) -> Judged:
-    """CFCE: cross-entropy of contrasts that count on the core and, by their size, against the label off it.
+def cfce(step: TrainingStep, *, chunk: PositiveInt = 128) -> LossResult:
+    """CFCE: cross-entropy of class contrasts, summed on the core; off the core their magnitude counts against the label (eq. 15).
 
     log sum_c exp(b_c - b_t - sum H CC_(t,c) + sum (1 - H) |CC_(t,c)|) with CC_(t,c) = CAM_t - CAM_c, (B,), not negative. H is the
-    mask by nearest-exact on the layer's grid; where no cell of it is left, H is one everywhere, which is cross-entropy
-    (`skipped`). The paper has no biases; where the head has them they enter as in proposition 4.1.
+    mask resized to the layer's grid (nearest-exact); if no cell is left, H is 1 everywhere, which is cross-entropy
+    (`skipped`). The paper has no biases; those of the head enter as in proposition 4.1.
 
     Args:
         step: the batch; the head must be global average pooling and a linear layer.
@@ -39,14 +40,19 @@ def cfce(step: Step, *, chunk: PositiveInt = 128) -> Judged:
     core, empty = _core(step)
     exponents = _exponents(step, core, chunk)
     total = F.cross_entropy(exponents, step.labels, reduction="none")
-    return Judged(total, {"cfce": total} | _shares(step, core, empty), step.logits)
+    return LossResult(total, {"cfce": total} | _shares(step, core, empty), step.logits)
 
 
 @loss("rcfce", paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), eq. 18", needs=("masks",))
 def rcfce(
-    step: Step, *, weight: NonNegativeFloat = 50.0, sharpness: PositiveFloat = 1e3, scale: PositiveFloat = 10.0, chunk: PositiveInt = 128
-) -> Judged:
-    """RCFCE: CFCE, and the divergence of every contrast from a map that is even on the core and nothing off it.
+    step: TrainingStep,
+    *,
+    weight: NonNegativeFloat = 50.0,
+    sharpness: PositiveFloat = 1e3,
+    scale: PositiveFloat = 10.0,
+    chunk: PositiveInt = 128,
+) -> LossResult:
+    """RCFCE: CFCE plus the KL divergence of every contrast map from the uniform map on the core (eq. 18).
 
     CFCE + lambda_1/(C - 1) sum_(c != t) KL(softmax(lambda_2 H) || softmax(lambda_3 CC_(t,c))), (B,), not negative; the softmax goes
     over places. Without a core there is no divergence.
@@ -66,12 +72,12 @@ def rcfce(
     seen = step.trace
     kl = core_divergence(seen.activations, seen.class_weights, core, step.labels, sharpness=sharpness, scale=scale, chunk=chunk)
     total = cross + weight * torch.where(empty, 0, kl)
-    return Judged(total, {"cfce": cross, "kl": kl.where(~empty, torch.nan)} | _shares(step, core, empty), step.logits)
+    return LossResult(total, {"cfce": cross, "kl": kl.where(~empty, torch.nan)} | _shares(step, core, empty), step.logits)
 
 
 @loss("cfbce", paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous), eq. 71", needs=("masks", "class masks"))
-def cfbce(step: Step) -> Judged:
-    """CFBCE: binary cross-entropy of every class, where for classes that are there the map off the core counts against.
+def cfbce(step: TrainingStep) -> LossResult:
+    """CFBCE: binary cross-entropy; off the core, the magnitude of a present class's map counts against the class (eq. 71).
 
     Mean over classes of -[y log phi(sum H CAM - sum (1 - H) |CAM|) + (1 - y) log(1 - phi(f))], (B,), not negative.
     Masks are one for each class, or one for all that an image shows; without a cell on the grid H is one everywhere. The
@@ -81,12 +87,14 @@ def cfbce(step: Step) -> Judged:
         NotApplicable: the head is not global average pooling and a linear layer.
     """
     total, _, _, _ = _binary(step)
-    return Judged(total, {"cfbce": total}, step.logits)
+    return LossResult(total, {"cfbce": total}, step.logits)
 
 
 @loss("rcfbce", paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous), eq. 72", needs=("masks", "class masks"))
-def rcfbce(step: Step, *, weight: NonNegativeFloat = 50.0, sharpness: PositiveFloat = 1e3, scale: PositiveFloat = 10.0) -> Judged:
-    """RCFBCE: CFBCE, and the divergence of the maps of classes that are there from a map that is even on their core.
+def rcfbce(
+    step: TrainingStep, *, weight: NonNegativeFloat = 50.0, sharpness: PositiveFloat = 1e3, scale: PositiveFloat = 10.0
+) -> LossResult:
+    """RCFBCE: CFBCE plus the KL divergence of the maps of present classes from the uniform map on their core (eq. 72).
 
     CFBCE + lambda_1/|y|_1 sum_i y_i KL(softmax(lambda_2 H_i) || softmax(lambda_3 CAM_i)), (B,), not negative. An image of no
     class has no divergence, nor has a class without core.
@@ -103,17 +111,17 @@ def rcfbce(step: Step, *, weight: NonNegativeFloat = 50.0, sharpness: PositiveFl
     total, maps, core, empty = _binary(step)
     there = step.present * ~empty
     kl = (there * divergence(maps, core, sharpness=sharpness, scale=scale)).sum(1) / there.sum(1).clamp_min(1)
-    return Judged(total + weight * kl, {"cfbce": total, "kl": kl}, step.logits)
+    return LossResult(total + weight * kl, {"cfbce": total, "kl": kl}, step.logits)
 
 
-def _core(step: Step) -> tuple[Tensor, Tensor]:
+def _core(step: TrainingStep) -> tuple[Tensor, Tensor]:
     grid = step.trace.activations
     step.known_labels  # noqa: B018 - refuses images without one
     core, empty = core_of(step.masks, (grid.shape[2], grid.shape[3]))
     return core.to(grid.dtype), empty
 
 
-def _exponents(step: Step, core: Tensor, chunk: int) -> Tensor:
+def _exponents(step: TrainingStep, core: Tensor, chunk: int) -> Tensor:
     """(B, C), with the biases: what the maps leave of the logits."""
     seen = step.trace
     bias = seen.logits - seen.activations.mean((2, 3)) @ seen.class_weights.T
@@ -122,14 +130,14 @@ def _exponents(step: Step, core: Tensor, chunk: int) -> Tensor:
 
 
 @torch.no_grad()
-def _shares(step: Step, core: Tensor, empty: Tensor) -> dict[str, Tensor]:
+def _shares(step: TrainingStep, core: Tensor, empty: Tensor) -> dict[str, Tensor]:
     """For the log: the share of all contrasts, by their size, that lies on the core, and which images had none."""
     size = contrasts(step.trace.activations, step.trace.class_weights, step.labels).abs().sum(1)  # (B, h, w)
     share = (size * core).sum((1, 2)) / size.sum((1, 2))  # NaN where there is no contrast at all
     return {"core_share": share.where(~empty, torch.nan), "skipped": empty.to(size.dtype)}
 
 
-def _binary(step: Step) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _binary(step: TrainingStep) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The loss (B,), maps (B, C, h, w), cores (B, C or 1, h, w), and which of these are empty."""
     seen = step.trace
     maps = class_maps(seen.activations, seen.class_weights)

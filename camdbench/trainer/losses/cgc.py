@@ -1,4 +1,4 @@
-"""CGC: the map of a crop is to look like the crop of the map, and not like those of other images."""
+"""CGC loss: the map of a crop must match the crop of the map and differ from maps of other images."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from camdbench.core.errors import UsageError
 from camdbench.functional.alignment import unit
 from camdbench.functional.crops import draw_crop, warp
 from camdbench.functional.normalise import upsample
-from camdbench.trainer.step import Judged, Step, label_loss, map_of
+from camdbench.trainer.step import TrainingStep, label_loss, map_of
+from camdbench.trainer.task import LossResult
 
 
 @loss("cgc", paper="Pillai et al. 2022, CGC, arXiv:2110.00527, section 3")
 def cgc(
-    step: Step,
+    step: TrainingStep,
     *,
     weight: NonNegativeFloat = 0.5,
     temperature: PositiveFloat = 0.5,
@@ -30,14 +31,14 @@ def cgc(
     smallest: PositiveFloat = 0.08,
     ce_views: Literal[1, 3] = 1,
     cam: str = "gradcam",
-) -> Judged:
-    """CGC: cross-entropy, and a contrast of the moved map of an image with the maps of moved images.
+) -> LossResult:
+    """CGC: cross-entropy plus an InfoNCE loss between the cropped map of an image and the maps of cropped images (section 3).
 
     CE + lambda L, L_i = -log(exp(cos(h_i, a_i)/tau) / sum_j exp(cos(h_i, a_j)/tau)), (B,), where h_i is the map of image i, warped by
     a random crop and flip T_i, and a_j the map of T_j applied to image j, both for the top class of the image as it is.
     Maps are up-sampled to the image before the warp. Gradients flow through both. No label is read by L: an image with
     label -1 has no cross-entropy. A map of zeros has cosine 0 with every other, without a gradient (`dead`). In a batch of
-    one there is nothing to tell apart and L is 0. Negatives come from all processes, in the code from one device.
+    one there is no negative and L is 0. Negatives come from all processes, in the code from one device.
 
     Args:
         step: the batch.
@@ -54,9 +55,9 @@ def cgc(
     """
     if smallest > 1:
         raise UsageError(f"cgc(smallest={smallest}): a crop covers at most the image, 1")
-    seen = step.main(step.images, "predicted")
+    seen = step.main_pass(step.images, "predicted")
     moved = _moved(step, smallest)
-    shown = step.also(moved(step.images), seen.targets)
+    shown = step.extra_pass(moved(step.images), seen.targets)
     before = moved(_at_size(map_of(seen, cam), step.images))
     after = _at_size(map_of(shown, cam), step.images)
     dead = (before.flatten(1).abs().amax(1) == 0) | (after.flatten(1).abs().amax(1) == 0)
@@ -65,10 +66,10 @@ def cgc(
     contrast = consistency(unit(before), seen_by_all, temperature, anchor=anchor, negatives=negatives, first=first)
     ce = label_loss(seen.logits, step.labels)
     if ce_views == 3:
-        third = step.also(_moved(step, smallest)(step.images))
+        third = step.extra_pass(_moved(step, smallest)(step.images))
         ce = ce + label_loss(shown.logits, step.labels) + label_loss(third.logits, step.labels)
     parts = {"ce": ce.where(step.labels >= 0, torch.nan), "cgc": contrast, "dead": dead.to(ce.dtype)}
-    return Judged(ce + weight * contrast, parts, seen.logits)
+    return LossResult(ce + weight * contrast, parts, seen.logits)
 
 
 def consistency(before: Tensor, after: Tensor, temperature: float, *, anchor: str, negatives: bool, first: int = 0) -> Tensor:
@@ -86,7 +87,7 @@ def consistency(before: Tensor, after: Tensor, temperature: float, *, anchor: st
     return F.cross_entropy(likeness / temperature, right, reduction="none")
 
 
-def _moved(step: Step, smallest: float) -> Callable[[Tensor], Tensor]:
+def _moved(step: TrainingStep, smallest: float) -> Callable[[Tensor], Tensor]:
     """One random crop and flip for each image of the batch, to be applied to images and maps alike."""
     size = (step.images.shape[-2], step.images.shape[-1])
     crops = [draw_crop(size, step.random, scale=(smallest, 1.0)) for _ in range(len(step.batch))]

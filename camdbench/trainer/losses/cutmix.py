@@ -1,4 +1,4 @@
-"""CutMix with core-focused cross-entropy: rectangles change places between images, and their objects with them."""
+"""CutMix with core-focused cross-entropy: rectangles are exchanged between images, together with object masks and labels."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from torch import Tensor
 
 from camdbench.core.catalogue import loss
 from camdbench.functional.core_focus import core_of, mixed_exponents, on_grid
-from camdbench.trainer.step import Judged, Step
+from camdbench.trainer.step import TrainingStep
+from camdbench.trainer.task import LossResult
 
 
 @loss(
     "cutmix-cfce", paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), eq. 73", needs=("masks",)
 )
-def cutmix_cfce(step: Step) -> Judged:
-    """CFCE on images into which a rectangle of the next image of the batch has been pasted, object and label with it.
+def cutmix_cfce(step: TrainingStep) -> LossResult:
+    """CutMix-CFCE: CFCE on images into which a rectangle of the previous image of the batch is pasted, with its object (eq. 73).
 
     lambda L(t) + (1 - lambda) L(t') with L(t) = log sum_i exp(b_i - b_t + a_i), Eq. 73's exponents a, t' the neighbour's label and
     lambda the share of the image that stayed its own. The rectangle is the same for the whole batch, as in the paper,
@@ -28,8 +29,8 @@ def cutmix_cfce(step: Step) -> Judged:
         NotApplicable: the head is not global average pooling and a linear layer.
     """
     height, width = step.images.shape[-2:]
-    box = draw_box(height, width, step.random)
-    seen = step.main(box.paste(step.images))
+    box = draw_rectangle(height, width, step.random)
+    seen = step.main_pass(box.paste(step.images))
     grid = (seen.activations.shape[2], seen.activations.shape[3])
     _, empty = core_of(step.masks, grid)
     owners = torch.where(step.masks | empty[:, None, None], step.known_labels[:, None, None], -1)
@@ -43,10 +44,10 @@ def cutmix_cfce(step: Step) -> Judged:
 
     own, other = against(step.labels), against(neighbours)
     kept = 1 - box.area / (height * width)
-    return Judged(kept * own + (1 - kept) * other, {"own": own, "pasted": other}, seen.logits)
+    return LossResult(kept * own + (1 - kept) * other, {"own": own, "pasted": other}, seen.logits)
 
 
-class Box(NamedTuple):
+class Rectangle(NamedTuple):
     """Rows from `top` to before `bottom`, columns from `left` to before `right`."""
 
     top: int
@@ -60,16 +61,16 @@ class Box(NamedTuple):
         return (self.bottom - self.top) * (self.right - self.left)
 
     def paste(self, images: Tensor) -> Tensor:
-        """Images (B, …, H, W) with this box taken from the image before them, the first from the last."""
+        """InMemorySplit (B, …, H, W) with this box taken from the image before them, the first from the last."""
         mixed, rows, columns = images.clone(), slice(self.top, self.bottom), slice(self.left, self.right)
         mixed[..., rows, columns] = images.roll(1, 0)[..., rows, columns]
         return mixed
 
 
-def draw_box(height: int, width: int, random: torch.Generator) -> Box:
+def draw_rectangle(height: int, width: int, random: torch.Generator) -> Rectangle:
     """A rectangle of the image's proportions around a random place, cut at the edges; its area before that is uniform."""
     area, row, column = torch.rand(3, generator=random, dtype=torch.float64).tolist()
     rows, columns = area**0.5 * height, area**0.5 * width
     top, bottom = (min(max(round(row * height + side * rows / 2), 0), height) for side in (-1, 1))
     left, right = (min(max(round(column * width + side * columns / 2), 0), width) for side in (-1, 1))
-    return Box(top, left, bottom, right)
+    return Rectangle(top, left, bottom, right)

@@ -1,4 +1,4 @@
-"""Deep feature reweighting: the last layer alone is trained again."""
+"""Deep feature reweighting (DFR): retrains the last layer only."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from pydantic import NonNegativeFloat
 from camdbench.core.catalogue import loss
 from camdbench.core.errors import NotApplicable
 from camdbench.models.heads import linear_head
-from camdbench.trainer.statistics import evaluating
-from camdbench.trainer.step import Judged, Step, label_loss
+from camdbench.trainer.batchnorm_updates import evaluating
+from camdbench.trainer.step import TrainingStep, label_loss
+from camdbench.trainer.task import LossResult
 
 
 @loss("dfr", paper="Kirichenko et al. 2022, Last Layer Re-Training, arXiv:2204.02937, section 6")
-def dfr(step: Step, *, l1: NonNegativeFloat = 0.0) -> Judged:
-    """DFR: cross-entropy whose gradient reaches the layers behind the target layer only, with an L1 penalty on the head.
+def dfr(step: TrainingStep, *, l1: NonNegativeFloat = 0.0) -> LossResult:
+    """DFR: cross-entropy of the layers after the target layer on frozen features, with an L1 penalty on the head (section 6).
 
     CE + l1 sum |W|, (B,), the features as they are in eval mode. The paper trains on images in which the background says nothing
     of the class: give a data set like that, such as `shortcuts(correlation=0.125)`, and weights to start from.
@@ -29,9 +30,9 @@ def dfr(step: Step, *, l1: NonNegativeFloat = 0.0) -> Judged:
         logits = step.classifier(step.images)
     ce = label_loss(logits, step.labels)
     if not l1:
-        return Judged(ce, {"ce": ce}, logits)
+        return LossResult(ce, {"ce": ce}, logits)
     weights = linear_head(step.classifier, seen.output(), logits, attached=True)
     if weights is None:
         raise NotApplicable("dfr(l1=…): the head behind the layer is not global average pooling and a linear layer")
     size = weights.abs().sum().expand_as(ce)
-    return Judged(ce + l1 * size, {"ce": ce, "l1": size}, logits)
+    return LossResult(ce + l1 * size, {"ce": ce, "l1": size}, logits)

@@ -1,4 +1,4 @@
-"""GCC: the map of four images in a grid is to be the map of one of them, in its place, and nothing elsewhere."""
+"""GCC loss: the map of a 2 x 2 image grid must equal the map of one of its images in that quarter, and 0 elsewhere."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from torch import Tensor
 from camdbench.core.catalogue import loss
 from camdbench.core.errors import UsageError
 from camdbench.functional.alignment import shares
-from camdbench.trainer.step import Judged, Step, label_loss, map_of
+from camdbench.trainer.step import TrainingStep, label_loss, map_of
+from camdbench.trainer.task import LossResult
 
 
 @loss("gcc", paper="Pillai & Pirsiavash 2021, Explainable Models with Consistent Interpretations, AAAI 35(3): 2431-2439")
-def gcc(step: Step, *, weight: NonNegativeFloat = 25.0, cam: str = "gradcam") -> Judged:
-    """GCC: cross-entropy, and the distance of the map of 2 x 2 images, one of them of the label, from that image's own map in its place.
+def gcc(step: TrainingStep, *, weight: NonNegativeFloat = 25.0, cam: str = "gradcam") -> LossResult:
+    """GCC: cross-entropy plus the L1 distance of the map of a 2 x 2 image grid from the map of the image in its quarter.
 
     CE + lambda mean |n(G(x4)) - M|, (B,), the mean over the cells of the larger map. x4 is twice as high and wide as an image: the
     image in a quarter at random, and three images of other classes, drawn from the batch with replacement, in the others.
@@ -36,7 +37,7 @@ def gcc(step: Step, *, weight: NonNegativeFloat = 25.0, cam: str = "gradcam") ->
     labels = step.known_labels
     mosaic = draw_mosaic(labels.cpu(), step.random).to(labels.device)
     own = map_of(step.trace, cam)
-    shown = map_of(step.also(mosaic.of(step.images)), cam)
+    shown = map_of(step.extra_pass(mosaic.of(step.images)), cam)
     wanted = mosaic.alone_in_its_quarter(shares(own).reshape(own.shape))
     if shown.shape != wanted.shape:
         raise UsageError(
@@ -47,7 +48,7 @@ def gcc(step: Step, *, weight: NonNegativeFloat = 25.0, cam: str = "gradcam") ->
     ce = label_loss(step.logits, step.labels)
     dead = (own.flatten(1).amax(1) <= 0) | (shown.flatten(1).amax(1) <= 0)
     parts = {"ce": ce, "gcc": apart.where(~mosaic.alone, torch.nan), "dead": dead.to(ce.dtype), "alone": mosaic.alone.to(ce.dtype)}
-    return Judged(ce + weight * torch.where(mosaic.alone, 0, apart), parts, step.logits)
+    return LossResult(ce + weight * torch.where(mosaic.alone, 0, apart), parts, step.logits)
 
 
 class Mosaic(NamedTuple):

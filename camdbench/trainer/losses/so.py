@@ -1,4 +1,4 @@
-"""SO-Loss: the map of the labelled class is held to the object's mask by their cosine."""
+"""SO-Loss: cosine distance between the map of the label and the object mask."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from camdbench.functional.alignment import cosine
 from camdbench.functional.dihedral import VIEWS, View, all_turned, all_turned_back
 from camdbench.functional.normalise import upsample
 from camdbench.functional.pooling import pool
-from camdbench.trainer.step import Judged, Step, label_loss, map_of
+from camdbench.trainer.step import TrainingStep, label_loss, map_of
+from camdbench.trainer.task import LossResult
 
 _SIGMA = 11 / 23  # of the blur, for each pixel of its kernel, as the paper's code has it
 
 
 @loss("so", paper="Employing Explanations for Effective Image Classification (anonymous, under review), Algorithm 1", needs=("masks",))
 def so(
-    step: Step,
+    step: TrainingStep,
     *,
     beta: NonNegativeFloat = 0.5,
     views: Literal[1, 2, 4, 8] = 8,
@@ -31,8 +32,8 @@ def so(
     kernel: NonNegativeInt = 23,
     sigma: PositiveFloat | None = None,
     cam: str = "gradcam",
-) -> Judged:
-    """SO-Loss: cross-entropy, and 1 - cosine of the label's map, pooled over views, with the blurred mask.
+) -> LossResult:
+    """SO-Loss: cross-entropy plus the cosine distance of the label's map, pooled over views, to the blurred mask (Algorithm 1).
 
     beta CE + (1 - beta) (1 - cos(P, M*)). The map of each view is turned back and P is their smooth maximum on the
     layer's grid; it is up-sampled to the mask, M* = GaussianBlur(M). `kernel=0` is SO-Loss, with a blur it is
@@ -60,7 +61,7 @@ def so(
     apart = 1 - cosine(pooled, wanted.to(pooled.dtype))
     ce = label_loss(step.logits, step.labels)
     total = beta * ce + (1 - beta) * torch.where(empty, 0, apart)
-    return Judged(total, {"ce": ce, "so": apart.where(~empty, torch.nan), "skipped": empty.to(ce.dtype)}, step.logits)
+    return LossResult(total, {"ce": ce, "so": apart.where(~empty, torch.nan), "skipped": empty.to(ce.dtype)}, step.logits)
 
 
 def _check(beta: float, views: int, kernel: int, images: Tensor) -> None:
@@ -73,12 +74,12 @@ def _check(beta: float, views: int, kernel: int, images: Tensor) -> None:
         raise UsageError(f"so(views=8): a quarter turn of {height} x {width} pixels has another shape; use views=4, or square images")
 
 
-def _maps(step: Step, views: tuple[View, ...], cam: str) -> Tensor:
+def _maps(step: TrainingStep, views: tuple[View, ...], cam: str) -> Tensor:
     """(V, B, h, w): the maps of the views, in the images' own place; the first view is the image itself."""
     own = map_of(step.trace, cam)[None]
     if len(views) == 1:
         return own
-    others = map_of(step.also(all_turned(step.images, views[1:])), cam)
+    others = map_of(step.extra_pass(all_turned(step.images, views[1:])), cam)
     return torch.cat([own, all_turned_back(others, views[1:])])
 
 

@@ -14,16 +14,16 @@ from camdbench.explainers.contrastivecam import contrastivecam
 from camdbench.explainers.hirescam import hirescam
 from camdbench.functional.core_focus import class_maps
 from camdbench.trainer.losses.cfce import cfbce, cfce, rcfbce, rcfce
-from camdbench.trainer.losses.cutmix import Box, cutmix_cfce, draw_box
-from camdbench.trainer.step import Step
+from camdbench.trainer.losses.cutmix import Rectangle, cutmix_cfce, draw_rectangle
+from camdbench.trainer.step import TrainingStep
 
 
-def _all_object(step: Step) -> None:
+def _all_object(step: TrainingStep) -> None:
     assert step.batch.masks is not None
     step.batch.masks[:] = True
 
 
-def _by_autograd(step: Step, seen: Trace | None = None) -> Tensor:
+def _by_autograd(step: TrainingStep, seen: Trace | None = None) -> Tensor:
     """HiResCAM (B, C, h, w) of every class by a backward pass each; a tail as the network has it."""
     batch = step.batch if seen is None else seen.batch
     found = []
@@ -103,7 +103,7 @@ def test_another_head_is_refused() -> None:
 class TestCutMix:
     def test_it_is_equation_73(self) -> None:
         step = toy_step(seed=1)
-        box = draw_box(16, 12, torch.Generator().manual_seed(1))
+        box = draw_rectangle(16, 12, torch.Generator().manual_seed(1))
         assert 0 < box.area < 16 * 12
         mixed = step.images.clone()
         owners = torch.full((4, 16, 12), -1)
@@ -142,13 +142,13 @@ class TestCutMix:
 
     def test_boxes_stay_inside_and_cover_half_on_average_before_the_edges(self) -> None:
         random = torch.Generator().manual_seed(0)
-        boxes = [draw_box(10, 20, random) for _ in range(300)]
+        boxes = [draw_rectangle(10, 20, random) for _ in range(300)]
         assert all(0 <= box.top <= box.bottom <= 10 and 0 <= box.left <= box.right <= 20 for box in boxes)
         assert 0.2 < sum(box.area for box in boxes) / 300 / 200 < 0.4
 
     def test_pasting_exchanges_the_box_only(self) -> None:
         images = torch.arange(3.0)[:, None, None].expand(3, 4, 4)
-        found = Box(1, 2, 3, 4).paste(images)
+        found = Rectangle(1, 2, 3, 4).paste(images)
         assert found[0, 1:3, 2:].unique().tolist() == [2.0]
         assert found[1, 1:3, 2:].unique().tolist() == [0.0]
         assert found[1, 0].unique().tolist() == [1.0]

@@ -17,7 +17,7 @@ from camdbench.explainers.gradcam import gradcam
 from camdbench.functional.crops import draw_crop
 from camdbench.models.classifier import Classifier
 from camdbench.trainer.losses.cgc import cgc, consistency
-from camdbench.trainer.step import Step
+from camdbench.trainer.step import TrainingStep
 
 
 def _cosine(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -31,7 +31,7 @@ def _moved(image: torch.Tensor, crop) -> torch.Tensor:
     return large.flip(-1) if crop.flipped else large
 
 
-def _literal_maps(step: Step, smallest: float) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+def _literal_maps(step: TrainingStep, smallest: float) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     random = torch.Generator().manual_seed(0)
     size = tuple(step.images.shape[-2:])
     crops = [draw_crop(size, random, scale=(smallest, 1.0)) for _ in range(4)]
@@ -92,7 +92,7 @@ def test_a_marked_blob_moves_alike_in_image_and_map() -> None:
         images[index, 0, 3 + index % 4 * 5 : 7 + index % 4 * 5, 2 + index // 4 * 5 : 8 + index // 4 * 5] = 1
     images = images + 0.01
     batch = Batch(tuple(map(str, range(16))), images, torch.zeros(16, dtype=torch.int64))
-    step = Step(Classifier(Brightness(), "see", mean=0.0, std=1.0), batch, torch.Generator().manual_seed(0))
+    step = TrainingStep(Classifier(Brightness(), "see", mean=0.0, std=1.0), batch, torch.Generator().manual_seed(0))
     found = cgc(step, negatives=False)
     assert float(found.parts["cgc"].detach().max()) < 1e-6
     assert not found.parts["dead"].any()

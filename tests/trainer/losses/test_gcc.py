@@ -16,12 +16,12 @@ from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.gradcam import gradcam
 from camdbench.models.classifier import Classifier
 from camdbench.trainer.losses.gcc import draw_mosaic, gcc
-from camdbench.trainer.step import Step
+from camdbench.trainer.step import TrainingStep
 
 CORNERS = [(0, 0), (0, 1), (1, 0), (1, 1)]  # row and column of the quarters
 
 
-def _map(step: Step, image: torch.Tensor, label: int) -> torch.Tensor:
+def _map(step: TrainingStep, image: torch.Tensor, label: int) -> torch.Tensor:
     """Grad-CAM (h, w) of one image (3, H, W), divided by its sum."""
     with step.classifier.frozen():
         found = gradcam(Trace(step.classifier, Batch(("x",), image[None], torch.tensor([label]))))[0]
@@ -65,13 +65,13 @@ class Colours(nn.Module):
         return self.fc(self.flat(self.pool(self.see(images))))
 
 
-def coloured(seen_elsewhere: float) -> Step:
+def coloured(seen_elsewhere: float) -> TrainingStep:
     """Two images of 2 x 2 pixels: of class 0, red, and of class 1, green and as red as that everywhere."""
     images = torch.zeros(2, 3, 2, 2)
     images[0, 0] = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
     images[1, 1], images[1, 0] = 1.0, seen_elsewhere
     batch = Batch(("a", "b"), images, torch.tensor([0, 1]))
-    return Step(Classifier(Colours(), "see", mean=0.0, std=1.0), batch, torch.Generator().manual_seed(0))
+    return TrainingStep(Classifier(Colours(), "see", mean=0.0, std=1.0), batch, torch.Generator().manual_seed(0))
 
 
 def test_a_network_that_sees_a_class_where_it_is_has_nothing_to_pay() -> None:

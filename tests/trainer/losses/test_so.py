@@ -15,7 +15,7 @@ from camdbench.core.errors import UsageError
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.gradcam import gradcam
 from camdbench.trainer.losses.so import so
-from camdbench.trainer.step import Step
+from camdbench.trainer.step import TrainingStep
 
 SQUARE = (20, 20)
 TURNS = [
@@ -30,7 +30,7 @@ TURNS = [
 ]
 
 
-def _literal(step: Step, index: int, views: int, pooling: str, kernel: int) -> float:
+def _literal(step: TrainingStep, index: int, views: int, pooling: str, kernel: int) -> float:
     """1 - cos of one image, a view at a time, with numpy and scipy."""
     maps = []
     for turn, back in TURNS[:views]:

@@ -1,0 +1,72 @@
+"""Initial classifier of a training run: random or given weights, and surgery."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from camdbench.core.errors import UsageError
+from camdbench.models.build import build_network, input_of, without_side_heads
+from camdbench.models.classifier import Classifier
+from camdbench.models.last_layer import with_classes
+from camdbench.models.shortcuts_net import LAYER, ShortcutsNetwork
+from camdbench.models.skeleton import skeleton
+from camdbench.models.surgery import check_additive, core_focused, surgery_of
+from camdbench.models.torchvision_zoo import wake_head
+from camdbench.models.zoo import load_classifier
+from camdbench.trainer.recipe import TrainingRecipe
+from camdbench.trainer.split_data import Split
+
+
+def build_initial_classifier(recipe: TrainingRecipe, images: Split, before: Path | None = None) -> Classifier:
+    """The classifier that a recipe begins with, on the CPU; random numbers come from the recipe's seed.
+
+    Args:
+        recipe: how it is built or which weights it has.
+        images: what it will learn from.
+        before: checkpoint to begin with instead, where another run has made one for this.
+
+    Raises:
+        UsageError: the weights to start from are of another network, or the network does not take images of that size.
+        CamdbenchError: after the surgery the class maps do not add up to the logits.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        classifier = _fresh(recipe, images) if before is None and recipe.init is None else _from_weights(recipe, images, before)
+    classifier.count_classes(images.size)
+    classifier.name, classifier.class_names, classifier.input_size = recipe.name, images.classes, images.size[1]
+    classifier.requires_grad_(True)
+    if recipe.surgery is not None:
+        sample = next(images.batches(2)).images
+        check_additive(classifier, sample)
+    return classifier
+
+
+def _fresh(recipe: TrainingRecipe, images: Split) -> Classifier:
+    network = build_network(recipe.network, len(images.classes), _surgery(recipe))
+    wake_head(network)
+    layer, fed = LAYER if isinstance(network, ShortcutsNetwork) else None, input_of(recipe.network)
+    return Classifier(network, layer, mean=fed.mean, std=fed.std, name=recipe.network, input_size=fed.size)
+
+
+def _from_weights(recipe: TrainingRecipe, images: Split, before: Path | None) -> Classifier:
+    init = str(before or recipe.init)
+    classifier = load_classifier(init, device="cpu")
+    network = with_classes(without_side_heads(classifier.network), len(images.classes))
+    wanted = skeleton(lambda: build_network(recipe.network, len(images.classes), surgery_of(network)))
+    if _shapes(network) != _shapes(wanted):
+        raise UsageError(f"recipe {recipe.name}: init={init} is not of network={recipe.network}; name the network that it is of")
+    if recipe.surgery is not None and not (before and surgery_of(network)):  # the run before may have had it made
+        core_focused(network, **recipe.surgery.model_dump())
+    return classifier
+
+
+def _surgery(recipe: TrainingRecipe) -> dict[str, Any] | None:
+    return None if recipe.surgery is None else recipe.surgery.model_dump()
+
+
+def _shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}

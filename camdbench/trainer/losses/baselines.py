@@ -1,0 +1,107 @@
+"""Baselines of guided losses: IoU (RIA), energy, input gradients (RRR) and noise on the background (CoRM)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from pydantic import NonNegativeFloat, PositiveFloat
+
+from camdbench.core.catalogue import loss
+from camdbench.core.errors import UsageError
+from camdbench.functional.alignment import share_inside, soft_iou
+from camdbench.functional.normalise import normalise, upsample
+from camdbench.trainer.step import TrainingStep, label_loss, map_of
+from camdbench.trainer.task import LossResult
+
+
+@loss("ria", paper="after Ahmadi et al., Region of Interest Activation, as SO-Loss's related work describes it", needs=("masks",))
+def ria(
+    step: TrainingStep,
+    *,
+    weight: NonNegativeFloat = 1.0,
+    threshold: PositiveFloat = 0.5,
+    sharpness: PositiveFloat = 20.0,
+    cam: str = "gradcam",
+) -> LossResult:
+    """RIA: cross-entropy plus 1 - IoU of the label's thresholded map with the mask.
+
+    CE + weight (1 - IoU), (B,). The map is up-sampled, normalised to its range, and cut at the threshold by a sigmoid, because
+    a hard cut has no gradient; the original's text was not at hand. Without a mask there is no second term (`skipped`).
+
+    Args:
+        step: the batch.
+        weight: of the overlap.
+        threshold: where the map, in [0, 1], is cut.
+        sharpness: of the cut; the inverse of its width.
+        cam: the explainer.
+    """
+    raw = upsample(map_of(step.trace, cam), (step.masks.shape[-2], step.masks.shape[-1]))
+    empty = ~step.masks.flatten(1).any(1)
+    apart = torch.where(empty, 0, 1 - soft_iou(normalise(raw, "range"), step.masks, threshold, sharpness))
+    ce = label_loss(step.logits, step.labels)
+    return LossResult(ce + weight * apart, {"ce": ce, "ria": apart.where(~empty, torch.nan), "skipped": empty.to(ce.dtype)}, step.logits)
+
+
+@loss("energy", paper="Rao et al. 2023, Studying How to Effectively Guide Models with Explanations, arXiv:2303.11932", needs=("masks",))
+def energy(step: TrainingStep, *, weight: NonNegativeFloat = 1.0, cam: str = "gradcam(relu=False)") -> LossResult:
+    """Energy loss: cross-entropy plus the fraction of the label's positive map outside the mask.
+
+    CE + weight (1 - sum_mask M+ / sum M+), (B,). The paper also uses boxes and other maps. A map without a positive part
+    gives 1 and no gradient; without a mask there is no second term (`skipped`).
+
+    Args:
+        step: the batch.
+        weight: of the energy.
+        cam: the explainer.
+    """
+    raw = upsample(map_of(step.trace, cam), (step.masks.shape[-2], step.masks.shape[-1]))
+    empty = ~step.masks.flatten(1).any(1)
+    outside = torch.where(empty, 0, 1 - share_inside(raw, step.masks))
+    ce = label_loss(step.logits, step.labels)
+    return LossResult(
+        ce + weight * outside, {"ce": ce, "energy": outside.where(~empty, torch.nan), "skipped": empty.to(ce.dtype)}, step.logits
+    )
+
+
+@loss("rrr", paper="Ross et al. 2017, Right for the Right Reasons, arXiv:1703.03717, eq. 1", needs=("masks",))
+def rrr(step: TrainingStep, *, weight: NonNegativeFloat = 1.0) -> LossResult:
+    """RRR: cross-entropy plus the squared input gradient of the summed log-probabilities outside the mask (eq. 1).
+
+    CE + weight sum_d ((1 - M_d) d/dx_d sum_c log p_c)^2, (B,), by pixels in [0, 1]. The paper's decay of the weights is the
+    optimiser's business. With batch statistics an image's gradient also holds what it does to its batch mates.
+
+    Args:
+        step: the batch.
+        weight: lambda_1; the paper wants both terms to be of one size.
+    """
+    images = step.images.detach().clone().requires_grad_()
+    logits = step.main_pass(images).logits
+    (slope,) = torch.autograd.grad(logits.log_softmax(1).sum(), images, create_graph=True)
+    wrong = (slope * ~step.masks[:, None]).square().sum((1, 2, 3))
+    ce = label_loss(logits, step.labels)
+    return LossResult(ce + weight * wrong, {"ce": ce, "rrr": wrong}, logits)
+
+
+@loss("corm", paper="Singla et al. 2022, Core Risk Minimization, arXiv:2203.15566", needs=("masks",))
+def corm(step: TrainingStep, *, sigma: PositiveFloat = 0.25, probability: PositiveFloat = 1.0) -> LossResult:
+    """CoRM: cross-entropy on images with Gaussian noise added outside the object.
+
+    x + sigma n (1 - M), n standard normal, cut to [0, 1]; (B,). An image without a mask gets no noise.
+
+    Args:
+        step: the batch.
+        sigma: of the noise, on the scale of [0, 1].
+        probability: of an image getting noise.
+
+    Raises:
+        UsageError: a probability above 1.
+    """
+    if probability > 1:
+        raise UsageError(f"corm(probability={probability}): at most 1")
+    images, masks = step.images, step.masks
+    drawn = torch.rand(len(images), generator=step.random) < probability
+    noise = sigma * torch.randn(images.shape, generator=step.random)
+    where = ~masks & (masks.flatten(1).any(1) & drawn.to(masks.device))[:, None, None]
+    logits = step.main_pass((images + noise.to(images) * where[:, None]).clamp(0, 1)).logits
+    total = F.cross_entropy(logits, step.labels, ignore_index=-1, reduction="none")
+    return LossResult(total, {"ce": total}, logits)

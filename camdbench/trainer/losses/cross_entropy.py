@@ -1,0 +1,42 @@
+"""Cross-entropy, multi-class and binary: losses of logits and labels alone."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from pydantic import NonNegativeFloat
+
+from camdbench.core.catalogue import loss
+from camdbench.core.errors import UsageError
+from camdbench.trainer.step import TrainingStep
+from camdbench.trainer.task import LossResult
+
+
+@loss("ce", paper="cross-entropy; label smoothing: Szegedy et al. 2016, arXiv:1512.00567, section 7")
+def cross_entropy(step: TrainingStep, *, smoothing: NonNegativeFloat = 0.0) -> LossResult:
+    """Cross-entropy with label smoothing: -sum_c q_c log p_c, q = (1 - smoothing) one-hot + smoothing / C.
+
+    Args:
+        step: the batch.
+        smoothing: probability spread uniformly over the C classes, in [0, 1).
+
+    Returns:
+        (B,) nats, not negative; 0 for an image without label.
+
+    Raises:
+        UsageError: smoothing is 1 or more.
+    """
+    if smoothing >= 1:
+        raise UsageError(f"ce(smoothing={smoothing}): must be below 1, or the label does not count")
+    total = F.cross_entropy(step.logits, step.labels, ignore_index=-1, reduction="none", label_smoothing=smoothing)
+    return LossResult(total, {"ce": total}, step.logits)
+
+
+@loss("bce", paper="binary cross-entropy")
+def binary_cross_entropy(step: TrainingStep) -> LossResult:
+    """Binary cross-entropy, averaged over classes: -1/C sum_c [y_c log sigma(f_c) + (1 - y_c) log(1 - sigma(f_c))].
+
+    Returns:
+        (B,) nats, not negative.
+    """
+    total = F.binary_cross_entropy_with_logits(step.logits, step.present, reduction="none").mean(1)
+    return LossResult(total, {"bce": total}, step.logits)

@@ -1,0 +1,178 @@
+"""probe: train and score a segmentation head on the features of a classifier."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from camdbench.core.catalogue import datasets
+from camdbench.core.errors import UsageError
+from camdbench.core.provenance import git_revision, now, versions
+from camdbench.datasets.opening import annotations_of
+from camdbench.datasets.samples import Dataset
+from camdbench.models.devices import pick_device
+from camdbench.models.zoo import load_classifier
+from camdbench.trainer.accelerator import open_accelerator
+from camdbench.trainer.checkpoint import write_csv, write_json, write_weights
+from camdbench.trainer.in_memory_split import check_batch, open_splits
+from camdbench.trainer.loop import fit
+from camdbench.trainer.probe_recipe import ProbeRecipe, read_probe
+from camdbench.trainer.recipe_fields import with_changes
+from camdbench.trainer.resume import run_key
+from camdbench.trainer.run_state import Epoch
+from camdbench.trainer.tasks.segmentation import SegmentationTask, seeded
+from camdbench.trainer.tasks.segmentation_data import SegmentationData, load_segmentation_data
+from camdbench.trainer.tasks.segmentation_score import SegmentationScore, score_segmenter
+from camdbench.trainer.tasks.segmenter import Segmenter, channels_at
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """A finished probe.
+
+    Attributes:
+        path: the weights.
+        recipe: as it was run.
+        scores: by split.
+    """
+
+    path: Path
+    recipe: ProbeRecipe
+    scores: dict[str, SegmentationScore]
+
+
+def probe(
+    recipe: str | Path | ProbeRecipe,
+    *,
+    out: str | Path,
+    seed: int | None = None,
+    device: str = "auto",
+    epochs: int | None = None,
+    data_root: str | Path | None = None,
+    progress: Callable[[Epoch], None] | None = None,
+) -> ProbeResult:
+    """Train a segmentation head on the features of a trained classifier, and score its segmentation.
+
+    The head is torchvision's FCN head on the output of the classifier's target layer, the loss pixel cross-entropy. The
+    last epoch's weights are scored. On the CPU, with one number of threads, the same recipe and seed yield the same
+    weights. A run that was cut short goes on after its last whole epoch when it is started again.
+
+    Args:
+        recipe: path of a YAML file, or a recipe.
+        out: folder for `NAME.safetensors`, `NAME.json`, `NAME.csv` and `NAME-SPLIT-confusion.csv`, made if need be; files
+            of that name are replaced. `NAME.resume` stands there while a run is unfinished.
+        seed: another seed than the recipe's.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
+        epochs: another number of epochs than the recipe's.
+        data_root: where the data set lies, for one that is read from disk; all of it is held in memory.
+        progress: called with every line of the log.
+
+    Raises:
+        UsageError: the recipe is wrong, the data set has no masks, or the layer has no grid; nothing has been trained.
+        CamdbenchError: the loss is no longer finite.
+    """
+    plan = with_changes(read_probe(recipe) if not isinstance(recipe, ProbeRecipe) else recipe, seed=seed, epochs=epochs)
+    where = pick_device(device)
+    origin: dict[str, object] = {"versions": versions(), "git": git_revision(), "threads": torch.get_num_threads()}
+    _check_alone()
+    began = _begin(plan, where, data_root)
+    path = Path(out) / f"{plan.name}.safetensors"
+    half = path.with_suffix(".resume")
+    key = run_key(plan, began.fingerprints | {"weights": began.weights}, where)
+    with open_accelerator(plan, where) as accelerator:
+        task = SegmentationTask(began.segmenter, began.splits[plan.data.train], plan, where)
+        result = fit(task, plan, accelerator, resume=(half, key), progress=progress)
+    scores = {
+        split: score_segmenter(began.segmenter, began.splits[split], background=plan.background, device=where)
+        for split in plan.data.evaluation
+    }
+    write_csv(path.with_suffix(".csv"), [line.flat() for line in result.log])
+    for split, score in scores.items():
+        write_csv(path.with_name(f"{plan.name}-{split}-confusion.csv"), _confusion(score))
+    write_json(path.with_suffix(".json"), _provenance(plan, began, scores) | origin | {"device": where.type})
+    write_weights(path, result.state)  # last: where the weights are, the rest is too
+    half.unlink(missing_ok=True)
+    return ProbeResult(path, plan, scores)
+
+
+@dataclass(frozen=True)
+class _Beginning:
+    """What a run starts from; `weights` is the hash of the classifier's before it."""
+
+    segmenter: Segmenter
+    splits: dict[str, SegmentationData]
+    weights: str
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        return {split: scenes.fingerprint for split, scenes in self.splits.items()}
+
+
+def _begin(recipe: ProbeRecipe, device: torch.device, data_root: str | Path | None) -> _Beginning:
+    """The classifier with a fresh head, whose weights the seed decides, and the splits in memory."""
+    with seeded(recipe.seed, "classifier", torch.device("cpu")):  # a network is drawn before its weights are read
+        classifier = load_classifier(recipe.model, device=str(device))
+    layer, weights = classifier.layer_name(recipe.layer), classifier.weights_hash()
+    opened = _open(recipe, data_root)
+    channels = channels_at(classifier, layer, opened[recipe.data.train][0].image)
+    splits = {split: load_segmentation_data(dataset) for split, dataset in opened.items()}
+    with seeded(recipe.seed, "head", torch.device("cpu")):
+        count = len(splits[recipe.data.train].names)
+        segmenter = Segmenter(classifier, channels, count, layer=layer, backbone=recipe.backbone)
+    return _Beginning(segmenter.to(device), splits, weights)
+
+
+def _check_alone() -> None:
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size > 1:
+        raise UsageError(f"a probe is trained by one process, and torchrun started {size}; leave torchrun out")
+
+
+def _open(recipe: ProbeRecipe, data_root: str | Path | None) -> dict[str, Dataset]:
+    """Every split that the recipe names, checked; nothing has been read."""
+    spec, data = datasets.parse_one(recipe.data.dataset), recipe.data
+    opened = open_splits(data, data.evaluation, data_root)
+    for split in opened:
+        if "masks" not in annotations_of(spec, split, data_root):
+            raise UsageError(f"recipe {recipe.name}: data set {spec.name} has no masks of split {split}; take one of {_with_masks()}")
+    check_batch(opened[data.train].ids, recipe.batch_size)
+    return opened
+
+
+def _with_masks() -> str:
+    return ", ".join(entry.name for entry in datasets if "masks" in entry.facts.gives)
+
+
+def _provenance(recipe: ProbeRecipe, began: _Beginning, scores: dict[str, SegmentationScore]) -> dict[str, object]:
+    train = began.splits[recipe.data.train]
+    return {
+        "name": recipe.name,
+        "model": recipe.model,
+        "layer": began.segmenter.layer,
+        "weights": began.weights,
+        "classes": list(train.names),
+        "input_size": train.size[-1],
+        "metrics": {split: _finite(score) for split, score in scores.items()},
+        "recipe": recipe.model_dump(mode="json"),
+        "seed": recipe.seed,
+        "fingerprints": began.fingerprints,
+        "date": now(),
+    }
+
+
+def _finite(score: SegmentationScore) -> dict[str, object]:
+    """The score for JSON, which knows no NaN; the matrix has a file of its own."""
+    numbers = {name: getattr(score, name) for name in ("miou", "low", "high", "accuracy", "majority")}
+    classes = {name: value for name, value in score.classes.items() if math.isfinite(value)}
+    return {"count": score.count, **{name: value for name, value in numbers.items() if math.isfinite(value)}, "classes": classes}
+
+
+def _confusion(score: SegmentationScore) -> list[dict[str, object]]:
+    """One line per true class, one column per class that was said."""
+    names = list(score.classes)
+    return [{"true": name, **dict(zip(names, row, strict=True))} for name, row in zip(names, score.matrix.tolist(), strict=True)]

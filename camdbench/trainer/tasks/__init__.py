@@ -1,0 +1,1 @@
+"""What can be trained: classifiers, and segmentation heads on their features."""
