@@ -62,7 +62,8 @@ def command(name: str, as_json: bool, quiet: bool, **request: Any) -> int:
 
     Exit codes: 0 every cell that can be measured was, 3 some were not.
     """
-    from camdbench.papers import render
+    from camdbench.cli.show import show
+    from camdbench.papers.render import paper_data, paper_tables
     from camdbench.papers.reproduce import reproduce, write_tables
 
     def say(text: str) -> None:
@@ -71,11 +72,6 @@ def command(name: str, as_json: bool, quiet: bool, **request: Any) -> int:
 
     done = reproduce(name, say=say, **request)
     write_tables(done)
-    if as_json:
-        options.print_json(render.to_records(done.lines))
-    else:
-        from rich.console import Console
-
-        Console().print(render.to_console(render.written(done.exhibit, done.lines)))
+    show(paper_tables(done.exhibit, done.lines), paper_data(done.lines), "json" if as_json else "table", notes_last=True)
     say(f"runs and tables: {done.out}")
     return FINISHED_WITH_GAPS if done.failed else 0

@@ -18,9 +18,10 @@ from camdbench.papers.numbers import ACCURACY, Finished, key, number_of
 from camdbench.papers.plan import Job, Plan, Setting, plan
 from camdbench.papers.probing import FinishedProbe, Probes
 from camdbench.papers.recipe import Exhibit
-from camdbench.papers.render import to_csv, to_latex, to_markdown, written
+from camdbench.papers.render import paper_data, paper_tables
 from camdbench.papers.shelf import load_exhibit
 from camdbench.papers.verdict import Line, judge
+from camdbench.tables.render import to_csv, to_latex, to_markdown
 
 Roots = str | Path | Mapping[str, str | Path] | None
 Found = Finished | FinishedProbe | str  # what measured a cell, or why nothing did
@@ -119,8 +120,8 @@ def reproduce(
 def write_tables(done: Reproduction) -> None:
     """Write `reproduction.md`, `reproduction.tex` and `reproduction.csv` into the folder of the runs, each whole or not at all."""
     done.out.mkdir(parents=True, exist_ok=True)
-    table = written(done.exhibit, done.lines)
-    texts = {"md": to_markdown(table), "tex": to_latex(table), "csv": to_csv(done.lines)}
+    tables = paper_tables(done.exhibit, done.lines)
+    texts = {"md": to_markdown(tables), "tex": to_latex(tables), "csv": to_csv(paper_data(done.lines))}
     for name, text in texts.items():
         with replacing(done.out / f"reproduction.{name}") as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,12 +17,18 @@ from camdbench.core.spec import parse_spec
 from camdbench.tables.cells import KEY
 from camdbench.tables.load import load_run
 from camdbench.tables.summary import summarise
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+from camdbench.tables.table import Cell, Column, Section, Table
 
 GOLDEN_COLUMNS = (*KEY, "mean", "n", "tolerance")
 _MOVED = ("mean", "images", "missing")
+_COLUMNS = (
+    Column("cell", "cell", "text"),
+    Column("verdict", "verdict", "text"),
+    Column("golden_mean", "golden", "number"),
+    Column("run_mean", "run", "number"),
+    Column("difference", "difference", "number"),
+    Column("tolerance", "tolerance", "number"),
+)
 
 
 @dataclass(frozen=True)
@@ -154,31 +159,19 @@ def write_golden(run: str | Path, path: str | Path, *, tolerances: Mapping[str, 
     return golden
 
 
-def render_comparison(comparison: Comparison) -> RenderableType:
-    """For a terminal: a table of what moved, if anything did, and one line that counts the cells."""
-    from rich import box
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
+def golden_table(comparison: Comparison) -> Table:
+    """The cells that moved, and one line that counts the cells."""
     cells, moved = comparison.cells, comparison.moved
     met = int((cells["verdict"] == "ok").sum())
     without = f"; without a golden value: {len(comparison.new)}" if len(comparison.new) else ""
-    line = Text(f"{met} of {len(cells) - len(comparison.new)} golden cells met{without}.")
-    if comparison.ok:
-        return line
-    table = Table(title="What moved", box=box.SIMPLE_HEAD)
-    table.add_column("cell", overflow="fold", min_width=30)
-    table.add_column("verdict")
-    for heading in ("golden", "run", "difference", "tolerance"):
-        table.add_column(heading, justify="right")
+    count = f"{met} of {len(cells) - len(comparison.new)} golden cells met{without}."
+    rows = list[tuple[Cell, ...]]()
     for cell in moved.to_dict("records"):
         what = f"{cell['explainer']} · {cell['metric']} ({cell['protocol']})"
         where = f"{cell['model']} · {cell['dataset']} {cell['split']} · target: {cell['target_rule']}"
         verdict = f"{cell['golden_n']} → {cell['run_n']} images" if cell["verdict"] == "images" else str(cell["verdict"])
-        numbers = [_write(cell[name]) for name in ("golden_mean", "run_mean", "difference", "tolerance")]
-        table.add_row(*(Text(text) for text in (f"{what}\n{where}", verdict, *numbers)))
-    return Group(table, line)
+        rows.append((Cell(f"{what}\n{where}"), Cell(verdict), *(Cell(_write(cell[column.key])) for column in _COLUMNS[2:])))
+    return Table("What moved", _COLUMNS, (Section(tuple(rows)),), (count,))
 
 
 def _write(number: float) -> str:

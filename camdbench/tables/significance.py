@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from camdbench.tables.layout import ALPHA, Block, Column, blocks
+from camdbench.tables.summary_tables import ALPHA, MetricColumn, SummaryGroup, summary_groups
 
 _PLACE = ("model", "dataset", "split", "target_rule", "metric", "protocol")
 
@@ -30,20 +30,20 @@ def against_best(summary: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
         place = tuple(pair[name] for name in _PLACE)
         p_of[*place, pair["first"], pair["second"]] = p_of[*place, pair["second"], pair["first"]] = pair["p_holm"]
     found = pd.Series("", index=summary.index)
-    for block in blocks(summary):
-        for column in block.columns:
-            verdicts = _verdicts(block, column, p_of)
-            own = (block.lines["metric"] == column.metric) & (block.lines["protocol"] == column.protocol)
-            found[block.lines.index[own]] = block.lines.loc[own, "explainer"].map(verdicts).fillna("")
+    for group in summary_groups(summary):
+        for column in group.columns:
+            verdicts = _verdicts(group, column, p_of)
+            own = (group.lines["metric"] == column.metric) & (group.lines["protocol"] == column.protocol)
+            found[group.lines.index[own]] = group.lines.loc[own, "explainer"].map(verdicts).fillna("")
     return summary.assign(against_best=found)
 
 
-def _verdicts(block: Block, column: Column, p_of: dict[tuple[Any, ...], float]) -> dict[str, str]:
+def _verdicts(group: SummaryGroup, column: MetricColumn, p_of: dict[tuple[Any, ...], float]) -> dict[str, str]:
     """The verdict on each method in a column."""
-    place = (block.model, block.dataset, block.split, block.target_rule, column.metric, column.protocol)
-    best = [name for name, rank in block.places(column).items() if rank == 1]
+    place = (group.model, *group.place, column.metric, column.protocol)
+    best = [name for name, rank in group.places(column).items() if rank == 1]
     found = dict[str, str]()
-    for name in block.explainers(control=False):
+    for name in group.explainers(control=False):
         tests = [p_of.get((*place, name, other)) for other in best]
         if name in best:
             found[name] = "best"

@@ -14,13 +14,18 @@ from camdbench.core.errors import UsageError
 from camdbench.core.files import replacing
 from camdbench.core.spec import parse_spec
 from camdbench.tables.aggregates import aggregate, to_unit
-from camdbench.tables.cells import Cells, cell_data, cells_of, points_by_cell
+from camdbench.tables.cells import KEY, Cells, cell_data, cells_of, points_by_cell
 from camdbench.tables.intervals import Method, aggregate_interval, mean_intervals
-from camdbench.tables.layout import SUMMARY_COLUMNS
 from camdbench.tables.load import load_costs, load_points, load_rows, load_run
-from camdbench.tables.render import to_csv, to_latex, to_markdown
+from camdbench.tables.render import render
+from camdbench.tables.summary_tables import summary_tables
 from camdbench.tables.ties import tie_labels
 
+SUMMARY_COLUMNS = (
+    *KEY,
+    *("mean", "ci_low", "ci_high", "n", "n_failed", "n_undefined", "n_constant"),
+    *("higher_is_better", "unit", "passes_per_image", "seconds_per_image", "control", "tied"),
+)
 _OF_VALUES = ("mean", "class mean")  # reductions that need no points
 _PASSES = ["forward", "backward", "tail_forward", "tail_backward"]
 
@@ -80,9 +85,10 @@ def write_summary(run: str | Path, summary: pd.DataFrame | None = None) -> pd.Da
         CamdbenchError: a file of the run is damaged.
     """
     summary = summarise(run) if summary is None else summary
-    for name, text in (("csv", to_csv(summary)), ("md", to_markdown(summary)), ("tex", to_latex(summary))):
-        with replacing(Path(run) / f"summary.{name}") as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="\n")
+    tables = summary_tables(summary)
+    for suffix, form in (("csv", "csv"), ("md", "markdown"), ("tex", "latex")):
+        with replacing(Path(run) / f"summary.{suffix}") as temporary:
+            temporary.write_text(render(tables, summary, form), encoding="utf-8", newline="\n")
     return summary
 
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from camdbench.papers import render
 from camdbench.papers.numbers import over_seeds
 from camdbench.papers.printed import Printed
+from camdbench.papers.render import paper_data, paper_tables
 from camdbench.papers.shelf import load_exhibit
 from camdbench.papers.verdict import Measured, judge
+from camdbench.tables.render import to_csv
 
 
 def printed(value: str, std: str = "") -> Printed:
@@ -85,13 +86,15 @@ class TestText:
             judge(exhibit.printed[0], Measured(0.49, 0.48, 0.50, 50)),
             judge(exhibit.printed[1], Measured(reason="no weights", fault=True)),
         ]
-        table = render.written(exhibit, lines)
-        assert [record["verdict"] for record in render.to_records(lines)] == ["agrees", "not run"]
-        assert render.to_csv(lines).count("\n") == 3
-        return [*map("|".join, table.lines), *table.notes]
+        (table,) = paper_tables(exhibit, lines)
+        data = paper_data(lines)
+        assert list(data["verdict"]) == ["agrees", "not run"]
+        assert to_csv(data).count("\n") == 3
+        assert table.title.endswith(" · ImageNet-val · ResNet50")
+        return [*("|".join(cell.text for cell in row) for row in table.sections[0].rows), *table.notes]
 
     def test_numbers_have_as_many_digits_as_the_papers(self) -> None:
-        assert self.lines()[0] == "ImageNet-val|ResNet50|Baseline|Insertion AUC|0.4900|[0.4800, 0.5000]|0.4860|+0.0040|agrees"
+        assert self.lines()[0] == "Baseline|Insertion AUC|0.4900|[0.4800, 0.5000]|0.4860|+0.0040|agrees"
 
     def test_reasons_are_numbered_and_stand_below(self) -> None:
         lines = self.lines()

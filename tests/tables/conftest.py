@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from camdbench.core.rows import Row
-from camdbench.tables.layout import SUMMARY_COLUMNS
+from camdbench.tables.summary import SUMMARY_COLUMNS
 
 FACTS = {
     "ad": {"protocol": "opticam", "higher_is_better": False, "unit": "%", "tolerance": 0.5},

@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from camdbench.core.errors import UsageError
-from camdbench.tables.check import GOLDEN_COLUMNS, check, read_golden, render_comparison, write_golden
+from camdbench.tables.check import GOLDEN_COLUMNS, check, golden_table, read_golden, write_golden
+from camdbench.tables.render import to_console
 
 NAN = (float("nan"), "error")
 SPEC = 'opticam(iterations=50, objective="diff")'
@@ -156,7 +157,7 @@ def test_no_golden_file_is_refused_before_the_run_is_read(tmp_path: Path):
 def shown(comparison, width: int = 160) -> str:
     console = Console(width=width)
     with console.capture() as capture:
-        console.print(render_comparison(comparison))
+        console.print(to_console([golden_table(comparison)]))
     return capture.get()
 
 

@@ -11,11 +11,10 @@ from scipy import stats
 
 from camdbench.cli.main import run_cli
 from camdbench.tables.compare import compare
-from camdbench.tables.latex import to_latex
-from camdbench.tables.layout import ALPHA
-from camdbench.tables.render import to_csv, to_markdown
+from camdbench.tables.render import to_csv, to_latex, to_markdown
 from camdbench.tables.significance import against_best
 from camdbench.tables.summary import summarise
+from camdbench.tables.summary_tables import ALPHA, summary_tables
 
 RANDOM = np.random.default_rng(7)
 BEST = RANDOM.uniform(10, 20, 30)
@@ -76,28 +75,28 @@ def test_several_best_ones_must_all_be_told_apart():
 
 
 def test_markdown_marks_what_is_alike_and_says_what_it_means(marked):
-    text = to_markdown(marked)
+    text = to_markdown(summary_tables(marked))
     close = next(line for line in text.splitlines() if "`close`" in line)
     assert f"{np.mean(VALUES['close']['ad']):.1f}† [" in close
     assert close.count("†") == 1
     assert "† not significantly different from the best: paired permutation test, Holm-corrected within each metric, 5%." in text
     assert text.count("†") == 2
-    assert "†" not in to_markdown(marked.drop(columns="against_best"))
+    assert "†" not in to_markdown(summary_tables(marked.drop(columns="against_best")))
 
 
 def test_latex_marks_the_same_cells(marked):
-    text = to_latex(marked)
+    text = to_latex(summary_tables(marked))
     body = {line.split(" & ")[0].strip(): line for line in text.splitlines() if " & " in line}
     assert r"$^\dagger$" in body["close"]
     assert body["close"].count("dagger") == 1
     assert not any("dagger" in body[name] for name in ("winner", "far", "fakecam"))
     assert r" $^\dagger$ not significantly different from the best: paired permutation test" in text
     assert r"5\%.}" in text
-    assert "dagger" not in to_latex(marked.drop(columns="against_best"))
+    assert "dagger" not in to_latex(summary_tables(marked.drop(columns="against_best")))
 
 
 def test_what_is_not_tested_is_named(marked):
-    text = to_markdown(marked.assign(against_best="untested"))
+    text = to_markdown(summary_tables(marked.assign(against_best="untested")))
     assert "Not tested against the best: ad, ag." in text
     assert "†" not in text
 

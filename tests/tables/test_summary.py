@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 
 from camdbench.core.errors import UsageError
 from camdbench.core.rows import Row
-from camdbench.tables.layout import SUMMARY_COLUMNS
 from camdbench.tables.load import COST_COLUMNS, POINT_COLUMNS, load_costs, load_rows, load_run
-from camdbench.tables.summary import summarise, write_summary
+from camdbench.tables.summary import SUMMARY_COLUMNS, summarise, write_summary
 
 NAN = float("nan")
 VALUES = {
@@ -188,10 +187,11 @@ def test_no_table_needs_torch_and_importing_them_no_heavy_library(make_run):
     program = f"""
 import sys
 import camdbench.tables.check, camdbench.tables.load, camdbench.tables.render, camdbench.tables.summary
+from camdbench.tables.summary_tables import summary_tables
 heavy = {{"torch", "scipy", "matplotlib", "rich"}} & set(sys.modules)
 assert not heavy, heavy
 from rich.console import Console
-Console().print(camdbench.tables.render.render(camdbench.tables.summary.write_summary({str(folder)!r})))
+Console().print(camdbench.tables.render.to_console(summary_tables(camdbench.tables.summary.write_summary({str(folder)!r}))))
 camdbench.tables.check.write_golden({str(folder)!r}, {str(folder / "golden.csv")!r})
 assert camdbench.tables.check.check({str(folder)!r}, {str(folder / "golden.csv")!r}).ok
 assert "torch" not in sys.modules

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from pdflatex import assert_compiles, needs_latex
 
 from camdbench.cli.main import run_cli
-from camdbench.tables import written
 from camdbench.tables.compare import compare
-from camdbench.tables.latex import to_latex as summary_to_latex
-from camdbench.tables.listing import Listing, to_latex, to_markdown
+from camdbench.tables.comparison_tables import pair_tables, seed_tables
+from camdbench.tables.render import to_latex, to_markdown
 from camdbench.tables.seeds import seed_spread
 from camdbench.tables.significance import against_best
 from camdbench.tables.summary import summarise
+from camdbench.tables.summary_tables import summary_tables
+from camdbench.tables.table import Cell, Column, Section, Table, text_rows
 
 RANDOM = np.random.default_rng(5)
 BEST = RANDOM.uniform(10, 20, 30)
@@ -39,8 +39,14 @@ def seeded(make_run) -> Path:
     return make_run(own["net-s0"], models=NETS, values_of=own, name="seeded")
 
 
+def texts(table: Table) -> dict[str, list[str]]:
+    """The texts below each heading."""
+    rows = table.sections[0].rows
+    return {column.heading: [row[place].text for row in rows] for place, column in enumerate(table.columns)}
+
+
 def test_a_winner_is_bold_in_print_and_what_is_not_significant_has_a_dagger(make_run):
-    text = to_latex(written.pairs(compare(make_run(VALUES)), alpha=0.05))
+    text = to_latex(pair_tables(compare(make_run(VALUES)), alpha=0.05))
     close, far, _ = (line for line in text.splitlines() if line.count(" & ") == 5 and "difference" not in line)
     winner = r"winner(a=\textquotedbl{}b\_c\textquotedbl{})"
     assert close.count(r"\rlap{$^\dagger$}") == 1
@@ -49,25 +55,25 @@ def test_a_winner_is_bold_in_print_and_what_is_not_significant_has_a_dagger(make
     assert "dagger" not in far
     assert text.count("dagger") == 2  # the other one says what it means
     assert r"Over 30 images; the better one is bold. $^\dagger$ not significant: paired permutation test" in text
-    assert "dagger" not in to_latex(written.pairs(compare(make_run(VALUES)), alpha=1.0))
+    assert "dagger" not in to_latex(pair_tables(compare(make_run(VALUES)), alpha=1.0))
 
 
 def test_differences_below_zero_have_a_minus_sign_and_zero_has_none(make_run):
-    text = to_latex(written.pairs(compare(make_run(VALUES)), alpha=0.05))
+    text = to_latex(pair_tables(compare(make_run(VALUES)), alpha=0.05))
     assert re.search(r"& \$-\$2\d\.\d\d &", text)
-    assert written.pairs(compare(make_run(VALUES)).assign(difference=-0.0001))[0].lines["difference"].tolist() == ["0.00"] * 3
+    assert texts(pair_tables(compare(make_run(VALUES)).assign(difference=-0.0001))[0])["difference"] == ["0.00"] * 3
 
 
 def test_long_tables_go_over_several(make_run):
-    listing = Listing("many", pd.DataFrame({"name": [f"n{place}" for place in range(100)], "x": ["1"] * 100}), ("name",))
-    text = to_latex([listing])
+    rows = text_rows([f"n{place}" for place in range(100)], ["1"] * 100)
+    text = to_latex([Table("many", (Column("name", "name", "text"), Column("x", "x", "number")), (Section(rows),))])
     assert text.count(r"\begin{tabular}") == 4
     assert text.count("many, continued.") == 3
     assert [len(re.findall(r"n\d+ & 1", part)) for part in text.split(r"\end{tabular}")] == [32, 32, 32, 4, 0]
 
 
 def test_markdown_has_as_many_fields_in_every_line(make_run):
-    text = to_markdown(written.pairs(compare(make_run(VALUES))))
+    text = to_markdown(pair_tables(compare(make_run(VALUES))))
     lines = [re.split(r"(?<!\\)\|", line) for line in text.splitlines() if line.startswith("|")]
     assert {len(line) for line in lines} == {12}
     assert len(lines) == 2 + 3
@@ -75,26 +81,27 @@ def test_markdown_has_as_many_fields_in_every_line(make_run):
 
 def test_the_spread_over_seeds_is_written_with_what_its_columns_mean(seeded):
     spread = seed_spread(seeded)
-    (listing,) = written.seeds(spread)
-    line = listing.lines.iloc[0]
+    (table,) = seed_tables(spread)
+    line = {heading: values[0] for heading, values in texts(table).items()}
     assert line["mean"] == f"{np.mean(BEST) + 1:.2f}"
     assert line["sd seeds"].startswith("1.00 ± ")
     assert line["sd rest"] == "0.00 ± 0.00"
     assert line["seeds"] == "3"
-    assert "seeds on these images" in " ".join(listing.notes)
-    assert "± 0.5;" in " ".join(written.seeds(spread, within=0.5)[0].notes)
-    assert "### ad (opticam) · net · shapes val · target: label" in to_markdown([listing])
+    assert "seeds on these images" in " ".join(table.notes)
+    assert "± 0.5;" in " ".join(seed_tables(spread, within=0.5)[0].notes)
+    assert "### ad (opticam) · net · shapes val · target: label" in to_markdown([table])
 
 
 @needs_latex
 def test_latex_compiles_and_fits(make_run, seeded, tmp_path: Path):
     run = make_run(VALUES)
     compared = compare(run)
-    daggers = summary_to_latex(against_best(summarise(run), compared))
-    intervals = summary_to_latex(against_best(summarise(run), compared), intervals=True)
+    daggers = to_latex(summary_tables(against_best(summarise(run), compared)))
+    intervals = to_latex(summary_tables(against_best(summarise(run), compared)), intervals=True)
     assert daggers.count("dagger") == intervals.count("dagger") == 2
-    long = Listing("long and wide", pd.DataFrame({f"heading {n}": ["-1.00†"] * 60 for n in range(20)}), (), notes=("± → ≤ ∞ ×",))
-    comparison = to_latex([*written.pairs(compared, alpha=0.05), *written.seeds(seed_spread(seeded)), long])
+    columns = tuple(Column(f"{n}", f"heading {n}", "number") for n in range(20))
+    long = Table("long and wide", columns, (Section(((Cell("-1.00", marker="†"),) * 20,) * 60),), notes=("± → ≤ ∞ ×",))
+    comparison = to_latex([*pair_tables(compared, alpha=0.05), *seed_tables(seed_spread(seeded)), long])
     assert_compiles(daggers + intervals + comparison, tmp_path)
 
 
