@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from camdbench.tables.check import Comparison
+    from camdbench.tables.golden import GoldenComparison
 
 __all__ = ["assert_matches_golden"]
 
@@ -36,7 +36,7 @@ def assert_matches_golden(run_or_rows: str | Path | pd.DataFrame, golden_csv: st
         UsageError: either is not what it should be.
     """
     __tracebackhide__ = True  # pytest shows the test's line, not this one
-    from camdbench.tables.check import compare, read_golden
+    from camdbench.tables.golden import compare, read_golden
 
     comparison = compare(_summary(run_or_rows), read_golden(golden_csv))
     if not comparison.ok:
@@ -52,10 +52,10 @@ def _summary(run_or_rows: Any) -> pd.DataFrame:
     home = run_or_rows.attrs.get("run") if isinstance(run_or_rows, pd.DataFrame) else None
     if home is None:
         return summarise(run_or_rows)
-    return summarise(run_or_rows, about=load_run(home), points=load_points(home))  # some numbers are made of curves, not of rows
+    return summarise(run_or_rows, about=load_run(home), curves=load_points(home))  # some numbers are made of curves, not of rows
 
 
-def _text(comparison: Comparison, golden_csv: str | Path) -> str:
+def _text(comparison: GoldenComparison, golden_csv: str | Path) -> str:
     moved = comparison.moved
     known = len(comparison.cells) - len(comparison.new)
     lines = [f"{len(moved)} of {known} golden cells of {golden_csv} moved:"]

@@ -13,7 +13,7 @@ from torch import Tensor
 from camdbench.cli.main import run_cli
 from camdbench.explainers import saliency
 from camdbench.metrics import confidence, walks
-from camdbench.tables.check import check, write_golden
+from camdbench.tables.golden import check, write_golden
 
 EXPLAINERS = ("gradcam", "random", "fakecam")
 

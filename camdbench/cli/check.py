@@ -25,7 +25,7 @@ def command(run: str, against: str, update: bool) -> int:
     camdbench check RUN --against results/golden.csv
     """
     from camdbench.cli.show import show
-    from camdbench.tables.check import check, golden_table, write_golden
+    from camdbench.tables.golden import check, golden_table, write_golden
 
     if update and not Path(against).is_file():
         write_golden(run, against)

@@ -59,14 +59,14 @@ def command(
 
 def _over_seeds(runs: Sequence[str], metrics: list[str] | None, within: float | None, form: Format) -> None:
     from camdbench.tables.comparison_tables import seed_tables
-    from camdbench.tables.seeds import seed_spread
+    from camdbench.tables.seed_variance import seed_spread
 
     spread = seed_spread(runs, metrics=metrics, within=within)
     show(seed_tables(spread, within=within), spread, form, notes_last=True)
 
 
 def _pairs(runs: Sequence[str], metrics: list[str] | None, alpha: float, form: Format, seed: int) -> None:
-    from camdbench.tables.compare import compare
+    from camdbench.tables.comparison import compare
     from camdbench.tables.comparison_tables import pair_tables
 
     compared = compare(runs[0], runs[1] if len(runs) > 1 else None, metrics=metrics, alpha=alpha, seed=seed)
@@ -79,7 +79,7 @@ def _pairs(runs: Sequence[str], metrics: list[str] | None, alpha: float, form: F
 def _ranks(run: str, metrics: list[str] | None) -> list[Table]:
     from camdbench.core.errors import UsageError
     from camdbench.tables.comparison_tables import rank_tables
-    from camdbench.tables.ranks import agree, rank
+    from camdbench.tables.mean_ranks import agree, rank
 
     try:
         agreement = agree(run)

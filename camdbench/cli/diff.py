@@ -22,7 +22,7 @@ def command(first: str, second: str, as_json: bool) -> None:
     """
     from camdbench.cli.show import show
     from camdbench.tables.comparison_tables import diff_table
-    from camdbench.tables.diff import ONLY_FIRST, ONLY_SECOND, diff
+    from camdbench.tables.protocol_diff import ONLY_FIRST, ONLY_SECOND, diff
 
     found = diff(first, second)
     if found.empty and not as_json:

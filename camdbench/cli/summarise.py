@@ -40,7 +40,7 @@ def command(run: str, form: Format, interval: Literal["percentile", "bca"], sign
 
     summary = write_summary(run, summarise(run, interval=interval))
     if significance:
-        from camdbench.tables.compare import compare
+        from camdbench.tables.comparison import compare
         from camdbench.tables.significance import against_best
 
         summary = against_best(summary, compare(run))

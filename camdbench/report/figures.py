@@ -15,9 +15,9 @@ from camdbench.core.files import replacing
 from camdbench.core.rows import SCORED
 from camdbench.report.panels import panels
 from camdbench.report.selectivity import powers, selectivity
-from camdbench.tables.compare import compare
+from camdbench.tables.comparison import compare
 from camdbench.tables.load import load_points, load_rows
-from camdbench.tables.ranks import rank
+from camdbench.tables.mean_ranks import rank
 from camdbench.tables.summary import summarise
 from camdbench.tables.summary_tables import MetricColumn, SummaryGroup, summary_groups
 

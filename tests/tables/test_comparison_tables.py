@@ -12,10 +12,10 @@ import pytest
 from pdflatex import assert_compiles, needs_latex
 
 from camdbench.cli.main import run_cli
-from camdbench.tables.compare import compare
+from camdbench.tables.comparison import compare
 from camdbench.tables.comparison_tables import pair_tables, seed_tables
 from camdbench.tables.render import to_latex, to_markdown
-from camdbench.tables.seeds import seed_spread
+from camdbench.tables.seed_variance import seed_spread
 from camdbench.tables.significance import against_best
 from camdbench.tables.summary import summarise
 from camdbench.tables.summary_tables import summary_tables

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from camdbench.cli.main import run_cli
-from camdbench.tables.compare import compare
+from camdbench.tables.comparison import compare
 from camdbench.tables.render import to_csv, to_latex, to_markdown
 from camdbench.tables.significance import against_best
 from camdbench.tables.summary import summarise

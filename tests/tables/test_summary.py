@@ -186,14 +186,14 @@ def test_no_table_needs_torch_and_importing_them_no_heavy_library(make_run):
     folder = make_run(VALUES)
     program = f"""
 import sys
-import camdbench.tables.check, camdbench.tables.load, camdbench.tables.render, camdbench.tables.summary
+import camdbench.tables.golden, camdbench.tables.load, camdbench.tables.render, camdbench.tables.summary
 from camdbench.tables.summary_tables import summary_tables
 heavy = {{"torch", "scipy", "matplotlib", "rich"}} & set(sys.modules)
 assert not heavy, heavy
 from rich.console import Console
 Console().print(camdbench.tables.render.to_console(summary_tables(camdbench.tables.summary.write_summary({str(folder)!r}))))
-camdbench.tables.check.write_golden({str(folder)!r}, {str(folder / "golden.csv")!r})
-assert camdbench.tables.check.check({str(folder)!r}, {str(folder / "golden.csv")!r}).ok
+camdbench.tables.golden.write_golden({str(folder)!r}, {str(folder / "golden.csv")!r})
+assert camdbench.tables.golden.check({str(folder)!r}, {str(folder / "golden.csv")!r}).ok
 assert "torch" not in sys.modules
 """
     root = Path(__file__).parents[2]
@@ -215,7 +215,7 @@ def some_hits() -> tuple[pd.DataFrame, pd.DataFrame]:
 def test_a_maximum_over_thresholds_is_taken_of_the_means_and_not_image_by_image():
     rows, points = some_hits()
     about = {"metrics": {"boxes": {"switches": {"reduction": "maximum over thresholds"}, "unit": "%", "higher_is_better": True}}}
-    summary = summarise(rows, about=about, points=points).set_index("explainer")
+    summary = summarise(rows, about=about, curves=points).set_index("explainer")
     for explainer, own in points.groupby("explainer"):
         cell, best = summary.loc[explainer], own.groupby("x")["value"].mean().max()
         assert cell["mean"] == pytest.approx(best)
@@ -227,26 +227,26 @@ def test_a_maximum_over_thresholds_is_taken_of_the_means_and_not_image_by_image(
 def test_the_interval_goes_through_the_reduction():
     rows, points = some_hits()
     about = {"metrics": {"boxes": {"switches": {"reduction": "maximum over thresholds"}, "unit": "%", "higher_is_better": True}}}
-    found = summarise(rows, about=about, points=points).set_index("explainer").loc["gradcam"]
+    found = summarise(rows, about=about, curves=points).set_index("explainer").loc["gradcam"]
     table = points[points["explainer"] == "gradcam"].pivot_table(index="image", columns="x", values="value").to_numpy()
     random = np.random.default_rng(5)
     slow = [table[random.integers(0, 40, 40)].mean(0).max() for _ in range(4000)]
     assert [found["ci_low"], found["ci_high"]] == pytest.approx(np.percentile(slow, [2.5, 97.5]), abs=2.6)
 
 
-def test_rows_without_the_points_that_a_number_is_made_of_are_told_so():
+def test_rows_without_the_curves_that_a_number_is_made_of_are_told_so():
     rows, _ = some_hits()
     about = {"metrics": {"boxes": {"switches": {"reduction": "maximum over thresholds"}, "unit": "%", "higher_is_better": True}}}
-    with pytest.raises(UsageError, match="boxes: made of points, which rows alone lack; summarise the run"):
+    with pytest.raises(UsageError, match="boxes: made of curves, which rows alone lack; summarise the run"):
         summarise(rows, about=about)
 
 
 def test_an_explainer_without_meaning_leaves_the_numbers_of_the_others():
     rows, points = some_hits()
     about = {"metrics": {"boxes": {"switches": {"reduction": "maximum over thresholds"}, "unit": "%", "higher_is_better": True}}}
-    alone = summarise(rows, about=about, points=points).set_index("explainer")
+    alone = summarise(rows, about=about, curves=points).set_index("explainer")
     rows.loc[rows["explainer"] == "opticam", ["value", "status", "reason"]] = (np.nan, "not_applicable", "no attention")
-    beside = summarise(rows, about=about, points=points[points["explainer"] == "gradcam"]).set_index("explainer")
+    beside = summarise(rows, about=about, curves=points[points["explainer"] == "gradcam"]).set_index("explainer")
     assert beside.loc["gradcam", "mean"] == alone.loc["gradcam", "mean"]
     assert np.isnan(beside.loc["opticam", ["mean", "ci_low", "ci_high"]].to_numpy(dtype=float)).all()
     assert beside.loc["opticam", "n_failed"] == 40

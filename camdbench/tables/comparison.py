@@ -1,4 +1,4 @@
-"""Paired comparisons on the same images: does one explainer, or one run, really score higher than another?"""
+"""PairedTests comparisons on the same images: does one explainer, or one run, really score higher than another?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from camdbench.core.errors import UsageError
-from camdbench.tables.cells import Cells, cells_of
+from camdbench.tables.cell_values import Cells, cells_of
 from camdbench.tables.intervals import mean_intervals
 from camdbench.tables.load import load_rows, load_run
 from camdbench.tables.summary import metric_fact, reductions_of
@@ -27,7 +27,7 @@ _BATCH_VALUES = 4_000_000
 _SAME = ("dataset", "split", "target_rule", "metric", "protocol")  # what two cells must share to be compared across runs
 
 
-class Paired(NamedTuple):
+class PairedTests(NamedTuple):
     """What the differences of N pairs over their common images say; each (N,) or (N, 2).
 
     Attributes:
@@ -111,12 +111,14 @@ def holm(p: np.ndarray) -> np.ndarray:
     return found
 
 
-def paired(differences: np.ndarray, *, seed: int = 0) -> Paired:
+def paired(differences: np.ndarray, *, seed: int = 0) -> PairedTests:
     """Test the differences (N, M) of N pairs over M images, NaN where one of the two has no value."""
     n = (~np.isnan(differences)).sum(1)
     mean = np.divide(np.nansum(differences, 1), n, out=np.full(len(n), np.nan), where=n > 0)
     wilcoxon, permutation = _tests(differences, seed)
-    return Paired(n, mean, mean_intervals(differences, seed=seed), _effect(differences), wilcoxon, permutation, _detectable(differences, n))
+    return PairedTests(
+        n, mean, mean_intervals(differences, seed=seed), _effect(differences), wilcoxon, permutation, _detectable(differences, n)
+    )
 
 
 def _tests(differences: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ import pytest
 from scipy import stats
 
 from camdbench.core.errors import UsageError
-from camdbench.tables.seeds import SEED_COLUMNS, components, seed_spread
+from camdbench.tables.seed_variance import SEED_COLUMNS, components, seed_spread
 
 SEEDS, IMAGES, REST = 3.0, 8.0, 2.0  # true standard deviations
 

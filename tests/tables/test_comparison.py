@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from camdbench.core.errors import UsageError
-from camdbench.tables.compare import COMPARE_COLUMNS, compare, holm, paired
+from camdbench.tables.comparison import COMPARE_COLUMNS, compare, holm, paired
 
 RANDOM = np.random.default_rng(3)
 VALUES = {

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from camdbench.core.errors import UsageError
-from camdbench.tables.check import GOLDEN_COLUMNS, check, golden_table, read_golden, write_golden
+from camdbench.tables.golden import GOLDEN_COLUMNS, check, golden_table, read_golden, write_golden
 from camdbench.tables.render import to_console
 
 NAN = (float("nan"), "error")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from camdbench.core.catalogue import NO_EXPLAINER
 from camdbench.core.errors import UsageError
-from camdbench.tables.cells import Cells, cells_of
+from camdbench.tables.cell_values import Cells, cells_of
 from camdbench.tables.load import load_rows, load_run
 from camdbench.tables.summary import metric_fact, reductions_of, summarise
 

@@ -11,16 +11,16 @@ import numpy as np
 import pandas as pd
 
 from camdbench.core.errors import UsageError
-from camdbench.tables.cells import cells_of
+from camdbench.tables.cell_values import cells_of
 from camdbench.tables.load import load_run
-from camdbench.tables.networks import seeded_rows
+from camdbench.tables.seed_groups import seeded_rows
 from camdbench.tables.summary import metric_fact, reductions_of
 
 _PLACE = ("network", "dataset", "split", "target_rule", "metric", "protocol", "explainer")
 _Z = 1.96  # of a 95 % interval
 
 
-class Spread(NamedTuple):
+class SeedVariance(NamedTuple):
     """The variance components of one number of a network trained under K seeds, on the same n images.
 
     Attributes:
@@ -58,7 +58,7 @@ class Spread(NamedTuple):
     detectable: float
 
 
-SEED_COLUMNS = (*_PLACE, *Spread._fields, "unit")
+SEED_COLUMNS = (*_PLACE, *SeedVariance._fields, "unit")
 
 
 def seed_spread(
@@ -102,12 +102,12 @@ def seed_spread(
     return pd.DataFrame(found, columns=list(SEED_COLUMNS))
 
 
-def _spread(rows: pd.DataFrame, within: float | None) -> Spread:
+def _spread(rows: pd.DataFrame, within: float | None) -> SeedVariance:
     cells = cells_of(rows)
     return components(np.compress(~np.isnan(cells.values).any(0), cells.values, axis=1), within=within)
 
 
-def components(values: np.ndarray, *, within: float | None = None) -> Spread:
+def components(values: np.ndarray, *, within: float | None = None) -> SeedVariance:
     """The variance components of values (K seeds, n images), each image seen by every seed.
 
     The two-way random model without replication, y_ij = mu + seed_i + image_j + rest_ij, by the analysis of variance: with the
@@ -118,14 +118,14 @@ def components(values: np.ndarray, *, within: float | None = None) -> Spread:
     count, n = values.shape
     if count < 2 or n < 2:
         mean = float(values.mean()) if values.size else nan
-        return Spread(mean, *[nan] * 9, seeds=count, n=n, seeds_needed=nan, images_needed=nan, detectable=nan)
+        return SeedVariance(mean, *[nan] * 9, seeds=count, n=n, seeds_needed=nan, images_needed=nan, detectable=nan)
     squares = _squares(values)
     a, b, e = (square.mean for square in squares)
     seeds, images = max(0.0, a - e) / n, max(0.0, b - e) / count
     variance = seeds / count + images / n + e / (count * n)
     low, high = _interval(float(values.mean()), variance, squares)
     wanted = variance / 4 if within is None else (within / _Z) ** 2
-    return Spread(
+    return SeedVariance(
         mean=float(values.mean()),
         se=sqrt(variance),
         ci_low=low,

@@ -9,7 +9,7 @@ import pytest
 
 from camdbench.cli.main import run_cli
 from camdbench.core.errors import UsageError
-from camdbench.tables.diff import diff
+from camdbench.tables.protocol_diff import diff
 
 
 def a_run(folder: Path, **changes: object) -> Path:

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from camdbench.core.errors import UsageError
-from camdbench.tables.ranks import agree, rank
+from camdbench.tables.mean_ranks import agree, rank
 
 RANDOM = np.random.default_rng(3)
 AD = RANDOM.uniform(0, 100, (4, 25)).round(-1)  # with ties

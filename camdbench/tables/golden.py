@@ -14,7 +14,7 @@ from camdbench.core.catalogue import metrics
 from camdbench.core.errors import UsageError
 from camdbench.core.files import replacing
 from camdbench.core.spec import parse_spec
-from camdbench.tables.cells import KEY
+from camdbench.tables.cell_values import KEY
 from camdbench.tables.load import load_run
 from camdbench.tables.summary import summarise
 from camdbench.tables.table import Cell, Column, Section, Table
@@ -32,7 +32,7 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Comparison:
+class GoldenComparison:
     """A run beside its golden values.
 
     Attributes:
@@ -58,7 +58,7 @@ class Comparison:
         return self.moved.empty
 
 
-def check(run: str | Path, against: str | Path) -> Comparison:
+def check(run: str | Path, against: str | Path) -> GoldenComparison:
     """Compare the means of a run with golden values.
 
     A cell is met when the images counted are as many and the means differ by no more than the cell's tolerance; where
@@ -76,7 +76,7 @@ def check(run: str | Path, against: str | Path) -> Comparison:
     return compare(summarise(run), golden)
 
 
-def compare(summary: pd.DataFrame, golden: pd.DataFrame) -> Comparison:
+def compare(summary: pd.DataFrame, golden: pd.DataFrame) -> GoldenComparison:
     """Compare a summary with golden values, both in memory."""
     key = list(KEY)
     placed, measured = golden.assign(place=range(len(golden))), summary[[*key, "mean", "n"]]
@@ -98,7 +98,7 @@ def compare(summary: pd.DataFrame, golden: pd.DataFrame) -> Comparison:
         run_n=both["n_run"].astype("Int64"),
         verdict=verdict,
     )
-    return Comparison(cells)
+    return GoldenComparison(cells)
 
 
 def read_golden(path: str | Path) -> pd.DataFrame:
@@ -159,7 +159,7 @@ def write_golden(run: str | Path, path: str | Path, *, tolerances: Mapping[str, 
     return golden
 
 
-def golden_table(comparison: Comparison) -> Table:
+def golden_table(comparison: GoldenComparison) -> Table:
     """The cells that moved, and one line that counts the cells."""
     cells, moved = comparison.cells, comparison.moved
     met = int((cells["verdict"] == "ok").sum())
