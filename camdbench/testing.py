@@ -20,7 +20,7 @@ def assert_matches_golden(run_or_rows: str | Path | pd.DataFrame, golden_csv: st
     """Fail a test where a mean of a run has moved from its golden value by more than the cell's tolerance.
 
     Every cell of the file must be met: the same mean within its tolerance, over as many images. Cells that the file does
-    not know fail nothing. The same verdicts as those of `camdbench check`.
+    not know fail nothing. The same results as those of `camdbench check`.
 
         from camdbench.testing import assert_matches_golden
 
@@ -69,10 +69,10 @@ def _line(cell: dict[Any, Any]) -> str:
     """What moved, from, to, and by how much it might have."""
     name = f"  {cell['explainer']} · {cell['metric']} ({cell['protocol']}) · {cell['model']} · {cell['dataset']} {cell['split']}"
     name += f" · target: {cell['target_rule']}: "
-    if cell["verdict"] == "missing":
+    if cell["status"] == "missing":
         return f"{name}missing in the run; golden mean {_write(cell['golden_mean'])}"
     means = f"{_write(cell['golden_mean'])} → {_write(cell['run_mean'])}"
-    if cell["verdict"] == "images":
+    if cell["status"] == "n_differs":
         return f"{name}{cell['golden_n']} → {cell['run_n']} images (mean {means})"
     return f"{name}mean {means}, tolerance {_write(cell['tolerance'])}"
 

@@ -16,16 +16,20 @@ if TYPE_CHECKING:
 
 
 @click.command("compare", short_help="Test which explainers, runs or training seeds really differ.")
-@click.argument("runs", nargs=-1, required=True, metavar="RUN [OTHER]...")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN_A [RUN_B]...")
 @click.option("-m", "--metrics", help="Specs of the runs' metrics with commas.  [default: all whose number is a mean over images]")
 @click.option("--alpha", default=0.05, show_default=True, type=click.FloatRange(0, 1, min_open=True), help="Level of significance.")
-@click.option("--seeds", "over_seeds", is_flag=True, help="The spread over training seeds, of networks that differ in nothing else.")
-@click.option("--within", type=float, metavar="W", help="With --seeds: the interval that is wanted, ± W.  [default: half of what it is]")
+@click.option(
+    "--training-seeds", "over_seeds", is_flag=True, help="The spread over training seeds, of networks that differ in nothing else."
+)
+@click.option(
+    "--half-width", type=float, metavar="W", help="With --training-seeds: the interval that is wanted, ± W.  [default: half of what it is]"
+)
 @in_format
 @options.seed
 @options.verbose
 def command(
-    runs: Sequence[str], metrics: str | None, alpha: float, over_seeds: bool, within: float | None, form: Format, seed: int
+    runs: Sequence[str], metrics: str | None, alpha: float, over_seeds: bool, half_width: float | None, form: Format, seed: int
 ) -> None:
     r"""Compare the explainers of a run pair by pair on the same images, or the same cells of two runs.
 
@@ -33,7 +37,7 @@ def command(
     metric; effect sizes; the smallest difference that this many images would show. Of a single run also mean ranks with
     Friedman's test, and how far metrics agree about the order.
 
-    With --seeds, how much of each number is chance of the training and how much chance of the images, for networks of one
+    With --training-seeds, how much of each number is chance of the training and how much chance of the images, for networks of one
     recipe trained under several seeds, in one run or several; they are known by the records of their training, or by names
     such as NAME-s0, NAME-s1. Then how many seeds or images would be needed.
 
@@ -41,28 +45,28 @@ def command(
     camdbench compare runs/shortcuts-val-1a2b3c4d
     camdbench compare RUN --metrics ad,ag --format csv > pairs.csv
     camdbench compare RUN_A RUN_B
-    camdbench compare RUN --seeds
-    camdbench compare RUN_S0 RUN_S1 RUN_S2 --seeds --within 1.0
+    camdbench compare RUN --training-seeds
+    camdbench compare RUN_S0 RUN_S1 RUN_S2 --training-seeds --half-width 1.0
     """
     from camdbench.core.catalogue import metrics as registry
 
     chosen = None if metrics is None else [str(spec) for spec in registry.parse(metrics)]
     if over_seeds:
-        _over_seeds(runs, chosen, within, form)
+        _over_seeds(runs, chosen, half_width, form)
         return
-    if within is not None:
-        raise click.UsageError("--within is for --seeds")
+    if half_width is not None:
+        raise click.UsageError("--half-width is for --training-seeds")
     if len(runs) > 2:
-        raise click.UsageError(f"{len(runs)} runs: expected one or two; several are compared by --seeds")
+        raise click.UsageError(f"{len(runs)} runs: expected one or two; several are compared by --training-seeds")
     _pairs(runs, chosen, alpha, form, seed)
 
 
-def _over_seeds(runs: Sequence[str], metrics: list[str] | None, within: float | None, form: Format) -> None:
+def _over_seeds(runs: Sequence[str], metrics: list[str] | None, half_width: float | None, form: Format) -> None:
     from camdbench.tables.comparison_tables import seed_tables
     from camdbench.tables.seed_variance import seed_spread
 
-    spread = seed_spread(runs, metrics=metrics, within=within)
-    show(seed_tables(spread, within=within), spread, form, notes_last=True)
+    spread = seed_spread(runs, metrics=metrics, half_width=half_width)
+    show(seed_tables(spread, half_width=half_width), spread, form, notes_last=True)
 
 
 def _pairs(runs: Sequence[str], metrics: list[str] | None, alpha: float, form: Format, seed: int) -> None:

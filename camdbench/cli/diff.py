@@ -8,12 +8,12 @@ from camdbench.cli import options
 
 
 @click.command("diff", short_help="Name the switches in which two runs, or two readings of a metric, differ.")
-@click.argument("first")
-@click.argument("second")
+@click.argument("a")
+@click.argument("b")
 @options.plugin
 @options.as_json
 @options.verbose
-def command(first: str, second: str, as_json: bool) -> None:
+def command(a: str, b: str, as_json: bool) -> None:
     r"""Name the switches in which two runs, or two readings of a metric, differ.
 
     \b
@@ -22,14 +22,14 @@ def command(first: str, second: str, as_json: bool) -> None:
     """
     from camdbench.cli.show import show
     from camdbench.tables.comparison_tables import diff_table
-    from camdbench.tables.protocol_diff import ONLY_FIRST, ONLY_SECOND, diff
+    from camdbench.tables.protocol_diff import ONLY_A, ONLY_B, diff
 
-    found = diff(first, second)
+    found = diff(a, b)
     if found.empty and not as_json:
-        click.echo("no switch, option or input differs")
+        click.echo("no setting, option or input differs")
         return
-    alone = found["switch"].isin([ONLY_FIRST, ONLY_SECOND])
-    show(diff_table(found[~alone], first, second), found, "json" if as_json else "table")
+    alone = found["setting"].isin([ONLY_A, ONLY_B])
+    show(diff_table(found[~alone], a, b), found, "json" if as_json else "table")
     for line in [] if as_json else found[alone].to_dict("records"):
-        run, names = (first, line["first"]) if line["switch"] == ONLY_FIRST else (second, line["second"])
+        run, names = (a, line["a"]) if line["setting"] == ONLY_A else (b, line["b"])
         click.echo(f"only in {run}: {names}")

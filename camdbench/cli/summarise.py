@@ -41,7 +41,7 @@ def command(run: str, form: Format, interval: Literal["percentile", "bca"], sign
     summary = write_summary(run, summarise(run, interval=interval))
     if significance:
         from camdbench.tables.comparison import compare
-        from camdbench.tables.significance import against_best
+        from camdbench.tables.significance import vs_best
 
-        summary = against_best(summary, compare(run))
+        summary = vs_best(summary, compare(run))
     show_summary(summary, "json" if as_json else form)

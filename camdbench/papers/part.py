@@ -36,7 +36,7 @@ class Part(BaseModel):
         seeds: seeds of the models that are trained first, instead of the recipe's.
         missing: why this cannot be measured, whatever data and weights there are.
         unlike: why our number must not be compared with the paper's.
-        scaled: what else holds with `--scaled`.
+        scaled: what else holds with `--small`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

@@ -11,8 +11,8 @@ from typing import Any
 
 from camdbench.core.errors import CamdbenchError
 from camdbench.core.nested import joined
+from camdbench.papers.agreement import OurValue
 from camdbench.papers.naming import named, write_recipe
-from camdbench.papers.verdict import Measured
 
 METRIC = "miou"
 """What a cell of a probe has in place of a metric of the registry."""
@@ -96,10 +96,10 @@ class FinishedProbe:
 
     found: dict[str, Any]
 
-    def measured(self, explainer: str, metric: str, *, cost: bool = False) -> Measured:
+    def measured(self, explainer: str, metric: str, *, cost: bool = False) -> OurValue:
         """The mean IoU in percent with its interval over images, whatever is asked for."""
         del explainer, metric, cost
         value, low, high = (self.found.get(name, math.nan) for name in ("miou", "low", "high"))
         if math.isnan(value):
-            return Measured(reason="no pixel of these images has a known class")
-        return Measured(value, low, high, self.found["count"])
+            return OurValue(reason="no pixel of these images has a known class")
+        return OurValue(value, low, high, self.found["count"])

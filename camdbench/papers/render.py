@@ -7,26 +7,28 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from camdbench.papers.agreement import CellComparison
 from camdbench.papers.recipe import Exhibit
-from camdbench.papers.verdict import Line
 from camdbench.tables.table import Cell, Column, Section, Table
 
 _COLUMNS = (
     Column("method", "method", "text"),
     Column("metric", "metric", "text"),
-    Column("ours", "ours", "number"),
+    Column("value", "value", "number"),
     Column("interval", "95 % interval", "number"),
     Column("paper", "paper", "number"),
     Column("difference", "difference", "number"),
-    Column("verdict", "verdict", "text"),
+    Column("agreement", "agreement", "text"),
 )
-_COLOURS = {"agrees": "green", "differs": "red", "not run": "dim", "scaled": "cyan"}
+_COLOURS = {"agrees": "green", "differs": "red", "not run": "dim", "small": "cyan"}
 
 
-def paper_tables(exhibit: Exhibit, lines: Sequence[Line]) -> list[Table]:
+def paper_tables(exhibit: Exhibit, lines: Sequence[CellComparison]) -> list[Table]:
     """A table per data set and network, with the numbered reasons that it refers to; the last has the notes of the recipe."""
     reasons = list(dict.fromkeys(line.reason for line in lines if line.reason))
-    counts = ", ".join(f"{sum(line.verdict == verdict for line in lines)} {verdict}" for verdict in dict.fromkeys(x.verdict for x in lines))
+    counts = ", ".join(
+        f"{sum(line.agreement == agreement for line in lines)} {agreement}" for agreement in dict.fromkeys(x.agreement for x in lines)
+    )
     keys = list(dict.fromkeys(line.printed.labels[:2] for line in lines))
     found = list[Table]()
     for key in keys:
@@ -39,22 +41,22 @@ def paper_tables(exhibit: Exhibit, lines: Sequence[Line]) -> list[Table]:
     return found
 
 
-def _row(line: Line, reasons: Sequence[str]) -> tuple[Cell, ...]:
+def _row(line: CellComparison, reasons: Sequence[str]) -> tuple[Cell, ...]:
     digits = max(0, -int(line.printed.number.as_tuple().exponent)) if line.printed.number is not None else 2
     printed = line.printed.value + (f" ± {line.printed.std}" if line.printed.std else "")
     value = "—" if math.isnan(line.ours.value) else f"{line.ours.value:.{digits}f}"
     interval = "" if math.isnan(line.ours.low) else f"[{line.ours.low:.{digits}f}, {line.ours.high:.{digits}f}]"
-    difference = "" if math.isnan(line.difference) or line.verdict == "scaled" else f"{line.difference:+.{digits}f}"
-    verdict = f"{line.verdict} ({reasons.index(line.reason) + 1})" if line.reason else line.verdict
+    difference = "" if math.isnan(line.difference) or line.agreement == "small" else f"{line.difference:+.{digits}f}"
+    agreement = f"{line.agreement} ({reasons.index(line.reason) + 1})" if line.reason else line.agreement
     texts = (*line.printed.labels[2:], value, interval, printed or "—", difference)
-    return (*map(Cell, texts), Cell(verdict, colour=_COLOURS.get(line.verdict, "")))
+    return (*map(Cell, texts), Cell(agreement, colour=_COLOURS.get(line.agreement, "")))
 
 
 def _sentence(note: str) -> str:
     return note if note.endswith(".") else f"{note}."
 
 
-def paper_data(lines: Sequence[Line]) -> pd.DataFrame:
+def paper_data(lines: Sequence[CellComparison]) -> pd.DataFrame:
     """One line per cell, numbers unrounded; NaN or None if there is no value."""
     records = [
         {
@@ -62,15 +64,15 @@ def paper_data(lines: Sequence[Line]) -> pd.DataFrame:
             "model": line.printed.model,
             "method": line.printed.method,
             "metric": line.printed.metric,
-            "ours": line.ours.value,
+            "value": line.ours.value,
             "ci_low": line.ours.low,
             "ci_high": line.ours.high,
-            "images": line.ours.n,
+            "n": line.ours.n,
             "seeds": line.ours.seeds,
             "paper": line.printed.value or None,
             "paper_std": line.printed.std or None,
-            "difference": math.nan if line.verdict == "scaled" else line.difference,
-            "verdict": line.verdict,
+            "difference": math.nan if line.agreement == "small" else line.difference,
+            "agreement": line.agreement,
             "reason": line.reason,
         }
         for line in lines

@@ -13,6 +13,7 @@ from camdbench.core.files import replacing
 from camdbench.core.provenance import code_hash
 from camdbench.core.spec import parse_spec
 from camdbench.datasets.opening import checked_dataset, open_dataset
+from camdbench.papers.agreement import CellComparison, compare_cell
 from camdbench.papers.networks import Networks
 from camdbench.papers.numbers import ACCURACY, Finished, key, number_of
 from camdbench.papers.plan import Job, Plan, Setting, plan
@@ -20,7 +21,6 @@ from camdbench.papers.probing import FinishedProbe, Probes
 from camdbench.papers.recipe import Exhibit
 from camdbench.papers.render import paper_data, paper_tables
 from camdbench.papers.shelf import load_exhibit
-from camdbench.papers.verdict import Line, judge
 from camdbench.tables.render import to_csv, to_latex, to_markdown
 
 Roots = str | Path | Mapping[str, str | Path] | None
@@ -38,13 +38,13 @@ class Reproduction:
     """
 
     exhibit: Exhibit
-    lines: tuple[Line, ...]
+    lines: tuple[CellComparison, ...]
     out: Path
 
     @property
     def failed(self) -> bool:
         """Whether a cell that can be measured was not."""
-        return any(line.verdict == "not run" and line.ours.fault for line in self.lines)
+        return any(line.agreement == "not run" and line.ours.fault for line in self.lines)
 
 
 def reproduce(
@@ -52,7 +52,7 @@ def reproduce(
     *,
     data_root: Roots = None,
     limit: int | None = None,
-    scaled: bool = False,
+    small: bool = False,
     out: str | Path | None = None,
     checkpoints: str | Path | None = None,
     methods: Collection[str] = (),
@@ -62,7 +62,7 @@ def reproduce(
     seed: int = 0,
     download: bool = False,
     train: bool = False,
-    say: Callable[[str], None] | None = None,
+    log: Callable[[str], None] | None = None,
 ) -> Reproduction:
     """Measure every cell of a table or figure of a paper that can be measured here, and compare it with the printed value.
 
@@ -74,8 +74,8 @@ def reproduce(
         data_root: where data sets lie: one folder that holds each in a folder of its own name or directly, or a mapping from
             names of data sets to folders.
         limit: number of images of each data set: of one on disk drawn at random by the seed, else the first.
-        scaled: on the embedded data set and networks instead of the paper's; nothing is compared then.
-        out: folder for everything; `reproductions/NAME` where None, `reproductions/NAME-scaled` with `scaled`.
+        small: on the embedded data set and networks instead of the paper's; nothing is compared then.
+        out: folder for everything; `reproductions/NAME` where None, `reproductions/NAME-small` with `small`.
         checkpoints: folder with networks that were trained first; `OUT/checkpoints` where None.
         methods: labels of lines that are wanted; all where empty.
         models: labels of networks, likewise.
@@ -83,31 +83,31 @@ def reproduce(
         device: auto, cpu, cuda, cuda:N or mps.
         seed: seed of explainers that draw random numbers, and of samples of images.
         download: whether torchvision or timm may fetch weights.
-        train: whether networks that have to be trained first are; with `scaled` they always are, small.
-        say: told what is being done.
+        train: whether networks that have to be trained first are; with `small` they always are, small.
+        log: callback for messages; default: none.
 
     Raises:
         UsageError: there is no such recipe, or no such label in it.
     """
     exhibit = load_exhibit(name)
     _check_labels(exhibit, methods, models)
-    planned = plan(exhibit, scaled_down=scaled, methods=methods, models=models)
-    folder = Path(out) if out is not None else Path("reproductions", f"{name}-scaled" if scaled else name)
+    planned = plan(exhibit, scaled_down=small, methods=methods, models=models)
+    folder = Path(out) if out is not None else Path("reproductions", f"{name}-small" if small else name)
     networks = Networks(
         checkpoints=Path(checkpoints or folder / "checkpoints"),
         recipes=folder / "training",
-        scaled=scaled,
-        train=train or scaled,
+        scaled=small,
+        train=train or small,
         root_of=lambda dataset: _root(dataset, data_root),
         device=device,
-        say=say or _nobody,
+        say=log or _ignore,
     )
-    probes = Probes(folder / "probes", folder / "training", train or scaled, device)
+    probes = Probes(folder / "probes", folder / "training", train or small, device)
     given = {"batch_size": batch_size, "device": device, "seed": seed, "download": download}
     finished = dict[tuple[Setting, str], Found]()
     for number, job in enumerate(planned.jobs, start=1):
         what = ", ".join(job.explainers) if job.setting.probe is None else "segmentation probe"
-        (say or _nobody)(f"{number}/{len(planned.jobs)} {job.name}: {what}")
+        (log or _ignore)(f"{number}/{len(planned.jobs)} {job.name}: {what}")
         found = (
             _done(job, folder, networks, limit, given)
             if job.setting.probe is None
@@ -127,7 +127,7 @@ def write_tables(done: Reproduction) -> None:
             temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _nobody(text: str) -> None:
+def _ignore(text: str) -> None:
     del text
 
 
@@ -141,9 +141,10 @@ def _check_labels(exhibit: Exhibit, methods: Collection[str], models: Collection
                 raise unknown(f"{kind} of {exhibit.name}", label, known)
 
 
-def _lines(planned: Plan, finished: dict[tuple[Setting, str], Found]) -> tuple[Line, ...]:
+def _lines(planned: Plan, finished: dict[tuple[Setting, str], Found]) -> tuple[CellComparison, ...]:
     return tuple(
-        judge(cell.printed, number_of(cell, finished), scaled=planned.scaled, unlike=cell.part.unlike or "") for cell in planned.cells
+        compare_cell(cell.printed, number_of(cell, finished), small=planned.scaled, not_comparable=cell.part.unlike or "")
+        for cell in planned.cells
     )
 
 

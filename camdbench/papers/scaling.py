@@ -1,4 +1,4 @@
-"""`--scaled`: the same recipe with the embedded data set and networks in place of the paper's."""
+"""`--small`: the same recipe with the embedded data set and networks in place of the paper's."""
 
 from __future__ import annotations
 

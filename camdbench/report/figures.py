@@ -141,8 +141,8 @@ def rank_diagrams(run: str | Path) -> Iterator[tuple[str, Figure]]:
             continue
         names = lines["explainer"].tolist()
         own = pairs[(pairs["model"] == model) & (pairs["metric"] == metric)]
-        both = pd.concat([own, own.rename(columns={"first": "second", "second": "first"})])
-        alike = both.pivot_table(index="first", columns="second", values="p_holm").reindex(index=names, columns=names).fillna(1.0)
+        both = pd.concat([own, own.rename(columns={"a": "b", "b": "a"})])
+        alike = both.pivot_table(index="a", columns="b", values="p_holm").reindex(index=names, columns=names).fillna(1.0)
         figure = Figure(figsize=(9, 0.8 + 0.22 * len(names)), layout="constrained")
         place = figure.add_subplot()
         critical_difference_diagram(lines.set_index("explainer")["rank"], alike, ax=place, label_props={"fontsize": 8})

@@ -19,8 +19,8 @@ from camdbench.tables.summary import metric_fact, reductions_of
 
 _BLOCK = ("dataset", "split", "model", "target_rule", "metric", "protocol")  # explainers are compared within it
 COMPARE_COLUMNS = (
-    *(*_BLOCK, "first", "second", "n"),
-    *("difference", "ci_low", "ci_high", "effect", "p_wilcoxon", "p_permutation", "p_holm", "detectable", "winner"),
+    *(*_BLOCK, "a", "b", "n"),
+    *("difference", "ci_low", "ci_high", "rank_biserial", "p_wilcoxon", "p_permutation", "p_holm", "min_detectable_difference", "better"),
 )
 PERMUTATIONS = 9_999
 _BATCH_VALUES = 4_000_000
@@ -32,21 +32,21 @@ class PairedTests(NamedTuple):
 
     Attributes:
         n: images that both have a value for.
-        difference: mean of first - second.
+        difference: mean of a - b.
         interval: its bootstrap interval.
-        effect: matched-pairs rank-biserial correlation in [-1, 1]: how much of the ranked differences favours the first.
+        rank_biserial: matched-pairs rank-biserial correlation in [-1, 1]: how much of the ranked differences favours a.
         p_wilcoxon: of the Wilcoxon signed-rank test, zeros ranked as by Pratt.
         p_permutation: of the sign-flipping test of the mean.
-        detectable: the difference that a two-sided paired t-test at 5 % finds in 80 % of samples of this size.
+        min_detectable_difference: the difference that a two-sided paired t-test at 5 % finds in 80 % of samples of this size.
     """
 
     n: np.ndarray
     difference: np.ndarray
     interval: np.ndarray
-    effect: np.ndarray
+    rank_biserial: np.ndarray
     p_wilcoxon: np.ndarray
     p_permutation: np.ndarray
-    detectable: np.ndarray
+    min_detectable_difference: np.ndarray
 
 
 def compare(
@@ -61,7 +61,7 @@ def compare(
 
     Only metrics whose number is a mean over images are compared; a maximum over thresholds or a ratio of means has no
     value of an image whose difference could be tested. The p-values of the permutation test are corrected by Holm (1979)
-    within each data set, model and metric: `p_holm`. `winner` is the better one where p_holm is below `alpha`.
+    within each data set, model and metric: `p_holm`. `better` is the better one where p_holm is below `alpha`.
 
     Args:
         run: a run directory.
@@ -93,7 +93,7 @@ def compare(
     found["p_holm"] = groups.transform(lambda values: holm(values.to_numpy()))
     rises = found["metric"].map({name: bool(metric_fact(name, "higher_is_better", about)) for name in found["metric"].unique()})
     first_wins = found["difference"].gt(0) == rises
-    found["winner"] = np.where(found["p_holm"] < alpha, np.where(first_wins, found["first"], found["second"]), "")
+    found["better"] = np.where(found["p_holm"] < alpha, np.where(first_wins, found["a"], found["b"]), "")
     return found[list(COMPARE_COLUMNS)]
 
 
@@ -224,16 +224,16 @@ def _table(cells: Cells, pairs: Sequence[tuple[int, int]], labels: pd.Series, se
     return (
         cells.keys.iloc[one][list(_BLOCK)]
         .assign(
-            first=labels.iloc[one].to_numpy(),
-            second=labels.iloc[two].to_numpy(),
+            a=labels.iloc[one].to_numpy(),
+            b=labels.iloc[two].to_numpy(),
             n=tested.n,
             difference=tested.difference,
             ci_low=tested.interval[:, 0],
             ci_high=tested.interval[:, 1],
-            effect=tested.effect,
+            rank_biserial=tested.rank_biserial,
             p_wilcoxon=tested.p_wilcoxon,
             p_permutation=tested.p_permutation,
-            detectable=tested.detectable,
+            min_detectable_difference=tested.min_detectable_difference,
         )
         .reset_index(drop=True)
     )

@@ -12,16 +12,16 @@ from camdbench.tables.table import DAGGER, Cell, Column, Section, Table, text_ro
 
 _PLACE = ["model", "dataset", "split", "target_rule", "metric", "protocol"]
 _PAIRS = (
-    Column("first", "first", "text"),
-    Column("second", "second", "text"),
+    Column("a", "a", "text"),
+    Column("b", "b", "text"),
     Column("n", "n", "number", wide_only=True, in_print=False),
     Column("difference", "difference", "number"),
     Column("interval", "95 % interval", "number"),
-    Column("effect", "effect", "number", wide_only=True),
+    Column("rank_biserial", "rank biserial", "number", wide_only=True),
     Column("p_wilcoxon", "p Wilcoxon", "number", wide_only=True, in_print=False),
     Column("p_holm", "p Holm", "number"),
-    Column("detectable", "detectable", "number", wide_only=True, in_print=False),
-    Column("winner", "winner", "text", in_print=False),
+    Column("min_detectable_difference", "min. detectable", "number", wide_only=True, in_print=False),
+    Column("better", "better", "text", in_print=False),
 )
 _SEEDS = (
     Column("explainer", "explainer", "text"),
@@ -29,16 +29,14 @@ _SEEDS = (
     Column("interval", "95 % interval", "number", wide_only=True),
     Column("sd_seeds", "sd seeds", "number"),
     Column("sd_images", "sd images", "number"),
-    Column("sd_rest", "sd rest", "number", wide_only=True),
+    Column("sd_residual", "sd residual", "number", wide_only=True),
     Column("seeds", "seeds", "number", wide_only=True),
     Column("n", "images", "number", wide_only=True),
     Column("seeds_needed", "seeds needed", "number"),
     Column("images_needed", "images needed", "number"),
-    Column("detectable", "detectable", "number", wide_only=True),
+    Column("min_detectable_difference", "min. detectable", "number", wide_only=True),
 )
-_MEANS = (
-    "sd: standard deviation between seeds, between images, and of what neither explains, each ± its standard error (none where sd is 0)."
-)
+_MEANS = "sd: standard deviation between seeds, between images, and of the residual, each ± its standard error (none if sd is 0)."
 
 
 def pair_tables(compared: pd.DataFrame, *, alpha: float | None = None) -> list[Table]:
@@ -51,8 +49,8 @@ def pair_tables(compared: pd.DataFrame, *, alpha: float | None = None) -> list[T
     """
     found = list[Table]()
     for key, lines in compared.groupby(_PLACE, sort=False):
-        texts = lines.assign(interval=_intervals(lines), winner=lines["winner"].replace("", "—"))
-        texts = texts.assign(**{name: lines[name].map(_two) for name in ("difference", "effect", "detectable")})
+        texts = lines.assign(interval=_intervals(lines), better=lines["better"].replace("", "—"))
+        texts = texts.assign(**{name: lines[name].map(_two) for name in ("difference", "rank_biserial", "min_detectable_difference")})
         texts = texts.assign(**{name: lines[name].map(_probability) for name in ("p_wilcoxon", "p_holm")})
         rows, notes = text_rows(*(texts[column.key] for column in _PAIRS)), ()
         if alpha is not None:
@@ -62,9 +60,9 @@ def pair_tables(compared: pd.DataFrame, *, alpha: float | None = None) -> list[T
 
 
 def _marked(row: tuple[Cell, ...], alpha: float, p: float) -> tuple[Cell, ...]:
-    first, second, n, difference, *rest, winner = row
-    names = [Cell(name.text, emphasis="best" if name.text == winner.text else "") for name in (first, second)]
-    return (*names, n, Cell(difference.text, marker="" if p < alpha else DAGGER), *rest, winner)
+    a, b, n, difference, *rest, better = row
+    names = [Cell(name.text, emphasis="best" if name.text == better.text else "") for name in (a, b)]
+    return (*names, n, Cell(difference.text, marker="" if p < alpha else DAGGER), *rest, better)
 
 
 def _print_notes(lines: pd.DataFrame, alpha: float) -> tuple[str, ...]:
@@ -83,37 +81,45 @@ def rank_tables(ranks: pd.DataFrame, agreement: pd.DataFrame | None) -> list[Tab
         rows = text_rows(lines["explainer"], lines["rank"].map("{:.2f}".format))
         found.append(Table(title, (Column("explainer", "explainer", "text"), Column("rank", "rank", "number")), (Section(rows),)))
     if agreement is not None:
-        words, numbers = ("model", "first", "second"), ("explainers", "spearman", "kendall")
-        columns = (*(Column(name, name, "text") for name in words), *(Column(name, name, "number") for name in numbers))
+        words, numbers = ("model", "metric_a", "metric_b"), ("n_explainers", "spearman", "kendall")
+        columns = (
+            *(Column(name, name.replace("_", " "), "text") for name in words),
+            *(Column(name, name.removeprefix("n_"), "number") for name in numbers),
+        )
         texts = agreement.assign(**{name: agreement[name].map("{:.2f}".format) for name in ("spearman", "kendall")})
         rows = text_rows(*(texts[name] for name in (*words, *numbers)))
-        found.append(Table("do metrics agree about the order?", columns, (Section(rows),)))
+        found.append(Table("agreement of metrics: rank correlation of the orders of explainers", columns, (Section(rows),)))
     return found
 
 
-def seed_tables(spread: pd.DataFrame, *, within: float | None = None) -> list[Table]:
+def seed_tables(spread: pd.DataFrame, *, half_width: float | None = None) -> list[Table]:
     """The variance components of each network and metric.
 
     Args:
         spread: as `seed_spread` returns it.
-        within: half width of the interval that it was computed for.
+        half_width: half width of the interval that it was computed for.
     """
-    aim = "half of this interval" if within is None else f"± {within:g}"
-    needed = f"needed: seeds on these images, or images under these seeds, for an interval of {aim}; ∞ where that is not enough."
+    aim = "half of this interval" if half_width is None else f"± {half_width:g}"
+    needed = f"needed: seeds on these images, or images under these seeds, for an interval of {aim}; ∞ if that is not enough."
     found = list[Table]()
     for key, lines in spread.groupby(["network", *_PLACE[1:]], sort=False):
-        texts = lines.assign(interval=_intervals(lines), mean=lines["mean"].map(_two), detectable=lines["detectable"].map(_two))
-        texts = texts.assign(**{f"sd_{name}": list(_with_errors(lines, name)) for name in ("seeds", "images", "rest")})
+        texts = lines.assign(
+            interval=_intervals(lines), mean=lines["mean"].map(_two), min_detectable_difference=lines["min_detectable_difference"].map(_two)
+        )
+        texts = texts.assign(**{f"sd_{name}": list(_with_errors(lines, name)) for name in ("seeds", "images", "residual")})
         texts = texts.assign(**{name: lines[name].map(_count) for name in ("seeds_needed", "images_needed")})
         rows = text_rows(*(texts[column.key] for column in _SEEDS))
-        told = f"detectable: the difference from another network of {span(lines['seeds'])} seeds that a t-test over seeds finds in 80 %."
-        found.append(Table(_title(*map(str, key)), _SEEDS, (Section(rows),), (_MEANS, needed, told)))
+        detectable = (
+            f"min. detectable: smallest difference to another recipe, trained with {span(lines['seeds'])} seeds, "
+            "that a t-test over seeds detects with 80 % power."
+        )
+        found.append(Table(_title(*map(str, key)), _SEEDS, (Section(rows),), (_MEANS, needed, detectable)))
     return found
 
 
-def diff_table(found: pd.DataFrame, first: str, second: str) -> list[Table]:
+def diff_table(found: pd.DataFrame, a: str, b: str) -> list[Table]:
     """The differences of two runs or specs, as `diff` returns them; none without a difference."""
-    columns = tuple(Column(key, heading, "text") for key, heading in zip(found.columns, ("of", "switch", first, second), strict=True))
+    columns = tuple(Column(key, heading, "text") for key, heading in zip(found.columns, ("section", "setting", a, b), strict=True))
     return [Table("", columns, (Section(text_rows(*(found[name] for name in found.columns))),))] if len(found) else []
 
 

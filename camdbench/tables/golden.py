@@ -20,10 +20,10 @@ from camdbench.tables.summary import summarise
 from camdbench.tables.table import Cell, Column, Section, Table
 
 GOLDEN_COLUMNS = (*KEY, "mean", "n", "tolerance")
-_MOVED = ("mean", "images", "missing")
+_MOVED = ("moved", "n_differs", "missing")
 _COLUMNS = (
     Column("cell", "cell", "text"),
-    Column("verdict", "verdict", "text"),
+    Column("status", "status", "text"),
     Column("golden_mean", "golden", "number"),
     Column("run_mean", "run", "number"),
     Column("difference", "difference", "number"),
@@ -37,20 +37,20 @@ class GoldenComparison:
 
     Attributes:
         cells: one line per cell: the columns `KEY`, golden_mean, run_mean, difference, tolerance, golden_n, run_n and
-            verdict: `ok`; `mean` moved by more than the tolerance; `images` differ in number; `missing` or `new` in the run.
+            status: `ok`; `moved` by more than the tolerance; `n_differs`: another number of images; `missing` or `new` in the run.
     """
 
     cells: pd.DataFrame
 
     @property
     def moved(self) -> pd.DataFrame:
-        """The cells that make the check fail: mean, images, missing."""
-        return self.cells[self.cells["verdict"].isin(_MOVED)]
+        """The cells that make the check fail: moved, n_differs, missing."""
+        return self.cells[self.cells["status"].isin(_MOVED)]
 
     @property
     def new(self) -> pd.DataFrame:
         """The cells for which there is no golden value; they fail nothing."""
-        return self.cells[self.cells["verdict"] == "new"]
+        return self.cells[self.cells["status"] == "new"]
 
     @property
     def ok(self) -> bool:
@@ -84,9 +84,9 @@ def compare(summary: pd.DataFrame, golden: pd.DataFrame) -> GoldenComparison:
     both = both.sort_values("place", kind="stable", ignore_index=True)  # the golden file's order, then what is new
     difference = both["mean_run"] - both["mean_golden"]
     within = (difference.abs() <= both["tolerance"]) | (both["mean_run"].isna() & both["mean_golden"].isna())
-    verdict = np.select(
+    status = np.select(
         [both["_merge"] == "left_only", both["_merge"] == "right_only", both["n_golden"] != both["n_run"], ~within],
-        ["missing", "new", "images", "mean"],
+        ["missing", "new", "n_differs", "moved"],
         default="ok",
     )
     cells = both[key].assign(
@@ -96,7 +96,7 @@ def compare(summary: pd.DataFrame, golden: pd.DataFrame) -> GoldenComparison:
         tolerance=both["tolerance"],
         golden_n=both["n_golden"].astype("Int64"),
         run_n=both["n_run"].astype("Int64"),
-        verdict=verdict,
+        status=status,
     )
     return GoldenComparison(cells)
 
@@ -162,16 +162,16 @@ def write_golden(run: str | Path, path: str | Path, *, tolerances: Mapping[str, 
 def golden_table(comparison: GoldenComparison) -> Table:
     """The cells that moved, and one line that counts the cells."""
     cells, moved = comparison.cells, comparison.moved
-    met = int((cells["verdict"] == "ok").sum())
+    met = int((cells["status"] == "ok").sum())
     without = f"; without a golden value: {len(comparison.new)}" if len(comparison.new) else ""
     count = f"{met} of {len(cells) - len(comparison.new)} golden cells met{without}."
     rows = list[tuple[Cell, ...]]()
     for cell in moved.to_dict("records"):
         what = f"{cell['explainer']} · {cell['metric']} ({cell['protocol']})"
         where = f"{cell['model']} · {cell['dataset']} {cell['split']} · target: {cell['target_rule']}"
-        verdict = f"{cell['golden_n']} → {cell['run_n']} images" if cell["verdict"] == "images" else str(cell["verdict"])
-        rows.append((Cell(f"{what}\n{where}"), Cell(verdict), *(Cell(_write(cell[column.key])) for column in _COLUMNS[2:])))
-    return Table("What moved", _COLUMNS, (Section(tuple(rows)),), (count,))
+        status = f"{cell['golden_n']} → {cell['run_n']} images" if cell["status"] == "n_differs" else str(cell["status"])
+        rows.append((Cell(f"{what}\n{where}"), Cell(status), *(Cell(_write(cell[column.key])) for column in _COLUMNS[2:])))
+    return Table("Cells that moved", _COLUMNS, (Section(tuple(rows)),), (count,))
 
 
 def _write(number: float) -> str:

@@ -16,7 +16,7 @@ from camdbench.tables.load import load_rows, load_run
 from camdbench.tables.summary import metric_fact, reductions_of, summarise
 
 RANK_COLUMNS = ("dataset", "split", "model", "target_rule", "metric", "protocol", "explainer", "rank", "n", "friedman_p", "kendall_w")
-AGREEMENT_COLUMNS = ("dataset", "split", "model", "target_rule", "first", "second", "explainers", "spearman", "kendall")
+AGREEMENT_COLUMNS = ("dataset", "split", "model", "target_rule", "metric_a", "metric_b", "n_explainers", "spearman", "kendall")
 _BLOCK = ["dataset", "split", "model", "target_rule", "metric", "protocol"]
 
 

@@ -92,7 +92,7 @@ class _Console:
         if self.notes_last and notes:
             yield Text("\n".join(notes))
         if omitted:
-            yield Text(f"not shown, for want of {WIDE} columns of text: {', '.join(omitted)}; see --format csv")
+            yield Text(f"not shown on fewer than {WIDE} columns: {', '.join(omitted)}; see --format csv")
 
 
 def _fitting(table: Table, columns: list[Column], console: Console, options: ConsoleOptions) -> Iterator[RichTable]:

@@ -11,13 +11,13 @@ from camdbench.tables.summary_tables import ALPHA, MetricColumn, SummaryGroup, s
 _PLACE = ("model", "dataset", "split", "target_rule", "metric", "protocol")
 
 
-def against_best(summary: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-    """The summary with a column `against_best`: how each method stands to the best of its model, data set and metric.
+def vs_best(summary: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """The summary with a column `vs_best`: how each method stands to the best of its model, data set and metric.
 
     - `best`: the first place, or tied to it.
     - `differs`: the paired permutation test, corrected by Holm over all pairs of the metric, tells it from every best one
       at the level `ALPHA`.
-    - `alike`: it does not; tables mark it by a dagger.
+    - `not_significant`: it does not; tables mark it by a dagger.
     - `untested`: there is no pair, as the number is no mean over images, or there is no best, for want of rivals.
     - empty: a control, which has no place.
 
@@ -28,18 +28,18 @@ def against_best(summary: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     p_of = dict[tuple[Any, ...], float]()
     for pair in pairs.to_dict("records"):
         place = tuple(pair[name] for name in _PLACE)
-        p_of[*place, pair["first"], pair["second"]] = p_of[*place, pair["second"], pair["first"]] = pair["p_holm"]
+        p_of[*place, pair["a"], pair["b"]] = p_of[*place, pair["b"], pair["a"]] = pair["p_holm"]
     found = pd.Series("", index=summary.index)
     for group in summary_groups(summary):
         for column in group.columns:
-            verdicts = _verdicts(group, column, p_of)
+            standings = _standings(group, column, p_of)
             own = (group.lines["metric"] == column.metric) & (group.lines["protocol"] == column.protocol)
-            found[group.lines.index[own]] = group.lines.loc[own, "explainer"].map(verdicts).fillna("")
-    return summary.assign(against_best=found)
+            found[group.lines.index[own]] = group.lines.loc[own, "explainer"].map(standings).fillna("")
+    return summary.assign(vs_best=found)
 
 
-def _verdicts(group: SummaryGroup, column: MetricColumn, p_of: dict[tuple[Any, ...], float]) -> dict[str, str]:
-    """The verdict on each method in a column."""
+def _standings(group: SummaryGroup, column: MetricColumn, p_of: dict[tuple[Any, ...], float]) -> dict[str, str]:
+    """How each method of a column compares with the best one."""
     place = (group.model, *group.place, column.metric, column.protocol)
     best = [name for name, rank in group.places(column).items() if rank == 1]
     found = dict[str, str]()
@@ -51,5 +51,5 @@ def _verdicts(group: SummaryGroup, column: MetricColumn, p_of: dict[tuple[Any, .
             found[name] = "untested"
         else:
             # the p-value of a single image is NaN, which tells nothing apart
-            found[name] = "differs" if all(p is not None and p < ALPHA for p in tests) else "alike"
+            found[name] = "differs" if all(p is not None and p < ALPHA for p in tests) else "not_significant"
     return found

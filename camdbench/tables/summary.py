@@ -24,7 +24,7 @@ from camdbench.tables.ties import tie_labels
 SUMMARY_COLUMNS = (
     *KEY,
     *("mean", "ci_low", "ci_high", "n", "n_failed", "n_undefined", "n_constant"),
-    *("higher_is_better", "unit", "passes_per_image", "seconds_per_image", "control", "tied"),
+    *("higher_is_better", "unit", "passes_per_image", "seconds_per_image", "is_control", "tie_group"),
 )
 _OF_VALUES = ("mean", "class mean")  # reductions that need no curves
 _PASSES = ["forward", "backward", "tail_forward", "tail_backward"]
@@ -43,7 +43,7 @@ def summarise(
     `mean` is the mean over images, or what the protocol's reduction makes of them, as the maximum over thresholds of
     the mean. It is taken over images with a finite value, those of constant maps included: `n` of them, `n_constant`
     with a constant map; `n_undefined` images for which the metric has no meaning and `n_failed` others have no value.
-    `tied` holds a letter shared by explainers that are the same on every image. `passes_per_image` counts the forward
+    `tie_group` holds a letter shared by explainers that are the same on every image. `passes_per_image` counts the forward
     and backward passes, whole or through the tail, that the explainer alone would take; `seconds_per_image` likewise.
 
     Args:
@@ -115,8 +115,8 @@ def _summary(
         n_constant=cells.n_constant,
         higher_is_better=cells.keys["metric"].map(directions).astype(bool),
         unit=cells.keys["metric"].map(units),
-        control=cells.keys["explainer"].map(controls).astype(bool),
-        tied=tie_labels(cells, units),
+        is_control=cells.keys["explainer"].map(controls).astype(bool),
+        tie_group=tie_labels(cells, units),
     )
     table = table.merge(_cost_per_image(costs), on=["model", "explainer"], how="left")
     return table[list(SUMMARY_COLUMNS)]

@@ -15,7 +15,9 @@ from camdbench.tables.latex_text import superscript
 from camdbench.tables.table import DAGGER, Cell, Column, Section, Table
 
 ALPHA = 0.05
-_ALIKE = f"{DAGGER} not significantly different from the best: paired permutation test, Holm-corrected within each metric, {ALPHA:.0%}."
+_NOT_SIGNIFICANT = (
+    f"{DAGGER} not significantly different from the best: paired permutation test, Holm-corrected within each metric, {ALPHA:.0%}."
+)
 _COUNTS = (("failed", "n_failed"), ("undefined", "n_undefined"), ("constant", "n_constant"))
 _COSTS = (("passes/image", "passes_per_image"), ("s/image", "seconds_per_image"))
 
@@ -82,11 +84,11 @@ class SummaryGroup:
     @cached_property
     def tied(self) -> dict[str, str]:
         """The tie letter of each explainer, empty without a tie; explainers in the order of the summary."""
-        return dict(self.lines.drop_duplicates("explainer")[["explainer", "tied"]].itertuples(index=False, name=None))
+        return dict(self.lines.drop_duplicates("explainer")[["explainer", "tie_group"]].itertuples(index=False, name=None))
 
     def explainers(self, *, control: bool) -> list[str]:
         """The controls, or the methods under test."""
-        return list(self.lines.loc[self.lines["control"] == control, "explainer"].unique())
+        return list(self.lines.loc[self.lines["is_control"] == control, "explainer"].unique())
 
     def places(self, column: MetricColumn) -> dict[str, int]:
         """The methods that are first (1) and second (2) in a column; tied ones share a place, controls are not ranked.
@@ -111,7 +113,7 @@ def summary_groups(summary: pd.DataFrame) -> Iterator[SummaryGroup]:
     place = ["dataset", "split", "target_rule"]
     for (model, *where), lines in summary[~alone].groupby(["model", *place], sort=False):
         yield SummaryGroup("explainer", str(model), (str(where[0]), str(where[1]), str(where[2])), lines)
-    models = summary[alone].assign(explainer=summary["model"], tied="", passes_per_image=math.nan, seconds_per_image=math.nan)
+    models = summary[alone].assign(explainer=summary["model"], tie_group="", passes_per_image=math.nan, seconds_per_image=math.nan)
     for where, lines in models.groupby(place, sort=False):
         yield SummaryGroup("model", "", (str(where[0]), str(where[1]), str(where[2])), lines)
 
@@ -119,7 +121,7 @@ def summary_groups(summary: pd.DataFrame) -> Iterator[SummaryGroup]:
 def summary_tables(summary: pd.DataFrame) -> list[Table]:
     """The summary as tables: the best method bold, the second underlined, controls in a section of their own.
 
-    A dagger marks values that are not significantly different from the best, if the summary has the column `against_best`.
+    A dagger marks values that are not significantly different from the best, if the summary has the column `vs_best`.
     """
     return [_table(group) for group in summary_groups(summary)]
 
@@ -154,7 +156,7 @@ def _cell(line: dict[str, Any] | None, place: int) -> Cell:
         mean,
         interval="" if math.isnan(line["ci_low"]) else f"[{low}, {high}]",
         emphasis="best" if place == 1 else "second" if place == 2 else "",
-        marker=DAGGER if line.get("against_best") == "alike" else "",
+        marker=DAGGER if line.get("vs_best") == "not_significant" else "",
     )
 
 
@@ -179,7 +181,7 @@ def _notes(group: SummaryGroup) -> tuple[tuple[str, ...], tuple[str, ...]]:
     tied = [f"{superscript(letter)} {' = '.join(names)} on every image" for letter, names in ties.items()]
     controls, n, failed = group.explainers(control=True), group.lines["n"], int(group.lines["n_failed"].max())
     images = f"{n.min()} images" if n.min() == n.max() else "images"
-    unranked = [f"Controls, which have no place: {', '.join(controls)}."] if controls else []
+    unranked = [f"Controls (not ranked): {', '.join(controls)}."] if controls else []
     tests = _tests(group.lines)
     screen = (f"Over {images} [95 % bootstrap interval]. Protocols: {used}.", *unranked, *tied, *tests)
     without = f" (up to {failed} failed)" if failed else ""
@@ -188,11 +190,11 @@ def _notes(group: SummaryGroup) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _tests(lines: pd.DataFrame) -> list[str]:
     """The meaning of daggers, and the metrics without a test; nothing if no test was made."""
-    if "against_best" not in lines:
+    if "vs_best" not in lines:
         return []
-    names = ", ".join(lines.loc[lines["against_best"] == "untested", "metric"].unique())
+    names = ", ".join(lines.loc[lines["vs_best"] == "untested", "metric"].unique())
     without = [f"Not tested against the best: {names}."] if names else []
-    return [_ALIKE, *without] if "alike" in set(lines["against_best"]) else without
+    return [_NOT_SIGNIFICANT, *without] if "not_significant" in set(lines["vs_best"]) else without
 
 
 def _counts(group: SummaryGroup) -> dict[str, dict[str, str]]:

@@ -93,15 +93,15 @@ def by_metric(done: Reproduction) -> dict[str, object]:
 
 def test_cells_are_the_probes_numbers(mine: dict[str, object], tmp_path: Path) -> None:
     said = list[str]()
-    done = by_metric(reproduce("mine-table1", train=True, say=said.append, **mine))
+    done = by_metric(reproduce("mine-table1", train=True, log=said.append, **mine))
     assert [line.rpartition(": ")[2] for line in said] == ["segmentation probe"] * 2
     files = {json.loads(file.read_text())["recipe"]["backbone"]: file for file in (tmp_path / "out" / "probes").glob("*.json")}
     for backbone, factor in (("frozen", 1), ("trained", 0.01)):
         found = json.loads(files[backbone].read_text())["metrics"]["val"]
         ours = done[backbone].ours
         assert (ours.value, ours.low, ours.high, ours.n) == (found["miou"] * factor, found["low"] * factor, found["high"] * factor, 2)
-    assert done["frozen"].verdict == "differs"
-    assert done["trained"].verdict == "not compared"
+    assert done["frozen"].agreement == "differs"
+    assert done["trained"].agreement == "not comparable"
 
 
 def test_the_same_command_again_trains_nothing(mine: dict[str, object], tmp_path: Path) -> None:

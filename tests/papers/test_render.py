@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from pdflatex import assert_compiles, needs_latex
 
+from camdbench.papers.agreement import CellComparison, OurValue, compare_cell
 from camdbench.papers.render import paper_tables
 from camdbench.papers.shelf import load_exhibit, recipe_files
-from camdbench.papers.verdict import Line, Measured, judge
 from camdbench.tables.render import to_latex, to_markdown
 from camdbench.tables.table import Table
 
@@ -17,8 +17,8 @@ from camdbench.tables.table import Table
 def reproduced(name: str) -> list[Table]:
     """A recipe's table as if every second cell had been measured, and the others had not for one of two reasons."""
     exhibit = load_exhibit(name)
-    ours = [Measured(-12.3456, -13.0, -11.5, 100), Measured(reason="no data_root: give --data-root"), Measured(0.5, n=3)]
-    lines: list[Line] = [judge(cell, ours[place % 3]) for place, cell in enumerate(exhibit.printed)]
+    ours = [OurValue(-12.3456, -13.0, -11.5, 100), OurValue(reason="no data_root: give --data-root"), OurValue(0.5, n=3)]
+    lines: list[CellComparison] = [compare_cell(cell, ours[place % 3]) for place, cell in enumerate(exhibit.printed)]
     return paper_tables(exhibit, lines)
 
 
@@ -27,8 +27,8 @@ def test_each_part_names_the_reasons_that_it_refers_to_and_the_last_one_all_othe
     first, *_, last = dict.fromkeys(cell.labels[:2] for cell in exhibit.printed)
     cells = [next(cell for cell in exhibit.printed if cell.labels[:2] == key) for key in (first, last)]
     number = float(cells[0].number or 0)
-    lines = [judge(cells[0], Measured(number - 1, number - 1.5, number - 0.5, 9)), judge(cells[0], Measured(reason="no a"))]
-    lines.append(judge(cells[1], Measured(reason="no b_c")))
+    lines = [compare_cell(cells[0], OurValue(number - 1, number - 1.5, number - 0.5, 9)), compare_cell(cells[0], OurValue(reason="no a"))]
+    lines.append(compare_cell(cells[1], OurValue(reason="no b_c")))
     one, two = to_latex(paper_tables(exhibit, lines)).split(r"\end{table}")[:2]
     assert r"(1) no a.}" in one
     assert "no b" not in one

@@ -31,7 +31,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def scaled(name: str, **given: object) -> Reproduction:
-    return reproduce(name, scaled=True, out="out", device="cpu", **{"limit": 4} | given)  # pyright: ignore[reportArgumentType]
+    return reproduce(name, small=True, out="out", device="cpu", **{"limit": 4} | given)  # pyright: ignore[reportArgumentType]
 
 
 def values(done: Reproduction) -> dict[tuple[str, str, str, str], float]:
@@ -40,7 +40,7 @@ def values(done: Reproduction) -> dict[tuple[str, str, str, str], float]:
 
 def test_numbers_are_those_of_the_run() -> None:
     done = scaled("opticam-table1", methods=["Grad-CAM", "Fake-CAM", "HiRes-CAM"])
-    assert {line.verdict for line in done.lines} == {"scaled"}
+    assert {line.agreement for line in done.lines} == {"small"}
     assert not done.failed
     [folder] = Path("out/runs").iterdir()
     means = summarise(folder).set_index(["explainer", "metric"])
@@ -66,28 +66,28 @@ def test_cells_differ_where_class_and_images_do() -> None:
     found = {labels[3]: value for labels, value in values(done).items()}
     assert found["AG(ground-truth class)"] != found["AG(least probable class)"]
     missed = [line for line in done.lines if "misclassified" in line.printed.metric]
-    assert {(line.verdict, line.reason) for line in missed} == {("not run", "no image is misclassified; take more images")}
+    assert {(line.agreement, line.reason) for line in missed} == {("not run", "no image is misclassified; take more images")}
     assert not done.failed
 
 
 def test_attention_has_no_meaning_on_a_convolutional_network_which_is_no_failure() -> None:
     done = scaled("opticam-table2", methods=["RawAtt"], limit=1)
-    assert {line.verdict for line in done.lines} == {"not run"}
+    assert {line.agreement for line in done.lines} == {"not run"}
     assert all("attention" in line.reason for line in done.lines)
     assert not done.failed
 
 
 def test_networks_that_a_recipe_trains_are_trained_small_and_once() -> None:
     said = list[str]()
-    done = scaled("cgc-table5", limit=2, say=said.append)
-    assert {line.verdict for line in done.lines} == {"scaled"}
+    done = scaled("cgc-table5", limit=2, log=said.append)
+    assert {line.agreement for line in done.lines} == {"small"}
     trained = [line for line in said if line.startswith("training")]
     assert len(trained) == len(set(trained)) > 1
     assert all("scaled-shortcuts" in line for line in trained)
     log = next(Path("out/checkpoints").glob("*.csv"))
     assert len(pd.read_csv(log)) == 1
     said.clear()
-    again = scaled("cgc-table5", limit=2, say=said.append)
+    again = scaled("cgc-table5", limit=2, log=said.append)
     assert values(again) == values(done)
     assert not any(line.startswith("training") for line in said)
 
@@ -165,31 +165,31 @@ def test_a_recipe_in_full_trains_each_seed_measures_them_and_compares(tmp_path: 
     assert len(learned) == accuracy.ours.seeds == 3
     assert accuracy.ours.value == pytest.approx(sum(one["accuracy"] for one in learned) / 3)
     assert accuracy.ours.low <= accuracy.ours.value <= accuracy.ours.high
-    assert drop.verdict == "differs"
+    assert drop.agreement == "differs"
     assert drop.difference == pytest.approx(drop.ours.value + 7)
 
 
 class TestCommand:
     def test_a_table_with_ours_beside_the_papers(self, capsys: Said) -> None:
-        words = ["reproduce", "cfce-table2", "--scaled", "--limit", "2", "--device", "cpu", "--out", "out", "--method", "Cross-Entropy"]
+        words = ["reproduce", "cfce-table2", "--small", "--limit", "2", "--device", "cpu", "--out", "out", "--method", "Cross-Entropy"]
         assert run_cli(words) == 0
         out, err = capsys.readouterr()
         assert "94.25" in out
-        assert "6 cells: 6 scaled" in out
+        assert "6 cells: 6 small" in out
         assert "runs and tables: out" in err
         table = pd.read_csv("out/reproduction.csv", dtype={"paper": str})
         assert list(table["paper"]) == ["94.25", "75.94", "69.39", "67.38", "-0.18", "18.44"]
-        assert set(table["verdict"]) == {"scaled"}
+        assert set(table["agreement"]) == {"small"}
         assert "| Cross-Entropy | GradCAM IoU (%) |" in Path("out/reproduction.md").read_text(encoding="utf-8")
 
     def test_data_that_are_not_there_are_said_cell_by_cell(self, capsys: Said) -> None:
         assert run_cli(["reproduce", "cgc-table2", "-q", "--device", "cpu", "--out", "out", "--json"]) == 3
         lines = json.loads(capsys.readouterr().out)
-        assert [line["verdict"] for line in lines] == ["not run", "not run"]
+        assert [line["agreement"] for line in lines] == ["not run", "not run"]
         assert lines[0]["reason"] == "data set imagenet is read from disk; say where with --data-root DIR"
         assert lines[1]["reason"].startswith("the network is trained first: give --train, or camdbench train")
         assert "--recipe out/training/cgc-resnet50-imagenet" in lines[1]["reason"]
-        assert lines[0]["ours"] is None
+        assert lines[0]["value"] is None
         assert lines[0]["paper"] == "0.4860"
 
     def test_weights_that_are_not_there_are_said(self, capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +197,7 @@ class TestCommand:
         Path("data/imagenet/val/n01440764").mkdir(parents=True)
         words = ["reproduce", "opticam-table1", "-q", "--json", "--data-root", "data", "--model", "VGG16", "--method", "Grad-CAM"]
         assert run_cli([*words, "--device", "cpu"]) == 3
-        assert {line["verdict"] for line in json.loads(capsys.readouterr().out)} == {"not run"}
+        assert {line["agreement"] for line in json.loads(capsys.readouterr().out)} == {"not run"}
 
     @pytest.mark.parametrize(
         ("words", "said"),
@@ -215,7 +215,7 @@ class TestCommand:
     def test_each_data_set_may_have_its_own_folder(self, capsys: Said) -> None:
         words = ["reproduce", "soloss-table1", "-q", "--json", "--data-root", "cub200=a", "--data-root", "pets=b", "--out", "out"]
         assert run_cli(words) == 3
-        assert {line["verdict"] for line in json.loads(capsys.readouterr().out)} == {"not run"}
+        assert {line["agreement"] for line in json.loads(capsys.readouterr().out)} == {"not run"}
 
 
 class TestSubsets:
@@ -252,5 +252,5 @@ def test_every_recipe_runs_scaled(name: str) -> None:
     assert not done.failed, {line.reason for line in done.lines if line.ours.fault}
     known = ("attention", "misclassified", "segmentation head", "head")
     for line in done.lines:
-        assert line.verdict == "scaled" or any(word in line.reason for word in known), line.reason
-    assert any(line.verdict == "scaled" for line in done.lines)
+        assert line.agreement == "small" or any(word in line.reason for word in known), line.reason
+    assert any(line.agreement == "small" for line in done.lines)

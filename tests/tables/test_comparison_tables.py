@@ -16,7 +16,7 @@ from camdbench.tables.comparison import compare
 from camdbench.tables.comparison_tables import pair_tables, seed_tables
 from camdbench.tables.render import to_latex, to_markdown
 from camdbench.tables.seed_variance import seed_spread
-from camdbench.tables.significance import against_best
+from camdbench.tables.significance import vs_best
 from camdbench.tables.summary import summarise
 from camdbench.tables.summary_tables import summary_tables
 from camdbench.tables.table import Cell, Column, Section, Table, text_rows
@@ -85,10 +85,10 @@ def test_the_spread_over_seeds_is_written_with_what_its_columns_mean(seeded):
     line = {heading: values[0] for heading, values in texts(table).items()}
     assert line["mean"] == f"{np.mean(BEST) + 1:.2f}"
     assert line["sd seeds"].startswith("1.00 ± ")
-    assert line["sd rest"] == "0.00 ± 0.00"
+    assert line["sd residual"] == "0.00 ± 0.00"
     assert line["seeds"] == "3"
     assert "seeds on these images" in " ".join(table.notes)
-    assert "± 0.5;" in " ".join(seed_tables(spread, within=0.5)[0].notes)
+    assert "± 0.5;" in " ".join(seed_tables(spread, half_width=0.5)[0].notes)
     assert "### ad (opticam) · net · shapes val · target: label" in to_markdown([table])
 
 
@@ -96,8 +96,8 @@ def test_the_spread_over_seeds_is_written_with_what_its_columns_mean(seeded):
 def test_latex_compiles_and_fits(make_run, seeded, tmp_path: Path):
     run = make_run(VALUES)
     compared = compare(run)
-    daggers = to_latex(summary_tables(against_best(summarise(run), compared)))
-    intervals = to_latex(summary_tables(against_best(summarise(run), compared)), intervals=True)
+    daggers = to_latex(summary_tables(vs_best(summarise(run), compared)))
+    intervals = to_latex(summary_tables(vs_best(summarise(run), compared)), intervals=True)
     assert daggers.count("dagger") == intervals.count("dagger") == 2
     columns = tuple(Column(f"{n}", f"heading {n}", "number") for n in range(20))
     long = Table("long and wide", columns, (Section(((Cell("-1.00", marker="†"),) * 20,) * 60),), notes=("± → ≤ ∞ ×",))
@@ -112,7 +112,7 @@ def test_the_commands_write_what_latex_takes(make_run, seeded, tmp_path: Path, c
     for words in (
         ["compare", str(run)],
         ["compare", str(run), str(run)],
-        ["compare", str(seeded), "--seeds"],
+        ["compare", str(seeded), "--training-seeds"],
         ["summarise", str(run), "--significance"],
     ):
         assert run_cli([*words, "--format", "latex"]) == 0
@@ -124,28 +124,28 @@ def test_the_commands_write_what_latex_takes(make_run, seeded, tmp_path: Path, c
 
 def test_the_spread_over_seeds_in_every_format(seeded, capsys: Said, monkeypatch: pytest.MonkeyPatch):
     def said(*words: str) -> str:
-        assert run_cli(["compare", str(seeded), "--seeds", *words]) == 0
+        assert run_cli(["compare", str(seeded), "--training-seeds", *words]) == 0
         return capsys.readouterr().out
 
     monkeypatch.setenv("COLUMNS", "160")
     assert "sd images" in said()
-    assert "detectable:" in said("--within", "2")
+    assert "min. detectable:" in said("--half-width", "2")
     assert said("--format", "csv").startswith("network,dataset,split,target_rule,metric,protocol,explainer,mean,se,ci_low")
     (item,) = json.loads(said("--format", "json"))
     assert (item["network"], item["seeds"], item["sd_seeds"], item["images_needed"]) == ("net", 3, pytest.approx(1), None)
     assert "| explainer | mean |" in said("--format", "markdown")
     monkeypatch.setenv("COLUMNS", "80")
-    table, told = said().split("not shown, for want of 120 columns of text:")
-    assert "sd rest" not in table
-    assert "sd rest" in told
+    table, told = said().split("not shown on fewer than 120 columns:")
+    assert "sd residual" not in table
+    assert "sd residual" in told
 
 
 def test_options_that_do_not_go_together_are_refused(make_run, seeded, capsys: Said):
     for words, message in (
-        ([str(seeded), "--within", "1"], "--within is for --seeds"),
+        ([str(seeded), "--half-width", "1"], "--half-width is for --training-seeds"),
         ([str(seeded)] * 3, "3 runs: expected one or two"),
-        ([str(seeded), "--seeds", "--within", "-1"], "--within -1.0: expected a positive number"),
-        ([str(make_run(VALUES)), "--seeds"], "no two networks differ in their training seed alone: net;"),
+        ([str(seeded), "--training-seeds", "--half-width", "-1"], "--half-width -1.0: expected a positive number"),
+        ([str(make_run(VALUES)), "--training-seeds"], "no two networks differ in their training seed alone: net;"),
     ):
         assert run_cli(["compare", *words]) == 2
         assert message in capsys.readouterr().err
@@ -156,9 +156,9 @@ def test_a_comparison_is_printed_with_ranks(make_run, capsys: Said, monkeypatch:
     run: Any = make_run(VALUES)
     assert run_cli(["compare", str(run)]) == 0
     wide = capsys.readouterr().out
-    assert all(word in wide for word in ("p Wilcoxon", "mean rank · ad · net: Friedman p", "winner"))
+    assert all(word in wide for word in ("p Wilcoxon", "mean rank · ad · net: Friedman p", "better"))
     monkeypatch.setenv("COLUMNS", "90")
     assert run_cli(["compare", str(run)]) == 0
-    table, told = capsys.readouterr().out.split("not shown, for want of 120 columns of text:")
+    table, told = capsys.readouterr().out.split("not shown on fewer than 120 columns:")
     assert "p Wilcoxon" not in table
     assert "p Wilcoxon" in told

@@ -30,10 +30,10 @@ def summary(make_summary) -> pd.DataFrame:
     return make_summary(
         {"explainer": SPEC, "metric": "ad", "mean": 12.34, "ci_low": 10.06, "ci_high": 14.5, "passes_per_image": 201.0},
         {"explainer": SPEC, "metric": "ag", "mean": 5.0, "ci_low": 4.0, "ci_high": 6.0, "passes_per_image": 201.0},
-        {"explainer": "gradcam", "metric": "ad", "mean": 30.0, "ci_low": 25.0, "ci_high": 35.0, "tied": "a"},
-        {"explainer": "gradcam", "metric": "ag", "mean": 7.001, "ci_low": 6.0, "ci_high": 8.0, "tied": "a"},
-        {"explainer": "hirescam", "metric": "ad", "mean": 30.002, "ci_low": 25.0, "ci_high": 35.0, "tied": "a"},
-        {"explainer": "hirescam", "metric": "ag", "mean": 7.0, "ci_low": 6.0, "ci_high": 8.0, "tied": "a"},
+        {"explainer": "gradcam", "metric": "ad", "mean": 30.0, "ci_low": 25.0, "ci_high": 35.0, "tie_group": "a"},
+        {"explainer": "gradcam", "metric": "ag", "mean": 7.001, "ci_low": 6.0, "ci_high": 8.0, "tie_group": "a"},
+        {"explainer": "hirescam", "metric": "ad", "mean": 30.002, "ci_low": 25.0, "ci_high": 35.0, "tie_group": "a"},
+        {"explainer": "hirescam", "metric": "ag", "mean": 7.0, "ci_low": 6.0, "ci_high": 8.0, "tie_group": "a"},
         {"explainer": "worst", "metric": "ad", "mean": 90.0, "ci_low": 80.0, "ci_high": 95.0, "n": 3, "n_failed": 1},
         {"explainer": "worst", "metric": "ag", "mean": NAN, "ci_low": NAN, "ci_high": NAN, "n": 0, "n_failed": 4},
         {"explainer": "fakecam", "metric": "ad", "mean": 0.04, "ci_low": 0.01, "ci_high": 0.1},
@@ -64,7 +64,7 @@ def test_a_line_of_the_console_table(summary):
 
 def test_the_best_methods_are_bold_and_controls_never(summary):
     assert bold(summary) == ["12.3", "7.0", "7.0"]  # least ad; greatest ag, which a tie shares although its means differ by rounding
-    controls = summary[summary["control"]]
+    controls = summary[summary["is_control"]]
     assert bold(controls) == []
 
 
@@ -96,8 +96,8 @@ def test_ties_and_protocols_are_explained(summary):
     assert "ᵃ gradcam = hirescam on every image" in text
     assert "worst ᵃ" not in text
     assert "Over images [95 % bootstrap interval]. Protocols: ad, ag: opticam." in text
-    assert "Controls, which have no place: fakecam." in text
-    assert "Controls" not in shown(summary[~summary["control"]])
+    assert "Controls (not ranked): fakecam." in text
+    assert "Controls" not in shown(summary[~summary["is_control"]])
 
 
 def test_counts_show_what_lacks_and_only_if_something_does(summary):
@@ -231,7 +231,7 @@ def test_csv_has_one_order_of_columns_and_ten_digits(summary):
     assert lines[0] == ",".join(SUMMARY_COLUMNS)
     assert lines[0] == (
         "dataset,split,model,explainer,metric,protocol,target_rule,mean,ci_low,ci_high,n,n_failed,n_undefined,n_constant,"
-        "higher_is_better,unit,passes_per_image,seconds_per_image,control,tied"
+        "higher_is_better,unit,passes_per_image,seconds_per_image,is_control,tie_group"
     )
     quoted = '"opticam(iterations=50, objective=""diff"")"'
     assert lines[1] == f"shapes,val,net,{quoted},ad,opticam,label,0.3333333333,10.06,14.5,4,0,0,0,False,%,201,0.25,False,"
@@ -244,8 +244,8 @@ def test_json_is_a_list_of_objects_without_nan(summary):
     assert [item["explainer"] for item in objects] == list(summary["explainer"])
     first, failed = objects[0], objects[7]
     assert list(first) == list(SUMMARY_COLUMNS)
-    assert (first["mean"], first["n"], first["higher_is_better"], first["control"]) == (12.34, 4, False, False)
-    assert (type(first["n"]), type(first["control"])) == (int, bool)
+    assert (first["mean"], first["n"], first["higher_is_better"], first["is_control"]) == (12.34, 4, False, False)
+    assert (type(first["n"]), type(first["is_control"])) == (int, bool)
     assert (failed["mean"], failed["ci_low"]) == (None, None)
     assert json.loads(to_json(summary.assign(mean=math.inf)))[0]["mean"] is None
     assert json.loads(to_json(summary.iloc[:0])) == []
@@ -267,7 +267,7 @@ def test_the_first_place_is_the_extreme_mean(means: list[float], higher: bool):
         }
         for index, mean in enumerate(means)
     ]
-    table = pd.DataFrame(lines).assign(ci_low=NAN, ci_high=NAN, unit="%", higher_is_better=higher, control=False, tied="")
+    table = pd.DataFrame(lines).assign(ci_low=NAN, ci_high=NAN, unit="%", higher_is_better=higher, is_control=False, tie_group="")
     (block,) = summary_groups(table)
     places = block.places(block.columns[0])
     finite = sorted({mean for mean in means if not math.isnan(mean)}, reverse=higher)

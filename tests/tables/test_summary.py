@@ -53,7 +53,7 @@ def test_means_counts_and_facts_by_hand(make_run):
     cell = by_cell(summary)["gradcam", "ad"]
     assert (cell["mean"], cell["n"], cell["n_failed"], cell["n_constant"]) == (30.0, 3, 1, 1)
     assert cell[["dataset", "split", "model", "protocol", "target_rule"]].tolist() == ["shapes", "val", "net", "opticam", "label"]
-    assert (cell["higher_is_better"], cell["unit"], cell["control"], cell["tied"]) == (False, "%", False, "")
+    assert (cell["higher_is_better"], cell["unit"], cell["is_control"], cell["tie_group"]) == (False, "%", False, "")
     assert cell["ci_low"] == 10.0  # with probability 1/27 each, all three draws are the least or the greatest: over 2.5 %
     assert cell["ci_high"] == 60.0
     cell = by_cell(summary)["gradcam", "ai"]
@@ -64,7 +64,7 @@ def test_means_counts_and_facts_by_hand(make_run):
 def test_a_constant_cell_has_its_value_as_interval_and_an_empty_one_nothing(make_run):
     cells = by_cell(summarise(make_run(VALUES)))
     assert cells["fakecam", "ad"][["mean", "ci_low", "ci_high"]].tolist() == [0.0, 0.0, 0.0]
-    assert cells["fakecam", "ad"]["control"]
+    assert cells["fakecam", "ad"]["is_control"]
     empty = cells["fakecam", "ai"]
     assert (empty["n"], empty["n_failed"], empty["n_constant"]) == (0, 4, 0)
     assert all(math.isnan(empty[name]) for name in ("mean", "ci_low", "ci_high"))
@@ -97,7 +97,7 @@ def test_a_stage_without_images_costs_nothing(make_run):
 def test_explainers_that_agree_are_marked(make_run):
     same = {"ad": [10.0, 20.0]}
     summary = summarise(make_run({"gradcam": same, "opticam": {"ad": [1.0, 2.0]}, "hirescam": same}))
-    assert list(summary["tied"]) == ["a", "", "a"]
+    assert list(summary["tie_group"]) == ["a", "", "a"]
 
 
 def test_rows_in_memory_give_the_same_as_the_folder(make_run):
@@ -114,7 +114,7 @@ def test_the_order_of_rows_decides_nothing_but_the_order_of_cells(make_run):
 
 def test_rows_without_their_run_take_the_facts_from_the_registries(make_rows):
     summary = summarise(make_rows({"fakecam": {"ad": [1.0, 2.0]}, "gradcam(relu=False)": {"ad": [1.0, 2.0]}, "mine": {"ad": [3.0, 4.0]}}))
-    assert list(summary["control"]) == [True, False, False]
+    assert list(summary["is_control"]) == [True, False, False]
     assert list(summary["higher_is_better"]) == [False] * 3
     assert list(summary["unit"]) == ["%"] * 3
     with pytest.raises(UsageError, match="no metric 'nosuch'"):
@@ -122,9 +122,9 @@ def test_rows_without_their_run_take_the_facts_from_the_registries(make_rows):
 
 
 def test_what_the_run_recorded_goes_before_the_registries(make_rows):
-    about = {"metrics": {"ad": {"higher_is_better": True, "unit": "dB"}}, "explainers": {"gradcam": {"control": True}}}
+    about = {"metrics": {"ad": {"higher_is_better": True, "unit": "dB"}}, "explainers": {"gradcam": {"is_control": True}}}
     cell = summarise(make_rows({"gradcam": {"ad": [1.0, 2.0]}}), about=about).iloc[0]
-    assert (cell["higher_is_better"], cell["unit"], cell["control"]) == (True, "dB", True)
+    assert (cell["higher_is_better"], cell["unit"], cell["is_control"]) == (True, "dB", True)
 
 
 def test_two_runs_at_once_are_refused(make_rows):

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from camdbench.papers.agreement import OurValue, compare_cell
 from camdbench.papers.numbers import over_seeds
 from camdbench.papers.printed import Printed
 from camdbench.papers.render import paper_data, paper_tables
 from camdbench.papers.shelf import load_exhibit
-from camdbench.papers.verdict import Measured, judge
 from camdbench.tables.render import to_csv
 
 
@@ -21,7 +21,7 @@ def printed(value: str, std: str = "") -> Printed:
 
 
 @pytest.mark.parametrize(
-    ("value", "low", "high", "verdict"),
+    ("value", "low", "high", "agreement"),
     [
         ("12.2", 11.9, 12.4, "agrees"),
         ("12.2", 12.24, 12.30, "agrees"),  # 12.24 is printed as 12.2
@@ -36,59 +36,59 @@ def printed(value: str, std: str = "") -> Printed:
         ("-0.18", -0.20, -0.184, "agrees"),
     ],
 )
-def test_the_papers_value_agrees_as_far_as_its_rounding_goes(value: str, low: float, high: float, verdict: str) -> None:
-    assert judge(printed(value), Measured((low + high) / 2, low, high, 10)).verdict == verdict
+def test_the_papers_value_agrees_as_far_as_its_rounding_goes(value: str, low: float, high: float, agreement: str) -> None:
+    assert compare_cell(printed(value), OurValue((low + high) / 2, low, high, 10)).agreement == agreement
 
 
 def test_the_papers_spread_plays_no_part() -> None:
-    ours = Measured(20.0, 19.0, 21.0, 10)
-    assert judge(printed("16.25", "14.07"), ours).verdict == judge(printed("16.25"), ours).verdict == "differs"
+    ours = OurValue(20.0, 19.0, 21.0, 10)
+    assert compare_cell(printed("16.25", "14.07"), ours).agreement == compare_cell(printed("16.25"), ours).agreement == "differs"
 
 
 def test_without_an_interval_the_number_itself_must_be_printed_alike() -> None:
-    assert judge(printed("0.0"), Measured(0.04, n=1)).verdict == "agrees"
-    assert judge(printed("0.0"), Measured(0.06, n=1)).verdict == "differs"
+    assert compare_cell(printed("0.0"), OurValue(0.04, n=1)).agreement == "agrees"
+    assert compare_cell(printed("0.0"), OurValue(0.06, n=1)).agreement == "differs"
 
 
 def test_what_must_not_be_compared_is_not() -> None:
-    ours = Measured(1.0, 0.9, 1.1, 10)
-    assert judge(printed("1.0"), ours, scaled=True).verdict == "scaled"
-    assert judge(printed("1.0"), ours, unlike="another machine").reason == "another machine"
-    assert judge(printed(""), ours).reason == "the paper prints no number"
-    assert math.isnan(judge(printed(""), ours).difference)
+    ours = OurValue(1.0, 0.9, 1.1, 10)
+    assert compare_cell(printed("1.0"), ours, small=True).agreement == "small"
+    assert compare_cell(printed("1.0"), ours, not_comparable="another machine").reason == "another machine"
+    assert compare_cell(printed(""), ours).reason == "the paper prints no number"
+    assert math.isnan(compare_cell(printed(""), ours).difference)
 
 
 def test_what_was_not_run_says_why_scaled_or_not() -> None:
     for scaled in (False, True):
-        line = judge(printed("1.0"), Measured(reason="no data"), scaled=scaled)
-        assert (line.verdict, line.reason) == ("not run", "no data")
+        line = compare_cell(printed("1.0"), OurValue(reason="no data"), small=scaled)
+        assert (line.agreement, line.reason) == ("not run", "no data")
 
 
 def test_the_difference_is_ours_less_the_papers() -> None:
-    assert judge(printed("12.2"), Measured(13.0, 12.0, 14.0, 5)).difference == pytest.approx(0.8)
+    assert compare_cell(printed("12.2"), OurValue(13.0, 12.0, 14.0, 5)).difference == pytest.approx(0.8)
 
 
 def test_the_interval_over_seeds_is_students() -> None:
     values = np.array([70.1, 71.3, 69.8, 70.9, 70.2])
-    found = over_seeds([Measured(value, n=100) for value in values])
+    found = over_seeds([OurValue(value, n=100) for value in values])
     low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     assert (found.value, found.low, found.high, found.seeds) == pytest.approx((values.mean(), low, high, 5))
 
 
 def test_a_seed_without_a_number_leaves_none() -> None:
-    assert over_seeds([Measured(1.0), Measured(reason="not trained"), Measured(2.0)]).reason == "not trained"
+    assert over_seeds([OurValue(1.0), OurValue(reason="not trained"), OurValue(2.0)]).reason == "not trained"
 
 
 class TestText:
     def lines(self) -> list[str]:
         exhibit = load_exhibit("cgc-table2")
         lines = [
-            judge(exhibit.printed[0], Measured(0.49, 0.48, 0.50, 50)),
-            judge(exhibit.printed[1], Measured(reason="no weights", fault=True)),
+            compare_cell(exhibit.printed[0], OurValue(0.49, 0.48, 0.50, 50)),
+            compare_cell(exhibit.printed[1], OurValue(reason="no weights", fault=True)),
         ]
         (table,) = paper_tables(exhibit, lines)
         data = paper_data(lines)
-        assert list(data["verdict"]) == ["agrees", "not run"]
+        assert list(data["agreement"]) == ["agrees", "not run"]
         assert to_csv(data).count("\n") == 3
         assert table.title.endswith(" · ImageNet-val · ResNet50")
         return [*("|".join(cell.text for cell in row) for row in table.sections[0].rows), *table.notes]
