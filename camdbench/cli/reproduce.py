@@ -74,6 +74,6 @@ def command(name: str, as_json: bool, quiet: bool, **request: Any) -> int:
 
     done = reproduce(name, log=log, **request)
     write_tables(done)
-    show(paper_tables(done.exhibit, done.lines), paper_data(done.lines), "json" if as_json else "table", notes_last=True)
+    show(paper_tables(done.table, done.lines), paper_data(done.lines), "json" if as_json else "table", notes_last=True)
     log(f"runs and tables: {done.out}")
     return FINISHED_WITH_GAPS if done.failed else 0

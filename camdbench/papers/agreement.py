@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from camdbench.papers.printed import Printed
+from camdbench.papers.paper_values import PaperValue
 
 Agreement = Literal["agrees", "differs", "small", "not comparable", "not run"]
 
@@ -38,7 +38,7 @@ class OurValue:
 class CellComparison:
     """One cell, the paper's value and ours."""
 
-    printed: Printed
+    printed: PaperValue
     ours: OurValue
     agreement: Agreement
     reason: str = ""
@@ -49,7 +49,7 @@ class CellComparison:
         return math.nan if self.printed.number is None else self.ours.value - float(self.printed.number)
 
 
-def compare_cell(printed: Printed, ours: OurValue, *, small: bool = False, not_comparable: str = "") -> CellComparison:
+def compare_cell(printed: PaperValue, ours: OurValue, *, small: bool = False, not_comparable: str = "") -> CellComparison:
     """Compare our value of a cell with the paper's.
 
     The paper's value agrees with ours if some number that would be printed like it lies in our 95 % interval: with the

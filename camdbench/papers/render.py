@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from camdbench.papers.agreement import CellComparison
-from camdbench.papers.recipe import Exhibit
+from camdbench.papers.table_recipe import PaperTable
 from camdbench.tables.table import Cell, Column, Section, Table
 
 _COLUMNS = (
@@ -23,7 +23,7 @@ _COLUMNS = (
 _COLOURS = {"agrees": "green", "differs": "red", "not run": "dim", "small": "cyan"}
 
 
-def paper_tables(exhibit: Exhibit, lines: Sequence[CellComparison]) -> list[Table]:
+def paper_tables(table: PaperTable, lines: Sequence[CellComparison]) -> list[Table]:
     """A table per data set and network, with the numbered reasons that it refers to; the last has the notes of the recipe."""
     reasons = list(dict.fromkeys(line.reason for line in lines if line.reason))
     counts = ", ".join(
@@ -34,8 +34,8 @@ def paper_tables(exhibit: Exhibit, lines: Sequence[CellComparison]) -> list[Tabl
     for key in keys:
         own = [line for line in lines if line.printed.labels[:2] == key]
         used = [f"({reasons.index(reason) + 1}) {reason}" for reason in dict.fromkeys(line.reason for line in own if line.reason)]
-        notes = (*used, *((*exhibit.recipe.notes, f"{len(lines)} cells: {counts}") if key == keys[-1] else ()))
-        title = " · ".join([exhibit.recipe.exhibit, exhibit.recipe.paper, *key])
+        notes = (*used, *((*table.recipe.notes, f"{len(lines)} cells: {counts}") if key == keys[-1] else ()))
+        title = " · ".join([table.recipe.table, table.recipe.paper, *key])
         rows = tuple(_row(line, reasons) for line in own)
         found.append(Table(title, _COLUMNS, (Section(rows),), notes, tuple(_sentence(note) for note in notes)))
     return found

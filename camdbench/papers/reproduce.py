@@ -14,17 +14,17 @@ from camdbench.core.provenance import code_hash
 from camdbench.core.spec import parse_spec
 from camdbench.datasets.opening import checked_dataset, open_dataset
 from camdbench.papers.agreement import CellComparison, compare_cell
-from camdbench.papers.networks import Networks
-from camdbench.papers.numbers import ACCURACY, Finished, key, number_of
-from camdbench.papers.plan import Job, Plan, Setting, plan
-from camdbench.papers.probing import FinishedProbe, Probes
-from camdbench.papers.recipe import Exhibit
+from camdbench.papers.checkpoints import Networks
+from camdbench.papers.jobs import JobSettings, Plan, ReproductionJob, plan
+from camdbench.papers.measured_values import ACCURACY, FinishedRun, key, measured_value
+from camdbench.papers.probes import FinishedProbe, Probes
+from camdbench.papers.recipe_files import load_table
 from camdbench.papers.render import paper_data, paper_tables
-from camdbench.papers.shelf import load_exhibit
+from camdbench.papers.table_recipe import PaperTable
 from camdbench.tables.render import to_csv, to_latex, to_markdown
 
 Roots = str | Path | Mapping[str, str | Path] | None
-Found = Finished | FinishedProbe | str  # what measured a cell, or why nothing did
+Found = FinishedRun | FinishedProbe | str  # what measured a cell, or why nothing did
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class Reproduction:
     """A table of a paper, reproduced.
 
     Attributes:
-        exhibit: the recipe and the printed values.
+        table: the recipe and the printed values.
         lines: one per cell, in the order of the paper.
         out: the folder with the runs.
     """
 
-    exhibit: Exhibit
+    table: PaperTable
     lines: tuple[CellComparison, ...]
     out: Path
 
@@ -89,38 +89,38 @@ def reproduce(
     Raises:
         UsageError: there is no such recipe, or no such label in it.
     """
-    exhibit = load_exhibit(name)
-    _check_labels(exhibit, methods, models)
-    planned = plan(exhibit, scaled_down=small, methods=methods, models=models)
+    table = load_table(name)
+    _check_labels(table, methods, models)
+    planned = plan(table, small=small, methods=methods, models=models)
     folder = Path(out) if out is not None else Path("reproductions", f"{name}-small" if small else name)
     networks = Networks(
         checkpoints=Path(checkpoints or folder / "checkpoints"),
         recipes=folder / "training",
-        scaled=small,
+        small=small,
         train=train or small,
         root_of=lambda dataset: _root(dataset, data_root),
         device=device,
-        say=log or _ignore,
+        log=log or _ignore,
     )
     probes = Probes(folder / "probes", folder / "training", train or small, device)
     given = {"batch_size": batch_size, "device": device, "seed": seed, "download": download}
-    finished = dict[tuple[Setting, str], Found]()
+    finished = dict[tuple[JobSettings, str], Found]()
     for number, job in enumerate(planned.jobs, start=1):
         what = ", ".join(job.explainers) if job.setting.probe is None else "segmentation probe"
         (log or _ignore)(f"{number}/{len(planned.jobs)} {job.name}: {what}")
         found = (
             _done(job, folder, networks, limit, given)
             if job.setting.probe is None
-            else _probed(job.setting, exhibit.name, networks, probes, limit)
+            else _probed(job.setting, table.name, networks, probes, limit)
         )
         finished |= {(job.setting, key(explainer, metric)): found for explainer in job.explainers for metric in job.metrics}
-    return Reproduction(exhibit, _lines(planned, finished), folder)
+    return Reproduction(table, _lines(planned, finished), folder)
 
 
 def write_tables(done: Reproduction) -> None:
     """Write `reproduction.md`, `reproduction.tex` and `reproduction.csv` into the folder of the runs, each whole or not at all."""
     done.out.mkdir(parents=True, exist_ok=True)
-    tables = paper_tables(done.exhibit, done.lines)
+    tables = paper_tables(done.table, done.lines)
     texts = {"md": to_markdown(tables), "tex": to_latex(tables), "csv": to_csv(paper_data(done.lines))}
     for name, text in texts.items():
         with replacing(done.out / f"reproduction.{name}") as temporary:
@@ -131,29 +131,29 @@ def _ignore(text: str) -> None:
     del text
 
 
-def _check_labels(exhibit: Exhibit, methods: Collection[str], models: Collection[str]) -> None:
+def _check_labels(table: PaperTable, methods: Collection[str], models: Collection[str]) -> None:
     for kind, wanted, known in (
-        ("method", methods, {cell.method for cell in exhibit.printed}),
-        ("model", models, {cell.model for cell in exhibit.printed}),
+        ("method", methods, {cell.method for cell in table.printed}),
+        ("model", models, {cell.model for cell in table.printed}),
     ):
         for label in wanted:
             if label not in known:
-                raise unknown(f"{kind} of {exhibit.name}", label, known)
+                raise unknown(f"{kind} of {table.name}", label, known)
 
 
-def _lines(planned: Plan, finished: dict[tuple[Setting, str], Found]) -> tuple[CellComparison, ...]:
+def _lines(planned: Plan, finished: dict[tuple[JobSettings, str], Found]) -> tuple[CellComparison, ...]:
     return tuple(
-        compare_cell(cell.printed, number_of(cell, finished), small=planned.scaled, not_comparable=cell.part.unlike or "")
+        compare_cell(cell.printed, measured_value(cell, finished), small=planned.small, not_comparable=cell.part.not_comparable or "")
         for cell in planned.cells
     )
 
 
-def _done(job: Job, folder: Path, networks: Networks, limit: int | None, given: dict[str, Any]) -> Found:
+def _done(job: ReproductionJob, folder: Path, networks: Networks, limit: int | None, given: dict[str, Any]) -> Found:
     """The finished run of a job, or why there is none."""
     from camdbench.runner.run import run
 
     setting = job.setting
-    judges = job.metrics if setting.only is None or ACCURACY in job.metrics else (*job.metrics, ACCURACY)
+    judges = job.metrics if setting.subset is None or ACCURACY in job.metrics else (*job.metrics, ACCURACY)
     root = networks.root_of(setting.dataset)
     try:
         subset = _subset(setting, limit, root)
@@ -171,25 +171,25 @@ def _done(job: Job, folder: Path, networks: Networks, limit: int | None, given: 
             out=folder / "runs" / f"{job.name}-{part}",
             **given | subset,
         )
-        return Finished(Path(rows.attrs["run"]), setting.only)
+        return FinishedRun(Path(rows.attrs["run"]), setting.subset)
     except CamdbenchError as error:
         return str(error)
 
 
-def _probed(setting: Setting, exhibit: str, networks: Networks, probes: Probes, limit: int | None) -> Found:
+def _probed(setting: JobSettings, table: str, networks: Networks, probes: Probes, limit: int | None) -> Found:
     """The finished probe of a setting, or why there is none."""
     assert setting.probe is not None
     root = networks.root_of(setting.dataset)
     try:
         spec, split = checked_dataset(setting.dataset, setting.split, root)
         count = next(iter(_subset(setting, limit, root).values()), None)
-        recipe = setting.probe.recipe(exhibit, networks.name_of(setting), str(spec), split, count)
+        recipe = setting.probe.recipe(table, networks.name_of(setting), str(spec), split, count)
         return probes.judged(recipe, split, root)
     except CamdbenchError as error:
         return str(error)
 
 
-def _subset(setting: Setting, limit: int | None, data_root: str | None) -> dict[str, Any]:
+def _subset(setting: JobSettings, limit: int | None, data_root: str | None) -> dict[str, Any]:
     """Fewer images than all: a random sample of what is on disk, which is ordered by class as a rule; else the first.
 
     Where there are no more than that, all are taken.

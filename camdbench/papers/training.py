@@ -11,7 +11,7 @@ from typing import Any
 from camdbench.core.catalogue import losses, models
 from camdbench.core.nested import joined
 from camdbench.core.spec import Spec
-from camdbench.papers.naming import named, write_recipe
+from camdbench.papers.checkpoint_names import named, write_recipe
 
 CHOSEN = ("labelled", "shots", "labels")  # fields that say which images of a split are learned from, under which labels
 

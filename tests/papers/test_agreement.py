@@ -9,15 +9,15 @@ import pytest
 from scipy import stats
 
 from camdbench.papers.agreement import OurValue, compare_cell
-from camdbench.papers.numbers import over_seeds
-from camdbench.papers.printed import Printed
+from camdbench.papers.measured_values import over_seeds
+from camdbench.papers.paper_values import PaperValue
+from camdbench.papers.recipe_files import load_table
 from camdbench.papers.render import paper_data, paper_tables
-from camdbench.papers.shelf import load_exhibit
 from camdbench.tables.render import to_csv
 
 
-def printed(value: str, std: str = "") -> Printed:
-    return Printed("d", "m", "e", "AD", value, std, False)
+def printed(value: str, std: str = "") -> PaperValue:
+    return PaperValue("d", "m", "e", "AD", value, std, False)
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,9 @@ def test_what_must_not_be_compared_is_not() -> None:
     assert math.isnan(compare_cell(printed(""), ours).difference)
 
 
-def test_what_was_not_run_says_why_scaled_or_not() -> None:
-    for scaled in (False, True):
-        line = compare_cell(printed("1.0"), OurValue(reason="no data"), small=scaled)
+def test_what_was_not_run_says_why_small_or_not() -> None:
+    for small in (False, True):
+        line = compare_cell(printed("1.0"), OurValue(reason="no data"), small=small)
         assert (line.agreement, line.reason) == ("not run", "no data")
 
 
@@ -81,12 +81,12 @@ def test_a_seed_without_a_number_leaves_none() -> None:
 
 class TestText:
     def lines(self) -> list[str]:
-        exhibit = load_exhibit("cgc-table2")
+        paper_table = load_table("cgc-table2")
         lines = [
-            compare_cell(exhibit.printed[0], OurValue(0.49, 0.48, 0.50, 50)),
-            compare_cell(exhibit.printed[1], OurValue(reason="no weights", fault=True)),
+            compare_cell(paper_table.printed[0], OurValue(0.49, 0.48, 0.50, 50)),
+            compare_cell(paper_table.printed[1], OurValue(reason="no weights", fault=True)),
         ]
-        (table,) = paper_tables(exhibit, lines)
+        (table,) = paper_tables(paper_table, lines)
         data = paper_data(lines)
         assert list(data["agreement"]) == ["agrees", "not run"]
         assert to_csv(data).count("\n") == 3

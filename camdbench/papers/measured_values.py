@@ -9,25 +9,25 @@ from pathlib import Path
 import pandas as pd
 
 from camdbench.papers.agreement import OurValue
-from camdbench.papers.plan import Cell, Setting
-from camdbench.papers.probing import FinishedProbe
+from camdbench.papers.jobs import JobSettings, PlannedCell
+from camdbench.papers.probes import FinishedProbe
 from camdbench.tables.load import load_costs, load_points, load_rows, load_run
 from camdbench.tables.summary import summarise
 
 ACCURACY = "accuracy"
 
 
-class Finished:
+class FinishedRun:
     """A run that is done, read once for all of its cells.
 
     Args:
         folder: the run directory.
-        only: `misclassified` keeps those images, by the run's own accuracy.
+        subset: `misclassified` keeps those images, by the run's own accuracy.
     """
 
-    def __init__(self, folder: Path, only: str | None = None) -> None:
+    def __init__(self, folder: Path, subset: str | None = None) -> None:
         rows = load_rows(folder)
-        if only is not None:
+        if subset is not None:
             right = rows[(rows["metric"] == ACCURACY) & (rows["value"] > 0)]["image"]
             rows = rows[~rows["image"].isin(right)].reset_index(drop=True)
         self.rows = rows
@@ -52,7 +52,7 @@ class Finished:
         return OurValue(reason=reason, fault=bool((own["status"] == "error").any()))
 
 
-def number_of(cell: Cell, finished: dict[tuple[Setting, str], Finished | FinishedProbe | str]) -> OurValue:
+def measured_value(cell: PlannedCell, finished: dict[tuple[JobSettings, str], FinishedRun | FinishedProbe | str]) -> OurValue:
     """Our number of a cell: that of its run, or the mean over its seeds.
 
     Args:
@@ -66,8 +66,8 @@ def number_of(cell: Cell, finished: dict[tuple[Setting, str], Finished | Finishe
         run = finished[setting, key(cell.explainer, cell.metric)]
         if isinstance(run, str):
             return OurValue(reason=run, fault=True)
-        each.append(run.measured(cell.explainer, cell.metric, cost=cell.part.cost is not None))
-    return _in_unit(each[0] if len(each) == 1 else over_seeds(each), cell.part.factor or 1.0)
+        each.append(run.measured(cell.explainer, cell.metric, cost=cell.part.measure is not None))
+    return _in_unit(each[0] if len(each) == 1 else over_seeds(each), cell.part.scale_by or 1.0)
 
 
 def over_seeds(each: Sequence[OurValue]) -> OurValue:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from camdbench.core.catalogue import NO_EXPLAINER, datasets, explainers
 from camdbench.core.spec import Spec, parse_spec
-from camdbench.papers.plan import Plan, Setting, plan
-from camdbench.papers.recipe import Exhibit
+from camdbench.papers.jobs import JobSettings, Plan, plan
+from camdbench.papers.table_recipe import PaperTable
 
 _COUNTED = ("iterations", "max_iter", "samples")  # options that the number of passes follows
 _PAIRS = re.compile(r"(?:(\d+) areas x )?(\d+) \(forward \+ (?:tail )?backward\)")
@@ -35,7 +35,7 @@ class Passes(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Needs:
+class Requirements:
     """What a recipe needs beside time.
 
     Attributes:
@@ -57,13 +57,13 @@ class Needs:
     work: dict[str, Passes]
 
 
-def needs(exhibit: Exhibit) -> Needs:
+def requirements(table: PaperTable) -> Requirements:
     """What there must be before a recipe can be run in full."""
-    planned = plan(exhibit)
+    planned = plan(table)
     settings = list(dict.fromkeys(setting for cell in planned.cells for setting in cell.settings))
     names = dict.fromkeys(parse_spec(setting.dataset).name for setting in settings)
     each = [_sum(passes_of(parse_spec(name)) for name in job.explainers) for job in planned.jobs]
-    return Needs(
+    return Requirements(
         data=tuple(name for name in names if datasets.get(name).facts.on_disk),
         weights=tuple(dict.fromkeys(setting.model for setting in settings if setting.model is not None)),
         trained=len({setting.training for setting in settings if setting.training is not None}),
@@ -115,7 +115,7 @@ def _with_options(cost: str, defaults: dict[str, object], spec: Spec) -> str:
     return cost
 
 
-def architecture(setting: Setting) -> str:
+def architecture(setting: JobSettings) -> str:
     """The name of a setting's network without its weights."""
     if setting.training is not None:
         return str(setting.training.fields["network"])
@@ -123,7 +123,7 @@ def architecture(setting: Setting) -> str:
 
 
 def _work(planned: Plan, each: list[Passes]) -> dict[str, Passes]:
-    images = {setting: cell.part.images or 0 for cell in planned.cells for setting in cell.settings}
+    images = {setting: cell.part.paper_images or 0 for cell in planned.cells for setting in cell.settings}
     found = dict[str, list[Passes]]()
     for job, passes in zip(planned.jobs, each, strict=True):
         found.setdefault(architecture(job.setting), []).append(Passes(images[job.setting] * passes.number, passes.more))

@@ -12,14 +12,14 @@ from typing import Any
 from camdbench.core.errors import CamdbenchError
 from camdbench.core.nested import joined
 from camdbench.papers.agreement import OurValue
-from camdbench.papers.naming import named, write_recipe
+from camdbench.papers.checkpoint_names import named, write_recipe
 
 METRIC = "miou"
 """What a cell of a probe has in place of a metric of the registry."""
 
 
 @dataclass(frozen=True)
-class Probing:
+class ProbeSettings:
     """A probe that is to be trained on a network.
 
     Attributes:
@@ -29,7 +29,7 @@ class Probing:
     written: str
 
     @classmethod
-    def of(cls, fields: dict[str, Any], seed: int) -> Probing:
+    def of(cls, fields: dict[str, Any], seed: int) -> ProbeSettings:
         """The probe with these fields under a seed."""
         return cls(json.dumps(fields | {"seed": seed}, sort_keys=True))
 
