@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 @click.option("-m", "--metrics", help="Specs of the runs' metrics with commas.  [default: all whose number is a mean over images]")
 @click.option("--alpha", default=0.05, show_default=True, type=click.FloatRange(0, 1, min_open=True), help="Level of significance.")
 @click.option(
-    "--training-seeds", "over_seeds", is_flag=True, help="The spread over training seeds, of networks that differ in nothing else."
+    "--training-seeds", "over_seeds", is_flag=True, help="Variance between training seeds, of networks that differ in their seed alone."
 )
 @click.option(
-    "--half-width", type=float, metavar="W", help="With --training-seeds: the interval that is wanted, ± W.  [default: half of what it is]"
+    "--half-width",
+    type=float,
+    metavar="W",
+    help="With --training-seeds: half width of the wanted interval.  [default: half of the present one]",
 )
 @in_format
 @options.seed
@@ -37,9 +40,9 @@ def command(
     metric; effect sizes; the smallest difference that this many images would show. Of a single run also mean ranks with
     Friedman's test, and how far metrics agree about the order.
 
-    With --training-seeds, how much of each number is chance of the training and how much chance of the images, for networks of one
-    recipe trained under several seeds, in one run or several; they are known by the records of their training, or by names
-    such as NAME-s0, NAME-s1. Then how many seeds or images would be needed.
+    With --training-seeds: variance components of each mean, between training seeds and between images, for networks of one
+    recipe trained under several seeds, in one run or several, and the number of seeds or images that a narrower interval needs.
+    The networks are recognised by the records of their training, or by names such as NAME-s0, NAME-s1.
 
     \b
     camdbench compare runs/shortcuts-val-1a2b3c4d

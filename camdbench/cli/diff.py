@@ -7,14 +7,14 @@ import click
 from camdbench.cli import options
 
 
-@click.command("diff", short_help="Name the switches in which two runs, or two readings of a metric, differ.")
+@click.command("diff", short_help="List the settings in which two runs, or two protocols of a metric, differ.")
 @click.argument("a")
 @click.argument("b")
 @options.plugin
 @options.as_json
 @options.verbose
 def command(a: str, b: str, as_json: bool) -> None:
-    r"""Name the switches in which two runs, or two readings of a metric, differ.
+    r"""List the settings in which two runs, or two protocols of a metric, differ.
 
     \b
     camdbench diff insertion 'insertion(protocol=rise)'

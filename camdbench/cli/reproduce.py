@@ -37,7 +37,7 @@ def _roots(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]
 )
 @click.option("--small", is_flag=True, help="The same recipe on the embedded data and networks; compares nothing.")
 @click.option("--method", "methods", multiple=True, metavar="LABEL", help="Only this line of the table; may be given more than once.")
-@click.option("--model", "models", multiple=True, metavar="LABEL", help="Only this network of the table; likewise.")
+@click.option("--model", "models", multiple=True, metavar="LABEL", help="Only this network of the table; may be given more than once.")
 @click.option("--checkpoints", metavar="DIR", help="Folder with networks that are trained first.  [default: OUT/checkpoints]")
 @click.option(
     "--train", is_flag=True, help="Train the networks that have to be, as the paper does.  [with --small: small ones, in any case]"

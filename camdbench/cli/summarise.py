@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     help="How the bootstrap's ends are found.",
 )
 @click.option(
-    "--significance", is_flag=True, help="Mark by † what a permutation test does not tell from the best; it takes a while for many pairs."
+    "--significance",
+    is_flag=True,
+    help="Mark by † values that are not significantly different from the best (permutation test; slow for many pairs).",
 )
 @options.as_json
 @options.verbose

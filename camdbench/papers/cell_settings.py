@@ -24,7 +24,7 @@ class CellSettings(BaseModel):
         subset: `misclassified` keeps the images whose label the model does not predict.
         model: name for the zoo.
         mean: mean of the input normalisation instead of the weights' own.
-        std: standard deviation, likewise.
+        std: standard deviation in place of the weights' own.
         target: how the explained class is chosen.
         explainer: spec of the explainer.
         wrapper: name of a wrapper that the explainer is put into.

@@ -101,7 +101,7 @@ def plan(table: PaperTable, *, small: bool = False, methods: Collection[str] = (
         table: the table.
         small: on the embedded data set and networks.
         methods: labels of the lines that are wanted; all where empty.
-        models: labels of the networks, likewise.
+        models: labels of the networks; all if empty.
     """
     cells = list[PlannedCell]()
     for printed in table.printed:

@@ -14,7 +14,7 @@ COLUMNS = ("table", "dataset", "model", "method", "metric", "value", "std", "hig
 
 @dataclass(frozen=True)
 class PaperValue:
-    """One cell of a paper's table, or one point of a figure, whose value nobody printed.
+    """One cell of a paper's table, or one point of a figure, which has no printed value.
 
     Attributes:
         dataset: the label of the data set.
@@ -22,7 +22,7 @@ class PaperValue:
         method: the label of the line.
         metric: the label of the column.
         value: the value as printed, with all its digits; empty where there is none.
-        std: the spread that stands behind it, likewise.
+        std: the spread that stands behind it; empty where there is none.
         higher_is_better: the arrow, None where the paper gives none.
     """
 

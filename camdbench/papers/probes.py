@@ -34,7 +34,7 @@ class ProbeSettings:
         return cls(json.dumps(fields | {"seed": seed}, sort_keys=True))
 
     def recipe(self, paper: str, model: str, dataset: str, split: str, count: int | None) -> dict[str, Any]:
-        """The whole recipe, as `camdbench probe --recipe` takes it; its name tells paper, network and backbone.
+        """The whole recipe, as `camdbench probe --recipe` takes it; its name holds paper, network and backbone.
 
         Args:
             paper: what the name begins with.

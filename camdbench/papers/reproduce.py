@@ -78,7 +78,7 @@ def reproduce(
         out: folder for everything; `reproductions/NAME` where None, `reproductions/NAME-small` with `small`.
         checkpoints: folder with networks that were trained first; `OUT/checkpoints` where None.
         methods: labels of lines that are wanted; all where empty.
-        models: labels of networks, likewise.
+        models: labels of networks; all if empty.
         batch_size: images at a time.
         device: auto, cpu, cuda, cuda:N or mps.
         seed: seed of explainers that draw random numbers, and of samples of images.

@@ -28,7 +28,7 @@ class Training:
 
     @classmethod
     def of(cls, paper: str, fields: dict[str, Any], seed: int) -> Training:
-        """The training with these fields under a seed; its name tells paper, network, data set and loss.
+        """The training with these fields under a seed; its name holds paper, network, data set and loss.
 
         A run that comes first (`after`) has the name of the same training on its own, so that the two share a checkpoint.
         Where few images of each class are learned from, the seed is the episode as well: each seed has its own, every method

@@ -1,4 +1,4 @@
-"""Ranks: which explainer comes first, how sure that is, and whether metrics agree about it."""
+"""Mean ranks of explainers over images, with Friedman's test, and rank correlations of metrics."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class SeededNetwork(NamedTuple):
         name: its name in the rows.
         weights: hash of its weights.
         recipe: what networks that differ by their seed share: a hash of their training, else their name without the seed.
-        seed: the seed; None where nobody says it.
+        seed: the seed; None if unknown.
     """
 
     name: str

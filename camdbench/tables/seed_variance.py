@@ -1,4 +1,4 @@
-"""Seeds: how much of a number is chance of the training, how much chance of the images."""
+"""Variance components of a mean: between training seeds, between images, residual."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class SeedVariance(NamedTuple):
         sd_seeds: standard deviation between seeds.
         se_seeds: standard error of that; NaN where it is zero.
         sd_images: standard deviation between images.
-        se_images: standard error of that, likewise.
-        sd_residual: standard deviation of what neither explains: how seeds disagree about single images.
+        se_images: standard error of that; NaN where it is zero.
+        sd_residual: standard deviation of the residual: how seeds disagree about single images.
         se_residual: standard error of that.
         seeds: K.
         n: images with a value under every seed.
         seeds_needed: seeds for the precision asked for, on these images; infinite where the images do not allow it.
-        images_needed: images for that precision, under these seeds, likewise.
+        images_needed: images for that precision, under these seeds; infinite where the seeds do not allow it.
         min_detectable_difference: difference from another network of K seeds that a t-test over seeds finds in 80 % of cases.
     """
 

@@ -1,4 +1,4 @@
-"""Which numbers of a table are not told apart from its best by the images that there are."""
+"""Significance of the difference of each value of a table from the best one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def vs_best(summary: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     """The summary with a column `vs_best`: how each method stands to the best of its model, data set and metric.
 
     - `best`: the first place, or tied to it.
-    - `differs`: the paired permutation test, corrected by Holm over all pairs of the metric, tells it from every best one
+    - `differs`: the paired permutation test, corrected by Holm over all pairs of the metric, separates it from every best one
       at the level `ALPHA`.
     - `not_significant`: it does not; tables mark it by a dagger.
     - `untested`: there is no pair, as the number is no mean over images, or there is no best, for want of rivals.
@@ -50,6 +50,6 @@ def _standings(group: SummaryGroup, column: MetricColumn, p_of: dict[tuple[Any, 
         elif not tests or None in tests:
             found[name] = "untested"
         else:
-            # the p-value of a single image is NaN, which tells nothing apart
+            # the p-value of a single image is NaN, which separates nothing
             found[name] = "differs" if all(p is not None and p < ALPHA for p in tests) else "not_significant"
     return found

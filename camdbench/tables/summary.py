@@ -44,7 +44,7 @@ def summarise(
     the mean. It is taken over images with a finite value, those of constant maps included: `n` of them, `n_constant`
     with a constant map; `n_undefined` images for which the metric has no meaning and `n_failed` others have no value.
     `tie_group` holds a letter shared by explainers that are the same on every image. `passes_per_image` counts the forward
-    and backward passes, whole or through the tail, that the explainer alone would take; `seconds_per_image` likewise.
+    and backward passes, whole or through the tail, that the explainer alone would take; `seconds_per_image` the seconds.
 
     Args:
         run: a run directory, or rows as `load_rows` returns them, or a part of those.
@@ -57,7 +57,7 @@ def summarise(
         The columns `SUMMARY_COLUMNS`, cells in the order of the rows.
 
     Raises:
-        UsageError: not a run, nothing in it is finished, or nobody knows a metric's direction.
+        UsageError: not a run, nothing in it is finished, or a metric's direction is unknown.
         CamdbenchError: a file of the run is damaged.
     """
     if not isinstance(run, pd.DataFrame):
