@@ -17,7 +17,7 @@ from camdbench.tables.aggregates import aggregate, unit_factor
 from camdbench.tables.cell_values import KEY, Cells, cell_data, cells_of, curves_by_cell
 from camdbench.tables.intervals import Method, aggregate_interval, mean_intervals
 from camdbench.tables.load import load_costs, load_points, load_rows, load_run
-from camdbench.tables.render import render
+from camdbench.tables.render import to_csv, to_latex, to_markdown
 from camdbench.tables.summary_tables import summary_tables
 from camdbench.tables.ties import tie_labels
 
@@ -86,9 +86,9 @@ def write_summary(run: str | Path, summary: pd.DataFrame | None = None) -> pd.Da
     """
     summary = summarise(run) if summary is None else summary
     tables = summary_tables(summary)
-    for suffix, form in (("csv", "csv"), ("md", "markdown"), ("tex", "latex")):
-        with replacing(Path(run) / f"summary.{suffix}") as temporary:
-            temporary.write_text(render(tables, summary, form), encoding="utf-8", newline="\n")
+    for name, text in (("csv", to_csv(summary)), ("md", to_markdown(tables)), ("tex", to_latex(tables))):
+        with replacing(Path(run) / f"summary.{name}") as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
     return summary
 
 

@@ -76,7 +76,7 @@ class SummaryGroup:
         return [MetricColumn(*line) for line in self.lines[list(MetricColumn._fields)].drop_duplicates().itertuples(index=False, name=None)]
 
     @cached_property
-    def cells(self) -> dict[tuple[str, MetricColumn], dict[str, Any]]:
+    def cells(self) -> dict[tuple[str, MetricColumn], dict[Any, Any]]:
         """The lines by explainer and column; an unfinished job has none."""
         columns = {(column.metric, column.protocol): column for column in self.columns}
         return {(line["explainer"], columns[line["metric"], line["protocol"]]): line for line in self.lines.to_dict("records")}
@@ -148,7 +148,7 @@ def _table(group: SummaryGroup) -> Table:
     return Table(group.title, columns, tuple(sections), *_notes(group))
 
 
-def _cell(line: dict[str, Any] | None, place: int) -> Cell:
+def _cell(line: dict[Any, Any] | None, place: int) -> Cell:
     if line is None:
         return Cell("—")
     mean, low, high = (_number(line[name], line["unit"]) for name in ("mean", "ci_low", "ci_high"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -81,6 +81,6 @@ class Table:
     print_notes: tuple[str, ...] | None = None
 
 
-def text_rows(*columns: Sequence[str]) -> tuple[tuple[Cell, ...], ...]:
+def text_rows(*columns: Iterable[object]) -> tuple[tuple[Cell, ...], ...]:
     """Rows of plain cells from the texts of each column."""
     return tuple(tuple(Cell(str(text)) for text in row) for row in zip(*columns, strict=True))

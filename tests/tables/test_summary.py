@@ -122,7 +122,7 @@ def test_rows_without_their_run_take_the_facts_from_the_registries(make_rows):
 
 
 def test_what_the_run_recorded_goes_before_the_registries(make_rows):
-    about = {"metrics": {"ad": {"higher_is_better": True, "unit": "dB"}}, "explainers": {"gradcam": {"is_control": True}}}
+    about = {"metrics": {"ad": {"higher_is_better": True, "unit": "dB"}}, "explainers": {"gradcam": {"control": True}}}
     cell = summarise(make_rows({"gradcam": {"ad": [1.0, 2.0]}}), about=about).iloc[0]
     assert (cell["higher_is_better"], cell["unit"], cell["is_control"]) == (True, "dB", True)
 
