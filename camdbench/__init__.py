@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from camdbench.runner.evaluate import evaluate
     from camdbench.runner.run import run
     from camdbench.runner.score import score
-    from camdbench.tables.check import check
-    from camdbench.tables.compare import compare
+    from camdbench.tables.comparison import compare
+    from camdbench.tables.golden import check
     from camdbench.tables.load import load_rows
     from camdbench.tables.summary import summarise
     from camdbench.trainer.probe import probe
@@ -50,8 +50,8 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "SampleError": "core.errors",
     "Trace": "explainers.common.trace",
     "UsageError": "core.errors",
-    "check": "tables.check",
-    "compare": "tables.compare",
+    "check": "tables.golden",
+    "compare": "tables.comparison",
     "dataset": "core.catalogue",
     "evaluate": "runner.evaluate",
     "explain": "explainers.common.explain",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from camdbench.tables.check import Comparison
+    from camdbench.tables.golden import GoldenComparison
 
 __all__ = ["assert_matches_golden"]
 
@@ -20,7 +20,7 @@ def assert_matches_golden(run_or_rows: str | Path | pd.DataFrame, golden_csv: st
     """Fail a test where a mean of a run has moved from its golden value by more than the cell's tolerance.
 
     Every cell of the file must be met: the same mean within its tolerance, over as many images. Cells that the file does
-    not know fail nothing. The same verdicts as those of `camdbench check`.
+    not know fail nothing. The same results as those of `camdbench check`.
 
         from camdbench.testing import assert_matches_golden
 
@@ -36,7 +36,7 @@ def assert_matches_golden(run_or_rows: str | Path | pd.DataFrame, golden_csv: st
         UsageError: either is not what it should be.
     """
     __tracebackhide__ = True  # pytest shows the test's line, not this one
-    from camdbench.tables.check import compare, read_golden
+    from camdbench.tables.golden import compare, read_golden
 
     comparison = compare(_summary(run_or_rows), read_golden(golden_csv))
     if not comparison.ok:
@@ -52,10 +52,10 @@ def _summary(run_or_rows: Any) -> pd.DataFrame:
     home = run_or_rows.attrs.get("run") if isinstance(run_or_rows, pd.DataFrame) else None
     if home is None:
         return summarise(run_or_rows)
-    return summarise(run_or_rows, about=load_run(home), points=load_points(home))  # some numbers are made of curves, not of rows
+    return summarise(run_or_rows, about=load_run(home), curves=load_points(home))  # some numbers are made of curves, not of rows
 
 
-def _text(comparison: Comparison, golden_csv: str | Path) -> str:
+def _text(comparison: GoldenComparison, golden_csv: str | Path) -> str:
     moved = comparison.moved
     known = len(comparison.cells) - len(comparison.new)
     lines = [f"{len(moved)} of {known} golden cells of {golden_csv} moved:"]
@@ -69,10 +69,10 @@ def _line(cell: dict[Any, Any]) -> str:
     """What moved, from, to, and by how much it might have."""
     name = f"  {cell['explainer']} · {cell['metric']} ({cell['protocol']}) · {cell['model']} · {cell['dataset']} {cell['split']}"
     name += f" · target: {cell['target_rule']}: "
-    if cell["verdict"] == "missing":
+    if cell["status"] == "missing":
         return f"{name}missing in the run; golden mean {_write(cell['golden_mean'])}"
     means = f"{_write(cell['golden_mean'])} → {_write(cell['run_mean'])}"
-    if cell["verdict"] == "images":
+    if cell["status"] == "n_differs":
         return f"{name}{cell['golden_n']} → {cell['run_n']} images (mean {means})"
     return f"{name}mean {means}, tolerance {_write(cell['tolerance'])}"
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from camdbench.cli.main import run_cli
 from camdbench.explainers.common import saliency
 from camdbench.metrics import confidence, perturbation_curves
-from camdbench.tables.check import check, write_golden
+from camdbench.tables.golden import check, write_golden
 
 EXPLAINERS = ("gradcam", "random", "fakecam")
 
@@ -80,6 +80,6 @@ def test_a_bug_closes_the_gate_and_its_cells_are_named(
     said = capsys.readouterr().out
     moved: pd.DataFrame = check(run, golden).moved
     assert set(zip(moved["explainer"], moved["metric"], strict=True)) == touched
-    assert set(moved["verdict"]) == {"mean"}
+    assert set(moved["status"]) == {"moved"}
     assert all(f"{explainer} · {metric} (" in said for explainer, metric in touched)
     assert f"{9 - len(touched)} of 9 golden cells met." in said

@@ -13,7 +13,7 @@ import pytest
 from camdbench.cli.main import cli
 from camdbench.core.catalogue import explainers, metrics
 from camdbench.core.spec import parse_spec, parse_specs
-from camdbench.tables.check import read_golden
+from camdbench.tables.golden import read_golden
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"

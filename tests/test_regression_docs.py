@@ -16,7 +16,7 @@ import yaml
 
 import camdbench
 from camdbench.cli.main import cli, run_cli
-from camdbench.tables.check import write_golden
+from camdbench.tables.golden import write_golden
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "regression.md").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ import pytest
 
 import camdbench
 from camdbench.core.errors import UsageError
-from camdbench.tables.check import check, write_golden
+from camdbench.tables.golden import check, write_golden
 from camdbench.testing import assert_matches_golden
 
 

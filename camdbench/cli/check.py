@@ -24,16 +24,15 @@ def command(run: str, against: str, update: bool) -> int:
     \b
     camdbench check RUN --against results/golden.csv
     """
-    from rich.console import Console
-
-    from camdbench.tables.check import check, render_comparison, write_golden
+    from camdbench.cli.show import show
+    from camdbench.tables.golden import check, golden_table, write_golden
 
     if update and not Path(against).is_file():
         write_golden(run, against)
         click.echo(f"wrote {against}, which was not there", err=True)
         return 0
     comparison = check(run, against)
-    Console().print(render_comparison(comparison))
+    show([golden_table(comparison)], comparison.cells, "table")
     if update:
         write_golden(run, against)
         click.echo(f"wrote {against}", err=True)

@@ -26,7 +26,9 @@ _KINDS: dict[str, Registry[Any]] = {
 @click.command("list", short_help="List explainers, metrics, models, datasets, losses or recipes.")
 @click.argument("kind", type=click.Choice([*_KINDS, "recipes"]))
 @click.argument("name", required=False)
-@click.option("--probe", is_flag=True, help="With recipes: measure for five seconds, and estimate how long each takes here.")
+@click.option(
+    "--estimate-time", "probe", is_flag=True, help="With recipes: measure for five seconds, and estimate how long each takes here."
+)
 @options.plugin
 @options.as_json
 @options.verbose

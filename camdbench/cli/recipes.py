@@ -10,10 +10,9 @@ from typing import Any
 import click
 
 from camdbench.cli import options
-from camdbench.core.cost import PassEstimate
-from camdbench.papers.needs import Needs, needs
-from camdbench.papers.recipe import Exhibit
-from camdbench.papers.shelf import load_exhibit, recipe_files
+from camdbench.papers.recipe_files import load_table, recipe_files
+from camdbench.papers.requirements import Requirements, requirements
+from camdbench.papers.table_recipe import PaperTable
 
 _LEAST = 5  # characters beside a name that are worth a column
 
@@ -24,8 +23,8 @@ def list_recipes(name: str | None, *, as_json: bool, probe: bool) -> None:
     Raises:
         UsageError: there is no recipe of that name.
     """
-    exhibits = [load_exhibit(each) for each in ([name] if name is not None else recipe_files())]
-    entries = [_described(exhibit) for exhibit in exhibits]
+    tables = [load_table(each) for each in ([name] if name is not None else recipe_files())]
+    entries = [_described(table) for table in tables]
     if probe or name is not None:
         _add_times(entries)
     if as_json:
@@ -58,29 +57,29 @@ def _line(name: str, text: str, room: int | None) -> str:
     return textwrap.fill(text, room, initial_indent=name, subsequent_indent=" " * len(name))
 
 
-def _described(exhibit: Exhibit) -> dict[str, Any]:
-    wanted: Needs = needs(exhibit)
+def _described(table: PaperTable) -> dict[str, Any]:
+    wanted: Requirements = requirements(table)
     return {
-        "name": exhibit.name,
-        "summary": exhibit.recipe.summary,
-        "exhibit": exhibit.recipe.exhibit,
-        "paper": exhibit.recipe.paper,
+        "name": table.name,
+        "summary": table.recipe.summary,
+        "table": table.recipe.table,
+        "paper": table.recipe.paper,
         "cells": wanted.cells,
-        "printed values": sum(cell.number is not None for cell in exhibit.printed),
+        "printed values": sum(cell.number is not None for cell in table.printed),
         "cells that nothing helps": wanted.missing,
         "data": list(wanted.data),
         "weights": list(wanted.weights),
         "networks to train": wanted.trained,
         "passes per image": str(wanted.passes),
         "work": wanted.work,
-        "notes": list(exhibit.recipe.notes),
+        "notes": list(table.recipe.notes),
     }
 
 
 def _add_times(entries: list[dict[str, Any]]) -> None:
     """About how long the explainers take: their passes over all images, at the pace of a probe."""
     from camdbench.core.errors import UsageError
-    from camdbench.papers.probe import seconds_per_pass
+    from camdbench.papers.timing import seconds_per_pass
 
     try:
         pace = seconds_per_pass(dict.fromkeys(network for entry in entries for network in entry["work"]))

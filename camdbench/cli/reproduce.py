@@ -1,4 +1,4 @@
-"""`camdbench reproduce`: a table of a paper, ours beside what is printed."""
+"""`camdbench reproduce`: a table of a paper, our values beside those that are printed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _roots(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]
     return values[0]
 
 
-@click.command("reproduce", short_help="Reproduce a table of a paper; print ours beside its values.")
+@click.command("reproduce", short_help="Reproduce a table of a paper; print our values beside its own.")
 @click.argument("name")
 @click.option(
     "--data-root",
@@ -33,13 +33,15 @@ def _roots(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]
     help="Where data sets lie: each in DIR/NAME or in DIR itself; or NAME=DIR, once for each.",
 )
 @click.option(
-    "--limit", type=click.IntRange(min=1), help="Number of images of each data set, a random sample.  [default: all; 64 with --scaled]"
+    "--limit", type=click.IntRange(min=1), help="Number of images of each data set, a random sample.  [default: all; 64 with --small]"
 )
-@click.option("--scaled", is_flag=True, help="The same recipe on the embedded data and networks; compares nothing.")
+@click.option("--small", is_flag=True, help="The same recipe on the embedded data and networks; compares nothing.")
 @click.option("--method", "methods", multiple=True, metavar="LABEL", help="Only this line of the table; may be given more than once.")
-@click.option("--model", "models", multiple=True, metavar="LABEL", help="Only this network of the table; likewise.")
+@click.option("--model", "models", multiple=True, metavar="LABEL", help="Only this network of the table; may be given more than once.")
 @click.option("--checkpoints", metavar="DIR", help="Folder with networks that are trained first.  [default: OUT/checkpoints]")
-@click.option("--train", is_flag=True, help="Train the networks that have to be, as the paper does.  [with --scaled: small, in any case]")
+@click.option(
+    "--train", is_flag=True, help="Train the networks that have to be, as the paper does.  [with --small: small ones, in any case]"
+)
 @click.option("--out", metavar="DIR", help="Folder for runs and tables.  [default: reproductions/NAME]")
 @click.option("--batch-size", default=16, show_default=True, type=click.IntRange(min=1), help="Images at a time.")
 @click.option("--download", is_flag=True, help="Let torchvision or timm fetch weights that are not on this machine.")
@@ -50,32 +52,28 @@ def _roots(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]
 @options.quiet
 @options.verbose
 def command(name: str, as_json: bool, quiet: bool, **request: Any) -> int:
-    r"""Reproduce a table or figure of a paper: ours, its interval, the paper's value, the difference and a verdict.
+    r"""Reproduce a table or figure of a paper: ours, its interval, the paper's value, the difference and whether they agree.
 
     A cell agrees where the paper's value, as far as its rounding goes, lies in our 95 % interval. What cannot be run here
     says why, and the rest is run all the same. The same command again continues.
 
     \b
-    camdbench reproduce opticam-table1 --scaled
+    camdbench reproduce opticam-table1 --small
     camdbench reproduce opticam-table1 --data-root DIR --limit 1000 --download
     camdbench reproduce soloss-table1 --data-root cub200=DIR --data-root pets=DIR --method CE-Loss
 
     Exit codes: 0 every cell that can be measured was, 3 some were not.
     """
-    from camdbench.papers import render
+    from camdbench.cli.show import show
+    from camdbench.papers.render import paper_data, paper_tables
     from camdbench.papers.reproduce import reproduce, write_tables
 
-    def say(text: str) -> None:
+    def log(text: str) -> None:
         if not quiet:
             click.echo(text, err=True)
 
-    done = reproduce(name, say=say, **request)
+    done = reproduce(name, log=log, **request)
     write_tables(done)
-    if as_json:
-        options.print_json(render.to_records(done.lines))
-    else:
-        from rich.console import Console
-
-        Console().print(render.to_console(render.written(done.exhibit, done.lines)))
-    say(f"runs and tables: {done.out}")
+    show(paper_tables(done.table, done.lines), paper_data(done.lines), "json" if as_json else "table", notes_last=True)
+    log(f"runs and tables: {done.out}")
     return FINISHED_WITH_GAPS if done.failed else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -9,20 +10,33 @@ import click
 if TYPE_CHECKING:
     import pandas as pd
 
+    from camdbench.tables.render import Format
+    from camdbench.tables.table import Table
+
 
 FINISHED_WITH_FAILURES = 3
+in_format = click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "markdown", "latex", "json"]), default="table", show_default=True
+)
 
 
-def show_summary(summary: pd.DataFrame, *, as_json: bool) -> None:
-    """Print a summary."""
-    from rich.console import Console
+def show(tables: Sequence[Table], data: pd.DataFrame, form: Format, *, notes_last: bool = False) -> None:
+    """Print tables, or for CSV and JSON the data that they were made of."""
+    from camdbench.tables.render import render, to_console
 
-    from camdbench.tables.render import render, to_json
+    if form == "table":
+        from rich.console import Console
 
-    if as_json:
-        click.echo(to_json(summary))
+        Console().print(to_console(tables, notes_last=notes_last))
     else:
-        Console().print(render(summary))
+        click.echo(render(tables, data, form), nl=False)
+
+
+def show_summary(summary: pd.DataFrame, form: Format) -> None:
+    """Print a summary."""
+    from camdbench.tables.summary_tables import summary_tables
+
+    show(summary_tables(summary), summary, form)
 
 
 def show_run(rows: pd.DataFrame, *, as_json: bool, quiet: bool) -> int:
@@ -30,7 +44,7 @@ def show_run(rows: pd.DataFrame, *, as_json: bool, quiet: bool) -> int:
     from camdbench.tables.summary import write_summary
 
     summary = write_summary(rows.attrs["run"])
-    show_summary(summary[summary["explainer"].isin(rows["explainer"])], as_json=as_json)
+    show_summary(summary[summary["explainer"].isin(rows["explainer"])], "json" if as_json else "table")
     if not quiet:
         click.echo(f"rows, costs and summary: {rows.attrs['run']}", err=True)
     return FINISHED_WITH_FAILURES if show_failures(rows) else 0

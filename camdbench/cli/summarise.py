@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from camdbench.cli import options
+from camdbench.cli.show import in_format, show_summary
+
+if TYPE_CHECKING:
+    from camdbench.tables.render import Format
 
 
 @click.command("summarise", short_help="Print the table of a run.")
 @click.argument("run")
-@click.option("--format", "form", type=click.Choice(["table", "csv", "markdown", "latex", "json"]), default="table", show_default=True)
+@in_format
 @click.option(
     "--interval",
     type=click.Choice(["percentile", "bca"]),
@@ -20,11 +24,13 @@ from camdbench.cli import options
     help="How the bootstrap's ends are found.",
 )
 @click.option(
-    "--significance", is_flag=True, help="Mark by † what a permutation test does not tell from the best; it takes a while for many pairs."
+    "--significance",
+    is_flag=True,
+    help="Mark by † values that are not significantly different from the best (permutation test; slow for many pairs).",
 )
 @options.as_json
 @options.verbose
-def command(run: str, form: str, interval: Literal["percentile", "bca"], significance: bool, as_json: bool) -> None:
+def command(run: str, form: Format, interval: Literal["percentile", "bca"], significance: bool, as_json: bool) -> None:
     r"""Print means with 95 % bootstrap intervals over images, and write them beside the rows.
 
     \b
@@ -32,18 +38,12 @@ def command(run: str, form: str, interval: Literal["percentile", "bca"], signifi
     camdbench summarise RUN --format latex > table.tex
     camdbench summarise RUN --format markdown --significance
     """
-    from camdbench.cli.show import show_summary
-    from camdbench.tables import render
     from camdbench.tables.summary import summarise, write_summary
 
     summary = write_summary(run, summarise(run, interval=interval))
     if significance:
-        from camdbench.tables.compare import compare
-        from camdbench.tables.significance import against_best
+        from camdbench.tables.comparison import compare
+        from camdbench.tables.significance import vs_best
 
-        summary = against_best(summary, compare(run))
-    if form in ("table", "json") or as_json:
-        show_summary(summary, as_json=as_json or form == "json")
-        return
-    write = {"csv": render.to_csv, "markdown": render.to_markdown, "latex": render.to_latex}[form]
-    click.echo(write(summary).rstrip("\n"))
+        summary = vs_best(summary, compare(run))
+    show_summary(summary, "json" if as_json else form)

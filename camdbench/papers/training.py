@@ -11,7 +11,7 @@ from typing import Any
 from camdbench.core.catalogue import losses, models
 from camdbench.core.nested import joined
 from camdbench.core.spec import Spec
-from camdbench.papers.naming import named, write_recipe
+from camdbench.papers.checkpoint_names import named, write_recipe
 
 CHOSEN = ("labelled_fraction", "shots", "labels")  # fields that say which images of a split are learned from, under which labels
 
@@ -28,7 +28,7 @@ class Training:
 
     @classmethod
     def of(cls, paper: str, fields: dict[str, Any], seed: int) -> Training:
-        """The training with these fields under a seed; its name tells paper, network, data set and loss.
+        """The training with these fields under a seed; its name holds paper, network, data set and loss.
 
         A run that comes first (`pretraining`) has the name of the same training on its own, so that the two share a checkpoint.
         Where few images of each class are learned from, the seed is the episode as well: each seed has its own, every method

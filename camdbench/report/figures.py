@@ -15,11 +15,11 @@ from camdbench.core.files import replacing
 from camdbench.core.rows import SCORED
 from camdbench.report.panels import panels
 from camdbench.report.selectivity import powers, selectivity
-from camdbench.tables.compare import compare
-from camdbench.tables.layout import Block, Column, blocks
+from camdbench.tables.comparison import compare
 from camdbench.tables.load import load_points, load_rows
-from camdbench.tables.ranks import rank
+from camdbench.tables.mean_ranks import rank
 from camdbench.tables.summary import summarise
+from camdbench.tables.summary_tables import MetricColumn, SummaryGroup, summary_groups
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,44 +47,44 @@ def save_figures(run: str | Path, out: str | Path, *, form: str = "png") -> list
     """
     summary, rows, points = summarise(run), load_rows(run), load_points(run)
     written = list[Path]()
-    for number, block in enumerate(blocks(summary)):
-        stem = f"{number + 1}-{_plain(block.model or 'models')}"
-        written.append(_save(bars(block), Path(out, f"{stem}-bars.{form}")))
-        if block.heads == "model":
+    for number, group in enumerate(summary_groups(summary)):
+        stem = f"{number + 1}-{_plain(group.model or 'models')}"
+        written.append(_save(bars(group), Path(out, f"{stem}-bars.{form}")))
+        if group.heads == "model":
             continue
-        if families := powers(block):
-            written.append(_save(selectivity(block, families), Path(out, f"{stem}-selectivity.{form}")))
-        own = rows[(rows["model"] == block.model) & rows["status"].isin(SCORED)]
-        written.append(_save(boxes(block, own), Path(out, f"{stem}-images.{form}")))
-        drawn = points[(points["model"] == block.model) & points["part"].isin(CURVES)]
+        if families := powers(group):
+            written.append(_save(selectivity(group, families), Path(out, f"{stem}-selectivity.{form}")))
+        own = rows[(rows["model"] == group.model) & rows["status"].isin(SCORED)]
+        written.append(_save(boxes(group, own), Path(out, f"{stem}-images.{form}")))
+        drawn = points[(points["model"] == group.model) & points["part"].isin(CURVES)]
         if len(drawn):
-            written.append(_save(curves(block, drawn), Path(out, f"{stem}-curves.{form}")))
+            written.append(_save(curves(group, drawn), Path(out, f"{stem}-curves.{form}")))
     for name, figure in rank_diagrams(run):
         written.append(_save(figure, Path(out, f"ranks-{_plain(name)}.{form}")))
     return written
 
 
-def bars(block: Block) -> Figure:
+def bars(group: SummaryGroup) -> Figure:
     """The number of each explainer under each metric, with its 95 % interval."""
-    figure, axes = panels(len(block.columns), 0.5 + 0.28 * len(block.tied))
-    for place, column in zip(axes, block.columns, strict=False):
-        names = list(block.tied)
-        cells = [block.cells.get((name, column)) for name in names]
-        means = np.array([np.nan if cell is None else cell.mean for cell in cells])
-        ends = np.array([(np.nan, np.nan) if cell is None else (cell.low, cell.high) for cell in cells])
+    figure, axes = panels(len(group.columns), 0.5 + 0.28 * len(group.tied))
+    for place, column in zip(axes, group.columns, strict=False):
+        names = list(group.tied)
+        cells = [group.cells.get((name, column)) for name in names]
+        means = np.array([np.nan if cell is None else cell["mean"] for cell in cells])
+        ends = np.array([(np.nan, np.nan) if cell is None else (cell["ci_low"], cell["ci_high"]) for cell in cells])
         spread = np.nan_to_num(np.abs(ends - means[:, None]).T)
-        colours = ["0.75" if name in block.explainers(control=True) else "C0" for name in names]
+        colours = ["0.75" if name in group.explainers(control=True) else "C0" for name in names]
         place.barh(range(len(names)), means, xerr=spread, color=colours, error_kw={"lw": 1, "capsize": 2})
         _rows(place, names, column)
-    figure.suptitle(block.title, fontsize=10)
+    figure.suptitle(group.title, fontsize=10)
     return figure
 
 
-def boxes(block: Block, rows: pd.DataFrame) -> Figure:
+def boxes(group: SummaryGroup, rows: pd.DataFrame) -> Figure:
     """The values of the images: median, quartiles, and every image outside the whiskers of 1.5 times their distance."""
-    figure, axes = panels(len(block.columns), 0.5 + 0.28 * len(block.tied))
-    for place, column in zip(axes, block.columns, strict=False):
-        names, own = list(block.tied), rows[rows["metric"] == column.metric]
+    figure, axes = panels(len(group.columns), 0.5 + 0.28 * len(group.tied))
+    for place, column in zip(axes, group.columns, strict=False):
+        names, own = list(group.tied), rows[rows["metric"] == column.metric]
         place.boxplot(
             [own[own["explainer"] == name]["value"].to_numpy() for name in names],
             positions=range(len(names)),
@@ -93,29 +93,29 @@ def boxes(block: Block, rows: pd.DataFrame) -> Figure:
             flierprops={"marker": ".", "markersize": 3, "alpha": 0.5},
         )
         _rows(place, names, column)
-    figure.suptitle(f"{block.title} · values of the images", fontsize=10)
+    figure.suptitle(f"{group.title} · values of the images", fontsize=10)
     return figure
 
 
-def curves(block: Block, points: pd.DataFrame) -> Figure:
+def curves(group: SummaryGroup, points: pd.DataFrame) -> Figure:
     """Mean curves over images, with the 95 % interval of the mean as a band."""
-    metrics = [column for column in block.columns if column.metric in set(points["metric"])]
+    metrics = [column for column in group.columns if column.metric in set(points["metric"])]
     figure, axes = panels(len(metrics), 2.6)
     for place, column in zip(axes, metrics, strict=False):
-        for name in block.tied:
+        for name in group.tied:
             own = points[(points["metric"] == column.metric) & (points["explainer"] == name)]
             if own.empty:
                 continue
             groups = own.groupby("x")["value"]
             mean, error = groups.mean(), 1.96 * groups.std(ddof=1) / np.sqrt(groups.count())
-            (line,) = place.plot(mean.index, mean, label=name, lw=1.2, ls=":" if name in block.explainers(control=True) else "-")
+            (line,) = place.plot(mean.index, mean, label=name, lw=1.2, ls=":" if name in group.explainers(control=True) else "-")
             place.fill_between(mean.index, mean - error, mean + error, color=line.get_color(), alpha=0.15, lw=0)
         place.set_title(column.heading, fontsize=9)
         place.tick_params(labelsize=8)
         place.set_xlabel("share of pixels or patches", fontsize=8)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=7)
-    figure.suptitle(block.title, fontsize=10)
+    figure.suptitle(group.title, fontsize=10)
     return figure
 
 
@@ -141,8 +141,8 @@ def rank_diagrams(run: str | Path) -> Iterator[tuple[str, Figure]]:
             continue
         names = lines["explainer"].tolist()
         own = pairs[(pairs["model"] == model) & (pairs["metric"] == metric)]
-        both = pd.concat([own, own.rename(columns={"first": "second", "second": "first"})])
-        alike = both.pivot_table(index="first", columns="second", values="p_holm").reindex(index=names, columns=names).fillna(1.0)
+        both = pd.concat([own, own.rename(columns={"a": "b", "b": "a"})])
+        alike = both.pivot_table(index="a", columns="b", values="p_holm").reindex(index=names, columns=names).fillna(1.0)
         figure = Figure(figsize=(9, 0.8 + 0.22 * len(names)), layout="constrained")
         place = figure.add_subplot()
         critical_difference_diagram(lines.set_index("explainer")["rank"], alike, ax=place, label_props={"fontsize": 8})
@@ -150,7 +150,7 @@ def rank_diagrams(run: str | Path) -> Iterator[tuple[str, Figure]]:
         yield f"{model}-{metric}", figure
 
 
-def _rows(place: Any, names: list[str], column: Column) -> None:
+def _rows(place: Any, names: list[str], column: MetricColumn) -> None:
     place.set_yticks(range(len(names)), names, fontsize=8)
     place.set_ylim(len(names) - 0.5, -0.5)
     place.set_title(column.heading, fontsize=9)

@@ -8,7 +8,7 @@ import numpy as np
 
 from camdbench.core.spec import parse_spec
 from camdbench.report.panels import panels
-from camdbench.tables.layout import Block
+from camdbench.tables.summary_tables import SummaryGroup
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,32 +28,32 @@ class Powered(NamedTuple):
     name: str
 
 
-def powers(block: Block) -> list[list[Powered]]:
-    """The explainers of a block that were run under two powers or more, each with its powers in ascending order.
+def powers(group: SummaryGroup) -> list[list[Powered]]:
+    """The explainers of a group that were run under two powers or more, each with its powers in ascending order.
 
     `power(gradcam, alpha=2.0)` is Grad-CAM under 2; `power(gradcam)`, or `gradcam` itself, is Grad-CAM under 1.
     """
     families = dict[str, dict[float, Powered]]()
-    for name in block.tied:
+    for name in group.tied:
         spec = parse_spec(name)
         if spec.name == "power":
             alpha = float(str(spec.arguments.get("alpha", 1.0)))
             families.setdefault(str(spec.inner[0]), {})[alpha] = Powered(str(spec.inner[0]), alpha, name)
     for inner, family in families.items():
-        if inner in block.tied:
+        if inner in group.tied:
             family.setdefault(1.0, Powered(inner, 1.0, inner))
     return [[family[alpha] for alpha in sorted(family)] for family in families.values() if len(family) > 1]
 
 
-def selectivity(block: Block, families: list[list[Powered]]) -> Figure:
+def selectivity(group: SummaryGroup, families: list[list[Powered]]) -> Figure:
     """Each metric against the power, one line per explainer, with 95 % intervals (Opti-CAM, arXiv:2301.07002, Figure A4)."""
-    figure, axes = panels(len(block.columns), 2.6)
-    for place, column in zip(axes, block.columns, strict=False):
+    figure, axes = panels(len(group.columns), 2.6)
+    for place, column in zip(axes, group.columns, strict=False):
         for family in families:
-            there = [(one.alpha, block.cells[one.name, column]) for one in family if (one.name, column) in block.cells]
+            there = [(one.alpha, group.cells[one.name, column]) for one in family if (one.name, column) in group.cells]
             alphas, cells = [alpha for alpha, _ in there], [cell for _, cell in there]
-            (line,) = place.plot(alphas, [cell.mean for cell in cells], ".-", label=family[0].inner, lw=1.2)
-            ends = np.array([(cell.low, cell.high) for cell in cells]).reshape(-1, 2).T
+            (line,) = place.plot(alphas, [cell["mean"] for cell in cells], ".-", label=family[0].inner, lw=1.2)
+            ends = np.array([(cell["ci_low"], cell["ci_high"]) for cell in cells]).reshape(-1, 2).T
             place.fill_between(alphas, *ends, color=line.get_color(), alpha=0.15, lw=0)
         place.set_xscale("log")
         place.set_title(column.heading, fontsize=9)
@@ -61,5 +61,5 @@ def selectivity(block: Block, families: list[list[Powered]]) -> Figure:
         place.tick_params(labelsize=8)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=7)
-    figure.suptitle(f"{block.title} · selectivity", fontsize=10)
+    figure.suptitle(f"{group.title} · selectivity", fontsize=10)
     return figure

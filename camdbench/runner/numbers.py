@@ -12,7 +12,7 @@ from camdbench.core.catalogue import protocol_of
 from camdbench.core.rows import SCORED
 from camdbench.core.spec import Spec
 from camdbench.runner.judge import Judged
-from camdbench.tables.aggregates import CellData, aggregate, to_unit
+from camdbench.tables.aggregates import CellData, aggregate, unit_factor
 
 
 def numbers_of(specs: Sequence[Spec], parts: Mapping[int, Sequence[Judged]], labels: np.ndarray) -> dict[str, dict[str, float]]:
@@ -54,4 +54,4 @@ def _number(spec: Spec, held: _Held, labels: np.ndarray) -> dict[str, float]:
     if not count:
         return {"number": np.nan, **counts}
     [number] = aggregate(reduction, CellData(held.values, held.curves, labels), np.ones((1, len(labels))))
-    return {"number": float(number) * to_unit(reduction, registry.get(spec.name).facts.unit), **counts}
+    return {"number": float(number) * unit_factor(reduction, registry.get(spec.name).facts.unit), **counts}

@@ -18,7 +18,7 @@ from camdbench.core.errors import UsageError, unknown
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-SHARES = (
+UNIT_SCALE = (
     "relative foreground sensitivity",
     "micro average precision",
     "macro average precision",
@@ -30,13 +30,13 @@ SHARES = (
 _NUMBERS = 4_000_000  # float64 held at a time for one step, which bounds the memory to some 100 MB
 
 
-def to_unit(reduction: str, unit: str) -> float:
+def unit_factor(reduction: str, unit: str) -> float:
     """What a reduction's result is multiplied by, so that it stands in the metric's unit.
 
-    >>> to_unit("macro average precision", "%"), to_unit("mean", "%")
+    >>> unit_factor("macro average precision", "%"), unit_factor("mean", "%")
     (100.0, 1.0)
     """
-    return 100.0 if reduction in SHARES and unit == "%" else 1.0
+    return 100.0 if reduction in UNIT_SCALE and unit == "%" else 1.0
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class CellData:
 
     Attributes:
         values: (M,) float64, each image's own number, NaN where it has none.
-        points: by part, the curve of each image: x (K,) shared by all and y (M, K), NaN where an image has no curve.
+        curves: by name, the curve of each image: x (K,) shared by all and y (M, K), NaN where an image has no curve.
         labels: (M,) int, -1 where unknown.
     """
 
     values: np.ndarray
-    points: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict[str, tuple[np.ndarray, np.ndarray]])
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict[str, tuple[np.ndarray, np.ndarray]])
     labels: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
 
@@ -64,7 +64,7 @@ class _Statistic(NamedTuple):
 def aggregate(reduction: str, cell: CellData, weights: np.ndarray) -> np.ndarray:
     """The number of a cell under each weighting of its images.
 
-    An image without a finite value, or without finite points where the reduction reads points, is left out. NaN where
+    An image without a finite value, or without finite curves where the reduction reads curves, is left out. NaN where
     nothing is left, or where a denominator is zero.
 
     - `mean`: of the values.
@@ -134,9 +134,9 @@ def _ratio_of_means(cell: CellData) -> _Statistic:
 
 
 def _maximum_over_thresholds(cell: CellData) -> _Statistic:
-    if not cell.points:
-        raise UsageError("the reduction 'maximum over thresholds' reads points, and the cell has none")
-    curves = [_without_gaps(y) for _, y in cell.points.values()]
+    if not cell.curves:
+        raise UsageError("the reduction 'maximum over thresholds' reads curves, and the cell has none")
+    curves = [_without_gaps(y) for _, y in cell.curves.values()]
 
     def of(weights: np.ndarray) -> np.ndarray:
         return np.mean([((weights @ kept) / (weights @ present)[:, None]).max(1) for kept, present in curves], axis=0)
@@ -224,7 +224,7 @@ def _counts_by_step(scores: np.ndarray, chosen: np.ndarray, steps: np.ndarray) -
 
 def _pixel_average_precision(cell: CellData) -> _Statistic:
     parts = _parts(cell, "pixel average precision", "object", "background")
-    order = np.argsort(-cell.points["object"][0], kind="stable")
+    order = np.argsort(-cell.curves["object"][0], kind="stable")
     kept, _ = _without_gaps(np.concatenate([y[:, order] for y in parts], axis=1))
     half = kept.shape[1] // 2
 
@@ -253,10 +253,10 @@ def _mean_intersection_over_union(cell: CellData) -> _Statistic:
 
 
 def _parts(cell: CellData, reduction: str, *names: str) -> list[np.ndarray]:
-    """The points (M, K) of the named parts."""
-    if absent := [name for name in names if name not in cell.points]:
-        raise UsageError(f"the reduction '{reduction}' reads the points {', '.join(names)}; the cell lacks {', '.join(absent)}")
-    return [np.asarray(cell.points[name][1], dtype=np.float64) for name in names]
+    """The curves (M, K) of these names."""
+    if absent := [name for name in names if name not in cell.curves]:
+        raise UsageError(f"the reduction '{reduction}' reads the curves {', '.join(names)}; the cell lacks {', '.join(absent)}")
+    return [np.asarray(cell.curves[name][1], dtype=np.float64) for name in names]
 
 
 def _without_gaps(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

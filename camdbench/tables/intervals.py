@@ -93,7 +93,7 @@ def _ends(statistic: Callable[[np.ndarray], np.ndarray], count: int, method: Met
         return found if drawn.ndim > 1 else found[:, 0]
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a degenerate distribution is told by NaN
+        warnings.simplefilter("ignore")  # a degenerate distribution has NaN
         interval = bootstrap(
             (np.arange(count),),
             of_numbers,

@@ -1,146 +1,243 @@
-"""A summary for people and for machines: console, Markdown, LaTeX, CSV, JSON."""
+"""Tables on a terminal, as Markdown and as LaTeX; data frames as CSV and JSON."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from camdbench.tables.latex import to_latex
-from camdbench.tables.layout import DAGGER, SUMMARY_COLUMNS, Block, blocks, superscript
-
-__all__ = ["render", "to_csv", "to_json", "to_latex", "to_markdown"]
+from camdbench.tables.latex_text import escape, number
+from camdbench.tables.table import DAGGER, Cell, Column, Section, Table
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
-    from rich.table import Table
+    from rich.table import Table as RichTable
     from rich.text import Text
 
-    _Column = tuple[Text, dict[str, Text]]  # heading; by explainer, what stands below it
+Format = Literal["table", "csv", "markdown", "latex", "json"]
+WIDE = 120  # characters that columns with `wide_only` need
+PREAMBLE = r"% needs \usepackage{booktabs}, \usepackage{graphicx} and \usepackage[T1]{fontenc}"
+_NARROW = 24  # characters of the first column where room is short; a longer name folds
+_PAGE = 32  # rows of a table that fits a page together with a caption of several lines
+_SIDE_BY_SIDE = 6  # columns whose headings take one line each
+_FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"  # natural width, at most that of the page
 
 
-_NARROW = 24  # characters for the names of explainers where room is short; a longer name folds
+def render(tables: Sequence[Table], data: pd.DataFrame, form: Literal["csv", "markdown", "latex", "json"]) -> str:
+    """The text of tables in a format; CSV and JSON hold the data that the tables were made of, unrounded."""
+    if form == "csv":
+        return to_csv(data)
+    if form == "json":
+        return to_json(data) + "\n"
+    return (to_markdown if form == "markdown" else to_latex)(tables)
 
 
-def render(summary: pd.DataFrame) -> RenderableType:
-    """The summary for a terminal, one table per model, data set, split and target rule.
+def to_csv(data: pd.DataFrame) -> str:
+    """A data frame as CSV: numbers have ten digits, and are empty if NaN."""
+    return data.to_csv(index=False, float_format="%.10g", lineterminator="\n")
 
-    Means with intervals, the best method bold, controls below a gap. Where the terminal is narrow, intervals move
-    below their means, and columns that still do not fit into a further table; nothing is cut off.
+
+def to_json(data: pd.DataFrame) -> str:
+    """A data frame as a JSON list of objects; a number that is not finite is null."""
+    columns = [data[name].tolist() for name in data.columns]  # tolist gives Python's own numbers
+    lines = [
+        [None if isinstance(value, float) and not math.isfinite(value) else value for value in line] for line in zip(*columns, strict=True)
+    ]
+    records = [dict(zip(data.columns, line, strict=True)) for line in lines]
+    return json.dumps(records, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+# ------------------------------------------------------------------------------------------------ terminal
+
+
+def to_console(tables: Sequence[Table], *, notes_last: bool = False) -> RenderableType:
+    """The tables for a terminal, each under its title.
+
+    Columns with `wide_only` are named below the tables where the terminal is narrow. A table with one column of text that does
+    not fit has intervals below their means, and further tables for the columns that still do not fit; nothing is cut off.
+
+    Args:
+        tables: the tables.
+        notes_last: whether notes stand below all tables, each once; default: below each table.
     """
-    from rich.console import Group
-
-    return Group(*(_FittingTable(block) for block in blocks(summary)))
+    return _Console(tables, notes_last=notes_last)
 
 
-class _FittingTable:
-    """A block that chooses its form when the width is known."""
+class _Console:
+    """Tables that choose their form when the width is known."""
 
-    def __init__(self, block: Block) -> None:
-        self.block = block
+    def __init__(self, tables: Sequence[Table], *, notes_last: bool) -> None:
+        self.tables = tables
+        self.notes_last = notes_last
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         from rich.text import Text
 
-        yield from self._tables(console, options)
-        yield Text("\n".join(self.block.notes) + "\n")
-
-    def _tables(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
-        def fits(table: Table) -> bool:
-            return console.measure(table, options=options.update(max_width=10_000)).maximum <= options.max_width
-
-        for width in (None, _NARROW):
-            wide = _table(self.block, _columns(self.block, stacked=False), width=width)
-            if fits(wide):
-                yield wide
-                return
-        columns = _columns(self.block, stacked=True)
-        start = 0
-        while start < len(columns):
-            stops = range(len(columns), start + 1, -1)
-            stop = next((stop for stop in stops if fits(_table(self.block, columns[start:stop], width=_NARROW))), start + 1)
-            yield _table(self.block, columns[start:stop], width=_NARROW, titled=start == 0)
-            start = stop
+        omitted, notes = dict[str, None](), dict[str, None]()
+        for place, table in enumerate(self.tables):
+            if place and self.tables[place - 1].notes and not self.notes_last:
+                yield Text()
+            shown = [column for column in table.columns if not column.wide_only or options.max_width >= WIDE]
+            omitted |= dict.fromkeys(column.heading for column in table.columns if column not in shown)
+            if any(section.rows for section in table.sections):
+                if table.title:
+                    yield Text(table.title, style="bold")
+                yield from _fitting(table, shown, console, options)
+            notes |= dict.fromkeys(table.notes)
+            if table.notes and not self.notes_last:
+                yield Text("\n".join(table.notes))
+        if self.notes_last and notes:
+            yield Text("\n".join(notes))
+        if omitted:
+            yield Text(f"not shown on fewer than {WIDE} columns: {', '.join(omitted)}; see --format csv")
 
 
-def _columns(block: Block, *, stacked: bool) -> list[_Column]:
-    """Headings and, by explainer, what stands below them: metrics, then counts and costs."""
+def _fitting(table: Table, columns: list[Column], console: Console, options: ConsoleOptions) -> Iterator[RichTable]:
+    from rich.measure import Measurement
+
+    unbounded = options.update(max_width=10_000)
+
+    def fits(found: RichTable) -> bool:
+        return Measurement.get(console, unbounded, found).maximum <= options.max_width
+
+    first, rest = columns[:1], columns[1:]
+    one_text = all(column.kind == "number" for column in rest)
+    for width in (None, _NARROW):
+        wide = _rich(table, columns, width=width)
+        if not one_text or fits(wide):
+            yield wide
+            return
+    start = 0
+    while start < len(rest):
+        tried = {stop: _rich(table, first + rest[start:stop], width=_NARROW, stacked=True) for stop in range(len(rest), start, -1)}
+        stop = next((stop for stop, found in tried.items() if fits(found)), start + 1)
+        yield tried[stop]
+        start = stop
+
+
+def _rich(table: Table, columns: Sequence[Column], *, width: int | None = None, stacked: bool = False) -> RichTable:
+    from rich import box
+    from rich.table import Table as RichTable
     from rich.text import Text
 
-    found = list["_Column"]()
-    for column in block.columns:
-        places, texts = block.places(column), dict[str, Text]()
-        for name in block.tied:
-            cell = block.cells.get((name, column))
-            texts[name] = Text("—") if cell is None else Text(cell.value, style="bold" if places.get(name) == 1 else "")
-            if cell is not None and cell.alike:
-                texts[name].append(DAGGER, style="not bold")
-            if cell is not None and cell.interval:
-                texts[name].append(("\n" if stacked else " ") + cell.interval, style="not bold")
-        found.append((Text(column.heading), texts))
-    for heading, counts in block.counts.items():
-        found.append((Text(heading.replace("/", "/\n") if stacked else heading), {name: Text(text) for name, text in counts.items()}))
+    found = RichTable(box=box.SIMPLE_HEAD)
+    for place, column in enumerate(columns):
+        heading = column.full_heading if column.in_print or not stacked else column.full_heading.replace("/", "/\n")
+        left = column.kind != "number"
+        found.add_column(
+            Text(heading),
+            justify="left" if left else "right",
+            overflow="fold",
+            no_wrap=not left,
+            max_width=width if place == 0 else None,
+        )
+    places = [table.columns.index(column) for column in columns]
+    for section in table.sections:
+        found.add_section()
+        for row in section.rows:
+            texts = [_rich_text(row[place], table.columns[place], stacked=stacked) for place in places]
+            found.add_row(*texts, style="dim" if section.dim else None)
     return found
 
 
-def _table(block: Block, columns: list[_Column], *, width: int | None = None, titled: bool = True) -> Table:
-    from rich import box
-    from rich.table import Table
+def _rich_text(cell: Cell, column: Column, *, stacked: bool) -> Text:
     from rich.text import Text
 
-    table = Table(title=Text(block.title) if titled else None, box=box.SIMPLE_HEAD)
-    table.add_column(block.heads, overflow="fold", max_width=width)
-    for heading, _ in columns:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for control in (False, True):
-        table.add_section()
-        for name in block.explainers(control=control):
-            label = Text(f"{name} {superscript(block.tied[name])}".rstrip())
-            table.add_row(label, *(texts[name] for _, texts in columns), style="dim" if control else None)
-    return table
+    text = Text(cell.text, style="bold" if cell.emphasis == "best" else cell.colour)
+    if cell.marker:
+        text.append(cell.marker if column.kind == "number" else f" {cell.marker}", style="not bold")
+    if cell.interval:
+        text.append(("\n" if stacked else " ") + cell.interval, style="not bold")
+    return text
 
 
-def to_markdown(summary: pd.DataFrame) -> str:
-    """The summary as Markdown tables, the best method bold, controls in italics at the end."""
-    return "\n\n".join(_markdown(block) for block in blocks(summary)) + "\n"
+# ------------------------------------------------------------------------------------------------ Markdown
 
 
-def _markdown(block: Block) -> str:
-    headings = [block.heads, *(column.heading for column in block.columns), *block.counts]
-    lines = [f"### {block.title}", "", _pipes(headings), _pipes([":--", *["--:"] * (len(headings) - 1)])]
-    for control in (False, True):
-        for name in block.explainers(control=control):
-            mark = f" {superscript(block.tied[name])}".rstrip()
-            texts = [f"`{name}`{mark}" + (" *(control)*" if control else "")]
-            for column in block.columns:
-                cell, best = block.cells.get((name, column)), block.places(column).get(name) == 1
-                dagger = DAGGER if cell is not None and cell.alike else ""
-                texts.append("—" if cell is None else f"{f'**{cell.value}**' if best else cell.value}{dagger} {cell.interval}".rstrip())
-            lines.append(_pipes([*texts, *(column[name] for column in block.counts.values())]))
-    return "\n".join([*lines, "", "  \n".join(block.notes)])
+def to_markdown(tables: Sequence[Table]) -> str:
+    """The tables as Markdown, each under its title; the best number is bold, controls are named as such."""
+    return "\n\n".join(_markdown(table) for table in tables) + "\n"
 
 
-def _pipes(texts: list[str]) -> str:
-    return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
+def _markdown(table: Table) -> str:
+    rule = ["--:" if column.kind == "number" else ":--" for column in table.columns]
+    rows = [[column.full_heading for column in table.columns], rule]
+    for section in table.sections:
+        for row in section.rows:
+            texts = [_markdown_cell(cell, column) for cell, column in zip(row, table.columns, strict=True)]
+            rows.append([texts[0] + (" *(control)*" if section.dim else ""), *texts[1:]])
+    lines = ["| " + " | ".join(text.replace("|", "\\|") for text in row) + " |" for row in rows]
+    return "\n".join([f"### {table.title}", "", *lines, *(["", "  \n".join(table.notes)] if table.notes else [])])
 
 
-def to_csv(summary: pd.DataFrame) -> str:
-    """The summary as CSV: the columns `SUMMARY_COLUMNS`, and `against_best` where tests were asked for.
+def _markdown_cell(cell: Cell, column: Column) -> str:
+    text = f"`{cell.text}`" if column.kind == "name" else cell.text
+    text = f"**{text}**" if cell.emphasis == "best" else text
+    marker = cell.marker if column.kind == "number" else f" {cell.marker}".rstrip()
+    return f"{text}{marker} {cell.interval}".rstrip()
 
-    Numbers have ten digits, and are empty where there is none.
+
+# ------------------------------------------------------------------------------------------------ LaTeX
+
+
+def to_latex(tables: Sequence[Table], *, intervals: bool = False) -> str:
+    r"""The tables as LaTeX, in several parts if one would not fit a page; the best number is bold, the second underlined.
+
+    The preamble needs `\usepackage{booktabs}`, `\usepackage{graphicx}` and `\usepackage[T1]{fontenc}`. A table wider than the
+    page is scaled down.
+
+    Args:
+        tables: the tables.
+        intervals: whether the interval follows each number, in small type.
     """
-    columns = [*SUMMARY_COLUMNS, *(["against_best"] if "against_best" in summary else [])]
-    return summary[columns].to_csv(index=False, float_format="%.10g", lineterminator="\n")
+    return "\n".join(_latex(part, intervals=intervals) for table in tables for part in _pages(table))
 
 
-def to_json(summary: pd.DataFrame) -> str:
-    """The summary as a JSON list of objects; what is not a finite number is null."""
-    columns = [summary[name].tolist() for name in summary.columns]  # tolist gives Python's own numbers
+def _pages(table: Table) -> Iterator[Table]:
+    """The table in parts of `_PAGE` rows."""
+    rows = [(section.dim, row) for section in table.sections for row in section.rows]
+    for start in range(0, max(1, len(rows)), _PAGE):
+        part = rows[start : start + _PAGE]
+        sections = tuple(Section(tuple(row for dim, row in part if dim == wanted), dim=wanted) for wanted in (False, True))
+        title = f"{table.title}, continued" if start else table.title
+        yield Table(title, table.columns, tuple(filter(lambda section: section.rows, sections)), table.notes, table.print_notes)
+
+
+def _latex(table: Table, *, intervals: bool) -> str:
+    places = [place for place, column in enumerate(table.columns) if column.in_print]
+    columns = [table.columns[place] for place in places]
+    heading = " & ".join(_latex_heading(column, stacked=len(columns) > _SIDE_BY_SIDE) for column in columns)
+    notes = table.notes if table.print_notes is None else table.print_notes
     lines = [
-        [None if isinstance(value, float) and not math.isfinite(value) else value for value in line] for line in zip(*columns, strict=True)
+        PREAMBLE,
+        r"\begin{table}",
+        r"  \centering",
+        f"  \\caption{{{escape(' '.join([f'{table.title}.', *notes]))}}}",
+        r"  \medskip",
+        f"  {_FIT}",
+        f"  \\begin{{tabular}}{{{''.join('r' if column.kind == 'number' else 'l' for column in columns)}}}",
+        r"    \toprule",
+        f"    {heading} \\\\",
     ]
-    records = [dict(zip(summary.columns, line, strict=True)) for line in lines]
-    return json.dumps(records, indent=2, ensure_ascii=False, allow_nan=False)
+    for section in table.sections:
+        texts = [[_latex_cell(row[place], table.columns[place], intervals=intervals) for place in places] for row in section.rows]
+        lines += [r"    \midrule", *(f"    {' & '.join(row)} \\\\" for row in texts)]
+    return "\n".join([*lines, r"    \bottomrule", r"  \end{tabular}}", r"\end{table}", ""])
+
+
+def _latex_heading(column: Column, *, stacked: bool) -> str:
+    if stacked and column.unit:
+        return f"\\shortstack[r]{{{escape(column.heading)}\\\\{escape(column.unit)}}}"
+    return escape(column.full_heading)
+
+
+def _latex_cell(cell: Cell, column: Column, *, intervals: bool) -> str:
+    write: Callable[[str], str] = number if column.kind == "number" else escape
+    command = {"best": "textbf", "second": "underline", "": ""}[cell.emphasis]
+    text = f"\\{command}{{{write(cell.text)}}}" if command else write(cell.text)
+    follows = f" {{\\scriptsize {number(cell.interval)}}}" if intervals and cell.interval else ""
+    hangs = cell.marker == DAGGER and column.kind == "number" and not follows  # beside the column, so digits stay aligned
+    return text + (f"\\rlap{{{escape(cell.marker)}}}" if hangs else escape(cell.marker)) + follows

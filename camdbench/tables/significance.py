@@ -1,4 +1,4 @@
-"""Which numbers of a table are not told apart from its best by the images that there are."""
+"""Significance of the difference of each value of a table from the best one."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import Any
 
 import pandas as pd
 
-from camdbench.tables.layout import ALPHA, Block, Column, blocks
+from camdbench.tables.summary_tables import ALPHA, MetricColumn, SummaryGroup, summary_groups
 
 _PLACE = ("model", "dataset", "split", "target_rule", "metric", "protocol")
 
 
-def against_best(summary: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-    """The summary with a column `against_best`: how each method stands to the best of its model, data set and metric.
+def vs_best(summary: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """The summary with a column `vs_best`: how each method stands to the best of its model, data set and metric.
 
     - `best`: the first place, or tied to it.
-    - `differs`: the paired permutation test, corrected by Holm over all pairs of the metric, tells it from every best one
+    - `differs`: the paired permutation test, corrected by Holm over all pairs of the metric, separates it from every best one
       at the level `ALPHA`.
-    - `alike`: it does not; tables mark it by a dagger.
+    - `not_significant`: it does not; tables mark it by a dagger.
     - `untested`: there is no pair, as the number is no mean over images, or there is no best, for want of rivals.
     - empty: a control, which has no place.
 
@@ -28,28 +28,28 @@ def against_best(summary: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     p_of = dict[tuple[Any, ...], float]()
     for pair in pairs.to_dict("records"):
         place = tuple(pair[name] for name in _PLACE)
-        p_of[*place, pair["first"], pair["second"]] = p_of[*place, pair["second"], pair["first"]] = pair["p_holm"]
+        p_of[*place, pair["a"], pair["b"]] = p_of[*place, pair["b"], pair["a"]] = pair["p_holm"]
     found = pd.Series("", index=summary.index)
-    for block in blocks(summary):
-        for column in block.columns:
-            verdicts = _verdicts(block, column, p_of)
-            own = (block.lines["metric"] == column.metric) & (block.lines["protocol"] == column.protocol)
-            found[block.lines.index[own]] = block.lines.loc[own, "explainer"].map(verdicts).fillna("")
-    return summary.assign(against_best=found)
+    for group in summary_groups(summary):
+        for column in group.columns:
+            standings = _standings(group, column, p_of)
+            own = (group.lines["metric"] == column.metric) & (group.lines["protocol"] == column.protocol)
+            found[group.lines.index[own]] = group.lines.loc[own, "explainer"].map(standings).fillna("")
+    return summary.assign(vs_best=found)
 
 
-def _verdicts(block: Block, column: Column, p_of: dict[tuple[Any, ...], float]) -> dict[str, str]:
-    """The verdict on each method in a column."""
-    place = (block.model, block.dataset, block.split, block.target_rule, column.metric, column.protocol)
-    best = [name for name, rank in block.places(column).items() if rank == 1]
+def _standings(group: SummaryGroup, column: MetricColumn, p_of: dict[tuple[Any, ...], float]) -> dict[str, str]:
+    """How each method of a column compares with the best one."""
+    place = (group.model, *group.place, column.metric, column.protocol)
+    best = [name for name, rank in group.places(column).items() if rank == 1]
     found = dict[str, str]()
-    for name in block.explainers(control=False):
+    for name in group.explainers(control=False):
         tests = [p_of.get((*place, name, other)) for other in best]
         if name in best:
             found[name] = "best"
         elif not tests or None in tests:
             found[name] = "untested"
         else:
-            # the p-value of a single image is NaN, which tells nothing apart
-            found[name] = "differs" if all(p is not None and p < ALPHA for p in tests) else "alike"
+            # the p-value of a single image is NaN, which separates nothing
+            found[name] = "differs" if all(p is not None and p < ALPHA for p in tests) else "not_significant"
     return found

@@ -13,15 +13,20 @@ from camdbench.core.catalogue import explainers, is_control, metrics, protocol_o
 from camdbench.core.errors import UsageError
 from camdbench.core.files import replacing
 from camdbench.core.spec import parse_spec
-from camdbench.tables.aggregates import aggregate, to_unit
-from camdbench.tables.cells import Cells, cell_data, cells_of, points_by_cell
+from camdbench.tables.aggregates import aggregate, unit_factor
+from camdbench.tables.cell_values import KEY, Cells, cell_data, cells_of, curves_by_cell
 from camdbench.tables.intervals import Method, aggregate_interval, mean_intervals
-from camdbench.tables.layout import SUMMARY_COLUMNS
 from camdbench.tables.load import load_costs, load_points, load_rows, load_run
 from camdbench.tables.render import to_csv, to_latex, to_markdown
+from camdbench.tables.summary_tables import summary_tables
 from camdbench.tables.ties import tie_labels
 
-_OF_VALUES = ("mean", "class mean")  # reductions that need no points
+SUMMARY_COLUMNS = (
+    *KEY,
+    *("mean", "ci_low", "ci_high", "n", "n_failed", "n_undefined", "n_constant"),
+    *("higher_is_better", "unit", "passes_per_image", "seconds_per_image", "is_control", "tie_group"),
+)
+_OF_VALUES = ("mean", "class mean")  # reductions that need no curves
 _PASSES = ["forward", "backward", "tail_forward", "tail_backward"]
 
 
@@ -30,7 +35,7 @@ def summarise(
     *,
     about: Mapping[str, Any] | None = None,
     costs: pd.DataFrame | None = None,
-    points: pd.DataFrame | None = None,
+    curves: pd.DataFrame | None = None,
     interval: Method = "percentile",
 ) -> pd.DataFrame:
     """The number of every data set, split, model, explainer and metric, with 95 % bootstrap intervals over images.
@@ -38,21 +43,21 @@ def summarise(
     `mean` is the mean over images, or what the protocol's reduction makes of them, as the maximum over thresholds of
     the mean. It is taken over images with a finite value, those of constant maps included: `n` of them, `n_constant`
     with a constant map; `n_undefined` images for which the metric has no meaning and `n_failed` others have no value.
-    `tied` holds a letter shared by explainers that are the same on every image. `passes_per_image` counts the forward
-    and backward passes, whole or through the tail, that the explainer alone would take; `seconds_per_image` likewise.
+    `tie_group` holds a letter shared by explainers that are the same on every image. `passes_per_image` counts the forward
+    and backward passes, whole or through the tail, that the explainer alone would take; `seconds_per_image` the seconds.
 
     Args:
         run: a run directory, or rows as `load_rows` returns them, or a part of those.
         about: content of `run.json`; read from the directory, and where it says nothing the registries are asked.
         costs: as `load_costs` returns them; read from the directory.
-        points: as `load_points` returns them, for metrics whose reduction reads them; read from the directory.
+        curves: as `load_points` returns them, for metrics whose reduction reads them; read from the directory.
         interval: how the bootstrap's ends are found: `percentile`, or `bca`.
 
     Returns:
         The columns `SUMMARY_COLUMNS`, cells in the order of the rows.
 
     Raises:
-        UsageError: not a run, nothing in it is finished, or nobody knows a metric's direction.
+        UsageError: not a run, nothing in it is finished, or a metric's direction is unknown.
         CamdbenchError: a file of the run is damaged.
     """
     if not isinstance(run, pd.DataFrame):
@@ -61,8 +66,8 @@ def summarise(
         folder, run = run, load_rows(run)
         reductions = reductions_of(run["metric"].unique(), about)
         curved = [name for name, reduction in reductions.items() if reduction not in _OF_VALUES]
-        points = load_points(folder, curved) if points is None and curved else points
-    return _summary(cells_of(run), about or {}, costs, points, interval)
+        curves = load_points(folder, curved) if curves is None and curved else curves
+    return _summary(cells_of(run), about or {}, costs, curves, interval)
 
 
 def write_summary(run: str | Path, summary: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -80,7 +85,8 @@ def write_summary(run: str | Path, summary: pd.DataFrame | None = None) -> pd.Da
         CamdbenchError: a file of the run is damaged.
     """
     summary = summarise(run) if summary is None else summary
-    for name, text in (("csv", to_csv(summary)), ("md", to_markdown(summary)), ("tex", to_latex(summary))):
+    tables = summary_tables(summary)
+    for name, text in (("csv", to_csv(summary)), ("md", to_markdown(tables)), ("tex", to_latex(tables))):
         with replacing(Path(run) / f"summary.{name}") as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n")
     return summary
@@ -93,9 +99,9 @@ def reductions_of(metric_specs: Iterable[str], about: Mapping[str, Any]) -> dict
 
 
 def _summary(
-    cells: Cells, about: Mapping[str, Any], costs: pd.DataFrame | None, points: pd.DataFrame | None, interval: Method
+    cells: Cells, about: Mapping[str, Any], costs: pd.DataFrame | None, curves: pd.DataFrame | None, interval: Method
 ) -> pd.DataFrame:
-    numbers = _numbers(cells, about, points, interval)
+    numbers = _numbers(cells, about, curves, interval)
     units = {name: metric_fact(name, "unit", about) for name in cells.keys["metric"].unique()}
     directions = {name: bool(metric_fact(name, "higher_is_better", about)) for name in units}
     controls = {name: _is_control(name, about) for name in cells.keys["explainer"].unique()}
@@ -109,14 +115,14 @@ def _summary(
         n_constant=cells.n_constant,
         higher_is_better=cells.keys["metric"].map(directions).astype(bool),
         unit=cells.keys["metric"].map(units),
-        control=cells.keys["explainer"].map(controls).astype(bool),
-        tied=tie_labels(cells, units),
+        is_control=cells.keys["explainer"].map(controls).astype(bool),
+        tie_group=tie_labels(cells, units),
     )
     table = table.merge(_cost_per_image(costs), on=["model", "explainer"], how="left")
     return table[list(SUMMARY_COLUMNS)]
 
 
-def _numbers(cells: Cells, about: Mapping[str, Any], points: pd.DataFrame | None, interval: Method) -> np.ndarray:
+def _numbers(cells: Cells, about: Mapping[str, Any], curves: pd.DataFrame | None, interval: Method) -> np.ndarray:
     """(N, 3): each cell's number and the ends of its interval."""
     names = cells.keys["metric"]
     reductions = names.map(reductions_of(names.unique(), about)).to_numpy()
@@ -125,15 +131,15 @@ def _numbers(cells: Cells, about: Mapping[str, Any], points: pd.DataFrame | None
     plain = reductions == "mean"
     found = np.full((len(cells.keys), 3), np.nan)
     found[plain] = np.column_stack([means[plain], mean_intervals(np.compress(plain, cells.values, axis=0), method=interval)])
-    by_cell = {} if plain.all() else points_by_cell(points)
+    by_cell = {} if plain.all() else curves_by_cell(curves)
     for index in np.flatnonzero(~plain):
         cell = cell_data(cells, int(index), by_cell)
-        if not count[index] and not cell.points:  # nothing was measured, as of an explainer without meaning on the model
+        if not count[index] and not cell.curves:  # nothing was measured, as of an explainer without meaning on the model
             continue
-        if not cell.points and reductions[index] not in _OF_VALUES:
-            raise UsageError(f"{names.iloc[index]}: made of points, which rows alone lack; summarise the run, or give points=")
+        if not cell.curves and reductions[index] not in _OF_VALUES:
+            raise UsageError(f"{names.iloc[index]}: made of curves, which rows alone lack; summarise the run, or give curves=")
         whole = aggregate(reductions[index], cell, np.ones((1, len(cell.values))))
-        factor = to_unit(reductions[index], str(metric_fact(names.iloc[index], "unit", about)))
+        factor = unit_factor(reductions[index], str(metric_fact(names.iloc[index], "unit", about)))
         found[index] = factor * np.concatenate([whole, aggregate_interval(reductions[index], cell, method=interval)])
     return found
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from camdbench.tables.cells import Cells
+from camdbench.tables.cell_values import Cells
 
 TIE_TOLERANCE = 1e-4
 """How far two values of one image may lie apart, as a share of the metric's scale: 0.01 where the unit is %.

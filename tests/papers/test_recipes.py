@@ -10,10 +10,10 @@ import pytest
 from camdbench.core.catalogue import datasets, models
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.spec import parse_spec
-from camdbench.papers.part import Part
-from camdbench.papers.plan import Job, Plan, plan
-from camdbench.papers.recipe import AXES, Exhibit, read_exhibit
-from camdbench.papers.shelf import load_exhibit, recipe_files, shelf
+from camdbench.papers.cell_settings import CellSettings
+from camdbench.papers.jobs import Plan, ReproductionJob, plan
+from camdbench.papers.recipe_files import load_table, recipe_files, recipe_folder
+from camdbench.papers.table_recipe import AXES, PaperTable, read_table
 from camdbench.runner.request import check_request
 from camdbench.trainer.recipe import check_recipe
 
@@ -58,7 +58,7 @@ PRINTED = {
 }
 
 every_recipe = pytest.mark.parametrize("name", PRINTED)
-both_scales = pytest.mark.parametrize("scaled", [False, True], ids=["full", "scaled"])
+both_scales = pytest.mark.parametrize("small", [False, True], ids=["full", "small"])
 
 
 def test_every_table_and_figure_has_a_recipe() -> None:
@@ -66,20 +66,20 @@ def test_every_table_and_figure_has_a_recipe() -> None:
 
 
 def test_every_file_of_values_has_a_recipe() -> None:
-    values = {file.with_suffix("") for file in shelf().glob("*/*.csv")}
+    values = {file.with_suffix("") for file in recipe_folder().glob("*/*.csv")}
     assert values == {file.with_suffix("") for file in recipe_files().values()}
 
 
 @every_recipe
 def test_every_printed_value_is_there(name: str) -> None:
-    assert sum(cell.number is not None for cell in load_exhibit(name).printed) == PRINTED[name]
+    assert sum(cell.number is not None for cell in load_table(name).printed) == PRINTED[name]
 
 
 def test_no_value_stands_in_two_recipes() -> None:
     found = Counter[tuple[str, ...]]()
     for name in PRINTED:
-        exhibit = load_exhibit(name)
-        found.update((exhibit.recipe.paper, exhibit.recipe.exhibit, *cell.labels) for cell in exhibit.printed)
+        paper_table = load_table(name)
+        found.update((paper_table.recipe.paper, paper_table.recipe.table, *cell.labels) for cell in paper_table.printed)
     assert set(found.values()) == {1}
 
 
@@ -94,35 +94,35 @@ def test_no_value_stands_in_two_recipes() -> None:
     ],
 )
 def test_values_are_as_printed_with_all_their_digits(name: str, labels: tuple[str, ...], value: str) -> None:
-    assert [cell.value for cell in load_exhibit(name).printed if cell.labels == labels] == [value]
+    assert [cell.value for cell in load_table(name).printed if cell.labels == labels] == [value]
 
 
 @every_recipe
 def test_no_label_is_idle(name: str) -> None:
-    exhibit = load_exhibit(name)
+    paper_table = load_table(name)
     own = Path(recipe_files()[name]).read_text(encoding="utf-8")
-    for axis, used in zip(AXES, zip(*(cell.labels for cell in exhibit.printed), strict=True), strict=True):
-        idle = set(exhibit.recipe.of(axis)) - set(used)
+    for axis, used in zip(AXES, zip(*(cell.labels for cell in paper_table.printed), strict=True), strict=True):
+        idle = set(paper_table.recipe.of(axis)) - set(used)
         assert not [label for label in idle if f"{label}:" in own or f'{label}":' in own]
-        for otherwise in exhibit.recipe.cells:
-            assert otherwise.where.get(axis, used[0]) in used
+        for override in paper_table.recipe.overrides:
+            assert override.match.get(axis, used[0]) in used
 
 
 @every_recipe
 @both_scales
-def test_every_cell_is_measured_or_says_why_not(name: str, scaled: bool) -> None:
-    planned = plan(load_exhibit(name), scaled_down=scaled)
-    assert len(planned.cells) == len(planned.exhibit.printed)
+def test_every_cell_is_measured_or_says_why_not(name: str, small: bool) -> None:
+    planned = plan(load_table(name), small=small)
+    assert len(planned.cells) == len(planned.table.printed)
     for cell in planned.cells:
         assert bool(cell.reason) != bool(cell.settings)
 
 
 @every_recipe
 @both_scales
-def test_every_run_is_one_that_the_benchmark_takes(name: str, scaled: bool, tmp_path: Path) -> None:
+def test_every_run_is_one_that_the_benchmark_takes(name: str, small: bool, tmp_path: Path) -> None:
     for folder in ("Annotations/CLS-LOC/val", "segmentations", "masks/test", "sam"):
         (tmp_path / folder).mkdir(parents=True)
-    for job in (job for job in plan(load_exhibit(name), scaled_down=scaled).jobs if job.setting.probe is None):
+    for job in (job for job in plan(load_table(name), small=small).jobs if job.setting.probe is None):
         setting = job.setting
         on_disk = datasets.get(parse_spec(setting.dataset).name).facts.on_disk
         request = check_request(
@@ -141,7 +141,7 @@ def test_every_run_is_one_that_the_benchmark_takes(name: str, scaled: bool, tmp_
             seed=0,
             save_maps=False,
         )
-        assert on_disk is not scaled
+        assert on_disk is not small
         # Rows are looked up by these very names.
         assert [str(spec) for spec in request.metrics] == list(job.metrics)
         assert [str(spec) for spec in request.explainers] == [name for name in job.explainers if name != "none"]
@@ -154,9 +154,9 @@ def trainings(planned: Plan) -> list[dict[str, object]]:
 
 @every_recipe
 @both_scales
-def test_every_training_is_one_that_the_trainer_takes(name: str, scaled: bool) -> None:
-    for fields in trainings(plan(load_exhibit(name), scaled_down=scaled)):
-        if name == "cgc-table9" and not scaled:
+def test_every_training_is_one_that_the_trainer_takes(name: str, small: bool) -> None:
+    for fields in trainings(plan(load_table(name), small=small)):
+        if name == "cgc-table9" and not small:
             with pytest.raises(UsageError, match=r"swav_resnet50\.safetensors: no such checkpoint"):
                 check_recipe(fields, name)
         else:
@@ -164,8 +164,8 @@ def test_every_training_is_one_that_the_trainer_takes(name: str, scaled: bool) -
 
 
 def test_trainings_that_differ_have_names_of_their_own() -> None:
-    for scaled in (False, True):
-        fields = [one for name in PRINTED for one in trainings(plan(load_exhibit(name), scaled_down=scaled))]
+    for small in (False, True):
+        fields = [one for name in PRINTED for one in trainings(plan(load_table(name), small=small))]
         found = {tuple(sorted((key, str(value)) for key, value in one.items())) for one in fields}
         names = {one["name"] for one in fields}
         assert len(names) == len(found) > 1
@@ -173,23 +173,23 @@ def test_trainings_that_differ_have_names_of_their_own() -> None:
 
 class TestJobs:
     def test_cells_of_one_setting_share_a_run(self) -> None:
-        [resnet, vgg] = plan(load_exhibit("opticam-table1")).jobs
+        [resnet, vgg] = plan(load_table("opticam-table1")).jobs
         assert resnet.metrics == vgg.metrics == ("ad", "ag", "ai")
         assert len(resnet.explainers) == len(vgg.explainers) == 12
 
     def test_what_is_asked_of_some_explainers_only_is_a_run_of_its_own(self) -> None:
-        jobs = plan(load_exhibit("cfce-table2")).jobs
+        jobs = plan(load_table("cfce-table2")).jobs
         assert {job.explainers for job in jobs} == {("none",), ("gradcam",)}
 
     def test_seeds_multiply_trained_networks_only(self) -> None:
-        exhibit = load_exhibit("soloss-table1")
-        assert {len(cell.settings) for cell in plan(exhibit).cells if cell.settings} == {5}
-        assert {len(cell.settings) for cell in plan(exhibit, scaled_down=True).cells} == {1}
-        assert {len(cell.settings) for cell in plan(load_exhibit("opticam-table1")).cells} == {1}
+        paper_table = load_table("soloss-table1")
+        assert {len(cell.settings) for cell in plan(paper_table).cells if cell.settings} == {5}
+        assert {len(cell.settings) for cell in plan(paper_table, small=True).cells} == {1}
+        assert {len(cell.settings) for cell in plan(load_table("opticam-table1")).cells} == {1}
 
     def test_each_seed_of_few_shots_is_an_episode_and_both_methods_have_the_same(self) -> None:
         drawn = dict[tuple[str, str], list[tuple[int, int, int]]]()
-        for cell in plan(load_exhibit("cgc-table7")).cells:
+        for cell in plan(load_table("cgc-table7")).cells:
             for setting in cell.settings:
                 assert setting.training is not None
                 fields = setting.training.fields
@@ -202,9 +202,9 @@ class TestJobs:
 
     def test_a_run_that_comes_first_is_the_one_of_the_line_of_its_name(self) -> None:
         """CORM + DFR begins with the networks of CORM, under each seed, which are trained once."""
-        exhibit = load_exhibit("cfce-table2")
+        paper_table = load_table("cfce-table2")
         names = dict[str, set[str]]()
-        for cell in plan(exhibit, methods=["CORM", "CORM + DFR"]).cells:
+        for cell in plan(paper_table, methods=["CORM", "CORM + DFR"]).cells:
             for setting in cell.settings:
                 assert setting.training is not None
                 first = check_recipe(setting.training.fields, "test").first()
@@ -215,7 +215,7 @@ class TestJobs:
     def test_medical_networks_have_the_heads_rates_of_the_paper(self) -> None:
         """Opti-CAM, appendix E.2."""
         found = set[tuple[str, str, float, float]]()
-        for cell in plan(load_exhibit("opticam-tablea10")).cells:
+        for cell in plan(load_table("opticam-tablea10")).cells:
             training = cell.settings[0].training
             assert training is not None
             fields = training.fields
@@ -228,19 +228,17 @@ class TestJobs:
         }
 
     def test_permuted_labels_are_learned_from_scratch(self) -> None:
-        [training] = [
-            setting.training for cell in plan(load_exhibit("opticam-figa6")).cells for setting in cell.settings if setting.training
-        ]
+        [training] = [setting.training for cell in plan(load_table("opticam-figa6")).cells for setting in cell.settings if setting.training]
         recipe = check_recipe(training.fields, "test")
         assert (recipe.init, recipe.head, recipe.data.labels, recipe.epochs, recipe.batch_size) == (None, None, "permuted", 90, 256)
 
     def test_a_label_may_have_seeds_of_its_own(self) -> None:
-        counts = {cell.printed.metric: len(cell.settings) for cell in plan(load_exhibit("cgc-table8")).cells}
+        counts = {cell.printed.metric: len(cell.settings) for cell in plan(load_table("cgc-table8")).cells}
         assert counts == {"CH (%) 1-shot": 20, "CH (%) 5-shot": 20, "CH (%) 10-shot": 20, "CH (%) full training set": 3}
 
     def test_lambda_follows_the_number_of_images(self) -> None:
         found = set[tuple[str, str]]()
-        for cell in plan(load_exhibit("cgc-table8")).cells:
+        for cell in plan(load_table("cgc-table8")).cells:
             training = cell.settings[0].training
             assert training is not None
             found.add((cell.printed.metric, training.fields["loss"]))
@@ -248,36 +246,36 @@ class TestJobs:
         assert found == few | {("CH (%) full training set", loss) for loss in ("ce", "cgc(weight=0.25)")}
 
     def test_names_differ_with_whatever_decides_the_values(self) -> None:
-        jobs = [job for name in PRINTED for job in plan(load_exhibit(name)).jobs]
+        jobs = [job for name in PRINTED for job in plan(load_table(name)).jobs]
         assert len({job.name for job in jobs}) == len({(job.setting, job.metrics) for job in jobs})
-        assert isinstance(jobs[0], Job)
+        assert isinstance(jobs[0], ReproductionJob)
 
     def test_labels_choose_lines_and_networks(self) -> None:
-        planned = plan(load_exhibit("opticam-table1"), methods=["Opti-CAM"], models=["VGG16"])
+        planned = plan(load_table("opticam-table1"), methods=["Opti-CAM"], models=["VGG16"])
         assert {(cell.printed.method, cell.printed.model) for cell in planned.cells} == {("Opti-CAM", "VGG16")}
 
 
 class TestParts:
     def test_a_later_label_wins_and_nested_fields_are_joined(self) -> None:
-        base = Part(target="label", training={"data": {"dataset": "pets", "train": "trainval"}}, scaled=Part(metric="ad"))
-        over = Part(target="least", training={"data": {"dataset": "cub200"}}, scaled=Part(split="train"))
-        found = over.onto(base)
+        base = CellSettings(target="label", training={"data": {"dataset": "pets", "train": "trainval"}}, small=CellSettings(metric="ad"))
+        over = CellSettings(target="least", training={"data": {"dataset": "cub200"}}, small=CellSettings(split="train"))
+        found = over.over(base)
         assert found.target == "least"
         assert found.training == {"data": {"dataset": "cub200", "train": "trainval"}}
-        assert found.scaled == Part(metric="ad", split="train")
+        assert found.small == CellSettings(metric="ad", split="train")
 
     def test_wrappers_and_exceptions_reach_the_cell(self) -> None:
-        cells = {cell.printed.labels: cell for cell in plan(load_exhibit("opticam-table5")).cells}
+        cells = {cell.printed.labels: cell for cell in plan(load_table("opticam-table5")).cells}
         assert cells["ImageNet-val", "VGG16", "Opti-CAM", "AD(B∩S)"].explainer == "inside_box(opticam)"
-        cells = {cell.printed.labels: cell for cell in plan(load_exhibit("cfce-table1")).cells}
+        cells = {cell.printed.labels: cell for cell in plan(load_table("cfce-table1")).cells}
         [third] = [cell for labels, cell in cells.items() if labels[0].startswith("UNLABELLED")]
         assert third.metric == "average_precision"
 
-    def test_scaled_keeps_explainers_metrics_and_target(self) -> None:
+    def test_small_keeps_explainers_metrics_and_target(self) -> None:
         for name in ("opticam-tablea9", "opticam-table6", "opticam-tablea12"):
             full, small = (
-                [cell for cell in plan(load_exhibit(name), scaled_down=scaled).cells if cell.printed.method != "ExPerturbation"]
-                for scaled in (False, True)
+                [cell for cell in plan(load_table(name), small=small).cells if cell.printed.method != "ExPerturbation"]
+                for small in (False, True)
             )
             assert [(cell.explainer, cell.metric) for cell in full] == [(cell.explainer, cell.metric) for cell in small]
             assert [cell.settings[0].target for cell in full] == [cell.settings[0].target for cell in small]
@@ -285,7 +283,7 @@ class TestParts:
 
 
 SMALLEST = """
-exhibit: T
+table: T
 summary: s
 datasets: {d: {dataset: shortcuts}}
 models: {m: {model: shortcuts-ce}}
@@ -305,14 +303,14 @@ def recipe(tmp_path: Path) -> Path:
 
 class TestErrors:
     def test_the_smallest_recipe_is_read(self, recipe: Path) -> None:
-        assert isinstance(read_exhibit(recipe, "mine"), Exhibit)
+        assert isinstance(read_table(recipe, "mine"), PaperTable)
 
     @pytest.mark.parametrize(
         ("before", "after", "said"),
         [
             ("gradcam", "gradcan", "did you mean 'gradcam'"),
             ("metric: ad", "metric: da", "no metric 'da'"),
-            ("exhibit: T", "exhibits: T", "exhibit"),
+            ("table: T", "tables: T", "table"),
             ("dataset: shortcuts", "dataset: shortcut", "did you mean 'shortcuts'"),
             ("model: shortcuts-ce", "layer: 3", "models.m.layer"),
         ],
@@ -320,13 +318,13 @@ class TestErrors:
     def test_a_wrong_field_is_named(self, recipe: Path, before: str, after: str, said: str) -> None:
         recipe.write_text(recipe.read_text().replace(before, after))
         with pytest.raises(UsageError, match=said) as caught:
-            read_exhibit(recipe, "mine")
+            read_table(recipe, "mine")
         assert "mine.yaml" in str(caught.value)
 
     def test_a_label_of_the_table_that_the_recipe_lacks_is_named(self, recipe: Path) -> None:
         recipe.write_text(recipe.read_text().replace("{e:", "{f:"))
         with pytest.raises(CamdbenchError, match="no method 'e'"):
-            plan(read_exhibit(recipe, "mine"))
+            plan(read_table(recipe, "mine"))
 
     @pytest.mark.parametrize(
         ("lines", "said"),
@@ -339,8 +337,8 @@ class TestErrors:
     def test_values_that_are_none_are_named(self, recipe: Path, lines: str, said: str) -> None:
         recipe.with_suffix(".csv").write_text(f"{HEADER}\n{lines}\n")
         with pytest.raises(CamdbenchError, match=said):
-            read_exhibit(recipe, "mine")
+            read_table(recipe, "mine")
 
     def test_an_unknown_recipe_offers_the_nearest(self) -> None:
         with pytest.raises(UsageError, match="did you mean 'opticam-table1"):
-            load_exhibit("opticam-tabel1")
+            load_table("opticam-tabel1")

@@ -7,39 +7,42 @@ from pathlib import Path
 import pytest
 from helpers.latex import assert_compiles, needs_latex
 
-from camdbench.papers.render import Written, to_latex, to_markdown, written
-from camdbench.papers.shelf import load_exhibit, recipe_files
-from camdbench.papers.verdict import Line, Measured, judge
+from camdbench.papers.agreement import CellComparison, OurValue, compare_cell
+from camdbench.papers.recipe_files import load_table, recipe_files
+from camdbench.papers.render import paper_tables
+from camdbench.tables.render import to_latex, to_markdown
+from camdbench.tables.table import Table
 
 
-def reproduced(name: str) -> Written:
+def reproduced(name: str) -> list[Table]:
     """A recipe's table as if every second cell had been measured, and the others had not for one of two reasons."""
-    exhibit = load_exhibit(name)
-    ours = [Measured(-12.3456, -13.0, -11.5, 100), Measured(reason="no data_root: give --data-root"), Measured(0.5, n=3)]
-    lines: list[Line] = [judge(cell, ours[place % 3]) for place, cell in enumerate(exhibit.printed)]
-    return written(exhibit, lines)
+    paper_table = load_table(name)
+    ours = [OurValue(-12.3456, -13.0, -11.5, 100), OurValue(reason="no data_root: give --data-root"), OurValue(0.5, n=3)]
+    lines: list[CellComparison] = [compare_cell(cell, ours[place % 3]) for place, cell in enumerate(paper_table.printed)]
+    return paper_tables(paper_table, lines)
 
 
 def test_each_part_names_the_reasons_that_it_refers_to_and_the_last_one_all_other_notes():
-    table = Written(
-        "Table 9",
-        (
-            ("a", "net", "Grad-CAM", "AD", "1.0", "[0.5, 1.5]", "2.0", "-1.0", "differs"),
-            ("b", "net", "Grad-CAM", "AD", "—", "", "2.0", "", "not run (2)"),
-        ),
-        ("(1) no a", "(2) no b_c", "A footnote.", "2 cells: 1 differs, 1 not run"),
-    )
-    first, second = to_latex(table).split(r"\end{table}")[:2]
-    assert "no b" not in first
-    assert "no a" not in first + second
-    assert r"(2) no b\_c. A footnote. 2 cells: 1 differs, 1 not run.}" in second
-    assert r"Grad-CAM & AD & 1.0 & [0.5, 1.5] & 2.0 & $-$1.0 & differs \\" in first
-    assert r"Grad-CAM & AD & --- &  & 2.0 &  & not run (2) \\" in second
+    paper_table = load_table("opticam-table1")
+    first, *_, last = dict.fromkeys(cell.labels[:2] for cell in paper_table.printed)
+    cells = [next(cell for cell in paper_table.printed if cell.labels[:2] == key) for key in (first, last)]
+    number = float(cells[0].number or 0)
+    lines = [compare_cell(cells[0], OurValue(number - 1, number - 1.5, number - 0.5, 9)), compare_cell(cells[0], OurValue(reason="no a"))]
+    lines.append(compare_cell(cells[1], OurValue(reason="no b_c")))
+    one, two = to_latex(paper_tables(paper_table, lines)).split(r"\end{table}")[:2]
+    assert r"(1) no a.}" in one
+    assert "no b" not in one
+    assert "no a" not in two
+    assert r"(2) no b\_c. " in two
+    assert r"3 cells: 1 differs, 2 not run.}" in two
+    assert r"$-$1.0 & differs \\" in one
+    assert rf"--- &  & {cells[1].value} &  & not run (2) \\" in two
 
 
 def test_latex_has_every_cell_that_markdown_has():
     table = reproduced("opticam-table1")
-    cells = [line for line in to_markdown(table).splitlines() if line.startswith("| ImageNet")]
+    cells = [line for line in to_markdown(table).splitlines() if line.startswith("| ") and not line.startswith(("| method", "| :--"))]
+    assert len(cells) == len(load_table("opticam-table1").printed)
     assert sum(" & " in line for line in to_latex(table).splitlines()) - to_latex(table).count(r"\toprule") == len(cells)
 
 

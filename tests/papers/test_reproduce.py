@@ -13,10 +13,10 @@ from helpers.dataset_layouts import pets
 
 from camdbench.cli.main import run_cli
 from camdbench.core.errors import CamdbenchError
-from camdbench.papers.networks import Networks
-from camdbench.papers.plan import Setting, plan
+from camdbench.papers.checkpoints import Networks
+from camdbench.papers.jobs import JobSettings, plan
+from camdbench.papers.recipe_files import load_table, recipe_files
 from camdbench.papers.reproduce import Reproduction, _subset, reproduce
-from camdbench.papers.shelf import load_exhibit, recipe_files
 from camdbench.papers.training import Training
 from camdbench.tables.summary import summarise
 from camdbench.trainer.recipe import read_recipe
@@ -30,8 +30,8 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "140")
 
 
-def scaled(name: str, **given: object) -> Reproduction:
-    return reproduce(name, scaled=True, out="out", device="cpu", **{"limit": 4} | given)  # pyright: ignore[reportArgumentType]
+def small(name: str, **given: object) -> Reproduction:
+    return reproduce(name, small=True, out="out", device="cpu", **{"limit": 4} | given)  # pyright: ignore[reportArgumentType]
 
 
 def values(done: Reproduction) -> dict[tuple[str, str, str, str], float]:
@@ -39,8 +39,8 @@ def values(done: Reproduction) -> dict[tuple[str, str, str, str], float]:
 
 
 def test_numbers_are_those_of_the_run() -> None:
-    done = scaled("opticam-table1", methods=["Grad-CAM", "Fake-CAM", "HiRes-CAM"])
-    assert {line.verdict for line in done.lines} == {"scaled"}
+    done = small("opticam-table1", methods=["Grad-CAM", "Fake-CAM", "HiRes-CAM"])
+    assert {line.agreement for line in done.lines} == {"small"}
     assert not done.failed
     [folder] = Path("out/runs").iterdir()
     means = summarise(folder).set_index(["explainer", "metric"])
@@ -53,41 +53,41 @@ def test_numbers_are_those_of_the_run() -> None:
 
 
 def test_the_same_command_again_does_nothing_twice() -> None:
-    first = scaled("opticam-table1", methods=["Grad-CAM"], limit=2)
+    first = small("opticam-table1", methods=["Grad-CAM"], limit=2)
     parts = {path: path.stat().st_mtime_ns for path in Path("out/runs").rglob("*.parquet")}
-    again = scaled("opticam-table1", methods=["Grad-CAM", "XGrad-CAM"], limit=2)
+    again = small("opticam-table1", methods=["Grad-CAM", "XGrad-CAM"], limit=2)
     assert {path: path.stat().st_mtime_ns for path in parts} == parts
     assert values(first).items() <= values(again).items()
     assert len(list(Path("out/runs").iterdir())) == 1
 
 
 def test_cells_differ_where_class_and_images_do() -> None:
-    done = scaled("opticam-tablea9", methods=["Grad-CAM"], limit=3)
+    done = small("opticam-tablea9", methods=["Grad-CAM"], limit=3)
     found = {labels[3]: value for labels, value in values(done).items()}
     assert found["AG(ground-truth class)"] != found["AG(least probable class)"]
     missed = [line for line in done.lines if "misclassified" in line.printed.metric]
-    assert {(line.verdict, line.reason) for line in missed} == {("not run", "no image is misclassified; take more images")}
+    assert {(line.agreement, line.reason) for line in missed} == {("not run", "no image is misclassified; take more images")}
     assert not done.failed
 
 
 def test_attention_has_no_meaning_on_a_convolutional_network_which_is_no_failure() -> None:
-    done = scaled("opticam-table2", methods=["RawAtt"], limit=1)
-    assert {line.verdict for line in done.lines} == {"not run"}
+    done = small("opticam-table2", methods=["RawAtt"], limit=1)
+    assert {line.agreement for line in done.lines} == {"not run"}
     assert all("attention" in line.reason for line in done.lines)
     assert not done.failed
 
 
 def test_networks_that_a_recipe_trains_are_trained_small_and_once() -> None:
     said = list[str]()
-    done = scaled("cgc-table5", limit=2, say=said.append)
-    assert {line.verdict for line in done.lines} == {"scaled"}
+    done = small("cgc-table5", limit=2, log=said.append)
+    assert {line.agreement for line in done.lines} == {"small"}
     trained = [line for line in said if line.startswith("training")]
     assert len(trained) == len(set(trained)) > 1
-    assert all("scaled-shortcuts" in line for line in trained)
+    assert all("small-shortcuts" in line for line in trained)
     log = next(Path("out/checkpoints").glob("*.csv"))
     assert len(pd.read_csv(log)) == 1
     said.clear()
-    again = scaled("cgc-table5", limit=2, say=said.append)
+    again = small("cgc-table5", limit=2, log=said.append)
     assert values(again) == values(done)
     assert not any(line.startswith("training") for line in said)
 
@@ -106,12 +106,12 @@ def networks(folder: Path, *, train: bool) -> Networks:
     def root_of(dataset: str) -> str:
         return str(folder / "data")
 
-    return Networks(folder / "checkpoints", folder / "training", scaled=False, train=train, root_of=root_of, device="cpu", say=print)
+    return Networks(folder / "checkpoints", folder / "training", small=False, train=train, root_of=root_of, device="cpu", log=print)
 
 
 def test_a_network_that_is_to_be_trained_says_how_and_its_recipe_is_written(tmp_path: Path) -> None:
     found = networks(tmp_path, train=False)
-    [job, *_] = plan(load_exhibit("soloss-table1")).jobs
+    [job, *_] = plan(load_table("soloss-table1")).jobs
     with pytest.raises(CamdbenchError, match=r"give --train, or camdbench train --recipe .* --out .*checkpoints and then the same command"):
         found.name_of(job.setting)
     [file] = (tmp_path / "training").iterdir()
@@ -125,7 +125,7 @@ def test_a_network_is_trained_on_the_data_that_are_there(tmp_path: Path) -> None
     pets(tmp_path / "data")
     data = {"dataset": "pets(size=32)", "train": "trainval", "evaluation": ["test"]}
     training = Training.of("mine", {"network": "shortcuts", "data": data, "validation": "test", "epochs": 1, "batch_size": 2}, 0)
-    setting = Setting("pets(size=32)", "test", None, None, None, training, None, None, "label")
+    setting = JobSettings("pets(size=32)", "test", None, None, None, training, None, None, "label")
     assert Path(networks(tmp_path, train=True).name_of(setting)).is_file()
     other = training.fields | {"network": "resnet18", "init": "resnet50@random"}
     missing = replace(setting, training=Training.of("mine", other, 0))
@@ -134,7 +134,7 @@ def test_a_network_is_trained_on_the_data_that_are_there(tmp_path: Path) -> None
 
 
 PETS = """
-exhibit: T
+table: T
 summary: s
 datasets:
   d: {dataset: pets(size=32), split: test, training: {data: {dataset: pets(size=32), train: trainval, evaluate: [test]}}}
@@ -143,19 +143,19 @@ models:
 methods:
   e: {explainer: gradcam}
 metrics:
-  Acc: {metric: accuracy, factor: 0.01}
+  Acc: {metric: accuracy, scale_by: 0.01}
   AD: {metric: ad}
 seeds: [0, 1, 2]
 """
 
 
 def test_a_recipe_in_full_trains_each_seed_measures_them_and_compares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = tmp_path / "shelf" / "mine"
+    home = tmp_path / "recipes" / "mine"
     home.mkdir(parents=True)
     (home / "table1.yaml").write_text(PETS)
     header = "table,dataset,model,method,metric,value,std,higher_is_better"
     (home / "table1.csv").write_text(f"{header}\nT,d,m,e,Acc,0.5,0.1,true\nT,d,m,e,AD,-7,,false\n")
-    monkeypatch.setattr("camdbench.papers.shelf.shelf", lambda: tmp_path / "shelf")
+    monkeypatch.setattr("camdbench.papers.recipe_files.recipe_folder", lambda: tmp_path / "recipes")
     pets(tmp_path / "data" / "pets")
     given = {"data_root": tmp_path / "data", "device": "cpu", "out": tmp_path / "out"}
     untrained = reproduce("mine-table1", **given)
@@ -165,31 +165,31 @@ def test_a_recipe_in_full_trains_each_seed_measures_them_and_compares(tmp_path: 
     assert len(learned) == accuracy.ours.seeds == 3
     assert accuracy.ours.value == pytest.approx(sum(one["accuracy"] for one in learned) / 3)
     assert accuracy.ours.low <= accuracy.ours.value <= accuracy.ours.high
-    assert drop.verdict == "differs"
+    assert drop.agreement == "differs"
     assert drop.difference == pytest.approx(drop.ours.value + 7)
 
 
 class TestCommand:
     def test_a_table_with_ours_beside_the_papers(self, capsys: Said) -> None:
-        words = ["reproduce", "cfce-table2", "--scaled", "--limit", "2", "--device", "cpu", "--out", "out", "--method", "Cross-Entropy"]
+        words = ["reproduce", "cfce-table2", "--small", "--limit", "2", "--device", "cpu", "--out", "out", "--method", "Cross-Entropy"]
         assert run_cli(words) == 0
         out, err = capsys.readouterr()
         assert "94.25" in out
-        assert "6 cells: 6 scaled" in out
+        assert "6 cells: 6 small" in out
         assert "runs and tables: out" in err
         table = pd.read_csv("out/reproduction.csv", dtype={"paper": str})
         assert list(table["paper"]) == ["94.25", "75.94", "69.39", "67.38", "-0.18", "18.44"]
-        assert set(table["verdict"]) == {"scaled"}
+        assert set(table["agreement"]) == {"small"}
         assert "| Cross-Entropy | GradCAM IoU (%) |" in Path("out/reproduction.md").read_text(encoding="utf-8")
 
     def test_data_that_are_not_there_are_said_cell_by_cell(self, capsys: Said) -> None:
         assert run_cli(["reproduce", "cgc-table2", "-q", "--device", "cpu", "--out", "out", "--json"]) == 3
         lines = json.loads(capsys.readouterr().out)
-        assert [line["verdict"] for line in lines] == ["not run", "not run"]
+        assert [line["agreement"] for line in lines] == ["not run", "not run"]
         assert lines[0]["reason"] == "data set imagenet is read from disk; say where with --data-root DIR"
         assert lines[1]["reason"].startswith("the network is trained first: give --train, or camdbench train")
         assert "--recipe out/training/cgc-resnet50-imagenet" in lines[1]["reason"]
-        assert lines[0]["ours"] is None
+        assert lines[0]["value"] is None
         assert lines[0]["paper"] == "0.4860"
 
     def test_weights_that_are_not_there_are_said(self, capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +197,7 @@ class TestCommand:
         Path("data/imagenet/val/n01440764").mkdir(parents=True)
         words = ["reproduce", "opticam-table1", "-q", "--json", "--data-root", "data", "--model", "VGG16", "--method", "Grad-CAM"]
         assert run_cli([*words, "--device", "cpu"]) == 3
-        assert {line["verdict"] for line in json.loads(capsys.readouterr().out)} == {"not run"}
+        assert {line["agreement"] for line in json.loads(capsys.readouterr().out)} == {"not run"}
 
     @pytest.mark.parametrize(
         ("words", "said"),
@@ -215,7 +215,7 @@ class TestCommand:
     def test_each_data_set_may_have_its_own_folder(self, capsys: Said) -> None:
         words = ["reproduce", "soloss-table1", "-q", "--json", "--data-root", "cub200=a", "--data-root", "pets=b", "--out", "out"]
         assert run_cli(words) == 3
-        assert {line["verdict"] for line in json.loads(capsys.readouterr().out)} == {"not run"}
+        assert {line["agreement"] for line in json.loads(capsys.readouterr().out)} == {"not run"}
 
 
 class TestSubsets:
@@ -228,7 +228,7 @@ class TestSubsets:
         return "data"
 
     def subset(self, name: str, limit: int | None, root: str | None, **given: bool) -> dict[str, int]:
-        [found] = {str(_subset(job.setting, limit, root)) for job in plan(load_exhibit(name), **given).jobs}
+        [found] = {str(_subset(job.setting, limit, root)) for job in plan(load_table(name), **given).jobs}
         return ast.literal_eval(found)
 
     def test_fewer_images_of_what_is_on_disk_are_a_sample(self, root: str) -> None:
@@ -241,16 +241,16 @@ class TestSubsets:
         assert self.subset("opticam-table1", 12, root) == {}
 
     def test_drawn_images_are_limited(self) -> None:
-        assert self.subset("opticam-table6", 4, None, scaled_down=True) == {"limit": 4}
+        assert self.subset("opticam-table6", 4, None, small=True) == {"limit": 4}
 
 
 @pytest.mark.recipes
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", recipe_files())
-def test_every_recipe_runs_scaled(name: str) -> None:
-    done = scaled(name, limit=8)
+def test_every_recipe_runs_small(name: str) -> None:
+    done = small(name, limit=8)
     assert not done.failed, {line.reason for line in done.lines if line.ours.fault}
     known = ("attention", "misclassified", "segmentation head", "head")
     for line in done.lines:
-        assert line.verdict == "scaled" or any(word in line.reason for word in known), line.reason
-    assert any(line.verdict == "scaled" for line in done.lines)
+        assert line.agreement == "small" or any(word in line.reason for word in known), line.reason
+    assert any(line.agreement == "small" for line in done.lines)

@@ -11,7 +11,7 @@ from PIL import Image
 import camdbench
 from camdbench.report.figures import save_figures
 from camdbench.report.selectivity import powers, selectivity
-from camdbench.tables.layout import Block, blocks
+from camdbench.tables.summary_tables import SummaryGroup, summary_groups
 
 NAMES = ("gradcam", "power(gradcam, alpha=0.1)", "power(gradcam, alpha=5.0)", "power(fakecam, alpha=2.0)", "power(random, alpha=2.0)")
 SPECS = ", ".join([*NAMES, "power(random)"])
@@ -25,21 +25,21 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def block(run: Path) -> Block:
-    (found,) = blocks(camdbench.summarise(run))
+def group(run: Path) -> SummaryGroup:
+    (found,) = summary_groups(camdbench.summarise(run))
     return found
 
 
-def test_families_are_those_of_two_powers_or_more_in_ascending_order(block: Block):
-    found = {family[0].inner: [(one.alpha, one.name) for one in family] for family in powers(block)}
+def test_families_are_those_of_two_powers_or_more_in_ascending_order(group: SummaryGroup):
+    found = {family[0].inner: [(one.alpha, one.name) for one in family] for family in powers(group)}
     assert found == {
         "gradcam": [(0.1, "power(gradcam, alpha=0.1)"), (1.0, "gradcam"), (5.0, "power(gradcam, alpha=5.0)")],
         "random": [(1.0, "power(random)"), (2.0, "power(random, alpha=2.0)")],
     }
 
 
-def test_the_lines_are_the_means_of_the_run(run: Path, block: Block):
-    figure = selectivity(block, powers(block))
+def test_the_lines_are_the_means_of_the_run(run: Path, group: SummaryGroup):
+    figure = selectivity(group, powers(group))
     rows = camdbench.load_rows(run)
     for place, metric in zip(figure.axes, ("ad", "ag"), strict=False):
         assert place.get_xscale() == "log"

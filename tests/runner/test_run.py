@@ -26,6 +26,7 @@ from camdbench.metrics.result import Curve, MetricResult
 from camdbench.models.classifier import Classifier
 from camdbench.tables.load import load_points
 from camdbench.tables.render import to_markdown
+from camdbench.tables.summary_tables import summary_tables
 
 
 def run(out: Path, chosen: str = "gradcam,fakecam", **request: Any) -> pd.DataFrame:
@@ -428,7 +429,7 @@ class TestMetricsOfTheModelAlone:
 
     def test_they_stand_in_a_table_of_their_own(self, tmp_path: Path):
         run(tmp_path, "gradcam", metrics="ad,right", limit=4)
-        explained, alone = to_markdown(camdbench.summarise(tmp_path)).split("### ")[1:]
+        explained, alone = to_markdown(summary_tables(camdbench.summarise(tmp_path))).split("### ")[1:]
         assert "| explainer | ad" in explained
         assert alone.startswith("models · shortcuts val")
         assert "| model | right" in alone

@@ -11,7 +11,7 @@ import pytest
 import camdbench
 from camdbench.core.errors import UsageError
 from camdbench.runner.trained import training_of
-from camdbench.tables.seeds import seed_spread
+from camdbench.tables.seed_variance import seed_spread
 from camdbench.trainer.recipe import check_recipe
 from camdbench.trainer.train import train
 

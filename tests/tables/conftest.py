@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from camdbench.core.rows import Row
-from camdbench.tables.layout import SUMMARY_COLUMNS
+from camdbench.tables.summary import SUMMARY_COLUMNS
 
 FACTS = {
     "ad": {"protocol": "opticam", "higher_is_better": False, "unit": "%", "tolerance": 0.5},
@@ -102,12 +102,12 @@ def make_summary() -> Callable[..., pd.DataFrame]:
 
     def make(*cells: Mapping[str, Any]) -> pd.DataFrame:
         plain: dict[str, Any] = {"dataset": "shapes", "split": "val", "model": "net", "protocol": "opticam", "target_rule": "label"}
-        plain |= {"mean": 1.0, "ci_low": 0.5, "ci_high": 1.5, "n": 4, "n_failed": 0, "n_undefined": 0, "n_constant": 0, "tied": ""}
+        plain |= {"mean": 1.0, "ci_low": 0.5, "ci_high": 1.5, "n": 4, "n_failed": 0, "n_undefined": 0, "n_constant": 0, "tie_group": ""}
         plain |= {"passes_per_image": 2.0, "seconds_per_image": 0.25}
         lines = list[dict[str, Any]]()
         for cell in cells:
             facts = FACTS[cell["metric"]]
-            own = {name: facts[name] for name in ("unit", "higher_is_better", "protocol")} | {"control": cell["explainer"] in CONTROLS}
+            own = {name: facts[name] for name in ("unit", "higher_is_better", "protocol")} | {"is_control": cell["explainer"] in CONTROLS}
             lines.append(plain | own | cell)
         return pd.DataFrame(lines)[list(SUMMARY_COLUMNS)]
 

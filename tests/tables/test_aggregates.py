@@ -174,7 +174,7 @@ def test_pixel_average_precision_is_that_of_all_pixels_ranked_together():
     cell = CellData(np.zeros(6), {"object": (thresholds, inside.astype(float)), "background": (thresholds, outside.astype(float))})
     expected = [average_precision_score(masks.ravel(), maps.round(1).ravel(), sample_weight=np.repeat(row, 64)) for row in weights]
     np.testing.assert_allclose(aggregate("pixel average precision", cell, weights), expected, rtol=1e-12)
-    backwards = {name: (x[::-1], y[:, ::-1]) for name, (x, y) in cell.points.items()}
+    backwards = {name: (x[::-1], y[:, ::-1]) for name, (x, y) in cell.curves.items()}
     np.testing.assert_allclose(aggregate("pixel average precision", CellData(np.zeros(6), backwards), weights), expected, rtol=1e-12)
 
 
@@ -230,21 +230,21 @@ def test_a_resample_is_the_images_that_it_drew(reduction: str):
     cell = full_cell()
     for row, found in zip(WEIGHTS[:5], aggregate(reduction, cell, WEIGHTS[:5]), strict=True):
         images = drawn(row)
-        copied = CellData(cell.values[images], {name: (x, y[images]) for name, (x, y) in cell.points.items()}, cell.labels[images])
+        copied = CellData(cell.values[images], {name: (x, y[images]) for name, (x, y) in cell.curves.items()}, cell.labels[images])
         assert aggregate(reduction, copied, np.ones((1, len(images))))[0] == pytest.approx(found, rel=1e-12)
 
 
 @pytest.mark.parametrize("reduction", ALL)
 def test_nothing_drawn_or_nothing_known_is_nan(reduction: str):
     cell = full_cell()
-    empty = CellData(np.full(COUNT, np.nan), {name: (x, np.full_like(y, np.nan)) for name, (x, y) in cell.points.items()}, cell.labels)
+    empty = CellData(np.full(COUNT, np.nan), {name: (x, np.full_like(y, np.nan)) for name, (x, y) in cell.curves.items()}, cell.labels)
     assert np.isnan(aggregate(reduction, empty, WEIGHTS)).all()
     assert np.isnan(aggregate(reduction, cell, np.zeros((2, COUNT)))).all()
 
 
 @pytest.mark.parametrize("reduction", [name for name in ALL if name not in ("mean", "class mean")])
-def test_missing_points_are_named(reduction: str):
-    with pytest.raises(UsageError, match=f"the reduction '{reduction}' reads .*points"):
+def test_missing_curves_are_named(reduction: str):
+    with pytest.raises(UsageError, match=f"the reduction '{reduction}' reads .*curves"):
         aggregate(reduction, CellData(VALUES, labels=LABELS), WEIGHTS)
 
 
@@ -254,4 +254,4 @@ def test_an_unknown_reduction_is_refused_with_the_nearest():
 
 
 def test_every_share_is_a_reduction():
-    assert set(aggregates.SHARES) < set(ALL)
+    assert set(aggregates.UNIT_SCALE) < set(ALL)

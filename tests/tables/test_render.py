@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from camdbench.tables.latex import escape, to_latex
-from camdbench.tables.layout import SUMMARY_COLUMNS, blocks
-from camdbench.tables.render import render, to_csv, to_json, to_markdown
+from camdbench.tables.latex_text import escape
+from camdbench.tables.render import to_console, to_csv, to_json, to_latex, to_markdown
+from camdbench.tables.summary import SUMMARY_COLUMNS
+from camdbench.tables.summary_tables import summary_groups, summary_tables
 
 NAN = float("nan")
 SPEC = 'opticam(iterations=50, objective="diff")'
@@ -29,10 +30,10 @@ def summary(make_summary) -> pd.DataFrame:
     return make_summary(
         {"explainer": SPEC, "metric": "ad", "mean": 12.34, "ci_low": 10.06, "ci_high": 14.5, "passes_per_image": 201.0},
         {"explainer": SPEC, "metric": "ag", "mean": 5.0, "ci_low": 4.0, "ci_high": 6.0, "passes_per_image": 201.0},
-        {"explainer": "gradcam", "metric": "ad", "mean": 30.0, "ci_low": 25.0, "ci_high": 35.0, "tied": "a"},
-        {"explainer": "gradcam", "metric": "ag", "mean": 7.001, "ci_low": 6.0, "ci_high": 8.0, "tied": "a"},
-        {"explainer": "hirescam", "metric": "ad", "mean": 30.002, "ci_low": 25.0, "ci_high": 35.0, "tied": "a"},
-        {"explainer": "hirescam", "metric": "ag", "mean": 7.0, "ci_low": 6.0, "ci_high": 8.0, "tied": "a"},
+        {"explainer": "gradcam", "metric": "ad", "mean": 30.0, "ci_low": 25.0, "ci_high": 35.0, "tie_group": "a"},
+        {"explainer": "gradcam", "metric": "ag", "mean": 7.001, "ci_low": 6.0, "ci_high": 8.0, "tie_group": "a"},
+        {"explainer": "hirescam", "metric": "ad", "mean": 30.002, "ci_low": 25.0, "ci_high": 35.0, "tie_group": "a"},
+        {"explainer": "hirescam", "metric": "ag", "mean": 7.0, "ci_low": 6.0, "ci_high": 8.0, "tie_group": "a"},
         {"explainer": "worst", "metric": "ad", "mean": 90.0, "ci_low": 80.0, "ci_high": 95.0, "n": 3, "n_failed": 1},
         {"explainer": "worst", "metric": "ag", "mean": NAN, "ci_low": NAN, "ci_high": NAN, "n": 0, "n_failed": 4},
         {"explainer": "fakecam", "metric": "ad", "mean": 0.04, "ci_low": 0.01, "ci_high": 0.1},
@@ -42,14 +43,14 @@ def summary(make_summary) -> pd.DataFrame:
 
 def shown(summary: pd.DataFrame, width: int = 200) -> str:
     console = Console(width=width, file=io.StringIO(), color_system=None)
-    console.print(render(summary))
+    console.print(to_console(summary_tables(summary)))
     return console.file.getvalue()
 
 
 def bold(summary: pd.DataFrame) -> list[str]:
     """The bold texts of the body, in the order of the page; the heading's bold is left out."""
     console = Console(width=200, file=io.StringIO(), force_terminal=True, color_system="standard")
-    segments = console.render(render(summary))
+    segments = console.render(to_console(summary_tables(summary)))
     texts = [segment.text.strip() for segment in segments if segment.style and segment.style.bold]
     return [text for text in texts if re.fullmatch(r"[\d.]+", text)]
 
@@ -63,7 +64,7 @@ def test_a_line_of_the_console_table(summary):
 
 def test_the_best_methods_are_bold_and_controls_never(summary):
     assert bold(summary) == ["12.3", "7.0", "7.0"]  # least ad; greatest ag, which a tie shares although its means differ by rounding
-    controls = summary[summary["control"]]
+    controls = summary[summary["is_control"]]
     assert bold(controls) == []
 
 
@@ -76,7 +77,7 @@ def test_equal_means_share_the_first_place(make_summary):
     cells = [
         {"explainer": name, "metric": "ag", "mean": mean} for name, mean in (("one", 4.0), ("two", 4.0), ("three", 3.0), ("four", 2.0))
     ]
-    (block,) = blocks(make_summary(*cells))
+    (block,) = summary_groups(make_summary(*cells))
     assert block.places(block.columns[0]) == {"one": 1, "two": 1, "three": 2}
 
 
@@ -95,8 +96,8 @@ def test_ties_and_protocols_are_explained(summary):
     assert "ᵃ gradcam = hirescam on every image" in text
     assert "worst ᵃ" not in text
     assert "Over images [95 % bootstrap interval]. Protocols: ad, ag: opticam." in text
-    assert "Controls, which have no place: fakecam." in text
-    assert "Controls" not in shown(summary[~summary["control"]])
+    assert "Controls (not ranked): fakecam." in text
+    assert "Controls" not in shown(summary[~summary["is_control"]])
 
 
 def test_counts_show_what_lacks_and_only_if_something_does(summary):
@@ -138,7 +139,7 @@ def test_names_are_no_markup(make_summary):
 def test_one_table_for_each_model_split_and_target(make_summary):
     cells = [{"explainer": "gradcam", "metric": "ad", "model": model, "split": split} for model in ("b", "a") for split in ("val", "train")]
     cells.append({"explainer": "gradcam", "metric": "ad", "model": "a", "target_rule": "predicted"})
-    titles = [block.title for block in blocks(make_summary(*cells))]
+    titles = [block.title for block in summary_groups(make_summary(*cells))]
     assert titles == [
         "b · shapes val · target: label",
         "b · shapes train · target: label",
@@ -159,7 +160,7 @@ def test_a_metric_without_unit_has_three_decimals(make_summary):
 
 
 def test_markdown_has_as_many_fields_in_every_line(summary):
-    text = to_markdown(summary.assign(explainer=summary["explainer"].replace("worst", 'worst(a="x|y")')))
+    text = to_markdown(summary_tables(summary.assign(explainer=summary["explainer"].replace("worst", 'worst(a="x|y")'))))
     lines = [re.split(r"(?<!\\)\|", line) for line in text.splitlines() if line.startswith("|")]
     assert {len(line) for line in lines} == {9}
     first = [field.strip() for field in lines[2][1:-1]]
@@ -174,22 +175,23 @@ def test_markdown_has_as_many_fields_in_every_line(summary):
 
 
 def test_latex_marks_first_and_second(summary):
-    body = {line.split(" & ")[0].strip(): line for line in to_latex(summary).splitlines() if " & " in line}
-    assert body["Explainer"].strip() == r"Explainer & ad $\downarrow$ (\%) & ag $\uparrow$ (\%) \\"
+    body = {line.split(" & ")[0].strip(): line for line in to_latex(summary_tables(summary)).splitlines() if " & " in line}
+    assert body["explainer"].strip() == r"explainer & ad $\downarrow$ \% & ag $\uparrow$ \% \\"
     spec = r"opticam(iterations=50, objective=\textquotedbl{}diff\textquotedbl{})"
     assert body[spec].endswith(r"& \textbf{12.3} & \underline{5.0} \\")
     assert body[r"gradcam\textsuperscript{a}"].endswith(r"& \underline{30.0} & \textbf{7.0} \\")
     assert body[r"hirescam\textsuperscript{a}"].endswith(r"& \underline{30.0} & \textbf{7.0} \\")
     assert body["worst"].endswith(r"& 90.0 & --- \\")
     assert body["fakecam"].endswith(r"& 0.0 & 99.0 \\")
-    text = to_latex(summary)
+    text = to_latex(summary_tables(summary))
     assert text.index("worst") < text.rindex(r"\midrule") < text.index("fakecam")
-    assert r"over 0--4 images (up to 4 failed). \textsuperscript{a}gradcam = hirescam on every image." in text
+    assert r"Over 0--4 images (up to 4 failed). \textsuperscript{a} gradcam = hirescam on every image." in text
 
 
 def test_latex_can_show_intervals(summary):
-    assert r"\textbf{12.3} {\scriptsize [10.1, 14.5]} & \underline{5.0} {\scriptsize [4.0, 6.0]} \\" in to_latex(summary, intervals=True)
-    assert "scriptsize" not in to_latex(summary)
+    text = to_latex(summary_tables(summary), intervals=True)
+    assert r"\textbf{12.3} {\scriptsize [10.1, 14.5]} & \underline{5.0} {\scriptsize [4.0, 6.0]} \\" in text
+    assert "scriptsize" not in to_latex(summary_tables(summary))
 
 
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126)))
@@ -203,30 +205,33 @@ def test_escaped_text_reads_back(text: str):
 
 def test_many_headings_take_two_lines_each(make_summary):
     metrics = [{"explainer": "gradcam", "metric": "ad", "protocol": f"p{number}"} for number in range(6)]
-    assert r"Explainer & \shortstack[r]{ad\\$\downarrow$ (\%)} & " in to_latex(make_summary(*metrics))
+    assert r"explainer & \shortstack[r]{ad\\$\downarrow$ \%} & " in to_latex(summary_tables(make_summary(*metrics)))
 
 
 def test_numbers_below_zero_have_a_minus_sign(make_summary):
-    text = to_latex(make_summary({"explainer": "gradcam", "metric": "ssim", "mean": -0.5, "ci_low": -0.6, "ci_high": 0.1}), intervals=True)
+    text = to_latex(
+        summary_tables(make_summary({"explainer": "gradcam", "metric": "ssim", "mean": -0.5, "ci_low": -0.6, "ci_high": 0.1})),
+        intervals=True,
+    )
     assert r"$-$0.500 {\scriptsize [$-$0.600, 0.100]}" in text
 
 
 @needs_latex
 def test_latex_compiles(summary, tmp_path: Path):
     nasty = summary.assign(explainer=summary["explainer"].replace("worst", r'x(a="~^\<>|{}$#&_%")'), dataset="a_b%")
-    assert_compiles(to_latex(nasty) + to_latex(nasty, intervals=True), tmp_path)
+    assert_compiles(to_latex(summary_tables(nasty)) + to_latex(summary_tables(nasty), intervals=True), tmp_path)
 
 
 # ------------------------------------------------------------------------------------------------ CSV, JSON
 
 
 def test_csv_has_one_order_of_columns_and_ten_digits(summary):
-    text = to_csv(summary.assign(mean=1 / 3)[[*reversed(summary.columns)]])
+    text = to_csv(summary.assign(mean=1 / 3))
     lines = text.split("\n")
     assert lines[0] == ",".join(SUMMARY_COLUMNS)
     assert lines[0] == (
         "dataset,split,model,explainer,metric,protocol,target_rule,mean,ci_low,ci_high,n,n_failed,n_undefined,n_constant,"
-        "higher_is_better,unit,passes_per_image,seconds_per_image,control,tied"
+        "higher_is_better,unit,passes_per_image,seconds_per_image,is_control,tie_group"
     )
     quoted = '"opticam(iterations=50, objective=""diff"")"'
     assert lines[1] == f"shapes,val,net,{quoted},ad,opticam,label,0.3333333333,10.06,14.5,4,0,0,0,False,%,201,0.25,False,"
@@ -239,8 +244,8 @@ def test_json_is_a_list_of_objects_without_nan(summary):
     assert [item["explainer"] for item in objects] == list(summary["explainer"])
     first, failed = objects[0], objects[7]
     assert list(first) == list(SUMMARY_COLUMNS)
-    assert (first["mean"], first["n"], first["higher_is_better"], first["control"]) == (12.34, 4, False, False)
-    assert (type(first["n"]), type(first["control"])) == (int, bool)
+    assert (first["mean"], first["n"], first["higher_is_better"], first["is_control"]) == (12.34, 4, False, False)
+    assert (type(first["n"]), type(first["is_control"])) == (int, bool)
     assert (failed["mean"], failed["ci_low"]) == (None, None)
     assert json.loads(to_json(summary.assign(mean=math.inf)))[0]["mean"] is None
     assert json.loads(to_json(summary.iloc[:0])) == []
@@ -262,8 +267,8 @@ def test_the_first_place_is_the_extreme_mean(means: list[float], higher: bool):
         }
         for index, mean in enumerate(means)
     ]
-    table = pd.DataFrame(lines).assign(ci_low=NAN, ci_high=NAN, unit="%", higher_is_better=higher, control=False, tied="")
-    (block,) = blocks(table)
+    table = pd.DataFrame(lines).assign(ci_low=NAN, ci_high=NAN, unit="%", higher_is_better=higher, is_control=False, tie_group="")
+    (block,) = summary_groups(table)
     places = block.places(block.columns[0])
     finite = sorted({mean for mean in means if not math.isnan(mean)}, reverse=higher)
     rivals = sum(not math.isnan(mean) for mean in means) > 1

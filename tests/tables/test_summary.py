@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 
 from camdbench.core.errors import UsageError
 from camdbench.core.rows import Row
-from camdbench.tables.layout import SUMMARY_COLUMNS
 from camdbench.tables.load import COST_COLUMNS, POINT_COLUMNS, load_costs, load_rows, load_run
-from camdbench.tables.summary import summarise, write_summary
+from camdbench.tables.summary import SUMMARY_COLUMNS, summarise, write_summary
 
 NAN = float("nan")
 VALUES = {
@@ -54,7 +53,7 @@ def test_means_counts_and_facts_by_hand(make_run):
     cell = by_cell(summary)["gradcam", "ad"]
     assert (cell["mean"], cell["n"], cell["n_failed"], cell["n_constant"]) == (30.0, 3, 1, 1)
     assert cell[["dataset", "split", "model", "protocol", "target_rule"]].tolist() == ["shapes", "val", "net", "opticam", "label"]
-    assert (cell["higher_is_better"], cell["unit"], cell["control"], cell["tied"]) == (False, "%", False, "")
+    assert (cell["higher_is_better"], cell["unit"], cell["is_control"], cell["tie_group"]) == (False, "%", False, "")
     assert cell["ci_low"] == 10.0  # with probability 1/27 each, all three draws are the least or the greatest: over 2.5 %
     assert cell["ci_high"] == 60.0
     cell = by_cell(summary)["gradcam", "ai"]
@@ -65,7 +64,7 @@ def test_means_counts_and_facts_by_hand(make_run):
 def test_a_constant_cell_has_its_value_as_interval_and_an_empty_one_nothing(make_run):
     cells = by_cell(summarise(make_run(VALUES)))
     assert cells["fakecam", "ad"][["mean", "ci_low", "ci_high"]].tolist() == [0.0, 0.0, 0.0]
-    assert cells["fakecam", "ad"]["control"]
+    assert cells["fakecam", "ad"]["is_control"]
     empty = cells["fakecam", "ai"]
     assert (empty["n"], empty["n_failed"], empty["n_constant"]) == (0, 4, 0)
     assert all(math.isnan(empty[name]) for name in ("mean", "ci_low", "ci_high"))
@@ -98,7 +97,7 @@ def test_a_stage_without_images_costs_nothing(make_run):
 def test_explainers_that_agree_are_marked(make_run):
     same = {"ad": [10.0, 20.0]}
     summary = summarise(make_run({"gradcam": same, "opticam": {"ad": [1.0, 2.0]}, "hirescam": same}))
-    assert list(summary["tied"]) == ["a", "", "a"]
+    assert list(summary["tie_group"]) == ["a", "", "a"]
 
 
 def test_rows_in_memory_give_the_same_as_the_folder(make_run):
@@ -115,7 +114,7 @@ def test_the_order_of_rows_decides_nothing_but_the_order_of_cells(make_run):
 
 def test_rows_without_their_run_take_the_facts_from_the_registries(make_rows):
     summary = summarise(make_rows({"fakecam": {"ad": [1.0, 2.0]}, "gradcam(relu=False)": {"ad": [1.0, 2.0]}, "mine": {"ad": [3.0, 4.0]}}))
-    assert list(summary["control"]) == [True, False, False]
+    assert list(summary["is_control"]) == [True, False, False]
     assert list(summary["higher_is_better"]) == [False] * 3
     assert list(summary["unit"]) == ["%"] * 3
     with pytest.raises(UsageError, match="no metric 'nosuch'"):
@@ -125,7 +124,7 @@ def test_rows_without_their_run_take_the_facts_from_the_registries(make_rows):
 def test_what_the_run_recorded_goes_before_the_registries(make_rows):
     about = {"metrics": {"ad": {"higher_is_better": True, "unit": "dB"}}, "explainers": {"gradcam": {"control": True}}}
     cell = summarise(make_rows({"gradcam": {"ad": [1.0, 2.0]}}), about=about).iloc[0]
-    assert (cell["higher_is_better"], cell["unit"], cell["control"]) == (True, "dB", True)
+    assert (cell["higher_is_better"], cell["unit"], cell["is_control"]) == (True, "dB", True)
 
 
 def test_two_runs_at_once_are_refused(make_rows):
@@ -187,13 +186,14 @@ def test_no_table_needs_torch_and_importing_them_no_heavy_library(make_run):
     folder = make_run(VALUES)
     program = f"""
 import sys
-import camdbench.tables.check, camdbench.tables.load, camdbench.tables.render, camdbench.tables.summary
+import camdbench.tables.golden, camdbench.tables.load, camdbench.tables.render, camdbench.tables.summary
+from camdbench.tables.summary_tables import summary_tables
 heavy = {{"torch", "scipy", "matplotlib", "rich"}} & set(sys.modules)
 assert not heavy, heavy
 from rich.console import Console
-Console().print(camdbench.tables.render.render(camdbench.tables.summary.write_summary({str(folder)!r})))
-camdbench.tables.check.write_golden({str(folder)!r}, {str(folder / "golden.csv")!r})
-assert camdbench.tables.check.check({str(folder)!r}, {str(folder / "golden.csv")!r}).ok
+Console().print(camdbench.tables.render.to_console(summary_tables(camdbench.tables.summary.write_summary({str(folder)!r}))))
+camdbench.tables.golden.write_golden({str(folder)!r}, {str(folder / "golden.csv")!r})
+assert camdbench.tables.golden.check({str(folder)!r}, {str(folder / "golden.csv")!r}).ok
 assert "torch" not in sys.modules
 """
     root = Path(__file__).parents[2]
@@ -215,7 +215,7 @@ def some_hits() -> tuple[pd.DataFrame, pd.DataFrame]:
 def test_a_maximum_over_thresholds_is_taken_of_the_means_and_not_image_by_image():
     rows, points = some_hits()
     about = {"metrics": {"boxes": {"switches": {"reduction": "maximum over thresholds"}, "unit": "%", "higher_is_better": True}}}
-    summary = summarise(rows, about=about, points=points).set_index("explainer")
+    summary = summarise(rows, about=about, curves=points).set_index("explainer")
     for explainer, own in points.groupby("explainer"):
         cell, best = summary.loc[explainer], own.groupby("x")["value"].mean().max()
         assert cell["mean"] == pytest.approx(best)
@@ -227,26 +227,26 @@ def test_a_maximum_over_thresholds_is_taken_of_the_means_and_not_image_by_image(
 def test_the_interval_goes_through_the_reduction():
     rows, points = some_hits()
     about = {"metrics": {"boxes": {"switches": {"reduction": "maximum over thresholds"}, "unit": "%", "higher_is_better": True}}}
-    found = summarise(rows, about=about, points=points).set_index("explainer").loc["gradcam"]
+    found = summarise(rows, about=about, curves=points).set_index("explainer").loc["gradcam"]
     table = points[points["explainer"] == "gradcam"].pivot_table(index="image", columns="x", values="value").to_numpy()
     random = np.random.default_rng(5)
     slow = [table[random.integers(0, 40, 40)].mean(0).max() for _ in range(4000)]
     assert [found["ci_low"], found["ci_high"]] == pytest.approx(np.percentile(slow, [2.5, 97.5]), abs=2.6)
 
 
-def test_rows_without_the_points_that_a_number_is_made_of_are_told_so():
+def test_rows_without_the_curves_that_a_number_is_made_of_are_told_so():
     rows, _ = some_hits()
     about = {"metrics": {"boxes": {"switches": {"reduction": "maximum over thresholds"}, "unit": "%", "higher_is_better": True}}}
-    with pytest.raises(UsageError, match="boxes: made of points, which rows alone lack; summarise the run"):
+    with pytest.raises(UsageError, match="boxes: made of curves, which rows alone lack; summarise the run"):
         summarise(rows, about=about)
 
 
 def test_an_explainer_without_meaning_leaves_the_numbers_of_the_others():
     rows, points = some_hits()
     about = {"metrics": {"boxes": {"switches": {"reduction": "maximum over thresholds"}, "unit": "%", "higher_is_better": True}}}
-    alone = summarise(rows, about=about, points=points).set_index("explainer")
+    alone = summarise(rows, about=about, curves=points).set_index("explainer")
     rows.loc[rows["explainer"] == "opticam", ["value", "status", "reason"]] = (np.nan, "not_applicable", "no attention")
-    beside = summarise(rows, about=about, points=points[points["explainer"] == "gradcam"]).set_index("explainer")
+    beside = summarise(rows, about=about, curves=points[points["explainer"] == "gradcam"]).set_index("explainer")
     assert beside.loc["gradcam", "mean"] == alone.loc["gradcam", "mean"]
     assert np.isnan(beside.loc["opticam", ["mean", "ci_low", "ci_high"]].to_numpy(dtype=float)).all()
     assert beside.loc["opticam", "n_failed"] == 40

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from camdbench.tables.cells import cells_of
+from camdbench.tables.cell_values import cells_of
 from camdbench.tables.ties import tie_labels
 
 UNITS = {"ad": "%", "ag": "%", "ai": "%"}

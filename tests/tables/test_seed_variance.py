@@ -14,7 +14,7 @@ import pytest
 from scipy import stats
 
 from camdbench.core.errors import UsageError
-from camdbench.tables.seeds import SEED_COLUMNS, components, seed_spread
+from camdbench.tables.seed_variance import SEED_COLUMNS, components, seed_spread
 
 SEEDS, IMAGES, REST = 3.0, 8.0, 2.0  # true standard deviations
 
@@ -36,7 +36,7 @@ def test_components_are_those_of_statsmodels_by_analysis_of_variance_and_by_rest
     squares = anova_lm(ols("y ~ C(seed) + C(image)", table).fit())["mean_sq"]
     assert found.sd_seeds**2 == pytest.approx((squares["C(seed)"] - squares["Residual"]) / 12)
     assert found.sd_images**2 == pytest.approx((squares["C(image)"] - squares["Residual"]) / 5)
-    assert found.sd_rest**2 == pytest.approx(squares["Residual"])
+    assert found.sd_residual**2 == pytest.approx(squares["Residual"])
     crossed = {"seed": "0 + C(seed)", "image": "0 + C(image)"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on convergence, and on the pandas that it was written for
@@ -44,7 +44,7 @@ def test_components_are_those_of_statsmodels_by_analysis_of_variance_and_by_rest
     by_name = dict(zip(fitted.model.exog_vc.names, fitted.vcomp, strict=True))
     assert found.sd_seeds**2 == pytest.approx(by_name["seed"], rel=0.02)
     assert found.sd_images**2 == pytest.approx(by_name["image"], rel=0.02)
-    assert found.sd_rest**2 == pytest.approx(fitted.scale, rel=0.02)
+    assert found.sd_residual**2 == pytest.approx(fitted.scale, rel=0.02)
     assert found.mean == pytest.approx(fitted.fe_params.iloc[0])
     assert found.se == pytest.approx(fitted.bse_fe.iloc[0], rel=0.02)
 
@@ -52,7 +52,7 @@ def test_components_are_those_of_statsmodels_by_analysis_of_variance_and_by_rest
 def test_known_components_are_found_and_their_errors_are_as_large_as_they_say():
     random = np.random.default_rng(0)
     found = pd.DataFrame([components(simulated(6, 50, random)) for _ in range(1500)])
-    for name, true in (("seeds", SEEDS), ("images", IMAGES), ("rest", REST)):
+    for name, true in (("seeds", SEEDS), ("images", IMAGES), ("residual", REST)):
         variance = found[f"sd_{name}"] ** 2
         assert variance.mean() == pytest.approx(true**2, rel=0.06), name
         stated = ((2 * found[f"sd_{name}"] * found[f"se_{name}"]).fillna(0) ** 2).mean() ** 0.5
@@ -77,20 +77,20 @@ def test_the_detectable_difference_is_found_in_eighty_per_cent_of_trainings():
 
     spread = SEEDS**2 + REST**2 / n
     values = np.sqrt(spread) * stats.zscore(np.arange(count), ddof=1)[:, None] + images  # whose means have just this spread
-    effect = components(values).detectable
+    effect = components(values).min_detectable_difference
     assert (stats.ttest_ind(means(effect), means(0.0), axis=1).pvalue < 0.05).mean() == pytest.approx(0.8, abs=0.025)
 
 
 def test_so_many_seeds_or_images_are_needed_and_not_one_less():
     values = simulated(4, 30, np.random.default_rng(4))
-    found = components(values, within=3.6)
+    found = components(values, half_width=3.6)
 
     def half_width(seeds: float, images: float) -> float:
-        parts = found.sd_seeds**2 / seeds, found.sd_images**2 / images, found.sd_rest**2 / (seeds * images)
+        parts = found.sd_seeds**2 / seeds, found.sd_images**2 / images, found.sd_residual**2 / (seeds * images)
         return 1.96 * sum(parts) ** 0.5
 
     assert half_width(found.seeds_needed, 30) <= 3.6 < half_width(found.seeds_needed - 1, 30)
-    more = components(values, within=found.sd_seeds * 1.05)  # 1.96 sd / sqrt(4) is under that
+    more = components(values, half_width=found.sd_seeds * 1.05)  # 1.96 sd / sqrt(4) is under that
     found = found._replace(images_needed=more.images_needed)
     assert half_width(4, more.images_needed) <= found.sd_seeds * 1.05 < half_width(4, more.images_needed - 1)
 
@@ -100,12 +100,12 @@ def test_what_more_images_cannot_mend_is_infinite_and_by_default_the_interval_is
     assert found.images_needed == inf  # the seeds' share alone is more than half of it
     assert found.seeds_needed > 16  # four times the seeds would do if there were no images
     exact = components(np.array([[1.0, 2.0, 6.0], [2.0, 3.0, 7.0]]))
-    assert (exact.sd_rest, exact.sd_seeds) == (pytest.approx(0), pytest.approx(0.5**0.5))
+    assert (exact.sd_residual, exact.sd_seeds) == (pytest.approx(0), pytest.approx(0.5**0.5))
 
 
 def test_seeds_that_are_alike_have_no_spread():
     found = components(np.tile([1.0, 5.0, 9.0], (3, 1)))
-    assert (found.sd_seeds, found.sd_rest, found.detectable) == (0, 0, 0)
+    assert (found.sd_seeds, found.sd_residual, found.min_detectable_difference) == (0, 0, 0)
     assert isnan(found.se_seeds)
     assert found.sd_images == pytest.approx(4)
     one = components(np.array([[3.0], [4.0]]))
@@ -184,8 +184,8 @@ def test_what_has_no_seeds_is_refused_with_the_mend(make_run):
     run = seeded(make_run, ["net-s0", "net-s1"])
     with pytest.raises(UsageError, match="not measured by ai; they are by ad, ag"):
         seed_spread(run, metrics=["ai"])
-    with pytest.raises(UsageError, match="--within 0: expected a positive number"):
-        seed_spread(run, within=0)
+    with pytest.raises(UsageError, match="--half-width 0: expected a positive number"):
+        seed_spread(run, half_width=0)
     training = {"training": {"recipe": "aa", "seed": 7}}
     record(run, net_s0=training | {"weights_hash": "1"}, net_s1=training | {"weights_hash": "2"})
     with pytest.raises(UsageError, match="net-s0 and net-s1 have the same seed, 7, but other weights"):

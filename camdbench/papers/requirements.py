@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from camdbench.core.catalogue import NO_EXPLAINER, datasets, explainers
 from camdbench.core.cost import PassEstimate
 from camdbench.core.spec import Spec, parse_spec
-from camdbench.papers.plan import Plan, Setting, plan
-from camdbench.papers.recipe import Exhibit
+from camdbench.papers.jobs import JobSettings, Plan, plan
+from camdbench.papers.table_recipe import PaperTable
 
 
 @dataclass(frozen=True)
-class Needs:
+class Requirements:
     """What a recipe needs beside time.
 
     Attributes:
@@ -35,13 +35,13 @@ class Needs:
     work: dict[str, PassEstimate]
 
 
-def needs(exhibit: Exhibit) -> Needs:
+def requirements(table: PaperTable) -> Requirements:
     """What there must be before a recipe can be run in full."""
-    planned = plan(exhibit)
+    planned = plan(table)
     settings = list(dict.fromkeys(setting for cell in planned.cells for setting in cell.settings))
     names = dict.fromkeys(parse_spec(setting.dataset).name for setting in settings)
     each = [_sum(passes_of(parse_spec(name)) for name in job.explainers) for job in planned.jobs]
-    return Needs(
+    return Requirements(
         data=tuple(name for name in names if datasets.get(name).facts.on_disk),
         weights=tuple(dict.fromkeys(setting.model for setting in settings if setting.model is not None)),
         trained=len({setting.training for setting in settings if setting.training is not None}),
@@ -68,7 +68,7 @@ def passes_of(spec: Spec) -> PassEstimate:
     return entry.facts.cost.passes(entry.arguments(spec), _sum(map(passes_of, spec.inner)))
 
 
-def architecture(setting: Setting) -> str:
+def architecture(setting: JobSettings) -> str:
     """The name of a setting's network without its weights."""
     if setting.training is not None:
         return str(setting.training.fields["network"])
@@ -76,7 +76,7 @@ def architecture(setting: Setting) -> str:
 
 
 def _work(planned: Plan, each: list[PassEstimate]) -> dict[str, PassEstimate]:
-    images = {setting: cell.part.images or 0 for cell in planned.cells for setting in cell.settings}
+    images = {setting: cell.part.paper_images or 0 for cell in planned.cells for setting in cell.settings}
     found = dict[str, PassEstimate]()
     for job, passes in zip(planned.jobs, each, strict=True):
         name = architecture(job.setting)

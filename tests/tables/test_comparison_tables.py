@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from helpers.latex import assert_compiles, needs_latex
 
 from camdbench.cli.main import run_cli
-from camdbench.tables import written
-from camdbench.tables.compare import compare
-from camdbench.tables.latex import to_latex as summary_to_latex
-from camdbench.tables.listing import Listing, to_latex, to_markdown
-from camdbench.tables.seeds import seed_spread
-from camdbench.tables.significance import against_best
+from camdbench.tables.comparison import compare
+from camdbench.tables.comparison_tables import pair_tables, seed_tables
+from camdbench.tables.render import to_latex, to_markdown
+from camdbench.tables.seed_variance import seed_spread
+from camdbench.tables.significance import vs_best
 from camdbench.tables.summary import summarise
+from camdbench.tables.summary_tables import summary_tables
+from camdbench.tables.table import Cell, Column, Section, Table, text_rows
 
 RANDOM = np.random.default_rng(5)
 BEST = RANDOM.uniform(10, 20, 30)
@@ -39,8 +39,14 @@ def seeded(make_run) -> Path:
     return make_run(own["net-s0"], models=NETS, values_of=own, name="seeded")
 
 
+def texts(table: Table) -> dict[str, list[str]]:
+    """The texts below each heading."""
+    rows = table.sections[0].rows
+    return {column.heading: [row[place].text for row in rows] for place, column in enumerate(table.columns)}
+
+
 def test_a_winner_is_bold_in_print_and_what_is_not_significant_has_a_dagger(make_run):
-    text = to_latex(written.pairs(compare(make_run(VALUES)), alpha=0.05))
+    text = to_latex(pair_tables(compare(make_run(VALUES)), alpha=0.05))
     close, far, _ = (line for line in text.splitlines() if line.count(" & ") == 5 and "difference" not in line)
     winner = r"winner(a=\textquotedbl{}b\_c\textquotedbl{})"
     assert close.count(r"\rlap{$^\dagger$}") == 1
@@ -49,25 +55,25 @@ def test_a_winner_is_bold_in_print_and_what_is_not_significant_has_a_dagger(make
     assert "dagger" not in far
     assert text.count("dagger") == 2  # the other one says what it means
     assert r"Over 30 images; the better one is bold. $^\dagger$ not significant: paired permutation test" in text
-    assert "dagger" not in to_latex(written.pairs(compare(make_run(VALUES)), alpha=1.0))
+    assert "dagger" not in to_latex(pair_tables(compare(make_run(VALUES)), alpha=1.0))
 
 
 def test_differences_below_zero_have_a_minus_sign_and_zero_has_none(make_run):
-    text = to_latex(written.pairs(compare(make_run(VALUES)), alpha=0.05))
+    text = to_latex(pair_tables(compare(make_run(VALUES)), alpha=0.05))
     assert re.search(r"& \$-\$2\d\.\d\d &", text)
-    assert written.pairs(compare(make_run(VALUES)).assign(difference=-0.0001))[0].lines["difference"].tolist() == ["0.00"] * 3
+    assert texts(pair_tables(compare(make_run(VALUES)).assign(difference=-0.0001))[0])["difference"] == ["0.00"] * 3
 
 
 def test_long_tables_go_over_several(make_run):
-    listing = Listing("many", pd.DataFrame({"name": [f"n{place}" for place in range(100)], "x": ["1"] * 100}), ("name",))
-    text = to_latex([listing])
+    rows = text_rows([f"n{place}" for place in range(100)], ["1"] * 100)
+    text = to_latex([Table("many", (Column("name", "name", "text"), Column("x", "x", "number")), (Section(rows),))])
     assert text.count(r"\begin{tabular}") == 4
     assert text.count("many, continued.") == 3
     assert [len(re.findall(r"n\d+ & 1", part)) for part in text.split(r"\end{tabular}")] == [32, 32, 32, 4, 0]
 
 
 def test_markdown_has_as_many_fields_in_every_line(make_run):
-    text = to_markdown(written.pairs(compare(make_run(VALUES))))
+    text = to_markdown(pair_tables(compare(make_run(VALUES))))
     lines = [re.split(r"(?<!\\)\|", line) for line in text.splitlines() if line.startswith("|")]
     assert {len(line) for line in lines} == {12}
     assert len(lines) == 2 + 3
@@ -75,26 +81,27 @@ def test_markdown_has_as_many_fields_in_every_line(make_run):
 
 def test_the_spread_over_seeds_is_written_with_what_its_columns_mean(seeded):
     spread = seed_spread(seeded)
-    (listing,) = written.seeds(spread)
-    line = listing.lines.iloc[0]
+    (table,) = seed_tables(spread)
+    line = {heading: values[0] for heading, values in texts(table).items()}
     assert line["mean"] == f"{np.mean(BEST) + 1:.2f}"
     assert line["sd seeds"].startswith("1.00 ± ")
-    assert line["sd rest"] == "0.00 ± 0.00"
+    assert line["sd residual"] == "0.00 ± 0.00"
     assert line["seeds"] == "3"
-    assert "seeds on these images" in " ".join(listing.notes)
-    assert "± 0.5;" in " ".join(written.seeds(spread, within=0.5)[0].notes)
-    assert "### ad (opticam) · net · shapes val · target: label" in to_markdown([listing])
+    assert "seeds on these images" in " ".join(table.notes)
+    assert "± 0.5;" in " ".join(seed_tables(spread, half_width=0.5)[0].notes)
+    assert "### ad (opticam) · net · shapes val · target: label" in to_markdown([table])
 
 
 @needs_latex
 def test_latex_compiles_and_fits(make_run, seeded, tmp_path: Path):
     run = make_run(VALUES)
     compared = compare(run)
-    daggers = summary_to_latex(against_best(summarise(run), compared))
-    intervals = summary_to_latex(against_best(summarise(run), compared), intervals=True)
+    daggers = to_latex(summary_tables(vs_best(summarise(run), compared)))
+    intervals = to_latex(summary_tables(vs_best(summarise(run), compared)), intervals=True)
     assert daggers.count("dagger") == intervals.count("dagger") == 2
-    long = Listing("long and wide", pd.DataFrame({f"heading {n}": ["-1.00†"] * 60 for n in range(20)}), (), notes=("± → ≤ ∞ ×",))
-    comparison = to_latex([*written.pairs(compared, alpha=0.05), *written.seeds(seed_spread(seeded)), long])
+    columns = tuple(Column(f"{n}", f"heading {n}", "number") for n in range(20))
+    long = Table("long and wide", columns, (Section(((Cell("-1.00", marker="†"),) * 20,) * 60),), notes=("± → ≤ ∞ ×",))
+    comparison = to_latex([*pair_tables(compared, alpha=0.05), *seed_tables(seed_spread(seeded)), long])
     assert_compiles(daggers + intervals + comparison, tmp_path)
 
 
@@ -105,7 +112,7 @@ def test_the_commands_write_what_latex_takes(make_run, seeded, tmp_path: Path, c
     for words in (
         ["compare", str(run)],
         ["compare", str(run), str(run)],
-        ["compare", str(seeded), "--seeds"],
+        ["compare", str(seeded), "--training-seeds"],
         ["summarise", str(run), "--significance"],
     ):
         assert run_cli([*words, "--format", "latex"]) == 0
@@ -117,28 +124,28 @@ def test_the_commands_write_what_latex_takes(make_run, seeded, tmp_path: Path, c
 
 def test_the_spread_over_seeds_in_every_format(seeded, capsys: Said, monkeypatch: pytest.MonkeyPatch):
     def said(*words: str) -> str:
-        assert run_cli(["compare", str(seeded), "--seeds", *words]) == 0
+        assert run_cli(["compare", str(seeded), "--training-seeds", *words]) == 0
         return capsys.readouterr().out
 
     monkeypatch.setenv("COLUMNS", "160")
     assert "sd images" in said()
-    assert "detectable:" in said("--within", "2")
+    assert "min. detectable:" in said("--half-width", "2")
     assert said("--format", "csv").startswith("network,dataset,split,target_rule,metric,protocol,explainer,mean,se,ci_low")
     (item,) = json.loads(said("--format", "json"))
     assert (item["network"], item["seeds"], item["sd_seeds"], item["images_needed"]) == ("net", 3, pytest.approx(1), None)
     assert "| explainer | mean |" in said("--format", "markdown")
     monkeypatch.setenv("COLUMNS", "80")
-    table, told = said().split("not shown, for want of 120 columns of text:")
-    assert "sd rest" not in table
-    assert "sd rest" in told
+    table, told = said().split("not shown on fewer than 120 columns:")
+    assert "sd residual" not in table
+    assert "sd residual" in told
 
 
 def test_options_that_do_not_go_together_are_refused(make_run, seeded, capsys: Said):
     for words, message in (
-        ([str(seeded), "--within", "1"], "--within is for --seeds"),
+        ([str(seeded), "--half-width", "1"], "--half-width is for --training-seeds"),
         ([str(seeded)] * 3, "3 runs: expected one or two"),
-        ([str(seeded), "--seeds", "--within", "-1"], "--within -1.0: expected a positive number"),
-        ([str(make_run(VALUES)), "--seeds"], "no two networks differ in their training seed alone: net;"),
+        ([str(seeded), "--training-seeds", "--half-width", "-1"], "--half-width -1.0: expected a positive number"),
+        ([str(make_run(VALUES)), "--training-seeds"], "no two networks differ in their training seed alone: net;"),
     ):
         assert run_cli(["compare", *words]) == 2
         assert message in capsys.readouterr().err
@@ -149,9 +156,9 @@ def test_a_comparison_is_printed_with_ranks(make_run, capsys: Said, monkeypatch:
     run: Any = make_run(VALUES)
     assert run_cli(["compare", str(run)]) == 0
     wide = capsys.readouterr().out
-    assert all(word in wide for word in ("p Wilcoxon", "mean rank · ad · net: Friedman p", "winner"))
+    assert all(word in wide for word in ("p Wilcoxon", "mean rank · ad · net: Friedman p", "better"))
     monkeypatch.setenv("COLUMNS", "90")
     assert run_cli(["compare", str(run)]) == 0
-    table, told = capsys.readouterr().out.split("not shown, for want of 120 columns of text:")
+    table, told = capsys.readouterr().out.split("not shown on fewer than 120 columns:")
     assert "p Wilcoxon" not in table
     assert "p Wilcoxon" in told

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from camdbench.core.errors import UsageError
-from camdbench.tables.ranks import agree, rank
+from camdbench.tables.mean_ranks import agree, rank
 
 RANDOM = np.random.default_rng(3)
 AD = RANDOM.uniform(0, 100, (4, 25)).round(-1)  # with ties
@@ -52,7 +52,7 @@ def test_metrics_agree_where_they_order_alike_whatever_their_direction(make_run)
             "hirescam": {"ad": [20.0], "ag": [20.0], "ai": [2.0]},
         }
     )
-    found = agree(run).set_index(["first", "second"])
+    found = agree(run).set_index(["metric_a", "metric_b"])
     assert found.loc[("ad", "ag"), ["spearman", "kendall"]].tolist() == [1, 1]
     assert found.loc[("ad", "ai"), ["spearman", "kendall"]].tolist() == [-1, -1]
 

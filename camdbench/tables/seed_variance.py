@@ -1,4 +1,4 @@
-"""Seeds: how much of a number is chance of the training, how much chance of the images."""
+"""Variance components of a mean: between training seeds, between images, residual."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy as np
 import pandas as pd
 
 from camdbench.core.errors import UsageError
-from camdbench.tables.cells import cells_of
+from camdbench.tables.cell_values import cells_of
 from camdbench.tables.load import load_run
-from camdbench.tables.networks import seeded_rows
+from camdbench.tables.seed_groups import seeded_rows
 from camdbench.tables.summary import metric_fact, reductions_of
 
 _PLACE = ("network", "dataset", "split", "target_rule", "metric", "protocol", "explainer")
 _Z = 1.96  # of a 95 % interval
 
 
-class Spread(NamedTuple):
+class SeedVariance(NamedTuple):
     """The variance components of one number of a network trained under K seeds, on the same n images.
 
     Attributes:
@@ -31,14 +31,14 @@ class Spread(NamedTuple):
         sd_seeds: standard deviation between seeds.
         se_seeds: standard error of that; NaN where it is zero.
         sd_images: standard deviation between images.
-        se_images: standard error of that, likewise.
-        sd_rest: standard deviation of what neither explains: how seeds disagree about single images.
-        se_rest: standard error of that.
+        se_images: standard error of that; NaN where it is zero.
+        sd_residual: standard deviation of the residual: how seeds disagree about single images.
+        se_residual: standard error of that.
         seeds: K.
         n: images with a value under every seed.
         seeds_needed: seeds for the precision asked for, on these images; infinite where the images do not allow it.
-        images_needed: images for that precision, under these seeds, likewise.
-        detectable: difference from another network of K seeds that a t-test over seeds finds in 80 % of cases.
+        images_needed: images for that precision, under these seeds; infinite where the seeds do not allow it.
+        min_detectable_difference: difference from another network of K seeds that a t-test over seeds finds in 80 % of cases.
     """
 
     mean: float
@@ -49,20 +49,20 @@ class Spread(NamedTuple):
     se_seeds: float
     sd_images: float
     se_images: float
-    sd_rest: float
-    se_rest: float
+    sd_residual: float
+    se_residual: float
     seeds: int
     n: int
     seeds_needed: float
     images_needed: float
-    detectable: float
+    min_detectable_difference: float
 
 
-SEED_COLUMNS = (*_PLACE, *Spread._fields, "unit")
+SEED_COLUMNS = (*_PLACE, *SeedVariance._fields, "unit")
 
 
 def seed_spread(
-    runs: str | Path | Sequence[str | Path], *, metrics: Sequence[str] | None = None, within: float | None = None
+    runs: str | Path | Sequence[str | Path], *, metrics: Sequence[str] | None = None, half_width: float | None = None
 ) -> pd.DataFrame:
     """The variance between training seeds apart from that between images, for networks that differ in their seed alone.
 
@@ -72,7 +72,7 @@ def seed_spread(
     Args:
         runs: a run with all networks, or several runs.
         metrics: specs of metrics; all where None.
-        within: half the width that the 95 % interval of the mean should have, in the unit of the metrics; half of what it has where
+        half_width: half the width that the 95 % interval of the mean should have, in the unit of the metrics; half of what it has where
             None.
 
     Returns:
@@ -82,8 +82,8 @@ def seed_spread(
         UsageError: not a run, no such networks or metric, or no metric whose number is a mean over images.
     """
     paths = [runs] if isinstance(runs, str | Path) else list(runs)
-    if within is not None and not 0 < within < inf:
-        raise UsageError(f"--within {within}: expected a positive number")
+    if half_width is not None and not 0 < half_width < inf:
+        raise UsageError(f"--half-width {half_width}: expected a positive number")
     rows, abouts = seeded_rows(paths), [load_run(path) for path in paths]
     about = {"metrics": {name: facts for one in abouts for name, facts in one["metrics"].items()}}
     measured = list(rows["metric"].unique())
@@ -93,7 +93,7 @@ def seed_spread(
     if not means:
         raise UsageError("no metric's number is a mean over images, so images have no spread")
     found = [
-        (*place, *_spread(own, within), metric_fact(str(place[4]), "unit", about))
+        (*place, *_spread(own, half_width), metric_fact(str(place[4]), "unit", about))
         for place, own in rows[rows["metric"].isin(means)].groupby(list(_PLACE), sort=False)
         if len(own["model"].unique()) > 1
     ]
@@ -102,12 +102,12 @@ def seed_spread(
     return pd.DataFrame(found, columns=list(SEED_COLUMNS))
 
 
-def _spread(rows: pd.DataFrame, within: float | None) -> Spread:
+def _spread(rows: pd.DataFrame, half_width: float | None) -> SeedVariance:
     cells = cells_of(rows)
-    return components(np.compress(~np.isnan(cells.values).any(0), cells.values, axis=1), within=within)
+    return components(np.compress(~np.isnan(cells.values).any(0), cells.values, axis=1), half_width=half_width)
 
 
-def components(values: np.ndarray, *, within: float | None = None) -> Spread:
+def components(values: np.ndarray, *, half_width: float | None = None) -> SeedVariance:
     """The variance components of values (K seeds, n images), each image seen by every seed.
 
     The two-way random model without replication, y_ij = mu + seed_i + image_j + rest_ij, by the analysis of variance: with the
@@ -118,14 +118,14 @@ def components(values: np.ndarray, *, within: float | None = None) -> Spread:
     count, n = values.shape
     if count < 2 or n < 2:
         mean = float(values.mean()) if values.size else nan
-        return Spread(mean, *[nan] * 9, seeds=count, n=n, seeds_needed=nan, images_needed=nan, detectable=nan)
+        return SeedVariance(mean, *[nan] * 9, seeds=count, n=n, seeds_needed=nan, images_needed=nan, min_detectable_difference=nan)
     squares = _squares(values)
     a, b, e = (square.mean for square in squares)
     seeds, images = max(0.0, a - e) / n, max(0.0, b - e) / count
     variance = seeds / count + images / n + e / (count * n)
     low, high = _interval(float(values.mean()), variance, squares)
-    wanted = variance / 4 if within is None else (within / _Z) ** 2
-    return Spread(
+    wanted = variance / 4 if half_width is None else (half_width / _Z) ** 2
+    return SeedVariance(
         mean=float(values.mean()),
         se=sqrt(variance),
         ci_low=low,
@@ -134,13 +134,13 @@ def components(values: np.ndarray, *, within: float | None = None) -> Spread:
         se_seeds=_error(seeds, [squares[0], squares[2]], n),
         sd_images=sqrt(images),
         se_images=_error(images, [squares[1], squares[2]], count),
-        sd_rest=sqrt(e),
-        se_rest=_error(e, [squares[2]], 1),
+        sd_residual=sqrt(e),
+        se_residual=_error(e, [squares[2]], 1),
         seeds=count,
         n=n,
         seeds_needed=_needed(seeds + e / n, wanted - images / n),
         images_needed=_needed(images + e / count, wanted - seeds / count),
-        detectable=_detectable(a / n, count),
+        min_detectable_difference=_detectable(a / n, count),
     )
 
 

@@ -42,28 +42,28 @@ class Cells:
         return [np.asarray(block) for block in self.keys.groupby(names, sort=False).indices.values()]
 
 
-Points = dict[tuple[str, str, str], pd.DataFrame]  # by model, explainer and metric
+CellCurves = dict[tuple[str, str, str], pd.DataFrame]  # by model, explainer and metric
 
 
-def points_by_cell(points: pd.DataFrame | None) -> Points:
-    """The points of each cell, from what `load_points` returns; nothing where they are not there."""
-    if points is None:
+def curves_by_cell(curves: pd.DataFrame | None) -> CellCurves:
+    """The curves of each cell, from those that `load_points` returns; empty if None."""
+    if curves is None:
         return {}
-    groups = points.groupby(["model", "explainer", "metric"], sort=False, observed=True)
+    groups = curves.groupby(["model", "explainer", "metric"], sort=False, observed=True)
     return {(str(model), str(explainer), str(metric)): own for (model, explainer, metric), own in groups}
 
 
-def cell_data(cells: Cells, index: int, points: Points) -> CellData:
+def cell_data(cells: Cells, index: int, curves_of: CellCurves) -> CellData:
     """All that is known of the images of one cell.
 
     Args:
         cells: the cells of a run.
         index: which of them.
-        points: the points of all cells.
+        curves_of: the curves of all cells.
     """
     model, explainer, metric = cells.keys.iloc[index][["model", "explainer", "metric"]]
     curves = dict[str, tuple[np.ndarray, np.ndarray]]()
-    if (own := points.get((model, explainer, metric))) is not None:
+    if (own := curves_of.get((model, explainer, metric))) is not None:
         for part, group in own.groupby("part", sort=True, observed=True):
             x, column = np.unique(group["x"].to_numpy(), return_inverse=True)
             row = pd.Index(cells.images).get_indexer(pd.Index(group["image"].astype(str)))

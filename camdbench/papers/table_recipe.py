@@ -1,4 +1,4 @@
-"""Recipe: how each cell of one table or figure of a paper is measured, read from YAML."""
+"""TableRecipe: how each cell of one table or figure of a paper is measured, read from YAML."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationErr
 
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.files import read_fields
-from camdbench.papers.part import Part
-from camdbench.papers.printed import Printed, read_printed
+from camdbench.papers.cell_settings import CellSettings
+from camdbench.papers.paper_values import PaperValue, read_paper_values
 
 AXES = ("dataset", "model", "method", "metric")
 _PAPER, _TRAIN = "paper.yaml", "train.yaml"  # what all recipes of a paper share
@@ -21,61 +21,61 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Otherwise(_Strict):
-    """Cells that are measured otherwise than their labels say.
+class CellOverride(_Strict):
+    """Settings of cells that override those of their labels.
 
     Attributes:
-        where: labels by axis: `dataset`, `model`, `method`, `metric`; a cell must have all that are given.
-        part: what holds for them instead.
+        match: labels by axis: `dataset`, `model`, `method`, `metric`; a cell must have all that are given.
+        settings: what holds for them instead.
     """
 
-    where: dict[str, str]
-    part: Part
+    match: dict[str, str]
+    settings: CellSettings
 
 
-class Labels(_Strict):
+class LabelSettings(_Strict):
     """What the labels of a table mean; `paper.yaml` says it for all tables of a paper, a recipe for its own.
 
     Attributes:
         paper: the paper.
-        common: what holds for every cell.
-        datasets: parts by the label of the data set.
-        models: parts by the label of the network.
-        methods: parts by the label of the line.
-        metrics: parts by the label of the column.
+        defaults: what holds for every cell.
+        datasets: settings by the label of the data set.
+        models: settings by the label of the network.
+        methods: settings by the label of the line.
+        metrics: settings by the label of the column.
         notes: what a reader must know: known errors of the paper, and choices where it leaves something open.
     """
 
     paper: str = ""
-    common: Part = Part()
-    datasets: dict[str, Part] = Field(default_factory=dict[str, Part])
-    models: dict[str, Part] = Field(default_factory=dict[str, Part])
-    methods: dict[str, Part] = Field(default_factory=dict[str, Part])
-    metrics: dict[str, Part] = Field(default_factory=dict[str, Part])
+    defaults: CellSettings = CellSettings()
+    datasets: dict[str, CellSettings] = Field(default_factory=dict[str, CellSettings])
+    models: dict[str, CellSettings] = Field(default_factory=dict[str, CellSettings])
+    methods: dict[str, CellSettings] = Field(default_factory=dict[str, CellSettings])
+    metrics: dict[str, CellSettings] = Field(default_factory=dict[str, CellSettings])
     notes: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
-    def of(self, axis: str) -> dict[str, Part]:
-        """The parts of an axis."""
+    def of(self, axis: str) -> dict[str, CellSettings]:
+        """The settings of an axis."""
         return getattr(self, f"{axis}s")
 
 
-class Recipe(Labels):
+class TableRecipe(LabelSettings):
     """How one table or figure is reproduced.
 
     Attributes:
-        exhibit: what it is called in the paper.
+        table: what it is called in the paper.
         summary: what it shows, in one line.
-        cells: exceptions, later ones over earlier ones.
+        overrides: exceptions, later ones over earlier ones.
         seeds: seeds of the models that are trained first; a cell is the mean over them.
     """
 
-    exhibit: str
+    table: str
     summary: str
-    cells: Annotated[tuple[Otherwise, ...], Field(strict=False)] = ()
+    overrides: Annotated[tuple[CellOverride, ...], Field(strict=False)] = ()
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1, strict=False)] = (0,)
 
 
-class Exhibit(BaseModel):
+class PaperTable(BaseModel):
     """A recipe with the values that the paper prints.
 
     Attributes:
@@ -88,30 +88,30 @@ class Exhibit(BaseModel):
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
     name: str
-    recipe: Recipe
-    printed: tuple[Printed, ...]
+    recipe: TableRecipe
+    printed: tuple[PaperValue, ...]
     training: dict[str, Any]
 
-    def part(self, cell: Printed) -> Part:
+    def settings(self, cell: PaperValue) -> CellSettings:
         """All that the labels of a cell, and the exceptions, say of it.
 
         Raises:
             CamdbenchError: the recipe knows no such label.
         """
-        found = self.recipe.common
+        found = self.recipe.defaults
         for axis, label in zip(AXES, cell.labels, strict=True):
             known = self.recipe.of(axis)
             if label not in known:
                 raise CamdbenchError(f"recipe {self.name}: no {axis} {label!r}, which stands in its table")
-            found = known[label].onto(found)
+            found = known[label].over(found)
         labels = dict(zip(AXES, cell.labels, strict=True))
-        for otherwise in self.recipe.cells:
-            if otherwise.where.items() <= labels.items():
-                found = otherwise.part.onto(found)
+        for override in self.recipe.overrides:
+            if override.match.items() <= labels.items():
+                found = override.settings.over(found)
         return found
 
 
-def read_exhibit(file: Path, name: str) -> Exhibit:
+def read_table(file: Path, name: str) -> PaperTable:
     """Read the recipe of a table, what its paper's recipes share, and the printed values beside it.
 
     Raises:
@@ -119,19 +119,19 @@ def read_exhibit(file: Path, name: str) -> Exhibit:
         CamdbenchError: the printed values are damaged.
     """
     paper = _read(file.with_name(_PAPER)) if file.with_name(_PAPER).is_file() else {}
-    shared = _checked(Labels, paper, file.with_name(_PAPER))
-    own = _checked(Recipe, _read(file), file)
+    shared = _checked(LabelSettings, paper, file.with_name(_PAPER))
+    own = _checked(TableRecipe, _read(file), file)
     merged = {axis: shared.of(axis) | own.of(axis) for axis in AXES}
     recipe = own.model_copy(
         update={f"{axis}s": parts for axis, parts in merged.items()}
-        | {"paper": own.paper or shared.paper, "common": own.common.onto(shared.common), "notes": (*own.notes, *shared.notes)}
+        | {"paper": own.paper or shared.paper, "defaults": own.defaults.over(shared.defaults), "notes": (*own.notes, *shared.notes)}
     )
     training = _read(file.with_name(_TRAIN)) if file.with_name(_TRAIN).is_file() else {}
-    return Exhibit(name=name, recipe=recipe, printed=read_printed(file.with_suffix(".csv")), training=training)
+    return PaperTable(name=name, recipe=recipe, printed=read_paper_values(file.with_suffix(".csv")), training=training)
 
 
 def _read(file: Path) -> dict[str, Any]:
-    return read_fields(file, "recipe", "exhibit: Table 1")
+    return read_fields(file, "recipe", "table: Table 1")
 
 
 def _checked(kind: type[Any], written: Mapping[str, Any], file: Path) -> Any:

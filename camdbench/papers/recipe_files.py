@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from camdbench.core.errors import unknown
-from camdbench.papers.recipe import Exhibit, read_exhibit
+from camdbench.papers.table_recipe import PaperTable, read_table
 
 
-def shelf() -> Path:
+def recipe_folder() -> Path:
     """The folder of the recipes: `camdbench/benchmarks` of an installed wheel, `benchmarks` of a checkout."""
     package = Path(__file__).parents[1]
     inside = package / "benchmarks"
@@ -17,12 +17,12 @@ def shelf() -> Path:
 
 def recipe_files() -> dict[str, Path]:
     """The recipe of every table and figure by its name; a recipe has the printed values beside it."""
-    files = [file for file in shelf().glob("*/*.yaml") if file.with_suffix(".csv").is_file()]
+    files = [file for file in recipe_folder().glob("*/*.yaml") if file.with_suffix(".csv").is_file()]
     named = {f"{file.parent.name}-{file.stem}": file for file in files}
     return dict(sorted(named.items(), key=lambda item: _order(item[1])))
 
 
-def load_exhibit(name: str) -> Exhibit:
+def load_table(name: str) -> PaperTable:
     """The recipe of that name.
 
     Raises:
@@ -31,7 +31,7 @@ def load_exhibit(name: str) -> Exhibit:
     files = recipe_files()
     if name not in files:
         raise unknown("recipe", name, files, more="(see: camdbench list recipes)")
-    return read_exhibit(files[name], name)
+    return read_table(files[name], name)
 
 
 def _order(file: Path) -> tuple[str, str, int]:

@@ -17,14 +17,14 @@ _SEED = re.compile(r"[-_.]s(?:eed)?[-_]?(\d+)$")  # NAME-s0, NAME_seed1
 _ROW = ["dataset", "split", "target_rule", "explainer", "metric", "protocol", "image", "label"]
 
 
-class Network(NamedTuple):
+class SeededNetwork(NamedTuple):
     """One trained network.
 
     Attributes:
         name: its name in the rows.
         weights: hash of its weights.
         recipe: what networks that differ by their seed share: a hash of their training, else their name without the seed.
-        seed: the seed; None where nobody says it.
+        seed: the seed; None if unknown.
     """
 
     name: str
@@ -42,7 +42,7 @@ def seeded_rows(runs: Sequence[str | Path]) -> pd.DataFrame:
     Raises:
         UsageError: not a run, no networks that differ by their seed, or two with the same seed.
     """
-    found = list[tuple[Network, pd.DataFrame]]()
+    found = list[tuple[SeededNetwork, pd.DataFrame]]()
     for run in runs:
         rows = load_rows(run)
         networks = {name: _network(name, facts) for name, facts in load_run(run)["models"].items()}
@@ -62,22 +62,22 @@ def seeded_rows(runs: Sequence[str | Path]) -> pd.DataFrame:
     return pd.concat(kept).drop_duplicates(["network", "model", *_ROW], ignore_index=True)
 
 
-def _network(name: str, facts: dict[str, object]) -> Network:
+def _network(name: str, facts: dict[str, object]) -> SeededNetwork:
     weights = str(facts.get("weights_hash", name))
     training = facts.get("training")
     if isinstance(training, dict):
-        return Network(name, weights, str(training["recipe"]), int(training["seed"]))
+        return SeededNetwork(name, weights, str(training["recipe"]), int(training["seed"]))
     numbered = _SEED.search(name)
-    return Network(name, weights, _SEED.sub("", name), int(numbered[1]) if numbered else None)
+    return SeededNetwork(name, weights, _SEED.sub("", name), int(numbered[1]) if numbered else None)
 
 
-def _families(networks: Sequence[Network]) -> dict[str, str]:
+def _families(networks: Sequence[SeededNetwork]) -> dict[str, str]:
     """The common name of each family of at least two networks, by what they share.
 
     Raises:
         UsageError: two of a family have the same seed.
     """
-    members = dict[str, dict[str, Network]]()
+    members = dict[str, dict[str, SeededNetwork]]()
     for network in networks:
         members.setdefault(network.recipe, {})[network.weights] = network
     found = dict[str, str]()
@@ -90,8 +90,8 @@ def _families(networks: Sequence[Network]) -> dict[str, str]:
     return {recipe: f"{name} {recipe[:6]}" if name in twice else name for recipe, name in found.items()}
 
 
-def _refuse_same_seed(networks: Sequence[Network]) -> None:
-    by_seed = dict[int, Network]()
+def _refuse_same_seed(networks: Sequence[SeededNetwork]) -> None:
+    by_seed = dict[int, SeededNetwork]()
     for network in networks:
         if network.seed is not None and (other := by_seed.setdefault(network.seed, network)) is not network:
             raise UsageError(

@@ -13,36 +13,36 @@ from camdbench.core.catalogue import metrics, protocol_of
 from camdbench.core.errors import UsageError
 from camdbench.tables.load import load_run
 
-DIFF_COLUMNS = ("of", "switch", "first", "second")
-ONLY_FIRST, ONLY_SECOND = "only in the first", "only in the second"  # the switch of a line that lists metrics
+DIFF_COLUMNS = ("section", "setting", "a", "b")
+ONLY_A, ONLY_B = "only in A", "only in B"  # the setting of a line that lists metrics
 _ABSENT = "—"
 
 
-def diff(first: str | Path, second: str | Path) -> pd.DataFrame:
+def diff(a: str | Path, b: str | Path) -> pd.DataFrame:
     """What differs between two run directories, or between two specs of metrics.
 
-    >>> diff("ad", "ad(protocol=scorecam50)")[["switch", "first", "second"]].values.tolist()
+    >>> diff("ad", "ad(protocol=scorecam50)")[["setting", "a", "b"]].values.tolist()
     [['masking', 'pixels', 'normalised'], ['keep', '1.0', '0.5']]
 
     Args:
-        first: a run directory, or a spec such as `insertion(protocol=rise)`.
-        second: the same kind of thing.
+        a: a run directory, or a spec such as `insertion(protocol=rise)`.
+        b: the same kind of thing.
 
     Returns:
         The columns `DIFF_COLUMNS`: a metric or a part of the run, the name of the switch or option, and both values;
-        empty where nothing differs. Metrics that one run alone has stand in one line, `ONLY_FIRST` or `ONLY_SECOND`.
+        empty where nothing differs. Metrics that one run alone has stand in one line, `ONLY_A` or `ONLY_B`.
 
     Raises:
         UsageError: one of them is neither, or they are of different kinds.
     """
-    both = [Path(item).is_dir() for item in (first, second)]
+    both = [Path(item).is_dir() for item in (a, b)]
     if any(both):
-        for item, is_run in zip((first, second), both, strict=True):
+        for item, is_run in zip((a, b), both, strict=True):
             if not is_run:
                 raise UsageError(f"{item}: no such run directory; a run is compared with a run, a metric with a metric")
-        found = _runs(load_run(first), load_run(second))
+        found = _runs(load_run(a), load_run(b))
     else:
-        found = _metrics(str(first), str(second))
+        found = _metrics(str(a), str(b))
     return pd.DataFrame(found, columns=list(DIFF_COLUMNS))
 
 
@@ -72,8 +72,8 @@ def _runs(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str
             label = one if one == other else f"{one} / {other}"
             found += _differing(label, mine[name][one], theirs[name][other])
         alone = _Alone(alone.first + left.first, alone.second + left.second)
-    found += [("metrics", ONLY_FIRST, ", ".join(alone.first), _ABSENT)] * bool(alone.first)
-    found += [("metrics", ONLY_SECOND, _ABSENT, ", ".join(alone.second))] * bool(alone.second)
+    found += [("metrics", ONLY_A, ", ".join(alone.first), _ABSENT)] * bool(alone.first)
+    found += [("metrics", ONLY_B, _ABSENT, ", ".join(alone.second))] * bool(alone.second)
     return found
 
 

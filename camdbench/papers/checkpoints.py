@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from camdbench.core.errors import CamdbenchError, NotApplicable
-from camdbench.papers.plan import Setting
+from camdbench.papers.jobs import JobSettings
 from camdbench.papers.training import Training
 
 
@@ -18,23 +18,23 @@ class Networks:
     Attributes:
         checkpoints: folder with `NAME.safetensors` and `NAME.json` of each.
         recipes: folder that the training recipes are written into.
-        scaled: whether embedded networks stand for those that were trained by the same loss.
+        small: whether embedded networks stand for those that were trained by the same loss.
         train: whether the others are trained here and now.
         root_of: from the spec of a data set to where it lies.
         device: where.
-        say: told what is being trained.
+        log: callback for messages.
     """
 
     checkpoints: Path
     recipes: Path
-    scaled: bool
+    small: bool
     train: bool
     root_of: Callable[[str], str | None]
     device: str
-    say: Callable[[str], None]
+    log: Callable[[str], None]
     _failed: dict[Training, str] = field(default_factory=dict[Training, str])
 
-    def name_of(self, setting: Setting) -> str:
+    def name_of(self, setting: JobSettings) -> str:
         """What `camdbench.run` takes as the model.
 
         Raises:
@@ -43,7 +43,7 @@ class Networks:
         training = setting.training
         if training is None:
             return str(setting.model)
-        if self.scaled and (embedded := training.stand_in()):
+        if self.small and (embedded := training.stand_in()):
             return embedded
         file = self.checkpoints / f"{training.name}.safetensors"
         if file.is_file():
@@ -61,7 +61,7 @@ class Networks:
 
         if training in self._failed:
             raise CamdbenchError(self._failed[training])
-        self.say(f"training {training.name}")
+        self.log(f"training {training.name}")
         try:
             root = self.root_of(training.fields["data"]["dataset"])
             return str(train(recipe, out=self.checkpoints, device=self.device, data_root=root))

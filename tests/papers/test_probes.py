@@ -10,16 +10,16 @@ from helpers.dataset_layouts import sbd
 
 from camdbench.core.catalogue import datasets
 from camdbench.core.spec import parse_spec
-from camdbench.papers.part import Part
-from camdbench.papers.plan import plan
-from camdbench.papers.probing import FinishedProbe, Probing
+from camdbench.papers.cell_settings import CellSettings
+from camdbench.papers.jobs import plan
+from camdbench.papers.probes import FinishedProbe, ProbeSettings
+from camdbench.papers.recipe_files import load_table
 from camdbench.papers.reproduce import Reproduction, reproduce
-from camdbench.papers.scaling import scaled
-from camdbench.papers.shelf import load_exhibit
+from camdbench.papers.small_scale import small_scale
 from camdbench.trainer.probe_recipe import check_probe, read_probe
 
 SBD = """
-exhibit: T
+table: T
 summary: s
 datasets:
   d: {dataset: 'sbd(size=32, preprocess="resize224_distort")', split: val}
@@ -29,19 +29,19 @@ methods:
   e: {explainer: gradcam}
 metrics:
   frozen: {probe: &probe {backbone: frozen, data: {train: train_noval}, optimiser: {lr: 0.01}, epochs: 1, batch_size: 2}}
-  trained: {probe: {<<: *probe, backbone: trained}, factor: 0.01}
+  trained: {probe: {<<: *probe, backbone: trained}, scale_by: 0.01}
 """
 
 
 @pytest.fixture
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """A table of two probes on SBD, and where to reproduce it."""
-    home = tmp_path / "shelf" / "mine"
+    home = tmp_path / "recipes" / "mine"
     home.mkdir(parents=True)
     (home / "table1.yaml").write_text(SBD)
     header = "table,dataset,model,method,metric,value,std,higher_is_better"
     (home / "table1.csv").write_text(f"{header}\nT,d,m,e,frozen,50.0,,true\nT,d,m,e,trained,,,true\n")
-    monkeypatch.setattr("camdbench.papers.shelf.shelf", lambda: tmp_path / "shelf")
+    monkeypatch.setattr("camdbench.papers.recipe_files.recipe_folder", lambda: tmp_path / "recipes")
     sbd(tmp_path / "data" / "sbd")
     names = [f"2008_{number:06d}" for number in range(2)]
     (tmp_path / "data" / "sbd" / "train_noval.txt").write_text("\n".join(names) + "\n")
@@ -50,7 +50,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
 
 @pytest.mark.parametrize("small", [False, True])
 def test_every_probe_of_the_recipe_is_one_that_the_command_takes(small: bool) -> None:
-    probes = [job.setting for job in plan(load_exhibit("cfce-segmentation"), scaled_down=small).jobs if job.setting.probe]
+    probes = [job.setting for job in plan(load_table("cfce-segmentation"), small=small).jobs if job.setting.probe]
     assert len(probes) == 2 * 4 * (1 if small else 3)
     names = set()
     for setting in probes:
@@ -65,10 +65,10 @@ def test_every_probe_of_the_recipe_is_one_that_the_command_takes(small: bool) ->
 
 
 def test_names_differ_with_whatever_decides_the_number() -> None:
-    one = Probing.of({"backbone": "frozen"}, 0)
+    one = ProbeSettings.of({"backbone": "frozen"}, 0)
     names = {
         probe.recipe("p", model, dataset, split, count)["name"]
-        for probe in (one, Probing.of({"backbone": "trained"}, 0), Probing.of({"backbone": "frozen"}, 1))
+        for probe in (one, ProbeSettings.of({"backbone": "trained"}, 0), ProbeSettings.of({"backbone": "frozen"}, 1))
         for model in ("shortcuts-ce", "a/mine.safetensors")
         for dataset in ("shortcuts", "sbd")
         for split in ("val", "train")
@@ -80,8 +80,10 @@ def test_names_differ_with_whatever_decides_the_number() -> None:
     assert (here["model"], there["model"]) == ("a/mine.safetensors", "b/mine.safetensors")
 
 
-def test_scaled_keeps_the_backbone_and_what_is_counted() -> None:
-    small = scaled(Part(dataset="sbd", probe={"backbone": "trained", "background": False, "epochs": 150, "batch_size": 768})).probe
+def test_small_keeps_the_backbone_and_what_is_counted() -> None:
+    small = small_scale(
+        CellSettings(dataset="sbd", probe={"backbone": "trained", "background": False, "epochs": 150, "batch_size": 768})
+    ).probe
     assert small is not None
     assert (small["backbone"], small["background"]) == ("trained", False)
     assert (small["epochs"], small["batch_size"]) == (6, 8)
@@ -93,15 +95,15 @@ def by_metric(done: Reproduction) -> dict[str, object]:
 
 def test_cells_are_the_probes_numbers(mine: dict[str, object], tmp_path: Path) -> None:
     said = list[str]()
-    done = by_metric(reproduce("mine-table1", train=True, say=said.append, **mine))
+    done = by_metric(reproduce("mine-table1", train=True, log=said.append, **mine))
     assert [line.rpartition(": ")[2] for line in said] == ["segmentation probe"] * 2
     files = {json.loads(file.read_text())["recipe"]["backbone"]: file for file in (tmp_path / "out" / "probes").glob("*.json")}
     for backbone, factor in (("frozen", 1), ("trained", 0.01)):
         found = json.loads(files[backbone].read_text())["metrics"]["val"]
         ours = done[backbone].ours
         assert (ours.value, ours.low, ours.high, ours.n) == (found["miou"] * factor, found["low"] * factor, found["high"] * factor, 2)
-    assert done["frozen"].verdict == "differs"
-    assert done["trained"].verdict == "not compared"
+    assert done["frozen"].agreement == "differs"
+    assert done["trained"].agreement == "not comparable"
 
 
 def test_the_same_command_again_trains_nothing(mine: dict[str, object], tmp_path: Path) -> None:

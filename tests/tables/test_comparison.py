@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from camdbench.core.errors import UsageError
-from camdbench.tables.compare import COMPARE_COLUMNS, compare, holm, paired
+from camdbench.tables.comparison import COMPARE_COLUMNS, compare, holm, paired
 
 RANDOM = np.random.default_rng(3)
 VALUES = {
@@ -20,20 +20,20 @@ VALUES = {
 def test_every_pair_of_explainers_is_compared_under_every_metric(make_run):
     found = compare(make_run(VALUES))
     assert list(found.columns) == list(COMPARE_COLUMNS)
-    assert list(zip(found["metric"], found["first"], found["second"], strict=True)) == [
+    assert list(zip(found["metric"], found["a"], found["b"], strict=True)) == [
         (metric, *pair) for metric in ("ad", "ag") for pair in (("gradcam", "opticam"), ("gradcam", "hirescam"), ("opticam", "hirescam"))
     ]
     assert set(found["n"]) == {30}
 
 
 def test_the_winner_is_the_better_one_by_the_metrics_direction_and_nobody_without_significance(make_run):
-    found = compare(make_run(VALUES)).set_index(["metric", "first", "second"])["winner"]
+    found = compare(make_run(VALUES)).set_index(["metric", "a", "b"])["better"]
     assert found["ad", "gradcam", "opticam"] == found["ag", "gradcam", "opticam"] == "opticam"
     assert found["ad", "gradcam", "hirescam"] == found["ag", "gradcam", "hirescam"] == ""
 
 
 def test_each_number_is_scipys_for_that_pair(make_run):
-    found = compare(make_run(VALUES), metrics=["ad"], seed=5).set_index(["first", "second"])
+    found = compare(make_run(VALUES), metrics=["ad"], seed=5).set_index(["a", "b"])
     for (first, second), line in found.iterrows():
         differences = np.array(VALUES[first]["ad"]) - np.array(VALUES[second]["ad"])
         assert line["difference"] == pytest.approx(differences.mean())
@@ -43,14 +43,14 @@ def test_each_number_is_scipys_for_that_pair(make_run):
         )
         assert line["p_permutation"] == pytest.approx(alone.pvalue, abs=0.02)
         ranks, signs = stats.rankdata(np.abs(differences)), np.sign(differences)
-        assert line["effect"] == pytest.approx((ranks * signs).sum() / ranks.sum())
+        assert line["rank_biserial"] == pytest.approx((ranks * signs).sum() / ranks.sum())
 
 
 def test_the_detectable_difference_is_found_in_eighty_per_cent_of_samples():
     random, spread, n = np.random.default_rng(0), 3.0, 25
     sample = random.normal(0, spread, (1, n))
     sample *= spread / sample.std(ddof=1)
-    effect = paired(sample).detectable[0]
+    effect = paired(sample).min_detectable_difference[0]
     samples = random.normal(effect, spread, (4000, n))
     found = stats.ttest_1samp(samples, 0, axis=1).pvalue < 0.05
     assert found.mean() == pytest.approx(0.8, abs=0.025)
@@ -77,7 +77,7 @@ def test_corrected_tests_are_right_about_nothing_as_often_as_they_say():
 def test_equal_explainers_do_not_differ():
     found = paired(np.zeros((2, 8)))
     assert found.p_wilcoxon.tolist() == found.p_permutation.tolist() == [1, 1]
-    assert found.effect.tolist() == found.difference.tolist() == found.detectable.tolist() == [0, 0]
+    assert found.rank_biserial.tolist() == found.difference.tolist() == found.min_detectable_difference.tolist() == [0, 0]
     assert found.interval.tolist() == [[0, 0], [0, 0]]
 
 
@@ -88,7 +88,7 @@ def test_images_without_a_value_on_one_side_are_left_out_and_a_single_one_tests_
     assert found.difference.tolist() == pytest.approx([7 / 3, 3])
     assert found.p_wilcoxon[0] == pytest.approx(stats.wilcoxon([1.0, 2.0, 4.0], zero_method="pratt").pvalue)
     assert np.isnan(found.p_permutation[1])
-    assert np.isnan(found.detectable[1])
+    assert np.isnan(found.min_detectable_difference[1])
 
 
 def test_two_runs_are_compared_cell_by_cell(make_run):
@@ -97,9 +97,9 @@ def test_two_runs_are_compared_cell_by_cell(make_run):
     found = compare(first, second)
     assert list(found["metric"]) == ["ad", "ag"]
     assert found["difference"].tolist() == pytest.approx([-5, -5])
-    assert [name.partition(" ")[0] for name in found["winner"]] == ["opticam", "opticam"]
-    assert found["winner"][0] == found["first"][0], "a drop is better where it is lower"
-    assert found["winner"][1] == found["second"][1]
+    assert [name.partition(" ")[0] for name in found["better"]] == ["opticam", "opticam"]
+    assert found["better"][0] == found["a"][0], "a drop is better where it is lower"
+    assert found["better"][1] == found["b"][1]
 
 
 def test_what_cannot_be_compared_is_refused(make_run):

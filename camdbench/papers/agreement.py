@@ -1,4 +1,4 @@
-"""The verdict on a cell: does our interval hold the paper's value?"""
+"""Agreement of our value of a cell with the paper's: does our interval hold it?"""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from camdbench.papers.printed import Printed
+from camdbench.papers.paper_values import PaperValue
 
-Verdict = Literal["agrees", "differs", "scaled", "not compared", "not run"]
+Agreement = Literal["agrees", "differs", "small", "not comparable", "not run"]
 
 
 @dataclass(frozen=True)
-class Measured:
+class OurValue:
     """Our number of a cell, in the unit of the paper.
 
     Attributes:
@@ -35,12 +35,12 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Line:
+class CellComparison:
     """One cell, the paper's value and ours."""
 
-    printed: Printed
-    ours: Measured
-    verdict: Verdict
+    printed: PaperValue
+    ours: OurValue
+    agreement: Agreement
     reason: str = ""
 
     @property
@@ -49,8 +49,8 @@ class Line:
         return math.nan if self.printed.number is None else self.ours.value - float(self.printed.number)
 
 
-def judge(printed: Printed, ours: Measured, *, scaled: bool = False, unlike: str = "") -> Line:
-    """The verdict on one cell.
+def compare_cell(printed: PaperValue, ours: OurValue, *, small: bool = False, not_comparable: str = "") -> CellComparison:
+    """Compare our value of a cell with the paper's.
 
     The paper's value agrees with ours if some number that would be printed like it lies in our 95 % interval: with the
     value p printed to a last digit of size d, if [p - d/2, p + d/2] and the interval meet. Where ours has no interval, our
@@ -59,16 +59,16 @@ def judge(printed: Printed, ours: Measured, *, scaled: bool = False, unlike: str
     Args:
         printed: the paper's cell.
         ours: what was measured.
-        scaled: measured on the embedded data and networks, which is compared with nothing.
-        unlike: why the two must not be compared, if so.
+        small: measured on the embedded data and networks, which is compared with nothing.
+        not_comparable: why the two must not be compared, if so.
     """
     if math.isnan(ours.value):
-        return Line(printed, ours, "not run", ours.reason)
-    if scaled:
-        return Line(printed, ours, "scaled")
-    if unlike or printed.number is None:
-        return Line(printed, ours, "not compared", unlike or "the paper prints no number")
+        return CellComparison(printed, ours, "not run", ours.reason)
+    if small:
+        return CellComparison(printed, ours, "small")
+    if not_comparable or printed.number is None:
+        return CellComparison(printed, ours, "not comparable", not_comparable or "the paper prints no number")
     low, high = (ours.value, ours.value) if math.isnan(ours.low) else (ours.low, ours.high)
     centre = float(printed.number)
     slack = printed.half_digit * (1 + 1e-9)  # decimal halves have no exact binary form
-    return Line(printed, ours, "agrees" if centre - slack <= high and centre + slack >= low else "differs")
+    return CellComparison(printed, ours, "agrees" if centre - slack <= high and centre + slack >= low else "differs")

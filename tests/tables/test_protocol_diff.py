@@ -9,7 +9,7 @@ import pytest
 
 from camdbench.cli.main import run_cli
 from camdbench.core.errors import UsageError
-from camdbench.tables.diff import diff
+from camdbench.tables.protocol_diff import diff
 
 
 def a_run(folder: Path, **changes: object) -> Path:
@@ -67,8 +67,8 @@ def test_metrics_that_one_run_lacks_stand_in_one_line(tmp_path: Path, capsys: py
     first = a_run(tmp_path / "a", metrics={'ad(protocol="x")': {"switches": {"masking": "pixels"}, "options": {"keep": 1.0}}})
     more = a_run(tmp_path / "b", metrics={"ag": plain, "insertion": plain})
     assert lines(first, more) == [
-        ("metrics", "only in the first", 'ad(protocol="x")', "—"),
-        ("metrics", "only in the second", "—", "ag, insertion"),
+        ("metrics", "only in A", 'ad(protocol="x")', "—"),
+        ("metrics", "only in B", "—", "ag, insertion"),
     ]
     assert run_cli(["diff", str(first), str(more)]) == 0
     assert capsys.readouterr().out == f'only in {first}: ad(protocol="x")\nonly in {more}: ag, insertion\n'

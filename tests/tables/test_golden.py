@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from camdbench.core.errors import UsageError
-from camdbench.tables.check import GOLDEN_COLUMNS, check, read_golden, render_comparison, write_golden
+from camdbench.tables.golden import GOLDEN_COLUMNS, check, golden_table, read_golden, write_golden
+from camdbench.tables.render import to_console
 
 NAN = (float("nan"), "error")
 SPEC = 'opticam(iterations=50, objective="diff")'
@@ -22,9 +23,9 @@ def golden(make_run, tmp_path: Path) -> Path:
     return tmp_path / "made" / "golden.csv"
 
 
-def verdicts(comparison) -> dict[tuple[str, str], str]:
+def statuses(comparison) -> dict[tuple[str, str], str]:
     cells = comparison.cells
-    return dict(zip(zip(cells["explainer"], cells["metric"], strict=True), cells["verdict"], strict=True))
+    return dict(zip(zip(cells["explainer"], cells["metric"], strict=True), cells["status"], strict=True))
 
 
 def now(values, explainer: str, metric: str, items) -> dict:
@@ -36,7 +37,7 @@ def test_a_run_meets_its_own_golden_values(make_run, golden: Path):
     assert comparison.ok
     assert comparison.moved.empty
     assert comparison.new.empty
-    assert set(verdicts(comparison).values()) == {"ok"}
+    assert set(statuses(comparison).values()) == {"ok"}
 
 
 def test_golden_values_are_written_with_the_tolerances_of_the_run(golden: Path):
@@ -59,7 +60,7 @@ def test_golden_values_are_written_with_the_tolerances_of_the_run(golden: Path):
 def test_a_mean_may_move_by_the_tolerance_and_no_further(make_run, golden: Path, mean: float, ok: bool):
     comparison = check(make_run(now(VALUES, SPEC, "ad", [mean, mean])), golden)
     assert comparison.ok is ok
-    assert verdicts(comparison)[SPEC, "ad"] == ("ok" if ok else "mean")
+    assert statuses(comparison)[SPEC, "ad"] == ("ok" if ok else "moved")
     assert comparison.cells["difference"][0] == pytest.approx(mean - 15)
     assert len(comparison.moved) == (0 if ok else 1)
 
@@ -68,28 +69,28 @@ def test_another_number_of_images_is_a_move_even_for_the_same_mean(make_run, gol
     comparison = check(
         make_run({SPEC: {"ad": [10.0, 20.0, 15.0], "ag": [1.0, 2.0, NAN]}, "fakecam": {"ad": [0.0, 0.0, NAN], "ag": [NAN] * 3}}), golden
     )
-    assert verdicts(comparison) == {(SPEC, "ad"): "images", (SPEC, "ag"): "ok", ("fakecam", "ad"): "ok", ("fakecam", "ag"): "ok"}
+    assert statuses(comparison) == {(SPEC, "ad"): "n_differs", (SPEC, "ag"): "ok", ("fakecam", "ad"): "ok", ("fakecam", "ag"): "ok"}
     moved = comparison.moved.iloc[0]
     assert (moved["golden_n"], moved["run_n"]) == (2, 3)
     assert not comparison.ok
 
 
 def test_a_value_where_there_was_none_is_a_move_and_the_other_way_round(make_run, golden: Path):
-    assert verdicts(check(make_run(now(VALUES, "fakecam", "ag", [1.0, NAN])), golden))["fakecam", "ag"] == "images"
-    assert verdicts(check(make_run(now(VALUES, SPEC, "ag", [NAN, NAN])), golden))[SPEC, "ag"] == "images"
+    assert statuses(check(make_run(now(VALUES, "fakecam", "ag", [1.0, NAN])), golden))["fakecam", "ag"] == "n_differs"
+    assert statuses(check(make_run(now(VALUES, SPEC, "ag", [NAN, NAN])), golden))[SPEC, "ag"] == "n_differs"
     edited = golden.read_text().replace(",1.5,2,", ",,2,")
     golden.write_text(edited)
-    assert verdicts(check(make_run(VALUES), golden))[SPEC, "ag"] == "mean"
+    assert statuses(check(make_run(VALUES), golden))[SPEC, "ag"] == "moved"
 
 
 def test_what_is_missing_fails_and_what_is_new_does_not(make_run, golden: Path):
     fewer = check(make_run({SPEC: VALUES[SPEC]}), golden)
-    assert verdicts(fewer)["fakecam", "ad"] == "missing"
+    assert statuses(fewer)["fakecam", "ad"] == "missing"
     assert not fewer.ok
     more = check(make_run({**VALUES, "centre": VALUES[SPEC]}), golden)
     assert more.ok
     assert list(more.new["explainer"]) == ["centre", "centre"]
-    assert verdicts(more)["centre", "ag"] == "new"
+    assert statuses(more)["centre", "ag"] == "new"
 
 
 @pytest.mark.parametrize("name", ["dataset", "split", "model", "protocol", "target_rule"])
@@ -98,7 +99,7 @@ def test_every_part_of_the_key_counts(make_run, golden: Path, name: str):
     table.loc[0, name] = "NA"  # pandas would read this as missing
     table.to_csv(golden, index=False)
     comparison = check(make_run(VALUES), golden)
-    assert list(comparison.moved["verdict"]) == ["missing"]
+    assert list(comparison.moved["status"]) == ["missing"]
     assert list(comparison.moved[name]) == ["NA"]
     assert len(comparison.new) == 1
 
@@ -156,7 +157,7 @@ def test_no_golden_file_is_refused_before_the_run_is_read(tmp_path: Path):
 def shown(comparison, width: int = 160) -> str:
     console = Console(width=width)
     with console.capture() as capture:
-        console.print(render_comparison(comparison))
+        console.print(to_console([golden_table(comparison)]))
     return capture.get()
 
 
@@ -169,7 +170,7 @@ def test_a_failed_comparison_shows_what_moved_and_only_that(make_run, golden: Pa
     text = shown(check(make_run({SPEC: {"ad": [18.0, 18.0], "ag": [1.5, 1.5]}}), golden))
     assert f"{SPEC} · ad (opticam)" in text
     line = next(line for line in text.splitlines() if "· ad (opticam)" in line and SPEC in line)
-    assert line.split()[-5:] == ["mean", "15", "18", "3", "0.5"]
+    assert line.split()[-5:] == ["moved", "15", "18", "3", "0.5"]
     assert sum("missing" in line and "fakecam" in line for line in text.splitlines()) == 2
     assert f"{SPEC} · ag" not in text
     assert text.endswith("1 of 4 golden cells met.\n")

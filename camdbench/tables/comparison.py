@@ -1,4 +1,4 @@
-"""Paired comparisons on the same images: does one explainer, or one run, really score higher than another?"""
+"""Paired tests of two explainers, or of two runs, on the same images."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ import numpy as np
 import pandas as pd
 
 from camdbench.core.errors import UsageError
-from camdbench.tables.cells import Cells, cells_of
+from camdbench.tables.cell_values import Cells, cells_of
 from camdbench.tables.intervals import mean_intervals
 from camdbench.tables.load import load_rows, load_run
 from camdbench.tables.summary import metric_fact, reductions_of
 
 _BLOCK = ("dataset", "split", "model", "target_rule", "metric", "protocol")  # explainers are compared within it
 COMPARE_COLUMNS = (
-    *(*_BLOCK, "first", "second", "n"),
-    *("difference", "ci_low", "ci_high", "effect", "p_wilcoxon", "p_permutation", "p_holm", "detectable", "winner"),
+    *(*_BLOCK, "a", "b", "n"),
+    *("difference", "ci_low", "ci_high", "rank_biserial", "p_wilcoxon", "p_permutation", "p_holm", "min_detectable_difference", "better"),
 )
 PERMUTATIONS = 9_999
 _BATCH_VALUES = 4_000_000
 _SAME = ("dataset", "split", "target_rule", "metric", "protocol")  # what two cells must share to be compared across runs
 
 
-class Paired(NamedTuple):
+class PairedTests(NamedTuple):
     """What the differences of N pairs over their common images say; each (N,) or (N, 2).
 
     Attributes:
         n: images that both have a value for.
-        difference: mean of first - second.
+        difference: mean of a - b.
         interval: its bootstrap interval.
-        effect: matched-pairs rank-biserial correlation in [-1, 1]: how much of the ranked differences favours the first.
+        rank_biserial: matched-pairs rank-biserial correlation in [-1, 1]: how much of the ranked differences favours a.
         p_wilcoxon: of the Wilcoxon signed-rank test, zeros ranked as by Pratt.
         p_permutation: of the sign-flipping test of the mean.
-        detectable: the difference that a two-sided paired t-test at 5 % finds in 80 % of samples of this size.
+        min_detectable_difference: the difference that a two-sided paired t-test at 5 % finds in 80 % of samples of this size.
     """
 
     n: np.ndarray
     difference: np.ndarray
     interval: np.ndarray
-    effect: np.ndarray
+    rank_biserial: np.ndarray
     p_wilcoxon: np.ndarray
     p_permutation: np.ndarray
-    detectable: np.ndarray
+    min_detectable_difference: np.ndarray
 
 
 def compare(
@@ -61,7 +61,7 @@ def compare(
 
     Only metrics whose number is a mean over images are compared; a maximum over thresholds or a ratio of means has no
     value of an image whose difference could be tested. The p-values of the permutation test are corrected by Holm (1979)
-    within each data set, model and metric: `p_holm`. `winner` is the better one where p_holm is below `alpha`.
+    within each data set, model and metric: `p_holm`. `better` is the better one where p_holm is below `alpha`.
 
     Args:
         run: a run directory.
@@ -93,7 +93,7 @@ def compare(
     found["p_holm"] = groups.transform(lambda values: holm(values.to_numpy()))
     rises = found["metric"].map({name: bool(metric_fact(name, "higher_is_better", about)) for name in found["metric"].unique()})
     first_wins = found["difference"].gt(0) == rises
-    found["winner"] = np.where(found["p_holm"] < alpha, np.where(first_wins, found["first"], found["second"]), "")
+    found["better"] = np.where(found["p_holm"] < alpha, np.where(first_wins, found["a"], found["b"]), "")
     return found[list(COMPARE_COLUMNS)]
 
 
@@ -111,12 +111,14 @@ def holm(p: np.ndarray) -> np.ndarray:
     return found
 
 
-def paired(differences: np.ndarray, *, seed: int = 0) -> Paired:
+def paired(differences: np.ndarray, *, seed: int = 0) -> PairedTests:
     """Test the differences (N, M) of N pairs over M images, NaN where one of the two has no value."""
     n = (~np.isnan(differences)).sum(1)
     mean = np.divide(np.nansum(differences, 1), n, out=np.full(len(n), np.nan), where=n > 0)
     wilcoxon, permutation = _tests(differences, seed)
-    return Paired(n, mean, mean_intervals(differences, seed=seed), _effect(differences), wilcoxon, permutation, _detectable(differences, n))
+    return PairedTests(
+        n, mean, mean_intervals(differences, seed=seed), _effect(differences), wilcoxon, permutation, _detectable(differences, n)
+    )
 
 
 def _tests(differences: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -204,7 +206,7 @@ def _across(first: Cells, second: Cells) -> tuple[Cells, list[tuple[int, int]]]:
     images = sorted(set(first.images) | set(second.images))
     values = [pd.DataFrame(cells.values, columns=list(cells.images)).reindex(columns=images).to_numpy() for cells in (first, second)]
     keys = pd.concat([first.keys, second.keys], ignore_index=True)
-    unknown = np.zeros(len(keys), dtype=int)  # nobody reads what is missing of either
+    unknown = np.zeros(len(keys), dtype=int)  # not read
     both = Cells(keys, np.concatenate(values), unknown, unknown, unknown, tuple(images), np.full(len(images), -1))
     names = [*_SAME, "explainer"] + ["model"] * (set(first.keys["model"]) == set(second.keys["model"]))
     places = {key: place for place, key in enumerate(first.keys[names].itertuples(index=False, name=None))}
@@ -222,16 +224,16 @@ def _table(cells: Cells, pairs: Sequence[tuple[int, int]], labels: pd.Series, se
     return (
         cells.keys.iloc[one][list(_BLOCK)]
         .assign(
-            first=labels.iloc[one].to_numpy(),
-            second=labels.iloc[two].to_numpy(),
+            a=labels.iloc[one].to_numpy(),
+            b=labels.iloc[two].to_numpy(),
             n=tested.n,
             difference=tested.difference,
             ci_low=tested.interval[:, 0],
             ci_high=tested.interval[:, 1],
-            effect=tested.effect,
+            rank_biserial=tested.rank_biserial,
             p_wilcoxon=tested.p_wilcoxon,
             p_permutation=tested.p_permutation,
-            detectable=tested.detectable,
+            min_detectable_difference=tested.min_detectable_difference,
         )
         .reset_index(drop=True)
     )

@@ -1,4 +1,4 @@
-"""Ranks: which explainer comes first, how sure that is, and whether metrics agree about it."""
+"""Mean ranks of explainers over images, with Friedman's test, and rank correlations of metrics."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pandas as pd
 
 from camdbench.core.catalogue import NO_EXPLAINER
 from camdbench.core.errors import UsageError
-from camdbench.tables.cells import Cells, cells_of
+from camdbench.tables.cell_values import Cells, cells_of
 from camdbench.tables.load import load_rows, load_run
 from camdbench.tables.summary import metric_fact, reductions_of, summarise
 
 RANK_COLUMNS = ("dataset", "split", "model", "target_rule", "metric", "protocol", "explainer", "rank", "n", "friedman_p", "kendall_w")
-AGREEMENT_COLUMNS = ("dataset", "split", "model", "target_rule", "first", "second", "explainers", "spearman", "kendall")
+AGREEMENT_COLUMNS = ("dataset", "split", "model", "target_rule", "metric_a", "metric_b", "n_explainers", "spearman", "kendall")
 _BLOCK = ["dataset", "split", "model", "target_rule", "metric", "protocol"]
 
 

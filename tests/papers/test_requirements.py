@@ -12,9 +12,9 @@ from helpers.toys import toy_batch, toy_classifier
 from camdbench.cli.main import run_cli
 from camdbench.core.catalogue import explainers
 from camdbench.explainers.common.explain import explain
-from camdbench.papers.needs import needs, passes_of
-from camdbench.papers.probe import seconds_per_pass
-from camdbench.papers.shelf import load_exhibit, recipe_files
+from camdbench.papers.recipe_files import load_table, recipe_files
+from camdbench.papers.requirements import passes_of, requirements
+from camdbench.papers.timing import seconds_per_pass
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_passes_are_those_that_the_network_counts(spec: str) -> None:
 
 
 def test_a_recipe_names_its_data_weights_and_networks() -> None:
-    wanted = needs(load_exhibit("cgc-table1"))
+    wanted = requirements(load_table("cgc-table1"))
     assert wanted.data == ("imagenet",)
     assert wanted.weights == ("resnet18@IMAGENET1K_V1", "resnet50@IMAGENET1K_V1")
     assert (wanted.trained, wanted.cells, wanted.missing) == (4, 18, 0)
@@ -59,7 +59,7 @@ def test_a_recipe_names_its_data_weights_and_networks() -> None:
 
 
 def test_work_is_passes_times_images() -> None:
-    work = needs(load_exhibit("opticam-figa5")).work
+    work = requirements(load_table("opticam-figa5")).work
     assert work["vgg16_bn"].total == 1000 * 4 * sum(1 + 2 * iterations for iterations in (10, 20, 50, 100, 200))
 
 
@@ -83,7 +83,7 @@ def test_the_listing_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_one_recipe_is_described_with_an_estimate(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("camdbench.papers.probe.seconds_per_pass", lambda names: dict.fromkeys(names, 0.001))
+    monkeypatch.setattr("camdbench.papers.timing.seconds_per_pass", lambda names: dict.fromkeys(names, 0.001))
     assert run_cli(["list", "recipes", "opticam-figa5"]) == 0
     out = capsys.readouterr().out
     assert "estimated time            51.0 minutes for the explainers" in out  # 3,060 passes x 1,000 images x 1 ms

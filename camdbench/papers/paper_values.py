@@ -13,8 +13,8 @@ COLUMNS = ("table", "dataset", "model", "method", "metric", "value", "std", "hig
 
 
 @dataclass(frozen=True)
-class Printed:
-    """One cell of a paper's table, or one point of a figure, whose value nobody printed.
+class PaperValue:
+    """One cell of a paper's table, or one point of a figure, which has no printed value.
 
     Attributes:
         dataset: the label of the data set.
@@ -22,7 +22,7 @@ class Printed:
         method: the label of the line.
         metric: the label of the column.
         value: the value as printed, with all its digits; empty where there is none.
-        std: the spread that stands behind it, likewise.
+        std: the spread that stands behind it; empty where there is none.
         higher_is_better: the arrow, None where the paper gives none.
     """
 
@@ -48,14 +48,14 @@ class Printed:
     def half_digit(self) -> float:
         """Half a unit of the last printed digit: how far the unrounded value may lie off.
 
-        >>> Printed("", "", "", "", "0.4860", "", None).half_digit, Printed("", "", "", "", "63", "", None).half_digit
+        >>> PaperValue("", "", "", "", "0.4860", "", None).half_digit, PaperValue("", "", "", "", "63", "", None).half_digit
         (5e-05, 0.5)
         """
         exponent = Decimal(self.value or "0").as_tuple().exponent
         return 0.5 * 10.0 ** int(exponent)
 
 
-def read_printed(file: Path) -> tuple[Printed, ...]:
+def read_paper_values(file: Path) -> tuple[PaperValue, ...]:
     """Read the values of one table.
 
     Raises:
@@ -74,11 +74,11 @@ def read_printed(file: Path) -> tuple[Printed, ...]:
     return cells
 
 
-def _read(line: dict[str, str], file: Path) -> Printed:
+def _read(line: dict[str, str], file: Path) -> PaperValue:
     for name in ("value", "std"):
         try:
             Decimal(line[name] or "0")
         except InvalidOperation:
             raise CamdbenchError(f"{file}: {name} {line[name]!r} is not a number") from None
     better = {"true": True, "false": False, "": None}[line["higher_is_better"]]
-    return Printed(line["dataset"], line["model"], line["method"], line["metric"], line["value"], line["std"], better)
+    return PaperValue(line["dataset"], line["model"], line["method"], line["metric"], line["value"], line["std"], better)

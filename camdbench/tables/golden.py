@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,37 +14,43 @@ from camdbench.core.catalogue import metrics
 from camdbench.core.errors import UsageError
 from camdbench.core.files import replacing
 from camdbench.core.spec import parse_spec
-from camdbench.tables.cells import KEY
+from camdbench.tables.cell_values import KEY
 from camdbench.tables.load import load_run
 from camdbench.tables.summary import summarise
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+from camdbench.tables.table import Cell, Column, Section, Table
 
 GOLDEN_COLUMNS = (*KEY, "mean", "n", "tolerance")
-_MOVED = ("mean", "images", "missing")
+_MOVED = ("moved", "n_differs", "missing")
+_COLUMNS = (
+    Column("cell", "cell", "text"),
+    Column("status", "status", "text"),
+    Column("golden_mean", "golden", "number"),
+    Column("run_mean", "run", "number"),
+    Column("difference", "difference", "number"),
+    Column("tolerance", "tolerance", "number"),
+)
 
 
 @dataclass(frozen=True)
-class Comparison:
+class GoldenComparison:
     """A run beside its golden values.
 
     Attributes:
         cells: one line per cell: the columns `KEY`, golden_mean, run_mean, difference, tolerance, golden_n, run_n and
-            verdict: `ok`; `mean` moved by more than the tolerance; `images` differ in number; `missing` or `new` in the run.
+            status: `ok`; `moved` by more than the tolerance; `n_differs`: another number of images; `missing` or `new` in the run.
     """
 
     cells: pd.DataFrame
 
     @property
     def moved(self) -> pd.DataFrame:
-        """The cells that make the check fail: mean, images, missing."""
-        return self.cells[self.cells["verdict"].isin(_MOVED)]
+        """The cells that make the check fail: moved, n_differs, missing."""
+        return self.cells[self.cells["status"].isin(_MOVED)]
 
     @property
     def new(self) -> pd.DataFrame:
         """The cells for which there is no golden value; they fail nothing."""
-        return self.cells[self.cells["verdict"] == "new"]
+        return self.cells[self.cells["status"] == "new"]
 
     @property
     def ok(self) -> bool:
@@ -53,7 +58,7 @@ class Comparison:
         return self.moved.empty
 
 
-def check(run: str | Path, against: str | Path) -> Comparison:
+def check(run: str | Path, against: str | Path) -> GoldenComparison:
     """Compare the means of a run with golden values.
 
     A cell is met when the images counted are as many and the means differ by no more than the cell's tolerance; where
@@ -71,7 +76,7 @@ def check(run: str | Path, against: str | Path) -> Comparison:
     return compare(summarise(run), golden)
 
 
-def compare(summary: pd.DataFrame, golden: pd.DataFrame) -> Comparison:
+def compare(summary: pd.DataFrame, golden: pd.DataFrame) -> GoldenComparison:
     """Compare a summary with golden values, both in memory."""
     key = list(KEY)
     placed, measured = golden.assign(place=range(len(golden))), summary[[*key, "mean", "n"]]
@@ -79,9 +84,9 @@ def compare(summary: pd.DataFrame, golden: pd.DataFrame) -> Comparison:
     both = both.sort_values("place", kind="stable", ignore_index=True)  # the golden file's order, then what is new
     difference = both["mean_run"] - both["mean_golden"]
     within = (difference.abs() <= both["tolerance"]) | (both["mean_run"].isna() & both["mean_golden"].isna())
-    verdict = np.select(
+    status = np.select(
         [both["_merge"] == "left_only", both["_merge"] == "right_only", both["n_golden"] != both["n_run"], ~within],
-        ["missing", "new", "images", "mean"],
+        ["missing", "new", "n_differs", "moved"],
         default="ok",
     )
     cells = both[key].assign(
@@ -91,9 +96,9 @@ def compare(summary: pd.DataFrame, golden: pd.DataFrame) -> Comparison:
         tolerance=both["tolerance"],
         golden_n=both["n_golden"].astype("Int64"),
         run_n=both["n_run"].astype("Int64"),
-        verdict=verdict,
+        status=status,
     )
-    return Comparison(cells)
+    return GoldenComparison(cells)
 
 
 def read_golden(path: str | Path) -> pd.DataFrame:
@@ -154,31 +159,19 @@ def write_golden(run: str | Path, path: str | Path, *, tolerances: Mapping[str, 
     return golden
 
 
-def render_comparison(comparison: Comparison) -> RenderableType:
-    """For a terminal: a table of what moved, if anything did, and one line that counts the cells."""
-    from rich import box
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
+def golden_table(comparison: GoldenComparison) -> Table:
+    """The cells that moved, and one line that counts the cells."""
     cells, moved = comparison.cells, comparison.moved
-    met = int((cells["verdict"] == "ok").sum())
+    met = int((cells["status"] == "ok").sum())
     without = f"; without a golden value: {len(comparison.new)}" if len(comparison.new) else ""
-    line = Text(f"{met} of {len(cells) - len(comparison.new)} golden cells met{without}.")
-    if comparison.ok:
-        return line
-    table = Table(title="What moved", box=box.SIMPLE_HEAD)
-    table.add_column("cell", overflow="fold", min_width=30)
-    table.add_column("verdict")
-    for heading in ("golden", "run", "difference", "tolerance"):
-        table.add_column(heading, justify="right")
+    count = f"{met} of {len(cells) - len(comparison.new)} golden cells met{without}."
+    rows = list[tuple[Cell, ...]]()
     for cell in moved.to_dict("records"):
         what = f"{cell['explainer']} · {cell['metric']} ({cell['protocol']})"
         where = f"{cell['model']} · {cell['dataset']} {cell['split']} · target: {cell['target_rule']}"
-        verdict = f"{cell['golden_n']} → {cell['run_n']} images" if cell["verdict"] == "images" else str(cell["verdict"])
-        numbers = [_write(cell[name]) for name in ("golden_mean", "run_mean", "difference", "tolerance")]
-        table.add_row(*(Text(text) for text in (f"{what}\n{where}", verdict, *numbers)))
-    return Group(table, line)
+        status = f"{cell['golden_n']} → {cell['run_n']} images" if cell["status"] == "n_differs" else str(cell["status"])
+        rows.append((Cell(f"{what}\n{where}"), Cell(status), *(Cell(_write(cell[column.key])) for column in _COLUMNS[2:])))
+    return Table("Cells that moved", _COLUMNS, (Section(tuple(rows)),), (count,))
 
 
 def _write(number: float) -> str:

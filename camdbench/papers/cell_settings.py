@@ -1,4 +1,4 @@
-"""Part: what one label of a table says of how its cells are measured."""
+"""CellSettings: what one label of a table says of how its cells are measured."""
 
 from __future__ import annotations
 
@@ -13,54 +13,54 @@ from camdbench.core.targets import check_target_rule
 Statistics = float | Annotated[tuple[float, ...], Field(strict=False)]
 
 
-class Part(BaseModel):
-    """One label's share of a measurement; a cell's measurement is made of those of its four labels.
+class CellSettings(BaseModel):
+    """Settings of a measurement; those of a cell are merged from its four labels.
 
     Attributes:
         dataset: spec of the data set, its split apart.
         split: name of the split.
-        images: how many images the paper has, for estimates of time.
+        paper_images: how many images the paper has, for estimates of time.
         sample: a random choice of so many images, drawn from their ids.
-        only: `misclassified` keeps the images whose label the model does not predict.
+        subset: `misclassified` keeps the images whose label the model does not predict.
         model: name for the zoo.
         mean: mean of the input normalisation instead of the weights' own.
-        std: standard deviation, likewise.
+        std: standard deviation in place of the weights' own.
         target: how the explained class is chosen.
         explainer: spec of the explainer.
-        within: name of a wrapper that the explainer is put into.
+        wrapper: name of a wrapper that the explainer is put into.
         metric: spec of the metric.
-        cost: a cost of the explainer instead of a metric.
-        factor: what our number is multiplied by to be in the unit that the paper prints.
+        measure: a cost of the explainer in place of a metric.
+        scale_by: what our number is multiplied by to be in the unit that the paper prints.
         training: fields of the training recipe that makes the model, on top of the paper's own (`train.yaml`).
         probe: fields of the recipe of a segmentation probe whose mean IoU is measured instead of a metric (see `camdbench probe`).
         seeds: seeds of the models that are trained first, instead of the recipe's.
-        missing: why this cannot be measured, whatever data and weights there are.
-        unlike: why our number must not be compared with the paper's.
-        scaled: what else holds with `--scaled`.
+        not_runnable: why this cannot be measured, whatever data and weights there are.
+        not_comparable: why our number must not be compared with the paper's.
+        small: what else holds with `--small`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     dataset: str | None = None
     split: str | None = None
-    images: PositiveInt | None = None
+    paper_images: PositiveInt | None = None
     sample: PositiveInt | None = None
-    only: Literal["misclassified"] | None = None
+    subset: Literal["misclassified"] | None = None
     model: str | None = None
     mean: Statistics | None = None
     std: Statistics | None = None
     target: str | None = None
     explainer: str | None = None
-    within: str | None = None
+    wrapper: str | None = None
     metric: str | None = None
-    cost: Literal["seconds"] | None = None
-    factor: PositiveFloat | None = None
+    measure: Literal["seconds_per_image"] | None = None
+    scale_by: PositiveFloat | None = None
     training: dict[str, Any] | None = None
     probe: dict[str, Any] | None = None
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1, strict=False)] | None = None
-    missing: str | None = None
-    unlike: str | None = None
-    scaled: Part | None = None
+    not_runnable: str | None = None
+    not_comparable: str | None = None
+    small: CellSettings | None = None
 
     @field_validator("dataset")
     @classmethod
@@ -79,7 +79,7 @@ class Part(BaseModel):
     def _known_metric(cls, text: str | None) -> str | None:
         return text if text is None else str(metrics.parse_one(text))
 
-    @field_validator("within")
+    @field_validator("wrapper")
     @classmethod
     def _known_wrapper(cls, name: str | None) -> str | None:
         return name if name is None else explainers.get(name).name
@@ -96,11 +96,11 @@ class Part(BaseModel):
             losses.parse_one(str(fields["loss"]))
         return fields
 
-    def onto(self, base: Part) -> Part:
-        """This part's fields in place of those of `base`, apart from `training` and `scaled`, whose fields are joined."""
+    def over(self, base: CellSettings) -> CellSettings:
+        """These fields in place of those of `base`; the fields of `training` and `small` are merged."""
         given = {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
         if self.training is not None and base.training is not None:
             given["training"] = joined(base.training, self.training)
-        if self.scaled is not None and base.scaled is not None:
-            given["scaled"] = self.scaled.onto(base.scaled)
+        if self.small is not None and base.small is not None:
+            given["small"] = self.small.over(base.small)
         return base.model_copy(update=given)

@@ -1,11 +1,11 @@
-"""`--scaled`: the same recipe with the embedded data set and networks in place of the paper's."""
+"""`--small`: the same recipe with the embedded data set and networks in place of the paper's."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from camdbench.core.nested import joined
-from camdbench.papers.part import Part
+from camdbench.papers.cell_settings import CellSettings
 from camdbench.papers.training import CHOSEN
 
 DATASET, MODEL, SIZE = "shortcuts", "shortcuts-ce", 96
@@ -23,29 +23,29 @@ _SMALL_PROBE: dict[str, Any] = {"data": {"train": "train", "limit": 64}, "optimi
 _FEW: dict[str, Any] = {"data": {"limit": 128}, "batch_size": 8}  # 16 images of each class to choose from
 
 
-def scaled(part: Part) -> Part:
+def small_scale(part: CellSettings) -> CellSettings:
     """A measurement on the embedded data set and network; explainers, metrics, target rule and loss are kept.
 
-    What counts in pixels of 224, or names a layer of the paper's network, stands in the recipe's own `scaled`. Samples are
+    What counts in pixels of 224, or names a layer of the paper's network, stands in the recipe's own `small`. Samples are
     left to `--limit`, and an embedded network knows its own mean and std.
     """
     replaced = part.model_copy(
         update={
             "dataset": DATASET,
             "split": "train" if part.split in _LEARNED_FROM else "val",
-            "images": None,
+            "paper_images": None,
             "sample": None,
             "mean": None,
             "std": None,
             "model": MODEL,
             "probe": None if part.probe is None else joined(part.probe, _SMALL_PROBE),
-            "scaled": None,
+            "small": None,
         }
     )
-    return replaced if part.scaled is None else part.scaled.onto(replaced)
+    return replaced if part.small is None else part.small.over(replaced)
 
 
-def scaled_training(recipe: dict[str, Any]) -> dict[str, Any]:
+def small_training(recipe: dict[str, Any]) -> dict[str, Any]:
     """A training recipe of a minute: one epoch on few drawn images, by the same loss, surgery, augmentation and optimiser."""
     kept = {name: value for name, value in recipe.items() if name not in ("head_stage", "name")}
     small = joined(kept, _SMALL)

@@ -11,15 +11,15 @@ from typing import Any
 
 from camdbench.core.errors import CamdbenchError
 from camdbench.core.nested import joined
-from camdbench.papers.naming import named, write_recipe
-from camdbench.papers.verdict import Measured
+from camdbench.papers.agreement import OurValue
+from camdbench.papers.checkpoint_names import named, write_recipe
 
 METRIC = "miou"
 """What a cell of a probe has in place of a metric of the registry."""
 
 
 @dataclass(frozen=True)
-class Probing:
+class ProbeSettings:
     """A probe that is to be trained on a network.
 
     Attributes:
@@ -29,12 +29,12 @@ class Probing:
     written: str
 
     @classmethod
-    def of(cls, fields: dict[str, Any], seed: int) -> Probing:
+    def of(cls, fields: dict[str, Any], seed: int) -> ProbeSettings:
         """The probe with these fields under a seed."""
         return cls(json.dumps(fields | {"seed": seed}, sort_keys=True))
 
     def recipe(self, paper: str, model: str, dataset: str, split: str, count: int | None) -> dict[str, Any]:
-        """The whole recipe, as `camdbench probe --recipe` takes it; its name tells paper, network and backbone.
+        """The whole recipe, as `camdbench probe --recipe` takes it; its name holds paper, network and backbone.
 
         Args:
             paper: what the name begins with.
@@ -96,10 +96,10 @@ class FinishedProbe:
 
     found: dict[str, Any]
 
-    def measured(self, explainer: str, metric: str, *, cost: bool = False) -> Measured:
+    def measured(self, explainer: str, metric: str, *, cost: bool = False) -> OurValue:
         """The mean IoU in percent with its interval over images, whatever is asked for."""
         del explainer, metric, cost
         value, low, high = (self.found.get(name, math.nan) for name in ("miou", "low", "high"))
         if math.isnan(value):
-            return Measured(reason="no pixel of these images has a known class")
-        return Measured(value, low, high, self.found["count"])
+            return OurValue(reason="no pixel of these images has a known class")
+        return OurValue(value, low, high, self.found["count"])

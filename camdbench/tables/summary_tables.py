@@ -1,0 +1,233 @@
+"""The summary as tables: one per model, data set, split and target rule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from camdbench.core.catalogue import NO_EXPLAINER
+from camdbench.tables.latex_text import superscript
+from camdbench.tables.table import DAGGER, Cell, Column, Section, Table
+
+ALPHA = 0.05
+_NOT_SIGNIFICANT = (
+    f"{DAGGER} not significantly different from the best: paired permutation test, Holm-corrected within each metric, {ALPHA:.0%}."
+)
+_COUNTS = (("failed", "n_failed"), ("undefined", "n_undefined"), ("constant", "n_constant"))
+_COSTS = (("passes/image", "passes_per_image"), ("s/image", "seconds_per_image"))
+
+
+class MetricColumn(NamedTuple):
+    """A metric under a protocol."""
+
+    metric: str
+    protocol: str
+    unit: str
+    higher_is_better: bool
+
+    @property
+    def direction(self) -> str:
+        """An arrow towards the better values, and the unit."""
+        return f"{'↑' if self.higher_is_better else '↓'} {self.unit}".rstrip()
+
+    @property
+    def heading(self) -> str:
+        """The metric with its direction and unit.
+
+        >>> MetricColumn("ad", "opticam", "%", higher_is_better=False).heading
+        'ad ↓ %'
+        """
+        return f"{self.metric} {self.direction}"
+
+
+@dataclass(frozen=True)
+class SummaryGroup:
+    """The lines of a summary that share a table: the explainers of one model on one split, or models alone.
+
+    Attributes:
+        heads: heading of the first column: `explainer`, or `model` if models are compared; the column `explainer` of `lines`
+            holds either.
+        model: name of the model; empty if models are compared.
+        place: data set, split and target rule.
+        lines: the lines of the summary.
+    """
+
+    heads: str
+    model: str
+    place: tuple[str, str, str]
+    lines: pd.DataFrame
+
+    @property
+    def title(self) -> str:
+        """Model, data set and split, target rule."""
+        dataset, split, target_rule = self.place
+        if self.heads == "model":
+            return f"models · {dataset} {split}"
+        return f"{self.model} · {dataset} {split} · target: {target_rule}"
+
+    @cached_property
+    def columns(self) -> list[MetricColumn]:
+        """The metrics, in the order of the summary."""
+        return [MetricColumn(*line) for line in self.lines[list(MetricColumn._fields)].drop_duplicates().itertuples(index=False, name=None)]
+
+    @cached_property
+    def cells(self) -> dict[tuple[str, MetricColumn], dict[Any, Any]]:
+        """The lines by explainer and column; an unfinished job has none."""
+        columns = {(column.metric, column.protocol): column for column in self.columns}
+        return {(line["explainer"], columns[line["metric"], line["protocol"]]): line for line in self.lines.to_dict("records")}
+
+    @cached_property
+    def tied(self) -> dict[str, str]:
+        """The tie letter of each explainer, empty without a tie; explainers in the order of the summary."""
+        return dict(self.lines.drop_duplicates("explainer")[["explainer", "tie_group"]].itertuples(index=False, name=None))
+
+    def explainers(self, *, control: bool) -> list[str]:
+        """The controls, or the methods under test."""
+        return list(self.lines.loc[self.lines["is_control"] == control, "explainer"].unique())
+
+    def places(self, column: MetricColumn) -> dict[str, int]:
+        """The methods that are first (1) and second (2) in a column; tied ones share a place, controls are not ranked.
+
+        A single method has no place either.
+        """
+        means = {name: self.cells[name, column]["mean"] for name in self.explainers(control=False) if (name, column) in self.cells}
+        means = {name: mean for name, mean in means.items() if not math.isnan(mean)}
+        places = dict[str, int]()
+        for place in (1, 2) if len(means) > 1 else ():
+            if left := {name: mean for name, mean in means.items() if name not in places}:
+                best = (max if column.higher_is_better else min)(left.values())
+                first = {name for name, mean in left.items() if mean == best}
+                letters = {self.tied[name] for name in first} - {""}
+                places |= {name: place for name in left if name in first or self.tied[name] in letters}
+        return places
+
+
+def summary_groups(summary: pd.DataFrame) -> Iterator[SummaryGroup]:
+    """Split a summary into the groups of its tables, in its own order."""
+    alone = summary["explainer"] == str(NO_EXPLAINER)
+    place = ["dataset", "split", "target_rule"]
+    for (model, *where), lines in summary[~alone].groupby(["model", *place], sort=False):
+        yield SummaryGroup("explainer", str(model), (str(where[0]), str(where[1]), str(where[2])), lines)
+    models = summary[alone].assign(explainer=summary["model"], tie_group="", passes_per_image=math.nan, seconds_per_image=math.nan)
+    for where, lines in models.groupby(place, sort=False):
+        yield SummaryGroup("model", "", (str(where[0]), str(where[1]), str(where[2])), lines)
+
+
+def summary_tables(summary: pd.DataFrame) -> list[Table]:
+    """The summary as tables: the best method bold, the second underlined, controls in a section of their own.
+
+    A dagger marks values that are not significantly different from the best, if the summary has the column `vs_best`.
+    """
+    return [_table(group) for group in summary_groups(summary)]
+
+
+def _table(group: SummaryGroup) -> Table:
+    counts = _counts(group)
+    columns = (
+        Column("name", group.heads, "name"),
+        *(Column(column.metric, column.metric, "number", unit=column.direction) for column in group.columns),
+        *(Column(heading, heading, "number", in_print=False) for heading in counts),
+    )
+    places = {column: group.places(column) for column in group.columns}
+    sections = list[Section]()
+    for control in (False, True):
+        rows = [
+            (
+                Cell(name, marker=superscript(group.tied[name])),
+                *(_cell(group.cells.get((name, column)), places[column].get(name, 0)) for column in group.columns),
+                *(Cell(texts[name]) for texts in counts.values()),
+            )
+            for name in group.explainers(control=control)
+        ]
+        sections += [Section(tuple(rows), dim=control)] if rows else []
+    return Table(group.title, columns, tuple(sections), *_notes(group))
+
+
+def _cell(line: dict[Any, Any] | None, place: int) -> Cell:
+    if line is None:
+        return Cell("—")
+    mean, low, high = (_number(line[name], line["unit"]) for name in ("mean", "ci_low", "ci_high"))
+    return Cell(
+        mean,
+        interval="" if math.isnan(line["ci_low"]) else f"[{low}, {high}]",
+        emphasis="best" if place == 1 else "second" if place == 2 else "",
+        marker=DAGGER if line.get("vs_best") == "not_significant" else "",
+    )
+
+
+def _number(number: float, unit: str) -> str:
+    """One decimal in per cent, three otherwise; an em dash for NaN.
+
+    >>> _number(12.345, "%"), _number(0.12345, ""), _number(math.nan, "")
+    ('12.3', '0.123', '—')
+    """
+    return "—" if math.isnan(number) else f"{number:.{1 if unit == '%' else 3}f}"
+
+
+def _notes(group: SummaryGroup) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Notes for the screen and for print: images, protocols, controls, ties, daggers, metrics without a test."""
+    protocols, ties = dict[str, list[str]](), dict[str, list[str]]()
+    for column in group.columns:
+        protocols.setdefault(column.protocol, []).append(column.metric)
+    for name, letter in group.tied.items():
+        if letter:
+            ties.setdefault(letter, []).append(name)
+    used = "; ".join(f"{', '.join(names)}: {protocol}" for protocol, names in protocols.items())
+    tied = [f"{superscript(letter)} {' = '.join(names)} on every image" for letter, names in ties.items()]
+    controls, n, failed = group.explainers(control=True), group.lines["n"], int(group.lines["n_failed"].max())
+    images = f"{n.min()} images" if n.min() == n.max() else "images"
+    unranked = [f"Controls (not ranked): {', '.join(controls)}."] if controls else []
+    tests = _tests(group.lines)
+    screen = (f"Over {images} [95 % bootstrap interval]. Protocols: {used}.", *unranked, *tied, *tests)
+    without = f" (up to {failed} failed)" if failed else ""
+    return screen, (f"Over {span(n)} images{without}.", *(f"{tie}." for tie in tied), *tests)
+
+
+def _tests(lines: pd.DataFrame) -> list[str]:
+    """The meaning of daggers, and the metrics without a test; nothing if no test was made."""
+    if "vs_best" not in lines:
+        return []
+    names = ", ".join(lines.loc[lines["vs_best"] == "untested", "metric"].unique())
+    without = [f"Not tested against the best: {names}."] if names else []
+    return [_NOT_SIGNIFICANT, *without] if "not_significant" in set(lines["vs_best"]) else without
+
+
+def _counts(group: SummaryGroup) -> dict[str, dict[str, str]]:
+    """Further columns, heading -> explainer -> text: images if cells differ, failures, constant maps, costs."""
+    by_explainer = group.lines.groupby("explainer", sort=False)
+    n = group.lines["n"]
+    columns = {} if n.min() == n.max() else {"images": by_explainer["n"].agg(span)}
+    for heading, name in _COUNTS:
+        if group.lines[name].any():
+            columns[heading] = by_explainer[name].max().astype(str)
+    for heading, name in _COSTS:
+        if group.lines[name].notna().any():
+            columns[heading] = by_explainer[name].first().map(_cost)
+    return {heading: {str(name): str(text) for name, text in texts.items()} for heading, texts in columns.items()}
+
+
+def _cost(number: float) -> str:
+    """Three digits, never with an exponent.
+
+    >>> [_cost(number) for number in (4001.0, 2.0, 0.01234, 0.00002, 0.0, math.nan)]
+    ['4001', '2', '0.0123', '<0.001', '0', '—']
+    """
+    if math.isnan(number):
+        return "—"
+    if 0 < number < 0.001:
+        return "<0.001"
+    return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
+
+
+def span(counts: pd.Series) -> str:
+    """The common count, or the least and the largest.
+
+    >>> span(pd.Series([8, 8])), span(pd.Series([8, 6]))
+    ('8', '6–8')
+    """
+    return str(counts.min()) if counts.min() == counts.max() else f"{counts.min()}–{counts.max()}"

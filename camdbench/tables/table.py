@@ -1,0 +1,86 @@
+"""The model of every table that is printed: columns, and sections of rows of cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+DAGGER = "†"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column.
+
+    Attributes:
+        key: name of the column.
+        heading: text of the heading.
+        kind: `text` is left-aligned, `number` right-aligned; `name` is a text in code type in Markdown.
+        unit: second part of the heading, such as `↓ %`; it moves to a second line where room is short.
+        wide_only: whether a terminal narrower than `render.WIDE` omits the column.
+        in_print: whether LaTeX has the column.
+    """
+
+    key: str
+    heading: str
+    kind: Literal["text", "name", "number"]
+    unit: str = ""
+    wide_only: bool = False
+    in_print: bool = True
+
+    @property
+    def full_heading(self) -> str:
+        """The heading with its unit."""
+        return f"{self.heading} {self.unit}".rstrip()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A formatted cell.
+
+    Attributes:
+        text: the text.
+        interval: interval in brackets; empty if there is none.
+        emphasis: `best` is bold in every format, `second` is underlined in LaTeX.
+        marker: a sign after the text: a dagger, or a superscript letter.
+        colour: style of the text on a terminal.
+    """
+
+    text: str
+    interval: str = ""
+    emphasis: Literal["", "best", "second"] = ""
+    marker: str = ""
+    colour: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """Rows between two rules; `dim` for controls."""
+
+    rows: tuple[tuple[Cell, ...], ...]
+    dim: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, ready to be rendered.
+
+    Attributes:
+        title: text above the table.
+        columns: the columns.
+        sections: rows, each with one cell per column.
+        notes: sentences below the table.
+        print_notes: sentences of the caption in LaTeX; default: `notes`.
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    sections: tuple[Section, ...]
+    notes: tuple[str, ...] = ()
+    print_notes: tuple[str, ...] | None = None
+
+
+def text_rows(*columns: Iterable[object]) -> tuple[tuple[Cell, ...], ...]:
+    """Rows of plain cells from the texts of each column."""
+    return tuple(tuple(Cell(str(text)) for text in row) for row in zip(*columns, strict=True))
