@@ -42,11 +42,12 @@ def write_reference(kind: str, registry: catalogue.Registry) -> None:
     for entry in registry:
         called = ", ".join(["EXPLAINER"] * entry.wraps + [f"{option.name}={option.default!r}" for option in entry.options])
         facts = {key.replace("_", " "): value for key, value in asdict(entry.facts).items() if value not in ((), "", False)}
-        facts.pop("protocols", None)
+        for shown in ("protocols", "formula"):  # the table below and the docstring show them
+            facts.pop(shown, None)
+        if "differs" in facts:
+            facts["differs"] = tuple(f"{other.who}: {other.what}" for other in entry.facts.differs)
         if "cost" in facts:
             facts["cost"] = entry.facts.cost
-        if differs := getattr(entry.facts, "differs", ()):
-            facts["differs"] = tuple(f"{other.who}: {other.what}" for other in differs)
         text = re.sub(r"\.\. math:: (.+)", r"```{math}\n\1\n```", entry.doc)
         lines += [f"## {entry.name}", "", f"`{entry.name}({called})`" if called else f"`{entry.name}`", "", text, ""]
         lines += [f"- **{key}**: {', '.join(map(str, value)) if isinstance(value, tuple) else value}" for key, value in facts.items()]

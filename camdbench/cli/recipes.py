@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from camdbench.cli import options
+from camdbench.core.cost import PassEstimate
 from camdbench.papers.recipe_files import load_table, recipe_files
 from camdbench.papers.requirements import Requirements, requirements
 from camdbench.papers.table_recipe import PaperTable

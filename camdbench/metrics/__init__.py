@@ -1,1 +1,1 @@
-"""Metrics that judge saliency maps: one function with one decorator, one file per family that shares its maths."""
+"""Metrics of saliency maps: one function with one decorator, one file per family that shares its maths."""

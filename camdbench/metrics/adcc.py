@@ -49,7 +49,7 @@ def coherency(
     masking: Masking = "normalised",
     scored_class: ScoredClass = "target",
 ) -> MetricResult:
-    r"""How alike the map is to the map of the image that it masks: Pearson's correlation, brought to [0, 1].
+    r"""Pearson correlation r of the map with the map of the masked image, 50 (r + 1).
 
     .. math:: 50\,(r(E(x), E(x \odot s)) + 1)
 
@@ -95,7 +95,7 @@ def adcc(
     masking: Masking = "normalised",
     scored_class: ScoredClass = "target",
 ) -> Tensor:
-    r"""Harmonic mean of coherency, of what complexity leaves, and of what average drop leaves.
+    r"""ADCC: harmonic mean of coherency, 1 - complexity and 1 - average drop.
 
     .. math:: 300 / (1 / \mathrm{coherency} + 1 / (1 - \mathrm{complexity}) + 1 / (1 - \mathrm{drop}))
 

@@ -64,7 +64,7 @@ def box_accuracy(
     ground_truth: BoxEnds = "exclusive",
     constant_map: ConstantMap = "undefined",
 ) -> MetricResult:
-    r"""PositiveFraction of images whose largest region overlaps a box of the object: the best threshold's, mean over IoUs of 30, 50, 70 %.
+    r"""Share of images whose largest region overlaps a box of the object: the best threshold's, mean over IoUs of 30, 50, 70 %.
 
     .. math:: \frac{100}{|D|} \sum_{\delta \in D} \max_\eta \mathrm{mean}_x\,[\mathrm{IoU}(B_\eta, B) \ge \delta]
 
@@ -97,7 +97,7 @@ def max_box_accuracy(
     ground_truth: BoxEnds = "exclusive",
     constant_map: ConstantMap = "undefined",
 ) -> MetricResult:
-    r"""PositiveFraction of images whose largest region overlaps a box of the object by half, at the threshold that suits all images best.
+    r"""Share of images whose largest region overlaps a box of the object by half, at the threshold that suits all images best.
 
     .. math:: 100 \max_\eta \mathrm{mean}_x\,[\mathrm{IoU}(B_\eta, B) \ge 1/2]
 
@@ -131,7 +131,7 @@ def max_box_accuracy_v2(
     ground_truth: BoxEnds = "exclusive",
     constant_map: ConstantMap = "undefined",
 ) -> MetricResult:
-    r"""PositiveFraction of images any of whose regions overlaps a box of the object: the best threshold's, mean over IoUs of 30, 50, 70 %.
+    r"""Share of images any of whose regions overlaps a box of the object: the best threshold's, mean over IoUs of 30, 50, 70 %.
 
     .. math:: \frac{100}{|D|} \sum_{\delta \in D} \max_\eta \mathrm{mean}_x\,[\max_{B_\eta} \mathrm{IoU}(B_\eta, B) \ge \delta]
 

@@ -40,7 +40,7 @@ UNKNOWN_MASK = "it is unknown of which class the mask is"
     protocols=CAM_AGREEMENT_PROTOCOLS,
 )
 def cam_agreement(inputs: MetricInputs, *, threshold: NonNegativeFloat = 0.01) -> MetricResult:
-    r"""Share of the places whose class the network's class maps name, or for which they rightly name none.
+    r"""Fraction of grid cells at which the class-map prediction, background included, equals the ground truth.
 
     .. math:: \frac{100}{hw} \sum_i [\hat c_i = c_i]
 

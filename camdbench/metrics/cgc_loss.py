@@ -48,7 +48,7 @@ def cgc_loss(
     temperature: PositiveFloat = 0.5,
     maps: Literal["relu", "default"] = "relu",
 ) -> MetricResult:
-    r"""How badly the crop of the map is told, among maps of crops of 32 images, as the one that belongs to its own image.
+    r"""CGC contrastive loss: cross-entropy of matching the cropped map with the map of the cropped image among 32 images.
 
     .. math:: -\log \frac{\exp(\cos(h, a) / \tau)}{\exp(\cos(h, a) / \tau) + \sum_j \exp(\cos(h, a_j) / \tau)}
 

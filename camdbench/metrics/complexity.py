@@ -100,7 +100,7 @@ def effective_complexity(
 
 
 def _sizes(inputs: MetricInputs, maps: str) -> Tensor:
-    """Maps (B, ., .) >= 0; maps whose raw form nobody has are taken as they are."""
+    """Maps (B, ., .) >= 0; maps without a known raw form are taken as they are."""
     if maps == "default" or inputs.raw is None:
         return inputs.saliency
     if maps == "abs, layer grid":

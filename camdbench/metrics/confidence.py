@@ -42,7 +42,7 @@ def average_drop(
     scored_class: ScoredClass = "target",
     keep: PositiveFraction = 1.0,
 ) -> Tensor:
-    r"""PositiveFraction of the class probability that masking loses: 100 max(0, p - o) / p.
+    r"""Average Drop: relative loss of class probability when the image is masked by its map.
 
     .. math:: 100 \max(0, p - o) / p
 
@@ -67,7 +67,7 @@ def average_gain(
     scored_class: ScoredClass = "target",
     keep: PositiveFraction = 1.0,
 ) -> Tensor:
-    r"""PositiveFraction of the missing class probability that masking wins back: 100 max(0, o - p) / (1 - p).
+    r"""Average Gain: gain of class probability under masking, relative to the possible gain.
 
     .. math:: 100 \max(0, o - p) / (1 - p)
 
@@ -94,7 +94,7 @@ def average_increase(
     scored_class: ScoredClass = "target",
     keep: PositiveFraction = 1.0,
 ) -> Tensor:
-    r"""Whether masking raises the class probability: 100 where o > p + tolerance, else 0.
+    r"""Average Increase: whether masking raises the class probability; 100 if o > p + tolerance, else 0.
 
     .. math:: 100\,[o > p]
 

@@ -1,6 +1,6 @@
-"""How much of the map's mass lies on the object: F1, the energy pointing game, the Content Heatmap, relevance mass.
+"""Energy of the map on the object: F1, the energy pointing game, the Content Heatmap, relevance mass.
 
-Four papers have nearly one formula, mass inside over mass in all, and differ in the map: energy pointing takes the
+Four papers have nearly one formula, energy inside over total energy, and differ in the map: energy pointing takes the
 map normalised to [0, 1], whose minimum is subtracted, the Content Heatmap the rectified raw map, which keeps it.
 """
 
@@ -41,12 +41,12 @@ def pixel_f1(
     *,
     ground_truth: GroundTruth = "exclusive boxes",
 ) -> MetricResult:
-    r"""How well the soft map fills the object and nothing else: 100 x 2 P R / (P + R), P the mass inside, R the filling.
+    r"""How well the soft map fills the object and nothing else: 100 x 2 P R / (P + R), P the energy inside, R the filling.
 
     .. math:: 100 \cdot 2 P R / (P + R), \quad P = \sum_{i \in M} s_i / \sum_i s_i, \quad R = \sum_{i \in M} s_i / |M|
 
     (B,) in [0, 100]. P = sum over the object / sum over all, R = sum over the object / its area, with the map in [0, 1];
-    0 where no mass lies on the object. Not the F1 of a mask: a map of ones scores 2a / (1 + a) for an object of area a.
+    0 where no energy lies on the object. Not the F1 of a mask: a map of ones scores 2a / (1 + a) for an object of area a.
     """
     found = mass(inputs.saliency, object_region(inputs, ground_truth))
     return result_of(100 * f1(found), _nowhere(found))
@@ -77,7 +77,7 @@ def energy_pointing(
     max_box_fraction: PositiveFloat = 1.0,
     ground_truth: BoxTruth = "exclusive boxes",
 ) -> MetricResult:
-    r"""Share of the map's mass that lies in the object's boxes: 100 x sum inside / sum of all.
+    r"""Share of the map's energy that lies in the object's boxes: 100 x sum inside / sum of all.
 
     .. math:: 100 \sum_{i \in B} s_i / \sum_i s_i
 
@@ -133,7 +133,7 @@ def content_heatmap(
     epsilon: NonNegativeFloat = 0.0,
     ground_truth: BoxTruth = "exclusive boxes",
 ) -> MetricResult:
-    r"""Share of the rectified raw map's mass that lies in the object's boxes: 100 x sum inside / sum of all.
+    r"""Share of the rectified raw map's energy that lies in the object's boxes: 100 x sum inside / sum of all.
 
     .. math:: 100 \sum_{i \in B} \max(0, s_i) / \sum_i \max(0, s_i)
 
@@ -172,7 +172,7 @@ def relevance_mass(
     maps: MapSign = "default",
     ground_truth: GroundTruth = "masks",
 ) -> MetricResult:
-    r"""Share of the map's mass that lies on the object's mask: 100 x sum inside / sum of all.
+    r"""Share of the map's energy that lies on the object's mask: 100 x sum inside / sum of all.
 
     .. math:: 100 \sum_{i \in M} s_i / \sum_i s_i
 

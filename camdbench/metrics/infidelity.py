@@ -1,4 +1,4 @@
-"""Infidelity: how far the map is from telling what covering parts of the image does to the class."""
+"""Infidelity: error of the map as a prediction of score changes when blocks of the image are covered."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def infidelity(
     scored_output: ScoredOutput = "logit",
     maps: MapKind = "raw",
 ) -> MetricResult:
-    r"""Mean squared error of the map as a prediction of what covering a block of the image does to the class's score.
+    r"""Infidelity: mean squared error between the predicted and the measured score change when random blocks are covered.
 
     .. math:: \frac{1}{N} \sum_n (\beta I_n^\top \Phi - (f(x) - f(x - I_n)))^2
 
@@ -74,19 +74,19 @@ def infidelity(
     """
     if not blocks:
         raise UsageError("infidelity(blocks=()): give at least one side in pixels")
-    told, changes = inputs.cached(
+    predicted, changes = inputs.cached(
         ("blocks", samples, blocks, scaled, perturbation, masking, scored_class, scored_output, maps),
         lambda: _samples(
             inputs,
             _squares(inputs, samples, blocks, scaled=scaled),
-            _told(inputs, perturbation, masking, maps),
+            _prediction(inputs, perturbation, masking, maps),
             masking,
             scored_class,
             scored_output,
         ),
     )
-    nothing = beta & (told == 0).all(1)
-    return MetricResult(torch.where(nothing, torch.nan, mismatch(told, changes, scaled=beta)), nothing)
+    nothing = beta & (predicted == 0).all(1)
+    return MetricResult(torch.where(nothing, torch.nan, mismatch(predicted, changes, scaled=beta)), nothing)
 
 
 def _squares(inputs: MetricInputs, samples: int, blocks: tuple[int, ...], *, scaled: bool) -> Tensor:
@@ -97,7 +97,7 @@ def _squares(inputs: MetricInputs, samples: int, blocks: tuple[int, ...], *, sca
     return torch.stack(drawn).to(inputs.images.device)
 
 
-def _told(inputs: MetricInputs, perturbation: str, masking: Masking, maps: str) -> Tensor:
+def _prediction(inputs: MetricInputs, perturbation: str, masking: Masking, maps: str) -> Tensor:
     """(B, H, W) float64, what the map says that covering each pixel alone would change.
 
     Raises:
@@ -116,15 +116,15 @@ def _told(inputs: MetricInputs, perturbation: str, masking: Masking, maps: str) 
 
 
 def _samples(
-    inputs: MetricInputs, drawn: Tensor, told: Tensor, masking: Masking, scored_class: ScoredClass, scored_output: Score
+    inputs: MetricInputs, drawn: Tensor, predicted: Tensor, masking: Masking, scored_class: ScoredClass, scored_output: Score
 ) -> tuple[Tensor, Tensor]:
-    """What the map told of each sample and what it changed, (B, N) float64 on the CPU."""
+    """Predicted and measured change of the score for each sample, (B, N) float64 on the CPU."""
     images, classes, blank = inputs.images, scored_classes(inputs, scored_class), image_version(inputs, "blank", masking)
     size, count = (images.shape[-2], images.shape[-1]), drawn.shape[1]
     sums, scores = list[Tensor](), list[Tensor]()
     for image, point in pairs(len(images), count, size[0] * size[1], images.device):
         covered = inside(drawn[image, point], size)
-        sums.append((told[image.to(told.device)] * covered.to(told.device)).sum((1, 2)).cpu())
+        sums.append((predicted[image.to(predicted.device)] * covered.to(predicted.device)).sum((1, 2)).cpu())
         scores.append(read(inputs.score(torch.where(covered[:, None], blank, images[image])), classes[image], scored_output))
     start = read(inputs.logits, classes, scored_output)[:, None]
     shape = (len(images), count)

@@ -58,7 +58,7 @@ ExplainOthers = Callable[[int, str, Change], Sequence[tuple[tuple[str, ...], Sal
 
 
 class MetricInputs:
-    """One batch with the maps of one explainer, or with none for a metric that judges the model alone.
+    """One batch with the maps of one explainer, or with none for a metric of the model alone.
 
     Metrics that read the same part share it: AD, AG and AI cost one masked forward pass together, and none for the
     images as they are where `logits` are already known.
@@ -74,7 +74,7 @@ class MetricInputs:
         masks: (B, H, W) bool, where known.
         labels: (B,) ground-truth classes, -1 where unknown; all unknown where not given.
         present: (B, C) bool, the classes that each image shows, where there may be several.
-        class_masks: (B, C, H, W) bool, the mask of each of them, likewise.
+        class_masks: (B, C, H, W) bool, the mask of each of them.
         ids: B names of the images, which random numbers depend on; their positions where not given.
         seed: seed of metrics that draw random numbers.
         explainer: explains other versions of the images, where the maps come from an explainer.
@@ -118,7 +118,7 @@ class MetricInputs:
         """(B, H, W) in [0, 1].
 
         Raises:
-            NotApplicable: there is no map, because the model alone is judged.
+            NotApplicable: there is no map, because the metric is of the model alone.
         """
         if self._saliency is None:
             raise NotApplicable("the metric looks at a map, and there is none")
@@ -149,7 +149,7 @@ class MetricInputs:
         """(B, K, h, w), the target layer's output.
 
         Raises:
-            NotApplicable: nobody looked at the layer.
+            NotApplicable: the layer was not captured.
         """
         return self._seen().activations
 
@@ -158,7 +158,7 @@ class MetricInputs:
         """(C, K), for a head that is global average pooling and a linear layer.
 
         Raises:
-            NotApplicable: the head is another one, or nobody looked at the layer.
+            NotApplicable: the head is another one, or the layer was not captured.
         """
         return self._seen().class_weights
 

@@ -82,7 +82,7 @@ def insertion(
     order of equals open.
 
     Opti-CAM does not say in which space its zeros are; its released code masks pixels. Xplique takes images as they come
-    and scores logits unless told otherwise; here they are in [0, 1], and probabilities are scored.
+    and scores logits by default; here they are in [0, 1], and probabilities are scored.
 
     CGC's script leaves the network in train mode when it makes the maps, so that they depend on the batch, and running
     statistics, which the curves then use, move from batch to batch. The protocol `cgc` reproduces what does not depend on

@@ -124,7 +124,7 @@ def most_relevant_first(
     .. math:: 100 \int_0^1 f(x_u)\,du
 
     (B,) in [0, 100]; the curve's x is the share of patches, and the area is taken by trapezoids over the part of [0, 1] that
-    is walked, and divided by its width. Patches of a grid, or pixels where `patch` is 1, are replaced `step` at a time,
+    is covered, and divided by its width. Patches of a grid, or pixels where `patch` is 1, are replaced `step` at a time,
     `regions` in all, all of them with 0; or in `intervals` equal shares. `ends=false` leaves out the image as it is and the
     last point: Chefer et al. look at 10 to 90 % of the pixels. `accuracy` is 1 where the class has the largest logit.
     `fill` as of aopc. Quantus flips elements of channels, of which our maps know nothing: here whole pixels are flipped.

@@ -26,11 +26,11 @@ class PixelOrder:
     """In which order pixels are replaced.
 
     Attributes:
-        most_first: whether what the map holds for most relevant comes first.
+        most_first: whether the most relevant comes first.
         ties: which of equals comes first.
         patch: side of the patches that are replaced together; 1 for pixels.
         sliding: number of patches that may lie anywhere without overlap; 0 for a grid.
-        maps: which maps tell the order: the explainer's, or those that it makes with the statistics of each image alone.
+        maps: which maps give the order: the explainer's, or those that it makes with the statistics of each image alone.
         jitter: standard deviation of noise on the map that breaks ties; 0 for none.
     """
 
@@ -49,8 +49,8 @@ class PerturbationPath:
     Attributes:
         order: the order of replacement.
         counts: how many pixels or patches are replaced at each point.
-        before: the version of the image that the walk leaves.
-        after: the version that it goes to.
+        before: the version of the image at the start.
+        after: the version at the end.
         masking: the space of pixels: `pixels`, where blank is black, or `normalised`, where it is the mean colour.
         scored_class: the class whose score is read.
         scored_output: how it is read.
@@ -66,11 +66,11 @@ class PerturbationPath:
 
 
 class PathScores(NamedTuple):
-    """What was found on a walk.
+    """Scores along a perturbation path.
 
     Attributes:
         scores: (B, K) float64 on the CPU.
-        dead: (B,) bool on the CPU, where the map is constant, so that every order is as good as another.
+        constant: (B,) bool on the CPU, where the map is constant, so that every order is as good as another.
     """
 
     scores: Tensor
@@ -78,7 +78,7 @@ class PathScores(NamedTuple):
 
 
 def path_scores(inputs: MetricInputs, path: PerturbationPath) -> PathScores:
-    """The scores along a walk; the passes are shared by all metrics that make the same one, and so are its ends."""
+    """The scores along a path; the passes are shared by all metrics that make the same one, and so are its ends."""
     return inputs.cached(("walk", path), lambda: _path_scores(inputs, path))
 
 
@@ -101,7 +101,7 @@ def _path_scores(inputs: MetricInputs, path: PerturbationPath) -> PathScores:
 
 
 def area_under(inputs: MetricInputs, path: PerturbationPath, total: int | None = None) -> MetricResult:
-    """The area under a walk in per cent, a constant map's undefined, and the curve over shares.
+    """The area under a curve in per cent, a constant map's undefined, and the curve over shares.
 
     Args:
         inputs: the batch.

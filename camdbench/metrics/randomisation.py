@@ -89,7 +89,7 @@ RANDOM_LOGIT_PROTOCOLS = (EXPLAINED_AGAIN.variant("sixt"),)
     **_COMPARED,
 )
 def random_logit(inputs: MetricInputs, *, similarity: Literal["spearman", "spearman_abs", "ssim", "hog"] = "ssim") -> MetricResult:
-    r"""Likeness of the map to the map of another class, drawn at random.
+    r"""Random-logit test: similarity of the map to that of a randomly drawn other class.
 
     .. math:: \mathrm{sim}(E(x, t), E(x, t'))
 

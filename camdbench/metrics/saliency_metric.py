@@ -51,7 +51,7 @@ def saliency_metric(
     at_least: bool = False,
     scored_class: Literal["target", "label", "predicted"] = "target",
 ) -> MetricResult:
-    r"""Size of the crop round the salient region less what the network makes of it: log max(0.05, a) - log p on the crop.
+    r"""Saliency metric: log max(0.05, a) - log p, with a the area fraction of the crop and p its class probability.
 
     .. math:: \log \max(0.05, a) - \log p
 

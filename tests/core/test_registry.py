@@ -175,14 +175,14 @@ class TestRegistering:
         source = """
 PAPER = "Author 2020"
 SHARED = {"paper": PAPER, "needs": ("masks",), "undefined": ZERO_MAP}
-BASE = MASKED.variant("", scored="predicted")
+BASE = MASKED.variant("", scored_class="predicted")
 
 @metric("mine", higher_is_better=True, unit="%", protocols=(BASE.variant("a", masking="normalised", options={"step": 2}),), **SHARED)
 def mine(evidence, *, step: PositiveInt = 1):
     \"\"\"Mine.\"\"\"
 """
         (entry,) = Registry("metric", MetricFacts, "camdbench.metrics")._read(source, "a.module")
-        expected = replace(MASKED, name="a", scored="predicted", masking="normalised", options={"step": 2})
+        expected = replace(MASKED, name="a", scored_class="predicted", masking="normalised", options={"step": 2})
         assert entry.facts == MetricFacts(
             paper="Author 2020", higher_is_better=True, unit="%", needs=("masks",), undefined=ZERO_MAP, protocols=(expected,)
         )

@@ -80,7 +80,7 @@ def test_metrics_that_one_run_lacks_stand_in_one_line(tmp_path: Path, capsys: py
 
 
 def test_two_protocols_differ_in_their_switches_and_options():
-    assert lines("ad", "ad(protocol=adcc)") == [("ad", "masking", "pixels", "normalised"), ("ad", "scored", "target", "predicted")]
+    assert lines("ad", "ad(protocol=adcc)") == [("ad", "masking", "pixels", "normalised"), ("ad", "scored_class", "target", "predicted")]
     assert lines("ad", "ad(protocol=opticam)") == []
     assert lines("ai", "ai(tolerance=0.1)") == [("ai", "tolerance", "0.0", "0.1")]
 
