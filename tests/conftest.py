@@ -32,6 +32,18 @@ def batch() -> Batch:
     return toy_batch()
 
 
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """Networks, images and draws in float64: a comparison with other code then does not depend on the order of a processor's sums.
+
+    A module asks for it with `pytestmark = pytest.mark.usefixtures("float64")`.
+    """
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(usual)
+
+
 @pytest.fixture(autouse=True)
 def _plug_ins_are_forgotten() -> Iterator[None]:
     """What a test registers is gone after it, so that the contract suites count the package's own functions only."""

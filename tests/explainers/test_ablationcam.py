@@ -16,6 +16,8 @@ from camdbench.explainers.ablationcam import ablationcam, losses_by_replay, loss
 from camdbench.explainers.trace import Trace
 from camdbench.models.classifier import Classifier, Passes
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 
 def losses_by_whole_passes(classifier: Classifier, batch: Batch, layer: str) -> Tensor:
     """y - y_k (B, K), the channel switched off by hand, the whole network run for each."""

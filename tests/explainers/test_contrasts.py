@@ -17,6 +17,8 @@ from camdbench.explainers.hirescam import hirescam
 from camdbench.explainers.trace import Trace
 from camdbench.models.classifier import Classifier
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 
 def hires(classifier: Classifier, batch: Batch) -> Tensor:
     """The HiResCAM of every class (C, B, h, w), each by a backward pass of its own."""

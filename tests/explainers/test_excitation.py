@@ -20,6 +20,8 @@ from camdbench.models import torchvision_zoo
 from camdbench.models.classifier import Classifier, Passes
 from camdbench.models.embedded import shortcuts_ce
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -123,7 +125,7 @@ class TestLiteralReading:
         held = found.descend(contrast=False)[found.end]
         for index, label in enumerate(trace.targets):
             expected = literal(trace.classifier.network, trace.images[index], int(label), compat)[layer]
-            torch.testing.assert_close(held[index], torch.from_numpy(expected).float(), rtol=1e-4, atol=1e-7)
+            torch.testing.assert_close(held[index], torch.from_numpy(expected), rtol=1e-4, atol=1e-7)
 
     @pytest.mark.parametrize("kind", ["module", "function"])
     def test_of_a_rectifier_that_ends_at_six(self, tiny: Classifier, trace: Trace, kind: str) -> None:
@@ -137,14 +139,14 @@ class TestLiteralReading:
         held = found.descend(contrast=False)[found.end]
         for index, label in enumerate(trace.targets):
             expected = literal(network, trace.images[index], int(label), "paper")["relu1"]
-            torch.testing.assert_close(held[index], torch.from_numpy(expected).float(), rtol=1e-4, atol=1e-7)
+            torch.testing.assert_close(held[index], torch.from_numpy(expected), rtol=1e-4, atol=1e-7)
 
     @pytest.mark.parametrize("compat", ["paper", "torchray"])
     def test_of_the_contrast(self, trace: Trace, compat: str) -> None:
         found = cmwp(trace, layer="pool", compat=compat)
         for index, label in enumerate(trace.targets):
             expected = literal(trace.classifier.network, trace.images[index], int(label), compat, contrast=True)["pool"]
-            torch.testing.assert_close(found[index], torch.from_numpy(expected.sum(0)).float().relu(), rtol=1e-4, atol=1e-7)
+            torch.testing.assert_close(found[index], torch.from_numpy(expected.sum(0)).relu(), rtol=1e-4, atol=1e-7)
 
     def test_the_two_readings_differ_on_this_network(self, trace: Trace) -> None:
         assert (ebp(trace, layer="pool") - ebp(trace, layer="pool", compat="torchray")).abs().max() > 0.01

@@ -15,6 +15,8 @@ from camdbench.explainers.trace import Trace
 from camdbench.functional.seeds import generator_for
 from camdbench.models.classifier import Classifier
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 
 @pytest.fixture
 def trace(batch: Batch) -> Trace:

@@ -17,6 +17,8 @@ from camdbench.explainers.trace import Trace
 from camdbench.models import torchvision_zoo
 from camdbench.models.classifier import Classifier
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 quiet = pytest.mark.filterwarnings("ignore:Setting backward hooks", "ignore:Input Tensor")
 
 

@@ -19,6 +19,8 @@ from camdbench.explainers.trace import Trace
 from camdbench.functional.seeds import generator_for
 from camdbench.models.classifier import Classifier, Passes
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 
 def scaled(maps: Tensor) -> Tensor:
     """To [0, 1] by least and largest value; constant maps to 0."""
@@ -46,7 +48,7 @@ def literal(
 
 
 def combined(scores: Tensor, activations: Tensor) -> Tensor:
-    return torch.einsum("bk,bkhw->bhw", (scores.exp() / scores.exp().sum(1, keepdim=True)).float(), activations).relu()
+    return torch.einsum("bk,bkhw->bhw", (scores.exp() / scores.exp().sum(1, keepdim=True)), activations).relu()
 
 
 @pytest.fixture

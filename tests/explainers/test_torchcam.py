@@ -17,6 +17,8 @@ from camdbench.functional.seeds import generator_for
 from camdbench.models import torchvision_zoo
 from camdbench.models.classifier import Classifier
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 # Spec -> the class of torchcam and the options that give the same.
 SAME = {
     "gradcam": ("GradCAM", {}),
