@@ -1,7 +1,8 @@
-"""What all tests share: fresh toys, and one thread, so that numbers do not move with the machine."""
+"""What all tests share: fresh toys, and one thread unless OMP_NUM_THREADS says more, so that numbers do not move with the machine."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -13,7 +14,7 @@ from camdbench.core import catalogue, registry
 from camdbench.datasets.samples import Batch
 from camdbench.models.classifier import Classifier
 
-torch.set_num_threads(1)
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
 # The same code gets the same verdict; `pytest --hypothesis-profile=search` looks for new cases.
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.register_profile("search", deadline=None)

@@ -120,7 +120,7 @@ def test_finercam_of_grad_cam_weighs_classes_by_their_probability_and_differenti
 
     network = classifier.network
     with pytorch_grad_cam.FinerCAM(network, [network.relu2]) as peer:
-        expected = torch.from_numpy(peer(inputs_of(classifier, batch)))  # of the predicted class
+        expected = torch.from_numpy(peer(inputs_of(classifier, batch))).to(batch.images)  # of the predicted class, in float32
     with classifier.frozen():
         found = finercam(Trace(classifier, batch, target="predicted"), compat="pgc")
     from camdbench.functional.normalise import normalise, upsample

@@ -131,7 +131,7 @@ class TestLiteralReading:
     def test_of_a_rectifier_that_ends_at_six(self, tiny: Classifier, trace: Trace, kind: str) -> None:
         network = tiny.network
         for norm in (network.norm1, network.norm2, network.norm3):
-            norm.bias.data.add_(3)
+            norm.bias.data.add_(4)
         network.relu1, network.relu2 = (nn.ReLU6(inplace=True), nn.ReLU6()) if kind == "module" else (Ends(), Ends())
         found = _Excitation(trace, "relu1", "paper")
         values = found.tape.values[found.end]

@@ -14,8 +14,6 @@ from camdbench.explainers.kernelshap import kernelshap
 from camdbench.explainers.trace import Trace
 from camdbench.models.classifier import Classifier
 
-pytestmark = pytest.mark.usefixtures("float64")
-
 
 @pytest.mark.parametrize(("cells", "samples"), [(2, 30), (3, 60), (4, 200)], ids=["all coalitions", "some", "more cells"])
 def test_on_a_linear_model_is_the_effect_of_each_segment(cells: int, samples: int) -> None:

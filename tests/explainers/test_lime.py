@@ -56,7 +56,7 @@ def test_is_the_map_of_the_authors_package_with_its_own_segments() -> None:
         explained = package.explain_instance(pixels, probabilities, labels=(label,), top_labels=None, num_samples=80)
         weights = dict(explained.local_exp[label])
         expected = torch.tensor([[weights[part] for part in row] for row in explained.segments.tolist()])
-        torch.testing.assert_close(found[index], expected, rtol=1e-3, atol=1e-6)
+        torch.testing.assert_close(found[index].double(), expected, rtol=1e-3, atol=1e-6)
 
 
 def test_is_what_the_package_of_the_authors_computes_on_a_grid(trace: Trace) -> None:

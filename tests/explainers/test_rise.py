@@ -18,8 +18,6 @@ from camdbench.explainers.rise import rise
 from camdbench.explainers.trace import Trace
 from camdbench.models.classifier import Classifier
 
-pytestmark = pytest.mark.usefixtures("float64")
-
 
 def test_on_a_linear_model_is_the_expectation_over_all_masks() -> None:
     images = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0))

@@ -27,14 +27,14 @@ CLASSES = torch.tensor([7, 400])
 @pytest.fixture(scope="module", params=SIDES)
 def classifier(request: pytest.FixtureRequest) -> Classifier:
     """One network of each kind; read only, which the contract suite holds every explainer to."""
-    return torchvision_zoo.build(request.param, "random", None, download=False).eval().requires_grad_(False)
+    return torchvision_zoo.build(request.param, "random", None, download=False).eval().requires_grad_(False).double()
 
 
 @pytest.fixture(scope="module")
 def trace(classifier: Classifier) -> Trace:
     """Two noise images through its default layer."""
     side = SIDES[classifier.name.partition("@")[0]]
-    images = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(2))
+    images = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     return Trace(classifier, batch_in_memory(images), target=CLASSES)
 
 
