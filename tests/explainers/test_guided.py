@@ -114,6 +114,6 @@ def test_passes_are_counted(batch: Batch) -> None:
 
 
 def _real(name: str, side: int = 64) -> Trace:
-    classifier = torchvision_zoo.build(name, "random", None, download=False).eval().requires_grad_(False)
+    classifier = torchvision_zoo.build(name, "random", None, download=False).eval().requires_grad_(False).double()
     images = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(2))
     return Trace(classifier, batch_in_memory(images), target=torch.tensor([7, 400]))
