@@ -1,7 +1,8 @@
-"""What all tests share: fresh toys, and one thread, so that numbers do not move with the machine."""
+"""What all tests share: fresh toys, and one thread unless OMP_NUM_THREADS says more, so that numbers do not move with the machine."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -13,7 +14,7 @@ from camdbench.core import catalogue, registry
 from camdbench.datasets.samples import Batch
 from camdbench.models.classifier import Classifier
 
-torch.set_num_threads(1)
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
 # The same code gets the same verdict; `pytest --hypothesis-profile=search` looks for new cases.
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.register_profile("search", deadline=None)
@@ -30,6 +31,18 @@ def classifier(request: pytest.FixtureRequest) -> Classifier:
 def batch() -> Batch:
     """Four fresh images with all annotations."""
     return toy_batch()
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """Networks, images and draws in float64: a comparison with other code then does not depend on the order of a processor's sums.
+
+    A module asks for it with `pytestmark = pytest.mark.usefixtures("float64")`.
+    """
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(usual)
 
 
 @pytest.fixture(autouse=True)

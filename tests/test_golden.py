@@ -17,7 +17,12 @@ from camdbench.tables.golden import read_golden
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
-TABLES = {"default": "golden.csv", "explainers": "golden-explainers.csv", "metrics": "golden-metrics.csv"}
+TABLES = {
+    "default": "golden.csv",
+    "explainers": "golden-explainers.csv",
+    "metrics": "golden-metrics.csv",
+    "orderings": "golden-orderings.csv",
+}
 TOO_MANY_PASSES = {"extremal", "iscam", "kernelshap", "lime", "rise", "sobol", "sscam"}  # more than some 300 for each image
 NOT_ON_THE_MODEL = {"genericattention", "legrad", "rawattention", "rollout", "tibav"}  # the embedded networks have no attention
 

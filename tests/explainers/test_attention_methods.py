@@ -18,6 +18,8 @@ from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.rollout import _step
 from camdbench.models.classifier import Classifier, Passes
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 METHODS = ("rawattention", "rollout", "genericattention", "legrad")
 
 
@@ -41,14 +43,14 @@ def passes(classifier: Classifier, batch: Batch) -> list[Pass]:
 
 
 def test_the_literal_pass_is_the_network(classifier: Classifier, batch: Batch, passes: list[Pass]) -> None:
-    torch.testing.assert_close(torch.stack([seen.logits for seen in passes]).float(), classifier(batch.images), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(torch.stack([seen.logits for seen in passes]), classifier(batch.images))
 
 
 class TestRawAttention:
     def test_is_the_class_tokens_row_of_the_last_block(self, classifier: Classifier, batch: Batch, passes: list[Pass]) -> None:
         for spec, block in (("rawattention", 1), ("rawattention(block=0)", 0)):
             expected = [seen.attentions[block].mean(0)[0, 1:].reshape(4, 4) for seen in passes]
-            torch.testing.assert_close(raw(classifier, batch, spec), torch.stack(expected).float(), rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(raw(classifier, batch, spec), torch.stack(expected))
 
     def test_a_block_that_is_not_there_is_refused(self, classifier: Classifier, batch: Batch) -> None:
         with pytest.raises(UsageError, match=r"rawattention\(block=2\): there are 2 blocks, 0 to 1"):
@@ -80,7 +82,7 @@ class TestRollout:
                 product = matrix @ product
             np.testing.assert_allclose(product.sum(1), 1)
             expected.append(product[0, 1:].reshape(4, 4))
-        torch.testing.assert_close(raw(classifier, batch, spec), torch.from_numpy(np.stack(expected)).float(), rtol=1e-3, atol=1e-6)
+        torch.testing.assert_close(raw(classifier, batch, spec), torch.from_numpy(np.stack(expected)))
 
     @pytest.mark.parametrize("discard", [0.0, 0.3, 0.9])
     def test_what_a_block_passes_on_sums_to_one(self, classifier: Classifier, batch: Batch, discard: float) -> None:
@@ -108,7 +110,7 @@ class TestGenericAttention:
                 relevance = relevance + mean @ relevance
             expected.append(relevance[0, 1:].reshape(4, 4).detach())
         found = raw(classifier, batch, f"genericattention(start={start})")
-        torch.testing.assert_close(found, torch.stack(expected).float(), rtol=1e-3, atol=1e-6)
+        torch.testing.assert_close(found, torch.stack(expected))
 
 
 class TestLeGrad:
@@ -123,7 +125,7 @@ class TestLeGrad:
                     for query in range(17):
                         total += gradient[head, query].clamp(min=0) / (2 * 17)
             expected.append(total[1:].reshape(4, 4) / (2 - start))
-        torch.testing.assert_close(raw(classifier, batch, f"legrad(start={start})"), torch.stack(expected).float(), rtol=1e-3, atol=1e-6)
+        torch.testing.assert_close(raw(classifier, batch, f"legrad(start={start})"), torch.stack(expected))
 
 
 class TestCost:

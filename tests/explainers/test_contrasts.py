@@ -17,6 +17,8 @@ from camdbench.explainers.gradcam import gradcam
 from camdbench.explainers.hirescam import hirescam
 from camdbench.models.classifier import Classifier
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 
 def hires(classifier: Classifier, batch: Batch) -> Tensor:
     """The HiResCAM of every class (C, B, h, w), each by a backward pass of its own."""
@@ -118,7 +120,7 @@ def test_finercam_of_grad_cam_weighs_classes_by_their_probability_and_differenti
 
     network = classifier.network
     with pytorch_grad_cam.FinerCAM(network, [network.relu2]) as peer:
-        expected = torch.from_numpy(peer(inputs_of(classifier, batch)))  # of the predicted class
+        expected = torch.from_numpy(peer(inputs_of(classifier, batch))).to(batch.images)  # of the predicted class, in float32
     with classifier.frozen():
         found = finercam(Trace(classifier, batch, target="predicted"), compat="pgc")
     from camdbench.functional.normalise import normalise, upsample

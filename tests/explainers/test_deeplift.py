@@ -18,6 +18,8 @@ from camdbench.models import torchvision_zoo
 from camdbench.models.classifier import Classifier
 from camdbench.models.rules import Rules, rescale_maximum
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 quiet = pytest.mark.filterwarnings("ignore:Setting forward, backward hooks", "ignore:Input Tensor")
 
 

@@ -11,6 +11,8 @@ from camdbench.datasets.memory import batch_in_memory
 from camdbench.explainers.common.trace import Trace
 from camdbench.models.classifier import Classifier, Passes
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 
 def tail_of(classifier: Classifier, image: Tensor) -> tuple[Tensor, nn.Module]:
     """The activations of one image in float64 and the network's head, for a slow look."""
@@ -29,7 +31,7 @@ def test_gradients_of_a_combination_of_logits_are_autograds(head: str) -> None:
             grid, tail = tail_of(toy_classifier(head).requires_grad_(False), batch.images[index])
             grid.requires_grad_()
             (expected,) = torch.autograd.grad((tail(grid)[0] * weights[index]).sum(), grid)
-            torch.testing.assert_close(found[index], expected[0].float(), rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(found[index], expected[0])
 
 
 @pytest.mark.parametrize(("head", "spent"), [("gap", 0), ("dense", 4)])
@@ -52,7 +54,7 @@ def test_curvature_is_the_hessian_times_the_activations() -> None:
         hessian = torch.autograd.functional.hessian(lambda a, tail=tail, c=int(batch.labels[index]): tail(a)[0, c], grid)
         expected = torch.einsum("xkhwyabc,yabc->xkhw", hessian, grid)
         assert expected.abs().max() > 1e-3, "a flat function is no witness"
-        torch.testing.assert_close(found[index], expected[0].float(), rtol=1e-3, atol=1e-6)
+        torch.testing.assert_close(found[index], expected[0])
 
 
 def test_a_linear_head_has_no_curvature_and_asking_costs_nothing() -> None:
@@ -96,4 +98,4 @@ def test_fused_attention_which_has_no_second_derivative_is_looked_at_in_its_plai
         return (mixed.mean(1).tanh() @ network.fc.weight.detach().double().T)[0, 1]
 
     expected = torch.einsum("xtdyuv,yuv->xtd", torch.autograd.functional.hessian(logit, tokens), tokens)
-    torch.testing.assert_close(found.flatten(2).transpose(1, 2), expected.float(), rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(found.flatten(2).transpose(1, 2), expected)

@@ -14,6 +14,8 @@ from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.eigencam import eigencam, eigengradcam, principal_map
 from camdbench.explainers.hirescam import hirescam
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 
 @pytest.fixture
 def trace(batch: Batch) -> Trace:
@@ -26,7 +28,7 @@ def first_component(features: Tensor, *, centre: bool) -> Tensor:
     matrix = features.double().flatten(1).T.numpy()
     matrix = matrix - matrix.mean(0) if centre else matrix
     _, _, directions = np.linalg.svd(matrix, full_matrices=True)
-    return torch.from_numpy((matrix @ directions[0]).reshape(features.shape[1:])).float()
+    return torch.from_numpy((matrix @ directions[0]).reshape(features.shape[1:]))
 
 
 def same_but_for_sign(found: Tensor, expected: Tensor) -> None:

@@ -20,6 +20,8 @@ from camdbench.models import torchvision_zoo
 from camdbench.models.classifier import Classifier, Passes
 from camdbench.models.embedded import shortcuts_ce
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -123,13 +125,13 @@ class TestLiteralReading:
         held = found.descend(contrast=False)[found.end]
         for index, label in enumerate(trace.targets):
             expected = literal(trace.classifier.network, trace.images[index], int(label), compat)[layer]
-            torch.testing.assert_close(held[index], torch.from_numpy(expected).float(), rtol=1e-4, atol=1e-7)
+            torch.testing.assert_close(held[index], torch.from_numpy(expected))
 
     @pytest.mark.parametrize("kind", ["module", "function"])
     def test_of_a_rectifier_that_ends_at_six(self, tiny: Classifier, trace: Trace, kind: str) -> None:
         network = tiny.network
         for norm in (network.norm1, network.norm2, network.norm3):
-            norm.bias.data.add_(3)
+            norm.bias.data.add_(4)
         network.relu1, network.relu2 = (nn.ReLU6(inplace=True), nn.ReLU6()) if kind == "module" else (Ends(), Ends())
         found = _Excitation(trace, "relu1", "paper")
         values = found.tape.values[found.end]
@@ -137,14 +139,14 @@ class TestLiteralReading:
         held = found.descend(contrast=False)[found.end]
         for index, label in enumerate(trace.targets):
             expected = literal(network, trace.images[index], int(label), "paper")["relu1"]
-            torch.testing.assert_close(held[index], torch.from_numpy(expected).float(), rtol=1e-4, atol=1e-7)
+            torch.testing.assert_close(held[index], torch.from_numpy(expected))
 
     @pytest.mark.parametrize("compat", ["paper", "torchray"])
     def test_of_the_contrast(self, trace: Trace, compat: str) -> None:
         found = cmwp(trace, layer="pool", compat=compat)
         for index, label in enumerate(trace.targets):
             expected = literal(trace.classifier.network, trace.images[index], int(label), compat, contrast=True)["pool"]
-            torch.testing.assert_close(found[index], torch.from_numpy(expected.sum(0)).float().relu(), rtol=1e-4, atol=1e-7)
+            torch.testing.assert_close(found[index], torch.from_numpy(expected.sum(0)).relu())
 
     def test_the_two_readings_differ_on_this_network(self, trace: Trace) -> None:
         assert (ebp(trace, layer="pool") - ebp(trace, layer="pool", compat="torchray")).abs().max() > 0.01

@@ -75,6 +75,7 @@ def test_areas_are_summed_whatever_goes_through_at_once(monkeypatch: pytest.Monk
     torch.testing.assert_close(extremal(trace, areas=(0.1, 0.2, 0.4), **options), together, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("variant", ["preserve", "delete", "dual"])
 @pytest.mark.parametrize("reward", ["simple", "contrastive"])
 @pytest.mark.parametrize("jitter", [False, True])

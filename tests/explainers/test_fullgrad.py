@@ -18,6 +18,8 @@ from camdbench.models.biases import additions_watched
 from camdbench.models.classifier import Classifier, Passes
 from camdbench.models.torchvision_zoo import build
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 
 def shares(index: int, label: int) -> list[Tensor]:
     """Input x gradient and bias x gradient (C, h, w) of one image of the toy batch in float64, every bias an input of its own."""
@@ -53,7 +55,7 @@ def test_it_is_the_sum_of_the_rescaled_sizes_of_all_full_gradients(compat: str) 
         for part in shares(index, label):
             sizes = rescaled(part.abs()) if compat == "paper" else torch.stack([rescaled(channel.abs()) for channel in part])
             total += F.interpolate(sizes[None], size=SIZE, mode="bilinear")[0].sum(0)
-        torch.testing.assert_close(found[index], total.float(), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(found[index], total, rtol=1e-4, atol=1e-4)
 
 
 def test_channel_by_channel_it_is_that_of_grad_cam() -> None:

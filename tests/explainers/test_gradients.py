@@ -35,6 +35,7 @@ def linear() -> tuple[Trace, Tensor]:
     return Trace(Classifier(network, mean=0.4, std=0.5), batch), weights / 0.5
 
 
+@pytest.mark.usefixtures("float64")
 def test_saliency_is_captums(trace: Trace, leaf: Tensor) -> None:
     witness = Saliency(trace.classifier).attribute(leaf, target=trace.targets, abs=False).detach()
     torch.testing.assert_close(saliency(trace), witness.abs().amax(1))
@@ -42,6 +43,7 @@ def test_saliency_is_captums(trace: Trace, leaf: Tensor) -> None:
     torch.testing.assert_close(saliency(trace, channels="abs"), witness.abs().sum(1))
 
 
+@pytest.mark.usefixtures("float64")
 def test_inputxgradient_is_captums(trace: Trace, leaf: Tensor) -> None:
     witness = InputXGradient(trace.classifier).attribute(leaf, target=trace.targets).detach()
     torch.testing.assert_close(inputxgradient(trace), witness.sum(1))
@@ -61,6 +63,7 @@ def test_integratedgradients_adds_up_to_the_difference_of_the_logits(trace: Trac
     torch.testing.assert_close(found, (trace.target_logits - black).detach(), rtol=0.02, atol=0.02)
 
 
+@pytest.mark.usefixtures("float64")
 def test_smoothgrad_is_the_mean_of_gradients_at_noisy_images(trace: Trace) -> None:
     total = torch.zeros(4, 3, *SIZE)
     for image in range(4):
@@ -92,6 +95,7 @@ def test_gradientshap_with_random_baselines_tends_to_the_mean_baseline(linear: t
     assert ((gradientshap(trace, samples=400) - expected).abs() < 5 * spread).all()
 
 
+@pytest.mark.usefixtures("float64")
 def test_gradientshap_is_the_literal_sum(trace: Trace) -> None:
     own, image = trace.images[1], 1
     draws = {name: generator_for(0, "image-1", f"gradientshap {name}") for name in ("places", "baselines", "noise")}

@@ -17,6 +17,8 @@ from camdbench.explainers.guided import guided_gradients, guidedbackprop, guided
 from camdbench.models import torchvision_zoo
 from camdbench.models.classifier import Classifier
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 quiet = pytest.mark.filterwarnings("ignore:Setting backward hooks", "ignore:Input Tensor")
 
 
@@ -112,6 +114,6 @@ def test_passes_are_counted(batch: Batch) -> None:
 
 
 def _real(name: str, side: int = 64) -> Trace:
-    classifier = torchvision_zoo.build(name, "random", None, download=False).eval().requires_grad_(False)
+    classifier = torchvision_zoo.build(name, "random", None, download=False).eval().requires_grad_(False).double()
     images = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(2))
     return Trace(classifier, batch_in_memory(images), target=torch.tensor([7, 400]))

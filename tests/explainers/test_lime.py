@@ -18,6 +18,8 @@ from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.lime import lasso, lime, ridge
 from camdbench.functional.seeds import generator_for
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 
 @pytest.fixture
 def trace(batch: Batch) -> Trace:
@@ -46,7 +48,7 @@ def test_is_the_map_of_the_authors_package_with_its_own_segments() -> None:
 
         def probabilities(pictures: np.ndarray) -> np.ndarray:
             with torch.no_grad():
-                return trace.score(torch.from_numpy(pictures).permute(0, 3, 1, 2).float()).softmax(1).numpy()
+                return trace.score(torch.from_numpy(pictures).permute(0, 3, 1, 2)).softmax(1).numpy()
 
         package = LimeImageExplainer(random_state=OurDraws(data), feature_selection="none")
         label = int(trace.targets[index])
@@ -54,7 +56,7 @@ def test_is_the_map_of_the_authors_package_with_its_own_segments() -> None:
         explained = package.explain_instance(pixels, probabilities, labels=(label,), top_labels=None, num_samples=80)
         weights = dict(explained.local_exp[label])
         expected = torch.tensor([[weights[part] for part in row] for row in explained.segments.tolist()])
-        torch.testing.assert_close(found[index], expected.float(), rtol=1e-3, atol=1e-6)
+        torch.testing.assert_close(found[index].double(), expected, rtol=1e-3, atol=1e-6)
 
 
 def test_is_what_the_package_of_the_authors_computes_on_a_grid(trace: Trace) -> None:
@@ -82,7 +84,7 @@ def test_is_captums_with_compat(trace: Trace) -> None:
     labels = torch.arange(4).reshape(2, 2).repeat_interleave(8, 0).repeat_interleave(6, 1)
     inputs = (trace.images - trace.classifier.mean) / trace.classifier.std
     for index in range(4):
-        data = torch.rand(40, 4, generator=generator_for(0, f"image-{index}", "lime")).lt(0.5).float()
+        data = torch.rand(40, 4, generator=generator_for(0, f"image-{index}", "lime")).lt(0.5).to(inputs)
         rows = iter(data)
 
         def next_sample(inputs: Tensor, **_: object) -> Tensor:

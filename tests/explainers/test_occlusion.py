@@ -13,6 +13,8 @@ from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.occlusion import occlusion
 from camdbench.models.classifier import Classifier
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 
 @pytest.mark.parametrize(("window", "stride"), [(4, 2), (5, 3), (3, 3)])
 @pytest.mark.parametrize("score", ["logit", "probability"])

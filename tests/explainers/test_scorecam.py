@@ -19,6 +19,8 @@ from camdbench.explainers.scorecam import iscam, scorecam, sscam
 from camdbench.functional.seeds import generator_for
 from camdbench.models.classifier import Classifier, Passes
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 
 def scaled(maps: Tensor) -> Tensor:
     """To [0, 1] by least and largest value; constant maps to 0."""
@@ -46,7 +48,7 @@ def literal(
 
 
 def combined(scores: Tensor, activations: Tensor) -> Tensor:
-    return torch.einsum("bk,bkhw->bhw", (scores.exp() / scores.exp().sum(1, keepdim=True)).float(), activations).relu()
+    return torch.einsum("bk,bkhw->bhw", (scores.exp() / scores.exp().sum(1, keepdim=True)), activations).relu()
 
 
 @pytest.fixture
@@ -58,20 +60,20 @@ def frozen(classifier: Classifier) -> Classifier:
 @pytest.mark.parametrize("fill", ["mean", "black"])
 def test_scorecam_is_the_softmax_of_the_logits_under_each_channels_mask(frozen: Classifier, batch: Batch, layer: str, fill: str) -> None:
     scores, grids = literal(frozen, batch, layer, lambda grid, *_: [scaled(up(grid))], black=fill == "black")
-    torch.testing.assert_close(scorecam(Trace(frozen, batch), layer=layer, fill=fill), combined(scores, grids), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(scorecam(Trace(frozen, batch), layer=layer, fill=fill), combined(scores, grids))
     assert scores.softmax(1).amax() < 0.999, "a saturated softmax is a poor witness"
 
 
 def test_scorecam_is_that_of_grad_cam_where_corners_are_aligned(classifier: Classifier, batch: Batch) -> None:
     expected = raw_map_of_grad_cam(classifier, batch, "ScoreCAM")
     with classifier.frozen():
-        torch.testing.assert_close(scorecam(Trace(classifier, batch), compat="pgc"), expected.relu(), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(scorecam(Trace(classifier, batch), compat="pgc"), expected.relu())
 
 
 def test_scorecam_of_torchcam_normalises_before_it_enlarges(frozen: Classifier, batch: Batch) -> None:
     expected = combined(*literal(frozen, batch, "conv2", lambda grid, *_: [up(scaled(grid))]))
     found = scorecam(Trace(frozen, batch), layer="conv2", compat="torchcam")
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found, expected)
     assert (found - scorecam(Trace(frozen, batch), layer="conv2")).abs().max() > 1e-4
 
 
@@ -87,7 +89,7 @@ def test_scorecam_of_its_authors_weighs_by_probabilities_and_hears_no_constant_c
                 hidden = (image - frozen.mean) * scaled(up(grid)) + frozen.mean
                 total += frozen(hidden).softmax(1)[0, batch.labels[index]] * up(grid)
         expected.append(total.relu())
-    torch.testing.assert_close(scorecam(trace, compat="author"), torch.stack(expected), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(scorecam(trace, compat="author"), torch.stack(expected))
 
 
 def test_sscam_averages_scores_over_noisy_masks(frozen: Classifier, batch: Batch) -> None:
@@ -96,7 +98,7 @@ def test_sscam_averages_scores_over_noisy_masks(frozen: Classifier, batch: Batch
         return [scaled(up(grid)) + 0.3 * torch.randn(SIZE, generator=generator) for _ in range(3)]
 
     found = sscam(Trace(frozen, batch, seed=9), layer="conv2", samples=3, std=0.3)
-    torch.testing.assert_close(found, combined(*literal(frozen, batch, "conv2", noisy)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found, combined(*literal(frozen, batch, "conv2", noisy)))
 
 
 def test_sscam_without_noise_and_iscam_of_one_sample_are_scorecam(frozen: Classifier, batch: Batch) -> None:
@@ -114,7 +116,7 @@ def test_iscam_averages_scores_over_strengths_of_the_mask(
         return [strength * mask for strength in strengths]
 
     found = iscam(Trace(frozen, batch), layer="conv2", samples=4, compat=compat)
-    torch.testing.assert_close(found, combined(*literal(frozen, batch, "conv2", path)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found, combined(*literal(frozen, batch, "conv2", path)))
 
 
 # ------------------------------------------------------------------------------- what it costs
@@ -163,4 +165,4 @@ def test_each_distinct_channel_costs_its_samples_and_passes_hold_channels_of_sev
     parted = method(trace)
     handle.remove()
     assert max(sizes) == 5
-    torch.testing.assert_close(parted, whole, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(parted, whole)

@@ -16,6 +16,8 @@ from camdbench.models.attention import transformer_of
 from camdbench.models.classifier import Classifier
 from camdbench.models.transformer_parts import parts_of
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 
 @pytest.fixture
 def classifier() -> Classifier:

@@ -17,6 +17,8 @@ from camdbench.functional.seeds import generator_for
 from camdbench.models import torchvision_zoo
 from camdbench.models.classifier import Classifier
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 # Spec -> the class of torchcam and the options that give the same.
 SAME = {
     "gradcam": ("GradCAM", {}),
@@ -78,7 +80,7 @@ def test_sscam_is_the_same_under_the_same_noise(classifier: Classifier, batch: B
 
 
 def test_layercam_of_two_layers_is_fused_alike() -> None:
-    classifier = torchvision_zoo.build("resnet18", "random", None, download=False).eval()
+    classifier = torchvision_zoo.build("resnet18", "random", None, download=False).eval().double()
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(2))
     batch = batch_in_memory(images, labels=[7, 400])
     layers = ["layer3", "layer4"]

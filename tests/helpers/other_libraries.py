@@ -25,7 +25,7 @@ def map_of_grad_cam(classifier: Classifier, batch: Batch, method: str, layers: t
     """(B, H, W) in [0, 1], the finished map that pytorch-grad-cam makes for the batch's labels."""
     modules = [classifier.module(layer) for layer in layers]
     with getattr(pytorch_grad_cam, method)(classifier.network, modules) as cam:
-        return torch.from_numpy(cam(inputs_of(classifier, batch), _targets(batch)))
+        return torch.from_numpy(cam(inputs_of(classifier, batch), _targets(batch))).to(batch.images)  # it rounds to float32
 
 
 def raw_map_of_grad_cam(classifier: Classifier, batch: Batch, method: str) -> Tensor:
@@ -36,7 +36,7 @@ def raw_map_of_grad_cam(classifier: Classifier, batch: Batch, method: str) -> Te
         computed = cam.get_cam_image
 
         def keep(*arguments: object) -> np.ndarray:
-            kept.append(torch.from_numpy(np.asarray(computed(*arguments))).float())
+            kept.append(torch.from_numpy(np.asarray(computed(*arguments))).to(inputs.dtype))  # an eigenvector comes in float32
             return kept[-1].numpy()
 
         cam.get_cam_image = keep

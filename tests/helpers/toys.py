@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -40,6 +43,24 @@ class Toy(nn.Module):
         return self.head(self.drop(grid))
 
 
+@contextmanager
+def drawn() -> Generator[None]:
+    """Draw weights in float32 from seed 0; they are the same numbers where a test then computes in float64."""
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            yield
+    finally:
+        torch.set_default_dtype(usual)
+
+
+def settled(network: nn.Module) -> nn.Module:
+    """In eval mode, in the type that the test computes in."""
+    return network.eval().to(torch.get_default_dtype())
+
+
 def size_of(toy: str) -> tuple[int, int]:
     """The size of the images that a toy takes."""
     return (32, 32) if toy == "vit" else SIZE
@@ -52,23 +73,21 @@ def toy_classifier(head: str = "gap") -> Classifier:
     """
     if head == "vit":
         return _toy_vit()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with drawn():
         network = Toy(head)
         network.norm1.running_mean.uniform_(-0.2, 0.2)
         network.norm1.running_var.uniform_(0.5, 2)
         network.head[-1].weight.data.mul_(8)
-    return Classifier(network.eval(), LAYER, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3), name=f"toy-{head}")
+    return Classifier(settled(network), LAYER, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3), name=f"toy-{head}")
 
 
 def _toy_vit() -> Classifier:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with drawn():
         network = VisionTransformer(image_size=32, patch_size=8, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32, num_classes=CLASSES)
         nn.init.normal_(network.heads.head.weight)  # torchvision starts it at zero
         for block in network.encoder.layers:
             block.self_attention.in_proj_weight.data.mul_(3)  # attention that tells tokens apart
-    return Classifier(network.eval(), mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3), name="toy-vit", input_size=32)
+    return Classifier(settled(network), mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3), name="toy-vit", input_size=32)
 
 
 _TIMM_OPTIONS = {"avg": {"global_pool": "avg", "class_token": False}, "scaled": {"init_values": 0.5}, "qk-norm": {"qk_norm": True}}
@@ -79,20 +98,20 @@ def timm_vit(kind: str) -> Classifier:
     timm = pytest.importorskip("timm")
     vit = timm.models.deit.VisionTransformerDistilled if kind == "distilled" else timm.models.VisionTransformer
     more = _TIMM_OPTIONS.get(kind, {})
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with drawn():
         network = vit(img_size=32, patch_size=8, embed_dim=16, depth=2, num_heads=2, mlp_ratio=2, num_classes=CLASSES, **more)
         for module in network.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=0.5)
-    return Classifier(network.eval(), mean=0.5, std=0.25, name=kind)
+    return Classifier(settled(network), mean=0.5, std=0.25, name=kind)
 
 
 def toy_batch(count: int = 4, seed: int = 1, size: tuple[int, int] = SIZE) -> Batch:
     """Images that differ from each other and from place to place, with labels, boxes and masks."""
     generator = torch.Generator().manual_seed(seed)
-    coarse = torch.rand(count, 3, 4, 3, generator=generator)
-    images = nn.functional.interpolate(coarse, size, mode="nearest") * 0.8 + 0.2 * torch.rand(count, 3, *size, generator=generator)
+    coarse = torch.rand(count, 3, 4, 3, generator=generator, dtype=torch.float32)
+    fine = torch.rand(count, 3, *size, generator=generator, dtype=torch.float32)
+    images = (nn.functional.interpolate(coarse, size, mode="nearest") * 0.8 + 0.2 * fine).to(torch.get_default_dtype())
     boxes = tuple(torch.tensor([[1.0 + index, 2.0, 6.0 + index, 9.0]]) for index in range(count))
     masks = torch.zeros(count, *size, dtype=torch.bool)
     masks[:, 2:9, 3:6] = True
