@@ -191,7 +191,7 @@ class TrainingRecipe(BaseRecipe):
     @model_validator(mode="after")
     def _chained(self) -> Self:
         if (first := self.first()) is not None and (first.name == self.name or first.network != self.network):
-            raise UsageError("pretraining: the first run needs a name of its own and the same network")
+            raise UsageError("pretraining: the first run needs another name and the same network")
         return self
 
     @model_validator(mode="after")

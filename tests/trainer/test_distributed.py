@@ -24,7 +24,9 @@ from camdbench.trainer.in_memory_split import InMemorySplit
 from camdbench.trainer.losses.cgc import consistency
 from camdbench.trainer.accelerator import open_accelerator
 from camdbench.trainer.distributed import ProcessGroup
+from camdbench.trainer.loop import fit
 from camdbench.trainer.recipe import check_recipe
+from camdbench.trainer.tasks.classification import ClassificationTask
 
 torch.set_num_threads(1)
 random = torch.Generator().manual_seed(0)
@@ -41,7 +43,8 @@ with open_accelerator(check_recipe(common, "t"), device) as accelerator:
         how = {"name": "sgd", "lr": 0.1, "max_grad_norm": 1.0}
         recipe = check_recipe(common | {"loss": loss, "optimiser": how, "augment": {"flip": 0.5, "crop_scale": 0.6}}, "t")
         classifier = Classifier(network, "1", mean=0.5, std=0.25)
-        fitted = fit_classifier(classifier, images, images, recipe, device=device, accelerator=accelerator)
+        task = ClassificationTask(classifier, images, images, recipe, device, accelerator)
+        fitted = fit(task, recipe, accelerator)
         weights |= {f"{loss}/{name}": value for name, value in fitted.state.items()}
         weights[f"{loss}/log"] = torch.tensor([[line.train_loss, line.train_accuracy, line.validation["loss"]] for line in fitted.log])
     maps = torch.rand(2, 8, 20, generator=random).requires_grad_()

@@ -73,7 +73,7 @@ def test_a_damaged_record_of_the_first_is_no_record(tmp_path: Path) -> None:
 
 def test_provenance_tells_of_the_first(tmp_path: Path) -> None:
     facts = json.loads(train(recipe_of(), out=tmp_path, device="cpu").with_suffix(".json").read_text())
-    assert facts["recipe"]["after"] == {"loss": "ce"}
+    assert facts["recipe"]["pretraining"] == {"loss": "ce"}
     assert check_recipe(facts["recipe"], "again") == recipe_of()
 
 
@@ -81,10 +81,10 @@ def test_provenance_tells_of_the_first(tmp_path: Path) -> None:
     ("after", "words"),
     [
         ({"losses": "ce"}, "recipe second, pretraining: losses: no such field; did you mean 'loss'?"),
-        ({"loss": "cee"}, "recipe second, after: no loss 'cee'"),
-        ({"name": "second"}, "the run that comes first has a name of its own"),
+        ({"loss": "cee"}, "recipe second, pretraining: no loss 'cee'"),
+        ({"name": "second"}, "pretraining: the first run needs another name"),
         ({"network": "resnet18"}, "and the same network"),
-        ({"epochs": 0}, "after: epochs=0"),
+        ({"epochs": 0}, "pretraining: epochs=0"),
     ],
 )
 def test_a_mistake_in_the_first_is_told_before_any_work(after: dict[str, Any], words: str) -> None:

@@ -17,8 +17,8 @@ CPU = torch.device("cpu")
 
 def test_a_step_sees_every_image_of_its_batch() -> None:
     random = torch.Generator().manual_seed(0)
-    pixels = torch.randint(256, (11, 3, 16, 16), generator=random, dtype=torch.uint8)
-    maps = torch.randint(3, (11, 16, 16), generator=random, dtype=torch.uint8)
+    pixels = torch.randint(256, (11, 3, 16, 12), generator=random, dtype=torch.uint8)
+    maps = torch.randint(3, (11, 16, 12), generator=random, dtype=torch.uint8)
     data = SegmentationData(pixels, maps, tuple(map(str, range(11))), ("a", "b"), "")
     classifier = toy_classifier("gap")
     layer = classifier.layer_name(None)
