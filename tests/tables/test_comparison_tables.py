@@ -162,3 +162,13 @@ def test_a_comparison_is_printed_with_ranks(make_run, capsys: Said, monkeypatch:
     table, told = capsys.readouterr().out.split("not shown on fewer than 120 columns:")
     assert "p Wilcoxon" not in table
     assert "p Wilcoxon" in told
+
+
+def test_the_spread_over_seeds_is_whole_on_a_narrow_terminal(seeded, capsys: Said, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    assert run_cli(["compare", str(seeded), "--training-seeds"]) == 0
+    out = capsys.readouterr().out
+    assert max(len(line) for line in out.splitlines()) <= 60
+    assert f"{np.mean(BEST) + 1:.2f}" in out
+    assert re.search(r"1\.00 ± \d\.\d\d ", out)
+    assert all(heading in out for heading in ("explainer", "sd images", "seeds needed", "images needed"))
