@@ -225,5 +225,5 @@ def _protocols(state: Path) -> dict[str, Any]:
     for record in sorted((state / "record").glob("*.json")):
         for spec, facts in json.loads(record.read_text(encoding="utf-8")).get("metrics", {}).items():
             if isinstance(facts, dict) and "protocol_hash" in facts:
-                known.setdefault(spec.partition("(")[0], {})[spec] = {**facts, "hash": facts["protocol_hash"]}
+                known.setdefault(spec.partition("(")[0], {})[f"in a run: {spec}"] = {**facts, "hash": facts["protocol_hash"]}
     return known
