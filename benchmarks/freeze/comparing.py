@@ -145,7 +145,11 @@ def _equal(a: pd.Series, b: pd.Series) -> np.ndarray:
 
 
 def _json(old: Path, new: Path, report: Report, renames: Renames) -> None:
-    a, b = (dict(_flat(json.loads(path.read_text(encoding="utf-8")))) for path in (old, new))
+    try:
+        a, b = (dict(_flat(json.loads(path.read_text(encoding="utf-8")))) for path in (old, new))
+    except json.JSONDecodeError:  # a command that failed printed none
+        _texts(old, new, report, renames)
+        return
     gone, added = (renames.dropped("key", report.name, after=after) for after in (False, True))
     a = {path: value for path, value in a.items() if not gone & set(path)}
     a = dict(_leaf(path, value, report.name, renames) for path, value in a.items())
