@@ -102,7 +102,7 @@ def _renamed(table: pd.DataFrame, artefact: str, renames: Renames) -> pd.DataFra
         if not pd.api.types.is_numeric_dtype(table[name]):
             scope = "explainers" if name == "explainer" else "metrics"
             known = {value: renames.value(str(name), value, artefact, scope) for value in table[name].unique()}
-            table[name] = table[name].map(known)
+            table[name] = table[name].map(known).astype(table[name].dtype)
     return table
 
 
