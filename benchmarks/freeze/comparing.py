@@ -102,7 +102,7 @@ def _renamed(table: pd.DataFrame, artefact: str, renames: Renames) -> pd.DataFra
         if not pd.api.types.is_numeric_dtype(table[name]):
             scope = "explainers" if name == "explainer" else "metrics"
             known = {value: renames.value(str(name), value, artefact, scope) for value in table[name].unique()}
-            table[name] = table[name].map(known)
+            table[name] = table[name].map(known).astype(table[name].dtype)
     return table
 
 
@@ -145,7 +145,11 @@ def _equal(a: pd.Series, b: pd.Series) -> np.ndarray:
 
 
 def _json(old: Path, new: Path, report: Report, renames: Renames) -> None:
-    a, b = (dict(_flat(json.loads(path.read_text(encoding="utf-8")))) for path in (old, new))
+    try:
+        a, b = (dict(_flat(json.loads(path.read_text(encoding="utf-8")))) for path in (old, new))
+    except json.JSONDecodeError:  # a command that failed printed none
+        _texts(old, new, report, renames)
+        return
     gone, added = (renames.dropped("key", report.name, after=after) for after in (False, True))
     a = {path: value for path, value in a.items() if not gone & set(path)}
     a = dict(_leaf(path, value, report.name, renames) for path, value in a.items())
@@ -225,5 +229,5 @@ def _protocols(state: Path) -> dict[str, Any]:
     for record in sorted((state / "record").glob("*.json")):
         for spec, facts in json.loads(record.read_text(encoding="utf-8")).get("metrics", {}).items():
             if isinstance(facts, dict) and "protocol_hash" in facts:
-                known.setdefault(spec.partition("(")[0], {})[spec] = {**facts, "hash": facts["protocol_hash"]}
+                known.setdefault(spec.partition("(")[0], {})[f"in a run: {spec}"] = {**facts, "hash": facts["protocol_hash"]}
     return known

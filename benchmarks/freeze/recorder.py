@@ -43,8 +43,8 @@ class Recorder:
         began = time.monotonic()
         done = camdbench(arguments, self.work)
         print(f"{time.monotonic() - began:6.1f} s  camdbench {' '.join(arguments)[:110]}", file=sys.stderr, flush=True)
-        printed, errors = (neutral_text(text, self.work) for text in (done.stdout, done.stderr))
-        if done.returncode == 1 or "unexpected" in errors or (done.returncode and not name):
+        printed, errors = (neutral_text(text.replace(str(self.root), "ROOT"), self.work) for text in (done.stdout, done.stderr))
+        if done.returncode == 1 or done.returncode < 0 or "unexpected" in errors or (done.returncode and not name):
             raise SystemExit(f"camdbench {' '.join(arguments)}\nexit code {done.returncode}\n{done.stdout}{done.stderr}")
         if name:
             ending = f"exit code {done.returncode}\n{errors}"

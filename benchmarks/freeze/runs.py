@@ -83,8 +83,8 @@ def two_models(recorder: Recorder, *, store: bool = True) -> None:
 
 def options_run(recorder: Recorder, *, store: bool = True) -> None:
     """Options of explainers, metrics and the run that are not the default."""
-    explainers = "opticam(iterations=3),power(gradcam, alpha=2.0),rise(masks=16),smoothgrad(samples=2),lime(samples=20)"
-    metrics = "insertion(protocol=rise),ad(keep=0.3),max_sensitivity"
+    explainers = "opticam(iterations=3),power(gradcam, alpha=2.0),rise(masks=16),smoothgrad(samples=2)"
+    metrics = "insertion(protocol=rise),ad(keep=0.3),deletion"
     other = [
         "--split",
         "conflict",
