@@ -20,6 +20,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import torch
+from camdbench.runner.judge import judge
 from torch import Tensor
 
 from camdbench.cli.allocator import reuse_freed_memory
@@ -30,7 +31,6 @@ from camdbench.explainers.saliency import saliency
 from camdbench.explainers.trace import Trace
 from camdbench.models.classifier import Classifier
 from camdbench.models.zoo import load_classifier
-from camdbench.runner.judge import judge
 
 Job = Callable[[], object]
 EXPLAINER = Spec("gradcam")

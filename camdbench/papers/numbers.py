@@ -11,7 +11,7 @@ import pandas as pd
 from camdbench.papers.plan import Cell, Setting
 from camdbench.papers.probing import FinishedProbe
 from camdbench.papers.verdict import Measured
-from camdbench.tables.load import load_costs, load_points, load_rows, load_run
+from camdbench.tables.load import load_curves, load_rows, load_run, load_usage
 from camdbench.tables.summary import summarise
 
 ACCURACY = "accuracy"
@@ -31,7 +31,7 @@ class Finished:
             right = rows[(rows["metric"] == ACCURACY) & (rows["value"] > 0)]["image"]
             rows = rows[~rows["image"].isin(right)].reset_index(drop=True)
         self.rows = rows
-        self._summary = summarise(rows, about=load_run(folder), costs=load_costs(folder), points=load_points(folder)) if len(rows) else None
+        self._summary = summarise(rows, about=load_run(folder), costs=load_usage(folder), points=load_curves(folder)) if len(rows) else None
 
     def measured(self, explainer: str, metric: str, *, cost: bool = False) -> Measured:
         """The number of one explainer and metric, or its seconds per image, with the interval over images."""

@@ -46,7 +46,7 @@ Points = dict[tuple[str, str, str], pd.DataFrame]  # by model, explainer and met
 
 
 def points_by_cell(points: pd.DataFrame | None) -> Points:
-    """The points of each cell, from what `load_points` returns; nothing where they are not there."""
+    """The points of each cell, from what `load_curves` returns; nothing where they are not there."""
     if points is None:
         return {}
     groups = points.groupby(["model", "explainer", "metric"], sort=False, observed=True)
@@ -64,7 +64,7 @@ def cell_data(cells: Cells, index: int, points: Points) -> CellData:
     model, explainer, metric = cells.keys.iloc[index][["model", "explainer", "metric"]]
     curves = dict[str, tuple[np.ndarray, np.ndarray]]()
     if (own := points.get((model, explainer, metric))) is not None:
-        for part, group in own.groupby("part", sort=True, observed=True):
+        for part, group in own.groupby("curve", sort=True, observed=True):
             x, column = np.unique(group["x"].to_numpy(), return_inverse=True)
             row = pd.Index(cells.images).get_indexer(pd.Index(group["image"].astype(str)))
             y = np.full((len(cells.images), len(x)), np.nan)

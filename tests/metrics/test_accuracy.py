@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from camdbench.runner.judge import judge
 from sklearn.metrics import average_precision_score, top_k_accuracy_score
 from torch import Tensor
 from toys import toy_batch, toy_classifier
@@ -15,7 +16,6 @@ from camdbench.core.catalogue import NO_EXPLAINER, metrics
 from camdbench.core.errors import NotApplicable
 from camdbench.metrics.accuracy import accuracy, average_precision, top5
 from camdbench.metrics.evidence import Evidence
-from camdbench.runner.judge import judge
 from camdbench.tables.aggregates import CellData, aggregate
 
 COUNT, CLASSES = 40, 7

@@ -6,6 +6,8 @@ import math
 
 import pytest
 import torch
+from camdbench.runner.judge import judge
+from camdbench.runner.others import Others
 from evidences import evidence_of, measure, measured
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -18,8 +20,6 @@ from camdbench.datasets.samples import Batch
 from camdbench.functional.crops import Crop, draw_crop
 from camdbench.functional.seeds import generator_for
 from camdbench.models.classifier import Classifier
-from camdbench.runner.judge import judge
-from camdbench.runner.others import Others
 
 TAU, NEGATIVES = 0.5, 3
 

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from camdbench.runner.judge import Judged, MapSource, Verdict, judge
+from camdbench.runner.others import Others
 from torch import Tensor
 from toys import SIZE, ToyData, reordered, toy_batch, toy_classifier
 
@@ -16,8 +18,6 @@ from camdbench.datasets.samples import Batch
 from camdbench.explainers.saliency import Saliency, finish
 from camdbench.explainers.trace import Trace
 from camdbench.models.classifier import Classifier
-from camdbench.runner.judge import Judged, MapSource, Verdict, judge
-from camdbench.runner.others import Others
 
 # A new metric is one row here: the specs that are checked, with options that make them cheap on images of 16 x 12 pixels.
 # Every protocol of the metric is checked too, with the options of the first spec where they do not name a protocol.

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from camdbench.runner.execute import Worker
+from camdbench.runner.request import check_request
 from PIL import Image
 
 import camdbench
 from camdbench.core.errors import UsageError
-from camdbench.runner.execute import Worker
-from camdbench.runner.request import check_request
 
 REQUEST: dict[str, Any] = {"explainers": "gradcam,random", "metrics": "ad,ag", "limit": 70, "device": "cpu"}
 

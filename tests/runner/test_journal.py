@@ -13,6 +13,8 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from camdbench.runner.journal import Finding, Journal
+from camdbench.runner.judge import Judged
 from safetensors.torch import load_file
 
 import camdbench
@@ -22,9 +24,7 @@ from camdbench.core.registry import load_plugin
 from camdbench.core.spec import Spec
 from camdbench.explainers.trace import Trace
 from camdbench.runner import journal
-from camdbench.runner.journal import Finding, Journal
-from camdbench.runner.judge import Judged
-from camdbench.tables.load import load_costs, load_points
+from camdbench.tables.load import load_curves, load_usage
 
 EXPENSIVE = "opticam(iterations=4)"
 REQUEST: dict[str, Any] = {"metrics": "ad", "limit": 20, "batch_size": 4, "device": "cpu", "models": "shortcuts-ce"}
@@ -100,9 +100,9 @@ def test_curves_maps_and_costs_survive_too(tmp_path: Path, stopper: Any):
     camdbench.run(out=tmp_path / "whole", **REQUEST | more)
     interrupted(stopper, tmp_path / "cut", **more)
     camdbench.run(out=tmp_path / "cut", **REQUEST | more)
-    pd.testing.assert_frame_equal(load_points(tmp_path / "whole"), load_points(tmp_path / "cut"), check_exact=True)
+    pd.testing.assert_frame_equal(load_curves(tmp_path / "whole"), load_curves(tmp_path / "cut"), check_exact=True)
     counted = ["explainer", "stage", "images", "forward", "backward", "tail_forward", "tail_backward"]
-    pd.testing.assert_frame_equal(load_costs(tmp_path / "whole")[counted], load_costs(tmp_path / "cut")[counted])
+    pd.testing.assert_frame_equal(load_usage(tmp_path / "whole")[counted], load_usage(tmp_path / "cut")[counted])
     files = sorted(file.relative_to(tmp_path / "whole") for file in (tmp_path / "whole" / "maps").rglob("*.safetensors"))
     assert len(files) == 2
     for file in files:
@@ -127,8 +127,9 @@ def test_an_explainer_that_is_not_asked_for_any_more_stays_out_of_the_rows(tmp_p
 
 
 def test_a_picture_that_was_damaged_since_is_an_error_and_stands_once(tmp_path: Path, stopper: Any, monkeypatch: pytest.MonkeyPatch):
-    from camdbench.datasets.loading import Damaged
     from camdbench.runner.reading import Feed
+
+    from camdbench.datasets.loading import Damaged
 
     interrupted(stopper, tmp_path)
     take = Feed.take

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from camdbench.runner.others import Others
 from toys import ToyData, toy_batch
 
 import camdbench
 from camdbench.core.errors import NotApplicable, SampleError
 from camdbench.datasets.samples import Sample
-from camdbench.runner.others import Others
 
 
 class Damaged(ToyData):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from camdbench.runner.store import Job
 from hypothesis import given
 from hypothesis import strategies as st
 
 from camdbench.core.spec import Spec
 from camdbench.runner.plan import missing_units
-from camdbench.runner.store import Job
 
 GRADCAM, OPTICAM = Spec("gradcam"), Spec.of("opticam", {"iterations": 5})
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from camdbench.runner.request import check_request
 
 from camdbench.core.errors import UsageError
-from camdbench.runner.request import check_request
 
 PLAIN: dict[str, Any] = {
     "explainers_": "opticam(iterations=50),gradcam",
@@ -79,7 +79,7 @@ def test_a_data_set_on_disk_is_run_whole(tmp_path: Path):
             {"dataset": "folder", "data_root": ".", "explainers_": "gtbox"},
             "explainer gtbox needs boxes, which data set folder does not have",
         ),
-        ({"target": "best"}, "--target best: expected label, predicted, second, least or a class index"),
+        ({"target": "best"}, "--target best: expected label, predicted, runner_up, least_likely or a class index"),
         ({"limit": 0}, "--limit 0: expected at least 1 image"),
     ],
 )

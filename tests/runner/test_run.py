@@ -24,7 +24,7 @@ from camdbench.explainers.trace import Trace
 from camdbench.metrics.evidence import Evidence
 from camdbench.metrics.measured import Curve, Measured
 from camdbench.models.classifier import Classifier
-from camdbench.tables.load import load_points
+from camdbench.tables.load import load_curves
 from camdbench.tables.render import to_markdown
 
 
@@ -453,7 +453,7 @@ class TestCurves:
         ramp = rows[rows["metric"] == "ramp"]
         assert ramp["status"].tolist() == ["ok", "undefined", "ok", "ok"]
         assert ramp["reason"].tolist() == ["", "it is the second", "", ""]
-        points = load_points(tmp_path)
+        points = load_curves(tmp_path)
         assert set(points["metric"]) == {"ramp"}
         assert len(points) == 3 * 3
         last = points[points["x"] == 1.0].set_index("image")["value"]

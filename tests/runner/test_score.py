@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from camdbench.runner.request import check_request
 
 import camdbench
 from camdbench.core.errors import UsageError
-from camdbench.runner.request import check_request
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +49,9 @@ def test_scores_of_saved_maps_are_those_of_the_run(kept: Path, tmp_path: Path):
 
 def test_nothing_is_explained_again(kept: Path, tmp_path: Path):
     camdbench.score(kept, "ad", out=tmp_path / "scores")
-    from camdbench.tables.load import load_costs
+    from camdbench.tables.load import load_usage
 
-    costs = load_costs(tmp_path / "scores")
+    costs = load_usage(tmp_path / "scores")
     passes = costs[costs["stage"].isin(["explain", "trace"])][["forward", "backward", "tail_forward", "tail_backward"]]
     assert passes.to_numpy().sum() == 0
 

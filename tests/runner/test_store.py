@@ -8,11 +8,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
+from camdbench.runner.store import CostRow, Job, Store
 
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.files import replacing
 from camdbench.core.rows import Row
-from camdbench.runner.store import CostRow, Job, Store
 
 JOB = Job("resnet50@IMAGENET1K_V1", 'opticam(objective="diff")', 0)
 

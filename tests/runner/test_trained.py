@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from camdbench.runner.trained import training_of
 
 import camdbench
 from camdbench.core.errors import UsageError
-from camdbench.runner.trained import training_of
 from camdbench.tables.seeds import seed_spread
 from camdbench.trainer.recipe import check_recipe
 from camdbench.trainer.train import train

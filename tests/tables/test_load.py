@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from camdbench.runner.store import CostRow, Job, Store
 
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.rows import Row
-from camdbench.runner.store import CostRow, Job, Store
-from camdbench.tables.load import COST_COLUMNS, load_costs, load_rows, load_run
+from camdbench.tables.load import USAGE_COLUMNS, load_rows, load_run, load_usage
 
 SPEC = 'opticam(objective="diff", layer="layer4/0")'
 VALUES = {SPEC: {"ag": [1.0, 2.0], "ad": [3.0, 4.0]}, "centre": {"ag": [5.0, 6.0], "ad": [7.0, 8.0]}}
@@ -76,20 +76,20 @@ def test_what_the_runner_stores_is_what_is_loaded(tmp_path: Path):
     store.commit(Job("net@V1", SPEC, 0), [row], [], [cost], None)
     store.write_record({"request": {}})
     assert load_rows(tmp_path / "run").to_dict("records") == [row._asdict()]
-    assert load_costs(tmp_path / "run").to_dict("records") == [{"model": "net@V1", "explainer": SPEC, **cost._asdict()}]
+    assert load_usage(tmp_path / "run").to_dict("records") == [{"model": "net@V1", "explainer": SPEC, **cost._asdict()}]
 
 
 def test_costs_are_read_and_may_be_absent(make_run):
     costs = {"gradcam": [{"stage": "trace", "images": 4, **STAGE}, {"stage": "explain", "images": 4, **STAGE}]}
-    loaded = load_costs(make_run({"gradcam": {"ad": [1.0]}}, costs=costs))
-    assert list(loaded.columns) == ["model", "explainer", *COST_COLUMNS]
+    loaded = load_usage(make_run({"gradcam": {"ad": [1.0]}}, costs=costs))
+    assert list(loaded.columns) == ["model", "explainer", *USAGE_COLUMNS]
     assert list(loaded["stage"]) == ["trace", "explain"]
-    none = load_costs(make_run({"gradcam": {"ad": [1.0]}}, name="cheap"))
+    none = load_usage(make_run({"gradcam": {"ad": [1.0]}}, name="cheap"))
     assert none.empty
-    assert list(none.columns) == ["model", "explainer", *COST_COLUMNS]
+    assert list(none.columns) == ["model", "explainer", *USAGE_COLUMNS]
 
 
-@pytest.mark.parametrize("load", [load_run, load_rows, load_costs])
+@pytest.mark.parametrize("load", [load_run, load_rows, load_usage])
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, load):
     with pytest.raises(UsageError, match=r"nowhere: no such folder"):
         load(tmp_path / "nowhere")
@@ -119,7 +119,7 @@ def test_a_truncated_part_is_named_with_the_mend(make_run, share: float, kind: s
     data = file.read_bytes()
     file.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(CamdbenchError) as caught:
-        (load_rows if kind == "rows" else load_costs)(folder)
+        (load_rows if kind == "rows" else load_usage)(folder)
     assert str(file) in str(caught.value)
     assert str(caught.value).endswith("delete it and run the same command again")
     assert "\n" not in str(caught.value)
