@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import pytest
 import torch
-from camdbench.runner.judge import Judged, MapSource, Verdict, judge
-from camdbench.runner.others import Others
 from torch import Tensor
 from toys import SIZE, ToyData, reordered, toy_batch, toy_classifier
 
@@ -18,6 +17,10 @@ from camdbench.datasets.samples import Batch
 from camdbench.explainers.saliency import Saliency, finish
 from camdbench.explainers.trace import Trace
 from camdbench.models.classifier import Classifier
+from camdbench.runner.resources import ReferenceImages
+from camdbench.runner.results import BatchResult
+from camdbench.runner.saved_maps import MapSource
+from camdbench.runner.scoring import score_batch
 
 # A new metric is one row here: the specs that are checked, with options that make them cheap on images of 16 x 12 pixels.
 # Every protocol of the metric is checked too, with the options of the first spec where they do not name a protocol.
@@ -177,10 +180,11 @@ class TestEveryMetric:
         assert not any(module._forward_hooks for module in classifier.modules())
 
     def test_its_points_have_places_and_finite_values(self, classifier: Classifier, batch: Batch, spec: str) -> None:
-        for points in judged(classifier, batch, spec).points:
-            assert points.curve.x.ndim == 1
-            assert points.curve.y.shape == (len(points.images), len(points.curve.x))
-            assert points.curve.y.isfinite().all()
+        for scores in judged(classifier, batch, spec).scores.values():
+            for x, y in scores.curves.values():
+                assert x.ndim == 1
+                assert y.shape == (len(batch), len(x))
+                assert y[scores.scored].isfinite().all()
 
     def test_its_protocol_sets_options_that_it_takes(self, spec: str) -> None:
         parsed = metrics.parse_one(spec)
@@ -252,27 +256,37 @@ ODD_MAPS: dict[str, Callable[[], Tensor]] = {
 }
 
 
-def judged(classifier: Classifier, batch: Batch, spec: str, source: MapSource | None = None) -> Judged:
+class Score(NamedTuple):
+    """One image's value, or the reason why it has none."""
+
+    image: int
+    value: float
+    status: str
+    reason: str
+
+
+def judged(classifier: Classifier, batch: Batch, spec: str, source: MapSource | None = None) -> BatchResult:
     """One metric on one batch as a run judges it, on Grad-CAM's maps where no others are given."""
     metric = metrics.parse_one(spec)
     job = NO_EXPLAINER if judges_model(metric) else Spec("gradcam")
     with torch.inference_mode(mode=False), classifier.frozen():
         more = {} if source is None else {"source": source}
-        others = Others(ToyData(toy_batch()), seed=0, target="label")
-        return judge(classifier, batch, [job], [metric], target="label", seed=0, others=others, **more)[job]
+        others = ReferenceImages(ToyData(toy_batch()), seed=0, target="label")
+        return next(score_batch(classifier, batch, [job], [metric], target="label", seed=0, others=others, **more))
 
 
-def verdicts(classifier: Classifier, batch: Batch, spec: str, source: MapSource | None = None) -> list[Verdict]:
+def verdicts(classifier: Classifier, batch: Batch, spec: str, source: MapSource | None = None) -> list[Score]:
     """What `judged` says of each image."""
-    return judged(classifier, batch, spec, source).verdicts
+    (found,) = judged(classifier, batch, spec, source).scores.values()
+    return [Score(*own) for own in zip(range(len(batch)), found.values, found.status, found.reasons, strict=True)]
 
 
-def values(found: list[Verdict]) -> Tensor:
+def values(found: list[Score]) -> Tensor:
     """The values, NaN where there is none."""
     return torch.tensor([verdict.value for verdict in found], dtype=torch.float64)
 
 
-def check_statuses(found: list[Verdict]) -> None:
+def check_statuses(found: list[Score]) -> None:
     """Every verdict is a number, or none with a reason that is no accident."""
     for verdict in found:
         if verdict.status in ("ok", "constant_map"):

@@ -6,15 +6,16 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from camdbench.runner.request import check_request
 
 from camdbench.core.catalogue import datasets, models
 from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.core.settings import validated
 from camdbench.core.spec import parse_spec
 from camdbench.papers.part import Part
 from camdbench.papers.plan import Job, Plan, plan
 from camdbench.papers.recipe import AXES, Exhibit, read_exhibit
 from camdbench.papers.shelf import load_exhibit, recipe_files, shelf
+from camdbench.runner.config import RunConfig, checked
 from camdbench.trainer.recipe import check_recipe
 
 # Lines x columns of each table, counted in the paper.
@@ -125,22 +126,19 @@ def test_every_run_is_one_that_the_benchmark_takes(name: str, scaled: bool, tmp_
     for job in (job for job in plan(load_exhibit(name), scaled_down=scaled).jobs if job.setting.probe is None):
         setting = job.setting
         on_disk = datasets.get(parse_spec(setting.dataset).name).facts.on_disk
-        request = check_request(
-            explainers_=list(job.explainers) if job.explainers != ("none",) else "none",
-            metrics_=list(job.metrics),
-            models=[setting.model or "shortcuts-ce"],
-            dataset=setting.dataset,
-            split=setting.split,
-            data_root=tmp_path if on_disk else None,
-            weights=None,
-            mean=setting.mean,
-            std=setting.std,
-            layer=None,
-            target=setting.target,
-            limit=8,
-            seed=0,
-            save_maps=False,
-        )
+        options = {
+            "explainers": list(job.explainers) if job.explainers != ("none",) else "none",
+            "metrics": list(job.metrics),
+            "models": [setting.model or "shortcuts-ce"],
+            "dataset": setting.dataset,
+            "split": setting.split,
+            "data_root": tmp_path if on_disk else None,
+            "mean": setting.mean,
+            "std": setting.std,
+            "target": setting.target,
+            "limit": 8,
+        }
+        request = checked(validated(RunConfig, options))
         assert on_disk is not scaled
         # Rows are looked up by these very names.
         assert [str(spec) for spec in request.metrics] == list(job.metrics)

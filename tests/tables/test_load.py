@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from camdbench.runner.store import CostRow, Job, Store
 
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.rows import Row
+from camdbench.runner.plan import PartKey
+from camdbench.runner.run_directory import RunDirectory, RunRecord, UsageRow
 from camdbench.tables.load import USAGE_COLUMNS, load_rows, load_run, load_usage
 
 SPEC = 'opticam(objective="diff", layer="layer4/0")'
@@ -70,11 +71,11 @@ def test_a_part_without_a_single_value_joins_one_with_values(make_run, make_rows
 
 
 def test_what_the_runner_stores_is_what_is_loaded(tmp_path: Path):
-    store = Store(tmp_path / "run")
+    store = RunDirectory(tmp_path / "run")
     row = Row("run", "shapes", "val", "i/0", 3, "net@V1", SPEC, "label", 3, "ad", "opticam", "00c0ffee", 1.5, "constant_map", "flat")
-    cost = CostRow("explain", 1, 2, 3, 4, 5, 0.5, 10.0)
-    store.commit(Job("net@V1", SPEC, 0), [row], [], [cost], None)
-    store.write_record({"request": {}})
+    cost = UsageRow("explain", 1, 2, 3, 4, 5, 0.5, 10.0)
+    store.write(PartKey("net@V1", SPEC, 0), [row], None, [cost], None)
+    store.write_record(RunRecord("run", {}, {}, {}, "", None, None, {}, {}, {}, [], 32))
     assert load_rows(tmp_path / "run").to_dict("records") == [row._asdict()]
     assert load_usage(tmp_path / "run").to_dict("records") == [{"model": "net@V1", "explainer": SPEC, **cost._asdict()}]
 
@@ -112,7 +113,7 @@ def test_a_damaged_description_is_named(tmp_path: Path, text: str):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999])
-@pytest.mark.parametrize("kind", ["rows", "costs"])
+@pytest.mark.parametrize("kind", ["rows", "usage"])
 def test_a_truncated_part_is_named_with_the_mend(make_run, share: float, kind: str):
     folder = make_run({"gradcam": {"ad": [1.0]}}, costs={"gradcam": [{"stage": "trace", "images": 4, **STAGE}]})
     (file,) = (folder / kind).rglob("*.parquet")
