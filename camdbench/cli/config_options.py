@@ -37,7 +37,7 @@ def _option(item: Field, *, unset: bool) -> Callable[[F], F]:
     text = setting.help + (f"  [default: {shown}]" if shown else "")
     if item.type is bool:
         return click.option(*names, is_flag=True, default=default, help=text)
-    kind = _Parsed(setting.parse) if setting.parse else _type_of(item)
+    kind = _parser(setting.parse) if setting.parse else _type_of(item)
     return click.option(*names, type=kind, default=default, show_default=default is not None, metavar=setting.metavar or None, help=text)
 
 
@@ -49,16 +49,13 @@ def _type_of(item: Field) -> Any:
     return str
 
 
-class _Parsed(click.ParamType):
-    """A value that a function reads from its text."""
+def _parser(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """The function as click calls it, with its own message."""
 
-    name = "text"
-
-    def __init__(self, parse: Callable[[str], Any]) -> None:
-        self.parse = parse
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(text: str) -> Any:
         try:
-            return self.parse(value) if isinstance(value, str) else value
+            return parse(text)
         except ValueError as error:
-            self.fail(str(error), param, ctx)
+            raise click.BadParameter(str(error)) from None
+
+    return convert

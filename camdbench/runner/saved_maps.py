@@ -104,7 +104,7 @@ class FileMaps:
     def __init__(self, file: Path, normalisation: str | None, ids: Sequence[str]) -> None:
         self._file, self._maps = file, read_maps(file, ids)
         _check_range(file, self._maps, normalisation)
-        self._how = cast("Normalisation", normalisation or "range")
+        self._how: Normalisation = cast("Normalisation", normalisation or "range")
 
     def __call__(self, trace: Trace, spec: Spec) -> Saliency:
         """The maps of a batch; an image without a map has the status error."""

@@ -23,7 +23,7 @@ def check(options: dict[str, Any]) -> Request:
 def test_a_plain_request_gets_its_defaults():
     request = check(PLAIN)
     assert [str(spec) for spec in request.explainers] == ["opticam(iterations=50)", "gradcam"]
-    assert (request.split, request.limit, request.target_rule) == ("val", 64, "label")
+    assert (request.split, request.config.limit, request.target_rule) == ("val", 64, "label")
 
 
 def test_a_default_that_is_spelled_out_is_the_same_request():
@@ -41,7 +41,7 @@ def test_all_are_all_that_the_data_set_can_serve_methods_first(tmp_path: Path):
 
 def test_a_data_set_on_disk_is_run_whole(tmp_path: Path):
     request = check(PLAIN | {"dataset": "folder", "data_root": tmp_path})
-    assert (request.split, request.limit) == ("all", None)
+    assert (request.split, request.config.limit) == ("all", None)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from camdbench.tables.diff import diff
 def a_run(folder: Path, **changes: object) -> Path:
     """A run directory whose record differs from the plain one in `changes`."""
     record = {
+        "schema": 2,
         "config": {"target": "label", "limit": 4, "data_root": str(folder), "metrics": [], "models": ["net"], "seed": 0},
         "dataset": {"fingerprint": "aa", "images": 4},
         "models": {"net": {"weights_hash": "11", "layer": "layer4"}},

@@ -99,8 +99,14 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, load):
 
 
 def test_a_run_without_rows_is_refused(tmp_path: Path):
-    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / "run.json").write_text('{"schema": 2}')
     with pytest.raises(UsageError, match="none of its jobs is finished; run the same command again"):
+        load_rows(tmp_path)
+
+
+def test_a_run_of_another_schema_is_refused_in_one_line(tmp_path: Path):
+    (tmp_path / "run.json").write_text('{"schema": 1}')
+    with pytest.raises(UsageError, match=r"run\.json: schema = 1: this version reads schema 2; run it again into another folder$"):
         load_rows(tmp_path)
 
 
