@@ -156,12 +156,9 @@ def takes(config: type[Any], *, only: Sequence[str] = (), unset: bool = False) -
 
     def decorate(function: F) -> F:
         text = function.__doc__ or ""
-        lines = [
-            f"        {item.name}: {item.setting.help}\n"
-            for item in fields_of(config)
-            if (not only or item.name in only) and f"\n        {item.name}: " not in text
-        ]
-        function.__doc__ = re.sub(r"(?m)^ {8}\*\*options: .*\n", lambda _: "".join(lines), text)
+        taken = [item for item in fields_of(config) if not only or item.name in only]
+        lines = [f"{item.name}: {item.setting.help}\n" for item in taken if not re.search(rf"(?m)^ +{item.name}: ", text)]
+        function.__doc__ = re.sub(r"(?m)^( *)\*\*options: .*\n", lambda found: "".join(found[1] + line for line in lines), text)
         function.__signature__ = signature_of(config, function, only=only, unset=unset)  # type: ignore[attr-defined]
         return function
 

@@ -12,6 +12,7 @@ import camdbench
 from camdbench.core.errors import UsageError
 from camdbench.runner.config import RunConfig, checked
 from camdbench.runner.resources import Resources
+from camdbench.tables.load import load_run
 
 
 @pytest.fixture(scope="module")
@@ -130,3 +131,17 @@ def test_what_cannot_be_scored_is_refused_with_the_mend(kept: Path, tmp_path: Pa
         with pytest.raises(UsageError, match=message):
             camdbench.score(given, **{"metrics": "ad", "out": tmp_path / "scores"} | options)
         assert not (tmp_path / "scores").exists()
+
+
+def test_the_chunk_size_is_that_of_the_scored_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from camdbench.runner import config
+
+    checked_now = config.Request.__dataclass_fields__["chunk_size"].default
+    monkeypatch.setattr(config.Request.__init__, "__defaults__", (None, None, 4))
+    camdbench.run("gradcam", "ad", limit=10, save_maps="raw", out=tmp_path / "run")
+    monkeypatch.setattr(config.Request.__init__, "__defaults__", (None, None, checked_now))
+    assert load_run(tmp_path / "run")["chunk_size"] == 4
+    again = camdbench.score(tmp_path / "run", "ad", out=tmp_path / "scores")
+    assert load_run(tmp_path / "scores")["chunk_size"] == checked_now == 32
+    assert set(again["status"]) == {"ok"}
+    np.testing.assert_allclose(values(again), values(camdbench.load_rows(tmp_path / "run")), atol=0.3)

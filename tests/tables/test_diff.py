@@ -40,7 +40,7 @@ def test_the_same_run_differs_in_nothing_wherever_its_data_lie(tmp_path: Path):
 def test_each_difference_is_named_with_both_values(tmp_path: Path):
     second = a_run(
         tmp_path / "b",
-        request={"target": "predicted"},
+        config={"target": "predicted"},
         dataset={"fingerprint": "bb"},
         models={"net": {"weights_hash": "22", "layer": "layer4"}},
         code="0ther",
@@ -73,7 +73,7 @@ def test_metrics_that_one_run_lacks_stand_in_one_line(tmp_path: Path, capsys: py
     ]
     assert run_cli(["diff", str(first), str(more)]) == 0
     assert capsys.readouterr().out == f'only in {first}: ad(protocol="x")\nonly in {more}: ag, insertion\n'
-    other = a_run(tmp_path / "c", request={"seed": 1})
+    other = a_run(tmp_path / "c", config={"seed": 1})
     assert run_cli(["diff", str(other), str(more)]) == 0
     out = capsys.readouterr().out
     assert "seed" in out
