@@ -21,7 +21,6 @@ from camdbench.models.classifier import Classifier
 from camdbench.models.zoo import as_classifier
 from camdbench.runner.config import RunConfig, checked
 from camdbench.runner.executors import local
-from camdbench.runner.plan import missing_units
 from camdbench.runner.prepare import prepare
 from camdbench.runner.resources import Resources
 from camdbench.runner.results import BatchResult, metric_cells
@@ -81,8 +80,7 @@ def evaluate(
     names = tuple(map(str, specs))
     config = validated(RunConfig, {"explainers": ("given",), "metrics": names, "batch_size": batch_size, "seed": seed, "workers": 0})
     run = prepare(replace(checked(config, resources), chunk_size=len(batch)), resources, in_memory=True)
-    units = missing_units(run.request.models, run.row_names, run.request.jobs, len(batch), len(batch), lambda _: False)
-    results = [result for done in local(run, units) for result in done.results]
+    results = [result for done in local(run, run.missing()[0]) for result in done.results]
     found = pd.DataFrame(_rows(results, specs))
     cells = metric_cells(results, names, batch.ids, batch.labels.numpy())
     found.attrs["left_out"] = left_out

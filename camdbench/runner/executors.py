@@ -12,7 +12,6 @@ from camdbench.core.errors import UsageError
 from camdbench.core.registry import PLUGINS
 from camdbench.runner.plan import Unit
 from camdbench.runner.prepare import Run
-from camdbench.runner.run_directory import RunDirectory
 from camdbench.runner.worker import SampleLoader, UnitSummary, Worker
 
 Executor = Callable[[Run, Sequence[Unit]], Iterator[UnitSummary]]
@@ -44,7 +43,7 @@ def ray(run: Run, units: Sequence[Unit]) -> Iterator[UnitSummary]:
     except ImportError:
         raise UsageError('--executor ray needs Ray: pip install "camdbench[ray]"') from None
     assert run.directory is not None
-    arguments = run.resources.elsewhere(), RunDirectory(run.directory.root.resolve()), tuple(PLUGINS)
+    arguments = run.resources.elsewhere(), run.directory.elsewhere(), tuple(PLUGINS)
     _check_picklable(arguments)
     started = not cluster.is_initialized()
     if started:

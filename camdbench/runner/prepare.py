@@ -18,6 +18,7 @@ from camdbench.explainers.layers import checked_layers
 from camdbench.models.classifier import Classifier
 from camdbench.models.target_layers import survey
 from camdbench.runner.config import Request, RunConfig
+from camdbench.runner.plan import Unit, missing_units
 from camdbench.runner.resources import Resources, first_readable
 from camdbench.runner.run_directory import RunDirectory, RunRecord
 from camdbench.runner.saved_maps import fingerprint
@@ -43,8 +44,15 @@ class Run:
     record: RunRecord | None = None
     directory: RunDirectory | None = None
 
+    def missing(self) -> tuple[list[Unit], int]:
+        """The units that are not done yet, and the number of all parts."""
+        asked, count = self.request, len(self.resources.images.ids)
+        done = self.directory.is_done if self.directory is not None else lambda _: False
+        units = missing_units(asked.models, self.row_names, asked.jobs, count, asked.chunk_size, done)
+        return units, -(-count // asked.chunk_size) * len(asked.models) * len(asked.jobs)
 
-def prepare(request: Request, resources: Resources, *, in_memory: bool = False) -> Run:
+
+def prepare(request: Request, resources: Resources | None = None, *, in_memory: bool = False) -> Run:
     """Load the models once, check that all fits together, and write the record or compare it with the run directory's.
 
     Args:
@@ -56,7 +64,7 @@ def prepare(request: Request, resources: Resources, *, in_memory: bool = False) 
         UsageError: something does not exist or does not fit, or the run directory holds another run.
         CamdbenchError: no image can be read.
     """
-    bound = resources.bound(request)
+    bound = (resources or Resources()).bound(request)
     models = {name: _facts_of(bound.classifier(name), bound) for name in request.models}
     names = tuple(facts["name"] for facts in models.values())
     if in_memory:

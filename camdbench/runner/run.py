@@ -48,19 +48,15 @@ def run(
         CamdbenchError: the run cannot go on.
     """
     named = {name: own for name, own in (("explainers", explainers), ("metrics", metrics)) if own is not None}
-    options, resources = with_objects({} if config is None else vars(config), named | options, resources)
-    request = checked(validated(RunConfig, options), resources)
+    options, resources = with_objects(named | options, resources)
+    request = checked(validated(RunConfig, ({} if config is None else vars(config)) | options), resources)
     from camdbench.runner.executors import EXECUTORS  # torch is imported only now, after the request has been checked
-    from camdbench.runner.plan import missing_units
     from camdbench.runner.prepare import added_facts, prepare
-    from camdbench.runner.resources import Resources
 
-    prepared, progress = prepare(request, resources or Resources()), progress or NullProgress()
-    directory, count, size = prepared.directory, len(prepared.resources.images.ids), request.chunk_size
+    prepared, progress = prepare(request, resources), progress or NullProgress()
+    (units, jobs), directory = prepared.missing(), prepared.directory
     assert directory is not None
-    units = missing_units(request.models, prepared.row_names, request.jobs, count, size, directory.is_done)
-    jobs, missing = -(-count // size) * len(request.models) * len(request.jobs), sum(len(unit.explainers) for unit in units)
-    progress.start(directory.root, jobs, jobs - missing)
+    progress.start(directory.root, jobs, jobs - sum(len(unit.explainers) for unit in units))
     if units:
         with directory.session(**added_facts(prepared)) as session:
             for done in EXECUTORS[request.config.executor](prepared, units):
@@ -74,22 +70,21 @@ def run(
     return chosen
 
 
-def with_objects(
-    config: Mapping[str, Any], options: Mapping[str, Any], resources: Resources | None
-) -> tuple[dict[str, Any], Resources | None]:
-    """Options and resources, with models and a data set that are objects among the resources."""
+def with_objects(options: Mapping[str, Any], resources: Resources | None, **objects: Any) -> tuple[dict[str, Any], Resources | None]:
+    """Options and resources, with models and a data set that are objects among the resources, and other objects too."""
     options = dict(options)
     if isinstance(models := options.get("models"), list | tuple) and not all(isinstance(one, str) for one in models):
         raise UsageError("models: objects need names in rows; give models={'name': classifier}")
-    objects = {name: options.pop(name) for name in ("models", "dataset") if not _is_named(options.get(name))}
+    objects |= {name: options.pop(name) for name in ("models", "dataset") if not is_named(options.get(name))}
     if objects:
         from dataclasses import replace
 
         from camdbench.runner.resources import Resources
 
         resources = replace(resources or Resources(), **objects)
-    return dict(config) | options, resources
+    return options, resources
 
 
-def _is_named(given: Any) -> bool:
+def is_named(given: Any) -> bool:
+    """Whether an option is text, and not an object."""
     return given is None or isinstance(given, str | list | tuple)

@@ -144,6 +144,10 @@ class RunDirectory:
         except OSError as error:
             raise UsageError(f"--out {root}: cannot be written to ({error.strerror}); choose another folder") from None
 
+    def elsewhere(self) -> RunDirectory:
+        """The directory for a process in another folder."""
+        return RunDirectory(self.root.resolve())
+
     def is_done(self, key: PartKey) -> bool:
         """Whether a part is complete: its rows exist."""
         return part_file(self.root, "rows", key).is_file()
