@@ -75,7 +75,7 @@ def with_objects(options: Mapping[str, Any], resources: Resources | None, **obje
     options = dict(options)
     if isinstance(models := options.get("models"), list | tuple) and not all(isinstance(one, str) for one in models):
         raise UsageError("models: objects need names in rows; give models={'name': classifier}")
-    objects |= {name: options.pop(name) for name in ("models", "dataset") if not is_named(options.get(name))}
+    objects |= {name: options.pop(name) for name in ("models", "dataset") if not _is_named(options.get(name))}
     if objects:
         from dataclasses import replace
 
@@ -85,6 +85,5 @@ def with_objects(options: Mapping[str, Any], resources: Resources | None, **obje
     return options, resources
 
 
-def is_named(given: Any) -> bool:
-    """Whether an option is text, and not an object."""
+def _is_named(given: Any) -> bool:
     return given is None or isinstance(given, str | list | tuple)

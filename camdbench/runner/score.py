@@ -9,7 +9,7 @@ from camdbench.core.errors import UsageError, unknown
 from camdbench.core.settings import fields_of, takes
 from camdbench.runner.config import SCORE_OPTIONS, RunConfig, Specs
 from camdbench.runner.progress import Progress
-from camdbench.runner.run import is_named, run, with_objects
+from camdbench.runner.run import run, with_objects
 from camdbench.tables.load import load_run
 
 if TYPE_CHECKING:
@@ -55,14 +55,14 @@ def score(
         if name not in SCORE_OPTIONS:
             raise unknown("option", name, SCORE_OPTIONS)
     path, given = Path(saliency), {name: own for name, own in (options | {"metrics": metrics}).items() if own is not None}
-    kept, normalised = dict[str, Any](), None
+    how = None if path.is_dir() else normalisation
+    given, resources = with_objects(given, resources, maps=path, map_normalisation=how)
     if path.is_dir():
         if explainer_name is not None:
             raise UsageError(f"--explainer-name {explainer_name}: the maps of a run have the names of their explainers; leave it out")
         kept = _config_of(path, given)
     else:
-        kept["explainers"], normalised = [path.stem if explainer_name is None else explainer_name], normalisation
-    given, resources = with_objects(given, resources, maps=path, map_normalisation=normalised)
+        kept = {"explainers": [path.stem if explainer_name is None else explainer_name]}
     return run(**kept | given, resources=resources, progress=progress)
 
 
@@ -72,6 +72,6 @@ def _config_of(run_directory: Path, given: dict[str, Any]) -> dict[str, Any]:
     if made["save_maps"] == "none":
         raise UsageError(f"{run_directory}: the run stored no maps; run it with --save-maps raw")
     for item in fields_of(RunConfig):
-        if item.name in given and item.setting.role == "values" and item.name not in ("metrics", "seed") and is_named(given[item.name]):
+        if item.name in given and item.setting.role == "values" and item.name not in ("metrics", "seed"):
             raise UsageError(f"{item.flag} {given[item.name]}: a run is scored as it was made; leave the option out")
     return {name: value for name, value in made.items() if name not in ("metrics", "save_maps")}
