@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from camdbench.models.classifier import Classifier
     from camdbench.models.zoo import load_classifier
     from camdbench.papers.reproduce import reproduce
+    from camdbench.runner.config import RunConfig
     from camdbench.runner.evaluate import evaluate
+    from camdbench.runner.resources import Resources
     from camdbench.runner.run import run
     from camdbench.runner.score import score
     from camdbench.tables.comparison import compare
@@ -46,6 +48,8 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "MetricResult": "metrics.result",
     "NotApplicable": "core.errors",
     "Protocol": "core.protocols",
+    "Resources": "runner.resources",
+    "RunConfig": "runner.config",
     "Sample": "datasets.samples",
     "SampleError": "core.errors",
     "Trace": "explainers.common.trace",
@@ -79,6 +83,8 @@ __all__ = [
     "MetricResult",
     "NotApplicable",
     "Protocol",
+    "Resources",
+    "RunConfig",
     "Sample",
     "SampleError",
     "Trace",

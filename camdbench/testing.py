@@ -46,13 +46,13 @@ def assert_matches_golden(run_or_rows: str | Path | pd.DataFrame, golden_csv: st
 def _summary(run_or_rows: Any) -> pd.DataFrame:
     import pandas as pd
 
-    from camdbench.tables.load import load_points, load_run
+    from camdbench.tables.load import load_curves, load_run
     from camdbench.tables.summary import summarise
 
     home = run_or_rows.attrs.get("run") if isinstance(run_or_rows, pd.DataFrame) else None
     if home is None:
         return summarise(run_or_rows)
-    return summarise(run_or_rows, about=load_run(home), curves=load_points(home))  # some numbers are made of curves, not of rows
+    return summarise(run_or_rows, about=load_run(home), curves=load_curves(home))  # some numbers are made of curves, not of rows
 
 
 def _text(comparison: GoldenComparison, golden_csv: str | Path) -> str:

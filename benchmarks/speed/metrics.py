@@ -30,7 +30,7 @@ from camdbench.explainers.common.saliency import saliency
 from camdbench.explainers.common.trace import Trace
 from camdbench.models.classifier import Classifier
 from camdbench.models.zoo import load_classifier
-from camdbench.runner.judge import judge
+from camdbench.runner.scoring import score_batch
 
 Job = Callable[[], object]
 EXPLAINER = Spec("gradcam")
@@ -132,7 +132,7 @@ def ours(specs: tuple[str, ...], case: Case) -> Job:
 
     def job() -> object:
         with torch.inference_mode(mode=False), case.classifier.frozen():
-            return judge(case.classifier, case.batch, [EXPLAINER], chosen, target="label", seed=0)
+            return list(score_batch(case.classifier, case.batch, [EXPLAINER], chosen, target="label", seed=0))
 
     return job
 

@@ -17,7 +17,10 @@ from camdbench.cli.show import FINISHED_WITH_FAILURES
 @click.option("--model", default="shortcuts-ce", show_default=True, help="Name in the zoo, or a checkpoint (see: camdbench list models).")
 @click.option("-e", "--explainers", default="gradcam,opticam", show_default=True, help="Specs with commas, or all.")
 @click.option(
-    "--target", default="predicted", show_default=True, help="Explained class: predicted, second, least, an index or a class name."
+    "--target",
+    default="predicted",
+    show_default=True,
+    help="Class to explain: predicted, runner_up, least_likely, an index or a name.",
 )
 @click.option("-m", "--metrics", default="ad,ag,ai", show_default=True, help="Metrics whose values are printed.")
 @click.option("--preprocess", type=click.Choice(["resize256_crop224", "resize224_distort"]), default="resize256_crop224", show_default=True)
@@ -37,7 +40,7 @@ def command(pictures: tuple[str, ...], model: str, out: str, as_json: bool, **gi
 
     \b
     camdbench explain chelsea --explainers gradcam,opticam
-    camdbench explain cat.jpg dog.jpg --model resnet50 --weights resnet50.pth --target second
+    camdbench explain cat.jpg dog.jpg --model resnet50 --weights resnet50.pth --target runner_up
     """
     from camdbench.models.zoo import load_classifier
     from camdbench.report.pictures import explain_pictures

@@ -1,8 +1,9 @@
-"""Where numbers come from: versions, code, git revision, command line, time."""
+"""Where numbers come from: versions, code, git revision, command line, time, training of a checkpoint."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 _PACKAGES = ("camdbench", "torch", "torchvision", "numpy", "pandas", "scipy", "scikit-image", "quantus", "pillow", "pyarrow")
 _SCIENCE = ("core", "datasets", "explainers", "functional", "metrics", "models", "runner")
@@ -60,3 +62,24 @@ def now() -> str:
 def command_line() -> list[str]:
     """The words of the command, the program's folder left out."""
     return [Path(sys.argv[0]).name, *sys.argv[1:]]
+
+
+def training_of(model: str) -> dict[str, Any]:
+    """How a checkpoint was trained: `{"training": {"recipe": …, "seed": …}}`, or nothing if it is unknown.
+
+    `recipe` is a hash of the recipe without its name and seed, and of the fingerprints of the images: networks that differ in
+    their seed alone share it.
+
+    Args:
+        model: the model as asked for; a checkpoint has its recipe in the JSON file beside it.
+    """
+    file = Path(model).with_suffix(".json")
+    if not model.endswith(".safetensors") or not file.is_file():
+        return {}
+    facts = json.loads(file.read_text(encoding="utf-8"))
+    recipe = facts.get("recipe")
+    if not isinstance(recipe, dict) or "seed" not in facts:
+        return {}
+    same = {name: value for name, value in recipe.items() if name not in ("name", "seed")}
+    text = json.dumps([same, facts.get("fingerprints")], sort_keys=True)
+    return {"training": {"recipe": hashlib.sha256(text.encode()).hexdigest()[:16], "seed": facts["seed"]}}

@@ -19,7 +19,7 @@ class Row(NamedTuple):
         label: ground-truth class index; -1 where unknown.
         model: name of the classifier, with its weights.
         explainer: canonical spec of the explainer; `none` for a metric that judges the model alone.
-        target_rule: how the explained class was chosen: label, predicted, second, least or an index.
+        target_rule: how the explained class was chosen: label, predicted, runner_up, least_likely or an index.
         target: class index that was explained and scored; -1 where it could not be told.
         metric: canonical spec of the metric.
         protocol: name of the convention by which the value was made.

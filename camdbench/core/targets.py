@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from camdbench.core.errors import UsageError
 
-TARGET_RULES = ("label", "predicted", "second", "least")
+TARGET_RULES = ("label", "predicted", "runner_up", "least_likely")
 
 
 def check_target_rule(rule: str | int) -> str:
@@ -21,4 +21,4 @@ def check_target_rule(rule: str | int) -> str:
         return text
     if text.isdecimal():
         return str(int(text))
-    raise UsageError(f"--target {rule}: expected label, predicted, second, least or a class index")
+    raise UsageError(f"--target {rule}: expected label, predicted, runner_up, least_likely or a class index")

@@ -1,7 +1,8 @@
-"""Images that are already in memory, checked once at the door."""
+"""Images in memory, checked when they are given."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import UsageError
-from camdbench.datasets.samples import Batch
+from camdbench.datasets.samples import Batch, Sample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,6 +55,33 @@ def batch_in_memory(
             boxes=None if boxes is None else tuple(map(_checked_boxes, boxes)),
             masks=None if masks is None else masks.detach().clone().bool(),
         )
+
+
+class InMemoryDataset:
+    """A checked batch as a data set; its classes have no names.
+
+    Args:
+        batch: the images, as `batch_in_memory` returns them.
+    """
+
+    classes: Sequence[str] = ()
+    name = "memory"
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch, self.ids, self.labels = batch, batch.ids, tuple(batch.labels.tolist())
+
+    def __getitem__(self, index: int) -> Sample:
+        """The image at a position."""
+        own = self.batch
+        boxes, mask = None if own.boxes is None else own.boxes[index], None if own.masks is None else own.masks[index]
+        return Sample(own.ids[index], own.images[index], self.labels[index], boxes, mask)
+
+    def fingerprint(self) -> str:
+        """A hash of images, labels, boxes and masks."""
+        own, digest = self.batch, hashlib.sha256()
+        for tensor in (own.images, own.labels, *(own.boxes or ()), *(() if own.masks is None else (own.masks,))):
+            digest.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode() + tensor.contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
 
 def _as_tensor(given: Any, name: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""Which class is explained: the label, the prediction, the second or least likely class, or a given one."""
+"""Which class is explained: the label, the prediction, the runner-up, the least likely class, or a given one."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def pick_targets(rule: str, logits: Tensor, labels: Tensor) -> Tensor:
         return check_classes(labels, classes, "--target label: an image has label")
     if rule == "predicted":
         return logits.argmax(1)
-    if rule == "least":
+    if rule == "least_likely":
         return logits.argmin(1)
-    if rule == "second":
+    if rule == "runner_up":
         return logits.topk(2, dim=1).indices[:, 1]
     if int(rule) >= classes:
         raise UsageError(f"--target {rule}: the model has classes 0 to {classes - 1}")

@@ -16,7 +16,7 @@ from camdbench.core.rows import SCORED
 from camdbench.report.panels import panels
 from camdbench.report.selectivity import powers, selectivity
 from camdbench.tables.comparison import compare
-from camdbench.tables.load import load_points, load_rows
+from camdbench.tables.load import load_curves, load_rows
 from camdbench.tables.mean_ranks import rank
 from camdbench.tables.summary import summarise
 from camdbench.tables.summary_tables import MetricColumn, SummaryGroup, summary_groups
@@ -45,7 +45,7 @@ def save_figures(run: str | Path, out: str | Path, *, form: str = "png") -> list
     Raises:
         UsageError: not a run, nothing in it is finished, or the diagram's library is not installed.
     """
-    summary, rows, points = summarise(run), load_rows(run), load_points(run)
+    summary, rows, points = summarise(run), load_rows(run), load_curves(run)
     written = list[Path]()
     for number, group in enumerate(summary_groups(summary)):
         stem = f"{number + 1}-{_plain(group.model or 'models')}"
@@ -56,7 +56,7 @@ def save_figures(run: str | Path, out: str | Path, *, form: str = "png") -> list
             written.append(_save(selectivity(group, families), Path(out, f"{stem}-selectivity.{form}")))
         own = rows[(rows["model"] == group.model) & rows["status"].isin(SCORED)]
         written.append(_save(boxes(group, own), Path(out, f"{stem}-images.{form}")))
-        drawn = points[(points["model"] == group.model) & points["part"].isin(CURVES)]
+        drawn = points[(points["model"] == group.model) & points["curve"].isin(CURVES)]
         if len(drawn):
             written.append(_save(curves(group, drawn), Path(out, f"{stem}-curves.{form}")))
     for name, figure in rank_diagrams(run):

@@ -65,7 +65,7 @@ def explain_pictures(
         classifier: the model.
         names: picture files, or names of scikit-image's pictures such as `chelsea`.
         explainers: specs with commas, or `all`.
-        target: predicted, second, least, a class index or a class name.
+        target: predicted, runner_up, least_likely, a class index or a class name.
         metrics: specs with commas, whose values stand beside the maps.
         preprocess: how a picture becomes a square of `size` pixels.
         size: its side; the model's own where None.

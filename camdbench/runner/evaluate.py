@@ -1,33 +1,35 @@
-"""`camdbench.evaluate`: metrics for maps that somebody else made, without files."""
+"""`camdbench.evaluate`: metrics of saliency maps in memory, without files."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 from torch import Tensor
 
-from camdbench.core.catalogue import NO_EXPLAINER, judges_model, parse_metrics, protocol_of
 from camdbench.core.catalogue import metrics as registry
+from camdbench.core.catalogue import parse_metrics, protocol_of
 from camdbench.core.errors import UsageError, unknown
+from camdbench.core.settings import validated
 from camdbench.core.spec import Spec, parse_specs
-from camdbench.datasets.memory import batch_in_memory
+from camdbench.datasets.memory import InMemoryDataset, batch_in_memory
 from camdbench.datasets.samples import Batch
-from camdbench.explainers.common.saliency import Saliency, finish
-from camdbench.explainers.common.trace import Trace
 from camdbench.functional.normalise import Normalisation
 from camdbench.models.classifier import Classifier
 from camdbench.models.zoo import as_classifier
-from camdbench.runner.judge import Judged, judge
-from camdbench.runner.numbers import numbers_of
+from camdbench.runner.config import RunConfig, checked
+from camdbench.runner.executors import local
+from camdbench.runner.prepare import prepare
+from camdbench.runner.resources import Resources
+from camdbench.runner.results import BatchResult, metric_cells
+from camdbench.runner.saved_maps import GivenMaps
+from camdbench.tables.aggregates import numbers_of
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-
-_GIVEN = Spec("given")
 
 
 def evaluate(
@@ -43,28 +45,28 @@ def evaluate(
     batch_size: int = 16,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Judge saliency maps, whoever made them.
+    """Score saliency maps of any origin.
 
     Args:
         model: a `Classifier`, or the name of one in the zoo.
         images: (N, 3, H, W) in [0, 1].
         labels: N classes that were explained and are scored.
-        saliency: (N, h, w); up-sampled to the images where it is smaller. A map that is not finite gives rows with an error.
-        metrics: specs of metrics; `all` is every one of our own that the maps and annotations allow.
+        saliency: (N, h, w); up-sampled to the images if it is smaller. A map that is not finite gives rows with an error.
+        metrics: specs of metrics; `all`: every one of camdbench's own that the maps and annotations allow.
         boxes: N tensors (n, 4) xyxy in pixels, the ends exclusive, for metrics that need them.
-        masks: (N, H, W) bool, True on the object, likewise.
-        normalisation: what is done to the maps first: none, range, max or sigmoid. With none they must be in [0, 1].
-        batch_size: images at a time.
+        masks: (N, H, W) bool, True on the object, for metrics that need them.
+        normalisation: normalisation of the maps: none, range, max or sigmoid. With none they must be in [0, 1].
+        batch_size: images per batch.
         seed: seed of metrics that draw random numbers.
 
     Returns:
         One row per image and metric, image by image: image, target, metric, protocol, value, unit, status, reason.
-        `.attrs["numbers"]` holds for each metric the number that a table would give, by its protocol's reduction: the mean over
-        images, or what the mean of the rows is not, as the maximum of means of MaxBoxAcc; with `n`, `n_undefined`, `n_failed`.
-        `.attrs["left_out"]` says of each metric that `all` leaves out what it needs.
+        `.attrs["numbers"]` holds for each metric the number of a table, by its protocol's reduction: the mean over images, or
+        another one such as the maximum of means of MaxBoxAcc; with `n`, `n_undefined`, `n_failed`.
+        `.attrs["left_out"]` holds what those metrics need that `all` leaves out.
 
     Raises:
-        UsageError: shapes, values or names do not fit, or a metric needs what is not there.
+        UsageError: shapes, values or names do not fit, or a metric needs what is not given.
     """
     import pandas as pd
 
@@ -73,46 +75,38 @@ def evaluate(
     classifier, batch = as_classifier(model), batch_in_memory(images, labels=labels, boxes=boxes, masks=masks)
     specs, left_out = _chosen(metrics, batch)
     raw = _checked(torch.as_tensor(saliency), batch, normalisation)
-    explainers = [_GIVEN] * (not all(map(judges_model, specs))) + [NO_EXPLAINER] * any(map(judges_model, specs))
-    rows, parts = list[dict[str, object]](), dict[int, list[Judged]]()
-    with torch.inference_mode(mode=False), classifier.frozen():
-        for start in range(0, len(batch), batch_size):
-            part = batch.part(start, start + batch_size).to(classifier.device)
-            own = raw[start : start + batch_size].to(classifier.device)
-
-            def given(trace: Trace, spec: Spec, own: Tensor = own) -> Saliency:
-                del spec
-                return finish(own, trace.size, normalisation)
-
-            found = judge(classifier, part, explainers, specs, target=part.labels, seed=seed, source=given)
-            parts[start] = [replace(judged, raw=None) for judged in found.values()]  # the maps are no longer needed
-            verdicts = [verdict for judged in found.values() for verdict in judged.verdicts]
-            rows += [
-                {
-                    "image": start + verdict.image,
-                    "target": verdict.target,
-                    "metric": str(verdict.metric),
-                    "protocol": protocol_of(verdict.metric).name,
-                    "value": verdict.value,
-                    "unit": registry.get(verdict.metric.name).facts.unit,
-                    "status": verdict.status,
-                    "reason": verdict.reason,
-                }
-                for verdict in verdicts
-            ]
-    order = {str(spec): place for place, spec in enumerate(specs)}
-    rows.sort(key=lambda row: (row["image"], order[str(row["metric"])]))  # whatever the batch size was
-    found = pd.DataFrame(rows)
+    _check_labels(classifier, batch)
+    resources = Resources({"model": classifier}, InMemoryDataset(batch), map_source=GivenMaps(raw, normalisation))
+    names = tuple(map(str, specs))
+    config = validated(RunConfig, {"explainers": ("given",), "metrics": names, "batch_size": batch_size, "seed": seed, "workers": 0})
+    run = prepare(replace(checked(config, resources), chunk_size=len(batch)), resources, in_memory=True)
+    results = [result for done in local(run, run.missing()[0]) for result in done.results]
+    found = pd.DataFrame(_rows(results, specs))
+    cells = metric_cells(results, names, batch.ids, batch.labels.numpy())
     found.attrs["left_out"] = left_out
-    found.attrs["numbers"] = numbers_of(specs, parts, batch.labels.numpy())
+    found.attrs["numbers"] = {str(spec): numbers_of(spec, cells[str(spec)].data, cells[str(spec)].undefined) for spec in specs}
     return found
 
 
+def _rows(results: Sequence[BatchResult], specs: Sequence[Spec]) -> list[dict[str, Any]]:
+    """Rows by image, then in the order of the metrics, whatever the batch size was."""
+    facts = {str(spec): (place, protocol_of(spec).name, registry.get(spec.name).facts.unit) for place, spec in enumerate(specs)}
+    rows = [row for result in results for row in _rows_of(result, facts)]
+    return sorted(rows, key=lambda row: (row["image"], facts[row["metric"]][0]))
+
+
+def _rows_of(result: BatchResult, facts: Mapping[str, tuple[int, str, str]]) -> Iterator[dict[str, Any]]:
+    for metric, own in result.scores.items():
+        for image, target, value, status, reason in zip(result.ids, result.targets, own.values, own.status, own.reasons, strict=True):
+            columns = {"image": int(image), "target": target, "metric": metric, "protocol": facts[metric][1], "value": value}
+            yield columns | {"unit": facts[metric][2], "status": status, "reason": reason}
+
+
 def _chosen(metrics: str | Sequence[str], batch: Batch) -> tuple[tuple[Spec, ...], dict[str, str]]:
-    """The metrics to judge by, and what `all` leaves out: name -> why.
+    """The metrics, and what those need that `all` leaves out.
 
     Raises:
-        UsageError: one that is named needs what is not there.
+        UsageError: one that is named needs what is not given.
     """
     gives = [name for name, held in (("boxes", batch.boxes), ("masks", batch.masks)) if held is not None]
     specs = parse_metrics(metrics, gives, explains=False)
@@ -126,13 +120,20 @@ def _chosen(metrics: str | Sequence[str], batch: Batch) -> tuple[tuple[Spec, ...
 
 
 def _lacking(spec: Spec, gives: Sequence[str]) -> str:
-    """What a metric needs and the maps do not come with, and what to do about it; empty where there is nothing."""
+    """What a metric needs that is not given, and the fix; empty if there is nothing."""
     for need in registry.get(spec.name).facts.needs:
         if need == "explainer":
             return "an explainer: there is none behind given maps"
         if need in ("boxes", "masks") and need not in gives:
             return f"{need}: give {need}="
     return ""
+
+
+def _check_labels(classifier: Classifier, batch: Batch) -> None:
+    classes = classifier.count_classes((batch.images.shape[-2], batch.images.shape[-1]))
+    for label in batch.labels.tolist():
+        if not 0 <= label < classes:
+            raise UsageError(f"labels: an image is given class {label}, but the model has classes 0 to {classes - 1}")
 
 
 def _checked(saliency: Tensor, batch: Batch, normalisation: Normalisation) -> Tensor:

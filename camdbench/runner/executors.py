@@ -1,70 +1,71 @@
-"""Who executes units: this process, or workers of a Ray cluster, one for each GPU."""
+"""Executors: the units of a run in this process, or by workers of a Ray cluster with one GPU each."""
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 
-from camdbench.core.errors import UsageError, unknown
-from camdbench.runner.execute import Outcome, Worker
+from camdbench.core.errors import UsageError
+from camdbench.core.registry import PLUGINS
 from camdbench.runner.plan import Unit
-from camdbench.runner.reading import Feed
+from camdbench.runner.prepare import Run
+from camdbench.runner.worker import SampleLoader, UnitSummary, Worker
 
-Executor = Callable[[Worker, Sequence[Unit]], Iterator[Outcome]]
+Executor = Callable[[Run, Sequence[Unit]], Iterator[UnitSummary]]
 
 
-def local(worker: Worker, units: Sequence[Unit]) -> Iterator[Outcome]:
-    """One after the other, in this process."""
-    feed = Feed(worker.dataset, units, worker.workers)
+def local(run: Run, units: Sequence[Unit]) -> Iterator[UnitSummary]:
+    """One unit after the other, in this process."""
+    worker = Worker(run.resources, run.directory)
+    loader = SampleLoader(run.resources.images, units, run.resources.workers)
     try:
         for unit in units:
-            yield worker.execute(unit, feed)
+            yield worker.run(unit, loader)
     finally:
-        feed.close()
+        loader.close()
 
 
-def ray(worker: Worker, units: Sequence[Unit]) -> Iterator[Outcome]:
-    """On a Ray cluster, which is joined by RAY_ADDRESS or started here; units are yielded as they are done.
+def ray(run: Run, units: Sequence[Unit]) -> Iterator[UnitSummary]:
+    """On a Ray cluster, joined by RAY_ADDRESS or started here; units are yielded as they are done.
 
-    A worker takes one GPU, or the threads that torch uses here where there is none. All of them write to the run
-    directory, which must be on a file system that they share. A unit whose worker dies is tried again.
+    A worker takes one GPU, or as many cores as torch has threads here. All workers write to the run directory, which must be
+    on a file system that they share. A unit whose worker dies is tried again.
 
     Raises:
-        UsageError: Ray is not installed.
+        UsageError: Ray is not installed, or an object of the run cannot be pickled.
     """
     try:
         import ray as cluster
         from ray.util import ActorPool
     except ImportError:
         raise UsageError('--executor ray needs Ray: pip install "camdbench[ray]"') from None
+    assert run.directory is not None
+    arguments = run.resources.elsewhere(), run.directory.elsewhere(), tuple(PLUGINS)
+    _check_picklable(arguments)
     started = not cluster.is_initialized()
     if started:
         cluster.init(log_to_driver=False, include_dashboard=False)
     try:
-        resources, threads = cluster.cluster_resources(), torch.get_num_threads()
-        on_gpu = worker.device.startswith("cuda")
-        room = int(resources.get("GPU", 0)) if on_gpu else int(resources.get("CPU", 1)) // threads
+        room, threads = cluster.cluster_resources(), torch.get_num_threads()
+        on_gpu = run.resources.device.startswith("cuda")
+        count = int(room.get("GPU", 0)) if on_gpu else int(room.get("CPU", 1)) // threads
         needs: dict[str, Any] = {"num_gpus": 1} if on_gpu else {"num_cpus": threads}
         hire: Any = cluster.remote(max_restarts=3, max_task_retries=3, **needs)(Worker)
-        twin = worker.elsewhere()
-        pool: Any = ActorPool([hire.remote(*twin) for _ in range(min(max(room, 1), len(units)))])
-        yield from pool.map_unordered(lambda actor, unit: actor.execute.remote(unit), units)
+        pool: Any = ActorPool([hire.remote(*arguments) for _ in range(min(max(count, 1), len(units)))])
+        yield from pool.map_unordered(lambda actor, unit: actor.run.remote(unit), units)
     finally:
         if started:
             cluster.shutdown()
 
 
+def _check_picklable(arguments: tuple[Any, ...]) -> None:
+    try:
+        pickle.dumps(arguments)
+    except Exception as error:  # objects fail to be pickled with errors of their own
+        raise UsageError(f"--executor ray: an object of the run cannot be pickled ({error}); use --executor local") from None
+
+
 EXECUTORS: dict[str, Executor] = {"local": local, "ray": ray}
-
-
-def executor(name: str) -> Executor:
-    """The executor of that name.
-
-    Raises:
-        UsageError: there is none.
-    """
-    if name not in EXECUTORS:
-        raise unknown("executor", name, EXECUTORS)
-    return EXECUTORS[name]

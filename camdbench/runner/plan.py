@@ -1,17 +1,25 @@
-"""What is to be done and what is missing; pure."""
+"""What is missing: units of work, from the parts that a run directory has."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from camdbench.core.spec import Spec
-from camdbench.runner.store import Job
+
+
+class PartKey(NamedTuple):
+    """One explainer on one chunk of the images, with one model."""
+
+    model: str
+    explainer: str
+    chunk: int
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One chunk of images of one model with all explainers that still lack it, so that they share its passes.
+    """One chunk of images of one model with all explainers that it lacks, so that they share its passes.
 
     Attributes:
         model: name of the model as asked for.
@@ -27,10 +35,6 @@ class Unit:
     stop: int
     explainers: tuple[Spec, ...]
 
-    def job(self, model: str, explainer: Spec) -> Job:
-        """The job of one of the explainers; `model` is the name in the rows, weights included."""
-        return Job(model, str(explainer), self.chunk)
-
 
 def missing_units(
     models: Sequence[str],
@@ -38,7 +42,7 @@ def missing_units(
     explainers: Sequence[Spec],
     images: int,
     chunk_size: int,
-    is_done: Callable[[Job], bool],
+    is_done: Callable[[PartKey], bool],
 ) -> list[Unit]:
     """The units that are not done yet, model by model.
 
@@ -48,12 +52,12 @@ def missing_units(
         explainers: all explainers of the run.
         images: number of images.
         chunk_size: images of a chunk.
-        is_done: whether a job's part exists.
+        is_done: whether a part exists.
     """
     units = list[Unit]()
     for model, row_name in zip(models, row_names, strict=True):
         for chunk, start in enumerate(range(0, images, chunk_size)):
-            lacking = tuple(spec for spec in explainers if not is_done(Job(row_name, str(spec), chunk)))
+            lacking = tuple(spec for spec in explainers if not is_done(PartKey(row_name, str(spec), chunk)))
             if lacking:
                 units.append(Unit(model, chunk, start, min(start + chunk_size, images), lacking))
     return units

@@ -1,4 +1,4 @@
-"""Who is told how far a run has come."""
+"""Progress callbacks."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Told about a run as it goes; a job is one explainer on one chunk of images."""
+    """Callbacks of a run; a job is one explainer on one chunk of images."""
 
     def start(self, root: Path, total: int, done: int) -> None:
-        """Before the first unit: where results go, the number of jobs, and how many were there already."""
+        """Called before the first unit, with the run directory, the number of jobs and how many exist already."""
         ...
 
     def advance(self, jobs: int, what: str) -> None:
-        """After every unit."""
+        """Called after each unit."""
         ...
 
 
-class Silent:
-    """Tells nobody."""
+class NullProgress:
+    """Ignores all progress updates."""
 
     def start(self, root: Path, total: int, done: int) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def advance(self, jobs: int, what: str) -> None:
-        """Say nothing."""
+        """Do nothing."""

@@ -1,116 +1,89 @@
-"""`camdbench.run`: the main job, from a request to rows on disk."""
+"""`camdbench.run`: from a configuration to rows on disk."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
-from camdbench.runner.progress import Progress, Silent
-from camdbench.runner.request import check_request
+from camdbench.core.errors import UsageError
+from camdbench.core.settings import takes, validated
+from camdbench.runner.config import RunConfig, Specs, checked
+from camdbench.runner.progress import NullProgress, Progress
 from camdbench.tables.load import load_rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from camdbench.runner.resources import Resources
 
+
+@takes(RunConfig)
 def run(
-    explainers: str | Sequence[str] = "opticam,gradcam",
-    metrics: str | Sequence[str] = "ad,ag,ai",
+    explainers: Specs | None = None,
+    metrics: Specs | None = None,
     *,
-    models: str | Sequence[str] = "shortcuts-ce",
-    dataset: str = "shortcuts",
-    split: str | None = None,
-    data_root: str | Path | None = None,
-    weights: str | Path | None = None,
-    mean: float | Sequence[float] | None = None,
-    std: float | Sequence[float] | None = None,
-    layer: str | None = None,
-    target: str | int = "label",
-    limit: int | None = None,
-    sample: int | None = None,
-    ids: str | Path | None = None,
-    workers: int | None = None,
-    batch_size: int = 16,
-    device: str = "auto",
-    seed: int = 0,
-    precision: str = "fp32",
-    out: str | Path | None = None,
-    save_maps: bool = False,
-    download: bool = False,
-    executor: str = "local",
+    config: RunConfig | None = None,
+    resources: Resources | None = None,
     progress: Progress | None = None,
+    **options: Any,
 ) -> pd.DataFrame:
-    """Run explainers and metrics over a data set and return the tidy rows; what is already done is not done again.
+    """Run explainers and metrics over a data set; parts that exist are not computed again.
 
     Args:
-        explainers: specs such as `"opticam(iterations=50),gradcam"`, or `"all"`: every one, at its defaults, whose
-            annotations the data set has, wrappers apart.
-        metrics: specs such as `"ad,ag"`.
-        models: names for the zoo.
-        dataset: spec of a data set.
-        split: its split; `val` where it has one of that name.
-        data_root: where it lies, for one that is read from disk.
-        weights: file with the weights of the one model.
-        mean: mean of the input normalisation instead of the weights' own.
-        std: standard deviation, likewise.
-        layer: target layer instead of the model's own.
-        target: explained and scored class: label, predicted, second, least or a class index.
-        limit: number of images; 64 for the embedded data set, else all.
-        sample: number of images drawn at random by the seed; a smaller sample is a part of a larger one.
-        ids: a file that names the images, one id per line.
-        workers: processes that read images ahead of the network; chosen by the number of images and cores where None.
-        batch_size: images at a time; halved where memory runs out. No value depends on it.
-        device: auto, cpu, cuda, cuda:N or mps.
-        seed: seed of explainers that draw random numbers.
-        precision: of the passes that score images which explainers have altered: `fp32`, or `bf16`, which is faster where
-            the device knows it. Activations, gradients and metrics are computed in float32 whatever it is.
-        out: run directory; `runs/DATASET-SPLIT-HASH` where None, the same for the same request and code.
-        save_maps: store raw maps too.
-        download: whether torchvision or timm may fetch weights or data.
-        executor: `local`, or `ray` for the GPUs of a Ray cluster.
-        progress: told about the run as it goes.
+        explainers: explainer specs such as `"opticam(iterations=50),gradcam"`; `"all"`: every explainer whose annotations the
+            data set has, wrappers apart; `"controls"`; `"none"`.
+        metrics: metric specs such as `"ad,ag"`; or `"all"`.
+        **options: fields of `RunConfig`.
+        config: a configuration; options beside it take precedence.
+        resources: objects in place of names. `models={name: classifier}` and `dataset=` may also be given directly.
+        progress: callback for progress updates; default: none.
 
     Returns:
         One row per image, model, explainer and metric, with the columns of `core.rows.Row`; `.attrs["run"]` is the
         run directory.
 
     Raises:
-        UsageError: the request is wrong, or `out` holds another run.
+        UsageError: the configuration is wrong, or `out` holds another run.
         CamdbenchError: the run cannot go on.
     """
-    request = check_request(
-        explainers_=explainers,
-        metrics_=metrics,
-        models=models,
-        dataset=dataset,
-        split=split,
-        data_root=data_root,
-        weights=weights,
-        mean=mean,
-        std=std,
-        layer=layer,
-        target=target,
-        limit=limit,
-        seed=seed,
-        precision=precision,
-        save_maps=save_maps,
-        sample=sample,
-        ids=ids,
-    )
-    from camdbench.runner.session import carry_out  # torch is imported only now, after the request has been checked
+    named = {name: own for name, own in (("explainers", explainers), ("metrics", metrics)) if own is not None}
+    options, resources = with_objects(named | options, resources)
+    request = checked(validated(RunConfig, ({} if config is None else vars(config)) | options), resources)
+    from camdbench.runner.executors import EXECUTORS  # torch is imported only now, after the request has been checked
+    from camdbench.runner.prepare import added_facts, prepare
 
-    root = carry_out(
-        request,
-        out=out,
-        batch_size=batch_size,
-        device=device,
-        download=download,
-        where=executor,
-        progress=progress or Silent(),
-        workers=workers,
-    )
-    rows = load_rows(root)
+    prepared, progress = prepare(request, resources), progress or NullProgress()
+    (units, jobs), directory = prepared.missing(), prepared.directory
+    assert directory is not None
+    progress.start(directory.root, jobs, jobs - sum(len(unit.explainers) for unit in units))
+    if units:
+        with directory.session(**added_facts(prepared)) as session:
+            for done in EXECUTORS[request.config.executor](prepared, units):
+                own = len(done.unit.explainers)
+                session.add(own, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine)
+                progress.advance(own, f"{done.unit.model}, images {done.unit.start}-{done.unit.stop - 1}")
+    directory.clear_partial()
+    rows = load_rows(directory.root)
     chosen = rows[rows["explainer"].isin([str(spec) for spec in request.jobs])].reset_index(drop=True)
-    chosen.attrs["run"] = str(root)
+    chosen.attrs["run"] = str(directory.root)
     return chosen
+
+
+def with_objects(options: Mapping[str, Any], resources: Resources | None, **objects: Any) -> tuple[dict[str, Any], Resources | None]:
+    """Options and resources, with models and a data set that are objects among the resources, and other objects too."""
+    options = dict(options)
+    if isinstance(models := options.get("models"), list | tuple) and not all(isinstance(one, str) for one in models):
+        raise UsageError("models: objects need names in rows; give models={'name': classifier}")
+    objects |= {name: options.pop(name) for name in ("models", "dataset") if not _is_named(options.get(name))}
+    if objects:
+        from dataclasses import replace
+
+        from camdbench.runner.resources import Resources
+
+        resources = replace(resources or Resources(), **objects)
+    return options, resources
+
+
+def _is_named(given: Any) -> bool:
+    return given is None or isinstance(given, str | list | tuple)

@@ -1,11 +1,11 @@
-"""Maps that were made before: by a run that kept them, or by another tool in a file of numpy."""
+"""Saved maps: those of a run, of a NumPy file or in memory, each a source of maps in place of the explainers."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import cast, get_args
@@ -19,9 +19,12 @@ from camdbench.core.spec import Spec
 from camdbench.explainers.common.saliency import Saliency, finish, normalisation_of
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.normalise import Normalisation
-from camdbench.runner.request import CHUNK
-from camdbench.runner.store import Job
+from camdbench.models.classifier import Classifier
+from camdbench.runner.plan import PartKey
+from camdbench.runner.run_directory import part_file
 from camdbench.tables.load import load_run
+
+MapSource = Callable[[Trace, Spec], Saliency]  # the maps of an explainer on a batch: computed, or read
 
 
 def packed(raw: Mapping[str, Tensor], ids: Sequence[str]) -> dict[str, Tensor]:
@@ -58,61 +61,101 @@ def unpacked(tensors: Mapping[str, Tensor]) -> dict[int, Tensor]:
     return found
 
 
-class SavedMaps:
-    """Gives the saved maps of a batch's images in place of an explainer.
+class RunMaps:
+    """Maps that a run stored, in place of its explainers.
 
     Args:
-        path: a run directory with maps, or a file `.npy` or `.npz`.
-        normalisation: what is done to the maps of a file; those of a run are treated as their explainers declare.
-        ids: names of the data set's images, in its order, which is that of a file's array.
+        run: the run directory.
+        row_name: name of a classifier in that run's rows.
 
     Raises:
-        UsageError: there are no maps of that form.
+        UsageError: it is no run directory.
     """
 
-    def __init__(self, path: str, normalisation: str | None, ids: Sequence[str]) -> None:
-        self.path, self._normalisation = Path(path), normalisation
-        self._run = self.path.is_dir()
-        if self._run:
-            self._chunk_of = {name: divmod(place, CHUNK) for place, name in enumerate(load_run(path)["ids"])}
-        else:
-            self._file = read_maps(self.path, ids)
-            _check_range(self.path, self._file, normalisation)
+    def __init__(self, run: Path, row_name: Callable[[Classifier], str]) -> None:
+        self._run, self._row_name = run, row_name
+        about = load_run(run)
+        self._chunk_of = {name: divmod(place, about["chunk_size"]) for place, name in enumerate(about["ids"])}
 
     def __call__(self, trace: Trace, spec: Spec) -> Saliency:
         """The maps of a batch; an image without a map has the status error."""
-        found = [self._map(trace.classifier.name, spec, name) for name in trace.batch.ids]
-        like = next((own for own in found if own is not None), torch.zeros(1, 1))
-        if any(own is not None and own.shape != like.shape for own in found):
-            raise UsageError(
-                f"{self.path}: the maps of images of one size have sizes {sorted({tuple(own.shape) for own in found if own is not None})}"
-            )
-        raw = torch.stack([torch.full_like(like, torch.nan) if own is None else own for own in found])
-        how = normalisation_of(spec) if self._run else cast("Normalisation", self._normalisation or "range")
-        maps = finish(raw.to(trace.images.device), trace.size, how)
-        reasons = [
-            "there is no saved map of this image" if own is None else reason for own, reason in zip(found, maps.reasons, strict=True)
-        ]
-        return replace(maps, reasons=tuple(reasons))
+        model = self._row_name(trace.classifier)
+        return _finished(trace, [self._map(model, spec, name) for name in trace.batch.ids], normalisation_of(spec), self._run)
 
     def _map(self, model: str, spec: Spec, name: str) -> Tensor | None:
-        if not self._run:
-            return self._file.get(name)
         if name not in self._chunk_of:
             return None
         chunk, place = self._chunk_of[name]
-        return _part(self.path / "maps" / Job(model, str(spec), chunk).file("safetensors")).get(place)
+        return _part(part_file(self._run, "maps", PartKey(model, str(spec), chunk))).get(place)
+
+
+class FileMaps:
+    """Maps of a file `.npy` or `.npz`, in place of an explainer.
+
+    Args:
+        file: the file.
+        normalisation: normalisation of the maps.
+        ids: ids of the data set's images, in the order of the file's array.
+
+    Raises:
+        UsageError: the file holds no maps of that form.
+    """
+
+    def __init__(self, file: Path, normalisation: str | None, ids: Sequence[str]) -> None:
+        self._file, self._maps = file, read_maps(file, ids)
+        _check_range(file, self._maps, normalisation)
+        self._how: Normalisation = cast("Normalisation", normalisation or "range")
+
+    def __call__(self, trace: Trace, spec: Spec) -> Saliency:
+        """The maps of a batch; an image without a map has the status error."""
+        del spec
+        return _finished(trace, [self._maps.get(name) for name in trace.batch.ids], self._how, self._file)
+
+
+@dataclass(frozen=True)
+class GivenMaps:
+    """Maps in memory, of images whose ids are their positions.
+
+    Attributes:
+        maps: (N, h, w).
+        normalisation: normalisation of the maps.
+    """
+
+    maps: Tensor
+    normalisation: Normalisation
+
+    def __call__(self, trace: Trace, spec: Spec) -> Saliency:
+        """The maps of a batch."""
+        del spec
+        own = self.maps[[int(name) for name in trace.batch.ids]]
+        return finish(own.to(trace.images.device), trace.size, self.normalisation)
+
+
+def _finished(trace: Trace, found: Sequence[Tensor | None], how: Normalisation, source: Path) -> Saliency:
+    """Saliency of the maps of a batch, NaN if there is none."""
+    sizes = {tuple(own.shape) for own in found if own is not None}
+    if len(sizes) > 1:
+        raise UsageError(f"{source}: the maps of images of one size have sizes {sorted(sizes)}")
+    like = torch.zeros(*next(iter(sizes), (1, 1)))
+    raw = torch.stack([torch.full_like(like, torch.nan) if own is None else own for own in found])
+    maps = finish(raw.to(trace.images.device), trace.size, how)
+    reasons = ["there is no saved map of this image" if own is None else why for own, why in zip(found, maps.reasons, strict=True)]
+    return replace(maps, reasons=tuple(reasons))
 
 
 def fingerprint(path: str | Path) -> str:
-    """A short hash of a file of maps, or of what is recorded of the run that made them."""
+    """A short hash of a file of maps, or of the record of the run that made them.
+
+    Raises:
+        UsageError: there is no such file or run.
+    """
     about = Path(path) / "run.json" if Path(path).is_dir() else Path(path)
     if not about.is_file():
         raise UsageError(f"{path}: no such file or run directory")
     if about.name != "run.json":
         return hashlib.sha256(about.read_bytes()).hexdigest()[:16]
     record = load_run(path)
-    made = {key: record.get(key) for key in ("request", "dataset", "models", "code", "plugins")}
+    made = {key: record.get(key) for key in ("config", "dataset", "models", "code", "plugins")}
     return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]
 
 

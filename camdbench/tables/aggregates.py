@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from camdbench.core.catalogue import metrics, protocol_of
 from camdbench.core.errors import UsageError, unknown
+from camdbench.core.spec import Spec
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -52,6 +54,16 @@ class CellData:
     values: np.ndarray
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict[str, tuple[np.ndarray, np.ndarray]])
     labels: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+
+def numbers_of(metric: Spec, cell: CellData, undefined: int) -> dict[str, float]:
+    """The number of a table cell, by the reduction of the metric's protocol, with `n`, `n_undefined` and `n_failed`."""
+    count, reduction = int(np.isfinite(cell.values).sum()), protocol_of(metric).reduction
+    counts = {"n": count, "n_undefined": undefined, "n_failed": len(cell.values) - count - undefined}
+    if not count:
+        return {"number": np.nan, **counts}
+    [number] = aggregate(reduction, cell, np.ones((1, len(cell.values))))
+    return {"number": float(number) * unit_factor(reduction, metrics.get(metric.name).facts.unit), **counts}
 
 
 class _Statistic(NamedTuple):

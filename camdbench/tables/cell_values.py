@@ -46,7 +46,7 @@ CellCurves = dict[tuple[str, str, str], pd.DataFrame]  # by model, explainer and
 
 
 def curves_by_cell(curves: pd.DataFrame | None) -> CellCurves:
-    """The curves of each cell, from those that `load_points` returns; empty if None."""
+    """The curves of each cell, from those that `load_curves` returns; empty if None."""
     if curves is None:
         return {}
     groups = curves.groupby(["model", "explainer", "metric"], sort=False, observed=True)
@@ -64,7 +64,7 @@ def cell_data(cells: Cells, index: int, curves_of: CellCurves) -> CellData:
     model, explainer, metric = cells.keys.iloc[index][["model", "explainer", "metric"]]
     curves = dict[str, tuple[np.ndarray, np.ndarray]]()
     if (own := curves_of.get((model, explainer, metric))) is not None:
-        for part, group in own.groupby("part", sort=True, observed=True):
+        for part, group in own.groupby("curve", sort=True, observed=True):
             x, column = np.unique(group["x"].to_numpy(), return_inverse=True)
             row = pd.Index(cells.images).get_indexer(pd.Index(group["image"].astype(str)))
             y = np.full((len(cells.images), len(x)), np.nan)

@@ -1,4 +1,4 @@
-"""Read a run directory: its rows, its costs and its description."""
+"""Read a run directory: rows, curves, usage and record."""
 
 from __future__ import annotations
 
@@ -14,38 +14,52 @@ import pandas as pd
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.rows import Row
 
-COST_COLUMNS = ("stage", "images", "forward", "backward", "tail_forward", "tail_backward", "seconds", "peak_memory_mb")
-POINT_COLUMNS = ("model", "explainer", "image", "metric", "part", "x", "value")
+SCHEMA = 2  # of run.json; directories of another one are refused
+USAGE_COLUMNS = ("stage", "images", "forward", "backward", "tail_forward", "tail_backward", "seconds", "peak_memory_mb")
+CURVE_COLUMNS = ("model", "explainer", "image", "metric", "curve", "x", "value")
 _PARTITIONS = ("model", "explainer")  # stand in the path alone
 _IDENTITY = ("model", "explainer", "image", "metric")  # of a row within its run, in the order of the table
 
 
 def load_run(run: str | Path) -> dict[str, Any]:
-    """Read `run.json`, the description of a run: request, facts of explainers and metrics, ids of the images.
+    """Read the record of a run: `run.json`, and its sessions by their start.
+
+    A session may add explainers and plug-ins; the record has those of all sessions.
 
     Raises:
-        UsageError: there is no such folder, or it is not a run.
-        CamdbenchError: `run.json` is damaged.
+        UsageError: there is no such folder, or it is not a run, or it is a run of another version of camdbench.
+        CamdbenchError: a file is damaged.
     """
     folder, file = Path(run), Path(run) / "run.json"
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder; expected a run directory, as `camdbench run --out` writes it")
     if not file.is_file():
         raise UsageError(f"{folder} is not a run directory: it holds no run.json")
+    about = _read_json(file)
+    if about.get("schema") != SCHEMA:
+        raise UsageError(f"{file}: schema = {about.get('schema')}: this version reads schema {SCHEMA}; run it again into another folder")
+    about["sessions"] = [_read_json(path) for path in sorted(folder.glob("sessions/[!.]*.json"))]
+    for kind in ("explainers", "plugins"):
+        for session in about["sessions"]:
+            about[kind] = {**about.get(kind, {}), **session.get(kind, {})}
+    return about
+
+
+def _read_json(file: Path) -> dict[str, Any]:
     try:
-        about = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         _damaged(file, error)
-    if not isinstance(about, dict):
+    if not isinstance(content, dict):
         _damaged(file, TypeError("not a JSON object"))
-    return about
+    return content
 
 
 def load_rows(run: str | Path) -> pd.DataFrame:
     """Read all rows of a run: one per model, explainer, image and metric, with the columns of `core.rows.Row`.
 
-    Rows stand in the order of the run's request: model, explainer, image, metric; whatever the request does not name
-    comes after, by name.
+    Rows are in the order of the run's configuration: model, explainer, image, metric; names that it does not have
+    follow, sorted.
 
     Raises:
         UsageError: there is no such folder, it is not a run, or nothing of it is finished.
@@ -55,22 +69,22 @@ def load_rows(run: str | Path) -> pd.DataFrame:
     rows = _read_parts(Path(run) / "rows", Row._fields)
     if rows.empty:
         raise UsageError(f"{run} holds no rows: none of its jobs is finished; run the same command again")
-    request = about.get("request", {})
+    config = about.get("config", {})
     ranks = [
-        _ranks(rows["model"], [*request.get("models", ()), *about.get("models", ())]),
-        _ranks(rows["explainer"], [*request.get("explainers", ()), *about.get("explainers", ())]),
+        _ranks(rows["model"], [*config.get("models", ()), *about.get("models", ())]),
+        _ranks(rows["explainer"], [*config.get("explainers", ()), *about.get("explainers", ())]),
         _ranks(rows["image"], about.get("ids", ())),
-        _ranks(rows["metric"], [*request.get("metrics", ()), *about.get("metrics", ())]),
+        _ranks(rows["metric"], [*config.get("metrics", ()), *about.get("metrics", ())]),
     ]
     order = np.lexsort(ranks[::-1])
     _refuse_twice(rows, np.stack(ranks)[:, order], order, run)
     return rows.take(order).reset_index(drop=True)
 
 
-def load_costs(run: str | Path) -> pd.DataFrame:
-    """Read what a run has cost: model, explainer, then `COST_COLUMNS`; empty where nothing was recorded.
+def load_usage(run: str | Path) -> pd.DataFrame:
+    """Read the usage of a run: model, explainer, then `USAGE_COLUMNS`; empty if nothing was recorded.
 
-    A job has one line per stage: `trace` (the shared parts that the explainer read), `explain` (its own passes),
+    A part has one line per stage: `trace` (the shared parts that the explainer read), `explain` (its own passes),
     `metrics`.
 
     Raises:
@@ -78,15 +92,15 @@ def load_costs(run: str | Path) -> pd.DataFrame:
         CamdbenchError: a part is damaged.
     """
     load_run(run)
-    return _read_parts(Path(run) / "costs", (*_PARTITIONS, *COST_COLUMNS))
+    return _read_parts(Path(run) / "usage", (*_PARTITIONS, *USAGE_COLUMNS))
 
 
-def load_points(run: str | Path, metrics: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read the curves of a run, and whatever else stands behind a metric's values: the columns `POINT_COLUMNS`.
+def load_curves(run: str | Path, metrics: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read the curves behind the values of a run: the columns `CURVE_COLUMNS`.
 
     Args:
         run: the run directory.
-        metrics: specs of the metrics to read; all where None.
+        metrics: specs of the metrics to read; default: all.
 
     Raises:
         UsageError: there is no such folder, or it is not a run.
@@ -94,7 +108,7 @@ def load_points(run: str | Path, metrics: Sequence[str] | None = None) -> pd.Dat
     """
     load_run(run)
     wanted = None if metrics is None else [("metric", "in", list(metrics))]
-    return _read_parts(Path(run) / "points", POINT_COLUMNS, wanted)
+    return _read_parts(Path(run) / "curves", CURVE_COLUMNS, wanted)
 
 
 def _read_parts(folder: Path, columns: Sequence[str], wanted: list[tuple[str, str, list[str]]] | None = None) -> pd.DataFrame:

@@ -79,8 +79,8 @@ def _runs(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str
 
 def _asked(record: Mapping[str, Any]) -> dict[str, Any]:
     """What was asked for, apart from what stands elsewhere: metrics, and paths for which hashes stand."""
-    left_out = ("metrics", "models", "data_root", "weights", "maps", "chunk", "save_maps")
-    return {key: value for key, value in record["request"].items() if key not in left_out}
+    left_out = ("metrics", "models", "data_root", "weights", "image_ids", "save_maps")
+    return {key: value for key, value in record["config"].items() if key not in left_out}
 
 
 def _data(record: Mapping[str, Any]) -> dict[str, Any]:

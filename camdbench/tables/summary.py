@@ -16,7 +16,7 @@ from camdbench.core.spec import parse_spec
 from camdbench.tables.aggregates import aggregate, unit_factor
 from camdbench.tables.cell_values import KEY, Cells, cell_data, cells_of, curves_by_cell
 from camdbench.tables.intervals import Method, aggregate_interval, mean_intervals
-from camdbench.tables.load import load_costs, load_points, load_rows, load_run
+from camdbench.tables.load import load_curves, load_rows, load_run, load_usage
 from camdbench.tables.render import to_csv, to_latex, to_markdown
 from camdbench.tables.summary_tables import summary_tables
 from camdbench.tables.ties import tie_labels
@@ -49,8 +49,8 @@ def summarise(
     Args:
         run: a run directory, or rows as `load_rows` returns them, or a part of those.
         about: content of `run.json`; read from the directory, and where it says nothing the registries are asked.
-        costs: as `load_costs` returns them; read from the directory.
-        curves: as `load_points` returns them, for metrics whose reduction reads them; read from the directory.
+        costs: as `load_usage` returns them; read from the directory.
+        curves: as `load_curves` returns them, for metrics whose reduction reads them; read from the directory.
         interval: how the bootstrap's ends are found: `percentile`, or `bca`.
 
     Returns:
@@ -62,11 +62,11 @@ def summarise(
     """
     if not isinstance(run, pd.DataFrame):
         about = load_run(run) if about is None else about
-        costs = load_costs(run) if costs is None else costs
+        costs = load_usage(run) if costs is None else costs
         folder, run = run, load_rows(run)
         reductions = reductions_of(run["metric"].unique(), about)
         curved = [name for name, reduction in reductions.items() if reduction not in _OF_VALUES]
-        curves = load_points(folder, curved) if curves is None and curved else curves
+        curves = load_curves(folder, curved) if curves is None and curved else curves
     return _summary(cells_of(run), about or {}, costs, curves, interval)
 
 

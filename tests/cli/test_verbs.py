@@ -32,7 +32,15 @@ def test_run_prints_a_table_on_stdout_and_progress_on_stderr(capsys: Said):
     assert all(word in out for word in ("gradcam", "hirescam", "fakecam", "ad", "ag"))
     assert "3 jobs, 0 done already" in err
     assert "3/3 jobs" in err
-    assert sorted(path.name for path in Path("mine").iterdir()) == ["costs", "rows", "run.json", "summary.csv", "summary.md", "summary.tex"]
+    assert sorted(path.name for path in Path("mine").iterdir()) == [
+        "rows",
+        "run.json",
+        "sessions",
+        "summary.csv",
+        "summary.md",
+        "summary.tex",
+        "usage",
+    ]
     summary = pd.read_csv("mine/summary.csv")
     assert set(summary["explainer"]) == {"gradcam", "hirescam", "fakecam"}
     assert (summary["n"] == 20).all()

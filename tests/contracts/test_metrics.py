@@ -1,9 +1,10 @@
-"""What every metric promises, checked for every registered one, through the runner's own judge."""
+"""What every metric promises, checked for every registered one, through the runner's own scoring."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -16,8 +17,10 @@ from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.saliency import Saliency, finish
 from camdbench.explainers.common.trace import Trace
 from camdbench.models.classifier import Classifier
-from camdbench.runner.judge import Judged, MapSource, Verdict, judge
-from camdbench.runner.others import Others
+from camdbench.runner.resources import ReferenceImages
+from camdbench.runner.results import BatchResult
+from camdbench.runner.saved_maps import MapSource
+from camdbench.runner.scoring import score_batch
 
 # A new metric is one row here: the specs that are checked, with options that make them cheap on images of 16 x 12 pixels.
 # Every protocol of the metric is checked too, with the options of the first spec where they do not name a protocol.
@@ -149,36 +152,37 @@ class TestEveryMetric:
         for toy in TOYS:
             classifier = toy_classifier(toy)
             before = _state_of(classifier, batch)
-            first = judged(classifier, batch, spec)
+            first = result_of(classifier, batch, spec)
             with subtests.test("leaves the model and the images as they were", toy=toy):
                 assert _state_of(classifier, batch) == before
                 assert not any(module._forward_hooks for module in classifier.modules())
-            found, wanted = first.verdicts, values(first.verdicts)
+            found = per_image(first)
+            wanted = values(found)
             with subtests.test("a value or a reason for every image", toy=toy):
                 _check_values(found, classifier, spec)
             with subtests.test("curves have places and finite values", toy=toy):
                 _check_curves(first)
             with subtests.test("repeatable to the bit", toy=toy):
-                torch.testing.assert_close(values(verdicts(classifier, batch, spec)), wanted, rtol=0, atol=0, equal_nan=True)
+                torch.testing.assert_close(values(scores_of(classifier, batch, spec)), wanted, rtol=0, atol=0, equal_nan=True)
             for size in (1, 3):
                 with subtests.test("independent of the batch size", toy=toy, size=size):
-                    parts = [verdicts(classifier, batch.part(start, start + size), spec) for start in range(0, 4, size)]
+                    parts = [scores_of(classifier, batch.part(start, start + size), spec) for start in range(0, 4, size)]
                     torch.testing.assert_close(wanted, torch.cat([values(part) for part in parts]), **closeness(spec), equal_nan=True)
             with subtests.test("independent of the order", toy=toy):
                 order = [2, 0, 3, 1]
-                shuffled = values(verdicts(classifier, reordered(batch, order), spec))
+                shuffled = values(scores_of(classifier, reordered(batch, order), spec))
                 torch.testing.assert_close(wanted[order], shuffled, **closeness(spec), equal_nan=True)
 
     def test_extreme_logits_give_no_score_or_a_value(self, batch: Batch, spec: str, subtests: pytest.Subtests) -> None:
         with subtests.test("NaN"):
             broken = toy_classifier()
             broken.network.head[-1].weight.data.fill_(torch.nan)
-            assert {verdict.status for verdict in verdicts(broken, batch, spec)} <= {"error", "not_applicable"}
+            assert {score.status for score in scores_of(broken, batch, spec)} <= {"error", "not_applicable"}
         for scale in (30.0, 1e4):  # where float32 probabilities are one and zero
             with subtests.test("scaled", scale=scale):
                 certain = toy_classifier()
                 certain.network.head[-1].weight.data.mul_(scale)
-                check_statuses(verdicts(certain, batch, spec))
+                check_statuses(scores_of(certain, batch, spec))
 
     def test_missing_and_odd_regions_give_a_value_or_a_reason(self, batch: Batch, spec: str, subtests: pytest.Subtests) -> None:
         beside = torch.tensor([[100.0, 100.0, 120.0, 130.0], [-9.0, -9.0, -2.0, -1.0]])
@@ -189,7 +193,7 @@ class TestEveryMetric:
         for toy in TOYS:
             for case, changed in cases.items():
                 with subtests.test(case, toy=toy):
-                    check_statuses(verdicts(toy_classifier(toy), changed, spec))
+                    check_statuses(scores_of(toy_classifier(toy), changed, spec))
 
 
 @pytest.mark.parametrize("spec", OF_MAPS)
@@ -197,15 +201,15 @@ def test_odd_maps_have_a_value_or_a_status_and_are_left_as_they_were(batch: Batc
     for toy in TOYS:
         for case, make in ODD_MAPS.items():
             with subtests.test(case, toy=toy):
-                found = verdicts(toy_classifier(toy), batch, spec, given(make()))
+                found = scores_of(toy_classifier(toy), batch, spec, given(make()))
                 if case == "nan":
-                    assert {verdict.status for verdict in found} <= {"error", "undefined", "not_applicable"}
+                    assert {score.status for score in found} <= {"error", "undefined", "not_applicable"}
                 else:
                     check_statuses(found)
         with subtests.test("not written to", toy=toy):
             raw = torch.randn(4, *SIZE, generator=torch.Generator().manual_seed(0))
             before = raw.clone()
-            verdicts(toy_classifier(toy), batch, spec, given(raw))
+            scores_of(toy_classifier(toy), batch, spec, given(raw))
             assert torch.equal(raw, before)
 
 
@@ -214,7 +218,7 @@ def test_different_maps_have_different_values(batch: Batch, spec: str) -> None:
     if "explainer" in metrics.get(spec.partition("(")[0]).facts.needs:
         pytest.skip("such a metric scores the explainer, not the one map")
     right = replace(batch, labels=toy_classifier()(batch.images).argmax(1))  # OM is 100 wherever the network errs
-    found = {tuple(values(verdicts(toy_classifier(), right, spec, some_maps(seed))).tolist()) for seed in range(8)}
+    found = {tuple(values(scores_of(toy_classifier(), right, spec, some_maps(seed))).tolist()) for seed in range(8)}
     assert len(found) > 1
 
 
@@ -223,20 +227,21 @@ def _state_of(classifier: Classifier, batch: Batch) -> tuple[object, ...]:
     return batch.images.tolist(), batch.masks.tolist(), classifier.weights_hash(), torch.random.get_rng_state().tolist()
 
 
-def _check_values(found: list[Verdict], classifier: Classifier, spec: str) -> None:
-    assert [verdict.image for verdict in found] == [0, 1, 2, 3]
+def _check_values(found: list[Score], classifier: Classifier, spec: str) -> None:
+    assert [score.image for score in found] == [0, 1, 2, 3]
     if "linear head" in metrics.get(spec.partition("(")[0]).facts.needs and classifier.name == "toy-dense":
-        assert {verdict.status for verdict in found} == {"not_applicable"}
+        assert {score.status for score in found} == {"not_applicable"}
     else:
-        assert any(verdict.status == "ok" for verdict in found), {verdict.reason for verdict in found}
+        assert any(score.status == "ok" for score in found), {score.reason for score in found}
     check_statuses(found)
 
 
-def _check_curves(found: Judged) -> None:
-    for points in found.points:
-        assert points.curve.x.ndim == 1
-        assert points.curve.y.shape == (len(points.images), len(points.curve.x))
-        assert points.curve.y.isfinite().all()
+def _check_curves(found: BatchResult) -> None:
+    for scores in found.scores.values():
+        for curve in scores.curves.values():
+            assert curve.x.ndim == 1
+            assert curve.y.shape == (len(found.ids), len(curve.x))
+            assert curve.y[scores.scored].isfinite().all()
 
 
 def _together() -> list[str]:
@@ -249,9 +254,9 @@ def _together() -> list[str]:
 def test_an_image_has_the_same_value_alone_among_three_and_among_64_in_any_order(spec: str) -> None:
     classifier, batch = toy_classifier(), toy_batch(64)
     order = torch.randperm(64, generator=torch.Generator().manual_seed(0)).tolist()
-    found = values(verdicts(classifier, reordered(batch, order), spec))[torch.tensor(order).argsort()]
+    found = values(scores_of(classifier, reordered(batch, order), spec))[torch.tensor(order).argsort()]
     for start, stop in ((0, 1), (3, 6), (63, 64)):
-        own = values(verdicts(classifier, batch.part(start, stop), spec))
+        own = values(scores_of(classifier, batch.part(start, stop), spec))
         torch.testing.assert_close(found[start:stop], own, **closeness(spec), equal_nan=True)
 
 
@@ -272,38 +277,53 @@ ODD_MAPS: dict[str, Callable[[], Tensor]] = {
 }
 
 
-def judged(classifier: Classifier, batch: Batch, spec: str, source: MapSource | None = None) -> Judged:
-    """One metric on one batch as a run judges it, on Grad-CAM's maps where no others are given."""
+class Score(NamedTuple):
+    """One image's value, or the reason why it has none."""
+
+    image: int
+    value: float
+    status: str
+    reason: str
+
+
+def result_of(classifier: Classifier, batch: Batch, spec: str, source: MapSource | None = None) -> BatchResult:
+    """One metric on one batch as a run scores it, on Grad-CAM's maps by default."""
     metric = metrics.parse_one(spec)
     job = NO_EXPLAINER if judges_model(metric) else Spec("gradcam")
     with torch.inference_mode(mode=False), classifier.frozen():
         more = {} if source is None else {"source": source}
-        others = Others(ToyData(toy_batch()), seed=0, target="label")
-        return judge(classifier, batch, [job], [metric], target="label", seed=0, others=others, **more)[job]
+        others = ReferenceImages(ToyData(toy_batch()), seed=0, target="label")
+        return next(score_batch(classifier, batch, [job], [metric], target="label", seed=0, others=others, **more))
 
 
-def verdicts(classifier: Classifier, batch: Batch, spec: str, source: MapSource | None = None) -> list[Verdict]:
-    """What `judged` says of each image."""
-    return judged(classifier, batch, spec, source).verdicts
+def scores_of(classifier: Classifier, batch: Batch, spec: str, source: MapSource | None = None) -> list[Score]:
+    """The value of each image, or the reason for none."""
+    return per_image(result_of(classifier, batch, spec, source))
 
 
-def values(found: list[Verdict]) -> Tensor:
+def per_image(result: BatchResult) -> list[Score]:
+    """The scores of the only metric, image by image."""
+    (found,) = result.scores.values()
+    return [Score(*own) for own in zip(range(len(result.ids)), found.values, found.status, found.reasons, strict=True)]
+
+
+def values(found: list[Score]) -> Tensor:
     """The values, NaN where there is none."""
-    return torch.tensor([verdict.value for verdict in found], dtype=torch.float64)
+    return torch.tensor([score.value for score in found], dtype=torch.float64)
 
 
-def check_statuses(found: list[Verdict]) -> None:
-    """Every verdict is a number, or none with a reason that is no accident."""
-    for verdict in found:
-        if verdict.status in ("ok", "constant_map"):
-            assert torch.tensor(verdict.value).isfinite(), verdict
+def check_statuses(found: list[Score]) -> None:
+    """Every score is a number, or NaN with a status and a reason."""
+    for score in found:
+        if score.status in ("ok", "constant_map"):
+            assert torch.tensor(score.value).isfinite(), score
         else:
-            assert verdict.status in ("undefined", "not_applicable"), verdict
-            assert verdict.reason
+            assert score.status in ("undefined", "not_applicable"), score
+            assert score.reason
 
 
 def given(raw: Tensor) -> MapSource:
-    """Maps that somebody else made, whatever the images are."""
+    """Given maps, whatever the images are."""
 
     def source(trace: Trace, spec: Spec) -> Saliency:
         return finish(raw[: len(trace.batch)], trace.size, "range")

@@ -20,5 +20,5 @@ def test_leading_zeros_and_other_digits_are_the_same_class() -> None:
 
 @pytest.mark.parametrize("rule", ["-1", -1, "best", "", "1.0", "²", "label,predicted"])
 def test_anything_else_is_refused(rule: str | int) -> None:
-    with pytest.raises(UsageError, match="expected label, predicted, second, least or a class index"):
+    with pytest.raises(UsageError, match="expected label, predicted, runner_up, least_likely or a class index"):
         check_target_rule(rule)

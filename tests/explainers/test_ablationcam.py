@@ -51,7 +51,7 @@ def test_on_a_linear_head_the_closed_form_is_the_replay(batch: Batch) -> None:
         torch.testing.assert_close(losses_by_weights(trace), losses_by_replay(trace))
 
 
-@pytest.mark.parametrize(("rule", "sign"), [("predicted", 1), ("least", -1)])
+@pytest.mark.parametrize(("rule", "sign"), [("predicted", 1), ("least_likely", -1)])
 def test_it_is_that_of_grad_cam_whose_weights_turn_their_sign_with_the_logit(
     classifier: Classifier, batch: Batch, rule: str, sign: int
 ) -> None:

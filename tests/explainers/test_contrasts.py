@@ -46,7 +46,7 @@ def test_versus_a_class_is_the_difference_of_the_two_maps_and_against_itself_zer
         assert bool(found[index].any()) is (label != versus)
 
 
-@pytest.mark.parametrize("target", ["label", "predicted", "least"])
+@pytest.mark.parametrize("target", ["label", "predicted", "least_likely"])
 def test_versus_the_runner_up_is_versus_the_highest_other_logit(classifier: Classifier, batch: Batch, target: str) -> None:
     with classifier.frozen():
         trace = Trace(classifier, batch, target=target)

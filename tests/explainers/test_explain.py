@@ -31,7 +31,7 @@ def test_batches_are_put_together_in_order(classifier: Classifier) -> None:
 
 
 def test_targets_may_be_a_rule(classifier: Classifier) -> None:
-    found = explain(classifier, toy_batch().images, "gradcam", targets="second")
+    found = explain(classifier, toy_batch().images, "gradcam", targets="runner_up")
     assert torch.equal(found.targets, found.logits.argsort(1, descending=True)[:, 1])
 
 
@@ -56,7 +56,7 @@ def test_a_classifier_without_known_layer_can_be_asked_for_a_control() -> None:
         ({"explainer": "opticam(iterations=1.5)"}, r"opticam\(iterations=1.5\): .*integer"),
         ({"explainer": "gradcam(iterations=3)"}, "no option of gradcam 'iterations'"),
         ({"targets": "label"}, "give the labels themselves"),
-        ({"targets": "best"}, "expected label, predicted, second, least or a class index"),
+        ({"targets": "best"}, "expected label, predicted, runner_up, least_likely or a class index"),
         ({"targets": [0, 1, 2]}, "3 targets for 4 images"),
         ({"targets": 5}, "the model has classes 0 to 4"),
         ({"targets": [0, 1, 2, 5]}, "classes 0 to 4"),

@@ -95,7 +95,7 @@ def test_an_in_place_operation_behind_the_layer_does_not_reach_the_activations(b
     assert (trace.activations < 0).any()
 
 
-@pytest.mark.parametrize(("rule", "place"), [("predicted", 0), ("second", 1), ("least", -1)])
+@pytest.mark.parametrize(("rule", "place"), [("predicted", 0), ("runner_up", 1), ("least_likely", -1)])
 def test_rules_choose_by_rank_of_the_logit(classifier: Classifier, batch: Batch, rule: str, place: int) -> None:
     trace = Trace(classifier, batch, target=rule)
     assert torch.equal(trace.targets, trace.logits.argsort(1, descending=True)[:, place])

@@ -13,7 +13,7 @@ LABELS = torch.tensor([2, 0])
 
 
 @pytest.mark.parametrize(
-    ("rule", "expected"), [("label", [2, 0]), ("predicted", [0, 1]), ("second", [2, 0]), ("least", [1, 2]), ("1", [1, 1])]
+    ("rule", "expected"), [("label", [2, 0]), ("predicted", [0, 1]), ("runner_up", [2, 0]), ("least_likely", [1, 2]), ("1", [1, 1])]
 )
 def test_each_rule_picks_its_class(rule: str, expected: list[int]) -> None:
     assert pick_targets(rule, LOGITS, LABELS).tolist() == expected

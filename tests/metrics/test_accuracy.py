@@ -15,7 +15,7 @@ from camdbench.core.catalogue import NO_EXPLAINER, metrics
 from camdbench.core.errors import NotApplicable
 from camdbench.metrics.accuracy import accuracy, average_precision, top5
 from camdbench.metrics.inputs import MetricInputs
-from camdbench.runner.judge import judge
+from camdbench.runner.scoring import score_batch
 from camdbench.tables.aggregates import CellData, aggregate
 
 COUNT, CLASSES = 40, 7
@@ -118,7 +118,7 @@ def test_a_run_hands_on_the_classes_that_images_show() -> None:
     values = list[list[float]]()
     for given in (batch, several):
         with classifier.frozen():
-            judged = judge(classifier, given, [NO_EXPLAINER], [spec], target="label", seed=0)[NO_EXPLAINER]
-        values.append([verdict.value for verdict in judged.verdicts])
+            result = next(score_batch(classifier, given, [NO_EXPLAINER], [spec], target="label", seed=0))
+        values.append(list(result.scores[str(spec)].values))
     assert values[1] == [100] * 4
     assert values[0] != values[1]

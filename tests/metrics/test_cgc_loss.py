@@ -18,8 +18,8 @@ from camdbench.datasets.samples import Batch
 from camdbench.functional.crops import Crop, draw_crop
 from camdbench.functional.seeds import generator_for
 from camdbench.models.classifier import Classifier
-from camdbench.runner.judge import judge
-from camdbench.runner.others import Others
+from camdbench.runner.resources import ReferenceImages
+from camdbench.runner.scoring import score_batch
 
 TAU, NEGATIVES = 0.5, 3
 
@@ -116,12 +116,14 @@ def test_the_mask_may_be_compared_instead_of_the_rectified_map() -> None:
 
 def test_it_explains_one_crop_of_each_image_and_the_others_once_in_a_run() -> None:
     classifier, data = toy_classifier(), ToyData(toy_batch(8))
-    others = Others(data, seed=0, target="label")
+    others = ReferenceImages(data, seed=0, target="label")
     spec, counts = metrics.parse_one("cgc_loss(negatives=3)"), list[int]()
     with classifier.frozen():
         for start in (0, 4):
             before = classifier.passes.forward
-            judge(classifier, data.batch.part(start, start + 4), [Spec("gradcam")], [spec], target="label", seed=0, others=others)
+            next(
+                score_batch(classifier, data.batch.part(start, start + 4), [Spec("gradcam")], [spec], target="label", seed=0, others=others)
+            )
             counts.append(classifier.passes.forward - before)
     assert counts == [4 + 4 + 2 * 4, 4 + 4]  # the others as they are, too, for their classes
 
@@ -130,10 +132,11 @@ def test_too_few_other_images_are_said() -> None:
     classifier, data = toy_classifier(), ToyData(toy_batch(8))
     with classifier.frozen():
         for others, reason in (
-            (Others(data, seed=0, target="label"), "compares with 31 other images, and the data set has 8 in all"),
+            (ReferenceImages(data, seed=0, target="label"), "compares with 31 other images, and the data set has 8 in all"),
             (None, "no data set to draw them from"),
         ):
             spec = metrics.parse_one("cgc_loss")
-            found = judge(classifier, data.batch, [Spec("gradcam")], [spec], target="label", seed=0, others=others)[Spec("gradcam")]
-            assert {verdict.status for verdict in found.verdicts} == {"not_applicable"}
-            assert reason in found.verdicts[0].reason
+            found = next(score_batch(classifier, data.batch, [Spec("gradcam")], [spec], target="label", seed=0, others=others))
+            (scores,) = found.scores.values()
+            assert set(scores.status) == {"not_applicable"}
+            assert reason in scores.reasons[0]

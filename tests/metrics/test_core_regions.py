@@ -146,7 +146,7 @@ def test_half_of_the_range_is_another_threshold(classifier: Classifier, batch: B
 
 
 def test_the_class_is_the_label_or_on_request_the_explained_one(classifier: Classifier, batch: Batch) -> None:
-    explained = seen(classifier, batch, target="least")
+    explained = seen(classifier, batch, target="least_likely")
     relabelled = seen(classifier, replace(batch, labels=explained.targets))
     assert not explained.targets.equal(batch.labels)
     for metric in EVERY:

@@ -9,12 +9,13 @@ import pytest
 
 from camdbench.core.catalogue import datasets, models
 from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.core.settings import validated
 from camdbench.core.spec import parse_spec
 from camdbench.papers.cell_settings import CellSettings
 from camdbench.papers.jobs import Plan, ReproductionJob, plan
 from camdbench.papers.recipe_files import load_table, recipe_files, recipe_folder
 from camdbench.papers.table_recipe import AXES, PaperTable, read_table
-from camdbench.runner.request import check_request
+from camdbench.runner.config import RunConfig, checked
 from camdbench.trainer.recipe import check_recipe
 
 # Lines x columns of each table, counted in the paper.
@@ -125,22 +126,19 @@ def test_every_run_is_one_that_the_benchmark_takes(name: str, small: bool, tmp_p
     for job in (job for job in plan(load_table(name), small=small).jobs if job.setting.probe is None):
         setting = job.setting
         on_disk = datasets.get(parse_spec(setting.dataset).name).facts.on_disk
-        request = check_request(
-            explainers_=list(job.explainers) if job.explainers != ("none",) else "none",
-            metrics_=list(job.metrics),
-            models=[setting.model or "shortcuts-ce"],
-            dataset=setting.dataset,
-            split=setting.split,
-            data_root=tmp_path if on_disk else None,
-            weights=None,
-            mean=setting.mean,
-            std=setting.std,
-            layer=None,
-            target=setting.target,
-            limit=8,
-            seed=0,
-            save_maps=False,
-        )
+        options = {
+            "explainers": list(job.explainers) if job.explainers != ("none",) else "none",
+            "metrics": list(job.metrics),
+            "models": [setting.model or "shortcuts-ce"],
+            "dataset": setting.dataset,
+            "split": setting.split,
+            "data_root": tmp_path if on_disk else None,
+            "mean": setting.mean,
+            "std": setting.std,
+            "target": setting.target,
+            "limit": 8,
+        }
+        request = checked(validated(RunConfig, options))
         assert on_disk is not small
         # Rows are looked up by these very names.
         assert [str(spec) for spec in request.metrics] == list(job.metrics)
@@ -258,9 +256,9 @@ class TestJobs:
 class TestParts:
     def test_a_later_label_wins_and_nested_fields_are_joined(self) -> None:
         base = CellSettings(target="label", training={"data": {"dataset": "pets", "train": "trainval"}}, small=CellSettings(metric="ad"))
-        over = CellSettings(target="least", training={"data": {"dataset": "cub200"}}, small=CellSettings(split="train"))
+        over = CellSettings(target="least_likely", training={"data": {"dataset": "cub200"}}, small=CellSettings(split="train"))
         found = over.over(base)
-        assert found.target == "least"
+        assert found.target == "least_likely"
         assert found.training == {"data": {"dataset": "cub200", "train": "trainval"}}
         assert found.small == CellSettings(metric="ad", split="train")
 

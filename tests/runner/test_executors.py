@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from PIL import Image
 
 import camdbench
 from camdbench.core.errors import UsageError
-from camdbench.runner.execute import Worker
-from camdbench.runner.request import check_request
+from camdbench.runner.config import RunConfig, checked
+from camdbench.runner.resources import Resources
 
 REQUEST: dict[str, Any] = {"explainers": "gradcam,random", "metrics": "ad,ag", "limit": 70, "device": "cpu"}
 
@@ -55,13 +56,10 @@ def test_a_worker_in_another_folder_finds_all_that_was_named_from_here(tmp_path:
         (tmp_path / "masks" / "a").mkdir(exist_ok=True)
         Image.fromarray(np.uint8(255 * np.tri(96))).save(tmp_path / "masks" / "a" / f"{number}.png")
     monkeypatch.chdir(tmp_path)
-    given = {"dataset": "folder(masks='masks', size=96)", "data_root": "data", "models": "shortcuts-ce", "split": None}
-    plain = {"weights": None, "mean": None, "std": None, "layer": None, "target": "label", "limit": None, "seed": 0, "save_maps": False}
-    request = check_request(explainers_="gradcam", metrics_="ad", **given, **plain)
-    here = Worker(request, tmp_path / "run", 2, "cpu", download=False)
-    arguments = here.elsewhere()
+    request = checked(RunConfig("gradcam", "ad", dataset="folder(masks='masks', size=96)", data_root="data"))
+    state = pickle.dumps(Resources().bound(request).elsewhere())
     monkeypatch.chdir(tmp_path / "elsewhere")
-    there = Worker(*arguments)
-    masks = [there.dataset[index].mask for index in range(3)]
+    there: Resources = pickle.loads(state)
+    masks = [there.images[index].mask for index in range(3)]
     assert all(mask is not None and mask.float().mean() == pytest.approx(0.5, abs=0.02) for mask in masks)
-    assert str(there.request.dataset) == str(request.dataset)  # what stands in rows is what was asked for
+    assert str(there.checked_request.dataset) == str(request.dataset)  # what stands in rows is what was asked for

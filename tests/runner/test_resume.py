@@ -30,7 +30,7 @@ REQUEST: dict[str, Any] = {
 def sessions() -> Any:
     """A way to start sessions whose imports are done, so that kills hit work and not the import of torch."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["camdbench.runner.run", "camdbench.runner.session", "camdbench.datasets.shortcuts.dataset"])
+    context.set_forkserver_preload(["camdbench.runner.run", "camdbench.runner.executors", "camdbench.datasets.shortcuts.dataset"])
     return context
 
 

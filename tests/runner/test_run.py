@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from camdbench.explainers.common.trace import Trace
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.result import Curve, MetricResult
 from camdbench.models.classifier import Classifier
-from camdbench.tables.load import load_points
+from camdbench.tables.load import load_curves, load_run
 from camdbench.tables.render import to_markdown
 from camdbench.tables.summary_tables import summary_tables
 
@@ -83,10 +82,10 @@ def test_batch_size_changes_no_value(tmp_path: Path):
 
 def test_all_trace_methods_cost_one_forward_and_one_tail_backward_and_metrics_one_masked_pass(tmp_path: Path):
     run(tmp_path, "gradcam,hirescam,fakecam")
-    record = json.loads((tmp_path / "run.json").read_text())
+    record = load_run(tmp_path)
     passes = record["sessions"][0]["passes"]
     assert passes == {"forward": 40 + 3 * 40, "backward": 0, "tail_forward": 0, "tail_backward": 40}
-    costs = pd.read_parquet(tmp_path / "costs").astype({"explainer": str})
+    costs = pd.read_parquet(tmp_path / "usage").astype({"explainer": str})
     alone = costs[costs["stage"] != "metrics"].groupby("explainer")[["forward", "backward", "tail_backward"]].sum()
     assert alone.loc["hirescam"].tolist() == [40, 0, 40]  # what it would cost by itself
     assert alone.loc["fakecam"].tolist() == [0, 0, 0]
@@ -96,7 +95,7 @@ def test_all_trace_methods_cost_one_forward_and_one_tail_backward_and_metrics_on
 
 def test_opticam_costs_one_forward_and_backward_for_each_iteration(tmp_path: Path):
     run(tmp_path, "opticam(iterations=4)", metrics="ad", limit=8)
-    passes = json.loads((tmp_path / "run.json").read_text())["sessions"][0]["passes"]
+    passes = load_run(tmp_path)["sessions"][0]["passes"]
     assert passes == {"forward": 8 * (1 + 4 + 1), "backward": 8 * 4, "tail_forward": 0, "tail_backward": 0}
 
 
@@ -111,10 +110,10 @@ def test_a_finished_run_is_not_done_again(tmp_path: Path):
 def test_explainers_can_be_added_later_and_only_they_are_computed(tmp_path: Path):
     run(tmp_path, "gradcam")
     both = run(tmp_path, "fakecam,gradcam")
-    record = json.loads((tmp_path / "run.json").read_text())
+    record = load_run(tmp_path)
     assert set(both["explainer"]) == {"gradcam", "fakecam"}
     assert record["sessions"][1]["passes"]["tail_backward"] == 0
-    assert record["request"]["explainers"] == ["gradcam", "fakecam"]
+    assert list(record["explainers"]) == ["gradcam", "fakecam"]
     assert set(run(tmp_path, "fakecam")["explainer"]) == {"fakecam"}
 
 
@@ -145,7 +144,7 @@ def test_a_plug_in_that_changes_makes_another_run_and_one_that_is_not_used_does_
         ({"seed": 1}, "seed 0, not 1"),
         ({"metrics": "ad"}, "metrics"),
         ({"limit": 8}, "limit 40, not 8"),
-        ({"target": "predicted"}, "target_rule label"),
+        ({"target": "predicted"}, "target label, not predicted"),
         ({"precision": "bf16"}, "precision fp32, not bf16"),
     ],
 )
@@ -164,8 +163,8 @@ def test_the_folder_named_by_default_is_the_same_for_the_same_request(tmp_path: 
 
 def test_the_record_names_everything_that_values_depend_on(tmp_path: Path):
     run(tmp_path)
-    record = json.loads((tmp_path / "run.json").read_text())
-    assert record["request"]["seed"] == 0
+    record = load_run(tmp_path)
+    assert record["config"]["seed"] == 0
     assert len(record["ids"]) == 40
     assert len(record["models"]["shortcuts-ce"]["weights_hash"]) == len(record["code"]) == len(record["dataset"]["fingerprint"]) == 16
     about = record["metrics"]["ag"]
@@ -308,7 +307,7 @@ def test_out_of_memory_halves_the_batch_and_changes_no_value(tmp_path: Path, mon
     rows = run(tmp_path / "cramped", limit=20)
     pd.testing.assert_frame_equal(values(rows), values(expected), rtol=1e-3, atol=1e-3)
     assert [size for size in seen if size > 5] == [16, 8]  # learned once, not tried again
-    assert json.loads((tmp_path / "cramped" / "run.json").read_text())["sessions"][0]["batch_size"] == 4
+    assert load_run(tmp_path / "cramped")["sessions"][0]["batch_size"] == 4
 
 
 def test_an_image_that_never_fits_becomes_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -329,7 +328,7 @@ def test_saved_maps_are_the_raw_maps_to_half_precision(tmp_path: Path):
 
     from camdbench.runner.saved_maps import unpacked
 
-    rows = run(tmp_path, "gradcam", limit=4, save_maps=True)
+    rows = run(tmp_path, "gradcam", limit=4, save_maps="raw")
     (file,) = (tmp_path / "maps").rglob("*.safetensors")
     saved = unpacked(load_file(file))
     from camdbench.datasets.opening import checked_dataset, open_dataset
@@ -419,12 +418,12 @@ class TestMetricsOfTheModelAlone:
     def test_explainers_do_not_run_where_nothing_looks_at_their_maps(self, tmp_path: Path):
         rows = run(tmp_path, "gradcam,fakecam", metrics="right", limit=5)
         assert set(rows["explainer"]) == {"none"}
-        passes = json.loads((tmp_path / "run.json").read_text())["sessions"][0]["passes"]
+        passes = load_run(tmp_path)["sessions"][0]["passes"]
         assert passes == {"forward": 5, "backward": 0, "tail_forward": 0, "tail_backward": 0}
 
     def test_none_is_enough_for_them_and_for_nothing_else(self, tmp_path: Path):
         assert len(run(tmp_path / "a", "none", metrics="right", limit=3)) == 3
-        with pytest.raises(UsageError, match="--explainers none: metric ad judges maps"):
+        with pytest.raises(UsageError, match="--explainers none: metric ad scores saliency maps"):
             run(tmp_path / "b", "none", metrics="ad,right", limit=3)
 
     def test_they_stand_in_a_table_of_their_own(self, tmp_path: Path):
@@ -454,7 +453,7 @@ class TestCurves:
         ramp = rows[rows["metric"] == "ramp"]
         assert ramp["status"].tolist() == ["ok", "undefined", "ok", "ok"]
         assert ramp["reason"].tolist() == ["", "it is the second", "", ""]
-        points = load_points(tmp_path)
+        points = load_curves(tmp_path)
         assert set(points["metric"]) == {"ramp"}
         assert len(points) == 3 * 3
         last = points[points["x"] == 1.0].set_index("image")["value"]
@@ -481,15 +480,15 @@ class TestWhichImages:
         names = run(tmp_path / "all", "fakecam", metrics="ad", limit=6)["image"].tolist()
         file = tmp_path / "ids.txt"
         file.write_text(f"{names[4]}\n\n# a remark\n{names[1]}\n")
-        rows = run(tmp_path / "some", "fakecam", metrics="ad", limit=None, ids=file)
+        rows = run(tmp_path / "some", "fakecam", metrics="ad", limit=None, image_ids=file)
         assert rows["image"].tolist() == [names[4], names[1]]
         file.write_text(names[2])
         with pytest.raises(UsageError, match="holds a run with images"):
-            run(tmp_path / "some", "fakecam", metrics="ad", limit=None, ids=file)
+            run(tmp_path / "some", "fakecam", metrics="ad", limit=None, image_ids=file)
 
     def test_a_list_that_is_not_there_is_refused_before_any_work(self, tmp_path: Path):
-        with pytest.raises(UsageError, match=r"--ids .*none\.txt: no such file"):
-            run(tmp_path / "run", ids=tmp_path / "none.txt")
+        with pytest.raises(UsageError, match=r"--image-ids .*none\.txt: no such file"):
+            run(tmp_path / "run", image_ids=tmp_path / "none.txt")
         assert not (tmp_path / "run").exists()
 
     @pytest.mark.parametrize("workers", [1, 2])
@@ -504,5 +503,5 @@ class TestWhichImages:
         (pictures / "boxes.csv").write_text("image,x0,y0,x1,y1\nn01/n01_0.png,0,0,1,1\nn01/n01_0.png,8,8,30,30\n")
         request = {"dataset": "folder(size=64)", "data_root": pictures, "models": "resnet18@random", "target": "predicted", "limit": None}
         run(tmp_path / "run", "fakecam", **request)
-        (session,) = json.loads((tmp_path / "run" / "run.json").read_text())["sessions"]
-        assert session["boxes_lost"] == 1
+        (session,) = load_run(tmp_path / "run")["sessions"]
+        assert session["boxes_dropped"] == 1

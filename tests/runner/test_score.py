@@ -10,14 +10,16 @@ import pytest
 
 import camdbench
 from camdbench.core.errors import UsageError
-from camdbench.runner.request import check_request
+from camdbench.runner.config import RunConfig, checked
+from camdbench.runner.resources import Resources
+from camdbench.tables.load import load_run
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two explainers on 40 images that kept its maps: more than one chunk."""
     folder = tmp_path_factory.mktemp("kept") / "run"
-    camdbench.run("gradcam,fakecam", "ad,ag", limit=40, save_maps=True, out=folder)
+    camdbench.run("gradcam,fakecam", "ad,ag", limit=40, save_maps="raw", out=folder)
     return folder
 
 
@@ -49,9 +51,9 @@ def test_scores_of_saved_maps_are_those_of_the_run(kept: Path, tmp_path: Path):
 
 def test_nothing_is_explained_again(kept: Path, tmp_path: Path):
     camdbench.score(kept, "ad", out=tmp_path / "scores")
-    from camdbench.tables.load import load_costs
+    from camdbench.tables.load import load_usage
 
-    costs = load_costs(tmp_path / "scores")
+    costs = load_usage(tmp_path / "scores")
     passes = costs[costs["stage"].isin(["explain", "trace"])][["forward", "backward", "tail_forward", "tail_backward"]]
     assert passes.to_numpy().sum() == 0
 
@@ -67,7 +69,7 @@ def test_maps_named_by_image_need_no_order_and_may_be_missing(kept: Path, tmp_pa
     ids = camdbench.load_rows(kept).drop_duplicates("image")["image"].tolist()
     maps = own_maps(kept)
     np.savez(tmp_path / "some.npz", **{name: maps[place] for place, name in reversed(list(enumerate(ids[:5])))})
-    rows = camdbench.score(tmp_path / "some.npz", "ad", name="other(version=2)", limit=6, out=tmp_path / "scores")
+    rows = camdbench.score(tmp_path / "some.npz", "ad", explainer_name="other(version=2)", limit=6, out=tmp_path / "scores")
     assert rows["status"].tolist() == ["ok"] * 5 + ["error"]
     assert rows["reason"].iloc[5] == "there is no saved map of this image"
     np.testing.assert_allclose(rows["value"][:5], values(camdbench.load_rows(kept))[:5], atol=0.3)
@@ -85,9 +87,7 @@ def test_masks_are_maps_of_zeros_and_ones(kept: Path, tmp_path: Path):
 
 def test_all_metrics_are_those_that_explain_nothing_again(tmp_path: Path):
     np.save(tmp_path / "theirs.npy", np.random.default_rng(0).random((2, 8, 8)))
-    given = {"models": "shortcuts-ce", "dataset": "shortcuts", "split": None, "target": "label", "limit": 2, "seed": 0, "save_maps": False}
-    given |= dict.fromkeys(("data_root", "weights", "mean", "std", "layer"))
-    request = check_request(explainers_="theirs", metrics_="all", maps=tmp_path / "theirs.npy", **given)
+    request = checked(RunConfig("theirs", "all", limit=2), Resources(maps=tmp_path / "theirs.npy"))
     names = {spec.name for spec in request.metrics}
     assert {"ad", "insertion", "om", "iou", "accuracy"} <= names
     assert not {"adcc", "max_sensitivity"} & names
@@ -111,10 +111,14 @@ def test_what_cannot_be_scored_is_refused_with_the_mend(kept: Path, tmp_path: Pa
     (tmp_path / "broken.npy").write_bytes(b"no numbers")
     np.savez(tmp_path / "strangers.npz", a=np.zeros((2, 2)), b=np.zeros((2, 2)))
     for given, options, message in [
-        (tmp_path / "without", {}, "kept no maps; run it with --save-maps"),
+        (tmp_path / "without", {}, "stored no maps; run it with --save-maps raw"),
         (kept, {"limit": 3}, "--limit 3: a run is scored as it was made"),
-        (kept, {"name": "mine"}, "--name mine: the maps of a run have the names"),
-        (kept, {"metrics": "adcc"}, "metric adcc explains altered images, which saved maps cannot do"),
+        (kept, {"explainer_name": "mine"}, "--explainer-name mine: the maps of a run have the names"),
+        (
+            kept,
+            {"metrics": "adcc"},
+            "metric adcc re-runs the explainer on altered images, which saved maps do not allow; use camdbench run",
+        ),
         (tmp_path / "absent.npy", {}, "absent.npy: no such file or run directory"),
         (tmp_path / "flat.npy", {}, r"shape \(3, 4\); expected \(N, h, w\)"),
         (tmp_path / "many.npy", {}, r"at most \d+ maps, in the order"),
@@ -122,8 +126,22 @@ def test_what_cannot_be_scored_is_refused_with_the_mend(kept: Path, tmp_path: Pa
         (tmp_path / "strangers.npz", {}, "none of them an image of the data set"),
         (tmp_path / "large.npy", {"normalisation": "none"}, r"values from 5 to 5; expected \[0, 1\], or --normalisation range"),
         (tmp_path / "large.npy", {"normalisation": "ranje"}, "no normalisation 'ranje'; did you mean 'range'"),
-        (tmp_path / "flat.npy", {"name": "gradcam"}, "one of camdbench's own; choose another, such as gradcam-theirs"),
+        (tmp_path / "flat.npy", {"explainer_name": "gradcam"}, "one of camdbench's own; choose another, such as gradcam-theirs"),
     ]:
         with pytest.raises(UsageError, match=message):
             camdbench.score(given, **{"metrics": "ad", "out": tmp_path / "scores"} | options)
         assert not (tmp_path / "scores").exists()
+
+
+def test_the_chunk_size_is_that_of_the_scored_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from camdbench.runner import config
+
+    checked_now = config.Request.__dataclass_fields__["chunk_size"].default
+    monkeypatch.setattr(config.Request.__init__, "__defaults__", (None, None, 4))
+    camdbench.run("gradcam", "ad", limit=10, save_maps="raw", out=tmp_path / "run")
+    monkeypatch.setattr(config.Request.__init__, "__defaults__", (None, None, checked_now))
+    assert load_run(tmp_path / "run")["chunk_size"] == 4
+    again = camdbench.score(tmp_path / "run", "ad", out=tmp_path / "scores")
+    assert load_run(tmp_path / "scores")["chunk_size"] == checked_now == 32
+    assert set(again["status"]) == {"ok"}
+    np.testing.assert_allclose(values(again), values(camdbench.load_rows(tmp_path / "run")), atol=0.3)

@@ -66,9 +66,9 @@ def make_run(tmp_path: Path) -> MakeRun:
         rows = pd.concat([rows_of((values_of or {}).get(model, values), model, name) for model in models], ignore_index=True)
         metrics = list(rows["metric"].unique())
         record = {
-            "schema": 1,
+            "schema": 2,
             "run": name,
-            "request": {"explainers": list(values), "metrics": metrics, "models": list(models), **(request or {})},
+            "config": {"explainers": list(values), "metrics": metrics, "models": list(models), **(request or {})},
             "explainers": {spec: {"paper": "p", "control": spec in CONTROLS} for spec in values},
             "metrics": {spec: FACTS[spec] for spec in metrics},
             "models": {model: {} for model in models},
@@ -80,7 +80,7 @@ def make_run(tmp_path: Path) -> MakeRun:
             write_part(folder, "rows", str(model), str(explainer), part)
         for explainer, stages in (costs or {}).items():
             for model in models:
-                write_part(folder, "costs", model, explainer, pd.DataFrame(list(stages)))
+                write_part(folder, "usage", model, explainer, pd.DataFrame(list(stages)))
         return folder
 
     return make

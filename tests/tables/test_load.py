@@ -10,8 +10,9 @@ import pytest
 
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.rows import Row
-from camdbench.runner.store import CostRow, Job, Store
-from camdbench.tables.load import COST_COLUMNS, load_costs, load_rows, load_run
+from camdbench.runner.plan import PartKey
+from camdbench.runner.run_directory import RunDirectory, RunRecord, UsageRow
+from camdbench.tables.load import USAGE_COLUMNS, load_rows, load_run, load_usage
 
 SPEC = 'opticam(objective="diff", layer="layer4/0")'
 VALUES = {SPEC: {"ag": [1.0, 2.0], "ad": [3.0, 4.0]}, "centre": {"ag": [5.0, 6.0], "ad": [7.0, 8.0]}}
@@ -70,26 +71,26 @@ def test_a_part_without_a_single_value_joins_one_with_values(make_run, make_rows
 
 
 def test_what_the_runner_stores_is_what_is_loaded(tmp_path: Path):
-    store = Store(tmp_path / "run")
+    store = RunDirectory(tmp_path / "run")
     row = Row("run", "shapes", "val", "i/0", 3, "net@V1", SPEC, "label", 3, "ad", "opticam", "00c0ffee", 1.5, "constant_map", "flat")
-    cost = CostRow("explain", 1, 2, 3, 4, 5, 0.5, 10.0)
-    store.commit(Job("net@V1", SPEC, 0), [row], [], [cost], None)
-    store.write_record({"request": {}})
+    cost = UsageRow("explain", 1, 2, 3, 4, 5, 0.5, 10.0)
+    store.write(PartKey("net@V1", SPEC, 0), [row], None, [cost], None)
+    store.write_record(RunRecord("run", {}, {}, {}, "", None, None, {}, {}, {}, [], 32))
     assert load_rows(tmp_path / "run").to_dict("records") == [row._asdict()]
-    assert load_costs(tmp_path / "run").to_dict("records") == [{"model": "net@V1", "explainer": SPEC, **cost._asdict()}]
+    assert load_usage(tmp_path / "run").to_dict("records") == [{"model": "net@V1", "explainer": SPEC, **cost._asdict()}]
 
 
 def test_costs_are_read_and_may_be_absent(make_run):
     costs = {"gradcam": [{"stage": "trace", "images": 4, **STAGE}, {"stage": "explain", "images": 4, **STAGE}]}
-    loaded = load_costs(make_run({"gradcam": {"ad": [1.0]}}, costs=costs))
-    assert list(loaded.columns) == ["model", "explainer", *COST_COLUMNS]
+    loaded = load_usage(make_run({"gradcam": {"ad": [1.0]}}, costs=costs))
+    assert list(loaded.columns) == ["model", "explainer", *USAGE_COLUMNS]
     assert list(loaded["stage"]) == ["trace", "explain"]
-    none = load_costs(make_run({"gradcam": {"ad": [1.0]}}, name="cheap"))
+    none = load_usage(make_run({"gradcam": {"ad": [1.0]}}, name="cheap"))
     assert none.empty
-    assert list(none.columns) == ["model", "explainer", *COST_COLUMNS]
+    assert list(none.columns) == ["model", "explainer", *USAGE_COLUMNS]
 
 
-@pytest.mark.parametrize("load", [load_run, load_rows, load_costs])
+@pytest.mark.parametrize("load", [load_run, load_rows, load_usage])
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, load):
     with pytest.raises(UsageError, match=r"nowhere: no such folder"):
         load(tmp_path / "nowhere")
@@ -98,8 +99,14 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, load):
 
 
 def test_a_run_without_rows_is_refused(tmp_path: Path):
-    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / "run.json").write_text('{"schema": 2}')
     with pytest.raises(UsageError, match="none of its jobs is finished; run the same command again"):
+        load_rows(tmp_path)
+
+
+def test_a_run_of_another_schema_is_refused_in_one_line(tmp_path: Path):
+    (tmp_path / "run.json").write_text('{"schema": 1}')
+    with pytest.raises(UsageError, match=r"run\.json: schema = 1: this version reads schema 2; run it again into another folder$"):
         load_rows(tmp_path)
 
 
@@ -112,14 +119,14 @@ def test_a_damaged_description_is_named(tmp_path: Path, text: str):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999])
-@pytest.mark.parametrize("kind", ["rows", "costs"])
+@pytest.mark.parametrize("kind", ["rows", "usage"])
 def test_a_truncated_part_is_named_with_the_mend(make_run, share: float, kind: str):
     folder = make_run({"gradcam": {"ad": [1.0]}}, costs={"gradcam": [{"stage": "trace", "images": 4, **STAGE}]})
     (file,) = (folder / kind).rglob("*.parquet")
     data = file.read_bytes()
     file.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(CamdbenchError) as caught:
-        (load_rows if kind == "rows" else load_costs)(folder)
+        (load_rows if kind == "rows" else load_usage)(folder)
     assert str(file) in str(caught.value)
     assert str(caught.value).endswith("delete it and run the same command again")
     assert "\n" not in str(caught.value)

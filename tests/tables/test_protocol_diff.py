@@ -15,7 +15,8 @@ from camdbench.tables.protocol_diff import diff
 def a_run(folder: Path, **changes: object) -> Path:
     """A run directory whose record differs from the plain one in `changes`."""
     record = {
-        "request": {"target_rule": "label", "limit": 4, "data_root": str(folder), "metrics": [], "models": ["net"], "seed": 0},
+        "schema": 2,
+        "config": {"target": "label", "limit": 4, "data_root": str(folder), "metrics": [], "models": ["net"], "seed": 0},
         "dataset": {"fingerprint": "aa", "images": 4},
         "models": {"net": {"weights_hash": "11", "layer": "layer4"}},
         "code": "c0de",
@@ -39,14 +40,14 @@ def test_the_same_run_differs_in_nothing_wherever_its_data_lie(tmp_path: Path):
 def test_each_difference_is_named_with_both_values(tmp_path: Path):
     second = a_run(
         tmp_path / "b",
-        request={"target_rule": "predicted"},
+        config={"target": "predicted"},
         dataset={"fingerprint": "bb"},
         models={"net": {"weights_hash": "22", "layer": "layer4"}},
         code="0ther",
         metrics={"ad": {"switches": {"masking": "normalised"}, "options": {"keep": 1.0}}},
     )
     assert lines(a_run(tmp_path / "a"), second) == [
-        ("request", "target_rule", "label", "predicted"),
+        ("request", "target", "label", "predicted"),
         ("data", "fingerprint", "aa", "bb"),
         ("net", "weights_hash", "11", "22"),
         ("code", "camdbench", "c0de", "0ther"),
@@ -72,7 +73,7 @@ def test_metrics_that_one_run_lacks_stand_in_one_line(tmp_path: Path, capsys: py
     ]
     assert run_cli(["diff", str(first), str(more)]) == 0
     assert capsys.readouterr().out == f'only in {first}: ad(protocol="x")\nonly in {more}: ag, insertion\n'
-    other = a_run(tmp_path / "c", request={"seed": 1})
+    other = a_run(tmp_path / "c", config={"seed": 1})
     assert run_cli(["diff", str(other), str(more)]) == 0
     out = capsys.readouterr().out
     assert "seed" in out

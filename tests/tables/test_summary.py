@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from camdbench.core.errors import UsageError
 from camdbench.core.rows import Row
-from camdbench.tables.load import COST_COLUMNS, POINT_COLUMNS, load_costs, load_rows, load_run
+from camdbench.tables.load import CURVE_COLUMNS, USAGE_COLUMNS, load_rows, load_run, load_usage
 from camdbench.tables.summary import SUMMARY_COLUMNS, summarise, write_summary
 
 NAN = float("nan")
@@ -25,7 +25,7 @@ VALUES = {
 }
 COSTS = {
     "gradcam": [
-        dict(zip(COST_COLUMNS, line, strict=True))
+        dict(zip(USAGE_COLUMNS, line, strict=True))
         for line in (
             ("trace", 3, 3, 0, 0, 3, 1.5, 1.0),
             ("trace", 1, 1, 0, 0, 1, 0.5, 1.0),
@@ -87,8 +87,8 @@ def test_costs_are_those_of_the_explainer_alone_per_image(make_run):
 
 
 def test_a_stage_without_images_costs_nothing(make_run):
-    nothing = dict(zip(COST_COLUMNS, ("trace", 0, 0, 0, 0, 0, 0.0, 1.0), strict=True))
-    own = dict(zip(COST_COLUMNS, ("explain", 2, 4, 0, 0, 0, 1.0, 1.0), strict=True))
+    nothing = dict(zip(USAGE_COLUMNS, ("trace", 0, 0, 0, 0, 0, 0.0, 1.0), strict=True))
+    own = dict(zip(USAGE_COLUMNS, ("explain", 2, 4, 0, 0, 0, 1.0, 1.0), strict=True))
     costs = {"gradcam": [nothing, own]}
     cell = summarise(make_run({"gradcam": {"ad": [1.0, 2.0]}}, costs=costs)).iloc[0]
     assert (cell["passes_per_image"], cell["seconds_per_image"]) == (2.0, 0.5)
@@ -102,7 +102,7 @@ def test_explainers_that_agree_are_marked(make_run):
 
 def test_rows_in_memory_give_the_same_as_the_folder(make_run):
     folder = make_run(VALUES, costs=COSTS)
-    from_memory = summarise(load_rows(folder), about=load_run(folder), costs=load_costs(folder))
+    from_memory = summarise(load_rows(folder), about=load_run(folder), costs=load_usage(folder))
     pd.testing.assert_frame_equal(from_memory, summarise(folder))
 
 
@@ -209,7 +209,7 @@ def some_hits() -> tuple[pd.DataFrame, pd.DataFrame]:
             hits = 100.0 * (random.random(3) < share)
             rows.append(Row("r", "d", "val", f"i{image}", 0, "net", explainer, "label", 0, "boxes", "p", "00c0ffee", hits.mean(), "ok", ""))
             points += [("net", explainer, f"i{image}", "boxes", "hits", x, y) for x, y in zip((0.1, 0.5, 0.9), hits, strict=True)]
-    return pd.DataFrame(rows, columns=list(Row._fields)), pd.DataFrame(points, columns=list(POINT_COLUMNS)).sample(frac=1, random_state=1)
+    return pd.DataFrame(rows, columns=list(Row._fields)), pd.DataFrame(points, columns=list(CURVE_COLUMNS)).sample(frac=1, random_state=1)
 
 
 def test_a_maximum_over_thresholds_is_taken_of_the_means_and_not_image_by_image():

@@ -58,7 +58,7 @@ def explain(
         model: a `Classifier`, or the name of one in the zoo.
         images: (N, 3, H, W) or (3, H, W) in [0, 1], never mean/std-normalised.
         explainer: a spec such as `gradcam` or `opticam(iterations=50)`.
-        targets: one class for all images, N classes, or a rule: predicted, second, least.
+        targets: one class for all images, N classes, or a rule: predicted, runner_up, least_likely.
         layer: target layer instead of the model's own.
         boxes: N tensors (n, 4) of ground-truth boxes, for explainers that need them.
         masks: (N, H, W) ground-truth masks, for explainers that need them.
@@ -101,7 +101,7 @@ def _targets(targets: str | int | Sequence[int] | Tensor, count: int) -> str | T
     if isinstance(targets, str | int):
         rule = check_target_rule(targets)
         if rule == "label":
-            raise UsageError("targets='label': give the labels themselves, targets=[…], or a rule: predicted, second, least")
+            raise UsageError("targets='label': give the labels themselves, targets=[…], or a rule: predicted, runner_up, least_likely")
         return rule
     chosen = torch.as_tensor(targets, dtype=torch.int64)
     if chosen.shape != (count,):

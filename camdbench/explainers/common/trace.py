@@ -34,7 +34,7 @@ class Trace:
     Args:
         classifier: the model, already frozen (see `Classifier.frozen`).
         batch: images in [0, 1] with their annotations, on the classifier's device.
-        target: which class is explained: a rule (label, predicted, second, least, an index) or classes (B,).
+        target: which class is explained: a rule (label, predicted, runner_up, least_likely, an index) or classes (B,).
         layer: target layer, the classifier's own where None.
         seed: seed of explainers that draw random numbers.
         differentiable: whether logits, activations and gradients stay in the graph of the weights, so that a loss made of

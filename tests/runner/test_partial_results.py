@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -21,10 +20,10 @@ from camdbench.core.errors import CamdbenchError
 from camdbench.core.registry import load_plugin
 from camdbench.core.spec import Spec
 from camdbench.explainers.common.trace import Trace
-from camdbench.runner import journal
-from camdbench.runner.journal import Finding, Journal
-from camdbench.runner.judge import Judged
-from camdbench.tables.load import load_costs, load_points
+from camdbench.runner import partial_results
+from camdbench.runner.partial_results import PartialResults
+from camdbench.runner.results import BatchResult
+from camdbench.tables.load import load_curves, load_run, load_usage
 
 EXPENSIVE = "opticam(iterations=4)"
 REQUEST: dict[str, Any] = {"metrics": "ad", "limit": 20, "batch_size": 4, "device": "cpu", "models": "shortcuts-ce"}
@@ -58,7 +57,7 @@ def interrupted(tell: Callable[..., None], out: Path, batch: int = 3, **more: An
 
 
 def passes(out: Path, session: int) -> dict[str, int]:
-    found = json.loads((out / "run.json").read_text())["sessions"][session]["passes"]
+    found = load_run(out)["sessions"][session]["passes"]
     return {name: found[name] for name in ("forward", "backward")}
 
 
@@ -72,7 +71,7 @@ def test_what_was_found_before_an_interrupt_is_not_found_again(tmp_path: Path, s
     # Of the third batch the trace and the explainer that broke off; of the last two batches everything.
     assert passes(tmp_path / "cut", 1) == {"forward": 4 * (1 + 1) + 8 * 7, "backward": 8 * 4}
     pd.testing.assert_frame_equal(whole.drop(columns="run"), again.drop(columns="run"), check_exact=True)
-    assert not (tmp_path / "cut" / "unfinished").exists()
+    assert not (tmp_path / "cut" / "partial").exists()
 
 
 def test_a_killed_process_loses_what_it_was_at(tmp_path: Path):
@@ -84,8 +83,8 @@ def test_a_killed_process_loses_what_it_was_at(tmp_path: Path):
         "    if 'FATAL' in os.environ and len(calls) == 3:\n        os.kill(os.getpid(), 9)\n    return trace.images.mean(1)\n"
     )
     code = (
-        "import sys, camdbench\nfrom camdbench.core.registry import load_plugin\nfrom camdbench.runner import journal\n"
-        "journal.SAVE_EVERY = 0.0\nload_plugin(sys.argv[1])\ncamdbench.run(out=sys.argv[2], **eval(sys.argv[3]))\n"
+        "import sys, camdbench\nfrom camdbench.core.registry import load_plugin\nfrom camdbench.runner import partial_results\n"
+        "partial_results.SAVE_EVERY = 0.0\nload_plugin(sys.argv[1])\ncamdbench.run(out=sys.argv[2], **eval(sys.argv[3]))\n"
     )
     out = tmp_path / "run"
     command = [sys.executable, "-c", code, str(plugin), str(out), repr(REQUEST)]
@@ -96,13 +95,13 @@ def test_a_killed_process_loses_what_it_was_at(tmp_path: Path):
 
 
 def test_curves_maps_and_costs_survive_too(tmp_path: Path, stopper: Any):
-    more = {"metrics": "ad,insertion(step=64)", "save_maps": True}
+    more = {"metrics": "ad,insertion(step=64)", "save_maps": "raw"}
     camdbench.run(out=tmp_path / "whole", **REQUEST | more)
     interrupted(stopper, tmp_path / "cut", **more)
     camdbench.run(out=tmp_path / "cut", **REQUEST | more)
-    pd.testing.assert_frame_equal(load_points(tmp_path / "whole"), load_points(tmp_path / "cut"), check_exact=True)
+    pd.testing.assert_frame_equal(load_curves(tmp_path / "whole"), load_curves(tmp_path / "cut"), check_exact=True)
     counted = ["explainer", "stage", "images", "forward", "backward", "tail_forward", "tail_backward"]
-    pd.testing.assert_frame_equal(load_costs(tmp_path / "whole")[counted], load_costs(tmp_path / "cut")[counted])
+    pd.testing.assert_frame_equal(load_usage(tmp_path / "whole")[counted], load_usage(tmp_path / "cut")[counted])
     files = sorted(file.relative_to(tmp_path / "whole") for file in (tmp_path / "whole" / "maps").rglob("*.safetensors"))
     assert len(files) == 2
     for file in files:
@@ -128,15 +127,15 @@ def test_an_explainer_that_is_not_asked_for_any_more_stays_out_of_the_rows(tmp_p
 
 def test_a_picture_that_was_damaged_since_is_an_error_and_stands_once(tmp_path: Path, stopper: Any, monkeypatch: pytest.MonkeyPatch):
     from camdbench.datasets.loading import Damaged
-    from camdbench.runner.reading import Feed
+    from camdbench.runner.worker import SampleLoader
 
     interrupted(stopper, tmp_path)
-    take = Feed.take
+    take = SampleLoader.take
 
-    def spoilt(self: Feed, unit: Any) -> Any:
+    def spoilt(self: SampleLoader, unit: Any) -> Any:
         return [Damaged(item.id, item.label, "gone") if place == 5 else item for place, item in enumerate(take(self, unit))]
 
-    monkeypatch.setattr(Feed, "take", spoilt)
+    monkeypatch.setattr(SampleLoader, "take", spoilt)
     rows = camdbench.run(out=tmp_path, **REQUEST)
     assert len(rows) == 2 * 20
     assert rows[rows["status"] == "error"]["reason"].tolist() == ["gone", "gone"]
@@ -144,33 +143,33 @@ def test_a_picture_that_was_damaged_since_is_an_error_and_stands_once(tmp_path: 
 
 def test_a_run_that_goes_fast_writes_no_journal(tmp_path: Path, stopper: Any, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch, "save", pytest.fail)
-    monkeypatch.setattr(journal, "SAVE_EVERY", 3600.0)
+    monkeypatch.setattr(partial_results, "SAVE_EVERY", 3600.0)
     assert len(camdbench.run(out=tmp_path, **REQUEST)) == 40
 
 
 def test_a_journal_is_written_as_time_goes_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     now = 0.0
-    monkeypatch.setattr(journal, "monotonic", lambda: now)
-    mine = Journal(tmp_path)
+    monkeypatch.setattr(partial_results, "monotonic", lambda: now)
+    mine = PartialResults(tmp_path)
     for now, files in ((1.0, 0), (9.9, 0), (10.0, 1), (19.0, 1), (20.0, 2)):
-        mine.add(Finding(Spec("x"), (f"i{now}",), (0,), Judged()))
+        mine.add(BatchResult("x", (f"i{now}",), (0,), (0,), {}))
         assert len(list(tmp_path.iterdir())) == files
-    held = Journal(tmp_path).held([Spec("x")], [])
+    held = PartialResults(tmp_path).load([Spec("x")])
     assert {finding.ids[0] for finding in held} == {"i1.0", "i9.9", "i10.0", "i19.0", "i20.0"}
 
 
 def test_two_sessions_that_found_the_same_count_once(tmp_path: Path):
     for ids in (("a", "b"), ("b", "c")):
-        mine = Journal(tmp_path)
-        mine.add(Finding(Spec("x"), ids, (0, 0), Judged()))
+        mine = PartialResults(tmp_path)
+        mine.add(BatchResult("x", ids, (0, 0), (0, 0), {}))
         mine.save()
-    assert len(Journal(tmp_path).held([Spec("x")], [])) == 1
-    assert Journal(tmp_path).held([Spec("y")], []) == []
+    assert len(PartialResults(tmp_path).load([Spec("x")])) == 1
+    assert PartialResults(tmp_path).load([Spec("y")]) == []
 
 
 def test_a_damaged_journal_is_named(tmp_path: Path, stopper: Any):
     interrupted(stopper, tmp_path)
-    (file,) = tmp_path.glob("unfinished/**/*.pt")
+    (file,) = tmp_path.glob("partial/**/*.pt")
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(CamdbenchError, match=rf"{file.name} is damaged \(.*\); delete it and run the same command again"):
         camdbench.run(out=tmp_path, **REQUEST)
@@ -178,11 +177,11 @@ def test_a_damaged_journal_is_named(tmp_path: Path, stopper: Any):
 
 def test_a_journal_that_outlived_its_unit_is_removed(tmp_path: Path, stopper: Any):
     camdbench.run(out=tmp_path, **REQUEST)
-    left = Journal(tmp_path / "unfinished" / "model=shortcuts-ce" / "chunk-00000")
-    left.add(Finding(Spec("stopper"), ("i",), (0,), Judged()))
+    left = PartialResults(tmp_path / "partial" / "model=shortcuts-ce" / "chunk-00000")
+    left.add(BatchResult("stopper", ("i",), (0,), (0,), {}))
     left.save()
     camdbench.run(out=tmp_path, **REQUEST)
-    assert not (tmp_path / "unfinished").exists()
+    assert not (tmp_path / "partial").exists()
 
 
 def test_memory_that_runs_out_late_costs_the_explainers_before_nothing(tmp_path: Path, stopper: Any):

@@ -10,60 +10,50 @@ from typing import Any
 import pytest
 
 from camdbench.core.errors import UsageError
-from camdbench.runner.request import check_request
+from camdbench.core.settings import validated
+from camdbench.runner.config import Request, RunConfig, checked
 
-PLAIN: dict[str, Any] = {
-    "explainers_": "opticam(iterations=50),gradcam",
-    "metrics_": "ad,ag",
-    "models": "shortcuts-ce",
-    "dataset": "shortcuts",
-    "split": None,
-    "data_root": None,
-    "weights": None,
-    "mean": None,
-    "std": None,
-    "layer": None,
-    "target": "label",
-    "limit": None,
-    "seed": 0,
-    "save_maps": False,
-}
+PLAIN: dict[str, Any] = {"explainers": "opticam(iterations=50),gradcam", "metrics": "ad,ag"}
+
+
+def check(options: dict[str, Any]) -> Request:
+    return checked(validated(RunConfig, options))
 
 
 def test_a_plain_request_gets_its_defaults():
-    request = check_request(**PLAIN)
+    request = check(PLAIN)
     assert [str(spec) for spec in request.explainers] == ["opticam(iterations=50)", "gradcam"]
-    assert (request.split, request.limit, request.target_rule) == ("val", 64, "label")
+    assert (request.split, request.config.limit, request.target_rule) == ("val", 64, "label")
 
 
 def test_a_default_that_is_spelled_out_is_the_same_request():
-    assert check_request(**PLAIN | {"explainers_": "gradcam(relu=True)"}) == check_request(**PLAIN | {"explainers_": "gradcam"})
+    assert check(PLAIN | {"explainers": "gradcam(relu=True)"}) == check(PLAIN | {"explainers": "gradcam"})
 
 
 def test_all_are_all_that_the_data_set_can_serve_methods_first(tmp_path: Path):
-    everything = [spec.name for spec in check_request(**PLAIN | {"explainers_": "all"}).explainers]
+    everything = [spec.name for spec in check(PLAIN | {"explainers": "all"}).explainers]
     assert {"opticam", "gradcam", "gtbox", "gtmask", "fakecam"} <= set(everything)
     assert not {"inside_box", "power"} & set(everything)
     assert everything.index("opticam") < everything.index("fakecam")
-    without_boxes = check_request(**PLAIN | {"explainers_": "all", "dataset": "folder", "data_root": tmp_path}).explainers
+    without_boxes = check(PLAIN | {"explainers": "all", "dataset": "folder", "data_root": tmp_path}).explainers
     assert {spec.name for spec in without_boxes} == set(everything) - {"gtbox", "gtbox_complement", "gtmask"}
 
 
 def test_a_data_set_on_disk_is_run_whole(tmp_path: Path):
-    request = check_request(**PLAIN | {"dataset": "folder", "data_root": tmp_path})
-    assert (request.split, request.limit) == ("all", None)
+    request = check(PLAIN | {"dataset": "folder", "data_root": tmp_path})
+    assert (request.split, request.config.limit) == ("all", None)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"explainers_": "gradcan"}, "no explainer 'gradcan'; did you mean 'gradcam'"),
-        ({"metrics_": "ad,ah"}, "no metric 'ah'"),
-        ({"metrics_": "ad,ad"}, "metric ad is named twice"),
-        ({"explainers_": "opticam(iteration=5)"}, "no option of opticam 'iteration'; did you mean 'iterations'"),
-        ({"explainers_": "opticam(iterations=-5)"}, r"opticam\(iterations=-5\): input should be greater than or equal to 0"),
-        ({"explainers_": "opticam(iterations='many')"}, r"opticam\(iterations='many'\): input should be a valid integer"),
-        ({"explainers_": "opticam(objective='difference')"}, r"opticam\(objective='difference'\): input should be 'mask'"),
+        ({"explainers": "gradcan"}, "no explainer 'gradcan'; did you mean 'gradcam'"),
+        ({"metrics": "ad,ah"}, "no metric 'ah'"),
+        ({"metrics": "ad,ad"}, "metric ad is named twice"),
+        ({"explainers": "opticam(iteration=5)"}, "no option of opticam 'iteration'; did you mean 'iterations'"),
+        ({"explainers": "opticam(iterations=-5)"}, r"opticam\(iterations=-5\): input should be greater than or equal to 0"),
+        ({"explainers": "opticam(iterations='many')"}, r"opticam\(iterations='many'\): input should be a valid integer"),
+        ({"explainers": "opticam(objective='difference')"}, r"opticam\(objective='difference'\): input should be 'mask'"),
         ({"models": "resnet51"}, "no model 'resnet51'; did you mean 'resnet50'"),
         ({"models": "resnet18,resnet18"}, "a model is named twice"),
         ({"models": "somewhere/checkpoint.safetensors"}, "no such checkpoint"),
@@ -76,27 +66,27 @@ def test_a_data_set_on_disk_is_run_whole(tmp_path: Path):
         ({"data_root": "."}, "leave --data-root . out"),
         ({"dataset": "folder", "data_root": ".", "split": "val"}, "has no splits"),
         (
-            {"dataset": "folder", "data_root": ".", "explainers_": "gtbox"},
+            {"dataset": "folder", "data_root": ".", "explainers": "gtbox"},
             "explainer gtbox needs boxes, which data set folder does not have",
         ),
-        ({"target": "best"}, "--target best: expected label, predicted, second, least or a class index"),
-        ({"limit": 0}, "--limit 0: expected at least 1 image"),
+        ({"target": "best"}, "--target best: expected label, predicted, runner_up, least_likely or a class index"),
+        ({"limit": 0}, "--limit 0: expected at least 1"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(change: dict[str, Any], message: str):
     with pytest.raises(UsageError, match=message) as caught:
-        check_request(**PLAIN | change)
+        check(PLAIN | change)
     assert "\n" not in str(caught.value)
 
 
-def test_boxes_that_were_fetched_apart_serve_the_metrics_that_need_them(tmp_path: Path):
-    asked = PLAIN | {"dataset": "imagenet", "data_root": tmp_path, "metrics_": "le", "models": "resnet50"}
+def test_boxes_that_were_fetched_apart_serve_the_metricsthat_need_them(tmp_path: Path):
+    asked = PLAIN | {"dataset": "imagenet", "data_root": tmp_path, "metrics": "le", "models": "resnet50"}
     with pytest.raises(
         UsageError, match=r"metric le needs boxes, .* imagenet does not have without Annotations/CLS-LOC/.* under --data-root"
     ):
-        check_request(**asked)
+        check(asked)
     (tmp_path / "LOC_val_solution.csv").touch()
-    assert [str(spec) for spec in check_request(**asked).metrics] == ["le"]
+    assert [str(spec) for spec in check(asked).metrics] == ["le"]
 
 
 def test_a_wrong_request_costs_no_import_of_torch():

@@ -10,7 +10,7 @@ from helpers.toys import ToyData, toy_batch
 import camdbench
 from camdbench.core.errors import NotApplicable, SampleError
 from camdbench.datasets.samples import Sample
-from camdbench.runner.others import Others
+from camdbench.runner.resources import ReferenceImages
 
 
 class Damaged(ToyData):
@@ -22,12 +22,12 @@ class Damaged(ToyData):
         return super().__getitem__(index)
 
 
-def drawn(others: Others, count: int) -> list[str]:
+def drawn(others: ReferenceImages, count: int) -> list[str]:
     return [sample.id for sample in others.samples(count)]
 
 
 def test_the_seed_draws_them_and_fewer_are_a_part_of_more() -> None:
-    first, again, other = (Others(ToyData(toy_batch(12)), seed=seed, target="label") for seed in (0, 0, 1))
+    first, again, other = (ReferenceImages(ToyData(toy_batch(12)), seed=seed, target="label") for seed in (0, 0, 1))
     eight = drawn(first, 8)
     assert drawn(first, 3) == eight[:3]
     assert drawn(again, 3) == eight[:3]
@@ -36,7 +36,7 @@ def test_the_seed_draws_them_and_fewer_are_a_part_of_more() -> None:
 
 
 def test_images_that_cannot_be_read_are_passed_over() -> None:
-    others = Others(Damaged(toy_batch(12)), seed=0, target="label")
+    others = ReferenceImages(Damaged(toy_batch(12)), seed=0, target="label")
     assert sorted(drawn(others, 6)) == sorted(f"image-{index}" for index in range(0, 12, 2))
     with pytest.raises(NotApplicable, match="compares with 6 other images, and the data set has 6 in all"):
         others.samples(7)
@@ -47,7 +47,7 @@ def test_batches_have_images_of_one_size() -> None:
         def __getitem__(self, index: int) -> Sample:
             return Sample(self.ids[index], self.batch.images[index, :, : 8 + 8 * (index % 2)], self.labels[index])
 
-    batches = list(Others(Sizes(toy_batch(10)), seed=0, target="label").batches(9, 3))
+    batches = list(ReferenceImages(Sizes(toy_batch(10)), seed=0, target="label").batches(9, 3))
     assert sum(map(len, batches)) == 9
     assert max(map(len, batches)) == 3
     assert {batch.images.shape[2] for batch in batches} == {8, 16}

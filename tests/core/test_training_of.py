@@ -10,7 +10,7 @@ import pytest
 
 import camdbench
 from camdbench.core.errors import UsageError
-from camdbench.runner.trained import training_of
+from camdbench.core.provenance import training_of
 from camdbench.tables.seed_variance import seed_spread
 from camdbench.trainer.recipe import check_recipe
 from camdbench.trainer.train import train
@@ -58,7 +58,7 @@ def test_two_checkpoints_of_one_name_do_not_write_over_each_other(trained: list[
     for suffix in (".safetensors", ".json"):
         shutil.copy(trained[1].with_suffix(suffix), tmp_path / f"first{suffix}")
     other = tmp_path / "first.safetensors"
-    with pytest.raises(UsageError, match=r"both are called first in rows; run them into folders of their own"):
+    with pytest.raises(UsageError, match=r"both are named first in rows; use a separate --out for each"):
         camdbench.run(models=[str(trained[0]), str(other)], out=tmp_path / "run", **RUN)
     assert not (tmp_path / "run").exists()
     for path, folder in ((trained[0], "a"), (other, "b")):

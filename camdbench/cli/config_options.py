@@ -1,0 +1,61 @@
+"""Click options made from the fields of a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from camdbench.core.settings import Field, fields_of
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def config_options(config: type[Any], *, only: Sequence[str] = (), unset: bool = False) -> Callable[[F], F]:
+    """A decorator that adds one option for each field.
+
+    Args:
+        config: the configuration.
+        only: names of the fields; default: all that the command line has.
+        unset: whether an option that is not given is None, instead of the field's default.
+    """
+
+    def decorate(function: F) -> F:
+        for item in reversed(fields_of(config)):
+            if item.setting.cli and (not only or item.name in only):
+                function = _option(item, unset=unset)(function)
+        return function
+
+    return decorate
+
+
+def _option(item: Field, *, unset: bool) -> Callable[[F], F]:
+    setting, default = item.setting, None if unset else item.default
+    names = [*([f"-{setting.short}"] if setting.short else []), item.flag, item.name]
+    shown = setting.default_help or (str(item.default) if unset and item.default not in (None, False) else "")
+    text = setting.help + (f"  [default: {shown}]" if shown else "")
+    if item.type is bool:
+        return click.option(*names, is_flag=True, default=default, help=text)
+    kind = _parser(setting.parse) if setting.parse else _type_of(item)
+    return click.option(*names, type=kind, default=default, show_default=default is not None, metavar=setting.metavar or None, help=text)
+
+
+def _type_of(item: Field) -> Any:
+    if item.choices:
+        return click.Choice(item.choices)
+    if item.members == (int,):
+        return click.IntRange(min=item.setting.ge)
+    return str
+
+
+def _parser(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """The function as click calls it, with its own message."""
+
+    def convert(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+
+    return convert

@@ -1,0 +1,247 @@
+"""RunConfig: every option of a run, declared once; and Request: a configuration whose words have been checked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from camdbench.core.catalogue import NO_EXPLAINER, datasets, explainers, judges_model, metrics, needs_of, parse_explainers, parse_metrics
+from camdbench.core.errors import UsageError
+from camdbench.core.precision import Precision
+from camdbench.core.settings import Setting, numbers
+from camdbench.core.spec import Spec, parse_spec
+
+if TYPE_CHECKING:  # a request is checked before torch is imported
+    from camdbench.runner.resources import Resources
+
+CHUNK_SIZE = 32  # images in one part file, whatever the batch size; run.json keeps it
+
+SCORE_OPTIONS = (
+    *("metrics", "models", "dataset", "split", "data_root", "target", "limit", "batch_size", "out"),
+    *("weights", "mean", "std", "layer", "download", "device", "seed"),
+)
+
+Specs = str | Sequence[str]
+File = str | Path
+Numbers = float | tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Options of a run. Equal options over equal data, weights and code give equal rows."""
+
+    explainers: Annotated[
+        Specs,
+        Setting("Explainer specs, comma-separated: 'opticam(iterations=50),gradcam'; or all, controls, none.", role="selection", short="e"),
+    ] = "opticam,gradcam"
+    metrics: Annotated[Specs, Setting("Metric specs, comma-separated: 'ad,insertion(protocol=rise)'; or all.", short="m")] = "ad,ag,ai"
+    models: Annotated[Specs, Setting("Model names, comma-separated (see: camdbench list models).")] = "shortcuts-ce"
+    dataset: Annotated[str, Setting("Data set spec (see: camdbench list datasets).")] = "shortcuts"
+    split: Annotated[str | None, Setting("Split of the data set.", default_help="val, if the data set has it")] = None
+    data_root: Annotated[File | None, Setting("Directory of a data set that is read from disk.", role="resource", metavar="DIR")] = None
+    target: Annotated[
+        str | int, Setting("Class to explain and score: label, predicted, runner_up, least_likely or a class index.", metavar="TARGET")
+    ] = "label"
+    limit: Annotated[int | None, Setting("Use the first N images.", ge=1, default_help="64 of the embedded data set, else all")] = None
+    sample: Annotated[int | None, Setting("Use N images drawn at random by --seed; fewer are a subset of more.", ge=1)] = None
+    image_ids: Annotated[File | None, Setting("File with the ids of the images to use, one per line.", role="resource", metavar="FILE")] = (
+        None
+    )
+    workers: Annotated[
+        int | None, Setting("Processes that load images.", role="execution", ge=0, default_help="by the number of images and cores")
+    ] = None
+    batch_size: Annotated[int, Setting("Images per batch; halved if memory runs out.", role="execution", ge=1)] = 16
+    out: Annotated[File | None, Setting("Run directory.", role="execution", metavar="DIR", default_help="runs/DATASET-SPLIT-HASH")] = None
+    executor: Annotated[Literal["local", "ray"], Setting("local, or ray with one worker per GPU of a Ray cluster.", role="execution")] = (
+        "local"
+    )
+    save_maps: Annotated[Literal["none", "raw"], Setting("Maps to store: none, or the raw maps of the explainers.")] = "none"
+    weights: Annotated[
+        File | None,
+        Setting("Weights of a torchvision or timm model: safetensors or a state dict.", role="resource", metavar="FILE"),
+    ] = None
+    mean: Annotated[
+        Numbers | None,
+        Setting("Mean of the input normalisation in [0, 1]: one number, or three with commas.", metavar="NUMBERS", parse=numbers),
+    ] = None
+    std: Annotated[
+        Numbers | None, Setting("Standard deviation of the input normalisation, as --mean.", metavar="NUMBERS", parse=numbers)
+    ] = None
+    layer: Annotated[str | None, Setting("Target layer (see: camdbench layers).", metavar="NAME", default_help="the model's own")] = None
+    download: Annotated[bool, Setting("Allow torchvision and timm to download missing weights and data.", role="execution")] = False
+    device: Annotated[str, Setting("auto, cpu, cuda, cuda:N or mps.", role="execution")] = "auto"
+    seed: Annotated[int, Setting("Seed of methods that draw random numbers.", ge=0)] = 0
+    precision: Annotated[Precision, Setting("Precision of forward passes on masked images; gradients and metrics stay in fp32.")] = "fp32"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A checked configuration; two equal requests give equal rows.
+
+    Attributes:
+        config: the configuration in canonical words: specs with checked options, split and limit resolved.
+        explainers: specs, in the order asked for.
+        metrics: specs, in the order asked for.
+        models: names of models.
+        dataset: spec of the data set, without its split.
+        split: name of the split, `all` if the data set has none.
+        target_rule: label, predicted, runner_up, least_likely or a class index.
+        maps: run directory or file with the maps to score; None if explainers make them.
+        map_normalisation: normalisation of the maps of such a file.
+        chunk_size: images in one part file.
+    """
+
+    config: RunConfig
+    explainers: tuple[Spec, ...]
+    metrics: tuple[Spec, ...]
+    models: tuple[str, ...]
+    dataset: Spec
+    split: str
+    target_rule: str
+    maps: str | None = None
+    map_normalisation: str | None = None
+    chunk_size: int = CHUNK_SIZE
+
+    @property
+    def save_maps(self) -> bool:
+        """Whether raw maps are stored."""
+        return self.config.save_maps != "none"
+
+    @property
+    def jobs(self) -> tuple[Spec, ...]:
+        """Explainers whose maps are scored or stored, and `none` for metrics of the model alone."""
+        read = self.save_maps or not all(map(judges_model, self.metrics))
+        alone = (NO_EXPLAINER,) if any(map(judges_model, self.metrics)) else ()
+        return (self.explainers if read else ()) + alone
+
+
+def checked(config: RunConfig, resources: Resources | None = None) -> Request:
+    """Check all that can be checked before a network or an image is loaded.
+
+    Raises:
+        UsageError: the first thing that is wrong.
+    """
+    from camdbench.core.targets import check_target_rule
+
+    maps = None if resources is None or resources.maps is None else str(resources.maps)
+    made_before = resources is not None and (maps is not None or resources.map_source is not None)
+    config, models = _checked_models(config, resources)
+    spec, split, gives = _checked_dataset(config, resources)
+    scores = parse_metrics(config.metrics, gives, explains=not made_before)
+    if made_before and (maps is None or not Path(maps).is_dir()):
+        named = (config.explainers,) if isinstance(config.explainers, str) else config.explainers
+        chosen = tuple(map(_name_of_maps, named))
+    else:
+        chosen = parse_explainers(config.explainers, gives)
+    _check_needs(spec.name, gives, () if made_before else chosen, scores)
+    _check_explainers(chosen, scores, made_before=made_before, save_maps=config.save_maps != "none")
+    if config.image_ids is not None and not Path(config.image_ids).is_file():
+        raise UsageError(f"--image-ids {config.image_ids}: no such file; expected one id per line")
+    canonical = replace(
+        config,
+        explainers=tuple(map(str, chosen)),
+        metrics=tuple(map(str, scores)),
+        models=models,
+        dataset=str(spec),
+        split=split,
+        target=check_target_rule(config.target),
+        limit=_limit(config, spec, resources),
+        data_root=_text(config.data_root),
+        image_ids=_text(config.image_ids),
+        weights=_text(config.weights),
+    )
+    normalisation = None if resources is None else resources.map_normalisation
+    return Request(canonical, chosen, scores, models, spec, split, str(canonical.target), maps, normalisation)
+
+
+def _checked_models(config: RunConfig, resources: Resources | None) -> tuple[RunConfig, tuple[str, ...]]:
+    """Names of the models; the configuration has the precision of models that are objects.
+
+    Raises:
+        UsageError: unknown or repeated name, or an option that does not fit.
+    """
+    from camdbench.models.zoo import check_model
+
+    own = {} if resources is None else resources.models
+    if own:
+        for option in ("weights", "mean", "std", "layer"):
+            if (value := getattr(config, option)) is not None:
+                raise UsageError(f"--{option} {value}: the models are objects; set it when you make the Classifier")
+        precisions = {classifier.precision for classifier in own.values()}
+        if len(precisions) > 1 or config.precision not in ("fp32", *precisions):
+            raise UsageError(f"--precision {config.precision}: the models have {', '.join(sorted(precisions))}; give them one precision")
+        return replace(config, precision=precisions.pop()), tuple(own)
+    names = tuple(name.strip() for name in config.models.split(",")) if isinstance(config.models, str) else tuple(config.models)
+    if len(set(names)) != len(names):
+        raise UsageError(f"--models {','.join(names)}: a model is named twice")
+    if config.weights is not None and len(names) != 1:
+        raise UsageError(f"--weights {config.weights} fits one model, but --models names {len(names)}")
+    for name in names:
+        check_model(name, weights=config.weights)
+    return config, names
+
+
+def _checked_dataset(config: RunConfig, resources: Resources | None) -> tuple[Spec, str, tuple[str, ...]]:
+    """Spec and split of the data set, and the annotations that it has."""
+    from camdbench.datasets.opening import annotations_of, checked_dataset
+
+    if resources is not None and resources.dataset is not None:
+        if config.data_root is not None:
+            raise UsageError(f"--data-root {config.data_root}: the data set is an object; leave it out")
+        return Spec(resources.dataset_name), config.split or "all", resources.annotations
+    spec, split = checked_dataset(config.dataset, config.split, config.data_root)
+    return spec, split, annotations_of(spec, split, config.data_root)  # some data sets have boxes or masks only if those were fetched
+
+
+def _text(path: File | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _limit(config: RunConfig, dataset: Spec, resources: Resources | None) -> int | None:
+    """The limit given; else 64 images of a data set that is drawn, which has no size of its own, and all of any other."""
+    if config.limit is not None or config.sample is not None or config.image_ids is not None:
+        return config.limit
+    own = resources is not None and resources.dataset is not None
+    return None if own or datasets.get(dataset.name).facts.on_disk else 64
+
+
+def _name_of_maps(name: str) -> Spec:
+    """The name of maps that another tool made.
+
+    Raises:
+        UsageError: it is not a name, or a registered explainer has it.
+    """
+    spec = parse_spec(name)
+    if spec.name in explainers.names() or spec == NO_EXPLAINER:
+        raise UsageError(f"--explainer-name {name}: that is one of camdbench's own; choose another, such as {spec.name}-theirs")
+    return spec
+
+
+def _check_explainers(chosen: Sequence[Spec], scores: Sequence[Spec], *, made_before: bool, save_maps: bool) -> None:
+    for spec in scores if made_before else ():
+        if "explainer" in metrics.get(spec.name).facts.needs:
+            raise UsageError(f"metric {spec} re-runs the explainer on altered images, which saved maps do not allow; use camdbench run")
+    of_maps = [str(spec) for spec in scores if not judges_model(spec)]
+    if of_maps and not chosen:
+        raise UsageError(f"--explainers none: metric {', '.join(of_maps)} scores saliency maps; name at least one explainer")
+    if save_maps and not chosen:
+        raise UsageError("--save-maps raw: there are no maps with --explainers none; name at least one explainer")
+
+
+def _check_needs(dataset: str, gives: Collection[str], chosen: Sequence[Spec], scores: Sequence[Spec]) -> None:
+    """Refuse, by name, explainers and metrics that need annotations the data set lacks."""
+    wanted = [("explainer", spec, needs_of(spec)) for spec in chosen]
+    wanted += [("metric", spec, set(metrics.get(spec.name).facts.needs)) for spec in scores]
+    for kind, spec, needs in wanted:
+        for need in ("boxes", "masks"):
+            if need in needs and need not in gives:
+                raise UsageError(f"{kind} {spec} needs {need}, which data set {dataset} does not have{_places_of(dataset, need)}")
+
+
+def _places_of(dataset: str, need: str) -> str:
+    """The files in which a data set may have an annotation."""
+    optional = datasets.get(dataset).facts.optional if dataset in datasets else ()
+    paths = [path for kind, path in (entry.split(": ") for entry in optional) if kind == need]
+    return f" without {' or '.join(paths)} under --data-root" if paths else ""

@@ -1,0 +1,110 @@
+"""Partial results of one unit: a crash journal, deleted when the unit's parts are written."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from typing import Any, Self
+
+import torch
+
+from camdbench.core.errors import CamdbenchError
+from camdbench.core.files import replacing
+from camdbench.core.spec import Spec
+from camdbench.runner.results import BatchResult
+
+SAVE_EVERY = 10.0  # seconds of work that a killed process can lose, beside the batch under way
+
+
+class PartialResults:
+    """The files of one unit. They are named at random, so that two sessions never write the same one.
+
+    Leaving the context by an exception, an interrupt included, writes what has not been written.
+
+    Args:
+        folder: the folder of the files; None keeps nothing.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._pending = list[BatchResult]()
+        self._last = monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is not None:
+            self.save()
+
+    def load(self, explainers: Sequence[Spec]) -> list[BatchResult]:
+        """Results of earlier sessions, no image twice.
+
+        Args:
+            explainers: those of the unit; results of others stay where they are.
+
+        Raises:
+            CamdbenchError: a file is damaged.
+        """
+        if self._folder is None:
+            return []
+        names, kept, seen = set(map(str, explainers)), list[BatchResult](), set[tuple[str, str]]()
+        for file in sorted(self._folder.glob("[!.]*.pt")):
+            for state in _read(file):
+                if state["explainer"] not in names:
+                    continue
+                result = BatchResult.from_state(state)
+                own = {(result.explainer, image) for image in result.ids}
+                if not own & seen:
+                    kept.append(result)
+                    seen |= own
+        return kept
+
+    def add(self, result: BatchResult) -> None:
+        """Take a result; all that are pending are written every `SAVE_EVERY` seconds."""
+        self._pending.append(result)
+        if monotonic() - self._last >= SAVE_EVERY:
+            self.save()
+
+    def save(self) -> None:
+        """Write what has not been written.
+
+        Raises:
+            CamdbenchError: it cannot be written.
+        """
+        if self._folder is None:
+            self._pending.clear()
+        elif self._pending:
+            path = self._folder / f"{uuid.uuid4().hex}.pt"
+            try:
+                with replacing(path) as temporary:
+                    torch.save([result.state() for result in self._pending], temporary)
+            except OSError as error:
+                raise CamdbenchError(
+                    f"cannot write {path} ({error.strerror}); what is finished is kept, run the same command again"
+                ) from error
+            self._pending.clear()
+        self._last = monotonic()
+
+    def clear(self) -> None:
+        """Remove the files, once the unit's parts are written."""
+        self._pending.clear()
+        if self._folder is None:
+            return
+        for file in self._folder.glob("[!.]*.pt"):
+            file.unlink(missing_ok=True)
+        with suppress(OSError):  # there is no folder, or another session works in it
+            self._folder.rmdir()
+
+
+def _read(file: Path) -> list[dict[str, Any]]:
+    try:
+        return torch.load(file, weights_only=True)
+    except FileNotFoundError:
+        return []  # another session has just finished the unit
+    except Exception as error:  # the formats inside fail with errors of their own
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CamdbenchError(f"{file} is damaged ({reason}); delete it and run the same command again") from error

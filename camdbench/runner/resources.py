@@ -1,0 +1,236 @@
+"""Resources of a run: data set, models and maps, each opened once; objects of the caller before names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from camdbench.core.catalogue import datasets
+from camdbench.core.errors import CamdbenchError, NotApplicable, SampleError
+from camdbench.core.spec import Spec
+from camdbench.datasets.loading import default_workers
+from camdbench.datasets.opening import open_dataset
+from camdbench.datasets.samples import Batch, Dataset, Sample, batches
+from camdbench.datasets.subsets import chosen, shuffled
+from camdbench.explainers.common.saliency import saliency
+from camdbench.models.classifier import Classifier
+from camdbench.models.devices import pick_device
+from camdbench.models.zoo import load_classifier
+from camdbench.runner.saved_maps import FileMaps, MapSource, RunMaps
+
+if TYPE_CHECKING:
+    from camdbench.runner.config import Request
+
+T = TypeVar("T")
+KEPT_BYTES = 4 * 2**30  # weights that may stay on the device; beyond that, models wait on the CPU
+
+
+@dataclass
+class Resources:
+    """Objects of a run. Whatever is not given is opened by its name in the request, when it is first read.
+
+    Attributes:
+        models: classifiers by their names in rows. They stay on their devices.
+        dataset: data set.
+        maps: run directory or file with maps to score.
+        map_normalisation: normalisation of the maps of a file.
+        map_source: function that returns the maps of a batch in place of the explainers.
+        request: the checked configuration; set by `camdbench.run`.
+        place: the same with absolute paths, for a process in another folder.
+    """
+
+    models: Mapping[str, Classifier] = field(default_factory=dict[str, Classifier])
+    dataset: Dataset | None = None
+    maps: str | Path | None = None
+    map_normalisation: str | None = None
+    map_source: MapSource | None = None
+    request: Request | None = None
+    place: Request | None = None
+    _loaded: dict[str, Classifier] = field(default_factory=dict[str, Classifier], init=False, repr=False)
+
+    def bound(self, request: Request) -> Resources:
+        """The same objects for a request."""
+        return replace(self, request=request, place=request)
+
+    def elsewhere(self) -> Resources:
+        """Resources for a process in another folder: nothing is open, paths are absolute."""
+        asked = self.checked_request
+        config = replace(
+            asked.config,
+            device=self.device,
+            **{name: _absolute(getattr(asked.config, name)) for name in ("data_root", "weights", "image_ids")},
+        )
+        models = tuple(_absolute(name) if Path(name).is_file() else name for name in asked.models)
+        place = replace(asked, config=config, models=models, dataset=_with_absolute_masks(asked.dataset), maps=_absolute(asked.maps))
+        return replace(self, place=place)
+
+    @property
+    def checked_request(self) -> Request:
+        """The checked configuration.
+
+        Raises:
+            CamdbenchError: the resources belong to no run.
+        """
+        if self.request is None:
+            raise CamdbenchError("these resources belong to no run yet; give them to camdbench.run(resources=…)")
+        return self.request
+
+    @property
+    def _place(self) -> Request:
+        return self.place or self.checked_request
+
+    @cached_property
+    def device(self) -> str:
+        """The device of models that are loaded by name."""
+        return str(pick_device(self._place.config.device))
+
+    @property
+    def workers(self) -> int:
+        """Number of processes that load images."""
+        given = self.checked_request.config.workers
+        on_disk = self.dataset is None and datasets.get(self.checked_request.dataset.name).facts.on_disk
+        return default_workers(len(self.images.ids), on_disk=on_disk) if given is None else given
+
+    @property
+    def dataset_name(self) -> str:
+        """Name of a data set that is an object, in rows."""
+        return str(getattr(self.dataset, "name", "") or type(self.dataset).__name__.lower())
+
+    @property
+    def annotations(self) -> tuple[str, ...]:
+        """Annotations of a data set that is an object: those of its first image that can be read."""
+        sample = first_readable(cast("Dataset", self.dataset))
+        return tuple(name for name, own in (("boxes", sample.boxes), ("masks", sample.mask)) if own is not None)
+
+    @cached_property
+    def all_images(self) -> Dataset:
+        """The whole data set."""
+        if self.dataset is not None:
+            return self.dataset
+        config, spec = self._place.config, self._place.dataset
+        return open_dataset(spec, self._place.split, config.data_root, download=config.download)
+
+    @cached_property
+    def images(self) -> Dataset:
+        """The images of the run."""
+        config, count = self._place.config, len(self.all_images.ids)
+        limit = None if config.limit is None or config.limit >= count else config.limit  # a limit beyond the end asks for all
+        return chosen(self.all_images, limit=limit, sample=config.sample, ids=config.image_ids, seed=config.seed)
+
+    @cached_property
+    def reference_images(self) -> ReferenceImages:
+        """Images that metrics compare with, drawn from the whole data set."""
+        return ReferenceImages(self.all_images, seed=self.checked_request.config.seed, target=self.checked_request.target_rule)
+
+    @cached_property
+    def source(self) -> MapSource:
+        """Where maps come from: the explainers, saved maps or the caller."""
+        if self.map_source is not None:
+            return self.map_source
+        if self._place.maps is None:
+            return saliency
+        path = Path(self._place.maps)
+        return RunMaps(path, self.row_name) if path.is_dir() else FileMaps(path, self._place.map_normalisation, self.all_images.ids)
+
+    def classifier(self, name: str) -> Classifier:
+        """The model of that name: the object given for it, or loaded on its first use and kept."""
+        if name in self.models:
+            return self.models[name]
+        if name not in self._loaded:
+            config = self._place.config
+            given: dict[str, Any] = {key: getattr(config, key) for key in ("weights", "layer", "mean", "std", "precision", "download")}
+            path = dict(zip(self.checked_request.models, self._place.models, strict=True))[name]
+            self._loaded[name] = load_classifier(path, device=self.device, **given)
+        self._make_room(name)
+        return self._loaded[name]
+
+    def row_name(self, classifier: Classifier) -> str:
+        """The name of a model in rows."""
+        return next((name for name, own in self.models.items() if own is classifier), classifier.name)
+
+    def _make_room(self, name: str) -> None:
+        """Bring a model to the device, and all others to the CPU if they do not fit together."""
+        if sum(map(_bytes_of, self._loaded.values())) > KEPT_BYTES:
+            for other, classifier in self._loaded.items():
+                if other != name:
+                    classifier.to("cpu")
+        if self._loaded[name].device != pick_device(self.device):
+            self._loaded[name].to(self.device)
+
+
+class ReferenceImages:
+    """Images drawn by the seed from the whole data set: the same ones for every image, whatever subset a run scores.
+
+    Args:
+        dataset: the whole data set.
+        seed: seed of the draw.
+        target: rule of the class that is explained of each.
+    """
+
+    def __init__(self, dataset: Dataset, *, seed: int, target: str) -> None:
+        self.dataset, self.seed, self.target = dataset, seed, target
+        self._samples, self._readable = list[Sample](), self._read()
+        self._known = dict[Hashable, object]()
+
+    def samples(self, count: int) -> list[Sample]:
+        """The first `count` of the draw that can be read.
+
+        Raises:
+            NotApplicable: there are fewer.
+        """
+        self._samples += islice(self._readable, max(0, count - len(self._samples)))
+        if len(self._samples) < count:
+            raise NotApplicable(f"the metric compares with {count - 1} other images, and the data set has {len(self._samples)} in all")
+        return self._samples[:count]
+
+    def batches(self, count: int, size: int) -> Iterator[Batch]:
+        """The same in batches of at most `size` images, all of one shape."""
+        return batches(self.samples(count), size)
+
+    def known(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The result of `make`, computed once for all images of a run."""
+        if key not in self._known:
+            self._known[key] = make()
+        return cast("T", self._known[key])
+
+    def _read(self) -> Iterator[Sample]:
+        for position in shuffled(self.dataset.ids, range(len(self.dataset.ids)), self.seed, "others"):
+            try:
+                yield self.dataset[position]
+            except SampleError:
+                continue  # it has rows of its own with the reason
+
+
+def first_readable(dataset: Dataset) -> Sample:
+    """The first image that can be read.
+
+    Raises:
+        CamdbenchError: there is none.
+    """
+    reason = ""
+    for index in range(len(dataset.ids)):
+        try:
+            return dataset[index]
+        except SampleError as error:
+            reason = str(error)
+    raise CamdbenchError(f"none of the {len(dataset.ids)} images can be read; the last: {reason}")
+
+
+def _bytes_of(classifier: Classifier) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in classifier.state_dict().values())
+
+
+def _absolute(path: Any) -> Any:
+    return None if path is None else str(Path(path).resolve())
+
+
+def _with_absolute_masks(dataset: Spec) -> Spec:
+    """The data set with the folder of its masks, if it names one, as an absolute path."""
+    masks = dataset.arguments.get("masks")
+    if not isinstance(masks, str) or not Path(masks).is_dir() or masks in ("gt", "bbox"):
+        return dataset
+    return Spec.of(dataset.name, dataset.arguments | {"masks": str(Path(masks).resolve())}, dataset.inner)

@@ -1,0 +1,193 @@
+"""BatchResult: the scores of one explainer on one batch, as plain data on the CPU, and its way to table rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from camdbench.core.rows import SCORED, Row, Status
+from camdbench.explainers.common.usage import Usage
+from camdbench.metrics.result import Curve
+from camdbench.models.classifier import Passes
+from camdbench.tables.aggregates import CellData
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class MetricScores:
+    """The scores of one metric on B images.
+
+    Attributes:
+        values: B values in the metric's unit, NaN if there is none.
+        status: B states (`core.rows.Status`).
+        reasons: B texts, empty if the status is `ok`.
+        curves: by name, x (K,) and y (B, K) behind the values.
+    """
+
+    values: tuple[float, ...]
+    status: tuple[Status, ...]
+    reasons: tuple[str, ...]
+    curves: Mapping[str, Curve] = field(default_factory=dict[str, Curve])
+
+    @classmethod
+    def failed(cls, count: int, status: Status, reason: str) -> MetricScores:
+        """The same status for `count` images."""
+        return cls((float("nan"),) * count, (status,) * count, (reason,) * count)
+
+    @property
+    def scored(self) -> list[int]:
+        """Positions of the images that have a value."""
+        return [place for place, status in enumerate(self.status) if status in SCORED]
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """The scores of one explainer on one batch.
+
+    Attributes:
+        explainer: canonical spec.
+        ids: B image ids.
+        labels: B ground-truth classes.
+        targets: B explained classes, -1 if unknown.
+        scores: by metric spec.
+        usage: passes and seconds by stage: trace, explain, metrics.
+        raw: (B, h, w) raw maps, if they are to be stored.
+    """
+
+    explainer: str
+    ids: tuple[str, ...]
+    labels: tuple[int, ...]
+    targets: tuple[int, ...]
+    scores: Mapping[str, MetricScores]
+    usage: Mapping[str, Usage] = field(default_factory=dict[str, Usage])
+    raw: Tensor | None = None
+
+    def rows(self, facts: Mapping[str, Any], protocols: Mapping[str, tuple[str, str]]) -> Iterator[Row]:
+        """Table rows.
+
+        Args:
+            facts: run, dataset, split, model and target_rule.
+            protocols: name and hash of each metric's protocol.
+        """
+        for metric, own in self.scores.items():
+            protocol, digest = protocols[metric]
+            columns = zip(self.ids, self.labels, self.targets, own.values, own.status, own.reasons, strict=True)
+            for image, label, target, value, status, reason in columns:
+                yield Row(
+                    **facts,
+                    image=image,
+                    label=label,
+                    explainer=self.explainer,
+                    target=target,
+                    metric=metric,
+                    protocol=protocol,
+                    protocol_hash=digest,
+                    value=value,
+                    status=status,
+                    reason=reason,
+                )
+
+    def state(self) -> dict[str, Any]:
+        """Text, numbers and tensors alone, which `torch.load(weights_only=True)` reads."""
+        scores = {
+            metric: (own.values, own.status, own.reasons, {name: (curve.x.clone(), curve.y.clone()) for name, curve in own.curves.items()})
+            for metric, own in self.scores.items()
+        }
+        usage = {stage: (asdict(own.passes), own.seconds) for stage, own in self.usage.items()}
+        raw = None if self.raw is None else self.raw.clone()  # a view would be written with the whole tensor behind it
+        return {"explainer": self.explainer, "ids": self.ids, "labels": self.labels, "targets": self.targets} | {
+            "scores": scores,
+            "usage": usage,
+            "raw": raw,
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> BatchResult:
+        """The inverse of `state`."""
+        scores = {
+            metric: MetricScores(values, status, reasons, {name: Curve(*curve) for name, curve in curves.items()})
+            for metric, (values, status, reasons, curves) in state["scores"].items()
+        }
+        usage = {stage: Usage(Passes(**passes), seconds) for stage, (passes, seconds) in state["usage"].items()}
+        return cls(state["explainer"], state["ids"], state["labels"], state["targets"], scores, usage, state["raw"])
+
+
+def total_usage(results: Sequence[BatchResult]) -> dict[str, Usage]:
+    """The usage of several batches, by stage."""
+    found = dict[str, Usage]()
+    for result in results:
+        for stage, own in result.usage.items():
+            found[stage] = found.get(stage, Usage()) + own
+    return found
+
+
+def raw_maps(results: Sequence[BatchResult]) -> dict[str, Tensor]:
+    """Raw maps (h, w) by image."""
+    return {image: own for result in results if result.raw is not None for image, own in zip(result.ids, result.raw.unbind(), strict=True)}
+
+
+def curve_table(results: Sequence[BatchResult]) -> pa.Table | None:
+    """Tidy rows of all curves: image, metric, curve, x, value; None if there are no curves.
+
+    Text is dictionary-encoded, as a curve of 225 points repeats it.
+    """
+    import pyarrow as pa
+
+    blocks = [block for result in results for block in _curves_of(result)]
+    if not blocks:
+        return None
+
+    def words(texts: list[str], counts: list[int]) -> pa.DictionaryArray:
+        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+        codes = np.repeat([places[text] for text in texts], counts).astype(np.int32)
+        return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(list(places), pa.string()))
+
+    sizes = [y.size for *_, y in blocks]
+    each = [(image, len(x)) for _, _, ids, x, _ in blocks for image in ids]
+    columns = {
+        "image": words([image for image, _ in each], [count for _, count in each]),
+        "metric": words([metric for metric, *_ in blocks], sizes),
+        "curve": words([name for _, name, *_ in blocks], sizes),
+        "x": np.concatenate([np.tile(x, len(ids)) for _, _, ids, x, _ in blocks]).astype(np.float64),
+        "value": np.concatenate([y.ravel() for *_, y in blocks]).astype(np.float64),
+    }
+    return pa.table(columns)
+
+
+def _curves_of(result: BatchResult) -> Iterator[tuple[str, str, list[str], np.ndarray, np.ndarray]]:
+    """Metric, name, ids, x and y of each curve, of the images that have a value."""
+    for metric, own in result.scores.items():
+        scored = own.scored
+        for name, curve in own.curves.items():
+            yield metric, name, [result.ids[place] for place in scored], curve.x.numpy(), curve.y[scored].numpy()
+
+
+@dataclass
+class MetricCell:
+    """All values of one metric, with the number of images for which it is undefined."""
+
+    data: CellData
+    undefined: int = 0
+
+
+def metric_cells(results: Sequence[BatchResult], metrics: Sequence[str], ids: Sequence[str], labels: np.ndarray) -> dict[str, MetricCell]:
+    """Values and curves of each metric over the images `ids`, as the reductions of tables read them."""
+    places = {name: place for place, name in enumerate(ids)}
+    curves = {metric: dict[str, tuple[np.ndarray, np.ndarray]]() for metric in metrics}
+    found = {metric: MetricCell(CellData(np.full(len(ids), np.nan), curves[metric], labels)) for metric in metrics}
+    for result in results:
+        rows = np.asarray([places[name] for name in result.ids], dtype=np.int64)
+        for metric, own in result.scores.items():
+            found[metric].data.values[rows] = own.values
+            found[metric].undefined += own.status.count("undefined")
+            for name, curve in own.curves.items():
+                empty = np.full((len(ids), len(curve.x)), np.nan)
+                whole = curves[metric].setdefault(name, (curve.x.double().numpy(), empty))[1]
+                whole[rows[own.scored]] = curve.y[own.scored].double().numpy()
+    return found

@@ -1,0 +1,280 @@
+"""The run directory: part files that exist completely or not at all, `run.json` and a file of each session.
+
+RUN/run.json                                            the record; written once, by the first session
+RUN/sessions/START-HOST-ID.json                         versions, machine and usage of a session, and the explainers that it added
+RUN/rows/model=…/explainer=…/part-00000.parquet         one file per explainer and chunk of images; if it exists, the part is done
+RUN/curves/model=…/explainer=…/part-00000.parquet       curves behind the values, of metrics that have them
+RUN/usage/model=…/explainer=…/part-00000.parquet        image passes, seconds and memory
+RUN/maps/model=…/explainer=…/part-00000.safetensors     raw maps
+RUN/partial/model=…/chunk-00000/*.pt                    results of a chunk that an interrupted session began
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from shutil import rmtree
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from urllib.parse import quote
+
+from camdbench.core import provenance
+from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.core.files import replacing
+from camdbench.core.rows import Row
+from camdbench.core.settings import identity_of
+from camdbench.runner.config import RunConfig
+from camdbench.runner.plan import PartKey
+from camdbench.tables.load import SCHEMA, load_run
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from torch import Tensor
+
+_IN_PATH = ("model", "explainer")
+_SUFFIX = {"maps": "safetensors"}
+
+
+class UsageRow(NamedTuple):
+    """Usage of one stage of one part.
+
+    Attributes:
+        stage: `trace` (shared parts that the explainer read; computed once for all explainers of a run), `explain` (its
+            own passes) or `metrics`.
+        images: images of the part.
+        forward: images through the whole network.
+        backward: images back through the whole network.
+        tail_forward: images through the layers after the target layer.
+        tail_backward: images back through these layers.
+        seconds: wall time.
+        peak_memory_mb: peak of the process, on the GPU if it uses one.
+    """
+
+    stage: str
+    images: int
+    forward: int
+    backward: int
+    tail_forward: int
+    tail_backward: int
+    seconds: float
+    peak_memory_mb: float
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The content of `run.json`: everything that the values of a run depend on.
+
+    Attributes:
+        run: name of the run.
+        config: the configuration without its execution fields.
+        dataset: fingerprint, number of images, classes.
+        models: by name in rows: hash of the weights, layer, classes, mean, std.
+        code: hash of camdbench's code.
+        maps: hash of the maps to score; None if explainers make them.
+        map_normalisation: normalisation of the maps of a file.
+        plugins: hashes of the code of registered explainers and metrics that are not camdbench's own.
+        explainers: by spec: paper, whether a control, layers.
+        metrics: by spec: paper, protocol, direction, unit, tolerance.
+        ids: image ids, in order.
+        chunk_size: images in one part file.
+        schema: version of this format.
+    """
+
+    run: str
+    config: Mapping[str, Any]
+    dataset: Mapping[str, Any]
+    models: Mapping[str, Mapping[str, Any]]
+    code: str
+    maps: str | None
+    map_normalisation: str | None
+    plugins: Mapping[str, str]
+    explainers: Mapping[str, Mapping[str, Any]]
+    metrics: Mapping[str, Mapping[str, Any]]
+    ids: Sequence[str]
+    chunk_size: int
+    schema: int = SCHEMA
+
+    @classmethod
+    def of(cls, about: Mapping[str, Any]) -> RunRecord:
+        """The record that `load_run` read."""
+        return cls(**{item.name: about.get(item.name) for item in fields(cls)})  # type: ignore[arg-type]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that must agree before two sessions may write into one run directory."""
+        models = {f"{fact} of {name}": own[fact] for name, own in self.models.items() for fact in ("weights_hash", "layer", "mean", "std")}
+        return identity_of(RunConfig, self.config) | {
+            "data": self.dataset["fingerprint"],
+            "images": hashlib.sha256("\n".join(self.ids).encode()).hexdigest()[:16],
+            "chunk_size": self.chunk_size,
+            "code": self.code,
+            "maps": self.maps,
+            "map_normalisation": self.map_normalisation,
+            **models,
+            **{f"code of {name}": code for name, code in self.plugins.items()},
+        }
+
+
+class RunDirectory:
+    """A run directory that this process writes to; the only place that knows the names of its files.
+
+    Args:
+        root: the directory; created if missing.
+
+    Raises:
+        UsageError: it cannot be created or written to.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            if not os.access(root, os.W_OK | os.X_OK):
+                raise PermissionError(13, "Permission denied")
+            with replacing(root / ".probe") as probe:
+                probe.write_bytes(b"")
+            (root / ".probe").unlink()
+        except OSError as error:
+            raise UsageError(f"--out {root}: cannot be written to ({error.strerror}); choose another folder") from None
+
+    def elsewhere(self) -> RunDirectory:
+        """The directory for a process in another folder."""
+        return RunDirectory(self.root.resolve())
+
+    def is_done(self, key: PartKey) -> bool:
+        """Whether a part is complete: its rows exist."""
+        return part_file(self.root, "rows", key).is_file()
+
+    def partial(self, model: str, chunk: int) -> Path:
+        """The folder of a chunk's partial results."""
+        return self.root / "partial" / f"model={quote(model, safe='')}" / f"chunk-{chunk:05d}"
+
+    def clear_partial(self) -> None:
+        """Remove partial results that are left when nothing is missing."""
+        rmtree(self.root / "partial", ignore_errors=True)
+
+    def write(
+        self, key: PartKey, rows: Sequence[Row], curves: pa.Table | None, usage: Sequence[UsageRow], maps: Mapping[str, Tensor] | None
+    ) -> None:
+        """Write a part, its rows last.
+
+        Raises:
+            CamdbenchError: a file cannot be written.
+        """
+        if maps is not None:
+            from safetensors.torch import save_file
+
+            self._write("maps", key, lambda path: save_file(dict(maps), path))
+        if curves is not None:
+            self._write("curves", key, lambda path: _save(curves, path))
+        self._write("usage", key, lambda path: _save(_table(usage, _usage_schema()), path))
+        self._write("rows", key, lambda path: _save(_table(rows, _row_schema()), path))
+
+    def read_record(self) -> RunRecord | None:
+        """The record, with the explainers and plug-ins of all sessions; None if there is no run yet.
+
+        Raises:
+            UsageError: it is damaged, or of another version of camdbench.
+        """
+        if not (self.root / "run.json").is_file():
+            return None
+        try:
+            return RunRecord.of(load_run(self.root))
+        except UsageError:
+            raise
+        except CamdbenchError as error:
+            raise UsageError(f"--out {self.root}: {error}; or choose another folder") from None
+
+    def write_record(self, record: RunRecord) -> None:
+        """Write `run.json`."""
+        _write_json(self.root / "run.json", asdict(record))
+
+    def session(self, **facts: Any) -> Session:
+        """A session in this directory, with facts for its file."""
+        return Session(self.root / "sessions", facts)
+
+    def _write(self, kind: str, key: PartKey, write: Callable[[Path], object]) -> None:
+        path = part_file(self.root, kind, key)
+        try:
+            with replacing(path) as temporary:
+                write(temporary)
+        except OSError as error:
+            raise CamdbenchError(f"cannot write {path} ({error.strerror}); what is finished is kept, run the same command again") from error
+
+
+class Session:
+    """The file of one session, written when it starts and when it ends, also by an exception; no other session writes it."""
+
+    def __init__(self, folder: Path, facts: Mapping[str, Any]) -> None:
+        now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        self._file = folder / f"{now}-{quote(socket.gethostname(), safe='')}-{uuid.uuid4().hex[:8]}.json"
+        self._facts: dict[str, Any] = {
+            "start": provenance.now(),
+            "end": None,
+            "command": provenance.command_line(),
+            "versions": provenance.versions(),
+            "git": provenance.git_revision(),
+            "jobs": 0,
+            "boxes_dropped": 0,
+            "passes": dict.fromkeys(("forward", "backward", "tail_forward", "tail_backward"), 0),
+            **facts,
+        }
+
+    def __enter__(self) -> Self:
+        _write_json(self._file, self._facts)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._facts["end"] = provenance.now()
+        _write_json(self._file, self._facts)
+
+    def add(self, jobs: int, passes: Mapping[str, int], boxes_dropped: int, **last: Any) -> None:
+        """Add the usage of a unit; `last` are facts of which the last unit's are kept."""
+        self._facts["jobs"] += jobs
+        self._facts["boxes_dropped"] += boxes_dropped
+        self._facts["passes"] = {name: count + passes[name] for name, count in self._facts["passes"].items()}
+        self._facts |= last
+
+
+def part_file(root: Path, kind: str, key: PartKey) -> Path:
+    """The file of a part among `rows`, `curves`, `usage` or `maps`."""
+    folder = root / kind / f"model={quote(key.model, safe='')}" / f"explainer={quote(key.explainer, safe='')}"
+    return folder / f"part-{key.chunk:05d}.{_SUFFIX.get(kind, 'parquet')}"
+
+
+def _write_json(file: Path, content: Mapping[str, Any]) -> None:
+    with replacing(file) as path:
+        path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _save(table: pa.Table, path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    pq.write_table(table, path, write_page_checksum=True)  # a flipped byte is then an error when it is read
+
+
+def _table(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.Table.from_pylist([{name: getattr(row, name) for name in schema.names} for row in rows], schema=schema)
+
+
+def _row_schema() -> pa.Schema:
+    import pyarrow as pa
+
+    kinds = {"label": pa.int64(), "target": pa.int64(), "value": pa.float64()}
+    return pa.schema([(name, kinds.get(name, pa.string())) for name in Row._fields if name not in _IN_PATH])
+
+
+def _usage_schema() -> pa.Schema:
+    import pyarrow as pa
+
+    kinds = {"stage": pa.string(), "seconds": pa.float64(), "peak_memory_mb": pa.float64()}
+    return pa.schema([(name, kinds.get(name, pa.int64())) for name in UsageRow._fields])

@@ -1,0 +1,201 @@
+"""One batch: each explainer's maps, scored by each metric. No files, no progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from math import isnan
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from camdbench.core.catalogue import NO_EXPLAINER, judges_model
+from camdbench.core.catalogue import metrics as metric_registry
+from camdbench.core.errors import CamdbenchError, NotApplicable
+from camdbench.core.rows import SCORED, Status
+from camdbench.core.spec import Spec
+from camdbench.datasets.samples import Batch
+from camdbench.explainers.common.saliency import Saliency, saliency
+from camdbench.explainers.common.trace import Trace
+from camdbench.explainers.common.usage import Usage
+from camdbench.functional.seeds import generator_for
+from camdbench.metrics.inputs import Change, Explain, ExplainOthers, MetricInputs, SaliencyMaps
+from camdbench.metrics.result import Curve, MetricResult
+from camdbench.models.classifier import Classifier
+from camdbench.models.devices import clock
+from camdbench.runner.resources import ReferenceImages
+from camdbench.runner.results import BatchResult, MetricScores
+from camdbench.runner.saved_maps import MapSource
+
+_CPU_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory")  # PyTorch's CPU allocator has no error class of its own
+
+
+def metrics_for(explainer: Spec, metrics: Sequence[Spec]) -> tuple[Spec, ...]:
+    """The metrics that score an explainer's maps; of `none`, those of the model alone."""
+    return tuple(spec for spec in metrics if judges_model(spec) == (explainer == NO_EXPLAINER))
+
+
+def score_batch(
+    classifier: Classifier,
+    batch: Batch,
+    explainers: Sequence[Spec],
+    metrics: Sequence[Spec],
+    *,
+    target: str | Tensor,
+    seed: int,
+    source: MapSource = saliency,
+    others: ReferenceImages | None = None,
+    keep_maps: bool = False,
+) -> Iterator[BatchResult]:
+    """Explain and score one batch, explainer by explainer; the passes of the shared trace are made once.
+
+    Args:
+        classifier: the model, frozen.
+        batch: the images, on the model's device.
+        explainers: explainers; `none` for the metrics of the model alone.
+        metrics: all metrics of the run.
+        target: rule of the explained class, or classes (B,).
+        seed: seed of methods that draw random numbers.
+        source: source of the maps.
+        others: images that metrics compare with.
+        keep_maps: whether results hold the raw maps.
+
+    Raises:
+        UsageError: the target rule cannot be met.
+        torch.OutOfMemoryError: the batch is too large for the device.
+    """
+    trace = Trace(classifier, batch, target=target, seed=seed)
+    for spec in explainers:
+        own, maps, inputs, usage = metrics_for(spec, metrics), None, None, dict[str, Usage]()
+        failure: tuple[Status, str] = "ok", ""
+        if spec == NO_EXPLAINER:
+            inputs = _inputs(trace)
+        else:
+            usage_of_maps = _meter(trace)
+            try:
+                maps = source(trace, spec)
+            except Exception as error:  # the fault of an explainer costs its own rows, never the run
+                failure = _failure(error)
+            else:
+                usage |= usage_of_maps()
+                inputs = _inputs_of_maps(trace, spec, maps, others)
+        if inputs is None:
+            scores = {str(metric): MetricScores.failed(len(batch), *failure) for metric in own}
+        else:
+            scores, usage["metrics"] = _scores(trace, inputs, maps, own)
+        raw = maps.raw.cpu() if keep_maps and maps is not None else None
+        yield BatchResult(str(spec), batch.ids, tuple(batch.labels.tolist()), tuple(trace.targets.tolist()), scores, usage, raw)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the batch was too large for the device."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in str(error) for words in _CPU_OUT_OF_MEMORY)
+
+
+def _failure(error: Exception) -> tuple[Status, str]:
+    """Status and reason of the rows that an error costs; errors of the whole run, and a batch that is too large, are raised."""
+    if isinstance(error, NotApplicable):
+        return "not_applicable", str(error)
+    if isinstance(error, CamdbenchError) or is_out_of_memory(error):
+        raise error
+    return "error", f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _meter(trace: Trace) -> Callable[[], dict[str, Usage]]:
+    """A function that returns the usage from now on: the explainer's own, and that of the shared parts it read."""
+    trace.usage.usage_since_last_call()  # reads before this are not the explainer's
+    passes, shared, start = trace.classifier.passes, trace.usage.spent(), clock(trace.images.device)
+
+    def usage() -> dict[str, Usage]:
+        whole = Usage(trace.classifier.passes - passes, clock(trace.images.device) - start)
+        return {"explain": whole - (trace.usage.spent() - shared), "trace": trace.usage.usage_since_last_call()}
+
+    return usage
+
+
+def _scores(trace: Trace, inputs: MetricInputs, maps: Saliency | None, metrics: Sequence[Spec]) -> tuple[dict[str, MetricScores], Usage]:
+    """The scores of all metrics on one explainer's maps, or on the model alone, and their usage."""
+    scores = dict[str, MetricScores]()
+    passes, start = trace.classifier.passes, clock(trace.images.device)
+    for spec in metrics:
+        try:
+            entry = metric_registry.get(spec.name)
+            found = _checked(metric_registry.load(spec.name)(inputs, **entry.arguments(spec)), len(inputs))
+        except Exception as error:  # the fault of a metric costs its own rows, never the run
+            scores[str(spec)] = MetricScores.failed(len(inputs), *_failure(error))
+        else:
+            scores[str(spec)] = _scores_of(trace, maps, found, entry.facts.undefined)
+    return scores, Usage(trace.classifier.passes - passes, clock(trace.images.device) - start)
+
+
+def _inputs_of_maps(trace: Trace, explainer: Spec, maps: Saliency, others: ReferenceImages | None) -> MetricInputs:
+    found = None if others is None else _explain_others(trace, explainer, others)
+    return _inputs(trace, saliency=maps.maps, raw=maps.raw, explainer=_explain_again(trace, explainer), others=found)
+
+
+def _inputs(trace: Trace, **of_maps: Any) -> MetricInputs:
+    return MetricInputs(
+        trace.classifier,
+        trace.images,
+        trace.targets,
+        logits=trace.logits,
+        boxes=trace.batch.boxes,
+        masks=trace.batch.masks,
+        labels=trace.batch.labels,
+        present=trace.batch.present,
+        class_masks=trace.batch.class_masks,
+        ids=trace.batch.ids,
+        seed=trace.seed,
+        features=trace,
+        **of_maps,
+    )
+
+
+def _explain_again(trace: Trace, spec: Spec) -> Explain:
+    def explain(images: Tensor, targets: Tensor | None, classifier: Classifier | None) -> Saliency:
+        return saliency(trace.of(replace(trace.batch, images=images), targets=targets, classifier=classifier), spec)
+
+    return explain
+
+
+def _explain_others(trace: Trace, spec: Spec, others: ReferenceImages) -> ExplainOthers:
+    def explain(count: int, purpose: str, change: Change) -> Sequence[tuple[tuple[str, ...], SaliencyMaps]]:
+        def make() -> Sequence[tuple[tuple[str, ...], SaliencyMaps]]:
+            return [(batch.ids, changed(batch.to(trace.images.device))) for batch in others.batches(count, len(trace.images))]
+
+        def changed(batch: Batch) -> SaliencyMaps:
+            as_is = Trace(trace.classifier, batch, target=others.target, seed=trace.seed)
+            images = change(batch.images, [generator_for(trace.seed, name, purpose) for name in batch.ids])
+            return saliency(as_is.of(replace(batch, images=images), targets=as_is.targets), spec)
+
+        return others.known((id(trace.classifier), spec, count, purpose), make)
+
+    return explain
+
+
+def _checked(found: Tensor | MetricResult, images: int) -> MetricResult:
+    measured = found if isinstance(found, MetricResult) else MetricResult(found)
+    if tuple(measured.values.shape) != (images,):
+        raise ValueError(f"the metric returned values of shape {tuple(measured.values.shape)} for {images} images")
+    return measured
+
+
+def _scores_of(trace: Trace, maps: Saliency | None, found: MetricResult, undefined: str) -> MetricScores:
+    """Values with their status: an error of the logits or of the map before an undefined value, and this before a NaN."""
+    finite = trace.logits.isfinite().all(1).tolist()
+    nowhere = [False] * len(finite) if found.undefined is None else found.undefined.tolist()
+    values, states, reasons = list[float](), list[Status](), list[str]()
+    for image, value in enumerate(found.values.tolist()):
+        status, reason = ("ok", "") if maps is None else (maps.status[image], maps.reasons[image])
+        if not finite[image]:
+            status, reason = "error", "the network's logits are not finite"
+        elif status != "error" and nowhere[image]:
+            status, reason = "undefined", undefined or "the metric has no meaning for this image"
+        elif status != "error" and isnan(value):
+            status, reason = "error", "the metric has no value: the network's logits on altered images are not finite"
+        values.append(value if status in SCORED else float("nan"))
+        states.append(status)
+        reasons.append(reason)
+    curves = {name: Curve(curve.x.cpu(), curve.y.cpu()) for name, curve in found.curves.items()}
+    return MetricScores(tuple(values), tuple(states), tuple(reasons), curves)
