@@ -60,7 +60,7 @@ def score(
     if path.is_dir():
         if explainer_name is not None:
             raise UsageError(f"--explainer-name {explainer_name}: the maps of a run have the names of their explainers; leave it out")
-        kept = _config_of(path, given)
+        kept: dict[str, Any] = _config_of(path, given)
     else:
         kept = {"explainers": [path.stem if explainer_name is None else explainer_name]}
     return run(**kept | given, resources=resources, progress=progress)
