@@ -23,7 +23,7 @@ from camdbench.core.spec import parse_specs
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.saliency import saliency
 from camdbench.explainers.common.trace import Trace
-from camdbench.models.classifier import Classifier, Passes
+from camdbench.models.classifier import Classifier, PassCounts
 from camdbench.models.zoo import load_classifier
 
 Job = Callable[[], object]
@@ -71,7 +71,7 @@ def race(method: str, classifier: Classifier, images: torch.Tensor, rounds: int,
     jobs["camdbench"] = ours(method, classifier, images)
     jobs |= peers(method, classifier, images)
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
-    spent = Passes()
+    spent = PassCounts()
     for _ in range(rounds + 1):
         for name, job in jobs.items():
             passes, start = classifier.passes, clock()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from camdbench.cli import options
+from camdbench.cli import shared_options
 
 MOVED = 4
 
@@ -15,7 +15,7 @@ MOVED = 4
 @click.argument("run")
 @click.option("--against", required=True, metavar="FILE", help="CSV of golden values, such as results/golden.csv.")
 @click.option("--update", is_flag=True, help="Write the run's values to FILE instead, and print what moved.")
-@options.verbose
+@shared_options.verbose
 def command(run: str, against: str, update: bool) -> int:
     r"""Compare the means of a run with golden values, each within its tolerance.
 
@@ -24,7 +24,7 @@ def command(run: str, against: str, update: bool) -> int:
     \b
     camdbench check RUN --against results/golden.csv
     """
-    from camdbench.cli.show import show
+    from camdbench.cli.output import show
     from camdbench.tables.golden import check, golden_table, write_golden
 
     if update and not Path(against).is_file():

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from camdbench.cli import options
-from camdbench.cli.show import in_format, show
+from camdbench.cli import shared_options
+from camdbench.cli.output import in_format, show
 
 if TYPE_CHECKING:
     from camdbench.tables.render import Format
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     help="With --training-seeds: half width of the wanted interval.  [default: half of the present one]",
 )
 @in_format
-@options.seed
-@options.verbose
+@shared_options.seed
+@shared_options.verbose
 def command(
     runs: Sequence[str], metrics: str | None, alpha: float, over_seeds: bool, half_width: float | None, form: Format, seed: int
 ) -> None:

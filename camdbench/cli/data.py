@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from camdbench.cli import options
+from camdbench.cli import shared_options
 
 if TYPE_CHECKING:
     from camdbench.datasets.verify import Verification
@@ -29,9 +29,9 @@ def command() -> None:
 @click.option("--check", default=100, show_default=True, type=click.IntRange(min=0), help="Number of images to decode; 0 for none.")
 @click.option("--all", "everything", is_flag=True, help="Decode every image.")
 @click.option("--download", is_flag=True, help="Let torchvision fetch the data set first.")
-@options.plugin
-@options.as_json
-@options.verbose
+@shared_options.plugin
+@shared_options.as_json
+@shared_options.verbose
 def verify_(name: str, data_root: str | None, split: str | None, check: int, everything: bool, download: bool, as_json: bool) -> int:
     r"""Look whether the data set NAME has the right layout, count it, and decode some of its images.
 
@@ -43,17 +43,17 @@ def verify_(name: str, data_root: str | None, split: str | None, check: int, eve
     camdbench data verify 'voc2012(labels="multi")' --data-root DIR --split train --all
     """
     from camdbench.datasets.download import fetch
-    from camdbench.datasets.opening import checked_dataset
+    from camdbench.datasets.open_dataset import check_dataset
     from camdbench.datasets.verify import verify
 
-    spec, chosen = checked_dataset(name, split, data_root)
+    spec, chosen = check_dataset(name, split, data_root)
     root = None if data_root is None else Path(data_root)
     if download and root is not None:
         fetch(spec.name, chosen, root)
     found = verify(spec, chosen, root, check=None if everything else check)
     if as_json:
         told = asdict(found) | {"complete": found.complete, "sound": found.sound}
-        options.print_json([told | {"unreadable": [item._asdict() for item in found.unreadable]}])
+        shared_options.print_json([told | {"unreadable": [item._asdict() for item in found.unreadable]}])
     else:
         _print(found, spec.name)
     return 0 if found.sound else NOT_SOUND
@@ -66,9 +66,9 @@ def verify_(name: str, data_root: str | None, split: str | None, check: int, eve
 @click.option("--method", type=click.Choice(["sam"]), default="sam", show_default=True, help="sam: Segment Anything, asked with the boxes.")
 @click.option("--weights", required=True, metavar="DIR", help="Its network: a folder like that of facebook/sam-vit-base.")
 @click.option("--out", required=True, metavar="DIR", help="Where the masks go, ID.png for each image.")
-@options.device
-@options.plugin
-@options.verbose
+@shared_options.device
+@shared_options.plugin
+@shared_options.verbose
 def masks_(name: str, data_root: str, split: str | None, method: str, weights: str, out: str, device: str) -> int:
     r"""Make a mask for each image of the data set NAME from its boxes; the same command again continues.
 
@@ -79,15 +79,15 @@ def masks_(name: str, data_root: str, split: str | None, method: str, weights: s
     camdbench run --dataset 'cub200(masks="DIR/sam")' --data-root DIR
     """
     from camdbench.core.errors import UsageError
-    from camdbench.datasets.making_masks import make_masks
+    from camdbench.datasets.mask_generation import make_masks
     from camdbench.datasets.on_disk import OnDisk
-    from camdbench.datasets.opening import annotations_of, checked_dataset, open_dataset
+    from camdbench.datasets.open_dataset import available_annotations, check_dataset, open_dataset
     from camdbench.datasets.segment_anything import SegmentAnything
     from camdbench.models.devices import pick_device
 
     del method  # the only one
-    spec, chosen = checked_dataset(name, split, data_root)
-    if "boxes" not in annotations_of(spec, chosen, data_root):
+    spec, chosen = check_dataset(name, split, data_root)
+    if "boxes" not in available_annotations(spec, chosen, data_root):
         raise UsageError(f"data set {spec.name} has no boxes, which say where the objects are; masks cannot be made")
     data = open_dataset(spec, chosen, data_root)
     if not isinstance(data, OnDisk):

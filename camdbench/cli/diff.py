@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import click
 
-from camdbench.cli import options
+from camdbench.cli import shared_options
 
 
 @click.command("diff", short_help="List the settings in which two runs, or two protocols of a metric, differ.")
 @click.argument("a")
 @click.argument("b")
-@options.plugin
-@options.as_json
-@options.verbose
+@shared_options.plugin
+@shared_options.as_json
+@shared_options.verbose
 def command(a: str, b: str, as_json: bool) -> None:
     r"""List the settings in which two runs, or two protocols of a metric, differ.
 
@@ -20,7 +20,7 @@ def command(a: str, b: str, as_json: bool) -> None:
     camdbench diff insertion 'insertion(protocol=rise)'
     camdbench diff runs/mine runs/theirs
     """
-    from camdbench.cli.show import show
+    from camdbench.cli.output import show
     from camdbench.tables.comparison_tables import diff_table
     from camdbench.tables.protocol_diff import ONLY_A, ONLY_B, diff
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from camdbench.cli import options
-from camdbench.cli.show import FINISHED_WITH_FAILURES
+from camdbench.cli import shared_options
+from camdbench.cli.output import FINISHED_WITH_FAILURES
 
 
 @click.command("explain", short_help="Explain pictures: overlays as PNG, maps as NPZ.")
@@ -26,13 +26,13 @@ from camdbench.cli.show import FINISHED_WITH_FAILURES
 @click.option("--preprocess", type=click.Choice(["resize256_crop224", "resize224_distort"]), default="resize256_crop224", show_default=True)
 @click.option("--size", type=click.IntRange(min=1), help="Side of the prepared picture in pixels.  [default: the model's own]")
 @click.option("--out", default="explanations", show_default=True, metavar="DIR", help="Folder for the files.")
-@options.model_options
-@options.plugin
-@options.device
-@options.seed
-@options.precision
-@options.as_json
-@options.verbose
+@shared_options.model_options
+@shared_options.plugin
+@shared_options.device
+@shared_options.seed
+@shared_options.precision
+@shared_options.as_json
+@shared_options.verbose
 def command(pictures: tuple[str, ...], model: str, out: str, as_json: bool, **given: Any) -> int:
     r"""Explain PICTURES, which are files or names of scikit-image's pictures such as chelsea, coffee or rocket.
 
@@ -43,12 +43,12 @@ def command(pictures: tuple[str, ...], model: str, out: str, as_json: bool, **gi
     camdbench explain cat.jpg dog.jpg --model resnet50 --weights resnet50.pth --target runner_up
     """
     from camdbench.models.zoo import load_classifier
-    from camdbench.report.pictures import explain_pictures
+    from camdbench.reporting.explained_images import explain_pictures
 
     made = {key: given.pop(key) for key in ("weights", "mean", "std", "layer", "download", "device", "precision")}
     explained, damaged, refused = explain_pictures(load_classifier(model, **made), pictures, out=Path(out), **given)
     if as_json:
-        options.print_json([asdict(item) for item in explained])
+        shared_options.print_json([asdict(item) for item in explained])
     else:
         for item in explained:
             scores = "  ".join(f"{name} {value:.1f}" for name, value in item.scores.items())

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from camdbench.cli import options
+from camdbench.cli import shared_options
 
 
 @click.command("figures", short_help="Draw bars, images, curves and ranks of a run.")
 @click.argument("run")
 @click.option("--out", metavar="DIR", help="Folder to write to.  [default: RUN/figures]")
 @click.option("--format", "form", type=click.Choice(["png", "pdf", "svg"]), default="png", show_default=True)
-@options.verbose
+@shared_options.verbose
 def command(run: str, out: str | None, form: str) -> None:
     r"""Draw what a run holds: means with intervals, values of images, curves, and critical-difference diagrams.
 
@@ -24,7 +24,7 @@ def command(run: str, out: str | None, form: str) -> None:
     """
     from pathlib import Path
 
-    from camdbench.report.figures import save_figures
+    from camdbench.reporting.figures import save_figures
 
     for path in save_figures(run, Path(run, "figures") if out is None else out, form=form):
         click.echo(path)

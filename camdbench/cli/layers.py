@@ -6,15 +6,15 @@ from typing import Any
 
 import click
 
-from camdbench.cli import options
+from camdbench.cli import shared_options
 
 
 @click.command("layers", short_help="List the layers of a model that can be explained.")
 @click.argument("model")
 @click.option("--size", type=click.IntRange(min=1), help="Side of the images in pixels.  [default: the model's own]")
 @click.option("--all", "everything", is_flag=True, help="Also the layers that cannot be explained, with the reason.")
-@options.as_json
-@options.verbose
+@shared_options.as_json
+@shared_options.verbose
 def command(model: str, size: int | None, everything: bool, as_json: bool) -> None:
     r"""List the layers that can be explained, with the shape of their activations; the default is marked.
 
@@ -24,18 +24,20 @@ def command(model: str, size: int | None, everything: bool, as_json: bool) -> No
     camdbench layers resnet50
     camdbench layers vit_b_16 --all
     """
-    from camdbench.models.target_layers import survey
+    from camdbench.models.target_layers import list_layers
     from camdbench.models.zoo import load_untrained
 
     classifier = load_untrained(model)
     side = size or classifier.input_size
-    found = [layer for layer in survey(classifier, (side, side)) if everything or not layer.problem]
+    found = [layer for layer in list_layers(classifier, (side, side)) if everything or not layer.problem]
     rows: list[dict[str, Any]] = [
         layer._asdict() | {"shape": [layer.channels, layer.height, layer.width], "default": layer.name == classifier.layer}
         for layer in found
     ]
     if as_json:
-        options.print_json([{"name": row["name"], **{key: row[key] for key in ("kind", "shape", "default", "problem")}} for row in rows])
+        shared_options.print_json(
+            [{"name": row["name"], **{key: row[key] for key in ("kind", "shape", "default", "problem")}} for row in rows]
+        )
         return
     names, kinds = max(len(row["name"]) for row in rows), max(len(row["kind"]) for row in rows)
     for row in rows:

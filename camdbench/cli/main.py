@@ -36,7 +36,7 @@ _VERBS = {
 FAILURE, INTERRUPTED = 1, 130
 
 
-class _Verbs(click.Group):
+class LazyGroup(click.Group):
     """A group that imports a verb only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -73,7 +73,7 @@ def _show_version(ctx: click.Context, parameter: click.Parameter, value: bool) -
         ctx.exit()
 
 
-@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option("--version", is_flag=True, callback=_show_version, expose_value=False, is_eager=True, help="Show the version.")
 def cli() -> None:
     r"""Benchmark visual explanations of image classifiers.

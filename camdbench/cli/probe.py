@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from camdbench.cli import options
+from camdbench.cli import shared_options
 
 if TYPE_CHECKING:
     from camdbench.trainer.probe import ProbeResult
@@ -22,11 +22,11 @@ _CAPTION = "mIoU [95 % interval]; pixel accuracy; mIoU of predicting the most fr
 @click.option("--epochs", type=click.IntRange(min=1), help="Replaces the recipe's number of epochs.")
 @click.option("--seed", type=click.IntRange(min=0), help="Replaces the recipe's seed.")
 @click.option("--data-root", metavar="DIR", help="Folder of a data set on disk.")
-@options.plugin
-@options.device
-@options.as_json
-@options.quiet
-@options.verbose
+@shared_options.plugin
+@shared_options.device
+@shared_options.as_json
+@shared_options.quiet
+@shared_options.verbose
 def command(
     recipe: str, out: str, epochs: int | None, seed: int | None, data_root: str | None, device: str, as_json: bool, quiet: bool
 ) -> None:
@@ -46,7 +46,7 @@ def command(
 
     done = probe(recipe, out=out, seed=seed, device=device, epochs=epochs, data_root=data_root, progress=report)
     if as_json:
-        options.print_json(_records(done))
+        shared_options.print_json(_records(done))
     else:
         _show(done)
     if not quiet:

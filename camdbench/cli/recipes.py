@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from camdbench.cli import options
+from camdbench.cli import shared_options
 from camdbench.core.cost import PassEstimate
 from camdbench.papers.recipe_files import load_table, recipe_files
 from camdbench.papers.requirements import Requirements, requirements
@@ -29,7 +29,7 @@ def list_recipes(name: str | None, *, as_json: bool, probe: bool) -> None:
     if probe or name is not None:
         _add_times(entries)
     if as_json:
-        options.print_json([{key: value for key, value in entry.items() if key != "work"} for entry in entries])
+        shared_options.print_json([{key: value for key, value in entry.items() if key != "work"} for entry in entries])
     elif name is not None:
         _print_details(entries[0])
     else:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from camdbench.cli import options
+from camdbench.cli import shared_options
 
 FINISHED_WITH_GAPS = 3
 
@@ -45,12 +45,12 @@ def _roots(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]
 @click.option("--out", metavar="DIR", help="Folder for runs and tables.  [default: reproductions/NAME]")
 @click.option("--batch-size", default=16, show_default=True, type=click.IntRange(min=1), help="Images at a time.")
 @click.option("--download", is_flag=True, help="Let torchvision or timm fetch weights that are not on this machine.")
-@options.plugin
-@options.device
-@options.seed
-@options.as_json
-@options.quiet
-@options.verbose
+@shared_options.plugin
+@shared_options.device
+@shared_options.seed
+@shared_options.as_json
+@shared_options.quiet
+@shared_options.verbose
 def command(name: str, as_json: bool, quiet: bool, **request: Any) -> int:
     r"""Reproduce a table or figure of a paper: ours, its interval, the paper's value, the difference and whether they agree.
 
@@ -64,7 +64,7 @@ def command(name: str, as_json: bool, quiet: bool, **request: Any) -> int:
 
     Exit codes: 0 every cell that can be measured was, 3 some were not.
     """
-    from camdbench.cli.show import show
+    from camdbench.cli.output import show
     from camdbench.papers.render import paper_data, paper_tables
     from camdbench.papers.reproduce import reproduce, write_tables
 

@@ -6,18 +6,18 @@ from typing import Any
 
 import click
 
-from camdbench.cli import options
+from camdbench.cli import shared_options
 from camdbench.cli.config_options import config_options
-from camdbench.cli.show import show_run
+from camdbench.cli.output import show_run
 from camdbench.runner.config import RunConfig
 
 
 @click.command("run", short_help="Run explainers and metrics; print a table, write a run directory.")
 @config_options(RunConfig)
-@options.plugin
-@options.as_json
-@options.quiet
-@options.verbose
+@shared_options.plugin
+@shared_options.as_json
+@shared_options.quiet
+@shared_options.verbose
 def command(as_json: bool, quiet: bool, **flags: Any) -> int:
     r"""Run explainers and metrics over a data set.
 
@@ -29,7 +29,7 @@ def command(as_json: bool, quiet: bool, **flags: Any) -> int:
     camdbench run --explainers 'opticam(iterations=50, objective="diff"),hirescam,fakecam' --split conflict
     camdbench run --dataset folder --data-root DIR --models resnet50 --weights FILE --limit 1000
     """
-    from camdbench.cli.progress import Bar
+    from camdbench.cli.progress_bar import Bar
     from camdbench.runner.run import run
 
     with Bar(quiet=quiet) as progress:

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from camdbench.cli import options
+from camdbench.cli import shared_options
 from camdbench.cli.config_options import config_options
-from camdbench.cli.show import show_run
+from camdbench.cli.output import show_run
 from camdbench.runner.config import SCORE_OPTIONS, RunConfig
 
 
@@ -23,10 +23,10 @@ from camdbench.runner.config import SCORE_OPTIONS, RunConfig
     help="Normalisation of the maps of a file to [0, 1].",
 )
 @config_options(RunConfig, only=SCORE_OPTIONS, unset=True)
-@options.plugin
-@options.as_json
-@options.quiet
-@options.verbose
+@shared_options.plugin
+@shared_options.as_json
+@shared_options.quiet
+@shared_options.verbose
 def command(as_json: bool, quiet: bool, **flags: Any) -> int:
     r"""Score the maps of a run that stored them, or of a file that another tool wrote.
 
@@ -38,7 +38,7 @@ def command(as_json: bool, quiet: bool, **flags: Any) -> int:
     camdbench score runs/mine --metrics insertion,deletion
     camdbench score theirs.npy --dataset shortcuts --models shortcuts-ce --metrics all
     """
-    from camdbench.cli.progress import Bar
+    from camdbench.cli.progress_bar import Bar
     from camdbench.runner.score import score
 
     with Bar(quiet=quiet) as progress:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from camdbench.cli import options
-from camdbench.cli.show import in_format, show_summary
+from camdbench.cli import shared_options
+from camdbench.cli.output import in_format, show_summary
 
 if TYPE_CHECKING:
     from camdbench.tables.render import Format
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Mark by † values that are not significantly different from the best (permutation test; slow for many pairs).",
 )
-@options.as_json
-@options.verbose
+@shared_options.as_json
+@shared_options.verbose
 def command(run: str, form: Format, interval: Literal["percentile", "bca"], significance: bool, as_json: bool) -> None:
     r"""Print means with 95 % bootstrap intervals over images, and write them beside the rows.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from camdbench.cli import options
+from camdbench.cli import shared_options
 
 if TYPE_CHECKING:
     from camdbench.trainer.run_state import Epoch
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     help="Validation images whose saliency maps are drawn after every epoch; 0: none.",
 )
 @click.option("--tensorboard", metavar="DIR", help="Also write log and previews for TensorBoard into this folder.")
-@options.plugin
-@options.device
-@options.quiet
-@options.verbose
+@shared_options.plugin
+@shared_options.device
+@shared_options.quiet
+@shared_options.verbose
 def command(
     recipe: str,
     out: str,
@@ -51,7 +51,7 @@ def command(
     camdbench run --models checkpoints/shortcuts-ce.safetensors
     """
     from camdbench.cli.epoch_progress import EpochBar
-    from camdbench.report.preview_files import PreviewWriter
+    from camdbench.reporting.preview_files import PreviewWriter
     from camdbench.trainer.tensorboard_log import TensorBoardLog
     from camdbench.trainer.train import train
 

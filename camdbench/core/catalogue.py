@@ -9,7 +9,7 @@ from typing import Any, Literal
 from camdbench.core.cost import Cost
 from camdbench.core.difference import Difference
 from camdbench.core.protocols import Protocol
-from camdbench.core.quantus_refusals import QUANTUS_REFUSALS
+from camdbench.core.quantus_unsupported import UNSUPPORTED
 from camdbench.core.registry import Registry
 from camdbench.core.spec import Spec, parse_specs
 
@@ -133,7 +133,7 @@ class LossFacts:
 
 
 explainers = Registry("explainer", ExplainerFacts, "camdbench.explainers")
-metrics = Registry("metric", MetricFacts, "camdbench.metrics", refused=QUANTUS_REFUSALS)
+metrics = Registry("metric", MetricFacts, "camdbench.metrics", refused=UNSUPPORTED)
 datasets = Registry("dataset", DatasetFacts, "camdbench.datasets")
 models = Registry("model", ModelFacts, "camdbench.models")
 losses = Registry("loss", LossFacts, "camdbench.trainer")
@@ -153,7 +153,7 @@ def protocol_of(metric_spec: Spec) -> Protocol:
     return metrics.get(metric_spec.name).protocol(metric_spec)
 
 
-def judges_model(metric_spec: Spec) -> bool:
+def has_model_scope(metric_spec: Spec) -> bool:
     """Whether a metric is a property of the model, whatever explains it."""
     return metrics.get(metric_spec.name).facts.scope == "model"
 
@@ -165,7 +165,7 @@ def needs_of(spec: Spec) -> set[str]:
 
 def is_control(spec: Spec) -> bool:
     """Whether an explainer, or whatever it wraps innermost, is a control."""
-    return all(explainers.get(part.name).facts.control for part in spec.walk() if not part.inner)
+    return all(explainers.get(part.name).facts.control for part in spec.walk() if not part.wrapped)
 
 
 def parse_explainers(texts: str | Iterable[str | Spec], gives: Collection[str]) -> tuple[Spec, ...]:

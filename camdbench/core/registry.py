@@ -20,9 +20,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from camdbench.core.entries import Entry, F, checked_doc, formula_of, read_keywords, with_protocol
 from camdbench.core.errors import UsageError, unknown
 from camdbench.core.options import options_of_function, options_of_source, wraps_of_function, wraps_of_source
+from camdbench.core.registry_entry import Entry, F, checked_doc, formula_of, read_keywords, with_protocol
 from camdbench.core.spec import Spec, parse_spec, parse_specs
 
 PLUGINS: list[str] = []  # files that `load_plugin` has run, for processes that must run them too
@@ -124,7 +124,7 @@ class Registry(Generic[F]):
             UsageError: a name, an option or a value is wrong.
         """
         entry = self.get(spec.name)
-        return entry.spec(Spec(entry.name, spec.options, tuple(self.check(inner) for inner in spec.inner)))
+        return entry.spec(Spec(entry.name, spec.options, tuple(self.check(inner) for inner in spec.wrapped)))
 
     def load(self, name: str) -> Callable[..., Any]:
         """The registered function; its module is imported now, if it was not before.
@@ -137,7 +137,7 @@ class Registry(Generic[F]):
             importlib.import_module(entry.module)  # runs the decorator, which keeps the function
         return self._functions[entry.name]
 
-    def foreign_code(self, name: str) -> str | None:
+    def plugin_hash(self, name: str) -> str | None:
         """A hash of the file, or of the function where there is none, that a plug-in's function comes from; None of our own.
 
         Raises:

@@ -26,7 +26,7 @@ class Spec:
 
     name: str
     options: tuple[tuple[str, object], ...] = ()
-    inner: tuple[Spec, ...] = ()
+    wrapped: tuple[Spec, ...] = ()
 
     @classmethod
     def of(cls, name: str, options: Mapping[str, object] | None = None, inner: Sequence[Spec] = ()) -> Spec:
@@ -41,11 +41,11 @@ class Spec:
     def walk(self) -> Iterator[Spec]:
         """This spec and all that it wraps, the outermost first."""
         yield self
-        for spec in self.inner:
+        for spec in self.wrapped:
             yield from spec.walk()
 
     def __str__(self) -> str:
-        inside = ", ".join([*map(str, self.inner), *(f"{name}={_literal(value)}" for name, value in self.options)])
+        inside = ", ".join([*map(str, self.wrapped), *(f"{name}={_literal(value)}" for name, value in self.options)])
         return f"{self.name}({inside})" if inside else self.name
 
 

@@ -10,11 +10,11 @@ from pydantic import PositiveInt
 from camdbench.core.catalogue import dataset
 from camdbench.datasets.class_folders import items_in
 from camdbench.datasets.folder_annotations import folder_masks
-from camdbench.datasets.joint import Geometry
-from camdbench.datasets.layout import Layout, folders_in
+from camdbench.datasets.folder_layout import FolderLayout, folders_in
 from camdbench.datasets.masks import with_masks
-from camdbench.datasets.on_disk import OnDisk, nothing_known
+from camdbench.datasets.on_disk import OnDisk, no_annotations
 from camdbench.datasets.samples import Dataset
+from camdbench.datasets.transforms import SpatialTransform
 
 _EXPECTED = "ROOT/{train,test}/CLASS/*.jpg, and for masks ROOT/masks/{train,test}/CLASS/*.png"
 _SIZES = {"train": 96_000, "test": 24_000}  # SO-Loss, section IV A: 8,000 and 2,000 of each of 12 classes
@@ -51,10 +51,10 @@ def aerial(
     Raises:
         UsageError: the layout is another one; the message says what was expected and found.
     """
-    layout = Layout("aerial", root, _EXPECTED)
+    layout = FolderLayout("aerial", root, _EXPECTED)
     home = layout.path(split)
     names = [path.name for path in folders_in(root / "train" if (root / "train").is_dir() else home)]
     items = items_in(home, {name: index for index, name in enumerate(names)}, layout)
     held = root / "masks" / split
-    annotate = folder_masks(held, items) if held.is_dir() else nothing_known
-    return with_masks(OnDisk(items, names, Geometry(preprocess, size), annotate, expected=_SIZES[split]), masks)
+    annotate = folder_masks(held, items) if held.is_dir() else no_annotations
+    return with_masks(OnDisk(items, names, SpatialTransform(preprocess, size), annotate, expected=_SIZES[split]), masks)

@@ -8,11 +8,11 @@ from typing import Literal
 from pydantic import PositiveInt
 
 from camdbench.core.catalogue import dataset
-from camdbench.datasets.joint import Geometry
-from camdbench.datasets.layout import Layout, numbers, read_columns, read_lines
+from camdbench.datasets.folder_layout import FolderLayout, numbers, read_columns, read_lines
 from camdbench.datasets.masks import with_masks
-from camdbench.datasets.on_disk import Item, OnDisk
+from camdbench.datasets.on_disk import ImageRecord, OnDisk
 from camdbench.datasets.samples import Dataset
+from camdbench.datasets.transforms import SpatialTransform
 from camdbench.datasets.voc_xml import BoxesByImage
 
 _HOME = "fgvc-aircraft-2013b/data"
@@ -54,7 +54,7 @@ def aircraft(
     Raises:
         UsageError: the layout is another one; the message says what was expected and found.
     """
-    layout = Layout("aircraft", root, _EXPECTED)
+    layout = FolderLayout("aircraft", root, _EXPECTED)
     pictures, names = layout.path(f"{_HOME}/images"), read_lines(layout.path(f"{_HOME}/{_NAMES[level]}"))
     listing, boxes = layout.path(f"{_HOME}/images_{level}_{split}.txt"), layout.path(f"{_HOME}/images_box.txt")
     found = {name: numbers(edges.split(), boxes) for name, edges in read_columns(boxes, "IMAGE XMIN,YMIN,XMAX,YMAX")}
@@ -64,7 +64,7 @@ def aircraft(
             raise layout.wrong(f"{listing.name} names {called!r}, which {_NAMES[level]} does not hold")
         if len(found.get(name, ())) != 4:
             raise layout.wrong(f"images_box.txt has no box of {name}")
-    items = tuple(Item(name, pictures / f"{name}.jpg", names.index(called)) for name, called in rows)
+    items = tuple(ImageRecord(name, pictures / f"{name}.jpg", names.index(called)) for name, called in rows)
     edges = [found[item.id] for item in items]
     annotate = BoxesByImage(tuple(((x0 - 1, y0 - 1, x1, y1),) for x0, y0, x1, y1 in edges))
-    return with_masks(OnDisk(items, names, Geometry(preprocess, size), annotate, expected=_SIZES[split]), masks)
+    return with_masks(OnDisk(items, names, SpatialTransform(preprocess, size), annotate, expected=_SIZES[split]), masks)

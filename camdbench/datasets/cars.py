@@ -9,11 +9,11 @@ import numpy as np
 from pydantic import PositiveInt
 
 from camdbench.core.catalogue import dataset
-from camdbench.datasets.joint import Geometry
-from camdbench.datasets.layout import Layout, read_mat
+from camdbench.datasets.folder_layout import FolderLayout, read_mat
 from camdbench.datasets.masks import with_masks
-from camdbench.datasets.on_disk import Item, OnDisk
+from camdbench.datasets.on_disk import ImageRecord, OnDisk
 from camdbench.datasets.samples import Dataset
+from camdbench.datasets.transforms import SpatialTransform
 from camdbench.datasets.voc_xml import BoxesByImage
 
 _HOME = "stanford_cars"
@@ -56,7 +56,7 @@ def cars(
     Raises:
         UsageError: the layout is another one; the message says what was expected and found.
     """
-    layout = Layout("cars", root, _EXPECTED)
+    layout = FolderLayout("cars", root, _EXPECTED)
     pictures = layout.path(f"{_HOME}/cars_{split}")
     listing, meta = layout.path(f"{_HOME}/{_ANNOTATIONS[split]}"), layout.path(f"{_HOME}/devkit/cars_meta.mat")
     names = [str(name) for name in np.ravel(read_mat(meta, "class_names")["class_names"])]
@@ -65,9 +65,9 @@ def cars(
     if lacking := [key for key in (*_EDGES, "class", "fname") if any(not isinstance(row, dict) or key not in row for row in rows)]:
         raise layout.wrong(f"{listing.name} has no {lacking[0]}")
     try:
-        items = tuple(Item(Path(row["fname"]).stem, pictures / row["fname"], int(row["class"]) - 1) for row in rows)
+        items = tuple(ImageRecord(Path(row["fname"]).stem, pictures / row["fname"], int(row["class"]) - 1) for row in rows)
         edges = [[float(row[key]) for key in _EDGES] for row in rows]
     except (TypeError, ValueError) as error:
         raise layout.wrong(f"{listing.name} has an entry whose box, class or fname is none ({error})") from None
     annotate = BoxesByImage(tuple(((x0 - 1, y0 - 1, x1, y1),) for x0, y0, x1, y1 in edges))
-    return with_masks(OnDisk(items, names, Geometry(preprocess, size), annotate, expected=_SIZES[split]), masks)
+    return with_masks(OnDisk(items, names, SpatialTransform(preprocess, size), annotate, expected=_SIZES[split]), masks)

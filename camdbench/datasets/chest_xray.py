@@ -9,10 +9,10 @@ from pydantic import PositiveInt
 
 from camdbench.core.catalogue import dataset
 from camdbench.datasets.class_folders import items_in
-from camdbench.datasets.joint import Geometry
-from camdbench.datasets.layout import Layout
+from camdbench.datasets.folder_layout import FolderLayout
 from camdbench.datasets.on_disk import OnDisk
 from camdbench.datasets.samples import Dataset
+from camdbench.datasets.transforms import SpatialTransform
 
 _CLASSES = ("NORMAL", "PNEUMONIA")
 _EXPECTED = "ROOT/{train,val,test}/{NORMAL,PNEUMONIA}/*.jpeg"
@@ -44,9 +44,9 @@ def chest_xray(
     Raises:
         UsageError: the layout is another one; the message says what was expected and found.
     """
-    layout = Layout("chest_xray", root, _EXPECTED)
+    layout = FolderLayout("chest_xray", root, _EXPECTED)
     home = layout.path(split)
     for name in _CLASSES:
         layout.path(f"{split}/{name}")
     items = items_in(home, {name: index for index, name in enumerate(_CLASSES)}, layout)
-    return OnDisk(items, _CLASSES, Geometry(preprocess, size), expected=_SIZES[split])
+    return OnDisk(items, _CLASSES, SpatialTransform(preprocess, size), expected=_SIZES[split])

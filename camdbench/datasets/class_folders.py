@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from camdbench.core.errors import UsageError
-from camdbench.datasets.layout import Layout, folders_in, pictures_under
-from camdbench.datasets.on_disk import Item
+from camdbench.datasets.folder_layout import FolderLayout, folders_in, pictures_under
+from camdbench.datasets.on_disk import ImageRecord
 
 
-def items_in(home: Path, order: Mapping[str, int], layout: Layout) -> tuple[Item, ...]:
+def items_in(home: Path, order: Mapping[str, int], layout: FolderLayout) -> tuple[ImageRecord, ...]:
     """The pictures of all class folders, folder by folder; ids are paths from `home`.
 
     Args:
@@ -27,10 +27,10 @@ def items_in(home: Path, order: Mapping[str, int], layout: Layout) -> tuple[Item
     files = [(file, order[path.name]) for path in folders for file in pictures_under(path)]
     if not files:
         raise layout.wrong(f"no pictures in class folders of {home.name}/")
-    return tuple(Item(file.relative_to(home).as_posix(), file, label) for file, label in files)
+    return tuple(ImageRecord(file.relative_to(home).as_posix(), file, label) for file, label in files)
 
 
-def mask_files(home: Path, items: tuple[Item, ...]) -> dict[str, Path]:
+def mask_files(home: Path, items: tuple[ImageRecord, ...]) -> dict[str, Path]:
     """The pictures below a folder of masks by the id of the image that each belongs to, suffixes apart.
 
     Raises:

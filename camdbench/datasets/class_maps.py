@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import SampleError
-from camdbench.datasets.joint import Annotations, box_of
-from camdbench.datasets.on_disk import Item
+from camdbench.datasets.on_disk import ImageRecord
+from camdbench.datasets.transforms import Annotations, box_of
 
 VOC_CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
@@ -24,7 +24,7 @@ ReadMap = Callable[[Path], Tensor]  # (H, W) uint8: 0 background, class plus one
 
 
 @dataclass(frozen=True)
-class Shown:
+class VisibleClasses:
     """The pixels of each class in an image; index is the class.
 
     Attributes:
@@ -44,13 +44,13 @@ class Shown:
         return int(np.argmax(self.pixels)) if any(self.pixels) else -1
 
 
-def shown_in(file: Path, read: ReadMap, count: int) -> Shown | None:
+def shown_in(file: Path, read: ReadMap, count: int) -> VisibleClasses | None:
     """What a class map shows; None of a map that cannot be read, whose sample says why."""
     try:
         pixels = torch.bincount(read(file).flatten().long(), minlength=_VOID + 1)
     except SampleError:
         return None
-    return Shown(tuple(pixels[1 : count + 1].tolist()))
+    return VisibleClasses(tuple(pixels[1 : count + 1].tolist()))
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class FromClassMaps:
 
     read: ReadMap
     files: tuple[Path, ...]
-    items: tuple[Item, ...]
+    items: tuple[ImageRecord, ...]
     count: int
     several: bool
 
@@ -86,8 +86,8 @@ class FromClassMaps:
         return Annotations(boxes=box_of(mask), mask=mask, class_map=class_map, present=present, void=void)
 
 
-def largest_items(names: Sequence[str], pictures: Path, shown: Sequence[Shown | None]) -> tuple[Item, ...]:
+def largest_items(names: Sequence[str], pictures: Path, shown: Sequence[VisibleClasses | None]) -> tuple[ImageRecord, ...]:
     """Images whose label is the class with the most pixels, -1 where nothing is known."""
     return tuple(
-        Item(name, pictures / f"{name}.jpg", -1 if seen is None else seen.largest) for name, seen in zip(names, shown, strict=True)
+        ImageRecord(name, pictures / f"{name}.jpg", -1 if seen is None else seen.largest) for name, seen in zip(names, shown, strict=True)
     )

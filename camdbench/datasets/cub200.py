@@ -11,12 +11,12 @@ from pydantic import PositiveInt
 
 from camdbench.core.catalogue import dataset
 from camdbench.core.errors import UsageError
-from camdbench.datasets.joint import Annotations, Geometry
-from camdbench.datasets.layout import Layout, integer, numbers, read_columns
+from camdbench.datasets.folder_layout import FolderLayout, integer, numbers, read_columns
 from camdbench.datasets.masks import with_masks
-from camdbench.datasets.on_disk import Item, OnDisk
+from camdbench.datasets.on_disk import ImageRecord, OnDisk
 from camdbench.datasets.preprocess import read_values
 from camdbench.datasets.samples import Dataset
+from camdbench.datasets.transforms import Annotations, SpatialTransform
 
 _HOME = "CUB_200_2011"
 _LISTS = ("images.txt", "image_class_labels.txt", "train_test_split.txt", "bounding_boxes.txt", "classes.txt")
@@ -58,7 +58,7 @@ def cub200(
     Raises:
         UsageError: the layout is another one; the message says what was expected and found.
     """
-    layout = Layout("cub200", root, _EXPECTED)
+    layout = FolderLayout("cub200", root, _EXPECTED)
     pictures = layout.path(f"{_HOME}/images")
     files = [layout.path(f"{_HOME}/{name}") for name in _LISTS]
     names, labels, parts, edges, classes = (dict(read_columns(file, "NUMBER REST")) for file in files)
@@ -68,12 +68,12 @@ def cub200(
     if strangers := [number for number in wanted if labels[number] not in classes]:
         raise layout.wrong(f"image {strangers[0]} has the class {labels[strangers[0]]}, which classes.txt does not hold")
     order = {number: index for index, number in enumerate(sorted(classes, key=lambda number: integer(number, files[4])))}
-    items = tuple(Item(names[number], pictures / names[number], order[labels[number]]) for number in wanted)
+    items = tuple(ImageRecord(names[number], pictures / names[number], order[labels[number]]) for number in wanted)
     boxes = tuple(_corners(numbers(edges[number].split(), files[3]), files[3]) for number in wanted)
     home = next((path for path in (root / "segmentations", root / _HOME / "segmentations") if path.is_dir()), None)
     maps = None if home is None else tuple((home / names[number]).with_suffix(".png") for number in wanted)
     called = [classes[number].partition(".")[2].replace("_", " ") for number in order]
-    data = OnDisk(items, called, Geometry(preprocess, size), _Known(boxes, maps, 51 * agree), expected=_SIZES[split])
+    data = OnDisk(items, called, SpatialTransform(preprocess, size), _Known(boxes, maps, 51 * agree), expected=_SIZES[split])
     return with_masks(data, masks)
 
 

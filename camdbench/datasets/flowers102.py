@@ -9,10 +9,10 @@ import numpy as np
 from pydantic import PositiveInt
 
 from camdbench.core.catalogue import dataset
-from camdbench.datasets.joint import Geometry
-from camdbench.datasets.layout import Layout, read_mat
-from camdbench.datasets.on_disk import Item, OnDisk
+from camdbench.datasets.folder_layout import FolderLayout, read_mat
+from camdbench.datasets.on_disk import ImageRecord, OnDisk
 from camdbench.datasets.samples import Dataset
+from camdbench.datasets.transforms import SpatialTransform
 
 _HOME = "flowers-102"
 _EXPECTED = f"ROOT/{_HOME}/jpg/image_*.jpg, ROOT/{_HOME}/imagelabels.mat and ROOT/{_HOME}/setid.mat"
@@ -48,7 +48,7 @@ def flowers102(
     """
     from torchvision.datasets import Flowers102
 
-    layout = Layout("flowers102", root, _EXPECTED)
+    layout = FolderLayout("flowers102", root, _EXPECTED)
     pictures, key = layout.path(f"{_HOME}/jpg"), _IDS[split]
     numbers = np.atleast_1d(read_mat(layout.path(f"{_HOME}/setid.mat"), key)[key])
     labels = np.atleast_1d(read_mat(layout.path(f"{_HOME}/imagelabels.mat"), "labels")["labels"])
@@ -57,5 +57,7 @@ def flowers102(
     if not len(numbers) or numbers.min() < 1 or numbers.max() > len(labels):
         raise layout.wrong(f"setid.mat names images of {split} that imagelabels.mat has no label of")
     names = [f"image_{number:05d}" for number in numbers.tolist()]
-    items = tuple(Item(name, pictures / f"{name}.jpg", int(labels[number - 1]) - 1) for name, number in zip(names, numbers, strict=True))
-    return OnDisk(items, Flowers102.classes, Geometry(preprocess, size), expected=_SIZES[split])
+    items = tuple(
+        ImageRecord(name, pictures / f"{name}.jpg", int(labels[number - 1]) - 1) for name, number in zip(names, numbers, strict=True)
+    )
+    return OnDisk(items, Flowers102.classes, SpatialTransform(preprocess, size), expected=_SIZES[split])

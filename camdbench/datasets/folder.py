@@ -10,13 +10,13 @@ from pydantic import PositiveInt
 
 from camdbench.core.catalogue import dataset
 from camdbench.core.errors import UsageError
-from camdbench.core.imagenet import imagenet_classes
+from camdbench.core.imagenet_classes import imagenet_classes
 from camdbench.datasets.folder_annotations import folder_masks, listed_boxes
-from camdbench.datasets.joint import Geometry
-from camdbench.datasets.layout import folders_in, pictures_under
+from camdbench.datasets.folder_layout import folders_in, pictures_under
 from camdbench.datasets.masks import with_masks
-from camdbench.datasets.on_disk import Item, OnDisk, nothing_known
+from camdbench.datasets.on_disk import ImageRecord, OnDisk, no_annotations
 from camdbench.datasets.samples import Dataset
+from camdbench.datasets.transforms import SpatialTransform
 
 _SPLITS = {"dev", "test", "testing", "train", "training", "val", "valid", "validation"}
 _LAYOUT = (
@@ -70,11 +70,11 @@ def folder(
     files = [(file, order[path.name]) for path in folders for file in pictures_under(path)]
     if not files:
         raise UsageError(f"--data-root {root}: no pictures in class folders; {_LAYOUT}")
-    items = tuple(Item(file.relative_to(home).as_posix(), file, label) for file, label in files)
-    known = folder_masks(root / "masks", items) if (root / "masks").is_dir() else nothing_known
+    items = tuple(ImageRecord(file.relative_to(home).as_posix(), file, label) for file, label in files)
+    known = folder_masks(root / "masks", items) if (root / "masks").is_dir() else no_annotations
     if (root / "boxes.csv").is_file():
         known = listed_boxes(root / "boxes.csv", items, known)
-    return with_masks(OnDisk(items, names, Geometry(preprocess, size), known, upright=True), masks)
+    return with_masks(OnDisk(items, names, SpatialTransform(preprocess, size), known, upright=True), masks)
 
 
 def _refuse_another_level(root: Path, home: Path, folders: list[str]) -> None:

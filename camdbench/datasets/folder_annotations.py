@@ -9,15 +9,15 @@ import torch
 
 from camdbench.core.errors import UsageError, unknown
 from camdbench.datasets.class_folders import mask_files
-from camdbench.datasets.joint import Annotations, box_of
-from camdbench.datasets.layout import numbers, read_table
-from camdbench.datasets.on_disk import Annotate, Item
+from camdbench.datasets.folder_layout import numbers, read_table
+from camdbench.datasets.on_disk import Annotate, ImageRecord
 from camdbench.datasets.preprocess import read_values
+from camdbench.datasets.transforms import Annotations, box_of
 
 _EDGES = ("x0", "y0", "x1", "y1")
 
 
-def folder_masks(home: Path, items: tuple[Item, ...]) -> Annotate:
+def folder_masks(home: Path, items: tuple[ImageRecord, ...]) -> Annotate:
     """Masks from a folder that holds one picture for each image under the image's name; any value but zero is object.
 
     The box of an image is the tight box of its mask.
@@ -32,7 +32,7 @@ def folder_masks(home: Path, items: tuple[Item, ...]) -> Annotate:
     return _Masks(tuple(found[item.id] for item in items))
 
 
-def listed_boxes(file: Path, items: tuple[Item, ...], others: Annotate) -> Annotate:
+def listed_boxes(file: Path, items: tuple[ImageRecord, ...], others: Annotate) -> Annotate:
     """Boxes from a CSV file with the columns image,x0,y0,x1,y1: pixels from 0, ends exclusive; an image may have none or several.
 
     Raises:

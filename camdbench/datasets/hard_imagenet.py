@@ -10,13 +10,13 @@ import torch
 from pydantic import NonNegativeInt, PositiveInt
 
 from camdbench.core.catalogue import dataset
-from camdbench.core.imagenet import imagenet_classes, imagenet_positions
-from camdbench.datasets.joint import Annotations, Geometry, box_of
-from camdbench.datasets.layout import Layout, pictures_under
+from camdbench.core.imagenet_classes import imagenet_classes, imagenet_positions
+from camdbench.datasets.folder_layout import FolderLayout, pictures_under
 from camdbench.datasets.masks import with_masks
-from camdbench.datasets.on_disk import Item, OnDisk
+from camdbench.datasets.on_disk import ImageRecord, OnDisk
 from camdbench.datasets.preprocess import read_values
 from camdbench.datasets.samples import Dataset
+from camdbench.datasets.transforms import Annotations, SpatialTransform, box_of
 
 _EXPECTED = "ROOT/hardImageNet/{val,train}/WNID_NAME.JPEG (the masks) and ImageNet's own ROOT/{val,train}/WNID/NAME.JPEG"
 WNIDS = (
@@ -73,7 +73,7 @@ def hard_imagenet(
     Raises:
         UsageError: the layout is another one; the message says what was expected and found.
     """
-    layout = Layout("hard_imagenet", root, _EXPECTED)
+    layout = FolderLayout("hard_imagenet", root, _EXPECTED)
     pictures, found = layout.path(split), pictures_under(layout.path(f"hardImageNet/{split}"))
     if not found:
         raise layout.wrong(f"no masks in hardImageNet/{split}")
@@ -81,9 +81,9 @@ def hard_imagenet(
         raise layout.wrong(f"the mask {strangers[0]} is of none of the 15 classes")
     positions = imagenet_positions() if labels == "imagenet" else {wnid: index for index, wnid in enumerate(WNIDS)}
     parts = [file.name.partition("_") for file in found]
-    items = tuple(Item(f"{wnid}/{name}", pictures / wnid / name, positions[wnid]) for wnid, _, name in parts)
+    items = tuple(ImageRecord(f"{wnid}/{name}", pictures / wnid / name, positions[wnid]) for wnid, _, name in parts)
     names = [item.name for item in imagenet_classes() if labels == "imagenet" or item.wnid in WNIDS]
-    data = OnDisk(items, names, Geometry(preprocess, size), _Masks(tuple(found), above), expected=750 if split == "val" else None)
+    data = OnDisk(items, names, SpatialTransform(preprocess, size), _Masks(tuple(found), above), expected=750 if split == "val" else None)
     return with_masks(data, masks)
 
 

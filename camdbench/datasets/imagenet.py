@@ -9,13 +9,13 @@ from pydantic import PositiveInt
 
 from camdbench.core.catalogue import dataset
 from camdbench.core.errors import UsageError
-from camdbench.core.imagenet import imagenet_classes, imagenet_positions
+from camdbench.core.imagenet_classes import imagenet_classes, imagenet_positions
 from camdbench.datasets.class_folders import items_in
-from camdbench.datasets.joint import Geometry
-from camdbench.datasets.layout import Layout, numbers, read_table
+from camdbench.datasets.folder_layout import FolderLayout, numbers, read_table
 from camdbench.datasets.masks import with_masks
-from camdbench.datasets.on_disk import Annotate, Item, OnDisk, nothing_known
+from camdbench.datasets.on_disk import Annotate, ImageRecord, OnDisk, no_annotations
 from camdbench.datasets.samples import Dataset
+from camdbench.datasets.transforms import SpatialTransform
 from camdbench.datasets.voc_xml import BoxesByImage, BoxesFromXML
 
 _EXPECTED = "ROOT/val/WNID/*.JPEG, and for boxes ROOT/Annotations/CLS-LOC/val/*.xml or ROOT/LOC_val_solution.csv"
@@ -55,17 +55,17 @@ def imagenet(
     Raises:
         UsageError: the layout is another one; the message says what was expected and found.
     """
-    layout = Layout("imagenet", root, _EXPECTED.replace("val", split))
+    layout = FolderLayout("imagenet", root, _EXPECTED.replace("val", split))
     home = layout.path(split)
     if [path for path in home.iterdir() if path.suffix == ".JPEG"]:
         raise layout.wrong(f"pictures lie loose in {split}/, not in folders by WordNet identifier")
-    items = tuple(Item(item.file.stem, item.file, item.label) for item in items_in(home, imagenet_positions(), layout))
+    items = tuple(ImageRecord(item.file.stem, item.file, item.label) for item in items_in(home, imagenet_positions(), layout))
     annotate = _boxes(root, split, items, inclusive=box_ends == "inclusive")
     names = [item.name for item in imagenet_classes()]
-    return with_masks(OnDisk(items, names, Geometry(preprocess, size), annotate, expected=_SIZES[split]), masks)
+    return with_masks(OnDisk(items, names, SpatialTransform(preprocess, size), annotate, expected=_SIZES[split]), masks)
 
 
-def _boxes(root: Path, split: str, items: tuple[Item, ...], *, inclusive: bool) -> Annotate:
+def _boxes(root: Path, split: str, items: tuple[ImageRecord, ...], *, inclusive: bool) -> Annotate:
     folder, listing = root / "Annotations" / "CLS-LOC" / split, root / f"LOC_{split}_solution.csv"
     wnids = tuple(imagenet_classes()[item.label].wnid for item in items)
     if folder.is_dir():
@@ -76,7 +76,7 @@ def _boxes(root: Path, split: str, items: tuple[Item, ...], *, inclusive: bool) 
         listed = _listed(listing, inclusive=inclusive)
         boxes = [tuple(box for wnid, box in listed.get(item.id, ()) if wnid == own) for item, own in zip(items, wnids, strict=True)]
         return BoxesByImage(tuple(boxes))
-    return nothing_known
+    return no_annotations
 
 
 def _listed(file: Path, *, inclusive: bool) -> dict[str, list[tuple[str, tuple[float, ...]]]]:

@@ -11,11 +11,11 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from camdbench.core.catalogue import dataset
 from camdbench.datasets.class_folders import items_in
-from camdbench.datasets.joint import Geometry
-from camdbench.datasets.layout import Layout
-from camdbench.datasets.on_disk import Item, OnDisk
+from camdbench.datasets.folder_layout import FolderLayout
+from camdbench.datasets.on_disk import ImageRecord, OnDisk
 from camdbench.datasets.samples import Dataset
-from camdbench.functional.seeds import generator_for
+from camdbench.datasets.transforms import SpatialTransform
+from camdbench.functional.seeding import generator_for
 
 _CLASSES = (
     "dyed-lifted-polyps",
@@ -62,16 +62,16 @@ def kvasir(
     Raises:
         UsageError: the layout is another one; the message says what was expected and found.
     """
-    layout = Layout("kvasir", root, _EXPECTED)
+    layout = FolderLayout("kvasir", root, _EXPECTED)
     for name in _CLASSES:
         layout.path(name)
     found = items_in(root, {name: index for index, name in enumerate(_CLASSES)}, layout)
     chosen = {item.id for label in range(len(_CLASSES)) for item in _share([item for item in found if item.label == label], split, seed)}
     items = tuple(item for item in found if item.id in chosen)
-    return OnDisk(items, _CLASSES, Geometry(preprocess, size), expected=_SIZES[split])
+    return OnDisk(items, _CLASSES, SpatialTransform(preprocess, size), expected=_SIZES[split])
 
 
-def _share(items: list[Item], split: str, seed: int) -> Iterator[Item]:
+def _share(items: list[ImageRecord], split: str, seed: int) -> Iterator[ImageRecord]:
     """The split's eighths of the images of one class."""
     order = sorted(
         items, key=lambda item: float(torch.rand(1, dtype=torch.float64, generator=generator_for(seed, item.id, "kvasir split")))

@@ -20,7 +20,7 @@ _FEW = 256  # images that are not worth starting a process for
 _MOST = 8  # processes that one network can need: each decodes a hundred photographs a second and more
 
 
-class Damaged(NamedTuple):
+class UnreadableImage(NamedTuple):
     """An image that cannot be used.
 
     Attributes:
@@ -34,7 +34,7 @@ class Damaged(NamedTuple):
     reason: str
 
 
-Read = Sample | Damaged
+Read = Sample | UnreadableImage
 
 
 def read(dataset: Dataset, index: int) -> Read:
@@ -42,10 +42,10 @@ def read(dataset: Dataset, index: int) -> Read:
     try:
         return dataset[index]
     except SampleError as error:
-        return Damaged(dataset.ids[index], dataset.labels[index], str(error))
+        return UnreadableImage(dataset.ids[index], dataset.labels[index], str(error))
 
 
-def read_ahead(dataset: Dataset, positions: Sequence[int], *, workers: int = 0, ahead: int = AHEAD) -> Generator[Read]:
+def prefetch(dataset: Dataset, positions: Sequence[int], *, workers: int = 0, ahead: int = AHEAD) -> Generator[Read]:
     """The samples at some positions, in their order, read by worker processes while the caller works on earlier ones.
 
     What comes out does not depend on `workers` or `ahead`. At most about `ahead` samples wait, so memory does not grow with

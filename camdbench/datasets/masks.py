@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 
 from camdbench.core.errors import UsageError
-from camdbench.datasets.joint import Annotations
-from camdbench.datasets.layout import PICTURES
+from camdbench.datasets.folder_layout import PICTURES
 from camdbench.datasets.on_disk import Annotate, OnDisk
 from camdbench.datasets.preprocess import read_values
+from camdbench.datasets.transforms import Annotations
 
 
 def with_masks(data: OnDisk, source: str) -> OnDisk:

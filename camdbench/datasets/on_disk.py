@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import SampleError
-from camdbench.datasets.joint import Annotations, Geometry, box_of
 from camdbench.datasets.preprocess import read_picture
 from camdbench.datasets.samples import Sample
+from camdbench.datasets.transforms import Annotations, SpatialTransform, box_of
 
 Annotate = Callable[[int], Annotations]  # by position; picklable, since pictures may be read in other processes
 
 
-class Item(NamedTuple):
+class ImageRecord(NamedTuple):
     """One picture as a listing names it.
 
     Attributes:
@@ -34,7 +34,7 @@ class Item(NamedTuple):
     label: int
 
 
-def nothing_known(index: int) -> Annotations:
+def no_annotations(index: int) -> Annotations:
     """No annotations."""
     del index
     return Annotations()
@@ -54,10 +54,10 @@ class OnDisk:
         expected: how many images the publications count in this split, where they do.
     """
 
-    items: tuple[Item, ...]
+    items: tuple[ImageRecord, ...]
     classes: Sequence[str]
-    geometry: Geometry
-    annotate: Annotate = nothing_known
+    geometry: SpatialTransform
+    annotate: Annotate = no_annotations
     upright: bool = False
     masks: Literal["gt", "bbox"] = "gt"
     expected: int | None = None

@@ -11,12 +11,12 @@ import torch
 from pydantic import PositiveInt
 
 from camdbench.core.catalogue import dataset
-from camdbench.datasets.joint import Annotations, Geometry, box_of
-from camdbench.datasets.layout import Layout, integer, read_columns
+from camdbench.datasets.folder_layout import FolderLayout, integer, read_columns
 from camdbench.datasets.masks import with_masks
-from camdbench.datasets.on_disk import Item, OnDisk
+from camdbench.datasets.on_disk import ImageRecord, OnDisk
 from camdbench.datasets.preprocess import read_values
 from camdbench.datasets.samples import Dataset
+from camdbench.datasets.transforms import Annotations, SpatialTransform, box_of
 
 _HOME = "oxford-iiit-pet"
 _EXPECTED = f"ROOT/{_HOME}/images/*.jpg, ROOT/{_HOME}/annotations/{{trainval,test}}.txt and ROOT/{_HOME}/annotations/trimaps/*.png"
@@ -60,7 +60,7 @@ def pets(
     Raises:
         UsageError: the layout is another one; the message says what was expected and found.
     """
-    layout = Layout("pets", root, _EXPECTED)
+    layout = FolderLayout("pets", root, _EXPECTED)
     pictures, trimaps = layout.path(f"{_HOME}/images"), layout.path(f"{_HOME}/annotations/trimaps")
     listing = layout.path(f"{_HOME}/annotations/{split}.txt")
     rows = [
@@ -69,10 +69,10 @@ def pets(
     ]
     if strangers := [name for name, breed, kind in rows if breed < 0 or kind not in (0, 1)]:
         raise layout.wrong(f"{listing.name} gives {strangers[0]} a breed below 1 or a kind other than 1 (cat) and 2 (dog)")
-    items = tuple(Item(name, pictures / f"{name}.jpg", kind if classes == "binary" else breed) for name, breed, kind in rows)
+    items = tuple(ImageRecord(name, pictures / f"{name}.jpg", kind if classes == "binary" else breed) for name, breed, kind in rows)
     annotate = _Trimaps(tuple(trimaps / f"{name}.png" for name, _, _ in rows), tuple(int(value) for value in core))
     names = ["Cat", "Dog"] if classes == "binary" else _breeds(rows)
-    return with_masks(OnDisk(items, names, Geometry(preprocess, size), annotate, expected=_SIZES[split]), masks)
+    return with_masks(OnDisk(items, names, SpatialTransform(preprocess, size), annotate, expected=_SIZES[split]), masks)
 
 
 def _breeds(rows: list[tuple[str, int, int]]) -> list[str]:

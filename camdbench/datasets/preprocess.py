@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from camdbench.core.errors import SampleError
-from camdbench.datasets.joint import Annotations, Geometry, Preprocess
+from camdbench.datasets.transforms import Annotations, Preprocess, SpatialTransform
 
 T = TypeVar("T")
 
@@ -71,4 +71,4 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
 
 def prepare(picture: Image.Image, how: Preprocess, size: int) -> Tensor:
     """An RGB picture as (3, h, w) float32 in [0, 1], by a named protocol (see `Geometry`)."""
-    return Geometry(how, size).fit(picture, Annotations()).image
+    return SpatialTransform(how, size).fit(picture, Annotations()).image

@@ -35,7 +35,7 @@ class Sample:
     background: int | None = None
     present: Tensor | None = None
     class_masks: Tensor | None = None
-    boxes_lost: int = 0
+    boxes_dropped: int = 0
     void: Tensor | None = None
 
 

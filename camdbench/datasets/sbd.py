@@ -12,11 +12,11 @@ from torch import Tensor
 from camdbench.core.catalogue import dataset
 from camdbench.core.errors import SampleError, UsageError
 from camdbench.datasets.class_maps import VOC_CLASSES, FromClassMaps, largest_items, shown_in
-from camdbench.datasets.joint import Geometry
-from camdbench.datasets.layout import Layout, read_lines, read_mat
+from camdbench.datasets.folder_layout import FolderLayout, read_lines, read_mat
 from camdbench.datasets.masks import with_masks
 from camdbench.datasets.on_disk import OnDisk
 from camdbench.datasets.samples import Dataset
+from camdbench.datasets.transforms import SpatialTransform
 
 _EXPECTED = "ROOT/img/*.jpg, ROOT/cls/*.mat and ROOT/{train,val,train_noval}.txt"
 _SIZES = {"train": 8498, "val": 2857, "train_noval": 5623}
@@ -55,7 +55,7 @@ def sbd(
     Raises:
         UsageError: the layout is another one; the message says what was expected and found.
     """
-    layout = Layout("sbd", root, _EXPECTED)
+    layout = FolderLayout("sbd", root, _EXPECTED)
     pictures, maps = layout.path("img"), layout.path("cls")
     names = read_lines(layout.path(f"{split}.txt"))
     if not names:
@@ -63,7 +63,7 @@ def sbd(
     files = tuple(maps / f"{name}.mat" for name in names)
     items = largest_items(names, pictures, [shown_in(file, _read_map, len(VOC_CLASSES)) for file in files])
     annotate = FromClassMaps(_read_map, files, items, len(VOC_CLASSES), several=True)
-    return with_masks(OnDisk(items, VOC_CLASSES, Geometry(preprocess, size), annotate, expected=_SIZES[split]), masks)
+    return with_masks(OnDisk(items, VOC_CLASSES, SpatialTransform(preprocess, size), annotate, expected=_SIZES[split]), masks)
 
 
 def _read_map(file: Path) -> Tensor:

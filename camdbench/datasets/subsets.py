@@ -13,7 +13,7 @@ import torch
 
 from camdbench.core.errors import UsageError, unknown
 from camdbench.datasets.samples import Dataset, Sample
-from camdbench.functional.seeds import generator_for
+from camdbench.functional.seeding import generator_for
 
 
 @dataclass(frozen=True)
@@ -67,23 +67,25 @@ class Subset:
         return self.data.fingerprint()
 
 
-def chosen(data: Dataset, *, limit: int | None = None, sample: int | None = None, ids: str | Path | None = None, seed: int = 0) -> Dataset:
+def select_images(
+    data: Dataset, *, limit: int | None = None, sample: int | None = None, ids: str | Path | None = None, seed: int = 0
+) -> Dataset:
     """The images that `--ids`, `--sample` and `--limit` leave, in this order; the data set itself where none is given.
 
     Args:
         data: the data set.
         limit: this many, from the first.
-        sample: this many at random, in the data set's order (see `sampled`).
-        ids: a file with one id per line (see `listed`).
+        sample: this many at random, in the data set's order (see `random_sample`).
+        ids: a file with one id per line (see `by_ids`).
         seed: seed of the sample.
 
     Raises:
         UsageError: a number is not positive, more are asked for than there are, or the file names an image that is not there.
     """
-    positions = list(range(len(data.ids))) if ids is None else listed(data.ids, Path(ids))
+    positions = list(range(len(data.ids))) if ids is None else by_ids(data.ids, Path(ids))
     if sample is not None:
         names = [data.ids[position] for position in positions]
-        positions = [positions[index] for index in sampled(names, sample, seed)]
+        positions = [positions[index] for index in random_sample(names, sample, seed)]
     if limit is not None:
         if limit < 1:
             raise UsageError(f"--limit {limit}: expected at least 1 image")
@@ -91,7 +93,7 @@ def chosen(data: Dataset, *, limit: int | None = None, sample: int | None = None
     return data if len(positions) == len(data.ids) and ids is None else Subset(data, positions)
 
 
-def sampled(ids: Sequence[str], count: int, seed: int) -> list[int]:
+def random_sample(ids: Sequence[str], count: int, seed: int) -> list[int]:
     """Positions of so many images at random, in order.
 
     Each image draws one number from (seed, id), and the smallest are taken: a smaller sample is a part of a larger one, and
@@ -105,7 +107,7 @@ def sampled(ids: Sequence[str], count: int, seed: int) -> list[int]:
     return sorted(shuffled(ids, range(len(ids)), seed, "sample")[:count])
 
 
-def listed(ids: Sequence[str], file: Path) -> list[int]:
+def by_ids(ids: Sequence[str], file: Path) -> list[int]:
     """Positions of the images that a file names, one id per line, in the file's order; blank lines and lines with # are left out.
 
     Raises:

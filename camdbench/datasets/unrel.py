@@ -11,12 +11,12 @@ from pydantic import PositiveInt
 
 from camdbench.core.catalogue import dataset
 from camdbench.core.errors import UsageError
-from camdbench.core.imagenet import imagenet_classes, imagenet_positions
-from camdbench.datasets.joint import Geometry
-from camdbench.datasets.layout import Layout, read_mat, read_table
+from camdbench.core.imagenet_classes import imagenet_classes, imagenet_positions
+from camdbench.datasets.folder_layout import FolderLayout, read_mat, read_table
 from camdbench.datasets.masks import with_masks
-from camdbench.datasets.on_disk import Item, OnDisk
+from camdbench.datasets.on_disk import ImageRecord, OnDisk
 from camdbench.datasets.samples import Dataset
+from camdbench.datasets.transforms import SpatialTransform
 from camdbench.datasets.voc_xml import BoxesByImage
 
 _EXPECTED = "ROOT/annotations.mat and ROOT/images/*.jpg"
@@ -61,19 +61,19 @@ def unrel(
     Raises:
         UsageError: the layout is another one; the message says what was expected and found.
     """
-    layout = Layout("unrel", root, _EXPECTED)
+    layout = FolderLayout("unrel", root, _EXPECTED)
     pictures, listing = layout.path("images"), layout.path("annotations.mat")
     labels = _mapping(Path(mapping) if mapping is not None else Path(__file__).with_name("unrel_classes.csv"))
-    items, boxes = list[Item](), list[tuple[Box, ...]]()
+    items, boxes = list[ImageRecord](), list[tuple[Box, ...]]()
     for name, found in _annotated(listing, layout):
         known = {category: held for category, held in found.items() if category in labels}
         for category in list(known)[: None if objects == "all" else 1]:
-            items.append(Item(f"{Path(name).stem}/{category}", pictures / name, labels[category]))
+            items.append(ImageRecord(f"{Path(name).stem}/{category}", pictures / name, labels[category]))
             boxes.append(tuple(known[category]))
     if not items:
         raise layout.wrong("annotations.mat names no object that has a class of ImageNet")
     names = [item.name for item in imagenet_classes()]
-    return with_masks(OnDisk(tuple(items), names, Geometry(preprocess, size), BoxesByImage(tuple(boxes))), masks)
+    return with_masks(OnDisk(tuple(items), names, SpatialTransform(preprocess, size), BoxesByImage(tuple(boxes))), masks)
 
 
 def _mapping(file: Path) -> Mapping[str, int]:
@@ -86,7 +86,7 @@ def _mapping(file: Path) -> Mapping[str, int]:
     return {name: imagenet_positions()[wnid] for name, wnid in pairs.items()}
 
 
-def _annotated(file: Path, layout: Layout) -> Iterator[tuple[str, Objects]]:
+def _annotated(file: Path, layout: FolderLayout) -> Iterator[tuple[str, Objects]]:
     """Each picture's file name and its objects."""
     for entry in _each(read_mat(file, "annotations")["annotations"]):
         try:

@@ -12,11 +12,11 @@ import torch
 from camdbench.core.errors import SampleError
 from camdbench.core.spec import Spec
 from camdbench.datasets.on_disk import OnDisk
-from camdbench.datasets.opening import annotations_of, open_dataset
+from camdbench.datasets.open_dataset import available_annotations, open_dataset
 from camdbench.datasets.samples import Dataset
 
 
-class Unreadable(NamedTuple):
+class UnreadableImage(NamedTuple):
     """An image that cannot be used, and why."""
 
     image: str
@@ -55,7 +55,7 @@ class Verification:
     annotations: tuple[str, ...]
     missing: tuple[str, ...]
     checked: int
-    unreadable: tuple[Unreadable, ...]
+    unreadable: tuple[UnreadableImage, ...]
     boxless: int
     boxes_lost: int
     empty_masks: int
@@ -97,7 +97,7 @@ def verify(spec: Spec, split: str, data_root: Path | None, *, check: int | None 
         classes=len(data.classes),
         shown=len(labels.keys() - {-1}),
         unlabelled=labels[-1],
-        annotations=annotations_of(spec, split, data_root),
+        annotations=available_annotations(spec, split, data_root),
         missing=tuple(item.id for item in items if not item.file.is_file()),
         checked=len(chosen),
         unreadable=tuple(decoded.unreadable),
@@ -115,7 +115,7 @@ def _spread(count: int, wanted: int) -> list[int]:
 
 @dataclass
 class _Decoded:
-    unreadable: list[Unreadable]
+    unreadable: list[UnreadableImage]
     boxless: int = 0
     boxes_lost: int = 0
     empty_masks: int = 0
@@ -127,9 +127,9 @@ class _Decoded:
             try:
                 sample = data[index]
             except SampleError as error:
-                found.unreadable.append(Unreadable(data.ids[index], str(error)))
+                found.unreadable.append(UnreadableImage(data.ids[index], str(error)))
                 continue
-            found.boxes_lost += sample.boxes_lost
+            found.boxes_lost += sample.boxes_dropped
             found.boxless += sample.boxes is not None and not len(sample.boxes)
             found.empty_masks += sample.mask is not None and not bool(sample.mask.any())
         return found

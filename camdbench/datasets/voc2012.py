@@ -11,12 +11,12 @@ from torch import Tensor
 
 from camdbench.core.catalogue import dataset
 from camdbench.datasets.class_maps import VOC_CLASSES, FromClassMaps, largest_items, shown_in
-from camdbench.datasets.joint import Geometry
-from camdbench.datasets.layout import Layout, read_lines
+from camdbench.datasets.folder_layout import FolderLayout, read_lines
 from camdbench.datasets.masks import with_masks
 from camdbench.datasets.on_disk import OnDisk
 from camdbench.datasets.preprocess import read_values
 from camdbench.datasets.samples import Dataset
+from camdbench.datasets.transforms import SpatialTransform
 
 _HOME = "VOCdevkit/VOC2012"
 _EXPECTED = (
@@ -64,7 +64,7 @@ def voc2012(
     Raises:
         UsageError: the layout is another one; the message says what was expected and found.
     """
-    layout = Layout("voc2012", root, _EXPECTED)
+    layout = FolderLayout("voc2012", root, _EXPECTED)
     pictures, maps = layout.path(f"{_HOME}/JPEGImages"), layout.path(f"{_HOME}/SegmentationClass")
     names = read_lines(layout.path(f"{_HOME}/ImageSets/Segmentation/{split}.txt"))
     shown = {name: shown_in(maps / f"{name}.png", _read_map, len(VOC_CLASSES)) for name in names}
@@ -75,7 +75,7 @@ def voc2012(
     items = largest_items(names, pictures, [shown[name] for name in names])
     files = tuple(maps / f"{name}.png" for name in names)
     annotate = FromClassMaps(_read_map, files, items, len(VOC_CLASSES), labels == "multi")
-    return with_masks(OnDisk(items, VOC_CLASSES, Geometry(preprocess, size), annotate, expected=_SIZES[labels][split]), masks)
+    return with_masks(OnDisk(items, VOC_CLASSES, SpatialTransform(preprocess, size), annotate, expected=_SIZES[labels][split]), masks)
 
 
 def _read_map(file: Path) -> Tensor:

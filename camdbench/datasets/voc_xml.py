@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import SampleError
-from camdbench.datasets.joint import Annotations
+from camdbench.datasets.transforms import Annotations
 
 
 def read_boxes(file: Path, names: Collection[str], *, first: int, inclusive: bool = True) -> Tensor:

@@ -12,7 +12,7 @@ from camdbench.core.cost import Cost
 from camdbench.explainers.common.masked_scoring import fill_image
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.gradients import reduced
-from camdbench.models.rules import ELEMENTWISE, POOLING, Rules, check_made_of, check_same_logits, rescale, rescale_maximum
+from camdbench.models.backward_rules import ELEMENTWISE, POOLING, BackwardRules, check_made_of, check_same_logits, rescale, rescale_maximum
 
 
 @explainer(
@@ -39,7 +39,7 @@ def deeplift(trace: Trace, *, baseline: Literal["mean", "black"] = "black", chan
     targets = trace.targets
     with torch.enable_grad():
         leaf = trace.images.detach().clone().requires_grad_()
-        with Rules(rules):
+        with BackwardRules(rules):
             logits = trace.score(torch.cat([leaf, start]))
         check_made_of(logits, leaf, "deeplift", {"_Rescale", "_RescaleMaximum"})
         own = logits[: len(leaf)]

@@ -10,7 +10,7 @@ from torch import Tensor
 from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost
 from camdbench.explainers.common.trace import Trace
-from camdbench.functional.precision import exact
+from camdbench.functional.float_precision import to_float64
 
 _NOISE = 1e-5  # of the sizes that were added up: a sum below it is rounding and has no sign
 
@@ -64,7 +64,7 @@ def eigengradcam(
 
 def principal_map(features: Tensor, *, centre: bool, sign: Literal["evidence", "extreme"]) -> Tensor:
     """X v_1 (B, h, w) for features (B, K, h, w) read as X (places, K); from the smaller of its two Gram matrices."""
-    matrix = exact(features.flatten(2).transpose(1, 2))  # (B, P, K)
+    matrix = to_float64(features.flatten(2).transpose(1, 2))  # (B, P, K)
     if centre:
         matrix = matrix - matrix.mean(1, keepdim=True)
     if matrix.shape[1] <= matrix.shape[2]:

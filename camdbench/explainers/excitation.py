@@ -12,9 +12,9 @@ from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost
 from camdbench.core.errors import NotApplicable
 from camdbench.explainers.common.trace import Trace
-from camdbench.models.classifier import Passes
-from camdbench.models.layout import find_layout
-from camdbench.models.tape import Node, Tape
+from camdbench.models.classifier import PassCounts
+from camdbench.models.tensor_layout import find_layout
+from camdbench.models.traced_graph import Node, TracedGraph
 
 Compat = Literal["paper", "torchray"]
 
@@ -71,7 +71,7 @@ class _Excitation:
     def __init__(self, trace: Trace, layer: str | None, compat: Compat) -> None:
         self.trace, self.compat = trace, compat
         self.layer = trace.classifier.layer_name(layer)
-        self.tape = Tape(trace.classifier, trace.images)
+        self.tape = TracedGraph(trace.classifier, trace.images)
         self.end = self.tape.end_of(self.layer)
         logits = self.tape.values[self.tape.output]
         if not torch.allclose(logits, trace.logits, rtol=1e-3, atol=1e-4 * float(trace.logits.abs().max())):
@@ -98,7 +98,7 @@ class _Excitation:
                 handed = {source: handed[source] - against[source] for source in handed}
             for source, part in handed.items():
                 held[source] = held[source] + part if source in held else part
-        self.trace.classifier.passes += Passes(tail_backward=len(targets))
+        self.trace.classifier.passes += PassCounts(tail_backward=len(targets))
         if self.end not in held:
             raise NotApplicable(f"no path leads from the logits to layer {self.layer!r}")
         return held

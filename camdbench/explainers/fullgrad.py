@@ -11,9 +11,9 @@ from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost
 from camdbench.core.errors import NotApplicable
 from camdbench.explainers.common.trace import Trace
+from camdbench.functional.float_precision import to_float64
 from camdbench.functional.normalise import normalise, upsample
-from camdbench.functional.precision import exact
-from camdbench.models.biases import additions_watched
+from camdbench.models.bias_terms import record_bias_terms
 
 
 @explainer(
@@ -38,7 +38,7 @@ def fullgrad(trace: Trace, *, compat: Literal["paper", "pgc"] = "paper") -> Tens
         (B, H, W), non-negative.
     """
     images, targets = trace.images.detach().clone().requires_grad_(), trace.targets
-    with torch.enable_grad(), additions_watched(trace.classifier.network) as added:
+    with torch.enable_grad(), record_bias_terms(trace.classifier.network) as added:
         logits = trace.classifier(images).gather(1, targets[:, None]).squeeze(1)
     gradients = torch.autograd.grad(logits.sum(), [images, *(item.output for item in added)], allow_unused=True)
     grids = [(trace.images - trace.classifier.mean) * gradients[0]]  # the normalised image times its gradient
@@ -61,8 +61,8 @@ def _sizes(part: Tensor, compat: str) -> Tensor:
 
 
 def _check_completeness(logits: Tensor, parts: list[Tensor]) -> None:
-    whole = torch.stack([exact(part).flatten(1).sum(1) for part in parts]).sum(0)
-    sizes = torch.stack([exact(part).flatten(1).abs().sum(1) for part in parts]).sum(0)
-    logits = exact(logits)
+    whole = torch.stack([to_float64(part).flatten(1).sum(1) for part in parts]).sum(0)
+    sizes = torch.stack([to_float64(part).flatten(1).abs().sum(1) for part in parts]).sum(0)
+    logits = to_float64(logits)
     if bool(((whole - logits).abs() > 1e-3 * logits.abs() + 1e-5 * sizes).any()):
         raise NotApplicable("the gradients of input and biases do not add up to the logit: the network is not piecewise linear")

@@ -13,7 +13,7 @@ from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost, Repeat
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.common.weighted_channels import weighted_sum
-from camdbench.functional.precision import exact
+from camdbench.functional.float_precision import to_float64
 
 _FLOOR = 1e-6  # of a denominator that vanishes; with activations >= 0 none is below 2
 _EPS_PGC = 1e-6
@@ -44,7 +44,7 @@ def gradcampp(
         (B, h, w), non-negative unless `relu=False`.
     """
     seen = trace.at(layer)
-    weights = _weights(exact(seen.activations), exact(seen.gradients), compat)
+    weights = _weights(to_float64(seen.activations), to_float64(seen.gradients), compat)
     return weighted_sum(weights, seen.activations, relu=relu)
 
 
@@ -69,11 +69,11 @@ def smoothgradcampp(
         (B, h, w), non-negative unless `relu=False`.
     """
     seen = trace.at(layer)
-    grids = exact(seen.activations)
+    grids = to_float64(seen.activations)
     one = two = three = torch.zeros_like(grids)
     noise = _noise(trace, samples) * (std * trace.classifier.std)  # (samples, B, 3, H, W)
     for step in noise:
-        gradients = exact(seen.of(replace(trace.batch, images=trace.images + step)).gradients)
+        gradients = to_float64(seen.of(replace(trace.batch, images=trace.images + step)).gradients)
         one, two, three = one + gradients, two + gradients**2, three + gradients**3
     sums = grids.sum((2, 3), keepdim=True)
     ratio = torch.where(two > 0, sums * three / torch.where(two > 0, two, 1), 0)

@@ -14,7 +14,7 @@ from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.gradcam import gradcam
 from camdbench.explainers.gradients import reduced
 from camdbench.functional.normalise import upsample
-from camdbench.models.rules import MAXIMA, Rules, check_made_of, check_same_logits, guided_relu
+from camdbench.models.backward_rules import MAXIMA, BackwardRules, check_made_of, check_same_logits, guided_relu
 
 
 @explainer(
@@ -60,7 +60,7 @@ def guided_gradients(trace: Trace, method: str) -> Tensor:
     targets = trace.targets
     with torch.enable_grad():
         leaf = trace.images.detach().clone().requires_grad_()
-        with Rules({"relu": guided_relu}):
+        with BackwardRules({"relu": guided_relu}):
             logits = trace.score(leaf)
         if "_GuidedRelu" not in check_made_of(logits, leaf, method, {"_GuidedRelu", *MAXIMA}):
             raise NotApplicable(f"{method} is the plain gradient on a network without ReLU")

@@ -12,7 +12,7 @@ from camdbench.core.errors import UsageError
 from camdbench.explainers.common.tokens import map_of_tokens
 from camdbench.explainers.common.trace import Trace
 from camdbench.models.attention import transformer_of
-from camdbench.models.classifier import Passes
+from camdbench.models.classifier import PassCounts
 
 
 @explainer(
@@ -45,5 +45,5 @@ def legrad(trace: Trace, *, start: NonNegativeInt = 0) -> Tensor:
             score = head(tokens).gather(1, targets).sum()
             (gradient,) = torch.autograd.grad(score, attention, retain_graph=True)
         total += gradient.relu().mean((1, 2))
-    trace.classifier.passes += Passes(backward=len(trace.images))
+    trace.classifier.passes += PassCounts(backward=len(trace.images))
     return map_of_tokens(trace, total / (len(seen.probabilities) - start))

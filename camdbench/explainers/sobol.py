@@ -13,7 +13,7 @@ from camdbench.core.cost import Cost, Repeat
 from camdbench.explainers.common.masked_scoring import cells as cells_of
 from camdbench.explainers.common.masked_scoring import fill_image, scores_under
 from camdbench.explainers.common.trace import Trace
-from camdbench.functional.seeds import generator_for
+from camdbench.functional.seeding import generator_for
 
 
 @explainer(

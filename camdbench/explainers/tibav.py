@@ -15,7 +15,7 @@ from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.explainers.common.tokens import map_of_row
 from camdbench.explainers.common.trace import Trace
 from camdbench.models.attention import Transformer, transformer_of
-from camdbench.models.transformer_parts import BlockParts, Parts, parts_of
+from camdbench.models.transformer_parts import BlockParts, TransformerParts, parts_of
 
 
 @explainer(
@@ -79,7 +79,7 @@ def relevance_of_attention(trace: Trace) -> Relevance:
     return found
 
 
-def _of_tokens(trace: Trace, parts: Parts, transformer: Transformer) -> Tensor:
+def _of_tokens(trace: Trace, parts: TransformerParts, transformer: Transformer) -> Tensor:
     """The relevance (B, N, C) of the tokens behind the last block."""
     readers = transformer.readers
     tokens = trace.attention.tokens[-1].detach()

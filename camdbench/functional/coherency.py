@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from camdbench.functional.float_precision import to_float64
 from camdbench.functional.normalise import is_constant
-from camdbench.functional.precision import exact
 
 
 def coherency(first: Tensor, second: Tensor) -> Tensor:
@@ -24,7 +24,7 @@ def coherency(first: Tensor, second: Tensor) -> Tensor:
 
 def _centred(maps: Tensor) -> Tensor:
     """(B, H W) float64, of mean zero, and of a size that squares cannot leave the range."""
-    flat = exact(maps).flatten(1)
+    flat = to_float64(maps).flatten(1)
     flat = flat - flat.mean(1, keepdim=True)
     return flat / flat.abs().amax(1, keepdim=True).clamp_min(torch.finfo(flat.dtype).tiny)
 

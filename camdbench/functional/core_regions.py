@@ -13,9 +13,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from camdbench.functional.core_focus import class_maps, contrasts
+from camdbench.functional.core_focused_loss import class_maps, contrasts
+from camdbench.functional.float_precision import to_float64
 from camdbench.functional.normalise import normalise
-from camdbench.functional.precision import exact
 
 _NUMBERS = 16_000_000  # of the maps of all classes, held at a time
 
@@ -41,7 +41,7 @@ def contributions(activations: Tensor, weights: Tensor, classes: Tensor, core: T
         classes: (B,) t.
         core: (B, h, w) bool.
     """
-    sums = [exact(maps.abs().sum(1)) for maps in _contrasts(activations, weights, classes)]
+    sums = [to_float64(maps.abs().sum(1)) for maps in _contrasts(activations, weights, classes)]
     by_place = torch.stack(sums).sum(0)  # (B, h, w)
     inside = core.to(by_place.device)
     return Contributions((by_place * inside).sum((1, 2)), (by_place * ~inside).sum((1, 2)))
@@ -55,7 +55,7 @@ def reconstructed(activations: Tensor, weights: Tensor, classes: Tensor) -> Tens
 def redundancy(activations: Tensor, weights: Tensor, classes: Tensor) -> Tensor:
     """||1/C sum_c CAM_c|| / ||CAM_t||, Frobenius norms, (B,) float64 >= 0; NaN where CAM_t is zero everywhere."""
     shared = weights.mean(0).expand(len(classes), -1)
-    above, below = (exact(_weighed(chosen, activations)).flatten(1).norm(dim=1) for chosen in (shared, weights[classes]))
+    above, below = (to_float64(_weighed(chosen, activations)).flatten(1).norm(dim=1) for chosen in (shared, weights[classes]))
     return above / torch.where(below == 0, torch.nan, below)
 
 
@@ -105,7 +105,7 @@ def overlap(first: Tensor, second: Tensor) -> Tensor:
     >>> overlap(torch.tensor([[True, True, False]]), torch.tensor([[False, True, True]])).item()
     0.3333333333333333
     """
-    return exact((first & second).sum((-2, -1))) / exact((first | second).sum((-2, -1)))
+    return to_float64((first & second).sum((-2, -1))) / to_float64((first | second).sum((-2, -1)))
 
 
 def _contrasts(activations: Tensor, weights: Tensor, classes: Tensor) -> Iterator[Tensor]:

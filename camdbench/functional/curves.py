@@ -10,7 +10,7 @@ from torch import Tensor
 
 from camdbench.functional.probability import log_odds
 
-Score = Literal["probability", "accuracy", "logit"]
+Output = Literal["probability", "accuracy", "logit"]
 
 PIXELS = 2**22  # of altered images that exist at once: 83 of 224 x 224
 
@@ -35,7 +35,7 @@ def counts_by_share(total: int, intervals: int) -> tuple[int, ...]:
     return tuple(index * total // intervals for index in range(intervals + 1))
 
 
-class Pairs(NamedTuple):
+class PixelPairs(NamedTuple):
     """Images and points that are scored together.
 
     Attributes:
@@ -47,24 +47,24 @@ class Pairs(NamedTuple):
     point: Tensor
 
 
-def pairs(images: int, points: int, pixels: int, device: torch.device) -> Iterator[Pairs]:
+def pairs(images: int, points: int, pixels: int, device: torch.device) -> Iterator[PixelPairs]:
     """Every image with every point, image by image, so many at a time that a bounded number of pixels is altered at once."""
     length = max(1, PIXELS // pixels)
     for start in range(0, images * points, length):
         number = torch.arange(start, min(start + length, images * points), device=device)
-        yield Pairs(number // points, number % points)
+        yield PixelPairs(number // points, number % points)
 
 
-def ragged_pairs(counts: Tensor, pixels: int, device: torch.device) -> Iterator[Pairs]:
+def ragged_pairs(counts: Tensor, pixels: int, device: torch.device) -> Iterator[PixelPairs]:
     """The same where image i has its own points 1, …, counts[i]."""
     image = torch.arange(len(counts)).repeat_interleave(counts).to(device)
     point = torch.cat([torch.arange(1, count + 1) for count in counts.tolist()]).to(device)
     length = max(1, PIXELS // pixels)
     for start in range(0, len(image), length):
-        yield Pairs(image[start : start + length], point[start : start + length])
+        yield PixelPairs(image[start : start + length], point[start : start + length])
 
 
-def replaced(before: Tensor, after: Tensor, ranks: Tensor, counts: Tensor, chosen: Pairs) -> Tensor:
+def replace_pixels(before: Tensor, after: Tensor, ranks: Tensor, counts: Tensor, chosen: PixelPairs) -> Tensor:
     """Images (N, 3, H, W) that show `after` where a pixel's rank is below the point's count, and `before` elsewhere.
 
     Args:
@@ -85,7 +85,7 @@ def scores_along(  # what stands before and after, in which order, where and how
     ranks: Tensor,
     counts: tuple[int, ...],
     classes: Tensor,
-    score: Score,
+    score: Output,
 ) -> Tensor:
     """What the network says at each point of the way from `before` to `after`, (B, K) float64 on the CPU.
 
@@ -104,20 +104,20 @@ def scores_along(  # what stands before and after, in which order, where and how
     before, after = before.expand(shape), after.expand(shape)
     at = torch.tensor(counts, device=ranks.device)
     parts = [
-        read(network(replaced(before, after, ranks, at, chosen)), classes[chosen.image], score)
+        class_output(network(replace_pixels(before, after, ranks, at, chosen)), classes[chosen.image], score)
         for chosen in pairs(len(ranks), len(counts), ranks.shape[1], ranks.device)
     ]
     return torch.cat(parts).unflatten(0, (len(ranks), len(counts)))
 
 
-def read(logits: Tensor, classes: Tensor, score: Score) -> Tensor:
+def class_output(logits: Tensor, classes: Tensor, score: Output) -> Tensor:
     """The score of each class (N,) in logits (N, C), (N,) float64 on the CPU; NaN where the network gave no number.
 
     `probability` is a softmax, `accuracy` is 1 where the class has the largest logit, else 0.
 
-    >>> read(torch.tensor([[0.0, 0.0], [2.0, 1.0]]), torch.tensor([0, 1]), "probability").round(decimals=4).tolist()
+    >>> class_output(torch.tensor([[0.0, 0.0], [2.0, 1.0]]), torch.tensor([0, 1]), "probability").round(decimals=4).tolist()
     [0.5, 0.2689]
-    >>> read(torch.tensor([[0.0, 0.0], [2.0, 1.0]]), torch.tensor([0, 1]), "accuracy").tolist()
+    >>> class_output(torch.tensor([[0.0, 0.0], [2.0, 1.0]]), torch.tensor([0, 1]), "accuracy").tolist()
     [1.0, 0.0]
     """
     odds = log_odds(logits, classes)

@@ -7,10 +7,10 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from camdbench.functional.precision import exact
+from camdbench.functional.float_precision import to_float64
 
 
-class Mass(NamedTuple):
+class RegionEnergy(NamedTuple):
     """Sums of maps, (B,) float64 each.
 
     Attributes:
@@ -24,17 +24,17 @@ class Mass(NamedTuple):
     area: Tensor
 
 
-def mass(maps: Tensor, region: Tensor) -> Mass:
+def region_energy(maps: Tensor, region: Tensor) -> RegionEnergy:
     """The mass of non-negative maps (B, H, W) in regions (B, H, W) bool.
 
-    >>> mass(torch.tensor([[[1.0, 3.0]]]), torch.tensor([[[False, True]]])).inside.item()
+    >>> region_energy(torch.tensor([[[1.0, 3.0]]]), torch.tensor([[[False, True]]])).inside.item()
     3.0
     """
-    values, inside = exact(maps), region.to(maps.device)
-    return Mass(*(sums.sum((1, 2)) for sums in (values * inside.to(values.device), values, exact(inside))))
+    values, inside = to_float64(maps), region.to(maps.device)
+    return RegionEnergy(*(sums.sum((1, 2)) for sums in (values * inside.to(values.device), values, to_float64(inside))))
 
 
-def f1(found: Mass) -> Tensor:
+def f1(found: RegionEnergy) -> Tensor:
     """2 P R / (P + R) with the precision P = inside / total and the recall R = inside / area, (B,) in [0, 1].
 
     It equals 2 inside / (total + area): 0 where nothing lies inside, NaN where there is neither mass nor region. A map of
@@ -43,13 +43,13 @@ def f1(found: Mass) -> Tensor:
     return 2 * found.inside / (found.total + found.area)
 
 
-def top_share(maps: Tensor, region: Tensor, ties: Literal["expected", "first"] = "expected") -> Tensor:
+def top_fraction(maps: Tensor, region: Tensor, ties: Literal["expected", "first"] = "expected") -> Tensor:
     """The share of the K highest places of each map (B, H, W) that lie in its region of K pixels: (B,) float64, NaN for K = 0.
 
     Where the K-th and the next value are equal, `expected` counts the share of the equal places that lie in the region, as
     if they were drawn; `first` takes them in raster order.
 
-    >>> top_share(torch.tensor([[[2.0, 1.0, 1.0, 0.0]]]), torch.tensor([[[True, True, False, False]]])).item()
+    >>> top_fraction(torch.tensor([[[2.0, 1.0, 1.0, 0.0]]]), torch.tensor([[[True, True, False, False]]])).item()
     0.75
     """
     values, inside = maps.flatten(1), region.flatten(1)
@@ -80,5 +80,5 @@ def density_difference(maps: Tensor, region: Tensor) -> Tensor:
     >>> density_difference(torch.tensor([[[1.0, 0.5, 0.0]]]), torch.tensor([[[True, False, False]]])).item()
     0.75
     """
-    found = mass(maps, region)
+    found = region_energy(maps, region)
     return found.inside / found.area - (found.total - found.inside) / (region[0].numel() - found.area)

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from camdbench.functional.float_precision import to_float64
 from camdbench.functional.normalise import normalise
-from camdbench.functional.precision import exact
 
 Similarity = Literal["spearman", "spearman_abs", "ssim", "hog"]
 
@@ -45,7 +45,7 @@ def _ranks(values: Tensor) -> Tensor:
     ordered = values.sort(1).values
     below = torch.searchsorted(ordered, values.contiguous(), side="left")
     upto = torch.searchsorted(ordered, values.contiguous(), side="right")
-    ranks = exact(below + upto) / 2
+    ranks = to_float64(below + upto) / 2
     ranks = ranks - ranks.mean(1, keepdim=True)
     return torch.where(values.isfinite().all(1, keepdim=True).to(ranks.device), ranks, torch.nan)
 
@@ -57,7 +57,7 @@ def ssim(first: Tensor, second: Tensor) -> Tensor:
     what scikit-image computes by `structural_similarity(gaussian_weights=True, data_range=1)`. Windows that leave the
     map do not count; NaN for maps smaller than a window.
     """
-    a, b = exact(first).unsqueeze(1), exact(second).unsqueeze(1)
+    a, b = to_float64(first).unsqueeze(1), to_float64(second).unsqueeze(1)
     if min(a.shape[-2:]) < _WINDOW:
         return torch.full((len(a),), torch.nan, dtype=a.dtype, device=a.device)
     window = _gaussian(a)
@@ -90,7 +90,7 @@ def hog(maps: Tensor) -> Tensor:
 
     if min(maps.shape[-2:]) < 48:
         return torch.empty(len(maps), 0, dtype=torch.float64)
-    return torch.stack([torch.from_numpy(describe(item.numpy(), pixels_per_cell=(16, 16))) for item in exact(maps).cpu()])
+    return torch.stack([torch.from_numpy(describe(item.numpy(), pixels_per_cell=(16, 16))) for item in to_float64(maps).cpu()])
 
 
 def _of_absolutes(first: Tensor, second: Tensor) -> Tensor:

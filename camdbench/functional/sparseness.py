@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from camdbench.functional.precision import exact
+from camdbench.functional.float_precision import to_float64
 
 
 def gini(maps: Tensor) -> Tensor:
@@ -18,7 +18,7 @@ def gini(maps: Tensor) -> Tensor:
     >>> gini(torch.tensor([[[1.0, 1.0]], [[0.0, 1.0]]])).tolist()
     [0.0, 0.5]
     """
-    values = exact(maps).flatten(1).sort(1).values
+    values = to_float64(maps).flatten(1).sort(1).values
     count = values.shape[1]
     ranks = 2 * torch.arange(1, count + 1, dtype=values.dtype, device=values.device) - count - 1
     return (values * ranks).sum(1) / (count * values.sum(1))
@@ -33,7 +33,7 @@ def entropy(maps: Tensor, *, normalised: bool = False) -> Tensor:
     >>> entropy(torch.ones(1, 2, 2), normalised=True).tolist()
     [1.0]
     """
-    values = exact(maps).flatten(1)
+    values = to_float64(maps).flatten(1)
     shares = values / values.sum(1, keepdim=True)
     found = torch.special.entr(shares).sum(1)
     return found / math.log(values.shape[1]) if normalised and values.shape[1] > 1 else found * (torch.nan if normalised else 1)
@@ -45,5 +45,5 @@ def count_relevant(maps: Tensor, threshold: float) -> Tensor:
     >>> count_relevant(torch.tensor([[[0.0, 0.01, 2.0]]]), 0.1).tolist()
     [1.0]
     """
-    values = exact(maps).flatten(1)
+    values = to_float64(maps).flatten(1)
     return (values > threshold * values.amax(1, keepdim=True)).double().sum(1)

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from camdbench.functional.regions import regions
+from camdbench.functional.connected_components import regions
 
 Span = tuple[int, int]  # start and stop of rows or columns
 Box = tuple[Span, Span]
@@ -40,7 +40,7 @@ class _Tile(NamedTuple):
     before: bool
 
 
-class Tiled(NamedTuple):
+class TiledImage(NamedTuple):
     """Images whose objects are covered.
 
     Attributes:
@@ -52,7 +52,7 @@ class Tiled(NamedTuple):
     covered: Tensor
 
 
-def tile_objects(images: Tensor, masks: Tensor, *, official: bool) -> Tiled:
+def tile_objects(images: Tensor, masks: Tensor, *, official: bool) -> TiledImage:
     """Fill the box of each connected component of the masks with the largest tile beside it.
 
     Components share sides, not corners, and are filled one after the other, so a later tile may show an earlier filling.
@@ -68,7 +68,7 @@ def tile_objects(images: Tensor, masks: Tensor, *, official: bool) -> Tiled:
     boxes = [found.boxes[found.owner == index].long().tolist() for index in range(len(images))]
     filled = [_tiled(*one, official) for one in zip(images, masks.cpu().numpy(), boxes, strict=True)]
     covered = torch.tensor([whole for _, whole in filled], device=images.device, dtype=torch.bool)
-    return Tiled(torch.stack([image for image, _ in filled]), covered)
+    return TiledImage(torch.stack([image for image, _ in filled]), covered)
 
 
 def _tiled(image: Tensor, mask: NDArray[np.bool_], boxes: list[list[int]], official: bool) -> tuple[Tensor, bool]:

@@ -11,7 +11,7 @@ from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import CLASSIFIED
 from camdbench.functional.ablation import grey_box, grey_object
-from camdbench.functional.ranking import among_first
+from camdbench.functional.class_rank import in_top_k
 from camdbench.functional.tiling import tile_objects
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.labels import labels_of, mask_undefined
@@ -61,11 +61,11 @@ def ablation_accuracy(
     """
     labels = labels_of(inputs)
     if ablation == "none":
-        return MetricResult(*mask_undefined(100 * among_first(inputs.logits, labels.classes), labels.known))
+        return MetricResult(*mask_undefined(100 * in_top_k(inputs.logits, labels.classes), labels.known))
     if inputs.masks is None:
         raise NotApplicable("the metric takes the object out of images, and there is no mask of it")
     images, possible = _ablated(inputs.images, inputs.masks, ablation, official=ground_truth == "official")
-    values = 100 * among_first(inputs.score(images), labels.classes)
+    values = 100 * in_top_k(inputs.score(images), labels.classes)
     there = inputs.masks.flatten(1).any(1) if empty == "undefined" else torch.ones_like(labels.known)
     return MetricResult(*mask_undefined(values, labels.known & there & possible))
 

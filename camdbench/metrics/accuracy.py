@@ -11,8 +11,8 @@ from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import CLASSIFIED, NO_LABEL
 from camdbench.core.option_types import ScoredOutput
-from camdbench.functional.precision import exact
-from camdbench.functional.ranking import among_first, average_precisions
+from camdbench.functional.class_rank import average_precisions, in_top_k
+from camdbench.functional.float_precision import to_float64
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.labels import labels_of, mask_undefined
 from camdbench.metrics.result import Curve, MetricResult
@@ -83,7 +83,7 @@ def average_precision(inputs: MetricInputs, *, scored_output: ScoredOutput = "lo
     images with each other, where logits and probabilities rank differently. Equal scores are one step.
     """
     truth = _truth(inputs)
-    scores = exact(inputs.logits) if scored_output == "logit" else F.log_softmax(exact(inputs.logits), 1)
+    scores = to_float64(inputs.logits) if scored_output == "logit" else F.log_softmax(to_float64(inputs.logits), 1)
     truth = truth.to(scores.device)
     values, undefined = mask_undefined(100 * average_precisions(scores, truth), truth.any(1))
     classes = torch.arange(truth.shape[1])
@@ -92,7 +92,7 @@ def average_precision(inputs: MetricInputs, *, scored_output: ScoredOutput = "lo
 
 def _among_first(inputs: MetricInputs, count: int) -> MetricResult:
     labels = labels_of(inputs)
-    return MetricResult(*mask_undefined(100 * among_first(inputs.logits, labels.classes, count), labels.known))
+    return MetricResult(*mask_undefined(100 * in_top_k(inputs.logits, labels.classes, count), labels.known))
 
 
 def _truth(inputs: MetricInputs) -> Tensor:

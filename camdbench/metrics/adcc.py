@@ -12,7 +12,7 @@ from camdbench.core.metric_families import DECLARED, MEAN_MASKED, ZERO_MAP
 from camdbench.core.option_types import Masking, ScoredClass
 from camdbench.functional.coherency import coherency as alike
 from camdbench.functional.coherency import harmonic_mean
-from camdbench.functional.precision import exact
+from camdbench.functional.float_precision import to_float64
 from camdbench.functional.probability import drop, log_odds
 from camdbench.metrics.confidence import masked_images
 from camdbench.metrics.inputs import MetricInputs
@@ -121,7 +121,7 @@ def _coherency(inputs: MetricInputs, masking: Masking, scored_class: ScoredClass
 
 def _complexity(inputs: MetricInputs) -> Tensor:
     """(B,) float64 in [0, 1] on the CPU."""
-    return exact(inputs.saliency).mean((1, 2)).cpu()
+    return to_float64(inputs.saliency).mean((1, 2)).cpu()
 
 
 def _masked_logits(inputs: MetricInputs, masking: Masking) -> Tensor:

@@ -18,8 +18,8 @@ from camdbench.core.metric_families import LOCALISED, NO_BOX
 from camdbench.core.option_types import BoxEnds, Connectivity, ConstantMap, MapRange, PositiveFraction, Resize
 from camdbench.core.protocols import Protocol
 from camdbench.functional.boxes import best_iou
-from camdbench.functional.precision import exact
-from camdbench.functional.regions import holes, largest, outlines, regions
+from camdbench.functional.connected_components import holes, largest_component, outlines, regions
+from camdbench.functional.float_precision import to_float64
 from camdbench.metrics.ground_truth import boxes_of, is_zero, maps_of, result_of
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.result import Curve, MetricResult
@@ -162,7 +162,7 @@ def _overlaps(
     """The best IoU of each image at each threshold, (B, K) float64; one image at a time, which bounds the memory."""
 
     def find() -> Tensor:
-        finished, truth = exact(maps_of(inputs, maps, resize)).cpu(), boxes_of(inputs)
+        finished, truth = to_float64(maps_of(inputs, maps, resize)).cpu(), boxes_of(inputs)
         rows = [_of_image(one, own.cpu(), thresholds, connectivity, ground_truth, every) for one, own in zip(finished, truth, strict=True)]
         return torch.stack(rows)
 
@@ -185,8 +185,8 @@ def _of_image(values: Tensor, truth: Tensor, thresholds: int, connectivity: Conn
 
 def _best_of_largest(masks: Tensor, truth: Tensor, connectivity: Connectivity, ground_truth: BoxEnds) -> Tensor:
     if ground_truth == "clovaai":
-        return best_iou(_late_ends(largest(outlines(masks), len(masks), ties="last"), masks), truth.floor(), inclusive=True)
-    return best_iou(largest(regions(masks, connectivity), len(masks)), truth)
+        return best_iou(_late_ends(largest_component(outlines(masks), len(masks), ties="last"), masks), truth.floor(), inclusive=True)
+    return best_iou(largest_component(regions(masks, connectivity), len(masks)), truth)
 
 
 def _best_of_all(masks: Tensor, truth: Tensor, connectivity: Connectivity, ground_truth: BoxEnds) -> Tensor:

@@ -14,9 +14,9 @@ from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import LOCALISED
 from camdbench.core.option_types import Connectivity, ConstantMap, KnownClass
 from camdbench.functional.boxes import best_iou
+from camdbench.functional.connected_components import largest_component, regions
+from camdbench.functional.float_precision import to_float64
 from camdbench.functional.normalise import is_constant
-from camdbench.functional.precision import exact
-from camdbench.functional.regions import largest, regions
 from camdbench.metrics.ground_truth import boxes_of, result_of
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.result import MetricResult
@@ -111,7 +111,7 @@ def official_metric_at_half(
 
 def mean_masks(maps: Tensor, *, at_least: bool) -> Tensor:
     """What lies above the mean of each map (B, H, W), or equals it too: (B, H, W) bool; nothing of a map of zeros."""
-    values = exact(maps)
+    values = to_float64(maps)
     mean = values.mean((1, 2), keepdim=True)
     level = is_constant(maps)[:, None, None]  # whose mean may differ from its values by rounding
     return torch.where(level, (values > 0) & at_least, values >= mean if at_least else values > mean)
@@ -121,7 +121,7 @@ def predicted_boxes(inputs: MetricInputs, connectivity: Connectivity, *, at_leas
     """The box of the largest region above the mean of each map, (B, 4) xyxy on the CPU; zeros where there is none."""
 
     def find() -> Tensor:
-        return largest(regions(mean_masks(inputs.saliency, at_least=at_least), connectivity), len(inputs))
+        return largest_component(regions(mean_masks(inputs.saliency, at_least=at_least), connectivity), len(inputs))
 
     return inputs.cached(("box above the mean", connectivity, at_least), find)
 

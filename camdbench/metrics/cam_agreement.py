@@ -9,9 +9,9 @@ from torch import Tensor
 from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
 from camdbench.core.protocols import Protocol
-from camdbench.functional.core_focus import on_grid
+from camdbench.functional.core_focused_loss import on_grid
 from camdbench.functional.core_regions import leading_classes
-from camdbench.functional.precision import at_least_single, exact
+from camdbench.functional.float_precision import to_at_least_float32, to_float64
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.labels import labels_of, mask_undefined
 from camdbench.metrics.result import MetricResult
@@ -48,11 +48,11 @@ def cam_agreement(inputs: MetricInputs, *, threshold: NonNegativeFloat = 0.01) -
     1/(h w) sum_k W_ck A_k, is the highest there, and none where no class's exceeds `threshold`, in logits. The truth is
     the class map; where an image has a single mask, the label's class inside it. Void pixels count as background.
     """
-    activations, weights = at_least_single(inputs.activations, inputs.class_weights)
+    activations, weights = to_at_least_float32(inputs.activations, inputs.class_weights)
     truth, known = _truth(inputs, len(weights), (activations.shape[-2], activations.shape[-1]))
     agree = leading_classes(activations, weights, threshold) == truth.to(activations.device)
-    finite = (exact(activations).flatten(1).sum(1) + exact(weights).sum()).isfinite()
-    shares = 100 * exact(agree).mean((1, 2))
+    finite = (to_float64(activations).flatten(1).sum(1) + to_float64(weights).sum()).isfinite()
+    shares = 100 * to_float64(agree).mean((1, 2))
     return MetricResult(*mask_undefined(torch.where(finite, shares, torch.nan), known))
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import EXPLAINED_AGAIN, ZERO_FIRST_MAP
-from camdbench.functional.contrast import contrast_loss, cosine, cosines
+from camdbench.functional.contrastive import contrast_loss, cosine, cosines
 from camdbench.functional.crops import Crop, draw_crop, warp
 from camdbench.functional.normalise import upsample
 from camdbench.metrics.inputs import MetricInputs

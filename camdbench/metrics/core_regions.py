@@ -17,9 +17,9 @@ from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import CLASS_MAPS, CLASSIFIED
 from camdbench.core.option_types import KnownClass
 from camdbench.functional import core_regions
-from camdbench.functional.core_focus import core_of
+from camdbench.functional.core_focused_loss import core_of
+from camdbench.functional.float_precision import to_at_least_float32, to_float64
 from camdbench.functional.normalise import normalise
-from camdbench.functional.precision import at_least_single, exact
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.labels import labels_of, mask_undefined
 from camdbench.metrics.result import Curve, MetricResult
@@ -181,7 +181,7 @@ def contrastive_iou(
     else:
         found = core_regions.reconstructed(activations, weights, classes)
         values = core_regions.overlap((normalise(found, "range") if scale else found) > threshold, inside)
-    finite = (exact(activations).flatten(1).sum(1) + exact(weights).sum()).isfinite().to(values.device)
+    finite = (to_float64(activations).flatten(1).sum(1) + to_float64(weights).sum()).isfinite().to(values.device)
     return MetricResult(*mask_undefined(100 * torch.where(finite, values, torch.nan), known & ~missing))
 
 
@@ -212,7 +212,7 @@ def _classes(inputs: MetricInputs, scored_class: str) -> tuple[Tensor, Tensor]:
 
 def _seen(inputs: MetricInputs) -> tuple[Tensor, Tensor]:
     """Activations (B, K, h, w) and class weights (C, K)."""
-    return at_least_single(inputs.activations, inputs.class_weights)
+    return to_at_least_float32(inputs.activations, inputs.class_weights)
 
 
 def _masks(inputs: MetricInputs) -> Tensor:

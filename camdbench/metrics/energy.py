@@ -15,9 +15,9 @@ from camdbench.core.catalogue import metric
 from camdbench.core.difference import Difference
 from camdbench.core.metric_families import LOCALISED, NO_BOX, NO_MASK, ON_MASKS
 from camdbench.core.option_types import BoxTruth, GroundTruth, MapSign
+from camdbench.functional.float_precision import to_float64
 from camdbench.functional.normalise import upsample
-from camdbench.functional.overlap import Mass, f1, mass
-from camdbench.functional.precision import exact
+from camdbench.functional.overlap import RegionEnergy, f1, region_energy
 from camdbench.metrics.ground_truth import boxes_of, maps_of, object_region, result_of
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.result import MetricResult
@@ -48,7 +48,7 @@ def pixel_f1(
     (B,) in [0, 100]. P = sum over the object / sum over all, R = sum over the object / its area, with the map in [0, 1];
     0 where no energy lies on the object. Not the F1 of a mask: a map of ones scores 2a / (1 + a) for an object of area a.
     """
-    found = mass(inputs.saliency, object_region(inputs, ground_truth))
+    found = region_energy(inputs.saliency, object_region(inputs, ground_truth))
     return result_of(100 * f1(found), _nowhere(found))
 
 
@@ -85,7 +85,7 @@ def energy_pointing(
     several boxes have no value, and neither have those of which the boxes cover more than `max_box_fraction`: Score-CAM
     takes images with one box that covers at most half.
     """
-    found = mass(inputs.saliency, object_region(inputs, ground_truth))
+    found = region_energy(inputs.saliency, object_region(inputs, ground_truth))
     nowhere = _nowhere(found) | (found.area > max_box_fraction * inputs.saliency[0].numel())
     if boxes == "single":
         nowhere = nowhere | nowhere.new_tensor([len(own) > 1 for own in boxes_of(inputs)])
@@ -143,10 +143,10 @@ def content_heatmap(
     as pixels, and resizes to the image's own resolution, where this is the network's input.
     """
     raw = inputs.saliency if inputs.raw is None else inputs.raw
-    positive = exact(raw.float().nan_to_num(0.0, 0.0, 0.0)).relu()
+    positive = to_float64(raw.float().nan_to_num(0.0, 0.0, 0.0)).relu()
     if epsilon:
         positive = positive / (positive.sum((1, 2), keepdim=True) + epsilon) + epsilon
-    found = mass(upsample(positive, _size(inputs)), object_region(inputs, ground_truth))
+    found = region_energy(upsample(positive, _size(inputs)), object_region(inputs, ground_truth))
     return result_of(100 * found.inside / found.total, _nowhere(found))
 
 
@@ -180,11 +180,11 @@ def relevance_mass(
     own normalisation, or the raw map rectified (`maps="relu"`) or without its sign (`"abs"`), then resized. Quantus takes
     signed maps as they are, whose shares leave [0, 100].
     """
-    found = mass(maps_of(inputs, maps), object_region(inputs, ground_truth))
+    found = region_energy(maps_of(inputs, maps), object_region(inputs, ground_truth))
     return result_of(100 * found.inside / found.total, _nowhere(found))
 
 
-def _nowhere(found: Mass) -> Tensor:
+def _nowhere(found: RegionEnergy) -> Tensor:
     return (found.total == 0) | (found.area == 0)
 
 

@@ -12,11 +12,11 @@ from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.core.metric_families import MASKED
 from camdbench.core.option_types import MapKind, Masking, ScoredClass, ScoredOutput
-from camdbench.functional.curves import Score, pairs, read
+from camdbench.functional.curves import Output, class_output, pairs
+from camdbench.functional.float_precision import to_float64
 from camdbench.functional.infidelity import infidelity as mismatch
 from camdbench.functional.infidelity import inside, squares
 from camdbench.functional.normalise import upsample
-from camdbench.functional.precision import exact
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.perturbation_curves import image_version, scored_classes
 from camdbench.metrics.result import MetricResult
@@ -106,17 +106,17 @@ def _prediction(inputs: MetricInputs, perturbation: str, masking: Masking, maps:
     if maps == "raw" and inputs.raw is None:
         raise NotApplicable("the raw map is not known; infidelity(maps='default') takes the normalised one")
     raw = inputs.saliency if maps != "raw" or inputs.raw is None else inputs.raw
-    phi = exact(upsample(raw, (inputs.images.shape[-2], inputs.images.shape[-1])))
+    phi = to_float64(upsample(raw, (inputs.images.shape[-2], inputs.images.shape[-1])))
     if perturbation == "indicator":
         return phi
     change = inputs.images - image_version(inputs, "blank", masking)
     if masking == "normalised":
         change = change / inputs.classifier.std
-    return phi * exact(change).sum(1)
+    return phi * to_float64(change).sum(1)
 
 
 def _samples(
-    inputs: MetricInputs, drawn: Tensor, predicted: Tensor, masking: Masking, scored_class: ScoredClass, scored_output: Score
+    inputs: MetricInputs, drawn: Tensor, predicted: Tensor, masking: Masking, scored_class: ScoredClass, scored_output: Output
 ) -> tuple[Tensor, Tensor]:
     """Predicted and measured change of the score for each sample, (B, N) float64 on the CPU."""
     images, classes, blank = inputs.images, scored_classes(inputs, scored_class), image_version(inputs, "blank", masking)
@@ -125,7 +125,7 @@ def _samples(
     for image, point in pairs(len(images), count, size[0] * size[1], images.device):
         covered = inside(drawn[image, point], size)
         sums.append((predicted[image.to(predicted.device)] * covered.to(predicted.device)).sum((1, 2)).cpu())
-        scores.append(read(inputs.score(torch.where(covered[:, None], blank, images[image])), classes[image], scored_output))
-    start = read(inputs.logits, classes, scored_output)[:, None]
+        scores.append(class_output(inputs.score(torch.where(covered[:, None], blank, images[image])), classes[image], scored_output))
+    start = class_output(inputs.logits, classes, scored_output)[:, None]
     shape = (len(images), count)
     return torch.cat(sums).unflatten(0, shape), start - torch.cat(scores).unflatten(0, shape)

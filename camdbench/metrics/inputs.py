@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import NotApplicable
-from camdbench.core.rows import Status
+from camdbench.core.row import Status
 from camdbench.functional.normalise import is_constant
 from camdbench.functional.probability import log_odds
-from camdbench.functional.seeds import generator_for
+from camdbench.functional.seeding import generator_for
 from camdbench.models.classifier import Classifier
 
 T = TypeVar("T")

@@ -11,9 +11,9 @@ from torch import Tensor
 from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import MASKED
 from camdbench.core.option_types import ScoredClass
-from camdbench.functional.curves import area, ragged_pairs, read, replaced
+from camdbench.functional.curves import area, class_output, ragged_pairs, replace_pixels
 from camdbench.functional.normalise import is_constant
-from camdbench.functional.orderings import segment_ranks
+from camdbench.functional.pixel_order import segment_ranks
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.perturbation_curves import Version, image_version, scored_classes
 from camdbench.metrics.result import Curve, MetricResult
@@ -82,10 +82,10 @@ def _scores(inputs: MetricInputs, ranks: Tensor, numbers: Tensor, fill: Version,
     images, colour = inputs.images, image_version(inputs, fill, "pixels")
     colour, steps = colour.expand(len(images), -1, -1, -1), torch.arange(int(numbers.max()) + 1, device=images.device)
     found = torch.full((len(images), len(steps)), torch.nan, dtype=torch.float64)
-    found[:, 0] = read(inputs.logits, classes, "probability")
+    found[:, 0] = class_output(inputs.logits, classes, "probability")
     for chosen in ragged_pairs(numbers, ranks.shape[1], images.device):
-        altered = replaced(images, colour, ranks, steps, chosen)
-        found[chosen.image.cpu(), chosen.point.cpu()] = read(inputs.score(altered), classes[chosen.image], "probability")
+        altered = replace_pixels(images, colour, ranks, steps, chosen)
+        found[chosen.image.cpu(), chosen.point.cpu()] = class_output(inputs.score(altered), classes[chosen.image], "probability")
     return found
 
 

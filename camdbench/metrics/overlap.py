@@ -10,7 +10,7 @@ from torch import Tensor
 from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import NO_MASK, ON_MASKS
 from camdbench.core.option_types import ConstantMap, GroundTruth, MapSign
-from camdbench.functional.overlap import density_difference, iou, top_share
+from camdbench.functional.overlap import density_difference, iou, top_fraction
 from camdbench.metrics.ground_truth import is_zero, maps_of, object_region, result_of
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.result import MetricResult
@@ -48,7 +48,7 @@ def relevance_rank(
     `relevance_mass`.
     """
     own, values = object_region(inputs, ground_truth), maps_of(inputs, maps)
-    return result_of(100 * top_share(values, own, ties), _empty(own) | is_zero(values))
+    return result_of(100 * top_fraction(values, own, ties), _empty(own) | is_zero(values))
 
 
 IOU_PROTOCOLS = (

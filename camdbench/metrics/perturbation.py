@@ -13,7 +13,7 @@ from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import MASKED, MEAN_MASKED
 from camdbench.core.option_types import Fill, Masking, Readout, ScoredClass, TieOrder
 from camdbench.functional.curves import counts_by_share, counts_by_step
-from camdbench.functional.orderings import count_cells
+from camdbench.functional.pixel_order import count_cells
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.perturbation_curves import PerturbationPath, PixelOrder, area_under, path_scores
 from camdbench.metrics.result import Curve, MetricResult

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from camdbench.core.errors import NotApplicable
 from camdbench.core.option_types import MapStatistics, Masking, ScoredClass
-from camdbench.functional.baselines import lowest, rise_blur
-from camdbench.functional.curves import Score, area, read, scores_along
+from camdbench.functional.curves import Output, area, class_output, scores_along
+from camdbench.functional.fill_values import lowest, rise_blur
 from camdbench.functional.normalise import is_constant
-from camdbench.functional.orderings import Ties, grid_ranks, pixel_ranks, sliding_ranks
+from camdbench.functional.pixel_order import TieRule, grid_ranks, pixel_ranks, sliding_ranks
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.result import Curve, MetricResult
 from camdbench.models.single_image_norm import with_own_statistics
@@ -35,7 +35,7 @@ class PixelOrder:
     """
 
     most_first: bool = True
-    ties: Ties = "first"
+    ties: TieRule = "first"
     patch: int = 1
     sliding: int = 0
     maps: MapStatistics = "default"
@@ -62,7 +62,7 @@ class PerturbationPath:
     after: Version
     masking: Masking
     scored_class: ScoredClass
-    scored_output: Score
+    scored_output: Output
 
 
 class PathScores(NamedTuple):
@@ -93,7 +93,7 @@ def _path_scores(inputs: MetricInputs, path: PerturbationPath) -> PathScores:
     found = scores_along(inputs.score, before, after, ranks, inner, classes, path.scored_output)
     columns = dict(zip(inner, found.unbind(1), strict=True))
     columns |= {
-        count: read(_logits_of(inputs, name, path.masking), classes, path.scored_output)
+        count: class_output(_logits_of(inputs, name, path.masking), classes, path.scored_output)
         for count, name in ends.items()
         if count in path.counts
     }

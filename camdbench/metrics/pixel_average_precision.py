@@ -9,7 +9,7 @@ from torch import Tensor
 from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import NO_MASK, ON_MASKS
 from camdbench.core.option_types import ConstantMap, GroundTruth, MapRange, Resize
-from camdbench.functional.precision import exact
+from camdbench.functional.float_precision import to_float64
 from camdbench.metrics.ground_truth import is_zero, maps_of, object_region, result_of
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.result import Curve, MetricResult
@@ -58,7 +58,7 @@ def pixel_average_precision(
     """
     own, values = object_region(inputs, ground_truth), maps_of(inputs, maps, resize)
     places = torch.arange(thresholds + 1, dtype=torch.float64) / thresholds
-    on, off = (_counts(exact(values).cpu(), chosen.cpu(), places) for chosen in (own, ~own))
+    on, off = (_counts(to_float64(values).cpu(), chosen.cpu(), places) for chosen in (own, ~own))
     nowhere = ~own.flatten(1).any(1)
     if constant_map == "undefined":
         nowhere = nowhere | is_zero(values)

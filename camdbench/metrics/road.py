@@ -13,7 +13,7 @@ from camdbench.core.difference import Difference
 from camdbench.core.errors import UsageError
 from camdbench.core.metric_families import CONSTANT_MAP, MASKED, MEAN_MASKED
 from camdbench.core.option_types import Masking, Readout, ScoredClass
-from camdbench.functional.curves import Score, pairs, read
+from camdbench.functional.curves import Output, class_output, pairs
 from camdbench.functional.imputation import impute
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.perturbation_curves import PathScores, PixelOrder, pixel_order, scored_classes
@@ -134,7 +134,7 @@ class _Imputing(NamedTuple):
     jitter: float
     masking: Masking
     scored_class: ScoredClass
-    scored_output: Score
+    scored_output: Output
 
 
 def _checked(percentages: tuple[int, ...]) -> tuple[int, ...]:
@@ -167,7 +167,7 @@ def _scores(inputs: MetricInputs, how: _Imputing, *, most_first: bool) -> PathSc
     for image, point in pairs(len(images), len(counts), ranks.shape[1], images.device):
         known = (ranks[image] >= counts[point, None]).unflatten(1, images.shape[-2:])
         filled = impute(images[image], known) + noise[image] * ~known.unsqueeze(1)
-        found.append(read(inputs.score(filled), classes[image], how.scored_output))
+        found.append(class_output(inputs.score(filled), classes[image], how.scored_output))
     return PathScores(torch.cat(found).unflatten(0, (len(images), len(counts))), constant)
 
 

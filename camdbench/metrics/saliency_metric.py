@@ -13,8 +13,8 @@ from torch import Tensor
 from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import EXPLAINED_AGAIN
 from camdbench.core.option_types import Connectivity
+from camdbench.functional.connected_components import regions
 from camdbench.functional.probability import log_odds
-from camdbench.functional.regions import regions
 from camdbench.metrics.box_localisation import mean_masks, predicted_boxes
 from camdbench.metrics.ground_truth import result_of
 from camdbench.metrics.inputs import MetricInputs

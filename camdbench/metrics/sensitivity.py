@@ -15,8 +15,8 @@ from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import ZERO_FIRST_MAP
 from camdbench.core.option_types import MapKind, Masking
 from camdbench.core.protocols import Protocol
+from camdbench.functional.float_precision import to_float64
 from camdbench.functional.normalise import upsample
-from camdbench.functional.precision import exact
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.result import MetricResult
 
@@ -119,4 +119,4 @@ def _own(inputs: MetricInputs) -> Tensor:
 
 
 def _norm(maps: Tensor) -> Tensor:
-    return exact(maps).flatten(1).norm(dim=1)
+    return to_float64(maps).flatten(1).norm(dim=1)

@@ -100,7 +100,7 @@ def outputs_watched(modules: Iterable[nn.Module]) -> Generator[list[tuple[nn.Mod
 
 
 @dataclass
-class Sighting:
+class CapturedOutput:
     """What a survey saw of one module: how often it ran, the shape it returned, and the gradient that reached it."""
 
     calls: int = 0
@@ -109,7 +109,7 @@ class Sighting:
 
 
 @contextmanager
-def surveyed(network: nn.Module, summarise: Callable[[str, Tensor], Tensor | None]) -> Generator[dict[str, Sighting]]:
+def surveyed(network: nn.Module, summarise: Callable[[str, Tensor], Tensor | None]) -> Generator[dict[str, CapturedOutput]]:
     """Watch every named module for one forward and one backward pass made inside the block.
 
     Args:
@@ -117,7 +117,7 @@ def surveyed(network: nn.Module, summarise: Callable[[str, Tensor], Tensor | Non
         summarise: called with a module's name and the gradient at its output; what it returns is kept, which
             spares the memory of all gradients at once.
     """
-    seen = {name: Sighting() for name, _ in network.named_modules() if name}
+    seen = {name: CapturedOutput() for name, _ in network.named_modules() if name}
 
     def watch(name: str) -> Callable[[nn.Module, tuple[object, ...], object], None]:
         def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:

@@ -19,7 +19,7 @@ from camdbench.models.target_layers import default_layer
 
 
 @dataclass(frozen=True)
-class Passes:
+class PassCounts:
     """Images that went through a network, by the part of it that they went through."""
 
     forward: int = 0
@@ -27,11 +27,11 @@ class Passes:
     tail_forward: int = 0
     tail_backward: int = 0
 
-    def __add__(self, other: Passes) -> Passes:
-        return Passes(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+    def __add__(self, other: PassCounts) -> PassCounts:
+        return PassCounts(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
-    def __sub__(self, other: Passes) -> Passes:
-        return Passes(*(mine - theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+    def __sub__(self, other: PassCounts) -> PassCounts:
+        return PassCounts(*(mine - theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
     def total(self) -> int:
         """All passes together, whole and tail alike."""
@@ -88,7 +88,7 @@ class Classifier(nn.Module):
         self.layer = layer if layer is not None else default_layer(network)
         if self.layer is not None:
             self.module(self.layer)
-        self.passes = Passes()
+        self.passes = PassCounts()
         self._backward_kind: Literal["backward", "tail_backward"] = "backward"
 
     @property
@@ -104,13 +104,13 @@ class Classifier(nn.Module):
         """
         logits = _logits_of(self.network((images - self.mean) / self.std))
         count = len(images)
-        self.passes += Passes(forward=count)
+        self.passes += PassCounts(forward=count)
         if logits.requires_grad:
             kind = self._backward_kind
 
             def counted(gradient: Tensor) -> None:
                 del gradient
-                self.passes += Passes(**{kind: count})
+                self.passes += PassCounts(**{kind: count})
 
             logits.register_hook(counted)
         return logits
@@ -188,12 +188,12 @@ class Classifier(nn.Module):
         with capture.replaced(module, output):
             try:
                 logits = _logits_of(self.network((image - self.mean) / self.std))
-                spent = Passes(forward=1, tail_forward=len(output))
+                spent = PassCounts(forward=1, tail_forward=len(output))
             except torch.OutOfMemoryError:
                 raise
             except RuntimeError:
                 logits = _logits_of(self.network(((image - self.mean) / self.std).expand(len(output), -1, -1, -1)))
-                spent = Passes(forward=len(output))
+                spent = PassCounts(forward=len(output))
         self.passes += spent
         return logits
 

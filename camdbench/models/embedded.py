@@ -7,8 +7,8 @@ from pathlib import Path
 
 from camdbench.core.catalogue import model
 from camdbench.core.errors import UsageError
-from camdbench.models.build import build_network
 from camdbench.models.classifier import Classifier
+from camdbench.models.networks import build_network
 from camdbench.models.weights_file import load_state, read_state
 
 _WEIGHTS = Path(__file__).parent / "weights"

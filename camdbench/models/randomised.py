@@ -12,20 +12,20 @@ import torch
 from torch import nn
 
 from camdbench.core.errors import NotApplicable
-from camdbench.functional.seeds import generator_for
+from camdbench.functional.seeding import generator_for
 from camdbench.models.classifier import Classifier
 
 _TOKEN_SCALE = 0.02  # standard deviation at which vision transformers start their tokens and positions
 
 
-class Step(NamedTuple):
+class RandomisedModel(NamedTuple):
     """One model of a cascade: how many layers of it are random, and the model, which the next step changes."""
 
     randomised: int
     classifier: Classifier
 
 
-def cascade(classifier: Classifier, steps: int | None, seed: int) -> Iterator[Step]:
+def cascade(classifier: Classifier, steps: int | None, seed: int) -> Iterator[RandomisedModel]:
     """Models in which ever more layers are random, from the last one downwards; the last model is random throughout.
 
     A layer is a module with parameters of its own, and the order is that of registration, backwards. The layers are
@@ -52,7 +52,7 @@ def cascade(classifier: Classifier, steps: int | None, seed: int) -> Iterator[St
     for start, stop in pairwise([round(len(names) * step / count) for step in range(count + 1)]):
         for name in names[start:stop]:
             _take_over(copy.network.get_submodule(name), random.get_submodule(name))
-        yield Step(stop, copy)
+        yield RandomisedModel(stop, copy)
 
 
 def layers_from_above(network: nn.Module) -> list[str]:

@@ -9,7 +9,7 @@ STD = (0.25, 0.25, 0.25)
 LAYER = "layer3.1"  # the last block: 64 channels, rectified, on the last grid
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions with a short cut around them.
 
     Args:
@@ -47,9 +47,9 @@ class ShortcutsNetwork(nn.Module):
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
-        self.layer1 = nn.Sequential(Block(16, 16))
-        self.layer2 = nn.Sequential(Block(16, 32, stride=2))
-        self.layer3 = nn.Sequential(Block(32, 64, stride=2), Block(64, 64))
+        self.layer1 = nn.Sequential(ResidualBlock(16, 16))
+        self.layer2 = nn.Sequential(ResidualBlock(16, 32, stride=2))
+        self.layer3 = nn.Sequential(ResidualBlock(32, 64, stride=2), ResidualBlock(64, 64))
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(64, classes, bias=False)
 

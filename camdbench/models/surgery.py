@@ -11,7 +11,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from camdbench.core.errors import CamdbenchError, NotApplicable, UsageError
 from camdbench.models.classifier import Classifier
-from camdbench.models.shortcuts_net import Block, ShortcutsNetwork
+from camdbench.models.shortcuts_net import ResidualBlock, ShortcutsNetwork
 
 Stride = Literal[1, "original"]
 Relus = Literal["paper", "release"]
@@ -54,7 +54,7 @@ def check_additive(classifier: Classifier, images: Tensor) -> None:
     Raises:
         CamdbenchError: they do not.
     """
-    from camdbench.models.heads import linear_head
+    from camdbench.models.linear_head import linear_head
 
     with torch.no_grad(), classifier.frozen(), classifier.captured() as seen:
         logits = classifier(images)
@@ -67,7 +67,7 @@ def check_additive(classifier: Classifier, images: Tensor) -> None:
 
 
 def _open_shortcuts(network: ShortcutsNetwork, stride: Stride, relus: Relus) -> None:
-    first, last = cast("Block", network.layer3[0]), cast("Block", network.layer3[-1])
+    first, last = cast("ResidualBlock", network.layer3[0]), cast("ResidualBlock", network.layer3[-1])
     if stride == 1:
         for part in (first.body[0], cast("nn.Sequential", first.skip)[0]):
             cast("nn.Conv2d", part).stride = (1, 1)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from camdbench.core.errors import UsageError
 from camdbench.models.capture import surveyed
-from camdbench.models.layout import Layout, readings
+from camdbench.models.tensor_layout import TensorLayout, readings
 
 if TYPE_CHECKING:
     from camdbench.models.classifier import Classifier
@@ -110,7 +110,7 @@ class Layer(NamedTuple):
     problem: str
 
 
-def survey(classifier: Classifier, image_size: tuple[int, int]) -> list[Layer]:
+def list_layers(classifier: Classifier, image_size: tuple[int, int]) -> list[Layer]:
     """All layers in the order of the network, with shapes, and with the reason where one cannot be explained.
 
     Costs two forward passes and one backward pass of one image; none is counted.
@@ -119,7 +119,7 @@ def survey(classifier: Classifier, image_size: tuple[int, int]) -> list[Layer]:
         UsageError: the network does not take images of that size.
     """
     modules = dict(classifier.network.named_modules())
-    layouts = dict[str, list[Layout]]()
+    layouts = dict[str, list[TensorLayout]]()
 
     def places_only(name: str, gradient: Tensor) -> Tensor | None:
         layouts[name] = readings(tuple(gradient.shape), image_size, modules[name], classifier.network)
@@ -145,7 +145,7 @@ def survey(classifier: Classifier, image_size: tuple[int, int]) -> list[Layer]:
     return layers
 
 
-def _problem(calls: int, layouts: Sequence[Layout], reached: Tensor | None) -> str:
+def _problem(calls: int, layouts: Sequence[TensorLayout], reached: Tensor | None) -> str:
     if calls == 0:
         return "does not run in a forward pass"
     if calls > 1:

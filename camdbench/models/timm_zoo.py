@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camdbench.core.errors import UsageError, unknown
-from camdbench.core.imagenet import imagenet_classes
+from camdbench.core.imagenet_classes import imagenet_classes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

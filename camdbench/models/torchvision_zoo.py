@@ -162,7 +162,7 @@ def _classes_of(name: str, state: dict[str, Any] | None) -> int:
     """The number of classes that a state dict was trained for: the rows of the weight that torchvision defines last."""
     if state is None:
         return 1000
-    from camdbench.models.skeleton import skeleton
+    from camdbench.models.meta_network import skeleton
 
     own = skeleton(lambda: fresh(name, 1000, auxiliary=True, drawn=False)).state_dict()
     head = [key for key, tensor in own.items() if tensor.ndim >= 2][-1]

@@ -35,7 +35,7 @@ class BlockParts:
 
 
 @dataclass(frozen=True)
-class Parts:
+class TransformerParts:
     """A vision transformer whose head is linear in the normalised tokens that it reads, or in the mean of its places.
 
     Attributes:
@@ -51,7 +51,7 @@ class Parts:
     classifiers: tuple[nn.Linear, ...]
 
 
-def parts_of(network: Any) -> Parts:
+def parts_of(network: Any) -> TransformerParts:
     """The layers of a vision transformer.
 
     Raises:
@@ -72,7 +72,7 @@ def parts_of(network: Any) -> Parts:
     classifiers = tuple(head for head in heads if isinstance(head, nn.Linear))
     if not len(classifiers) == len(heads) == max(1, len(transformer.readers)):
         raise NotApplicable(f"the head of {name} is not linear in the tokens that it reads")
-    return Parts(blocks, norm, pooled_norm, classifiers)
+    return TransformerParts(blocks, norm, pooled_norm, classifiers)
 
 
 def _of_torchvision(block: Any) -> BlockParts:

@@ -119,7 +119,7 @@ def load_untrained(name: str) -> Classifier:
     return load_classifier(name if known else f"{name}@random", device="cpu")
 
 
-def as_classifier(model: Classifier | nn.Module | str) -> Classifier:
+def to_classifier(model: Classifier | nn.Module | str) -> Classifier:
     """The classifier itself, or the one of that name.
 
     Raises:

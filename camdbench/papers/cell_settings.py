@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
 from camdbench.core.catalogue import datasets, explainers, losses, metrics
-from camdbench.core.nested import joined
-from camdbench.core.targets import check_target_rule
+from camdbench.core.merging import merge_nested
+from camdbench.core.target_rules import check_target_rule
 
 Statistics = float | Annotated[tuple[float, ...], Field(strict=False)]
 
@@ -100,7 +100,7 @@ class CellSettings(BaseModel):
         """These fields in place of those of `base`; the fields of `training` and `small` are merged."""
         given = {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
         if self.training is not None and base.training is not None:
-            given["training"] = joined(base.training, self.training)
+            given["training"] = merge_nested(base.training, self.training)
         if self.small is not None and base.small is not None:
             given["small"] = self.small.over(base.small)
         return base.model_copy(update=given)

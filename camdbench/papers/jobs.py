@@ -7,9 +7,9 @@ import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
 
-from camdbench.core.catalogue import NO_EXPLAINER, explainers, judges_model, metrics
+from camdbench.core.catalogue import NO_EXPLAINER, explainers, has_model_scope, metrics
 from camdbench.core.errors import CamdbenchError
-from camdbench.core.nested import joined
+from camdbench.core.merging import merge_nested
 from camdbench.papers.cell_settings import CellSettings
 from camdbench.papers.paper_values import PaperValue
 from camdbench.papers.probes import METRIC, ProbeSettings
@@ -115,7 +115,7 @@ def plan(table: PaperTable, *, small: bool = False, methods: Collection[str] = (
 
 def _measured(table: PaperTable, printed: PaperValue, part: CellSettings, *, small: bool) -> PlannedCell:
     metric = METRIC if part.probe is not None else part.metric or (_FOR_COSTS if part.measure else None)
-    alone = part.probe is not None or (metric is not None and judges_model(metrics.parse_one(metric)))
+    alone = part.probe is not None or (metric is not None and has_model_scope(metrics.parse_one(metric)))
     explainer = str(NO_EXPLAINER) if alone else part.explainer
     if explainer is not None and part.wrapper is not None and not alone:
         explainer = str(explainers.parse_one(f"{part.wrapper}({explainer})"))
@@ -130,7 +130,7 @@ def _trainings(table: PaperTable, part: CellSettings, *, small: bool) -> list[Tr
     """One per seed; a single None for weights that are there."""
     if part.training is None:
         return [None]
-    recipe = joined(table.training, part.training)
+    recipe = merge_nested(table.training, part.training)
     recipe = small_training(recipe) if small else recipe
     paper = table.name.partition("-")[0] + ("-small" if small else "")
     seeds = part.seeds or table.recipe.seeds

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from camdbench.core.errors import CamdbenchError
-from camdbench.core.nested import joined
+from camdbench.core.merging import merge_nested
 from camdbench.papers.agreement import OurValue
 from camdbench.papers.checkpoint_names import named, write_recipe
 
@@ -45,7 +45,7 @@ class ProbeSettings:
         """
         judged: dict[str, Any] = {"dataset": dataset, "evaluation": [split]} | ({} if count is None else {"evaluation_limit": count})
         network = Path(model).name.removesuffix(".safetensors")  # the name of a trained one has a hash of its recipe
-        plan = joined(json.loads(self.written), {"data": judged})
+        plan = merge_nested(json.loads(self.written), {"data": judged})
         digest = hashlib.sha256(json.dumps([network, plan], sort_keys=True).encode()).hexdigest()[:8]
         return {"name": named(paper, "probe", network, str(plan.get("backbone", "")), digest), "model": model} | plan
 

@@ -12,7 +12,7 @@ from camdbench.core.errors import CamdbenchError, unknown
 from camdbench.core.files import replacing
 from camdbench.core.provenance import code_hash
 from camdbench.core.spec import parse_spec
-from camdbench.datasets.opening import checked_dataset, open_dataset
+from camdbench.datasets.open_dataset import check_dataset, open_dataset
 from camdbench.papers.agreement import CellComparison, compare_cell
 from camdbench.papers.checkpoints import Networks
 from camdbench.papers.jobs import JobSettings, Plan, ReproductionJob, plan
@@ -181,7 +181,7 @@ def _probed(setting: JobSettings, table: str, networks: Networks, probes: Probes
     assert setting.probe is not None
     root = networks.root_of(setting.dataset)
     try:
-        spec, split = checked_dataset(setting.dataset, setting.split, root)
+        spec, split = check_dataset(setting.dataset, setting.split, root)
         count = next(iter(_subset(setting, limit, root).values()), None)
         recipe = setting.probe.recipe(table, networks.name_of(setting), str(spec), split, count)
         return probes.judged(recipe, split, root)
@@ -197,7 +197,7 @@ def _subset(setting: JobSettings, limit: int | None, data_root: str | None) -> d
     counts = [count for count in (setting.sample, limit) if count is not None]
     if not counts:
         return {}
-    spec, split = checked_dataset(setting.dataset, setting.split, data_root)
+    spec, split = check_dataset(setting.dataset, setting.split, data_root)
     if not datasets.get(spec.name).facts.on_disk:
         return {"limit": min(counts)}
     there = len(open_dataset(spec, split, data_root).ids)

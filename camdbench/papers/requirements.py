@@ -65,7 +65,7 @@ def passes_of(spec: Spec) -> PassEstimate:
     entry = explainers.get(spec.name)
     if entry.facts.cost is None:
         return PassEstimate(lower_bound=True)
-    return entry.facts.cost.passes(entry.arguments(spec), _sum(map(passes_of, spec.inner)))
+    return entry.facts.cost.passes(entry.arguments(spec), _sum(map(passes_of, spec.wrapped)))
 
 
 def architecture(setting: JobSettings) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from camdbench.core.nested import joined
+from camdbench.core.merging import merge_nested
 from camdbench.papers.cell_settings import CellSettings
 from camdbench.papers.training import CHOSEN
 
@@ -38,7 +38,7 @@ def small_scale(part: CellSettings) -> CellSettings:
             "mean": None,
             "std": None,
             "model": MODEL,
-            "probe": None if part.probe is None else joined(part.probe, _SMALL_PROBE),
+            "probe": None if part.probe is None else merge_nested(part.probe, _SMALL_PROBE),
             "small": None,
         }
     )
@@ -48,9 +48,9 @@ def small_scale(part: CellSettings) -> CellSettings:
 def small_training(recipe: dict[str, Any]) -> dict[str, Any]:
     """A training recipe of a minute: one epoch on few drawn images, by the same loss, surgery, augmentation and optimiser."""
     kept = {name: value for name, value in recipe.items() if name not in ("head_stage", "name")}
-    small = joined(kept, _SMALL)
+    small = merge_nested(kept, _SMALL)
     data = recipe.get("data", {})
     if "pretraining" in kept:
         small["pretraining"] = {name: value for name, value in kept["pretraining"].items() if name not in (*_SMALL, "head_stage", "name")}
     small["data"] = _SMALL["data"] | {name: data[name] for name in ("object_regions", *CHOSEN) if name in data}
-    return joined(small, _FEW) if "shots" in data else small
+    return merge_nested(small, _FEW) if "shots" in data else small

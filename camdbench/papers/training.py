@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from camdbench.core.catalogue import losses, models
-from camdbench.core.nested import joined
+from camdbench.core.merging import merge_nested
 from camdbench.core.spec import Spec
 from camdbench.papers.checkpoint_names import named, write_recipe
 
@@ -38,7 +38,7 @@ class Training:
         if "shots" in plan.get("data", {}):
             plan["data"] = plan["data"] | {"episode": seed}
         if "pretraining" in plan:
-            first = joined({name: value for name, value in plan.items() if name != "pretraining"}, plan["pretraining"])
+            first = merge_nested({name: value for name, value in plan.items() if name != "pretraining"}, plan["pretraining"])
             plan["pretraining"] = plan["pretraining"] | {"name": cls.of(paper, first, seed).name}
         digest = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:6]
         dataset = str(plan.get("data", {}).get("dataset", "")).partition("(")[0]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from camdbench.core.catalogue import NO_EXPLAINER, datasets, explainers, judges_model, metrics, needs_of, parse_explainers, parse_metrics
+from camdbench.core.catalogue import NO_EXPLAINER, datasets, explainers, has_model_scope, metrics, needs_of, parse_explainers, parse_metrics
 from camdbench.core.errors import UsageError
 from camdbench.core.precision import Precision
 from camdbench.core.settings import Setting, numbers
@@ -112,8 +112,8 @@ class Request:
     @property
     def jobs(self) -> tuple[Spec, ...]:
         """Explainers whose maps are scored or stored, and `none` for metrics of the model alone."""
-        read = self.save_maps or not all(map(judges_model, self.metrics))
-        alone = (NO_EXPLAINER,) if any(map(judges_model, self.metrics)) else ()
+        read = self.save_maps or not all(map(has_model_scope, self.metrics))
+        alone = (NO_EXPLAINER,) if any(map(has_model_scope, self.metrics)) else ()
         return (self.explainers if read else ()) + alone
 
 
@@ -123,7 +123,7 @@ def checked(config: RunConfig, resources: Resources | None = None) -> Request:
     Raises:
         UsageError: the first thing that is wrong.
     """
-    from camdbench.core.targets import check_target_rule
+    from camdbench.core.target_rules import check_target_rule
 
     maps = None if resources is None or resources.maps is None else str(resources.maps)
     made_before = resources is not None and (maps is not None or resources.map_source is not None)
@@ -185,14 +185,18 @@ def _checked_models(config: RunConfig, resources: Resources | None) -> tuple[Run
 
 def _checked_dataset(config: RunConfig, resources: Resources | None) -> tuple[Spec, str, tuple[str, ...]]:
     """Spec and split of the data set, and the annotations that it has."""
-    from camdbench.datasets.opening import annotations_of, checked_dataset
+    from camdbench.datasets.open_dataset import available_annotations, check_dataset
 
     if resources is not None and resources.dataset is not None:
         if config.data_root is not None:
             raise UsageError(f"--data-root {config.data_root}: the data set is an object; leave it out")
         return Spec(resources.dataset_name), config.split or "all", resources.annotations
-    spec, split = checked_dataset(config.dataset, config.split, config.data_root)
-    return spec, split, annotations_of(spec, split, config.data_root)  # some data sets have boxes or masks only if those were fetched
+    spec, split = check_dataset(config.dataset, config.split, config.data_root)
+    return (
+        spec,
+        split,
+        available_annotations(spec, split, config.data_root),
+    )  # some data sets have boxes or masks only if those were fetched
 
 
 def _text(path: File | None) -> str | None:
@@ -223,7 +227,7 @@ def _check_explainers(chosen: Sequence[Spec], scores: Sequence[Spec], *, made_be
     for spec in scores if made_before else ():
         if "explainer" in metrics.get(spec.name).facts.needs:
             raise UsageError(f"metric {spec} re-runs the explainer on altered images, which saved maps do not allow; use camdbench run")
-    of_maps = [str(spec) for spec in scores if not judges_model(spec)]
+    of_maps = [str(spec) for spec in scores if not has_model_scope(spec)]
     if of_maps and not chosen:
         raise UsageError(f"--explainers none: metric {', '.join(of_maps)} scores saliency maps; name at least one explainer")
     if save_maps and not chosen:

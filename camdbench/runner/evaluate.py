@@ -14,11 +14,11 @@ from camdbench.core.catalogue import parse_metrics, protocol_of
 from camdbench.core.errors import UsageError, unknown
 from camdbench.core.settings import validated
 from camdbench.core.spec import Spec, parse_specs
-from camdbench.datasets.memory import InMemoryDataset, batch_in_memory
+from camdbench.datasets.in_memory import InMemoryDataset, make_batch
 from camdbench.datasets.samples import Batch
 from camdbench.functional.normalise import Normalisation
 from camdbench.models.classifier import Classifier
-from camdbench.models.zoo import as_classifier
+from camdbench.models.zoo import to_classifier
 from camdbench.runner.config import RunConfig, checked
 from camdbench.runner.executors import local
 from camdbench.runner.prepare import prepare
@@ -72,7 +72,7 @@ def evaluate(
 
     if batch_size < 1:
         raise UsageError(f"batch_size={batch_size}: expected 1 or more")
-    classifier, batch = as_classifier(model), batch_in_memory(images, labels=labels, boxes=boxes, masks=masks)
+    classifier, batch = to_classifier(model), make_batch(images, labels=labels, boxes=boxes, masks=masks)
     specs, left_out = _chosen(metrics, batch)
     raw = _checked(torch.as_tensor(saliency), batch, normalisation)
     _check_labels(classifier, batch)

@@ -16,7 +16,7 @@ from camdbench.core.settings import fields_of
 from camdbench.datasets.samples import Dataset
 from camdbench.explainers.common.layer_choice import checked_layers
 from camdbench.models.classifier import Classifier
-from camdbench.models.target_layers import survey
+from camdbench.models.target_layers import list_layers
 from camdbench.runner.config import Request, RunConfig
 from camdbench.runner.plan import Unit, missing_units
 from camdbench.runner.resources import Resources, first_readable
@@ -99,7 +99,7 @@ def _facts_of(classifier: Classifier, resources: Resources) -> dict[str, Any]:
     height, width = first_readable(dataset).image.shape[-2:]
     made_before = resources.maps is not None or resources.map_source is not None
     asked = [spec for spec in request.explainers if not made_before and "layer" in needs_of(spec)]
-    seen = survey(classifier, (height, width)) if asked else []
+    seen = list_layers(classifier, (height, width)) if asked else []
     layers = {str(spec): ", ".join(checked_layers(classifier, spec, None, seen)) for spec in asked}
     classes = classifier.count_classes((height, width))
     _check_classes(classifier, classes, request, dataset)
@@ -198,7 +198,7 @@ def _plugins(request: Request) -> dict[str, str]:
     """Hashes of the code of registered explainers and metrics that are not camdbench's own, by name."""
     asked = [(explainers, part.name) for spec in request.explainers for part in spec.walk() if part.name in explainers]
     asked += [(metrics, spec.name) for spec in request.metrics]
-    found = {name: registry.foreign_code(name) for registry, name in asked}
+    found = {name: registry.plugin_hash(name) for registry, name in asked}
     return {name: code for name, code in found.items() if code is not None}
 
 

@@ -13,9 +13,9 @@ from camdbench.core.catalogue import datasets
 from camdbench.core.errors import CamdbenchError, NotApplicable, SampleError
 from camdbench.core.spec import Spec
 from camdbench.datasets.loading import default_workers
-from camdbench.datasets.opening import open_dataset
+from camdbench.datasets.open_dataset import open_dataset
 from camdbench.datasets.samples import Batch, Dataset, Sample, batches
-from camdbench.datasets.subsets import chosen, shuffled
+from camdbench.datasets.subsets import select_images, shuffled
 from camdbench.explainers.common.saliency import saliency
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device
@@ -119,7 +119,7 @@ class Resources:
         """The images of the run."""
         config, count = self._place.config, len(self.all_images.ids)
         limit = None if config.limit is None or config.limit >= count else config.limit  # a limit beyond the end asks for all
-        return chosen(self.all_images, limit=limit, sample=config.sample, ids=config.image_ids, seed=config.seed)
+        return select_images(self.all_images, limit=limit, sample=config.sample, ids=config.image_ids, seed=config.seed)
 
     @cached_property
     def reference_images(self) -> ReferenceImages:
@@ -233,4 +233,4 @@ def _with_absolute_masks(dataset: Spec) -> Spec:
     masks = dataset.arguments.get("masks")
     if not isinstance(masks, str) or not Path(masks).is_dir() or masks in ("gt", "bbox"):
         return dataset
-    return Spec.of(dataset.name, dataset.arguments | {"masks": str(Path(masks).resolve())}, dataset.inner)
+    return Spec.of(dataset.name, dataset.arguments | {"masks": str(Path(masks).resolve())}, dataset.wrapped)

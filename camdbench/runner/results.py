@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from camdbench.core.rows import SCORED, Row, Status
+from camdbench.core.row import SCORED, Row, Status
 from camdbench.explainers.common.usage import Usage
 from camdbench.metrics.result import Curve
-from camdbench.models.classifier import Passes
+from camdbench.models.classifier import PassCounts
 from camdbench.tables.aggregates import CellData
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class BatchResult:
             metric: MetricScores(values, status, reasons, {name: Curve(*curve) for name, curve in curves.items()})
             for metric, (values, status, reasons, curves) in state["scores"].items()
         }
-        usage = {stage: Usage(Passes(**passes), seconds) for stage, (passes, seconds) in state["usage"].items()}
+        usage = {stage: Usage(PassCounts(**passes), seconds) for stage, (passes, seconds) in state["usage"].items()}
         return cls(state["explainer"], state["ids"], state["labels"], state["targets"], scores, usage, state["raw"])
 
 

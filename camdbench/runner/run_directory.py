@@ -28,7 +28,7 @@ from urllib.parse import quote
 from camdbench.core import provenance
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.files import replacing
-from camdbench.core.rows import Row
+from camdbench.core.row import Row
 from camdbench.core.settings import identity_of
 from camdbench.runner.config import RunConfig
 from camdbench.runner.plan import PartKey

@@ -10,16 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from camdbench.core.catalogue import NO_EXPLAINER, judges_model
+from camdbench.core.catalogue import NO_EXPLAINER, has_model_scope
 from camdbench.core.catalogue import metrics as metric_registry
 from camdbench.core.errors import CamdbenchError, NotApplicable
-from camdbench.core.rows import SCORED, Status
+from camdbench.core.row import SCORED, Status
 from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.saliency import Saliency, saliency
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.common.usage import Usage
-from camdbench.functional.seeds import generator_for
+from camdbench.functional.seeding import generator_for
 from camdbench.metrics.inputs import Change, Explain, ExplainOthers, MetricInputs, SaliencyMaps
 from camdbench.metrics.result import Curve, MetricResult
 from camdbench.models.classifier import Classifier
@@ -33,7 +33,7 @@ _CPU_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory")  # PyTorch's
 
 def metrics_for(explainer: Spec, metrics: Sequence[Spec]) -> tuple[Spec, ...]:
     """The metrics that score an explainer's maps; of `none`, those of the model alone."""
-    return tuple(spec for spec in metrics if judges_model(spec) == (explainer == NO_EXPLAINER))
+    return tuple(spec for spec in metrics if has_model_scope(spec) == (explainer == NO_EXPLAINER))
 
 
 def score_batch(

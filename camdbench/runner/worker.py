@@ -13,9 +13,9 @@ import torch
 from camdbench.core.catalogue import protocol_of
 from camdbench.core.registry import load_plugin
 from camdbench.core.spec import Spec
-from camdbench.datasets.loading import Damaged, Read, read_ahead
+from camdbench.datasets.loading import Read, UnreadableImage, prefetch
 from camdbench.datasets.samples import Batch, Dataset, Sample, batches
-from camdbench.models.classifier import Classifier, Passes
+from camdbench.models.classifier import Classifier, PassCounts
 from camdbench.models.devices import machine
 from camdbench.runner.partial_results import PartialResults
 from camdbench.runner.plan import PartKey, Unit
@@ -40,7 +40,7 @@ class UnitSummary:
     """
 
     unit: Unit
-    passes: Passes
+    passes: PassCounts
     batch_size: int
     machine: dict[str, Any]
     boxes_dropped: int = 0
@@ -57,7 +57,7 @@ class SampleLoader:
     """
 
     def __init__(self, dataset: Dataset, units: Sequence[Unit], workers: int) -> None:
-        self._stream = read_ahead(dataset, [index for unit in units for index in range(unit.start, unit.stop)], workers=workers)
+        self._stream = prefetch(dataset, [index for unit in units for index in range(unit.start, unit.stop)], workers=workers)
 
     def take(self, unit: Unit) -> list[Read]:
         """The images of the next unit."""
@@ -112,7 +112,7 @@ class Worker:
                     key, ids = PartKey(name, str(spec), unit.chunk), data.ids[unit.start : unit.stop]
                     self._write(self.directory, key, results, damaged, ids, classifier.device)
             partial.clear()
-        dropped, kept = sum(sample.boxes_lost for sample in samples), tuple(results) if self.directory is None else ()
+        dropped, kept = sum(sample.boxes_dropped for sample in samples), tuple(results) if self.directory is None else ()
         return UnitSummary(unit, classifier.passes - before, self.batch_size, machine(classifier.device), dropped, kept)
 
     def _partial(self, name: str, unit: Unit) -> PartialResults:
@@ -150,7 +150,7 @@ class Worker:
         directory: RunDirectory,
         key: PartKey,
         results: Sequence[BatchResult],
-        damaged: Sequence[Damaged],
+        damaged: Sequence[UnreadableImage],
         ids: Sequence[str],
         device: torch.device,
     ) -> None:
@@ -180,9 +180,9 @@ class Worker:
         return BatchResult(str(explainer), ids, labels, (-1,) * len(ids), scores)
 
 
-def _readable(items: Sequence[Read]) -> tuple[list[Sample], list[Damaged]]:
+def _readable(items: Sequence[Read]) -> tuple[list[Sample], list[UnreadableImage]]:
     """The images that can be read, and those that cannot."""
-    return [item for item in items if not isinstance(item, Damaged)], [item for item in items if isinstance(item, Damaged)]
+    return [item for item in items if not isinstance(item, UnreadableImage)], [item for item in items if isinstance(item, UnreadableImage)]
 
 
 def _lacking(samples: Sequence[Sample], explainers: Sequence[Spec], results: Sequence[BatchResult]) -> dict[str, tuple[Spec, ...]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from camdbench.core.errors import UsageError
-from camdbench.core.rows import SCORED
+from camdbench.core.row import SCORED
 from camdbench.tables.aggregates import CellData
 
 KEY = ("dataset", "split", "model", "explainer", "metric", "protocol", "target_rule")  # what makes two means comparable

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from camdbench.core.errors import CamdbenchError, UsageError
-from camdbench.core.rows import Row
+from camdbench.core.row import Row
 
 SCHEMA = 2  # of run.json; directories of another one are refused
 USAGE_COLUMNS = ("stage", "images", "forward", "backward", "tail_forward", "tail_backward", "seconds", "peak_memory_mb")

@@ -11,7 +11,7 @@ import torch.distributed as dist
 from accelerate.utils import broadcast, reduce
 from torch import Tensor, nn
 
-from camdbench.functional.seeds import generator_for
+from camdbench.functional.seeding import generator_for
 
 
 class BatchShare(NamedTuple):

@@ -14,8 +14,8 @@ from camdbench.core.catalogue import datasets
 from camdbench.core.errors import UsageError
 from camdbench.core.spec import Spec
 from camdbench.datasets import subsets
-from camdbench.datasets.loading import read_ahead
-from camdbench.datasets.opening import checked_dataset, open_dataset
+from camdbench.datasets.loading import prefetch
+from camdbench.datasets.open_dataset import check_dataset, open_dataset
 from camdbench.datasets.samples import Batch, Dataset
 from camdbench.trainer.recipe_fields import Splits
 from camdbench.trainer.split_data import Regions, SampleTensors, Split, SplitShape
@@ -73,7 +73,7 @@ def open_split(spec: Spec, split: str, count: int | None, data_root: str | Path 
         UsageError: it has no such split, no option that sets the number of images, or does not lie there.
     """
     if datasets.get(spec.name).facts.on_disk:
-        return subsets.chosen(open_dataset(*checked_dataset(str(spec), split, data_root), data_root), sample=count)
+        return subsets.select_images(open_dataset(*check_dataset(str(spec), split, data_root), data_root), sample=count)
     given: dict[str, object] = {"split": split}
     if count is not None:
         given["count"] = count
@@ -108,7 +108,7 @@ def load_images(
     """
     form = form or SplitShape.of(dataset, regions, per_class=per_class)
     count = len(dataset.ids)
-    with closing(read_ahead(dataset, range(count), workers=workers)) as stream:
+    with closing(prefetch(dataset, range(count), workers=workers)) as stream:
         parts = form.stack(stream, count)
     return InMemorySplit(
         parts.pixels, torch.tensor(dataset.labels), tuple(dataset.classes), dataset.fingerprint(), tuple(dataset.ids), *parts[1:]

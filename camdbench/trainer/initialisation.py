@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from camdbench.core.errors import UsageError
-from camdbench.models.build import build_network, input_of, without_side_heads
 from camdbench.models.classifier import Classifier
 from camdbench.models.last_layer import with_classes
+from camdbench.models.meta_network import skeleton
+from camdbench.models.networks import build_network, input_of, without_side_heads
 from camdbench.models.shortcuts_net import LAYER, ShortcutsNetwork
-from camdbench.models.skeleton import skeleton
 from camdbench.models.surgery import check_additive, core_focused, surgery_of
 from camdbench.models.torchvision_zoo import wake_head
 from camdbench.models.zoo import load_classifier

@@ -13,7 +13,7 @@ import torch
 from camdbench.core.catalogue import datasets
 from camdbench.core.errors import UsageError
 from camdbench.core.provenance import git_revision, now, versions
-from camdbench.datasets.opening import annotations_of
+from camdbench.datasets.open_dataset import available_annotations
 from camdbench.datasets.samples import Dataset
 from camdbench.models.devices import pick_device
 from camdbench.models.zoo import load_classifier
@@ -138,7 +138,7 @@ def _open(recipe: ProbeRecipe, data_root: str | Path | None) -> dict[str, Datase
     spec, data = datasets.parse_one(recipe.data.dataset), recipe.data
     opened = open_splits(data, data.evaluation, data_root)
     for split in opened:
-        if "masks" not in annotations_of(spec, split, data_root):
+        if "masks" not in available_annotations(spec, split, data_root):
             raise UsageError(f"recipe {recipe.name}: data set {spec.name} has no masks of split {split}; take one of {_with_masks()}")
     check_batch(opened[data.train].ids, recipe.batch_size)
     return opened

@@ -11,7 +11,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_va
 from camdbench.core.catalogue import explainers, losses
 from camdbench.core.errors import UsageError
 from camdbench.core.files import read_fields
-from camdbench.core.nested import joined
+from camdbench.core.merging import merge_nested
 from camdbench.models.zoo import check_model, check_network
 from camdbench.trainer.recipe_fields import BaseRecipe, Optimiser, Splits, Stage, Strict, check_fields
 
@@ -186,7 +186,7 @@ class TrainingRecipe(BaseRecipe):
         if self.pretraining is None:
             return None
         own = self.model_dump(exclude={"pretraining"}) | {"name": f"{self.name}-pretraining"}
-        return check_recipe(joined(own, self.pretraining), f"{self.name}, pretraining")
+        return check_recipe(merge_nested(own, self.pretraining), f"{self.name}, pretraining")
 
     @model_validator(mode="after")
     def _chained(self) -> Self:

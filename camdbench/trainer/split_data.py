@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import CamdbenchError
-from camdbench.datasets.loading import Damaged, Read, read
+from camdbench.datasets.loading import Read, UnreadableImage, read
 from camdbench.datasets.on_disk import filled
 from camdbench.datasets.samples import Batch, Dataset, Sample
-from camdbench.functional.seeds import generator_for
+from camdbench.functional.seeding import generator_for
 
 Regions = Literal["masks", "boxes"]
 
@@ -152,7 +152,7 @@ def _room(one: Tensor, count: int) -> Tensor:
 
 def _readable(item: Read) -> Sample:
     """The image, or an error: a benchmark counts unreadable images, but weights must not depend on which files are damaged."""
-    if isinstance(item, Damaged):
+    if isinstance(item, UnreadableImage):
         raise CamdbenchError(f"image {item.id} cannot be read: {item.reason}; repair or remove it (camdbench data verify lists all)")
     return item
 

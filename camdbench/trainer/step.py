@@ -127,7 +127,7 @@ def parse_cam(text: str) -> Spec:
     """
     spec = explainers.parse_one(text)
     searched = spec.name == "opticam"  # a loss would not follow how the search found its weights
-    if spec.inner or searched or not {"layer", "gradients"} <= set(explainers.get(spec.name).facts.needs):
+    if spec.wrapped or searched or not {"layer", "gradients"} <= set(explainers.get(spec.name).facts.needs):
         raise UsageError(f"cam={text!r}: a loss needs a map made of a layer's activations and gradients, such as gradcam or layercam")
     return spec
 

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from camdbench.datasets.loading import read_ahead
+from camdbench.datasets.loading import prefetch
 from camdbench.datasets.samples import Batch, Dataset
 from camdbench.trainer.in_memory_split import load_images
 from camdbench.trainer.split_data import Regions, Split, SplitShape
@@ -62,7 +62,7 @@ class StreamedSplit(Split):
         Raises:
             CamdbenchError: an image cannot be read, or has another size than the first.
         """
-        with closing(read_ahead(self.dataset, [place for group in groups for place in group.tolist()], workers=self.workers)) as stream:
+        with closing(prefetch(self.dataset, [place for group in groups for place in group.tolist()], workers=self.workers)) as stream:
             for group in groups:
                 yield self.batch(group, self.form.stack(islice(stream, len(group)), len(group)))
 

@@ -14,7 +14,7 @@ from camdbench.core.errors import CamdbenchWarning, NotApplicable
 from camdbench.core.spec import Spec, parse_spec
 from camdbench.explainers.common.saliency import saliency
 from camdbench.explainers.common.trace import Trace
-from camdbench.functional.alignment import share_inside
+from camdbench.functional.soft_overlap import energy_inside
 from camdbench.models.classifier import Classifier
 from camdbench.trainer.recipe import TrainingRecipe
 from camdbench.trainer.split_data import Split
@@ -104,7 +104,7 @@ class PreviewRecorder:
             chosen = trace.logits.double().softmax(1).gather(1, trace.targets[:, None])[:, 0].tolist()
         if batch.masks is None:
             return PreviewState(maps.cpu(), tuple(f"p {chance:.2f}" for chance in chosen))
-        inside = share_inside(maps, batch.masks).tolist()
+        inside = energy_inside(maps, batch.masks).tolist()
         return PreviewState(
             maps.cpu(), tuple(f"p {chance:.2f}, {100 * share:.0f} % on the object" for chance, share in zip(chosen, inside))
         )

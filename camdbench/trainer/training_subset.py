@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from camdbench.datasets.permuted import permuted
+from camdbench.datasets.permuted_labels import permuted
 from camdbench.datasets.samples import Dataset
 from camdbench.datasets.subsets import Subset, few_shot
 from camdbench.trainer.recipe import Data

@@ -14,9 +14,9 @@ from camdbench.core.errors import NotApplicable
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.gradcam import gradcam
-from camdbench.functional.alignment import share_inside
-from camdbench.functional.core_focus import contrasts, core_of
+from camdbench.functional.core_focused_loss import contrasts, core_of
 from camdbench.functional.normalise import normalise, upsample
+from camdbench.functional.soft_overlap import energy_inside
 from camdbench.models.classifier import Classifier
 from camdbench.trainer.distributed import ALONE, ProcessGroup
 from camdbench.trainer.split_data import Split
@@ -69,7 +69,11 @@ def _where(trace: Trace, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     wanted = masks.flatten(1)
     iou = (cut & wanted).sum(1).double() / (cut | wanted).sum(1)
     known = wanted.any(1)
-    return iou.where(known, torch.nan), share_inside(map_, masks).where(known, torch.nan), _core_share(trace, masks).where(known, torch.nan)
+    return (
+        iou.where(known, torch.nan),
+        energy_inside(map_, masks).where(known, torch.nan),
+        _core_share(trace, masks).where(known, torch.nan),
+    )
 
 
 def _core_share(trace: Trace, masks: Tensor) -> Tensor:

@@ -11,13 +11,13 @@ from helpers.dataset_cases import CASES, Case
 
 from camdbench.core.catalogue import datasets
 from camdbench.core.errors import SampleError, UsageError
-from camdbench.datasets.joint import box_of
 from camdbench.datasets.on_disk import OnDisk
-from camdbench.datasets.opening import annotations_of, checked_dataset, open_dataset
+from camdbench.datasets.open_dataset import available_annotations, check_dataset, open_dataset
+from camdbench.datasets.transforms import box_of
 
 
 def opened(case: Case, root: Path, **options: object) -> OnDisk:
-    spec, split = checked_dataset(case.spec, None if case.split == "all" else case.split, root)
+    spec, split = check_dataset(case.spec, None if case.split == "all" else case.split, root)
     data = open_dataset(type(spec).of(spec.name, spec.arguments | options), split, root)
     assert isinstance(data, OnDisk)
     return data
@@ -44,8 +44,8 @@ class TestFixtures:
         assert all(item.file.is_file() for item in data.items)
 
     def test_says_beforehand_what_the_samples_have(self, case: Case, tmp_path: Path) -> None:
-        spec, split = checked_dataset(case.spec, None if case.split == "all" else case.split, tmp_path)
-        assert annotations_of(spec, split, tmp_path) == case.gives
+        spec, split = check_dataset(case.spec, None if case.split == "all" else case.split, tmp_path)
+        assert available_annotations(spec, split, tmp_path) == case.gives
         sample = opened(case, tmp_path)[0]
         assert (sample.boxes is not None) == ("boxes" in case.gives)
         assert (sample.mask is not None) == ("masks" in case.gives)

@@ -11,7 +11,7 @@ import torch
 from helpers.toys import SIZE, ToyData, reordered, toy_batch, toy_classifier
 from torch import Tensor
 
-from camdbench.core.catalogue import NO_EXPLAINER, judges_model, metrics, protocol_of
+from camdbench.core.catalogue import NO_EXPLAINER, has_model_scope, metrics, protocol_of
 from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.saliency import Saliency, finish
@@ -114,7 +114,7 @@ def _specs() -> list[str]:
 
 
 SPECS = _specs()
-OF_MAPS = [spec for spec in SPECS if not judges_model(metrics.parse_one(spec))]
+OF_MAPS = [spec for spec in SPECS if not has_model_scope(metrics.parse_one(spec))]
 
 TOYS = ("gap", "dense")
 
@@ -289,7 +289,7 @@ class Score(NamedTuple):
 def result_of(classifier: Classifier, batch: Batch, spec: str, source: MapSource | None = None) -> BatchResult:
     """One metric on one batch as a run scores it, on Grad-CAM's maps by default."""
     metric = metrics.parse_one(spec)
-    job = NO_EXPLAINER if judges_model(metric) else Spec("gradcam")
+    job = NO_EXPLAINER if has_model_scope(metric) else Spec("gradcam")
     with torch.inference_mode(mode=False), classifier.frozen():
         more = {} if source is None else {"source": source}
         others = ReferenceImages(ToyData(toy_batch()), seed=0, target="label")

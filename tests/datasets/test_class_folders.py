@@ -8,8 +8,8 @@ import pytest
 
 from camdbench.core.errors import UsageError
 from camdbench.datasets.class_folders import items_in, mask_files
-from camdbench.datasets.layout import Layout
-from camdbench.datasets.on_disk import Item
+from camdbench.datasets.folder_layout import FolderLayout
+from camdbench.datasets.on_disk import ImageRecord
 
 ORDER = {"dog": 0, "cat": 1}
 
@@ -21,8 +21,8 @@ def touch(root: Path, *names: str) -> Path:
     return root
 
 
-def found(root: Path) -> tuple[Item, ...]:
-    return items_in(root, ORDER, Layout("kvasir", root, "ROOT/CLASS/*.jpg"))
+def found(root: Path) -> tuple[ImageRecord, ...]:
+    return items_in(root, ORDER, FolderLayout("kvasir", root, "ROOT/CLASS/*.jpg"))
 
 
 def test_ids_are_paths_and_labels_are_in_the_given_order(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import SampleError
-from camdbench.datasets.class_maps import FromClassMaps, Shown, largest_items, shown_in
-from camdbench.datasets.on_disk import Item
+from camdbench.datasets.class_maps import FromClassMaps, VisibleClasses, largest_items, shown_in
+from camdbench.datasets.on_disk import ImageRecord
 
 MAP = torch.tensor([[0, 1, 1, 255], [0, 3, 1, 255], [0, 0, 0, 9]], dtype=torch.uint8)  # classes 0 and 2; 9 is beyond the three
 
@@ -22,7 +22,7 @@ def read(file: Path) -> Tensor:
 
 
 def known(label: int, *, several: bool = False) -> FromClassMaps:
-    return FromClassMaps(read, (Path("a.png"),), (Item("a", Path("a.jpg"), label),), count=3, several=several)
+    return FromClassMaps(read, (Path("a.png"),), (ImageRecord("a", Path("a.jpg"), label),), count=3, several=several)
 
 
 def test_mask_box_and_void_are_those_of_the_label() -> None:
@@ -51,13 +51,13 @@ def test_an_unknown_label_has_an_empty_mask() -> None:
 
 def test_the_label_is_the_class_with_the_most_pixels() -> None:
     shown = shown_in(Path("a.png"), read, 3)
-    assert shown == Shown((3, 0, 1))
+    assert shown == VisibleClasses((3, 0, 1))
     assert (shown.classes, shown.largest) == ([0, 2], 0)
-    assert Shown((2, 2)).largest == 0
-    assert Shown((0, 0)).largest == -1
+    assert VisibleClasses((2, 2)).largest == 0
+    assert VisibleClasses((0, 0)).largest == -1
 
 
 @pytest.mark.parametrize(("file", "label"), [("a.png", 0), ("bad.png", -1)])
 def test_an_unreadable_map_leaves_the_label_unknown(file: str, label: int) -> None:
     [item] = largest_items(["x"], Path("pictures"), [shown_in(Path(file), read, 3)])
-    assert item == Item("x", Path("pictures/x.jpg"), label)
+    assert item == ImageRecord("x", Path("pictures/x.jpg"), label)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from camdbench.core.errors import SampleError, UsageError
 from camdbench.datasets.folder import folder
-from camdbench.datasets.opening import checked_dataset, open_dataset
+from camdbench.datasets.open_dataset import check_dataset, open_dataset
 
 
 def picture(size: tuple[int, int] = (40, 30), seed: int = 0) -> Image.Image:
@@ -119,7 +119,7 @@ class TestFingerprint:
 
 class TestOpening:
     def test_by_its_spec(self, root: Path) -> None:
-        spec, split = checked_dataset("folder(size=32)", None, root)
+        spec, split = check_dataset("folder(size=32)", None, root)
         assert split == "all"
         assert open_dataset(spec, split, root)[0].image.shape == (3, 32, 32)
 
@@ -139,11 +139,11 @@ class TestOpening:
         self, tmp_path: Path, spec: str, split: str | None, has_root: bool, message: str
     ) -> None:
         with pytest.raises(UsageError, match=message):
-            checked_dataset(spec, split, tmp_path if has_root else None)
+            check_dataset(spec, split, tmp_path if has_root else None)
 
     def test_the_embedded_data_set_starts_with_its_validation_split(self) -> None:
-        assert checked_dataset("shortcuts", None, None)[1] == "val"
-        assert checked_dataset("shortcuts", "conflict", None)[1] == "conflict"
+        assert check_dataset("shortcuts", None, None)[1] == "val"
+        assert check_dataset("shortcuts", "conflict", None)[1] == "conflict"
 
 
 def test_no_warning_is_swallowed_for_the_caller(root: Path) -> None:

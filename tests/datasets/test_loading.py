@@ -16,7 +16,7 @@ from PIL import Image
 
 from camdbench.core.errors import UsageError
 from camdbench.datasets.folder import folder
-from camdbench.datasets.loading import Damaged, Read, read_ahead
+from camdbench.datasets.loading import Read, UnreadableImage, prefetch
 from camdbench.datasets.samples import Dataset, Sample
 from camdbench.datasets.shortcuts.dataset import shortcuts
 from camdbench.runner.run import run
@@ -41,7 +41,7 @@ def thousand(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def told(read: Read) -> tuple[object, ...]:
     """All that a sample holds, as something that can be compared."""
-    if isinstance(read, Damaged):
+    if isinstance(read, UnreadableImage):
         return tuple(read)
     held = {field.name: getattr(read, field.name) for field in dataclasses.fields(read)}
     return tuple((name, value.numpy().tobytes() if isinstance(value, torch.Tensor) else value) for name, value in held.items())
@@ -50,11 +50,11 @@ def told(read: Read) -> tuple[object, ...]:
 class TestTheSame:
     def test_a_thousand_jpegs_with_0_1_and_2_workers(self, thousand: Path) -> None:
         data = folder(thousand, size=16)
-        alone = [told(found) for found in read_ahead(data, range(1000))]
+        alone = [told(found) for found in prefetch(data, range(1000))]
         assert len(alone) == 1000
         assert sum(len(found) == 3 for found in alone) == 10, "the damaged ones, with their reasons"
         for workers in (1, 2):
-            assert [told(found) for found in read_ahead(data, range(1000), workers=workers)] == alone
+            assert [told(found) for found in prefetch(data, range(1000), workers=workers)] == alone
 
     def test_a_run_over_them_has_the_same_rows(self, thousand: Path, tmp_path: Path) -> None:
         found = [
@@ -80,27 +80,27 @@ class TestTheSame:
     def test_boxes_and_masks_travel_too(self, tmp_path: Path, workers: int) -> None:
         fixtures.folder(tmp_path)
         data = folder(tmp_path, size=32)
-        found = list(read_ahead(data, [2, 0, 1], workers=workers))
+        found = list(prefetch(data, [2, 0, 1], workers=workers))
         assert [told(item) for item in found] == [told(data[index]) for index in (2, 0, 1)]
 
     def test_positions_may_be_in_any_order_and_repeat(self) -> None:
         data = shortcuts(size=32, count=9)
         order = [5, 0, 8, 5, 1]
-        assert [item.id for item in read_ahead(data, order, workers=2)] == [data.ids[index] for index in order]
+        assert [item.id for item in prefetch(data, order, workers=2)] == [data.ids[index] for index in order]
 
     @pytest.mark.parametrize("ahead", [1, 3, 500])
     def test_how_many_may_wait_changes_nothing(self, ahead: int) -> None:
         data = shortcuts(size=32, count=12)
-        assert [item.id for item in read_ahead(data, range(12), workers=2, ahead=ahead)] == list(data.ids)
+        assert [item.id for item in prefetch(data, range(12), workers=2, ahead=ahead)] == list(data.ids)
 
     @pytest.mark.parametrize("workers", [0, 2])
     def test_the_callers_random_numbers_do_not_move(self, workers: int) -> None:
         before = torch.get_rng_state()
-        list(read_ahead(shortcuts(split="val", count=4, size=32), range(4), workers=workers))
+        list(prefetch(shortcuts(split="val", count=4, size=32), range(4), workers=workers))
         assert torch.equal(torch.get_rng_state(), before)
 
     def test_nothing_is_nothing(self) -> None:
-        assert list(read_ahead(shortcuts(size=32, count=3), [], workers=2)) == []
+        assert list(prefetch(shortcuts(size=32, count=3), [], workers=2)) == []
 
 
 class Faulty:
@@ -120,11 +120,11 @@ class TestEnds:
     def test_a_mistake_of_the_program_is_no_damaged_image(self, workers: int) -> None:
         faulty: Dataset = Faulty()
         with pytest.raises(IndexError):
-            list(read_ahead(faulty, range(3), workers=workers))
+            list(prefetch(faulty, range(3), workers=workers))
 
     def test_no_process_is_left_when_the_caller_stops_early(self) -> None:
         before = set(multiprocessing.active_children())
-        samples = read_ahead(shortcuts(size=32, count=200), range(200), workers=2, ahead=4)
+        samples = prefetch(shortcuts(size=32, count=200), range(200), workers=2, ahead=4)
         next(samples)
         assert len(set(multiprocessing.active_children()) - before) == 2
         samples.close()
@@ -132,9 +132,9 @@ class TestEnds:
 
     def test_bad_numbers_are_refused_at_once(self) -> None:
         with pytest.raises(UsageError, match="--workers -1: expected 0 or more processes"):
-            read_ahead(shortcuts(size=32, count=2), [0], workers=-1)
+            prefetch(shortcuts(size=32, count=2), [0], workers=-1)
         with pytest.raises(UsageError, match="ahead=0"):
-            read_ahead(shortcuts(size=32, count=2), [0], ahead=0)
+            prefetch(shortcuts(size=32, count=2), [0], ahead=0)
 
 
 class Recorded:
@@ -159,7 +159,7 @@ class TestBounds:
         import time
 
         recorded = Recorded(shortcuts(size=32, count=300))
-        samples = read_ahead(recorded, range(300), workers=2, ahead=8)
+        samples = prefetch(recorded, range(300), workers=2, ahead=8)
         next(samples)
         time.sleep(1)  # long enough to read all three hundred
         assert 1 <= recorded.count.value <= 8 + 2 + 1
@@ -169,7 +169,7 @@ class TestBounds:
     def test_memory_is_flat_over_ten_thousand_images(self, thousand: Path) -> None:
         """Nine thousand samples, kept, would be 62 MB; held now, not at the peak, which earlier tests may have left higher."""
         data, held = folder(thousand, size=24), list[int]()
-        for number, _ in enumerate(read_ahead(data, [index % 1000 for index in range(10_000)]), 1):
+        for number, _ in enumerate(prefetch(data, [index % 1000 for index in range(10_000)]), 1):
             if number % 1000 == 0:
                 gc.collect()
                 held.append(int(STATM.read_text().split()[1]) * resource.getpagesize())

@@ -16,15 +16,15 @@ from scipy.io import savemat
 from camdbench.core.errors import SampleError, UsageError
 from camdbench.datasets.folder import folder
 from camdbench.datasets.kvasir import kvasir
-from camdbench.datasets.opening import checked_dataset, open_dataset
+from camdbench.datasets.open_dataset import check_dataset, open_dataset
 from camdbench.datasets.samples import Dataset
-from camdbench.datasets.subsets import listed
+from camdbench.datasets.subsets import by_ids
 
 Change = Callable[[Path], object]
 
 
 def opened(name: str, root: Path) -> Dataset:
-    spec, split = checked_dataset(CASES[name].spec, None if CASES[name].split == "all" else CASES[name].split, root)
+    spec, split = check_dataset(CASES[name].spec, None if CASES[name].split == "all" else CASES[name].split, root)
     return open_dataset(spec, split, root)
 
 
@@ -114,7 +114,7 @@ class TestWhatOthersLeaveBehind:
         (tmp_path / "classes.txt").write_bytes(b"\xef\xbb\xbfdog a dog\r\ncat a cat\r\n")
         assert folder(tmp_path).classes == ["a dog", "a cat"]
         (tmp_path / "ids.txt").write_bytes(b"\xef\xbb\xbfdog/a.jpg\r\n")
-        assert listed(folder(tmp_path).ids, tmp_path / "ids.txt") == [2]
+        assert by_ids(folder(tmp_path).ids, tmp_path / "ids.txt") == [2]
 
 
 class TestMasksOfTheSameName:
@@ -176,7 +176,7 @@ def test_a_data_set_with_boxes_alone_takes_masks_that_were_made(name: str, tmp_p
     """As `camdbench data masks` promises; the filled boxes of the fixtures are their objects."""
     case = CASES[name]
     case.build(tmp_path)
-    spec, split = checked_dataset(case.spec, None if case.split == "all" else case.split, tmp_path)
+    spec, split = check_dataset(case.spec, None if case.split == "all" else case.split, tmp_path)
     keep = spec.arguments | {"preprocess": "keep"}
     boxed = open_dataset(type(spec).of(spec.name, keep | {"masks": "bbox"}), split, tmp_path)
     for index, image in enumerate(boxed.ids):

@@ -11,7 +11,7 @@ from helpers import dataset_layouts as fixtures
 from PIL import Image
 
 from camdbench.core.errors import SampleError, UsageError
-from camdbench.core.imagenet import imagenet_positions
+from camdbench.core.imagenet_classes import imagenet_positions
 from camdbench.datasets.aerial import aerial
 from camdbench.datasets.aircraft import aircraft
 from camdbench.datasets.cub200 import cub200
@@ -19,10 +19,10 @@ from camdbench.datasets.flowers102 import flowers102
 from camdbench.datasets.folder import folder
 from camdbench.datasets.hard_imagenet import WNIDS, hard_imagenet
 from camdbench.datasets.imagenet import imagenet
-from camdbench.datasets.joint import box_of
 from camdbench.datasets.kvasir import kvasir
 from camdbench.datasets.on_disk import filled
 from camdbench.datasets.pets import pets
+from camdbench.datasets.transforms import box_of
 from camdbench.datasets.unrel import unrel
 from camdbench.datasets.voc2012 import voc2012
 

@@ -12,7 +12,7 @@ from scipy.ndimage import distance_transform_edt
 from camdbench.core.catalogue import datasets
 from camdbench.core.errors import UsageError
 from camdbench.datasets.shortcuts.dataset import Shortcuts, shortcuts
-from camdbench.datasets.shortcuts.render import render
+from camdbench.datasets.shortcuts.drawing import render
 from camdbench.datasets.shortcuts.shapes import SHAPES, coverage, outline, place
 from camdbench.datasets.shortcuts.textures import TEXTURES, Surface, paint
 

@@ -13,7 +13,7 @@ from scipy.stats import chisquare
 
 from camdbench.core.errors import UsageError
 from camdbench.datasets.shortcuts.dataset import shortcuts
-from camdbench.datasets.subsets import chosen, few_shot, labelled_fraction, listed, sampled
+from camdbench.datasets.subsets import by_ids, few_shot, labelled_fraction, random_sample, select_images
 
 NAMES = [f"image-{index:03d}" for index in range(100)]
 LABELS = [index % 4 for index in range(100)]
@@ -23,33 +23,35 @@ class TestSample:
     @settings(max_examples=20, deadline=None)
     @given(order=st.permutations(NAMES), count=st.integers(1, 100), seed=st.integers(0, 5))
     def test_the_same_images_whatever_their_order(self, order: list[str], count: int, seed: int) -> None:
-        assert {order[index] for index in sampled(order, count, seed)} == {NAMES[index] for index in sampled(NAMES, count, seed)}
+        assert {order[index] for index in random_sample(order, count, seed)} == {
+            NAMES[index] for index in random_sample(NAMES, count, seed)
+        }
 
     def test_a_smaller_sample_is_a_part_of_a_larger_one(self) -> None:
-        assert set(sampled(NAMES, 10, 0)) < set(sampled(NAMES, 30, 0))
+        assert set(random_sample(NAMES, 10, 0)) < set(random_sample(NAMES, 30, 0))
 
     def test_without_repetition_and_in_order(self) -> None:
-        found = sampled(NAMES, 40, 3)
+        found = random_sample(NAMES, 40, 3)
         assert found == sorted(set(found))
         assert len(found) == 40
 
     def test_seeds_differ(self) -> None:
-        assert sampled(NAMES, 20, 0) != sampled(NAMES, 20, 1)
+        assert random_sample(NAMES, 20, 0) != random_sample(NAMES, 20, 1)
 
     def test_every_image_is_as_likely(self) -> None:
-        counts = np.bincount([index for seed in range(400) for index in sampled(NAMES[:20], 5, seed)], minlength=20)
+        counts = np.bincount([index for seed in range(400) for index in random_sample(NAMES[:20], 5, seed)], minlength=20)
         assert chisquare(counts).pvalue > 0.001
 
     @pytest.mark.parametrize("count", [0, 101])
     def test_more_than_there_are_is_refused(self, count: int) -> None:
         with pytest.raises(UsageError, match=rf"--sample {count}: the data set has 100 images"):
-            sampled(NAMES, count, 0)
+            random_sample(NAMES, count, 0)
 
 
 class TestListed:
     def test_in_the_file_s_order(self, tmp_path: Path) -> None:
         (tmp_path / "ids.txt").write_text("# mine\nimage-007\n\n  image-003 \n")
-        assert listed(NAMES, tmp_path / "ids.txt") == [7, 3]
+        assert by_ids(NAMES, tmp_path / "ids.txt") == [7, 3]
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -62,20 +64,20 @@ class TestListed:
     def test_mistakes_are_named(self, tmp_path: Path, text: str, message: str) -> None:
         (tmp_path / "ids.txt").write_text(text)
         with pytest.raises(UsageError, match=message):
-            listed(NAMES, tmp_path / "ids.txt")
+            by_ids(NAMES, tmp_path / "ids.txt")
 
     def test_a_file_that_is_not_there_or_no_text(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="cannot be read as text"):
-            listed(NAMES, tmp_path / "none.txt")
+            by_ids(NAMES, tmp_path / "none.txt")
         (tmp_path / "ids.txt").write_bytes(b"\xff\xfe\x00")
         with pytest.raises(UsageError, match="cannot be read as text"):
-            listed(NAMES, tmp_path / "ids.txt")
+            by_ids(NAMES, tmp_path / "ids.txt")
 
 
 class TestChosen:
     def test_a_subset_is_a_data_set(self) -> None:
         whole = shortcuts(size=32, count=30)
-        part = chosen(whole, sample=6, seed=1)
+        part = select_images(whole, sample=6, seed=1)
         assert len(part.ids) == len(part.labels) == 6
         for index, name in enumerate(part.ids):
             position = list(whole.ids).index(name)
@@ -89,20 +91,20 @@ class TestChosen:
         whole = shortcuts(size=32, count=30)
         names = [whole.ids[index] for index in (20, 3, 9, 4)]
         (tmp_path / "ids.txt").write_text("\n".join(names))
-        assert list(chosen(whole, ids=tmp_path / "ids.txt").ids) == names
-        assert list(chosen(whole, ids=tmp_path / "ids.txt", limit=2).ids) == names[:2]
-        few = chosen(whole, ids=tmp_path / "ids.txt", sample=3)
-        assert list(few.ids) == [names[index] for index in sampled(names, 3, 0)]
-        assert list(chosen(whole, sample=5, limit=2).ids) == [whole.ids[index] for index in sampled(whole.ids, 5, 0)[:2]]
+        assert list(select_images(whole, ids=tmp_path / "ids.txt").ids) == names
+        assert list(select_images(whole, ids=tmp_path / "ids.txt", limit=2).ids) == names[:2]
+        few = select_images(whole, ids=tmp_path / "ids.txt", sample=3)
+        assert list(few.ids) == [names[index] for index in random_sample(names, 3, 0)]
+        assert list(select_images(whole, sample=5, limit=2).ids) == [whole.ids[index] for index in random_sample(whole.ids, 5, 0)[:2]]
 
     def test_nothing_asked_for_is_the_data_set_itself(self) -> None:
         whole = shortcuts(size=32, count=8)
-        assert chosen(whole) is whole
-        assert chosen(whole, limit=99) is whole
+        assert select_images(whole) is whole
+        assert select_images(whole, limit=99) is whole
 
     def test_a_limit_below_one_is_refused(self) -> None:
         with pytest.raises(UsageError, match="--limit 0"):
-            chosen(shortcuts(size=32, count=8), limit=0)
+            select_images(shortcuts(size=32, count=8), limit=0)
 
 
 class TestEpisodes:

@@ -8,13 +8,13 @@ import pytest
 from helpers import dataset_layouts as fixtures
 from helpers.dataset_cases import CASES, Case
 
-from camdbench.datasets.opening import checked_dataset
+from camdbench.datasets.open_dataset import check_dataset
 from camdbench.datasets.verify import Verification, verify
 
 
 def verified(case: Case | str, root: Path, check: int | None = None) -> Verification:
     text, split = (case, None) if isinstance(case, str) else (case.spec, None if case.split == "all" else case.split)
-    return verify(*checked_dataset(text, split, root), root, check=check)
+    return verify(*check_dataset(text, split, root), root, check=check)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -55,7 +55,7 @@ def test_a_fixture_is_sound_and_rarely_complete(tmp_path: Path, name: str) -> No
 def test_the_counts_of_the_publications(tmp_path: Path, spec: str, split: str, images: int) -> None:
     name = spec.partition("(")[0]
     getattr(fixtures, name)(tmp_path)
-    assert verify(*checked_dataset(spec, split, tmp_path), tmp_path, check=0).expected == images
+    assert verify(*check_dataset(spec, split, tmp_path), tmp_path, check=0).expected == images
 
 
 def test_a_complete_split_is_complete(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_a_complete_split_is_complete(tmp_path: Path) -> None:
     fixtures.chest_xray(tmp_path)
     for number in range(14):
         fixtures.put(fixtures.scene(number).picture, tmp_path / "val" / "NORMAL" / f"more-{number}.jpeg")
-    found = verify(*checked_dataset("chest_xray", "val", tmp_path), tmp_path, check=3)
+    found = verify(*check_dataset("chest_xray", "val", tmp_path), tmp_path, check=3)
     assert found.complete
     assert found.expected == found.images == 16
     assert found.checked == 3
@@ -105,6 +105,6 @@ def test_images_to_decode_are_spread_from_the_first_to_the_last(tmp_path: Path) 
 
 
 def test_the_embedded_data_set_can_be_verified_too() -> None:
-    found = verify(*checked_dataset("shortcuts(size=32)", None, None), None, check=2)
+    found = verify(*check_dataset("shortcuts(size=32)", None, None), None, check=2)
     assert found.sound
     assert found.images == 1000

@@ -14,7 +14,7 @@ from camdbench.datasets.samples import Batch
 from camdbench.explainers import ablationcam as module
 from camdbench.explainers.ablationcam import ablationcam, losses_by_replay, losses_by_weights
 from camdbench.explainers.common.trace import Trace
-from camdbench.models.classifier import Classifier, Passes
+from camdbench.models.classifier import Classifier, PassCounts
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -70,7 +70,7 @@ def test_on_a_linear_head_it_costs_one_forward_pass() -> None:
     classifier = toy_classifier("gap")
     with classifier.frozen():
         ablationcam(Trace(classifier, toy_batch()))
-    assert classifier.passes == Passes(forward=4)
+    assert classifier.passes == PassCounts(forward=4)
 
 
 @pytest.mark.parametrize(("room", "replays"), [(2**25, 1), (3 * 8 * 8 * 6, 3)])
@@ -82,7 +82,7 @@ def test_elsewhere_it_costs_a_tail_pass_for_each_channel_that_is_not_zero(monkey
     with classifier.frozen():
         trace = Trace(classifier, toy_batch())
         found = ablationcam(trace, relu=False)
-        assert classifier.passes == Passes(forward=4 + 4 * replays, tail_forward=4 * 7)
+        assert classifier.passes == PassCounts(forward=4 + 4 * replays, tail_forward=4 * 7)
         expected = losses_by_whole_passes(classifier, trace.batch, "relu2")
     assert not expected[:, 3].any()
     weights = expected / trace.target_logits.abs()[:, None]

@@ -16,7 +16,7 @@ from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.rollout import _step
-from camdbench.models.classifier import Classifier, Passes
+from camdbench.models.classifier import Classifier, PassCounts
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -134,7 +134,7 @@ class TestCost:
             trace = Trace(classifier, batch)
             for name in METHODS:
                 explainers.load(name)(trace)
-        assert classifier.passes == Passes(forward=3, backward=6)
+        assert classifier.passes == PassCounts(forward=3, backward=6)
 
     @pytest.mark.parametrize(("name", "target"), [("genericattention", "label"), ("legrad", "predicted"), ("tibav", 1)])
     def test_those_with_gradients_choose_their_class_by_the_pass_that_shows_attention(
@@ -143,8 +143,8 @@ class TestCost:
         with classifier.frozen():
             trace = Trace(classifier, batch, target=target)
             explainers.load(name)(trace)
-            assert classifier.passes == Passes(forward=3, backward=3)
-            assert trace.usage.usage_since_last_call().passes == Passes(forward=3, backward=0 if name == "legrad" else 3)
+            assert classifier.passes == PassCounts(forward=3, backward=3)
+            assert trace.usage.usage_since_last_call().passes == PassCounts(forward=3, backward=0 if name == "legrad" else 3)
             assert torch.equal(trace.targets, Trace(classifier, batch, target=target).targets)
 
     def test_logits_are_those_of_the_pass_without_whoever_came_first(self, classifier: Classifier, batch: Batch) -> None:
@@ -157,7 +157,7 @@ class TestCost:
         for name in ("rawattention", "rollout"):
             before = classifier.passes
             raw(classifier, batch, name)
-            assert classifier.passes - before == Passes(forward=3)
+            assert classifier.passes - before == PassCounts(forward=3)
 
 
 class TestNetworks:

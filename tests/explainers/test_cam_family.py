@@ -28,7 +28,7 @@ from camdbench.explainers.randomcam import randomcam
 from camdbench.explainers.shapleycam import shapleycam
 from camdbench.explainers.xgradcam import xgradcam
 from camdbench.functional.normalise import normalise, upsample
-from camdbench.functional.seeds import generator_for
+from camdbench.functional.seeding import generator_for
 from camdbench.models.classifier import Classifier
 
 pytestmark = pytest.mark.usefixtures("float64")

@@ -10,7 +10,7 @@ from helpers.toys import maps_of, toy_batch, toy_classifier
 
 from camdbench.core.errors import NotApplicable
 from camdbench.datasets.samples import Batch
-from camdbench.functional.seeds import generator_for
+from camdbench.functional.seeding import generator_for
 
 
 def test_fakecam_is_one_everywhere_but_at_the_top_left_pixel() -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from camdbench.papers.needs import passes_of
 from helpers.toys import maps_of, size_of, toy_batch, toy_classifier
 
 from camdbench.core.catalogue import explainer, explainers
 from camdbench.core.cost import Cost, PassEstimate, Repeat
 from camdbench.explainers.common.trace import Trace
-from camdbench.papers.needs import passes_of
 
 IMAGES = 2
 GENERAL = "dense"  # a head that is not linear, so that no exception of a note applies
@@ -80,7 +80,7 @@ def quantities_of(toy: str, spec: str, image: int) -> dict[str, int]:
 def passes_announced(toy: str, spec: str) -> PassEstimate:
     """The passes of both images together by the explainer's cost, with its quantities known only at run time substituted."""
     checked = explainers.parse_one(spec)
-    if checked.inner:
+    if checked.wrapped:
         return passes_of(checked) * IMAGES
     entry = explainers.get(checked.name)
     assert entry.facts.cost is not None

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from camdbench.core.errors import NotApplicable
-from camdbench.datasets.memory import batch_in_memory
+from camdbench.datasets.in_memory import make_batch
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.deeplift import deeplift
 from camdbench.models import torchvision_zoo
+from camdbench.models.backward_rules import BackwardRules, rescale_maximum
 from camdbench.models.classifier import Classifier
-from camdbench.models.rules import Rules, rescale_maximum
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -67,12 +67,12 @@ def test_captum_does_not_add_up_through_windows_that_overlap_before_a_relu() -> 
 def test_pooled_maxima_are_credited_to_the_places_that_they_come_from() -> None:
     pairs = torch.tensor([[1.0, 4.0, 2.0], [3.0, 0.0, 1.0]])[:, None, None]  # an input, then its reference
     leaf = pairs.clone().requires_grad_()
-    with Rules({"max_pool2d": rescale_maximum}):
+    with BackwardRules({"max_pool2d": rescale_maximum}):
         pooled = F.max_pool2d(leaf, (1, 2), 1)  # 4, 4 against 3, 1
     gradient = torch.autograd.grad(pooled[0].sum(), leaf)[0][0].flatten()
     assert gradient.tolist() == pytest.approx([0, ((4 - 3) + (4 - 1)) / 4, 0])
     lowered = pairs.flip(0).clone().requires_grad_()
-    with Rules({"max_pool2d": rescale_maximum}):
+    with BackwardRules({"max_pool2d": rescale_maximum}):
         pooled = F.max_pool2d(lowered, (1, 2), 1)
     gradient = torch.autograd.grad(pooled[0].sum(), lowered)[0][0].flatten()
     assert gradient.tolist() == pytest.approx([0, ((3 - 4) + (1 - 4)) / -4, 0])
@@ -110,4 +110,4 @@ def _gained(trace: Trace) -> Tensor:
 def _real(name: str, side: int = 64) -> Trace:
     classifier = torchvision_zoo.build(name, "random", None, download=False).eval().requires_grad_(False)
     images = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(2))
-    return Trace(classifier, batch_in_memory(images), target=torch.tensor([7, 400]))
+    return Trace(classifier, make_batch(images), target=torch.tensor([7, 400]))

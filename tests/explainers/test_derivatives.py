@@ -7,9 +7,9 @@ import torch
 from helpers.toys import CLASSES, toy_batch, toy_classifier
 from torch import Tensor, nn
 
-from camdbench.datasets.memory import batch_in_memory
+from camdbench.datasets.in_memory import make_batch
 from camdbench.explainers.common.trace import Trace
-from camdbench.models.classifier import Classifier, Passes
+from camdbench.models.classifier import Classifier, PassCounts
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -39,7 +39,7 @@ def test_gradients_of_a_combination_cost_one_tail_backward_pass_but_none_on_a_li
     classifier = toy_classifier(head)
     with classifier.frozen():
         Trace(classifier, toy_batch()).gradients_of(torch.ones(4, CLASSES))
-    assert classifier.passes == Passes(forward=4, tail_backward=spent)
+    assert classifier.passes == PassCounts(forward=4, tail_backward=spent)
 
 
 def test_curvature_is_the_hessian_times_the_activations() -> None:
@@ -48,7 +48,7 @@ def test_curvature_is_the_hessian_times_the_activations() -> None:
         trace = Trace(classifier, batch)
         found = trace.curvature
         assert torch.equal(trace.curvature, found)
-    assert classifier.passes == Passes(forward=4, tail_backward=8)
+    assert classifier.passes == PassCounts(forward=4, tail_backward=8)
     for index in range(2):
         grid, tail = tail_of(toy_classifier("dense").requires_grad_(False), batch.images[index])
         hessian = torch.autograd.functional.hessian(lambda a, tail=tail, c=int(batch.labels[index]): tail(a)[0, c], grid)
@@ -61,7 +61,7 @@ def test_a_linear_head_has_no_curvature_and_asking_costs_nothing() -> None:
     classifier = toy_classifier("gap")
     with classifier.frozen():
         assert not Trace(classifier, toy_batch()).curvature.any()
-    assert classifier.passes == Passes(forward=4)
+    assert classifier.passes == PassCounts(forward=4)
 
 
 class _Attention(nn.Module):
@@ -87,7 +87,7 @@ def test_fused_attention_which_has_no_second_derivative_is_looked_at_in_its_plai
     classifier = Classifier(network, "norm", mean=0.5, std=0.25)
     images = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     with classifier.frozen():
-        found = Trace(classifier, batch_in_memory(images), target=1).curvature
+        found = Trace(classifier, make_batch(images), target=1).curvature
     assert classifier.passes.forward == 2, "fused attention has learnt to differentiate twice: its plain form is not needed any more"
     tokens = network.norm(network.patches((images - 0.5) / 0.25).flatten(2).transpose(1, 2)).detach().double()
 

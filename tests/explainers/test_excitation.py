@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from camdbench.core.errors import NotApplicable
-from camdbench.datasets.memory import batch_in_memory
+from camdbench.datasets.in_memory import make_batch
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.excitation import _Excitation, cmwp, ebp
 from camdbench.models import torchvision_zoo
-from camdbench.models.classifier import Classifier, Passes
+from camdbench.models.classifier import Classifier, PassCounts
 from camdbench.models.embedded import shortcuts_ce
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -66,7 +66,7 @@ def tiny() -> Classifier:
 @pytest.fixture
 def trace(tiny: Classifier) -> Trace:
     images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(4))
-    return Trace(tiny, batch_in_memory(images), target=torch.tensor([2, 0]))
+    return Trace(tiny, make_batch(images), target=torch.tensor([2, 0]))
 
 
 def hand_down(held: Array, values: Array, weights: Array, padding: int) -> Array:
@@ -157,7 +157,7 @@ class TestProbability:
     def test_sums_to_one_on_every_layer_of_the_embedded_model(self, layer: str) -> None:
         classifier = shortcuts_ce().eval().requires_grad_(False)
         images = torch.rand(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
-        found = ebp(Trace(classifier, batch_in_memory(images), target="predicted"), layer=layer)
+        found = ebp(Trace(classifier, make_batch(images), target="predicted"), layer=layer)
         torch.testing.assert_close(found.sum((1, 2)), torch.ones(2), rtol=1e-3, atol=1e-3)
         assert (found >= 0).all()
 
@@ -186,7 +186,7 @@ class TestProbability:
         classifier = torchvision_zoo.build(name, "random", None, download=False).eval().requires_grad_(False)
         images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
         for layer in layers:
-            found = ebp(Trace(classifier, batch_in_memory(images), target=7), layer=layer)
+            found = ebp(Trace(classifier, make_batch(images), target=7), layer=layer)
             torch.testing.assert_close(found.sum(), torch.tensor(1.0), rtol=1e-3, atol=1e-3)
 
     def test_of_the_contrast_is_zero_before_it_is_rectified_where_no_bias_took_any(self, trace: Trace) -> None:
@@ -198,8 +198,8 @@ class TestProbability:
 def test_one_more_forward_and_one_tail_pass_are_counted(tiny: Classifier) -> None:
     images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(4))
     with tiny.frozen():
-        ebp(Trace(tiny, batch_in_memory(images), target=1))
-    assert tiny.passes == Passes(forward=4, tail_backward=2)
+        ebp(Trace(tiny, make_batch(images), target=1))
+    assert tiny.passes == PassCounts(forward=4, tail_backward=2)
 
 
 def test_options_of_the_networks_forward_keep_their_usual_values(tiny: Classifier) -> None:
@@ -210,8 +210,8 @@ def test_options_of_the_networks_forward_keep_their_usual_values(tiny: Classifie
     images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(4))
     network = Scaled().eval()
     network.load_state_dict(tiny.network.state_dict())
-    found = ebp(Trace(Classifier(network, "pool", mean=0.5, std=0.25), batch_in_memory(images), target=1))
-    same = ebp(Trace(Classifier(tiny.network, "pool", mean=0.5, std=0.125), batch_in_memory(images), target=1))
+    found = ebp(Trace(Classifier(network, "pool", mean=0.5, std=0.25), make_batch(images), target=1))
+    same = ebp(Trace(Classifier(tiny.network, "pool", mean=0.5, std=0.125), make_batch(images), target=1))
     torch.testing.assert_close(found, same)
 
 
@@ -240,7 +240,7 @@ class TestRefusal:
         classifier = torchvision_zoo.build("mobilenet_v2", "random", None, download=False).eval()
         images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
         with pytest.raises(NotApplicable, match="features_18_0 reads values that are not rectified"):
-            ebp(Trace(classifier, batch_in_memory(images), target=7), layer="features.17")
+            ebp(Trace(classifier, make_batch(images), target=7), layer="features.17")
 
     def test_operations_that_nobody_gave_a_rule_for(self, tiny: Classifier) -> None:
         tiny.network.norm2 = nn.GroupNorm(1, 5)

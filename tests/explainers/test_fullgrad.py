@@ -10,12 +10,12 @@ from helpers.toys import SIZE, toy_batch, toy_classifier
 from torch import Tensor, nn
 
 from camdbench.core.errors import NotApplicable
-from camdbench.datasets.memory import batch_in_memory
+from camdbench.datasets.in_memory import make_batch
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.fullgrad import fullgrad
 from camdbench.functional.normalise import normalise
-from camdbench.models.biases import additions_watched
-from camdbench.models.classifier import Classifier, Passes
+from camdbench.models.bias_terms import record_bias_terms
+from camdbench.models.classifier import Classifier, PassCounts
 from camdbench.models.torchvision_zoo import build
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -70,7 +70,7 @@ def test_channel_by_channel_it_is_that_of_grad_cam() -> None:
 @pytest.mark.parametrize("name", ["resnet18", "vgg11_bn", "densenet121", "googlenet"])
 def test_networks_of_relus_are_complete(name: str) -> None:
     classifier = build(f"{name}", "random", None, download=False).eval()
-    batch = batch_in_memory(torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
+    batch = make_batch(torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
     with classifier.frozen():
         assert fullgrad(Trace(classifier, batch, target=3)).shape == (1, 64, 64)
 
@@ -81,7 +81,7 @@ def test_networks_that_are_not_piecewise_linear_are_refused(name: str) -> None:
     classifier = build(name, "random", None, download=False).eval()
     head = [module for module in classifier.network.modules() if isinstance(module, nn.Linear)][-1]
     nn.init.normal_(head.weight, generator=torch.Generator().manual_seed(1))  # torchvision starts that of a transformer at zero
-    batch = batch_in_memory(torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)))
+    batch = make_batch(torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)))
     with classifier.frozen(), pytest.raises(NotApplicable, match="do not add up to the logit"):
         fullgrad(Trace(classifier, batch, target=3))
 
@@ -111,7 +111,7 @@ def test_a_tanh_is_refused_too() -> None:
 def test_it_costs_a_pass_for_the_targets_and_one_there_and_back() -> None:
     classifier = toy_classifier("gap")
     fullgrad(Trace(classifier, toy_batch()))
-    assert classifier.passes == Passes(forward=8, backward=4)
+    assert classifier.passes == PassCounts(forward=8, backward=4)
     assert all(parameter.grad is None for parameter in classifier.parameters())
 
 
@@ -120,7 +120,7 @@ def test_what_layers_add_is_seen_before_in_place_operations_and_no_hook_stays() 
         nn.Conv2d(3, 2, 1), nn.ReLU(inplace=True), nn.Conv2d(2, 2, 1, bias=False), nn.BatchNorm2d(2, affine=False)
     ).eval()
     images = torch.rand(1, 3, 4, 4)
-    with torch.no_grad(), additions_watched(network) as added:
+    with torch.no_grad(), record_bias_terms(network) as added:
         network(images)
     assert [(tuple(item.bias.shape), item.on_grid) for item in added] == [((2, 1, 1), True), ((2, 1, 1), True)]
     torch.testing.assert_close(added[0].output, network[0](images))
@@ -130,6 +130,6 @@ def test_what_layers_add_is_seen_before_in_place_operations_and_no_hook_stays() 
 
 def test_a_norm_without_running_statistics_adds_nothing_that_is_known() -> None:
     network = nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False))
-    with torch.no_grad(), additions_watched(network) as added:
+    with torch.no_grad(), record_bias_terms(network) as added:
         network(torch.rand(1, 3, 4, 4))
     assert added == []

@@ -12,7 +12,7 @@ from camdbench.datasets.samples import Batch
 from camdbench.explainers.common import masked_scoring
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.gradients import gradientshap, inputxgradient, integratedgradients, reduced, saliency, smoothgrad
-from camdbench.functional.seeds import generator_for
+from camdbench.functional.seeding import generator_for
 from camdbench.models.classifier import Classifier
 
 

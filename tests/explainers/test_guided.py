@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from camdbench.core.errors import NotApplicable
-from camdbench.datasets.memory import batch_in_memory
+from camdbench.datasets.in_memory import make_batch
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.guided import guided_gradients, guidedbackprop, guidedgradcam
@@ -116,4 +116,4 @@ def test_passes_are_counted(batch: Batch) -> None:
 def _real(name: str, side: int = 64) -> Trace:
     classifier = torchvision_zoo.build(name, "random", None, download=False).eval().requires_grad_(False).double()
     images = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(2))
-    return Trace(classifier, batch_in_memory(images), target=torch.tensor([7, 400]))
+    return Trace(classifier, make_batch(images), target=torch.tensor([7, 400]))

@@ -16,7 +16,7 @@ from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.segments import segment
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.lime import lasso, lime, ridge
-from camdbench.functional.seeds import generator_for
+from camdbench.functional.seeding import generator_for
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -9,7 +9,7 @@ from helpers.toys import toy_batch, toy_classifier
 from camdbench.core.catalogue import explainers
 from camdbench.explainers.common.saliency import saliency
 from camdbench.explainers.common.trace import Trace
-from camdbench.models.classifier import Classifier, Passes
+from camdbench.models.classifier import Classifier, PassCounts
 
 FORWARD_ONLY = ("eigencam", "fem", "randomcam")
 SHARED = ("gradcam", "gradcampp", "xgradcam", "hirescam", "elementwise", "layercam", "eigengradcam", *FORWARD_ONLY)
@@ -33,31 +33,31 @@ def run_all(
 def test_on_a_linear_head_all_of_them_cost_one_forward_and_one_tail_backward_pass() -> None:
     trace, maps = run_all(toy_classifier("gap"), SHARED + LINEAR)
     assert len(maps) == 15
-    assert trace.classifier.passes == Passes(forward=4, tail_backward=4)
+    assert trace.classifier.passes == PassCounts(forward=4, tail_backward=4)
     assert trace.usage.spent().passes == trace.classifier.passes
 
 
 def test_elsewhere_too_but_for_those_that_ask_for_other_derivatives() -> None:
     classifier = toy_classifier("dense")
     run_all(classifier, SHARED)
-    assert classifier.passes == Passes(forward=4, tail_backward=4)
+    assert classifier.passes == PassCounts(forward=4, tail_backward=4)
     for name, more in (("finercam", 4), ("contrastivecam", 4), ("shapleycam", 3 * 4)):
-        classifier.passes = Passes()
+        classifier.passes = PassCounts()
         run_all(classifier, (name,))
-        assert classifier.passes == Passes(forward=4, tail_backward=more), name
+        assert classifier.passes == PassCounts(forward=4, tail_backward=more), name
 
 
 def test_each_further_layer_costs_the_same_once_more() -> None:
     classifier = toy_classifier("dense")
     run_all(classifier, SHARED, (None, "conv2", "conv1"))
-    assert classifier.passes == Passes(forward=3 * 4, tail_backward=3 * 4)
+    assert classifier.passes == PassCounts(forward=3 * 4, tail_backward=3 * 4)
 
 
 @pytest.mark.parametrize("name", FORWARD_ONLY)
 def test_those_that_read_activations_only_cost_one_forward_pass(name: str) -> None:
     classifier = toy_classifier("dense")
     run_all(classifier, (name,))
-    assert classifier.passes == Passes(forward=4)
+    assert classifier.passes == PassCounts(forward=4)
 
 
 @pytest.mark.parametrize("head", ["gap", "dense"])

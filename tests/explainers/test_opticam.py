@@ -14,8 +14,8 @@ from camdbench.core.catalogue import explainers
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.opticam import combine, opticam
-from camdbench.functional.seeds import generator_for
-from camdbench.models.classifier import Classifier, Passes
+from camdbench.functional.seeding import generator_for
+from camdbench.models.classifier import Classifier, PassCounts
 
 OBJECTIVES = ("mask", "diff", "iomask", "iodiff")
 NORMALISATIONS = ("range", "max", "sigmoid")
@@ -158,16 +158,16 @@ def test_an_image_whose_loss_stands_still_leaves_the_batch_and_the_others_go_on(
     batch = toy_batch(3)
     batch.images[1] = 0  # black: no mask changes what the network sees of it
     alone = [maps_of(classifier, batch.part(index, index + 1), "opticam(iterations=20)").raw for index in range(3)]
-    classifier.passes = Passes()
+    classifier.passes = PassCounts()
     together = maps_of(classifier, batch, "opticam(iterations=20)").raw
-    assert classifier.passes == Passes(forward=3 + 20 + 2 + 20, backward=20 + 2 + 20)
+    assert classifier.passes == PassCounts(forward=3 + 20 + 2 + 20, backward=20 + 2 + 20)
     torch.testing.assert_close(together, torch.cat(alone), rtol=0, atol=1e-5)
 
 
 def test_a_step_that_changes_nothing_stops_every_image_after_two_evaluations(classifier: Classifier, batch: Batch) -> None:
-    classifier.passes = Passes()
+    classifier.passes = PassCounts()
     found = maps_of(classifier, batch, "opticam(iterations=50, lr=1e-30)")
-    assert classifier.passes == Passes(forward=4 + 2 * 4, backward=2 * 4)
+    assert classifier.passes == PassCounts(forward=4 + 2 * 4, backward=2 * 4)
     torch.testing.assert_close(found.raw, maps_of(classifier, batch, "opticam(iterations=0)").raw)
 
 
@@ -188,13 +188,13 @@ def test_it_costs_one_forward_pass_and_one_round_trip_per_iteration(batch: Batch
     classifier = toy_classifier("dense")
     maps_of(classifier, batch, f'opticam(iterations={iterations}, objective="{objective}")')
     rounds = 4 * copies * iterations
-    assert classifier.passes == Passes(forward=4 + rounds, backward=rounds)
+    assert classifier.passes == PassCounts(forward=4 + rounds, backward=rounds)
 
 
 def test_the_best_iterate_costs_one_more_forward_pass(batch: Batch) -> None:
     classifier = toy_classifier("dense")
     maps_of(classifier, batch, "opticam(iterations=5, best=True)")
-    assert classifier.passes == Passes(forward=4 + 4 * 5 + 4, backward=4 * 5)
+    assert classifier.passes == PassCounts(forward=4 + 4 * 5 + 4, backward=4 * 5)
 
 
 def test_only_the_channel_weights_are_differentiated(classifier: Classifier, batch: Batch) -> None:

@@ -7,7 +7,7 @@ import torch
 from helpers.toys import maps_of, toy_batch, toy_classifier
 
 from camdbench.core.errors import UsageError
-from camdbench.models.classifier import Classifier, Passes
+from camdbench.models.classifier import Classifier, PassCounts
 from camdbench.models.randomised import cascade
 from camdbench.runner.evaluate import evaluate
 
@@ -61,7 +61,7 @@ def test_score_is_autocast_in_float32(head: str) -> None:
     assert literal.dtype == torch.bfloat16
     assert scores.dtype == torch.float32
     assert torch.equal(scores, literal.float())
-    assert classifier.passes == Passes(forward=len(images))
+    assert classifier.passes == PassCounts(forward=len(images))
     exact = classifier(images)
     assert not torch.equal(scores, exact)
     torch.testing.assert_close(scores, exact, atol=0.05 * float(exact.abs().max()), rtol=0)  # 8 bits, through a few layers
@@ -97,7 +97,7 @@ def test_what_is_differentiated_is_exact() -> None:
     (gradient,) = torch.autograd.grad(classifier.score(images).sum(), images)
     (exact,) = torch.autograd.grad(classifier(images).sum(), images)
     assert torch.equal(gradient, exact)
-    assert classifier.passes == Passes(forward=8, backward=8)
+    assert classifier.passes == PassCounts(forward=8, backward=8)
 
 
 def test_randomised_models_have_the_model_s_precision() -> None:

@@ -16,8 +16,8 @@ from camdbench.explainers.common import channel_masking
 from camdbench.explainers.common.channel_masking import distinct
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.scorecam import iscam, scorecam, sscam
-from camdbench.functional.seeds import generator_for
-from camdbench.models.classifier import Classifier, Passes
+from camdbench.functional.seeding import generator_for
+from camdbench.models.classifier import Classifier, PassCounts
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -137,7 +137,7 @@ def test_dead_and_equal_channels_share_a_pass_and_the_map_is_the_same() -> None:
     assert torch.equal(channels.numbers[places[0]], torch.tensor([0, 1, 2, 3, 1, 5, 1, 0]))
     assert torch.equal(channels.images[places], torch.arange(4)[:, None].expand(4, 8))
     found = scorecam(trace)
-    assert classifier.passes == Passes(forward=4 + 4 * 5)
+    assert classifier.passes == PassCounts(forward=4 + 4 * 5)
     torch.testing.assert_close(
         found, combined(*literal(classifier, batch, "relu2", lambda grid, *_: [scaled(up(grid))])), rtol=1e-4, atol=1e-5
     )
@@ -158,7 +158,7 @@ def test_each_distinct_channel_costs_its_samples_and_passes_hold_channels_of_sev
     handle = classifier.network.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
     trace = Trace(classifier, batch, layer="conv2")
     whole = method(trace)
-    assert classifier.passes == Passes(forward=4 + 4 * 8 * copies)
+    assert classifier.passes == PassCounts(forward=4 + 4 * 8 * copies)
     assert sizes == [4] + [4 * 8] * copies
     monkeypatch.setattr(channel_masking, "PIXELS", 5 * SIZE[0] * SIZE[1])
     sizes.clear()

@@ -11,9 +11,9 @@ from helpers.toys import maps_of, toy_batch, toy_classifier
 from torch import Tensor
 from torchcam import methods
 
-from camdbench.datasets.memory import batch_in_memory
+from camdbench.datasets.in_memory import make_batch
 from camdbench.datasets.samples import Batch
-from camdbench.functional.seeds import generator_for
+from camdbench.functional.seeding import generator_for
 from camdbench.models import torchvision_zoo
 from camdbench.models.classifier import Classifier
 
@@ -82,7 +82,7 @@ def test_sscam_is_the_same_under_the_same_noise(classifier: Classifier, batch: B
 def test_layercam_of_two_layers_is_fused_alike() -> None:
     classifier = torchvision_zoo.build("resnet18", "random", None, download=False).eval().double()
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(2))
-    batch = batch_in_memory(images, labels=[7, 400])
+    batch = make_batch(images, labels=[7, 400])
     layers = ["layer3", "layer4"]
     with methods.LayerCAM(classifier.network, layers) as extractor:
         maps = extractor(batch.labels.tolist(), classifier.network(inputs_of(classifier, batch)), normalized=False)
@@ -148,7 +148,7 @@ class TestKnownErrors:
         """DenseNet rectifies `features` in place: torchcam's Grad-CAM then takes rectified activations, as grad-cam's does."""
         classifier = torchvision_zoo.build("densenet121", "random", None, download=False).eval()
         images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(2))
-        batch = batch_in_memory(images, labels=[7, 400])
+        batch = make_batch(images, labels=[7, 400])
         assert_others(raw(classifier, batch, "gradcam"), raw_map_of_torchcam(classifier, batch, "GradCAM"))
 
     @pytest.fixture

@@ -14,7 +14,7 @@ from camdbench.explainers.fakecam import fakecam
 from camdbench.explainers.gradcam import gradcam
 from camdbench.explainers.hirescam import hirescam
 from camdbench.explainers.opticam import opticam
-from camdbench.models.classifier import Classifier, Passes
+from camdbench.models.classifier import Classifier, PassCounts
 
 
 def test_gradcam_and_hirescam_together_cost_one_forward_and_one_tail_backward_pass(classifier: Classifier, batch: Batch) -> None:
@@ -24,7 +24,7 @@ def test_gradcam_and_hirescam_together_cost_one_forward_and_one_tail_backward_pa
         hirescam(trace)
         gradcam(trace, relu=False)
         trace.logits, trace.targets  # noqa: B018 - reading them costs nothing more
-    assert classifier.passes == Passes(forward=4, tail_backward=4)
+    assert classifier.passes == PassCounts(forward=4, tail_backward=4)
 
 
 def test_another_layer_costs_its_own_passes_and_the_first_one_again_none(classifier: Classifier, batch: Batch) -> None:
@@ -34,13 +34,13 @@ def test_another_layer_costs_its_own_passes_and_the_first_one_again_none(classif
         gradcam(trace, layer="conv2")
         gradcam(trace, layer="conv2", relu=False)
         gradcam(trace, layer="relu2")
-    assert classifier.passes == Passes(forward=8, tail_backward=8)
+    assert classifier.passes == PassCounts(forward=8, tail_backward=8)
 
 
 def test_a_control_costs_nothing(classifier: Classifier, batch: Batch) -> None:
     with classifier.frozen():
         fakecam(Trace(classifier, batch))
-    assert classifier.passes == Passes()
+    assert classifier.passes == PassCounts()
 
 
 def test_opticam_reuses_the_logits_and_activations_of_the_others(classifier: Classifier, batch: Batch) -> None:
@@ -48,7 +48,7 @@ def test_opticam_reuses_the_logits_and_activations_of_the_others(classifier: Cla
         trace = Trace(classifier, batch)
         gradcam(trace)
         opticam(trace, iterations=3, objective="diff")
-    assert classifier.passes == Passes(forward=4 + 4 * 3, backward=4 * 3, tail_backward=4)
+    assert classifier.passes == PassCounts(forward=4 + 4 * 3, backward=4 * 3, tail_backward=4)
 
 
 def test_usage_is_attributed_to_each_reader_as_if_it_ran_alone(classifier: Classifier, batch: Batch) -> None:
@@ -60,10 +60,10 @@ def test_usage_is_attributed_to_each_reader_as_if_it_ran_alone(classifier: Class
         second = trace.usage.usage_since_last_call().passes
         trace.logits  # noqa: B018 - reading it is the point
         third = trace.usage.usage_since_last_call().passes
-    assert first == second == Passes(forward=4, tail_backward=4)
-    assert third == Passes(forward=4)
-    assert trace.usage.spent().passes == Passes(forward=4, tail_backward=4)
-    assert trace.usage.usage_since_last_call().passes == Passes()
+    assert first == second == PassCounts(forward=4, tail_backward=4)
+    assert third == PassCounts(forward=4)
+    assert trace.usage.spent().passes == PassCounts(forward=4, tail_backward=4)
+    assert trace.usage.usage_since_last_call().passes == PassCounts()
 
 
 def test_no_parameter_ever_gets_a_gradient(classifier: Classifier, batch: Batch) -> None:
@@ -108,7 +108,7 @@ def test_a_classifier_without_layer_still_has_logits() -> None:
     trace = Trace(classifier, batch)
     assert trace.logits.shape == (1, 3)
     assert trace.logits.shape == (1, 3)
-    assert classifier.passes == Passes(forward=1)
+    assert classifier.passes == PassCounts(forward=1)
     with pytest.raises(UsageError, match="no target layer is known for custom"):
         trace.activations  # noqa: B018 - reading it is the point
 
@@ -142,4 +142,4 @@ def test_a_method_at_another_layer_is_charged_for_its_own_pass_only() -> None:
         _ = trace.gradients
         trace.usage.usage_since_last_call()
         _ = trace.at("conv2").gradients
-        assert trace.usage.usage_since_last_call().passes == Passes(forward=4, tail_backward=4)
+        assert trace.usage.usage_since_last_call().passes == PassCounts(forward=4, tail_backward=4)

@@ -13,7 +13,7 @@ import torch
 from captum.attr import LayerGradCam, LayerGradientXActivation
 from torch import Tensor
 
-from camdbench.datasets.memory import batch_in_memory
+from camdbench.datasets.in_memory import make_batch
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.gradcam import gradcam
 from camdbench.explainers.hirescam import hirescam
@@ -35,7 +35,7 @@ def trace(classifier: Classifier) -> Trace:
     """Two noise images through its default layer."""
     side = SIDES[classifier.name.partition("@")[0]]
     images = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    return Trace(classifier, batch_in_memory(images), target=CLASSES)
+    return Trace(classifier, make_batch(images), target=CLASSES)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from camdbench.core.catalogue import explainers, is_control, needs_of
 from camdbench.core.errors import UsageError
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
-from camdbench.models.classifier import Passes
+from camdbench.models.classifier import PassCounts
 
 
 def maps(spec: str, batch: Batch | None = None) -> torch.Tensor:
@@ -90,7 +90,7 @@ def test_wrappers_share_the_trace_of_what_is_inside():
 
         for spec in ("gradcam", "inside_box(gradcam)", "power(inverted(hirescam), alpha=2.0)"):
             saliency(trace, explainers.parse_one(spec))
-    assert classifier.passes == Passes(forward=4, tail_backward=4)
+    assert classifier.passes == PassCounts(forward=4, tail_backward=4)
 
 
 def test_what_is_wrong_inside_is_wrong_outside(flat: None):

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from camdbench.functional import curves
-from camdbench.functional.curves import area, counts_by_share, counts_by_step, read, scores_along
-from camdbench.functional.orderings import pixel_ranks
+from camdbench.functional.curves import area, class_output, counts_by_share, counts_by_step, scores_along
+from camdbench.functional.pixel_order import pixel_ranks
 
 
 def network(images: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ def test_each_image_and_point_is_one_pass() -> None:
 @pytest.mark.parametrize("score", ["probability", "accuracy", "logit"])
 @pytest.mark.parametrize("broken", [math.nan, math.inf], ids=str)
 def test_a_broken_logit_has_no_score(score: str, broken: float) -> None:
-    assert read(torch.tensor([[broken, 0.0]]), torch.tensor([1]), score).isnan().all()
+    assert class_output(torch.tensor([[broken, 0.0]]), torch.tensor([1]), score).isnan().all()
 
 
 @pytest.mark.parametrize("bound", [1, 45, 2**22])

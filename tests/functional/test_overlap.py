@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import jaccard_score
 from torch import Tensor
 
-from camdbench.functional.overlap import density_difference, f1, iou, mass, top_share
+from camdbench.functional.overlap import density_difference, f1, iou, region_energy, top_fraction
 
 
 def drawn(seed: int, levels: int | None = None) -> tuple[Tensor, Tensor]:
@@ -31,7 +31,7 @@ def drawn(seed: int, levels: int | None = None) -> tuple[Tensor, Tensor]:
 def test_mass_inside_is_the_relevance_mass_of_quantus(seed: int) -> None:
     maps, region = drawn(seed)
     theirs = quantus.RelevanceMassAccuracy(disable_warnings=True).evaluate_batch(a_batch=maps.double().numpy(), s_batch=region.numpy())
-    found = mass(maps, region)
+    found = region_energy(maps, region)
     np.testing.assert_allclose((found.inside / found.total).numpy(), theirs, rtol=1e-12)
 
 
@@ -39,7 +39,7 @@ def test_mass_inside_is_the_relevance_mass_of_quantus(seed: int) -> None:
 @given(st.integers(0, 10_000))
 def test_f1_is_the_harmonic_mean_of_precision_and_recall(seed: int) -> None:
     maps, region = drawn(seed)
-    for values, inside, found in zip(maps, region, f1(mass(maps, region)), strict=True):
+    for values, inside, found in zip(maps, region, f1(region_energy(maps, region)), strict=True):
         precision = values[inside].sum() / values.sum()
         recall = values[inside].sum() / inside.sum()
         assert found.item() == pytest.approx((2 * precision * recall / (precision + recall)).item(), rel=1e-5)
@@ -48,10 +48,10 @@ def test_f1_is_the_harmonic_mean_of_precision_and_recall(seed: int) -> None:
 def test_f1_of_a_map_of_ones() -> None:
     region = torch.zeros(1, 10, 10, dtype=torch.bool)
     region[0, :4] = True
-    assert f1(mass(torch.ones(1, 10, 10), region)).item() == pytest.approx(2 * 0.4 / 1.4)
-    assert f1(mass(region.float(), region)).item() == 1
-    assert f1(mass((~region).float(), region)).item() == 0
-    assert f1(mass(torch.zeros(1, 2, 2), torch.zeros(1, 2, 2, dtype=torch.bool))).isnan().item()
+    assert f1(region_energy(torch.ones(1, 10, 10), region)).item() == pytest.approx(2 * 0.4 / 1.4)
+    assert f1(region_energy(region.float(), region)).item() == 1
+    assert f1(region_energy((~region).float(), region)).item() == 0
+    assert f1(region_energy(torch.zeros(1, 2, 2), torch.zeros(1, 2, 2, dtype=torch.bool))).isnan().item()
 
 
 class TestTopShare:
@@ -61,13 +61,13 @@ class TestTopShare:
         maps, region = drawn(seed)
         theirs = quantus.RelevanceRankAccuracy(disable_warnings=True).evaluate_batch(maps.double().numpy(), region.numpy())
         for ties in ("expected", "first"):
-            np.testing.assert_allclose(top_share(maps, region, ties).numpy(), theirs, rtol=1e-12)
+            np.testing.assert_allclose(top_fraction(maps, region, ties).numpy(), theirs, rtol=1e-12)
 
     @settings(max_examples=40, deadline=None)
     @given(st.integers(0, 10_000), st.integers(1, 4))
     def test_ties_are_expected_over_their_draws_or_taken_in_raster_order(self, seed: int, levels: int) -> None:
         maps, region = drawn(seed, levels)
-        expected, first = top_share(maps, region), top_share(maps, region, "first")
+        expected, first = top_fraction(maps, region), top_fraction(maps, region, "first")
         for index, (values, inside) in enumerate(zip(maps.flatten(1).tolist(), region.flatten(1).tolist(), strict=True)):
             count = sum(inside)
             order = sorted(range(len(values)), key=lambda place: -values[place])  # sorted keeps the order of equals
@@ -82,11 +82,11 @@ class TestTopShare:
     def test_a_constant_map_finds_the_area(self) -> None:
         region = torch.zeros(1, 4, 5, dtype=torch.bool)
         region[0, 0, :3] = True
-        assert top_share(torch.ones(1, 4, 5), region).item() == pytest.approx(3 / 20)
+        assert top_fraction(torch.ones(1, 4, 5), region).item() == pytest.approx(3 / 20)
 
     def test_no_region_has_no_share(self) -> None:
-        assert top_share(torch.rand(1, 2, 2), torch.zeros(1, 2, 2, dtype=torch.bool)).isnan().item()
-        assert top_share(torch.rand(1, 2, 2), torch.zeros(1, 2, 2, dtype=torch.bool), "first").isnan().item()
+        assert top_fraction(torch.rand(1, 2, 2), torch.zeros(1, 2, 2, dtype=torch.bool)).isnan().item()
+        assert top_fraction(torch.rand(1, 2, 2), torch.zeros(1, 2, 2, dtype=torch.bool), "first").isnan().item()
 
 
 @settings(max_examples=40, deadline=None)

@@ -12,7 +12,7 @@ from camdbench.core.catalogue import explainers, metrics
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.saliency import Saliency, finish, saliency
 from camdbench.explainers.common.trace import Trace
-from camdbench.functional.seeds import generator_for
+from camdbench.functional.seeding import generator_for
 from camdbench.metrics.inputs import Change, MetricInputs, SaliencyMaps
 from camdbench.metrics.result import MetricResult
 from camdbench.models.classifier import Classifier

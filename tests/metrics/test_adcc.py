@@ -14,7 +14,7 @@ from camdbench.core.errors import NotApplicable
 from camdbench.datasets.samples import Batch
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.result import MetricResult
-from camdbench.models.classifier import Passes
+from camdbench.models.classifier import PassCounts
 
 CLASSIFIER = toy_classifier()
 BATCH = toy_batch()
@@ -102,10 +102,10 @@ def test_masking_of_pixels_is_another_image() -> None:
 def test_the_second_map_and_the_masked_pass_are_made_once() -> None:
     evidence = evidence_of()
     measured("adcc", evidence)
-    CLASSIFIER.passes = Passes()
+    CLASSIFIER.passes = PassCounts()
     for spec in ("coherency", "complexity", "ad(masking='normalised')", "adcc"):
         measured(spec, evidence)
-    assert CLASSIFIER.passes == Passes()
+    assert CLASSIFIER.passes == PassCounts()
 
 
 def test_maps_of_others_are_refused() -> None:

@@ -16,7 +16,7 @@ from camdbench.core.catalogue import metrics
 from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Batch
 from camdbench.functional.crops import Crop, draw_crop
-from camdbench.functional.seeds import generator_for
+from camdbench.functional.seeding import generator_for
 from camdbench.models.classifier import Classifier
 from camdbench.runner.resources import ReferenceImages
 from camdbench.runner.scoring import score_batch

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from camdbench.core.errors import NotApplicable
 from camdbench.datasets.samples import Batch
-from camdbench.functional.seeds import generator_for
+from camdbench.functional.seeding import generator_for
 from camdbench.metrics.foreground_sensitivity import rfs
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.result import MetricResult

@@ -12,10 +12,10 @@ from camdbench.core.catalogue import metrics
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.functional.infidelity import squares
 from camdbench.functional.normalise import upsample
-from camdbench.functional.seeds import generator_for
+from camdbench.functional.seeding import generator_for
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.result import MetricResult
-from camdbench.models.classifier import Passes
+from camdbench.models.classifier import PassCounts
 
 CLASSIFIER = toy_classifier("dense")
 BATCH = toy_batch()
@@ -129,10 +129,10 @@ def test_sides_shrink_with_the_image_unless_told_otherwise() -> None:
 def test_samples_cost_one_pass_each() -> None:
     evidence = evidence_of()
     evidence.logits  # noqa: B018 - made before
-    CLASSIFIER.passes = Passes()
+    CLASSIFIER.passes = PassCounts()
     measured(f"samples={SAMPLES}", evidence)
     measured(f"samples={SAMPLES}, beta=False", evidence)
-    assert CLASSIFIER.passes == Passes(forward=4 * SAMPLES)
+    assert CLASSIFIER.passes == PassCounts(forward=4 * SAMPLES)
 
 
 def test_a_map_of_zeros_tells_nothing() -> None:

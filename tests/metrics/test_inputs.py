@@ -8,22 +8,22 @@ from helpers.toys import SIZE
 from camdbench.datasets.samples import Batch
 from camdbench.metrics.confidence import average_drop, average_gain, average_increase
 from camdbench.metrics.inputs import MetricInputs
-from camdbench.models.classifier import Classifier, Passes
+from camdbench.models.classifier import Classifier, PassCounts
 
 
 def test_three_metrics_cost_one_masked_pass_where_the_logits_are_known(classifier: Classifier, batch: Batch) -> None:
     with torch.no_grad():
         logits = classifier(batch.images)
-    classifier.passes = Passes()
+    classifier.passes = PassCounts()
     evidence = MetricInputs(classifier, batch.images, batch.labels, torch.rand(4, *SIZE), logits=logits)
     for metric in (average_drop, average_gain, average_increase):
         metric(evidence)
-    assert classifier.passes == Passes(forward=4)
+    assert classifier.passes == PassCounts(forward=4)
 
 
 def test_nothing_is_computed_before_it_is_read(classifier: Classifier, batch: Batch) -> None:
     MetricInputs(classifier, batch.images, batch.labels, torch.rand(4, *SIZE))
-    assert classifier.passes == Passes()
+    assert classifier.passes == PassCounts()
 
 
 def test_log_odds_are_those_of_the_target_in_double_precision(classifier: Classifier, batch: Batch) -> None:

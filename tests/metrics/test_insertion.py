@@ -18,10 +18,10 @@ from camdbench.core.catalogue import metrics
 from camdbench.core.errors import NotApplicable
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
-from camdbench.functional.baselines import rise_kernel
+from camdbench.functional.fill_values import rise_kernel
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.result import MetricResult
-from camdbench.models.classifier import Classifier, Passes
+from camdbench.models.classifier import Classifier, PassCounts
 from camdbench.models.single_image_norm import with_own_statistics
 
 PIXELS = SIZE[0] * SIZE[1]
@@ -137,15 +137,15 @@ def test_at_224_pixels_squared_there_are_225_and_29_points() -> None:
 def test_both_together_make_the_passes_that_they_need_and_no_more() -> None:
     classifier, batch, maps = toy_classifier(), toy_batch(), smooth_maps()
     logits = classifier(batch.images).detach()
-    classifier.passes = Passes()
+    classifier.passes = PassCounts()
     evidence = MetricInputs(classifier, batch.images, batch.labels, maps, logits=logits)
     measured(classifier, batch, maps, "insertion(step=16)", evidence)
-    assert classifier.passes == Passes(forward=4 * (12 - 1) + 4)  # between the ends, and the blurred images
+    assert classifier.passes == PassCounts(forward=4 * (12 - 1) + 4)  # between the ends, and the blurred images
     measured(classifier, batch, maps, "deletion(step=16)", evidence)
-    assert classifier.passes == Passes(forward=4 * 12 + 4 * (12 - 1) + 1)  # and the black picture, once for all
+    assert classifier.passes == PassCounts(forward=4 * 12 + 4 * (12 - 1) + 1)  # and the black picture, once for all
     measured(classifier, batch, maps, "deletion(step=16)", evidence)
     measured(classifier, batch, maps, "insertion(step=16)", evidence)
-    assert classifier.passes == Passes(forward=4 * 12 + 4 * 11 + 1)
+    assert classifier.passes == PassCounts(forward=4 * 12 + 4 * 11 + 1)
 
 
 def test_a_constant_map_has_no_value() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from camdbench.core.catalogue import metrics
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.result import MetricResult
-from camdbench.models.classifier import Passes
+from camdbench.models.classifier import PassCounts
 
 SIZE = (32, 24)
 CLASSIFIER = toy_classifier()  # pools, so that images may be larger than its own
@@ -76,9 +76,9 @@ def test_values_and_curves_are_those_of_a_loop_over_segments(count: int, fill: s
 def test_each_segment_is_one_pass_and_no_image_waits_for_another() -> None:
     evidence = evidence_of()
     evidence.logits  # noqa: B018 - made before
-    CLASSIFIER.passes = Passes()
+    CLASSIFIER.passes = PassCounts()
     measured("irof(segments=30)", evidence)
-    assert CLASSIFIER.passes == Passes(forward=_segments(30))
+    assert CLASSIFIER.passes == PassCounts(forward=_segments(30))
 
 
 def _segments(count: int) -> int:

@@ -14,10 +14,10 @@ from torch import Tensor
 from camdbench.core.catalogue import metrics
 from camdbench.core.errors import NotApplicable
 from camdbench.datasets.samples import Batch
-from camdbench.functional.seeds import generator_for
+from camdbench.functional.seeding import generator_for
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.result import MetricResult
-from camdbench.models.classifier import Classifier, Passes
+from camdbench.models.classifier import Classifier, PassCounts
 
 CLASSIFIER = toy_classifier("dense")
 BATCH = toy_batch()
@@ -160,11 +160,11 @@ def test_aopc_is_the_height_of_the_curve_below_its_start() -> None:
 
 def test_metrics_of_the_same_walk_share_its_passes() -> None:
     evidence = evidence_of()
-    CLASSIFIER.passes = Passes()
+    CLASSIFIER.passes = PassCounts()
     measured("aopc(patch=4, regions=7)", evidence)
-    assert CLASSIFIER.passes == Passes(forward=4 * 7 + 4)
+    assert CLASSIFIER.passes == PassCounts(forward=4 * 7 + 4)
     measured("morf(patch=4, regions=7)", evidence)
-    assert CLASSIFIER.passes == Passes(forward=4 * 7 + 4)
+    assert CLASSIFIER.passes == PassCounts(forward=4 * 7 + 4)
     measured("morf(protocol=quantus, step=16, fill='blank', masking='pixels')", evidence)
     before = CLASSIFIER.passes
     measured("deletion(step=16, scored_class='target')", evidence)  # the same pixels, removed alike

@@ -14,7 +14,7 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from camdbench.functional.seeds import generator_for
+from camdbench.functional.seeding import generator_for
 from camdbench.models.classifier import Classifier
 
 FROM_ABOVE = ["head.2", "conv2", "norm1", "conv1"]

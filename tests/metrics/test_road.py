@@ -13,10 +13,10 @@ from torch import Tensor
 
 from camdbench.core.catalogue import metrics
 from camdbench.core.errors import UsageError
-from camdbench.functional.seeds import generator_for
+from camdbench.functional.seeding import generator_for
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.result import MetricResult
-from camdbench.models.classifier import Passes
+from camdbench.models.classifier import PassCounts
 
 CLASSIFIER = toy_classifier("dense")
 BATCH = toy_batch()
@@ -76,17 +76,17 @@ def test_accuracy_is_whether_the_class_has_the_largest_logit() -> None:
 def test_both_orders_together_are_half_their_difference() -> None:
     evidence = evidence_of()
     both = measured("road", evidence)
-    CLASSIFIER.passes = Passes()
+    CLASSIFIER.passes = PassCounts()
     morf, lerf = (measured(f"{name}(protocol=gradcam)", evidence) for name in ("road_morf", "road_lerf"))
-    assert CLASSIFIER.passes == Passes()  # made already
+    assert CLASSIFIER.passes == PassCounts()  # made already
     torch.testing.assert_close(both.values, (lerf.values - morf.values) / 2)
     assert torch.equal(both.curves["lerf"].y, lerf.curves["curve"].y)
 
 
 def test_it_makes_one_pass_for_each_image_and_percentage() -> None:
-    CLASSIFIER.passes = Passes()
+    CLASSIFIER.passes = PassCounts()
     measured("road_lerf")
-    assert CLASSIFIER.passes == Passes(forward=4 * 9)
+    assert CLASSIFIER.passes == PassCounts(forward=4 * 9)
 
 
 def test_the_space_of_masking_only_scales_the_noise() -> None:

@@ -13,7 +13,7 @@ from helpers.quantus_library import quantus
 from helpers.toys import toy_batch, toy_classifier
 from torch import Tensor
 
-from camdbench.functional.seeds import generator_for
+from camdbench.functional.seeding import generator_for
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.models.classifier import Classifier
 

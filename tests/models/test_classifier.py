@@ -11,7 +11,7 @@ from helpers.toys import SIZE, toy_batch, toy_classifier
 from torch import Tensor, nn
 
 from camdbench.core.errors import UsageError
-from camdbench.models.classifier import Classifier, Passes
+from camdbench.models.classifier import Classifier, PassCounts
 from camdbench.models.target_layers import default_layer
 
 
@@ -122,30 +122,30 @@ class TestPasses:
     def test_every_image_is_counted_forward_and_backward(self) -> None:
         classifier = toy_classifier()
         classifier(toy_batch(3).images)
-        assert classifier.passes == Passes(forward=3)
+        assert classifier.passes == PassCounts(forward=3)
         images = toy_batch(2).images.requires_grad_()
         classifier(images).sum().backward()
-        assert classifier.passes == Passes(forward=5, backward=2)
+        assert classifier.passes == PassCounts(forward=5, backward=2)
 
     def test_a_backward_pass_to_a_captured_layer_is_a_tail_pass(self) -> None:
         classifier = toy_classifier()
         with classifier.captured() as seen:
             logits = classifier(toy_batch(2).images)
         torch.autograd.grad(logits.sum(), seen.output())
-        assert classifier.passes == Passes(forward=2, tail_backward=2)
+        assert classifier.passes == PassCounts(forward=2, tail_backward=2)
         classifier(toy_batch(1).images.requires_grad_()).sum().backward()
-        assert classifier.passes == Passes(forward=3, backward=1, tail_backward=2)
+        assert classifier.passes == PassCounts(forward=3, backward=1, tail_backward=2)
 
     def test_nothing_is_counted_where_no_gradient_flows(self) -> None:
         classifier = toy_classifier()
         with torch.no_grad():
             classifier(toy_batch(2).images)
-        assert classifier.passes == Passes(forward=2)
+        assert classifier.passes == PassCounts(forward=2)
 
     def test_they_add_up(self) -> None:
-        total = Passes(1, 2, 3, 4) + Passes(10, 20, 30, 40)
-        assert total == Passes(11, 22, 33, 44)
-        assert total - Passes(1, 2, 3, 4) == Passes(10, 20, 30, 40)
+        total = PassCounts(1, 2, 3, 4) + PassCounts(10, 20, 30, 40)
+        assert total == PassCounts(11, 22, 33, 44)
+        assert total - PassCounts(1, 2, 3, 4) == PassCounts(10, 20, 30, 40)
         assert total.total() == 110
 
 

@@ -10,12 +10,12 @@ from torch import nn
 
 from camdbench.core.catalogue import explainers
 from camdbench.core.errors import UsageError
-from camdbench.datasets.memory import batch_in_memory
+from camdbench.datasets.in_memory import make_batch
 from camdbench.explainers.common.saliency import saliency
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.hirescam import hirescam
 from camdbench.models.classifier import Classifier
-from camdbench.models.target_layers import _FAMILIES, _TIMM_FAMILIES, check_layer, default_layer, survey
+from camdbench.models.target_layers import _FAMILIES, _TIMM_FAMILIES, check_layer, default_layer, list_layers
 from camdbench.models.zoo import load_classifier
 
 timm = pytest.importorskip("timm")
@@ -87,7 +87,7 @@ def classifier_of(name: str) -> Classifier:
 def trace_of(classifier: Classifier, side: int, count: int = 1, layer: str | None = None) -> Trace:
     """Noise images through a layer of a network."""
     images = torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(0))
-    return Trace(classifier, batch_in_memory(images), target=1, layer=layer)
+    return Trace(classifier, make_batch(images), target=1, layer=layer)
 
 
 @pytest.mark.parametrize(("members", "families"), [(MEMBERS, _FAMILIES), (TIMM_MEMBERS, _TIMM_FAMILIES)])
@@ -100,7 +100,7 @@ def test_the_default_layer_of_a_family_can_be_explained(name: str) -> None:
     member, classifier = ALL[name], classifier_of(name)
     assert member.family in {kind.__name__ for kind in type(classifier.network).__mro__}
     assert classifier.layer == member.layer
-    assert check_layer(classifier, None, survey(classifier, (member.side, member.side))) == member.layer
+    assert check_layer(classifier, None, list_layers(classifier, (member.side, member.side))) == member.layer
     trace = trace_of(classifier, member.side)
     assert trace.activations.shape == (1, member.channels, member.grid, member.grid)
     assert trace.gradients.abs().max() > 0
@@ -150,7 +150,7 @@ def test_places_of_a_grid_are_not_transposed(name: str) -> None:
     trace = trace_of(classifier_of(name), 224)
     images = trace.images.clone()
     images[:, :, :32, -32:] = 1 - images[:, :, :32, -32:]
-    other = Trace(trace.classifier, batch_in_memory(images), target=1)
+    other = Trace(trace.classifier, make_batch(images), target=1)
     change = (trace.activations - other.activations).abs().sum(1)[0]  # (h, w)
     assert change.flatten().argmax() == 6  # top right
 
@@ -175,7 +175,7 @@ class TestOutsideTheFamilies:
         assert default_layer(nn.Sequential(nn.Conv2d(3, 4, 1))) is None
         classifier = Classifier(nn.Sequential(nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()), mean=0, std=1)
         with pytest.raises(UsageError, match=r"no target layer is known for custom \(Sequential\); name one with layer="):
-            check_layer(classifier, None, survey(classifier, (8, 8)))
+            check_layer(classifier, None, list_layers(classifier, (8, 8)))
 
     def test_another_network_of_timm_is_refused_with_a_way_out(self) -> None:
         classifier = classifier_of("timm/pit_ti_224")

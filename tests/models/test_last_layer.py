@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from camdbench.core.errors import UsageError
-from camdbench.models.build import build_network, input_of, without_side_heads
 from camdbench.models.last_layer import last_layers, with_classes
-from camdbench.models.skeleton import skeleton
+from camdbench.models.meta_network import skeleton
+from camdbench.models.networks import build_network, input_of, without_side_heads
 
 # One of each family; what torchvision's own documentation of fine-tuning, or its source, calls the layer.
 TORCHVISION = {

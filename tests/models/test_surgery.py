@@ -8,8 +8,8 @@ from torch import nn
 from torchvision import models
 
 from camdbench.core.errors import CamdbenchError, NotApplicable, UsageError
-from camdbench.models.build import build_network
 from camdbench.models.classifier import Classifier
+from camdbench.models.networks import build_network
 from camdbench.models.shortcuts_net import LAYER
 from camdbench.models.surgery import check_additive, core_focused, surgery_of
 

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from camdbench.core.errors import UsageError
 from camdbench.models import torchvision_zoo
-from camdbench.models.classifier import Classifier, Passes
-from camdbench.models.target_layers import check_layer, survey
+from camdbench.models.classifier import Classifier, PassCounts
+from camdbench.models.target_layers import check_layer, list_layers
 
 
 def checked(classifier: Classifier, layer: str | None, size: tuple[int, int]) -> str:
-    return check_layer(classifier, layer, survey(classifier, size))
+    return check_layer(classifier, layer, list_layers(classifier, size))
 
 
 class TestRefusal:
@@ -69,7 +69,7 @@ class TestRefusal:
 
 class TestSurvey:
     def test_lists_every_layer_in_order_with_its_shape(self) -> None:
-        found = {layer.name: layer for layer in survey(toy_classifier(), (16, 12))}
+        found = {layer.name: layer for layer in list_layers(toy_classifier(), (16, 12))}
         assert list(found)[:5] == ["conv1", "norm1", "relu1", "conv2", "relu2"]
         assert found["relu2"] == ("relu2", "ReLU", 8, 8, 6, "")
         assert found["conv1"].problem == ""
@@ -79,8 +79,8 @@ class TestSurvey:
     def test_leaves_the_network_as_it_was_and_counts_no_pass(self, training: bool) -> None:
         classifier = toy_classifier().train(training)
         before, buffers = classifier.weights_hash(), classifier.network.norm1.running_mean.clone()
-        survey(classifier, (16, 12))
-        assert classifier.passes == Passes()
+        list_layers(classifier, (16, 12))
+        assert classifier.passes == PassCounts()
         assert classifier.weights_hash() == before
         assert torch.equal(classifier.network.norm1.running_mean, buffers)
         assert classifier.network.norm1.training is training
@@ -94,6 +94,6 @@ class TestSurvey:
 
         classifier = Classifier(nn.Sequential(nn.Conv2d(3, 4, 1), Fails()), "0", mean=0, std=1)
         with pytest.raises(UsageError, match=r"does not take images of 8 x 8 pixels \(boom\)"):
-            survey(classifier, (8, 8))
+            list_layers(classifier, (8, 8))
         assert not any(module._forward_hooks for module in classifier.modules())
-        assert classifier.passes == Passes()
+        assert classifier.passes == PassCounts()

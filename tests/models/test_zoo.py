@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from camdbench.core.errors import UsageError
-from camdbench.models.zoo import as_classifier, check_model, load_classifier, model_names
+from camdbench.models.zoo import check_model, load_classifier, model_names, to_classifier
 
 
 def test_names_start_with_the_embedded_models() -> None:
@@ -76,8 +76,8 @@ class TestTheEmbeddedModel:
 class TestAsClassifier:
     def test_a_classifier_stays_itself(self) -> None:
         classifier = load_classifier("resnet18@random", device="cpu")
-        assert as_classifier(classifier) is classifier
+        assert to_classifier(classifier) is classifier
 
     def test_a_bare_network_is_refused_because_nobody_knows_its_statistics(self) -> None:
         with pytest.raises(UsageError, match="wrap the Conv2d first"):
-            as_classifier(nn.Conv2d(3, 4, 1))
+            to_classifier(nn.Conv2d(3, 4, 1))

@@ -8,7 +8,7 @@ from helpers.toys import SIZE, toy_batch, toy_classifier
 
 from camdbench.core.catalogue import parse_metrics
 from camdbench.core.errors import UsageError
-from camdbench.models.classifier import Classifier, Passes
+from camdbench.models.classifier import Classifier, PassCounts
 from camdbench.runner.evaluate import evaluate
 
 LABELS = [0, 1, 2, 3]
@@ -40,7 +40,7 @@ def test_values_are_those_of_probabilities_worked_out_beside_it(classifier: Clas
 
 def test_all_metrics_share_one_pass_over_the_images_and_one_over_the_masked_images(classifier: Classifier, maps: torch.Tensor) -> None:
     evaluate(classifier, toy_batch().images, LABELS, maps, ["ad", "ag", "ai", "ai(tolerance=0.1)"])
-    assert classifier.passes == Passes(forward=8)
+    assert classifier.passes == PassCounts(forward=8)
 
 
 def test_the_batch_size_changes_neither_values_nor_order(classifier: Classifier, maps: torch.Tensor) -> None:

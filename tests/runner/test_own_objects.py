@@ -13,7 +13,7 @@ from helpers.toys import toy_batch, toy_classifier
 
 import camdbench
 from camdbench.core.errors import UsageError
-from camdbench.datasets.memory import InMemoryDataset
+from camdbench.datasets.in_memory import InMemoryDataset
 from camdbench.models.classifier import Classifier
 from camdbench.runner import resources as runner_resources
 from camdbench.runner.resources import Resources

@@ -126,14 +126,14 @@ def test_an_explainer_that_is_not_asked_for_any_more_stays_out_of_the_rows(tmp_p
 
 
 def test_a_picture_that_was_damaged_since_is_an_error_and_stands_once(tmp_path: Path, stopper: Any, monkeypatch: pytest.MonkeyPatch):
-    from camdbench.datasets.loading import Damaged
+    from camdbench.datasets.loading import UnreadableImage
     from camdbench.runner.worker import SampleLoader
 
     interrupted(stopper, tmp_path)
     take = SampleLoader.take
 
     def spoilt(self: SampleLoader, unit: Any) -> Any:
-        return [Damaged(item.id, item.label, "gone") if place == 5 else item for place, item in enumerate(take(self, unit))]
+        return [UnreadableImage(item.id, item.label, "gone") if place == 5 else item for place, item in enumerate(take(self, unit))]
 
     monkeypatch.setattr(SampleLoader, "take", spoilt)
     rows = camdbench.run(out=tmp_path, **REQUEST)

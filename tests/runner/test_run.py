@@ -18,7 +18,7 @@ from camdbench.cli.main import run_cli
 from camdbench.core.catalogue import explainers, metrics
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.registry import load_plugin
-from camdbench.core.rows import Row
+from camdbench.core.row import Row
 from camdbench.explainers.common.trace import Trace
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.result import Curve, MetricResult
@@ -63,9 +63,9 @@ def test_rows_are_tidy_one_for_each_image_explainer_and_metric(tmp_path: Path):
 
 def test_values_are_those_of_explain_and_evaluate(tmp_path: Path):
     rows = run(tmp_path / "run", "gradcam", limit=3)
-    from camdbench.datasets.opening import checked_dataset, open_dataset
+    from camdbench.datasets.open_dataset import check_dataset, open_dataset
 
-    dataset = open_dataset(*checked_dataset("shortcuts", "val", None), None)
+    dataset = open_dataset(*check_dataset("shortcuts", "val", None), None)
     samples = [dataset[index] for index in range(3)]
     images, labels = torch.stack([sample.image for sample in samples]), [sample.label for sample in samples]
     model = camdbench.load_classifier("shortcuts-ce", device="cpu")
@@ -331,9 +331,9 @@ def test_saved_maps_are_the_raw_maps_to_half_precision(tmp_path: Path):
     rows = run(tmp_path, "gradcam", limit=4, save_maps="raw")
     (file,) = (tmp_path / "maps").rglob("*.safetensors")
     saved = unpacked(load_file(file))
-    from camdbench.datasets.opening import checked_dataset, open_dataset
+    from camdbench.datasets.open_dataset import check_dataset, open_dataset
 
-    dataset = open_dataset(*checked_dataset("shortcuts", "val", None), None)
+    dataset = open_dataset(*check_dataset("shortcuts", "val", None), None)
     images = torch.stack([dataset[index].image for index in range(4)])
     raw = camdbench.explain("shortcuts-ce", images, "gradcam", targets=list(rows.drop_duplicates("image")["label"])).raw
     torch.testing.assert_close(torch.stack([saved[place] for place in range(4)]), raw, rtol=2e-3, atol=1e-6)

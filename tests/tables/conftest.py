@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pandas as pd
 import pytest
 
-from camdbench.core.rows import Row
+from camdbench.core.row import Row
 from camdbench.tables.summary import SUMMARY_COLUMNS
 
 FACTS = {

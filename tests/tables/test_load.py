@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from camdbench.core.errors import CamdbenchError, UsageError
-from camdbench.core.rows import Row
+from camdbench.core.row import Row
 from camdbench.runner.plan import PartKey
 from camdbench.runner.run_directory import RunDirectory, RunRecord, UsageRow
 from camdbench.tables.load import USAGE_COLUMNS, load_rows, load_run, load_usage

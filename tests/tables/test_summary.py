@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from camdbench.core.errors import UsageError
-from camdbench.core.rows import Row
+from camdbench.core.row import Row
 from camdbench.tables.load import CURVE_COLUMNS, USAGE_COLUMNS, load_rows, load_run, load_usage
 from camdbench.tables.summary import SUMMARY_COLUMNS, summarise, write_summary
 

@@ -17,7 +17,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from camdbench.core.catalogue import dataset
 from camdbench.core.errors import UsageError
 from camdbench.datasets.samples import Dataset, Sample
-from camdbench.datasets.shortcuts.render import Picture, render
+from camdbench.datasets.shortcuts.drawing import Drawing, render
 from camdbench.datasets.shortcuts.shapes import SHAPES
 from camdbench.datasets.shortcuts.textures import TEXTURES
 
@@ -119,7 +119,7 @@ class Shortcuts:
             return label
         return int(label + 1 + random.integers(self.n_classes - 1)) % self.n_classes
 
-    def picture(self, index: int) -> Picture:
+    def picture(self, index: int) -> Drawing:
         """Render an image and its mask as 8-bit arrays.
 
         Raises:

@@ -10,15 +10,15 @@ from torch import Tensor, nn
 
 from camdbench.core.catalogue import explainers, needs_of
 from camdbench.core.errors import UsageError
-from camdbench.core.rows import Status
-from camdbench.core.targets import check_target_rule
-from camdbench.datasets.memory import batch_in_memory
+from camdbench.core.row import Status
+from camdbench.core.target_rules import check_target_rule
+from camdbench.datasets.in_memory import make_batch
 from camdbench.explainers.common.layer_choice import checked_layers
 from camdbench.explainers.common.saliency import Saliency, saliency
 from camdbench.explainers.common.trace import Trace
 from camdbench.models.classifier import Classifier
-from camdbench.models.target_layers import survey
-from camdbench.models.zoo import as_classifier
+from camdbench.models.target_layers import list_layers
+from camdbench.models.zoo import to_classifier
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,13 @@ def explain(
         UsageError: images, targets or options do not fit.
         NotApplicable: the explainer has no meaning here.
     """
-    classifier = as_classifier(model)
+    classifier = to_classifier(model)
     spec = explainers.parse_one(explainer)
-    batch = batch_in_memory(images, boxes=boxes, masks=masks).to(classifier.device)
+    batch = make_batch(images, boxes=boxes, masks=masks).to(classifier.device)
     target = _targets(targets, len(batch))
     with torch.inference_mode(mode=False), classifier.frozen():
         if "layer" in needs_of(spec):
-            checked_layers(classifier, spec, layer, survey(classifier, (batch.images.shape[-2], batch.images.shape[-1])))
+            checked_layers(classifier, spec, layer, list_layers(classifier, (batch.images.shape[-2], batch.images.shape[-1])))
         chunks = list[tuple[Saliency, Tensor, Tensor]]()
         for start in range(0, len(batch), batch_size):
             stop = start + batch_size

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from camdbench.explainers.common.trace import Trace
-from camdbench.functional.seeds import generator_for
+from camdbench.functional.seeding import generator_for
 
 Fill = Literal["mean", "black"]
 Score = Literal["probability", "logit", "sigmoid"]

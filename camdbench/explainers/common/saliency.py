@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.catalogue import explainers
-from camdbench.core.rows import Status
+from camdbench.core.row import Status
 from camdbench.core.spec import Spec
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.normalise import Normalisation, is_constant, normalise, upsample
@@ -46,7 +46,7 @@ def saliency(trace: Trace, spec: Spec) -> Saliency:
         found.append(saliency(trace, part))
         return found[-1]
 
-    inner = [partial(within, part=part) for part in spec.inner]
+    inner = [partial(within, part=part) for part in spec.wrapped]
     raw = explainers.load(spec.name)(trace, *inner, **spec.arguments).detach()
     return _merge_status(found, finish(raw, trace.size, normalisation_of(spec)))
 

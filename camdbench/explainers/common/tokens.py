@@ -8,7 +8,7 @@ from torch import Tensor
 
 from camdbench.explainers.common.trace import Trace
 from camdbench.models.attention import transformer_of
-from camdbench.models.layout import find_layout
+from camdbench.models.tensor_layout import find_layout
 
 Fusion = Literal["mean", "max", "min"]
 

@@ -11,16 +11,16 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from camdbench.core.errors import NotApplicable, UsageError
-from camdbench.core.targets import check_target_rule
+from camdbench.core.target_rules import check_target_rule
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.usage import Usage, UsageMeter
-from camdbench.functional.seeds import generator_for
+from camdbench.functional.seeding import generator_for
 from camdbench.functional.targets import check_classes, pick_targets
 from camdbench.models.attention import Attention, attended
-from camdbench.models.classifier import Classifier, Passes
+from camdbench.models.classifier import Classifier, PassCounts
 from camdbench.models.devices import clock
-from camdbench.models.heads import linear_head
-from camdbench.models.layout import Layout, find_layout
+from camdbench.models.linear_head import linear_head
+from camdbench.models.tensor_layout import TensorLayout, find_layout
 
 T = TypeVar("T")
 
@@ -282,9 +282,9 @@ class Trace:
         if not gradient.requires_grad:  # the tail is linear around these images
             return torch.zeros_like(leaf)
         found = torch.autograd.grad(gradient, leaf, leaf.detach(), retain_graph=True, allow_unused=True)[0]
-        self.classifier.passes += Passes(tail_backward=len(self.images))
+        self.classifier.passes += PassCounts(tail_backward=len(self.images))
         return torch.zeros_like(leaf) if cast("Tensor | None", found) is None else found
 
-    def _layout(self, leaf: Tensor) -> Layout:
+    def _layout(self, leaf: Tensor) -> TensorLayout:
         name = self.classifier.layer_name(self._layer)
         return find_layout(tuple(leaf.shape), self.size, self.classifier.module(name), self.classifier.network, name)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from camdbench.models.classifier import Passes
+from camdbench.models.classifier import PassCounts
 
 
 @dataclass(frozen=True)
 class Usage:
     """Image passes and seconds of a computation."""
 
-    passes: Passes = Passes()
+    passes: PassCounts = PassCounts()
     seconds: float = 0.0
 
     def __add__(self, other: Usage) -> Usage:

@@ -8,8 +8,8 @@ from pydantic import NonNegativeFloat, PositiveFloat
 
 from camdbench.core.catalogue import loss
 from camdbench.core.errors import UsageError
-from camdbench.functional.alignment import share_inside, soft_iou
 from camdbench.functional.normalise import normalise, upsample
+from camdbench.functional.soft_overlap import energy_inside, soft_iou
 from camdbench.trainer.step import TrainingStep, label_loss, map_of
 from camdbench.trainer.task import LossResult
 
@@ -56,7 +56,7 @@ def energy(step: TrainingStep, *, weight: NonNegativeFloat = 1.0, cam: str = "gr
     """
     raw = upsample(map_of(step.trace, cam), (step.masks.shape[-2], step.masks.shape[-1]))
     empty = ~step.masks.flatten(1).any(1)
-    outside = torch.where(empty, 0, 1 - share_inside(raw, step.masks))
+    outside = torch.where(empty, 0, 1 - energy_inside(raw, step.masks))
     ce = label_loss(step.logits, step.labels)
     return LossResult(
         ce + weight * outside, {"ce": ce, "energy": outside.where(~empty, torch.nan), "skipped": empty.to(ce.dtype)}, step.logits

@@ -8,7 +8,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.catalogue import loss
-from camdbench.functional.core_focus import (
+from camdbench.functional.core_focused_loss import (
     class_maps,
     contrasts,
     core_divergence,

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from camdbench.core.catalogue import loss
 from camdbench.core.errors import UsageError
-from camdbench.functional.alignment import unit
 from camdbench.functional.crops import draw_crop, warp
 from camdbench.functional.normalise import upsample
+from camdbench.functional.soft_overlap import unit
 from camdbench.trainer.step import TrainingStep, label_loss, map_of
 from camdbench.trainer.task import LossResult
 

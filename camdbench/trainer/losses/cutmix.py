@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from camdbench.core.catalogue import loss
-from camdbench.functional.core_focus import core_of, mixed_exponents, on_grid
+from camdbench.functional.core_focused_loss import core_of, mixed_exponents, on_grid
 from camdbench.trainer.step import TrainingStep
 from camdbench.trainer.task import LossResult
 

@@ -6,7 +6,7 @@ from pydantic import NonNegativeFloat
 
 from camdbench.core.catalogue import loss
 from camdbench.core.errors import NotApplicable
-from camdbench.models.heads import linear_head
+from camdbench.models.linear_head import linear_head
 from camdbench.trainer.batchnorm_updates import evaluating
 from camdbench.trainer.step import TrainingStep, label_loss
 from camdbench.trainer.task import LossResult

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from camdbench.core.catalogue import loss
 from camdbench.core.errors import UsageError
-from camdbench.functional.alignment import shares
+from camdbench.functional.soft_overlap import energy_fractions
 from camdbench.trainer.step import TrainingStep, label_loss, map_of
 from camdbench.trainer.task import LossResult
 
@@ -38,13 +38,13 @@ def gcc(step: TrainingStep, *, weight: NonNegativeFloat = 25.0, cam: str = "grad
     mosaic = draw_mosaic(labels.cpu(), step.random).to(labels.device)
     own = map_of(step.trace, cam)
     shown = map_of(step.extra_pass(mosaic.of(step.images)), cam)
-    wanted = mosaic.alone_in_its_quarter(shares(own).reshape(own.shape))
+    wanted = mosaic.alone_in_its_quarter(energy_fractions(own).reshape(own.shape))
     if shown.shape != wanted.shape:
         raise UsageError(
             f"gcc: the map of 2 x 2 images has {_grid(shown)} cells, not twice the {_grid(own)} of one; "
             "give images whose sides are multiples of the network's stride"
         )
-    apart = (shares(shown) - wanted.flatten(1)).abs().mean(1)
+    apart = (energy_fractions(shown) - wanted.flatten(1)).abs().mean(1)
     ce = label_loss(step.logits, step.labels)
     dead = (own.flatten(1).amax(1) <= 0) | (shown.flatten(1).amax(1) <= 0)
     parts = {"ce": ce, "gcc": apart.where(~mosaic.alone, torch.nan), "dead": dead.to(ce.dtype), "alone": mosaic.alone.to(ce.dtype)}

@@ -11,10 +11,10 @@ from torchvision.transforms.functional import gaussian_blur
 
 from camdbench.core.catalogue import loss
 from camdbench.core.errors import UsageError
-from camdbench.functional.alignment import cosine
-from camdbench.functional.dihedral import VIEWS, View, all_turned, all_turned_back
+from camdbench.functional.d4_symmetries import VIEWS, D4View, apply_views, invert_views
+from camdbench.functional.map_pooling import pool
 from camdbench.functional.normalise import upsample
-from camdbench.functional.pooling import pool
+from camdbench.functional.soft_overlap import cosine
 from camdbench.trainer.step import TrainingStep, label_loss, map_of
 from camdbench.trainer.task import LossResult
 
@@ -74,13 +74,13 @@ def _check(beta: float, views: int, kernel: int, images: Tensor) -> None:
         raise UsageError(f"so(views=8): a quarter turn of {height} x {width} pixels has another shape; use views=4, or square images")
 
 
-def _maps(step: TrainingStep, views: tuple[View, ...], cam: str) -> Tensor:
+def _maps(step: TrainingStep, views: tuple[D4View, ...], cam: str) -> Tensor:
     """(V, B, h, w): the maps of the views, in the images' own place; the first view is the image itself."""
     own = map_of(step.trace, cam)[None]
     if len(views) == 1:
         return own
-    others = map_of(step.extra_pass(all_turned(step.images, views[1:])), cam)
-    return torch.cat([own, all_turned_back(others, views[1:])])
+    others = map_of(step.extra_pass(apply_views(step.images, views[1:])), cam)
+    return torch.cat([own, invert_views(others, views[1:])])
 
 
 def _blurred(masks: Tensor, kernel: int, sigma: float) -> Tensor:

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from camdbench.functional.confusion import VOID
-from camdbench.functional.seeds import generator_for
+from camdbench.functional.confusion_matrix import VOID
+from camdbench.functional.seeding import generator_for
 from camdbench.trainer.probe_recipe import ProbeRecipe
 from camdbench.trainer.task import LossResult
 from camdbench.trainer.tasks.segmentation_data import SegmentationBatch, SegmentationData

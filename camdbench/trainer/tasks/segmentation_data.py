@@ -11,7 +11,7 @@ from torch import Tensor
 
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.datasets.samples import Dataset, Sample
-from camdbench.functional.confusion import VOID
+from camdbench.functional.confusion_matrix import VOID
 
 BACKGROUND = 0
 """The background's index in a class map; a class stands there under its own index plus one."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from camdbench.functional.confusion import class_ious, confusion, intersections, unions
+from camdbench.functional.confusion_matrix import class_ious, confusion, intersections, unions
 from camdbench.tables.aggregates import CellData
 from camdbench.tables.intervals import aggregate_interval
 from camdbench.trainer.tasks.segmentation_data import BACKGROUND, SegmentationData

@@ -15,7 +15,7 @@ from torchvision.models.segmentation.fcn import FCNHead
 
 from camdbench.core.errors import UsageError
 from camdbench.models.classifier import Classifier
-from camdbench.models.layout import find_layout
+from camdbench.models.tensor_layout import find_layout
 from camdbench.models.weights_file import read_state
 from camdbench.models.zoo import load_classifier
 

@@ -12,7 +12,7 @@ from camdbench.core.errors import NotApplicable
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.contrastivecam import contrastivecam
 from camdbench.explainers.hirescam import hirescam
-from camdbench.functional.core_focus import class_maps
+from camdbench.functional.core_focused_loss import class_maps
 from camdbench.trainer.losses.cfce import cfbce, cfce, rcfbce, rcfce
 from camdbench.trainer.losses.cutmix import Rectangle, cutmix_cfce, draw_rectangle
 from camdbench.trainer.step import TrainingStep

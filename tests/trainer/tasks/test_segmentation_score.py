@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from sklearn.metrics import accuracy_score, confusion_matrix, jaccard_score
 from torch import Tensor, nn
 
-from camdbench.functional.confusion import VOID
+from camdbench.functional.confusion_matrix import VOID
 from camdbench.models.classifier import Classifier
 from camdbench.trainer.tasks.segmentation_data import SegmentationData
 from camdbench.trainer.tasks.segmentation_score import SegmentationScore, score_segmenter

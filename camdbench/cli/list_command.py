@@ -1,0 +1,147 @@
+"""`camdbench list`: what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from camdbench.cli import shared_options
+from camdbench.core import catalogue
+from camdbench.core.cost import Cost
+from camdbench.core.registry import Registry
+from camdbench.core.registry_entry import Entry
+
+_KINDS: dict[str, Registry[Any]] = {
+    "explainers": catalogue.explainers,
+    "metrics": catalogue.metrics,
+    "models": catalogue.models,
+    "datasets": catalogue.datasets,
+    "losses": catalogue.losses,
+}
+
+
+@click.command("list", short_help="List explainers, metrics, models, datasets, losses or recipes.")
+@click.argument("kind", type=click.Choice([*_KINDS, "recipes"]))
+@click.argument("name", required=False)
+@click.option(
+    "--estimate-time", "probe", is_flag=True, help="With recipes: measure for five seconds, and estimate how long each takes here."
+)
+@shared_options.plugin
+@shared_options.as_json
+@shared_options.verbose
+def command(kind: str, name: str | None, as_json: bool, probe: bool) -> None:
+    r"""List what there is, one line each; with NAME, its options, its paper and what it needs.
+
+    \b
+    camdbench list explainers
+    camdbench list explainers opticam
+    camdbench list models --json
+    camdbench list recipes opticam-table1
+    """
+    if kind == "recipes":
+        from camdbench.cli.recipes import list_recipes
+
+        list_recipes(name, as_json=as_json, probe=probe)
+        return
+    entries = [_described(entry) for entry in _KINDS[kind]]
+    if kind == "models":
+        entries += _torchvision() + _timm(name)
+    if name is not None:
+        entries = [_one(kind, name, entries)]
+    if as_json:
+        shared_options.print_json(entries)
+    elif name is not None:
+        _print_details(entries[0])
+    else:
+        width = max((len(entry["name"]) for entry in entries), default=0)
+        for entry in entries:
+            notes = "; ".join(filter(None, [_reading(entry), ", ".join(entry.get("needs", ())), entry.get("cost")]))
+            click.echo(f"{entry['name']:<{width}}  {entry['summary']}" + (f"  [{notes}]" if notes else ""))
+        click.echo(f"{len(entries)} {kind}", err=True)
+
+
+def _reading(entry: dict[str, Any]) -> str:
+    """How a metric's numbers are read: direction, unit, what it judges and the protocols it knows."""
+    if "higher_is_better" not in entry:
+        return ""
+    direction = f"{'↑' if entry['higher_is_better'] else '↓'} {entry['unit']}".rstrip()
+    protocols = "protocol " + " | ".join(protocol["name"] for protocol in entry["protocols"])
+    return "; ".join([direction, *(["of the model"] if entry["scope"] == "model" else []), protocols])
+
+
+def _described(entry: Entry[Any]) -> dict[str, Any]:
+    given = [{"name": option.name, "type": option.annotation, "default": option.default} for option in entry.options]
+    return (
+        {"name": entry.name, "summary": entry.summary}
+        | asdict(entry.facts)
+        | _cost(entry)
+        | {"wraps": entry.wraps, "options": given, "doc": entry.doc, "module": entry.module}
+    )
+
+
+def _cost(entry: Entry[Any]) -> dict[str, Any]:
+    """The passes of an explainer: how they follow its options, and their number at the defaults."""
+    cost: Cost | None = getattr(entry.facts, "cost", None)
+    if cost is None:
+        return {}
+    return {"cost": str(cost)} | ({} if entry.wraps else {"passes": str(cost.passes(entry.defaults()))})
+
+
+def _torchvision() -> list[dict[str, Any]]:
+    from camdbench.models.torchvision_zoo import names
+
+    summary = "torchvision; weights by name@WEIGHTS, --weights FILE, or name@random"
+    return [{"name": name, "summary": summary, "module": "torchvision.models"} for name in names()]
+
+
+def _timm(name: str | None) -> list[dict[str, Any]]:
+    """One line for all networks of timm, or the one that was asked for."""
+    from camdbench.models import timm_zoo
+
+    known = timm_zoo.names()
+    weights = "weights by name@TAG, --weights FILE, or name@random"
+    if name in known:
+        return [{"name": name, "summary": f"timm; {weights}", "module": "timm.models"}]
+    what = f"{len(known)} networks of timm (see: timm.list_models())" if known else "not installed: pip install 'camdbench[timm]'"
+    return [{"name": f"{timm_zoo.PREFIX}NAME", "summary": f"{what}; {weights}", "module": "timm.models"}]
+
+
+def _one(kind: str, name: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
+    from camdbench.core.errors import unknown
+
+    if kind in _KINDS and kind != "models":
+        name = _KINDS[kind].get(name).name  # knows aliases, and says why a name is refused
+    for entry in entries:
+        if entry["name"] == name:
+            return entry
+    raise unknown(kind.removesuffix("s") if kind != "losses" else "loss", name, [entry["name"] for entry in entries])
+
+
+def _print_details(entry: dict[str, Any]) -> None:
+    say: Callable[[str], None] = click.echo
+    say(f"{entry['name']}\n\n{entry.get('doc', entry['summary'])}\n")
+    for key, value in entry.items():
+        if key == "protocols":
+            _print_protocols(value)
+        elif key == "differs":
+            for other in value:
+                say(f"{'differs':<18}{other['who']}: {other['what']}" + (f"; {other['effect']}" if other["effect"] else ""))
+        elif key not in ("name", "summary", "doc", "options", "wraps") and value not in ((), [], "", None):
+            say(f"{key.replace('_', ' '):<18}{', '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
+    given = entry.get("options", [])
+    say("options" if given or entry.get("wraps") else "no options")
+    for _ in range(entry.get("wraps", 0)):
+        say("  EXPLAINER  (another explainer with its options)")
+    for option in given:
+        say(f"  {option['name']}={option['default']!r}  ({option['type']})")
+
+
+def _print_protocols(protocols: Sequence[dict[str, Any]]) -> None:
+    click.echo("protocols")
+    for place, protocol in enumerate(protocols):
+        switches = {key: value for key, value in protocol.items() if key not in ("name", "options") and value}
+        written = "; ".join(f"{key}: {value}" for key, value in (switches | protocol["options"]).items())
+        click.echo(f"  {protocol['name']}{' (default)' if place == 0 else ''}  {written}")

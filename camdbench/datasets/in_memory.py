@@ -1,0 +1,101 @@
+"""Images in memory, checked when they are given."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from camdbench.core.errors import UsageError
+from camdbench.datasets.samples import Batch, Sample
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def make_batch(
+    images: Tensor | np.ndarray,
+    *,
+    labels: Sequence[int] | Tensor | None = None,
+    boxes: Sequence[Tensor | Sequence[Sequence[float]]] | None = None,
+    masks: Tensor | np.ndarray | None = None,
+) -> Batch:
+    """A batch of (N, 3, H, W) or one (3, H, W) image, named "0", "1", …; the tensors given are never written to.
+
+    Raises:
+        UsageError: another shape or type, values outside [0, 1], or labels, boxes or masks that do not fit them.
+    """
+    images, masks = _as_tensor(images, "images"), None if masks is None else _as_tensor(masks, "masks")
+    images = images.unsqueeze(0) if images.ndim == 3 else images
+    if images.ndim != 4 or images.shape[1] != 3 or not images.numel():
+        raise UsageError(f"images have shape {tuple(images.shape)}; expected (N, 3, H, W)")
+    if not images.is_floating_point():
+        raise UsageError(f"images are {images.dtype}; expected floats in [0, 1], for bytes divide by 255")
+    if not (images.min() >= 0 and images.max() <= 1):  # also refuses NaN
+        raise UsageError(
+            f"images have values from {images.min():.3g} to {images.max():.3g}; expected [0, 1], before any mean/std normalisation"
+        )
+    with torch.inference_mode(mode=False):  # tensors made in inference mode could not be differentiated later
+        known = torch.full((len(images),), -1) if labels is None else torch.as_tensor(labels).detach().clone()
+        if known.is_floating_point():
+            raise UsageError(f"labels are {known.dtype}; expected class indices")
+        if known.shape != (len(images),):
+            raise UsageError(f"{known.numel()} labels for {len(images)} images; give one for each")
+        if boxes is not None and len(boxes) != len(images):
+            raise UsageError(f"{len(boxes)} sets of boxes for {len(images)} images; give one for each")
+        if masks is not None and masks.shape != (len(images), *images.shape[2:]):
+            raise UsageError(f"masks have shape {tuple(masks.shape)}; expected {(len(images), *images.shape[2:])}, one for each image")
+        return Batch(
+            ids=tuple(str(index) for index in range(len(images))),
+            images=images.detach().clone().float(),
+            labels=known.long(),
+            boxes=None if boxes is None else tuple(map(_checked_boxes, boxes)),
+            masks=None if masks is None else masks.detach().clone().bool(),
+        )
+
+
+class InMemoryDataset:
+    """A checked batch as a data set; its classes have no names.
+
+    Args:
+        batch: the images, as `make_batch` returns them.
+    """
+
+    classes: Sequence[str] = ()
+    name = "memory"
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch, self.ids, self.labels = batch, batch.ids, tuple(batch.labels.tolist())
+
+    def __getitem__(self, index: int) -> Sample:
+        """The image at a position."""
+        own = self.batch
+        boxes, mask = None if own.boxes is None else own.boxes[index], None if own.masks is None else own.masks[index]
+        return Sample(own.ids[index], own.images[index], self.labels[index], boxes, mask)
+
+    def fingerprint(self) -> str:
+        """A hash of images, labels, boxes and masks."""
+        own, digest = self.batch, hashlib.sha256()
+        for tensor in (own.images, own.labels, *(own.boxes or ()), *(() if own.masks is None else (own.masks,))):
+            digest.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode() + tensor.contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+
+def _as_tensor(given: Any, name: str) -> Tensor:
+    try:
+        return torch.as_tensor(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(f"{name} are {type(given).__name__}; expected a tensor, or what torch makes one of: {error}") from None
+
+
+def _checked_boxes(given: Tensor | Sequence[Sequence[float]]) -> Tensor:
+    """The boxes (n, 4) of one image, each with a positive width and height, wherever it lies."""
+    own = torch.as_tensor(given)
+    if own.ndim != 2 or own.shape[1] != 4:
+        raise UsageError(f"boxes have shape {tuple(own.shape)}; expected (n, 4) for each image, as x0, y0, x1, y1 in pixels")
+    if wrong := own[~((own[:, 2:] > own[:, :2]).all(1) & own.isfinite().all(1))].tolist():  # NaN is larger than nothing
+        raise UsageError(f"the box {wrong[0]} is empty; expected x0, y0, x1, y1 with x1 > x0 and y1 > y0")
+    return own

@@ -1,0 +1,88 @@
+"""Opening a data set by its spec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from camdbench.core.catalogue import datasets
+from camdbench.core.errors import UsageError, unknown
+from camdbench.core.spec import Spec, parse_spec
+
+if TYPE_CHECKING:  # samples need torch, a wrong spec does not
+    from camdbench.datasets.samples import Dataset
+
+
+def check_dataset(text: str, split: str | None, data_root: str | Path | None) -> tuple[Spec, str]:
+    """The checked spec of a data set and its split (`all` where it has none), before anything is read.
+
+    Raises:
+        UsageError: unknown name, option or split, or a data root that is missing or not wanted.
+    """
+    spec = datasets.parse_one(text)
+    facts = datasets.get(spec.name).facts
+    arguments = spec.arguments
+    arguments.pop("split", None)
+    chosen = parse_spec(text).arguments.get("split")  # as written: a checked spec leaves defaults out
+    if chosen is not None and split is not None and chosen != split:
+        raise UsageError(f"--dataset {text} and --split {split} disagree; name the split once")
+    default = next((option.default for option in datasets.get(spec.name).options if option.name == "split"), "all")
+    name = split or chosen or (default if facts.splits else "all")
+    if facts.splits and name not in facts.splits:
+        raise unknown(f"split of {spec.name}", str(name), facts.splits)
+    if not facts.splits and name != "all":
+        raise UsageError(f"data set {spec.name} has no splits; leave --split {name} out")
+    if facts.on_disk and data_root is None:
+        raise UsageError(f"data set {spec.name} is read from disk; say where with --data-root DIR")
+    if not facts.on_disk and data_root is not None:
+        raise UsageError(f"data set {spec.name} is made, not read; leave --data-root {data_root} out")
+    return Spec.of(spec.name, arguments), str(name)
+
+
+def available_annotations(spec: Spec, split: str, data_root: str | Path | None) -> tuple[str, ...]:
+    """What the samples of a checked data set hold beside image and label: `boxes`, `masks`; nothing is read, only looked for.
+
+    A folder of masks that is given as `masks=DIR` counts.
+    """
+    facts = datasets.get(spec.name).facts
+    found = set(facts.gives)
+    if data_root is not None:
+        wanted = (entry.split(": ") for entry in facts.optional)
+        found |= {kind for kind, path in wanted if Path(data_root, path.format(split=split)).exists()}
+    source = spec.arguments.get("masks", "gt")
+    if (source == "bbox" and "boxes" in found) or source not in ("gt", "bbox"):
+        found.add("masks")
+    return tuple(sorted(found))
+
+
+def open_dataset(spec: Spec, split: str, data_root: str | Path | None, *, download: bool = False) -> Dataset:
+    """Open a checked data set; `download` lets torchvision fetch it first, where it can (see the facts).
+
+    Raises:
+        UsageError: what is on disk has another layout.
+        CamdbenchError: fetching it failed.
+    """
+    facts, factory = datasets.get(spec.name).facts, datasets.load(spec.name)
+    if download and facts.download and data_root is not None:
+        from camdbench.datasets.download import fetch
+
+        fetch(spec.name, split, Path(data_root))
+    arguments = spec.arguments | ({"split": split} if facts.splits else {})
+    if not facts.on_disk or data_root is None:
+        return factory(**arguments)
+    data = factory(Path(data_root), **arguments)
+    _check_labels(data, f"--data-root {data_root}: {spec.name}, split {split},")
+    return data
+
+
+def _check_labels(data: Dataset, what: str) -> None:
+    """Refuse lists that name nothing, or classes that are none.
+
+    Raises:
+        UsageError: they do.
+    """
+    if not data.ids:
+        raise UsageError(f"{what} has no images")
+    for name, label in zip(data.ids, data.labels, strict=True):
+        if not -1 <= label < len(data.classes):
+            raise UsageError(f"{what} gives {name} the class number {label}, counted from 0, but there are {len(data.classes)} classes")

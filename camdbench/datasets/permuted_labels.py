@@ -1,0 +1,55 @@
+"""Permuted labels: the same images and the same labels, which no longer belong together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from camdbench.datasets.samples import Dataset, Sample
+from camdbench.datasets.subsets import shuffled
+
+
+@dataclass(frozen=True)
+class PermutedLabels:
+    """A data set under other labels.
+
+    Attributes:
+        data: the data set.
+        labels: (N,) class indices, in its order.
+    """
+
+    data: Dataset
+    labels: Sequence[int]
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Stable names, in order."""
+        return self.data.ids
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Class names in the network's order."""
+        return self.data.classes
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read one sample; it shows its label alone, whatever other classes it showed.
+
+        Raises:
+            SampleError: the image cannot be read.
+        """
+        return replace(self.data[index], label=self.labels[index], present=None, class_masks=None)
+
+    def fingerprint(self) -> str:
+        """A hash over that of the data set and the labels."""
+        return hashlib.sha256(f"{self.data.fingerprint()}\0{list(self.labels)}".encode()).hexdigest()[:16]
+
+
+def permuted(data: Dataset, seed: int) -> PermutedLabels:
+    """The data set with its labels dealt out anew, so that none says anything of its image, but each occurs as often as before.
+
+    The data randomisation test of Adebayo et al. 2018, arXiv:1810.03292, section 3.2.
+    """
+    order = shuffled(data.ids, range(len(data.ids)), seed, "permuted label")
+    dealt = dict(zip(order, data.labels, strict=True))
+    return PermutedLabels(data, [dealt[position] for position in range(len(order))])

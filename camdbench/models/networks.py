@@ -1,0 +1,69 @@
+"""Networks by the name of their architecture, fresh, with any number of classes, and their surgery."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from camdbench.models import shortcuts_net, timm_zoo, torchvision_zoo
+from camdbench.models.surgery import core_focused
+from camdbench.models.zoo import check_network
+
+_SHORTCUTS = 96  # pixels
+_SIDE_HEADS = ("aux1", "aux2", "AuxLogits")  # of GoogLeNet and Inception v3
+
+
+class InputSpec(NamedTuple):
+    """What an architecture is fed with.
+
+    Attributes:
+        mean: of the normalisation, on the scale of [0, 1].
+        std: likewise.
+        size: side of the images in pixels that it was made for.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    size: int
+
+
+def build_network(name: str, classes: int, surgery: Mapping[str, Any] | None = None) -> nn.Module:
+    """A freshly initialised network, drawn from torch's generator, altered where a surgery is given.
+
+    Raises:
+        UsageError: unknown name, or a surgery that the network does not take.
+    """
+    check_network(name)
+    if name == "shortcuts":
+        network = shortcuts_net.shortcuts_network(classes)
+    elif name.startswith(timm_zoo.PREFIX):
+        network = timm_zoo.fresh(name, classes)
+    else:
+        network = torchvision_zoo.fresh(name, classes)
+    return network if surgery is None else core_focused(network, **surgery)
+
+
+def input_of(name: str) -> InputSpec:
+    """What an architecture is fed with where no weights say otherwise.
+
+    Raises:
+        UsageError: unknown name.
+    """
+    check_network(name)
+    if name == "shortcuts":
+        return InputSpec(shortcuts_net.MEAN, shortcuts_net.STD, _SHORTCUTS)
+    if name.startswith(timm_zoo.PREFIX):
+        return InputSpec(*timm_zoo.input_of(name))
+    return InputSpec(torchvision_zoo.IMAGENET_MEAN, torchvision_zoo.IMAGENET_STD, torchvision_zoo.size_of(name))
+
+
+def without_side_heads(network: nn.Module) -> nn.Module:
+    """The network without the auxiliary classifiers of GoogLeNet and Inception v3, which no loss here trains."""
+    for name in _SIDE_HEADS:
+        if getattr(network, name, None) is not None:
+            setattr(network, name, None)
+    if hasattr(network, "aux_logits"):
+        network.aux_logits = False  # pyright: ignore[reportArgumentType] - a flag
+    return network

@@ -1,0 +1,200 @@
+"""Maps for a person's own pictures: overlays as PNG and the maps themselves as NPZ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from camdbench.core.catalogue import parse_explainers
+from camdbench.core.errors import NotApplicable, SampleError, UsageError
+from camdbench.core.files import replacing
+from camdbench.datasets.preprocess import Preprocess, prepare, read_picture
+from camdbench.explainers.common.explain import Explanation, explain
+from camdbench.models.classifier import Classifier
+from camdbench.reporting.overlay import gallery, save_overlay
+from camdbench.runner.evaluate import evaluate
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One picture explained by one explainer.
+
+    Attributes:
+        image: the picture as it was named.
+        explainer: canonical spec.
+        target: index of the explained class.
+        class_name: its name, empty where the model has none.
+        probability: of that class on the picture.
+        scores: value by metric.
+        status: ok, constant_map or error.
+        overlay: PNG file.
+    """
+
+    image: str
+    explainer: str
+    target: int
+    class_name: str
+    probability: float
+    scores: dict[str, float]
+    status: str
+    overlay: str
+
+
+def explain_pictures(
+    classifier: Classifier,
+    names: Sequence[str],
+    explainers: str,
+    *,
+    target: str | int = "predicted",
+    metrics: str = "ad,ag,ai",
+    preprocess: Preprocess = "resize256_crop224",
+    size: int | None = None,
+    out: Path = Path("explanations"),
+    seed: int = 0,
+) -> tuple[list[Explained], dict[str, str], dict[str, str]]:
+    """Explain pictures and write OUT/STEM-EXPLAINER.png, OUT/gallery.png and OUT/STEM.npz.
+
+    Args:
+        classifier: the model.
+        names: picture files, or names of scikit-image's pictures such as `chelsea`.
+        explainers: specs with commas, or `all`.
+        target: predicted, runner_up, least_likely, a class index or a class name.
+        metrics: specs with commas, whose values stand beside the maps.
+        preprocess: how a picture becomes a square of `size` pixels.
+        size: its side; the model's own where None.
+        out: folder for the files.
+        seed: seed of explainers that draw random numbers.
+
+    Returns:
+        What was explained, the reason for every picture that could not be read, and for every explainer that has no
+        meaning on this model.
+
+    Raises:
+        UsageError: an unknown name, or none of the pictures can be read.
+    """
+    specs = [str(spec) for spec in parse_explainers(explainers, gives=())]
+    images, damaged = _read(names, preprocess, size or classifier.input_size)
+    if not images:
+        raise UsageError("; ".join(f"{name}: {reason}" for name, reason in damaged.items()))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {out}: cannot be written to ({error.strerror}); choose another folder") from None
+    batch = torch.stack(list(images.values()))
+    rule = _target_of(target, classifier)
+    found, refused = dict[str, Explanation](), dict[str, str]()
+    for spec in specs:
+        try:
+            found[spec] = explain(classifier, batch, spec, targets=rule, seed=seed)
+        except NotApplicable as error:
+            refused[spec] = str(error)
+    if not found:
+        raise UsageError("; ".join(f"{spec}: {reason}" for spec, reason in refused.items()))
+    scores = {spec: _scores(classifier, batch, maps, metrics) for spec, maps in found.items()}
+    stems = _stems(list(images))
+    explained = [
+        _explained(classifier, name, spec, found[spec], index, scores[spec][index], out / f"{stems[index]}-{_file_name(spec)}.png")
+        for index, name in enumerate(images)
+        for spec in found
+    ]
+    _write(batch, found, explained, [out / f"{stem}.npz" for stem in stems], out / "gallery.png")
+    return explained, damaged, refused
+
+
+def _scores(classifier: Classifier, batch: Tensor, maps: Explanation, metrics: str) -> list[dict[str, float]]:
+    """For each image, value by metric."""
+    values = evaluate(classifier, batch, maps.targets.cpu(), maps.maps.cpu(), metrics)
+    return [dict(zip(own["metric"], own["value"], strict=True)) for _, own in values.groupby("image")]
+
+
+def _write(batch: Tensor, found: dict[str, Explanation], explained: Sequence[Explained], archives: Sequence[Path], page: Path) -> None:
+    """Overlays, one archive of maps for each image, and the gallery."""
+    pixels = batch.permute(0, 2, 3, 1).numpy()
+    for number, item in enumerate(explained):
+        index = number // len(found)
+        save_overlay(Path(item.overlay), pixels[index], found[item.explainer].maps[index].cpu().numpy())
+    for index, path in enumerate(archives):
+        _save_maps(path, batch[index], {spec: (maps.maps[index], maps.raw[index]) for spec, maps in found.items()})
+    captions: dict[str, list[str]] = {spec: [_caption(item) for item in explained if item.explainer == spec] for spec in found}
+    titles = [_title(item) for item in explained[:: len(found)]]
+    gallery(pixels, {spec: maps.maps.cpu().numpy() for spec, maps in found.items()}, titles, page, captions=captions)
+
+
+def _read(names: Sequence[str], preprocess: Preprocess, size: int) -> tuple[dict[str, Tensor], dict[str, str]]:
+    images, damaged = dict[str, Tensor](), dict[str, str]()
+    for name in names:
+        try:
+            images[name] = prepare(_picture(name), preprocess, size)
+        except SampleError as error:
+            damaged[name] = str(error)
+    return images, damaged
+
+
+def _picture(name: str) -> Image.Image:
+    """A file, or one of the pictures that scikit-image installs; its others would have to be fetched."""
+    path = Path(name)
+    if path.is_file():
+        return read_picture(path)
+    import skimage.data
+
+    bundled = sorted(file for file in Path(skimage.data.__file__).parent.glob("*.*") if file.suffix in (".png", ".jpg"))
+    by_stem = {file.stem: file for file in bundled}
+    if name in by_stem:
+        return read_picture(by_stem[name])
+    raise UsageError(f"picture {name!r}: no such file, and scikit-image has no picture of that name; it has: {', '.join(by_stem)}")
+
+
+def _target_of(target: str | int, classifier: Classifier) -> str | int:
+    """A class name becomes its index; rules and indices stay."""
+    wanted = str(target).strip().casefold()
+    names = [name.casefold() for name in classifier.class_names]
+    return names.index(wanted) if wanted in names else target
+
+
+def _explained(
+    classifier: Classifier, name: str, spec: str, maps: Explanation, index: int, scores: dict[str, float], path: Path
+) -> Explained:
+    target = int(maps.targets[index])
+    return Explained(
+        image=name,
+        explainer=spec,
+        target=target,
+        class_name=classifier.class_names[target] if classifier.class_names else "",
+        probability=float(maps.logits[index].double().softmax(0)[target]),
+        scores=scores,
+        status=maps.status[index],
+        overlay=str(path),
+    )
+
+
+def _title(item: Explained) -> str:
+    return f"{item.class_name or f'class {item.target}'}\n{100 * item.probability:.1f} %"
+
+
+def _caption(item: Explained) -> str:
+    return "  ".join(f"{name} {value:.1f}" for name, value in item.scores.items())
+
+
+def _save_maps(path: Path, image: Tensor, maps: dict[str, tuple[Tensor, Tensor]]) -> None:
+    arrays: dict[str, Any] = {"image": image.numpy()}
+    for name, (finished, raw) in maps.items():
+        arrays |= {f"{name}": finished.cpu().numpy(), f"{name}/raw": raw.cpu().numpy()}
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def _stems(names: Sequence[str]) -> list[str]:
+    """File names without suffix, numbered where two are alike."""
+    stems = [Path(name).stem for name in names]
+    return [stem if stems.count(stem) == 1 else f"{stem}-{index}" for index, stem in enumerate(stems)]
+
+
+def _file_name(spec: str) -> str:
+    return "".join(character if character.isalnum() or character in "-_." else "_" for character in spec).strip("_")

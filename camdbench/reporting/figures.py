@@ -1,0 +1,169 @@
+"""Figures of a run: means with intervals, values of images, curves, mean ranks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from camdbench.core.errors import UsageError
+from camdbench.core.files import replacing
+from camdbench.core.row import SCORED
+from camdbench.reporting.selectivity import powers, selectivity
+from camdbench.reporting.subplot_grid import panels
+from camdbench.tables.comparison import compare
+from camdbench.tables.load import load_curves, load_rows
+from camdbench.tables.mean_ranks import rank
+from camdbench.tables.summary import summarise
+from camdbench.tables.summary_tables import MetricColumn, SummaryGroup, summary_groups
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+CURVES = ("curve",)  # parts of points that are drawn over x
+
+
+def save_figures(run: str | Path, out: str | Path, *, form: str = "png") -> list[Path]:
+    """Draw what a run holds: bars of means, box plots of images, curves where metrics have them, selectivity, mean ranks.
+
+    Selectivity is drawn where the run holds an explainer under several powers: `gradcam`, `power(gradcam, alpha=2.0)`.
+    Ranks are drawn as a critical-difference diagram (Demsar 2006) in which a bar joins explainers that Holm's correction
+    of the permutation test does not tell apart.
+
+    Args:
+        run: a run directory.
+        out: the folder to write to; made where missing.
+        form: `png`, `pdf` or `svg`.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        UsageError: not a run, nothing in it is finished, or the diagram's library is not installed.
+    """
+    summary, rows, points = summarise(run), load_rows(run), load_curves(run)
+    written = list[Path]()
+    for number, group in enumerate(summary_groups(summary)):
+        stem = f"{number + 1}-{_plain(group.model or 'models')}"
+        written.append(_save(bars(group), Path(out, f"{stem}-bars.{form}")))
+        if group.heads == "model":
+            continue
+        if families := powers(group):
+            written.append(_save(selectivity(group, families), Path(out, f"{stem}-selectivity.{form}")))
+        own = rows[(rows["model"] == group.model) & rows["status"].isin(SCORED)]
+        written.append(_save(boxes(group, own), Path(out, f"{stem}-images.{form}")))
+        drawn = points[(points["model"] == group.model) & points["curve"].isin(CURVES)]
+        if len(drawn):
+            written.append(_save(curves(group, drawn), Path(out, f"{stem}-curves.{form}")))
+    for name, figure in rank_diagrams(run):
+        written.append(_save(figure, Path(out, f"ranks-{_plain(name)}.{form}")))
+    return written
+
+
+def bars(group: SummaryGroup) -> Figure:
+    """The number of each explainer under each metric, with its 95 % interval."""
+    figure, axes = panels(len(group.columns), 0.5 + 0.28 * len(group.tied))
+    for place, column in zip(axes, group.columns, strict=False):
+        names = list(group.tied)
+        cells = [group.cells.get((name, column)) for name in names]
+        means = np.array([np.nan if cell is None else cell["mean"] for cell in cells])
+        ends = np.array([(np.nan, np.nan) if cell is None else (cell["ci_low"], cell["ci_high"]) for cell in cells])
+        spread = np.nan_to_num(np.abs(ends - means[:, None]).T)
+        colours = ["0.75" if name in group.explainers(control=True) else "C0" for name in names]
+        place.barh(range(len(names)), means, xerr=spread, color=colours, error_kw={"lw": 1, "capsize": 2})
+        _rows(place, names, column)
+    figure.suptitle(group.title, fontsize=10)
+    return figure
+
+
+def boxes(group: SummaryGroup, rows: pd.DataFrame) -> Figure:
+    """The values of the images: median, quartiles, and every image outside the whiskers of 1.5 times their distance."""
+    figure, axes = panels(len(group.columns), 0.5 + 0.28 * len(group.tied))
+    for place, column in zip(axes, group.columns, strict=False):
+        names, own = list(group.tied), rows[rows["metric"] == column.metric]
+        place.boxplot(
+            [own[own["explainer"] == name]["value"].to_numpy() for name in names],
+            positions=range(len(names)),
+            orientation="horizontal",
+            widths=0.6,
+            flierprops={"marker": ".", "markersize": 3, "alpha": 0.5},
+        )
+        _rows(place, names, column)
+    figure.suptitle(f"{group.title} · values of the images", fontsize=10)
+    return figure
+
+
+def curves(group: SummaryGroup, points: pd.DataFrame) -> Figure:
+    """Mean curves over images, with the 95 % interval of the mean as a band."""
+    metrics = [column for column in group.columns if column.metric in set(points["metric"])]
+    figure, axes = panels(len(metrics), 2.6)
+    for place, column in zip(axes, metrics, strict=False):
+        for name in group.tied:
+            own = points[(points["metric"] == column.metric) & (points["explainer"] == name)]
+            if own.empty:
+                continue
+            groups = own.groupby("x")["value"]
+            mean, error = groups.mean(), 1.96 * groups.std(ddof=1) / np.sqrt(groups.count())
+            (line,) = place.plot(mean.index, mean, label=name, lw=1.2, ls=":" if name in group.explainers(control=True) else "-")
+            place.fill_between(mean.index, mean - error, mean + error, color=line.get_color(), alpha=0.15, lw=0)
+        place.set_title(column.heading, fontsize=9)
+        place.tick_params(labelsize=8)
+        place.set_xlabel("share of pixels or patches", fontsize=8)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=7)
+    figure.suptitle(group.title, fontsize=10)
+    return figure
+
+
+def rank_diagrams(run: str | Path) -> Iterator[tuple[str, Figure]]:
+    """A critical-difference diagram for each model and metric with three explainers or more.
+
+    Raises:
+        UsageError: scikit-posthocs is not installed.
+    """
+    from matplotlib.figure import Figure
+
+    try:
+        from scikit_posthocs import critical_difference_diagram
+    except ImportError:
+        raise UsageError("rank diagrams are drawn by scikit-posthocs: pip install 'camdbench[stats]'") from None
+    try:
+        ranks = rank(run)
+    except UsageError:  # one explainer, or no common image: there are no ranks to draw
+        return
+    pairs = compare(run)
+    for (model, metric), lines in ranks.groupby(["model", "metric"], sort=False):
+        if len(lines) < 3:
+            continue
+        names = lines["explainer"].tolist()
+        own = pairs[(pairs["model"] == model) & (pairs["metric"] == metric)]
+        both = pd.concat([own, own.rename(columns={"a": "b", "b": "a"})])
+        alike = both.pivot_table(index="a", columns="b", values="p_holm").reindex(index=names, columns=names).fillna(1.0)
+        figure = Figure(figsize=(9, 0.8 + 0.22 * len(names)), layout="constrained")
+        place = figure.add_subplot()
+        critical_difference_diagram(lines.set_index("explainer")["rank"], alike, ax=place, label_props={"fontsize": 8})
+        place.set_title(f"mean rank over {lines['n'].iloc[0]} images · {metric} · {model}", fontsize=10)
+        yield f"{model}-{metric}", figure
+
+
+def _rows(place: Any, names: list[str], column: MetricColumn) -> None:
+    place.set_yticks(range(len(names)), names, fontsize=8)
+    place.set_ylim(len(names) - 0.5, -0.5)
+    place.set_title(column.heading, fontsize=9)
+    place.tick_params(axis="x", labelsize=8)
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:], dpi=150)
+    return path
+
+
+def _plain(name: str) -> str:
+    """A name that any file system takes."""
+    return re.sub(r"[^\w.-]+", "_", name).strip("_")[:80]

@@ -1,0 +1,174 @@
+"""Saliency maps laid over their images, one by one or side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camdbench.core.errors import UsageError, unknown
+from camdbench.core.files import replacing
+from camdbench.reporting.page import WIDTH, Page, PageRow, PageSection, folder
+
+Array = np.ndarray[Any, Any]
+Stack = Sequence[Array] | Array  # N arrays, or one with an axis more
+
+_LONGEST = 2**16  # pixels that the Agg canvas can draw along a side
+
+
+def overlay(image: Array, saliency: Array, *, colours: str = "turbo", strength: float = 0.7) -> NDArray[np.uint8]:
+    """Blend the colours of a map over its image; where the map is 0 the image stays as it is.
+
+    The opacity follows the map, `strength` times its value, so that only what is salient is coloured.
+
+    >>> overlay(np.ones((1, 2, 3)), np.array([[0.0, 1.0]]), colours="gray", strength=1.0).tolist()
+    [[[255, 255, 255], [255, 255, 255]]]
+
+    Args:
+        image: (H, W, 3) in [0, 1].
+        saliency: (H, W) in [0, 1].
+        colours: name of a matplotlib colour map: turbo, jet, viridis, ….
+        strength: opacity where the map is 1, in [0, 1].
+
+    Returns:
+        (H, W, 3).
+
+    Raises:
+        UsageError: shapes or ranges do not fit, or there is no such colour map.
+    """
+    from matplotlib import colormaps
+
+    _check_picture(image, saliency)
+    if colours not in colormaps:
+        raise unknown("colour map", colours, colormaps)
+    if not 0 <= strength <= 1:
+        raise UsageError(f"strength={strength}: an opacity lies in [0, 1]")
+    opacity = strength * saliency[..., None]
+    colour = colormaps[colours](saliency)[..., :3]
+    return np.rint(255 * ((1 - opacity) * image + opacity * colour)).astype(np.uint8)
+
+
+def save_overlay(path: str | Path, image: Array, saliency: Array, *, colours: str = "turbo", strength: float = 0.7) -> None:
+    """Write the overlay as a PNG of the image's size; the file appears whole or not at all.
+
+    Args:
+        path: the file; its folder is made.
+        image: as for `overlay`.
+        saliency: as for `overlay`.
+        colours: as for `overlay`.
+        strength: as for `overlay`.
+
+    Raises:
+        UsageError: as `overlay`.
+    """
+    from PIL import Image
+
+    picture = Image.fromarray(overlay(image, saliency, colours=colours, strength=strength))
+    with replacing(Path(path)) as temporary:
+        picture.save(temporary, format="PNG")
+
+
+def gallery(
+    images: Stack,
+    maps: Mapping[str, Stack],
+    titles: Sequence[str],
+    path: str | Path,
+    *,
+    captions: Mapping[str, Sequence[str]] | None = None,
+    colours: str = "turbo",
+    strength: float = 0.7,
+    columns: int = 9,
+    dpi: int = 150,
+) -> None:
+    """Draw one row per image: the image with its title below it, then one overlay per explainer.
+
+    Long texts are folded into the width of their picture, never cut off. More explainers than fit side by side go into
+    further bands below, in which the images stand again.
+
+    Args:
+        images: N images (H, W, 3) in [0, 1]; they may differ in size.
+        maps: by explainer, N maps (H, W) in [0, 1].
+        titles: N texts that stand below the images: class, probability, ….
+        path: the file to write: .png, .pdf or .svg; its folder is made.
+        captions: by explainer, N texts that stand below its overlays: values of metrics, ….
+        colours: as for `overlay`.
+        strength: as for `overlay`.
+        columns: explainers side by side, at most.
+        dpi: pixels per inch; a picture is 1.7 inches wide.
+
+    Raises:
+        UsageError: numbers, shapes or ranges do not fit, the suffix is unknown, or the page would be too long.
+    """
+    file, notes = Path(path), captions or {}
+    if columns < 1:
+        raise UsageError(f"columns={columns}: a gallery needs room for one explainer at least")
+    _check(images, maps, titles, notes, file)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1, 1), dpi=dpi)
+    fold = folder(FigureCanvasAgg(figure), dpi)
+    names = list(maps)
+    groups = [names[start : start + columns] for start in range(0, len(names), columns)]
+    page = Page(figure, [_band(images, group, titles, notes, fold) for group in groups])
+    _check_length(max(page.width, page.height) * dpi, len(images))
+    for number, group in enumerate(groups):
+        for line, image in enumerate(images):
+            overlays = [overlay(image, maps[name][line], colours=colours, strength=strength) for name in group]
+            page.draw(number, line, [image, *overlays])
+    form = file.suffix.lower().lstrip(".")
+    with replacing(file) as temporary:
+        figure.savefig(temporary, format=form, metadata={"Software": None} if form == "png" else None)
+
+
+def _band(
+    images: Stack, names: Sequence[str], titles: Sequence[str], captions: Mapping[str, Sequence[str]], fold: Callable[[str], list[str]]
+) -> PageSection:
+    """What stands in one band of a gallery: the images, and maps of some explainers."""
+    below = [titles, *(captions.get(name, [""] * len(titles)) for name in names)]
+    texts = [[fold(text) for text in line] for line in zip(*below, strict=True)]
+    rows = [PageRow(image.shape[0] / image.shape[1] * WIDTH, line) for image, line in zip(images, texts, strict=True)]
+    return PageSection([fold(text) for text in ("image", *names)], rows)
+
+
+def _check(images: Stack, maps: Mapping[str, Stack], titles: Sequence[str], captions: Mapping[str, Sequence[str]], file: Path) -> None:
+    if not len(images) or not maps:
+        raise UsageError("a gallery needs an image and an explainer")
+    if file.suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise UsageError(f"{file}: a gallery is written as .png, .pdf or .svg")
+    if foreign := sorted(set(captions) - set(maps)):
+        raise UsageError(f"captions for {', '.join(foreign)}, of which there are no maps")
+    many = (
+        {"titles": titles}
+        | {f"maps of {name}": own for name, own in maps.items()}
+        | {f"captions of {name}": own for name, own in captions.items()}
+    )
+    for what, own in many.items():
+        if len(own) != len(images):
+            raise UsageError(f"{len(own)} {what} for {len(images)} images; give one for each")
+    for own in maps.values():
+        for image, saliency in zip(images, own, strict=True):
+            _check_picture(image, saliency)
+
+
+def _check_length(pixels: float, count: int) -> None:
+    if pixels >= _LONGEST:
+        raise UsageError(f"a gallery of {count} images is too long to be drawn; show fewer, or lower the dpi")
+
+
+def _check_picture(image: Array, saliency: Array) -> None:
+    """See that an image and a map go together.
+
+    Raises:
+        UsageError: the image is not (H, W, 3), the map not of its size, or a value lies outside [0, 1].
+    """
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise UsageError(f"an image of shape {image.shape}: expected (height, width, 3)")
+    if saliency.shape != image.shape[:2]:
+        raise UsageError(f"a map of shape {saliency.shape} for an image of {image.shape[:2]}: up-sample it first")
+    for name, values in (("image", image), ("map", saliency)):
+        if not (values.size and values.min() >= 0 and values.max() <= 1):  # false for NaN as well
+            raise UsageError(f"the {name} must have values in [0, 1]; divide bytes by 255, normalise a raw map")

@@ -1,0 +1,134 @@
+"""Pictures in rows and columns with folded text below each, on a figure of the size that they need."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+WIDTH, GAP = 1.7, 0.12  # of a picture and between pictures, in inches
+_FONT = 8.0  # points
+_LINE = 1.25 * _FONT / 72  # height of a line of text, in inches
+_BREAKS = " (,_/-="  # a line may end after these
+
+
+@dataclass(frozen=True)
+class PageRow:
+    """One line of pictures.
+
+    Attributes:
+        picture: height of its pictures in inches.
+        texts: the folded text below each of them.
+    """
+
+    picture: float
+    texts: list[list[str]]
+
+    @property
+    def height(self) -> float:
+        """Of pictures, text and the space around it, in inches."""
+        return self.picture + max(map(len, self.texts)) * _LINE + 2 * GAP
+
+
+@dataclass(frozen=True)
+class PageSection:
+    """Lines of pictures below one line of headings.
+
+    Attributes:
+        head: the folded heading of each column.
+        rows: the lines.
+    """
+
+    head: list[list[str]]
+    rows: list[PageRow]
+
+    @property
+    def top(self) -> float:
+        """Height of the headings and the space around them, in inches."""
+        return 2 * GAP + max(map(len, self.head)) * _LINE
+
+    @property
+    def height(self) -> float:
+        """Of all of it, in inches."""
+        return self.top + sum(row.height for row in self.rows)
+
+
+class Page:
+    """Places pictures and texts on a figure, band below band; lengths in inches from the top left corner."""
+
+    def __init__(self, figure: Figure, bands: list[PageSection]) -> None:
+        self.figure, self.bands = figure, bands
+        self.width = max(len(band.head) for band in bands) * (WIDTH + GAP) + GAP
+        self.height = sum(band.height for band in bands)
+        figure.set_size_inches(self.width, self.height)
+        for number, band in enumerate(bands):
+            for column, lines in enumerate(band.head):
+                self._write(column, self._below(number, 0) - GAP / 2, lines, "bottom", weight="bold")
+
+    def draw(self, number: int, line: int, pictures: Sequence[np.ndarray[Any, Any]]) -> None:
+        """Put pictures (H, W, 3) into a line of band `number`, with its texts."""
+        row, top = self.bands[number].rows[line], self._below(number, line)
+        for column, (picture, lines) in enumerate(zip(pictures, row.texts, strict=True)):
+            left, bottom = self._left(column), self.height - top - row.picture
+            place = (left / self.width, bottom / self.height, WIDTH / self.width, row.picture / self.height)
+            axes = self.figure.add_axes(place)
+            axes.imshow(picture, aspect="auto")
+            axes.set_axis_off()
+            self._write(column, top + row.picture + GAP / 2, lines, "top")
+
+    def _below(self, number: int, line: int) -> float:
+        """Where a line of band `number` begins."""
+        band = self.bands[number]
+        return sum(above.height for above in self.bands[:number]) + band.top + sum(row.height for row in band.rows[:line])
+
+    def _left(self, column: int) -> float:
+        return GAP + column * (WIDTH + GAP)
+
+    def _write(self, column: int, y: float, lines: list[str], anchor: str, weight: str = "normal") -> None:
+        x = self._left(column) + WIDTH / 2
+        self.figure.text(
+            x / self.width,
+            1 - y / self.height,
+            "\n".join(lines),
+            ha="center",
+            va=anchor,
+            fontsize=_FONT,
+            fontweight=weight,
+            linespacing=1.1,
+            parse_math=False,  # a dollar in a class name is a dollar
+        )
+
+
+def folder(canvas: FigureCanvasAgg, dpi: int) -> Callable[[str], list[str]]:
+    """A function that folds a text into the lines that fit below a picture."""
+    from matplotlib.font_manager import FontProperties
+
+    renderer, font = canvas.get_renderer(), FontProperties(size=_FONT, weight="bold")  # bold is the wider one
+
+    def fits(text: str) -> bool:
+        return renderer.get_text_width_height_descent(text, font, ismath=False)[0] <= WIDTH * dpi
+
+    return lambda text: [line for part in text.splitlines() for line in _fold(part, fits)]
+
+
+def _fold(text: str, fits: Callable[[str], bool]) -> list[str]:
+    """Break a text into lines that fit, after a blank or punctuation where there is one.
+
+    >>> _fold("opticam(iterations=50)", lambda line: len(line) <= 12)
+    ['opticam(', 'iterations=', '50)']
+    """
+    lines = list[str]()
+    while text:
+        end = 1 + bisect_left(range(2, len(text) + 1), True, key=lambda end: not fits(text[:end].rstrip()))  # one character at least
+        if end < len(text):
+            end = next((place for place in range(end, 0, -1) if text[place - 1] in _BREAKS), end)
+        lines.append(text[:end].rstrip())
+        text = text[end:].lstrip()
+    return lines

@@ -1,0 +1,39 @@
+"""Progress without a terminal: plain lines, of the start, of every ten seconds and of the end; quiet prints none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from camdbench.cli.progress_bar import Bar
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that have passed, which a test sets."""
+    seconds = [0.0]
+    monkeypatch.setattr(progress, "monotonic", lambda: seconds[0])
+    return seconds
+
+
+def test_lines_are_ten_seconds_apart_and_the_last_job_has_one(clock: list[float], capsys: Captured) -> None:
+    with Bar(quiet=False) as bar:
+        bar.start(Path("runs/x"), 4, 1)
+        bar.advance(1, "gradcam")
+        clock[0] = 9.9
+        bar.advance(1, "rise")
+        clock[0] = 10.0
+        bar.advance(0, "lime")
+        bar.advance(1, "done")
+    assert capsys.readouterr().err.splitlines() == ["runs/x: 4 jobs, 1 done already", "3/4 jobs: lime", "4/4 jobs: done"]
+
+
+def test_quiet_prints_nothing(clock: list[float], capsys: Captured) -> None:
+    with Bar(quiet=True) as bar:
+        bar.start(Path("runs/x"), 1, 0)
+        clock[0] = 99.0
+        bar.advance(1, "gradcam")
+    assert capsys.readouterr() == ("", "")

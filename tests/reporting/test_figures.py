@@ -1,0 +1,63 @@
+"""Figures are drawn of what a run holds, and of nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import camdbench
+from camdbench.core.catalogue import metrics
+from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.result import Curve, MetricResult
+from camdbench.reporting.figures import save_figures
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """Three explainers, a metric with a curve and one of the model alone."""
+
+    @metrics.register("ramp", paper="a test", higher_is_better=True, unit="", tolerance=0.0)
+    def ramp(evidence: MetricInputs) -> MetricResult:
+        """A straight line up to the map's mean."""
+        own = evidence.saliency.mean((1, 2))
+        return MetricResult(own, None, {"curve": Curve(torch.tensor([0.0, 1.0]), own[:, None] * torch.tensor([0.0, 1.0]))})
+
+    @metrics.register("right", paper="a test", higher_is_better=True, unit="%", tolerance=0.0, scope="model")
+    def right(evidence: MetricInputs) -> torch.Tensor:
+        """Whether the prediction is the label."""
+        return 100.0 * (evidence.predictions == evidence.labels)
+
+    camdbench.run("gradcam,fakecam,random", "ad,ramp,right", limit=4, out=tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_there_is_a_file_for_each_thing_that_can_be_drawn(run: Path, tmp_path: Path):
+    names = {path.name for path in save_figures(run, tmp_path / "out")}
+    assert names == {
+        "1-shortcuts-ce-bars.png",
+        "1-shortcuts-ce-images.png",
+        "1-shortcuts-ce-curves.png",
+        "2-models-bars.png",
+        "ranks-shortcuts-ce-ad.png",
+        "ranks-shortcuts-ce-ramp.png",
+    }
+    for name in names:
+        picture = np.asarray(Image.open(tmp_path / "out" / name).convert("L"))
+        assert (picture < 128).mean() > 0.002, f"{name} is empty"
+
+
+@pytest.mark.parametrize("form", ["pdf", "svg"])
+def test_the_form_is_the_one_asked_for(run: Path, tmp_path: Path, form: str):
+    files = save_figures(run, tmp_path / "out", form=form)
+    assert {path.suffix for path in files} == {f".{form}"}
+    assert all(path.read_bytes()[:5] in (b"%PDF-", b"<?xml") for path in files)
+
+
+def test_a_run_of_one_explainer_has_no_ranks(tmp_path: Path):
+    camdbench.run("gradcam", "ad", limit=2, out=tmp_path / "run")
+    names = {path.name for path in save_figures(tmp_path / "run", tmp_path / "out")}
+    assert names == {"1-shortcuts-ce-bars.png", "1-shortcuts-ce-images.png"}
