@@ -13,9 +13,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from camdbench.core.catalogue import dataset, explainer, loss, metric, model
     from camdbench.core.errors import CamdbenchError, NotApplicable, SampleError, UsageError
     from camdbench.core.protocols import Protocol
+    from camdbench.core.registries import dataset, explainer, loss, metric, model
     from camdbench.datasets.samples import Batch, Sample
     from camdbench.explainers.common.explain import Explanation, explain
     from camdbench.explainers.common.trace import Trace
@@ -56,15 +56,15 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "UsageError": "core.errors",
     "check": "tables.golden",
     "compare": "tables.comparison",
-    "dataset": "core.catalogue",
+    "dataset": "core.registries",
     "evaluate": "runner.evaluate",
     "explain": "explainers.common.explain",
-    "explainer": "core.catalogue",
+    "explainer": "core.registries",
     "load_classifier": "models.zoo",
     "load_rows": "tables.load",
-    "loss": "core.catalogue",
-    "metric": "core.catalogue",
-    "model": "core.catalogue",
+    "loss": "core.registries",
+    "metric": "core.registries",
+    "model": "core.registries",
     "probe": "trainer.probe",
     "reproduce": "papers.reproduce",
     "run": "runner.run",

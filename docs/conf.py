@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from camdbench import __version__
-from camdbench.core import catalogue
+from camdbench.core import registries
 from camdbench.core.protocols import Protocol
 
 project = "camdbench"
@@ -36,7 +36,7 @@ def protocol_table(protocols: tuple[Protocol, ...]) -> list[str]:
     return lines
 
 
-def write_reference(kind: str, registry: catalogue.Registry) -> None:
+def write_reference(kind: str, registry: registries.Registry) -> None:
     """One page for a registry: what `camdbench list KIND NAME` says of each entry."""
     lines = [f"# {kind.capitalize()}", ""]
     for entry in registry:
@@ -58,9 +58,9 @@ def write_reference(kind: str, registry: catalogue.Registry) -> None:
 
 
 for name, kind in (
-    ("explainers", catalogue.explainers),
-    ("metrics", catalogue.metrics),
-    ("datasets", catalogue.datasets),
-    ("losses", catalogue.losses),
+    ("explainers", registries.explainers),
+    ("metrics", registries.metrics),
+    ("datasets", registries.datasets),
+    ("losses", registries.losses),
 ):
     write_reference(name, kind)

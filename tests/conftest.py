@@ -10,7 +10,7 @@ import torch
 from helpers.toys import toy_batch, toy_classifier
 from hypothesis import settings
 
-from camdbench.core import catalogue, registry
+from camdbench.core import registries, registry
 from camdbench.datasets.samples import Batch
 from camdbench.models.classifier import Classifier
 
@@ -50,7 +50,7 @@ def _plug_ins_are_forgotten() -> Iterator[None]:
     """What a test registers is gone after it, so that the contract suites count the package's own functions only."""
     loaded = list(registry.PLUGINS)
     yield
-    for kind in (catalogue.explainers, catalogue.metrics, catalogue.datasets, catalogue.models, catalogue.losses):
+    for kind in (registries.explainers, registries.metrics, registries.datasets, registries.models, registries.losses):
         foreign = [name for name, entry in kind._live.items() if not entry.module.startswith(f"{kind.package}.")]
         for name in foreign:
             del kind._live[name], kind._functions[name]

@@ -156,10 +156,10 @@ class TestTheChecks:
 LEAN = {
     "the package": "import camdbench",
     "the listings": (
-        "from camdbench.core.catalogue import datasets, explainers, losses, metrics, models\n"
+        "from camdbench.core.registries import datasets, explainers, losses, metrics, models\n"
         "assert all(entry.summary for held in (datasets, explainers, losses, metrics, models) for entry in held)"
     ),
-    "specs": "from camdbench.core.catalogue import explainers; explainers.parse('opticam(iterations=5, lr=0.5),gradcam')",
+    "specs": "from camdbench.core.registries import explainers; explainers.parse('opticam(iterations=5, lr=0.5),gradcam')",
     "the names of models": "from camdbench.models.zoo import model_names; assert 'resnet50' in model_names()",
     "the check of a model": "from camdbench.models.zoo import check_model; check_model('resnet50@IMAGENET1K_V1')",
     "the check of timm's": "from camdbench.models.zoo import check_model; check_model('timm/resnet50')",

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from camdbench.cli.main import cli
-from camdbench.core.catalogue import explainers, metrics
+from camdbench.core.registries import explainers, metrics
 from camdbench.core.spec import parse_spec, parse_specs
 from camdbench.tables.golden import read_golden
 

@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 import camdbench
-from camdbench.core.catalogue import datasets, explainers, losses, metrics
+from camdbench.core.registries import datasets, explainers, losses, metrics
 
 TESTS = Path(__file__).parent
 PACKAGE = Path(camdbench.__file__).parent

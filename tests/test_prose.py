@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import camdbench
-from camdbench.core.catalogue import explainers, losses, metrics
+from camdbench.core.registries import explainers, losses, metrics
 from camdbench.core.registry import Registry
 
 ROOT = Path(__file__).parents[1]

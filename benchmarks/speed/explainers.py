@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from camdbench.cli.allocator import reuse_freed_memory
-from camdbench.core.catalogue import explainers
+from camdbench.core.registries import explainers
 from camdbench.core.spec import parse_specs
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.saliency import saliency

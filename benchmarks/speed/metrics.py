@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from camdbench.cli.allocator import reuse_freed_memory
-from camdbench.core.catalogue import metrics
+from camdbench.core.registries import metrics
 from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.saliency import saliency

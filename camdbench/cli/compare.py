@@ -51,7 +51,7 @@ def command(
     camdbench compare RUN --training-seeds
     camdbench compare RUN_S0 RUN_S1 RUN_S2 --training-seeds --half-width 1.0
     """
-    from camdbench.core.catalogue import metrics as registry
+    from camdbench.core.registries import metrics as registry
 
     chosen = None if metrics is None else [str(spec) for spec in registry.parse(metrics)]
     if over_seeds:

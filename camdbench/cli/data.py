@@ -100,7 +100,7 @@ def masks_(name: str, data_root: str, split: str | None, method: str, weights: s
 
 
 def _print(found: Verification, name: str) -> None:
-    from camdbench.core.catalogue import datasets
+    from camdbench.core.registries import datasets
 
     facts = datasets.get(name).facts
     counted = "" if found.expected is None else (", as published" if found.complete else f" of {found.expected:,} published: not complete")

@@ -9,17 +9,17 @@ from typing import Any
 import click
 
 from camdbench.cli import shared_options
-from camdbench.core import catalogue
+from camdbench.core import registries
 from camdbench.core.cost import Cost
 from camdbench.core.registry import Registry
 from camdbench.core.registry_entry import Entry
 
 _KINDS: dict[str, Registry[Any]] = {
-    "explainers": catalogue.explainers,
-    "metrics": catalogue.metrics,
-    "models": catalogue.models,
-    "datasets": catalogue.datasets,
-    "losses": catalogue.losses,
+    "explainers": registries.explainers,
+    "metrics": registries.metrics,
+    "models": registries.models,
+    "datasets": registries.datasets,
+    "losses": registries.losses,
 }
 
 

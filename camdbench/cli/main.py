@@ -17,10 +17,10 @@ import click
 from camdbench.cli.allocator import reuse_freed_memory
 from camdbench.core.errors import CamdbenchError, CamdbenchWarning, unknown
 
-_VERBS = {
+COMMANDS = {
     "run": "run",
     "score": "score",
-    "list": "list_",
+    "list": "list_command",
     "layers": "layers",
     "explain": "explain",
     "train": "train",
@@ -37,21 +37,28 @@ FAILURE, INTERRUPTED = 1, 130
 
 
 class LazyGroup(click.Group):
-    """A group that imports a verb only when it is used."""
+    """Group that imports a command only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the commands, in the order of `--help`."""
         del ctx
-        return list(_VERBS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command; None if the name is unknown."""
         del ctx
-        if cmd_name not in _VERBS:
+        if cmd_name not in COMMANDS:
             return None
-        return _keeping_lines(importlib.import_module(f"camdbench.cli.{_VERBS[cmd_name]}").command)
+        return _keeping_lines(importlib.import_module(f"camdbench.cli.{COMMANDS[cmd_name]}").command)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and args[0] not in _VERBS:
-            raise unknown("command", args[0], _VERBS)
+        """Resolve a command name.
+
+        Raises:
+            UsageError: unknown command.
+        """
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            raise unknown("command", args[0], COMMANDS)
         return super().resolve_command(ctx, args)
 
 

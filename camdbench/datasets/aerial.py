@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import PositiveInt
 
-from camdbench.core.catalogue import dataset
+from camdbench.core.registries import dataset
 from camdbench.datasets.class_folders import items_in
 from camdbench.datasets.folder_annotations import folder_masks
 from camdbench.datasets.folder_layout import FolderLayout, folders_in

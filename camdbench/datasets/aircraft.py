@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import PositiveInt
 
-from camdbench.core.catalogue import dataset
+from camdbench.core.registries import dataset
 from camdbench.datasets.folder_layout import FolderLayout, numbers, read_columns, read_lines
 from camdbench.datasets.masks import with_masks
 from camdbench.datasets.on_disk import ImageRecord, OnDisk

@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 from pydantic import PositiveInt
 
-from camdbench.core.catalogue import dataset
 from camdbench.core.errors import UsageError
+from camdbench.core.registries import dataset
 from camdbench.datasets.folder_layout import FolderLayout, integer, numbers, read_columns
 from camdbench.datasets.masks import with_masks
 from camdbench.datasets.on_disk import ImageRecord, OnDisk

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from camdbench.core.catalogue import datasets
 from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.core.registries import datasets
 
 # The data set -> torchvision's class, and its arguments with {split} for the split.
 _CLASSES: dict[str, tuple[str, dict[str, str]]] = {

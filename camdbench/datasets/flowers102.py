@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from pydantic import PositiveInt
 
-from camdbench.core.catalogue import dataset
+from camdbench.core.registries import dataset
 from camdbench.datasets.folder_layout import FolderLayout, read_mat
 from camdbench.datasets.on_disk import ImageRecord, OnDisk
 from camdbench.datasets.samples import Dataset

@@ -8,9 +8,9 @@ from typing import Literal
 
 from pydantic import PositiveInt
 
-from camdbench.core.catalogue import dataset
 from camdbench.core.errors import UsageError
 from camdbench.core.imagenet_classes import imagenet_classes
+from camdbench.core.registries import dataset
 from camdbench.datasets.folder_annotations import folder_masks, listed_boxes
 from camdbench.datasets.folder_layout import folders_in, pictures_under
 from camdbench.datasets.masks import with_masks

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from camdbench.core.catalogue import datasets
 from camdbench.core.errors import UsageError
+from camdbench.core.registries import datasets
 
 PICTURES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 _SHOWN = 8  # entries of a folder that an error lists

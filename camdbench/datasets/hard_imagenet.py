@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 from pydantic import NonNegativeInt, PositiveInt
 
-from camdbench.core.catalogue import dataset
 from camdbench.core.imagenet_classes import imagenet_classes, imagenet_positions
+from camdbench.core.registries import dataset
 from camdbench.datasets.folder_layout import FolderLayout, pictures_under
 from camdbench.datasets.masks import with_masks
 from camdbench.datasets.on_disk import ImageRecord, OnDisk

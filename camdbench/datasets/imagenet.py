@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import PositiveInt
 
-from camdbench.core.catalogue import dataset
 from camdbench.core.errors import UsageError
 from camdbench.core.imagenet_classes import imagenet_classes, imagenet_positions
+from camdbench.core.registries import dataset
 from camdbench.datasets.class_folders import items_in
 from camdbench.datasets.folder_layout import FolderLayout, numbers, read_table
 from camdbench.datasets.masks import with_masks

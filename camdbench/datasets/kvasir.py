@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from pydantic import NonNegativeInt, PositiveInt
 
-from camdbench.core.catalogue import dataset
+from camdbench.core.registries import dataset
 from camdbench.datasets.class_folders import items_in
 from camdbench.datasets.folder_layout import FolderLayout
 from camdbench.datasets.on_disk import ImageRecord, OnDisk

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from camdbench.core.catalogue import datasets
 from camdbench.core.errors import UsageError, unknown
+from camdbench.core.registries import datasets
 from camdbench.core.spec import Spec, parse_spec
 
 if TYPE_CHECKING:  # samples need torch, a wrong spec does not

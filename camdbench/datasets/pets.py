@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from pydantic import PositiveInt
 
-from camdbench.core.catalogue import dataset
+from camdbench.core.registries import dataset
 from camdbench.datasets.folder_layout import FolderLayout, integer, read_columns
 from camdbench.datasets.masks import with_masks
 from camdbench.datasets.on_disk import ImageRecord, OnDisk

@@ -9,8 +9,8 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from camdbench.core.catalogue import dataset
 from camdbench.core.errors import SampleError, UsageError
+from camdbench.core.registries import dataset
 from camdbench.datasets.class_maps import VOC_CLASSES, FromClassMaps, largest_items, shown_in
 from camdbench.datasets.folder_layout import FolderLayout, read_lines, read_mat
 from camdbench.datasets.masks import with_masks

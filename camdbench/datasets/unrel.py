@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import PositiveInt
 
-from camdbench.core.catalogue import dataset
 from camdbench.core.errors import UsageError
 from camdbench.core.imagenet_classes import imagenet_classes, imagenet_positions
+from camdbench.core.registries import dataset
 from camdbench.datasets.folder_layout import FolderLayout, read_mat, read_table
 from camdbench.datasets.masks import with_masks
 from camdbench.datasets.on_disk import ImageRecord, OnDisk

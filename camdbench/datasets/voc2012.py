@@ -9,7 +9,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from camdbench.core.catalogue import dataset
+from camdbench.core.registries import dataset
 from camdbench.datasets.class_maps import VOC_CLASSES, FromClassMaps, largest_items, shown_in
 from camdbench.datasets.folder_layout import FolderLayout, read_lines
 from camdbench.datasets.masks import with_masks

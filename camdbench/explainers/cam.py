@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost
+from camdbench.core.registries import explainer
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.common.weighted_channels import weighted_sum
 

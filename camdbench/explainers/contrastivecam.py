@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost
 from camdbench.core.errors import UsageError, unknown
+from camdbench.core.registries import explainer
 from camdbench.explainers.common.trace import Trace
 
 

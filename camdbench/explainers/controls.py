@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
-from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost
+from camdbench.core.registries import explainer
 from camdbench.explainers.common.trace import Trace
 
 

@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost
+from camdbench.core.registries import explainer
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.float_precision import to_float64
 

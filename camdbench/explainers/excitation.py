@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost
 from camdbench.core.errors import NotApplicable
+from camdbench.core.registries import explainer
 from camdbench.explainers.common.trace import Trace
 from camdbench.models.classifier import PassCounts
 from camdbench.models.tensor_layout import find_layout

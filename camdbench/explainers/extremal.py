@@ -8,9 +8,9 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost, Repeat
 from camdbench.core.errors import UsageError
+from camdbench.core.registries import explainer
 from camdbench.explainers.common.masked_scoring import chunks
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.smooth_masks import area_error, blur, enlarged, perturbed, pyramid

@@ -7,9 +7,9 @@ from typing import Literal, cast
 import torch
 from torch import Tensor
 
-from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost
 from camdbench.core.errors import NotApplicable
+from camdbench.core.registries import explainer
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.float_precision import to_float64
 from camdbench.functional.normalise import normalise, upsample

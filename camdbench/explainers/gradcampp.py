@@ -9,8 +9,8 @@ import torch
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost, Repeat
+from camdbench.core.registries import explainer
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.common.weighted_channels import weighted_sum
 from camdbench.functional.float_precision import to_float64

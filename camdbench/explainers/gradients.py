@@ -10,8 +10,8 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost, Repeat
+from camdbench.core.registries import explainer
 from camdbench.explainers.common.masked_scoring import chunks, fill_image
 from camdbench.explainers.common.trace import Trace
 

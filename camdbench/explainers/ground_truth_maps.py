@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost
 from camdbench.core.errors import NotApplicable
+from camdbench.core.registries import explainer
 from camdbench.explainers.common.saliency import Inner
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.boxes import union_mask

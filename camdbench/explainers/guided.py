@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost
 from camdbench.core.errors import NotApplicable
+from camdbench.core.registries import explainer
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.gradcam import gradcam
 from camdbench.explainers.gradients import reduced

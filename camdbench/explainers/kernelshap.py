@@ -9,8 +9,8 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost, Repeat
+from camdbench.core.registries import explainer
 from camdbench.explainers.common.masked_scoring import fill_image
 from camdbench.explainers.common.segments import scores_without, segment
 from camdbench.explainers.common.trace import Trace

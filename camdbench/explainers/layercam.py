@@ -8,9 +8,9 @@ import torch
 from pydantic import PositiveFloat
 from torch import Tensor
 
-from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost, Repeat
 from camdbench.core.errors import UsageError
+from camdbench.core.registries import explainer
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.normalise import normalise, upsample
 

@@ -6,9 +6,9 @@ import torch
 from pydantic import NonNegativeInt
 from torch import Tensor
 
-from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost
 from camdbench.core.errors import UsageError
+from camdbench.core.registries import explainer
 from camdbench.explainers.common.tokens import map_of_tokens
 from camdbench.explainers.common.trace import Trace
 from camdbench.models.attention import transformer_of

@@ -8,8 +8,8 @@ import torch
 from pydantic import NonNegativeInt, PositiveFloat
 from torch import Tensor
 
-from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost, Repeat
+from camdbench.core.registries import explainer
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.normalise import Normalisation, normalise, upsample
 

@@ -8,9 +8,9 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
-from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost, Repeat
 from camdbench.core.errors import UsageError
+from camdbench.core.registries import explainer
 from camdbench.explainers.common.masked_scoring import fill_image, random_masks, score_masked
 from camdbench.explainers.common.trace import Trace
 

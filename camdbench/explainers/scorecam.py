@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost, Repeat
+from camdbench.core.registries import explainer
 from camdbench.explainers.common.channel_masking import DistinctChannels, channel_scores
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.common.weighted_channels import weighted_sum

@@ -9,9 +9,9 @@ from pydantic import NonNegativeInt
 from torch import Tensor
 from torch.nn import functional as F
 
-from camdbench.core.catalogue import explainer
 from camdbench.core.cost import Cost
 from camdbench.core.errors import NotApplicable, UsageError
+from camdbench.core.registries import explainer
 from camdbench.explainers.common.tokens import map_of_row
 from camdbench.explainers.common.trace import Trace
 from camdbench.models.attention import Transformer, transformer_of

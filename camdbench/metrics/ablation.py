@@ -7,9 +7,9 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import CLASSIFIED
+from camdbench.core.registries import metric
 from camdbench.functional.ablation import grey_box, grey_object
 from camdbench.functional.class_rank import in_top_k
 from camdbench.functional.tiling import tile_objects

@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor
 
-from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import CLASSIFIED, NO_LABEL
 from camdbench.core.option_types import ScoredOutput
+from camdbench.core.registries import metric
 from camdbench.functional.class_rank import average_precisions, in_top_k
 from camdbench.functional.float_precision import to_float64
 from camdbench.metrics.inputs import MetricInputs

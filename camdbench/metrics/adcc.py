@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import DECLARED, MEAN_MASKED, ZERO_MAP
 from camdbench.core.option_types import Masking, ScoredClass
+from camdbench.core.registries import metric
 from camdbench.functional.coherency import coherency as alike
 from camdbench.functional.coherency import harmonic_mean
 from camdbench.functional.float_precision import to_float64

@@ -12,11 +12,11 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from camdbench.core.catalogue import metric
 from camdbench.core.errors import UsageError
 from camdbench.core.metric_families import LOCALISED, NO_BOX
 from camdbench.core.option_types import BoxEnds, Connectivity, ConstantMap, MapRange, PositiveFraction, Resize
 from camdbench.core.protocols import Protocol
+from camdbench.core.registries import metric
 from camdbench.functional.boxes import best_iou
 from camdbench.functional.connected_components import holes, largest_component, outlines, regions
 from camdbench.functional.float_precision import to_float64

@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import LOCALISED
 from camdbench.core.option_types import Connectivity, ConstantMap, KnownClass
+from camdbench.core.registries import metric
 from camdbench.functional.boxes import best_iou
 from camdbench.functional.connected_components import largest_component, regions
 from camdbench.functional.float_precision import to_float64

@@ -6,9 +6,9 @@ import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
-from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
 from camdbench.core.protocols import Protocol
+from camdbench.core.registries import metric
 from camdbench.functional.core_focused_loss import on_grid
 from camdbench.functional.core_regions import leading_classes
 from camdbench.functional.float_precision import to_at_least_float32, to_float64

@@ -14,8 +14,8 @@ import torch
 from pydantic import NonNegativeInt, PositiveFloat
 from torch import Tensor
 
-from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import EXPLAINED_AGAIN, ZERO_FIRST_MAP
+from camdbench.core.registries import metric
 from camdbench.functional.contrastive import contrast_loss, cosine, cosines
 from camdbench.functional.crops import Crop, draw_crop, warp
 from camdbench.functional.normalise import upsample

@@ -13,10 +13,10 @@ import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
-from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import DECLARED, ZERO_MAP
 from camdbench.core.option_types import MapSize
 from camdbench.core.protocols import Protocol
+from camdbench.core.registries import metric
 from camdbench.functional.normalise import upsample
 from camdbench.functional.sparseness import count_relevant, entropy, gini
 from camdbench.metrics.inputs import MetricInputs

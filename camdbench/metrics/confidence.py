@@ -13,9 +13,9 @@ import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
-from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import MASKED, MEAN_MASKED
 from camdbench.core.option_types import Masking, PositiveFraction, ScoredClass
+from camdbench.core.registries import metric
 from camdbench.functional.probability import drop, gain, increase, log_odds
 from camdbench.metrics.inputs import MetricInputs
 

@@ -12,10 +12,10 @@ import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
-from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import CLASS_MAPS, CLASSIFIED
 from camdbench.core.option_types import KnownClass
+from camdbench.core.registries import metric
 from camdbench.functional import core_regions
 from camdbench.functional.core_focused_loss import core_of
 from camdbench.functional.float_precision import to_at_least_float32, to_float64

@@ -11,10 +11,10 @@ from typing import Literal
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from camdbench.core.catalogue import metric
 from camdbench.core.difference import Difference
 from camdbench.core.metric_families import LOCALISED, NO_BOX, NO_MASK, ON_MASKS
 from camdbench.core.option_types import BoxTruth, GroundTruth, MapSign
+from camdbench.core.registries import metric
 from camdbench.functional.float_precision import to_float64
 from camdbench.functional.normalise import upsample
 from camdbench.functional.overlap import RegionEnergy, f1, region_energy

@@ -8,9 +8,9 @@ import torch
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import CLASSIFIED
+from camdbench.core.registries import metric
 from camdbench.functional.class_rank import in_top_k
 from camdbench.functional.noise import noisy
 from camdbench.metrics.inputs import MetricInputs

@@ -8,10 +8,10 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.core.metric_families import MASKED
 from camdbench.core.option_types import MapKind, Masking, ScoredClass, ScoredOutput
+from camdbench.core.registries import metric
 from camdbench.functional.curves import Output, class_output, pairs
 from camdbench.functional.float_precision import to_float64
 from camdbench.functional.infidelity import infidelity as mismatch

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 
-from camdbench.core.catalogue import metric
 from camdbench.core.difference import Difference
 from camdbench.core.metric_families import CONSTANT_MAP, MASKED, MEAN_MASKED
 from camdbench.core.option_types import MapStatistics, Masking, ScoredClass, TieOrder
+from camdbench.core.registries import metric
 from camdbench.functional.curves import counts_by_share, counts_by_step
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.perturbation_curves import PerturbationPath, PixelOrder, area_under

@@ -8,9 +8,9 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import MASKED
 from camdbench.core.option_types import ScoredClass
+from camdbench.core.registries import metric
 from camdbench.functional.curves import area, class_output, ragged_pairs, replace_pixels
 from camdbench.functional.normalise import is_constant
 from camdbench.functional.pixel_order import segment_ranks

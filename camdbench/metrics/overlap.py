@@ -7,9 +7,9 @@ from typing import Literal
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import NO_MASK, ON_MASKS
 from camdbench.core.option_types import ConstantMap, GroundTruth, MapSign
+from camdbench.core.registries import metric
 from camdbench.functional.overlap import density_difference, iou, top_fraction
 from camdbench.metrics.ground_truth import is_zero, maps_of, object_region, result_of
 from camdbench.metrics.inputs import MetricInputs

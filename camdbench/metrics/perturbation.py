@@ -7,11 +7,11 @@ from typing import Literal
 import torch
 from pydantic import NonNegativeInt, PositiveInt
 
-from camdbench.core.catalogue import metric
 from camdbench.core.difference import Difference
 from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import MASKED, MEAN_MASKED
 from camdbench.core.option_types import Fill, Masking, Readout, ScoredClass, TieOrder
+from camdbench.core.registries import metric
 from camdbench.functional.curves import counts_by_share, counts_by_step
 from camdbench.functional.pixel_order import count_cells
 from camdbench.metrics.inputs import MetricInputs

@@ -6,9 +6,9 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import NO_MASK, ON_MASKS
 from camdbench.core.option_types import ConstantMap, GroundTruth, MapRange, Resize
+from camdbench.core.registries import metric
 from camdbench.functional.float_precision import to_float64
 from camdbench.metrics.ground_truth import is_zero, maps_of, object_region, result_of
 from camdbench.metrics.inputs import MetricInputs

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import NonNegativeFloat
 
-from camdbench.core.catalogue import metric
 from camdbench.core.difference import Difference
 from camdbench.core.metric_families import LOCALISED, ON_MASKS
 from camdbench.core.option_types import ConstantMap, GroundTruth
+from camdbench.core.registries import metric
 from camdbench.functional.pointing import hits, near
 from camdbench.metrics.ground_truth import is_zero, object_region, result_of
 from camdbench.metrics.inputs import MetricInputs

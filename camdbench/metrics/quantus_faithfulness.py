@@ -14,10 +14,10 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import MEAN_MASKED
 from camdbench.core.option_types import MapKind
+from camdbench.core.registries import metric
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.quantus_bridge import as_values, ask
 from camdbench.metrics.quantus_sandbox import Array

@@ -8,10 +8,10 @@ from typing import Any
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import DECLARED, FLAT_MAP, LOCALISED
 from camdbench.core.option_types import MapKind
+from camdbench.core.registries import metric
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.quantus_bridge import as_values, ask
 from camdbench.metrics.result import MetricResult

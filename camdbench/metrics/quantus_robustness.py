@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic import PositiveFloat, PositiveInt
 
-from camdbench.core.catalogue import metric
 from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import EXPLAINED_AGAIN, FLAT_MAP
 from camdbench.core.option_types import MapKind
+from camdbench.core.registries import metric
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.quantus_bridge import as_values, ask_again
 from camdbench.metrics.result import MetricResult

@@ -11,8 +11,8 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import EXPLAINED_AGAIN
+from camdbench.core.registries import metric
 from camdbench.functional.normalise import is_constant, upsample
 from camdbench.functional.similarity import Similarity
 from camdbench.functional.similarity import similarity as likeness

@@ -8,11 +8,11 @@ import torch
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from camdbench.core.catalogue import metric
 from camdbench.core.difference import Difference
 from camdbench.core.errors import UsageError
 from camdbench.core.metric_families import CONSTANT_MAP, MASKED, MEAN_MASKED
 from camdbench.core.option_types import Masking, Readout, ScoredClass
+from camdbench.core.registries import metric
 from camdbench.functional.curves import Output, class_output, pairs
 from camdbench.functional.imputation import impute
 from camdbench.metrics.inputs import MetricInputs

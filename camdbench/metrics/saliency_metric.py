@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from pydantic import PositiveFloat
 from torch import Tensor
 
-from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import EXPLAINED_AGAIN
 from camdbench.core.option_types import Connectivity
+from camdbench.core.registries import metric
 from camdbench.functional.connected_components import regions
 from camdbench.functional.probability import log_odds
 from camdbench.metrics.box_localisation import mean_masks, predicted_boxes

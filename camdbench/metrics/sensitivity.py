@@ -11,10 +11,10 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
-from camdbench.core.catalogue import metric
 from camdbench.core.metric_families import ZERO_FIRST_MAP
 from camdbench.core.option_types import MapKind, Masking
 from camdbench.core.protocols import Protocol
+from camdbench.core.registries import metric
 from camdbench.functional.float_precision import to_float64
 from camdbench.functional.normalise import upsample
 from camdbench.metrics.inputs import MetricInputs

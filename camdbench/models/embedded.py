@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from camdbench.core.catalogue import model
 from camdbench.core.errors import UsageError
+from camdbench.core.registries import model
 from camdbench.models.classifier import Classifier
 from camdbench.models.networks import build_network
 from camdbench.models.weights_file import load_state, read_state

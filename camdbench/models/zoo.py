@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camdbench.core.catalogue import models
 from camdbench.core.errors import UsageError, unknown
 from camdbench.core.precision import check_precision
+from camdbench.core.registries import models
 from camdbench.models import timm_zoo, torchvision_zoo
 
 if TYPE_CHECKING:

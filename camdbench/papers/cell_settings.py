@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
-from camdbench.core.catalogue import datasets, explainers, losses, metrics
 from camdbench.core.merging import merge_nested
+from camdbench.core.registries import datasets, explainers, losses, metrics
 from camdbench.core.target_rules import check_target_rule
 
 Statistics = float | Annotated[tuple[float, ...], Field(strict=False)]

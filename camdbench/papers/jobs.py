@@ -7,9 +7,9 @@ import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
 
-from camdbench.core.catalogue import NO_EXPLAINER, explainers, has_model_scope, metrics
 from camdbench.core.errors import CamdbenchError
 from camdbench.core.merging import merge_nested
+from camdbench.core.registries import NO_EXPLAINER, explainers, has_model_scope, metrics
 from camdbench.papers.cell_settings import CellSettings
 from camdbench.papers.paper_values import PaperValue
 from camdbench.papers.probes import METRIC, ProbeSettings

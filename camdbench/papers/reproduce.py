@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from camdbench.core.catalogue import NO_EXPLAINER, datasets
 from camdbench.core.errors import CamdbenchError, unknown
 from camdbench.core.files import replacing
 from camdbench.core.provenance import code_hash
+from camdbench.core.registries import NO_EXPLAINER, datasets
 from camdbench.core.spec import parse_spec
 from camdbench.datasets.open_dataset import check_dataset, open_dataset
 from camdbench.papers.agreement import CellComparison, compare_cell

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from camdbench.core.catalogue import NO_EXPLAINER, datasets, explainers
 from camdbench.core.cost import PassEstimate
+from camdbench.core.registries import NO_EXPLAINER, datasets, explainers
 from camdbench.core.spec import Spec, parse_spec
 from camdbench.papers.jobs import JobSettings, Plan, plan
 from camdbench.papers.table_recipe import PaperTable

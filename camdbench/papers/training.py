@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from camdbench.core.catalogue import losses, models
 from camdbench.core.merging import merge_nested
+from camdbench.core.registries import losses, models
 from camdbench.core.spec import Spec
 from camdbench.papers.checkpoint_names import named, write_recipe
 

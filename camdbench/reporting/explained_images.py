@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from camdbench.core.catalogue import parse_explainers
 from camdbench.core.errors import NotApplicable, SampleError, UsageError
 from camdbench.core.files import replacing
+from camdbench.core.registries import parse_explainers
 from camdbench.datasets.preprocess import Preprocess, prepare, read_picture
 from camdbench.explainers.common.explain import Explanation, explain
 from camdbench.models.classifier import Classifier

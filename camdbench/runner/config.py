@@ -7,9 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from camdbench.core.catalogue import NO_EXPLAINER, datasets, explainers, has_model_scope, metrics, needs_of, parse_explainers, parse_metrics
 from camdbench.core.errors import UsageError
 from camdbench.core.precision import Precision
+from camdbench.core.registries import (
+    NO_EXPLAINER,
+    datasets,
+    explainers,
+    has_model_scope,
+    metrics,
+    needs_of,
+    parse_explainers,
+    parse_metrics,
+)
 from camdbench.core.settings import Setting, numbers
 from camdbench.core.spec import Spec, parse_spec
 

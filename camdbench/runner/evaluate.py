@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import torch
 from torch import Tensor
 
-from camdbench.core.catalogue import metrics as registry
-from camdbench.core.catalogue import parse_metrics, protocol_of
 from camdbench.core.errors import UsageError, unknown
+from camdbench.core.registries import metrics as registry
+from camdbench.core.registries import parse_metrics, protocol_of
 from camdbench.core.settings import validated
 from camdbench.core.spec import Spec, parse_specs
 from camdbench.datasets.in_memory import InMemoryDataset, make_batch

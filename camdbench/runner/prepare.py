@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from camdbench.core import provenance
-from camdbench.core.catalogue import explainers, is_control, metrics, needs_of, protocol_of
 from camdbench.core.errors import CamdbenchWarning, UsageError
+from camdbench.core.registries import explainers, is_control, metrics, needs_of, protocol_of
 from camdbench.core.settings import fields_of
 from camdbench.datasets.samples import Dataset
 from camdbench.explainers.common.layer_choice import checked_layers

@@ -9,8 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from camdbench.core.catalogue import datasets
 from camdbench.core.errors import CamdbenchError, NotApplicable, SampleError
+from camdbench.core.registries import datasets
 from camdbench.core.spec import Spec
 from camdbench.datasets.loading import default_workers
 from camdbench.datasets.open_dataset import open_dataset

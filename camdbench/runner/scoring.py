@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from camdbench.core.catalogue import NO_EXPLAINER, has_model_scope
-from camdbench.core.catalogue import metrics as metric_registry
 from camdbench.core.errors import CamdbenchError, NotApplicable
+from camdbench.core.registries import NO_EXPLAINER, has_model_scope
+from camdbench.core.registries import metrics as metric_registry
 from camdbench.core.row import SCORED, Status
 from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Batch

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from camdbench.core.catalogue import protocol_of
+from camdbench.core.registries import protocol_of
 from camdbench.core.registry import load_plugin
 from camdbench.core.spec import Spec
 from camdbench.datasets.loading import Read, UnreadableImage, prefetch

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from camdbench.core.catalogue import metrics, protocol_of
 from camdbench.core.errors import UsageError, unknown
+from camdbench.core.registries import metrics, protocol_of
 from camdbench.core.spec import Spec
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from camdbench.core.catalogue import metrics
 from camdbench.core.errors import UsageError
 from camdbench.core.files import replacing
+from camdbench.core.registries import metrics
 from camdbench.core.spec import parse_spec
 from camdbench.tables.cell_values import KEY
 from camdbench.tables.load import load_run

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from camdbench.core.catalogue import NO_EXPLAINER
 from camdbench.core.errors import UsageError
+from camdbench.core.registries import NO_EXPLAINER
 from camdbench.tables.cell_values import Cells, cells_of
 from camdbench.tables.load import load_rows, load_run
 from camdbench.tables.summary import metric_fact, reductions_of, summarise

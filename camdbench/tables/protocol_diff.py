@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from camdbench.core.catalogue import metrics, protocol_of
 from camdbench.core.errors import UsageError
+from camdbench.core.registries import metrics, protocol_of
 from camdbench.tables.load import load_run
 
 DIFF_COLUMNS = ("section", "setting", "a", "b")

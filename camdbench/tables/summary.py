@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from camdbench.core.catalogue import explainers, is_control, metrics, protocol_of
 from camdbench.core.errors import UsageError
 from camdbench.core.files import replacing
+from camdbench.core.registries import explainers, is_control, metrics, protocol_of
 from camdbench.core.spec import parse_spec
 from camdbench.tables.aggregates import aggregate, unit_factor
 from camdbench.tables.cell_values import KEY, Cells, cell_data, cells_of, curves_by_cell

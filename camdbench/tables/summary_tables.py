@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from camdbench.core.catalogue import NO_EXPLAINER
+from camdbench.core.registries import NO_EXPLAINER
 from camdbench.tables.latex_text import superscript
 from camdbench.tables.table import DAGGER, Cell, Column, Section, Table
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from camdbench.core.catalogue import datasets
 from camdbench.core.errors import UsageError
+from camdbench.core.registries import datasets
 from camdbench.core.spec import Spec
 from camdbench.datasets import subsets
 from camdbench.datasets.loading import prefetch

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 
-from camdbench.core.catalogue import datasets
 from camdbench.core.errors import UsageError
 from camdbench.core.provenance import git_revision, now, versions
+from camdbench.core.registries import datasets
 from camdbench.datasets.open_dataset import available_annotations
 from camdbench.datasets.samples import Dataset
 from camdbench.models.devices import pick_device

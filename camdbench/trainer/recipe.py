@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from camdbench.core.catalogue import explainers, losses
 from camdbench.core.errors import UsageError
 from camdbench.core.files import read_fields
 from camdbench.core.merging import merge_nested
+from camdbench.core.registries import explainers, losses
 from camdbench.models.zoo import check_model, check_network
 from camdbench.trainer.recipe_fields import BaseRecipe, Optimiser, Splits, Stage, Strict, check_fields
 

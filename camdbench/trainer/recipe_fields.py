@@ -18,8 +18,8 @@ from pydantic import (
     field_validator,
 )
 
-from camdbench.core.catalogue import datasets
 from camdbench.core.errors import UsageError
+from camdbench.core.registries import datasets
 from camdbench.core.spec import parse_spec
 
 

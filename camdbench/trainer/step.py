@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camdbench.core.catalogue import explainers
 from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.core.registries import explainers
 from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace

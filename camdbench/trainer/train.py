@@ -11,9 +11,9 @@ from typing import NamedTuple
 import torch
 from accelerate import Accelerator
 
-from camdbench.core.catalogue import datasets, losses
 from camdbench.core.errors import UsageError
 from camdbench.core.provenance import git_revision, now, versions
+from camdbench.core.registries import datasets, losses
 from camdbench.datasets.loading import default_workers
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device

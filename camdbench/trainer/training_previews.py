@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from camdbench.core.catalogue import losses
 from camdbench.core.errors import CamdbenchWarning, NotApplicable
+from camdbench.core.registries import losses
 from camdbench.core.spec import Spec, parse_spec
 from camdbench.explainers.common.saliency import saliency
 from camdbench.explainers.common.trace import Trace

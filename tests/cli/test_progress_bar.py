@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from camdbench.cli import progress_bar
 from camdbench.cli.progress_bar import Bar
 
 Captured = pytest.CaptureFixture[str]
@@ -15,7 +16,7 @@ Captured = pytest.CaptureFixture[str]
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that have passed, which a test sets."""
     seconds = [0.0]
-    monkeypatch.setattr(progress, "monotonic", lambda: seconds[0])
+    monkeypatch.setattr(progress_bar, "monotonic", lambda: seconds[0])
     return seconds
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from helpers.dataset_cases import CASES, Case
 
-from camdbench.core.catalogue import datasets
 from camdbench.core.errors import SampleError, UsageError
+from camdbench.core.registries import datasets
 from camdbench.datasets.on_disk import OnDisk
 from camdbench.datasets.open_dataset import available_annotations, check_dataset, open_dataset
 from camdbench.datasets.transforms import box_of

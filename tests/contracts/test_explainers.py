@@ -10,7 +10,7 @@ import torch
 from helpers.toys import maps_of, reordered, size_of, toy_batch, toy_classifier
 from torch import Tensor
 
-from camdbench.core.catalogue import explainers, needs_of
+from camdbench.core.registries import explainers, needs_of
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.explain import explain
 from camdbench.explainers.common.saliency import Saliency

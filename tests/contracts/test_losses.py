@@ -7,8 +7,8 @@ import torch
 from helpers.steps import first_of, slope, toy_step
 from torch import Tensor
 
-from camdbench.core.catalogue import losses
 from camdbench.core.errors import CamdbenchError
+from camdbench.core.registries import losses
 
 SPECS = [
     "bce",

@@ -11,7 +11,7 @@ import torch
 from helpers.toys import SIZE, ToyData, reordered, toy_batch, toy_classifier
 from torch import Tensor
 
-from camdbench.core.catalogue import NO_EXPLAINER, has_model_scope, metrics, protocol_of
+from camdbench.core.registries import NO_EXPLAINER, has_model_scope, metrics, protocol_of
 from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.saliency import Saliency, finish

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from camdbench.core import catalogue, registry
-from camdbench.core.catalogue import ExplainerFacts, MetricFacts
+from camdbench.core import registries, registry
 from camdbench.core.errors import UsageError
+from camdbench.core.facts import ExplainerFacts, MetricFacts
 from camdbench.core.metric_families import MASKED, ZERO_MAP
 from camdbench.core.options import options_of_function
 from camdbench.core.registry import Registry, load_plugin
 from camdbench.core.spec import Spec
 
 REGISTRIES = {
-    "explainer": catalogue.explainers,
-    "metric": catalogue.metrics,
-    "dataset": catalogue.datasets,
-    "model": catalogue.models,
-    "loss": catalogue.losses,
+    "explainer": registries.explainers,
+    "metric": registries.metrics,
+    "dataset": registries.datasets,
+    "model": registries.models,
+    "loss": registries.losses,
 }
 
 
@@ -71,11 +71,11 @@ class TestNames:
         assert REGISTRIES[kind].parse_one(given) == Spec(name)
 
     def test_options_follow_an_alias(self) -> None:
-        assert str(catalogue.metrics.parse_one("average_drop(protocol=adcc)")) == 'ad(protocol="adcc")'
+        assert str(registries.metrics.parse_one("average_drop(protocol=adcc)")) == 'ad(protocol="adcc")'
 
     def test_a_name_under_two_spellings_is_named_twice(self) -> None:
         with pytest.raises(UsageError, match="ad is named twice"):
-            catalogue.metrics.parse("ad,average_drop")
+            registries.metrics.parse("ad,average_drop")
 
     @pytest.mark.parametrize("kind", ["explainer", "metric"])
     def test_no_two_names_are_spelt_alike(self, kind: str) -> None:
@@ -119,7 +119,7 @@ class TestBuiltIns:
 
 
 def test_metrics_state_a_formula_and_a_range() -> None:
-    for entry in catalogue.metrics:
+    for entry in registries.metrics:
         low, high = entry.facts.values[1:-1].split(", ")
         assert entry.facts.formula, entry.name
         assert float(low) < float(high), entry.name
@@ -228,45 +228,45 @@ def mine(evidence, *, step: PositiveInt = 1):
 class TestSpecs:
     def test_an_unknown_name_gets_the_nearest(self) -> None:
         with pytest.raises(UsageError, match=r"no explainer 'gradcan'; did you mean 'gradcam'.*see: camdbench list explainers"):
-            catalogue.explainers.parse("gradcan")
+            registries.explainers.parse("gradcan")
         with pytest.raises(UsageError, match="no metric 'xyz'; known: ablation_accuracy, accuracy, ad"):
-            catalogue.metrics.parse("xyz")
+            registries.metrics.parse("xyz")
 
     def test_a_default_that_is_spelled_out_is_the_same_work(self) -> None:
-        assert catalogue.explainers.parse('opticam(iterations=100, objective="mask")') == (Spec("opticam"),)
+        assert registries.explainers.parse('opticam(iterations=100, objective="mask")') == (Spec("opticam"),)
 
     def test_the_same_work_twice_is_refused(self) -> None:
         with pytest.raises(UsageError, match="explainer opticam is named twice"):
-            catalogue.explainers.parse("opticam,opticam(iterations=100)")
+            registries.explainers.parse("opticam,opticam(iterations=100)")
 
     def test_the_same_method_with_other_options_is_other_work(self) -> None:
-        assert [str(spec) for spec in catalogue.explainers.parse(["opticam", "opticam(iterations=50),gradcam"])] == [
+        assert [str(spec) for spec in registries.explainers.parse(["opticam", "opticam(iterations=50),gradcam"])] == [
             "opticam",
             "opticam(iterations=50)",
             "gradcam",
         ]
 
     def test_specs_may_be_given_ready_made(self) -> None:
-        assert catalogue.explainers.parse([Spec.of("opticam", {"iterations": 100})]) == (Spec("opticam"),)
+        assert registries.explainers.parse([Spec.of("opticam", {"iterations": 100})]) == (Spec("opticam"),)
 
 
 class TestPlugins:
     def test_a_file_registers_what_it_holds(self, tmp_path: Path, forgetful: None) -> None:
         file = tmp_path / "mine.py"
         file.write_text(
-            "from camdbench.core.catalogue import explainer\n"
+            "from camdbench.core.registries import explainer\n"
             "@explainer('mine', paper='x')\n"
             "def mine(trace, *, power: float = 2.0):\n"
             "    '''Do my thing.'''\n"
             "    return trace.images.mean(1) ** power\n"
         )
         load_plugin(file)
-        assert str(catalogue.explainers.parse_one("mine(power=3.0)")) == "mine(power=3.0)"
+        assert str(registries.explainers.parse_one("mine(power=3.0)")) == "mine(power=3.0)"
 
     def test_a_file_that_takes_a_built_in_name_is_refused(self, tmp_path: Path, forgetful: None) -> None:
         file = tmp_path / "thief.py"
         file.write_text(
-            "from camdbench.core.catalogue import metric\n"
+            "from camdbench.core.registries import metric\n"
             "@metric('ad', paper='x', higher_is_better=True, unit='', tolerance=1.0)\n"
             "def ad(evidence):\n"
             "    'Do something else.'\n"
@@ -275,7 +275,7 @@ class TestPlugins:
             UsageError, match=r"--plugin .*thief\.py: ValueError: metric 'ad' of .* is already registered by camdbench\.metrics"
         ):
             load_plugin(file)
-        assert catalogue.metrics.get("ad").module == "camdbench.metrics.confidence"
+        assert registries.metrics.get("ad").module == "camdbench.metrics.confidence"
 
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"--plugin .*none\.py: no such file"):

@@ -8,8 +8,8 @@ import pytest
 import torchvision.datasets
 from helpers import dataset_layouts as fixtures
 
-from camdbench.core.catalogue import datasets
 from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.core.registries import datasets
 from camdbench.datasets.download import fetch
 from camdbench.datasets.open_dataset import available_annotations, check_dataset, open_dataset
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from scipy.ndimage import distance_transform_edt
 
-from camdbench.core.catalogue import datasets
 from camdbench.core.errors import UsageError
+from camdbench.core.registries import datasets
 from camdbench.datasets.shortcuts.dataset import Shortcuts, shortcuts
 from camdbench.datasets.shortcuts.drawing import render
 from camdbench.datasets.shortcuts.shapes import SHAPES, coverage, outline, place

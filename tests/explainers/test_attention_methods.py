@@ -11,8 +11,8 @@ from helpers.reference_vit import Pass, literal_pass
 from helpers.toys import maps_of, timm_vit, toy_batch, toy_classifier
 from torch import Tensor
 
-from camdbench.core.catalogue import explainers
 from camdbench.core.errors import NotApplicable, UsageError
+from camdbench.core.registries import explainers
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.rollout import _step

@@ -6,8 +6,8 @@ import pytest
 from camdbench.papers.needs import passes_of
 from helpers.toys import maps_of, size_of, toy_batch, toy_classifier
 
-from camdbench.core.catalogue import explainer, explainers
 from camdbench.core.cost import Cost, PassEstimate, Repeat
+from camdbench.core.registries import explainer, explainers
 from camdbench.explainers.common.trace import Trace
 
 IMAGES = 2

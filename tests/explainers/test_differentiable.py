@@ -8,8 +8,8 @@ from helpers.steps import slope
 from helpers.toys import size_of, toy_batch, toy_classifier
 from torch import Tensor
 
-from camdbench.core.catalogue import explainers
 from camdbench.core.errors import NotApplicable
+from camdbench.core.registries import explainers
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
 from camdbench.models.classifier import Classifier

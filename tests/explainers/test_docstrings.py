@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from camdbench.core.catalogue import explainers
+from camdbench.core.registries import explainers
 
 
 @pytest.mark.parametrize("name", explainers.names())

@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers.toys import toy_batch, toy_classifier
 
-from camdbench.core.catalogue import explainers
+from camdbench.core.registries import explainers
 from camdbench.explainers.common.saliency import saliency
 from camdbench.explainers.common.trace import Trace
 from camdbench.models.classifier import Classifier, PassCounts

@@ -10,7 +10,7 @@ import torch
 from helpers.toys import SIZE, maps_of, reordered, toy_batch, toy_classifier
 from torch import Tensor, nn
 
-from camdbench.core.catalogue import explainers
+from camdbench.core.registries import explainers
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.opticam import combine, opticam

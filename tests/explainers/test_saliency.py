@@ -7,7 +7,7 @@ import torch
 from helpers.toys import maps_of, toy_batch, toy_classifier
 from torch import nn
 
-from camdbench.core.catalogue import explainers
+from camdbench.core.registries import explainers
 from camdbench.explainers.common.saliency import finish, normalisation_of
 
 

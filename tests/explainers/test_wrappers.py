@@ -6,8 +6,8 @@ import pytest
 import torch
 from helpers.toys import maps_of, toy_batch, toy_classifier
 
-from camdbench.core.catalogue import explainers, is_control, needs_of
 from camdbench.core.errors import UsageError
+from camdbench.core.registries import explainers, is_control, needs_of
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
 from camdbench.models.classifier import PassCounts

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from camdbench.core.catalogue import metrics
+from camdbench.core.registries import metrics
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.result import MetricResult
 from helpers.toys import SIZE, toy_batch, toy_classifier

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from camdbench.core.catalogue import explainers, metrics
+from camdbench.core.registries import explainers, metrics
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.saliency import Saliency, finish, saliency
 from camdbench.explainers.common.trace import Trace

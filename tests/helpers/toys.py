@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import VisionTransformer
 
-from camdbench.core.catalogue import explainers
+from camdbench.core.registries import explainers
 from camdbench.datasets.samples import Batch, Sample
 from camdbench.explainers.common.saliency import Saliency, saliency
 from camdbench.explainers.common.trace import Trace

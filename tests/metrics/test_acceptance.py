@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import camdbench
-from camdbench.core.catalogue import metrics
+from camdbench.core.registries import metrics
 
 LOCALISING = ("om", "le", "f1", "boxacc", "pointing", "energy_pointing", "sm")  # Opti-CAM's seven
 

@@ -11,8 +11,8 @@ from helpers.toys import toy_batch, toy_classifier
 from sklearn.metrics import average_precision_score, top_k_accuracy_score
 from torch import Tensor
 
-from camdbench.core.catalogue import NO_EXPLAINER, metrics
 from camdbench.core.errors import NotApplicable
+from camdbench.core.registries import NO_EXPLAINER, metrics
 from camdbench.metrics.accuracy import accuracy, average_precision, top5
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.runner.scoring import score_batch

@@ -9,8 +9,8 @@ import pytest
 import torch
 from helpers.toys import SIZE, maps_of, toy_batch, toy_classifier
 
-from camdbench.core.catalogue import metrics
 from camdbench.core.errors import NotApplicable
+from camdbench.core.registries import metrics
 from camdbench.datasets.samples import Batch
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.result import MetricResult

@@ -11,8 +11,8 @@ from helpers.toys import SIZE
 from skimage import measure as skimage_measure
 from torch import Tensor
 
-from camdbench.core.catalogue import metrics
 from camdbench.core.errors import UsageError
+from camdbench.core.registries import metrics
 from camdbench.functional.normalise import normalise, upsample
 from camdbench.metrics.ground_truth import maps_of
 from camdbench.metrics.result import MetricResult

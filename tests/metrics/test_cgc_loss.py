@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torchvision.transforms.functional import hflip, resized_crop
 
-from camdbench.core.catalogue import metrics
+from camdbench.core.registries import metrics
 from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Batch
 from camdbench.functional.crops import Crop, draw_crop

@@ -15,7 +15,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputSoftmaxTarget
 from torch import Tensor, nn
 from torchcam.metrics import ClassificationMetric
 
-from camdbench.core.catalogue import metrics
+from camdbench.core.registries import metrics
 from camdbench.datasets.samples import Batch
 from camdbench.metrics.confidence import average_drop
 from camdbench.metrics.inputs import MetricInputs

@@ -8,8 +8,8 @@ from captum.metrics import infidelity as captum_infidelity
 from helpers.toys import SIZE, toy_batch, toy_classifier
 from torch import Tensor
 
-from camdbench.core.catalogue import metrics
 from camdbench.core.errors import NotApplicable, UsageError
+from camdbench.core.registries import metrics
 from camdbench.functional.infidelity import squares
 from camdbench.functional.normalise import upsample
 from camdbench.functional.seeding import generator_for

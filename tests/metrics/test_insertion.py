@@ -14,8 +14,8 @@ from scipy.ndimage import convolve
 from torch import Tensor, nn
 from torchcam.metrics import DeletionInsertionMetric
 
-from camdbench.core.catalogue import metrics
 from camdbench.core.errors import NotApplicable
+from camdbench.core.registries import metrics
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.fill_values import rise_kernel

@@ -9,7 +9,7 @@ from helpers.toys import toy_classifier
 from skimage.segmentation import slic
 from torch import Tensor
 
-from camdbench.core.catalogue import metrics
+from camdbench.core.registries import metrics
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.result import MetricResult
 from camdbench.models.classifier import PassCounts

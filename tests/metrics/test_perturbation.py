@@ -11,8 +11,8 @@ import torch
 from helpers.toys import SIZE, toy_batch, toy_classifier
 from torch import Tensor
 
-from camdbench.core.catalogue import metrics
 from camdbench.core.errors import NotApplicable
+from camdbench.core.registries import metrics
 from camdbench.datasets.samples import Batch
 from camdbench.functional.seeding import generator_for
 from camdbench.metrics.inputs import MetricInputs

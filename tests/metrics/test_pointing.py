@@ -9,7 +9,7 @@ from helpers.localisation import box_maps, evidence_of, measure, pixels, random_
 from helpers.quantus_library import quantus
 from helpers.toys import SIZE
 
-from camdbench.core.catalogue import metrics
+from camdbench.core.registries import metrics
 
 
 def test_a_map_points_where_it_is_largest() -> None:

@@ -13,9 +13,9 @@ from helpers.metric_inputs import evidence_of, measure, measured
 from helpers.quantus_library import quantus
 from helpers.toys import SIZE, toy_batch, toy_classifier
 
-from camdbench.core.catalogue import metrics
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.core.quantus_unsupported import UNSUPPORTED
+from camdbench.core.registries import metrics
 
 FIXED: dict[str, Any] = {"normalise": False, "disable_warnings": True, "display_progressbar": False}
 PASSED = [name for name in metrics.names() if name.startswith("quantus:")]

@@ -11,8 +11,8 @@ from scipy.sparse import csc_matrix
 from scipy.sparse.linalg import spsolve
 from torch import Tensor
 
-from camdbench.core.catalogue import metrics
 from camdbench.core.errors import UsageError
+from camdbench.core.registries import metrics
 from camdbench.functional.seeding import generator_for
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.result import MetricResult

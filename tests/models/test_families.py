@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from camdbench.core.catalogue import explainers
 from camdbench.core.errors import UsageError
+from camdbench.core.registries import explainers
 from camdbench.datasets.in_memory import make_batch
 from camdbench.explainers.common.saliency import saliency
 from camdbench.explainers.common.trace import Trace

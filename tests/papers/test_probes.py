@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from helpers.dataset_layouts import sbd
 
-from camdbench.core.catalogue import datasets
+from camdbench.core.registries import datasets
 from camdbench.core.spec import parse_spec
 from camdbench.papers.cell_settings import CellSettings
 from camdbench.papers.jobs import plan

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from camdbench.core.catalogue import datasets, models
 from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.core.registries import datasets, models
 from camdbench.core.settings import validated
 from camdbench.core.spec import parse_spec
 from camdbench.papers.cell_settings import CellSettings

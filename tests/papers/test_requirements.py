@@ -10,7 +10,7 @@ import pytest
 from helpers.toys import toy_batch, toy_classifier
 
 from camdbench.cli.main import run_cli
-from camdbench.core.catalogue import explainers
+from camdbench.core.registries import explainers
 from camdbench.explainers.common.explain import explain
 from camdbench.papers.recipe_files import load_table, recipe_files
 from camdbench.papers.requirements import passes_of, requirements

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import camdbench
-from camdbench.core.catalogue import metrics
+from camdbench.core.registries import metrics
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.result import Curve, MetricResult
 from camdbench.reporting.figures import save_figures

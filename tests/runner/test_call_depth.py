@@ -9,7 +9,7 @@ import torch
 
 import camdbench
 from camdbench.cli.main import run_cli
-from camdbench.core.catalogue import explainers
+from camdbench.core.registries import explainers
 from camdbench.explainers.common.trace import Trace
 
 PACKAGE = str(Path(camdbench.__file__).parent)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from helpers.toys import SIZE, toy_batch, toy_classifier
 
-from camdbench.core.catalogue import parse_metrics
 from camdbench.core.errors import UsageError
+from camdbench.core.registries import parse_metrics
 from camdbench.models.classifier import Classifier, PassCounts
 from camdbench.runner.evaluate import evaluate
 

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file
 
 import camdbench
-from camdbench.core.catalogue import explainers
 from camdbench.core.errors import CamdbenchError
+from camdbench.core.registries import explainers
 from camdbench.core.registry import load_plugin
 from camdbench.core.spec import Spec
 from camdbench.explainers.common.trace import Trace

@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 
 import camdbench
 from camdbench.cli.main import run_cli
-from camdbench.core.catalogue import explainers, metrics
 from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.core.registries import explainers, metrics
 from camdbench.core.registry import load_plugin
 from camdbench.core.row import Row
 from camdbench.explainers.common.trace import Trace

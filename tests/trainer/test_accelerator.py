@@ -15,8 +15,8 @@ from accelerate.state import AcceleratorState
 from helpers.steps import fit_classifier, toy_step
 from torch import Tensor, nn
 
-from camdbench.core.catalogue import losses
 from camdbench.core.errors import UsageError
+from camdbench.core.registries import losses
 from camdbench.models.classifier import Classifier
 from camdbench.trainer.accelerator import open_accelerator
 from camdbench.trainer.in_memory_split import InMemorySplit

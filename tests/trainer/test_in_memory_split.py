@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from camdbench.core.catalogue import datasets
 from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.core.registries import datasets
 from camdbench.datasets.samples import Batch, Sample
 from camdbench.trainer.augmentation import augment
 from camdbench.trainer.distributed import ProcessGroup

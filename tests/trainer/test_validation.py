@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from helpers.steps import toy_step
 from helpers.toys import toy_classifier
 
-from camdbench.core.catalogue import metrics
+from camdbench.core.registries import metrics
 from camdbench.core.spec import Spec
 from camdbench.explainers.common.saliency import saliency
 from camdbench.explainers.common.trace import Trace

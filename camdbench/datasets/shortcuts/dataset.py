@@ -14,8 +14,8 @@ import torch
 from numpy.random import Generator, SeedSequence, default_rng
 from pydantic import NonNegativeInt, PositiveInt
 
-from camdbench.core.catalogue import dataset
 from camdbench.core.errors import UsageError
+from camdbench.core.registries import dataset
 from camdbench.datasets.samples import Dataset, Sample
 from camdbench.datasets.shortcuts.drawing import Drawing, render
 from camdbench.datasets.shortcuts.shapes import SHAPES

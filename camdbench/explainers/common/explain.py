@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from camdbench.core.catalogue import explainers, needs_of
 from camdbench.core.errors import UsageError
+from camdbench.core.registries import explainers, needs_of
 from camdbench.core.row import Status
 from camdbench.core.target_rules import check_target_rule
 from camdbench.datasets.in_memory import make_batch

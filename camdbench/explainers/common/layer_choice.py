@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from camdbench.core.catalogue import explainers
+from camdbench.core.registries import explainers
 from camdbench.core.spec import Spec
 from camdbench.models.classifier import Classifier
 from camdbench.models.target_layers import Layer, check_layer

@@ -10,7 +10,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from camdbench.core.catalogue import explainers
+from camdbench.core.registries import explainers
 from camdbench.core.row import Status
 from camdbench.core.spec import Spec
 from camdbench.explainers.common.trace import Trace

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveFloat
 
-from camdbench.core.catalogue import loss
 from camdbench.core.errors import UsageError
+from camdbench.core.registries import loss
 from camdbench.functional.normalise import normalise, upsample
 from camdbench.functional.soft_overlap import energy_inside, soft_iou
 from camdbench.trainer.step import TrainingStep, label_loss, map_of

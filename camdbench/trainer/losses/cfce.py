@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from camdbench.core.catalogue import loss
+from camdbench.core.registries import loss
 from camdbench.functional.core_focused_loss import (
     class_maps,
     contrasts,

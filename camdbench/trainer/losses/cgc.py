@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from camdbench.core.catalogue import loss
 from camdbench.core.errors import UsageError
+from camdbench.core.registries import loss
 from camdbench.functional.crops import draw_crop, warp
 from camdbench.functional.normalise import upsample
 from camdbench.functional.soft_overlap import unit

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from pydantic import NonNegativeFloat
 
-from camdbench.core.catalogue import loss
 from camdbench.core.errors import UsageError
+from camdbench.core.registries import loss
 from camdbench.trainer.step import TrainingStep
 from camdbench.trainer.task import LossResult
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camdbench.core.catalogue import loss
+from camdbench.core.registries import loss
 from camdbench.functional.core_focused_loss import core_of, mixed_exponents, on_grid
 from camdbench.trainer.step import TrainingStep
 from camdbench.trainer.task import LossResult

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import NonNegativeFloat
 
-from camdbench.core.catalogue import loss
 from camdbench.core.errors import NotApplicable
+from camdbench.core.registries import loss
 from camdbench.models.linear_head import linear_head
 from camdbench.trainer.batchnorm_updates import evaluating
 from camdbench.trainer.step import TrainingStep, label_loss

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
-from camdbench.core.catalogue import loss
 from camdbench.core.errors import UsageError
+from camdbench.core.registries import loss
 from camdbench.functional.soft_overlap import energy_fractions
 from camdbench.trainer.step import TrainingStep, label_loss, map_of
 from camdbench.trainer.task import LossResult

@@ -9,8 +9,8 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from camdbench.core.catalogue import loss
 from camdbench.core.errors import UsageError
+from camdbench.core.registries import loss
 from camdbench.functional.d4_symmetries import VIEWS, D4View, apply_views, invert_views
 from camdbench.functional.map_pooling import pool
 from camdbench.functional.normalise import upsample

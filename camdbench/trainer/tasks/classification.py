@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from camdbench.core.catalogue import losses
+from camdbench.core.registries import losses
 from camdbench.datasets.samples import Batch
 from camdbench.models.classifier import Classifier
 from camdbench.models.last_layer import last_layers

@@ -7,8 +7,8 @@ import math
 import pytest
 from helpers.steps import step_of
 
-from camdbench.core.catalogue import losses
 from camdbench.core.errors import UsageError
+from camdbench.core.registries import losses
 from camdbench.trainer.losses.cross_entropy import binary_cross_entropy, cross_entropy
 
 
