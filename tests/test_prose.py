@@ -17,7 +17,12 @@ from camdbench.core.registry import Registry
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(camdbench.__file__).parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+GENERATED = ROOT / "docs" / "reference"  # written by docs/conf.py from docstrings
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted(page for page in (ROOT / "docs").rglob("*.md") if GENERATED not in page.parents),
+]
 
 RETIRED = re.compile(
     r"\b(nobody|somebody|tells?|told|mend(?:s|ed|ing)?|judg(?:e[sd]?|ing|e?ments?)|verdicts?|desks?|ledgers?|shel(?:f|ves)|exhibits?"
@@ -27,20 +32,12 @@ RETIRED = re.compile(
 # Not written anew yet: folders of the package, its modules outside folders, and pages. The list only gets shorter.
 PENDING = frozenset(
     {
-        "CONTRIBUTING.md",
-        "README.md",
         "cli",
         "core",
         "datasets",
         "docs/datasets/cub200.md",
         "docs/datasets/hard_imagenet.md",
-        "docs/explainers.md",
-        "docs/index.md",
-        "docs/python.md",
-        "docs/regression.md",
         "docs/reproduce.md",
-        "docs/science.md",
-        "docs/start.md",
         "docs/training.md",
         "explainers",
         "functional",
