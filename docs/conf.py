@@ -1,4 +1,4 @@
-"""How the site is built: `tox -e docs`, or `sphinx-build -W docs docs/_build`."""
+"""Configuration of the site (`tox -e docs`, or `sphinx-build -W docs docs/_build`); writes the reference pages from the registries."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from camdbench import __version__
 from camdbench.core import registries
+from camdbench.core.facts import MetricFacts
 from camdbench.core.protocols import Protocol
 
 project = "camdbench"
@@ -25,10 +26,10 @@ HERE = Path(__file__).parent
 
 
 def protocol_table(protocols: tuple[Protocol, ...]) -> list[str]:
-    """The switches of a metric's protocols side by side; a switch that none of them uses is left out."""
+    """Markdown table of a metric's protocols; switches that none of them sets are left out."""
     if not protocols:
         return []
-    rows = [{**protocol.switches, **protocol.options} for protocol in protocols]
+    rows = [{**protocol.switches, **protocol.options, "paper": protocol.paper} for protocol in protocols]
     names = [name for name in dict.fromkeys(name for row in rows for name in row) if any(row.get(name, "") != "" for row in rows)]
     lines = [f"| protocol | {' | '.join(names)} |", f"| --- |{' --- |' * len(names)}"]
     for protocol, row in zip(protocols, rows, strict=True):
@@ -37,15 +38,18 @@ def protocol_table(protocols: tuple[Protocol, ...]) -> list[str]:
 
 
 def write_reference(kind: str, registry: registries.Registry) -> None:
-    """One page for a registry: what `camdbench list KIND NAME` says of each entry."""
+    """Write the page of a registry, with the facts that `camdbench list KIND NAME` shows."""
     lines = [f"# {kind.capitalize()}", ""]
     for entry in registry:
         called = ", ".join(["EXPLAINER"] * entry.wraps + [f"{option.name}={option.default!r}" for option in entry.options])
         facts = {key.replace("_", " "): value for key, value in asdict(entry.facts).items() if value not in ((), "", False)}
-        for shown in ("protocols", "formula"):  # the table below and the docstring show them
+        for shown in ("protocols", "formula"):  # shown by the table below and by the docstring
             facts.pop(shown, None)
         if "differs" in facts:
             facts["differs"] = tuple(f"{other.who}: {other.what}" for other in entry.facts.differs)
+        if isinstance(entry.facts, MetricFacts):
+            facts.pop("higher_is_better", None)
+            facts = {"direction": "higher is better" if entry.facts.higher_is_better else "lower is better"} | facts
         if "cost" in facts:
             facts["cost"] = entry.facts.cost
         text = re.sub(r"\.\. math:: (.+)", r"```{math}\n\1\n```", entry.doc)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -43,14 +45,18 @@ def sections() -> dict[str, list[Block]]:
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty working directory; commands that are added are removed afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
+    before = set(main.COMMANDS.values())
     monkeypatch.setattr(main, "COMMANDS", dict(main.COMMANDS))
     package: ModuleType = camdbench.cli
     monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path / "camdbench" / "cli")])
-    return tmp_path
+    yield tmp_path
+    for name in main.COMMANDS.values():
+        if name not in before:
+            sys.modules.pop(f"camdbench.cli.{name}", None)
 
 
 def write(block: Block, folder: Path) -> None:
@@ -85,14 +91,17 @@ def test_the_section_works_as_written(title: str, workplace: Path, capsys: pytes
 def test_plugins_import_public_names_only() -> None:
     """Commands live in the package; all other files import from `camdbench` itself."""
     texts = [block.text for title, blocks in sections().items() if title != "A command" for block in blocks if block.language == "python"]
-    imported = {name for text in texts for line in re.findall(r"^from camdbench import (.+)$", text, re.MULTILINE) for name in line.split(", ")}
+    lines = [line for text in texts for line in re.findall(r"^from camdbench import (.+)$", text, re.MULTILINE)]
+    imported = {name for line in lines for name in line.split(", ")}
     assert imported <= set(camdbench.__all__)
     assert not [text for text in texts if re.search(r"camdbench\.\w", text)]
 
 
 def test_every_path_of_the_page_exists() -> None:
     paths = set(re.findall(r"(?<![\w/{])((?:camdbench|tests|docs|benchmarks|results)/[\w./*]*|[\w.]+\.(?:ini|md|toml))(?![\w/])", PAGE))
-    named = {path.rstrip(".") for path in paths if "PAPER" not in path} - {block.value for blocks in sections().values() for block in blocks}
+    named = {path.rstrip(".") for path in paths if "PAPER" not in path} - {
+        block.value for blocks in sections().values() for block in blocks
+    }
     assert len(named) > 20
     assert [path for path in sorted(named) if not list(ROOT.glob(path))] == []
 
