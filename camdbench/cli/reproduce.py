@@ -65,7 +65,7 @@ def command(name: str, as_json: bool, quiet: bool, **request: Any) -> int:
     Exit codes: 0 every cell that can be measured was, 3 some were not.
     """
     from camdbench.cli.output import show
-    from camdbench.papers.render import paper_data, paper_tables
+    from camdbench.papers.paper_tables import paper_data, paper_tables
     from camdbench.papers.reproduce import reproduce, write_tables
 
     def log(text: str) -> None:
