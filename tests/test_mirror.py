@@ -13,12 +13,10 @@ PACKAGE = Path(camdbench.__file__).parent
 
 # Modules that a test module reaches in another way: through a command, or through the function that calls them.
 ELSEWHERE = {
-    "cli/compare.py": "tables/test_comparison.py",
+    "cli/compare.py": "tables/test_comparison_tables.py",
     "cli/diff.py": "tables/test_protocol_diff.py",
     "core/difference.py": "core/test_registry.py",
     "cli/check.py": "cli/test_verbs.py",
-    "cli/compare.py": "tables/test_listing.py",
-    "cli/diff.py": "tables/test_diff.py",
     "cli/explain.py": "cli/test_verbs.py",
     "cli/layers.py": "cli/test_verbs.py",
     "cli/list_command.py": "cli/test_verbs.py",
