@@ -12,7 +12,7 @@ from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import CLASSIFIED
 from camdbench.core.registries import metric
 from camdbench.functional.class_rank import in_top_k
-from camdbench.functional.noise import noisy
+from camdbench.functional.noise import add_noise
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.labels import labels_of, mask_undefined
 from camdbench.metrics.result import Curve, MetricResult
@@ -87,7 +87,7 @@ def _accuracies(
     for _ in range(trials):
         draw = torch.stack([torch.randn(images.shape[1:], generator=own) for own in generators]).to(images)
         for held, places in zip(right, (masks, ~masks), strict=True):
-            held.append(in_top_k(inputs.score(noisy(images, places, draw, *kind)), classes))
+            held.append(in_top_k(inputs.score(add_noise(images, places, draw, *kind)), classes))
     foreground, background = (torch.stack(held).mean(0) for held in right)
     return foreground, background
 

@@ -13,7 +13,7 @@ from camdbench.core.metric_families import MASKED, MEAN_MASKED
 from camdbench.core.option_types import Fill, Masking, Readout, ScoredClass, TieOrder
 from camdbench.core.registries import metric
 from camdbench.functional.curves import counts_by_share, counts_by_step
-from camdbench.functional.pixel_order import count_cells
+from camdbench.functional.pixel_order import count_patches
 from camdbench.metrics.inputs import MetricInputs
 from camdbench.metrics.perturbation_curves import PerturbationPath, PixelOrder, area_under, path_scores
 from camdbench.metrics.result import Curve, MetricResult
@@ -84,7 +84,7 @@ def aopc(
     Quantus calls black), or blank: black, or the mean colour with `masking=normalised`. The paper leaves the scale of f open;
     here it is the probability.
     """
-    total = count_cells((inputs.images.shape[-2], inputs.images.shape[-1]), patch)
+    total = count_patches((inputs.images.shape[-2], inputs.images.shape[-1]), patch)
     length = regions if patching == "sliding" else min(regions, total)
     order = PixelOrder(ties=ties, patch=patch, sliding=regions if patching == "sliding" else 0)
     scores, constant = path_scores(
@@ -162,7 +162,7 @@ def least_relevant_first(
 
 def _counts(inputs: MetricInputs, patch: int, regions: int, step: int, intervals: int, *, ends: bool) -> tuple[tuple[int, ...], int]:
     """How many patches are replaced at each point, and how many there are."""
-    total = count_cells((inputs.images.shape[-2], inputs.images.shape[-1]), patch)
+    total = count_patches((inputs.images.shape[-2], inputs.images.shape[-1]), patch)
     points = counts_by_share(total, intervals) if intervals else counts_by_step(min(regions or total, total), step)
     points = tuple(dict.fromkeys(points))  # an image of few pixels has fewer points
     if not ends:

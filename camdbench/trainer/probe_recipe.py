@@ -57,7 +57,7 @@ def read_probe(path: str | Path) -> ProbeRecipe:
         UsageError: no such file, not YAML, or a field that is unknown, missing or out of range.
     """
     file = Path(path)
-    written = read_fields(file, "recipe", "name: my-probe", mend="; an example is benchmarks/shortcuts/probe.yaml")
+    written = read_fields(file, "recipe", "name: my-probe", hint="; an example is benchmarks/shortcuts/probe.yaml")
     return check_probe(written, str(file))
 
 

@@ -217,7 +217,7 @@ def read_recipe(path: str | Path) -> TrainingRecipe:
         UsageError: no such file, not YAML, or a field that is unknown, missing or out of range.
     """
     file = Path(path)
-    written = read_fields(file, "recipe", "name: my-model", mend="; the recipes are in benchmarks/")
+    written = read_fields(file, "recipe", "name: my-model", hint="; the recipes are in benchmarks/")
     return check_recipe(written, str(file))
 
 
