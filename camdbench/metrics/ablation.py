@@ -13,9 +13,9 @@ from camdbench.core.registries import metric
 from camdbench.functional.ablation import grey_box, grey_object
 from camdbench.functional.class_rank import in_top_k
 from camdbench.functional.tiling import tile_objects
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.labels import labels_of, mask_undefined
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.labels import labels_of, mask_undefined
+from camdbench.metrics.common.result import MetricResult
 
 ABLATION_ACCURACY_PROTOCOLS = (
     CLASSIFIED.variant("fixed", masking="pixels", ground_truth="fixed", options={"empty": "undefined"}),

@@ -13,9 +13,9 @@ from camdbench.core.option_types import ScoredOutput
 from camdbench.core.registries import metric
 from camdbench.functional.class_rank import average_precisions, in_top_k
 from camdbench.functional.float_precision import to_float64
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.labels import labels_of, mask_undefined
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.labels import labels_of, mask_undefined
+from camdbench.metrics.common.result import Curve, MetricResult
 
 _PROTOCOLS = (CLASSIFIED.variant("micro"), CLASSIFIED.variant("balanced", reduction="class mean"))
 

@@ -14,10 +14,10 @@ from camdbench.functional.coherency import coherency as alike
 from camdbench.functional.coherency import harmonic_mean
 from camdbench.functional.float_precision import to_float64
 from camdbench.functional.probability import drop, log_odds
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.perturbation_curves import scored_classes
+from camdbench.metrics.common.result import MetricResult
 from camdbench.metrics.confidence import masked_images
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.perturbation_curves import scored_classes
-from camdbench.metrics.result import MetricResult
 
 PAPER = "Poppi et al. 2021, arXiv:2104.10252, section 3"
 RELEASE = "Poppi et al. 2021, arXiv:2104.10252, released code"

@@ -20,9 +20,9 @@ from camdbench.core.registries import metric
 from camdbench.functional.boxes import best_iou
 from camdbench.functional.connected_components import holes, largest_component, outlines, regions
 from camdbench.functional.float_precision import to_float64
-from camdbench.metrics.ground_truth import boxes_of, is_zero, maps_of, result_of
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.ground_truth import boxes_of, is_zero, maps_of, result_of
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import Curve, MetricResult
 
 RELEASE = "clovaai/wsolevaluation, released code"
 _BEST_THRESHOLD = (

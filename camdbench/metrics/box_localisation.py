@@ -17,9 +17,9 @@ from camdbench.functional.boxes import best_iou
 from camdbench.functional.connected_components import largest_component, regions
 from camdbench.functional.float_precision import to_float64
 from camdbench.functional.normalise import is_constant
-from camdbench.metrics.ground_truth import boxes_of, result_of
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.ground_truth import boxes_of, result_of
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import MetricResult
 
 PAPER_LE = "Opti-CAM, arXiv:2301.07002, eq. A2"
 PAPER_OM = "Opti-CAM, arXiv:2301.07002, eq. A1"

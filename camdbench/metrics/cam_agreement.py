@@ -12,9 +12,9 @@ from camdbench.core.registries import metric
 from camdbench.functional.core_focused_loss import on_grid
 from camdbench.functional.core_regions import leading_classes
 from camdbench.functional.float_precision import to_at_least_float32, to_float64
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.labels import labels_of, mask_undefined
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.labels import labels_of, mask_undefined
+from camdbench.metrics.common.result import MetricResult
 
 CAM_AGREEMENT_PROTOCOLS = (
     Protocol(

@@ -19,8 +19,8 @@ from camdbench.core.registries import metric
 from camdbench.functional.contrastive import contrast_loss, cosine, cosines
 from camdbench.functional.crops import Crop, draw_crop, warp
 from camdbench.functional.normalise import upsample
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import MetricResult
 
 CGC_LOSS_PROTOCOLS = (
     EXPLAINED_AGAIN.variant("paper", maps="relu", options={"anchor": "map"}),

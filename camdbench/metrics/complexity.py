@@ -19,8 +19,8 @@ from camdbench.core.protocols import Protocol
 from camdbench.core.registries import metric
 from camdbench.functional.normalise import upsample
 from camdbench.functional.sparseness import count_relevant, entropy, gini
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import MetricResult
 
 _PROTOCOLS = (DECLARED.variant("image", maps="abs"), Protocol("layer", maps="abs, layer grid", resize="none"), DECLARED.variant("mask"))
 

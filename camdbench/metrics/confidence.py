@@ -17,7 +17,7 @@ from camdbench.core.metric_families import MASKED, MEAN_MASKED
 from camdbench.core.option_types import Masking, PositiveFraction, ScoredClass
 from camdbench.core.registries import metric
 from camdbench.functional.probability import drop, gain, increase, log_odds
-from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.common.inputs import MetricInputs
 
 PROTOCOLS = (
     MASKED.variant("opticam"),

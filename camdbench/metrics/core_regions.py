@@ -20,9 +20,9 @@ from camdbench.functional import core_regions
 from camdbench.functional.core_focused_loss import core_of
 from camdbench.functional.float_precision import to_at_least_float32, to_float64
 from camdbench.functional.normalise import normalise
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.labels import labels_of, mask_undefined
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.labels import labels_of, mask_undefined
+from camdbench.metrics.common.result import Curve, MetricResult
 
 RELEASE = "ContrastiveCAM's released code, where an empty mask is the whole image"
 _PROTOCOLS = (CLASS_MAPS.variant("contrastivecam"), CLASS_MAPS.variant("release", options={"empty": "whole"}, paper=RELEASE))

@@ -18,9 +18,9 @@ from camdbench.core.registries import metric
 from camdbench.functional.float_precision import to_float64
 from camdbench.functional.normalise import upsample
 from camdbench.functional.overlap import RegionEnergy, f1, region_energy
-from camdbench.metrics.ground_truth import boxes_of, maps_of, object_region, result_of
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.ground_truth import boxes_of, maps_of, object_region, result_of
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import MetricResult
 
 F1_PROTOCOLS = (LOCALISED.variant("opticam"),)
 

@@ -13,9 +13,9 @@ from camdbench.core.metric_families import CLASSIFIED
 from camdbench.core.registries import metric
 from camdbench.functional.class_rank import in_top_k
 from camdbench.functional.noise import noisy
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.labels import labels_of, mask_undefined
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.labels import labels_of, mask_undefined
+from camdbench.metrics.common.result import Curve, MetricResult
 
 CLEAN = CLASSIFIED.variant("clean", masking="pixels", reduction="relative foreground sensitivity")
 RFS_PROTOCOLS = (

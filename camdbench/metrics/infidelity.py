@@ -17,9 +17,9 @@ from camdbench.functional.float_precision import to_float64
 from camdbench.functional.infidelity import infidelity as mismatch
 from camdbench.functional.infidelity import inside, squares
 from camdbench.functional.normalise import upsample
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.perturbation_curves import image_version, scored_classes
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.perturbation_curves import image_version, scored_classes
+from camdbench.metrics.common.result import MetricResult
 
 _SIDE = 224  # of the images that block sizes are given for
 

@@ -11,9 +11,9 @@ from camdbench.core.metric_families import CONSTANT_MAP, MASKED, MEAN_MASKED
 from camdbench.core.option_types import MapStatistics, Masking, ScoredClass, TieOrder
 from camdbench.core.registries import metric
 from camdbench.functional.curves import counts_by_share, counts_by_step
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.perturbation_curves import PerturbationPath, PixelOrder, area_under
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.perturbation_curves import PerturbationPath, PixelOrder, area_under
+from camdbench.metrics.common.result import MetricResult
 
 TORCHCAM = "torch-cam 0.5, DeletionInsertionMetric"
 OPTICAM = MASKED.variant("opticam", scored_class="predicted", paper="Zhang et al. 2024, arXiv:2301.07002, section 5.3.2")

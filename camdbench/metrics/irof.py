@@ -14,9 +14,9 @@ from camdbench.core.registries import metric
 from camdbench.functional.curves import area, class_output, ragged_pairs, replace_pixels
 from camdbench.functional.normalise import is_constant
 from camdbench.functional.pixel_order import segment_ranks
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.perturbation_curves import Version, image_version, scored_classes
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.perturbation_curves import Version, image_version, scored_classes
+from camdbench.metrics.common.result import Curve, MetricResult
 
 _SHARES = torch.linspace(0, 1, 101, dtype=torch.float64)
 

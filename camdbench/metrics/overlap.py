@@ -11,9 +11,9 @@ from camdbench.core.metric_families import NO_MASK, ON_MASKS
 from camdbench.core.option_types import ConstantMap, GroundTruth, MapSign
 from camdbench.core.registries import metric
 from camdbench.functional.overlap import density_difference, iou, top_fraction
-from camdbench.metrics.ground_truth import is_zero, maps_of, object_region, result_of
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.ground_truth import is_zero, maps_of, object_region, result_of
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import MetricResult
 
 HARD_IMAGENET = "Moayeri et al. 2022, Hard ImageNet, released code (saliency_analysis.py)"
 

@@ -14,9 +14,9 @@ from camdbench.core.option_types import Fill, Masking, Readout, ScoredClass, Tie
 from camdbench.core.registries import metric
 from camdbench.functional.curves import counts_by_share, counts_by_step
 from camdbench.functional.pixel_order import count_cells
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.perturbation_curves import PerturbationPath, PixelOrder, area_under, path_scores
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.perturbation_curves import PerturbationPath, PixelOrder, area_under, path_scores
+from camdbench.metrics.common.result import Curve, MetricResult
 
 FLIPPING = (
     MASKED.variant("samek"),

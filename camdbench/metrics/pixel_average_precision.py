@@ -10,9 +10,9 @@ from camdbench.core.metric_families import NO_MASK, ON_MASKS
 from camdbench.core.option_types import ConstantMap, GroundTruth, MapRange, Resize
 from camdbench.core.registries import metric
 from camdbench.functional.float_precision import to_float64
-from camdbench.metrics.ground_truth import is_zero, maps_of, object_region, result_of
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.ground_truth import is_zero, maps_of, object_region, result_of
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import Curve, MetricResult
 
 PXAP_PROTOCOLS = (
     ON_MASKS.variant("choe", reduction="pixel average precision"),

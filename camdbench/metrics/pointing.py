@@ -11,9 +11,9 @@ from camdbench.core.metric_families import LOCALISED, ON_MASKS
 from camdbench.core.option_types import ConstantMap, GroundTruth
 from camdbench.core.registries import metric
 from camdbench.functional.pointing import hits, near
-from camdbench.metrics.ground_truth import is_zero, object_region, result_of
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.ground_truth import is_zero, object_region, result_of
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import MetricResult
 
 POINTING_PROTOCOLS = (
     LOCALISED.variant("opticam"),

@@ -18,10 +18,10 @@ from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import MEAN_MASKED
 from camdbench.core.option_types import MapKind
 from camdbench.core.registries import metric
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.quantus_bridge import as_values, ask
-from camdbench.metrics.quantus_sandbox import Array
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.quantus_bridge import as_values, ask
+from camdbench.metrics.common.quantus_sandbox import Array
+from camdbench.metrics.common.result import Curve, MetricResult
 
 _BY_LOGIT = (MEAN_MASKED.variant("quantus06", scored_output="logit"),)
 _BY_PROBABILITY = (MEAN_MASKED.variant("quantus06"),)

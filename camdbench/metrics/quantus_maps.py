@@ -12,9 +12,9 @@ from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import DECLARED, FLAT_MAP, LOCALISED
 from camdbench.core.option_types import MapKind
 from camdbench.core.registries import metric
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.quantus_bridge import as_values, ask
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.quantus_bridge import as_values, ask
+from camdbench.metrics.common.result import MetricResult
 
 _PROTOCOLS = (DECLARED.variant("quantus06"),)
 _WITH_MASKS = (LOCALISED.variant("quantus06", ground_truth="mask of the image"),)

@@ -14,9 +14,9 @@ from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import EXPLAINED_AGAIN, FLAT_MAP
 from camdbench.core.option_types import MapKind
 from camdbench.core.registries import metric
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.quantus_bridge import as_values, ask_again
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.quantus_bridge import as_values, ask_again
+from camdbench.metrics.common.result import MetricResult
 
 _PROTOCOLS = (EXPLAINED_AGAIN.variant("quantus06", masking="normalised", maps="default"),)
 _CHANGED = "no place of the map differs from another, or noise changes the predicted class"

@@ -16,8 +16,8 @@ from camdbench.core.registries import metric
 from camdbench.functional.normalise import is_constant, upsample
 from camdbench.functional.similarity import Similarity
 from camdbench.functional.similarity import similarity as likeness
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import Curve, MetricResult
 from camdbench.models.randomised import cascade
 
 RANDOMISATION_PROTOCOLS = (

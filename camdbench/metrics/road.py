@@ -15,9 +15,9 @@ from camdbench.core.option_types import Masking, Readout, ScoredClass
 from camdbench.core.registries import metric
 from camdbench.functional.curves import Output, class_output, pairs
 from camdbench.functional.imputation import impute
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.perturbation_curves import PathScores, PixelOrder, pixel_order, scored_classes
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.perturbation_curves import PathScores, PixelOrder, pixel_order, scored_classes
+from camdbench.metrics.common.result import Curve, MetricResult
 
 RONG = MASKED.variant("rong", scored_output="accuracy", paper="Rong et al. 2022, arXiv:2202.00449, released code")
 GRADCAM = MEAN_MASKED.variant(

@@ -16,9 +16,9 @@ from camdbench.core.registries import metric
 from camdbench.functional.connected_components import regions
 from camdbench.functional.probability import log_odds
 from camdbench.metrics.box_localisation import mean_masks, predicted_boxes
-from camdbench.metrics.ground_truth import result_of
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.ground_truth import result_of
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import MetricResult
 
 LEAST_PROBABILITY = 1e-12
 

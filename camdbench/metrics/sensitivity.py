@@ -17,8 +17,8 @@ from camdbench.core.protocols import Protocol
 from camdbench.core.registries import metric
 from camdbench.functional.float_precision import to_float64
 from camdbench.functional.normalise import upsample
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import MetricResult
 
 _NOISY = Protocol("noisy", masking="normalised", scored_class="target", maps="raw")
 _PROTOCOLS = (

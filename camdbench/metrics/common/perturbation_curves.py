@@ -14,8 +14,8 @@ from camdbench.functional.curves import Output, area, class_output, scores_along
 from camdbench.functional.fill_values import lowest, rise_blur
 from camdbench.functional.normalise import is_constant
 from camdbench.functional.pixel_order import TieRule, grid_ranks, pixel_ranks, sliding_ranks
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import Curve, MetricResult
 from camdbench.models.single_image_norm import with_own_statistics
 
 Version = Literal["image", "blank", "blurred", "lowest", "uniform", "average"]

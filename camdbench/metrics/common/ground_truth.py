@@ -15,8 +15,8 @@ from camdbench.core.errors import NotApplicable
 from camdbench.core.option_types import GroundTruth
 from camdbench.functional.boxes import clip, union_mask
 from camdbench.functional.normalise import normalise, upsample
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import Curve, MetricResult
 
 
 def object_region(inputs: MetricInputs, ground_truth: GroundTruth) -> Tensor:

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from camdbench.functional.normalise import is_constant, upsample
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.quantus_sandbox import Array, by_row, isolated, library
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.quantus_sandbox import Array, by_row, isolated, library
 from camdbench.models.classifier import Classifier
 
 
