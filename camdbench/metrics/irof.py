@@ -1,4 +1,4 @@
-"""IROF: the class's score while whole segments of the image lose their content, the most relevant first."""
+"""IROF: class score while whole segments of the image are replaced, most relevant first."""
 
 from __future__ import annotations
 
@@ -44,17 +44,19 @@ def irof(
     fill: Literal["average", "blank"] = "average",
     scored_class: ScoredClass = "target",
 ) -> MetricResult:
-    r"""Area over the curve of what is left of the class's probability while segments are replaced, most relevant first.
+    r"""IROF: area over the curve of the relative class probability while segments are replaced.
 
     .. math:: 100\,(1 - \int_0^1 f(x_u) / f(x_0)\,du)
 
-    (B,) up to 100, negative where the probability grows: 100 (1 - area under f(x_k) / f(x_0)) over the share k / L of the image's
-    L segments. The curve is that of each image, read at every hundredth of its segments, between which it is a line.
+    Segments are replaced in order of their mean map value, most relevant first. The curve of each image is stored at every
+    hundredth of its segments, by linear interpolation.
 
-    Segments are SLIC's, found in the image's own colours by scikit-image with `compactness` and `sigma`, about as many as asked
-    for; 100 is scikit-image's number, which Quantus takes too. They come by the mean of the map. A replaced segment shows the mean
-    colour of the image (`fill=average`), or black. A noisy image may be one segment for SLIC, and then there is no order; `sigma`
-    smooths it first.
+    Segments are scikit-image's SLIC on the image's own colours with `compactness` and `sigma`, about `segments` of them; 100 is
+    the default of scikit-image and Quantus. A replaced segment shows the image's mean colour (`fill="average"`) or black. SLIC
+    may find a single segment in a noisy image; `sigma` smooths it first.
+
+    Returns:
+        (B,) float64 in (-inf, 100], per cent, negative if the probability grows; higher is better.
     """
     labels = inputs.cached(("segments", segments, compactness, sigma), lambda: _segments(inputs.images, segments, compactness, sigma))
     numbers = labels.flatten(1).amax(1) + 1  # (B,) on the CPU
@@ -67,7 +69,7 @@ def irof(
 
 
 def _segments(images: Tensor, segments: int, compactness: float, sigma: float) -> Tensor:
-    """(B, H, W) int64 on the CPU, numbers of each image's segments, from 0 without gaps."""
+    """Segment numbers of each pixel, from 0 without gaps, (B, H, W) int64 on the CPU."""
     from skimage.segmentation import slic
 
     found = list[Tensor]()
@@ -78,7 +80,7 @@ def _segments(images: Tensor, segments: int, compactness: float, sigma: float) -
 
 
 def _scores(inputs: MetricInputs, ranks: Tensor, numbers: Tensor, fill: Version, classes: Tensor) -> Tensor:
-    """The probability after each of an image's segments, (B, 1 + the largest number) float64 on the CPU, NaN after its last one."""
+    """Probability after each segment, (B, 1 + the largest number) float64 on the CPU, NaN behind an image's last one."""
     images, colour = inputs.images, image_version(inputs, fill, "pixels")
     colour, steps = colour.expand(len(images), -1, -1, -1), torch.arange(int(numbers.max()) + 1, device=images.device)
     found = torch.full((len(images), len(steps)), torch.nan, dtype=torch.float64)
@@ -90,7 +92,7 @@ def _scores(inputs: MetricInputs, ranks: Tensor, numbers: Tensor, fill: Version,
 
 
 def _at_shares(curve: Tensor) -> Tensor:
-    """A curve (L + 1,) at every hundredth of its length, (101,)."""
+    """Values of a curve (L + 1,) at every hundredth of its length, (101,)."""
     places = _SHARES * (len(curve) - 1)
     before = places.long().clamp_max(len(curve) - 2)
     return curve[before].lerp(curve[before + 1], places - before)
