@@ -15,12 +15,7 @@ from camdbench.functional.float_precision import to_float64
 _NOISE = 1e-5  # of the sizes that were added up: a sum below it is rounding and has no sign
 
 
-@explainer(
-    "eigencam",
-    paper="Muhammad & Yeasin 2020, arXiv:2008.00299",
-    cost=Cost(forward=1),
-    needs=("layer",),
-)
+@explainer("eigencam", paper="Muhammad & Yeasin 2020, arXiv:2008.00299", cost=Cost(forward=1), needs=("layer",))
 def eigencam(
     trace: Trace, *, layer: str | None = None, sign: Literal["evidence", "extreme"] = "evidence", compat: Literal["paper", "pgc"] = "paper"
 ) -> Tensor:

@@ -13,12 +13,7 @@ from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.common.weighted_channels import weighted_sum
 
 
-@explainer(
-    "fem",
-    paper="Fuad et al. 2020, IPTA, hal-02963298, k-sigma rule",
-    cost=Cost(forward=1),
-    needs=("layer",),
-)
+@explainer("fem", paper="Fuad et al. 2020, IPTA, hal-02963298, k-sigma rule", cost=Cost(forward=1), needs=("layer",))
 def fem(trace: Trace, *, layer: str | None = None, k: NonNegativeFloat = 2.0, compat: Literal["paper", "pgc"] = "paper") -> Tensor:
     """FEM: grid cells where a channel exceeds its mean by k standard deviations, weighted by that mean.
 

@@ -10,10 +10,7 @@ from camdbench.explainers.common.trace import Trace
 
 
 @explainer(
-    "gradcam",
-    paper="Selvaraju et al. 2017, arXiv:1610.02391, eq. 1-2",
-    cost=Cost(forward=1, tail_backward=1),
-    needs=("layer", "gradients"),
+    "gradcam", paper="Selvaraju et al. 2017, arXiv:1610.02391, eq. 1-2", cost=Cost(forward=1, tail_backward=1), needs=("layer", "gradients")
 )
 def gradcam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
     """Grad-CAM: activations weighted by their spatially averaged gradients, summed and rectified.

@@ -67,11 +67,7 @@ def inputxgradient(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "su
     normalisation="max",
 )
 def integratedgradients(
-    trace: Trace,
-    *,
-    steps: PositiveInt = 50,
-    baseline: Literal["mean", "black"] = "black",
-    channels: Literal["max", "sum", "abs"] = "sum",
+    trace: Trace, *, steps: PositiveInt = 50, baseline: Literal["mean", "black"] = "black", channels: Literal["max", "sum", "abs"] = "sum"
 ) -> Tensor:
     """Integrated Gradients: path integral of gradients from a baseline to the image.
 
@@ -100,11 +96,7 @@ def integratedgradients(
     stochastic=True,
 )
 def smoothgrad(
-    trace: Trace,
-    *,
-    samples: PositiveInt = 50,
-    noise: PositiveFloat = 0.15,
-    channels: Literal["max", "sum", "abs"] = "max",
+    trace: Trace, *, samples: PositiveInt = 50, noise: PositiveFloat = 0.15, channels: Literal["max", "sum", "abs"] = "max"
 ) -> Tensor:
     """SmoothGrad: mean gradient over noisy copies of the image.
 

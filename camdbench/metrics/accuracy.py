@@ -18,9 +18,10 @@ from camdbench.metrics.common.labels import labels_of, mask_undefined
 from camdbench.metrics.common.result import Curve, MetricResult
 
 _PROTOCOLS = (CLASSIFIED.variant("micro"), CLASSIFIED.variant("balanced", reduction="class mean"))
-
-
 _RANKED = {
+    "higher_is_better": True,
+    "unit": "%",
+    "values": "{0, 100}",
     "paper": "Russakovsky et al. 2015, arXiv:1409.0575, sec. 4.1, one less the error",
     "tolerance": 1.6,
     "scope": "model",
@@ -29,7 +30,7 @@ _RANKED = {
 }
 
 
-@metric("accuracy", higher_is_better=True, unit="%", values="{0, 100}", **_RANKED)
+@metric("accuracy", **_RANKED)
 def accuracy(inputs: MetricInputs) -> MetricResult:
     r"""Top-1 accuracy: whether the label has the largest logit.
 
@@ -43,7 +44,7 @@ def accuracy(inputs: MetricInputs) -> MetricResult:
     return _among_first(inputs, 1)
 
 
-@metric("top5", higher_is_better=True, unit="%", values="{0, 100}", aliases=("top5_accuracy",), **_RANKED)
+@metric("top5", aliases=("top5_accuracy",), **_RANKED)
 def top5(inputs: MetricInputs, *, count: PositiveInt = 5) -> MetricResult:
     r"""Top-5 accuracy: whether the label is among the five largest logits.
 

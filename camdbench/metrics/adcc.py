@@ -23,12 +23,7 @@ PAPER = "Poppi et al. 2021, arXiv:2104.10252, section 3"
 RELEASE = "Poppi et al. 2021, arXiv:2104.10252, released code"
 POPPI = MEAN_MASKED.variant("poppi")
 ADCC = MEAN_MASKED.variant("adcc", scored_class="predicted", paper=RELEASE)
-
-
-COHERENCY_PROTOCOLS = (
-    POPPI,
-    MEAN_MASKED.variant("adcc", scored_class="predicted", options={"constant": "zero"}, paper=RELEASE),
-)
+COHERENCY_PROTOCOLS = (POPPI, MEAN_MASKED.variant("adcc", scored_class="predicted", options={"constant": "zero"}, paper=RELEASE))
 NO_CORRELATION = "one of the two maps is constant and correlates with nothing"
 
 
@@ -92,12 +87,7 @@ def complexity(inputs: MetricInputs) -> MetricResult:
     needs=("explainer",),
     protocols=(POPPI, ADCC),
 )
-def adcc(
-    inputs: MetricInputs,
-    *,
-    masking: Masking = "normalised",
-    scored_class: ScoredClass = "target",
-) -> Tensor:
+def adcc(inputs: MetricInputs, *, masking: Masking = "normalised", scored_class: ScoredClass = "target") -> Tensor:
     r"""ADCC: harmonic mean of coherency, 1 - complexity and 1 - average drop.
 
     .. math:: 300 / (1 / \mathrm{coherency} + 1 / (1 - \mathrm{complexity}) + 1 / (1 - \mathrm{drop}))

@@ -36,22 +36,11 @@ _BEST_THRESHOLD = (
         paper=RELEASE,
     ),
 )
-
-
 BOXACC_PROTOCOLS = (LOCALISED.variant("opticam", ground_truth="exclusive", reduction="maximum over thresholds"),)
-_ON_BOXES = {"tolerance": 1.6, "needs": ("boxes",), "undefined": NO_BOX}
+_ON_BOXES = {"higher_is_better": True, "unit": "%", "values": "[0, 100]", "tolerance": 1.6, "needs": ("boxes",), "undefined": NO_BOX}
 
 
-@metric(
-    "boxacc",
-    paper="Opti-CAM, arXiv:2301.07002, eq. A5",
-    higher_is_better=True,
-    unit="%",
-    values="[0, 100]",
-    aliases=("box_accuracy",),
-    protocols=BOXACC_PROTOCOLS,
-    **_ON_BOXES,
-)
+@metric("boxacc", paper="Opti-CAM, arXiv:2301.07002, eq. A5", aliases=("box_accuracy",), protocols=BOXACC_PROTOCOLS, **_ON_BOXES)
 def box_accuracy(
     inputs: MetricInputs,
     *,
@@ -81,9 +70,6 @@ def box_accuracy(
 @metric(
     "maxboxacc",
     paper="Choe et al. 2020, arXiv:2001.07437, sec. 4.1 (MaxBoxAcc)",
-    higher_is_better=True,
-    unit="%",
-    values="[0, 100]",
     aliases=("max_box_accuracy",),
     protocols=_BEST_THRESHOLD,
     **_ON_BOXES,
@@ -117,9 +103,6 @@ def max_box_accuracy(
 @metric(
     "maxboxaccv2",
     paper="Choe et al. 2020, arXiv:2007.04178, sec. 4.1 (MaxBoxAccV2)",
-    higher_is_better=True,
-    unit="%",
-    values="[0, 100]",
     aliases=("max_box_accuracy_v2",),
     protocols=_BEST_THRESHOLD,
     **_ON_BOXES,

@@ -27,12 +27,10 @@ NO_BOX = "the object has no box inside the image, or no pixel lies above the map
 NO_BOX_OR_LABEL = "the object has no box inside the image, no pixel lies above the map's mean, or the label is unknown"
 LE = (LOCALISED.variant("opticam", ground_truth="single boxes, exclusive ends"),)
 OM = (LOCALISED.variant("opticam", scored_class="label", ground_truth="single boxes, exclusive ends"),)
+_ERROR = {"higher_is_better": False, "unit": "%", "needs": ("boxes",), "undefined": NO_BOX, "protocols": LE}
 
 
-_ERROR = {"needs": ("boxes",), "undefined": NO_BOX, "protocols": LE}
-
-
-@metric("le", paper=PAPER_LE, higher_is_better=False, unit="%", values="[0, 100]", aliases=("localisation_error",), tolerance=0.5, **_ERROR)
+@metric("le", paper=PAPER_LE, values="[0, 100]", aliases=("localisation_error",), tolerance=0.5, **_ERROR)
 def localisation_error(
     inputs: MetricInputs, *, connectivity: Connectivity = 8, at_least: bool = False, constant_map: ConstantMap = "undefined"
 ) -> MetricResult:
@@ -50,10 +48,10 @@ def localisation_error(
     return result_of(100 * (1 - overlap), nowhere)
 
 
-_OFFICIAL = {"needs": ("boxes",), "undefined": NO_BOX_OR_LABEL, "protocols": OM}
+_OFFICIAL = {"higher_is_better": False, "unit": "%", "needs": ("boxes",), "undefined": NO_BOX_OR_LABEL, "protocols": OM}
 
 
-@metric("om", paper=PAPER_OM, higher_is_better=False, unit="%", values="[0, 100]", aliases=("official_metric",), tolerance=0.5, **_OFFICIAL)
+@metric("om", paper=PAPER_OM, values="[0, 100]", aliases=("official_metric",), tolerance=0.5, **_OFFICIAL)
 def official_metric(
     inputs: MetricInputs,
     *,
@@ -76,9 +74,7 @@ def official_metric(
     return result_of(100 * (1 - overlap * right), nowhere | unknown)
 
 
-@metric(
-    "le50", paper=ILSVRC, higher_is_better=False, unit="%", values="{0, 100}", aliases=("localisation_error_50",), tolerance=1.6, **_ERROR
-)
+@metric("le50", paper=ILSVRC, values="{0, 100}", aliases=("localisation_error_50",), tolerance=1.6, **_ERROR)
 def localisation_error_at_half(
     inputs: MetricInputs, *, connectivity: Connectivity = 8, at_least: bool = False, constant_map: ConstantMap = "undefined"
 ) -> MetricResult:
@@ -95,9 +91,7 @@ def localisation_error_at_half(
     return result_of(100 * (overlap < 0.5).double(), nowhere)
 
 
-@metric(
-    "om50", paper=ILSVRC, higher_is_better=False, unit="%", values="{0, 100}", aliases=("official_metric_50",), tolerance=1.6, **_OFFICIAL
-)
+@metric("om50", paper=ILSVRC, values="{0, 100}", aliases=("official_metric_50",), tolerance=1.6, **_OFFICIAL)
 def official_metric_at_half(
     inputs: MetricInputs,
     *,

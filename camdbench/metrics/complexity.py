@@ -22,20 +22,10 @@ from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.common.result import MetricResult
 
 _PROTOCOLS = (DECLARED.variant("image", maps="abs"), Protocol("layer", maps="abs, layer grid", resize="none"), DECLARED.variant("mask"))
+_SIZES = {"unit": "", "undefined": ZERO_MAP, "protocols": _PROTOCOLS}
 
 
-_SIZES = {"undefined": ZERO_MAP, "protocols": _PROTOCOLS}
-
-
-@metric(
-    "sparseness",
-    paper="Chalasani et al. 2020, arXiv:1810.06583",
-    higher_is_better=True,
-    unit="",
-    values="[0, 1)",
-    tolerance=0.001,
-    **_SIZES,
-)
+@metric("sparseness", paper="Chalasani et al. 2020, arXiv:1810.06583", higher_is_better=True, values="[0, 1)", tolerance=0.001, **_SIZES)
 def sparseness(inputs: MetricInputs, *, maps: MapSize = "abs") -> MetricResult:
     r"""Sparseness: Gini index of the map; 0 if all values are equal, near 1 if few hold the sum.
 
@@ -79,17 +69,12 @@ def map_entropy(inputs: MetricInputs, *, maps: MapSize = "abs", normalised: bool
     "effective_complexity",
     paper="Nguyen & Martinez 2020, arXiv:2007.07584",
     higher_is_better=False,
-    unit="",
     values="(0, inf)",
     tolerance=10.0,
     **_SIZES,
 )
 def effective_complexity(
-    inputs: MetricInputs,
-    *,
-    maps: MapSize = "abs",
-    threshold: NonNegativeFloat = 1e-5,
-    normalised: bool = False,
+    inputs: MetricInputs, *, maps: MapSize = "abs", threshold: NonNegativeFloat = 1e-5, normalised: bool = False
 ) -> MetricResult:
     r"""Effective complexity: number of map values above a small fraction of the maximum.
 

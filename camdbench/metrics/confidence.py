@@ -23,23 +23,18 @@ PROTOCOLS = (
     MEAN_MASKED.variant("adcc", scored_class="predicted", paper="Poppi et al. 2021, arXiv:2104.10252, released code"),
     MEAN_MASKED.variant("scorecam50", options={"keep": 0.5}, paper="Wang et al. 2020, arXiv:1910.01279, as its released code masks"),
 )
+_MASKED = {"unit": "%", "values": "[0, 100]", "protocols": PROTOCOLS}
 
 
 @metric(
     "ad",
     paper="Chattopadhyay et al. 2018, arXiv:1710.11063; Opti-CAM, eq. 13",
     higher_is_better=False,
-    unit="%",
-    values="[0, 100]",
     aliases=("average_drop",),
-    protocols=PROTOCOLS,
+    **_MASKED,
 )
 def average_drop(
-    inputs: MetricInputs,
-    *,
-    masking: Masking = "pixels",
-    scored_class: ScoredClass = "target",
-    keep: PositiveFraction = 1.0,
+    inputs: MetricInputs, *, masking: Masking = "pixels", scored_class: ScoredClass = "target", keep: PositiveFraction = 1.0
 ) -> Tensor:
     r"""Average Drop: relative loss of class probability when the image is masked by its map.
 
@@ -59,21 +54,9 @@ def average_drop(
     return 100 * drop(*_before_and_after(inputs, masking, scored_class, keep))
 
 
-@metric(
-    "ag",
-    paper="Opti-CAM, arXiv:2301.07002, eq. 15",
-    higher_is_better=True,
-    unit="%",
-    values="[0, 100]",
-    aliases=("average_gain",),
-    protocols=PROTOCOLS,
-)
+@metric("ag", paper="Opti-CAM, arXiv:2301.07002, eq. 15", higher_is_better=True, aliases=("average_gain",), **_MASKED)
 def average_gain(
-    inputs: MetricInputs,
-    *,
-    masking: Masking = "pixels",
-    scored_class: ScoredClass = "target",
-    keep: PositiveFraction = 1.0,
+    inputs: MetricInputs, *, masking: Masking = "pixels", scored_class: ScoredClass = "target", keep: PositiveFraction = 1.0
 ) -> Tensor:
     r"""Average Gain: gain of class probability under masking, relative to the possible gain.
 

@@ -26,9 +26,9 @@ from camdbench.metrics.common.result import Curve, MetricResult
 
 RELEASE = "ContrastiveCAM's released code, where an empty mask is the whole image"
 _PROTOCOLS = (CLASS_MAPS.variant("contrastivecam"), CLASS_MAPS.variant("release", options={"empty": "whole"}, paper=RELEASE))
-
-
 _CONTRIBUTION = {
+    "unit": "",
+    "values": "[0, inf)",
     "paper": "Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), table 1",
     "tolerance": 0.05,
     "needs": ("masks", "linear head"),
@@ -38,7 +38,7 @@ _CONTRIBUTION = {
 }
 
 
-@metric("core", higher_is_better=True, unit="", values="[0, inf)", aliases=("core_contribution",), **_CONTRIBUTION)
+@metric("core", higher_is_better=True, aliases=("core_contribution",), **_CONTRIBUTION)
 def core(inputs: MetricInputs, *, scored_class: KnownClass = "label", empty: Literal["undefined", "whole"] = "undefined") -> MetricResult:
     r"""Core contribution: difference between the class's CAM and every other CAM, summed over the object.
 
@@ -54,7 +54,7 @@ def core(inputs: MetricInputs, *, scored_class: KnownClass = "label", empty: Lit
     return MetricResult(*mask_undefined(found.core, found.defined))
 
 
-@metric("noncore", higher_is_better=False, unit="", values="[0, inf)", aliases=("noncore_contribution",), **_CONTRIBUTION)
+@metric("noncore", higher_is_better=False, aliases=("noncore_contribution",), **_CONTRIBUTION)
 def noncore(
     inputs: MetricInputs, *, scored_class: KnownClass = "label", empty: Literal["undefined", "whole"] = "undefined"
 ) -> MetricResult:
@@ -77,13 +77,12 @@ CORE_SHARE_PROTOCOLS = (
     CLASS_MAPS.variant("mean_of_ratios"),
 )
 NO_CONTRIBUTION = "the class is unknown, the mask has no place on the layer's grid, or no class's map differs from the class's own"
-_ON_GRID = {"needs": ("masks", "linear head"), "scope": "model"}
+_ON_GRID = {"higher_is_better": True, "needs": ("masks", "linear head"), "scope": "model"}
 
 
 @metric(
     "core_share",
     paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), table 1 (core/total)",
-    higher_is_better=True,
     unit="",
     values="[0, 1]",
     aliases=("core_fraction",),
@@ -160,7 +159,6 @@ NO_PLACE = "the class is unknown, or the mask has no place on the layer's grid"
 @metric(
     "contrastive_iou",
     paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), table 2 (ContrastiveCAM IoU)",
-    higher_is_better=True,
     unit="%",
     values="[0, 100]",
     undefined=NO_PLACE,

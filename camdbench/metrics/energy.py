@@ -23,24 +23,19 @@ from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.common.result import MetricResult
 
 F1_PROTOCOLS = (LOCALISED.variant("opticam"),)
+_ENERGY = {"higher_is_better": True, "unit": "%", "values": "[0, 100]"}
 
 
 @metric(
     "f1",
     paper="Opti-CAM, arXiv:2301.07002, eq. A3-A4",
-    higher_is_better=True,
-    unit="%",
-    values="[0, 100]",
     aliases=("pixel_f1",),
     needs=("boxes",),
     undefined=NO_BOX,
     protocols=F1_PROTOCOLS,
+    **_ENERGY,
 )
-def pixel_f1(
-    inputs: MetricInputs,
-    *,
-    ground_truth: GroundTruth = "exclusive boxes",
-) -> MetricResult:
+def pixel_f1(inputs: MetricInputs, *, ground_truth: GroundTruth = "exclusive boxes") -> MetricResult:
     r"""Soft F1: harmonic mean of the map's precision and recall on the object.
 
     .. math:: 100 \cdot 2 P R / (P + R), \quad P = \sum_{i \in M} s_i / \sum_i s_i, \quad R = \sum_{i \in M} s_i / |M|
@@ -64,13 +59,11 @@ NO_SUCH_BOX = "the map is zero everywhere, or the object has no box inside the i
 @metric(
     "energy_pointing",
     paper="Wang et al. 2020, Score-CAM, arXiv:1910.01279, sec. 4.3; Opti-CAM, eq. A3",
-    higher_is_better=True,
-    unit="%",
-    values="[0, 100]",
     aliases=("energy_pointing_game",),
     needs=("boxes",),
     undefined=NO_SUCH_BOX,
     protocols=ENERGY_POINTING_PROTOCOLS,
+    **_ENERGY,
 )
 def energy_pointing(
     inputs: MetricInputs,
@@ -107,8 +100,6 @@ CH_PROTOCOLS = (
     ),
 )
 NOT_POSITIVE = "the object has no box inside the image, or the raw map is positive nowhere"
-
-
 CH_DIFFERS = (
     Difference("UCDvision/CGC", "counts the ends of boxes as pixels and resizes maps to the image's own resolution"),
     Difference(
@@ -122,21 +113,14 @@ CH_DIFFERS = (
 @metric(
     "ch",
     paper="Pillai et al. 2022, CGC, arXiv:2110.00527, sec. 4; Pillai & Pirsiavash 2021, Content Heatmap",
-    higher_is_better=True,
-    unit="%",
-    values="[0, 100]",
     aliases=("content_heatmap",),
     needs=("boxes",),
     undefined=NOT_POSITIVE,
     protocols=CH_PROTOCOLS,
     differs=CH_DIFFERS,
+    **_ENERGY,
 )
-def content_heatmap(
-    inputs: MetricInputs,
-    *,
-    epsilon: NonNegativeFloat = 0.0,
-    ground_truth: BoxTruth = "exclusive boxes",
-) -> MetricResult:
+def content_heatmap(inputs: MetricInputs, *, epsilon: NonNegativeFloat = 0.0, ground_truth: BoxTruth = "exclusive boxes") -> MetricResult:
     r"""Content Heatmap: fraction of the rectified raw map's energy inside the object's boxes.
 
     .. math:: 100 \sum_{i \in B} \max(0, s_i) / \sum_i \max(0, s_i)
@@ -162,21 +146,14 @@ MASS_PROTOCOLS = (ON_MASKS.variant("clevr-xai"),)
 @metric(
     "relevance_mass",
     paper="Arras et al. 2022, CLEVR-XAI, arXiv:2003.07258, relevance mass accuracy",
-    higher_is_better=True,
-    unit="%",
-    values="[0, 100]",
     aliases=("relevance_mass_accuracy",),
     needs=("masks",),
     undefined=NO_MASK,
     protocols=MASS_PROTOCOLS,
     differs=MASS_DIFFERS,
+    **_ENERGY,
 )
-def relevance_mass(
-    inputs: MetricInputs,
-    *,
-    maps: MapSign = "default",
-    ground_truth: GroundTruth = "masks",
-) -> MetricResult:
+def relevance_mass(inputs: MetricInputs, *, maps: MapSign = "default", ground_truth: GroundTruth = "masks") -> MetricResult:
     r"""Relevance mass accuracy: fraction of the map's energy on the object's mask.
 
     .. math:: 100 \sum_{i \in M} s_i / \sum_i s_i

@@ -21,14 +21,10 @@ CLEAN = CLASSIFIED.variant("clean", masking="pixels", reduction="relative foregr
 RFS_PROTOCOLS = (
     CLEAN,
     CLEAN.variant(
-        "official",
-        options={"empty": "counted"},
-        paper="Hard-ImageNet's released code, which also counts images where noise has no place",
+        "official", options={"empty": "counted"}, paper="Hard-ImageNet's released code, which also counts images where noise has no place"
     ),
     CLEAN.variant(
-        "l2",
-        options={"noise": "l2", "sigma": 30.0},
-        paper="Hard-ImageNet's released code, first of its six norms for 224 x 224 pixels",
+        "l2", options={"noise": "l2", "sigma": 30.0}, paper="Hard-ImageNet's released code, first of its six norms for 224 x 224 pixels"
     ),
 )
 NO_PLACE_FOR_NOISE = "the label is unknown, or the object is nowhere or everywhere, so that noise has no place"

@@ -22,8 +22,6 @@ from camdbench.metrics.common.perturbation_curves import image_version, scored_c
 from camdbench.metrics.common.result import MetricResult
 
 _SIDE = 224  # of the images that block sizes are given for
-
-
 BLOCKS = MASKED.variant("blocks", scored_output="logit", maps="raw")
 CAPTUM = "Yeh et al. 2019, eq. 1 to the letter, as Captum's infidelity with normalize=False"
 INFIDELITY_PROTOCOLS = (BLOCKS, BLOCKS.variant("plain", options={"beta": False}, paper=CAPTUM))

@@ -30,8 +30,6 @@ CGC = MEAN_MASKED.variant(
     options={"step": 1792, "ties": "last"},
     paper="Pillai et al. 2022, arXiv:2110.00527, as the released code evaluates, with its maps made in train mode",
 )
-
-
 INSERTION_PROTOCOLS = (
     OPTICAM,
     RISE,
@@ -51,10 +49,16 @@ DIFFERS = (
     ),
     Difference("CGC", "makes maps in train mode", "its values depend on the batch and on the order of the data"),
 )
-_PETSIUK = {"differs": DIFFERS, "paper": "Petsiuk et al. 2018, arXiv:1806.07421, section 4.1", "undefined": CONSTANT_MAP}
+_PETSIUK = {
+    "unit": "%",
+    "values": "[0, 100]",
+    "differs": DIFFERS,
+    "paper": "Petsiuk et al. 2018, arXiv:1806.07421, section 4.1",
+    "undefined": CONSTANT_MAP,
+}
 
 
-@metric("insertion", higher_is_better=True, unit="%", values="[0, 100]", protocols=INSERTION_PROTOCOLS, **_PETSIUK)
+@metric("insertion", higher_is_better=True, protocols=INSERTION_PROTOCOLS, **_PETSIUK)
 def insertion(
     inputs: MetricInputs,
     *,
@@ -104,7 +108,7 @@ DELETION_PROTOCOLS = (
 )
 
 
-@metric("deletion", higher_is_better=False, unit="%", values="[0, 100]", protocols=DELETION_PROTOCOLS, **_PETSIUK)
+@metric("deletion", higher_is_better=False, protocols=DELETION_PROTOCOLS, **_PETSIUK)
 def deletion(
     inputs: MetricInputs,
     *,

@@ -19,8 +19,6 @@ from camdbench.metrics.common.perturbation_curves import Version, image_version,
 from camdbench.metrics.common.result import Curve, MetricResult
 
 _SHARES = torch.linspace(0, 1, 101, dtype=torch.float64)
-
-
 IROF_PROTOCOLS = (MASKED.variant("rieger"),)
 NO_CURVE = "the map is constant, the image is one segment, or the class has no probability to lose"
 

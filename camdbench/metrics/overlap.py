@@ -16,28 +16,21 @@ from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.common.result import MetricResult
 
 HARD_IMAGENET = "Moayeri et al. 2022, Hard ImageNet, released code (saliency_analysis.py)"
-
-
 RELEVANCE_RANK_PROTOCOLS = (ON_MASKS.variant("clevr-xai"),)
+_ON_MASK = {"higher_is_better": True, "unit": "%", "needs": ("masks",)}
 
 
 @metric(
     "relevance_rank",
     paper="Arras et al. 2022, CLEVR-XAI, arXiv:2003.07258, relevance rank accuracy",
-    higher_is_better=True,
-    unit="%",
     values="[0, 100]",
     aliases=("relevance_rank_accuracy",),
-    needs=("masks",),
     undefined=NO_MASK,
     protocols=RELEVANCE_RANK_PROTOCOLS,
+    **_ON_MASK,
 )
 def relevance_rank(
-    inputs: MetricInputs,
-    *,
-    ties: Literal["expected", "first"] = "expected",
-    maps: MapSign = "default",
-    ground_truth: GroundTruth = "masks",
+    inputs: MetricInputs, *, ties: Literal["expected", "first"] = "expected", maps: MapSign = "default", ground_truth: GroundTruth = "masks"
 ) -> MetricResult:
     r"""Relevance rank accuracy: fraction of the K highest pixels that lie on the object's mask of K pixels.
 
@@ -60,9 +53,7 @@ IOU_PROTOCOLS = (
 MOAYERI = "Moayeri et al. 2022, Hard ImageNet, NeurIPS datasets and benchmarks"
 
 
-@metric(
-    "iou", paper=MOAYERI, higher_is_better=True, unit="%", values="[0, 100]", needs=("masks",), undefined=NO_MASK, protocols=IOU_PROTOCOLS
-)
+@metric("iou", paper=MOAYERI, values="[0, 100]", undefined=NO_MASK, protocols=IOU_PROTOCOLS, **_ON_MASK)
 def mask_iou(
     inputs: MetricInputs,
     *,
@@ -93,22 +84,8 @@ SALIENCY_DENSITY_PROTOCOLS = (
 NO_CONTRAST = "the mask is empty or all of the image, or the map is zero everywhere"
 
 
-@metric(
-    "saliency_density",
-    paper=MOAYERI,
-    higher_is_better=True,
-    unit="%",
-    values="[-100, 100]",
-    needs=("masks",),
-    undefined=NO_CONTRAST,
-    protocols=SALIENCY_DENSITY_PROTOCOLS,
-)
-def saliency_density(
-    inputs: MetricInputs,
-    *,
-    ground_truth: GroundTruth = "masks",
-    constant_map: ConstantMap = "undefined",
-) -> MetricResult:
+@metric("saliency_density", paper=MOAYERI, values="[-100, 100]", undefined=NO_CONTRAST, protocols=SALIENCY_DENSITY_PROTOCOLS, **_ON_MASK)
+def saliency_density(inputs: MetricInputs, *, ground_truth: GroundTruth = "masks", constant_map: ConstantMap = "undefined") -> MetricResult:
     r"""Saliency density: mean of the map on the object minus its mean off the object.
 
     .. math:: 100\,(\mathrm{mean}_{i \in M} s_i - \mathrm{mean}_{i \notin M} s_i)

@@ -32,8 +32,6 @@ FLIPPING = (
         paper="Chefer et al. 2021, arXiv:2012.09838, section 4.2",
     ),
 )
-
-
 AOPC_PROTOCOLS = (
     MASKED.variant("samek"),
     MEAN_MASKED.variant(
@@ -99,6 +97,8 @@ def aopc(
 
 DIFFERS = (Difference("Quantus", "flips elements of channels", "here whole pixels are flipped"),)
 _FLIPPED = {
+    "unit": "%",
+    "values": "[0, 100]",
     "differs": DIFFERS,
     "paper": "Samek et al. 2017, arXiv:1509.06321, section III",
     "undefined": "the map is constant, so that it ranks nothing before anything else",
@@ -106,7 +106,7 @@ _FLIPPED = {
 }
 
 
-@metric("morf", higher_is_better=False, unit="%", values="[0, 100]", aliases=("most_relevant_first",), **_FLIPPED)
+@metric("morf", higher_is_better=False, aliases=("most_relevant_first",), **_FLIPPED)
 def most_relevant_first(
     inputs: MetricInputs,
     *,
@@ -138,7 +138,7 @@ def most_relevant_first(
     return area_under(inputs, PerturbationPath(order, counts, "image", fill, masking, scored_class, scored_output), total)
 
 
-@metric("lerf", higher_is_better=True, unit="%", values="[0, 100]", aliases=("least_relevant_first",), **_FLIPPED)
+@metric("lerf", higher_is_better=True, aliases=("least_relevant_first",), **_FLIPPED)
 def least_relevant_first(
     inputs: MetricInputs,
     *,

@@ -26,8 +26,6 @@ POINTING_PROTOCOLS = (
     ON_MASKS.variant("quantus", options={"constant_map": "scored"}, paper="Hedström et al. 2023, Quantus 0.6"),
 )
 NO_OBJECT = "there is no object inside the image, or the map is zero everywhere"
-
-
 DIFFERS = (
     Difference(
         "TorchRay", "counts its 15 pixels of tolerance in the image's own resolution", "here they are pixels of the network's input"

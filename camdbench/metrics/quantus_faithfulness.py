@@ -26,19 +26,10 @@ from camdbench.metrics.common.result import Curve, MetricResult
 _BY_LOGIT = (MEAN_MASKED.variant("quantus06", scored_output="logit"),)
 _BY_PROBABILITY = (MEAN_MASKED.variant("quantus06"),)
 _UNDEFINED = "no place of the map differs from another, or the class's score does not move"
+_OF_LOGIT = {"higher_is_better": True, "unit": "", "values": "[-1, 1]", "tolerance": 0.005, "undefined": _UNDEFINED, "protocols": _BY_LOGIT}
 
 
-_OF_LOGIT = {"tolerance": 0.005, "undefined": _UNDEFINED, "protocols": _BY_LOGIT}
-
-
-@metric(
-    "quantus:FaithfulnessCorrelation",
-    paper="Bhatt et al. 2020, arXiv:2005.00631, definition 3",
-    higher_is_better=True,
-    unit="",
-    values="[-1, 1]",
-    **_OF_LOGIT,
-)
+@metric("quantus:FaithfulnessCorrelation", paper="Bhatt et al. 2020, arXiv:2005.00631, definition 3", **_OF_LOGIT)
 def faithfulness_correlation(
     inputs: MetricInputs, *, subset_size: PositiveInt = 224, nr_runs: PositiveInt = 100, maps: MapKind = "default"
 ) -> MetricResult:
@@ -55,14 +46,7 @@ def faithfulness_correlation(
     return _measured(inputs, "FaithfulnessCorrelation", maps, {"subset_size": subset_size, "nr_runs": nr_runs}, softmax=False)
 
 
-@metric(
-    "quantus:FaithfulnessEstimate",
-    paper="Alvarez-Melis & Jaakkola 2018, arXiv:1806.07538",
-    higher_is_better=True,
-    unit="",
-    values="[-1, 1]",
-    **_OF_LOGIT,
-)
+@metric("quantus:FaithfulnessEstimate", paper="Alvarez-Melis & Jaakkola 2018, arXiv:1806.07538", **_OF_LOGIT)
 def faithfulness_estimate(inputs: MetricInputs, *, features_in_step: PositiveInt | None = None, maps: MapKind = "default") -> MetricResult:
     r"""Correlation over steps in the map's order of the map's sum with the logit's drop (Quantus).
 
@@ -89,11 +73,7 @@ def faithfulness_estimate(inputs: MetricInputs, *, features_in_step: PositiveInt
     protocols=_BY_PROBABILITY,
 )
 def monotonicity_correlation(
-    inputs: MetricInputs,
-    *,
-    features_in_step: PositiveInt | None = None,
-    nr_samples: PositiveInt = 10,
-    maps: MapKind = "default",
+    inputs: MetricInputs, *, features_in_step: PositiveInt | None = None, nr_samples: PositiveInt = 10, maps: MapKind = "default"
 ) -> MetricResult:
     r"""Rank correlation over steps of the map's sum with the probability's change under noise (Quantus).
 
@@ -110,14 +90,13 @@ def monotonicity_correlation(
     return _measured(inputs, "MonotonicityCorrelation", maps, options, softmax=True)
 
 
-_OF_PROBABILITY = {"tolerance": 0.002, "undefined": _UNDEFINED, "protocols": _BY_PROBABILITY}
+_OF_PROBABILITY = {"unit": "", "tolerance": 0.002, "undefined": _UNDEFINED, "protocols": _BY_PROBABILITY}
 
 
 @metric(
     "quantus:Selectivity",
     paper="Montavon et al. 2018, Digital Signal Processing 73, sec. 7.2",
     higher_is_better=False,
-    unit="",
     values="[0, 1]",
     **_OF_PROBABILITY,
 )
@@ -134,16 +113,14 @@ def selectivity(inputs: MetricInputs, *, patch_size: PositiveInt = 8, maps: MapK
     return _curve(inputs, "Selectivity", maps, {"patch_size": patch_size})
 
 
-@metric(
-    "quantus:PixelFlipping", paper="Bach et al. 2015, PLOS ONE 10(7)", higher_is_better=False, unit="", values="[0, 1]", **_OF_PROBABILITY
-)
+@metric("quantus:PixelFlipping", paper="Bach et al. 2015, PLOS ONE 10(7)", higher_is_better=False, values="[0, 1]", **_OF_PROBABILITY)
 def pixel_flipping(inputs: MetricInputs, *, features_in_step: PositiveInt | None = None, maps: MapKind = "default") -> MetricResult:
     r"""Pixel flipping: area under the probability while elements are blackened (Quantus).
 
     .. math:: \int_0^1 f(x_u)\,du
 
-    The most relevant fall first. Trapezoids over the fraction of black elements, `features_in_step` at a time; default: the largest divisor of the number of
-    pixels up to 224. Channels of a pixel fall in any order; `deletion` replaces whole pixels.
+    The most relevant fall first. Trapezoids over the fraction of black elements, `features_in_step` at a time; default: the
+    largest divisor of the number of pixels up to 224. Channels of a pixel fall in any order; `deletion` replaces whole pixels.
 
     Returns:
         (B,) float64 in [0, 1]; lower is better.
@@ -155,16 +132,11 @@ def pixel_flipping(inputs: MetricInputs, *, features_in_step: PositiveInt | None
     "quantus:RegionPerturbation",
     paper="Samek et al. 2017, arXiv:1509.06321, eq. 12",
     higher_is_better=True,
-    unit="",
     values="[-1, 1]",
     **_OF_PROBABILITY,
 )
 def region_perturbation(
-    inputs: MetricInputs,
-    *,
-    patch_size: PositiveInt = 14,
-    regions_evaluation: PositiveInt = 10,
-    maps: MapKind = "default",
+    inputs: MetricInputs, *, patch_size: PositiveInt = 14, regions_evaluation: PositiveInt = 10, maps: MapKind = "default"
 ) -> MetricResult:
     r"""Region perturbation: area over the probability while grid regions are blackened (Quantus).
 

@@ -19,16 +19,13 @@ from camdbench.metrics.common.result import MetricResult
 _PROTOCOLS = (DECLARED.variant("quantus06"),)
 _WITH_MASKS = (LOCALISED.variant("quantus06", ground_truth="mask of the image"),)
 _NO_MASK = "no place of the map differs from another, or the mask is empty"
-
-
-_OF_MAP = {"undefined": FLAT_MAP, "protocols": _PROTOCOLS}
+_OF_MAP = {"unit": "", "undefined": FLAT_MAP, "protocols": _PROTOCOLS}
 
 
 @metric(
     "quantus:Sparseness",
     paper="Chalasani et al. 2020, arXiv:1810.06583",
     higher_is_better=True,
-    unit="",
     values="[0, 1)",
     tolerance=0.001,
     **_OF_MAP,
@@ -50,7 +47,6 @@ def sparseness(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResu
     "quantus:Complexity",
     paper="Bhatt et al. 2020, arXiv:2005.00631, definition 4",
     higher_is_better=False,
-    unit="",
     values="[0, inf)",
     tolerance=0.005,
     **_OF_MAP,
@@ -72,7 +68,6 @@ def complexity(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResu
     "quantus:EffectiveComplexity",
     paper="Nguyen & Martinez 2020, arXiv:2007.07584",
     higher_is_better=False,
-    unit="",
     values="[0, inf)",
     tolerance=10.0,
     **_OF_MAP,
@@ -91,10 +86,18 @@ def effective_complexity(inputs: MetricInputs, *, eps: NonNegativeFloat = 1e-5, 
 
 
 ARRAS = "Arras et al. 2022, arXiv:2003.07258"
-_ON_MASK = {"tolerance": 0.001, "needs": ("masks",), "undefined": _NO_MASK, "protocols": _WITH_MASKS}
+_ON_MASK = {
+    "higher_is_better": True,
+    "unit": "",
+    "values": "[0, 1]",
+    "tolerance": 0.001,
+    "needs": ("masks",),
+    "undefined": _NO_MASK,
+    "protocols": _WITH_MASKS,
+}
 
 
-@metric("quantus:RelevanceMassAccuracy", paper=ARRAS, higher_is_better=True, unit="", values="[0, 1]", **_ON_MASK)
+@metric("quantus:RelevanceMassAccuracy", paper=ARRAS, **_ON_MASK)
 def relevance_mass_accuracy(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResult:
     r"""Relevance mass accuracy: fraction of the map's energy inside the mask (Quantus).
 
@@ -108,7 +111,7 @@ def relevance_mass_accuracy(inputs: MetricInputs, *, maps: MapKind = "default") 
     return _against_masks(inputs, "RelevanceMassAccuracy", maps)
 
 
-@metric("quantus:RelevanceRankAccuracy", paper=ARRAS, higher_is_better=True, unit="", values="[0, 1]", **_ON_MASK)
+@metric("quantus:RelevanceRankAccuracy", paper=ARRAS, **_ON_MASK)
 def relevance_rank_accuracy(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResult:
     r"""Relevance rank accuracy: fraction of the K highest values inside a mask of K pixels (Quantus).
 
@@ -122,9 +125,7 @@ def relevance_rank_accuracy(inputs: MetricInputs, *, maps: MapKind = "default") 
     return _against_masks(inputs, "RelevanceRankAccuracy", maps)
 
 
-@metric(
-    "quantus:TopKIntersection", paper="Theiner et al. 2021, arXiv:2104.14995", higher_is_better=True, unit="", values="[0, 1]", **_ON_MASK
-)
+@metric("quantus:TopKIntersection", paper="Theiner et al. 2021, arXiv:2104.14995", **_ON_MASK)
 def top_k_intersection(inputs: MetricInputs, *, k: PositiveInt = 1000, maps: MapKind = "default") -> MetricResult:
     r"""Top-k intersection: fraction of the k highest map values inside the mask (Quantus).
 
@@ -185,14 +186,7 @@ def pointing_game(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricR
     return _against_masks(inputs, "PointingGame", maps)
 
 
-@metric(
-    "quantus:AttributionLocalisation",
-    paper="Kohlbrenner et al. 2020, arXiv:1910.09840",
-    higher_is_better=True,
-    unit="",
-    values="[0, 1]",
-    **_ON_MASK,
-)
+@metric("quantus:AttributionLocalisation", paper="Kohlbrenner et al. 2020, arXiv:1910.09840", **_ON_MASK)
 def attribution_localisation(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResult:
     r"""Attribution localisation: fraction of the absolute map inside the mask (Quantus).
 

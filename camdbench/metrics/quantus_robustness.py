@@ -20,25 +20,20 @@ from camdbench.metrics.common.result import MetricResult
 
 _PROTOCOLS = (EXPLAINED_AGAIN.variant("quantus06", masking="normalised", maps="default"),)
 _CHANGED = "no place of the map differs from another, or noise changes the predicted class"
+_UNDER_NOISE = {
+    "higher_is_better": False,
+    "unit": "",
+    "values": "[0, inf)",
+    "tolerance": 0.002,
+    "needs": ("explainer",),
+    "undefined": FLAT_MAP,
+    "protocols": _PROTOCOLS,
+}
 
 
-_UNDER_NOISE = {"tolerance": 0.002, "needs": ("explainer",), "undefined": FLAT_MAP, "protocols": _PROTOCOLS}
-
-
-@metric(
-    "quantus:MaxSensitivity",
-    paper="Yeh et al. 2019, arXiv:1901.09392, sec. 3",
-    higher_is_better=False,
-    unit="",
-    values="[0, inf)",
-    **_UNDER_NOISE,
-)
+@metric("quantus:MaxSensitivity", paper="Yeh et al. 2019, arXiv:1901.09392, sec. 3", **_UNDER_NOISE)
 def max_sensitivity(
-    inputs: MetricInputs,
-    *,
-    nr_samples: PositiveInt = 10,
-    lower_bound: PositiveFloat = 0.2,
-    maps: MapKind = "default",
+    inputs: MetricInputs, *, nr_samples: PositiveInt = 10, lower_bound: PositiveFloat = 0.2, maps: MapKind = "default"
 ) -> MetricResult:
     r"""Max-sensitivity: largest relative change of the map among noisy copies of the image (Quantus).
 
@@ -53,20 +48,9 @@ def max_sensitivity(
     return _measured(inputs, "MaxSensitivity", maps, options, noise="batch_uniform_noise")
 
 
-@metric(
-    "quantus:AvgSensitivity",
-    paper="Yeh et al. 2019, arXiv:1901.09392, sec. 3, with the mean instead of the maximum",
-    higher_is_better=False,
-    unit="",
-    values="[0, inf)",
-    **_UNDER_NOISE,
-)
+@metric("quantus:AvgSensitivity", paper="Yeh et al. 2019, arXiv:1901.09392, sec. 3, with the mean instead of the maximum", **_UNDER_NOISE)
 def avg_sensitivity(
-    inputs: MetricInputs,
-    *,
-    nr_samples: PositiveInt = 10,
-    lower_bound: PositiveFloat = 0.2,
-    maps: MapKind = "default",
+    inputs: MetricInputs, *, nr_samples: PositiveInt = 10, lower_bound: PositiveFloat = 0.2, maps: MapKind = "default"
 ) -> MetricResult:
     r"""Average sensitivity: mean relative change of the map among noisy copies of the image (Quantus).
 
@@ -81,24 +65,19 @@ def avg_sensitivity(
     return _measured(inputs, "AvgSensitivity", maps, options, noise="batch_uniform_noise")
 
 
-_EXPLAINED_AGAIN = {"needs": ("explainer",), "undefined": FLAT_MAP, "protocols": _PROTOCOLS}
+_EXPLAINED_AGAIN = {
+    "higher_is_better": False,
+    "unit": "",
+    "values": "[0, inf)",
+    "needs": ("explainer",),
+    "undefined": FLAT_MAP,
+    "protocols": _PROTOCOLS,
+}
 
 
-@metric(
-    "quantus:LocalLipschitzEstimate",
-    paper="Alvarez-Melis & Jaakkola 2018, arXiv:1806.08049",
-    higher_is_better=False,
-    unit="",
-    values="[0, inf)",
-    tolerance=0.005,
-    **_EXPLAINED_AGAIN,
-)
+@metric("quantus:LocalLipschitzEstimate", paper="Alvarez-Melis & Jaakkola 2018, arXiv:1806.08049", tolerance=0.005, **_EXPLAINED_AGAIN)
 def local_lipschitz_estimate(
-    inputs: MetricInputs,
-    *,
-    nr_samples: PositiveInt = 10,
-    perturb_std: PositiveFloat = 0.1,
-    maps: MapKind = "default",
+    inputs: MetricInputs, *, nr_samples: PositiveInt = 10, perturb_std: PositiveFloat = 0.1, maps: MapKind = "default"
 ) -> MetricResult:
     r"""Local Lipschitz estimate: largest ratio of map change to image change under noise (Quantus).
 
@@ -113,10 +92,18 @@ def local_lipschitz_estimate(
     return _measured(inputs, "LocalLipschitzEstimate", maps, options, noise="batch_gaussian_noise")
 
 
-_STABLE = {"paper": "Agarwal et al. 2022, arXiv:2203.06877", "needs": ("explainer",), "undefined": _CHANGED, "protocols": _PROTOCOLS}
+_STABLE = {
+    "higher_is_better": False,
+    "unit": "",
+    "values": "[0, inf)",
+    "paper": "Agarwal et al. 2022, arXiv:2203.06877",
+    "needs": ("explainer",),
+    "undefined": _CHANGED,
+    "protocols": _PROTOCOLS,
+}
 
 
-@metric("quantus:RelativeInputStability", higher_is_better=False, unit="", values="[0, inf)", tolerance=1.0, **_STABLE)
+@metric("quantus:RelativeInputStability", tolerance=1.0, **_STABLE)
 def relative_input_stability(
     inputs: MetricInputs, *, nr_samples: PositiveInt = 10, same_class: bool = True, maps: MapKind = "default"
 ) -> MetricResult:
@@ -133,7 +120,7 @@ def relative_input_stability(
     return _stability(inputs, "RelativeInputStability", maps, nr_samples, same_class)
 
 
-@metric("quantus:RelativeOutputStability", higher_is_better=False, unit="", values="[0, inf)", tolerance=100.0, **_STABLE)
+@metric("quantus:RelativeOutputStability", tolerance=100.0, **_STABLE)
 def relative_output_stability(
     inputs: MetricInputs, *, nr_samples: PositiveInt = 10, same_class: bool = True, maps: MapKind = "default"
 ) -> MetricResult:
@@ -149,7 +136,7 @@ def relative_output_stability(
     return _stability(inputs, "RelativeOutputStability", maps, nr_samples, same_class)
 
 
-@metric("quantus:RelativeRepresentationStability", higher_is_better=False, unit="", values="[0, inf)", tolerance=0.001, **_STABLE)
+@metric("quantus:RelativeRepresentationStability", tolerance=0.001, **_STABLE)
 def relative_representation_stability(
     inputs: MetricInputs, *, nr_samples: PositiveInt = 10, same_class: bool = True, maps: MapKind = "default"
 ) -> MetricResult:
@@ -167,14 +154,7 @@ def relative_representation_stability(
     return _stability(inputs, "RelativeRepresentationStability", maps, nr_samples, same_class, layer_names=[layer])
 
 
-@metric(
-    "quantus:Continuity",
-    paper="Montavon et al. 2018, Digital Signal Processing 73, sec. 7.1",
-    higher_is_better=False,
-    unit="",
-    values="[0, inf)",
-    **_EXPLAINED_AGAIN,
-)
+@metric("quantus:Continuity", paper="Montavon et al. 2018, Digital Signal Processing 73, sec. 7.1", **_EXPLAINED_AGAIN)
 def continuity(inputs: MetricInputs, *, nr_steps: PositiveInt = 28, maps: MapKind = "default") -> MetricResult:
     r"""Continuity: largest ratio of map change to image change among horizontal shifts (Quantus).
 

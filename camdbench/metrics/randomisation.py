@@ -30,6 +30,9 @@ RANDOMISATION_PROTOCOLS = (
     ),
 )
 _COMPARED = {
+    "higher_is_better": False,
+    "unit": "",
+    "values": "[-1, 1]",
     "tolerance": 0.002,
     "needs": ("explainer",),
     "undefined": "no place of the map differs from another, or the image is too small for ssim (11 pixels) or hog (48 pixels)",
@@ -39,9 +42,6 @@ _COMPARED = {
 @metric(
     "randomisation",
     paper="Adebayo et al. 2018, arXiv:1810.03292, sec. 3",
-    higher_is_better=False,
-    unit="",
-    values="[-1, 1]",
     aliases=("mprt", "model_parameter_randomisation"),
     protocols=RANDOMISATION_PROTOCOLS,
     **_COMPARED,
@@ -83,9 +83,6 @@ RANDOM_LOGIT_PROTOCOLS = (EXPLAINED_AGAIN.variant("sixt"),)
 @metric(
     "random_logit",
     paper="Sixt et al. 2020, arXiv:1912.09818",
-    higher_is_better=False,
-    unit="",
-    values="[-1, 1]",
     aliases=("random_logit_test",),
     protocols=RANDOM_LOGIT_PROTOCOLS,
     **_COMPARED,

@@ -23,8 +23,6 @@ RONG = MASKED.variant("rong", scored_output="accuracy", paper="Rong et al. 2022,
 GRADCAM = MEAN_MASKED.variant(
     "gradcam", options={"jitter": 0.0}, paper="pytorch-grad-cam 1.5, ROADMostRelevantFirst, ROADLeastRelevantFirst and ROADCombined"
 )
-
-
 DIFFERS = (
     Difference(
         "pytorch-grad-cam", "takes a percentile of the map as threshold", "a map of many zeros loses its whole image; here ties are broken"
@@ -73,6 +71,8 @@ def road(
 
 
 _ONE_ORDER = {
+    "unit": "%",
+    "values": "[0, 100]",
     "paper": "Rong et al. 2022, arXiv:2202.00449, section 4",
     "tolerance": 0.5,
     "undefined": CONSTANT_MAP,
@@ -80,7 +80,7 @@ _ONE_ORDER = {
 }
 
 
-@metric("road_morf", higher_is_better=False, unit="%", values="[0, 100]", **_ONE_ORDER)
+@metric("road_morf", higher_is_better=False, **_ONE_ORDER)
 def road_most_relevant_first(
     inputs: MetricInputs,
     *,
@@ -109,7 +109,7 @@ def road_most_relevant_first(
     return _curve(inputs, _Imputing(_checked(percentages), noise, jitter, masking, scored_class, scored_output), most_first=True)
 
 
-@metric("road_lerf", higher_is_better=True, unit="%", values="[0, 100]", **_ONE_ORDER)
+@metric("road_lerf", higher_is_better=True, **_ONE_ORDER)
 def road_least_relevant_first(
     inputs: MetricInputs,
     *,

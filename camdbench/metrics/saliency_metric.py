@@ -21,8 +21,6 @@ from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.common.result import MetricResult
 
 LEAST_PROBABILITY = 1e-12
-
-
 SM_PROTOCOLS = (
     EXPLAINED_AGAIN.variant("opticam", scored_output="probability", maps="default", ground_truth="largest region"),
     EXPLAINED_AGAIN.variant("dabkowski", scored_output="probability", maps="default", ground_truth="all regions"),

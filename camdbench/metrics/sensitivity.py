@@ -26,14 +26,18 @@ _PROTOCOLS = (
     _NOISY.variant("captum", options={"radius": 0.02, "samples": 10, "zero": "one"}, paper="captum.metrics.sensitivity_max"),
     _NOISY.variant("quantus", options={"radius": 0.2, "samples": 200}, paper="quantus 0.6, MaxSensitivity and AvgSensitivity"),
 )
+_UNDER_NOISE = {
+    "higher_is_better": False,
+    "unit": "",
+    "values": "[0, inf)",
+    "tolerance": 0.002,
+    "needs": ("explainer",),
+    "undefined": ZERO_FIRST_MAP,
+    "protocols": _PROTOCOLS,
+}
 
 
-_UNDER_NOISE = {"tolerance": 0.002, "needs": ("explainer",), "undefined": ZERO_FIRST_MAP, "protocols": _PROTOCOLS}
-
-
-@metric(
-    "max_sensitivity", paper="Yeh et al. 2019, arXiv:1901.09392, sec. 3", higher_is_better=False, unit="", values="[0, inf)", **_UNDER_NOISE
-)
+@metric("max_sensitivity", paper="Yeh et al. 2019, arXiv:1901.09392, sec. 3", **_UNDER_NOISE)
 def max_sensitivity(
     inputs: MetricInputs,
     *,
@@ -57,14 +61,7 @@ def max_sensitivity(
     return _measured(_relative_changes(inputs, radius, samples, masking, maps, zero).amax(1))
 
 
-@metric(
-    "avg_sensitivity",
-    paper="Yeh et al. 2019, arXiv:1901.09392, sec. 3, with the mean instead of the maximum",
-    higher_is_better=False,
-    unit="",
-    values="[0, inf)",
-    **_UNDER_NOISE,
-)
+@metric("avg_sensitivity", paper="Yeh et al. 2019, arXiv:1901.09392, sec. 3, with the mean instead of the maximum", **_UNDER_NOISE)
 def avg_sensitivity(
     inputs: MetricInputs,
     *,

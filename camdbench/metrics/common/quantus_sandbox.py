@@ -44,11 +44,7 @@ def isolated(seed: int, device: torch.device) -> Generator[None]:
         for name, value in missing.items():
             setattr(np, name, value)
         asserts.assert_attributions = _assert_shapes
-        with (
-            warnings.catch_warnings(),
-            np.errstate(all="ignore"),
-            torch.random.fork_rng([device] if device.type == "cuda" else []),
-        ):
+        with warnings.catch_warnings(), np.errstate(all="ignore"), torch.random.fork_rng([device] if device.type == "cuda" else []):
             warnings.simplefilter("ignore")
             np.random.seed(seed)  # noqa: NPY002
             random.seed(seed)
