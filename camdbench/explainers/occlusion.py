@@ -27,9 +27,11 @@ def occlusion(
     fill: Literal["mean", "black"] = "mean",
     score: Literal["probability", "logit"] = "probability",
 ) -> Tensor:
-    """Occlusion: mean drop of the class score over the windows that cover a pixel.
+    r"""Occlusion: mean drop of the class score over the windows that cover a pixel.
 
-    S(u) = mean over windows W that contain u of y(x) - y(x with W filled). Window and stride are in pixels. Default: the
+    .. math:: \mathrm{mean}_{W \ni u}\,(y(x) - y(x_{\setminus W}))
+
+    Window and stride are in pixels. Default: the
     window is a fifth of the shorter side (the paper slides a grey square of 50 pixels over images of about 224), and
     the stride half a window. Windows start at multiples of the stride; the last one may cross the border.
     `score="logit"` is Captum's convention.

@@ -20,8 +20,8 @@ from camdbench.explainers.common.saliency import Saliency, saliency
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.common.usage import Usage
 from camdbench.functional.seeding import generator_for
-from camdbench.metrics.inputs import Change, Explain, ExplainOthers, MetricInputs, SaliencyMaps
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.inputs import Change, Explain, ExplainOthers, MetricInputs, SaliencyMaps
+from camdbench.metrics.common.result import Curve, MetricResult
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import clock
 from camdbench.runner.resources import ReferenceImages

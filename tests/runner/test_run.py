@@ -20,8 +20,8 @@ from camdbench.core.registries import explainers, metrics
 from camdbench.core.registry import load_plugin
 from camdbench.core.row import Row
 from camdbench.explainers.common.trace import Trace
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import Curve, MetricResult
 from camdbench.models.classifier import Classifier
 from camdbench.tables.load import load_curves, load_run
 from camdbench.tables.render import to_markdown
