@@ -153,7 +153,8 @@ def _json(old: Path, new: Path, report: Report, renames: Renames) -> None:
     gone, added = (renames.dropped("key", report.name, after=after) for after in (False, True))
     a = {path: value for path, value in a.items() if not gone & set(path)}
     a = dict(_leaf(path, value, report.name, renames) for path, value in a.items())
-    b = {path: value for path, value in b.items() if not added & set(path)}
+    new_leaves = renames.dropped("value", report.name, after=True)
+    b = {path: value for path, value in b.items() if not added & set(path) and f"{_name_of(path)}={value}" not in new_leaves}
     for path in dict.fromkeys((*a, *b)):
         left, right = a.get(path, "(missing)"), b.get(path, "(missing)")
         if _same(left, right):
@@ -167,9 +168,14 @@ def _leaf(path: tuple[str, ...], value: Any, artefact: str, renames: Renames) ->
     explained = "explainers" in path or artefact in ("registry/explainers.json", "registry/defaults.json")
     scope = "explainers" if explained else "metrics"
     keys = tuple(renames.key(segment, artefact, scope) for segment in path)
-    name = next((key for key in reversed(keys) if not key.startswith("[")), "")
+    name = _name_of(keys)
     mapped = renames.key(value, artefact, scope) if name.endswith(" in order") else renames.value(name, value, artefact, scope)
     return keys, mapped
+
+
+def _name_of(path: tuple[str, ...]) -> str:
+    """Return the last key of a path that is no position in a list."""
+    return next((key for key in reversed(path) if not key.startswith("[")), "")
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -185,7 +191,7 @@ def _flat(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, .
     elif isinstance(value, list) and value:
         for place, item in enumerate(value):
             yield from _flat(item, (*path, f"[{place}]"))
-    else:
+    elif value != []:  # an empty list is as good as none
         yield path or ("value",), value
 
 

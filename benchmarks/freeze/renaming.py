@@ -5,7 +5,7 @@ before, an empty `old` drops it from the state after.
 
 column   a column of a table, a heading of printed CSV
 key      a key of JSON, as one segment of its path
-value    COLUMN=VALUE, the column or key after its own rename
+value    COLUMN=VALUE, the column or key after its own rename; with an empty `old`, a leaf of JSON that is new
 switch   a protocol switch or an option, wherever a spec or a protocol names it; or SWITCH=VALUE of its values; here `where` is a
          pattern of `metrics` and `explainers`
 folder   a folder of run directories
