@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -151,10 +152,10 @@ def _json(old: Path, new: Path, report: Report, renames: Renames) -> None:
         _texts(old, new, report, renames)
         return
     gone, added = (renames.dropped("key", report.name, after=after) for after in (False, True))
-    a = {path: value for path, value in a.items() if not gone & set(path)}
+    a = {path: value for path, value in a.items() if not gone & _segments(path)}
     a = dict(_leaf(path, value, report.name, renames) for path, value in a.items())
     new_leaves = renames.dropped("value", report.name, after=True)
-    b = {path: value for path, value in b.items() if not added & set(path) and f"{_name_of(path)}={value}" not in new_leaves}
+    b = {path: value for path, value in b.items() if not added & _segments(path) and f"{_name_of(path)}={value}" not in new_leaves}
     for path in dict.fromkeys((*a, *b)):
         left, right = a.get(path, "(missing)"), b.get(path, "(missing)")
         if _same(left, right):
@@ -167,10 +168,15 @@ def _leaf(path: tuple[str, ...], value: Any, artefact: str, renames: Renames) ->
     """Return the path and the value of a leaf of JSON under the new names."""
     explained = "explainers" in path or artefact in ("registry/explainers.json", "registry/defaults.json")
     scope = "explainers" if explained else "metrics"
-    keys = tuple(renames.key(segment, artefact, scope) for segment in path)
+    keys = tuple(renames.key(segment, artefact, scope, parent=parent) for parent, segment in zip(("", *path), path))
     name = _name_of(keys)
     mapped = renames.key(value, artefact, scope) if name.endswith(" in order") else renames.value(name, value, artefact, scope)
     return keys, mapped
+
+
+def _segments(path: tuple[str, ...]) -> set[str]:
+    """Return the keys of a path, alone and with their parents."""
+    return {*path, *map("/".join, pairwise(path))}
 
 
 def _name_of(path: tuple[str, ...]) -> str:
@@ -215,6 +221,8 @@ def _texts(old: Path, new: Path, report: Report, renames: Renames) -> None:
     a, b = (path.read_text(encoding="utf-8") for path in (old, new))
     renamed = renames.text(a, report.name) if renames.lines else a
     if report.kind == "files":
+        new = tuple(f"{name}/" for name in renames.dropped("folder", report.name, after=True))
+        b = "\n".join(line for line in b.splitlines() if not new or not line.startswith(new))
         renamed, b = ("\n".join(sorted(text.splitlines())) for text in (renamed, b))
     if renamed == b or (renames.lines and _words_of(renamed) == _words_of(b)):
         report.identical += len(b.splitlines())

@@ -4,7 +4,7 @@ Columns: kind, where, old, new. `where` is a pattern of artefacts, `*` if empty.
 before, an empty `old` drops it from the state after.
 
 column   a column of a table, a heading of printed CSV
-key      a key of JSON, as one segment of its path
+key      a key of JSON, as one segment of its path, or PARENT/KEY with the old names of both
 value    COLUMN=VALUE, the column or key after its own rename; with an empty `old`, a leaf of JSON that is new
 switch   a protocol switch or an option, wherever a spec or a protocol names it; or SWITCH=VALUE of its values; here `where` is a
          pattern of `metrics` and `explainers`
@@ -82,18 +82,19 @@ class Renames:
 
     def value(self, column: str, value: Any, artefact: str, scope: str) -> Any:
         """Return a value of a column or a key after the renames."""
+        if mapped := self.mapping("value", artefact).get(f"{column}={value}"):
+            value = mapped.split("=", 1)[1]
         if not isinstance(value, str):
             return value
-        value = self.mapping("value", artefact).get(f"{column}={value}", f"={value}").split("=", 1)[1]
         names = self._switches(scope)
         old = next((old for old, new in names.items() if new == column), column)
         value = self._values(scope).get((old, value), value)
         return self.hash(value) if re.fullmatch(r"[0-9a-f]{8}", value) else self.spec(value, scope)
 
-    def key(self, segment: str, artefact: str, scope: str) -> str:
+    def key(self, segment: str, artefact: str, scope: str, *, parent: str = "") -> str:
         """Return a key of JSON after the renames."""
         keys = self._switches(scope) | self.mapping("key", artefact)
-        return keys.get(segment, self.spec(segment, scope))
+        return keys.get(f"{parent}/{segment}", keys.get(segment, self.spec(segment, scope)))
 
     def text(self, text: str, artefact: str) -> str:
         """Return printed text after the renames of words, folders, switches and hashes."""
