@@ -1,7 +1,7 @@
 """The table of renames: how names of the state before become those of the state after.
 
-Columns: kind, where, old, new. `where` is a pattern of artefacts, `*` if empty. An empty `new` drops what is named from the state
-before, an empty `old` drops it from the state after.
+Columns: kind, where, old, new. The first line that fits applies. `where` is a pattern of artefacts, `*` if empty. An empty `new`
+drops what is named from the state before, an empty `old` drops it from the state after.
 
 column   a column of a table, a heading of printed CSV
 key      a key of JSON, as one segment of its path, or PARENT/KEY with the old names of both
@@ -59,22 +59,22 @@ class Renames:
         return cls(lines, protocols)
 
     def mapping(self, kind: str, artefact: str) -> dict[str, str]:
-        """Return old -> new of the lines of a kind for an artefact."""
-        return {line.old: line.new for line in self._of(kind, artefact) if line.old}
+        """Return old -> new of the lines of a kind for an artefact; of two for one name, the first."""
+        return {line.old: line.new for line in reversed(list(self._of(kind, artefact))) if line.old}
 
     def dropped(self, kind: str, artefact: str, *, after: bool) -> set[str]:
         """Return the names that are left out before, or after."""
         return {(line.new if after else line.old) for line in self._of(kind, artefact) if not (line.old if after else line.new)}
 
     def spec(self, text: str, scope: str) -> str:
-        """Return a spec, or a text with specs, under the new names of options; the options in the order of their names."""
-        names = self._switches(scope)
+        """Return a spec, or a text with specs, under the new names of options; then the options in the order of their names."""
+        names, before = self._switches(scope), text
         for old, new in names.items():
             text = re.sub(rf"(?<=[(, `]){re.escape(old)}=", f"{new}=", text)
         for (switch, old), new in self._values(scope).items():
             name = names.get(switch, switch)
             text = text.replace(f'{name}="{old}"', f'{name}="{new}"').replace(f"'{old}'", f"'{new}'")  # of a spec, of a Literal
-        return _in_order(text) if names and "(" in text else text
+        return _in_order(text) if text != before and "(" in text else text
 
     def hash(self, old: str) -> str:
         """Return the hash of a protocol after the renames of switches."""
