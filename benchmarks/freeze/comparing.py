@@ -1,7 +1,7 @@
 """`compare`: two recorded states, artefact by artefact, on bits.
 
 Float values are compared by their 64 bits; NaN equals NaN as a class, -0.0 differs from 0.0. Maps are compared by their raw bytes.
-Printed text is compared exactly; with a table of renames the amount of blank space and of ruling is free, as widths follow words.
+A number in printed CSV may have gained digits. Printed text is compared exactly; with a table of renames the amount of blank space and of ruling is free, as widths follow words.
 """
 
 from __future__ import annotations
@@ -60,13 +60,21 @@ class Report:
 def compare_states(before: Path, after: Path, table: Path | None, only: Sequence[str], skip: Sequence[str]) -> list[Report]:
     """Compare all artefacts of two states."""
     renames = Renames.read(table, _protocols(before))
-    names = {str(path.relative_to(state)) for state in (before, after) for path in state.rglob("*") if path.is_file()}
+    files = [
+        {renames.artefact(name) if state == before else name: path for name, path in _artefacts(state).items()} for state in (before, after)
+    ]
     chosen = sorted(
         name
-        for name in names
+        for name in files[0].keys() | files[1].keys()
         if any(fnmatch(name, pattern) for pattern in only) and not any(fnmatch(name, pattern) for pattern in (*skip, *_SKIPPED))
     )
-    return [_compare(before / name, after / name, name, renames) for name in chosen]
+    return [_compare(*(own.get(name, Path("absent")) for own in files), name, renames) for name in chosen]
+
+
+def _artefacts(state: Path) -> dict[str, Path]:
+    """Return name -> file; names of reproduced runs without the hashes in them."""
+    names = {str(path.relative_to(state)): path for path in state.rglob("*") if path.is_file()}
+    return {re.sub(r"-[0-9a-f]{6,8}(?=[-.])", "", name) if name.startswith("reproduce/") else name: path for name, path in names.items()}
 
 
 def _compare(old: Path, new: Path, name: str, renames: Renames) -> Report:
@@ -75,7 +83,7 @@ def _compare(old: Path, new: Path, name: str, renames: Renames) -> Report:
         if not path.is_file():
             report.differences.append(f"not there {state}")
             return report
-    {".parquet": _tables, ".csv": _tables, ".json": _json, ".safetensors": _maps}.get(old.suffix, _texts)(old, new, report, renames)
+    {".parquet": _tables, ".csv": _tables, ".json": _json, ".safetensors": _maps}.get(new.suffix, _texts)(old, new, report, renames)
     return report
 
 
@@ -142,7 +150,17 @@ def _equal(a: pd.Series, b: pd.Series) -> np.ndarray:
     if a.dtype.kind == b.dtype.kind == "f":
         x, y = (column.to_numpy(np.float64) for column in (a, b))
         return (x.view(np.uint64) == y.view(np.uint64)) | (np.isnan(x) & np.isnan(y))
-    return np.array([left == right or (left != left and right != right) for left, right in zip(a, b)], dtype=bool)  # noqa: PLR0124
+    return np.array(
+        [left == right or (left != left and right != right) or _rounds_to(right, left) for left, right in zip(a, b)], dtype=bool
+    )  # noqa: PLR0124
+
+
+def _rounds_to(after: Any, before: Any) -> bool:
+    """Return whether a printed number is the one before with further digits."""
+    try:
+        return isinstance(after, str) and f"{float(after):.6g}" == before
+    except ValueError:
+        return False
 
 
 def _json(old: Path, new: Path, report: Report, renames: Renames) -> None:

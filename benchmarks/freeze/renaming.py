@@ -9,7 +9,7 @@ value    COLUMN=VALUE, the column or key after its own rename; with an empty `ol
 switch   a protocol switch or an option, wherever a spec or a protocol names it; or SWITCH=VALUE of its values; here `where` is a
          pattern of `metrics` and `explainers`
 folder   a folder of run directories
-word     a word or phrase of printed text
+word     a word or phrase of printed text, with any blank space between its words
 """
 
 from __future__ import annotations
@@ -60,7 +60,11 @@ class Renames:
 
     def mapping(self, kind: str, artefact: str) -> dict[str, str]:
         """Return old -> new of the lines of a kind for an artefact; of two for one name, the first."""
-        return {line.old: line.new for line in reversed(list(self._of(kind, artefact))) if line.old}
+        found = dict[str, str]()
+        for line in self._of(kind, artefact):
+            if line.old:
+                found.setdefault(line.old, line.new)
+        return found
 
     def dropped(self, kind: str, artefact: str, *, after: bool) -> set[str]:
         """Return the names that are left out before, or after."""
@@ -96,10 +100,16 @@ class Renames:
         keys = self._switches(scope) | self.mapping("key", artefact)
         return keys.get(f"{parent}/{segment}", keys.get(segment, self.spec(segment, scope)))
 
+    def artefact(self, name: str) -> str:
+        """Return the name of an artefact after the renames of folders within it."""
+        for old, new in self.mapping("folder", name).items():
+            name = re.sub(_phrase(old), new, name)
+        return name
+
     def text(self, text: str, artefact: str) -> str:
         """Return printed text after the renames of words, folders, switches and hashes."""
         for old, new in (self.mapping("word", artefact) | self.mapping("folder", artefact)).items():
-            text = re.sub(rf"(?<!\w){re.escape(old)}(?!\w)", new.replace("\\", r"\\"), text)
+            text = re.sub(_phrase(old), lambda _, new=new: new, text)
         text = re.sub(r"\b[0-9a-f]{8}\b", lambda found: self.hash(found[0]), text)
         scope = "explainers" if "explainers" in artefact else "metrics"
         return "\n".join(self._options_of(line, scope) for line in text.split("\n"))
@@ -139,6 +149,12 @@ class Renames:
         return {
             names.get(name, name): values.get((name, value), value) if isinstance(value, str) else value for name, value in options.items()
         }
+
+
+def _phrase(words: str) -> str:
+    """Return the pattern of whole words with any blank space between them."""
+    before, after = (r"(?<!\w)" if words[0].isalnum() else "", r"(?!\w)" if words[-1].isalnum() else "")
+    return before + re.escape(words).replace("\\ ", r"\s+") + after
 
 
 def _digest(metric: str, switches: Mapping[str, Any], options: Mapping[str, Any]) -> str:

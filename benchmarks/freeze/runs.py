@@ -110,7 +110,8 @@ def _resumed(recorder: Recorder) -> None:
     recorder.call(
         "run", "--device", "cpu", "--quiet", *options, *words("save_maps"), "--out", "resumed", name="interrupted", folder="files"
     )
-    left = sorted(path.suffix for path in (recorder.work / "resumed").rglob("*") if path.is_file())
+    files = [path for path in (recorder.work / "resumed").rglob("*") if path.is_file() and path.parent.name != "sessions"]
+    left = sorted(path.suffix for path in files)
     write_json({"files left by the interruption": left}, recorder.out / "files" / "interrupted-files.json")
     recorder.run("resumed", *options, *words("save_maps"))
 
