@@ -1,7 +1,8 @@
 """`compare`: two recorded states, artefact by artefact, on bits.
 
 Float values are compared by their 64 bits; NaN equals NaN as a class, -0.0 differs from 0.0. Maps are compared by their raw bytes.
-A number in printed CSV may have gained digits. Printed text is compared exactly; with a table of renames the amount of blank space and of ruling is free, as widths follow words.
+A number in printed CSV may have gained digits. Printed text is compared exactly; with a table of renames the amount of blank space
+and of ruling is free, as widths follow words.
 """
 
 from __future__ import annotations
@@ -151,8 +152,8 @@ def _equal(a: pd.Series, b: pd.Series) -> np.ndarray:
         x, y = (column.to_numpy(np.float64) for column in (a, b))
         return (x.view(np.uint64) == y.view(np.uint64)) | (np.isnan(x) & np.isnan(y))
     return np.array(
-        [left == right or (left != left and right != right) or _rounds_to(right, left) for left, right in zip(a, b)], dtype=bool
-    )  # noqa: PLR0124
+        [left == right or (pd.isna(left) and pd.isna(right)) or _rounds_to(right, left) for left, right in zip(a, b)], dtype=bool
+    )
 
 
 def _rounds_to(after: Any, before: Any) -> bool:

@@ -28,17 +28,17 @@ class EpochBar(LiveBar):
         """After an epoch."""
         if self.quiet:
             return
-        text = formatted(epoch.flat())
+        text = format_numbers(epoch.flat())
         if self.live:
             self.progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
             click.echo(text, err=True)
 
 
-def formatted(numbers: Mapping[str, object]) -> str:
+def format_numbers(numbers: Mapping[str, object]) -> str:
     """The numbers of an epoch in one line.
 
-    >>> formatted({"epoch": 1, "loss": 0.123456})
+    >>> format_numbers({"epoch": 1, "loss": 0.123456})
     'epoch 1  loss 0.1235'
     """
     return "  ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in numbers.items())

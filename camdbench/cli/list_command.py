@@ -46,11 +46,11 @@ def command(kind: str, name: str | None, as_json: bool, probe: bool) -> None:
 
         list_recipes(name, as_json=as_json, probe=probe)
         return
-    entries = [_described(entry) for entry in _KINDS[kind]]
+    entries = [_describe(entry) for entry in _KINDS[kind]]
     if kind == "models":
         entries += _torchvision() + _timm(name)
     if name is not None:
-        entries = [_one(kind, name, entries)]
+        entries = [_find_entry(kind, name, entries)]
     if as_json:
         shared_options.print_json(entries)
     elif name is not None:
@@ -58,12 +58,12 @@ def command(kind: str, name: str | None, as_json: bool, probe: bool) -> None:
     else:
         width = max((len(entry["name"]) for entry in entries), default=0)
         for entry in entries:
-            notes = "; ".join(filter(None, [_reading(entry), ", ".join(entry.get("needs", ())), entry.get("cost")]))
+            notes = "; ".join(filter(None, [_metric_notes(entry), ", ".join(entry.get("needs", ())), entry.get("cost")]))
             click.echo(f"{entry['name']:<{width}}  {entry['summary']}" + (f"  [{notes}]" if notes else ""))
         click.echo(f"{len(entries)} {kind}", err=True)
 
 
-def _reading(entry: dict[str, Any]) -> str:
+def _metric_notes(entry: dict[str, Any]) -> str:
     """How a metric's numbers are read: direction, unit, what it judges and the protocols it knows."""
     if "higher_is_better" not in entry:
         return ""
@@ -72,7 +72,7 @@ def _reading(entry: dict[str, Any]) -> str:
     return "; ".join([direction, *(["of the model"] if entry["scope"] == "model" else []), protocols])
 
 
-def _described(entry: Entry[Any]) -> dict[str, Any]:
+def _describe(entry: Entry[Any]) -> dict[str, Any]:
     given = [{"name": option.name, "type": option.annotation, "default": option.default} for option in entry.options]
     return (
         {"name": entry.name, "summary": entry.summary}
@@ -109,7 +109,7 @@ def _timm(name: str | None) -> list[dict[str, Any]]:
     return [{"name": f"{timm_zoo.PREFIX}NAME", "summary": f"{what}; {weights}", "module": "timm.models"}]
 
 
-def _one(kind: str, name: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
+def _find_entry(kind: str, name: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
     from camdbench.core.errors import unknown
 
     if kind in _KINDS and kind != "models":

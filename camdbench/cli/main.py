@@ -49,7 +49,7 @@ class LazyGroup(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        return _keeping_lines(importlib.import_module(f"camdbench.cli.{COMMANDS[cmd_name]}").command)
+        return _keep_line_breaks(importlib.import_module(f"camdbench.cli.{COMMANDS[cmd_name]}").command)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """Resolve a command name.
@@ -62,11 +62,11 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def _keeping_lines(command: click.Command) -> click.Command:
+def _keep_line_breaks(command: click.Command) -> click.Command:
     r"""The command, and those below it, with click's mark of lines that are not wrapped, which raw docstrings spell `\b`."""
     command.help = (command.help or "").replace("\\b\n", "\b\n")
     for part in command.commands.values() if isinstance(command, click.Group) else ():
-        _keeping_lines(part)
+        _keep_line_breaks(part)
     return command
 
 
@@ -94,7 +94,7 @@ def cli() -> None:
     """
 
 
-_keeping_lines(cli)
+_keep_line_breaks(cli)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -110,20 +110,20 @@ def run_cli(arguments: Sequence[str]) -> int:
         with _warnings(verbose=verbose):
             result: Any = cli.main(list(arguments), prog_name="camdbench", standalone_mode=False)
     except click.exceptions.Abort:
-        return _say("interrupted; what is finished is kept, the same command continues", INTERRUPTED)
+        return _fail("interrupted; what is finished is kept, the same command continues", INTERRUPTED)
     except click.ClickException as error:
         where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx is not None else ""
         more = f" (see: {where} --help)" if where else ""
-        return _say(f"Error: {' '.join(error.format_message().split())}{more}", error.exit_code)
+        return _fail(f"Error: {' '.join(error.format_message().split())}{more}", error.exit_code)
     except CamdbenchError as error:
-        return _say(f"Error: {error}", error.exit_code)
+        return _fail(f"Error: {error}", error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a reader such as `head` left: no complaint at exit
         return FAILURE
     except Exception as error:
         if verbose:
             traceback.print_exc()
-        return _say(f"Error: unexpected {type(error).__name__}: {error} (with -v: where)", FAILURE)
+        return _fail(f"Error: unexpected {type(error).__name__}: {error} (with -v: where)", FAILURE)
     return result if isinstance(result, int) else 0
 
 
@@ -146,6 +146,6 @@ def _warnings(*, verbose: bool) -> Generator[None]:
         yield
 
 
-def _say(line: str, code: int) -> int:
+def _fail(line: str, code: int) -> int:
     click.echo(line, err=True)
     return code

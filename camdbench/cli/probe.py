@@ -36,13 +36,13 @@ def command(
     camdbench probe --recipe benchmarks/shortcuts/probe.yaml
     camdbench probe --recipe mine.yaml --data-root DIR --seed 1
     """
-    from camdbench.cli.epoch_progress import formatted
+    from camdbench.cli.epoch_progress import format_numbers
     from camdbench.trainer.probe import probe
     from camdbench.trainer.run_state import Epoch
 
     def report(line: Epoch) -> None:
         if not quiet:
-            click.echo(formatted(line.flat()), err=True)
+            click.echo(format_numbers(line.flat()), err=True)
 
     done = probe(recipe, out=out, seed=seed, device=device, epochs=epochs, data_root=data_root, progress=report)
     if as_json:

@@ -25,7 +25,7 @@ def list_recipes(name: str | None, *, as_json: bool, probe: bool) -> None:
         UsageError: there is no recipe of that name.
     """
     tables = [load_table(each) for each in ([name] if name is not None else recipe_files())]
-    entries = [_described(table) for table in tables]
+    entries = [_describe(table) for table in tables]
     if probe or name is not None:
         _add_times(entries)
     if as_json:
@@ -58,7 +58,7 @@ def _line(name: str, text: str, room: int | None) -> str:
     return textwrap.fill(text, room, initial_indent=name, subsequent_indent=" " * len(name))
 
 
-def _described(table: PaperTable) -> dict[str, Any]:
+def _describe(table: PaperTable) -> dict[str, Any]:
     wanted: Requirements = requirements(table)
     return {
         "name": table.name,
