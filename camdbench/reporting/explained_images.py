@@ -47,7 +47,7 @@ class Explained:
     overlay: str
 
 
-def explain_pictures(
+def explain_images(
     classifier: Classifier,
     names: Sequence[str],
     explainers: str,

@@ -66,7 +66,7 @@ def test_nothing_is_fetched_that_nobody_can_fetch(tmp_path: Path, capsys: Said) 
 def test_masks_are_made_from_boxes_alone(tmp_path: Path, capsys: Said) -> None:
     fixtures.flowers102(tmp_path)
     asked = ["--data-root", str(tmp_path), "--weights", str(tmp_path / "sam"), "--out", str(tmp_path / "made")]
-    assert run_cli(["data", "masks", "flowers102", *asked]) == 2
+    assert run_cli(["data", "make-masks", "flowers102", *asked]) == 2
     assert "data set flowers102 has no boxes, which say where the objects are" in capsys.readouterr().err
 
 
@@ -81,7 +81,7 @@ def test_masks_are_made_and_what_got_none_is_named(tmp_path: Path, capsys: Said,
     fixtures.imagenet(tmp_path)
     next(tmp_path.rglob("*_00000002.JPEG")).write_bytes(b"")
     asked = ["--data-root", str(tmp_path), "--weights", "any", "--out", str(tmp_path / "made"), "--device", "cpu"]
-    assert run_cli(["data", "masks", "imagenet", *asked]) == 1
+    assert run_cli(["data", "make-masks", "imagenet", *asked]) == 1
     out, err = capsys.readouterr()
     assert "2 masks made, 0 were there, 1 images got none" in out
     assert "no mask: ILSVRC2012_val_00000002: ILSVRC2012_val_00000002.JPEG: cannot be decoded" in err
