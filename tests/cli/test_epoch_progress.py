@@ -1,4 +1,4 @@
-"""Progress of training: a live bar within the epoch on a terminal, lines per epoch everywhere, nothing where nobody wants it."""
+"""Progress of training: a live bar within the epoch on a terminal, lines per epoch everywhere; quiet prints nothing."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def test_run_prints_a_table_on_stdout_and_progress_on_stderr(capsys: Said):
     )
     out, err = capsys.readouterr()
     assert all(word in out for word in ("gradcam", "hirescam", "fakecam", "ad", "ag"))
-    assert "3 jobs, 0 done already" in err
+    assert "3 jobs, 0 already done" in err
     assert "3/3 jobs" in err
     assert sorted(path.name for path in Path("mine").iterdir()) == [
         "rows",

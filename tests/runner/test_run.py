@@ -326,11 +326,11 @@ def test_an_image_that_never_fits_becomes_a_row(tmp_path: Path, monkeypatch: pyt
 def test_saved_maps_are_the_raw_maps_to_half_precision(tmp_path: Path):
     from safetensors.torch import load_file
 
-    from camdbench.runner.saved_maps import unpacked
+    from camdbench.runner.saved_maps import unpack
 
     rows = run(tmp_path, "gradcam", limit=4, save_maps="raw")
     (file,) = (tmp_path / "maps").rglob("*.safetensors")
-    saved = unpacked(load_file(file))
+    saved = unpack(load_file(file))
     from camdbench.datasets.open_dataset import check_dataset, open_dataset
 
     dataset = open_dataset(*check_dataset("shortcuts", "val", None), None)
