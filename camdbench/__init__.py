@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from camdbench.core.cost import Cost, Repeat
     from camdbench.core.errors import CamdbenchError, NotApplicable, SampleError, UsageError
     from camdbench.core.protocols import Protocol
     from camdbench.core.registries import dataset, explainer, loss, metric, model
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from camdbench.tables.load import load_rows
     from camdbench.tables.summary import summarise
     from camdbench.trainer.probe import probe
+    from camdbench.trainer.step import TrainingStep
+    from camdbench.trainer.task import LossResult
     from camdbench.trainer.train import train
 
 __version__ = "0.1.0"
@@ -42,17 +45,21 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "Batch": "datasets.samples",
     "CamdbenchError": "core.errors",
     "Classifier": "models.classifier",
+    "Cost": "core.cost",
     "Explanation": "explainers.common.explain",
+    "LossResult": "trainer.task",
     "MetricInputs": "metrics.common.inputs",
     "Curve": "metrics.common.result",
     "MetricResult": "metrics.common.result",
     "NotApplicable": "core.errors",
     "Protocol": "core.protocols",
+    "Repeat": "core.cost",
     "Resources": "runner.resources",
     "RunConfig": "runner.config",
     "Sample": "datasets.samples",
     "SampleError": "core.errors",
     "Trace": "explainers.common.trace",
+    "TrainingStep": "trainer.step",
     "UsageError": "core.errors",
     "check": "tables.golden",
     "compare": "tables.comparison",
@@ -77,17 +84,21 @@ __all__ = [
     "Batch",
     "CamdbenchError",
     "Classifier",
+    "Cost",
     "Curve",
     "Explanation",
+    "LossResult",
     "MetricInputs",
     "MetricResult",
     "NotApplicable",
     "Protocol",
+    "Repeat",
     "Resources",
     "RunConfig",
     "Sample",
     "SampleError",
     "Trace",
+    "TrainingStep",
     "UsageError",
     "check",
     "compare",

@@ -13,6 +13,7 @@ from camdbench.cli import shared_options
 @click.argument("model")
 @click.option("--size", type=click.IntRange(min=1), help="Side length of the input in pixels.  [default: the model's own]")
 @click.option("--all", "everything", is_flag=True, help="Include layers that cannot be explained, with the reason.")
+@shared_options.plugin
 @shared_options.as_json
 @shared_options.verbose
 def command(model: str, size: int | None, everything: bool, as_json: bool) -> None:
