@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from camdbench.datasets.samples import Batch, Sample
     from camdbench.explainers.common.explain import Explanation, explain
     from camdbench.explainers.common.trace import Trace
-    from camdbench.metrics.inputs import MetricInputs
-    from camdbench.metrics.result import Curve, MetricResult
+    from camdbench.metrics.common.inputs import MetricInputs
+    from camdbench.metrics.common.result import Curve, MetricResult
     from camdbench.models.classifier import Classifier
     from camdbench.models.zoo import load_classifier
     from camdbench.papers.reproduce import reproduce
@@ -48,9 +48,9 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "Cost": "core.cost",
     "Explanation": "explainers.common.explain",
     "LossResult": "trainer.task",
-    "MetricInputs": "metrics.inputs",
-    "Curve": "metrics.result",
-    "MetricResult": "metrics.result",
+    "MetricInputs": "metrics.common.inputs",
+    "Curve": "metrics.common.result",
+    "MetricResult": "metrics.common.result",
     "NotApplicable": "core.errors",
     "Protocol": "core.protocols",
     "Repeat": "core.cost",

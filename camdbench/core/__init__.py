@@ -1,1 +1,1 @@
-"""The vocabulary of camdbench, free of torch: errors, specs, options, registries and rows."""
+"""Core vocabulary, free of torch: errors, specs, options, registries and rows."""

@@ -1,4 +1,4 @@
-"""Cost of an explainer: the image passes that it makes for one image, as data that follows its options; free of torch."""
+"""Cost of an explainer: image passes per image, as a function of its options; free of torch."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class PassEstimate:
 
     @property
     def total(self) -> int:
-        """All passes, whole and tail alike."""
+        """All passes, through the whole network and through the tail."""
         return self.forward + self.backward + self.tail_forward + self.tail_backward
 
     def __add__(self, other: PassEstimate) -> PassEstimate:
@@ -58,11 +58,11 @@ class PassEstimate:
 
 @dataclass(frozen=True)
 class Repeat:
-    """Passes that are made several times.
+    """Repeated passes.
 
     Attributes:
-        times: how often: an option, a quantity of `RUN_TIME`, or a tuple of such, which is their product. A tuple-valued
-            option counts its length, True and False count 1 and 0, None and texts count 1. The empty tuple is once.
+        times: repetitions: an option, a quantity of `RUN_TIME`, or a tuple of these (their product). A tuple-valued option
+            counts its length, True and False count 1 and 0, None and text count 1. The empty tuple counts 1.
         forward: forward passes of each repetition.
         backward: backward passes.
         tail_forward: forward passes through the tail.
@@ -83,7 +83,7 @@ class Repeat:
         return (self.times,) if isinstance(self.times, str) else self.times
 
     def passes(self, options: Mapping[str, Any], quantities: Mapping[str, int]) -> PassEstimate:
-        """The passes of all repetitions; arguments as of `Cost.passes`."""
+        """Passes of all repetitions; arguments as in `Cost.passes`."""
         if self.when and options[str(self.when[0])] not in self.when[1:]:
             return PassEstimate()
         unknown = any(name in RUN_TIME and name not in quantities for name in self.factors)
@@ -92,7 +92,7 @@ class Repeat:
         return PassEstimate(self.forward, self.backward, self.tail_forward, self.tail_backward, unknown) * times
 
     def __str__(self) -> str:
-        """As `camdbench list` shows it.
+        """Text shown by `camdbench list`.
 
         >>> print(Repeat(("areas", "max_iter"), 1, 1, when=("variant", "dual")))
         areas x max_iter x (1 forward + 1 backward) if variant=dual
@@ -109,7 +109,7 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Cost:
-    """Image passes that an explainer makes for one image when it runs alone.
+    """Image passes per image of an explainer that runs alone.
 
     Attributes:
         forward: forward passes through the whole network.
@@ -117,8 +117,8 @@ class Cost:
         tail_forward: forward passes through the tail, the part behind the target layer.
         tail_backward: backward passes through the tail.
         repeats: passes whose number depends on options or on the network.
-        inner: how often a wrapper runs the explainer that it wraps.
-        note: an exception or computation that the numbers leave out.
+        inner: runs of the wrapped explainer per run of the wrapper.
+        note: exception or computation not counted.
     """
 
     forward: int = 0
@@ -131,7 +131,7 @@ class Cost:
 
     @property
     def option_names(self) -> set[str]:
-        """The options on which the number of passes depends."""
+        """Options that determine the number of passes."""
         return {str(name) for each in self.repeats for name in (*each.factors, *each.when[:1]) if name not in RUN_TIME}
 
     def passes(
@@ -140,12 +140,12 @@ class Cost:
         inner: PassEstimate = PassEstimate(),
         quantities: Mapping[str, int] | None = None,
     ) -> PassEstimate:
-        """The passes under given options.
+        """Passes for given option values.
 
         Args:
             options: values of all options.
             inner: passes of the wrapped explainer.
-            quantities: values of quantities of `RUN_TIME`; one that is not given counts its least value.
+            quantities: values of `RUN_TIME` quantities; a missing one counts its least value.
 
         >>> Cost(forward=1, repeats=(Repeat("iterations", 1, 1),)).passes({"iterations": 100}).total
         201
@@ -154,7 +154,7 @@ class Cost:
         return sum((repeat.passes(options, quantities or {}) for repeat in self.repeats), own + inner * self.inner)
 
     def __str__(self) -> str:
-        """As `camdbench list` shows it.
+        """Text shown by `camdbench list`.
 
         >>> print(Cost(forward=1, inner=6))
         1 forward + 6 x the wrapped explainer
@@ -166,10 +166,10 @@ class Cost:
 
 
 def check_cost(owner: str, cost: object, options: Iterable[str], *, wraps: bool) -> None:
-    """Check that a cost is data and names options that exist.
+    """Check that a cost is a `Cost` and that its options exist.
 
     Raises:
-        TypeError: it does not.
+        TypeError: it is not, or an option does not exist.
     """
     if not isinstance(cost, Cost):
         raise TypeError(f"{owner!r}: cost = {cost!r}: not a Cost; write cost=Cost(forward=1), from camdbench.core.cost")
@@ -181,7 +181,7 @@ def check_cost(owner: str, cost: object, options: Iterable[str], *, wraps: bool)
 
 
 def _count(value: object) -> int:
-    """What an option's value counts as a number of repetitions."""
+    """Number of repetitions that an option value stands for."""
     if isinstance(value, tuple):
         return len(value)
     return int(value) if isinstance(value, int) else 1

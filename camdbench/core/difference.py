@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Difference:
-    """One way in which another implementation of a metric or explainer departs from ours.
+    """A difference between another implementation of a metric or explainer and ours.
 
     Attributes:
-        who: the paper, library or release.
-        what: what it does.
-        effect: what that does to its values; empty if unknown.
+        who: paper, library or release.
+        what: behaviour of the other implementation.
+        effect: effect on its values; empty if unknown.
     """
 
     who: str

@@ -1,9 +1,9 @@
-"""What can go wrong, sorted by who must mend it.
+"""Exceptions and their exit codes.
 
-CamdbenchError            a failure of the job                                 exit code 1
-├── UsageError            the request is wrong; the message names the mend     exit code 2
-├── SampleError           one image is unusable: a row with status=error, never a crash
-└── NotApplicable         an explainer has no meaning on this model: a row with status=not_applicable
+CamdbenchError            the job failed                                              exit code 1
+├── UsageError            the request is invalid; the message states the fix          exit code 2
+├── SampleError           one image is unusable: rows with status=error, the run continues
+└── NotApplicable         undefined for this model or image: rows with status=not_applicable
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from collections.abc import Iterable
 
 
 class CamdbenchError(Exception):
-    """A failure with a message fit for a person: it names the thing, the value and the mend."""
+    """Failure whose message names the thing, the value and the fix."""
 
     exit_code = 1
 
 
 class UsageError(CamdbenchError):
-    """The request cannot be carried out as written; nothing has been computed."""
+    """The request is invalid; nothing has been computed."""
 
     exit_code = 2
 
 
 class SampleError(CamdbenchError):
-    """One sample cannot be read or used; the rest of the run goes on."""
+    """A sample cannot be read or used; the run continues."""
 
 
 class NotApplicable(CamdbenchError):
@@ -33,11 +33,11 @@ class NotApplicable(CamdbenchError):
 
 
 class CamdbenchWarning(UserWarning):
-    """What a person should know before believing a number; the command line prints it in a line, even without -v."""
+    """Caveat on computed values; the command line prints it on one line, even without -v."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str], *, more: str = "") -> UsageError:
-    """The error for a name nobody registered, with the nearest names that exist.
+    """UsageError for an unregistered name, with the nearest registered names.
 
     >>> str(unknown("explainer", "gradcan", ["gradcam", "opticam"]))
     "no explainer 'gradcan'; did you mean 'gradcam'?"

@@ -1,4 +1,4 @@
-"""Facts that the decorator of each registered function states; free of torch."""
+"""Facts stated by the decorators of registered functions; free of torch."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from camdbench.core.protocols import Protocol
 
 @dataclass(frozen=True)
 class ExplainerFacts:
-    """What must be known of an explainer before it runs.
+    """Facts of an explainer.
 
     Attributes:
-        paper: where the method is defined.
-        cost: image passes that it makes for one image, alone; None: not stated.
-        needs: what it reads beside images and logits: `layer` (a target layer), `gradients` (a network that
-            can be differentiated), `boxes`, `masks`,
-            `linear head` (global average pooling and a linear layer behind the target layer), `attention`.
-        refuses: networks or images for which it is not defined; it says so by `NotApplicable`.
-        aliases: names under which other libraries know it.
-        normalisation: how the raw map becomes a mask in [0, 1] at image size; `none` for maps that already are one.
-        control: a control that no method should lose against; set apart in tables.
-        stochastic: draws random numbers, always from (seed, image id).
+        paper: definition of the method.
+        cost: image passes per image if it runs alone; None: not stated.
+        needs: inputs beside images and logits: `layer` (a target layer), `gradients` (a differentiable network), `boxes`,
+            `masks`, `linear head` (global average pooling and a linear layer after the target layer), `attention`.
+        refuses: networks or images for which it raises `NotApplicable`.
+        aliases: names in other libraries.
+        normalisation: mapping of the raw map to a mask in [0, 1]; `none` if the map already is one.
+        control: a baseline that every method should beat; listed apart in tables.
+        stochastic: draws random numbers, seeded by (seed, image id).
         formula: LaTeX; if empty, the first `.. math::` of the docstring.
         values: range of the raw map, such as `[0, inf)`.
         differs: how other implementations differ.
@@ -45,19 +44,18 @@ class ExplainerFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class MetricFacts:
-    """What must be known of a metric before its numbers can be read.
+    """Facts of a metric.
 
     Attributes:
-        paper: where the metric is defined, with the equation.
+        paper: definition of the metric, with the equation.
         higher_is_better: direction, for ranking and bold type.
         unit: unit of the values, `%` or empty.
-        tolerance: how far a mean may move, in `unit`, before the regression check calls it moved.
-        protocols: the conventions by which values can be made, the default first.
-        needs: what it reads beside images and logits: `boxes`, `masks`, `explainer` (it explains altered images again),
-            `linear head`.
-        scope: `map`, or `model` for a property of the model alone, which is measured once, not for each explainer.
+        tolerance: change of a mean, in `unit`, above which the regression check reports it as moved.
+        protocols: conventions for computing the values, the default first.
+        needs: inputs beside images and logits: `boxes`, `masks`, `explainer` (explains altered images), `linear head`.
+        scope: `map`, or `model` for a property of the model alone, computed once instead of once per explainer.
         undefined: why an image may have no value.
-        aliases: longer names, and names under which other libraries know it; rows say the registered one.
+        aliases: longer names and names in other libraries; rows contain the registered name.
         formula: LaTeX; if empty, the first `.. math::` of the docstring.
         values: range of the values under the default protocol, such as `[0, 100]`.
         differs: how other implementations differ.
@@ -79,17 +77,17 @@ class MetricFacts:
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What must be known of a data set before it is opened.
+    """Facts of a data set.
 
     Attributes:
-        paper: where it comes from.
-        splits: the names that `split=` takes; empty where the layout has none.
-        gives: what its samples hold beside image and label: `boxes`, `masks`.
+        paper: publication of the data set.
+        splits: values of `split=`; empty if the layout has no splits.
+        gives: annotations beside image and label: `boxes`, `masks`.
         on_disk: whether it needs `--data-root`.
-        optional: annotations that are there if a path under the data root is: `masks: CUB_200_2011/segmentations`.
-        licence: what its owners allow.
-        source: where it can be had.
-        download: whether torchvision can fetch it, on demand.
+        optional: annotations present only if a path under the data root exists: `masks: CUB_200_2011/segmentations`.
+        licence: terms of use.
+        source: where to obtain it.
+        download: whether torchvision can download it.
     """
 
     paper: str
@@ -104,11 +102,11 @@ class DatasetFacts:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What must be known of an embedded model.
+    """Facts of an embedded model.
 
     Attributes:
-        paper: the recipe or publication it comes from.
-        dataset: the data set whose classes it predicts.
+        paper: recipe or publication.
+        dataset: data set whose classes it predicts.
     """
 
     paper: str
@@ -117,11 +115,11 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class LossFacts:
-    """What must be known of a training loss.
+    """Facts of a training loss.
 
     Attributes:
-        paper: where the loss is defined, with the equation.
-        needs: what it reads beside images and labels: `boxes`, `masks`, `class masks` (one for each class, where there are).
+        paper: definition of the loss, with the equation.
+        needs: inputs beside images and labels: `boxes`, `masks`, `class masks` (one per present class).
     """
 
     paper: str

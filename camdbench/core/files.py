@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, and read with one clear line where they cannot be."""
+"""Atomic writing of files, and reading of YAML with one-line errors."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from typing import Any, cast
 from camdbench.core.errors import UsageError
 
 
-def read_fields(file: Path, what: str, example: str, mend: str = "") -> dict[str, Any]:
-    """The fields of a YAML file.
+def read_fields(file: Path, what: str, example: str, hint: str = "") -> dict[str, Any]:
+    """Fields of a YAML file.
 
     Args:
         file: the file.
-        what: what it is called in errors.
-        example: a field that it could hold.
-        mend: what to say besides where it cannot be read.
+        what: kind of file, for error messages.
+        example: a valid field, for error messages.
+        hint: appended to the error if the file cannot be opened.
 
     Raises:
-        UsageError: it cannot be read, is not YAML, or holds no fields.
+        UsageError: the file cannot be read, is not YAML, or contains no fields.
     """
     import yaml
 
     try:
-        written = yaml.safe_load(file.read_text(encoding="utf-8"))
+        loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"{what} {file}: {(error.strerror or 'cannot be read').lower()}{mend}") from None
+        raise UsageError(f"{what} {file}: {(error.strerror or 'cannot be read').lower()}{hint}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{what} {file}: not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(written, dict):
-        raise UsageError(f"{what} {file}: expected fields such as `{example}`, found {type(written).__name__}")
-    return cast("dict[str, Any]", written)
+    if not isinstance(loaded, dict):
+        raise UsageError(f"{what} {file}: expected fields such as `{example}`, found {type(loaded).__name__}")
+    return cast("dict[str, Any]", loaded)
 
 
 @contextmanager
 def replacing(path: Path) -> Generator[Path]:
-    """Yield a temporary name beside `path` that takes its place on success, durably; readers see the old or the new file."""
+    """Yield a temporary path beside `path`; on success fsync it and rename it to `path` atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

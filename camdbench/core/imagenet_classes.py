@@ -1,4 +1,4 @@
-"""The thousand classes of ImageNet (ILSVRC 2012) in the order that every network's logits have."""
+"""The 1,000 classes of ImageNet (ILSVRC 2012) in the order of the logits."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 
 class ImageNetClass(NamedTuple):
-    """One class.
+    """An ImageNet class.
 
     Attributes:
-        wnid: its WordNet identifier, which is also the name of its folder.
-        name: its name, as torchvision's weights state it.
+        wnid: WordNet identifier, the name of the class folder.
+        name: short name from torchvision's weights.
     """
 
     wnid: str
@@ -22,7 +22,7 @@ class ImageNetClass(NamedTuple):
 
 @cache
 def imagenet_classes() -> tuple[ImageNetClass, ...]:
-    """All classes in the network's order, which is the alphabetical order of the WordNet identifiers.
+    """All classes in the order of the logits (alphabetical by WordNet identifier).
 
     >>> imagenet_classes()[1]
     ImageNetClass(wnid='n01443537', name='goldfish')
@@ -33,7 +33,7 @@ def imagenet_classes() -> tuple[ImageNetClass, ...]:
 
 @cache
 def imagenet_positions() -> dict[str, int]:
-    """The position of each WordNet identifier among the logits.
+    """Logit index of each WordNet identifier.
 
     >>> imagenet_positions()["n01443537"]
     1

@@ -1,4 +1,4 @@
-"""Nested mappings as one."""
+"""Deep merge of nested mappings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def merge_nested(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Two nested mappings as one; where both have a value, that of `over`.
+    """Deep merge of two mappings; `over` takes precedence.
 
     >>> merge_nested({"data": {"dataset": "pets", "train": "trainval"}, "epochs": 3}, {"data": {"dataset": "cars"}})
     {'data': {'dataset': 'cars', 'train': 'trainval'}, 'epochs': 3}

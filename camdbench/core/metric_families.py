@@ -1,7 +1,7 @@
-"""Families of metrics: switches that their protocols share, and reasons why an image has no value; free of torch.
+"""Families of metrics: shared protocol switches, and reasons why an image has no value; free of torch.
 
-A metric's protocol is a variant of a family and states only what differs. The registry reads decorators without importing
-them: a name that the metric's module does not assign is looked up here.
+A metric's protocol is a variant of a family and states only the differences. The registry parses decorators without
+importing them: it looks up names here that the metric's module does not assign.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ EXPLAINED_AGAIN = Protocol("explained again", scored_class="target", maps="raw",
 CLASSIFIED = Protocol("classified", scored_class="label", scored_output="logit")
 CLASS_MAPS = CLASSIFIED.variant("class maps", maps="raw", resize="masks to the grid, nearest-exact")
 
-CONSTANT_MAP = "the map is constant, so that it ranks no pixel before another"
-FLAT_MAP = "no place of the map differs from another"
+CONSTANT_MAP = "the map is constant and ranks no pixels"
+FLAT_MAP = "the map is constant"
 ZERO_MAP = "the map is zero everywhere"
-ZERO_FIRST_MAP = "the map of the image as it is is zero everywhere"
+ZERO_FIRST_MAP = "the map of the original image is zero everywhere"
 NO_BOX = "the object has no box inside the image, or the map is zero everywhere"
 NO_MASK = "the mask is empty, or the map is zero everywhere"
 NO_LABEL = "the label is unknown"

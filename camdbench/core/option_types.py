@@ -1,4 +1,4 @@
-"""Types of options that several functions share; `core.options` resolves them by name. Free of torch and pydantic."""
+"""Option types shared by several functions, resolved by name in `core.options`. Free of torch and pydantic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of a registered function: its keyword-only arguments, checked against their annotations."""
+"""Options of a registered function: its keyword-only arguments, validated against their annotations."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from camdbench.core.errors import UsageError, unknown
 
 @dataclass(frozen=True)
 class Option:
-    """One keyword-only argument: its name, its annotation as written and its default (a literal)."""
+    """A keyword-only argument: name, annotation as source text, and default (a literal)."""
 
     name: str
     annotation: str
     default: Any
 
     def check(self, value: object, owner: str) -> object:
-        """Return `value` as the annotated type.
+        """Validate `value` strictly against the annotated type.
 
         Raises:
-            UsageError: the value does not fit; the message names owner, option, value and type.
+            UsageError: wrong type or out of bounds; the message names owner, option, value and type.
         """
         from pydantic import TypeAdapter, ValidationError
 
@@ -37,7 +37,7 @@ class Option:
 
 
 def check_options(owner: str, options: tuple[Option, ...], given: dict[str, object]) -> dict[str, object]:
-    """Check every given value; unknown names get a did-you-mean.
+    """Validate all given values; an unknown name raises a UsageError with suggestions.
 
     >>> check_options("opticam", (Option("iterations", "PositiveInt", 100),), {"iterations": 50})
     {'iterations': 50}
@@ -46,13 +46,13 @@ def check_options(owner: str, options: tuple[Option, ...], given: dict[str, obje
     for name, value in given.items():
         if name not in by_name:
             if not by_name:
-                raise UsageError(f"{owner} has no options, so {name}={value!r} means nothing")
+                raise UsageError(f"{owner}({name}={value!r}): {owner} has no options; leave {name} out")
             raise unknown(f"option of {owner}", name, by_name)
     return {name: by_name[name].check(value, owner) for name, value in given.items()}
 
 
 def options_of_function(function: Callable[..., Any]) -> tuple[Option, ...]:
-    """The options of a live function, read from its signature."""
+    """Options of a function object, from its signature."""
     found = list[Option]()
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
@@ -66,7 +66,7 @@ def options_of_function(function: Callable[..., Any]) -> tuple[Option, ...]:
 
 
 def options_of_source(node: ast.FunctionDef) -> tuple[Option, ...]:
-    """The options of a function that has been parsed but not imported."""
+    """Options of a parsed function that is not imported."""
     found = list[Option]()
     for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
         annotation = ast.unparse(argument.annotation) if argument.annotation else ""
@@ -75,30 +75,30 @@ def options_of_source(node: ast.FunctionDef) -> tuple[Option, ...]:
     return tuple(found)
 
 
-_WRAPPED = "Inner"  # the annotation of an argument that is another explainer
+_WRAPPED = "Inner"  # annotation of an argument that is another explainer
 
 
 def wraps_of_function(function: Callable[..., Any]) -> int:
-    """How many other explainers a live function takes."""
+    """Number of explainers that a function object wraps."""
     annotations = (parameter.annotation for parameter in inspect.signature(function).parameters.values())
     return sum(_WRAPPED in (annotation, getattr(annotation, "__name__", None)) for annotation in annotations)
 
 
 def wraps_of_source(node: ast.FunctionDef) -> int:
-    """The same of a function that has been parsed but not imported."""
+    """Number of explainers that a parsed function wraps."""
     return sum(argument.annotation is not None and ast.unparse(argument.annotation) == _WRAPPED for argument in node.args.args)
 
 
 def _option(name: str, annotation: str, default: object, owner: str) -> Option:
     if default is inspect.Parameter.empty or not annotation:
-        raise TypeError(f"option {name!r} of {owner} needs both a type and a default")
-    text = ast.unparse(_Expanded().visit(ast.parse(annotation, mode="eval")))  # one spelling, whoever read it
+        raise TypeError(f"option {name!r} of {owner}: no type or no default; add both")
+    text = ast.unparse(_ExpandNames().visit(ast.parse(annotation, mode="eval")))  # the same text from source and from signature
     _resolve(ast.parse(text, mode="eval").body)
     return Option(name, text, default)
 
 
-class _Expanded(ast.NodeTransformer):
-    """Replaces the names of `core.option_types` by the choices that they stand for."""
+class _ExpandNames(ast.NodeTransformer):
+    """Replaces names of `core.option_types` by the Literal they stand for."""
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         choices = get_args(getattr(option_types, node.id, None))
@@ -108,7 +108,7 @@ class _Expanded(ast.NodeTransformer):
 
 
 _PLAIN: dict[str, Any] = {"int": int, "float": float, "bool": bool, "str": str, "None": NoneType}
-_BOUNDED: dict[str, tuple[type, dict[str, Any]]] = {  # pydantic's own names, so that the same annotation also serves a type checker
+_BOUNDED: dict[str, tuple[type, dict[str, Any]]] = {  # names as in pydantic, for type checkers
     "PositiveInt": (int, {"gt": 0}),
     "NonNegativeInt": (int, {"ge": 0}),
     "PositiveFloat": (float, {"gt": 0, "allow_inf_nan": False}),
@@ -119,7 +119,7 @@ _BOUNDED: dict[str, tuple[type, dict[str, Any]]] = {  # pydantic's own names, so
 
 
 def _resolve(node: ast.expr) -> Any:
-    """The type that a closed set of annotations stands for; nothing is evaluated."""
+    """Type of an annotation from a closed set; nothing is evaluated."""
     match node:
         case ast.Name(id=name) if name in _PLAIN:
             return _PLAIN[name]
@@ -137,4 +137,4 @@ def _resolve(node: ast.expr) -> Any:
         case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=[item, ast.Constant(value=mark)])) if mark is ...:
             return tuple[_resolve(item), ...]
         case _:
-            raise TypeError(f"an option cannot be annotated {ast.unparse(node)!r}; use int, float, bool, str, None, Literal, PositiveInt …")
+            raise TypeError(f"option annotation {ast.unparse(node)!r}: use int, float, bool, str, None, Literal or PositiveInt …")

@@ -1,4 +1,4 @@
-"""Precision: how exactly the network looks at images that an explainer has altered."""
+"""Precision of forward passes on masked images."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 def check_precision(precision: str) -> Precision:
-    """The precision, if there is one of that name.
+    """The precision, validated.
 
     >>> check_precision("bf16")
     'bf16'
 
     Raises:
-        UsageError: there is none.
+        UsageError: unknown precision.
     """
     if precision not in PRECISIONS:
         raise UsageError(f"precision {precision!r}: expected {' or '.join(PRECISIONS)}")

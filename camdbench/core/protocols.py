@@ -1,4 +1,4 @@
-"""Protocols: the seven switches by which two readings of one metric differ; free of torch."""
+"""Protocols: seven switches that distinguish variants of one metric; free of torch."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ SWITCHES = ("masking", "scored_class", "scored_output", "maps", "resize", "groun
 
 @dataclass(frozen=True)
 class Protocol:
-    """One convention by which the values of a metric are made; an empty switch does not apply to the metric.
+    """Convention for computing the values of a metric; an empty switch does not apply to the metric.
 
-    Where the metric's function has an option named like a switch, the switch is that option's value under the protocol.
+    An option of the metric's function with the name of a switch takes the switch's value under the protocol.
 
     Attributes:
-        name: what `protocol=` takes.
-        masking: the space in which pixels are masked or replaced, and by what.
-        scored_class: the class whose score counts: `target` (the explained one), `predicted` or `label`.
-        scored_output: what is read of the network: `probability`, `logit`, ….
-        maps: how maps are normalised: `default` is the explainer's own normalisation to [0, 1], `raw` its raw map.
-        resize: how maps reach the size of the image.
-        ground_truth: how ground truth is brought to the image, and whether the ends of boxes are inclusive.
-        reduction: how values of images become the number of the table (see `camdbench.tables.aggregates`).
-        paper: where the convention comes from, if not from the metric's own paper.
-        options: values of further options of the metric's function under this protocol.
+        name: value of `protocol=`.
+        masking: colour space and replacement of masked pixels.
+        scored_class: class whose score is read: `target` (explained), `predicted` or `label`.
+        scored_output: output of the network that is read: `probability`, `logit`, ….
+        maps: normalisation of maps: `default` is the explainer's normalisation to [0, 1], `raw` the raw map.
+        resize: interpolation of maps to image size.
+        ground_truth: kind of ground truth, and whether box ends are inclusive.
+        reduction: reduction over images (see `camdbench.tables.aggregates`).
+        paper: source of the convention if it differs from the metric's paper.
+        options: values of further options of the metric's function.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Protocol:
     options: Mapping[str, Any] = field(default_factory=dict[str, Any], hash=False)
 
     def variant(self, name: str, **changes: Any) -> Protocol:
-        """The same convention under another name, apart from `changes`; paper and options are not inherited.
+        """A copy with another name and `changes`; paper and options are not inherited.
 
         >>> Protocol("a", masking="pixels").variant("b", scored_class="label").switches["masking"]
         'pixels'
@@ -51,11 +51,11 @@ class Protocol:
 
     @property
     def switches(self) -> dict[str, str]:
-        """The seven switches by name."""
+        """All switches by name."""
         return {name: getattr(self, name) for name in SWITCHES}
 
     def with_options(self, options: Mapping[str, Any]) -> Protocol:
-        """The protocol as it is under these options: an option named like a switch sets the switch.
+        """The protocol with option values; an option named like a switch sets the switch.
 
         >>> Protocol("rise", masking="normalised").with_options({"masking": "pixels", "step": 8}).masking
         'pixels'
@@ -64,7 +64,7 @@ class Protocol:
         return replace(self, **switched, options={name: value for name, value in options.items() if name not in SWITCHES})
 
     def digest(self, metric: str) -> str:
-        """Eight hexadecimal digits that change with every switch and option, whatever the protocol is called.
+        """Hash (8 hex digits) of metric, switches and options; the name does not enter.
 
         >>> Protocol("a", masking="pixels").digest("ad") == Protocol("b", masking="pixels").digest("ad")
         True

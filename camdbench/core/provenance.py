@@ -1,4 +1,4 @@
-"""Where numbers come from: versions, code, git revision, command line, time, training of a checkpoint."""
+"""Provenance: versions, code hash, git revision, command line, time, and training of a checkpoint."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ROOT = Path(__file__).parents[1]
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that values depend on."""
+    """Versions of Python and of the packages that determine values."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
@@ -31,7 +31,7 @@ def versions() -> dict[str, str]:
 
 @cache
 def code_hash() -> str:
-    """A hash over the source files that values depend on: it changes when an explainer or a metric does."""
+    """SHA-256 (16 hex digits) of the source files that determine values."""
     digest = hashlib.sha256()
     for part in _SCIENCE:
         for file in sorted((_ROOT / part).rglob("*.py")):
@@ -40,7 +40,7 @@ def code_hash() -> str:
 
 
 def git_revision() -> str | None:
-    """The revision of the checkout that the code runs from, `-dirty` where it was changed; None outside a checkout."""
+    """Git revision of the checkout, with `-dirty` if it has changes; None outside a checkout."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(_ROOT), *arguments]
@@ -55,23 +55,23 @@ def git_revision() -> str | None:
 
 
 def now() -> str:
-    """The time in UTC, ISO 8601, to the second."""
+    """Current time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def command_line() -> list[str]:
-    """The words of the command, the program's folder left out."""
+    """Command-line words; the program without its folder."""
     return [Path(sys.argv[0]).name, *sys.argv[1:]]
 
 
 def training_of(model: str) -> dict[str, Any]:
-    """How a checkpoint was trained: `{"training": {"recipe": …, "seed": …}}`, or nothing if it is unknown.
+    """Training of a checkpoint: `{"training": {"recipe": …, "seed": …}}`; empty if unknown.
 
-    `recipe` is a hash of the recipe without its name and seed, and of the fingerprints of the images: networks that differ in
-    their seed alone share it.
+    `recipe` is a hash of the recipe without name and seed and of the image fingerprints. Networks that differ only in the
+    seed share it.
 
     Args:
-        model: the model as asked for; a checkpoint has its recipe in the JSON file beside it.
+        model: requested model; the JSON file beside a checkpoint contains its recipe.
     """
     file = Path(model).with_suffix(".json")
     if not model.endswith(".safetensors") or not file.is_file():

@@ -12,7 +12,7 @@ from camdbench.core.registry import Registry
 from camdbench.core.spec import Spec, parse_specs
 
 explainers = Registry("explainer", ExplainerFacts, "camdbench.explainers")
-metrics = Registry("metric", MetricFacts, "camdbench.metrics", refused=UNSUPPORTED)
+metrics = Registry("metric", MetricFacts, "camdbench.metrics", unsupported=UNSUPPORTED)
 datasets = Registry("dataset", DatasetFacts, "camdbench.datasets")
 models = Registry("model", ModelFacts, "camdbench.models")
 losses = Registry("loss", LossFacts, "camdbench.trainer")
@@ -24,41 +24,41 @@ model = models.register
 loss = losses.register
 
 
-NO_EXPLAINER = Spec("none")  # stands in rows of metrics that judge the model alone
+NO_EXPLAINER = Spec("none")  # explainer in rows of metrics with model scope
 
 
 def protocol_of(metric_spec: Spec) -> Protocol:
-    """The protocol by which a metric's values are made, its options included."""
+    """Protocol of a metric spec, options included."""
     return metrics.get(metric_spec.name).protocol(metric_spec)
 
 
 def has_model_scope(metric_spec: Spec) -> bool:
-    """Whether a metric is a property of the model, whatever explains it."""
+    """Whether a metric is a property of the model alone."""
     return metrics.get(metric_spec.name).facts.scope == "model"
 
 
 def needs_of(spec: Spec) -> set[str]:
-    """What an explainer reads, and what those that it wraps read."""
+    """Inputs that an explainer and the explainers it wraps need."""
     return {need for part in spec.walk() for need in explainers.get(part.name).facts.needs}
 
 
 def is_control(spec: Spec) -> bool:
-    """Whether an explainer, or whatever it wraps innermost, is a control."""
+    """Whether all innermost explainers of a spec are controls."""
     return all(explainers.get(part.name).facts.control for part in spec.walk() if not part.wrapped)
 
 
 def parse_explainers(texts: str | Iterable[str | Spec], gives: Collection[str]) -> tuple[Spec, ...]:
-    """Read and check specs of explainers.
+    """Parse and check explainer specs.
 
-    Among them `all` is every one at its defaults, wrappers apart, methods before controls; `controls` the controls. `none`
-    alone is no explainer, for metrics that judge the model alone.
+    `all` stands for every explainer at its defaults without wrappers, methods before controls; `controls` for the controls.
+    `none` alone means no explainer, for metrics with model scope.
 
     Args:
-        texts: specs with commas, or a list of such.
-        gives: the annotations that the images have, `boxes`, `masks`; groups leave out what needs others.
+        texts: comma-separated specs, or a list of these.
+        gives: annotations of the images, `boxes`, `masks`; groups omit explainers that need others.
 
     Raises:
-        UsageError: a name, an option or a value is wrong, or one spec stands twice.
+        UsageError: unknown name, invalid option or value, or a duplicate.
     """
     if texts == str(NO_EXPLAINER):
         return ()
@@ -70,15 +70,15 @@ def parse_explainers(texts: str | Iterable[str | Spec], gives: Collection[str]) 
 
 
 def parse_metrics(texts: str | Iterable[str | Spec], gives: Collection[str], *, explains: bool = True) -> tuple[Spec, ...]:
-    """Read and check specs of metrics; among them `all` is every one of our own under its default protocol.
+    """Parse and check metric specs; `all` stands for every built-in metric under its default protocol.
 
     Args:
-        texts: specs with commas, or a list of such.
-        gives: the annotations that the images have, `boxes`, `masks`; `all` leaves out what needs others.
-        explains: whether altered images can be explained again; if not, `all` leaves out what needs that.
+        texts: comma-separated specs, or a list of these.
+        gives: annotations of the images, `boxes`, `masks`; `all` omits metrics that need others.
+        explains: whether altered images can be explained; if not, `all` omits metrics that need it.
 
     Raises:
-        UsageError: a name, an option or a value is wrong, or one spec stands twice.
+        UsageError: unknown name, invalid option or value, or a duplicate.
     """
     lacks = {"boxes", "masks"} - set(gives) | (set() if explains else {"explainer"})
     fit = [entry for entry in metrics if ":" not in entry.name and not lacks & set(entry.facts.needs)]
@@ -86,12 +86,12 @@ def parse_metrics(texts: str | Iterable[str | Spec], gives: Collection[str], *, 
 
 
 def _with_groups(registry: Registry[Any], texts: str | Iterable[str | Spec], groups: Mapping[str, Sequence[Spec]]) -> tuple[Spec, ...]:
-    """The checked specs, each group's members in place of its name, apart from those that are named themselves."""
+    """Checked specs; a group name is replaced by its members that are not named themselves."""
     given = [texts] if isinstance(texts, str) else list(texts)
-    written = [spec for text in given for spec in ((text,) if isinstance(text, Spec) else parse_specs(text))]
-    named = registry.parse([spec for spec in written if str(spec) not in groups])
+    parsed = [spec for text in given for spec in ((text,) if isinstance(text, Spec) else parse_specs(text))]
+    named = registry.parse([spec for spec in parsed if str(spec) not in groups])
     found, left = list[Spec](), iter(named)
-    for spec in written:
+    for spec in parsed:
         members = groups.get(str(spec))
         found += [next(left)] if members is None else [member for member in members if member not in (*named, *found)]
     return tuple(found)

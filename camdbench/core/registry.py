@@ -1,8 +1,8 @@
-"""A registry is filled by reading decorators; a function is imported only when it is used.
+"""Registries filled by parsing decorators; a function is imported only when it is used.
 
-Listing fifty explainers must not cost the import of torch, so the built-in modules are parsed, not imported: the
-decorator's literal arguments are the facts, the keyword-only arguments the options, the docstring the help.
-Functions that are registered live (a notebook, `--plugin FILE`, an entry point) pass through the same `Entry`.
+Listing must not import torch: built-in modules are parsed, the decorator's literal arguments are the facts, the
+keyword-only arguments the options, the docstring the help. Functions registered at run time (notebook, `--plugin FILE`,
+entry point) become the same `Entry`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from camdbench.core.options import options_of_function, options_of_source, wraps
 from camdbench.core.registry_entry import Entry, F, checked_doc, formula_of, read_keywords, with_protocol
 from camdbench.core.spec import Spec, parse_spec, parse_specs
 
-PLUGINS: list[str] = []  # files that `load_plugin` has run, for processes that must run them too
+PLUGINS: list[str] = []  # files run by `load_plugin`; worker processes run them too
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -34,25 +34,25 @@ class Registry(Generic[F]):
     """Named functions of one kind.
 
     Args:
-        kind: the noun, which is also the decorator's name: `explainer`, `metric`, …
-        facts: the dataclass that the decorator's keyword arguments must fill.
-        package: the package whose modules are read for decorators; also the entry-point group.
-        refused: names that somebody may ask for and nobody gets, with the reason.
+        kind: noun and name of the decorator: `explainer`, `metric`, …
+        facts: dataclass built from the decorator's keyword arguments.
+        package: package whose modules are parsed; also the entry-point group.
+        unsupported: names without implementation, with the reason.
     """
 
-    def __init__(self, kind: str, facts: Callable[..., F], package: str, refused: Mapping[str, str] | None = None) -> None:
-        self.kind, self.package, self._refused = kind, package, refused or {}
+    def __init__(self, kind: str, facts: Callable[..., F], package: str, unsupported: Mapping[str, str] | None = None) -> None:
+        self.kind, self.package, self._unsupported = kind, package, unsupported or {}
         self._facts = facts
         self._live: dict[str, Entry[F]] = {}
         self._functions: dict[str, Callable[..., Any]] = {}
         self._entry_points_read = False
 
     def register(self, name: str, **facts: object) -> Callable[[Function], Function]:
-        """The decorator: `@explainer("hirescam", paper="…")`.
+        """Decorator: `@explainer("hirescam", paper="…")`.
 
         Raises:
-            TypeError: a fact is missing or unknown, the function has no docstring, or an option lacks type or default.
-            ValueError: the name is already taken by another function.
+            TypeError: a fact is missing or unknown, there is no docstring, or an option lacks type or default.
+            ValueError: another function has the name.
         """
 
         def decorate(function: Function) -> Function:
@@ -60,7 +60,7 @@ class Registry(Generic[F]):
             stated = self._state(name, facts, doc)
             options, wraps = options_of_function(function), wraps_of_function(function)
             entry = Entry(name, stated, with_protocol(name, options, stated), doc, function.__module__, function.__qualname__, wraps)
-            self._add(dict(self._built_in), entry)  # a built-in's name is refused here, not when the registry is next read
+            self._add(dict(self._built_in), entry)  # raises at once for the name of a built-in
             self._add(self._live, entry)
             self._functions[name] = function
             return function
@@ -78,26 +78,26 @@ class Registry(Generic[F]):
         return sorted(self._entries())
 
     def get(self, name: str) -> Entry[F]:
-        """The entry of that name or alias; case, `-` and `_` do not matter, unless an entry has exactly that name.
+        """Entry of a name or alias; case, `-` and `_` do not matter unless an entry has exactly that name.
 
         Raises:
-            UsageError: nobody registered it, and the message offers the nearest names; or it is refused, and it says why.
+            UsageError: unknown name (with suggestions), or unsupported (with the reason).
         """
         entries = self._entries()
-        if name not in entries:  # the name of a plug-in goes before an alias of a built-in
-            name = self._spellings().get(_squashed(name), name)
-        if name in self._refused:
-            raise UsageError(f"{self.kind} {name}: {self._refused[name]}")
+        if name not in entries:  # a plug-in's name takes precedence over an alias of a built-in
+            name = self._spellings().get(_squash(name), name)
+        if name in self._unsupported:
+            raise UsageError(f"{self.kind} {name}: {self._unsupported[name]}")
         if name not in entries:
             kinds = f"{self.kind}es" if self.kind.endswith("s") else f"{self.kind}s"
             raise unknown(self.kind, name, [*entries, *self._aliases()], more=f"(see: camdbench list {kinds})")
         return entries[name]
 
     def parse(self, texts: str | Iterable[str | Spec]) -> tuple[Spec, ...]:
-        """Read and check specs: `"opticam(iterations=50),gradcam"` or a list of such.
+        """Parse and check specs: `"opticam(iterations=50),gradcam"` or a list of these.
 
         Raises:
-            UsageError: a name, an option or a value is wrong, or one spec stands twice.
+            UsageError: unknown name, invalid option or value, or a duplicate.
         """
         if isinstance(texts, str):
             specs = parse_specs(texts)
@@ -110,27 +110,27 @@ class Registry(Generic[F]):
         return checked
 
     def parse_one(self, text: str) -> Spec:
-        """Read and check a single spec.
+        """Parse and check a single spec.
 
         Raises:
-            UsageError: as `parse`.
+            UsageError: as in `parse`.
         """
         return self.check(parse_spec(text))
 
     def check(self, spec: Spec) -> Spec:
-        """The spec under its canonical name, its options checked, and so is all that it wraps.
+        """The spec with canonical names and checked options, wrapped specs included.
 
         Raises:
-            UsageError: a name, an option or a value is wrong.
+            UsageError: unknown name, or invalid option or value.
         """
         entry = self.get(spec.name)
         return entry.spec(Spec(entry.name, spec.options, tuple(self.check(inner) for inner in spec.wrapped)))
 
     def load(self, name: str) -> Callable[..., Any]:
-        """The registered function; its module is imported now, if it was not before.
+        """The registered function; imports its module if necessary.
 
         Raises:
-            UsageError: nobody registered the name.
+            UsageError: unknown name.
         """
         entry = self.get(name)
         if entry.name not in self._functions:
@@ -138,10 +138,10 @@ class Registry(Generic[F]):
         return self._functions[entry.name]
 
     def plugin_hash(self, name: str) -> str | None:
-        """A hash of the file, or of the function where there is none, that a plug-in's function comes from; None of our own.
+        """Hash of the file (or else the source) of a plug-in's function; None for built-ins.
 
         Raises:
-            UsageError: nobody registered the name.
+            UsageError: unknown name.
         """
         function = self.load(name)
         if self.get(name).module.startswith(f"{self.package}."):
@@ -194,8 +194,8 @@ class Registry(Generic[F]):
         return {alias: entry.name for entry in self._entries().values() for alias in getattr(entry.facts, "aliases", ())}
 
     def _spellings(self) -> dict[str, str]:
-        """Squashed aliases and names -> registered names; a name goes before an alias."""
-        return {_squashed(known): name for known, name in [*self._aliases().items(), *((name, name) for name in self._entries())]}
+        """Squashed aliases and names -> registered names; names take precedence."""
+        return {_squash(known): name for known, name in [*self._aliases().items(), *((name, name) for name in self._entries())]}
 
     def _state(self, name: str, facts: dict[str, object], doc: str) -> F:
         if "formula" in inspect.signature(self._facts).parameters and (formula := formula_of(doc)):
@@ -206,28 +206,28 @@ class Registry(Generic[F]):
             raise TypeError(f"@{self.kind}({name!r}): {str(error).partition('() ')[2] or error}") from None
 
     def _add(self, entries: dict[str, Entry[F]], entry: Entry[F]) -> None:
-        """Add an entry; a reloaded module may register its own function again, nobody else may take the name."""
-        held = entries.get(entry.name)
-        if held is not None and (held.module, held.attribute) != (entry.module, entry.attribute):
-            here, there = f"{entry.module}.{entry.attribute}", f"{held.module}.{held.attribute}"
+        """Add an entry; a reloaded module may register its own function again."""
+        existing = entries.get(entry.name)
+        if existing is not None and (existing.module, existing.attribute) != (entry.module, entry.attribute):
+            here, there = f"{entry.module}.{entry.attribute}", f"{existing.module}.{existing.attribute}"
             raise ValueError(f"{self.kind} {entry.name!r} of {here} is already registered by {there}")
         entries[entry.name] = entry
 
 
-def _squashed(name: str) -> str:
-    """A name without case, hyphens and underscores.
+def _squash(name: str) -> str:
+    """Lower-case name without hyphens and underscores.
 
-    >>> _squashed("Score-CAM")
+    >>> _squash("Score-CAM")
     'scorecam'
     """
     return name.lower().replace("-", "").replace("_", "")
 
 
 def load_plugin(path: str | Path) -> None:
-    """Run a Python file, so that its decorators register what it holds.
+    """Run a Python file; its decorators register its functions.
 
     Raises:
-        UsageError: there is no such file, or it fails while it runs.
+        UsageError: the file does not exist or raises.
     """
     file = Path(path).resolve()
     if not file.is_file():
@@ -247,9 +247,9 @@ def load_plugin(path: str | Path) -> None:
 
 
 def _load_entry_points(group: str) -> None:
-    """Import installed plug-ins; a broken one is a warning, never the end of somebody else's run."""
+    """Import installed plug-ins; a failing one raises a warning only."""
     for point in entry_points(group=group):
         try:
             point.load()
         except Exception as error:
-            warnings.warn(f"plug-in {point.name!r} ({point.value}) is left out: {type(error).__name__}: {error}", stacklevel=2)
+            warnings.warn(f"plug-in {point.name!r} ({point.value}): not loaded: {type(error).__name__}: {error}", stacklevel=2)

@@ -1,4 +1,4 @@
-"""An entry of a registry: one function's facts, options and place, and how they are read from its decorator."""
+"""Entry of a registry: facts, options and location of one function, parsed from its decorator."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from camdbench.core.spec import Spec
 
 
 class Facts(Protocol):
-    """What a decorator must state: a dataclass with the paper (or origin) among its fields."""
+    """Facts of a decorator: a dataclass with the field `paper`."""
 
     @property
     def paper(self) -> str:
-        """Where it is defined."""
+        """Definition or origin."""
         ...
 
 
@@ -33,7 +33,7 @@ F = TypeVar("F", bound=Facts)
 
 @dataclass(frozen=True)
 class Entry(Generic[F]):
-    """One registered function: its facts, its options and where it lives."""
+    """A registered function: its facts, options and location."""
 
     name: str
     facts: F
@@ -41,10 +41,10 @@ class Entry(Generic[F]):
     doc: str
     module: str
     attribute: str
-    wraps: int = 0  # specs that it takes before its options
+    wraps: int = 0  # number of wrapped explainers
 
     def __post_init__(self) -> None:
-        """Check what the facts say of the options."""
+        """Check the stated cost against the options."""
         cost = getattr(self.facts, "cost", None)
         if cost is not None:
             check_cost(self.name, cost, [option.name for option in self.options], wraps=self.wraps > 0)
@@ -55,10 +55,10 @@ class Entry(Generic[F]):
         return " ".join(self.doc.partition("\n\n")[0].split())
 
     def spec(self, spec: Spec) -> Spec:
-        """Check the options of `spec`; options equal to their default are dropped, so equal work has one name.
+        """Check the options of `spec` and drop those equal to their default, which makes equal specs identical.
 
         Raises:
-            UsageError: an unknown option or a value of the wrong type.
+            UsageError: unknown option or value of the wrong type.
         """
         if len(spec.wrapped) != self.wraps:
             wanted = f"{self.wraps} explainer" if self.wraps == 1 else f"{self.wraps or 'no'} explainers"
@@ -69,11 +69,11 @@ class Entry(Generic[F]):
 
     @property
     def protocols(self) -> tuple[MetricProtocol, ...]:
-        """The conventions that a metric knows, its default first; empty for anything else."""
+        """Protocols of a metric, the default first; empty for other kinds."""
         return getattr(self.facts, "protocols", ())
 
     def defaults(self, protocol: object = None) -> dict[str, Any]:
-        """The values of all options where nothing else is asked for: the signature's, or those that a protocol sets."""
+        """Default option values: those of the protocol, else those of the signature."""
         values = {option.name: option.default for option in self.options}
         for known in self.protocols:
             if known.name == (protocol or self.protocols[0].name):
@@ -81,13 +81,13 @@ class Entry(Generic[F]):
         return values
 
     def protocol(self, spec: Spec) -> MetricProtocol:
-        """The protocol that a metric's spec stands for, its options included."""
+        """Protocol of a metric spec, options included."""
         values = self.defaults(spec.arguments.get("protocol")) | spec.arguments
         name = values.pop("protocol")
         return next(known for known in self.protocols if known.name == name).with_options(values)
 
     def arguments(self, spec: Spec) -> dict[str, Any]:
-        """What the function is called with: options as given, as the protocol sets them, or as the signature does."""
+        """Arguments of the function: given options, else the protocol's, else the defaults."""
         values = self.defaults(spec.arguments.get("protocol")) | spec.arguments
         return {name: value for name, value in values.items() if name != "protocol" or not self.protocols}
 
@@ -96,9 +96,9 @@ _DECLARATIONS: dict[str, Any] = {"Protocol": MetricProtocol, "Difference": Diffe
 
 
 def read_literal(node: ast.expr, constants: Mapping[str, ast.expr]) -> Any:
-    """The value of a decorator's argument: a literal, in which protocols and names may stand.
+    """Value of a decorator's argument: a literal, a protocol or a name.
 
-    A name is looked up in the module's constants first, then in `camdbench.core.metric_families`.
+    Names are looked up in the module's constants first, then in `camdbench.core.metric_families`.
     """
 
     def read(part: ast.expr) -> Any:
@@ -120,7 +120,7 @@ def read_literal(node: ast.expr, constants: Mapping[str, ast.expr]) -> Any:
 
 
 def read_keywords(keywords: list[ast.keyword], constants: Mapping[str, ast.expr]) -> dict[str, Any]:
-    """The keyword arguments of a call; `**NAME` stands for the facts that several functions of a module share."""
+    """Keyword arguments of a call; `**NAME` expands facts shared by functions of a module."""
     found = dict[str, Any]()
     for keyword in keywords:
         value = read_literal(keyword.value, constants)
@@ -129,33 +129,31 @@ def read_keywords(keywords: list[ast.keyword], constants: Mapping[str, ast.expr]
 
 
 def with_protocol(owner: str, options: tuple[Option, ...], facts: Facts) -> tuple[Option, ...]:
-    """The function's options and, where there are protocols, the choice between them."""
+    """The options, with `protocol` appended if there are protocols."""
     protocols: tuple[MetricProtocol, ...] = getattr(facts, "protocols", ())
     if not protocols:
         return options
     known = {option.name for option in options}
     for protocol in protocols:
         if strangers := set(protocol.options) - known | set(protocol.options) & set(SWITCHES):
-            raise TypeError(
-                f"{owner!r}, protocol {protocol.name!r} sets {', '.join(sorted(strangers))}, which is no option to be set there"
-            )
+            raise TypeError(f"{owner!r}, protocol {protocol.name!r} sets {', '.join(sorted(strangers))}; name an option, not a switch")
     names = tuple(protocol.name for protocol in protocols)
     return (*options, Option("protocol", f"Literal[{', '.join(map(repr, names))}]", names[0]))
 
 
 def checked_doc(doc: str | None, name: str) -> str:
-    """The docstring without its indentation.
+    """The docstring without indentation.
 
     Raises:
-        TypeError: there is none.
+        TypeError: it is empty.
     """
     if not doc or not doc.strip():
-        raise TypeError(f"{name!r} needs a docstring: its first sentence is what `camdbench list` shows")
+        raise TypeError(f"{name!r}: no docstring; add one, `camdbench list` shows its first sentence")
     return inspect.cleandoc(doc)
 
 
 def formula_of(doc: str) -> str:
-    r"""The first formula of a docstring, LaTeX on one line; empty if there is none.
+    r"""First formula of a docstring, LaTeX on one line; empty if there is none.
 
     >>> formula_of("Average Drop.\n\n.. math:: 100 \\max(0, p - o) / p\n\nLower is better.")
     '100 \\max(0, p - o) / p'

@@ -29,13 +29,13 @@ class Setting:
 
     Attributes:
         help: one sentence, shown by `--help` and in the Python docstring.
-        role: `values` if another value gives other rows; `selection` if it chooses what is computed, each part with the same
-            rows; `resource` for a path, whose content is hashed instead; `execution` if no value depends on it.
+        role: `values` if it determines rows; `selection` if it selects parts, each with the same rows; `resource` for a
+            path, whose content is hashed instead; `execution` if no value depends on it.
         short: one-letter flag.
         metavar: placeholder in `--help`; default: from the type.
-        default_help: default as shown by `--help` if it is computed.
+        default_help: default shown by `--help` if it is computed.
         ge: lower bound of a number.
-        parse: function from the text on the command line to the value; raises ValueError.
+        parse: converts the command-line text to the value; raises ValueError.
         cli: whether the command line has the option.
     """
 
@@ -72,17 +72,17 @@ class Field:
 
     @property
     def members(self) -> tuple[Any, ...]:
-        """The types that a value may have, None apart."""
+        """Accepted types, without None."""
         kinds = typing.get_args(self.type) if isinstance(self.type, types.UnionType) else (self.type,)
         return tuple(kind for kind in kinds if kind is not types.NoneType)
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The words that a value may be; empty if it may be another."""
+        """Accepted words; empty if any value is accepted."""
         return next((typing.get_args(kind) for kind in self.members if typing.get_origin(kind) is Literal), ())
 
     def check(self, value: object) -> Any:
-        """Return `value` as the field's type.
+        """Validate `value` against the field's type.
 
         Raises:
             UsageError: wrong type or out of range.
@@ -126,18 +126,18 @@ def validated(config: type[C], given: Mapping[str, Any]) -> C:
 
 
 def identity_of(config: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of those fields that decide rows: two sessions of one run directory must agree on them."""
+    """Values of the fields that determine rows; all sessions of a run directory must agree on them."""
     return {item.name: values[item.name] for item in fields_of(config) if item.setting.role == "values" and item.name in values}
 
 
 def signature_of(config: type[Any], function: Callable[..., Any], *, only: Sequence[str] = (), unset: bool = False) -> inspect.Signature:
-    """The signature of a function with the fields of a configuration in place of its `**options`.
+    """Signature of a function with the fields of a configuration in place of its `**options`.
 
     Args:
         config: the configuration.
-        function: its own arguments keep their place; those that are fields get the field's type and default.
-        only: names of the fields that it takes; default: all.
-        unset: whether None is the default of every field.
+        function: its own arguments keep their position; those that are fields get the field's type and default.
+        only: names of the fields to include; default: all.
+        unset: whether every default is None.
     """
     keyword, variable = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD
     known = {
@@ -152,7 +152,7 @@ def signature_of(config: type[Any], function: Callable[..., Any], *, only: Seque
 
 
 def takes(config: type[Any], *, only: Sequence[str] = (), unset: bool = False) -> Callable[[F], F]:
-    """A decorator: `**options` of a function become the fields of a configuration, in its signature and in its docstring."""
+    """Decorator: replaces `**options` by the fields of a configuration in signature and docstring."""
 
     def decorate(function: F) -> F:
         text = function.__doc__ or ""

@@ -1,4 +1,4 @@
-"""The spec syntax: `opticam(iterations=50, objective="diff"),gradcam`, parsed by `ast`, never evaluated."""
+"""Spec syntax: `opticam(iterations=50, objective="diff"),gradcam`, parsed with `ast`, never evaluated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OPENING, _CLOSING, _QUOTES = "([{", ")]}", "'\""
 
 @dataclass(frozen=True)
 class Spec:
-    """A registered name with the options given to it, in a canonical order, and the specs that it wraps.
+    """A registered name, its options in canonical order, and the specs it wraps.
 
     >>> str(Spec.of("opticam", {"objective": "diff", "iterations": 50}))
     'opticam(iterations=50, objective="diff")'
@@ -30,16 +30,16 @@ class Spec:
 
     @classmethod
     def of(cls, name: str, options: Mapping[str, object] | None = None, inner: Sequence[Spec] = ()) -> Spec:
-        """A spec from a name and a mapping; the order of the mapping does not matter."""
+        """A spec from name and options, in any order."""
         return cls(name, tuple(sorted((options or {}).items())), tuple(inner))
 
     @property
     def arguments(self) -> dict[str, object]:
-        """The options as keyword arguments."""
+        """Options as keyword arguments."""
         return dict(self.options)
 
     def walk(self) -> Iterator[Spec]:
-        """This spec and all that it wraps, the outermost first."""
+        """This spec and all wrapped specs, the outermost first."""
         yield self
         for spec in self.wrapped:
             yield from spec.walk()
@@ -50,7 +50,7 @@ class Spec:
 
 
 def parse_specs(text: str) -> tuple[Spec, ...]:
-    """Read a comma-separated list of specs.
+    """Parse a comma-separated list of specs.
 
     >>> [spec.name for spec in parse_specs("opticam(iterations=50, lr=0.1), gradcam")]
     ['opticam', 'gradcam']
@@ -62,7 +62,7 @@ def parse_specs(text: str) -> tuple[Spec, ...]:
 
 
 def parse_spec(text: str) -> Spec:
-    """Read one spec, a name with optional `(option=literal, …)`; a wrapper takes specs before its options.
+    """Parse one spec, `name(option=literal, …)`; a wrapper takes specs before its options.
 
     >>> str(parse_spec("inside_box( power(opticam(iterations=5),alpha=2) )"))
     'inside_box(power(opticam(iterations=5), alpha=2))'
@@ -89,30 +89,28 @@ def _read_call(name: str, rest: str, item: str) -> Spec:
         raise UsageError(f"cannot read {item!r}: expected name(option=value, …)")
     wrapped = [argument for argument in call.args if isinstance(argument, ast.Name | ast.Call)]
     if len(wrapped) < len(call.args) or any(keyword.arg is None for keyword in call.keywords):
-        raise UsageError(f"cannot read {item!r}: every option needs its name, as in opticam(iterations=50)")
+        raise UsageError(f"cannot read {item!r}: every option needs a name, as in opticam(iterations=50)")
     arguments = dict[str, object]()
     for keyword in call.keywords:
         if keyword.arg in arguments:
-            raise UsageError(f"{item!r} gives {keyword.arg} twice")
+            raise UsageError(f"{item!r}: {keyword.arg} is given twice; remove one")
         arguments[str(keyword.arg)] = _read_value(keyword, item)
     return Spec.of(name, arguments, [parse_spec(ast.unparse(argument)) for argument in wrapped])
 
 
 def _read_value(keyword: ast.keyword, item: str) -> object:
-    """A literal; a single word is text, so that `insertion(protocol=rise)` needs no quotes inside a shell's own."""
+    """Value of a literal; a single word is text, as in `insertion(protocol=rise)`."""
     if isinstance(keyword.value, ast.Name):
         return keyword.value.id
     try:
         return ast.literal_eval(keyword.value)
     except ValueError:
-        written = ast.unparse(keyword.value)
-        raise UsageError(
-            f"{item!r}: {keyword.arg}={written} is not a literal; text goes in quotes, as in {keyword.arg}={written!r}"
-        ) from None
+        value = ast.unparse(keyword.value)
+        raise UsageError(f"{item!r}: {keyword.arg}={value} is not a literal; quote text, as in {keyword.arg}={value!r}") from None
 
 
 def _split(text: str) -> list[str]:
-    """Cut at the commas that stand outside brackets and quotes."""
+    """Split at commas outside brackets and quotes."""
     items, depth, quote, escaped = [""], 0, "", False
     for character in text:
         if escaped:

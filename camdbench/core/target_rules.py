@@ -1,4 +1,4 @@
-"""The names by which the explained class is chosen."""
+"""Rules that choose the explained class."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ TARGET_RULES = ("label", "predicted", "runner_up", "least_likely")
 
 
 def check_target_rule(rule: str | int) -> str:
-    """The rule in its canonical spelling.
+    """The rule in canonical spelling.
 
     >>> check_target_rule(" 7 ")
     '7'

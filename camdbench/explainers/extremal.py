@@ -13,7 +13,7 @@ from camdbench.core.errors import UsageError
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.masked_scoring import chunks
 from camdbench.explainers.common.trace import Trace
-from camdbench.functional.smooth_masks import area_error, blur, enlarged, perturbed, pyramid
+from camdbench.functional.smooth_masks import area_error, blur, blur_by_mask, enlarge, pyramid
 
 _SHARE = 8  # of the bound on pixels: what the network keeps for the way back takes several times the room
 _AREA_WEIGHT, _GROWTH = 300.0, 1.0035  # of the area constraint, and of its weight from step to step
@@ -57,7 +57,9 @@ def extremal(
     smooth: NonNegativeFloat = 0.09,
     jitter: bool = True,
 ) -> Tensor:
-    """Extremal perturbations: smooth masks of fixed areas that maximise the class score, summed.
+    r"""Extremal perturbations: smooth masks of fixed areas that maximise the class score, summed.
+
+    .. math:: \sum_a \arg\max_{m: |m| = a} y(m \otimes x)
 
     For each area a, a mask m that covers the fraction a of the image maximises a reward; y is the logit:
 
@@ -93,20 +95,20 @@ def _masks(trace: Trace, areas: Tensor, search: _Search, blur_sigma: float) -> T
     descent = torch.optim.SGD([grids], lr=_RATE, momentum=_MOMENTUM, dampening=_MOMENTUM)
     for iteration in range(search.max_iter):
         with torch.enable_grad():
-            masks = enlarged(grids, size, search.step, search.sigma)
+            masks = enlarge(grids, size, search.step, search.sigma)
             reward = _reward(trace, blurred, masks, targets, search, mirrored=search.jitter and iteration % 2 == 0)
             loss = _AREA_WEIGHT * _GROWTH**iteration * area_error(masks, wanted) - reward
             grids.grad = torch.autograd.grad(loss.sum(), grids)[0]
         descent.step()
         with torch.no_grad():
             grids.clamp_(0, 1)
-    return enlarged(grids.detach(), size, search.step, search.sigma).unflatten(0, (-1, count))
+    return enlarge(grids.detach(), size, search.step, search.sigma).unflatten(0, (-1, count))
 
 
 def _reward(trace: Trace, blurred: Tensor, masks: Tensor, targets: Tensor, search: _Search, *, mirrored: bool) -> Tensor:
     """The reward (N,) of each mask (N, H, W)."""
     shown = {"preserve": [masks], "delete": [1 - masks], "dual": [masks, 1 - masks]}[search.variant]
-    images = torch.cat([perturbed(blurred, mask) for mask in shown])
+    images = torch.cat([blur_by_mask(blurred, mask) for mask in shown])
     logits = trace.score(images.flip(3) if mirrored else images)
     index = targets.repeat(len(shown))[:, None]
     values = logits.gather(1, index).squeeze(1)

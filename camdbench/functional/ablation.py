@@ -1,4 +1,4 @@
-"""The object taken out of images: grey in its shape or its box, in pixel space, before mean and std."""
+"""Object ablation: grey in the shape or the bounding box of the object, in pixel space."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ GREY = 0.5
 
 
 def grey_object(images: Tensor, masks: Tensor) -> Tensor:
-    """Images (B, 3, H, W) with mid-grey where masks (B, H, W) bool are, x (1 - m) + m / 2.
+    """Images (B, 3, H, W) with mid-grey inside masks (B, H, W) bool, x (1 - m) + m / 2.
 
     >>> grey_object(torch.ones(1, 1, 1, 2), torch.tensor([[[True, False]]])).tolist()
     [[[[0.5, 1.0]]]]
@@ -18,29 +18,29 @@ def grey_object(images: Tensor, masks: Tensor) -> Tensor:
 
 
 def grey_box(images: Tensor, masks: Tensor, *, last: bool) -> Tensor:
-    """Images (B, 3, H, W) with mid-grey in the one box round all pixels of each mask (B, H, W) bool.
+    """Images (B, 3, H, W) with mid-grey inside the bounding box of each mask (B, H, W) bool.
 
     Args:
-        images: the images.
-        masks: where the object is; nothing changes where a mask is empty.
-        last: whether the box has the last row and the last column of the object; Hard-ImageNet's release leaves them out.
+        images: (B, 3, H, W) in [0, 1].
+        masks: object masks; an empty mask changes nothing.
+        last: whether the box includes the last row and column of the object; Hard-ImageNet's release omits them.
     """
-    return grey_object(images, box_round(masks, last=last))
+    return grey_object(images, bounding_box_mask(masks, last=last))
 
 
-def box_round(masks: Tensor, *, last: bool) -> Tensor:
-    """The box round all pixels of each mask, (B, H, W) bool, with its last row and column or without.
+def bounding_box_mask(masks: Tensor, *, last: bool) -> Tensor:
+    """Bounding box of each mask as pixels, (B, H, W) bool, with or without its last row and column.
 
     >>> rows = torch.zeros(1, 6, 1, dtype=torch.bool)
     >>> rows[0, [2, 4]] = True
-    >>> box_round(rows.expand(1, 6, 6), last=False)[0, :, 0].tolist()
+    >>> bounding_box_mask(rows.expand(1, 6, 6), last=False)[0, :, 0].tolist()
     [False, False, True, True, False, False]
     """
     return _span(masks.any(2), last)[:, :, None] & _span(masks.any(1), last)[:, None, :]
 
 
 def _span(occupied: Tensor, last: bool) -> Tensor:
-    """From the first to the last True of each row (B, N), the last included or not."""
+    """True from the first to the last True of each row (B, N), the last one included or not."""
     counts = occupied.long()
-    to_come = counts.flip(1).cumsum(1).flip(1) - (0 if last else counts)
-    return (counts.cumsum(1) > 0) & (to_come > 0)
+    remaining = counts.flip(1).cumsum(1).flip(1) - (0 if last else counts)
+    return (counts.cumsum(1) > 0) & (remaining > 0)

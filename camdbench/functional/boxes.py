@@ -1,7 +1,6 @@
-"""Boxes as pixels: which pixels they cover, what is left of them inside an image, how far two of them overlap.
+"""Boxes: pixel masks, clipping to the image, and IoU.
 
-Boxes are xyxy in pixels with exclusive ends: columns 3 to 6 are x0 = 3, x1 = 7. A pixel belongs to a box if its
-centre does.
+Boxes are xyxy in pixels with exclusive ends: columns 3 to 6 are x0 = 3, x1 = 7. A pixel lies in a box if its centre does.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ from torch import Tensor
 
 
 def union_mask(boxes: Sequence[Tensor], size: tuple[int, int], *, inclusive: bool = False) -> Tensor:
-    """The pixels that lie in any box of their image, (B, H, W) bool, from B tensors (n, 4); none where n is 0.
+    """Union of the boxes of each image as pixels, (B, H, W) bool, from B tensors (n, 4); empty for n = 0.
 
     Args:
-        boxes: xyxy, whole or fractional, also partly or wholly outside the image.
+        boxes: xyxy, also fractional or partly outside the image.
         size: height and width of the image.
-        inclusive: count the column x1 and the row y1 too, for boxes whose ends name the last pixel.
+        inclusive: whether column x1 and row y1 belong to the box.
 
     >>> union_mask([torch.tensor([[1.0, 0.0, 3.0, 9.0]])], (1, 5)).tolist()
     [[[False, True, True, False, False]]]
@@ -33,7 +32,7 @@ def union_mask(boxes: Sequence[Tensor], size: tuple[int, int], *, inclusive: boo
 
 
 def clip(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """What is left of boxes (n, 4) inside an image of that height and width; those of which nothing is left are gone.
+    """Boxes (n, 4) clipped to an image of (height, width); boxes outside it are dropped.
 
     >>> clip(torch.tensor([[-2.0, 1.0, 3.0, 9.0], [7.0, 0.0, 9.0, 2.0]]), (4, 6)).tolist()
     [[0.0, 1.0, 3.0, 4.0]]
@@ -45,10 +44,9 @@ def clip(boxes: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def best_iou(predicted: Tensor, truth: Tensor, *, inclusive: bool = False) -> Tensor:
-    """The largest intersection over union of each box (N, 4) with any true box (M, 4): (N,) float64 in [0, 1].
+    """Highest IoU of each box (N, 4) with the true boxes (M, 4): (N,) float64 in [0, 1], 0 for empty boxes and for M = 0.
 
-    An empty box overlaps nothing, and nothing overlaps where M is 0. With `inclusive` the ends are pixels of the box, so
-    every side is one longer: the IoU of wsolevaluation.
+    With `inclusive` both ends belong to the box, which makes every side one pixel longer (the IoU of wsolevaluation).
 
     >>> best_iou(torch.tensor([[0.0, 0.0, 2.0, 2.0]]), torch.tensor([[0.0, 0.0, 2.0, 4.0], [5.0, 5.0, 6.0, 6.0]])).item()
     0.5

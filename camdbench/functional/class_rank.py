@@ -1,4 +1,4 @@
-"""Where a class stands among all classes of a network."""
+"""Rank of a class among the logits, top-k accuracy, and average precision."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 def rank_of(logits: Tensor, classes: Tensor) -> Tensor:
-    """How many classes stand before the given one, (B,) float64; NaN where a logit is NaN or +inf.
+    """Rank of a class, (B,) float64, 0 for the arg-max; NaN if a logit is NaN or +inf.
 
-    Of equal logits the class with the smaller index stands first, so rank 0 is what an arg-max predicts.
+    Of equal logits the smaller class index ranks first.
 
     >>> rank_of(torch.tensor([[3.0, 1.0, 3.0]]).expand(3, 3), torch.arange(3)).tolist()
     [0.0, 2.0, 1.0]
@@ -25,7 +25,7 @@ def rank_of(logits: Tensor, classes: Tensor) -> Tensor:
 
 
 def in_top_k(logits: Tensor, classes: Tensor, count: int = 1) -> Tensor:
-    """1 where the given class is among the first `count`, else 0, (B,) float64; NaN where a logit is NaN or +inf.
+    """Top-k accuracy: 1 if the rank of the class is below `count`, else 0, (B,) float64; NaN if a logit is NaN or +inf.
 
     >>> in_top_k(torch.tensor([[3.0, 1.0, 2.0]]).expand(3, 3), torch.arange(3), 2).tolist()
     [1.0, 0.0, 1.0]
@@ -35,9 +35,9 @@ def in_top_k(logits: Tensor, classes: Tensor, count: int = 1) -> Tensor:
 
 
 def average_precisions(scores: Tensor, truth: Tensor) -> Tensor:
-    """The average precision of the classes of each image, (B,) in (0, 1]; NaN where no class is true or a score is NaN or +inf.
+    """Average precision over the classes of each image, (B,) in (0, 1]; NaN without true classes or if a score is NaN or +inf.
 
-    The mean over the true classes p of the share of true classes among all that score at least as high as p.
+    Mean over the true classes p of the fraction of true classes among all classes scored at least as high as p.
 
     >>> average_precisions(torch.tensor([[0.1, 0.7, 0.2, 0.9]]), torch.tensor([[False, True, True, False]])).round(decimals=4).item()
     0.5833
@@ -48,8 +48,8 @@ def average_precisions(scores: Tensor, truth: Tensor) -> Tensor:
     """
     count, true = scores.shape[1], truth.sum(1, keepdim=True)
     seen, found = (
-        count - torch.searchsorted(held.sort(1).values, scores.contiguous()) for held in (scores, scores.masked_fill(~truth, -torch.inf))
+        count - torch.searchsorted(each.sort(1).values, scores.contiguous()) for each in (scores, scores.masked_fill(~truth, -torch.inf))
     )
-    precision = found.minimum(true) / seen  # at a score of -inf the false ones would be counted too
+    precision = found.minimum(true) / seen  # a score of -inf would count the false classes too
     values = (precision * truth).sum(1) / true.squeeze(1)
     return torch.where((scores.isnan() | scores.isposinf()).any(1), torch.nan, values).to("cpu", torch.float64)

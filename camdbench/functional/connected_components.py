@@ -1,7 +1,6 @@
-"""Connected regions of many binary masks at once: their sizes and their boxes.
+"""Connected components of stacks of binary masks: areas and boxes.
 
-All masks of a stack are labelled in one call of scipy, on the host, and measured by their horizontal runs, of which a
-smooth map has few.
+One call of scipy on the CPU labels a whole stack; horizontal runs, few in smooth maps, give areas and boxes.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ Connectivity = Literal[4, 8]
 
 
 class Components(NamedTuple):
-    """M regions of N masks, by mask, then in the raster order of their first pixels; on the CPU.
+    """M components of N masks, by mask, then by their first pixel in raster order; on the CPU.
 
     Attributes:
-        owner: (M,) int64, the mask that a region belongs to.
-        area: (M,) float64, in pixels, or as the function says that made it.
-        boxes: (M, 4) float64 xyxy in pixels, the end exclusive.
+        owner: (M,) int64, index of the mask.
+        area: (M,) float64, in pixels; for `outlines` the enclosed area.
+        boxes: (M, 4) float64 xyxy in pixels, exclusive ends.
     """
 
     owner: Tensor
@@ -31,48 +30,48 @@ class Components(NamedTuple):
 
 
 def regions(masks: Tensor, connectivity: Connectivity = 8) -> Components:
-    """The connected regions of masks (N, H, W) bool; neighbours share a side (4) or also a corner (8).
+    """Connected components of masks (N, H, W) bool; neighbours share a side (4) or also a corner (8).
 
     >>> regions(torch.tensor([[[0, 0, 0, 1, 1, 1, 1, 0]]]).bool()).boxes.tolist()  # columns 3 to 6
     [[3.0, 0.0, 7.0, 1.0]]
     """
-    return _measured(*_labelled(_on_host(masks), connectivity))
+    return _measure(*_label(_on_host(masks), connectivity))
 
 
 def holes(masks: Tensor) -> Components:
-    """The holes of masks (N, H, W) bool whose regions are 8-connected: 4-connected background that touches no border."""
+    """Holes of masks (N, H, W) bool with 8-connected components: 4-connected background that touches no border."""
     found = regions(~masks, 4)
     inner = (found.boxes[:, :2] > 0).all(1) & (found.boxes[:, 2:] < torch.tensor([masks.shape[2], masks.shape[1]])).all(1)
     return Components(*(part[inner] for part in found))
 
 
 def outlines(masks: Tensor) -> Components:
-    """The outermost 8-connected regions of masks (N, H, W) bool, holes filled, by the area that their outline encloses.
+    """Outermost 8-connected components of masks (N, H, W) bool, holes filled, with the area enclosed by their contour.
 
-    The outline runs through the centres of the border pixels, as OpenCV's contours do, so a region one pixel wide has
-    the area 0: four pixels in a square enclose 1, three enclose 1/2.
+    The contour runs through the centres of the border pixels, as in OpenCV: a component one pixel wide has area 0, four
+    pixels in a square enclose 1, three enclose 1/2.
     """
     host = _on_host(masks)
-    labels, count = _labelled(host | _holes(host), 8)
+    labels, count = _label(host | _holes(host), 8)
     pairs = np.maximum(labels[:, :, :-1], labels[:, :, 1:])
-    squares = np.maximum(pairs[:, :-1], pairs[:, 1:])  # corners touch, so all that are present have one label
+    squares = np.maximum(pairs[:, :-1], pairs[:, 1:])  # pixels of a 2 x 2 square are connected and share one label
     present = (labels > 0).view(np.uint8)
     present = present[:, :, :-1] + present[:, :, 1:]
     present = present[:, :-1] + present[:, 1:]
-    whole, half = (np.bincount(squares[present == kept], minlength=count + 1)[1:] for kept in (4, 3))
-    return _measured(labels, count)._replace(area=torch.from_numpy(whole + 0.5 * half))
+    whole, half = (np.bincount(squares[present == corners], minlength=count + 1)[1:] for corners in (4, 3))
+    return _measure(labels, count)._replace(area=torch.from_numpy(whole + 0.5 * half))
 
 
 def largest_component(found: Components, count: int, *, ties: Literal["first", "last"] = "first") -> Tensor:
-    """The box of the largest region of each of `count` masks, (count, 4); zeros where a mask has none.
+    """Box of the largest component of each of `count` masks, (count, 4); zeros for an empty mask.
 
-    Of equally large regions it is the first, or last, in raster order.
+    `ties` chooses among equal areas, in raster order.
     """
     boxes = torch.zeros(count, 4, dtype=torch.float64)
     index = np.arange(len(found.owner))
     order = np.lexsort((-index if ties == "first" else index, found.area.numpy(), found.owner.numpy()))
     owner = found.owner.numpy()[order]
-    last = torch.from_numpy(order[np.append(owner[1:] != owner[:-1], True)[: len(owner)]])  # of each mask, the largest
+    last = torch.from_numpy(order[np.append(owner[1:] != owner[:-1], True)[: len(owner)]])  # the largest of each mask
     boxes[found.owner[last]] = found.boxes[last]
     return boxes
 
@@ -81,8 +80,8 @@ def _on_host(masks: Tensor) -> NDArray[np.bool_]:
     return masks.detach().cpu().numpy()
 
 
-def _labelled(masks: NDArray[np.bool_], connectivity: Connectivity) -> tuple[NDArray[np.int32], int]:
-    """Labels (N, H, W) from 1, mask by mask; the masks of a stack are no neighbours of each other."""
+def _label(masks: NDArray[np.bool_], connectivity: Connectivity) -> tuple[NDArray[np.int32], int]:
+    """Labels (N, H, W) from 1, mask by mask; components never span two masks."""
     from scipy import ndimage
 
     structure = np.zeros((3, 3, 3), dtype=bool)
@@ -92,12 +91,12 @@ def _labelled(masks: NDArray[np.bool_], connectivity: Connectivity) -> tuple[NDA
     return labels, int(count)
 
 
-def _measured(labels: NDArray[np.int32], count: int) -> Components:
-    """Areas and boxes from the horizontal runs of labels (N, H, W): pixels side by side have one label or none."""
+def _measure(labels: NDArray[np.int32], count: int) -> Components:
+    """Areas and boxes from the horizontal runs of labels (N, H, W); adjacent labelled pixels have the same label."""
     stack, height, width = labels.shape
     padded = np.zeros((stack * height, width + 2), dtype=bool)
     padded[:, 1:-1] = labels.reshape(-1, width) > 0
-    edges = np.flatnonzero(padded[:, 1:] != padded[:, :-1])  # by turns the first column of a run and the one after its last
+    edges = np.flatnonzero(padded[:, 1:] != padded[:, :-1])  # alternately the first column of a run and the one after its last
     line, start = np.divmod(edges[0::2], width + 1)
     end = edges[1::2] - line * (width + 1)
     mask, row = np.divmod(line, height)
@@ -115,7 +114,7 @@ def _measured(labels: NDArray[np.int32], count: int) -> Components:
 
 
 def _holes(masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    labels, count = _labelled(~masks, 4)
+    labels, count = _label(~masks, 4)
     hole = np.ones(count + 1, dtype=bool)
     hole[0] = False
     for border in (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):

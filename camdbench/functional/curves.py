@@ -1,4 +1,4 @@
-"""Curves: what a network says while an image is replaced by another one, a few pixels at a time."""
+"""Perturbation curves: class scores while pixels of an image are gradually replaced."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from camdbench.functional.probability import log_odds
 
 Output = Literal["probability", "accuracy", "logit"]
 
-PIXELS = 2**22  # of altered images that exist at once: 83 of 224 x 224
+PIXELS = 2**22  # pixels of altered images in memory at a time: 83 images of 224 x 224
 
 
 def counts_by_step(total: int, step: int) -> tuple[int, ...]:
-    """How many of `total` pixels are replaced at each point when every step replaces `step`, the last one what is left.
+    """Number of replaced pixels at each point with `step` pixels per step; the last step takes the rest.
 
     >>> counts_by_step(10, 4)
     (0, 4, 8, 10)
@@ -27,7 +27,7 @@ def counts_by_step(total: int, step: int) -> tuple[int, ...]:
 
 
 def counts_by_share(total: int, intervals: int) -> tuple[int, ...]:
-    """How many of `total` pixels are replaced at each point of so many intervals, rounded down.
+    """Number of replaced pixels at each point with equal intervals, rounded down.
 
     >>> counts_by_share(10, 4)
     (0, 2, 5, 7, 10)
@@ -36,11 +36,11 @@ def counts_by_share(total: int, intervals: int) -> tuple[int, ...]:
 
 
 class PixelPairs(NamedTuple):
-    """Images and points that are scored together.
+    """Pairs of image and curve point in one batch.
 
     Attributes:
-        image: (N,) number of the image.
-        point: (N,) number of the point.
+        image: (N,) index of the image.
+        point: (N,) index of the point.
     """
 
     image: Tensor
@@ -48,7 +48,7 @@ class PixelPairs(NamedTuple):
 
 
 def pairs(images: int, points: int, pixels: int, device: torch.device) -> Iterator[PixelPairs]:
-    """Every image with every point, image by image, so many at a time that a bounded number of pixels is altered at once."""
+    """All pairs of images and points, image by image, in batches of at most `PIXELS` pixels."""
     length = max(1, PIXELS // pixels)
     for start in range(0, images * points, length):
         number = torch.arange(start, min(start + length, images * points), device=device)
@@ -56,7 +56,7 @@ def pairs(images: int, points: int, pixels: int, device: torch.device) -> Iterat
 
 
 def ragged_pairs(counts: Tensor, pixels: int, device: torch.device) -> Iterator[PixelPairs]:
-    """The same where image i has its own points 1, …, counts[i]."""
+    """Pairs of image i with its own points 1, …, counts[i], in batches of at most `PIXELS` pixels."""
     image = torch.arange(len(counts)).repeat_interleave(counts).to(device)
     point = torch.cat([torch.arange(1, count + 1) for count in counts.tolist()]).to(device)
     length = max(1, PIXELS // pixels)
@@ -64,21 +64,21 @@ def ragged_pairs(counts: Tensor, pixels: int, device: torch.device) -> Iterator[
         yield PixelPairs(image[start : start + length], point[start : start + length])
 
 
-def replace_pixels(before: Tensor, after: Tensor, ranks: Tensor, counts: Tensor, chosen: PixelPairs) -> Tensor:
-    """Images (N, 3, H, W) that show `after` where a pixel's rank is below the point's count, and `before` elsewhere.
+def replace_pixels(before: Tensor, after: Tensor, ranks: Tensor, counts: Tensor, selected: PixelPairs) -> Tensor:
+    """Images (N, 3, H, W) with `after` at pixels whose rank is below the point's count, `before` elsewhere.
 
     Args:
         before: (B, 3, H, W).
-        after: (B, 3, H, W), or one colour for each image.
-        ranks: (B, P) the place of each pixel.
-        counts: (K,) how many are replaced at each point.
-        chosen: N images and points.
+        after: (B, 3, H, W), or one colour per image.
+        ranks: (B, P) rank of each pixel.
+        counts: (K,) number of replaced pixels at each point.
+        selected: N pairs of image and point.
     """
-    changed = ranks[chosen.image] < counts[chosen.point, None]  # (N, P)
-    return torch.where(changed.unflatten(1, before.shape[-2:])[:, None], after[chosen.image], before[chosen.image])
+    changed = ranks[selected.image] < counts[selected.point, None]  # (N, P)
+    return torch.where(changed.unflatten(1, before.shape[-2:])[:, None], after[selected.image], before[selected.image])
 
 
-def scores_along(  # what stands before and after, in which order, where and how it is read
+def scores_along(
     network: Callable[[Tensor], Tensor],
     before: Tensor,
     after: Tensor,
@@ -87,16 +87,16 @@ def scores_along(  # what stands before and after, in which order, where and how
     classes: Tensor,
     score: Output,
 ) -> Tensor:
-    """What the network says at each point of the way from `before` to `after`, (B, K) float64 on the CPU.
+    """Perturbation curve from `before` to `after`: class scores at each point, (B, K) float64 on the CPU.
 
     Args:
         network: logits (N, C) of images (N, 3, H, W).
-        before: (B, 3, H, W), or what broadcasts to it.
-        after: likewise.
-        ranks: (B, P) the place of each pixel in the order of replacement.
-        counts: K points; a pixel is replaced where its rank is below.
-        classes: (B,) the class whose score is read.
-        score: how it is read.
+        before: (B, 3, H, W), or broadcastable to it.
+        after: (B, 3, H, W), or broadcastable to it.
+        ranks: (B, P) rank of each pixel in the order of replacement.
+        counts: K points; pixels with a rank below the count are replaced.
+        classes: (B,) scored class.
+        score: scored output.
     """
     if not counts:
         return torch.empty(len(ranks), 0, dtype=torch.float64)
@@ -104,16 +104,16 @@ def scores_along(  # what stands before and after, in which order, where and how
     before, after = before.expand(shape), after.expand(shape)
     at = torch.tensor(counts, device=ranks.device)
     parts = [
-        class_output(network(replace_pixels(before, after, ranks, at, chosen)), classes[chosen.image], score)
-        for chosen in pairs(len(ranks), len(counts), ranks.shape[1], ranks.device)
+        class_output(network(replace_pixels(before, after, ranks, at, batch)), classes[batch.image], score)
+        for batch in pairs(len(ranks), len(counts), ranks.shape[1], ranks.device)
     ]
     return torch.cat(parts).unflatten(0, (len(ranks), len(counts)))
 
 
 def class_output(logits: Tensor, classes: Tensor, score: Output) -> Tensor:
-    """The score of each class (N,) in logits (N, C), (N,) float64 on the CPU; NaN where the network gave no number.
+    """Score of class (N,) from logits (N, C): (N,) float64 on the CPU; NaN if the log-odds are NaN.
 
-    `probability` is a softmax, `accuracy` is 1 where the class has the largest logit, else 0.
+    `probability`: softmax; `accuracy`: 1 if the class is the arg-max, else 0.
 
     >>> class_output(torch.tensor([[0.0, 0.0], [2.0, 1.0]]), torch.tensor([0, 1]), "probability").round(decimals=4).tolist()
     [0.5, 0.2689]
@@ -131,7 +131,7 @@ def class_output(logits: Tensor, classes: Tensor, score: Output) -> Tensor:
 
 
 def area(y: Tensor, x: Tensor) -> Tensor:
-    """The mean height (B,) of curves (B, K) over places (K,): the area by trapezoids over the width of the x-range.
+    """Area under curves (B, K) at x (K,) by the trapezoidal rule, divided by the x-range: (B,).
 
     >>> area(torch.tensor([[0.0, 0.5, 1.0], [3.0, 3.0, 3.0]]), torch.tensor([0.0, 0.5, 1.0])).tolist()
     [0.5, 3.0]

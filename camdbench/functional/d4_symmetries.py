@@ -1,4 +1,4 @@
-"""The eight symmetries of a square: views of an image, and their exact inverses for maps of them."""
+"""The eight symmetries of the square (dihedral group D4): views of images, and their inverses for maps."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ VIEWS = (
     D4View(),
     D4View((-1,)),
     D4View((-2,)),
-    D4View((-2, -1)),  # the half turn
+    D4View((-2, -1)),  # half turn
     D4View(turns=1),
     D4View(turns=3),
     D4View((-2,), 1),
     D4View((-1,), 1),
-)  # any first 1, 2, 4 or 8 of them are a group: views of views are views
+)  # the first 1, 2, 4 or 8 form a group
 
 
 def apply_view(images: Tensor, view: D4View) -> Tensor:
-    """The view of images (…, H, W); a quarter turn exchanges rows and columns.
+    """View of images (…, H, W); a quarter turn exchanges rows and columns.
 
     >>> apply_view(torch.tensor([[1, 2], [3, 4]]), D4View((-1,), 1)).tolist()
     [[1, 3], [2, 4]]
@@ -37,7 +37,7 @@ def apply_view(images: Tensor, view: D4View) -> Tensor:
 
 
 def invert_view(maps: Tensor, view: D4View) -> Tensor:
-    """The map of an image from the map (…, h, w) of its view: the inverse of `apply_view`.
+    """Inverse of `apply_view` on maps (…, h, w) of a view.
 
     >>> invert_view(torch.tensor([[1, 3], [2, 4]]), D4View((-1,), 1)).tolist()
     [[1, 2], [3, 4]]
@@ -46,10 +46,10 @@ def invert_view(maps: Tensor, view: D4View) -> Tensor:
 
 
 def apply_views(images: Tensor, views: tuple[D4View, ...]) -> Tensor:
-    """The views of images (B, …, H, W) one after the other, (V * B, …, H, W)."""
+    """All views of images (B, …, H, W), concatenated: (V * B, …, H, W)."""
     return torch.cat([apply_view(images, view) for view in views])
 
 
 def invert_views(maps: Tensor, views: tuple[D4View, ...]) -> Tensor:
-    """The maps (V * B, h, w) of views in the images' own place, (V, B, h, w)."""
+    """Maps (V * B, h, w) of all views in the images' orientation: (V, B, h, w)."""
     return torch.stack([invert_view(part, view) for part, view in zip(maps.chunk(len(views)), views, strict=True)])

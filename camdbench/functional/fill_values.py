@@ -1,4 +1,4 @@
-"""What pixels are replaced by: RISE's blurred image, the lowest value of the image, noise."""
+"""Replacement values of pixels: RISE's blurred image, and the lowest value of the image."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ _SIDE, _SIGMA = 11, 5
 
 
 def rise_blur(images: Tensor, ground: Tensor) -> Tensor:
-    """Images (B, 3, H, W) as RISE's insertion begins: under an 11 x 11 kernel, with `ground` (1, 3, 1, 1) around them.
+    """Starting images (B, 3, H, W) of RISE's insertion: blurred by an 11 x 11 kernel, padded with `ground` (1, 3, 1, 1).
 
-    The released code blurs the mean/std-normalised image and lets zeros stand around it; in pixel space that is the
-    same kernel with the mean colour around the image.
+    The release blurs the mean/std-normalised image with zero padding; in pixel space the padding is the mean colour.
     """
     kernel = rise_kernel().to(images).expand(images.shape[1], 1, -1, -1)
     return F.conv2d(images - ground, kernel, padding=_SIDE // 2, groups=images.shape[1]) + ground
@@ -23,10 +22,10 @@ def rise_blur(images: Tensor, ground: Tensor) -> Tensor:
 
 @cache
 def rise_kernel() -> Tensor:
-    """(11, 11), float64: RISE's kernel, a point spread by a Gaussian of sigma 5 whose tails come back at the edges.
+    """RISE's blur kernel (11, 11), float64: a point blurred by a Gaussian of sigma 5 with reflecting boundaries.
 
-    It is what the released code makes: the Gaussian is reflected into the 11 x 11 array, so that the kernel is all but a
-    box, with entries from 0.0077 to 0.0088; a Gaussian that is cut off and normalised would have 0.0044 to 0.0120.
+    As in the release; reflection makes it almost a box, with entries from 0.0077 to 0.0088 (0.0044 to 0.0120 for a
+    truncated, normalised Gaussian).
 
     >>> [round(value, 7) for value in (rise_kernel().min().item(), rise_kernel().max().item(), rise_kernel().sum().item())]
     [0.0077366, 0.0088326, 1.0]
@@ -39,8 +38,8 @@ def rise_kernel() -> Tensor:
 
 
 def lowest(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """(B, 3, 1, 1): the smallest value that any channel of an image has after mean/std, in every channel.
+    """Smallest value of each image over all channels after mean/std, in pixel space: (B, 3, 1, 1).
 
-    That is what `black` means in Quantus: one number in normalised space, which in pixel space may lie outside [0, 1].
+    The `black` of Quantus; in pixel space it may lie outside [0, 1].
     """
     return ((images - mean) / std).amin((1, 2, 3), keepdim=True) * std + mean

@@ -1,4 +1,4 @@
-"""Single precision at least, and double precision wherever a device has it."""
+"""Conversions to float64 and to at least float32."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def to_float64(tensor: Tensor) -> Tensor:
-    """The tensor in float64; on the CPU where its device, MPS, knows no float64.
+    """The tensor in float64; on the CPU for MPS tensors, which have no float64.
 
     >>> to_float64(torch.ones(1)).dtype
     torch.float64
@@ -16,7 +16,7 @@ def to_float64(tensor: Tensor) -> Tensor:
 
 
 def to_at_least_float32(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Two tensors in the more exact of their types, in float32 at least, so that reduced precision decides nothing.
+    """Two tensors in their common floating-point type, at least float32.
 
     >>> [part.dtype for part in to_at_least_float32(torch.ones(1).bfloat16(), torch.ones(1).half())]
     [torch.float32, torch.float32]

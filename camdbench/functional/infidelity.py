@@ -1,4 +1,4 @@
-"""Infidelity's arithmetic: squares at random places, and how far a map is from telling what they change."""
+"""Infidelity: random squares, and the mean squared error of predicted score changes."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from torch import Tensor
 
 
 def squares(generator: torch.Generator, count: int, sides: tuple[int, ...], size: tuple[int, int]) -> Tensor:
-    """Squares (N, 3) int64 that lie in an image of (H, W): top, left and side; the sides take turns.
+    """Random squares (N, 3) int64 inside an image of (H, W): top, left, side; `sides` are used in turn.
 
-    A side longer than the image is as long as the shorter of the image's.
+    A side is at most the shorter side of the image.
     """
     side = torch.tensor([min(sides[index % len(sides)], *size) for index in range(count)])
     places = torch.rand(count, 2, generator=generator, dtype=torch.float64)
-    corners = (places * (torch.tensor(size) - side[:, None] + 1)).long()  # every place that the square fits in is as likely
+    corners = (places * (torch.tensor(size) - side[:, None] + 1)).long()  # uniform over all positions
     return torch.cat([corners, side[:, None]], 1)
 
 
 def inside(squares: Tensor, size: tuple[int, int]) -> Tensor:
-    """Which pixels lie in each of the squares (N, 3), (N, H, W) bool.
+    """Pixels inside each of the squares (N, 3), (N, H, W) bool.
 
     >>> inside(torch.tensor([[1, 0, 2]]), (3, 3)).int().tolist()
     [[[0, 0, 0], [1, 1, 0], [1, 1, 0]]]
@@ -30,10 +30,10 @@ def inside(squares: Tensor, size: tuple[int, int]) -> Tensor:
     return there[0][:, :, None] & there[1][:, None, :]
 
 
-def infidelity(told: Tensor, changes: Tensor, *, scaled: bool = True) -> Tensor:
-    """The mean of (beta told - changes)^2 over samples (B, N), (B,), with the beta that makes it smallest, or with 1.
+def infidelity(predicted: Tensor, changes: Tensor, *, scaled: bool = True) -> Tensor:
+    """Infidelity: mean of (beta predicted - changes)^2 over samples (B, N) -> (B,), with the optimal beta or beta = 1.
 
-    Yeh et al. 2019, eq. 1, and section 4.3 for beta = E[changes told] / E[told^2]; NaN where nothing is told.
+    Yeh et al. 2019, eq. 1; section 4.3 for beta = E[changes predicted] / E[predicted^2]; NaN if all predictions are 0.
 
     >>> infidelity(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 6.0]])).item()
     0.0
@@ -41,6 +41,6 @@ def infidelity(told: Tensor, changes: Tensor, *, scaled: bool = True) -> Tensor:
     10.0
     """
     if scaled:
-        told = told / told.abs().amax(1, keepdim=True)  # does not move beta told, and keeps squares in range
-        told = told * ((changes * told).mean(1, keepdim=True) / told.square().mean(1, keepdim=True))
-    return (told - changes).square().mean(1)
+        predicted = predicted / predicted.abs().amax(1, keepdim=True)  # cancels in beta predicted; avoids overflow of squares
+        predicted = predicted * ((changes * predicted).mean(1, keepdim=True) / predicted.square().mean(1, keepdim=True))
+    return (predicted - changes).square().mean(1)

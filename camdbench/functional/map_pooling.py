@@ -1,4 +1,4 @@
-"""Several maps of one image as one: the place-wise maximum, smooth or hard, or the mean."""
+"""Pooling of several maps of an image: smooth or hard maximum per pixel, or mean."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ Pooling = Literal["softmax", "max", "logsumexp", "mean"]
 
 
 def pool(maps: Tensor, how: Pooling, temperature: float) -> Tensor:
-    """One map (B, h, w) for each image from the maps (V, B, h, w) of its views.
+    """Pool the maps (V, B, h, w) of V views to (B, h, w).
 
-    - `softmax`: sum_v w_v G_v with w = softmax_v(G_v / (T s)), between the mean and the maximum.
-    - `logsumexp`: T s log(mean_v exp(G_v / (T s))), likewise, and zero where all maps are.
-    - `max` and `mean`: as they say; of equal maxima each gets a share of the gradient.
+    - `softmax`: sum_v w_v G_v with w = softmax_v(G_v / (T s)), between mean and maximum.
+    - `logsumexp`: T s log(mean_v exp(G_v / (T s))), between mean and maximum; 0 if all maps are 0.
+    - `max`, `mean`: per pixel; equal maxima share the gradient.
 
-    s is the largest absolute value of the image's maps, taken as a constant: raw maps are small, and a softmax of small
-    numbers is a mean. With it the result scales as the maps do.
+    s is the largest absolute value of the image's maps, treated as a constant; it makes the result scale with the maps.
 
     Args:
-        maps: (V, B, h, w) of any sign.
-        how: one of the four.
-        temperature: T; the smaller, the nearer to the maximum.
+        maps: (V, B, h, w), signed.
+        how: pooling function.
+        temperature: T; T -> 0 gives the maximum.
     """
     if how == "max":
         return maps.amax(0)

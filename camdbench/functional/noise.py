@@ -1,4 +1,4 @@
-"""Images with noise on a part of them."""
+"""Noise on a region of images."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Tensor
 Kind = Literal["gaussian", "l2"]
 
 
-def noisy(images: Tensor, places: Tensor, noise: Tensor, sigma: float, kind: Kind = "gaussian") -> Tensor:
-    """Images (B, 3, H, W) with noise where places are, clamped to [0, 1].
+def add_noise(images: Tensor, places: Tensor, noise: Tensor, sigma: float, kind: Kind = "gaussian") -> Tensor:
+    """Images (B, 3, H, W) with noise inside a region, clamped to [0, 1].
 
     Args:
         images: in [0, 1].
-        places: (B, H, W) bool.
+        places: (B, H, W) bool, the region.
         noise: (B, 3, H, W), standard normal.
-        sigma: the standard deviation of each pixel's noise, or with `l2` the Euclidean norm of an image's noise.
-        kind: `gaussian` or `l2`, which scales the noise of an image as a whole; without a place there is none to scale.
+        sigma: standard deviation per pixel, or with `l2` the Euclidean norm of the noise of an image.
+        kind: `gaussian`, or `l2`, which rescales the noise of each image.
 
-    >>> noisy(torch.full((1, 1, 1, 2), 0.5), torch.tensor([[[True, False]]]), torch.full((1, 1, 1, 2), -1.0), 0.25).tolist()
+    >>> add_noise(torch.full((1, 1, 1, 2), 0.5), torch.tensor([[[True, False]]]), torch.full((1, 1, 1, 2), -1.0), 0.25).tolist()
     [[[[0.25, 0.5]]]]
     """
     there = noise * places.unsqueeze(1)

@@ -1,4 +1,4 @@
-"""From a raw map on the layer's grid to a mask in [0, 1] on the image's pixels."""
+"""Upsampling of raw maps to image size, and normalisation to [0, 1]."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ Normalisation = Literal["range", "max", "sigmoid", "none"]
 
 
 def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Maps (B, h, w) at another size (B, H, W), bilinearly, corners not aligned."""
+    """Bilinear resize of maps (B, h, w) to (B, H, W), align_corners=False."""
     if tuple(maps.shape[-2:]) == tuple(size):
         return maps
     return F.interpolate(maps.unsqueeze(1), size=size, mode="bilinear", align_corners=False).squeeze(1)
 
 
 def normalise(maps: Tensor, how: Normalisation) -> Tensor:
-    """Each map (B, H, W) on its own to [0, 1]; differentiable (Opti-CAM, eq. 4 and 16-18).
+    """Normalise each map (B, H, W) to [0, 1]; differentiable (Opti-CAM, eq. 4 and 16-18).
 
-    - `range`: (s - min) / (max - min); a constant map gives zeros, the paper's n(0) = 0.
-    - `max`: s / max, negative values first set to zero; a map without a positive value gives zeros.
+    - `range`: (s - min) / (max - min); a constant map gives zeros (the paper's n(0) = 0).
+    - `max`: max(0, s) / max; a map without positive values gives zeros.
     - `sigmoid`: 1 / (1 + exp(-s)).
-    - `none`: as it is.
+    - `none`: unchanged.
 
     >>> normalise(torch.tensor([[[1.0, 2.0, 5.0]]]), "range").tolist()
     [[[0.0, 0.25, 1.0]]]
@@ -46,10 +46,9 @@ def normalise(maps: Tensor, how: Normalisation) -> Tensor:
 
 
 def is_constant(maps: Tensor) -> Tensor:
-    """Whether each map (B, H, W) is one value up to rounding, (B,) bool.
+    """Whether each map (B, H, W) is constant up to rounding, (B,) bool.
 
-    Bilinear weights add up to one only to a few units in the last place, hence the tolerance: such noise must not
-    be stretched to the full range.
+    The tolerance covers bilinear weights, which sum to 1 only up to rounding; without it, that noise would be stretched to [0, 1].
     """
     flat = maps.detach().flatten(1)
     span = flat.amax(1) - flat.amin(1)

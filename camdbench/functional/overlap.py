@@ -1,4 +1,4 @@
-"""How much of a map lies in a region: its mass, its highest values, its binary mask, its densities."""
+"""Overlap of maps and regions: energy inside, F1, top-K fraction, IoU, and density difference."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from camdbench.functional.float_precision import to_float64
 
 
 class RegionEnergy(NamedTuple):
-    """Sums of maps, (B,) float64 each.
+    """Sums of maps over regions, (B,) float64 each.
 
     Attributes:
-        inside: the sum over the region.
-        total: the sum over all pixels.
-        area: the number of pixels of the region.
+        inside: sum over the region.
+        total: sum over all pixels.
+        area: number of pixels of the region.
     """
 
     inside: Tensor
@@ -25,7 +25,7 @@ class RegionEnergy(NamedTuple):
 
 
 def region_energy(maps: Tensor, region: Tensor) -> RegionEnergy:
-    """The mass of non-negative maps (B, H, W) in regions (B, H, W) bool.
+    """Energy of non-negative maps (B, H, W) inside regions (B, H, W) bool.
 
     >>> region_energy(torch.tensor([[[1.0, 3.0]]]), torch.tensor([[[False, True]]])).inside.item()
     3.0
@@ -35,19 +35,17 @@ def region_energy(maps: Tensor, region: Tensor) -> RegionEnergy:
 
 
 def f1(found: RegionEnergy) -> Tensor:
-    """2 P R / (P + R) with the precision P = inside / total and the recall R = inside / area, (B,) in [0, 1].
+    """Soft F1 = 2 P R / (P + R) with precision P = inside / total and recall R = inside / area, (B,) in [0, 1].
 
-    It equals 2 inside / (total + area): 0 where nothing lies inside, NaN where there is neither mass nor region. A map of
-    ones has 2a / (1 + a) for a region that covers the share a of the image.
+    Computed as 2 inside / (total + area); NaN if both are 0. A map of ones scores 2a / (1 + a) for a region of area fraction a.
     """
     return 2 * found.inside / (found.total + found.area)
 
 
 def top_fraction(maps: Tensor, region: Tensor, ties: Literal["expected", "first"] = "expected") -> Tensor:
-    """The share of the K highest places of each map (B, H, W) that lie in its region of K pixels: (B,) float64, NaN for K = 0.
+    """Fraction of the K highest pixels of each map (B, H, W) inside its region of K pixels: (B,) float64, NaN for K = 0.
 
-    Where the K-th and the next value are equal, `expected` counts the share of the equal places that lie in the region, as
-    if they were drawn; `first` takes them in raster order.
+    For ties at the K-th value, `expected` is the expectation over random tie-breaking; `first` takes raster order.
 
     >>> top_fraction(torch.tensor([[[2.0, 1.0, 1.0, 0.0]]]), torch.tensor([[[True, True, False, False]]])).item()
     0.75
@@ -56,8 +54,8 @@ def top_fraction(maps: Tensor, region: Tensor, ties: Literal["expected", "first"
     count = inside.sum(1)
     order = values.sort(dim=1, descending=True, stable=True)
     if ties == "first":
-        chosen = torch.arange(values.shape[1], device=values.device) < count[:, None]
-        return (inside.gather(1, order.indices) & chosen).sum(1).double() / count
+        top = torch.arange(values.shape[1], device=values.device) < count[:, None]
+        return (inside.gather(1, order.indices) & top).sum(1).double() / count
     last = order.values.gather(1, (count - 1).clamp(min=0)[:, None])
     above, level = values > last, values == last
     share = (level & inside).sum(1).double() / level.sum(1)
@@ -65,7 +63,7 @@ def top_fraction(maps: Tensor, region: Tensor, ties: Literal["expected", "first"
 
 
 def iou(first: Tensor, second: Tensor, epsilon: float = 0.0) -> Tensor:
-    """(|A and B| + epsilon) / (|A or B| + epsilon) of masks (B, H, W) bool: (B,) float64, NaN for two empty masks at 0.
+    """IoU (|A and B| + epsilon) / (|A or B| + epsilon) of masks (B, H, W) bool: (B,) float64; NaN for 0/0.
 
     >>> iou(torch.tensor([[[True, True, False]]]), torch.tensor([[[False, True, True]]])).item()
     0.3333333333333333
@@ -75,7 +73,7 @@ def iou(first: Tensor, second: Tensor, epsilon: float = 0.0) -> Tensor:
 
 
 def density_difference(maps: Tensor, region: Tensor) -> Tensor:
-    """The mean of each map (B, H, W) on its region less its mean off it: (B,) float64, NaN where either has no pixel.
+    """Mean of each map (B, H, W) inside its region minus the mean outside: (B,) float64; NaN if either is empty.
 
     >>> density_difference(torch.tensor([[[1.0, 0.5, 0.0]]]), torch.tensor([[[True, False, False]]])).item()
     0.75

@@ -1,4 +1,4 @@
-"""The pointing game: does the place of the largest value hit a region, and what becomes of ties."""
+"""Pointing game: whether the maximum of a map lies in a region, with several tie rules."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Ties = Literal["any", "first", "centroid", "expected"]
 def hits(maps: Tensor, region: Tensor, ties: Ties) -> Tensor:
     """Whether the maximum of each map (B, H, W) lies in its region (B, H, W) bool: (B,) float64 in [0, 1].
 
-    - `any`: 1 if any of the places that share the largest value lies in the region.
-    - `first`: the first such place in raster order counts.
-    - `centroid`: the pixel that holds the mean of their positions counts.
-    - `expected`: the share of them that lies in the region, the chance of a hit if one is drawn.
+    - `any`: 1 if any maximal pixel lies in the region.
+    - `first`: the first maximal pixel in raster order.
+    - `centroid`: the pixel at the mean position of the maximal pixels.
+    - `expected`: fraction of the maximal pixels inside the region.
 
     >>> tied, left = torch.tensor([[[5.0, 5.0, 1.0, 5.0]]]), torch.tensor([[[True, False, False, False]]])
     >>> [round(hits(tied, left, ties).item(), 2) for ties in ("any", "first", "centroid", "expected")]
@@ -28,13 +28,13 @@ def hits(maps: Tensor, region: Tensor, ties: Ties) -> Tensor:
         return (best & inside).any(1).double()
     if ties == "expected":
         return (best & inside).sum(1).double() / best.sum(1)
-    first = values.argmax(1)  # of equal values torch gives the first
+    first = values.argmax(1)  # torch returns the first of equal values
     place = first if ties == "first" else _centroids(best.unflatten(1, maps.shape[1:]))
     return inside.gather(1, place[:, None]).squeeze(1).double()
 
 
 def near(region: Tensor, tolerance: float) -> Tensor:
-    """The pixels less than `tolerance` away from a pixel of the region (B, H, W) bool, centre to centre; as it is at 0."""
+    """Region (B, H, W) bool grown by all pixels closer than `tolerance` to it (between centres); unchanged at 0."""
     if tolerance == 0:
         return region
     from scipy import ndimage
@@ -49,7 +49,7 @@ def near(region: Tensor, tolerance: float) -> Tensor:
 
 
 def _centroids(places: Tensor) -> Tensor:
-    """The flat index (B,) of the pixel at the mean position of the places (B, H, W) bool; halves round up."""
+    """Flat index (B,) of the pixel at the mean position of places (B, H, W) bool; halves round up."""
     count, (height, width) = places.sum((1, 2)), places.shape[1:]
     rows, columns = (torch.arange(side, device=places.device) for side in (height, width))
     row, column = (places.sum(2) * rows).sum(1), (places.sum(1) * columns).sum(1)

@@ -1,4 +1,4 @@
-"""Class probabilities by their log-odds, exact where float32 probabilities saturate."""
+"""Class probabilities as log-odds, accurate where float32 probabilities saturate."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from torch import Tensor
 
 
 def log_odds(logits: Tensor, targets: Tensor) -> Tensor:
-    """Log p - log(1 - p) of the target class (B,), float64 on the CPU, from logits (B, C) and classes (B,).
+    """Log-odds log p - log(1 - p) of the target class (B,), float64 on the CPU, from logits (B, C) and classes (B,).
 
-    1 - p is the sum of the other classes' probabilities, so nothing cancels: at a logit of 40 above the others,
-    where a float32 softmax is exactly 1, the log-odds are 40, not infinite. A logit of +inf is an overflow, not
-    certainty: it gives NaN, as a softmax does; -inf is a class that the network rules out.
+    1 - p is summed over the other classes, which avoids cancellation: at a logit of 40 above the others, where a float32
+    softmax is exactly 1, the log-odds are 40. A logit of +inf (overflow) gives NaN; -inf excludes a class.
 
     >>> log_odds(torch.tensor([[40.0, 0.0]]), torch.tensor([0])).item()
     40.0
@@ -25,7 +24,7 @@ def log_odds(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def drop(before: Tensor, after: Tensor) -> Tensor:
-    """max(0, p - o) / p from the log-odds of p and o, both (B,); in [0, 1].
+    """Relative drop max(0, p - o) / p in [0, 1], (B,), from the log-odds of p and o (B,).
 
     >>> round(drop(torch.tensor([0.0]), torch.tensor([-1.0986122886681098])).item(), 6)  # p = 1/2, o = 1/4
     0.5
@@ -35,7 +34,7 @@ def drop(before: Tensor, after: Tensor) -> Tensor:
 
 
 def gain(before: Tensor, after: Tensor) -> Tensor:
-    """max(0, o - p) / (1 - p) from the log-odds of p and o, both (B,); in [0, 1].
+    """Relative gain max(0, o - p) / (1 - p) in [0, 1], (B,), from the log-odds of p and o (B,).
 
     >>> round(gain(torch.tensor([0.0]), torch.tensor([1.0986122886681098])).item(), 6)  # p = 1/2, o = 3/4
     0.5
@@ -44,7 +43,7 @@ def gain(before: Tensor, after: Tensor) -> Tensor:
 
 
 def increase(before: Tensor, after: Tensor, tolerance: float = 0.0) -> Tensor:
-    """1 where o > p + tolerance, else 0, from the log-odds of p and o, both (B,).
+    """1 if o > p + tolerance, else 0, (B,), from the log-odds of p and o (B,).
 
     >>> increase(torch.tensor([0.0, 0.0]), torch.tensor([0.1, 0.0])).tolist()
     [1.0, 0.0]
@@ -54,5 +53,5 @@ def increase(before: Tensor, after: Tensor, tolerance: float = 0.0) -> Tensor:
 
 
 def _zero_or_nan(before: Tensor, after: Tensor) -> Tensor:
-    """Zero, but NaN where a network gave NaN: a broken probability is no perfect score."""
+    """0, or NaN if an input is NaN."""
     return torch.where(before.isnan() | after.isnan(), torch.nan, torch.zeros_like(before))

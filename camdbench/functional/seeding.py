@@ -1,4 +1,4 @@
-"""Random numbers that depend on (seed, image id) alone: never on batch mates, order or a global generator."""
+"""Random generators seeded by (seed, image id, purpose) alone, independent of batch and order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 
 def generator_for(seed: int, image_id: str, purpose: str) -> torch.Generator:
-    """A CPU generator for one image and one purpose, so that no two uses share their numbers.
+    """CPU generator for one image and one purpose.
 
     >>> first, again = (torch.rand(1, generator=generator_for(0, "val-00001", "random")) for _ in range(2))
     >>> bool(first == again)

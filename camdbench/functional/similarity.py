@@ -1,4 +1,4 @@
-"""How alike two maps are: rank correlation, structural similarity, and histograms of oriented gradients."""
+"""Similarity of maps: Spearman correlation, SSIM, and histograms of oriented gradients (HOG)."""
 
 from __future__ import annotations
 
@@ -16,32 +16,31 @@ Similarity = Literal["spearman", "spearman_abs", "ssim", "hog"]
 
 
 def similarity(first: Tensor, second: Tensor, how: Similarity) -> Tensor:
-    """Likeness (B,) of maps (B, H, W) pairwise, float64 on the CPU or the maps' device, at most 1.
+    """Similarity (B,) of pairs of maps (B, H, W), float64, at most 1.
 
-    - `spearman`: rank correlation of the signed maps.
-    - `spearman_abs`: of their absolute values.
-    - `ssim`: structural similarity of the maps, each stretched to [0, 1].
-    - `hog`: rank correlation of the histograms of oriented gradients of the maps, each stretched to [0, 1].
+    - `spearman`: Spearman correlation of the signed maps.
+    - `spearman_abs`: Spearman correlation of the absolute values.
+    - `ssim`: SSIM of the maps, each scaled to [0, 1].
+    - `hog`: Spearman correlation of the HOG descriptors of the maps, each scaled to [0, 1].
 
-    NaN where the images are too small for the window of `ssim` (11 pixels) or a block of `hog` (48 pixels), or where
-    the maps are not finite.
+    NaN if the maps are smaller than the window of `ssim` (11 pixels) or a block of `hog` (48 pixels), or not finite.
     """
     return _HOW[how](first, second)
 
 
 def spearman(first: Tensor, second: Tensor) -> Tensor:
-    """Rank correlation (B,) of vectors (B, ...), ties with their mean rank; 0 where one of them is constant.
+    """Spearman correlation (B,) of vectors (B, ...), ties with their mean rank; 0 if one is constant.
 
     >>> spearman(torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[1.0, 8.0, 27.0]])).tolist()
     [1.0]
     """
     a, b = _ranks(first.flatten(1)), _ranks(second.flatten(1))
-    spread = (a.square().sum(1) * b.square().sum(1)).sqrt()
-    return torch.where(spread > 0, (a * b).sum(1) / torch.where(spread > 0, spread, 1), spread)  # 0, or NaN where there is one
+    norm = (a.square().sum(1) * b.square().sum(1)).sqrt()
+    return torch.where(norm > 0, (a * b).sum(1) / torch.where(norm > 0, norm, 1), norm)  # 0 or NaN as the norm
 
 
 def _ranks(values: Tensor) -> Tensor:
-    """Ranks (B, n) about their mean, equal values sharing their mean rank; NaN where a value of the row is."""
+    """Centred ranks (B, n), ties with their mean rank; NaN for rows with non-finite values."""
     ordered = values.sort(1).values
     below = torch.searchsorted(ordered, values.contiguous(), side="left")
     upto = torch.searchsorted(ordered, values.contiguous(), side="right")
@@ -51,11 +50,10 @@ def _ranks(values: Tensor) -> Tensor:
 
 
 def ssim(first: Tensor, second: Tensor) -> Tensor:
-    """Mean structural similarity (B,) of maps (B, H, W) in [0, 1] (Wang et al. 2004, eq. 13), float64.
+    """Mean SSIM (B,) of maps (B, H, W) in [0, 1] (Wang et al. 2004, eq. 13), float64; NaN for maps smaller than the window.
 
-    A Gaussian window of sigma 1.5 and 11 pixels, sample covariances (n/(n-1) with n = 121), K1 = 0.01, K2 = 0.03, a range of 1:
-    what scikit-image computes by `structural_similarity(gaussian_weights=True, data_range=1)`. Windows that leave the
-    map do not count; NaN for maps smaller than a window.
+    Gaussian window of sigma 1.5 and 11 pixels, sample covariances (n/(n-1), n = 121), K1 = 0.01, K2 = 0.03, data range 1,
+    no padding; equals scikit-image's `structural_similarity(gaussian_weights=True, data_range=1)`.
     """
     a, b = to_float64(first).unsqueeze(1), to_float64(second).unsqueeze(1)
     if min(a.shape[-2:]) < _WINDOW:
@@ -82,9 +80,9 @@ def _gaussian(like: Tensor) -> Tensor:
 
 
 def hog(maps: Tensor) -> Tensor:
-    """Histograms of oriented gradients (B, n) of maps (B, H, W): cells of 16 x 16 pixels, 9 orientations, blocks of 3 x 3 cells.
+    """HOG descriptors (B, n) of maps (B, H, W) by scikit-image: cells of 16 x 16 pixels, 9 orientations, blocks of 3 x 3 cells.
 
-    By scikit-image, one map at a time; n is 0 for maps smaller than a block.
+    n = 0 for maps smaller than a block.
     """
     from skimage.feature import hog as describe
 
@@ -93,22 +91,22 @@ def hog(maps: Tensor) -> Tensor:
     return torch.stack([torch.from_numpy(describe(item.numpy(), pixels_per_cell=(16, 16))) for item in to_float64(maps).cpu()])
 
 
-def _of_absolutes(first: Tensor, second: Tensor) -> Tensor:
+def _spearman_abs(first: Tensor, second: Tensor) -> Tensor:
     return spearman(first.abs(), second.abs())
 
 
-def _of_structure(first: Tensor, second: Tensor) -> Tensor:
+def _ssim_scaled(first: Tensor, second: Tensor) -> Tensor:
     return ssim(normalise(first, "range"), normalise(second, "range"))
 
 
-def _of_gradients(first: Tensor, second: Tensor) -> Tensor:
+def _hog_correlation(first: Tensor, second: Tensor) -> Tensor:
     a, b = hog(normalise(first, "range")), hog(normalise(second, "range"))
     return spearman(a, b) if a.shape[1] else torch.full((len(a),), torch.nan, dtype=torch.float64)
 
 
 _HOW: dict[Similarity, Callable[[Tensor, Tensor], Tensor]] = {
     "spearman": spearman,
-    "spearman_abs": _of_absolutes,
-    "ssim": _of_structure,
-    "hog": _of_gradients,
+    "spearman_abs": _spearman_abs,
+    "ssim": _ssim_scaled,
+    "hog": _hog_correlation,
 }

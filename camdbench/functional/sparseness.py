@@ -1,4 +1,4 @@
-"""How concentrated a map is: its Gini index, its entropy, and the number of places that matter."""
+"""Sparseness of maps: Gini index, Shannon entropy, and the number of relevant pixels."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from camdbench.functional.float_precision import to_float64
 
 
 def gini(maps: Tensor) -> Tensor:
-    """Gini index (B,) of maps (B, H, W) >= 0, in [0, 1 - 1/n]: 0 for equal values, 1 - 1/n for a single one of n.
+    """Gini index (B,) of maps (B, H, W) >= 0, in [0, 1 - 1/n]: 0 for equal values, 1 - 1/n for a single non-zero value.
 
-    sum_i (2i - n - 1) v_i / (n sum_i v_i) over the n values in ascending order, i from 1; float64. A map of zeros gives NaN.
+    sum_i (2i - n - 1) v_i / (n sum_i v_i) over the n values in ascending order, i from 1; float64. NaN for a zero map.
 
     >>> gini(torch.tensor([[[1.0, 1.0]], [[0.0, 1.0]]])).tolist()
     [0.0, 0.5]
@@ -25,10 +25,10 @@ def gini(maps: Tensor) -> Tensor:
 
 
 def entropy(maps: Tensor, *, normalised: bool = False) -> Tensor:
-    """Shannon entropy (B,) of the shares that the places of maps (B, H, W) >= 0 have in their sum, in nats.
+    """Shannon entropy (B,) in nats of maps (B, H, W) >= 0 divided by their sum, float64.
 
-    -sum_i p_i log p_i with p = v / sum v, from 0 for one place to log n; float64. `normalised` divides by log n.
-    A map of zeros gives NaN, and so does one place where log n is divided by.
+    -sum_i p_i log p_i with p = v / sum v, in [0, log n]. `normalised` divides by log n.
+    NaN for a zero map, and for n = 1 if normalised.
 
     >>> entropy(torch.ones(1, 2, 2), normalised=True).tolist()
     [1.0]
@@ -40,7 +40,7 @@ def entropy(maps: Tensor, *, normalised: bool = False) -> Tensor:
 
 
 def count_relevant(maps: Tensor, threshold: float) -> Tensor:
-    """Number (B,) of places of maps (B, H, W) >= 0 above `threshold` times the map's maximum, float64.
+    """Number (B,) of pixels of maps (B, H, W) >= 0 above `threshold` times the map's maximum, float64.
 
     >>> count_relevant(torch.tensor([[[0.0, 0.01, 2.0]]]), 0.1).tolist()
     [1.0]

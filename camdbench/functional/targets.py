@@ -1,4 +1,4 @@
-"""Which class is explained: the label, the prediction, the runner-up, the least likely class, or a given one."""
+"""The explained class: label, prediction, runner-up, least likely class, or a class index."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from camdbench.core.errors import UsageError
 
 
 def pick_targets(rule: str, logits: Tensor, labels: Tensor) -> Tensor:
-    """The explained class of each image (B,) from logits (B, C) and labels (B,), -1 where unknown.
+    """Explained class of each image (B,) from logits (B, C) and labels (B,), -1 for unknown labels.
 
     Raises:
-        UsageError: a class index that the network does not have, or a missing label.
+        UsageError: a class index that the network does not have, or an unknown label.
     """
     classes = logits.shape[1]
     if rule == "label":
@@ -28,13 +28,13 @@ def pick_targets(rule: str, logits: Tensor, labels: Tensor) -> Tensor:
     return torch.full_like(labels, int(rule))
 
 
-def check_classes(given: Tensor, classes: int, what: str) -> Tensor:
-    """The given class indices (B,), after making sure that the network has them; `what` opens the complaint.
+def check_classes(indices: Tensor, classes: int, what: str) -> Tensor:
+    """The class indices (B,), checked against the number of classes; `what` starts the error message.
 
     Raises:
-        UsageError: it has not.
+        UsageError: an index is out of range.
     """
-    wrong = given[(given < 0) | (given >= classes)]
+    wrong = indices[(indices < 0) | (indices >= classes)]
     if len(wrong):
         raise UsageError(f"{what} {wrong[0].item()}, but the model has classes 0 to {classes - 1}")
-    return given
+    return indices

@@ -1,12 +1,12 @@
-"""Objects covered by what lies beside them: the box of each connected component, filled with the largest tile next to it.
+"""Object ablation by tiling: the box of each connected component is filled with the largest adjacent tile.
 
-Hard-ImageNet's ablation (Moayeri et al. 2022): of the four boxes of the same size around the component's box,
-each cut off at the edge of the image and before any object, the largest is repeated until the box is full.
+Hard-ImageNet (Moayeri et al. 2022): of the four boxes of the same size around the component's box, each cropped at the
+image border and at objects, the largest is repeated until the box is full.
 
-The released code does something else, which the numbers in print are made with. Rows are taken for columns when a tile is
-fetched, so it comes from the other side of the diagonal; boxes lack their last two rows and columns; the tile before the box
-in the second direction runs on into it; two of the four tiles are searched for objects along the wrong axis; and a tile
-with an object in it is compared, and in two directions cut, by what should have been taken away. `official` does all that.
+`official` reproduces the release, which the published numbers come from. It differs: rows and columns are exchanged when a
+tile is read; boxes lack their last two rows and columns; the tile before the box along the second axis extends into it; two of
+the four tiles are searched for objects along the wrong axis; a tile with an object in it is compared, and in two
+directions cropped, by the length to remove.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Box = tuple[Span, Span]
 
 
 class _Tile(NamedTuple):
-    """A tile beside a box, as long as the box across the axis along which it lies.
+    """Tile adjacent to a box, as long as the box on the other axis.
 
     Attributes:
-        size: what tiles are compared by.
-        axis: 0 for a tile above or below the box, 1 for one to its side.
-        span: its places along that axis.
+        size: area by which tiles are compared.
+        axis: 0 above or below the box, 1 beside it.
+        span: extent along that axis.
         before: whether it lies above or to the left.
     """
 
@@ -41,11 +41,11 @@ class _Tile(NamedTuple):
 
 
 class TiledImage(NamedTuple):
-    """Images whose objects are covered.
+    """Images with covered objects.
 
     Attributes:
         images: (B, 3, H, W).
-        covered: (B,) bool, whether a tile was found for every component; a component without one is left as it is.
+        covered: (B,) bool, whether every component has an adjacent tile; a component without one is unchanged.
     """
 
     images: Tensor
@@ -53,30 +53,30 @@ class TiledImage(NamedTuple):
 
 
 def tile_objects(images: Tensor, masks: Tensor, *, official: bool) -> TiledImage:
-    """Fill the box of each connected component of the masks with the largest tile beside it.
+    """Fill the box of each 4-connected component of the masks with the largest adjacent tile.
 
-    Components share sides, not corners, and are filled one after the other, so a later tile may show an earlier filling.
+    Components are filled one after another; a later tile may contain an earlier filling.
 
     Args:
         images: (B, 3, H, W).
         masks: (B, H, W) bool.
-        official: as the released code does, on square images; there a box beside which there is no tile becomes black.
+        official: as the release does, on square images; a box without an adjacent tile becomes black.
     """
     if official and images.shape[-1] != images.shape[-2]:
-        raise ValueError("the release takes rows for columns, which square images alone allow")
+        raise ValueError(f"images = {tuple(images.shape)}: the release exchanges rows and columns; use square images")
     found = regions(masks, 4)
     boxes = [found.boxes[found.owner == index].long().tolist() for index in range(len(images))]
-    filled = [_tiled(*one, official) for one in zip(images, masks.cpu().numpy(), boxes, strict=True)]
+    filled = [_fill_boxes(*one, official) for one in zip(images, masks.cpu().numpy(), boxes, strict=True)]
     covered = torch.tensor([whole for _, whole in filled], device=images.device, dtype=torch.bool)
     return TiledImage(torch.stack([image for image, _ in filled]), covered)
 
 
-def _tiled(image: Tensor, mask: NDArray[np.bool_], boxes: list[list[int]], official: bool) -> tuple[Tensor, bool]:
-    """One image, and whether each of its boxes, xyxy, found a tile."""
+def _fill_boxes(image: Tensor, mask: NDArray[np.bool_], boxes: list[list[int]], official: bool) -> tuple[Tensor, bool]:
+    """One image with filled boxes xyxy, and whether each had an adjacent tile."""
     image, covered = image.clone(), True
-    source, objects = (image.transpose(1, 2), mask.T) if official else (image, mask)  # a view: it sees what has been filled
-    for box in _filled(boxes, official):
-        tile = _largest(objects, box, official)
+    source, objects = (image.transpose(1, 2), mask.T) if official else (image, mask)  # a view: includes earlier fillings
+    for box in _spans(boxes, official):
+        tile = _largest_tile(objects, box, official)
         target = image[:, slice(*box[0]), slice(*box[1])]
         if tile.span[0] < tile.span[1]:
             rows, columns = (torch.from_numpy(_places(tile, axis, box[axis])).to(image.device) for axis in (0, 1))
@@ -88,24 +88,24 @@ def _tiled(image: Tensor, mask: NDArray[np.bool_], boxes: list[list[int]], offic
     return image, covered
 
 
-def _filled(boxes: list[list[int]], official: bool) -> list[Box]:
-    """The rows and columns to fill of boxes xyxy."""
-    missing = 2 if official else 0  # one is lost when the box is drawn, another when its corners are read off the drawing
+def _spans(boxes: list[list[int]], official: bool) -> list[Box]:
+    """Rows and columns to fill, from boxes xyxy."""
+    missing = 2 if official else 0  # the release loses one when it draws the box, another when it reads the corners
     spans = [((y0, y1 - missing), (x0, x1 - missing)) for x0, y0, x1, y1 in boxes]
     return [(rows, columns) for rows, columns in spans if rows[0] < rows[1] and columns[0] < columns[1]]
 
 
-def _largest(objects: NDArray[np.bool_], box: Box, official: bool) -> _Tile:
-    """The largest tile beside a box; the first of equally large ones."""
+def _largest_tile(objects: NDArray[np.bool_], box: Box, official: bool) -> _Tile:
+    """Largest tile adjacent to a box; the first of equals."""
     if official:
         order = ((0, False), (0, True), (1, False), (1, True))
-        return max((_beside_as_released(objects, box, *place) for place in order), key=lambda tile: tile.size)
+        return max((_adjacent_official(objects, box, *place) for place in order), key=lambda tile: tile.size)
     order = ((1, False), (1, True), (0, False), (0, True))
-    return max((_beside(objects, box, *place) for place in order), key=lambda tile: tile.size)
+    return max((_adjacent(objects, box, *place) for place in order), key=lambda tile: tile.size)
 
 
-def _beside(objects: NDArray[np.bool_], box: Box, axis: int, before: bool) -> _Tile:
-    """The part of the next box along an axis that lies in the image and in which there is no object on the way."""
+def _adjacent(objects: NDArray[np.bool_], box: Box, axis: int, before: bool) -> _Tile:
+    """The next box along an axis, cropped at the image border and at objects."""
     (low, high), across = box[axis], slice(*box[1 - axis])
     start, stop = (max(2 * low - high, 0), low) if before else (high, min(2 * high - low, objects.shape[axis]))
     occupied = np.flatnonzero(np.moveaxis(objects, axis, 0)[start:stop, across].any(1))
@@ -116,8 +116,8 @@ def _beside(objects: NDArray[np.bool_], box: Box, axis: int, before: bool) -> _T
     return _Tile(free * (across.stop - across.start), axis, span, before)
 
 
-def _beside_as_released(objects: NDArray[np.bool_], box: Box, axis: int, before: bool) -> _Tile:
-    """The same with the errors of the release, on an image and a mask that it has turned over their diagonal."""
+def _adjacent_official(objects: NDArray[np.bool_], box: Box, axis: int, before: bool) -> _Tile:
+    """The tile with the errors of the release, on transposed image and mask."""
     (low, high), across = box[axis], slice(*box[1 - axis])
     start, stop = high, min(2 * high - low, objects.shape[axis])
     if before:
@@ -126,7 +126,7 @@ def _beside_as_released(objects: NDArray[np.bool_], box: Box, axis: int, before:
     width, length = across.stop - across.start, stop - start
     if not window.any():
         return _Tile(length * width, axis, (start, stop), before)
-    occupied = np.flatnonzero(window.any(1 if (axis == 0) != before else 0))  # the wrong axis in two of the four cases
+    occupied = np.flatnonzero(window.any(1 if (axis == 0) != before else 0))  # wrong axis in two of the four cases
     if before:
         cut = int(occupied[-1]) + 1
         cut = cut if cut < length else 0
@@ -136,7 +136,7 @@ def _beside_as_released(objects: NDArray[np.bool_], box: Box, axis: int, before:
 
 
 def _places(tile: _Tile, axis: int, span: Span) -> NDArray[np.int64]:
-    """Where the rows or columns of a box come from: a tile repeats from its side of the box on."""
+    """Source rows or columns of a box; the tile repeats starting at its side of the box."""
     if axis != tile.axis:
         return np.arange(*span)
     start, stop = tile.span

@@ -72,7 +72,7 @@ def test_an_unknown_option_gets_the_nearest_name() -> None:
 
 
 def test_an_owner_without_options_says_so() -> None:
-    with pytest.raises(UsageError, match="fakecam has no options, so x=3 means nothing"):
+    with pytest.raises(UsageError, match=r"fakecam\(x=3\): fakecam has no options; leave x out"):
         check_options("fakecam", (), {"x": 3})
 
 
@@ -113,11 +113,11 @@ def _no_default(trace: object, *, x: int) -> None: ...
 
 @pytest.mark.parametrize("function", [_no_type, _no_default])
 def test_an_option_without_type_or_default_is_refused(function: Any) -> None:
-    with pytest.raises(TypeError, match=r"option 'x' of .* needs both a type and a default"):
+    with pytest.raises(TypeError, match=r"option 'x' of .*: no type or no default"):
         options_of_function(function)
     source = ast.parse(_source_of(function)).body[0]
     assert isinstance(source, ast.FunctionDef)
-    with pytest.raises(TypeError, match=r"option 'x' of .* needs both a type and a default"):
+    with pytest.raises(TypeError, match=r"option 'x' of .*: no type or no default"):
         options_of_source(source)
 
 
@@ -127,7 +127,7 @@ def test_an_option_without_type_or_default_is_refused(function: Any) -> None:
 def test_an_annotation_outside_the_closed_set_is_refused_and_never_evaluated(annotation: str) -> None:
     source = ast.parse(f"def f(trace, *, x: {annotation} = None): ...").body[0]
     assert isinstance(source, ast.FunctionDef)
-    with pytest.raises(TypeError, match="an option cannot be annotated"):
+    with pytest.raises(TypeError, match=r"option annotation .*: use int"):
         options_of_source(source)
 
 

@@ -12,7 +12,7 @@ from camdbench.datasets.samples import Batch
 from camdbench.explainers.common import masked_scoring
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.extremal import extremal
-from camdbench.functional.smooth_masks import area_error, blur, enlarged, perturbed, pyramid
+from camdbench.functional.smooth_masks import area_error, blur, blur_by_mask, enlarge, pyramid
 from camdbench.models.classifier import Classifier
 
 SMALL = {"step": 2, "sigma": 2.0, "blur_sigma": 4.0}
@@ -86,7 +86,7 @@ def test_is_a_literal_descent(batch: Batch, variant: str, reward: str, jitter: b
         blurred, target = pyramid(trace.images[image : image + 1], 4.0), trace.targets[image]
 
         def score(mask: Tensor, blurred: Tensor = blurred, target: Tensor = target, mirrored: bool = False) -> Tensor:
-            shown = perturbed(blurred, mask)
+            shown = blur_by_mask(blurred, mask)
             logits = trace.score(shown.flip(-1) if mirrored else shown)[0]
             others = torch.cat([logits[:target], logits[target + 1 :]])
             return logits[target] - others.max() if reward == "contrastive" else logits[target]
@@ -94,7 +94,7 @@ def test_is_a_literal_descent(batch: Batch, variant: str, reward: str, jitter: b
         grid, buffer = torch.ones(1, 8, 6), None
         for iteration in range(5):
             grid.requires_grad_()
-            mask = enlarged(grid, (16, 12), 2, 2.0)
+            mask = enlarge(grid, (16, 12), 2, 2.0)
             mirrored = jitter and iteration in (0, 2, 4)
             kept, left = score(mask, mirrored=mirrored), score(1 - mask, mirrored=mirrored)
             gain = {"preserve": kept, "delete": -left, "dual": kept - left}[variant]
@@ -102,7 +102,7 @@ def test_is_a_literal_descent(batch: Batch, variant: str, reward: str, jitter: b
             gradient = torch.autograd.grad(loss, grid)[0]
             buffer = gradient if buffer is None else 0.9 * buffer + 0.1 * gradient
             grid = (grid.detach() - 0.01 * buffer).clamp(0, 1)
-        torch.testing.assert_close(found[image], enlarged(grid, (16, 12), 2, 2.0)[0], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(found[image], enlarge(grid, (16, 12), 2, 2.0)[0], rtol=1e-3, atol=1e-4)
 
 
 def test_the_sum_is_blurred_by_a_share_of_the_shorter_side(planted: Trace) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from camdbench.functional.ablation import box_round, grey_box, grey_object
+from camdbench.functional.ablation import bounding_box_mask, grey_box, grey_object
 
 
 @pytest.fixture
@@ -43,9 +43,9 @@ def test_the_box_is_the_one_round_all_pixels(images: Tensor, masks: Tensor, last
 def test_golden_rows_2_to_4_are_filled_from_2_to_3_by_the_release() -> None:
     mask = torch.zeros(1, 8, 8, dtype=torch.bool)
     mask[0, 2:5, 1:7] = True
-    assert box_round(mask, last=False)[0].any(1).nonzero().flatten().tolist() == [2, 3]
-    assert box_round(mask, last=False)[0].any(0).nonzero().flatten().tolist() == [1, 2, 3, 4, 5]
-    assert box_round(mask, last=True).equal(mask)
+    assert bounding_box_mask(mask, last=False)[0].any(1).nonzero().flatten().tolist() == [2, 3]
+    assert bounding_box_mask(mask, last=False)[0].any(0).nonzero().flatten().tolist() == [1, 2, 3, 4, 5]
+    assert bounding_box_mask(mask, last=True).equal(mask)
 
 
 def test_an_object_of_one_pixel_has_no_box_in_the_release(images: Tensor, masks: Tensor) -> None:

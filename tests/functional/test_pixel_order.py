@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from camdbench.functional.pixel_order import count_cells, grid_ranks, patches, pixel_ranks, segment_ranks, sliding_ranks
+from camdbench.functional.pixel_order import count_patches, grid_ranks, patches, pixel_ranks, segment_ranks, sliding_ranks
 
 SIZES = [(12, 10), (7, 11), (1, 1)]
 
@@ -50,7 +50,7 @@ def test_patches_of_a_grid_come_by_the_sum_of_their_map(size: tuple[int, int], p
             cell = ((y + before[0]) // patch, (x + before[1]) // patch)
             sums[cell] = sums.get(cell, 0) + float(map_[y, x])
         order = sorted(sums, key=lambda cell: -sums[cell])
-        assert len(sums) == count_cells(size, patch)
+        assert len(sums) == count_patches(size, patch)
         for y, x in itertools.product(range(height), range(width)):
             assert order.index(((y + before[0]) // patch, (x + before[1]) // patch)) == found[index, y, x]
 

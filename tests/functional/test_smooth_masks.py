@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from camdbench.functional.smooth_masks import area_error, blur, enlarged, perturbed, pyramid
+from camdbench.functional.smooth_masks import area_error, blur, blur_by_mask, enlarge, pyramid
 
 
 def random(*shape: int) -> Tensor:
@@ -34,16 +34,16 @@ def test_a_pyramid_goes_from_blurred_to_sharp_and_a_mask_picks_its_level() -> No
     assert levels.shape == (2, 8, 3, 6, 5)
     torch.testing.assert_close(levels[:, 3], blur(images, 4.0))
     mask = torch.zeros(2, 6, 5, dtype=torch.float64)
-    torch.testing.assert_close(perturbed(levels, mask), blur(images, 7.0))
-    torch.testing.assert_close(perturbed(levels, mask + 1), images)
-    torch.testing.assert_close(perturbed(levels, mask + 2.25 / 7), 0.75 * levels[:, 2] + 0.25 * levels[:, 3])
+    torch.testing.assert_close(blur_by_mask(levels, mask), blur(images, 7.0))
+    torch.testing.assert_close(blur_by_mask(levels, mask + 1), images)
+    torch.testing.assert_close(blur_by_mask(levels, mask + 2.25 / 7), 0.75 * levels[:, 2] + 0.25 * levels[:, 3])
 
 
 @pytest.mark.parametrize(("step", "sigma"), [(2, 3.0), (3, 2.0), (1, 1.5)])
 def test_an_enlarged_grid_is_the_smooth_maximum_over_its_nodes(step: int, sigma: float) -> None:
     height, width = 7, 5
     grid = random(1, -(-height // step), -(-width // step))
-    found = enlarged(grid, (height, width), step, sigma)[0]
+    found = enlarge(grid, (height, width), step, sigma)[0]
     rows, columns = grid.shape[1:]
     radius = math.ceil(2.3585 * sigma / step)
     for y in range(height):
@@ -61,14 +61,14 @@ def test_an_enlarged_grid_is_the_smooth_maximum_over_its_nodes(step: int, sigma:
 def test_the_gradient_of_an_enlarged_grid_is_that_of_its_formula() -> None:
     grids = torch.rand(2, 3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
     weights = torch.rand(2, 6, 7, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda grid: enlarged(grid, (6, 7), 2, 2.5), (grids,))
-    (one_by_one,) = torch.autograd.grad((enlarged(grids, (6, 7), 2, 2.5) * weights)[:1].sum(), grids)
+    assert torch.autograd.gradcheck(lambda grid: enlarge(grid, (6, 7), 2, 2.5), (grids,))
+    (one_by_one,) = torch.autograd.grad((enlarge(grids, (6, 7), 2, 2.5) * weights)[:1].sum(), grids)
     assert bool((one_by_one[0] != 0).all())
     assert torch.equal(one_by_one[1], torch.zeros(3, 4, dtype=torch.float64))
 
 
 def test_a_grid_of_ones_is_flat_up_to_its_edges() -> None:
-    found = enlarged(torch.ones(1, 4, 5), (14, 19), 4, 5.0)[0]
+    found = enlarge(torch.ones(1, 4, 5), (14, 19), 4, 5.0)[0]
     assert found[::4, ::4].max() - found[::4, ::4].min() < 1e-6
     assert found.min() > 0.97
 

@@ -97,7 +97,7 @@ def test_each_of_the_four_tiles_is_cut_as_released() -> None:
         spans |= {"up": (x0, x1, y1, min(2 * y1 - y0, 9)), "down": (x0, x1, max(2 * y0 - y1, 0), y1)}
         for (name, span), (axis, before) in zip(spans.items(), ((0, False), (0, True), (1, False), (1, True)), strict=True):
             size, xs, ys = trimmed(mask, name, *span)
-            found = tiling._beside_as_released(mask.T, ((x0, x1), (y0, y1)), axis, before)
+            found = tiling._adjacent_official(mask.T, ((x0, x1), (y0, y1)), axis, before)
             assert (found.size, list(range(*found.span))) == (size, ys if axis else xs)
             reached.add((name, bool(mask[span[2] : span[3], span[0] : span[1]].any()), size > 0))
     assert reached >= {(name, True, some) for name in ("right", "left", "up", "down") for some in (True, False)}
