@@ -38,7 +38,7 @@ def saliency(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "max") ->
     Returns:
         (B, H, W), non-negative unless `channels="sum"`.
     """
-    return reduced(pixel_gradients(trace, trace.images, trace.targets), channels)
+    return reduce_channels(pixel_gradients(trace, trace.images, trace.targets), channels)
 
 
 @explainer(
@@ -59,7 +59,7 @@ def inputxgradient(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "su
     Returns:
         (B, H, W), signed for `channels="sum"`.
     """
-    return reduced(trace.images * pixel_gradients(trace, trace.images, trace.targets), channels)
+    return reduce_channels(trace.images * pixel_gradients(trace, trace.images, trace.targets), channels)
 
 
 @explainer(
@@ -91,7 +91,7 @@ def integratedgradients(
     for part in chunks(trace, steps, _SHARE):
         points = start[:, None] + places[part, None, None, None] * (trace.images - start)[:, None]  # (B, n, 3, H, W)
         total += torch.einsum("n,bnchw->bchw", weights[part], _gradients_at(trace, points))
-    return reduced((trace.images - start) * total, channels)
+    return reduce_channels((trace.images - start) * total, channels)
 
 
 @explainer(
@@ -121,7 +121,7 @@ def smoothgrad(
     for part in chunks(trace, samples, _SHARE):
         points = trace.images[:, None] + width * more(part.stop - part.start)  # (B, n, 3, H, W)
         total += _gradients_at(trace, points).sum(1)
-    return reduced(total / samples, channels)
+    return reduce_channels(total / samples, channels)
 
 
 @explainer(
@@ -162,7 +162,7 @@ def gradientshap(
         starts = baselines(count) if baseline == "noise" else fill_image(trace, baseline)[:, None]
         points = starts + places(count) * (ends - starts)
         total += ((ends - starts) * _gradients_at(trace, points)).sum(1)
-    return reduced(total / samples, channels)
+    return reduce_channels(total / samples, channels)
 
 
 def pixel_gradients(trace: Trace, images: Tensor, targets: Tensor) -> Tensor:
@@ -193,7 +193,7 @@ def _drawing(trace: Trace, purpose: str, draw: Callable[..., Tensor], shape: Seq
     return more
 
 
-def reduced(gradients: Tensor, channels: Channels) -> Tensor:
+def reduce_channels(gradients: Tensor, channels: Channels) -> Tensor:
     """Colour channels (B, 3, H, W) reduced to one value per pixel (B, H, W)."""
     if channels == "sum":
         return gradients.sum(1)

@@ -43,7 +43,7 @@ def layercam(
         (B, h, w), non-negative; (B, H, W) for several layers with `compat="pgc"`.
     """
     if isinstance(layer, tuple) and len(layer) != 1:
-        return _fused([_map_of(trace.at(name)) for name in layer], trace.size, gamma, compat)
+        return _fuse([_map_of(trace.at(name)) for name in layer], trace.size, gamma, compat)
     return _map_of(trace.at(layer[0] if isinstance(layer, tuple) else layer))
 
 
@@ -51,7 +51,7 @@ def _map_of(seen: Trace) -> Tensor:
     return (seen.gradients.relu() * seen.activations).sum(1).relu()
 
 
-def _fused(maps: list[Tensor], image: tuple[int, int], gamma: float, compat: str) -> Tensor:
+def _fuse(maps: list[Tensor], image: tuple[int, int], gamma: float, compat: str) -> Tensor:
     if not maps:
         raise UsageError("layercam(layer=()): name at least one layer")
     if compat == "pgc":

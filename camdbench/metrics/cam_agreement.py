@@ -52,14 +52,14 @@ def cam_agreement(inputs: MetricInputs, *, threshold: NonNegativeFloat = 0.01) -
         (B,) float64 in [0, 100], per cent; higher is better.
     """
     activations, weights = to_at_least_float32(inputs.activations, inputs.class_weights)
-    truth, known = _truth(inputs, len(weights), (activations.shape[-2], activations.shape[-1]))
+    truth, known = _class_grid(inputs, len(weights), (activations.shape[-2], activations.shape[-1]))
     agree = leading_classes(activations, weights, threshold) == truth.to(activations.device)
     finite = (to_float64(activations).flatten(1).sum(1) + to_float64(weights).sum()).isfinite()
     shares = 100 * to_float64(agree).mean((1, 2))
     return MetricResult(*mask_undefined(torch.where(finite, shares, torch.nan), known))
 
 
-def _truth(inputs: MetricInputs, count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def _class_grid(inputs: MetricInputs, count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """The class of each place (B, h, w), -1 for the background, and whether it is known, (B,).
 
     Raises:

@@ -140,7 +140,7 @@ def redundancy(inputs: MetricInputs, *, scored_class: KnownClass = "label") -> M
         (B,) in [0, inf); lower is better.
     """
     classes, known = _classes(inputs, scored_class)
-    activations, weights = _seen(inputs)
+    activations, weights = _features(inputs)
     values = core_regions.redundancy(activations, weights, classes)
     empty = values.isnan() & activations.isfinite().flatten(1).all(1).to(values.device) & weights.isfinite().all().to(values.device)
     return MetricResult(*mask_undefined(values, known.to(values.device) & ~empty))
@@ -185,7 +185,7 @@ def contrastive_iou(
         (B,) float64 in [0, 100], per cent; higher is better.
     """
     classes, known = _classes(inputs, scored_class)
-    activations, weights = _seen(inputs)
+    activations, weights = _features(inputs)
     mask, missing = core_of(_masks(inputs), (activations.shape[-2], activations.shape[-1]))
     inside, scale = mask > 0, maps == "range"
     if versus == "others":
@@ -208,7 +208,7 @@ def _contributions(inputs: MetricInputs, scored_class: str, empty: str) -> _Cont
 
     def make() -> _Contributions:
         classes, known = _classes(inputs, scored_class)
-        activations, weights = _seen(inputs)
+        activations, weights = _features(inputs)
         mask, missing = core_of(_masks(inputs), (activations.shape[-2], activations.shape[-1]))  # without a place: all of it
         found = core_regions.contributions(activations, weights, classes, mask > 0)
         defined = known & ~missing if empty == "undefined" else known
@@ -222,7 +222,7 @@ def _classes(inputs: MetricInputs, scored_class: str) -> tuple[Tensor, Tensor]:
     return labels_of(inputs) if scored_class == "label" else (inputs.targets, torch.ones_like(inputs.targets, dtype=torch.bool))
 
 
-def _seen(inputs: MetricInputs) -> tuple[Tensor, Tensor]:
+def _features(inputs: MetricInputs) -> tuple[Tensor, Tensor]:
     """Activations (B, K, h, w) and class weights (C, K)."""
     return to_at_least_float32(inputs.activations, inputs.class_weights)
 

@@ -241,7 +241,7 @@ def _check_values(found: list[Score], classifier: Classifier, spec: str) -> None
 def outside(found: Tensor, declared: str) -> list[float]:
     """The values, NaN aside, that lie outside a range such as `[0, 100)`, or are none of two such as `{0, 100}`."""
     low, high = map(float, declared[1:-1].split(", "))
-    left = [value for value in found.tolist() if value == value]  # noqa: PLR0124 - NaN differs from itself
+    left = [value for value in found.tolist() if value == value]
     if declared[0] == "{":
         return [value for value in left if value not in (low, high)]
     excluded = {low if declared[0] == "(" else None, high if declared[-1] == ")" else None}

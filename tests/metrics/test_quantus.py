@@ -169,7 +169,7 @@ class TestReasons:
     inputs = np.random.RandomState(0).rand(2, 3, 16, 16)
     maps = np.random.RandomState(1).rand(2, 1, 16, 16)
 
-    def ask(self, name: str, count: int, **options: Any) -> Any:
+    def quantus_scores(self, name: str, count: int, **options: Any) -> Any:
         network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 3))
         call = options.pop("call", {})
         metric = getattr(quantus, name)(**FIXED, **options)

@@ -159,7 +159,7 @@ class MetricInputs:
         Raises:
             NotApplicable: the layer was not captured.
         """
-        return self._seen().activations
+        return self._layer_features().activations
 
     @property
     def class_weights(self) -> Tensor:
@@ -168,7 +168,7 @@ class MetricInputs:
         Raises:
             NotApplicable: the head is another one, or the layer was not captured.
         """
-        return self._seen().class_weights
+        return self._layer_features().class_weights
 
     def score(self, images: Tensor) -> Tensor:
         """Logits (N, C) of other images in [0, 1], without gradient."""
@@ -218,7 +218,7 @@ class MetricInputs:
             self._cached[key] = make()
         return cast("T", self._cached[key])
 
-    def _seen(self) -> Features:
+    def _layer_features(self) -> Features:
         if self._features is None:
             raise NotApplicable("the metric looks at a target layer, and none was captured")
         return self._features

@@ -144,10 +144,10 @@ def maps_of(inputs: MetricInputs, kind: MapStatistics) -> Tensor:
     Raises:
         NotApplicable: the maps were made elsewhere, or the batch norms cannot use statistics of one image.
     """
-    return inputs.saliency if kind == "default" else inputs.cached("maps of own statistics", lambda: _explained_anew(inputs))
+    return inputs.saliency if kind == "default" else inputs.cached("maps of own statistics", lambda: _explain_alone(inputs))
 
 
-def _explained_anew(inputs: MetricInputs) -> Tensor:
+def _explain_alone(inputs: MetricInputs) -> Tensor:
     copy = with_own_statistics(inputs.classifier)
     passes = copy.passes
     try:
