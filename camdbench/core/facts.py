@@ -26,7 +26,7 @@ class ExplainerFacts:
         control: a control that no method should lose against; set apart in tables.
         stochastic: draws random numbers, always from (seed, image id).
         formula: LaTeX; if empty, the first `.. math::` of the docstring.
-        values: range of the raw map, such as `[0, inf)`.
+        values: range of the raw map with default options.
         differs: how other implementations differ.
     """
 
@@ -39,7 +39,7 @@ class ExplainerFacts:
     control: bool = False
     stochastic: bool = False
     formula: str = ""
-    values: str = ""
+    values: str = "[0, inf)"
     differs: tuple[Difference, ...] = ()
 
 

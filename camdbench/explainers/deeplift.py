@@ -22,6 +22,7 @@ from camdbench.models.backward_rules import ELEMENTWISE, POOLING, BackwardRules,
     needs=("gradients",),
     normalisation="max",
     refuses="networks with products of activations, normalisation by statistics of the image, or attention",
+    values="(-inf, inf)",
 )
 def deeplift(trace: Trace, *, baseline: Literal["mean", "black"] = "black", channels: Literal["max", "sum", "abs"] = "sum") -> Tensor:
     r"""DeepLIFT (Rescale rule): difference from a reference image times finite-difference multipliers.

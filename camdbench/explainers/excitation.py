@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from camdbench.core.cost import Cost
+from camdbench.core.difference import Difference
 from camdbench.core.errors import NotApplicable
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.trace import Trace
@@ -26,6 +27,7 @@ Compat = Literal["paper", "torchray"]
     needs=("layer",),
     refuses="networks with more behind the layer than rectified convolutions, batch norms, pooling, sums and linear layers",
     aliases=("excitationbackprop", "mwp"),
+    differs=(Difference("TorchRay", "ignores the scale of batch norms and splits sums by signed terms (compat=torchray)"),),
 )
 def ebp(trace: Trace, *, layer: str | None = None, compat: Literal["paper", "torchray"] = "paper") -> Tensor:
     r"""Excitation backprop: marginal winning probability of the layer's neurons, given the class.

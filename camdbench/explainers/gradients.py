@@ -11,6 +11,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.cost import Cost, Repeat
+from camdbench.core.difference import Difference
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.masked_scoring import chunks, fill_image
 from camdbench.explainers.common.trace import Trace
@@ -47,6 +48,7 @@ def saliency(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "max") ->
     cost=Cost(forward=2, backward=1),
     needs=("gradients",),
     normalisation="max",
+    values="(-inf, inf)",
 )
 def inputxgradient(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "sum") -> Tensor:
     r"""Input x gradient: pixel values times their gradients, summed over colour channels.
@@ -69,6 +71,8 @@ def inputxgradient(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "su
     needs=("gradients",),
     aliases=("ig",),
     normalisation="max",
+    differs=(Difference("paper", "integrates by a Riemann sum", "more steps for the same accuracy"),),
+    values="(-inf, inf)",
 )
 def integratedgradients(
     trace: Trace, *, steps: PositiveInt = 50, baseline: Literal["mean", "black"] = "black", channels: Literal["max", "sum", "abs"] = "sum"
@@ -132,6 +136,8 @@ def smoothgrad(
     stochastic=True,
     aliases=("expectedgradients",),
     normalisation="max",
+    differs=(Difference("papers", "draw baselines from training images", "here they are uniform noise or a fixed colour"),),
+    values="(-inf, inf)",
 )
 def gradientshap(
     trace: Trace,

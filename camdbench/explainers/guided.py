@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.cost import Cost
+from camdbench.core.difference import Difference
 from camdbench.core.errors import NotApplicable
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.trace import Trace
@@ -23,6 +24,7 @@ from camdbench.models.backward_rules import MAXIMA, BackwardRules, check_made_of
     cost=Cost(forward=2, backward=1),
     needs=("gradients",),
     refuses="networks whose nonlinearities are not ReLUs and max pooling",
+    differs=(Difference("other libraries", "return the plain gradient of networks without ReLU", "here such networks are refused"),),
 )
 def guidedbackprop(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "max") -> Tensor:
     r"""Guided backpropagation: gradient at the pixels; every ReLU passes positive gradients only.

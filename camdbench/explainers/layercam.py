@@ -9,6 +9,7 @@ from pydantic import PositiveFloat
 from torch import Tensor
 
 from camdbench.core.cost import Cost, Repeat
+from camdbench.core.difference import Difference
 from camdbench.core.errors import UsageError
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.trace import Trace
@@ -20,6 +21,7 @@ from camdbench.functional.normalise import normalise, upsample
     paper="Jiang et al. 2021, IEEE TIP 30, eq. 7-9",
     cost=Cost(repeats=(Repeat("layer", forward=1, tail_backward=1),)),
     needs=("layer", "gradients"),
+    differs=(Difference("paper", "scales the maps of shallow layers alone"),),
 )
 def layercam(
     trace: Trace,

@@ -20,6 +20,7 @@ from camdbench.explainers.common.trace import Trace
     paper="Ribeiro et al. 2016, arXiv:1602.04938, eq. 1-2, section 3.4",
     cost=Cost(forward=1, repeats=(Repeat("samples", forward=1),)),
     stochastic=True,
+    values="(-inf, inf)",
 )
 def lime(
     trace: Trace,

@@ -76,11 +76,9 @@ def test_the_label_is_looked_for_on_the_altered_image(classifier: Classifier, ba
 
 
 def test_official_and_mended_boxes_are_told_apart(classifier: Classifier, batch: Batch) -> None:
-    evidence = seen(classifier, batch)
+    inputs = seen(classifier, batch)
     for ablation in ("gray_bbox", "tile"):
-        fixed, official = (
-            ablation_accuracy(evidence, ablation=ablation, ground_truth=geometry).values for geometry in ("fixed", "official")
-        )
+        fixed, official = (ablation_accuracy(inputs, ablation=ablation, ground_truth=geometry).values for geometry in ("fixed", "official"))
         assert not fixed.nan_to_num(-1).equal(official.nan_to_num(-1))
 
 

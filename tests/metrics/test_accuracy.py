@@ -22,7 +22,7 @@ COUNT, CLASSES = 40, 7
 
 
 def seen(logits: Tensor, labels: Tensor, present: Tensor | None = None) -> MetricInputs:
-    """Evidence of which nothing but the logits is known."""
+    """Inputs of which nothing but the logits is known."""
     images = torch.zeros(len(logits), 3, 2, 2)
     return MetricInputs(toy_classifier(), images, torch.zeros(len(logits), dtype=torch.long), logits=logits, labels=labels, present=present)
 

@@ -93,14 +93,14 @@ def test_a_network_that_says_nothing_is_right_on_the_background(classifier: Clas
 
 
 def test_activations_that_are_no_numbers_have_no_value(classifier: Classifier, batch: Batch) -> None:
-    evidence = seen(classifier, batch)
+    inputs = seen(classifier, batch)
 
     class Broken:
-        activations, class_weights = evidence.activations.clone(), evidence.class_weights
+        activations, class_weights = inputs.activations.clone(), inputs.class_weights
 
     Broken.activations[1, 0, 0, 0] = torch.inf
-    known = {"logits": evidence.logits, "labels": batch.labels, "class_masks": batch.class_masks, "features": Broken()}
-    found = cam_agreement(MetricInputs(classifier, batch.images, evidence.targets, **known)).values
+    known = {"logits": inputs.logits, "labels": batch.labels, "class_masks": batch.class_masks, "features": Broken()}
+    found = cam_agreement(MetricInputs(classifier, batch.images, inputs.targets, **known)).values
     assert found.isnan().tolist() == [
         False,
         True,
