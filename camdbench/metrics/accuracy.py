@@ -116,5 +116,5 @@ def _true_classes(inputs: MetricInputs) -> Tensor:
         labels = labels_of(inputs)
         return F.one_hot(labels.classes, count).bool() & labels.known[:, None]
     if inputs.present.shape[1] != count:
-        raise NotApplicable(f"the images show some of {inputs.present.shape[1]} classes, and the network knows {count}")
+        raise NotApplicable(f"the images are labelled with {inputs.present.shape[1]} classes, the network has {count}")
     return inputs.present

@@ -137,7 +137,7 @@ def _accuracy(
 ) -> MetricResult:
     """Values and curves from the best IoU of each image at each threshold, (B, K)."""
     if not deltas:
-        raise UsageError("deltas=(): expected one or more intersections over union")
+        raise UsageError("deltas=(): no IoU; give one or more")
     places = torch.arange(overlaps.shape[1], dtype=torch.float64) / overlaps.shape[1]
     points = {f"iou {delta:g}": Curve(places, 100 * (overlaps >= delta).double()) for delta in deltas}
     nowhere = torch.tensor([not len(own) for own in boxes_of(inputs)])

@@ -67,10 +67,9 @@ def _class_grid(inputs: MetricInputs, count: int, size: tuple[int, int]) -> tupl
     """
     if inputs.class_masks is not None:
         if inputs.class_masks.shape[1] != count:
-            raise NotApplicable(f"the class maps are of {inputs.class_masks.shape[1]} classes, and the network knows {count}")
+            raise NotApplicable(f"the class masks have {inputs.class_masks.shape[1]} classes, the network {count}")
         each = on_grid(inputs.class_masks, size) > 0
         return torch.where(each.any(1), each.int().argmax(1), -1), torch.ones_like(inputs.labels, dtype=torch.bool)
-    if inputs.masks is None:
-        raise NotApplicable("the metric looks at the object's mask, and there is none")
+    masks = inputs.required_masks
     labels = labels_of(inputs)
-    return torch.where(on_grid(inputs.masks, size) > 0, labels.classes[:, None, None], -1), labels.known
+    return torch.where(on_grid(masks, size) > 0, labels.classes[:, None, None], -1), labels.known

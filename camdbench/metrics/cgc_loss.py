@@ -62,7 +62,7 @@ def cgc_loss(
         (B,) float64 in [0, inf), nats; lower is better.
     """
     own = _maps_at_image_size(maps, inputs.raw, inputs.saliency)
-    crops = _draw_crops(own, [inputs.random(index, "cgc_loss") for index in range(len(inputs))])
+    crops = _draw_crops(own, inputs.generators("cgc_loss"))
     found = inputs.explain(warp(inputs.images, crops))
     moved, seen = warp(own, crops), _maps_at_image_size(maps, found.raw, found.maps)
     wrong = _negative_cosines(inputs, moved if anchor == "map" else seen, negatives, maps)

@@ -96,7 +96,7 @@ def _magnitudes(inputs: MetricInputs, maps: str) -> Tensor:
         return inputs.saliency
     if maps == "abs, layer grid":
         return inputs.raw.abs()
-    return upsample(inputs.raw.float(), (inputs.images.shape[-2], inputs.images.shape[-1])).abs()
+    return upsample(inputs.raw.float(), inputs.size).abs()
 
 
 def _result(measure: Callable[[Tensor], Tensor], sizes: Tensor) -> MetricResult:

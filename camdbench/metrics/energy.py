@@ -135,7 +135,7 @@ def content_heatmap(inputs: MetricInputs, *, epsilon: NonNegativeFloat = 0.0, gr
     positive = to_float64(raw.float().nan_to_num(0.0, 0.0, 0.0)).relu()
     if epsilon:
         positive = positive / (positive.sum((1, 2), keepdim=True) + epsilon) + epsilon
-    found = region_energy(upsample(positive, _size(inputs)), object_region(inputs, ground_truth))
+    found = region_energy(upsample(positive, inputs.size), object_region(inputs, ground_truth))
     return result_of(100 * found.inside / found.total, _undefined(found))
 
 
@@ -170,7 +170,3 @@ def relevance_mass(inputs: MetricInputs, *, maps: MapSign = "default", ground_tr
 
 def _undefined(found: RegionEnergy) -> Tensor:
     return (found.total == 0) | (found.area == 0)
-
-
-def _size(inputs: MetricInputs) -> tuple[int, int]:
-    return inputs.images.shape[-2], inputs.images.shape[-1]

@@ -19,7 +19,7 @@ from camdbench.core.metric_families import MEAN_MASKED
 from camdbench.core.option_types import MapKind
 from camdbench.core.registries import metric
 from camdbench.metrics.common.inputs import MetricInputs
-from camdbench.metrics.common.quantus_bridge import as_values, quantus_scores
+from camdbench.metrics.common.quantus_bridge import quantus_scores, result_of
 from camdbench.metrics.common.quantus_sandbox import Array
 from camdbench.metrics.common.result import Curve, MetricResult
 
@@ -152,8 +152,7 @@ def region_perturbation(
 
 
 def _result(inputs: MetricInputs, name: str, maps: str, options: Mapping[str, Any], *, softmax: bool) -> MetricResult:
-    values = as_values(quantus_scores(inputs, name, maps, options, softmax=softmax), inputs.images)
-    return MetricResult(values, undefined=values.isnan())
+    return result_of(quantus_scores(inputs, name, maps, options, softmax=softmax), inputs.images)
 
 
 def _rank_correlation(a: Array, b: Array, **_: object) -> Array:
@@ -179,15 +178,15 @@ def _positions(count: int) -> Tensor:
 
 
 def _check_size(inputs: MetricInputs, value: int, channels: int, option: str) -> None:
-    height, width = inputs.images.shape[-2:]
+    height, width = inputs.size
     if value >= channels * height * width:
-        raise NotApplicable(f"{option}={value} is no part of an image of {channels} x {height} x {width} elements; give a smaller one")
+        raise NotApplicable(f"{option}={value} is not below the {channels} x {height} x {width} elements of an image; give a smaller one")
 
 
 def _step(inputs: MetricInputs, given: int | None, largest: int) -> int:
     """Elements of a step: the given number, or the largest divisor of the pixels up to `largest`."""
-    height, width = inputs.images.shape[-2:]
+    height, width = inputs.size
     step = given or max(step for step in range(1, largest + 1) if height * width % step == 0)
     if height * width % step:
-        raise NotApplicable(f"features_in_step={step} does not divide {height} x {width} pixels, as Quantus wants it")
+        raise NotApplicable(f"features_in_step={step} does not divide {height} x {width} pixels; give a divisor")
     return step

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import DECLARED, FLAT_MAP, LOCALISED
 from camdbench.core.option_types import MapKind
 from camdbench.core.registries import metric
 from camdbench.metrics.common.inputs import MetricInputs
-from camdbench.metrics.common.quantus_bridge import as_values, quantus_scores
+from camdbench.metrics.common.quantus_bridge import quantus_scores, result_of
 from camdbench.metrics.common.result import MetricResult
 
 _PROTOCOLS = (DECLARED.variant("quantus06"),)
@@ -201,16 +201,13 @@ def attribution_localisation(inputs: MetricInputs, *, maps: MapKind = "default")
 
 
 def _result(inputs: MetricInputs, name: str, maps: str, options: Mapping[str, Any] | None = None) -> MetricResult:
-    values = as_values(quantus_scores(inputs, name, maps, {"abs": True, **(options or {})}), inputs.images)  # they weigh sizes, not signs
-    return MetricResult(values, undefined=values.isnan())
+    return result_of(quantus_scores(inputs, name, maps, {"abs": True, **(options or {})}), inputs.images)  # they weigh sizes, not signs
 
 
 def _mask_result(inputs: MetricInputs, name: str, maps: str, options: Mapping[str, Any] | None = None) -> MetricResult:
-    if inputs.masks is None:
-        raise NotApplicable(f"quantus:{name} compares maps with masks, and these images have none")
-    values = as_values(quantus_scores(inputs, name, maps, options or {}, segments=inputs.masks), inputs.images)
-    undefined = _undefined_masks(inputs.masks, name).to(values.device)
-    return MetricResult(values.masked_fill(undefined, float("nan")), undefined=values.isnan() | undefined)
+    found = result_of(quantus_scores(inputs, name, maps, options or {}, segments=inputs.required_masks), inputs.images)
+    values = found.values.masked_fill(_undefined_masks(inputs.required_masks, name).to(found.values.device), torch.nan)
+    return MetricResult(values, undefined=values.isnan())
 
 
 def _undefined_masks(masks: Tensor, name: str) -> Tensor:

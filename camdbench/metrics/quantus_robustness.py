@@ -15,7 +15,7 @@ from camdbench.core.metric_families import EXPLAINED_AGAIN, FLAT_MAP
 from camdbench.core.option_types import MapKind
 from camdbench.core.registries import metric
 from camdbench.metrics.common.inputs import MetricInputs
-from camdbench.metrics.common.quantus_bridge import as_values, quantus_scores_of_reexplained
+from camdbench.metrics.common.quantus_bridge import quantus_scores_of_reexplained, result_of
 from camdbench.metrics.common.result import MetricResult
 
 _PROTOCOLS = (EXPLAINED_AGAIN.variant("quantus06", masking="normalised", maps="default"),)
@@ -167,7 +167,7 @@ def continuity(inputs: MetricInputs, *, nr_steps: PositiveInt = 28, maps: MapKin
     """
     width = inputs.images.shape[-1]
     if nr_steps >= 2 * width or (2 * width + 1) % nr_steps == 0:  # steps of no pixel, or one beyond the image
-        raise NotApplicable(f"nr_steps={nr_steps} is no number of steps for images {width} pixels wide; give another")
+        raise NotApplicable(f"nr_steps={nr_steps}: no such shifts of an image {width} pixels wide; give another number")
     return _result(inputs, "Continuity", maps, {"nr_steps": nr_steps, "abs": True})
 
 
@@ -206,7 +206,5 @@ def _stability(inputs: MetricInputs, name: str, maps: str, samples: int, same_cl
 def _result(
     inputs: MetricInputs, name: str, maps: str, options: dict[str, Any], *, softmax: bool = False, noise: str = "", layers: bool = False
 ) -> MetricResult:
-    values = as_values(
-        quantus_scores_of_reexplained(inputs, name, maps, options, softmax=softmax, noise=noise, layers=layers), inputs.images
-    )
-    return MetricResult(values, undefined=values.isnan())
+    scores = quantus_scores_of_reexplained(inputs, name, maps, options, softmax=softmax, noise=noise, layers=layers)
+    return result_of(scores, inputs.images)

@@ -145,7 +145,7 @@ class _Imputing(NamedTuple):
 
 def _check_percentages(percentages: tuple[int, ...]) -> tuple[int, ...]:
     if not percentages or max(percentages) >= 100:
-        raise UsageError(f"percentages={percentages!r}: expected numbers from 1 to 99; without any pixel there is nothing to impute from")
+        raise UsageError(f"percentages = {percentages!r}: no pixel is left to impute from; give numbers from 1 to 99")
     return percentages
 
 
@@ -180,6 +180,6 @@ def _compute_scores(inputs: MetricInputs, how: _Imputing, *, most_first: bool) -
 def _noise(inputs: MetricInputs, how: _Imputing) -> Tensor:
     """Noise (B, 3, H, W) added to imputed pixels in pixel space."""
     images = inputs.images
-    fields = [torch.randn(images.shape[1:], generator=inputs.random(index, "imputation")) for index in range(len(images))]
+    fields = [torch.randn(images.shape[1:], generator=generator) for generator in inputs.generators("imputation")]
     scale = inputs.classifier.std if how.masking == "normalised" else 1
     return how.noise * scale * torch.stack(fields).to(images)

@@ -107,7 +107,7 @@ def _relative_changes(inputs: MetricInputs, radius: float, samples: int, masking
 
 
 def _changes_under_noise(inputs: MetricInputs, radius: float, samples: int, masking: str) -> _Changes:
-    generators = [inputs.random(index, "sensitivity") for index in range(len(inputs))]
+    generators = inputs.generators("sensitivity")
     scale = radius * (inputs.classifier.std if masking == "normalised" else torch.ones_like(inputs.classifier.std))
     own, raw, declared = _raw_maps(inputs), list[Tensor](), list[Tensor]()
     for _ in range(samples):

@@ -133,7 +133,7 @@ def test_too_few_other_images_are_said() -> None:
     with classifier.frozen():
         for others, reason in (
             (ReferenceImages(data, seed=0, target="label"), "compares with 31 other images, and the data set has 8 in all"),
-            (None, "no data set to draw them from"),
+            (None, "there is no data set"),
         ):
             spec = metrics.parse_one("cgc_loss")
             found = next(score_batch(classifier, data.batch, [Spec("gradcam")], [spec], target="label", seed=0, others=others))

@@ -59,7 +59,7 @@ def test_faithfulness_is_what_quantus_says_of_the_image_alone() -> None:
         network.forward = lambda inputs: classifier(classifier.mean + classifier.std * inputs)
         for index in range(4):
             state = np.random.get_state()
-            np.random.seed(metric_inputs.random(index, "quantus:FaithfulnessCorrelation").initial_seed() % 2**32)
+            np.random.seed(metric_inputs.generators("quantus:FaithfulnessCorrelation")[index].initial_seed() % 2**32)
             metric = quantus.FaithfulnessCorrelation(subset_size=30, nr_runs=20, abs=False, return_aggregate=False, **FIXED)
             inputs = ((batch.images - classifier.mean) / classifier.std).double().numpy()[index : index + 1]
             maps = metric_inputs.saliency.double().unsqueeze(1).numpy()[index : index + 1]

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from camdbench.functional.normalise import is_constant, upsample
 from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.common.quantus_sandbox import Array, import_quantus, isolate, perturb_by_row
+from camdbench.metrics.common.result import MetricResult
 from camdbench.models.classifier import Classifier
 
 
@@ -40,10 +41,10 @@ def quantus_scores(
     given_maps = _round_maps(batch.maps)
     model = _Normalised(inputs.classifier, hidden=True)
     scores = list[Any]()
-    for index, flat in enumerate(batch.flat):
+    for index, (flat, seed) in enumerate(zip(batch.flat, _seeds(inputs, name), strict=True)):
         one = slice(index, index + 1)
         truth = None if segments is None else segments[one, None].cpu().numpy().astype(np.int64)
-        with isolate(_seed(inputs, index, name), inputs.classifier.device):
+        with isolate(seed, inputs.classifier.device):
             metric = _metric(name, options)
             given = {"x_batch": batch.images[one].copy(), "y_batch": batch.targets[one], "a_batch": given_maps[one].copy()}
             scores.append(None if flat else metric(**given, **_common(model, softmax), s_batch=truth)[0])
@@ -78,17 +79,18 @@ def quantus_scores_of_reexplained(
         return _as_array(_at_image_size(found.raw, images) if maps == "raw" else found.maps)
 
     with isolate(0, inputs.classifier.device):
-        perturbing = {"perturb_func": perturb_by_row(noise, [_seed(inputs, index, name) for index in range(len(inputs))])} if noise else {}
+        perturbing = {"perturb_func": perturb_by_row(noise, _seeds(inputs, name))} if noise else {}
         metric = _metric(name, {**options, **perturbing})
         given = {"x_batch": batch.images, "y_batch": batch.targets, "a_batch": batch.maps}
         found = metric(**given, **_common(model, softmax), explain_func=explain)
     return [None if flat else score for flat, score in zip(batch.flat, found, strict=True)]
 
 
-def as_values(scores: list[Any], like: Tensor) -> Tensor:
-    """Scores as (B,) float64, NaN if missing or not finite."""
+def result_of(scores: list[Any], like: Tensor) -> MetricResult:
+    """Scores as (B,) float64 on the device of `like`, undefined if missing or not finite."""
     values = torch.tensor([float("nan") if score is None else float(score) for score in scores], dtype=torch.float64)
-    return torch.where(values.isfinite(), values, torch.nan).to(like.device)
+    values = torch.where(values.isfinite(), values, torch.nan).to(like.device)
+    return MetricResult(values, undefined=values.isnan())
 
 
 class _Inputs:
@@ -178,5 +180,5 @@ def _metric(name: str, options: Mapping[str, Any]) -> Any:
     return getattr(import_quantus(), name)(**{**fixed, **options})
 
 
-def _seed(inputs: MetricInputs, index: int, name: str) -> int:
-    return inputs.random(index, f"quantus:{name}").initial_seed() % 2**32  # what NumPy takes
+def _seeds(inputs: MetricInputs, name: str) -> list[int]:
+    return [generator.initial_seed() % 2**32 for generator in inputs.generators(f"quantus:{name}")]  # what NumPy takes
