@@ -103,12 +103,12 @@ def test_an_object_that_leaves_no_tile_is_undefined(classifier: Classifier, batc
 
 
 def test_the_releases_tiles_need_square_images(classifier: Classifier) -> None:
-    with pytest.raises(NotApplicable, match="square images only; ground_truth='fixed'"):
+    with pytest.raises(NotApplicable, match="square images only; use ground_truth='fixed'"):
         ablation_accuracy(seen(classifier, toy_batch()), ablation="tile", ground_truth="official")
 
 
 def test_no_masks_no_ablation(classifier: Classifier, batch: Batch) -> None:
-    with pytest.raises(NotApplicable, match="there is no mask"):
+    with pytest.raises(NotApplicable, match="needs ground-truth masks"):
         ablation_accuracy(seen(classifier, replace(batch, masks=None)))
 
 

@@ -143,7 +143,7 @@ def test_trials_cost_two_passes_each(classifier: Classifier, batch: Batch) -> No
 
 
 def test_no_masks_no_foreground(classifier: Classifier, batch: Batch) -> None:
-    with pytest.raises(NotApplicable, match="there is no mask"):
+    with pytest.raises(NotApplicable, match="needs ground-truth masks"):
         measured(classifier, replace(batch, masks=None))
 
 
