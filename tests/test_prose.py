@@ -137,6 +137,10 @@ class TestRegisteredFunctions:
         found = without_shape(kind)
         assert len(found) <= WITHOUT_SHAPE[kind], found
 
+    def test_have_a_first_line_that_fits_a_listing(self, kind: str) -> None:
+        long = [entry.name for entry in KINDS[kind] if len(entry.summary) > 100]
+        assert kind == "loss" or long == []
+
     def test_name_a_paper_with_equation_or_section(self, kind: str) -> None:
         found = without_place(kind)
         assert len(found) <= WITHOUT_PLACE[kind], found
