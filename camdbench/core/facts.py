@@ -25,7 +25,7 @@ class ExplainerFacts:
         control: a baseline that every method should beat; listed apart in tables.
         stochastic: draws random numbers, seeded by (seed, image id).
         formula: LaTeX; if empty, the first `.. math::` of the docstring.
-        values: range of the raw map, such as `[0, inf)`.
+        values: range of the raw map with default options.
         differs: how other implementations differ.
     """
 
@@ -38,7 +38,7 @@ class ExplainerFacts:
     control: bool = False
     stochastic: bool = False
     formula: str = ""
-    values: str = ""
+    values: str = "[0, inf)"
     differs: tuple[Difference, ...] = ()
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.cost import Cost, Repeat
+from camdbench.core.difference import Difference
 from camdbench.core.errors import NotApplicable
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.trace import Trace
@@ -23,6 +24,7 @@ _NUMBERS = 2**25  # of altered activations that exist at once: 334 copies of 204
         note="no replay on a linear head",
     ),
     needs=("layer",),
+    differs=(Difference("paper", "divides by the signed logit", "a negative logit flips the sign of every weight"),),
 )
 def ablationcam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
     r"""Ablation-CAM: channels weighted by the relative drop of the class logit without that channel.

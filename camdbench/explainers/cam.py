@@ -16,6 +16,7 @@ from camdbench.explainers.common.weighted_channels import weighted_sum
     cost=Cost(forward=1),
     needs=("layer", "linear head"),
     refuses="networks whose head behind the layer is not global average pooling and a linear layer",
+    values="(-inf, inf)",
 )
 def cam(trace: Trace, *, layer: str | None = None, relu: bool = False) -> Tensor:
     r"""CAM: activations weighted by the linear head's weights of the class.

@@ -17,6 +17,7 @@ from camdbench.explainers.common.trace import Trace
     paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), definitions 3.3-3.4, eq. 7-8",
     cost=Cost(forward=1, tail_backward=1, note="no backward pass on a linear head"),
     needs=("layer", "gradients"),
+    values="(-inf, inf)",
 )
 def contrastivecam(trace: Trace, *, versus: str | int = "mean", layer: str | None = None) -> Tensor:
     r"""ContrastiveCAM: HiResCAM of the class minus that of another class, or minus the mean over classes.

@@ -11,7 +11,7 @@ from camdbench.core.cost import Cost
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.masked_scoring import fill_image
 from camdbench.explainers.common.trace import Trace
-from camdbench.explainers.gradients import reduced
+from camdbench.explainers.gradients import reduce_channels
 from camdbench.models.backward_rules import ELEMENTWISE, POOLING, BackwardRules, check_made_of, check_same_logits, rescale, rescale_maximum
 
 
@@ -22,6 +22,7 @@ from camdbench.models.backward_rules import ELEMENTWISE, POOLING, BackwardRules,
     needs=("gradients",),
     normalisation="max",
     refuses="networks with products of activations, normalisation by statistics of the image, or attention",
+    values="(-inf, inf)",
 )
 def deeplift(trace: Trace, *, baseline: Literal["mean", "black"] = "black", channels: Literal["max", "sum", "abs"] = "sum") -> Tensor:
     r"""DeepLIFT (Rescale rule): difference from a reference image times finite-difference multipliers.
@@ -47,4 +48,4 @@ def deeplift(trace: Trace, *, baseline: Literal["mean", "black"] = "black", chan
         own = logits[: len(leaf)]
         check_same_logits(own, trace.logits, "deeplift")
         multipliers = torch.autograd.grad(own.gather(1, targets[:, None]).sum(), leaf)[0]
-    return reduced((trace.images - start) * multipliers, channels)
+    return reduce_channels((trace.images - start) * multipliers, channels)

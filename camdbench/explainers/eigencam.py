@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.cost import Cost
+from camdbench.core.difference import Difference
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.float_precision import to_float64
@@ -15,7 +16,16 @@ from camdbench.functional.float_precision import to_float64
 _NOISE = 1e-5  # of the sizes that were added up: a sum below it is rounding and has no sign
 
 
-@explainer("eigencam", paper="Muhammad & Yeasin 2020, arXiv:2008.00299", cost=Cost(forward=1), needs=("layer",))
+@explainer(
+    "eigencam",
+    paper="Muhammad & Yeasin 2020, arXiv:2008.00299",
+    cost=Cost(forward=1),
+    needs=("layer",),
+    differs=(
+        Difference("pytorch-grad-cam", "centres the channels and rectifies (compat=pgc)", "the sign is left to the linear algebra library"),
+    ),
+    values="(-inf, inf)",
+)
 def eigencam(
     trace: Trace, *, layer: str | None = None, sign: Literal["sum", "extreme"] = "sum", compat: Literal["paper", "pgc"] = "paper"
 ) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from camdbench.core.cost import Cost
+from camdbench.core.difference import Difference
 from camdbench.core.errors import NotApplicable
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.trace import Trace
@@ -26,6 +27,7 @@ Compat = Literal["paper", "torchray"]
     needs=("layer",),
     refuses="networks with more behind the layer than rectified convolutions, batch norms, pooling, sums and linear layers",
     aliases=("excitationbackprop", "mwp"),
+    differs=(Difference("TorchRay", "ignores the scale of batch norms and splits sums by signed terms (compat=torchray)"),),
 )
 def ebp(trace: Trace, *, layer: str | None = None, compat: Literal["paper", "torchray"] = "paper") -> Tensor:
     r"""Excitation backprop: marginal winning probability of the layer's neurons, given the class.
@@ -124,7 +126,7 @@ class _Excitation:
             values = tape.values[source]
             if kind == "average":
                 return {source: values * tape.pull(node, _share(held, tape.values[node]))[source]}
-            return {source: _excited(tape.module(node), self._weight(node, sign), values, held)}
+            return {source: _excite(tape.module(node), self._weight(node, sign), values, held)}
         what = type(tape.module(node)).__name__ if node.op == "call_module" else str(getattr(node.target, "__name__", node.target))
         raise NotApplicable(f"excitation backprop is not defined for {what} ({node.name})")
 
@@ -182,7 +184,7 @@ def _scale(norm: nn.Module) -> Tensor:
     return weight.detach() if isinstance(weight, Tensor) else torch.ones_like(variance)
 
 
-def _excited(module: nn.Module, weight: Tensor, values: Tensor, held: Tensor) -> Tensor:
+def _excite(module: nn.Module, weight: Tensor, values: Tensor, held: Tensor) -> Tensor:
     """a_j sum_i max(w_ij, 0) P_i / sum_k a_k max(w_ik, 0), for a convolution or a linear layer without its bias."""
     positive, leaf = weight.clamp_min(0), values.detach().requires_grad_()
     with torch.enable_grad():

@@ -8,12 +8,20 @@ from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from camdbench.core.cost import Cost
+from camdbench.core.difference import Difference
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.common.weighted_channels import weighted_sum
 
 
-@explainer("fem", paper="Fuad et al. 2020, IPTA, hal-02963298, k-sigma rule", cost=Cost(forward=1), needs=("layer",))
+@explainer(
+    "fem",
+    paper="Fuad et al. 2020, IPTA, hal-02963298, k-sigma rule",
+    cost=Cost(forward=1),
+    needs=("layer",),
+    differs=(Difference("pytorch-grad-cam", "is another method of this name (compat=pgc)"),),
+    values="(-inf, inf)",
+)
 def fem(trace: Trace, *, layer: str | None = None, k: NonNegativeFloat = 2.0, compat: Literal["paper", "pgc"] = "paper") -> Tensor:
     r"""FEM: grid cells where a channel exceeds its mean by k standard deviations, weighted by that mean.
 

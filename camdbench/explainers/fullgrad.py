@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.cost import Cost
+from camdbench.core.difference import Difference
 from camdbench.core.errors import NotApplicable
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.trace import Trace
@@ -22,6 +23,9 @@ from camdbench.models.bias_terms import record_bias_terms
     cost=Cost(forward=2, backward=1),
     needs=("gradients",),
     refuses="networks whose logit is not the sum of its full gradients, such as those with a GELU, a tanh or attention",
+    differs=(
+        Difference("pytorch-grad-cam", "normalises each channel alone (compat=pgc)", "the weakest channel counts as much as the strongest"),
+    ),
 )
 def fullgrad(trace: Trace, *, compat: Literal["paper", "pgc"] = "paper") -> Tensor:
     r"""FullGrad: magnitudes of input x gradient and bias x gradient, summed over convolutions and norms.

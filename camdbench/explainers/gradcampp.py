@@ -10,6 +10,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.cost import Cost, Repeat
+from camdbench.core.difference import Difference
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.common.weighted_channels import weighted_sum
@@ -25,6 +26,11 @@ _EPS_PGC = 1e-6
     cost=Cost(forward=1, tail_backward=1),
     needs=("layer", "gradients"),
     aliases=("gradcam++", "gradcamplusplus"),
+    differs=(
+        Difference("authors' code", "divides alpha by its sum over cells of positive gradient (compat=author)"),
+        Difference("pytorch-grad-cam", "adds 1e-6 to the denominator (compat=pgc)", "smaller weights of small gradients"),
+        Difference("torchcam", "omits the division (compat=torchcam)"),
+    ),
 )
 def gradcampp(
     trace: Trace, *, layer: str | None = None, relu: bool = True, compat: Literal["paper", "author", "pgc", "torchcam"] = "paper"

@@ -11,6 +11,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.cost import Cost, Repeat
+from camdbench.core.difference import Difference
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.masked_scoring import chunks, fill_image
 from camdbench.explainers.common.trace import Trace
@@ -38,7 +39,7 @@ def saliency(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "max") ->
     Returns:
         (B, H, W), non-negative unless `channels="sum"`.
     """
-    return reduced(pixel_gradients(trace, trace.images, trace.targets), channels)
+    return reduce_channels(pixel_gradients(trace, trace.images, trace.targets), channels)
 
 
 @explainer(
@@ -47,6 +48,7 @@ def saliency(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "max") ->
     cost=Cost(forward=2, backward=1),
     needs=("gradients",),
     normalisation="max",
+    values="(-inf, inf)",
 )
 def inputxgradient(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "sum") -> Tensor:
     r"""Input x gradient: pixel values times their gradients, summed over colour channels.
@@ -59,7 +61,7 @@ def inputxgradient(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "su
     Returns:
         (B, H, W), signed for `channels="sum"`.
     """
-    return reduced(trace.images * pixel_gradients(trace, trace.images, trace.targets), channels)
+    return reduce_channels(trace.images * pixel_gradients(trace, trace.images, trace.targets), channels)
 
 
 @explainer(
@@ -69,6 +71,8 @@ def inputxgradient(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "su
     needs=("gradients",),
     aliases=("ig",),
     normalisation="max",
+    differs=(Difference("paper", "integrates by a Riemann sum", "more steps for the same accuracy"),),
+    values="(-inf, inf)",
 )
 def integratedgradients(
     trace: Trace, *, steps: PositiveInt = 50, baseline: Literal["mean", "black"] = "black", channels: Literal["max", "sum", "abs"] = "sum"
@@ -91,7 +95,7 @@ def integratedgradients(
     for part in chunks(trace, steps, _SHARE):
         points = start[:, None] + places[part, None, None, None] * (trace.images - start)[:, None]  # (B, n, 3, H, W)
         total += torch.einsum("n,bnchw->bchw", weights[part], _gradients_at(trace, points))
-    return reduced((trace.images - start) * total, channels)
+    return reduce_channels((trace.images - start) * total, channels)
 
 
 @explainer(
@@ -121,7 +125,7 @@ def smoothgrad(
     for part in chunks(trace, samples, _SHARE):
         points = trace.images[:, None] + width * more(part.stop - part.start)  # (B, n, 3, H, W)
         total += _gradients_at(trace, points).sum(1)
-    return reduced(total / samples, channels)
+    return reduce_channels(total / samples, channels)
 
 
 @explainer(
@@ -132,6 +136,8 @@ def smoothgrad(
     stochastic=True,
     aliases=("expectedgradients",),
     normalisation="max",
+    differs=(Difference("papers", "draw baselines from training images", "here they are uniform noise or a fixed colour"),),
+    values="(-inf, inf)",
 )
 def gradientshap(
     trace: Trace,
@@ -162,7 +168,7 @@ def gradientshap(
         starts = baselines(count) if baseline == "noise" else fill_image(trace, baseline)[:, None]
         points = starts + places(count) * (ends - starts)
         total += ((ends - starts) * _gradients_at(trace, points)).sum(1)
-    return reduced(total / samples, channels)
+    return reduce_channels(total / samples, channels)
 
 
 def pixel_gradients(trace: Trace, images: Tensor, targets: Tensor) -> Tensor:
@@ -193,7 +199,7 @@ def _drawing(trace: Trace, purpose: str, draw: Callable[..., Tensor], shape: Seq
     return more
 
 
-def reduced(gradients: Tensor, channels: Channels) -> Tensor:
+def reduce_channels(gradients: Tensor, channels: Channels) -> Tensor:
     """Colour channels (B, 3, H, W) reduced to one value per pixel (B, H, W)."""
     if channels == "sum":
         return gradients.sum(1)

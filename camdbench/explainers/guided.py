@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from camdbench.core.cost import Cost
+from camdbench.core.difference import Difference
 from camdbench.core.errors import NotApplicable
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.gradcam import gradcam
-from camdbench.explainers.gradients import reduced
+from camdbench.explainers.gradients import reduce_channels
 from camdbench.functional.normalise import upsample
 from camdbench.models.backward_rules import MAXIMA, BackwardRules, check_made_of, check_same_logits, guided_relu
 
@@ -23,6 +24,7 @@ from camdbench.models.backward_rules import MAXIMA, BackwardRules, check_made_of
     cost=Cost(forward=2, backward=1),
     needs=("gradients",),
     refuses="networks whose nonlinearities are not ReLUs and max pooling",
+    differs=(Difference("other libraries", "return the plain gradient of networks without ReLU", "here such networks are refused"),),
 )
 def guidedbackprop(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "max") -> Tensor:
     r"""Guided backpropagation: gradient at the pixels; every ReLU passes positive gradients only.
@@ -35,7 +37,7 @@ def guidedbackprop(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "ma
     Returns:
         (B, H, W), non-negative unless `channels="sum"`.
     """
-    return reduced(guided_gradients(trace, "guidedbackprop"), channels)
+    return reduce_channels(guided_gradients(trace, "guidedbackprop"), channels)
 
 
 @explainer(
@@ -56,7 +58,7 @@ def guidedgradcam(trace: Trace, *, layer: str | None = None, channels: Literal["
         (B, H, W), non-negative unless `channels="sum"`.
     """
     coarse = upsample(gradcam(trace, layer=layer), trace.size)
-    return reduced(guided_gradients(trace, "guidedgradcam") * coarse[:, None], channels)
+    return reduce_channels(guided_gradients(trace, "guidedgradcam") * coarse[:, None], channels)
 
 
 def guided_gradients(trace: Trace, method: str) -> Tensor:

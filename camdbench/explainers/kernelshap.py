@@ -21,6 +21,7 @@ from camdbench.explainers.common.trace import Trace
     paper="Lundberg & Lee 2017, arXiv:1705.07874, theorem 2",
     cost=Cost(forward=3, repeats=(Repeat("samples", forward=1),), note="fewer samples if there are no more coalitions"),
     stochastic=True,
+    values="(-inf, inf)",
 )
 def kernelshap(
     trace: Trace,

@@ -9,6 +9,7 @@ from pydantic import PositiveFloat
 from torch import Tensor
 
 from camdbench.core.cost import Cost, Repeat
+from camdbench.core.difference import Difference
 from camdbench.core.errors import UsageError
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.trace import Trace
@@ -20,6 +21,7 @@ from camdbench.functional.normalise import normalise, upsample
     paper="Jiang et al. 2021, IEEE TIP 30, eq. 7-9",
     cost=Cost(repeats=(Repeat("layer", forward=1, tail_backward=1),)),
     needs=("layer", "gradients"),
+    differs=(Difference("paper", "scales the maps of shallow layers alone"),),
 )
 def layercam(
     trace: Trace,
@@ -43,7 +45,7 @@ def layercam(
         (B, h, w), non-negative; (B, H, W) for several layers with `compat="pgc"`.
     """
     if isinstance(layer, tuple) and len(layer) != 1:
-        return _fused([_map_of(trace.at(name)) for name in layer], trace.size, gamma, compat)
+        return _fuse([_map_of(trace.at(name)) for name in layer], trace.size, gamma, compat)
     return _map_of(trace.at(layer[0] if isinstance(layer, tuple) else layer))
 
 
@@ -51,7 +53,7 @@ def _map_of(seen: Trace) -> Tensor:
     return (seen.gradients.relu() * seen.activations).sum(1).relu()
 
 
-def _fused(maps: list[Tensor], image: tuple[int, int], gamma: float, compat: str) -> Tensor:
+def _fuse(maps: list[Tensor], image: tuple[int, int], gamma: float, compat: str) -> Tensor:
     if not maps:
         raise UsageError("layercam(layer=()): name at least one layer")
     if compat == "pgc":

@@ -20,6 +20,7 @@ from camdbench.explainers.common.trace import Trace
     paper="Ribeiro et al. 2016, arXiv:1602.04938, eq. 1-2, section 3.4",
     cost=Cost(forward=1, repeats=(Repeat("samples", forward=1),)),
     stochastic=True,
+    values="(-inf, inf)",
 )
 def lime(
     trace: Trace,
@@ -66,13 +67,13 @@ def _distance(kept: Tensor, energies: Tensor) -> Tensor:
 
 def ridge(inputs: Tensor, outputs: Tensor, weights: Tensor, *, penalty: float) -> Tensor:
     """Coefficients (K,) that minimise sum_i w_i (y_i - b - x_i' c)^2 + penalty |c|^2, b free; inputs (N, K)."""
-    gram, correlation = _centred(inputs, outputs, weights)
+    gram, correlation = _weighted_moments(inputs, outputs, weights)
     return torch.linalg.solve(gram + penalty * torch.eye(len(gram), dtype=gram.dtype), correlation)
 
 
 def lasso(inputs: Tensor, outputs: Tensor, weights: Tensor, *, penalty: float, sweeps: int = 1000) -> Tensor:
     """Coefficients (K,) that minimise sum_i w_i (y_i - b - x_i' c)^2 / (2 sum_i w_i) + penalty |c|_1, by coordinate descent."""
-    gram, correlation = (part / weights.sum() for part in _centred(inputs, outputs, weights))
+    gram, correlation = (part / weights.sum() for part in _weighted_moments(inputs, outputs, weights))
     found = torch.zeros_like(correlation)
     for _ in range(sweeps):
         before = found.clone()
@@ -85,7 +86,7 @@ def lasso(inputs: Tensor, outputs: Tensor, weights: Tensor, *, penalty: float, s
     return found
 
 
-def _centred(inputs: Tensor, outputs: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+def _weighted_moments(inputs: Tensor, outputs: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """X' W X (K, K) and X' W y (K,) about the weighted means."""
     share = weights / weights.sum()
     inputs, outputs = inputs - share @ inputs, outputs - share @ outputs

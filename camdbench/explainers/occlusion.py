@@ -18,6 +18,7 @@ from camdbench.explainers.common.trace import Trace
     "occlusion",
     paper="Zeiler & Fergus 2014, arXiv:1311.2901, section 4.2",
     cost=Cost(forward=1, repeats=(Repeat("per window position", forward=1),)),
+    values="(-inf, inf)",
 )
 def occlusion(
     trace: Trace,

@@ -9,6 +9,7 @@ from pydantic import NonNegativeInt, PositiveFloat
 from torch import Tensor
 
 from camdbench.core.cost import Cost, Repeat
+from camdbench.core.difference import Difference
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.normalise import Normalisation, normalise, upsample
@@ -34,6 +35,11 @@ Start = Literal["mean", "random", "gradcam"]
     ),
     needs=("layer", "gradients"),
     stochastic=True,
+    differs=(
+        Difference("released code", "stops a whole batch on its summed loss", "a map depends on its batch"),
+        Difference("released code", "starts at u = 0.5", "none: softmax(u) is uniform there too"),
+    ),
+    values="(-inf, inf)",
 )
 def opticam(
     trace: Trace,

@@ -9,6 +9,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.cost import Cost, Repeat
+from camdbench.core.difference import Difference
 from camdbench.core.errors import UsageError
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.masked_scoring import fill_image, random_masks, score_masked
@@ -20,6 +21,10 @@ from camdbench.explainers.common.trace import Trace
     paper="Petsiuk et al. 2018, arXiv:1806.07421, eq. 6, section 3.2",
     cost=Cost(forward=1, repeats=(Repeat("masks", forward=1),)),
     stochastic=True,
+    differs=(
+        Difference("TorchRay", "scores sigmoid(logit) and divides by N alone (compat=torchray)"),
+        Difference("Xplique", "divides each pixel by its coverage (compat=xplique)", "unequal coverage is corrected"),
+    ),
 )
 def rise(
     trace: Trace,

@@ -11,6 +11,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.cost import Cost, Repeat
+from camdbench.core.difference import Difference
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.channel_masking import DistinctChannels, channel_scores
 from camdbench.explainers.common.trace import Trace
@@ -23,6 +24,12 @@ from camdbench.functional.normalise import normalise, upsample
     paper="Wang et al. 2020, arXiv:1910.01279; Opti-CAM, eq. 3-4",
     cost=Cost(forward=1, repeats=(Repeat("per channel", forward=1),)),
     needs=("layer",),
+    differs=(
+        Difference("paper", "subtracts the score of a baseline", "none: it cancels in the softmax"),
+        Difference("authors' code", "weights by the probability, without softmax (compat=author)"),
+        Difference("pytorch-grad-cam", "enlarges masks with aligned corners (compat=pgc)"),
+        Difference("torchcam", "normalises masks before it enlarges them (compat=torchcam)"),
+    ),
 )
 def scorecam(
     trace: Trace,

@@ -43,7 +43,7 @@ def sobol(
         (B, h, w) with h = w = `cells`, non-negative.
     """
     labels = cells_of(trace.size, cells, trace.images.device)
-    design = _replicated(trace, cells**2, designs)  # (N (d + 1), d)
+    design = _sobol_design(trace, cells**2, designs)  # (N (d + 1), d)
     scores = scores_under(trace, len(design), lambda part: design[part][:, labels], fill_image(trace, fill), score)
     base, replaced = scores[:, :designs], scores[:, designs:].unflatten(1, (-1, designs))  # (B, N), (B, d, N)
     variance = base.var(1, correction=0)[:, None]
@@ -51,7 +51,7 @@ def sobol(
     return indices.unflatten(1, (cells, cells))
 
 
-def _replicated(trace: Trace, dimensions: int, designs: int) -> Tensor:
+def _sobol_design(trace: Trace, dimensions: int, designs: int) -> Tensor:
     """A (N, d), then A with each of its columns in turn taken from B."""
     seed = generator_for(trace.seed, "", "sobol").initial_seed()
     points = torch.quasirandom.SobolEngine(2 * dimensions, scramble=True, seed=seed).draw(designs)

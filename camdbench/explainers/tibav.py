@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from camdbench.core.cost import Cost
+from camdbench.core.difference import Difference
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.tokens import map_of_row
@@ -25,6 +26,7 @@ from camdbench.models.transformer_parts import BlockParts, TransformerParts, par
     needs=("gradients", "attention"),
     refuses="networks other than the vision transformers of torchvision and timm whose head is linear in class tokens or a mean of places",
     aliases=("transformerattribution",),
+    differs=(Difference("released code", "sums over a whole tensor", "a map depends on its batch"),),
 )
 def tibav(trace: Trace, *, start: NonNegativeInt = 0) -> Tensor:
     r"""Transformer attribution (Chefer et al.): relevance x attention gradient, rolled out over blocks.

@@ -64,20 +64,18 @@ def ablation_accuracy(
     labels = labels_of(inputs)
     if ablation == "none":
         return MetricResult(*mask_undefined(100 * in_top_k(inputs.logits, labels.classes), labels.known))
-    if inputs.masks is None:
-        raise NotApplicable("the metric takes the object out of images, and there is no mask of it")
-    images, possible = _ablated(inputs.images, inputs.masks, ablation, official=ground_truth == "official")
+    images, possible = _ablate(inputs.images, inputs.required_masks, ablation, official=ground_truth == "official")
     values = 100 * in_top_k(inputs.score(images), labels.classes)
-    there = inputs.masks.flatten(1).any(1) if empty == "undefined" else torch.ones_like(labels.known)
+    there = inputs.required_masks.flatten(1).any(1) if empty == "undefined" else torch.ones_like(labels.known)
     return MetricResult(*mask_undefined(values, labels.known & there & possible))
 
 
-class _Ablated(NamedTuple):
+class _AblatedImages(NamedTuple):
     images: Tensor
     possible: Tensor
 
 
-def _ablated(images: Tensor, masks: Tensor, how: str, *, official: bool) -> _Ablated:
+def _ablate(images: Tensor, masks: Tensor, how: str, *, official: bool) -> _AblatedImages:
     """Images without their objects, and (B,) whether that could be done.
 
     Raises:
@@ -85,7 +83,7 @@ def _ablated(images: Tensor, masks: Tensor, how: str, *, official: bool) -> _Abl
     """
     if how == "tile":
         if official and images.shape[-1] != images.shape[-2]:
-            raise NotApplicable("the released code takes rows for columns, so its tiles exist on square images only; ground_truth='fixed'")
-        return _Ablated(*tile_objects(images, masks, official=official))
+            raise NotApplicable("the tiles of the released code exist on square images only; use ground_truth='fixed'")
+        return _AblatedImages(*tile_objects(images, masks, official=official))
     grey = grey_object(images, masks) if how == "gray_mask" else grey_box(images, masks, last=not official)
-    return _Ablated(grey, torch.ones(len(images), dtype=torch.bool, device=images.device))
+    return _AblatedImages(grey, torch.ones(len(images), dtype=torch.bool, device=images.device))

@@ -41,7 +41,7 @@ def accuracy(inputs: MetricInputs) -> MetricResult:
     Returns:
         (B,) 0 or 100, per cent; higher is better.
     """
-    return _among_first(inputs, 1)
+    return _top_accuracy(inputs, 1)
 
 
 @metric("top5", aliases=("top5_accuracy",), **_RANKED)
@@ -55,7 +55,7 @@ def top5(inputs: MetricInputs, *, count: PositiveInt = 5) -> MetricResult:
     Returns:
         (B,) 0 or 100, per cent; higher is better.
     """
-    return _among_first(inputs, count)
+    return _top_accuracy(inputs, count)
 
 
 AVERAGE_PRECISION_PROTOCOLS = (
@@ -92,7 +92,7 @@ def average_precision(inputs: MetricInputs, *, scored_output: ScoredOutput = "lo
     Returns:
         (B,) in (0, 100], per cent, of each image's own ranking; higher is better.
     """
-    truth = _truth(inputs)
+    truth = _true_classes(inputs)
     scores = to_float64(inputs.logits) if scored_output == "logit" else F.log_softmax(to_float64(inputs.logits), 1)
     truth = truth.to(scores.device)
     values, undefined = mask_undefined(100 * average_precisions(scores, truth), truth.any(1))
@@ -100,12 +100,12 @@ def average_precision(inputs: MetricInputs, *, scored_output: ScoredOutput = "lo
     return MetricResult(values, undefined, {"scores": Curve(classes, scores), "truth": Curve(classes, truth.to(scores.dtype))})
 
 
-def _among_first(inputs: MetricInputs, count: int) -> MetricResult:
+def _top_accuracy(inputs: MetricInputs, count: int) -> MetricResult:
     labels = labels_of(inputs)
     return MetricResult(*mask_undefined(100 * in_top_k(inputs.logits, labels.classes, count), labels.known))
 
 
-def _truth(inputs: MetricInputs) -> Tensor:
+def _true_classes(inputs: MetricInputs) -> Tensor:
     """(B, C) bool, the classes that each image shows; none where that is unknown.
 
     Raises:
@@ -116,5 +116,5 @@ def _truth(inputs: MetricInputs) -> Tensor:
         labels = labels_of(inputs)
         return F.one_hot(labels.classes, count).bool() & labels.known[:, None]
     if inputs.present.shape[1] != count:
-        raise NotApplicable(f"the images show some of {inputs.present.shape[1]} classes, and the network knows {count}")
+        raise NotApplicable(f"the images are labelled with {inputs.present.shape[1]} classes, the network has {count}")
     return inputs.present

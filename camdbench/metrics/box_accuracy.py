@@ -137,7 +137,7 @@ def _accuracy(
 ) -> MetricResult:
     """Values and curves from the best IoU of each image at each threshold, (B, K)."""
     if not deltas:
-        raise UsageError("deltas=(): expected one or more intersections over union")
+        raise UsageError("deltas=(): no IoU; give one or more")
     places = torch.arange(overlaps.shape[1], dtype=torch.float64) / overlaps.shape[1]
     points = {f"iou {delta:g}": Curve(places, 100 * (overlaps >= delta).double()) for delta in deltas}
     nowhere = torch.tensor([not len(own) for own in boxes_of(inputs)])
@@ -153,13 +153,15 @@ def _overlaps(
 
     def find() -> Tensor:
         finished, truth = to_float64(maps_of(inputs, maps, resize)).cpu(), boxes_of(inputs)
-        rows = [_of_image(one, own.cpu(), thresholds, connectivity, ground_truth, every) for one, own in zip(finished, truth, strict=True)]
+        rows = [
+            _iou_of_image(one, own.cpu(), thresholds, connectivity, ground_truth, every) for one, own in zip(finished, truth, strict=True)
+        ]
         return torch.stack(rows)
 
     return inputs.cached(("box overlaps", thresholds, connectivity, maps, resize, ground_truth, every), find)
 
 
-def _of_image(values: Tensor, truth: Tensor, thresholds: int, connectivity: Connectivity, ground_truth: BoxEnds, every: bool) -> Tensor:
+def _iou_of_image(values: Tensor, truth: Tensor, thresholds: int, connectivity: Connectivity, ground_truth: BoxEnds, every: bool) -> Tensor:
     """The best IoU of one map (H, W) at each threshold, (K,); thresholds between which no value lies share their regions."""
     levels = torch.arange(thresholds, dtype=torch.float64) / thresholds
     if ground_truth == "clovaai":
@@ -175,7 +177,7 @@ def _of_image(values: Tensor, truth: Tensor, thresholds: int, connectivity: Conn
 
 def _best_of_largest(masks: Tensor, truth: Tensor, connectivity: Connectivity, ground_truth: BoxEnds) -> Tensor:
     if ground_truth == "clovaai":
-        return best_iou(_late_ends(largest_component(outlines(masks), len(masks), ties="last"), masks), truth.floor(), inclusive=True)
+        return best_iou(_shift_ends(largest_component(outlines(masks), len(masks), ties="last"), masks), truth.floor(), inclusive=True)
     return best_iou(largest_component(regions(masks, connectivity), len(masks)), truth)
 
 
@@ -189,10 +191,10 @@ def _best_of_all(masks: Tensor, truth: Tensor, connectivity: Connectivity, groun
     owner = torch.cat([found.owner, empty.owner])
     outline = torch.cat([found.boxes, empty.boxes + torch.tensor([-1, -1, 1, 1])])  # the pixels round a hole
     best[~masks.flatten(1).any(1)] = best_iou(torch.zeros(1, 4), truth.floor(), inclusive=True)
-    return best.scatter_reduce(0, owner, best_iou(_late_ends(outline, masks), truth.floor(), inclusive=True), "amax")
+    return best.scatter_reduce(0, owner, best_iou(_shift_ends(outline, masks), truth.floor(), inclusive=True), "amax")
 
 
-def _late_ends(boxes: Tensor, masks: Tensor) -> Tensor:
+def _shift_ends(boxes: Tensor, masks: Tensor) -> Tensor:
     """Boxes (N, 4) whose exclusive ends are taken for pixels, at the last of the image at most."""
     height, width = masks.shape[-2:]
     return torch.minimum(boxes, torch.tensor([width - 1, height - 1, width - 1, height - 1], dtype=boxes.dtype))

@@ -70,7 +70,7 @@ def official_metric(
         (B,) float64 in [0, 100], per cent; lower is better.
     """
     overlap, nowhere = _overlap(inputs, connectivity, at_least, constant_map)
-    right, unknown = _right(inputs, scored_class)
+    right, unknown = _is_correct(inputs, scored_class)
     return result_of(100 * (1 - overlap * right), nowhere | unknown)
 
 
@@ -110,7 +110,7 @@ def official_metric_at_half(
         (B,) float64, 0 or 100, per cent; lower is better.
     """
     overlap, nowhere = _overlap(inputs, connectivity, at_least, constant_map)
-    right, unknown = _right(inputs, scored_class)
+    right, unknown = _is_correct(inputs, scored_class)
     return result_of(100 * (1 - (overlap >= 0.5).double() * right), nowhere | unknown)
 
 
@@ -139,7 +139,7 @@ def _overlap(inputs: MetricInputs, connectivity: Connectivity, at_least: bool, c
     return overlap, nowhere if constant_map == "scored" else nowhere | (predicted == 0).all(1)
 
 
-def _right(inputs: MetricInputs, scored_class: KnownClass) -> tuple[Tensor, Tensor]:
+def _is_correct(inputs: MetricInputs, scored_class: KnownClass) -> tuple[Tensor, Tensor]:
     """Whether the network predicts the class, (B,) 0 or 1, NaN where its logits are; and where the class is unknown."""
     classes = inputs.labels if scored_class == "label" else inputs.targets
     right = torch.where(inputs.logits.isnan().any(1), torch.nan, (inputs.predictions == classes).double())

@@ -52,14 +52,14 @@ def cam_agreement(inputs: MetricInputs, *, threshold: NonNegativeFloat = 0.01) -
         (B,) float64 in [0, 100], per cent; higher is better.
     """
     activations, weights = to_at_least_float32(inputs.activations, inputs.class_weights)
-    truth, known = _truth(inputs, len(weights), (activations.shape[-2], activations.shape[-1]))
+    truth, known = _class_grid(inputs, len(weights), (activations.shape[-2], activations.shape[-1]))
     agree = leading_classes(activations, weights, threshold) == truth.to(activations.device)
     finite = (to_float64(activations).flatten(1).sum(1) + to_float64(weights).sum()).isfinite()
     shares = 100 * to_float64(agree).mean((1, 2))
     return MetricResult(*mask_undefined(torch.where(finite, shares, torch.nan), known))
 
 
-def _truth(inputs: MetricInputs, count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def _class_grid(inputs: MetricInputs, count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """The class of each place (B, h, w), -1 for the background, and whether it is known, (B,).
 
     Raises:
@@ -67,10 +67,9 @@ def _truth(inputs: MetricInputs, count: int, size: tuple[int, int]) -> tuple[Ten
     """
     if inputs.class_masks is not None:
         if inputs.class_masks.shape[1] != count:
-            raise NotApplicable(f"the class maps are of {inputs.class_masks.shape[1]} classes, and the network knows {count}")
+            raise NotApplicable(f"the class masks have {inputs.class_masks.shape[1]} classes, the network {count}")
         each = on_grid(inputs.class_masks, size) > 0
         return torch.where(each.any(1), each.int().argmax(1), -1), torch.ones_like(inputs.labels, dtype=torch.bool)
-    if inputs.masks is None:
-        raise NotApplicable("the metric looks at the object's mask, and there is none")
+    masks = inputs.required_masks
     labels = labels_of(inputs)
-    return torch.where(on_grid(inputs.masks, size) > 0, labels.classes[:, None, None], -1), labels.known
+    return torch.where(on_grid(masks, size) > 0, labels.classes[:, None, None], -1), labels.known

@@ -61,34 +61,34 @@ def cgc_loss(
     Returns:
         (B,) float64 in [0, inf), nats; lower is better.
     """
-    own = _finished(maps, inputs.raw, inputs.saliency)
-    crops = _drawn(own, [inputs.random(index, "cgc_loss") for index in range(len(inputs))])
+    own = _maps_at_image_size(maps, inputs.raw, inputs.saliency)
+    crops = _draw_crops(own, inputs.generators("cgc_loss"))
     found = inputs.explain(warp(inputs.images, crops))
-    moved, seen = warp(own, crops), _finished(maps, found.raw, found.maps)
-    wrong = _with_others(inputs, moved if anchor == "map" else seen, negatives, maps)
+    moved, seen = warp(own, crops), _maps_at_image_size(maps, found.raw, found.maps)
+    wrong = _negative_cosines(inputs, moved if anchor == "map" else seen, negatives, maps)
     losses = contrast_loss(cosine(moved, seen), wrong, temperature)
     empty = (own == 0).flatten(1).all(1).to(losses.device)
     return MetricResult(losses.masked_fill(empty, torch.nan), undefined=empty)
 
 
-def _with_others(inputs: MetricInputs, anchors: Tensor, count: int, how: str) -> Tensor:
+def _negative_cosines(inputs: MetricInputs, anchors: Tensor, count: int, how: str) -> Tensor:
     """Cosines (B, J) of the anchors with maps of `count` other images; of one more, each image leaves itself out, or the last."""
     if not count:
         return torch.empty(len(anchors), 0, dtype=torch.float64, device=anchors.device)
-    parts = inputs.explain_others(count + 1, "cgc_loss", lambda images, generators: warp(images, _drawn(images, generators)))
+    parts = inputs.explain_others(count + 1, "cgc_loss", lambda images, generators: warp(images, _draw_crops(images, generators)))
     names = [name for ids, _ in parts for name in ids]
     size = (anchors.shape[-2], anchors.shape[-1])
-    alike = torch.cat([cosines(anchors, upsample(_finished(how, found.raw, found.maps), size)) for _, found in parts], 1)
+    alike = torch.cat([cosines(anchors, upsample(_maps_at_image_size(how, found.raw, found.maps), size)) for _, found in parts], 1)
     without = [names.index(name) if name in names else count for name in inputs.ids]
     kept = [[index for index in range(count + 1) if index != own] for own in without]
     return alike.gather(1, torch.tensor(kept, device=alike.device))
 
 
-def _drawn(images: Tensor, generators: Sequence[torch.Generator]) -> list[Crop]:
+def _draw_crops(images: Tensor, generators: Sequence[torch.Generator]) -> list[Crop]:
     return [draw_crop((images.shape[-2], images.shape[-1]), generator) for generator in generators]
 
 
-def _finished(how: str, raw: Tensor | None, declared: Tensor) -> Tensor:
+def _maps_at_image_size(how: str, raw: Tensor | None, declared: Tensor) -> Tensor:
     """Maps (B, H, W) at image size."""
     if how == "default" or raw is None:
         return declared

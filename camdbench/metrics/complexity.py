@@ -36,7 +36,7 @@ def sparseness(inputs: MetricInputs, *, maps: MapSize = "abs") -> MetricResult:
     Returns:
         (B,) float64 in [0, 1); higher is better. Undefined for a map of zeros.
     """
-    return _defined(gini, _sizes(inputs, maps))
+    return _result(gini, _magnitudes(inputs, maps))
 
 
 NO_ENTROPY = "the map is zero everywhere, or has a single place where its entropy is normalised"
@@ -62,7 +62,7 @@ def map_entropy(inputs: MetricInputs, *, maps: MapSize = "abs", normalised: bool
     Returns:
         (B,) float64 in [0, inf), nats, or in [0, 1] with `normalised`; lower is better. Undefined for a map of zeros.
     """
-    return _defined(lambda found: entropy(found, normalised=normalised), _sizes(inputs, maps))
+    return _result(lambda found: entropy(found, normalised=normalised), _magnitudes(inputs, maps))
 
 
 @metric(
@@ -85,21 +85,21 @@ def effective_complexity(
     Returns:
         (B,) float64 from 1 to H W, or in (0, 1] with `normalised`; lower is better. Undefined for a map of zeros.
     """
-    found = _sizes(inputs, maps)
+    found = _magnitudes(inputs, maps)
     places = found[0].numel() if normalised else 1
-    return _defined(lambda sizes: count_relevant(sizes, threshold) / places, found)
+    return _result(lambda sizes: count_relevant(sizes, threshold) / places, found)
 
 
-def _sizes(inputs: MetricInputs, maps: str) -> Tensor:
+def _magnitudes(inputs: MetricInputs, maps: str) -> Tensor:
     """Magnitudes of maps (B, ., .); the map in [0, 1] if the raw map is unknown."""
     if maps == "default" or inputs.raw is None:
         return inputs.saliency
     if maps == "abs, layer grid":
         return inputs.raw.abs()
-    return upsample(inputs.raw.float(), (inputs.images.shape[-2], inputs.images.shape[-1])).abs()
+    return upsample(inputs.raw.float(), inputs.size).abs()
 
 
-def _defined(measure: Callable[[Tensor], Tensor], sizes: Tensor) -> MetricResult:
+def _result(measure: Callable[[Tensor], Tensor], sizes: Tensor) -> MetricResult:
     empty = (sizes == 0).flatten(1).all(1)
     values = measure(sizes)
     single = values.isnan() & sizes.isfinite().flatten(1).all(1).to(values.device)

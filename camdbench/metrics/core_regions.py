@@ -12,7 +12,6 @@ import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
-from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import CLASS_MAPS, CLASSIFIED
 from camdbench.core.option_types import KnownClass
 from camdbench.core.registries import metric
@@ -140,7 +139,7 @@ def redundancy(inputs: MetricInputs, *, scored_class: KnownClass = "label") -> M
         (B,) in [0, inf); lower is better.
     """
     classes, known = _classes(inputs, scored_class)
-    activations, weights = _seen(inputs)
+    activations, weights = _features(inputs)
     values = core_regions.redundancy(activations, weights, classes)
     empty = values.isnan() & activations.isfinite().flatten(1).all(1).to(values.device) & weights.isfinite().all().to(values.device)
     return MetricResult(*mask_undefined(values, known.to(values.device) & ~empty))
@@ -185,8 +184,8 @@ def contrastive_iou(
         (B,) float64 in [0, 100], per cent; higher is better.
     """
     classes, known = _classes(inputs, scored_class)
-    activations, weights = _seen(inputs)
-    mask, missing = core_of(_masks(inputs), (activations.shape[-2], activations.shape[-1]))
+    activations, weights = _features(inputs)
+    mask, missing = core_of(inputs.required_masks, (activations.shape[-2], activations.shape[-1]))
     inside, scale = mask > 0, maps == "range"
     if versus == "others":
         values = core_regions.overlap_with_others(activations, weights, classes, inside, threshold, scaled=scale)
@@ -208,8 +207,8 @@ def _contributions(inputs: MetricInputs, scored_class: str, empty: str) -> _Cont
 
     def make() -> _Contributions:
         classes, known = _classes(inputs, scored_class)
-        activations, weights = _seen(inputs)
-        mask, missing = core_of(_masks(inputs), (activations.shape[-2], activations.shape[-1]))  # without a place: all of it
+        activations, weights = _features(inputs)
+        mask, missing = core_of(inputs.required_masks, (activations.shape[-2], activations.shape[-1]))  # without a place: all of it
         found = core_regions.contributions(activations, weights, classes, mask > 0)
         defined = known & ~missing if empty == "undefined" else known
         return _Contributions(found.core, found.noncore, defined.to(found.core.device))
@@ -222,12 +221,6 @@ def _classes(inputs: MetricInputs, scored_class: str) -> tuple[Tensor, Tensor]:
     return labels_of(inputs) if scored_class == "label" else (inputs.targets, torch.ones_like(inputs.targets, dtype=torch.bool))
 
 
-def _seen(inputs: MetricInputs) -> tuple[Tensor, Tensor]:
+def _features(inputs: MetricInputs) -> tuple[Tensor, Tensor]:
     """Activations (B, K, h, w) and class weights (C, K)."""
     return to_at_least_float32(inputs.activations, inputs.class_weights)
-
-
-def _masks(inputs: MetricInputs) -> Tensor:
-    if inputs.masks is None:
-        raise NotApplicable("the metric looks at the object's mask, and there is none")
-    return inputs.masks

@@ -46,7 +46,7 @@ def pixel_f1(inputs: MetricInputs, *, ground_truth: GroundTruth = "exclusive box
         (B,) float64 in [0, 100], per cent; higher is better.
     """
     found = region_energy(inputs.saliency, object_region(inputs, ground_truth))
-    return result_of(100 * f1(found), _nowhere(found))
+    return result_of(100 * f1(found), _undefined(found))
 
 
 ENERGY_POINTING_PROTOCOLS = (
@@ -83,7 +83,7 @@ def energy_pointing(
         (B,) float64 in [0, 100], per cent; higher is better.
     """
     found = region_energy(inputs.saliency, object_region(inputs, ground_truth))
-    nowhere = _nowhere(found) | (found.area > max_box_fraction * inputs.saliency[0].numel())
+    nowhere = _undefined(found) | (found.area > max_box_fraction * inputs.saliency[0].numel())
     if boxes == "single":
         nowhere = nowhere | nowhere.new_tensor([len(own) > 1 for own in boxes_of(inputs)])
     return result_of(100 * found.inside / found.total, nowhere)
@@ -135,8 +135,8 @@ def content_heatmap(inputs: MetricInputs, *, epsilon: NonNegativeFloat = 0.0, gr
     positive = to_float64(raw.float().nan_to_num(0.0, 0.0, 0.0)).relu()
     if epsilon:
         positive = positive / (positive.sum((1, 2), keepdim=True) + epsilon) + epsilon
-    found = region_energy(upsample(positive, _size(inputs)), object_region(inputs, ground_truth))
-    return result_of(100 * found.inside / found.total, _nowhere(found))
+    found = region_energy(upsample(positive, inputs.size), object_region(inputs, ground_truth))
+    return result_of(100 * found.inside / found.total, _undefined(found))
 
 
 MASS_DIFFERS = (Difference("Quantus", "takes signed maps as they are", "values leave [0, 100]"),)
@@ -165,12 +165,8 @@ def relevance_mass(inputs: MetricInputs, *, maps: MapSign = "default", ground_tr
         (B,) float64 in [0, 100], per cent; higher is better.
     """
     found = region_energy(maps_of(inputs, maps), object_region(inputs, ground_truth))
-    return result_of(100 * found.inside / found.total, _nowhere(found))
+    return result_of(100 * found.inside / found.total, _undefined(found))
 
 
-def _nowhere(found: RegionEnergy) -> Tensor:
+def _undefined(found: RegionEnergy) -> Tensor:
     return (found.total == 0) | (found.area == 0)
-
-
-def _size(inputs: MetricInputs) -> tuple[int, int]:
-    return inputs.images.shape[-2], inputs.images.shape[-1]

@@ -8,7 +8,6 @@ import torch
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import CLASSIFIED
 from camdbench.core.registries import metric
 from camdbench.functional.class_rank import in_top_k
@@ -63,9 +62,7 @@ def rfs(
     Returns:
         (B,) in [-1, 1]; higher is better.
     """
-    if inputs.masks is None:
-        raise NotApplicable("the metric puts noise on the object, and there is no mask of it")
-    labels, masks = labels_of(inputs), inputs.masks
+    masks, labels = inputs.required_masks, labels_of(inputs)
     drawn = ("noisy accuracies", sigma, noise, trials)
     foreground, background = inputs.cached(drawn, lambda: _accuracies(inputs, masks, labels.classes, (sigma, noise), trials))
     partly = masks.flatten(1).any(1) & ~masks.flatten(1).all(1) if empty == "undefined" else torch.ones_like(labels.known)
@@ -80,7 +77,7 @@ def _accuracies(
 ) -> tuple[Tensor, Tensor]:
     """Fraction of trials classified correctly under noise on and around the object, both (B,)."""
     images = inputs.images
-    generators = [inputs.random(index, "rfs") for index in range(len(images))]
+    generators = inputs.generators("rfs")
     right = tuple[list[Tensor], list[Tensor]](([], []))
     for _ in range(trials):
         draw = torch.stack([torch.randn(images.shape[1:], generator=own) for own in generators]).to(images)

@@ -71,7 +71,7 @@ def infidelity(
         NotApplicable: the raw map is unknown.
     """
     if not blocks:
-        raise UsageError("infidelity(blocks=()): give at least one side in pixels")
+        raise UsageError("infidelity(blocks=()): no block; give at least one side in pixels")
     predicted, changes = inputs.cached(
         ("blocks", samples, blocks, scaled, perturbation, masking, scored_class, scored_output, maps),
         lambda: _samples(
@@ -89,9 +89,8 @@ def infidelity(
 
 def _squares(inputs: MetricInputs, samples: int, blocks: tuple[int, ...], *, scaled: bool) -> Tensor:
     """Blocks (B, N, 3), drawn for each image alone."""
-    size = (inputs.images.shape[-2], inputs.images.shape[-1])
-    sides = tuple(max(1, round(side * min(size) / _SIDE)) if scaled else side for side in blocks)
-    drawn = [squares(inputs.random(index, "infidelity"), samples, sides, size) for index in range(len(inputs))]
+    sides = tuple(max(1, round(side * min(inputs.size) / _SIDE)) if scaled else side for side in blocks)
+    drawn = [squares(generator, samples, sides, inputs.size) for generator in inputs.generators("infidelity")]
     return torch.stack(drawn).to(inputs.images.device)
 
 
@@ -102,9 +101,9 @@ def _prediction(inputs: MetricInputs, perturbation: str, masking: Masking, maps:
         NotApplicable: the raw map is unknown.
     """
     if maps == "raw" and inputs.raw is None:
-        raise NotApplicable("the raw map is not known; infidelity(maps='default') takes the normalised one")
+        raise NotApplicable("the raw map is unknown; use infidelity(maps='default'), which takes the normalised one")
     raw = inputs.saliency if maps != "raw" or inputs.raw is None else inputs.raw
-    phi = to_float64(upsample(raw, (inputs.images.shape[-2], inputs.images.shape[-1])))
+    phi = to_float64(upsample(raw, inputs.size))
     if perturbation == "indicator":
         return phi
     change = inputs.images - image_version(inputs, "blank", masking)
@@ -118,7 +117,7 @@ def _samples(
 ) -> tuple[Tensor, Tensor]:
     """Predicted and measured change of the score for each sample, (B, N) float64 on the CPU."""
     images, classes, blank = inputs.images, scored_classes(inputs, scored_class), image_version(inputs, "blank", masking)
-    size, count = (images.shape[-2], images.shape[-1]), drawn.shape[1]
+    size, count = inputs.size, drawn.shape[1]
     sums, scores = list[Tensor](), list[Tensor]()
     for image, point in pairs(len(images), count, size[0] * size[1], images.device):
         covered = inside(drawn[image, point], size)

@@ -84,7 +84,7 @@ def aopc(
     Returns:
         (B,) float64 in [-100, 100], per cent; higher is better.
     """
-    total = count_patches((inputs.images.shape[-2], inputs.images.shape[-1]), patch)
+    total = count_patches(inputs.size, patch)
     length = regions if patching == "sliding" else min(regions, total)
     order = PixelOrder(ties=ties, patch=patch, sliding=regions if patching == "sliding" else 0)
     scores, constant = path_scores(
@@ -169,7 +169,7 @@ def least_relevant_first(
 
 def _counts(inputs: MetricInputs, patch: int, regions: int, step: int, intervals: int, *, ends: bool) -> tuple[tuple[int, ...], int]:
     """Number of replaced patches at each point, and the number of patches."""
-    total = count_patches((inputs.images.shape[-2], inputs.images.shape[-1]), patch)
+    total = count_patches(inputs.size, patch)
     points = counts_by_share(total, intervals) if intervals else counts_by_step(min(regions or total, total), step)
     points = tuple(dict.fromkeys(points))  # an image of few pixels has fewer points
     if not ends:

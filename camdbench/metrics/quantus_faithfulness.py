@@ -19,7 +19,7 @@ from camdbench.core.metric_families import MEAN_MASKED
 from camdbench.core.option_types import MapKind
 from camdbench.core.registries import metric
 from camdbench.metrics.common.inputs import MetricInputs
-from camdbench.metrics.common.quantus_bridge import as_values, ask
+from camdbench.metrics.common.quantus_bridge import quantus_scores, result_of
 from camdbench.metrics.common.quantus_sandbox import Array
 from camdbench.metrics.common.result import Curve, MetricResult
 
@@ -42,8 +42,8 @@ def faithfulness_correlation(
     Returns:
         (B,) float64 in [-1, 1]; higher is better.
     """
-    _fits(inputs, subset_size, 3, "subset_size")
-    return _measured(inputs, "FaithfulnessCorrelation", maps, {"subset_size": subset_size, "nr_runs": nr_runs}, softmax=False)
+    _check_size(inputs, subset_size, 3, "subset_size")
+    return _result(inputs, "FaithfulnessCorrelation", maps, {"subset_size": subset_size, "nr_runs": nr_runs}, softmax=False)
 
 
 @metric("quantus:FaithfulnessEstimate", paper="Alvarez-Melis & Jaakkola 2018, arXiv:1806.07538", **_OF_LOGIT)
@@ -59,7 +59,7 @@ def faithfulness_estimate(inputs: MetricInputs, *, features_in_step: PositiveInt
         (B,) float64 in [-1, 1]; higher is better.
     """
     options = {"features_in_step": _step(inputs, features_in_step, 224)}
-    return _measured(inputs, "FaithfulnessEstimate", maps, options, softmax=False)
+    return _result(inputs, "FaithfulnessEstimate", maps, options, softmax=False)
 
 
 @metric(
@@ -87,7 +87,7 @@ def monotonicity_correlation(
     """
     step = _step(inputs, features_in_step, 3584)
     options = {"features_in_step": step, "nr_samples": nr_samples, "abs": True, "similarity_func": _rank_correlation}
-    return _measured(inputs, "MonotonicityCorrelation", maps, options, softmax=True)
+    return _result(inputs, "MonotonicityCorrelation", maps, options, softmax=True)
 
 
 _OF_PROBABILITY = {"unit": "", "tolerance": 0.002, "undefined": _UNDEFINED, "protocols": _BY_PROBABILITY}
@@ -151,9 +151,8 @@ def region_perturbation(
     return _curve(inputs, "RegionPerturbation", maps, {"patch_size": patch_size, "regions_evaluation": regions_evaluation})
 
 
-def _measured(inputs: MetricInputs, name: str, maps: str, options: Mapping[str, Any], *, softmax: bool) -> MetricResult:
-    values = as_values(ask(inputs, name, maps, options, softmax=softmax), inputs.images)
-    return MetricResult(values, undefined=values.isnan())
+def _result(inputs: MetricInputs, name: str, maps: str, options: Mapping[str, Any], *, softmax: bool) -> MetricResult:
+    return result_of(quantus_scores(inputs, name, maps, options, softmax=softmax), inputs.images)
 
 
 def _rank_correlation(a: Array, b: Array, **_: object) -> Array:
@@ -165,29 +164,29 @@ def _rank_correlation(a: Array, b: Array, **_: object) -> Array:
 
 def _curve(inputs: MetricInputs, name: str, maps: str, options: Mapping[str, Any]) -> MetricResult:
     """Area under each image's curve, x scaled to [0, 1], and the curve."""
-    found = ask(inputs, name, maps, options, softmax=True)
+    found = quantus_scores(inputs, name, maps, options, softmax=True)
     curves = [None if curve is None else torch.as_tensor(curve, dtype=torch.float64).flatten() for curve in found]
     count = next((len(curve) for curve in curves if curve is not None), 0)
     y = torch.stack([torch.full((count,), torch.nan, dtype=torch.float64) if curve is None else curve for curve in curves])
     values = torch.trapezoid(y, dim=1) / (count - 1) if count > 1 else y.sum(1) if count else torch.full((len(y),), torch.nan)
-    points: dict[str, Curve] = {"curve": Curve(_places(count), y)} if count else {}
+    points: dict[str, Curve] = {"curve": Curve(_positions(count), y)} if count else {}
     return MetricResult(values, undefined=values.isnan(), curves=points)
 
 
-def _places(count: int) -> Tensor:
+def _positions(count: int) -> Tensor:
     return torch.arange(1, count + 1, dtype=torch.float64)
 
 
-def _fits(inputs: MetricInputs, value: int, channels: int, option: str) -> None:
-    height, width = inputs.images.shape[-2:]
+def _check_size(inputs: MetricInputs, value: int, channels: int, option: str) -> None:
+    height, width = inputs.size
     if value >= channels * height * width:
-        raise NotApplicable(f"{option}={value} is no part of an image of {channels} x {height} x {width} elements; give a smaller one")
+        raise NotApplicable(f"{option}={value} is not below the {channels} x {height} x {width} elements of an image; give a smaller one")
 
 
 def _step(inputs: MetricInputs, given: int | None, largest: int) -> int:
     """Elements of a step: the given number, or the largest divisor of the pixels up to `largest`."""
-    height, width = inputs.images.shape[-2:]
+    height, width = inputs.size
     step = given or max(step for step in range(1, largest + 1) if height * width % step == 0)
     if height * width % step:
-        raise NotApplicable(f"features_in_step={step} does not divide {height} x {width} pixels, as Quantus wants it")
+        raise NotApplicable(f"features_in_step={step} does not divide {height} x {width} pixels; give a divisor")
     return step

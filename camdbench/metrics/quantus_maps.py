@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import DECLARED, FLAT_MAP, LOCALISED
 from camdbench.core.option_types import MapKind
 from camdbench.core.registries import metric
 from camdbench.metrics.common.inputs import MetricInputs
-from camdbench.metrics.common.quantus_bridge import as_values, ask
+from camdbench.metrics.common.quantus_bridge import quantus_scores, result_of
 from camdbench.metrics.common.result import MetricResult
 
 _PROTOCOLS = (DECLARED.variant("quantus06"),)
@@ -40,7 +40,7 @@ def sparseness(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResu
     Returns:
         (B,) float64 in [0, 1); higher is better.
     """
-    return _measured(inputs, "Sparseness", maps)
+    return _result(inputs, "Sparseness", maps)
 
 
 @metric(
@@ -61,7 +61,7 @@ def complexity(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResu
     Returns:
         (B,) float64 in [0, inf), nats; lower is better.
     """
-    return _measured(inputs, "Complexity", maps)
+    return _result(inputs, "Complexity", maps)
 
 
 @metric(
@@ -82,7 +82,7 @@ def effective_complexity(inputs: MetricInputs, *, eps: NonNegativeFloat = 1e-5, 
     Returns:
         (B,) float64 in [0, inf); lower is better.
     """
-    return _measured(inputs, "EffectiveComplexity", maps, {"eps": eps})
+    return _result(inputs, "EffectiveComplexity", maps, {"eps": eps})
 
 
 ARRAS = "Arras et al. 2022, arXiv:2003.07258"
@@ -108,7 +108,7 @@ def relevance_mass_accuracy(inputs: MetricInputs, *, maps: MapKind = "default") 
     Returns:
         (B,) float64 in [0, 1] for maps without negative values; higher is better.
     """
-    return _against_masks(inputs, "RelevanceMassAccuracy", maps)
+    return _mask_result(inputs, "RelevanceMassAccuracy", maps)
 
 
 @metric("quantus:RelevanceRankAccuracy", paper=ARRAS, **_ON_MASK)
@@ -122,7 +122,7 @@ def relevance_rank_accuracy(inputs: MetricInputs, *, maps: MapKind = "default") 
     Returns:
         (B,) float64 in [0, 1]; higher is better.
     """
-    return _against_masks(inputs, "RelevanceRankAccuracy", maps)
+    return _mask_result(inputs, "RelevanceRankAccuracy", maps)
 
 
 @metric("quantus:TopKIntersection", paper="Theiner et al. 2021, arXiv:2104.14995", **_ON_MASK)
@@ -134,7 +134,7 @@ def top_k_intersection(inputs: MetricInputs, *, k: PositiveInt = 1000, maps: Map
     Returns:
         (B,) float64 in [0, 1]; higher is better.
     """
-    return _against_masks(inputs, "TopKIntersection", maps, {"k": k})
+    return _mask_result(inputs, "TopKIntersection", maps, {"k": k})
 
 
 NO_BACKGROUND = "no place of the map differs from another, or the mask is empty or the whole image"
@@ -159,7 +159,7 @@ def auc(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResult:
     Returns:
         (B,) float64 in [0, 1], 0.5 for chance; higher is better.
     """
-    return _against_masks(inputs, "AUC", maps)
+    return _mask_result(inputs, "AUC", maps)
 
 
 @metric(
@@ -183,7 +183,7 @@ def pointing_game(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricR
     Returns:
         (B,) float64, 0 or 1; higher is better.
     """
-    return _against_masks(inputs, "PointingGame", maps)
+    return _mask_result(inputs, "PointingGame", maps)
 
 
 @metric("quantus:AttributionLocalisation", paper="Kohlbrenner et al. 2020, arXiv:1910.09840", **_ON_MASK)
@@ -197,23 +197,20 @@ def attribution_localisation(inputs: MetricInputs, *, maps: MapKind = "default")
     Returns:
         (B,) float64 in [0, 1]; higher is better.
     """
-    return _against_masks(inputs, "AttributionLocalisation", maps, {"abs": True})
+    return _mask_result(inputs, "AttributionLocalisation", maps, {"abs": True})
 
 
-def _measured(inputs: MetricInputs, name: str, maps: str, options: Mapping[str, Any] | None = None) -> MetricResult:
-    values = as_values(ask(inputs, name, maps, {"abs": True, **(options or {})}), inputs.images)  # they weigh sizes, not signs
+def _result(inputs: MetricInputs, name: str, maps: str, options: Mapping[str, Any] | None = None) -> MetricResult:
+    return result_of(quantus_scores(inputs, name, maps, {"abs": True, **(options or {})}), inputs.images)  # they weigh sizes, not signs
+
+
+def _mask_result(inputs: MetricInputs, name: str, maps: str, options: Mapping[str, Any] | None = None) -> MetricResult:
+    found = result_of(quantus_scores(inputs, name, maps, options or {}, segments=inputs.required_masks), inputs.images)
+    values = found.values.masked_fill(_undefined_masks(inputs.required_masks, name).to(found.values.device), torch.nan)
     return MetricResult(values, undefined=values.isnan())
 
 
-def _against_masks(inputs: MetricInputs, name: str, maps: str, options: Mapping[str, Any] | None = None) -> MetricResult:
-    if inputs.masks is None:
-        raise NotApplicable(f"quantus:{name} compares maps with masks, and these images have none")
-    values = as_values(ask(inputs, name, maps, options or {}, segments=inputs.masks), inputs.images)
-    pointless = _pointless(inputs.masks, name).to(values.device)
-    return MetricResult(values.masked_fill(pointless, float("nan")), undefined=values.isnan() | pointless)
-
-
-def _pointless(masks: Tensor, name: str) -> Tensor:
+def _undefined_masks(masks: Tensor, name: str) -> Tensor:
     """Masks on which the metric is undefined, (B,) bool: Quantus counts an empty mask as a hit."""
     flat = masks.flatten(1)
     return ~flat.any(1) | (flat.all(1) if name == "AUC" else False)

@@ -15,7 +15,7 @@ from camdbench.core.metric_families import EXPLAINED_AGAIN, FLAT_MAP
 from camdbench.core.option_types import MapKind
 from camdbench.core.registries import metric
 from camdbench.metrics.common.inputs import MetricInputs
-from camdbench.metrics.common.quantus_bridge import as_values, ask_again
+from camdbench.metrics.common.quantus_bridge import quantus_scores_of_reexplained, result_of
 from camdbench.metrics.common.result import MetricResult
 
 _PROTOCOLS = (EXPLAINED_AGAIN.variant("quantus06", masking="normalised", maps="default"),)
@@ -45,7 +45,7 @@ def max_sensitivity(
         (B,) float64 in [0, inf); lower is better.
     """
     options = {"nr_samples": nr_samples, "lower_bound": lower_bound}
-    return _measured(inputs, "MaxSensitivity", maps, options, noise="batch_uniform_noise")
+    return _result(inputs, "MaxSensitivity", maps, options, noise="batch_uniform_noise")
 
 
 @metric("quantus:AvgSensitivity", paper="Yeh et al. 2019, arXiv:1901.09392, sec. 3, with the mean instead of the maximum", **_UNDER_NOISE)
@@ -62,7 +62,7 @@ def avg_sensitivity(
         (B,) float64 in [0, inf); lower is better.
     """
     options = {"nr_samples": nr_samples, "lower_bound": lower_bound}
-    return _measured(inputs, "AvgSensitivity", maps, options, noise="batch_uniform_noise")
+    return _result(inputs, "AvgSensitivity", maps, options, noise="batch_uniform_noise")
 
 
 _EXPLAINED_AGAIN = {
@@ -89,7 +89,7 @@ def local_lipschitz_estimate(
         (B,) float64 in [0, inf); lower is better.
     """
     options = {"nr_samples": nr_samples, "perturb_std": perturb_std}
-    return _measured(inputs, "LocalLipschitzEstimate", maps, options, noise="batch_gaussian_noise")
+    return _result(inputs, "LocalLipschitzEstimate", maps, options, noise="batch_gaussian_noise")
 
 
 _STABLE = {
@@ -150,7 +150,7 @@ def relative_representation_stability(
     Returns:
         (B,) float64 in [0, inf); lower is better.
     """
-    layer = f"held.0.network.{inputs.classifier.layer_name()}"
+    layer = f"wrapped.0.network.{inputs.classifier.layer_name()}"
     return _stability(inputs, "RelativeRepresentationStability", maps, nr_samples, same_class, layer_names=[layer])
 
 
@@ -167,8 +167,8 @@ def continuity(inputs: MetricInputs, *, nr_steps: PositiveInt = 28, maps: MapKin
     """
     width = inputs.images.shape[-1]
     if nr_steps >= 2 * width or (2 * width + 1) % nr_steps == 0:  # steps of no pixel, or one beyond the image
-        raise NotApplicable(f"nr_steps={nr_steps} is no number of steps for images {width} pixels wide; give another")
-    return _measured(inputs, "Continuity", maps, {"nr_steps": nr_steps, "abs": True})
+        raise NotApplicable(f"nr_steps={nr_steps}: no such shifts of an image {width} pixels wide; give another number")
+    return _result(inputs, "Continuity", maps, {"nr_steps": nr_steps, "abs": True})
 
 
 NO_HISTOGRAM = "no place of the map differs from another, or the histogram of the map has no entropy"
@@ -195,16 +195,16 @@ def efficient_mprt(inputs: MetricInputs, *, maps: MapKind = "default") -> Metric
     Returns:
         (B,) float64 in [-1, inf); higher is better.
     """
-    return _measured(inputs, "EfficientMPRT", maps, {}, softmax=True, layers=True)
+    return _result(inputs, "EfficientMPRT", maps, {}, softmax=True, layers=True)
 
 
 def _stability(inputs: MetricInputs, name: str, maps: str, samples: int, same_class: bool, **more: Any) -> MetricResult:
     options = {"nr_samples": samples, "return_nan_when_prediction_changes": same_class, **more}
-    return _measured(inputs, name, maps, options, noise="batch_uniform_noise", layers=bool(more))
+    return _result(inputs, name, maps, options, noise="batch_uniform_noise", layers=bool(more))
 
 
-def _measured(
+def _result(
     inputs: MetricInputs, name: str, maps: str, options: dict[str, Any], *, softmax: bool = False, noise: str = "", layers: bool = False
 ) -> MetricResult:
-    values = as_values(ask_again(inputs, name, maps, options, softmax=softmax, noise=noise, layers=layers), inputs.images)
-    return MetricResult(values, undefined=values.isnan())
+    scores = quantus_scores_of_reexplained(inputs, name, maps, options, softmax=softmax, noise=noise, layers=layers)
+    return result_of(scores, inputs.images)

@@ -98,7 +98,7 @@ def random_logit(inputs: MetricInputs, *, similarity: Literal["spearman", "spear
         (B,) in [-1, 1]; lower is better.
     """
     classes = inputs.logits.shape[1]
-    draws = [torch.randint(classes - 1, (), generator=inputs.random(index, "random_logit")) for index in range(len(inputs))]
+    draws = [torch.randint(classes - 1, (), generator=generator) for generator in inputs.generators("random_logit")]
     others = torch.stack(draws).to(inputs.targets)
     others = others + (others >= inputs.targets)  # every class but the explained one
     own = _comparable(inputs.raw, inputs)
@@ -123,7 +123,7 @@ def _comparable(raw: Tensor | None, inputs: MetricInputs) -> Tensor:
     """Maps (B, H, W) at image size; a constant map becomes zeros, so that rounding in up-sampling gives no ranking."""
     maps = inputs.saliency if raw is None else raw
     flat = is_constant(maps)[:, None, None]
-    return upsample(torch.where(flat, 0, maps).float(), (inputs.images.shape[-2], inputs.images.shape[-1]))
+    return upsample(torch.where(flat, 0, maps).float(), inputs.size)
 
 
 def _undefined(inputs: MetricInputs, own: Tensor, similarity: Similarity) -> Tensor:

@@ -61,8 +61,8 @@ def road(
     Returns:
         (B,) float64 in [-50, 50], per cent; higher is better.
     """
-    how = _Imputing(_checked(percentages), noise, jitter, masking, scored_class, scored_output)
-    morf, lerf = (_imputed(inputs, how, most_first=first) for first in (True, False))
+    how = _Imputing(_check_percentages(percentages), noise, jitter, masking, scored_class, scored_output)
+    morf, lerf = (_scores(inputs, how, most_first=first) for first in (True, False))
     values = 50 * (lerf.scores - morf.scores).mean(1)
     x = _shares(percentages)
     return MetricResult(
@@ -106,7 +106,7 @@ def road_most_relevant_first(
     Raises:
         UsageError: a percentage is not below 100.
     """
-    return _curve(inputs, _Imputing(_checked(percentages), noise, jitter, masking, scored_class, scored_output), most_first=True)
+    return _curve(inputs, _Imputing(_check_percentages(percentages), noise, jitter, masking, scored_class, scored_output), most_first=True)
 
 
 @metric("road_lerf", higher_is_better=True, **_ONE_ORDER)
@@ -129,7 +129,7 @@ def road_least_relevant_first(
     Returns:
         (B,) float64 in [0, 100], per cent; higher is better.
     """
-    return _curve(inputs, _Imputing(_checked(percentages), noise, jitter, masking, scored_class, scored_output), most_first=False)
+    return _curve(inputs, _Imputing(_check_percentages(percentages), noise, jitter, masking, scored_class, scored_output), most_first=False)
 
 
 class _Imputing(NamedTuple):
@@ -143,9 +143,9 @@ class _Imputing(NamedTuple):
     scored_output: Output
 
 
-def _checked(percentages: tuple[int, ...]) -> tuple[int, ...]:
+def _check_percentages(percentages: tuple[int, ...]) -> tuple[int, ...]:
     if not percentages or max(percentages) >= 100:
-        raise UsageError(f"percentages={percentages!r}: expected numbers from 1 to 99; without any pixel there is nothing to impute from")
+        raise UsageError(f"percentages = {percentages!r}: no pixel is left to impute from; give numbers from 1 to 99")
     return percentages
 
 
@@ -154,17 +154,17 @@ def _shares(percentages: tuple[int, ...]) -> Tensor:
 
 
 def _curve(inputs: MetricInputs, how: _Imputing, *, most_first: bool) -> MetricResult:
-    scores, constant = _imputed(inputs, how, most_first=most_first)
+    scores, constant = _scores(inputs, how, most_first=most_first)
     return MetricResult(
         torch.where(constant, torch.nan, 100 * scores.mean(1)), constant, {"curve": Curve(_shares(how.percentages), scores)}
     )
 
 
-def _imputed(inputs: MetricInputs, how: _Imputing, *, most_first: bool) -> PathScores:
-    return inputs.cached(("imputed", how, most_first), lambda: _scores(inputs, how, most_first=most_first))
-
-
 def _scores(inputs: MetricInputs, how: _Imputing, *, most_first: bool) -> PathScores:
+    return inputs.cached(("imputed", how, most_first), lambda: _compute_scores(inputs, how, most_first=most_first))
+
+
+def _compute_scores(inputs: MetricInputs, how: _Imputing, *, most_first: bool) -> PathScores:
     """Scores (B, K) of the images with each percentage of their pixels imputed."""
     ranks, constant = pixel_order(inputs, PixelOrder(most_first=most_first, jitter=how.jitter))
     images, classes, noise = inputs.images, scored_classes(inputs, how.scored_class), _noise(inputs, how)
@@ -180,6 +180,6 @@ def _scores(inputs: MetricInputs, how: _Imputing, *, most_first: bool) -> PathSc
 def _noise(inputs: MetricInputs, how: _Imputing) -> Tensor:
     """Noise (B, 3, H, W) added to imputed pixels in pixel space."""
     images = inputs.images
-    fields = [torch.randn(images.shape[1:], generator=inputs.random(index, "imputation")) for index in range(len(images))]
+    fields = [torch.randn(images.shape[1:], generator=generator) for generator in inputs.generators("imputation")]
     scale = inputs.classifier.std if how.masking == "normalised" else 1
     return how.noise * scale * torch.stack(fields).to(images)

@@ -63,7 +63,7 @@ def saliency_metric(
     """
     boxes = _boxes(inputs, ground_truth, connectivity, at_least=at_least)
     nowhere = (boxes == 0).all(1)
-    height, width = inputs.images.shape[-2:]
+    height, width = inputs.size
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) / (height * width)
     logits = inputs.logits if seen == "image" else inputs.score(crops(inputs.images, boxes))
     classes = {"target": inputs.targets, "label": inputs.labels, "predicted": inputs.predictions}[scored_class]

@@ -58,7 +58,7 @@ def max_sensitivity(
     Returns:
         (B,) float64 in [0, inf); lower is better.
     """
-    return _measured(_relative_changes(inputs, radius, samples, masking, maps, zero).amax(1))
+    return _result(_relative_changes(inputs, radius, samples, masking, maps, zero).amax(1))
 
 
 @metric("avg_sensitivity", paper="Yeh et al. 2019, arXiv:1901.09392, sec. 3, with the mean instead of the maximum", **_UNDER_NOISE)
@@ -80,7 +80,7 @@ def avg_sensitivity(
     Returns:
         (B,) float64 in [0, inf); lower is better.
     """
-    return _measured(_relative_changes(inputs, radius, samples, masking, maps, zero).mean(1))
+    return _result(_relative_changes(inputs, radius, samples, masking, maps, zero).mean(1))
 
 
 class _Changes(NamedTuple):
@@ -90,7 +90,7 @@ class _Changes(NamedTuple):
     declared: Tensor
 
 
-def _measured(values: Tensor) -> MetricResult:
+def _result(values: Tensor) -> MetricResult:
     """An infinite change is one against a map of zeros."""
     return MetricResult(values.masked_fill(values.isinf(), torch.nan), undefined=values.isinf())
 
@@ -99,7 +99,7 @@ def _relative_changes(inputs: MetricInputs, radius: float, samples: int, masking
     """Relative changes (B, samples); infinite if the map of the original image is zero."""
     key = ("changes under noise", radius, samples, masking)
     changes = inputs.cached(key, lambda: _changes_under_noise(inputs, radius, samples, masking))
-    own = _own(inputs) if maps == "raw" else inputs.saliency
+    own = _raw_maps(inputs) if maps == "raw" else inputs.saliency
     norms = _norm(own)
     moved = changes.raw if maps == "raw" else changes.declared
     ratios = moved / (torch.where(norms > 0, norms, 1) if zero == "one" else norms)[:, None]
@@ -107,9 +107,9 @@ def _relative_changes(inputs: MetricInputs, radius: float, samples: int, masking
 
 
 def _changes_under_noise(inputs: MetricInputs, radius: float, samples: int, masking: str) -> _Changes:
-    generators = [inputs.random(index, "sensitivity") for index in range(len(inputs))]
+    generators = inputs.generators("sensitivity")
     scale = radius * (inputs.classifier.std if masking == "normalised" else torch.ones_like(inputs.classifier.std))
-    own, raw, declared = _own(inputs), list[Tensor](), list[Tensor]()
+    own, raw, declared = _raw_maps(inputs), list[Tensor](), list[Tensor]()
     for _ in range(samples):
         draws = [2 * torch.rand(inputs.images.shape[1:], generator=generator) - 1 for generator in generators]
         found = inputs.explain(inputs.images + scale * torch.stack(draws).to(inputs.images))
@@ -118,7 +118,7 @@ def _changes_under_noise(inputs: MetricInputs, radius: float, samples: int, mask
     return _Changes(torch.stack(raw, 1), torch.stack(declared, 1))
 
 
-def _own(inputs: MetricInputs) -> Tensor:
+def _raw_maps(inputs: MetricInputs) -> Tensor:
     return inputs.saliency if inputs.raw is None else inputs.raw
 
 

@@ -162,6 +162,9 @@ class TestMaps:
                 assert "gradients" in needs_of(explainers.parse_one(spec))
         with subtests.test("finite, in the unit range, at image size"):
             _check_range(found, batch)
+        with subtests.test("raw values in the declared range, by default options"):
+            low, high = map(float, explainers.get(name).facts.values[1:-1].split(", "))
+            assert spec != ROWS[name].specs[0] or found.raw.ge(low).logical_and(found.raw.le(high)).all()
         with subtests.test("repeatable to the bit"):
             assert torch.equal(maps_of(classifier, batch, spec).maps, found.maps)
         with subtests.test("independent of the batch size"):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common import masked_scoring
 from camdbench.explainers.common.trace import Trace
-from camdbench.explainers.gradients import gradientshap, inputxgradient, integratedgradients, reduced, saliency, smoothgrad
+from camdbench.explainers.gradients import gradientshap, inputxgradient, integratedgradients, reduce_channels, saliency, smoothgrad
 from camdbench.functional.seeding import generator_for
 from camdbench.models.classifier import Classifier
 
@@ -126,4 +126,4 @@ def test_passes_are_counted(trace: Trace) -> None:
 
 def test_colours_are_reduced_as_asked() -> None:
     values = torch.tensor([1.0, -3.0, 0.5]).reshape(1, 3, 1, 1)
-    assert [reduced(values, how).item() for how in ("max", "sum", "abs")] == [3.0, -1.5, 4.5]
+    assert [reduce_channels(values, how).item() for how in ("max", "sum", "abs")] == [3.0, -1.5, 4.5]

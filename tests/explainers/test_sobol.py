@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
-from camdbench.explainers.sobol import _replicated, sobol
+from camdbench.explainers.sobol import _sobol_design, sobol
 from camdbench.models.classifier import Classifier
 
 
@@ -43,7 +43,7 @@ def test_of_a_product_count_the_interaction() -> None:
 def test_are_jansens_estimate(batch: Batch) -> None:
     trace = Trace(toy_classifier("dense"), batch)
     found = sobol(trace, cells=2, designs=8, score="probability")
-    design = _replicated(trace, 4, 8)
+    design = _sobol_design(trace, 4, 8)
     mean = trace.classifier.mean
     for image in range(4):
         scores = []
@@ -60,7 +60,7 @@ def test_are_jansens_estimate(batch: Batch) -> None:
 
 def test_a_design_changes_one_cell_at_a_time_and_never_leaves_it_as_it_was() -> None:
     trace = Trace(toy_classifier(), toy_batch())
-    design = _replicated(trace, 64, 32)
+    design = _sobol_design(trace, 64, 32)
     assert design.shape == (32 * 65, 64)
     changed = design[32:].unflatten(0, (64, 32)) != design[:32]
     assert torch.equal(changed.any(1), torch.eye(64, dtype=torch.bool))

@@ -1,4 +1,4 @@
-"""Evidence for the metrics of localisation: maps beside boxes and masks, on the toys' images."""
+"""Inputs for the metrics of localisation: maps beside boxes and masks, on the toys' images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from camdbench.metrics.common.result import MetricResult
 from helpers.toys import SIZE, toy_batch, toy_classifier
 
 
-def evidence_of(saliency: Tensor, *, boxes: Sequence[Sequence[Sequence[float]]] | None = None, **more: Any) -> MetricInputs:
+def inputs_of(saliency: Tensor, *, boxes: Sequence[Sequence[Sequence[float]]] | None = None, **more: Any) -> MetricInputs:
     """Maps (B, 16, 12) on the toy's images; boxes as nested lists, labels as the toy's where not given."""
     batch = toy_batch(len(saliency))
     tensors = None if boxes is None else tuple(torch.tensor(own, dtype=torch.float32).reshape(-1, 4) for own in boxes)
@@ -22,10 +22,10 @@ def evidence_of(saliency: Tensor, *, boxes: Sequence[Sequence[Sequence[float]]] 
     return MetricInputs(toy_classifier(), batch.images, batch.labels, saliency, **given)
 
 
-def measure(spec: str, evidence: MetricInputs) -> MetricResult:
+def measure(spec: str, inputs: MetricInputs) -> MetricResult:
     """One metric as a run measures it."""
     parsed = metrics.parse_one(spec)
-    return metrics.load(parsed.name)(evidence, **metrics.get(parsed.name).arguments(parsed))
+    return metrics.load(parsed.name)(inputs, **metrics.get(parsed.name).arguments(parsed))
 
 
 def random_maps(count: int = 6, seed: int = 0, cells: tuple[int, int] = (5, 4)) -> Tensor:

@@ -1,4 +1,4 @@
-"""Evidence as a run makes it, and explainers with a known answer, for the tests of metrics that explain again."""
+"""Inputs of metrics as a run makes them, and explainers with a known answer, for the tests of metrics that explain again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from camdbench.models.classifier import Classifier
 Method = Callable[[Tensor, Tensor, Classifier], Tensor]  # images, targets and the model -> raw maps
 
 
-def evidence_of(
+def inputs_of(
     classifier: Classifier, batch: Batch, explainer: str | Method = "gradcam", *, seed: int = 0, others: Batch | None = None
 ) -> MetricInputs:
     """A batch with the maps of a registered explainer, or of a function, whose labels are explained; without any normalisation.
@@ -62,14 +62,14 @@ def evidence_of(
     )
 
 
-def measure(evidence: MetricInputs, spec: str) -> MetricResult:
+def measure(inputs: MetricInputs, spec: str) -> MetricResult:
     """What a metric of that spec says, its protocol and options resolved as in a run."""
     parsed = metrics.parse_one(spec)
-    found = metrics.load(parsed.name)(evidence, **metrics.get(parsed.name).arguments(parsed))
+    found = metrics.load(parsed.name)(inputs, **metrics.get(parsed.name).arguments(parsed))
     return found if isinstance(found, MetricResult) else MetricResult(found)
 
 
 def measured(classifier: Classifier, batch: Batch, spec: str, explainer: str | Method = "gradcam") -> MetricResult:
-    """The same of a frozen classifier and fresh evidence."""
+    """The same of a frozen classifier and fresh inputs."""
     with torch.inference_mode(mode=False), classifier.frozen():
-        return measure(evidence_of(classifier, batch, explainer), spec)
+        return measure(inputs_of(classifier, batch, explainer), spec)

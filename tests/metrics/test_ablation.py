@@ -76,11 +76,9 @@ def test_the_label_is_looked_for_on_the_altered_image(classifier: Classifier, ba
 
 
 def test_official_and_mended_boxes_are_told_apart(classifier: Classifier, batch: Batch) -> None:
-    evidence = seen(classifier, batch)
+    inputs = seen(classifier, batch)
     for ablation in ("gray_bbox", "tile"):
-        fixed, official = (
-            ablation_accuracy(evidence, ablation=ablation, ground_truth=geometry).values for geometry in ("fixed", "official")
-        )
+        fixed, official = (ablation_accuracy(inputs, ablation=ablation, ground_truth=geometry).values for geometry in ("fixed", "official"))
         assert not fixed.nan_to_num(-1).equal(official.nan_to_num(-1))
 
 
@@ -105,12 +103,12 @@ def test_an_object_that_leaves_no_tile_is_undefined(classifier: Classifier, batc
 
 
 def test_the_releases_tiles_need_square_images(classifier: Classifier) -> None:
-    with pytest.raises(NotApplicable, match="square images only; ground_truth='fixed'"):
+    with pytest.raises(NotApplicable, match="square images only; use ground_truth='fixed'"):
         ablation_accuracy(seen(classifier, toy_batch()), ablation="tile", ground_truth="official")
 
 
 def test_no_masks_no_ablation(classifier: Classifier, batch: Batch) -> None:
-    with pytest.raises(NotApplicable, match="there is no mask"):
+    with pytest.raises(NotApplicable, match="needs ground-truth masks"):
         ablation_accuracy(seen(classifier, replace(batch, masks=None)))
 
 

@@ -22,7 +22,7 @@ COUNT, CLASSES = 40, 7
 
 
 def seen(logits: Tensor, labels: Tensor, present: Tensor | None = None) -> MetricInputs:
-    """Evidence of which nothing but the logits is known."""
+    """Inputs of which nothing but the logits is known."""
     images = torch.zeros(len(logits), 3, 2, 2)
     return MetricInputs(toy_classifier(), images, torch.zeros(len(logits), dtype=torch.long), logits=logits, labels=labels, present=present)
 
@@ -107,7 +107,7 @@ def test_an_image_that_shows_nothing_known_is_undefined(logits: Tensor, labels: 
 
 
 def test_other_classes_than_the_networks_are_no_truth(logits: Tensor, labels: Tensor) -> None:
-    with pytest.raises(NotApplicable, match="some of 9 classes, and the network knows 7"):
+    with pytest.raises(NotApplicable, match="with 9 classes, the network has 7"):
         average_precision(seen(logits, labels, torch.ones(COUNT, 9, dtype=torch.bool)))
 
 

@@ -20,8 +20,8 @@ CLASSIFIER = toy_classifier()
 BATCH = toy_batch()
 
 
-def evidence_of(maps: torch.Tensor | None = None) -> MetricInputs:
-    """The evidence of a run with Grad-CAM, or with given maps that Grad-CAM explains again."""
+def inputs_of(maps: torch.Tensor | None = None) -> MetricInputs:
+    """The inputs of a run with Grad-CAM, or with given maps that Grad-CAM explains again."""
 
     def explain(images: torch.Tensor, targets: torch.Tensor, classifier: object):
         return maps_of(CLASSIFIER, Batch(BATCH.ids, images, BATCH.labels), "gradcam", target=targets)
@@ -30,11 +30,11 @@ def evidence_of(maps: torch.Tensor | None = None) -> MetricInputs:
     return MetricInputs(CLASSIFIER, BATCH.images, BATCH.labels, own, ids=BATCH.ids, explainer=explain)
 
 
-def measured(spec: str, evidence: MetricInputs) -> MetricResult:
+def measured(spec: str, inputs: MetricInputs) -> MetricResult:
     """One metric as a run calls it."""
     checked = metrics.parse_one(spec)
     with CLASSIFIER.frozen():
-        found = metrics.load(checked.name)(evidence, **metrics.get(checked.name).arguments(checked))
+        found = metrics.load(checked.name)(inputs, **metrics.get(checked.name).arguments(checked))
     return found if isinstance(found, MetricResult) else MetricResult(found)
 
 
@@ -59,57 +59,55 @@ def by_hand(index: int, scored: str) -> SimpleNamespace:
 
 @pytest.mark.parametrize(("protocol", "scored"), [("poppi", "target"), ("adcc", "predicted")])
 def test_all_three_are_those_of_the_released_steps(protocol: str, scored: str) -> None:
-    evidence = evidence_of()
-    assert (evidence.predictions != BATCH.labels).any()  # so that the class matters
+    inputs = inputs_of()
+    assert (inputs.predictions != BATCH.labels).any()  # so that the class matters
     for index in range(4):
         expected = by_hand(index, scored)
-        assert measured(f"coherency(protocol={protocol})", evidence).values[index].item() == pytest.approx(
-            100 * expected.coherency, abs=1e-3
-        )
-        assert measured("complexity", evidence).values[index].item() == pytest.approx(100 * expected.complexity, abs=1e-4)
-        assert measured(f"adcc(protocol={protocol})", evidence).values[index].item() == pytest.approx(100 * expected.adcc, abs=1e-3)
+        assert measured(f"coherency(protocol={protocol})", inputs).values[index].item() == pytest.approx(100 * expected.coherency, abs=1e-3)
+        assert measured("complexity", inputs).values[index].item() == pytest.approx(100 * expected.complexity, abs=1e-4)
+        assert measured(f"adcc(protocol={protocol})", inputs).values[index].item() == pytest.approx(100 * expected.adcc, abs=1e-3)
 
 
 def test_a_map_of_ones_is_as_complex_as_can_be_and_has_no_adcc() -> None:
-    evidence = evidence_of(torch.ones(4, *SIZE))
-    assert measured("complexity", evidence).values.tolist() == [100] * 4
-    assert measured("adcc", evidence).values.tolist() == [0] * 4
-    assert measured("adcc(protocol=adcc)", evidence).values.tolist() == [0] * 4
+    inputs = inputs_of(torch.ones(4, *SIZE))
+    assert measured("complexity", inputs).values.tolist() == [100] * 4
+    assert measured("adcc", inputs).values.tolist() == [0] * 4
+    assert measured("adcc(protocol=adcc)", inputs).values.tolist() == [0] * 4
 
 
 def test_a_map_of_ones_but_for_one_pixel_has_next_to_none() -> None:
     maps = torch.ones(4, *SIZE)
     maps[:, 0, 0] = 0  # Fake-CAM: nothing drops, yet all is covered
-    assert (measured("adcc", evidence_of(maps)).values <= 100 * 3 / (1 + 192 + 1)).all()
+    assert (measured("adcc", inputs_of(maps)).values <= 100 * 3 / (1 + 192 + 1)).all()
 
 
 def test_a_map_of_zeros_has_no_complexity_no_coherency_and_an_adcc_of_zero() -> None:
-    evidence = evidence_of(torch.zeros(4, *SIZE))
+    inputs = inputs_of(torch.zeros(4, *SIZE))
     for name in ("complexity", "coherency"):
-        found = measured(name, evidence)
+        found = measured(name, inputs)
         assert found.undefined.all()
         assert found.values.isnan().all()
-    assert measured("coherency(protocol=adcc)", evidence).values.tolist() == [0] * 4
-    assert measured("adcc", evidence).values.tolist() == [0] * 4
+    assert measured("coherency(protocol=adcc)", inputs).values.tolist() == [0] * 4
+    assert measured("adcc", inputs).values.tolist() == [0] * 4
 
 
 def test_masking_of_pixels_is_another_image() -> None:
-    evidence = evidence_of()
-    spaces = [measured(f"adcc(masking={space!r})", evidence).values for space in ("pixels", "normalised")]
+    inputs = inputs_of()
+    spaces = [measured(f"adcc(masking={space!r})", inputs).values for space in ("pixels", "normalised")]
     assert (spaces[0] - spaces[1]).abs().max() > 0.01
 
 
 def test_the_second_map_and_the_masked_pass_are_made_once() -> None:
-    evidence = evidence_of()
-    measured("adcc", evidence)
+    inputs = inputs_of()
+    measured("adcc", inputs)
     CLASSIFIER.passes = PassCounts()
     for spec in ("coherency", "complexity", "ad(masking='normalised')", "adcc"):
-        measured(spec, evidence)
+        measured(spec, inputs)
     assert CLASSIFIER.passes == PassCounts()
 
 
 def test_maps_of_others_are_refused() -> None:
-    evidence = MetricInputs(CLASSIFIER, BATCH.images, BATCH.labels, torch.rand(4, *SIZE))
+    inputs = MetricInputs(CLASSIFIER, BATCH.images, BATCH.labels, torch.rand(4, *SIZE))
     for name in ("coherency", "adcc"):
         with pytest.raises(NotApplicable, match="no explainer"):
-            measured(name, evidence)
+            measured(name, inputs)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers.localisation import box_maps, evidence_of, measure, pixels, random_boxes, random_maps
+from helpers.localisation import box_maps, inputs_of, measure, pixels, random_boxes, random_maps
 from helpers.toys import SIZE
 from skimage import measure as skimage_measure
 from torch import Tensor
@@ -49,7 +49,7 @@ def overlaps(values: Tensor, boxes: list[list[float]], threshold: float, *, ever
 @pytest.mark.parametrize("cells", [(5, 4), (16, 12)], ids=["smooth", "noise"])
 def test_points_are_the_paper_read_literally(spec: str, deltas: tuple[float, ...], every: bool, cells: tuple[int, int]) -> None:
     maps, boxes = random_maps(cells=cells, seed=4), random_boxes(seed=1)
-    found = measure(spec, evidence_of(maps, boxes=boxes))
+    found = measure(spec, inputs_of(maps, boxes=boxes))
     best = np.array([[overlaps(values, own, k / 20, every=every) for k in range(20)] for values, own in zip(maps, boxes, strict=True)])
     assert list(found.curves) == [f"iou {delta:g}" for delta in deltas]
     for delta, curve in zip(deltas, found.curves.values(), strict=True):
@@ -64,7 +64,7 @@ def test_no_threshold_is_chosen_for_an_image_alone() -> None:
     low, high = torch.zeros(SIZE), torch.zeros(SIZE)
     low[2:10, 2:10], low[4:6, 4:6] = 0.3, 1  # the box at thresholds below 0.3
     high[:, :], high[2:10, 2:10] = 0.6, 1  # the box from 0.6 on
-    found = measure("maxboxacc", evidence_of(torch.stack([low, high]), boxes=[[[2, 2, 10, 10]]] * 2))
+    found = measure("maxboxacc", inputs_of(torch.stack([low, high]), boxes=[[[2, 2, 10, 10]]] * 2))
     assert found.curves["iou 0.5"].y.amax(1).tolist() == [100, 100]
     assert table_number(found) == 50
 
@@ -72,12 +72,12 @@ def test_no_threshold_is_chosen_for_an_image_alone() -> None:
 def test_the_box_itself_is_perfect_and_noise_is_not() -> None:
     boxes = [own[:1] for own in random_boxes()]
     for name in ("boxacc", "maxboxacc", "maxboxaccv2"):
-        assert table_number(measure(name, evidence_of(box_maps(boxes), boxes=boxes))) == 100
-        assert table_number(measure(name, evidence_of(random_maps(cells=SIZE), boxes=boxes))) < 70
+        assert table_number(measure(name, inputs_of(box_maps(boxes), boxes=boxes))) == 100
+        assert table_number(measure(name, inputs_of(random_maps(cells=SIZE), boxes=boxes))) < 70
 
 
 def test_any_region_finds_at_least_what_the_largest_finds() -> None:
-    given = evidence_of(random_maps(seed=7), boxes=random_boxes(seed=7))
+    given = inputs_of(random_maps(seed=7), boxes=random_boxes(seed=7))
     largest, any_ = (measure(name, given).curves["iou 0.5"].y for name in ("boxacc", "maxboxaccv2"))
     assert (any_ >= largest).all()
     assert (any_ > largest).any()
@@ -88,25 +88,25 @@ class TestDegenerateMaps:
 
     @pytest.mark.parametrize("name", ["boxacc", "maxboxacc", "maxboxaccv2"])
     def test_a_map_of_zeros_has_no_value_and_under_clovaai_misses(self, name: str) -> None:
-        given = evidence_of(torch.zeros(1, *SIZE), boxes=self.boxes)
+        given = inputs_of(torch.zeros(1, *SIZE), boxes=self.boxes)
         assert measure(name, given).undefined.tolist() == [True]
         assert measure(f"{name}(constant_map='scored')", given).values.tolist() == [0]
         if name != "boxacc":
             assert measure(f"{name}(protocol='clovaai')", given).values.tolist() == [0]
 
     def test_a_map_of_ones_is_the_whole_image_at_every_threshold(self) -> None:
-        given = evidence_of(torch.ones(1, *SIZE), boxes=[[[0, 0, 12, 10]]])  # IoU 10/16
+        given = inputs_of(torch.ones(1, *SIZE), boxes=[[[0, 0, 12, 10]]])  # IoU 10/16
         assert measure("boxacc", given).values.item() == pytest.approx(200 / 3)
 
     def test_an_image_without_a_box_has_no_value(self) -> None:
-        given = evidence_of(random_maps(2), boxes=[[], [[90, 90, 99, 99]]])
+        given = inputs_of(random_maps(2), boxes=[[], [[90, 90, 99, 99]]])
         for spec in ("boxacc", "maxboxacc(protocol='clovaai')", "maxboxaccv2(protocol='clovaai')"):
             assert measure(spec, given).undefined.tolist() == [True, True]
 
     @pytest.mark.parametrize("deltas", ["()", "(0.5, 1.5)", "(0.0,)"])
     def test_an_overlap_that_cannot_be_reached_is_refused(self, deltas: str) -> None:
         with pytest.raises(UsageError, match="deltas"):
-            measure(f"boxacc(deltas={deltas})", evidence_of(random_maps(1), boxes=self.boxes))
+            measure(f"boxacc(deltas={deltas})", inputs_of(random_maps(1), boxes=self.boxes))
 
 
 def as_the_release_does(raw: Tensor, truth: list[list[float]], interval: float, *, every: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -144,7 +144,7 @@ class TestRelease:
     ) -> None:
         raw = torch.rand(12, *cells, generator=torch.Generator().manual_seed(5)) * 7 - 2
         boxes = inside([[[edge + 0.6 for edge in box] for box in own] for own in random_boxes(12, seed=2)])
-        found = measure(f"{name}(protocol='clovaai')", evidence_of(random_maps(12), raw=raw, boxes=boxes))
+        found = measure(f"{name}(protocol='clovaai')", inputs_of(random_maps(12), raw=raw, boxes=boxes))
         best = np.array([as_the_release_does(one, own, 0.001, every=every)[1] for one, own in zip(raw, boxes, strict=True)])
         theirs = np.mean([100 * (best >= delta).mean(0).max() for delta in deltas])
         assert table_number(found) == pytest.approx(theirs)
@@ -152,22 +152,22 @@ class TestRelease:
 
     def test_its_curve_at_a_coarser_interval_too(self) -> None:
         raw, boxes = torch.rand(6, 5, 4, generator=torch.Generator().manual_seed(8)), inside(random_boxes())
-        found = measure("maxboxacc(protocol='clovaai', thresholds=50)", evidence_of(random_maps(), raw=raw, boxes=boxes))
+        found = measure("maxboxacc(protocol='clovaai', thresholds=50)", inputs_of(random_maps(), raw=raw, boxes=boxes))
         for one, own, curve in zip(raw, boxes, found.curves["iou 0.5"].y, strict=True):
             assert curve.tolist() == (100.0 * (as_the_release_does(one, own, 0.02, every=False)[1] >= 0.5)).tolist()
 
     def test_maps_are_resized_as_opencv_does(self) -> None:
         raw = torch.rand(3, 5, 4, generator=torch.Generator().manual_seed(1))
-        ours = maps_of(evidence_of(random_maps(3), raw=raw), "range", "bicubic")
+        ours = maps_of(inputs_of(random_maps(3), raw=raw), "range", "bicubic")
         theirs = np.stack([cv2.resize(one.numpy(), (SIZE[1], SIZE[0]), interpolation=cv2.INTER_CUBIC) for one in raw])
         np.testing.assert_allclose(ours.numpy(), normalise(torch.from_numpy(theirs), "range").numpy(), atol=1e-5)
 
     def test_bilinear_maps_are_the_finished_ones(self) -> None:
         raw = torch.rand(3, 5, 4, generator=torch.Generator().manual_seed(1))
-        assert torch.equal(maps_of(evidence_of(random_maps(3), raw=raw), "range"), normalise(upsample(raw, SIZE), "range"))
+        assert torch.equal(maps_of(inputs_of(random_maps(3), raw=raw), "range"), normalise(upsample(raw, SIZE), "range"))
 
     def test_a_map_that_is_not_finite_counts_as_zero(self) -> None:
-        given = evidence_of(random_maps(1), raw=torch.full((1, 5, 4), torch.nan), boxes=[[[2.0, 3.0, 8.0, 9.0]]])
+        given = inputs_of(random_maps(1), raw=torch.full((1, 5, 4), torch.nan), boxes=[[[2.0, 3.0, 8.0, 9.0]]])
         assert measure("maxboxacc(protocol='clovaai')", given).values.tolist() == [0]
 
 

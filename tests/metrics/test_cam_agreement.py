@@ -93,14 +93,14 @@ def test_a_network_that_says_nothing_is_right_on_the_background(classifier: Clas
 
 
 def test_activations_that_are_no_numbers_have_no_value(classifier: Classifier, batch: Batch) -> None:
-    evidence = seen(classifier, batch)
+    inputs = seen(classifier, batch)
 
     class Broken:
-        activations, class_weights = evidence.activations.clone(), evidence.class_weights
+        activations, class_weights = inputs.activations.clone(), inputs.class_weights
 
     Broken.activations[1, 0, 0, 0] = torch.inf
-    known = {"logits": evidence.logits, "labels": batch.labels, "class_masks": batch.class_masks, "features": Broken()}
-    found = cam_agreement(MetricInputs(classifier, batch.images, evidence.targets, **known)).values
+    known = {"logits": inputs.logits, "labels": batch.labels, "class_masks": batch.class_masks, "features": Broken()}
+    found = cam_agreement(MetricInputs(classifier, batch.images, inputs.targets, **known)).values
     assert found.isnan().tolist() == [
         False,
         True,
@@ -110,9 +110,9 @@ def test_activations_that_are_no_numbers_have_no_value(classifier: Classifier, b
 
 
 def test_what_it_cannot_judge_is_refused(classifier: Classifier, batch: Batch) -> None:
-    with pytest.raises(NotApplicable, match="there is none"):
+    with pytest.raises(NotApplicable, match="needs ground-truth masks"):
         cam_agreement(seen(classifier, replace(batch, class_masks=None)))
-    with pytest.raises(NotApplicable, match="of 3 classes, and the network knows 5"):
+    with pytest.raises(NotApplicable, match="have 3 classes, the network 5"):
         cam_agreement(seen(classifier, replace(batch, class_masks=batch.class_masks[:, :3])))
     with pytest.raises(NotApplicable, match="not global average pooling"):
         cam_agreement(seen(toy_classifier("dense").requires_grad_(False), batch))

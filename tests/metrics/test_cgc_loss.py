@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from helpers.metric_inputs import evidence_of, measure, measured
+from helpers.metric_inputs import inputs_of, measure, measured
 from helpers.toys import SIZE, ToyData, reordered, toy_batch, toy_classifier
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -35,7 +35,7 @@ def test_it_is_the_sum_written_out(classifier: Classifier, protocol: str) -> Non
     others = toy_batch(NEGATIVES + 1 + 2)
     batch = reordered(toy_batch(7), [0, 1, 2, 6])
     with classifier.frozen():
-        found = measure(evidence_of(classifier, batch, others=others), f"cgc_loss(protocol={protocol}, negatives={NEGATIVES})")
+        found = measure(inputs_of(classifier, batch, others=others), f"cgc_loss(protocol={protocol}, negatives={NEGATIVES})")
         maps = {name: crop_and_map(classifier, others, index) for index, name in enumerate(others.ids)}
         for index, name in enumerate(batch.ids):
             moved, seen = crop_and_map(classifier, batch, index)
@@ -48,7 +48,7 @@ def test_it_is_the_sum_written_out(classifier: Classifier, protocol: str) -> Non
 
 def crop_and_map(classifier: Classifier, batch: Batch, index: int) -> tuple[Tensor, Tensor]:
     """The crop of an image's map, and the map of its crop."""
-    alone = evidence_of(classifier, batch.part(index, index + 1))
+    alone = inputs_of(classifier, batch.part(index, index + 1))
     crop = draw_crop(SIZE, generator_for(0, batch.ids[index], "cgc_loss"))
     own, seen = (
         interpolate(raw.relu()[None], SIZE, mode="bilinear", align_corners=False)[0]
@@ -94,7 +94,7 @@ def test_no_negatives_leave_nothing_to_tell_apart() -> None:
 def test_another_seed_draws_other_crops() -> None:
     classifier = toy_classifier()
     with classifier.frozen():
-        values = [measure(evidence_of(classifier, toy_batch(), seed=seed), "cgc_loss(negatives=3)").values for seed in (0, 0, 1)]
+        values = [measure(inputs_of(classifier, toy_batch(), seed=seed), "cgc_loss(negatives=3)").values for seed in (0, 0, 1)]
     assert torch.equal(values[0], values[1])
     assert not torch.isclose(values[0], values[2]).any()
 
@@ -133,7 +133,7 @@ def test_too_few_other_images_are_said() -> None:
     with classifier.frozen():
         for others, reason in (
             (ReferenceImages(data, seed=0, target="label"), "compares with 31 other images, and the data set has 8 in all"),
-            (None, "no data set to draw them from"),
+            (None, "there is no data set"),
         ):
             spec = metrics.parse_one("cgc_loss")
             found = next(score_batch(classifier, data.batch, [Spec("gradcam")], [spec], target="label", seed=0, others=others))

@@ -62,21 +62,21 @@ def test_quantus_gives_the_same_for_one_image_at_a_time() -> None:
 
 def test_protocols_look_at_the_image_the_layer_or_the_mask() -> None:
     raw = raw_maps()
-    evidence = of_maps(raw)
-    looked_at = {"image": upsample(raw, SIZE).abs(), "layer": raw.abs(), "mask": evidence.saliency}
+    inputs = of_maps(raw)
+    looked_at = {"image": upsample(raw, SIZE).abs(), "layer": raw.abs(), "mask": inputs.saliency}
     for protocol, maps in looked_at.items():
-        values = measure(evidence, f"entropy(protocol={protocol})").values
+        values = measure(inputs, f"entropy(protocol={protocol})").values
         shares = maps.double() / maps.double().sum((1, 2), keepdim=True)
         torch.testing.assert_close(values, -torch.xlogy(shares, shares).sum((1, 2)))
-    assert len({round(measure(evidence, f"sparseness(protocol={name})").values[0].item(), 6) for name in looked_at}) == 3
+    assert len({round(measure(inputs, f"sparseness(protocol={name})").values[0].item(), 6) for name in looked_at}) == 3
 
 
 def test_a_place_counts_above_the_threshold() -> None:
     raw = torch.zeros(1, *SIZE)
     raw[0, 0, :4] = torch.tensor([1.0, -0.5, 0.2, 0.1])
-    evidence = of_maps(raw)
-    assert measure(evidence, "effective_complexity(threshold=0.15)").values.item() == 3
-    assert measure(evidence, "effective_complexity").values.item() == 4
+    inputs = of_maps(raw)
+    assert measure(inputs, "effective_complexity(threshold=0.15)").values.item() == 3
+    assert measure(inputs, "effective_complexity").values.item() == 4
 
 
 @pytest.mark.parametrize("spec", ["sparseness", "entropy", "effective_complexity", "entropy(protocol=mask, normalised=True)"])
@@ -105,6 +105,6 @@ def test_a_single_place_has_no_normalised_entropy() -> None:
 def test_maps_of_others_are_taken_as_they_are() -> None:
     batch = toy_batch(1)
     maps = torch.rand(1, *SIZE)
-    evidence = MetricInputs(toy_classifier(), batch.images, batch.labels, maps)
-    found = {measure(evidence, f"sparseness(protocol={name})").values.item() for name in ("image", "layer", "mask")}
+    inputs = MetricInputs(toy_classifier(), batch.images, batch.labels, maps)
+    found = {measure(inputs, f"sparseness(protocol={name})").values.item() for name in ("image", "layer", "mask")}
     assert len(found) == 1

@@ -190,8 +190,8 @@ def scores(classifier: Classifier, batch: Batch, spec: str, maps: Tensor | None 
     """One metric on one batch, as a run scores it."""
     checked = metrics.parse_one(spec)
     with classifier.frozen():
-        evidence = MetricInputs(classifier, batch.images, batch.labels, some_maps(batch) if maps is None else maps)
-        return metrics.load(checked.name)(evidence, **metrics.get(checked.name).arguments(checked))
+        metric_inputs = MetricInputs(classifier, batch.images, batch.labels, some_maps(batch) if maps is None else maps)
+        return metrics.load(checked.name)(metric_inputs, **metrics.get(checked.name).arguments(checked))
 
 
 def some_maps(batch: Batch, seed: int = 3) -> Tensor:
@@ -215,6 +215,8 @@ def _score_of_probabilities(spec: str, before: float, after: float) -> float:
     """The metric on an image whose class has probability `before`, masked so that it has `after`."""
     checked = metrics.parse_one(spec)
     logits = torch.tensor([[math.log(before / (1 - before)), 0.0]], dtype=torch.float64)
-    evidence = MetricInputs(pixel_classifier(), torch.zeros(1, 3, 1, 1), torch.tensor([0]), torch.ones(1, 1, 1), logits=logits)
-    evidence.cached(("masked logits", "pixels", 1.0), lambda: torch.tensor([[math.log(after / (1 - after)), 0.0]], dtype=torch.float64))
-    return metrics.load(checked.name)(evidence, **metrics.get(checked.name).arguments(checked)).item()
+    metric_inputs = MetricInputs(pixel_classifier(), torch.zeros(1, 3, 1, 1), torch.tensor([0]), torch.ones(1, 1, 1), logits=logits)
+    metric_inputs.cached(
+        ("masked logits", "pixels", 1.0), lambda: torch.tensor([[math.log(after / (1 - after)), 0.0]], dtype=torch.float64)
+    )
+    return metrics.load(checked.name)(metric_inputs, **metrics.get(checked.name).arguments(checked)).item()

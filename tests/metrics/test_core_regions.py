@@ -59,8 +59,8 @@ def contrasts(classifier: Classifier, batch: Batch, labels: Tensor) -> Tensor:
 
 def test_core_and_noncore_are_sums_over_maps_by_autograd(classifier: Classifier, batch: Batch) -> None:
     sizes, inside = contrasts(classifier, batch, batch.labels).double().abs().sum(0), on_grid(batch.masks)
-    evidence = seen(classifier, batch)
-    found, rest, share = core(evidence), noncore(evidence), core_share(evidence)
+    inputs = seen(classifier, batch)
+    found, rest, share = core(inputs), noncore(inputs), core_share(inputs)
     expected, outside = (sizes * inside).sum((1, 2))[1:], (sizes * ~inside).sum((1, 2))[1:]
     torch.testing.assert_close(found.values[1:], expected, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(rest.values[1:], outside, rtol=1e-4, atol=1e-6)
@@ -71,8 +71,8 @@ def test_core_and_noncore_are_sums_over_maps_by_autograd(classifier: Classifier,
 
 
 def test_the_share_of_the_table_is_the_ratio_of_the_means_and_their_parts_are_kept(classifier: Classifier, batch: Batch) -> None:
-    evidence = seen(classifier, batch)
-    share, inside, outside = core_share(evidence), core(evidence).values[1:].mean(), noncore(evidence).values[1:].mean()
+    inputs = seen(classifier, batch)
+    share, inside, outside = core_share(inputs), core(inputs).values[1:].mean(), noncore(inputs).values[1:].mean()
     points = {name: (curve.x.numpy(), curve.y[1:].numpy()) for name, curve in share.curves.items()}
     found = aggregate("ratio of means", CellData(share.values[1:].numpy(), points), np.ones((1, 3)))[0]
     assert found == pytest.approx((inside / (inside + outside)).item())
@@ -90,21 +90,21 @@ def test_the_published_shares_follow_from_the_published_contributions(monkeypatc
 def test_three_metrics_share_one_pass_and_one_sum(classifier: Classifier, batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
     calls, real = [], maths.contributions
     monkeypatch.setattr("camdbench.functional.core_regions.contributions", lambda *given: calls.append(1) or real(*given))
-    evidence = seen(classifier, batch)
+    inputs = seen(classifier, batch)
     for metric in (core, noncore, core_share):
-        metric(evidence)
+        metric(inputs)
     assert len(calls) == 1
     assert classifier.passes.total() == 4
 
 
 def test_in_the_release_an_object_without_a_place_is_the_whole_image(classifier: Classifier, batch: Batch) -> None:
-    evidence = seen(classifier, batch)
-    found, rest = core(evidence, empty="whole"), noncore(evidence, empty="whole")
+    inputs = seen(classifier, batch)
+    found, rest = core(inputs, empty="whole"), noncore(inputs, empty="whole")
     sizes = contrasts(classifier, batch, batch.labels).double().abs().sum((0, 2, 3))
     torch.testing.assert_close(found.values[0], sizes[0], rtol=1e-4, atol=1e-6)
     assert rest.values[0] == 0
     assert not found.undefined.any()
-    torch.testing.assert_close(found.values[1:], core(evidence).values[1:])
+    torch.testing.assert_close(found.values[1:], core(inputs).values[1:])
 
 
 def test_redundancy_is_the_ratio_of_norms_of_maps_by_autograd(classifier: Classifier, batch: Batch) -> None:
@@ -165,11 +165,11 @@ def test_an_unknown_label_is_undefined(classifier: Classifier, batch: Batch) -> 
 def test_a_dead_layer_has_no_share_and_no_redundancy(classifier: Classifier, batch: Batch) -> None:
     classifier.network.conv2.weight.data.zero_()
     classifier.network.conv2.bias.data.fill_(-1)
-    evidence = seen(classifier, batch)
-    assert core_share(evidence).undefined.all()
-    assert redundancy(evidence).undefined.all()
-    assert core(evidence).values[1:].tolist() == [0, 0, 0]
-    assert contrastive_iou(evidence).values[1:].tolist() == [0, 0, 0]
+    inputs = seen(classifier, batch)
+    assert core_share(inputs).undefined.all()
+    assert redundancy(inputs).undefined.all()
+    assert core(inputs).values[1:].tolist() == [0, 0, 0]
+    assert contrastive_iou(inputs).values[1:].tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("metric", EVERY, ids=lambda metric: metric.__name__)
@@ -182,22 +182,22 @@ def test_without_masks_there_is_nothing_to_compare_with(classifier: Classifier, 
     bare = seen(classifier, replace(batch, masks=None))
     assert redundancy(bare).values.isfinite().all()
     for metric in (core, noncore, core_share, contrastive_iou):
-        with pytest.raises(NotApplicable, match="there is none"):
+        with pytest.raises(NotApplicable, match="needs ground-truth masks"):
             metric(bare)
 
 
 def test_half_precision_loses_no_more_than_the_network_did(classifier: Classifier, batch: Batch) -> None:
-    evidence = seen(classifier, batch)
+    inputs = seen(classifier, batch)
 
     class Halved:
-        activations, class_weights = evidence.activations.half(), evidence.class_weights.half()
+        activations, class_weights = inputs.activations.half(), inputs.class_weights.half()
 
     class Restored:
         activations, class_weights = Halved.activations.float(), Halved.class_weights.float()
 
-    known = {"logits": evidence.logits, "labels": batch.labels, "masks": batch.masks}
+    known = {"logits": inputs.logits, "labels": batch.labels, "masks": batch.masks}
     halved, restored = (
-        MetricInputs(classifier, batch.images, evidence.targets, **known, features=features) for features in (Halved(), Restored())
+        MetricInputs(classifier, batch.images, inputs.targets, **known, features=features) for features in (Halved(), Restored())
     )
     for metric in (core, noncore, core_share, redundancy):
         torch.testing.assert_close(metric(halved).values, metric(restored).values, rtol=1e-6, atol=0, equal_nan=True)

@@ -41,8 +41,8 @@ def batch(classifier: Classifier) -> Batch:
 
 
 def measured(classifier: Classifier, batch: Batch, **options: Any) -> MetricResult:
-    evidence = MetricInputs(classifier, batch.images, batch.labels, labels=batch.labels, masks=batch.masks, ids=batch.ids, seed=SEED)
-    return rfs(evidence, **options)
+    inputs = MetricInputs(classifier, batch.images, batch.labels, labels=batch.labels, masks=batch.masks, ids=batch.ids, seed=SEED)
+    return rfs(inputs, **options)
 
 
 def number(found: MetricResult, labels: Tensor) -> float:
@@ -131,19 +131,19 @@ def test_the_noise_follows_the_seed_and_the_images_name_alone(classifier: Classi
 
 def test_trials_cost_two_passes_each(classifier: Classifier, batch: Batch) -> None:
     passes = classifier.passes
-    evidence = MetricInputs(
+    inputs = MetricInputs(
         classifier, batch.images, batch.labels, logits=torch.zeros(COUNT, 5), labels=batch.labels, masks=batch.masks, ids=batch.ids
     )
-    rfs(evidence, trials=5)
+    rfs(inputs, trials=5)
     assert (classifier.passes - passes).forward == 10 * COUNT
-    rfs(evidence, trials=5, empty="counted")
+    rfs(inputs, trials=5, empty="counted")
     assert (classifier.passes - passes).forward == 10 * COUNT, "the same noise is drawn twice"
-    rfs(evidence, trials=2)
+    rfs(inputs, trials=2)
     assert (classifier.passes - passes).forward == 14 * COUNT
 
 
 def test_no_masks_no_foreground(classifier: Classifier, batch: Batch) -> None:
-    with pytest.raises(NotApplicable, match="there is no mask"):
+    with pytest.raises(NotApplicable, match="needs ground-truth masks"):
         measured(classifier, replace(batch, masks=None))
 
 

@@ -23,17 +23,17 @@ RAW = torch.randn(4, 8, 6, generator=torch.Generator().manual_seed(3))
 SAMPLES, SIDES = 12, (2, 5)
 
 
-def evidence_of(raw: Tensor | None = RAW, saliency: Tensor | None = None) -> MetricInputs:
-    """The evidence of a run; the normalised map is another one than the raw map, so that they cannot be mistaken."""
+def inputs_of(raw: Tensor | None = RAW, saliency: Tensor | None = None) -> MetricInputs:
+    """The metric_inputs of a run; the normalised map is another one than the raw map, so that they cannot be mistaken."""
     maps = torch.rand(4, *SIZE, generator=torch.Generator().manual_seed(4)) if saliency is None else saliency
     return MetricInputs(CLASSIFIER, BATCH.images, BATCH.labels, maps, raw=raw, ids=BATCH.ids, seed=5)
 
 
-def measured(options: str, evidence: MetricInputs | None = None) -> MetricResult:
+def measured(options: str, metric_inputs: MetricInputs | None = None) -> MetricResult:
     """One metric as a run calls it."""
     checked = metrics.parse_one(f"infidelity({options})")
     with CLASSIFIER.frozen():
-        return metrics.load(checked.name)(evidence or evidence_of(), **metrics.get(checked.name).arguments(checked))
+        return metrics.load(checked.name)(metric_inputs or inputs_of(), **metrics.get(checked.name).arguments(checked))
 
 
 def covered(index: int, fill: Tensor) -> tuple[Tensor, Tensor]:
@@ -117,7 +117,7 @@ def test_a_map_that_is_the_change_itself_has_none() -> None:
 
 def test_the_scale_of_the_map_does_not_matter_with_beta_and_does_without() -> None:
     for beta, same in ((True, True), (False, False)):
-        one, other = (measured(f"beta={beta}", evidence_of(scale * RAW)).values for scale in (1, 10))
+        one, other = (measured(f"beta={beta}", inputs_of(scale * RAW)).values for scale in (1, 10))
         assert torch.allclose(one, other, rtol=1e-4) == same
 
 
@@ -127,27 +127,27 @@ def test_sides_shrink_with_the_image_unless_told_otherwise() -> None:
 
 
 def test_samples_cost_one_pass_each() -> None:
-    evidence = evidence_of()
-    evidence.logits  # noqa: B018 - made before
+    metric_inputs = inputs_of()
+    metric_inputs.logits  # noqa: B018 - made before
     CLASSIFIER.passes = PassCounts()
-    measured(f"samples={SAMPLES}", evidence)
-    measured(f"samples={SAMPLES}, beta=False", evidence)
+    measured(f"samples={SAMPLES}", metric_inputs)
+    measured(f"samples={SAMPLES}, beta=False", metric_inputs)
     assert CLASSIFIER.passes == PassCounts(forward=4 * SAMPLES)
 
 
 def test_a_map_of_zeros_tells_nothing() -> None:
     raw = RAW.clone()
     raw[2] = 0
-    found = measured("", evidence_of(raw))
+    found = measured("", inputs_of(raw))
     assert found.undefined.tolist() == found.values.isnan().tolist() == [False, False, True, False]
-    assert not measured("beta=False", evidence_of(raw)).undefined.any()
+    assert not measured("beta=False", inputs_of(raw)).undefined.any()
 
 
 def test_normalised_maps_serve_where_the_raw_one_is_not_known_and_on_request() -> None:
     with pytest.raises(NotApplicable, match="maps='default'"):
-        measured("", evidence_of(None))
+        measured("", inputs_of(None))
     saliency = torch.rand(4, *SIZE)
-    assert torch.equal(measured("maps='default'", evidence_of(RAW, saliency)).values, measured("", evidence_of(saliency)).values)
+    assert torch.equal(measured("maps='default'", inputs_of(RAW, saliency)).values, measured("", inputs_of(saliency)).values)
 
 
 def test_no_block_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""Evidence makes each pass once, and none where the logits are known."""
+"""Inputs of a metric make each pass once, and none where the logits are known."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def test_three_metrics_cost_one_masked_pass_where_the_logits_are_known(classifie
     with torch.no_grad():
         logits = classifier(batch.images)
     classifier.passes = PassCounts()
-    evidence = MetricInputs(classifier, batch.images, batch.labels, torch.rand(4, *SIZE), logits=logits)
+    inputs = MetricInputs(classifier, batch.images, batch.labels, torch.rand(4, *SIZE), logits=logits)
     for metric in (average_drop, average_gain, average_increase):
-        metric(evidence)
+        metric(inputs)
     assert classifier.passes == PassCounts(forward=4)
 
 
@@ -27,7 +27,7 @@ def test_nothing_is_computed_before_it_is_read(classifier: Classifier, batch: Ba
 
 
 def test_log_odds_are_those_of_the_target_in_double_precision(classifier: Classifier, batch: Batch) -> None:
-    evidence = MetricInputs(classifier, batch.images, batch.labels, torch.rand(4, *SIZE))
-    p = evidence.logits.double().softmax(1).gather(1, batch.labels[:, None])[:, 0]
-    torch.testing.assert_close(evidence.log_odds, p.log() - (1 - p).log())
-    assert not evidence.logits.requires_grad
+    inputs = MetricInputs(classifier, batch.images, batch.labels, torch.rand(4, *SIZE))
+    p = inputs.logits.double().softmax(1).gather(1, batch.labels[:, None])[:, 0]
+    torch.testing.assert_close(inputs.log_odds, p.log() - (1 - p).log())
+    assert not inputs.logits.requires_grad

@@ -32,11 +32,11 @@ def smooth_maps(seed: int = 3) -> Tensor:
     return torch.rand(4, *SIZE, generator=torch.Generator().manual_seed(seed))
 
 
-def measured(classifier: Classifier, batch: Batch, maps: Tensor, spec: str, evidence: MetricInputs | None = None) -> MetricResult:
+def measured(classifier: Classifier, batch: Batch, maps: Tensor, spec: str, inputs: MetricInputs | None = None) -> MetricResult:
     """One metric as a run calls it."""
     checked = metrics.parse_one(spec)
     with classifier.frozen():
-        seen = evidence or MetricInputs(classifier, batch.images, batch.labels, maps, ids=batch.ids)
+        seen = inputs or MetricInputs(classifier, batch.images, batch.labels, maps, ids=batch.ids)
         return metrics.load(checked.name)(seen, **metrics.get(checked.name).arguments(checked))
 
 
@@ -138,13 +138,13 @@ def test_both_together_make_the_passes_that_they_need_and_no_more() -> None:
     classifier, batch, maps = toy_classifier(), toy_batch(), smooth_maps()
     logits = classifier(batch.images).detach()
     classifier.passes = PassCounts()
-    evidence = MetricInputs(classifier, batch.images, batch.labels, maps, logits=logits)
-    measured(classifier, batch, maps, "insertion(step=16)", evidence)
+    inputs = MetricInputs(classifier, batch.images, batch.labels, maps, logits=logits)
+    measured(classifier, batch, maps, "insertion(step=16)", inputs)
     assert classifier.passes == PassCounts(forward=4 * (12 - 1) + 4)  # between the ends, and the blurred images
-    measured(classifier, batch, maps, "deletion(step=16)", evidence)
+    measured(classifier, batch, maps, "deletion(step=16)", inputs)
     assert classifier.passes == PassCounts(forward=4 * 12 + 4 * (12 - 1) + 1)  # and the black picture, once for all
-    measured(classifier, batch, maps, "deletion(step=16)", evidence)
-    measured(classifier, batch, maps, "insertion(step=16)", evidence)
+    measured(classifier, batch, maps, "deletion(step=16)", inputs)
+    measured(classifier, batch, maps, "insertion(step=16)", inputs)
     assert classifier.passes == PassCounts(forward=4 * 12 + 4 * 11 + 1)
 
 
@@ -187,8 +187,8 @@ class TestTheMapsOfCGC:
                 assert other is not classifier
                 return maps_of(other, Batch(batch.ids, images, batch.labels), "gradcam")
 
-            evidence = MetricInputs(classifier, batch.images, batch.labels, smooth_maps(), explainer=explain, logits=trace.logits)
-            found = measured(classifier, batch, smooth_maps(), "insertion(protocol=cgc, step=16)", evidence)
+            inputs = MetricInputs(classifier, batch.images, batch.labels, smooth_maps(), explainer=explain, logits=trace.logits)
+            found = measured(classifier, batch, smooth_maps(), "insertion(protocol=cgc, step=16)", inputs)
         own = maps_of(with_own_statistics(classifier), batch, "gradcam").maps
         for index in range(4):
             expected = rise(classifier, batch.images[index], own[index], "insertion", 16, masking="normalised")
@@ -204,9 +204,9 @@ class TestTheMapsOfCGC:
             spent.append(other.passes - before)
             return maps
 
-        evidence = MetricInputs(classifier, batch.images, batch.labels, smooth_maps(), explainer=explain)
+        inputs = MetricInputs(classifier, batch.images, batch.labels, smooth_maps(), explainer=explain)
         passes = classifier.passes
-        measured(classifier, batch, smooth_maps(), "deletion(protocol=cgc, step=96)", evidence)
+        measured(classifier, batch, smooth_maps(), "deletion(protocol=cgc, step=96)", inputs)
         assert classifier.weights_hash() == weights
         assert (classifier.passes - passes).total() == spent[0].total() + 4 + 4 + 1  # the images, one point, the blank picture
         assert isinstance(classifier.network.norm1, nn.BatchNorm2d)

@@ -32,16 +32,16 @@ def plain_images() -> Tensor:
 IMAGES = plain_images()
 
 
-def evidence_of(maps: Tensor = MAPS, images: Tensor = IMAGES) -> MetricInputs:
-    """The evidence of a run."""
+def inputs_of(maps: Tensor = MAPS, images: Tensor = IMAGES) -> MetricInputs:
+    """The inputs of a run."""
     return MetricInputs(CLASSIFIER, images, LABELS, maps)
 
 
-def measured(spec: str, evidence: MetricInputs | None = None) -> MetricResult:
+def measured(spec: str, inputs: MetricInputs | None = None) -> MetricResult:
     """One metric as a run calls it."""
     checked = metrics.parse_one(spec)
     with CLASSIFIER.frozen():
-        return metrics.load(checked.name)(evidence or evidence_of(), **metrics.get(checked.name).arguments(checked))
+        return metrics.load(checked.name)(inputs or inputs_of(), **metrics.get(checked.name).arguments(checked))
 
 
 def by_hand(index: int, count: int, fill: str) -> list[float]:
@@ -74,10 +74,10 @@ def test_values_and_curves_are_those_of_a_loop_over_segments(count: int, fill: s
 
 
 def test_each_segment_is_one_pass_and_no_image_waits_for_another() -> None:
-    evidence = evidence_of()
-    evidence.logits  # noqa: B018 - made before
+    inputs = inputs_of()
+    inputs.logits  # noqa: B018 - made before
     CLASSIFIER.passes = PassCounts()
-    measured("irof(segments=30)", evidence)
+    measured("irof(segments=30)", inputs)
     assert CLASSIFIER.passes == PassCounts(forward=_segments(30))
 
 
@@ -97,7 +97,7 @@ def test_an_order_that_removes_the_class_first_scores_higher() -> None:
             with torch.no_grad():
                 maps[index, where] = -CLASSIFIER(image[None])[0].log_softmax(0)[LABELS[index]]
     maps = (maps - maps.amin((1, 2), keepdim=True)) / (maps.amax((1, 2), keepdim=True) - maps.amin((1, 2), keepdim=True))
-    best, worst = (measured("irof(segments=12)", evidence_of(given)).values for given in (maps, 1 - maps))
+    best, worst = (measured("irof(segments=12)", inputs_of(given)).values for given in (maps, 1 - maps))
     assert (best > worst).all()
 
 
@@ -105,6 +105,6 @@ def test_a_constant_map_and_an_image_of_one_segment_have_no_value() -> None:
     maps, images = MAPS.clone(), IMAGES.clone()
     maps[0] = 0.5
     images[1] = torch.rand(3, *SIZE, generator=torch.Generator().manual_seed(0))  # noise, which SLIC does not cut
-    found = measured("irof(segments=4)", evidence_of(maps, images))
+    found = measured("irof(segments=4)", inputs_of(maps, images))
     assert len(np.unique(slic(images[1].permute(1, 2, 0).double().numpy(), n_segments=4, start_label=0))) == 1
     assert found.undefined.tolist() == found.values.isnan().tolist() == [True, True, False]

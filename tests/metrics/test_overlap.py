@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from helpers.localisation import evidence_of, measure, random_maps
+from helpers.localisation import inputs_of, measure, random_maps
 from helpers.quantus_library import quantus
 from helpers.toys import SIZE
 from torch import Tensor
@@ -25,7 +25,7 @@ def hard_imagenet(values: Tensor, mask: Tensor) -> tuple[float, float]:
 def test_iou_and_density_are_hard_imagenets() -> None:
     maps = random_maps()
     iou, density = zip(*(hard_imagenet(values, mask) for values, mask in zip(maps, MASKS, strict=True)), strict=True)
-    given = evidence_of(maps, masks=MASKS)
+    given = inputs_of(maps, masks=MASKS)
     assert measure("iou(protocol='hardimagenet')", given).values.tolist() == pytest.approx(list(iou), rel=1e-12)
     assert measure("saliency_density(protocol='hardimagenet')", given).values.tolist() == pytest.approx(list(density), rel=1e-6)
     assert measure("iou", given).values.tolist() == pytest.approx(list(iou), abs=1e-6)
@@ -35,13 +35,13 @@ def test_the_threshold_belongs_to_what_lies_above_it() -> None:
     maps = torch.zeros(1, *SIZE)
     maps[0, :4], maps[0, 4:8] = 0.5, 0.25
     masks = maps >= 0.5
-    assert measure("iou", evidence_of(maps, masks=masks)).values.item() == 100
-    assert measure("iou(threshold=0.25)", evidence_of(maps, masks=masks)).values.item() == 50
-    assert measure("iou(threshold=0.51)", evidence_of(maps, masks=masks)).values.item() == 0
+    assert measure("iou", inputs_of(maps, masks=masks)).values.item() == 100
+    assert measure("iou(threshold=0.25)", inputs_of(maps, masks=masks)).values.item() == 50
+    assert measure("iou(threshold=0.51)", inputs_of(maps, masks=masks)).values.item() == 0
 
 
 def test_dead_maps_are_scored_by_hard_imagenet_only() -> None:
-    given = evidence_of(torch.zeros(1, *SIZE), masks=MASKS[:1])
+    given = inputs_of(torch.zeros(1, *SIZE), masks=MASKS[:1])
     for name in ("iou", "saliency_density", "relevance_rank"):
         assert measure(name, given).undefined.tolist() == [True]
     assert measure("iou(protocol='hardimagenet')", given).values.item() == pytest.approx(hard_imagenet(torch.zeros(SIZE), MASKS[0])[0])
@@ -52,11 +52,11 @@ def test_dead_maps_are_scored_by_hard_imagenet_only() -> None:
 def test_an_empty_mask_has_no_value(spec: str) -> None:
     masks = MASKS[:2].clone()
     masks[0] = False
-    assert measure(spec, evidence_of(random_maps(2), masks=masks)).undefined.tolist() == [True, False]
+    assert measure(spec, inputs_of(random_maps(2), masks=masks)).undefined.tolist() == [True, False]
 
 
 def test_a_mask_of_everything_has_no_density_but_an_overlap() -> None:
-    given = evidence_of(random_maps(1), masks=torch.ones(1, *SIZE, dtype=torch.bool))
+    given = inputs_of(random_maps(1), masks=torch.ones(1, *SIZE, dtype=torch.bool))
     assert measure("saliency_density", given).undefined.tolist() == [True]
     assert measure("iou", given).values.item() == pytest.approx(100 * (random_maps(1) >= 0.5).double().mean().item())
 
@@ -67,20 +67,20 @@ def test_relevance_rank_is_that_of_quantus_where_nothing_ties(maps: str) -> None
     noise = torch.rand(6, *SIZE, generator=torch.Generator().manual_seed(4))
     seen = {"default": noise, "relu": raw.relu(), "abs": raw.abs()}[maps]
     theirs = quantus.RelevanceRankAccuracy(disable_warnings=True).evaluate_batch(seen.double().numpy(), MASKS.numpy())
-    found = measure(f"relevance_rank(maps='{maps}')", evidence_of(noise, raw=raw, masks=MASKS)).values
+    found = measure(f"relevance_rank(maps='{maps}')", inputs_of(noise, raw=raw, masks=MASKS)).values
     np.testing.assert_allclose(found.numpy(), 100 * theirs, rtol=1e-12)
 
 
 def test_a_constant_map_ranks_the_area() -> None:
-    found = measure("relevance_rank", evidence_of(torch.ones(6, *SIZE), masks=MASKS)).values
+    found = measure("relevance_rank", inputs_of(torch.ones(6, *SIZE), masks=MASKS)).values
     assert found.tolist() == pytest.approx((100 * MASKS.double().mean((1, 2))).tolist())
-    first = measure("relevance_rank(ties='first')", evidence_of(torch.ones(6, *SIZE), masks=MASKS)).values
+    first = measure("relevance_rank(ties='first')", inputs_of(torch.ones(6, *SIZE), masks=MASKS)).values
     expected = [100 * mask.flatten()[: int(mask.sum())].double().mean().item() for mask in MASKS]
     assert first.tolist() == pytest.approx(expected)
 
 
 def test_the_mask_itself_is_perfect_and_noise_is_not() -> None:
-    best, noise = evidence_of(MASKS.float(), masks=MASKS), evidence_of(random_maps(cells=SIZE), masks=MASKS)
+    best, noise = inputs_of(MASKS.float(), masks=MASKS), inputs_of(random_maps(cells=SIZE), masks=MASKS)
     for name in ("iou", "saliency_density", "relevance_rank"):
         assert measure(name, best).values.tolist() == pytest.approx([100] * 6)
         assert measure(name, noise).values.mean() < 40

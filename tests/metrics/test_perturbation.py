@@ -24,16 +24,16 @@ BATCH = toy_batch()
 MAPS = torch.rand(4, *SIZE, generator=torch.Generator().manual_seed(3))
 
 
-def evidence_of(classifier: Classifier = CLASSIFIER, batch: Batch = BATCH, maps: Tensor = MAPS) -> MetricInputs:
-    """The evidence of a run."""
+def inputs_of(classifier: Classifier = CLASSIFIER, batch: Batch = BATCH, maps: Tensor = MAPS) -> MetricInputs:
+    """The metric_inputs of a run."""
     return MetricInputs(classifier, batch.images, batch.labels, maps, ids=batch.ids, seed=5)
 
 
-def measured(spec: str, evidence: MetricInputs | None = None) -> MetricResult:
+def measured(spec: str, metric_inputs: MetricInputs | None = None) -> MetricResult:
     """One metric as a run calls it."""
     checked = metrics.parse_one(spec)
     with CLASSIFIER.frozen():
-        return metrics.load(checked.name)(evidence or evidence_of(), **metrics.get(checked.name).arguments(checked))
+        return metrics.load(checked.name)(metric_inputs or inputs_of(), **metrics.get(checked.name).arguments(checked))
 
 
 def probability(image: Tensor, index: int) -> float:
@@ -153,21 +153,21 @@ def test_chefer_looks_at_nine_shares_and_at_the_accuracy(name: str, sign: int) -
 
 def test_aopc_is_the_height_of_the_curve_below_its_start() -> None:
     """An identity that both directions of Samek's section III obey: AOPC = f(x_0) - mean of f(x_k)."""
-    evidence = evidence_of()
-    found, curve = measured("aopc(patch=3)", evidence), measured("morf(patch=3)", evidence).curves["curve"].y
+    metric_inputs = inputs_of()
+    found, curve = measured("aopc(patch=3)", metric_inputs), measured("morf(patch=3)", metric_inputs).curves["curve"].y
     torch.testing.assert_close(found.values, 100 * (curve[:, 0] - curve.mean(1)))
 
 
 def test_metrics_of_the_same_walk_share_its_passes() -> None:
-    evidence = evidence_of()
+    metric_inputs = inputs_of()
     CLASSIFIER.passes = PassCounts()
-    measured("aopc(patch=4, regions=7)", evidence)
+    measured("aopc(patch=4, regions=7)", metric_inputs)
     assert CLASSIFIER.passes == PassCounts(forward=4 * 7 + 4)
-    measured("morf(patch=4, regions=7)", evidence)
+    measured("morf(patch=4, regions=7)", metric_inputs)
     assert CLASSIFIER.passes == PassCounts(forward=4 * 7 + 4)
-    measured("morf(protocol=quantus, step=16, fill='blank', masking='pixels')", evidence)
+    measured("morf(protocol=quantus, step=16, fill='blank', masking='pixels')", metric_inputs)
     before = CLASSIFIER.passes
-    measured("deletion(step=16, scored_class='target')", evidence)  # the same pixels, removed alike
+    measured("deletion(step=16, scored_class='target')", metric_inputs)  # the same pixels, removed alike
     assert CLASSIFIER.passes == before
 
 
@@ -175,11 +175,11 @@ def test_a_constant_map_has_no_value() -> None:
     maps = MAPS.clone()
     maps[1] = 0.5
     for spec in ("aopc(patch=3)", "morf(patch=3)", "lerf(patch=3)"):
-        found = measured(spec, evidence_of(maps=maps))
+        found = measured(spec, inputs_of(maps=maps))
         assert found.undefined.tolist() == found.values.isnan().tolist() == [False, True, False, False]
 
 
 def test_a_curve_without_points_is_refused() -> None:
     batch = Batch(("a",), torch.rand(1, 3, 1, 1), torch.tensor([0]))
     with pytest.raises(NotApplicable, match="1 patches has no point"):
-        measured("morf(protocol=chefer)", evidence_of(batch=batch, maps=torch.ones(1, 1, 1)))
+        measured("morf(protocol=chefer)", inputs_of(batch=batch, maps=torch.ones(1, 1, 1)))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.metric_inputs import evidence_of, measure, measured
+from helpers.metric_inputs import inputs_of, measure, measured
 from helpers.quantus_library import quantus
 from helpers.toys import SIZE, toy_batch, toy_classifier
 
@@ -53,16 +53,16 @@ def test_where_both_are_right_they_agree(theirs: str, ours: str) -> None:
 def test_faithfulness_is_what_quantus_says_of_the_image_alone() -> None:
     classifier, batch = toy_classifier("dense"), toy_batch()
     with classifier.frozen():
-        evidence = evidence_of(classifier, batch)
-        found = measure(evidence, "quantus:FaithfulnessCorrelation(subset_size=30, nr_runs=20)").values
+        metric_inputs = inputs_of(classifier, batch)
+        found = measure(metric_inputs, "quantus:FaithfulnessCorrelation(subset_size=30, nr_runs=20)").values
         network = torch.nn.Module()
         network.forward = lambda inputs: classifier(classifier.mean + classifier.std * inputs)
         for index in range(4):
             state = np.random.get_state()
-            np.random.seed(evidence.random(index, "quantus:FaithfulnessCorrelation").initial_seed() % 2**32)
+            np.random.seed(metric_inputs.generators("quantus:FaithfulnessCorrelation")[index].initial_seed() % 2**32)
             metric = quantus.FaithfulnessCorrelation(subset_size=30, nr_runs=20, abs=False, return_aggregate=False, **FIXED)
             inputs = ((batch.images - classifier.mean) / classifier.std).double().numpy()[index : index + 1]
-            maps = evidence.saliency.double().unsqueeze(1).numpy()[index : index + 1]
+            maps = metric_inputs.saliency.double().unsqueeze(1).numpy()[index : index + 1]
             expected = metric(network.eval(), inputs, batch.labels.numpy()[index : index + 1], maps, channel_first=True, softmax=False)
             np.random.set_state(state)
             assert found[index].item() == pytest.approx(expected[0], abs=1e-3)
@@ -137,9 +137,9 @@ def test_generators_numpy_and_the_model_are_left_as_they_were(spec: str) -> None
 def test_passes_of_copies_are_counted_too() -> None:
     classifier = toy_classifier()
     with classifier.frozen():
-        evidence = evidence_of(classifier, toy_batch())
+        metric_inputs = inputs_of(classifier, toy_batch())
         start = classifier.passes
-        measure(evidence, "quantus:EfficientMPRT")
+        measure(metric_inputs, "quantus:EfficientMPRT")
         spent = classifier.passes - start
     assert spent.tail_backward == 2 * 4  # the map again, and that of the random network
     assert spent.forward == 4 * 4  # and each network's prediction

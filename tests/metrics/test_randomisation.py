@@ -7,7 +7,7 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
-from helpers.metric_inputs import evidence_of, measure, measured
+from helpers.metric_inputs import inputs_of, measure, measured
 from helpers.toys import SIZE, toy_batch, toy_classifier
 from scipy.stats import spearmanr
 from skimage.metrics import structural_similarity
@@ -52,12 +52,12 @@ SIMILARITIES = {
 def test_it_is_the_mean_likeness_over_the_cascade(how: str) -> None:
     classifier = toy_classifier("gap")
     with classifier.frozen():
-        evidence = evidence_of(classifier, toy_batch(), "gradcam(relu=False)")
-        found = measure(evidence, f"randomisation(similarity={how}, layers=None)")
-        own = shown(evidence.raw)
+        inputs = inputs_of(classifier, toy_batch(), "gradcam(relu=False)")
+        found = measure(inputs, f"randomisation(similarity={how}, layers=None)")
+        own = shown(inputs.raw)
         for step, model in enumerate(cascaded(classifier)):
             with model.frozen():
-                maps = shown(evidence_of(model, toy_batch(), "gradcam(relu=False)").raw)
+                maps = shown(inputs_of(model, toy_batch(), "gradcam(relu=False)").raw)
             expected = [SIMILARITIES[how](a, b) for a, b in zip(own, maps, strict=True)]
             assert found.curves["similarity"].y[:, step].tolist() == pytest.approx(expected, abs=2e-4)
     assert found.curves["similarity"].x.tolist() == [1, 2, 3, 4]
@@ -87,11 +87,11 @@ def test_the_classifier_is_not_touched_and_pays_for_all_models() -> None:
     classifier = toy_classifier()
     before = classifier.weights_hash()
     with classifier.frozen():
-        evidence = evidence_of(classifier, toy_batch())
+        inputs = inputs_of(classifier, toy_batch())
         start = classifier.passes
-        measure(evidence, "randomisation(layers=3)")
+        measure(inputs, "randomisation(layers=3)")
         spent = classifier.passes - start
-        measure(evidence, "randomisation(layers=3, similarity=ssim)")
+        measure(inputs, "randomisation(layers=3, similarity=ssim)")
         assert classifier.passes - start == spent  # the maps are shared
     assert (spent.forward, spent.tail_backward) == (3 * 4, 3 * 4)
     assert classifier.weights_hash() == before
@@ -119,13 +119,13 @@ class TestRandomLogit:
     def test_it_is_the_likeness_to_the_map_of_the_class_that_is_drawn(self, classifier: Classifier) -> None:
         batch = toy_batch()
         with classifier.frozen():
-            evidence = evidence_of(classifier, batch, "gradcam(relu=False)")
-            found = measure(evidence, "random_logit").values.tolist()
+            inputs = inputs_of(classifier, batch, "gradcam(relu=False)")
+            found = measure(inputs, "random_logit").values.tolist()
             for index, name in enumerate(batch.ids):
                 draw = int(torch.randint(4, (), generator=generator_for(0, name, "random_logit")))
                 other = [label for label in range(5) if label != batch.labels[index]][draw]
-                maps = shown(evidence.explain(batch.images, torch.full((4,), other)).raw)
-                expected = SIMILARITIES["ssim"](shown(evidence.raw)[index], maps[index])
+                maps = shown(inputs.explain(batch.images, torch.full((4,), other)).raw)
+                expected = SIMILARITIES["ssim"](shown(inputs.raw)[index], maps[index])
                 assert found[index] == pytest.approx(expected, abs=1e-4)
 
     def test_the_other_class_is_never_the_explained_one_and_any_other(self) -> None:
@@ -138,7 +138,7 @@ class TestRandomLogit:
         for seed in range(40):
             classifier = toy_classifier()
             with classifier.frozen():
-                measure(evidence_of(classifier, toy_batch(), watch, seed=seed), "random_logit")
+                measure(inputs_of(classifier, toy_batch(), watch, seed=seed), "random_logit")
         assert seen == {(image, label) for image in range(4) for label in range(5)}
 
     def test_a_map_that_does_not_look_at_the_class_fails_the_check(self) -> None:

@@ -24,16 +24,16 @@ MAPS = torch.rand(4, *SIZE, generator=torch.Generator().manual_seed(3))
 PIXELS = SIZE[0] * SIZE[1]
 
 
-def evidence_of(maps: Tensor = MAPS) -> MetricInputs:
-    """The evidence of a run."""
+def inputs_of(maps: Tensor = MAPS) -> MetricInputs:
+    """The inputs of a run."""
     return MetricInputs(CLASSIFIER, BATCH.images, BATCH.labels, maps, ids=BATCH.ids, seed=5)
 
 
-def measured(spec: str, evidence: MetricInputs | None = None) -> MetricResult:
+def measured(spec: str, inputs: MetricInputs | None = None) -> MetricResult:
     """One metric as a run calls it."""
     checked = metrics.parse_one(spec)
     with CLASSIFIER.frozen():
-        return metrics.load(checked.name)(evidence or evidence_of(), **metrics.get(checked.name).arguments(checked))
+        return metrics.load(checked.name)(inputs or inputs_of(), **metrics.get(checked.name).arguments(checked))
 
 
 def imputed(image: Tensor, known: Tensor) -> Tensor:
@@ -74,10 +74,10 @@ def test_accuracy_is_whether_the_class_has_the_largest_logit() -> None:
 
 
 def test_both_orders_together_are_half_their_difference() -> None:
-    evidence = evidence_of()
-    both = measured("road", evidence)
+    inputs = inputs_of()
+    both = measured("road", inputs)
     CLASSIFIER.passes = PassCounts()
-    morf, lerf = (measured(f"{name}(protocol=gradcam)", evidence) for name in ("road_morf", "road_lerf"))
+    morf, lerf = (measured(f"{name}(protocol=gradcam)", inputs) for name in ("road_morf", "road_lerf"))
     assert CLASSIFIER.passes == PassCounts()  # made already
     torch.testing.assert_close(both.values, (lerf.values - morf.values) / 2)
     assert torch.equal(both.curves["lerf"].y, lerf.curves["curve"].y)
@@ -98,8 +98,8 @@ def test_the_space_of_masking_only_scales_the_noise() -> None:
 
 def test_ties_are_broken_by_noise_and_not_by_position() -> None:
     tied = torch.where(MAPS > 0.5, 1.0, 0.0)
-    by_position = measured("road_morf(scored_output='probability', jitter=0.0)", evidence_of(tied))
-    by_noise = measured("road_morf(scored_output='probability')", evidence_of(tied))
+    by_position = measured("road_morf(scored_output='probability', jitter=0.0)", inputs_of(tied))
+    by_noise = measured("road_morf(scored_output='probability')", inputs_of(tied))
     assert (by_position.values - by_noise.values).abs().max() > 1e-3
 
 
@@ -107,7 +107,7 @@ def test_a_constant_map_has_no_value() -> None:
     maps = MAPS.clone()
     maps[1] = 0.5
     for name in ("road", "road_morf", "road_lerf"):
-        found = measured(name, evidence_of(maps))
+        found = measured(name, inputs_of(maps))
         assert found.undefined.tolist() == found.values.isnan().tolist() == [False, True, False, False]
 
 

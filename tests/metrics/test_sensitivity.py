@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from captum.metrics import sensitivity_max
-from helpers.metric_inputs import evidence_of, measure, measured
+from helpers.metric_inputs import inputs_of, measure, measured
 from helpers.quantus_library import quantus
 from helpers.toys import toy_batch, toy_classifier
 from torch import Tensor
@@ -25,25 +25,25 @@ def means(images: Tensor, targets: Tensor, classifier: Classifier) -> Tensor:
     return images.mean(1)
 
 
-def noises(evidence: MetricInputs, radius: float) -> Tensor:
+def noises(metric_inputs: MetricInputs, radius: float) -> Tensor:
     """(B, SAMPLES, 3, H, W), what the metric draws, in the normalised space."""
     found = list[Tensor]()
-    for name in evidence.ids:
-        generator = generator_for(evidence.seed, name, "sensitivity")
-        found.append(torch.stack([2 * torch.rand(evidence.images.shape[1:], generator=generator) - 1 for _ in range(SAMPLES)]))
+    for name in metric_inputs.ids:
+        generator = generator_for(metric_inputs.seed, name, "sensitivity")
+        found.append(torch.stack([2 * torch.rand(metric_inputs.images.shape[1:], generator=generator) - 1 for _ in range(SAMPLES)]))
     return radius * torch.stack(found)
 
 
-def changes(evidence: MetricInputs, radius: float, *, raw: bool) -> Tensor:
+def changes(metric_inputs: MetricInputs, radius: float, *, raw: bool) -> Tensor:
     """(B, SAMPLES) by the definition: ||E(x + e) - E(x)|| / ||E(x)||, one image and one sample at a time."""
-    found = torch.empty(len(evidence), SAMPLES, dtype=torch.float64)
-    for image, noise in enumerate(noises(evidence, radius)):
+    found = torch.empty(len(metric_inputs), SAMPLES, dtype=torch.float64)
+    for image, noise in enumerate(noises(metric_inputs, radius)):
         for sample, epsilon in enumerate(noise):
-            altered = evidence.images.clone()
+            altered = metric_inputs.images.clone()
             for channel in range(3):
-                altered[image, channel] += evidence.classifier.std[0, channel, 0, 0] * epsilon[channel]
-            maps = evidence.explain(altered)
-            new, old = (maps.raw, evidence.raw) if raw else (maps.maps, evidence.saliency)
+                altered[image, channel] += metric_inputs.classifier.std[0, channel, 0, 0] * epsilon[channel]
+            maps = metric_inputs.explain(altered)
+            new, old = (maps.raw, metric_inputs.raw) if raw else (maps.maps, metric_inputs.saliency)
             found[image, sample] = torch.linalg.norm((new[image] - old[image]).double()) / torch.linalg.norm(old[image].double())
     return found
 
@@ -51,28 +51,28 @@ def changes(evidence: MetricInputs, radius: float, *, raw: bool) -> Tensor:
 @pytest.mark.parametrize("maps", ["raw", "default"])
 def test_it_is_the_definition_in_a_loop(classifier: Classifier, maps: str) -> None:
     with classifier.frozen():
-        evidence = evidence_of(classifier, toy_batch())
-        expected = changes(evidence, 0.2, raw=maps == "raw")
+        metric_inputs = inputs_of(classifier, toy_batch())
+        expected = changes(metric_inputs, 0.2, raw=maps == "raw")
         options = f'(samples={SAMPLES}, maps="{maps}")'
-        torch.testing.assert_close(measure(evidence, "max_sensitivity" + options).values, expected.amax(1), rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(measure(evidence, "avg_sensitivity" + options).values, expected.mean(1), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(measure(metric_inputs, "max_sensitivity" + options).values, expected.amax(1), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(measure(metric_inputs, "avg_sensitivity" + options).values, expected.mean(1), rtol=1e-4, atol=1e-5)
 
 
 def test_captum_finds_the_same_in_the_same_noise() -> None:
     classifier = toy_classifier()
     with classifier.frozen():
-        evidence = evidence_of(classifier, toy_batch(1))
-        noise = noises(evidence, 0.02)[0]
+        metric_inputs = inputs_of(classifier, toy_batch(1))
+        noise = noises(metric_inputs, 0.02)[0]
 
         def explain(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             images = classifier.mean + classifier.std * inputs[0]
-            return (torch.cat([evidence.explain(image[None]).raw for image in images]),)
+            return (torch.cat([metric_inputs.explain(image[None]).raw for image in images]),)
 
-        normalised = (evidence.images - classifier.mean) / classifier.std
+        normalised = (metric_inputs.images - classifier.mean) / classifier.std
         expected = sensitivity_max(
             explain, normalised, perturb_func=lambda inputs, radius: (inputs + noise,), perturb_radius=0.02, n_perturb_samples=SAMPLES
         )
-        ours = measure(evidence, f"max_sensitivity(protocol=captum, samples={SAMPLES})").values
+        ours = measure(metric_inputs, f"max_sensitivity(protocol=captum, samples={SAMPLES})").values
     assert ours.item() == pytest.approx(expected.item(), rel=1e-4)
     assert ours.item() > 1e-3
 
@@ -80,20 +80,20 @@ def test_captum_finds_the_same_in_the_same_noise() -> None:
 def test_quantus_finds_the_same_in_the_same_noise() -> None:
     classifier = toy_classifier("dense")
     with classifier.frozen():
-        evidence = evidence_of(classifier, toy_batch(1))
-        draws = iter(noises(evidence, 0.2)[0].double().numpy())
+        metric_inputs = inputs_of(classifier, toy_batch(1))
+        draws = iter(noises(metric_inputs, 0.2)[0].double().numpy())
 
         def explain(model: object, inputs: Any, targets: Any, **_: object) -> Any:
             images = classifier.mean + classifier.std * torch.from_numpy(inputs).float()
-            return evidence.explain(images).maps.unsqueeze(1).double().numpy()
+            return metric_inputs.explain(images).maps.unsqueeze(1).double().numpy()
 
         metric = quantus.MaxSensitivity(
             nr_samples=SAMPLES, perturb_func=lambda arr, indices, **_: arr + next(draws).reshape(1, -1), disable_warnings=True
         )
-        inputs = ((evidence.images - classifier.mean) / classifier.std).double().numpy()
-        maps = evidence.saliency.unsqueeze(1).double().numpy()
+        inputs = ((metric_inputs.images - classifier.mean) / classifier.std).double().numpy()
+        maps = metric_inputs.saliency.unsqueeze(1).double().numpy()
         expected = metric(classifier, inputs, np.zeros(1, int), maps, channel_first=True, explain_func=explain)[0]
-        ours = measure(evidence, f'max_sensitivity(protocol=quantus, samples={SAMPLES}, maps="default")').values
+        ours = measure(metric_inputs, f'max_sensitivity(protocol=quantus, samples={SAMPLES}, maps="default")').values
     assert ours.item() == pytest.approx(expected, rel=1e-4)
 
 
@@ -123,11 +123,11 @@ def test_normalisation_hides_a_change_of_scale() -> None:
 
     classifier, batch = toy_classifier(), toy_batch()
     with classifier.frozen():
-        evidence = evidence_of(classifier, batch, brightness)
-        peaks = evidence.saliency.amax((1, 2), keepdim=True)
+        metric_inputs = inputs_of(classifier, batch, brightness)
+        peaks = metric_inputs.saliency.amax((1, 2), keepdim=True)
         stretched = MetricInputs(
-            classifier, batch.images, batch.labels, evidence.saliency / peaks, raw=evidence.raw, ids=batch.ids,
-            explainer=lambda images, targets, model: _stretched(evidence.explain(images, targets, model)),
+            classifier, batch.images, batch.labels, metric_inputs.saliency / peaks, raw=metric_inputs.raw, ids=batch.ids,
+            explainer=lambda images, targets, model: _stretched(metric_inputs.explain(images, targets, model)),
         )  # fmt: skip
         assert measure(stretched, "max_sensitivity").values.tolist() == pytest.approx([0, 0, 0, 0], abs=1e-6)
         assert (measure(stretched, "max_sensitivity(maps=raw)").values > 1e-3).all()
@@ -168,11 +168,11 @@ def test_maps_that_are_not_finite_under_noise_are_an_error_not_undefined() -> No
 def test_the_two_metrics_share_their_explanations() -> None:
     classifier = toy_classifier()
     with classifier.frozen():
-        evidence = evidence_of(classifier, toy_batch())
-        measure(evidence, "max_sensitivity(samples=3)")
+        metric_inputs = inputs_of(classifier, toy_batch())
+        measure(metric_inputs, "max_sensitivity(samples=3)")
         before = classifier.passes
-        measure(evidence, "avg_sensitivity(samples=3)")
-        measure(evidence, "avg_sensitivity(samples=3, maps=raw)")
+        measure(metric_inputs, "avg_sensitivity(samples=3)")
+        measure(metric_inputs, "avg_sensitivity(samples=3, maps=raw)")
     assert classifier.passes == before
 
 

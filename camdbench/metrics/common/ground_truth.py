@@ -26,14 +26,12 @@ def object_region(inputs: MetricInputs, ground_truth: GroundTruth) -> Tensor:
     Raises:
         NotApplicable: the images have no boxes, or no masks.
     """
-    size, device = inputs.images.shape[-2:], inputs.images.device
+    device = inputs.images.device
     if ground_truth == "masks":
-        if inputs.masks is None:
-            raise NotApplicable("the metric compares maps with masks, which these images do not have")
-        return inputs.masks.to(device)
+        return inputs.required_masks.to(device)
     own = _boxes(inputs)
     inclusive = ground_truth == "inclusive boxes"
-    return inputs.cached(("union of boxes", ground_truth), lambda: union_mask(own, (size[0], size[1]), inclusive=inclusive).to(device))
+    return inputs.cached(("union of boxes", ground_truth), lambda: union_mask(own, inputs.size, inclusive=inclusive).to(device))
 
 
 def boxes_of(inputs: MetricInputs) -> list[Tensor]:
@@ -42,8 +40,7 @@ def boxes_of(inputs: MetricInputs) -> list[Tensor]:
     Raises:
         NotApplicable: the images have no boxes.
     """
-    size = inputs.images.shape[-2:]
-    return [clip(own, (size[0], size[1])) for own in _boxes(inputs)]
+    return [clip(own, inputs.size) for own in _boxes(inputs)]
 
 
 def maps_of(inputs: MetricInputs, maps: str = "default", resize: str = "bilinear") -> Tensor:
@@ -58,7 +55,7 @@ def maps_of(inputs: MetricInputs, maps: str = "default", resize: str = "bilinear
     if maps == "default":
         return inputs.saliency
     raw = (inputs.saliency if inputs.raw is None else inputs.raw).float().nan_to_num(0.0, 0.0, 0.0)
-    size = (inputs.images.shape[-2], inputs.images.shape[-1])
+    size = inputs.size
     if maps != "range":
         return upsample(raw.relu() if maps == "relu" else raw.abs(), size)
     if resize == "bicubic" and tuple(raw.shape[-2:]) != size:
@@ -79,5 +76,5 @@ def result_of(values: Tensor, undefined: Tensor, points: dict[str, Curve] | None
 
 def _boxes(inputs: MetricInputs) -> tuple[Tensor, ...]:
     if inputs.boxes is None:
-        raise NotApplicable("the metric compares maps with boxes, which these images do not have")
+        raise NotApplicable("needs ground-truth boxes, which these images do not have")
     return inputs.boxes

@@ -122,6 +122,22 @@ class MetricInputs:
         return len(self.images)
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images."""
+        return self.images.shape[-2], self.images.shape[-1]
+
+    @property
+    def required_masks(self) -> Tensor:
+        """Masks of the object, (B, H, W) bool.
+
+        Raises:
+            NotApplicable: the images have no masks.
+        """
+        if self.masks is None:
+            raise NotApplicable("needs ground-truth masks, which these images do not have")
+        return self.masks
+
+    @property
     def saliency(self) -> Tensor:
         """Map (B, H, W) in [0, 1].
 
@@ -129,7 +145,7 @@ class MetricInputs:
             NotApplicable: there is no map (`--explainers none`).
         """
         if self._saliency is None:
-            raise NotApplicable("the metric looks at a map, and there is none")
+            raise NotApplicable("needs a saliency map, and there is none (--explainers none)")
         return self._saliency
 
     @cached_property
@@ -159,7 +175,7 @@ class MetricInputs:
         Raises:
             NotApplicable: the layer was not captured.
         """
-        return self._seen().activations
+        return self._layer_features().activations
 
     @property
     def class_weights(self) -> Tensor:
@@ -168,7 +184,7 @@ class MetricInputs:
         Raises:
             NotApplicable: the head is another one, or the layer was not captured.
         """
-        return self._seen().class_weights
+        return self._layer_features().class_weights
 
     def score(self, images: Tensor) -> Tensor:
         """Logits (N, C) of other images in [0, 1], without gradient."""
@@ -187,7 +203,7 @@ class MetricInputs:
             NotApplicable: the maps were made elsewhere.
         """
         if self._explainer is None:
-            raise NotApplicable("the metric explains altered images, and there is no explainer to do so")
+            raise NotApplicable("re-runs the explainer on altered images, and there is no explainer")
         return self._explainer(images, targets, classifier)
 
     def explain_others(self, count: int, purpose: str, change: Change) -> Sequence[tuple[tuple[str, ...], SaliencyMaps]]:
@@ -205,12 +221,12 @@ class MetricInputs:
             NotApplicable: there is no data set, or it has too few readable images.
         """
         if self._others is None:
-            raise NotApplicable("the metric compares with other images, and there is no data set to draw them from")
+            raise NotApplicable("needs reference images of a data set, and there is no data set")
         return self._others(count, purpose, change)
 
-    def random(self, index: int, purpose: str) -> torch.Generator:
-        """CPU generator of one image of the batch, from (seed, image id) alone."""
-        return generator_for(self.seed, self.ids[index], purpose)
+    def generators(self, purpose: str) -> list[torch.Generator]:
+        """CPU generators, one per image of the batch, each from (seed, image id) alone."""
+        return [generator_for(self.seed, name, purpose) for name in self.ids]
 
     def cached(self, key: Hashable, make: Callable[[], T]) -> T:
         """Result of `make`, computed once for all metrics that use the same key."""
@@ -218,7 +234,7 @@ class MetricInputs:
             self._cached[key] = make()
         return cast("T", self._cached[key])
 
-    def _seen(self) -> Features:
+    def _layer_features(self) -> Features:
         if self._features is None:
-            raise NotApplicable("the metric looks at a target layer, and none was captured")
+            raise NotApplicable("needs the output of a target layer, which was not captured")
         return self._features

@@ -127,7 +127,7 @@ def _pixel_order(inputs: MetricInputs, order: PixelOrder) -> tuple[Tensor, Tenso
     maps = maps_of(inputs, order.maps)
     constant = is_constant(maps).cpu()
     if order.jitter:
-        noise = [torch.randn(maps.shape[1:], generator=inputs.random(index, "ties")) for index in range(len(maps))]
+        noise = [torch.randn(maps.shape[1:], generator=generator) for generator in inputs.generators("ties")]
         maps = maps + order.jitter * torch.stack(noise).to(maps)
     if order.sliding:
         ranks = sliding_ranks(maps, order.patch, order.sliding, most_first=order.most_first, ties=order.ties)
@@ -144,10 +144,10 @@ def maps_of(inputs: MetricInputs, kind: MapStatistics) -> Tensor:
     Raises:
         NotApplicable: the maps were made elsewhere, or the batch norms cannot use statistics of one image.
     """
-    return inputs.saliency if kind == "default" else inputs.cached("maps of own statistics", lambda: _explained_anew(inputs))
+    return inputs.saliency if kind == "default" else inputs.cached("maps of own statistics", lambda: _explain_alone(inputs))
 
 
-def _explained_anew(inputs: MetricInputs) -> Tensor:
+def _explain_alone(inputs: MetricInputs) -> Tensor:
     copy = with_own_statistics(inputs.classifier)
     passes = copy.passes
     try:
@@ -178,7 +178,7 @@ def _image_version(inputs: MetricInputs, name: Version, masking: Masking) -> Ten
         case "average":
             return images.mean((2, 3), keepdim=True)
         case "uniform":
-            noise = [torch.rand(images.shape[1:], generator=inputs.random(index, "uniform fill")) for index in range(len(images))]
+            noise = [torch.rand(images.shape[1:], generator=generator) for generator in inputs.generators("uniform fill")]
             return torch.stack(noise).to(images)
 
 

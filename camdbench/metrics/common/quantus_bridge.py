@@ -19,11 +19,12 @@ from torch import Tensor, nn
 
 from camdbench.functional.normalise import is_constant, upsample
 from camdbench.metrics.common.inputs import MetricInputs
-from camdbench.metrics.common.quantus_sandbox import Array, by_row, isolated, library
+from camdbench.metrics.common.quantus_sandbox import Array, import_quantus, isolate, perturb_by_row
+from camdbench.metrics.common.result import MetricResult
 from camdbench.models.classifier import Classifier
 
 
-def ask(
+def quantus_scores(
     inputs: MetricInputs, name: str, maps: str, options: Mapping[str, Any], *, softmax: bool = False, segments: Tensor | None = None
 ) -> list[Any]:
     """Scores of a Quantus metric, one per image, None for a constant map.
@@ -37,20 +38,20 @@ def ask(
         segments: (B, H, W) bool, masks that it compares the maps with.
     """
     batch = _Inputs(inputs, maps)
-    given_maps = _rounded(batch.maps)
+    given_maps = _round_maps(batch.maps)
     model = _Normalised(inputs.classifier, hidden=True)
     scores = list[Any]()
-    for index, flat in enumerate(batch.flat):
+    for index, (flat, seed) in enumerate(zip(batch.flat, _seeds(inputs, name), strict=True)):
         one = slice(index, index + 1)
         truth = None if segments is None else segments[one, None].cpu().numpy().astype(np.int64)
-        with isolated(_seed(inputs, index, name), inputs.classifier.device):
+        with isolate(seed, inputs.classifier.device):
             metric = _metric(name, options)
             given = {"x_batch": batch.images[one].copy(), "y_batch": batch.targets[one], "a_batch": given_maps[one].copy()}
             scores.append(None if flat else metric(**given, **_common(model, softmax), s_batch=truth)[0])
     return scores
 
 
-def ask_again(
+def quantus_scores_of_reexplained(
     inputs: MetricInputs, name: str, maps: str, options: Mapping[str, Any], *, softmax: bool = False, noise: str = "", layers: bool = False
 ) -> list[Any]:
     """Scores of a Quantus metric that explains perturbed images, for the batch at once; None for a constant map.
@@ -73,22 +74,23 @@ def ask_again(
     def explain(model: nn.Module, **given: Any) -> Array:  # `inputs` and `targets`; the targets are those of the batch
         chosen = _inside(model)
         images = chosen.shown.mean + chosen.shown.std * torch.from_numpy(given["inputs"]).to(inputs.images)
-        with chosen.counted():
+        with chosen.count_passes():
             found = inputs.explain(images, None, None if chosen.shown is inputs.classifier else chosen.shown)
         return _as_array(_at_image_size(found.raw, images) if maps == "raw" else found.maps)
 
-    with isolated(0, inputs.classifier.device):
-        perturbing = {"perturb_func": by_row(noise, [_seed(inputs, index, name) for index in range(len(inputs))])} if noise else {}
+    with isolate(0, inputs.classifier.device):
+        perturbing = {"perturb_func": perturb_by_row(noise, _seeds(inputs, name))} if noise else {}
         metric = _metric(name, {**options, **perturbing})
         given = {"x_batch": batch.images, "y_batch": batch.targets, "a_batch": batch.maps}
         found = metric(**given, **_common(model, softmax), explain_func=explain)
     return [None if flat else score for flat, score in zip(batch.flat, found, strict=True)]
 
 
-def as_values(scores: list[Any], like: Tensor) -> Tensor:
-    """Scores as (B,) float64, NaN if missing or not finite."""
+def result_of(scores: list[Any], like: Tensor) -> MetricResult:
+    """Scores as (B,) float64 on the device of `like`, undefined if missing or not finite."""
     values = torch.tensor([float("nan") if score is None else float(score) for score in scores], dtype=torch.float64)
-    return torch.where(values.isfinite(), values, torch.nan).to(like.device)
+    values = torch.where(values.isfinite(), values, torch.nan).to(like.device)
+    return MetricResult(values, undefined=values.isnan())
 
 
 class _Inputs:
@@ -105,7 +107,7 @@ class _Inputs:
         self.flat: list[bool] = (is_constant(chosen) | ~chosen.isfinite().flatten(1).all(1)).tolist()
 
 
-def _rounded(maps: Array) -> Array:
+def _round_maps(maps: Array) -> Array:
     """Maps rounded to 2^-16 of their largest magnitude, so that the last bits of a sum do not order equal pixels."""
     unit = np.abs(maps).max((1, 2, 3), keepdims=True) / 2**16
     return np.round(maps / np.where(unit > 0, unit, 1)) * unit
@@ -128,19 +130,19 @@ class _Normalised(nn.Module):
 
     def __init__(self, shown: Classifier, *, hidden: bool, owner: Classifier | None = None) -> None:
         super().__init__()
-        self.held = [shown] if hidden else nn.ModuleList([shown])
+        self.wrapped = [shown] if hidden else nn.ModuleList([shown])
         self._owner = [_Uncopied(shown if owner is None else owner)]
         self.eval()
 
     @property
     def shown(self) -> Classifier:
         """The classifier, or its copy in a copy of this."""
-        found = self.held[0]
+        found = self.wrapped[0]
         assert isinstance(found, Classifier)
         return found
 
     @contextmanager
-    def counted(self) -> Generator[None]:
+    def count_passes(self) -> Generator[None]:
         """Add the passes of a copy to the classifier that it was copied from."""
         owner, before = self._owner[0].classifier, self.shown.passes
         yield
@@ -149,7 +151,7 @@ class _Normalised(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits (N, C)."""
-        with self.counted():
+        with self.count_passes():
             return self.shown(self.shown.mean + self.shown.std * inputs)
 
 
@@ -175,8 +177,8 @@ def _common(model: nn.Module, softmax: bool) -> dict[str, Any]:
 def _metric(name: str, options: Mapping[str, Any]) -> Any:
     """A new metric; some of Quantus' keep state."""
     fixed = {"abs": False, "normalise": False, "return_aggregate": False, "disable_warnings": True, "display_progressbar": False}
-    return getattr(library(), name)(**{**fixed, **options})
+    return getattr(import_quantus(), name)(**{**fixed, **options})
 
 
-def _seed(inputs: MetricInputs, index: int, name: str) -> int:
-    return inputs.random(index, f"quantus:{name}").initial_seed() % 2**32  # what NumPy takes
+def _seeds(inputs: MetricInputs, name: str) -> list[int]:
+    return [generator.initial_seed() % 2**32 for generator in inputs.generators(f"quantus:{name}")]  # what NumPy takes

@@ -19,7 +19,7 @@ Array = NDArray[Any]
 _SERIES = "0.6."
 
 
-def library() -> Any:
+def import_quantus() -> Any:
     """Quantus, imported on first use without the warnings of its source.
 
     Raises:
@@ -34,9 +34,9 @@ def library() -> Any:
 
 
 @contextmanager
-def isolated(seed: int, device: torch.device) -> Generator[None]:
+def isolate(seed: int, device: torch.device) -> Generator[None]:
     """Seed the global generators, add removed NumPy names and drop batch assertions; restore everything on exit."""
-    helpers = library().helpers
+    helpers = import_quantus().helpers
     asserts, caching = helpers.asserts, helpers.model.pytorch_model.PyTorchModel
     numbers, words, checks = np.random.get_state(), random.getstate(), asserts.assert_attributions  # noqa: NPY002
     missing = {name: value for name, value in {"trapz": np.trapezoid, "NaN": np.nan}.items() if not hasattr(np, name)}
@@ -60,9 +60,9 @@ def isolated(seed: int, device: torch.device) -> Generator[None]:
             getattr(caching, cached).cache_clear()  # they would keep every model alive
 
 
-def by_row(name: str, seeds: list[int]) -> Callable[..., Array]:
+def perturb_by_row(name: str, seeds: list[int]) -> Callable[..., Array]:
     """A perturbation of Quantus for (B, n), called per row with the state of that row's own generator."""
-    perturb: Callable[..., Array] = getattr(library().functions.perturb_func, name)
+    perturb: Callable[..., Array] = getattr(import_quantus().functions.perturb_func, name)
     states = [np.random.RandomState(seed).get_state() for seed in seeds]
 
     def each(arr: Array, indices: Array, **kwargs: Any) -> Array:
