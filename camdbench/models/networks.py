@@ -1,4 +1,4 @@
-"""Networks by the name of their architecture, fresh, with any number of classes, and their surgery."""
+"""Untrained networks by architecture name, number of classes and surgery."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _SIDE_HEADS = ("aux1", "aux2", "AuxLogits")  # of GoogLeNet and Inception v3
 
 
 class InputSpec(NamedTuple):
-    """What an architecture is fed with.
+    """Input of an architecture.
 
     Attributes:
-        mean: of the normalisation, on the scale of [0, 1].
-        std: likewise.
-        size: side of the images in pixels that it was made for.
+        mean: mean of the normalisation, on the scale of [0, 1].
+        std: standard deviation of the normalisation.
+        size: side of the images in pixels.
     """
 
     mean: tuple[float, ...]
@@ -30,10 +30,10 @@ class InputSpec(NamedTuple):
 
 
 def build_network(name: str, classes: int, surgery: Mapping[str, Any] | None = None) -> nn.Module:
-    """A freshly initialised network, drawn from torch's generator, altered where a surgery is given.
+    """Untrained network, drawn from torch's global generator, optionally with surgery.
 
     Raises:
-        UsageError: unknown name, or a surgery that the network does not take.
+        UsageError: unknown name, or a surgery that the network does not support.
     """
     check_network(name)
     if name == "shortcuts":
@@ -46,7 +46,7 @@ def build_network(name: str, classes: int, surgery: Mapping[str, Any] | None = N
 
 
 def input_of(name: str) -> InputSpec:
-    """What an architecture is fed with where no weights say otherwise.
+    """Default input of an architecture.
 
     Raises:
         UsageError: unknown name.

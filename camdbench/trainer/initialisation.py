@@ -11,7 +11,7 @@ from torch import nn
 from camdbench.core.errors import UsageError
 from camdbench.models.classifier import Classifier
 from camdbench.models.last_layer import with_classes
-from camdbench.models.meta_network import skeleton
+from camdbench.models.meta_network import on_meta_device
 from camdbench.models.networks import build_network, input_of, without_side_heads
 from camdbench.models.shortcuts_net import LAYER, ShortcutsNetwork
 from camdbench.models.surgery import check_additive, core_focused, surgery_of
@@ -56,7 +56,7 @@ def _from_weights(recipe: TrainingRecipe, images: Split, before: Path | None) ->
     init = str(before or recipe.init)
     classifier = load_classifier(init, device="cpu")
     network = with_classes(without_side_heads(classifier.network), len(images.classes))
-    wanted = skeleton(lambda: build_network(recipe.network, len(images.classes), surgery_of(network)))
+    wanted = on_meta_device(lambda: build_network(recipe.network, len(images.classes), surgery_of(network)))
     if _shapes(network) != _shapes(wanted):
         raise UsageError(f"recipe {recipe.name}: init={init} is not of network={recipe.network}; name the network that it is of")
     if recipe.surgery is not None and not (before and surgery_of(network)):  # the run before may have had it made

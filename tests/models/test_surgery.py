@@ -91,7 +91,7 @@ def test_a_bias_or_another_head_is_noticed() -> None:
 
 
 def test_twice_or_on_another_network_is_refused() -> None:
-    with pytest.raises(UsageError, match="altered so before"):
+    with pytest.raises(UsageError, match="already modified"):
         core_focused(core_focused(_network("shortcuts")))
-    with pytest.raises(UsageError, match="not known for Linear"):
+    with pytest.raises(UsageError, match="unsupported for Linear"):
         core_focused(nn.Linear(2, 2))
