@@ -178,7 +178,7 @@ class Classifier(nn.Module):
             self._backward_kind = kind
 
     def replay(self, image: Tensor, output: Tensor, layer: str | None = None) -> Tensor:
-        """Logits (N, C) of one image (1, 3, H, W) whose layer returns each of N outputs (N, …) instead of its own.
+        """Logits (N, C) of one image (1, 3, H, W) whose layer output is replaced by each of N outputs (N, …).
 
         One pass up to the layer and N through the tail; if the tail cannot broadcast what bypasses the layer, N full passes.
         """
