@@ -13,14 +13,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from camdbench.core.cost import Cost, Repeat
     from camdbench.core.errors import CamdbenchError, NotApplicable, SampleError, UsageError
     from camdbench.core.protocols import Protocol
     from camdbench.core.registries import dataset, explainer, loss, metric, model
     from camdbench.datasets.samples import Batch, Sample
     from camdbench.explainers.common.explain import Explanation, explain
     from camdbench.explainers.common.trace import Trace
-    from camdbench.metrics.inputs import MetricInputs
-    from camdbench.metrics.result import Curve, MetricResult
+    from camdbench.metrics.common.inputs import MetricInputs
+    from camdbench.metrics.common.result import Curve, MetricResult
     from camdbench.models.classifier import Classifier
     from camdbench.models.zoo import load_classifier
     from camdbench.papers.reproduce import reproduce
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from camdbench.tables.load import load_rows
     from camdbench.tables.summary import summarise
     from camdbench.trainer.probe import probe
+    from camdbench.trainer.step import TrainingStep
+    from camdbench.trainer.task import LossResult
     from camdbench.trainer.train import train
 
 __version__ = "0.1.0"
@@ -42,17 +45,21 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "Batch": "datasets.samples",
     "CamdbenchError": "core.errors",
     "Classifier": "models.classifier",
+    "Cost": "core.cost",
     "Explanation": "explainers.common.explain",
-    "MetricInputs": "metrics.inputs",
-    "Curve": "metrics.result",
-    "MetricResult": "metrics.result",
+    "LossResult": "trainer.task",
+    "MetricInputs": "metrics.common.inputs",
+    "Curve": "metrics.common.result",
+    "MetricResult": "metrics.common.result",
     "NotApplicable": "core.errors",
     "Protocol": "core.protocols",
+    "Repeat": "core.cost",
     "Resources": "runner.resources",
     "RunConfig": "runner.config",
     "Sample": "datasets.samples",
     "SampleError": "core.errors",
     "Trace": "explainers.common.trace",
+    "TrainingStep": "trainer.step",
     "UsageError": "core.errors",
     "check": "tables.golden",
     "compare": "tables.comparison",
@@ -77,17 +84,21 @@ __all__ = [
     "Batch",
     "CamdbenchError",
     "Classifier",
+    "Cost",
     "Curve",
     "Explanation",
+    "LossResult",
     "MetricInputs",
     "MetricResult",
     "NotApplicable",
     "Protocol",
+    "Repeat",
     "Resources",
     "RunConfig",
     "Sample",
     "SampleError",
     "Trace",
+    "TrainingStep",
     "UsageError",
     "check",
     "compare",

@@ -20,25 +20,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LONGEST = 320
 
 # Basenames that several modules share today; each rename shortens the list, none is added.
-SHARED_BASENAMES = frozenset(
-    {
-        "imagenet",
-        "layout",
-        "loop",
-        "networks",
-        "numbers",
-        "pictures",
-        "plan",
-        "precision",
-        "probe",
-        "ranks",
-        "recipe",
-        "regions",
-        "render",
-        "seeds",
-        "targets",
-    }
-)
+SHARED_BASENAMES = frozenset[str]()
 
 
 def _called(module: Path) -> str:

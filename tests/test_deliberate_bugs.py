@@ -12,7 +12,8 @@ from torch import Tensor
 
 from camdbench.cli.main import run_cli
 from camdbench.explainers.common import saliency
-from camdbench.metrics import confidence, perturbation_curves
+from camdbench.metrics import confidence
+from camdbench.metrics.common import perturbation_curves
 from camdbench.tables.golden import check, write_golden
 
 EXPLAINERS = ("gradcam", "random", "fakecam")

@@ -37,8 +37,13 @@ def cli() -> None:
 @click.option("--only", default=",".join(PARTS), show_default=True, help="Parts to record, comma-separated; the others in DIR stay.")
 @click.option("--runs", "names", default="", help="Record only these runs, such as 'metrics,ray'; implies --only runs.")
 @click.option("--full", is_flag=True, help="Use the image limits of the golden runs instead of smaller ones.")
+@click.option(
+    "--golden",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="tox.ini with the golden runs, such as that of the state before.  [default: the checkout's]",
+)
 @click.option("--keep-work", is_flag=True, help="Keep the run directories in DIR/work-PARTS.")
-def record(folder: Path, only: str, names: str, full: bool, keep_work: bool) -> None:
+def record(folder: Path, only: str, names: str, full: bool, golden: Path | None, keep_work: bool) -> None:
     """Run the fixed set of commands and store the results in FOLDER."""
     parts = ["runs"] if names else only.split(",")
     if unknown := set(parts) - set(PARTS):
@@ -47,7 +52,7 @@ def record(folder: Path, only: str, names: str, full: bool, keep_work: bool) -> 
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | FIXED)  # noqa: S606
     from recording import record_parts
 
-    record_parts(folder, parts, names=names.split(",") if names else (), full=full, keep_work=keep_work)
+    record_parts(folder, parts, names=names.split(",") if names else (), full=full, golden=golden, keep_work=keep_work)
 
 
 @cli.command()

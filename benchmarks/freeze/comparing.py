@@ -1,7 +1,8 @@
 """`compare`: two recorded states, artefact by artefact, on bits.
 
 Float values are compared by their 64 bits; NaN equals NaN as a class, -0.0 differs from 0.0. Maps are compared by their raw bytes.
-Printed text is compared exactly; with a table of renames the amount of blank space and of ruling is free, as widths follow words.
+A number in printed CSV may have gained digits. Printed text is compared exactly; with a table of renames the amount of blank space
+and of ruling is free, as widths follow words.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +61,21 @@ class Report:
 def compare_states(before: Path, after: Path, table: Path | None, only: Sequence[str], skip: Sequence[str]) -> list[Report]:
     """Compare all artefacts of two states."""
     renames = Renames.read(table, _protocols(before))
-    names = {str(path.relative_to(state)) for state in (before, after) for path in state.rglob("*") if path.is_file()}
+    files = [
+        {renames.artefact(name) if state == before else name: path for name, path in _artefacts(state).items()} for state in (before, after)
+    ]
     chosen = sorted(
         name
-        for name in names
+        for name in files[0].keys() | files[1].keys()
         if any(fnmatch(name, pattern) for pattern in only) and not any(fnmatch(name, pattern) for pattern in (*skip, *_SKIPPED))
     )
-    return [_compare(before / name, after / name, name, renames) for name in chosen]
+    return [_compare(*(own.get(name, Path("absent")) for own in files), name, renames) for name in chosen]
+
+
+def _artefacts(state: Path) -> dict[str, Path]:
+    """Return name -> file; names of reproduced runs without the hashes in them."""
+    names = {str(path.relative_to(state)): path for path in state.rglob("*") if path.is_file()}
+    return {re.sub(r"-[0-9a-f]{6,8}(?=[-.])", "", name) if name.startswith("reproduce/") else name: path for name, path in names.items()}
 
 
 def _compare(old: Path, new: Path, name: str, renames: Renames) -> Report:
@@ -74,7 +84,7 @@ def _compare(old: Path, new: Path, name: str, renames: Renames) -> Report:
         if not path.is_file():
             report.differences.append(f"not there {state}")
             return report
-    {".parquet": _tables, ".csv": _tables, ".json": _json, ".safetensors": _maps}.get(old.suffix, _texts)(old, new, report, renames)
+    {".parquet": _tables, ".csv": _tables, ".json": _json, ".safetensors": _maps}.get(new.suffix, _texts)(old, new, report, renames)
     return report
 
 
@@ -141,7 +151,17 @@ def _equal(a: pd.Series, b: pd.Series) -> np.ndarray:
     if a.dtype.kind == b.dtype.kind == "f":
         x, y = (column.to_numpy(np.float64) for column in (a, b))
         return (x.view(np.uint64) == y.view(np.uint64)) | (np.isnan(x) & np.isnan(y))
-    return np.array([left == right or (left != left and right != right) for left, right in zip(a, b)], dtype=bool)  # noqa: PLR0124
+    return np.array(
+        [left == right or (pd.isna(left) and pd.isna(right)) or _rounds_to(right, left) for left, right in zip(a, b)], dtype=bool
+    )
+
+
+def _rounds_to(after: Any, before: Any) -> bool:
+    """Return whether a printed number is the one before with further digits."""
+    try:
+        return isinstance(after, str) and f"{float(after):.6g}" == before
+    except ValueError:
+        return False
 
 
 def _json(old: Path, new: Path, report: Report, renames: Renames) -> None:
@@ -151,9 +171,10 @@ def _json(old: Path, new: Path, report: Report, renames: Renames) -> None:
         _texts(old, new, report, renames)
         return
     gone, added = (renames.dropped("key", report.name, after=after) for after in (False, True))
-    a = {path: value for path, value in a.items() if not gone & set(path)}
+    a = {path: value for path, value in a.items() if not gone & _segments(path)}
     a = dict(_leaf(path, value, report.name, renames) for path, value in a.items())
-    b = {path: value for path, value in b.items() if not added & set(path)}
+    new_leaves = renames.dropped("value", report.name, after=True)
+    b = {path: value for path, value in b.items() if not added & _segments(path) and f"{_name_of(path)}={value}" not in new_leaves}
     for path in dict.fromkeys((*a, *b)):
         left, right = a.get(path, "(missing)"), b.get(path, "(missing)")
         if _same(left, right):
@@ -166,10 +187,20 @@ def _leaf(path: tuple[str, ...], value: Any, artefact: str, renames: Renames) ->
     """Return the path and the value of a leaf of JSON under the new names."""
     explained = "explainers" in path or artefact in ("registry/explainers.json", "registry/defaults.json")
     scope = "explainers" if explained else "metrics"
-    keys = tuple(renames.key(segment, artefact, scope) for segment in path)
-    name = next((key for key in reversed(keys) if not key.startswith("[")), "")
+    keys = tuple(renames.key(segment, artefact, scope, parent=parent) for parent, segment in zip(("", *path), path))
+    name = _name_of(keys)
     mapped = renames.key(value, artefact, scope) if name.endswith(" in order") else renames.value(name, value, artefact, scope)
     return keys, mapped
+
+
+def _segments(path: tuple[str, ...]) -> set[str]:
+    """Return the keys of a path, alone and with their parents."""
+    return {*path, *map("/".join, pairwise(path))}
+
+
+def _name_of(path: tuple[str, ...]) -> str:
+    """Return the last key of a path that is no position in a list."""
+    return next((key for key in reversed(path) if not key.startswith("[")), "")
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -185,7 +216,7 @@ def _flat(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, .
     elif isinstance(value, list) and value:
         for place, item in enumerate(value):
             yield from _flat(item, (*path, f"[{place}]"))
-    else:
+    elif value != []:  # an empty list is as good as none
         yield path or ("value",), value
 
 
@@ -209,6 +240,8 @@ def _texts(old: Path, new: Path, report: Report, renames: Renames) -> None:
     a, b = (path.read_text(encoding="utf-8") for path in (old, new))
     renamed = renames.text(a, report.name) if renames.lines else a
     if report.kind == "files":
+        new = tuple(f"{name}/" for name in renames.dropped("folder", report.name, after=True))
+        b = "\n".join(line for line in b.splitlines() if not new or not line.startswith(new))
         renamed, b = ("\n".join(sorted(text.splitlines())) for text in (renamed, b))
     if renamed == b or (renames.lines and _words_of(renamed) == _words_of(b)):
         report.identical += len(b.splitlines())

@@ -20,11 +20,13 @@ class Recorder:
         work: folder in which commands run; paths given to them are relative to it.
         out: folder of the recorded state.
         full: whether the golden runs use their own limits.
+        golden: tox.ini with the golden runs.
         names: names of the runs to record; all if empty.
     """
 
-    def __init__(self, out: Path, work: Path, *, full: bool = False, names: Sequence[str] = ()) -> None:
+    def __init__(self, out: Path, work: Path, *, full: bool = False, golden: Path | None = None, names: Sequence[str] = ()) -> None:
         self.root = Path(str(importlib.util.find_spec("camdbench").origin)).resolve().parents[1]
+        self.golden = golden or self.root / "tox.ini"
         self.out, self.work, self.full, self.names = out, work, full, tuple(names)
 
     def wants(self, name: str) -> bool:

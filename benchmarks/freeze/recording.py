@@ -20,7 +20,7 @@ _FOLDERS = {
 }
 
 
-def record_parts(out: Path, parts: Sequence[str], *, names: Sequence[str], full: bool, keep_work: bool) -> None:
+def record_parts(out: Path, parts: Sequence[str], *, names: Sequence[str], full: bool, golden: Path | None, keep_work: bool) -> None:
     """Record the parts in their order; the folders of a part are written anew, unless only some runs are named."""
     import torch
     from registry import dump_registries
@@ -33,7 +33,7 @@ def record_parts(out: Path, parts: Sequence[str], *, names: Sequence[str], full:
     work = out.resolve() / f"work-{'-'.join((*parts, *names))}"
     rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    recorder = Recorder(out.resolve(), work, full=full, names=names)
+    recorder = Recorder(out.resolve(), work, full=full, golden=golden, names=names)
     print(f"recording {recorder.root}", file=sys.stderr)
     steps = {
         "registry": (dump_registries,),

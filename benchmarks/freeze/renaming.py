@@ -1,15 +1,15 @@
 """The table of renames: how names of the state before become those of the state after.
 
-Columns: kind, where, old, new. `where` is a pattern of artefacts, `*` if empty. An empty `new` drops what is named from the state
-before, an empty `old` drops it from the state after.
+Columns: kind, where, old, new. The first line that fits applies. `where` is a pattern of artefacts, `*` if empty. An empty `new`
+drops what is named from the state before, an empty `old` drops it from the state after.
 
 column   a column of a table, a heading of printed CSV
-key      a key of JSON, as one segment of its path
-value    COLUMN=VALUE, the column or key after its own rename
+key      a key of JSON, as one segment of its path, or PARENT/KEY with the old names of both
+value    COLUMN=VALUE, the column or key after its own rename; with an empty `old`, a leaf of JSON that is new
 switch   a protocol switch or an option, wherever a spec or a protocol names it; or SWITCH=VALUE of its values; here `where` is a
          pattern of `metrics` and `explainers`
 folder   a folder of run directories
-word     a word or phrase of printed text
+word     a word or phrase of printed text, with any blank space between its words
 """
 
 from __future__ import annotations
@@ -59,22 +59,26 @@ class Renames:
         return cls(lines, protocols)
 
     def mapping(self, kind: str, artefact: str) -> dict[str, str]:
-        """Return old -> new of the lines of a kind for an artefact."""
-        return {line.old: line.new for line in self._of(kind, artefact) if line.old}
+        """Return old -> new of the lines of a kind for an artefact; of two for one name, the first."""
+        found = dict[str, str]()
+        for line in self._of(kind, artefact):
+            if line.old:
+                found.setdefault(line.old, line.new)
+        return found
 
     def dropped(self, kind: str, artefact: str, *, after: bool) -> set[str]:
         """Return the names that are left out before, or after."""
         return {(line.new if after else line.old) for line in self._of(kind, artefact) if not (line.old if after else line.new)}
 
     def spec(self, text: str, scope: str) -> str:
-        """Return a spec, or a text with specs, under the new names of options; the options in the order of their names."""
-        names = self._switches(scope)
+        """Return a spec, or a text with specs, under the new names of options; then the options in the order of their names."""
+        names, before = self._switches(scope), text
         for old, new in names.items():
             text = re.sub(rf"(?<=[(, `]){re.escape(old)}=", f"{new}=", text)
         for (switch, old), new in self._values(scope).items():
             name = names.get(switch, switch)
             text = text.replace(f'{name}="{old}"', f'{name}="{new}"').replace(f"'{old}'", f"'{new}'")  # of a spec, of a Literal
-        return _in_order(text) if names and "(" in text else text
+        return _in_order(text) if text != before and "(" in text else text
 
     def hash(self, old: str) -> str:
         """Return the hash of a protocol after the renames of switches."""
@@ -82,23 +86,30 @@ class Renames:
 
     def value(self, column: str, value: Any, artefact: str, scope: str) -> Any:
         """Return a value of a column or a key after the renames."""
+        if mapped := self.mapping("value", artefact).get(f"{column}={value}"):
+            value = mapped.split("=", 1)[1]
         if not isinstance(value, str):
             return value
-        value = self.mapping("value", artefact).get(f"{column}={value}", f"={value}").split("=", 1)[1]
         names = self._switches(scope)
         old = next((old for old, new in names.items() if new == column), column)
         value = self._values(scope).get((old, value), value)
         return self.hash(value) if re.fullmatch(r"[0-9a-f]{8}", value) else self.spec(value, scope)
 
-    def key(self, segment: str, artefact: str, scope: str) -> str:
+    def key(self, segment: str, artefact: str, scope: str, *, parent: str = "") -> str:
         """Return a key of JSON after the renames."""
         keys = self._switches(scope) | self.mapping("key", artefact)
-        return keys.get(segment, self.spec(segment, scope))
+        return keys.get(f"{parent}/{segment}", keys.get(segment, self.spec(segment, scope)))
+
+    def artefact(self, name: str) -> str:
+        """Return the name of an artefact after the renames of folders within it."""
+        for old, new in self.mapping("folder", name).items():
+            name = re.sub(_phrase(old), new, name)
+        return name
 
     def text(self, text: str, artefact: str) -> str:
         """Return printed text after the renames of words, folders, switches and hashes."""
         for old, new in (self.mapping("word", artefact) | self.mapping("folder", artefact)).items():
-            text = re.sub(rf"(?<!\w){re.escape(old)}(?!\w)", new.replace("\\", r"\\"), text)
+            text = re.sub(_phrase(old), lambda _, new=new: new, text)
         text = re.sub(r"\b[0-9a-f]{8}\b", lambda found: self.hash(found[0]), text)
         scope = "explainers" if "explainers" in artefact else "metrics"
         return "\n".join(self._options_of(line, scope) for line in text.split("\n"))
@@ -138,6 +149,12 @@ class Renames:
         return {
             names.get(name, name): values.get((name, value), value) if isinstance(value, str) else value for name, value in options.items()
         }
+
+
+def _phrase(words: str) -> str:
+    """Return the pattern of whole words with any blank space between them."""
+    before, after = (r"(?<!\w)" if words[0].isalnum() else "", r"(?!\w)" if words[-1].isalnum() else "")
+    return before + re.escape(words).replace("\\ ", r"\s+") + after
 
 
 def _digest(metric: str, switches: Mapping[str, Any], options: Mapping[str, Any]) -> str:

@@ -32,16 +32,16 @@ def mean_saliency(inputs):
 
 
 def golden_runs(recorder: Recorder) -> None:
-    """The runs of the section `golden` of tox.ini; the maps of the one with all explainers are kept."""
+    """The runs of the section `golden` of a tox.ini; the maps of the one with all explainers are kept."""
     parser = configparser.ConfigParser(interpolation=None)
-    parser.read(recorder.root / "tox.ini", encoding="utf-8")
+    parser.read(recorder.golden, encoding="utf-8")
     section = parser["golden"]
     for line in section["runs"].strip().splitlines():
         line = re.sub(r"\{\[golden\](\w+)\}", lambda found: section[found[1]], line)
         before, _, name = line.removeprefix("camdbench run").replace("{env_tmp_dir}/", "").partition(" --out ")
         if not recorder.wants(name):
             continue
-        limit = [] if recorder.full else ["--limit", str(LIMITS[name])]
+        limit = [] if recorder.full else ["--limit", str(LIMITS.get(name, 2))]
         maps = words("save_maps") if name == "explainers" else []
         recorder.run(name, *[word for word in shlex.split(before) if word not in ("--device", "cpu", "--quiet")], *limit, *maps)
 
@@ -110,7 +110,8 @@ def _resumed(recorder: Recorder) -> None:
     recorder.call(
         "run", "--device", "cpu", "--quiet", *options, *words("save_maps"), "--out", "resumed", name="interrupted", folder="files"
     )
-    left = sorted(path.suffix for path in (recorder.work / "resumed").rglob("*") if path.is_file())
+    files = [path for path in (recorder.work / "resumed").rglob("*") if path.is_file() and path.parent.name != "sessions"]
+    left = sorted(path.suffix for path in files)
     write_json({"files left by the interruption": left}, recorder.out / "files" / "interrupted-files.json")
     recorder.run("resumed", *options, *words("save_maps"))
 

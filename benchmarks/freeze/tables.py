@@ -82,7 +82,7 @@ def _comparisons(recorder: Recorder) -> None:
     recorder.call("diff", "two-models", "options", name="diff-runs")
     recorder.call("diff", "insertion", "insertion(protocol=rise)", name="diff-metrics")
     recorder.call("diff", "insertion", "insertion(protocol=rise)", "--json", name="diff-metrics-json", form="json")
-    recorder.call("check", "two-models", "--against", str(recorder.root / "results" / "golden.csv"), name="check")
+    recorder.call("check", "two-models", "--against", str(recorder.golden.parent / "results" / "golden.csv"), name="check")
     recorder.call("check", "two-models", "--against", "golden.csv", "--update", name="check-update")
     written = recorder.work / "golden.csv"
     if written.is_file():

@@ -1,1 +1,1 @@
-"""The command line: one thin file per verb over the public API."""
+"""Command line: one module per command, each a thin layer over the public API."""

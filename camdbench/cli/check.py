@@ -1,4 +1,4 @@
-"""`camdbench check`: the regression gate."""
+"""`camdbench check`: regression check against golden values."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from camdbench.cli import shared_options
 MOVED = 4
 
 
-@click.command("check", short_help="Compare a run with golden values; exit 4 if one moved.")
+@click.command("check", short_help="Compare a run with golden values; exit code 4 if one moved.")
 @click.argument("run")
 @click.option("--against", required=True, metavar="FILE", help="CSV of golden values, such as results/golden.csv.")
-@click.option("--update", is_flag=True, help="Write the run's values to FILE instead, and print what moved.")
+@click.option("--update", is_flag=True, help="Write the run's means to FILE and print those that moved.")
 @shared_options.verbose
 def command(run: str, against: str, update: bool) -> int:
-    r"""Compare the means of a run with golden values, each within its tolerance.
+    r"""Compare the means of a run with golden values, each with its tolerance.
 
-    Exit code 0 where all agree, 4 with a table of what moved.
+    Exit codes: 0 all agree, 4 a mean moved, or its number of images; the table lists these.
 
     \b
     camdbench check RUN --against results/golden.csv
@@ -29,7 +29,7 @@ def command(run: str, against: str, update: bool) -> int:
 
     if update and not Path(against).is_file():
         write_golden(run, against)
-        click.echo(f"wrote {against}, which was not there", err=True)
+        click.echo(f"wrote {against} (new file)", err=True)
         return 0
     comparison = check(run, against)
     show([golden_table(comparison)], comparison.cells, "table")

@@ -1,4 +1,4 @@
-"""`camdbench compare`: which differences are more than chance."""
+"""`camdbench compare`: paired tests, ranks and variance between training seeds."""
 
 from __future__ import annotations
 
@@ -15,18 +15,22 @@ if TYPE_CHECKING:
     from camdbench.tables.table import Table
 
 
-@click.command("compare", short_help="Test which explainers, runs or training seeds really differ.")
+@click.command("compare", short_help="Test differences between explainers, runs or training seeds.")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN_A [RUN_B]...")
-@click.option("-m", "--metrics", help="Specs of the runs' metrics with commas.  [default: all whose number is a mean over images]")
-@click.option("--alpha", default=0.05, show_default=True, type=click.FloatRange(0, 1, min_open=True), help="Level of significance.")
+@click.option("-m", "--metrics", help="Metric specs of the runs, comma-separated.  [default: all that are means over images]")
 @click.option(
-    "--training-seeds", "over_seeds", is_flag=True, help="Variance between training seeds, of networks that differ in their seed alone."
+    "--alpha",
+    default=0.05,
+    show_default=True,
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Significance level of the Holm-corrected test.",
 )
+@click.option("--training-seeds", "over_seeds", is_flag=True, help="Variance components: between training seeds and between images.")
 @click.option(
     "--half-width",
     type=float,
     metavar="W",
-    help="With --training-seeds: half width of the wanted interval.  [default: half of the present one]",
+    help="With --training-seeds: desired half width of the 95 % interval of the mean.  [default: half of the present one]",
 )
 @in_format
 @shared_options.seed
@@ -34,15 +38,15 @@ if TYPE_CHECKING:
 def command(
     runs: Sequence[str], metrics: str | None, alpha: float, over_seeds: bool, half_width: float | None, form: Format, seed: int
 ) -> None:
-    r"""Compare the explainers of a run pair by pair on the same images, or the same cells of two runs.
+    r"""Paired tests of the explainers of a run, or of the same explainers in two runs, on their common images.
 
-    Wilcoxon's signed-rank test and a sign-flipping permutation test of the mean, the latter corrected by Holm within each
-    metric; effect sizes; the smallest difference that this many images would show. Of a single run also mean ranks with
-    Friedman's test, and how far metrics agree about the order.
+    Columns: difference of means with 95 % bootstrap interval; matched-pairs rank-biserial correlation; p-values of the Wilcoxon
+    signed-rank test and of the sign-flip permutation test, the latter Holm-corrected within each metric; the minimum detectable
+    difference at 80 % power. A single run also gives mean ranks with Friedman's test and rank correlations between metrics.
 
-    With --training-seeds: variance components of each mean, between training seeds and between images, for networks of one
-    recipe trained under several seeds, in one run or several, and the number of seeds or images that a narrower interval needs.
-    The networks are recognised by the records of their training, or by names such as NAME-s0, NAME-s1.
+    With --training-seeds: variance components of each mean, between training seeds and between images, and the number of seeds or
+    images that a narrower interval needs. The models must differ in the training seed only, by their training records or by names
+    such as NAME-s0, NAME-s1; they may be in one run or in several.
 
     \b
     camdbench compare runs/shortcuts-val-1a2b3c4d
@@ -58,9 +62,9 @@ def command(
         _over_seeds(runs, chosen, half_width, form)
         return
     if half_width is not None:
-        raise click.UsageError("--half-width is for --training-seeds")
+        raise click.UsageError(f"--half-width = {half_width:g}: needs --training-seeds; add it")
     if len(runs) > 2:
-        raise click.UsageError(f"{len(runs)} runs: expected one or two; several are compared by --training-seeds")
+        raise click.UsageError(f"{len(runs)} runs: expected one or two; give two runs, or add --training-seeds")
     _pairs(runs, chosen, alpha, form, seed)
 
 

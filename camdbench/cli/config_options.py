@@ -1,4 +1,4 @@
-"""Click options made from the fields of a configuration."""
+"""Click options generated from the fields of a configuration."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def config_options(config: type[Any], *, only: Sequence[str] = (), unset: bool = False) -> Callable[[F], F]:
-    """A decorator that adds one option for each field.
+    """Return a decorator that adds one option per field.
 
     Args:
         config: the configuration.
-        only: names of the fields; default: all that the command line has.
-        unset: whether an option that is not given is None, instead of the field's default.
+        only: names of the fields; default: all with a flag.
+        unset: whether an omitted option is None instead of the field's default.
     """
 
     def decorate(function: F) -> F:
@@ -37,7 +37,7 @@ def _option(item: Field, *, unset: bool) -> Callable[[F], F]:
     text = setting.help + (f"  [default: {shown}]" if shown else "")
     if item.type is bool:
         return click.option(*names, is_flag=True, default=default, help=text)
-    kind = _parser(setting.parse) if setting.parse else _type_of(item)
+    kind = _to_click(setting.parse) if setting.parse else _type_of(item)
     return click.option(*names, type=kind, default=default, show_default=default is not None, metavar=setting.metavar or None, help=text)
 
 
@@ -49,8 +49,8 @@ def _type_of(item: Field) -> Any:
     return str
 
 
-def _parser(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    """The function as click calls it, with its own message."""
+def _to_click(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Wrap a parser: its ValueError becomes an error of the option."""
 
     def convert(text: str) -> Any:
         try:

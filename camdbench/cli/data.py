@@ -1,4 +1,4 @@
-"""`camdbench data`: whether a data set is there in full, and masks for it."""
+"""`camdbench data`: verification of data sets on disk, and mask generation."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from camdbench.cli import shared_options
 if TYPE_CHECKING:
     from camdbench.datasets.verify import Verification
 
-NOT_SOUND = 1
-_SHOWN = 5  # lines of each kind of trouble
+PROBLEMS = 1
+_SHOWN = 5  # lines printed of each kind of problem
 
 
-@click.group("data", short_help="Look whether a data set is there in full; make masks for it.")
+@click.group("data", short_help="Verify a data set on disk; make masks from its boxes.")
 def command() -> None:
     """Data sets on disk (see: camdbench list datasets)."""
 
 
-@command.command("verify", short_help="Look whether a data set has the layout, is complete and can be read.")
+@command.command("verify", short_help="Check layout, completeness and readability of a data set.")
 @click.argument("name")
-@click.option("--data-root", metavar="DIR", help="Where the data set lies.")
-@click.option("--split", help="Split of the data set.  [default: the one that a run takes]")
+@click.option("--data-root", metavar="DIR", help="Directory of the data set.")
+@click.option("--split", help="Split of the data set.  [default: that of camdbench run]")
 @click.option("--check", default=100, show_default=True, type=click.IntRange(min=0), help="Number of images to decode; 0 for none.")
 @click.option("--all", "everything", is_flag=True, help="Decode every image.")
-@click.option("--download", is_flag=True, help="Let torchvision fetch the data set first.")
+@click.option("--download", is_flag=True, help="Allow torchvision to download the data set first.")
 @shared_options.plugin
 @shared_options.as_json
 @shared_options.verbose
 def verify_(name: str, data_root: str | None, split: str | None, check: int, everything: bool, download: bool, as_json: bool) -> int:
-    r"""Look whether the data set NAME has the right layout, count it, and decode some of its images.
+    r"""Check the folder layout of the data set NAME, count images and classes, and decode some of the images.
 
-    Exit codes: 0 all that was looked at is sound, 1 files are missing or cannot be used, 2 the layout is another one.
-    Fewer images than the publications count are said, and are no failure.
+    Exit codes: 0 no problem found, 1 files are missing or unreadable, 2 wrong layout. Fewer images than published are reported
+    but do not count as a problem.
 
     \b
     camdbench data verify pets --data-root DIR
@@ -52,30 +52,32 @@ def verify_(name: str, data_root: str | None, split: str | None, check: int, eve
         fetch(spec.name, chosen, root)
     found = verify(spec, chosen, root, check=None if everything else check)
     if as_json:
-        told = asdict(found) | {"complete": found.complete, "sound": found.sound}
-        shared_options.print_json([told | {"unreadable": [item._asdict() for item in found.unreadable]}])
+        record = asdict(found) | {"complete": found.complete, "sound": found.sound}
+        shared_options.print_json([record | {"unreadable": [item._asdict() for item in found.unreadable]}])
     else:
         _print(found, spec.name)
-    return 0 if found.sound else NOT_SOUND
+    return 0 if found.sound else PROBLEMS
 
 
-@command.command("masks", short_help="Make masks for a data set that has boxes.")
+@command.command("make-masks", short_help="Make object masks from the boxes of a data set.")
 @click.argument("name")
-@click.option("--data-root", required=True, metavar="DIR", help="Where the data set lies.")
-@click.option("--split", help="Split of the data set.  [default: the one that a run takes]")
-@click.option("--method", type=click.Choice(["sam"]), default="sam", show_default=True, help="sam: Segment Anything, asked with the boxes.")
-@click.option("--weights", required=True, metavar="DIR", help="Its network: a folder like that of facebook/sam-vit-base.")
-@click.option("--out", required=True, metavar="DIR", help="Where the masks go, ID.png for each image.")
+@click.option("--data-root", required=True, metavar="DIR", help="Directory of the data set.")
+@click.option("--split", help="Split of the data set.  [default: that of camdbench run]")
+@click.option(
+    "--method", type=click.Choice(["sam"]), default="sam", show_default=True, help="sam: Segment Anything, prompted with the boxes."
+)
+@click.option("--weights", required=True, metavar="DIR", help="Folder with the weights, such as a copy of facebook/sam-vit-base.")
+@click.option("--out", required=True, metavar="DIR", help="Folder for the masks, one ID.png per image.")
 @shared_options.device
 @shared_options.plugin
 @shared_options.verbose
 def masks_(name: str, data_root: str, split: str | None, method: str, weights: str, out: str, device: str) -> int:
-    r"""Make a mask for each image of the data set NAME from its boxes; the same command again continues.
+    r"""Make an object mask for each image of the data set NAME from its boxes; the same command again resumes.
 
-    Afterwards the data set reads them with its option masks="DIR". Exit code 1 where images got none.
+    Then load the masks with the data set's option masks="DIR". Exit code 1 if some images have no mask.
 
     \b
-    camdbench data masks cub200 --data-root DIR --method sam --weights sam-vit-base --out DIR/sam
+    camdbench data make-masks cub200 --data-root DIR --method sam --weights sam-vit-base --out DIR/sam
     camdbench run --dataset 'cub200(masks="DIR/sam")' --data-root DIR
     """
     from camdbench.core.errors import UsageError
@@ -88,15 +90,15 @@ def masks_(name: str, data_root: str, split: str | None, method: str, weights: s
     del method  # the only one
     spec, chosen = check_dataset(name, split, data_root)
     if "boxes" not in available_annotations(spec, chosen, data_root):
-        raise UsageError(f"data set {spec.name} has no boxes, which say where the objects are; masks cannot be made")
+        raise UsageError(f"data set {spec.name}: no boxes, which masks are made from; add box annotations or choose another data set")
     data = open_dataset(spec, chosen, data_root)
     if not isinstance(data, OnDisk):
-        raise UsageError(f"data set {spec.name} is not read from files, so it takes no masks from files")
+        raise UsageError(f"data set {spec.name}: not read from files, so it cannot load masks; choose a data set on disk")
     found = make_masks(data, Path(out), SegmentAnything(Path(weights), pick_device(device)))
-    click.echo(f"{found.made:,} masks made, {found.kept:,} were there, {len(found.failed):,} images got none: {out}")
+    click.echo(f"{found.made:,} masks made, {found.kept:,} existed, {len(found.failed):,} images without a mask: {out}")
     for image, reason in found.failed[:_SHOWN]:
         click.echo(f"no mask: {image}: {reason}", err=True)
-    return NOT_SOUND if found.failed else 0
+    return PROBLEMS if found.failed else 0
 
 
 def _print(found: Verification, name: str) -> None:
@@ -109,9 +111,13 @@ def _print(found: Verification, name: str) -> None:
         ("images", f"{found.images:,}{counted}" + (f"; {found.unlabelled:,} without a label" if found.unlabelled else "")),
         ("classes", f"{found.shown:,} of {found.classes:,} have images"),
         ("annotations", ", ".join(found.annotations) or "none"),
-        ("files", f"{len(found.missing):,} missing" if found.missing else "all there"),
-        ("decoded", f"{found.checked:,}, of which {len(found.unreadable):,} cannot be used"),
-        *([("boxes", f"{found.boxless:,} images have none left, {found.boxes_lost:,} boxes lost")] if "boxes" in found.annotations else []),
+        ("files", f"{len(found.missing):,} missing" if found.missing else "none missing"),
+        ("decoded", f"{found.checked:,}, {len(found.unreadable):,} unreadable"),
+        *(
+            [("boxes", f"{found.boxless:,} images without boxes, {found.boxes_lost:,} boxes dropped")]
+            if "boxes" in found.annotations
+            else []
+        ),
         *([("masks", f"{found.empty_masks:,} empty")] if "masks" in found.annotations else []),
         ("fingerprint", found.fingerprint),
         ("licence", facts.licence),
@@ -123,6 +129,6 @@ def _print(found: Verification, name: str) -> None:
     for image in found.missing[:_SHOWN]:
         click.echo(f"missing: {image}", err=True)
     for item in found.unreadable[:_SHOWN]:
-        click.echo(f"cannot be used: {item.image}: {item.reason}", err=True)
+        click.echo(f"unreadable: {item.image}: {item.reason}", err=True)
     if not found.sound and facts.source:
-        click.echo(f"get what is missing from {facts.source} (see docs/datasets/{name}.md)", err=True)
+        click.echo(f"download the missing files from {facts.source} (see docs/datasets/{name}.md)", err=True)

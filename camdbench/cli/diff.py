@@ -1,4 +1,4 @@
-"""`camdbench diff`: why two numbers may differ."""
+"""`camdbench diff`: settings in which two runs or two protocols differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`camdbench explain`: maps for pictures of one's own."""
+"""`camdbench explain`: saliency maps of single images."""
 
 from __future__ import annotations
 
@@ -12,20 +12,26 @@ from camdbench.cli import shared_options
 from camdbench.cli.output import FINISHED_WITH_FAILURES
 
 
-@click.command("explain", short_help="Explain pictures: overlays as PNG, maps as NPZ.")
-@click.argument("pictures", nargs=-1, required=True)
-@click.option("--model", default="shortcuts-ce", show_default=True, help="Name in the zoo, or a checkpoint (see: camdbench list models).")
-@click.option("-e", "--explainers", default="gradcam,opticam", show_default=True, help="Specs with commas, or all.")
+@click.command("explain", short_help="Explain single images: overlays as PNG, maps as NPZ.")
+@click.argument("images", nargs=-1, required=True)
+@click.option("--model", default="shortcuts-ce", show_default=True, help="Model name or checkpoint (see: camdbench list models).")
+@click.option("-e", "--explainers", default="gradcam,opticam", show_default=True, help="Explainer specs, comma-separated; or all.")
 @click.option(
     "--target",
     default="predicted",
     show_default=True,
-    help="Class to explain: predicted, runner_up, least_likely, an index or a name.",
+    help="Class to explain: predicted, runner_up, least_likely, a class index or a class name.",
 )
-@click.option("-m", "--metrics", default="ad,ag,ai", show_default=True, help="Metrics whose values are printed.")
-@click.option("--preprocess", type=click.Choice(["resize256_crop224", "resize224_distort"]), default="resize256_crop224", show_default=True)
-@click.option("--size", type=click.IntRange(min=1), help="Side of the prepared picture in pixels.  [default: the model's own]")
-@click.option("--out", default="explanations", show_default=True, metavar="DIR", help="Folder for the files.")
+@click.option("-m", "--metrics", default="ad,ag,ai", show_default=True, help="Metric specs, comma-separated, whose values are printed.")
+@click.option(
+    "--preprocess",
+    type=click.Choice(["resize256_crop224", "resize224_distort"]),
+    default="resize256_crop224",
+    show_default=True,
+    help="Preprocessing: resize and centre crop, or resize without keeping the aspect ratio.",
+)
+@click.option("--size", type=click.IntRange(min=1), help="Side length of the preprocessed image in pixels.  [default: the model's own]")
+@click.option("--out", default="explanations", show_default=True, metavar="DIR", help="Output folder.")
 @shared_options.model_options
 @shared_options.plugin
 @shared_options.device
@@ -33,20 +39,20 @@ from camdbench.cli.output import FINISHED_WITH_FAILURES
 @shared_options.precision
 @shared_options.as_json
 @shared_options.verbose
-def command(pictures: tuple[str, ...], model: str, out: str, as_json: bool, **given: Any) -> int:
-    r"""Explain PICTURES, which are files or names of scikit-image's pictures such as chelsea, coffee or rocket.
+def command(images: tuple[str, ...], model: str, out: str, as_json: bool, **given: Any) -> int:
+    r"""Explain IMAGES: image files, or images bundled with scikit-image such as chelsea, coffee or rocket.
 
-    Writes OUT/NAME-EXPLAINER.png, OUT/gallery.png and OUT/NAME.npz with the maps.
+    Writes overlays to OUT/NAME-EXPLAINER.png and OUT/gallery.png, and saliency maps to OUT/NAME.npz.
 
     \b
     camdbench explain chelsea --explainers gradcam,opticam
     camdbench explain cat.jpg dog.jpg --model resnet50 --weights resnet50.pth --target runner_up
     """
     from camdbench.models.zoo import load_classifier
-    from camdbench.reporting.explained_images import explain_pictures
+    from camdbench.reporting.explained_images import explain_images
 
     made = {key: given.pop(key) for key in ("weights", "mean", "std", "layer", "download", "device", "precision")}
-    explained, damaged, refused = explain_pictures(load_classifier(model, **made), pictures, out=Path(out), **given)
+    explained, damaged, refused = explain_images(load_classifier(model, **made), images, out=Path(out), **given)
     if as_json:
         shared_options.print_json([asdict(item) for item in explained])
     else:

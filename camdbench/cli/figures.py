@@ -1,4 +1,4 @@
-"""`camdbench figures`: pictures of a run's numbers."""
+"""`camdbench figures`: figures of a run."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import click
 from camdbench.cli import shared_options
 
 
-@click.command("figures", short_help="Draw bars, images, curves and ranks of a run.")
+@click.command("figures", short_help="Plot means, image values, curves and ranks of a run.")
 @click.argument("run")
-@click.option("--out", metavar="DIR", help="Folder to write to.  [default: RUN/figures]")
-@click.option("--format", "form", type=click.Choice(["png", "pdf", "svg"]), default="png", show_default=True)
+@click.option("--out", metavar="DIR", help="Output folder.  [default: RUN/figures]")
+@click.option("--format", "form", type=click.Choice(["png", "pdf", "svg"]), default="png", show_default=True, help="File format.")
 @shared_options.verbose
 def command(run: str, out: str | None, form: str) -> None:
-    r"""Draw what a run holds: means with intervals, values of images, curves, and critical-difference diagrams.
+    r"""Plot means with intervals, box plots of image values, curves, and critical-difference diagrams of ranks.
 
-    Where it holds an explainer under several powers, as in --explainers 'gradcam,power(gradcam, alpha=2.0)', each metric is
-    drawn against the power too.
+    If an explainer was run with several powers, as in --explainers 'gradcam,power(gradcam, alpha=2.0)', each metric is also
+    plotted against the power.
 
     \b
     camdbench figures runs/shortcuts-val-1a2b3c4d

@@ -1,4 +1,4 @@
-"""`camdbench layers`: which layers of a model can be explained."""
+"""`camdbench layers`: target layers of a model."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import click
 from camdbench.cli import shared_options
 
 
-@click.command("layers", short_help="List the layers of a model that can be explained.")
+@click.command("layers", short_help="List the target layers of a model.")
 @click.argument("model")
-@click.option("--size", type=click.IntRange(min=1), help="Side of the images in pixels.  [default: the model's own]")
-@click.option("--all", "everything", is_flag=True, help="Also the layers that cannot be explained, with the reason.")
+@click.option("--size", type=click.IntRange(min=1), help="Side length of the input in pixels.  [default: the model's own]")
+@click.option("--all", "everything", is_flag=True, help="Include layers that cannot be explained, with the reason.")
+@shared_options.plugin
 @shared_options.as_json
 @shared_options.verbose
 def command(model: str, size: int | None, everything: bool, as_json: bool) -> None:
-    r"""List the layers that can be explained, with the shape of their activations; the default is marked.
+    r"""List the layers of a model that can be explained, with the shape of their activations; the default is marked.
 
-    Shapes do not depend on weights, so none are needed.
+    No weights are needed, as shapes do not depend on them.
 
     \b
     camdbench layers resnet50

@@ -1,8 +1,8 @@
-"""`camdbench list`: what there is."""
+"""`camdbench list`: registered explainers, metrics, models, data sets, losses and recipes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -27,13 +27,16 @@ _KINDS: dict[str, Registry[Any]] = {
 @click.argument("kind", type=click.Choice([*_KINDS, "recipes"]))
 @click.argument("name", required=False)
 @click.option(
-    "--estimate-time", "probe", is_flag=True, help="With recipes: measure for five seconds, and estimate how long each takes here."
+    "--estimate-time",
+    "probe",
+    is_flag=True,
+    help="With recipes: estimate the run time of each on this machine, from a measurement of 5 seconds.",
 )
 @shared_options.plugin
 @shared_options.as_json
 @shared_options.verbose
 def command(kind: str, name: str | None, as_json: bool, probe: bool) -> None:
-    r"""List what there is, one line each; with NAME, its options, its paper and what it needs.
+    r"""List all entries, one line each; with NAME, its options, paper and requirements.
 
     \b
     camdbench list explainers
@@ -46,11 +49,11 @@ def command(kind: str, name: str | None, as_json: bool, probe: bool) -> None:
 
         list_recipes(name, as_json=as_json, probe=probe)
         return
-    entries = [_described(entry) for entry in _KINDS[kind]]
+    entries = [_describe(entry) for entry in _KINDS[kind]]
     if kind == "models":
         entries += _torchvision() + _timm(name)
     if name is not None:
-        entries = [_one(kind, name, entries)]
+        entries = [_find_entry(kind, name, entries)]
     if as_json:
         shared_options.print_json(entries)
     elif name is not None:
@@ -58,13 +61,13 @@ def command(kind: str, name: str | None, as_json: bool, probe: bool) -> None:
     else:
         width = max((len(entry["name"]) for entry in entries), default=0)
         for entry in entries:
-            notes = "; ".join(filter(None, [_reading(entry), ", ".join(entry.get("needs", ())), entry.get("cost")]))
+            notes = "; ".join(filter(None, [_metric_notes(entry), ", ".join(entry.get("needs", ())), entry.get("cost")]))
             click.echo(f"{entry['name']:<{width}}  {entry['summary']}" + (f"  [{notes}]" if notes else ""))
         click.echo(f"{len(entries)} {kind}", err=True)
 
 
-def _reading(entry: dict[str, Any]) -> str:
-    """How a metric's numbers are read: direction, unit, what it judges and the protocols it knows."""
+def _metric_notes(entry: dict[str, Any]) -> str:
+    """Direction, unit, scope and protocols of a metric; empty for other entries."""
     if "higher_is_better" not in entry:
         return ""
     direction = f"{'↑' if entry['higher_is_better'] else '↓'} {entry['unit']}".rstrip()
@@ -72,7 +75,7 @@ def _reading(entry: dict[str, Any]) -> str:
     return "; ".join([direction, *(["of the model"] if entry["scope"] == "model" else []), protocols])
 
 
-def _described(entry: Entry[Any]) -> dict[str, Any]:
+def _describe(entry: Entry[Any]) -> dict[str, Any]:
     given = [{"name": option.name, "type": option.annotation, "default": option.default} for option in entry.options]
     return (
         {"name": entry.name, "summary": entry.summary}
@@ -83,7 +86,7 @@ def _described(entry: Entry[Any]) -> dict[str, Any]:
 
 
 def _cost(entry: Entry[Any]) -> dict[str, Any]:
-    """The passes of an explainer: how they follow its options, and their number at the defaults."""
+    """Image passes of an explainer: the formula in its options, and their number at the defaults."""
     cost: Cost | None = getattr(entry.facts, "cost", None)
     if cost is None:
         return {}
@@ -98,22 +101,22 @@ def _torchvision() -> list[dict[str, Any]]:
 
 
 def _timm(name: str | None) -> list[dict[str, Any]]:
-    """One line for all networks of timm, or the one that was asked for."""
+    """One line for all models of timm, or the named one."""
     from camdbench.models import timm_zoo
 
     known = timm_zoo.names()
     weights = "weights by name@TAG, --weights FILE, or name@random"
     if name in known:
         return [{"name": name, "summary": f"timm; {weights}", "module": "timm.models"}]
-    what = f"{len(known)} networks of timm (see: timm.list_models())" if known else "not installed: pip install 'camdbench[timm]'"
+    what = f"{len(known)} models of timm (see: timm.list_models())" if known else "not installed: pip install 'camdbench[timm]'"
     return [{"name": f"{timm_zoo.PREFIX}NAME", "summary": f"{what}; {weights}", "module": "timm.models"}]
 
 
-def _one(kind: str, name: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
+def _find_entry(kind: str, name: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
     from camdbench.core.errors import unknown
 
     if kind in _KINDS and kind != "models":
-        name = _KINDS[kind].get(name).name  # knows aliases, and says why a name is refused
+        name = _KINDS[kind].get(name).name  # resolves aliases and explains refused names
     for entry in entries:
         if entry["name"] == name:
             return entry
@@ -121,22 +124,21 @@ def _one(kind: str, name: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _print_details(entry: dict[str, Any]) -> None:
-    say: Callable[[str], None] = click.echo
-    say(f"{entry['name']}\n\n{entry.get('doc', entry['summary'])}\n")
+    click.echo(f"{entry['name']}\n\n{entry.get('doc', entry['summary'])}\n")
     for key, value in entry.items():
         if key == "protocols":
             _print_protocols(value)
         elif key == "differs":
             for other in value:
-                say(f"{'differs':<18}{other['who']}: {other['what']}" + (f"; {other['effect']}" if other["effect"] else ""))
+                click.echo(f"{'differs':<18}{other['who']}: {other['what']}" + (f"; {other['effect']}" if other["effect"] else ""))
         elif key not in ("name", "summary", "doc", "options", "wraps") and value not in ((), [], "", None):
-            say(f"{key.replace('_', ' '):<18}{', '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
+            click.echo(f"{key.replace('_', ' '):<18}{', '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
     given = entry.get("options", [])
-    say("options" if given or entry.get("wraps") else "no options")
+    click.echo("options" if given or entry.get("wraps") else "no options")
     for _ in range(entry.get("wraps", 0)):
-        say("  EXPLAINER  (another explainer with its options)")
+        click.echo("  EXPLAINER  (another explainer with its options)")
     for option in given:
-        say(f"  {option['name']}={option['default']!r}  ({option['type']})")
+        click.echo(f"  {option['name']}={option['default']!r}  ({option['type']})")
 
 
 def _print_protocols(protocols: Sequence[dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""`camdbench`: the group of verbs, and what every verb shares: one clear line for an error, and its exit code."""
+"""`camdbench`: the group of commands; errors become one line on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ FAILURE, INTERRUPTED = 1, 130
 
 
 class LazyGroup(click.Group):
-    """Group that imports a command only when it is used."""
+    """Command group that imports a command on first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names of the commands, in the order of `--help`."""
+        """Return the names of the commands, in the order of `--help`."""
         del ctx
         return list(COMMANDS)
 
@@ -49,7 +49,7 @@ class LazyGroup(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        return _keeping_lines(importlib.import_module(f"camdbench.cli.{COMMANDS[cmd_name]}").command)
+        return _keep_line_breaks(importlib.import_module(f"camdbench.cli.{COMMANDS[cmd_name]}").command)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """Resolve a command name.
@@ -62,11 +62,11 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def _keeping_lines(command: click.Command) -> click.Command:
-    r"""The command, and those below it, with click's mark of lines that are not wrapped, which raw docstrings spell `\b`."""
+def _keep_line_breaks(command: click.Command) -> click.Command:
+    r"""Replace `\b` in the help of a command and its sub-commands by the character with which click keeps line breaks."""
     command.help = (command.help or "").replace("\\b\n", "\b\n")
     for part in command.commands.values() if isinstance(command, click.Group) else ():
-        _keeping_lines(part)
+        _keep_line_breaks(part)
     return command
 
 
@@ -83,22 +83,22 @@ def _show_version(ctx: click.Context, parameter: click.Parameter, value: bool) -
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option("--version", is_flag=True, callback=_show_version, expose_value=False, is_eager=True, help="Show the version.")
 def cli() -> None:
-    r"""Benchmark visual explanations of image classifiers.
+    r"""Benchmark saliency maps of image classifiers.
 
     \b
-    camdbench run --explainers opticam,gradcam --metrics ad,ag      the main job, on embedded data and model
-    camdbench list explainers                                      what there is
-    camdbench explain chelsea --explainers gradcam,opticam         maps for pictures of your own
+    camdbench run --explainers opticam,gradcam --metrics ad,ag    run and score, on the embedded data set and model
+    camdbench list explainers                                     available explainers
+    camdbench explain chelsea --explainers gradcam,opticam        saliency maps of single images
 
-    Exit codes: 0 done, 1 failure, 2 wrong usage, 3 finished with failed images, 4 a value moved, 130 interrupted.
+    Exit codes: 0 success, 1 failure, 2 usage error, 3 some images failed, 4 a golden value moved, 130 interrupted.
     """
 
 
-_keeping_lines(cli)
+_keep_line_breaks(cli)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line in a process of its own, and exit."""
+    """Run the command line and exit the process."""
     reuse_freed_memory()
     sys.exit(run_cli(sys.argv[1:] if arguments is None else arguments))
 
@@ -110,42 +110,42 @@ def run_cli(arguments: Sequence[str]) -> int:
         with _warnings(verbose=verbose):
             result: Any = cli.main(list(arguments), prog_name="camdbench", standalone_mode=False)
     except click.exceptions.Abort:
-        return _say("interrupted; what is finished is kept, the same command continues", INTERRUPTED)
+        return _fail("interrupted: finished work is kept; run the same command again to resume", INTERRUPTED)
     except click.ClickException as error:
         where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx is not None else ""
         more = f" (see: {where} --help)" if where else ""
-        return _say(f"Error: {' '.join(error.format_message().split())}{more}", error.exit_code)
+        return _fail(f"Error: {' '.join(error.format_message().split())}{more}", error.exit_code)
     except CamdbenchError as error:
-        return _say(f"Error: {error}", error.exit_code)
+        return _fail(f"Error: {error}", error.exit_code)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a reader such as `head` left: no complaint at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a reader such as `head` has closed the pipe
         return FAILURE
     except Exception as error:
         if verbose:
             traceback.print_exc()
-        return _say(f"Error: unexpected {type(error).__name__}: {error} (with -v: where)", FAILURE)
+        return _fail(f"Error: unexpected {type(error).__name__}: {error} (traceback: -v)", FAILURE)
     return result if isinstance(result, int) else 0
 
 
 @contextmanager
 def _warnings(*, verbose: bool) -> Generator[None]:
-    """Warnings of our own in a line each, those of libraries with -v alone."""
+    """Print warnings of camdbench as one line each; show those of libraries only if verbose."""
     with warnings.catch_warnings():
         if not verbose:
             warnings.simplefilter("ignore")
         warnings.simplefilter("always", CamdbenchWarning)
-        theirs = warnings.showwarning
+        show_other = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *where: Any, **how: Any) -> None:
             if issubclass(category, CamdbenchWarning):
                 click.echo(f"warning: {message}", err=True)
             else:
-                theirs(message, category, *where, **how)
+                show_other(message, category, *where, **how)
 
         warnings.showwarning = show
         yield
 
 
-def _say(line: str, code: int) -> int:
+def _fail(line: str, code: int) -> int:
     click.echo(line, err=True)
     return code

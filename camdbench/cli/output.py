@@ -16,12 +16,17 @@ if TYPE_CHECKING:
 
 FINISHED_WITH_FAILURES = 3
 in_format = click.option(
-    "--format", "form", type=click.Choice(["table", "csv", "markdown", "latex", "json"]), default="table", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "markdown", "latex", "json"]),
+    default="table",
+    show_default=True,
+    help="Output format.",
 )
 
 
 def show(tables: Sequence[Table], data: pd.DataFrame, form: Format, *, notes_last: bool = False) -> None:
-    """Print tables, or for CSV and JSON the data that they were made of."""
+    """Print tables; CSV and JSON hold their data unrounded."""
     from camdbench.tables.render import render, to_console
 
     if form == "table":
@@ -40,20 +45,21 @@ def show_summary(summary: pd.DataFrame, form: Format) -> None:
 
 
 def show_run(rows: pd.DataFrame, *, as_json: bool, quiet: bool) -> int:
-    """Write and print the summary of what has just been run, say where it lies and what failed; return the exit code."""
+    """Write and print the summary of a run, its directory and its failures; return the exit code."""
     from camdbench.tables.summary import write_summary
 
     summary = write_summary(rows.attrs["run"])
     show_summary(summary[summary["explainer"].isin(rows["explainer"])], "json" if as_json else "table")
     if not quiet:
-        click.echo(f"rows, costs and summary: {rows.attrs['run']}", err=True)
+        click.echo(f"rows, usage and summary: {rows.attrs['run']}", err=True)
     return FINISHED_WITH_FAILURES if show_failures(rows) else 0
 
 
 def show_failures(rows: pd.DataFrame) -> int:
-    """Say on stderr what has no value and why, one line for each reason; return the number of rows that failed.
+    """Print why values are missing, one line per reason, on stderr.
 
-    An explainer that has no meaning on a model has not failed.
+    Returns:
+        Number of rows with status `error`; `not_applicable` is no failure.
     """
     failed = rows[rows["status"].isin(["error", "not_applicable"])]
     once = failed.drop_duplicates(["model", "explainer", "status", "reason", "image"])

@@ -18,10 +18,12 @@ _CAPTION = "mIoU [95 % interval]; pixel accuracy; mIoU of predicting the most fr
 
 @click.command("probe", short_help="Train a segmentation head on a classifier's features; print its mIoU.")
 @click.option("--recipe", required=True, metavar="FILE", help="YAML recipe, such as benchmarks/shortcuts/probe.yaml.")
-@click.option("--out", default="probes", show_default=True, metavar="DIR", help="Folder for weights, provenance, log and confusion.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Replaces the recipe's number of epochs.")
-@click.option("--seed", type=click.IntRange(min=0), help="Replaces the recipe's seed.")
-@click.option("--data-root", metavar="DIR", help="Folder of a data set on disk.")
+@click.option(
+    "--out", default="probes", show_default=True, metavar="DIR", help="Output folder: weights, provenance, log and confusion matrix."
+)
+@click.option("--epochs", type=click.IntRange(min=1), help="Override the recipe's number of epochs.")
+@click.option("--seed", type=click.IntRange(min=0), help="Override the recipe's seed.")
+@click.option("--data-root", metavar="DIR", help="Directory of a data set that is read from disk.")
 @shared_options.plugin
 @shared_options.device
 @shared_options.as_json
@@ -36,13 +38,13 @@ def command(
     camdbench probe --recipe benchmarks/shortcuts/probe.yaml
     camdbench probe --recipe mine.yaml --data-root DIR --seed 1
     """
-    from camdbench.cli.epoch_progress import formatted
+    from camdbench.cli.epoch_progress import format_numbers
     from camdbench.trainer.probe import probe
     from camdbench.trainer.run_state import Epoch
 
     def report(line: Epoch) -> None:
         if not quiet:
-            click.echo(formatted(line.flat()), err=True)
+            click.echo(format_numbers(line.flat()), err=True)
 
     done = probe(recipe, out=out, seed=seed, device=device, epochs=epochs, data_root=data_root, progress=report)
     if as_json:
@@ -54,7 +56,7 @@ def command(
 
 
 def _records(done: ProbeResult) -> list[dict[str, object]]:
-    """One per split; numbers that are not there are None."""
+    """Return one record per split; a missing number is None."""
     recipe = done.recipe
     about = {"probe": recipe.name, "model": recipe.model, "backbone": recipe.backbone, "dataset": recipe.data.dataset}
     numbers = ("miou", "low", "high", "accuracy", "majority")

@@ -19,10 +19,10 @@ class LiveBar:
     """A live bar on a terminal, silent elsewhere.
 
     Attributes:
-        quiet: whether nothing is to be said at all.
-        live: whether there is a terminal.
-        progress: rich's.
-        task: its one task.
+        quiet: whether all output is suppressed.
+        live: whether stderr is a terminal.
+        progress: rich's progress display.
+        task: id of its only task.
     """
 
     def __init__(self, *, quiet: bool) -> None:
@@ -46,27 +46,27 @@ class LiveBar:
 
 
 class Bar(LiveBar):
-    """Shows how many jobs of a run are done; a job is one explainer on one chunk of images."""
+    """Number of finished jobs of a run; a job is one explainer on one chunk of images."""
 
     def __init__(self, *, quiet: bool) -> None:
         super().__init__(quiet=quiet)
         self._total = self._done = 0
-        self._said = monotonic()
+        self._last_line = monotonic()
 
     def start(self, root: Path, total: int, done: int) -> None:
-        """Show the number of jobs and where results go."""
+        """Show the run directory and the number of jobs."""
         self._total, self._done = total, done
         self.progress.update(self.task, total=total, completed=done, description=str(root))
-        self._line(f"{root}: {total} jobs, {done} done already")
+        self._line(f"{root}: {total} jobs, {done} already done")
 
     def advance(self, jobs: int, what: str) -> None:
-        """Show that jobs are done."""
+        """Add finished jobs."""
         self._done += jobs
         self.progress.update(self.task, completed=self._done, description=what)
-        if monotonic() - self._said >= _SECONDS_BETWEEN_LINES or self._done == self._total:
+        if monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES or self._done == self._total:
             self._line(f"{self._done}/{self._total} jobs: {what}")
 
     def _line(self, text: str) -> None:
         if not self.quiet and not self.live:
             click.echo(text, err=True)
-            self._said = monotonic()
+            self._last_line = monotonic()

@@ -1,4 +1,4 @@
-"""`camdbench list recipes`: the tables and figures that can be reproduced, and what each needs."""
+"""`camdbench list recipes`: tables and figures that can be reproduced, with their requirements."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from camdbench.papers.recipe_files import load_table, recipe_files
 from camdbench.papers.requirements import Requirements, requirements
 from camdbench.papers.table_recipe import PaperTable
 
-_LEAST = 5  # characters beside a name that are worth a column
+_LEAST = 5  # characters beside a name below which the text starts on the next line
 
 
 def list_recipes(name: str | None, *, as_json: bool, probe: bool) -> None:
-    """Print one line per recipe, or everything about one; with one, or with `probe`, about how long it takes here.
+    """Print one line per recipe, or all details of one.
+
+    The run time on this machine is estimated for a single recipe, and for all if `probe` is set.
 
     Raises:
-        UsageError: there is no recipe of that name.
+        UsageError: unknown recipe.
     """
     tables = [load_table(each) for each in ([name] if name is not None else recipe_files())]
-    entries = [_described(table) for table in tables]
+    entries = [_describe(table) for table in tables]
     if probe or name is not None:
         _add_times(entries)
     if as_json:
@@ -41,7 +43,7 @@ def list_recipes(name: str | None, *, as_json: bool, probe: bool) -> None:
 
 
 def _line(name: str, text: str, room: int | None) -> str:
-    """A name and what there is to say, which stays beside the name where it takes more than one line.
+    """Format a name and a text; further lines of the text are indented to the width of the name.
 
     >>> print(_line("a  ", "one two three", 8))
     a  one
@@ -58,7 +60,7 @@ def _line(name: str, text: str, room: int | None) -> str:
     return textwrap.fill(text, room, initial_indent=name, subsequent_indent=" " * len(name))
 
 
-def _described(table: PaperTable) -> dict[str, Any]:
+def _describe(table: PaperTable) -> dict[str, Any]:
     wanted: Requirements = requirements(table)
     return {
         "name": table.name,
@@ -78,7 +80,7 @@ def _described(table: PaperTable) -> dict[str, Any]:
 
 
 def _add_times(entries: list[dict[str, Any]]) -> None:
-    """About how long the explainers take: their passes over all images, at the pace of a probe."""
+    """Estimate the time of the explainers: image passes times measured seconds per pass."""
     from camdbench.core.errors import UsageError
     from camdbench.papers.timing import seconds_per_pass
 
@@ -86,13 +88,13 @@ def _add_times(entries: list[dict[str, Any]]) -> None:
         pace = seconds_per_pass(dict.fromkeys(network for entry in entries for network in entry["work"]))
     except UsageError as error:  # timm is not installed
         pace = dict[str, float]()
-        click.echo(f"no estimate of time: {error}", err=True)
+        click.echo(f"no time estimate: {error}", err=True)
     for entry in entries:
         work: dict[str, PassEstimate] = entry["work"]
         if work and work.keys() <= pace.keys():
             seconds = sum(pace[network] * passes.total for network, passes in work.items())
             least = "at least " if any(passes.lower_bound for passes in work.values()) else ""
-            entry["estimated time"] = f"{least}{_duration(seconds)} for the explainers; metrics and training come on top"
+            entry["estimated time"] = f"{least}{_duration(seconds)} for the explainers, without metrics and training"
 
 
 def _short(entry: dict[str, Any]) -> str:
@@ -118,7 +120,7 @@ def _print_details(entry: dict[str, Any]) -> None:
 
 
 def _duration(seconds: float) -> str:
-    """A time in the unit that suits it.
+    """Format a duration in its largest suitable unit.
 
     >>> _duration(40), _duration(5000), _duration(400_000)
     ('40 seconds', '1.4 hours', '4.6 days')

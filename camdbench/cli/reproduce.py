@@ -1,4 +1,4 @@
-"""`camdbench reproduce`: a table of a paper, our values beside those that are printed."""
+"""`camdbench reproduce`: a table of a paper, with our values beside the printed ones."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ FINISHED_WITH_GAPS = 3
 
 
 def _roots(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]) -> str | dict[str, str] | None:
-    """One folder for all data sets, or one for each as NAME=DIR."""
+    """Parse --data-root: one folder for all data sets, or NAME=DIR for each."""
     del ctx, parameter
     named = dict(value.split("=", 1) for value in values if "=" in value)
     if len(named) == len(values):
         return named or None
     if len(values) != 1:
-        raise click.BadParameter("give one DIR for all data sets, or NAME=DIR for each")
+        raise click.BadParameter("expected one DIR for all data sets, or NAME=DIR for each")
     return values[0]
 
 
-@click.command("reproduce", short_help="Reproduce a table of a paper; print our values beside its own.")
+@click.command("reproduce", short_help="Reproduce a table of a paper; compare with its printed values.")
 @click.argument("name")
 @click.option(
     "--data-root",
     multiple=True,
     metavar="DIR",
     callback=_roots,
-    help="Where data sets lie: each in DIR/NAME or in DIR itself; or NAME=DIR, once for each.",
+    help="Directory of the data sets, each in DIR/NAME or in DIR; or NAME=DIR, once per data set.",
 )
 @click.option(
-    "--limit", type=click.IntRange(min=1), help="Number of images of each data set, a random sample.  [default: all; 64 with --small]"
+    "--limit", type=click.IntRange(min=1), help="Use N images of each data set, drawn at random.  [default: all; 64 with --small]"
 )
-@click.option("--small", is_flag=True, help="The same recipe on the embedded data and networks; compares nothing.")
-@click.option("--method", "methods", multiple=True, metavar="LABEL", help="Only this line of the table; may be given more than once.")
-@click.option("--model", "models", multiple=True, metavar="LABEL", help="Only this network of the table; may be given more than once.")
-@click.option("--checkpoints", metavar="DIR", help="Folder with networks that are trained first.  [default: OUT/checkpoints]")
+@click.option("--small", is_flag=True, help="Run the recipe on the embedded data set and models; values are not compared.")
+@click.option("--method", "methods", multiple=True, metavar="LABEL", help="Only this row of the table; repeatable.")
+@click.option("--model", "models", multiple=True, metavar="LABEL", help="Only this model of the table; repeatable.")
+@click.option("--checkpoints", metavar="DIR", help="Folder of trained checkpoints.  [default: OUT/checkpoints]")
+@click.option("--train", is_flag=True, help="Train missing checkpoints as in the paper.  [with --small: always, on small models]")
+@click.option("--out", metavar="DIR", help="Output folder: runs and tables.  [default: reproductions/NAME]")
 @click.option(
-    "--train", is_flag=True, help="Train the networks that have to be, as the paper does.  [with --small: small ones, in any case]"
+    "--batch-size", default=16, show_default=True, type=click.IntRange(min=1), help="Images per batch; halved if memory runs out."
 )
-@click.option("--out", metavar="DIR", help="Folder for runs and tables.  [default: reproductions/NAME]")
-@click.option("--batch-size", default=16, show_default=True, type=click.IntRange(min=1), help="Images at a time.")
-@click.option("--download", is_flag=True, help="Let torchvision or timm fetch weights that are not on this machine.")
+@click.option("--download", is_flag=True, help="Allow torchvision and timm to download missing weights.")
 @shared_options.plugin
 @shared_options.device
 @shared_options.seed
@@ -52,20 +52,20 @@ def _roots(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]
 @shared_options.quiet
 @shared_options.verbose
 def command(name: str, as_json: bool, quiet: bool, **request: Any) -> int:
-    r"""Reproduce a table or figure of a paper: ours, its interval, the paper's value, the difference and whether they agree.
+    r"""Reproduce a table or figure of a paper: our value with 95 % interval, the paper's value, their difference and agreement.
 
-    A cell agrees where the paper's value, as far as its rounding goes, lies in our 95 % interval. What cannot be run here
-    says why, and the rest is run all the same. The same command again continues.
+    A cell agrees if the paper's value, within its rounding, lies in our 95 % interval. A cell that cannot be run states the
+    reason. The same command again resumes.
 
     \b
     camdbench reproduce opticam-table1 --small
     camdbench reproduce opticam-table1 --data-root DIR --limit 1000 --download
     camdbench reproduce soloss-table1 --data-root cub200=DIR --data-root pets=DIR --method CE-Loss
 
-    Exit codes: 0 every cell that can be measured was, 3 some were not.
+    Exit codes: 0 every cell that can be run was measured, 3 some failed.
     """
     from camdbench.cli.output import show
-    from camdbench.papers.render import paper_data, paper_tables
+    from camdbench.papers.paper_tables import paper_data, paper_tables
     from camdbench.papers.reproduce import reproduce, write_tables
 
     def log(text: str) -> None:

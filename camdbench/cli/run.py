@@ -1,4 +1,4 @@
-"""`camdbench run`: the main job."""
+"""`camdbench run`: run explainers and metrics over a data set."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from camdbench.runner.config import RunConfig
 def command(as_json: bool, quiet: bool, **flags: Any) -> int:
     r"""Run explainers and metrics over a data set.
 
-    Prints a table and writes tidy rows to a run directory. The same command again resumes an interrupted run; finished
-    work is not repeated.
+    Prints a table of means and writes tidy rows to a run directory. The same command again resumes an interrupted run.
 
     \b
     camdbench run --explainers opticam,gradcam --metrics ad,ag

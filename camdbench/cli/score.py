@@ -1,4 +1,4 @@
-"""`camdbench score`: further metrics of maps that exist."""
+"""`camdbench score`: score saved saliency maps."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from camdbench.cli.output import show_run
 from camdbench.runner.config import SCORE_OPTIONS, RunConfig
 
 
-@click.command("score", short_help="Score saved maps with further metrics, without explaining again.")
+@click.command("score", short_help="Score saved saliency maps with further metrics.")
 @click.argument("saliency")
-@click.option("--explainer-name", help="Name of the maps of a file in rows.  [default: the file's name]")
+@click.option("--explainer-name", help="With a file: explainer name in the rows.  [default: the file's name]")
 @click.option(
     "--normalisation",
     type=click.Choice(["none", "range", "max", "sigmoid"]),
     default="range",
     show_default=True,
-    help="Normalisation of the maps of a file to [0, 1].",
+    help="With a file: normalisation of the maps to [0, 1].",
 )
 @config_options(RunConfig, only=SCORE_OPTIONS, unset=True)
 @shared_options.plugin
@@ -28,10 +28,10 @@ from camdbench.runner.config import SCORE_OPTIONS, RunConfig
 @shared_options.quiet
 @shared_options.verbose
 def command(as_json: bool, quiet: bool, **flags: Any) -> int:
-    r"""Score the maps of a run that stored them, or of a file that another tool wrote.
+    r"""Score the saved saliency maps of a run, or of a file of another tool, without running an explainer.
 
     SALIENCY is a run directory made with --save-maps raw; or a .npy array (N, h, w) in the order of the data set's images; or a
-    .npz with such an array, or with arrays (h, w) named by image.
+    .npz file with such an array, or with one array (h, w) per image id.
 
     \b
     camdbench run --explainers opticam,gradcam --save-maps raw --out runs/mine

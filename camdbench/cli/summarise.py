@@ -1,4 +1,4 @@
-"""`camdbench summarise`: the table of a run."""
+"""`camdbench summarise`: the summary table of a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from camdbench.tables.render import Format
 
 
-@click.command("summarise", short_help="Print the table of a run.")
+@click.command("summarise", short_help="Print the summary table of a run.")
 @click.argument("run")
 @in_format
 @click.option(
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     type=click.Choice(["percentile", "bca"]),
     default="percentile",
     show_default=True,
-    help="How the bootstrap's ends are found.",
+    help="Bootstrap interval: percentile, or bca (bias-corrected and accelerated).",
 )
 @click.option(
     "--significance",
     is_flag=True,
-    help="Mark by † values that are not significantly different from the best (permutation test; slow for many pairs).",
+    help="Mark with † values not significantly different from the best (paired permutation test; slow for many pairs).",
 )
 @shared_options.as_json
 @shared_options.verbose
 def command(run: str, form: Format, interval: Literal["percentile", "bca"], significance: bool, as_json: bool) -> None:
-    r"""Print means with 95 % bootstrap intervals over images, and write them beside the rows.
+    r"""Print means with 95 % bootstrap intervals over images; also write summary.csv, .md and .tex to the run directory.
 
     \b
     camdbench summarise runs/shortcuts-val-1a2b3c4d

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from camdbench.trainer.run_state import Epoch
 
 
-@click.command("train", short_help="Train a classifier by a recipe.")
+@click.command("train", short_help="Train a classifier from a recipe.")
 @click.option("--recipe", required=True, metavar="FILE", help="YAML recipe, such as benchmarks/shortcuts/ce.yaml.")
-@click.option("--out", default="checkpoints", show_default=True, metavar="DIR", help="Folder for weights, provenance and log.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Replaces the recipe's number of epochs.")
-@click.option("--seed", type=click.IntRange(min=0), help="Replaces the recipe's seed.")
-@click.option("--data-root", metavar="DIR", help="Folder of a data set on disk.")
-@click.option("--workers", type=click.IntRange(min=0), help="Processes that read images.  [default: by the number of images and cores]")
+@click.option("--out", default="checkpoints", show_default=True, metavar="DIR", help="Output folder: weights, provenance and log.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Override the recipe's number of epochs.")
+@click.option("--seed", type=click.IntRange(min=0), help="Override the recipe's seed.")
+@click.option("--data-root", metavar="DIR", help="Directory of a data set that is read from disk.")
+@click.option("--workers", type=click.IntRange(min=0), help="Processes that load images.  [default: by the number of images and cores]")
 @click.option(
     "--preview-images",
     default=4,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=0),
     help="Validation images whose saliency maps are drawn after every epoch; 0: none.",
 )
-@click.option("--tensorboard", metavar="DIR", help="Also write log and previews for TensorBoard into this folder.")
+@click.option("--tensorboard", metavar="DIR", help="Also write a TensorBoard log with previews to this folder.")
 @shared_options.plugin
 @shared_options.device
 @shared_options.quiet
@@ -44,7 +44,7 @@ def command(
     device: str,
     quiet: bool,
 ) -> None:
-    r"""Train a classifier by a recipe; the checkpoint is a model for every other command.
+    r"""Train a classifier from a recipe. The checkpoint can be used as a model by every other command.
 
     \b
     camdbench train --recipe benchmarks/shortcuts/ce.yaml --out checkpoints

@@ -25,12 +25,14 @@ _NUMBERS = 2**25  # of altered activations that exist at once: 334 copies of 204
     needs=("layer",),
 )
 def ablationcam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
-    """Ablation-CAM: channels weighted by the relative drop of the class logit without that channel.
+    r"""Ablation-CAM: channels weighted by the relative drop of the class logit without that channel.
 
-    w_k = (y - y_k) / |y|, y_k being the logit with channel k set to zero; the map is relu(sum_k w_k A_k). The paper divides
-    by y and assumes positive logits. A negative y would flip the sign of every weight, so its magnitude is taken. On a global
-    average pooling + linear head, y - y_k = W_ck mean(A_k) needs no pass. Elsewhere the tail behind the layer is replayed
-    with one channel off at a time. Channels that are zero have weight 0.
+    .. math:: \mathrm{ReLU}(\sum_k w_k A_k), \quad w_k = (y - y_k) / |y|
+
+    y_k is the logit with channel k set to zero. The paper divides by y and assumes positive logits. A negative y would flip
+    the sign of every weight, so its magnitude is taken. On a global average pooling + linear head, y - y_k = W_ck mean(A_k)
+    needs no pass. Elsewhere the tail behind the layer is replayed with one channel off at a time. Channels that are zero
+    have weight 0.
 
     Returns:
         (B, h, w), non-negative unless `relu=False`.

@@ -18,9 +18,11 @@ from camdbench.explainers.common.weighted_channels import weighted_sum
     refuses="networks whose head behind the layer is not global average pooling and a linear layer",
 )
 def cam(trace: Trace, *, layer: str | None = None, relu: bool = False) -> Tensor:
-    """CAM: activations weighted by the linear head's weights of the class.
+    r"""CAM: activations weighted by the linear head's weights of the class.
 
-    M = sum_k W_ck A_k (eq. 2). The paper does not rectify; `relu=True` does. A network whose logits are not mean(A) W' + b is
+    .. math:: \sum_k W_{ck} A_k
+
+    The paper does not rectify; `relu=True` does. A network whose logits are not mean(A) W' + b is
     refused. Grad-CAM, XGrad-CAM and HiResCAM are this map divided by the number of grid cells.
 
     Returns:

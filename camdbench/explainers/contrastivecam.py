@@ -19,9 +19,11 @@ from camdbench.explainers.common.trace import Trace
     needs=("layer", "gradients"),
 )
 def contrastivecam(trace: Trace, *, versus: str | int = "mean", layer: str | None = None) -> Tensor:
-    """ContrastiveCAM: HiResCAM of the class minus that of another class, or minus the mean over classes.
+    r"""ContrastiveCAM: HiResCAM of the class minus that of another class, or minus the mean over classes.
 
-    `versus="mean"` is the class-reconstructed map of definition 3.4, HiRes_c - 1/C sum_c' HiRes_c'. `runner_up` subtracts the
+    .. math:: \mathrm{HiRes}_c - \frac{1}{C} \sum_{c'} \mathrm{HiRes}_{c'}
+
+    `versus="mean"` is this class-reconstructed map of definition 3.4. `runner_up` subtracts the
     map of the class with the highest logit among the others, and a class index or name that of this class (definition
     3.3). Adding the same map to every HiResCAM changes nothing. On a global average pooling + linear head the pairwise map
     sums to the difference of the logits minus that of the biases. The map of a class against itself is zero. HiResCAM is

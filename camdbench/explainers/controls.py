@@ -28,9 +28,11 @@ def random(trace: Trace, *, cells: PositiveInt | None = None) -> Tensor:
 
 @explainer("centre", paper="control", cost=Cost(), aliases=("center",), control=True)
 def centre(trace: Trace, *, sigma: PositiveFloat = 0.25) -> Tensor:
-    """Centre control: a Gaussian at the image centre.
+    r"""Centre control: a Gaussian at the image centre.
 
-    exp(-d^2 / (2 sigma^2)), d being the distance to the centre in units of the image's sides.
+    .. math:: \exp(-d^2 / (2 \sigma^2))
+
+    d is the distance to the centre in units of the image's sides.
 
     Returns:
         (B, H, W) in (0, 1].
@@ -54,9 +56,11 @@ def uniform(trace: Trace) -> Tensor:
 
 @explainer("edges", paper="control; Adebayo et al. 2018, arXiv:1810.03292, section 5", cost=Cost(), control=True)
 def edges(trace: Trace) -> Tensor:
-    """Edge control: Sobel gradient magnitude of the image's luminance.
+    r"""Edge control: Sobel gradient magnitude of the image's luminance.
 
-    sqrt(G_x^2 + G_y^2), with replicated borders.
+    .. math:: \sqrt{G_x^2 + G_y^2}
+
+    Borders are replicated.
 
     Returns:
         (B, H, W), non-negative.

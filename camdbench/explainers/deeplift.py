@@ -32,12 +32,14 @@ from camdbench.models.backward_rules import (
     refuses="networks with products of activations, normalisation by statistics of the image, or attention",
 )
 def deeplift(trace: Trace, *, baseline: Literal["mean", "black"] = "black", channels: Literal["max", "sum", "abs"] = "sum") -> Tensor:
-    """DeepLIFT (Rescale rule): difference from a reference image times finite-difference multipliers.
+    r"""DeepLIFT (Rescale rule): difference from a reference image times finite-difference multipliers.
 
-    (x - x0) m, where m is the product of (f(x) - f(x0)) / (x - x0) over the nonlinearities and of the weights of the linear
-    operations. With channels="sum" the map sums to y(x) - y(x0). Elementwise nonlinearities and max pooling are found
-    however they are written: functional, in place or reused. A network with any other operation that is not affine is
-    refused, because the rule does not define it. The reference is black or the network's mean colour.
+    .. math:: (x - x_0)\,m
+
+    m is the product of (f(x) - f(x0)) / (x - x0) over the nonlinearities and of the weights of the linear operations. With
+    channels="sum" the map sums to y(x) - y(x0). Elementwise nonlinearities and max pooling are found however they are
+    written: functional, in place or reused. A network with any other operation that is not affine is refused, because the
+    rule does not define it. The reference is black or the network's mean colour.
 
     Returns:
         (B, H, W), signed for channels="sum".

@@ -15,21 +15,18 @@ from camdbench.functional.float_precision import to_float64
 _NOISE = 1e-5  # of the sizes that were added up: a sum below it is rounding and has no sign
 
 
-@explainer(
-    "eigencam",
-    paper="Muhammad & Yeasin 2020, arXiv:2008.00299",
-    cost=Cost(forward=1),
-    needs=("layer",),
-)
+@explainer("eigencam", paper="Muhammad & Yeasin 2020, arXiv:2008.00299", cost=Cost(forward=1), needs=("layer",))
 def eigencam(
-    trace: Trace, *, layer: str | None = None, sign: Literal["evidence", "extreme"] = "evidence", compat: Literal["paper", "pgc"] = "paper"
+    trace: Trace, *, layer: str | None = None, sign: Literal["sum", "extreme"] = "sum", compat: Literal["paper", "pgc"] = "paper"
 ) -> Tensor:
-    """Eigen-CAM: activations projected on their first principal component (class-agnostic).
+    r"""Eigen-CAM: activations projected on their first principal component (class-agnostic).
 
-    With X (grid cells, channels) = U S V', the map is X v_1. The paper does not centre X; with activations >= 0 its map has
-    no negative value. The paper leaves the sign of v_1 open. `sign="evidence"` chooses the sign for which the map correlates
+    .. math:: X v_1, \quad X = U S V^\top
+
+    X has the shape (grid cells, channels). The paper does not centre X; with activations >= 0 its map has
+    no negative value. The paper leaves the sign of v_1 open. `sign="sum"` chooses the sign for which the map correlates
     with the sum over channels: sum_p map_p sum_k X_pk >= 0. `extreme` makes the value farthest from zero positive
-    (Seg-Eigen-CAM, eq. 13); `evidence` does this too if the sums vanish, as behind a layer norm. `compat="pgc"` centres the
+    (Seg-Eigen-CAM, eq. 13); `sum` does this too if the sums vanish, as behind a layer norm. `compat="pgc"` centres the
     channels and rectifies; pytorch-grad-cam leaves its sign to the linear algebra library.
 
     Returns:
@@ -47,12 +44,14 @@ def eigencam(
     needs=("layer", "gradients"),
 )
 def eigengradcam(
-    trace: Trace, *, layer: str | None = None, sign: Literal["evidence", "extreme"] = "evidence", centre: bool = True, relu: bool = True
+    trace: Trace, *, layer: str | None = None, sign: Literal["sum", "extreme"] = "sum", centre: bool = True, relu: bool = True
 ) -> Tensor:
-    """EigenGradCAM: gradient times activation projected on its first principal component.
+    r"""EigenGradCAM: gradient times activation projected on its first principal component.
 
-    Eigen-CAM of X = G * A instead of A, centred and rectified as in pytorch-grad-cam. There the sign is arbitrary; here
-    `sign="evidence"` makes the map correlate with HiResCAM, the sum over channels.
+    .. math:: X v_1, \quad X = G \odot A = U S V^\top
+
+    Eigen-CAM of G * A instead of A, centred and rectified as in pytorch-grad-cam. There the sign is arbitrary; here
+    `sign="sum"` makes the map correlate with HiResCAM, the sum over channels.
 
     Returns:
         (B, h, w), non-negative unless `relu=False`.
@@ -62,7 +61,7 @@ def eigengradcam(
     return map_.relu() if relu else map_
 
 
-def principal_map(features: Tensor, *, centre: bool, sign: Literal["evidence", "extreme"]) -> Tensor:
+def principal_map(features: Tensor, *, centre: bool, sign: Literal["sum", "extreme"]) -> Tensor:
     """X v_1 (B, h, w) for features (B, K, h, w) read as X (places, K); from the smaller of its two Gram matrices."""
     matrix = to_float64(features.flatten(2).transpose(1, 2))  # (B, P, K)
     if centre:
@@ -75,6 +74,6 @@ def principal_map(features: Tensor, *, centre: bool, sign: Literal["evidence", "
         flat = (matrix @ vectors[:, :, -1:]).squeeze(2)
     farthest = torch.where(flat.amin(1).abs() > flat.amax(1).abs(), -1.0, 1.0)
     agreement, scale = (flat * matrix.sum(2)).sum(1), (flat.abs() * matrix.abs().sum(2)).sum(1)
-    by_evidence = (agreement.abs() > _NOISE * scale) & (sign == "evidence")
-    flat = flat * torch.where(by_evidence, agreement.sign(), farthest)[:, None]
+    by_sum = (agreement.abs() > _NOISE * scale) & (sign == "sum")
+    flat = flat * torch.where(by_sum, agreement.sign(), farthest)[:, None]
     return flat.unflatten(1, tuple(features.shape[2:])).to(features)

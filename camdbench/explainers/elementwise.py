@@ -17,9 +17,11 @@ from camdbench.explainers.common.trace import Trace
     aliases=("gradcamelementwise",),
 )
 def elementwise(trace: Trace, *, layer: str | None = None) -> Tensor:
-    """Element-wise Grad-CAM: gradient times activation, rectified per channel and summed over channels.
+    r"""Element-wise Grad-CAM: gradient times activation, rectified per channel and summed over channels.
 
-    sum_k relu(G_k A_k). It equals Layer-CAM if no activation is negative.
+    .. math:: \sum_k \mathrm{ReLU}(G_k A_k)
+
+    It equals Layer-CAM if no activation is negative.
 
     Returns:
         (B, h, w), non-negative.

@@ -28,9 +28,11 @@ Compat = Literal["paper", "torchray"]
     aliases=("excitationbackprop", "mwp"),
 )
 def ebp(trace: Trace, *, layer: str | None = None, compat: Literal["paper", "torchray"] = "paper") -> Tensor:
-    """Excitation backprop: marginal winning probability of the layer's neurons, given the class.
+    r"""Excitation backprop: marginal winning probability of the layer's neurons, given the class.
 
-    P(j) = sum_i P(i) a_j max(w_ij, 0) / sum_k a_k max(w_ik, 0), starting from a one at the class (eq. 1-2). Max pooling passes
+    .. math:: P(j) = \sum_i P(i)\,a_j \max(w_{ij}, 0) / \sum_k a_k \max(w_{ik}, 0)
+
+    It starts from a one at the class. Max pooling passes
     the probability to the maximum; average pooling is a linear layer. The method requires non-negative activations that
     grow with their input: a ReLU or a ReLU6.
     The paper leaves two cases open. A batch norm is folded into the convolution before it, so a negative scale flips the
@@ -53,7 +55,9 @@ def ebp(trace: Trace, *, layer: str | None = None, compat: Literal["paper", "tor
     aliases=("cebp", "contrastiveebp"),
 )
 def cmwp(trace: Trace, *, layer: str | None = None, compat: Literal["paper", "torchray"] = "paper") -> Tensor:
-    """Contrastive excitation backprop: relevance for the class minus that for its negated weights.
+    r"""Contrastive excitation backprop: relevance for the class minus that for its negated weights.
+
+    .. math:: \mathrm{ReLU}(P_{W} - P_{-W})
 
     As `ebp`, with a contrast at the input of the class layer (the pooled features of a ResNet, the last hidden layer of a
     VGG): the probability under the negated class weights is subtracted there. The difference is propagated, summed over

@@ -57,7 +57,9 @@ def extremal(
     smooth: NonNegativeFloat = 0.09,
     jitter: bool = True,
 ) -> Tensor:
-    """Extremal perturbations: smooth masks of fixed areas that maximise the class score, summed.
+    r"""Extremal perturbations: smooth masks of fixed areas that maximise the class score, summed.
+
+    .. math:: \sum_a \arg\max_{m: |m| = a} y(m \otimes x)
 
     For each area a, a mask m that covers the fraction a of the image maximises a reward; y is the logit:
 

@@ -13,16 +13,13 @@ from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.common.weighted_channels import weighted_sum
 
 
-@explainer(
-    "fem",
-    paper="Fuad et al. 2020, IPTA, hal-02963298, k-sigma rule",
-    cost=Cost(forward=1),
-    needs=("layer",),
-)
+@explainer("fem", paper="Fuad et al. 2020, IPTA, hal-02963298, k-sigma rule", cost=Cost(forward=1), needs=("layer",))
 def fem(trace: Trace, *, layer: str | None = None, k: NonNegativeFloat = 2.0, compat: Literal["paper", "pgc"] = "paper") -> Tensor:
-    """FEM: grid cells where a channel exceeds its mean by k standard deviations, weighted by that mean.
+    r"""FEM: grid cells where a channel exceeds its mean by k standard deviations, weighted by that mean.
 
-    sum_c mu_c [A_c >= mu_c + k sigma_c], with mu and sigma over the grid cells of one channel (sigma without Bessel's
+    .. math:: \sum_c \mu_c [A_c \ge \mu_c + k \sigma_c]
+
+    mu and sigma are over the grid cells of one channel (sigma without Bessel's
     correction), as in xplique; constant channels are left out. It does not depend on the class. On a grid of at most five
     cells no value exceeds two standard deviations. `compat="pgc"` is another method of the same name: sum_c f_c A_c,
     rectified, f_c being the fraction of cells with A_c > mu_c + k sigma_c.

@@ -29,11 +29,13 @@ def finercam(
     relu: bool = True,
     compat: Literal["paper", "pgc"] = "paper",
 ) -> Tensor:
-    """Finer-CAM: Grad-CAM of the class logit minus a fraction of the logits of the most similar classes.
+    r"""Finer-CAM: Grad-CAM of the class logit minus a fraction of the logits of the most similar classes.
 
-    Grad-CAM of y_c - gamma mean_d y_d, d being the `classes` classes whose logits are nearest to y_c on either side, or all
-    others if there are fewer. Default of `gamma`: 0.6. `compat="pgc"` explains the mean of y_c - gamma y_d weighted by the
-    softmax probabilities of the d, differentiates through these weights too, and has gamma 1 as its default.
+    .. math:: \mathrm{GradCAM}(y_c - \gamma\,\mathrm{mean}_d\,y_d)
+
+    d are the `classes` classes whose logits are nearest to y_c on either side, or all others if there are fewer. Default of
+    `gamma`: 0.6. `compat="pgc"` explains the mean of y_c - gamma y_d weighted by the softmax probabilities of the d,
+    differentiates through these weights too, and has gamma 1 as its default.
 
     Returns:
         (B, h, w), non-negative unless `relu=False`.

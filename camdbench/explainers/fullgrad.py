@@ -24,12 +24,14 @@ from camdbench.models.bias_terms import record_bias_terms
     refuses="networks whose logit is not the sum of its full gradients, such as those with a GELU, a tanh or attention",
 )
 def fullgrad(trace: Trace, *, compat: Literal["paper", "pgc"] = "paper") -> Tensor:
-    """FullGrad: magnitudes of input x gradient and bias x gradient, summed over convolutions and norms.
+    r"""FullGrad: magnitudes of input x gradient and bias x gradient, summed over convolutions and norms.
 
-    S = sum_c psi(x g)_c + sum over layers and channels of psi(b g)_c, psi(m) = up(rescale(abs(m))), with x the normalised
-    image, b the biases (of a batch norm beta - gamma mean / std) and g the gradients where they are added. `rescale`, to
-    [0, 1], normalises the channels of one layer together, as the authors' code does. The paper leaves this open; `pgc`
-    normalises each channel alone, so the weakest counts as much as the strongest. Enlarged with corners not aligned.
+    .. math:: \sum_c \psi(x \odot g)_c + \sum_l \sum_c \psi(b_l \odot g_l)_c, \quad \psi(m) = \mathrm{up}(\mathrm{rescale}(|m|))
+
+    x is the normalised image, b the biases (of a batch norm beta - gamma mean / std) and g the gradients where they are
+    added. `rescale`, to [0, 1], normalises the channels of one layer together, as the authors' code does. The paper leaves
+    this open; `pgc` normalises each channel alone, so the weakest counts as much as the strongest. Enlarged with corners
+    not aligned.
 
     Completeness, y = sum x g + sum b g, holds if the network is piecewise linear. It is checked, and a network that violates
     it is refused. Biases of linear layers count in the check and have no place in the map.

@@ -22,9 +22,11 @@ from camdbench.explainers.common.trace import Trace
     aliases=("attentionrelevance",),
 )
 def genericattention(trace: Trace, *, start: NonNegativeInt = 0) -> Tensor:
-    """Generic attention explainability: attention x gradient, rectified and accumulated over the blocks.
+    r"""Generic attention explainability: attention x gradient, rectified and accumulated over the blocks.
 
-    R <- R + mean over heads of relu(d y / d A * A) R for each block, from R = I (eq. 5-6). The map is the class token's row of
+    .. math:: R \leftarrow R + \mathrm{mean}_h\,\mathrm{ReLU}(\partial y / \partial A_h \odot A_h)\,R, \quad R_0 = I
+
+    One update per block (eq. 5-6). The map is the class token's row of
     R, without the identity; a head that averages the tokens has the mean of their rows. `start` leaves out the first blocks.
 
     Returns:

@@ -10,15 +10,14 @@ from camdbench.explainers.common.trace import Trace
 
 
 @explainer(
-    "gradcam",
-    paper="Selvaraju et al. 2017, arXiv:1610.02391, eq. 1-2",
-    cost=Cost(forward=1, tail_backward=1),
-    needs=("layer", "gradients"),
+    "gradcam", paper="Selvaraju et al. 2017, arXiv:1610.02391, eq. 1-2", cost=Cost(forward=1, tail_backward=1), needs=("layer", "gradients")
 )
 def gradcam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
-    """Grad-CAM: activations weighted by their spatially averaged gradients, summed and rectified.
+    r"""Grad-CAM: activations weighted by their spatially averaged gradients, summed and rectified.
 
-    relu(sum_k mean(G_k) A_k) (eq. 1-2). `relu=False` keeps negative values. On a global average pooling + linear head it
+    .. math:: \mathrm{ReLU}(\sum_k \mathrm{mean}(G_k)\,A_k)
+
+    `relu=False` keeps negative values. On a global average pooling + linear head it
     equals HiResCAM.
 
     Returns:

@@ -29,12 +29,14 @@ _EPS_PGC = 1e-6
 def gradcampp(
     trace: Trace, *, layer: str | None = None, relu: bool = True, compat: Literal["paper", "author", "pgc", "torchcam"] = "paper"
 ) -> Tensor:
-    """Grad-CAM++: activations weighted by positive gradients, with second-order weights per grid cell.
+    r"""Grad-CAM++: activations weighted by positive gradients, with second-order weights per grid cell.
 
-    w_k = sum_ij alpha_ij relu(G_ij), alpha = G^2 / (2 G^2 + S_k G^3), and 0 where G = 0, with G the gradients and S_k the sum of
-    channel k. The paper explains exp(y), whose derivatives are these up to a common factor. alpha is computed as
-    1 / (2 + S_k G), which neither underflows nor overflows. If S_k < 0, impossible in the paper's ReLU networks, the
-    denominator may approach zero or become negative; it keeps its sign and a magnitude of at least 1e-6.
+    .. math:: w_k = \sum_{ij} \alpha_{ij}\,\mathrm{ReLU}(G_{ij}), \quad \alpha = G^2 / (2 G^2 + S_k G^3)
+
+    G are the gradients of channel k and S_k its sum; alpha = 0 where G = 0. The paper explains exp(y), whose derivatives
+    are these up to a common factor. alpha is computed as 1 / (2 + S_k G), which neither underflows nor overflows. If S_k <
+    0, impossible in the paper's ReLU networks, the denominator may approach zero or become negative; it keeps its sign and
+    a magnitude of at least 1e-6.
 
     `compat="author"` also divides alpha by its sum over the cells with a positive gradient, as the authors' code does. `pgc`
     adds 1e-6 to the denominator, which shrinks the weights of small gradients. `torchcam` omits the division: its weights
@@ -59,9 +61,11 @@ def gradcampp(
 def smoothgradcampp(
     trace: Trace, *, layer: str | None = None, samples: PositiveInt = 4, std: NonNegativeFloat = 0.3, relu: bool = True
 ) -> Tensor:
-    """Smooth Grad-CAM++: Grad-CAM++ with derivatives averaged over noisy copies of the image.
+    r"""Smooth Grad-CAM++: Grad-CAM++ with derivatives averaged over noisy copies of the image.
 
-    w_k = sum_ij D2 / (2 D2 + S_k D3) relu(D1), with D1, D2 and D3 the means of G, G^2 and G^3 over `samples` copies. A and S_k are
+    .. math:: w_k = \sum_{ij} D_2 / (2 D_2 + S_k D_3)\,\mathrm{ReLU}(D_1)
+
+    D1, D2 and D3 are the means of G, G^2 and G^3 over `samples` copies. A and S_k are
     those of the image without noise: the paper writes one A for all. The noise is normal with standard deviation `std` on
     the scale of the network's normalised input. Without noise it is Grad-CAM++.
 

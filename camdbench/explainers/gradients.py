@@ -28,9 +28,11 @@ _SHARE = 4  # of the bound on pixels: a backward pass keeps every activation
     aliases=("gradient", "vanillagradient"),
 )
 def saliency(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "max") -> Tensor:
-    """Vanilla gradient: gradient of the class logit at each pixel, maximum magnitude over colour channels.
+    r"""Vanilla gradient: gradient of the class logit at each pixel, maximum magnitude over colour channels.
 
-    max_c |d y / d x_c|. `channels` reduces the colours: `max` of magnitudes (the paper), signed `sum`, or `abs`, the sum of
+    .. math:: \max_c |\partial y / \partial x_c|
+
+    `channels` reduces the colours: `max` of magnitudes (the paper), signed `sum`, or `abs`, the sum of
     magnitudes. All methods of this family differentiate with respect to pixels in [0, 1], before the normalisation.
 
     Returns:
@@ -47,9 +49,11 @@ def saliency(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "max") ->
     normalisation="max",
 )
 def inputxgradient(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "sum") -> Tensor:
-    """Input x gradient: pixel values times their gradients, summed over colour channels.
+    r"""Input x gradient: pixel values times their gradients, summed over colour channels.
 
-    sum_c x_c d y / d x_c, for pixels in [0, 1], so a black pixel has value 0. `channels` as in `saliency`. As masks, the signed
+    .. math:: \sum_c x_c\,\partial y / \partial x_c
+
+    Pixels are in [0, 1], so a black pixel has value 0. `channels` as in `saliency`. As masks, the signed
     maps of this family keep positive values only.
 
     Returns:
@@ -67,15 +71,13 @@ def inputxgradient(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "su
     normalisation="max",
 )
 def integratedgradients(
-    trace: Trace,
-    *,
-    steps: PositiveInt = 50,
-    baseline: Literal["mean", "black"] = "black",
-    channels: Literal["max", "sum", "abs"] = "sum",
+    trace: Trace, *, steps: PositiveInt = 50, baseline: Literal["mean", "black"] = "black", channels: Literal["max", "sum", "abs"] = "sum"
 ) -> Tensor:
-    """Integrated Gradients: path integral of gradients from a baseline to the image.
+    r"""Integrated Gradients: path integral of gradients from a baseline to the image.
 
-    (x - x0) * integral over a in [0, 1] of the gradient at x0 + a (x - x0) (eq. 1). With channels="sum" the map sums to
+    .. math:: (x - x_0) \odot \int_0^1 \nabla y(x_0 + a (x - x_0))\,da
+
+    With channels="sum" the map sums to
     y(x) - y(x0). The integral is computed by Gauss-Legendre quadrature with `steps` nodes, as in Captum, which needs fewer
     than the paper's Riemann sum (eq. 3). The baseline is black (the paper's choice for images) or the network's mean colour.
 
@@ -100,15 +102,13 @@ def integratedgradients(
     stochastic=True,
 )
 def smoothgrad(
-    trace: Trace,
-    *,
-    samples: PositiveInt = 50,
-    noise: PositiveFloat = 0.15,
-    channels: Literal["max", "sum", "abs"] = "max",
+    trace: Trace, *, samples: PositiveInt = 50, noise: PositiveFloat = 0.15, channels: Literal["max", "sum", "abs"] = "max"
 ) -> Tensor:
-    """SmoothGrad: mean gradient over noisy copies of the image.
+    r"""SmoothGrad: mean gradient over noisy copies of the image.
 
-    1/n sum_i d y / d x at x + e_i (eq. 1), e_i Gaussian with standard deviation `noise` times the image's range of values. The
+    .. math:: \frac{1}{n} \sum_i \nabla y(x + e_i)
+
+    The noise e_i is Gaussian with standard deviation `noise` times the image's range of values. The
     paper recommends 10 to 20 % and 50 samples. The signed gradients are averaged before `channels` reduces the colours.
 
     Returns:
@@ -141,9 +141,11 @@ def gradientshap(
     noise: NonNegativeFloat = 0.0,
     channels: Literal["max", "sum", "abs"] = "sum",
 ) -> Tensor:
-    """GradientSHAP (expected gradients): gradients at random points between baselines and the image.
+    r"""GradientSHAP (expected gradients): gradients at random points between baselines and the image.
 
-    Mean over samples of (x - x0) * gradient at x0 + a (x - x0), a uniform in [0, 1] (Erion et al., eq. 2). The papers draw x0
+    .. math:: \mathrm{E}_{x_0, a}[(x - x_0) \odot \nabla y(x_0 + a (x - x_0))]
+
+    a is uniform in [0, 1] (Erion et al., eq. 2). The papers draw x0
     from training images, which an explainer does not have: `baseline="noise"` draws uniform pixels; `mean` and `black` are
     fixed, a Monte Carlo estimate of Integrated Gradients. `noise` adds Gaussian noise of that deviation to x, as in Captum.
 

@@ -33,12 +33,7 @@ def gtbox(trace: Trace) -> Tensor:
 
 
 @explainer(
-    "gtbox_complement",
-    paper="control; Opti-CAM, Table 5 (I without B)",
-    cost=Cost(),
-    needs=("boxes",),
-    normalisation="none",
-    control=True,
+    "gtbox_complement", paper="control; Opti-CAM, Table 5 (I without B)", cost=Cost(), needs=("boxes",), normalisation="none", control=True
 )
 def gtbox_complement(trace: Trace) -> Tensor:
     """Complement of the ground-truth boxes: one outside the boxes, zero inside.

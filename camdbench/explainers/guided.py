@@ -25,9 +25,11 @@ from camdbench.models.backward_rules import MAXIMA, BackwardRules, check_operati
     refuses="networks whose nonlinearities are not ReLUs and max pooling",
 )
 def guidedbackprop(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "max") -> Tensor:
-    """Guided backpropagation: gradient at the pixels; every ReLU passes positive gradients only.
+    r"""Guided backpropagation: gradient at the pixels; every ReLU passes positive gradients only.
 
-    g_in = [g_out > 0] [x > 0] g_out at each ReLU, functional and reused ones included; `channels` as in `saliency`. The rule is
+    .. math:: g_{\mathrm{in}} = [g_{\mathrm{out}} > 0]\,[x > 0]\,g_{\mathrm{out}}
+
+    At each ReLU, functional and reused ones included; `channels` as in `saliency`. The rule is
     not defined for other nonlinearities; other libraries return the plain gradient there.
 
     Returns:
@@ -44,7 +46,9 @@ def guidedbackprop(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "ma
     refuses="networks whose nonlinearities are not ReLUs and max pooling",
 )
 def guidedgradcam(trace: Trace, *, layer: str | None = None, channels: Literal["max", "sum", "abs"] = "max") -> Tensor:
-    """Guided Grad-CAM: guided backpropagation times Grad-CAM up-sampled to the image.
+    r"""Guided Grad-CAM: guided backpropagation times Grad-CAM up-sampled to the image.
+
+    .. math:: g_{\mathrm{guided}} \odot \mathrm{up}(\mathrm{GradCAM})
 
     The up-sampling is bilinear, as in the paper. `channels` as in `saliency`.
 

@@ -10,15 +10,14 @@ from camdbench.explainers.common.trace import Trace
 
 
 @explainer(
-    "hirescam",
-    paper="Draelos & Carin 2020, arXiv:2011.08891, eq. 4",
-    cost=Cost(forward=1, tail_backward=1),
-    needs=("layer", "gradients"),
+    "hirescam", paper="Draelos & Carin 2020, arXiv:2011.08891, eq. 4", cost=Cost(forward=1, tail_backward=1), needs=("layer", "gradients")
 )
 def hirescam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
-    """HiResCAM: gradient times activation, summed over channels and rectified.
+    r"""HiResCAM: gradient times activation, summed over channels and rectified.
 
-    relu(sum_k G_k A_k) (eq. 4). With `relu=False` and a global average pooling + linear head the map sums to the logit minus
+    .. math:: \mathrm{ReLU}(\sum_k G_k \odot A_k)
+
+    With `relu=False` and a global average pooling + linear head the map sums to the logit minus
     its bias.
 
     Returns:

@@ -31,9 +31,11 @@ def kernelshap(
     fill: Literal["mean", "black"] = "mean",
     score: Literal["probability", "logit"] = "logit",
 ) -> Tensor:
-    """KernelSHAP: Shapley values of image segments by weighted regression on random coalitions.
+    r"""KernelSHAP: Shapley values of image segments by weighted regression on random coalitions.
 
-    The values sum over segments to y(x) - y(fill): the constraints of the empty and the full coalition are exact, because
+    .. math:: \phi_i = \sum_{S \not\ni i} \frac{|S|!\,(K - |S| - 1)!}{K!}\,(y(S \cup i) - y(S))
+
+    The values sum over the K segments to y(x) - y(fill): the constraints of the empty and the full coalition are exact, because
     the Shapley kernel is infinite there (theorem 2). Coalition sizes are drawn in proportion to the kernel, coalitions of
     one size uniformly, each with its complement. If there are at most `samples` coalitions, all are used, and the values
     are exact.

@@ -28,9 +28,11 @@ def layercam(
     gamma: PositiveFloat = 2.0,
     compat: Literal["paper", "pgc", "torchcam"] = "paper",
 ) -> Tensor:
-    """Layer-CAM: activations weighted by their positive gradients per grid cell, of one or more layers.
+    r"""Layer-CAM: activations weighted by their positive gradients per grid cell, of one or more layers.
 
-    relu(sum_k relu(G_k) A_k) (eq. 7-8). With several layers, `layer=("layer3", "layer4")`, the grid is the finest of theirs, and
+    .. math:: \mathrm{ReLU}(\sum_k \mathrm{ReLU}(G_k) \odot A_k)
+
+    With several layers, `layer=("layer3", "layer4")`, the grid is the finest of theirs, and
     the map is the maximum over layers of tanh(gamma M / max M) (eq. 9). The paper scales only the maps of shallow layers,
     whose values are small; here all are scaled alike.
 

@@ -23,11 +23,13 @@ from camdbench.models.classifier import PassCounts
     refuses="networks other than the vision transformers of torchvision and timm",
 )
 def legrad(trace: Trace, *, start: NonNegativeInt = 0) -> Tensor:
-    """LeGrad: rectified gradient of each block's class score by its attention, averaged over blocks.
+    r"""LeGrad: rectified gradient of each block's class score by its attention, averaged over blocks.
 
-    mean over blocks of the mean over heads and queries of relu(d s_l / d A_l), per key, without the prefix tokens; s_l is the
-    class score of the tokens of block l behind the network's last norm and head. Attention itself is not multiplied in.
-    `start` leaves out the first blocks.
+    .. math:: \mathrm{mean}_l\,\mathrm{mean}_{h, q}\,\mathrm{ReLU}(\partial s_l / \partial A_{l, h, q})
+
+    Means are over blocks l, heads h and queries q, per key, without the prefix tokens; s_l is the class score of the tokens
+    of block l behind the network's last norm and head. Attention itself is not multiplied in. `start` leaves out the first
+    blocks.
 
     The network's own head pools the tokens. A score depends on the attention of one block only through that block, so all
     backward passes together cost one.

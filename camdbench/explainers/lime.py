@@ -29,9 +29,12 @@ def lime(
     cells: PositiveInt = 8,
     compat: Literal["paper", "captum"] = "paper",
 ) -> Tensor:
-    """LIME: coefficients of a linear model fitted to class scores with random image segments removed.
+    r"""LIME: coefficients of a linear model fitted to class scores with random image segments removed.
 
-    Each segment is removed with probability 1/2. Segments come from quickshift or from a grid of `cells` x `cells`.
+    .. math:: \arg\min_c \sum_i w_i (y_i - b - z_i^\top c)^2 + \lambda \|c\|^2
+
+    z_i marks the segments of sample i, w_i is its weight. Each segment is removed with probability 1/2. Segments come from
+    quickshift or from a grid of `cells` x `cells`.
 
     - `compat="paper"`, as in the authors' package: a removed segment shows its mean colour; the first sample is the full
       image; a sample at cosine distance d from it, counted in segments, has weight sqrt(exp(-d^2 / 0.25^2));

@@ -27,9 +27,11 @@ def occlusion(
     fill: Literal["mean", "black"] = "mean",
     score: Literal["probability", "logit"] = "probability",
 ) -> Tensor:
-    """Occlusion: mean drop of the class score over the windows that cover a pixel.
+    r"""Occlusion: mean drop of the class score over the windows that cover a pixel.
 
-    S(u) = mean over windows W that contain u of y(x) - y(x with W filled). Window and stride are in pixels. Default: the
+    .. math:: \mathrm{mean}_{W \ni u}\,(y(x) - y(x_{\setminus W}))
+
+    Window and stride are in pixels. Default: the
     window is a fifth of the shorter side (the paper slides a grey square of 50 pixels over images of about 224), and
     the stride half a window. Windows start at multiples of the stride; the last one may cross the border.
     `score="logit"` is Captum's convention.
@@ -39,22 +41,22 @@ def occlusion(
     """
     side = window or max(1, round(min(trace.size) / 5))
     step = stride or max(1, side // 2)
-    rows, columns = (_spans(length, side, step, trace.images.device) for length in trace.size)  # (r, H), (c, W)
+    rows, columns = (_spans(length, side, step, trace.images) for length in trace.size)  # (r, H), (c, W)
 
     def masks_of(part: slice) -> Tensor:
         index = torch.arange(part.start, part.stop, device=rows.device)
         return 1 - rows[index // len(columns), :, None] * columns[index % len(columns), None, :]
 
     clean = class_scores(trace.logits, trace.targets, score)
-    lost = torch.zeros(len(clean), *trace.size, device=clean.device)
+    lost = clean.new_zeros(len(clean), *trace.size)
     for masks, scores in score_masked(trace, len(rows) * len(columns), masks_of, fill_image(trace, fill), score):
         lost += torch.einsum("bn,nhw->bhw", clean[:, None] - scores, 1 - masks)
     return lost / (rows.sum(0)[:, None] * columns.sum(0)).clamp_min(1)  # a stride wider than the window leaves gaps
 
 
-def _spans(length: int, side: int, step: int, device: torch.device) -> Tensor:
+def _spans(length: int, side: int, step: int, like: Tensor) -> Tensor:
     """Ones where each window lies on an axis, (places, length)."""
     places = 1 + -(-max(0, length - side) // step)
-    starts = torch.arange(places, device=device)[:, None] * step
-    pixels = torch.arange(length, device=device)
-    return ((pixels >= starts) & (pixels < starts + side)).float()
+    starts = torch.arange(places, device=like.device)[:, None] * step
+    pixels = torch.arange(length, device=like.device)
+    return ((pixels >= starts) & (pixels < starts + side)).to(like)

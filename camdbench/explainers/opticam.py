@@ -46,9 +46,11 @@ def opticam(
     best: bool = False,
     layer: str | None = None,
 ) -> Tensor:
-    """Opti-CAM: convex combination of channels, optimised per image for the masked image's class logit.
+    r"""Opti-CAM: convex combination of channels, optimised per image for the masked image's class logit.
 
-    S(x; u) = sum_k softmax(u)_k A_k (eq. 8); the mask is n(up(S)) (eq. 9). Adam maximises over u the logit of the image times its
+    .. math:: S(u) = \sum_k \mathrm{softmax}(u)_k A_k
+
+    The mask is n(up(S)) (eq. 9). Adam maximises over u the logit of the image times its
     mask (`mask`, eq. 10), or, with x the image and s the mask:
 
     - `diff`: -|y(x) - y(x s)|

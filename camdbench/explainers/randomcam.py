@@ -20,9 +20,11 @@ from camdbench.explainers.common.weighted_channels import weighted_sum
     stochastic=True,
 )
 def randomcam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
-    """Random-CAM control: activations weighted by uniform random numbers in [-1, 1], rectified.
+    r"""Random-CAM control: activations weighted by uniform random numbers in [-1, 1], rectified.
 
-    relu(sum_k w_k A_k), w drawn from (seed, image id). Layers with equal numbers of channels have equal weights.
+    .. math:: \mathrm{ReLU}(\sum_k w_k A_k), \quad w_k \sim U(-1, 1)
+
+    w is drawn from (seed, image id). Layers with equal numbers of channels have equal weights.
 
     Returns:
         (B, h, w), non-negative unless `relu=False`.

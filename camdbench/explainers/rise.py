@@ -31,9 +31,11 @@ def rise(
     score: Literal["probability", "logit"] = "probability",
     compat: Literal["paper", "torchray", "xplique"] = "paper",
 ) -> Tensor:
-    """RISE: mean of random masks weighted by the class probability of the masked image.
+    r"""RISE: mean of random masks weighted by the class probability of the masked image.
 
-    S = 1 / (N p) sum_i p_c(x M_i) M_i over N random masks (eq. 6): binary grids of `cells` x `cells` that keep a cell with
+    .. math:: \frac{1}{N p} \sum_{i=1}^{N} p_c(x \odot M_i)\,M_i
+
+    The N random masks are binary grids of `cells` x `cells` that keep a cell with
     probability p = `keep`, enlarged bilinearly and cropped at a random offset. The paper takes 4000 masks for VGG16 and 8000
     for ResNet-50. One set of masks, drawn from the seed, serves all images. `fill` replaces masked pixels: the network's
     mean colour, as in the authors' code, which masks the normalised image, or black.

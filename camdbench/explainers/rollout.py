@@ -24,7 +24,9 @@ from camdbench.explainers.common.trace import Trace
     aliases=("attention",),
 )
 def rawattention(trace: Trace, *, block: int = -1, fusion: Literal["mean", "max", "min"] = "mean") -> Tensor:
-    """Raw attention: attention of the class token in one block, fused over heads (class-agnostic).
+    r"""Raw attention: attention of the class token in one block, fused over heads (class-agnostic).
+
+    .. math:: \mathrm{fuse}_h\,A_{h, \mathrm{cls}}
 
     `block` counts from the first, or from the last if negative; `fusion` combines the heads. If the head averages the
     tokens, their rows are averaged.
@@ -54,10 +56,12 @@ def rollout(
     discard: NonNegativeFloat = 0.0,
     start: NonNegativeInt = 0,
 ) -> Tensor:
-    """Attention rollout: product over blocks of attention with residual connections (class-agnostic).
+    r"""Attention rollout: product over blocks of attention with residual connections (class-agnostic).
 
-    Product of 0.5 A + 0.5 I (A alone without `residual`), the last block on the left, with A the attention fused over heads and
-    each row scaled to sum to 1 (eq. 1). The map is the class token's row. The paper averages the heads. `fusion` and
+    .. math:: \prod_l (0.5 A_l + 0.5 I)
+
+    The last block is on the left; A is the attention fused over heads, each row scaled to sum to 1; without `residual`, A
+    alone. The map is the class token's row. The paper averages the heads. `fusion` and
     `discard`, the fraction of an image's smallest entries of A that are set to zero, are later additions of its users.
     `start` leaves out the first blocks.
 

@@ -32,9 +32,11 @@ def scorecam(
     score: Literal["logit", "probability"] = "logit",
     compat: Literal["paper", "author", "pgc", "torchcam"] = "paper",
 ) -> Tensor:
-    """Score-CAM: activations weighted by the softmax of class logits of the image masked by each channel.
+    r"""Score-CAM: activations weighted by the softmax of class logits of the image masked by each channel.
 
-    relu(sum_k w_k A_k), w = softmax over channels of the logits under the masks n(up(A_k)), n to the range [0, 1]. The paper
+    .. math:: \mathrm{ReLU}(\sum_k w_k A_k), \quad w = \mathrm{softmax}_k\,y(x \odot n(\mathrm{up}(A_k)))
+
+    n scales to the range [0, 1]. The paper
     subtracts the score of a baseline, which cancels in the softmax. A constant channel, for which n is undefined, masks
     everything. If logits are large, one channel receives all the weight; `score="probability"` is milder. `fill` replaces
     masked pixels: the network's mean colour, as in the authors' code, which masks the normalised image, or black.
@@ -72,11 +74,13 @@ def sscam(
     fill: Literal["mean", "black"] = "mean",
     compat: Literal["paper", "torchcam"] = "paper",
 ) -> Tensor:
-    """SS-CAM: Score-CAM with scores averaged over noisy copies of each mask.
+    r"""SS-CAM: Score-CAM with scores averaged over noisy copies of each mask.
 
-    w = softmax over channels of the mean logit under n(up(A_k)) + d, d normal with standard deviation `std` per pixel, not
-    clipped. The masks lie in [0, 1], so the noise of the default dominates them, as in torchcam. Noise depends on seed,
-    image and channel alone. Without noise it is Score-CAM. `compat="torchcam"` normalises masks before it enlarges them.
+    .. math:: w = \mathrm{softmax}_k\,\mathrm{mean}_d\,y(x \odot (n(\mathrm{up}(A_k)) + d))
+
+    d is normal with standard deviation `std` per pixel, not clipped. The masks lie in [0, 1], so the noise of the default
+    dominates them, as in torchcam. Noise depends on seed, image and channel alone. Without noise it is Score-CAM.
+    `compat="torchcam"` normalises masks before it enlarges them.
 
     Returns:
         (B, h, w), non-negative.
@@ -108,9 +112,11 @@ def iscam(
     fill: Literal["mean", "black"] = "mean",
     compat: Literal["paper", "torchcam"] = "paper",
 ) -> Tensor:
-    """IS-CAM: Score-CAM with scores integrated over the strength of each mask.
+    r"""IS-CAM: Score-CAM with scores integrated over the strength of each mask.
 
-    w = softmax over channels of the mean logit under (i / N) n(up(A_k)), i = 1 .. N, with N = `samples`: the path from the filled
+    .. math:: w = \mathrm{softmax}_k\,\frac{1}{N} \sum_{i=1}^{N} y(x \odot \frac{i}{N} n(\mathrm{up}(A_k)))
+
+    N is `samples`: the path from the filled
     image to the masked one. One sample is Score-CAM. `compat="torchcam"` accumulates the strengths, 1/N, 3/N, 6/N …, so
     masks grow far beyond one, and normalises masks before it enlarges them.
 

@@ -19,9 +19,11 @@ from camdbench.explainers.common.weighted_channels import weighted_sum
     needs=("layer", "gradients"),
 )
 def shapleycam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
-    """ShapleyCAM: activations weighted by their spatially averaged second-order Shapley values.
+    r"""ShapleyCAM: activations weighted by their spatially averaged second-order Shapley values.
 
-    w_k = mean_ij(G - H A / 2), H being the Hessian of the target logit with respect to the activations. H A is one
+    .. math:: w_k = \mathrm{mean}_{ij}(G - H A / 2)
+
+    H is the Hessian of the target logit with respect to the activations. H A is one
     Hessian-vector product with all of the layer's output as A, prefix tokens included. On a head without curvature it is
     Grad-CAM. The explained score is the logit; the paper also proposes others.
 

@@ -30,15 +30,17 @@ def sobol(
     fill: Literal["mean", "black"] = "mean",
     score: Literal["probability", "logit"] = "logit",
 ) -> Tensor:
-    """Sobol attribution: total Sobol index of each grid cell for the class score.
+    r"""Sobol attribution: total Sobol index of each grid cell for the class score.
 
-    S_i = E[Var(y | all cells but i)] / Var(y), with cell i showing x m_i + fill (1 - m_i), m uniform (eq. 3-5). Jansen's
+    .. math:: S_i = \mathrm{E}[\mathrm{Var}(y \mid m_{\setminus i})] / \mathrm{Var}(y)
+
+    Cell i shows x m_i + fill (1 - m_i), m uniform. Jansen's
     estimator: mean over designs of (y(A) - y(A with i from B))^2 / (2 Var(y(A))), which takes designs * (cells^2 + 1) passes.
     A and B are the halves of one Sobol sequence, the same for all images. The seed scrambles it; otherwise two of its
     coordinates may agree on few points, which would set an index to zero.
 
     Returns:
-        (B, cells, cells), non-negative.
+        (B, h, w) with h = w = `cells`, non-negative.
     """
     labels = cells_of(trace.size, cells, trace.images.device)
     design = _replicated(trace, cells**2, designs)  # (N (d + 1), d)

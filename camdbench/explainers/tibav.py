@@ -27,12 +27,14 @@ from camdbench.models.transformer_parts import BlockParts, TransformerParts, par
     aliases=("transformerattribution",),
 )
 def tibav(trace: Trace, *, start: NonNegativeInt = 0) -> Tensor:
-    """Transformer attribution (Chefer et al.): relevance x attention gradient, rolled out over blocks.
+    r"""Transformer attribution (Chefer et al.): relevance x attention gradient, rolled out over blocks.
 
-    The map is the class token's row of the product of I + mean over heads of relu(d y / d A_b * R_b), the last block on the left,
-    with R_b the relevance of attention A_b. Relevance starts as a one at the class and is propagated layer by layer. A linear
-    layer splits it in proportion to its positive contributions x_j w_ij; a sum and a product split it in proportion to
-    their terms, normalised to conserve the total; norms and activations pass it on. `start` leaves out the first blocks.
+    .. math:: \prod_b (I + \mathrm{mean}_h\,\mathrm{ReLU}(\partial y / \partial A_b \odot R_b))
+
+    The map is the class token's row, the last block is on the left, and R_b is the relevance of attention A_b. Relevance
+    starts as a one at the class and is propagated layer by layer. A linear layer splits it in proportion to its positive
+    contributions x_j w_ij; a sum and a product split it in proportion to their terms, normalised to conserve the total;
+    norms and activations pass it on. `start` leaves out the first blocks.
 
     The paper sums over a whole tensor, here over one image, so no image depends on the others of its batch. A distilled DeiT
     has two class tokens: its logit is the sum of two, and both rows are averaged. A mean over tokens is a linear layer;

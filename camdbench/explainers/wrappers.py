@@ -16,7 +16,9 @@ from camdbench.explainers.common.trace import Trace
 
 @explainer("power", paper="Opti-CAM, Figure A4", cost=Cost(inner=1), normalisation="none")
 def power(trace: Trace, inner: Inner, *, alpha: PositiveFloat = 1.0) -> Tensor:
-    """Power transform of another explainer's saliency map: map ** alpha.
+    r"""Power transform of another explainer's saliency map: map ** alpha.
+
+    .. math:: s^\alpha
 
     alpha below 1 widens the salient area, above 1 narrows it. The order of pixels stays.
 
@@ -30,6 +32,8 @@ def power(trace: Trace, inner: Inner, *, alpha: PositiveFloat = 1.0) -> Tensor:
 def inverted(trace: Trace, inner: Inner) -> Tensor:
     """Inverted saliency map of another explainer: 1 - map.
 
+    .. math:: 1 - s
+
     A control for metrics of deletion and masking.
 
     Returns:
@@ -38,16 +42,13 @@ def inverted(trace: Trace, inner: Inner) -> Tensor:
     return 1 - inner(trace).maps
 
 
-@explainer(
-    "augsmooth",
-    paper="Gildenblat, pytorch-grad-cam, aug_smooth=True",
-    cost=Cost(forward=1, inner=6),
-    aliases=("aug_smooth",),
-)
+@explainer("augsmooth", paper="Gildenblat, pytorch-grad-cam, aug_smooth=True", cost=Cost(forward=1, inner=6), aliases=("aug_smooth",))
 def augsmooth(trace: Trace, inner: Inner) -> Tensor:
-    """Test-time augmentation: mean of another explainer's maps over mirror images and three brightnesses.
+    r"""Test-time augmentation: mean of another explainer's maps over mirror images and three brightnesses.
 
-    The image and its mirror image, each times 0.9, 1 and 1.1, clipped at 1. Mirrored maps are mirrored back. The explained
+    .. math:: \frac{1}{6} \sum_{t} t^{-1}(E(t(x)))
+
+    t are the image and its mirror image, each times 0.9, 1 and 1.1, clipped at 1. Mirrored maps are mirrored back. The explained
     class is that of the original image, also for `--target predicted`.
 
     Returns:

@@ -13,16 +13,13 @@ from camdbench.explainers.common.weighted_channels import weighted_sum
 _FLOOR = 1e-6  # of |S_k|, as a share of sum |A_k|; with activations >= 0 the share is 1
 
 
-@explainer(
-    "xgradcam",
-    paper="Fu et al. 2020, arXiv:2008.02312",
-    cost=Cost(forward=1, tail_backward=1),
-    needs=("layer", "gradients"),
-)
+@explainer("xgradcam", paper="Fu et al. 2020, arXiv:2008.02312", cost=Cost(forward=1, tail_backward=1), needs=("layer", "gradients"))
 def xgradcam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
-    """XGrad-CAM: activations weighted by the activation-weighted mean of their gradients.
+    r"""XGrad-CAM: activations weighted by the activation-weighted mean of their gradients.
 
-    w_k = sum_ij A_ij G_ij / S_k with S_k = sum_ij A_ij. If activations have both signs, S_k may cancel: it keeps its sign and a
+    .. math:: w_k = \sum_{ij} A_{ij} G_{ij} / S_k, \quad S_k = \sum_{ij} A_{ij}
+
+    If activations have both signs, S_k may cancel: it keeps its sign and a
     magnitude of at least 1e-6 sum |A_k|; a channel of zeros has weight 0.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Accuracy on images whose object has been taken out (Hard-ImageNet): what a model can do without the core."""
+"""Accuracy on images whose object is removed (Hard ImageNet): what a model predicts without the core region."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from camdbench.core.registries import metric
 from camdbench.functional.ablation import grey_box, grey_object
 from camdbench.functional.class_rank import in_top_k
 from camdbench.functional.tiling import tile_objects
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.labels import labels_of, mask_undefined
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.labels import labels_of, mask_undefined
+from camdbench.metrics.common.result import MetricResult
 
 ABLATION_ACCURACY_PROTOCOLS = (
     CLASSIFIED.variant("fixed", masking="pixels", ground_truth="fixed", options={"empty": "undefined"}),
@@ -49,15 +49,17 @@ def ablation_accuracy(
     ground_truth: Literal["fixed", "official"] = "fixed",
     empty: Literal["undefined", "unchanged"] = "undefined",
 ) -> MetricResult:
-    r"""Whether the label is still predicted once the object is taken out of the image: 100 or 0.
+    r"""Ablation accuracy: accuracy on images whose object is covered.
 
     .. math:: 100\,[\arg\max_c f_c(x \text{ without the object}) = y]
 
-    (B,). Lower says that the model needs the object, except for `none`, which takes nothing out. `gray_mask` paints the
-    object mid-grey before mean and std, `gray_bbox` the one box round all of it, and `tile` fills the box of each
-    connected component with the largest tile beside it. `ground_truth="official"` is the released code: its box lacks the
-    last row and column, and its tiles come from across the diagonal (see `camdbench.functional.tiling`), on square
-    images only. An image with an empty mask is left out, or with `empty="unchanged"` classified as it is.
+    A lower value means that the model needs the object. `none` removes nothing, `gray_mask` paints the object mid-grey,
+    `gray_bbox` paints the box round all of it, and `tile` fills the box of each connected component with the largest tile
+    beside it. `ground_truth="official"` is the released code: its box lacks the last row and column, and its tiles lie
+    across the diagonal, on square images only. An empty mask leaves the image out, or unchanged with `empty="unchanged"`.
+
+    Returns:
+        (B,) 0 or 100, per cent; lower is better.
     """
     labels = labels_of(inputs)
     if ablation == "none":

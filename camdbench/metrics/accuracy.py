@@ -1,4 +1,4 @@
-"""How well the model classifies, whatever explains it: accuracy, top-5 and average precision."""
+"""Classification accuracy of the model, independent of the explainer: accuracy, top-5 and average precision."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from camdbench.core.option_types import ScoredOutput
 from camdbench.core.registries import metric
 from camdbench.functional.class_rank import average_precisions, in_top_k
 from camdbench.functional.float_precision import to_float64
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.labels import labels_of, mask_undefined
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.labels import labels_of, mask_undefined
+from camdbench.metrics.common.result import Curve, MetricResult
 
 _PROTOCOLS = (CLASSIFIED.variant("micro"), CLASSIFIED.variant("balanced", reduction="class mean"))
-
-
 _RANKED = {
+    "higher_is_better": True,
+    "unit": "%",
+    "values": "{0, 100}",
     "paper": "Russakovsky et al. 2015, arXiv:1409.0575, sec. 4.1, one less the error",
     "tolerance": 1.6,
     "scope": "model",
@@ -29,24 +30,30 @@ _RANKED = {
 }
 
 
-@metric("accuracy", higher_is_better=True, unit="%", values="{0, 100}", **_RANKED)
+@metric("accuracy", **_RANKED)
 def accuracy(inputs: MetricInputs) -> MetricResult:
-    r"""Whether the label is the class with the largest logit: 100 or 0.
+    r"""Top-1 accuracy: whether the label has the largest logit.
 
     .. math:: 100\,[\arg\max_c f_c(x) = y]
 
-    (B,). Of equal logits the class with the smaller index is predicted.
+    Of equal logits the class with the smaller index is predicted.
+
+    Returns:
+        (B,) 0 or 100, per cent; higher is better.
     """
     return _among_first(inputs, 1)
 
 
-@metric("top5", higher_is_better=True, unit="%", values="{0, 100}", aliases=("top5_accuracy",), **_RANKED)
+@metric("top5", aliases=("top5_accuracy",), **_RANKED)
 def top5(inputs: MetricInputs, *, count: PositiveInt = 5) -> MetricResult:
-    r"""Whether the label is among the five largest logits: 100 or 0.
+    r"""Top-5 accuracy: whether the label is among the five largest logits.
 
     .. math:: 100\,[y \in \text{top-5 of } f(x)]
 
-    (B,). `count` is how many; with that many classes or fewer it is always 100.
+    `count` replaces five; it is always 100 for a network of at most `count` classes.
+
+    Returns:
+        (B,) 0 or 100, per cent; higher is better.
     """
     return _among_first(inputs, count)
 
@@ -74,13 +81,16 @@ AVERAGE_PRECISION_PROTOCOLS = (
     protocols=AVERAGE_PRECISION_PROTOCOLS,
 )
 def average_precision(inputs: MetricInputs, *, scored_output: ScoredOutput = "logit") -> MetricResult:
-    r"""Area under precision by recall of the ranking of classes by their logits, or by their softmax probabilities.
+    r"""Average precision of the classes ranked by logit: area under the precision-recall curve.
 
     .. math:: 100 \sum_k P_k (R_k - R_{k-1})
 
-    (B,) in (0, 100], each image's own ranking: 100 over the rank of the label where the image shows one class. The
-    number of the table is made of the points `scores` and `truth` (B, C) as the protocol says; micro and macro compare
-    images with each other, where logits and probabilities rank differently. Equal scores are one step.
+    An image with one class has 100 over the rank of its label. Tables pool the curves `scores` and `truth` (B, C) as the
+    protocol states; micro and macro compare images with each other, where logits and log-probabilities
+    (`scored_output="probability"`) rank differently. Equal scores are one step.
+
+    Returns:
+        (B,) in (0, 100], per cent, of each image's own ranking; higher is better.
     """
     truth = _truth(inputs)
     scores = to_float64(inputs.logits) if scored_output == "logit" else F.log_softmax(to_float64(inputs.logits), 1)

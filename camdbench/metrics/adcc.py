@@ -1,4 +1,4 @@
-"""ADCC and its parts: how alike the map of the masked image is, how much the map covers, how much masking costs."""
+"""ADCC (Poppi et al. 2021): coherency, complexity, and their harmonic mean with average drop."""
 
 from __future__ import annotations
 
@@ -14,21 +14,16 @@ from camdbench.functional.coherency import coherency as alike
 from camdbench.functional.coherency import harmonic_mean
 from camdbench.functional.float_precision import to_float64
 from camdbench.functional.probability import drop, log_odds
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.perturbation_curves import scored_classes
+from camdbench.metrics.common.result import MetricResult
 from camdbench.metrics.confidence import masked_images
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.perturbation_curves import scored_classes
-from camdbench.metrics.result import MetricResult
 
 PAPER = "Poppi et al. 2021, arXiv:2104.10252, section 3"
 RELEASE = "Poppi et al. 2021, arXiv:2104.10252, released code"
 POPPI = MEAN_MASKED.variant("poppi")
 ADCC = MEAN_MASKED.variant("adcc", scored_class="predicted", paper=RELEASE)
-
-
-COHERENCY_PROTOCOLS = (
-    POPPI,
-    MEAN_MASKED.variant("adcc", scored_class="predicted", options={"constant": "zero"}, paper=RELEASE),
-)
+COHERENCY_PROTOCOLS = (POPPI, MEAN_MASKED.variant("adcc", scored_class="predicted", options={"constant": "zero"}, paper=RELEASE))
 NO_CORRELATION = "one of the two maps is constant and correlates with nothing"
 
 
@@ -53,10 +48,12 @@ def coherency(
 
     .. math:: 50\,(r(E(x), E(x \odot s)) + 1)
 
-    (B,) in [0, 100]: 50 (r + 1). The second map explains the image times the first one, in normalised space as in the released
-    code or in [0, 1] (`masking=pixels`), for the explained class, or for the class that the network predicts on the whole
-    image (`scored_class=predicted`), which in the released code is both. A constant map has no correlation; `constant=zero` counts it
-    as 0, as the released code does.
+    The second map explains the masked image for the same class, `scored_class`. Pixels are masked in normalised space as in
+    the released code, or in [0, 1] with `masking="pixels"`. The correlation with a constant map is undefined;
+    `constant="zero"` counts it as 0, as the released code does.
+
+    Returns:
+        (B,) in [0, 100]; higher is better.
     """
     values = 100 * _coherency(inputs, masking, scored_class)
     if constant == "zero":
@@ -69,11 +66,12 @@ COMPLEXITY_PROTOCOLS = (DECLARED.variant("poppi"),)
 
 @metric("complexity", paper=PAPER, higher_is_better=False, unit="%", values="(0, 100]", undefined=ZERO_MAP, protocols=COMPLEXITY_PROTOCOLS)
 def complexity(inputs: MetricInputs) -> MetricResult:
-    r"""How much of the image the map covers: the mean of the map.
+    r"""Complexity: fraction of the image that the map covers, its mean.
 
     .. math:: 100\,\frac{1}{HW} \sum_i s_i
 
-    (B,) in [0, 100]. A map of ones has 100; a map of zeros says nothing, however simple it is.
+    Returns:
+        (B,) float64 in (0, 100], per cent; lower is better. Undefined for a map of zeros.
     """
     share = _complexity(inputs)
     return MetricResult(torch.where(share > 0, 100 * share, torch.nan), share == 0)
@@ -89,20 +87,17 @@ def complexity(inputs: MetricInputs) -> MetricResult:
     needs=("explainer",),
     protocols=(POPPI, ADCC),
 )
-def adcc(
-    inputs: MetricInputs,
-    *,
-    masking: Masking = "normalised",
-    scored_class: ScoredClass = "target",
-) -> Tensor:
+def adcc(inputs: MetricInputs, *, masking: Masking = "normalised", scored_class: ScoredClass = "target") -> Tensor:
     r"""ADCC: harmonic mean of coherency, 1 - complexity and 1 - average drop.
 
     .. math:: 300 / (1 / \mathrm{coherency} + 1 / (1 - \mathrm{complexity}) + 1 / (1 - \mathrm{drop}))
 
-    (B,) in [0, 100]: 300 / (1 / coherency + 1 / (1 - complexity) + 1 / (1 - drop)), zero where one of the three is, of each
-    image; the table's number is the mean of them. So a map of ones has 0, and so has one of zeros: where a map is constant, the
-    coherency counts as 0, as in the released code. Drop is max(0, p - o) / p of the class that is `scored_class`. Opti-CAM's table 4
-    marks lower values as better; by construction higher ones are.
+    It is 0 if one of the three is, so maps of ones and maps of zeros score 0. A constant map has coherency 0, as in the
+    released code. Drop is that of `scored_class`. Table 4 of Opti-CAM marks lower values as better; by construction higher
+    values are.
+
+    Returns:
+        (B,) float64 in [0, 100]; higher is better.
     """
     before, after = (log_odds(logits, scored_classes(inputs, scored_class)) for logits in (inputs.logits, _masked_logits(inputs, masking)))
     lost = drop(before, after)

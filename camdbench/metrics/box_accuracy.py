@@ -1,9 +1,8 @@
-"""Box accuracy at every threshold: Opti-CAM's BoxAcc, MaxBoxAcc and MaxBoxAccV2.
+"""Box accuracy over thresholds: BoxAcc of Opti-CAM, MaxBoxAcc and MaxBoxAccV2.
 
-A map is cut at each of K thresholds, and an image counts at a threshold if a box of what lies above it overlaps a box
-of the object by at least delta. The table's number is, for each delta, the largest share of images that any single
-threshold reaches, and the mean of these over the deltas; the largest value of each image would be a better number than
-any threshold gives. So what is stored is the curve of each image over thresholds, and the maximum is taken over means.
+A map is thresholded at K levels. An image counts at a level if a predicted box and a box of the object have an IoU of at
+least delta. A table reports, for each delta, the maximum over levels of the mean over images, then the mean over deltas.
+The maximum of each image would exceed what any one level reaches, so the curve of each image over levels is stored.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ from camdbench.core.registries import metric
 from camdbench.functional.boxes import best_iou
 from camdbench.functional.connected_components import holes, largest_component, outlines, regions
 from camdbench.functional.float_precision import to_float64
-from camdbench.metrics.ground_truth import boxes_of, is_zero, maps_of, result_of
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.ground_truth import boxes_of, is_zero, maps_of, result_of
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import Curve, MetricResult
 
 RELEASE = "clovaai/wsolevaluation, released code"
 _BEST_THRESHOLD = (
@@ -37,22 +36,11 @@ _BEST_THRESHOLD = (
         paper=RELEASE,
     ),
 )
-
-
 BOXACC_PROTOCOLS = (LOCALISED.variant("opticam", ground_truth="exclusive", reduction="maximum over thresholds"),)
-_ON_BOXES = {"tolerance": 1.6, "needs": ("boxes",), "undefined": NO_BOX}
+_ON_BOXES = {"higher_is_better": True, "unit": "%", "values": "[0, 100]", "tolerance": 1.6, "needs": ("boxes",), "undefined": NO_BOX}
 
 
-@metric(
-    "boxacc",
-    paper="Opti-CAM, arXiv:2301.07002, eq. A5",
-    higher_is_better=True,
-    unit="%",
-    values="[0, 100]",
-    aliases=("box_accuracy",),
-    protocols=BOXACC_PROTOCOLS,
-    **_ON_BOXES,
-)
+@metric("boxacc", paper="Opti-CAM, arXiv:2301.07002, eq. A5", aliases=("box_accuracy",), protocols=BOXACC_PROTOCOLS, **_ON_BOXES)
 def box_accuracy(
     inputs: MetricInputs,
     *,
@@ -64,13 +52,16 @@ def box_accuracy(
     ground_truth: BoxEnds = "exclusive",
     constant_map: ConstantMap = "undefined",
 ) -> MetricResult:
-    r"""Share of images whose largest region overlaps a box of the object: the best threshold's, mean over IoUs of 30, 50, 70 %.
+    r"""BoxAcc: accuracy of the largest region's box at the best threshold, mean over IoUs 0.3, 0.5, 0.7.
 
     .. math:: \frac{100}{|D|} \sum_{\delta \in D} \max_\eta \mathrm{mean}_x\,[\mathrm{IoU}(B_\eta, B) \ge \delta]
 
-    (B,): the mean over thresholds and deltas; points: 100 where max IoU >= delta, else 0, at each threshold eta = k / K of
-    map > eta. The paper prints neither set: deltas are those of MaxBoxAccV2, thresholds those of its command line. Of
-    equally large regions it is the first in raster order. With `constant_map="scored"` a map of zeros misses at every threshold.
+    Curves: 100 if max IoU >= delta, else 0, at each threshold eta = k / K of map > eta. The paper states neither set: deltas
+    are those of MaxBoxAccV2, thresholds those of its command line. Of equally large regions the first in raster order
+    counts. With `constant_map="scored"` a map of zeros misses at every threshold.
+
+    Returns:
+        (B,) float64 in [0, 100], per cent, mean over thresholds and deltas; higher is better.
     """
     table = _overlaps(inputs, thresholds, connectivity, maps, resize, ground_truth, every=False)
     return _accuracy(inputs, table, deltas, maps, resize, constant_map)
@@ -78,10 +69,7 @@ def box_accuracy(
 
 @metric(
     "maxboxacc",
-    paper="Choe et al. 2020, arXiv:2001.07437, MaxBoxAcc",
-    higher_is_better=True,
-    unit="%",
-    values="[0, 100]",
+    paper="Choe et al. 2020, arXiv:2001.07437, sec. 4.1 (MaxBoxAcc)",
     aliases=("max_box_accuracy",),
     protocols=_BEST_THRESHOLD,
     **_ON_BOXES,
@@ -97,14 +85,16 @@ def max_box_accuracy(
     ground_truth: BoxEnds = "exclusive",
     constant_map: ConstantMap = "undefined",
 ) -> MetricResult:
-    r"""Share of images whose largest region overlaps a box of the object by half, at the threshold that suits all images best.
+    r"""MaxBoxAcc: accuracy of the largest region's box at IoU 0.5 and the best common threshold.
 
     .. math:: 100 \max_\eta \mathrm{mean}_x\,[\mathrm{IoU}(B_\eta, B) \ge 1/2]
 
-    (B,): the mean over thresholds; points as for `boxacc`. Under `clovaai` maps have 8 bits, regions are the contours of
-    OpenCV, the largest by the area that its outline encloses, the last in raster order of equals; a box ends one pixel
-    late, at the last pixel of the image at most, and in the IoU both ends count as pixels; no contour is the pixel (0, 0);
-    255 thresholds are all that differ in 8 bits, so they give what the interval 0.001 gives.
+    Curves as in `boxacc`. Under `clovaai` maps have 8 bits and regions are contours of OpenCV: the largest by enclosed area,
+    the last in raster order of equals. A box ends one pixel late (at most at the last pixel), the IoU counts both ends as
+    pixels, and no contour is the pixel (0, 0). 255 thresholds are all that differ in 8 bits (the release's interval is 0.001).
+
+    Returns:
+        (B,) float64 in [0, 100], per cent, mean over thresholds; higher is better.
     """
     table = _overlaps(inputs, thresholds, connectivity, maps, resize, ground_truth, every=False)
     return _accuracy(inputs, table, deltas, maps, resize, constant_map)
@@ -112,10 +102,7 @@ def max_box_accuracy(
 
 @metric(
     "maxboxaccv2",
-    paper="Choe et al. 2020, arXiv:2007.04178, MaxBoxAccV2",
-    higher_is_better=True,
-    unit="%",
-    values="[0, 100]",
+    paper="Choe et al. 2020, arXiv:2007.04178, sec. 4.1 (MaxBoxAccV2)",
     aliases=("max_box_accuracy_v2",),
     protocols=_BEST_THRESHOLD,
     **_ON_BOXES,
@@ -131,12 +118,15 @@ def max_box_accuracy_v2(
     ground_truth: BoxEnds = "exclusive",
     constant_map: ConstantMap = "undefined",
 ) -> MetricResult:
-    r"""Share of images any of whose regions overlaps a box of the object: the best threshold's, mean over IoUs of 30, 50, 70 %.
+    r"""MaxBoxAccV2: accuracy of the best region's box at the best threshold, mean over IoUs 0.3, 0.5, 0.7.
 
     .. math:: \frac{100}{|D|} \sum_{\delta \in D} \max_\eta \mathrm{mean}_x\,[\max_{B_\eta} \mathrm{IoU}(B_\eta, B) \ge \delta]
 
-    (B,): the mean over thresholds and deltas; points as for `boxacc`. Unlike `boxacc` every region of the map has its box,
-    and the best of them counts. `clovaai` as for `maxboxacc`; the outlines of holes have boxes too.
+    Every region of the map has a box, and the best counts; `boxacc` takes the largest region alone. Curves as in `boxacc`;
+    `clovaai` as in `maxboxacc`, with boxes for the outlines of holes too.
+
+    Returns:
+        (B,) float64 in [0, 100], per cent, mean over thresholds and deltas; higher is better.
     """
     table = _overlaps(inputs, thresholds, connectivity, maps, resize, ground_truth, every=True)
     return _accuracy(inputs, table, deltas, maps, resize, constant_map)
@@ -145,7 +135,7 @@ def max_box_accuracy_v2(
 def _accuracy(
     inputs: MetricInputs, overlaps: Tensor, deltas: tuple[float, ...], maps: str, resize: str, constant_map: ConstantMap
 ) -> MetricResult:
-    """Values and points from the best IoU of each image at each threshold, (B, K)."""
+    """Values and curves from the best IoU of each image at each threshold, (B, K)."""
     if not deltas:
         raise UsageError("deltas=(): expected one or more intersections over union")
     places = torch.arange(overlaps.shape[1], dtype=torch.float64) / overlaps.shape[1]

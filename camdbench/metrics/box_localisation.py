@@ -1,8 +1,7 @@
-"""The box round what lies above the map's mean, against the boxes of the object: Opti-CAM's OM and LE.
+"""Localisation error of the box round the region above the map's mean: OM and LE of Opti-CAM.
 
-The map is cut at its mean, and the largest connected region of what lies above gives the predicted box B. Everything
-is 100 (1 - IoU) with the box of the object that overlaps B best, so lower is better. ILSVRC's own error counts images
-whose IoU is below one half; the papers' continuous formulas and that count are both here.
+The box of the largest connected region above the mean is compared with the object's box of highest IoU. Opti-CAM's
+formulas are continuous, 100 (1 - IoU); ILSVRC counts images whose IoU is below one half. Both are here.
 """
 
 from __future__ import annotations
@@ -17,41 +16,42 @@ from camdbench.functional.boxes import best_iou
 from camdbench.functional.connected_components import largest_component, regions
 from camdbench.functional.float_precision import to_float64
 from camdbench.functional.normalise import is_constant
-from camdbench.metrics.ground_truth import boxes_of, result_of
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.ground_truth import boxes_of, result_of
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import MetricResult
 
 PAPER_LE = "Opti-CAM, arXiv:2301.07002, eq. A2"
 PAPER_OM = "Opti-CAM, arXiv:2301.07002, eq. A1"
-ILSVRC = "Russakovsky et al. 2015, ILSVRC, arXiv:1409.0575, the localisation task with one guess"
+ILSVRC = "Russakovsky et al. 2015, ILSVRC, arXiv:1409.0575, sec. 4.2, with one guess"
 NO_BOX = "the object has no box inside the image, or no pixel lies above the map's mean"
 NO_BOX_OR_LABEL = "the object has no box inside the image, no pixel lies above the map's mean, or the label is unknown"
 LE = (LOCALISED.variant("opticam", ground_truth="single boxes, exclusive ends"),)
 OM = (LOCALISED.variant("opticam", scored_class="label", ground_truth="single boxes, exclusive ends"),)
+_ERROR = {"higher_is_better": False, "unit": "%", "needs": ("boxes",), "undefined": NO_BOX, "protocols": LE}
 
 
-_ERROR = {"needs": ("boxes",), "undefined": NO_BOX, "protocols": LE}
-
-
-@metric("le", paper=PAPER_LE, higher_is_better=False, unit="%", values="[0, 100]", aliases=("localisation_error",), tolerance=0.5, **_ERROR)
+@metric("le", paper=PAPER_LE, values="[0, 100]", aliases=("localisation_error",), tolerance=0.5, **_ERROR)
 def localisation_error(
     inputs: MetricInputs, *, connectivity: Connectivity = 8, at_least: bool = False, constant_map: ConstantMap = "undefined"
 ) -> MetricResult:
-    r"""How little the box round the map's largest region above its mean overlaps a box of the object: 100 (1 - max IoU).
+    r"""Localisation error: 1 - IoU of the box round the map's largest region above its mean.
 
     .. math:: 100\,(1 - \max_B \mathrm{IoU}(\hat B, B))
 
-    (B,) in [0, 100]. `at_least` also counts pixels that equal the mean; `connectivity` is that of regions; of equally large
-    ones the first in raster order is taken. With `constant_map="scored"` a map without a region scores 100.
+    `at_least` includes pixels equal to the mean; `connectivity` is that of regions, the first in raster order of equally
+    large ones. With `constant_map="scored"` a map without a region scores 100.
+
+    Returns:
+        (B,) float64 in [0, 100], per cent; lower is better.
     """
     overlap, nowhere = _overlap(inputs, connectivity, at_least, constant_map)
     return result_of(100 * (1 - overlap), nowhere)
 
 
-_OFFICIAL = {"needs": ("boxes",), "undefined": NO_BOX_OR_LABEL, "protocols": OM}
+_OFFICIAL = {"higher_is_better": False, "unit": "%", "needs": ("boxes",), "undefined": NO_BOX_OR_LABEL, "protocols": OM}
 
 
-@metric("om", paper=PAPER_OM, higher_is_better=False, unit="%", values="[0, 100]", aliases=("official_metric",), tolerance=0.5, **_OFFICIAL)
+@metric("om", paper=PAPER_OM, values="[0, 100]", aliases=("official_metric",), tolerance=0.5, **_OFFICIAL)
 def official_metric(
     inputs: MetricInputs,
     *,
@@ -60,36 +60,38 @@ def official_metric(
     constant_map: ConstantMap = "undefined",
     scored_class: KnownClass = "label",
 ) -> MetricResult:
-    r"""The localisation error, and 100 wherever the network errs: 100 (1 - max IoU [predicted = class]).
+    r"""Official Metric: localisation error, and 100 if the network errs.
 
     .. math:: 100\,(1 - [\hat c = c] \max_B \mathrm{IoU}(\hat B, B))
 
-    (B,) in [0, 100]. The class is the label, or with `scored_class="target"` the explained class. Other options as for `le`.
+    The class is the label, or the explained class with `scored_class="target"`. Other options as in `le`.
+
+    Returns:
+        (B,) float64 in [0, 100], per cent; lower is better.
     """
     overlap, nowhere = _overlap(inputs, connectivity, at_least, constant_map)
     right, unknown = _right(inputs, scored_class)
     return result_of(100 * (1 - overlap * right), nowhere | unknown)
 
 
-@metric(
-    "le50", paper=ILSVRC, higher_is_better=False, unit="%", values="{0, 100}", aliases=("localisation_error_50",), tolerance=1.6, **_ERROR
-)
+@metric("le50", paper=ILSVRC, values="{0, 100}", aliases=("localisation_error_50",), tolerance=1.6, **_ERROR)
 def localisation_error_at_half(
     inputs: MetricInputs, *, connectivity: Connectivity = 8, at_least: bool = False, constant_map: ConstantMap = "undefined"
 ) -> MetricResult:
-    r"""Whether the box round the map's largest region above its mean misses every box of the object: 100 where max IoU < 1/2.
+    r"""Localisation error at IoU 0.5: whether the map's box misses every box of the object.
 
     .. math:: 100\,[\max_B \mathrm{IoU}(\hat B, B) < 1/2]
 
-    (B,), 0 or 100. Options as for `le`.
+    Options as in `le`.
+
+    Returns:
+        (B,) float64, 0 or 100, per cent; lower is better.
     """
     overlap, nowhere = _overlap(inputs, connectivity, at_least, constant_map)
     return result_of(100 * (overlap < 0.5).double(), nowhere)
 
 
-@metric(
-    "om50", paper=ILSVRC, higher_is_better=False, unit="%", values="{0, 100}", aliases=("official_metric_50",), tolerance=1.6, **_OFFICIAL
-)
+@metric("om50", paper=ILSVRC, values="{0, 100}", aliases=("official_metric_50",), tolerance=1.6, **_OFFICIAL)
 def official_metric_at_half(
     inputs: MetricInputs,
     *,
@@ -98,11 +100,14 @@ def official_metric_at_half(
     constant_map: ConstantMap = "undefined",
     scored_class: KnownClass = "label",
 ) -> MetricResult:
-    r"""Whether the map's box misses every box of the object, or the network errs: 100 where max IoU < 1/2 or the class is wrong.
+    r"""ILSVRC localisation error with one guess: 100 if the box misses at IoU 0.5 or the class is wrong.
 
     .. math:: 100\,(1 - [\hat c = c]\,[\max_B \mathrm{IoU}(\hat B, B) \ge 1/2])
 
-    (B,), 0 or 100; the error of the ILSVRC localisation task with one guess. Options as for `om`.
+    Options as in `om`.
+
+    Returns:
+        (B,) float64, 0 or 100, per cent; lower is better.
     """
     overlap, nowhere = _overlap(inputs, connectivity, at_least, constant_map)
     right, unknown = _right(inputs, scored_class)
@@ -110,7 +115,7 @@ def official_metric_at_half(
 
 
 def mean_masks(maps: Tensor, *, at_least: bool) -> Tensor:
-    """What lies above the mean of each map (B, H, W), or equals it too: (B, H, W) bool; nothing of a map of zeros."""
+    """Pixels above the mean of each map (B, H, W), or at least equal to it: (B, H, W) bool; none for a map of zeros."""
     values = to_float64(maps)
     mean = values.mean((1, 2), keepdim=True)
     level = is_constant(maps)[:, None, None]  # whose mean may differ from its values by rounding
@@ -118,7 +123,7 @@ def mean_masks(maps: Tensor, *, at_least: bool) -> Tensor:
 
 
 def predicted_boxes(inputs: MetricInputs, connectivity: Connectivity, *, at_least: bool) -> Tensor:
-    """The box of the largest region above the mean of each map, (B, 4) xyxy on the CPU; zeros where there is none."""
+    """Box of the largest region above the mean of each map, (B, 4) xyxy on the CPU; zeros if there is no region."""
 
     def find() -> Tensor:
         return largest_component(regions(mean_masks(inputs.saliency, at_least=at_least), connectivity), len(inputs))
@@ -127,7 +132,7 @@ def predicted_boxes(inputs: MetricInputs, connectivity: Connectivity, *, at_leas
 
 
 def _overlap(inputs: MetricInputs, connectivity: Connectivity, at_least: bool, constant_map: ConstantMap) -> tuple[Tensor, Tensor]:
-    """The largest IoU of the predicted box of each image, (B,) in [0, 1], and where it has no meaning, (B,) bool."""
+    """Largest IoU of each predicted box, (B,) in [0, 1], and where it is undefined, (B,) bool."""
     predicted, truth = predicted_boxes(inputs, connectivity, at_least=at_least), boxes_of(inputs)
     overlap = torch.cat([best_iou(box[None], own) for box, own in zip(predicted, truth, strict=True)])
     nowhere = torch.tensor([not len(own) for own in truth])

@@ -1,4 +1,4 @@
-"""The classes of places: what the class maps of a network say of each, against the class map of the image."""
+"""Agreement of class activation maps with the class map of the image (ContrastiveCAM's IoU on SBD)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from camdbench.core.registries import metric
 from camdbench.functional.core_focused_loss import on_grid
 from camdbench.functional.core_regions import leading_classes
 from camdbench.functional.float_precision import to_at_least_float32, to_float64
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.labels import labels_of, mask_undefined
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.labels import labels_of, mask_undefined
+from camdbench.metrics.common.result import MetricResult
 
 CAM_AGREEMENT_PROTOCOLS = (
     Protocol(
@@ -40,13 +40,16 @@ UNKNOWN_MASK = "it is unknown of which class the mask is"
     protocols=CAM_AGREEMENT_PROTOCOLS,
 )
 def cam_agreement(inputs: MetricInputs, *, threshold: NonNegativeFloat = 0.01) -> MetricResult:
-    r"""Fraction of grid cells at which the class-map prediction, background included, equals the ground truth.
+    r"""Fraction of grid cells at which the class-map prediction equals the ground-truth class.
 
     .. math:: \frac{100}{hw} \sum_i [\hat c_i = c_i]
 
-    (B,) in [0, 100], over all places of the layer's grid, the background's too. A place is given the class whose CAM,
-    1/(h w) sum_k W_ck A_k, is the highest there, and none where no class's exceeds `threshold`, in logits. The truth is
-    the class map; where an image has a single mask, the label's class inside it. Void pixels count as background.
+    All cells of the layer's grid count, background included. The prediction of a cell is the class with the highest CAM,
+    1/(h w) sum_k W_ck A_k, or background if none exceeds `threshold` (in logits). The truth is the class map or, for an image
+    with a single mask, the label inside it. Void pixels count as background.
+
+    Returns:
+        (B,) float64 in [0, 100], per cent; higher is better.
     """
     activations, weights = to_at_least_float32(inputs.activations, inputs.class_weights)
     truth, known = _truth(inputs, len(weights), (activations.shape[-2], activations.shape[-1]))

@@ -1,8 +1,7 @@
-"""The CGC loss as a metric: does the map of a crop look like the crop of the map?
+"""CGC loss as a metric: the map of a crop must match the crop of the map.
 
-The paper's wrong maps are those of the other images of a batch, so its number depends on who shares the batch. Here they
-are those of the same images for everybody, drawn from the data set by the seed and explained once, so that the value of
-an image depends on that image alone.
+The paper's negatives are the other images of a batch, so its value depends on the batch. Here they are the same images for
+all, drawn from the data set by the seed and explained once, so that the value of an image depends on that image alone.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from camdbench.core.registries import metric
 from camdbench.functional.contrastive import contrast_loss, cosine, cosines
 from camdbench.functional.crops import Crop, draw_crop, warp
 from camdbench.functional.normalise import upsample
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import MetricResult
 
 CGC_LOSS_PROTOCOLS = (
     EXPLAINED_AGAIN.variant("paper", maps="relu", options={"anchor": "map"}),
@@ -48,19 +47,19 @@ def cgc_loss(
     temperature: PositiveFloat = 0.5,
     maps: Literal["relu", "default"] = "relu",
 ) -> MetricResult:
-    r"""CGC contrastive loss: cross-entropy of matching the cropped map with the map of the cropped image among 32 images.
+    r"""CGC contrastive loss: cross-entropy of matching the cropped map to the map of the crop.
 
     .. math:: -\log \frac{\exp(\cos(h, a) / \tau)}{\exp(\cos(h, a) / \tau) + \sum_j \exp(\cos(h, a_j) / \tau)}
 
-    -log exp(cos(h, a)/tau) / (exp(cos(h, a)/tau) + sum_j exp(cos(h, a_j)/tau)), (B,): h is the map after a crop, a the map
-    of the image after the same crop, a_j that of another image after a crop of its own; RandomResizedCrop (area 0.08 to 1,
-    ratio 3/4 to 4/3) and a flip with probability 1/2, from (seed, image id). At 31 negatives and tau = 0.5 chance is 3.466
-    and the floor for maps without negative values 1.648. Explains one crop of each image, and of `negatives` + 1 images of
-    the data set.
+    h is the cropped map, a the map of the image after the same crop, and a_j the map of a crop of another image, `negatives`
+    of them. Crops are RandomResizedCrop (area 0.08 to 1, ratio 3/4 to 4/3) with a flip of probability 1/2, from (seed, image
+    id). With 31 negatives and tau = 0.5, chance is 3.466, and the minimum for non-negative maps is 1.648.
 
-    `anchor="map"` compares h with all a_j, as the paper prints it; `"crop"` compares a with h and with the a_j, as its code
-    does. `maps="relu"` rectifies the raw map, the paper's Grad-CAM. The class is the explained one, which every image of
-    the data set has by the same rule: with `--target predicted` the top one, as in the paper.
+    `anchor="map"` compares h with all a_j, as printed in the paper; `"crop"` compares a with h and the a_j, as in its code.
+    `maps="relu"` rectifies the raw map, the paper's Grad-CAM. `--target predicted` is the paper's class.
+
+    Returns:
+        (B,) float64 in [0, inf), nats; lower is better.
     """
     own = _finished(maps, inputs.raw, inputs.saliency)
     crops = _drawn(own, [inputs.random(index, "cgc_loss") for index in range(len(inputs))])

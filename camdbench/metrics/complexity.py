@@ -1,8 +1,7 @@
-"""Complexity: how concentrated a map is, whatever it points at.
+"""Concentration of a map, independent of where it points: Gini index, entropy, effective complexity.
 
-All three read sizes, not signs. A 7 x 7 map that is stretched to 224 x 224 has another Gini index and another entropy
-than the 7 x 7 map itself, hence the protocols: `image` looks at the absolute raw map at the size of the image, as the
-papers do, `layer` at the explainer's own grid, and `mask` at the map in [0, 1] that all other metrics see.
+All read magnitudes. A 7 x 7 map and its enlargement to 224 x 224 have different values, hence the protocols: `image` reads
+the absolute raw map at image size, as the papers do, `layer` at the explainer's grid, and `mask` the map in [0, 1].
 """
 
 from __future__ import annotations
@@ -19,30 +18,23 @@ from camdbench.core.protocols import Protocol
 from camdbench.core.registries import metric
 from camdbench.functional.normalise import upsample
 from camdbench.functional.sparseness import count_relevant, entropy, gini
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import MetricResult
 
 _PROTOCOLS = (DECLARED.variant("image", maps="abs"), Protocol("layer", maps="abs, layer grid", resize="none"), DECLARED.variant("mask"))
+_SIZES = {"unit": "", "undefined": ZERO_MAP, "protocols": _PROTOCOLS}
 
 
-_SIZES = {"undefined": ZERO_MAP, "protocols": _PROTOCOLS}
-
-
-@metric(
-    "sparseness",
-    paper="Chalasani et al. 2020, arXiv:1810.06583",
-    higher_is_better=True,
-    unit="",
-    values="[0, 1)",
-    tolerance=0.001,
-    **_SIZES,
-)
+@metric("sparseness", paper="Chalasani et al. 2020, arXiv:1810.06583", higher_is_better=True, values="[0, 1)", tolerance=0.001, **_SIZES)
 def sparseness(inputs: MetricInputs, *, maps: MapSize = "abs") -> MetricResult:
-    r"""Gini index of the map: 0 where all places are equal, towards 1 where few hold everything.
+    r"""Sparseness: Gini index of the map; 0 if all values are equal, near 1 if few hold the sum.
 
     .. math:: G(s) = \frac{\sum_i (2i - n - 1)\,s_{(i)}}{n \sum_i s_i}
 
-    (B,) in [0, 1). Independent of the map's scale. Undefined for a map of zeros.
+    It does not depend on the map's scale.
+
+    Returns:
+        (B,) float64 in [0, 1); higher is better. Undefined for a map of zeros.
     """
     return _defined(gini, _sizes(inputs, maps))
 
@@ -52,7 +44,7 @@ NO_ENTROPY = "the map is zero everywhere, or has a single place where its entrop
 
 @metric(
     "entropy",
-    paper="Bhatt et al. 2020, arXiv:2005.00631 (complexity)",
+    paper="Bhatt et al. 2020, arXiv:2005.00631, definition 4 (complexity)",
     higher_is_better=False,
     unit="",
     values="[0, inf)",
@@ -61,12 +53,14 @@ NO_ENTROPY = "the map is zero everywhere, or has a single place where its entrop
     protocols=_PROTOCOLS,
 )
 def map_entropy(inputs: MetricInputs, *, maps: MapSize = "abs", normalised: bool = False) -> MetricResult:
-    r"""Entropy of the places' shares in the map, which Bhatt calls complexity: 0 for one place, log n for n equal ones.
+    r"""Entropy of the normalised map (complexity of Bhatt et al.): 0 for one pixel, log n for n equal ones.
 
     .. math:: -\sum_i q_i \log q_i, \quad q_i = |s_i| / \sum_j |s_j|
 
-    (B,) in nats, or in [0, 1] with `normalised`, which divides by log n and so compares maps of several sizes.
-    Undefined for a map of zeros.
+    `normalised` divides by log n, which makes maps of different sizes comparable.
+
+    Returns:
+        (B,) float64 in [0, inf), nats, or in [0, 1] with `normalised`; lower is better. Undefined for a map of zeros.
     """
     return _defined(lambda found: entropy(found, normalised=normalised), _sizes(inputs, maps))
 
@@ -75,24 +69,21 @@ def map_entropy(inputs: MetricInputs, *, maps: MapSize = "abs", normalised: bool
     "effective_complexity",
     paper="Nguyen & Martinez 2020, arXiv:2007.07584",
     higher_is_better=False,
-    unit="",
     values="(0, inf)",
     tolerance=10.0,
     **_SIZES,
 )
 def effective_complexity(
-    inputs: MetricInputs,
-    *,
-    maps: MapSize = "abs",
-    threshold: NonNegativeFloat = 1e-5,
-    normalised: bool = False,
+    inputs: MetricInputs, *, maps: MapSize = "abs", threshold: NonNegativeFloat = 1e-5, normalised: bool = False
 ) -> MetricResult:
-    r"""Number of places of the map above a small share of its maximum.
+    r"""Effective complexity: number of map values above a small fraction of the maximum.
 
     .. math:: \#\{i : |s_i| > \epsilon \max_j |s_j|\}
 
-    (B,), from 1 to the number of places, or their share in [0, 1] with `normalised`. `threshold` is relative to the
-    map's own maximum. Undefined for a map of zeros, which would otherwise be the best of all.
+    `threshold` is epsilon, relative to the map's own maximum; `normalised` divides by the number of values.
+
+    Returns:
+        (B,) float64 from 1 to H W, or in (0, 1] with `normalised`; lower is better. Undefined for a map of zeros.
     """
     found = _sizes(inputs, maps)
     places = found[0].numel() if normalised else 1
@@ -100,7 +91,7 @@ def effective_complexity(
 
 
 def _sizes(inputs: MetricInputs, maps: str) -> Tensor:
-    """Maps (B, ., .) >= 0; maps without a known raw form are taken as they are."""
+    """Magnitudes of maps (B, ., .); the map in [0, 1] if the raw map is unknown."""
     if maps == "default" or inputs.raw is None:
         return inputs.saliency
     if maps == "abs, layer grid":

@@ -1,10 +1,9 @@
-"""Average Drop, Average Gain and Average Increase: how masking moves the probability of the class.
+"""Average Drop, Average Gain and Average Increase: class probability on the masked image.
 
-With p the probability of the class on the image x and o on x times its map, both softmax, both from float64 logits:
-AD and AG are exact where float32 would give p = 1 and 0/0, and AD_i AG_i = 0 for every image.
-
-The protocols differ in where pixels are masked (in [0, 1], towards black, or after mean/std, towards the mean colour), in
-the class that is scored, and in the share of the map's pixels that is kept (Score-CAM's authors keep the upper half).
+Chattopadhyay et al. 2018 (arXiv:1710.11063); Zhang et al. 2024 (arXiv:2301.07002), eq. 13-15. With p the softmax
+probability of the class on the image and o on the masked image, both from float64 logits: AD and AG are exact where float32
+would give p = 1 and 0/0, and AD_i AG_i = 0 for every image. Protocols differ in the masking space, the scored class and
+the fraction of pixels kept.
 """
 
 from __future__ import annotations
@@ -17,61 +16,56 @@ from camdbench.core.metric_families import MASKED, MEAN_MASKED
 from camdbench.core.option_types import Masking, PositiveFraction, ScoredClass
 from camdbench.core.registries import metric
 from camdbench.functional.probability import drop, gain, increase, log_odds
-from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.common.inputs import MetricInputs
 
 PROTOCOLS = (
     MASKED.variant("opticam"),
     MEAN_MASKED.variant("adcc", scored_class="predicted", paper="Poppi et al. 2021, arXiv:2104.10252, released code"),
     MEAN_MASKED.variant("scorecam50", options={"keep": 0.5}, paper="Wang et al. 2020, arXiv:1910.01279, as its released code masks"),
 )
+_MASKED = {"unit": "%", "values": "[0, 100]", "protocols": PROTOCOLS}
 
 
 @metric(
     "ad",
     paper="Chattopadhyay et al. 2018, arXiv:1710.11063; Opti-CAM, eq. 13",
     higher_is_better=False,
-    unit="%",
-    values="[0, 100]",
     aliases=("average_drop",),
-    protocols=PROTOCOLS,
+    **_MASKED,
 )
 def average_drop(
-    inputs: MetricInputs,
-    *,
-    masking: Masking = "pixels",
-    scored_class: ScoredClass = "target",
-    keep: PositiveFraction = 1.0,
+    inputs: MetricInputs, *, masking: Masking = "pixels", scored_class: ScoredClass = "target", keep: PositiveFraction = 1.0
 ) -> Tensor:
     r"""Average Drop: relative loss of class probability when the image is masked by its map.
 
     .. math:: 100 \max(0, p - o) / p
 
-    (B,) in [0, 100]. Fake-CAM scores near 0, so read it beside AG.
+    Fake-CAM scores near 0, so read it together with Average Gain.
+
+    Args:
+        inputs: images (B, 3, H, W) in [0, 1], saliency (B, H, W) in [0, 1].
+        masking: colour space in which pixels are masked: `pixels` (to black) or `normalised` (to the mean colour).
+        scored_class: class whose probability is compared: `target` (explained) or `predicted`.
+        keep: fraction of the map's highest pixels that stay; the rest is set to 0. Ties at the threshold stay.
+
+    Returns:
+        (B,) float64 in [0, 100], per cent; lower is better.
     """
     return 100 * drop(*_before_and_after(inputs, masking, scored_class, keep))
 
 
-@metric(
-    "ag",
-    paper="Opti-CAM, arXiv:2301.07002, eq. 15",
-    higher_is_better=True,
-    unit="%",
-    values="[0, 100]",
-    aliases=("average_gain",),
-    protocols=PROTOCOLS,
-)
+@metric("ag", paper="Opti-CAM, arXiv:2301.07002, eq. 15", higher_is_better=True, aliases=("average_gain",), **_MASKED)
 def average_gain(
-    inputs: MetricInputs,
-    *,
-    masking: Masking = "pixels",
-    scored_class: ScoredClass = "target",
-    keep: PositiveFraction = 1.0,
+    inputs: MetricInputs, *, masking: Masking = "pixels", scored_class: ScoredClass = "target", keep: PositiveFraction = 1.0
 ) -> Tensor:
     r"""Average Gain: gain of class probability under masking, relative to the possible gain.
 
     .. math:: 100 \max(0, o - p) / (1 - p)
 
-    (B,) in [0, 100].
+    Options as in `ad`.
+
+    Returns:
+        (B,) float64 in [0, 100], per cent; higher is better.
     """
     return 100 * gain(*_before_and_after(inputs, masking, scored_class, keep))
 
@@ -94,22 +88,25 @@ def average_increase(
     scored_class: ScoredClass = "target",
     keep: PositiveFraction = 1.0,
 ) -> Tensor:
-    r"""Average Increase: whether masking raises the class probability; 100 if o > p + tolerance, else 0.
+    r"""Average Increase: whether masking raises the class probability.
 
     .. math:: 100\,[o > p]
 
-    (B,). Strict, as in the paper: with `tolerance=0` rounding noise counts as an increase.
+    Strict, as in the paper: rounding noise counts as an increase unless o must exceed p + `tolerance`. Options as in `ad`.
+
+    Returns:
+        (B,) float64, 0 or 100, per cent; higher is better.
     """
     return 100 * increase(*_before_and_after(inputs, masking, scored_class, keep), tolerance)
 
 
 def masked_images(inputs: MetricInputs, masking: str, keep: float = 1.0) -> Tensor:
-    """(B, 3, H, W) in [0, 1] or, where the mean colour shines through, between it and the image.
+    """Images multiplied by their maps, (B, 3, H, W) in [0, 1].
 
     Args:
         inputs: images and maps.
-        masking: `pixels`: x s; `normalised`: what (x - mean) / std times s is in pixel space, mean + (x - mean) s.
-        keep: share of the map's pixels that stay, the largest ones with all that equal the smallest of them; the rest are zero.
+        masking: `pixels`: x s; `normalised`: mean + (x - mean) s, which masks (x - mean) / std.
+        keep: fraction of the map's highest pixels that stay; the rest is set to 0. Ties at the threshold stay.
     """
     maps = inputs.saliency
     if keep < 1:

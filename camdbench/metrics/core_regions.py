@@ -1,7 +1,7 @@
-"""Core regions: how much of what a model decides by lies on the object (ContrastiveCAM).
+"""Core regions (ContrastiveCAM): contributions of object and background to the model's decision.
 
-All of it follows from the model alone: on a head of global average pooling and a linear layer the maps of all classes are
-known in closed form, and no explainer is asked.
+On a head of global average pooling and a linear layer the maps of all classes have a closed form, so no explainer is
+needed.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from camdbench.functional import core_regions
 from camdbench.functional.core_focused_loss import core_of
 from camdbench.functional.float_precision import to_at_least_float32, to_float64
 from camdbench.functional.normalise import normalise
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.labels import labels_of, mask_undefined
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.labels import labels_of, mask_undefined
+from camdbench.metrics.common.result import Curve, MetricResult
 
 RELEASE = "ContrastiveCAM's released code, where an empty mask is the whole image"
 _PROTOCOLS = (CLASS_MAPS.variant("contrastivecam"), CLASS_MAPS.variant("release", options={"empty": "whole"}, paper=RELEASE))
-
-
 _CONTRIBUTION = {
+    "unit": "",
+    "values": "[0, inf)",
     "paper": "Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), table 1",
     "tolerance": 0.05,
     "needs": ("masks", "linear head"),
@@ -38,28 +38,34 @@ _CONTRIBUTION = {
 }
 
 
-@metric("core", higher_is_better=True, unit="", values="[0, inf)", aliases=("core_contribution",), **_CONTRIBUTION)
+@metric("core", higher_is_better=True, aliases=("core_contribution",), **_CONTRIBUTION)
 def core(inputs: MetricInputs, *, scored_class: KnownClass = "label", empty: Literal["undefined", "whole"] = "undefined") -> MetricResult:
-    r"""Contribution of the object: sum over its places and all classes c of |CAM_t - CAM_c|.
+    r"""Core contribution: difference between the class's CAM and every other CAM, summed over the object.
 
     .. math:: \sum_{i \in M} \sum_c |\mathrm{CAM}_{t,i} - \mathrm{CAM}_{c,i}|
 
-    (B,) >= 0, in logits. `scored_class` is the class t: the label, or the explained one. `empty` says what an object is that
-    covers no place of the layer's grid: undefined, or the whole image.
+    `scored_class` is the class t: the label or the explained class. `empty` defines an object that covers no cell of the
+    layer's grid: undefined, or the whole image.
+
+    Returns:
+        (B,) in [0, inf), logits; higher is better.
     """
     found = _contributions(inputs, scored_class, empty)
     return MetricResult(*mask_undefined(found.core, found.defined))
 
 
-@metric("noncore", higher_is_better=False, unit="", values="[0, inf)", aliases=("noncore_contribution",), **_CONTRIBUTION)
+@metric("noncore", higher_is_better=False, aliases=("noncore_contribution",), **_CONTRIBUTION)
 def noncore(
     inputs: MetricInputs, *, scored_class: KnownClass = "label", empty: Literal["undefined", "whole"] = "undefined"
 ) -> MetricResult:
-    r"""Contribution of everything but the object: sum over the other places and all classes c of |CAM_t - CAM_c|.
+    r"""Non-core contribution: difference between the class's CAM and every other CAM, off the object.
 
     .. math:: \sum_{i \notin M} \sum_c |\mathrm{CAM}_{t,i} - \mathrm{CAM}_{c,i}|
 
-    (B,) >= 0, in logits. Options as of `core`.
+    Options as in `core`.
+
+    Returns:
+        (B,) in [0, inf), logits; lower is better.
     """
     found = _contributions(inputs, scored_class, empty)
     return MetricResult(*mask_undefined(found.noncore, found.defined))
@@ -71,13 +77,12 @@ CORE_SHARE_PROTOCOLS = (
     CLASS_MAPS.variant("mean_of_ratios"),
 )
 NO_CONTRIBUTION = "the class is unknown, the mask has no place on the layer's grid, or no class's map differs from the class's own"
-_ON_GRID = {"needs": ("masks", "linear head"), "scope": "model"}
+_ON_GRID = {"higher_is_better": True, "needs": ("masks", "linear head"), "scope": "model"}
 
 
 @metric(
     "core_share",
     paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), table 1 (core/total)",
-    higher_is_better=True,
     unit="",
     values="[0, 1]",
     aliases=("core_fraction",),
@@ -89,12 +94,15 @@ _ON_GRID = {"needs": ("masks", "linear head"), "scope": "model"}
 def core_share(
     inputs: MetricInputs, *, scored_class: KnownClass = "label", empty: Literal["undefined", "whole"] = "undefined"
 ) -> MetricResult:
-    r"""Share of the object in all contributions, core / (core + noncore).
+    r"""Core fraction: core contribution relative to core plus non-core contribution.
 
     .. math:: \mathrm{core} / (\mathrm{core} + \mathrm{noncore})
 
-    (B,) in [0, 1], each image's own share. The paper's number is the ratio of the means, for which the points
-    `numerator` and `denominator` are kept; the mean of the ratios is another one. Options as of `core`.
+    The paper reports the ratio of the means, for which the curves `numerator` and `denominator` are stored; the protocol
+    `mean_of_ratios` is the other one. Options as in `core`.
+
+    Returns:
+        (B,) in [0, 1]; higher is better.
     """
     found = _contributions(inputs, scored_class, empty)
     total = found.core + found.noncore
@@ -122,11 +130,14 @@ ZERO_CAM = "the class is unknown, or its HiResCAM is zero everywhere"
     protocols=REDUNDANCY_PROTOCOLS,
 )
 def redundancy(inputs: MetricInputs, *, scored_class: KnownClass = "label") -> MetricResult:
-    r"""How much of a class's HiResCAM all classes share: gamma = ||1/C sum_c CAM_c|| / ||CAM_t||, Frobenius norms.
+    r"""CAM redundancy: norm of the mean HiResCAM over classes, relative to that of the class.
 
     .. math:: \gamma = \|\tfrac{1}{C} \sum_c \mathrm{CAM}_c\|_F / \|\mathrm{CAM}_t\|_F
 
-    (B,) >= 0. The paper states no direction; little is taken for better, as the HiResCAM then shows what the softmax sees.
+    The paper states no direction. Lower counts as better: the softmax ignores what all classes share.
+
+    Returns:
+        (B,) in [0, inf); lower is better.
     """
     classes, known = _classes(inputs, scored_class)
     activations, weights = _seen(inputs)
@@ -148,7 +159,6 @@ NO_PLACE = "the class is unknown, or the mask has no place on the layer's grid"
 @metric(
     "contrastive_iou",
     paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), table 2 (ContrastiveCAM IoU)",
-    higher_is_better=True,
     unit="%",
     values="[0, 100]",
     undefined=NO_PLACE,
@@ -163,14 +173,16 @@ def contrastive_iou(
     maps: Literal["raw", "range"] = "raw",
     threshold: NonNegativeFloat = 0.01,
 ) -> MetricResult:
-    r"""Overlap of the object with the places where the class's ContrastiveCAM exceeds a threshold.
+    r"""ContrastiveCAM IoU: overlap of the object with the thresholded ContrastiveCAM of the class.
 
     .. math:: 100\,|\{i : \mathrm{CCAM}_{t,i} > \theta\} \cap M| / |\{i : \mathrm{CCAM}_{t,i} > \theta\} \cup M|
 
-    (B,) in [0, 100], intersection over union on the layer's grid. The paper does not say which map is meant nor where it
-    is cut, and the code is not public: `versus` is the mean of all classes (definition 3.4) or each of the others in turn
-    (definition 3.3), whose overlaps are then averaged; `maps` are taken raw or first brought to [0, 1]; 0.01 is the
-    threshold of the released segmentation.
+    The overlap is taken on the layer's grid. The paper leaves map and threshold open, and its code is not public. `versus`
+    contrasts with the mean of all classes (definition 3.4), or with each other class in turn, averaging the overlaps
+    (definition 3.3). `maps` are raw or scaled to [0, 1]. 0.01 is the threshold of the released segmentation.
+
+    Returns:
+        (B,) float64 in [0, 100], per cent; higher is better.
     """
     classes, known = _classes(inputs, scored_class)
     activations, weights = _seen(inputs)
@@ -192,7 +204,7 @@ class _Contributions(NamedTuple):
 
 
 def _contributions(inputs: MetricInputs, scored_class: str, empty: str) -> _Contributions:
-    """The contributions of a batch, worked out once for all metrics that read them."""
+    """Contributions of a batch, cached for all metrics that read them."""
 
     def make() -> _Contributions:
         classes, known = _classes(inputs, scored_class)
@@ -206,7 +218,7 @@ def _contributions(inputs: MetricInputs, scored_class: str, empty: str) -> _Cont
 
 
 def _classes(inputs: MetricInputs, scored_class: str) -> tuple[Tensor, Tensor]:
-    """The class of each image and whether it is known, both (B,)."""
+    """Class of each image, and whether it is known, both (B,)."""
     return labels_of(inputs) if scored_class == "label" else (inputs.targets, torch.ones_like(inputs.targets, dtype=torch.bool))
 
 

@@ -1,7 +1,7 @@
-"""Energy of the map on the object: F1, the energy pointing game, the Content Heatmap, relevance mass.
+"""Energy of the map on the object: F1, energy pointing game, Content Heatmap, relevance mass.
 
-Four papers have nearly one formula, energy inside over total energy, and differ in the map: energy pointing takes the
-map normalised to [0, 1], whose minimum is subtracted, the Content Heatmap the rectified raw map, which keeps it.
+The last three share the formula energy inside / total energy and differ in the map: energy pointing takes the map
+normalised to [0, 1], whose minimum is subtracted; the Content Heatmap takes the rectified raw map, which keeps it.
 """
 
 from __future__ import annotations
@@ -18,35 +18,32 @@ from camdbench.core.registries import metric
 from camdbench.functional.float_precision import to_float64
 from camdbench.functional.normalise import upsample
 from camdbench.functional.overlap import RegionEnergy, f1, region_energy
-from camdbench.metrics.ground_truth import boxes_of, maps_of, object_region, result_of
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.ground_truth import boxes_of, maps_of, object_region, result_of
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import MetricResult
 
 F1_PROTOCOLS = (LOCALISED.variant("opticam"),)
+_ENERGY = {"higher_is_better": True, "unit": "%", "values": "[0, 100]"}
 
 
 @metric(
     "f1",
     paper="Opti-CAM, arXiv:2301.07002, eq. A3-A4",
-    higher_is_better=True,
-    unit="%",
-    values="[0, 100]",
     aliases=("pixel_f1",),
     needs=("boxes",),
     undefined=NO_BOX,
     protocols=F1_PROTOCOLS,
+    **_ENERGY,
 )
-def pixel_f1(
-    inputs: MetricInputs,
-    *,
-    ground_truth: GroundTruth = "exclusive boxes",
-) -> MetricResult:
-    r"""How well the soft map fills the object and nothing else: 100 x 2 P R / (P + R), P the energy inside, R the filling.
+def pixel_f1(inputs: MetricInputs, *, ground_truth: GroundTruth = "exclusive boxes") -> MetricResult:
+    r"""Soft F1: harmonic mean of the map's precision and recall on the object.
 
     .. math:: 100 \cdot 2 P R / (P + R), \quad P = \sum_{i \in M} s_i / \sum_i s_i, \quad R = \sum_{i \in M} s_i / |M|
 
-    (B,) in [0, 100]. P = sum over the object / sum over all, R = sum over the object / its area, with the map in [0, 1];
-    0 where no energy lies on the object. Not the F1 of a mask: a map of ones scores 2a / (1 + a) for an object of area a.
+    0 if no energy lies on the object. The map is not thresholded: a map of ones scores 2a / (1 + a) for an object of area a.
+
+    Returns:
+        (B,) float64 in [0, 100], per cent; higher is better.
     """
     found = region_energy(inputs.saliency, object_region(inputs, ground_truth))
     return result_of(100 * f1(found), _nowhere(found))
@@ -62,13 +59,11 @@ NO_SUCH_BOX = "the map is zero everywhere, or the object has no box inside the i
 @metric(
     "energy_pointing",
     paper="Wang et al. 2020, Score-CAM, arXiv:1910.01279, sec. 4.3; Opti-CAM, eq. A3",
-    higher_is_better=True,
-    unit="%",
-    values="[0, 100]",
     aliases=("energy_pointing_game",),
     needs=("boxes",),
     undefined=NO_SUCH_BOX,
     protocols=ENERGY_POINTING_PROTOCOLS,
+    **_ENERGY,
 )
 def energy_pointing(
     inputs: MetricInputs,
@@ -77,13 +72,15 @@ def energy_pointing(
     max_box_fraction: PositiveFloat = 1.0,
     ground_truth: BoxTruth = "exclusive boxes",
 ) -> MetricResult:
-    r"""Share of the map's energy that lies in the object's boxes: 100 x sum inside / sum of all.
+    r"""Energy pointing game: fraction of the map's energy inside the object's boxes.
 
     .. math:: 100 \sum_{i \in B} s_i / \sum_i s_i
 
-    (B,) in [0, 100]; a map of ones scores the share a of the image that the boxes cover. With `boxes="single"` images with
-    several boxes have no value, and neither have those of which the boxes cover more than `max_box_fraction`: Score-CAM
-    takes images with one box that covers at most half.
+    A map of ones scores the area fraction of the boxes. Score-CAM evaluates images with one box that covers at most half:
+    `boxes="single"` leaves out images with several boxes, `max_box_fraction` those whose boxes cover more.
+
+    Returns:
+        (B,) float64 in [0, 100], per cent; higher is better.
     """
     found = region_energy(inputs.saliency, object_region(inputs, ground_truth))
     nowhere = _nowhere(found) | (found.area > max_box_fraction * inputs.saliency[0].numel())
@@ -103,8 +100,6 @@ CH_PROTOCOLS = (
     ),
 )
 NOT_POSITIVE = "the object has no box inside the image, or the raw map is positive nowhere"
-
-
 CH_DIFFERS = (
     Difference("UCDvision/CGC", "counts the ends of boxes as pixels and resizes maps to the image's own resolution"),
     Difference(
@@ -118,29 +113,23 @@ CH_DIFFERS = (
 @metric(
     "ch",
     paper="Pillai et al. 2022, CGC, arXiv:2110.00527, sec. 4; Pillai & Pirsiavash 2021, Content Heatmap",
-    higher_is_better=True,
-    unit="%",
-    values="[0, 100]",
     aliases=("content_heatmap",),
     needs=("boxes",),
     undefined=NOT_POSITIVE,
     protocols=CH_PROTOCOLS,
     differs=CH_DIFFERS,
+    **_ENERGY,
 )
-def content_heatmap(
-    inputs: MetricInputs,
-    *,
-    epsilon: NonNegativeFloat = 0.0,
-    ground_truth: BoxTruth = "exclusive boxes",
-) -> MetricResult:
-    r"""Share of the rectified raw map's energy that lies in the object's boxes: 100 x sum inside / sum of all.
+def content_heatmap(inputs: MetricInputs, *, epsilon: NonNegativeFloat = 0.0, ground_truth: BoxTruth = "exclusive boxes") -> MetricResult:
+    r"""Content Heatmap: fraction of the rectified raw map's energy inside the object's boxes.
 
     .. math:: 100 \sum_{i \in B} \max(0, s_i) / \sum_i \max(0, s_i)
 
-    (B,) in [0, 100]. The raw map is rectified, divided by its sum and resized to the image. With `epsilon` > 0 it becomes
-    map / (sum + epsilon) + epsilon first, as in the released code, where a map without a positive value turns uniform and
-    scores the share of the image that the boxes cover; without, it has no value. The release also counts the ends of boxes
-    as pixels, and resizes to the image's own resolution, where this is the network's input.
+    The raw map is rectified, divided by its sum and resized to the image. `epsilon` > 0 first makes it map / (sum + epsilon) +
+    epsilon, as in the released code.
+
+    Returns:
+        (B,) float64 in [0, 100], per cent; higher is better.
     """
     raw = inputs.saliency if inputs.raw is None else inputs.raw
     positive = to_float64(raw.float().nan_to_num(0.0, 0.0, 0.0)).relu()
@@ -157,28 +146,23 @@ MASS_PROTOCOLS = (ON_MASKS.variant("clevr-xai"),)
 @metric(
     "relevance_mass",
     paper="Arras et al. 2022, CLEVR-XAI, arXiv:2003.07258, relevance mass accuracy",
-    higher_is_better=True,
-    unit="%",
-    values="[0, 100]",
     aliases=("relevance_mass_accuracy",),
     needs=("masks",),
     undefined=NO_MASK,
     protocols=MASS_PROTOCOLS,
     differs=MASS_DIFFERS,
+    **_ENERGY,
 )
-def relevance_mass(
-    inputs: MetricInputs,
-    *,
-    maps: MapSign = "default",
-    ground_truth: GroundTruth = "masks",
-) -> MetricResult:
-    r"""Share of the map's energy that lies on the object's mask: 100 x sum inside / sum of all.
+def relevance_mass(inputs: MetricInputs, *, maps: MapSign = "default", ground_truth: GroundTruth = "masks") -> MetricResult:
+    r"""Relevance mass accuracy: fraction of the map's energy on the object's mask.
 
     .. math:: 100 \sum_{i \in M} s_i / \sum_i s_i
 
-    (B,) in [0, 100]. The paper pools relevance over colours to a map without negative values; here that is the explainer's
-    own normalisation, or the raw map rectified (`maps="relu"`) or without its sign (`"abs"`), then resized. Quantus takes
-    signed maps as they are, whose shares leave [0, 100].
+    The paper pools relevance over colours to a map without negative values; here that is the explainer's normalisation, or
+    the rectified (`maps="relu"`) or absolute (`"abs"`) raw map, then resized.
+
+    Returns:
+        (B,) float64 in [0, 100], per cent; higher is better.
     """
     found = region_energy(maps_of(inputs, maps), object_region(inputs, ground_truth))
     return result_of(100 * found.inside / found.total, _nowhere(found))

@@ -1,4 +1,4 @@
-"""Relative foreground sensitivity: does noise on the object hurt the model more than noise around it? (Hard-ImageNet)."""
+"""Relative foreground sensitivity (RIVAL10, Hard ImageNet): noise on the object against noise around it."""
 
 from __future__ import annotations
 
@@ -13,22 +13,18 @@ from camdbench.core.metric_families import CLASSIFIED
 from camdbench.core.registries import metric
 from camdbench.functional.class_rank import in_top_k
 from camdbench.functional.noise import add_noise
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.labels import labels_of, mask_undefined
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.labels import labels_of, mask_undefined
+from camdbench.metrics.common.result import Curve, MetricResult
 
 CLEAN = CLASSIFIED.variant("clean", masking="pixels", reduction="relative foreground sensitivity")
 RFS_PROTOCOLS = (
     CLEAN,
     CLEAN.variant(
-        "official",
-        options={"empty": "counted"},
-        paper="Hard-ImageNet's released code, which also counts images where noise has no place",
+        "official", options={"empty": "counted"}, paper="Hard-ImageNet's released code, which also counts images where noise has no place"
     ),
     CLEAN.variant(
-        "l2",
-        options={"noise": "l2", "sigma": 30.0},
-        paper="Hard-ImageNet's released code, first of its six norms for 224 x 224 pixels",
+        "l2", options={"noise": "l2", "sigma": 30.0}, paper="Hard-ImageNet's released code, first of its six norms for 224 x 224 pixels"
     ),
 )
 NO_PLACE_FOR_NOISE = "the label is unknown, or the object is nowhere or everywhere, so that noise has no place"
@@ -55,15 +51,17 @@ def rfs(
     noise: Literal["gaussian", "l2"] = "gaussian",
     empty: Literal["undefined", "counted"] = "undefined",
 ) -> MetricResult:
-    r"""Relative foreground sensitivity: (b - f) / (2 min(m, 1 - m)), f and b the accuracies under noise on and around the object.
+    r"""Relative foreground sensitivity: difference of accuracies under background and foreground noise.
 
     .. math:: (b - f) / (2 \min(m, 1 - m)), \quad m = (f + b) / 2
 
-    (B,) in [-1, 1], with m = (f + b) / 2, and 0 where m is 0 or 1: each image's own over its trials. The number of the
-    table is made of the points `foreground` and `background` (B, 1): their means by label, then over labels, enter the
-    formula. Both share each draw of Gaussian noise, which is clamped to [0, 1] with the image, before mean and std.
-    `sigma` is its standard deviation, or with `noise="l2"` the Euclidean norm that it is scaled to. An image whose mask is
-    empty or full is left out, or with `empty="counted"` classified with noise on one side only.
+    f and b are the accuracies under noise on and around the object over `trials`; it is 0 if m is 0 or 1. Tables apply the
+    formula to the curves `foreground` and `background` (B, 1), averaged by label, then over labels. Both share each draw of
+    Gaussian noise, which is clamped to [0, 1] with the image. `sigma` is its standard deviation or, with `noise="l2"`, its
+    Euclidean norm. An empty or full mask leaves the image out; with `empty="counted"` it has noise on one side only.
+
+    Returns:
+        (B,) in [-1, 1]; higher is better.
     """
     if inputs.masks is None:
         raise NotApplicable("the metric puts noise on the object, and there is no mask of it")
@@ -80,7 +78,7 @@ def rfs(
 def _accuracies(
     inputs: MetricInputs, masks: Tensor, classes: Tensor, kind: tuple[float, Literal["gaussian", "l2"]], trials: int
 ) -> tuple[Tensor, Tensor]:
-    """The share of trials in which each image is classified rightly under noise on and around its object, both (B,)."""
+    """Fraction of trials classified correctly under noise on and around the object, both (B,)."""
     images = inputs.images
     generators = [inputs.random(index, "rfs") for index in range(len(images))]
     right = tuple[list[Tensor], list[Tensor]](([], []))

@@ -17,17 +17,15 @@ from camdbench.functional.float_precision import to_float64
 from camdbench.functional.infidelity import infidelity as mismatch
 from camdbench.functional.infidelity import inside, squares
 from camdbench.functional.normalise import upsample
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.perturbation_curves import image_version, scored_classes
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.perturbation_curves import image_version, scored_classes
+from camdbench.metrics.common.result import MetricResult
 
 _SIDE = 224  # of the images that block sizes are given for
-
-
 BLOCKS = MASKED.variant("blocks", scored_output="logit", maps="raw")
 CAPTUM = "Yeh et al. 2019, eq. 1 to the letter, as Captum's infidelity with normalize=False"
 INFIDELITY_PROTOCOLS = (BLOCKS, BLOCKS.variant("plain", options={"beta": False}, paper=CAPTUM))
-NO_PREDICTION = "the map tells nothing: it is zero, or it is where the image differs from its baseline"
+NO_PREDICTION = "the map is zero, everywhere or wherever the image differs from its baseline"
 
 
 @metric(
@@ -53,24 +51,24 @@ def infidelity(
     scored_output: ScoredOutput = "logit",
     maps: MapKind = "raw",
 ) -> MetricResult:
-    r"""Infidelity: mean squared error between the predicted and the measured score change when random blocks are covered.
+    r"""Infidelity: mean squared error of the score changes that the map predicts for covered blocks.
 
     .. math:: \frac{1}{N} \sum_n (\beta I_n^\top \Phi - (f(x) - f(x - I_n)))^2
 
-    (B,), not negative: the mean over samples of (beta I . Phi - (f(x) - f(x - I)))^2, in squared units of the score, so that
-    explainers can be compared on one model, not models. Each sample covers one square, of sides that take turns, at a random
-    place that depends on the seed and the image id alone. Sides are in pixels of an image of 224; with `scaled=false` in
-    pixels of the image at hand. A covered pixel is black, or of the mean colour with `masking=normalised`, where the
-    difference I is taken in normalised space.
+    Values compare explainers on one model, not models. Each sample covers one square, of sides that take turns, at a place
+    drawn from (seed, image id). Sides are in pixels of an image of 224, or of the image itself with `scaled=false`. A covered
+    pixel is black, or of the mean colour with `masking="normalised"`, where I is taken in normalised space.
 
-    Phi is the raw map, enlarged bilinearly, the same for the three channels. I is the difference between the image and the
-    covered one, as in the paper; `indicator` lets I . Phi be the sum of the map over the block, which suits maps that say how
-    much a place matters, whatever its colour. beta fits the map's scale to each image, as in the authors' code; without it
-    (`beta=false`) the value depends on the scale of the map.
+    Phi is the raw map, enlarged bilinearly, equal for the three channels. I is the difference between the image and the covered
+    one (the paper); `indicator` makes I . Phi the sum of the map over the block, for maps of importance regardless of colour.
+    beta fits the map's scale to each image, as in the authors' code; with `beta=false` the value depends on that scale.
+
+    Returns:
+        (B,) float64 in [0, inf), squared units of the score; lower is better.
 
     Raises:
         UsageError: there is no block size.
-        NotApplicable: the raw map is not known.
+        NotApplicable: the raw map is unknown.
     """
     if not blocks:
         raise UsageError("infidelity(blocks=()): give at least one side in pixels")
@@ -90,7 +88,7 @@ def infidelity(
 
 
 def _squares(inputs: MetricInputs, samples: int, blocks: tuple[int, ...], *, scaled: bool) -> Tensor:
-    """(B, N, 3), drawn for each image alone."""
+    """Blocks (B, N, 3), drawn for each image alone."""
     size = (inputs.images.shape[-2], inputs.images.shape[-1])
     sides = tuple(max(1, round(side * min(size) / _SIDE)) if scaled else side for side in blocks)
     drawn = [squares(inputs.random(index, "infidelity"), samples, sides, size) for index in range(len(inputs))]
@@ -98,10 +96,10 @@ def _squares(inputs: MetricInputs, samples: int, blocks: tuple[int, ...], *, sca
 
 
 def _prediction(inputs: MetricInputs, perturbation: str, masking: Masking, maps: str) -> Tensor:
-    """(B, H, W) float64, what the map says that covering each pixel alone would change.
+    """Score change that the map predicts for covering each pixel alone, (B, H, W) float64.
 
     Raises:
-        NotApplicable: the raw map is not known.
+        NotApplicable: the raw map is unknown.
     """
     if maps == "raw" and inputs.raw is None:
         raise NotApplicable("the raw map is not known; infidelity(maps='default') takes the normalised one")

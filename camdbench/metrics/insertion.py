@@ -1,4 +1,4 @@
-"""Insertion and deletion: the class's score while pixels are shown or removed, the most relevant first."""
+"""Insertion and deletion: class score while pixels are inserted or deleted, most relevant first."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from camdbench.core.metric_families import CONSTANT_MAP, MASKED, MEAN_MASKED
 from camdbench.core.option_types import MapStatistics, Masking, ScoredClass, TieOrder
 from camdbench.core.registries import metric
 from camdbench.functional.curves import counts_by_share, counts_by_step
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.perturbation_curves import PerturbationPath, PixelOrder, area_under
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.perturbation_curves import PerturbationPath, PixelOrder, area_under
+from camdbench.metrics.common.result import MetricResult
 
 TORCHCAM = "torch-cam 0.5, DeletionInsertionMetric"
 OPTICAM = MASKED.variant("opticam", scored_class="predicted", paper="Zhang et al. 2024, arXiv:2301.07002, section 5.3.2")
@@ -30,8 +30,6 @@ CGC = MEAN_MASKED.variant(
     options={"step": 1792, "ties": "last"},
     paper="Pillai et al. 2022, arXiv:2110.00527, as the released code evaluates, with its maps made in train mode",
 )
-
-
 INSERTION_PROTOCOLS = (
     OPTICAM,
     RISE,
@@ -51,10 +49,16 @@ DIFFERS = (
     ),
     Difference("CGC", "makes maps in train mode", "its values depend on the batch and on the order of the data"),
 )
-_PETSIUK = {"differs": DIFFERS, "paper": "Petsiuk et al. 2018, arXiv:1806.07421, section 4.1", "undefined": CONSTANT_MAP}
+_PETSIUK = {
+    "unit": "%",
+    "values": "[0, 100]",
+    "differs": DIFFERS,
+    "paper": "Petsiuk et al. 2018, arXiv:1806.07421, section 4.1",
+    "undefined": CONSTANT_MAP,
+}
 
 
-@metric("insertion", higher_is_better=True, unit="%", values="[0, 100]", protocols=INSERTION_PROTOCOLS, **_PETSIUK)
+@metric("insertion", higher_is_better=True, protocols=INSERTION_PROTOCOLS, **_PETSIUK)
 def insertion(
     inputs: MetricInputs,
     *,
@@ -67,27 +71,25 @@ def insertion(
     scored_class: ScoredClass = "predicted",
     maps: MapStatistics = "default",
 ) -> MetricResult:
-    r"""Area under the class's probability while pixels are shown, the most relevant first.
+    r"""Insertion: area under the class probability while pixels are inserted, most relevant first.
 
     .. math:: 100 \int_0^1 p(x_u)\,du
 
-    (B,) in [0, 100]; the curve's x is the share of pixels that are shown, and both ends belong to it. The area is taken by
-    trapezoids over the true shares, which is RISE's sum wherever `step` divides the number of pixels.
+    The curve's x is the fraction of inserted pixels, both ends included. Trapezoids over the true fractions give RISE's sum
+    if `step` divides the number of pixels.
 
-    Every step shows `step` pixels, the last one what is left. With `intervals` there are at most so many steps of equal
-    size: the step is rounded up (`rounding=step`), or the number of pixels at each point is rounded down (`point`).
-    Pixels appear on the image under RISE's kernel (`start=blurred`) or on a blank one: black where `masking` is `pixels`,
-    the mean colour where it is `normalised`. That is also what lies around the image when it is blurred. Of equal pixels
-    the first in row order comes first; `ties=last` is an ascending sort turned round, as in RISE, whose own sort leaves the
-    order of equals open.
+    Every step inserts `step` pixels, the last one the rest. `intervals` sets the number of steps of equal size: the step is
+    rounded up (`rounding="step"`), or the pixel count of each point is rounded down (`"point"`). Pixels are inserted into the
+    image blurred by RISE's kernel (`start="blurred"`) or into a blank one: black for `masking="pixels"`, the mean colour for
+    `"normalised"`, which also pads the blur. Of equal pixels the first in raster order comes first; `ties="last"` reverses
+    an ascending sort, as in RISE.
 
-    Opti-CAM does not say in which space its zeros are; its released code masks pixels. Xplique takes images as they come
-    and scores logits by default; here they are in [0, 1], and probabilities are scored.
+    CGC makes its maps in train mode, where they depend on the batch, and the running statistics change from batch to batch.
+    The protocol `cgc` reproduces what does not depend on the order of the data: maps with the batch statistics of the image
+    alone, and curves of the unchanged network. The maps explain the run's class; CGC explains the label.
 
-    CGC's script leaves the network in train mode when it makes the maps, so that they depend on the batch, and running
-    statistics, which the curves then use, move from batch to batch. The protocol `cgc` reproduces what does not depend on
-    the order of the data: maps with the batch statistics of the image alone, that is train mode for a batch of one, and
-    curves of the network as it is. The maps explain the run's class; CGC takes the label.
+    Returns:
+        (B,) float64 in [0, 100], per cent; higher is better.
     """
     counts = _counts(inputs, step, intervals, rounding)
     return area_under(
@@ -106,7 +108,7 @@ DELETION_PROTOCOLS = (
 )
 
 
-@metric("deletion", higher_is_better=False, unit="%", values="[0, 100]", protocols=DELETION_PROTOCOLS, **_PETSIUK)
+@metric("deletion", higher_is_better=False, protocols=DELETION_PROTOCOLS, **_PETSIUK)
 def deletion(
     inputs: MetricInputs,
     *,
@@ -118,12 +120,15 @@ def deletion(
     scored_class: ScoredClass = "predicted",
     maps: MapStatistics = "default",
 ) -> MetricResult:
-    r"""Area under the class's probability while pixels are removed, the most relevant first.
+    r"""Deletion: area under the class probability while pixels are deleted, most relevant first.
 
     .. math:: 100 \int_0^1 p(x_u)\,du
 
-    (B,) in [0, 100]; the curve's x is the share of pixels that are removed. A removed pixel is black where `masking` is
-    `pixels`, of the mean colour where it is `normalised`. Options and protocols as of insertion, whose order it shares.
+    The curve's x is the fraction of deleted pixels. A deleted pixel is black for `masking="pixels"`, of the mean colour for
+    `"normalised"`. Options, protocols and pixel order as in `insertion`.
+
+    Returns:
+        (B,) float64 in [0, 100], per cent; lower is better.
     """
     counts = _counts(inputs, step, intervals, rounding)
     return area_under(
@@ -132,7 +137,7 @@ def deletion(
 
 
 def _counts(inputs: MetricInputs, step: int, intervals: int, rounding: str) -> tuple[int, ...]:
-    """How many pixels are replaced at each point."""
+    """Number of replaced pixels at each point."""
     pixels = inputs.images.shape[-2] * inputs.images.shape[-1]
     if intervals and rounding == "point":
         return tuple(dict.fromkeys(counts_by_share(pixels, intervals)))  # an image of few pixels has fewer points

@@ -1,4 +1,4 @@
-"""IROF: the class's score while whole segments of the image lose their content, the most relevant first."""
+"""IROF: class score while whole segments of the image are replaced, most relevant first."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ from camdbench.core.registries import metric
 from camdbench.functional.curves import area, class_output, ragged_pairs, replace_pixels
 from camdbench.functional.normalise import is_constant
 from camdbench.functional.pixel_order import segment_ranks
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.perturbation_curves import Version, image_version, scored_classes
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.perturbation_curves import Version, image_version, scored_classes
+from camdbench.metrics.common.result import Curve, MetricResult
 
 _SHARES = torch.linspace(0, 1, 101, dtype=torch.float64)
-
-
 IROF_PROTOCOLS = (MASKED.variant("rieger"),)
 NO_CURVE = "the map is constant, the image is one segment, or the class has no probability to lose"
 
@@ -44,17 +42,19 @@ def irof(
     fill: Literal["average", "blank"] = "average",
     scored_class: ScoredClass = "target",
 ) -> MetricResult:
-    r"""Area over the curve of what is left of the class's probability while segments are replaced, most relevant first.
+    r"""IROF: area over the curve of the relative class probability while segments are replaced.
 
     .. math:: 100\,(1 - \int_0^1 f(x_u) / f(x_0)\,du)
 
-    (B,) up to 100, negative where the probability grows: 100 (1 - area under f(x_k) / f(x_0)) over the share k / L of the image's
-    L segments. The curve is that of each image, read at every hundredth of its segments, between which it is a line.
+    Segments are replaced in order of their mean map value, most relevant first. The curve of each image is stored at every
+    hundredth of its segments, by linear interpolation.
 
-    Segments are SLIC's, found in the image's own colours by scikit-image with `compactness` and `sigma`, about as many as asked
-    for; 100 is scikit-image's number, which Quantus takes too. They come by the mean of the map. A replaced segment shows the mean
-    colour of the image (`fill=average`), or black. A noisy image may be one segment for SLIC, and then there is no order; `sigma`
-    smooths it first.
+    Segments are scikit-image's SLIC on the image's own colours with `compactness` and `sigma`, about `segments` of them; 100 is
+    the default of scikit-image and Quantus. A replaced segment shows the image's mean colour (`fill="average"`) or black. SLIC
+    may find a single segment in a noisy image; `sigma` smooths it first.
+
+    Returns:
+        (B,) float64 in (-inf, 100], per cent, negative if the probability grows; higher is better.
     """
     labels = inputs.cached(("segments", segments, compactness, sigma), lambda: _segments(inputs.images, segments, compactness, sigma))
     numbers = labels.flatten(1).amax(1) + 1  # (B,) on the CPU
@@ -67,7 +67,7 @@ def irof(
 
 
 def _segments(images: Tensor, segments: int, compactness: float, sigma: float) -> Tensor:
-    """(B, H, W) int64 on the CPU, numbers of each image's segments, from 0 without gaps."""
+    """Segment numbers of each pixel, from 0 without gaps, (B, H, W) int64 on the CPU."""
     from skimage.segmentation import slic
 
     found = list[Tensor]()
@@ -78,7 +78,7 @@ def _segments(images: Tensor, segments: int, compactness: float, sigma: float) -
 
 
 def _scores(inputs: MetricInputs, ranks: Tensor, numbers: Tensor, fill: Version, classes: Tensor) -> Tensor:
-    """The probability after each of an image's segments, (B, 1 + the largest number) float64 on the CPU, NaN after its last one."""
+    """Probability after each segment, (B, 1 + the largest number) float64 on the CPU, NaN behind an image's last one."""
     images, colour = inputs.images, image_version(inputs, fill, "pixels")
     colour, steps = colour.expand(len(images), -1, -1, -1), torch.arange(int(numbers.max()) + 1, device=images.device)
     found = torch.full((len(images), len(steps)), torch.nan, dtype=torch.float64)
@@ -90,7 +90,7 @@ def _scores(inputs: MetricInputs, ranks: Tensor, numbers: Tensor, fill: Version,
 
 
 def _at_shares(curve: Tensor) -> Tensor:
-    """A curve (L + 1,) at every hundredth of its length, (101,)."""
+    """Values of a curve (L + 1,) at every hundredth of its length, (101,)."""
     places = _SHARES * (len(curve) - 1)
     before = places.long().clamp_max(len(curve) - 2)
     return curve[before].lerp(curve[before + 1], places - before)

@@ -1,4 +1,4 @@
-"""The map against the object's mask: as a ranking, as a binary mask, as a density."""
+"""Overlap of the map with the object's mask: as a ranking, as a binary mask, as a density."""
 
 from __future__ import annotations
 
@@ -11,41 +11,36 @@ from camdbench.core.metric_families import NO_MASK, ON_MASKS
 from camdbench.core.option_types import ConstantMap, GroundTruth, MapSign
 from camdbench.core.registries import metric
 from camdbench.functional.overlap import density_difference, iou, top_fraction
-from camdbench.metrics.ground_truth import is_zero, maps_of, object_region, result_of
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.ground_truth import is_zero, maps_of, object_region, result_of
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import MetricResult
 
 HARD_IMAGENET = "Moayeri et al. 2022, Hard ImageNet, released code (saliency_analysis.py)"
-
-
 RELEVANCE_RANK_PROTOCOLS = (ON_MASKS.variant("clevr-xai"),)
+_ON_MASK = {"higher_is_better": True, "unit": "%", "needs": ("masks",)}
 
 
 @metric(
     "relevance_rank",
     paper="Arras et al. 2022, CLEVR-XAI, arXiv:2003.07258, relevance rank accuracy",
-    higher_is_better=True,
-    unit="%",
     values="[0, 100]",
     aliases=("relevance_rank_accuracy",),
-    needs=("masks",),
     undefined=NO_MASK,
     protocols=RELEVANCE_RANK_PROTOCOLS,
+    **_ON_MASK,
 )
 def relevance_rank(
-    inputs: MetricInputs,
-    *,
-    ties: Literal["expected", "first"] = "expected",
-    maps: MapSign = "default",
-    ground_truth: GroundTruth = "masks",
+    inputs: MetricInputs, *, ties: Literal["expected", "first"] = "expected", maps: MapSign = "default", ground_truth: GroundTruth = "masks"
 ) -> MetricResult:
-    r"""Share of the K highest pixels of the map that lie on the object's mask of K pixels: 100 |top-K in mask| / K.
+    r"""Relevance rank accuracy: fraction of the K highest pixels that lie on the object's mask of K pixels.
 
     .. math:: 100\,|\text{top-}|M|(s) \cap M| / |M|
 
-    (B,) in [0, 100]. Pixels that tie for the last places count by the share of them that lies on the mask, so a constant
-    map scores the share of the image that the mask covers; `ties="first"` takes them in raster order. `maps` as for
-    `relevance_mass`.
+    Pixels tied for the last places count by the fraction of them on the mask, so a constant map scores the area fraction of
+    the mask; `ties="first"` takes them in raster order. `maps` as in `relevance_mass`.
+
+    Returns:
+        (B,) float64 in [0, 100], per cent; higher is better.
     """
     own, values = object_region(inputs, ground_truth), maps_of(inputs, maps)
     return result_of(100 * top_fraction(values, own, ties), _empty(own) | is_zero(values))
@@ -58,9 +53,7 @@ IOU_PROTOCOLS = (
 MOAYERI = "Moayeri et al. 2022, Hard ImageNet, NeurIPS datasets and benchmarks"
 
 
-@metric(
-    "iou", paper=MOAYERI, higher_is_better=True, unit="%", values="[0, 100]", needs=("masks",), undefined=NO_MASK, protocols=IOU_PROTOCOLS
-)
+@metric("iou", paper=MOAYERI, values="[0, 100]", undefined=NO_MASK, protocols=IOU_PROTOCOLS, **_ON_MASK)
 def mask_iou(
     inputs: MetricInputs,
     *,
@@ -69,12 +62,15 @@ def mask_iou(
     ground_truth: GroundTruth = "masks",
     constant_map: ConstantMap = "undefined",
 ) -> MetricResult:
-    r"""Intersection over union of the thresholded map and the object's mask: 100 |map >= t and mask| / |map >= t or mask|.
+    r"""Mask IoU: intersection over union of the thresholded map and the object's mask.
 
     .. math:: 100\,|\{s \ge t\} \cap M| / |\{s \ge t\} \cup M|
 
-    (B,) in [0, 100]. The released code adds 1e-10 above and below and scores a map of zeros, with nearly 0; images without
-    an object have no value there either. It gives the network images without mean and std, which belongs to the model here.
+    The released code adds 1e-10 (`epsilon`) to numerator and denominator and scores a map of zeros with nearly 0. Images
+    without an object have no value there either.
+
+    Returns:
+        (B,) float64 in [0, 100], per cent; higher is better.
     """
     own = object_region(inputs, ground_truth)
     nowhere = _empty(own) if constant_map == "scored" else _empty(own) | is_zero(inputs.saliency)
@@ -88,27 +84,16 @@ SALIENCY_DENSITY_PROTOCOLS = (
 NO_CONTRAST = "the mask is empty or all of the image, or the map is zero everywhere"
 
 
-@metric(
-    "saliency_density",
-    paper=MOAYERI,
-    higher_is_better=True,
-    unit="%",
-    values="[-100, 100]",
-    needs=("masks",),
-    undefined=NO_CONTRAST,
-    protocols=SALIENCY_DENSITY_PROTOCOLS,
-)
-def saliency_density(
-    inputs: MetricInputs,
-    *,
-    ground_truth: GroundTruth = "masks",
-    constant_map: ConstantMap = "undefined",
-) -> MetricResult:
-    r"""The map's mean on the object less its mean off it, x 100.
+@metric("saliency_density", paper=MOAYERI, values="[-100, 100]", undefined=NO_CONTRAST, protocols=SALIENCY_DENSITY_PROTOCOLS, **_ON_MASK)
+def saliency_density(inputs: MetricInputs, *, ground_truth: GroundTruth = "masks", constant_map: ConstantMap = "undefined") -> MetricResult:
+    r"""Saliency density: mean of the map on the object minus its mean off the object.
 
     .. math:: 100\,(\mathrm{mean}_{i \in M} s_i - \mathrm{mean}_{i \notin M} s_i)
 
-    (B,) in [-100, 100]; 0 for a map that does not tell object from background. With `constant_map="scored"` a map of zeros scores 0.
+    0 for a map that does not separate object and background. With `constant_map="scored"` a map of zeros scores 0.
+
+    Returns:
+        (B,) float64 in [-100, 100]; higher is better.
     """
     own = object_region(inputs, ground_truth)
     nowhere = _empty(own) | _empty(~own)

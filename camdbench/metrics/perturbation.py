@@ -1,4 +1,4 @@
-"""Patches or pixels replaced one after the other: AOPC, most relevant first, least relevant first."""
+"""Perturbation curves over patches or pixels: AOPC, most relevant first (MoRF), least relevant first (LeRF)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from camdbench.core.option_types import Fill, Masking, Readout, ScoredClass, Tie
 from camdbench.core.registries import metric
 from camdbench.functional.curves import counts_by_share, counts_by_step
 from camdbench.functional.pixel_order import count_patches
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.perturbation_curves import PerturbationPath, PixelOrder, area_under, path_scores
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.perturbation_curves import PerturbationPath, PixelOrder, area_under, path_scores
+from camdbench.metrics.common.result import Curve, MetricResult
 
 FLIPPING = (
     MASKED.variant("samek"),
@@ -32,8 +32,6 @@ FLIPPING = (
         paper="Chefer et al. 2021, arXiv:2012.09838, section 4.2",
     ),
 )
-
-
 AOPC_PROTOCOLS = (
     MASKED.variant("samek"),
     MEAN_MASKED.variant(
@@ -70,19 +68,21 @@ def aopc(
     masking: Masking = "pixels",
     scored_class: ScoredClass = "target",
 ) -> MetricResult:
-    r"""Area over the perturbation curve: mean drop of the class's probability while patches are replaced, most relevant first.
+    r"""AOPC: mean drop of the class probability while patches are replaced, most relevant first.
 
     .. math:: \frac{100}{L + 1} \sum_{k=0}^{L} (f(x_0) - f(x_k))
 
-    (B,) in [-100, 100]; the curve holds the drops f(x_0) - f(x_k) in [-1, 1] over the number k of patches. `average=all` is
-    the paper's sum over k = 0 … L divided by L + 1; `altered` is the mean over k = 1 … L, of what Quantus returns.
+    The curve holds the drops f(x_0) - f(x_k) in [-1, 1] over the number k of patches. `average="all"` is the paper's mean over
+    k = 0 … L; `"altered"` is the mean over k = 1 … L of Quantus' result.
 
-    Patches of `patch` x `patch` pixels lie on a grid, or anywhere without overlap (`patching=sliding`, Quantus up to 0.5):
-    L is the number of `regions`, or of all patches of the grid where there are fewer; where no patch is left to slide, the
-    image stays as it is. A replaced pixel is noise, uniform in [0, 1] (`uniform`, one draw for each image from its seed; the
-    paper averages over draws), the image's smallest value over all channels of the normalised image (`lowest`, what
-    Quantus calls black), or blank: black, or the mean colour with `masking=normalised`. The paper leaves the scale of f open;
-    here it is the probability.
+    Patches of `patch` x `patch` pixels lie on a grid, or anywhere without overlap (`patching="sliding"`, Quantus up to 0.5). L is
+    `regions`, at most the patches of the grid; if no sliding patch is left, the image stays unchanged. A replaced pixel is
+    uniform noise in [0, 1] (`uniform`, one draw per image from its seed; the paper averages over draws), the smallest value of
+    the normalised image over all channels (`lowest`, black in Quantus), or blank: black, or the mean colour with
+    `masking="normalised"`. The paper leaves the scale of f open; here it is the probability.
+
+    Returns:
+        (B,) float64 in [-100, 100], per cent; higher is better.
     """
     total = count_patches((inputs.images.shape[-2], inputs.images.shape[-1]), patch)
     length = regions if patching == "sliding" else min(regions, total)
@@ -97,6 +97,8 @@ def aopc(
 
 DIFFERS = (Difference("Quantus", "flips elements of channels", "here whole pixels are flipped"),)
 _FLIPPED = {
+    "unit": "%",
+    "values": "[0, 100]",
     "differs": DIFFERS,
     "paper": "Samek et al. 2017, arXiv:1509.06321, section III",
     "undefined": "the map is constant, so that it ranks nothing before anything else",
@@ -104,7 +106,7 @@ _FLIPPED = {
 }
 
 
-@metric("morf", higher_is_better=False, unit="%", values="[0, 100]", aliases=("most_relevant_first",), **_FLIPPED)
+@metric("morf", higher_is_better=False, aliases=("most_relevant_first",), **_FLIPPED)
 def most_relevant_first(
     inputs: MetricInputs,
     *,
@@ -119,22 +121,24 @@ def most_relevant_first(
     scored_class: ScoredClass = "target",
     scored_output: Readout = "probability",
 ) -> MetricResult:
-    r"""Mean height of the class's score while patches or pixels are replaced, the most relevant first.
+    r"""MoRF: mean class score while patches or pixels are replaced, most relevant first.
 
     .. math:: 100 \int_0^1 f(x_u)\,du
 
-    (B,) in [0, 100]; the curve's x is the share of patches, and the area is taken by trapezoids over the part of [0, 1] that
-    is covered, and divided by its width. Patches of a grid, or pixels where `patch` is 1, are replaced `step` at a time,
-    `regions` in all, all of them with 0; or in `intervals` equal shares. `ends=false` leaves out the image as it is and the
-    last point: Chefer et al. look at 10 to 90 % of the pixels. `accuracy` is 1 where the class has the largest logit.
-    `fill` as of aopc. Quantus flips elements of channels, of which our maps know nothing: here whole pixels are flipped.
+    The curve's x is the fraction of patches. The area is taken by trapezoids over the covered part of [0, 1] and divided by
+    its width. Patches of a grid, or pixels if `patch` is 1, are replaced `step` at a time, `regions` in all (0: all), or in
+    `intervals` equal fractions. `ends=false` omits the original image and the last point: Chefer et al. read 10 to 90 % of
+    the pixels. `scored_output="accuracy"` is 1 if the class has the largest logit. `fill` as in `aopc`.
+
+    Returns:
+        (B,) float64 in [0, 100], per cent; lower is better.
     """
     order = PixelOrder(ties=ties, patch=patch)
     counts, total = _counts(inputs, patch, regions, step, intervals, ends=ends)
     return area_under(inputs, PerturbationPath(order, counts, "image", fill, masking, scored_class, scored_output), total)
 
 
-@metric("lerf", higher_is_better=True, unit="%", values="[0, 100]", aliases=("least_relevant_first",), **_FLIPPED)
+@metric("lerf", higher_is_better=True, aliases=("least_relevant_first",), **_FLIPPED)
 def least_relevant_first(
     inputs: MetricInputs,
     *,
@@ -149,11 +153,14 @@ def least_relevant_first(
     scored_class: ScoredClass = "target",
     scored_output: Readout = "probability",
 ) -> MetricResult:
-    r"""Mean height of the class's score while patches or pixels are replaced, the least relevant first.
+    r"""LeRF: mean class score while patches or pixels are replaced, least relevant first.
 
     .. math:: 100 \int_0^1 f(x_u)\,du
 
-    (B,) in [0, 100]. Options and protocols as of morf.
+    Options and protocols as in `morf`.
+
+    Returns:
+        (B,) float64 in [0, 100], per cent; higher is better.
     """
     order = PixelOrder(most_first=False, ties=ties, patch=patch)
     counts, total = _counts(inputs, patch, regions, step, intervals, ends=ends)
@@ -161,7 +168,7 @@ def least_relevant_first(
 
 
 def _counts(inputs: MetricInputs, patch: int, regions: int, step: int, intervals: int, *, ends: bool) -> tuple[tuple[int, ...], int]:
-    """How many patches are replaced at each point, and how many there are."""
+    """Number of replaced patches at each point, and the number of patches."""
     total = count_patches((inputs.images.shape[-2], inputs.images.shape[-1]), patch)
     points = counts_by_share(total, intervals) if intervals else counts_by_step(min(regions or total, total), step)
     points = tuple(dict.fromkeys(points))  # an image of few pixels has fewer points

@@ -1,4 +1,4 @@
-"""Pixel average precision: the object's pixels against all others, over all thresholds and images together."""
+"""Pixel average precision (PxAP): the object's pixels against all others, over all thresholds and images."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from camdbench.core.metric_families import NO_MASK, ON_MASKS
 from camdbench.core.option_types import ConstantMap, GroundTruth, MapRange, Resize
 from camdbench.core.registries import metric
 from camdbench.functional.float_precision import to_float64
-from camdbench.metrics.ground_truth import is_zero, maps_of, object_region, result_of
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.ground_truth import is_zero, maps_of, object_region, result_of
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import Curve, MetricResult
 
 PXAP_PROTOCOLS = (
     ON_MASKS.variant("choe", reduction="pixel average precision"),
@@ -29,7 +29,7 @@ PXAP_PROTOCOLS = (
 
 @metric(
     "pxap",
-    paper="Choe et al. 2020, arXiv:2001.07437, PxAP",
+    paper="Choe et al. 2020, arXiv:2001.07437, sec. 4.1 (PxAP)",
     higher_is_better=True,
     unit="%",
     values="[0, 100]",
@@ -47,14 +47,16 @@ def pixel_average_precision(
     ground_truth: GroundTruth = "masks",
     constant_map: ConstantMap = "undefined",
 ) -> MetricResult:
-    r"""Average precision of the map's pixels as detections of the object's pixels, those of all images together.
+    r"""PxAP: average precision of the map as a detector of the object's pixels, pooled over images.
 
     .. math:: 100 \sum_k P_k (R_k - R_{k-1})
 
-    (B,) in [0, 100]: that of each image alone; points: numbers of pixels on and off the object with map >= t, at the
-    thresholds t = 0, 1/K, …, 1 (K = 100 is the command line's interval, 1000 its training configuration's). From the
-    highest threshold to the lowest, sum_k P_k (R_k - R_{k-1}). With `constant_map="scored"` a map of zeros scores the share of the
-    image that the object covers. Regions to be ignored, which OpenImages has, are not known here.
+    Curves: numbers of pixels on and off the object with map >= t, at t = 0, 1/K, …, 1. K = 100 is the interval of the command
+    line, 1000 that of its training configuration. With `constant_map="scored"` a map of zeros scores the object's area
+    fraction. Ignored regions, as in OpenImages, are not supported.
+
+    Returns:
+        (B,) float64 in [0, 100], per cent, of each image alone; higher is better.
     """
     own, values = object_region(inputs, ground_truth), maps_of(inputs, maps, resize)
     places = torch.arange(thresholds + 1, dtype=torch.float64) / thresholds
@@ -66,7 +68,7 @@ def pixel_average_precision(
 
 
 def _counts(values: Tensor, chosen: Tensor, places: Tensor) -> Tensor:
-    """How many chosen pixels of each map (B, H, W) have at least each value of `places` (K,): (B, K) float64."""
+    """Number of selected pixels of each map (B, H, W) at or above each value of `places` (K,): (B, K) float64."""
     count = len(places) + 1
     reached = torch.bucketize(values, places, right=True)  # the number of thresholds that a pixel reaches
     image = torch.arange(len(values))[:, None, None] * count
@@ -75,7 +77,7 @@ def _counts(values: Tensor, chosen: Tensor, places: Tensor) -> Tensor:
 
 
 def _average_precision(on: Tensor, off: Tensor) -> Tensor:
-    """sum_k P_k (R_k - R_{k-1}) of each image (B,), from its counts (B, K) at rising thresholds; NaN without an object."""
+    """Average precision of each image (B,) from its counts (B, K) at rising thresholds; NaN without an object."""
     hits, all_ = on.flip(1), (on + off).flip(1)
     precision = torch.where(all_ > 0, hits / all_, 0)
     gained = hits.diff(dim=1, prepend=torch.zeros_like(hits[:, :1]))

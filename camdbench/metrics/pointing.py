@@ -1,4 +1,4 @@
-"""The pointing game: is the object where the map is largest."""
+"""Pointing game: whether the maximum of the map lies on the object."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from camdbench.core.metric_families import LOCALISED, ON_MASKS
 from camdbench.core.option_types import ConstantMap, GroundTruth
 from camdbench.core.registries import metric
 from camdbench.functional.pointing import hits, near
-from camdbench.metrics.ground_truth import is_zero, object_region, result_of
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.ground_truth import is_zero, object_region, result_of
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import MetricResult
 
 POINTING_PROTOCOLS = (
     LOCALISED.variant("opticam"),
@@ -26,8 +26,6 @@ POINTING_PROTOCOLS = (
     ON_MASKS.variant("quantus", options={"constant_map": "scored"}, paper="Hedström et al. 2023, Quantus 0.6"),
 )
 NO_OBJECT = "there is no object inside the image, or the map is zero everywhere"
-
-
 DIFFERS = (
     Difference(
         "TorchRay", "counts its 15 pixels of tolerance in the image's own resolution", "here they are pixels of the network's input"
@@ -57,15 +55,17 @@ def pointing(
     ground_truth: GroundTruth = "exclusive boxes",
     constant_map: ConstantMap = "undefined",
 ) -> MetricResult:
-    r"""Whether the map is largest on the object: 100 where its maximum lies in a box.
+    r"""Pointing game: whether the maximum of the map lies on the object.
 
     .. math:: 100\,[\arg\max_i s_i \in B]
 
-    (B,) in [0, 100]. Where several pixels share the maximum, `ties` takes any of them (Opti-CAM's table gives Fake-CAM
-    99.8 %, which no other rule does), the `first` in raster order, their `centroid`, or the share of them that hits,
-    `expected`, which a constant map cannot profit from. A maximum less than `tolerance` pixels of the network's input away
-    from the region hits too; TorchRay counts its 15 pixels in the image's own resolution. With `constant_map="scored"` the pixels
-    of a map of zeros are ties like any others. An image without an object has no value, where Quantus 0.6 counts a hit.
+    If several pixels share the maximum, `ties` takes `any` of them (Opti-CAM's 99.8 % for Fake-CAM needs this rule), the `first`
+    in raster order, their `centroid`, or the `expected` fraction that hits, which gives a constant map no advantage. A maximum
+    less than `tolerance` pixels of the network's input away from the region is a hit too. With `constant_map="scored"` the
+    pixels of a map of zeros are ties.
+
+    Returns:
+        (B,) float64 in [0, 100], per cent; higher is better.
     """
     own = object_region(inputs, ground_truth)
     nowhere = ~own.flatten(1).any(1)

@@ -1,7 +1,7 @@
-"""Faithfulness through Quantus: does the score fall as the map says when pixels are replaced?
+"""Faithfulness through Quantus: change of the score when pixels are replaced, against the map.
 
-Quantus replaces elements (a colour channel of a pixel each), in the mean/std-normalised space, by the image's smallest value
-("black") or by uniform noise. A map is the same for all three channels.
+Quantus replaces elements (one colour channel of one pixel), in normalised space, by the image's smallest value ("black") or
+by uniform noise. A map is the same for all three channels.
 """
 
 from __future__ import annotations
@@ -18,55 +18,45 @@ from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import MEAN_MASKED
 from camdbench.core.option_types import MapKind
 from camdbench.core.registries import metric
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.quantus_bridge import as_values, ask
-from camdbench.metrics.quantus_sandbox import Array
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.quantus_bridge import as_values, ask
+from camdbench.metrics.common.quantus_sandbox import Array
+from camdbench.metrics.common.result import Curve, MetricResult
 
 _BY_LOGIT = (MEAN_MASKED.variant("quantus06", scored_output="logit"),)
 _BY_PROBABILITY = (MEAN_MASKED.variant("quantus06"),)
 _UNDEFINED = "no place of the map differs from another, or the class's score does not move"
+_OF_LOGIT = {"higher_is_better": True, "unit": "", "values": "[-1, 1]", "tolerance": 0.005, "undefined": _UNDEFINED, "protocols": _BY_LOGIT}
 
 
-_OF_LOGIT = {"tolerance": 0.005, "undefined": _UNDEFINED, "protocols": _BY_LOGIT}
-
-
-@metric(
-    "quantus:FaithfulnessCorrelation",
-    paper="Bhatt et al. 2020, arXiv:2005.00631",
-    higher_is_better=True,
-    unit="",
-    values="[-1, 1]",
-    **_OF_LOGIT,
-)
+@metric("quantus:FaithfulnessCorrelation", paper="Bhatt et al. 2020, arXiv:2005.00631, definition 3", **_OF_LOGIT)
 def faithfulness_correlation(
     inputs: MetricInputs, *, subset_size: PositiveInt = 224, nr_runs: PositiveInt = 100, maps: MapKind = "default"
 ) -> MetricResult:
-    r"""Correlation, over random subsets of elements, of what the map gives them and what the logit loses without them.
+    r"""Correlation over random subsets of the map's sum with the drop of the logit (Quantus).
 
     .. math:: r_S(\sum_{i \in S} s_i, f(x) - f(x_{\setminus S}))
 
-    (B,) in [-1, 1]. `nr_runs` subsets of `subset_size` elements each.
+    `nr_runs` subsets of `subset_size` elements each.
+
+    Returns:
+        (B,) float64 in [-1, 1]; higher is better.
     """
     _fits(inputs, subset_size, 3, "subset_size")
     return _measured(inputs, "FaithfulnessCorrelation", maps, {"subset_size": subset_size, "nr_runs": nr_runs}, softmax=False)
 
 
-@metric(
-    "quantus:FaithfulnessEstimate",
-    paper="Alvarez-Melis & Jaakkola 2018, arXiv:1806.07538",
-    higher_is_better=True,
-    unit="",
-    values="[-1, 1]",
-    **_OF_LOGIT,
-)
+@metric("quantus:FaithfulnessEstimate", paper="Alvarez-Melis & Jaakkola 2018, arXiv:1806.07538", **_OF_LOGIT)
 def faithfulness_estimate(inputs: MetricInputs, *, features_in_step: PositiveInt | None = None, maps: MapKind = "default") -> MetricResult:
-    r"""Correlation, over steps of elements in the map's order, of what the map gives them and what the logit loses.
+    r"""Correlation over steps in the map's order of the map's sum with the logit's drop (Quantus).
 
     .. math:: r_k(\sum_{i \in S_k} s_i, f(x) - f(x_{\setminus S_k}))
 
-    (B,) in [-1, 1]. `features_in_step` elements at a time; unless given as many up to 224, Quantus' own number, as divide
-    the pixels: 672 passes for an image of 224 x 224.
+    `features_in_step` elements at a time; default: the largest divisor of the number of pixels up to 224, Quantus' own number
+    (672 passes for 224 x 224 pixels).
+
+    Returns:
+        (B,) float64 in [-1, 1]; higher is better.
     """
     options = {"features_in_step": _step(inputs, features_in_step, 224)}
     return _measured(inputs, "FaithfulnessEstimate", maps, options, softmax=False)
@@ -83,83 +73,80 @@ def faithfulness_estimate(inputs: MetricInputs, *, features_in_step: PositiveInt
     protocols=_BY_PROBABILITY,
 )
 def monotonicity_correlation(
-    inputs: MetricInputs,
-    *,
-    features_in_step: PositiveInt | None = None,
-    nr_samples: PositiveInt = 10,
-    maps: MapKind = "default",
+    inputs: MetricInputs, *, features_in_step: PositiveInt | None = None, nr_samples: PositiveInt = 10, maps: MapKind = "default"
 ) -> MetricResult:
-    r"""Rank correlation, over steps of elements, of what the map gives them and how far noise in them moves the probability.
+    r"""Rank correlation over steps of the map's sum with the probability's change under noise (Quantus).
 
     .. math:: \rho_k(\sum_{i \in S_k} s_i, \mathrm{E}[(1 - f(x_{S_k}) / f(x))^2])
 
-    (B,) in [-1, 1]. `nr_samples` draws for each step of `features_in_step` elements, unless given as many up to 3584 as
-    divide the pixels: 420 passes for an image of 224 x 224 (Quantus' own settings, single elements and 100 draws, would
-    take 15 million).
+    `nr_samples` draws for each step of `features_in_step` elements; default: the largest divisor of the number of pixels up to
+    3584 (420 passes for 224 x 224 pixels; Quantus' single elements and 100 draws would take 15 million).
+
+    Returns:
+        (B,) float64 in [-1, 1]; higher is better.
     """
     step = _step(inputs, features_in_step, 3584)
     options = {"features_in_step": step, "nr_samples": nr_samples, "abs": True, "similarity_func": _rank_correlation}
     return _measured(inputs, "MonotonicityCorrelation", maps, options, softmax=True)
 
 
-_OF_PROBABILITY = {"tolerance": 0.002, "undefined": _UNDEFINED, "protocols": _BY_PROBABILITY}
+_OF_PROBABILITY = {"unit": "", "tolerance": 0.002, "undefined": _UNDEFINED, "protocols": _BY_PROBABILITY}
 
 
 @metric(
     "quantus:Selectivity",
-    paper="Montavon et al. 2018, Digital Signal Processing 73",
+    paper="Montavon et al. 2018, Digital Signal Processing 73, sec. 7.2",
     higher_is_better=False,
-    unit="",
     values="[0, 1]",
     **_OF_PROBABILITY,
 )
 def selectivity(inputs: MetricInputs, *, patch_size: PositiveInt = 8, maps: MapKind = "default") -> MetricResult:
-    r"""Area under the probability while patches are blackened, those of the largest relevance first.
+    r"""Selectivity: area under the probability while patches are blackened, most relevant first (Quantus).
 
     .. math:: \int_0^1 f(x_u)\,du
 
-    (B,) in [0, 1]: the trapezoid over the share of patches that is black, from the first patch on; the points are the
-    curve. One pass for each patch.
+    Trapezoids over the fraction of black patches, from the first patch on. One pass per patch.
+
+    Returns:
+        (B,) float64 in [0, 1]; lower is better.
     """
     return _curve(inputs, "Selectivity", maps, {"patch_size": patch_size})
 
 
-@metric(
-    "quantus:PixelFlipping", paper="Bach et al. 2015, PLOS ONE 10(7)", higher_is_better=False, unit="", values="[0, 1]", **_OF_PROBABILITY
-)
+@metric("quantus:PixelFlipping", paper="Bach et al. 2015, PLOS ONE 10(7)", higher_is_better=False, values="[0, 1]", **_OF_PROBABILITY)
 def pixel_flipping(inputs: MetricInputs, *, features_in_step: PositiveInt | None = None, maps: MapKind = "default") -> MetricResult:
-    r"""Area under the probability while elements are blackened, those of the largest relevance first.
+    r"""Pixel flipping: area under the probability while elements are blackened (Quantus).
 
     .. math:: \int_0^1 f(x_u)\,du
 
-    (B,) in [0, 1]: the trapezoid over the share of elements that is black; the points are the curve. `features_in_step`
-    elements at a time, unless given as many up to 224 as divide the pixels. Channels of a pixel fall in any order;
-    `deletion` replaces whole pixels.
+    The most relevant fall first. Trapezoids over the fraction of black elements, `features_in_step` at a time; default: the
+    largest divisor of the number of pixels up to 224. Channels of a pixel fall in any order; `deletion` replaces whole pixels.
+
+    Returns:
+        (B,) float64 in [0, 1]; lower is better.
     """
     return _curve(inputs, "PixelFlipping", maps, {"features_in_step": _step(inputs, features_in_step, 224)})
 
 
 @metric(
     "quantus:RegionPerturbation",
-    paper="Samek et al. 2017, IEEE TNNLS 28",
+    paper="Samek et al. 2017, arXiv:1509.06321, eq. 12",
     higher_is_better=True,
-    unit="",
     values="[-1, 1]",
     **_OF_PROBABILITY,
 )
 def region_perturbation(
-    inputs: MetricInputs,
-    *,
-    patch_size: PositiveInt = 14,
-    regions_evaluation: PositiveInt = 10,
-    maps: MapKind = "default",
+    inputs: MetricInputs, *, patch_size: PositiveInt = 14, regions_evaluation: PositiveInt = 10, maps: MapKind = "default"
 ) -> MetricResult:
-    r"""Area over the curve of the probability while regions of a fixed grid are blackened, the most relevant first.
+    r"""Region perturbation: area over the probability while grid regions are blackened (Quantus).
 
     .. math:: \int_0^1 (f(x) - f(x_u))\,du
 
-    (B,): the trapezoid of what has been lost over the regions; the points are the curve. The algorithm of Quantus 0.6; `aopc`
-    also has that of 0.5, by which Opti-CAM was measured.
+    Trapezoids of the drop over the regions, most relevant first. The algorithm of Quantus 0.6; `aopc` also has that of 0.5,
+    which Opti-CAM used.
+
+    Returns:
+        (B,) float64 in [-1, 1]; higher is better.
     """
     return _curve(inputs, "RegionPerturbation", maps, {"patch_size": patch_size, "regions_evaluation": regions_evaluation})
 
@@ -170,14 +157,14 @@ def _measured(inputs: MetricInputs, name: str, maps: str, options: Mapping[str, 
 
 
 def _rank_correlation(a: Array, b: Array, **_: object) -> Array:
-    """(B,) of rows of two arrays; what Quantus has in its place fails where a row is constant."""
+    """Spearman correlation (B,) of the rows of two arrays; Quantus' own fails for a constant row."""
     from scipy.stats import spearmanr
 
     return np.array([float(np.asarray(spearmanr(first, second))[0]) for first, second in zip(a, b, strict=True)])
 
 
 def _curve(inputs: MetricInputs, name: str, maps: str, options: Mapping[str, Any]) -> MetricResult:
-    """The area under each image's curve, stretched to [0, 1], and the curve."""
+    """Area under each image's curve, x scaled to [0, 1], and the curve."""
     found = ask(inputs, name, maps, options, softmax=True)
     curves = [None if curve is None else torch.as_tensor(curve, dtype=torch.float64).flatten() for curve in found]
     count = next((len(curve) for curve in curves if curve is not None), 0)
@@ -198,7 +185,7 @@ def _fits(inputs: MetricInputs, value: int, channels: int, option: str) -> None:
 
 
 def _step(inputs: MetricInputs, given: int | None, largest: int) -> int:
-    """The elements of a step: what was given, or the largest number up to `largest` that divides the pixels."""
+    """Elements of a step: the given number, or the largest divisor of the pixels up to `largest`."""
     height, width = inputs.images.shape[-2:]
     step = given or max(step for step in range(1, largest + 1) if height * width % step == 0)
     if height * width % step:

@@ -1,4 +1,4 @@
-"""Complexity and localisation through Quantus: cross-checks of our own, image by image."""
+"""Complexity and localisation through Quantus, image by image: cross-checks of camdbench's own metrics."""
 
 from __future__ import annotations
 
@@ -12,52 +12,54 @@ from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import DECLARED, FLAT_MAP, LOCALISED
 from camdbench.core.option_types import MapKind
 from camdbench.core.registries import metric
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.quantus_bridge import as_values, ask
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.quantus_bridge import as_values, ask
+from camdbench.metrics.common.result import MetricResult
 
 _PROTOCOLS = (DECLARED.variant("quantus06"),)
 _WITH_MASKS = (LOCALISED.variant("quantus06", ground_truth="mask of the image"),)
 _NO_MASK = "no place of the map differs from another, or the mask is empty"
-
-
-_OF_MAP = {"undefined": FLAT_MAP, "protocols": _PROTOCOLS}
+_OF_MAP = {"unit": "", "undefined": FLAT_MAP, "protocols": _PROTOCOLS}
 
 
 @metric(
     "quantus:Sparseness",
     paper="Chalasani et al. 2020, arXiv:1810.06583",
     higher_is_better=True,
-    unit="",
     values="[0, 1)",
     tolerance=0.001,
     **_OF_MAP,
 )
 def sparseness(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResult:
-    r"""Gini index of the map, as Quantus computes it.
+    r"""Gini index of the map (Quantus).
 
     .. math:: \frac{\sum_i (2i - n - 1)\,s_{(i)}}{n \sum_i s_i}
 
-    (B,) in [0, 1). A cross-check of `sparseness(protocol=mask)`.
+    A cross-check of `sparseness(protocol=mask)`.
+
+    Returns:
+        (B,) float64 in [0, 1); higher is better.
     """
     return _measured(inputs, "Sparseness", maps)
 
 
 @metric(
     "quantus:Complexity",
-    paper="Bhatt et al. 2020, arXiv:2005.00631",
+    paper="Bhatt et al. 2020, arXiv:2005.00631, definition 4",
     higher_is_better=False,
-    unit="",
     values="[0, inf)",
     tolerance=0.005,
     **_OF_MAP,
 )
 def complexity(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResult:
-    r"""Entropy of the places' shares in the map, as Quantus computes it.
+    r"""Entropy of the normalised map (Quantus).
 
     .. math:: -\sum_i q_i \log q_i, \quad q_i = |s_i| / \sum_j |s_j|
 
-    (B,) in nats. A cross-check of `entropy(protocol=mask)`.
+    A cross-check of `entropy(protocol=mask)`.
+
+    Returns:
+        (B,) float64 in [0, inf), nats; lower is better.
     """
     return _measured(inputs, "Complexity", maps)
 
@@ -66,56 +68,71 @@ def complexity(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResu
     "quantus:EffectiveComplexity",
     paper="Nguyen & Martinez 2020, arXiv:2007.07584",
     higher_is_better=False,
-    unit="",
     values="[0, inf)",
     tolerance=10.0,
     **_OF_MAP,
 )
 def effective_complexity(inputs: MetricInputs, *, eps: NonNegativeFloat = 1e-5, maps: MapKind = "default") -> MetricResult:
-    r"""Number of places of the map above a threshold, as Quantus computes it.
+    r"""Number of map values above a threshold (Quantus).
 
     .. math:: \#\{i : |s_i| > \epsilon\}
 
-    (B,), against `eps` itself: a cross-check of `effective_complexity(protocol=mask)`, whose maximum is one.
+    The threshold is `eps` itself: a cross-check of `effective_complexity(protocol=mask)`, whose maximum is 1.
+
+    Returns:
+        (B,) float64 in [0, inf); lower is better.
     """
     return _measured(inputs, "EffectiveComplexity", maps, {"eps": eps})
 
 
 ARRAS = "Arras et al. 2022, arXiv:2003.07258"
-_ON_MASK = {"tolerance": 0.001, "needs": ("masks",), "undefined": _NO_MASK, "protocols": _WITH_MASKS}
+_ON_MASK = {
+    "higher_is_better": True,
+    "unit": "",
+    "values": "[0, 1]",
+    "tolerance": 0.001,
+    "needs": ("masks",),
+    "undefined": _NO_MASK,
+    "protocols": _WITH_MASKS,
+}
 
 
-@metric("quantus:RelevanceMassAccuracy", paper=ARRAS, higher_is_better=True, unit="", values="[0, 1]", **_ON_MASK)
+@metric("quantus:RelevanceMassAccuracy", paper=ARRAS, **_ON_MASK)
 def relevance_mass_accuracy(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResult:
-    r"""Share of the map inside the mask, as Quantus computes it.
+    r"""Relevance mass accuracy: fraction of the map's energy inside the mask (Quantus).
 
     .. math:: \sum_{i \in M} s_i / \sum_i s_i
 
-    (B,) in [0, 1] for maps without negative values. A cross-check of `relevance_mass`.
+    A cross-check of `relevance_mass`.
+
+    Returns:
+        (B,) float64 in [0, 1] for maps without negative values; higher is better.
     """
     return _against_masks(inputs, "RelevanceMassAccuracy", maps)
 
 
-@metric("quantus:RelevanceRankAccuracy", paper=ARRAS, higher_is_better=True, unit="", values="[0, 1]", **_ON_MASK)
+@metric("quantus:RelevanceRankAccuracy", paper=ARRAS, **_ON_MASK)
 def relevance_rank_accuracy(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResult:
-    r"""Share of the mask's size among the largest values of the map that lies inside the mask, as Quantus computes it.
+    r"""Relevance rank accuracy: fraction of the K highest values inside a mask of K pixels (Quantus).
 
     .. math:: |\text{top-}|M|(s) \cap M| / |M|
 
-    (B,) in [0, 1]. A cross-check of `relevance_rank`, equal values in any order.
+    A cross-check of `relevance_rank`, equal values in any order.
+
+    Returns:
+        (B,) float64 in [0, 1]; higher is better.
     """
     return _against_masks(inputs, "RelevanceRankAccuracy", maps)
 
 
-@metric(
-    "quantus:TopKIntersection", paper="Theiner et al. 2021, arXiv:2104.14995", higher_is_better=True, unit="", values="[0, 1]", **_ON_MASK
-)
+@metric("quantus:TopKIntersection", paper="Theiner et al. 2021, arXiv:2104.14995", **_ON_MASK)
 def top_k_intersection(inputs: MetricInputs, *, k: PositiveInt = 1000, maps: MapKind = "default") -> MetricResult:
-    r"""Share of the `k` largest values of the map that lie inside the mask.
+    r"""Top-k intersection: fraction of the k highest map values inside the mask (Quantus).
 
     .. math:: |\text{top-}k(s) \cap M| / k
 
-    (B,) in [0, 1].
+    Returns:
+        (B,) float64 in [0, 1]; higher is better.
     """
     return _against_masks(inputs, "TopKIntersection", maps, {"k": k})
 
@@ -125,7 +142,7 @@ NO_BACKGROUND = "no place of the map differs from another, or the mask is empty 
 
 @metric(
     "quantus:AUC",
-    paper="Fawcett 2006, Pattern Recognition Letters 27(8)",
+    paper="Fawcett 2006, Pattern Recognition Letters 27(8), sec. 7",
     higher_is_better=True,
     unit="",
     values="[0, 1]",
@@ -135,18 +152,19 @@ NO_BACKGROUND = "no place of the map differs from another, or the mask is empty 
     protocols=_WITH_MASKS,
 )
 def auc(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResult:
-    r"""Area under the ROC curve of the map as a detector of the mask's pixels.
+    r"""Area under the ROC curve of the map as a detector of the mask's pixels (Quantus).
 
     .. math:: \int_0^1 \mathrm{TPR}\,d\,\mathrm{FPR}
 
-    (B,) in [0, 1], 0.5 for chance.
+    Returns:
+        (B,) float64 in [0, 1], 0.5 for chance; higher is better.
     """
     return _against_masks(inputs, "AUC", maps)
 
 
 @metric(
     "quantus:PointingGame",
-    paper="Zhang et al. 2018, IJCV 126",
+    paper="Zhang et al. 2018, arXiv:1608.00507, sec. 4.1",
     higher_is_better=True,
     unit="",
     values="{0, 1}",
@@ -156,29 +174,28 @@ def auc(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResult:
     protocols=_WITH_MASKS,
 )
 def pointing_game(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResult:
-    r"""Whether a largest value of the map lies inside the mask, as Quantus computes it.
+    r"""Pointing game: whether a maximum of the map lies inside the mask (Quantus).
 
     .. math:: [\arg\max_i s_i \in M]
 
-    (B,), 0 or 1; one of several equal largest values is enough. A cross-check of `pointing`.
+    One of several equal maxima is enough. A cross-check of `pointing`.
+
+    Returns:
+        (B,) float64, 0 or 1; higher is better.
     """
     return _against_masks(inputs, "PointingGame", maps)
 
 
-@metric(
-    "quantus:AttributionLocalisation",
-    paper="Kohlbrenner et al. 2020, arXiv:1910.09840",
-    higher_is_better=True,
-    unit="",
-    values="[0, 1]",
-    **_ON_MASK,
-)
+@metric("quantus:AttributionLocalisation", paper="Kohlbrenner et al. 2020, arXiv:1910.09840", **_ON_MASK)
 def attribution_localisation(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResult:
-    r"""Share of the map, in absolute values, that lies inside the mask.
+    r"""Attribution localisation: fraction of the absolute map inside the mask (Quantus).
 
     .. math:: \sum_{i \in M} |s_i| / \sum_i |s_i|
 
-    (B,) in [0, 1]. Not weighted by the mask's size: Quantus' own weight divides by the wrong axis.
+    Without Quantus' weighting by mask size, which divides by the wrong axis.
+
+    Returns:
+        (B,) float64 in [0, 1]; higher is better.
     """
     return _against_masks(inputs, "AttributionLocalisation", maps, {"abs": True})
 
@@ -197,6 +214,6 @@ def _against_masks(inputs: MetricInputs, name: str, maps: str, options: Mapping[
 
 
 def _pointless(masks: Tensor, name: str) -> Tensor:
-    """(B,) bool, where a mask says nothing: Quantus counts an empty one as a hit."""
+    """Masks on which the metric is undefined, (B,) bool: Quantus counts an empty mask as a hit."""
     flat = masks.flatten(1)
     return ~flat.any(1) | (flat.all(1) if name == "AUC" else False)

@@ -1,7 +1,7 @@
-"""Robustness and sanity through Quantus: what explains altered images, or an altered network, again.
+"""Robustness and sanity checks through Quantus: explanations of perturbed images, or of a random network.
 
-Noise is added in the mean/std-normalised space; each image has its own stream of random numbers. Quantus takes 200 samples of
-noise where these take 10, the number at which Opti-CAM measures.
+Noise is added in normalised space, with one stream of random numbers per image. Quantus takes 200 noise samples; the
+default here is 10, as in Opti-CAM.
 """
 
 from __future__ import annotations
@@ -14,149 +14,156 @@ from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import EXPLAINED_AGAIN, FLAT_MAP
 from camdbench.core.option_types import MapKind
 from camdbench.core.registries import metric
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.quantus_bridge import as_values, ask_again
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.quantus_bridge import as_values, ask_again
+from camdbench.metrics.common.result import MetricResult
 
 _PROTOCOLS = (EXPLAINED_AGAIN.variant("quantus06", masking="normalised", maps="default"),)
 _CHANGED = "no place of the map differs from another, or noise changes the predicted class"
+_UNDER_NOISE = {
+    "higher_is_better": False,
+    "unit": "",
+    "values": "[0, inf)",
+    "tolerance": 0.002,
+    "needs": ("explainer",),
+    "undefined": FLAT_MAP,
+    "protocols": _PROTOCOLS,
+}
 
 
-_UNDER_NOISE = {"tolerance": 0.002, "needs": ("explainer",), "undefined": FLAT_MAP, "protocols": _PROTOCOLS}
-
-
-@metric(
-    "quantus:MaxSensitivity", paper="Yeh et al. 2019, arXiv:1901.09392", higher_is_better=False, unit="", values="[0, inf)", **_UNDER_NOISE
-)
+@metric("quantus:MaxSensitivity", paper="Yeh et al. 2019, arXiv:1901.09392, sec. 3", **_UNDER_NOISE)
 def max_sensitivity(
-    inputs: MetricInputs,
-    *,
-    nr_samples: PositiveInt = 10,
-    lower_bound: PositiveFloat = 0.2,
-    maps: MapKind = "default",
+    inputs: MetricInputs, *, nr_samples: PositiveInt = 10, lower_bound: PositiveFloat = 0.2, maps: MapKind = "default"
 ) -> MetricResult:
-    r"""Largest relative change of the map among noisy versions of the image, as Quantus computes it.
+    r"""Max-sensitivity: largest relative change of the map among noisy copies of the image (Quantus).
 
     .. math:: \max_e \|E(x + e) - E(x)\| / \|E(x)\|
 
-    (B,) >= 0. A cross-check of `max_sensitivity`, with other random numbers.
+    A cross-check of `max_sensitivity`, with other random numbers.
+
+    Returns:
+        (B,) float64 in [0, inf); lower is better.
     """
     options = {"nr_samples": nr_samples, "lower_bound": lower_bound}
     return _measured(inputs, "MaxSensitivity", maps, options, noise="batch_uniform_noise")
 
 
-@metric(
-    "quantus:AvgSensitivity",
-    paper="Yeh et al. 2019, arXiv:1901.09392, with the mean instead of the maximum",
-    higher_is_better=False,
-    unit="",
-    values="[0, inf)",
-    **_UNDER_NOISE,
-)
+@metric("quantus:AvgSensitivity", paper="Yeh et al. 2019, arXiv:1901.09392, sec. 3, with the mean instead of the maximum", **_UNDER_NOISE)
 def avg_sensitivity(
-    inputs: MetricInputs,
-    *,
-    nr_samples: PositiveInt = 10,
-    lower_bound: PositiveFloat = 0.2,
-    maps: MapKind = "default",
+    inputs: MetricInputs, *, nr_samples: PositiveInt = 10, lower_bound: PositiveFloat = 0.2, maps: MapKind = "default"
 ) -> MetricResult:
-    r"""Mean relative change of the map among noisy versions of the image, as Quantus computes it.
+    r"""Average sensitivity: mean relative change of the map among noisy copies of the image (Quantus).
 
     .. math:: \frac{1}{N} \sum_e \|E(x + e) - E(x)\| / \|E(x)\|
 
-    (B,) >= 0. A cross-check of `avg_sensitivity`, with other random numbers.
+    A cross-check of `avg_sensitivity`, with other random numbers.
+
+    Returns:
+        (B,) float64 in [0, inf); lower is better.
     """
     options = {"nr_samples": nr_samples, "lower_bound": lower_bound}
     return _measured(inputs, "AvgSensitivity", maps, options, noise="batch_uniform_noise")
 
 
-_EXPLAINED_AGAIN = {"needs": ("explainer",), "undefined": FLAT_MAP, "protocols": _PROTOCOLS}
+_EXPLAINED_AGAIN = {
+    "higher_is_better": False,
+    "unit": "",
+    "values": "[0, inf)",
+    "needs": ("explainer",),
+    "undefined": FLAT_MAP,
+    "protocols": _PROTOCOLS,
+}
 
 
-@metric(
-    "quantus:LocalLipschitzEstimate",
-    paper="Alvarez-Melis & Jaakkola 2018, arXiv:1806.08049",
-    higher_is_better=False,
-    unit="",
-    values="[0, inf)",
-    tolerance=0.005,
-    **_EXPLAINED_AGAIN,
-)
+@metric("quantus:LocalLipschitzEstimate", paper="Alvarez-Melis & Jaakkola 2018, arXiv:1806.08049", tolerance=0.005, **_EXPLAINED_AGAIN)
 def local_lipschitz_estimate(
-    inputs: MetricInputs,
-    *,
-    nr_samples: PositiveInt = 10,
-    perturb_std: PositiveFloat = 0.1,
-    maps: MapKind = "default",
+    inputs: MetricInputs, *, nr_samples: PositiveInt = 10, perturb_std: PositiveFloat = 0.1, maps: MapKind = "default"
 ) -> MetricResult:
-    r"""Largest change of the map relative to the change of the image, among images with Gaussian noise.
+    r"""Local Lipschitz estimate: largest ratio of map change to image change under noise (Quantus).
 
     .. math:: \max_{x'} \|E(x) - E(x')\| / \|x - x'\|
 
-    (B,) >= 0: max ||E(x) - E(x')|| / ||x - x'||, Euclidean norms, the image's over all three channels.
+    Noise is Gaussian, norms are Euclidean, the image's over all three channels.
+
+    Returns:
+        (B,) float64 in [0, inf); lower is better.
     """
     options = {"nr_samples": nr_samples, "perturb_std": perturb_std}
     return _measured(inputs, "LocalLipschitzEstimate", maps, options, noise="batch_gaussian_noise")
 
 
-_STABLE = {"paper": "Agarwal et al. 2022, arXiv:2203.06877", "needs": ("explainer",), "undefined": _CHANGED, "protocols": _PROTOCOLS}
+_STABLE = {
+    "higher_is_better": False,
+    "unit": "",
+    "values": "[0, inf)",
+    "paper": "Agarwal et al. 2022, arXiv:2203.06877",
+    "needs": ("explainer",),
+    "undefined": _CHANGED,
+    "protocols": _PROTOCOLS,
+}
 
 
-@metric("quantus:RelativeInputStability", higher_is_better=False, unit="", values="[0, inf)", tolerance=1.0, **_STABLE)
+@metric("quantus:RelativeInputStability", tolerance=1.0, **_STABLE)
 def relative_input_stability(
     inputs: MetricInputs, *, nr_samples: PositiveInt = 10, same_class: bool = True, maps: MapKind = "default"
 ) -> MetricResult:
-    r"""Largest relative change of the map for each relative change of the image, among images with noise.
+    r"""Relative input stability: largest ratio of relative map change to relative image change (Quantus).
 
     .. math:: \max_{x'} \|(E(x) - E(x')) / E(x)\| / \|(x - x') / x\|
 
-    (B,) >= 0. Noise is drawn from U(0.02, 0.2), as Quantus does, upwards only. Changes are relative place by place, so maps
-    with many zeros have huge values. With `same_class` an image has no value where noise changes the predicted class.
+    Noise is drawn from U(0.02, 0.2), positive only, as in Quantus. Changes are relative per pixel, so maps with many zeros have
+    huge values. With `same_class` an image has no value if noise changes the predicted class.
+
+    Returns:
+        (B,) float64 in [0, inf); lower is better.
     """
     return _stability(inputs, "RelativeInputStability", maps, nr_samples, same_class)
 
 
-@metric("quantus:RelativeOutputStability", higher_is_better=False, unit="", values="[0, inf)", tolerance=100.0, **_STABLE)
+@metric("quantus:RelativeOutputStability", tolerance=100.0, **_STABLE)
 def relative_output_stability(
     inputs: MetricInputs, *, nr_samples: PositiveInt = 10, same_class: bool = True, maps: MapKind = "default"
 ) -> MetricResult:
-    r"""Largest relative change of the map for each change of the logits, among images with noise.
+    r"""Relative output stability: largest ratio of relative map change to logit change (Quantus).
 
     .. math:: \max_{x'} \|(E(x) - E(x')) / E(x)\| / \|f(x) - f(x')\|
 
-    (B,) >= 0, otherwise as quantus:RelativeInputStability.
+    Noise and options as in `quantus:RelativeInputStability`.
+
+    Returns:
+        (B,) float64 in [0, inf); lower is better.
     """
     return _stability(inputs, "RelativeOutputStability", maps, nr_samples, same_class)
 
 
-@metric("quantus:RelativeRepresentationStability", higher_is_better=False, unit="", values="[0, inf)", tolerance=0.001, **_STABLE)
+@metric("quantus:RelativeRepresentationStability", tolerance=0.001, **_STABLE)
 def relative_representation_stability(
     inputs: MetricInputs, *, nr_samples: PositiveInt = 10, same_class: bool = True, maps: MapKind = "default"
 ) -> MetricResult:
-    r"""Largest relative change of the map for each relative change of the target layer's output, among images with noise.
+    r"""Relative representation stability: largest ratio of relative map to relative layer change (Quantus).
 
     .. math:: \max_{x'} \|(E(x) - E(x')) / E(x)\| / \|(A(x) - A(x')) / A(x)\|
 
-    (B,) >= 0, otherwise as quantus:RelativeInputStability. Quantus would take all layers, which not every network bears.
+    A is the target layer's output; Quantus takes all layers, which some networks do not allow. Noise and options as in
+    `quantus:RelativeInputStability`.
+
+    Returns:
+        (B,) float64 in [0, inf); lower is better.
     """
     layer = f"held.0.network.{inputs.classifier.layer_name()}"
     return _stability(inputs, "RelativeRepresentationStability", maps, nr_samples, same_class, layer_names=[layer])
 
 
-@metric(
-    "quantus:Continuity",
-    paper="Montavon et al. 2018, Digital Signal Processing 73",
-    higher_is_better=False,
-    unit="",
-    values="[0, inf)",
-    **_EXPLAINED_AGAIN,
-)
+@metric("quantus:Continuity", paper="Montavon et al. 2018, Digital Signal Processing 73, sec. 7.1", **_EXPLAINED_AGAIN)
 def continuity(inputs: MetricInputs, *, nr_steps: PositiveInt = 28, maps: MapKind = "default") -> MetricResult:
-    r"""Largest change of the map relative to the change of the image, among shifts of the image from left to right.
+    r"""Continuity: largest ratio of map change to image change among horizontal shifts (Quantus).
 
     .. math:: \max_{x'} \|E(x) - E(x')\|_1 / \|x - x'\|_2
 
-    (B,) >= 0: max ||E(x) - E(x')||_1 / ||x - x'||_2 over `nr_steps` shifts; what the shift uncovers is black.
+    The image is shifted from left to right in `nr_steps` steps; uncovered pixels are black.
+
+    Returns:
+        (B,) float64 in [0, inf); lower is better.
     """
     width = inputs.images.shape[-1]
     if nr_steps >= 2 * width or (2 * width + 1) % nr_steps == 0:  # steps of no pixel, or one beyond the image
@@ -179,11 +186,14 @@ NO_HISTOGRAM = "no place of the map differs from another, or the histogram of th
     protocols=_PROTOCOLS,
 )
 def efficient_mprt(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResult:
-    r"""How far the entropy of the map's histogram rises, relatively, when all weights of the network are random.
+    r"""Efficient MPRT: relative rise of the map histogram's entropy when all weights are random (Quantus).
 
     .. math:: (H(E_{\mathrm{random}}(x)) - H(E(x))) / H(E(x))
 
-    (B,): (entropy with random weights - entropy) / entropy, over 100 bins. Random weights are Quantus' own, seed 42.
+    Entropies are over 100 bins. Random weights are Quantus' own, seed 42.
+
+    Returns:
+        (B,) float64 in [-1, inf); higher is better.
     """
     return _measured(inputs, "EfficientMPRT", maps, {}, softmax=True, layers=True)
 

@@ -1,6 +1,6 @@
-"""Sanity checks: a map must change with the weights and with the class, or it shows neither.
+"""Sanity checks: a map must change with the weights and with the class.
 
-Low values are good, and random maps are the best of all: read them beside metrics that random maps lose.
+Lower values are better, and random maps have the lowest, so read them together with metrics on which random maps fail.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from camdbench.core.registries import metric
 from camdbench.functional.normalise import is_constant, upsample
 from camdbench.functional.similarity import Similarity
 from camdbench.functional.similarity import similarity as likeness
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import Curve, MetricResult
 from camdbench.models.randomised import cascade
 
 RANDOMISATION_PROTOCOLS = (
@@ -30,6 +30,9 @@ RANDOMISATION_PROTOCOLS = (
     ),
 )
 _COMPARED = {
+    "higher_is_better": False,
+    "unit": "",
+    "values": "[-1, 1]",
     "tolerance": 0.002,
     "needs": ("explainer",),
     "undefined": "no place of the map differs from another, or the image is too small for ssim (11 pixels) or hog (48 pixels)",
@@ -38,10 +41,7 @@ _COMPARED = {
 
 @metric(
     "randomisation",
-    paper="Adebayo et al. 2018, arXiv:1810.03292",
-    higher_is_better=False,
-    unit="",
-    values="[-1, 1]",
+    paper="Adebayo et al. 2018, arXiv:1810.03292, sec. 3",
     aliases=("mprt", "model_parameter_randomisation"),
     protocols=RANDOMISATION_PROTOCOLS,
     **_COMPARED,
@@ -53,14 +53,16 @@ def randomisation(
     similarity: Literal["spearman", "spearman_abs", "ssim", "hog"] = "spearman",
     with_original: bool = False,
 ) -> MetricResult:
-    r"""Mean likeness of the map to the maps of models whose layers have random weights, from the logits downwards.
+    r"""Model parameter randomisation test: similarity of the map to maps of models with random layers.
 
     .. math:: \frac{1}{N} \sum_n \mathrm{sim}(E_f(x), E_{f_n}(x))
 
-    (B,) in [-1, 1]; the points are the likeness at each number of random layers. The layers are divided evenly among
-    `layers` models, each of which keeps the random layers of the one before; None randomises them one by one.
-    Maps are compared at the size of the image, for ssim and hog stretched to [0, 1]. A constant map of a random model has
-    nothing in common with the map: 0. `with_original` counts the trained model, whose map is the same, as Quantus does.
+    Layers are randomised cumulatively from the logits downwards, in `layers` equal steps (None: one by one); the curve holds
+    the similarity at each number of random layers. Maps are compared at image size, scaled to [0, 1] for ssim and hog. A
+    constant map of a random model has similarity 0. `with_original` includes the trained model, as Quantus does.
+
+    Returns:
+        (B,) in [-1, 1]; lower is better.
     """
     own = _comparable(inputs.raw, inputs)
     seen = inputs.cached(("maps of random models", layers), lambda: _maps_of_random_models(inputs, layers))
@@ -81,9 +83,6 @@ RANDOM_LOGIT_PROTOCOLS = (EXPLAINED_AGAIN.variant("sixt"),)
 @metric(
     "random_logit",
     paper="Sixt et al. 2020, arXiv:1912.09818",
-    higher_is_better=False,
-    unit="",
-    values="[-1, 1]",
     aliases=("random_logit_test",),
     protocols=RANDOM_LOGIT_PROTOCOLS,
     **_COMPARED,
@@ -93,8 +92,10 @@ def random_logit(inputs: MetricInputs, *, similarity: Literal["spearman", "spear
 
     .. math:: \mathrm{sim}(E(x, t), E(x, t'))
 
-    (B,) in [-1, 1]. The other class comes from (seed, image id), each with the same probability. A constant map of the
-    other class has nothing in common with the map.
+    The other class is drawn uniformly from (seed, image id). A constant map of the other class has similarity 0.
+
+    Returns:
+        (B,) in [-1, 1]; lower is better.
     """
     classes = inputs.logits.shape[1]
     draws = [torch.randint(classes - 1, (), generator=inputs.random(index, "random_logit")) for index in range(len(inputs))]
@@ -109,7 +110,7 @@ def random_logit(inputs: MetricInputs, *, similarity: Literal["spearman", "spear
 
 
 def _maps_of_random_models(inputs: MetricInputs, layers: int | None) -> list[tuple[int, Tensor]]:
-    """The number of random layers with the raw maps (B, h, w), for each model of the cascade; their passes are the classifier's."""
+    """Number of random layers and raw maps (B, h, w) for each model of the cascade; its passes count for the classifier."""
     found = list[tuple[int, Tensor]]()
     for step in cascade(inputs.classifier, layers, inputs.seed):
         before = step.classifier.passes
@@ -119,7 +120,7 @@ def _maps_of_random_models(inputs: MetricInputs, layers: int | None) -> list[tup
 
 
 def _comparable(raw: Tensor | None, inputs: MetricInputs) -> Tensor:
-    """Maps (B, H, W) at image size; a constant one is zeros, so that the rounding of its up-sampling is no ranking."""
+    """Maps (B, H, W) at image size; a constant map becomes zeros, so that rounding in up-sampling gives no ranking."""
     maps = inputs.saliency if raw is None else raw
     flat = is_constant(maps)[:, None, None]
     return upsample(torch.where(flat, 0, maps).float(), (inputs.images.shape[-2], inputs.images.shape[-1]))

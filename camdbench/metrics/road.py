@@ -1,4 +1,4 @@
-"""ROAD: scores of images whose most or least relevant pixels are imputed from their neighbours, not blanked."""
+"""ROAD: class score while the most or least relevant pixels are imputed from their neighbours."""
 
 from __future__ import annotations
 
@@ -15,16 +15,14 @@ from camdbench.core.option_types import Masking, Readout, ScoredClass
 from camdbench.core.registries import metric
 from camdbench.functional.curves import Output, class_output, pairs
 from camdbench.functional.imputation import impute
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.perturbation_curves import PathScores, PixelOrder, pixel_order, scored_classes
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.perturbation_curves import PathScores, PixelOrder, pixel_order, scored_classes
+from camdbench.metrics.common.result import Curve, MetricResult
 
 RONG = MASKED.variant("rong", scored_output="accuracy", paper="Rong et al. 2022, arXiv:2202.00449, released code")
 GRADCAM = MEAN_MASKED.variant(
     "gradcam", options={"jitter": 0.0}, paper="pytorch-grad-cam 1.5, ROADMostRelevantFirst, ROADLeastRelevantFirst and ROADCombined"
 )
-
-
 DIFFERS = (
     Difference(
         "pytorch-grad-cam", "takes a percentile of the map as threshold", "a map of many zeros loses its whole image; here ties are broken"
@@ -34,7 +32,7 @@ DIFFERS = (
 
 @metric(
     "road",
-    paper="Rong et al. 2022, arXiv:2202.00449; both orders as in pytorch-grad-cam's ROADCombined",
+    paper="Rong et al. 2022, arXiv:2202.00449, sec. 4; both orders as in pytorch-grad-cam's ROADCombined",
     higher_is_better=True,
     unit="%",
     values="[-50, 50]",
@@ -54,11 +52,14 @@ def road(
     scored_class: ScoredClass = "target",
     scored_output: Readout = "accuracy",
 ) -> MetricResult:
-    r"""Half the lead of the class's score with the least relevant pixels imputed over that with the most relevant ones imputed.
+    r"""ROAD: half the difference of the class scores with least and with most relevant pixels imputed.
 
     .. math:: \frac{50}{|K|} \sum_{k \in K} (f(x^{\mathrm{LeRF}}_k) - f(x^{\mathrm{MoRF}}_k))
 
-    (B,) in [-50, 50]: the mean over percentages of (LeRF - MoRF) / 2; both curves are kept. Options as of road_morf.
+    Mean over percentages; both curves are stored. Options as in `road_morf`.
+
+    Returns:
+        (B,) float64 in [-50, 50], per cent; higher is better.
     """
     how = _Imputing(_checked(percentages), noise, jitter, masking, scored_class, scored_output)
     morf, lerf = (_imputed(inputs, how, most_first=first) for first in (True, False))
@@ -70,6 +71,8 @@ def road(
 
 
 _ONE_ORDER = {
+    "unit": "%",
+    "values": "[0, 100]",
     "paper": "Rong et al. 2022, arXiv:2202.00449, section 4",
     "tolerance": 0.5,
     "undefined": CONSTANT_MAP,
@@ -77,7 +80,7 @@ _ONE_ORDER = {
 }
 
 
-@metric("road_morf", higher_is_better=False, unit="%", values="[0, 100]", **_ONE_ORDER)
+@metric("road_morf", higher_is_better=False, **_ONE_ORDER)
 def road_most_relevant_first(
     inputs: MetricInputs,
     *,
@@ -88,17 +91,17 @@ def road_most_relevant_first(
     scored_class: ScoredClass = "target",
     scored_output: Readout = "accuracy",
 ) -> MetricResult:
-    r"""Score of images whose most relevant pixels are imputed, mean over percentages.
+    r"""ROAD, MoRF: mean class score while the most relevant pixels are imputed.
 
     .. math:: \frac{100}{|K|} \sum_{k \in K} f(x^{\mathrm{MoRF}}_k)
 
-    (B,) in [0, 100]; the curve's x is the share of pixels that are imputed, rounded down to whole pixels. An imputed pixel is
-    the weighted mean of its neighbours, imputed ones included, plus normal noise of standard deviation `noise`: in [0, 1], or
-    in the mean/std-normalised space with `masking=normalised`. The mean itself is the same in both spaces. Noise of standard
-    deviation `jitter` on the map breaks ties. Both kinds of noise are one field for each image, from its seed.
+    The curve's x is the fraction of imputed pixels, rounded down to whole pixels. An imputed pixel is the weighted mean of its
+    neighbours, imputed ones included, plus normal noise of standard deviation `noise` in [0, 1], or in normalised space with
+    `masking="normalised"`. Noise of standard deviation `jitter` on the map breaks ties. Both are one field per image, from its
+    seed. `scored_output="accuracy"`, 1 if the class has the largest logit, is what Rong et al. plot.
 
-    `accuracy` is 1 where the class has the largest logit: its mean over images is what Rong et al. plot. Pytorch-grad-cam takes
-    a percentile of the map as threshold, with which a map of many zeros loses all of its image; here ties are broken by position.
+    Returns:
+        (B,) float64 in [0, 100], per cent; lower is better.
 
     Raises:
         UsageError: a percentage is not below 100.
@@ -106,7 +109,7 @@ def road_most_relevant_first(
     return _curve(inputs, _Imputing(_checked(percentages), noise, jitter, masking, scored_class, scored_output), most_first=True)
 
 
-@metric("road_lerf", higher_is_better=True, unit="%", values="[0, 100]", **_ONE_ORDER)
+@metric("road_lerf", higher_is_better=True, **_ONE_ORDER)
 def road_least_relevant_first(
     inputs: MetricInputs,
     *,
@@ -117,17 +120,20 @@ def road_least_relevant_first(
     scored_class: ScoredClass = "target",
     scored_output: Readout = "accuracy",
 ) -> MetricResult:
-    r"""Score of images whose least relevant pixels are imputed, mean over percentages.
+    r"""ROAD, LeRF: mean class score while the least relevant pixels are imputed.
 
     .. math:: \frac{100}{|K|} \sum_{k \in K} f(x^{\mathrm{LeRF}}_k)
 
-    (B,) in [0, 100]; x is the share that is imputed, where the released code names the share that is kept. Options as of road_morf.
+    The curve's x is the imputed fraction; the released code names the fraction kept. Options as in `road_morf`.
+
+    Returns:
+        (B,) float64 in [0, 100], per cent; higher is better.
     """
     return _curve(inputs, _Imputing(_checked(percentages), noise, jitter, masking, scored_class, scored_output), most_first=False)
 
 
 class _Imputing(NamedTuple):
-    """How pixels are imputed and read."""
+    """Settings of imputation and read-out."""
 
     percentages: tuple[int, ...]
     noise: float
@@ -159,7 +165,7 @@ def _imputed(inputs: MetricInputs, how: _Imputing, *, most_first: bool) -> PathS
 
 
 def _scores(inputs: MetricInputs, how: _Imputing, *, most_first: bool) -> PathScores:
-    """The scores (B, K) of the images with so many per cent of their pixels imputed."""
+    """Scores (B, K) of the images with each percentage of their pixels imputed."""
     ranks, constant = pixel_order(inputs, PixelOrder(most_first=most_first, jitter=how.jitter))
     images, classes, noise = inputs.images, scored_classes(inputs, how.scored_class), _noise(inputs, how)
     counts = torch.tensor([ranks.shape[1] * percent // 100 for percent in how.percentages], device=images.device)
@@ -172,7 +178,7 @@ def _scores(inputs: MetricInputs, how: _Imputing, *, most_first: bool) -> PathSc
 
 
 def _noise(inputs: MetricInputs, how: _Imputing) -> Tensor:
-    """(B, 3, H, W), what is added to imputed pixels in pixel space."""
+    """Noise (B, 3, H, W) added to imputed pixels in pixel space."""
     images = inputs.images
     fields = [torch.randn(images.shape[1:], generator=inputs.random(index, "imputation")) for index in range(len(images))]
     scale = inputs.classifier.std if how.masking == "normalised" else 1

@@ -1,4 +1,4 @@
-"""The saliency metric: is the crop round the map's box small, and does the network still know the class on it?"""
+"""Saliency metric (Dabkowski & Gal 2017): area of the salient crop and class probability on it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ from camdbench.core.registries import metric
 from camdbench.functional.connected_components import regions
 from camdbench.functional.probability import log_odds
 from camdbench.metrics.box_localisation import mean_masks, predicted_boxes
-from camdbench.metrics.ground_truth import result_of
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.ground_truth import result_of
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import MetricResult
 
 LEAST_PROBABILITY = 1e-12
-
-
 SM_PROTOCOLS = (
     EXPLAINED_AGAIN.variant("opticam", scored_output="probability", maps="default", ground_truth="largest region"),
     EXPLAINED_AGAIN.variant("dabkowski", scored_output="probability", maps="default", ground_truth="all regions"),
@@ -51,15 +49,17 @@ def saliency_metric(
     at_least: bool = False,
     scored_class: Literal["target", "label", "predicted"] = "target",
 ) -> MetricResult:
-    r"""Saliency metric: log max(0.05, a) - log p, with a the area fraction of the crop and p its class probability.
+    r"""Saliency metric: log max(0.05, a) - log p, with a the crop's area and p its class probability.
 
     .. math:: \log \max(0.05, a) - \log p
 
-    (B,), natural logarithms, from -2.996 to 27.6; lower is better. The region is what lies above the map's mean: its largest
-    connected region (Opti-CAM) or all of it (`all regions`, the tightest box round everything salient, as in the original),
-    a the share of the image in its box. The crop is stretched to the input size bilinearly, its aspect not kept, and p, at
-    least 1e-12, is the probability of the class there; Opti-CAM's formula does not say so, its table does: Fake-CAM, whose
-    crop is the image, has the cross-entropy of the network. `seen="image"` takes p on the whole image instead.
+    The crop is the box round the pixels above the map's mean: round their largest connected region (Opti-CAM), or round all
+    of them (`all regions`, the original); a is its area fraction. The crop is stretched bilinearly to the input size, and p is
+    the class probability on it, at least 1e-12. Opti-CAM's formula leaves this open, its table implies it: Fake-CAM, whose crop
+    is the image, scores the network's cross-entropy. `seen="image"` takes p on the whole image.
+
+    Returns:
+        (B,) float64 in [-2.996, 27.6], nats; lower is better.
     """
     boxes = _boxes(inputs, ground_truth, connectivity, at_least=at_least)
     nowhere = (boxes == 0).all(1)
@@ -73,7 +73,7 @@ def saliency_metric(
 
 
 def crops(images: Tensor, boxes: Tensor) -> Tensor:
-    """Each image (B, 3, H, W) cut to its box (B, 4) of whole pixels and stretched to (H, W); whole where the box is empty."""
+    """Crop of each image (B, 3, H, W) to its box (B, 4) in whole pixels, stretched to (H, W); an empty box keeps the image."""
     size = images.shape[-2:]
     found = list[Tensor]()
     for image, (x0, y0, x1, y1) in zip(images, boxes.int().tolist(), strict=True):
@@ -83,7 +83,7 @@ def crops(images: Tensor, boxes: Tensor) -> Tensor:
 
 
 def _boxes(inputs: MetricInputs, ground_truth: str, connectivity: Connectivity, *, at_least: bool) -> Tensor:
-    """(B, 4) xyxy on the CPU, zeros where nothing lies above the mean."""
+    """Boxes (B, 4) xyxy on the CPU, zeros if nothing lies above the mean."""
     if ground_truth == "largest region":
         return predicted_boxes(inputs, connectivity, at_least=at_least)
     found = regions(mean_masks(inputs.saliency, at_least=at_least))

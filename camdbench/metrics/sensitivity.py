@@ -1,6 +1,6 @@
-"""Sensitivity: how far a map moves when its image moves a little.
+"""Sensitivity (Yeh et al. 2019): relative change of the map under small noise on the image.
 
-Both metrics read the same explanations of the same noisy images, r times U(-1, 1) in each channel of each pixel.
+Both metrics share the explanations of the same noisy images, x + r U(-1, 1) per channel and pixel.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from camdbench.core.protocols import Protocol
 from camdbench.core.registries import metric
 from camdbench.functional.float_precision import to_float64
 from camdbench.functional.normalise import upsample
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import MetricResult
 
 _NOISY = Protocol("noisy", masking="normalised", scored_class="target", maps="raw")
 _PROTOCOLS = (
@@ -26,12 +26,18 @@ _PROTOCOLS = (
     _NOISY.variant("captum", options={"radius": 0.02, "samples": 10, "zero": "one"}, paper="captum.metrics.sensitivity_max"),
     _NOISY.variant("quantus", options={"radius": 0.2, "samples": 200}, paper="quantus 0.6, MaxSensitivity and AvgSensitivity"),
 )
+_UNDER_NOISE = {
+    "higher_is_better": False,
+    "unit": "",
+    "values": "[0, inf)",
+    "tolerance": 0.002,
+    "needs": ("explainer",),
+    "undefined": ZERO_FIRST_MAP,
+    "protocols": _PROTOCOLS,
+}
 
 
-_UNDER_NOISE = {"tolerance": 0.002, "needs": ("explainer",), "undefined": ZERO_FIRST_MAP, "protocols": _PROTOCOLS}
-
-
-@metric("max_sensitivity", paper="Yeh et al. 2019, arXiv:1901.09392", higher_is_better=False, unit="", values="[0, inf)", **_UNDER_NOISE)
+@metric("max_sensitivity", paper="Yeh et al. 2019, arXiv:1901.09392, sec. 3", **_UNDER_NOISE)
 def max_sensitivity(
     inputs: MetricInputs,
     *,
@@ -41,26 +47,21 @@ def max_sensitivity(
     maps: MapKind = "default",
     zero: Literal["undefined", "one"] = "undefined",
 ) -> MetricResult:
-    r"""Largest relative change of the map among noisy versions of the image: max ||E(x + e) - E(x)|| / ||E(x)||.
+    r"""Max-sensitivity: largest relative change of the map among noisy copies of the image.
 
     .. math:: \max_{\|e\|_\infty \le r} \|E(x + e) - E(x)\| / \|E(x)\|
 
-    (B,) >= 0, over `samples` draws e from U(-radius, radius), in the mean/std-normalised space, as the papers and
-    libraries count it, or in pixels. The class stays the explained one; an explainer that draws random numbers draws
-    the same ones again. Normalised maps hide changes of scale, raw ones on the explainer's own grid show them.
-    `zero` says what a map of zeros gives: no value, or captum's way, a norm of one.
+    The maximum is over `samples` draws of e from U(-radius, radius), in normalised space as in the papers and libraries, or in
+    pixels. The explained class and an explainer's random numbers stay the same. Normalised maps hide changes of scale; raw
+    maps, on the explainer's grid, show them. `zero="one"` divides by 1 for a map of zeros, as captum does.
+
+    Returns:
+        (B,) float64 in [0, inf); lower is better.
     """
     return _measured(_relative_changes(inputs, radius, samples, masking, maps, zero).amax(1))
 
 
-@metric(
-    "avg_sensitivity",
-    paper="Yeh et al. 2019, arXiv:1901.09392, with the mean instead of the maximum",
-    higher_is_better=False,
-    unit="",
-    values="[0, inf)",
-    **_UNDER_NOISE,
-)
+@metric("avg_sensitivity", paper="Yeh et al. 2019, arXiv:1901.09392, sec. 3, with the mean instead of the maximum", **_UNDER_NOISE)
 def avg_sensitivity(
     inputs: MetricInputs,
     *,
@@ -70,17 +71,20 @@ def avg_sensitivity(
     maps: MapKind = "default",
     zero: Literal["undefined", "one"] = "undefined",
 ) -> MetricResult:
-    r"""Mean relative change of the map among noisy versions of the image: mean ||E(x + e) - E(x)|| / ||E(x)||.
+    r"""Average sensitivity: mean relative change of the map among noisy copies of the image.
 
     .. math:: \frac{1}{N} \sum_e \|E(x + e) - E(x)\| / \|E(x)\|
 
-    (B,) >= 0. Options and draws are those of max_sensitivity, and the two together cost as much as one.
+    Options and draws as in `max_sensitivity`; both together cost as much as one.
+
+    Returns:
+        (B,) float64 in [0, inf); lower is better.
     """
     return _measured(_relative_changes(inputs, radius, samples, masking, maps, zero).mean(1))
 
 
 class _Changes(NamedTuple):
-    """Distances (B, samples) between maps with and without noise, by kind of map."""
+    """Distances (B, samples) between maps with and without noise, raw and normalised."""
 
     raw: Tensor
     declared: Tensor
@@ -92,7 +96,7 @@ def _measured(values: Tensor) -> MetricResult:
 
 
 def _relative_changes(inputs: MetricInputs, radius: float, samples: int, masking: str, maps: str, zero: str) -> Tensor:
-    """(B, samples); infinite where the map of the image as it is is zero."""
+    """Relative changes (B, samples); infinite if the map of the original image is zero."""
     key = ("changes under noise", radius, samples, masking)
     changes = inputs.cached(key, lambda: _changes_under_noise(inputs, radius, samples, masking))
     own = _own(inputs) if maps == "raw" else inputs.saliency

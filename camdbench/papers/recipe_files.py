@@ -23,11 +23,13 @@ def recipe_files() -> dict[str, Path]:
 
 
 def load_table(name: str) -> PaperTable:
-    """The recipe of that name.
+    """The recipe of that name, or of a path that ends in .yaml, with its printed values in a CSV file beside it.
 
     Raises:
         UsageError: there is none, or it is wrong.
     """
+    if name.endswith(".yaml"):
+        return read_table(Path(name), Path(name).stem)
     files = recipe_files()
     if name not in files:
         raise unknown("recipe", name, files, more="(see: camdbench list recipes)")

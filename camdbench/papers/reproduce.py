@@ -17,9 +17,9 @@ from camdbench.papers.agreement import CellComparison, compare_cell
 from camdbench.papers.checkpoints import Networks
 from camdbench.papers.jobs import JobSettings, Plan, ReproductionJob, plan
 from camdbench.papers.measured_values import ACCURACY, FinishedRun, key, measured_value
+from camdbench.papers.paper_tables import paper_data, paper_tables
 from camdbench.papers.probes import FinishedProbe, Probes
 from camdbench.papers.recipe_files import load_table
-from camdbench.papers.render import paper_data, paper_tables
 from camdbench.papers.table_recipe import PaperTable
 from camdbench.tables.render import to_csv, to_latex, to_markdown
 

@@ -47,7 +47,7 @@ class Explained:
     overlay: str
 
 
-def explain_pictures(
+def explain_images(
     classifier: Classifier,
     names: Sequence[str],
     explainers: str,
@@ -100,7 +100,7 @@ def explain_pictures(
     scores = {spec: _scores(classifier, batch, maps, metrics) for spec, maps in found.items()}
     stems = _stems(list(images))
     explained = [
-        _explained(classifier, name, spec, found[spec], index, scores[spec][index], out / f"{stems[index]}-{_file_name(spec)}.png")
+        _summarise(classifier, name, spec, found[spec], index, scores[spec][index], out / f"{stems[index]}-{_file_name(spec)}.png")
         for index, name in enumerate(images)
         for spec in found
     ]
@@ -158,7 +158,7 @@ def _target_of(target: str | int, classifier: Classifier) -> str | int:
     return names.index(wanted) if wanted in names else target
 
 
-def _explained(
+def _summarise(
     classifier: Classifier, name: str, spec: str, maps: Explanation, index: int, scores: dict[str, float], path: Path
 ) -> Explained:
     target = int(maps.targets[index])

@@ -32,7 +32,7 @@ def save_figures(run: str | Path, out: str | Path, *, form: str = "png") -> list
 
     Selectivity is drawn where the run holds an explainer under several powers: `gradcam`, `power(gradcam, alpha=2.0)`.
     Ranks are drawn as a critical-difference diagram (Demsar 2006) in which a bar joins explainers that Holm's correction
-    of the permutation test does not tell apart.
+    of the permutation test does not separate.
 
     Args:
         run: a run directory.

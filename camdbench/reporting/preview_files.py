@@ -1,4 +1,4 @@
-"""Preview files of a training run: images with their objects outlined, and maps beside them."""
+"""Preview files of a training run: images with their objects outline, and maps beside them."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ class PreviewWriter:
 
 
 def draw(preview: Preview, file: Path) -> None:
-    """Draw a row for each image: with its object outlined, and under its class; then its maps, with what is to be said of them."""
+    """Draw a row for each image: with its object outline, and under its class; then its maps, with what is to be said of them."""
     images: list[NDArray[Any]] = [image.permute(1, 2, 0).cpu().double().numpy() for image in preview.images]
     if preview.masks is not None:
-        images = [outlined(image, mask.cpu().numpy()) for image, mask in zip(images, preview.masks, strict=True)]
+        images = [outline(image, mask.cpu().numpy()) for image, mask in zip(images, preview.masks, strict=True)]
     maps = {name: seen.maps.double().numpy() for name, seen in preview.seen.items()}
     gallery(images, maps, preview.titles, file, captions={name: seen.captions for name, seen in preview.seen.items()})
 
 
-def outlined(image: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
+def outline(image: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
     """An image (H, W, 3) in [0, 1] with a line along the inside of a mask (H, W)."""
     from skimage.segmentation import mark_boundaries
 

@@ -126,7 +126,7 @@ class Request:
         return (self.explainers if read else ()) + alone
 
 
-def checked(config: RunConfig, resources: Resources | None = None) -> Request:
+def check_config(config: RunConfig, resources: Resources | None = None) -> Request:
     """Check all that can be checked before a network or an image is loaded.
 
     Raises:
@@ -136,8 +136,8 @@ def checked(config: RunConfig, resources: Resources | None = None) -> Request:
 
     maps = None if resources is None or resources.maps is None else str(resources.maps)
     made_before = resources is not None and (maps is not None or resources.map_source is not None)
-    config, models = _checked_models(config, resources)
-    spec, split, gives = _checked_dataset(config, resources)
+    config, models = _check_models(config, resources)
+    spec, split, gives = _check_dataset(config, resources)
     scores = parse_metrics(config.metrics, gives, explains=not made_before)
     if made_before and (maps is None or not Path(maps).is_dir()):
         named = (config.explainers,) if isinstance(config.explainers, str) else config.explainers
@@ -165,7 +165,7 @@ def checked(config: RunConfig, resources: Resources | None = None) -> Request:
     return Request(canonical, chosen, scores, models, spec, split, str(canonical.target), maps, normalisation)
 
 
-def _checked_models(config: RunConfig, resources: Resources | None) -> tuple[RunConfig, tuple[str, ...]]:
+def _check_models(config: RunConfig, resources: Resources | None) -> tuple[RunConfig, tuple[str, ...]]:
     """Names of the models; the configuration has the precision of models that are objects.
 
     Raises:
@@ -192,7 +192,7 @@ def _checked_models(config: RunConfig, resources: Resources | None) -> tuple[Run
     return config, names
 
 
-def _checked_dataset(config: RunConfig, resources: Resources | None) -> tuple[Spec, str, tuple[str, ...]]:
+def _check_dataset(config: RunConfig, resources: Resources | None) -> tuple[Spec, str, tuple[str, ...]]:
     """Spec and split of the data set, and the annotations that it has."""
     from camdbench.datasets.open_dataset import available_annotations, check_dataset
 

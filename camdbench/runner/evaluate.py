@@ -19,7 +19,7 @@ from camdbench.datasets.samples import Batch
 from camdbench.functional.normalise import Normalisation
 from camdbench.models.classifier import Classifier
 from camdbench.models.zoo import to_classifier
-from camdbench.runner.config import RunConfig, checked
+from camdbench.runner.config import RunConfig, check_config
 from camdbench.runner.executors import local
 from camdbench.runner.prepare import prepare
 from camdbench.runner.resources import Resources
@@ -73,13 +73,13 @@ def evaluate(
     if batch_size < 1:
         raise UsageError(f"batch_size={batch_size}: expected 1 or more")
     classifier, batch = to_classifier(model), make_batch(images, labels=labels, boxes=boxes, masks=masks)
-    specs, left_out = _chosen(metrics, batch)
-    raw = _checked(torch.as_tensor(saliency), batch, normalisation)
+    specs, left_out = _select_metrics(metrics, batch)
+    raw = _check_saliency(torch.as_tensor(saliency), batch, normalisation)
     _check_labels(classifier, batch)
     resources = Resources({"model": classifier}, InMemoryDataset(batch), map_source=GivenMaps(raw, normalisation))
     names = tuple(map(str, specs))
     config = validated(RunConfig, {"explainers": ("given",), "metrics": names, "batch_size": batch_size, "seed": seed, "workers": 0})
-    run = prepare(replace(checked(config, resources), chunk_size=len(batch)), resources, in_memory=True)
+    run = prepare(replace(check_config(config, resources), chunk_size=len(batch)), resources, in_memory=True)
     results = [result for done in local(run, run.missing()[0]) for result in done.results]
     found = pd.DataFrame(_rows(results, specs))
     cells = metric_cells(results, names, batch.ids, batch.labels.numpy())
@@ -102,7 +102,7 @@ def _rows_of(result: BatchResult, facts: Mapping[str, tuple[int, str, str]]) -> 
             yield columns | {"unit": facts[metric][2], "status": status, "reason": reason}
 
 
-def _chosen(metrics: str | Sequence[str], batch: Batch) -> tuple[tuple[Spec, ...], dict[str, str]]:
+def _select_metrics(metrics: str | Sequence[str], batch: Batch) -> tuple[tuple[Spec, ...], dict[str, str]]:
     """The metrics, and what those need that `all` leaves out.
 
     Raises:
@@ -111,15 +111,15 @@ def _chosen(metrics: str | Sequence[str], batch: Batch) -> tuple[tuple[Spec, ...
     gives = [name for name, held in (("boxes", batch.boxes), ("masks", batch.masks)) if held is not None]
     specs = parse_metrics(metrics, gives, explains=False)
     for spec in specs:
-        if why := _lacking(spec, gives):
+        if why := _missing_input(spec, gives):
             raise UsageError(f"metric {spec} needs {why}")
     texts = [metrics] if isinstance(metrics, str) else metrics
     everything = any(str(spec) == "all" for text in texts for spec in parse_specs(text))
     left = parse_metrics("all", ("boxes", "masks")) if everything else ()
-    return specs, {str(spec): f"needs {why}" for spec in left if (why := _lacking(spec, gives))}
+    return specs, {str(spec): f"needs {why}" for spec in left if (why := _missing_input(spec, gives))}
 
 
-def _lacking(spec: Spec, gives: Sequence[str]) -> str:
+def _missing_input(spec: Spec, gives: Sequence[str]) -> str:
     """What a metric needs that is not given, and the fix; empty if there is nothing."""
     for need in registry.get(spec.name).facts.needs:
         if need == "explainer":
@@ -136,7 +136,7 @@ def _check_labels(classifier: Classifier, batch: Batch) -> None:
             raise UsageError(f"labels: an image is given class {label}, but the model has classes 0 to {classes - 1}")
 
 
-def _checked(saliency: Tensor, batch: Batch, normalisation: Normalisation) -> Tensor:
+def _check_saliency(saliency: Tensor, batch: Batch, normalisation: Normalisation) -> Tensor:
     if normalisation not in get_args(Normalisation):
         raise unknown("normalisation", normalisation, get_args(Normalisation))
     if saliency.ndim != 3 or len(saliency) != len(batch) or not saliency.numel():

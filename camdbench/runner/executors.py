@@ -43,7 +43,7 @@ def ray(run: Run, units: Sequence[Unit]) -> Iterator[UnitSummary]:
     except ImportError:
         raise UsageError('--executor ray needs Ray: pip install "camdbench[ray]"') from None
     assert run.directory is not None
-    arguments = run.resources.elsewhere(), run.directory.elsewhere(), tuple(PLUGINS)
+    arguments = run.resources.with_absolute_paths(), run.directory.with_absolute_paths(), tuple(PLUGINS)
     _check_picklable(arguments)
     started = not cluster.is_initialized()
     if started:

@@ -64,7 +64,7 @@ def prepare(request: Request, resources: Resources | None = None, *, in_memory: 
         UsageError: something does not exist or does not fit, or the run directory holds another run.
         CamdbenchError: no image can be read.
     """
-    bound = (resources or Resources()).bound(request)
+    bound = (resources or Resources()).bind(request)
     models = {name: _facts_of(bound.classifier(name), bound) for name in request.models}
     names = tuple(facts["name"] for facts in models.values())
     if in_memory:
@@ -74,16 +74,16 @@ def prepare(request: Request, resources: Resources | None = None, *, in_memory: 
     record = _record(request, bound, models)
     root = Path(request.config.out or Path("runs", _automatic_name(record)))
     directory = RunDirectory(root)
-    record = _written(record, directory)
+    record = _write_or_compare(record, directory)
     return Run(request, bound, names, record, directory)
 
 
-def added_facts(run: Run) -> dict[str, Any]:
+def session_facts(run: Run) -> dict[str, Any]:
     """Facts of this session's explainers for its file: a run grows by explainers, its record is written once."""
     assert run.record is not None
     execution = [item.name for item in fields_of(RunConfig) if item.setting.role == "execution"]
     return {
-        "config": {name: _plain(getattr(run.request.config, name)) for name in execution},
+        "config": {name: _to_json(getattr(run.request.config, name)) for name in execution},
         "explainers": run.record.explainers,
         "plugins": run.record.plugins,
     }
@@ -114,12 +114,12 @@ def _check_classes(classifier: Classifier, classes: int, request: Request, datas
             "list the network's classes in its order in classes.txt, or choose --target predicted"
         )
     if rule == "label":
-        _doubt_labels(classifier, classes, dataset, str(request.dataset))
+        _warn_of_labels(classifier, classes, dataset, str(request.dataset))
     if rule.isdecimal() and int(rule) >= classes:
         raise UsageError(f"--target {rule}: model {classifier.name} has classes 0 to {classes - 1}")
 
 
-def _doubt_labels(classifier: Classifier, classes: int, dataset: Dataset, name: str) -> None:
+def _warn_of_labels(classifier: Classifier, classes: int, dataset: Dataset, name: str) -> None:
     """Warn if a network has more classes than the data and other names for them; random weights know no classes."""
     alike = classifier.class_names[: len(dataset.classes)] == tuple(dataset.classes)
     if len(dataset.classes) < classes and not alike and not classifier.name.endswith("@random"):
@@ -145,7 +145,7 @@ def _record(request: Request, resources: Resources, models: Models) -> RunRecord
     kept = [item.name for item in fields_of(RunConfig) if item.setting.role != "execution"]
     return RunRecord(
         run="",
-        config={name: _plain(getattr(request.config, name)) for name in kept},
+        config={name: _to_json(getattr(request.config, name)) for name in kept},
         dataset={"fingerprint": dataset.fingerprint(), "images": len(dataset.ids), "classes": list(dataset.classes)},
         models={facts["name"]: _model_record(name, facts) for name, facts in models.items()},
         code=provenance.code_hash(),
@@ -202,7 +202,7 @@ def _plugins(request: Request) -> dict[str, str]:
     return {name: code for name, code in found.items() if code is not None}
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
 
 
@@ -213,7 +213,7 @@ def _automatic_name(record: RunRecord) -> str:
     return f"{name}-{record.config['split']}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def _written(record: RunRecord, directory: RunDirectory) -> RunRecord:
+def _write_or_compare(record: RunRecord, directory: RunDirectory) -> RunRecord:
     """The record under the directory's name, written if the directory has none.
 
     Raises:

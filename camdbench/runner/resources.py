@@ -52,11 +52,11 @@ class Resources:
     place: Request | None = None
     _loaded: dict[str, Classifier] = field(default_factory=dict[str, Classifier], init=False, repr=False)
 
-    def bound(self, request: Request) -> Resources:
+    def bind(self, request: Request) -> Resources:
         """The same objects for a request."""
         return replace(self, request=request, place=request)
 
-    def elsewhere(self) -> Resources:
+    def with_absolute_paths(self) -> Resources:
         """Resources for a process in another folder: nothing is open, paths are absolute."""
         asked = self.checked_request
         config = replace(
@@ -191,7 +191,7 @@ class ReferenceImages:
         """The same in batches of at most `size` images, all of one shape."""
         return batches(self.samples(count), size)
 
-    def known(self, key: Hashable, make: Callable[[], T]) -> T:
+    def compute_once(self, key: Hashable, make: Callable[[], T]) -> T:
         """The result of `make`, computed once for all images of a run."""
         if key not in self._known:
             self._known[key] = make()

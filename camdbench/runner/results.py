@@ -11,7 +11,7 @@ from torch import Tensor
 
 from camdbench.core.row import SCORED, Row, Status
 from camdbench.explainers.common.usage import Usage
-from camdbench.metrics.result import Curve
+from camdbench.metrics.common.result import Curve
 from camdbench.models.classifier import PassCounts
 from camdbench.tables.aggregates import CellData
 

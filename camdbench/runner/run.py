@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from camdbench.core.errors import UsageError
 from camdbench.core.settings import takes, validated
-from camdbench.runner.config import RunConfig, Specs, checked
+from camdbench.runner.config import RunConfig, Specs, check_config
 from camdbench.runner.progress import NullProgress, Progress
 from camdbench.tables.load import load_rows
 
@@ -49,16 +49,16 @@ def run(
     """
     named = {name: own for name, own in (("explainers", explainers), ("metrics", metrics)) if own is not None}
     options, resources = with_objects(named | options, resources)
-    request = checked(validated(RunConfig, ({} if config is None else vars(config)) | options), resources)
+    request = check_config(validated(RunConfig, ({} if config is None else vars(config)) | options), resources)
     from camdbench.runner.executors import EXECUTORS  # torch is imported only now, after the request has been checked
-    from camdbench.runner.prepare import added_facts, prepare
+    from camdbench.runner.prepare import prepare, session_facts
 
     prepared, progress = prepare(request, resources), progress or NullProgress()
     (units, jobs), directory = prepared.missing(), prepared.directory
     assert directory is not None
     progress.start(directory.root, jobs, jobs - sum(len(unit.explainers) for unit in units))
     if units:
-        with directory.session(**added_facts(prepared)) as session:
+        with directory.session(**session_facts(prepared)) as session:
             for done in EXECUTORS[request.config.executor](prepared, units):
                 own = len(done.unit.explainers)
                 session.add(own, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine)

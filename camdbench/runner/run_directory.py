@@ -144,7 +144,7 @@ class RunDirectory:
         except OSError as error:
             raise UsageError(f"--out {root}: cannot be written to ({error.strerror}); choose another folder") from None
 
-    def elsewhere(self) -> RunDirectory:
+    def with_absolute_paths(self) -> RunDirectory:
         """The directory for a process in another folder."""
         return RunDirectory(self.root.resolve())
 

@@ -27,7 +27,7 @@ from camdbench.tables.load import load_run
 MapSource = Callable[[Trace, Spec], Saliency]  # the maps of an explainer on a batch: computed, or read
 
 
-def packed(raw: Mapping[str, Tensor], ids: Sequence[str]) -> dict[str, Tensor]:
+def pack(raw: Mapping[str, Tensor], ids: Sequence[str]) -> dict[str, Tensor]:
     """Raw maps as float16, each scaled to a largest magnitude of 1, beside the scales and the positions of their images.
 
     Maps of one size stand together, under names that end in `.HEIGHTxWIDTH`.
@@ -45,10 +45,10 @@ def packed(raw: Mapping[str, Tensor], ids: Sequence[str]) -> dict[str, Tensor]:
     return found
 
 
-def unpacked(tensors: Mapping[str, Tensor]) -> dict[int, Tensor]:
-    """Raw maps (h, w) by the positions of their images, from what `packed` made.
+def unpack(tensors: Mapping[str, Tensor]) -> dict[int, Tensor]:
+    """Raw maps (h, w) by the positions of their images, from what `pack` made.
 
-    >>> maps = unpacked(packed({"a": torch.tensor([[4.0, -8.0]])}, ["b", "a"]))
+    >>> maps = unpack(pack({"a": torch.tensor([[4.0, -8.0]])}, ["b", "a"]))
     >>> maps[1].tolist()
     [[4.0, -8.0]]
     """
@@ -80,7 +80,7 @@ class RunMaps:
     def __call__(self, trace: Trace, spec: Spec) -> Saliency:
         """The maps of a batch; an image without a map has the status error."""
         model = self._row_name(trace.classifier)
-        return _finished(trace, [self._map(model, spec, name) for name in trace.batch.ids], normalisation_of(spec), self._run)
+        return _to_saliency(trace, [self._map(model, spec, name) for name in trace.batch.ids], normalisation_of(spec), self._run)
 
     def _map(self, model: str, spec: Spec, name: str) -> Tensor | None:
         if name not in self._chunk_of:
@@ -109,7 +109,7 @@ class FileMaps:
     def __call__(self, trace: Trace, spec: Spec) -> Saliency:
         """The maps of a batch; an image without a map has the status error."""
         del spec
-        return _finished(trace, [self._maps.get(name) for name in trace.batch.ids], self._how, self._file)
+        return _to_saliency(trace, [self._maps.get(name) for name in trace.batch.ids], self._how, self._file)
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class GivenMaps:
         return finish(own.to(trace.images.device), trace.size, self.normalisation)
 
 
-def _finished(trace: Trace, found: Sequence[Tensor | None], how: Normalisation, source: Path) -> Saliency:
+def _to_saliency(trace: Trace, found: Sequence[Tensor | None], how: Normalisation, source: Path) -> Saliency:
     """Saliency of the maps of a batch, NaN if there is none."""
     sizes = {tuple(own.shape) for own in found if own is not None}
     if len(sizes) > 1:
@@ -211,4 +211,4 @@ def _check_range(path: Path, maps: Mapping[str, Tensor], normalisation: str | No
 def _part(file: Path) -> dict[int, Tensor]:
     from safetensors.torch import load_file
 
-    return unpacked(load_file(file)) if file.is_file() else {}
+    return unpack(load_file(file)) if file.is_file() else {}

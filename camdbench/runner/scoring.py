@@ -20,8 +20,8 @@ from camdbench.explainers.common.saliency import Saliency, saliency
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.common.usage import Usage
 from camdbench.functional.seeding import generator_for
-from camdbench.metrics.inputs import Change, Explain, ExplainOthers, MetricInputs, SaliencyMaps
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.inputs import Change, Explain, ExplainOthers, MetricInputs, SaliencyMaps
+from camdbench.metrics.common.result import Curve, MetricResult
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import clock
 from camdbench.runner.resources import ReferenceImages
@@ -121,7 +121,7 @@ def _scores(trace: Trace, inputs: MetricInputs, maps: Saliency | None, metrics: 
     for spec in metrics:
         try:
             entry = metric_registry.get(spec.name)
-            found = _checked(metric_registry.load(spec.name)(inputs, **entry.arguments(spec)), len(inputs))
+            found = _check_result(metric_registry.load(spec.name)(inputs, **entry.arguments(spec)), len(inputs))
         except Exception as error:  # the fault of a metric costs its own rows, never the run
             scores[str(spec)] = MetricScores.failed(len(inputs), *_failure(error))
         else:
@@ -169,12 +169,12 @@ def _explain_others(trace: Trace, spec: Spec, others: ReferenceImages) -> Explai
             images = change(batch.images, [generator_for(trace.seed, name, purpose) for name in batch.ids])
             return saliency(as_is.of(replace(batch, images=images), targets=as_is.targets), spec)
 
-        return others.known((id(trace.classifier), spec, count, purpose), make)
+        return others.compute_once((id(trace.classifier), spec, count, purpose), make)
 
     return explain
 
 
-def _checked(found: Tensor | MetricResult, images: int) -> MetricResult:
+def _check_result(found: Tensor | MetricResult, images: int) -> MetricResult:
     measured = found if isinstance(found, MetricResult) else MetricResult(found)
     if tuple(measured.values.shape) != (images,):
         raise ValueError(f"the metric returned values of shape {tuple(measured.values.shape)} for {images} images")

@@ -22,7 +22,7 @@ from camdbench.runner.plan import PartKey, Unit
 from camdbench.runner.resources import Resources
 from camdbench.runner.results import BatchResult, MetricScores, curve_table, raw_maps, total_usage
 from camdbench.runner.run_directory import RunDirectory, UsageRow
-from camdbench.runner.saved_maps import packed
+from camdbench.runner.saved_maps import pack
 from camdbench.runner.scoring import is_out_of_memory, metrics_for, score_batch
 
 
@@ -99,12 +99,12 @@ class Worker:
         classifier, data = self.resources.classifier(unit.model), self.resources.images
         before = classifier.passes
         _reset_peak(classifier.device)
-        samples, damaged = _readable((loader or SampleLoader(data, [unit], self.resources.workers)).take(unit))
+        samples, damaged = _split_readable((loader or SampleLoader(data, [unit], self.resources.workers)).take(unit))
         name, results = self.resources.row_name(classifier), list[BatchResult]()
         with torch.inference_mode(mode=False), classifier.frozen(), self._partial(name, unit) as partial:
             readable = {sample.id for sample in samples}
             results += [result for result in partial.load(unit.explainers) if readable.issuperset(result.ids)]
-            for result in self._compute(classifier, samples, _lacking(samples, unit.explainers, results)):
+            for result in self._compute(classifier, samples, _missing_explainers(samples, unit.explainers, results)):
                 results.append(result)
                 partial.add(result)
             if self.directory is not None:
@@ -168,7 +168,7 @@ class Worker:
         }
         rows = [row for result in (*own, *failed) for row in result.rows(facts, self._protocols)]
         rows.sort(key=lambda row: order[row.image])
-        maps = packed(raw_maps(own), ids) if asked.save_maps else None
+        maps = pack(raw_maps(own), ids) if asked.save_maps else None
         peak, usage = _peak_mb(device), total_usage(own)
         images = len(ids) - len(damaged)
         spent = [UsageRow(stage, images, **asdict(one.passes), seconds=one.seconds, peak_memory_mb=peak) for stage, one in usage.items()]
@@ -180,12 +180,14 @@ class Worker:
         return BatchResult(str(explainer), ids, labels, (-1,) * len(ids), scores)
 
 
-def _readable(items: Sequence[Read]) -> tuple[list[Sample], list[UnreadableImage]]:
+def _split_readable(items: Sequence[Read]) -> tuple[list[Sample], list[UnreadableImage]]:
     """The images that can be read, and those that cannot."""
     return [item for item in items if not isinstance(item, UnreadableImage)], [item for item in items if isinstance(item, UnreadableImage)]
 
 
-def _lacking(samples: Sequence[Sample], explainers: Sequence[Spec], results: Sequence[BatchResult]) -> dict[str, tuple[Spec, ...]]:
+def _missing_explainers(
+    samples: Sequence[Sample], explainers: Sequence[Spec], results: Sequence[BatchResult]
+) -> dict[str, tuple[Spec, ...]]:
     """The explainers that each image lacks."""
     there = {(result.explainer, image) for result in results for image in result.ids}
     return {sample.id: tuple(spec for spec in explainers if (str(spec), sample.id) not in there) for sample in samples}

@@ -78,14 +78,14 @@ def compare(
         UsageError: not a run, no such metric, or nothing that could be compared.
     """
     about = load_run(run)
-    cells = _plain(load_rows(run), about, metrics)
+    cells = _mean_cells(load_rows(run), about, metrics)
     labels = cells.keys["explainer"]
     if other is None:
         pairs = [pair for block in _blocks(cells) for pair in combinations(block, 2)]
     else:
         theirs = load_run(other)
-        cells, pairs = _across(cells, _plain(load_rows(other), theirs, metrics))
-        labels = _labels(cells, [about["run"]] * len(labels) + [theirs["run"]] * (len(cells.keys) - len(labels)))
+        cells, pairs = _across(cells, _mean_cells(load_rows(other), theirs, metrics))
+        labels = _run_labels(cells, [about["run"]] * len(labels) + [theirs["run"]] * (len(cells.keys) - len(labels)))
     if not pairs:
         raise UsageError("there is nothing to compare: no two cells share a metric whose number is a mean over images")
     found = _table(cells, pairs, labels, seed)
@@ -111,7 +111,7 @@ def holm(p: np.ndarray) -> np.ndarray:
     return found
 
 
-def paired(differences: np.ndarray, *, seed: int = 0) -> PairedTests:
+def paired_tests(differences: np.ndarray, *, seed: int = 0) -> PairedTests:
     """Test the differences (N, M) of N pairs over M images, NaN where one of the two has no value."""
     n = (~np.isnan(differences)).sum(1)
     mean = np.divide(np.nansum(differences, 1), n, out=np.full(len(n), np.nan), where=n > 0)
@@ -182,7 +182,7 @@ def _detectable(differences: np.ndarray, n: np.ndarray, alpha: float = 0.05, pow
     return found
 
 
-def _plain(rows: pd.DataFrame, about: Mapping[str, Any], metrics: Sequence[str] | None) -> Cells:
+def _mean_cells(rows: pd.DataFrame, about: Mapping[str, Any], metrics: Sequence[str] | None) -> Cells:
     """The cells of a run whose number is a mean over images."""
     names = list(rows["metric"].unique())
     if unknown := sorted(set(metrics or ()) - set(names)):
@@ -196,7 +196,7 @@ def _blocks(cells: Cells) -> list[np.ndarray]:
     return [np.asarray(block) for block in cells.keys.groupby(list(_BLOCK), sort=False).indices.values()]
 
 
-def _labels(cells: Cells, runs: Sequence[str]) -> pd.Series:
+def _run_labels(cells: Cells, runs: Sequence[str]) -> pd.Series:
     """Names that tell apart the two sides of a comparison between runs."""
     return cells.keys["explainer"] + " · " + cells.keys["model"] + " · " + pd.Series(runs)
 
@@ -220,7 +220,7 @@ def _across(first: Cells, second: Cells) -> tuple[Cells, list[tuple[int, int]]]:
 
 def _table(cells: Cells, pairs: Sequence[tuple[int, int]], labels: pd.Series, seed: int) -> pd.DataFrame:
     one, two = np.array(pairs, dtype=int).T
-    tested = paired(np.take(cells.values, one, axis=0) - np.take(cells.values, two, axis=0), seed=seed)
+    tested = paired_tests(np.take(cells.values, one, axis=0) - np.take(cells.values, two, axis=0), seed=seed)
     return (
         cells.keys.iloc[one][list(_BLOCK)]
         .assign(

@@ -54,12 +54,15 @@ def pair_tables(compared: pd.DataFrame, *, alpha: float | None = None) -> list[T
         texts = texts.assign(**{name: lines[name].map(_probability) for name in ("p_wilcoxon", "p_holm")})
         rows, notes = text_rows(*(texts[column.key] for column in _PAIRS)), ()
         if alpha is not None:
-            rows, notes = tuple(_marked(row, alpha, p) for row, p in zip(rows, lines["p_holm"], strict=True)), _print_notes(lines, alpha)
+            rows, notes = (
+                tuple(_mark_better(row, alpha, p) for row, p in zip(rows, lines["p_holm"], strict=True)),
+                _print_notes(lines, alpha),
+            )
         found.append(Table(_title(*map(str, key)), _PAIRS, (Section(rows),), notes))
     return found
 
 
-def _marked(row: tuple[Cell, ...], alpha: float, p: float) -> tuple[Cell, ...]:
+def _mark_better(row: tuple[Cell, ...], alpha: float, p: float) -> tuple[Cell, ...]:
     a, b, n, difference, *rest, better = row
     names = [Cell(name.text, emphasis="best" if name.text == better.text else "") for name in (a, b)]
     return (*names, n, Cell(difference.text, marker="" if p < alpha else DAGGER), *rest, better)

@@ -49,9 +49,9 @@ def _read_json(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        _damaged(file, error)
+        _raise_damaged(file, error)
     if not isinstance(content, dict):
-        _damaged(file, TypeError("not a JSON object"))
+        _raise_damaged(file, TypeError("not a JSON object"))
     return content
 
 
@@ -125,7 +125,7 @@ def _read_part(path: Path, columns: Sequence[str], wanted: list[tuple[str, str, 
             path, columns=inside, filters=wanted, partitioning=None, page_checksum_verification=True
         )  # the path is read below, where it is unquoted
     except (OSError, ValueError, LookupError, TypeError) as error:  # all that a truncated or altered file has been seen to raise
-        _damaged(path, error)
+        _raise_damaged(path, error)
     for folder in (path.parents[1], path.parent):
         name, _, value = folder.name.partition("=")
         part[name] = unquote(value)
@@ -156,6 +156,6 @@ def _refuse_twice(rows: pd.DataFrame, ranks: np.ndarray, order: np.ndarray, run:
         )
 
 
-def _damaged(file: Path, error: Exception) -> NoReturn:
+def _raise_damaged(file: Path, error: Exception) -> NoReturn:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     raise CamdbenchError(f"{file} is damaged ({reason}); delete it and run the same command again") from error

@@ -44,14 +44,14 @@ def rank(run: str | Path, metrics: Sequence[str] | None = None) -> pd.DataFrame:
     found = list[pd.DataFrame]()
     for block in cells.keys.groupby(_BLOCK, sort=False).indices.values():
         rises = bool(metric_fact(str(cells.keys["metric"].iloc[block[0]]), "higher_is_better", about))
-        if (ranked := _ranked(cells, np.asarray(block), rises=rises)) is not None:
+        if (ranked := _rank_block(cells, np.asarray(block), rises=rises)) is not None:
             found.append(ranked)
     if not found:
         raise UsageError(f"{run}: no metric has two explainers with a common image, so there is nothing to rank")
     return pd.concat(found, ignore_index=True)[list(RANK_COLUMNS)]
 
 
-def _ranked(cells: Cells, block: np.ndarray, *, rises: bool) -> pd.DataFrame | None:
+def _rank_block(cells: Cells, block: np.ndarray, *, rises: bool) -> pd.DataFrame | None:
     from scipy.stats import chi2, rankdata
 
     values = np.take(cells.values, block, axis=0)

@@ -54,30 +54,30 @@ def _metrics(first: str, second: str) -> list[tuple[str, str, str, str]]:
     if specs[0].name != specs[1].name:
         raise UsageError(f"{specs[0]} and {specs[1]} are different metrics; two readings of one metric can be compared")
     mine, theirs = (protocol_of(spec) for spec in specs)
-    return _differing(specs[0].name, mine.switches | dict(mine.options), theirs.switches | dict(theirs.options))
+    return _differences(specs[0].name, mine.switches | dict(mine.options), theirs.switches | dict(theirs.options))
 
 
 def _runs(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
-    found = _differing("request", _asked(first), _asked(second))
-    found += _differing("data", _data(first), _data(second))
+    found = _differences("request", _config(first), _config(second))
+    found += _differences("data", _data(first), _data(second))
     for name in _union(first["models"], second["models"]):
-        found += _differing(name, first["models"].get(name, {}), second["models"].get(name, {}))
-    found += _differing("code", {"camdbench": first.get("code")}, {"camdbench": second.get("code")})
-    found += _differing("code", first.get("plugins", {}), second.get("plugins", {}))
+        found += _differences(name, first["models"].get(name, {}), second["models"].get(name, {}))
+    found += _differences("code", {"camdbench": first.get("code")}, {"camdbench": second.get("code")})
+    found += _differences("code", first.get("plugins", {}), second.get("plugins", {}))
     mine, theirs = _by_name(first["metrics"]), _by_name(second["metrics"])
-    alone = _Alone([], [])
+    alone = _Unpaired([], [])
     for name in _union(mine, theirs):
-        pairs, left = _paired(mine.get(name, {}), theirs.get(name, {}))
+        pairs, left = _pair_specs(mine.get(name, {}), theirs.get(name, {}))
         for one, other in pairs:
             label = one if one == other else f"{one} / {other}"
-            found += _differing(label, mine[name][one], theirs[name][other])
-        alone = _Alone(alone.first + left.first, alone.second + left.second)
+            found += _differences(label, mine[name][one], theirs[name][other])
+        alone = _Unpaired(alone.first + left.first, alone.second + left.second)
     found += [("metrics", ONLY_A, ", ".join(alone.first), _ABSENT)] * bool(alone.first)
     found += [("metrics", ONLY_B, _ABSENT, ", ".join(alone.second))] * bool(alone.second)
     return found
 
 
-def _asked(record: Mapping[str, Any]) -> dict[str, Any]:
+def _config(record: Mapping[str, Any]) -> dict[str, Any]:
     """What was asked for, apart from what stands elsewhere: metrics, and paths for which hashes stand."""
     left_out = ("metrics", "models", "data_root", "weights", "image_ids", "save_maps")
     return {key: value for key, value in record["config"].items() if key not in left_out}
@@ -95,22 +95,22 @@ def _by_name(recorded: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]
     return found
 
 
-class _Alone(NamedTuple):
+class _Unpaired(NamedTuple):
     """Readings of metrics that have nothing beside them in the other run."""
 
     first: list[str]
     second: list[str]
 
 
-def _paired(mine: Collection[str], theirs: Collection[str]) -> tuple[list[tuple[str, str]], _Alone]:
+def _pair_specs(mine: Collection[str], theirs: Collection[str]) -> tuple[list[tuple[str, str]], _Unpaired]:
     """Readings of one metric side by side: the same specs, then what is left in its order; and what that leaves over."""
     same = [(spec, spec) for spec in mine if spec in theirs]
     left = [[spec for spec in own if spec not in other] for own, other in ((mine, theirs), (theirs, mine))]
     count = min(map(len, left))
-    return same + list(zip(*left, strict=False)), _Alone(left[0][count:], left[1][count:])
+    return same + list(zip(*left, strict=False)), _Unpaired(left[0][count:], left[1][count:])
 
 
-def _differing(of: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+def _differences(of: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     names = _union(first, second)
     written = [(name, _write(first, name), _write(second, name)) for name in names]
     return [(of, name, mine, theirs) for name, mine, theirs in written if mine != theirs]

@@ -1,4 +1,4 @@
-"""Accelerator of a run: processes and their device, reduced precision, gradient accumulation."""
+"""Accelerator of a run: processes, device, reduced precision and gradient accumulation."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ _STATES = (PartialState, AcceleratorState, GradientState)
 
 @contextmanager
 def open_accelerator(recipe: BaseRecipe, device: torch.device) -> Generator[Accelerator]:
-    """An accelerator for the processes that `torchrun` or `accelerate launch` started, or for this one alone.
+    """An accelerator for the processes of `torchrun` or `accelerate launch`, or for this process alone.
 
-    Its `device` is this process's own GPU, where there are several processes. The network is never prepared by it, so nothing is
-    wrapped (docs/design/training.md); optimiser and schedule are.
+    Its `device` is the GPU of this process if there are several. It prepares optimiser and schedule, not the network
+    (docs/design/training.md).
 
     Args:
-        recipe: `precision`, `accumulate` and `batch_size` count.
-        device: where the run is to be.
+        recipe: recipe with `precision`, `gradient_accumulation` and `batch_size`.
+        device: device of the run.
 
     Raises:
-        UsageError: processes cannot share a batch equally, the device lacks the precision, or accelerate is set to another device.
+        UsageError: the batch does not split equally, the device lacks the precision, or accelerate is set to another device.
     """
     _check(recipe, device)
-    with _state_of_its_own():
+    with _separate_state():
         try:
             accelerator = Accelerator(
                 mixed_precision=recipe.mixed_precision,
                 cpu=device.type == "cpu",
-                device_placement=False,  # the network goes where the caller says, cuda:1 too
-                dataloader_config=DataLoaderConfiguration(split_batches=True),  # one step of the schedule, however many processes
+                device_placement=False,  # the caller places the network, on cuda:1 too
+                dataloader_config=DataLoaderConfiguration(split_batches=True),  # one step of the schedule for any number of processes
                 gradient_accumulation_plugin=GradientAccumulationPlugin(
                     recipe.micro_batches, adjust_scheduler=False, sync_with_dataloader=False
                 ),
@@ -47,23 +47,23 @@ def open_accelerator(recipe: BaseRecipe, device: torch.device) -> Generator[Acce
         except ValueError as error:
             raise UsageError(f"precision={recipe.mixed_precision} on {device.type}: {error}") from None
         if accelerator.device.type != device.type:
-            raise UsageError(f"accelerate is set to {accelerator.device.type}, and --device says {device.type}; name one of them in both")
+            raise UsageError(f"--device {device.type}: accelerate is set to {accelerator.device.type}; use the same device in both")
         yield accelerator
 
 
 def _check(recipe: BaseRecipe, device: torch.device) -> None:
     if recipe.mixed_precision == "fp16" and device.type == "cpu":
-        raise UsageError("precision=fp16 needs a GPU: its gradients are scaled there; take bf16 or fp32 on a CPU")
+        raise UsageError("precision=fp16: needs a GPU for gradient scaling; use bf16 or fp32 on a CPU")
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if recipe.batch_size % (size * recipe.micro_batches):
         parts = f" in {recipe.micro_batches} parts" if recipe.micro_batches > 1 else ""
-        raise UsageError(f"batch_size={recipe.batch_size} cannot be shared out among {size} processes{parts}; take a multiple")
+        raise UsageError(f"batch_size={recipe.batch_size}: does not split equally among {size} processes{parts}; use a multiple")
 
 
 @contextmanager
-def _state_of_its_own() -> Generator[None]:
-    """Set aside what accelerate knows about this process: it keeps one state only, and a caller's or the last run's may be another."""
-    held = [dict(state._shared_state) for state in _STATES]  # pyright: ignore[reportPrivateUsage] - its own tests do it so
+def _separate_state() -> Generator[None]:
+    """Replace accelerate's process-wide state inside the block: a caller or an earlier run may have configured another one."""
+    saved = [dict(state._shared_state) for state in _STATES]  # pyright: ignore[reportPrivateUsage] - as in accelerate's tests
     connected = _connected()
     try:
         for state in _STATES:
@@ -72,7 +72,7 @@ def _state_of_its_own() -> Generator[None]:
     finally:
         if _connected() and not connected:
             dist.destroy_process_group()
-        for state, facts in zip(_STATES, held):
+        for state, facts in zip(_STATES, saved):
             state._shared_state.clear()  # pyright: ignore[reportPrivateUsage]
             state._shared_state.update(facts)  # pyright: ignore[reportPrivateUsage]
 

@@ -24,19 +24,24 @@ def augment(batch: Batch, how: Augment, random: torch.Generator, share: BatchSha
     """
     count, places = (len(batch), slice(None)) if share is None else (share.whole, share.places)
     mirrored, light, grey = torch.rand((3, count, 1, 1, 1), generator=random)[:, places]
-    chosen = mirrored < how.flip
-    images = torch.where(chosen, batch.images.flip(-1), batch.images)
-    masks, class_masks = (_flipped(held, chosen) for held in (batch.masks, batch.class_masks))
+    batch = flip(batch, mirrored < how.flip)
+    images, masks, class_masks = batch.images, batch.masks, batch.class_masks
     if how.crop_scale < 1:
         size = (images.shape[-2], images.shape[-1])
         drawn = [draw_crop(size, random, scale=(how.crop_scale, 1.0))._replace(flipped=False) for _ in range(count)]
         crops = [drawn[place] for place in torch.arange(count)[places].tolist()]
         images = warp(images, crops)
-        masks, class_masks = (None if held is None else warp(held.float(), crops) >= 0.5 for held in (masks, class_masks))
+        masks, class_masks = (None if mask is None else warp(mask.float(), crops) >= 0.5 for mask in (masks, class_masks))
     images = torch.where(grey < how.grayscale, images.mean(1, keepdim=True), images)
     images = (images * (1 + how.brightness * (2 * light - 1))).clamp(0, 1)
     return replace(batch, images=images, masks=masks, class_masks=class_masks)
 
 
-def _flipped(held: Tensor | None, chosen: Tensor) -> Tensor | None:
-    return None if held is None else torch.where(chosen.reshape(-1, *(1,) * (held.ndim - 1)), held.flip(-1), held)
+def flip(batch: Batch, chosen: Tensor) -> Batch:
+    """The batch with the chosen images (B, …) bool and their masks mirrored left to right."""
+
+    def mirrored(tensor: Tensor) -> Tensor:
+        return torch.where(chosen.reshape(-1, *(1,) * (tensor.ndim - 1)), tensor.flip(-1), tensor)
+
+    masks, class_masks = (None if mask is None else mirrored(mask) for mask in (batch.masks, batch.class_masks))
+    return replace(batch, images=mirrored(batch.images), masks=masks, class_masks=class_masks)

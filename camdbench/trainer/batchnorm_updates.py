@@ -1,4 +1,4 @@
-"""Running statistics of normalisation layers: which passes move them, and which leave them alone."""
+"""Control of batch normalisation: which passes update the running statistics."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm  # pyright: ignore[reportPrivateUsage] - torch names the base class of all of them so
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm  # pyright: ignore[reportPrivateUsage] - torch's common base class
 
 
 @contextmanager
-def batchnorm_updates(network: nn.Module, *, moving: bool) -> Generator[None]:
-    """Whether passes made inside the block move the running statistics; in training they see those of their own batch anyway."""
+def batchnorm_updates(network: nn.Module, *, enabled: bool) -> Generator[None]:
+    """Enable or disable updates of running statistics inside the block; normalisation in training mode does not change."""
     found = [(module, module.track_running_stats) for module in network.modules() if isinstance(module, BatchNorm)]
-    own = {id(module): module.running_mean is not None for module, _ in found}
     try:
         for module, _ in found:
-            module.track_running_stats = moving and own[id(module)]
+            module.track_running_stats = enabled and module.running_mean is not None
         yield
     finally:
         for module, tracks in found:
@@ -25,7 +24,7 @@ def batchnorm_updates(network: nn.Module, *, moving: bool) -> Generator[None]:
 
 @contextmanager
 def evaluating(network: nn.Module) -> Generator[None]:
-    """Eval mode inside the block; the modes that were found come back after it."""
+    """Eval mode inside the block; restores the modes after it."""
     modes = [(module, module.training) for module in network.modules()]
     try:
         network.eval()

@@ -1,4 +1,4 @@
-"""Checkpoint: weights in safetensors, their provenance in JSON and the log in CSV, each written whole or not at all."""
+"""Checkpoint files, written atomically: weights in safetensors, provenance in JSON, log in CSV."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write_json(path: Path, facts: Mapping[str, object]) -> None:
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Write rows, at least one, as a table under the names of all their columns; numbers to six digits."""
+    """Write one or more rows as CSV with all their columns; floats with six significant digits."""
 
     def short(value: Any) -> Any:
         return f"{value:.6g}" if isinstance(value, float) else value

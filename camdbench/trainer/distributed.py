@@ -1,4 +1,4 @@
-"""Data-parallel training: each process takes its share of every batch; gradients are averaged."""
+"""Data-parallel training: each process processes a share of every batch; gradients are averaged."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from camdbench.functional.seeding import generator_for
 
 
 class BatchShare(NamedTuple):
-    """The images of a batch that one process takes.
+    """The images of a batch that one process processes.
 
     Attributes:
-        places: (n,) their places in the batch, part after part where it is worked through in parts.
-        whole: images in the batch.
+        places: (n,) positions in the batch, part after part of an accumulated batch.
+        whole: number of images in the batch.
     """
 
     places: Tensor
@@ -28,51 +28,49 @@ class BatchShare(NamedTuple):
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """Which of how many processes this one is.
+    """Rank of this process and number of processes.
 
     Attributes:
-        rank: counted from 0; the first one writes.
-        size: how many there are.
+        rank: rank, counted from 0; the process of rank 0 writes files.
+        size: number of processes.
     """
 
     rank: int = 0
     size: int = 1
 
     @property
-    def first(self) -> bool:
-        """Whether this is the process that writes."""
+    def is_main(self) -> bool:
+        """Whether this process writes files."""
         return self.rank == 0
 
     def random(self, common: torch.Generator, seed: int, step: str) -> torch.Generator:
-        """Where a loss draws from in a step: the generator that all share would run apart, as processes draw unequally often."""
+        """Generator of a loss in a step: `common` for one process; else one per step and rank, since losses draw unequally often."""
         return common if self.size == 1 else generator_for(seed, f"{step}/{self.rank}", "loss")
 
     def share(self, count: int, parts: int = 1) -> BatchShare:
-        """What this process takes of a batch of that many images, an equal run of neighbours in each of its parts."""
+        """This process's share of a batch of `count` images: an equal, contiguous block of each part."""
         return BatchShare(torch.arange(count).view(parts, self.size, -1)[:, self.rank].flatten(), count)
 
     def gather(self, rows: Tensor) -> Tensor:
-        """The rows (B, …) of all processes one after the other, (size * B, …), with gradients for all of them."""
-        if self.size == 1:
-            return rows
-        return cast("Tensor", _Gathered.apply(rows.contiguous(), self))
+        """Concatenate the rows (B, …) of all processes, (size * B, …); differentiable."""
+        return rows if self.size == 1 else cast("Tensor", _Gather.apply(rows.contiguous(), self))
 
-    def total(self, values: Sequence[float], device: torch.device) -> list[float]:
-        """The sums of numbers over all processes."""
+    def sum(self, values: Sequence[float], device: torch.device) -> list[float]:
+        """Sum each value over all processes."""
         if self.size == 1:
             return list(values)
         return cast("Tensor", reduce(torch.tensor(values, dtype=torch.float64, device=device), "sum")).tolist()
 
-    def average(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Average gradients over all processes; where a loss does not reach a weight, it does so in none of them."""
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Average gradients over all processes; a parameter without a gradient has none in any process."""
         if self.size == 1:
             return
         for parameter in parameters:
             if parameter.grad is not None:
                 parameter.grad = cast("Tensor", reduce(parameter.grad, "mean"))
 
-    def alike(self, network: nn.Module) -> None:
-        """Give every process the first one's running statistics, which have moved by its own share of the batches."""
+    def broadcast_buffers(self, network: nn.Module) -> None:
+        """Copy the running statistics of rank 0 to every process."""
         if self.size > 1:
             broadcast(list(network.buffers()))
 
@@ -80,20 +78,20 @@ class ProcessGroup:
 ALONE = ProcessGroup()
 
 
-class _Gathered(torch.autograd.Function):
-    """The rows of all processes, which accelerate gathers without a gradient; here each row's is what all of them say about it."""
+class _Gather(torch.autograd.Function):
+    """Differentiable all-gather; the gradient of a row is the sum of its gradients over all processes."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, ranks: ProcessGroup) -> Tensor:
-        """Collect."""
-        ctx.ranks, ctx.count = ranks, len(rows)
-        parts = [torch.empty_like(rows) for _ in range(ranks.size)]
+    def forward(ctx: Any, rows: Tensor, processes: ProcessGroup) -> Tensor:
+        """Concatenate the rows of all processes."""
+        ctx.processes, ctx.count = processes, len(rows)
+        parts = [torch.empty_like(rows) for _ in range(processes.size)]
         dist.all_gather(parts, rows)
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
-        """Sum over processes; return the rows of this one."""
-        added = cast("Tensor", reduce(slopes[0].contiguous(), "sum"))
-        first = ctx.ranks.rank * ctx.count
-        return added[first : first + ctx.count], None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """Sum over processes; return the rows of this process."""
+        total = cast("Tensor", reduce(gradients[0].contiguous(), "sum"))
+        first = ctx.processes.rank * ctx.count
+        return total[first : first + ctx.count], None

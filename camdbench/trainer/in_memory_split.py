@@ -1,10 +1,10 @@
-"""Images held in memory as bytes, rendered or read once."""
+"""Splits in memory, as bytes, and the data sets that they are read from."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence, Sized
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -23,18 +23,7 @@ from camdbench.trainer.split_data import Regions, SampleTensors, Split, SplitSha
 
 @dataclass(frozen=True)
 class InMemorySplit(Split):
-    """A split in memory.
-
-    Attributes:
-        pixels: (N, 3, H, W) uint8.
-        labels: (N,) class indices, -1 where unknown.
-        classes: names of the classes.
-        fingerprint: of the data set they come from.
-        ids: N stable names.
-        masks: (N, H, W) bool, True on the object; None where the data set has none.
-        present: (N, C) bool, the classes that each image shows; None where it shows its label alone.
-        class_masks: (N, C, H, W) bool, None if the data set has no class masks.
-    """
+    """A split in memory; the attributes are those of `Split` and `SampleTensors`."""
 
     pixels: Tensor
     labels: Tensor
@@ -46,31 +35,22 @@ class InMemorySplit(Split):
     class_masks: Tensor | None = None
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-        return self.pixels.shape[-2], self.pixels.shape[-1]
-
-    @property
-    def has_masks(self) -> bool:
-        """Whether images come with masks."""
-        return self.masks is not None
-
-    def with_labels(self, labels: Tensor) -> InMemorySplit:
-        """The same images with other labels (N,)."""
-        return replace(self, labels=labels)
+    def tensors(self) -> SampleTensors:
+        """Tensors of all images."""
+        return SampleTensors(self.pixels, self.masks, self.present, self.class_masks)
 
     def take(self, groups: Sequence[Tensor]) -> Generator[Batch]:
-        """For each group (n,) of positions, a batch of the images there, in [0, 1] and in the group's order."""
+        """For each group (n,) of positions, a batch of these images in [0, 1], in the order of the group."""
         for group in groups:
-            known = (None if held is None else held[group] for held in (self.masks, self.present, self.class_masks))
+            known = (None if tensor is None else tensor[group] for tensor in self.tensors[1:])
             yield self.batch(group, SampleTensors(self.pixels[group], *known))
 
 
 def open_split(spec: Spec, split: str, count: int | None, data_root: str | Path | None = None) -> Dataset:
-    """The data set of a spec at one of its splits; `count` images, drawn at random of one that lies on disk.
+    """A split of a data set: all images or `count` of them, a random sample if they are on disk, else the first.
 
     Raises:
-        UsageError: it has no such split, no option that sets the number of images, or does not lie there.
+        UsageError: the data set has no such split or no option `count`, or is missing on disk.
     """
     if datasets.get(spec.name).facts.on_disk:
         return subsets.select_images(open_dataset(*check_dataset(str(spec), split, data_root), data_root), sample=count)
@@ -82,11 +62,7 @@ def open_split(spec: Spec, split: str, count: int | None, data_root: str | Path 
 
 
 def open_splits(data: Splits, evaluated: Iterable[str], data_root: str | Path | None) -> dict[str, Dataset]:
-    """The training split and the evaluated ones of a recipe, by name; images are not read.
-
-    Raises:
-        UsageError: as `open_split`.
-    """
+    """The training split and the evaluated splits of a recipe, by name; images are not read."""
     spec, counts = datasets.parse_one(data.dataset), {data.train: data.limit} | dict.fromkeys(evaluated, data.evaluation_limit)
     return {split: open_split(spec, split, count, data_root) for split, count in counts.items()}
 
@@ -94,14 +70,14 @@ def open_splits(data: Splits, evaluated: Iterable[str], data_root: str | Path | 
 def load_images(
     dataset: Dataset, regions: Regions = "masks", *, per_class: bool = False, form: SplitShape | None = None, workers: int = 0
 ) -> InMemorySplit:
-    """Read a whole data set into memory, as bytes, with its masks or its boxes as masks.
+    """Read a data set into memory.
 
     Args:
         dataset: images of one size.
-        regions: what becomes of `masks`.
+        regions: source of `masks`.
         per_class: whether the masks of every class are kept too.
-        form: all of that, looked up unless given.
-        workers: number of processes that read.
+        form: shape of the split; default: that of the first image.
+        workers: number of reading processes.
 
     Raises:
         CamdbenchError: an image cannot be read, or images differ in size.
@@ -116,10 +92,6 @@ def load_images(
 
 
 def check_batch(images: Sized, size: int) -> None:
-    """Make sure that an epoch has at least one batch.
-
-    Raises:
-        UsageError: there are fewer images than a batch holds.
-    """
+    """Raise UsageError if there are fewer images than a batch holds."""
     if len(images) < size:
         raise UsageError(f"batch_size={size} exceeds the {len(images)} training images; lower it or raise data.limit")

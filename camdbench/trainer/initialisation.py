@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -22,16 +21,16 @@ from camdbench.trainer.split_data import Split
 
 
 def build_initial_classifier(recipe: TrainingRecipe, images: Split, before: Path | None = None) -> Classifier:
-    """The classifier that a recipe begins with, on the CPU; random numbers come from the recipe's seed.
+    """The initial classifier of a recipe, on the CPU, by the recipe's seed.
 
     Args:
-        recipe: how it is built or which weights it has.
-        images: what it will learn from.
-        before: checkpoint to begin with instead, where another run has made one for this.
+        recipe: network, weights and surgery.
+        images: training images.
+        before: checkpoint of the pretraining run; replaces the recipe's `init`.
 
     Raises:
-        UsageError: the weights to start from are of another network, or the network does not take images of that size.
-        CamdbenchError: after the surgery the class maps do not add up to the logits.
+        UsageError: the initial weights belong to another network, or the network does not accept the image size.
+        CamdbenchError: after surgery the class maps do not sum to the logits.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
@@ -46,10 +45,11 @@ def build_initial_classifier(recipe: TrainingRecipe, images: Split, before: Path
 
 
 def _fresh(recipe: TrainingRecipe, images: Split) -> Classifier:
-    network = build_network(recipe.network, len(images.classes), _surgery(recipe))
+    surgery = None if recipe.surgery is None else recipe.surgery.model_dump()
+    network = build_network(recipe.network, len(images.classes), surgery)
     wake_head(network)
-    layer, fed = LAYER if isinstance(network, ShortcutsNetwork) else None, input_of(recipe.network)
-    return Classifier(network, layer, mean=fed.mean, std=fed.std, name=recipe.network, input_size=fed.size)
+    layer, spec = LAYER if isinstance(network, ShortcutsNetwork) else None, input_of(recipe.network)
+    return Classifier(network, layer, mean=spec.mean, std=spec.std, name=recipe.network, input_size=spec.size)
 
 
 def _from_weights(recipe: TrainingRecipe, images: Split, before: Path | None) -> Classifier:
@@ -58,14 +58,10 @@ def _from_weights(recipe: TrainingRecipe, images: Split, before: Path | None) ->
     network = with_classes(without_side_heads(classifier.network), len(images.classes))
     wanted = on_meta_device(lambda: build_network(recipe.network, len(images.classes), surgery_of(network)))
     if _shapes(network) != _shapes(wanted):
-        raise UsageError(f"recipe {recipe.name}: init={init} is not of network={recipe.network}; name the network that it is of")
-    if recipe.surgery is not None and not (before and surgery_of(network)):  # the run before may have had it made
+        raise UsageError(f"recipe {recipe.name}: init={init}: not a checkpoint of network={recipe.network}; name its network")
+    if recipe.surgery is not None and not (before and surgery_of(network)):  # pretraining may have included the surgery
         core_focused(network, **recipe.surgery.model_dump())
     return classifier
-
-
-def _surgery(recipe: TrainingRecipe) -> dict[str, Any] | None:
-    return None if recipe.surgery is None else recipe.surgery.model_dump()
 
 
 def _shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:

@@ -61,19 +61,19 @@ def fit(
 
     Args:
         task: model, data and loss.
-        recipe: stages, optimiser, batch size and which epoch's weights are kept.
+        recipe: stages, optimiser, batch size and choice of the kept weights.
         accelerator: from `open_accelerator` for this recipe; its processes share every batch.
-        resume: file that holds the run after every epoch, and the key of the run; a file with the same key is continued.
-        progress: called with every line of the log that this call adds.
+        resume: file for the state after every epoch, and key of the run; a file with the same key is resumed.
+        progress: called with every new line of the log.
         on_step: called after every step.
 
     Raises:
-        CamdbenchError: the loss is not finite; the message names epoch and batch.
+        CamdbenchError: the loss is not finite.
     """
     run = RunState(task, recipe, accelerator)
     if resume is not None and (state := load_run(*resume)) is not None:
         run.load_state(state)
-    writes = run.processes.first
+    writes = run.processes.is_main
     for number in range(len(run.log) + 1, run.epochs + 1):
         run.begin(number)
         rate = run.rate
@@ -100,10 +100,10 @@ def _epoch(run: RunState, number: int, on_step: Callable[[StepProgress], None] |
     task, sums = run.task, _Sums()
     with task.training(run.stage), closing(task.batches(number)) as batches:
         for count, batch in enumerate(batches, 1):
-            for index, part in enumerate(_parts(batch, run.recipe.micro_batches)):
+            for index, part in enumerate(_split(batch, run.recipe.micro_batches)):
                 result = task.loss(part, f"{number}/{count}/{index}")
                 loss = result.total.mean()
-                if not math.isfinite(run.processes.total([loss.item()], run.accelerator.device)[0]):  # all processes stop together
+                if not math.isfinite(run.processes.sum([loss.item()], run.accelerator.device)[0]):  # all processes stop together
                     raise CamdbenchError(_not_finite(task.loss_name, result, f"epoch {number}, batch {count} ({part.ids[0]}, …)"))
                 run.step(loss)
                 sums.add(result, part.labels)
@@ -112,13 +112,13 @@ def _epoch(run: RunState, number: int, on_step: Callable[[StepProgress], None] |
     return sums.means(run.processes, run.accelerator.device)
 
 
-def _parts(batch: Any, count: int) -> Iterator[Any]:
+def _split(batch: Any, count: int) -> Iterator[Any]:
     size = len(batch.ids) // count
     return (batch.part(index * size, (index + 1) * size) for index in range(count))
 
 
 class _Sums:
-    """Sums over an epoch, of finite values only."""
+    """Sums of finite values over an epoch."""
 
     def __init__(self) -> None:
         self.sums, self.counts = dict[str, float](), dict[str, float]()
@@ -134,11 +134,11 @@ class _Sums:
 
     @property
     def mean(self) -> float:
-        """Of this process's total so far."""
+        """Mean loss of this process so far."""
         return self.sums[""] / self.counts[""] if self.counts[""] else math.nan
 
     def means(self, processes: ProcessGroup, device: torch.device) -> EpochLoss:
-        sums, counts = (processes.total(list(values.values()), device) for values in (self.sums, self.counts))
+        sums, counts = (processes.sum(list(values.values()), device) for values in (self.sums, self.counts))
         found = {name: total / count if count else math.nan for name, total, count in zip(self.sums, sums, counts, strict=True)}
         return EpochLoss(found.pop(""), found.pop("accuracy"), found)
 

@@ -1,4 +1,4 @@
-"""Pretraining: a run that starts from the network of another run."""
+"""Pretraining: a run whose network another run starts from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def pretrain(recipe: TrainingRecipe, out: Path, train: Callable[[TrainingRecipe]
 
     An existing checkpoint is reused if its recipe is identical; another one of its name is replaced.
     """
-    first = recipe.first()
+    first = recipe.pretraining_recipe()
     if first is None:
         return None
     path = out / f"{first.name}.safetensors"

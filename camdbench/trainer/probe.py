@@ -19,15 +19,14 @@ from camdbench.models.devices import pick_device
 from camdbench.models.zoo import load_classifier
 from camdbench.trainer.accelerator import open_accelerator
 from camdbench.trainer.checkpoint import write_csv, write_json, write_weights
-from camdbench.trainer.in_memory_split import check_batch, open_splits
+from camdbench.trainer.in_memory_split import InMemorySplit, check_batch, load_images, open_splits
 from camdbench.trainer.loop import fit
 from camdbench.trainer.probe_recipe import ProbeRecipe, read_probe
 from camdbench.trainer.recipe_fields import with_changes
 from camdbench.trainer.resume import run_key
 from camdbench.trainer.run_state import Epoch
 from camdbench.trainer.tasks.segmentation import SegmentationTask, seeded
-from camdbench.trainer.tasks.segmentation_data import SegmentationData, load_segmentation_data
-from camdbench.trainer.tasks.segmentation_score import SegmentationScore, score_segmenter
+from camdbench.trainer.tasks.segmentation_score import SegmentationScore, pixel_classes, score_segmenter
 from camdbench.trainer.tasks.segmenter import Segmenter, channels_at
 
 
@@ -36,9 +35,9 @@ class ProbeResult:
     """A finished probe.
 
     Attributes:
-        path: the weights.
-        recipe: as it was run.
-        scores: by split.
+        path: path of the weights.
+        recipe: the recipe with the changes of the call.
+        scores: scores by split.
     """
 
     path: Path
@@ -59,22 +58,22 @@ def probe(
     """Train a segmentation head on the features of a trained classifier, and score its segmentation.
 
     The head is torchvision's FCN head on the output of the classifier's target layer, the loss pixel cross-entropy. The
-    last epoch's weights are scored. On the CPU, with one number of threads, the same recipe and seed yield the same
-    weights. A run that was cut short goes on after its last whole epoch when it is started again.
+    last epoch's weights are scored. On a CPU, with one number of threads, the same recipe and seed yield the same
+    weights. An interrupted run resumes after its last complete epoch.
 
     Args:
         recipe: path of a YAML file, or a recipe.
-        out: folder for `NAME.safetensors`, `NAME.json`, `NAME.csv` and `NAME-SPLIT-confusion.csv`, made if need be; files
-            of that name are replaced. `NAME.resume` stands there while a run is unfinished.
-        seed: another seed than the recipe's.
+        out: folder for `NAME.safetensors`, `NAME.json`, `NAME.csv` and `NAME-SPLIT-confusion.csv`, created if missing;
+            files of that name are replaced. It holds `NAME.resume` while a run is unfinished.
+        seed: replaces the recipe's seed.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
-        epochs: another number of epochs than the recipe's.
-        data_root: where the data set lies, for one that is read from disk; all of it is held in memory.
+        epochs: replaces the recipe's number of epochs.
+        data_root: folder of a data set on disk; it is read into memory.
         progress: called with every line of the log.
 
     Raises:
-        UsageError: the recipe is wrong, the data set has no masks, or the layer has no grid; nothing has been trained.
-        CamdbenchError: the loss is no longer finite.
+        UsageError: the recipe is wrong, the data set has no masks, or the layer has no grid; raised before training.
+        CamdbenchError: the loss is not finite.
     """
     plan = with_changes(read_probe(recipe) if not isinstance(recipe, ProbeRecipe) else recipe, seed=seed, epochs=epochs)
     where = pick_device(device)
@@ -95,34 +94,34 @@ def probe(
     for split, score in scores.items():
         write_csv(path.with_name(f"{plan.name}-{split}-confusion.csv"), _confusion(score))
     write_json(path.with_suffix(".json"), _provenance(plan, began, scores) | origin | {"device": where.type})
-    write_weights(path, result.state)  # last: where the weights are, the rest is too
+    write_weights(path, result.state)  # last: if the weights exist, so do the other files
     half.unlink(missing_ok=True)
     return ProbeResult(path, plan, scores)
 
 
 @dataclass(frozen=True)
 class _Beginning:
-    """What a run starts from; `weights` is the hash of the classifier's before it."""
+    """State before training; `weights` is the hash of the classifier's weights."""
 
     segmenter: Segmenter
-    splits: dict[str, SegmentationData]
+    splits: dict[str, InMemorySplit]
     weights: str
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        return {split: scenes.fingerprint for split, scenes in self.splits.items()}
+        return {name: split.fingerprint for name, split in self.splits.items()}
 
 
 def _begin(recipe: ProbeRecipe, device: torch.device, data_root: str | Path | None) -> _Beginning:
-    """The classifier with a fresh head, whose weights the seed decides, and the splits in memory."""
-    with seeded(recipe.seed, "classifier", torch.device("cpu")):  # a network is drawn before its weights are read
+    """The classifier with a head of random weights, and the splits in memory."""
+    with seeded(recipe.seed, "classifier", torch.device("cpu")):  # a network has random weights before its weights are read
         classifier = load_classifier(recipe.model, device=str(device))
     layer, weights = classifier.layer_name(recipe.layer), classifier.weights_hash()
     opened = _open(recipe, data_root)
     channels = channels_at(classifier, layer, opened[recipe.data.train][0].image)
-    splits = {split: load_segmentation_data(dataset) for split, dataset in opened.items()}
+    splits = {split: load_images(dataset, "class maps") for split, dataset in opened.items()}
     with seeded(recipe.seed, "head", torch.device("cpu")):
-        count = len(splits[recipe.data.train].names)
+        count = len(pixel_classes(splits[recipe.data.train]))
         segmenter = Segmenter(classifier, channels, count, layer=layer, backbone=recipe.backbone)
     return _Beginning(segmenter.to(device), splits, weights)
 
@@ -134,18 +133,15 @@ def _check_alone() -> None:
 
 
 def _open(recipe: ProbeRecipe, data_root: str | Path | None) -> dict[str, Dataset]:
-    """Every split that the recipe names, checked; nothing has been read."""
+    """Every split that the recipe names, checked; images are not read."""
     spec, data = datasets.parse_one(recipe.data.dataset), recipe.data
     opened = open_splits(data, data.evaluation, data_root)
     for split in opened:
         if "masks" not in available_annotations(spec, split, data_root):
-            raise UsageError(f"recipe {recipe.name}: data set {spec.name} has no masks of split {split}; take one of {_with_masks()}")
+            known = ", ".join(entry.name for entry in datasets if "masks" in entry.facts.gives)
+            raise UsageError(f"recipe {recipe.name}: data set {spec.name} has no masks of split {split}; use one of {known}")
     check_batch(opened[data.train].ids, recipe.batch_size)
     return opened
-
-
-def _with_masks() -> str:
-    return ", ".join(entry.name for entry in datasets if "masks" in entry.facts.gives)
 
 
 def _provenance(recipe: ProbeRecipe, began: _Beginning, scores: dict[str, SegmentationScore]) -> dict[str, object]:
@@ -155,7 +151,7 @@ def _provenance(recipe: ProbeRecipe, began: _Beginning, scores: dict[str, Segmen
         "model": recipe.model,
         "layer": began.segmenter.layer,
         "weights": began.weights,
-        "classes": list(train.names),
+        "classes": list(pixel_classes(train)),
         "input_size": train.size[-1],
         "metrics": {split: _finite(score) for split, score in scores.items()},
         "recipe": recipe.model_dump(mode="json"),
@@ -166,13 +162,13 @@ def _provenance(recipe: ProbeRecipe, began: _Beginning, scores: dict[str, Segmen
 
 
 def _finite(score: SegmentationScore) -> dict[str, object]:
-    """The score for JSON, which knows no NaN; the matrix has a file of its own."""
+    """The score for JSON, without NaN and without the matrix, which is a CSV file."""
     numbers = {name: getattr(score, name) for name in ("miou", "low", "high", "accuracy", "majority")}
     classes = {name: value for name, value in score.classes.items() if math.isfinite(value)}
     return {"count": score.count, **{name: value for name, value in numbers.items() if math.isfinite(value)}, "classes": classes}
 
 
 def _confusion(score: SegmentationScore) -> list[dict[str, object]]:
-    """One line per true class, one column per class that was said."""
+    """One line per true class, one column per predicted class."""
     names = list(score.classes)
     return [{"true": name, **dict(zip(names, row, strict=True))} for name, row in zip(names, score.matrix.tolist(), strict=True)]

@@ -1,8 +1,8 @@
-"""TrainingRecipe: everything that the weights of a training run follow from, read from YAML."""
+"""TrainingRecipe: all settings that determine the weights of a training run, read from YAML."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -15,20 +15,20 @@ from camdbench.core.registries import explainers, losses
 from camdbench.models.zoo import check_model, check_network
 from camdbench.trainer.recipe_fields import BaseRecipe, Optimiser, Splits, Stage, Strict, check_fields
 
-_OPERABLE = ("shortcuts", "resnet", "resnext", "wide_resnet")  # networks that core-focused surgery knows
-_BIASED = ("conflict", "shifted")  # splits that measure the bias; choosing weights by them would train on the answer
+_WITH_SURGERY = ("shortcuts", "resnet", "resnext", "wide_resnet")  # networks that core-focused surgery supports
+_BIASED = ("conflict", "shifted")  # test splits of the bias; model selection on them would leak it
 
 
 class Data(Splits):
     """Splits to train and evaluate on; `Splits` has the other fields.
 
     Attributes:
-        object_regions: what a loss takes for the object: the data set's `masks`, or its `boxes`, filled.
-        labelled_fraction: fraction of the training images whose label is known; which, the seed decides.
-        in_memory: whether a split is read into memory as a whole, or again in every epoch; `auto` holds up to 2 GiB of pixels and masks.
-        shots: images of each class to learn from, out of the split or of its `limit`; all unless given.
-        episode: number of the draw that chooses these; the same images for every loss and every seed.
-        labels: `original`, or `permuted`: randomly permuted among the training images, by the seed.
+        object_regions: object regions of the losses: `masks`, or filled `boxes`.
+        labelled_fraction: fraction of the training images with a label, drawn by the seed.
+        in_memory: whether splits are read into memory once, or from disk in every epoch; `auto`: up to 2 GiB of pixels and masks.
+        shots: number of training images per class, from the split or its `limit`; default: all.
+        episode: number of the random draw of these images, which depends on no loss and no seed.
+        labels: `original`, or `permuted` randomly among the training images by the seed.
     """
 
     object_regions: Literal["masks", "boxes"] = "masks"
@@ -39,18 +39,18 @@ class Data(Splits):
     labels: Literal["original", "permuted"] = "original"
 
     @model_validator(mode="after")
-    def _drawn(self) -> Self:
+    def _check_episode(self) -> Self:
         if self.episode and self.shots is None:
-            raise UsageError(f"data.episode={self.episode} is the number of a draw, and nothing is drawn; give data.shots, or leave it out")
+            raise UsageError(f"data.episode={self.episode}: has no effect without data.shots; set data.shots or remove it")
         return self
 
 
 class HeadStage(Strict):
-    """A first stage in which the last layer alone is trained.
+    """First stage of training, of the last layer alone.
 
     Attributes:
-        epochs: its length, on top of the recipe's epochs.
-        lr: its learning rate, constant.
+        epochs: number of epochs, in addition to the recipe's.
+        lr: constant learning rate.
     """
 
     epochs: PositiveInt
@@ -58,11 +58,11 @@ class HeadStage(Strict):
 
 
 class Surgery(Strict):
-    """What is altered in the network before it is trained: for core-focused losses (CFCE, appendix C.1).
+    """Changes of the network before training, for core-focused losses (CFCE, appendix C.1).
 
     Attributes:
-        stride: of the last stage: `1`, so that it keeps the grid of the stage before, or `original`.
-        relus: which ReLUs of the last block are removed: its last one (`paper`), or all (`release`).
+        stride: stride of the last stage: `1` keeps the grid of the previous stage; or `original`.
+        relus: removed ReLUs of the last block: the last one (`paper`) or all (`release`).
     """
 
     stride: Literal[1, "original"] = 1
@@ -70,13 +70,13 @@ class Surgery(Strict):
 
 
 class Augment(Strict):
-    """Random changes of the training images, drawn anew in every epoch; masks move along.
+    """Random augmentation of training images and their masks, drawn in every epoch.
 
     Attributes:
-        flip: probability of a mirror image.
-        crop_scale: smallest share of the image that a random crop keeps, stretched to the whole again; 1 is no crop.
-        brightness: largest change of the brightness, as a factor off 1.
-        grayscale: probability of losing all colour.
+        flip: probability of a horizontal flip.
+        crop_scale: smallest area fraction of a random crop, resized to the full image; 1: no crop.
+        brightness: largest relative change of brightness.
+        grayscale: probability of conversion to greyscale.
     """
 
     flip: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -86,28 +86,24 @@ class Augment(Strict):
 
 
 class TrainingRecipe(BaseRecipe):
-    """A training run under a name.
+    """A training run under a name; `BaseRecipe` has the other fields.
 
     Attributes:
-        network: the architecture: `shortcuts`, or one of torchvision or timm by its name there, without weights.
-        init: weights to start from: the name of a model, or the path of a checkpoint; random ones unless given. A last layer
-            with another number of classes is drawn anew.
-        pretraining: fields of a run that comes first and makes the network that this one begins with; those that are not given are this
-            recipe's. Its name is NAME-pretraining unless given.
-        surgery: what is altered in the network then; nothing unless given, `{}` is the paper's.
+        network: architecture: `shortcuts`, or a network of torchvision or timm by its name there, without weights.
+        init: initial weights: the name of a model, or the path of a checkpoint; default: random. A last layer with another
+            number of classes is replaced by a random one.
+        pretraining: fields of a run whose network this run starts from; default of each field: this recipe's. Its name is
+            NAME-pretraining by default.
+        surgery: changes of the initial network; default: none; `{}`: the paper's.
         data: splits to train and evaluate on.
-        loss: spec of a registered loss, `ce` or `ce(smoothing=0.1)`.
-        optimiser: step size and decay.
-        head_stage: a stage before, of the last layer alone; none unless given.
+        loss: spec of a registered loss, such as `ce(smoothing=0.1)`.
+        head_stage: first stage of the last layer alone; default: none.
         batchnorm_updates: forward passes that update running statistics: the `main_pass` of a step, or `all_passes`.
-        augment: random changes of the training images.
-        epochs: passes over the training images.
-        batch_size: images per step, of all processes together.
-        gradient_accumulation: parts that a batch is worked through in, one after the other, to save memory.
-        precision: of the network up to its target layer, in training: `fp32`, `bf16` or `fp16`; maps and losses are in fp32 always.
-        seed: decides the first weights, the order of the images and the augmentation.
-        keep: `last` epoch's weights, or those of the epoch `best` on `validation`.
-        validation: split that is evaluated after every epoch.
+        augment: random augmentation.
+        gradient_accumulation: number of equal parts of a batch that are processed one after the other, to save memory.
+        precision: precision of the network up to its target layer in training: `fp32`, `bf16` or `fp16`; maps and losses use fp32.
+        keep: kept weights: of the `last` epoch, or of the epoch that is `best` on `validation`.
+        validation: split for the scores after every epoch.
     """
 
     network: str = "shortcuts"
@@ -126,7 +122,7 @@ class TrainingRecipe(BaseRecipe):
 
     @field_validator("loss")
     @classmethod
-    def _known(cls, text: str) -> str:
+    def _check_loss(cls, text: str) -> str:
         spec = losses.parse_one(text)
         for name, value in spec.options:
             if name == "cam":
@@ -135,96 +131,59 @@ class TrainingRecipe(BaseRecipe):
 
     @field_validator("network")
     @classmethod
-    def _built(cls, name: str) -> str:
+    def _check_network(cls, name: str) -> str:
         check_network(name)
         return name
 
     @field_validator("init")
     @classmethod
-    def _there(cls, name: str | None) -> str | None:
+    def _check_init(cls, name: str | None) -> str | None:
         if name is not None:
             check_model(name)
         return name
 
     @field_validator("validation")
     @classmethod
-    def _unbiased(cls, split: str) -> str:
+    def _check_validation(cls, split: str) -> str:
         if split in _BIASED:
-            raise UsageError(f"weights are never chosen by {split!r}, which measures their bias; use val")
+            raise UsageError(f"validation={split!r}: this split measures the bias and must not select weights; use val")
         return split
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """The last layer alone, if there is such a stage, then all layers."""
+        """Stages of the run, in order: the last layer alone if `head_stage` is set, then all layers."""
         main = super().stages
         if self.head_stage is None:
             return main
         how = Optimiser.model_validate(self.optimiser.model_dump() | {"lr": self.head_stage.lr, "schedule": "constant"})
         return (Stage(self.head_stage.epochs, how), *main)
 
-    @property
-    def keeps_best(self) -> bool:
-        """Whether the weights of the epoch with the highest validation accuracy are kept, instead of the last epoch's."""
-        return self.keep == "best"
-
-    @property
-    def micro_batches(self) -> int:
-        """Equal parts of a batch that are processed one after the other."""
-        return self.gradient_accumulation
-
-    @property
-    def mixed_precision(self) -> str:
-        """`no`, `bf16` or `fp16`, as accelerate names it."""
-        return "no" if self.precision == "fp32" else self.precision
-
-    def first(self) -> TrainingRecipe | None:
-        """The run that comes before, where there is one.
-
-        Raises:
-            UsageError: one of the fields in `pretraining` is unknown or out of range.
-        """
+    def pretraining_recipe(self) -> TrainingRecipe | None:
+        """The recipe of the pretraining run; None without one. Raises UsageError if a field of `pretraining` is wrong."""
         if self.pretraining is None:
             return None
         own = self.model_dump(exclude={"pretraining"}) | {"name": f"{self.name}-pretraining"}
         return check_recipe(merge_nested(own, self.pretraining), f"{self.name}, pretraining")
 
     @model_validator(mode="after")
-    def _chained(self) -> Self:
-        if (first := self.first()) is not None and (first.name == self.name or first.network != self.network):
-            raise UsageError("pretraining: the first run needs another name and the same network")
-        return self
-
-    @model_validator(mode="after")
-    def _operable(self) -> Self:
-        if self.surgery is not None and not self.network.startswith(_OPERABLE):
-            raise UsageError(f"surgery: not known for network={self.network}; take shortcuts or a ResNet of torchvision, or leave it out")
-        return self
-
-    @model_validator(mode="after")
-    def _divisible(self) -> Self:
+    def _check(self) -> Self:
+        first = self.pretraining_recipe()
+        if first is not None and (first.name == self.name or first.network != self.network):
+            raise UsageError("pretraining: the first run needs another name and the same network; change pretraining.name or .network")
+        if self.surgery is not None and not self.network.startswith(_WITH_SURGERY):
+            raise UsageError(f"surgery: not supported for network={self.network}; use shortcuts or a torchvision ResNet, or remove it")
         if self.batch_size % self.gradient_accumulation or self.batch_size == self.gradient_accumulation:
             raise UsageError(
                 f"gradient_accumulation={self.gradient_accumulation}: batch_size={self.batch_size} "
-                "cannot be worked through in that many equal parts of at least 2 images; take a divisor"
+                "does not split into that many equal parts of at least 2 images; use a divisor"
             )
         return self
 
 
+check_recipe = partial(check_fields, TrainingRecipe)
+"""`check_fields` of a training recipe."""
+
+
 def read_recipe(path: str | Path) -> TrainingRecipe:
-    """Read and check a recipe; nothing is trained.
-
-    Raises:
-        UsageError: no such file, not YAML, or a field that is unknown, missing or out of range.
-    """
-    file = Path(path)
-    written = read_fields(file, "recipe", "name: my-model", hint="; the recipes are in benchmarks/")
-    return check_recipe(written, str(file))
-
-
-def check_recipe(written: Mapping[str, object], source: str) -> TrainingRecipe:
-    """Make a recipe of plain values; `source` is named in errors.
-
-    Raises:
-        UsageError: a field is unknown, missing or out of range; the message names source, field and fix.
-    """
-    return check_fields(TrainingRecipe, written, source)
+    """Read and check a recipe; raises UsageError if the file or a field is wrong."""
+    return check_recipe(read_fields(Path(path), "recipe", "name: my-model", hint="; the recipes are in benchmarks/"), str(path))

@@ -1,4 +1,4 @@
-"""Fields that all recipes share, checked strictly; the first wrong field is reported in one line."""
+"""Fields of all recipes, checked strictly; an error reports the first wrong field."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from camdbench.core.spec import parse_spec
 
 
 class Strict(BaseModel):
-    """A frozen model that accepts no unknown field and no other type."""
+    """A frozen model that refuses unknown fields and other types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -48,11 +48,11 @@ class Splits(Strict):
 
     @field_validator("dataset")
     @classmethod
-    def _known(cls, text: str) -> str:
+    def _check_dataset(cls, text: str) -> str:
         datasets.parse_one(text)
         given = parse_spec(text).arguments
         if "split" in given or "count" in given:
-            raise UsageError("leave split and count out of the data set's spec; they have fields of their own")
+            raise UsageError(f"data.dataset={text}: split and count have separate fields; use data.train, data.limit, data.evaluation")
         return text
 
 
@@ -63,12 +63,12 @@ class Optimiser(Strict):
         name: `adamw`, `adam` or `sgd`.
         lr: highest learning rate.
         weight_decay: weight decay; decoupled with `adamw`, added to the gradient otherwise.
-        momentum: of `sgd`.
-        schedule: `one_cycle`; `cosine`, a linear warm-up and then half a cosine down to zero; `multistep`; or `constant`.
-        warmup_fraction: fraction of the steps on which the rate rises to `lr`; none with `multistep` and `constant`.
+        momentum: momentum of `sgd`.
+        schedule: `one_cycle`; `cosine`: linear warm-up, then half a cosine to zero; `multistep`; or `constant`.
+        warmup_fraction: fraction of the steps with a rising rate; no effect on `multistep` and `constant`.
         milestones: fractions of the run after which `multistep` multiplies the rate by `gamma`.
-        gamma: that factor.
-        max_grad_norm: gradients are clipped to this norm, over all weights; default: no clipping.
+        gamma: factor of the learning rate at each milestone.
+        max_grad_norm: gradients are clipped to this norm over all weights; default: no clipping.
     """
 
     name: Literal["adamw", "adam", "sgd"] = "adamw"
@@ -90,15 +90,15 @@ class Stage(NamedTuple):
 
 
 class BaseRecipe(Strict):
-    """The fields of every recipe.
+    """Fields of every recipe.
 
     Attributes:
-        name: of the result and of the files written.
+        name: name of the result and of its files.
         data: splits to train and evaluate on.
         optimiser: optimiser and learning-rate schedule.
         epochs: passes over the training images.
-        batch_size: images per step, of all processes together.
-        seed: of initial weights, order of the images and augmentation.
+        batch_size: images per step, over all processes.
+        seed: seed of initial weights, order of the images, augmentation and dropout.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
@@ -115,54 +115,55 @@ class BaseRecipe(Strict):
 
     @property
     def keeps_best(self) -> bool:
-        """Whether the weights of the epoch with the highest validation accuracy are kept, instead of the last epoch's."""
-        return False
+        """Whether the weights of the epoch with the highest validation accuracy are kept, not the last epoch's."""
+        return getattr(self, "keep", "last") == "best"
 
     @property
     def micro_batches(self) -> int:
-        """Equal parts of a batch that are processed one after the other."""
-        return 1
+        """Number of equal parts of a batch that are processed one after the other."""
+        return getattr(self, "gradient_accumulation", 1)
 
     @property
     def mixed_precision(self) -> str:
-        """`no`, `bf16` or `fp16`, as accelerate names it."""
-        return "no"
+        """Precision as accelerate names it: `no`, `bf16` or `fp16`."""
+        return {"fp32": "no"}.get(name := getattr(self, "precision", "fp32"), name)
 
 
 R = TypeVar("R", bound=BaseRecipe)
 
 
-def check_fields(kind: type[R], written: Mapping[str, object], source: str) -> R:
-    """Make a recipe of plain values; `source` is named in errors.
+def check_fields(kind: type[R], fields: Mapping[str, object], source: str) -> R:
+    """Create a recipe from plain values.
+
+    Args:
+        kind: class of the recipe.
+        fields: values of the fields.
+        source: name of the recipe in errors.
 
     Raises:
-        UsageError: a field is unknown, missing or out of range; the message names source, field and fix.
+        UsageError: a field is unknown, missing or out of range.
     """
     try:
-        return kind.model_validate(written)
+        return kind.model_validate(fields)
     except ValidationError as error:
-        raise UsageError(f"recipe {source}: {_first(error, kind)}") from None
-    except UsageError as error:  # pydantic lets it through: it is no ValueError
+        raise UsageError(f"recipe {source}: {_first_error(error, kind)}") from None
+    except UsageError as error:  # pydantic converts only ValueError
         raise UsageError(f"recipe {source}: {error}") from None
 
 
 def with_changes(recipe: R, **changes: int | None) -> R:
-    """The recipe with other values of the fields that are not None, checked again.
-
-    Raises:
-        UsageError: a value is out of range.
-    """
+    """The recipe with the changes that are not None; raises UsageError if a value is out of range."""
     given = {name: value for name, value in changes.items() if value is not None}
     return check_fields(type(recipe), recipe.model_dump() | given, recipe.name) if given else recipe
 
 
-def _first(error: ValidationError, kind: type[BaseModel]) -> str:
-    """The first complaint, with its field and what may stand there."""
+def _first_error(error: ValidationError, kind: type[BaseModel]) -> str:
+    """Message of the first error: field, value and fix."""
     found = error.errors()[0]
     path = [str(part) for part in found["loc"]]
     field = ".".join(path)
     if found["type"] == "extra_forbidden":
-        known = list(_part_at(kind, path[:-1]).model_fields)
+        known = list(_model_at(kind, path[:-1]).model_fields)
         close = "".join(f"did you mean {name!r}? " for name in difflib.get_close_matches(path[-1], known, n=1))
         return f"{field}: no such field; {close}known: {', '.join(known)}"
     if found["type"] == "missing":
@@ -170,9 +171,9 @@ def _first(error: ValidationError, kind: type[BaseModel]) -> str:
     return f"{field}={found['input']!r}: {found['msg'].lower()}"
 
 
-def _part_at(kind: type[BaseModel], path: list[str]) -> type[BaseModel]:
-    """The model whose fields stand at a place, `Surgery` for a field of type `Surgery | None`."""
+def _model_at(kind: type[BaseModel], path: list[str]) -> type[BaseModel]:
+    """The model of a nested field, such as `Surgery` for a field of type `Surgery | None`."""
     for name in path:
-        held = kind.model_fields[name].annotation
-        kind = next(part for part in (held, *get_args(held)) if isinstance(part, type) and issubclass(part, BaseModel))
+        annotation = kind.model_fields[name].annotation
+        kind = next(part for part in (annotation, *get_args(annotation)) if isinstance(part, type) and issubclass(part, BaseModel))
     return kind

@@ -1,4 +1,4 @@
-"""The state of a training run: all that changes from one epoch to the next."""
+"""State of a training run between epochs."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class RunState:
 
     Args:
         task: model, data and loss.
-        recipe: stages, optimiser and which epoch's weights are kept.
-        accelerator: makes the steps.
+        recipe: stages, optimiser and choice of the kept weights.
+        accelerator: accelerator of the steps.
     """
 
     def __init__(self, task: Task[Any], recipe: BaseRecipe, accelerator: Accelerator) -> None:
@@ -59,7 +59,7 @@ class RunState:
 
     @property
     def epochs(self) -> int:
-        """Of all stages together."""
+        """Number of epochs of all stages."""
         return sum(stage.epochs for stage in self.recipe.stages)
 
     @property
@@ -77,15 +77,15 @@ class RunState:
         self.weights = list(self.task.parameters(stage))
         optimiser = optimiser_of(self.weights, how)
         schedule = schedule_of(optimiser, how, self.task.steps * lengths[stage])
-        self.accelerator.free_memory()  # the stage before has an optimiser of its own
+        self.accelerator.free_memory()  # drops the optimiser of the previous stage
         self.optimiser, self.schedule = self.accelerator.prepare_optimizer(optimiser), self.accelerator.prepare_scheduler(schedule)
 
     def step(self, loss: Tensor) -> None:
-        """One step down the mean loss of all processes, after it has been called for every part of a batch."""
+        """Accumulate the gradient of a part of a batch; after the last part, update the weights."""
         with self.accelerator.accumulate():
             self.accelerator.backward(loss)
             if self.accelerator.sync_gradients:  # the last part
-                self.processes.average(self.weights)
+                self.processes.average_gradients(self.weights)
                 if (norm := self.recipe.optimiser.max_grad_norm) is not None:
                     self.accelerator.clip_grad_norm_(self.weights, norm)  # scaled gradients are unscaled first
             self.optimiser.step()
@@ -99,7 +99,7 @@ class RunState:
         self.log.append(line)
 
     def state(self) -> dict[str, Any]:
-        """Everything that the rest of the run depends on, as tensors and plain values."""
+        """State that determines the rest of the run, as tensors and plain values."""
         return {
             "task": self.task.state(),
             "optimiser": self.optimiser.state_dict(),

@@ -1,4 +1,4 @@
-"""Optimisers and the course of the learning rate."""
+"""Optimisers and learning-rate schedules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 
 from camdbench.trainer.recipe_fields import Optimiser
 
-_START = 0.01  # of a warm-up, as a share of the highest rate
+_START = 0.01  # first rate of a warm-up, relative to the highest
 
 
 def optimiser_of(parameters: Iterable[nn.Parameter], how: Optimiser) -> torch.optim.Optimizer:
@@ -23,17 +23,17 @@ def optimiser_of(parameters: Iterable[nn.Parameter], how: Optimiser) -> torch.op
 
 
 def schedule_of(optimiser: torch.optim.Optimizer, how: Optimiser, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
-    """The course of the rate over that many steps; it is moved after each of them, the last too."""
+    """The learning-rate schedule over `steps` steps; it is stepped after each of them, the last included."""
     if how.schedule == "one_cycle":
         return torch.optim.lr_scheduler.OneCycleLR(optimiser, how.lr, total_steps=steps + 1, pct_start=how.warmup_fraction)
     return torch.optim.lr_scheduler.LambdaLR(optimiser, partial(rate_at, how=how, steps=steps))
 
 
 def rate_at(step: int, how: Optimiser, steps: int) -> float:
-    """The rate at a step, counted from 0, as a share of the highest.
+    """Learning rate at a step, counted from 0, relative to the highest.
 
-    `cosine` rises linearly from a hundredth over `warmup_fraction` of the steps, then falls by half a cosine to zero: one after the
-    other, where the CFCE paper's code multiplies them.
+    `cosine` rises linearly from 0.01 over `warmup_fraction` of the steps, then falls by half a cosine to zero; the code of
+    the CFCE paper multiplies both.
 
     >>> [round(rate_at(step, Optimiser(schedule="cosine", warmup_fraction=0.5), 4), 3) for step in range(5)]
     [0.01, 0.505, 1.0, 0.5, 0.0]

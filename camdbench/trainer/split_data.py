@@ -1,32 +1,35 @@
-"""Split: images of one size, in memory or on their way from the disk, given out in batches that do not depend on which."""
+"""Split: images of one size in batches that do not depend on whether they are in memory or on disk."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, Self
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple, Self, cast
 
 import torch
 from torch import Tensor
 
-from camdbench.core.errors import CamdbenchError
+from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.datasets.loading import Read, UnreadableImage, read
 from camdbench.datasets.on_disk import filled
 from camdbench.datasets.samples import Batch, Dataset, Sample
+from camdbench.functional.confusion_matrix import VOID
 from camdbench.functional.seeding import generator_for
 
-Regions = Literal["masks", "boxes"]
+Regions = Literal["masks", "boxes", "class maps"]
+BACKGROUND = 0
+"""Index of the background in a class map; a class has its own index plus one."""
 
 
 class SampleTensors(NamedTuple):
-    """What is kept of one image, or of N, stacked.
+    """Tensors of one image, or of N images, stacked; None if the data set has none.
 
     Attributes:
         pixels: (N, 3, H, W) uint8.
-        masks: (N, H, W) bool, True on the object; None where the data set has none.
-        present: (N, C) bool, the classes that each image shows; None where it shows its label alone.
-        class_masks: (N, C, H, W) bool, None if the data set has no class masks.
+        masks: (N, H, W) bool, True on the object; or uint8 class maps (see `class_map`).
+        present: (N, C) bool, the classes that each image shows.
+        class_masks: (N, C, H, W) bool.
     """
 
     pixels: Tensor
@@ -39,9 +42,9 @@ class Split(ABC):
     """Images of one size to train or evaluate on.
 
     Attributes:
-        labels: (N,) class indices, -1 where unknown.
+        labels: (N,) class indices, -1 if unknown.
         classes: names of the classes.
-        fingerprint: of the data set they come from.
+        fingerprint: hash of the data set.
         ids: N stable names.
     """
 
@@ -52,60 +55,61 @@ class Split(ABC):
 
     @property
     @abstractmethod
-    def size(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-
-    @property
-    @abstractmethod
-    def has_masks(self) -> bool:
-        """Whether images come with masks."""
-
-    @abstractmethod
-    def with_labels(self, labels: Tensor) -> Self:
-        """The same images with other labels (N,)."""
+    def tensors(self) -> SampleTensors:
+        """Tensors of one image or of all images."""
 
     @abstractmethod
     def take(self, groups: Sequence[Tensor]) -> Generator[Batch]:
-        """For each group (n,) of positions, a batch of the images there, in [0, 1] and in the group's order."""
+        """For each group (n,) of positions, a batch of these images in [0, 1], in the order of the group."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.tensors.pixels.shape[-2], self.tensors.pixels.shape[-1]
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether images come with masks."""
+        return self.tensors.masks is not None
+
     def batches(self, size: int, rank: int = 0, ranks: int = 1) -> Generator[Batch]:
-        """Batches in order, the last one maybe short; of several processes each is given every so many-th of them."""
+        """Batches in order, the last one possibly shorter; process `rank` of `ranks` gets every `ranks`-th batch."""
         return self.take(torch.arange(len(self)).split(size)[rank::ranks])
 
     def shuffled(self, size: int, random: torch.Generator, places: Tensor | None = None) -> Generator[Batch]:
-        """Batches in a random order; a remainder smaller than a batch is left out.
+        """Batches in random order, without a remainder smaller than `size`.
 
         Args:
             size: images in a batch.
-            random: where the order comes from.
-            places: those of a batch that are given out; all unless given.
+            random: generator of the order.
+            places: (n,) positions within each batch that are returned; default: all.
         """
         whole = [group for group in torch.randperm(len(self), generator=random).split(size) if len(group) == size]
         return self.take(whole if places is None else [group[places] for group in whole])
 
     def partly_labelled(self, share: float, seed: int) -> Self:
-        """The same images, of which about that share keeps its label; which, seed and id decide."""
+        """The same images; a random fraction `share`, drawn by seed and id, keeps its labels, the others have -1."""
         if share == 1:
             return self
         known = torch.tensor([float(torch.rand((), generator=generator_for(seed, name, "labelled"))) < share for name in self.ids])
-        return self.with_labels(torch.where(known, self.labels, -1))
+        return replace(cast("Any", self), labels=torch.where(known, self.labels, -1))
 
     def batch(self, group: Tensor, parts: SampleTensors) -> Batch:
-        """The batch of the images at some positions, whose parts are given."""
+        """The batch of the images at positions `group`, made of their tensors."""
         names = tuple(self.ids[index] for index in group.tolist())
         return Batch(names, parts.pixels.float() / 255, self.labels[group], None, *parts[1:])
 
 
 @dataclass(frozen=True)
 class SplitShape:
-    """What is kept of each image of a data set: what its first one has, in that one's size.
+    """Shapes of the tensors of each image, taken from the first image.
 
     Attributes:
-        first: of the first image.
-        regions: what becomes of masks.
+        first: tensors of the first image.
+        regions: source of `masks`: object masks, filled boxes or class maps.
         per_class: whether the masks of every class are kept too.
     """
 
@@ -115,39 +119,58 @@ class SplitShape:
 
     @classmethod
     def of(cls, dataset: Dataset, regions: Regions, *, per_class: bool) -> SplitShape:
-        """The form of a data set.
+        """The shape of a data set.
 
         Raises:
-            CamdbenchError: its first image cannot be read.
+            UsageError: class maps of bytes cannot hold that many classes.
+            CamdbenchError: the first image cannot be read.
         """
-        return cls(_parts(_readable(read(dataset, 0)), regions, per_class), regions, per_class)
+        if regions == "class maps" and (count := len(dataset.classes)) >= VOID:
+            raise UsageError(f"{count} classes: a class map holds at most {VOID - 1}; use a data set, or a level, with fewer")
+        return cls(_tensors(_readable(read(dataset, 0)), regions, per_class), regions, per_class)
 
     @property
     def bytes(self) -> int:
-        """Of one image in memory."""
-        return sum(held.numel() for held in self.first if held is not None)
+        """Bytes of one image in memory."""
+        return sum(tensor.numel() for tensor in self.first if tensor is not None)
 
     def stack(self, items: Iterable[Read], count: int) -> SampleTensors:
-        """The parts of so many images; one without an annotation that the first one has gets an empty one.
+        """The stacked tensors of `count` images; annotations that an image lacks are zeros.
 
         Raises:
             CamdbenchError: an image cannot be read, or has another size.
         """
-        pixels, *others = self.first
-        room = SampleTensors(_room(pixels, count), *(None if held is None else _room(held, count) for held in others))
+        stacked = SampleTensors(*(None if one is None else one.new_zeros((count, *one.shape)) for one in self.first))  # pyright: ignore[reportArgumentType] - pixels are never None
         for index, item in enumerate(items):
             sample = _readable(item)
-            parts, shape = _parts(sample, self.regions, self.per_class), tuple(self.first.pixels.shape)
-            if parts.pixels.shape != shape:
-                raise CamdbenchError(f"image {sample.id} has shape {tuple(parts.pixels.shape)}, the first one {shape}; resize them alike")
-            for held, part in zip(room, parts):
-                if held is not None and part is not None:
-                    held[index] = part
-        return room
+            tensors, shape = _tensors(sample, self.regions, self.per_class), tuple(self.first.pixels.shape)
+            if tensors.pixels.shape != shape:
+                raise CamdbenchError(f"image {sample.id} has shape {tuple(tensors.pixels.shape)}, the first one {shape}; resize them alike")
+            for target, tensor in zip(stacked, tensors):
+                if target is not None and tensor is not None:
+                    target[index] = tensor
+        return stacked
 
 
-def _room(one: Tensor, count: int) -> Tensor:
-    return one.new_zeros((count, *one.shape))
+def class_map(sample: Sample) -> Tensor:
+    """The class of each pixel, (H, W) uint8: 0 background, class plus one, 255 void; the first class where several overlap.
+
+    A sample with one mask has its label inside the mask, or void if the label is unknown.
+
+    Raises:
+        CamdbenchError: the sample has no mask.
+    """
+    if sample.class_masks is not None:
+        names = torch.arange(1, len(sample.class_masks) + 1, dtype=torch.uint8)
+        lowest = torch.where(sample.class_masks, names[:, None, None], VOID).amin(0)
+        found = torch.where(lowest == VOID, BACKGROUND, lowest)
+    elif sample.mask is not None:
+        found = torch.where(sample.mask, VOID if sample.label < 0 else sample.label + 1, BACKGROUND)
+    else:
+        raise CamdbenchError(f"image {sample.id} has no mask; the probe needs one for each image")
+    if sample.void is not None:
+        found = torch.where(sample.void, VOID, found)
+    return found.to(torch.uint8)
 
 
 def _readable(item: Read) -> Sample:
@@ -157,6 +180,9 @@ def _readable(item: Read) -> Sample:
     return item
 
 
-def _parts(sample: Sample, regions: Regions, per_class: bool) -> SampleTensors:
-    region = sample.mask if regions == "masks" else filled(sample.boxes, (sample.image.shape[1], sample.image.shape[2]))
+def _tensors(sample: Sample, regions: Regions, per_class: bool) -> SampleTensors:
+    if regions == "class maps":
+        region = class_map(sample)
+    else:
+        region = sample.mask if regions == "masks" else filled(sample.boxes, (sample.image.shape[1], sample.image.shape[2]))
     return SampleTensors((sample.image * 255).round().to(torch.uint8), region, sample.present, sample.class_masks if per_class else None)

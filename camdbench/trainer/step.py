@@ -1,4 +1,4 @@
-"""TrainingStep and LossResult: what a loss may look at, and what it says."""
+"""TrainingStep: inputs of a loss in one training step."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from camdbench.trainer.distributed import ALONE, ProcessGroup
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """One batch on its way through the network that is being trained.
+    """One batch and the network in training.
 
     Attributes:
-        classifier: the network, with gradients, as `train()` or `eval()` left it.
+        classifier: the network, with gradients, in its current mode.
         batch: images in [0, 1] with their annotations.
-        random: where a loss draws from.
-        ranks: the processes that share the batch; this one has its part.
-        moving: whether every pass moves the running statistics of normalisation layers, or the main one only.
-        reduced: makes the context of reduced precision, in which a pass goes as far as the target layer.
+        random: generator of the loss.
+        processes: the processes that share the batch; `batch` is this process's share.
+        update_all: whether extra passes update running statistics too, besides the main pass.
+        reduced: context manager of reduced precision, for passes up to the target layer.
     """
 
     classifier: Classifier
     batch: Batch
     random: torch.Generator
-    ranks: ProcessGroup = ALONE
-    moving: bool = False
+    processes: ProcessGroup = ALONE
+    update_all: bool = False
     reduced: Callable[[], AbstractContextManager[object]] = nullcontext
 
     @cached_property
     def trace(self) -> Trace:
-        """The batch as it is, at the target layer, for its labels: the main pass."""
+        """Trace of the unchanged batch for its labels: the main pass."""
         return self.main_pass(self.batch.images)
 
     @property
@@ -61,15 +61,15 @@ class TrainingStep:
         """(B,) class indices.
 
         Raises:
-            UsageError: an image has none.
+            UsageError: an image has no label.
         """
         if bool((self.labels < 0).any()):
-            raise UsageError("the loss needs the label of every image: leave data.labelled_fraction at 1, or train with cgc")
+            raise UsageError("the loss needs the label of every image; set data.labelled_fraction to 1 or train with cgc")
         return self.labels
 
     @property
     def logits(self) -> Tensor:
-        """(B, C) of the batch as it is."""
+        """(B, C) logits of the unchanged batch."""
         return self.trace.logits
 
     @property
@@ -77,66 +77,66 @@ class TrainingStep:
         """(B, H, W) bool, True on the object.
 
         Raises:
-            CamdbenchError: the data set has none.
+            CamdbenchError: the data set has no masks.
         """
         if self.batch.masks is None:
-            raise CamdbenchError("the loss needs masks, and the data set has none")
+            raise CamdbenchError("the loss needs masks, and the data set has none; use a data set with masks")
         return self.batch.masks
 
     @property
     def present(self) -> Tensor:
-        """(B, C) of zeros and ones: the classes that each image shows; its label alone where the data set knows no more."""
+        """(B, C) 1 for the classes that each image shows, else 0; the label alone if the data set lists no other classes."""
         shown = self.batch.present if self.batch.present is not None else F.one_hot(self.known_labels, self.logits.shape[1])
         return shown.to(self.logits.dtype)
 
     @property
     def class_masks(self) -> Tensor:
-        """(B, C, H, W) bool, the mask of each class; (B, 1, H, W) where the image has one for all that it shows.
+        """(B, C, H, W) bool, the mask of each class; (B, 1, H, W) if one mask covers all classes of an image.
 
         Raises:
-            CamdbenchError: the data set has none.
+            CamdbenchError: the data set has no masks.
         """
         return self.masks[:, None] if self.batch.class_masks is None else self.batch.class_masks
 
     def main_pass(self, images: Tensor, targets: Tensor | str = "label") -> Trace:
-        """The trace of these images in place of the batch's own, for classes or by a rule; its pass moves the running statistics."""
-        with batchnorm_updates(self.classifier.network, moving=True):
-            return self._traced(images, targets)
+        """Trace of images that replace the batch's, for classes (B,) or a target rule; updates the running statistics."""
+        with batchnorm_updates(self.classifier.network, enabled=True):
+            return self._trace(images, targets)
 
     def extra_pass(self, images: Tensor, targets: Tensor | str = "label") -> Trace:
-        """The trace of further images, any whole number of times the batch; its pass leaves the running statistics alone."""
-        with batchnorm_updates(self.classifier.network, moving=self.moving):
-            return self._traced(images, targets)
+        """Trace of (n * B) further images; does not update the running statistics unless `update_all`."""
+        with batchnorm_updates(self.classifier.network, enabled=self.update_all):
+            return self._trace(images, targets)
 
-    def _traced(self, images: Tensor, targets: Tensor | str) -> Trace:
+    def _trace(self, images: Tensor, targets: Tensor | str) -> Trace:
         times = len(images) // len(self.batch)
         labels = torch.cat([self.labels] * times)
         batch = Batch(self.batch.ids * times, images, labels)
         trace = Trace(self.classifier, batch, target=targets, differentiable=True)
-        exact = self.classifier.layer is None or images.requires_grad  # no layer to return to float32 at; derivatives by pixels
+        exact = self.classifier.layer is None or images.requires_grad  # without a layer, or for input gradients: float32
         with nullcontext() if exact else self.reduced():
-            trace.logits  # noqa: B018 - the pass is made here, where it is known what it may move
+            trace.logits  # noqa: B018 - makes the lazy pass inside the contexts
         return trace
 
 
 def parse_cam(text: str) -> Spec:
-    """The spec of an explainer whose map can be trained.
+    """The spec of an explainer with a trainable map.
 
     Raises:
-        UsageError: no such explainer, or its map is not made of activations and gradients of a layer.
+        UsageError: unknown explainer, or its map does not follow from activations and gradients of a layer.
     """
     spec = explainers.parse_one(text)
-    searched = spec.name == "opticam"  # a loss would not follow how the search found its weights
+    searched = spec.name == "opticam"  # its optimisation of the weights is not differentiable
     if spec.wrapped or searched or not {"layer", "gradients"} <= set(explainers.get(spec.name).facts.needs):
-        raise UsageError(f"cam={text!r}: a loss needs a map made of a layer's activations and gradients, such as gradcam or layercam")
+        raise UsageError(f"cam={text!r}: the map must follow from a layer's activations and gradients; use gradcam or layercam")
     return spec
 
 
 def map_of(trace: Trace, cam: str) -> Tensor:
-    """The raw map (B, h, w) of an explainer, in the graph of the weights.
+    """The raw map (B, h, w) of an explainer, differentiable by the weights.
 
     Raises:
-        UsageError: as `parse_cam`, or the map does not depend on the weights.
+        UsageError: the explainer has no trainable map.
     """
     spec = parse_cam(cam)
     map_: Tensor = explainers.load(spec.name)(trace, **spec.arguments)
@@ -146,5 +146,5 @@ def map_of(trace: Trace, cam: str) -> Tensor:
 
 
 def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy (B,) against the labels; 0 where a label is -1."""
+    """Cross-entropy (B,) with the labels; 0 for label -1."""
     return F.cross_entropy(logits, labels, ignore_index=-1, reduction="none")

@@ -1,10 +1,10 @@
-"""Images that stay on the disk and are read, batch by batch, by other processes while the network learns."""
+"""Splits on disk, read batch by batch in worker processes during training."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
@@ -14,22 +14,18 @@ from torch import Tensor
 from camdbench.datasets.loading import prefetch
 from camdbench.datasets.samples import Batch, Dataset
 from camdbench.trainer.in_memory_split import load_images
-from camdbench.trainer.split_data import Regions, Split, SplitShape
+from camdbench.trainer.split_data import Regions, SampleTensors, Split, SplitShape
 
-_ROOM = 2 * 2**30  # bytes of a split that are held in memory where a recipe does not say
+_ROOM = 2 * 2**30  # largest split, in bytes, that `in_memory: auto` reads into memory
 
 
 @dataclass(frozen=True)
 class StreamedSplit(Split):
-    """A split whose images are read when a batch needs them; what comes out is what `InMemorySplit` gives out, to the last bit.
+    """A split whose images are read when a batch needs them; batches equal those of `InMemorySplit` bit for bit.
 
     Attributes:
-        dataset: where they come from.
-        form: what is kept of each.
-        labels: (N,) class indices, -1 where unknown.
-        classes: names of the classes.
-        fingerprint: of the data set.
-        ids: N stable names.
+        dataset: the data set.
+        form: shapes of the tensors of each image.
         workers: number of processes that read ahead.
     """
 
@@ -42,25 +38,15 @@ class StreamedSplit(Split):
     workers: int = 0
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-        shape = self.form.first.pixels.shape
-        return shape[-2], shape[-1]
-
-    @property
-    def has_masks(self) -> bool:
-        """Whether images come with masks."""
-        return self.form.first.masks is not None
-
-    def with_labels(self, labels: Tensor) -> StreamedSplit:
-        """The same images with other labels (N,)."""
-        return replace(self, labels=labels)
+    def tensors(self) -> SampleTensors:
+        """Tensors of the first image."""
+        return self.form.first
 
     def take(self, groups: Sequence[Tensor]) -> Generator[Batch]:
-        """For each group (n,) of positions, a batch of the images there, in [0, 1] and in the group's order.
+        """For each group (n,) of positions, a batch of these images in [0, 1], in the order of the group.
 
         Raises:
-            CamdbenchError: an image cannot be read, or has another size than the first.
+            CamdbenchError: an image cannot be read, or its size differs from the first image's.
         """
         with closing(prefetch(self.dataset, [place for group in groups for place in group.tolist()], workers=self.workers)) as stream:
             for group in groups:
@@ -75,17 +61,17 @@ def load_split(
     per_class: bool = False,
     workers: int = 0,
 ) -> Split:
-    """A data set in memory, or as a stream.
+    """A data set in memory or as a stream.
 
     Args:
         dataset: images of one size.
-        memory: whether all of it is read now; `auto` is up to 2 GiB of pixels and masks.
-        regions: what becomes of `masks`.
+        memory: whether all images are read now; `auto`: up to 2 GiB of pixels and masks.
+        regions: source of `masks`.
         per_class: whether the masks of every class are kept too.
-        workers: number of processes that read, now or in every epoch.
+        workers: number of reading processes.
 
     Raises:
-        CamdbenchError: an image cannot be read, or images differ in size; those of a stream are looked at when it runs.
+        CamdbenchError: an image cannot be read, or images differ in size; raised during training for a stream.
     """
     form = SplitShape.of(dataset, regions, per_class=per_class)
     if memory is True or (memory == "auto" and form.bytes * len(dataset.ids) <= _ROOM):

@@ -1,4 +1,4 @@
-"""Task: the part of a training run that differs between classification and segmentation; `loop.fit` does the rest."""
+"""Task: interface of classification and segmentation to the training loop."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class LossResult(NamedTuple):
     """The loss of a batch.
 
     Attributes:
-        total: (B,) minimised, averaged over the batch; () if it is an average already.
-        parts: (B,) each, for the log only; NaN for an image without that part.
-        logits: (B, C) or (B, C, H, W), from which the log takes the accuracy.
+        total: (B,) loss of each image; or () averaged over the batch.
+        parts: (B,) named terms for the log; NaN for an image without the term.
+        logits: (B, C) or (B, C, H, W), for the accuracy in the log.
     """
 
     total: Tensor
@@ -24,7 +24,7 @@ class LossResult(NamedTuple):
 
 
 class LabelledBatch(Protocol):
-    """What the loop reads of a batch: names, and labels (B,) or (B, H, W), -1 where unknown."""
+    """A batch with names and labels."""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -33,7 +33,7 @@ class LabelledBatch(Protocol):
 
     @property
     def labels(self) -> Tensor:
-        """Class indices, -1 where unknown."""
+        """(B,) or (B, H, W) class indices, -1 if unknown."""
         ...
 
     def part(self, start: int, stop: int) -> Self:
@@ -48,27 +48,27 @@ class Task(Protocol[B]):
     """Model, data and loss of a run. Epochs count from 1, stages from 0.
 
     Attributes:
-        loss_name: as errors name it.
-        steps: batches in an epoch.
+        loss_name: name of the loss in errors.
+        steps: number of batches in an epoch.
     """
 
     loss_name: str
     steps: int
 
     def parameters(self, stage: int) -> Iterable[nn.Parameter]:
-        """The weights that a stage trains; all others are frozen."""
+        """The parameters that a stage trains; all others are frozen."""
         ...
 
     def training(self, stage: int) -> AbstractContextManager[object]:
-        """Training mode of what the stage trains, during an epoch."""
+        """Training mode of the trained layers during an epoch."""
         ...
 
     def batches(self, epoch: int) -> Generator[B]:
-        """Shuffled and augmented by the task's own generators; of several processes each yields its share of every batch."""
+        """Shuffled and augmented batches; each process yields its share of every batch."""
         ...
 
     def loss(self, batch: B, step: str) -> LossResult:
-        """The loss of a batch or a part of one; `step`, as `epoch/batch/part`, seeds its random draws."""
+        """The loss of a batch or a part of one; `step` is `epoch/batch/part` and seeds its random draws."""
         ...
 
     def rng(self, epoch: int) -> AbstractContextManager[None]:
@@ -76,15 +76,15 @@ class Task(Protocol[B]):
         ...
 
     def validate(self) -> Mapping[str, float]:
-        """Scores on the validation split after an epoch; empty without one."""
+        """Scores on the validation split; empty without one."""
         ...
 
     def weights(self) -> Mapping[str, Tensor]:
-        """The state dict that a checkpoint holds."""
+        """State dict of the checkpoint."""
         ...
 
     def state(self) -> dict[str, Any]:
-        """Everything the rest of the run depends on, besides optimiser and schedule."""
+        """State that determines the rest of the run, besides optimiser and schedule."""
         ...
 
     def load_state(self, state: Mapping[str, Any]) -> None:

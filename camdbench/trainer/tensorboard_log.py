@@ -13,10 +13,10 @@ from camdbench.trainer.run_state import Epoch
 
 
 class TensorBoardLog:
-    """Writes into a folder that TensorBoard reads.
+    """Writes scalars and images for TensorBoard.
 
     Args:
-        folder: made if need be.
+        folder: folder of the log, created if missing.
 
     Raises:
         UsageError: TensorBoard is not installed.
@@ -26,17 +26,17 @@ class TensorBoardLog:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            raise UsageError("--tensorboard needs the package of that name: pip install tensorboard") from None
+            raise UsageError("--tensorboard: the package tensorboard is not installed; run: pip install tensorboard") from None
         self._writer = SummaryWriter(str(folder))
 
     def line(self, line: Epoch) -> None:
-        """Write a line of the log, one curve for each column."""
+        """Write a line of the log, one scalar per column."""
         for name, value in line.flat().items():
             if name != "epoch" and math.isfinite(value):
                 self._writer.add_scalar(name, value, line.epoch)
         self._writer.flush()
 
     def image(self, name: str, epoch: int, pixels: NDArray[np.uint8]) -> None:
-        """Write an image (H, W, 3) of an epoch."""
+        """Write an image (H, W, 3)."""
         self._writer.add_image(name, pixels, epoch, dataformats="HWC")
         self._writer.flush()

@@ -1,4 +1,4 @@
-"""train: from a recipe to a checkpoint of the zoo."""
+"""train: train the network of a recipe and write its checkpoint."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class Callbacks(NamedTuple):
     on_preview: Callable[[Preview], None] | None
 
     def recorder(self, classifier: Classifier, images: Split, recipe: TrainingRecipe) -> PreviewRecorder | None:
-        """A recorder of previews, if they are asked for."""
+        """A recorder of previews; None without `preview_images`."""
         if not self.preview_images or self.on_preview is None:
             return None
         return PreviewRecorder.of(classifier, images, recipe, self.preview_images, self.on_preview)
 
     def after_epoch(self, line: Epoch, recorder: PreviewRecorder | None) -> None:
-        """At the end of an epoch."""
+        """Report the end of an epoch."""
         if self.progress is not None:
             self.progress(line)
         if recorder is not None:
@@ -109,7 +109,7 @@ def train(
         path = _train(
             plan, Path(out), accelerator, where if accelerator.num_processes == 1 else accelerator.device, splits, before, callbacks
         )
-        accelerator.wait_for_everyone()  # no process begins another run before this one is written
+        accelerator.wait_for_everyone()  # no process starts another run before the files exist
         return path
 
 
@@ -148,7 +148,7 @@ def _train(
 
 
 def _load_splits(recipe: TrainingRecipe, data_root: str | Path | None, workers: int | None, processes: int) -> dict[str, Split]:
-    """Every split that the recipe names; all are opened before the first is read."""
+    """Every split that the recipe names; all are opened before one is read."""
     spec, data = datasets.parse_one(recipe.data.dataset), recipe.data
     evaluated = (*data.evaluation, recipe.validation)
     if data.train in evaluated:
@@ -164,7 +164,9 @@ def _load_splits(recipe: TrainingRecipe, data_root: str | Path | None, workers: 
         images[split] = load_split(dataset, memory=data.in_memory, regions=data.object_regions, per_class=every, workers=count)
     check_batch(images[data.train], recipe.batch_size)
     if "masks" in loss.facts.needs and not images[data.train].has_masks:
-        raise UsageError(f"recipe {recipe.name}: the loss {loss.name} needs masks, and {data.dataset} gives no {data.object_regions}")
+        raise UsageError(
+            f"recipe {recipe.name}: loss={loss.name}: needs masks, and {data.dataset} has no {data.object_regions}; use another data set"
+        )
     return images
 
 

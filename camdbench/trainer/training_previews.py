@@ -1,4 +1,4 @@
-"""A few maps of the network on its way: before it learns, after every epoch, and at the end beside those before."""
+"""Previews: saliency maps of a few images during training."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from camdbench.trainer.split_data import Split
 
 
 class PreviewState(NamedTuple):
-    """Maps, and what is to be said of each.
+    """Saliency maps with captions.
 
     Attributes:
         maps: (N, H, W) in [0, 1].
-        captions: N texts: the probability of the label, and how much of the map lies on the object.
+        captions: N texts: probability of the label, and fraction of the map's energy on the object.
     """
 
     maps: Tensor
@@ -33,16 +33,16 @@ class PreviewState(NamedTuple):
 
 
 class Preview(NamedTuple):
-    """Images with their maps.
+    """Images with saliency maps at one or several times of training.
 
     Attributes:
         run: name of the recipe.
         name: `epoch-001`, …, or `before-after`.
-        epoch: after which it was taken.
+        epoch: number of complete epochs.
         images: (N, 3, H, W) in [0, 1].
         masks: (N, H, W) bool, or None.
         titles: N names of classes.
-        seen: what was seen, under a heading each.
+        seen: maps by heading.
     """
 
     run: str
@@ -58,45 +58,47 @@ class PreviewRecorder:
     """Records saliency maps of the same few images during training; the network is left unchanged.
 
     Args:
-        classifier: the network as it is before it learns.
-        select: where the images come from: its first ones.
-        recipe: the map is that of its loss's `cam`, or Grad-CAM, for the class of the label.
-        count: how many images.
-        show: called with every preview.
+        classifier: the network before training.
+        images: split whose first images are shown.
+        recipe: its loss's `cam`, or Grad-CAM, explains the label.
+        count: number of images.
+        on_preview: called with every preview.
     """
 
-    def __init__(self, classifier: Classifier, select: Split, recipe: TrainingRecipe, count: int, show: Callable[[Preview], None]) -> None:
-        with closing(select.batches(count)) as batches:
+    def __init__(
+        self, classifier: Classifier, images: Split, recipe: TrainingRecipe, count: int, on_preview: Callable[[Preview], None]
+    ) -> None:
+        with closing(images.batches(count)) as batches:
             self._batch = next(batches)
-        self._classifier, self._recipe, self._show = classifier, recipe, show
+        self._classifier, self._recipe, self._on_preview = classifier, recipe, on_preview
         self._cam = cam_of(recipe)
-        self._titles = tuple(select.classes[label] if label >= 0 else "?" for label in self._batch.labels.tolist())
-        self._before = self._look()
+        self._titles = tuple(images.classes[label] if label >= 0 else "?" for label in self._batch.labels.tolist())
+        self._before = self._explain()
 
     @classmethod
     def of(
-        cls, classifier: Classifier, select: Split, recipe: TrainingRecipe, count: int, show: Callable[[Preview], None]
+        cls, classifier: Classifier, images: Split, recipe: TrainingRecipe, count: int, on_preview: Callable[[Preview], None]
     ) -> PreviewRecorder | None:
-        """A recorder, or None, with a warning, if the explainer is not defined for the network."""
+        """A recorder; None, with a warning, if the explainer is not defined for the network."""
         try:
-            return cls(classifier, select, recipe, count, show)
+            return cls(classifier, images, recipe, count, on_preview)
         except NotApplicable as reason:
             warnings.warn(f"no previews: {reason}", CamdbenchWarning, stacklevel=2)
             return None
 
     def after(self, epoch: int) -> None:
-        """Show the maps after an epoch."""
-        self._paint(f"epoch-{epoch:03}", epoch, {str(self._cam): self._look()})
+        """Report the maps after an epoch."""
+        self._report(f"epoch-{epoch:03}", epoch, {str(self._cam): self._explain()})
 
     def end(self, epoch: int) -> None:
-        """Show the maps before the first epoch and those of the weights that are kept, which are that epoch's."""
-        self._paint("before-after", epoch, {"before": self._before, f"after epoch {epoch}": self._look()})
+        """Report the maps before training and those of the kept weights, which come from `epoch`."""
+        self._report("before-after", epoch, {"before": self._before, f"after epoch {epoch}": self._explain()})
 
-    def _paint(self, name: str, epoch: int, seen: Mapping[str, PreviewState]) -> None:
+    def _report(self, name: str, epoch: int, seen: Mapping[str, PreviewState]) -> None:
         batch = self._batch
-        self._show(Preview(self._recipe.name, name, epoch, batch.images, batch.masks, self._titles, seen))
+        self._on_preview(Preview(self._recipe.name, name, epoch, batch.images, batch.masks, self._titles, seen))
 
-    def _look(self) -> PreviewState:
+    def _explain(self) -> PreviewState:
         batch = self._batch.to(self._classifier.device)
         with self._classifier.frozen():
             trace = Trace(self._classifier, batch, target="label" if bool((batch.labels >= 0).all()) else "predicted")
@@ -111,7 +113,7 @@ class PreviewRecorder:
 
 
 def cam_of(recipe: TrainingRecipe) -> Spec:
-    """The explainer whose maps a recipe's loss guides, or Grad-CAM.
+    """The explainer of a recipe's loss (its option `cam`), else Grad-CAM.
 
     >>> str(cam_of(TrainingRecipe(name="mine", loss="so(cam='layercam')")))
     'layercam'

@@ -1,4 +1,4 @@
-"""What a run learns from: all images of the training split or an episode's few, under their own labels or permuted ones."""
+"""Training images of a run: all or few per class, with original or permuted labels."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ from camdbench.trainer.recipe import Data
 
 
 def select_training_images(split: Dataset, data: Data, seed: int) -> Dataset:
-    """The part of the training split that a recipe trains on.
-
-    An episode's images follow from its number and their names alone, so that every loss and every seed has the same;
-    how labels are permuted, the seed decides.
+    """The training images of a recipe; few-shot images depend on episode and ids alone, permuted labels on the seed.
 
     Raises:
-        UsageError: a class has fewer images than there are to be shots.
+        UsageError: a class has fewer images than `shots`.
     """
     if data.shots is not None:
         split = Subset(split, few_shot(split.ids, split.labels, shots=data.shots, episode=data.episode).train)

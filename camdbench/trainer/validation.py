@@ -28,9 +28,9 @@ class ValidationScores(NamedTuple):
     Attributes:
         accuracy: fraction of correct predictions in [0, 1].
         loss: cross-entropy in nats.
-        iou: overlap of the label's Grad-CAM, normalised and cut at 0.5, with the mask.
-        energy: fraction of that map on the mask.
-        core_share: fraction of the magnitude of the label's contrasts with all classes on the mask's cells of the grid.
+        iou: IoU of the mask with the label's Grad-CAM, normalised to its range and thresholded at 0.5.
+        energy: fraction of the Grad-CAM energy inside the mask.
+        core_share: fraction of the magnitude of the class contrasts inside the mask, on the layer's grid.
     """
 
     accuracy: float
@@ -40,15 +40,15 @@ class ValidationScores(NamedTuple):
     core_share: float = float("nan")
 
 
-def validate(classifier: Classifier, images: Split, *, device: torch.device, ranks: ProcessGroup = ALONE) -> ValidationScores:
+def validate(classifier: Classifier, images: Split, *, device: torch.device, processes: ProcessGroup = ALONE) -> ValidationScores:
     """Score a network on a split in eval mode; the network is left unchanged, and processes share the batches."""
     found = [torch.empty(5, 0, dtype=torch.float64)]
-    with classifier.frozen(), closing(images.batches(100, ranks.rank, ranks.size)) as batches:
+    with classifier.frozen(), closing(images.batches(100, processes.rank, processes.size)) as batches:
         found += [_rows(classifier, batch.to(device)).cpu() for batch in batches]
     values = torch.cat(found, 1)
-    seen = values.isfinite()
-    seen[:2] = True  # NaN of accuracy and loss is reported, not skipped
-    sums, counts = (ranks.total(held.sum(1).tolist(), device) for held in (torch.where(seen, values, 0), seen.double()))
+    known = values.isfinite()
+    known[:2] = True  # NaN of accuracy and loss is reported, not skipped
+    sums, counts = (processes.sum(rows.sum(1).tolist(), device) for rows in (torch.where(known, values, 0), known.double()))
     return ValidationScores(*(total / count if count else math.nan for total, count in zip(sums, counts, strict=True)))
 
 
@@ -59,16 +59,16 @@ def _rows(classifier: Classifier, batch: Batch) -> Tensor:
     right = (logits.argmax(1) == batch.labels).double()
     loss = F.cross_entropy(logits, batch.labels, reduction="none")
     nothing = torch.full_like(loss, torch.nan)
-    iou, energy, core = (nothing, nothing, nothing) if batch.masks is None or classifier.layer is None else _where(trace, batch.masks)
+    iou, energy, core = (nothing, nothing, nothing) if batch.masks is None or classifier.layer is None else _overlaps(trace, batch.masks)
     return torch.stack([right, loss, iou, energy, core])
 
 
-def _where(trace: Trace, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _overlaps(trace: Trace, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """IoU, energy and core share, each (B,); NaN for an empty mask."""
     map_ = upsample(gradcam(trace), (masks.shape[-2], masks.shape[-1])).double()
-    cut = (normalise(map_, "range") > 0.5).flatten(1)
-    wanted = masks.flatten(1)
-    iou = (cut & wanted).sum(1).double() / (cut | wanted).sum(1)
-    known = wanted.any(1)
+    salient, truth = (normalise(map_, "range") > 0.5).flatten(1), masks.flatten(1)
+    iou = (salient & truth).sum(1).double() / (salient | truth).sum(1)
+    known = truth.any(1)
     return (
         iou.where(known, torch.nan),
         energy_inside(map_, masks).where(known, torch.nan),

@@ -20,7 +20,7 @@ def test_a_sound_data_set_exits_with_0_and_says_that_it_is_not_complete(tmp_path
     assert "2 of 3,669 published: not complete" in out
     assert "boxes, masks" in out
     assert "CC BY-SA 4.0" in out
-    assert "all there" in out
+    assert "none missing" in out
     assert err == ""
 
 
@@ -30,8 +30,8 @@ def test_what_cannot_be_used_exits_with_1_and_says_which_and_where_to_get_it(tmp
     assert run_cli(["data", "verify", "pets", "--data-root", str(tmp_path), "--split", "test"]) == 1
     err = capsys.readouterr().err
     assert "missing: Abyssinian_3" in err
-    assert "cannot be used: Abyssinian_3: Abyssinian_3.jpg: cannot be decoded" in err
-    assert "get what is missing from https://www.robots.ox.ac.uk/~vgg/data/pets (see docs/datasets/pets.md)" in err
+    assert "unreadable: Abyssinian_3: Abyssinian_3.jpg: cannot be decoded" in err
+    assert "download the missing files from https://www.robots.ox.ac.uk/~vgg/data/pets (see docs/datasets/pets.md)" in err
 
 
 def test_a_wrong_layout_exits_with_2_in_one_line(tmp_path: Path, capsys: Said) -> None:
@@ -58,7 +58,7 @@ def test_as_json(tmp_path: Path, capsys: Said) -> None:
     assert (found["complete"], found["sound"], found["images"], found["expected"]) == (False, False, 2, 8041)
 
 
-def test_nothing_is_fetched_that_nobody_can_fetch(tmp_path: Path, capsys: Said) -> None:
+def test_data_without_a_download_are_refused(tmp_path: Path, capsys: Said) -> None:
     assert run_cli(["data", "verify", "kvasir", "--data-root", str(tmp_path), "--download"]) == 2
     assert "kvasir cannot be fetched; get it from https://datasets.simula.no/kvasir" in capsys.readouterr().err
 
@@ -66,8 +66,8 @@ def test_nothing_is_fetched_that_nobody_can_fetch(tmp_path: Path, capsys: Said) 
 def test_masks_are_made_from_boxes_alone(tmp_path: Path, capsys: Said) -> None:
     fixtures.flowers102(tmp_path)
     asked = ["--data-root", str(tmp_path), "--weights", str(tmp_path / "sam"), "--out", str(tmp_path / "made")]
-    assert run_cli(["data", "masks", "flowers102", *asked]) == 2
-    assert "data set flowers102 has no boxes, which say where the objects are" in capsys.readouterr().err
+    assert run_cli(["data", "make-masks", "flowers102", *asked]) == 2
+    assert "data set flowers102: no boxes, which masks are made from" in capsys.readouterr().err
 
 
 def test_masks_are_made_and_what_got_none_is_named(tmp_path: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,8 +81,8 @@ def test_masks_are_made_and_what_got_none_is_named(tmp_path: Path, capsys: Said,
     fixtures.imagenet(tmp_path)
     next(tmp_path.rglob("*_00000002.JPEG")).write_bytes(b"")
     asked = ["--data-root", str(tmp_path), "--weights", "any", "--out", str(tmp_path / "made"), "--device", "cpu"]
-    assert run_cli(["data", "masks", "imagenet", *asked]) == 1
+    assert run_cli(["data", "make-masks", "imagenet", *asked]) == 1
     out, err = capsys.readouterr()
-    assert "2 masks made, 0 were there, 1 images got none" in out
+    assert "2 masks made, 0 existed, 1 images without a mask" in out
     assert "no mask: ILSVRC2012_val_00000002: ILSVRC2012_val_00000002.JPEG: cannot be decoded" in err
     assert sorted(file.name for file in (tmp_path / "made").iterdir()) == ["ILSVRC2012_val_00000001.png", "ILSVRC2012_val_00000003.png"]

@@ -1,4 +1,4 @@
-"""Progress of training: a live bar within the epoch on a terminal, lines per epoch everywhere, nothing where nobody wants it."""
+"""Progress of training: a live bar within the epoch on a terminal, lines per epoch everywhere; quiet prints nothing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_terminal_gets_a_bar_and_every_part_of_the_loss(monkeypatch: pytest.Mo
     shown = _shown(_Terminal(), monkeypatch)
     assert "epoch 1/12  loss 0.5" in shown
     assert "3/3" in shown
-    assert "epoch 1  lr 0.1  train_loss 2  train_accuracy 0.5  accuracy 0.25  loss 1  iou nan  energy 0.75" in shown
+    assert "epoch 1  lr 0.1  train_loss 2  train_accuracy 0.5  val_accuracy 0.25  val_loss 1  val_iou nan  val_energy 0.75" in shown
     assert "train_so 0.125" in shown
 
 

@@ -28,7 +28,7 @@ def test_help_of_a_verb_has_an_example(verb: str, capsys: pytest.CaptureFixture[
     assert f"camdbench {verb} " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("words", "examples"), [([], 3), (["run"], 3), (["score"], 3), (["diff"], 2), (["data", "masks"], 2)])
+@pytest.mark.parametrize(("words", "examples"), [([], 3), (["run"], 3), (["score"], 3), (["diff"], 2), (["data", "make-masks"], 2)])
 def test_each_example_stands_on_a_line_of_its_own(words: list[str], examples: int, capsys: pytest.CaptureFixture[str]):
     assert run_cli([*words, "--help"]) == 0
     text = capsys.readouterr().out
@@ -95,7 +95,7 @@ def test_an_interrupt_exits_with_130(capsys: pytest.CaptureFixture[str], monkeyp
 
     monkeypatch.setattr(cli.cli, "invoke", interrupted)
     assert run_cli(["list", "explainers"]) == 130
-    assert "interrupted; what is finished is kept" in capsys.readouterr().err
+    assert "interrupted: finished work is kept" in capsys.readouterr().err
 
 
 def test_an_unexpected_error_is_one_line_and_a_traceback_only_on_request(
@@ -106,7 +106,7 @@ def test_an_unexpected_error_is_one_line_and_a_traceback_only_on_request(
 
     monkeypatch.setattr(cli.cli, "invoke", broken)
     assert run_cli(["list", "explainers"]) == 1
-    assert capsys.readouterr().err == "Error: unexpected RuntimeError: odd (with -v: where)\n"
+    assert capsys.readouterr().err == "Error: unexpected RuntimeError: odd (traceback: -v)\n"
     assert run_cli(["list", "explainers", "-v"]) == 1
     assert "Traceback" in capsys.readouterr().err
 

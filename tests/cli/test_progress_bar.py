@@ -29,7 +29,7 @@ def test_lines_are_ten_seconds_apart_and_the_last_job_has_one(clock: list[float]
         clock[0] = 10.0
         bar.advance(0, "lime")
         bar.advance(1, "done")
-    assert capsys.readouterr().err.splitlines() == ["runs/x: 4 jobs, 1 done already", "3/4 jobs: lime", "4/4 jobs: done"]
+    assert capsys.readouterr().err.splitlines() == ["runs/x: 4 jobs, 1 already done", "3/4 jobs: lime", "4/4 jobs: done"]
 
 
 def test_quiet_prints_nothing(clock: list[float], capsys: Captured) -> None:

@@ -30,7 +30,7 @@ def test_run_prints_a_table_on_stdout_and_progress_on_stderr(capsys: Said):
     )
     out, err = capsys.readouterr()
     assert all(word in out for word in ("gradcam", "hirescam", "fakecam", "ad", "ag"))
-    assert "3 jobs, 0 done already" in err
+    assert "3 jobs, 0 already done" in err
     assert "3/3 jobs" in err
     assert sorted(path.name for path in Path("mine").iterdir()) == [
         "rows",
@@ -187,7 +187,7 @@ def test_check_passes_on_its_own_values_and_exits_with_4_when_one_moved(capsys: 
 def test_train_makes_a_checkpoint_that_run_takes(capsys: Said):
     Path("tiny.yaml").write_text(
         "name: tiny\nnetwork: shortcuts\n"
-        "data: {dataset: shortcuts(size=32), train: train, count: 64, evaluate: [val], evaluate_count: 16}\n"
+        "data: {dataset: shortcuts(size=32), train: train, limit: 64, evaluation: [val], evaluation_limit: 16}\n"
         "loss: ce\nepochs: 1\nbatch_size: 16\nseed: 0\n"
     )
     assert run_cli(["train", "--recipe", "tiny.yaml", "--out", "made", "--device", "cpu", "-q"]) == 0

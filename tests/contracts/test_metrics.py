@@ -160,6 +160,8 @@ class TestEveryMetric:
             wanted = values(found)
             with subtests.test("a value or a reason for every image", toy=toy):
                 _check_values(found, classifier, spec)
+            with subtests.test("values lie in the declared range", toy=toy):
+                assert outside(wanted, metrics.get(metrics.parse_one(spec).name).facts.values) == []
             with subtests.test("curves have places and finite values", toy=toy):
                 _check_curves(first)
             with subtests.test("repeatable to the bit", toy=toy):
@@ -234,6 +236,23 @@ def _check_values(found: list[Score], classifier: Classifier, spec: str) -> None
     else:
         assert any(score.status == "ok" for score in found), {score.reason for score in found}
     check_statuses(found)
+
+
+def outside(found: Tensor, declared: str) -> list[float]:
+    """The values, NaN aside, that lie outside a range such as `[0, 100)`, or are none of two such as `{0, 100}`."""
+    low, high = map(float, declared[1:-1].split(", "))
+    left = [value for value in found.tolist() if value == value]
+    if declared[0] == "{":
+        return [value for value in left if value not in (low, high)]
+    excluded = {low if declared[0] == "(" else None, high if declared[-1] == ")" else None}
+    return [value for value in left if not low <= value <= high or value in excluded]
+
+
+@pytest.mark.parametrize(
+    ("declared", "wrong"), [("[0, 100]", [-1, 101]), ("(0, 100)", [-1, 0, 100, 101]), ("{0, 100}", [-1, 50, 101]), ("(-inf, 100]", [101])]
+)
+def test_the_check_of_ranges_finds_values_outside(declared: str, wrong: list[float]) -> None:
+    assert outside(torch.tensor([-1, 0, 50, 100, 101, torch.nan]), declared) == wrong
 
 
 def _check_curves(found: BatchResult) -> None:

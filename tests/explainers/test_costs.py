@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from camdbench.papers.needs import passes_of
 from helpers.toys import maps_of, size_of, toy_batch, toy_classifier
 
 from camdbench.core.cost import Cost, PassEstimate, Repeat
 from camdbench.core.registries import explainer, explainers
 from camdbench.explainers.common.trace import Trace
+from camdbench.papers.requirements import passes_of
 
 IMAGES = 2
 GENERAL = "dense"  # a head that is not linear, so that no exception of a note applies

@@ -42,7 +42,7 @@ def same_but_for_sign(found: Tensor, expected: Tensor) -> None:
 @pytest.mark.parametrize("shape", [(30, 4, 3), (5, 4, 3), (12, 4, 3), (1, 4, 3)], ids=str)
 def test_the_gram_matrix_gives_the_first_component_whichever_side_is_shorter(shape: tuple[int, int, int], centre: bool) -> None:
     features = torch.randn(3, *shape, generator=torch.Generator().manual_seed(1)) + 0.5
-    found = principal_map(features, centre=centre, sign="evidence")
+    found = principal_map(features, centre=centre, sign="sum")
     for index in range(3):
         same_but_for_sign(found[index], first_component(features[index], centre=centre))
 
@@ -63,26 +63,24 @@ def test_centred_they_are_those_of_grad_cam_but_for_the_sign(batch: Batch, metho
         if method == "EigenGradCAM":
             found = eigengradcam(trace, relu=False)
         else:
-            found = principal_map(trace.activations, centre=True, sign="evidence")
+            found = principal_map(trace.activations, centre=True, sign="sum")
             torch.testing.assert_close(eigencam(trace, compat="pgc"), found.relu())
     for index in range(4):
         same_but_for_sign(found[index], expected[index])
 
 
-def test_the_sign_is_that_of_the_evidence(trace: Trace) -> None:
+def test_the_sign_is_that_of_the_channel_sum(trace: Trace) -> None:
     agreement = (eigengradcam(trace, relu=False) * hirescam(trace, relu=False)).sum((1, 2))
     assert (agreement > 0).all()
     features = trace.gradients * trace.activations
-    torch.testing.assert_close(
-        principal_map(-features, centre=True, sign="evidence"), -principal_map(features, centre=True, sign="evidence")
-    )
+    torch.testing.assert_close(principal_map(-features, centre=True, sign="sum"), -principal_map(features, centre=True, sign="sum"))
 
 
 def test_or_that_of_the_value_farthest_from_zero() -> None:
     features = torch.tensor([[[[-5.0, 1.0, 1.0, 1.0, 1.0]]]])
     found = principal_map(features, centre=False, sign="extreme")
     torch.testing.assert_close(found, -features[:, 0])
-    torch.testing.assert_close(principal_map(features, centre=False, sign="evidence"), features[:, 0])
+    torch.testing.assert_close(principal_map(features, centre=False, sign="sum"), features[:, 0])
 
 
 def test_sums_that_are_rounding_have_no_say() -> None:
@@ -93,10 +91,10 @@ def test_sums_that_are_rounding_have_no_say() -> None:
     noisy = features + 1e-6 * torch.randn(features.shape, generator=torch.Generator().manual_seed(3))
     for centre in (False, True):
         expected = principal_map(features, centre=centre, sign="extreme")
-        assert torch.equal(principal_map(features, centre=centre, sign="evidence"), expected)
-        torch.testing.assert_close(principal_map(noisy, centre=centre, sign="evidence"), expected, rtol=0, atol=1e-3)
+        assert torch.equal(principal_map(features, centre=centre, sign="sum"), expected)
+        torch.testing.assert_close(principal_map(noisy, centre=centre, sign="sum"), expected, rtol=0, atol=1e-3)
 
 
 def test_a_dead_layer_gives_zeros() -> None:
     for shape in ((2, 30, 4, 3), (2, 5, 4, 3)):
-        assert not principal_map(torch.zeros(shape), centre=True, sign="evidence").any()
+        assert not principal_map(torch.zeros(shape), centre=True, sign="sum").any()

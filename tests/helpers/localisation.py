@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from camdbench.core.registries import metrics
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import MetricResult
 from helpers.toys import SIZE, toy_batch, toy_classifier
 
 

@@ -13,8 +13,8 @@ from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.saliency import Saliency, finish, saliency
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.seeding import generator_for
-from camdbench.metrics.inputs import Change, MetricInputs, SaliencyMaps
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.inputs import Change, MetricInputs, SaliencyMaps
+from camdbench.metrics.common.result import MetricResult
 from camdbench.models.classifier import Classifier
 
 Method = Callable[[Tensor, Tensor, Classifier], Tensor]  # images, targets and the model -> raw maps

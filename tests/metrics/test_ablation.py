@@ -14,7 +14,7 @@ from camdbench.datasets.samples import Batch
 from camdbench.functional.tiling import tile_objects
 from camdbench.metrics.ablation import ablation_accuracy
 from camdbench.metrics.accuracy import accuracy
-from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.models.classifier import Classifier
 
 COUNT = 24

@@ -14,7 +14,7 @@ from torch import Tensor
 from camdbench.core.errors import NotApplicable
 from camdbench.core.registries import NO_EXPLAINER, metrics
 from camdbench.metrics.accuracy import accuracy, average_precision, top5
-from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.runner.scoring import score_batch
 from camdbench.tables.aggregates import CellData, aggregate
 

@@ -12,8 +12,8 @@ from helpers.toys import SIZE, maps_of, toy_batch, toy_classifier
 from camdbench.core.errors import NotApplicable
 from camdbench.core.registries import metrics
 from camdbench.datasets.samples import Batch
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import MetricResult
 from camdbench.models.classifier import PassCounts
 
 CLASSIFIER = toy_classifier()

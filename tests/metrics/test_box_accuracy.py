@@ -14,8 +14,8 @@ from torch import Tensor
 from camdbench.core.errors import UsageError
 from camdbench.core.registries import metrics
 from camdbench.functional.normalise import normalise, upsample
-from camdbench.metrics.ground_truth import maps_of
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.ground_truth import maps_of
+from camdbench.metrics.common.result import MetricResult
 from camdbench.tables.aggregates import CellData, aggregate
 
 

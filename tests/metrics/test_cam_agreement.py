@@ -14,7 +14,7 @@ from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.hirescam import hirescam
 from camdbench.functional import core_regions
 from camdbench.metrics.cam_agreement import cam_agreement
-from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.models.classifier import Classifier
 
 ROWS, COLUMNS = 8, 6

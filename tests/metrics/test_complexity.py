@@ -14,7 +14,7 @@ from torch import Tensor
 
 from camdbench.explainers.common.saliency import finish
 from camdbench.functional.normalise import upsample
-from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.common.inputs import MetricInputs
 
 PLACES = SIZE[0] * SIZE[1]
 

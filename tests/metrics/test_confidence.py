@@ -17,8 +17,8 @@ from torchcam.metrics import ClassificationMetric
 
 from camdbench.core.registries import metrics
 from camdbench.datasets.samples import Batch
+from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.confidence import average_drop
-from camdbench.metrics.inputs import MetricInputs
 from camdbench.models.classifier import Classifier
 
 

@@ -16,8 +16,8 @@ from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.contrastivecam import contrastivecam
 from camdbench.explainers.hirescam import hirescam
 from camdbench.functional import core_regions as maths
+from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.core_regions import contrastive_iou, core, core_share, noncore, redundancy
-from camdbench.metrics.inputs import MetricInputs
 from camdbench.models.classifier import Classifier
 from camdbench.tables.aggregates import CellData, aggregate
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from camdbench.core.errors import NotApplicable
 from camdbench.datasets.samples import Batch
 from camdbench.functional.seeding import generator_for
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import MetricResult
 from camdbench.metrics.foreground_sensitivity import rfs
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import MetricResult
 from camdbench.models.classifier import Classifier
 from camdbench.tables.aggregates import CellData, aggregate
 

@@ -13,8 +13,8 @@ from camdbench.core.registries import metrics
 from camdbench.functional.infidelity import squares
 from camdbench.functional.normalise import upsample
 from camdbench.functional.seeding import generator_for
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import MetricResult
 from camdbench.models.classifier import PassCounts
 
 CLASSIFIER = toy_classifier("dense")

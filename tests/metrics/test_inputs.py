@@ -6,8 +6,8 @@ import torch
 from helpers.toys import SIZE
 
 from camdbench.datasets.samples import Batch
+from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.confidence import average_drop, average_gain, average_increase
-from camdbench.metrics.inputs import MetricInputs
 from camdbench.models.classifier import Classifier, PassCounts
 
 

@@ -19,8 +19,8 @@ from camdbench.core.registries import metrics
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.fill_values import rise_kernel
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import MetricResult
 from camdbench.models.classifier import Classifier, PassCounts
 from camdbench.models.single_image_norm import with_own_statistics
 

@@ -10,8 +10,8 @@ from skimage.segmentation import slic
 from torch import Tensor
 
 from camdbench.core.registries import metrics
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import MetricResult
 from camdbench.models.classifier import PassCounts
 
 SIZE = (32, 24)

@@ -15,8 +15,8 @@ from camdbench.core.errors import NotApplicable
 from camdbench.core.registries import metrics
 from camdbench.datasets.samples import Batch
 from camdbench.functional.seeding import generator_for
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import MetricResult
 from camdbench.models.classifier import Classifier, PassCounts
 
 CLASSIFIER = toy_classifier("dense")

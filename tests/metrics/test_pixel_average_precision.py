@@ -11,7 +11,7 @@ from helpers.toys import SIZE
 from sklearn.metrics import average_precision_score
 from torch import Tensor
 
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.result import MetricResult
 from camdbench.tables.aggregates import CellData, aggregate
 
 MASKS = torch.rand(6, *SIZE, generator=torch.Generator().manual_seed(2)) < 0.2

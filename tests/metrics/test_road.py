@@ -14,8 +14,8 @@ from torch import Tensor
 from camdbench.core.errors import UsageError
 from camdbench.core.registries import metrics
 from camdbench.functional.seeding import generator_for
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import MetricResult
 from camdbench.models.classifier import PassCounts
 
 CLASSIFIER = toy_classifier("dense")

@@ -14,7 +14,7 @@ from helpers.toys import toy_batch, toy_classifier
 from torch import Tensor
 
 from camdbench.functional.seeding import generator_for
-from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.models.classifier import Classifier
 
 SAMPLES = 4

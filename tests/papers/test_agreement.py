@@ -10,9 +10,9 @@ from scipy import stats
 
 from camdbench.papers.agreement import OurValue, compare_cell
 from camdbench.papers.measured_values import over_seeds
+from camdbench.papers.paper_tables import paper_data, paper_tables
 from camdbench.papers.paper_values import PaperValue
 from camdbench.papers.recipe_files import load_table
-from camdbench.papers.render import paper_data, paper_tables
 from camdbench.tables.render import to_csv
 
 

@@ -205,7 +205,7 @@ class TestJobs:
         for cell in plan(paper_table, methods=["CORM", "CORM + DFR"]).cells:
             for setting in cell.settings:
                 assert setting.training is not None
-                first = check_recipe(setting.training.fields, "test").first()
+                first = check_recipe(setting.training.fields, "test").pretraining_recipe()
                 names.setdefault(cell.printed.method, set()).add(setting.training.name if first is None else first.name)
         assert names["CORM"] == names["CORM + DFR"]
         assert len(names["CORM"]) == 3

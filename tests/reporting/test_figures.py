@@ -11,8 +11,8 @@ from PIL import Image
 
 import camdbench
 from camdbench.core.registries import metrics
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import Curve, MetricResult
 from camdbench.reporting.figures import save_figures
 
 

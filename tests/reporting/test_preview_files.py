@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from camdbench.reporting.preview_files import PreviewWriter, outlined
+from camdbench.reporting.preview_files import PreviewWriter, outline
 from camdbench.trainer.training_previews import Preview, PreviewState
 
 
@@ -18,10 +18,10 @@ def test_the_line_runs_along_the_inside_of_the_object() -> None:
     image = np.full((7, 8, 3), 0.25)
     inside = np.zeros_like(mask)
     inside[2:5, 3:6] = True
-    drawn = outlined(image, mask)
+    drawn = outline(image, mask)
     assert np.array_equal(drawn == [1.0, 1.0, 0.0], np.repeat((mask & ~inside)[..., None], 3, axis=2))
     assert np.array_equal(drawn[~mask | inside], image[~mask | inside])
-    assert np.array_equal(outlined(image, mask & False), image)
+    assert np.array_equal(outline(image, mask & False), image)
 
 
 def test_a_picture_is_kept_under_the_runs_name_and_handed_on(tmp_path: Path) -> None:

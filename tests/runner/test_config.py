@@ -1,4 +1,4 @@
-"""A request is checked before any work, and before torch is imported."""
+"""A request is check_config before any work, and before torch is imported."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 
 from camdbench.core.errors import UsageError
 from camdbench.core.settings import validated
-from camdbench.runner.config import Request, RunConfig, checked
+from camdbench.runner.config import Request, RunConfig, check_config
 
 PLAIN: dict[str, Any] = {"explainers": "opticam(iterations=50),gradcam", "metrics": "ad,ag"}
 
 
 def check(options: dict[str, Any]) -> Request:
-    return checked(validated(RunConfig, options))
+    return check_config(validated(RunConfig, options))
 
 
 def test_a_plain_request_gets_its_defaults():

@@ -14,7 +14,7 @@ from PIL import Image
 
 import camdbench
 from camdbench.core.errors import UsageError
-from camdbench.runner.config import RunConfig, checked
+from camdbench.runner.config import RunConfig, check_config
 from camdbench.runner.resources import Resources
 
 REQUEST: dict[str, Any] = {"explainers": "gradcam,random", "metrics": "ad,ag", "limit": 70, "device": "cpu"}
@@ -56,8 +56,8 @@ def test_a_worker_in_another_folder_finds_all_that_was_named_from_here(tmp_path:
         (tmp_path / "masks" / "a").mkdir(exist_ok=True)
         Image.fromarray(np.uint8(255 * np.tri(96))).save(tmp_path / "masks" / "a" / f"{number}.png")
     monkeypatch.chdir(tmp_path)
-    request = checked(RunConfig("gradcam", "ad", dataset="folder(masks='masks', size=96)", data_root="data"))
-    state = pickle.dumps(Resources().bound(request).elsewhere())
+    request = check_config(RunConfig("gradcam", "ad", dataset="folder(masks='masks', size=96)", data_root="data"))
+    state = pickle.dumps(Resources().bind(request).with_absolute_paths())
     monkeypatch.chdir(tmp_path / "elsewhere")
     there: Resources = pickle.loads(state)
     masks = [there.images[index].mask for index in range(3)]

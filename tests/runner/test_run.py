@@ -20,8 +20,8 @@ from camdbench.core.registries import explainers, metrics
 from camdbench.core.registry import load_plugin
 from camdbench.core.row import Row
 from camdbench.explainers.common.trace import Trace
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import Curve, MetricResult
 from camdbench.models.classifier import Classifier
 from camdbench.tables.load import load_curves, load_run
 from camdbench.tables.render import to_markdown
@@ -326,11 +326,11 @@ def test_an_image_that_never_fits_becomes_a_row(tmp_path: Path, monkeypatch: pyt
 def test_saved_maps_are_the_raw_maps_to_half_precision(tmp_path: Path):
     from safetensors.torch import load_file
 
-    from camdbench.runner.saved_maps import unpacked
+    from camdbench.runner.saved_maps import unpack
 
     rows = run(tmp_path, "gradcam", limit=4, save_maps="raw")
     (file,) = (tmp_path / "maps").rglob("*.safetensors")
-    saved = unpacked(load_file(file))
+    saved = unpack(load_file(file))
     from camdbench.datasets.open_dataset import check_dataset, open_dataset
 
     dataset = open_dataset(*check_dataset("shortcuts", "val", None), None)

@@ -10,7 +10,7 @@ import pytest
 
 import camdbench
 from camdbench.core.errors import UsageError
-from camdbench.runner.config import RunConfig, checked
+from camdbench.runner.config import RunConfig, check_config
 from camdbench.runner.resources import Resources
 from camdbench.tables.load import load_run
 
@@ -87,7 +87,7 @@ def test_masks_are_maps_of_zeros_and_ones(kept: Path, tmp_path: Path):
 
 def test_all_metrics_are_those_that_explain_nothing_again(tmp_path: Path):
     np.save(tmp_path / "theirs.npy", np.random.default_rng(0).random((2, 8, 8)))
-    request = checked(RunConfig("theirs", "all", limit=2), Resources(maps=tmp_path / "theirs.npy"))
+    request = check_config(RunConfig("theirs", "all", limit=2), Resources(maps=tmp_path / "theirs.npy"))
     names = {spec.name for spec in request.metrics}
     assert {"ad", "insertion", "om", "iou", "accuracy"} <= names
     assert not {"adcc", "max_sensitivity"} & names

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from camdbench.core.errors import UsageError
-from camdbench.tables.comparison import COMPARE_COLUMNS, compare, holm, paired
+from camdbench.tables.comparison import COMPARE_COLUMNS, compare, holm, paired_tests
 
 RANDOM = np.random.default_rng(3)
 VALUES = {
@@ -50,7 +50,7 @@ def test_the_detectable_difference_is_found_in_eighty_per_cent_of_samples():
     random, spread, n = np.random.default_rng(0), 3.0, 25
     sample = random.normal(0, spread, (1, n))
     sample *= spread / sample.std(ddof=1)
-    effect = paired(sample).min_detectable_difference[0]
+    effect = paired_tests(sample).min_detectable_difference[0]
     samples = random.normal(effect, spread, (4000, n))
     found = stats.ttest_1samp(samples, 0, axis=1).pvalue < 0.05
     assert found.mean() == pytest.approx(0.8, abs=0.025)
@@ -70,12 +70,12 @@ def test_corrected_tests_are_right_about_nothing_as_often_as_they_say():
     wrong = 0
     for trial in range(150):
         differences = random.normal(size=(3, 12))
-        wrong += bool((holm(paired(differences, seed=trial).p_permutation) < 0.05).any())
+        wrong += bool((holm(paired_tests(differences, seed=trial).p_permutation) < 0.05).any())
     assert wrong / 150 < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 150)
 
 
 def test_equal_explainers_do_not_differ():
-    found = paired(np.zeros((2, 8)))
+    found = paired_tests(np.zeros((2, 8)))
     assert found.p_wilcoxon.tolist() == found.p_permutation.tolist() == [1, 1]
     assert found.rank_biserial.tolist() == found.difference.tolist() == found.min_detectable_difference.tolist() == [0, 0]
     assert found.interval.tolist() == [[0, 0], [0, 0]]
@@ -83,7 +83,7 @@ def test_equal_explainers_do_not_differ():
 
 def test_images_without_a_value_on_one_side_are_left_out_and_a_single_one_tests_nothing():
     differences = np.array([[1.0, 2.0, np.nan, 4.0], [np.nan, np.nan, 3.0, np.nan]])
-    found = paired(differences)
+    found = paired_tests(differences)
     assert found.n.tolist() == [3, 1]
     assert found.difference.tolist() == pytest.approx([7 / 3, 3])
     assert found.p_wilcoxon[0] == pytest.approx(stats.wilcoxon([1.0, 2.0, 4.0], zero_method="pratt").pvalue)

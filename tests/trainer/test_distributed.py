@@ -36,7 +36,7 @@ images = InMemorySplit(pixels, torch.arange(24) % 3, tuple("abc"), "", tuple(map
 weights, device = dict(), torch.device("cpu")
 common = {"name": "two", "epochs": 2, "batch_size": 8, "gradient_accumulation": int(sys.argv[2])}
 with open_accelerator(check_recipe(common, "t"), device) as accelerator:
-    ranks = ProcessGroup(accelerator.process_index, accelerator.num_processes)
+    processes = ProcessGroup(accelerator.process_index, accelerator.num_processes)
     for loss in ("ce", "cfce", "so(views=2, kernel=3)"):
         torch.manual_seed(0)
         network = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3))
@@ -48,17 +48,17 @@ with open_accelerator(check_recipe(common, "t"), device) as accelerator:
         weights |= {f"{loss}/{name}": value for name, value in fitted.state.items()}
         weights[f"{loss}/log"] = torch.tensor([[line.train_loss, line.train_accuracy, line.validation["loss"]] for line in fitted.log])
     maps = torch.rand(2, 8, 20, generator=random).requires_grad_()
-    each = 8 // ranks.size
-    own = slice(ranks.rank * each, (ranks.rank + 1) * each)
+    each = 8 // processes.size
+    own = slice(processes.rank * each, (processes.rank + 1) * each)
     for anchor in ("paper", "release"):
-        found = consistency(maps[0, own], ranks.gather(maps[1, own]), 0.5, anchor=anchor, negatives=True, first=own.start)
+        found = consistency(maps[0, own], processes.gather(maps[1, own]), 0.5, anchor=anchor, negatives=True, first=own.start)
         (slope,) = torch.autograd.grad(found.mean(), maps)
         holder = nn.Parameter(torch.zeros_like(maps))
         holder.grad = slope
-        ranks.average([holder])
+        processes.average_gradients([holder])
         weights[f"cgc/{anchor}"] = holder.grad
-        weights[f"cgc/{anchor}/loss"] = torch.tensor(ranks.total([float(found.detach().sum())], device))
-    if ranks.first:
+        weights[f"cgc/{anchor}/loss"] = torch.tensor(processes.sum([float(found.detach().sum())], device))
+    if processes.is_main:
         torch.save(weights, sys.argv[1])
 """
 

@@ -85,7 +85,7 @@ def test_the_log_holds_every_part_and_where_the_network_looks(tmp_path: Path) ->
     recipe = check_recipe(TINY | {"loss": "so(views=2, kernel=3)", "epochs": 1}, "tiny")
     path = train(recipe, out=tmp_path, device="cpu")
     header, line = path.with_suffix(".csv").read_text().splitlines()
-    assert header.endswith("accuracy,loss,iou,energy,core_share,train_ce,train_so,train_skipped")
+    assert header.endswith("val_accuracy,val_loss,val_iou,val_energy,val_core_share,train_ce,train_so,train_skipped")
     assert all(float(value) >= 0 for value in line.split(","))
     assert 0 < json.loads(path.with_suffix(".json").read_text())["metrics"]["val"]["energy"] < 1
 

@@ -27,11 +27,11 @@ def test_fields_that_are_not_given_are_the_recipes_own() -> None:
     recipe = recipe_of(
         loss="dfr", optimiser={"lr": 0.01, "max_grad_norm": 1.0}, pretraining={"loss": "corm", "optimiser": {"lr": 0.1}, "epochs": 3}
     )
-    first = recipe.first()
+    first = recipe.pretraining_recipe()
     assert first is not None
     assert (first.name, first.loss, first.epochs, first.batch_size, first.pretraining) == ("second-pretraining", "corm", 3, 8, None)
     assert (first.optimiser.lr, first.optimiser.max_grad_norm) == (0.1, 1.0)
-    assert first.first() is None
+    assert first.pretraining_recipe() is None
 
 
 @pytest.mark.parametrize("surgery", [None, {}])

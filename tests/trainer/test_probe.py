@@ -16,11 +16,11 @@ from safetensors.torch import load_file
 from camdbench.cli.main import run_cli
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.models.zoo import load_classifier
+from camdbench.trainer.in_memory_split import load_images
 from camdbench.trainer.probe import probe
 from camdbench.trainer.probe_recipe import ProbeRecipe, check_probe, read_probe
 from camdbench.trainer.run_state import Epoch
 from camdbench.trainer.tasks.segmentation import pixel_loss
-from camdbench.trainer.tasks.segmentation_data import load_segmentation_data
 from camdbench.trainer.tasks.segmentation_score import score_segmenter
 from camdbench.trainer.tasks.segmenter import load_segmenter
 
@@ -140,7 +140,7 @@ class TestFiles:
     @pytest.mark.parametrize("backbone", ["frozen", "trained"])
     def test_what_is_written_can_be_read_and_judged_again(self, tmp_path: Path, backbone: str) -> None:
         done = probe(recipe(backbone=backbone), out=tmp_path, device="cpu")
-        scenes = load_segmentation_data(recipe_split())
+        scenes = load_images(recipe_split(), "class maps")
         again = score_segmenter(load_segmenter(done.path, device="cpu"), scenes, background=True, device=torch.device("cpu"))
         assert again.matrix.equal(done.scores["val"].matrix)
 

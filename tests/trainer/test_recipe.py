@@ -35,7 +35,7 @@ def test_a_name_is_enough() -> None:
         ("{name: m, epoch: 3}", "epoch: no such field; did you mean 'epochs'? known: name, data"),
         ("{name: m, data: {counts: 3}}", "data.counts: no such field; known: dataset"),
         ("{name: m, data: {shots: 0}}", "data.shots=0"),
-        ("{name: m, data: {episode: 3}}", "data.episode=3 is the number of a draw, and nothing is drawn; give data.shots"),
+        ("{name: m, data: {episode: 3}}", "data.episode=3: has no effect without data.shots; set data.shots"),
         ("{name: m, data: {labels: shuffled}}", "data.labels='shuffled'"),
         ("{name: m, data: {evaluate: [val]}}", "data.evaluate: no such field; did you mean 'evaluation'? known: dataset"),
         ("{name: m, optimiser: {rate: 3}}", "optimiser.rate: no such field; known: name, lr"),
@@ -48,25 +48,28 @@ def test_a_name_is_enough() -> None:
         ("{name: m, network: resnet50@IMAGENET1K_V2}", "write network: resnet50 and init: resnet50@IMAGENET1K_V2"),
         ("{name: m, network: timm/vit_tiny_patch16_224.augreg_in21k}", "write network: timm/vit_tiny_patch16_224 and init:"),
         ("{name: m, network: timm/vit_tiny_patch16_225}", "did you mean 'timm/vit_tiny_patch16_224'"),
-        ("{name: m, network: vgg16, surgery: {}}", "surgery: not known for network=vgg16; take shortcuts or a ResNet of torchvision"),
-        ("{name: m, network: timm/resnet50, surgery: {}}", "surgery: not known for network=timm/resnet50"),
+        ("{name: m, network: vgg16, surgery: {}}", "surgery: not supported for network=vgg16; use shortcuts or a torchvision ResNet"),
+        ("{name: m, network: timm/resnet50, surgery: {}}", "surgery: not supported for network=timm/resnet50"),
         ("{name: m, loss: cee}", "no loss 'cee'; did you mean 'ce' or 'bce'? (see: camdbench list losses)"),
         ("{name: m, loss: ce(smooth=0.1)}", "smoothing"),
         ("{name: m, data: {dataset: shortcut}}", "did you mean 'shortcuts'?"),
-        ("{name: m, data: {dataset: shortcuts(split='val')}}", "leave split and count out"),
+        ("{name: m, data: {dataset: shortcuts(split='val')}}", "split and count have separate fields"),
         ("{name: m, data: {evaluate: []}}", "data.evaluate"),
-        ("{name: m, validation: conflict}", "never chosen by 'conflict'"),
+        ("{name: m, validation: conflict}", "validation='conflict': this split measures the bias"),
         ("{name: m, keep: first}", "keep='first'"),
         ("{name: m, precision: fp8}", "precision='fp8'"),
         ("{name: m, data: {in_memory: 3}}", "data.in_memory=3: input should be 'auto', true or false"),
-        ("{name: m, batch_size: 64, gradient_accumulation: 3}", "gradient_accumulation=3: batch_size=64 cannot be worked through"),
+        (
+            "{name: m, batch_size: 64, gradient_accumulation: 3}",
+            "gradient_accumulation=3: batch_size=64 does not split into that many equal parts",
+        ),
         ("{name: m, batch_size: 4, gradient_accumulation: 4}", "at least 2 images"),
         ("- 1", "found list"),
         ("{", "not YAML"),
         ("!!python/object/apply:os.system [ls]", "not YAML"),
     ],
 )
-def test_a_mistake_is_told_with_file_and_field(tmp_path: Path, text: str, words: str) -> None:
+def test_a_mistake_is_reported_with_file_and_field(tmp_path: Path, text: str, words: str) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError) as caught:

@@ -1,4 +1,4 @@
-"""TensorBoard gets every finite column of the log; without the package the mend is named."""
+"""TensorBoard gets every finite column of the log; without the package the error names the fix."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_every_finite_column_is_a_curve_and_a_picture_is_a_picture(tmp_path: Pat
     board.line(LINE)
     board.image("epoch", 3, pixels)
     found = EventAccumulator(str(tmp_path)).Reload()
-    assert set(found.Tags()["scalars"]) == {"lr", "train_loss", "train_accuracy", "accuracy", "loss", "energy", "train_so"}
+    assert set(found.Tags()["scalars"]) == {"lr", "train_loss", "train_accuracy", "val_accuracy", "val_loss", "val_energy", "train_so"}
     (point,) = found.Scalars("train_so")
     assert (point.step, point.value) == (3, 0.125)
     (picture,) = found.Images("epoch")
@@ -35,7 +35,7 @@ def test_every_finite_column_is_a_curve_and_a_picture_is_a_picture(tmp_path: Pat
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(picture.encoded_image_string))), pixels)
 
 
-def test_without_the_package_the_mend_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_the_error_names_the_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(UsageError, match="pip install tensorboard"):
         TensorBoardLog(tmp_path)

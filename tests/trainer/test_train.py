@@ -121,9 +121,9 @@ def test_a_bad_argument_is_refused_before_any_work(tiny: TrainingRecipe, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
-def test_training_images_do_not_judge(tiny: TrainingRecipe, tmp_path: Path) -> None:
+def test_no_evaluation_on_training_images(tiny: TrainingRecipe, tmp_path: Path) -> None:
     written = tiny.model_dump()
-    written["data"]["evaluate"] = ("train",)
+    written["data"]["evaluation"] = ("train",)
     with pytest.raises(UsageError, match=r"data\.train=train: a network is not evaluated on its training split"):
         train(check_recipe(written, "tiny"), out=tmp_path, device="cpu")
 

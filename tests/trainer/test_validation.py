@@ -15,7 +15,7 @@ from camdbench.core.spec import Spec
 from camdbench.explainers.common.saliency import saliency
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.contrastivecam import contrastivecam
-from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.models.classifier import Classifier
 from camdbench.trainer.in_memory_split import InMemorySplit
 from camdbench.trainer.validation import validate

@@ -1,1 +1,1 @@
-"""Losses: functions of one training step that return one value per image; one file per paper."""
+"""Losses: functions of a training step that return one value per image; one file per paper."""

@@ -23,17 +23,20 @@ def ria(
     sharpness: PositiveFloat = 20.0,
     cam: str = "gradcam",
 ) -> LossResult:
-    """RIA: cross-entropy plus 1 - IoU of the label's thresholded map with the mask.
+    """RIA: cross-entropy plus the soft IoU distance of the label's map to the mask, CE + weight (1 - IoU).
 
-    CE + weight (1 - IoU), (B,). The map is up-sampled, normalised to its range, and cut at the threshold by a sigmoid, because
-    a hard cut has no gradient; the original's text was not at hand. Without a mask there is no second term (`skipped`).
+    The map is up-sampled, normalised to its range and thresholded by a sigmoid, which has a gradient. The original text was
+    not available. An image without a mask has no second term (`skipped`).
 
     Args:
         step: the batch.
-        weight: of the overlap.
-        threshold: where the map, in [0, 1], is cut.
-        sharpness: of the cut; the inverse of its width.
+        weight: weight of the IoU distance.
+        threshold: threshold of the map, in [0, 1].
+        sharpness: slope of the sigmoid.
         cam: the explainer.
+
+    Returns:
+        (B,) not negative; lower is better.
     """
     raw = upsample(map_of(step.trace, cam), (step.masks.shape[-2], step.masks.shape[-1]))
     empty = ~step.masks.flatten(1).any(1)
@@ -44,15 +47,18 @@ def ria(
 
 @loss("energy", paper="Rao et al. 2023, Studying How to Effectively Guide Models with Explanations, arXiv:2303.11932", needs=("masks",))
 def energy(step: TrainingStep, *, weight: NonNegativeFloat = 1.0, cam: str = "gradcam(relu=False)") -> LossResult:
-    """Energy loss: cross-entropy plus the fraction of the label's positive map outside the mask.
+    """Energy loss: cross-entropy plus the energy of the map outside the mask, CE + weight (1 - sum_mask M+ / sum M+).
 
-    CE + weight (1 - sum_mask M+ / sum M+), (B,). The paper also uses boxes and other maps. A map without a positive part
-    gives 1 and no gradient; without a mask there is no second term (`skipped`).
+    The paper also uses boxes and other maps. A map without a positive part gives 1 and no gradient. An image without a mask
+    has no second term (`skipped`).
 
     Args:
         step: the batch.
-        weight: of the energy.
+        weight: weight of the energy.
         cam: the explainer.
+
+    Returns:
+        (B,) not negative; lower is better.
     """
     raw = upsample(map_of(step.trace, cam), (step.masks.shape[-2], step.masks.shape[-1]))
     empty = ~step.masks.flatten(1).any(1)
@@ -65,14 +71,17 @@ def energy(step: TrainingStep, *, weight: NonNegativeFloat = 1.0, cam: str = "gr
 
 @loss("rrr", paper="Ross et al. 2017, Right for the Right Reasons, arXiv:1703.03717, eq. 1", needs=("masks",))
 def rrr(step: TrainingStep, *, weight: NonNegativeFloat = 1.0) -> LossResult:
-    """RRR: cross-entropy plus the squared input gradient of the summed log-probabilities outside the mask (eq. 1).
+    """RRR: cross-entropy plus the squared input gradient outside the mask (eq. 1).
 
-    CE + weight sum_d ((1 - M_d) d/dx_d sum_c log p_c)^2, (B,), by pixels in [0, 1]. The paper's decay of the weights is the
-    optimiser's business. With batch statistics an image's gradient also holds what it does to its batch mates.
+    CE + weight sum_d ((1 - M_d) d/dx_d sum_c log p_c)^2, by pixels in [0, 1]. The optimiser has the weight decay of eq. 1.
+    With batch statistics, the gradient of an image includes its effect on the other images of the batch.
 
     Args:
         step: the batch.
-        weight: lambda_1; the paper wants both terms to be of one size.
+        weight: lambda_1; the paper chooses it to balance both terms.
+
+    Returns:
+        (B,) not negative; lower is better.
     """
     images = step.images.detach().clone().requires_grad_()
     logits = step.main_pass(images).logits
@@ -84,20 +93,23 @@ def rrr(step: TrainingStep, *, weight: NonNegativeFloat = 1.0) -> LossResult:
 
 @loss("corm", paper="Singla et al. 2022, Core Risk Minimization, arXiv:2203.15566", needs=("masks",))
 def corm(step: TrainingStep, *, sigma: PositiveFloat = 0.25, probability: PositiveFloat = 1.0) -> LossResult:
-    """CoRM: cross-entropy on images with Gaussian noise added outside the object.
+    """CoRM: cross-entropy on images with Gaussian noise outside the object, x + sigma n (1 - M).
 
-    x + sigma n (1 - M), n standard normal, cut to [0, 1]; (B,). An image without a mask gets no noise.
+    n is standard normal; images are clipped to [0, 1]. An image without a mask has no noise.
 
     Args:
         step: the batch.
-        sigma: of the noise, on the scale of [0, 1].
-        probability: of an image getting noise.
+        sigma: standard deviation of the noise, on the scale [0, 1].
+        probability: probability of noise in an image.
+
+    Returns:
+        (B,) nats, not negative; 0 for an image without label.
 
     Raises:
-        UsageError: a probability above 1.
+        UsageError: the probability is above 1.
     """
     if probability > 1:
-        raise UsageError(f"corm(probability={probability}): at most 1")
+        raise UsageError(f"corm(probability={probability}): a probability is at most 1; choose a value in (0, 1]")
     images, masks = step.images, step.masks
     drawn = torch.rand(len(images), generator=step.random) < probability
     noise = sigma * torch.randn(images.shape, generator=step.random)

@@ -1,4 +1,4 @@
-"""Core-focused cross-entropy (CFCE): contributions outside the core region count against the label, whatever their sign."""
+"""Core-focused cross-entropy (CFCE): the magnitude of contributions outside the core region counts against the label."""
 
 from __future__ import annotations
 
@@ -24,23 +24,26 @@ from camdbench.trainer.task import LossResult
 
 @loss("cfce", paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), eq. 15", needs=("masks",))
 def cfce(step: TrainingStep, *, chunk: PositiveInt = 128) -> LossResult:
-    """CFCE: cross-entropy of class contrasts, summed on the core; off the core their magnitude counts against the label (eq. 15).
+    """CFCE: cross-entropy of class contrasts; outside the core their magnitude counts against the label (eq. 15).
 
-    log sum_c exp(b_c - b_t - sum H CC_(t,c) + sum (1 - H) |CC_(t,c)|) with CC_(t,c) = CAM_t - CAM_c, (B,), not negative. H is the
-    mask resized to the layer's grid (nearest-exact); if no cell is left, H is 1 everywhere, which is cross-entropy
-    (`skipped`). The paper has no biases; those of the head enter as in proposition 4.1.
+    log sum_c exp(b_c - b_t - sum H CC_(t,c) + sum (1 - H) |CC_(t,c)|) with CC_(t,c) = CAM_t - CAM_c. H is the mask resized to
+    the layer's grid (nearest-exact); if H is empty, it is 1 everywhere, which is cross-entropy (`skipped`). The paper has
+    no biases; those of the head enter as in proposition 4.1.
 
     Args:
         step: the batch; the head must be global average pooling and a linear layer.
-        chunk: classes whose maps are held at a time.
+        chunk: number of classes whose maps are in memory at a time.
+
+    Returns:
+        (B,) nats, not negative; lower is better.
 
     Raises:
-        NotApplicable: the head is another one.
+        NotApplicable: the head is not of that form.
     """
     core, empty = _core(step)
     exponents = _exponents(step, core, chunk)
     total = F.cross_entropy(exponents, step.labels, reduction="none")
-    return LossResult(total, {"cfce": total} | _shares(step, core, empty), step.logits)
+    return LossResult(total, {"cfce": total} | _log(step, core, empty), step.logits)
 
 
 @loss("rcfce", paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), eq. 18", needs=("masks",))
@@ -52,36 +55,40 @@ def rcfce(
     scale: PositiveFloat = 10.0,
     chunk: PositiveInt = 128,
 ) -> LossResult:
-    """RCFCE: CFCE plus the KL divergence of every contrast map from the uniform map on the core (eq. 18).
+    """RCFCE: CFCE plus the KL divergence of the contrast maps from a uniform map on the core (eq. 18).
 
-    CFCE + lambda_1/(C - 1) sum_(c != t) KL(softmax(lambda_2 H) || softmax(lambda_3 CC_(t,c))), (B,), not negative; the softmax goes
-    over places. Without a core there is no divergence.
+    CFCE + lambda_1/(C - 1) sum_(c != t) KL(softmax(lambda_2 H) || softmax(lambda_3 CC_(t,c))), softmax over grid cells. An
+    image without a core has no divergence.
 
     Args:
         step: the batch; the head must be global average pooling and a linear layer.
         weight: lambda_1.
         sharpness: lambda_2.
         scale: lambda_3.
-        chunk: classes whose maps are held at a time.
+        chunk: number of classes whose maps are in memory at a time.
+
+    Returns:
+        (B,) nats, not negative; lower is better.
 
     Raises:
-        NotApplicable: the head is another one.
+        NotApplicable: the head is not of that form.
     """
     core, empty = _core(step)
-    cross = F.cross_entropy(_exponents(step, core, chunk), step.labels, reduction="none")
-    seen = step.trace
-    kl = core_divergence(seen.activations, seen.class_weights, core, step.labels, sharpness=sharpness, scale=scale, chunk=chunk)
+    cross, trace = F.cross_entropy(_exponents(step, core, chunk), step.labels, reduction="none"), step.trace
+    kl = core_divergence(trace.activations, trace.class_weights, core, step.labels, sharpness=sharpness, scale=scale, chunk=chunk)
     total = cross + weight * torch.where(empty, 0, kl)
-    return LossResult(total, {"cfce": cross, "kl": kl.where(~empty, torch.nan)} | _shares(step, core, empty), step.logits)
+    return LossResult(total, {"cfce": cross, "kl": kl.where(~empty, torch.nan)} | _log(step, core, empty), step.logits)
 
 
 @loss("cfbce", paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous), eq. 71", needs=("masks", "class masks"))
 def cfbce(step: TrainingStep) -> LossResult:
-    """CFBCE: binary cross-entropy; off the core, the magnitude of a present class's map counts against the class (eq. 71).
+    """CFBCE: binary cross-entropy; outside the core the magnitude of a present class's map counts against it (eq. 71).
 
-    Mean over classes of -[y log phi(sum H CAM - sum (1 - H) |CAM|) + (1 - y) log(1 - phi(f))], (B,), not negative.
-    Masks are one for each class, or one for all that an image shows; without a cell on the grid H is one everywhere. The
-    bias of a class, where there is one, is added to its sum.
+    Mean over classes of -[y log phi(sum H CAM - sum (1 - H) |CAM|) + (1 - y) log(1 - phi(f))]. Each class has a mask, or one
+    mask covers all classes of an image; an empty H is 1 everywhere. The bias of a class is added to its sum.
+
+    Returns:
+        (B,) nats, not negative; lower is better.
 
     Raises:
         NotApplicable: the head is not global average pooling and a linear layer.
@@ -94,10 +101,10 @@ def cfbce(step: TrainingStep) -> LossResult:
 def rcfbce(
     step: TrainingStep, *, weight: NonNegativeFloat = 50.0, sharpness: PositiveFloat = 1e3, scale: PositiveFloat = 10.0
 ) -> LossResult:
-    """RCFBCE: CFBCE plus the KL divergence of the maps of present classes from the uniform map on their core (eq. 72).
+    """RCFBCE: CFBCE plus the KL divergence of the maps of present classes from a uniform map on their core (eq. 72).
 
-    CFBCE + lambda_1/|y|_1 sum_i y_i KL(softmax(lambda_2 H_i) || softmax(lambda_3 CAM_i)), (B,), not negative. An image of no
-    class has no divergence, nor has a class without core.
+    CFBCE + lambda_1/|y|_1 sum_i y_i KL(softmax(lambda_2 H_i) || softmax(lambda_3 CAM_i)). A class without a core has no
+    divergence.
 
     Args:
         step: the batch; the head must be global average pooling and a linear layer.
@@ -105,44 +112,47 @@ def rcfbce(
         sharpness: lambda_2.
         scale: lambda_3.
 
+    Returns:
+        (B,) nats, not negative; lower is better.
+
     Raises:
-        NotApplicable: the head is another one.
+        NotApplicable: the head is not of that form.
     """
     total, maps, core, empty = _binary(step)
-    there = step.present * ~empty
-    kl = (there * divergence(maps, core, sharpness=sharpness, scale=scale)).sum(1) / there.sum(1).clamp_min(1)
+    present = step.present * ~empty
+    kl = (present * divergence(maps, core, sharpness=sharpness, scale=scale)).sum(1) / present.sum(1).clamp_min(1)
     return LossResult(total + weight * kl, {"cfbce": total, "kl": kl}, step.logits)
 
 
 def _core(step: TrainingStep) -> tuple[Tensor, Tensor]:
     grid = step.trace.activations
-    step.known_labels  # noqa: B018 - refuses images without one
+    step.known_labels  # noqa: B018 - raises if an image has no label
     core, empty = core_of(step.masks, (grid.shape[2], grid.shape[3]))
     return core.to(grid.dtype), empty
 
 
 def _exponents(step: TrainingStep, core: Tensor, chunk: int) -> Tensor:
-    """(B, C), with the biases: what the maps leave of the logits."""
-    seen = step.trace
-    bias = seen.logits - seen.activations.mean((2, 3)) @ seen.class_weights.T
+    """(B, C) exponents of eq. 15; the biases are the logits minus the sums of the maps."""
+    trace = step.trace
+    bias = trace.logits - trace.activations.mean((2, 3)) @ trace.class_weights.T
     own = bias.gather(1, step.labels[:, None])
-    return core_focused_logits(seen.activations, seen.class_weights, core, step.labels, chunk=chunk) + bias - own
+    return core_focused_logits(trace.activations, trace.class_weights, core, step.labels, chunk=chunk) + bias - own
 
 
 @torch.no_grad()
-def _shares(step: TrainingStep, core: Tensor, empty: Tensor) -> dict[str, Tensor]:
-    """For the log: the share of all contrasts, by their size, that lies on the core, and which images had none."""
+def _log(step: TrainingStep, core: Tensor, empty: Tensor) -> dict[str, Tensor]:
+    """Log entries: fraction of the contrast magnitude on the core, and images without a core."""
     size = contrasts(step.trace.activations, step.trace.class_weights, step.labels).abs().sum(1)  # (B, h, w)
-    share = (size * core).sum((1, 2)) / size.sum((1, 2))  # NaN where there is no contrast at all
+    share = (size * core).sum((1, 2)) / size.sum((1, 2))  # NaN if all contrasts are 0
     return {"core_share": share.where(~empty, torch.nan), "skipped": empty.to(size.dtype)}
 
 
 def _binary(step: TrainingStep) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The loss (B,), maps (B, C, h, w), cores (B, C or 1, h, w), and which of these are empty."""
-    seen = step.trace
-    maps = class_maps(seen.activations, seen.class_weights)
+    """The loss (B,), maps (B, C, h, w), cores (B, C or 1, h, w), and a bool for each empty core."""
+    trace = step.trace
+    maps = class_maps(trace.activations, trace.class_weights)
     core = on_grid(step.class_masks, (maps.shape[2], maps.shape[3])).to(maps.dtype)
     empty = core.flatten(2).amax(2) == 0
     core = torch.where(empty[:, :, None, None], 1, core)
-    taken = core_focused_binary_logits(maps, core, seen.logits, step.present)
-    return F.binary_cross_entropy_with_logits(taken, step.present, reduction="none").mean(1), maps, core, empty
+    logits = core_focused_binary_logits(maps, core, trace.logits, step.present)
+    return F.binary_cross_entropy_with_logits(logits, step.present, reduction="none").mean(1), maps, core, empty

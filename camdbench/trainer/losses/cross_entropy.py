@@ -26,7 +26,7 @@ def cross_entropy(step: TrainingStep, *, smoothing: NonNegativeFloat = 0.0) -> L
         UsageError: smoothing is 1 or more.
     """
     if smoothing >= 1:
-        raise UsageError(f"ce(smoothing={smoothing}): must be below 1, or the label does not count")
+        raise UsageError(f"ce(smoothing={smoothing}): must be below 1; choose a value in [0, 1)")
     total = F.cross_entropy(step.logits, step.labels, ignore_index=-1, reduction="none", label_smoothing=smoothing)
     return LossResult(total, {"ce": total}, step.logits)
 

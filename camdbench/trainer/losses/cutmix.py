@@ -1,4 +1,4 @@
-"""CutMix with core-focused cross-entropy: rectangles are exchanged between images, together with object masks and labels."""
+"""CutMix with core-focused cross-entropy: rectangles are exchanged between images, with object masks and labels."""
 
 from __future__ import annotations
 
@@ -18,33 +18,35 @@ from camdbench.trainer.task import LossResult
     "cutmix-cfce", paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), eq. 73", needs=("masks",)
 )
 def cutmix_cfce(step: TrainingStep) -> LossResult:
-    """CutMix-CFCE: CFCE on images into which a rectangle of the previous image of the batch is pasted, with its object (eq. 73).
+    """CutMix-CFCE: CFCE on images with a rectangle pasted from the previous image of the batch (eq. 73).
 
-    lambda L(t) + (1 - lambda) L(t') with L(t) = log sum_i exp(b_i - b_t + a_i), Eq. 73's exponents a, t' the neighbour's label and
-    lambda the share of the image that stayed its own. The rectangle is the same for the whole batch, as in the paper,
-    its area uniform in [0, 1] (CutMix with alpha = 1) before it is cut at the edges. An image without a mask is all
-    object. A batch of one is pasted into itself.
+    lambda L(t) + (1 - lambda) L(t') with L(t) = log sum_i exp(b_i - b_t + a_i), exponents a of eq. 73, t' the label of the
+    previous image and lambda the unchanged area fraction. As in the paper, one rectangle serves the whole batch; its area
+    is uniform in [0, 1] (CutMix with alpha = 1) before clipping. The core of an image without a mask is the whole image.
+
+    Returns:
+        (B,) nats, not negative; lower is better.
 
     Raises:
         NotApplicable: the head is not global average pooling and a linear layer.
     """
     height, width = step.images.shape[-2:]
     box = draw_rectangle(height, width, step.random)
-    seen = step.main_pass(box.paste(step.images))
-    grid = (seen.activations.shape[2], seen.activations.shape[3])
+    trace = step.main_pass(box.paste(step.images))
+    grid = (trace.activations.shape[2], trace.activations.shape[3])
     _, empty = core_of(step.masks, grid)
     owners = torch.where(step.masks | empty[:, None, None], step.known_labels[:, None, None], -1)
     mixed = on_grid(box.paste(owners), grid).long()
     neighbours = step.labels.roll(1, 0)
-    bias = seen.logits - seen.activations.mean((2, 3)) @ seen.class_weights.T
+    bias = trace.logits - trace.activations.mean((2, 3)) @ trace.class_weights.T
 
-    def against(labels: Tensor) -> Tensor:
-        exponents = mixed_exponents(seen.activations, seen.class_weights, mixed, labels)
+    def loss_of(labels: Tensor) -> Tensor:
+        exponents = mixed_exponents(trace.activations, trace.class_weights, mixed, labels)
         return F.cross_entropy(exponents + bias, labels, reduction="none")
 
-    own, other = against(step.labels), against(neighbours)
+    own, other = loss_of(step.labels), loss_of(neighbours)
     kept = 1 - box.area / (height * width)
-    return LossResult(kept * own + (1 - kept) * other, {"own": own, "pasted": other}, seen.logits)
+    return LossResult(kept * own + (1 - kept) * other, {"own": own, "pasted": other}, trace.logits)
 
 
 class Rectangle(NamedTuple):
@@ -57,18 +59,18 @@ class Rectangle(NamedTuple):
 
     @property
     def area(self) -> int:
-        """In pixels."""
+        """Area in pixels."""
         return (self.bottom - self.top) * (self.right - self.left)
 
     def paste(self, images: Tensor) -> Tensor:
-        """InMemorySplit (B, …, H, W) with this box taken from the image before them, the first from the last."""
+        """Tensors (B, …, H, W) with this rectangle taken from the previous one of the batch, cyclically."""
         mixed, rows, columns = images.clone(), slice(self.top, self.bottom), slice(self.left, self.right)
         mixed[..., rows, columns] = images.roll(1, 0)[..., rows, columns]
         return mixed
 
 
 def draw_rectangle(height: int, width: int, random: torch.Generator) -> Rectangle:
-    """A rectangle of the image's proportions around a random place, cut at the edges; its area before that is uniform."""
+    """A rectangle of the image's aspect ratio at a random centre, of uniform area, clipped to the image."""
     area, row, column = torch.rand(3, generator=random, dtype=torch.float64).tolist()
     rows, columns = area**0.5 * height, area**0.5 * width
     top, bottom = (min(max(round(row * height + side * rows / 2), 0), height) for side in (-1, 1))

@@ -14,24 +14,27 @@ from camdbench.trainer.task import LossResult
 
 @loss("dfr", paper="Kirichenko et al. 2022, Last Layer Re-Training, arXiv:2204.02937, section 6")
 def dfr(step: TrainingStep, *, l1: NonNegativeFloat = 0.0) -> LossResult:
-    """DFR: cross-entropy of the layers after the target layer on frozen features, with an L1 penalty on the head (section 6).
+    """DFR: cross-entropy on frozen features with an L1 penalty on the head, CE + l1 sum |W| (section 6).
 
-    CE + l1 sum |W|, (B,), the features as they are in eval mode. The paper trains on images in which the background says nothing
-    of the class: give a data set like that, such as `shortcuts(correlation=0.125)`, and weights to start from.
+    Only the layers after the target layer are trained; features are in eval mode. The paper trains on images whose background
+    is independent of the class, such as `shortcuts(correlation=0.125)`, and starts from trained weights.
 
     Args:
         step: the batch.
-        l1: of the penalty.
+        l1: weight of the penalty.
+
+    Returns:
+        (B,) not negative; lower is better.
 
     Raises:
-        NotApplicable: with a penalty, of a head that is not global average pooling and a linear layer.
+        NotApplicable: l1 > 0, and the head is not global average pooling and a linear layer.
     """
-    with evaluating(step.classifier.network), step.classifier.captured() as seen:
+    with evaluating(step.classifier.network), step.classifier.captured() as captured:
         logits = step.classifier(step.images)
     ce = label_loss(logits, step.labels)
     if not l1:
         return LossResult(ce, {"ce": ce}, logits)
-    weights = linear_head(step.classifier, seen.output(), logits, attached=True)
+    weights = linear_head(step.classifier, captured.output(), logits, attached=True)
     if weights is None:
         raise NotApplicable("dfr(l1=…): the head behind the layer is not global average pooling and a linear layer")
     size = weights.abs().sum().expand_as(ce)

@@ -1,1 +1,1 @@
-"""What can be trained: classifiers, and segmentation heads on their features."""
+"""Training tasks: classification, and segmentation by a head on a classifier's features."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -26,14 +26,14 @@ from camdbench.trainer.validation import validate
 
 
 class ClassificationTask:
-    """A classifier, in one stage or in two: the last layer alone, then all layers.
+    """Training of a classifier in one stage or two: the last layer alone, then all layers.
 
     Args:
-        classifier: the network with its mean, std and target layer; moved to the device and trained in place.
-        train: training images; every process is given all of them.
-        validation: images on which `validate` scores.
+        classifier: moved to the device and trained in place.
+        train: training images, all of them in every process.
+        validation: images for `validate`.
         recipe: loss, augmentation, batch size and seed.
-        device: where the network is trained.
+        device: device of training.
         accelerator: from `open_accelerator` for this recipe.
     """
 
@@ -57,7 +57,7 @@ class ClassificationTask:
             self._global_random = torch.get_rng_state()
 
     def parameters(self, stage: int) -> Iterable[nn.Parameter]:
-        """The weights of the last layer in a first stage of its own, else of all layers; all others are frozen."""
+        """The parameters of the last layer in a head stage, else of all layers; all others are frozen."""
         network = self.classifier.network
         network.requires_grad_(not self._head_only(stage))
         if self._head_only(stage):
@@ -66,15 +66,15 @@ class ClassificationTask:
 
     @contextmanager
     def training(self, stage: int) -> Generator[None]:
-        """Training mode; frozen layers stay in eval mode, and their running statistics with them."""
+        """Training mode; frozen layers stay in eval mode and keep their running statistics."""
         self.classifier.train(not self._head_only(stage))
         if self._head_only(stage):
             last_layers(self.classifier.network).train()
         yield
 
     def batches(self, epoch: int) -> Generator[Batch]:
-        """Shuffled and augmented; of several processes each yields its share of every batch."""
-        del epoch  # one generator runs through the epochs
+        """Shuffled and augmented batches; each process yields its share of every batch."""
+        del epoch  # one generator for all epochs
         recipe = self.recipe
         share = self._processes.share(recipe.batch_size, recipe.gradient_accumulation)
         with closing(self._train.shuffled(recipe.batch_size, self._random, share.places)) as batches:
@@ -85,15 +85,16 @@ class ClassificationTask:
         """The recipe's loss (B,)."""
         recipe, spec = self.recipe, losses.parse_one(self.recipe.loss)
         random = self._processes.random(self._random, recipe.seed, step)
-        moving = recipe.batchnorm_updates == "all_passes"
-        batch = _channels_last(batch.to(self.device))
-        training_step = TrainingStep(self.classifier, batch, random, self._processes, moving=moving, reduced=self._autocast)
-        with nullcontext() if moving else batchnorm_updates(self.classifier.network, moving=False):  # the main pass updates them anyway
+        update_all = recipe.batchnorm_updates == "all_passes"
+        batch = batch.to(self.device)
+        batch = replace(batch, images=batch.images.contiguous(memory_format=torch.channels_last))  # fastest for convolutions
+        training_step = TrainingStep(self.classifier, batch, random, self._processes, update_all, self.accelerator.autocast)
+        with nullcontext() if update_all else batchnorm_updates(self.classifier.network, enabled=False):  # main passes enable them
             return losses.load(spec.name)(training_step, **spec.arguments)
 
     @contextmanager
     def rng(self, epoch: int) -> Generator[None]:
-        """Torch's global generator, seeded once and continued in every epoch; the caller's comes back after the block."""
+        """Torch's global generator, seeded once and continued in every epoch; restores the caller's after the block."""
         del epoch
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(self._global_random)
@@ -102,8 +103,8 @@ class ClassificationTask:
 
     def validate(self) -> Mapping[str, float]:
         """Accuracy, cross-entropy and the agreement of maps with masks on the validation split."""
-        self._processes.alike(self.classifier.network)
-        return validate(self.classifier, self._validation, device=self.device, ranks=self._processes)._asdict()
+        self._processes.broadcast_buffers(self.classifier.network)
+        return validate(self.classifier, self._validation, device=self.device, processes=self._processes)._asdict()
 
     def weights(self) -> Mapping[str, Tensor]:
         """The network's state dict."""
@@ -120,13 +121,5 @@ class ClassificationTask:
         self._random.set_state(state["random"])
         self._global_random = state["global_random"]
 
-    def _autocast(self) -> AbstractContextManager[None]:
-        return self.accelerator.autocast()
-
     def _head_only(self, stage: int) -> bool:
         return stage < len(self.recipe.stages) - 1
-
-
-def _channels_last(batch: Batch) -> Batch:
-    """The batch with its images in the layout in which convolutions are fastest."""
-    return replace(batch, images=batch.images.contiguous(memory_format=torch.channels_last))

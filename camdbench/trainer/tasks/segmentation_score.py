@@ -1,4 +1,4 @@
-"""Score of a segmenter on a split, from one confusion matrix over all pixels."""
+"""Mean IoU and pixel accuracy of a segmenter on a split, from one confusion matrix over all pixels."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from torch import Tensor
 from camdbench.functional.confusion_matrix import class_ious, confusion, intersections, unions
 from camdbench.tables.aggregates import CellData
 from camdbench.tables.intervals import aggregate_interval
-from camdbench.trainer.tasks.segmentation_data import BACKGROUND, SegmentationData
+from camdbench.trainer.split_data import BACKGROUND, Split
+from camdbench.trainer.tasks.segmentation import class_maps
 from camdbench.trainer.tasks.segmenter import Segmenter
 
 _REDUCTION = "mean intersection over union"
-_AT_A_TIME = 16  # images
+_BATCH_SIZE = 16
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,12 @@ class SegmentationScore:
     Attributes:
         count: number of images.
         miou: intersection over union of each class over the pixels of all images, mean over the classes that occur.
-        low: lower end of its 95 % bootstrap interval over images; NaN of a single image.
-        high: its upper end.
-        accuracy: correct pixels, background included.
+        low: lower end of its 95 % bootstrap interval over images; NaN for a single image.
+        high: upper end of that interval.
+        accuracy: fraction of correct pixels, background included.
         majority: mean IoU of predicting the most frequent class everywhere.
-        classes: IoU of each class by name, the background too; NaN for one that no pixel has and none was given.
-        matrix: (C, C) int64, how often each class, row, was taken for each, column.
+        classes: IoU of each class and the background by name; NaN for a class that neither occurs nor is predicted.
+        matrix: (C, C) int64 confusion matrix, rows true, columns predicted.
     """
 
     count: int
@@ -43,36 +44,41 @@ class SegmentationScore:
     matrix: Tensor
 
 
-def score_segmenter(segmenter: Segmenter, scenes: SegmentationData, *, background: bool, device: torch.device) -> SegmentationScore:
+def pixel_classes(split: Split) -> tuple[str, ...]:
+    """Names of the classes of a pixel: the background, then the classes of the split."""
+    return ("background", *split.classes)
+
+
+def score_segmenter(segmenter: Segmenter, split: Split, *, background: bool, device: torch.device) -> SegmentationScore:
     """Score a segmenter on a split; void pixels are ignored. The classifier is left unchanged.
 
     Args:
         segmenter: on the device.
-        scenes: the split.
-        background: whether the mean IoU is taken over the background too.
-        device: of the segmenter.
+        split: images with class maps as masks.
+        background: whether the mean IoU includes the background.
+        device: device of the segmenter.
     """
-    count = len(scenes.names)
-    whole, above, below = torch.zeros(count, count, dtype=torch.int64), list[Tensor](), list[Tensor]()
+    names = pixel_classes(split)
+    whole, above, below = torch.zeros(len(names), len(names), dtype=torch.int64), list[Tensor](), list[Tensor]()
     with segmenter.evaluating():
-        for view in scenes.views(_AT_A_TIME):
-            said = segmenter(view.images.to(device)).argmax(1)
-            matrices = confusion(said, view.maps.to(device), count).cpu()
+        for batch in split.batches(_BATCH_SIZE):
+            predicted = segmenter(batch.images.to(device)).argmax(1)
+            matrices = confusion(predicted, class_maps(batch).to(device), len(names)).cpu()
             whole += matrices.sum(0)
             above.append(intersections(matrices))
             below.append(unions(matrices))
-    return score_of(whole, torch.cat(above), torch.cat(below), scenes.names, background=background)
+    return score_of(whole, torch.cat(above), torch.cat(below), names, background=background)
 
 
 def score_of(whole: Tensor, above: Tensor, below: Tensor, names: tuple[str, ...], *, background: bool) -> SegmentationScore:
     """The score of a split.
 
     Args:
-        whole: (C, C) its confusion matrix.
+        whole: (C, C) confusion matrix.
         above: (N, C) intersections of each image.
         below: (N, C) unions of each image.
-        names: of the C classes, the background first.
-        background: whether the mean IoU is taken over the background too.
+        names: names of the C classes, the background first.
+        background: whether the mean IoU includes the background.
     """
     kept = [index for index in range(len(names)) if background or index != BACKGROUND]
     low, high = _interval(above[:, kept], below[:, kept])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from camdbench.functional.confusion_matrix import VOID
 from camdbench.models.classifier import Classifier
-from camdbench.trainer.tasks.segmentation_data import SegmentationData
+from camdbench.trainer.in_memory_split import InMemorySplit
 from camdbench.trainer.tasks.segmentation_score import SegmentationScore, score_segmenter
 from camdbench.trainer.tasks.segmenter import Segmenter
 
@@ -32,29 +32,29 @@ def segmenter() -> Segmenter:
 
 
 @pytest.fixture(scope="module")
-def scenes() -> SegmentationData:
+def scenes() -> InMemorySplit:
     """What is said is right more often than by chance; of six classes the last is nowhere, the one before is said and nowhere true."""
     random = torch.Generator().manual_seed(2)
     maps = torch.randint(CLASSES - 1, (COUNT, 8, 6), generator=random, dtype=torch.uint8)
     pixels = torch.randint(CLASSES, (COUNT, 3, 8, 6), generator=random, dtype=torch.uint8)
     pixels[:, 0] = torch.where(torch.rand(maps.shape, generator=random) < torch.rand(COUNT, 1, 1, generator=random), maps, pixels[:, 0])
     maps[torch.rand(maps.shape, generator=random) < 0.1] = VOID
-    return SegmentationData(pixels, maps, tuple(map(str, range(COUNT))), tuple("abcde"), "f")
+    return InMemorySplit(pixels, torch.zeros(COUNT, dtype=torch.int64), tuple("abcde"), "f", tuple(map(str, range(COUNT))), maps)
 
 
 @pytest.fixture(scope="module")
-def said(scenes: SegmentationData) -> Tensor:
+def said(scenes: InMemorySplit) -> Tensor:
     return scenes.pixels[:, 0]
 
 
-def found(segmenter: Segmenter, scenes: SegmentationData, *, background: bool = True) -> SegmentationScore:
+def found(segmenter: Segmenter, scenes: InMemorySplit, *, background: bool = True) -> SegmentationScore:
     return score_segmenter(segmenter, scenes, background=background, device=torch.device("cpu"))
 
 
 @pytest.mark.parametrize("background", [True, False])
-def test_it_is_scikit_learns_over_all_pixels(segmenter: Segmenter, scenes: SegmentationData, said: Tensor, background: bool) -> None:
-    score, known = found(segmenter, scenes, background=background), scenes.maps != VOID
-    truth, given = scenes.maps[known].numpy(), said[known].numpy()
+def test_it_is_scikit_learns_over_all_pixels(segmenter: Segmenter, scenes: InMemorySplit, said: Tensor, background: bool) -> None:
+    score, known = found(segmenter, scenes, background=background), scenes.masks != VOID
+    truth, given = scenes.masks[known].numpy(), said[known].numpy()
     assert set(given.tolist()) == set(range(CLASSES))
     names = range(0 if background else 1, CLASSES)
     assert score.miou == pytest.approx(100 * jaccard_score(truth, given, average="macro", labels=list(names)), rel=1e-12)
@@ -68,9 +68,9 @@ def test_it_is_scikit_learns_over_all_pixels(segmenter: Segmenter, scenes: Segme
     assert score.majority == pytest.approx(100 * jaccard_score(truth, commonest, average="macro", labels=present), rel=1e-12)
 
 
-def test_the_interval_is_that_of_images_drawn_again(segmenter: Segmenter, scenes: SegmentationData, said: Tensor) -> None:
-    score, known, rng = found(segmenter, scenes), scenes.maps != VOID, np.random.default_rng(7)
-    each = [(scenes.maps[index][known[index]].numpy(), said[index][known[index]].numpy()) for index in range(COUNT)]
+def test_the_interval_is_that_of_images_drawn_again(segmenter: Segmenter, scenes: InMemorySplit, said: Tensor) -> None:
+    score, known, rng = found(segmenter, scenes), scenes.masks != VOID, np.random.default_rng(7)
+    each = [(scenes.masks[index][known[index]].numpy(), said[index][known[index]].numpy()) for index in range(COUNT)]
     again = []
     for _ in range(400):
         chosen = rng.integers(0, COUNT, COUNT)
@@ -81,7 +81,7 @@ def test_the_interval_is_that_of_images_drawn_again(segmenter: Segmenter, scenes
     assert score.low < score.miou < score.high
 
 
-def test_the_classifier_is_left_as_it_was(segmenter: Segmenter, scenes: SegmentationData) -> None:
+def test_the_classifier_is_left_as_it_was(segmenter: Segmenter, scenes: InMemorySplit) -> None:
     weights = segmenter.classifier.weights_hash()
     segmenter.classifier.train()
     found(segmenter, scenes)

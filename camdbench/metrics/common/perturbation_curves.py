@@ -14,8 +14,8 @@ from camdbench.functional.curves import Output, area, class_output, scores_along
 from camdbench.functional.fill_values import lowest, rise_blur
 from camdbench.functional.normalise import is_constant
 from camdbench.functional.pixel_order import TieRule, grid_ranks, pixel_ranks, sliding_ranks
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import Curve, MetricResult
 from camdbench.models.single_image_norm import with_own_statistics
 
 Version = Literal["image", "blank", "blurred", "lowest", "uniform", "average"]
@@ -23,14 +23,14 @@ Version = Literal["image", "blank", "blurred", "lowest", "uniform", "average"]
 
 @dataclass(frozen=True)
 class PixelOrder:
-    """In which order pixels are replaced.
+    """Order in which pixels are replaced.
 
     Attributes:
-        most_first: whether the most relevant comes first.
-        ties: which of equals comes first.
+        most_first: whether the most relevant come first.
+        ties: order of equal pixels.
         patch: side of the patches that are replaced together; 1 for pixels.
-        sliding: number of patches that may lie anywhere without overlap; 0 for a grid.
-        maps: which maps give the order: the explainer's, or those that it makes with the statistics of each image alone.
+        sliding: number of patches at free positions without overlap; 0 for a grid.
+        maps: maps that give the order: the explainer's, or those with the batch statistics of each image alone.
         jitter: standard deviation of noise on the map that breaks ties; 0 for none.
     """
 
@@ -44,16 +44,16 @@ class PixelOrder:
 
 @dataclass(frozen=True)
 class PerturbationPath:
-    """What is replaced, by what, how far, and how the network's answer is read.
+    """Order, extent and fill of a perturbation, and read-out of the network.
 
     Attributes:
-        order: the order of replacement.
-        counts: how many pixels or patches are replaced at each point.
-        before: the version of the image at the start.
-        after: the version at the end.
-        masking: the space of pixels: `pixels`, where blank is black, or `normalised`, where it is the mean colour.
-        scored_class: the class whose score is read.
-        scored_output: how it is read.
+        order: order of replacement.
+        counts: number of replaced pixels or patches at each point.
+        before: version of the image at the start.
+        after: version of the image at the end.
+        masking: colour space: `pixels`, where blank is black, or `normalised`, where it is the mean colour.
+        scored_class: class whose score is read.
+        scored_output: quantity that is read.
     """
 
     order: PixelOrder
@@ -70,7 +70,7 @@ class PathScores(NamedTuple):
 
     Attributes:
         scores: (B, K) float64 on the CPU.
-        constant: (B,) bool on the CPU, where the map is constant, so that every order is as good as another.
+        constant: (B,) bool on the CPU, whether the map is constant and gives no order.
     """
 
     scores: Tensor
@@ -78,7 +78,7 @@ class PathScores(NamedTuple):
 
 
 def path_scores(inputs: MetricInputs, path: PerturbationPath) -> PathScores:
-    """The scores along a path; the passes are shared by all metrics that make the same one, and so are its ends."""
+    """Scores along a path; metrics with the same path share its passes, and paths share their ends."""
     return inputs.cached(("walk", path), lambda: _path_scores(inputs, path))
 
 
@@ -101,12 +101,12 @@ def _path_scores(inputs: MetricInputs, path: PerturbationPath) -> PathScores:
 
 
 def area_under(inputs: MetricInputs, path: PerturbationPath, total: int | None = None) -> MetricResult:
-    """The area under a curve in per cent, a constant map's undefined, and the curve over shares.
+    """Area under the curve over fractions of pixels, in per cent; undefined for a constant map.
 
     Args:
         inputs: the batch.
-        path: what is replaced, and how the output is read.
-        total: how many pixels or patches there are; the last point's number where None.
+        path: perturbation and read-out.
+        total: number of pixels or patches; default: that of the last point.
     """
     scores, constant = path_scores(inputs, path)
     x = torch.tensor(path.counts, dtype=torch.float64) / (total or path.counts[-1])
@@ -114,12 +114,12 @@ def area_under(inputs: MetricInputs, path: PerturbationPath, total: int | None =
 
 
 def scored_classes(inputs: MetricInputs, scored_class: ScoredClass) -> Tensor:
-    """(B,), the class whose score is read."""
+    """Classes (B,) whose score is read."""
     return inputs.targets if scored_class == "target" else inputs.predictions
 
 
 def pixel_order(inputs: MetricInputs, order: PixelOrder) -> tuple[Tensor, Tensor]:
-    """The place (B, P) of each pixel, and whether the map is constant (B,), on the CPU."""
+    """Rank (B, P) of each pixel, and whether the map is constant (B,), on the CPU."""
     return inputs.cached(("ordering", order), lambda: _pixel_order(inputs, order))
 
 
@@ -139,10 +139,10 @@ def _pixel_order(inputs: MetricInputs, order: PixelOrder) -> tuple[Tensor, Tenso
 
 
 def maps_of(inputs: MetricInputs, kind: MapStatistics) -> Tensor:
-    """(B, H, W) in [0, 1].
+    """Maps (B, H, W) in [0, 1] that give the order.
 
     Raises:
-        NotApplicable: the maps were made elsewhere, or the network's batch norms cannot be given statistics of one image.
+        NotApplicable: the maps were made elsewhere, or the batch norms cannot use statistics of one image.
     """
     return inputs.saliency if kind == "default" else inputs.cached("maps of own statistics", lambda: _explained_anew(inputs))
 
@@ -159,7 +159,7 @@ def _explained_anew(inputs: MetricInputs) -> Tensor:
 
 
 def image_version(inputs: MetricInputs, name: Version, masking: Masking) -> Tensor:
-    """A version of the images (B, 3, H, W), or one colour (B or 1, 3, 1, 1) that stands for all pixels."""
+    """A version of the images (B, 3, H, W), or one colour (B or 1, 3, 1, 1) for all pixels."""
     return inputs.cached(("version", name, masking), lambda: _image_version(inputs, name, masking))
 
 
@@ -183,7 +183,7 @@ def _image_version(inputs: MetricInputs, name: Version, masking: Masking) -> Ten
 
 
 def _logits_of(inputs: MetricInputs, name: Version, masking: Masking) -> Tensor:
-    """Logits (B, C) of a whole version; a blank picture is scored once for all images, and the images not at all."""
+    """Logits (B, C) of a whole version; a blank image is scored once for the batch, the original images not again."""
     if name == "image":
         return inputs.logits
     shown = image_version(inputs, name, masking)

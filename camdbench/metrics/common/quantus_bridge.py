@@ -1,9 +1,9 @@
-"""Quantus asked for one image at a time, with its own copies, its own random numbers and its known defects out of the way.
+"""Calls of Quantus, one image at a time, with copies of the data and random numbers of each image.
 
-Quantus 0.6 draws from the global generators, lets images of a batch change each other's values, refuses a whole batch for one
-flat map and needs names that NumPy no longer has. Here every call is seeded from (seed, image id, metric) and leaves the
-generators as they were; maps come normalised, as float64 copies; flat maps have no value instead of an exception.
-Metrics that explain again see the whole batch at once, with one stream of random numbers for each image.
+Quantus 0.6 draws from global generators, lets images of a batch change each other's values, rejects a whole batch for one
+constant map and needs names that NumPy has removed. Here every call is seeded from (seed, image id, metric) and restores the
+generators; maps are normalised float64 copies; constant maps have no value. Metrics that explain again receive the whole
+batch, with one stream of random numbers per image.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ import torch
 from torch import Tensor, nn
 
 from camdbench.functional.normalise import is_constant, upsample
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.quantus_sandbox import Array, by_row, isolated, library
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.quantus_sandbox import Array, by_row, isolated, library
 from camdbench.models.classifier import Classifier
 
 
 def ask(
     inputs: MetricInputs, name: str, maps: str, options: Mapping[str, Any], *, softmax: bool = False, segments: Tensor | None = None
 ) -> list[Any]:
-    """What a metric of Quantus says of each image: B scores, whatever they are, None for a flat map.
+    """Scores of a Quantus metric, one per image, None for a constant map.
 
     Args:
         inputs: images and maps.
-        name: the metric's class.
+        name: class of the metric.
         maps: `default` for the maps in [0, 1], or `raw`.
-        options: the arguments of the class, beside those that are always the same.
-        softmax: whether it looks at probabilities instead of logits.
-        segments: (B, H, W) bool, the masks that it compares the maps with.
+        options: arguments of the class, besides the fixed ones.
+        softmax: whether it reads probabilities instead of logits.
+        segments: (B, H, W) bool, masks that it compares the maps with.
     """
     batch = _Inputs(inputs, maps)
     given_maps = _rounded(batch.maps)
@@ -53,16 +53,16 @@ def ask(
 def ask_again(
     inputs: MetricInputs, name: str, maps: str, options: Mapping[str, Any], *, softmax: bool = False, noise: str = "", layers: bool = False
 ) -> list[Any]:
-    """The same of a metric that explains altered images, the batch at once: B scores, None for a flat map.
+    """Scores of a Quantus metric that explains perturbed images, for the batch at once; None for a constant map.
 
     Args:
         inputs: images and maps.
-        name: the metric's class.
+        name: class of the metric.
         maps: `default` or `raw`.
-        options: the arguments of the class.
-        softmax: whether it looks at probabilities.
-        noise: the function of Quantus that perturbs images, to be given each image with random numbers of its own.
-        layers: whether it looks into the network, and so gets a copy of it.
+        options: arguments of the class.
+        softmax: whether it reads probabilities.
+        noise: function of Quantus that perturbs images, called per image with that image's random numbers.
+        layers: whether it reads or changes layers of the network, and so receives a copy.
 
     Raises:
         NotApplicable: the maps were made elsewhere.
@@ -86,13 +86,13 @@ def ask_again(
 
 
 def as_values(scores: list[Any], like: Tensor) -> Tensor:
-    """(B,) float64 of scores, NaN where there is none or it is not finite."""
+    """Scores as (B,) float64, NaN if missing or not finite."""
     values = torch.tensor([float("nan") if score is None else float(score) for score in scores], dtype=torch.float64)
     return torch.where(values.isfinite(), values, torch.nan).to(like.device)
 
 
 class _Inputs:
-    """A batch as Quantus wants it: mean/std-normalised images (B, 3, H, W), classes (B,), maps (B, 1, H, W), and which are flat."""
+    """A batch in Quantus' form: normalised images (B, 3, H, W), classes (B,), maps (B, 1, H, W), constant maps (B)."""
 
     def __init__(self, inputs: MetricInputs, maps: str) -> None:
         chosen = inputs.saliency
@@ -106,7 +106,7 @@ class _Inputs:
 
 
 def _rounded(maps: Array) -> Array:
-    """Maps rounded to 2^-16 of each one's largest size, so that the last bits of a sum do not order places that are equal."""
+    """Maps rounded to 2^-16 of their largest magnitude, so that the last bits of a sum do not order equal pixels."""
     unit = np.abs(maps).max((1, 2, 3), keepdims=True) / 2**16
     return np.round(maps / np.where(unit > 0, unit, 1)) * unit
 
@@ -116,14 +116,14 @@ def _at_image_size(raw: Tensor, images: Tensor) -> Tensor:
 
 
 def _as_array(maps: Tensor) -> Array:
-    """(B, 1, H, W) float64, a copy."""
+    """Copy of maps as (B, 1, H, W) float64."""
     return maps.detach().cpu().double().unsqueeze(1).numpy().copy()
 
 
 class _Normalised(nn.Module):
-    """A classifier that takes mean/std-normalised images, as Quantus hands them on.
+    """Classifier of normalised images, as Quantus passes them.
 
-    Hidden, its modules are not found: Quantus adds a softmax or leaves it out according to what a network is made of.
+    With `hidden`, its modules are invisible to Quantus, which adds or omits a softmax according to a network's modules.
     """
 
     def __init__(self, shown: Classifier, *, hidden: bool, owner: Classifier | None = None) -> None:
@@ -141,7 +141,7 @@ class _Normalised(nn.Module):
 
     @contextmanager
     def counted(self) -> Generator[None]:
-        """What a copy's passes are inside the block is counted for the classifier that it was copied from."""
+        """Add the passes of a copy to the classifier that it was copied from."""
         owner, before = self._owner[0].classifier, self.shown.passes
         yield
         if self.shown is not owner:
@@ -154,7 +154,7 @@ class _Normalised(nn.Module):
 
 
 class _Uncopied:
-    """Holds a classifier that is not copied with its holder."""
+    """Holder of a classifier that deep copies share."""
 
     def __init__(self, classifier: Classifier) -> None:
         self.classifier = classifier
@@ -164,7 +164,7 @@ class _Uncopied:
 
 
 def _inside(model: nn.Module) -> _Normalised:
-    """The model that was handed to Quantus, which puts a softmax behind it where it wants one."""
+    """The model given to Quantus, inside the softmax that it may add."""
     return next(module for module in model.modules() if isinstance(module, _Normalised))
 
 
@@ -173,7 +173,7 @@ def _common(model: nn.Module, softmax: bool) -> dict[str, Any]:
 
 
 def _metric(name: str, options: Mapping[str, Any]) -> Any:
-    """A fresh metric: some of Quantus' keep what they have seen."""
+    """A new metric; some of Quantus' keep state."""
     fixed = {"abs": False, "normalise": False, "return_aggregate": False, "disable_warnings": True, "display_progressbar": False}
     return getattr(library(), name)(**{**fixed, **options})
 

@@ -1,4 +1,4 @@
-"""Quantus on its own: global random numbers seeded and put back, NumPy's old names there, whole batches not refused."""
+"""Isolation of Quantus: seeded and restored global generators, removed NumPy names, no rejection of whole batches."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _SERIES = "0.6."
 
 
 def library() -> Any:
-    """Quantus, imported now, past the warnings that its source raises under current Pythons.
+    """Quantus, imported on first use without the warnings of its source.
 
     Raises:
-        UsageError: another series of it is installed than the one whose conventions and defects are known.
+        UsageError: the installed series is not the supported one.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -35,7 +35,7 @@ def library() -> Any:
 
 @contextmanager
 def isolated(seed: int, device: torch.device) -> Generator[None]:
-    """Global generators seeded, NumPy's old names there, assertions on whole batches away; all as it was afterwards."""
+    """Seed the global generators, add removed NumPy names and drop batch assertions; restore everything on exit."""
     helpers = library().helpers
     asserts, caching = helpers.asserts, helpers.model.pytorch_model.PyTorchModel
     numbers, words, checks = np.random.get_state(), random.getstate(), asserts.assert_attributions  # noqa: NPY002
@@ -44,11 +44,7 @@ def isolated(seed: int, device: torch.device) -> Generator[None]:
         for name, value in missing.items():
             setattr(np, name, value)
         asserts.assert_attributions = _assert_shapes
-        with (
-            warnings.catch_warnings(),
-            np.errstate(all="ignore"),
-            torch.random.fork_rng([device] if device.type == "cuda" else []),
-        ):
+        with warnings.catch_warnings(), np.errstate(all="ignore"), torch.random.fork_rng([device] if device.type == "cuda" else []):
             warnings.simplefilter("ignore")
             np.random.seed(seed)  # noqa: NPY002
             random.seed(seed)
@@ -65,7 +61,7 @@ def isolated(seed: int, device: torch.device) -> Generator[None]:
 
 
 def by_row(name: str, seeds: list[int]) -> Callable[..., Array]:
-    """A function of Quantus that perturbs (B, n), called for each row with the state of that row's own generator."""
+    """A perturbation of Quantus for (B, n), called per row with the state of that row's own generator."""
     perturb: Callable[..., Array] = getattr(library().functions.perturb_func, name)
     states = [np.random.RandomState(seed).get_state() for seed in seeds]
 
@@ -81,6 +77,6 @@ def by_row(name: str, seeds: list[int]) -> Callable[..., Array]:
 
 
 def _assert_shapes(x_batch: Array, a_batch: Array) -> None:
-    """What Quantus asserts of maps, without a Python list of every pixel and without judging the batch by one flat map."""
+    """Check shapes alone: Quantus' assertion builds a list of every pixel and rejects the batch for one constant map."""
     if len(x_batch) != len(a_batch) or x_batch.shape[2:] != a_batch.shape[2:]:
         raise ValueError(f"maps of shape {a_batch.shape} for images of shape {x_batch.shape}")

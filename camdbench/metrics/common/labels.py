@@ -1,4 +1,4 @@
-"""The classes that images are labelled with, and what is said of images without a label."""
+"""Labels of images, and undefined values for images without a label."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from camdbench.metrics.inputs import MetricInputs
+from camdbench.metrics.common.inputs import MetricInputs
 
 
 class KnownLabels(NamedTuple):
-    """Labels that can be looked up in logits.
+    """Labels as valid indices of logits.
 
     Attributes:
-        classes: (B,) int64; 0 where the label is unknown.
+        classes: (B,) int64; 0 if the label is unknown.
         known: (B,) bool, whether the label is a class of the network.
     """
 
@@ -23,12 +23,12 @@ class KnownLabels(NamedTuple):
 
 
 def labels_of(inputs: MetricInputs) -> KnownLabels:
-    """The labels of a batch."""
+    """Labels of a batch."""
     known = (inputs.labels >= 0) & (inputs.labels < inputs.logits.shape[1])
     return KnownLabels(torch.where(known, inputs.labels, 0), known)
 
 
 def mask_undefined(values: Tensor, defined: Tensor) -> tuple[Tensor, Tensor]:
-    """Values (B,) with NaN where they are not defined, and where that is, (B,) bool, both where the values are."""
+    """Values (B,) with NaN where undefined, and the mask of undefined values (B,), both on the device of `values`."""
     there = defined.to(values.device)
     return torch.where(there, values, torch.nan), ~there

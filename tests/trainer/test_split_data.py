@@ -1,4 +1,4 @@
-"""SegmentationData: class maps of samples, and the order and mirroring of training."""
+"""Class maps of samples, and their loading."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from PIL import Image
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.datasets.samples import Sample
 from camdbench.datasets.sbd import sbd
-from camdbench.datasets.shortcuts.dataset import shortcuts
 from camdbench.datasets.voc2012 import voc2012
-from camdbench.trainer.tasks.segmentation_data import SegmentationData, class_map, load_segmentation_data
+from camdbench.trainer.in_memory_split import load_images
+from camdbench.trainer.split_data import class_map
 
 
 def sample(**known: object) -> Sample:
@@ -79,39 +79,8 @@ class TestLoading:
         mask = torch.ones(2, 3, dtype=torch.bool)
         other = Sample("b", torch.zeros(3, 4, 3), 0, mask=torch.ones(4, 3, dtype=torch.bool))
         with pytest.raises(CamdbenchError, match=r"image b has shape \(3, 4, 3\)"):
-            load_segmentation_data(Held([sample(mask=mask), other]))
+            load_images(Held([sample(mask=mask), other]), "class maps")
 
     def test_more_classes_than_a_byte_holds_are_refused(self) -> None:
         with pytest.raises(UsageError, match="300 classes: a class map holds at most 254"):
-            load_segmentation_data(Held([], tuple(map(str, range(300)))))
-
-
-@pytest.fixture(scope="module")
-def scenes() -> SegmentationData:
-    return load_segmentation_data(shortcuts(split="train", count=10, size=32))
-
-
-class TestOrder:
-    def test_views_are_all_of_them_in_order(self, scenes: SegmentationData) -> None:
-        data, views = shortcuts(split="train", count=10, size=32), list(scenes.views(4))
-        assert [len(view.ids) for view in views] == [4, 4, 2]
-        for index, (image, held) in enumerate(zip(torch.cat([v.images for v in views]), torch.cat([v.maps for v in views]), strict=True)):
-            torch.testing.assert_close(image, data[index].image, atol=1 / 500, rtol=0)
-            assert held.equal((data[index].mask * (data[index].label + 1)).long())
-
-    def test_every_image_comes_once_and_a_short_rest_not_at_all(self, scenes: SegmentationData) -> None:
-        views = list(scenes.shuffled(4, torch.Generator().manual_seed(0), 0.0))
-        names = [name for view in views for name in view.ids]
-        assert len(names) == len(set(names)) == 8
-        assert names != list(scenes.ids[:8])
-
-    def test_maps_are_mirrored_with_their_images(self, scenes: SegmentationData) -> None:
-        place = {name: index for index, name in enumerate(scenes.ids)}
-        mirrored = 0
-        for view in scenes.shuffled(2, torch.Generator().manual_seed(0), 0.5):
-            for name, image, held in zip(view.ids, view.images, view.maps, strict=True):
-                turn = not image.equal(scenes.pixels[place[name]] / 255)
-                mirrored += turn
-                assert image.equal((scenes.pixels[place[name]].flip(-1) if turn else scenes.pixels[place[name]]) / 255)
-                assert held.equal((scenes.maps[place[name]].flip(-1) if turn else scenes.maps[place[name]]).long())
-        assert 0 < mirrored < 10
+            load_images(Held([], tuple(map(str, range(300)))), "class maps")

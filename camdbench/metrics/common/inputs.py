@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class SaliencyMaps(Protocol):
-    """Finished maps of a batch, as an explainer leaves them."""
+    """Maps of a batch, raw and normalised."""
 
     @property
     def raw(self) -> Tensor:
@@ -39,16 +39,24 @@ class SaliencyMaps(Protocol):
 
 
 class Features(Protocol):
-    """What a target layer saw of the images."""
+    """Output and class weights of a target layer."""
 
     @property
     def activations(self) -> Tensor:
-        """(B, K, h, w)."""
+        """Output of the target layer, (B, K, h, w).
+
+        Raises:
+            NotApplicable: the layer was not captured.
+        """
         ...
 
     @property
     def class_weights(self) -> Tensor:
-        """(C, K) of a head that is global average pooling and a linear layer."""
+        """Class weights (C, K) of a head of global average pooling and a linear layer.
+
+        Raises:
+            NotApplicable: the head is another one, or the layer was not captured.
+        """
         ...
 
 
@@ -58,28 +66,28 @@ ExplainOthers = Callable[[int, str, Change], Sequence[tuple[tuple[str, ...], Sal
 
 
 class MetricInputs:
-    """One batch with the maps of one explainer, or with none for a metric of the model alone.
+    """One batch with the maps of one explainer; without maps for a metric of the model alone.
 
-    Metrics that read the same part share it: AD, AG and AI cost one masked forward pass together, and none for the
-    images as they are where `logits` are already known.
+    Metrics share cached parts: AD, AG and AI cost one masked forward pass together, and none for the original images if
+    `logits` are given.
 
     Args:
         classifier: the model, frozen.
         images: (B, 3, H, W) in [0, 1].
-        targets: (B,) the class that was explained.
+        targets: (B,) explained classes.
         saliency: (B, H, W) in [0, 1].
-        raw: (B, h, w) the map before up-sampling and normalisation, where known.
-        logits: (B, C) of the images as they are, where known.
-        boxes: B tensors (n, 4) xyxy pixels, where known.
-        masks: (B, H, W) bool, where known.
-        labels: (B,) ground-truth classes, -1 where unknown; all unknown where not given.
-        present: (B, C) bool, the classes that each image shows, where there may be several.
-        class_masks: (B, C, H, W) bool, the mask of each of them.
-        ids: B names of the images, which random numbers depend on; their positions where not given.
+        raw: (B, h, w) map before up-sampling and normalisation.
+        logits: (B, C) of the original images.
+        boxes: B tensors (n, 4), xyxy in pixels.
+        masks: (B, H, W) bool.
+        labels: (B,) ground-truth classes, -1 if unknown; default: all unknown.
+        present: (B, C) bool, classes that each image shows, for data with several.
+        class_masks: (B, C, H, W) bool, mask of each class.
+        ids: B names of the images, which random numbers depend on; default: their positions.
         seed: seed of metrics that draw random numbers.
-        explainer: explains other versions of the images, where the maps come from an explainer.
-        others: explains other images of the data set, where there is one.
-        features: what the target layer saw, where known.
+        explainer: explains other versions of the images.
+        others: explains reference images of the data set.
+        features: output of the target layer.
     """
 
     def __init__(
@@ -115,10 +123,10 @@ class MetricInputs:
 
     @property
     def saliency(self) -> Tensor:
-        """(B, H, W) in [0, 1].
+        """Map (B, H, W) in [0, 1].
 
         Raises:
-            NotApplicable: there is no map, because the metric is of the model alone.
+            NotApplicable: there is no map (`--explainers none`).
         """
         if self._saliency is None:
             raise NotApplicable("the metric looks at a map, and there is none")
@@ -126,27 +134,27 @@ class MetricInputs:
 
     @cached_property
     def is_constant(self) -> Tensor:
-        """(B,) bool, whether no place of the map differs from another, before normalisation where that is known."""
+        """Whether the map is constant, (B,) bool, before normalisation if the raw map is known."""
         return is_constant(self.saliency if self.raw is None else self.raw)
 
     @cached_property
     def logits(self) -> Tensor:
-        """(B, C), of the images as they are."""
+        """Logits (B, C) of the original images."""
         return self.score(self.images) if self._logits is None else self._logits
 
     @cached_property
     def predictions(self) -> Tensor:
-        """(B,) int64, the class of the largest logit of the images as they are."""
+        """Predicted classes (B,) int64 of the original images."""
         return self.logits.argmax(1)
 
     @cached_property
     def log_odds(self) -> Tensor:
-        """(B,) float64: log p - log(1 - p) of the explained class."""
+        """Log-odds (B,) float64 of the explained class: log p - log(1 - p)."""
         return log_odds(self.logits, self.targets)
 
     @property
     def activations(self) -> Tensor:
-        """(B, K, h, w), the target layer's output.
+        """Output of the target layer, (B, K, h, w).
 
         Raises:
             NotApplicable: the layer was not captured.
@@ -155,7 +163,7 @@ class MetricInputs:
 
     @property
     def class_weights(self) -> Tensor:
-        """(C, K), for a head that is global average pooling and a linear layer.
+        """Class weights (C, K) of a head of global average pooling and a linear layer.
 
         Raises:
             NotApplicable: the head is another one, or the layer was not captured.
@@ -168,44 +176,44 @@ class MetricInputs:
             return self.classifier(images)
 
     def explain(self, images: Tensor, targets: Tensor | None = None, classifier: Classifier | None = None) -> SaliencyMaps:
-        """The maps of the same explainer, with the same random numbers, for other versions (B, 3, H, W) of the images.
+        """Maps of the same explainer, with the same random numbers, for other versions (B, 3, H, W) of the images.
 
         Args:
             images: as many as the batch has, in its order.
-            targets: (B,) classes to explain instead of the batch's own.
-            classifier: another model to explain, frozen.
+            targets: (B,) classes to explain; default: those of the batch.
+            classifier: another frozen model to explain.
 
         Raises:
-            NotApplicable: the maps were made elsewhere, so there is no explainer to ask.
+            NotApplicable: the maps were made elsewhere.
         """
         if self._explainer is None:
             raise NotApplicable("the metric explains altered images, and there is no explainer to do so")
         return self._explainer(images, targets, classifier)
 
     def explain_others(self, count: int, purpose: str, change: Change) -> Sequence[tuple[tuple[str, ...], SaliencyMaps]]:
-        """The maps of the same explainer for images of the whole data set, altered; the same ones for every image, made once.
+        """Maps of the same explainer for altered reference images of the data set; the same for every batch, computed once.
 
         Args:
-            count: how many, drawn by the seed; the batch's own images may be among them.
-            purpose: what the change draws random numbers for, and the name that what is found is kept under.
-            change: makes other versions of images (N, 3, H, W), with a generator for each.
+            count: number of images, drawn by the seed; images of the batch may be among them.
+            purpose: name of the random numbers of `change`, and cache key.
+            change: alters images (N, 3, H, W), with one generator each.
 
         Returns:
-            Their names and maps, in parts of one image size, each explained for its own class.
+            Names and maps, in groups of one image size; each image is explained for its own class.
 
         Raises:
-            NotApplicable: no data set lies behind the images, or it has fewer that can be read.
+            NotApplicable: there is no data set, or it has too few readable images.
         """
         if self._others is None:
             raise NotApplicable("the metric compares with other images, and there is no data set to draw them from")
         return self._others(count, purpose, change)
 
     def random(self, index: int, purpose: str) -> torch.Generator:
-        """The CPU generator of one image of the batch, from (seed, image id) alone."""
+        """CPU generator of one image of the batch, from (seed, image id) alone."""
         return generator_for(self.seed, self.ids[index], purpose)
 
     def cached(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What `make` returns, made once for all metrics that name the same key."""
+        """Result of `make`, computed once for all metrics that use the same key."""
         if key not in self._cached:
             self._cached[key] = make()
         return cast("T", self._cached[key])

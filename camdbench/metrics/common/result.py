@@ -10,10 +10,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Curve:
-    """Several numbers of each image over common places.
+    """Values of each image over common positions.
 
     Attributes:
-        x: (K,) places, such as fractions of pixels, thresholds or class indices.
+        x: (K,) positions, such as fractions of pixels, thresholds or class indices.
         y: (B, K) values.
     """
 
@@ -23,12 +23,12 @@ class Curve:
 
 @dataclass(frozen=True)
 class MetricResult:
-    """The values of one metric for one batch.
+    """Values of one metric on one batch.
 
     Attributes:
-        values: (B,) each image's own number; NaN where there is none.
-        undefined: (B,) bool, where the metric has no meaning for the image; a NaN elsewhere is an error.
-        curves: by name, what the table's number is made of where it is more than the mean of `values`.
+        values: (B,) value of each image; NaN if undefined.
+        undefined: (B,) bool, where the metric is undefined; a NaN elsewhere is an error.
+        curves: by name, the inputs of a table's aggregate, if that is not the mean of `values`.
     """
 
     values: Tensor

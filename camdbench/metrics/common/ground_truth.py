@@ -1,8 +1,7 @@
-"""What the metrics of localisation share: the region of the object, the map that is compared with it, and where neither is.
+"""Ground truth of localisation metrics: region of the object, compared map, and undefined values.
 
-Boxes have exclusive ends and belong to the image as the network sees it; what lies outside is cut off. An image
-without a box, or with an empty mask, has no value. Neither has a map that is zero everywhere, unless a protocol says
-otherwise: a map that points nowhere is counted among the undefined, never as a zero.
+Boxes have exclusive ends in pixels of the network's input and are clipped to it. An image without a box or with an empty
+mask has no value. Neither has a map of zeros, unless a protocol sets `constant_map="scored"`.
 """
 
 from __future__ import annotations
@@ -15,17 +14,17 @@ from camdbench.core.errors import NotApplicable
 from camdbench.core.option_types import GroundTruth
 from camdbench.functional.boxes import clip, union_mask
 from camdbench.functional.normalise import normalise, upsample
-from camdbench.metrics.inputs import MetricInputs
-from camdbench.metrics.result import Curve, MetricResult
+from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.result import Curve, MetricResult
 
 
 def object_region(inputs: MetricInputs, ground_truth: GroundTruth) -> Tensor:
-    """The pixels of the object, (B, H, W) bool on the maps' device: the union of its boxes, or its mask.
+    """Pixels of the object, (B, H, W) bool on the maps' device: the union of its boxes, or its mask.
 
-    With `inclusive boxes` the column x1 and the row y1 count too, as where code takes the end of a box for its last pixel.
+    `inclusive boxes` includes the column x1 and the row y1, as code does that reads a box's end as its last pixel.
 
     Raises:
-        NotApplicable: the images have none of either.
+        NotApplicable: the images have no boxes, or no masks.
     """
     size, device = inputs.images.shape[-2:], inputs.images.device
     if ground_truth == "masks":
@@ -38,7 +37,7 @@ def object_region(inputs: MetricInputs, ground_truth: GroundTruth) -> Tensor:
 
 
 def boxes_of(inputs: MetricInputs) -> list[Tensor]:
-    """B tensors (n, 4), what of the boxes lies inside the images; n is 0 where nothing does.
+    """Boxes clipped to the images, B tensors (n, 4); n is 0 if none lies inside.
 
     Raises:
         NotApplicable: the images have no boxes.
@@ -48,12 +47,12 @@ def boxes_of(inputs: MetricInputs) -> list[Tensor]:
 
 
 def maps_of(inputs: MetricInputs, maps: str = "default", resize: str = "bilinear") -> Tensor:
-    """The maps (B, H, W) at image size, normalised as a protocol says; what is not finite counts as zero.
+    """Maps (B, H, W) at image size, normalised as a protocol states; non-finite values count as 0.
 
     Args:
-        inputs: the raw maps where they are known, and the finished ones otherwise.
-        maps: `default`, the explainer's own normalisation to [0, 1]; or the raw map: `range`, resized, then from 0 to 1;
-            `relu` or `abs`, rectified or without its sign, then resized.
+        inputs: raw maps if known, else normalised maps.
+        maps: `default`: the explainer's normalisation to [0, 1]; `range`: raw map, resized, then scaled to [0, 1];
+            `relu`, `abs`: rectified or absolute raw map, then resized.
         resize: `bilinear`, or `bicubic` for `range`, as OpenCV's INTER_CUBIC.
     """
     if maps == "default":
@@ -68,12 +67,12 @@ def maps_of(inputs: MetricInputs, maps: str = "default", resize: str = "bilinear
 
 
 def is_zero(maps: Tensor) -> Tensor:
-    """Which maps (B, H, W) are zero everywhere, (B,) bool."""
+    """Maps (B, H, W) that are zero everywhere, (B,) bool."""
     return ~maps.flatten(1).any(1)
 
 
 def result_of(values: Tensor, undefined: Tensor, points: dict[str, Curve] | None = None) -> MetricResult:
-    """Values (B,) with NaN where they are undefined, all on the CPU."""
+    """Result with NaN where undefined, on the CPU."""
     nowhere = undefined.cpu()
     return MetricResult(torch.where(nowhere, torch.nan, values.cpu().double()), nowhere, points or {})
 

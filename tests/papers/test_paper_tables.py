@@ -8,8 +8,8 @@ import pytest
 from helpers.latex import assert_compiles, needs_latex
 
 from camdbench.papers.agreement import CellComparison, OurValue, compare_cell
+from camdbench.papers.paper_tables import paper_tables
 from camdbench.papers.recipe_files import load_table, recipe_files
-from camdbench.papers.render import paper_tables
 from camdbench.tables.render import to_latex, to_markdown
 from camdbench.tables.table import Table
 

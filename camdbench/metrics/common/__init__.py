@@ -1,0 +1,1 @@
+"""Modules that metrics share; none registers a metric."""
