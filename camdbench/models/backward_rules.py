@@ -163,7 +163,6 @@ def check_operations(output: Tensor, images: Tensor, method: str, allowed: Colle
         NotApplicable: another operation, or a product of two image-dependent factors.
     """
     between = _between(output, images)  # ordered from the output: a deterministic error message
-    between = _between(output, images)  # from the output on, so that the complaint is the same every time
     kinds = set[str]()
     for node in between:
         kind = node.name().rpartition("::")[2].rstrip("0123456789").removesuffix("Backward")

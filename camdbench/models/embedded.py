@@ -57,7 +57,7 @@ def load_checkpoint(path: Path, *, name: str) -> Classifier:
         arguments = {key: facts[key] for key in ("mean", "std", "input_size", "layer")}
     except FileNotFoundError:
         raise UsageError(
-            f"checkpoint {path}: {facts_file.name} is not beside it; for weights alone use --model NAME --weights {path}"
+            f"checkpoint {path}: {facts_file.name} is not beside it; for weights alone use --models NAME --weights {path}"
         ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"checkpoint {path}: {facts_file.name} is invalid ({error!r}); train again") from None

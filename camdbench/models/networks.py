@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from camdbench.models import shortcuts_net, timm_zoo, torchvision_zoo
-from camdbench.models.surgery import core_focused
+from camdbench.models.surgery import apply_surgery
 from camdbench.models.zoo import check_network
 
 _SHORTCUTS = 96  # pixels
@@ -42,7 +42,7 @@ def build_network(name: str, classes: int, surgery: Mapping[str, Any] | None = N
         network = timm_zoo.fresh(name, classes)
     else:
         network = torchvision_zoo.fresh(name, classes)
-    return network if surgery is None else core_focused(network, **surgery)
+    return network if surgery is None else apply_surgery(network, **surgery)
 
 
 def input_of(name: str) -> InputSpec:

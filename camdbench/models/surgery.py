@@ -17,7 +17,7 @@ Stride = Literal[1, "original"]
 Relus = Literal["paper", "release"]
 
 
-def core_focused(network: nn.Module, *, stride: Stride = 1, relus: Relus = "paper") -> nn.Module:
+def apply_surgery(network: nn.Module, *, stride: Stride = 1, relus: Relus = "paper") -> nn.Module:
     """Modify a network in place for core-focused training (CFCE, appendix C.1); all remaining weights are kept.
 
     The last stage keeps its resolution, the head has no bias, and the last block loses the BatchNorm of its last

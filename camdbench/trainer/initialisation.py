@@ -13,7 +13,7 @@ from camdbench.models.last_layer import with_classes
 from camdbench.models.meta_network import on_meta_device
 from camdbench.models.networks import build_network, input_of, without_side_heads
 from camdbench.models.shortcuts_net import LAYER, ShortcutsNetwork
-from camdbench.models.surgery import check_additive, core_focused, surgery_of
+from camdbench.models.surgery import apply_surgery, check_additive, surgery_of
 from camdbench.models.torchvision_zoo import wake_head
 from camdbench.models.zoo import load_classifier
 from camdbench.trainer.recipe import TrainingRecipe
@@ -60,7 +60,7 @@ def _from_weights(recipe: TrainingRecipe, images: Split, before: Path | None) ->
     if _shapes(network) != _shapes(wanted):
         raise UsageError(f"recipe {recipe.name}: init={init}: not a checkpoint of network={recipe.network}; name its network")
     if recipe.surgery is not None and not (before and surgery_of(network)):  # pretraining may have included the surgery
-        core_focused(network, **recipe.surgery.model_dump())
+        apply_surgery(network, **recipe.surgery.model_dump())
     return classifier
 
 
