@@ -37,7 +37,6 @@ PENDING = frozenset(
         "docs/datasets/hard_imagenet.md",
         "docs/reproduce.md",
         "docs/training.md",
-        "models",
         "papers",
         "runner",
         "tables",

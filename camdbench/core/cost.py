@@ -173,8 +173,8 @@ def check_cost(owner: str, cost: object, options: Iterable[str], *, wraps: bool)
     """
     if not isinstance(cost, Cost):
         raise TypeError(f"{owner!r}: cost = {cost!r}: not a Cost; write cost=Cost(forward=1), from camdbench.core.cost")
-    if strangers := cost.option_names - set(options):
-        raise TypeError(f"{owner!r}: cost repeats by {', '.join(sorted(strangers))}; name an option or one of {', '.join(RUN_TIME)}")
+    if unknown_names := cost.option_names - set(options):
+        raise TypeError(f"{owner!r}: cost repeats by {', '.join(sorted(unknown_names))}; name an option or one of {', '.join(RUN_TIME)}")
     if wraps != bool(cost.inner):
         fix = "state inner=1, or how often it runs" if wraps else "leave inner out"
         raise TypeError(f"{owner!r}: cost has inner={cost.inner}; {fix} the wrapped explainer")

@@ -61,8 +61,8 @@ class Entry(Generic[F]):
             UsageError: unknown option or value of the wrong type.
         """
         if len(spec.wrapped) != self.wraps:
-            wanted = f"{self.wraps} explainer" if self.wraps == 1 else f"{self.wraps or 'no'} explainers"
-            raise UsageError(f"{spec}: {self.name} takes {wanted} in its brackets, not {len(spec.wrapped)}")
+            expected = f"{self.wraps} explainer" if self.wraps == 1 else f"{self.wraps or 'no'} explainers"
+            raise UsageError(f"{spec}: {self.name} takes {expected} in its brackets, not {len(spec.wrapped)}")
         checked = check_options(self.name, self.options, spec.arguments)
         defaults = self.defaults(checked.get("protocol"))
         return Spec.of(self.name, {name: value for name, value in checked.items() if value != defaults[name]}, spec.wrapped)
@@ -135,8 +135,8 @@ def with_protocol(owner: str, options: tuple[Option, ...], facts: Facts) -> tupl
         return options
     known = {option.name for option in options}
     for protocol in protocols:
-        if strangers := set(protocol.options) - known | set(protocol.options) & set(SWITCHES):
-            raise TypeError(f"{owner!r}, protocol {protocol.name!r} sets {', '.join(sorted(strangers))}; name an option, not a switch")
+        if invalid := set(protocol.options) - known | set(protocol.options) & set(SWITCHES):
+            raise TypeError(f"{owner!r}, protocol {protocol.name!r} sets {', '.join(sorted(invalid))}; name an option, not a switch")
     names = tuple(protocol.name for protocol in protocols)
     return (*options, Option("protocol", f"Literal[{', '.join(map(repr, names))}]", names[0]))
 

@@ -1,7 +1,7 @@
 """Settings: one declaration per option, from which the command line, the Python signature and a run's identity derive.
 
-A configuration is a frozen dataclass. Each field has a default and the type `Annotated[T, Setting(...)]`. Neither pydantic nor
-torch is imported before a value is checked, so that `--help` stays fast.
+A configuration is a frozen dataclass; each field has a default and the type `Annotated[T, Setting(...)]`. pydantic is imported
+only when a value is checked, which keeps `--help` fast.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def fields_of(config: type[Any]) -> tuple[Field, ...]:
     return tuple(found)
 
 
-def validated(config: type[C], given: Mapping[str, Any]) -> C:
+def make_config(config: type[C], given: Mapping[str, Any]) -> C:
     """A configuration from keyword arguments.
 
     Raises:

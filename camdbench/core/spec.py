@@ -134,5 +134,5 @@ def _split(text: str) -> list[str]:
 
 
 def _literal(value: object) -> str:
-    # JSON's escapes are Python's; its double quotes are the house's.
+    # JSON gives double quotes with escapes that Python reads
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)

@@ -12,7 +12,15 @@ from camdbench.core.registries import explainer
 from camdbench.explainers.common.masked_scoring import fill_image
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.gradients import reduce_channels
-from camdbench.models.backward_rules import ELEMENTWISE, POOLING, BackwardRules, check_made_of, check_same_logits, rescale, rescale_maximum
+from camdbench.models.backward_rules import (
+    ELEMENTWISE,
+    POOLING,
+    BackwardRules,
+    check_operations,
+    check_same_logits,
+    rescale,
+    rescale_maximum,
+)
 
 
 @explainer(
@@ -44,7 +52,7 @@ def deeplift(trace: Trace, *, baseline: Literal["mean", "black"] = "black", chan
         leaf = trace.images.detach().clone().requires_grad_()
         with BackwardRules(rules):
             logits = trace.score(torch.cat([leaf, start]))
-        check_made_of(logits, leaf, "deeplift", {"_Rescale", "_RescaleMaximum"})
+        check_operations(logits, leaf, "deeplift", {"_Rescale", "_RescaleMaximum"})
         own = logits[: len(leaf)]
         check_same_logits(own, trace.logits, "deeplift")
         multipliers = torch.autograd.grad(own.gather(1, targets[:, None]).sum(), leaf)[0]

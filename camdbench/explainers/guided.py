@@ -15,7 +15,7 @@ from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.gradcam import gradcam
 from camdbench.explainers.gradients import reduce_channels
 from camdbench.functional.normalise import upsample
-from camdbench.models.backward_rules import MAXIMA, BackwardRules, check_made_of, check_same_logits, guided_relu
+from camdbench.models.backward_rules import MAXIMA, BackwardRules, check_operations, check_same_logits, guided_relu
 
 
 @explainer(
@@ -68,7 +68,7 @@ def guided_gradients(trace: Trace, method: str) -> Tensor:
         leaf = trace.images.detach().clone().requires_grad_()
         with BackwardRules({"relu": guided_relu}):
             logits = trace.score(leaf)
-        if "_GuidedRelu" not in check_made_of(logits, leaf, method, {"_GuidedRelu", *MAXIMA}):
+        if "_GuidedRelu" not in check_operations(logits, leaf, method, {"_GuidedRelu", *MAXIMA}):
             raise NotApplicable(f"{method} is the plain gradient on a network without ReLU")
         check_same_logits(logits, trace.logits, method)
         return torch.autograd.grad(logits.gather(1, targets[:, None]).sum(), leaf)[0]

@@ -101,9 +101,9 @@ def divergence(maps: Tensor, core: Tensor, *, sharpness: float, scale: float) ->
 
     Computed from log-softmax, which keeps values and gradients finite when a softmax underflows.
     """
-    wanted = (sharpness * core).flatten(-2).log_softmax(-1).expand(*maps.shape[:-2], -1)
+    target = (sharpness * core).flatten(-2).log_softmax(-1).expand(*maps.shape[:-2], -1)
     found = (scale * maps).flatten(-2).log_softmax(-1)
-    return (wanted.exp() * (wanted - found)).sum(-1)
+    return (target.exp() * (target - found)).sum(-1)
 
 
 def core_focused_binary_logits(maps: Tensor, core: Tensor, logits: Tensor, labels: Tensor) -> Tensor:

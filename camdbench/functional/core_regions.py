@@ -46,8 +46,8 @@ def contributions(activations: Tensor, weights: Tensor, classes: Tensor, core: T
     return Contributions((by_cell * inside).sum((1, 2)), (by_cell * ~inside).sum((1, 2)))
 
 
-def reconstructed(activations: Tensor, weights: Tensor, classes: Tensor) -> Tensor:
-    """CAM_t - 1/C sum_c CAM_c (B, h, w), signed: the class map minus the mean over classes (definition 3.4)."""
+def reconstructed_map(activations: Tensor, weights: Tensor, classes: Tensor) -> Tensor:
+    """Class-reconstructed map CAM_t - 1/C sum_c CAM_c (B, h, w), signed: the class map minus the mean over classes (definition 3.4)."""
     return _weighted_sum(_centre(weights)[classes], activations)
 
 

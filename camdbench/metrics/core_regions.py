@@ -190,7 +190,7 @@ def contrastive_iou(
     if versus == "others":
         values = core_regions.overlap_with_others(activations, weights, classes, inside, threshold, scaled=scale)
     else:
-        found = core_regions.reconstructed(activations, weights, classes)
+        found = core_regions.reconstructed_map(activations, weights, classes)
         values = core_regions.overlap((normalise(found, "range") if scale else found) > threshold, inside)
     finite = (to_float64(activations).flatten(1).sum(1) + to_float64(weights).sum()).isfinite().to(values.device)
     return MetricResult(*mask_undefined(100 * torch.where(finite, values, torch.nan), known & ~missing))

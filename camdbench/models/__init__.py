@@ -1,1 +1,1 @@
-"""Where classifiers come from: the zoo, `Classifier`, capture of a layer, target layers."""
+"""Classifiers: the model zoo, `Classifier`, captured layers, target layers."""

@@ -1,7 +1,7 @@
-"""Attention made visible: beside `capture.py`, the only place that touches a network's modules.
+"""Attention probabilities of vision transformers.
 
-Networks compute attention in one fused kernel that never shows its probabilities. Inside the context they are computed
-step by step instead, with the same weights and so the same logits; after it, with an exception too, everything is as it was.
+Fused kernels do not expose them. Inside the context they are computed explicitly with the same weights and logits; on exit,
+also after an exception, the network is restored. Besides `capture.py` the only module that alters a network's modules.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from camdbench.core.errors import NotApplicable
 
 @dataclass
 class Attention:
-    """What a forward pass left in each block of a vision transformer, as nodes of its graph.
+    """Attention recorded in a forward pass of a vision transformer, as nodes of its autograd graph.
 
     Attributes:
-        probabilities: for each block (B, heads, N, N); a row is a query and sums to 1. Where no weight wants a
-            gradient, the first is a leaf, so that a backward pass ends there.
-        tokens: (B, N, C), what the first block reads, then what each block returns: one more than blocks.
+        probabilities: per block (B, heads, N, N); a row is a query and sums to 1. Without trainable weights the first is a
+            leaf, where a backward pass ends.
+        tokens: (B, N, C), the input of the first block, then the output of each block.
     """
 
     probabilities: list[Tensor] = field(default_factory=list[Tensor])
     tokens: list[Tensor] = field(default_factory=list[Tensor])
 
     def keep(self, probabilities: Tensor) -> Tensor:
-        """Note down the attention of the next block and hand it on."""
+        """Record the attention of the next block and return it."""
         if probabilities.ndim != 4 or probabilities.shape[2] != probabilities.shape[3]:
-            raise NotApplicable(f"attention of shape {tuple(probabilities.shape)} is not between the tokens of one image")
+            raise NotApplicable(f"attention of shape {tuple(probabilities.shape)}: not self-attention between the tokens of one image")
         if torch.is_grad_enabled() and not probabilities.requires_grad:
             probabilities.requires_grad_()
         self.probabilities.append(probabilities)
@@ -43,14 +43,14 @@ class Attention:
 
 @dataclass(frozen=True)
 class Transformer:
-    """The parts of a vision transformer that attention methods speak of.
+    """Parts of a vision transformer.
 
     Attributes:
-        blocks: its blocks, first to last.
-        attentions: the self-attention module of each block.
-        readers: positions of the tokens that the head reads; empty where it reads the mean of all places.
-        prefix: tokens before the places.
-        head: from the tokens (B, N, C) that the last block returns to logits.
+        blocks: blocks, first to last.
+        attentions: self-attention module of each block.
+        readers: positions of the tokens that the head reads; empty if it reads the mean of the patch tokens.
+        prefix: number of tokens before the patch tokens.
+        head: logits from the tokens (B, N, C) of the last block.
     """
 
     blocks: tuple[nn.Module, ...]
@@ -60,16 +60,16 @@ class Transformer:
     head: Callable[[Tensor], Tensor]
 
     def read(self, matrix: Tensor) -> Tensor:
-        """The row (B, N) of matrices (B, N, N) that belongs to what the head reads: a token's, or the mean of several."""
+        """Mean row (B, N) of matrices (B, N, N) over the tokens that the head reads."""
         rows = matrix[:, list(self.readers)] if self.readers else matrix[:, self.prefix :]
         return rows.mean(1)
 
 
 def transformer_of(network: nn.Module) -> Transformer:
-    """The parts of a vision transformer of torchvision or timm (ViT, DeiT with one or two prefix tokens, registers).
+    """Parts of a vision transformer of torchvision or timm (ViT, DeiT with one or two prefix tokens, registers).
 
     Raises:
-        NotApplicable: the network is another one, or one whose attention or head is built otherwise.
+        NotApplicable: another network, or an unsupported attention or head.
     """
     kinds = {(kind.__module__.partition(".")[0], kind.__name__) for kind in type(network).__mro__}
     if ("torchvision", "VisionTransformer") in kinds:
@@ -80,28 +80,28 @@ def transformer_of(network: nn.Module) -> Transformer:
 
 
 @contextmanager
-def attended(network: nn.Module) -> Generator[Attention]:
-    """Show the attention of every block in the one forward pass made inside the block, fused attention included.
+def record_attention(network: nn.Module) -> Generator[Attention]:
+    """Record the attention of every block in one forward pass inside the context, fused attention included.
 
     Raises:
         NotApplicable: the network has no such attention.
     """
-    transformer, seen = transformer_of(network), Attention()
+    transformer, recorded = transformer_of(network), Attention()
     with ExitStack() as stack:
         for block, attention in zip(transformer.blocks, transformer.attentions, strict=True):
-            stack.enter_context(_exchanged(block, forward=_noting(block, seen)))
+            stack.enter_context(_override(block, forward=_record_tokens(block, recorded)))
             if isinstance(attention, nn.MultiheadAttention):
-                stack.enter_context(_exchanged(attention, forward=_explicit(attention, seen)))
+                stack.enter_context(_override(attention, forward=_explicit_attention(attention, recorded)))
             else:
-                stack.enter_context(_exchanged(attention, fused_attn=False))
-                dropout = cast("nn.Module", attention.attn_drop)  # what timm hands the probabilities to, before it uses them
-                stack.enter_context(_exchanged(dropout, forward=_passing(dropout, seen)))
-        yield seen
+                stack.enter_context(_override(attention, fused_attn=False))
+                dropout = cast("nn.Module", attention.attn_drop)  # timm passes the probabilities through it
+                stack.enter_context(_override(dropout, forward=_record_probabilities(dropout, recorded)))
+        yield recorded
 
 
 @contextmanager
-def _exchanged(module: nn.Module, **members: object) -> Generator[None]:
-    """Give one module other attributes than its class has, for the passes made inside the block."""
+def _override(module: nn.Module, **members: object) -> Generator[None]:
+    """Override attributes of one module inside the context."""
     own = vars(module)
     before = {name: own[name] for name in members if name in own}
     try:
@@ -113,35 +113,35 @@ def _exchanged(module: nn.Module, **members: object) -> Generator[None]:
         own.update(before)
 
 
-def _noting(block: nn.Module, seen: Attention) -> Callable[..., Tensor]:
-    """The block's own forward, which also notes down the tokens before the first block and after each."""
+def _record_tokens(block: nn.Module, recorded: Attention) -> Callable[..., Tensor]:
+    """The block's forward, which also records the tokens before the first block and after each."""
     own = block.forward
 
     def forward(tokens: Tensor, *more: Any, **options: Any) -> Tensor:
-        if not seen.tokens:
-            seen.tokens.append(tokens)
+        if not recorded.tokens:
+            recorded.tokens.append(tokens)
         result = own(tokens, *more, **options)
-        seen.tokens.append(result)
+        recorded.tokens.append(result)
         return result
 
     return forward
 
 
-def _passing(dropout: nn.Module, seen: Attention) -> Callable[[Tensor], Tensor]:
+def _record_probabilities(dropout: nn.Module, recorded: Attention) -> Callable[[Tensor], Tensor]:
     own = dropout.forward
-    return lambda probabilities: seen.keep(own(probabilities))
+    return lambda probabilities: recorded.keep(own(probabilities))
 
 
-def _explicit(module: nn.MultiheadAttention, seen: Attention) -> Callable[..., tuple[Tensor, None]]:
-    """Self-attention step by step: softmax(q k' / sqrt(d)) v."""
+def _explicit_attention(module: nn.MultiheadAttention, recorded: Attention) -> Callable[..., tuple[Tensor, None]]:
+    """Self-attention softmax(q k' / sqrt(d)) v without a fused kernel."""
 
     def forward(query: Tensor, key: Tensor, value: Tensor, **options: Any) -> tuple[Tensor, None]:
         if query is not key or key is not value or options.get("attn_mask") is not None or options.get("key_padding_mask") is not None:
-            raise NotApplicable("attention between different sequences, or with a mask, has no map of one image's places")
+            raise NotApplicable("cross-attention or masked attention: not self-attention between the tokens of one image")
         joint = F.linear(query, module.in_proj_weight, module.in_proj_bias).unflatten(2, (3, module.num_heads, -1))
         q, k, v = joint.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, heads, N, d)
         probabilities = (q * q.shape[-1] ** -0.5 @ k.transpose(-2, -1)).softmax(-1)
-        probabilities = seen.keep(F.dropout(probabilities, module.dropout, module.training))
+        probabilities = recorded.keep(F.dropout(probabilities, module.dropout, module.training))
         return module.out_proj((probabilities @ v).transpose(1, 2).flatten(2)), None
 
     return forward
@@ -157,7 +157,7 @@ def _of_torchvision(network: Any) -> Transformer:
             or module.kdim != module.embed_dim
             or module.bias_k is not None
         ):
-            raise NotApplicable(f"a block of {type(network).__name__} attends by {type(module).__name__} in a way that is not known")
+            raise NotApplicable(f"block of {type(network).__name__}: unsupported attention {type(module).__name__}")
     return Transformer(
         blocks=blocks,
         attentions=cast("tuple[nn.Module, ...]", attentions),
@@ -172,11 +172,11 @@ def _of_timm(network: Any) -> Transformer:
     attentions = tuple(getattr(block, "attn", None) for block in blocks)
     for module in attentions:
         if not isinstance(module, nn.Module) or not hasattr(module, "fused_attn") or not hasattr(module, "attn_drop"):
-            raise NotApplicable(f"a block of {type(network).__name__} attends by {type(module).__name__} in a way that is not known")
+            raise NotApplicable(f"block of {type(network).__name__}: unsupported attention {type(module).__name__}")
     pool, prefix = network.global_pool, int(network.num_prefix_tokens)
     if network.attn_pool is not None or pool not in ("token", "avg") or (pool == "avg" and network.pool_include_prefix):
-        raise NotApplicable(f"the head of {type(network).__name__} pools its tokens by {pool!r}; known: token, avg")
-    readers = () if pool == "avg" else (0, 1) if hasattr(network, "head_dist") else (0,)  # DeiT's two heads are averaged
+        raise NotApplicable(f"head of {type(network).__name__}: pools its tokens by {pool!r}; supported: token, avg")
+    readers = () if pool == "avg" else (0, 1) if hasattr(network, "head_dist") else (0,)  # DeiT averages two heads
     return Transformer(
         blocks=blocks,
         attentions=cast("tuple[nn.Module, ...]", attentions),

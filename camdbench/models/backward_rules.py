@@ -1,8 +1,7 @@
-"""Backward rules other than the derivative, and what a network must be made of for them to have a meaning.
+"""Modified backward rules (Guided Backpropagation, DeepLIFT), and checks that a network permits them.
 
-A rule takes the place of an operation while the network runs, wherever it is written: as a module, as a function, in
-place, once or in several places. So nothing is hooked, and nothing can be missed in silence: what the graph of the
-forward pass holds is looked at before it is believed.
+A rule replaces a torch function during the forward pass, however it is called: as a module, a function or in place. No
+hooks are needed; the autograd graph is then checked for operations without a rule.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ ELEMENTWISE = (
 )
 POOLING = ("max_pool2d",)
 
-# Nodes of the graph, without the "Backward0": affine in what flows through them.
+# Affine operations: names of autograd nodes without "Backward0".
 _LINEAR = frozenset(
     (
         *("Convolution", "ConvolutionOverrideable", "MkldnnConvolution", "CudnnConvolution"),
@@ -42,7 +41,7 @@ Rule = Callable[..., Tensor]
 
 
 class BackwardRules(TorchFunctionMode):
-    """Inside the block, each named function is replaced by its rule, called as rule(function, input, …).
+    """Inside the context each named torch function is replaced by its rule, called as rule(function, input, …).
 
     >>> with BackwardRules({"relu": lambda function, inputs: function(inputs) + 1}):
     ...     torch.relu(torch.tensor([-1.0, 1.0])).tolist()
@@ -56,14 +55,14 @@ class BackwardRules(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Collection[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Called by PyTorch in place of every function."""
+        """Called by PyTorch instead of every function."""
         del types
         rule = self._rules.get(getattr(func, "__name__", "").rstrip("_"))
         return func(*args, **(kwargs or {})) if rule is None else rule(func, *args, **(kwargs or {}))
 
 
 def guided_relu(function: Callable[..., Tensor], inputs: Tensor, *args: object, **kwargs: object) -> Tensor:
-    """A ReLU that hands back the positive part of the gradient only (Springenberg et al. 2015, figure 1)."""
+    """ReLU that propagates only the positive part of the gradient (Springenberg et al. 2015, figure 1)."""
     del function, args, kwargs
     return cast("Tensor", _GuidedRelu.apply(inputs))
 
@@ -81,15 +80,15 @@ class _GuidedRelu(torch.autograd.Function):
 
 
 def rescale(function: Callable[..., Tensor], inputs: Tensor, *args: object, **kwargs: object) -> Tensor:
-    """An elementwise function with the slope between an input and its reference (Shrikumar et al. 2017, section 3.5.1).
+    """Rescale rule: elementwise function with the slope between input and reference (Shrikumar et al. 2017, section 3.5.1).
 
-    The first half of the batch are inputs, the second half their references; only the first half gets a gradient.
+    The first half of the batch are inputs, the second half their references; only the first half receives a gradient.
     """
-    return cast("Tensor", _Rescale.apply(inputs, lambda values: function(values.clone(), *args, **kwargs)))  # may write in place
+    return cast("Tensor", _Rescale.apply(inputs, lambda values: function(values.clone(), *args, **kwargs)))  # may be in place
 
 
-class _Remembering(torch.autograd.Function):
-    """Keeps the function and both of its sides for the rule by which a subclass goes back."""
+class _SavesBothSides(torch.autograd.Function):
+    """Saves the function, its inputs and its outputs for the backward rule of a subclass."""
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
@@ -99,26 +98,26 @@ class _Remembering(torch.autograd.Function):
         return outputs
 
 
-class _Rescale(_Remembering):
+class _Rescale(_SavesBothSides):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
         inputs, outputs = ctx.saved_tensors
         gradient = grad_outputs[0].chunk(2)[0]
-        across, along = _differences(inputs), _differences(outputs)
-        plain = _derivative(ctx.function, inputs, grad_outputs[0]).chunk(2)[0]
-        slope = gradient * along / torch.where(across.abs() < _SAME, 1, across)
-        return _first_half(torch.where(across.abs() < _SAME, plain, slope)), None
+        in_change, out_change = _differences(inputs), _differences(outputs)
+        derivative = _derivative(ctx.function, inputs, grad_outputs[0]).chunk(2)[0]
+        slope = gradient * out_change / torch.where(in_change.abs() < _SAME, 1, in_change)
+        return _first_half(torch.where(in_change.abs() < _SAME, derivative, slope)), None
 
 
 def rescale_maximum(function: Callable[..., Tensor], inputs: Tensor, *args: object, **kwargs: object) -> Tensor:
-    """Max pooling by the same rule: the change of each maximum goes to the place that it comes from.
+    """Rescale rule for max pooling: the change of each maximum is attributed to its location.
 
-    A maximum that the input raises is credited to the input's largest place, one that it lowers to the reference's.
+    If the input raises the maximum, that is the input's largest location, else the reference's.
     """
     return cast("Tensor", _RescaleMaximum.apply(inputs, lambda values: function(values, *args, **kwargs)))
 
 
-class _RescaleMaximum(_Remembering):
+class _RescaleMaximum(_SavesBothSides):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
         inputs, outputs = ctx.saved_tensors
@@ -127,13 +126,13 @@ class _RescaleMaximum(_Remembering):
         raised = _differences(outputs) > 0
         credited = torch.cat([torch.where(raised, change, 0), torch.where(raised, 0, change)])
         parts = _derivative(ctx.function, inputs, credited).chunk(2)
-        across = _differences(inputs)
-        plain = _derivative(ctx.function, inputs, grad_outputs[0]).chunk(2)[0]
-        slope = (parts[0] + parts[1]) / torch.where(across.abs() < _SAME, 1, across)
-        return _first_half(torch.where(across.abs() < _SAME, plain, slope)), None
+        in_change = _differences(inputs)
+        derivative = _derivative(ctx.function, inputs, grad_outputs[0]).chunk(2)[0]
+        slope = (parts[0] + parts[1]) / torch.where(in_change.abs() < _SAME, 1, in_change)
+        return _first_half(torch.where(in_change.abs() < _SAME, derivative, slope)), None
 
 
-_SAME = 1e-6  # inputs as near as this have the derivative for a slope: rounding would decide the quotient
+_SAME = 1e-6  # inputs closer than this use the derivative: the quotient would be rounding noise
 
 
 def _differences(pairs: Tensor) -> Tensor:
@@ -151,19 +150,19 @@ def _derivative(function: Callable[[Tensor], Tensor], inputs: Tensor, gradient: 
         return torch.autograd.grad(function(leaf), leaf, gradient)[0]
 
 
-def check_made_of(output: Tensor, images: Tensor, method: str, allowed: Collection[str]) -> set[str]:
-    """The kinds of operations between `images` and `output`, after making sure that each is affine or allowed.
+def check_operations(output: Tensor, images: Tensor, method: str, allowed: Collection[str]) -> set[str]:
+    """Kinds of operations between `images` and `output`; each must be affine or allowed.
 
     Args:
-        output: what the network returned.
-        images: the leaf that it was computed from.
-        method: opens the complaint.
-        allowed: kinds of nodes, such as `MaxPool2DWithIndices`, or names of the functions that rules build.
+        output: network output.
+        images: leaf that it was computed from.
+        method: starts the error message.
+        allowed: names of nodes, such as `MaxPool2DWithIndices`, or of the functions of rules.
 
     Raises:
-        NotApplicable: another operation is among them, or a product of two things that both depend on the image.
+        NotApplicable: another operation, or a product of two image-dependent factors.
     """
-    between = _between(output, images)  # from the output on, so that the complaint is the same every time
+    between = _between(output, images)  # ordered from the output: a deterministic error message
     kinds = set[str]()
     for node in between:
         kind = node.name().rpartition("::")[2].rstrip("0123456789").removesuffix("Backward")
@@ -176,7 +175,7 @@ def check_made_of(output: Tensor, images: Tensor, method: str, allowed: Collecti
 
 
 def _between(output: Tensor, images: Tensor) -> dict[Node, None]:
-    """The nodes of the graph that lie on a way from the images, a leaf, to the output, in an order that depends on the graph alone."""
+    """Nodes of the graph on a path from the images, a leaf, to the output; the order depends on the graph alone."""
     users = dict[Node, list[Node]]()
     seen, waiting = dict[Node, None](), [cast("Node", output.grad_fn)]
     while waiting:
@@ -198,11 +197,11 @@ def _between(output: Tensor, images: Tensor) -> dict[Node, None]:
 
 
 def check_same_logits(found: Tensor, expected: Tensor, method: str) -> None:
-    """Make sure that the rules have left what the network computes as it was.
+    """Check that the rules do not change the logits.
 
     Raises:
-        NotApplicable: they have not; the network writes to an activation in place and drops what the function returns.
+        NotApplicable: they do; the network writes to an activation in place and ignores the function's return value.
     """
     scale = expected.abs().amax(1, keepdim=True).clamp_min(torch.finfo(expected.dtype).tiny)
-    if bool(((found.detach() - expected).abs() > 1e-3 * scale).any()):  # never of an image without finite logits, whose rows say so
-        raise NotApplicable(f"{method} cannot follow this network: its logits change when its nonlinearities are replaced")
+    if bool(((found.detach() - expected).abs() > 1e-3 * scale).any()):  # False for logits that are not finite
+        raise NotApplicable(f"{method} is not defined for this network: its logits change when its nonlinearities are replaced")

@@ -1,4 +1,4 @@
-"""What layers add: their biases, so that an output can be taken apart into all that it is made of."""
+"""Bias terms of layers, for complete decompositions of an output (FullGrad)."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage] - torch has no public name for the family
 from torch.nn.modules.conv import _ConvNd  # pyright: ignore[reportPrivateUsage]
 
-from camdbench.models.capture import outputs_watched
+from camdbench.models.capture import record_outputs
 
 
 class BiasTerm(NamedTuple):
-    """What one layer added in one call.
+    """Bias that one layer added in one call.
 
     Attributes:
-        bias: so shaped that it broadcasts to the output.
-        output: the layer's output, in the graph.
+        bias: broadcastable to the output.
+        output: output of the layer, in the autograd graph.
         on_grid: whether the output is (B, C, h, w).
     """
 
@@ -30,12 +30,12 @@ class BiasTerm(NamedTuple):
 
 @contextmanager
 def record_bias_terms(network: nn.Module) -> Generator[list[BiasTerm]]:
-    """What convolutions, linear layers and batch norms add in the forward pass made inside the block; known when it ends."""
+    """Record the biases of convolutions, linear layers and batch norms in one forward pass; complete after the context."""
     layers = [module for module in network.modules() if isinstance(module, _ConvNd | nn.Linear | _BatchNorm)]
     found = list[BiasTerm]()
-    with outputs_watched(layers) as seen:
+    with record_outputs(layers) as recorded:
         yield found
-    for module, output in seen:
+    for module, output in recorded:
         bias = _bias_of(module)
         if bias is not None:
             dense = isinstance(module, nn.Linear)
@@ -44,7 +44,7 @@ def record_bias_terms(network: nn.Module) -> Generator[list[BiasTerm]]:
 
 
 def _bias_of(module: nn.Module) -> Tensor | None:
-    """A layer's bias (C,); of a batch norm in eval mode beta - gamma mean / std."""
+    """Bias (C,) of a layer; of a batch norm in eval mode beta - gamma mean / std."""
     bias = module.bias.detach() if isinstance(module.bias, Tensor) else None
     if not isinstance(module, _BatchNorm):
         return bias

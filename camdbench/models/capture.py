@@ -1,6 +1,6 @@
-"""The only place that hooks a module.
+"""Forward hooks. The only module that registers them.
 
-Every hook lives inside a context manager, so that leaving it, with an exception too, leaves the network as it was.
+Every hook is removed on exit from its context, also after an exception.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from camdbench.core.errors import UsageError
 
 
 class Capture:
-    """What one forward pass left at one layer.
+    """Output of a layer in one forward pass.
 
     Attributes:
-        leaf: the layer's output in the layer's own layout, cut from the graph before it, so that a backward pass
-            towards it runs through the tail of the network only and never computes a weight gradient; with `attached`,
-            which is for training, it stays in the graph, and in full precision, whatever the network before it runs in.
-        rest: contexts that the rest of the pass runs in.
+        leaf: output in the layer's own layout, detached: a backward pass to it covers only the tail and computes no weight
+            gradients. If `attached` (training) it stays in the graph, in float32 whatever the precision before it.
+        rest: contexts active in the rest of the pass.
     """
 
     def __init__(self, layer: str, *, attached: bool = False) -> None:
@@ -31,14 +30,14 @@ class Capture:
         self.rest = ExitStack()
 
     def hook(self, module: nn.Module, inputs: tuple[object, ...], output: object) -> Tensor:
-        """Keep the output as a leaf and hand a copy on, which later in-place operations may overwrite."""
+        """Keep the output as a leaf and return a copy, which later in-place operations may overwrite."""
         del module, inputs
         if self.leaf is not None:
-            raise UsageError(f"layer {self.layer!r} runs more than once in a forward pass; choose the block around it")
+            raise UsageError(f"layer {self.layer!r} runs more than once in a forward pass; choose the enclosing block")
         if not isinstance(output, Tensor):
             raise UsageError(f"layer {self.layer!r} returns {type(output).__name__}, not a tensor; choose a layer inside or after it")
         if self.attached and torch.is_autocast_enabled(output.device.type):
-            self.rest.enter_context(torch.autocast(output.device.type, enabled=False))  # a map is made of the tail's derivatives
+            self.rest.enter_context(torch.autocast(output.device.type, enabled=False))  # maps need derivatives in float32
             output = output.float()
         self.leaf = output if self.attached and output.requires_grad else output.detach().requires_grad_()
         return self.leaf.clone()
@@ -47,16 +46,16 @@ class Capture:
         """The leaf.
 
         Raises:
-            UsageError: the forward pass never ran the layer.
+            UsageError: the forward pass did not run the layer.
         """
         if self.leaf is None:
-            raise UsageError(f"layer {self.layer!r} does not run in a forward pass; choose another one")
+            raise UsageError(f"layer {self.layer!r} does not run in a forward pass; choose another layer")
         return self.leaf
 
 
 @contextmanager
-def hooked(module: nn.Module, layer: str, *, attached: bool = False) -> Generator[Capture]:
-    """Capture the output of `module`, known as `layer`, in the one forward pass made inside the block."""
+def capture_output(module: nn.Module, layer: str, *, attached: bool = False) -> Generator[Capture]:
+    """Capture the output of `module`, named `layer`, in one forward pass inside the context."""
     capture = Capture(layer, attached=attached)
     handle = module.register_forward_hook(capture.hook)
     try:
@@ -67,12 +66,12 @@ def hooked(module: nn.Module, layer: str, *, attached: bool = False) -> Generato
 
 
 @contextmanager
-def replaced(module: nn.Module, output: Tensor) -> Generator[None]:
-    """Let `module` return `output` whatever it computes, for the passes made inside the block."""
+def replace_output(module: nn.Module, output: Tensor) -> Generator[None]:
+    """Make `module` return `output` in all passes inside the context."""
 
     def hook(module: nn.Module, inputs: tuple[object, ...], computed: object) -> Tensor:
         del module, inputs, computed
-        return output.clone()  # which later in-place operations may overwrite
+        return output.clone()  # later in-place operations may overwrite it
 
     handle = module.register_forward_hook(hook)
     try:
@@ -82,8 +81,8 @@ def replaced(module: nn.Module, output: Tensor) -> Generator[None]:
 
 
 @contextmanager
-def outputs_watched(modules: Iterable[nn.Module]) -> Generator[list[tuple[nn.Module, Tensor]]]:
-    """Collect every tensor that one of the modules returns in the passes made inside the block, in the graph."""
+def record_outputs(modules: Iterable[nn.Module]) -> Generator[list[tuple[nn.Module, Tensor]]]:
+    """Record every tensor returned by the modules in passes inside the context, in the autograd graph."""
     found = list[tuple[nn.Module, Tensor]]()
 
     def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> Tensor | None:
@@ -91,7 +90,7 @@ def outputs_watched(modules: Iterable[nn.Module]) -> Generator[list[tuple[nn.Mod
         if not isinstance(output, Tensor):
             return None
         found.append((module, output))
-        return output.clone()  # which later in-place operations may overwrite
+        return output.clone()  # later in-place operations may overwrite it
 
     with ExitStack() as stack:
         for module in modules:
@@ -101,7 +100,7 @@ def outputs_watched(modules: Iterable[nn.Module]) -> Generator[list[tuple[nn.Mod
 
 @dataclass
 class CapturedOutput:
-    """What a survey saw of one module: how often it ran, the shape it returned, and the gradient that reached it."""
+    """Record of one module in a survey: number of calls, output shape, and summary of the gradient at its output."""
 
     calls: int = 0
     shape: tuple[int, ...] | None = None
@@ -109,25 +108,24 @@ class CapturedOutput:
 
 
 @contextmanager
-def surveyed(network: nn.Module, summarise: Callable[[str, Tensor], Tensor | None]) -> Generator[dict[str, CapturedOutput]]:
-    """Watch every named module for one forward and one backward pass made inside the block.
+def survey(network: nn.Module, summarise: Callable[[str, Tensor], Tensor | None]) -> Generator[dict[str, CapturedOutput]]:
+    """Observe all named modules in one forward and one backward pass inside the context.
 
     Args:
-        network: the network to watch.
-        summarise: called with a module's name and the gradient at its output; what it returns is kept, which
-            spares the memory of all gradients at once.
+        network: the network.
+        summarise: reduces the gradient at the output of a named module; only its return value is kept.
     """
     seen = {name: CapturedOutput() for name, _ in network.named_modules() if name}
 
     def watch(name: str) -> Callable[[nn.Module, tuple[object, ...], object], None]:
         def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
             del module, inputs
-            sighting = seen[name]
-            sighting.calls += 1
+            record = seen[name]
+            record.calls += 1
             if isinstance(output, Tensor):
-                sighting.shape = tuple(output.shape)
+                record.shape = tuple(output.shape)
                 if output.requires_grad:
-                    output.register_hook(lambda gradient: setattr(sighting, "gradient", summarise(name, gradient)))
+                    output.register_hook(lambda gradient: setattr(record, "gradient", summarise(name, gradient)))
 
         return hook
 

@@ -1,4 +1,4 @@
-"""Classifier: a network on images in [0, 1], frozen while it is looked at, with its passes counted."""
+"""Classifier: a network with input normalisation and target layer, which counts its passes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from camdbench.models.target_layers import default_layer
 
 @dataclass(frozen=True)
 class PassCounts:
-    """Images that went through a network, by the part of it that they went through."""
+    """Numbers of images passed through the whole network and through its tail."""
 
     forward: int = 0
     backward: int = 0
@@ -34,22 +34,22 @@ class PassCounts:
         return PassCounts(*(mine - theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
     def total(self) -> int:
-        """All passes together, whole and tail alike."""
+        """Sum of all passes."""
         return sum(astuple(self))
 
 
 class Classifier(nn.Module):
-    """A network with everything that is needed to explain it.
+    """A network with normalisation, target layer and pass counts.
 
     Args:
-        network: maps mean/std-normalised images (B, 3, H, W) to logits (B, C); also `.logits`, the key `logits` or the first of a tuple.
-        layer: name of the target layer; found by itself for the families of torchvision.
-        mean: mean of the normalisation, one number or one per channel, on the scale of [0, 1].
-        std: standard deviation, likewise.
-        name: how the model is called in rows.
+        network: maps mean/std-normalised images (B, 3, H, W) to logits (B, C), or to an object with `.logits`, key `logits` or a tuple.
+        layer: name of the target layer; default: by architecture for torchvision and timm.
+        mean: mean of the normalisation on the scale of [0, 1], one number or one per channel.
+        std: standard deviation, one number or one per channel.
+        name: name of the model in rows.
         class_names: names of the C classes, in the order of the logits.
-        input_size: side of the images that the network was made for, in pixels.
-        precision: of the passes without gradients that `score` makes; all others are in the network's own.
+        input_size: side of the images that the network is made for, in pixels.
+        precision: precision of `score` without gradients; all other passes use the network's own.
 
     >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
     >>> classifier = Classifier(network, layer="1", mean=0.5, std=0.25)
@@ -82,7 +82,7 @@ class Classifier(nn.Module):
         self.register_buffer("mean", _per_channel(mean, "mean"), persistent=False)
         self.register_buffer("std", _per_channel(std, "std"), persistent=False)
         if bool((self.std <= 0).any()):
-            raise UsageError(f"std={std!r} must be positive")
+            raise UsageError(f"std={std!r}: must be positive")
         device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
         self.mean, self.std = self.mean.to(device), self.std.to(device)
         self.layer = layer if layer is not None else default_layer(network)
@@ -93,11 +93,11 @@ class Classifier(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """Device of the network."""
         return self.mean.device
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, C) of images (B, 3, H, W) in [0, 1]; the pass is counted, and so is one backward through it.
+        """Logits (B, C) of images (B, 3, H, W) in [0, 1]; counts the pass, and a backward pass through it.
 
         Raises:
             UsageError: the network does not return logits of at least two classes.
@@ -108,19 +108,18 @@ class Classifier(nn.Module):
         if logits.requires_grad:
             kind = self._backward_kind
 
-            def counted(gradient: Tensor) -> None:
+            def count_backward(gradient: Tensor) -> None:
                 del gradient
                 self.passes += PassCounts(**{kind: count})
 
-            logits.register_hook(counted)
+            logits.register_hook(count_backward)
         return logits
 
     def score(self, images: Tensor) -> Tensor:
-        """Logits (N, C) of images that an explainer has altered: masked, perturbed, sought.
+        """Logits (N, C) of images altered by an explainer.
 
-        With `precision="bf16"` autocast computes them, by a network in float32, wherever autograd does not follow; they come back in
-        float32, with the digits of bfloat16. What is differentiated is exact: a map made of gradients needs their digits, a search
-        that stops by small differences needs those of the logits, and on a CPU the way back is slower in bfloat16.
+        With `precision="bf16"` and without gradients they are computed under autocast and returned in float32. Passes with
+        gradients stay in float32: gradient maps and searches with small differences need its digits.
         """
         if self.precision == "fp32" or torch.is_grad_enabled():
             return self(images)
@@ -128,28 +127,28 @@ class Classifier(nn.Module):
             return self(images).float()
 
     def count_classes(self, image_size: tuple[int, int]) -> int:
-        """The number of logits for images of that height and width; the pass of one blank image is not counted.
+        """Number of logits for images of (height, width), from an uncounted pass of a blank image.
 
         Raises:
-            UsageError: the network does not take images of that size.
+            UsageError: the network does not accept images of that size.
         """
         passes = self.passes
         try:
             with torch.no_grad(), self.frozen():
                 return self(torch.zeros(1, 3, *image_size, device=self.device)).shape[1]
-        except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:  # as a fixed-size network puts it
+        except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:  # raised by fixed-size networks
             height, width = image_size
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UsageError(
-                f"{self.name} does not take images of {height} x {width} pixels ({reason}); "
-                f"it was made for {self.input_size} x {self.input_size}: give the data set that size, 'shortcuts(size=224)', or --size"
+                f"{self.name} does not take images of {height} x {width} pixels ({reason}); it was made for "
+                f"{self.input_size} x {self.input_size}: set the size of the data set, 'shortcuts(size=224)', or --size"
             ) from None
         finally:
             self.passes = passes
 
     @contextmanager
     def frozen(self) -> Generator[Classifier]:
-        """Eval mode and no weight gradients inside the block; the modes and flags it found come back after it."""
+        """Eval mode without weight gradients inside the context; restores all modes and flags."""
         modes = [(module, module.training) for module in self.modules()]
         flags = [(parameter, parameter.requires_grad) for parameter in self.parameters()]
         try:
@@ -163,42 +162,41 @@ class Classifier(nn.Module):
 
     @contextmanager
     def captured(self, layer: str | None = None, *, attached: bool = False) -> Generator[capture.Capture]:
-        """Capture a layer's output in the one forward pass made inside the block; its backward is a tail pass.
+        """Capture the output of a layer in one forward pass inside the context; its backward passes are tail passes.
 
-        With `attached` the output stays in the graph, and a backward pass goes through the whole network.
+        With `attached` the output stays in the graph, and backward passes cover the whole network.
 
         Raises:
-            UsageError: there is no such layer, or no layer was named and none is known for this network.
+            UsageError: unknown layer, or no layer given and no default.
         """
         name = self.layer_name(layer)
         kind, self._backward_kind = self._backward_kind, "backward" if attached else "tail_backward"
         try:
-            with capture.hooked(self.module(name), name, attached=attached) as seen:
+            with capture.capture_output(self.module(name), name, attached=attached) as seen:
                 yield seen
         finally:
             self._backward_kind = kind
 
     def replay(self, image: Tensor, output: Tensor, layer: str | None = None) -> Tensor:
-        """Logits (N, C) of one image (1, 3, H, W) whose layer returns each of N outputs (N, …) instead of its own.
+        """Logits (N, C) of one image (1, 3, H, W) whose layer output is replaced by each of N outputs (N, …).
 
-        The image goes once through the part before the layer and N outputs through the tail, unless the tail also
-        reads what goes round the layer and cannot broadcast it; then N copies of the image go through all.
+        One pass up to the layer and N through the tail; if the tail cannot broadcast what bypasses the layer, N full passes.
         """
         module = self.module(self.layer_name(layer))
-        with capture.replaced(module, output):
+        with capture.replace_output(module, output):
             try:
                 logits = _logits_of(self.network((image - self.mean) / self.std))
-                spent = PassCounts(forward=1, tail_forward=len(output))
+                count = PassCounts(forward=1, tail_forward=len(output))
             except torch.OutOfMemoryError:
                 raise
             except RuntimeError:
                 logits = _logits_of(self.network(((image - self.mean) / self.std).expand(len(output), -1, -1, -1)))
-                spent = PassCounts(forward=len(output))
-        self.passes += spent
+                count = PassCounts(forward=len(output))
+        self.passes += count
         return logits
 
     def layer_name(self, layer: str | None = None) -> str:
-        """The named layer, or the target layer where none is named.
+        """The given layer; default: the target layer.
 
         Raises:
             UsageError: neither is known.
@@ -210,10 +208,10 @@ class Classifier(nn.Module):
         return name
 
     def module(self, layer: str) -> nn.Module:
-        """The module of that name.
+        """The module with that name.
 
         Raises:
-            UsageError: the network has none of that name; the message offers the nearest.
+            UsageError: unknown name (with suggestions).
         """
         from camdbench.core.errors import unknown
 
@@ -223,7 +221,7 @@ class Classifier(nn.Module):
         return modules[layer]
 
     def weights_hash(self) -> str:
-        """The first 16 hex digits of a SHA-256 over names, shapes and values of all weights."""
+        """SHA-256 (16 hex digits) of names, shapes and values of all weights."""
         digest = hashlib.sha256()
         for name, tensor in sorted(self.network.state_dict().items()):
             digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
@@ -234,23 +232,23 @@ class Classifier(nn.Module):
 def _per_channel(value: float | Sequence[float], what: str) -> Tensor:
     values = [float(value)] * 3 if isinstance(value, int | float) else [float(item) for item in value]
     if len(values) != 3 or not all(map(math.isfinite, values)):
-        raise UsageError(f"{what}={value!r}: give one number or three")
+        raise UsageError(f"{what}={value!r}: expected one number or three")
     return torch.tensor(values).reshape(1, 3, 1, 1)
 
 
 def _logits_of(output: object) -> Tensor:
-    """The logits in whatever a network returns: a tensor, a tuple that starts with one, or `logits` as attribute or key."""
+    """Logits in the output of a network: a tensor, the first of a tuple, or `logits` as attribute or key."""
     found = getattr(output, "logits", output)
     if isinstance(found, Mapping):
         found = cast("Mapping[str, object]", found).get("logits", found)
     if isinstance(found, list | tuple) and found:
         found = cast("Sequence[object]", found)[0]
     if not isinstance(found, Tensor) or found.ndim != 2 or found.shape[1] < 2:
-        raise UsageError(f"the network must return logits (B, C) of at least two classes; it returned {_described(output, found)}")
+        raise UsageError(f"the network must return logits (B, C) of at least two classes; it returned {_describe(output, found)}")
     return found
 
 
-def _described(output: object, found: object) -> str:
+def _describe(output: object, found: object) -> str:
     if isinstance(found, Tensor):
         return str(tuple(found.shape))
     if isinstance(found, Mapping):

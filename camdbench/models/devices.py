@@ -1,4 +1,4 @@
-"""Devices by name."""
+"""Selection, timing and description of devices."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from camdbench.core.errors import UsageError
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of that name; `auto` takes CUDA, then MPS, then the CPU.
+    """Device by name; `auto` takes CUDA, then MPS, then the CPU.
 
     >>> pick_device("cpu")
     device(type='cpu')
 
     Raises:
-        UsageError: the name means nothing, or this machine has no such device.
+        UsageError: invalid name or unavailable device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
@@ -35,13 +35,13 @@ def pick_device(name: str) -> torch.device:
 
 
 def clock(device: torch.device) -> float:
-    """Seconds, after everything that was asked of the device is done."""
+    """Seconds of a monotonic clock, after synchronising the device."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return perf_counter()
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """The device that computed, and the threads it used."""
+    """Description of the device, platform and number of threads."""
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {"device": str(device), "gpu": gpu, "platform": platform.platform(), "threads": torch.get_num_threads()}

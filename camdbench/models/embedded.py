@@ -1,4 +1,4 @@
-"""Models that come with camdbench, and checkpoints that `camdbench train` made."""
+"""Embedded models, and checkpoints of `camdbench train`."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ _WEIGHTS = Path(__file__).parent / "weights"
 
 @model("shortcuts-ce", paper="benchmarks/shortcuts/ce.yaml", dataset="shortcuts")
 def shortcuts_ce() -> Classifier:
-    """A small ResNet trained with cross-entropy: right on `val`, worse on `conflict`, because it uses the background."""
+    """Small ResNet trained with cross-entropy: accurate on `val`, less so on `conflict`, because it uses the background."""
     return load_checkpoint(_WEIGHTS / "shortcuts-ce.safetensors", name="shortcuts-ce")
 
 
 @model("shortcuts-so", paper="benchmarks/shortcuts/so.yaml", dataset="shortcuts")
 def shortcuts_so() -> Classifier:
-    """`shortcuts-ce`, trained on with SO-Loss-Blur: its Grad-CAM is held to the object by their cosine."""
+    """`shortcuts-ce`, fine-tuned with SO-Loss-Blur: the cosine of Grad-CAM and object mask is maximised."""
     return load_checkpoint(_WEIGHTS / "shortcuts-so.safetensors", name="shortcuts-so")
 
 
 @model("shortcuts-cfce", paper="benchmarks/shortcuts/cfce.yaml", dataset="shortcuts")
 def shortcuts_cfce() -> Classifier:
-    """`shortcuts-ce` after surgery, trained on with CFCE: evidence off the object counts against the label."""
+    """`shortcuts-ce` after surgery, fine-tuned with CFCE: class contrasts outside the object increase the loss."""
     return load_checkpoint(_WEIGHTS / "shortcuts-cfce.safetensors", name="shortcuts-cfce")
 
 
 @model("shortcuts-rcfce", paper="benchmarks/shortcuts/rcfce.yaml", dataset="shortcuts")
 def shortcuts_rcfce() -> Classifier:
-    """`shortcuts-ce` after surgery, trained on with RCFCE: CFCE, and evidence is to be even on the object."""
+    """`shortcuts-ce` after surgery, fine-tuned with RCFCE: CFCE plus uniform contrasts on the object."""
     return load_checkpoint(_WEIGHTS / "shortcuts-rcfce.safetensors", name="shortcuts-rcfce")
 
 
 @model("shortcuts-cgc", paper="benchmarks/shortcuts/cgc.yaml", dataset="shortcuts")
 def shortcuts_cgc() -> Classifier:
-    """`shortcuts-ce`, trained on with CGC: the map of a crop is to be the crop of the map; no mask is used."""
+    """`shortcuts-ce`, fine-tuned with CGC: the map of a crop must match the crop of the map; no masks are used."""
     return load_checkpoint(_WEIGHTS / "shortcuts-cgc.safetensors", name="shortcuts-cgc")
 
 
 def load_checkpoint(path: Path, *, name: str) -> Classifier:
-    """A checkpoint by path: NAME.safetensors with its NAME.json beside it.
+    """Checkpoint by path: NAME.safetensors with NAME.json beside it.
 
     Raises:
-        UsageError: a file is missing or damaged, or the network is none that camdbench knows.
+        UsageError: a file is missing or invalid, or the network is unknown.
     """
     facts_file = path.with_suffix(".json")
     try:
@@ -57,10 +57,10 @@ def load_checkpoint(path: Path, *, name: str) -> Classifier:
         arguments = {key: facts[key] for key in ("mean", "std", "input_size", "layer")}
     except FileNotFoundError:
         raise UsageError(
-            f"checkpoint {path}: {facts_file.name} is not beside it; for bare weights name a model and give --weights {path}"
+            f"checkpoint {path}: {facts_file.name} is not beside it; for weights alone use --models NAME --weights {path}"
         ) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"checkpoint {path}: {facts_file.name} is damaged ({error!r})") from None
+        raise UsageError(f"checkpoint {path}: {facts_file.name} is invalid ({error!r}); train again") from None
     try:
         network = build_network(network_name, len(classes), facts.get("surgery"))
     except UsageError as error:

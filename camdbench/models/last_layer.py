@@ -1,4 +1,4 @@
-"""Last layer: the one whose outputs are the classes, and the same network with another number of them."""
+"""Classification layer: finding it, and replacing it for another number of classes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from camdbench.core.errors import UsageError
 
 
 def last_layers(network: nn.Module) -> nn.ModuleList:
-    """The layer whose outputs are the logits; two of them in timm's distilled transformers, which average their logits.
+    """The classification layer; two of them in timm's distilled transformers, which average their logits.
 
-    In a network of timm it is what timm calls the classifier, in one of torchvision the last linear layer or, in SqueezeNet,
-    the last convolution, and in any other the linear layer called `fc`.
+    timm: `get_classifier()`; torchvision: the last linear layer, or the last convolution (SqueezeNet); else the attribute `fc`.
 
     Raises:
-        UsageError: nobody knows where it is.
+        UsageError: it is not found.
     """
     if _of_timm(network):
         found = cast("Any", network).get_classifier()
@@ -25,12 +24,12 @@ def last_layers(network: nn.Module) -> nn.ModuleList:
 
 
 def with_classes(network: nn.Module, classes: int) -> nn.Module:
-    """The network with a fresh last layer where it has another number of classes; all other weights are kept.
+    """The network with a new classification layer if the number of classes differs; all other weights are kept.
 
-    The new weights are drawn from torch's generator, as torch does for any layer of that kind.
+    The new weights are drawn from torch's global generator by the layer's default initialisation.
 
     Raises:
-        UsageError: nobody knows where its last layer is.
+        UsageError: the classification layer is not found.
     """
     old = last_layers(network)[0]
     if _width(old) == classes:
@@ -47,14 +46,14 @@ def _of_timm(network: nn.Module) -> bool:
 
 
 def _name(network: nn.Module) -> str:
-    """The name of the last layer of a network that is not timm's."""
+    """Name of the classification layer of a network that is not from timm."""
     if isinstance(getattr(network, "fc", None), nn.Linear):
         return "fc"
     if type(network).__module__.startswith("torchvision.models."):
         for kind in (nn.Linear, nn.Conv2d):
             if names := [name for name, module in network.named_modules() if isinstance(module, kind)]:
                 return names[-1]
-    raise UsageError(f"nobody knows the last layer of {type(network).__name__}: it is neither torchvision's nor timm's and has no fc")
+    raise UsageError(f"{type(network).__name__}: cannot find the classification layer (not a torchvision or timm model, no attribute fc)")
 
 
 def _width(layer: nn.Module) -> int | None:

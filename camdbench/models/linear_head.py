@@ -1,4 +1,4 @@
-"""Heads whose maths is known: global average pooling and a linear layer."""
+"""Linear heads: global average pooling and a linear layer."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ if TYPE_CHECKING:
 
 
 def linear_head(classifier: Classifier, activations: Tensor, logits: Tensor, *, attached: bool = False) -> Tensor | None:
-    """The weights W (C, K) for which logits = mean(A) W' + b, or None where the head is another one.
+    """Weights W (C, K) with logits = mean(A) W' + b; None for other heads.
 
-    A head is believed only where its formula gives the logits of these very images: names and shapes prove nothing. Images whose
-    logits are not finite prove nothing either way, and do not keep the others from it.
+    A layer counts as the head only if the formula reproduces the logits of these images; images with non-finite logits are ignored.
 
     Args:
         classifier: the model.
-        activations: (B, K, h, w) of the layer before the head.
+        activations: A (B, K, h, w), output of the layer before the head.
         logits: (B, C).
-        attached: whether the weights stay in the graph, for training.
+        attached: whether the weights stay in the autograd graph, for training.
     """
     layer = _linear_layer(classifier, activations.detach(), logits.detach())
     if layer is None:
@@ -42,7 +41,7 @@ def _linear_layer(classifier: Classifier, activations: Tensor, logits: Tensor) -
             continue
         added = bias.detach() if isinstance(bias, Tensor) else pooled.new_zeros(())
         expected = pooled @ matrix.T + added
-        scale = (pooled.abs() @ matrix.abs().T + added.abs()).amax(1, keepdim=True)  # of the terms, which may cancel
+        scale = (pooled.abs() @ matrix.abs().T + added.abs()).amax(1, keepdim=True)  # of the summands, which may cancel
         if bool(((expected - logits).abs() <= 1e-4 * scale).all()):
             return module
     return None

@@ -1,4 +1,4 @@
-"""Skeleton: a network for the names and shapes of its weights only."""
+"""Networks on the meta device: names and shapes of weights without memory."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 
-def skeleton(make: Callable[[], nn.Module]) -> nn.Module:
-    """The network that a function makes, without memory for its weights where it can be built so."""
+def on_meta_device(make: Callable[[], nn.Module]) -> nn.Module:
+    """The network made by a function, on the meta device if possible."""
     try:
         with torch.device("meta"):
             return make()

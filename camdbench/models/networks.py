@@ -1,4 +1,4 @@
-"""Networks by the name of their architecture, fresh, with any number of classes, and their surgery."""
+"""Untrained networks by architecture name, number of classes and surgery."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from camdbench.models import shortcuts_net, timm_zoo, torchvision_zoo
-from camdbench.models.surgery import core_focused
+from camdbench.models.surgery import apply_surgery
 from camdbench.models.zoo import check_network
 
 _SHORTCUTS = 96  # pixels
@@ -16,12 +16,12 @@ _SIDE_HEADS = ("aux1", "aux2", "AuxLogits")  # of GoogLeNet and Inception v3
 
 
 class InputSpec(NamedTuple):
-    """What an architecture is fed with.
+    """Input of an architecture.
 
     Attributes:
-        mean: of the normalisation, on the scale of [0, 1].
-        std: likewise.
-        size: side of the images in pixels that it was made for.
+        mean: mean of the normalisation, on the scale of [0, 1].
+        std: standard deviation of the normalisation.
+        size: side of the images in pixels.
     """
 
     mean: tuple[float, ...]
@@ -30,10 +30,10 @@ class InputSpec(NamedTuple):
 
 
 def build_network(name: str, classes: int, surgery: Mapping[str, Any] | None = None) -> nn.Module:
-    """A freshly initialised network, drawn from torch's generator, altered where a surgery is given.
+    """Untrained network, drawn from torch's global generator, optionally with surgery.
 
     Raises:
-        UsageError: unknown name, or a surgery that the network does not take.
+        UsageError: unknown name, or a surgery that the network does not support.
     """
     check_network(name)
     if name == "shortcuts":
@@ -42,11 +42,11 @@ def build_network(name: str, classes: int, surgery: Mapping[str, Any] | None = N
         network = timm_zoo.fresh(name, classes)
     else:
         network = torchvision_zoo.fresh(name, classes)
-    return network if surgery is None else core_focused(network, **surgery)
+    return network if surgery is None else apply_surgery(network, **surgery)
 
 
 def input_of(name: str) -> InputSpec:
-    """What an architecture is fed with where no weights say otherwise.
+    """Default input of an architecture.
 
     Raises:
         UsageError: unknown name.

@@ -1,21 +1,21 @@
-"""The small residual network behind the embedded models: 96 px in, a 12 x 12 grid before the pooling."""
+"""Small residual network of the embedded models: 96-pixel input, 12 x 12 grid before the pooling."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-MEAN = (0.5, 0.5, 0.5)  # what the network's input is shifted and scaled by, per channel
+MEAN = (0.5, 0.5, 0.5)
 STD = (0.25, 0.25, 0.25)
-LAYER = "layer3.1"  # the last block: 64 channels, rectified, on the last grid
+LAYER = "layer3.1"  # last block: 64 channels after ReLU, on the last grid
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions with a short cut around them.
+    """Residual block of two 3 x 3 convolutions.
 
     Args:
-        inside: channels of the input.
-        outside: channels of the output.
-        stride: step of the first convolution and of the short cut.
+        inside: input channels.
+        outside: output channels.
+        stride: stride of the first convolution and of the shortcut.
     """
 
     def __init__(self, inside: int, outside: int, stride: int = 1) -> None:
@@ -30,10 +30,10 @@ class ResidualBlock(nn.Module):
         self.skip = nn.Identity()
         if stride != 1 or inside != outside:
             self.skip = nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside))
-        self.relu: nn.Module = nn.ReLU()  # surgery takes it out
+        self.relu: nn.Module = nn.ReLU()  # surgery removes it
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, inside, H, W) to (B, outside, H / stride, W / stride), not negative."""
+        """(B, inside, H, W) to (B, outside, H / stride, W / stride), not negative."""
         return self.relu(self.body(x) + self.skip(x))
 
 
@@ -60,5 +60,5 @@ class ShortcutsNetwork(nn.Module):
 
 
 def shortcuts_network(classes: int = 8) -> nn.Module:
-    """A freshly initialised network; its input is (images - MEAN) / STD."""
+    """Untrained network; its input is (images - MEAN) / STD."""
     return ShortcutsNetwork(classes)

@@ -1,4 +1,4 @@
-"""A copy of a classifier whose batch norms take the statistics of each image alone, as in train mode with a batch of one."""
+"""Batch norm with the statistics of each image alone, as in train mode with batch size 1."""
 
 from __future__ import annotations
 
@@ -11,26 +11,25 @@ from camdbench.models.classifier import Classifier
 
 
 def with_own_statistics(classifier: Classifier) -> Classifier:
-    """A frozen copy in which every batch norm normalises by the mean and variance of the image at hand.
+    """A frozen copy whose batch norms normalise by mean and variance of the current image.
 
-    That is what `network.train()` does to a batch of one image, without dropout and without running statistics that move
-    from image to image; it does not depend on batch mates or on order. The classifier itself is not touched.
+    Equals `network.train()` with batch size 1, without dropout and without updates of running statistics.
 
     Raises:
-        NotApplicable: a batch norm does more than that, so that nothing known can take its place.
+        NotApplicable: unsupported subclass of batch norm.
     """
     copy = deepcopy(classifier).eval().requires_grad_(False)
     for name, module in list(copy.network.named_modules()):
         if isinstance(module, nn.BatchNorm2d):
             if type(module) not in (nn.BatchNorm2d, nn.SyncBatchNorm) or not name:
-                raise NotApplicable(f"statistics of single images are not known for {type(module).__name__} ({name or 'the network'})")
+                raise NotApplicable(f"{name or 'network'}: no single-image statistics for {type(module).__name__}")
             parent, _, leaf = name.rpartition(".")
             setattr(copy.network.get_submodule(parent), leaf, _instance_norm(module))
     return copy
 
 
 def _instance_norm(norm: nn.BatchNorm2d) -> nn.InstanceNorm2d:
-    """The instance norm with the same scale and shift: a batch norm of one image."""
+    """Instance norm with the scale and shift of a batch norm."""
     own = nn.InstanceNorm2d(norm.num_features, eps=norm.eps, affine=norm.affine).to(norm.weight if norm.affine else "cpu")
     if norm.affine:
         own.weight.data.copy_(norm.weight.data)

@@ -1,4 +1,4 @@
-"""Surgery: a trained network altered so that its class maps say all that the logits say."""
+"""Network surgery for core-focused training: class maps that sum to the logits."""
 
 from __future__ import annotations
 
@@ -17,42 +17,43 @@ Stride = Literal[1, "original"]
 Relus = Literal["paper", "release"]
 
 
-def core_focused(network: nn.Module, *, stride: Stride = 1, relus: Relus = "paper") -> nn.Module:
-    """Alter a network in place for core-focused training (CFCE, appendix C.1); all weights that remain are kept.
+def apply_surgery(network: nn.Module, *, stride: Stride = 1, relus: Relus = "paper") -> nn.Module:
+    """Modify a network in place for core-focused training (CFCE, appendix C.1); all remaining weights are kept.
 
-    The last stage no longer halves the grid, the head has no bias, and the last block ends with its sum: the BatchNorm of
-    its last convolution and its last ReLU are gone, so that features, and with them class maps, have both signs.
+    The last stage keeps its resolution, the head has no bias, and the last block loses the BatchNorm of its last
+    convolution and its last ReLU: features and class maps become signed.
 
     Args:
-        network: a ResNet of torchvision, or the embedded models' network.
-        stride: of the last stage: `1`, as in the paper, or `original`.
-        relus: `paper` takes the last ReLU out; `release` all of the last block's, which share one module.
+        network: ResNet of torchvision, or the embedded models' network.
+        stride: stride of the last stage: `1`, as in the paper, or `original`.
+        relus: `paper` removes the last ReLU; `release` all ReLUs of the last block, which share one module.
 
     Raises:
-        UsageError: a network of another kind, or one that has been altered before.
+        UsageError: unsupported or already modified network.
     """
     if surgery_of(network) is not None:
-        raise UsageError("surgery: the network has been altered so before; leave surgery out")
+        raise UsageError("surgery: the network is already modified; leave surgery out")
     if isinstance(network, ShortcutsNetwork):
         _open_shortcuts(network, stride, relus)
     elif isinstance(network, ResNet):
         _open_resnet(network, stride, relus)
     else:
-        raise UsageError(f"surgery core_focused: not known for {type(network).__name__}; take shortcuts or a ResNet of torchvision")
-    network.surgery = {"stride": stride, "relus": relus}  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue] - a note
+        raise UsageError(f"surgery: unsupported for {type(network).__name__}; use shortcuts or a ResNet of torchvision")
+    network.surgery = {"stride": stride, "relus": relus}  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue] - metadata
     return network
 
 
 def surgery_of(network: nn.Module) -> dict[str, str | int] | None:
-    """The options by which a network has been altered, or None where it has not."""
+    """Options of the surgery of a network; None without surgery."""
     return cast("dict[str, str | int] | None", getattr(network, "surgery", None))
 
 
 def check_additive(classifier: Classifier, images: Tensor) -> None:
-    """Make sure that the class maps of these images (B, 3, H, W) add up to the logits.
+    """Check that the class maps of images (B, 3, H, W) sum to the logits.
 
     Raises:
         CamdbenchError: they do not.
+        NotApplicable: the head is not linear.
     """
     from camdbench.models.linear_head import linear_head
 
@@ -60,10 +61,10 @@ def check_additive(classifier: Classifier, images: Tensor) -> None:
         logits = classifier(images)
     weights = linear_head(classifier, seen.output().detach(), logits)
     if weights is None:
-        raise NotApplicable(f"{classifier.name}: its head is not global average pooling and a linear layer")
-    apart = (seen.output().detach().mean((2, 3)) @ weights.T - logits).abs().max()
-    if float(apart) > 1e-4 * float(logits.abs().max()):
-        raise CamdbenchError(f"{classifier.name}: class maps add up to {float(apart):.3g} off the logits; its head has a bias")
+        raise NotApplicable(f"{classifier.name}: the head is not global average pooling and a linear layer")
+    error = (seen.output().detach().mean((2, 3)) @ weights.T - logits).abs().max()
+    if float(error) > 1e-4 * float(logits.abs().max()):
+        raise CamdbenchError(f"{classifier.name}: class maps differ from the logits by {float(error):.3g}; the head has a bias")
 
 
 def _open_shortcuts(network: ShortcutsNetwork, stride: Stride, relus: Relus) -> None:
@@ -83,7 +84,7 @@ def _open_resnet(network: ResNet, stride: Stride, relus: Relus) -> None:
         for part in (strided, cast("nn.Sequential", first.downsample)[0]):
             cast("nn.Conv2d", part).stride = (1, 1)
     norms = ("bn1", "bn2", "bn3") if isinstance(last, Bottleneck) else ("bn1", "bn2")
-    if relus == "paper":  # one module serves as every ReLU of the block; the inner ones go with their norms
+    if relus == "paper":  # all ReLUs of the block are one module; the inner ones move into their norms
         for name in norms[:-1]:
             setattr(last, name, nn.Sequential(getattr(last, name), nn.ReLU(inplace=True)))
     setattr(last, norms[-1], nn.Identity())

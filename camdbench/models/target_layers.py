@@ -1,4 +1,4 @@
-"""Which layers can be explained: defaults for the families of torchvision and timm, and a survey of any network."""
+"""Target layers: defaults for torchvision and timm, and a survey of the layers of any network."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from camdbench.core.errors import UsageError
-from camdbench.models.capture import surveyed
-from camdbench.models.tensor_layout import TensorLayout, readings
+from camdbench.models.capture import survey
+from camdbench.models.tensor_layout import TensorLayout, possible_layouts
 
 if TYPE_CHECKING:
     from camdbench.models.classifier import Classifier
 
-# The class of the network -> its target layer; -1 is the last child. Reasons, where there is a choice:
-# VGG and AlexNet: the last ReLU before the last pooling (Opti-CAM's "layer 42" of VGG16-BN), not the pooled grid.
-# DenseNet: the last norm, before its functional ReLU. Swin: the last norm, whose places the head averages. A layer norm
-# does not hear the size of what it normalises, so at its input sum_k G_k A_k is zero at every place, up to its epsilon:
-# Swin's last block would give HiResCAM and its kin nothing but rounding.
+# Class of the network -> its target layer; -1 is the last child. Choices:
+# VGG and AlexNet: the last ReLU before the last pooling (Opti-CAM's "layer 42" of VGG16-BN).
+# DenseNet: the last norm, before its functional ReLU. Swin: the last norm, which the head averages. A layer norm is
+# invariant to scale: at its input sum_k G_k A_k is zero up to epsilon, and HiResCAM at Swin's last block is rounding noise.
 # ViT: the first norm of the last block; after that block only the class token reaches the head.
 _FAMILIES = {
     "AlexNet": "features.-2",
@@ -42,8 +41,8 @@ _FAMILIES = {
 }
 
 
-# timm: the same rules. Where a last norm or convolution with its activation ends the network, that is the layer; where
-# it is left out, timm keeps an identity in its place. MobileNetV3's last convolution comes after the pooling.
+# timm: the same rules. The last norm or convolution with its activation if there is one (timm keeps an identity if it is
+# omitted). The last convolution of MobileNetV3 follows the pooling.
 _TIMM_FAMILIES = {
     "Beit": "blocks.-1.norm1",
     "ByobNet": "final_conv",
@@ -66,19 +65,19 @@ _TIMM_FAMILIES = {
 
 
 def default_layer(network: nn.Module) -> str | None:
-    """The target layer of a classifier of torchvision or timm, or None for a network of another house."""
+    """Default target layer of a classifier of torchvision or timm; None for others."""
     for kind in type(network).__mro__:
-        families = next((table for house, table in _HOUSES.items() if kind.__module__.startswith(house)), {})
+        families = next((table for library, table in _LIBRARIES.items() if kind.__module__.startswith(library)), {})
         if kind.__name__ in families:
-            return _named(network, families[kind.__name__])
+            return _resolve(network, families[kind.__name__])
     return None
 
 
-_HOUSES = {"torchvision.models.": _FAMILIES, "timm.models.": _TIMM_FAMILIES}
+_LIBRARIES = {"torchvision.models.": _FAMILIES, "timm.models.": _TIMM_FAMILIES}
 
 
-def _named(network: nn.Module, pattern: str) -> str | None:
-    """Replace negative positions by the names of the children they stand for; None where a variant has no such child."""
+def _resolve(network: nn.Module, pattern: str) -> str | None:
+    """Replace negative positions by names of children; None if a child does not exist."""
     module, names = network, list[str]()
     for step in pattern.split("."):
         children = dict(module.named_children())
@@ -91,15 +90,15 @@ def _named(network: nn.Module, pattern: str) -> str | None:
 
 
 class Layer(NamedTuple):
-    """One layer as the survey saw it.
+    """A layer in the survey.
 
     Attributes:
-        name: its name in the network.
-        kind: its class.
-        channels: channels of its output; 0 where the layout is unclear.
-        height: rows of its grid; 0 likewise.
-        width: columns of its grid; 0 likewise.
-        problem: why it cannot be explained; empty where it can.
+        name: name in the network.
+        kind: class of the module.
+        channels: output channels; 0 if the layout is ambiguous.
+        height: rows of the grid; 0 if the layout is ambiguous.
+        width: columns of the grid; 0 if the layout is ambiguous.
+        problem: why it cannot be explained; empty if it can.
     """
 
     name: str
@@ -111,36 +110,36 @@ class Layer(NamedTuple):
 
 
 def list_layers(classifier: Classifier, image_size: tuple[int, int]) -> list[Layer]:
-    """All layers in the order of the network, with shapes, and with the reason where one cannot be explained.
+    """All layers in the order of the network, with shapes and the reason if one cannot be explained.
 
-    Costs two forward passes and one backward pass of one image; none is counted.
+    Costs two forward passes and one backward pass of one image, which are not counted.
 
     Raises:
-        UsageError: the network does not take images of that size.
+        UsageError: the network does not accept images of that size.
     """
     modules = dict(classifier.network.named_modules())
     layouts = dict[str, list[TensorLayout]]()
 
-    def places_only(name: str, gradient: Tensor) -> Tensor | None:
-        layouts[name] = readings(tuple(gradient.shape), image_size, modules[name], classifier.network)
+    def any_gradient(name: str, gradient: Tensor) -> Tensor | None:
+        layouts[name] = possible_layouts(tuple(gradient.shape), image_size, modules[name], classifier.network)
         return layouts[name][0].to_grid(gradient).ne(0).any() if len(layouts[name]) == 1 else None
 
-    classifier.count_classes(image_size)  # refuses a size that the network does not take
+    classifier.count_classes(image_size)  # raises for unsupported sizes
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(1, 3, *image_size, generator=generator).to(classifier.device).requires_grad_()
     passes = classifier.passes
-    with torch.inference_mode(mode=False), classifier.frozen(), surveyed(classifier.network, places_only) as seen:
+    with torch.inference_mode(mode=False), classifier.frozen(), survey(classifier.network, any_gradient) as records:
         logits = classifier(image)
-        weights = torch.randn(logits.shape, generator=generator).to(logits.device)  # so that no two classes cancel
+        weights = torch.randn(logits.shape, generator=generator).to(logits.device)  # avoids cancellation of classes
         torch.autograd.backward((logits * weights).sum(), inputs=[image])
     classifier.passes = passes
     layers = list[Layer]()
-    for name, sighting in seen.items():
-        found, shape = layouts.get(name, []), sighting.shape or ()
+    for name, record in records.items():
+        found, shape = layouts.get(name, []), record.shape or ()
         layout = found[0] if len(found) == 1 else None
         channels = 0 if layout is None else shape[{"nchw": 1, "nhwc": 3, "tokens": 2}[layout.kind]]
         height, width = (0, 0) if layout is None else (layout.height, layout.width)
-        problem = _problem(sighting.calls, found, sighting.gradient)
+        problem = _problem(record.calls, found, record.gradient)
         layers.append(Layer(name, type(modules[name]).__name__, channels, height, width, problem))
     return layers
 
@@ -160,10 +159,10 @@ def _problem(calls: int, layouts: Sequence[TensorLayout], reached: Tensor | None
 
 
 def check_layer(classifier: Classifier, layer: str | None, layers: Sequence[Layer]) -> str:
-    """The name of the layer (the target layer where None), after making sure by the survey that it can be explained.
+    """Name of the layer (default: the target layer), checked against the survey.
 
     Raises:
-        UsageError: it cannot; the message says why and names a layer that works.
+        UsageError: it cannot be explained; the message states the reason and a layer that can.
     """
     name = classifier.layer_name(layer)
     classifier.module(name)
@@ -172,6 +171,6 @@ def check_layer(classifier: Classifier, layer: str | None, layers: Sequence[Laye
         works = [item.name for item in layers if not item.problem]
         known = [default for default in (classifier.layer, default_layer(classifier.network)) if default in works]
         better = (known + works[::-1] + [None])[0]
-        mend = f"use layer={better!r}" if better else "no layer of this network can be explained"
-        raise UsageError(f"layer {name!r} of {classifier.name} cannot be explained: {found.problem}; {mend}")
+        fix = f"use layer={better!r}" if better else "no layer of this network can be explained"
+        raise UsageError(f"layer {name!r} of {classifier.name} cannot be explained: {found.problem}; {fix}")
     return name

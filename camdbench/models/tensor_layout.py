@@ -1,4 +1,4 @@
-"""How a layer's output lies in memory: channels first, channels last, or tokens; found from shapes, never guessed."""
+"""Memory layout of a layer's output: channels first, channels last, or tokens; inferred from shapes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST_PREFIX_TOKENS = 8
 
 @dataclass(frozen=True)
 class TensorLayout:
-    """Where channels and places are in a tensor.
+    """Position of channels and grid in a tensor.
 
     Attributes:
         kind: `nchw`, `nhwc`, or `tokens` (B, N, C).
@@ -31,7 +31,7 @@ class TensorLayout:
     prefix: int = 0
 
     def to_grid(self, output: Tensor) -> Tensor:
-        """A view of the layer's output as (B, C, h, w)."""
+        """View of the output as (B, C, h, w)."""
         if self.kind == "nchw":
             return output
         if self.kind == "nhwc":
@@ -40,7 +40,7 @@ class TensorLayout:
         return places.unflatten(2, (self.height, self.width))
 
     def from_grid(self, grid: Tensor, output: Tensor) -> Tensor:
-        """Grids (N, C, h, w) as outputs of the layer (N, …); prefix tokens are taken from `output` (1, …)."""
+        """Outputs (N, …) from grids (N, C, h, w); prefix tokens are copied from `output` (1, …)."""
         if self.kind == "nchw":
             return grid
         if self.kind == "nhwc":
@@ -50,12 +50,12 @@ class TensorLayout:
 
 
 def find_layout(shape: tuple[int, ...], image_size: tuple[int, int], module: nn.Module, network: nn.Module, layer: str) -> TensorLayout:
-    """The layout of an output of that shape, for images of that size.
+    """Layout of an output of that shape for images of that size.
 
     Raises:
         UsageError: no layout fits, or several do.
     """
-    found = readings(shape, image_size, module, network)
+    found = possible_layouts(shape, image_size, module, network)
     if len(found) == 1:
         return found[0]
     what = "no grid of places" if not found else "more than one reading as a grid"
@@ -64,11 +64,10 @@ def find_layout(shape: tuple[int, ...], image_size: tuple[int, int], module: nn.
     )
 
 
-def readings(shape: tuple[int, ...], image_size: tuple[int, int], module: nn.Module, network: nn.Module) -> list[TensorLayout]:
-    """The layouts that an output of that shape may have, for images of that size.
+def possible_layouts(shape: tuple[int, ...], image_size: tuple[int, int], module: nn.Module, network: nn.Module) -> list[TensorLayout]:
+    """Layouts in which the grid has the aspect ratio of the image.
 
-    A grid is believed only where its rows and columns are in the proportion of the image's. Where both do, channels first and
-    channels last, the module's type decides, or that one alone is in the very proportion, without rounding.
+    If both channels first and channels last fit, the module's type decides, else an exact aspect ratio.
     """
     if len(shape) == 3:
         return _token_layouts(shape[1], image_size, network)
@@ -85,7 +84,7 @@ def readings(shape: tuple[int, ...], image_size: tuple[int, int], module: nn.Mod
 
 
 def _proportional(height: int, width: int, image_size: tuple[int, int]) -> bool:
-    """Whether h x w is the image cut into cells of one size, up to the rounding of one cell."""
+    """Whether a grid of h x w equal cells has the aspect ratio of the image, up to rounding by one cell."""
     rows, columns = image_size
     return height <= rows and width <= columns and abs(height * columns - width * rows) <= max(rows, columns) * (rows != columns)
 
@@ -101,7 +100,7 @@ def _token_layouts(tokens: int, image_size: tuple[int, int], network: nn.Module)
     stated = getattr(network, "num_prefix_tokens", 1 if hasattr(network, "class_token") else None)
     prefixes = range(_MOST_PREFIX_TOKENS + 1) if stated is None else (int(stated),)
     found = [layout for prefix in prefixes if (layout := _grid_of(tokens - prefix, prefix, image_size)) is not None]
-    return found[:1]  # the fewest prefix tokens; a second square within eight tokens exists only for tiny grids
+    return found[:1]  # fewest prefix tokens; a second square within eight tokens exists only for tiny grids
 
 
 def _grid_of(places: int, prefix: int, image_size: tuple[int, int]) -> TensorLayout | None:

@@ -1,4 +1,4 @@
-"""Every classifier of timm by name: `timm/vit_base_patch16_224`, with its own mean, std, size and weights (extra: timm)."""
+"""Classifiers of timm by name, `timm/vit_base_patch16_224`, with their own mean, std, size and weights (extra: timm)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BUILDER = re.compile(r"^@register_model\n(?:@.*\n)*def (\w+)\(", re.MULTILINE)
 
 @cache
 def names() -> tuple[str, ...]:
-    """Names of all networks with their prefix, read from timm's source without importing it; none without timm."""
+    """Names of all networks with prefix, parsed from timm's source without importing it; empty without timm."""
     spec = importlib.util.find_spec("timm")
     if spec is None or spec.origin is None:
         return ()
@@ -31,13 +31,13 @@ def names() -> tuple[str, ...]:
 
 
 def check_name(base: str) -> None:
-    """Make sure that timm is here and knows the network, without importing either torch or timm.
+    """Check that timm is installed and has the network, without importing torch or timm.
 
     Args:
-        base: `timm/NAME`, or timm's own spelling with the weights' tag, `timm/NAME.TAG`.
+        base: `timm/NAME`, or timm's spelling with a weights tag, `timm/NAME.TAG`.
 
     Raises:
-        UsageError: timm is not installed, or has no such network.
+        UsageError: timm is not installed, or the network is unknown.
     """
     if not names():
         raise UsageError(f"model {base}: timm is not installed; run: pip install 'camdbench[timm]'")
@@ -47,31 +47,31 @@ def check_name(base: str) -> None:
 
 
 def build(base: str, tag: str | None, weights: Path | None, *, download: bool, **overrides: Any) -> Classifier:
-    """A classifier of timm.
+    """Classifier of timm.
 
     Args:
         base: `timm/NAME` or `timm/NAME.TAG`.
-        tag: `random`, or timm's tag of pretrained weights; timm's default weights where None.
-        weights: a file to read the weights from instead.
-        download: whether timm may fetch the weights.
-        overrides: `layer`, `mean`, `std`, where given.
+        tag: `random`, or tag of pretrained weights; default: timm's default weights.
+        weights: file to read the weights from instead.
+        download: whether timm may download weights.
+        overrides: `layer`, `mean`, `std`, if given.
 
     Raises:
-        UsageError: the tag is unknown, the network has no classes, the weights are missing or do not fit.
+        UsageError: unknown tag, network without classes, missing or incompatible weights.
     """
     from camdbench.models.classifier import Classifier
 
     name, _, own_tag = base.removeprefix(PREFIX).partition(".")
     if own_tag and tag is not None:
-        raise UsageError(f"model {base}@{tag} names two weights; write {PREFIX}{name}@{tag}")
+        raise UsageError(f"model {base}@{tag}: two weights; use {PREFIX}{name}@{tag}")
     tag = tag or own_tag or None
     if weights is not None and tag is not None:
-        raise UsageError(f"{base}@{tag} names weights and --weights {weights} does too; give one of them")
+        raise UsageError(f"{base}@{tag} and --weights {weights} both name weights; give one of them")
     config = _config(name, tag)
     state, label = _state(name, tag, weights, config, download=download)
     count = _classes_of(state, config)
     if not count:
-        raise UsageError(f"model {PREFIX}{name} has no classes: timm knows it as a feature extractor; give --weights of a classifier")
+        raise UsageError(f"model {PREFIX}{name}: timm has it as a feature extractor without classes; give --weights of a classifier")
     mean = overrides["mean"] if overrides.get("mean") is not None else tuple(config.mean)
     std = overrides["std"] if overrides.get("std") is not None else tuple(config.std)
     network, size = _network(name, tag, state, count), int(config.input_size[-1])
@@ -80,20 +80,20 @@ def build(base: str, tag: str | None, weights: Path | None, *, download: bool, *
 
 
 def fresh(base: str, classes: int) -> nn.Module:
-    """A network as timm builds it, drawn from torch's generator; `base` is `timm/NAME`."""
+    """Untrained network of timm, drawn from torch's global generator; `base` is `timm/NAME`."""
     import timm
 
     return timm.create_model(base.removeprefix(PREFIX), pretrained=False, num_classes=classes)
 
 
 def input_of(base: str) -> tuple[tuple[float, ...], tuple[float, ...], int]:
-    """Mean, std and side of the images that `timm/NAME` is fed with, as timm has them for its default weights."""
+    """Mean, std and image side of timm's default weights of `timm/NAME`."""
     config = _config(base.removeprefix(PREFIX), None)
     return tuple(config.mean), tuple(config.std), int(config.input_size[-1])
 
 
 def _config(name: str, tag: str | None) -> Any:
-    """What timm knows of the weights (`PretrainedCfg`): statistics, size, number of classes."""
+    """The `PretrainedCfg` of the weights: statistics, size, number of classes."""
     import timm
 
     tags = [item.partition(".")[2] for item in timm.list_pretrained(f"{name}.*") if item.partition(".")[0] == name]
@@ -104,7 +104,7 @@ def _config(name: str, tag: str | None) -> Any:
 
 
 def _state(name: str, tag: str | None, weights: Path | None, config: Any, *, download: bool) -> tuple[dict[str, Tensor] | None, str]:
-    """The weights, None for random ones, and how the model is called in rows."""
+    """Weights (None: random) and the model's name in rows."""
     from camdbench.models.weights_file import read_state
 
     if weights is not None:
@@ -112,7 +112,7 @@ def _state(name: str, tag: str | None, weights: Path | None, config: Any, *, dow
     if tag == "random":
         return None, f"{PREFIX}{name}@random"
     if not config.has_weights:
-        raise UsageError(f"timm has no weights of {name}; give --weights FILE or {PREFIX}{name}@random")
+        raise UsageError(f"model {PREFIX}{name}: timm has no weights; give --weights FILE or use {PREFIX}{name}@random")
     label = f"{PREFIX}{name}@{config.tag}"
     if download:
         import timm
@@ -122,13 +122,13 @@ def _state(name: str, tag: str | None, weights: Path | None, config: Any, *, dow
     if file is None:
         raise UsageError(
             f"weights {config.tag} of {PREFIX}{name} are not on this machine: give --download, --weights FILE "
-            f"(its state dict, as .safetensors or .pth), or {PREFIX}{name}@random"
+            f"(a state dict, .safetensors or .pth), or {PREFIX}{name}@random"
         )
     return read_state(file), label
 
 
 def _cached_file(repository: str | None) -> Path | None:
-    """The safetensors file that the Hugging Face hub has in its cache, where an earlier download left it."""
+    """Safetensors file in the cache of the Hugging Face hub, if it was downloaded before."""
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(repository, "model.safetensors") if repository else None
@@ -136,7 +136,7 @@ def _cached_file(repository: str | None) -> Path | None:
 
 
 def _network(name: str, tag: str | None, state: dict[str, Tensor] | None, classes: int) -> nn.Module:
-    """Build the network, random where there is no state; always the same random numbers, and no global ones."""
+    """Build the network; without a state from a fixed seed, the global generator is untouched."""
     import torch
 
     from camdbench.models.torchvision_zoo import wake_head
@@ -151,37 +151,34 @@ def _network(name: str, tag: str | None, state: dict[str, Tensor] | None, classe
         try:
             load_state(network, state, PREFIX + name)
         except UsageError:
-            converted = _converted(name, tag, state, classes)
+            converted = _convert(name, tag, state, classes)
             if converted is None:
                 raise
             network = converted
     return network
 
 
-def _converted(name: str, tag: str | None, state: dict[str, Tensor], classes: int) -> nn.Module | None:
-    """The network with weights under their authors' names, which timm changes when it loads them; None where they do not fit so either."""
+def _convert(name: str, tag: str | None, state: dict[str, Tensor], classes: int) -> nn.Module | None:
+    """The network with weights in their authors' format, converted by timm; None if they do not fit."""
     import timm
 
     full = name if tag is None else f"{name}.{tag}"
-    given = {"state_dict": dict(state), "num_classes": classes}  # as many classes as the network has, or timm would leave the head random
+    given = {"state_dict": dict(state), "num_classes": classes}  # with another number timm leaves the head random
     try:
         return timm.create_model(full, pretrained=True, num_classes=classes, pretrained_cfg_overlay=given)
-    except Exception:  # each family's conversion fails in its own words on what it does not know
+    except Exception:  # each conversion raises its own type
         return None
 
 
 def _classes_of(state: dict[str, Tensor] | None, config: Any) -> int:
-    """The number of classes that the weights were trained for: the rows of the layer that timm calls the classifier."""
+    """Number of classes of the weights: rows of timm's classifier layer."""
     heads = config.classifier if isinstance(config.classifier, list | tuple) else (config.classifier,)
     weight = None if state is None else state.get(f"{heads[0]}.weight")
     return int(config.num_classes) if weight is None else weight.shape[0]
 
 
 def _categories(config: Any, count: int) -> tuple[str, ...]:
-    """The names of the classes: those that the weights state, else those of the ImageNet that has so many; none where nobody knows.
-
-    For the thousand classes, whose order timm and torchvision share, torchvision's short names.
-    """
+    """Class names: from the weights, else of the ImageNet subset with so many classes (torchvision's names for 1,000); else empty."""
     if config.label_names:
         return tuple(config.label_names)
     if count == len(imagenet_classes()):

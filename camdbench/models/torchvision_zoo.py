@@ -1,4 +1,4 @@
-"""Every classifier of torchvision by name, with its own weights enum: `resnet50`, `resnet50@IMAGENET1K_V1`."""
+"""Classifiers of torchvision by name, `resnet50`, `resnet50@IMAGENET1K_V1`, with their own weights enum."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from camdbench.models.classifier import Classifier
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_RENORMALISING = ("googlenet", "inception_v3")  # turn ImageNet-normalised input into mean 0.5, std 0.5 themselves
-_OLD_NAMES = (  # which the official files still have, and torchvision renames when it loads them itself
+_RENORMALISING = ("googlenet", "inception_v3")  # convert ImageNet-normalised input to mean 0.5, std 0.5 themselves
+_OLD_NAMES = (  # names in the official files, which torchvision renames on loading
     (re.compile(r"(\.denselayer\d+\.(?:norm|conv))\.([12]\.)"), r"\1\2"),  # DenseNet
     (re.compile(r"\.mlp\.linear_1\."), ".mlp.0."),  # ViT
     (re.compile(r"\.mlp\.linear_2\."), ".mlp.3."),
@@ -26,7 +26,7 @@ _BUILDER = re.compile(r"^@register_model\(\)\n(?:@.*\n)*def (\w+)\(", re.MULTILI
 
 
 def names() -> list[str]:
-    """Names of all classifiers, read from torchvision's source without importing it."""
+    """Names of all classifiers, parsed from torchvision's source without importing it."""
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None:
         return []
@@ -35,24 +35,24 @@ def names() -> list[str]:
 
 
 def build(name: str, tag: str | None, weights: Path | None, *, download: bool, **overrides: Any) -> Classifier:
-    """A classifier of torchvision.
+    """Classifier of torchvision.
 
     Args:
-        name: torchvision's name of the model.
-        tag: `random`, or a member of the model's weights enum; IMAGENET1K_V1, the papers' choice, where None.
-        weights: a file to read the weights from instead.
-        download: whether torchvision may fetch the enum's file.
-        overrides: `layer`, `mean`, `std`, where given.
+        name: torchvision's model name.
+        tag: `random`, or member of the model's weights enum; default: IMAGENET1K_V1, as in the papers.
+        weights: file to read the weights from instead.
+        download: whether torchvision may download weights.
+        overrides: `layer`, `mean`, `std`, if given.
 
     Raises:
-        UsageError: the tag is unknown, the file is missing or does not fit.
+        UsageError: unknown tag, missing or incompatible weights.
     """
     from camdbench.models.classifier import Classifier
     from camdbench.models.weights_file import read_state
 
     if weights is not None:
         if tag is not None:
-            raise UsageError(f"{name}@{tag} names weights and --weights {weights} does too; give one of them")
+            raise UsageError(f"{name}@{tag} and --weights {weights} both name weights; give one of them")
         state, label, enum = read_state(weights), f"{name}@{weights.name}", None
     elif tag == "random":
         state, label, enum = None, f"{name}@random", None
@@ -71,14 +71,14 @@ def build(name: str, tag: str | None, weights: Path | None, *, download: bool, *
 
 
 def fresh(name: str, classes: int, *, auxiliary: bool = False, standard: bool = True, drawn: bool = True) -> nn.Module:
-    """A network as torchvision builds it, drawn from torch's generator.
+    """Untrained network of torchvision, drawn from torch's global generator.
 
     Args:
-        name: torchvision's name of the model.
+        name: torchvision's model name.
         classes: number of logits.
         auxiliary: whether GoogLeNet and Inception v3 have their auxiliary classifiers.
-        standard: whether these two are fed with images that are normalised by ImageNet's mean and std.
-        drawn: whether their weights are drawn at all, which takes them long.
+        standard: whether the input of these two is normalised by ImageNet's mean and std.
+        drawn: whether their weights are initialised, which is slow.
     """
     from torchvision import models
 
@@ -89,7 +89,7 @@ def fresh(name: str, classes: int, *, auxiliary: bool = False, standard: bool = 
 
 
 def size_of(name: str) -> int:
-    """The side of the images that a network is fed with where no weights say otherwise, in pixels."""
+    """Default side of the images in pixels."""
     return 299 if name == "inception_v3" else 224
 
 
@@ -127,7 +127,7 @@ def _official_state(name: str, enum: WeightsEnum, *, download: bool) -> dict[str
 
 
 def _network(name: str, state: dict[str, Any] | None, classes: int, *, standard: bool) -> nn.Module:
-    """Build the network, random where there is no state; always the same random numbers, and no global ones."""
+    """Build the network; without a state from a fixed seed, the global generator is untouched."""
     import torch
 
     from camdbench.models.weights_file import load_state
@@ -139,18 +139,18 @@ def _network(name: str, state: dict[str, Any] | None, classes: int, *, standard:
         if state is None:
             wake_head(network)
     if state is not None:
-        load_state(network, {_renamed(key): tensor for key, tensor in state.items()}, name)
+        load_state(network, {_rename(key): tensor for key, tensor in state.items()}, name)
     return network
 
 
-def _renamed(key: str) -> str:
+def _rename(key: str) -> str:
     for old, new in _OLD_NAMES:
         key = old.sub(new, key)
     return key
 
 
 def wake_head(network: nn.Module) -> None:
-    """Draw linear layers that start at exactly zero, such as the head of torchvision's ViT: no map can come out of such a network."""
+    """Draw all-zero linear layers, such as the head of torchvision's ViT, which would make all maps zero."""
     from torch import nn
 
     for module in network.modules():
@@ -159,12 +159,12 @@ def wake_head(network: nn.Module) -> None:
 
 
 def _classes_of(name: str, state: dict[str, Any] | None) -> int:
-    """The number of classes that a state dict was trained for: the rows of the weight that torchvision defines last."""
+    """Number of classes of a state dict: rows of the last weight in torchvision's order."""
     if state is None:
         return 1000
-    from camdbench.models.meta_network import skeleton
+    from camdbench.models.meta_network import on_meta_device
 
-    own = skeleton(lambda: fresh(name, 1000, auxiliary=True, drawn=False)).state_dict()
+    own = on_meta_device(lambda: fresh(name, 1000, auxiliary=True, drawn=False)).state_dict()
     head = [key for key, tensor in own.items() if tensor.ndim >= 2][-1]
     return state[head].shape[0] if head in state else 1000
 

@@ -1,7 +1,4 @@
-"""A forward pass written down operation by operation, for methods that go back through it by rules of their own.
-
-The network is traced symbolically (torch.fx), which neither hooks nor changes it.
-"""
+"""Operations of a forward pass traced by torch.fx, for methods with their own backward rules; the network is not altered."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ _MODULES: dict[type[nn.Module], Kind] = {
     nn.Linear: "weighted",
     nn.BatchNorm2d: "norm",
     nn.ReLU: "relu",
-    nn.ReLU6: "relu",  # as monotone, and as little below zero
+    nn.ReLU6: "relu",
     nn.Identity: "same",
     nn.Dropout: "same",
     nn.AdaptiveAvgPool2d: "average",
@@ -51,18 +48,18 @@ _METHODS: dict[str, Kind] = {"view": "route", "reshape": "route", "flatten": "ro
 
 
 class TracedGraph:
-    """The operations of one forward pass in their order, with the value of each.
+    """Operations of one forward pass in order, with their values.
 
     Attributes:
-        nodes: the operations, as torch.fx names them.
-        values: what each returned.
+        nodes: operations as torch.fx nodes.
+        values: value of each operation.
 
     Args:
         classifier: the model, frozen and in eval mode.
-        images: (B, 3, H, W) in [0, 1]; one forward pass of each is counted.
+        images: (B, 3, H, W) in [0, 1]; one forward pass per image is counted.
 
     Raises:
-        NotApplicable: the network's course depends on what it sees, so that no list of operations stands for it.
+        NotApplicable: the control flow depends on the input, which torch.fx cannot trace.
     """
 
     def __init__(self, classifier: Classifier, images: Tensor) -> None:
@@ -71,7 +68,7 @@ class TracedGraph:
         usual = {option.name: option.default for option in options if option.default is not option.empty}
         try:
             self.nodes = list(fx.Tracer().trace(self.network, concrete_args=usual or None).nodes)
-        except Exception as error:  # each network resists in its own words
+        except Exception as error:  # tracing raises many types
             raise NotApplicable(f"the operations of {name} cannot be listed: {error}") from None
         self.values: dict[Node, Any] = {self.nodes[0]: images.sub(classifier.mean).div(classifier.std)}
         with torch.no_grad():
@@ -81,11 +78,11 @@ class TracedGraph:
 
     @property
     def output(self) -> Node:
-        """The operation whose value is the logits."""
+        """Operation that returns the logits."""
         return self.nodes[-1].all_input_nodes[0]
 
     def kind(self, node: Node) -> Kind:
-        """What an operation does; `other` where that is not known."""
+        """Kind of an operation; `other` if unsupported."""
         if node.op == "call_module":
             return _MODULES.get(type(self.module(node)), "other")
         if node.op == "call_function":
@@ -94,43 +91,43 @@ class TracedGraph:
         return _METHODS.get(str(node.target), "other") if node.op == "call_method" else "other"
 
     def module(self, node: Node) -> nn.Module:
-        """The module that an operation runs."""
+        """Module of an operation."""
         return self.network.get_submodule(str(node.target))
 
     def inputs(self, node: Node) -> list[Node]:
-        """The operations whose tensors it reads; numbers such as sizes are left out."""
+        """Operations with tensor values that it reads."""
         return [source for source in node.all_input_nodes if isinstance(self.values[source], Tensor)]
 
     def end_of(self, layer: str) -> Node:
-        """The operation that returns what the module of that name returns.
+        """Operation that returns the output of the named module.
 
         Raises:
-            NotApplicable: nothing of that module was run.
+            NotApplicable: the module does not appear in the trace.
         """
         inside = [node for node in self.nodes if layer in node.meta.get("nn_module_stack", {})]
         if not inside:
-            raise NotApplicable(f"layer {layer!r} does not show among the operations of {type(self.network).__name__}")
+            raise NotApplicable(f"layer {layer!r} is not among the traced operations of {type(self.network).__name__}")
         return inside[-1]
 
     def pull(self, node: Node, credit: Tensor) -> dict[Node, Tensor]:
-        """The derivative of an operation applied to `credit`, for each tensor that it reads."""
+        """Vector-Jacobian product of an operation with `credit`, for each tensor that it reads."""
         leaves = {source: self.values[source].detach().requires_grad_() for source in self.inputs(node)}
         with torch.enable_grad():
             result = self._run(node, leaves)
         return dict(zip(leaves, torch.autograd.grad(result, list(leaves.values()), credit), strict=True))
 
     def _run(self, node: Node, instead: dict[Node, Tensor] | None = None) -> Any:
-        """The value of an operation, computed anew and never in place, so that all values stay what they were."""
+        """Value of an operation, never computed in place."""
         given: Any = fx.map_arg(cast("Any", (node.args, node.kwargs)), lambda source: (instead or {}).get(source, self.values[source]))
         args, kwargs = given
         kind = self.kind(node)
         if kind == "relu":
-            return self._callable(node)(args[0].clone())  # which it may overwrite
+            return self._callable(node)(args[0].clone())  # may be in place
         if kind == "same":
             return args[0]
         if kind == "sum":
             return args[0] + args[1]  # tensors, or sizes
-        if node.op in ("output", "placeholder"):  # of the second placeholder on, the argument is the usual value
+        if node.op in ("output", "placeholder"):  # further placeholders have their default as argument
             return args[0]
         return self._callable(node)(*args, **kwargs)
 

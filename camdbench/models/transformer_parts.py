@@ -1,4 +1,4 @@
-"""The layers inside a vision transformer, named alike for torchvision and timm, for methods with a rule for each of them."""
+"""Layers of a vision transformer under common names for torchvision and timm, for methods with rules per layer."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from camdbench.models.attention import transformer_of
 
 @dataclass(frozen=True)
 class BlockParts:
-    """A block: m = x + scale1(project(attend(norm1(x)))), then m + scale2(contract(activation(expand(norm2(m))))).
+    """Block: m = x + scale1(project(attention(norm1(x)))), then m + scale2(contract(activation(expand(norm2(m))))).
 
     Attributes:
-        qkv_weight: (3 heads d, C), queries, keys and values one after the other.
+        qkv_weight: (3 heads d, C), queries, keys, values.
         qkv_bias: (3 heads d,), or None.
         heads: number of heads.
     """
@@ -36,13 +36,13 @@ class BlockParts:
 
 @dataclass(frozen=True)
 class TransformerParts:
-    """A vision transformer whose head is linear in the normalised tokens that it reads, or in the mean of its places.
+    """Vision transformer whose head is linear in the normalised tokens that it reads, or in their mean.
 
     Attributes:
         blocks: first to last.
-        norm: the norm behind the last block.
-        pooled_norm: the norm behind the mean of the places, where the head takes it.
-        classifiers: one linear layer for each token that the head reads, or one; their logits are averaged.
+        norm: norm after the last block.
+        pooled_norm: norm after the mean of the patch tokens, if the head reads it.
+        classifiers: linear layers, one per token that the head reads, or one; their logits are averaged.
     """
 
     blocks: tuple[BlockParts, ...]
@@ -52,10 +52,10 @@ class TransformerParts:
 
 
 def parts_of(network: Any) -> TransformerParts:
-    """The layers of a vision transformer.
+    """Layers of a vision transformer.
 
     Raises:
-        NotApplicable: it is none, its head is not linear in the tokens that it reads, or a block has other layers.
+        NotApplicable: another network, a head that is not linear in its tokens, or a block with unsupported layers.
     """
     transformer, name = transformer_of(network), type(network).__name__
     pooled_norm: nn.Module = nn.Identity()
@@ -71,7 +71,7 @@ def parts_of(network: Any) -> TransformerParts:
         blocks = tuple(map(_of_timm, transformer.blocks))
     classifiers = tuple(head for head in heads if isinstance(head, nn.Linear))
     if not len(classifiers) == len(heads) == max(1, len(transformer.readers)):
-        raise NotApplicable(f"the head of {name} is not linear in the tokens that it reads")
+        raise NotApplicable(f"head of {name}: not linear in the tokens that it reads")
     return TransformerParts(blocks, norm, pooled_norm, classifiers)
 
 
@@ -100,7 +100,7 @@ def _of_timm(block: Any) -> BlockParts:
     between = [getattr(attention, name, None) for name in ("q_norm", "k_norm", "norm")] + [getattr(mlp, "norm", None)]
     plain = all(module is None or type(module) is nn.Identity for module in between)
     if kind.__name__ != "Block" or type(mlp).__name__ != "Mlp" or getattr(attention, "gate", None) is not None or not plain:
-        raise NotApplicable(f"a block of type {kind.__name__} has layers for which there is no rule")
+        raise NotApplicable(f"block of type {kind.__name__}: has layers without a rule")
     return BlockParts(
         norm1=block.norm1,
         qkv_weight=attention.qkv.weight,

@@ -1,4 +1,4 @@
-"""Weights from a file: safetensors, or a state dict read with weights_only, so that no file can run code."""
+"""Reading weights: safetensors, or a state dict with weights_only=True, which runs no code from the file."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from torch import Tensor, nn
 
 from camdbench.core.errors import UsageError
 
-_PREFIXES = ("module.", "model.")  # of DataParallel, and of trainers that hold the network as `self.model`
-_MOST_GROWTH = 20  # times its size that a file may unpack to
+_PREFIXES = ("module.", "model.")  # of DataParallel, and of trainers with the network as `self.model`
+_MOST_GROWTH = 20  # maximum ratio of unpacked to file size
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The state dict in a file, freed of the usual wrappers: `state_dict`, `model`, and `module.` or `model.` before every name.
+    """State dict of a file, without the usual wrappers: `state_dict`, `model`, and prefixes `module.` or `model.`.
 
     Raises:
-        UsageError: there is no such file, it is damaged, or it holds more than tensors.
+        UsageError: the file does not exist, is invalid, or contains more than tensors.
     """
     if not path.is_file():
         raise UsageError(f"weights file {path}: no such file")
@@ -37,39 +37,37 @@ def read_state(path: Path) -> dict[str, Tensor]:
         else:
             _check_size(path)
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # of formats that torch did not write; what cannot be read is an error
+                warnings.simplefilter("ignore", UserWarning)  # about foreign formats; unreadable files raise
                 loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # each format fails in its own words
+    except Exception as error:  # each format raises its own types
         reason = _reason(error)
         raise UsageError(f"weights file {path} cannot be read as safetensors or as a state dict of plain tensors: {reason}") from None
-    return _unwrapped(loaded, path)
+    return _unwrap(loaded, path)
 
 
 def _reason(error: Exception) -> str:
-    """Why a file cannot be read; torch's own words on pickles advise to run their code."""
+    """Why a file cannot be read; torch's message on pickles advises to run their code."""
     if isinstance(error, pickle.UnpicklingError):
         code = re.search(r"GLOBAL (\S+)", str(error))
-        return (
-            "it is none" if code is None else f"it needs code ({code[1]}), and no file may run any; save the network's state_dict() alone"
-        )
+        return "it has another format" if code is None else f"it needs code ({code[1]}); save the network's state_dict() alone"
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def load_state(network: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
-    """Load a state dict that must fit exactly; half precision is widened to the network's own.
+    """Load a state dict that must fit exactly; tensors are cast to the network's dtype.
 
     Raises:
-        UsageError: keys are missing or left over, or a shape differs.
+        UsageError: missing or unexpected keys, or a different shape.
     """
     own = network.state_dict()
     missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
     extra = [key for key in state if key not in own]
     shapes = [key for key in own if key in state and own[key].shape != state[key].shape]
-    for keys, what in ((missing, "lack"), (extra, "hold what the network has not:"), (shapes, "have another shape for")):
+    for keys, what in ((missing, "lack"), (extra, "have the unexpected key"), (shapes, "have another shape for")):
         if keys:
             raise UsageError(f"the weights do not fit {name}: they {what} {keys[0]!r}{_more(keys)}")
     fitting = OrderedDict((key, tensor.to(own[key].dtype)) for key, tensor in state.items())
-    fitting._metadata = getattr(own, "_metadata", {})  # pyright: ignore[reportAttributeAccessIssue] - versions, without which MNASNet loads nothing
+    fitting._metadata = getattr(own, "_metadata", {})  # pyright: ignore[reportAttributeAccessIssue] - versions; MNASNet needs them
     network.load_state_dict(fitting, strict=False)
 
 
@@ -77,7 +75,7 @@ def _more(keys: list[str]) -> str:
     return f" and {len(keys) - 1} more" if len(keys) > 1 else ""
 
 
-def _unwrapped(loaded: object, path: Path) -> dict[str, Tensor]:
+def _unwrap(loaded: object, path: Path) -> dict[str, Tensor]:
     for wrapper in ("state_dict", "model"):
         if isinstance(loaded, Mapping) and isinstance(cast("Mapping[str, Any]", loaded).get(wrapper), Mapping):
             loaded = cast("Mapping[str, Any]", loaded)[wrapper]
@@ -93,10 +91,10 @@ def _unwrapped(loaded: object, path: Path) -> dict[str, Tensor]:
 
 
 def _check_size(path: Path) -> None:
-    """Refuse an archive that would unpack to far more than it weighs; torch itself does not compress.
+    """Reject archives that unpack to far more than their size; torch does not compress.
 
     Raises:
-        ValueError: it would.
+        ValueError: the ratio is too high.
     """
     if not zipfile.is_zipfile(path):
         return

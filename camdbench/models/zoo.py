@@ -1,4 +1,4 @@
-"""The zoo: every classifier that can be named, embedded, torchvision's, timm's, or a checkpoint by path."""
+"""Model zoo: classifiers by name, embedded, of torchvision, of timm, or a checkpoint by path."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 def model_names() -> list[str]:
-    """Names of all models, the embedded first; neither torch nor timm is imported."""
+    """Names of all models, the embedded first; imports neither torch nor timm."""
     return [*models.names(), *torchvision_zoo.names(), *timm_zoo.names()]
 
 
 def check_model(name: str, *, weights: str | Path | None = None) -> None:
-    """Make sure that a model of that name can be looked for, without importing torch.
+    """Check a model name without importing torch.
 
     Raises:
-        UsageError: nobody has that name, or the weights file is not there.
+        UsageError: unknown model, or the weights file does not exist.
     """
     if weights is not None and not Path(weights).is_file():
         raise UsageError(f"--weights {weights}: no such file")
@@ -41,10 +41,10 @@ def check_model(name: str, *, weights: str | Path | None = None) -> None:
 
 
 def check_network(name: str) -> None:
-    """Make sure that there is an architecture of that name, `shortcuts`, torchvision's or timm's, without importing torch.
+    """Check an architecture name (`shortcuts`, torchvision or timm) without importing torch.
 
     Raises:
-        UsageError: there is none, or the name is one of weights.
+        UsageError: unknown architecture, or a name of weights.
     """
     plain = name.partition("@")[0]
     if name.startswith(timm_zoo.PREFIX):
@@ -53,7 +53,7 @@ def check_network(name: str) -> None:
     elif plain not in ("shortcuts", *torchvision_zoo.names()):
         raise unknown("network", plain, ["shortcuts", *torchvision_zoo.names(), *timm_zoo.names()], more="(see: camdbench list models)")
     if plain != name:
-        raise UsageError(f"network {name!r} names weights; write network: {plain} and init: {name}")
+        raise UsageError(f"network {name!r} names weights; use network: {plain} and init: {name}")
 
 
 def load_classifier(
@@ -67,30 +67,30 @@ def load_classifier(
     download: bool = False,
     precision: str = "fp32",
 ) -> Classifier:
-    """A classifier of the zoo, in eval mode, its weights frozen.
+    """Classifier of the zoo, in eval mode with frozen weights.
 
     Args:
         name: `shortcuts-ce`, a torchvision name such as `resnet50` or `resnet50@IMAGENET1K_V1`, a timm name such as
-            `timm/vit_base_patch16_224` or `timm/vit_base_patch16_224@augreg_in1k`, `…@random` for random weights that
-            are always the same, or the path of a checkpoint made by `camdbench train`.
-        weights: a file with weights for a name of torchvision or timm: safetensors or a state dict of plain tensors.
-        layer: target layer instead of the family's default.
-        mean: mean of the input normalisation on the scale of [0, 1], instead of the weights' own.
-        std: standard deviation, likewise.
+            `timm/vit_base_patch16_224` or `timm/vit_base_patch16_224@augreg_in1k`, `…@random` for random weights from a
+            fixed seed, or the path of a checkpoint of `camdbench train`.
+        weights: weights file for a torchvision or timm name: safetensors or a state dict of plain tensors.
+        layer: target layer; default: by architecture.
+        mean: mean of the input normalisation on the scale of [0, 1]; default: that of the weights.
+        std: standard deviation of the input normalisation; default: that of the weights.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
-        download: whether torchvision or timm may fetch weights that are not on this machine.
-        precision: of the passes over images that explainers have altered: `fp32`, or `bf16`.
+        download: whether torchvision or timm may download missing weights.
+        precision: precision of forward passes on masked images: `fp32` or `bf16`.
 
     Raises:
-        UsageError: unknown name or precision, missing or ill-fitting weights, or an unavailable device.
+        UsageError: unknown name or precision, missing or incompatible weights, or an unavailable device.
     """
     from camdbench.models.devices import pick_device
     from camdbench.models.embedded import load_checkpoint
 
     check_model(name, weights=weights)
-    chosen = check_precision(precision)
-    where = pick_device(device)
-    given: dict[str, Any] = {"layer": layer, "mean": _plain(mean), "std": _plain(std)}
+    checked = check_precision(precision)
+    target = pick_device(device)
+    given: dict[str, Any] = {"layer": layer, "mean": _as_tuple(mean), "std": _as_tuple(std)}
     base, _, tag = name.partition("@")
     if _is_path(name):
         classifier = load_checkpoint(Path(name), name=Path(name).stem)
@@ -100,16 +100,16 @@ def load_classifier(
         classifier = models.load(base)()
     else:
         file = None if weights is None else Path(weights)
-        house = timm_zoo if base.startswith(timm_zoo.PREFIX) else torchvision_zoo
-        classifier = house.build(base, tag or None, file, download=download, **given)
+        library = timm_zoo if base.startswith(timm_zoo.PREFIX) else torchvision_zoo
+        classifier = library.build(base, tag or None, file, download=download, **given)
     if base in models or _is_path(name):
-        classifier = _overridden(classifier, given)
-    classifier.precision = chosen
-    return classifier.to(where).eval().requires_grad_(False)
+        classifier = _override_layer(classifier, given)
+    classifier.precision = checked
+    return classifier.to(target).eval().requires_grad_(False)
 
 
 def load_untrained(name: str) -> Classifier:
-    """A classifier for questions that do not depend on its weights: random ones where torchvision's or timm's would be needed.
+    """Classifier for purposes independent of its weights: torchvision and timm models have random weights.
 
     Raises:
         UsageError: unknown name.
@@ -120,10 +120,10 @@ def load_untrained(name: str) -> Classifier:
 
 
 def to_classifier(model: Classifier | nn.Module | str) -> Classifier:
-    """The classifier itself, or the one of that name.
+    """A classifier, or the classifier of that name.
 
     Raises:
-        UsageError: a bare network, whose mean and std nobody can know.
+        UsageError: a bare network, whose mean and std are unknown.
     """
     from camdbench.models.classifier import Classifier
 
@@ -138,12 +138,12 @@ def _is_path(name: str) -> bool:
     return name.endswith(".safetensors")
 
 
-def _plain(value: float | Sequence[float] | None) -> float | tuple[float, ...] | None:
+def _as_tuple(value: float | Sequence[float] | None) -> float | tuple[float, ...] | None:
     return value if value is None or isinstance(value, int | float) else tuple(value)
 
 
-def _overridden(classifier: Classifier, given: dict[str, Any]) -> Classifier:
-    """An embedded model carries its own statistics; only the layer may be another."""
+def _override_layer(classifier: Classifier, given: dict[str, Any]) -> Classifier:
+    """Override the target layer of an embedded model; its mean and std are fixed."""
     if given["mean"] is not None or given["std"] is not None:
         raise UsageError(f"model {classifier.name} knows its own mean and std; leave --mean and --std out")
     if given["layer"] is not None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from camdbench.core.errors import UsageError, unknown
 from camdbench.core.registries import metrics as registry
 from camdbench.core.registries import parse_metrics, protocol_of
-from camdbench.core.settings import validated
+from camdbench.core.settings import make_config
 from camdbench.core.spec import Spec, parse_specs
 from camdbench.datasets.in_memory import InMemoryDataset, make_batch
 from camdbench.datasets.samples import Batch
@@ -78,7 +78,7 @@ def evaluate(
     _check_labels(classifier, batch)
     resources = Resources({"model": classifier}, InMemoryDataset(batch), map_source=GivenMaps(raw, normalisation))
     names = tuple(map(str, specs))
-    config = validated(RunConfig, {"explainers": ("given",), "metrics": names, "batch_size": batch_size, "seed": seed, "workers": 0})
+    config = make_config(RunConfig, {"explainers": ("given",), "metrics": names, "batch_size": batch_size, "seed": seed, "workers": 0})
     run = prepare(replace(check_config(config, resources), chunk_size=len(batch)), resources, in_memory=True)
     results = [result for done in local(run, run.missing()[0]) for result in done.results]
     found = pd.DataFrame(_rows(results, specs))

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from camdbench.core.errors import UsageError
-from camdbench.core.settings import takes, validated
+from camdbench.core.settings import make_config, takes
 from camdbench.runner.config import RunConfig, Specs, check_config
 from camdbench.runner.progress import NullProgress, Progress
 from camdbench.tables.load import load_rows
@@ -49,7 +49,7 @@ def run(
     """
     named = {name: own for name, own in (("explainers", explainers), ("metrics", metrics)) if own is not None}
     options, resources = with_objects(named | options, resources)
-    request = check_config(validated(RunConfig, ({} if config is None else vars(config)) | options), resources)
+    request = check_config(make_config(RunConfig, ({} if config is None else vars(config)) | options), resources)
     from camdbench.runner.executors import EXECUTORS  # torch is imported only now, after the request has been checked
     from camdbench.runner.prepare import prepare, session_facts
 

@@ -10,10 +10,10 @@ from torch import nn
 from camdbench.core.errors import UsageError
 from camdbench.models.classifier import Classifier
 from camdbench.models.last_layer import with_classes
-from camdbench.models.meta_network import skeleton
+from camdbench.models.meta_network import on_meta_device
 from camdbench.models.networks import build_network, input_of, without_side_heads
 from camdbench.models.shortcuts_net import LAYER, ShortcutsNetwork
-from camdbench.models.surgery import check_additive, core_focused, surgery_of
+from camdbench.models.surgery import apply_surgery, check_additive, surgery_of
 from camdbench.models.torchvision_zoo import wake_head
 from camdbench.models.zoo import load_classifier
 from camdbench.trainer.recipe import TrainingRecipe
@@ -56,11 +56,11 @@ def _from_weights(recipe: TrainingRecipe, images: Split, before: Path | None) ->
     init = str(before or recipe.init)
     classifier = load_classifier(init, device="cpu")
     network = with_classes(without_side_heads(classifier.network), len(images.classes))
-    wanted = skeleton(lambda: build_network(recipe.network, len(images.classes), surgery_of(network)))
+    wanted = on_meta_device(lambda: build_network(recipe.network, len(images.classes), surgery_of(network)))
     if _shapes(network) != _shapes(wanted):
         raise UsageError(f"recipe {recipe.name}: init={init}: not a checkpoint of network={recipe.network}; name its network")
     if recipe.surgery is not None and not (before and surgery_of(network)):  # pretraining may have included the surgery
-        core_focused(network, **recipe.surgery.model_dump())
+        apply_surgery(network, **recipe.surgery.model_dump())
     return classifier
 
 

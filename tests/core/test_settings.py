@@ -14,7 +14,7 @@ from click.testing import CliRunner
 import camdbench
 from camdbench.cli.config_options import config_options
 from camdbench.core.errors import UsageError
-from camdbench.core.settings import Setting, fields_of, identity_of, takes, validated
+from camdbench.core.settings import Setting, fields_of, identity_of, make_config, takes
 from camdbench.runner.config import RunConfig
 
 
@@ -104,12 +104,12 @@ def test_every_option_of_run_is_a_field_and_every_field_an_option():
 )
 def test_what_does_not_fit_is_named_with_its_flag(given: dict[str, Any], message: str):
     with pytest.raises(UsageError, match=message) as caught:
-        validated(Extended, given)
+        make_config(Extended, given)
     assert "\n" not in str(caught.value)
 
 
 def test_values_become_what_the_field_is(tmp_path: Path):
-    config = validated(RunConfig, {"mean": [0.1, 0.2, 0.3], "limit": 4, "data_root": tmp_path, "models": ["a", "b"]})
+    config = make_config(RunConfig, {"mean": [0.1, 0.2, 0.3], "limit": 4, "data_root": tmp_path, "models": ["a", "b"]})
     assert (config.mean, config.limit, config.data_root, list(config.models)) == ((0.1, 0.2, 0.3), 4, tmp_path, ["a", "b"])
     assert config == RunConfig(mean=(0.1, 0.2, 0.3), limit=4, data_root=tmp_path, models=config.models)
 

@@ -139,13 +139,13 @@ class TestNetworks:
                 assert found[index].sum() > 0.5
 
     def test_without_a_rule_for_each_layer_are_refused(self, batch: Batch) -> None:
-        with pytest.raises(NotApplicable, match="type Block has layers for which there is no rule"):
+        with pytest.raises(NotApplicable, match="type Block: has layers without a rule"):
             maps_of(timm_vit("qk-norm"), batch, "tibav")
 
     def test_whose_head_is_not_linear_are_refused(self, batch: Batch) -> None:
         classifier = toy_classifier("vit")
         classifier.network.heads = nn.Sequential(nn.Linear(16, 8), nn.Tanh(), nn.Linear(8, CLASSES))
-        with pytest.raises(NotApplicable, match="is not linear in the tokens that it reads"):
+        with pytest.raises(NotApplicable, match="not linear in the tokens that it reads"):
             maps_of(classifier, batch, "tibav")
 
     def test_whose_blocks_compute_something_else_are_refused(self, batch: Batch) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from camdbench.functional import core_regions
-from camdbench.functional.core_regions import contributions, overlap, overlap_with_others, reconstructed, redundancy
+from camdbench.functional.core_regions import contributions, overlap, overlap_with_others, reconstructed_map, redundancy
 
 B, C, K, H, W = 3, 4, 6, 5, 2
 CLASSES = torch.tensor([2, 0, 3])
@@ -72,7 +72,7 @@ def test_a_few_classes_at_a_time_are_all_classes(
 
 def test_the_reconstructed_map_is_the_mean_of_the_contrasts(activations: Tensor, weights: Tensor) -> None:
     """Definition 3.4 by definition 3.3."""
-    found = reconstructed(activations, weights, CLASSES)
+    found = reconstructed_map(activations, weights, CLASSES)
     for image, own in enumerate(CLASSES.tolist()):
         for row in range(H):
             mine = cam(activations, weights, image, own, row, 1)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from camdbench.core.errors import NotApplicable
 from camdbench.models import torchvision_zoo
-from camdbench.models.attention import attended, transformer_of
+from camdbench.models.attention import record_attention, transformer_of
 
 
 def timm_vit(**options: object) -> nn.Module:
@@ -49,7 +49,7 @@ class TestTheContext:
     def test_leaves_the_logits_as_they_are(self, make, images: Tensor) -> None:
         network = make()
         plain = network(images)
-        with attended(network):
+        with record_attention(network):
             inside = network(images)
         torch.testing.assert_close(inside, plain, rtol=1e-5, atol=1e-5)
         assert torch.equal(network(images), plain)
@@ -57,7 +57,7 @@ class TestTheContext:
     @every_network
     def test_shows_one_attention_a_block_whose_rows_sum_to_one(self, make, images: Tensor) -> None:
         network = make()
-        with attended(network) as seen:
+        with record_attention(network) as seen:
             network(images)
         count = 16 + transformer_of(network).prefix
         assert [tuple(item.shape) for item in seen.probabilities] == [(3, 2, count, count)] * 2
@@ -71,7 +71,7 @@ class TestTheContext:
         network = make()
         before = {name: dict(vars(module)) for name, module in network.named_modules()}
         before = {name: {key: copy.copy(value) for key, value in members.items()} for name, members in before.items()}
-        with pytest.raises(ValueError, match="boom"), attended(network):
+        with pytest.raises(ValueError, match="boom"), record_attention(network):
             assert any("forward" in vars(module) for module in network.modules())
             raise ValueError("boom")
         after = {name: vars(module) for name, module in network.named_modules()}
@@ -82,14 +82,14 @@ class TestTheContext:
     @every_network
     def test_the_last_tokens_and_the_head_make_the_logits(self, make, images: Tensor) -> None:
         network = make()
-        with attended(network) as seen:
+        with record_attention(network) as seen:
             logits = network(images)
         torch.testing.assert_close(transformer_of(network).head(seen.tokens[-1]), logits)
 
     @every_network
     def test_no_weight_gets_a_gradient_and_the_graph_starts_at_the_first_attention(self, make, images: Tensor) -> None:
         network = make().requires_grad_(False)
-        with attended(network) as seen:
+        with record_attention(network) as seen:
             logits = network(images)
         assert seen.probabilities[0].is_leaf
         gradients = torch.autograd.grad(logits[:, 1].sum(), seen.probabilities)
@@ -97,7 +97,7 @@ class TestTheContext:
 
     @every_network
     def test_works_without_gradients(self, make, images: Tensor) -> None:
-        with torch.no_grad(), attended(network := make()) as seen:
+        with torch.no_grad(), record_attention(network := make()) as seen:
             network(images)
         assert len(seen.probabilities) == 2
 
@@ -105,7 +105,7 @@ class TestTheContext:
 class TestWitness:
     def test_torchvisions_attention_is_what_its_module_returns_when_asked(self, images: Tensor) -> None:
         network = toy_classifier("vit").network
-        with attended(network) as seen:
+        with record_attention(network) as seen:
             network(images)
         for block, tokens, ours in zip(network.encoder.layers, seen.tokens, seen.probabilities, strict=False):
             normed = block.ln_1(tokens)
@@ -115,7 +115,7 @@ class TestWitness:
     @pytest.mark.parametrize("make", [timm_vit, NETWORKS["distilled"], NETWORKS["qk-norm"]], ids=["vit", "distilled", "qk-norm"])
     def test_timms_attention_is_worked_out_from_its_projections(self, make, images: Tensor) -> None:
         network = make()
-        with attended(network) as seen:
+        with record_attention(network) as seen:
             network(images)
         for block, tokens, ours in zip(network.blocks, seen.tokens, seen.probabilities, strict=False):
             q, k, _ = block.attn.qkv(block.norm1(tokens)).reshape(3, tokens.shape[1], 3, 2, 8).double().unbind(2)
@@ -136,7 +136,7 @@ class TestReading:
     def test_only_the_tokens_that_are_read_move_the_logits(self, name: str, images: Tensor) -> None:
         network = NETWORKS[name]().requires_grad_(False)
         transformer = transformer_of(network)
-        with attended(network) as seen:
+        with record_attention(network) as seen:
             network(images)
         tokens = seen.tokens[-1].detach().requires_grad_()
         gradient = torch.autograd.grad(transformer.head(tokens)[:, 1].sum(), tokens)[0].abs().amax((0, 2))  # (N,)
@@ -146,7 +146,10 @@ class TestReading:
 
 class TestRefusal:
     def test_networks_without_tokens(self) -> None:
-        with pytest.raises(NotApplicable, match="Toy is no vision transformer of torchvision or timm"), attended(toy_classifier().network):
+        with (
+            pytest.raises(NotApplicable, match="Toy is no vision transformer of torchvision or timm"),
+            record_attention(toy_classifier().network),
+        ):
             pass
 
     def test_swin_whose_windows_do_not_see_the_whole_image(self) -> None:
@@ -161,5 +164,5 @@ class TestRefusal:
     def test_blocks_that_hide_their_attention(self) -> None:
         network = timm_vit()
         network.blocks[1].attn = nn.Identity()
-        with pytest.raises(NotApplicable, match="attends by Identity in a way that is not known"):
+        with pytest.raises(NotApplicable, match="unsupported attention Identity"):
             transformer_of(network)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from camdbench.core.errors import NotApplicable
-from camdbench.models.backward_rules import MAXIMA, BackwardRules, check_made_of, check_same_logits, guided_relu, rescale
+from camdbench.models.backward_rules import MAXIMA, BackwardRules, check_operations, check_same_logits, guided_relu, rescale
 
 
 @pytest.mark.parametrize(
@@ -47,11 +47,11 @@ def test_rescaled_slopes_are_differences_over_differences(function: object) -> N
 def test_what_a_graph_holds_is_told() -> None:
     images = torch.rand(1, 3, 8, 8, requires_grad=True)
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 2)).eval()
-    assert check_made_of(network(images), images, "x", MAXIMA) >= {"Convolution", "NativeBatchNorm", "MaxPool2DWithIndices", "Addmm"}
+    assert check_operations(network(images), images, "x", MAXIMA) >= {"Convolution", "NativeBatchNorm", "MaxPool2DWithIndices", "Addmm"}
     with pytest.raises(NotApplicable, match="x is not defined for the operation MaxPool2DWithIndices"):
-        check_made_of(network(images), images, "x", ())
+        check_operations(network(images), images, "x", ())
     with pytest.raises(NotApplicable, match="product of two activations"):
-        check_made_of((images * images.mean()).sum(), images, "x", ())
+        check_operations((images * images.mean()).sum(), images, "x", ())
 
 
 def test_the_complaint_is_about_the_operation_nearest_to_the_output_every_time() -> None:
@@ -60,13 +60,13 @@ def test_the_complaint_is_about_the_operation_nearest_to_the_output_every_time()
     for _ in range(20):
         images = torch.rand(1, 3, 2, 2, requires_grad=True)
         with pytest.raises(NotApplicable, match="operation Gelu "):
-            check_made_of(network(images), images, "x", ())
+            check_operations(network(images), images, "x", ())
 
 
 def test_a_product_with_the_image_itself_is_a_product() -> None:
     images = torch.rand(1, 3, requires_grad=True)
     with pytest.raises(NotApplicable, match="product"):
-        check_made_of((images * images).sum(), images, "x", ())
+        check_operations((images * images).sum(), images, "x", ())
 
 
 def test_a_value_that_is_dropped_is_noticed() -> None:

@@ -101,8 +101,8 @@ class TestNormalisation:
     @pytest.mark.parametrize(
         ("given", "message"),
         [
-            ({"mean": (0.1, 0.2)}, r"mean=\(0.1, 0.2\): give one number or three"),
-            ({"std": 0}, "std=0 must be positive"),
+            ({"mean": (0.1, 0.2)}, r"mean=\(0.1, 0.2\): expected one number or three"),
+            ({"std": 0}, "std=0: must be positive"),
             ({"std": (1, -1, 1)}, "must be positive"),
         ],
     )

@@ -10,7 +10,7 @@ from torch import nn
 
 from camdbench.core.errors import UsageError
 from camdbench.models.last_layer import last_layers, with_classes
-from camdbench.models.meta_network import skeleton
+from camdbench.models.meta_network import on_meta_device
 from camdbench.models.networks import build_network, input_of, without_side_heads
 
 # One of each family; what torchvision's own documentation of fine-tuning, or its source, calls the layer.
@@ -37,7 +37,7 @@ TIMM = ("test_vit", "test_convnext", "test_efficientnet", "test_resnet", "deit_t
 
 @pytest.mark.parametrize("name", TORCHVISION)
 def test_it_is_the_one_that_torchvision_calls_so(name: str) -> None:
-    network = skeleton(lambda: build_network(name, 7))
+    network = on_meta_device(lambda: build_network(name, 7))
     [found] = last_layers(network)
     assert found is network.get_submodule(TORCHVISION[name])
 
@@ -45,7 +45,7 @@ def test_it_is_the_one_that_torchvision_calls_so(name: str) -> None:
 @pytest.mark.parametrize("name", [*TORCHVISION, *(f"timm/{name}" for name in TIMM)])
 def test_with_another_number_of_classes_it_says_so_many_logits(name: str) -> None:
     """Shapes only, so that large networks cost nothing; torch works them out layer by layer."""
-    network = with_classes(skeleton(lambda: build_network(name, 7)), 3).eval()
+    network = with_classes(on_meta_device(lambda: build_network(name, 7)), 3).eval()
     size = input_of(name).size
     with torch.device("meta"):
         assert network(torch.empty(2, 3, size, size)).shape == (2, 3)
@@ -78,7 +78,7 @@ def test_a_layer_without_bias_gets_none() -> None:
 
 
 def test_a_network_of_another_house_is_refused() -> None:
-    with pytest.raises(UsageError, match="nobody knows the last layer of Linear"):
+    with pytest.raises(UsageError, match="Linear: cannot find the classification layer"):
         with_classes(nn.Linear(2, 2), 3)
 
 
@@ -97,5 +97,5 @@ def test_an_unknown_architecture_is_refused() -> None:
 
 
 def test_regnet_has_a_skeleton_too() -> None:
-    [layer] = last_layers(skeleton(lambda: build_network("regnet_x_400mf", 3)))
+    [layer] = last_layers(on_meta_device(lambda: build_network("regnet_x_400mf", 3)))
     assert layer.out_features == 3

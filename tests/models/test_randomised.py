@@ -116,7 +116,7 @@ def test_the_copies_go_with_the_classifier() -> None:
 
 def test_a_network_without_weights_cannot_be_randomised() -> None:
     classifier = Classifier(nn.Flatten(), mean=0, std=1)
-    with pytest.raises(NotApplicable, match="no weights that could be randomised"):
+    with pytest.raises(NotApplicable, match="no weights to randomise"):
         next(cascade(classifier, 5, 0))
 
 

@@ -11,7 +11,7 @@ from camdbench.core.errors import CamdbenchError, NotApplicable, UsageError
 from camdbench.models.classifier import Classifier
 from camdbench.models.networks import build_network
 from camdbench.models.shortcuts_net import LAYER
-from camdbench.models.surgery import check_additive, core_focused, surgery_of
+from camdbench.models.surgery import apply_surgery, check_additive, surgery_of
 
 
 def _network(name: str) -> nn.Module:
@@ -31,7 +31,7 @@ IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 @pytest.mark.parametrize("stride", [1, "original"])
 @pytest.mark.parametrize("relus", ["paper", "release"])
 def test_maps_are_signed_on_the_grid_and_add_up_to_the_logits(name: str, grid: int, stride: int | str, relus: str) -> None:
-    network = core_focused(_network(name), stride=stride, relus=relus)
+    network = apply_surgery(_network(name), stride=stride, relus=relus)
     classifier = _classifier(network)
     check_additive(classifier, IMAGES)
     with torch.no_grad(), classifier.captured() as seen:
@@ -48,7 +48,7 @@ def test_maps_are_signed_on_the_grid_and_add_up_to_the_logits(name: str, grid: i
 def test_the_weights_that_remain_are_the_same(name: str) -> None:
     network = _network(name)
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    after = core_focused(network).state_dict()
+    after = apply_surgery(network).state_dict()
     for key, value in after.items():
         assert torch.equal(value, before[key.replace("bn1.0", "bn1")])
     assert "fc.bias" not in after
@@ -62,8 +62,8 @@ def test_the_papers_block_is_read_literally() -> None:
     with torch.no_grad():
         literal = block.conv2(block.bn1(block.conv1(image)).relu()) + image
         released = block.conv2(block.bn1(block.conv1(image))) + image
-        torch.testing.assert_close(core_focused(network).layer4[1](image), literal)
-        torch.testing.assert_close(core_focused(_network("resnet18"), relus="release").layer4[1](image), released)
+        torch.testing.assert_close(apply_surgery(network).layer4[1](image), literal)
+        torch.testing.assert_close(apply_surgery(_network("resnet18"), relus="release").layer4[1](image), released)
 
 
 def test_a_bottleneck_too() -> None:
@@ -74,14 +74,14 @@ def test_a_bottleneck_too() -> None:
     image = torch.randn(1, 2048, 2, 2, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         literal = block.conv3(block.bn2(block.conv2(block.bn1(block.conv1(image)).relu())).relu()) + image
-        opened = core_focused(network)
+        opened = apply_surgery(network)
         torch.testing.assert_close(opened.layer4[1](image), literal)
         assert opened.layer4[0].conv2.stride == opened.layer4[0].downsample[0].stride == (1, 1)
     check_additive(Classifier(opened, "layer4.1", mean=0.5, std=0.25), IMAGES)
 
 
 def test_a_bias_or_another_head_is_noticed() -> None:
-    network = core_focused(_network("resnet18"))
+    network = apply_surgery(_network("resnet18"))
     network.fc.bias = nn.Parameter(torch.ones(5))
     with pytest.raises(CamdbenchError, match="has a bias"):
         check_additive(_classifier(network), IMAGES)
@@ -91,7 +91,7 @@ def test_a_bias_or_another_head_is_noticed() -> None:
 
 
 def test_twice_or_on_another_network_is_refused() -> None:
-    with pytest.raises(UsageError, match="altered so before"):
-        core_focused(core_focused(_network("shortcuts")))
-    with pytest.raises(UsageError, match="not known for Linear"):
-        core_focused(nn.Linear(2, 2))
+    with pytest.raises(UsageError, match="already modified"):
+        apply_surgery(apply_surgery(_network("shortcuts")))
+    with pytest.raises(UsageError, match="unsupported for Linear"):
+        apply_surgery(nn.Linear(2, 2))

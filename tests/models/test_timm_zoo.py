@@ -161,8 +161,8 @@ class TestWeights:
         ("name", "message"),
         [
             ("timm/resnet18@a1_in2k", r"no weights of timm/resnet18 'a1_in2k'; did you mean 'a1_in1k'"),
-            ("timm/resnet18.a1_in1k@random", r"names two weights; write timm/resnet18@random"),
-            ("timm/vit_base_patch16_siglip_224@random", "has no classes: timm knows it as a feature extractor"),
+            ("timm/resnet18.a1_in1k@random", r"two weights; use timm/resnet18@random"),
+            ("timm/vit_base_patch16_siglip_224@random", "timm has it as a feature extractor without classes"),
         ],
     )
     def test_that_make_no_sense_are_refused(self, name: str, message: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.registries import datasets, models
-from camdbench.core.settings import validated
+from camdbench.core.settings import make_config
 from camdbench.core.spec import parse_spec
 from camdbench.papers.cell_settings import CellSettings
 from camdbench.papers.jobs import Plan, ReproductionJob, plan
@@ -138,7 +138,7 @@ def test_every_run_is_one_that_the_benchmark_takes(name: str, small: bool, tmp_p
             "target": setting.target,
             "limit": 8,
         }
-        request = checked(validated(RunConfig, options))
+        request = checked(make_config(RunConfig, options))
         assert on_disk is not small
         # Rows are looked up by these very names.
         assert [str(spec) for spec in request.metrics] == list(job.metrics)

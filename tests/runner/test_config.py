@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from camdbench.core.errors import UsageError
-from camdbench.core.settings import validated
+from camdbench.core.settings import make_config
 from camdbench.runner.config import Request, RunConfig, check_config
 
 PLAIN: dict[str, Any] = {"explainers": "opticam(iterations=50),gradcam", "metrics": "ad,ag"}
 
 
 def check(options: dict[str, Any]) -> Request:
-    return check_config(validated(RunConfig, options))
+    return check_config(make_config(RunConfig, options))
 
 
 def test_a_plain_request_gets_its_defaults():

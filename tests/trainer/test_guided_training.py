@@ -123,7 +123,7 @@ class TestStages:
 
     def test_a_network_without_a_head_of_that_name_is_refused(self) -> None:
         network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        with pytest.raises(UsageError, match="nobody knows the last layer of"):
+        with pytest.raises(UsageError, match="cannot find the classification layer"):
             fit_classifier(
                 Classifier(network, "0", mean=0.5, std=0.25), _two_cues(16), _two_cues(16), _recipe(head_stage={"epochs": 1}), device=CPU
             )

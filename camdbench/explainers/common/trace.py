@@ -16,7 +16,7 @@ from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.usage import Usage, UsageMeter
 from camdbench.functional.seeding import generator_for
 from camdbench.functional.targets import check_classes, pick_targets
-from camdbench.models.attention import Attention, attended
+from camdbench.models.attention import Attention, record_attention
 from camdbench.models.classifier import Classifier, PassCounts
 from camdbench.models.devices import clock
 from camdbench.models.linear_head import linear_head
@@ -238,7 +238,7 @@ class Trace:
         return self._part("class_weights", lambda: linear_head(self.classifier, self.activations, self.logits, attached=attached))
 
     def _attention(self) -> tuple[Attention, Tensor]:
-        with torch.enable_grad(), attended(self.classifier.network) as seen:
+        with torch.enable_grad(), record_attention(self.classifier.network) as seen:
             return seen, self.classifier(self.images)
 
     def _attention_gradients(self) -> tuple[Tensor, ...]:
