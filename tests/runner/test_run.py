@@ -505,3 +505,22 @@ class TestWhichImages:
         run(tmp_path / "run", "fakecam", **request)
         (session,) = load_run(tmp_path / "run")["sessions"]
         assert session["boxes_dropped"] == 1
+
+
+def test_a_configuration_may_be_a_mapping_or_a_yaml_file(tmp_path: Path) -> None:
+    options = {"explainers": ["gradcam", "centre"], "metrics": "ad", "limit": 2, "device": "cpu"}
+    (tmp_path / "run.yaml").write_text("explainers: [gradcam, centre]\nmetrics: ad\nlimit: 5\ndevice: cpu\nout: made\n")
+    rows = camdbench.run(config=options, out=tmp_path / "mapping")
+    file = camdbench.run(config=tmp_path / "run.yaml", limit=2)  # options beside it take precedence
+    assert Path(file.attrs["run"]) == tmp_path / "made"
+    pd.testing.assert_frame_equal(values(rows), values(file))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("explainer: gradcam", "did you mean 'explainers'"), ("- gradcam", "holds no options"), (None, "cannot be read")]
+)
+def test_a_wrong_file_of_options_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
+    if text is not None:
+        (tmp_path / "run.yaml").write_text(text)
+    with pytest.raises(UsageError, match=message):
+        camdbench.run(config=tmp_path / "run.yaml")

@@ -13,8 +13,7 @@ import torch
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.files import replacing
 from camdbench.core.row import Row
-from camdbench.runner.plan import PartKey
-from camdbench.runner.run_directory import RunDirectory, RunRecord, UsageRow, part_file
+from camdbench.runner.run_directory import PartKey, RunDirectory, RunRecord, UsageRow, part_file
 from camdbench.tables.load import load_run
 
 JOB = PartKey("resnet50@IMAGENET1K_V1", 'opticam(objective="diff")', 0)

@@ -10,8 +10,7 @@ import pytest
 
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.row import Row
-from camdbench.runner.plan import PartKey
-from camdbench.runner.run_directory import RunDirectory, RunRecord, UsageRow
+from camdbench.runner.run_directory import PartKey, RunDirectory, RunRecord, UsageRow
 from camdbench.tables.load import USAGE_COLUMNS, load_rows, load_run, load_usage
 
 SPEC = 'opticam(objective="diff", layer="layer4/0")'

@@ -102,7 +102,7 @@ def test_explainers_that_agree_are_marked(make_run):
 
 def test_rows_in_memory_give_the_same_as_the_folder(make_run):
     folder = make_run(VALUES, costs=COSTS)
-    from_memory = summarise(load_rows(folder), about=load_run(folder), costs=load_usage(folder))
+    from_memory = summarise(load_rows(folder), about=load_run(folder), usage=load_usage(folder))
     pd.testing.assert_frame_equal(from_memory, summarise(folder))
 
 
