@@ -123,7 +123,7 @@ def _missing_input(spec: Spec, gives: Sequence[str]) -> str:
     """Name the missing input of a metric and the fix; empty if none is missing."""
     for need in registry.get(spec.name).facts.needs:
         if need == "explainer":
-            return "an explainer, which given maps do not have; use camdbench.run"
+            return "an explainer: there is none behind given maps"
         if need in ("boxes", "masks") and need not in gives:
             return f"{need}: give {need}="
     return ""

@@ -138,7 +138,7 @@ def _to_saliency(trace: Trace, found: Sequence[Tensor | None], how: Normalisatio
     like = torch.zeros(*next(iter(sizes), (1, 1)))
     raw = torch.stack([torch.full_like(like, torch.nan) if own is None else own for own in found])
     maps = finish(raw.to(trace.images.device), trace.size, how)
-    reasons = ["no saved map of this image" if own is None else why for own, why in zip(found, maps.reasons, strict=True)]
+    reasons = ["there is no saved map of this image" if own is None else why for own, why in zip(found, maps.reasons, strict=True)]
     return replace(maps, reasons=tuple(reasons))
 
 

@@ -351,7 +351,7 @@ def test_a_layer_without_gradient_or_of_another_network_is_refused_before_any_wo
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"target": 8}, "--target 8: model shortcuts-ce has classes 0 to 7"),
+        ({"target": 8}, "--target = 8: model shortcuts-ce has classes 0 to 7"),
         ({"device": "gpu"}, "--device gpu: expected auto, cpu, cuda"),
         ({"device": "cuda:9"}, "this machine has .* cuda device"),
         ({"batch_size": 0}, "--batch-size 0"),

@@ -112,7 +112,7 @@ def test_a_run_of_another_schema_is_refused_in_one_line(tmp_path: Path):
 @pytest.mark.parametrize("text", ["{", "[]", ""])
 def test_a_damaged_description_is_named(tmp_path: Path, text: str):
     (tmp_path / "run.json").write_text(text)
-    with pytest.raises(CamdbenchError, match=r"run\.json is damaged \(.+\); delete it") as caught:
+    with pytest.raises(CamdbenchError, match=r"run\.json: damaged \(.+\); delete it") as caught:
         load_run(tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -135,7 +135,7 @@ def test_a_truncated_part_is_named_with_the_mend(make_run, share: float, kind: s
 def test_a_part_that_lacks_a_column_is_damaged(make_run, make_rows, add_part):
     folder = make_run({"gradcam": {"ad": [1.0]}})
     add_part(folder, "rows", "net", "gradcam", make_rows({"gradcam": {"ad": [1.0]}}).drop(columns="protocol"))
-    with pytest.raises(CamdbenchError, match=r"part-00000\.parquet is damaged"):
+    with pytest.raises(CamdbenchError, match=r"part-00000\.parquet: damaged"):
         load_rows(folder)
 
 
