@@ -237,7 +237,7 @@ def test_the_interval_goes_through_the_reduction():
 def test_rows_without_the_curves_that_a_number_is_made_of_are_told_so():
     rows, _ = some_hits()
     about = {"metrics": {"boxes": {"switches": {"reduction": "maximum over thresholds"}, "unit": "%", "higher_is_better": True}}}
-    with pytest.raises(UsageError, match="boxes: made of curves, which rows alone lack; summarise the run"):
+    with pytest.raises(UsageError, match="metric boxes: needs curves; give the run directory"):
         summarise(rows, about=about)
 
 
