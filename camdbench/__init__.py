@@ -1,4 +1,4 @@
-"""camdbench: benchmark suite for visual explanations of image classifiers.
+"""camdbench: benchmark suite for saliency maps of image classifiers.
 
 import camdbench
 

@@ -38,9 +38,6 @@ PENDING = frozenset(
         "docs/reproduce.md",
         "docs/training.md",
         "papers",
-        "runner",
-        "tables",
-        "testing.py",
     }
 )
 

@@ -31,7 +31,7 @@ class FinishedRun:
             right = rows[(rows["metric"] == ACCURACY) & (rows["value"] > 0)]["image"]
             rows = rows[~rows["image"].isin(right)].reset_index(drop=True)
         self.rows = rows
-        self._summary = summarise(rows, about=load_run(folder), costs=load_usage(folder), curves=load_curves(folder)) if len(rows) else None
+        self._summary = summarise(rows, about=load_run(folder), usage=load_usage(folder), curves=load_curves(folder)) if len(rows) else None
 
     def measured(self, explainer: str, metric: str, *, cost: bool = False) -> OurValue:
         """The number of one explainer and metric, or its seconds per image, with the interval over images."""

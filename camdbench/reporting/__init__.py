@@ -1,1 +1,1 @@
-"""Pictures and pages made of results; above the tables, and never imported by them."""
+"""Figures and image pages made from results; imports tables, and is never imported by them."""

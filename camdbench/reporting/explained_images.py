@@ -1,4 +1,4 @@
-"""Maps for a person's own pictures: overlays as PNG and the maps themselves as NPZ."""
+"""Explain single images: overlays as PNG, saliency maps as NPZ."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from camdbench.runner.evaluate import evaluate
 
 @dataclass(frozen=True)
 class Explained:
-    """One picture explained by one explainer.
+    """One image explained by one explainer.
 
     Attributes:
-        image: the picture as it was named.
+        image: name of the image.
         explainer: canonical spec.
         target: index of the explained class.
-        class_name: its name, empty where the model has none.
-        probability: of that class on the picture.
+        class_name: name of the class; empty if the model has no class names.
+        probability: probability of that class.
         scores: value by metric.
         status: ok, constant_map or error.
         overlay: PNG file.
@@ -59,25 +59,25 @@ def explain_images(
     out: Path = Path("explanations"),
     seed: int = 0,
 ) -> tuple[list[Explained], dict[str, str], dict[str, str]]:
-    """Explain pictures and write OUT/STEM-EXPLAINER.png, OUT/gallery.png and OUT/STEM.npz.
+    """Explain images and write OUT/STEM-EXPLAINER.png, OUT/gallery.png and OUT/STEM.npz.
 
     Args:
         classifier: the model.
-        names: picture files, or names of scikit-image's pictures such as `chelsea`.
-        explainers: specs with commas, or `all`.
+        names: image files, or names of images bundled with scikit-image such as `chelsea`.
+        explainers: explainer specs, comma-separated; or `all`.
         target: predicted, runner_up, least_likely, a class index or a class name.
-        metrics: specs with commas, whose values stand beside the maps.
-        preprocess: how a picture becomes a square of `size` pixels.
-        size: its side; the model's own where None.
-        out: folder for the files.
+        metrics: metric specs, comma-separated, whose values are shown beside the maps.
+        preprocess: preprocessing to a square of `size` pixels.
+        size: side length in pixels; default: the model's input size.
+        out: output folder.
         seed: seed of explainers that draw random numbers.
 
     Returns:
-        What was explained, the reason for every picture that could not be read, and for every explainer that has no
-        meaning on this model.
+        The explained images, the reason for every unreadable image, and the reason for every explainer that does not apply to
+        the model.
 
     Raises:
-        UsageError: an unknown name, or none of the pictures can be read.
+        UsageError: unknown name, or no image can be read.
     """
     specs = [str(spec) for spec in parse_explainers(explainers, gives=())]
     images, damaged = _read(names, preprocess, size or classifier.input_size)
@@ -86,7 +86,7 @@ def explain_images(
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"--out {out}: cannot be written to ({error.strerror}); choose another folder") from None
+        raise UsageError(f"--out = {out}: cannot be written ({error.strerror}); choose another folder") from None
     batch = torch.stack(list(images.values()))
     rule = _target_of(target, classifier)
     found, refused = dict[str, Explanation](), dict[str, str]()
@@ -109,13 +109,13 @@ def explain_images(
 
 
 def _scores(classifier: Classifier, batch: Tensor, maps: Explanation, metrics: str) -> list[dict[str, float]]:
-    """For each image, value by metric."""
+    """Return value by metric for each image."""
     values = evaluate(classifier, batch, maps.targets.cpu(), maps.maps.cpu(), metrics)
     return [dict(zip(own["metric"], own["value"], strict=True)) for _, own in values.groupby("image")]
 
 
 def _write(batch: Tensor, found: dict[str, Explanation], explained: Sequence[Explained], archives: Sequence[Path], page: Path) -> None:
-    """Overlays, one archive of maps for each image, and the gallery."""
+    """Write overlays, one archive of maps per image, and the gallery."""
     pixels = batch.permute(0, 2, 3, 1).numpy()
     for number, item in enumerate(explained):
         index = number // len(found)
@@ -138,7 +138,7 @@ def _read(names: Sequence[str], preprocess: Preprocess, size: int) -> tuple[dict
 
 
 def _picture(name: str) -> Image.Image:
-    """A file, or one of the pictures that scikit-image installs; its others would have to be fetched."""
+    """Read a file, or an image bundled with scikit-image."""
     path = Path(name)
     if path.is_file():
         return read_picture(path)
@@ -148,11 +148,11 @@ def _picture(name: str) -> Image.Image:
     by_stem = {file.stem: file for file in bundled}
     if name in by_stem:
         return read_picture(by_stem[name])
-    raise UsageError(f"picture {name!r}: no such file, and scikit-image has no picture of that name; it has: {', '.join(by_stem)}")
+    raise UsageError(f"image {name}: no such file; give a file or an image of scikit-image: {', '.join(by_stem)}")
 
 
 def _target_of(target: str | int, classifier: Classifier) -> str | int:
-    """A class name becomes its index; rules and indices stay."""
+    """Return the index of a class name; rules and indices are unchanged."""
     wanted = str(target).strip().casefold()
     names = [name.casefold() for name in classifier.class_names]
     return names.index(wanted) if wanted in names else target
@@ -191,7 +191,7 @@ def _save_maps(path: Path, image: Tensor, maps: dict[str, tuple[Tensor, Tensor]]
 
 
 def _stems(names: Sequence[str]) -> list[str]:
-    """File names without suffix, numbered where two are alike."""
+    """Return file names without suffix, numbered if not unique."""
     stems = [Path(name).stem for name in names]
     return [stem if stems.count(stem) == 1 else f"{stem}-{index}" for index, stem in enumerate(stems)]
 

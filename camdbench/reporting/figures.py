@@ -24,26 +24,26 @@ from camdbench.tables.summary_tables import MetricColumn, SummaryGroup, summary_
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CURVES = ("curve",)  # parts of points that are drawn over x
+CURVES = ("curve",)  # curves that are plotted over x
 
 
 def save_figures(run: str | Path, out: str | Path, *, form: str = "png") -> list[Path]:
-    """Draw what a run holds: bars of means, box plots of images, curves where metrics have them, selectivity, mean ranks.
+    """Plot a run: bars of means, box plots of image values, curves, selectivity and mean ranks.
 
-    Selectivity is drawn where the run holds an explainer under several powers: `gradcam`, `power(gradcam, alpha=2.0)`.
-    Ranks are drawn as a critical-difference diagram (Demsar 2006) in which a bar joins explainers that Holm's correction
-    of the permutation test does not separate.
+    Selectivity is plotted if an explainer was run with several powers: `gradcam`, `power(gradcam, alpha=2.0)`.
+    Ranks are plotted as a critical-difference diagram (Demsar 2006); a bar joins explainers without a significant difference by
+    the Holm-corrected permutation test.
 
     Args:
         run: a run directory.
-        out: the folder to write to; made where missing.
+        out: output folder; created if missing.
         form: `png`, `pdf` or `svg`.
 
     Returns:
-        The files that were written.
+        The written files.
 
     Raises:
-        UsageError: not a run, nothing in it is finished, or the diagram's library is not installed.
+        UsageError: not a run, no finished part, or scikit-posthocs is not installed.
     """
     summary, rows, points = summarise(run), load_rows(run), load_curves(run)
     written = list[Path]()
@@ -65,7 +65,7 @@ def save_figures(run: str | Path, out: str | Path, *, form: str = "png") -> list
 
 
 def bars(group: SummaryGroup) -> Figure:
-    """The number of each explainer under each metric, with its 95 % interval."""
+    """Bar plots of means with 95 % intervals, one per metric."""
     figure, axes = panels(len(group.columns), 0.5 + 0.28 * len(group.tied))
     for place, column in zip(axes, group.columns, strict=False):
         names = list(group.tied)
@@ -81,7 +81,7 @@ def bars(group: SummaryGroup) -> Figure:
 
 
 def boxes(group: SummaryGroup, rows: pd.DataFrame) -> Figure:
-    """The values of the images: median, quartiles, and every image outside the whiskers of 1.5 times their distance."""
+    """Box plots of image values: median, quartiles, whiskers of 1.5 times the interquartile range, outliers."""
     figure, axes = panels(len(group.columns), 0.5 + 0.28 * len(group.tied))
     for place, column in zip(axes, group.columns, strict=False):
         names, own = list(group.tied), rows[rows["metric"] == column.metric]
@@ -98,7 +98,7 @@ def boxes(group: SummaryGroup, rows: pd.DataFrame) -> Figure:
 
 
 def curves(group: SummaryGroup, points: pd.DataFrame) -> Figure:
-    """Mean curves over images, with the 95 % interval of the mean as a band."""
+    """Mean curves over images, with 95 % confidence bands."""
     metrics = [column for column in group.columns if column.metric in set(points["metric"])]
     figure, axes = panels(len(metrics), 2.6)
     for place, column in zip(axes, metrics, strict=False):
@@ -112,7 +112,7 @@ def curves(group: SummaryGroup, points: pd.DataFrame) -> Figure:
             place.fill_between(mean.index, mean - error, mean + error, color=line.get_color(), alpha=0.15, lw=0)
         place.set_title(column.heading, fontsize=9)
         place.tick_params(labelsize=8)
-        place.set_xlabel("share of pixels or patches", fontsize=8)
+        place.set_xlabel("fraction of pixels or patches", fontsize=8)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=7)
     figure.suptitle(group.title, fontsize=10)
@@ -120,7 +120,7 @@ def curves(group: SummaryGroup, points: pd.DataFrame) -> Figure:
 
 
 def rank_diagrams(run: str | Path) -> Iterator[tuple[str, Figure]]:
-    """A critical-difference diagram for each model and metric with three explainers or more.
+    """Yield a critical-difference diagram for each model and metric with at least three explainers.
 
     Raises:
         UsageError: scikit-posthocs is not installed.
@@ -130,10 +130,10 @@ def rank_diagrams(run: str | Path) -> Iterator[tuple[str, Figure]]:
     try:
         from scikit_posthocs import critical_difference_diagram
     except ImportError:
-        raise UsageError("rank diagrams are drawn by scikit-posthocs: pip install 'camdbench[stats]'") from None
+        raise UsageError("rank diagrams need scikit-posthocs; install it with pip install 'camdbench[stats]'") from None
     try:
         ranks = rank(run)
-    except UsageError:  # one explainer, or no common image: there are no ranks to draw
+    except UsageError:  # one explainer, or no common image
         return
     pairs = compare(run)
     for (model, metric), lines in ranks.groupby(["model", "metric"], sort=False):
@@ -165,5 +165,5 @@ def _save(figure: Figure, path: Path) -> Path:
 
 
 def _plain(name: str) -> str:
-    """A name that any file system takes."""
+    """Return a name that is valid on any file system."""
     return re.sub(r"[^\w.-]+", "_", name).strip("_")[:80]

@@ -1,4 +1,4 @@
-"""Saliency maps laid over their images, one by one or side by side."""
+"""Overlays of saliency maps on images, single or as a gallery."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _LONGEST = 2**16  # pixels that the Agg canvas can draw along a side
 
 
 def overlay(image: Array, saliency: Array, *, colours: str = "turbo", strength: float = 0.7) -> NDArray[np.uint8]:
-    """Blend the colours of a map over its image; where the map is 0 the image stays as it is.
+    """Blend a coloured map over its image; the image is unchanged where the map is 0.
 
-    The opacity follows the map, `strength` times its value, so that only what is salient is coloured.
+    The opacity is `strength` times the map.
 
     >>> overlay(np.ones((1, 2, 3)), np.array([[0.0, 1.0]]), colours="gray", strength=1.0).tolist()
     [[[255, 255, 255], [255, 255, 255]]]
@@ -37,7 +37,7 @@ def overlay(image: Array, saliency: Array, *, colours: str = "turbo", strength: 
         (H, W, 3).
 
     Raises:
-        UsageError: shapes or ranges do not fit, or there is no such colour map.
+        UsageError: invalid shape or range, or unknown colour map.
     """
     from matplotlib import colormaps
 
@@ -45,17 +45,17 @@ def overlay(image: Array, saliency: Array, *, colours: str = "turbo", strength: 
     if colours not in colormaps:
         raise unknown("colour map", colours, colormaps)
     if not 0 <= strength <= 1:
-        raise UsageError(f"strength={strength}: an opacity lies in [0, 1]")
+        raise UsageError(f"strength = {strength}: expected a number in [0, 1]")
     opacity = strength * saliency[..., None]
     colour = colormaps[colours](saliency)[..., :3]
     return np.rint(255 * ((1 - opacity) * image + opacity * colour)).astype(np.uint8)
 
 
 def save_overlay(path: str | Path, image: Array, saliency: Array, *, colours: str = "turbo", strength: float = 0.7) -> None:
-    """Write the overlay as a PNG of the image's size; the file appears whole or not at all.
+    """Write the overlay as a PNG of the image's size; written atomically.
 
     Args:
-        path: the file; its folder is made.
+        path: the file; its folder is created.
         image: as for `overlay`.
         saliency: as for `overlay`.
         colours: as for `overlay`.
@@ -127,7 +127,7 @@ def gallery(
 def _band(
     images: Stack, names: Sequence[str], titles: Sequence[str], captions: Mapping[str, Sequence[str]], fold: Callable[[str], list[str]]
 ) -> PageSection:
-    """What stands in one band of a gallery: the images, and maps of some explainers."""
+    """Return one band of a gallery: images, and maps of some explainers."""
     below = [titles, *(captions.get(name, [""] * len(titles)) for name in names)]
     texts = [[fold(text) for text in line] for line in zip(*below, strict=True)]
     rows = [PageRow(image.shape[0] / image.shape[1] * WIDTH, line) for image, line in zip(images, texts, strict=True)]
@@ -136,11 +136,11 @@ def _band(
 
 def _check(images: Stack, maps: Mapping[str, Stack], titles: Sequence[str], captions: Mapping[str, Sequence[str]], file: Path) -> None:
     if not len(images) or not maps:
-        raise UsageError("a gallery needs an image and an explainer")
+        raise UsageError("gallery: needs at least one image and one explainer")
     if file.suffix.lower() not in (".png", ".pdf", ".svg"):
-        raise UsageError(f"{file}: a gallery is written as .png, .pdf or .svg")
+        raise UsageError(f"{file}: unknown suffix; choose .png, .pdf or .svg")
     if foreign := sorted(set(captions) - set(maps)):
-        raise UsageError(f"captions for {', '.join(foreign)}, of which there are no maps")
+        raise UsageError(f"captions: no maps of {', '.join(foreign)}")
     many = (
         {"titles": titles}
         | {f"maps of {name}": own for name, own in maps.items()}
@@ -156,11 +156,11 @@ def _check(images: Stack, maps: Mapping[str, Stack], titles: Sequence[str], capt
 
 def _check_length(pixels: float, count: int) -> None:
     if pixels >= _LONGEST:
-        raise UsageError(f"a gallery of {count} images is too long to be drawn; show fewer, or lower the dpi")
+        raise UsageError(f"gallery: too long with {count} images; use fewer images or a lower dpi")
 
 
 def _check_picture(image: Array, saliency: Array) -> None:
-    """See that an image and a map go together.
+    """Check that an image and a map fit.
 
     Raises:
         UsageError: the image is not (H, W, 3), the map not of its size, or a value lies outside [0, 1].
@@ -171,4 +171,4 @@ def _check_picture(image: Array, saliency: Array) -> None:
         raise UsageError(f"a map of shape {saliency.shape} for an image of {image.shape[:2]}: up-sample it first")
     for name, values in (("image", image), ("map", saliency)):
         if not (values.size and values.min() >= 0 and values.max() <= 1):  # false for NaN as well
-            raise UsageError(f"the {name} must have values in [0, 1]; divide bytes by 255, normalise a raw map")
+            raise UsageError(f"the {name} must have values in [0, 1]; divide 8-bit values by 255, normalise a raw map")

@@ -1,4 +1,4 @@
-"""Pictures in rows and columns with folded text below each, on a figure of the size that they need."""
+"""Layout of images in rows and columns with wrapped text below each."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _BREAKS = " (,_/-="  # a line may end after these
 
 @dataclass(frozen=True)
 class PageRow:
-    """One line of pictures.
+    """One row of images.
 
     Attributes:
-        picture: height of its pictures in inches.
-        texts: the folded text below each of them.
+        picture: height of the images in inches.
+        texts: wrapped text below each image.
     """
 
     picture: float
@@ -33,17 +33,17 @@ class PageRow:
 
     @property
     def height(self) -> float:
-        """Of pictures, text and the space around it, in inches."""
+        """Height of images, text and margins, in inches."""
         return self.picture + max(map(len, self.texts)) * _LINE + 2 * GAP
 
 
 @dataclass(frozen=True)
 class PageSection:
-    """Lines of pictures below one line of headings.
+    """Rows of images below one row of headings.
 
     Attributes:
-        head: the folded heading of each column.
-        rows: the lines.
+        head: wrapped heading of each column.
+        rows: the rows.
     """
 
     head: list[list[str]]
@@ -51,17 +51,17 @@ class PageSection:
 
     @property
     def top(self) -> float:
-        """Height of the headings and the space around them, in inches."""
+        """Height of headings and margins, in inches."""
         return 2 * GAP + max(map(len, self.head)) * _LINE
 
     @property
     def height(self) -> float:
-        """Of all of it, in inches."""
+        """Total height in inches."""
         return self.top + sum(row.height for row in self.rows)
 
 
 class Page:
-    """Places pictures and texts on a figure, band below band; lengths in inches from the top left corner."""
+    """Places images and texts on a figure, section below section; lengths in inches from the top left corner."""
 
     def __init__(self, figure: Figure, bands: list[PageSection]) -> None:
         self.figure, self.bands = figure, bands
@@ -73,7 +73,7 @@ class Page:
                 self._write(column, self._below(number, 0) - GAP / 2, lines, "bottom", weight="bold")
 
     def draw(self, number: int, line: int, pictures: Sequence[np.ndarray[Any, Any]]) -> None:
-        """Put pictures (H, W, 3) into a line of band `number`, with its texts."""
+        """Draw images (H, W, 3) and their texts in a row of section `number`."""
         row, top = self.bands[number].rows[line], self._below(number, line)
         for column, (picture, lines) in enumerate(zip(pictures, row.texts, strict=True)):
             left, bottom = self._left(column), self.height - top - row.picture
@@ -84,7 +84,7 @@ class Page:
             self._write(column, top + row.picture + GAP / 2, lines, "top")
 
     def _below(self, number: int, line: int) -> float:
-        """Where a line of band `number` begins."""
+        """Return the top of a row of section `number`."""
         band = self.bands[number]
         return sum(above.height for above in self.bands[:number]) + band.top + sum(row.height for row in band.rows[:line])
 
@@ -107,7 +107,7 @@ class Page:
 
 
 def folder(canvas: FigureCanvasAgg, dpi: int) -> Callable[[str], list[str]]:
-    """A function that folds a text into the lines that fit below a picture."""
+    """Return a function that wraps a text to the width of an image."""
     from matplotlib.font_manager import FontProperties
 
     renderer, font = canvas.get_renderer(), FontProperties(size=_FONT, weight="bold")  # bold is the wider one
@@ -119,7 +119,7 @@ def folder(canvas: FigureCanvasAgg, dpi: int) -> Callable[[str], list[str]]:
 
 
 def _fold(text: str, fits: Callable[[str], bool]) -> list[str]:
-    """Break a text into lines that fit, after a blank or punctuation where there is one.
+    """Wrap a text, preferably after a blank or punctuation.
 
     >>> _fold("opticam(iterations=50)", lambda line: len(line) <= 12)
     ['opticam(', 'iterations=', '50)']

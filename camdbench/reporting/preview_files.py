@@ -1,4 +1,4 @@
-"""Preview files of a training run: images with their objects outline, and maps beside them."""
+"""Preview files of a training run: images with outlined objects, and saliency maps."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class PreviewWriter:
     """Writes previews as one folder per run, `DIR/NAME-maps/epoch-001.png`, ….
 
     Args:
-        out: the folder of the runs.
-        also: called with name, epoch and pixels (H, W, 3) of every preview, for another log.
+        out: output folder of the training runs.
+        also: callback with name, epoch and pixels (H, W, 3) of every preview.
     """
 
     def __init__(self, out: str | Path, also: Callable[[str, int, NDArray[np.uint8]], None] | None = None) -> None:
@@ -40,7 +40,7 @@ class PreviewWriter:
 
 
 def draw(preview: Preview, file: Path) -> None:
-    """Draw a row for each image: with its object outline, and under its class; then its maps, with what is to be said of them."""
+    """Draw a row per image: the image with its outlined object and class, then its maps with captions."""
     images: list[NDArray[Any]] = [image.permute(1, 2, 0).cpu().double().numpy() for image in preview.images]
     if preview.masks is not None:
         images = [outline(image, mask.cpu().numpy()) for image, mask in zip(images, preview.masks, strict=True)]
@@ -49,7 +49,7 @@ def draw(preview: Preview, file: Path) -> None:
 
 
 def outline(image: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
-    """An image (H, W, 3) in [0, 1] with a line along the inside of a mask (H, W)."""
+    """Return an image (H, W, 3) in [0, 1] with a line along the inner edge of a mask (H, W)."""
     from skimage.segmentation import mark_boundaries
 
     return np.asarray(mark_boundaries(image, mask.astype(int), color=_LINE, mode="inner", background_label=0))

@@ -1,4 +1,4 @@
-"""Selectivity: what becomes of a metric when maps are raised to a power, so that they show more or less."""
+"""Selectivity: metrics of maps raised to a power (Opti-CAM, arXiv:2301.07002, Figure A4)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class PowerCurve(NamedTuple):
-    """An explainer of the run whose map is another's to a power.
+    """An explainer whose map is that of another explainer raised to a power.
 
     Attributes:
-        inner: spec of the other.
+        inner: spec of the other explainer.
         alpha: the power.
-        name: spec of this one.
+        name: spec of this explainer.
     """
 
     inner: str
@@ -29,9 +29,9 @@ class PowerCurve(NamedTuple):
 
 
 def powers(group: SummaryGroup) -> list[list[PowerCurve]]:
-    """The explainers of a group that were run under two powers or more, each with its powers in ascending order.
+    """Return the explainers of a group with at least two powers, each with its powers in ascending order.
 
-    `power(gradcam, alpha=2.0)` is Grad-CAM under 2; `power(gradcam)`, or `gradcam` itself, is Grad-CAM under 1.
+    `power(gradcam, alpha=2.0)` has power 2; `power(gradcam)`, and `gradcam` have power 1.
     """
     families = dict[str, dict[float, PowerCurve]]()
     for name in group.tied:
@@ -46,7 +46,7 @@ def powers(group: SummaryGroup) -> list[list[PowerCurve]]:
 
 
 def selectivity(group: SummaryGroup, families: list[list[PowerCurve]]) -> Figure:
-    """Each metric against the power, one line per explainer, with 95 % intervals (Opti-CAM, arXiv:2301.07002, Figure A4)."""
+    """Plot each metric against the power, one line per explainer, with 95 % intervals (Opti-CAM, arXiv:2301.07002, Figure A4)."""
     figure, axes = panels(len(group.columns), 2.6)
     for place, column in zip(axes, group.columns, strict=False):
         for family in families:

@@ -1,4 +1,4 @@
-"""Panels of a figure, side by side."""
+"""Grid of subplots."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_ACROSS = 3  # panels side by side
+_ACROSS = 3  # subplots per row
 
 
 def panels(count: int, height: float) -> tuple[Figure, list[Any]]:
-    """A figure with so many panels, three side by side at most."""
+    """Return a figure with `count` subplots, at most three per row."""
     from matplotlib.figure import Figure
 
     across = min(_ACROSS, count)

@@ -1,1 +1,1 @@
-"""Plan what is missing, execute it, store it: the main job."""
+"""Runs: plan the missing parts, compute them and write them to a run directory."""

@@ -1,4 +1,4 @@
-"""RunConfig: every option of a run, declared once; and Request: a configuration whose words have been checked."""
+"""RunConfig: all options of a run, each declared once; Request: a checked configuration."""
 
 from __future__ import annotations
 
@@ -127,10 +127,10 @@ class Request:
 
 
 def check_config(config: RunConfig, resources: Resources | None = None) -> Request:
-    """Check all that can be checked before a network or an image is loaded.
+    """Check a configuration before any model or image is loaded.
 
     Raises:
-        UsageError: the first thing that is wrong.
+        UsageError: the first invalid option.
     """
     from camdbench.core.target_rules import check_target_rule
 
@@ -141,13 +141,13 @@ def check_config(config: RunConfig, resources: Resources | None = None) -> Reque
     scores = parse_metrics(config.metrics, gives, explains=not made_before)
     if made_before and (maps is None or not Path(maps).is_dir()):
         named = (config.explainers,) if isinstance(config.explainers, str) else config.explainers
-        chosen = tuple(map(_name_of_maps, named))
+        chosen = tuple(map(_parse_map_name, named))
     else:
         chosen = parse_explainers(config.explainers, gives)
     _check_needs(spec.name, gives, () if made_before else chosen, scores)
     _check_explainers(chosen, scores, made_before=made_before, save_maps=config.save_maps != "none")
     if config.image_ids is not None and not Path(config.image_ids).is_file():
-        raise UsageError(f"--image-ids {config.image_ids}: no such file; expected one id per line")
+        raise UsageError(f"--image-ids = {config.image_ids}: no such file; give a file with one id per line")
     canonical = replace(
         config,
         explainers=tuple(map(str, chosen)),
@@ -166,10 +166,10 @@ def check_config(config: RunConfig, resources: Resources | None = None) -> Reque
 
 
 def _check_models(config: RunConfig, resources: Resources | None) -> tuple[RunConfig, tuple[str, ...]]:
-    """Names of the models; the configuration has the precision of models that are objects.
+    """Check the models; return their names and the configuration with the precision of model objects.
 
     Raises:
-        UsageError: unknown or repeated name, or an option that does not fit.
+        UsageError: unknown or repeated name, or an incompatible option.
     """
     from camdbench.models.zoo import check_model
 
@@ -177,35 +177,37 @@ def _check_models(config: RunConfig, resources: Resources | None) -> tuple[RunCo
     if own:
         for option in ("weights", "mean", "std", "layer"):
             if (value := getattr(config, option)) is not None:
-                raise UsageError(f"--{option} {value}: the models are objects; set it when you make the Classifier")
+                raise UsageError(f"--{option} = {value}: the models are objects; set it in Classifier(…)")
         precisions = {classifier.precision for classifier in own.values()}
         if len(precisions) > 1 or config.precision not in ("fp32", *precisions):
-            raise UsageError(f"--precision {config.precision}: the models have {', '.join(sorted(precisions))}; give them one precision")
+            raise UsageError(
+                f"--precision = {config.precision}: the models have {', '.join(sorted(precisions))}; load them with one precision"
+            )
         return replace(config, precision=precisions.pop()), tuple(own)
     names = tuple(name.strip() for name in config.models.split(",")) if isinstance(config.models, str) else tuple(config.models)
     if len(set(names)) != len(names):
-        raise UsageError(f"--models {','.join(names)}: a model is named twice")
+        raise UsageError(f"--models = {','.join(names)}: a model is named twice; name each once")
     if config.weights is not None and len(names) != 1:
-        raise UsageError(f"--weights {config.weights} fits one model, but --models names {len(names)}")
+        raise UsageError(f"--weights = {config.weights}: fits one model, but --models names {len(names)}; name one model")
     for name in names:
         check_model(name, weights=config.weights)
     return config, names
 
 
 def _check_dataset(config: RunConfig, resources: Resources | None) -> tuple[Spec, str, tuple[str, ...]]:
-    """Spec and split of the data set, and the annotations that it has."""
+    """Check the data set; return its spec, split and annotations."""
     from camdbench.datasets.open_dataset import available_annotations, check_dataset
 
     if resources is not None and resources.dataset is not None:
         if config.data_root is not None:
-            raise UsageError(f"--data-root {config.data_root}: the data set is an object; leave it out")
+            raise UsageError(f"--data-root = {config.data_root}: the data set is an object; omit the option")
         return Spec(resources.dataset_name), config.split or "all", resources.annotations
     spec, split = check_dataset(config.dataset, config.split, config.data_root)
     return (
         spec,
         split,
         available_annotations(spec, split, config.data_root),
-    )  # some data sets have boxes or masks only if those were fetched
+    )  # some data sets have boxes or masks only if their files were downloaded
 
 
 def _text(path: File | None) -> str | None:
@@ -213,29 +215,29 @@ def _text(path: File | None) -> str | None:
 
 
 def _limit(config: RunConfig, dataset: Spec, resources: Resources | None) -> int | None:
-    """The limit given; else 64 images of a data set that is drawn, which has no size of its own, and all of any other."""
+    """Number of images to use: the given limit, else 64 images of a generated data set and all images of any other."""
     if config.limit is not None or config.sample is not None or config.image_ids is not None:
         return config.limit
     own = resources is not None and resources.dataset is not None
     return None if own or datasets.get(dataset.name).facts.on_disk else 64
 
 
-def _name_of_maps(name: str) -> Spec:
-    """The name of maps that another tool made.
+def _parse_map_name(name: str) -> Spec:
+    """Parse the explainer name of maps from another tool.
 
     Raises:
-        UsageError: it is not a name, or a registered explainer has it.
+        UsageError: the name is invalid, or a registered explainer has it.
     """
     spec = parse_spec(name)
     if spec.name in explainers.names() or spec == NO_EXPLAINER:
-        raise UsageError(f"--explainer-name {name}: that is one of camdbench's own; choose another, such as {spec.name}-theirs")
+        raise UsageError(f"--explainer-name = {name}: an explainer of camdbench; choose another name, such as {spec.name}-theirs")
     return spec
 
 
 def _check_explainers(chosen: Sequence[Spec], scores: Sequence[Spec], *, made_before: bool, save_maps: bool) -> None:
     for spec in scores if made_before else ():
         if "explainer" in metrics.get(spec.name).facts.needs:
-            raise UsageError(f"metric {spec} re-runs the explainer on altered images, which saved maps do not allow; use camdbench run")
+            raise UsageError(f"metric {spec} re-runs the explainer on perturbed images, which saved maps do not allow; use camdbench run")
     of_maps = [str(spec) for spec in scores if not has_model_scope(spec)]
     if of_maps and not chosen:
         raise UsageError(f"--explainers none: metric {', '.join(of_maps)} scores saliency maps; name at least one explainer")
@@ -244,17 +246,17 @@ def _check_explainers(chosen: Sequence[Spec], scores: Sequence[Spec], *, made_be
 
 
 def _check_needs(dataset: str, gives: Collection[str], chosen: Sequence[Spec], scores: Sequence[Spec]) -> None:
-    """Refuse, by name, explainers and metrics that need annotations the data set lacks."""
+    """Refuse explainers and metrics that need annotations which the data set lacks."""
     wanted = [("explainer", spec, needs_of(spec)) for spec in chosen]
     wanted += [("metric", spec, set(metrics.get(spec.name).facts.needs)) for spec in scores]
     for kind, spec, needs in wanted:
         for need in ("boxes", "masks"):
             if need in needs and need not in gives:
-                raise UsageError(f"{kind} {spec} needs {need}, which data set {dataset} does not have{_places_of(dataset, need)}")
+                raise UsageError(f"{kind} {spec}: needs {need}, which data set {dataset} does not have{_files_of(dataset, need)}")
 
 
-def _places_of(dataset: str, need: str) -> str:
-    """The files in which a data set may have an annotation."""
+def _files_of(dataset: str, need: str) -> str:
+    """Name the files in which a data set may have an annotation."""
     optional = datasets.get(dataset).facts.optional if dataset in datasets else ()
     paths = [path for kind, path in (entry.split(": ") for entry in optional) if kind == need]
     return f" without {' or '.join(paths)} under --data-root" if paths else ""

@@ -1,4 +1,4 @@
-"""`camdbench.evaluate`: metrics of saliency maps in memory, without files."""
+"""`camdbench.evaluate`: score saliency maps in memory, without files."""
 
 from __future__ import annotations
 
@@ -45,33 +45,33 @@ def evaluate(
     batch_size: int = 16,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Score saliency maps of any origin.
+    """Score saliency maps from any source.
 
     Args:
-        model: a `Classifier`, or the name of one in the zoo.
+        model: a `Classifier`, or the name of a model.
         images: (N, 3, H, W) in [0, 1].
-        labels: N classes that were explained and are scored.
-        saliency: (N, h, w); up-sampled to the images if it is smaller. A map that is not finite gives rows with an error.
-        metrics: specs of metrics; `all`: every one of camdbench's own that the maps and annotations allow.
-        boxes: N tensors (n, 4) xyxy in pixels, the ends exclusive, for metrics that need them.
-        masks: (N, H, W) bool, True on the object, for metrics that need them.
-        normalisation: normalisation of the maps: none, range, max or sigmoid. With none they must be in [0, 1].
+        labels: N class indices that were explained and are scored.
+        saliency: (N, h, w), upsampled to the size of the images if smaller. A non-finite map gives rows with status `error`.
+        metrics: metric specs; `all`: every metric of camdbench that the given maps and annotations allow.
+        boxes: N tensors (n, 4) xyxy in pixels, ends exclusive; needed by localisation metrics.
+        masks: (N, H, W) bool, True on the object; needed by segmentation metrics.
+        normalisation: normalisation of the maps to [0, 1]: none, range, max or sigmoid. With none, values must be in [0, 1].
         batch_size: images per batch.
         seed: seed of metrics that draw random numbers.
 
     Returns:
         One row per image and metric, image by image: image, target, metric, protocol, value, unit, status, reason.
-        `.attrs["numbers"]` holds for each metric the number of a table, by its protocol's reduction: the mean over images, or
-        another one such as the maximum of means of MaxBoxAcc; with `n`, `n_undefined`, `n_failed`.
-        `.attrs["left_out"]` holds what those metrics need that `all` leaves out.
+        Values are float64 in the metric's unit. `.attrs["numbers"]` holds the table value of each metric, by the reduction of its
+        protocol (the mean over images, or for instance the maximum over thresholds of MaxBoxAcc), with `n`, `n_undefined` and
+        `n_failed`. `.attrs["left_out"]` maps each metric that `all` omits to its missing input.
 
     Raises:
-        UsageError: shapes, values or names do not fit, or a metric needs what is not given.
+        UsageError: invalid shape, value or name, or a metric lacks an input.
     """
     import pandas as pd
 
     if batch_size < 1:
-        raise UsageError(f"batch_size={batch_size}: expected 1 or more")
+        raise UsageError(f"batch_size = {batch_size}: expected 1 or more")
     classifier, batch = to_classifier(model), make_batch(images, labels=labels, boxes=boxes, masks=masks)
     specs, left_out = _select_metrics(metrics, batch)
     raw = _check_saliency(torch.as_tensor(saliency), batch, normalisation)
@@ -89,7 +89,7 @@ def evaluate(
 
 
 def _rows(results: Sequence[BatchResult], specs: Sequence[Spec]) -> list[dict[str, Any]]:
-    """Rows by image, then in the order of the metrics, whatever the batch size was."""
+    """Return rows by image, then by metric, independent of the batch size."""
     facts = {str(spec): (place, protocol_of(spec).name, registry.get(spec.name).facts.unit) for place, spec in enumerate(specs)}
     rows = [row for result in results for row in _rows_of(result, facts)]
     return sorted(rows, key=lambda row: (row["image"], facts[row["metric"]][0]))
@@ -103,12 +103,12 @@ def _rows_of(result: BatchResult, facts: Mapping[str, tuple[int, str, str]]) -> 
 
 
 def _select_metrics(metrics: str | Sequence[str], batch: Batch) -> tuple[tuple[Spec, ...], dict[str, str]]:
-    """The metrics, and what those need that `all` leaves out.
+    """Select the metrics; also return the missing inputs of metrics that `all` omits.
 
     Raises:
-        UsageError: one that is named needs what is not given.
+        UsageError: a named metric lacks an input.
     """
-    gives = [name for name, held in (("boxes", batch.boxes), ("masks", batch.masks)) if held is not None]
+    gives = [name for name, given in (("boxes", batch.boxes), ("masks", batch.masks)) if given is not None]
     specs = parse_metrics(metrics, gives, explains=False)
     for spec in specs:
         if why := _missing_input(spec, gives):
@@ -120,7 +120,7 @@ def _select_metrics(metrics: str | Sequence[str], batch: Batch) -> tuple[tuple[S
 
 
 def _missing_input(spec: Spec, gives: Sequence[str]) -> str:
-    """What a metric needs that is not given, and the fix; empty if there is nothing."""
+    """Name the missing input of a metric and the fix; empty if none is missing."""
     for need in registry.get(spec.name).facts.needs:
         if need == "explainer":
             return "an explainer: there is none behind given maps"
@@ -133,17 +133,17 @@ def _check_labels(classifier: Classifier, batch: Batch) -> None:
     classes = classifier.count_classes((batch.images.shape[-2], batch.images.shape[-1]))
     for label in batch.labels.tolist():
         if not 0 <= label < classes:
-            raise UsageError(f"labels: an image is given class {label}, but the model has classes 0 to {classes - 1}")
+            raise UsageError(f"labels = {label}: the model has classes 0 to {classes - 1}")
 
 
 def _check_saliency(saliency: Tensor, batch: Batch, normalisation: Normalisation) -> Tensor:
     if normalisation not in get_args(Normalisation):
         raise unknown("normalisation", normalisation, get_args(Normalisation))
     if saliency.ndim != 3 or len(saliency) != len(batch) or not saliency.numel():
-        raise UsageError(f"saliency has shape {tuple(saliency.shape)} for {len(batch)} images; expected ({len(batch)}, h, w)")
+        raise UsageError(f"saliency of shape {tuple(saliency.shape)}: {len(batch)} images; expected ({len(batch)}, h, w)")
     with torch.inference_mode(mode=False):
         raw = saliency.detach().clone().float()
-    known = raw[raw.isfinite()] if raw.isfinite().any() else raw  # a map that is not finite is an error of its image alone
+    known = raw[raw.isfinite()] if raw.isfinite().any() else raw  # a non-finite map is an error of its image only
     if normalisation == "none" and not (known.min() >= 0 and known.max() <= 1):
         raise UsageError(f"saliency has values from {known.min():.3g} to {known.max():.3g}; expected [0, 1], or give normalisation='range'")
     return raw

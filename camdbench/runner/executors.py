@@ -1,4 +1,4 @@
-"""Executors: the units of a run in this process, or by workers of a Ray cluster with one GPU each."""
+"""Executors: compute the units of a run in this process, or by Ray workers with one GPU each."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import torch
 
 from camdbench.core.errors import UsageError
 from camdbench.core.registry import PLUGINS
-from camdbench.runner.plan import Unit
-from camdbench.runner.prepare import Run
+from camdbench.runner.prepare import Run, Unit
 from camdbench.runner.worker import SampleLoader, UnitSummary, Worker
 
 Executor = Callable[[Run, Sequence[Unit]], Iterator[UnitSummary]]
@@ -29,10 +28,10 @@ def local(run: Run, units: Sequence[Unit]) -> Iterator[UnitSummary]:
 
 
 def ray(run: Run, units: Sequence[Unit]) -> Iterator[UnitSummary]:
-    """On a Ray cluster, joined by RAY_ADDRESS or started here; units are yielded as they are done.
+    """Compute the units on a Ray cluster, joined by RAY_ADDRESS or started here; yield each when it is finished.
 
-    A worker takes one GPU, or as many cores as torch has threads here. All workers write to the run directory, which must be
-    on a file system that they share. A unit whose worker dies is tried again.
+    A worker uses one GPU, or as many cores as torch has threads here. The run directory must be on a file system shared by all
+    workers. A unit whose worker dies is retried.
 
     Raises:
         UsageError: Ray is not installed, or an object of the run cannot be pickled.
@@ -64,7 +63,7 @@ def ray(run: Run, units: Sequence[Unit]) -> Iterator[UnitSummary]:
 def _check_picklable(arguments: tuple[Any, ...]) -> None:
     try:
         pickle.dumps(arguments)
-    except Exception as error:  # objects fail to be pickled with errors of their own
+    except Exception as error:  # pickling raises errors of any class
         raise UsageError(f"--executor ray: an object of the run cannot be pickled ({error}); use --executor local") from None
 
 

@@ -1,4 +1,4 @@
-"""Partial results of one unit: a crash journal, deleted when the unit's parts are written."""
+"""Partial results of one unit, for resuming after an interruption; deleted once the unit's parts are written."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from camdbench.core.files import replacing
 from camdbench.core.spec import Spec
 from camdbench.runner.results import BatchResult
 
-SAVE_EVERY = 10.0  # seconds of work that a killed process can lose, beside the batch under way
+SAVE_EVERY = 10.0  # seconds of work that a killed process can lose, besides the current batch
 
 
 class PartialResults:
-    """The files of one unit. They are named at random, so that two sessions never write the same one.
+    """Files of one unit, with random names so that two sessions never write the same file.
 
-    Leaving the context by an exception, an interrupt included, writes what has not been written.
+    Pending results are written if the context is left by an exception or interrupt.
 
     Args:
-        folder: the folder of the files; None keeps nothing.
+        folder: folder of the files; None writes no files.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -41,10 +41,10 @@ class PartialResults:
             self.save()
 
     def load(self, explainers: Sequence[Spec]) -> list[BatchResult]:
-        """Results of earlier sessions, no image twice.
+        """Load results of earlier sessions, each image once.
 
         Args:
-            explainers: those of the unit; results of others stay where they are.
+            explainers: explainers of the unit; results of others are ignored.
 
         Raises:
             CamdbenchError: a file is damaged.
@@ -64,16 +64,16 @@ class PartialResults:
         return kept
 
     def add(self, result: BatchResult) -> None:
-        """Take a result; all that are pending are written every `SAVE_EVERY` seconds."""
+        """Add a result; pending results are written every `SAVE_EVERY` seconds."""
         self._pending.append(result)
         if monotonic() - self._last >= SAVE_EVERY:
             self.save()
 
     def save(self) -> None:
-        """Write what has not been written.
+        """Write pending results.
 
         Raises:
-            CamdbenchError: it cannot be written.
+            CamdbenchError: the file cannot be written.
         """
         if self._folder is None:
             self._pending.clear()
@@ -84,13 +84,13 @@ class PartialResults:
                     torch.save([result.state() for result in self._pending], temporary)
             except OSError as error:
                 raise CamdbenchError(
-                    f"cannot write {path} ({error.strerror}); what is finished is kept, run the same command again"
+                    f"{path}: cannot be written ({error.strerror}); finished work is kept, run the same command again"
                 ) from error
             self._pending.clear()
         self._last = monotonic()
 
     def clear(self) -> None:
-        """Remove the files, once the unit's parts are written."""
+        """Remove the files after the unit's parts are written."""
         self._pending.clear()
         if self._folder is None:
             return
@@ -107,4 +107,4 @@ def _read(file: Path) -> list[dict[str, Any]]:
         return []  # another session has just finished the unit
     except Exception as error:  # the formats inside fail with errors of their own
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CamdbenchError(f"{file} is damaged ({reason}); delete it and run the same command again") from error
+        raise CamdbenchError(f"{file}: damaged ({reason}); delete it and run the same command again") from error

@@ -1,10 +1,11 @@
-"""Prepare a run: load what it names, check that it fits together, write or compare its record."""
+"""Prepare a run: load models and data, check that they fit, write the record or compare it with the existing one."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,29 +14,48 @@ from camdbench.core import provenance
 from camdbench.core.errors import CamdbenchWarning, UsageError
 from camdbench.core.registries import explainers, is_control, metrics, needs_of, protocol_of
 from camdbench.core.settings import fields_of
+from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Dataset
 from camdbench.explainers.common.layer_choice import checked_layers
 from camdbench.models.classifier import Classifier
 from camdbench.models.target_layers import list_layers
 from camdbench.runner.config import Request, RunConfig
-from camdbench.runner.plan import Unit, missing_units
 from camdbench.runner.resources import Resources, first_readable
-from camdbench.runner.run_directory import RunDirectory, RunRecord
+from camdbench.runner.run_directory import PartKey, RunDirectory, RunRecord
 from camdbench.runner.saved_maps import fingerprint
 
-Models = dict[str, dict[str, Any]]  # facts by name as asked for
+Models = dict[str, dict[str, Any]]  # facts by requested name
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One chunk of images with one model and all missing explainers, which share its passes.
+
+    Attributes:
+        model: requested name of the model.
+        chunk: number of the chunk.
+        start: position of its first image.
+        stop: position after its last image.
+        explainers: the explainers to run.
+    """
+
+    model: str
+    chunk: int
+    start: int
+    stop: int
+    explainers: tuple[Spec, ...]
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run that is ready to be computed.
+    """A run whose models, data and record are checked.
 
     Attributes:
         request: the checked configuration.
         resources: data set, models and maps.
         row_names: names of the models in rows.
-        record: content of `run.json`; None if nothing is written.
-        directory: run directory; None if nothing is written.
+        record: content of `run.json`; None in memory.
+        directory: run directory; None in memory.
     """
 
     request: Request
@@ -45,23 +65,50 @@ class Run:
     directory: RunDirectory | None = None
 
     def missing(self) -> tuple[list[Unit], int]:
-        """The units that are not done yet, and the number of all parts."""
+        """Return the unfinished units, and the number of all parts."""
         asked, count = self.request, len(self.resources.images.ids)
         done = self.directory.is_done if self.directory is not None else lambda _: False
         units = missing_units(asked.models, self.row_names, asked.jobs, count, asked.chunk_size, done)
         return units, -(-count // asked.chunk_size) * len(asked.models) * len(asked.jobs)
 
 
+def missing_units(
+    models: Sequence[str],
+    row_names: Sequence[str],
+    explainers: Sequence[Spec],
+    images: int,
+    chunk_size: int,
+    is_done: Callable[[PartKey], bool],
+) -> list[Unit]:
+    """Return the unfinished units, model by model.
+
+    Args:
+        models: requested names of the models.
+        row_names: their names in the rows.
+        explainers: all explainers of the run.
+        images: number of images.
+        chunk_size: images of a chunk.
+        is_done: whether a part exists.
+    """
+    units = list[Unit]()
+    for model, row_name in zip(models, row_names, strict=True):
+        for chunk, start in enumerate(range(0, images, chunk_size)):
+            lacking = tuple(spec for spec in explainers if not is_done(PartKey(row_name, str(spec), chunk)))
+            if lacking:
+                units.append(Unit(model, chunk, start, min(start + chunk_size, images), lacking))
+    return units
+
+
 def prepare(request: Request, resources: Resources | None = None, *, in_memory: bool = False) -> Run:
-    """Load the models once, check that all fits together, and write the record or compare it with the run directory's.
+    """Load each model once, check that models and data fit, and write the record or compare it with the existing one.
 
     Args:
         request: the checked configuration.
         resources: objects that take the place of names.
-        in_memory: whether nothing is written.
+        in_memory: whether to omit record and run directory.
 
     Raises:
-        UsageError: something does not exist or does not fit, or the run directory holds another run.
+        UsageError: a model, layer or label does not fit, or the run directory holds another run.
         CamdbenchError: no image can be read.
     """
     bound = (resources or Resources()).bind(request)
@@ -70,7 +117,7 @@ def prepare(request: Request, resources: Resources | None = None, *, in_memory: 
     if in_memory:
         return Run(request, bound, names)
     _refuse_equal_names(models)
-    _ = bound.source  # saved maps that do not fit are refused before a folder exists
+    _ = bound.source  # refuses unsuitable saved maps before a folder is created
     record = _record(request, bound, models)
     root = Path(request.config.out or Path("runs", _automatic_name(record)))
     directory = RunDirectory(root)
@@ -79,7 +126,7 @@ def prepare(request: Request, resources: Resources | None = None, *, in_memory: 
 
 
 def session_facts(run: Run) -> dict[str, Any]:
-    """Facts of this session's explainers for its file: a run grows by explainers, its record is written once."""
+    """Return the facts for the session file: execution options, explainers and plug-ins; the record itself is written once."""
     assert run.record is not None
     execution = [item.name for item in fields_of(RunConfig) if item.setting.role == "execution"]
     return {
@@ -90,10 +137,10 @@ def session_facts(run: Run) -> dict[str, Any]:
 
 
 def _facts_of(classifier: Classifier, resources: Resources) -> dict[str, Any]:
-    """The facts of a model for the record, after checking that it fits the request and the data.
+    """Check that a model fits the request and the data; return its facts for the record.
 
     Raises:
-        UsageError: a layer cannot be explained, or the labels are not the model's classes.
+        UsageError: a layer cannot be explained, or labels exceed the model's classes.
     """
     request, dataset = resources.checked_request, resources.images
     height, width = first_readable(dataset).image.shape[-2:]
@@ -111,21 +158,21 @@ def _check_classes(classifier: Classifier, classes: int, request: Request, datas
     if rule == "label" and max(dataset.labels) >= classes:
         raise UsageError(
             f"data set {request.dataset} has labels up to {max(dataset.labels)}, but model {classifier.name} has {classes} classes; "
-            "list the network's classes in its order in classes.txt, or choose --target predicted"
+            "list the model's classes in order in classes.txt, or choose --target predicted"
         )
     if rule == "label":
         _warn_of_labels(classifier, classes, dataset, str(request.dataset))
     if rule.isdecimal() and int(rule) >= classes:
-        raise UsageError(f"--target {rule}: model {classifier.name} has classes 0 to {classes - 1}")
+        raise UsageError(f"--target = {rule}: model {classifier.name} has classes 0 to {classes - 1}; choose one of them")
 
 
 def _warn_of_labels(classifier: Classifier, classes: int, dataset: Dataset, name: str) -> None:
-    """Warn if a network has more classes than the data and other names for them; random weights know no classes."""
+    """Warn if a model has more classes than the data and different class names; models with random weights are exempt."""
     alike = classifier.class_names[: len(dataset.classes)] == tuple(dataset.classes)
     if len(dataset.classes) < classes and not alike and not classifier.name.endswith("@random"):
         warnings.warn(
             f"data set {name} has {len(dataset.classes)} classes and model {classifier.name} has {classes}: label 0 is scored as "
-            "the model's class 0, and so on; if these are others, list the network's classes in its order in classes.txt, "
+            "the model's class 0, and so on; if the classes differ, list the model's classes in order in classes.txt, "
             "or choose --target predicted",
             CamdbenchWarning,
             stacklevel=2,
@@ -133,11 +180,11 @@ def _warn_of_labels(classifier: Classifier, classes: int, dataset: Dataset, name
 
 
 def _refuse_equal_names(models: Models) -> None:
-    """Two checkpoints of one name would write into the same files."""
+    """Refuse two models with the same name in rows, as they would write the same files."""
     places = dict[str, str]()
     for place, facts in models.items():
         if (other := places.setdefault(facts["name"], place)) != place:
-            raise UsageError(f"--models {other},{place}: both are named {facts['name']} in rows; use a separate --out for each")
+            raise UsageError(f"--models = {other},{place}: both are named {facts['name']} in rows; use a separate --out for each")
 
 
 def _record(request: Request, resources: Resources, models: Models) -> RunRecord:
@@ -160,7 +207,7 @@ def _record(request: Request, resources: Resources, models: Models) -> RunRecord
             }
             for spec in request.explainers
         },
-        metrics={str(spec): _metric_record(request, index) for index, spec in enumerate(request.metrics)},
+        metrics={str(spec): _metric_record(spec) for spec in request.metrics},
         ids=list(dataset.ids),
         chunk_size=request.chunk_size,
     )
@@ -178,8 +225,7 @@ def _model_record(name: str, facts: dict[str, Any]) -> dict[str, Any]:
     } | provenance.training_of(name)
 
 
-def _metric_record(request: Request, index: int) -> dict[str, Any]:
-    spec = request.metrics[index]
+def _metric_record(spec: Spec) -> dict[str, Any]:
     facts, protocol = metrics.get(spec.name).facts, protocol_of(spec)
     return {
         "paper": facts.paper,
@@ -195,7 +241,7 @@ def _metric_record(request: Request, index: int) -> dict[str, Any]:
 
 
 def _plugins(request: Request) -> dict[str, str]:
-    """Hashes of the code of registered explainers and metrics that are not camdbench's own, by name."""
+    """Return the code hashes of explainers and metrics from plug-ins, by name."""
     asked = [(explainers, part.name) for spec in request.explainers for part in spec.walk() if part.name in explainers]
     asked += [(metrics, spec.name) for spec in request.metrics]
     found = {name: registry.plugin_hash(name) for registry, name in asked}
@@ -207,27 +253,27 @@ def _to_json(value: Any) -> Any:
 
 
 def _automatic_name(record: RunRecord) -> str:
-    """A name that is the same for the same configuration, data, weights and code."""
+    """Return a name derived from configuration, data, weights and code."""
     text = json.dumps(record.identity | {"explainers": record.config["explainers"]}, sort_keys=True)
     name = record.config["dataset"].partition("(")[0]
     return f"{name}-{record.config['split']}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _write_or_compare(record: RunRecord, directory: RunDirectory) -> RunRecord:
-    """The record under the directory's name, written if the directory has none.
+    """Write the record if the directory has none, else compare it with the existing one; return it with the directory's name.
 
     Raises:
-        UsageError: the directory holds a run of another configuration, other data, weights or code.
+        UsageError: the directory holds a run with another configuration, data, weights or code.
     """
     record = replace(record, run=directory.root.resolve().name)
-    held = directory.read_record()
-    if held is None:
+    existing = directory.read_record()
+    if existing is None:
         directory.write_record(record)
         return record
-    theirs = held.identity
+    theirs = existing.identity
     for key, value in record.identity.items():
-        if theirs.get(key, value) != value:  # a plug-in or model that one session did not use agrees with everything
+        if theirs.get(key, value) != value:  # a plug-in that one session does not use cannot differ
             raise UsageError(
-                f"--out {directory.root}: holds a run with {key} {theirs[key]}, not {value}; choose another --out or remove the folder"
+                f"--out = {directory.root}: holds a run with {key} {theirs[key]}, not {value}; choose another --out or remove the folder"
             )
     return record

@@ -1,4 +1,4 @@
-"""Resources of a run: data set, models and maps, each opened once; objects of the caller before names."""
+"""Resources of a run: data set, models and maps, each opened once; given objects take precedence over names."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ KEPT_BYTES = 4 * 2**30  # weights that may stay on the device; beyond that, mode
 
 @dataclass
 class Resources:
-    """Objects of a run. Whatever is not given is opened by its name in the request, when it is first read.
+    """Objects of a run. Objects that are not given are opened on first use, by their names in the request.
 
     Attributes:
         models: classifiers by their names in rows. They stay on their devices.
         dataset: data set.
         maps: run directory or file with maps to score.
         map_normalisation: normalisation of the maps of a file.
-        map_source: function that returns the maps of a batch in place of the explainers.
+        map_source: function that returns the maps of a batch, in place of the explainers.
         request: the checked configuration; set by `camdbench.run`.
         place: the same with absolute paths, for a process in another folder.
     """
@@ -53,11 +53,11 @@ class Resources:
     _loaded: dict[str, Classifier] = field(default_factory=dict[str, Classifier], init=False, repr=False)
 
     def bind(self, request: Request) -> Resources:
-        """The same objects for a request."""
+        """Return the resources for a request."""
         return replace(self, request=request, place=request)
 
     def with_absolute_paths(self) -> Resources:
-        """Resources for a process in another folder: nothing is open, paths are absolute."""
+        """Return unopened resources with absolute paths, for a process in another folder."""
         asked = self.checked_request
         config = replace(
             asked.config,
@@ -73,10 +73,10 @@ class Resources:
         """The checked configuration.
 
         Raises:
-            CamdbenchError: the resources belong to no run.
+            CamdbenchError: the resources are not bound to a run.
         """
         if self.request is None:
-            raise CamdbenchError("these resources belong to no run yet; give them to camdbench.run(resources=…)")
+            raise CamdbenchError("resources: not bound to a run; pass them to camdbench.run(resources=…)")
         return self.request
 
     @property
@@ -97,12 +97,12 @@ class Resources:
 
     @property
     def dataset_name(self) -> str:
-        """Name of a data set that is an object, in rows."""
+        """Name of a data set object in rows."""
         return str(getattr(self.dataset, "name", "") or type(self.dataset).__name__.lower())
 
     @property
     def annotations(self) -> tuple[str, ...]:
-        """Annotations of a data set that is an object: those of its first image that can be read."""
+        """Annotations of a data set object: those of its first readable image."""
         sample = first_readable(cast("Dataset", self.dataset))
         return tuple(name for name, own in (("boxes", sample.boxes), ("masks", sample.mask)) if own is not None)
 
@@ -118,17 +118,17 @@ class Resources:
     def images(self) -> Dataset:
         """The images of the run."""
         config, count = self._place.config, len(self.all_images.ids)
-        limit = None if config.limit is None or config.limit >= count else config.limit  # a limit beyond the end asks for all
+        limit = None if config.limit is None or config.limit >= count else config.limit  # a larger limit means all images
         return select_images(self.all_images, limit=limit, sample=config.sample, ids=config.image_ids, seed=config.seed)
 
     @cached_property
     def reference_images(self) -> ReferenceImages:
-        """Images that metrics compare with, drawn from the whole data set."""
+        """Images for metrics that compare with other images, drawn from the whole data set."""
         return ReferenceImages(self.all_images, seed=self.checked_request.config.seed, target=self.checked_request.target_rule)
 
     @cached_property
     def source(self) -> MapSource:
-        """Where maps come from: the explainers, saved maps or the caller."""
+        """Source of maps: explainers, saved maps or a given function."""
         if self.map_source is not None:
             return self.map_source
         if self._place.maps is None:
@@ -137,7 +137,7 @@ class Resources:
         return RunMaps(path, self.row_name) if path.is_dir() else FileMaps(path, self._place.map_normalisation, self.all_images.ids)
 
     def classifier(self, name: str) -> Classifier:
-        """The model of that name: the object given for it, or loaded on its first use and kept."""
+        """Return the model of a name: the given object, or loaded on first use and kept."""
         if name in self.models:
             return self.models[name]
         if name not in self._loaded:
@@ -149,11 +149,11 @@ class Resources:
         return self._loaded[name]
 
     def row_name(self, classifier: Classifier) -> str:
-        """The name of a model in rows."""
+        """Return the name of a model in rows."""
         return next((name for name, own in self.models.items() if own is classifier), classifier.name)
 
     def _make_room(self, name: str) -> None:
-        """Bring a model to the device, and all others to the CPU if they do not fit together."""
+        """Move a model to the device, and all others to the CPU if their weights exceed `KEPT_BYTES`."""
         if sum(map(_bytes_of, self._loaded.values())) > KEPT_BYTES:
             for other, classifier in self._loaded.items():
                 if other != name:
@@ -163,12 +163,12 @@ class Resources:
 
 
 class ReferenceImages:
-    """Images drawn by the seed from the whole data set: the same ones for every image, whatever subset a run scores.
+    """Random images of the whole data set, the same for every scored image and every subset.
 
     Args:
         dataset: the whole data set.
         seed: seed of the draw.
-        target: rule of the class that is explained of each.
+        target: rule of the explained class of each image.
     """
 
     def __init__(self, dataset: Dataset, *, seed: int, target: str) -> None:
@@ -177,10 +177,10 @@ class ReferenceImages:
         self._known = dict[Hashable, object]()
 
     def samples(self, count: int) -> list[Sample]:
-        """The first `count` of the draw that can be read.
+        """Return the first `count` readable images of the draw.
 
         Raises:
-            NotApplicable: there are fewer.
+            NotApplicable: the data set has fewer.
         """
         self._samples += islice(self._readable, max(0, count - len(self._samples)))
         if len(self._samples) < count:
@@ -188,11 +188,11 @@ class ReferenceImages:
         return self._samples[:count]
 
     def batches(self, count: int, size: int) -> Iterator[Batch]:
-        """The same in batches of at most `size` images, all of one shape."""
+        """Yield them in batches of at most `size` images of one shape."""
         return batches(self.samples(count), size)
 
     def compute_once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """The result of `make`, computed once for all images of a run."""
+        """Return the result of `make`, cached for all images of a run."""
         if key not in self._known:
             self._known[key] = make()
         return cast("T", self._known[key])
@@ -202,14 +202,14 @@ class ReferenceImages:
             try:
                 yield self.dataset[position]
             except SampleError:
-                continue  # it has rows of its own with the reason
+                continue  # its rows state the reason
 
 
 def first_readable(dataset: Dataset) -> Sample:
-    """The first image that can be read.
+    """Return the first readable image.
 
     Raises:
-        CamdbenchError: there is none.
+        CamdbenchError: no image can be read.
     """
     reason = ""
     for index in range(len(dataset.ids)):
@@ -229,7 +229,7 @@ def _absolute(path: Any) -> Any:
 
 
 def _with_absolute_masks(dataset: Spec) -> Spec:
-    """The data set with the folder of its masks, if it names one, as an absolute path."""
+    """Return the data set with an absolute path to its folder of masks, if it has one."""
     masks = dataset.arguments.get("masks")
     if not isinstance(masks, str) or not Path(masks).is_dir() or masks in ("gt", "bbox"):
         return dataset

@@ -1,4 +1,4 @@
-"""BatchResult: the scores of one explainer on one batch, as plain data on the CPU, and its way to table rows."""
+"""BatchResult: scores of one explainer on one batch, as data on the CPU, and their conversion to table rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class MetricScores:
         values: B values in the metric's unit, NaN if there is none.
         status: B states (`core.rows.Status`).
         reasons: B texts, empty if the status is `ok`.
-        curves: by name, x (K,) and y (B, K) behind the values.
+        curves: by name: x (K,) and y (B, K) from which the values are computed.
     """
 
     values: tuple[float, ...]
@@ -37,12 +37,12 @@ class MetricScores:
 
     @classmethod
     def failed(cls, count: int, status: Status, reason: str) -> MetricScores:
-        """The same status for `count` images."""
+        """Return scores with one status for `count` images."""
         return cls((float("nan"),) * count, (status,) * count, (reason,) * count)
 
     @property
     def scored(self) -> list[int]:
-        """Positions of the images that have a value."""
+        """Positions of the images with a value."""
         return [place for place, status in enumerate(self.status) if status in SCORED]
 
 
@@ -69,7 +69,7 @@ class BatchResult:
     raw: Tensor | None = None
 
     def rows(self, facts: Mapping[str, Any], protocols: Mapping[str, tuple[str, str]]) -> Iterator[Row]:
-        """Table rows.
+        """Yield table rows.
 
         Args:
             facts: run, dataset, split, model and target_rule.
@@ -94,7 +94,7 @@ class BatchResult:
                 )
 
     def state(self) -> dict[str, Any]:
-        """Text, numbers and tensors alone, which `torch.load(weights_only=True)` reads."""
+        """Return a state of text, numbers and tensors, loadable by `torch.load(weights_only=True)`."""
         scores = {
             metric: (own.values, own.status, own.reasons, {name: (curve.x.clone(), curve.y.clone()) for name, curve in own.curves.items()})
             for metric, own in self.scores.items()
@@ -109,7 +109,7 @@ class BatchResult:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> BatchResult:
-        """The inverse of `state`."""
+        """Restore a result from its state."""
         scores = {
             metric: MetricScores(values, status, reasons, {name: Curve(*curve) for name, curve in curves.items()})
             for metric, (values, status, reasons, curves) in state["scores"].items()
@@ -119,7 +119,7 @@ class BatchResult:
 
 
 def total_usage(results: Sequence[BatchResult]) -> dict[str, Usage]:
-    """The usage of several batches, by stage."""
+    """Sum the usage of several batches, by stage."""
     found = dict[str, Usage]()
     for result in results:
         for stage, own in result.usage.items():
@@ -128,7 +128,7 @@ def total_usage(results: Sequence[BatchResult]) -> dict[str, Usage]:
 
 
 def raw_maps(results: Sequence[BatchResult]) -> dict[str, Tensor]:
-    """Raw maps (h, w) by image."""
+    """Return raw maps (h, w) by image."""
     return {image: own for result in results if result.raw is not None for image, own in zip(result.ids, result.raw.unbind(), strict=True)}
 
 
@@ -161,7 +161,7 @@ def curve_table(results: Sequence[BatchResult]) -> pa.Table | None:
 
 
 def _curves_of(result: BatchResult) -> Iterator[tuple[str, str, list[str], np.ndarray, np.ndarray]]:
-    """Metric, name, ids, x and y of each curve, of the images that have a value."""
+    """Yield metric, name, ids, x and y of each curve, for images with a value."""
     for metric, own in result.scores.items():
         scored = own.scored
         for name, curve in own.curves.items():
@@ -170,14 +170,14 @@ def _curves_of(result: BatchResult) -> Iterator[tuple[str, str, list[str], np.nd
 
 @dataclass
 class MetricCell:
-    """All values of one metric, with the number of images for which it is undefined."""
+    """Values of one metric, and the number of images for which it is undefined."""
 
     data: CellData
     undefined: int = 0
 
 
 def metric_cells(results: Sequence[BatchResult], metrics: Sequence[str], ids: Sequence[str], labels: np.ndarray) -> dict[str, MetricCell]:
-    """Values and curves of each metric over the images `ids`, as the reductions of tables read them."""
+    """Arrange values and curves of each metric over the images `ids`, as input of table reductions."""
     places = {name: place for place, name in enumerate(ids)}
     curves = {metric: dict[str, tuple[np.ndarray, np.ndarray]]() for metric in metrics}
     found = {metric: MetricCell(CellData(np.full(len(ids), np.nan), curves[metric], labels)) for metric in metrics}

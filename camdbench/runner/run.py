@@ -1,15 +1,15 @@
-"""`camdbench.run`: from a configuration to rows on disk."""
+"""`camdbench.run`: run explainers and metrics over a data set and write rows to a run directory."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from camdbench.core.errors import UsageError
-from camdbench.core.settings import make_config, takes
+from camdbench.core.settings import fields_of, takes, make_config
 from camdbench.runner.config import RunConfig, Specs, check_config
-from camdbench.runner.progress import NullProgress, Progress
 from camdbench.tables.load import load_rows
 
 if TYPE_CHECKING:
@@ -18,39 +18,62 @@ if TYPE_CHECKING:
     from camdbench.runner.resources import Resources
 
 
+class Progress(Protocol):
+    """Callbacks of a run; a job is one explainer on one chunk of images."""
+
+    def start(self, root: Path, total: int, done: int) -> None:
+        """Called before the first unit with the run directory, the number of jobs and the number of finished jobs."""
+        ...
+
+    def advance(self, jobs: int, what: str) -> None:
+        """Called after each unit with its number of jobs and a description."""
+        ...
+
+
+class NullProgress:
+    """Ignores all progress updates."""
+
+    def start(self, root: Path, total: int, done: int) -> None:
+        """Do nothing."""
+
+    def advance(self, jobs: int, what: str) -> None:
+        """Do nothing."""
+
+
 @takes(RunConfig)
 def run(
     explainers: Specs | None = None,
     metrics: Specs | None = None,
     *,
-    config: RunConfig | None = None,
+    config: RunConfig | Mapping[str, Any] | str | Path | None = None,
     resources: Resources | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> pd.DataFrame:
-    """Run explainers and metrics over a data set; parts that exist are not computed again.
+    """Run explainers and metrics over a data set; finished parts are not recomputed.
 
     Args:
         explainers: explainer specs such as `"opticam(iterations=50),gradcam"`; `"all"`: every explainer whose annotations the
-            data set has, wrappers apart; `"controls"`; `"none"`.
+            data set has, except wrappers; `"controls"`; `"none"`.
         metrics: metric specs such as `"ad,ag"`; or `"all"`.
         **options: fields of `RunConfig`.
-        config: a configuration; options beside it take precedence.
-        resources: objects in place of names. `models={name: classifier}` and `dataset=` may also be given directly.
+        config: a configuration, a mapping of options, or a YAML file of them with paths relative to it; options beside it take
+            precedence.
+        resources: models, data set or maps as objects. `models={name: classifier}` and `dataset=` may also be given directly.
         progress: callback for progress updates; default: none.
 
     Returns:
-        One row per image, model, explainer and metric, with the columns of `core.rows.Row`; `.attrs["run"]` is the
-        run directory.
+        One row per image, model, explainer and metric, with the columns of `core.rows.Row`; values have the units of their
+        metrics. `.attrs["run"]` is the run directory.
 
     Raises:
-        UsageError: the configuration is wrong, or `out` holds another run.
-        CamdbenchError: the run cannot go on.
+        UsageError: invalid configuration, or `out` holds another run.
+        CamdbenchError: no image can be read, or a file cannot be written.
     """
     named = {name: own for name, own in (("explainers", explainers), ("metrics", metrics)) if own is not None}
     options, resources = with_objects(named | options, resources)
-    request = check_config(make_config(RunConfig, ({} if config is None else vars(config)) | options), resources)
-    from camdbench.runner.executors import EXECUTORS  # torch is imported only now, after the request has been checked
+    request = check_config(make_config(RunConfig, read_config(config) | options), resources)
+    from camdbench.runner.executors import EXECUTORS  # imports torch, so only after the check
     from camdbench.runner.prepare import prepare, session_facts
 
     prepared, progress = prepare(request, resources), progress or NullProgress()
@@ -70,8 +93,29 @@ def run(
     return chosen
 
 
+def read_config(config: RunConfig | Mapping[str, Any] | str | Path | None) -> dict[str, Any]:
+    """Options of a configuration, a mapping or a YAML file; paths in a file are relative to its folder.
+
+    Raises:
+        UsageError: the file does not exist or holds no mapping.
+    """
+    if not isinstance(config, str | Path):
+        return {} if config is None else dict(vars(config) if isinstance(config, RunConfig) else config)
+    import yaml
+
+    file = Path(config)
+    try:
+        options = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UsageError(f"config = {file}: cannot be read ({str(error).splitlines()[0]}); give a YAML file of options") from None
+    if not isinstance(options, dict):
+        raise UsageError(f"config = {file}: holds no options; expected lines such as 'explainers: gradcam'")
+    paths = {item.name for item in fields_of(RunConfig) if item.setting.role == "resource"} | {"out"}
+    return {name: str(file.parent / value) if name in paths and value is not None else value for name, value in options.items()}
+
+
 def with_objects(options: Mapping[str, Any], resources: Resources | None, **objects: Any) -> tuple[dict[str, Any], Resources | None]:
-    """Options and resources, with models and a data set that are objects among the resources, and other objects too."""
+    """Move models and data sets that are objects from the options to the resources; add further objects."""
     options = dict(options)
     if isinstance(models := options.get("models"), list | tuple) and not all(isinstance(one, str) for one in models):
         raise UsageError("models: objects need names in rows; give models={'name': classifier}")

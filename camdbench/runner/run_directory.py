@@ -1,12 +1,12 @@
-"""The run directory: part files that exist completely or not at all, `run.json` and a file of each session.
+"""The run directory: part files, which are written atomically, `run.json`, and one file per session.
 
-RUN/run.json                                            the record; written once, by the first session
-RUN/sessions/START-HOST-ID.json                         versions, machine and usage of a session, and the explainers that it added
-RUN/rows/model=…/explainer=…/part-00000.parquet         one file per explainer and chunk of images; if it exists, the part is done
-RUN/curves/model=…/explainer=…/part-00000.parquet       curves behind the values, of metrics that have them
+RUN/run.json                                            the record; written once by the first session
+RUN/sessions/START-HOST-ID.json                         versions, machine and usage of a session, and its explainers
+RUN/rows/model=…/explainer=…/part-00000.parquet         one file per explainer and chunk of images; a part is complete when it exists
+RUN/curves/model=…/explainer=…/part-00000.parquet       curves from which values are computed
 RUN/usage/model=…/explainer=…/part-00000.parquet        image passes, seconds and memory
 RUN/maps/model=…/explainer=…/part-00000.safetensors     raw maps
-RUN/partial/model=…/chunk-00000/*.pt                    results of a chunk that an interrupted session began
+RUN/partial/model=…/chunk-00000/*.pt                    results of an unfinished chunk
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from camdbench.core.files import replacing
 from camdbench.core.row import Row
 from camdbench.core.settings import identity_of
 from camdbench.runner.config import RunConfig
-from camdbench.runner.plan import PartKey
 from camdbench.tables.load import SCHEMA, load_run
 
 if TYPE_CHECKING:
@@ -42,19 +41,27 @@ _IN_PATH = ("model", "explainer")
 _SUFFIX = {"maps": "safetensors"}
 
 
+class PartKey(NamedTuple):
+    """One explainer on one chunk of the images, with one model."""
+
+    model: str
+    explainer: str
+    chunk: int
+
+
 class UsageRow(NamedTuple):
     """Usage of one stage of one part.
 
     Attributes:
-        stage: `trace` (shared parts that the explainer read; computed once for all explainers of a run), `explain` (its
-            own passes) or `metrics`.
+        stage: `trace` (shared parts used by the explainer; computed once for all explainers), `explain` (its other passes) or
+            `metrics`.
         images: images of the part.
-        forward: images through the whole network.
-        backward: images back through the whole network.
-        tail_forward: images through the layers after the target layer.
-        tail_backward: images back through these layers.
+        forward: images in forward passes through the whole network.
+        backward: images in backward passes through the whole network.
+        tail_forward: images in forward passes through the layers after the target layer.
+        tail_backward: images in backward passes through these layers.
         seconds: wall time.
-        peak_memory_mb: peak of the process, on the GPU if it uses one.
+        peak_memory_mb: peak memory of the process, on the GPU if it uses one; MB.
     """
 
     stage: str
@@ -69,17 +76,17 @@ class UsageRow(NamedTuple):
 
 @dataclass(frozen=True)
 class RunRecord:
-    """The content of `run.json`: everything that the values of a run depend on.
+    """Content of `run.json`: everything on which the values of a run depend.
 
     Attributes:
         run: name of the run.
-        config: the configuration without its execution fields.
+        config: configuration without execution fields.
         dataset: fingerprint, number of images, classes.
         models: by name in rows: hash of the weights, layer, classes, mean, std.
         code: hash of camdbench's code.
-        maps: hash of the maps to score; None if explainers make them.
+        maps: hash of the saved maps; None if explainers compute them.
         map_normalisation: normalisation of the maps of a file.
-        plugins: hashes of the code of registered explainers and metrics that are not camdbench's own.
+        plugins: code hashes of explainers and metrics from plug-ins.
         explainers: by spec: paper, whether a control, layers.
         metrics: by spec: paper, protocol, direction, unit, tolerance.
         ids: image ids, in order.
@@ -103,12 +110,12 @@ class RunRecord:
 
     @classmethod
     def of(cls, about: Mapping[str, Any]) -> RunRecord:
-        """The record that `load_run` read."""
+        """Return the record from the content read by `load_run`."""
         return cls(**{item.name: about.get(item.name) for item in fields(cls)})  # type: ignore[arg-type]
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All that must agree before two sessions may write into one run directory."""
+        """Facts that must agree between sessions in one run directory."""
         models = {f"{fact} of {name}": own[fact] for name, own in self.models.items() for fact in ("weights_hash", "layer", "mean", "std")}
         return identity_of(RunConfig, self.config) | {
             "data": self.dataset["fingerprint"],
@@ -123,13 +130,13 @@ class RunRecord:
 
 
 class RunDirectory:
-    """A run directory that this process writes to; the only place that knows the names of its files.
+    """Writable run directory; the only class that knows its file names.
 
     Args:
         root: the directory; created if missing.
 
     Raises:
-        UsageError: it cannot be created or written to.
+        UsageError: the directory cannot be created or written.
     """
 
     def __init__(self, root: Path) -> None:
@@ -142,22 +149,22 @@ class RunDirectory:
                 probe.write_bytes(b"")
             (root / ".probe").unlink()
         except OSError as error:
-            raise UsageError(f"--out {root}: cannot be written to ({error.strerror}); choose another folder") from None
+            raise UsageError(f"--out = {root}: cannot be written ({error.strerror}); choose another folder") from None
 
     def with_absolute_paths(self) -> RunDirectory:
-        """The directory for a process in another folder."""
+        """Return the directory with an absolute path, for a process in another folder."""
         return RunDirectory(self.root.resolve())
 
     def is_done(self, key: PartKey) -> bool:
-        """Whether a part is complete: its rows exist."""
+        """Return whether a part is complete: its rows exist."""
         return part_file(self.root, "rows", key).is_file()
 
     def partial(self, model: str, chunk: int) -> Path:
-        """The folder of a chunk's partial results."""
+        """Return the folder of a chunk's partial results."""
         return self.root / "partial" / f"model={quote(model, safe='')}" / f"chunk-{chunk:05d}"
 
     def clear_partial(self) -> None:
-        """Remove partial results that are left when nothing is missing."""
+        """Remove remaining partial results of a complete run."""
         rmtree(self.root / "partial", ignore_errors=True)
 
     def write(
@@ -178,10 +185,10 @@ class RunDirectory:
         self._write("rows", key, lambda path: _save(_table(rows, _row_schema()), path))
 
     def read_record(self) -> RunRecord | None:
-        """The record, with the explainers and plug-ins of all sessions; None if there is no run yet.
+        """Read the record, with the explainers and plug-ins of all sessions; None if there is no run.
 
         Raises:
-            UsageError: it is damaged, or of another version of camdbench.
+            UsageError: damaged, or of another version of camdbench.
         """
         if not (self.root / "run.json").is_file():
             return None
@@ -197,7 +204,7 @@ class RunDirectory:
         _write_json(self.root / "run.json", asdict(record))
 
     def session(self, **facts: Any) -> Session:
-        """A session in this directory, with facts for its file."""
+        """Return a session in this directory, with facts for its file."""
         return Session(self.root / "sessions", facts)
 
     def _write(self, kind: str, key: PartKey, write: Callable[[Path], object]) -> None:
@@ -206,11 +213,13 @@ class RunDirectory:
             with replacing(path) as temporary:
                 write(temporary)
         except OSError as error:
-            raise CamdbenchError(f"cannot write {path} ({error.strerror}); what is finished is kept, run the same command again") from error
+            raise CamdbenchError(
+                f"{path}: cannot be written ({error.strerror}); finished work is kept, run the same command again"
+            ) from error
 
 
 class Session:
-    """The file of one session, written when it starts and when it ends, also by an exception; no other session writes it."""
+    """File of one session, written at its start and its end, also after an exception."""
 
     def __init__(self, folder: Path, facts: Mapping[str, Any]) -> None:
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
@@ -236,7 +245,7 @@ class Session:
         _write_json(self._file, self._facts)
 
     def add(self, jobs: int, passes: Mapping[str, int], boxes_dropped: int, **last: Any) -> None:
-        """Add the usage of a unit; `last` are facts of which the last unit's are kept."""
+        """Add the usage of a unit; facts in `last` are replaced by each unit."""
         self._facts["jobs"] += jobs
         self._facts["boxes_dropped"] += boxes_dropped
         self._facts["passes"] = {name: count + passes[name] for name, count in self._facts["passes"].items()}
@@ -244,7 +253,7 @@ class Session:
 
 
 def part_file(root: Path, kind: str, key: PartKey) -> Path:
-    """The file of a part among `rows`, `curves`, `usage` or `maps`."""
+    """Return the path of a part in `rows`, `curves`, `usage` or `maps`."""
     folder = root / kind / f"model={quote(key.model, safe='')}" / f"explainer={quote(key.explainer, safe='')}"
     return folder / f"part-{key.chunk:05d}.{_SUFFIX.get(kind, 'parquet')}"
 
@@ -257,7 +266,7 @@ def _write_json(file: Path, content: Mapping[str, Any]) -> None:
 def _save(table: pa.Table, path: Path) -> None:
     import pyarrow.parquet as pq
 
-    pq.write_table(table, path, write_page_checksum=True)  # a flipped byte is then an error when it is read
+    pq.write_table(table, path, write_page_checksum=True)  # so that reading detects a flipped byte
 
 
 def _table(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Saved maps: those of a run, of a NumPy file or in memory, each a source of maps in place of the explainers."""
+"""Saliency maps of a run, of a NumPy file or in memory, used in place of explainers."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ from camdbench.explainers.common.saliency import Saliency, finish, normalisation
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.normalise import Normalisation
 from camdbench.models.classifier import Classifier
-from camdbench.runner.plan import PartKey
-from camdbench.runner.run_directory import part_file
+from camdbench.runner.run_directory import PartKey, part_file
 from camdbench.tables.load import load_run
 
-MapSource = Callable[[Trace, Spec], Saliency]  # the maps of an explainer on a batch: computed, or read
+MapSource = Callable[[Trace, Spec], Saliency]  # maps of an explainer on a batch: computed or read
 
 
 def pack(raw: Mapping[str, Tensor], ids: Sequence[str]) -> dict[str, Tensor]:
-    """Raw maps as float16, each scaled to a largest magnitude of 1, beside the scales and the positions of their images.
+    """Store raw maps as float16, each scaled to a largest magnitude of 1, with scales and image positions.
 
-    Maps of one size stand together, under names that end in `.HEIGHTxWIDTH`.
+    Maps of one size are stacked under names that end in `.HEIGHTxWIDTH`.
     """
     sizes = dict[str, dict[str, Tensor]]()
     for name, own in raw.items():
@@ -46,7 +45,7 @@ def pack(raw: Mapping[str, Tensor], ids: Sequence[str]) -> dict[str, Tensor]:
 
 
 def unpack(tensors: Mapping[str, Tensor]) -> dict[int, Tensor]:
-    """Raw maps (h, w) by the positions of their images, from what `pack` made.
+    """Restore raw maps (h, w) by image position from the output of `pack`.
 
     >>> maps = unpack(pack({"a": torch.tensor([[4.0, -8.0]])}, ["b", "a"]))
     >>> maps[1].tolist()
@@ -62,14 +61,14 @@ def unpack(tensors: Mapping[str, Tensor]) -> dict[int, Tensor]:
 
 
 class RunMaps:
-    """Maps that a run stored, in place of its explainers.
+    """Saved maps of a run.
 
     Args:
         run: the run directory.
         row_name: name of a classifier in that run's rows.
 
     Raises:
-        UsageError: it is no run directory.
+        UsageError: not a run directory.
     """
 
     def __init__(self, run: Path, row_name: Callable[[Classifier], str]) -> None:
@@ -78,7 +77,7 @@ class RunMaps:
         self._chunk_of = {name: divmod(place, about["chunk_size"]) for place, name in enumerate(about["ids"])}
 
     def __call__(self, trace: Trace, spec: Spec) -> Saliency:
-        """The maps of a batch; an image without a map has the status error."""
+        """Return the maps of a batch; an image without a map has the status `error`."""
         model = self._row_name(trace.classifier)
         return _to_saliency(trace, [self._map(model, spec, name) for name in trace.batch.ids], normalisation_of(spec), self._run)
 
@@ -90,7 +89,7 @@ class RunMaps:
 
 
 class FileMaps:
-    """Maps of a file `.npy` or `.npz`, in place of an explainer.
+    """Saliency maps of a file `.npy` or `.npz`.
 
     Args:
         file: the file.
@@ -98,7 +97,7 @@ class FileMaps:
         ids: ids of the data set's images, in the order of the file's array.
 
     Raises:
-        UsageError: the file holds no maps of that form.
+        UsageError: the file holds no suitable maps.
     """
 
     def __init__(self, file: Path, normalisation: str | None, ids: Sequence[str]) -> None:
@@ -107,14 +106,14 @@ class FileMaps:
         self._how: Normalisation = cast("Normalisation", normalisation or "range")
 
     def __call__(self, trace: Trace, spec: Spec) -> Saliency:
-        """The maps of a batch; an image without a map has the status error."""
+        """Return the maps of a batch; an image without a map has the status `error`."""
         del spec
         return _to_saliency(trace, [self._maps.get(name) for name in trace.batch.ids], self._how, self._file)
 
 
 @dataclass(frozen=True)
 class GivenMaps:
-    """Maps in memory, of images whose ids are their positions.
+    """Maps in memory; image ids are positions.
 
     Attributes:
         maps: (N, h, w).
@@ -125,14 +124,14 @@ class GivenMaps:
     normalisation: Normalisation
 
     def __call__(self, trace: Trace, spec: Spec) -> Saliency:
-        """The maps of a batch."""
+        """Return the maps of a batch."""
         del spec
         own = self.maps[[int(name) for name in trace.batch.ids]]
         return finish(own.to(trace.images.device), trace.size, self.normalisation)
 
 
 def _to_saliency(trace: Trace, found: Sequence[Tensor | None], how: Normalisation, source: Path) -> Saliency:
-    """Saliency of the maps of a batch, NaN if there is none."""
+    """Normalise and upsample the maps of a batch; NaN if a map is missing."""
     sizes = {tuple(own.shape) for own in found if own is not None}
     if len(sizes) > 1:
         raise UsageError(f"{source}: the maps of images of one size have sizes {sorted(sizes)}")
@@ -144,10 +143,10 @@ def _to_saliency(trace: Trace, found: Sequence[Tensor | None], how: Normalisatio
 
 
 def fingerprint(path: str | Path) -> str:
-    """A short hash of a file of maps, or of the record of the run that made them.
+    """Return a short hash of a file of maps, or of the record of their run.
 
     Raises:
-        UsageError: there is no such file or run.
+        UsageError: no such file or run.
     """
     about = Path(path) / "run.json" if Path(path).is_dir() else Path(path)
     if not about.is_file():
@@ -160,10 +159,10 @@ def fingerprint(path: str | Path) -> str:
 
 
 def read_maps(path: Path, ids: Sequence[str]) -> dict[str, Tensor]:
-    """Maps (h, w) by image, from an array (N, h, w) in the data set's order or from arrays (h, w) named by image.
+    """Read maps (h, w) by image, from an array (N, h, w) in the data set's order or from arrays (h, w) named by image id.
 
     Raises:
-        UsageError: the file is not there, cannot be read, or does not fit the data set.
+        UsageError: the file is missing, unreadable or does not fit the data set.
     """
     if not path.is_file():
         raise UsageError(f"{path}: no such file or run directory")
@@ -191,13 +190,13 @@ def _in_order(maps: np.ndarray, path: Path, ids: Sequence[str]) -> dict[str, Ten
 
 def _map_of(own: np.ndarray, what: str) -> Tensor:
     real = np.issubdtype(own.dtype, np.number) and not np.iscomplexobj(own)
-    if own.ndim != 2 or not (real or own.dtype == np.bool_):  # a mask is a map of zeros and ones
+    if own.ndim != 2 or not (real or own.dtype == np.bool_):  # a mask is a map of 0 and 1
         raise UsageError(f"{what} has shape {own.shape} and type {own.dtype}; expected numbers (h, w)")
     return torch.from_numpy(own.astype(np.float32))
 
 
 def _check_range(path: Path, maps: Mapping[str, Tensor], normalisation: str | None) -> None:
-    """Refuse maps beyond [0, 1] that are not to be normalised; what is not finite is an error of its image alone."""
+    """Refuse values outside [0, 1] without normalisation; a non-finite map is an error of its image only."""
     if normalisation not in (None, *get_args(Normalisation)):
         raise unknown("normalisation", str(normalisation), get_args(Normalisation))
     for name, own in maps.items() if normalisation == "none" else ():

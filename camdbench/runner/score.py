@@ -1,4 +1,4 @@
-"""`camdbench.score`: further metrics of maps that exist, without running an explainer."""
+"""`camdbench.score`: score saved saliency maps without running an explainer."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from camdbench.core.errors import UsageError, unknown
 from camdbench.core.settings import fields_of, takes
 from camdbench.runner.config import SCORE_OPTIONS, RunConfig, Specs
-from camdbench.runner.progress import Progress
-from camdbench.runner.run import run, with_objects
+from camdbench.runner.run import Progress, run, with_objects
 from camdbench.tables.load import load_run
 
 if TYPE_CHECKING:
@@ -29,27 +28,27 @@ def score(
     progress: Progress | None = None,
     **options: Any,
 ) -> pd.DataFrame:
-    """Score the maps of a run that stored them, or of a file that another tool wrote.
+    """Score the saved saliency maps of a run, or of a file of another tool.
 
-    The maps of a run are half-precision, each scaled to its own largest magnitude, so values may differ from the run's
-    own in the third digit.
+    A run stores maps in half precision, each scaled by its largest magnitude, so values may differ from those of the run in the
+    third digit.
 
     Args:
         saliency: a run directory made with `--save-maps raw`; or `.npy`, an array (N, h, w) in the order of the data set's
             images; or `.npz`, such an array or arrays (h, w) named by image id.
-        metrics: specs of metrics; those that re-run the explainer on altered images are refused.
-        **options: fields of `RunConfig`; a run has its own, and takes data_root, weights and seed alone.
+        metrics: metric specs; metrics that re-run the explainer on perturbed images are refused.
+        **options: fields of `RunConfig`; for a run directory only data_root, weights, seed and execution options.
         explainer_name: name of the maps of a file in rows; default: the file's name.
         normalisation: normalisation of the maps of a file: none, range, max or sigmoid.
-        resources: objects in place of names, as for `camdbench.run`.
+        resources: models or data set as objects, as for `camdbench.run`.
         progress: callback for progress updates; default: none.
 
     Returns:
-        One row per image, model, explainer and metric, as `camdbench.run`.
+        One row per image, model, explainer and metric, as returned by `camdbench.run`.
 
     Raises:
-        UsageError: there are no maps, or the configuration is wrong.
-        CamdbenchError: the run cannot go on.
+        UsageError: no maps, or invalid configuration.
+        CamdbenchError: no image can be read, or a file cannot be written.
     """
     for name in options:
         if name not in SCORE_OPTIONS:
@@ -59,7 +58,7 @@ def score(
     given, resources = with_objects(given, resources, maps=path, map_normalisation=how)
     if path.is_dir():
         if explainer_name is not None:
-            raise UsageError(f"--explainer-name {explainer_name}: the maps of a run have the names of their explainers; leave it out")
+            raise UsageError(f"--explainer-name = {explainer_name}: the maps of a run have the names of their explainers; omit the option")
         kept: dict[str, Any] = _config_of(path, given)
     else:
         kept = {"explainers": [path.stem if explainer_name is None else explainer_name]}
@@ -67,11 +66,11 @@ def score(
 
 
 def _config_of(run_directory: Path, given: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of a run, of which only resources and the seed may be replaced."""
+    """Return the configuration of a run; only resources, execution options and the seed may be replaced."""
     made = load_run(run_directory)["config"]
     if made["save_maps"] == "none":
-        raise UsageError(f"{run_directory}: the run stored no maps; run it with --save-maps raw")
+        raise UsageError(f"{run_directory}: the run has no saved maps; repeat it with --save-maps raw")
     for item in fields_of(RunConfig):
         if item.name in given and item.setting.role == "values" and item.name not in ("metrics", "seed"):
-            raise UsageError(f"{item.flag} {given[item.name]}: a run is scored as it was made; leave the option out")
+            raise UsageError(f"{item.flag} = {given[item.name]}: fixed by the run whose maps are scored; omit the option")
     return {name: value for name, value in made.items() if name not in ("metrics", "save_maps")}

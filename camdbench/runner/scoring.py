@@ -1,4 +1,4 @@
-"""One batch: each explainer's maps, scored by each metric. No files, no progress."""
+"""Explain and score one batch: no files, no progress."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _CPU_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory")  # PyTorch's
 
 
 def metrics_for(explainer: Spec, metrics: Sequence[Spec]) -> tuple[Spec, ...]:
-    """The metrics that score an explainer's maps; of `none`, those of the model alone."""
+    """Return the metrics that score an explainer's maps; for `none`, those of the model alone."""
     return tuple(spec for spec in metrics if has_model_scope(spec) == (explainer == NO_EXPLAINER))
 
 
@@ -48,7 +48,7 @@ def score_batch(
     others: ReferenceImages | None = None,
     keep_maps: bool = False,
 ) -> Iterator[BatchResult]:
-    """Explain and score one batch, explainer by explainer; the passes of the shared trace are made once.
+    """Explain and score one batch, explainer by explainer; explainers share the passes of one trace.
 
     Args:
         classifier: the model, frozen.
@@ -58,11 +58,11 @@ def score_batch(
         target: rule of the explained class, or classes (B,).
         seed: seed of methods that draw random numbers.
         source: source of the maps.
-        others: images that metrics compare with.
-        keep_maps: whether results hold the raw maps.
+        others: images for metrics that compare with other images.
+        keep_maps: whether results include raw maps.
 
     Raises:
-        UsageError: the target rule cannot be met.
+        UsageError: the target class does not exist.
         torch.OutOfMemoryError: the batch is too large for the device.
     """
     trace = Trace(classifier, batch, target=target, seed=seed)
@@ -75,7 +75,7 @@ def score_batch(
             usage_of_maps = _meter(trace)
             try:
                 maps = source(trace, spec)
-            except Exception as error:  # the fault of an explainer costs its own rows, never the run
+            except Exception as error:  # a failing explainer affects its rows only
                 failure = _failure(error)
             else:
                 usage |= usage_of_maps()
@@ -89,12 +89,12 @@ def score_batch(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the batch was too large for the device."""
+    """Return whether an error means that the batch is too large for the device."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in str(error) for words in _CPU_OUT_OF_MEMORY)
 
 
 def _failure(error: Exception) -> tuple[Status, str]:
-    """Status and reason of the rows that an error costs; errors of the whole run, and a batch that is too large, are raised."""
+    """Return status and reason of the failed rows; errors of the whole run and out-of-memory errors are raised."""
     if isinstance(error, NotApplicable):
         return "not_applicable", str(error)
     if isinstance(error, CamdbenchError) or is_out_of_memory(error):
@@ -103,8 +103,8 @@ def _failure(error: Exception) -> tuple[Status, str]:
 
 
 def _meter(trace: Trace) -> Callable[[], dict[str, Usage]]:
-    """A function that returns the usage from now on: the explainer's own, and that of the shared parts it read."""
-    trace.usage.usage_since_last_call()  # reads before this are not the explainer's
+    """Start a usage meter; the returned function gives the explainer's usage and that of the shared parts it used."""
+    trace.usage.usage_since_last_call()  # discards earlier reads
     passes, shared, start = trace.classifier.passes, trace.usage.spent(), clock(trace.images.device)
 
     def usage() -> dict[str, Usage]:
@@ -115,14 +115,14 @@ def _meter(trace: Trace) -> Callable[[], dict[str, Usage]]:
 
 
 def _scores(trace: Trace, inputs: MetricInputs, maps: Saliency | None, metrics: Sequence[Spec]) -> tuple[dict[str, MetricScores], Usage]:
-    """The scores of all metrics on one explainer's maps, or on the model alone, and their usage."""
+    """Compute all metrics on one explainer's maps, or on the model alone; return scores and usage."""
     scores = dict[str, MetricScores]()
     passes, start = trace.classifier.passes, clock(trace.images.device)
     for spec in metrics:
         try:
             entry = metric_registry.get(spec.name)
             found = _check_result(metric_registry.load(spec.name)(inputs, **entry.arguments(spec)), len(inputs))
-        except Exception as error:  # the fault of a metric costs its own rows, never the run
+        except Exception as error:  # a failing metric affects its rows only
             scores[str(spec)] = MetricScores.failed(len(inputs), *_failure(error))
         else:
             scores[str(spec)] = _scores_of(trace, maps, found, entry.facts.undefined)
@@ -182,7 +182,7 @@ def _check_result(found: Tensor | MetricResult, images: int) -> MetricResult:
 
 
 def _scores_of(trace: Trace, maps: Saliency | None, found: MetricResult, undefined: str) -> MetricScores:
-    """Values with their status: an error of the logits or of the map before an undefined value, and this before a NaN."""
+    """Add a status to each value; precedence: non-finite logits, failed map, undefined metric, NaN."""
     finite = trace.logits.isfinite().all(1).tolist()
     nowhere = [False] * len(finite) if found.undefined is None else found.undefined.tolist()
     values, states, reasons = list[float](), list[Status](), list[str]()

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -18,24 +18,26 @@ from camdbench.datasets.samples import Batch, Dataset, Sample, batches
 from camdbench.models.classifier import Classifier, PassCounts
 from camdbench.models.devices import machine
 from camdbench.runner.partial_results import PartialResults
-from camdbench.runner.plan import PartKey, Unit
 from camdbench.runner.resources import Resources
 from camdbench.runner.results import BatchResult, MetricScores, curve_table, raw_maps, total_usage
-from camdbench.runner.run_directory import RunDirectory, UsageRow
+from camdbench.runner.run_directory import PartKey, RunDirectory, UsageRow
 from camdbench.runner.saved_maps import pack
 from camdbench.runner.scoring import is_out_of_memory, metrics_for, score_batch
+
+if TYPE_CHECKING:
+    from camdbench.runner.prepare import Unit
 
 
 @dataclass(frozen=True)
 class UnitSummary:
-    """What a unit took, and its results if they are not in files.
+    """Usage of a unit, and its results if there is no run directory.
 
     Attributes:
         unit: the unit.
         passes: image passes, shared ones counted once.
         batch_size: batch size at its end.
         machine: device and threads.
-        boxes_dropped: boxes of which the preprocessing left nothing in the image.
+        boxes_dropped: boxes that lie outside the preprocessed image.
         results: results, if there is no run directory.
     """
 
@@ -48,19 +50,19 @@ class UnitSummary:
 
 
 class SampleLoader:
-    """Images of the units to come, loaded by worker processes while the network computes.
+    """Images of the next units, loaded by worker processes during computation.
 
     Args:
         dataset: the images of the run.
         units: the units, in the order of execution.
-        workers: number of processes; 0 loads an image when it is asked for.
+        workers: number of processes; 0 loads each image on request.
     """
 
     def __init__(self, dataset: Dataset, units: Sequence[Unit], workers: int) -> None:
         self._stream = prefetch(dataset, [index for unit in units for index in range(unit.start, unit.stop)], workers=workers)
 
     def take(self, unit: Unit) -> list[Read]:
-        """The images of the next unit."""
+        """Return the images of the next unit."""
         return list(islice(self._stream, unit.stop - unit.start))
 
     def close(self) -> None:
@@ -73,8 +75,8 @@ class Worker:
 
     Args:
         resources: data set, models and maps.
-        directory: where parts are written; None returns the results.
-        plugins: files to load first, in a process that has not loaded them.
+        directory: run directory for the parts; None returns the results.
+        plugins: plug-in files to load first, in a new process.
     """
 
     def __init__(self, resources: Resources, directory: RunDirectory | None, plugins: Sequence[str] = ()) -> None:
@@ -89,8 +91,8 @@ class Worker:
         """Explain and score the images of a unit.
 
         Args:
-            unit: the unit; what an interrupted session computed of it is not computed again.
-            loader: where its images come from; default: a loader of this unit alone.
+            unit: the unit; partial results of an interrupted session are reused.
+            loader: source of its images; default: a loader of this unit.
 
         Raises:
             UsageError: the target rule cannot be met.
@@ -119,7 +121,7 @@ class Worker:
         return PartialResults(None if self.directory is None else self.directory.partial(name, unit.chunk))
 
     def _compute(self, classifier: Classifier, samples: Sequence[Sample], lacking: dict[str, tuple[Spec, ...]]) -> Iterator[BatchResult]:
-        """Compute what is lacking; if memory runs out, halves of the batch with the explainers that are left."""
+        """Compute missing results; if memory runs out, halve the batch and continue with the remaining explainers."""
         asked, source, others = self.request, self.resources.source, self.resources.reference_images
         given: dict[str, Any] = {"target": asked.target_rule, "seed": asked.config.seed, "source": source, "others": others}
         for batch, explainers in _batches(samples, lacking, self.batch_size):
@@ -154,7 +156,7 @@ class Worker:
         ids: Sequence[str],
         device: torch.device,
     ) -> None:
-        """Write the part of one explainer, image by image; metrics stay in the order asked for."""
+        """Write the part of one explainer, image by image, metrics in the requested order."""
         asked, order = self.request, {name: place for place, name in enumerate(ids)}
         own = sorted((result for result in results if result.explainer == key.explainer), key=lambda result: order[result.ids[0]])
         spec = next(spec for spec in asked.jobs if str(spec) == key.explainer)
@@ -181,22 +183,22 @@ class Worker:
 
 
 def _split_readable(items: Sequence[Read]) -> tuple[list[Sample], list[UnreadableImage]]:
-    """The images that can be read, and those that cannot."""
+    """Separate readable from unreadable images."""
     return [item for item in items if not isinstance(item, UnreadableImage)], [item for item in items if isinstance(item, UnreadableImage)]
 
 
 def _missing_explainers(
     samples: Sequence[Sample], explainers: Sequence[Spec], results: Sequence[BatchResult]
 ) -> dict[str, tuple[Spec, ...]]:
-    """The explainers that each image lacks."""
+    """Return the missing explainers of each image."""
     there = {(result.explainer, image) for result in results for image in result.ids}
     return {sample.id: tuple(spec for spec in explainers if (str(spec), sample.id) not in there) for sample in samples}
 
 
 def _batches(samples: Sequence[Sample], lacking: dict[str, tuple[Spec, ...]], batch_size: int) -> Iterator[tuple[Batch, tuple[Spec, ...]]]:
-    """Batches of images of one size that lack the same explainers, and these; in order within each kind.
+    """Yield batches of images of one size that lack the same explainers, with these explainers.
 
-    With the batch size of the session that was interrupted, they are its batches.
+    With the batch size of the interrupted session, they equal its batches.
     """
     alike = dict[tuple[Spec, ...], list[Sample]]()
     for sample in samples:
@@ -213,7 +215,7 @@ def _reset_peak(device: torch.device) -> None:
 
 
 def _peak_mb(device: torch.device) -> float:
-    """The highest memory use, in MB of 10^6 bytes: of the GPU since the unit began, or of this process since it began."""
+    """Peak memory in MB (10^6 bytes): of the GPU since the start of the unit, or of this process since its start."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
     try:

@@ -1,1 +1,1 @@
-"""Rows become tables: means with intervals, ties, the regression check; pandas only, never torch."""
+"""Tables from rows: means with intervals, ties, tests, the regression check. Uses pandas, never torch."""

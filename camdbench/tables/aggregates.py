@@ -1,8 +1,8 @@
-"""Aggregates: from the values and curves of a cell's images to its one number, and to that of every resample at once.
+"""Reductions: the number of a table cell from the values and curves of its images, and of bootstrap resamples.
 
-Each is a function of how often each image was drawn: all ones give the plain statistic, the counts of a resample the
-statistic of that resample, so a bootstrap goes through whatever a protocol declares. What depends on the images alone
-(a sort, a table of classes) is worked out once, and a resample costs a product with its counts.
+Each reduction is a function of how often each image was drawn: weights of 1 give the statistic itself, the counts of a resample
+its bootstrap replicate. What depends on the images only (a sort, a table of classes) is computed once, so a resample costs one
+matrix product.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ UNIT_SCALE = (
     "pixel average precision",
     "mean intersection over union",
 )
-"""Reductions whose result has the scale 1 whatever the unit of the values is; where the unit is %, it is to be multiplied by 100."""
+"""Reductions with results of scale 1 whatever the unit of the values; multiplied by 100 if the unit is %."""
 
-_NUMBERS = 4_000_000  # float64 held at a time for one step, which bounds the memory to some 100 MB
+_NUMBERS = 4_000_000  # float64 values per step, which bounds the memory to about 100 MB
 
 
 def unit_factor(reduction: str, unit: str) -> float:
-    """What a reduction's result is multiplied by, so that it stands in the metric's unit.
+    """Factor from a reduction's result to the metric's unit.
 
     >>> unit_factor("macro average precision", "%"), unit_factor("mean", "%")
     (100.0, 1.0)
@@ -43,12 +43,12 @@ def unit_factor(reduction: str, unit: str) -> float:
 
 @dataclass(frozen=True)
 class CellData:
-    """What is known of the M images of one cell of a table.
+    """Values and curves of the M images of a table cell.
 
     Attributes:
-        values: (M,) float64, each image's own number, NaN where it has none.
-        curves: by name, the curve of each image: x (K,) shared by all and y (M, K), NaN where an image has no curve.
-        labels: (M,) int, -1 where unknown.
+        values: (M,) float64, the value of each image; NaN if there is none.
+        curves: by name: x (K,) shared by all images and y (M, K), NaN where an image has no curve.
+        labels: (M,) int, -1 if unknown.
     """
 
     values: np.ndarray
@@ -57,7 +57,7 @@ class CellData:
 
 
 def numbers_of(metric: Spec, cell: CellData, undefined: int) -> dict[str, float]:
-    """The number of a table cell, by the reduction of the metric's protocol, with `n`, `n_undefined` and `n_failed`."""
+    """Reduce a cell by the protocol of a metric; return the number with `n`, `n_undefined` and `n_failed`."""
     count, reduction = int(np.isfinite(cell.values).sum()), protocol_of(metric).reduction
     counts = {"n": count, "n_undefined": undefined, "n_failed": len(cell.values) - count - undefined}
     if not count:
@@ -67,36 +67,36 @@ def numbers_of(metric: Spec, cell: CellData, undefined: int) -> dict[str, float]
 
 
 class _Statistic(NamedTuple):
-    """A reduction of one cell, made ready: numbers held per resample, and the function of weights (r, M) -> (r,)."""
+    """A prepared reduction of one cell: float64 values per resample, and the function of weights (r, M) -> (r,)."""
 
     width: int
     of: Callable[[np.ndarray], np.ndarray]
 
 
 def aggregate(reduction: str, cell: CellData, weights: np.ndarray) -> np.ndarray:
-    """The number of a cell under each weighting of its images.
+    """Reduce a cell to a number under each weighting of its images.
 
-    An image without a finite value, or without finite curves where the reduction reads curves, is left out. NaN where
-    nothing is left, or where a denominator is zero.
+    Images without a finite value, or without finite curves if the reduction reads curves, are omitted. NaN if no image is left
+    or a denominator is zero.
 
-    - `mean`: of the values.
-    - `class mean`: of the values by label, then over labels; a label that a resample lacks is left out of that resample's
-      mean, and so are images of unknown label.
-    - `maximum over thresholds`: of every part the mean over images at each threshold, its maximum over thresholds, then
-      the mean over parts (MaxBoxAcc and MaxBoxAccV2, Choe et al. 2020).
-    - `ratio of means`: the parts `numerator` and `denominator`, each (M, 1), added up over images and divided.
-    - `relative foreground sensitivity`: the parts `foreground` and `background`, the accuracy of each image in [0, 1]
+    - `mean`: mean of the values.
+    - `class mean`: mean of the values by label, then over labels; labels absent from a resample and images of unknown label are
+      omitted.
+    - `maximum over thresholds`: for every curve the mean over images at each threshold and its maximum over thresholds, then
+      the mean over curves (MaxBoxAcc and MaxBoxAccV2, Choe et al. 2020).
+    - `ratio of means`: the curves `numerator` and `denominator`, each (M, 1), summed over images and divided.
+    - `relative foreground sensitivity`: the curves `foreground` and `background`, the accuracy of each image in [0, 1]
       under noise there, (M, 1): class means f and b, then (b - f) / (2 min(m, 1 - m)), m = (b + f) / 2, and 0 where m is
       0 or 1 (Moayeri et al. 2022, RFS).
-    - `micro average precision`: the parts `scores` and `truth` (M, C): all pairs of image and class ranked together;
-      sum_n (R_n - R_{n-1}) P_n, equal scores being one step, as in scikit-learn.
+    - `micro average precision`: the curves `scores` and `truth` (M, C): all pairs of image and class ranked together;
+      sum_n (R_n - R_{n-1}) P_n, equal scores form one step, as in scikit-learn.
     - `macro average precision`: the same by class, then the mean over classes; a class without a positive image in a
-      resample is left out of its mean (scikit-learn counts it as 0).
-    - `pixel average precision`: the parts `object` and `background` (M, K), numbers of pixels above each threshold x:
-      sum_k P_k (R_k - R_{k-1}) from the highest threshold to the lowest, pixels of all images together; the lowest must
+      resample is omitted from its mean (scikit-learn counts it as 0).
+    - `pixel average precision`: the curves `object` and `background` (M, K), numbers of pixels above each threshold x:
+      sum_k P_k (R_k - R_{k-1}) from the highest threshold to the lowest, pixels of all images pooled; the lowest must
       count every pixel (PxAP, Choe et al. 2020).
-    - `mean intersection over union`: the parts `intersection` and `union` (M, C), pixels of each class in each image: added
-      up over images and divided, then the mean over classes; a class without a pixel in a resample is left out of its mean.
+    - `mean intersection over union`: the curves `intersection` and `union` (M, C), pixels of each class in each image: summed
+      over images and divided, then the mean over classes; a class without a pixel in a resample is omitted.
 
     >>> cell = CellData(np.array([1.0, 3.0, np.nan]))
     >>> aggregate("mean", cell, np.array([[1, 1, 1], [3, 1, 0]])).tolist()
@@ -111,14 +111,14 @@ def aggregate(reduction: str, cell: CellData, weights: np.ndarray) -> np.ndarray
         (R,).
 
     Raises:
-        UsageError: there is no such reduction, or the cell lacks a part that it reads.
+        UsageError: unknown reduction, or the cell lacks a curve that it reads.
     """
     if reduction not in _REDUCTIONS:
         raise unknown("reduction", reduction, _REDUCTIONS)
     width, of = _REDUCTIONS[reduction](cell)
     rows = max(1, _NUMBERS // max(1, width, weights.shape[1]))
     chunks = [weights[start : start + rows].astype(np.float64) for start in range(0, len(weights), rows)]
-    with np.errstate(invalid="ignore", divide="ignore"):  # nothing drawn is 0/0, and NaN is the answer
+    with np.errstate(invalid="ignore", divide="ignore"):  # 0/0, if nothing is drawn, gives NaN
         return np.concatenate([of(chunk) for chunk in chunks]) if chunks else np.empty(0)
 
 
@@ -147,7 +147,7 @@ def _ratio_of_means(cell: CellData) -> _Statistic:
 
 def _maximum_over_thresholds(cell: CellData) -> _Statistic:
     if not cell.curves:
-        raise UsageError("the reduction 'maximum over thresholds' reads curves, and the cell has none")
+        raise UsageError("reduction maximum over thresholds: reads curves, and the cell has none")
     curves = [_without_gaps(y) for _, y in cell.curves.values()]
 
     def of(weights: np.ndarray) -> np.ndarray:
@@ -189,7 +189,7 @@ def _micro_average_precision(cell: CellData) -> _Statistic:
 
 def _macro_average_precision(cell: CellData) -> _Statistic:
     scores, truth = _parts(cell, "macro average precision", "scores", "truth")
-    scores = np.where(_complete(scores)[:, None], scores, np.nan)  # an image is left out of every class or of none
+    scores = np.where(_complete(scores)[:, None], scores, np.nan)  # omit an image from every class or from none
     classes = [_average_precision(scores[:, [index]], truth[:, [index]]) for index in range(scores.shape[1])]
 
     def of(weights: np.ndarray) -> np.ndarray:
@@ -204,10 +204,10 @@ def _macro_average_precision(cell: CellData) -> _Statistic:
 
 
 def _average_precision(scores: np.ndarray, truth: np.ndarray) -> _Statistic:
-    """Of all pairs (image, class) ranked together, from scores and truth (M, C); NaN without a positive pair.
+    """Average precision of all pairs (image, class) ranked together, from scores and truth (M, C); NaN without a positive pair.
 
-    Precision matters where recall moves, so there is one step for each distinct score of a positive pair, and any other
-    pair counts from the first step whose score is no higher than its own.
+    Recall changes only at scores of positive pairs, so each distinct one is a step; any other pair counts from the first step whose
+    score is not above its own.
     """
     kept = _complete(scores) & _complete(truth)
     positive = (truth > 0.5) & kept[:, None]
@@ -226,10 +226,10 @@ def _average_precision(scores: np.ndarray, truth: np.ndarray) -> _Statistic:
 
 
 def _counts_by_step(scores: np.ndarray, chosen: np.ndarray, steps: np.ndarray) -> csr_array:
-    """How many of the chosen pairs of each image first count at each of S falling scores, (M, S)."""
+    """Number of chosen pairs of each image that count from each of S descending scores, (M, S)."""
     image = np.nonzero(chosen)[0]
     step = np.searchsorted(-steps, -scores[chosen])  # the first step whose score is not above the pair's
-    counted = step < len(steps)  # what lies below every positive pair moves nothing
+    counted = step < len(steps)  # pairs below every positive pair have no effect
     places = image[counted], step[counted]
     return _table(np.ones(len(places[0])), places, (len(scores), len(steps)))
 
@@ -265,25 +265,25 @@ def _mean_intersection_over_union(cell: CellData) -> _Statistic:
 
 
 def _parts(cell: CellData, reduction: str, *names: str) -> list[np.ndarray]:
-    """The curves (M, K) of these names."""
+    """Return the curves (M, K) of these names."""
     if absent := [name for name in names if name not in cell.curves]:
-        raise UsageError(f"the reduction '{reduction}' reads the curves {', '.join(names)}; the cell lacks {', '.join(absent)}")
+        raise UsageError(f"reduction {reduction}: reads the curves {', '.join(names)}; the cell lacks {', '.join(absent)}")
     return [np.asarray(cell.curves[name][1], dtype=np.float64) for name in names]
 
 
 def _without_gaps(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (M, K) with zeros for those that have a gap, and which have none, (M,) 0 or 1."""
+    """Return rows (M, K) with incomplete rows set to 0, and an indicator (M,) of complete rows."""
     present = _complete(rows)
     return np.where(present[:, None], rows, 0.0), present.astype(np.float64)
 
 
 def _complete(rows: np.ndarray) -> np.ndarray:
-    """Which rows (M, K) are finite throughout, (M,) bool."""
+    """Indicator of rows (M, K) that are entirely finite, (M,) bool."""
     return np.asarray(np.isfinite(rows).all(axis=1))
 
 
 def _by_class(values: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """The function from weights (r, M) to the means of values (M,) by label (r, C), NaN where nothing of a label was drawn."""
+    """Return the function from weights (r, M) to the means of values (M,) by label (r, C), NaN if no image of a label was drawn."""
     present = np.isfinite(values) & (labels >= 0)
     names, column = np.unique(labels[present], return_inverse=True)
     places, shape = (np.flatnonzero(present), column), (len(values), len(names))
@@ -292,14 +292,14 @@ def _by_class(values: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], 
 
 
 def _table(entries: np.ndarray, places: tuple[np.ndarray, np.ndarray], shape: tuple[int, int]) -> csr_array:
-    """Entries at (row, column), those of one place added up."""
+    """Return a sparse matrix of entries at (row, column); duplicates are summed."""
     from scipy.sparse import csr_array
 
     return csr_array((entries, places), shape=shape)
 
 
 def _nan_mean(rows: np.ndarray) -> np.ndarray:
-    """The mean of each row (r, C) without its NaN, NaN where there is nothing else."""
+    """Mean of each row (r, C) over values that are not NaN; NaN if all are."""
     found = ~np.isnan(rows)
     return np.where(found, rows, 0.0).sum(1) / found.sum(1)
 

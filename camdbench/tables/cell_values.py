@@ -1,4 +1,4 @@
-"""Cells: the values of each table cell side by side, one column per image."""
+"""Values per image of all table cells, as a matrix of cells and images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from camdbench.core.errors import UsageError
 from camdbench.core.row import SCORED
 from camdbench.tables.aggregates import CellData
 
-KEY = ("dataset", "split", "model", "explainer", "metric", "protocol", "target_rule")  # what makes two means comparable
+KEY = ("dataset", "split", "model", "explainer", "metric", "protocol", "target_rule")  # identifies a cell
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,13 @@ class Cells:
     """Per-image values of N cells over M images.
 
     Attributes:
-        keys: N rows with the columns `KEY`, in the order in which the rows first name them.
-        values: (N, M), NaN where the image has no finite value in that cell.
-        n_failed: (N,) images without a value, by a fault or because the explainer does not apply.
-        n_undefined: (N,) images for which the metric has no meaning.
-        n_constant: (N,) images whose map was constant and that are in the mean nevertheless.
+        keys: N rows with the columns `KEY`, in order of first appearance.
+        values: (N, M), NaN where an image has no finite value.
+        n_failed: (N,) images without a value: failed or not applicable.
+        n_undefined: (N,) images for which the metric is undefined.
+        n_constant: (N,) images with a constant map; they are included in the mean.
         images: M ids.
-        labels: (M,) ground-truth classes, -1 where unknown.
+        labels: (M,) ground-truth classes, -1 if unknown.
     """
 
     keys: pd.DataFrame
@@ -37,7 +37,7 @@ class Cells:
     labels: np.ndarray
 
     def blocks(self) -> list[np.ndarray]:
-        """Indices of the cells that share everything but explainer and metric, block by block."""
+        """Return the indices of cells that differ only in explainer and metric, block by block."""
         names = [name for name in KEY if name not in ("explainer", "metric", "protocol")]
         return [np.asarray(block) for block in self.keys.groupby(names, sort=False).indices.values()]
 
@@ -46,7 +46,7 @@ CellCurves = dict[tuple[str, str, str], pd.DataFrame]  # by model, explainer and
 
 
 def curves_by_cell(curves: pd.DataFrame | None) -> CellCurves:
-    """The curves of each cell, from those that `load_curves` returns; empty if None."""
+    """Group curves, as returned by `load_curves`, by cell; empty if None."""
     if curves is None:
         return {}
     groups = curves.groupby(["model", "explainer", "metric"], sort=False, observed=True)
@@ -54,11 +54,11 @@ def curves_by_cell(curves: pd.DataFrame | None) -> CellCurves:
 
 
 def cell_data(cells: Cells, index: int, curves_of: CellCurves) -> CellData:
-    """All that is known of the images of one cell.
+    """Return the values and curves of one cell.
 
     Args:
         cells: the cells of a run.
-        index: which of them.
+        index: index of the cell.
         curves_of: the curves of all cells.
     """
     model, explainer, metric = cells.keys.iloc[index][["model", "explainer", "metric"]]
@@ -74,20 +74,20 @@ def cell_data(cells: Cells, index: int, curves_of: CellCurves) -> CellData:
 
 
 def cells_of(rows: pd.DataFrame) -> Cells:
-    """Arrange tidy rows into cells; the order of the images does not matter.
+    """Arrange rows into cells; the order of images has no effect.
 
     Raises:
-        UsageError: a column is missing, or an image stands twice in a cell.
+        UsageError: a column is missing, or an image occurs twice in a cell.
     """
     if absent := [name for name in (*KEY, "image", "label", "value", "status") if name not in rows]:
-        raise UsageError(f"these are not rows of a run: no column {', '.join(absent)}")
+        raise UsageError(f"rows: no column {', '.join(absent)}")
     cell = rows.groupby(list(KEY), sort=False, dropna=False).ngroup().to_numpy()
     image, images = pd.factorize(rows["image"], sort=True)
     first = np.unique(cell, return_index=True)[1]
     shape = len(first), len(images)
     flat = np.ravel_multi_index((cell, image), shape) if len(rows) else cell
     if len(np.unique(flat)) < len(flat):
-        raise UsageError("an image stands twice in a cell of the table; summarise the rows of one run at a time")
+        raise UsageError("rows: an image occurs twice in a cell; summarise the rows of one run at a time")
     value = rows["value"].to_numpy(dtype=np.float64)
     scored = np.isfinite(value) & rows["status"].isin(SCORED).to_numpy()
     values = np.full(shape, np.nan)

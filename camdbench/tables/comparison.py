@@ -17,27 +17,27 @@ from camdbench.tables.intervals import mean_intervals
 from camdbench.tables.load import load_rows, load_run
 from camdbench.tables.summary import metric_fact, reductions_of
 
-_BLOCK = ("dataset", "split", "model", "target_rule", "metric", "protocol")  # explainers are compared within it
+_BLOCK = ("dataset", "split", "model", "target_rule", "metric", "protocol")  # explainers are compared within a block
 COMPARE_COLUMNS = (
     *(*_BLOCK, "a", "b", "n"),
     *("difference", "ci_low", "ci_high", "rank_biserial", "p_wilcoxon", "p_permutation", "p_holm", "min_detectable_difference", "better"),
 )
 PERMUTATIONS = 9_999
 _BATCH_VALUES = 4_000_000
-_SAME = ("dataset", "split", "target_rule", "metric", "protocol")  # what two cells must share to be compared across runs
+_SAME = ("dataset", "split", "target_rule", "metric", "protocol")  # must agree for a comparison across runs
 
 
 class PairedTests(NamedTuple):
-    """What the differences of N pairs over their common images say; each (N,) or (N, 2).
+    """Tests of N pairs over their common images; each (N,) or (N, 2).
 
     Attributes:
-        n: images that both have a value for.
+        n: images with both values.
         difference: mean of a - b.
-        interval: its bootstrap interval.
-        rank_biserial: matched-pairs rank-biserial correlation in [-1, 1]: how much of the ranked differences favours a.
-        p_wilcoxon: of the Wilcoxon signed-rank test, zeros ranked as by Pratt.
-        p_permutation: of the sign-flipping test of the mean.
-        min_detectable_difference: the difference that a two-sided paired t-test at 5 % finds in 80 % of samples of this size.
+        interval: 95 % bootstrap interval of the difference.
+        rank_biserial: matched-pairs rank-biserial correlation in [-1, 1]; positive if a is larger.
+        p_wilcoxon: p-value of the Wilcoxon signed-rank test, zeros by Pratt.
+        p_permutation: p-value of the sign-flip permutation test of the mean.
+        min_detectable_difference: difference that a two-sided paired t-test at 5 % detects with 80 % power.
     """
 
     n: np.ndarray
@@ -57,25 +57,25 @@ def compare(
     alpha: float = 0.05,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Compare the explainers within a run, or the same cells of two runs, pair by pair on the images that both have.
+    """Paired tests of the explainers of a run, or of the same cells of two runs, on their common images.
 
-    Only metrics whose number is a mean over images are compared; a maximum over thresholds or a ratio of means has no
-    value of an image whose difference could be tested. The p-values of the permutation test are corrected by Holm (1979)
-    within each data set, model and metric: `p_holm`. `better` is the better one where p_holm is below `alpha`.
+    Only metrics reduced by a mean over images are compared; other reductions, such as a maximum over thresholds, have no values
+    per image. `p_holm` is the p-value of the permutation test, corrected by Holm (1979) within each data set, model and metric.
+    `better` names the better one if p_holm is below `alpha`.
 
     Args:
         run: a run directory.
-        other: another one, whose cells of the same explainer and metric are compared with the first's; explainers within
-            `run` where None.
-        metrics: specs to compare; all where None.
-        alpha: level of significance of the corrected test.
+        other: another run directory, whose cells are compared with those of the same explainer and metric in `run`; default: the
+            explainers of `run` are compared with each other.
+        metrics: metric specs; default: all.
+        alpha: significance level of the corrected test, in (0, 1].
         seed: seed of bootstrap and permutations.
 
     Returns:
-        One line per pair: the columns `COMPARE_COLUMNS`.
+        One row per pair with the columns `COMPARE_COLUMNS`; differences and intervals are in the metric's unit.
 
     Raises:
-        UsageError: not a run, no such metric, or nothing that could be compared.
+        UsageError: not a run, unknown metric, or nothing to compare.
     """
     about = load_run(run)
     cells = _mean_cells(load_rows(run), about, metrics)
@@ -87,7 +87,7 @@ def compare(
         cells, pairs = _across(cells, _mean_cells(load_rows(other), theirs, metrics))
         labels = _run_labels(cells, [about["run"]] * len(labels) + [theirs["run"]] * (len(cells.keys) - len(labels)))
     if not pairs:
-        raise UsageError("there is nothing to compare: no two cells share a metric whose number is a mean over images")
+        raise UsageError("nothing to compare: no two cells share a metric that is a mean over images; run two explainers")
     found = _table(cells, pairs, labels, seed)
     groups = found.groupby(list(_BLOCK), sort=False)["p_permutation"]
     found["p_holm"] = groups.transform(lambda values: holm(values.to_numpy()))
@@ -98,7 +98,7 @@ def compare(
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """P-values corrected for their number by Holm's step-down procedure; NaN stay and are not counted.
+    """Correct p-values by Holm's step-down procedure; NaN stay and are not counted.
 
     >>> holm(np.array([0.01, 0.04, 0.03])).round(2).tolist()
     [0.03, 0.06, 0.06]
@@ -112,7 +112,7 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def paired_tests(differences: np.ndarray, *, seed: int = 0) -> PairedTests:
-    """Test the differences (N, M) of N pairs over M images, NaN where one of the two has no value."""
+    """Test the differences (N, M) of N pairs over M images; NaN if a value is missing."""
     n = (~np.isnan(differences)).sum(1)
     mean = np.divide(np.nansum(differences, 1), n, out=np.full(len(n), np.nan), where=n > 0)
     wilcoxon, permutation = _tests(differences, seed)
@@ -122,7 +122,7 @@ def paired_tests(differences: np.ndarray, *, seed: int = 0) -> PairedTests:
 
 
 def _tests(differences: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The p-values of both tests; 1 where all differences are zero, NaN with fewer than two images."""
+    """P-values of both tests: 1 if all differences are 0, NaN with fewer than two images."""
     from scipy.stats import permutation_test, wilcoxon
 
     signed, flipped = np.full(len(differences), np.nan), np.full(len(differences), np.nan)
@@ -138,7 +138,7 @@ def _tests(differences: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
             continue
         own, kept = own[~flat], kept[~flat]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # small samples with ties take the normal approximation, and scipy says so each time
+            warnings.simplefilter("ignore")  # scipy warns of the normal approximation for small samples with ties
             signed[own] = np.asarray(wilcoxon(kept, axis=1, zero_method="pratt"))[1]
         for start in range(0, len(kept), rows := max(1, _BATCH_VALUES // (kept.shape[1] * 200))):
             part = kept[start : start + rows]
@@ -156,7 +156,7 @@ def _tests(differences: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _effect(differences: np.ndarray) -> np.ndarray:
-    """(W+ - W-) / (W+ + W-) of the ranks of the differences that are not zero; 0 where all are (Kerby 2014)."""
+    """(W+ - W-) / (W+ + W-) from the ranks of non-zero differences; 0 if all are zero (Kerby 2014)."""
     from scipy.stats import rankdata
 
     moved = np.where(differences == 0, np.nan, differences)
@@ -166,7 +166,7 @@ def _effect(differences: np.ndarray) -> np.ndarray:
 
 
 def _detectable(differences: np.ndarray, n: np.ndarray, alpha: float = 0.05, power: float = 0.8) -> np.ndarray:
-    """The mean difference that a two-sided paired t-test would find with this power, from the spread that was seen.
+    """Minimum detectable difference of a two-sided paired t-test, from the observed standard deviation.
 
     (t_{1 - alpha/2} + t_{power}) s / sqrt(n), t with n - 1 degrees of freedom.
     """
@@ -183,26 +183,26 @@ def _detectable(differences: np.ndarray, n: np.ndarray, alpha: float = 0.05, pow
 
 
 def _mean_cells(rows: pd.DataFrame, about: Mapping[str, Any], metrics: Sequence[str] | None) -> Cells:
-    """The cells of a run whose number is a mean over images."""
+    """Return the cells reduced by a mean over images."""
     names = list(rows["metric"].unique())
     if unknown := sorted(set(metrics or ()) - set(names)):
-        raise UsageError(f"this run does not measure {', '.join(unknown)}; it measures {', '.join(names)}")
+        raise UsageError(f"--metrics: {', '.join(unknown)} not in the run; choose from {', '.join(names)}")
     means = [name for name, reduction in reductions_of(names, about).items() if reduction == "mean" and (not metrics or name in metrics)]
     return cells_of(rows[rows["metric"].isin(means)])
 
 
 def _blocks(cells: Cells) -> list[np.ndarray]:
-    """The cells that differ in their explainer alone."""
+    """Return the indices of cells that differ only in the explainer, block by block."""
     return [np.asarray(block) for block in cells.keys.groupby(list(_BLOCK), sort=False).indices.values()]
 
 
 def _run_labels(cells: Cells, runs: Sequence[str]) -> pd.Series:
-    """Names that tell apart the two sides of a comparison between runs."""
+    """Return names with explainer, model and run, unique across two runs."""
     return cells.keys["explainer"] + " · " + cells.keys["model"] + " · " + pd.Series(runs)
 
 
 def _across(first: Cells, second: Cells) -> tuple[Cells, list[tuple[int, int]]]:
-    """The cells of two runs under one another, and which stand for the same thing."""
+    """Concatenate the cells of two runs; return them with the index pairs of corresponding cells."""
     images = sorted(set(first.images) | set(second.images))
     values = [pd.DataFrame(cells.values, columns=list(cells.images)).reindex(columns=images).to_numpy() for cells in (first, second)]
     keys = pd.concat([first.keys, second.keys], ignore_index=True)

@@ -1,4 +1,4 @@
-"""Comparisons as tables: pairs, mean ranks, agreement of metrics, training seeds, protocols of two runs."""
+"""Tables of comparisons: pairs, mean ranks, agreement of metrics, variance between seeds, differing settings."""
 
 from __future__ import annotations
 
@@ -40,12 +40,11 @@ _MEANS = "sd: standard deviation between seeds, between images, and of the resid
 
 
 def pair_tables(compared: pd.DataFrame, *, alpha: float | None = None) -> list[Table]:
-    """The pairs of each metric.
+    """Tables of the pairs, one per metric.
 
     Args:
-        compared: as `compare` returns it.
-        alpha: the level of significance, for a table in print, where the better one is bold and has no column, and a dagger marks
-            differences that are not significant.
+        compared: output of `compare`.
+        alpha: significance level for LaTeX, where bold marks the better one and a dagger differences that are not significant.
     """
     found = list[Table]()
     for key, lines in compared.groupby(_PLACE, sort=False):
@@ -76,7 +75,7 @@ def _print_notes(lines: pd.DataFrame, alpha: float) -> tuple[str, ...]:
 
 
 def rank_tables(ranks: pd.DataFrame, agreement: pd.DataFrame | None) -> list[Table]:
-    """Mean ranks of explainers under each metric, as `rank` returns them, and the agreement of metrics, as `agree` returns it."""
+    """Tables of mean ranks (output of `rank`) and of the agreement of metrics (output of `agree`)."""
     found = list[Table]()
     for (model, metric), lines in ranks.groupby(["model", "metric"], sort=False):
         first, p = lines.iloc[0], _probability(lines["friedman_p"].iloc[0])
@@ -96,11 +95,11 @@ def rank_tables(ranks: pd.DataFrame, agreement: pd.DataFrame | None) -> list[Tab
 
 
 def seed_tables(spread: pd.DataFrame, *, half_width: float | None = None) -> list[Table]:
-    """The variance components of each network and metric.
+    """Tables of variance components, one per model and metric.
 
     Args:
-        spread: as `seed_spread` returns it.
-        half_width: half width of the interval that it was computed for.
+        spread: output of `seed_spread`.
+        half_width: half width of the desired interval.
     """
     aim = "half of this interval" if half_width is None else f"± {half_width:g}"
     needed = f"needed: seeds on these images, or images under these seeds, for an interval of {aim}; ∞ if that is not enough."
@@ -121,7 +120,7 @@ def seed_tables(spread: pd.DataFrame, *, half_width: float | None = None) -> lis
 
 
 def diff_table(found: pd.DataFrame, a: str, b: str) -> list[Table]:
-    """The differences of two runs or specs, as `diff` returns them; none without a difference."""
+    """Table of differing settings (output of `diff`); empty list if none differ."""
     columns = tuple(Column(key, heading, "text") for key, heading in zip(found.columns, ("section", "setting", a, b), strict=True))
     return [Table("", columns, (Section(text_rows(*(found[name] for name in found.columns))),))] if len(found) else []
 
@@ -140,7 +139,7 @@ def _with_errors(lines: pd.DataFrame, name: str) -> Iterator[str]:
 
 
 def _probability(p: float) -> str:
-    """A p-value: three decimals.
+    """Format a p-value with three decimals.
 
     >>> _probability(0.0001), _probability(0.25), _probability(float("nan"))
     ('<0.001', '0.250', '—')
@@ -151,7 +150,7 @@ def _probability(p: float) -> str:
 
 
 def _two(number: float) -> str:
-    """Two decimals; a zero has no sign.
+    """Format with two decimals; zero has no sign.
 
     >>> _two(-1.234), _two(-0.001), _two(float("nan"))
     ('-1.23', '0.00', '—')
@@ -160,7 +159,7 @@ def _two(number: float) -> str:
 
 
 def _count(number: float) -> str:
-    """A count, which may be unknown or infinite.
+    """Format a count, which may be NaN or infinite.
 
     >>> _count(1200.0), _count(float("inf")), _count(float("nan"))
     ('1,200', '∞', '—')

@@ -1,4 +1,4 @@
-"""The regression check: has a mean moved away from a golden value?"""
+"""Regression check: compare the means of a run with golden values."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class GoldenComparison:
-    """A run beside its golden values.
+    """Means of a run beside their golden values.
 
     Attributes:
-        cells: one line per cell: the columns `KEY`, golden_mean, run_mean, difference, tolerance, golden_n, run_n and
+        cells: one row per cell: the columns `KEY`, golden_mean, run_mean, difference, tolerance, golden_n, run_n and
             status: `ok`; `moved` by more than the tolerance; `n_differs`: another number of images; `missing` or `new` in the run.
     """
 
@@ -44,32 +44,35 @@ class GoldenComparison:
 
     @property
     def moved(self) -> pd.DataFrame:
-        """The cells that make the check fail: moved, n_differs, missing."""
+        """Cells that fail the check: moved, n_differs, missing."""
         return self.cells[self.cells["status"].isin(_MOVED)]
 
     @property
     def new(self) -> pd.DataFrame:
-        """The cells for which there is no golden value; they fail nothing."""
+        """Cells without a golden value; they do not fail the check."""
         return self.cells[self.cells["status"] == "new"]
 
     @property
     def ok(self) -> bool:
-        """Whether every golden cell is met."""
+        """Whether every golden cell agrees."""
         return self.moved.empty
 
 
 def check(run: str | Path, against: str | Path) -> GoldenComparison:
     """Compare the means of a run with golden values.
 
-    A cell is met when the images counted are as many and the means differ by no more than the cell's tolerance; where
-    the golden mean is missing, the run's must be missing too.
+    A cell agrees if the numbers of images are equal and the means differ by at most the cell's tolerance, in the metric's unit. If
+    the golden mean is missing, the mean of the run must be missing too.
 
     Args:
         run: a run directory.
-        against: a CSV with the columns `GOLDEN_COLUMNS`, as `write_golden` writes it.
+        against: a CSV with the columns `GOLDEN_COLUMNS`, as written by `write_golden`.
+
+    Returns:
+        The comparison; `.ok` is True if all cells agree.
 
     Raises:
-        UsageError: either is not what it should be.
+        UsageError: not a run, or not a file of golden values.
         CamdbenchError: a file of the run is damaged.
     """
     golden = read_golden(against)
@@ -77,11 +80,11 @@ def check(run: str | Path, against: str | Path) -> GoldenComparison:
 
 
 def compare(summary: pd.DataFrame, golden: pd.DataFrame) -> GoldenComparison:
-    """Compare a summary with golden values, both in memory."""
+    """Compare a summary with golden values."""
     key = list(KEY)
     placed, measured = golden.assign(place=range(len(golden))), summary[[*key, "mean", "n"]]
     both = placed.merge(measured, on=key, how="outer", suffixes=("_golden", "_run"), indicator=True)
-    both = both.sort_values("place", kind="stable", ignore_index=True)  # the golden file's order, then what is new
+    both = both.sort_values("place", kind="stable", ignore_index=True)  # order of the golden file, then new cells
     difference = both["mean_run"] - both["mean_golden"]
     within = (difference.abs() <= both["tolerance"]) | (both["mean_run"].isna() & both["mean_golden"].isna())
     status = np.select(
@@ -105,29 +108,29 @@ def read_golden(path: str | Path) -> pd.DataFrame:
     """Read golden values.
 
     Raises:
-        UsageError: no such file, not a CSV, a column or all cells are missing, a number is none, or a cell stands twice.
+        UsageError: no such file, invalid CSV, missing column or cells, invalid number, or duplicate cell.
     """
     file = Path(path)
     if not file.is_file():
-        raise UsageError(f"{file}: no such file; expected golden values, a CSV with the columns {', '.join(GOLDEN_COLUMNS)}")
+        raise UsageError(f"{file}: no such file; expected a CSV with the columns {', '.join(GOLDEN_COLUMNS)}")
     try:
         golden = pd.read_csv(file, dtype=str, keep_default_na=False)
-    except (ValueError, OSError) as error:  # what pandas raises for text that is no CSV derives from ValueError
-        raise UsageError(f"{file} is not a CSV: {str(error).strip()}") from None
-    if not isinstance(golden.index, pd.RangeIndex):  # pandas would take the surplus for an index and shift the rest
-        raise UsageError(f"{file} is not a CSV: its lines have more fields than its head")
+    except (ValueError, OSError) as error:  # pandas raises subclasses of ValueError for invalid CSV
+        raise UsageError(f"{file}: invalid CSV: {str(error).strip()}") from None
+    if not isinstance(golden.index, pd.RangeIndex):  # pandas uses surplus fields as an index and shifts the others
+        raise UsageError(f"{file}: invalid CSV: its rows have more fields than its header")
     if absent := [name for name in GOLDEN_COLUMNS if name not in golden]:
-        raise UsageError(f"{file} holds no golden values: no column {', '.join(absent)}")
+        raise UsageError(f"{file}: no golden values: missing column {', '.join(absent)}")
     golden = golden[list(GOLDEN_COLUMNS)]
     if golden.empty:
-        raise UsageError(f"{file} holds no cells, so it can hold nothing against a run")
+        raise UsageError(f"{file}: no cells; write it with camdbench check RUN --against FILE --update")
     for name, empty in (("mean", "nan"), ("n", ""), ("tolerance", "")):
         golden[name] = _numbers(golden[name].replace("", empty), file)
     if not ((golden["tolerance"] >= 0) & (golden["n"] >= 0) & (golden["n"] % 1 == 0)).all():
-        raise UsageError(f"{file}: every tolerance must be a number and every n a count, 0 or more")
+        raise UsageError(f"{file}: tolerance and n must be 0 or more, n an integer")
     if golden.duplicated(list(KEY)).any():
         twice = golden[golden.duplicated(list(KEY))].iloc[0]
-        raise UsageError(f"{file} names a cell twice: {', '.join(twice[list(KEY)])}")
+        raise UsageError(f"{file}: duplicate cell: {', '.join(twice[list(KEY)])}")
     return golden
 
 
@@ -136,20 +139,20 @@ def write_golden(run: str | Path, path: str | Path, *, tolerances: Mapping[str, 
 
     Args:
         run: a run directory.
-        path: the CSV to write; it is replaced whole.
-        tolerances: by metric spec, in the metric's unit; the run's own facts where a metric is not named.
+        path: CSV to write; replaced atomically.
+        tolerances: by metric spec, in the metric's unit; default: the tolerances of the run's record.
 
     Returns:
-        What was written: the columns `GOLDEN_COLUMNS`.
+        The golden values: the columns `GOLDEN_COLUMNS`.
 
     Raises:
-        UsageError: not a run, nothing in it is finished, or a tolerance is given for a metric that it does not have.
+        UsageError: not a run, no finished part, or a tolerance for a metric that the run does not have.
         CamdbenchError: a file of the run is damaged.
     """
     about, summary, own = load_run(run), summarise(run), dict(tolerances or {})
     names = list(summary["metric"].unique())
     if unknown := sorted(set(own) - set(names)):
-        raise UsageError(f"tolerance for {', '.join(unknown)}, which this run does not measure; it measures {', '.join(names)}")
+        raise UsageError(f"tolerances: {', '.join(unknown)} not in the run; choose from {', '.join(names)}")
     recorded = {name: facts["tolerance"] for name, facts in about.get("metrics", {}).items() if "tolerance" in facts}
     known = {name: (recorded | own).get(name) for name in names}
     known |= {name: metrics.get(parse_spec(name).name).facts.tolerance for name, value in known.items() if value is None}
@@ -160,7 +163,7 @@ def write_golden(run: str | Path, path: str | Path, *, tolerances: Mapping[str, 
 
 
 def golden_table(comparison: GoldenComparison) -> Table:
-    """The cells that moved, and one line that counts the cells."""
+    """Table of the cells that moved, with a count of the cells."""
     cells, moved = comparison.cells, comparison.moved
     met = int((cells["status"] == "ok").sum())
     without = f"; without a golden value: {len(comparison.new)}" if len(comparison.new) else ""
@@ -180,6 +183,6 @@ def _write(number: float) -> str:
 
 def _numbers(texts: pd.Series, file: Path) -> pd.Series:
     try:
-        return texts.map(float).astype(np.float64)  # unlike pandas' own parser, float knows nan
+        return texts.map(float).astype(np.float64)  # unlike the parser of pandas, float parses nan
     except ValueError as error:
         raise UsageError(f"{file}, column {texts.name}: {error}") from None

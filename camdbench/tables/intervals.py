@@ -1,4 +1,4 @@
-"""Bootstrap intervals of what a table says, resampling images."""
+"""Bootstrap intervals of table values, resampling images."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from camdbench.tables.aggregates import CellData, aggregate
 
 Method = Literal["percentile", "bca"]
 RESAMPLES = 10_000
-_BATCH_VALUES = 4_000_000  # numbers drawn at a time, which bounds the memory to some 100 MB
+_BATCH_VALUES = 4_000_000  # values per batch, which bounds the memory to about 100 MB
 
 
 def mean_intervals(values: np.ndarray, *, method: Method = "percentile", confidence: float = 0.95, seed: int = 0) -> np.ndarray:
     """Bootstrap intervals of the mean of each row, resampling images.
 
-    Rows that have values on the same images share their resamples, so equal rows get equal intervals and the work is
-    done once. A constant row has its value as both ends, a row with fewer than two values has NaN.
+    Rows with values on the same images share their resamples, so equal rows have equal intervals. A constant row has its value as
+    both ends; a row with fewer than two values has NaN.
 
     >>> mean_intervals(np.array([[3.0, 3.0, 3.0], [7.0, np.nan, np.nan]]))
     array([[ 3.,  3.],
            [nan, nan]])
 
     Args:
-        values: (N, M), NaN where an image has no value.
+        values: (N, M), NaN if an image has no value.
         method: `percentile`, or `bca`, bias-corrected and accelerated (Efron 1987).
-        confidence: share of the distribution that lies inside, in (0, 1).
+        confidence: confidence level, in (0, 1).
         seed: seed of the resamples.
 
     Returns:
@@ -54,17 +54,17 @@ def mean_intervals(values: np.ndarray, *, method: Method = "percentile", confide
 def aggregate_interval(
     reduction: str, cell: CellData, *, method: Method = "percentile", confidence: float = 0.95, seed: int = 0
 ) -> np.ndarray:
-    """The bootstrap interval of a cell's number, resampling its images and reducing each resample anew.
+    """Bootstrap interval of a reduction, resampling the images of a cell.
 
     Args:
-        reduction: how the number is made, as `aggregate` knows it.
-        cell: the images; those without a value are not drawn.
+        reduction: name of a reduction of `aggregate`.
+        cell: the cell; images without a value are not drawn.
         method: as in `mean_intervals`.
-        confidence: share of the distribution that lies inside, in (0, 1).
+        confidence: confidence level, in (0, 1).
         seed: seed of the resamples.
 
     Returns:
-        (2,), lower and upper end; NaN with fewer than two images, and where no resample has a number.
+        (2,), lower and upper end; NaN with fewer than two images, or if every resample is NaN.
     """
     present = np.flatnonzero(np.isfinite(cell.values))
     if len(present) < 2:
@@ -79,9 +79,9 @@ def aggregate_interval(
 
 
 def _ends(statistic: Callable[[np.ndarray], np.ndarray], count: int, method: Method, confidence: float, seed: int) -> np.ndarray:
-    """(N, 2) for N statistics of how often each of `count` images was drawn, counts (R, n) -> (N, R).
+    """Interval ends (N, 2) of N statistics of draw counts, counts (R, n) -> (N, R).
 
-    What is resampled is the images' numbers, so that a resample becomes n counts and all statistics share it.
+    Image indices are resampled, so a resample becomes n counts shared by all statistics.
     """
     from scipy.stats import bootstrap
 

@@ -22,7 +22,7 @@ _HYPHEN = re.compile(r"(?<!\w)-(?=\d)")
 
 
 def escape(text: str) -> str:
-    r"""Text in which every special character of LaTeX is escaped.
+    r"""Escape all special characters of LaTeX.
 
     >>> print(escape("shortcuts_ce 95 %"))
     shortcuts\_ce 95 \%
@@ -33,7 +33,7 @@ def escape(text: str) -> str:
 
 
 def number(text: str) -> str:
-    r"""Numbers with minus signs in place of hyphens.
+    r"""Format numbers with minus signs in place of hyphens.
 
     >>> print(number("-0.5"), number("[-1.0, 2.0]"), number("1-2"))
     $-$0.5 [$-$1.0, 2.0] 1-2
@@ -42,7 +42,7 @@ def number(text: str) -> str:
 
 
 def superscript(letters: str) -> str:
-    """A tie label as superscript letters.
+    """Return a tie label as superscript letters.
 
     >>> superscript("ab")
     'ᵃᵇ'

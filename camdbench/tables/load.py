@@ -14,30 +14,30 @@ import pandas as pd
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.row import Row
 
-SCHEMA = 2  # of run.json; directories of another one are refused
+SCHEMA = 2  # of run.json; directories with another schema are refused
 USAGE_COLUMNS = ("stage", "images", "forward", "backward", "tail_forward", "tail_backward", "seconds", "peak_memory_mb")
 CURVE_COLUMNS = ("model", "explainer", "image", "metric", "curve", "x", "value")
-_PARTITIONS = ("model", "explainer")  # stand in the path alone
-_IDENTITY = ("model", "explainer", "image", "metric")  # of a row within its run, in the order of the table
+_PARTITIONS = ("model", "explainer")  # in the path only
+_IDENTITY = ("model", "explainer", "image", "metric")  # identifies a row in its run, in the order of the table
 
 
 def load_run(run: str | Path) -> dict[str, Any]:
     """Read the record of a run: `run.json`, and its sessions by their start.
 
-    A session may add explainers and plug-ins; the record has those of all sessions.
+    Explainers and plug-ins of all sessions are merged into the record.
 
     Raises:
-        UsageError: there is no such folder, or it is not a run, or it is a run of another version of camdbench.
+        UsageError: no such folder, not a run, or a run of another version of camdbench.
         CamdbenchError: a file is damaged.
     """
     folder, file = Path(run), Path(run) / "run.json"
     if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder; expected a run directory, as `camdbench run --out` writes it")
+        raise UsageError(f"{folder}: no such folder; give a run directory, as written by camdbench run --out")
     if not file.is_file():
-        raise UsageError(f"{folder} is not a run directory: it holds no run.json")
+        raise UsageError(f"{folder}: not a run directory (no run.json); give one written by camdbench run --out")
     about = _read_json(file)
     if about.get("schema") != SCHEMA:
-        raise UsageError(f"{file}: schema = {about.get('schema')}: this version reads schema {SCHEMA}; run it again into another folder")
+        raise UsageError(f"{file}: schema = {about.get('schema')}: this version reads schema {SCHEMA}; repeat the run with another --out")
     about["sessions"] = [_read_json(path) for path in sorted(folder.glob("sessions/[!.]*.json"))]
     for kind in ("explainers", "plugins"):
         for session in about["sessions"]:
@@ -56,19 +56,23 @@ def _read_json(file: Path) -> dict[str, Any]:
 
 
 def load_rows(run: str | Path) -> pd.DataFrame:
-    """Read all rows of a run: one per model, explainer, image and metric, with the columns of `core.rows.Row`.
+    """Read all rows of a run.
 
-    Rows are in the order of the run's configuration: model, explainer, image, metric; names that it does not have
-    follow, sorted.
+    Args:
+        run: a run directory.
+
+    Returns:
+        One row per model, explainer, image and metric, in the order of the configuration, with the columns of `core.row.Row`;
+        values are in the metric's unit.
 
     Raises:
-        UsageError: there is no such folder, it is not a run, or nothing of it is finished.
-        CamdbenchError: a part is damaged, or an image has been measured twice.
+        UsageError: no such folder, not a run, or no finished part.
+        CamdbenchError: a part is damaged, or an image occurs twice.
     """
     about = load_run(run)
     rows = _read_parts(Path(run) / "rows", Row._fields)
     if rows.empty:
-        raise UsageError(f"{run} holds no rows: none of its jobs is finished; run the same command again")
+        raise UsageError(f"{run}: no rows, as no job is finished; run the same command again")
     config = about.get("config", {})
     ranks = [
         _ranks(rows["model"], [*config.get("models", ()), *about.get("models", ())]),
@@ -82,13 +86,12 @@ def load_rows(run: str | Path) -> pd.DataFrame:
 
 
 def load_usage(run: str | Path) -> pd.DataFrame:
-    """Read the usage of a run: model, explainer, then `USAGE_COLUMNS`; empty if nothing was recorded.
+    """Read the usage of a run: model, explainer and `USAGE_COLUMNS`; empty if there is none.
 
-    A part has one line per stage: `trace` (the shared parts that the explainer read), `explain` (its own passes),
-    `metrics`.
+    A part has one row per stage: `trace` (shared parts used by the explainer), `explain` (its other passes), `metrics`.
 
     Raises:
-        UsageError: there is no such folder, or it is not a run.
+        UsageError: no such folder, or not a run.
         CamdbenchError: a part is damaged.
     """
     load_run(run)
@@ -96,14 +99,14 @@ def load_usage(run: str | Path) -> pd.DataFrame:
 
 
 def load_curves(run: str | Path, metrics: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read the curves behind the values of a run: the columns `CURVE_COLUMNS`.
+    """Read the curves of a run: the columns `CURVE_COLUMNS`.
 
     Args:
         run: the run directory.
-        metrics: specs of the metrics to read; default: all.
+        metrics: metric specs; default: all.
 
     Raises:
-        UsageError: there is no such folder, or it is not a run.
+        UsageError: no such folder, or not a run.
         CamdbenchError: a part is damaged.
     """
     load_run(run)
@@ -112,7 +115,7 @@ def load_curves(run: str | Path, metrics: Sequence[str] | None = None) -> pd.Dat
 
 
 def _read_parts(folder: Path, columns: Sequence[str], wanted: list[tuple[str, str, list[str]]] | None = None) -> pd.DataFrame:
-    """All finished parts below `folder`; a name that begins with a dot is still being written."""
+    """Read all finished parts below `folder`; names with a leading dot are unfinished."""
     parts = [_read_part(path, columns, wanted) for path in sorted(folder.glob("model=*/explainer=*/[!.]*.parquet"))]
     filled = [part for part in parts if len(part)]
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(columns))
@@ -123,8 +126,8 @@ def _read_part(path: Path, columns: Sequence[str], wanted: list[tuple[str, str, 
     try:
         part = pd.read_parquet(
             path, columns=inside, filters=wanted, partitioning=None, page_checksum_verification=True
-        )  # the path is read below, where it is unquoted
-    except (OSError, ValueError, LookupError, TypeError) as error:  # all that a truncated or altered file has been seen to raise
+        )  # model and explainer are read from the path below
+    except (OSError, ValueError, LookupError, TypeError) as error:  # errors raised for truncated or altered files
         _raise_damaged(path, error)
     for folder in (path.parents[1], path.parent):
         name, _, value = folder.name.partition("=")
@@ -133,7 +136,7 @@ def _read_part(path: Path, columns: Sequence[str], wanted: list[tuple[str, str, 
 
 
 def _ranks(values: pd.Series, order: Iterable[str]) -> np.ndarray:
-    """The place of each value in `order`; the others follow, sorted.
+    """Return the position of each value in `order`; other values follow, sorted.
 
     >>> _ranks(pd.Series(["b", "z", "a", "c"]), ["c", "b"]).tolist()
     [1, 3, 2, 0]
@@ -146,16 +149,16 @@ def _ranks(values: pd.Series, order: Iterable[str]) -> np.ndarray:
 
 
 def _refuse_twice(rows: pd.DataFrame, ranks: np.ndarray, order: np.ndarray, run: str | Path) -> None:
-    """A mean over images would silently weigh one of them twice."""
+    """Refuse duplicate rows, which would weight an image twice in a mean."""
     twice = np.flatnonzero((ranks[:, 1:] == ranks[:, :-1]).all(0))
     if len(twice):
         first = rows.iloc[order[twice[0]]]
         raise CamdbenchError(
-            f"{run}: image {first['image']!r} stands twice for {first['explainer']} and {first['metric']} on {first['model']}; "
+            f"{run}: image {first['image']!r} occurs twice for {first['explainer']} and {first['metric']} on {first['model']}; "
             "delete that folder under rows/ and run the same command again"
         )
 
 
 def _raise_damaged(file: Path, error: Exception) -> NoReturn:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    raise CamdbenchError(f"{file} is damaged ({reason}); delete it and run the same command again") from error
+    raise CamdbenchError(f"{file}: damaged ({reason}); delete it and run the same command again") from error

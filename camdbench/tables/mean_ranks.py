@@ -21,18 +21,17 @@ _BLOCK = ["dataset", "split", "model", "target_rule", "metric", "protocol"]
 
 
 def rank(run: str | Path, metrics: Sequence[str] | None = None) -> pd.DataFrame:
-    """The mean rank of each explainer over the images that all of them have a value for, 1 being the best.
+    """Mean rank of each explainer over the images on which all have a value; 1 is best.
 
-    Explainers that tie on an image share the mean of their ranks. `friedman_p` is the p-value of Friedman's test that all
-    explainers are alike, `kendall_w` Kendall's coefficient of concordance of the images in [0, 1]. Metrics whose number is
-    not a mean over images have no ranks.
+    Tied explainers share the mean of their ranks. `friedman_p` is the p-value of Friedman's test, `kendall_w` Kendall's coefficient
+    of concordance in [0, 1]. Only metrics reduced by a mean over images have ranks.
 
     Args:
         run: a run directory.
-        metrics: specs to rank by; all where None.
+        metrics: metric specs; default: all.
 
     Returns:
-        One line per explainer and metric: the columns `RANK_COLUMNS`, the best first.
+        One row per explainer and metric with the columns `RANK_COLUMNS`, best first.
 
     Raises:
         UsageError: not a run, or no metric has two explainers and a common image.
@@ -47,7 +46,7 @@ def rank(run: str | Path, metrics: Sequence[str] | None = None) -> pd.DataFrame:
         if (ranked := _rank_block(cells, np.asarray(block), rises=rises)) is not None:
             found.append(ranked)
     if not found:
-        raise UsageError(f"{run}: no metric has two explainers with a common image, so there is nothing to rank")
+        raise UsageError(f"{run}: nothing to rank; run two explainers under a metric that is a mean over images")
     return pd.concat(found, ignore_index=True)[list(RANK_COLUMNS)]
 
 
@@ -61,7 +60,7 @@ def _rank_block(cells: Cells, block: np.ndarray, *, rises: bool) -> pd.DataFrame
         return None
     ranks = rankdata(-values if rises else values, axis=0)  # (explainers, images)
     spread = ((ranks.mean(1) - (count + 1) / 2) ** 2).sum()
-    # Ties shrink the largest sum that ranks can have, image by image.
+    # Ties reduce the largest possible sum, image by image.
     possible = ((ranks - (count + 1) / 2) ** 2).sum() / images
     concordance = spread / possible if possible > 0 else 0.0
     p = chi2.sf(images * (count - 1) * concordance, count - 1)
@@ -70,14 +69,14 @@ def _rank_block(cells: Cells, block: np.ndarray, *, rises: bool) -> pd.DataFrame
 
 
 def agree(run: str | Path) -> pd.DataFrame:
-    """Whether two metrics order the explainers alike: rank correlations of their table's numbers, the better ones first.
+    """Rank correlations between metrics, of the summary values of explainers; positive if they agree on better explainers.
 
     Returns:
-        One line per pair of metrics: the columns `AGREEMENT_COLUMNS`; pairs with fewer than three common explainers, or a
-        metric under which all are equal, are left out.
+        One row per pair of metrics with the columns `AGREEMENT_COLUMNS`; pairs with fewer than three common explainers or a
+        constant metric are omitted.
 
     Raises:
-        UsageError: not a run, or no two metrics can be compared.
+        UsageError: not a run, or no pair of metrics to compare.
     """
     from scipy.stats import kendalltau, spearmanr
 
@@ -94,5 +93,5 @@ def agree(run: str | Path) -> pd.DataFrame:
             ordered = (float(np.asarray(test(both[:, 0], both[:, 1]))[0]) for test in (spearmanr, kendalltau))
             found.append((*key, first, second, len(both), *ordered))
     if not found:
-        raise UsageError(f"{run}: agreement needs two metrics of three explainers")
+        raise UsageError(f"{run}: no pair of metrics; agreement needs two metrics of three explainers")
     return pd.DataFrame(found, columns=list(AGREEMENT_COLUMNS))

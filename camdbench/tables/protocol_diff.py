@@ -1,4 +1,4 @@
-"""Diff: in which switches two runs, or two readings of a metric, differ."""
+"""Settings in which two runs, or two protocols of a metric, differ."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from camdbench.core.registries import metrics, protocol_of
 from camdbench.tables.load import load_run
 
 DIFF_COLUMNS = ("section", "setting", "a", "b")
-ONLY_A, ONLY_B = "only in A", "only in B"  # the setting of a line that lists metrics
+ONLY_A, ONLY_B = "only in A", "only in B"  # setting of a row that lists metrics
 _ABSENT = "—"
 
 
 def diff(a: str | Path, b: str | Path) -> pd.DataFrame:
-    """What differs between two run directories, or between two specs of metrics.
+    """List the settings in which two run directories, or two metric specs, differ.
 
     >>> diff("ad", "ad(protocol=scorecam50)")[["setting", "a", "b"]].values.tolist()
     [['masking', 'pixels', 'normalised'], ['keep', '1.0', '0.5']]
 
     Args:
         a: a run directory, or a spec such as `insertion(protocol=rise)`.
-        b: the same kind of thing.
+        b: the same kind as `a`.
 
     Returns:
-        The columns `DIFF_COLUMNS`: a metric or a part of the run, the name of the switch or option, and both values;
-        empty where nothing differs. Metrics that one run alone has stand in one line, `ONLY_A` or `ONLY_B`.
+        The columns `DIFF_COLUMNS`: metric or section of the record, setting, and both values; empty if nothing differs. Metrics of
+        only one run are listed in one row, `ONLY_A` or `ONLY_B`.
 
     Raises:
-        UsageError: one of them is neither, or they are of different kinds.
+        UsageError: invalid argument, or arguments of different kinds.
     """
     both = [Path(item).is_dir() for item in (a, b)]
     if any(both):
         for item, is_run in zip((a, b), both, strict=True):
             if not is_run:
-                raise UsageError(f"{item}: no such run directory; a run is compared with a run, a metric with a metric")
+                raise UsageError(f"{item}: no such run directory; give two run directories or two metric specs")
         found = _runs(load_run(a), load_run(b))
     else:
         found = _metrics(str(a), str(b))
@@ -49,10 +49,10 @@ def diff(a: str | Path, b: str | Path) -> pd.DataFrame:
 def _metrics(first: str, second: str) -> list[tuple[str, str, str, str]]:
     for text in (first, second):
         if "/" in text or "\\" in text:
-            raise UsageError(f"{text}: no such run directory")
+            raise UsageError(f"{text}: no such run directory; give one written by camdbench run --out")
     specs = [metrics.parse_one(text) for text in (first, second)]
     if specs[0].name != specs[1].name:
-        raise UsageError(f"{specs[0]} and {specs[1]} are different metrics; two readings of one metric can be compared")
+        raise UsageError(f"{specs[0]} and {specs[1]} are different metrics; give two specs of one metric")
     mine, theirs = (protocol_of(spec) for spec in specs)
     return _differences(specs[0].name, mine.switches | dict(mine.options), theirs.switches | dict(theirs.options))
 
@@ -78,7 +78,7 @@ def _runs(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str
 
 
 def _config(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What was asked for, apart from what stands elsewhere: metrics, and paths for which hashes stand."""
+    """Return the configuration without metrics, models and paths, which other sections cover."""
     left_out = ("metrics", "models", "data_root", "weights", "image_ids", "save_maps")
     return {key: value for key, value in record["config"].items() if key not in left_out}
 
@@ -88,7 +88,7 @@ def _data(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _by_name(recorded: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Metric -> spec -> its switches and options."""
+    """Return metric -> spec -> switches and options."""
     found = dict[str, dict[str, dict[str, Any]]]()
     for spec, facts in recorded.items():
         found.setdefault(spec.partition("(")[0], {})[spec] = facts.get("switches", {}) | facts.get("options", {})
@@ -96,14 +96,14 @@ def _by_name(recorded: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]
 
 
 class _Unpaired(NamedTuple):
-    """Readings of metrics that have nothing beside them in the other run."""
+    """Metric specs of only one run."""
 
     first: list[str]
     second: list[str]
 
 
 def _pair_specs(mine: Collection[str], theirs: Collection[str]) -> tuple[list[tuple[str, str]], _Unpaired]:
-    """Readings of one metric side by side: the same specs, then what is left in its order; and what that leaves over."""
+    """Pair the specs of one metric: equal specs first, then the others in order; also return the unpaired ones."""
     same = [(spec, spec) for spec in mine if spec in theirs]
     left = [[spec for spec in own if spec not in other] for own, other in ((mine, theirs), (theirs, mine))]
     count = min(map(len, left))
@@ -112,14 +112,14 @@ def _pair_specs(mine: Collection[str], theirs: Collection[str]) -> tuple[list[tu
 
 def _differences(of: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     names = _union(first, second)
-    written = [(name, _write(first, name), _write(second, name)) for name in names]
+    written = [(name, _format(first, name), _format(second, name)) for name in names]
     return [(of, name, mine, theirs) for name, mine, theirs in written if mine != theirs]
 
 
-def _write(held: Mapping[str, Any], name: str) -> str:
-    if name not in held:
+def _format(settings: Mapping[str, Any], name: str) -> str:
+    if name not in settings:
         return _ABSENT
-    value = held[name]
+    value = settings[name]
     return value or _ABSENT if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 

@@ -1,4 +1,4 @@
-"""Tables on a terminal, as Markdown and as LaTeX; data frames as CSV and JSON."""
+"""Rendering: tables on a terminal, as Markdown and as LaTeX; data frames as CSV and JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"  # na
 
 
 def render(tables: Sequence[Table], data: pd.DataFrame, form: Literal["csv", "markdown", "latex", "json"]) -> str:
-    """The text of tables in a format; CSV and JSON hold the data that the tables were made of, unrounded."""
+    """Render tables as text; CSV and JSON hold their data, unrounded."""
     if form == "csv":
         return to_csv(data)
     if form == "json":
@@ -36,12 +36,12 @@ def render(tables: Sequence[Table], data: pd.DataFrame, form: Literal["csv", "ma
 
 
 def to_csv(data: pd.DataFrame) -> str:
-    """A data frame as CSV: numbers have ten digits, and are empty if NaN."""
+    """Format a data frame as CSV: numbers with ten digits, NaN as an empty field."""
     return data.to_csv(index=False, float_format="%.10g", lineterminator="\n")
 
 
 def to_json(data: pd.DataFrame) -> str:
-    """A data frame as a JSON list of objects; a number that is not finite is null."""
+    """Format a data frame as a JSON list of objects; non-finite numbers are null."""
     columns = [data[name].tolist() for name in data.columns]  # tolist gives Python's own numbers
     lines = [
         [None if isinstance(value, float) and not math.isfinite(value) else value for value in line] for line in zip(*columns, strict=True)
@@ -54,20 +54,20 @@ def to_json(data: pd.DataFrame) -> str:
 
 
 def to_console(tables: Sequence[Table], *, notes_last: bool = False) -> RenderableType:
-    """The tables for a terminal, each under its title.
+    """Render tables for a terminal, each under its title.
 
-    Columns with `wide_only` are named below the tables where the terminal is narrow. A table with one column of text that does
-    not fit has intervals below their means, and further tables for the columns that still do not fit; nothing is cut off.
+    On a narrow terminal, columns with `wide_only` are omitted and named below the tables. If a table with one text column does not
+    fit, intervals move below their means and the remaining columns to further tables; nothing is truncated.
 
     Args:
         tables: the tables.
-        notes_last: whether notes stand below all tables, each once; default: below each table.
+        notes_last: whether notes follow all tables, each once; default: notes follow each table.
     """
     return _Console(tables, notes_last=notes_last)
 
 
 class _Console:
-    """Tables that choose their form when the width is known."""
+    """Renderable that lays out tables for the width of the terminal."""
 
     def __init__(self, tables: Sequence[Table], *, notes_last: bool) -> None:
         self.tables = tables
@@ -85,7 +85,7 @@ class _Console:
             if any(section.rows for section in table.sections):
                 if table.title:
                     yield Text(table.title, style="bold")
-                yield from _fitting(table, shown, console, options)
+                yield from _fit_to_width(table, shown, console, options)
             notes |= dict.fromkeys(table.notes)
             if table.notes and not self.notes_last:
                 yield Text("\n".join(table.notes))
@@ -95,7 +95,7 @@ class _Console:
             yield Text(f"not shown on fewer than {WIDE} columns: {', '.join(omitted)}; see --format csv")
 
 
-def _fitting(table: Table, columns: list[Column], console: Console, options: ConsoleOptions) -> Iterator[RichTable]:
+def _fit_to_width(table: Table, columns: list[Column], console: Console, options: ConsoleOptions) -> Iterator[RichTable]:
     from rich.measure import Measurement
 
     unbounded = options.update(max_width=10_000)
@@ -158,7 +158,7 @@ def _rich_text(cell: Cell, column: Column, *, stacked: bool) -> Text:
 
 
 def to_markdown(tables: Sequence[Table]) -> str:
-    """The tables as Markdown, each under its title; the best number is bold, controls are named as such."""
+    """Render tables as Markdown, each under its title; the best number is bold, controls are labelled."""
     return "\n\n".join(_markdown(table) for table in tables) + "\n"
 
 
@@ -184,20 +184,20 @@ def _markdown_cell(cell: Cell, column: Column) -> str:
 
 
 def to_latex(tables: Sequence[Table], *, intervals: bool = False) -> str:
-    r"""The tables as LaTeX, in several parts if one would not fit a page; the best number is bold, the second underlined.
+    r"""Render tables as LaTeX, split by page; the best number is bold, the second underlined.
 
     The preamble needs `\usepackage{booktabs}`, `\usepackage{graphicx}` and `\usepackage[T1]{fontenc}`. A table wider than the
     page is scaled down.
 
     Args:
         tables: the tables.
-        intervals: whether the interval follows each number, in small type.
+        intervals: whether to print the interval after each number.
     """
     return "\n".join(_latex(part, intervals=intervals) for table in tables for part in _pages(table))
 
 
 def _pages(table: Table) -> Iterator[Table]:
-    """The table in parts of `_PAGE` rows."""
+    """Split a table into parts of `_PAGE` rows."""
     rows = [(section.dim, row) for section in table.sections for row in section.rows]
     for start in range(0, max(1, len(rows)), _PAGE):
         part = rows[start : start + _PAGE]

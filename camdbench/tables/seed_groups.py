@@ -1,4 +1,4 @@
-"""Networks that differ in their training seed alone, found in the records of runs."""
+"""Models that differ only in their training seed, found in the records of runs."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _ROW = ["dataset", "split", "target_rule", "explainer", "metric", "protocol", "i
 
 
 class SeededNetwork(NamedTuple):
-    """One trained network.
+    """One trained model.
 
     Attributes:
-        name: its name in the rows.
+        name: name in the rows.
         weights: hash of its weights.
-        recipe: what networks that differ by their seed share: a hash of their training, else their name without the seed.
+        recipe: hash of the training recipe, else the name without the seed; equal for models that differ only in the seed.
         seed: the seed; None if unknown.
     """
 
@@ -34,13 +34,13 @@ class SeededNetwork(NamedTuple):
 
 
 def seeded_rows(runs: Sequence[str | Path]) -> pd.DataFrame:
-    """The rows of all networks that have siblings of other seeds, from one run or several.
+    """Return the rows of models that were trained with several seeds, from one or more runs.
 
     Returns:
-        The runs' rows with the columns `network`, the name that siblings share, and `model`, a name that no two networks share.
+        Rows with the columns `network`, the common name of a group, and `model`, a unique name.
 
     Raises:
-        UsageError: not a run, no networks that differ by their seed, or two with the same seed.
+        UsageError: not a run, no models that differ only in the seed, or two with the same seed.
     """
     found = list[tuple[SeededNetwork, pd.DataFrame]]()
     for run in runs:
@@ -51,8 +51,8 @@ def seeded_rows(runs: Sequence[str | Path]) -> pd.DataFrame:
     if not families:
         names = ", ".join(dict.fromkeys(network.name for network, _ in found))
         raise UsageError(
-            f"no two networks differ in their training seed alone: {names}; train one recipe under several seeds "
-            "(camdbench train --seed N), or call the networks NAME-s0, NAME-s1, …"
+            f"--training-seeds: no two models differ only in their training seed ({names}); train one recipe with several seeds "
+            "(camdbench train --seed N), or name the models NAME-s0, NAME-s1, …"
         )
     kept = [
         own.assign(network=families[network.recipe], model=f"{network.name} {network.weights}")
@@ -72,10 +72,10 @@ def _network(name: str, facts: dict[str, object]) -> SeededNetwork:
 
 
 def _families(networks: Sequence[SeededNetwork]) -> dict[str, str]:
-    """The common name of each family of at least two networks, by what they share.
+    """Return the common name of each group of at least two models, by recipe.
 
     Raises:
-        UsageError: two of a family have the same seed.
+        UsageError: two models of a group have the same seed.
     """
     members = dict[str, dict[str, SeededNetwork]]()
     for network in networks:
@@ -100,7 +100,7 @@ def _refuse_same_seed(networks: Sequence[SeededNetwork]) -> None:
 
 
 def _common_name(names: Sequence[str]) -> str:
-    """What the names have in common, without what the seed left of it.
+    """Return the common prefix of names, without the remainder of the seed.
 
     >>> _common_name(["cfce-s0", "cfce-s1"]), _common_name(["net", "net"]), _common_name(["a", "b"])
     ('cfce', 'net', 'a')

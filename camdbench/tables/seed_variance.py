@@ -21,24 +21,24 @@ _Z = 1.96  # of a 95 % interval
 
 
 class SeedVariance(NamedTuple):
-    """The variance components of one number of a network trained under K seeds, on the same n images.
+    """Variance components of one value of a model trained with K seeds, on the same n images.
 
     Attributes:
-        mean: over seeds and images.
-        se: standard error of the mean, both as samples.
+        mean: mean over seeds and images.
+        se: standard error of the mean, with seeds and images as random samples.
         ci_low: lower end of its 95 % interval.
         ci_high: upper end.
         sd_seeds: standard deviation between seeds.
-        se_seeds: standard error of that; NaN where it is zero.
+        se_seeds: standard error of that; NaN if it is zero.
         sd_images: standard deviation between images.
-        se_images: standard error of that; NaN where it is zero.
-        sd_residual: standard deviation of the residual: how seeds disagree about single images.
+        se_images: standard error of that; NaN if it is zero.
+        sd_residual: standard deviation of the residual (interaction of seeds and images).
         se_residual: standard error of that.
         seeds: K.
         n: images with a value under every seed.
-        seeds_needed: seeds for the precision asked for, on these images; infinite where the images do not allow it.
-        images_needed: images for that precision, under these seeds; infinite where the seeds do not allow it.
-        min_detectable_difference: difference from another network of K seeds that a t-test over seeds finds in 80 % of cases.
+        seeds_needed: seeds for the desired interval on these images; infinite if unattainable.
+        images_needed: images for that interval with these seeds; infinite if unattainable.
+        min_detectable_difference: difference to another recipe with K seeds that a t-test over seeds detects with 80 % power.
     """
 
     mean: float
@@ -64,41 +64,40 @@ SEED_COLUMNS = (*_PLACE, *SeedVariance._fields, "unit")
 def seed_spread(
     runs: str | Path | Sequence[str | Path], *, metrics: Sequence[str] | None = None, half_width: float | None = None
 ) -> pd.DataFrame:
-    """The variance between training seeds apart from that between images, for networks that differ in their seed alone.
+    """Variance between training seeds and between images, for models that differ only in their seed.
 
-    Such networks have the same training recipe and data in the records of their runs, or names such as NAME-s0, NAME-s1. Only
-    metrics whose number is a mean over images have a spread over images.
+    Such models have the same training recipe and data in the records of their runs, or names such as NAME-s0, NAME-s1. Only metrics
+    reduced by a mean over images are used.
 
     Args:
-        runs: a run with all networks, or several runs.
-        metrics: specs of metrics; all where None.
-        half_width: half the width that the 95 % interval of the mean should have, in the unit of the metrics; half of what it has where
-            None.
+        runs: one or several run directories.
+        metrics: metric specs; default: all.
+        half_width: desired half width of the 95 % interval of the mean, in the metric's unit; default: half of the present one.
 
     Returns:
-        One line per network, metric and explainer: the columns `SEED_COLUMNS`.
+        One row per group of models, metric and explainer with the columns `SEED_COLUMNS`.
 
     Raises:
-        UsageError: not a run, no such networks or metric, or no metric whose number is a mean over images.
+        UsageError: not a run, no such models or metric, or no metric that is a mean over images.
     """
     paths = [runs] if isinstance(runs, str | Path) else list(runs)
     if half_width is not None and not 0 < half_width < inf:
-        raise UsageError(f"--half-width {half_width}: expected a positive number")
+        raise UsageError(f"--half-width = {half_width}: expected a positive number")
     rows, abouts = seeded_rows(paths), [load_run(path) for path in paths]
     about = {"metrics": {name: facts for one in abouts for name, facts in one["metrics"].items()}}
     measured = list(rows["metric"].unique())
     if unknown := sorted(set(metrics or ()) - set(measured)):
-        raise UsageError(f"these networks are not measured by {', '.join(unknown)}; they are by {', '.join(measured)}")
+        raise UsageError(f"--metrics: {', '.join(unknown)} not in the runs; choose from {', '.join(measured)}")
     means = [name for name, how in reductions_of(measured, about).items() if how == "mean" and (metrics is None or name in metrics)]
     if not means:
-        raise UsageError("no metric's number is a mean over images, so images have no spread")
+        raise UsageError("--training-seeds: no metric is a mean over images; run one such as ad")
     found = [
         (*place, *_spread(own, half_width), metric_fact(str(place[4]), "unit", about))
         for place, own in rows[rows["metric"].isin(means)].groupby(list(_PLACE), sort=False)
         if len(own["model"].unique()) > 1
     ]
     if not found:
-        raise UsageError("no explainer and metric is measured on two of the networks")
+        raise UsageError("--training-seeds: no explainer and metric was run on two of the models")
     return pd.DataFrame(found, columns=list(SEED_COLUMNS))
 
 
@@ -108,12 +107,12 @@ def _spread(rows: pd.DataFrame, half_width: float | None) -> SeedVariance:
 
 
 def components(values: np.ndarray, *, half_width: float | None = None) -> SeedVariance:
-    """The variance components of values (K seeds, n images), each image seen by every seed.
+    """Variance components of values (K seeds, n images), complete.
 
-    The two-way random model without replication, y_ij = mu + seed_i + image_j + rest_ij, by the analysis of variance: with the
-    mean squares A of seeds, B of images and E of the rest, the variances are max(0, A - E) / n, max(0, B - E) / K and E (Searle,
+    The two-way random model without replication, y_ij = mu + seed_i + image_j + residual_ij, by the analysis of variance: with the
+    mean squares A of seeds, B of images and E of the residual, the variances are max(0, A - E) / n, max(0, B - E) / K and E (Searle,
     Casella & McCulloch 1992, Variance Components, chapter 4). Their standard errors follow from Var(MS) = 2 MS^2 / (df + 2),
-    which is unbiased where the effects are normal. The interval of the mean is Student's with Satterthwaite's degrees of freedom.
+    unbiased for normal effects. The interval of the mean is Student's with Satterthwaite's degrees of freedom.
     """
     count, n = values.shape
     if count < 2 or n < 2:
@@ -150,7 +149,7 @@ class _Square(NamedTuple):
 
 
 def _squares(values: np.ndarray) -> tuple[_Square, _Square, _Square]:
-    """The mean squares of seeds, of images and of the rest."""
+    """Mean squares of seeds, images and residual."""
     count, n = values.shape
     of_seeds, of_images = values.mean(1), values.mean(0)
     rest = values - of_seeds[:, None] - of_images + values.mean()
@@ -163,7 +162,7 @@ def _squares(values: np.ndarray) -> tuple[_Square, _Square, _Square]:
 
 
 def _error(variance: float, squares: Sequence[_Square], divisor: int) -> float:
-    """The standard error of the root of a component that is a difference of mean squares over a divisor."""
+    """Standard error of the square root of a component, a difference of mean squares divided by `divisor`."""
     of_variance = sqrt(sum(2 * square.mean**2 / (square.freedom + 2) for square in squares)) / divisor
     return of_variance / (2 * sqrt(variance)) if variance > 0 else nan
 
@@ -181,7 +180,7 @@ def _interval(mean: float, variance: float, squares: tuple[_Square, _Square, _Sq
 
 
 def _needed(spread: float, room: float) -> float:
-    """How many make `spread` / how many fit into `room`."""
+    """Smallest count n >= 1 with spread / n <= room; infinite if room <= 0."""
     if not spread:
         return 1
     return float(max(1, ceil(spread / room * (1 - 1e-12)))) if room > 0 else inf

@@ -1,4 +1,4 @@
-"""Significance of the difference of each value of a table from the best one."""
+"""Significance of the difference between each summary value and the best one."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _PLACE = ("model", "dataset", "split", "target_rule", "metric", "protocol")
 
 
 def vs_best(summary: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-    """The summary with a column `vs_best`: how each method stands to the best of its model, data set and metric.
+    """Add the column `vs_best`: each explainer compared with the best of its model, data set and metric.
 
-    - `best`: the first place, or tied to it.
-    - `differs`: the paired permutation test, corrected by Holm over all pairs of the metric, separates it from every best one
-      at the level `ALPHA`.
-    - `not_significant`: it does not; tables mark it by a dagger.
-    - `untested`: there is no pair, as the number is no mean over images, or there is no best, for want of rivals.
-    - empty: a control, which has no place.
+    - `best`: the best, or tied with it.
+    - `differs`: the paired permutation test, corrected by Holm over all pairs of the metric, is significant against every best
+      explainer at `ALPHA`.
+    - `not_significant`: the test is not; tables mark it with a dagger.
+    - `untested`: no test, as the value is not a mean over images or there is only one explainer.
+    - empty: a control, which is not ranked.
 
     Args:
-        summary: as `summarise` returns it.
-        pairs: as `compare` returns them for the same run.
+        summary: output of `summarise`.
+        pairs: output of `compare` for the same run.
     """
     p_of = dict[tuple[Any, ...], float]()
     for pair in pairs.to_dict("records"):
@@ -39,7 +39,7 @@ def vs_best(summary: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _standings(group: SummaryGroup, column: MetricColumn, p_of: dict[tuple[Any, ...], float]) -> dict[str, str]:
-    """How each method of a column compares with the best one."""
+    """Return the `vs_best` of each explainer in a column."""
     place = (group.model, *group.place, column.metric, column.protocol)
     best = [name for name, rank in group.places(column).items() if rank == 1]
     found = dict[str, str]()
@@ -50,6 +50,6 @@ def _standings(group: SummaryGroup, column: MetricColumn, p_of: dict[tuple[Any, 
         elif not tests or None in tests:
             found[name] = "untested"
         else:
-            # the p-value of a single image is NaN, which separates nothing
+            # NaN, the p-value of a single image, is not significant
             found[name] = "differs" if all(p is not None and p < ALPHA for p in tests) else "not_significant"
     return found

@@ -1,4 +1,4 @@
-"""The summary: one line per cell, the mean over images with its interval and its cost."""
+"""Summary of a run: one row per cell, with the mean over images, its interval and the usage per image."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SUMMARY_COLUMNS = (
     *("mean", "ci_low", "ci_high", "n", "n_failed", "n_undefined", "n_constant"),
     *("higher_is_better", "unit", "passes_per_image", "seconds_per_image", "is_control", "tie_group"),
 )
-_OF_VALUES = ("mean", "class mean")  # reductions that need no curves
+_OF_VALUES = ("mean", "class mean")  # reductions without curves
 _PASSES = ["forward", "backward", "tail_forward", "tail_backward"]
 
 
@@ -34,54 +34,53 @@ def summarise(
     run: str | Path | pd.DataFrame,
     *,
     about: Mapping[str, Any] | None = None,
-    costs: pd.DataFrame | None = None,
+    usage: pd.DataFrame | None = None,
     curves: pd.DataFrame | None = None,
     interval: Method = "percentile",
 ) -> pd.DataFrame:
-    """The number of every data set, split, model, explainer and metric, with 95 % bootstrap intervals over images.
+    """Means over images with 95 % bootstrap intervals, for every data set, split, model, explainer and metric.
 
-    `mean` is the mean over images, or what the protocol's reduction makes of them, as the maximum over thresholds of
-    the mean. It is taken over images with a finite value, those of constant maps included: `n` of them, `n_constant`
-    with a constant map; `n_undefined` images for which the metric has no meaning and `n_failed` others have no value.
-    `tie_group` holds a letter shared by explainers that are the same on every image. `passes_per_image` counts the forward
-    and backward passes, whole or through the tail, that the explainer alone would take; `seconds_per_image` the seconds.
+    `mean` is the mean over images, or the result of the protocol's reduction, such as the maximum over thresholds. It uses the `n`
+    images with a finite value, of which `n_constant` have a constant map; `n_undefined` images are undefined and `n_failed` failed.
+    `tie_group` is a letter shared by explainers with equal values on every image. `passes_per_image` counts forward and backward
+    passes, through the model or its tail, of the explainer run alone; `seconds_per_image` its wall time.
 
     Args:
-        run: a run directory, or rows as `load_rows` returns them, or a part of those.
-        about: content of `run.json`; read from the directory, and where it says nothing the registries are asked.
-        costs: as `load_usage` returns them; read from the directory.
-        curves: as `load_curves` returns them, for metrics whose reduction reads them; read from the directory.
-        interval: how the bootstrap's ends are found: `percentile`, or `bca`.
+        run: a run directory, or rows as returned by `load_rows`, or a subset of them.
+        about: content of `run.json`; default: read from the directory, else facts of the registries.
+        usage: output of `load_usage`; default: read from the directory.
+        curves: output of `load_curves`, for reductions that read curves; default: read from the directory.
+        interval: bootstrap method: `percentile`, or `bca` (bias-corrected and accelerated).
 
     Returns:
-        The columns `SUMMARY_COLUMNS`, cells in the order of the rows.
+        The columns `SUMMARY_COLUMNS`, cells in the order of the rows; `mean`, `ci_low` and `ci_high` are in the metric's unit.
 
     Raises:
-        UsageError: not a run, nothing in it is finished, or a metric's direction is unknown.
+        UsageError: not a run, no finished part, or curves are missing.
         CamdbenchError: a file of the run is damaged.
     """
     if not isinstance(run, pd.DataFrame):
         about = load_run(run) if about is None else about
-        costs = load_usage(run) if costs is None else costs
+        usage = load_usage(run) if usage is None else usage
         folder, run = run, load_rows(run)
         reductions = reductions_of(run["metric"].unique(), about)
         curved = [name for name, reduction in reductions.items() if reduction not in _OF_VALUES]
         curves = load_curves(folder, curved) if curves is None and curved else curves
-    return _summary(cells_of(run), about or {}, costs, curves, interval)
+    return _summary(cells_of(run), about or {}, usage, curves, interval)
 
 
 def write_summary(run: str | Path, summary: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Write `summary.csv`, `summary.md` and `summary.tex` into a run directory, each whole or not at all.
+    """Write `summary.csv`, `summary.md` and `summary.tex` to a run directory, each atomically.
 
     Args:
         run: the run directory.
-        summary: what to write; made from the run's rows where it is not given.
+        summary: the summary; default: computed from the rows of the run.
 
     Returns:
         The summary.
 
     Raises:
-        UsageError: not a run, or nothing in it is finished.
+        UsageError: not a run, or no finished part.
         CamdbenchError: a file of the run is damaged.
     """
     summary = summarise(run) if summary is None else summary
@@ -93,13 +92,13 @@ def write_summary(run: str | Path, summary: pd.DataFrame | None = None) -> pd.Da
 
 
 def reductions_of(metric_specs: Iterable[str], about: Mapping[str, Any]) -> dict[str, str]:
-    """How the number of each metric is made of its images: what held when the run was made, else what its protocol says."""
+    """Return the reduction of each metric, from the record of the run, else from its protocol."""
     recorded = {name: facts.get("switches", {}).get("reduction") for name, facts in about.get("metrics", {}).items()}
     return {name: recorded.get(name) or protocol_of(metrics.parse_one(name)).reduction for name in metric_specs}
 
 
 def _summary(
-    cells: Cells, about: Mapping[str, Any], costs: pd.DataFrame | None, curves: pd.DataFrame | None, interval: Method
+    cells: Cells, about: Mapping[str, Any], usage: pd.DataFrame | None, curves: pd.DataFrame | None, interval: Method
 ) -> pd.DataFrame:
     numbers = _numbers(cells, about, curves, interval)
     units = {name: metric_fact(name, "unit", about) for name in cells.keys["metric"].unique()}
@@ -118,12 +117,12 @@ def _summary(
         is_control=cells.keys["explainer"].map(controls).astype(bool),
         tie_group=tie_labels(cells, units),
     )
-    table = table.merge(_cost_per_image(costs), on=["model", "explainer"], how="left")
+    table = table.merge(_usage_per_image(usage), on=["model", "explainer"], how="left")
     return table[list(SUMMARY_COLUMNS)]
 
 
 def _numbers(cells: Cells, about: Mapping[str, Any], curves: pd.DataFrame | None, interval: Method) -> np.ndarray:
-    """(N, 3): each cell's number and the ends of its interval."""
+    """Return (N, 3): number and interval ends of each cell."""
     names = cells.keys["metric"]
     reductions = names.map(reductions_of(names.unique(), about)).to_numpy()
     count, total = np.count_nonzero(~np.isnan(cells.values), axis=1), np.nansum(cells.values, axis=1)
@@ -134,22 +133,22 @@ def _numbers(cells: Cells, about: Mapping[str, Any], curves: pd.DataFrame | None
     by_cell = {} if plain.all() else curves_by_cell(curves)
     for index in np.flatnonzero(~plain):
         cell = cell_data(cells, int(index), by_cell)
-        if not count[index] and not cell.curves:  # nothing was measured, as of an explainer without meaning on the model
+        if not count[index] and not cell.curves:  # no value, as of an explainer that does not apply
             continue
         if not cell.curves and reductions[index] not in _OF_VALUES:
-            raise UsageError(f"{names.iloc[index]}: made of curves, which rows alone lack; summarise the run, or give curves=")
+            raise UsageError(f"metric {names.iloc[index]}: needs curves; give the run directory, or curves=")
         whole = aggregate(reductions[index], cell, np.ones((1, len(cell.values))))
         factor = unit_factor(reductions[index], str(metric_fact(names.iloc[index], "unit", about)))
         found[index] = factor * np.concatenate([whole, aggregate_interval(reductions[index], cell, method=interval)])
     return found
 
 
-def _cost_per_image(costs: pd.DataFrame | None) -> pd.DataFrame:
-    """Passes and seconds per image of each model and explainer: the shared parts that it read and its own."""
+def _usage_per_image(usage: pd.DataFrame | None) -> pd.DataFrame:
+    """Passes and seconds per image of each model and explainer, shared parts included."""
     columns = ["model", "explainer", "passes_per_image", "seconds_per_image"]
-    if costs is None or costs.empty:
+    if usage is None or usage.empty:
         return pd.DataFrame(columns=columns).astype({"passes_per_image": float, "seconds_per_image": float})
-    own = costs[costs["stage"].isin(["trace", "explain"])]
+    own = usage[usage["stage"].isin(["trace", "explain"])]
     own = own.assign(passes=own[_PASSES].sum(axis=1))
     sums = own.groupby(["model", "explainer", "stage"], sort=False)[["passes", "seconds", "images"]].sum()
     images = sums["images"].where(sums["images"] > 0)
@@ -159,7 +158,7 @@ def _cost_per_image(costs: pd.DataFrame | None) -> pd.DataFrame:
 
 
 def metric_fact(spec: str, fact: str, about: Mapping[str, Any]) -> Any:
-    """A fact of a metric: what held when the run was made; the registry answers for rows that come without their run."""
+    """Return a fact of a metric from the record of the run, else from the registry."""
     recorded = about.get("metrics", {}).get(spec, {})
     return recorded[fact] if fact in recorded else getattr(metrics.get(parse_spec(spec).name).facts, fact)
 

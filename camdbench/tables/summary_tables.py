@@ -1,4 +1,4 @@
-"""The summary as tables: one per model, data set, split and target rule."""
+"""Tables of a summary: one per model, data set, split and target rule."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NOT_SIGNIFICANT = (
     f"{DAGGER} not significantly different from the best: paired permutation test, Holm-corrected within each metric, {ALPHA:.0%}."
 )
 _COUNTS = (("failed", "n_failed"), ("undefined", "n_undefined"), ("constant", "n_constant"))
-_COSTS = (("passes/image", "passes_per_image"), ("s/image", "seconds_per_image"))
+_USAGE = (("passes/image", "passes_per_image"), ("s/image", "seconds_per_image"))
 
 
 class MetricColumn(NamedTuple):
@@ -32,12 +32,12 @@ class MetricColumn(NamedTuple):
 
     @property
     def direction(self) -> str:
-        """An arrow towards the better values, and the unit."""
+        """Arrow towards better values, and unit."""
         return f"{'↑' if self.higher_is_better else '↓'} {self.unit}".rstrip()
 
     @property
     def heading(self) -> str:
-        """The metric with its direction and unit.
+        """Metric with direction and unit.
 
         >>> MetricColumn("ad", "opticam", "%", higher_is_better=False).heading
         'ad ↓ %'
@@ -47,14 +47,14 @@ class MetricColumn(NamedTuple):
 
 @dataclass(frozen=True)
 class SummaryGroup:
-    """The lines of a summary that share a table: the explainers of one model on one split, or models alone.
+    """Rows of a summary that form a table: the explainers of one model on one split, or models without explainer.
 
     Attributes:
-        heads: heading of the first column: `explainer`, or `model` if models are compared; the column `explainer` of `lines`
-            holds either.
+        heads: heading of the first column: `explainer`, or `model` if models are compared; the names are in the column
+            `explainer` of `lines`.
         model: name of the model; empty if models are compared.
         place: data set, split and target rule.
-        lines: the lines of the summary.
+        lines: rows of the summary.
     """
 
     heads: str
@@ -72,28 +72,28 @@ class SummaryGroup:
 
     @cached_property
     def columns(self) -> list[MetricColumn]:
-        """The metrics, in the order of the summary."""
+        """Metrics, in the order of the summary."""
         return [MetricColumn(*line) for line in self.lines[list(MetricColumn._fields)].drop_duplicates().itertuples(index=False, name=None)]
 
     @cached_property
     def cells(self) -> dict[tuple[str, MetricColumn], dict[Any, Any]]:
-        """The lines by explainer and column; an unfinished job has none."""
+        """Rows by explainer and column; unfinished jobs are missing."""
         columns = {(column.metric, column.protocol): column for column in self.columns}
         return {(line["explainer"], columns[line["metric"], line["protocol"]]): line for line in self.lines.to_dict("records")}
 
     @cached_property
     def tied(self) -> dict[str, str]:
-        """The tie letter of each explainer, empty without a tie; explainers in the order of the summary."""
+        """Tie letter of each explainer, empty without a tie; in the order of the summary."""
         return dict(self.lines.drop_duplicates("explainer")[["explainer", "tie_group"]].itertuples(index=False, name=None))
 
     def explainers(self, *, control: bool) -> list[str]:
-        """The controls, or the methods under test."""
+        """Return the controls, or the other explainers."""
         return list(self.lines.loc[self.lines["is_control"] == control, "explainer"].unique())
 
     def places(self, column: MetricColumn) -> dict[str, int]:
-        """The methods that are first (1) and second (2) in a column; tied ones share a place, controls are not ranked.
+        """Return the best (1) and second (2) explainers of a column; ties share a place, controls are not ranked.
 
-        A single method has no place either.
+        A single explainer is not ranked either.
         """
         means = {name: self.cells[name, column]["mean"] for name in self.explainers(control=False) if (name, column) in self.cells}
         means = {name: mean for name, mean in means.items() if not math.isnan(mean)}
@@ -108,7 +108,7 @@ class SummaryGroup:
 
 
 def summary_groups(summary: pd.DataFrame) -> Iterator[SummaryGroup]:
-    """Split a summary into the groups of its tables, in its own order."""
+    """Split a summary into the groups of its tables."""
     alone = summary["explainer"] == str(NO_EXPLAINER)
     place = ["dataset", "split", "target_rule"]
     for (model, *where), lines in summary[~alone].groupby(["model", *place], sort=False):
@@ -119,9 +119,9 @@ def summary_groups(summary: pd.DataFrame) -> Iterator[SummaryGroup]:
 
 
 def summary_tables(summary: pd.DataFrame) -> list[Table]:
-    """The summary as tables: the best method bold, the second underlined, controls in a section of their own.
+    """Format a summary as tables: the best explainer bold, the second underlined, controls in a separate section.
 
-    A dagger marks values that are not significantly different from the best, if the summary has the column `vs_best`.
+    With the column `vs_best`, a dagger marks values not significantly different from the best.
     """
     return [_table(group) for group in summary_groups(summary)]
 
@@ -161,7 +161,7 @@ def _cell(line: dict[Any, Any] | None, place: int) -> Cell:
 
 
 def _number(number: float, unit: str) -> str:
-    """One decimal in per cent, three otherwise; an em dash for NaN.
+    """Format with one decimal in per cent, three otherwise; an em dash for NaN.
 
     >>> _number(12.345, "%"), _number(0.12345, ""), _number(math.nan, "")
     ('12.3', '0.123', '—')
@@ -170,7 +170,7 @@ def _number(number: float, unit: str) -> str:
 
 
 def _notes(group: SummaryGroup) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Notes for the screen and for print: images, protocols, controls, ties, daggers, metrics without a test."""
+    """Notes for the terminal and for LaTeX: images, protocols, controls, ties, daggers, untested metrics."""
     protocols, ties = dict[str, list[str]](), dict[str, list[str]]()
     for column in group.columns:
         protocols.setdefault(column.protocol, []).append(column.metric)
@@ -189,7 +189,7 @@ def _notes(group: SummaryGroup) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _tests(lines: pd.DataFrame) -> list[str]:
-    """The meaning of daggers, and the metrics without a test; nothing if no test was made."""
+    """Explain daggers and name untested metrics; empty without tests."""
     if "vs_best" not in lines:
         return []
     names = ", ".join(lines.loc[lines["vs_best"] == "untested", "metric"].unique())
@@ -198,23 +198,23 @@ def _tests(lines: pd.DataFrame) -> list[str]:
 
 
 def _counts(group: SummaryGroup) -> dict[str, dict[str, str]]:
-    """Further columns, heading -> explainer -> text: images if cells differ, failures, constant maps, costs."""
+    """Further columns, heading -> explainer -> text: number of images if it differs, failures, constant maps, usage."""
     by_explainer = group.lines.groupby("explainer", sort=False)
     n = group.lines["n"]
     columns = {} if n.min() == n.max() else {"images": by_explainer["n"].agg(span)}
     for heading, name in _COUNTS:
         if group.lines[name].any():
             columns[heading] = by_explainer[name].max().astype(str)
-    for heading, name in _COSTS:
+    for heading, name in _USAGE:
         if group.lines[name].notna().any():
-            columns[heading] = by_explainer[name].first().map(_cost)
+            columns[heading] = by_explainer[name].first().map(_format_usage)
     return {heading: {str(name): str(text) for name, text in texts.items()} for heading, texts in columns.items()}
 
 
-def _cost(number: float) -> str:
-    """Three digits, never with an exponent.
+def _format_usage(number: float) -> str:
+    """Format with three digits, without exponent.
 
-    >>> [_cost(number) for number in (4001.0, 2.0, 0.01234, 0.00002, 0.0, math.nan)]
+    >>> [_format_usage(number) for number in (4001.0, 2.0, 0.01234, 0.00002, 0.0, math.nan)]
     ['4001', '2', '0.0123', '<0.001', '0', '—']
     """
     if math.isnan(number):
@@ -225,7 +225,7 @@ def _cost(number: float) -> str:
 
 
 def span(counts: pd.Series) -> str:
-    """The common count, or the least and the largest.
+    """Format the common count, or the smallest and the largest.
 
     >>> span(pd.Series([8, 8])), span(pd.Series([8, 6]))
     ('8', '6–8')

@@ -1,4 +1,4 @@
-"""The model of every table that is printed: columns, and sections of rows of cells."""
+"""Model of printed tables: columns, and sections of rows of cells."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Column:
         key: name of the column.
         heading: text of the heading.
         kind: `text` is left-aligned, `number` right-aligned; `name` is a text in code type in Markdown.
-        unit: second part of the heading, such as `↓ %`; it moves to a second line where room is short.
+        unit: second part of the heading, such as `↓ %`; on a second line if space is short.
         wide_only: whether a terminal narrower than `render.WIDE` omits the column.
-        in_print: whether LaTeX has the column.
+        in_print: whether the column is printed in LaTeX.
     """
 
     key: str
@@ -82,5 +82,5 @@ class Table:
 
 
 def text_rows(*columns: Iterable[object]) -> tuple[tuple[Cell, ...], ...]:
-    """Rows of plain cells from the texts of each column."""
+    """Return rows of cells without markup from the texts of each column."""
     return tuple(tuple(Cell(str(text)) for text in row) for row in zip(*columns, strict=True))

@@ -1,4 +1,4 @@
-"""Ties: explainers that are the same thing under two names for a given model."""
+"""Ties: explainers with equal values on every image of a model."""
 
 from __future__ import annotations
 
@@ -9,27 +9,26 @@ import numpy as np
 from camdbench.tables.cell_values import Cells
 
 TIE_TOLERANCE = 1e-4
-"""How far two values of one image may lie apart, as a share of the metric's scale: 0.01 where the unit is %.
+"""Largest difference of tied values of one image, as a fraction of the metric's scale: 0.01 if the unit is %.
 
-Two algebraically equal methods differ by float32 rounding in the map, which moves a logit of the masked image by some
-1e-5 and a probability by a quarter of that at most; unequal methods differ a thousandfold on some image.
+Algebraically equal explainers differ by float32 rounding of the map, which changes a logit of the masked image by about 1e-5 and a
+probability by at most a quarter of that; other explainers differ 1,000 times as much on some image.
 """
 
 _LETTERS = "abcdefghijklmnoprstuvwxyz"  # without q, which has no superscript in most fonts
 
 
 def tie_labels(cells: Cells, units: Mapping[str, str], tolerance: float = TIE_TOLERANCE) -> list[str]:
-    """Label the explainers that agree on every image in every metric: one label per cell, empty where there is no tie.
+    """Label explainers that agree on every image in every metric: one label per cell, empty without a tie.
 
-    Within a block (data set, split, model, target rule) explainers are tied when each of their values lies within
-    `tolerance` of the same value of the group's first explainer, and when they lack values on the same images. Strict
-    on purpose: one image that flips in a metric of zeros and ones parts them. And agreement must mean something: some
-    value must lie between the ends of its metric's scale, since zeros and ones alone agree by chance.
+    Within a block (data set, split, model, target rule) explainers are tied if each value lies within `tolerance` of
+    that of the group's first explainer and values are missing on the same images. A single deviating image separates them. At least
+    one value must lie strictly inside its metric's scale, as values of 0 and 1 can agree by chance.
 
     Args:
         cells: the cells of a run.
         units: unit of each metric spec; `%` has the scale 100, anything else the scale 1.
-        tolerance: share of the scale by which values may differ.
+        tolerance: largest difference as a fraction of the scale.
     """
     labels = [""] * len(cells.keys)
     for block in cells.blocks():
@@ -75,7 +74,7 @@ def _same(first: Table, other: Table, tolerance: float) -> bool:
 
 
 def _letter(place: int) -> str:
-    """The label of a group: a, b, c, and so on.
+    """Return the label of a group: a, b, c, and so on.
 
     >>> [_letter(place) for place in (0, 1, 24, 25, 26)]
     ['a', 'b', 'z', 'aa', 'ab']

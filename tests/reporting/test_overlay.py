@@ -65,7 +65,7 @@ def test_no_blend_leaves_the_range(height: int, width: int, shade: float, value:
         (IMAGE, MAP - 0.5, {}, "the map must have values in"),
         (IMAGE, MAP * np.nan, {}, "the map must have values in"),
         (IMAGE, MAP, {"colours": "turbot"}, "no colour map 'turbot'; did you mean 'turbo'"),
-        (IMAGE, MAP, {"strength": 1.5}, "strength=1.5"),
+        (IMAGE, MAP, {"strength": 1.5}, "strength = 1.5"),
     ],
 )
 def test_what_does_not_fit_is_refused(image, saliency, options, message):
@@ -195,17 +195,17 @@ def test_the_same_gallery_is_the_same_file(tmp_path: Path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"images": []}, "needs an image and an explainer"),
-        ({"maps": {}}, "needs an image and an explainer"),
+        ({"images": []}, "needs at least one image and one explainer"),
+        ({"maps": {}}, "needs at least one image and one explainer"),
         ({"titles": ["x"]}, "1 titles for 2 images"),
         ({"maps": {"a": [OFF]}}, "1 maps of a for 2 images"),
         ({"captions": {"a": ["x"]}}, "1 captions of a for 2 images"),
-        ({"captions": {"b": ["x", "y"]}}, "captions for b, of which there are no maps"),
-        ({"path": "page.txt"}, r"page\.txt: a gallery is written as"),
+        ({"captions": {"b": ["x", "y"]}}, "captions: no maps of b"),
+        ({"path": "page.txt"}, r"page\.txt: unknown suffix"),
         ({"maps": {"a": [OFF, ON + 1]}}, "the map must have values in"),
         ({"columns": 0}, "columns=0: a gallery needs room for one explainer"),
-        ({"dpi": 30_000}, "a gallery of 2 images is too long"),
-        ({"images": [RED] * 400, "maps": {"a": [OFF] * 400}, "titles": ["x"] * 400}, "a gallery of 400 images is too long"),
+        ({"dpi": 30_000}, "gallery: too long with 2 images"),
+        ({"images": [RED] * 400, "maps": {"a": [OFF] * 400}, "titles": ["x"] * 400}, "gallery: too long with 400 images"),
     ],
 )
 def test_what_fits_no_page_is_refused(tmp_path: Path, change, message):

@@ -67,7 +67,7 @@ def test_a_data_set_on_disk_is_run_whole(tmp_path: Path):
         ({"dataset": "folder", "data_root": ".", "split": "val"}, "has no splits"),
         (
             {"dataset": "folder", "data_root": ".", "explainers": "gtbox"},
-            "explainer gtbox needs boxes, which data set folder does not have",
+            "explainer gtbox: needs boxes, which data set folder does not have",
         ),
         ({"target": "best"}, "--target best: expected label, predicted, runner_up, least_likely or a class index"),
         ({"limit": 0}, "--limit 0: expected at least 1"),
@@ -82,7 +82,7 @@ def test_what_is_wrong_is_said_in_one_line(change: dict[str, Any], message: str)
 def test_boxes_that_were_fetched_apart_serve_the_metricsthat_need_them(tmp_path: Path):
     asked = PLAIN | {"dataset": "imagenet", "data_root": tmp_path, "metrics": "le", "models": "resnet50"}
     with pytest.raises(
-        UsageError, match=r"metric le needs boxes, .* imagenet does not have without Annotations/CLS-LOC/.* under --data-root"
+        UsageError, match=r"metric le: needs boxes, .* imagenet does not have without Annotations/CLS-LOC/.* under --data-root"
     ):
         check(asked)
     (tmp_path / "LOC_val_solution.csv").touch()

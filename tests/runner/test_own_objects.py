@@ -89,9 +89,9 @@ def test_two_models_of_one_class_keep_their_own_values(tmp_path: Path):
     ("change", "message"),
     [
         ({"models": [toy_classifier()]}, r"models: objects need names in rows; give models=\{'name': classifier\}"),
-        ({"layer": "relu2"}, "--layer relu2: the models are objects"),
-        ({"precision": "bf16"}, "--precision bf16: the models have fp32"),
-        ({"data_root": "."}, r"--data-root \.: the data set is an object"),
+        ({"layer": "relu2"}, "--layer = relu2: the models are objects"),
+        ({"precision": "bf16"}, "--precision = bf16: the models have fp32"),
+        ({"data_root": "."}, r"--data-root = \.: the data set is an object"),
     ],
 )
 def test_options_of_named_models_and_data_are_refused(tmp_path: Path, change: dict[str, Any], message: str):

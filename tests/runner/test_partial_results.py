@@ -171,7 +171,7 @@ def test_a_damaged_journal_is_named(tmp_path: Path, stopper: Any):
     interrupted(stopper, tmp_path)
     (file,) = tmp_path.glob("partial/**/*.pt")
     file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(CamdbenchError, match=rf"{file.name} is damaged \(.*\); delete it and run the same command again"):
+    with pytest.raises(CamdbenchError, match=rf"{file.name}: damaged \(.*\); delete it and run the same command again"):
         camdbench.run(out=tmp_path, **REQUEST)
 
 

@@ -351,7 +351,7 @@ def test_a_layer_without_gradient_or_of_another_network_is_refused_before_any_wo
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"target": 8}, "--target 8: model shortcuts-ce has classes 0 to 7"),
+        ({"target": 8}, "--target = 8: model shortcuts-ce has classes 0 to 7"),
         ({"device": "gpu"}, "--device gpu: expected auto, cpu, cuda"),
         ({"device": "cuda:9"}, "this machine has .* cuda device"),
         ({"batch_size": 0}, "--batch-size 0"),
@@ -505,3 +505,22 @@ class TestWhichImages:
         run(tmp_path / "run", "fakecam", **request)
         (session,) = load_run(tmp_path / "run")["sessions"]
         assert session["boxes_dropped"] == 1
+
+
+def test_a_configuration_may_be_a_mapping_or_a_yaml_file(tmp_path: Path) -> None:
+    options = {"explainers": ["gradcam", "centre"], "metrics": "ad", "limit": 2, "device": "cpu"}
+    (tmp_path / "run.yaml").write_text("explainers: [gradcam, centre]\nmetrics: ad\nlimit: 5\ndevice: cpu\nout: made\n")
+    rows = camdbench.run(config=options, out=tmp_path / "mapping")
+    file = camdbench.run(config=tmp_path / "run.yaml", limit=2)  # options beside it take precedence
+    assert Path(file.attrs["run"]) == tmp_path / "made"
+    pd.testing.assert_frame_equal(values(rows), values(file))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("explainer: gradcam", "did you mean 'explainers'"), ("- gradcam", "holds no options"), (None, "cannot be read")]
+)
+def test_a_wrong_file_of_options_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
+    if text is not None:
+        (tmp_path / "run.yaml").write_text(text)
+    with pytest.raises(UsageError, match=message):
+        camdbench.run(config=tmp_path / "run.yaml")

@@ -13,8 +13,7 @@ import torch
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.files import replacing
 from camdbench.core.row import Row
-from camdbench.runner.plan import PartKey
-from camdbench.runner.run_directory import RunDirectory, RunRecord, UsageRow, part_file
+from camdbench.runner.run_directory import PartKey, RunDirectory, RunRecord, UsageRow, part_file
 from camdbench.tables.load import load_run
 
 JOB = PartKey("resnet50@IMAGENET1K_V1", 'opticam(objective="diff")', 0)
@@ -53,7 +52,7 @@ def test_rows_are_written_last_so_that_a_break_before_them_leaves_the_job_undone
         write(table, path, **options)
 
     monkeypatch.setattr(pq, "write_table", fail_on_rows)
-    with pytest.raises(CamdbenchError, match=r"cannot write .*part-00000.parquet \(No space left on device\).*same command again"):
+    with pytest.raises(CamdbenchError, match=r"part-00000.parquet: cannot be written \(No space left on device\).*same command again"):
         store.write(JOB, [a_row()], None, [a_usage()], None)
     assert not store.is_done(JOB)
     assert list((tmp_path / "rows").rglob("*.*")) == []  # no torn file, no temporary one
@@ -84,9 +83,9 @@ def test_a_replaced_file_is_the_old_one_until_it_is_the_new_one(tmp_path: Path):
 
 def test_a_folder_that_cannot_be_written_to_is_refused_in_one_line(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match=r"--out .*file/run: cannot be written to \(Not a directory\); choose another folder"):
+    with pytest.raises(UsageError, match=r"--out = .*file/run: cannot be written \(Not a directory\); choose another folder"):
         RunDirectory(tmp_path / "file" / "run")
-    with pytest.raises(UsageError, match="cannot be written to"):
+    with pytest.raises(UsageError, match="cannot be written"):
         RunDirectory(Path("/proc/camdbench-run"))
 
 
@@ -102,7 +101,7 @@ def test_a_damaged_record_is_refused(tmp_path: Path):
     store.write_record(a_record())
     assert store.read_record() == a_record()
     (tmp_path / "run.json").write_text("{")
-    with pytest.raises(UsageError, match=r"run\.json is damaged"):
+    with pytest.raises(UsageError, match=r"run\.json: damaged"):
         store.read_record()
 
 

@@ -111,9 +111,9 @@ def test_what_cannot_be_scored_is_refused_with_the_mend(kept: Path, tmp_path: Pa
     (tmp_path / "broken.npy").write_bytes(b"no numbers")
     np.savez(tmp_path / "strangers.npz", a=np.zeros((2, 2)), b=np.zeros((2, 2)))
     for given, options, message in [
-        (tmp_path / "without", {}, "stored no maps; run it with --save-maps raw"),
-        (kept, {"limit": 3}, "--limit 3: a run is scored as it was made"),
-        (kept, {"explainer_name": "mine"}, "--explainer-name mine: the maps of a run have the names"),
+        (tmp_path / "without", {}, "has no saved maps; repeat it with --save-maps raw"),
+        (kept, {"limit": 3}, "--limit = 3: fixed by the run whose maps are scored"),
+        (kept, {"explainer_name": "mine"}, "--explainer-name = mine: the maps of a run have the names"),
         (
             kept,
             {"metrics": "adcc"},

@@ -244,7 +244,7 @@ def test_nothing_drawn_or_nothing_known_is_nan(reduction: str):
 
 @pytest.mark.parametrize("reduction", [name for name in ALL if name not in ("mean", "class mean")])
 def test_missing_curves_are_named(reduction: str):
-    with pytest.raises(UsageError, match=f"the reduction '{reduction}' reads .*curves"):
+    with pytest.raises(UsageError, match=f"reduction {reduction}: reads .*curves"):
         aggregate(reduction, CellData(VALUES, labels=LABELS), WEIGHTS)
 
 

@@ -104,7 +104,7 @@ def test_two_runs_are_compared_cell_by_cell(make_run):
 
 def test_what_cannot_be_compared_is_refused(make_run):
     run = make_run(VALUES)
-    with pytest.raises(UsageError, match="does not measure ai; it measures ad, ag"):
+    with pytest.raises(UsageError, match="ai not in the run; choose from ad, ag"):
         compare(run, metrics=["ai"])
     with pytest.raises(UsageError, match="nothing to compare"):
         compare(make_run({"gradcam": VALUES["gradcam"]}, name="alone"))

@@ -142,10 +142,10 @@ def test_the_spread_over_seeds_in_every_format(seeded, capsys: Said, monkeypatch
 
 def test_options_that_do_not_go_together_are_refused(make_run, seeded, capsys: Said):
     for words, message in (
-        ([str(seeded), "--half-width", "1"], "--half-width is for --training-seeds"),
+        ([str(seeded), "--half-width", "1"], "--half-width = 1: needs --training-seeds"),
         ([str(seeded)] * 3, "3 runs: expected one or two"),
-        ([str(seeded), "--training-seeds", "--half-width", "-1"], "--half-width -1.0: expected a positive number"),
-        ([str(make_run(VALUES)), "--training-seeds"], "no two networks differ in their training seed alone: net;"),
+        ([str(seeded), "--training-seeds", "--half-width", "-1"], "--half-width = -1.0: expected a positive number"),
+        ([str(make_run(VALUES)), "--training-seeds"], "no two models differ only in their training seed (net);"),
     ):
         assert run_cli(["compare", *words]) == 2
         assert message in capsys.readouterr().err

@@ -117,7 +117,7 @@ def test_tolerances_can_be_chosen_by_metric(make_run, tmp_path: Path):
     written = write_golden(run, tmp_path / "golden.csv", tolerances={"ag": 0.0})
     assert written["tolerance"].tolist() == [0.5, 0.0, 0.5, 0.0]
     assert check(run, tmp_path / "golden.csv").ok
-    with pytest.raises(UsageError, match="tolerance for rise, which this run does not measure; it measures ad, ag"):
+    with pytest.raises(UsageError, match="tolerances: rise not in the run; choose from ad, ag"):
         write_golden(run, tmp_path / "golden.csv", tolerances={"rise": 1.0})
 
 
@@ -128,18 +128,18 @@ LINE = "shapes,val,net,gradcam,ad,opticam,label,1,2,0.5"
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is not a CSV"),
-        (b"PAR1\x00\xff\xfe\x9d", "is not a CSV"),
-        (f"{HEAD}\n{LINE}\n{LINE},7,8,9".encode(), "is not a CSV"),
-        (f"{HEAD}\n{LINE},7,8,9\n{LINE}".encode(), "more fields than its head"),
-        (b"dataset,mean\nshapes,1", "no column split, model, explainer, metric, protocol, target_rule, n, tolerance"),
-        (HEAD.encode(), "holds no cells"),
+        (b"", "invalid CSV"),
+        (b"PAR1\x00\xff\xfe\x9d", "invalid CSV"),
+        (f"{HEAD}\n{LINE}\n{LINE},7,8,9".encode(), "invalid CSV"),
+        (f"{HEAD}\n{LINE},7,8,9\n{LINE}".encode(), "more fields than its header"),
+        (b"dataset,mean\nshapes,1", "missing column split, model, explainer, metric, protocol, target_rule, n, tolerance"),
+        (HEAD.encode(), "no cells"),
         (f"{HEAD}\n{LINE.replace('1,2,0.5', 'one,2,0.5')}".encode(), "column mean: .*one"),
-        (f"{HEAD}\n{LINE.replace('0.5', '')}".encode(), "column tolerance|every tolerance"),
-        (f"{HEAD}\n{LINE.replace('0.5', '-1')}".encode(), "every tolerance"),
-        (f"{HEAD}\n{LINE.replace(',2,', ',2.5,')}".encode(), "every n a count"),
-        (f"{HEAD}\n{LINE.replace(',2,', ',,')}".encode(), "column n|every n a count"),
-        (f"{HEAD}\n{LINE}\n{LINE}".encode(), "names a cell twice: shapes, val, net, gradcam, ad"),
+        (f"{HEAD}\n{LINE.replace('0.5', '')}".encode(), "column tolerance|tolerance and n must"),
+        (f"{HEAD}\n{LINE.replace('0.5', '-1')}".encode(), "tolerance and n must be 0 or more"),
+        (f"{HEAD}\n{LINE.replace(',2,', ',2.5,')}".encode(), "n an integer"),
+        (f"{HEAD}\n{LINE.replace(',2,', ',,')}".encode(), "column n|n an integer"),
+        (f"{HEAD}\n{LINE}\n{LINE}".encode(), "duplicate cell: shapes, val, net, gradcam, ad"),
     ],
 )
 def test_a_bad_golden_file_is_refused(make_run, tmp_path: Path, content: bytes, message: str):

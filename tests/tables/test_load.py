@@ -10,8 +10,7 @@ import pytest
 
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.row import Row
-from camdbench.runner.plan import PartKey
-from camdbench.runner.run_directory import RunDirectory, RunRecord, UsageRow
+from camdbench.runner.run_directory import PartKey, RunDirectory, RunRecord, UsageRow
 from camdbench.tables.load import USAGE_COLUMNS, load_rows, load_run, load_usage
 
 SPEC = 'opticam(objective="diff", layer="layer4/0")'
@@ -94,26 +93,26 @@ def test_costs_are_read_and_may_be_absent(make_run):
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, load):
     with pytest.raises(UsageError, match=r"nowhere: no such folder"):
         load(tmp_path / "nowhere")
-    with pytest.raises(UsageError, match=r"is not a run directory: it holds no run\.json"):
+    with pytest.raises(UsageError, match=r"not a run directory \(no run\.json\)"):
         load(str(tmp_path))
 
 
 def test_a_run_without_rows_is_refused(tmp_path: Path):
     (tmp_path / "run.json").write_text('{"schema": 2}')
-    with pytest.raises(UsageError, match="none of its jobs is finished; run the same command again"):
+    with pytest.raises(UsageError, match="no job is finished; run the same command again"):
         load_rows(tmp_path)
 
 
 def test_a_run_of_another_schema_is_refused_in_one_line(tmp_path: Path):
     (tmp_path / "run.json").write_text('{"schema": 1}')
-    with pytest.raises(UsageError, match=r"run\.json: schema = 1: this version reads schema 2; run it again into another folder$"):
+    with pytest.raises(UsageError, match=r"run\.json: schema = 1: this version reads schema 2; repeat the run with another --out$"):
         load_rows(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", ""])
 def test_a_damaged_description_is_named(tmp_path: Path, text: str):
     (tmp_path / "run.json").write_text(text)
-    with pytest.raises(CamdbenchError, match=r"run\.json is damaged \(.+\); delete it") as caught:
+    with pytest.raises(CamdbenchError, match=r"run\.json: damaged \(.+\); delete it") as caught:
         load_run(tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -136,14 +135,14 @@ def test_a_truncated_part_is_named_with_the_mend(make_run, share: float, kind: s
 def test_a_part_that_lacks_a_column_is_damaged(make_run, make_rows, add_part):
     folder = make_run({"gradcam": {"ad": [1.0]}})
     add_part(folder, "rows", "net", "gradcam", make_rows({"gradcam": {"ad": [1.0]}}).drop(columns="protocol"))
-    with pytest.raises(CamdbenchError, match=r"part-00000\.parquet is damaged"):
+    with pytest.raises(CamdbenchError, match=r"part-00000\.parquet: damaged"):
         load_rows(folder)
 
 
 def test_an_image_that_stands_twice_would_weigh_twice(make_run, make_rows, add_part):
     folder = make_run({"gradcam": {"ad": [1.0, 2.0], "ag": [3.0, 4.0]}})
     add_part(folder, "rows", "net", "gradcam", make_rows({"gradcam": {"ag": [9.0, 9.0]}}).iloc[1:], chunk=1)
-    with pytest.raises(CamdbenchError, match=r"image 'i1' stands twice for gradcam and ag on net"):
+    with pytest.raises(CamdbenchError, match=r"image 'i1' occurs twice for gradcam and ag on net"):
         load_rows(folder)
 
 

@@ -101,5 +101,5 @@ def test_what_cannot_be_compared_is_refused(first: str, second: str, message: st
 
 
 def test_a_run_is_compared_with_a_run_only(tmp_path: Path):
-    with pytest.raises(UsageError, match="a run is compared with a run"):
+    with pytest.raises(UsageError, match="give two run directories or two metric specs"):
         diff(a_run(tmp_path / "a"), "ad")

@@ -179,12 +179,12 @@ def test_images_that_a_seed_lacks_are_left_out(make_run):
 
 def test_what_has_no_seeds_is_refused_with_the_mend(make_run):
     alone = seeded(make_run, ["net", "other"])
-    with pytest.raises(UsageError, match=r"no two networks differ in their training seed alone: net, other; train one recipe"):
+    with pytest.raises(UsageError, match=r"no two models differ only in their training seed \(net, other\); train one recipe"):
         seed_spread(alone)
     run = seeded(make_run, ["net-s0", "net-s1"])
-    with pytest.raises(UsageError, match="not measured by ai; they are by ad, ag"):
+    with pytest.raises(UsageError, match="ai not in the runs; choose from ad, ag"):
         seed_spread(run, metrics=["ai"])
-    with pytest.raises(UsageError, match="--half-width 0: expected a positive number"):
+    with pytest.raises(UsageError, match="--half-width = 0: expected a positive number"):
         seed_spread(run, half_width=0)
     training = {"training": {"recipe": "aa", "seed": 7}}
     record(run, net_s0=training | {"weights_hash": "1"}, net_s1=training | {"weights_hash": "2"})

@@ -122,4 +122,4 @@ def test_the_command_marks_on_request_and_leaves_the_files_beside_the_rows_plain
 
 def test_one_explainer_has_nothing_to_be_tested_against(make_run, capsys: pytest.CaptureFixture[str]):
     assert run_cli(["summarise", str(make_run({"winner": VALUES["winner"]})), "--significance"]) == 2
-    assert "there is nothing to compare" in capsys.readouterr().err
+    assert "nothing to compare" in capsys.readouterr().err

@@ -102,7 +102,7 @@ def test_explainers_that_agree_are_marked(make_run):
 
 def test_rows_in_memory_give_the_same_as_the_folder(make_run):
     folder = make_run(VALUES, costs=COSTS)
-    from_memory = summarise(load_rows(folder), about=load_run(folder), costs=load_usage(folder))
+    from_memory = summarise(load_rows(folder), about=load_run(folder), usage=load_usage(folder))
     pd.testing.assert_frame_equal(from_memory, summarise(folder))
 
 
@@ -237,7 +237,7 @@ def test_the_interval_goes_through_the_reduction():
 def test_rows_without_the_curves_that_a_number_is_made_of_are_told_so():
     rows, _ = some_hits()
     about = {"metrics": {"boxes": {"switches": {"reduction": "maximum over thresholds"}, "unit": "%", "higher_is_better": True}}}
-    with pytest.raises(UsageError, match="boxes: made of curves, which rows alone lack; summarise the run"):
+    with pytest.raises(UsageError, match="metric boxes: needs curves; give the run directory"):
         summarise(rows, about=about)
 
 

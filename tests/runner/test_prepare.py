@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from camdbench.core.spec import Spec
-from camdbench.runner.plan import PartKey, missing_units
+from camdbench.runner.prepare import missing_units
+from camdbench.runner.run_directory import PartKey
 
 GRADCAM, OPTICAM = Spec("gradcam"), Spec.of("opticam", {"iterations": 5})
 
