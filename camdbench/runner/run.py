@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from camdbench.core.errors import UsageError
-from camdbench.core.settings import fields_of, takes, make_config
+from camdbench.core.settings import fields_of, make_config, takes
 from camdbench.runner.config import RunConfig, Specs, check_config
 from camdbench.tables.load import load_rows
 
