@@ -88,7 +88,7 @@ class ClassificationTask:
         update_all = recipe.batchnorm_updates == "all_passes"
         batch = batch.to(self.device)
         batch = replace(batch, images=batch.images.contiguous(memory_format=torch.channels_last))  # fastest for convolutions
-        training_step = TrainingStep(self.classifier, batch, random, self._processes, update_all, self.accelerator.autocast)
+        training_step = TrainingStep(self.classifier, batch, random, self._processes, update_all, lambda: self.accelerator.autocast())
         with nullcontext() if update_all else batchnorm_updates(self.classifier.network, enabled=False):  # main passes enable them
             return losses.load(spec.name)(training_step, **spec.arguments)
 
