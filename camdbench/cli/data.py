@@ -111,7 +111,7 @@ def _print(found: Verification, name: str) -> None:
         ("annotations", ", ".join(found.annotations) or "none"),
         ("files", f"{len(found.missing):,} missing" if found.missing else "all there"),
         ("decoded", f"{found.checked:,}, of which {len(found.unreadable):,} cannot be used"),
-        *([("boxes", f"{found.boxless:,} images have none left, {found.boxes_dropped:,} boxes lost")] if "boxes" in found.annotations else []),
+        *([("boxes", f"{found.boxless:,} images without, {found.boxes_dropped:,} boxes lost")] if "boxes" in found.annotations else []),
         *([("masks", f"{found.empty_masks:,} empty")] if "masks" in found.annotations else []),
         ("fingerprint", found.fingerprint),
         ("licence", facts.licence),

@@ -52,7 +52,9 @@ def _roots(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]
 @shared_options.quiet
 @shared_options.verbose
 def command(name: str, as_json: bool, quiet: bool, **request: Any) -> int:
-    r"""Reproduce a table or figure of a paper, by name or by a recipe FILE.yaml with FILE.csv beside it: ours, its interval, the paper's value, the difference and whether they agree.
+    r"""Reproduce a table or figure of a paper: measured value, interval, the paper's value, difference and agreement.
+
+    NAME is a recipe of `camdbench list recipes`, or a file FILE.yaml with FILE.csv of printed values beside it.
 
     A cell agrees where the paper's value, as far as its rounding goes, lies in our 95 % interval. What cannot be run here
     says why, and the rest is run all the same. The same command again continues.

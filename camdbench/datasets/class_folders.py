@@ -26,7 +26,7 @@ def items_in(home: Path, order: Mapping[str, int], layout: FolderLayout) -> tupl
         raise layout.wrong(f"the folder {unknown_folders[0]!r} in {home.name}/ is not a class")
     files = [(file, order[path.name]) for path in folders for file in pictures_under(path)]
     if not files:
-        raise layout.wrong(f"no pictures in class folders of {home.name}/")
+        raise layout.wrong(f"no images in class folders of {home.name}/")
     return tuple(ImageRecord(file.relative_to(home).as_posix(), file, label) for file, label in files)
 
 

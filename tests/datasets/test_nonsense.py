@@ -46,8 +46,8 @@ def car(**changed: object) -> Change:
 
 CASES_OF_NONSENSE: list[tuple[str, Change, str]] = [
     ("pets", text("trainval.txt", ""), "pets, split trainval, has no images"),
-    ("pets", text("trainval.txt", "Abyssinian_1 0 1 1\n"), r"trainval\.txt : Abyssinian_1 has a breed below 1 or a kind other than 1"),
-    ("pets", text("trainval.txt", "Abyssinian_1 1 3 1\n"), r"trainval\.txt : Abyssinian_1 has a breed below 1 or a kind other than 1"),
+    ("pets", text("trainval.txt", "Abyssinian_1 0 1 1\n"), r"trainval\.txt: Abyssinian_1 has a breed below 1 or a kind other than 1"),
+    ("pets", text("trainval.txt", "Abyssinian_1 1 3 1\n"), r"trainval\.txt: Abyssinian_1 has a breed below 1 or a kind other than 1"),
     (
         "cub200",
         text("bounding_boxes.txt", "1 1 2 3\n3 1 2 3\n"),
@@ -66,7 +66,7 @@ CASES_OF_NONSENSE: list[tuple[str, Change, str]] = [
     (
         "flowers102",
         mat("imagelabels.mat", labels=np.array([[999, 1, 1]])),
-        "image image_00001: class index 998 is out of range for 102 classes",
+        "image image_00001: class index 998 is out of range for 102",
     ),
     ("flowers102", mat("setid.mat", trnid="abc"), "must hold whole numbers"),
     ("flowers102", mat("setid.mat", trnid=np.array([[1.5, 2.5]])), "must hold whole numbers"),

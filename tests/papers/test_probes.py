@@ -122,7 +122,7 @@ def test_a_probe_that_is_to_be_trained_says_how_and_its_recipe_is_written(mine: 
     done = reproduce("mine-table1", **mine)
     assert done.failed
     reason = done.lines[0].reason
-    assert reason.startswith("the probe is not trained yet; use --train, or camdbench probe --recipe ")
+    assert reason.startswith("the probe is not trained yet; use --train, or run camdbench probe --recipe ")
     assert {read_probe(file).backbone for file in (tmp_path / "out" / "training").iterdir()} == {"frozen", "trained"}
 
 

@@ -228,7 +228,7 @@ class TestJobs:
     def test_permuted_labels_are_learned_from_scratch(self) -> None:
         [training] = [setting.training for cell in plan(load_table("opticam-figa6")).cells for setting in cell.jobs if setting.training]
         recipe = check_recipe(training.fields, "test")
-        assert (recipe.init, recipe.head, recipe.data.labels, recipe.epochs, recipe.batch_size) == (None, None, "permuted", 90, 256)
+        assert (recipe.init, recipe.head_stage, recipe.data.labels, recipe.epochs, recipe.batch_size) == (None, None, "permuted", 90, 256)
 
     def test_a_label_may_have_seeds_of_its_own(self) -> None:
         counts = {cell.paper.metric: len(cell.jobs) for cell in plan(load_table("cgc-table8")).cells}

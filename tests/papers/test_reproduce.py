@@ -112,7 +112,9 @@ def networks(folder: Path, *, train: bool) -> Networks:
 def test_a_network_that_is_to_be_trained_says_how_and_its_recipe_is_written(tmp_path: Path) -> None:
     found = networks(tmp_path, train=False)
     [job, *_] = plan(load_table("soloss-table1")).jobs
-    with pytest.raises(CamdbenchError, match=r"give --train, or camdbench train --recipe .* --out .*checkpoints and then the same command"):
+    with pytest.raises(
+        CamdbenchError, match=r"use --train, or run camdbench train --recipe .* --out .*checkpoints and repeat this command"
+    ):
         found.name_of(job.setting)
     [file] = (tmp_path / "training").iterdir()
     assert read_recipe(file).network == "resnet18"
@@ -129,7 +131,7 @@ def test_a_network_is_trained_on_the_data_that_are_there(tmp_path: Path) -> None
     assert Path(networks(tmp_path, train=True).name_of(setting)).is_file()
     other = training.fields | {"network": "resnet18", "init": "resnet50@random"}
     missing = replace(setting, training=Training.of("mine", other, 0))
-    with pytest.raises(CamdbenchError, match=r"training mine-resnet18-pets-ce-.* failed: .*network that it is of"):
+    with pytest.raises(CamdbenchError, match=r"training mine-resnet18-pets-ce-.* failed: .*not a checkpoint of"):
         networks(tmp_path, train=True).name_of(missing)
 
 
@@ -137,7 +139,7 @@ PETS = """
 table: T
 summary: s
 datasets:
-  d: {dataset: pets(size=32), split: test, training: {data: {dataset: pets(size=32), train: trainval, evaluate: [test]}}}
+  d: {dataset: pets(size=32), split: test, training: {data: {dataset: pets(size=32), train: trainval, evaluation: [test]}}}
 models:
   m: {training: {network: shortcuts, validation: test, epochs: 1, batch_size: 2}}
 methods:
@@ -187,7 +189,7 @@ class TestCommand:
         lines = json.loads(capsys.readouterr().out)
         assert [line["agreement"] for line in lines] == ["not run", "not run"]
         assert lines[0]["reason"] == "data set imagenet is read from disk; set --data-root DIR"
-        assert lines[1]["reason"].startswith("the network is not trained yet; use --train, or camdbench train")
+        assert lines[1]["reason"].startswith("the network is not trained yet; use --train, or run camdbench train")
         assert "--recipe out/training/cgc-resnet50-imagenet" in lines[1]["reason"]
         assert lines[0]["value"] is None
         assert lines[0]["paper"] == "0.4860"
