@@ -54,7 +54,6 @@ PENDING = frozenset(
         "runner/session.py",
         "tables/networks.py",
         "trainer/fields.py",
-        "trainer/resume.py",
         "trainer/statistics.py",
     }
 )

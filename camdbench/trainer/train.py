@@ -19,14 +19,13 @@ from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device
 from camdbench.models.surgery import surgery_of
 from camdbench.trainer.accelerator import open_accelerator
-from camdbench.trainer.checkpoint import write_csv, write_json, write_weights
+from camdbench.trainer.checkpoint import run_key, write_csv, write_json, write_weights
 from camdbench.trainer.in_memory_split import check_batch, open_splits
 from camdbench.trainer.initialisation import build_initial_classifier
 from camdbench.trainer.loop import StepProgress, TrainingResult, fit
 from camdbench.trainer.pretraining import pretrain
 from camdbench.trainer.recipe import TrainingRecipe, read_recipe
 from camdbench.trainer.recipe_fields import with_changes
-from camdbench.trainer.resume import run_key
 from camdbench.trainer.run_state import Epoch
 from camdbench.trainer.split_data import Split
 from camdbench.trainer.streamed_split import load_split
