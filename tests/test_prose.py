@@ -30,16 +30,7 @@ RETIRED = re.compile(
     re.IGNORECASE,
 )
 # Not written anew yet: folders of the package, its modules outside folders, and pages. The list only gets shorter.
-PENDING = frozenset(
-    {
-        "datasets",
-        "docs/datasets/cub200.md",
-        "docs/datasets/hard_imagenet.md",
-        "docs/reproduce.md",
-        "docs/training.md",
-        "papers",
-    }
-)
+PENDING = frozenset[str]()
 
 _SIDE = r"(?:\d+|[A-Za-z]\d?(?: ?[/*+-] ?\w+)?|…)"
 SHAPE = re.compile(rf"\({_SIDE}(?:,|(?:, {_SIDE})+)\)")  # (B,), (B, h, w), (B, 3, H, W)
@@ -48,7 +39,7 @@ PLACE = re.compile(
 )
 NO_PAPER = re.compile(r"^(?:control\b|cross-entropy$|binary cross-entropy$)")  # nothing that a paper defines
 # How many of each kind lack it today; lower the number with every function that is written anew.
-WITHOUT_SHAPE = {"explainer": 0, "metric": 0, "loss": 13}
+WITHOUT_SHAPE = {"explainer": 0, "metric": 0, "loss": 0}
 WITHOUT_PLACE = {"explainer": 14, "metric": 23, "loss": 4}
 KINDS: dict[str, Registry] = {"explainer": explainers, "metric": metrics, "loss": losses}
 

@@ -114,7 +114,7 @@ def _print(found: Verification, name: str) -> None:
         ("files", f"{len(found.missing):,} missing" if found.missing else "none missing"),
         ("decoded", f"{found.checked:,}, {len(found.unreadable):,} unreadable"),
         *(
-            [("boxes", f"{found.boxless:,} images without boxes, {found.boxes_lost:,} boxes dropped")]
+            [("boxes", f"{found.boxless:,} images without boxes, {found.boxes_dropped:,} boxes dropped")]
             if "boxes" in found.annotations
             else []
         ),

@@ -68,7 +68,7 @@ def _describe(table: PaperTable) -> dict[str, Any]:
         "table": table.recipe.table,
         "paper": table.recipe.paper,
         "cells": wanted.cells,
-        "printed values": sum(cell.number is not None for cell in table.printed),
+        "printed values": sum(cell.number is not None for cell in table.values),
         "cells that nothing helps": wanted.missing,
         "data": list(wanted.data),
         "weights": list(wanted.weights),

@@ -24,7 +24,7 @@ def _roots(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]
 
 
 @click.command("reproduce", short_help="Reproduce a table of a paper; compare with its printed values.")
-@click.argument("name")
+@click.argument("name", metavar="NAME|FILE.yaml")
 @click.option(
     "--data-root",
     multiple=True,
@@ -53,6 +53,8 @@ def _roots(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]
 @shared_options.verbose
 def command(name: str, as_json: bool, quiet: bool, **request: Any) -> int:
     r"""Reproduce a table or figure of a paper: our value with 95 % interval, the paper's value, their difference and agreement.
+
+    NAME is a recipe of `camdbench list recipes`, or a file FILE.yaml with FILE.csv of printed values beside it.
 
     A cell agrees if the paper's value, within its rounding, lies in our 95 % interval. A cell that cannot be run states the
     reason. The same command again resumes.

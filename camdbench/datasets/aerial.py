@@ -1,4 +1,4 @@
-"""Aerial images of New Zealand: 12 classes of land cover, with masks where somebody has them."""
+"""Aerial images of New Zealand: 12 classes of land cover, with optional masks."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ def aerial(
     preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
-    """Aerial images of New Zealand in class folders, with masks where `masks/` is there.
+    """Aerial images of New Zealand in class folders, with masks if `masks/` exists.
 
-    The layout of the original is not published; this one is camdbench's. The classes are the folders of `train/` or,
-    where that is not there, of the split, sorted by name.
+    The original layout is not published; this one is camdbench's. The classes are the folders of `train/`, or of the split if
+    there is no `train/`, sorted by name.
 
     Args:
-        root: holds `train/` and `test/`, each with a folder per class, and perhaps `masks/` with the same folders.
+        root: folder of `train/` and `test/`, each with a folder per class, and optionally `masks/` with the same folders.
         split: `train` or `test`.
         masks: `gt`, `bbox` (the filled tight box of the mask) or a folder of masks ID.png.
-        preprocess: how a picture becomes the network's input.
-        size: side of the network's input in pixels.
+        preprocess: preprocessing protocol.
+        size: side of the input in pixels.
 
     Raises:
-        UsageError: the layout is another one; the message says what was expected and found.
+        UsageError: another layout; the message states the expected and the found files.
     """
     layout = FolderLayout("aerial", root, _EXPECTED)
     home = layout.path(split)

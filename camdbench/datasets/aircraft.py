@@ -1,4 +1,4 @@
-"""FGVC-Aircraft: variants, families or manufacturers of aircraft, with a box each."""
+"""FGVC-Aircraft: variants, families or manufacturers of aircraft, one box per image."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ def aircraft(
     preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
-    """FGVC-Aircraft: 100 variants of aircraft with a box each, as torchvision unpacks it.
+    """FGVC-Aircraft: 100 variants of aircraft, one box per image, in torchvision's layout.
 
-    The file of boxes, which torchvision does not read, counts from 1 and includes both ends.
+    The box file, which torchvision does not read, counts from 1 and includes both ends.
 
     Args:
-        root: holds `fgvc-aircraft-2013b/`.
-        split: one of the official splits.
+        root: folder of `fgvc-aircraft-2013b/`.
+        split: official split.
         level: 100 variants, 70 families or 30 manufacturers.
-        masks: `gt` (there are none), `bbox` (the filled boxes) or a folder of masks ID.png.
-        preprocess: how a picture becomes the network's input. The strip with the photographer's name is not cut off.
-        size: side of the network's input in pixels.
+        masks: `gt` (none), `bbox` (filled boxes) or a folder of masks ID.png.
+        preprocess: preprocessing protocol; the banner with the photographer's name is kept.
+        size: side of the input in pixels.
 
     Raises:
-        UsageError: the layout is another one; the message says what was expected and found.
+        UsageError: another layout; the message states the expected and the found files.
     """
     layout = FolderLayout("aircraft", root, _EXPECTED)
     pictures, names = layout.path(f"{_HOME}/images"), read_lines(layout.path(f"{_HOME}/{_NAMES[level]}"))

@@ -1,4 +1,4 @@
-"""Stanford Cars: 196 models of cars with a box each."""
+"""Stanford Cars: 196 car models, one box per image."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ def cars(
     preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
-    """Stanford Cars: 196 models of cars with a box each, in the layout that torchvision reads.
+    """Stanford Cars: 196 car models, one box per image, in torchvision's layout.
 
-    The annotations count from 1 and include both ends.
+    Box coordinates count from 1 and include both ends.
 
     Args:
-        root: holds `stanford_cars/`.
-        split: the official `train` or `test`.
-        masks: `gt` (there are none), `bbox` (the filled boxes) or a folder of masks ID.png.
-        preprocess: how a picture becomes the network's input.
-        size: side of the network's input in pixels.
+        root: folder of `stanford_cars/`.
+        split: official `train` or `test`.
+        masks: `gt` (none), `bbox` (filled boxes) or a folder of masks ID.png.
+        preprocess: preprocessing protocol.
+        size: side of the input in pixels.
 
     Raises:
-        UsageError: the layout is another one; the message says what was expected and found.
+        UsageError: another layout; the message states the expected and the found files.
     """
     layout = FolderLayout("cars", root, _EXPECTED)
     pictures = layout.path(f"{_HOME}/cars_{split}")
@@ -68,6 +68,6 @@ def cars(
         items = tuple(ImageRecord(Path(row["fname"]).stem, pictures / row["fname"], int(row["class"]) - 1) for row in rows)
         edges = [[float(row[key]) for key in _EDGES] for row in rows]
     except (TypeError, ValueError) as error:
-        raise layout.wrong(f"{listing.name} has an entry whose box, class or fname is none ({error})") from None
+        raise layout.wrong(f"{listing.name} has an entry with an invalid box, class or fname ({error})") from None
     annotate = BoxesByImage(tuple(((x0 - 1, y0 - 1, x1, y1),) for x0, y0, x1, y1 in edges))
     return with_masks(OnDisk(items, names, SpatialTransform(preprocess, size), annotate, expected=_SIZES[split]), masks)

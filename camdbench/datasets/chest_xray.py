@@ -33,16 +33,16 @@ def chest_xray(
     preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
-    """Chest X-ray: normal lungs and pneumonia, labels alone.
+    """Chest X-ray: normal lungs and pneumonia; labels only.
 
     Args:
-        root: holds `train/`, `val/` and `test/`, each with a folder per class.
+        root: folder of `train/`, `val/` and `test/`, each with a folder per class.
         split: `train`, `val` or `test`.
-        preprocess: how a picture becomes the network's input; Opti-CAM takes `resize224_distort`.
-        size: side of the network's input in pixels.
+        preprocess: preprocessing protocol; Opti-CAM uses `resize224_distort`.
+        size: side of the input in pixels.
 
     Raises:
-        UsageError: the layout is another one; the message says what was expected and found.
+        UsageError: another layout; the message states the expected and the found files.
     """
     layout = FolderLayout("chest_xray", root, _EXPECTED)
     home = layout.path(split)

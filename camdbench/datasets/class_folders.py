@@ -1,4 +1,4 @@
-"""Pictures in one folder per class."""
+"""Images in one folder per class."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from camdbench.datasets.on_disk import ImageRecord
 
 
 def items_in(home: Path, order: Mapping[str, int], layout: FolderLayout) -> tuple[ImageRecord, ...]:
-    """The pictures of all class folders, folder by folder; ids are paths from `home`.
+    """The images of all class folders, folder by folder; ids are paths relative to `home`.
 
     Args:
-        home: the folder that holds the class folders.
-        order: the class index of each folder's name.
-        layout: what the error says was expected.
+        home: folder of the class folders.
+        order: class index by folder name.
+        layout: expected layout, for errors.
 
     Raises:
-        UsageError: a folder has another name, or there is no picture.
+        UsageError: a folder is not a class, or there is no image.
     """
     folders = folders_in(home)
-    if strangers := [path.name for path in folders if path.name not in order]:
-        raise layout.wrong(f"the folder {strangers[0]!r} in {home.name}/ is no class of it")
+    if unknown_folders := [path.name for path in folders if path.name not in order]:
+        raise layout.wrong(f"the folder {unknown_folders[0]!r} in {home.name}/ is not a class")
     files = [(file, order[path.name]) for path in folders for file in pictures_under(path)]
     if not files:
-        raise layout.wrong(f"no pictures in class folders of {home.name}/")
+        raise layout.wrong(f"no images in class folders of {home.name}/")
     return tuple(ImageRecord(file.relative_to(home).as_posix(), file, label) for file, label in files)
 
 
 def mask_files(home: Path, items: tuple[ImageRecord, ...]) -> dict[str, Path]:
-    """The pictures below a folder of masks by the id of the image that each belongs to, suffixes apart.
+    """The files in a folder of masks by image id; suffixes are ignored.
 
     Raises:
-        UsageError: two images, or two masks, differ by their suffixes alone.
+        UsageError: two images or two masks differ by their suffix only.
     """
     stems, files = dict[str, str](), dict[str, Path]()
     for item in items:

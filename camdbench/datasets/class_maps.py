@@ -1,4 +1,4 @@
-"""Images of several classes: a map of the class of each pixel, and what follows from it."""
+"""Class maps: annotations of images with several classes from the class of each pixel."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ ReadMap = Callable[[Path], Tensor]  # (H, W) uint8: 0 background, class plus one
 
 @dataclass(frozen=True)
 class VisibleClasses:
-    """The pixels of each class in an image; index is the class.
+    """Number of pixels of each class in an image.
 
     Attributes:
-        pixels: how many pixels each class has.
+        pixels: number of pixels by class index.
     """
 
     pixels: tuple[int, ...]
@@ -40,12 +40,12 @@ class VisibleClasses:
 
     @property
     def largest(self) -> int:
-        """The class with the most pixels, the first of equals; -1 where there is none."""
+        """The class with the most pixels, the first of equals; -1 without a class."""
         return int(np.argmax(self.pixels)) if any(self.pixels) else -1
 
 
 def shown_in(file: Path, read: ReadMap, count: int) -> VisibleClasses | None:
-    """What a class map shows; None of a map that cannot be read, whose sample says why."""
+    """The classes of a class map; None for an unreadable map, whose sample raises the error."""
     try:
         pixels = torch.bincount(read(file).flatten().long(), minlength=_VOID + 1)
     except SampleError:
@@ -55,14 +55,14 @@ def shown_in(file: Path, read: ReadMap, count: int) -> VisibleClasses | None:
 
 @dataclass(frozen=True)
 class FromClassMaps:
-    """Mask, void, masks of all classes and the classes that are present, from class maps; the box is the mask's.
+    """Annotations from class maps: mask and its tight box, void, class masks and present classes.
 
     Attributes:
-        read: how a map is read.
-        files: the map of each image.
-        items: the images; the mask is that of their label.
+        read: reader of a map.
+        files: map file of each image.
+        items: images; the mask is that of their label.
         count: number of classes.
-        several: whether masks and presence of all classes are given too.
+        several: whether all classes have masks and presence.
     """
 
     read: ReadMap
@@ -72,12 +72,12 @@ class FromClassMaps:
     several: bool
 
     def __call__(self, index: int) -> Annotations:
-        """What is known of an image."""
+        """Annotations of an image."""
         class_map = self.read(self.files[index])
         label = self.items[index].label
         mask = class_map == label + 1 if label >= 0 else torch.zeros_like(class_map, dtype=torch.bool)
         void = class_map == _VOID
-        void = void if void.any() else None  # which is a mask less to be resized
+        void = void if void.any() else None  # saves the resize of a mask
         if not self.several:
             return Annotations(boxes=box_of(mask), mask=mask, void=void)
         present = torch.zeros(self.count, dtype=torch.bool)
@@ -87,7 +87,7 @@ class FromClassMaps:
 
 
 def largest_items(names: Sequence[str], pictures: Path, shown: Sequence[VisibleClasses | None]) -> tuple[ImageRecord, ...]:
-    """Images whose label is the class with the most pixels, -1 where nothing is known."""
+    """Images labelled by the class with the most pixels; -1 if the map is unreadable."""
     return tuple(
         ImageRecord(name, pictures / f"{name}.jpg", -1 if seen is None else seen.largest) for name, seen in zip(names, shown, strict=True)
     )

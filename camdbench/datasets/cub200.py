@@ -1,4 +1,4 @@
-"""CUB-200-2011: 200 species of birds with a box each, and segmentations."""
+"""CUB-200-2011: 200 bird species, one box per image, optional segmentations."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ def cub200(
     preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
-    """CUB-200-2011: birds of 200 species with boxes, and with masks where the segmentations are there too.
+    """CUB-200-2011: 200 bird species with boxes, and with masks if the segmentations exist.
 
-    Boxes are `x y width height` as the files state them, taken as offsets from 0. Segmentations are grey by how many
-    of five people marked a pixel, 51 for each.
+    Boxes are `x y width height` with offsets from 0. The grey value of a segmentation is 51 times the number of annotators,
+    out of five, who marked the pixel.
 
     Args:
-        root: holds `CUB_200_2011/`, and `segmentations/` (a download of its own) beside it or in it.
-        split: the official split.
-        agree: a pixel is object where so many of the five people marked it.
-        masks: `gt`, `bbox` (the filled tight box of the mask, or the box) or a folder of masks ID.png.
-        preprocess: how a picture becomes the network's input.
-        size: side of the network's input in pixels.
+        root: folder of `CUB_200_2011/`, and of `segmentations/` (a separate download) beside or inside it.
+        split: official split.
+        agree: smallest number of annotators for an object pixel.
+        masks: `gt`, `bbox` (filled tight box of the mask, or the box) or a folder of masks ID.png.
+        preprocess: preprocessing protocol.
+        size: side of the input in pixels.
 
     Raises:
-        UsageError: the layout is another one; the message says what was expected and found.
+        UsageError: another layout; the message states the expected and the found files.
     """
     layout = FolderLayout("cub200", root, _EXPECTED)
     pictures = layout.path(f"{_HOME}/images")

@@ -1,4 +1,4 @@
-"""Fetching a data set, through torchvision and on demand only."""
+"""Download of data sets through torchvision, on request only."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _CLASSES: dict[str, tuple[str, dict[str, str]]] = {
 
 
 def fetch(name: str, split: str, root: Path) -> None:
-    """Let torchvision fetch a data set into a folder, unless it is there already; the folder is made where it is not.
+    """Download a data set into a folder through torchvision, unless it exists; creates the folder if missing.
 
     Raises:
-        UsageError: torchvision cannot fetch it; the message says where it can be had.
+        UsageError: torchvision cannot download this data set.
         CamdbenchError: the download failed.
     """
     facts = datasets.get(name).facts
     if name not in _CLASSES:
         raise UsageError(
-            f"data set {name} cannot be fetched; get it from {facts.source} and give --data-root (see docs/datasets/{name}.md)"
+            f"data set {name} cannot be downloaded; get it from {facts.source} and set --data-root (see docs/datasets/{name}.md)"
         )
     import torchvision.datasets
 
@@ -39,12 +39,12 @@ def fetch(name: str, split: str, root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
     try:
         getattr(torchvision.datasets, called)(str(root), download=True, **given)
-    except Exception as error:  # network, disk and archives fail in their own words
-        raise CamdbenchError(f"data set {name} could not be fetched into {root}: {error}; get it from {facts.source}") from error
+    except Exception as error:  # network, disk and archives raise many types
+        raise CamdbenchError(f"data set {name}: download to {root} failed: {error}; get it from {facts.source}") from error
 
 
 def _is_there(name: str, split: str, root: Path) -> bool:
-    """Whether the reader finds its layout: torchvision would unpack VOC once more, and stumble over SBD's folders."""
+    """Whether the reader finds its layout; torchvision would unpack VOC again and fail on SBD's existing folders."""
     try:
         datasets.load(name)(root, split=split)
     except UsageError:

@@ -1,4 +1,4 @@
-"""Oxford 102 Flowers: classes of flowers, without boxes."""
+"""Oxford 102 Flowers: labels only."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def flowers102(
     preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
-    """Oxford 102 Flowers: labels alone, as torchvision unpacks it.
+    """Oxford 102 Flowers: labels only, in torchvision's layout.
 
     Args:
-        root: holds `flowers-102/`.
-        split: the official `train`, `val` or `test`.
-        preprocess: how a picture becomes the network's input.
-        size: side of the network's input in pixels.
+        root: folder of `flowers-102/`.
+        split: official `train`, `val` or `test`.
+        preprocess: preprocessing protocol.
+        size: side of the input in pixels.
 
     Raises:
-        UsageError: the layout is another one; the message says what was expected and found.
+        UsageError: another layout; the message states the expected and the found files.
     """
     from torchvision.datasets import Flowers102
 

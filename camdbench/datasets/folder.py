@@ -1,4 +1,4 @@
-"""A folder of the user's own: one sub-folder of pictures per class, perhaps with masks and boxes."""
+"""User data in class folders, optionally with masks and boxes."""
 
 from __future__ import annotations
 
@@ -40,24 +40,24 @@ def folder(
     preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
-    """Pictures in class folders: ROOT/images/CLASS/*.jpg or ROOT/CLASS/*.jpg, and ROOT/classes.txt.
+    """User images in class folders: ROOT/images/CLASS/*.jpg or ROOT/CLASS/*.jpg, and ROOT/classes.txt.
 
-    `classes.txt` has one line per class of the network, in its order: the folder's name, then the class's name. It may
-    name classes without a folder. Without it the folders themselves are the classes, sorted by name.
+    `classes.txt` has one line per class of the network, in its order: folder name, then class name. It may list classes
+    without a folder. Without it the folders, sorted by name, are the classes.
 
-    Beside `images/` there may be `masks/CLASS/*.png`, one for each picture under its name, and `boxes.csv` with the
-    columns `image,x0,y0,x1,y1`: the picture's path from `images/`, pixels from 0, ends exclusive. Pictures are turned
-    upright by their EXIF tag; masks and boxes belong to the upright picture.
+    Optional beside `images/`: `masks/CLASS/*.png`, one per image under its name, and `boxes.csv` with the columns
+    `image,x0,y0,x1,y1`: path relative to `images/`, pixels from 0, ends exclusive. Images are rotated by their EXIF tag;
+    masks and boxes refer to the rotated image.
 
     Args:
         root: the folder.
-        classes: `imagenet` where the folders are named by WordNet identifier and there is no `classes.txt`.
-        masks: `gt` (those in `masks/`), `bbox` (their filled tight boxes, or the boxes) or another folder of masks ID.png.
-        preprocess: how a picture becomes the network's input.
-        size: side of the network's input in pixels.
+        classes: `imagenet`: folders are WordNet identifiers, without `classes.txt`.
+        masks: `gt` (`masks/`), `bbox` (filled tight boxes of the masks, or the boxes) or another folder of masks ID.png.
+        preprocess: preprocessing protocol.
+        size: side of the input in pixels.
 
     Raises:
-        UsageError: the layout is another one; the message says what was looked for.
+        UsageError: another layout; the message states the expected files.
     """
     if not root.is_dir():
         raise UsageError(f"--data-root {root}: no such folder")
@@ -65,11 +65,11 @@ def folder(
     if home == root and (root / "masks").is_dir():
         raise UsageError(f"--data-root {root} has masks/ but no images/: put the class folders into ROOT/images; {_LAYOUT}")
     folders = folders_in(home)
-    _refuse_another_level(root, home, [path.name for path in folders])
+    _check_level(root, home, [path.name for path in folders])
     order, names = _classes(root / "classes.txt", [path.name for path in folders], classes)
     files = [(file, order[path.name]) for path in folders for file in pictures_under(path)]
     if not files:
-        raise UsageError(f"--data-root {root}: no pictures in class folders; {_LAYOUT}")
+        raise UsageError(f"--data-root {root}: no images in class folders; {_LAYOUT}")
     items = tuple(ImageRecord(file.relative_to(home).as_posix(), file, label) for file, label in files)
     known = folder_masks(root / "masks", items) if (root / "masks").is_dir() else no_annotations
     if (root / "boxes.csv").is_file():
@@ -77,30 +77,26 @@ def folder(
     return with_masks(OnDisk(items, names, SpatialTransform(preprocess, size), known, upright=True), masks)
 
 
-def _refuse_another_level(root: Path, home: Path, folders: list[str]) -> None:
-    """Refuse a folder of whole data sets or of splits, which would pass for one of classes, and one whose annotations lie above it.
-
-    Raises:
-        UsageError: it is one.
-    """
+def _check_level(root: Path, home: Path, folders: list[str]) -> None:
+    """Raise UsageError for a folder of data sets or splits, or one whose annotations are in its parent folder."""
     if home == root and (wholes := [name for name in folders if (root / name / "images").is_dir()]):
-        raise UsageError(f"--data-root {root}: {wholes[0]}/ holds images/ and is no class: give --data-root {root / wholes[0]}; {_LAYOUT}")
+        raise UsageError(f"--data-root {root}: {wholes[0]}/ holds images/, not a class; use --data-root {root / wholes[0]}; {_LAYOUT}")
     above = root.absolute().parent
     beside = [name for name in ("classes.txt", "boxes.csv", "masks") if (above / name).exists()] if root.absolute().name == "images" else []
     if home == root and beside:
-        raise UsageError(f"--data-root {root}: {beside[0]} lies beside images/ and would not be read: give --data-root {above}; {_LAYOUT}")
+        raise UsageError(f"--data-root {root}: {beside[0]} is beside images/ and would not be read; use --data-root {above}; {_LAYOUT}")
     if folders and _SPLITS.issuperset(name.lower() for name in folders):
         raise UsageError(
-            f"--data-root {root}: {', '.join(folders)} are splits, not classes: give --data-root {home / folders[0]}; {_LAYOUT}"
+            f"--data-root {root}: {', '.join(folders)} are splits, not classes; use --data-root {home / folders[0]}; {_LAYOUT}"
         )
 
 
 def _classes(listing: Path, folders: list[str], kind: str) -> tuple[dict[str, int], Sequence[str]]:
-    """The position of each class folder, and the names of all classes."""
+    """The class index of each folder, and the names of all classes."""
     if kind == "imagenet":
         lines = [[item.wnid, item.name] for item in imagenet_classes()]
         if listing.is_file():
-            raise UsageError(f"{listing} states the classes and classes='imagenet' does too; remove one of them")
+            raise UsageError(f"classes='imagenet': {listing} defines the classes too; remove one of them")
     elif not listing.is_file():
         return {name: index for index, name in enumerate(folders)}, folders
     else:
@@ -108,9 +104,9 @@ def _classes(listing: Path, folders: list[str], kind: str) -> tuple[dict[str, in
     order = {parts[0]: index for index, parts in enumerate(lines)}
     if len(order) != len(lines):
         twice = next(parts[0] for index, parts in enumerate(lines) if order[parts[0]] != index)
-        raise UsageError(f"{listing}: class {twice!r} stands twice")
-    if strangers := [name for name in folders if name not in order]:
-        raise UsageError(f"{listing} does not name the folder {strangers[0]!r}; {_LAYOUT}")
+        raise UsageError(f"{listing}: class {twice!r} is listed twice; remove one line")
+    if unlisted := [name for name in folders if name not in order]:
+        raise UsageError(f"{listing}: does not list the folder {unlisted[0]!r}; {_LAYOUT}")
     return order, [parts[-1].strip() for parts in lines]
 
 

@@ -1,4 +1,4 @@
-"""Masks and boxes that lie beside pictures in class folders."""
+"""Masks and boxes beside images in class folders."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ _EDGES = ("x0", "y0", "x1", "y1")
 
 
 def folder_masks(home: Path, items: tuple[ImageRecord, ...]) -> Annotate:
-    """Masks from a folder that holds one picture for each image under the image's name; any value but zero is object.
-
-    The box of an image is the tight box of its mask.
+    """Masks from a folder of files named like their images; nonzero values are object. Boxes are the tight boxes of the masks.
 
     Raises:
         UsageError: an image has no mask.
@@ -28,15 +26,15 @@ def folder_masks(home: Path, items: tuple[ImageRecord, ...]) -> Annotate:
     found = mask_files(home, items)
     missing = [item.id for item in items if item.id not in found]
     if missing:
-        raise UsageError(f"{home} lacks {len(missing)} of {len(items)} masks, the first: of {missing[0]}; make one for each image")
+        raise UsageError(f"{home}: {len(missing)} of {len(items)} masks are missing, first {missing[0]}; add one for each image")
     return _Masks(tuple(found[item.id] for item in items))
 
 
 def listed_boxes(file: Path, items: tuple[ImageRecord, ...], others: Annotate) -> Annotate:
-    """Boxes from a CSV file with the columns image,x0,y0,x1,y1: pixels from 0, ends exclusive; an image may have none or several.
+    """Boxes from a CSV file with the columns image,x0,y0,x1,y1: pixels from 0, ends exclusive; zero or more per image.
 
     Raises:
-        UsageError: a column is missing, a number is none, a box is empty, or an image is not there.
+        UsageError: a column is missing, a value is not a number, a box is empty, or an image is unknown.
     """
     boxes: dict[str, list[list[float]]] = {item.id: [] for item in items}
     for row in read_table(file, "image,x0,y0,x1,y1"):
@@ -44,7 +42,7 @@ def listed_boxes(file: Path, items: tuple[ImageRecord, ...], others: Annotate) -
             raise unknown(f"image in {file}", row["image"], boxes)
         box = numbers([row[edge] for edge in _EDGES], file)
         if box[2] <= box[0] or box[3] <= box[1]:
-            raise UsageError(f"{file}: the box {box} of {row['image']} is empty; ends are exclusive, so x1 > x0 and y1 > y0")
+            raise UsageError(f"{file}: the box {box} of {row['image']} is empty; ends are exclusive: use x1 > x0 and y1 > y0")
         boxes[row["image"]].append(box)
     return _Boxes(others, tuple(tuple(map(tuple, boxes[item.id])) for item in items))
 

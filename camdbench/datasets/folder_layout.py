@@ -1,4 +1,4 @@
-"""Where a reader looks, and what it says when something else is there."""
+"""File layouts of data sets, and parsers of their annotation files."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _SHOWN = 8  # entries of a folder that an error lists
 
 
 class FolderLayout(NamedTuple):
-    """What a data set looks like on disk.
+    """Layout of a data set on disk.
 
     Attributes:
-        name: the data set's name.
-        root: the folder given as `--data-root`.
+        name: name of the data set.
+        root: folder given as `--data-root`.
         expected: the layout in one line, with ROOT for that folder.
     """
 
@@ -29,26 +29,26 @@ class FolderLayout(NamedTuple):
     expected: str
 
     def path(self, relative: str) -> Path:
-        """A file or folder that must be there.
+        """The path of a required file or folder.
 
         Raises:
-            UsageError: it is not; the message says what was expected and what was found.
+            UsageError: it does not exist.
         """
         if not self.root.is_dir():
             raise UsageError(f"--data-root {self.root}: no such folder")
         path = self.root / relative
         if not path.exists():
-            raise self.wrong(f"{relative} is not there{self._near(relative)}")
+            raise self.wrong(f"{relative} does not exist{self._near(relative)}")
         return path
 
     def _near(self, relative: str) -> str:
-        """The folder that should have been given, where it is the one above or one inside."""
+        """Hint to the parent folder or a sub-folder if it holds the path."""
         root = self.root.absolute()
         near = (folder for folder in (root.parent, *folders_in(root)) if (folder / relative).exists())
-        return next((f", but in {folder}: give --data-root {folder}" for folder in near), "")
+        return next((f", but in {folder}: use --data-root {folder}" for folder in near), "")
 
     def wrong(self, what: str) -> UsageError:
-        """The error for another layout: what is wrong, what was expected, what was found."""
+        """The error for another layout: the problem, the expected and the found files."""
         found = sorted(f"{path.name}/" if path.is_dir() else path.name for path in self.root.iterdir() if not path.name.startswith("."))
         shown = ", ".join(found[:_SHOWN]) + (", …" if len(found) > _SHOWN else "") if found else "nothing"
         source = datasets.get(self.name).facts.source
@@ -59,11 +59,7 @@ class FolderLayout(NamedTuple):
 
 
 def read_lines(file: Path) -> list[str]:
-    """The lines of a text file that are not blank.
-
-    Raises:
-        UsageError: it is no text.
-    """
+    """The non-blank lines of a text file; raises UsageError if it is not text."""
     try:
         return [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (UnicodeDecodeError, OSError) as error:
@@ -71,10 +67,10 @@ def read_lines(file: Path) -> list[str]:
 
 
 def read_columns(file: Path, columns: str) -> Iterator[list[str]]:
-    """The lines of a text file, each split into as many columns as named; the last may hold blanks.
+    """The lines of a text file, split into the named columns; the last may hold blanks.
 
     Raises:
-        UsageError: a line has fewer.
+        UsageError: a line has fewer columns.
     """
     count = len(columns.split())
     for number, line in enumerate(read_lines(file), 1):
@@ -85,10 +81,10 @@ def read_columns(file: Path, columns: str) -> Iterator[list[str]]:
 
 
 def read_table(file: Path, columns: str) -> list[dict[str, str]]:
-    """The rows of a CSV file with a header that holds at least the named columns.
+    """The named columns of a CSV file with a header.
 
     Raises:
-        UsageError: it is no such table; the message names the column that is missing.
+        UsageError: the file is not CSV, or a column is missing.
     """
     wanted = columns.split(",")
     try:
@@ -102,23 +98,15 @@ def read_table(file: Path, columns: str) -> list[dict[str, str]]:
 
 
 def integer(text: str, file: Path) -> int:
-    """A whole number that stands in a file.
-
-    Raises:
-        UsageError: it is none.
-    """
+    """Parse an integer of a file; raises UsageError otherwise."""
     try:
         return int(text)
     except ValueError:
-        raise UsageError(f"{file}: expected a whole number, found {text!r}") from None
+        raise UsageError(f"{file}: expected an integer, found {text!r}") from None
 
 
 def numbers(texts: Iterable[str], file: Path) -> list[float]:
-    """Finite numbers that stand in a file.
-
-    Raises:
-        UsageError: one of them is none.
-    """
+    """Parse finite numbers of a file; raises UsageError otherwise."""
     given = list(texts)
     try:
         found = [float(text) for text in given]
@@ -133,26 +121,26 @@ def read_mat(file: Path, *keys: str) -> dict[str, Any]:
     """A MATLAB file as nested dicts, lists and arrays.
 
     Raises:
-        UsageError: it is damaged, or a variable is not in it.
+        UsageError: the file is damaged, or a variable is missing.
     """
     from scipy.io import loadmat
 
     try:
-        held: dict[str, Any] = loadmat(str(file), simplify_cells=True)
-    except Exception as error:  # scipy's readers fail in many ways
+        found: dict[str, Any] = loadmat(str(file), simplify_cells=True)
+    except Exception as error:  # scipy raises many types
         raise UsageError(f"{file} cannot be read as a MATLAB file ({error})") from None
     for key in keys:
-        if key not in held:
-            raise UsageError(f"{file} does not hold {key!r}; it holds {', '.join(sorted(name for name in held if name[0] != '_'))}")
-    return held
+        if key not in found:
+            raise UsageError(f"{file}: no variable {key!r}; known: {', '.join(sorted(name for name in found if name[0] != '_'))}")
+    return found
 
 
 def pictures_under(folder: Path) -> list[Path]:
-    """All picture files below a folder, sorted by path; hidden ones, as notebooks and macOS leave them, apart."""
+    """All image files below a folder, sorted by path; without hidden files, as notebooks and macOS create them."""
     found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
     return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """The folders in a folder, hidden ones apart, sorted by name."""
+    """The folders in a folder, sorted by name, without hidden ones."""
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))

@@ -56,29 +56,28 @@ def hard_imagenet(
     preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
-    """Hard ImageNet: 15 classes whose objects are small beside strong spurious cues, with a mask each.
+    """Hard ImageNet: 15 classes of small objects beside strong spurious cues, with masks.
 
-    The official files beside the masks (`meta/*.pkl`) are pickles and are not read; the 15 classes stand here in
-    ImageNet's order. The box is the mask's tight box.
+    The official `meta/*.pkl` are pickles and are not read; the classes are in ImageNet's order. The box is the mask's tight box.
 
     Args:
-        root: holds the masks in `hardImageNet/` and ImageNet's pictures in folders by WordNet identifier.
-        split: `val` or `train`, ImageNet's own.
-        labels: `hard` counts the classes from 0 to 14, for networks that were tuned on them; `imagenet` keeps ImageNet's numbers.
-        above: a pixel is object where the mask's value is above this; 0 as in the official code.
-        masks: `gt`, `bbox` (the filled tight box of the mask) or a folder of masks ID.png.
-        preprocess: how a picture becomes the network's input; CFCE takes `resize224_distort`.
-        size: side of the network's input in pixels.
+        root: folder of the masks in `hardImageNet/` and of ImageNet's images in folders by WordNet identifier.
+        split: ImageNet's `val` or `train`.
+        labels: `hard`: class indices 0 to 14, for networks fine-tuned on them; `imagenet`: ImageNet's indices.
+        above: mask values above this are object; 0 in the official code.
+        masks: `gt`, `bbox` (filled tight box of the mask) or a folder of masks ID.png.
+        preprocess: preprocessing protocol; CFCE uses `resize224_distort`.
+        size: side of the input in pixels.
 
     Raises:
-        UsageError: the layout is another one; the message says what was expected and found.
+        UsageError: another layout; the message states the expected and the found files.
     """
     layout = FolderLayout("hard_imagenet", root, _EXPECTED)
     pictures, found = layout.path(split), pictures_under(layout.path(f"hardImageNet/{split}"))
     if not found:
         raise layout.wrong(f"no masks in hardImageNet/{split}")
-    if strangers := [file.name for file in found if file.name.partition("_")[0] not in WNIDS]:
-        raise layout.wrong(f"the mask {strangers[0]} is of none of the 15 classes")
+    if others := [file.name for file in found if file.name.partition("_")[0] not in WNIDS]:
+        raise layout.wrong(f"the mask {others[0]} belongs to none of the 15 classes")
     positions = imagenet_positions() if labels == "imagenet" else {wnid: index for index, wnid in enumerate(WNIDS)}
     parts = [file.name.partition("_") for file in found]
     items = tuple(ImageRecord(f"{wnid}/{name}", pictures / wnid / name, positions[wnid]) for wnid, _, name in parts)

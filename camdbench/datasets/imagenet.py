@@ -1,4 +1,4 @@
-"""ImageNet: the validation images of ILSVRC 2012 (or the training images) with the boxes of their class."""
+"""ImageNet (ILSVRC 2012): validation or training images with the boxes of their class."""
 
 from __future__ import annotations
 
@@ -39,26 +39,26 @@ def imagenet(
     preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
-    """ImageNet's validation images in folders by WordNet identifier, as torchvision unpacks them.
+    """ImageNet (ILSVRC 2012) in folders by WordNet identifier, torchvision's layout.
 
-    Boxes are those of the image's own class, from the official XML files or, where there are none, from one CSV file
-    with the columns `ImageId,PredictionString` (`WNID x0 y0 x1 y1 …`), which `LOC_val_solution.csv` is.
+    Boxes of the image's class come from the official XML files, else from `LOC_val_solution.csv` with the columns
+    `ImageId,PredictionString` (`WNID x0 y0 x1 y1 …`).
 
     Args:
-        root: holds `val/`, and `Annotations/CLS-LOC/val/` or `LOC_val_solution.csv`.
+        root: folder of `val/`, and of `Annotations/CLS-LOC/val/` or `LOC_val_solution.csv`.
         split: `val`, or `train` in the same layout, where only some images have boxes.
-        box_ends: whether xmax is the last pixel of a box (as CGC's evaluation reads it) or the one after it; counted from 0.
-        masks: `gt` (there are none), `bbox` (the filled boxes) or a folder of masks ID.png.
-        preprocess: how a picture becomes the network's input.
-        size: side of the network's input in pixels.
+        box_ends: `inclusive`: xmax is the last pixel of a box, as in CGC's evaluation; else the pixel after it. Counted from 0.
+        masks: `gt` (none), `bbox` (filled boxes) or a folder of masks ID.png.
+        preprocess: preprocessing protocol.
+        size: side of the input in pixels.
 
     Raises:
-        UsageError: the layout is another one; the message says what was expected and found.
+        UsageError: another layout; the message states the expected and the found files.
     """
     layout = FolderLayout("imagenet", root, _EXPECTED.replace("val", split))
     home = layout.path(split)
     if [path for path in home.iterdir() if path.suffix == ".JPEG"]:
-        raise layout.wrong(f"pictures lie loose in {split}/, not in folders by WordNet identifier")
+        raise layout.wrong(f"images are directly in {split}/, not in folders by WordNet identifier")
     items = tuple(ImageRecord(item.file.stem, item.file, item.label) for item in items_in(home, imagenet_positions(), layout))
     annotate = _boxes(root, split, items, inclusive=box_ends == "inclusive")
     names = [item.name for item in imagenet_classes()]
@@ -80,12 +80,12 @@ def _boxes(root: Path, split: str, items: tuple[ImageRecord, ...], *, inclusive:
 
 
 def _listed(file: Path, *, inclusive: bool) -> dict[str, list[tuple[str, tuple[float, ...]]]]:
-    """The class and box of every object of every image."""
+    """Class and box of every object, by image."""
     found: dict[str, list[tuple[str, tuple[float, ...]]]] = {}
     for row in read_table(file, "ImageId,PredictionString"):
         words = row["PredictionString"].split()
         if len(words) % 5:
-            raise UsageError(f"{file}: the boxes of {row['ImageId']} are not WNID x0 y0 x1 y1 each")
+            raise UsageError(f"{file}: the boxes of {row['ImageId']} are not groups of WNID x0 y0 x1 y1")
         for start in range(0, len(words), 5):
             x0, y0, x1, y1 = numbers(words[start + 1 : start + 5], file)
             found.setdefault(row["ImageId"], []).append((words[start], (x0, y0, x1 + inclusive, y1 + inclusive)))

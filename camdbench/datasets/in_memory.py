@@ -1,4 +1,4 @@
-"""Images in memory, checked when they are given."""
+"""Images in memory, with checks of shapes and ranges."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ def make_batch(
     boxes: Sequence[Tensor | Sequence[Sequence[float]]] | None = None,
     masks: Tensor | np.ndarray | None = None,
 ) -> Batch:
-    """A batch of (N, 3, H, W) or one (3, H, W) image, named "0", "1", …; the tensors given are never written to.
+    """A batch of images (N, 3, H, W) or one image (3, H, W), with ids "0", "1", …; the arguments are copied.
 
     Raises:
-        UsageError: another shape or type, values outside [0, 1], or labels, boxes or masks that do not fit them.
+        UsageError: wrong shape or type, values outside [0, 1], or labels, boxes or masks that do not match the images.
     """
     images, masks = _as_tensor(images, "images"), None if masks is None else _as_tensor(masks, "masks")
     images = images.unsqueeze(0) if images.ndim == 3 else images
     if images.ndim != 4 or images.shape[1] != 3 or not images.numel():
         raise UsageError(f"images have shape {tuple(images.shape)}; expected (N, 3, H, W)")
     if not images.is_floating_point():
-        raise UsageError(f"images are {images.dtype}; expected floats in [0, 1], for bytes divide by 255")
+        raise UsageError(f"images are {images.dtype}; expected floats in [0, 1]: divide bytes by 255")
     if not (images.min() >= 0 and images.max() <= 1):  # also refuses NaN
         raise UsageError(
             f"images have values from {images.min():.3g} to {images.max():.3g}; expected [0, 1], before any mean/std normalisation"
         )
-    with torch.inference_mode(mode=False):  # tensors made in inference mode could not be differentiated later
+    with torch.inference_mode(mode=False):  # tensors created in inference mode have no gradients
         known = torch.full((len(images),), -1) if labels is None else torch.as_tensor(labels).detach().clone()
         if known.is_floating_point():
             raise UsageError(f"labels are {known.dtype}; expected class indices")
@@ -52,17 +52,13 @@ def make_batch(
             ids=tuple(str(index) for index in range(len(images))),
             images=images.detach().clone().float(),
             labels=known.long(),
-            boxes=None if boxes is None else tuple(map(_checked_boxes, boxes)),
+            boxes=None if boxes is None else tuple(map(_check_boxes, boxes)),
             masks=None if masks is None else masks.detach().clone().bool(),
         )
 
 
 class InMemoryDataset:
-    """A checked batch as a data set; its classes have no names.
-
-    Args:
-        batch: the images, as `make_batch` returns them.
-    """
+    """A batch of `make_batch` as a data set; its classes have no names."""
 
     classes: Sequence[str] = ()
     name = "memory"
@@ -71,7 +67,7 @@ class InMemoryDataset:
         self.batch, self.ids, self.labels = batch, batch.ids, tuple(batch.labels.tolist())
 
     def __getitem__(self, index: int) -> Sample:
-        """The image at a position."""
+        """The sample at a position."""
         own = self.batch
         boxes, mask = None if own.boxes is None else own.boxes[index], None if own.masks is None else own.masks[index]
         return Sample(own.ids[index], own.images[index], self.labels[index], boxes, mask)
@@ -88,14 +84,14 @@ def _as_tensor(given: Any, name: str) -> Tensor:
     try:
         return torch.as_tensor(given)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise UsageError(f"{name} are {type(given).__name__}; expected a tensor, or what torch makes one of: {error}") from None
+        raise UsageError(f"{name} are {type(given).__name__}; expected a tensor or array: {error}") from None
 
 
-def _checked_boxes(given: Tensor | Sequence[Sequence[float]]) -> Tensor:
-    """The boxes (n, 4) of one image, each with a positive width and height, wherever it lies."""
+def _check_boxes(given: Tensor | Sequence[Sequence[float]]) -> Tensor:
+    """The boxes (n, 4) of one image, each of positive width and height."""
     own = torch.as_tensor(given)
     if own.ndim != 2 or own.shape[1] != 4:
         raise UsageError(f"boxes have shape {tuple(own.shape)}; expected (n, 4) for each image, as x0, y0, x1, y1 in pixels")
-    if wrong := own[~((own[:, 2:] > own[:, :2]).all(1) & own.isfinite().all(1))].tolist():  # NaN is larger than nothing
+    if wrong := own[~((own[:, 2:] > own[:, :2]).all(1) & own.isfinite().all(1))].tolist():  # comparisons with NaN are false
         raise UsageError(f"the box {wrong[0]} is empty; expected x0, y0, x1, y1 with x1 > x0 and y1 > y0")
     return own

@@ -1,4 +1,4 @@
-"""Kvasir: eight findings inside the gastrointestinal tract."""
+"""Kvasir: eight classes of endoscopic images."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CLASSES = (
 )
 _EXPECTED = "ROOT/CLASS/*.jpg with the classes " + ", ".join(_CLASSES)
 _SIZES = {"train": 6000, "val": 1000, "test": 1000}  # Opti-CAM, appendix E.1
-_SHARES = {"train": (0, 6), "val": (6, 7), "test": (7, 8)}  # eighths of each class
+_EIGHTHS = {"train": (0, 6), "val": (6, 7), "test": (7, 8)}  # of each class
 
 
 @dataset(
@@ -47,34 +47,34 @@ def kvasir(
     preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
-    """Kvasir, version 2: 1,000 pictures of each of eight landmarks and findings, labels alone.
+    """Kvasir, version 2: 1,000 images of each of eight landmarks and pathologies; labels only.
 
-    Opti-CAM counts 6,000, 1,000 and 1,000 images and does not say which; here each class is ordered at random by seed
-    and name, and six, one and one eighths of it are the splits.
+    Opti-CAM has splits of 6,000, 1,000 and 1,000 images and does not publish them; here each class is shuffled by seed and
+    id, and split into six, one and one eighths.
 
     Args:
-        root: holds the eight class folders (`kvasir-dataset-v2` of the official archive).
+        root: folder of the eight class folders (`kvasir-dataset-v2` of the official archive).
         split: `train`, `val` or `test`.
-        seed: another seed is another split.
-        preprocess: how a picture becomes the network's input.
-        size: side of the network's input in pixels.
+        seed: seed of the split.
+        preprocess: preprocessing protocol.
+        size: side of the input in pixels.
 
     Raises:
-        UsageError: the layout is another one; the message says what was expected and found.
+        UsageError: another layout; the message states the expected and the found files.
     """
     layout = FolderLayout("kvasir", root, _EXPECTED)
     for name in _CLASSES:
         layout.path(name)
     found = items_in(root, {name: index for index, name in enumerate(_CLASSES)}, layout)
-    chosen = {item.id for label in range(len(_CLASSES)) for item in _share([item for item in found if item.label == label], split, seed)}
+    chosen = {item.id for label in range(len(_CLASSES)) for item in _part([item for item in found if item.label == label], split, seed)}
     items = tuple(item for item in found if item.id in chosen)
     return OnDisk(items, _CLASSES, SpatialTransform(preprocess, size), expected=_SIZES[split])
 
 
-def _share(items: list[ImageRecord], split: str, seed: int) -> Iterator[ImageRecord]:
-    """The split's eighths of the images of one class."""
+def _part(items: list[ImageRecord], split: str, seed: int) -> Iterator[ImageRecord]:
+    """The images of one class in a split."""
     order = sorted(
         items, key=lambda item: float(torch.rand(1, dtype=torch.float64, generator=generator_for(seed, item.id, "kvasir split")))
     )
-    first, last = _SHARES[split]
+    first, last = _EIGHTHS[split]
     yield from order[len(order) * first // 8 : len(order) * last // 8]

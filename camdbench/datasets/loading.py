@@ -1,4 +1,4 @@
-"""Reading samples ahead of the network, in other processes, in order."""
+"""Prefetching of samples in worker processes, in order."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from torch.utils.data import Dataset as TorchDataset
 from camdbench.core.errors import SampleError, UsageError
 from camdbench.datasets.samples import Dataset, Sample
 
-AHEAD = 64  # samples that are read and wait, at most, beside the one in each process's hands
-_FEW = 256  # images that are not worth starting a process for
-_MOST = 8  # processes that one network can need: each decodes a hundred photographs a second and more
+AHEAD = 64  # largest number of samples that wait, besides one per process
+_FEW = 256  # fewer images are read without worker processes
+_MOST = 8  # largest default number of processes; each decodes over a hundred photographs per second
 
 
 class UnreadableImage(NamedTuple):
-    """An image that cannot be used.
+    """An unreadable image.
 
     Attributes:
-        id: its name.
-        label: its class.
-        reason: why.
+        id: name of the image.
+        label: class index.
+        reason: error message.
     """
 
     id: str
@@ -38,7 +38,7 @@ Read = Sample | UnreadableImage
 
 
 def read(dataset: Dataset, index: int) -> Read:
-    """A sample, or why there is none; any error but SampleError is a mistake of the program and goes on up."""
+    """A sample, or an `UnreadableImage` in place of a SampleError."""
     try:
         return dataset[index]
     except SampleError as error:
@@ -46,16 +46,16 @@ def read(dataset: Dataset, index: int) -> Read:
 
 
 def prefetch(dataset: Dataset, positions: Sequence[int], *, workers: int = 0, ahead: int = AHEAD) -> Generator[Read]:
-    """The samples at some positions, in their order, read by worker processes while the caller works on earlier ones.
+    """The samples at some positions, in their order, read ahead by worker processes.
 
-    What comes out does not depend on `workers` or `ahead`. At most about `ahead` samples wait, so memory does not grow with
-    the data set. The processes end with the last sample, and when the generator is closed.
+    The samples do not depend on `workers` or `ahead`. About `ahead` samples wait at most. The processes end with the last
+    sample or when the generator is closed.
 
     Args:
-        dataset: where samples come from; it travels to the processes, so it is pickled where processes are not forked.
-        positions: which samples.
-        workers: number of processes; 0 reads in this one, when a sample is asked for.
-        ahead: how many samples may wait.
+        dataset: data set; must be picklable if processes are not forked.
+        positions: positions of the samples.
+        workers: number of processes; 0: read in this process on demand.
+        ahead: largest number of waiting samples.
 
     Raises:
         UsageError: `workers` is negative or `ahead` is not positive.
@@ -68,7 +68,7 @@ def prefetch(dataset: Dataset, positions: Sequence[int], *, workers: int = 0, ah
 
 
 def default_workers(images: int, *, on_disk: bool) -> int:
-    """How many processes read where nobody says it: none for few images or for drawn ones, else one less than the cores."""
+    """Default number of reading processes: 0 for few or rendered images, else one less than the cores, at most 8."""
     return min(_MOST, (os.cpu_count() or 1) - 1) if on_disk and images >= _FEW else 0
 
 
@@ -80,15 +80,15 @@ def _here(dataset: Dataset, positions: Sequence[int]) -> Generator[Read]:
 def _elsewhere(dataset: Dataset, positions: Sequence[int], workers: int, ahead: int) -> Generator[Read]:
     workers = min(workers, len(positions))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="This DataLoader will create", category=UserWarning)  # the number was asked for
-        warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)  # of a process that has threads
+        warnings.filterwarnings("ignore", message="This DataLoader will create", category=UserWarning)  # the number is intended
+        warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)  # in processes with threads
         loader = DataLoader(
             _Samples(dataset, positions),
             batch_size=None,
             num_workers=workers,
             prefetch_factor=max(1, ahead // workers),
-            collate_fn=_as_it_is,
-            generator=torch.Generator(),  # it draws its processes' seeds, which nobody uses, from the global one otherwise
+            collate_fn=_identity,
+            generator=torch.Generator(),  # the loader draws unused worker seeds; the global generator must not advance
         )
         samples: Iterator[Read] = iter(loader)
     try:
@@ -98,13 +98,13 @@ def _elsewhere(dataset: Dataset, positions: Sequence[int], workers: int, ahead: 
         del samples
 
 
-def _as_it_is(sample: Any) -> Any:
+def _identity(sample: Any) -> Any:
     return sample
 
 
 @dataclass(frozen=True)
 class _Samples(TorchDataset[Read]):
-    """The samples at some positions, as torch's loader asks for them."""
+    """The samples at some positions, as a torch data set."""
 
     dataset: Dataset
     positions: Sequence[int]

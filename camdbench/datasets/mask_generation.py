@@ -1,4 +1,4 @@
-"""Masks made by a program from pictures and their boxes, one file for each image."""
+"""Generation of mask files from images and their boxes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Segment = Callable[[Image.Image, Tensor], Tensor]  # an RGB picture and its boxe
 
 
 class GeneratedMasks(NamedTuple):
-    """What became of the images.
+    """Result of `make_masks`.
 
     Attributes:
-        made: how many masks were written.
-        kept: how many were there already.
+        made: number of masks written.
+        kept: number of masks that existed.
         failed: images without a mask, each with the reason.
     """
 
@@ -34,12 +34,12 @@ class GeneratedMasks(NamedTuple):
 
 
 def make_masks(data: OnDisk, folder: Path, segment: Segment) -> GeneratedMasks:
-    """Write ID.png for each image that has none yet: 255 on the object, 0 elsewhere, of the picture's size.
+    """Write ID.png, 255 on the object and 0 elsewhere, for each image without one; an interrupted call can be repeated.
 
-    The same call again continues. `masks="FOLDER"` of the data set then reads them.
+    The option `masks="FOLDER"` of a data set reads these files.
 
     Raises:
-        UsageError: the first picture that can be read has no boxes, because the data set has none.
+        UsageError: the data set has no boxes.
     """
     made, kept, failed = 0, 0, list[tuple[str, str]]()
     for index, item in enumerate(data.items):
@@ -53,9 +53,9 @@ def make_masks(data: OnDisk, folder: Path, segment: Segment) -> GeneratedMasks:
             failed.append((item.id, str(error)))
             continue
         if boxes is None:
-            raise UsageError("the data set has no boxes, which say where the objects are; masks cannot be made")
+            raise UsageError("the data set has no boxes, which masks are made from; use a data set with boxes")
         if not len(boxes):
-            failed.append((item.id, "no box says where its object is"))
+            failed.append((item.id, "it has no box"))
             continue
         _write(file, segment(picture, boxes))
         made += 1

@@ -1,4 +1,4 @@
-"""Where masks come from: the data set's own, tight boxes, or files that somebody made, by hand or by Segment Anything."""
+"""Sources of masks: the data set, tight boxes, or a folder of files, such as those of Segment Anything."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from camdbench.datasets.transforms import Annotations
 
 
 def with_masks(data: OnDisk, source: str) -> OnDisk:
-    """The data set with masks from `gt` (its own), `bbox` (the filled tight box of each), or a folder of files ID.png.
+    """The data set with masks from `gt` (its own), `bbox` (filled tight boxes) or a folder of files ID.png.
 
-    The file of an image lies under its id with the suffix replaced by .png; any value but zero is object, and its size is
-    that of the picture. Boxes stay those of the data set.
+    Nonzero values of a file are object; its size is that of the image file. Boxes are unchanged.
 
     Raises:
-        UsageError: there is no such folder, or an image has no file in it.
+        UsageError: the folder or the file of an image does not exist.
     """
     if source == "gt":
         return data
@@ -33,12 +32,12 @@ def with_masks(data: OnDisk, source: str) -> OnDisk:
     files = tuple(mask_file(folder, name) for name in data.ids)
     missing = [file for file in files if not file.is_file()]
     if missing:
-        raise UsageError(f"masks={source!r} lacks {len(missing)} of {len(files)} masks, the first: {missing[0]}; make one for each image")
+        raise UsageError(f"masks={source!r}: {len(missing)} of {len(files)} masks are missing, first {missing[0]}; add one for each image")
     return replace(data, annotate=_FromFiles(data.annotate, files))
 
 
 def mask_file(folder: Path, image: str) -> Path:
-    """Where the mask of an image lies in a folder of masks.
+    """Path of the mask of an image in a folder of masks.
 
     >>> mask_file(Path("masks"), "n01440764/a.b.JPEG").as_posix()
     'masks/n01440764/a.b.png'

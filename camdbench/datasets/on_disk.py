@@ -1,4 +1,4 @@
-"""A data set on disk: a listing of pictures, what is known of each, and one way to read them."""
+"""OnDisk: a data set of image files with labels and annotations."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from camdbench.datasets.preprocess import read_picture
 from camdbench.datasets.samples import Sample
 from camdbench.datasets.transforms import Annotations, SpatialTransform, box_of
 
-Annotate = Callable[[int], Annotations]  # by position; picklable, since pictures may be read in other processes
+Annotate = Callable[[int], Annotations]  # by position; picklable, for worker processes
 
 
 class ImageRecord(NamedTuple):
-    """One picture as a listing names it.
+    """One image file.
 
     Attributes:
         id: stable name of the image within its data set and split.
-        file: where it lies.
-        label: class index; -1 where it has no label.
+        file: path of the file.
+        label: class index; -1 without a label.
     """
 
     id: str
@@ -42,16 +42,16 @@ def no_annotations(index: int) -> Annotations:
 
 @dataclass(frozen=True)
 class OnDisk:
-    """A data set whose pictures are files.
+    """A data set of image files.
 
     Attributes:
-        items: the pictures, in order.
+        items: the images, in order.
         classes: class names in the network's order.
-        geometry: the preprocessing protocol.
-        annotate: what is known of each picture, in its own pixels; it may raise SampleError.
-        upright: whether pictures are turned as their EXIF tag says; False where annotations belong to the raster as stored.
-        masks: `gt`, or `bbox` for the filled tight box of each mask, or the filled boxes where there are no masks.
-        expected: how many images the publications count in this split, where they do.
+        geometry: preprocessing protocol.
+        annotate: annotations of each image, in pixels of the file; it may raise SampleError.
+        upright: whether images are rotated by their EXIF tag; False if annotations refer to the stored raster.
+        masks: `gt`, or `bbox`: the filled tight box of each mask, or the filled boxes without masks.
+        expected: published number of images of this split; None if unpublished.
     """
 
     items: tuple[ImageRecord, ...]
@@ -87,7 +87,7 @@ class OnDisk:
         """Read one sample.
 
         Raises:
-            SampleError: the picture or its annotation cannot be read, or they do not fit each other.
+            SampleError: the image or its annotation cannot be read, or their sizes differ.
         """
         item = self.items[index]
         picture, known = read_picture(item.file, upright=self.upright), self.annotate(index)
@@ -104,7 +104,7 @@ class OnDisk:
         return Sample(item.id, image, item.label, known.boxes, mask, None, known.present, class_masks, lost, known.void)
 
     def fingerprint(self) -> str:
-        """A hash over the classes, names, labels and sizes of all files, and over what three of them and their annotations hold."""
+        """Hash over classes, ids, labels and sizes of all files, and over the contents and annotations of three files."""
         digest = hashlib.sha256("\n".join(self.classes).encode())
         for item in self.items:
             size = item.file.stat().st_size if item.file.is_file() else -1
@@ -118,7 +118,7 @@ class OnDisk:
 
 
 def filled(boxes: Tensor | None, size: tuple[int, int]) -> Tensor | None:
-    """The mask (H, W) of the pixels whose middle lies in one of the boxes.
+    """The mask (H, W) bool of pixels with their centre in one of the boxes.
 
     >>> filled(torch.tensor([[1.0, 0.0, 3.0, 1.6]]), (2, 4)).int()
     tensor([[0, 1, 1, 0],
@@ -136,5 +136,5 @@ def _digest(annotate: Annotate, index: int) -> bytes:
         known = annotate(index)
     except SampleError as error:
         return str(error).encode()
-    held = (known.boxes, known.mask, known.class_map, known.present)
-    return b"".join(b"-" if tensor is None else tensor.contiguous().numpy().tobytes() for tensor in held)
+    tensors = (known.boxes, known.mask, known.class_map, known.present)
+    return b"".join(b"-" if tensor is None else tensor.contiguous().numpy().tobytes() for tensor in tensors)

@@ -1,4 +1,4 @@
-"""Opening a data set by its spec."""
+"""Opening of data sets by spec."""
 
 from __future__ import annotations
 
@@ -14,36 +14,33 @@ if TYPE_CHECKING:  # samples need torch, a wrong spec does not
 
 
 def check_dataset(text: str, split: str | None, data_root: str | Path | None) -> tuple[Spec, str]:
-    """The checked spec of a data set and its split (`all` where it has none), before anything is read.
+    """The checked spec of a data set and its split (`all` without splits); reads no data.
 
     Raises:
-        UsageError: unknown name, option or split, or a data root that is missing or not wanted.
+        UsageError: unknown name, option or split, or a missing or superfluous data root.
     """
     spec = datasets.parse_one(text)
     facts = datasets.get(spec.name).facts
     arguments = spec.arguments
     arguments.pop("split", None)
-    chosen = parse_spec(text).arguments.get("split")  # as written: a checked spec leaves defaults out
+    chosen = parse_spec(text).arguments.get("split")  # unchecked: a checked spec omits defaults
     if chosen is not None and split is not None and chosen != split:
-        raise UsageError(f"--dataset {text} and --split {split} disagree; name the split once")
+        raise UsageError(f"--split {split}: differs from --dataset {text}; name the split once")
     default = next((option.default for option in datasets.get(spec.name).options if option.name == "split"), "all")
     name = split or chosen or (default if facts.splits else "all")
     if facts.splits and name not in facts.splits:
         raise unknown(f"split of {spec.name}", str(name), facts.splits)
     if not facts.splits and name != "all":
-        raise UsageError(f"data set {spec.name} has no splits; leave --split {name} out")
+        raise UsageError(f"--split {name}: data set {spec.name} has no splits; remove --split")
     if facts.on_disk and data_root is None:
-        raise UsageError(f"data set {spec.name} is read from disk; say where with --data-root DIR")
+        raise UsageError(f"data set {spec.name} is read from disk; set --data-root DIR")
     if not facts.on_disk and data_root is not None:
-        raise UsageError(f"data set {spec.name} is made, not read; leave --data-root {data_root} out")
+        raise UsageError(f"--data-root {data_root}: data set {spec.name} is rendered, not read; remove --data-root")
     return Spec.of(spec.name, arguments), str(name)
 
 
 def available_annotations(spec: Spec, split: str, data_root: str | Path | None) -> tuple[str, ...]:
-    """What the samples of a checked data set hold beside image and label: `boxes`, `masks`; nothing is read, only looked for.
-
-    A folder of masks that is given as `masks=DIR` counts.
-    """
+    """Annotations of a checked data set, `boxes` and `masks`, by the existing files and the option `masks`; reads no data."""
     facts = datasets.get(spec.name).facts
     found = set(facts.gives)
     if data_root is not None:
@@ -56,11 +53,11 @@ def available_annotations(spec: Spec, split: str, data_root: str | Path | None) 
 
 
 def open_dataset(spec: Spec, split: str, data_root: str | Path | None, *, download: bool = False) -> Dataset:
-    """Open a checked data set; `download` lets torchvision fetch it first, where it can (see the facts).
+    """Open a checked data set; `download` allows torchvision to download it first if supported.
 
     Raises:
-        UsageError: what is on disk has another layout.
-        CamdbenchError: fetching it failed.
+        UsageError: the files have another layout.
+        CamdbenchError: the download failed.
     """
     facts, factory = datasets.get(spec.name).facts, datasets.load(spec.name)
     if download and facts.download and data_root is not None:
@@ -76,13 +73,9 @@ def open_dataset(spec: Spec, split: str, data_root: str | Path | None, *, downlo
 
 
 def _check_labels(data: Dataset, what: str) -> None:
-    """Refuse lists that name nothing, or classes that are none.
-
-    Raises:
-        UsageError: they do.
-    """
+    """Raise UsageError for a data set without images or with a label out of range."""
     if not data.ids:
         raise UsageError(f"{what} has no images")
     for name, label in zip(data.ids, data.labels, strict=True):
         if not -1 <= label < len(data.classes):
-            raise UsageError(f"{what} gives {name} the class number {label}, counted from 0, but there are {len(data.classes)} classes")
+            raise UsageError(f"{what} image {name}: class index {label} is out of range for {len(data.classes)} classes")

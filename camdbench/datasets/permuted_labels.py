@@ -1,4 +1,4 @@
-"""Permuted labels: the same images and the same labels, which no longer belong together."""
+"""Randomly permuted labels (data randomisation test, Adebayo et al. 2018)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from camdbench.datasets.subsets import shuffled
 
 @dataclass(frozen=True)
 class PermutedLabels:
-    """A data set under other labels.
+    """A data set with other labels.
 
     Attributes:
         data: the data set.
@@ -33,7 +33,7 @@ class PermutedLabels:
         return self.data.classes
 
     def __getitem__(self, index: int) -> Sample:
-        """Read one sample; it shows its label alone, whatever other classes it showed.
+        """Read one sample with its new label, without `present` and `class_masks`.
 
         Raises:
             SampleError: the image cannot be read.
@@ -41,15 +41,12 @@ class PermutedLabels:
         return replace(self.data[index], label=self.labels[index], present=None, class_masks=None)
 
     def fingerprint(self) -> str:
-        """A hash over that of the data set and the labels."""
+        """Hash over the fingerprint of the data set and the labels."""
         return hashlib.sha256(f"{self.data.fingerprint()}\0{list(self.labels)}".encode()).hexdigest()[:16]
 
 
 def permuted(data: Dataset, seed: int) -> PermutedLabels:
-    """The data set with its labels dealt out anew, so that none says anything of its image, but each occurs as often as before.
-
-    The data randomisation test of Adebayo et al. 2018, arXiv:1810.03292, section 3.2.
-    """
+    """The data set with its labels permuted by the seed; class frequencies stay (arXiv:1810.03292, section 3.2)."""
     order = shuffled(data.ids, range(len(data.ids)), seed, "permuted label")
-    dealt = dict(zip(order, data.labels, strict=True))
-    return PermutedLabels(data, [dealt[position] for position in range(len(order))])
+    labels = dict(zip(order, data.labels, strict=True))
+    return PermutedLabels(data, [labels[position] for position in range(len(order))])

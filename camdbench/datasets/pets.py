@@ -1,4 +1,4 @@
-"""Oxford-IIIT Pet: 37 breeds, or cats and dogs, with trimaps."""
+"""Oxford-IIIT Pet: 37 breeds, or cats and dogs, with masks from trimaps."""
 
 from __future__ import annotations
 
@@ -42,23 +42,22 @@ def pets(
     preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
-    """Oxford-IIIT Pet: cats and dogs of 37 breeds, with trimaps, as torchvision unpacks it.
+    """Oxford-IIIT Pet: cats and dogs of 37 breeds with masks from trimaps, in torchvision's layout.
 
-    The mask is the part of the trimap that `core` names; the box is the mask's tight box (the official boxes are of
-    heads, and only some images have one). Classes and their order are torchvision's.
+    The box is the mask's tight box; the official boxes enclose heads and exist for some images only. Classes and their order
+    are torchvision's.
 
     Args:
-        root: holds `oxford-iiit-pet/`.
-        split: the official `trainval` or `test`; the private split of CFCE's release is not published.
+        root: folder of `oxford-iiit-pet/`.
+        split: official `trainval` or `test`; the split of CFCE's release is not published.
         classes: 37 `breeds`, or `binary`: 0 cat, 1 dog.
-        core: the values of the trimap that are object: 1 the animal, 2 the background, 3 the border. CFCE takes `1`,
-            SO-Loss's release `13`.
-        masks: `gt`, `bbox` (the filled tight box of the mask) or a folder of masks ID.png.
-        preprocess: how a picture becomes the network's input.
-        size: side of the network's input in pixels.
+        core: trimap values of the object: 1 animal, 2 background, 3 border. CFCE uses `1`, SO-Loss's release `13`.
+        masks: `gt`, `bbox` (filled tight box of the mask) or a folder of masks ID.png.
+        preprocess: preprocessing protocol.
+        size: side of the input in pixels.
 
     Raises:
-        UsageError: the layout is another one; the message says what was expected and found.
+        UsageError: another layout; the message states the expected and the found files.
     """
     layout = FolderLayout("pets", root, _EXPECTED)
     pictures, trimaps = layout.path(f"{_HOME}/images"), layout.path(f"{_HOME}/annotations/trimaps")
@@ -67,8 +66,8 @@ def pets(
         (name, integer(breed, listing) - 1, integer(kind, listing) - 1)
         for name, breed, kind, _ in read_columns(listing, "IMAGE BREED KIND NUMBER")
     ]
-    if strangers := [name for name, breed, kind in rows if breed < 0 or kind not in (0, 1)]:
-        raise layout.wrong(f"{listing.name} gives {strangers[0]} a breed below 1 or a kind other than 1 (cat) and 2 (dog)")
+    if wrong := [name for name, breed, kind in rows if breed < 0 or kind not in (0, 1)]:
+        raise layout.wrong(f"{listing.name}: {wrong[0]} has a breed below 1 or a kind other than 1 (cat) and 2 (dog)")
     items = tuple(ImageRecord(name, pictures / f"{name}.jpg", kind if classes == "binary" else breed) for name, breed, kind in rows)
     annotate = _Trimaps(tuple(trimaps / f"{name}.png" for name, _, _ in rows), tuple(int(value) for value in core))
     names = ["Cat", "Dog"] if classes == "binary" else _breeds(rows)
@@ -76,7 +75,7 @@ def pets(
 
 
 def _breeds(rows: list[tuple[str, int, int]]) -> list[str]:
-    """The breeds in the order of their numbers, from the names of the files: `great_pyrenees_12`."""
+    """Names of the breeds by index, from file names such as `great_pyrenees_12`."""
     names = {breed: name.rpartition("_")[0].replace("_", " ").title() for name, breed, _ in rows}
     return [names.get(breed, f"breed {breed + 1}") for breed in range(max(names, default=-1) + 1)]
 

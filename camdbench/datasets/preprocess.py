@@ -1,4 +1,4 @@
-"""From a file to an RGB picture, whatever it holds, or a reason why not."""
+"""Decoding of image files and masks."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ T = TypeVar("T")
 
 
 def read_picture(path: Path, *, upright: bool = True) -> Image.Image:
-    """Decode a picture as RGB, by default turned upright as its EXIF tag says.
+    """Decode an image file as RGB, by default rotated by its EXIF tag.
 
-    Greyscale, palettes and CMYK are converted, 16 bits scaled to 8, transparency is dropped; an animation gives its first frame.
+    Greyscale, palettes and CMYK are converted, 16 bits are scaled to 8, transparency is dropped; animations yield the first frame.
 
     Raises:
-        SampleError: the file is damaged, no picture, or a decompression bomb.
+        SampleError: the file is damaged, not an image, or a decompression bomb.
     """
 
     def decode(picture: Image.Image) -> Image.Image:
@@ -32,36 +32,36 @@ def read_picture(path: Path, *, upright: bool = True) -> Image.Image:
             ImageOps.exif_transpose(picture, in_place=True)
         picture = _eight_bits(picture)
         picture.load()
-        return picture if picture.mode == "RGB" else picture.convert("RGB")  # neither of the two copies a photograph needlessly
+        return picture if picture.mode == "RGB" else picture.convert("RGB")  # convert would copy an RGB image
 
-    return _decoded(path, decode)
+    return _decode(path, decode)
 
 
 def read_values(path: Path) -> NDArray[Any]:
-    """The values (H, W) of a picture that is no photograph but a mask: a palette's indices, greys, or the first of several channels.
+    """Values (H, W) of a mask file: palette indices, grey values, or the first of several channels.
 
     Raises:
-        SampleError: the file is not there, damaged, no picture, or a decompression bomb.
+        SampleError: the file is missing, damaged, not an image, or a decompression bomb.
     """
-    values = _decoded(path, np.asarray)
+    values = _decode(path, np.asarray)
     return values if values.ndim == 2 else values[..., 0]
 
 
-def _decoded(path: Path, decode: Callable[[Image.Image], T]) -> T:
+def _decode(path: Path, decode: Callable[[Image.Image], T]) -> T:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # Pillow's remarks on odd metadata; the pixels are right or an error
+            warnings.simplefilter("ignore", UserWarning)  # Pillow warns of unusual metadata; wrong pixels raise
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as picture:
                 return decode(picture)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise SampleError(f"{path.name}: more pixels than a picture should have (decompression bomb)") from None
-    except Exception as error:  # damaged files fail in as many ways as there are formats
+        raise SampleError(f"{path.name}: too many pixels (decompression bomb)") from None
+    except Exception as error:  # decoders raise many types on damaged files
         raise SampleError(f"{path.name}: cannot be decoded ({error})") from None
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
-    """Greys of 16 bits scaled to 8, where Pillow would clip them to white."""
+    """Grey values of 16 bits scaled to 8; Pillow would clip them to white."""
     if picture.mode in ("I", "F"):
         raise ValueError(f"pixels of mode {picture.mode} have no known range")
     if not picture.mode.startswith("I;16"):
@@ -70,5 +70,5 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
 
 
 def prepare(picture: Image.Image, how: Preprocess, size: int) -> Tensor:
-    """An RGB picture as (3, h, w) float32 in [0, 1], by a named protocol (see `Geometry`)."""
+    """An RGB image as (3, h, w) float32 in [0, 1], by a protocol of `SpatialTransform`."""
     return SpatialTransform(how, size).fit(picture, Annotations()).image

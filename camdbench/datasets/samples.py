@@ -1,4 +1,4 @@
-"""Sample and Batch: images in [0, 1] with everything that is known about them."""
+"""Sample and Batch: images in [0, 1] with labels and annotations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Sample:
-    """One image and its annotations; what a data set lacks is None.
+    """One image and its annotations; None if the data set has none.
 
     Attributes:
         id: stable name of the image within its data set and split.
@@ -20,11 +20,11 @@ class Sample:
         label: class index in the network's order.
         boxes: (N, 4) float32 xyxy in pixels, the end exclusive: x1 - x0 is the width.
         mask: (H, W) bool, True on the object.
-        background: index of the background's class, where the data set controls it.
-        present: (C,) bool, the classes that the image shows, where there may be several; `label` is one of them.
-        class_masks: (C, H, W) bool, the mask of each of the classes, likewise.
-        boxes_lost: boxes of which the preprocessing left nothing in the image.
-        void: (H, W) bool, the pixels of which nobody says what they show, where a class map has such.
+        background: class index of the background, in data sets with controlled backgrounds.
+        present: (C,) bool, the classes that the image shows, `label` among them; multi-label data sets only.
+        class_masks: (C, H, W) bool, the mask of each class; multi-label data sets only.
+        boxes_dropped: number of boxes outside the image after preprocessing.
+        void: (H, W) bool, unlabelled pixels.
     """
 
     id: str
@@ -46,11 +46,11 @@ class Batch:
     Attributes:
         ids: B stable names.
         images: (B, 3, H, W) float32 in [0, 1].
-        labels: (B,) int64; -1 where an image has no label.
+        labels: (B,) int64; -1 without a label.
         boxes: B tensors (N, 4) xyxy pixels, or None.
         masks: (B, H, W) bool, or None.
-        present: (B, C) bool, the classes that each image shows, or None where it shows one.
-        class_masks: (B, C, H, W) bool, likewise.
+        present: (B, C) bool, the classes that each image shows; None for single-label data sets.
+        class_masks: (B, C, H, W) bool; None for single-label data sets.
     """
 
     ids: tuple[str, ...]
@@ -66,16 +66,16 @@ class Batch:
 
     @classmethod
     def of(cls, samples: Sequence[Sample]) -> Batch:
-        """Stack samples of equal size; annotations that any sample lacks are left out."""
+        """Stack samples of equal size; annotations that a sample lacks become None."""
         boxes = [sample.boxes for sample in samples if sample.boxes is not None]
         return cls(
             ids=tuple(sample.id for sample in samples),
             images=torch.stack([sample.image for sample in samples]),
             labels=torch.tensor([sample.label for sample in samples], dtype=torch.int64),
             boxes=tuple(boxes) if len(boxes) == len(samples) else None,
-            masks=_stacked([sample.mask for sample in samples]),
-            present=_stacked([sample.present for sample in samples]),
-            class_masks=_stacked([sample.class_masks for sample in samples]),
+            masks=_stack([sample.mask for sample in samples]),
+            present=_stack([sample.present for sample in samples]),
+            class_masks=_stack([sample.class_masks for sample in samples]),
         )
 
     def part(self, start: int, stop: int) -> Batch:
@@ -85,47 +85,47 @@ class Batch:
             self.images[start:stop],
             self.labels[start:stop],
             None if self.boxes is None else self.boxes[start:stop],
-            *(None if held is None else held[start:stop] for held in (self.masks, self.present, self.class_masks)),
+            *(None if tensor is None else tensor[start:stop] for tensor in (self.masks, self.present, self.class_masks)),
         )
 
     def mirrored(self) -> Batch:
-        """The same images left to right, with their boxes and masks."""
+        """The batch flipped horizontally, with its boxes and masks."""
         width = self.images.shape[-1]
         boxes = None
         if self.boxes is not None:
             edges = (own.unbind(1) for own in self.boxes)
             boxes = tuple(torch.stack([width - x1, y0, width - x0, y1], 1) for x0, y0, x1, y1 in edges)
-        masks, class_masks = (None if held is None else held.flip(-1) for held in (self.masks, self.class_masks))
+        masks, class_masks = (None if mask is None else mask.flip(-1) for mask in (self.masks, self.class_masks))
         return Batch(self.ids, self.images.flip(-1), self.labels, boxes, masks, self.present, class_masks)
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch on another device."""
+        """The batch on another device."""
         return Batch(
             self.ids,
             self.images.to(device),
             self.labels.to(device),
             None if self.boxes is None else tuple(boxes.to(device) for boxes in self.boxes),
-            *(None if held is None else held.to(device) for held in (self.masks, self.present, self.class_masks)),
+            *(None if tensor is None else tensor.to(device) for tensor in (self.masks, self.present, self.class_masks)),
         )
 
 
 def batches(samples: Iterable[Sample], size: int) -> Iterator[Batch]:
-    """The samples in batches of at most `size`, all of one image size; in order among those of each."""
+    """Batches of at most `size` samples of one image size; the order within an image size is kept."""
     by_shape = dict[tuple[int, ...], list[Sample]]()
     for sample in samples:
         by_shape.setdefault(tuple(sample.image.shape), []).append(sample)
-    for alike in by_shape.values():
-        for start in range(0, len(alike), size):
-            yield Batch.of(alike[start : start + size])
+    for group in by_shape.values():
+        for start in range(0, len(group), size):
+            yield Batch.of(group[start : start + size])
 
 
-def _stacked(given: Sequence[Tensor | None]) -> Tensor | None:
-    held = [item for item in given if item is not None]
-    return torch.stack(held) if len(held) == len(given) else None
+def _stack(given: Sequence[Tensor | None]) -> Tensor | None:
+    tensors = [tensor for tensor in given if tensor is not None]
+    return torch.stack(tensors) if len(tensors) == len(given) else None
 
 
 class Dataset(Protocol):
-    """An ordered, finite collection of samples whose ids are known without reading an image."""
+    """An ordered, finite collection of samples with ids and labels that need no image to be read."""
 
     @property
     def ids(self) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""Semantic Boundaries Dataset: 20 classes, several in an image, with masks of each."""
+"""Semantic Boundaries Dataset: PASCAL VOC's 20 classes, multi-label, with class masks."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ def sbd(
     preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
-    """Semantic Boundaries Dataset: PASCAL VOC's 20 classes, several in an image, each with its mask.
+    """Semantic Boundaries Dataset: PASCAL VOC's 20 classes, multi-label, with class masks.
 
-    An image shows the classes of which its class map has a pixel, at full resolution; all maps are read once when the
-    data set is opened. Each sample has `present` and `class_masks`; label and mask are those of the class with the most
-    pixels, the box is the mask's tight box.
+    An image shows the classes in its class map at full resolution; all maps are read when the data set is opened. Each sample
+    has `present` and `class_masks`; label and mask are those of the class with the most pixels, the box is the mask's
+    tight box.
 
     Args:
-        root: holds `img/`, `cls/` and the lists.
-        split: the official `train` or `val`, or `train_noval`, which leaves out the images of VOC 2012's val.
-        masks: `gt`, `bbox` (the filled tight box of the mask) or a folder of masks ID.png; the class masks stay.
-        preprocess: how a picture becomes the network's input.
-        size: side of the network's input in pixels.
+        root: folder of `img/`, `cls/` and the lists.
+        split: official `train` or `val`, or `train_noval` without the images of VOC 2012's val.
+        masks: `gt`, `bbox` (filled tight box of the mask) or a folder of masks ID.png; class masks are unchanged.
+        preprocess: preprocessing protocol.
+        size: side of the input in pixels.
 
     Raises:
-        UsageError: the layout is another one; the message says what was expected and found.
+        UsageError: another layout; the message states the expected and the found files.
     """
     layout = FolderLayout("sbd", root, _EXPECTED)
     pictures, maps = layout.path("img"), layout.path("cls")

@@ -14,12 +14,12 @@ from camdbench.core.errors import UsageError
 
 
 class SegmentAnything:
-    """The masks of objects whose boxes are known: one mask for each box, and their union.
+    """Segments the objects in given boxes; the mask is the union over boxes.
 
     Args:
-        weights: a folder with config.json, model.safetensors and the processor's configuration, as `facebook/sam-vit-base`
-            has them; nothing is fetched, and no code of the folder is run.
-        device: where the network runs.
+        weights: folder like that of `facebook/sam-vit-base`, with config.json, model.safetensors and the processor's
+            configuration; nothing is downloaded, and no code of the folder is run.
+        device: device of the network.
 
     Raises:
         UsageError: transformers is not installed, or the folder holds no such network.
@@ -32,18 +32,18 @@ class SegmentAnything:
             raise UsageError("--method sam: transformers is not installed; run: pip install 'camdbench[sam]'") from None
         for name in ("config.json", "model.safetensors"):
             if not (weights / name).is_file():
-                raise UsageError(f"--weights {weights}: {name} is not there; expected a folder like that of facebook/sam-vit-base")
+                raise UsageError(f"--weights {weights}: {name} does not exist; use a folder like that of facebook/sam-vit-base")
         try:
             network = library.SamModel.from_pretrained(str(weights), local_files_only=True, use_safetensors=True)
             self._processor = library.SamProcessor.from_pretrained(str(weights), local_files_only=True)
-        except Exception as error:  # configurations fail in many ways
+        except Exception as error:  # transformers raises many types
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UsageError(f"--weights {weights} cannot be read as a Segment Anything network: {reason}") from None
+            raise UsageError(f"--weights {weights}: cannot be read as a Segment Anything network: {reason}") from None
         self._network: Any = network.to(device).eval().requires_grad_(False)
         self._device = device
 
     def __call__(self, picture: Image.Image, boxes: Tensor) -> Tensor:
-        """The mask (H, W) of all objects of an RGB picture; boxes (N, 4) xyxy in pixels, ends exclusive, one or more."""
+        """Mask (H, W) bool of all objects of an RGB image with boxes (N, 4) xyxy in pixels, ends exclusive, N > 0."""
         given = self._processor(picture, input_boxes=[boxes.tolist()], return_tensors="pt").to(self._device)
         with torch.inference_mode():
             found = self._network(**given, multimask_output=False)

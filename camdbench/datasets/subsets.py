@@ -1,4 +1,4 @@
-"""Parts of a data set: the first, a sample, those of a list, a few of each class. Chosen by name, whatever the order."""
+"""Subsets of a data set: the first images, a random sample, listed ids, few per class. Draws depend on ids, not on the order."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from camdbench.functional.seeding import generator_for
 
 @dataclass(frozen=True)
 class Subset:
-    """Some images of a data set, under their own names.
+    """Some images of a data set.
 
     Attributes:
         data: the whole data set.
-        positions: the images, in order.
+        positions: positions of the images, in order.
     """
 
     data: Dataset
@@ -63,24 +63,24 @@ class Subset:
         return self.data[self.positions[index]]
 
     def fingerprint(self) -> str:
-        """That of the whole data set: which images were chosen stands in the run's record beside it."""
+        """Fingerprint of the whole data set; a run records the ids of the subset separately."""
         return self.data.fingerprint()
 
 
 def select_images(
     data: Dataset, *, limit: int | None = None, sample: int | None = None, ids: str | Path | None = None, seed: int = 0
 ) -> Dataset:
-    """The images that `--ids`, `--sample` and `--limit` leave, in this order; the data set itself where none is given.
+    """The images selected by `--image-ids`, then `--sample`, then `--limit`; default: all.
 
     Args:
         data: the data set.
-        limit: this many, from the first.
-        sample: this many at random, in the data set's order (see `random_sample`).
-        ids: a file with one id per line (see `by_ids`).
+        limit: number of images, from the first.
+        sample: number of random images, in the data set's order (see `random_sample`).
+        ids: file with one id per line (see `by_ids`).
         seed: seed of the sample.
 
     Raises:
-        UsageError: a number is not positive, more are asked for than there are, or the file names an image that is not there.
+        UsageError: a number is not positive or too large, or the file has an unknown id.
     """
     positions = list(range(len(data.ids))) if ids is None else by_ids(data.ids, Path(ids))
     if sample is not None:
@@ -94,49 +94,49 @@ def select_images(
 
 
 def random_sample(ids: Sequence[str], count: int, seed: int) -> list[int]:
-    """Positions of so many images at random, in order.
+    """Positions of `count` random images, in order.
 
-    Each image draws one number from (seed, id), and the smallest are taken: a smaller sample is a part of a larger one, and
-    images that join or leave the data set do not shuffle the others.
+    Each image draws a number from (seed, id), and the smallest are selected: smaller samples are subsets of larger ones,
+    and added or removed images do not change the draws of the others.
 
     Raises:
-        UsageError: more are asked for than there are, or none.
+        UsageError: `count` is not positive or exceeds the number of images.
     """
     if not 1 <= count <= len(ids):
-        raise UsageError(f"--sample {count}: the data set has {len(ids)} images; ask for 1 to {len(ids)}")
+        raise UsageError(f"--sample {count}: the data set has {len(ids)} images; use 1 to {len(ids)}")
     return sorted(shuffled(ids, range(len(ids)), seed, "sample")[:count])
 
 
 def by_ids(ids: Sequence[str], file: Path) -> list[int]:
-    """Positions of the images that a file names, one id per line, in the file's order; blank lines and lines with # are left out.
+    """Positions of the images in a file with one id per line, in the file's order; blank lines and lines with # are skipped.
 
     Raises:
-        UsageError: the file cannot be read or is empty, an id is not there or stands twice.
+        UsageError: the file is unreadable or empty, or an id is unknown or repeated.
     """
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--ids {file} cannot be read as text ({error})") from None
+        raise UsageError(f"--image-ids {file}: cannot be read as text ({error})") from None
     names = [line for line in lines if line and not line.startswith("#")]
     if not names:
-        raise UsageError(f"--ids {file} names no image; expected one id per line")
+        raise UsageError(f"--image-ids {file}: no ids; expected one id per line")
     order = {name: index for index, name in enumerate(ids)}
     seen = set[str]()
     for name in names:
         if name not in order:
-            raise unknown(f"image in the data set, named in --ids {file}:", name, order)
+            raise unknown(f"image in the data set, listed in --image-ids {file}:", name, order)
         if name in seen:
-            raise UsageError(f"--ids {file} names {name} twice")
+            raise UsageError(f"--image-ids {file}: {name} is listed twice; remove one line")
         seen.add(name)
     return [order[name] for name in names]
 
 
 class Episode(NamedTuple):
-    """A division of a data set.
+    """A random split of a data set.
 
     Attributes:
-        train: positions of the images to train on.
-        rest: positions of all others.
+        train: positions of the training images.
+        rest: positions of all other images.
     """
 
     train: list[int]
@@ -144,31 +144,31 @@ class Episode(NamedTuple):
 
 
 def few_shot(ids: Sequence[str], labels: Sequence[int], *, shots: int, episode: int, seed: int = 0) -> Episode:
-    """So many images of each class to train on, the others for validation (CGC, section 4.2: 1, 5 or 10 shots, 20 episodes).
+    """Few-shot split: `shots` training images per class (CGC, section 4.2: 1, 5 or 10 shots, 20 episodes).
 
-    Episodes differ at random; an episode is the same for every method, and its fewer shots are a part of its more.
+    Episodes are random draws, equal for every method; fewer shots are a subset of more shots.
 
     Raises:
         UsageError: a class has fewer images.
     """
     if shots < 1:
-        raise UsageError(f"shots={shots}: expected at least 1")
+        raise UsageError(f"shots={shots}: must be at least 1")
     train = list[int]()
     for label, positions in _by_class(labels).items():
         if len(positions) < shots:
-            raise UsageError(f"shots={shots}: class {label} has {len(positions)} images")
+            raise UsageError(f"shots={shots}: class {label} has {len(positions)} images; use fewer shots")
         train += shuffled(ids, positions, seed, f"few-shot episode {episode}")[:shots]
     return _episode(train, len(ids))
 
 
 def labelled_fraction(ids: Sequence[str], labels: Sequence[int], fraction: float, *, seed: int = 0) -> Episode:
-    """A share of the images of each class as the labelled ones, at least one of each; the others have no label (CGC, section 4.3: 1 %).
+    """Semi-supervised split: a fraction of each class, at least one image, is labelled (CGC, section 4.3: 1 %).
 
     Raises:
-        UsageError: the share does not lie in (0, 1].
+        UsageError: the fraction is not in (0, 1].
     """
     if not 0 < fraction <= 1:
-        raise UsageError(f"fraction={fraction}: a share lies above 0 and up to 1")
+        raise UsageError(f"fraction={fraction}: out of range; choose a value in (0, 1]")
     train = list[int]()
     for positions in _by_class(labels).values():
         train += shuffled(ids, positions, seed, "labelled fraction")[: max(1, round(fraction * len(positions)))]
@@ -176,7 +176,7 @@ def labelled_fraction(ids: Sequence[str], labels: Sequence[int], fraction: float
 
 
 def _by_class(labels: Sequence[int]) -> dict[int, list[int]]:
-    """The positions of each class; images without a label belong to none."""
+    """Positions of the images of each class, without unlabelled images."""
     found = defaultdict[int, list[int]](list)
     for position, label in enumerate(labels):
         if label >= 0:
@@ -185,7 +185,7 @@ def _by_class(labels: Sequence[int]) -> dict[int, list[int]]:
 
 
 def shuffled(ids: Sequence[str], positions: Sequence[int], seed: int, purpose: str) -> list[int]:
-    """Positions in the order of a number that each image draws."""
+    """Positions in random order, by a number that each image draws from seed, id and purpose."""
     keys = {position: int(torch.randint(2**62, (1,), generator=generator_for(seed, ids[position], purpose))) for position in positions}
     return sorted(positions, key=lambda position: (keys[position], ids[position]))
 

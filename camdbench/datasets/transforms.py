@@ -1,7 +1,7 @@
-"""Joint transforms: a picture and what is known of its places go through the same resize and crop (torchvision.transforms.v2).
+"""Joint transforms of images and annotations: resize and crop by torchvision.transforms.v2.
 
-Boxes are xyxy in pixels with exclusive ends everywhere inside camdbench: x1 - x0 is the width, and the box of a whole
-picture of W x H pixels is (0, 0, W, H). Each reader states how its files count and converts once.
+Boxes are xyxy in pixels with exclusive ends everywhere in camdbench: x1 - x0 is the width, and the box of a whole image of
+W x H pixels is (0, 0, W, H). Each reader converts the convention of its files.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from torchvision.tv_tensors import BoundingBoxes
 from camdbench.core.errors import SampleError
 
 Preprocess = Literal["resize256_crop224", "resize224_distort", "short448", "keep"]
-_LEAST = 1.0  # pixels of a box, along both sides, that must be left after a crop
+_MIN_SIDE = 1.0  # smallest width and height of a box after a crop, in pixels
 _SCALED = {"resize256_crop224": 256 / 224, "short448": 448 / 224}  # short side over `size`
 
 
 @dataclass(frozen=True)
 class Annotations:
-    """What is known of the places of a picture, in its own pixels; what is not known is None.
+    """Annotations of an image in its pixels; None if unknown.
 
     Attributes:
         boxes: (N, 4) float32 xyxy, ends exclusive.
         mask: (H, W) bool, True on the object.
-        class_map: (H, W) uint8, the class of each pixel plus one; 0 and 255 are no class.
-        present: (C,) bool, the classes that the picture shows.
-        void: (H, W) bool, the pixels of which nobody says what they show.
+        class_map: (H, W) uint8, class of each pixel plus one; 0 background, 255 void.
+        present: (C,) bool, the classes that the image shows.
+        void: (H, W) bool, unlabelled pixels.
     """
 
     boxes: Tensor | None = None
@@ -44,48 +44,48 @@ class Annotations:
 
 
 class TransformedSample(NamedTuple):
-    """A picture as a network takes it, and its annotations, which went the same way.
+    """A preprocessed image and its transformed annotations.
 
     Attributes:
         image: (3, h, w) float32 in [0, 1].
-        annotations: the same kinds as before, in pixels of the image.
-        boxes_lost: boxes of which less than one pixel was left; they are dropped.
+        annotations: annotations in pixels of the image.
+        boxes_dropped: number of dropped boxes, with less than one pixel in the image.
     """
 
     image: Tensor
     annotations: Annotations
-    boxes_lost: int
+    boxes_dropped: int
 
 
 @dataclass(frozen=True)
 class SpatialTransform:
     """A named preprocessing protocol.
 
-    - `resize256_crop224`: the short side to round(size * 256 / 224), then the centre `size` x `size`.
-    - `resize224_distort`: to `size` x `size`, the aspect not kept.
-    - `short448`: the short side to 2 * size, nothing cropped (CGC's content heatmap).
-    - `keep`: the picture as it is.
+    - `resize256_crop224`: short side to round(size * 256 / 224), then centre crop `size` x `size`.
+    - `resize224_distort`: to `size` x `size`, aspect ratio not kept.
+    - `short448`: short side to 2 * size, no crop (CGC's content heatmap).
+    - `keep`: unchanged.
 
-    Pictures are resized bilinearly with antialiasing, masks by the nearest pixel.
+    Images are resized bilinearly with antialiasing, masks by nearest-exact.
 
     Attributes:
         how: the protocol.
-        size: side of the network's input in pixels, 224 in the names.
+        size: side of the input in pixels, 224 in the names.
     """
 
     how: Preprocess = "resize256_crop224"
     size: int = 224
 
     def fit(self, picture: Image.Image, known: Annotations) -> TransformedSample:
-        """An RGB picture and its annotations through resize and crop.
+        """Resize and crop an RGB image and its annotations.
 
         Raises:
-            SampleError: a mask has another size than the picture, or a side would grow beyond what fits into memory.
+            SampleError: a mask differs in size from the image, or the resized image would be too large.
         """
         width, height = picture.size
         for mask in (known.mask, known.class_map, known.void):
             if mask is not None and mask.shape != (height, width):
-                raise SampleError(f"the mask has {mask.shape[1]} x {mask.shape[0]} pixels, the picture {width} x {height}")
+                raise SampleError(f"the mask has {mask.shape[1]} x {mask.shape[0]} pixels, the image {width} x {height}")
         self._check_aspect(width, height)
         boxes, lost = self._fit_boxes(known.boxes, (height, width))
         mask = None if known.mask is None else self._fit_map(known.mask.to(torch.uint8)).bool()
@@ -106,7 +106,7 @@ class SpatialTransform:
         return resized
 
     def _fit_map(self, values: Tensor) -> Tensor:
-        # as a plain tensor: older torchvisions sample a tv_tensors.Mask by the rule that is off by half a pixel
+        # as a plain tensor: older torchvisions resize a tv_tensors.Mask by `nearest`, which is off by half a pixel
         return self._through(values[None], v2.InterpolationMode.NEAREST_EXACT)[0]
 
     def _fit_boxes(self, boxes: Tensor | None, canvas: tuple[int, int]) -> tuple[Tensor | None, int]:
@@ -114,26 +114,26 @@ class SpatialTransform:
             return None, 0
         if not len(boxes):
             return boxes.reshape(0, 4), 0
-        held = BoundingBoxes(boxes.float(), format="XYXY", canvas_size=canvas)  # pyright: ignore[reportCallIssue]
-        given = joint.clamp_bounding_boxes(held, clamping_mode="hard")
-        moved = self._through(given, v2.InterpolationMode.NEAREST)
+        given = BoundingBoxes(boxes.float(), format="XYXY", canvas_size=canvas)  # pyright: ignore[reportCallIssue]
+        clamped = joint.clamp_bounding_boxes(given, clamping_mode="hard")
+        moved = self._through(clamped, v2.InterpolationMode.NEAREST)
         inside = joint.clamp_bounding_boxes(moved, clamping_mode="hard").as_subclass(Tensor)
-        left = (inside[:, 2:] - inside[:, :2] >= _LEAST).all(1)
-        return inside[left], int((~left).sum())
+        kept = (inside[:, 2:] - inside[:, :2] >= _MIN_SIDE).all(1)
+        return inside[kept], int((~kept).sum())
 
     def _check_aspect(self, width: int, height: int) -> None:
-        """Refuse a strip of a picture that keeping its aspect would blow up to gigabytes."""
+        """Raise SampleError for a narrow image that would grow to gigabytes at its aspect ratio."""
         if self.how not in _SCALED or Image.MAX_IMAGE_PIXELS is None:
             return
         short = round(self.size * _SCALED[self.how])
         if short * short * max(width, height) / min(width, height) > Image.MAX_IMAGE_PIXELS:
             raise SampleError(
-                f"a picture of {width} x {height} pixels is too narrow for {self.how}: its long side would not fit into memory"
+                f"an image of {width} x {height} pixels is too narrow for {self.how}: its long side would not fit into memory"
             )
 
 
 def box_of(mask: Tensor) -> Tensor:
-    """The tight box of a mask, (1, 4) with exclusive ends; (0, 4) of an empty mask.
+    """Tight box of a mask, (1, 4) with exclusive ends; (0, 4) for an empty mask.
 
     >>> mask = torch.zeros(6, 8, dtype=torch.bool)
     >>> mask[1:3, 4:8] = True

@@ -1,4 +1,4 @@
-"""UnRel: objects in unusual places, with boxes, under the classes of ImageNet that they are instances of."""
+"""UnRel: objects in unusual relations, with boxes, labelled by classes of ImageNet."""
 
 from __future__ import annotations
 
@@ -44,63 +44,61 @@ def unrel(
 ) -> Dataset:
     """UnRel: unusual relations between objects, with boxes; labels are classes of ImageNet.
 
-    CGC evaluates on "the 28 object categories that overlap with ImageNet" and does not name them. Here a table,
-    `unrel_classes.csv` in the package, gives each category of the annotations that has a counterpart the one class of
-    ImageNet that is nearest; which of them have images depends on the data. The annotations count from 1 and include
-    both ends.
+    CGC evaluates on "the 28 object categories that overlap with ImageNet" and does not name them. Here the table
+    `unrel_classes.csv` maps each category with a counterpart to the nearest class of ImageNet. Box coordinates count from 1
+    and include both ends.
 
     Args:
-        root: holds `annotations.mat` and `images/`.
-        objects: `all` makes one sample of each category in an image, with all its boxes; `first` takes the category
-            that is annotated first.
-        mapping: a CSV file with the columns `name,wnid` to use instead of the package's table.
-        masks: `gt` (there are none), `bbox` (the filled boxes) or a folder of masks ID.png.
-        preprocess: how a picture becomes the network's input; CGC's content heatmap takes `short448`.
-        size: side of the network's input in pixels.
+        root: folder of `annotations.mat` and `images/`.
+        objects: `all`: one sample per category in an image, with all its boxes; `first`: the first annotated category.
+        mapping: CSV file with the columns `name,wnid`; default: the package's table.
+        masks: `gt` (none), `bbox` (filled boxes) or a folder of masks ID.png.
+        preprocess: preprocessing protocol; CGC's content heatmap uses `short448`.
+        size: side of the input in pixels.
 
     Raises:
-        UsageError: the layout is another one; the message says what was expected and found.
+        UsageError: another layout; the message states the expected and the found files.
     """
     layout = FolderLayout("unrel", root, _EXPECTED)
     pictures, listing = layout.path("images"), layout.path("annotations.mat")
     labels = _mapping(Path(mapping) if mapping is not None else Path(__file__).with_name("unrel_classes.csv"))
     items, boxes = list[ImageRecord](), list[tuple[Box, ...]]()
-    for name, found in _annotated(listing, layout):
-        known = {category: held for category, held in found.items() if category in labels}
+    for name, found in _objects(listing, layout):
+        known = {category: edges for category, edges in found.items() if category in labels}
         for category in list(known)[: None if objects == "all" else 1]:
             items.append(ImageRecord(f"{Path(name).stem}/{category}", pictures / name, labels[category]))
             boxes.append(tuple(known[category]))
     if not items:
-        raise layout.wrong("annotations.mat names no object that has a class of ImageNet")
+        raise layout.wrong("annotations.mat has no object with a class of ImageNet")
     names = [item.name for item in imagenet_classes()]
     return with_masks(OnDisk(tuple(items), names, SpatialTransform(preprocess, size), BoxesByImage(tuple(boxes))), masks)
 
 
 def _mapping(file: Path) -> Mapping[str, int]:
-    """The class index of each category."""
+    """Class index by category."""
     if not file.is_file():
         raise UsageError(f"mapping={str(file)!r}: no such file")
     pairs = {row["name"]: row["wnid"] for row in read_table(file, "name,wnid")}
-    if strangers := [wnid for wnid in pairs.values() if wnid not in imagenet_positions()]:
-        raise UsageError(f"{file}: {strangers[0]!r} is no class of ImageNet")
+    if others := [wnid for wnid in pairs.values() if wnid not in imagenet_positions()]:
+        raise UsageError(f"{file}: {others[0]!r} is not a class of ImageNet")
     return {name: imagenet_positions()[wnid] for name, wnid in pairs.items()}
 
 
-def _annotated(file: Path, layout: FolderLayout) -> Iterator[tuple[str, Objects]]:
-    """Each picture's file name and its objects."""
+def _objects(file: Path, layout: FolderLayout) -> Iterator[tuple[str, Objects]]:
+    """File name and objects of each image."""
     for entry in _each(read_mat(file, "annotations")["annotations"]):
         try:
             found: Objects = {}
             for item in _each(entry["objects"]):
                 x0, y0, x1, y1 = (float(edge) for edge in np.ravel(item["box"]))
-                held, box = found.setdefault(str(item["category"]), []), (x0 - 1, y0 - 1, x1, y1)
-                if box not in held:  # an object stands once for each relation that it is part of
-                    held.append(box)
+                boxes, box = found.setdefault(str(item["category"]), []), (x0 - 1, y0 - 1, x1, y1)
+                if box not in boxes:  # an object is listed once per relation
+                    boxes.append(box)
             yield str(entry["filename"]), found
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise layout.wrong(f"annotations.mat has an entry without filename, objects, category or box ({error!r})") from None
 
 
 def _each(value: Any) -> list[Any]:
-    """The entries of a MATLAB cell, which scipy gives as an array or, where there is one alone, as itself."""
+    """The entries of a MATLAB cell; scipy returns a single entry without a list."""
     return [value] if isinstance(value, dict) else np.ravel(value).tolist()

@@ -1,4 +1,4 @@
-"""Whether a data set is there in full, and whether its pictures can be read."""
+"""Verification of a data set: completeness, and readability of its images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from camdbench.datasets.samples import Dataset
 
 
 class UnreadableImage(NamedTuple):
-    """An image that cannot be used, and why."""
+    """An unreadable image and the error message."""
 
     image: str
     reason: str
@@ -25,24 +25,24 @@ class UnreadableImage(NamedTuple):
 
 @dataclass(frozen=True)
 class Verification:
-    """What was found.
+    """Result of `verify`.
 
     Attributes:
         dataset: the spec.
         split: the split.
-        images: how many images are listed.
-        expected: how many the publications count, where they do.
-        classes: how many classes the network has.
-        shown: how many of them have images.
-        unlabelled: images without a label.
+        images: number of listed images.
+        expected: published number of images; None if unpublished.
+        classes: number of classes of the network.
+        shown: number of classes with images.
+        unlabelled: number of images without a label.
         annotations: `boxes`, `masks`.
-        missing: images whose file is not there.
-        checked: how many were decoded, with their annotations.
-        unreadable: those of them that cannot be used.
-        boxless: those of them without a box, where the data set has boxes.
-        boxes_lost: boxes that the preprocessing left nothing of, among the decoded.
-        empty_masks: masks without a pixel, likewise.
-        fingerprint: the hash that a run records.
+        missing: ids of images without a file.
+        checked: number of decoded images.
+        unreadable: decoded images with an error.
+        boxless: number of decoded images without a box, in a data set with boxes.
+        boxes_dropped: number of boxes outside the image after preprocessing, among decoded images.
+        empty_masks: number of empty masks among decoded images.
+        fingerprint: hash in the record of a run.
     """
 
     dataset: str
@@ -57,18 +57,18 @@ class Verification:
     checked: int
     unreadable: tuple[UnreadableImage, ...]
     boxless: int
-    boxes_lost: int
+    boxes_dropped: int
     empty_masks: int
     fingerprint: str
 
     @property
     def complete(self) -> bool:
-        """Whether as many images are listed as the publications count; true where they do not say."""
+        """Whether the number of images is the published one; True if unpublished."""
         return self.expected in (None, self.images)
 
     @property
     def sound(self) -> bool:
-        """Whether every file is there and everything that was decoded can be used."""
+        """Whether no file is missing and no decoded image is unreadable."""
         return not self.missing and not self.unreadable
 
 
@@ -77,12 +77,12 @@ def verify(spec: Spec, split: str, data_root: Path | None, *, check: int | None 
 
     Args:
         spec: checked spec of the data set.
-        split: its split.
-        data_root: where it lies.
-        check: how many images to decode, spread evenly over the list; None for all.
+        split: the split.
+        data_root: folder of the data set.
+        check: number of images to decode, spread evenly over the list; None: all.
 
     Raises:
-        UsageError: the layout is another one.
+        UsageError: the files have another layout.
     """
     data = open_dataset(spec, split, data_root)
     chosen = _spread(len(data.ids), len(data.ids) if check is None else check)
@@ -102,14 +102,14 @@ def verify(spec: Spec, split: str, data_root: Path | None, *, check: int | None 
         checked=len(chosen),
         unreadable=tuple(decoded.unreadable),
         boxless=decoded.boxless,
-        boxes_lost=decoded.boxes_lost,
+        boxes_dropped=decoded.boxes_dropped,
         empty_masks=decoded.empty_masks,
         fingerprint=data.fingerprint(),
     )
 
 
 def _spread(count: int, wanted: int) -> list[int]:
-    """Positions from the first to the last, evenly."""
+    """Evenly spaced positions from the first to the last."""
     return sorted(set(torch.linspace(0, count - 1, min(count, wanted)).round().int().tolist())) if wanted else []
 
 
@@ -117,7 +117,7 @@ def _spread(count: int, wanted: int) -> list[int]:
 class _Decoded:
     unreadable: list[UnreadableImage]
     boxless: int = 0
-    boxes_lost: int = 0
+    boxes_dropped: int = 0
     empty_masks: int = 0
 
     @classmethod
@@ -129,7 +129,7 @@ class _Decoded:
             except SampleError as error:
                 found.unreadable.append(UnreadableImage(data.ids[index], str(error)))
                 continue
-            found.boxes_lost += sample.boxes_dropped
+            found.boxes_dropped += sample.boxes_dropped
             found.boxless += sample.boxes is not None and not len(sample.boxes)
             found.empty_masks += sample.mask is not None and not bool(sample.mask.any())
         return found

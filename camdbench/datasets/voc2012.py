@@ -1,4 +1,4 @@
-"""PASCAL VOC 2012, segmentation: 20 classes, the images of a single class, or all with several classes each."""
+"""PASCAL VOC 2012 segmentation: 20 classes, single-label images or all images as multi-label."""
 
 from __future__ import annotations
 
@@ -47,29 +47,29 @@ def voc2012(
     preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
-    """PASCAL VOC 2012's segmentation images: those that show a single class, or all of them with several classes each.
+    """PASCAL VOC 2012 segmentation images, with one class (`single`) or as multi-label data set (`multi`).
 
-    Which classes an image shows is what its class map holds, void apart; all maps are read once when the data set is
-    opened. The mask is that of the label's class, the box its tight box.
+    An image shows the classes in its class map; all maps are read when the data set is opened. The mask is that of the label,
+    the box is its tight box.
 
     Args:
-        root: holds `VOCdevkit/VOC2012/`.
-        split: the official `train`, `val` or `trainval` of the segmentation task.
-        labels: `single` keeps the images whose map has one class (SO-Loss counts 931 and 925), `multi` keeps all; their
-            label is the class with the most pixels, and each sample has `present` and `class_masks`.
-        masks: `gt`, `bbox` (the filled tight box of the mask) or a folder of masks ID.png.
-        preprocess: how a picture becomes the network's input.
-        size: side of the network's input in pixels.
+        root: folder of `VOCdevkit/VOC2012/`.
+        split: official `train`, `val` or `trainval` of the segmentation task.
+        labels: `single`: images whose map has one class (931 and 925 in SO-Loss); `multi`: all, with `present` and
+            `class_masks`, labelled by the class with the most pixels.
+        masks: `gt`, `bbox` (filled tight box of the mask) or a folder of masks ID.png.
+        preprocess: preprocessing protocol.
+        size: side of the input in pixels.
 
     Raises:
-        UsageError: the layout is another one; the message says what was expected and found.
+        UsageError: another layout; the message states the expected and the found files.
     """
     layout = FolderLayout("voc2012", root, _EXPECTED)
     pictures, maps = layout.path(f"{_HOME}/JPEGImages"), layout.path(f"{_HOME}/SegmentationClass")
     names = read_lines(layout.path(f"{_HOME}/ImageSets/Segmentation/{split}.txt"))
     shown = {name: shown_in(maps / f"{name}.png", _read_map, len(VOC_CLASSES)) for name in names}
     if labels == "single":
-        names = [name for name, seen in shown.items() if seen is None or len(seen.classes) == 1]  # one that cannot be read becomes an error
+        names = [name for name, seen in shown.items() if seen is None or len(seen.classes) == 1]  # an unreadable map raises later
     if not names:
         raise layout.wrong(f"no image of {split} has a class map with {'one class' if labels == 'single' else 'a class'}")
     items = largest_items(names, pictures, [shown[name] for name in names])
@@ -79,5 +79,5 @@ def voc2012(
 
 
 def _read_map(file: Path) -> Tensor:
-    """The class map, whose PNG is a palette image with the classes as indices."""
+    """The class map: palette indices of a PNG."""
     return torch.from_numpy(read_values(file).astype("uint8"))

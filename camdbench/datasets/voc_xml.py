@@ -1,4 +1,4 @@
-"""Boxes from annotation files in the XML of PASCAL VOC, which ImageNet uses too."""
+"""Boxes from XML annotations of PASCAL VOC and ImageNet."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from camdbench.datasets.transforms import Annotations
 
 
 def read_boxes(file: Path, names: Collection[str], *, first: int, inclusive: bool = True) -> Tensor:
-    """The boxes (N, 4) of the objects of some names, as 0-based xyxy with exclusive ends.
+    """Boxes (N, 4) of the named objects, as 0-based xyxy with exclusive ends.
 
     Args:
         file: the XML file.
-        names: which objects' boxes are wanted.
-        first: the number that the file gives to the first pixel, 0 or 1.
-        inclusive: whether the file's xmax is the last pixel of the box, rather than the one after it.
+        names: names of the objects.
+        first: coordinate of the first pixel in the file, 0 or 1.
+        inclusive: whether xmax in the file is the last pixel of the box, not the pixel after it.
 
     Raises:
         SampleError: the file is missing or damaged.
     """
     try:
-        objects = ET.parse(file).getroot().iter("object")  # noqa: S314 - expat refuses expanding entities, and nothing external is read
+        objects = ET.parse(file).getroot().iter("object")  # noqa: S314 - expat refuses entity expansion and reads no external entities
         found = [
             [float(item.findtext(f"bndbox/{edge}", "")) for edge in ("xmin", "ymin", "xmax", "ymax")]
             for item in objects
@@ -37,21 +37,21 @@ def read_boxes(file: Path, names: Collection[str], *, first: int, inclusive: boo
         raise SampleError(f"{file.name}: cannot be read as boxes in XML ({error})") from None
     boxes = torch.tensor(found).reshape(-1, 4) - first
     if not bool(boxes.isfinite().all()):
-        raise SampleError(f"{file.name}: a box has an edge that is no number")
+        raise SampleError(f"{file.name}: an edge of a box is not a number")
     boxes[:, 2:] += inclusive
     return boxes
 
 
 @dataclass(frozen=True)
 class BoxesFromXML:
-    """The boxes of each image's own class from an XML file of its own.
+    """Boxes of each image's class from one XML file per image.
 
     Attributes:
-        files: the XML file of each image.
-        names: the name of each image's class in them.
-        first: the number of the first pixel.
+        files: XML file of each image.
+        names: class name of each image in its file.
+        first: coordinate of the first pixel, 0 or 1.
         inclusive: whether xmax is the last pixel of the box.
-        required: whether a missing file is an error, rather than no box.
+        required: whether a missing file is an error.
     """
 
     files: tuple[Path, ...]
@@ -61,7 +61,7 @@ class BoxesFromXML:
     required: bool = True
 
     def __call__(self, index: int) -> Annotations:
-        """What is known of an image."""
+        """Annotations of an image."""
         file = self.files[index]
         if not self.required and not file.is_file():
             return Annotations(boxes=torch.zeros(0, 4))
@@ -70,10 +70,10 @@ class BoxesFromXML:
 
 @dataclass(frozen=True)
 class BoxesByImage:
-    """Boxes that a listing has given already, one set for each image."""
+    """Boxes by position of the image."""
 
     boxes: tuple[tuple[tuple[float, ...], ...], ...]
 
     def __call__(self, index: int) -> Annotations:
-        """What is known of an image."""
+        """Annotations of an image."""
         return Annotations(boxes=torch.tensor(self.boxes[index]).reshape(-1, 4))

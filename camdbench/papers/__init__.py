@@ -1,1 +1,1 @@
-"""The tables of the papers: recipes, the values that are printed, and ours beside them."""
+"""Reproduction of the papers' tables: recipes, printed values and measured values."""

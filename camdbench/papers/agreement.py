@@ -1,4 +1,4 @@
-"""Agreement of our value of a cell with the paper's: does our interval hold it?"""
+"""Agreement of a measured value with the paper's value: is the paper's value in the confidence interval?"""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ Agreement = Literal["agrees", "differs", "small", "not comparable", "not run"]
 
 @dataclass(frozen=True)
 class OurValue:
-    """Our number of a cell, in the unit of the paper.
+    """Measured value of a cell, in the unit of the paper.
 
     Attributes:
-        value: the number; NaN where it could not be measured.
-        low: lower end of its 95 % interval, over images, or over seeds where there are several; NaN where there is none.
-        high: its upper end.
-        n: images behind it.
-        seeds: trained networks behind it.
-        reason: why there is no number; empty where there is one.
-        fault: whether something went wrong, so that the command does not end well.
+        value: the value; NaN if not measured.
+        low: lower end of its 95 % interval over images, or over seeds if there are several; NaN without an interval.
+        high: upper end of that interval.
+        n: number of images.
+        seeds: number of trained networks.
+        reason: why there is no value; empty if there is one.
+        fault: whether the measurement failed; the command then exits with an error.
     """
 
     value: float = math.nan
@@ -36,39 +36,38 @@ class OurValue:
 
 @dataclass(frozen=True)
 class CellComparison:
-    """One cell, the paper's value and ours."""
+    """The paper's value and the measured value of a cell."""
 
-    printed: PaperValue
-    ours: OurValue
+    paper: PaperValue
+    measured: OurValue
     agreement: Agreement
     reason: str = ""
 
     @property
     def difference(self) -> float:
-        """Ours less the paper's; NaN where one of them is not there."""
-        return math.nan if self.printed.number is None else self.ours.value - float(self.printed.number)
+        """Measured minus paper's value; NaN if one is missing."""
+        return math.nan if self.paper.number is None else self.measured.value - float(self.paper.number)
 
 
-def compare_cell(printed: PaperValue, ours: OurValue, *, small: bool = False, not_comparable: str = "") -> CellComparison:
-    """Compare our value of a cell with the paper's.
+def compare_cell(paper: PaperValue, measured: OurValue, *, small: bool = False, not_comparable: str = "") -> CellComparison:
+    """Compare the measured value of a cell with the paper's value.
 
-    The paper's value agrees with ours if some number that would be printed like it lies in our 95 % interval: with the
-    value p printed to a last digit of size d, if [p - d/2, p + d/2] and the interval meet. Where ours has no interval, our
-    number must be printed like the paper's. A spread that the paper prints is shown, and plays no part.
+    A paper's value p, printed with a last digit of size d, agrees if [p - d/2, p + d/2] overlaps the 95 % interval of the
+    measured value. Without an interval, the measured value must round to p. A printed standard deviation has no effect.
 
     Args:
-        printed: the paper's cell.
-        ours: what was measured.
-        small: measured on the embedded data and networks, which is compared with nothing.
-        not_comparable: why the two must not be compared, if so.
+        paper: the paper's cell.
+        measured: the measured value.
+        small: whether it was measured on the embedded data and networks; it is not compared then.
+        not_comparable: why the values must not be compared; empty if they may.
     """
-    if math.isnan(ours.value):
-        return CellComparison(printed, ours, "not run", ours.reason)
+    if math.isnan(measured.value):
+        return CellComparison(paper, measured, "not run", measured.reason)
     if small:
-        return CellComparison(printed, ours, "small")
-    if not_comparable or printed.number is None:
-        return CellComparison(printed, ours, "not comparable", not_comparable or "the paper prints no number")
-    low, high = (ours.value, ours.value) if math.isnan(ours.low) else (ours.low, ours.high)
-    centre = float(printed.number)
-    slack = printed.half_digit * (1 + 1e-9)  # decimal halves have no exact binary form
-    return CellComparison(printed, ours, "agrees" if centre - slack <= high and centre + slack >= low else "differs")
+        return CellComparison(paper, measured, "small")
+    if not_comparable or paper.number is None:
+        return CellComparison(paper, measured, "not comparable", not_comparable or "the paper prints no number")
+    low, high = (measured.value, measured.value) if math.isnan(measured.low) else (measured.low, measured.high)
+    centre = float(paper.number)
+    slack = paper.half_digit * (1 + 1e-9)  # decimal halves have no exact binary form
+    return CellComparison(paper, measured, "agrees" if centre - slack <= high and centre + slack >= low else "differs")

@@ -1,4 +1,4 @@
-"""CellSettings: what one label of a table says of how its cells are measured."""
+"""CellSettings: measurement settings of a table label or cell."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ class CellSettings(BaseModel):
     """Settings of a measurement; those of a cell are merged from its four labels.
 
     Attributes:
-        dataset: spec of the data set, its split apart.
+        dataset: spec of the data set, without split.
         split: name of the split.
-        paper_images: how many images the paper has, for estimates of time.
-        sample: a random choice of so many images, drawn from their ids.
-        subset: `misclassified` keeps the images whose label the model does not predict.
-        model: name for the zoo.
-        mean: mean of the input normalisation instead of the weights' own.
-        std: standard deviation in place of the weights' own.
-        target: how the explained class is chosen.
+        paper_images: number of images in the paper, for time estimates.
+        sample: number of randomly sampled images.
+        subset: `misclassified` keeps the misclassified images.
+        model: name of a model of the zoo.
+        mean: mean of the input normalisation; default: that of the weights.
+        std: standard deviation of the input normalisation; default: that of the weights.
+        target: rule for the explained class.
         explainer: spec of the explainer.
-        wrapper: name of a wrapper that the explainer is put into.
+        wrapper: name of a wrapper around the explainer.
         metric: spec of the metric.
-        measure: a cost of the explainer in place of a metric.
-        scale_by: what our number is multiplied by to be in the unit that the paper prints.
-        training: fields of the training recipe that makes the model, on top of the paper's own (`train.yaml`).
-        probe: fields of the recipe of a segmentation probe whose mean IoU is measured instead of a metric (see `camdbench probe`).
-        seeds: seeds of the models that are trained first, instead of the recipe's.
-        not_runnable: why this cannot be measured, whatever data and weights there are.
-        not_comparable: why our number must not be compared with the paper's.
-        small: what else holds with `--small`.
+        measure: cost of the explainer, in place of a metric.
+        scale_by: factor from the unit of the metric to the unit of the paper.
+        training: fields of the training recipe of the model; they override the paper's `train.yaml`.
+        probe: fields of a segmentation probe whose mean IoU replaces the metric (see `camdbench probe`).
+        seeds: seeds of the trained models; default: the recipe's.
+        not_runnable: why the cell cannot be measured at all.
+        not_comparable: why the measured value must not be compared with the paper's.
+        small: settings that change with `--small`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -97,7 +97,7 @@ class CellSettings(BaseModel):
         return fields
 
     def over(self, base: CellSettings) -> CellSettings:
-        """These fields in place of those of `base`; the fields of `training` and `small` are merged."""
+        """These settings with the unset ones from `base`; `training` and `small` are merged field by field."""
         given = {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
         if self.training is not None and base.training is not None:
             given["training"] = merge_nested(base.training, self.training)

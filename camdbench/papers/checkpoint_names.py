@@ -1,4 +1,4 @@
-"""Names of what a recipe has trained first, and the files by which it can be trained elsewhere."""
+"""Names of trained networks, and their recipe files."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import yaml
 from camdbench.core.files import replacing
 
 
-def named(*words: str) -> str:
-    """One name of several words, as files and recipes may have it; empty words are left out.
+def join_name(*words: str) -> str:
+    """Join words to a valid name of files and recipes; empty words are skipped.
 
-    >>> named("cfce", "", "timm/ViT_tiny", "a1")
+    >>> join_name("cfce", "", "timm/ViT_tiny", "a1")
     'cfce-timm-vit_tiny-a1'
     """
     return re.sub(r"[^a-z0-9._-]+", "-", "-".join(filter(None, words)).lower())
 
 
 def write_recipe(fields: Mapping[str, object], folder: Path) -> Path:
-    """Write a recipe as FOLDER/NAME.yaml, for `camdbench train` or `camdbench probe`, here or on another machine."""
+    """Write a recipe as FOLDER/NAME.yaml, for `camdbench train` or `camdbench probe`."""
     file = folder / f"{fields['name']}.yaml"
     with replacing(file) as temporary:
         temporary.write_text(yaml.safe_dump(dict(fields), sort_keys=False), encoding="utf-8")

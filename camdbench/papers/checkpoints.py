@@ -1,4 +1,4 @@
-"""The network of a setting: one of the zoo, or one that is trained first."""
+"""Networks of the jobs: models of the zoo or trained networks."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from camdbench.papers.training import Training
 
 @dataclass
 class Networks:
-    """Finds, or makes, the networks that a recipe has trained.
+    """Finds or trains the networks of a table.
 
     Attributes:
-        checkpoints: folder with `NAME.safetensors` and `NAME.json` of each.
-        recipes: folder that the training recipes are written into.
-        small: whether embedded networks stand for those that were trained by the same loss.
-        train: whether the others are trained here and now.
-        root_of: from the spec of a data set to where it lies.
-        device: where.
+        checkpoints: folder with `NAME.safetensors` and `NAME.json` of each network.
+        recipes: output folder of the training recipes.
+        small: whether embedded networks replace networks trained by the same loss.
+        train: whether missing networks are trained.
+        root_of: from the spec of a data set to its folder.
+        device: device of training.
         log: callback for messages.
     """
 
@@ -35,10 +35,10 @@ class Networks:
     _failed: dict[Training, str] = field(default_factory=dict[Training, str])
 
     def name_of(self, setting: JobSettings) -> str:
-        """What `camdbench.run` takes as the model.
+        """Name or path of the network, for `camdbench.run`.
 
         Raises:
-            CamdbenchError: the network has to be trained first, or training failed.
+            CamdbenchError: the network is not trained yet, or training failed.
         """
         training = setting.training
         if training is None:
@@ -51,12 +51,12 @@ class Networks:
         recipe = training.write(self.recipes)
         if not self.train:
             raise CamdbenchError(
-                "the network is trained first: give --train, or "
-                f"camdbench train --recipe {recipe} --data-root DIR --out {self.checkpoints} and then the same command again"
+                "the network is not trained yet; use --train, or run "
+                f"camdbench train --recipe {recipe} --data-root DIR --out {self.checkpoints} and repeat this command"
             )
-        return self._trained(training, recipe)
+        return self._train(training, recipe)
 
-    def _trained(self, training: Training, recipe: Path) -> str:
+    def _train(self, training: Training, recipe: Path) -> str:
         from camdbench.trainer.train import train
 
         if training in self._failed:

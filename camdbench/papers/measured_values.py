@@ -1,4 +1,4 @@
-"""From the rows of runs to the number of each cell."""
+"""Values of cells from the rows of finished runs."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ ACCURACY = "accuracy"
 
 
 class FinishedRun:
-    """A run that is done, read once for all of its cells.
+    """A finished run, read once for all of its cells.
 
     Args:
         folder: the run directory.
-        subset: `misclassified` keeps those images, by the run's own accuracy.
+        subset: `misclassified` keeps the images with accuracy 0 in this run.
     """
 
     def __init__(self, folder: Path, subset: str | None = None) -> None:
         rows = load_rows(folder)
         if subset is not None:
-            right = rows[(rows["metric"] == ACCURACY) & (rows["value"] > 0)]["image"]
-            rows = rows[~rows["image"].isin(right)].reset_index(drop=True)
+            correct = rows[(rows["metric"] == ACCURACY) & (rows["value"] > 0)]["image"]
+            rows = rows[~rows["image"].isin(correct)].reset_index(drop=True)
         self.rows = rows
         self._summary = summarise(rows, about=load_run(folder), usage=load_usage(folder), curves=load_curves(folder)) if len(rows) else None
 
     def measured(self, explainer: str, metric: str, *, cost: bool = False) -> OurValue:
-        """The number of one explainer and metric, or its seconds per image, with the interval over images."""
+        """The mean of an explainer and metric with its interval over images, or the seconds per image."""
         if self._summary is None:
-            return OurValue(reason="no image is misclassified; take more images")
+            return OurValue(reason="no image is misclassified; use more images")
         found = self._summary[(self._summary["explainer"] == explainer) & (self._summary["metric"] == metric)]
         line = found.iloc[0]
         if math.isnan(line["seconds_per_image"] if cost else line["mean"]):
-            return self._why_not(explainer, metric)
+            return self._reason(explainer, metric)
         if cost:
             return OurValue(float(line["seconds_per_image"]), n=int(line["n"]))
         return OurValue(float(line["mean"]), float(line["ci_low"]), float(line["ci_high"]), int(line["n"]))
 
-    def _why_not(self, explainer: str, metric: str) -> OurValue:
+    def _reason(self, explainer: str, metric: str) -> OurValue:
         own = self.rows[(self.rows["explainer"] == explainer) & (self.rows["metric"] == metric)]
         first = own[own["reason"] != ""].head(1)
         reason = str(first["reason"].iloc[0]) if len(first) else "the metric has no value on these images"
@@ -53,25 +53,25 @@ class FinishedRun:
 
 
 def measured_value(cell: PlannedCell, finished: dict[tuple[JobSettings, str], FinishedRun | FinishedProbe | str]) -> OurValue:
-    """Our number of a cell: that of its run, or the mean over its seeds.
+    """Measured value of a cell: that of its run, or the mean over its seeds.
 
     Args:
         cell: the cell.
-        finished: by setting and explainer and metric, the run or probe that measured it, or why there is none.
+        finished: by setting, explainer and metric: the run or probe, or the error message.
     """
     if cell.reason:
         return OurValue(reason=cell.reason)
     each = list[OurValue]()
-    for setting in cell.settings:
+    for setting in cell.jobs:
         run = finished[setting, key(cell.explainer, cell.metric)]
         if isinstance(run, str):
             return OurValue(reason=run, fault=True)
-        each.append(run.measured(cell.explainer, cell.metric, cost=cell.part.measure is not None))
-    return _in_unit(each[0] if len(each) == 1 else over_seeds(each), cell.part.scale_by or 1.0)
+        each.append(run.measured(cell.explainer, cell.metric, cost=cell.settings.measure is not None))
+    return _scale(each[0] if len(each) == 1 else over_seeds(each), cell.settings.scale_by or 1.0)
 
 
 def over_seeds(each: Sequence[OurValue]) -> OurValue:
-    """The mean over networks of several seeds, with Student's interval of the mean; a network without a number leaves none.
+    """Mean over seeds with Student's t interval; no value if a seed has none.
 
     >>> found = over_seeds([OurValue(1.0, n=5), OurValue(2.0, n=5), OurValue(3.0, n=5)])
     >>> round(found.value, 3), round(found.low, 3), round(found.high, 3), found.seeds
@@ -89,9 +89,9 @@ def over_seeds(each: Sequence[OurValue]) -> OurValue:
 
 
 def key(explainer: str, metric: str) -> str:
-    """What names a measurement within a setting."""
+    """Key of a measurement within a setting."""
     return f"{explainer}|{metric}"
 
 
-def _in_unit(found: OurValue, factor: float) -> OurValue:
+def _scale(found: OurValue, factor: float) -> OurValue:
     return OurValue(found.value * factor, found.low * factor, found.high * factor, found.n, found.seeds, found.reason, found.fault)

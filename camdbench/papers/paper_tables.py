@@ -1,4 +1,4 @@
-"""A reproduced table: our value beside the paper's, cell by cell."""
+"""Reproduced tables: measured values beside the paper's."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _COLOURS = {"agrees": "green", "differs": "red", "not run": "dim", "small": "cya
 
 
 def paper_tables(table: PaperTable, lines: Sequence[CellComparison]) -> list[Table]:
-    """A table per data set and network, with the numbered reasons that it refers to; the last has the notes of the recipe."""
+    """A table per data set and network with its numbered reasons; the last table has the notes of the recipe."""
     reasons = list(dict.fromkeys(line.reason for line in lines if line.reason))
     counts = ", ".join(
         f"{sum(line.agreement == agreement for line in lines)} {agreement}" for agreement in dict.fromkeys(x.agreement for x in lines)
     )
-    keys = list(dict.fromkeys(line.printed.labels[:2] for line in lines))
+    keys = list(dict.fromkeys(line.paper.labels[:2] for line in lines))
     found = list[Table]()
     for key in keys:
-        own = [line for line in lines if line.printed.labels[:2] == key]
+        own = [line for line in lines if line.paper.labels[:2] == key]
         used = [f"({reasons.index(reason) + 1}) {reason}" for reason in dict.fromkeys(line.reason for line in own if line.reason)]
         notes = (*used, *((*table.recipe.notes, f"{len(lines)} cells: {counts}") if key == keys[-1] else ()))
         title = " · ".join([table.recipe.table, table.recipe.paper, *key])
@@ -42,13 +42,13 @@ def paper_tables(table: PaperTable, lines: Sequence[CellComparison]) -> list[Tab
 
 
 def _row(line: CellComparison, reasons: Sequence[str]) -> tuple[Cell, ...]:
-    digits = max(0, -int(line.printed.number.as_tuple().exponent)) if line.printed.number is not None else 2
-    printed = line.printed.value + (f" ± {line.printed.std}" if line.printed.std else "")
-    value = "—" if math.isnan(line.ours.value) else f"{line.ours.value:.{digits}f}"
-    interval = "" if math.isnan(line.ours.low) else f"[{line.ours.low:.{digits}f}, {line.ours.high:.{digits}f}]"
+    digits = max(0, -int(line.paper.number.as_tuple().exponent)) if line.paper.number is not None else 2
+    printed = line.paper.value + (f" ± {line.paper.std}" if line.paper.std else "")
+    value = "—" if math.isnan(line.measured.value) else f"{line.measured.value:.{digits}f}"
+    interval = "" if math.isnan(line.measured.low) else f"[{line.measured.low:.{digits}f}, {line.measured.high:.{digits}f}]"
     difference = "" if math.isnan(line.difference) or line.agreement == "small" else f"{line.difference:+.{digits}f}"
     agreement = f"{line.agreement} ({reasons.index(line.reason) + 1})" if line.reason else line.agreement
-    texts = (*line.printed.labels[2:], value, interval, printed or "—", difference)
+    texts = (*line.paper.labels[2:], value, interval, printed or "—", difference)
     return (*map(Cell, texts), Cell(agreement, colour=_COLOURS.get(line.agreement, "")))
 
 
@@ -57,20 +57,20 @@ def _sentence(note: str) -> str:
 
 
 def paper_data(lines: Sequence[CellComparison]) -> pd.DataFrame:
-    """One line per cell, numbers unrounded; NaN or None if there is no value."""
+    """One row per cell with unrounded numbers; NaN or None without a value."""
     records = [
         {
-            "dataset": line.printed.dataset,
-            "model": line.printed.model,
-            "method": line.printed.method,
-            "metric": line.printed.metric,
-            "value": line.ours.value,
-            "ci_low": line.ours.low,
-            "ci_high": line.ours.high,
-            "n": line.ours.n,
-            "seeds": line.ours.seeds,
-            "paper": line.printed.value or None,
-            "paper_std": line.printed.std or None,
+            "dataset": line.paper.dataset,
+            "model": line.paper.model,
+            "method": line.paper.method,
+            "metric": line.paper.metric,
+            "value": line.measured.value,
+            "ci_low": line.measured.low,
+            "ci_high": line.measured.high,
+            "n": line.measured.n,
+            "seeds": line.measured.seeds,
+            "paper": line.paper.value or None,
+            "paper_std": line.paper.std or None,
             "difference": math.nan if line.agreement == "small" else line.difference,
             "agreement": line.agreement,
             "reason": line.reason,

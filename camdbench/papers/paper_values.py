@@ -1,4 +1,4 @@
-"""The values that a paper prints, as it prints them."""
+"""Values of a paper's table, as printed."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ COLUMNS = ("table", "dataset", "model", "method", "metric", "value", "std", "hig
 
 @dataclass(frozen=True)
 class PaperValue:
-    """One cell of a paper's table, or one point of a figure, which has no printed value.
+    """One cell of a table, or one point of a figure, which has no printed value.
 
     Attributes:
-        dataset: the label of the data set.
-        model: the label of the network.
-        method: the label of the line.
-        metric: the label of the column.
-        value: the value as printed, with all its digits; empty where there is none.
-        std: the spread that stands behind it; empty where there is none.
-        higher_is_better: the arrow, None where the paper gives none.
+        dataset: label of the data set.
+        model: label of the network.
+        method: label of the line.
+        metric: label of the column.
+        value: the value with all printed digits; empty without one.
+        std: printed standard deviation; empty without one.
+        higher_is_better: direction of the paper's arrow; None without an arrow.
     """
 
     dataset: str
@@ -36,17 +36,17 @@ class PaperValue:
 
     @property
     def labels(self) -> tuple[str, str, str, str]:
-        """What finds the cell in its table."""
+        """Labels that identify the cell in its table."""
         return self.dataset, self.model, self.method, self.metric
 
     @property
     def number(self) -> Decimal | None:
-        """The value as a number, exactly as printed."""
+        """The printed value as an exact number."""
         return Decimal(self.value) if self.value else None
 
     @property
     def half_digit(self) -> float:
-        """Half a unit of the last printed digit: how far the unrounded value may lie off.
+        """Half a unit of the last printed digit: the largest rounding error.
 
         >>> PaperValue("", "", "", "", "0.4860", "", None).half_digit, PaperValue("", "", "", "", "63", "", None).half_digit
         (5e-05, 0.5)
@@ -59,7 +59,7 @@ def read_paper_values(file: Path) -> tuple[PaperValue, ...]:
     """Read the values of one table.
 
     Raises:
-        CamdbenchError: the file has other columns, a value is no number, or two lines are of one cell.
+        CamdbenchError: the columns differ, a value is not a number, or a cell is repeated.
     """
     with file.open(encoding="utf-8", newline="") as stream:
         lines = list(csv.DictReader(stream))
@@ -69,7 +69,7 @@ def read_paper_values(file: Path) -> tuple[PaperValue, ...]:
     seen = set[tuple[str, str, str, str]]()
     for cell in cells:
         if cell.labels in seen:
-            raise CamdbenchError(f"{file}: the cell {' / '.join(cell.labels)} stands twice")
+            raise CamdbenchError(f"{file}: the cell {' / '.join(cell.labels)} is listed twice; remove one line")
         seen.add(cell.labels)
     return cells
 

@@ -1,4 +1,4 @@
-"""Segmentation probes that fill cells of a table: by which recipe, on which network, and what came out."""
+"""Segmentation probes of a table: recipes, training and scores."""
 
 from __future__ import annotations
 
@@ -12,53 +12,53 @@ from typing import Any
 from camdbench.core.errors import CamdbenchError
 from camdbench.core.merging import merge_nested
 from camdbench.papers.agreement import OurValue
-from camdbench.papers.checkpoint_names import named, write_recipe
+from camdbench.papers.checkpoint_names import join_name, write_recipe
 
 METRIC = "miou"
-"""What a cell of a probe has in place of a metric of the registry."""
+"""Metric of the cells of a probe; it is not in the registry."""
 
 
 @dataclass(frozen=True)
 class ProbeSettings:
-    """A probe that is to be trained on a network.
+    """Settings of a probe.
 
     Attributes:
-        written: the fields of its recipe, but for network, data set and what is judged, as JSON.
+        written: fields of its recipe, without network, data set and evaluation, as JSON.
     """
 
     written: str
 
     @classmethod
     def of(cls, fields: dict[str, Any], seed: int) -> ProbeSettings:
-        """The probe with these fields under a seed."""
+        """The settings with a seed."""
         return cls(json.dumps(fields | {"seed": seed}, sort_keys=True))
 
     def recipe(self, paper: str, model: str, dataset: str, split: str, count: int | None) -> dict[str, Any]:
-        """The whole recipe, as `camdbench probe --recipe` takes it; its name holds paper, network and backbone.
+        """The complete recipe for `camdbench probe --recipe`; its name holds paper, network and backbone.
 
         Args:
-            paper: what the name begins with.
+            paper: prefix of the name.
             model: name of the network, or the path of its checkpoint.
             dataset: spec of the data set.
-            split: what is judged.
-            count: how many images of it; all where None.
+            split: split of the evaluation.
+            count: number of images of the evaluation; None: all.
         """
-        judged: dict[str, Any] = {"dataset": dataset, "evaluation": [split]} | ({} if count is None else {"evaluation_limit": count})
-        network = Path(model).name.removesuffix(".safetensors")  # the name of a trained one has a hash of its recipe
-        plan = merge_nested(json.loads(self.written), {"data": judged})
+        data: dict[str, Any] = {"dataset": dataset, "evaluation": [split]} | ({} if count is None else {"evaluation_limit": count})
+        network = Path(model).name.removesuffix(".safetensors")  # the name of a trained network has a hash of its recipe
+        plan = merge_nested(json.loads(self.written), {"data": data})
         digest = hashlib.sha256(json.dumps([network, plan], sort_keys=True).encode()).hexdigest()[:8]
-        return {"name": named(paper, "probe", network, str(plan.get("backbone", "")), digest), "model": model} | plan
+        return {"name": join_name(paper, "probe", network, str(plan.get("backbone", "")), digest), "model": model} | plan
 
 
 @dataclass(frozen=True)
 class Probes:
-    """Finds, or makes, the probes of a table.
+    """Finds or trains the probes of a table.
 
     Attributes:
-        folder: with `NAME.json` of each.
-        recipes: folder that their recipes are written into.
-        train: whether those that are not there are trained here and now.
-        device: where.
+        folder: folder with `NAME.json` of each probe.
+        recipes: output folder of the recipes.
+        train: whether missing probes are trained.
+        device: device of training.
     """
 
     folder: Path
@@ -66,19 +66,19 @@ class Probes:
     train: bool
     device: str
 
-    def judged(self, fields: dict[str, Any], split: str, data_root: str | None) -> FinishedProbe:
-        """What a probe is worth on a split.
+    def result(self, fields: dict[str, Any], split: str, data_root: str | None) -> FinishedProbe:
+        """The scores of a probe on a split.
 
         Raises:
-            CamdbenchError: it has to be trained first, or training failed.
+            CamdbenchError: the probe is not trained yet, or training failed.
         """
         file = self.folder / f"{fields['name']}.json"
         if not file.is_file():
             recipe = write_recipe(fields, self.recipes)
             if not self.train:
                 raise CamdbenchError(
-                    "the probe is trained first: give --train, or "
-                    f"camdbench probe --recipe {recipe} --data-root DIR --out {self.folder} and then the same command again"
+                    "the probe is not trained yet; use --train, or run "
+                    f"camdbench probe --recipe {recipe} --data-root DIR --out {self.folder} and repeat this command"
                 )
             from camdbench.trainer.probe import probe
 
@@ -88,16 +88,16 @@ class Probes:
 
 @dataclass(frozen=True)
 class FinishedProbe:
-    """A probe that is done.
+    """A finished probe.
 
     Attributes:
-        found: its score on the split, from its provenance.
+        found: its scores on the split, from its provenance.
     """
 
     found: dict[str, Any]
 
     def measured(self, explainer: str, metric: str, *, cost: bool = False) -> OurValue:
-        """The mean IoU in percent with its interval over images, whatever is asked for."""
+        """Mean IoU in per cent with its interval over images; the arguments are ignored."""
         del explainer, metric, cost
         value, low, high = (self.found.get(name, math.nan) for name in ("miou", "low", "high"))
         if math.isnan(value):

@@ -1,10 +1,10 @@
-"""Where the recipes are: in the wheel inside the package, in a checkout beside it."""
+"""Recipe files: inside the package in a wheel, beside it in a checkout."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from camdbench.core.errors import unknown
+from camdbench.core.errors import UsageError, unknown
 from camdbench.papers.table_recipe import PaperTable, read_table
 
 
@@ -16,20 +16,22 @@ def recipe_folder() -> Path:
 
 
 def recipe_files() -> dict[str, Path]:
-    """The recipe of every table and figure by its name; a recipe has the printed values beside it."""
+    """Recipe files of tables and figures by name; each has a CSV file of printed values beside it."""
     files = [file for file in recipe_folder().glob("*/*.yaml") if file.with_suffix(".csv").is_file()]
     named = {f"{file.parent.name}-{file.stem}": file for file in files}
     return dict(sorted(named.items(), key=lambda item: _order(item[1])))
 
 
 def load_table(name: str) -> PaperTable:
-    """The recipe of that name, or of a path that ends in .yaml, with its printed values in a CSV file beside it.
+    """The recipe of a name, or of a path FILE.yaml with FILE.csv beside it.
 
     Raises:
-        UsageError: there is none, or it is wrong.
+        UsageError: unknown name, missing file or wrong field.
     """
-    if name.endswith(".yaml"):
-        return read_table(Path(name), Path(name).stem)
+    if (file := Path(name)).suffix in (".yaml", ".yml"):
+        if not file.with_suffix(".csv").is_file():
+            raise UsageError(f"recipe {name}: {file.with_suffix('.csv')} does not exist; write the printed values into it")
+        return read_table(file, file.stem)
     files = recipe_files()
     if name not in files:
         raise unknown("recipe", name, files, more="(see: camdbench list recipes)")
@@ -37,6 +39,6 @@ def load_table(name: str) -> PaperTable:
 
 
 def _order(file: Path) -> tuple[str, str, int]:
-    """Paper, kind, number: table2 before table10."""
+    """Sort key of paper, kind and number: table2 before table10."""
     digits = "".join(character for character in file.stem if character.isdigit())
     return file.parent.name, file.stem.rstrip("0123456789"), int(digits or 0)

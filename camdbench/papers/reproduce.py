@@ -1,4 +1,4 @@
-"""`camdbench.reproduce`: a table of a paper, ours beside what is printed."""
+"""`camdbench.reproduce`: measure the cells of a paper's table and compare them with the printed values."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from camdbench.papers.table_recipe import PaperTable
 from camdbench.tables.render import to_csv, to_latex, to_markdown
 
 Roots = str | Path | Mapping[str, str | Path] | None
-Found = FinishedRun | FinishedProbe | str  # what measured a cell, or why nothing did
+Found = FinishedRun | FinishedProbe | str  # measurement of a cell, or an error message
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A table of a paper, reproduced.
+    """A reproduced table.
 
     Attributes:
-        table: the recipe and the printed values.
-        lines: one per cell, in the order of the paper.
-        out: the folder with the runs.
+        table: recipe and printed values.
+        lines: comparisons of all cells, in the order of the paper.
+        out: folder of the runs.
     """
 
     table: PaperTable
@@ -43,8 +43,8 @@ class Reproduction:
 
     @property
     def failed(self) -> bool:
-        """Whether a cell that can be measured was not."""
-        return any(line.agreement == "not run" and line.ours.fault for line in self.lines)
+        """Whether the measurement of a cell failed."""
+        return any(line.agreement == "not run" and line.measured.fault for line in self.lines)
 
 
 def reproduce(
@@ -64,35 +64,35 @@ def reproduce(
     train: bool = False,
     log: Callable[[str], None] | None = None,
 ) -> Reproduction:
-    """Measure every cell of a table or figure of a paper that can be measured here, and compare it with the printed value.
+    """Measure every runnable cell of a table or figure, and compare it with the printed value.
 
-    What is done already is not done again: each configuration has a run directory under `out`, whose name holds a hash of
-    the code, and networks that were trained stay.
+    Finished work is reused: each configuration has a run directory under `out`, whose name holds a hash of the code, and
+    trained networks are kept.
 
     Args:
-        name: the recipe, such as `opticam-table1`.
-        data_root: where data sets lie: one folder that holds each in a folder of its own name or directly, or a mapping from
-            names of data sets to folders.
-        limit: number of images of each data set: of one on disk drawn at random by the seed, else the first.
-        small: on the embedded data set and networks instead of the paper's; nothing is compared then.
-        out: folder for everything; `reproductions/NAME` where None, `reproductions/NAME-small` with `small`.
-        checkpoints: folder with networks that were trained first; `OUT/checkpoints` where None.
-        methods: labels of lines that are wanted; all where empty.
+        name: name of a recipe, such as `opticam-table1`, or path of a recipe FILE.yaml with FILE.csv beside it.
+        data_root: folder of all data sets, each in a sub-folder of its name or directly inside; or a mapping from names of
+            data sets to folders.
+        limit: number of images of each data set: a random sample of a data set on disk, else the first.
+        small: use the embedded data set and networks; values are not compared.
+        out: output folder; default: `reproductions/NAME`, or `reproductions/NAME-small` with `small`.
+        checkpoints: folder of trained networks; default: `OUT/checkpoints`.
+        methods: labels of methods; all if empty.
         models: labels of networks; all if empty.
-        batch_size: images at a time.
+        batch_size: number of images per batch.
         device: auto, cpu, cuda, cuda:N or mps.
-        seed: seed of explainers that draw random numbers, and of samples of images.
-        download: whether torchvision or timm may fetch weights.
-        train: whether networks that have to be trained first are; with `small` they always are, small.
+        seed: seed of stochastic explainers and of samples of images.
+        download: whether torchvision and timm may download weights.
+        train: whether missing networks are trained; always with `small`.
         log: callback for messages; default: none.
 
     Raises:
-        UsageError: there is no such recipe, or no such label in it.
+        UsageError: unknown recipe or label.
     """
     table = load_table(name)
     _check_labels(table, methods, models)
     planned = plan(table, small=small, methods=methods, models=models)
-    folder = Path(out) if out is not None else Path("reproductions", f"{name}-small" if small else name)
+    folder = Path(out) if out is not None else Path("reproductions", f"{table.name}-small" if small else table.name)
     networks = Networks(
         checkpoints=Path(checkpoints or folder / "checkpoints"),
         recipes=folder / "training",
@@ -109,16 +109,16 @@ def reproduce(
         what = ", ".join(job.explainers) if job.setting.probe is None else "segmentation probe"
         (log or _ignore)(f"{number}/{len(planned.jobs)} {job.name}: {what}")
         found = (
-            _done(job, folder, networks, limit, given)
+            _run_job(job, folder, networks, limit, given)
             if job.setting.probe is None
-            else _probed(job.setting, table.name, networks, probes, limit)
+            else _run_probe(job.setting, table.name, networks, probes, limit)
         )
         finished |= {(job.setting, key(explainer, metric)): found for explainer in job.explainers for metric in job.metrics}
     return Reproduction(table, _lines(planned, finished), folder)
 
 
 def write_tables(done: Reproduction) -> None:
-    """Write `reproduction.md`, `reproduction.tex` and `reproduction.csv` into the folder of the runs, each whole or not at all."""
+    """Write `reproduction.md`, `reproduction.tex` and `reproduction.csv` atomically into the folder of the runs."""
     done.out.mkdir(parents=True, exist_ok=True)
     tables = paper_tables(done.table, done.lines)
     texts = {"md": to_markdown(tables), "tex": to_latex(tables), "csv": to_csv(paper_data(done.lines))}
@@ -133,8 +133,8 @@ def _ignore(text: str) -> None:
 
 def _check_labels(table: PaperTable, methods: Collection[str], models: Collection[str]) -> None:
     for kind, wanted, known in (
-        ("method", methods, {cell.method for cell in table.printed}),
-        ("model", models, {cell.model for cell in table.printed}),
+        ("method", methods, {cell.method for cell in table.values}),
+        ("model", models, {cell.model for cell in table.values}),
     ):
         for label in wanted:
             if label not in known:
@@ -143,24 +143,24 @@ def _check_labels(table: PaperTable, methods: Collection[str], models: Collectio
 
 def _lines(planned: Plan, finished: dict[tuple[JobSettings, str], Found]) -> tuple[CellComparison, ...]:
     return tuple(
-        compare_cell(cell.printed, measured_value(cell, finished), small=planned.small, not_comparable=cell.part.not_comparable or "")
+        compare_cell(cell.paper, measured_value(cell, finished), small=planned.small, not_comparable=cell.settings.not_comparable or "")
         for cell in planned.cells
     )
 
 
-def _done(job: ReproductionJob, folder: Path, networks: Networks, limit: int | None, given: dict[str, Any]) -> Found:
-    """The finished run of a job, or why there is none."""
+def _run_job(job: ReproductionJob, folder: Path, networks: Networks, limit: int | None, given: dict[str, Any]) -> Found:
+    """Run a job; returns the finished run or an error message."""
     from camdbench.runner.run import run
 
     setting = job.setting
-    judges = job.metrics if setting.subset is None or ACCURACY in job.metrics else (*job.metrics, ACCURACY)
+    metrics = job.metrics if setting.subset is None or ACCURACY in job.metrics else (*job.metrics, ACCURACY)
     root = networks.root_of(setting.dataset)
     try:
         subset = _subset(setting, limit, root)
         part = "-".join([str(next(iter(subset.values()), "all")), f"seed{given['seed']}", code_hash()[:8]])
         rows = run(
             "none" if job.explainers == (str(NO_EXPLAINER),) else list(job.explainers),
-            list(judges),
+            list(metrics),
             models=[networks.name_of(setting)],
             dataset=setting.dataset,
             split=setting.split,
@@ -176,36 +176,33 @@ def _done(job: ReproductionJob, folder: Path, networks: Networks, limit: int | N
         return str(error)
 
 
-def _probed(setting: JobSettings, table: str, networks: Networks, probes: Probes, limit: int | None) -> Found:
-    """The finished probe of a setting, or why there is none."""
+def _run_probe(setting: JobSettings, table: str, networks: Networks, probes: Probes, limit: int | None) -> Found:
+    """Train or load the probe of a setting; returns the finished probe or an error message."""
     assert setting.probe is not None
     root = networks.root_of(setting.dataset)
     try:
         spec, split = check_dataset(setting.dataset, setting.split, root)
         count = next(iter(_subset(setting, limit, root).values()), None)
         recipe = setting.probe.recipe(table, networks.name_of(setting), str(spec), split, count)
-        return probes.judged(recipe, split, root)
+        return probes.result(recipe, split, root)
     except CamdbenchError as error:
         return str(error)
 
 
 def _subset(setting: JobSettings, limit: int | None, data_root: str | None) -> dict[str, Any]:
-    """Fewer images than all: a random sample of what is on disk, which is ordered by class as a rule; else the first.
-
-    Where there are no more than that, all are taken.
-    """
+    """Option of `run` for the number of images: `sample` on disk, where images are ordered by class, else `limit`; empty: all."""
     counts = [count for count in (setting.sample, limit) if count is not None]
     if not counts:
         return {}
     spec, split = check_dataset(setting.dataset, setting.split, data_root)
     if not datasets.get(spec.name).facts.on_disk:
         return {"limit": min(counts)}
-    there = len(open_dataset(spec, split, data_root).ids)
-    return {"sample": min(counts)} if min(counts) < there else {}
+    total = len(open_dataset(spec, split, data_root).ids)
+    return {"sample": min(counts)} if min(counts) < total else {}
 
 
 def _root(dataset: str, data_root: Roots) -> str | None:
-    """Where a data set lies: the folder given for it, or the folder of its name in the one folder, or that folder itself."""
+    """Folder of a data set: its entry in a mapping, else the sub-folder of its name, else the folder itself."""
     name = parse_spec(dataset).name
     if data_root is None or not datasets.get(name).facts.on_disk:
         return None

@@ -1,4 +1,4 @@
-"""What a recipe needs: data, weights, networks to be trained, and image passes."""
+"""Requirements of a recipe: data, weights, trained networks and image passes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from camdbench.papers.table_recipe import PaperTable
 
 @dataclass(frozen=True)
 class Requirements:
-    """What a recipe needs beside time.
+    """Requirements of a recipe.
 
     Attributes:
-        data: names of data sets that are read from disk.
-        weights: names of the zoo's models.
-        trained: number of networks to be trained first; segmentation probes on them are not counted.
+        data: names of data sets on disk.
+        weights: names of models of the zoo.
+        trained: number of networks to train, without segmentation probes.
         cells: number of cells.
-        missing: number of cells that nothing helps.
+        missing: number of cells that cannot be measured.
         passes: image passes of all explainers for one image of each data set.
-        work: image passes over all images, by the name of the network's architecture.
+        work: image passes over all images, by architecture of the network.
     """
 
     data: tuple[str, ...]
@@ -36,9 +36,9 @@ class Requirements:
 
 
 def requirements(table: PaperTable) -> Requirements:
-    """What there must be before a recipe can be run in full."""
+    """Requirements of a complete run of a table."""
     planned = plan(table)
-    settings = list(dict.fromkeys(setting for cell in planned.cells for setting in cell.settings))
+    settings = list(dict.fromkeys(setting for cell in planned.cells for setting in cell.jobs))
     names = dict.fromkeys(parse_spec(setting.dataset).name for setting in settings)
     each = [_sum(passes_of(parse_spec(name)) for name in job.explainers) for job in planned.jobs]
     return Requirements(
@@ -53,7 +53,7 @@ def requirements(table: PaperTable) -> Requirements:
 
 
 def passes_of(spec: Spec) -> PassEstimate:
-    """Image passes that an explainer makes for one image under its options.
+    """Image passes of an explainer for one image.
 
     >>> str(passes_of(parse_spec("opticam"))), str(passes_of(parse_spec("opticam(iterations=10)")))
     ('201', '21')
@@ -69,14 +69,14 @@ def passes_of(spec: Spec) -> PassEstimate:
 
 
 def architecture(setting: JobSettings) -> str:
-    """The name of a setting's network without its weights."""
+    """Architecture of the network of a setting."""
     if setting.training is not None:
         return str(setting.training.fields["network"])
     return str(setting.model).partition("@")[0]
 
 
 def _work(planned: Plan, each: list[PassEstimate]) -> dict[str, PassEstimate]:
-    images = {setting: cell.part.paper_images or 0 for cell in planned.cells for setting in cell.settings}
+    images = {setting: cell.settings.paper_images or 0 for cell in planned.cells for setting in cell.jobs}
     found = dict[str, PassEstimate]()
     for job, passes in zip(planned.jobs, each, strict=True):
         name = architecture(job.setting)

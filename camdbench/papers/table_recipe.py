@@ -1,4 +1,4 @@
-"""TableRecipe: how each cell of one table or figure of a paper is measured, read from YAML."""
+"""TableRecipe: measurement of each cell of a table or figure, read from YAML."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from camdbench.papers.cell_settings import CellSettings
 from camdbench.papers.paper_values import PaperValue, read_paper_values
 
 AXES = ("dataset", "model", "method", "metric")
-_PAPER, _TRAIN = "paper.yaml", "train.yaml"  # what all recipes of a paper share
+_PAPER, _TRAIN = "paper.yaml", "train.yaml"  # shared by all recipes of a paper
 
 
 class _Strict(BaseModel):
@@ -25,8 +25,8 @@ class CellOverride(_Strict):
     """Settings of cells that override those of their labels.
 
     Attributes:
-        match: labels by axis: `dataset`, `model`, `method`, `metric`; a cell must have all that are given.
-        settings: what holds for them instead.
+        match: labels by axis: `dataset`, `model`, `method`, `metric`; a cell must have all of them.
+        settings: overriding settings.
     """
 
     match: dict[str, str]
@@ -34,16 +34,16 @@ class CellOverride(_Strict):
 
 
 class LabelSettings(_Strict):
-    """What the labels of a table mean; `paper.yaml` says it for all tables of a paper, a recipe for its own.
+    """Settings by label, for all tables of a paper (`paper.yaml`) or one table.
 
     Attributes:
         paper: the paper.
-        defaults: what holds for every cell.
-        datasets: settings by the label of the data set.
-        models: settings by the label of the network.
-        methods: settings by the label of the line.
-        metrics: settings by the label of the column.
-        notes: what a reader must know: known errors of the paper, and choices where it leaves something open.
+        defaults: settings of every cell.
+        datasets: settings by label of the data set.
+        models: settings by label of the network.
+        methods: settings by label of the line.
+        metrics: settings by label of the column.
+        notes: known errors of the paper, and choices where it is incomplete.
     """
 
     paper: str = ""
@@ -60,13 +60,13 @@ class LabelSettings(_Strict):
 
 
 class TableRecipe(LabelSettings):
-    """How one table or figure is reproduced.
+    """Recipe of one table or figure.
 
     Attributes:
-        table: what it is called in the paper.
-        summary: what it shows, in one line.
-        overrides: exceptions, later ones over earlier ones.
-        seeds: seeds of the models that are trained first; a cell is the mean over them.
+        table: name in the paper, such as `Table 1`.
+        summary: content in one line.
+        overrides: settings of single cells; later ones take precedence.
+        seeds: seeds of trained models; a cell is the mean over them.
     """
 
     table: str
@@ -76,33 +76,33 @@ class TableRecipe(LabelSettings):
 
 
 class PaperTable(BaseModel):
-    """A recipe with the values that the paper prints.
+    """A recipe with the paper's values.
 
     Attributes:
-        name: what `camdbench reproduce` takes.
-        recipe: labels of the paper and of the recipe as one.
-        printed: the cells.
-        training: the fields that all training recipes of the paper share.
+        name: name for `camdbench reproduce`.
+        recipe: merged settings of paper and table.
+        values: the paper's values.
+        training: shared fields of the paper's training recipes.
     """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
     name: str
     recipe: TableRecipe
-    printed: tuple[PaperValue, ...]
+    values: tuple[PaperValue, ...]
     training: dict[str, Any]
 
     def settings(self, cell: PaperValue) -> CellSettings:
-        """All that the labels of a cell, and the exceptions, say of it.
+        """Settings of a cell, merged from defaults, labels and overrides.
 
         Raises:
-            CamdbenchError: the recipe knows no such label.
+            CamdbenchError: the recipe has no such label.
         """
         found = self.recipe.defaults
         for axis, label in zip(AXES, cell.labels, strict=True):
             known = self.recipe.of(axis)
             if label not in known:
-                raise CamdbenchError(f"recipe {self.name}: no {axis} {label!r}, which stands in its table")
+                raise CamdbenchError(f"recipe {self.name}: no {axis} {label!r}, which its CSV file has; add it under {axis}s")
             found = known[label].over(found)
         labels = dict(zip(AXES, cell.labels, strict=True))
         for override in self.recipe.overrides:
@@ -112,34 +112,34 @@ class PaperTable(BaseModel):
 
 
 def read_table(file: Path, name: str) -> PaperTable:
-    """Read the recipe of a table, what its paper's recipes share, and the printed values beside it.
+    """Read the recipe of a table, the shared settings of its paper, and the printed values beside it.
 
     Raises:
-        UsageError: a file is no YAML, or a field is unknown, missing or wrong; the message names it.
+        UsageError: a file is not YAML, or a field is unknown, missing or wrong.
         CamdbenchError: the printed values are damaged.
     """
     paper = _read(file.with_name(_PAPER)) if file.with_name(_PAPER).is_file() else {}
-    shared = _checked(LabelSettings, paper, file.with_name(_PAPER))
-    own = _checked(TableRecipe, _read(file), file)
+    shared = _check(LabelSettings, paper, file.with_name(_PAPER))
+    own = _check(TableRecipe, _read(file), file)
     merged = {axis: shared.of(axis) | own.of(axis) for axis in AXES}
     recipe = own.model_copy(
         update={f"{axis}s": parts for axis, parts in merged.items()}
         | {"paper": own.paper or shared.paper, "defaults": own.defaults.over(shared.defaults), "notes": (*own.notes, *shared.notes)}
     )
     training = _read(file.with_name(_TRAIN)) if file.with_name(_TRAIN).is_file() else {}
-    return PaperTable(name=name, recipe=recipe, printed=read_paper_values(file.with_suffix(".csv")), training=training)
+    return PaperTable(name=name, recipe=recipe, values=read_paper_values(file.with_suffix(".csv")), training=training)
 
 
 def _read(file: Path) -> dict[str, Any]:
     return read_fields(file, "recipe", "table: Table 1")
 
 
-def _checked(kind: type[Any], written: Mapping[str, Any], file: Path) -> Any:
+def _check(kind: type[Any], fields: Mapping[str, Any], file: Path) -> Any:
     try:
-        return kind.model_validate(written)
+        return kind.model_validate(fields)
     except ValidationError as error:
         found = error.errors()[0]
         field = ".".join(map(str, found["loc"]))
         raise UsageError(f"recipe {file}: {field}={found['input']!r}: {found['msg'].lower()}") from None
-    except UsageError as error:  # pydantic lets it through: it is no ValueError
+    except UsageError as error:  # pydantic converts only ValueError
         raise UsageError(f"recipe {file}: {error}") from None

@@ -1,4 +1,4 @@
-"""How long a pass takes on this machine, and so about how long a recipe would."""
+"""Seconds per image pass on this machine, for time estimates."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ _SIDE = 224
 
 
 def seconds_per_pass(networks: Iterable[str], *, device: str = "auto", seconds: float = SECONDS) -> dict[str, float]:
-    """Seconds of one forward or backward pass of one image, by network; with random weights, on images of 224 x 224.
+    """Seconds of one forward or backward pass of one image of 224 x 224, by network, with random weights.
 
     Args:
-        networks: names for the zoo, without weights.
+        networks: names of networks of the zoo, without weights.
         device: auto, cpu, cuda, cuda:N or mps.
-        seconds: how long the measurement may take, for all of them; building the networks comes on top.
+        seconds: time limit of all measurements, without building the networks.
     """
     names = list(networks)
-    return {name: _measured(name, device, seconds / len(names)) for name in names}
+    return {name: _measure(name, device, seconds / len(names)) for name in names}
 
 
-def _measured(name: str, device: str, seconds: float) -> float:
+def _measure(name: str, device: str, seconds: float) -> float:
     import torch
 
     from camdbench.models.devices import pick_device

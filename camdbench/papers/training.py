@@ -1,4 +1,4 @@
-"""Networks that a recipe has trained first: by which training recipe, under which name, and where they are."""
+"""Training recipes of a table's networks, and their names."""
 
 from __future__ import annotations
 
@@ -11,28 +11,27 @@ from typing import Any
 from camdbench.core.merging import merge_nested
 from camdbench.core.registries import losses, models
 from camdbench.core.spec import Spec
-from camdbench.papers.checkpoint_names import named, write_recipe
+from camdbench.papers.checkpoint_names import join_name, write_recipe
 
-CHOSEN = ("labelled_fraction", "shots", "labels")  # fields that say which images of a split are learned from, under which labels
+CHOSEN = ("labelled_fraction", "shots", "labels")  # fields that select training images and labels
 
 
 @dataclass(frozen=True)
 class Training:
-    """A network to be trained before it can be measured.
+    """Training of a network.
 
     Attributes:
-        written: the training recipe's fields, as JSON.
+        written: fields of the training recipe, as JSON; run names hash this field.
     """
 
     written: str
 
     @classmethod
     def of(cls, paper: str, fields: dict[str, Any], seed: int) -> Training:
-        """The training with these fields under a seed; its name holds paper, network, data set and loss.
+        """The training with a seed; its name holds paper, network, data set and loss.
 
-        A run that comes first (`pretraining`) has the name of the same training on its own, so that the two share a checkpoint.
-        Where few images of each class are learned from, the seed is the episode as well: each seed has its own, every method
-        the same.
+        A pretraining run has the name of the same training alone: both share a checkpoint. In few-shot training the seed is
+        the episode too, equal for every method.
         """
         plan: dict[str, Any] = {name: value for name, value in fields.items() if name != "name"} | {"seed": seed}
         if "shots" in plan.get("data", {}):
@@ -43,41 +42,40 @@ class Training:
         digest = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:6]
         dataset = str(plan.get("data", {}).get("dataset", "")).partition("(")[0]
         loss = str(plan.get("loss", "ce")).partition("(")[0]
-        name = named(paper, str(plan.get("network", "")), dataset, loss, f"{digest}-s{seed}")
+        name = join_name(paper, str(plan.get("network", "")), dataset, loss, f"{digest}-s{seed}")
         return cls(json.dumps({"name": name} | plan, sort_keys=True))
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The training recipe, as `camdbench train --recipe` takes it."""
+        """Fields of the training recipe, for `camdbench train --recipe`."""
         return json.loads(self.written)
 
     @property
     def name(self) -> str:
-        """The name of the trained network."""
+        """Name of the trained network."""
         return self.fields["name"]
 
     def stand_in(self) -> str | None:
-        """The embedded network that was trained by this very loss, if one was: `shortcuts-cfce` for `cfce`.
+        """The embedded network trained by the same loss, such as `shortcuts-cfce` for `cfce`; None without one.
 
-        Options of the loss decide, those apart that follow the size of images, and label smoothing, which the embedded
-        network of cross-entropy has and the papers' have not. None stands for a network that learned from other images or labels,
-        or in two runs.
+        The options of the loss must match, except those that depend on the image size and label smoothing. Trainings with
+        pretraining or selected images or labels have no embedded network.
         """
         fields = self.fields
-        wanted = losses.parse_one(str(fields.get("loss", "ce")))
-        name = f"shortcuts-{wanted.name}"
-        plain = "pretraining" not in fields and ("surgery" not in fields or wanted.name not in ("ce", "bce"))
-        if name not in models or not plain or any(own in fields.get("data", {}) for own in CHOSEN):
+        loss = losses.parse_one(str(fields.get("loss", "ce")))
+        name = f"shortcuts-{loss.name}"
+        simple = "pretraining" not in fields and ("surgery" not in fields or loss.name not in ("ce", "bce"))
+        if name not in models or not simple or any(field in fields.get("data", {}) for field in CHOSEN):
             return None
-        return name if _loss_of(name) == _comparable(wanted) else None
+        return name if _loss_of(name) == _comparable(loss) else None
 
     def write(self, folder: Path) -> Path:
-        """Write the recipe as YAML, for `camdbench train` here or on another machine."""
+        """Write the recipe as YAML, for `camdbench train`."""
         return write_recipe(self.fields, folder)
 
 
 def _loss_of(name: str) -> Spec | None:
-    """The loss by which an embedded network was trained, from its provenance."""
+    """The loss of an embedded network, from its provenance."""
     file = Path(__file__).parents[1] / "models" / "weights" / f"{name}.json"
     if not file.is_file():
         return None

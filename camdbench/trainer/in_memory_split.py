@@ -16,7 +16,9 @@ from camdbench.core.spec import Spec
 from camdbench.datasets import subsets
 from camdbench.datasets.loading import prefetch
 from camdbench.datasets.open_dataset import check_dataset, open_dataset
+from camdbench.datasets.permuted_labels import permuted
 from camdbench.datasets.samples import Batch, Dataset
+from camdbench.trainer.recipe import Data
 from camdbench.trainer.recipe_fields import Splits
 from camdbench.trainer.split_data import Regions, SampleTensors, Split, SplitShape
 
@@ -47,11 +49,7 @@ class InMemorySplit(Split):
 
 
 def open_split(spec: Spec, split: str, count: int | None, data_root: str | Path | None = None) -> Dataset:
-    """A split of a data set: all images or `count` of them, a random sample if they are on disk, else the first.
-
-    Raises:
-        UsageError: the data set has no such split or no option `count`, or is missing on disk.
-    """
+    """A split of a data set: all images or `count` of them, a random sample if they are on disk, else the first."""
     if datasets.get(spec.name).facts.on_disk:
         return subsets.select_images(open_dataset(*check_dataset(str(spec), split, data_root), data_root), sample=count)
     given: dict[str, object] = {"split": split}
@@ -95,3 +93,14 @@ def check_batch(images: Sized, size: int) -> None:
     """Raise UsageError if there are fewer images than a batch holds."""
     if len(images) < size:
         raise UsageError(f"batch_size={size} exceeds the {len(images)} training images; lower it or raise data.limit")
+
+
+def select_training_images(split: Dataset, data: Data, seed: int) -> Dataset:
+    """The training images of a recipe; few-shot images depend on episode and ids alone, permuted labels on the seed.
+
+    Raises:
+        UsageError: a class has fewer images than `shots`.
+    """
+    if data.shots is not None:
+        split = subsets.Subset(split, subsets.few_shot(split.ids, split.labels, shots=data.shots, episode=data.episode).train)
+    return permuted(split, seed) if data.labels == "permuted" else split

@@ -14,9 +14,9 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from camdbench.core.errors import CamdbenchError
+from camdbench.trainer.checkpoint import load_run, save_run
 from camdbench.trainer.distributed import ProcessGroup
 from camdbench.trainer.recipe_fields import BaseRecipe
-from camdbench.trainer.resume import load_run, save_run
 from camdbench.trainer.run_state import Epoch, RunState
 from camdbench.trainer.task import LossResult, Task
 

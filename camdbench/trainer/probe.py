@@ -18,12 +18,11 @@ from camdbench.datasets.samples import Dataset
 from camdbench.models.devices import pick_device
 from camdbench.models.zoo import load_classifier
 from camdbench.trainer.accelerator import open_accelerator
-from camdbench.trainer.checkpoint import write_csv, write_json, write_weights
+from camdbench.trainer.checkpoint import run_key, write_csv, write_json, write_weights
 from camdbench.trainer.in_memory_split import InMemorySplit, check_batch, load_images, open_splits
 from camdbench.trainer.loop import fit
 from camdbench.trainer.probe_recipe import ProbeRecipe, read_probe
 from camdbench.trainer.recipe_fields import with_changes
-from camdbench.trainer.resume import run_key
 from camdbench.trainer.run_state import Epoch
 from camdbench.trainer.tasks.segmentation import SegmentationTask, seeded
 from camdbench.trainer.tasks.segmentation_score import SegmentationScore, pixel_classes, score_segmenter

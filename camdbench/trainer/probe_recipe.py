@@ -46,7 +46,6 @@ class ProbeRecipe(BaseRecipe):
 
 
 check_probe = partial(check_fields, ProbeRecipe)
-"""`check_fields` of a probe recipe."""
 
 
 def read_probe(path: str | Path) -> ProbeRecipe:

@@ -181,7 +181,6 @@ class TrainingRecipe(BaseRecipe):
 
 
 check_recipe = partial(check_fields, TrainingRecipe)
-"""`check_fields` of a training recipe."""
 
 
 def read_recipe(path: str | Path) -> TrainingRecipe:

@@ -58,11 +58,7 @@ class TrainingStep:
 
     @property
     def known_labels(self) -> Tensor:
-        """(B,) class indices.
-
-        Raises:
-            UsageError: an image has no label.
-        """
+        """(B,) class indices; raises UsageError if an image has no label."""
         if bool((self.labels < 0).any()):
             raise UsageError("the loss needs the label of every image; set data.labelled_fraction to 1 or train with cgc")
         return self.labels
@@ -74,11 +70,7 @@ class TrainingStep:
 
     @property
     def masks(self) -> Tensor:
-        """(B, H, W) bool, True on the object.
-
-        Raises:
-            CamdbenchError: the data set has no masks.
-        """
+        """(B, H, W) bool, True on the object; raises CamdbenchError if the data set has no masks."""
         if self.batch.masks is None:
             raise CamdbenchError("the loss needs masks, and the data set has none; use a data set with masks")
         return self.batch.masks
@@ -133,11 +125,7 @@ def parse_cam(text: str) -> Spec:
 
 
 def map_of(trace: Trace, cam: str) -> Tensor:
-    """The raw map (B, h, w) of an explainer, differentiable by the weights.
-
-    Raises:
-        UsageError: the explainer has no trainable map.
-    """
+    """The raw map (B, h, w) of an explainer, differentiable by the weights; raises UsageError if the explainer has no trainable map."""
     spec = parse_cam(cam)
     map_: Tensor = explainers.load(spec.name)(trace, **spec.arguments)
     if not map_.requires_grad:

@@ -43,11 +43,7 @@ class StreamedSplit(Split):
         return self.form.first
 
     def take(self, groups: Sequence[Tensor]) -> Generator[Batch]:
-        """For each group (n,) of positions, a batch of these images in [0, 1], in the order of the group.
-
-        Raises:
-            CamdbenchError: an image cannot be read, or its size differs from the first image's.
-        """
+        """For each group (n,) of positions, a batch of these images in [0, 1], in the order of the group."""
         with closing(prefetch(self.dataset, [place for group in groups for place in group.tolist()], workers=self.workers)) as stream:
             for group in groups:
                 yield self.batch(group, self.form.stack(islice(stream, len(group)), len(group)))

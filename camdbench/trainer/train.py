@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from functools import partial
@@ -11,7 +12,7 @@ from typing import NamedTuple
 import torch
 from accelerate import Accelerator
 
-from camdbench.core.errors import UsageError
+from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.provenance import git_revision, now, versions
 from camdbench.core.registries import datasets, losses
 from camdbench.datasets.loading import default_workers
@@ -19,20 +20,17 @@ from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device
 from camdbench.models.surgery import surgery_of
 from camdbench.trainer.accelerator import open_accelerator
-from camdbench.trainer.checkpoint import write_csv, write_json, write_weights
-from camdbench.trainer.in_memory_split import check_batch, open_splits
+from camdbench.trainer.checkpoint import run_key, write_csv, write_json, write_weights
+from camdbench.trainer.in_memory_split import check_batch, open_splits, select_training_images
 from camdbench.trainer.initialisation import build_initial_classifier
 from camdbench.trainer.loop import StepProgress, TrainingResult, fit
-from camdbench.trainer.pretraining import pretrain
-from camdbench.trainer.recipe import TrainingRecipe, read_recipe
+from camdbench.trainer.recipe import TrainingRecipe, check_recipe, read_recipe
 from camdbench.trainer.recipe_fields import with_changes
-from camdbench.trainer.resume import run_key
 from camdbench.trainer.run_state import Epoch
 from camdbench.trainer.split_data import Split
 from camdbench.trainer.streamed_split import load_split
 from camdbench.trainer.tasks.classification import ClassificationTask
 from camdbench.trainer.training_previews import Preview, PreviewRecorder
-from camdbench.trainer.training_subset import select_training_images
 from camdbench.trainer.validation import ValidationScores, validate
 
 
@@ -199,3 +197,22 @@ def _provenance(
 
 def _finite(found: ValidationScores) -> dict[str, float]:
     return {name: value for name, value in found._asdict().items() if math.isfinite(value)}  # JSON knows no NaN
+
+
+def pretrain(recipe: TrainingRecipe, out: Path, train: Callable[[TrainingRecipe], Path]) -> Path | None:
+    """The checkpoint of a recipe's `pretraining`, existing or trained now; None without one.
+
+    An existing checkpoint is reused if its recipe is identical; another one of its name is replaced.
+    """
+    first = recipe.pretraining_recipe()
+    if first is None:
+        return None
+    path = out / f"{first.name}.safetensors"
+    return path if path.is_file() and _made_by(path.with_suffix(".json"), first) else train(first)
+
+
+def _made_by(facts: Path, recipe: TrainingRecipe) -> bool:
+    try:
+        return check_recipe(json.loads(facts.read_text(encoding="utf-8"))["recipe"], str(facts)) == recipe
+    except (OSError, ValueError, LookupError, TypeError, CamdbenchError):  # no known recipe
+        return False

@@ -60,7 +60,7 @@ def test_as_json(tmp_path: Path, capsys: Said) -> None:
 
 def test_data_without_a_download_are_refused(tmp_path: Path, capsys: Said) -> None:
     assert run_cli(["data", "verify", "kvasir", "--data-root", str(tmp_path), "--download"]) == 2
-    assert "kvasir cannot be fetched; get it from https://datasets.simula.no/kvasir" in capsys.readouterr().err
+    assert "kvasir cannot be downloaded; get it from https://datasets.simula.no/kvasir" in capsys.readouterr().err
 
 
 def test_masks_are_made_from_boxes_alone(tmp_path: Path, capsys: Said) -> None:

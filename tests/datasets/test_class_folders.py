@@ -31,7 +31,7 @@ def test_ids_are_paths_and_labels_are_in_the_given_order(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("cow/1.jpg", "the folder 'cow' in .* is no class"), ("cat/notes.txt", "no pictures in class folders")]
+    ("name", "message"), [("cow/1.jpg", "the folder 'cow' in .* is not a class"), ("cat/notes.txt", "no images in class folders")]
 )
 def test_another_folder_and_folders_without_pictures_are_refused(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):

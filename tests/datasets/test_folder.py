@@ -48,12 +48,12 @@ class TestLayout:
 
     def test_a_folder_that_the_listing_does_not_name_is_refused(self, root: Path) -> None:
         (root / "classes.txt").write_text("n02 shark\n")
-        with pytest.raises(UsageError, match=r"classes\.txt does not name the folder 'n01'; expected ROOT/images/CLASS"):
+        with pytest.raises(UsageError, match=r"classes\.txt: does not list the folder 'n01'; expected ROOT/images/CLASS"):
             folder(root)
 
     def test_a_class_that_stands_twice_is_refused(self, root: Path) -> None:
         (root / "classes.txt").write_text("n01 a\nn02 b\nn01 c\n")
-        with pytest.raises(UsageError, match=r"class 'n01' stands twice"):
+        with pytest.raises(UsageError, match=r"class 'n01' is listed twice"):
             folder(root)
 
     def test_a_listing_that_is_no_text_is_refused(self, root: Path) -> None:
@@ -64,10 +64,10 @@ class TestLayout:
     def test_wrong_layouts_say_what_was_looked_for(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"--data-root .*none: no such folder"):
             folder(tmp_path / "none")
-        with pytest.raises(UsageError, match=r"no pictures in class folders; expected ROOT/images/CLASS/\*\.jpg \(or ROOT/CLASS/\*\.jpg\)"):
+        with pytest.raises(UsageError, match=r"no images in class folders; expected ROOT/images/CLASS/\*\.jpg \(or ROOT/CLASS/\*\.jpg\)"):
             folder(tmp_path)
         picture().save(tmp_path / "loose.jpg")
-        with pytest.raises(UsageError, match="no pictures in class folders"):
+        with pytest.raises(UsageError, match="no images in class folders"):
             folder(tmp_path)
         file = tmp_path / "loose.jpg"
         with pytest.raises(UsageError, match="no such folder"):
@@ -126,13 +126,13 @@ class TestOpening:
     @pytest.mark.parametrize(
         ("spec", "split", "has_root", "message"),
         [
-            ("folder", None, False, "data set folder is read from disk; say where with --data-root DIR"),
-            ("folder", "val", True, "data set folder has no splits; leave --split val out"),
+            ("folder", None, False, "data set folder is read from disk; set --data-root DIR"),
+            ("folder", "val", True, "--split val: data set folder has no splits; remove --split"),
             ("folder(size=0)", None, True, r"folder\(size=0\)"),
             ("folders", None, True, "no dataset 'folders'; did you mean 'folder'"),
             ("shortcuts", "test", False, "no split of shortcuts 'test'; known: train, val, shifted, conflict|no split of shortcuts 'test'"),
-            ("shortcuts", None, True, "data set shortcuts is made, not read; leave --data-root"),
-            ('shortcuts(split="val")', "conflict", False, "disagree; name the split once"),
+            ("shortcuts", None, True, "data set shortcuts is rendered, not read; remove --data-root"),
+            ('shortcuts(split="val")', "conflict", False, "name the split once"),
         ],
     )
     def test_mistakes_are_found_before_anything_is_read(

@@ -30,7 +30,7 @@ class TestPath:
         for number in range(9):
             (tmp_path / f"{number}.txt").touch()
         (tmp_path / ".hidden").touch()
-        with pytest.raises(UsageError, match=r"val is not there; expected ROOT/val; found in ROOT: 0\.txt, 1\.txt") as caught:
+        with pytest.raises(UsageError, match=r"val does not exist; expected ROOT/val; found in ROOT: 0\.txt, 1\.txt") as caught:
             FolderLayout("imagenet", tmp_path, "ROOT/val").path("val")
         assert "7.txt, … (see" in str(caught.value)
         assert ".hidden" not in str(caught.value)
@@ -38,7 +38,7 @@ class TestPath:
     @pytest.mark.parametrize(("given", "right"), [("", "inner"), ("inner/val", "inner")])
     def test_one_level_off_names_the_right_folder(self, tmp_path: Path, given: str, right: str) -> None:
         (tmp_path / "inner" / "val").mkdir(parents=True)
-        with pytest.raises(UsageError, match=re.escape(f"give --data-root {tmp_path / right}")):
+        with pytest.raises(UsageError, match=re.escape(f"use --data-root {tmp_path / right}")):
             FolderLayout("imagenet", tmp_path / given, "ROOT/val").path("val")
 
 
@@ -71,7 +71,7 @@ class TestText:
 
     def test_an_integer_is_whole(self) -> None:
         assert integer("7", Path("f.txt")) == 7
-        with pytest.raises(UsageError, match=r"f\.txt: expected a whole number, found '7.5'"):
+        with pytest.raises(UsageError, match=r"f\.txt: expected an integer, found '7.5'"):
             integer("7.5", Path("f.txt"))
 
     def test_a_matlab_file_that_is_none_is_named(self, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_labels_may_be_a_list_or_a_tensor(labels: object) -> None:
         ({"images": torch.rand(2, 1, 4, 5)}, r"shape \(2, 1, 4, 5\)"),
         ({"images": torch.rand(2, 4, 5, 3)}, r"shape \(2, 4, 5, 3\)"),
         ({"images": torch.rand(0, 3, 4, 5)}, r"shape \(0, 3, 4, 5\)"),
-        ({"images": torch.zeros(2, 3, 4, 5, dtype=torch.uint8)}, "images are torch.uint8; expected floats in .* divide by 255"),
+        ({"images": torch.zeros(2, 3, 4, 5, dtype=torch.uint8)}, "images are torch.uint8; expected floats in .* divide bytes by 255"),
         ({"images": torch.full((2, 3, 4, 5), 255.0)}, "values from 255 to 255; expected"),
         ({"images": torch.full((2, 3, 4, 5), -0.1)}, "values from -0.1 to -0.1; expected .* before any mean/std normalisation"),
         ({"images": torch.full((2, 3, 4, 5), torch.nan)}, "values from nan to nan"),

@@ -46,8 +46,8 @@ def car(**changed: object) -> Change:
 
 CASES_OF_NONSENSE: list[tuple[str, Change, str]] = [
     ("pets", text("trainval.txt", ""), "pets, split trainval, has no images"),
-    ("pets", text("trainval.txt", "Abyssinian_1 0 1 1\n"), r"trainval\.txt gives Abyssinian_1 a breed below 1 or a kind other than 1"),
-    ("pets", text("trainval.txt", "Abyssinian_1 1 3 1\n"), r"trainval\.txt gives Abyssinian_1 a breed below 1 or a kind other than 1"),
+    ("pets", text("trainval.txt", "Abyssinian_1 0 1 1\n"), r"trainval\.txt: Abyssinian_1 has a breed below 1 or a kind other than 1"),
+    ("pets", text("trainval.txt", "Abyssinian_1 1 3 1\n"), r"trainval\.txt: Abyssinian_1 has a breed below 1 or a kind other than 1"),
     (
         "cub200",
         text("bounding_boxes.txt", "1 1 2 3\n3 1 2 3\n"),
@@ -58,12 +58,16 @@ CASES_OF_NONSENSE: list[tuple[str, Change, str]] = [
     ("cub200", text("train_test_split.txt", "1 0\n2 0\n"), "cub200, split train, has no images"),
     ("aircraft", text("images_variant_test.txt", ""), "aircraft, split test, has no images"),
     ("aircraft", text("images_box.txt", "1025794 1 2 nan 4\n"), r"images_box\.txt: expected numbers, found '1 2 nan 4'"),
-    ("cars", car(**{"class": 99}), "cars, split test, gives 00001 the class number 98, counted from 0, but there are 2 classes"),
-    ("cars", car(**{"class": "x"}), r"cars_test_annos_withlabels\.mat has an entry whose box, class or fname is none"),
-    ("cars", car(fname=7), r"cars_test_annos_withlabels\.mat has an entry whose box, class or fname is none"),
+    ("cars", car(**{"class": 99}), "cars, split test, image 00001: class index 98 is out of range for 2 classes"),
+    ("cars", car(**{"class": "x"}), r"cars_test_annos_withlabels\.mat has an entry with an invalid box, class or fname"),
+    ("cars", car(fname=7), r"cars_test_annos_withlabels\.mat has an entry with an invalid box, class or fname"),
     ("cars", mat("cars_test_annos_withlabels.mat", annotations=5.0), r"cars_test_annos_withlabels\.mat has no bbox_x1"),
-    ("cars", mat("cars_meta.mat", class_names=5.0), "there are 1 classes"),
-    ("flowers102", mat("imagelabels.mat", labels=np.array([[999, 1, 1]])), "gives image_00001 the class number 998, .* 102 classes"),
+    ("cars", mat("cars_meta.mat", class_names=5.0), "is out of range for 1 classes"),
+    (
+        "flowers102",
+        mat("imagelabels.mat", labels=np.array([[999, 1, 1]])),
+        "image image_00001: class index 998 is out of range for 102",
+    ),
     ("flowers102", mat("setid.mat", trnid="abc"), "must hold whole numbers"),
     ("flowers102", mat("setid.mat", trnid=np.array([[1.5, 2.5]])), "must hold whole numbers"),
     ("unrel", mat("annotations.mat", annotations=5.0), "annotations.mat has an entry without filename, objects, category or box"),
@@ -96,7 +100,7 @@ def test_an_edge_that_is_no_number_is_an_error_of_its_sample(tmp_path: Path) -> 
         f"<annotation><object><name>{fixtures.FISH}</name><bndbox><xmin>nan</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
         "</object></annotation>"
     )
-    with pytest.raises(SampleError, match=r"_00000001\.xml: a box has an edge that is no number"):
+    with pytest.raises(SampleError, match=r"_00000001\.xml: an edge of a box is not a number"):
         opened("imagenet", tmp_path)[0]
 
 
@@ -138,7 +142,7 @@ class TestAnotherLevel:
         CASES[name].build(tmp_path / "data")
         below = max(path for path in (tmp_path / "data").iterdir() if path.is_dir())
         for given in (tmp_path, below):
-            with pytest.raises(UsageError, match=rf"is not there, but in {tmp_path}/data: give --data-root {tmp_path}/data"):
+            with pytest.raises(UsageError, match=rf"does not exist, but in {tmp_path}/data: use --data-root {tmp_path}/data"):
                 opened(name, given)
 
     @pytest.mark.parametrize("name", [name for name in CASES if name != "folder"])
@@ -148,7 +152,7 @@ class TestAnotherLevel:
 
     def test_a_folder_above_a_folder_s_root_is_no_class(self, tmp_path: Path) -> None:
         fixtures.folder(tmp_path / "mine")
-        with pytest.raises(UsageError, match=rf"mine/ holds images/ and is no class: give --data-root {tmp_path}/mine"):
+        with pytest.raises(UsageError, match=rf"mine/ holds images/, not a class; use --data-root {tmp_path}/mine"):
             folder(tmp_path)
 
     @pytest.mark.parametrize("beside", ["classes.txt", "boxes.csv", "masks"])
@@ -159,14 +163,14 @@ class TestAnotherLevel:
             (tmp_path / name).rename(tmp_path / f"no-{name}")
         if beside == "classes.txt":
             (tmp_path / beside).write_text("dog\ncat\n")
-        with pytest.raises(UsageError, match=rf"{beside} lies beside images/ and would not be read: give --data-root {tmp_path};"):
+        with pytest.raises(UsageError, match=rf"{beside} is beside images/ and would not be read; use --data-root {tmp_path};"):
             folder(tmp_path / "images")
 
     @pytest.mark.parametrize("home", ["", "images"])
     def test_splits_are_no_classes(self, home: str, tmp_path: Path) -> None:
         for split in ("train", "val"):
             fixtures.put(fixtures.scene(0).picture, tmp_path / home / split / "cat" / "a.jpg")
-        with pytest.raises(UsageError, match=r"train, val are splits, not classes: give --data-root .*train"):
+        with pytest.raises(UsageError, match=r"train, val are splits, not classes; use --data-root .*train"):
             folder(tmp_path)
         assert folder(tmp_path / home / "train").classes == ["cat"]
 

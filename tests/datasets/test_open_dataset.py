@@ -91,7 +91,7 @@ class TestDownload:
         assert open_dataset(spec, split, tmp_path, download=True).ids
 
     def test_what_torchvision_cannot_fetch_says_where_it_is(self, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match=r"cub200 cannot be fetched; get it from https://www\.vision\.caltech\.edu"):
+        with pytest.raises(UsageError, match=r"cub200 cannot be downloaded; get it from https://www\.vision\.caltech\.edu"):
             fetch("cub200", "test", tmp_path)
 
     def test_a_failed_download_is_a_failure_in_one_line(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +99,7 @@ class TestDownload:
             raise OSError("no route to host")
 
         monkeypatch.setattr(torchvision.datasets, "OxfordIIITPet", constructor)
-        with pytest.raises(CamdbenchError, match=r"pets could not be fetched into .*: no route to host; get it from https://www\.robots"):
+        with pytest.raises(CamdbenchError, match=r"pets: download to .* failed: no route to host; get it from https://www\.robots"):
             fetch("pets", "test", tmp_path)
 
     def test_the_facts_say_what_can_be_fetched(self) -> None:

@@ -56,9 +56,9 @@ class TestListed:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("image-0070\n", r"no image in the data set, named in --ids .*ids\.txt: 'image-0070'; did you mean 'image-0"),
-            ("image-007\nimage-007\n", r"names image-007 twice"),
-            ("# none\n", r"names no image; expected one id per line"),
+            ("image-0070\n", r"no image in the data set, listed in --image-ids .*ids\.txt: 'image-0070'; did you mean 'image-0"),
+            ("image-007\nimage-007\n", r"image-007 is listed twice"),
+            ("# none\n", r"no ids; expected one id per line"),
         ],
     )
     def test_mistakes_are_named(self, tmp_path: Path, text: str, message: str) -> None:
@@ -134,5 +134,5 @@ class TestEpisodes:
 
     @pytest.mark.parametrize("fraction", [0, 1.5, -0.1])
     def test_a_share_that_is_none(self, fraction: float) -> None:
-        with pytest.raises(UsageError, match="a share lies above 0"):
+        with pytest.raises(UsageError, match="out of range"):
             labelled_fraction(NAMES, LABELS, fraction)

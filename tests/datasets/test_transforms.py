@@ -90,7 +90,7 @@ class TestTogether:
         if whole:
             torch.testing.assert_close(found.annotations.boxes, expected[None], rtol=1e-5, atol=1e-3)
         if bool((expected[2:] - expected[:2] < 0.999).any()):
-            assert found.boxes_lost == 1
+            assert found.boxes_dropped == 1
 
 
 class TestLost:
@@ -105,7 +105,7 @@ class TestLost:
     @pytest.mark.parametrize("how", ["resize224_distort", "short448", "keep"])
     def test_nothing_is_lost_where_nothing_is_cropped(self, how: str) -> None:
         boxes = torch.tensor([[0.0, 0, 50, 100], [360, 0, 400, 100]])
-        assert SpatialTransform(how, 64).fit(Image.new("RGB", (400, 100)), Annotations(boxes=boxes)).boxes_lost == 0
+        assert SpatialTransform(how, 64).fit(Image.new("RGB", (400, 100)), Annotations(boxes=boxes)).boxes_dropped == 0
 
     def test_a_box_that_reaches_out_of_the_picture_is_cut_off_at_its_edge(self) -> None:
         boxes = torch.tensor([[-5.0, -5, 20, 300]])
@@ -115,7 +115,7 @@ class TestLost:
     def test_no_boxes_stay_no_boxes(self) -> None:
         found = SpatialTransform("resize256_crop224", 32).fit(Image.new("RGB", (40, 30)), Annotations(boxes=torch.zeros(0, 4)))
         assert found.annotations.boxes.shape == (0, 4)
-        assert found.boxes_lost == 0
+        assert found.boxes_dropped == 0
         assert SpatialTransform().fit(Image.new("RGB", (40, 30)), Annotations()).annotations.boxes is None
 
 
@@ -140,7 +140,7 @@ class TestSizes:
         assert torch.equal(SpatialTransform("short448", 224).fit(picture, Annotations()).image, theirs.float() / 255)
 
     def test_a_mask_of_another_size_is_an_error_of_the_sample(self) -> None:
-        with pytest.raises(SampleError, match="the mask has 30 x 40 pixels, the picture 40 x 30"):
+        with pytest.raises(SampleError, match="the mask has 30 x 40 pixels, the image 40 x 30"):
             SpatialTransform("keep").fit(Image.new("RGB", (40, 30)), Annotations(mask=torch.zeros(40, 30, dtype=torch.bool)))
 
     @pytest.mark.parametrize("how", ["resize256_crop224", "short448"])

@@ -88,7 +88,7 @@ def test_lost_boxes_and_empty_masks_are_counted(tmp_path: Path) -> None:
     fixtures.put(fixtures.grey(fixtures.scene(0).mask & False).resize((width, height)), tmp_path / "masks" / "cat" / "a.png")
     fixtures.write(tmp_path / "boxes.csv", "image,x0,y0,x1,y1\ncat/a.jpg,0,0,9,9\ncat/b.png,1,1,39,39\n")
     found = verified("folder", tmp_path)
-    assert found.boxes_lost == 1
+    assert found.boxes_dropped == 1
     assert found.boxless == 2
     assert found.empty_masks == 1
     assert found.sound

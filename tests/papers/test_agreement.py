@@ -83,8 +83,8 @@ class TestText:
     def lines(self) -> list[str]:
         paper_table = load_table("cgc-table2")
         lines = [
-            compare_cell(paper_table.printed[0], OurValue(0.49, 0.48, 0.50, 50)),
-            compare_cell(paper_table.printed[1], OurValue(reason="no weights", fault=True)),
+            compare_cell(paper_table.values[0], OurValue(0.49, 0.48, 0.50, 50)),
+            compare_cell(paper_table.values[1], OurValue(reason="no weights", fault=True)),
         ]
         (table,) = paper_tables(paper_table, lines)
         data = paper_data(lines)

@@ -18,14 +18,14 @@ def reproduced(name: str) -> list[Table]:
     """A recipe's table as if every second cell had been measured, and the others had not for one of two reasons."""
     paper_table = load_table(name)
     ours = [OurValue(-12.3456, -13.0, -11.5, 100), OurValue(reason="no data_root: give --data-root"), OurValue(0.5, n=3)]
-    lines: list[CellComparison] = [compare_cell(cell, ours[place % 3]) for place, cell in enumerate(paper_table.printed)]
+    lines: list[CellComparison] = [compare_cell(cell, ours[place % 3]) for place, cell in enumerate(paper_table.values)]
     return paper_tables(paper_table, lines)
 
 
 def test_each_part_names_the_reasons_that_it_refers_to_and_the_last_one_all_other_notes():
     paper_table = load_table("opticam-table1")
-    first, *_, last = dict.fromkeys(cell.labels[:2] for cell in paper_table.printed)
-    cells = [next(cell for cell in paper_table.printed if cell.labels[:2] == key) for key in (first, last)]
+    first, *_, last = dict.fromkeys(cell.labels[:2] for cell in paper_table.values)
+    cells = [next(cell for cell in paper_table.values if cell.labels[:2] == key) for key in (first, last)]
     number = float(cells[0].number or 0)
     lines = [compare_cell(cells[0], OurValue(number - 1, number - 1.5, number - 0.5, 9)), compare_cell(cells[0], OurValue(reason="no a"))]
     lines.append(compare_cell(cells[1], OurValue(reason="no b_c")))
@@ -42,7 +42,7 @@ def test_each_part_names_the_reasons_that_it_refers_to_and_the_last_one_all_othe
 def test_latex_has_every_cell_that_markdown_has():
     table = reproduced("opticam-table1")
     cells = [line for line in to_markdown(table).splitlines() if line.startswith("| ") and not line.startswith(("| method", "| :--"))]
-    assert len(cells) == len(load_table("opticam-table1").printed)
+    assert len(cells) == len(load_table("opticam-table1").values)
     assert sum(" & " in line for line in to_latex(table).splitlines()) - to_latex(table).count(r"\toprule") == len(cells)
 
 

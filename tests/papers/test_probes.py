@@ -90,7 +90,7 @@ def test_small_keeps_the_backbone_and_what_is_counted() -> None:
 
 
 def by_metric(done: Reproduction) -> dict[str, object]:
-    return {line.printed.metric: line for line in done.lines}
+    return {line.paper.metric: line for line in done.lines}
 
 
 def test_cells_are_the_probes_numbers(mine: dict[str, object], tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_cells_are_the_probes_numbers(mine: dict[str, object], tmp_path: Path) -
     files = {json.loads(file.read_text())["recipe"]["backbone"]: file for file in (tmp_path / "out" / "probes").glob("*.json")}
     for backbone, factor in (("frozen", 1), ("trained", 0.01)):
         found = json.loads(files[backbone].read_text())["metrics"]["val"]
-        ours = done[backbone].ours
+        ours = done[backbone].measured
         assert (ours.value, ours.low, ours.high, ours.n) == (found["miou"] * factor, found["low"] * factor, found["high"] * factor, 2)
     assert done["frozen"].agreement == "differs"
     assert done["trained"].agreement == "not comparable"
@@ -115,20 +115,20 @@ def test_the_same_command_again_trains_nothing(mine: dict[str, object], tmp_path
 
 def test_a_limit_is_of_what_is_judged(mine: dict[str, object]) -> None:
     done = by_metric(reproduce("mine-table1", train=True, limit=1, **mine))
-    assert done["frozen"].ours.n == 1
+    assert done["frozen"].measured.n == 1
 
 
 def test_a_probe_that_is_to_be_trained_says_how_and_its_recipe_is_written(mine: dict[str, object], tmp_path: Path) -> None:
     done = reproduce("mine-table1", **mine)
     assert done.failed
     reason = done.lines[0].reason
-    assert reason.startswith("the probe is trained first: give --train, or camdbench probe --recipe ")
+    assert reason.startswith("the probe is not trained yet; use --train, or run camdbench probe --recipe ")
     assert {read_probe(file).backbone for file in (tmp_path / "out" / "training").iterdir()} == {"frozen", "trained"}
 
 
 def test_data_that_are_not_there_are_said(mine: dict[str, object], tmp_path: Path) -> None:
     done = reproduce("mine-table1", train=True, **mine | {"data_root": None})
-    assert {line.reason for line in done.lines} == {"data set sbd is read from disk; say where with --data-root DIR"}
+    assert {line.reason for line in done.lines} == {"data set sbd is read from disk; set --data-root DIR"}
     assert done.failed
 
 

@@ -67,20 +67,20 @@ def test_every_table_and_figure_has_a_recipe() -> None:
 
 
 def test_every_file_of_values_has_a_recipe() -> None:
-    values = {file.with_suffix("") for file in recipe_folder().glob("*/*.csv")}
+    values = {file.with_suffix("") for file in recipe_folder().glob("*/*.csv") if file.parent.name != "freeze"}
     assert values == {file.with_suffix("") for file in recipe_files().values()}
 
 
 @every_recipe
 def test_every_printed_value_is_there(name: str) -> None:
-    assert sum(cell.number is not None for cell in load_table(name).printed) == PRINTED[name]
+    assert sum(cell.number is not None for cell in load_table(name).values) == PRINTED[name]
 
 
 def test_no_value_stands_in_two_recipes() -> None:
     found = Counter[tuple[str, ...]]()
     for name in PRINTED:
         paper_table = load_table(name)
-        found.update((paper_table.recipe.paper, paper_table.recipe.table, *cell.labels) for cell in paper_table.printed)
+        found.update((paper_table.recipe.paper, paper_table.recipe.table, *cell.labels) for cell in paper_table.values)
     assert set(found.values()) == {1}
 
 
@@ -95,14 +95,14 @@ def test_no_value_stands_in_two_recipes() -> None:
     ],
 )
 def test_values_are_as_printed_with_all_their_digits(name: str, labels: tuple[str, ...], value: str) -> None:
-    assert [cell.value for cell in load_table(name).printed if cell.labels == labels] == [value]
+    assert [cell.value for cell in load_table(name).values if cell.labels == labels] == [value]
 
 
 @every_recipe
 def test_no_label_is_idle(name: str) -> None:
     paper_table = load_table(name)
     own = Path(recipe_files()[name]).read_text(encoding="utf-8")
-    for axis, used in zip(AXES, zip(*(cell.labels for cell in paper_table.printed), strict=True), strict=True):
+    for axis, used in zip(AXES, zip(*(cell.labels for cell in paper_table.values), strict=True), strict=True):
         idle = set(paper_table.recipe.of(axis)) - set(used)
         assert not [label for label in idle if f"{label}:" in own or f'{label}":' in own]
         for override in paper_table.recipe.overrides:
@@ -113,9 +113,9 @@ def test_no_label_is_idle(name: str) -> None:
 @both_scales
 def test_every_cell_is_measured_or_says_why_not(name: str, small: bool) -> None:
     planned = plan(load_table(name), small=small)
-    assert len(planned.cells) == len(planned.table.printed)
+    assert len(planned.cells) == len(planned.table.values)
     for cell in planned.cells:
-        assert bool(cell.reason) != bool(cell.settings)
+        assert bool(cell.reason) != bool(cell.jobs)
 
 
 @every_recipe
@@ -146,7 +146,7 @@ def test_every_run_is_one_that_the_benchmark_takes(name: str, small: bool, tmp_p
 
 
 def trainings(planned: Plan) -> list[dict[str, object]]:
-    found = {setting.training for cell in planned.cells for setting in cell.settings if setting.training is not None}
+    found = {setting.training for cell in planned.cells for setting in cell.jobs if setting.training is not None}
     return [training.fields for training in found]
 
 
@@ -181,14 +181,14 @@ class TestJobs:
 
     def test_seeds_multiply_trained_networks_only(self) -> None:
         paper_table = load_table("soloss-table1")
-        assert {len(cell.settings) for cell in plan(paper_table).cells if cell.settings} == {5}
-        assert {len(cell.settings) for cell in plan(paper_table, small=True).cells} == {1}
-        assert {len(cell.settings) for cell in plan(load_table("opticam-table1")).cells} == {1}
+        assert {len(cell.jobs) for cell in plan(paper_table).cells if cell.jobs} == {5}
+        assert {len(cell.jobs) for cell in plan(paper_table, small=True).cells} == {1}
+        assert {len(cell.jobs) for cell in plan(load_table("opticam-table1")).cells} == {1}
 
     def test_each_seed_of_few_shots_is_an_episode_and_both_methods_have_the_same(self) -> None:
         drawn = dict[tuple[str, str], list[tuple[int, int, int]]]()
         for cell in plan(load_table("cgc-table7")).cells:
-            for setting in cell.settings:
+            for setting in cell.jobs:
                 assert setting.training is not None
                 fields = setting.training.fields
                 data = fields["data"]
@@ -203,10 +203,10 @@ class TestJobs:
         paper_table = load_table("cfce-table2")
         names = dict[str, set[str]]()
         for cell in plan(paper_table, methods=["CORM", "CORM + DFR"]).cells:
-            for setting in cell.settings:
+            for setting in cell.jobs:
                 assert setting.training is not None
                 first = check_recipe(setting.training.fields, "test").pretraining_recipe()
-                names.setdefault(cell.printed.method, set()).add(setting.training.name if first is None else first.name)
+                names.setdefault(cell.paper.method, set()).add(setting.training.name if first is None else first.name)
         assert names["CORM"] == names["CORM + DFR"]
         assert len(names["CORM"]) == 3
 
@@ -214,10 +214,10 @@ class TestJobs:
         """Opti-CAM, appendix E.2."""
         found = set[tuple[str, str, float, float]]()
         for cell in plan(load_table("opticam-tablea10")).cells:
-            training = cell.settings[0].training
+            training = cell.jobs[0].training
             assert training is not None
             fields = training.fields
-            found.add((cell.printed.dataset, fields["network"], fields["head"]["lr"], fields["optimiser"]["lr"]))
+            found.add((cell.paper.dataset, fields["network"], fields["head_stage"]["lr"], fields["optimiser"]["lr"]))
         assert found == {
             ("Chest X-ray", "resnet50", 1e-3, 1e-5),
             ("Chest X-ray", "vgg16_bn", 1e-3, 1e-5),
@@ -226,20 +226,20 @@ class TestJobs:
         }
 
     def test_permuted_labels_are_learned_from_scratch(self) -> None:
-        [training] = [setting.training for cell in plan(load_table("opticam-figa6")).cells for setting in cell.settings if setting.training]
+        [training] = [setting.training for cell in plan(load_table("opticam-figa6")).cells for setting in cell.jobs if setting.training]
         recipe = check_recipe(training.fields, "test")
-        assert (recipe.init, recipe.head, recipe.data.labels, recipe.epochs, recipe.batch_size) == (None, None, "permuted", 90, 256)
+        assert (recipe.init, recipe.head_stage, recipe.data.labels, recipe.epochs, recipe.batch_size) == (None, None, "permuted", 90, 256)
 
     def test_a_label_may_have_seeds_of_its_own(self) -> None:
-        counts = {cell.printed.metric: len(cell.settings) for cell in plan(load_table("cgc-table8")).cells}
+        counts = {cell.paper.metric: len(cell.jobs) for cell in plan(load_table("cgc-table8")).cells}
         assert counts == {"CH (%) 1-shot": 20, "CH (%) 5-shot": 20, "CH (%) 10-shot": 20, "CH (%) full training set": 3}
 
     def test_lambda_follows_the_number_of_images(self) -> None:
         found = set[tuple[str, str]]()
         for cell in plan(load_table("cgc-table8")).cells:
-            training = cell.settings[0].training
+            training = cell.jobs[0].training
             assert training is not None
-            found.add((cell.printed.metric, training.fields["loss"]))
+            found.add((cell.paper.metric, training.fields["loss"]))
         few = {(f"CH (%) {shots}-shot", loss) for shots in (1, 5, 10) for loss in ("ce", "cgc(weight=0.8)")}
         assert found == few | {("CH (%) full training set", loss) for loss in ("ce", "cgc(weight=0.25)")}
 
@@ -250,7 +250,7 @@ class TestJobs:
 
     def test_labels_choose_lines_and_networks(self) -> None:
         planned = plan(load_table("opticam-table1"), methods=["Opti-CAM"], models=["VGG16"])
-        assert {(cell.printed.method, cell.printed.model) for cell in planned.cells} == {("Opti-CAM", "VGG16")}
+        assert {(cell.paper.method, cell.paper.model) for cell in planned.cells} == {("Opti-CAM", "VGG16")}
 
 
 class TestParts:
@@ -263,21 +263,21 @@ class TestParts:
         assert found.small == CellSettings(metric="ad", split="train")
 
     def test_wrappers_and_exceptions_reach_the_cell(self) -> None:
-        cells = {cell.printed.labels: cell for cell in plan(load_table("opticam-table5")).cells}
+        cells = {cell.paper.labels: cell for cell in plan(load_table("opticam-table5")).cells}
         assert cells["ImageNet-val", "VGG16", "Opti-CAM", "AD(B∩S)"].explainer == "inside_box(opticam)"
-        cells = {cell.printed.labels: cell for cell in plan(load_table("cfce-table1")).cells}
+        cells = {cell.paper.labels: cell for cell in plan(load_table("cfce-table1")).cells}
         [third] = [cell for labels, cell in cells.items() if labels[0].startswith("UNLABELLED")]
         assert third.metric == "average_precision"
 
     def test_small_keeps_explainers_metrics_and_target(self) -> None:
         for name in ("opticam-tablea9", "opticam-table6", "opticam-tablea12"):
             full, small = (
-                [cell for cell in plan(load_table(name), small=small).cells if cell.printed.method != "ExPerturbation"]
+                [cell for cell in plan(load_table(name), small=small).cells if cell.paper.method != "ExPerturbation"]
                 for small in (False, True)
             )
             assert [(cell.explainer, cell.metric) for cell in full] == [(cell.explainer, cell.metric) for cell in small]
-            assert [cell.settings[0].target for cell in full] == [cell.settings[0].target for cell in small]
-            assert {cell.settings[0].model for cell in small} <= set(models.names())
+            assert [cell.jobs[0].target for cell in full] == [cell.jobs[0].target for cell in small]
+            assert {cell.jobs[0].model for cell in small} <= set(models.names())
 
 
 SMALLEST = """
@@ -340,3 +340,16 @@ class TestErrors:
     def test_an_unknown_recipe_offers_the_nearest(self) -> None:
         with pytest.raises(UsageError, match="did you mean 'opticam-table1"):
             load_table("opticam-tabel1")
+
+
+def test_a_recipe_is_found_by_its_path(tmp_path: Path) -> None:
+    folder = recipe_folder() / "opticam"
+    for suffix in ("yaml", "csv"):
+        (tmp_path / f"mine.{suffix}").write_bytes((folder / f"table1.{suffix}").read_bytes())
+    (tmp_path / "paper.yaml").write_bytes((folder / "paper.yaml").read_bytes())
+    found = load_table(str(tmp_path / "mine.yaml"))
+    assert found.name == "mine"
+    assert found.values == load_table("opticam-table1").values
+    (tmp_path / "mine.csv").unlink()
+    with pytest.raises(UsageError, match=r"mine\.csv does not exist"):
+        load_table(str(tmp_path / "mine.yaml"))

@@ -35,7 +35,7 @@ def small(name: str, **given: object) -> Reproduction:
 
 
 def values(done: Reproduction) -> dict[tuple[str, str, str, str], float]:
-    return {line.printed.labels: line.ours.value for line in done.lines}
+    return {line.paper.labels: line.measured.value for line in done.lines}
 
 
 def test_numbers_are_those_of_the_run() -> None:
@@ -65,8 +65,8 @@ def test_cells_differ_where_class_and_images_do() -> None:
     done = small("opticam-tablea9", methods=["Grad-CAM"], limit=3)
     found = {labels[3]: value for labels, value in values(done).items()}
     assert found["AG(ground-truth class)"] != found["AG(least probable class)"]
-    missed = [line for line in done.lines if "misclassified" in line.printed.metric]
-    assert {(line.agreement, line.reason) for line in missed} == {("not run", "no image is misclassified; take more images")}
+    missed = [line for line in done.lines if "misclassified" in line.paper.metric]
+    assert {(line.agreement, line.reason) for line in missed} == {("not run", "no image is misclassified; use more images")}
     assert not done.failed
 
 
@@ -112,7 +112,9 @@ def networks(folder: Path, *, train: bool) -> Networks:
 def test_a_network_that_is_to_be_trained_says_how_and_its_recipe_is_written(tmp_path: Path) -> None:
     found = networks(tmp_path, train=False)
     [job, *_] = plan(load_table("soloss-table1")).jobs
-    with pytest.raises(CamdbenchError, match=r"give --train, or camdbench train --recipe .* --out .*checkpoints and then the same command"):
+    with pytest.raises(
+        CamdbenchError, match=r"use --train, or run camdbench train --recipe .* --out .*checkpoints and repeat this command"
+    ):
         found.name_of(job.setting)
     [file] = (tmp_path / "training").iterdir()
     assert read_recipe(file).network == "resnet18"
@@ -129,7 +131,7 @@ def test_a_network_is_trained_on_the_data_that_are_there(tmp_path: Path) -> None
     assert Path(networks(tmp_path, train=True).name_of(setting)).is_file()
     other = training.fields | {"network": "resnet18", "init": "resnet50@random"}
     missing = replace(setting, training=Training.of("mine", other, 0))
-    with pytest.raises(CamdbenchError, match=r"training mine-resnet18-pets-ce-.* failed: .*network that it is of"):
+    with pytest.raises(CamdbenchError, match=r"training mine-resnet18-pets-ce-.* failed: .*not a checkpoint of"):
         networks(tmp_path, train=True).name_of(missing)
 
 
@@ -137,7 +139,7 @@ PETS = """
 table: T
 summary: s
 datasets:
-  d: {dataset: pets(size=32), split: test, training: {data: {dataset: pets(size=32), train: trainval, evaluate: [test]}}}
+  d: {dataset: pets(size=32), split: test, training: {data: {dataset: pets(size=32), train: trainval, evaluation: [test]}}}
 models:
   m: {training: {network: shortcuts, validation: test, epochs: 1, batch_size: 2}}
 methods:
@@ -162,11 +164,11 @@ def test_a_recipe_in_full_trains_each_seed_measures_them_and_compares(tmp_path: 
     assert untrained.failed
     accuracy, drop = reproduce("mine-table1", train=True, **given).lines
     learned = [json.loads(file.read_text())["metrics"]["test"] for file in (tmp_path / "out" / "checkpoints").glob("*.json")]
-    assert len(learned) == accuracy.ours.seeds == 3
-    assert accuracy.ours.value == pytest.approx(sum(one["accuracy"] for one in learned) / 3)
-    assert accuracy.ours.low <= accuracy.ours.value <= accuracy.ours.high
+    assert len(learned) == accuracy.measured.seeds == 3
+    assert accuracy.measured.value == pytest.approx(sum(one["accuracy"] for one in learned) / 3)
+    assert accuracy.measured.low <= accuracy.measured.value <= accuracy.measured.high
     assert drop.agreement == "differs"
-    assert drop.difference == pytest.approx(drop.ours.value + 7)
+    assert drop.difference == pytest.approx(drop.measured.value + 7)
 
 
 class TestCommand:
@@ -186,8 +188,8 @@ class TestCommand:
         assert run_cli(["reproduce", "cgc-table2", "-q", "--device", "cpu", "--out", "out", "--json"]) == 3
         lines = json.loads(capsys.readouterr().out)
         assert [line["agreement"] for line in lines] == ["not run", "not run"]
-        assert lines[0]["reason"] == "data set imagenet is read from disk; say where with --data-root DIR"
-        assert lines[1]["reason"].startswith("the network is trained first: give --train, or camdbench train")
+        assert lines[0]["reason"] == "data set imagenet is read from disk; set --data-root DIR"
+        assert lines[1]["reason"].startswith("the network is not trained yet; use --train, or run camdbench train")
         assert "--recipe out/training/cgc-resnet50-imagenet" in lines[1]["reason"]
         assert lines[0]["value"] is None
         assert lines[0]["paper"] == "0.4860"
@@ -249,7 +251,7 @@ class TestSubsets:
 @pytest.mark.parametrize("name", recipe_files())
 def test_every_recipe_runs_small(name: str) -> None:
     done = small(name, limit=8)
-    assert not done.failed, {line.reason for line in done.lines if line.ours.fault}
+    assert not done.failed, {line.reason for line in done.lines if line.measured.fault}
     known = ("attention", "misclassified", "segmentation head", "head")
     for line in done.lines:
         assert line.agreement == "small" or any(word in line.reason for word in known), line.reason

@@ -34,8 +34,8 @@ def test_the_seed_is_the_episode_of_few_shots() -> None:
 
 
 def test_a_first_run_has_the_name_of_that_training_alone() -> None:
-    both = FIELDS | {"after": {"loss": "ce"}}
-    assert Training.of("cfce", both, 1).fields["after"]["name"] == Training.of("cfce", FIELDS | {"loss": "ce"}, 1).name
+    both = FIELDS | {"pretraining": {"loss": "ce"}}
+    assert Training.of("cfce", both, 1).fields["pretraining"]["name"] == Training.of("cfce", FIELDS | {"loss": "ce"}, 1).name
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_first_run_has_the_name_of_that_training_alone() -> None:
         ({"loss": "ce"}, "shortcuts-ce"),
         ({"loss": "ce(smoothing=0.1)"}, "shortcuts-ce"),
         ({"loss": "ce", "surgery": {"stride": "one"}}, None),
-        ({"loss": "ce", "after": {"loss": "ce"}}, None),
+        ({"loss": "ce", "pretraining": {"loss": "ce"}}, None),
         ({"loss": "ce", "data": {"shots": 5}}, None),
         ({"loss": "rrr"}, None),
     ],

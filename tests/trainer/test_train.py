@@ -140,5 +140,5 @@ def test_a_data_set_on_disk_is_trained_on(tmp_path: Path) -> None:
     facts = json.loads(path.with_suffix(".json").read_text())
     assert facts["classes"] == ["Abyssinian", "American Bulldog"]
     assert facts["metrics"]["test"]["count"] > 0
-    with pytest.raises(UsageError, match="data set pets is read from disk; say where with --data-root DIR"):
+    with pytest.raises(UsageError, match="data set pets is read from disk; set --data-root DIR"):
         train(plan, out=tmp_path, device="cpu")

@@ -1,1 +1,1 @@
-"""The embedded data set: drawn objects on textured backgrounds, where the background gives the class away."""
+"""The embedded data set: rendered objects on textured backgrounds that correlate with the class."""

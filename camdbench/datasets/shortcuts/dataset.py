@@ -1,4 +1,4 @@
-"""The `shortcuts` data set: every image is drawn from (seed, split, index) alone."""
+"""The `shortcuts` data set: every image is rendered from (seed, split, index)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Split = Literal["train", "val", "shifted", "conflict"]
 
 _SPLITS: dict[Split, int] = {"train": 5000, "val": 1000, "shifted": 1000, "conflict": 1000}  # default number of images
 _SMALLEST, _LARGEST = 32, 1024
-_LABEL, _BACKGROUND, _PICTURE = range(3)  # what a stream of random numbers is for
+_LABEL, _BACKGROUND, _PICTURE = range(3)  # purposes of random streams
 
 
 @dataset("shortcuts", paper="embedded", splits=("train", "val", "shifted", "conflict"), gives=("boxes", "masks"), on_disk=False)
@@ -38,19 +38,19 @@ def shortcuts(
     count: PositiveInt | None = None,
     seed: NonNegativeInt = 0,
 ) -> Dataset:
-    """Drawn objects on textured backgrounds that give the class away.
+    """Rendered objects on textured backgrounds that correlate with the class.
 
-    Each class is a shape and has a background of its own: an object stands on it with probability `correlation` in
-    `train` and `val`, as often as on any other in `shifted`, and never in `conflict`. Place, size, rotation, colour
-    and texture of the object do not depend on its class. Nothing is read from disk.
+    Each class is a shape with an associated background, which has probability `correlation` in `train` and `val`, is uniform
+    in `shifted` and never occurs in `conflict`. Place, size, rotation, colour and texture of the object are independent
+    of its class.
 
     Args:
         split: `train`, `val`, `shifted` or `conflict`.
         size: side of the images in pixels, 32 to 1024.
-        correlation: probability of a class's own background in `train` and `val`, in [0, 1].
+        correlation: probability of the associated background in `train` and `val`, in [0, 1].
         classes: number of classes, 2 to 8.
-        count: number of images; 5,000 in `train` and 1,000 elsewhere unless given.
-        seed: another seed is another draw of every split.
+        count: number of images; default: 5,000 in `train`, 1,000 in other splits.
+        seed: seed of every split.
 
     Raises:
         UsageError: an option is out of range.
@@ -58,21 +58,21 @@ def shortcuts(
     if split not in _SPLITS:
         raise UsageError(f"shortcuts(split={split!r}): no such split; choose from {', '.join(_SPLITS)}")
     if not _SMALLEST <= size <= _LARGEST:
-        raise UsageError(f"shortcuts(size={size}): the side must be between {_SMALLEST} and {_LARGEST} pixels")
+        raise UsageError(f"shortcuts(size={size}): out of range; use {_SMALLEST} to {_LARGEST} pixels")
     if not 0 <= correlation <= 1:
-        raise UsageError(f"shortcuts(correlation={correlation}): a probability lies between 0 and 1")
+        raise UsageError(f"shortcuts(correlation={correlation}): out of range; use a probability in [0, 1]")
     if not 2 <= classes <= len(SHAPES):
-        raise UsageError(f"shortcuts(classes={classes}): there are 2 to {len(SHAPES)} classes")
+        raise UsageError(f"shortcuts(classes={classes}): out of range; use 2 to {len(SHAPES)} classes")
     if count is not None and count < 1:
-        raise UsageError(f"shortcuts(count={count}): ask for at least one image")
+        raise UsageError(f"shortcuts(count={count}): out of range; use at least one image")
     if seed < 0:
-        raise UsageError(f"shortcuts(seed={seed}): a seed is 0 or greater")
+        raise UsageError(f"shortcuts(seed={seed}): out of range; use a seed of 0 or greater")
     return Shortcuts(split, size, float(correlation), classes, count or _SPLITS[split], seed)
 
 
 @dataclass(frozen=True)
 class Shortcuts:
-    """The data set as `shortcuts(…)` makes it: options that have been checked."""
+    """The data set of `shortcuts(…)`, with checked options."""
 
     split: Split
     size: int
@@ -88,7 +88,7 @@ class Shortcuts:
 
     @property
     def backgrounds(self) -> Sequence[str]:
-        """Names of the textures, each in the place of the class that it goes with."""
+        """Names of the textures, by index of the associated class."""
         return TEXTURES[: self.n_classes]
 
     @property
@@ -98,7 +98,7 @@ class Shortcuts:
 
     @property
     def labels(self) -> Sequence[int]:
-        """Class indices; every class stands once in each run of as many images as there are classes."""
+        """Class indices; each block of `n_classes` images has every class once."""
         return self._labels
 
     @cached_property
@@ -112,7 +112,7 @@ class Shortcuts:
         return tuple(labels[: self.count])
 
     def background(self, index: int) -> int:
-        """The class that the background of an image goes with; nothing is rendered."""
+        """The class associated with the background of an image; nothing is rendered."""
         label, random = self.labels[index], self._random(_BACKGROUND, index)
         chance = {"shifted": 1 / self.n_classes, "conflict": 0.0}.get(self.split, self.correlation)
         if random.uniform() < chance:
@@ -134,7 +134,7 @@ class Shortcuts:
         return self.count
 
     def __getitem__(self, index: int) -> Sample:
-        """Render one sample; the same index is the same sample, whatever was asked for before.
+        """Render one sample; it depends on the index alone.
 
         Raises:
             IndexError: there is no such image.
@@ -152,10 +152,7 @@ class Shortcuts:
         )
 
     def fingerprint(self) -> str:
-        """A hash over the options and what a few samples show.
-
-        Images enter as coarse thumbnails: the last bit of a pixel may differ between machines, the data do not.
-        """
+        """Hash over the options and coarse thumbnails of three samples; the last bit of a pixel may differ between machines."""
         shown = [self._digest(index) for index in sorted({0, self.count // 2, self.count - 1})]
         options = [self.split, self.size, self.correlation, self.n_classes, self.count, self.seed]
         return hashlib.sha256(json.dumps([options, shown]).encode()).hexdigest()[:16]

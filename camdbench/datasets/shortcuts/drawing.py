@@ -1,4 +1,4 @@
-"""One picture: an object of a given shape on a given surface; all else is drawn at random."""
+"""Rendering of one image: an object of a given shape on a given background; all else is random."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from camdbench.datasets.shortcuts.shapes import coverage, place
 from camdbench.datasets.shortcuts.textures import Array, Surface, paint
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
-_CONTRAST = 0.25  # least difference in mean luminance between object and background
-_SOFT = 0.025  # blur of the outline, for relief and shadow, as a share of the side
-# How plain the background is to see decides how much a network leans on it rather than on the object.
-_VIVID = (0.5, 1.15)  # factor on its colours' distance from grey
-_CLEAR = (0.65, 1.0)  # factor on its contrast, less in haze
-_FOCUSED = 0.9  # share of the pictures in which it is sharp
-_BLUR = (0.015, 0.09)  # standard deviation of the blur of the others, as a share of the side
+_CONTRAST = 0.25  # smallest difference in mean luminance between object and background
+_SOFT = 0.025  # blur of the outline, for relief and shadow, relative to the side
+# The salience of the background determines how much a network relies on it.
+_VIVID = (0.5, 1.15)  # factor on the saturation of the background
+_CLEAR = (0.65, 1.0)  # factor on its contrast
+_FOCUSED = 0.9  # fraction of images with a sharp background
+_BLUR = (0.015, 0.09)  # standard deviation of the blur otherwise, relative to the side
 
 
 class Drawing(NamedTuple):
@@ -27,7 +27,7 @@ class Drawing(NamedTuple):
 
     Attributes:
         image: (size, size, 3) 8-bit RGB.
-        mask: (size, size) bool, true where the object covers at least half of the pixel.
+        mask: (size, size) bool, True if the object covers at least half of the pixel.
     """
 
     image: NDArray[np.uint8]
@@ -35,16 +35,16 @@ class Drawing(NamedTuple):
 
 
 def render(shape: str, background: str, *, size: int, random: Generator) -> Drawing:
-    """Draw one picture.
+    """Render one image.
 
-    The object is drawn first and the background gives way to it, so that the same draws give the same object on every
-    background: its colour and texture tell nothing about the background, and nothing about the class.
+    The object is drawn first: the same random numbers give the same object on every background, and its colour and texture
+    are independent of background and class.
 
     Args:
         shape: name of the object's shape.
         background: name of the background's texture.
         size: side in pixels.
-        random: where place, size, rotation, colours and textures come from.
+        random: generator of place, size, rotation, colours and textures.
     """
     surface = Surface(size, random)
     cover = coverage(place(shape, random), size)
@@ -67,7 +67,7 @@ def _object(surface: Surface) -> Array:
 
 
 def _pattern(surface: Surface, kind: int) -> Array:
-    """(size, size) share of the second colour: plain, mottled, striped, dotted or shaded."""
+    """(size, size) fraction of the second colour: uniform, mottled, striped, dotted or shaded."""
     random = surface.random
     angle, waves, phase = random.uniform(0, np.pi), random.uniform(5, 12), random.uniform(0, 1, 2).tolist()
     u = math.cos(angle) * surface.x + math.sin(angle) * surface.y
@@ -90,7 +90,7 @@ def _rgb(hue: float, saturation: float, value: float) -> Array:
 
 
 def _background(kind: str, surface: Surface) -> Array:
-    """(size, size, 3) a surface as a camera sees it: faded by weather, and out of focus more often than not."""
+    """(size, size, 3) background of random saturation and contrast, sometimes blurred."""
     random = surface.random
     ground = paint(kind, surface)
     grey = (ground @ _LUMINANCE)[..., None]
@@ -104,7 +104,7 @@ def _background(kind: str, surface: Surface) -> Array:
 
 
 def _contrasted(ground: Array, brightness: float, random: Generator) -> Array:
-    """Expose the background until it differs from the object's mean luminance, `brightness`."""
+    """Scale the background until its mean luminance differs from the object's, `brightness`."""
     ground = ground * random.uniform(0.7, 1.2)
     own = float((ground @ _LUMINANCE).mean())
     if abs(own - brightness) >= _CONTRAST:
@@ -118,7 +118,7 @@ def _blur_matrix(size: int, spread: float, shift: float = 0.0) -> Array:
     """(size, size) weights of a Gaussian blur along one axis, of standard deviation `spread`, that also moves by `shift` sides."""
     offset = np.subtract.outer(np.arange(size), np.arange(size)) - shift * size
     weights = np.exp(-0.5 * (offset / (spread * size)) ** 2)
-    weights[weights < 1e-12] = 0  # numbers too small for float32's full precision would slow the products down tenfold
+    weights[weights < 1e-12] = 0  # subnormal numbers would slow the products down tenfold
     return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
 
 
@@ -128,19 +128,19 @@ def _blurred(field: Array, matrix: Array) -> Array:
 
 
 def _relief(soft: Array, size: int, random: Generator) -> Array:
-    """(size, size) factor that lights the edges that face the light and darkens the others."""
+    """(size, size) factor that brightens edges facing the light and darkens the others."""
     angle = random.uniform(-2.6, -0.5)  # the light comes from above
     slope = np.asarray(np.gradient(soft, 1 / size))  # (2, size, size) downwards and to the right
     return 1 - 0.02 * (math.cos(angle) * slope[1] + math.sin(angle) * slope[0])
 
 
 def _shadow(cover: Array, size: int, random: Generator) -> Array:
-    """(size, size) in [0, 0.5]: the light that the object takes, its outline blurred and thrown down to one side."""
+    """(size, size) in [0, 0.5]: shadow of the object, its blurred outline shifted downwards."""
     right, down, depth = random.uniform(-0.025, 0.025), random.uniform(0.015, 0.03), random.uniform(0.25, 0.5)
     return depth * (_blur_matrix(size, _SOFT, down) @ cover @ _blur_matrix(size, _SOFT, right).T)
 
 
 def _light(surface: Surface) -> Array:
-    """(size, size) slow change of brightness over the picture."""
+    """(size, size) linear gradient of brightness."""
     right, down = surface.random.uniform(-0.25, 0.25, 2).tolist()
     return 1 + right * (surface.x - 0.5) + down * (surface.y - 0.5)

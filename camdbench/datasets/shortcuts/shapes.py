@@ -1,4 +1,4 @@
-"""Outlines of the eight object classes, and how much of each pixel an outline covers."""
+"""Outlines of the eight object classes, and their pixel coverage."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
 
-AREA = (0.045, 0.34)  # share of the image; a little inside the promised 4-35 %, so that rounding to pixels stays within
-MARGIN = 0.03  # free border around the object, as a share of the side
+AREA = (0.045, 0.34)  # fraction of the image; rounding to pixels stays within the documented 4-35 %
+MARGIN = 0.03  # free border around the object, relative to the side
 TILT = np.pi / 6  # largest rotation to either side
 _ROWS = 8  # scan lines per pixel row
 
@@ -73,10 +73,10 @@ def outline(shape: str) -> Array:
 
 
 def place(shape: str, random: Generator) -> Array:
-    """Give a shape a random size, rotation and place, wholly inside the unit square.
+    """Random size, rotation and place of a shape inside the unit square.
 
     Returns:
-        (V, 2) corners as shares of the image's side.
+        (V, 2) corners relative to the side.
     """
     angle = random.uniform(-TILT, TILT)
     scale = random.uniform(*np.sqrt(AREA))
@@ -89,10 +89,10 @@ def place(shape: str, random: Generator) -> Array:
 
 
 def coverage(points: Array, size: int) -> Array:
-    """Share of every pixel that lies inside a polygon: exact along x, by eight scan lines along y.
+    """Fraction of every pixel inside a polygon: exact along x, by eight scan lines along y.
 
     Args:
-        points: (V, 2) corners as shares of the side.
+        points: (V, 2) corners relative to the side.
         size: side of the image in pixels.
 
     Returns:
@@ -107,6 +107,6 @@ def coverage(points: Array, size: int) -> Array:
     x = np.sort(x, 1)[:, : int(crossed.sum(1).max())]
     columns = np.arange(size, dtype=np.float32)
     inside = np.zeros((size * _ROWS, size), np.float32)
-    for k in range(0, x.shape[1], 2):  # crossings pair up: the polygon lies between each two
+    for k in range(0, x.shape[1], 2):  # the polygon lies between the crossings of each pair
         inside += np.clip(x[:, k + 1, None] - columns, 0, 1) - np.clip(x[:, k, None] - columns, 0, 1)
     return inside.reshape(size, _ROWS, size).mean(1)

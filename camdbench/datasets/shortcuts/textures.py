@@ -29,11 +29,11 @@ def _splines(size: int, cells: int) -> Array:
 
 @dataclass(frozen=True)
 class Surface:
-    """A square of pixels on which noise is drawn; the same draws give the same scene at every size.
+    """Noise fields on a square of pixels; the same random numbers give the same scene at every size.
 
     Attributes:
         size: side in pixels.
-        random: where every draw comes from.
+        random: generator of all draws.
     """
 
     size: int
@@ -60,7 +60,7 @@ class Surface:
         return np.sum(layers, 0) / math.sqrt(sum(gain ** (2 * k) for k in range(octaves)))
 
     def warped(self, field: Array, right: Array, down: Array | None = None) -> Array:
-        """The field with every pixel fetched from `right` and `down` of itself (shares of the side), mirrored at the border."""
+        """The field resampled at offsets `right` and `down`, relative to the side; mirrored at the border."""
         left, next_left, across = self._neighbours(self.x + right)
         if down is None:
             rows = np.arange(self.size)[:, None]
@@ -71,7 +71,7 @@ class Surface:
         return upper * (1 - along) + lower * along
 
     def _neighbours(self, position: Array) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:
-        """The two pixels around a position in [-1, 2], and how far it lies towards the second."""
+        """The two pixels around a position in [-1, 2], and the interpolation weight of the second."""
         mirrored = 1 - np.abs(1 - np.abs(position))
         pixel = np.clip(mirrored * self.size - 0.5, 0, self.size - 1)
         first, towards = np.floor(pixel).astype(np.intp), pixel % 1
@@ -165,7 +165,7 @@ _PATTERNS: dict[str, Callable[[Surface], Array]] = {
 TEXTURES = tuple(_PATTERNS)
 
 # Dark, middle and light tone of each surface in several weathers. The palettes of different surfaces overlap on
-# purpose (straw and sand, grey bark and gravel, storm clouds and water), so that colour alone does not tell them apart.
+# purpose (straw and sand, grey bark and gravel, storm clouds and water): colour alone does not identify a surface.
 _PALETTES: dict[str, tuple[tuple[Colour, Colour, Colour], ...]] = {
     "grass": (((0.06, 0.14, 0.05), (0.24, 0.40, 0.14), (0.62, 0.74, 0.36)), ((0.22, 0.18, 0.08), (0.56, 0.48, 0.24), (0.86, 0.78, 0.50))),
     "bark": (((0.10, 0.07, 0.05), (0.38, 0.28, 0.20), (0.66, 0.55, 0.43)), ((0.13, 0.13, 0.13), (0.44, 0.43, 0.41), (0.74, 0.73, 0.70)),
@@ -186,7 +186,7 @@ _PALETTES: dict[str, tuple[tuple[Colour, Colour, Colour], ...]] = {
 
 
 def paint(kind: str, surface: Surface) -> Array:
-    """Paint one surface in one of its palettes, under a light of random strength, tint and direction.
+    """Paint a surface in one of its palettes with random tint.
 
     Returns:
         (size, size, 3) colours, about [0, 1].

@@ -36,9 +36,6 @@ def cfce(step: TrainingStep, *, chunk: PositiveInt = 128) -> LossResult:
 
     Returns:
         (B,) nats, not negative; lower is better.
-
-    Raises:
-        NotApplicable: the head is not of that form.
     """
     core, empty = _core(step)
     exponents = _exponents(step, core, chunk)
@@ -69,9 +66,6 @@ def rcfce(
 
     Returns:
         (B,) nats, not negative; lower is better.
-
-    Raises:
-        NotApplicable: the head is not of that form.
     """
     core, empty = _core(step)
     cross, trace = F.cross_entropy(_exponents(step, core, chunk), step.labels, reduction="none"), step.trace
@@ -114,9 +108,6 @@ def rcfbce(
 
     Returns:
         (B,) nats, not negative; lower is better.
-
-    Raises:
-        NotApplicable: the head is not of that form.
     """
     total, maps, core, empty = _binary(step)
     present = step.present * ~empty

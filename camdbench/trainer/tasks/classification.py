@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -88,7 +88,7 @@ class ClassificationTask:
         update_all = recipe.batchnorm_updates == "all_passes"
         batch = batch.to(self.device)
         batch = replace(batch, images=batch.images.contiguous(memory_format=torch.channels_last))  # fastest for convolutions
-        training_step = TrainingStep(self.classifier, batch, random, self._processes, update_all, self.accelerator.autocast)
+        training_step = TrainingStep(self.classifier, batch, random, self._processes, update_all, self._autocast)
         with nullcontext() if update_all else batchnorm_updates(self.classifier.network, enabled=False):  # main passes enable them
             return losses.load(spec.name)(training_step, **spec.arguments)
 
@@ -120,6 +120,9 @@ class ClassificationTask:
         self.classifier.network.load_state_dict(state["network"])
         self._random.set_state(state["random"])
         self._global_random = state["global_random"]
+
+    def _autocast(self) -> AbstractContextManager[None]:
+        return self.accelerator.autocast()
 
     def _head_only(self, stage: int) -> bool:
         return stage < len(self.recipe.stages) - 1

@@ -11,9 +11,9 @@ import pytest
 
 from camdbench.core.errors import UsageError
 from camdbench.datasets.shortcuts.dataset import shortcuts
+from camdbench.trainer.in_memory_split import select_training_images
 from camdbench.trainer.recipe import Data, check_recipe
 from camdbench.trainer.train import train
-from camdbench.trainer.training_subset import select_training_images
 
 SPLIT = shortcuts(split="train", count=120, size=32)
 
