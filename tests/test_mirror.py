@@ -44,13 +44,10 @@ PENDING = frozenset(
         "metrics/common/labels.py",
         "reporting/explained_images.py",
         "reporting/subplot_grid.py",
-        "runner/prepare.py",
-        "runner/progress.py",
         "runner/worker.py",
         "tables/seed_groups.py",
         "trainer/batchnorm_updates.py",
         "trainer/recipe_fields.py",
-        "trainer/resume.py",
         "trainer/task.py",
         "trainer/tasks/classification.py",
     }

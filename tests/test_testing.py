@@ -61,7 +61,7 @@ def test_a_mean_that_moved_is_named_with_from_to_and_tolerance(made, tmp_path: P
     assert head == f"1 of 4 golden cells of {golden} moved:"
     where = "  gradcam · ad (opticam) · shortcuts-ce · shortcuts val · target: label: "
     assert line == f"{where}mean 1.25 → {mean:.6g}, tolerance 0.25"
-    assert mend == f"If that is meant: camdbench check RUN --against {golden} --update"
+    assert mend == f"If intended: camdbench check RUN --against {golden} --update"
 
 
 def test_a_mean_made_of_curves_is_held_too(made, tmp_path: Path):

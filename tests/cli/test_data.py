@@ -38,12 +38,12 @@ def test_a_wrong_layout_exits_with_2_in_one_line(tmp_path: Path, capsys: Said) -
     (tmp_path / "images").mkdir()
     assert run_cli(["data", "verify", "pets", "--data-root", str(tmp_path)]) == 2
     err = capsys.readouterr().err
-    assert "does not hold pets: oxford-iiit-pet/images is not there; expected ROOT/oxford-iiit-pet/images/*.jpg" in err
+    assert "does not hold pets: oxford-iiit-pet/images does not exist; expected ROOT/oxford-iiit-pet/images/*.jpg" in err
     assert "found in ROOT: images/" in err
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize(("arguments", "message"), [(["pats"], "did you mean 'pets'"), (["pets"], "say where with --data-root")])
+@pytest.mark.parametrize(("arguments", "message"), [(["pats"], "did you mean 'pets'"), (["pets"], "set --data-root DIR")])
 def test_a_wrong_request_exits_with_2(capsys: Said, arguments: list[str], message: str) -> None:
     assert run_cli(["data", "verify", *arguments]) == 2
     assert message in capsys.readouterr().err

@@ -66,15 +66,15 @@ def test_the_module_is_the_command():
         (["run", "--limit", "0"], 2, "0 is not in the range x>=1"),
         (["run", "--plugin", "missing.py"], 2, "Error: --plugin missing.py: no such file"),
         (["run", "--models", "resnet50"], 2, "are not on this machine: put "),
-        (["run", "--out", "/dev/null/run"], 2, "Error: --out /dev/null/run: cannot be written to (Not a directory); choose another folder"),
+        (["run", "--out", "/dev/null/run"], 2, "Error: --out = /dev/null/run: cannot be written (Not a directory); choose another folder"),
         (["run", "--nosuch"], 2, "Error: No such option '--nosuch'. Did you mean '--out'? (see: camdbench run --help)"),
         (["list"], 2, "explainers, metrics, models, datasets, losses, recipes (see: camdbench list --help)"),
         (["list", "explainer"], 2, "'explainer' is not one of"),
         (["list", "explainers", "opticom"], 2, "Error: no explainer 'opticom'; did you mean 'opticam'"),
-        (["explain", "no-such-picture"], 2, "no such file, and scikit-image has no picture of that name"),
+        (["explain", "no-such-picture"], 2, "no such file; give a file or an image of scikit-image: astronaut"),
         (["summarise", "no-such-run"], 2, "no-such-run"),
         (["train", "--recipe", "missing.yaml"], 2, "missing.yaml"),
-        (["check", "no-such-run", "--against", "no.csv"], 2, "Error: no.csv: no such file; expected golden values"),
+        (["check", "no-such-run", "--against", "no.csv"], 2, "Error: no.csv: no such file; expected a CSV with the columns"),
     ],
 )
 def test_wrong_usage_is_one_clear_line_and_its_exit_code(

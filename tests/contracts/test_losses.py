@@ -111,6 +111,6 @@ def test_further_passes_leave_the_running_statistics_alone() -> None:
         assert torch.equal(network.norm1.running_mean, plain.norm1.running_mean), text
         assert int(network.norm1.num_batches_tracked) == 1
     moving = toy_step(train=True)
-    object.__setattr__(moving, "moving", True)
+    object.__setattr__(moving, "update_all", True)
     losses.load("so")(moving, views=2, kernel=3)
     assert int(moving.classifier.network.norm1.num_batches_tracked) == 2

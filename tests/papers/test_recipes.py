@@ -15,7 +15,7 @@ from camdbench.papers.cell_settings import CellSettings
 from camdbench.papers.jobs import Plan, ReproductionJob, plan
 from camdbench.papers.recipe_files import load_table, recipe_files, recipe_folder
 from camdbench.papers.table_recipe import AXES, PaperTable, read_table
-from camdbench.runner.config import RunConfig, checked
+from camdbench.runner.config import RunConfig, check_config
 from camdbench.trainer.recipe import check_recipe
 
 # Lines x columns of each table, counted in the paper.
@@ -138,7 +138,7 @@ def test_every_run_is_one_that_the_benchmark_takes(name: str, small: bool, tmp_p
             "target": setting.target,
             "limit": 8,
         }
-        request = checked(make_config(RunConfig, options))
+        request = check_config(make_config(RunConfig, options))
         assert on_disk is not small
         # Rows are looked up by these very names.
         assert [str(spec) for spec in request.metrics] == list(job.metrics)

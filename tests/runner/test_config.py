@@ -61,9 +61,9 @@ def test_a_data_set_on_disk_is_run_whole(tmp_path: Path):
         ({"models": "resnet18,resnet34", "weights": __file__}, "fits one model, but --models names 2"),
         ({"dataset": "shortcut"}, "no dataset 'shortcut'; did you mean 'shortcuts'"),
         ({"split": "test"}, "no split of shortcuts 'test'"),
-        ({"dataset": "shortcuts(split='val')", "split": "train"}, "disagree"),
-        ({"dataset": "folder"}, "say where with --data-root DIR"),
-        ({"data_root": "."}, "leave --data-root . out"),
+        ({"dataset": "shortcuts(split='val')", "split": "train"}, "differs from --dataset"),
+        ({"dataset": "folder"}, "set --data-root DIR"),
+        ({"data_root": "."}, "rendered, not read; remove --data-root"),
         ({"dataset": "folder", "data_root": ".", "split": "val"}, "has no splits"),
         (
             {"dataset": "folder", "data_root": ".", "explainers": "gtbox"},

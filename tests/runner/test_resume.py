@@ -21,6 +21,7 @@ REQUEST: dict[str, Any] = {
     "explainers": "gradcam,hirescam,fakecam,random,opticam(iterations=3)",
     "metrics": "ad,ag,ai",
     "limit": 96,
+    "dataset": "shortcuts(size=32)",
     "device": "cpu",
     "batch_size": 8,
 }

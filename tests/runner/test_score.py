@@ -117,7 +117,7 @@ def test_what_cannot_be_scored_is_refused_with_the_mend(kept: Path, tmp_path: Pa
         (
             kept,
             {"metrics": "adcc"},
-            "metric adcc re-runs the explainer on altered images, which saved maps do not allow; use camdbench run",
+            "metric adcc re-runs the explainer on perturbed images, which saved maps do not allow; use camdbench run",
         ),
         (tmp_path / "absent.npy", {}, "absent.npy: no such file or run directory"),
         (tmp_path / "flat.npy", {}, r"shape \(3, 4\); expected \(N, h, w\)"),
@@ -126,7 +126,7 @@ def test_what_cannot_be_scored_is_refused_with_the_mend(kept: Path, tmp_path: Pa
         (tmp_path / "strangers.npz", {}, "none of them an image of the data set"),
         (tmp_path / "large.npy", {"normalisation": "none"}, r"values from 5 to 5; expected \[0, 1\], or --normalisation range"),
         (tmp_path / "large.npy", {"normalisation": "ranje"}, "no normalisation 'ranje'; did you mean 'range'"),
-        (tmp_path / "flat.npy", {"explainer_name": "gradcam"}, "one of camdbench's own; choose another, such as gradcam-theirs"),
+        (tmp_path / "flat.npy", {"explainer_name": "gradcam"}, "an explainer of camdbench; choose another name, such as gradcam-theirs"),
     ]:
         with pytest.raises(UsageError, match=message):
             camdbench.score(given, **{"metrics": "ad", "out": tmp_path / "scores"} | options)

@@ -117,7 +117,7 @@ class TestPrecision:
         assert float((exact - reduced).norm() / exact.norm()) < 0.02
 
     def test_fp16_on_a_cpu_is_refused(self) -> None:
-        with pytest.raises(UsageError, match="precision=fp16 needs a GPU"), open_accelerator(_recipe(precision="fp16"), CPU):
+        with pytest.raises(UsageError, match="precision=fp16: needs a GPU"), open_accelerator(_recipe(precision="fp16"), CPU):
             pass
 
     def test_scaled_gradients_are_unscaled_and_then_clipped_and_an_overflow_is_no_step(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +207,7 @@ def test_a_callers_own_accelerator_is_left_alone() -> None:
 
 def test_batches_that_cannot_be_shared_out_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "3")
-    with pytest.raises(UsageError, match="batch_size=8 cannot be shared out among 3"), open_accelerator(_recipe(), CPU):
+    with pytest.raises(UsageError, match="batch_size=8: does not split equally among 3"), open_accelerator(_recipe(), CPU):
         pass
     monkeypatch.setenv("WORLD_SIZE", "2")
     with (
@@ -220,7 +220,7 @@ def test_batches_that_cannot_be_shared_out_are_refused(monkeypatch: pytest.Monke
 def test_another_device_than_accelerates_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     with (
-        pytest.raises(UsageError, match="accelerate is set to cpu, and --device says cuda"),
+        pytest.raises(UsageError, match="--device cuda: accelerate is set to cpu"),
         open_accelerator(_recipe(), torch.device("cuda")),
     ):
         pass

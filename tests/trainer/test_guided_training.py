@@ -202,7 +202,7 @@ class TestStarting:
 
     def test_weights_of_another_network_are_refused(self) -> None:
         images = InMemorySplit(torch.zeros(4, 3, 32, 32, dtype=torch.uint8), torch.arange(4), tuple("abcd"), "", tuple("abcd"))
-        with pytest.raises(UsageError, match=r"init=shortcuts-ce is not of network=resnet18"):
+        with pytest.raises(UsageError, match=r"init=shortcuts-ce: not a checkpoint of network=resnet18"):
             build_initial_classifier(check_recipe({"name": "mine", "network": "resnet18", "init": "shortcuts-ce"}, "test"), images)
 
     def test_torchvisions_resnets_are_trained_and_read_back(self, tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_timms_own_mean_and_std_are_taken() -> None:
 
 
 def test_weights_of_another_architecture_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"init=mobilenet_v2@random is not of network=vgg11"):
+    with pytest.raises(UsageError, match=r"init=mobilenet_v2@random: not a checkpoint of network=vgg11"):
         build_initial_classifier(recipe_of(network="vgg11", init="mobilenet_v2@random"), images_of(64))
 
 

@@ -148,7 +148,7 @@ class TestFiles:
         path = probe(recipe(epochs=1), out=tmp_path, device="cpu").path
         facts = json.loads(path.with_suffix(".json").read_text())
         path.with_suffix(".json").write_text(json.dumps(facts | {"weights": "0"}))
-        with pytest.raises(UsageError, match="the weights of shortcuts-ce are have changed since"):
+        with pytest.raises(UsageError, match="the weights of shortcuts-ce have changed since"):
             load_segmenter(path, device="cpu")
         path.with_suffix(".json").unlink()
         with pytest.raises(UsageError, match=r"tiny\.json beside it is missing or damaged"):
@@ -177,7 +177,7 @@ class TestWrongRequests:
             ({"modell": "x"}, "modell: no such field; did you mean 'model'? known: name, data, optimiser"),
             ({"model": "shortcuts-xe"}, "no model 'shortcuts-xe'; did you mean"),
             ({"data": {"dataset": "shortcutz"}}, "no dataset 'shortcutz'"),
-            ({"data": {"dataset": "shortcuts(split=val)"}}, "leave split and count out"),
+            ({"data": {"dataset": "shortcuts(split=val)"}}, "split and count have separate fields"),
             ({"data": {"evaluation": ["train"]}}, "data.train=train: a probe is not evaluated on its training split"),
             ({"data": {"shots": 3}}, "data.shots: no such field; known: dataset, train, limit"),
             ({"batch_size": 1}, "batch_size=1"),
@@ -211,7 +211,7 @@ class TestWrongRequests:
     def test_a_data_set_without_masks(self, tmp_path: Path) -> None:
         fixtures.aircraft(tmp_path)
         plan = recipe(data={"dataset": "aircraft(size=32)", "evaluation": ["test"], "limit": 3, "evaluation_limit": 3})
-        with pytest.raises(UsageError, match=r"data set aircraft has no masks of split train; take one of .*sbd"):
+        with pytest.raises(UsageError, match=r"data set aircraft has no masks of split train; use one of .*sbd"):
             probe(plan, out=tmp_path / "out", device="cpu", data_root=tmp_path)
 
     def test_several_processes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +221,10 @@ class TestWrongRequests:
 
     def test_a_loss_that_is_no_number_stops_and_names_the_batch(self, tmp_path: Path) -> None:
         plan = recipe(backbone="trained", optimiser={"name": "sgd", "lr": 1e30, "schedule": "constant"})
-        with pytest.raises(CamdbenchError, match=r"the loss is (nan|inf) in epoch 1, batch \d \(train-\d+, …\); try a lower optimiser\.lr"):
+        with pytest.raises(
+            CamdbenchError,
+            match=r"the loss pixel cross-entropy is (nan|inf) in epoch 1, batch \d \(train-\d+, …\); try a lower optimiser\.lr",
+        ):
             probe(plan, out=tmp_path, device="cpu")
 
 
