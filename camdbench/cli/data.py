@@ -53,7 +53,7 @@ def verify_(name: str, data_root: str | None, split: str | None, check: int, eve
     found = verify(spec, chosen, root, check=None if everything else check)
     if as_json:
         record = asdict(found) | {"complete": found.complete, "sound": found.sound}
-        shared_options.print_json([record | {"unreadable": [item._asdict() for item in found.unreadable]}])
+        shared_options.print_json([record | {"unreadable": [{"image": item.id, "reason": item.reason} for item in found.unreadable]}])
     else:
         _print(found, spec.name)
     return 0 if found.sound else PROBLEMS
@@ -129,6 +129,6 @@ def _print(found: Verification, name: str) -> None:
     for image in found.missing[:_SHOWN]:
         click.echo(f"missing: {image}", err=True)
     for item in found.unreadable[:_SHOWN]:
-        click.echo(f"unreadable: {item.image}: {item.reason}", err=True)
+        click.echo(f"unreadable: {item.id}: {item.reason}", err=True)
     if not found.sound and facts.source:
         click.echo(f"download the missing files from {facts.source} (see docs/datasets/{name}.md)", err=True)

@@ -5,22 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
-from camdbench.core.errors import SampleError
 from camdbench.core.spec import Spec
+from camdbench.datasets.loading import UnreadableImage, read
 from camdbench.datasets.on_disk import OnDisk
 from camdbench.datasets.open_dataset import available_annotations, open_dataset
 from camdbench.datasets.samples import Dataset
-
-
-class UnreadableImage(NamedTuple):
-    """An unreadable image and the error message."""
-
-    image: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -124,10 +116,9 @@ class _Decoded:
     def of(cls, data: Dataset, positions: list[int]) -> _Decoded:
         found = cls([])
         for index in positions:
-            try:
-                sample = data[index]
-            except SampleError as error:
-                found.unreadable.append(UnreadableImage(data.ids[index], str(error)))
+            sample = read(data, index)
+            if isinstance(sample, UnreadableImage):
+                found.unreadable.append(sample)
                 continue
             found.boxes_dropped += sample.boxes_dropped
             found.boxless += sample.boxes is not None and not len(sample.boxes)

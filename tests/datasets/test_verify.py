@@ -77,7 +77,7 @@ def test_what_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
     found = verified("aircraft", tmp_path)
     assert not found.sound
     assert found.missing == ("1025794",)
-    assert [item.image for item in found.unreadable] == ["1025794", "1025796"]
+    assert [item.id for item in found.unreadable] == ["1025794", "1025796"]
     assert "cannot be decoded" in found.unreadable[1].reason
 
 
