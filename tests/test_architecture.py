@@ -1,4 +1,4 @@
-"""What the house keeps to: versions that agree, lean imports, short modules, and nobody importing the front door."""
+"""Architecture: versions agree, imports are lean, modules are short, and no module imports the package root."""
 
 from __future__ import annotations
 

@@ -36,13 +36,13 @@ class CamdbenchWarning(UserWarning):
     """Caveat on computed values; the command line prints it on one line, even without -v."""
 
 
-def unknown(kind: str, name: str, known: Iterable[str], *, more: str = "") -> UsageError:
-    """UsageError for an unregistered name, with the nearest registered names.
+def unknown(kind: str, name: str, known: Iterable[str], *, of: object = "", more: str = "") -> UsageError:
+    """UsageError for an unregistered name, with the nearest registered names; `of` names the thing that lacks it.
 
     >>> str(unknown("explainer", "gradcan", ["gradcam", "opticam"]))
     "no explainer 'gradcan'; did you mean 'gradcam'?"
-    >>> str(unknown("split", "test", ["train", "val"]))
-    "no split 'test'; known: train, val"
+    >>> str(unknown("split", "test", ["train", "val"], of="shortcuts"))
+    "shortcuts: no split 'test'; known: train, val"
     """
     names = sorted(known)
     close = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.6)
@@ -50,4 +50,4 @@ def unknown(kind: str, name: str, known: Iterable[str], *, more: str = "") -> Us
         hint = "did you mean " + " or ".join(repr(match) for match in close) + "?"
     else:
         hint = "known: " + (", ".join(names) if len(names) <= 20 else f"{', '.join(names[:20])}, …")
-    return UsageError(f"no {kind} {name!r}; {hint}{' ' + more if more else ''}")
+    return UsageError(f"{f'{of}: ' if of else ''}no {kind} {name!r}; {hint}{' ' + more if more else ''}")

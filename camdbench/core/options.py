@@ -47,7 +47,7 @@ def check_options(owner: str, options: tuple[Option, ...], given: dict[str, obje
         if name not in by_name:
             if not by_name:
                 raise UsageError(f"{owner}({name}={value!r}): {owner} has no options; leave {name} out")
-            raise unknown(f"option of {owner}", name, by_name)
+            raise unknown("option", name, by_name, of=owner)
     return {name: by_name[name].check(value, owner) for name, value in given.items()}
 
 

@@ -39,7 +39,7 @@ def listed_boxes(file: Path, items: tuple[ImageRecord, ...], others: Annotate) -
     boxes: dict[str, list[list[float]]] = {item.id: [] for item in items}
     for row in read_table(file, "image,x0,y0,x1,y1"):
         if row["image"] not in boxes:
-            raise unknown(f"image in {file}", row["image"], boxes)
+            raise unknown("image", row["image"], boxes, of=file)
         box = numbers([row[edge] for edge in _EDGES], file)
         if box[2] <= box[0] or box[3] <= box[1]:
             raise UsageError(f"{file}: the box {box} of {row['image']} is empty; ends are exclusive: use x1 > x0 and y1 > y0")

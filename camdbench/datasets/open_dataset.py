@@ -29,7 +29,7 @@ def check_dataset(text: str, split: str | None, data_root: str | Path | None) ->
     default = next((option.default for option in datasets.get(spec.name).options if option.name == "split"), "all")
     name = split or chosen or (default if facts.splits else "all")
     if facts.splits and name not in facts.splits:
-        raise unknown(f"split of {spec.name}", str(name), facts.splits)
+        raise unknown("split", str(name), facts.splits, of=spec.name)
     if not facts.splits and name != "all":
         raise UsageError(f"--split {name}: data set {spec.name} has no splits; remove --split")
     if facts.on_disk and data_root is None:

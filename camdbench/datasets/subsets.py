@@ -124,7 +124,7 @@ def by_ids(ids: Sequence[str], file: Path) -> list[int]:
     seen = set[str]()
     for name in names:
         if name not in order:
-            raise unknown(f"image in the data set, listed in --image-ids {file}:", name, order)
+            raise unknown("image", name, order, of=f"--image-ids {file}")
         if name in seen:
             raise UsageError(f"--image-ids {file}: {name} is listed twice; remove one line")
         seen.add(name)

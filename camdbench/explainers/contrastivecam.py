@@ -54,7 +54,7 @@ def _class_index(trace: Trace, versus: str | int) -> int:
     names, count = trace.classifier.class_names, trace.logits.shape[1]
     if isinstance(versus, str):
         if versus not in names:
-            raise unknown(f"class of {trace.classifier.name}", versus, [*names, "mean", "runner_up"])
+            raise unknown("class", versus, [*names, "mean", "runner_up"], of=trace.classifier.name)
         return names.index(versus)
     if not 0 <= versus < count:
         raise UsageError(f"contrastivecam(versus={versus}): the model has classes 0 to {count - 1}")

@@ -77,9 +77,9 @@ class _Excitation:
     def __init__(self, trace: Trace, layer: str | None, compat: Compat) -> None:
         self.trace, self.compat = trace, compat
         self.layer = trace.classifier.layer_name(layer)
-        self.tape = TracedGraph(trace.classifier, trace.images)
-        self.end = self.tape.end_of(self.layer)
-        logits = self.tape.values[self.tape.output]
+        self.graph = TracedGraph(trace.classifier, trace.images)
+        self.end = self.graph.end_of(self.layer)
+        logits = self.graph.values[self.graph.output]
         if not torch.allclose(logits, trace.logits, rtol=1e-3, atol=1e-4 * float(trace.logits.abs().max())):
             raise NotApplicable(f"the listed operations of {trace.classifier.name} do not give its logits")
 
@@ -92,10 +92,10 @@ class _Excitation:
 
     def descend(self, *, contrast: bool) -> dict[Node, Tensor]:
         """The probability of every neuron behind the layer, by operation."""
-        tape, targets = self.tape, self.trace.targets
-        held = {tape.output: F.one_hot(targets, self.trace.logits.shape[1]).to(self.trace.logits.dtype)}
+        graph, targets = self.graph, self.trace.targets
+        held = {graph.output: F.one_hot(targets, self.trace.logits.shape[1]).to(self.trace.logits.dtype)}
         top = self._class_layer() if contrast else None
-        for node in reversed(tape.nodes[tape.nodes.index(self.end) + 1 :]):
+        for node in reversed(graph.nodes[graph.nodes.index(self.end) + 1 :]):
             if node not in held:
                 continue
             handed = self._hand_down(node, held[node])
@@ -110,30 +110,30 @@ class _Excitation:
         return held
 
     def _hand_down(self, node: Node, held: Tensor, sign: int = 1) -> dict[Node, Tensor]:
-        tape, kind = self.tape, self.tape.kind(node)
+        graph, kind = self.graph, self.graph.kind(node)
         if kind in ("relu", "same"):
-            return {tape.inputs(node)[0]: held}
+            return {graph.inputs(node)[0]: held}
         if kind == "route":
-            return tape.pull(node, held)
+            return graph.pull(node, held)
         if kind == "sum":
             return self._split(node, held)
         if kind == "norm":
-            return {tape.inputs(node)[0]: held if self.compat == "torchray" else self._through_norm(node, held)}
+            return {graph.inputs(node)[0]: held if self.compat == "torchray" else self._through_norm(node, held)}
         if kind in ("weighted", "average"):
-            (source,) = tape.inputs(node)
+            (source,) = graph.inputs(node)
             if not self._rectified(source):
                 raise NotApplicable(f"excitation backprop is not defined: {node.name} reads values that are not rectified")
-            values = tape.values[source]
+            values = graph.values[source]
             if kind == "average":
-                return {source: values * tape.pull(node, _share(held, tape.values[node]))[source]}
-            return {source: _excite(tape.module(node), self._weight(node, sign), values, held)}
-        what = type(tape.module(node)).__name__ if node.op == "call_module" else str(getattr(node.target, "__name__", node.target))
+                return {source: values * graph.pull(node, _share(held, graph.values[node]))[source]}
+            return {source: _excite(graph.module(node), self._weight(node, sign), values, held)}
+        what = type(graph.module(node)).__name__ if node.op == "call_module" else str(getattr(node.target, "__name__", node.target))
         raise NotApplicable(f"excitation backprop is not defined for {what} ({node.name})")
 
     def _split(self, node: Node, held: Tensor) -> dict[Node, Tensor]:
         """Split the probability of a sum in proportion to its terms."""
-        sources = self.tape.inputs(node)
-        terms = [self.tape.values[source] for source in sources]
+        sources = self.graph.inputs(node)
+        terms = [self.graph.values[source] for source in sources]
         if len(sources) != 2 or terms[0].shape != terms[1].shape:
             raise NotApplicable(f"excitation backprop is not defined for a sum of {len(sources)} tensors ({node.name})")
         if self.compat == "paper":
@@ -143,34 +143,34 @@ class _Excitation:
 
     def _through_norm(self, node: Node, held: Tensor) -> Tensor:
         """A batch norm behind no convolution is a neuron with one input: it passes on all, or nothing if inhibited."""
-        (source,) = self.tape.inputs(node)
-        if self.tape.kind(source) == "weighted" and len(source.users) == 1:
+        (source,) = self.graph.inputs(node)
+        if self.graph.kind(source) == "weighted" and len(source.users) == 1:
             return held
         if not self._rectified(source):
             raise NotApplicable(f"excitation backprop is not defined: {node.name} reads values that are not rectified")
-        return held * (_scale(self.tape.module(node)) > 0)[:, None, None]
+        return held * (_scale(self.graph.module(node)) > 0)[:, None, None]
 
     def _weight(self, node: Node, sign: int) -> Tensor:
         """The weights of a layer, with the sign of the batch norm behind it; its magnitude does not change the proportions."""
-        weight = sign * cast("Tensor", self.tape.module(node).weight).detach()
+        weight = sign * cast("Tensor", self.graph.module(node).weight).detach()
         after = list(node.users)
-        if self.compat == "paper" and len(after) == 1 and self.tape.kind(after[0]) == "norm":
-            scale = _scale(self.tape.module(after[0])).sign()
+        if self.compat == "paper" and len(after) == 1 and self.graph.kind(after[0]) == "norm":
+            scale = _scale(self.graph.module(after[0])).sign()
             weight = weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
         return weight
 
     def _rectified(self, node: Node) -> bool:
         """Whether the operations that compute the values exclude negative ones."""
-        kind = self.tape.kind(node)
+        kind = self.graph.kind(node)
         if kind in ("same", "route", "average", "sum"):
-            return all(map(self._rectified, self.tape.inputs(node)))
+            return all(map(self._rectified, self.graph.inputs(node)))
         return kind == "relu"
 
     def _class_layer(self) -> Node:
         """The last layer with weights that no path bypasses."""
-        node = self.tape.output
-        while self.tape.kind(node) != "weighted":
-            sources = self.tape.inputs(node)
+        node = self.graph.output
+        while self.graph.kind(node) != "weighted":
+            sources = self.graph.inputs(node)
             if len(sources) != 1:
                 raise NotApplicable(f"the contrast is not defined: {node.name} joins several inputs behind the last layer with weights")
             node = sources[0]

@@ -217,7 +217,7 @@ class Classifier(nn.Module):
 
         modules = dict(self.network.named_modules())
         if layer not in modules or not layer:
-            raise unknown(f"layer in {self.name}", layer, [name for name in modules if name], more="(see: camdbench layers)")
+            raise unknown("layer", layer, [name for name in modules if name], of=self.name, more="(see: camdbench layers)")
         return modules[layer]
 
     def weights_hash(self) -> str:

@@ -98,7 +98,7 @@ def _config(name: str, tag: str | None) -> Any:
 
     tags = [item.partition(".")[2] for item in timm.list_pretrained(f"{name}.*") if item.partition(".")[0] == name]
     if tag is not None and tag != "random" and tag not in tags:
-        raise unknown(f"weights of {PREFIX}{name}", tag, [*tags, "random"])
+        raise unknown("weights", tag, [*tags, "random"], of=f"{PREFIX}{name}")
     full = name if tag in (None, "random") else f"{name}.{tag}"
     return timm.get_pretrained_cfg(full, allow_unregistered=False)
 

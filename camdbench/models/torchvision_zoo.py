@@ -106,7 +106,7 @@ def _enum(name: str, tag: str | None) -> WeightsEnum:
     if tag == "DEFAULT":
         return models.get_model_weights(name)["DEFAULT"]
     if tag not in members:
-        raise unknown(f"weights of {name}", tag, [*members, "DEFAULT", "random"])
+        raise unknown("weights", tag, [*members, "DEFAULT", "random"], of=name)
     return members[tag]
 
 

@@ -138,7 +138,7 @@ def _check_labels(table: PaperTable, methods: Collection[str], models: Collectio
     ):
         for label in wanted:
             if label not in known:
-                raise unknown(f"{kind} of {table.name}", label, known)
+                raise unknown(kind, label, known, of=table.name)
 
 
 def _lines(planned: Plan, finished: dict[tuple[JobSettings, str], Found]) -> tuple[CellComparison, ...]:

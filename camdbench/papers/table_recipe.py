@@ -138,8 +138,13 @@ def _check(kind: type[Any], fields: Mapping[str, Any], file: Path) -> Any:
     try:
         return kind.model_validate(fields)
     except ValidationError as error:
-        found = error.errors()[0]
+        errors = error.errors()  # a misspelt field first: it explains a missing one
+        found = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
         field = ".".join(map(str, found["loc"]))
+        if found["type"] == "extra_forbidden":
+            raise UsageError(f"recipe {file}: {field}: no such field") from None
+        if found["type"] == "missing":
+            raise UsageError(f"recipe {file}: {field}: missing; it has no default") from None
         raise UsageError(f"recipe {file}: {field}={found['input']!r}: {found['msg'].lower()}") from None
     except UsageError as error:  # pydantic converts only ValueError
         raise UsageError(f"recipe {file}: {error}") from None

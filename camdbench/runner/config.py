@@ -240,7 +240,8 @@ def _check_explainers(chosen: Sequence[Spec], scores: Sequence[Spec], *, made_be
             raise UsageError(f"metric {spec} re-runs the explainer on perturbed images, which saved maps do not allow; use camdbench run")
     of_maps = [str(spec) for spec in scores if not has_model_scope(spec)]
     if of_maps and not chosen:
-        raise UsageError(f"--explainers none: metric {', '.join(of_maps)} scores saliency maps; name at least one explainer")
+        names = f"metric {of_maps[0]} scores" if len(of_maps) == 1 else f"metrics {', '.join(of_maps)} score"
+        raise UsageError(f"--explainers none: {names} saliency maps; name at least one explainer")
     if save_maps and not chosen:
         raise UsageError("--save-maps raw: there are no maps with --explainers none; name at least one explainer")
 

@@ -169,7 +169,8 @@ def read_maps(path: Path, ids: Sequence[str]) -> dict[str, Tensor]:
     try:
         loaded = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise UsageError(f"{path} cannot be read as .npy or .npz ({str(error).splitlines()[0]})") from None
+        reason = "no array of numbers" if "pickle" in str(error) else str(error).splitlines()[0]  # numpy advises to load it unsafely
+        raise UsageError(f"{path} cannot be read as .npy or .npz ({reason})") from None
     if isinstance(loaded, np.ndarray):
         return _in_order(loaded, path, ids)
     names = list(loaded.files)

@@ -159,7 +159,8 @@ def with_changes(recipe: R, **changes: int | None) -> R:
 
 def _first_error(error: ValidationError, kind: type[BaseModel]) -> str:
     """Message of the first error: field, value and fix."""
-    found = error.errors()[0]
+    errors = error.errors()  # a misspelt field first: it explains a missing one
+    found = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
     path = [str(part) for part in found["loc"]]
     field = ".".join(path)
     if found["type"] == "extra_forbidden":

@@ -67,7 +67,7 @@ def test_a_value_that_does_not_fit_is_named_with_its_owner_and_type(annotation: 
 
 
 def test_an_unknown_option_gets_the_nearest_name() -> None:
-    with pytest.raises(UsageError, match=r"no option of opticam 'iteration'; did you mean 'iterations'\?"):
+    with pytest.raises(UsageError, match=r"opticam: no option 'iteration'; did you mean 'iterations'\?"):
         check_options("opticam", (Option("iterations", "int", 1),), {"iteration": 3})
 
 

@@ -178,7 +178,7 @@ SHARED = {"paper": PAPER, "needs": ("masks",), "undefined": ZERO_MAP}
 BASE = MASKED.variant("", scored_class="predicted")
 
 @metric("mine", higher_is_better=True, unit="%", protocols=(BASE.variant("a", masking="normalised", options={"step": 2}),), **SHARED)
-def mine(evidence, *, step: PositiveInt = 1):
+def mine(inputs, *, step: PositiveInt = 1):
     \"\"\"Mine.\"\"\"
 """
         (entry,) = Registry("metric", MetricFacts, "camdbench.metrics")._read(source, "a.module")
@@ -190,7 +190,7 @@ def mine(evidence, *, step: PositiveInt = 1):
 
     def test_a_name_of_the_module_goes_before_that_of_a_family(self) -> None:
         mark = '@metric("mine", paper="p", higher_is_better=True, unit="", undefined=ZERO_MAP)'
-        source = f'ZERO_MAP = "x"\n{mark}\ndef mine(evidence):\n    "Mine."\n'
+        source = f'ZERO_MAP = "x"\n{mark}\ndef mine(inputs):\n    "Mine."\n'
         (entry,) = Registry("metric", MetricFacts, "camdbench.metrics")._read(source, "a.module")
         assert entry.facts.undefined == "x"
 
@@ -268,7 +268,7 @@ class TestPlugins:
         file.write_text(
             "from camdbench.core.registries import metric\n"
             "@metric('ad', paper='x', higher_is_better=True, unit='', tolerance=1.0)\n"
-            "def ad(evidence):\n"
+            "def ad(inputs):\n"
             "    'Do something else.'\n"
         )
         with pytest.raises(

@@ -130,7 +130,7 @@ class TestOpening:
             ("folder", "val", True, "--split val: data set folder has no splits; remove --split"),
             ("folder(size=0)", None, True, r"folder\(size=0\)"),
             ("folders", None, True, "no dataset 'folders'; did you mean 'folder'"),
-            ("shortcuts", "test", False, "no split of shortcuts 'test'; known: train, val, shifted, conflict|no split of shortcuts 'test'"),
+            ("shortcuts", "test", False, "shortcuts: no split 'test'; known: train, val, shifted, conflict|shortcuts: no split 'test'"),
             ("shortcuts", None, True, "data set shortcuts is rendered, not read; remove --data-root"),
             ('shortcuts(split="val")', "conflict", False, "name the split once"),
         ],

@@ -247,7 +247,7 @@ class TestFolder:
     @pytest.mark.parametrize(
         ("line", "message"),
         [
-            ("cat/a.jpeg,1,2,3,4", r"no image in .*boxes\.csv 'cat/a\.jpeg'; did you mean 'cat/a\.jpg'"),
+            ("cat/a.jpeg,1,2,3,4", r"boxes\.csv: no image 'cat/a\.jpeg'; did you mean 'cat/a\.jpg'"),
             ("cat/a.jpg,1,2,x,4", r"boxes\.csv: expected numbers, found '1 2 x 4'"),
             ("cat/a.jpg,5,2,5,4", "is empty; ends are exclusive"),
             ("cat/a.jpg,5,2", "expected numbers"),

@@ -56,7 +56,7 @@ class TestListed:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("image-0070\n", r"no image in the data set, listed in --image-ids .*ids\.txt: 'image-0070'; did you mean 'image-0"),
+            ("image-0070\n", r"--image-ids .*ids\.txt: no image 'image-0070'; did you mean 'image-0"),
             ("image-007\nimage-007\n", r"image-007 is listed twice"),
             ("# none\n", r"no ids; expected one id per line"),
         ],

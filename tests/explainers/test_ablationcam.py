@@ -1,4 +1,4 @@
-"""Ablation-CAM: closed form, tail replay and whole passes are one; pytorch-grad-cam is the witness where logits are positive."""
+"""Ablation-CAM: closed form, tail replay and whole passes are one; pytorch-grad-cam is the reference where logits are positive."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Class activation maps that one trace gives: against pytorch-grad-cam, and against slow readings of the papers in float64.
 
-Where pytorch-grad-cam reads a paper otherwise than we do, it is the witness of `compat="pgc"` and a loop over places is that of the paper.
+Where pytorch-grad-cam differs from a paper, it is the reference of `compat="pgc"`, and a loop over grid cells that of the paper.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def dense(batch: Batch) -> Trace:
 def same(found: Tensor, expected: Tensor, tolerance: float = 1e-9) -> None:
     """Equal to a share of the largest value of each map, and not empty."""
     scale = expected.double().abs().amax((1, 2), keepdim=True)
-    assert (scale > 0).any(), "an empty map is no witness"
+    assert (scale > 0).any(), "an empty map is no reference"
     scale = scale.clamp_min(1e-30)
     torch.testing.assert_close(found.double() / scale, expected.double() / scale, rtol=0, atol=tolerance)
 
@@ -251,7 +251,7 @@ def test_shapleycam_has_the_whole_hessian_in_its_weights(batch: Batch) -> None:
         H = torch.autograd.functional.hessian(logit, A.flatten())
         w = (G - H.view(size, size) @ A.flatten() / 2).view_as(A).mean((2, 3))
         same(found[index : index + 1], torch.einsum("bk,bkhw->bhw", w, A))
-        assert (H @ A.flatten()).abs().max() > 1e-3, "a flat function is no witness"
+        assert (H @ A.flatten()).abs().max() > 1e-3, "a flat function is no reference"
 
 
 def test_cam_is_the_heads_own_weights_and_is_refused_where_there_are_none(batch: Batch) -> None:

@@ -83,7 +83,7 @@ def test_a_class_may_be_named(batch: Batch) -> None:
     classifier.class_names = ("ant", "bee", "cat", "dog", "elk")
     trace = Trace(classifier, batch)
     assert torch.equal(contrastivecam(trace, versus="dog"), contrastivecam(trace, versus=3))
-    with pytest.raises(UsageError, match=r"no class of toy-gap 'dogs'; did you mean 'dog'\?"):
+    with pytest.raises(UsageError, match=r"toy-gap: no class 'dogs'; did you mean 'dog'\?"):
         contrastivecam(trace, versus="dogs")
     for wrong in (-1, CLASSES):
         with pytest.raises(UsageError, match="the model has classes 0 to 4"):

@@ -29,8 +29,8 @@ quiet = pytest.mark.filterwarnings("ignore:Setting forward, backward hooks", "ig
 def test_is_captums(batch: Batch, head: str, baseline: str) -> None:
     trace = Trace(toy_classifier(head), batch)
     start = torch.zeros_like(batch.images) if baseline == "black" else trace.classifier.mean.expand_as(batch.images)
-    witness = DeepLift(trace.classifier).attribute(batch.images.clone().requires_grad_(), start, target=trace.targets).detach()
-    torch.testing.assert_close(deeplift(trace, baseline=baseline), witness.sum(1), rtol=1e-3, atol=1e-5)
+    reference = DeepLift(trace.classifier).attribute(batch.images.clone().requires_grad_(), start, target=trace.targets).detach()
+    torch.testing.assert_close(deeplift(trace, baseline=baseline), reference.sum(1), rtol=1e-3, atol=1e-5)
 
 
 def _pooling(*layers: nn.Module) -> Trace:
@@ -60,7 +60,7 @@ def test_is_captums_through_windows_that_do_not_overlap() -> None:
 def test_captum_does_not_add_up_through_windows_that_overlap_before_a_relu() -> None:
     trace = _pooling(nn.MaxPool2d(3, 2, 1), nn.ReLU())
     off = (_captums(trace).sum((1, 2, 3)) - _gained(trace)).abs().max()
-    assert off > 0.01, "captum has mended its max pooling: let it be a witness there"
+    assert off > 0.01, "captum has mended its max pooling: let it be a reference there"
     torch.testing.assert_close(deeplift(trace).sum((1, 2)), _gained(trace), rtol=1e-3, atol=1e-4)
 
 

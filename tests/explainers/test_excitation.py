@@ -134,7 +134,7 @@ class TestLiteralReading:
             norm.bias.data.add_(4)
         network.relu1, network.relu2 = (nn.ReLU6(inplace=True), nn.ReLU6()) if kind == "module" else (Ends(), Ends())
         found = _Excitation(trace, "relu1", "paper")
-        values = found.tape.values[found.end]
+        values = found.graph.values[found.end]
         assert (values == 6).any(), "nothing is cut off, so that a ReLU would do as well"
         held = found.descend(contrast=False)[found.end]
         for index, label in enumerate(trace.targets):

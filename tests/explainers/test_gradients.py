@@ -37,24 +37,24 @@ def linear() -> tuple[Trace, Tensor]:
 
 @pytest.mark.usefixtures("float64")
 def test_saliency_is_captums(trace: Trace, leaf: Tensor) -> None:
-    witness = Saliency(trace.classifier).attribute(leaf, target=trace.targets, abs=False).detach()
-    torch.testing.assert_close(saliency(trace), witness.abs().amax(1))
-    torch.testing.assert_close(saliency(trace, channels="sum"), witness.sum(1))
-    torch.testing.assert_close(saliency(trace, channels="abs"), witness.abs().sum(1))
+    reference = Saliency(trace.classifier).attribute(leaf, target=trace.targets, abs=False).detach()
+    torch.testing.assert_close(saliency(trace), reference.abs().amax(1))
+    torch.testing.assert_close(saliency(trace, channels="sum"), reference.sum(1))
+    torch.testing.assert_close(saliency(trace, channels="abs"), reference.abs().sum(1))
 
 
 @pytest.mark.usefixtures("float64")
 def test_inputxgradient_is_captums(trace: Trace, leaf: Tensor) -> None:
-    witness = InputXGradient(trace.classifier).attribute(leaf, target=trace.targets).detach()
-    torch.testing.assert_close(inputxgradient(trace), witness.sum(1))
+    reference = InputXGradient(trace.classifier).attribute(leaf, target=trace.targets).detach()
+    torch.testing.assert_close(inputxgradient(trace), reference.sum(1))
 
 
 @pytest.mark.parametrize("baseline", ["black", "mean"])
 def test_integratedgradients_is_captums(trace: Trace, leaf: Tensor, baseline: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(masked_scoring, "PIXELS", 4 * 3 * 4 * SIZE[0] * SIZE[1])  # chunks of 3 steps
     start = torch.zeros_like(leaf) if baseline == "black" else trace.classifier.mean.expand_as(leaf)
-    witness = IntegratedGradients(trace.classifier).attribute(leaf, start, target=trace.targets, n_steps=7).detach()
-    torch.testing.assert_close(integratedgradients(trace, steps=7, baseline=baseline), witness.sum(1), rtol=1e-3, atol=1e-5)
+    reference = IntegratedGradients(trace.classifier).attribute(leaf, start, target=trace.targets, n_steps=7).detach()
+    torch.testing.assert_close(integratedgradients(trace, steps=7, baseline=baseline), reference.sum(1), rtol=1e-3, atol=1e-5)
 
 
 def test_integratedgradients_adds_up_to_the_difference_of_the_logits(trace: Trace) -> None:

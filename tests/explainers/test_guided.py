@@ -26,25 +26,25 @@ quiet = pytest.mark.filterwarnings("ignore:Setting backward hooks", "ignore:Inpu
 def test_is_captums_where_every_relu_is_a_module(batch: Batch) -> None:
     trace = Trace(toy_classifier("gap"), batch)
     leaf = batch.images.clone().requires_grad_()
-    witness = GuidedBackprop(trace.classifier).attribute(leaf, target=trace.targets).detach()
-    torch.testing.assert_close(guided_gradients(trace, "x"), witness)
-    torch.testing.assert_close(guidedbackprop(trace), witness.abs().amax(1))
+    reference = GuidedBackprop(trace.classifier).attribute(leaf, target=trace.targets).detach()
+    torch.testing.assert_close(guided_gradients(trace, "x"), reference)
+    torch.testing.assert_close(guidedbackprop(trace), reference.abs().amax(1))
 
 
 @quiet
 @pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1"])
 def test_is_captums_on_real_networks(name: str) -> None:
     trace = _real(name)
-    witness = GuidedBackprop(trace.classifier).attribute(trace.images.clone().requires_grad_(), target=trace.targets).detach()
-    scale = witness.abs().amax()
-    torch.testing.assert_close(guided_gradients(trace, "x") / scale, witness / scale, rtol=0, atol=1e-5)
+    reference = GuidedBackprop(trace.classifier).attribute(trace.images.clone().requires_grad_(), target=trace.targets).detach()
+    scale = reference.abs().amax()
+    torch.testing.assert_close(guided_gradients(trace, "x") / scale, reference / scale, rtol=0, atol=1e-5)
 
 
 @quiet
 def test_captum_misses_the_functional_relu_of_densenet() -> None:
     trace = _real("densenet121")
-    witness = GuidedBackprop(trace.classifier).attribute(trace.images.clone().requires_grad_(), target=trace.targets).detach()
-    assert not torch.allclose(guided_gradients(trace, "x"), witness, rtol=0.01), "captum has mended it: move DenseNet to the others"
+    reference = GuidedBackprop(trace.classifier).attribute(trace.images.clone().requires_grad_(), target=trace.targets).detach()
+    assert not torch.allclose(guided_gradients(trace, "x"), reference, rtol=0.01), "captum has mended it: move DenseNet to the others"
 
 
 class Functional(nn.Module):
@@ -81,8 +81,8 @@ def test_finds_relus_wherever_they_are_written() -> None:
 @quiet
 def test_guidedgradcam_is_captums_with_a_bilinear_map(batch: Batch) -> None:
     trace = Trace(toy_classifier("gap"), batch)
-    witness = GuidedGradCam(trace.classifier, trace.classifier.network.relu2)
-    found = witness.attribute(batch.images.clone().requires_grad_(), trace.targets, interpolate_mode="bilinear").detach()
+    reference = GuidedGradCam(trace.classifier, trace.classifier.network.relu2)
+    found = reference.attribute(batch.images.clone().requires_grad_(), trace.targets, interpolate_mode="bilinear").detach()
     torch.testing.assert_close(guidedgradcam(trace), found.abs().amax(1), rtol=1e-4, atol=1e-7)
     torch.testing.assert_close(guidedgradcam(trace, channels="sum"), found.sum(1), rtol=1e-4, atol=1e-7)
 

@@ -92,8 +92,8 @@ def test_is_captums_with_compat(trace: Trace) -> None:
 
         method = Lime(trace.classifier.network, perturb_func=next_sample)
         with torch.no_grad():
-            witness = method.attribute(inputs[index : index + 1], target=int(trace.targets[index]), feature_mask=labels, n_samples=40)
-        torch.testing.assert_close(found[index], witness[0, 0], rtol=1e-3, atol=1e-3)
+            reference = method.attribute(inputs[index : index + 1], target=int(trace.targets[index]), feature_mask=labels, n_samples=40)
+        torch.testing.assert_close(found[index], reference[0, 0], rtol=1e-3, atol=1e-3)
 
 
 def test_regressions_are_those_of_scikit_learn() -> None:

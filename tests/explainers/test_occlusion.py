@@ -27,11 +27,11 @@ def test_is_captums(batch: Batch, window: int, stride: int, score: str) -> None:
         return logits if score == "logit" else logits.softmax(1)
 
     with torch.no_grad():
-        witness = Occlusion(forward).attribute(
+        reference = Occlusion(forward).attribute(
             batch.images, (3, window, window), (3, stride, stride), baselines=mean, target=trace.targets, perturbations_per_eval=8
         )
     found = occlusion(trace, window=window, stride=stride, score=score)
-    torch.testing.assert_close(found, witness[:, 0], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(found, reference[:, 0], rtol=1e-4, atol=1e-6)
 
 
 def test_of_one_pixel_on_a_linear_model_is_the_effect_of_the_pixel() -> None:

@@ -61,7 +61,7 @@ def frozen(classifier: Classifier) -> Classifier:
 def test_scorecam_is_the_softmax_of_the_logits_under_each_channels_mask(frozen: Classifier, batch: Batch, layer: str, fill: str) -> None:
     scores, grids = literal(frozen, batch, layer, lambda grid, *_: [scaled(up(grid))], black=fill == "black")
     torch.testing.assert_close(scorecam(Trace(frozen, batch), layer=layer, fill=fill), combined(scores, grids))
-    assert scores.softmax(1).amax() < 0.999, "a saturated softmax is a poor witness"
+    assert scores.softmax(1).amax() < 0.999, "a saturated softmax is a poor reference"
 
 
 def test_scorecam_is_that_of_grad_cam_where_corners_are_aligned(classifier: Classifier, batch: Batch) -> None:

@@ -1,4 +1,4 @@
-"""torchcam as a witness of the class activation maps, and where it is wrong: those tests fail when it is mended."""
+"""torchcam as a reference of class activation maps; where it is wrong, the tests fail when it is fixed."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ def raw(classifier: Classifier, batch: Batch, spec: str) -> Tensor:
     return maps_of(classifier, batch, spec).raw
 
 
-def assert_same(ours: Tensor, witness: Tensor) -> None:
+def assert_same(ours: Tensor, reference: Tensor) -> None:
     """Equal to 5e-5 of the largest value of the map; torchcam adds 1e-8 to what it divides by."""
-    scale = witness.abs().amax((1, 2), keepdim=True)
-    assert (scale > 0).all(), "an empty map is no witness"
-    torch.testing.assert_close(ours / scale, witness / scale, rtol=0, atol=5e-5)
+    scale = reference.abs().amax((1, 2), keepdim=True)
+    assert (scale > 0).all(), "an empty map is no reference"
+    torch.testing.assert_close(ours / scale, reference / scale, rtol=0, atol=5e-5)
 
 
-def assert_others(ours: Tensor, witness: Tensor) -> None:
+def assert_others(ours: Tensor, reference: Tensor) -> None:
     """Of another shape, by more than a hundredth of the range: not merely scaled."""
-    ours, witness = (map_ / map_.amax((1, 2), keepdim=True).clamp_min(1e-20) for map_ in (ours, witness))
-    assert (ours - witness).abs().max() > 0.01, "torchcam has mended this: move the method to those that are the same"
+    ours, reference = (map_ / map_.amax((1, 2), keepdim=True).clamp_min(1e-20) for map_ in (ours, reference))
+    assert (ours - reference).abs().max() > 0.01, "torchcam has mended this: move the method to those that are the same"
 
 
 @pytest.mark.parametrize("spec", SAME)
@@ -61,9 +61,9 @@ def test_maps_are_the_same(classifier: Classifier, batch: Batch, spec: str) -> N
 
 def test_cam_is_the_same_and_neither_rectifies(batch: Batch) -> None:
     classifier = toy_classifier("gap")
-    witness = raw_map_of_torchcam(classifier, batch, "CAM", fc_layer="head.2")
-    assert (witness < 0).any()
-    assert_same(raw(classifier, batch, "cam"), witness)
+    reference = raw_map_of_torchcam(classifier, batch, "CAM", fc_layer="head.2")
+    assert (reference < 0).any()
+    assert_same(raw(classifier, batch, "cam"), reference)
 
 
 def test_sscam_is_the_same_under_the_same_noise(classifier: Classifier, batch: Batch) -> None:
@@ -75,8 +75,8 @@ def test_sscam_is_the_same_under_the_same_noise(classifier: Classifier, batch: B
         def sample(self, size: tuple[int, ...]) -> Tensor:
             return 0.5 * torch.stack([torch.stack([torch.randn(size[2:], generator=own) for own in row]) for row in generators])
 
-    witness = raw_map_of_torchcam(classifier, batch, "SSCAM", num_samples=3, _distrib=Ours())
-    assert_same(raw(classifier, batch, 'sscam(samples=3, std=0.5, compat="torchcam")'), witness)
+    reference = raw_map_of_torchcam(classifier, batch, "SSCAM", num_samples=3, _distrib=Ours())
+    assert_same(raw(classifier, batch, 'sscam(samples=3, std=0.5, compat="torchcam")'), reference)
 
 
 def test_layercam_of_two_layers_is_fused_alike() -> None:
@@ -101,8 +101,8 @@ class TestTransformer:
 
     @pytest.mark.parametrize("spec", ["gradcam", "xgradcam", "layercam", "finercam", 'scorecam(compat="torchcam")'])
     def test_maps_are_the_same(self, classifier: Classifier, batch: Batch, spec: str) -> None:
-        witness = raw_map_of_torchcam(classifier, batch, SAME[spec][0], reshape_transform=places)
-        assert_same(raw(classifier, batch, spec), witness)
+        reference = raw_map_of_torchcam(classifier, batch, SAME[spec][0], reshape_transform=places)
+        assert_same(raw(classifier, batch, spec), reference)
 
     def test_legrad_is_the_same_when_the_score_is_read_from_the_class_token(self, classifier: Classifier, batch: Batch) -> None:
         network = classifier.network
@@ -115,8 +115,8 @@ class TestTransformer:
     def test_legrad_of_torchcam_scores_the_mean_of_all_tokens_which_the_network_never_does(
         self, classifier: Classifier, batch: Batch
     ) -> None:
-        witness = raw_map_of_torchcam(classifier, batch, "LeGrad", target_layer=list(classifier.network.encoder.layers))
-        assert_others(raw(classifier, batch, "legrad"), witness)
+        reference = raw_map_of_torchcam(classifier, batch, "LeGrad", target_layer=list(classifier.network.encoder.layers))
+        assert_others(raw(classifier, batch, "legrad"), reference)
 
 
 class TestKnownErrors:

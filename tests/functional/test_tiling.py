@@ -1,4 +1,4 @@
-"""Tiles over objects: the release step by step with lists and loops, the mended version by growing tiles line by line."""
+"""Tiles over objects: the release step by step with lists and loops, the corrected version by growing tiles line by line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def scene(seed: int, size: tuple[int, int] = (14, 14)) -> tuple[Tensor, Tensor]:
 
 
 def released(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """What Hard-ImageNet's code does, told with pixels, lists and sums: x is a row wherever a box is drawn, but a column of a tile."""
+    """Hard-ImageNet's code, in pixels, lists and sums: x is a row wherever a box is drawn, but a column of a tile."""
     out, (height, width) = image.copy(), mask.shape
     labels, count = ndimage.label(mask)
     for number in range(1, count + 1):
@@ -125,10 +125,10 @@ def test_the_release_needs_square_images() -> None:
         tile_objects(torch.rand(1, 3, 6, 5), torch.ones(1, 6, 5, dtype=torch.bool), official=True)
 
 
-# ------------------------------------------------------------------------------------------------------ mended
+# ------------------------------------------------------------------------------------------------------ corrected
 
 
-def mended(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, bool]:
+def corrected(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, bool]:
     """Each tile grown line by line from the box until it is as large as the box, meets an object or leaves the image."""
     out, (height, width), covered = image.copy(), mask.shape, True
     labels, count = ndimage.label(mask)
@@ -168,7 +168,7 @@ def mended(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, bool]:
 def test_the_mended_version_takes_the_largest_tile_beside_the_box(seed: int) -> None:
     image, mask = scene(seed, (15, 11))
     found = tile_objects(image[None], mask[None], official=False)
-    expected, covered = mended(image.numpy(), mask.numpy())
+    expected, covered = corrected(image.numpy(), mask.numpy())
     np.testing.assert_array_equal(found.images[0].numpy(), expected)
     assert found.covered.tolist() == [covered]
 

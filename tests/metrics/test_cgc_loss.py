@@ -31,7 +31,7 @@ def cropped(images: Tensor, crop: Crop) -> Tensor:
 
 @pytest.mark.parametrize("protocol", ["paper", "release"])
 def test_it_is_the_sum_written_out(classifier: Classifier, protocol: str) -> None:
-    """Six images are there to compare with; the first three of them are judged, and a stranger."""
+    """Six images are there to compare with; the first three of them are scored, and a stranger."""
     others = toy_batch(NEGATIVES + 1 + 2)
     batch = reordered(toy_batch(7), [0, 1, 2, 6])
     with classifier.frozen():

@@ -95,7 +95,7 @@ def test_every_sample_is_one_of_the_papers_terms(masking: str, score: str, kind:
 
 
 def test_a_map_that_is_the_change_itself_has_none() -> None:
-    """Of a network that is a sum over pixels, the map of that sum tells everything."""
+    """Of a network that is a sum over pixels, the map of that sum is a perfect prediction."""
     from torch import nn
 
     from camdbench.models.classifier import Classifier

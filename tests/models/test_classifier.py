@@ -227,7 +227,7 @@ class TestCaptured:
 
 class TestLayers:
     def test_an_unknown_layer_is_refused_at_once(self) -> None:
-        with pytest.raises(UsageError, match=r"no layer in mine 'relu3'; did you mean .*'relu2'"):
+        with pytest.raises(UsageError, match=r"mine: no layer 'relu3'; did you mean .*'relu2'"):
             Classifier(toy_classifier().network, "relu3", mean=0, std=1, name="mine")
 
     def test_the_layer_of_a_known_family_is_found(self) -> None:

@@ -163,8 +163,12 @@ def test_maps_are_those_of_captum_laid_out_by_hand(name: str) -> None:
     trace = trace_of(classifier_of(f"timm/{name}"), ALL[f"timm/{name}"].side, 2)
     inputs = ((trace.images - trace.classifier.mean) / trace.classifier.std).requires_grad_()
     layer = trace.classifier.module(trace.classifier.layer_name())
-    witness = LayerGradientXActivation(trace.classifier.network, layer).attribute(inputs, 1)
-    by_hand = {"deit": lambda: witness[:, 2:].sum(2).reshape(2, 14, 14), "swin": lambda: witness.sum(3), "conv": lambda: witness.sum(1)}
+    reference = LayerGradientXActivation(trace.classifier.network, layer).attribute(inputs, 1)
+    by_hand = {
+        "deit": lambda: reference[:, 2:].sum(2).reshape(2, 14, 14),
+        "swin": lambda: reference.sum(3),
+        "conv": lambda: reference.sum(1),
+    }
     expected = by_hand[name[:4]]().detach()
     found = saliency(trace, explainers.parse_one("hirescam(relu=False)")).raw
     torch.testing.assert_close(found / expected.abs().max(), expected / expected.abs().max(), rtol=0, atol=1e-4)

@@ -90,7 +90,7 @@ def test_a_replay_equals_a_full_pass_with_the_channel_off_and_costs_tails():
         logits = trace.replay(0, off)
         assert classifier.passes - passes == PassCounts(forward=1, tail_forward=2)
         torch.testing.assert_close(logits[0], trace.logits[0])
-        # A slow witness: the same channel switched off by hand, on the whole network.
+        # A slow reference: the same channel switched off by hand, on the whole network.
         module = classifier.module(classifier.layer_name())
 
         def switch_off(module: object, inputs: object, output: torch.Tensor) -> torch.Tensor:

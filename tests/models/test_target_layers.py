@@ -51,14 +51,14 @@ class TestRefusal:
 
     def test_an_unknown_layer_gets_the_nearest_name(self) -> None:
         classifier = torchvision_zoo.build("resnet18", "random", None, download=False).eval()
-        with pytest.raises(UsageError, match=r"no layer in resnet18@random 'layer4\.-1'.*(see: camdbench layers)"):
+        with pytest.raises(UsageError, match=r"resnet18@random: no layer 'layer4\.-1'.*(see: camdbench layers)"):
             checked(classifier, "layer4.-1", (96, 96))
         with pytest.raises(UsageError, match=r"did you mean .*'layer4\.1\.conv1'"):
             checked(classifier, "layer4.1.conv11", (96, 96))
 
     @pytest.mark.parametrize("name", ["", "network.relu2"])
     def test_names_outside_the_network(self, name: str) -> None:
-        with pytest.raises(UsageError, match="no layer in toy-gap"):
+        with pytest.raises(UsageError, match="toy-gap: no layer"):
             checked(toy_classifier(), name, (16, 12))
 
     def test_a_network_in_which_nothing_can_be_explained(self) -> None:

@@ -160,7 +160,7 @@ class TestWeights:
     @pytest.mark.parametrize(
         ("name", "message"),
         [
-            ("timm/resnet18@a1_in2k", r"no weights of timm/resnet18 'a1_in2k'; did you mean 'a1_in1k'"),
+            ("timm/resnet18@a1_in2k", r"timm/resnet18: no weights 'a1_in2k'; did you mean 'a1_in1k'"),
             ("timm/resnet18.a1_in1k@random", r"two weights; use timm/resnet18@random"),
             ("timm/vit_base_patch16_siglip_224@random", "timm has it as a feature extractor without classes"),
         ],

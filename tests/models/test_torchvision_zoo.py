@@ -67,7 +67,7 @@ class TestOfficialWeights:
             build("resnet50", "DEFAULT", None, download=False)
 
     def test_an_unknown_tag_gets_the_nearest(self) -> None:
-        with pytest.raises(UsageError, match=r"no weights of resnet50 'IMAGENET1K_V3'"):
+        with pytest.raises(UsageError, match=r"resnet50: no weights 'IMAGENET1K_V3'"):
             build("resnet50", "IMAGENET1K_V3", None, download=False)
 
     def test_a_model_without_v1_takes_its_first_weights(self, no_weights: Path) -> None:

@@ -69,7 +69,7 @@ class TestTheEmbeddedModel:
             load_classifier("shortcuts-ce", mean=0.5, device="cpu")
         with pytest.raises(UsageError, match="carries its own weights"):
             load_classifier("shortcuts-ce@random", device="cpu")
-        with pytest.raises(UsageError, match="no layer in shortcuts-ce 'layer9'"):
+        with pytest.raises(UsageError, match="shortcuts-ce: no layer 'layer9'"):
             load_classifier("shortcuts-ce", layer="layer9", device="cpu")
 
 

@@ -205,7 +205,7 @@ class TestCommand:
         ("words", "said"),
         [
             (["cgc-tabel1"], "no recipe 'cgc-tabel1'; did you mean"),
-            (["cgc-table1", "--method", "CGCC"], "no method of cgc-table1 'CGCC'; known: Baseline, CGC, GCC"),
+            (["cgc-table1", "--method", "CGCC"], "cgc-table1: no method 'CGCC'; known: Baseline, CGC, GCC"),
             (["cgc-table1", "--model", "ResNet51"], "did you mean"),
             (["cgc-table1", "--data-root", "a", "--data-root", "b"], "NAME=DIR for each"),
         ],

@@ -21,15 +21,15 @@ def run(tmp_path: Path) -> Path:
     """Three explainers, a metric with a curve and one of the model alone."""
 
     @metrics.register("ramp", paper="a test", higher_is_better=True, unit="", tolerance=0.0)
-    def ramp(evidence: MetricInputs) -> MetricResult:
+    def ramp(inputs: MetricInputs) -> MetricResult:
         """A straight line up to the map's mean."""
-        own = evidence.saliency.mean((1, 2))
+        own = inputs.saliency.mean((1, 2))
         return MetricResult(own, None, {"curve": Curve(torch.tensor([0.0, 1.0]), own[:, None] * torch.tensor([0.0, 1.0]))})
 
     @metrics.register("right", paper="a test", higher_is_better=True, unit="%", tolerance=0.0, scope="model")
-    def right(evidence: MetricInputs) -> torch.Tensor:
+    def right(inputs: MetricInputs) -> torch.Tensor:
         """Whether the prediction is the label."""
-        return 100.0 * (evidence.predictions == evidence.labels)
+        return 100.0 * (inputs.predictions == inputs.labels)
 
     camdbench.run("gradcam,fakecam,random", "ad,ramp,right", limit=4, out=tmp_path / "run")
     return tmp_path / "run"

@@ -1,4 +1,4 @@
-"""`camdbench.evaluate`: metrics for maps that somebody else made."""
+"""`camdbench.evaluate`: metrics for maps of another tool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The images that a metric compares every image with: the same for all of a run, whatever part of the data set it judges."""
+"""Reference images of a metric: the same for all images of a run, whichever part of the data set is scored."""
 
 from __future__ import annotations
 

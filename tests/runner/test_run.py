@@ -267,7 +267,7 @@ def test_a_part_of_the_trace_that_cannot_be_had_costs_only_those_who_read_it(tmp
 
 def test_a_metric_that_breaks_costs_only_its_own_rows(tmp_path: Path):
     @metrics.register("broken", paper="a test", higher_is_better=True, unit="", tolerance=0.0)
-    def broken(evidence: MetricInputs) -> torch.Tensor:
+    def broken(inputs: MetricInputs) -> torch.Tensor:
         """Fail on every image."""
         raise IndexError("out of range")
 
@@ -343,7 +343,7 @@ def test_saved_maps_are_the_raw_maps_to_half_precision(tmp_path: Path):
 def test_a_layer_without_gradient_or_of_another_network_is_refused_before_any_work(tmp_path: Path):
     with pytest.raises(UsageError, match=r"layer 'fc' of shortcuts-ce cannot be explained.*use layer='layer3.1'"):
         run(tmp_path / "run", "gradcam(layer='fc')")
-    with pytest.raises(UsageError, match="no layer in shortcuts-ce 'layer9'"):
+    with pytest.raises(UsageError, match="shortcuts-ce: no layer 'layer9'"):
         run(tmp_path / "run", layer="layer9")
     assert not (tmp_path / "run").exists()
 
@@ -402,10 +402,10 @@ class TestMetricsOfTheModelAlone:
         asked = list[int]()
 
         @metrics.register("right", paper="a test", higher_is_better=True, unit="%", tolerance=0.0, scope="model")
-        def right(evidence: MetricInputs) -> torch.Tensor:
+        def right(inputs: MetricInputs) -> torch.Tensor:
             """Whether the prediction is the label."""
-            asked.append(len(evidence))
-            return 100.0 * (evidence.predictions == evidence.labels)
+            asked.append(len(inputs))
+            return 100.0 * (inputs.predictions == inputs.labels)
 
         return asked
 
@@ -441,9 +441,9 @@ class TestCurves:
         """A metric with a curve behind its value, undefined for the second image of a batch."""
 
         @metrics.register("ramp", paper="a test", higher_is_better=True, unit="", tolerance=0.0, undefined="it is the second")
-        def ramp(evidence: MetricInputs) -> MetricResult:
+        def ramp(inputs: MetricInputs) -> MetricResult:
             """A straight line."""
-            own = torch.tensor([float(name[-1]) for name in evidence.ids])
+            own = torch.tensor([float(name[-1]) for name in inputs.ids])
             undefined = own == 1
             y = own[:, None] * torch.tensor([0.0, 0.5, 1.0])
             return MetricResult(torch.where(undefined, torch.nan, own), undefined, {"line": Curve(torch.tensor([0.0, 0.5, 1.0]), y)})

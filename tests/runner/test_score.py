@@ -1,4 +1,4 @@
-"""Saved maps, and those of another tool, are judged as the explainers' own are."""
+"""Saved maps, and those of another tool, are scored like those of explainers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Daggers stand where scipy's test, corrected by Holm's rule read literally, does not tell a method from the best."""
+"""Daggers stand where scipy's test, corrected by Holm's rule read literally, finds no difference from the best."""
 
 from __future__ import annotations
 

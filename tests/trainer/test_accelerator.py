@@ -1,4 +1,4 @@
-"""Reduced precision ends at the target layer, a batch in parts is the batch, and accelerate's state is nobody else's."""
+"""Reduced precision ends at the target layer, a batch in parts equals the batch, and accelerate's state is not shared."""
 
 from __future__ import annotations
 

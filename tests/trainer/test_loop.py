@@ -1,4 +1,4 @@
-"""The loop: it learns, it stops at a loss that is no number, and it keeps the epoch that it was told to."""
+"""The loop: it learns, stops at a loss that is not finite, and keeps the chosen epoch."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_loss_that_is_no_number_stops_with_epoch_and_batch(images: InMemorySpl
 
 @pytest.mark.parametrize(("keep", "epoch"), [("last", 5), ("best", 1)])
 def test_the_last_or_the_first_best_epoch_is_kept(images: InMemorySplit, keep: str, epoch: int) -> None:
-    """Judged on one image that is always classified the same, the first epoch is the best."""
+    """Validated on one image that is always classified the same, the first epoch is the best."""
     constant = InMemorySplit(images.pixels[:1] * 0 + 128, torch.tensor([0]), images.classes, "", ("grey",))
     network = Means()
     with torch.no_grad():

@@ -198,7 +198,7 @@ class TestWrongRequests:
         ("changes", "said"),
         [
             ({"layer": "fc"}, "layer 'fc' returns shape .* no grid"),
-            ({"layer": "layer9"}, "no layer in shortcuts-ce 'layer9'"),
+            ({"layer": "layer9"}, "shortcuts-ce: no layer 'layer9'"),
             ({"batch_size": 32}, "batch_size=32 exceeds the 24 training images"),
             ({"data": {"train": "trian"}}, "trian"),
         ],

@@ -1,4 +1,4 @@
-"""Recipes: what is read, and how a mistake is told."""
+"""Recipes: reading, and the messages of mistakes."""
 
 from __future__ import annotations
 

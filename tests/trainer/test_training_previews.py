@@ -1,4 +1,4 @@
-"""Pictures on the way: the maps of the benchmark, of the same images, that change nothing and cost nothing where nobody wants them."""
+"""Training previews: maps of the benchmark on the same images; they change no weight, and cost nothing if they are off."""
 
 from __future__ import annotations
 

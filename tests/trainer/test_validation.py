@@ -60,10 +60,10 @@ def test_the_core_share_is_the_benchmarks(images: InMemorySplit) -> None:
     classifier, batch = toy_classifier("gap"), next(images.batches(4))
     with classifier.frozen():
         trace = Trace(classifier, batch)
-        evidence = MetricInputs(
+        inputs = MetricInputs(
             classifier, batch.images, batch.labels, torch.zeros(4, 16, 12), masks=batch.masks, labels=batch.labels, features=trace
         )
-        values = metrics.load("core_share")(evidence).values
+        values = metrics.load("core_share")(inputs).values
     assert validate(classifier, images, device=CPU).core_share == pytest.approx(float(values[:3].mean()), rel=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""From what belongs to the tokens of a vision transformer to a map of its places; shared by the attention methods."""
+"""Saliency maps from values of the tokens of a vision transformer; shared by the attention methods."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def fuse_heads(attention: Tensor, how: Fusion) -> Tensor:
 
 
 def map_of_row(trace: Trace, matrix: Tensor) -> Tensor:
-    """The row of matrices (B, N, N) that belongs to what the head reads, as a map (B, h, w) of the places.
+    """Row of token matrices (B, N, N) for the head's input, as a map (B, h, w).
 
-    That is the class token's row, the mean of both rows of a distilled DeiT, and the mean over the places where the
-    head averages them.
+    It is the class token's row, the mean of both rows of a distilled DeiT, or the mean over patch tokens if the head averages
+    them.
     """
     return map_of_tokens(trace, transformer_of(trace.classifier.network).read(matrix))
 

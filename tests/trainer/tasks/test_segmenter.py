@@ -95,7 +95,7 @@ def test_a_layer_without_a_grid_or_with_too_few_channels_is_refused() -> None:
     assert channels_at(own, "conv1", image) == 6
     with pytest.raises(UsageError, match=r"layer 'head\.2' returns shape .* no grid of places"):
         channels_at(own, "head.2", image)
-    with pytest.raises(UsageError, match="no layer in toy-gap 'conv3'; did you mean"):
+    with pytest.raises(UsageError, match="toy-gap: no layer 'conv3'; did you mean"):
         channels_at(own, "conv3", image)
     thin = nn.Sequential(nn.Conv2d(3, 3, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
     with pytest.raises(UsageError, match="layer '0' has 3 channels, and the head needs 4"):

@@ -1,8 +1,8 @@
 """Grad-CAM and HiResCAM against captum and grad-cam, on real architectures with random weights.
 
 grad-cam keeps a reference to the layer's output, so an in-place operation behind the layer overwrites what it reads: DenseNet's
-functional ReLU does that to `features`. There its Grad-CAM is wrong, and the test holds on to that, so that we notice when it is
-mended. (Its HiResCAM is right all the same: where the ReLU changed an activation, the gradient is zero.)
+functional ReLU does that to `features`. Its Grad-CAM is wrong there, which the test asserts, to notice when it is fixed.
+(Its HiResCAM is right: where the ReLU changed an activation, the gradient is zero.)
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ def inputs(trace: Trace) -> Tensor:
 
 
 def test_hirescam_is_the_sum_of_captums_gradient_times_activation(trace: Trace, inputs: Tensor) -> None:
-    witness = LayerGradientXActivation(trace.classifier.network, _layer_of(trace)).attribute(inputs, CLASSES)
-    assert_same(hirescam(trace, relu=False), _as_grid(witness).sum(1))
+    reference = LayerGradientXActivation(trace.classifier.network, _layer_of(trace)).attribute(inputs, CLASSES)
+    assert_same(hirescam(trace, relu=False), _as_grid(reference).sum(1))
 
 
 def test_gradcam_is_captums(trace: Trace, inputs: Tensor) -> None:
     if trace.classifier.name.startswith("vit"):
-        pytest.skip("captum's LayerGradCam takes tokens for channels; grad-cam is the witness for transformers")
+        pytest.skip("captum's LayerGradCam takes tokens for channels; grad-cam is the reference for transformers")
     layer = LayerGradCam(trace.classifier.network, _layer_of(trace))
     assert_same(gradcam(trace, relu=False), layer.attribute(inputs, CLASSES).squeeze(1))
     torch.testing.assert_close(gradcam(trace), layer.attribute(inputs, CLASSES, relu_attributions=True).squeeze(1))
@@ -60,11 +60,13 @@ def test_gradcam_is_captums(trace: Trace, inputs: Tensor) -> None:
 @pytest.mark.parametrize("method", ["GradCAM", "HiResCAM"])
 def test_gradcam_and_hirescam_are_those_of_grad_cam_where_it_is_right(trace: Trace, inputs: Tensor, method: str) -> None:
     ours = {"GradCAM": gradcam, "HiResCAM": hirescam}[method](trace, relu=False)
-    witness = _raw_map_of_grad_cam(trace, inputs, method)
+    reference = _raw_map_of_grad_cam(trace, inputs, method)
     if trace.classifier.name.startswith("densenet") and method == "GradCAM":
-        assert (witness - ours).abs().max() > 0.01 * ours.abs().max(), "grad-cam has mended its in-place trap: move DenseNet to the others"
+        assert (reference - ours).abs().max() > 0.01 * ours.abs().max(), (
+            "grad-cam has mended its in-place trap: move DenseNet to the others"
+        )
     else:
-        assert_same(ours, witness)
+        assert_same(ours, reference)
 
 
 def test_gradcam_and_hirescam_are_one_where_pooling_is_all_that_sees_places(trace: Trace) -> None:
@@ -75,11 +77,11 @@ def test_gradcam_and_hirescam_are_one_where_pooling_is_all_that_sees_places(trac
         assert (ours - other).abs().max() > 0.01 * ours.abs().max()
 
 
-def assert_same(ours: Tensor, witness: Tensor) -> None:
+def assert_same(ours: Tensor, reference: Tensor) -> None:
     """Equal in float64 to 1e-9 of the largest value of the map."""
-    scale = witness.abs().amax((1, 2), keepdim=True)
-    assert (scale > 0).all(), "an empty map is no witness"
-    torch.testing.assert_close(ours / scale, witness.detach() / scale, rtol=0, atol=1e-9)
+    scale = reference.abs().amax((1, 2), keepdim=True)
+    assert (scale > 0).all(), "an empty map is no reference"
+    torch.testing.assert_close(ours / scale, reference.detach() / scale, rtol=0, atol=1e-9)
 
 
 def _layer_of(trace: Trace) -> torch.nn.Module:
