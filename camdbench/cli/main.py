@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 import traceback
 import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import click
@@ -34,6 +35,7 @@ COMMANDS = {
     "figures": "figures",
 }
 FAILURE, INTERRUPTED = 1, 130
+_SHORT_HELP = re.compile(r'^@click\.(?:command|group)\(.*\bshort_help="([^"]+)"', re.MULTILINE)
 
 
 class LazyGroup(click.Group):
@@ -51,6 +53,11 @@ class LazyGroup(click.Group):
             return None
         return _keep_line_breaks(importlib.import_module(f"camdbench.cli.{COMMANDS[cmd_name]}").command)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands with their short helps."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _short_help(name, ctx)) for name in COMMANDS])
+
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """Resolve a command name.
 
@@ -60,6 +67,16 @@ class LazyGroup(click.Group):
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
             raise unknown("command", args[0], COMMANDS)
         return super().resolve_command(ctx, args)
+
+
+def _short_help(name: str, ctx: click.Context) -> str:
+    """Read the short help of a command from its source, so that `--help` imports no command."""
+    file = Path(__file__).with_name(f"{COMMANDS[name]}.py")
+    found = _SHORT_HELP.search(file.read_text(encoding="utf-8")) if file.is_file() else None
+    if found:
+        return found[1]
+    command = cli.get_command(ctx, name)
+    return command.get_short_help_str() if command else ""
 
 
 def _keep_line_breaks(command: click.Command) -> click.Command:
@@ -73,6 +90,8 @@ def _keep_line_breaks(command: click.Command) -> click.Command:
 def _show_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
     del parameter
     if value:
+        from importlib.metadata import PackageNotFoundError, version  # a tenth of the time of `--help`
+
         try:
             click.echo(f"camdbench {version('camdbench')}")
         except PackageNotFoundError:

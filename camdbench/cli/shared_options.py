@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import click
 
-from camdbench.cli.config_options import config_options
 from camdbench.core.registry import load_plugin
-from camdbench.runner.config import RunConfig
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _load_plugins(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]) -> None:
     del ctx, parameter
     for value in values:
         load_plugin(value)
+
+
+def _run_options(*names: str) -> Callable[[F], F]:
+    """Options of `RunConfig`, which is imported only for a command that has them."""
+
+    def decorate(function: F) -> F:
+        from camdbench.cli.config_options import config_options
+        from camdbench.runner.config import RunConfig
+
+        return config_options(RunConfig, only=names)(function)
+
+    return decorate
 
 
 plugin = click.option(
@@ -29,8 +41,8 @@ plugin = click.option(
     help="Python file that registers explainers, metrics and more.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of objects.")
-device, seed, precision = (config_options(RunConfig, only=(name,)) for name in ("device", "seed", "precision"))
-model_options = config_options(RunConfig, only=("weights", "mean", "std", "layer", "download"))
+device, seed, precision = map(_run_options, ("device", "seed", "precision"))
+model_options = _run_options("weights", "mean", "std", "layer", "download")
 verbose = click.option(
     "-v", "--verbose", is_flag=True, expose_value=False, help="Show warnings of libraries, and the traceback of an unexpected error."
 )
