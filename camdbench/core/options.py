@@ -93,7 +93,7 @@ def _option(name: str, annotation: str, default: object, owner: str) -> Option:
     if default is inspect.Parameter.empty or not annotation:
         raise TypeError(f"option {name!r} of {owner}: no type or no default; add both")
     text = ast.unparse(_ExpandNames().visit(ast.parse(annotation, mode="eval")))  # the same text from source and from signature
-    _resolve(ast.parse(text, mode="eval").body)
+    _resolve(ast.parse(text, mode="eval").body, lambda kind, _: kind)  # a check; a listing needs no pydantic
     return Option(name, text, default)
 
 
@@ -118,23 +118,27 @@ _BOUNDED: dict[str, tuple[type, dict[str, Any]]] = {  # names as in pydantic, fo
 }
 
 
-def _resolve(node: ast.expr) -> Any:
+def _with_bounds(kind: type, bounds: dict[str, Any]) -> Any:
+    """A type that pydantic holds to its bounds."""
+    from pydantic import Field
+
+    return Annotated[kind, Field(**bounds)]
+
+
+def _resolve(node: ast.expr, bound: Callable[[type, dict[str, Any]], Any] = _with_bounds) -> Any:
     """Type of an annotation from a closed set; nothing is evaluated."""
     match node:
         case ast.Name(id=name) if name in _PLAIN:
             return _PLAIN[name]
         case ast.Name(id=name) if name in _BOUNDED:
-            from pydantic import Field
-
-            kind, bounds = _BOUNDED[name]
-            return Annotated[kind, Field(**bounds)]
+            return bound(*_BOUNDED[name])
         case ast.Constant(value=None):
             return NoneType
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-            return _resolve(left) | _resolve(right)
+            return _resolve(left, bound) | _resolve(right, bound)
         case ast.Subscript(value=ast.Name(id="Literal"), slice=choices):
             return Literal[ast.literal_eval(choices)]
         case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=[item, ast.Constant(value=mark)])) if mark is ...:
-            return tuple[_resolve(item), ...]
+            return tuple[_resolve(item, bound), ...]
         case _:
             raise TypeError(f"option annotation {ast.unparse(node)!r}: use int, float, bool, str, None, Literal or PositiveInt …")
