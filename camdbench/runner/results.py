@@ -25,7 +25,7 @@ class MetricScores:
 
     Attributes:
         values: B values in the metric's unit, NaN if there is none.
-        status: B states (`core.rows.Status`).
+        status: B states (`core.row.Status`).
         reasons: B texts, empty if the status is `ok`.
         curves: by name: x (K,) and y (B, K) from which the values are computed.
     """

@@ -63,7 +63,7 @@ def run(
         progress: callback for progress updates; default: none.
 
     Returns:
-        One row per image, model, explainer and metric, with the columns of `core.rows.Row`; values have the units of their
+        One row per image, model, explainer and metric, with the columns of `core.row.Row`; values have the units of their
         metrics. `.attrs["run"]` is the run directory.
 
     Raises:
