@@ -46,7 +46,7 @@ class PermutedLabels:
 
 
 def permuted(data: Dataset, seed: int) -> PermutedLabels:
-    """The data set with its labels permuted by the seed; class frequencies stay (arXiv:1810.03292, section 3.2)."""
+    """The data set with its labels permuted by the seed; class frequencies stay (arXiv:1810.03292, section 4)."""
     order = shuffled(data.ids, range(len(data.ids)), seed, "permuted label")
     labels = dict(zip(order, data.labels, strict=True))
     return PermutedLabels(data, [labels[position] for position in range(len(order))])

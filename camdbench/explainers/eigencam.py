@@ -18,7 +18,7 @@ _NOISE = 1e-5  # of the sizes that were added up: a sum below it is rounding and
 
 @explainer(
     "eigencam",
-    paper="Muhammad & Yeasin 2020, arXiv:2008.00299",
+    paper="Muhammad & Yeasin 2020, arXiv:2008.00299, definition of the projection on the first singular vector",
     cost=Cost(forward=1),
     needs=("layer",),
     differs=(
@@ -49,7 +49,7 @@ def eigencam(
 
 @explainer(
     "eigengradcam",
-    paper="pytorch-grad-cam (Gildenblat et al. 2021), EigenGradCAM",
+    paper="pytorch-grad-cam (Gildenblat et al. 2021), eigen_grad_cam.py",
     cost=Cost(forward=1, tail_backward=1),
     needs=("layer", "gradients"),
 )

@@ -11,7 +11,7 @@ from camdbench.explainers.common.trace import Trace
 
 @explainer(
     "elementwise",
-    paper="pytorch-grad-cam (Gildenblat et al. 2021), GradCAMElementWise",
+    paper="pytorch-grad-cam (Gildenblat et al. 2021), grad_cam_elementwise.py",
     cost=Cost(forward=1, tail_backward=1),
     needs=("layer", "gradients"),
     aliases=("gradcamelementwise",),

@@ -16,7 +16,7 @@ from camdbench.explainers.common.weighted_channels import weighted_sum
 
 @explainer(
     "fem",
-    paper="Fuad et al. 2020, IPTA, hal-02963298, k-sigma rule",
+    paper="Fuad et al. 2020, IPTA, hal-02963298, definition of the k-sigma rule",
     cost=Cost(forward=1),
     needs=("layer",),
     differs=(Difference("pytorch-grad-cam", "is another method of this name (compat=pgc)"),),

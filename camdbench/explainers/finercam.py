@@ -16,7 +16,7 @@ from camdbench.explainers.common.weighted_channels import weighted_sum
 
 @explainer(
     "finercam",
-    paper="Zhang et al. 2025, arXiv:2501.11309",
+    paper="Zhang et al. 2025, arXiv:2501.11309, definition of the logit difference",
     cost=Cost(forward=1, tail_backward=1, note="no backward pass on a linear head"),
     needs=("layer", "gradients"),
 )

@@ -19,7 +19,7 @@ from camdbench.models.bias_terms import record_bias_terms
 
 @explainer(
     "fullgrad",
-    paper="Srinivas & Fleuret 2019, arXiv:1905.00780",
+    paper="Srinivas & Fleuret 2019, arXiv:1905.00780, definition of FullGrad; released saliency/fullgrad.py",
     cost=Cost(forward=2, backward=1),
     needs=("gradients",),
     refuses="networks whose logit is not the sum of its full gradients, such as those with a GELU, a tanh or attention",

@@ -58,7 +58,7 @@ def gradcampp(
 
 @explainer(
     "smoothgradcampp",
-    paper="Omeiza et al. 2019, arXiv:1908.01224",
+    paper="Omeiza et al. 2019, arXiv:1908.01224, definition of the averaged derivatives",
     cost=Cost(forward=1, repeats=(Repeat("samples", forward=1, tail_backward=1),)),
     needs=("layer", "gradients"),
     aliases=("smoothgradcam++",),

@@ -44,7 +44,7 @@ def saliency(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "max") ->
 
 @explainer(
     "inputxgradient",
-    paper="Shrikumar et al. 2016, arXiv:1605.01713",
+    paper="Shrikumar et al. 2016, arXiv:1605.01713; Captum, input_x_gradient.py",
     cost=Cost(forward=2, backward=1),
     needs=("gradients",),
     normalisation="max",

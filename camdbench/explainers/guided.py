@@ -20,7 +20,7 @@ from camdbench.models.backward_rules import MAXIMA, BackwardRules, check_operati
 
 @explainer(
     "guidedbackprop",
-    paper="Springenberg et al. 2015, arXiv:1412.6806, section 3.4",
+    paper="Springenberg et al. 2015, arXiv:1412.6806, section 4",
     cost=Cost(forward=2, backward=1),
     needs=("gradients",),
     refuses="networks whose nonlinearities are not ReLUs and max pooling",

@@ -13,7 +13,7 @@ from camdbench.explainers.common.weighted_channels import weighted_sum
 
 @explainer(
     "randomcam",
-    paper="control; pytorch-grad-cam (Gildenblat et al. 2021), RandomCAM",
+    paper="control; pytorch-grad-cam (Gildenblat et al. 2021), random_cam.py",
     cost=Cost(forward=1),
     needs=("layer",),
     control=True,

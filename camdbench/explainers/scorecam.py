@@ -67,7 +67,7 @@ def scorecam(
 
 @explainer(
     "sscam",
-    paper="Wang et al. 2020, arXiv:2006.14255",
+    paper="Wang et al. 2020, arXiv:2006.14255, definition of the smoothed scores",
     cost=Cost(forward=1, repeats=(Repeat(("samples", "per channel"), forward=1),)),
     needs=("layer",),
     stochastic=True,
@@ -107,7 +107,7 @@ def sscam(
 
 @explainer(
     "iscam",
-    paper="Naidu et al. 2020, arXiv:2010.03023",
+    paper="Naidu et al. 2020, arXiv:2010.03023, definition of the integrated scores",
     cost=Cost(forward=1, repeats=(Repeat(("samples", "per channel"), forward=1),)),
     needs=("layer",),
 )

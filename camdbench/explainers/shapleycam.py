@@ -12,7 +12,7 @@ from camdbench.explainers.common.weighted_channels import weighted_sum
 
 @explainer(
     "shapleycam",
-    paper="Cai 2025, arXiv:2501.06261",
+    paper="Cai 2025, arXiv:2501.06261, definition of ShapleyCAM; released shapley_cam.py",
     cost=Cost(
         forward=1, tail_backward=3, note="1 tail backward on a linear head; 1 forward and 1 tail backward more if attention is fused"
     ),

@@ -42,7 +42,12 @@ def inverted(trace: Trace, inner: Inner) -> Tensor:
     return 1 - inner(trace).maps
 
 
-@explainer("augsmooth", paper="Gildenblat, pytorch-grad-cam, aug_smooth=True", cost=Cost(forward=1, inner=6), aliases=("aug_smooth",))
+@explainer(
+    "augsmooth",
+    paper="pytorch-grad-cam (Gildenblat et al. 2021), base_cam.py (aug_smooth)",
+    cost=Cost(forward=1, inner=6),
+    aliases=("aug_smooth",),
+)
 def augsmooth(trace: Trace, inner: Inner) -> Tensor:
     r"""Test-time augmentation: mean of another explainer's maps over mirror images and three brightnesses.
 

@@ -13,7 +13,12 @@ from camdbench.explainers.common.weighted_channels import weighted_sum
 _FLOOR = 1e-6  # of |S_k|, as a share of sum |A_k|; with activations >= 0 the share is 1
 
 
-@explainer("xgradcam", paper="Fu et al. 2020, arXiv:2008.02312", cost=Cost(forward=1, tail_backward=1), needs=("layer", "gradients"))
+@explainer(
+    "xgradcam",
+    paper="Fu et al. 2020, arXiv:2008.02312, definition of the channel weights; released XGrad-CAM.py",
+    cost=Cost(forward=1, tail_backward=1),
+    needs=("layer", "gradients"),
+)
 def xgradcam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
     r"""XGrad-CAM: activations weighted by the activation-weighted mean of their gradients.
 

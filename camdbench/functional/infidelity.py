@@ -33,7 +33,8 @@ def inside(squares: Tensor, size: tuple[int, int]) -> Tensor:
 def infidelity(predicted: Tensor, changes: Tensor, *, scaled: bool = True) -> Tensor:
     """Infidelity: mean of (beta predicted - changes)^2 over samples (B, N) -> (B,), with the optimal beta or beta = 1.
 
-    Yeh et al. 2019, eq. 1; section 4.3 for beta = E[changes predicted] / E[predicted^2]; NaN if all predictions are 0.
+    Yeh et al. 2019, definition 2.1; beta = E[changes predicted] / E[predicted^2] as in the authors' code; NaN if all
+    predictions are 0.
 
     >>> infidelity(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 6.0]])).item()
     0.0

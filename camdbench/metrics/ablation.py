@@ -32,7 +32,7 @@ NOT_ABLATED = "the label is unknown, there is no object to take out, or no tile 
 
 @metric(
     "ablation_accuracy",
-    paper="Moayeri et al. 2022, Hard ImageNet, NeurIPS Datasets and Benchmarks",
+    paper="Moayeri et al. 2022, Hard ImageNet, NeurIPS Datasets and Benchmarks, released ablations.py",
     higher_is_better=False,
     unit="%",
     values="{0, 100}",

@@ -22,7 +22,7 @@ _RANKED = {
     "higher_is_better": True,
     "unit": "%",
     "values": "{0, 100}",
-    "paper": "Russakovsky et al. 2015, arXiv:1409.0575, sec. 4.1, one less the error",
+    "paper": "Russakovsky et al. 2015, arXiv:1409.0575, definition of the image classification error, 1 - accuracy",
     "tolerance": 1.6,
     "scope": "model",
     "undefined": NO_LABEL,

@@ -69,7 +69,7 @@ def box_accuracy(
 
 @metric(
     "maxboxacc",
-    paper="Choe et al. 2020, arXiv:2001.07437, sec. 4.1 (MaxBoxAcc)",
+    paper="Choe et al. 2020, arXiv:2001.07437, definition of MaxBoxAcc",
     aliases=("max_box_accuracy",),
     protocols=_BEST_THRESHOLD,
     **_ON_BOXES,
@@ -102,7 +102,7 @@ def max_box_accuracy(
 
 @metric(
     "maxboxaccv2",
-    paper="Choe et al. 2020, arXiv:2007.04178, sec. 4.1 (MaxBoxAccV2)",
+    paper="Choe et al. 2020, arXiv:2007.04178, definition of MaxBoxAccV2",
     aliases=("max_box_accuracy_v2",),
     protocols=_BEST_THRESHOLD,
     **_ON_BOXES,

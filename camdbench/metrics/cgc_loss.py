@@ -29,7 +29,7 @@ CGC_LOSS_PROTOCOLS = (
 
 @metric(
     "cgc_loss",
-    paper="Pillai et al. 2022, CGC, arXiv:2110.00527, sec. 3",
+    paper="Pillai et al. 2022, CGC, arXiv:2110.00527, section 3.1",
     higher_is_better=False,
     unit="",
     values="[0, inf)",

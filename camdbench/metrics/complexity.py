@@ -25,7 +25,14 @@ _PROTOCOLS = (DECLARED.variant("image", maps="abs"), Protocol("layer", maps="abs
 _SIZES = {"unit": "", "undefined": ZERO_MAP, "protocols": _PROTOCOLS}
 
 
-@metric("sparseness", paper="Chalasani et al. 2020, arXiv:1810.06583", higher_is_better=True, values="[0, 1)", tolerance=0.001, **_SIZES)
+@metric(
+    "sparseness",
+    paper="Chalasani et al. 2020, arXiv:1810.06583, definition of the Gini index",
+    higher_is_better=True,
+    values="[0, 1)",
+    tolerance=0.001,
+    **_SIZES,
+)
 def sparseness(inputs: MetricInputs, *, maps: MapSize = "abs") -> MetricResult:
     r"""Sparseness: Gini index of the map; 0 if all values are equal, near 1 if few hold the sum.
 
@@ -44,7 +51,7 @@ NO_ENTROPY = "the map is zero everywhere, or has a single place where its entrop
 
 @metric(
     "entropy",
-    paper="Bhatt et al. 2020, arXiv:2005.00631, definition 4 (complexity)",
+    paper="Bhatt et al. 2020, arXiv:2005.00631, definition of complexity",
     higher_is_better=False,
     unit="",
     values="[0, inf)",
@@ -67,7 +74,7 @@ def map_entropy(inputs: MetricInputs, *, maps: MapSize = "abs", normalised: bool
 
 @metric(
     "effective_complexity",
-    paper="Nguyen & Martinez 2020, arXiv:2007.07584",
+    paper="Nguyen & Martinez 2020, arXiv:2007.07584, definition of effective complexity",
     higher_is_better=False,
     values="(0, inf)",
     tolerance=10.0,

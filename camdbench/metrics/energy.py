@@ -112,7 +112,7 @@ CH_DIFFERS = (
 
 @metric(
     "ch",
-    paper="Pillai et al. 2022, CGC, arXiv:2110.00527, sec. 4; Pillai & Pirsiavash 2021, Content Heatmap",
+    paper="Pillai et al. 2022, CGC, arXiv:2110.00527, section 4; Pillai & Pirsiavash 2021, Content Heatmap",
     aliases=("content_heatmap",),
     needs=("boxes",),
     undefined=NOT_POSITIVE,
@@ -145,7 +145,7 @@ MASS_PROTOCOLS = (ON_MASKS.variant("clevr-xai"),)
 
 @metric(
     "relevance_mass",
-    paper="Arras et al. 2022, CLEVR-XAI, arXiv:2003.07258, relevance mass accuracy",
+    paper="Arras et al. 2022, CLEVR-XAI, arXiv:2003.07258, definition of relevance mass accuracy",
     aliases=("relevance_mass_accuracy",),
     needs=("masks",),
     undefined=NO_MASK,

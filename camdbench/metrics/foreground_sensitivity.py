@@ -31,7 +31,7 @@ NO_PLACE_FOR_NOISE = "the label is unknown, or the object is nowhere or everywhe
 
 @metric(
     "rfs",
-    paper="Moayeri et al. 2022, Hard ImageNet, NeurIPS Datasets and Benchmarks; RIVAL10, arXiv:2201.10766",
+    paper="Moayeri et al. 2022, RIVAL10, arXiv:2201.10766, definition of RFS; Hard ImageNet, released rfs.py",
     higher_is_better=True,
     unit="",
     values="[-1, 1]",

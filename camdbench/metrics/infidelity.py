@@ -23,14 +23,14 @@ from camdbench.metrics.common.result import MetricResult
 
 _SIDE = 224  # of the images that block sizes are given for
 BLOCKS = MASKED.variant("blocks", scored_output="logit", maps="raw")
-CAPTUM = "Yeh et al. 2019, eq. 1 to the letter, as Captum's infidelity with normalize=False"
+CAPTUM = "Yeh et al. 2019, definition 2.1 to the letter, as Captum's infidelity with normalize=False"
 INFIDELITY_PROTOCOLS = (BLOCKS, BLOCKS.variant("plain", options={"beta": False}, paper=CAPTUM))
 NO_PREDICTION = "the map is zero, everywhere or wherever the image differs from its baseline"
 
 
 @metric(
     "infidelity",
-    paper="Yeh et al. 2019, arXiv:1901.09392, eq. 1",
+    paper="Yeh et al. 2019, arXiv:1901.09392, definition 2.1",
     higher_is_better=False,
     unit="",
     values="[0, inf)",

@@ -25,7 +25,7 @@ NO_CURVE = "the map is constant, the image is one segment, or the class has no p
 
 @metric(
     "irof",
-    paper="Rieger & Hansen 2020, arXiv:2003.08747, section 3",
+    paper="Rieger & Hansen 2020, arXiv:2003.08747, eq. 1",
     higher_is_better=True,
     unit="%",
     values="(-inf, 100]",

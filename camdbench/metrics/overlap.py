@@ -22,7 +22,7 @@ _ON_MASK = {"higher_is_better": True, "unit": "%", "needs": ("masks",)}
 
 @metric(
     "relevance_rank",
-    paper="Arras et al. 2022, CLEVR-XAI, arXiv:2003.07258, relevance rank accuracy",
+    paper="Arras et al. 2022, CLEVR-XAI, arXiv:2003.07258, definition of relevance rank accuracy",
     values="[0, 100]",
     aliases=("relevance_rank_accuracy",),
     undefined=NO_MASK,
@@ -50,7 +50,7 @@ IOU_PROTOCOLS = (
     ON_MASKS.variant("clean"),
     ON_MASKS.variant("hardimagenet", options={"epsilon": 1e-10, "constant_map": "scored"}, paper=HARD_IMAGENET),
 )
-MOAYERI = "Moayeri et al. 2022, Hard ImageNet, NeurIPS datasets and benchmarks"
+MOAYERI = "Moayeri et al. 2022, Hard ImageNet, NeurIPS Datasets and Benchmarks, released saliency_analysis.py"
 
 
 @metric("iou", paper=MOAYERI, values="[0, 100]", undefined=NO_MASK, protocols=IOU_PROTOCOLS, **_ON_MASK)

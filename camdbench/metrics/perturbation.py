@@ -48,7 +48,7 @@ CONSTANT_PATCHES = "the map is constant, so that it ranks no patch before anothe
 
 @metric(
     "aopc",
-    paper="Samek et al. 2017, arXiv:1509.06321, eq. 12",
+    paper="Samek et al. 2017, arXiv:1509.06321, definition of AOPC",
     higher_is_better=True,
     unit="%",
     values="[-100, 100]",
@@ -100,7 +100,7 @@ _FLIPPED = {
     "unit": "%",
     "values": "[0, 100]",
     "differs": DIFFERS,
-    "paper": "Samek et al. 2017, arXiv:1509.06321, section III",
+    "paper": "Samek et al. 2017, arXiv:1509.06321, definition of MoRF; LeRF: appendix",
     "undefined": "the map is constant, so that it ranks nothing before anything else",
     "protocols": FLIPPING,
 }

@@ -29,7 +29,7 @@ PXAP_PROTOCOLS = (
 
 @metric(
     "pxap",
-    paper="Choe et al. 2020, arXiv:2001.07437, sec. 4.1 (PxAP)",
+    paper="Choe et al. 2020, arXiv:2001.07437, definition of PxAP",
     higher_is_better=True,
     unit="%",
     values="[0, 100]",

@@ -36,7 +36,7 @@ DIFFERS = (
 
 @metric(
     "pointing",
-    paper="Zhang et al. 2018, arXiv:1608.00507; Opti-CAM, arXiv:2301.07002, eq. A6",
+    paper="Zhang et al. 2018, arXiv:1608.00507, section on the pointing game; Opti-CAM, arXiv:2301.07002, eq. A6",
     higher_is_better=True,
     unit="%",
     values="[0, 100]",

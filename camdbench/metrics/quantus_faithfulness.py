@@ -46,7 +46,11 @@ def faithfulness_correlation(
     return _result(inputs, "FaithfulnessCorrelation", maps, {"subset_size": subset_size, "nr_runs": nr_runs}, softmax=False)
 
 
-@metric("quantus:FaithfulnessEstimate", paper="Alvarez-Melis & Jaakkola 2018, arXiv:1806.07538", **_OF_LOGIT)
+@metric(
+    "quantus:FaithfulnessEstimate",
+    paper="Alvarez-Melis & Jaakkola 2018, arXiv:1806.07538, section on experiments (faithfulness)",
+    **_OF_LOGIT,
+)
 def faithfulness_estimate(inputs: MetricInputs, *, features_in_step: PositiveInt | None = None, maps: MapKind = "default") -> MetricResult:
     r"""Correlation over steps in the map's order of the map's sum with the logit's drop (Quantus).
 
@@ -64,7 +68,7 @@ def faithfulness_estimate(inputs: MetricInputs, *, features_in_step: PositiveInt
 
 @metric(
     "quantus:MonotonicityCorrelation",
-    paper="Nguyen & Martinez 2020, arXiv:2007.07584",
+    paper="Nguyen & Martinez 2020, arXiv:2007.07584, definition of monotonicity",
     higher_is_better=True,
     unit="",
     values="[-1, 1]",
@@ -95,7 +99,7 @@ _OF_PROBABILITY = {"unit": "", "tolerance": 0.002, "undefined": _UNDEFINED, "pro
 
 @metric(
     "quantus:Selectivity",
-    paper="Montavon et al. 2018, Digital Signal Processing 73, sec. 7.2",
+    paper="Montavon et al. 2018, Digital Signal Processing 73, section on explanation selectivity",
     higher_is_better=False,
     values="[0, 1]",
     **_OF_PROBABILITY,
@@ -113,7 +117,13 @@ def selectivity(inputs: MetricInputs, *, patch_size: PositiveInt = 8, maps: MapK
     return _curve(inputs, "Selectivity", maps, {"patch_size": patch_size})
 
 
-@metric("quantus:PixelFlipping", paper="Bach et al. 2015, PLOS ONE 10(7)", higher_is_better=False, values="[0, 1]", **_OF_PROBABILITY)
+@metric(
+    "quantus:PixelFlipping",
+    paper="Bach et al. 2015, PLOS ONE 10(7), definition of pixel-flipping",
+    higher_is_better=False,
+    values="[0, 1]",
+    **_OF_PROBABILITY,
+)
 def pixel_flipping(inputs: MetricInputs, *, features_in_step: PositiveInt | None = None, maps: MapKind = "default") -> MetricResult:
     r"""Pixel flipping: area under the probability while elements are blackened (Quantus).
 
@@ -130,7 +140,7 @@ def pixel_flipping(inputs: MetricInputs, *, features_in_step: PositiveInt | None
 
 @metric(
     "quantus:RegionPerturbation",
-    paper="Samek et al. 2017, arXiv:1509.06321, eq. 12",
+    paper="Samek et al. 2017, arXiv:1509.06321, definition of AOPC",
     higher_is_better=True,
     values="[-1, 1]",
     **_OF_PROBABILITY,

@@ -24,7 +24,7 @@ _OF_MAP = {"unit": "", "undefined": FLAT_MAP, "protocols": _PROTOCOLS}
 
 @metric(
     "quantus:Sparseness",
-    paper="Chalasani et al. 2020, arXiv:1810.06583",
+    paper="Chalasani et al. 2020, arXiv:1810.06583, definition of the Gini index",
     higher_is_better=True,
     values="[0, 1)",
     tolerance=0.001,
@@ -45,7 +45,7 @@ def sparseness(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResu
 
 @metric(
     "quantus:Complexity",
-    paper="Bhatt et al. 2020, arXiv:2005.00631, definition 4",
+    paper="Bhatt et al. 2020, arXiv:2005.00631, definition of complexity",
     higher_is_better=False,
     values="[0, inf)",
     tolerance=0.005,
@@ -66,7 +66,7 @@ def complexity(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResu
 
 @metric(
     "quantus:EffectiveComplexity",
-    paper="Nguyen & Martinez 2020, arXiv:2007.07584",
+    paper="Nguyen & Martinez 2020, arXiv:2007.07584, definition of effective complexity",
     higher_is_better=False,
     values="[0, inf)",
     tolerance=10.0,
@@ -85,7 +85,7 @@ def effective_complexity(inputs: MetricInputs, *, eps: NonNegativeFloat = 1e-5, 
     return _result(inputs, "EffectiveComplexity", maps, {"eps": eps})
 
 
-ARRAS = "Arras et al. 2022, arXiv:2003.07258"
+ARRAS = "Arras et al. 2022, arXiv:2003.07258, definitions of relevance mass and relevance rank accuracy"
 _ON_MASK = {
     "higher_is_better": True,
     "unit": "",
@@ -125,7 +125,7 @@ def relevance_rank_accuracy(inputs: MetricInputs, *, maps: MapKind = "default") 
     return _mask_result(inputs, "RelevanceRankAccuracy", maps)
 
 
-@metric("quantus:TopKIntersection", paper="Theiner et al. 2021, arXiv:2104.14995", **_ON_MASK)
+@metric("quantus:TopKIntersection", paper="Theiner et al. 2021, arXiv:2104.14995; Quantus, top_k_intersection.py", **_ON_MASK)
 def top_k_intersection(inputs: MetricInputs, *, k: PositiveInt = 1000, maps: MapKind = "default") -> MetricResult:
     r"""Top-k intersection: fraction of the k highest map values inside the mask (Quantus).
 
@@ -164,7 +164,7 @@ def auc(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResult:
 
 @metric(
     "quantus:PointingGame",
-    paper="Zhang et al. 2018, arXiv:1608.00507, sec. 4.1",
+    paper="Zhang et al. 2018, arXiv:1608.00507, section on the pointing game",
     higher_is_better=True,
     unit="",
     values="{0, 1}",
@@ -186,7 +186,9 @@ def pointing_game(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricR
     return _mask_result(inputs, "PointingGame", maps)
 
 
-@metric("quantus:AttributionLocalisation", paper="Kohlbrenner et al. 2020, arXiv:1910.09840", **_ON_MASK)
+@metric(
+    "quantus:AttributionLocalisation", paper="Kohlbrenner et al. 2020, arXiv:1910.09840, definition of attribution localisation", **_ON_MASK
+)
 def attribution_localisation(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResult:
     r"""Attribution localisation: fraction of the absolute map inside the mask (Quantus).
 

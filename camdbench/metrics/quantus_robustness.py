@@ -75,7 +75,12 @@ _EXPLAINED_AGAIN = {
 }
 
 
-@metric("quantus:LocalLipschitzEstimate", paper="Alvarez-Melis & Jaakkola 2018, arXiv:1806.08049", tolerance=0.005, **_EXPLAINED_AGAIN)
+@metric(
+    "quantus:LocalLipschitzEstimate",
+    paper="Alvarez-Melis & Jaakkola 2018, arXiv:1806.08049, definition of the local Lipschitz estimate",
+    tolerance=0.005,
+    **_EXPLAINED_AGAIN,
+)
 def local_lipschitz_estimate(
     inputs: MetricInputs, *, nr_samples: PositiveInt = 10, perturb_std: PositiveFloat = 0.1, maps: MapKind = "default"
 ) -> MetricResult:
@@ -96,7 +101,7 @@ _STABLE = {
     "higher_is_better": False,
     "unit": "",
     "values": "[0, inf)",
-    "paper": "Agarwal et al. 2022, arXiv:2203.06877",
+    "paper": "Agarwal et al. 2022, arXiv:2203.06877, eq. 2 (input), 3 (representation), 5 (output)",
     "needs": ("explainer",),
     "undefined": _CHANGED,
     "protocols": _PROTOCOLS,
@@ -154,7 +159,9 @@ def relative_representation_stability(
     return _stability(inputs, "RelativeRepresentationStability", maps, nr_samples, same_class, layer_names=[layer])
 
 
-@metric("quantus:Continuity", paper="Montavon et al. 2018, Digital Signal Processing 73, sec. 7.1", **_EXPLAINED_AGAIN)
+@metric(
+    "quantus:Continuity", paper="Montavon et al. 2018, Digital Signal Processing 73, section on explanation continuity", **_EXPLAINED_AGAIN
+)
 def continuity(inputs: MetricInputs, *, nr_steps: PositiveInt = 28, maps: MapKind = "default") -> MetricResult:
     r"""Continuity: largest ratio of map change to image change among horizontal shifts (Quantus).
 
@@ -176,7 +183,7 @@ NO_HISTOGRAM = "no place of the map differs from another, or the histogram of th
 
 @metric(
     "quantus:EfficientMPRT",
-    paper="Hedström et al. 2023, arXiv:2401.06465",
+    paper="Hedström et al. 2023, arXiv:2401.06465, definition of eMPRT",
     higher_is_better=True,
     unit="",
     values="[-1, inf)",

@@ -41,7 +41,7 @@ _COMPARED = {
 
 @metric(
     "randomisation",
-    paper="Adebayo et al. 2018, arXiv:1810.03292, sec. 3",
+    paper="Adebayo et al. 2018, arXiv:1810.03292, section 3.1 (cascading)",
     aliases=("mprt", "model_parameter_randomisation"),
     protocols=RANDOMISATION_PROTOCOLS,
     **_COMPARED,
@@ -82,7 +82,7 @@ RANDOM_LOGIT_PROTOCOLS = (EXPLAINED_AGAIN.variant("sixt"),)
 
 @metric(
     "random_logit",
-    paper="Sixt et al. 2020, arXiv:1912.09818",
+    paper="Sixt et al. 2020, arXiv:1912.09818, definition of the random-logit comparison",
     aliases=("random_logit_test",),
     protocols=RANDOM_LOGIT_PROTOCOLS,
     **_COMPARED,

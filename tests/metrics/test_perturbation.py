@@ -152,7 +152,7 @@ def test_chefer_looks_at_nine_shares_and_at_the_accuracy(name: str, sign: int) -
 
 
 def test_aopc_is_the_height_of_the_curve_below_its_start() -> None:
-    """An identity that both directions of Samek's section III obey: AOPC = f(x_0) - mean of f(x_k)."""
+    """An identity that both orders of Samek et al. obey: AOPC = f(x_0) - mean of f(x_k)."""
     metric_inputs = inputs_of()
     found, curve = measured("aopc(patch=3)", metric_inputs), measured("morf(patch=3)", metric_inputs).curves["curve"].y
     torch.testing.assert_close(found.values, 100 * (curve[:, 0] - curve.mean(1)))

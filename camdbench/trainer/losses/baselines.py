@@ -14,7 +14,7 @@ from camdbench.trainer.step import TrainingStep, label_loss, map_of
 from camdbench.trainer.task import LossResult
 
 
-@loss("ria", paper="after Ahmadi et al., Region of Interest Activation, as SO-Loss's related work describes it", needs=("masks",))
+@loss("ria", paper="after Ahmadi et al., Region of Interest Activation, as SO-Loss, section II.B, describes it", needs=("masks",))
 def ria(
     step: TrainingStep,
     *,
@@ -45,7 +45,9 @@ def ria(
     return LossResult(ce + weight * apart, {"ce": ce, "ria": apart.where(~empty, torch.nan), "skipped": empty.to(ce.dtype)}, step.logits)
 
 
-@loss("energy", paper="Rao et al. 2023, Studying How to Effectively Guide Models with Explanations, arXiv:2303.11932", needs=("masks",))
+@loss(
+    "energy", paper="Rao et al. 2023, Model Guidance, arXiv:2303.11932, definition of the energy loss; released losses.py", needs=("masks",)
+)
 def energy(step: TrainingStep, *, weight: NonNegativeFloat = 1.0, cam: str = "gradcam(relu=False)") -> LossResult:
     """Energy loss: cross-entropy plus the energy of the map outside the mask, CE + weight (1 - sum_mask M+ / sum M+).
 
@@ -91,7 +93,7 @@ def rrr(step: TrainingStep, *, weight: NonNegativeFloat = 1.0) -> LossResult:
     return LossResult(ce + weight * wrong, {"ce": ce, "rrr": wrong}, logits)
 
 
-@loss("corm", paper="Singla et al. 2022, Core Risk Minimization, arXiv:2203.15566", needs=("masks",))
+@loss("corm", paper="Singla et al. 2022, Core Risk Minimization, arXiv:2203.15566, definition of CoRM", needs=("masks",))
 def corm(step: TrainingStep, *, sigma: PositiveFloat = 0.25, probability: PositiveFloat = 1.0) -> LossResult:
     """CoRM: cross-entropy on images with Gaussian noise outside the object, x + sigma n (1 - M).
 

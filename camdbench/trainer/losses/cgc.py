@@ -20,7 +20,7 @@ from camdbench.trainer.step import TrainingStep, label_loss, map_of
 from camdbench.trainer.task import LossResult
 
 
-@loss("cgc", paper="Pillai et al. 2022, CGC, arXiv:2110.00527, section 3")
+@loss("cgc", paper="Pillai et al. 2022, CGC, arXiv:2110.00527, section 3.1")
 def cgc(
     step: TrainingStep,
     *,
@@ -32,7 +32,7 @@ def cgc(
     ce_views: Literal[1, 3] = 1,
     cam: str = "gradcam",
 ) -> LossResult:
-    """CGC: cross-entropy plus an InfoNCE loss between cropped maps and maps of cropped images (section 3).
+    """CGC: cross-entropy plus an InfoNCE loss between cropped maps and maps of cropped images (section 3.1).
 
     CE + lambda L, L_i = -log(exp(cos(h_i, a_i)/tau) / sum_j exp(cos(h_i, a_j)/tau)). h_i is the map of image i, up-sampled and
     warped by a random crop and flip T_i; a_j is the map of T_j applied to image j; both explain the predicted class of the

@@ -16,7 +16,10 @@ from camdbench.trainer.step import TrainingStep, label_loss, map_of
 from camdbench.trainer.task import LossResult
 
 
-@loss("gcc", paper="Pillai & Pirsiavash 2021, Explainable Models with Consistent Interpretations, AAAI 35(3): 2431-2439")
+@loss(
+    "gcc",
+    paper="Pillai & Pirsiavash 2021, Consistent Interpretations, AAAI 35(3), released train_gcam_grid_consistency.py",
+)
 def gcc(step: TrainingStep, *, weight: NonNegativeFloat = 25.0, cam: str = "gradcam") -> LossResult:
     """GCC: cross-entropy plus the L1 distance between the map of a 2 x 2 image grid and the map of one of its images.
 
