@@ -1,8 +1,8 @@
-"""Train every guided loss of guided.yaml with its seeds, judge the networks, and write means and spreads over seeds.
+"""Train every guided loss of guided.yaml with its seeds, evaluate the networks, and write means and standard deviations over seeds.
 
     python benchmarks/shortcuts/guided.py --out DIR [--models ce,so] [--epochs 1] [--count 640] [--limit 64]
 
-A network that is there is not trained again, and a run goes on where it was interrupted.
+Existing networks are not trained again; an interrupted run resumes.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ HERE = Path(__file__).parent
 
 
 @click.command()
-@click.option("--study", default=str(HERE / "guided.yaml"), help="The study.")
-@click.option("--out", required=True, help="Folder for networks and runs.")
-@click.option("--models", help="Some of the study's models, with commas.")
-@click.option("--epochs", type=int, help="Another number of epochs.")
-@click.option("--count", type=int, help="Another number of training images.")
-@click.option("--limit", type=int, help="Another number of images to judge on.")
-@click.option("--table", help="Where the table goes.  [default: OUT/guided.csv]")
+@click.option("--study", default=str(HERE / "guided.yaml"), help="YAML file of the study.")
+@click.option("--out", required=True, help="Output folder: networks and runs.")
+@click.option("--models", help="Only these models of the study, comma-separated.")
+@click.option("--epochs", type=int, help="Override the number of epochs.")
+@click.option("--count", type=int, help="Override the number of training images.")
+@click.option("--limit", type=int, help="Override the number of evaluated images.")
+@click.option("--table", help="Output file of the table.  [default: OUT/guided.csv]")
 def main(study: str, out: str, models: str | None, epochs: int | None, count: int | None, limit: int | None, table: str | None) -> None:
-    """Train, judge, and write the table."""
+    """Train and evaluate the networks; write the table."""
     plan: dict[str, Any] = yaml.safe_load(Path(study).read_text(encoding="utf-8"))
     chosen = plan["models"] if models is None else {name: plan["models"][name] for name in models.split(",")}
     found = list[pd.DataFrame]()
     for name, changes in chosen.items():
         for seed in plan["seeds"]:
             path = _trained(plan["base"] | changes, name, seed, Path(out), epochs, count)
-            found.append(_judged(path, plan["judge"], limit, Path(out)).assign(model=name, seed=seed))
+            found.append(_evaluated(path, plan["evaluation"], limit, Path(out)).assign(model=name, seed=seed))
     rows = over_seeds(pd.concat(found))
     target = Path(table) if table is not None else Path(out) / "guided.csv"
     rows.to_csv(target, index=False, float_format="%.6g", lineterminator="\n")
@@ -52,17 +52,17 @@ def _trained(written: Mapping[str, Any], name: str, seed: int, out: Path, epochs
     return path if path.is_file() else train(recipe, out=out, epochs=epochs)
 
 
-def _judged(path: Path, judge: Mapping[str, Any], limit: int | None, out: Path) -> pd.DataFrame:
-    """The network's numbers on every split."""
+def _evaluated(path: Path, settings: Mapping[str, Any], limit: int | None, out: Path) -> pd.DataFrame:
+    """Summary of the network on every split."""
     parts = list[pd.DataFrame]()
-    for split in judge["splits"]:
+    for split in settings["splits"]:
         folder = str(out / f"{path.stem}-{split}")
         camdbench.run(
             models=str(path),
-            explainers=judge["explainers"],
-            metrics=judge["metrics"],
+            explainers=settings["explainers"],
+            metrics=settings["metrics"],
             split=split,
-            limit=limit or judge["limit"],
+            limit=limit or settings["limit"],
             out=folder,
         )
         parts.append(camdbench.summarise(folder))
@@ -70,7 +70,7 @@ def _judged(path: Path, judge: Mapping[str, Any], limit: int | None, out: Path) 
 
 
 def over_seeds(numbers: pd.DataFrame) -> pd.DataFrame:
-    """Mean and spread over seeds: model, split, metric, explainer, mean, sd, n."""
+    """Mean and standard deviation over seeds: model, split, metric, explainer, mean, sd, n."""
     grouped = numbers.groupby(["model", "split", "metric", "explainer"], sort=False, dropna=False)["mean"]
     return grouped.agg(mean="mean", sd="std", n="count").reset_index()
 

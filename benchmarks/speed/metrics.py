@@ -120,7 +120,7 @@ def works(title: str, job: Job) -> bool:
 
 
 def ours(specs: tuple[str, ...], case: Case) -> Job:
-    """Metrics here, together, with the maps that they judge."""
+    """Metrics here, together, with the maps that they score."""
     settings = {"step": case.step, "samples": case.samples}
     known = [metrics.get(spec) for spec in specs]
     chosen = [
