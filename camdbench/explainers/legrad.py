@@ -23,7 +23,7 @@ from camdbench.models.classifier import PassCounts
     refuses="networks other than the vision transformers of torchvision and timm",
 )
 def legrad(trace: Trace, *, start: NonNegativeInt = 0) -> Tensor:
-    r"""LeGrad: rectified gradient of each block's class score by its attention, averaged over blocks.
+    r"""LeGrad: rectified gradient of each block's class score w.r.t. its attention, averaged over blocks.
 
     .. math:: \mathrm{mean}_l\,\mathrm{mean}_{h, q}\,\mathrm{ReLU}(\partial s_l / \partial A_{l, h, q})
 

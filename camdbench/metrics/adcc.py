@@ -44,7 +44,7 @@ def coherency(
     masking: Masking = "normalised",
     scored_class: ScoredClass = "target",
 ) -> MetricResult:
-    r"""Pearson correlation r of the map with the map of the masked image, 50 (r + 1).
+    r"""Coherency: Pearson correlation r of the map with the map of the masked image, 50 (r + 1).
 
     .. math:: 50\,(r(E(x), E(x \odot s)) + 1)
 
@@ -66,7 +66,7 @@ COMPLEXITY_PROTOCOLS = (DECLARED.variant("poppi"),)
 
 @metric("complexity", paper=PAPER, higher_is_better=False, unit="%", values="(0, 100]", undefined=ZERO_MAP, protocols=COMPLEXITY_PROTOCOLS)
 def complexity(inputs: MetricInputs) -> MetricResult:
-    r"""Complexity: fraction of the image that the map covers, its mean.
+    r"""Complexity (ADCC): mean of the map, the fraction of the image that it covers.
 
     .. math:: 100\,\frac{1}{HW} \sum_i s_i
 

@@ -34,7 +34,7 @@ _ERROR = {"higher_is_better": False, "unit": "%", "needs": ("boxes",), "undefine
 def localisation_error(
     inputs: MetricInputs, *, connectivity: Connectivity = 8, at_least: bool = False, constant_map: ConstantMap = "undefined"
 ) -> MetricResult:
-    r"""Localisation error: 1 - IoU of the box round the map's largest region above its mean.
+    r"""Localisation error: 1 - IoU of the object with the box of the map's largest region above its mean.
 
     .. math:: 100\,(1 - \max_B \mathrm{IoU}(\hat B, B))
 
@@ -60,7 +60,7 @@ def official_metric(
     constant_map: ConstantMap = "undefined",
     scored_class: KnownClass = "label",
 ) -> MetricResult:
-    r"""Official Metric: localisation error, and 100 if the network errs.
+    r"""Official Metric: localisation error; 100 if the predicted class is wrong.
 
     .. math:: 100\,(1 - [\hat c = c] \max_B \mathrm{IoU}(\hat B, B))
 

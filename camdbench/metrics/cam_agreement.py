@@ -40,7 +40,7 @@ UNKNOWN_MASK = "it is unknown of which class the mask is"
     protocols=CAM_AGREEMENT_PROTOCOLS,
 )
 def cam_agreement(inputs: MetricInputs, *, threshold: NonNegativeFloat = 0.01) -> MetricResult:
-    r"""Fraction of grid cells at which the class-map prediction equals the ground-truth class.
+    r"""CAM agreement: fraction of grid cells whose class by the CAMs equals the ground-truth class.
 
     .. math:: \frac{100}{hw} \sum_i [\hat c_i = c_i]
 

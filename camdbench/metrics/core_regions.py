@@ -39,7 +39,7 @@ _CONTRIBUTION = {
 
 @metric("core", higher_is_better=True, aliases=("core_contribution",), **_CONTRIBUTION)
 def core(inputs: MetricInputs, *, scored_class: KnownClass = "label", empty: Literal["undefined", "whole"] = "undefined") -> MetricResult:
-    r"""Core contribution: difference between the class's CAM and every other CAM, summed over the object.
+    r"""Core contribution: absolute differences of the class's CAM from all CAMs, summed over the object.
 
     .. math:: \sum_{i \in M} \sum_c |\mathrm{CAM}_{t,i} - \mathrm{CAM}_{c,i}|
 
@@ -57,7 +57,7 @@ def core(inputs: MetricInputs, *, scored_class: KnownClass = "label", empty: Lit
 def noncore(
     inputs: MetricInputs, *, scored_class: KnownClass = "label", empty: Literal["undefined", "whole"] = "undefined"
 ) -> MetricResult:
-    r"""Non-core contribution: difference between the class's CAM and every other CAM, off the object.
+    r"""Non-core contribution: absolute differences of the class's CAM from all CAMs, outside the object.
 
     .. math:: \sum_{i \notin M} \sum_c |\mathrm{CAM}_{t,i} - \mathrm{CAM}_{c,i}|
 

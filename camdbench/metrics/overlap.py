@@ -86,7 +86,7 @@ NO_CONTRAST = "the mask is empty or all of the image, or the map is zero everywh
 
 @metric("saliency_density", paper=MOAYERI, values="[-100, 100]", undefined=NO_CONTRAST, protocols=SALIENCY_DENSITY_PROTOCOLS, **_ON_MASK)
 def saliency_density(inputs: MetricInputs, *, ground_truth: GroundTruth = "masks", constant_map: ConstantMap = "undefined") -> MetricResult:
-    r"""Saliency density: mean of the map on the object minus its mean off the object.
+    r"""Saliency density: mean of the map on the object minus its mean outside the object.
 
     .. math:: 100\,(\mathrm{mean}_{i \in M} s_i - \mathrm{mean}_{i \notin M} s_i)
 

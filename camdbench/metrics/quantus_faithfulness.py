@@ -33,7 +33,7 @@ _OF_LOGIT = {"higher_is_better": True, "unit": "", "values": "[-1, 1]", "toleran
 def faithfulness_correlation(
     inputs: MetricInputs, *, subset_size: PositiveInt = 224, nr_runs: PositiveInt = 100, maps: MapKind = "default"
 ) -> MetricResult:
-    r"""Correlation over random subsets of the map's sum with the drop of the logit (Quantus).
+    r"""Faithfulness correlation: map sum against logit drop, over random pixel subsets (Quantus).
 
     .. math:: r_S(\sum_{i \in S} s_i, f(x) - f(x_{\setminus S}))
 
@@ -52,7 +52,7 @@ def faithfulness_correlation(
     **_OF_LOGIT,
 )
 def faithfulness_estimate(inputs: MetricInputs, *, features_in_step: PositiveInt | None = None, maps: MapKind = "default") -> MetricResult:
-    r"""Correlation over steps in the map's order of the map's sum with the logit's drop (Quantus).
+    r"""Faithfulness estimate: correlation of map sum and logit drop, most relevant pixels first (Quantus).
 
     .. math:: r_k(\sum_{i \in S_k} s_i, f(x) - f(x_{\setminus S_k}))
 
@@ -79,7 +79,7 @@ def faithfulness_estimate(inputs: MetricInputs, *, features_in_step: PositiveInt
 def monotonicity_correlation(
     inputs: MetricInputs, *, features_in_step: PositiveInt | None = None, nr_samples: PositiveInt = 10, maps: MapKind = "default"
 ) -> MetricResult:
-    r"""Rank correlation over steps of the map's sum with the probability's change under noise (Quantus).
+    r"""Monotonicity: rank correlation of map sum and probability change when pixels are noise (Quantus).
 
     .. math:: \rho_k(\sum_{i \in S_k} s_i, \mathrm{E}[(1 - f(x_{S_k}) / f(x))^2])
 

@@ -31,7 +31,7 @@ _OF_MAP = {"unit": "", "undefined": FLAT_MAP, "protocols": _PROTOCOLS}
     **_OF_MAP,
 )
 def sparseness(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResult:
-    r"""Gini index of the map (Quantus).
+    r"""Sparseness: Gini index of the map (Quantus).
 
     .. math:: \frac{\sum_i (2i - n - 1)\,s_{(i)}}{n \sum_i s_i}
 
@@ -52,7 +52,7 @@ def sparseness(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResu
     **_OF_MAP,
 )
 def complexity(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResult:
-    r"""Entropy of the normalised map (Quantus).
+    r"""Complexity: entropy of the normalised map (Quantus).
 
     .. math:: -\sum_i q_i \log q_i, \quad q_i = |s_i| / \sum_j |s_j|
 
@@ -73,7 +73,7 @@ def complexity(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResu
     **_OF_MAP,
 )
 def effective_complexity(inputs: MetricInputs, *, eps: NonNegativeFloat = 1e-5, maps: MapKind = "default") -> MetricResult:
-    r"""Number of map values above a threshold (Quantus).
+    r"""Effective complexity: number of map values above a threshold (Quantus).
 
     .. math:: \#\{i : |s_i| > \epsilon\}
 
@@ -152,7 +152,7 @@ NO_BACKGROUND = "no place of the map differs from another, or the mask is empty 
     protocols=_WITH_MASKS,
 )
 def auc(inputs: MetricInputs, *, maps: MapKind = "default") -> MetricResult:
-    r"""Area under the ROC curve of the map as a detector of the mask's pixels (Quantus).
+    r"""AUC: area under the ROC curve of the map as a detector of the mask's pixels (Quantus).
 
     .. math:: \int_0^1 \mathrm{TPR}\,d\,\mathrm{FPR}
 
