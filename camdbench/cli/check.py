@@ -19,7 +19,7 @@ MOVED = 4
 def command(run: str, against: str, update: bool) -> int:
     r"""Compare the means of a run with golden values, each with its tolerance.
 
-    Exit codes: 0 all agree, 4 a mean moved, or its number of images; the table lists these.
+    Exit codes: 0 all agree, 4 a mean or its number of images differs; the table lists these cells.
 
     \b
     camdbench check RUN --against results/golden.csv
