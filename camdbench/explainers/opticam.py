@@ -22,7 +22,7 @@ Start = Literal["mean", "random", "gradcam"]
 
 @explainer(
     "opticam",
-    paper="Zhang et al. 2024, arXiv:2301.07002, eq. 8-11, 16-19, A",
+    paper="Zhang et al. 2024, arXiv:2301.07002, eq. 8-11, 16-19, appendices A and F.2",
     cost=Cost(
         forward=1,
         repeats=(

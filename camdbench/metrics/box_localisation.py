@@ -20,8 +20,8 @@ from camdbench.metrics.common.ground_truth import boxes_of, result_of
 from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.common.result import MetricResult
 
-PAPER_LE = "Opti-CAM, arXiv:2301.07002, eq. A2"
-PAPER_OM = "Opti-CAM, arXiv:2301.07002, eq. A1"
+PAPER_LE = "Opti-CAM, arXiv:2301.07002, appendix B, eq. A2"
+PAPER_OM = "Opti-CAM, arXiv:2301.07002, appendix B, eq. A1"
 ILSVRC = "Russakovsky et al. 2015, ILSVRC, arXiv:1409.0575, definition of the single-object localization error, with one guess"
 NO_BOX = "the object has no box inside the image, or no pixel lies above the map's mean"
 NO_BOX_OR_LABEL = "the object has no box inside the image, no pixel lies above the map's mean, or the label is unknown"
