@@ -25,7 +25,7 @@ from camdbench.models.backward_rules import (
 
 @explainer(
     "deeplift",
-    paper="Shrikumar et al. 2017, arXiv:1704.02685, section 3.5.1 (Rescale)",
+    paper="Shrikumar et al. 2017, arXiv:1704.02685, section 3.5.2 (Rescale)",
     cost=Cost(forward=3, backward=2),
     needs=("gradients",),
     normalisation="max",

@@ -22,7 +22,7 @@ Compat = Literal["paper", "torchray"]
 
 @explainer(
     "ebp",
-    paper="Zhang et al. 2016, arXiv:1608.00507, eq. 1-2",
+    paper="Zhang et al. 2016, arXiv:1608.00507, definition of the marginal winning probability",
     cost=Cost(forward=2, tail_backward=1),
     needs=("layer",),
     refuses="networks with more behind the layer than rectified convolutions, batch norms, pooling, sums and linear layers",
@@ -50,7 +50,7 @@ def ebp(trace: Trace, *, layer: str | None = None, compat: Literal["paper", "tor
 
 @explainer(
     "cmwp",
-    paper="Zhang et al. 2016, arXiv:1608.00507, section 3.3",
+    paper="Zhang et al. 2016, arXiv:1608.00507, definition of contrastive MWP",
     cost=Cost(forward=2, tail_backward=1),
     needs=("layer",),
     refuses="networks with more behind the layer than rectified convolutions, batch norms, pooling, sums and linear layers",

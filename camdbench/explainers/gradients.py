@@ -100,7 +100,7 @@ def integratedgradients(
 
 @explainer(
     "smoothgrad",
-    paper="Smilkov et al. 2017, arXiv:1706.03825, eq. 1",
+    paper="Smilkov et al. 2017, arXiv:1706.03825, section 2.2",
     cost=Cost(forward=1, repeats=(Repeat("samples", forward=1, backward=1),)),
     needs=("gradients",),
     stochastic=True,
@@ -130,7 +130,7 @@ def smoothgrad(
 
 @explainer(
     "gradientshap",
-    paper="Lundberg & Lee 2017, arXiv:1705.07874; Erion et al. 2021, arXiv:1906.10670, eq. 2 (expected gradients)",
+    paper="Lundberg & Lee 2017, arXiv:1705.07874; Erion et al. 2021, arXiv:1906.10670, definition of expected gradients",
     cost=Cost(forward=1, repeats=(Repeat("samples", forward=1, backward=1),)),
     needs=("gradients",),
     stochastic=True,
@@ -151,7 +151,7 @@ def gradientshap(
 
     .. math:: \mathrm{E}_{x_0, a}[(x - x_0) \odot \nabla y(x_0 + a (x - x_0))]
 
-    a is uniform in [0, 1] (Erion et al., eq. 2). The papers draw x0
+    a is uniform in [0, 1] (Erion et al.). The papers draw x0
     from training images, which an explainer does not have: `baseline="noise"` draws uniform pixels; `mean` and `black` are
     fixed, a Monte Carlo estimate of Integrated Gradients. `noise` adds Gaussian noise of that deviation to x, as in Captum.
 

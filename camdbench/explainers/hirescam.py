@@ -10,7 +10,10 @@ from camdbench.explainers.common.trace import Trace
 
 
 @explainer(
-    "hirescam", paper="Draelos & Carin 2020, arXiv:2011.08891, eq. 4", cost=Cost(forward=1, tail_backward=1), needs=("layer", "gradients")
+    "hirescam",
+    paper="Draelos & Carin 2020, arXiv:2011.08891, definition of HiResCAM",
+    cost=Cost(forward=1, tail_backward=1),
+    needs=("layer", "gradients"),
 )
 def hirescam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
     r"""HiResCAM: gradient times activation, summed over channels and rectified.

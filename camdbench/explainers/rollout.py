@@ -42,7 +42,7 @@ def rawattention(trace: Trace, *, block: int = -1, fusion: Literal["mean", "max"
 
 @explainer(
     "rollout",
-    paper="Abnar & Zuidema 2020, arXiv:2005.00928, eq. 1",
+    paper="Abnar & Zuidema 2020, arXiv:2005.00928, definition of attention rollout",
     cost=Cost(forward=1),
     needs=("attention",),
     refuses="networks other than the vision transformers of torchvision and timm",

@@ -18,7 +18,7 @@ from camdbench.functional.seeding import generator_for
 
 @explainer(
     "sobol",
-    paper="Fel et al. 2021, arXiv:2111.04138, eq. 3-5",
+    paper="Fel et al. 2021, arXiv:2111.04138, definition of the total Sobol index",
     cost=Cost(forward=1, repeats=(Repeat("designs", forward=1), Repeat(("designs", "cells", "cells"), forward=1))),
     stochastic=True,
 )

@@ -10,7 +10,7 @@ _CHECK_INTERVAL = 8  # iterations between convergence checks, which synchronise 
 
 
 def impute(images: Tensor, known: Tensor, *, tolerance: float = 1e-5, rounds: int = 2000) -> Tensor:
-    """Images (N, 3, H, W) with unknown pixels set to the weighted mean of their neighbours (Rong et al. 2022, section 4.2).
+    """Images (N, 3, H, W) with unknown pixels set to the weighted mean of their neighbours (Rong et al. 2022, noisy linear imputation).
 
     Direct neighbours weigh 1/6, diagonal ones 1/12, renormalised at the border. This is a sparse, symmetric, positive
     definite system A = D - M K M per image: K is a 3 x 3 convolution, M selects the unknown pixels, D sums the weights

@@ -19,7 +19,7 @@ from camdbench.metrics.common.perturbation_curves import scored_classes
 from camdbench.metrics.common.result import MetricResult
 from camdbench.metrics.confidence import masked_images
 
-PAPER = "Poppi et al. 2021, arXiv:2104.10252, section 3"
+PAPER = "Poppi et al. 2021, arXiv:2104.10252, definitions of coherency, complexity and ADCC"
 RELEASE = "Poppi et al. 2021, arXiv:2104.10252, released code"
 POPPI = MEAN_MASKED.variant("poppi")
 ADCC = MEAN_MASKED.variant("adcc", scored_class="predicted", paper=RELEASE)

@@ -58,7 +58,7 @@ NO_SUCH_BOX = "the map is zero everywhere, or the object has no box inside the i
 
 @metric(
     "energy_pointing",
-    paper="Wang et al. 2020, Score-CAM, arXiv:1910.01279, sec. 4.3; Opti-CAM, eq. A3",
+    paper="Wang et al. 2020, Score-CAM, arXiv:1910.01279, definition of the energy-based pointing game; Opti-CAM, eq. A3",
     aliases=("energy_pointing_game",),
     needs=("boxes",),
     undefined=NO_SUCH_BOX,

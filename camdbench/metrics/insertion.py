@@ -53,7 +53,7 @@ _PETSIUK = {
     "unit": "%",
     "values": "[0, 100]",
     "differs": DIFFERS,
-    "paper": "Petsiuk et al. 2018, arXiv:1806.07421, section 4.1",
+    "paper": "Petsiuk et al. 2018, arXiv:1806.07421, definitions of deletion and insertion",
     "undefined": CONSTANT_MAP,
 }
 

@@ -32,7 +32,7 @@ DIFFERS = (
 
 @metric(
     "road",
-    paper="Rong et al. 2022, arXiv:2202.00449, sec. 4; both orders as in pytorch-grad-cam's ROADCombined",
+    paper="Rong et al. 2022, arXiv:2202.00449, definition of ROAD; both orders as in pytorch-grad-cam's ROADCombined",
     higher_is_better=True,
     unit="%",
     values="[-50, 50]",
@@ -73,7 +73,7 @@ def road(
 _ONE_ORDER = {
     "unit": "%",
     "values": "[0, 100]",
-    "paper": "Rong et al. 2022, arXiv:2202.00449, section 4",
+    "paper": "Rong et al. 2022, arXiv:2202.00449, definition of ROAD",
     "tolerance": 0.5,
     "undefined": CONSTANT_MAP,
     "protocols": (RONG, GRADCAM),

@@ -30,7 +30,7 @@ NO_REGION = "no pixel lies above the map's mean"
 
 @metric(
     "sm",
-    paper="Dabkowski & Gal 2017, arXiv:1705.07857, sec. 4; Opti-CAM, arXiv:2301.07002, eq. A7",
+    paper="Dabkowski & Gal 2017, arXiv:1705.07857, definition of the saliency metric; Opti-CAM, arXiv:2301.07002, eq. A7",
     higher_is_better=False,
     unit="",
     values="[-2.996, 27.64]",

@@ -80,7 +80,7 @@ class _GuidedRelu(torch.autograd.Function):
 
 
 def rescale(function: Callable[..., Tensor], inputs: Tensor, *args: object, **kwargs: object) -> Tensor:
-    """Rescale rule: elementwise function with the slope between input and reference (Shrikumar et al. 2017, section 3.5.1).
+    """Rescale rule: elementwise function with the slope between input and reference (Shrikumar et al. 2017, section 3.5.2).
 
     The first half of the batch are inputs, the second half their references; only the first half receives a gradient.
     """

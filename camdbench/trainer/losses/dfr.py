@@ -12,9 +12,9 @@ from camdbench.trainer.step import TrainingStep, label_loss
 from camdbench.trainer.task import LossResult
 
 
-@loss("dfr", paper="Kirichenko et al. 2022, Last Layer Re-Training, arXiv:2204.02937, section 6")
+@loss("dfr", paper="Kirichenko et al. 2022, Last Layer Re-Training, arXiv:2204.02937, definition of DFR")
 def dfr(step: TrainingStep, *, l1: NonNegativeFloat = 0.0) -> LossResult:
-    """DFR: cross-entropy on frozen features with an L1 penalty on the head, CE + l1 sum |W| (section 6).
+    """DFR: cross-entropy on frozen features with an L1 penalty on the head, CE + l1 sum |W|.
 
     Only the layers after the target layer are trained; features are in eval mode. The paper trains on images whose background
     is independent of the class, such as `shortcuts(correlation=0.125)`, and starts from trained weights.
