@@ -17,6 +17,7 @@ MapStatistics = Literal["default", "batch statistics"]
 Resize = Literal["bilinear", "bicubic"]
 GroundTruth = Literal["exclusive boxes", "inclusive boxes", "masks"]
 BoxTruth = Literal["exclusive boxes", "inclusive boxes"]
+HeatmapTruth = Literal["exclusive boxes", "inclusive boxes", "VOC slices"]
 BoxEnds = Literal["exclusive", "clovaai"]
 ConstantMap = Literal["undefined", "scored"]  # whether a constant map has a value
 Connectivity = Literal[4, 8]

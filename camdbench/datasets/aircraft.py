@@ -66,5 +66,5 @@ def aircraft(
             raise layout.wrong(f"images_box.txt has no box of {name}")
     items = tuple(ImageRecord(name, pictures / f"{name}.jpg", names.index(called)) for name, called in rows)
     edges = [found[item.id] for item in items]
-    annotate = BoxesByImage(tuple(((x0 - 1, y0 - 1, x1, y1),) for x0, y0, x1, y1 in edges))
+    annotate = BoxesByImage(tuple((tuple(box),) for box in edges), first=1, inclusive=True)
     return with_masks(OnDisk(items, names, SpatialTransform(preprocess, size), annotate, expected=_SIZES[split]), masks)

@@ -69,5 +69,5 @@ def cars(
         edges = [[float(row[key]) for key in _EDGES] for row in rows]
     except (TypeError, ValueError) as error:
         raise layout.wrong(f"{listing.name} has an entry with an invalid box, class or fname ({error})") from None
-    annotate = BoxesByImage(tuple(((x0 - 1, y0 - 1, x1, y1),) for x0, y0, x1, y1 in edges))
+    annotate = BoxesByImage(tuple((tuple(box),) for box in edges), first=1, inclusive=True)
     return with_masks(OnDisk(items, names, SpatialTransform(preprocess, size), annotate, expected=_SIZES[split]), masks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +17,7 @@ from camdbench.datasets.on_disk import ImageRecord, OnDisk
 from camdbench.datasets.preprocess import read_values
 from camdbench.datasets.samples import Dataset
 from camdbench.datasets.transforms import Annotations, SpatialTransform
+from camdbench.functional.file_boxes import FileBoxes
 
 _HOME = "CUB_200_2011"
 _LISTS = ("images.txt", "image_class_labels.txt", "train_test_split.txt", "bounding_boxes.txt", "classes.txt")
@@ -92,4 +93,4 @@ class _Known:
 
     def __call__(self, index: int) -> Annotations:
         mask = None if self.maps is None else torch.from_numpy(read_values(self.maps[index]) >= self.least)
-        return Annotations(boxes=torch.tensor([self.boxes[index]]), mask=mask)
+        return replace(Annotations.of_file(FileBoxes.of([self.boxes[index]], first=0, inclusive=False)), mask=mask)

@@ -47,7 +47,8 @@ def imagenet(
     Args:
         root: folder of `val/`, and of `Annotations/CLS-LOC/val/` or `LOC_val_solution.csv`.
         split: `val`, or `train` in the same layout, where only some images have boxes.
-        box_ends: `inclusive`: xmax is the last pixel of a box, as in CGC's evaluation; else the pixel after it. Counted from 0.
+        box_ends: `inclusive`: xmax is the last pixel of a box; else the pixel after it. Edges count from 0. Protocols of released
+            codes (`ch(protocol="release")`, `maxboxacc(protocol="clovaai")`) read the file's numbers, whatever this says.
         masks: `gt` (none), `bbox` (filled boxes) or a folder of masks ID.png.
         preprocess: preprocessing protocol.
         size: side of the input in pixels.
@@ -73,13 +74,13 @@ def _boxes(root: Path, split: str, items: tuple[ImageRecord, ...], *, inclusive:
         files = tuple(home / f"{item.id}.xml" for home, item in zip(homes, items, strict=True))
         return BoxesFromXML(files, wnids, first=0, inclusive=inclusive, required=False)
     if listing.is_file():
-        listed = _listed(listing, inclusive=inclusive)
+        listed = _listed(listing)
         boxes = [tuple(box for wnid, box in listed.get(item.id, ()) if wnid == own) for item, own in zip(items, wnids, strict=True)]
-        return BoxesByImage(tuple(boxes))
+        return BoxesByImage(tuple(boxes), first=0, inclusive=inclusive)
     return no_annotations
 
 
-def _listed(file: Path, *, inclusive: bool) -> dict[str, list[tuple[str, tuple[float, ...]]]]:
+def _listed(file: Path) -> dict[str, list[tuple[str, tuple[float, ...]]]]:
     """Class and box of every object, by image."""
     found: dict[str, list[tuple[str, tuple[float, ...]]]] = {}
     for row in read_table(file, "ImageId,PredictionString"):
@@ -88,5 +89,5 @@ def _listed(file: Path, *, inclusive: bool) -> dict[str, list[tuple[str, tuple[f
             raise UsageError(f"{file}: the boxes of {row['ImageId']} are not groups of WNID x0 y0 x1 y1")
         for start in range(0, len(words), 5):
             x0, y0, x1, y1 = numbers(words[start + 1 : start + 5], file)
-            found.setdefault(row["ImageId"], []).append((words[start], (x0, y0, x1 + inclusive, y1 + inclusive)))
+            found.setdefault(row["ImageId"], []).append((words[start], (x0, y0, x1, y1)))
     return found

@@ -101,7 +101,18 @@ class OnDisk:
         class_masks = None
         if known.class_map is not None:
             class_masks = known.class_map == torch.arange(1, len(self.classes) + 1)[:, None, None]
-        return Sample(item.id, image, item.label, known.boxes, mask, None, known.present, class_masks, lost, known.void)
+        return Sample(
+            item.id,
+            image,
+            item.label,
+            known.boxes,
+            mask,
+            present=known.present,
+            class_masks=class_masks,
+            boxes_dropped=lost,
+            void=known.void,
+            file_boxes=known.file_boxes,
+        )
 
     def fingerprint(self) -> str:
         """Hash over classes, ids, labels and sizes of all files, and over the contents and annotations of three files."""

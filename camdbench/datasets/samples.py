@@ -9,6 +9,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from camdbench.functional.file_boxes import FileBoxes
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -25,6 +27,7 @@ class Sample:
         class_masks: (C, H, W) bool, the mask of each class; multi-label data sets only.
         boxes_dropped: number of boxes outside the image after preprocessing.
         void: (H, W) bool, unlabelled pixels.
+        file_boxes: the boxes as their annotation file states them, which protocols of released codes read; None without a file.
     """
 
     id: str
@@ -37,6 +40,7 @@ class Sample:
     class_masks: Tensor | None = None
     boxes_dropped: int = 0
     void: Tensor | None = None
+    file_boxes: FileBoxes | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class Batch:
         masks: (B, H, W) bool, or None.
         present: (B, C) bool, the classes that each image shows; None for single-label data sets.
         class_masks: (B, C, H, W) bool; None for single-label data sets.
+        file_boxes: B boxes as their annotation files state them, or None.
     """
 
     ids: tuple[str, ...]
@@ -60,6 +65,7 @@ class Batch:
     masks: Tensor | None = None
     present: Tensor | None = None
     class_masks: Tensor | None = None
+    file_boxes: tuple[FileBoxes, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -68,6 +74,7 @@ class Batch:
     def of(cls, samples: Sequence[Sample]) -> Batch:
         """Stack samples of equal size; annotations that a sample lacks become None."""
         boxes = [sample.boxes for sample in samples if sample.boxes is not None]
+        stated = [sample.file_boxes for sample in samples if sample.file_boxes is not None]
         return cls(
             ids=tuple(sample.id for sample in samples),
             images=torch.stack([sample.image for sample in samples]),
@@ -76,6 +83,7 @@ class Batch:
             masks=_stack([sample.mask for sample in samples]),
             present=_stack([sample.present for sample in samples]),
             class_masks=_stack([sample.class_masks for sample in samples]),
+            file_boxes=tuple(stated) if len(stated) == len(samples) else None,
         )
 
     def part(self, start: int, stop: int) -> Batch:
@@ -85,7 +93,8 @@ class Batch:
             self.images[start:stop],
             self.labels[start:stop],
             None if self.boxes is None else self.boxes[start:stop],
-            *(None if tensor is None else tensor[start:stop] for tensor in (self.masks, self.present, self.class_masks)),
+            *(None if given is None else given[start:stop] for given in (self.masks, self.present, self.class_masks)),
+            file_boxes=None if self.file_boxes is None else self.file_boxes[start:stop],
         )
 
     def mirrored(self) -> Batch:
@@ -96,7 +105,8 @@ class Batch:
             edges = (own.unbind(1) for own in self.boxes)
             boxes = tuple(torch.stack([width - x1, y0, width - x0, y1], 1) for x0, y0, x1, y1 in edges)
         masks, class_masks = (None if mask is None else mask.flip(-1) for mask in (self.masks, self.class_masks))
-        return Batch(self.ids, self.images.flip(-1), self.labels, boxes, masks, self.present, class_masks)
+        stated = None if self.file_boxes is None else tuple(own.flipped(width) for own in self.file_boxes)
+        return Batch(self.ids, self.images.flip(-1), self.labels, boxes, masks, self.present, class_masks, stated)
 
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
@@ -106,6 +116,7 @@ class Batch:
             self.labels.to(device),
             None if self.boxes is None else tuple(boxes.to(device) for boxes in self.boxes),
             *(None if tensor is None else tensor.to(device) for tensor in (self.masks, self.present, self.class_masks)),
+            file_boxes=self.file_boxes,
         )
 
 

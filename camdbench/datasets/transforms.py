@@ -1,7 +1,7 @@
 """Joint transforms of images and annotations: resize and crop by torchvision.transforms.v2.
 
 Boxes are xyxy in pixels with exclusive ends everywhere in camdbench: x1 - x0 is the width, and the box of a whole image of
-W x H pixels is (0, 0, W, H). Each reader converts the convention of its files.
+W x H pixels is (0, 0, W, H). `FileBoxes` converts the convention of a file, and keeps its numbers.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torchvision.transforms.v2 import functional as joint
 from torchvision.tv_tensors import BoundingBoxes
 
 from camdbench.core.errors import SampleError
+from camdbench.functional.file_boxes import FileBoxes, Placement
 
 Preprocess = Literal["resize256_crop224", "resize224_distort", "short448", "keep"]
 _MIN_SIDE = 1.0  # smallest width and height of a box after a crop, in pixels
@@ -34,6 +35,7 @@ class Annotations:
         class_map: (H, W) uint8, class of each pixel plus one; 0 background, 255 void.
         present: (C,) bool, the classes that the image shows.
         void: (H, W) bool, unlabelled pixels.
+        file_boxes: the boxes as their file states them; None for boxes without such a file.
     """
 
     boxes: Tensor | None = None
@@ -41,6 +43,12 @@ class Annotations:
     class_map: Tensor | None = None
     present: Tensor | None = None
     void: Tensor | None = None
+    file_boxes: FileBoxes | None = None
+
+    @classmethod
+    def of_file(cls, boxes: FileBoxes) -> Annotations:
+        """Boxes of an annotation file, alone."""
+        return cls(boxes=boxes.exclusive(), file_boxes=boxes)
 
 
 class TransformedSample(NamedTuple):
@@ -93,17 +101,24 @@ class SpatialTransform:
         void = None if known.void is None else self._fit_map(known.void.to(torch.uint8)).bool()
         pixels = np.asarray(self._through(picture, v2.InterpolationMode.BILINEAR), dtype=np.uint8)
         image = torch.from_numpy(pixels.copy()).permute(2, 0, 1).float().div(255)
-        return TransformedSample(image, Annotations(boxes, mask, class_map, known.present, void), lost)
+        stated = None if known.file_boxes is None else known.file_boxes.placed(self._placement((height, width)))
+        return TransformedSample(image, Annotations(boxes, mask, class_map, known.present, void, stated), lost)
 
     def _through(self, given: Any, interpolation: v2.InterpolationMode) -> Any:
+        resized = self._resize(given, interpolation)
+        return joint.center_crop(resized, [self.size, self.size]) if self.how == "resize256_crop224" else resized
+
+    def _resize(self, given: Any, interpolation: v2.InterpolationMode) -> Any:
         if self.how == "keep":
             return given
-        if self.how == "resize224_distort":
-            return joint.resize(given, [self.size, self.size], interpolation=interpolation)
-        resized = joint.resize(given, [round(self.size * _SCALED[self.how])], interpolation=interpolation)
-        if self.how == "resize256_crop224":
-            resized = joint.center_crop(resized, [self.size, self.size])
-        return resized
+        sides = [self.size, self.size] if self.how == "resize224_distort" else [round(self.size * _SCALED[self.how])]
+        return joint.resize(given, sides, interpolation=interpolation)
+
+    def _placement(self, canvas: tuple[int, int]) -> Placement:
+        empty = BoundingBoxes(torch.zeros(1, 4), format="XYXY", canvas_size=canvas)  # pyright: ignore[reportCallIssue]
+        tall, wide = self._resize(empty, v2.InterpolationMode.NEAREST).canvas_size
+        cropped = self.how == "resize256_crop224"
+        return Placement(canvas, (tall, wide), (round((tall - self.size) / 2), round((wide - self.size) / 2)) if cropped else (0, 0))
 
     def _fit_map(self, values: Tensor) -> Tensor:
         # as a plain tensor: older torchvisions resize a tv_tensors.Mask by `nearest`, which is off by half a pixel

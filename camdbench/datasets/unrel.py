@@ -71,7 +71,8 @@ def unrel(
     if not items:
         raise layout.wrong("annotations.mat has no object with a class of ImageNet")
     names = [item.name for item in imagenet_classes()]
-    return with_masks(OnDisk(tuple(items), names, SpatialTransform(preprocess, size), BoxesByImage(tuple(boxes))), masks)
+    annotate = BoxesByImage(tuple(boxes), first=1, inclusive=True)
+    return with_masks(OnDisk(tuple(items), names, SpatialTransform(preprocess, size), annotate), masks)
 
 
 def _mapping(file: Path) -> Mapping[str, int]:
@@ -91,7 +92,7 @@ def _objects(file: Path, layout: FolderLayout) -> Iterator[tuple[str, Objects]]:
             found: Objects = {}
             for item in _each(entry["objects"]):
                 x0, y0, x1, y1 = (float(edge) for edge in np.ravel(item["box"]))
-                boxes, box = found.setdefault(str(item["category"]), []), (x0 - 1, y0 - 1, x1, y1)
+                boxes, box = found.setdefault(str(item["category"]), []), (x0, y0, x1, y1)
                 if box not in boxes:  # an object is listed once per relation
                     boxes.append(box)
             yield str(entry["filename"]), found

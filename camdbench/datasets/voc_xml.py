@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-import torch
-from torch import Tensor
-
 from camdbench.core.errors import SampleError
 from camdbench.datasets.transforms import Annotations
+from camdbench.functional.file_boxes import FileBoxes
 
 
-def read_boxes(file: Path, names: Collection[str], *, first: int, inclusive: bool = True) -> Tensor:
-    """Boxes (N, 4) of the named objects, as 0-based xyxy with exclusive ends.
+def read_boxes(file: Path, names: Collection[str], *, first: int, inclusive: bool = True) -> FileBoxes:
+    """Boxes of the named objects.
 
     Args:
         file: the XML file.
@@ -35,10 +33,9 @@ def read_boxes(file: Path, names: Collection[str], *, first: int, inclusive: boo
         ]
     except (OSError, ET.ParseError, ValueError) as error:
         raise SampleError(f"{file.name}: cannot be read as boxes in XML ({error})") from None
-    boxes = torch.tensor(found).reshape(-1, 4) - first
-    if not bool(boxes.isfinite().all()):
+    boxes = FileBoxes.of(found, first=first, inclusive=inclusive)
+    if not bool(boxes.numbers.isfinite().all()):
         raise SampleError(f"{file.name}: an edge of a box is not a number")
-    boxes[:, 2:] += inclusive
     return boxes
 
 
@@ -64,16 +61,24 @@ class BoxesFromXML:
         """Annotations of an image."""
         file = self.files[index]
         if not self.required and not file.is_file():
-            return Annotations(boxes=torch.zeros(0, 4))
-        return Annotations(boxes=read_boxes(file, {self.names[index]}, first=self.first, inclusive=self.inclusive))
+            return Annotations.of_file(FileBoxes.of([], first=self.first, inclusive=self.inclusive))
+        return Annotations.of_file(read_boxes(file, {self.names[index]}, first=self.first, inclusive=self.inclusive))
 
 
 @dataclass(frozen=True)
 class BoxesByImage:
-    """Boxes by position of the image."""
+    """Boxes by position of the image, as their file states them.
+
+    Attributes:
+        boxes: xmin, ymin, xmax, ymax of each box of each image.
+        first: coordinate of the first pixel, 0 or 1.
+        inclusive: whether xmax is the last pixel of the box.
+    """
 
     boxes: tuple[tuple[tuple[float, ...], ...], ...]
+    first: int
+    inclusive: bool
 
     def __call__(self, index: int) -> Annotations:
         """Annotations of an image."""
-        return Annotations(boxes=torch.tensor(self.boxes[index]).reshape(-1, 4))
+        return Annotations.of_file(FileBoxes.of(self.boxes[index], first=self.first, inclusive=self.inclusive))

@@ -19,7 +19,7 @@ from camdbench.core.registries import metric
 from camdbench.functional.boxes import best_iou
 from camdbench.functional.connected_components import holes, largest_component, outlines, regions
 from camdbench.functional.float_precision import to_float64
-from camdbench.metrics.common.ground_truth import boxes_of, is_zero, maps_of, result_of
+from camdbench.metrics.common.ground_truth import boxes_of, is_zero, maps_of, result_of, stated_boxes
 from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.common.result import Curve, MetricResult
 
@@ -64,7 +64,7 @@ def box_accuracy(
         (B,) float64 in [0, 100], per cent, mean over thresholds and deltas; higher is better.
     """
     table = _overlaps(inputs, thresholds, connectivity, maps, resize, ground_truth, every=False)
-    return _accuracy(inputs, table, deltas, maps, resize, constant_map)
+    return _accuracy(inputs, table, deltas, maps, resize, ground_truth, constant_map)
 
 
 @metric(
@@ -90,14 +90,15 @@ def max_box_accuracy(
     .. math:: 100 \max_\eta \mathrm{mean}_x\,[\mathrm{IoU}(B_\eta, B) \ge 1/2]
 
     Curves as in `boxacc`. Under `clovaai` maps have 8 bits and regions are contours of OpenCV: the largest by enclosed area,
-    the last in raster order of equals. A box ends one pixel late (at most at the last pixel), the IoU counts both ends as
-    pixels, and no contour is the pixel (0, 0). 255 thresholds are all that differ in 8 bits (the release's interval is 0.001).
+    the last in raster order of equals. A box ends one pixel late (at most at the last pixel), true boxes are the numbers of the
+    annotation file, the IoU counts both ends as pixels, and no contour is the pixel (0, 0). 255 thresholds are all that differ in
+    8 bits (the release's interval is 0.001).
 
     Returns:
         (B,) float64 in [0, 100], per cent, mean over thresholds; higher is better.
     """
     table = _overlaps(inputs, thresholds, connectivity, maps, resize, ground_truth, every=False)
-    return _accuracy(inputs, table, deltas, maps, resize, constant_map)
+    return _accuracy(inputs, table, deltas, maps, resize, ground_truth, constant_map)
 
 
 @metric(
@@ -129,18 +130,24 @@ def max_box_accuracy_v2(
         (B,) float64 in [0, 100], per cent, mean over thresholds and deltas; higher is better.
     """
     table = _overlaps(inputs, thresholds, connectivity, maps, resize, ground_truth, every=True)
-    return _accuracy(inputs, table, deltas, maps, resize, constant_map)
+    return _accuracy(inputs, table, deltas, maps, resize, ground_truth, constant_map)
 
 
 def _accuracy(
-    inputs: MetricInputs, overlaps: Tensor, deltas: tuple[float, ...], maps: str, resize: str, constant_map: ConstantMap
+    inputs: MetricInputs,
+    overlaps: Tensor,
+    deltas: tuple[float, ...],
+    maps: str,
+    resize: str,
+    ground_truth: BoxEnds,
+    constant_map: ConstantMap,
 ) -> MetricResult:
     """Values and curves from the best IoU of each image at each threshold, (B, K)."""
     if not deltas:
         raise UsageError("deltas=(): no IoU; give one or more")
     places = torch.arange(overlaps.shape[1], dtype=torch.float64) / overlaps.shape[1]
     points = {f"iou {delta:g}": Curve(places, 100 * (overlaps >= delta).double()) for delta in deltas}
-    nowhere = torch.tensor([not len(own) for own in boxes_of(inputs)])
+    nowhere = torch.tensor([not len(own) for own in _truth(inputs, ground_truth)])
     if constant_map == "undefined":
         nowhere = nowhere | is_zero(maps_of(inputs, maps, resize)).cpu()
     return result_of(torch.stack([curve.y.mean(1) for curve in points.values()]).mean(0), nowhere, points)
@@ -152,13 +159,17 @@ def _overlaps(
     """The best IoU of each image at each threshold, (B, K) float64; one image at a time, which bounds the memory."""
 
     def find() -> Tensor:
-        finished, truth = to_float64(maps_of(inputs, maps, resize)).cpu(), boxes_of(inputs)
+        finished, truth = to_float64(maps_of(inputs, maps, resize)).cpu(), _truth(inputs, ground_truth)
         rows = [
             _iou_of_image(one, own.cpu(), thresholds, connectivity, ground_truth, every) for one, own in zip(finished, truth, strict=True)
         ]
         return torch.stack(rows)
 
     return inputs.cached(("box overlaps", thresholds, connectivity, maps, resize, ground_truth, every), find)
+
+
+def _truth(inputs: MetricInputs, ground_truth: BoxEnds) -> list[Tensor]:
+    return stated_boxes(inputs) if ground_truth == "clovaai" else boxes_of(inputs)
 
 
 def _iou_of_image(values: Tensor, truth: Tensor, thresholds: int, connectivity: Connectivity, ground_truth: BoxEnds, every: bool) -> Tensor:

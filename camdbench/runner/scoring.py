@@ -141,6 +141,7 @@ def _inputs(trace: Trace, **of_maps: Any) -> MetricInputs:
         trace.targets,
         logits=trace.logits,
         boxes=trace.batch.boxes,
+        file_boxes=trace.batch.file_boxes,
         masks=trace.batch.masks,
         labels=trace.batch.labels,
         present=trace.batch.present,

@@ -54,7 +54,7 @@ def grey(mask: np.ndarray, value: int = 255) -> Image.Image:
     return Image.fromarray(np.where(mask, value, 0).astype(np.uint8))
 
 
-def _xml(objects: list[tuple[str, tuple[int, ...]]]) -> str:
+def xml(objects: list[tuple[str, tuple[int, ...]]]) -> str:
     edges = ("xmin", "ymin", "xmax", "ymax")
     parts = [
         f"<object><name>{name}</name><bndbox>"
@@ -74,7 +74,7 @@ def imagenet(root: Path, boxes: str = "xml") -> None:
         put(picture, root / "val" / wnid / f"{name}.JPEG")
         objects = [("n02084071", (0, 0, 5, 5)), (wnid, (x0, y0, x1 - 1, y1 - 1))]
         if boxes == "xml":
-            write(root / "Annotations" / "CLS-LOC" / "val" / f"{name}.xml", _xml(objects))
+            write(root / "Annotations" / "CLS-LOC" / "val" / f"{name}.xml", xml(objects))
         listing.append(f"{name}," + " ".join(f"{called} {' '.join(map(str, box))}" for called, box in objects) + " ")
     if boxes == "csv":
         write(root / "LOC_val_solution.csv", "\n".join(listing))

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.dataset_layouts import FISH, put, write, xml
 from helpers.localisation import box_maps, inputs_of, measure, pixels, random_boxes, random_maps
 from helpers.toys import SIZE
+from PIL import Image
 from skimage import measure as skimage_measure
 from torch import Tensor
 
 from camdbench.core.errors import UsageError
 from camdbench.core.registries import metrics
+from camdbench.datasets.imagenet import imagenet
+from camdbench.datasets.samples import Batch
+from camdbench.functional.file_boxes import Placement
 from camdbench.functional.normalise import normalise, upsample
 from camdbench.metrics.common.ground_truth import maps_of
 from camdbench.metrics.common.result import MetricResult
@@ -149,6 +156,24 @@ class TestRelease:
         theirs = np.mean([100 * (best >= delta).mean(0).max() for delta in deltas])
         assert table_number(found) == pytest.approx(theirs)
         assert 0 < theirs < 100
+
+    @pytest.mark.parametrize("ends", ["inclusive", "exclusive"])
+    def test_true_boxes_are_the_file_s_numbers_however_the_data_set_was_opened(self, tmp_path: Path, ends: str) -> None:
+        raw = torch.rand(4, 5, 4, generator=torch.Generator().manual_seed(6))
+        stated = [[(4, 10, 19, 30)], [(0, 0, 23, 31)], [(2, 2, 2, 9), (6, 3, 20, 20)], [(8, 12, 23, 31)]]  # of images of twice the size
+        for index, own in enumerate(stated):
+            put(Image.new("RGB", (2 * SIZE[1], 32)), tmp_path / "val" / FISH / f"{index}.JPEG")
+            write(tmp_path / "Annotations" / "CLS-LOC" / "val" / f"{index}.xml", xml([(FISH, box) for box in own]))
+        data = imagenet(tmp_path, box_ends=ends, preprocess="keep")
+        batch = Batch.of([data[index] for index in range(4)])
+        assert batch.file_boxes is not None
+        halved = tuple(own.placed(Placement((32, 24), SIZE)) for own in batch.file_boxes)
+        given = inputs_of(random_maps(4), raw=raw, file_boxes=halved, boxes=[(own.exclusive() / 2).tolist() for own in halved])
+        for name, every, delta in (("maxboxacc", False, "0.5"), ("maxboxaccv2", True, "0.3")):
+            curves = measure(f"{name}(protocol='clovaai', thresholds=50)", given).curves[f"iou {delta}"].y
+            for one, own, curve in zip(raw, stated, curves, strict=True):
+                best = as_the_release_does(one, [[edge / 2 for edge in box] for box in own], 0.02, every=every)[1]
+                assert curve.tolist() == (100.0 * (best >= float(delta))).tolist()
 
     def test_its_curve_at_a_coarser_interval_too(self) -> None:
         raw, boxes = torch.rand(6, 5, 4, generator=torch.Generator().manual_seed(8)), inside(random_boxes())

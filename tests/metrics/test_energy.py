@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.dataset_layouts import FISH, put, write, xml
 from helpers.localisation import box_maps, inputs_of, measure, pixels, random_boxes, random_maps
 from helpers.quantus_library import quantus
-from helpers.toys import SIZE
+from helpers.toys import SIZE, toy_classifier
+from PIL import Image
 from torch import Tensor
 
 from camdbench.core.errors import NotApplicable
+from camdbench.datasets.imagenet import imagenet
+from camdbench.datasets.samples import Batch
+from camdbench.metrics.common.ground_truth import object_region
+from camdbench.metrics.common.inputs import MetricInputs
 
 AREA = SIZE[0] * SIZE[1]
 BOX = [[[2.0, 3.0, 8.0, 9.0]]]  # 36 pixels
@@ -65,30 +74,66 @@ class TestScoreCamsFilter:
         assert measure("energy_pointing(max_box_fraction=0.2)", given).undefined.tolist() == [False]
 
 
-def released_content_heatmap(raw: Tensor, box: list[float]) -> float:
-    """The steps of the released script on one map, as the metrics' specification lists them."""
+def released_content_heatmap(raw: Tensor, boxes: list[tuple[int, ...]], size: tuple[int, int]) -> float:
+    """The steps of the released script on one map: 1 off all edges of the file, and Python's slices, where -1 is the last pixel."""
     heat = np.maximum(raw.double().numpy(), 0)
     heat = heat / (heat.sum() + 1e-8) + 1e-8
-    heat = cv2.resize(heat, (SIZE[1], SIZE[0]), interpolation=cv2.INTER_LINEAR)
-    heat = heat / heat.sum()
-    x0, y0, x1, y1 = map(int, box)
-    return 100 * heat[y0 : y1 + 1, x0 : x1 + 1].sum()
+    heat = cv2.resize(heat, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+    mask = np.zeros(size)
+    for x0, y0, x1, y1 in boxes:
+        mask[y0 - 1 : y1, x0 - 1 : x1] = 1
+    return 100 * (heat / heat.sum() * mask).sum()
+
+
+def from_files(root: Path, boxes: list[list[tuple[int, ...]]], raw: Tensor, shape: tuple[int, int], **options: Any) -> MetricInputs:
+    """Maps on images whose boxes come from XML files of ImageNet, opened with some options."""
+    for index, own in enumerate(boxes):
+        put(Image.new("RGB", shape[::-1]), root / "val" / FISH / f"{index}.JPEG")
+        write(root / "Annotations" / "CLS-LOC" / "val" / f"{index}.xml", xml([(FISH, box) for box in own]))
+    data = imagenet(root, **({"preprocess": "keep"} | options))
+    batch = Batch.of([data[index] for index in range(len(boxes))])
+    targets, maps = torch.zeros(len(boxes), dtype=torch.long), torch.zeros(len(boxes), *batch.images.shape[2:])
+    return MetricInputs(toy_classifier(), batch.images, targets, maps, raw=raw, boxes=batch.boxes, file_boxes=batch.file_boxes)
+
+
+ENDS = ("inclusive", "exclusive")
+XML_BOXES = [[(2, 3, 8, 9)], [(0, 3, 8, 9)], [(3, 0, 8, 9), (5, 6, 11, 15)], [(1, 1, 12, 16)], [(0, 2, 12, 9)], [(4, 4, 4, 4)]]
 
 
 class TestContentHeatmap:
-    def test_the_release_is_its_script(self) -> None:
-        raw = torch.randn(5, 5, 4, generator=torch.Generator().manual_seed(3)) * 1e-3
-        boxes = [[[float(index), 2.0, 5.0 + index, 9.0]] for index in range(5)]
-        found = measure("ch(protocol='release')", inputs_of(random_maps(5), raw=raw, boxes=boxes))
-        expected = [released_content_heatmap(one, own[0]) for one, own in zip(raw, boxes, strict=True)]
+    @pytest.mark.parametrize("ends", ENDS)
+    def test_the_release_is_its_script_however_the_data_set_was_opened(self, tmp_path: Path, ends: str) -> None:
+        raw = torch.randn(6, 5, 4, generator=torch.Generator().manual_seed(3)) * 1e-3
+        found = measure("ch(protocol='release')", from_files(tmp_path, XML_BOXES, raw, SIZE, box_ends=ends))
+        expected = [released_content_heatmap(one, own, SIZE) for one, own in zip(raw, XML_BOXES, strict=True)]
         assert found.values.tolist() == pytest.approx(expected, rel=1e-9)
-        clean = measure("ch", inputs_of(random_maps(5), raw=raw, boxes=boxes)).values
-        assert (clean < found.values).all()  # a column and a row less
+        assert expected[1] == 0 < expected[4]  # a box from 0 is empty, unless it ends behind the last pixel, which is then all of it
+        assert not found.undefined.any()
+
+    @pytest.mark.parametrize("ends", ENDS)
+    def test_a_box_of_100_pixels_is_as_large_as_in_the_release(self, tmp_path: Path, ends: str) -> None:
+        given = from_files(tmp_path, [[(50, 60, 149, 159)]], torch.ones(1, 7, 7), (224, 224), box_ends=ends)
+        assert measure("ch(protocol='release')", given).values.item() == pytest.approx(100 * 100**2 / 224**2)
+        side = 100 if ends == "inclusive" else 99
+        assert measure("ch", given).values.item() == pytest.approx(100 * side**2 / 224**2)
+        assert measure("ch(ground_truth='inclusive boxes')", given).values.item() == pytest.approx(100 * 100**2 / 224**2)
+
+    def test_slices_are_those_of_the_file_before_resize_and_crop(self, tmp_path: Path) -> None:
+        """At half the size and 1 row and 9 columns cut off: [19, 49) x [7, 25) is [0.5, 15.5) x [2.5, 11.5); the other box is empty."""
+        boxes = [[(20, 8, 49, 25), (0, 0, 39, 23)]]
+        given = from_files(tmp_path, boxes, torch.ones(1, 3, 3), (32, 64), preprocess="resize256_crop224", size=14)
+        region = object_region(given, "VOC slices")[0]
+        assert region.any(1).nonzero().flatten().tolist() == list(range(2, 11))
+        assert region[2:11].all()
+
+    def test_boxes_of_no_file_are_their_own_slices(self) -> None:
+        raw = torch.rand(1, 5, 4)
+        given = inputs_of(random_maps(1), raw=raw, boxes=BOX)
+        assert measure("ch(protocol='release')", given).values.tolist() == measure("ch(epsilon=1e-8)", given).values.tolist()
 
     def test_a_dead_map_is_the_box_area_to_the_release_and_nothing_to_us(self) -> None:
         given = inputs_of(torch.zeros(1, *SIZE), raw=-torch.rand(1, 5, 4), boxes=BOX)
-        assert measure("ch(protocol='release')", given).values.item() == pytest.approx(100 * 49 / AREA)
-        assert measure("ch(epsilon=1e-8)", given).values.item() == pytest.approx(100 * 36 / AREA)
+        assert measure("ch(protocol='release')", given).values.item() == pytest.approx(100 * 36 / AREA)
         assert measure("ch", given).undefined.tolist() == [True]
 
     def test_it_keeps_the_minimum_that_energy_pointing_subtracts(self) -> None:

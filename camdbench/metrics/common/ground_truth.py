@@ -1,7 +1,9 @@
 """Ground truth of localisation metrics: region of the object, compared map, and undefined values.
 
-Boxes have exclusive ends in pixels of the network's input and are clipped to it. An image without a box or with an empty
-mask has no value. Neither has a map of zeros, unless a protocol sets `constant_map="scored"`.
+Boxes have exclusive ends in pixels of the network's input and are clipped to it. A protocol of released code reads the
+numbers of the annotation file instead (`FileBoxes`), so that its values do not depend on the options of a data set; boxes
+that come from no file are their own numbers. An image without a box or with an empty mask has no value. Neither has a map of
+zeros, unless a protocol sets `constant_map="scored"`.
 """
 
 from __future__ import annotations
@@ -11,17 +13,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from camdbench.core.errors import NotApplicable
-from camdbench.core.option_types import GroundTruth
+from camdbench.core.option_types import GroundTruth, HeatmapTruth
 from camdbench.functional.boxes import clip, union_mask
 from camdbench.functional.normalise import normalise, upsample
 from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.common.result import Curve, MetricResult
 
 
-def object_region(inputs: MetricInputs, ground_truth: GroundTruth) -> Tensor:
+def object_region(inputs: MetricInputs, ground_truth: GroundTruth | HeatmapTruth) -> Tensor:
     """Pixels of the object, (B, H, W) bool on the maps' device: the union of its boxes, or its mask.
 
-    `inclusive boxes` includes the column x1 and the row y1, as code does that reads a box's end as its last pixel.
+    - `inclusive boxes` includes xmax and ymax of the file, as code does that reads a box's end as its last pixel.
+    - `VOC slices` are those of CGC's `imagenet_as_mask`: 1 is subtracted from all edges of the file, and a box that starts at 0
+      is empty. Boxes that come from no file are taken as correctly written in such files, and are the exclusive ones.
 
     Raises:
         NotApplicable: the images have no boxes, or no masks.
@@ -29,8 +33,10 @@ def object_region(inputs: MetricInputs, ground_truth: GroundTruth) -> Tensor:
     device = inputs.images.device
     if ground_truth == "masks":
         return inputs.required_masks.to(device)
-    own = _boxes(inputs)
-    inclusive = ground_truth == "inclusive boxes"
+    own, stated = _boxes(inputs), inputs.file_boxes
+    inclusive = ground_truth == "inclusive boxes" and stated is None
+    if stated is not None and ground_truth != "exclusive boxes":
+        own = [one.with_ends() if ground_truth == "inclusive boxes" else one.voc_slices() for one in stated]
     return inputs.cached(("union of boxes", ground_truth), lambda: union_mask(own, inputs.size, inclusive=inclusive).to(device))
 
 
@@ -41,6 +47,22 @@ def boxes_of(inputs: MetricInputs) -> list[Tensor]:
         NotApplicable: the images have no boxes.
     """
     return [clip(own, inputs.size) for own in _boxes(inputs)]
+
+
+def stated_boxes(inputs: MetricInputs) -> list[Tensor]:
+    """Numbers of the boxes' files as coordinates from 0, cut off at the image's sides, B tensors (n, 4); n is 0 if none lies inside.
+
+    Both ends may be equal: a box of one pixel, to code that takes its ends as pixels. Without a file, `boxes_of`.
+
+    Raises:
+        NotApplicable: the images have no boxes.
+    """
+    if inputs.file_boxes is None:
+        return boxes_of(inputs)
+    height, width = inputs.size
+    last = torch.tensor([width, height, width, height], dtype=torch.float64)
+    found = [own.stated() for own in inputs.file_boxes]
+    return [own[(own[:, 2:] >= 0).all(1) & (own[:, :2] < last[2:]).all(1)].clamp(min=0).minimum(last) for own in found]
 
 
 def maps_of(inputs: MetricInputs, maps: str = "default", resize: str = "bilinear") -> Tensor:

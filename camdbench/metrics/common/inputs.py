@@ -11,6 +11,7 @@ from torch import Tensor
 
 from camdbench.core.errors import NotApplicable
 from camdbench.core.row import Status
+from camdbench.functional.file_boxes import FileBoxes
 from camdbench.functional.normalise import is_constant
 from camdbench.functional.probability import log_odds
 from camdbench.functional.seeding import generator_for
@@ -79,6 +80,7 @@ class MetricInputs:
         raw: (B, h, w) map before up-sampling and normalisation.
         logits: (B, C) of the original images.
         boxes: B tensors (n, 4), xyxy in pixels.
+        file_boxes: B boxes as their annotation files state them; default: as `boxes`.
         masks: (B, H, W) bool.
         labels: (B,) ground-truth classes, -1 if unknown; default: all unknown.
         present: (B, C) bool, classes that each image shows, for data with several.
@@ -109,11 +111,13 @@ class MetricInputs:
         explainer: Explain | None = None,
         others: ExplainOthers | None = None,
         features: Features | None = None,
+        file_boxes: tuple[FileBoxes, ...] | None = None,
     ) -> None:
         self.classifier, self.images, self.targets = classifier, images, targets
         self.raw, self.boxes, self.masks, self.present, self.class_masks, self.seed = raw, boxes, masks, present, class_masks, seed
         self.labels = torch.full_like(targets, -1) if labels is None else labels
         self.ids = tuple(map(str, range(len(images)))) if ids is None else tuple(ids)
+        self.file_boxes = file_boxes
         self._saliency, self._logits, self._features = saliency, logits, features
         self._explainer, self._others = explainer, others
         self._cached: dict[Hashable, Any] = {}
