@@ -108,8 +108,8 @@ class Classifier(nn.Module):
         device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
         self.mean, self.std = self.mean.to(device), self.std.to(device)
         self.layer = default_layer(network) if layer is None else self.layer_name(layer)
-        if self.layer is not None:
-            self.module(self.layer)
+        if self.layer is not None and isinstance(self.module(self.layer), torch.jit.ScriptModule):
+            raise UsageError(f"layer = {self.layer}: layers of TorchScript cannot be captured; omit it, and use rise, saliency, …")
         self.passes = PassCounts()
         self._capturing = False
         self._calls = dict[str, int]()  # of layers that were captured by call

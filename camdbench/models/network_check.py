@@ -6,7 +6,7 @@ Three small uncounted passes per image size. `findings` is a pure function of th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -33,12 +33,21 @@ class ProbeOutputs:
         together: (N, C), of all images in one batch; None if the network runs them one by one.
         again: (N, C), of the same batch a second time; None if not needed.
         problem: what the network reported for a batch of several images; empty if it accepts them.
+        extreme: (N, C), of colours far outside [0, 1], where logits leave [0, 1] and sigmoids do not; None if not needed.
     """
 
     alone: Tensor
     together: Tensor | None = None
     again: Tensor | None = None
     problem: str = ""
+    extreme: Tensor | None = None
+
+    @property
+    def kind(self) -> Output:
+        """What the outputs look like."""
+        found = kind_of(self.alone)
+        bounded = self.extreme is None or kind_of(self.extreme) != "logits" or not bool(self.extreme.isfinite().all())
+        return found if bounded or found != "sigmoid" else "logits"
 
 
 class Finding(NamedTuple):
@@ -90,10 +99,10 @@ def findings(seen: ProbeOutputs, *, output: Output | None = None, class_names: S
         return [Finding(f"output: {rows.dtype} values; return float32, for instance by network.float()")]
     if bool((rows.isnan() | rows.isposinf()).any()):
         return [Finding("output: not finite; check the weights and the normalisation (mean, std)")]
-    found = [*_batch_findings(seen), *_kind_findings(kind_of(rows), output)]
     if bool((rows == rows[:, :1]).all()):
-        found.append(Finding("output: all classes have equal values, so every class is as likely as any other", refused=False))
-    return found
+        equal = Finding("output: all classes have equal values, so every class is as likely as any other", refused=False)
+        return [*_batch_findings(seen), equal]
+    return [*_batch_findings(seen), *_kind_findings(seen.kind, output)]
 
 
 def kind_of(rows: Tensor) -> Output:
@@ -154,7 +163,7 @@ def _difference(first: Tensor, second: Tensor) -> float:
     """Largest difference relative to the largest spread over classes or images; -inf excludes a class."""
     finite = first.isfinite() & second.isfinite()
     first, second = (torch.where(finite, rows.double(), 0) for rows in (first, second))
-    spread = max(float((second.amax(axis) - second.amin(axis)).max()) for axis in (0, 1))
+    spread = max(float((rows.amax(axis) - rows.amin(axis)).max()) for axis in (0, 1) for rows in (first, second))
     return float((first - second).abs().max()) / spread if spread else 0.0
 
 
@@ -178,12 +187,14 @@ def _checked(classifier: Classifier, image_size: Size) -> NetworkCheck:
         seen = ProbeOutputs(torch.cat(rows))
         if classifier.batch_mates == "together":
             seen = _with_batches(classifier, images, seen)
+        if seen.kind == "sigmoid" and classifier.output != "logits":
+            seen = replace(seen, extreme=_extreme(classifier, images[:1]))
     found = findings(seen, output=classifier.output, class_names=classifier.class_names)
     for finding in found:
         if finding.refused:
             raise UsageError(f"{classifier.name}: {finding.message}")
     notes = tuple(f"{classifier.name}: {finding.message}" for finding in found)
-    return NetworkCheck(first.shape[1], kind_of(seen.alone), batch_difference(seen), problem, notes)
+    return NetworkCheck(first.shape[1], seen.kind, batch_difference(seen), problem, notes)
 
 
 def _with_batches(classifier: Classifier, images: Tensor, seen: ProbeOutputs) -> ProbeOutputs:
@@ -193,11 +204,11 @@ def _with_batches(classifier: Classifier, images: Tensor, seen: ProbeOutputs) ->
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # raised by the network
-        return ProbeOutputs(seen.alone, problem=reason_of(error))
+        return replace(seen, problem=reason_of(error))
     if len(together) != len(images):
-        return ProbeOutputs(seen.alone, problem=f"{len(together)} rows for {len(images)} images")
-    found = ProbeOutputs(seen.alone, together)
-    return found if batch_difference(found) <= _TOLERANCE else ProbeOutputs(seen.alone, together, classifier.outputs(images))
+        return replace(seen, problem=f"{len(together)} rows for {len(images)} images")
+    found = replace(seen, together=together)
+    return found if batch_difference(found) <= _TOLERANCE else replace(found, again=classifier.outputs(images))
 
 
 def probe_images(image_size: Size, classifier: Classifier) -> Tensor:
@@ -226,11 +237,10 @@ def _gradient_problem(found: Tensor, leaf: Tensor) -> str:
     if not found.requires_grad:
         return "its outputs carry no gradients: they are computed under torch.no_grad, or detached"
     try:
-        gradient = torch.autograd.grad(found.sum(), leaf, allow_unused=True)[0]
+        torch.autograd.grad(found.sum(), leaf)
     except Exception as error:  # operations without a derivative raise many types
-        return f"it cannot be differentiated: {reason_of(error)}"
-    unreached: object = gradient
-    return "no gradient reaches the image" if unreached is None else ""
+        return f"it cannot be differentiated ({reason_of(error)})"
+    return ""
 
 
 def run_once(classifier: Classifier, run: Callable[[], Tensor], image: Tensor) -> Tensor:
@@ -259,12 +269,22 @@ def _failure(classifier: Classifier, error: Exception, image: Tensor) -> str:
 
 
 def _accepts(classifier: Classifier, image: Tensor) -> bool:
+    return _tried(classifier, image) is not None
+
+
+def _extreme(classifier: Classifier, image: Tensor) -> Tensor | None:
+    """Outputs (2, C) of an image (1, 3, H, W) and its negative with a thousand times the contrast; None if the passes fail."""
+    rows = [_tried(classifier, sign * (image - 0.5)) for sign in (1e3, -1e3)]
+    found = [row for row in rows if row is not None]
+    return torch.cat(found) if len(found) == len(rows) else None
+
+
+def _tried(classifier: Classifier, image: Tensor) -> Tensor | None:
     try:
         with torch.no_grad():
-            classifier.outputs(image)
+            return classifier.outputs(image)
     except Exception:  # raised by the network
-        return False
-    return True
+        return None
 
 
 def reason_of(error: Exception) -> str:

@@ -140,6 +140,7 @@ def _token_layouts(
         if fit:
             return [TensorLayout("tokens", *grid, tokens - grid[0] * grid[1]) for grid in sorted(fit)]
         grids = {merged for grid in grids if max(grid) > 1 for merged in _merged(*grid)}
+        prefixes = stated or {0, 1}  # networks that merge places have a class token at most, unless they state more
     return []
 
 

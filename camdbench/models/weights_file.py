@@ -75,7 +75,7 @@ def bytes_of(value: object) -> bytes:
     """Shape, dtype and bytes of an entry of a state dict; quantised networks also keep tuples and other objects there."""
     if isinstance(value, Tensor):
         plain = value.detach().cpu()
-        plain = plain.int_repr() if plain.is_quantized else plain
+        plain = plain.dequantize() if plain.is_quantized else plain
         shape = f"{tuple(value.shape)}{value.dtype}".encode()
         return shape + plain.contiguous().flatten().view(torch.uint8).numpy().tobytes()
     if isinstance(value, tuple | list):
