@@ -19,7 +19,8 @@ from camdbench.cli import shared_options
 def command(model: str, size: int | None, everything: bool, as_json: bool) -> None:
     r"""List the layers of a model that can be explained, with the shape of their activations; the default is marked.
 
-    No weights are needed, as shapes do not depend on them.
+    No weights are needed, as shapes do not depend on them. `NAME[-1]` is the last call of a module that runs more than once;
+    `followed by relu` marks a layer whose output enters an activation function, after which the map has other values.
 
     \b
     camdbench layers resnet50
@@ -37,11 +38,11 @@ def command(model: str, size: int | None, everything: bool, as_json: bool) -> No
     ]
     if as_json:
         shared_options.print_json(
-            [{"name": row["name"], **{key: row[key] for key in ("kind", "shape", "default", "problem")}} for row in rows]
+            [{"name": row["name"], **{key: row[key] for key in ("kind", "shape", "default", "problem", "followed_by")}} for row in rows]
         )
         return
     names, kinds = max(len(row["name"]) for row in rows), max(len(row["kind"]) for row in rows)
     for row in rows:
         shape = " x ".join(map(str, row["shape"])) if row["channels"] else "-"
-        note = "default" if row["default"] else row["problem"]
+        note = "default" if row["default"] else row["problem"] or (f"followed by {row['followed_by']}" if row["followed_by"] else "")
         click.echo(f"{row['name']:<{names}}  {row['kind']:<{kinds}}  {shape:<16}{note}".rstrip())

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from camdbench.core.errors import UsageError
 from camdbench.datasets.samples import Batch, Sample
+from camdbench.functional.targets import class_indices
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 def make_batch(
     images: Tensor | np.ndarray,
     *,
-    labels: Sequence[int] | Tensor | None = None,
+    labels: Sequence[int | str] | Tensor | np.ndarray | None = None,
     boxes: Sequence[Tensor | Sequence[Sequence[float]]] | None = None,
     masks: Tensor | np.ndarray | None = None,
+    class_names: Sequence[str] = (),
 ) -> Batch:
     """A batch of images (N, 3, H, W) or one image (3, H, W), with ids "0", "1", …; the arguments are copied.
 
@@ -39,11 +41,8 @@ def make_batch(
             f"images have values from {images.min():.3g} to {images.max():.3g}; expected [0, 1], before any mean/std normalisation"
         )
     with torch.inference_mode(mode=False):  # tensors created in inference mode have no gradients
-        known = torch.full((len(images),), -1) if labels is None else torch.as_tensor(labels).detach().clone()
-        if known.is_floating_point():
-            raise UsageError(f"labels are {known.dtype}; expected class indices")
-        if known.shape != (len(images),):
-            raise UsageError(f"{known.numel()} labels for {len(images)} images; give one for each")
+        unknown = torch.full((len(images),), -1)
+        known = unknown if labels is None else class_indices(labels, len(images), "labels", class_names)
         if boxes is not None and len(boxes) != len(images):
             raise UsageError(f"{len(boxes)} sets of boxes for {len(images)} images; give one for each")
         if masks is not None and masks.shape != (len(images), *images.shape[2:]):
@@ -51,7 +50,7 @@ def make_batch(
         return Batch(
             ids=tuple(str(index) for index in range(len(images))),
             images=images.detach().clone().float(),
-            labels=known.long(),
+            labels=known,
             boxes=None if boxes is None else tuple(map(_check_boxes, boxes)),
             masks=None if masks is None else masks.detach().clone().bool(),
         )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.cost import Cost
+from camdbench.core.errors import NotApplicable
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.masked_scoring import fill_image
 from camdbench.explainers.common.trace import Trace
@@ -45,6 +46,8 @@ def deeplift(trace: Trace, *, baseline: Literal["mean", "black"] = "black", chan
     Returns:
         (B, H, W), signed for channels="sum".
     """
+    if trace.classifier.batch_mates == "alone":
+        raise NotApplicable("deeplift passes an image and its reference in one batch, which batch_mates='alone' excludes")
     start = fill_image(trace, baseline).expand_as(trace.images)
     rules = dict.fromkeys(ELEMENTWISE, rescale) | dict.fromkeys(POOLING, rescale_maximum)
     targets = trace.targets

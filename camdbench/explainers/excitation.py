@@ -14,7 +14,6 @@ from camdbench.core.errors import NotApplicable
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.trace import Trace
 from camdbench.models.classifier import PassCounts
-from camdbench.models.tensor_layout import find_layout
 from camdbench.models.traced_graph import Node, TracedGraph
 
 Compat = Literal["paper", "torchray"]
@@ -86,9 +85,7 @@ class _Excitation:
     def map(self, *, contrast: bool) -> Tensor:
         """The probabilities at the layer (B, h, w), summed over channels."""
         found = self.descend(contrast=contrast)[self.end]
-        classifier = self.trace.classifier
-        layout = find_layout(tuple(found.shape), self.trace.size, classifier.module(self.layer), classifier.network, self.layer)
-        return layout.to_grid(found).sum(1)
+        return self.trace.classifier.layout(found, self.trace.size, self.layer).to_grid(found).sum(1)
 
     def descend(self, *, contrast: bool) -> dict[Node, Tensor]:
         """The probability of every neuron behind the layer, by operation."""

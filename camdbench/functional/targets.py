@@ -1,11 +1,15 @@
-"""The explained class: label, prediction, runner-up, least likely class, or a class index."""
+"""The explained class: label, prediction, runner-up, least likely class, or a class index; class indices from users."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from camdbench.core.errors import UsageError
+from camdbench.core.errors import UsageError, unknown
 
 
 def pick_targets(rule: str, logits: Tensor, labels: Tensor) -> Tensor:
@@ -38,3 +42,55 @@ def check_classes(indices: Tensor, classes: int, what: str) -> Tensor:
     if len(wrong):
         raise UsageError(f"{what} {wrong[0].item()}, but the model has classes 0 to {classes - 1}")
     return indices
+
+
+def class_indices(given: Any, count: int, what: str, names: Sequence[str] = ()) -> Tensor:
+    """Class indices (N,) int64 from a list, array or tensor of integers, or of class names.
+
+    >>> class_indices(["dog", 0], 2, "targets", ("cat", "dog")).tolist()
+    [1, 0]
+
+    Args:
+        given: one class per image.
+        count: number of images N.
+        what: starts the error message: `targets` or `labels`.
+        names: names of the classes, if known.
+
+    Raises:
+        UsageError: floats, bools, an unknown name, another number of classes than of images, or one-hot rows.
+    """
+    items = [given] if isinstance(given, str) else given
+    if isinstance(items, Sequence) and not isinstance(items, range):
+        items = [_index(item, what, names) for item in cast("Sequence[object]", items)]
+    try:
+        found = np.asarray(items.detach().cpu() if isinstance(items, Tensor) else items)
+    except (TypeError, ValueError, RuntimeError):
+        found = np.asarray(None)
+    if found.ndim > 1:
+        raise UsageError(f"{what} have shape {found.shape}: expected one class index per image; of one-hot rows give argmax(1)")
+    if found.size and found.dtype.kind not in "iu":
+        kind = found.dtype if found.dtype != object else type(given).__name__
+        raise UsageError(f"{what} are {kind}; expected class indices (integers)")
+    if found.shape != (count,):
+        raise UsageError(f"{found.size} {what} for {count} images; give one for each")
+    return torch.from_numpy(found.astype(np.int64))
+
+
+def _index(item: object, what: str, names: Sequence[str]) -> object:
+    """A class name as its index; a tensor or array of one element as its number; other items as they are.
+
+    Raises:
+        UsageError: an unknown name, or a truth value.
+    """
+    if isinstance(item, str):
+        if not names:
+            raise UsageError(f"{what}: {item!r} is a class name, but the model has no class_names; give class indices")
+        lower = [name.casefold() for name in names]
+        if item.strip().casefold() not in lower:
+            raise unknown("class", item, names, of=what)
+        return lower.index(item.strip().casefold())
+    single = isinstance(item, np.generic) or (isinstance(item, Tensor | np.ndarray) and item.ndim == 0)
+    value = cast("Any", item).item() if single else item
+    if isinstance(value, bool):
+        raise UsageError(f"{what} are bool; expected class indices (integers)")
+    return value

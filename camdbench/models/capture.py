@@ -5,42 +5,77 @@ Every hook is removed on exit from its context, also after an exception.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import count
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import Node
 
 from camdbench.core.errors import UsageError
+
+
+def split_call(layer: str) -> tuple[str, int | None]:
+    """Name of a module, and the call of it that is meant: 0 is the first, -1 the last; None if no call is named.
+
+    >>> split_call("_swish[-1]"), split_call("layer4.1")
+    (('_swish', -1), ('layer4.1', None))
+    """
+    found = re.fullmatch(r"(.+)\[(-?\d+)\]", layer)
+    return (layer, None) if found is None else (found[1], int(found[2]))
+
+
+def call_of(layer: str, calls: int) -> int:
+    """Number of the call that a layer's name means, from 0, if its module runs so often."""
+    call = split_call(layer)[1] or 0
+    return call + calls if call < 0 else call
 
 
 class Capture:
     """Output of a layer in one forward pass.
 
     Attributes:
-        leaf: output in the layer's own layout, detached: a backward pass to it covers only the tail and computes no weight
-            gradients. If `attached` (training) it stays in the graph, in float32 whatever the precision before it.
+        outputs: output of each call in the layer's own layout, the first detached: a backward pass to it covers only the tail and
+            computes no weight gradients. If `attached` (training) it stays in the graph, in float32 whatever the precision
+            before it.
         rest: contexts active in the rest of the pass.
     """
 
     def __init__(self, layer: str, *, attached: bool = False) -> None:
         self.layer, self.attached = layer, attached
-        self.leaf: Tensor | None = None
+        self.call = split_call(layer)[1]
+        self.outputs = list[Tensor]()
         self.rest = ExitStack()
+
+    @property
+    def calls(self) -> int:
+        """Number of calls so far."""
+        return len(self.outputs)
+
+    @property
+    def leaf(self) -> Tensor | None:
+        """Output of the call that the layer's name means, None if it did not run."""
+        place = call_of(self.layer, self.calls)
+        return self.outputs[place] if 0 <= place < self.calls else None
 
     def hook(self, module: nn.Module, inputs: tuple[object, ...], output: object) -> Tensor:
         """Keep the output as a leaf and return a copy, which later in-place operations may overwrite."""
         del module, inputs
-        if self.leaf is not None:
-            raise UsageError(f"layer {self.layer!r} runs more than once in a forward pass; choose the enclosing block")
+        if self.outputs and self.call is None:
+            raise UsageError(
+                f"layer {self.layer!r} runs more than once in a forward pass; name a call, such as the last one: '{self.layer}[-1]'"
+            )
         if not isinstance(output, Tensor):
             raise UsageError(f"layer {self.layer!r} returns {type(output).__name__}, not a tensor; choose a layer inside or after it")
         if self.attached and torch.is_autocast_enabled(output.device.type):
             self.rest.enter_context(torch.autocast(output.device.type, enabled=False))  # maps need derivatives in float32
             output = output.float()
-        self.leaf = output if self.attached and output.requires_grad else output.detach().requires_grad_()
-        return self.leaf.clone()
+        in_graph = output.requires_grad and (self.attached or bool(self.outputs))  # a later call follows the first one's leaf
+        self.outputs.append(output if in_graph else output.detach().requires_grad_())
+        return self.outputs[-1].clone()
 
     def output(self) -> Tensor:
         """The leaf.
@@ -48,9 +83,9 @@ class Capture:
         Raises:
             UsageError: the forward pass did not run the layer.
         """
-        if self.leaf is None:
+        if (leaf := self.leaf) is None:
             raise UsageError(f"layer {self.layer!r} does not run in a forward pass; choose another layer")
-        return self.leaf
+        return leaf
 
 
 @contextmanager
@@ -66,12 +101,13 @@ def capture_output(module: nn.Module, layer: str, *, attached: bool = False) -> 
 
 
 @contextmanager
-def replace_output(module: nn.Module, output: Tensor) -> Generator[None]:
-    """Make `module` return `output` in all passes inside the context."""
+def replace_output(module: nn.Module, output: Tensor, call: int | None = None) -> Generator[None]:
+    """Make `module` return `output` in all passes inside the context, or in the call of that number alone."""
+    calls = count()
 
-    def hook(module: nn.Module, inputs: tuple[object, ...], computed: object) -> Tensor:
+    def hook(module: nn.Module, inputs: tuple[object, ...], computed: object) -> Tensor | None:
         del module, inputs, computed
-        return output.clone()  # later in-place operations may overwrite it
+        return output.clone() if call in (None, next(calls)) else None  # later in-place operations may overwrite it
 
     handle = module.register_forward_hook(hook)
     try:
@@ -100,16 +136,26 @@ def record_outputs(modules: Iterable[nn.Module]) -> Generator[list[tuple[nn.Modu
 
 @dataclass
 class CapturedOutput:
-    """Record of one module in a survey: number of calls, output shape, and summary of the gradient at its output."""
+    """Record of one module in a survey, of its last call where a call matters.
+
+    Attributes:
+        calls: number of calls.
+        shape: shape of the output; None if it is no tensor.
+        gradient: summary of the gradient at the output.
+        node: operation of the autograd graph that made the output.
+    """
 
     calls: int = 0
     shape: tuple[int, ...] | None = None
     gradient: Tensor | None = None
+    node: Node | None = None
 
 
 @contextmanager
 def survey(network: nn.Module, summarise: Callable[[str, Tensor], Tensor | None]) -> Generator[dict[str, CapturedOutput]]:
     """Observe all named modules in one forward and one backward pass inside the context.
+
+    Modules of TorchScript, which allow no hooks, are left out.
 
     Args:
         network: the network.
@@ -122,15 +168,21 @@ def survey(network: nn.Module, summarise: Callable[[str, Tensor], Tensor | None]
             del module, inputs
             record = seen[name]
             record.calls += 1
+            own = record.calls
             if isinstance(output, Tensor):
-                record.shape = tuple(output.shape)
+                record.shape, record.node = tuple(output.shape), output.grad_fn
                 if output.requires_grad:
-                    output.register_hook(lambda gradient: setattr(record, "gradient", summarise(name, gradient)))
+
+                    def keep(gradient: Tensor) -> None:
+                        if own == record.calls:
+                            record.gradient = summarise(name, gradient)
+
+                    output.register_hook(keep)
 
         return hook
 
     with ExitStack() as stack, torch.enable_grad():
         for name, module in network.named_modules():
-            if name:
+            if name and not isinstance(module, torch.jit.ScriptModule):
                 stack.callback(module.register_forward_hook(watch(name)).remove)
         yield seen

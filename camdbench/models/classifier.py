@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from camdbench.core.errors import UsageError
+from camdbench.core.network_options import BatchMates, Output, check_choice
 from camdbench.core.precision import Precision, check_precision
 from camdbench.models import capture
+from camdbench.models.bare_network import bare_name, bare_network
+from camdbench.models.network_check import NetworkCheck, run_once
+from camdbench.models.network_output import tensor_of, to_logits
 from camdbench.models.target_layers import default_layer
+from camdbench.models.tensor_layout import TensorLayout, find_layout
+from camdbench.models.weights_file import bytes_of
+
+_LARGEST = 1.5  # mean or std of colours in [0, 1]; that of timm is 1
 
 
 @dataclass(frozen=True)
@@ -42,14 +50,21 @@ class Classifier(nn.Module):
     """A network with normalisation, target layer and pass counts.
 
     Args:
-        network: maps mean/std-normalised images (B, 3, H, W) to logits (B, C), or to an object with `.logits`, key `logits` or a tuple.
-        layer: name of the target layer; default: by architecture for torchvision and timm.
+        network: maps mean/std-normalised images (B, 3, H, W) to logits (B, C), or to an object with `.logits`, key `logits` or a
+            tuple. The network inside `torch.compile` and DataParallel is taken, and a copy of one built in inference mode.
+        layer: name of the target layer; default: by architecture for torchvision and timm. `NAME[-1]` is the last call of a
+            module that runs more than once.
         mean: mean of the normalisation on the scale of [0, 1], one number or one per channel.
         std: standard deviation, one number or one per channel.
         name: name of the model in rows.
         class_names: names of the C classes, in the order of the logits.
-        input_size: side of the images that the network is made for, in pixels.
+        input_size: side of the images that the network is made for, in pixels; default: the network's own, else 224.
         precision: precision of `score` without gradients; all other passes use the network's own.
+        output: what the network returns: `logits`, `probabilities`, `log-probabilities` or `sigmoid`. Probabilities p become
+            log p and sigmoids log p - log(1 - p); gradients are of these. Default: logits, and a network that returns
+            something else is refused.
+        batch_mates: `alone` runs every image in a batch of its own, for a network whose outputs depend on the other images.
+        prefix_tokens: number of tokens before those of the patches; default: the network's own, else by the patch size.
 
     >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
     >>> classifier = Classifier(network, layer="1", mean=0.5, std=0.25)
@@ -69,26 +84,35 @@ class Classifier(nn.Module):
         std: float | Sequence[float],
         name: str = "custom",
         class_names: Sequence[str] = (),
-        input_size: int = 224,
+        input_size: int | None = None,
         precision: Precision = "fp32",
+        output: Output | None = None,
+        batch_mates: BatchMates = "together",
+        prefix_tokens: int | None = None,
     ) -> None:
         super().__init__()
-        self.network = network
+        self.network = network = bare_network(network)
         self.training = network.training
         self.name = name
         self.class_names = tuple(class_names)
-        self.input_size = input_size
+        self.input_size = _input_size(network, input_size)
         self.precision = check_precision(precision)
+        self.output: Output | None = None if output is None else check_choice("output", output, Output)
+        self.batch_mates: BatchMates = check_choice("batch mates", batch_mates, BatchMates)
+        self.prefix_tokens = prefix_tokens
+        self.checks = dict[tuple[int, int], NetworkCheck]()  # by image size
         self.register_buffer("mean", _per_channel(mean, "mean"), persistent=False)
         self.register_buffer("std", _per_channel(std, "std"), persistent=False)
         if bool((self.std <= 0).any()):
             raise UsageError(f"std={std!r}: must be positive")
         device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
         self.mean, self.std = self.mean.to(device), self.std.to(device)
-        self.layer = layer if layer is not None else default_layer(network)
-        if self.layer is not None:
-            self.module(self.layer)
+        self.layer = default_layer(network) if layer is None else self.layer_name(layer)
+        if self.layer is not None and isinstance(self.module(self.layer), torch.jit.ScriptModule):
+            raise UsageError(f"layer = {self.layer}: layers of TorchScript cannot be captured; omit it, and use rise, saliency, …")
         self.passes = PassCounts()
+        self._capturing = False
+        self._calls = dict[str, int]()  # of layers that were captured by call
         self._backward_kind: Literal["backward", "tail_backward"] = "backward"
 
     @property
@@ -102,7 +126,7 @@ class Classifier(nn.Module):
         Raises:
             UsageError: the network does not return logits of at least two classes.
         """
-        logits = _logits_of(self.network((images - self.mean) / self.std))
+        logits = to_logits(self.outputs(images), self.output)
         count = len(images)
         self.passes += PassCounts(forward=count)
         if logits.requires_grad:
@@ -114,6 +138,19 @@ class Classifier(nn.Module):
 
             logits.register_hook(count_backward)
         return logits
+
+    def outputs(self, images: Tensor) -> Tensor:
+        """What the network returns for images (B, 3, H, W) in [0, 1]: (B, C), before any conversion; not counted.
+
+        Raises:
+            UsageError: it does not return values of at least two classes.
+        """
+        inputs = (images - self.mean) / self.std
+        if self.batch_mates == "together" or len(images) == 1:
+            return tensor_of(self.network(inputs))
+        if self._capturing:
+            raise UsageError(f"batch_mates = alone: {len(images)} images in a pass that captures a layer; give them one by one")
+        return torch.cat([tensor_of(self.network(image[None])) for image in inputs])
 
     def score(self, images: Tensor) -> Tensor:
         """Logits (N, C) of images altered by an explainer.
@@ -130,19 +167,18 @@ class Classifier(nn.Module):
         """Number of logits for images of (height, width), from an uncounted pass of a blank image.
 
         Raises:
-            UsageError: the network does not accept images of that size.
+            UsageError: the network fails on such an image; the message states why.
         """
+        image = torch.zeros(1, 3, *image_size, device=self.device)
+        with self.uncounted(), torch.no_grad(), self.frozen():
+            return run_once(self, lambda: self.outputs(image), image).shape[1]
+
+    @contextmanager
+    def uncounted(self) -> Generator[None]:
+        """Passes inside the context are not counted."""
         passes = self.passes
         try:
-            with torch.no_grad(), self.frozen():
-                return self(torch.zeros(1, 3, *image_size, device=self.device)).shape[1]
-        except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:  # raised by fixed-size networks
-            height, width = image_size
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UsageError(
-                f"{self.name} does not take images of {height} x {width} pixels ({reason}); it was made for "
-                f"{self.input_size} x {self.input_size}: set the size of the data set, 'shortcuts(size=224)', or --size"
-            ) from None
+            yield
         finally:
             self.passes = passes
 
@@ -152,13 +188,21 @@ class Classifier(nn.Module):
         modes = [(module, module.training) for module in self.modules()]
         flags = [(parameter, parameter.requires_grad) for parameter in self.parameters()]
         try:
-            self.eval().requires_grad_(False)
+            self._to_eval()
+            self.requires_grad_(False)
             yield self
         finally:
             for module, training in modes:
                 module.training = training
             for parameter, requires_grad in flags:
                 parameter.requires_grad_(requires_grad)
+
+    def _to_eval(self) -> None:
+        try:
+            self.eval()
+        except NotImplementedError:  # the mode of an exported program was fixed when it was made
+            for module in self.modules():
+                module.training = False
 
     @contextmanager
     def captured(self, layer: str | None = None, *, attached: bool = False) -> Generator[capture.Capture]:
@@ -170,33 +214,49 @@ class Classifier(nn.Module):
             UsageError: unknown layer, or no layer given and no default.
         """
         name = self.layer_name(layer)
-        kind, self._backward_kind = self._backward_kind, "backward" if attached else "tail_backward"
+        before = self._backward_kind, self._capturing
+        self._backward_kind, self._capturing = "backward" if attached else "tail_backward", True
         try:
             with capture.capture_output(self.module(name), name, attached=attached) as seen:
                 yield seen
+            self._calls[name] = seen.calls
         finally:
-            self._backward_kind = kind
+            self._backward_kind, self._capturing = before
 
     def replay(self, image: Tensor, output: Tensor, layer: str | None = None) -> Tensor:
         """Logits (N, C) of one image (1, 3, H, W) whose layer output is replaced by each of N outputs (N, …).
 
         One pass up to the layer and N through the tail; if the tail cannot broadcast what bypasses the layer, N full passes.
         """
-        module = self.module(self.layer_name(layer))
-        with capture.replace_output(module, output):
-            try:
-                logits = _logits_of(self.network((image - self.mean) / self.std))
-                count = PassCounts(forward=1, tail_forward=len(output))
-            except torch.OutOfMemoryError:
-                raise
-            except RuntimeError:
-                logits = _logits_of(self.network(((image - self.mean) / self.std).expand(len(output), -1, -1, -1)))
-                count = PassCounts(forward=len(output))
+        if self.batch_mates == "alone" and len(output) > 1:
+            return torch.cat([self.replay(image, part[None], layer) for part in output])
+        name = self.layer_name(layer)
+        module, call = self.module(name), capture.call_of(name, self._calls.get(name, 1))
+        inputs = (image - self.mean) / self.std
+        try:
+            with capture.replace_output(module, output, call):
+                found = tensor_of(self.network(inputs))
+            count = PassCounts(forward=1, tail_forward=len(output))
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError:
+            with capture.replace_output(module, output, call):
+                found = tensor_of(self.network(inputs.expand(len(output), -1, -1, -1)))
+            count = PassCounts(forward=len(output))
         self.passes += count
-        return logits
+        return to_logits(found, self.output)
+
+    def layout(self, output: Tensor, image_size: tuple[int, int], layer: str | None = None) -> TensorLayout:
+        """Memory layout of the output of a layer for images of (height, width).
+
+        Raises:
+            UsageError: no layout fits, or several do.
+        """
+        name = self.layer_name(layer)
+        return find_layout(tuple(output.shape), image_size, self.module(name), self.network, name, self.prefix_tokens)
 
     def layer_name(self, layer: str | None = None) -> str:
-        """The given layer; default: the target layer.
+        """The given layer, without the prefix of a wrapper; default: the target layer.
 
         Raises:
             UsageError: neither is known.
@@ -204,8 +264,13 @@ class Classifier(nn.Module):
         name = layer if layer is not None else self.layer
         if name is None:
             kind = type(self.network).__name__
+            if isinstance(self.network, torch.jit.ScriptModule):
+                raise UsageError(f"{self.name}: layers of TorchScript cannot be captured; use an explainer without a layer: rise, saliency")
             raise UsageError(f"no target layer is known for {self.name} ({kind}); name one with layer= (see: camdbench layers)")
-        return name
+        return name if self._has(name) else bare_name(name)
+
+    def _has(self, layer: str) -> bool:
+        return capture.split_call(layer)[0] in dict(self.network.named_modules())
 
     def module(self, layer: str) -> nn.Module:
         """The module with that name.
@@ -216,16 +281,16 @@ class Classifier(nn.Module):
         from camdbench.core.errors import unknown
 
         modules = dict(self.network.named_modules())
-        if layer not in modules or not layer:
+        name = capture.split_call(layer if self._has(layer) else bare_name(layer))[0]
+        if name not in modules or not name:
             raise unknown("layer", layer, [name for name in modules if name], of=self.name, more="(see: camdbench layers)")
-        return modules[layer]
+        return modules[name]
 
     def weights_hash(self) -> str:
         """SHA-256 (16 hex digits) of names, shapes and values of all weights."""
         digest = hashlib.sha256()
-        for name, tensor in sorted(self.network.state_dict().items()):
-            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        for name, value in sorted(self.network.state_dict().items()):
+            digest.update(name.encode() + bytes_of(value))
         return digest.hexdigest()[:16]
 
 
@@ -233,24 +298,19 @@ def _per_channel(value: float | Sequence[float], what: str) -> Tensor:
     values = [float(value)] * 3 if isinstance(value, int | float) else [float(item) for item in value]
     if len(values) != 3 or not all(map(math.isfinite, values)):
         raise UsageError(f"{what}={value!r}: expected one number or three")
+    if max(map(abs, values)) > _LARGEST:
+        unit = ", ".join(f"{item / 255:.3f}" for item in values)
+        raise UsageError(f"{what}={value!r}: on the scale of 0 to 255, but images are in [0, 1]; divide by 255: {unit}")
     return torch.tensor(values).reshape(1, 3, 1, 1)
 
 
-def _logits_of(output: object) -> Tensor:
-    """Logits in the output of a network: a tensor, the first of a tuple, or `logits` as attribute or key."""
-    found = getattr(output, "logits", output)
-    if isinstance(found, Mapping):
-        found = cast("Mapping[str, object]", found).get("logits", found)
-    if isinstance(found, list | tuple) and found:
-        found = cast("Sequence[object]", found)[0]
-    if not isinstance(found, Tensor) or found.ndim != 2 or found.shape[1] < 2:
-        raise UsageError(f"the network must return logits (B, C) of at least two classes; it returned {_describe(output, found)}")
-    return found
-
-
-def _describe(output: object, found: object) -> str:
-    if isinstance(found, Tensor):
-        return str(tuple(found.shape))
-    if isinstance(found, Mapping):
-        return f"{type(output).__name__} with the keys {', '.join(map(repr, cast('Mapping[str, object]', found)))}, not 'logits'"
-    return type(output).__name__
+def _input_size(network: nn.Module, given: int | None) -> int:
+    """Side of the images: as given, or as stated by a vision transformer of torchvision or timm, which takes no other."""
+    embedding = getattr(network, "patch_embed", None)
+    sides = getattr(embedding, "img_size", None) if getattr(embedding, "strict_img_size", False) else getattr(network, "image_size", None)
+    stated = sides[0] if isinstance(sides, tuple) and len(set(sides)) == 1 else sides
+    if not isinstance(stated, int):
+        return 224 if given is None else given
+    if given not in (None, stated):
+        raise UsageError(f"input_size = {given}: {type(network).__name__} takes images of {stated} x {stated} pixels; omit input_size")
+    return stated

@@ -55,6 +55,7 @@ def load_checkpoint(path: Path, *, name: str) -> Classifier:
         facts = json.loads(facts_file.read_text(encoding="utf-8"))
         network_name, classes = facts["network"], facts["classes"]
         arguments = {key: facts[key] for key in ("mean", "std", "input_size", "layer")}
+        arguments |= {key: facts[key] for key in ("output", "batch_mates", "prefix_tokens") if key in facts}
     except FileNotFoundError:
         raise UsageError(
             f"checkpoint {path}: {facts_file.name} is not beside it; for weights alone use --models NAME --weights {path}"
@@ -66,4 +67,7 @@ def load_checkpoint(path: Path, *, name: str) -> Classifier:
     except UsageError as error:
         raise UsageError(f"checkpoint {path}: {error}") from None
     load_state(network, read_state(path), name)
-    return Classifier(network, name=name, class_names=classes, **arguments)
+    try:
+        return Classifier(network, name=name, class_names=classes, **arguments)
+    except UsageError as error:
+        raise UsageError(f"checkpoint {path}: {facts_file.name}: {error}") from None

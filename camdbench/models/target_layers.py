@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import Node
 
 from camdbench.core.errors import UsageError
-from camdbench.models.capture import survey
-from camdbench.models.tensor_layout import TensorLayout, possible_layouts
+from camdbench.models.capture import CapturedOutput, split_call, survey
+from camdbench.models.network_check import check_network, reason_of
+from camdbench.models.tensor_layout import TensorLayout, possible_layouts, readings
 
 if TYPE_CHECKING:
     from camdbench.models.classifier import Classifier
@@ -73,6 +75,10 @@ def default_layer(network: nn.Module) -> str | None:
     return None
 
 
+# In names of autograd nodes; `hardtanh` is ReLU6.
+_ACTIVATIONS = ("relu", "elu", "silu", "swish", "mish", "hardtanh", "softplus", "sigmoid", "tanh")
+
+
 _LIBRARIES = {"torchvision.models.": _FAMILIES, "timm.models.": _TIMM_FAMILIES}
 
 
@@ -99,6 +105,7 @@ class Layer(NamedTuple):
         height: rows of the grid; 0 if the layout is ambiguous.
         width: columns of the grid; 0 if the layout is ambiguous.
         problem: why it cannot be explained; empty if it can.
+        followed_by: activation function that its output enters directly; empty if there is none.
     """
 
     name: str
@@ -107,55 +114,106 @@ class Layer(NamedTuple):
     height: int
     width: int
     problem: str
+    followed_by: str = ""
 
 
 def list_layers(classifier: Classifier, image_size: tuple[int, int]) -> list[Layer]:
     """All layers in the order of the network, with shapes and the reason if one cannot be explained.
 
-    Costs two forward passes and one backward pass of one image, which are not counted.
+    A module that runs more than once is followed by its last call, `NAME[-1]`. Costs one forward and one backward pass of one
+    image beside those of `check_network`; none is counted.
 
     Raises:
-        UsageError: the network does not accept images of that size.
+        UsageError: the network fails on images of that size, or contradicts what is stated of it.
     """
     modules = dict(classifier.network.named_modules())
     layouts = dict[str, list[TensorLayout]]()
 
     def any_gradient(name: str, gradient: Tensor) -> Tensor | None:
-        layouts[name] = possible_layouts(tuple(gradient.shape), image_size, modules[name], classifier.network)
+        layouts[name] = _layouts(classifier, modules[name], tuple(gradient.shape), image_size)
         return layouts[name][0].to_grid(gradient).ne(0).any() if len(layouts[name]) == 1 else None
 
-    classifier.count_classes(image_size)  # raises for unsupported sizes
-    generator = torch.Generator().manual_seed(0)
-    image = torch.rand(1, 3, *image_size, generator=generator).to(classifier.device).requires_grad_()
-    passes = classifier.passes
-    with torch.inference_mode(mode=False), classifier.frozen(), survey(classifier.network, any_gradient) as records:
-        logits = classifier(image)
-        weights = torch.randn(logits.shape, generator=generator).to(logits.device)  # avoids cancellation of classes
-        torch.autograd.backward((logits * weights).sum(), inputs=[image])
-    classifier.passes = passes
+    differentiable = not check_network(classifier, image_size).gradient_problem
+    records, followers = _survey(classifier, image_size, any_gradient, differentiable=differentiable)
     layers = list[Layer]()
     for name, record in records.items():
-        found, shape = layouts.get(name, []), record.shape or ()
+        shape = record.shape or ()
+        found = layouts.get(name, [] if differentiable else _layouts(classifier, modules[name], shape, image_size))
         layout = found[0] if len(found) == 1 else None
         channels = 0 if layout is None else shape[{"nchw": 1, "nhwc": 3, "tokens": 2}[layout.kind]]
         height, width = (0, 0) if layout is None else (layout.height, layout.width)
-        problem = _problem(record.calls, found, record.gradient)
-        layers.append(Layer(name, type(modules[name]).__name__, channels, height, width, problem))
+        unreached = differentiable and not (record.gradient is not None and bool(record.gradient))
+        problem, kind = _problem(modules[name], record, found, unreached=unreached), type(modules[name]).__name__
+        follower = followers.get(name, "")
+        if record.calls > 1:
+            layers.append(Layer(name, kind, 0, 0, 0, f"runs {record.calls} times in a forward pass", follower))
+            name = f"{name}[-1]"
+        layers.append(Layer(name, kind, channels, height, width, problem, follower))
     return layers
 
 
-def _problem(calls: int, layouts: Sequence[TensorLayout], reached: Tensor | None) -> str:
-    if calls == 0:
+def _survey(
+    classifier: Classifier, image_size: tuple[int, int], summarise: Callable[[str, Tensor], Tensor | None], *, differentiable: bool
+) -> tuple[dict[str, CapturedOutput], dict[str, str]]:
+    """Records of all modules in one uncounted pass of a random image, and the activation functions that follow them.
+
+    Raises:
+        UsageError: the pass fails while modules are observed.
+    """
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(1, 3, *image_size, generator=generator).to(classifier.device).requires_grad_()
+    frozen = classifier.uncounted(), torch.inference_mode(mode=False), classifier.frozen()
+    try:
+        with frozen[0], frozen[1], frozen[2], survey(classifier.network, summarise) as records:
+            logits = classifier(image)
+            followers = _followers(logits, records)
+            if differentiable:
+                weights = torch.randn(logits.shape, generator=generator).to(logits.device)  # avoids cancellation of classes
+                torch.autograd.backward((logits * weights).sum(), inputs=[image])
+    except (UsageError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # raised by the network
+        raise UsageError(f"{classifier.name}: its layers cannot be listed ({reason_of(error)}); use an explainer without a layer") from None
+    return records, followers
+
+
+def _layouts(classifier: Classifier, module: nn.Module, shape: tuple[int, ...], image_size: tuple[int, int]) -> list[TensorLayout]:
+    return possible_layouts(shape, image_size, module, classifier.network, classifier.prefix_tokens)
+
+
+def _followers(logits: Tensor, records: Mapping[str, CapturedOutput]) -> dict[str, str]:
+    """Activation functions in the autograd graph whose input is the output of a module, by the module's name."""
+    makers = dict[Node, list[str]]()
+    for name, record in records.items():
+        if record.node is not None:
+            makers.setdefault(record.node, []).append(name)
+    found = dict[str, str]()
+    seen, waiting = set[Node](), [logits.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        sources = [source for source, _ in node.next_functions]
+        kind = node.name().rpartition("::")[2].partition("Backward")[0].lower()
+        if sources and sources[0] is not None and any(function in kind for function in _ACTIVATIONS):
+            found |= dict.fromkeys(makers.get(sources[0], []), kind)
+        waiting += sources
+    return found
+
+
+def _problem(module: nn.Module, record: CapturedOutput, layouts: Sequence[TensorLayout], *, unreached: bool) -> str:
+    if isinstance(module, torch.jit.ScriptModule):
+        return "TorchScript does not let its layers be captured"
+    if record.calls == 0:
         return "does not run in a forward pass"
-    if calls > 1:
-        return f"runs {calls} times in a forward pass"
+    if record.shape and record.shape[0] != 1:
+        return f"returns {record.shape[0]} items for one image"
     if len(layouts) != 1:
-        return "more than one reading of its output as a grid" if layouts else "no grid of places in its output"
+        return readings(layouts) if layouts else "no grid of places in its output"
     if layouts[0].height * layouts[0].width == 1:
         return "its grid has a single cell"
-    if reached is None or not bool(reached):
-        return "its gradient is exactly zero at every place"
-    return ""
+    return "its gradient is exactly zero at every place" if unreached else ""
 
 
 def check_layer(classifier: Classifier, layer: str | None, layers: Sequence[Layer]) -> str:
@@ -166,11 +224,15 @@ def check_layer(classifier: Classifier, layer: str | None, layers: Sequence[Laye
     """
     name = classifier.layer_name(layer)
     classifier.module(name)
-    found = next(item for item in layers if item.name == name)
-    if found.problem:
-        works = [item.name for item in layers if not item.problem]
-        known = [default for default in (classifier.layer, default_layer(classifier.network)) if default in works]
-        better = (known + works[::-1] + [None])[0]
-        fix = f"use layer={better!r}" if better else "no layer of this network can be explained"
-        raise UsageError(f"layer {name!r} of {classifier.name} cannot be explained: {found.problem}; {fix}")
-    return name
+    plain, call = split_call(name)
+    named = plain if call is None else f"{plain}[-1]"  # the survey looks at the last call
+    found = next((item for item in layers if item.name == named), None) or next(item for item in layers if item.name == plain)
+    if not found.problem:
+        return name
+    works = [item for item in layers if not item.problem]
+    names = [item.name for item in works]
+    after = [item.name for item in works if not item.followed_by]  # an activation function would change the map
+    known = [default for default in (f"{name}[-1]", classifier.layer, default_layer(classifier.network)) if default in names]
+    better = (known + after[::-1] + names[::-1] + [None])[0]
+    fix = f"use layer={better!r}" if better else "no layer of this network can be explained"
+    raise UsageError(f"layer {name!r} of {classifier.name} cannot be explained: {found.problem}; {fix}")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from camdbench.core.errors import UsageError
 
 _MOST_PREFIX_TOKENS = 8
+_FEWEST_PLACES = 4
 
 
 @dataclass(frozen=True)
@@ -49,28 +50,54 @@ class TensorLayout:
         return torch.cat([output[:, : self.prefix].expand(len(grid), -1, -1), places], 1)
 
 
-def find_layout(shape: tuple[int, ...], image_size: tuple[int, int], module: nn.Module, network: nn.Module, layer: str) -> TensorLayout:
+def find_layout(
+    shape: tuple[int, ...],
+    image_size: tuple[int, int],
+    module: nn.Module,
+    network: nn.Module,
+    layer: str,
+    prefix_tokens: int | None = None,
+) -> TensorLayout:
     """Layout of an output of that shape for images of that size.
 
     Raises:
         UsageError: no layout fits, or several do.
     """
-    found = possible_layouts(shape, image_size, module, network)
+    found = possible_layouts(shape, image_size, module, network, prefix_tokens)
     if len(found) == 1:
         return found[0]
-    what = "no grid of places" if not found else "more than one reading as a grid"
+    what = "no grid of places" if not found else readings(found)
     raise UsageError(
         f"layer {layer!r} returns shape {shape}, in which there is {what} for images of {image_size[0]} x {image_size[1]} pixels"
     )
 
 
-def possible_layouts(shape: tuple[int, ...], image_size: tuple[int, int], module: nn.Module, network: nn.Module) -> list[TensorLayout]:
+def readings(layouts: Sequence[TensorLayout]) -> str:
+    """Readings of an output as a grid, and the statement that chooses one.
+
+    >>> readings([TensorLayout("tokens", 4, 8, 5), TensorLayout("tokens", 4, 9, 1)])
+    'more than one reading as a grid: 4 x 8 after 5 prefix tokens or 4 x 9 after 1; state prefix_tokens= in Classifier(…)'
+    """
+    if layouts[0].kind == "tokens":
+        grids = [f"{one.height} x {one.width} after {one.prefix}" for one in layouts]
+        grids[0] += " prefix tokens"
+        alike = len({one.prefix for one in layouts}) == 1
+        fix = "set network.patch_size" if alike else "state prefix_tokens= in Classifier(…)"
+        return f"more than one reading as a grid: {' or '.join(grids)}; {fix}"
+    grids = [f"{one.kind} {one.height} x {one.width}" for one in layouts]
+    return f"more than one reading as a grid: {' or '.join(grids)}; choose another layer or image size"
+
+
+def possible_layouts(
+    shape: tuple[int, ...], image_size: tuple[int, int], module: nn.Module, network: nn.Module, prefix_tokens: int | None = None
+) -> list[TensorLayout]:
     """Layouts in which the grid has the aspect ratio of the image.
 
-    If both channels first and channels last fit, the module's type decides, else an exact aspect ratio.
+    If both channels first and channels last fit, the module's type decides, else an exact aspect ratio. A grid of tokens is
+    computed from the patch size or the embedding's convolution; in a network with neither, every grid that fits is returned.
     """
     if len(shape) == 3:
-        return _token_layouts(shape[1], image_size, network)
+        return _token_layouts(shape, image_size, network, prefix_tokens)
     if len(shape) != 4:
         return []
     options = (TensorLayout("nchw", shape[2], shape[3]), TensorLayout("nhwc", shape[1], shape[2]))
@@ -96,17 +123,64 @@ def _kind_of(module: nn.Module, shape: tuple[int, ...]) -> str | None:
     return "nchw" if channels == shape[1] else None
 
 
-def _token_layouts(tokens: int, image_size: tuple[int, int], network: nn.Module) -> list[TensorLayout]:
-    stated = getattr(network, "num_prefix_tokens", 1 if hasattr(network, "class_token") else None)
-    prefixes = range(_MOST_PREFIX_TOKENS + 1) if stated is None else (int(stated),)
-    found = [layout for prefix in prefixes if (layout := _grid_of(tokens - prefix, prefix, image_size)) is not None]
-    return found[:1]  # fewest prefix tokens; a second square within eight tokens exists only for tiny grids
+def _token_layouts(
+    shape: tuple[int, ...], image_size: tuple[int, int], network: nn.Module, prefix_tokens: int | None
+) -> list[TensorLayout]:
+    """Grids of an output (B, N, C): those of the patches if known, merged 2 x 2 as often as needed; else all that fit."""
+    tokens, channels = shape[1:]
+    if channels == 1:  # a pooled vector
+        return []
+    stated = {prefix_tokens} if prefix_tokens is not None else _stated_prefixes(network)
+    prefixes = stated or set(range(_MOST_PREFIX_TOKENS + 1))
+    grids = _patch_grids(network, image_size)
+    if not grids:
+        return [layout for prefix in sorted(prefixes) for layout in _grids_of(tokens - prefix, prefix, image_size)]
+    while grids:
+        fit = {grid for grid in grids if tokens - grid[0] * grid[1] in prefixes and grid[0] * grid[1] >= _FEWEST_PLACES}
+        if fit:
+            return [TensorLayout("tokens", *grid, tokens - grid[0] * grid[1]) for grid in sorted(fit)]
+        grids = {merged for grid in grids if max(grid) > 1 for merged in _merged(*grid)}
+        prefixes = stated or {0, 1}  # networks that merge places have a class token at most, unless they state more
+    return []
 
 
-def _grid_of(places: int, prefix: int, image_size: tuple[int, int]) -> TensorLayout | None:
-    if places < 4:
-        return None
-    height = round(math.sqrt(places * image_size[0] / image_size[1]))
-    if height and places % height == 0 and _proportional(height, places // height, image_size):
-        return TensorLayout("tokens", height, places // height, prefix)
-    return None
+def _merged(height: int, width: int) -> tuple[tuple[int, int], ...]:
+    """Grid after merging 2 x 2 places, with an odd side padded or cut."""
+    return (-(-height // 2), -(-width // 2)), (max(1, height // 2), max(1, width // 2))
+
+
+def _stated_prefixes(network: nn.Module) -> set[int]:
+    """Numbers of prefix tokens that a network or a module of it states: `num_prefix_tokens`, or a `class_token`."""
+    stated = {getattr(module, "num_prefix_tokens", None) for module in network.modules()}
+    numbers = {number for number in stated if isinstance(number, int)}
+    return numbers or ({1} if any(hasattr(module, "class_token") for module in network.modules()) else set())
+
+
+def _patch_grids(network: nn.Module, image_size: tuple[int, int]) -> set[tuple[int, int]]:
+    """Grids of patches: of convolutions of the image whose kernel is their stride, else of a stated `patch_size`."""
+    found = set[tuple[int, int]]()
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and module.in_channels == 3 and module.kernel_size == module.stride != (1, 1):
+            paddings = module.padding if isinstance(module.padding, tuple) else (0, 0)  # "same" or "valid"
+            sides = zip(image_size, paddings, module.stride, strict=True)
+            rows, columns = ((side + 2 * padding) // stride for side, padding, stride in sides)
+            found.add((rows, columns))
+    if not found:
+        sizes = {_pair(getattr(module, "patch_size", None)) for module in network.modules()}
+        found = {(image_size[0] // size[0], image_size[1] // size[1]) for size in sizes if size is not None}
+    return found
+
+
+def _pair(size: object) -> tuple[int, int] | None:
+    """A side, or two of them, as two numbers above 0; None if it is something else."""
+    sides = size if isinstance(size, tuple | list) else (size, size)
+    numbers = [side for side in cast("Sequence[object]", sides) if isinstance(side, int) and side > 0]
+    return (numbers[0], numbers[1]) if len(numbers) == len(sides) == 2 else None
+
+
+def _grids_of(places: int, prefix: int, image_size: tuple[int, int]) -> list[TensorLayout]:
+    """All grids of so many places in the proportion of the image."""
+    heights = [height for height in range(1, places + 1) if places % height == 0] if places >= _FEWEST_PLACES else []
+    fit = [(height, places // height) for height in heights if _proportional(height, places // height, image_size)]
+    exact = [grid for grid in fit if grid[0] * image_size[1] == grid[1] * image_size[0]]
+    return [TensorLayout("tokens", *grid, prefix) for grid in exact or fit]

@@ -7,7 +7,7 @@ import re
 import warnings
 import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -69,6 +69,18 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], name: str) -> No
     fitting = OrderedDict((key, tensor.to(own[key].dtype)) for key, tensor in state.items())
     fitting._metadata = getattr(own, "_metadata", {})  # pyright: ignore[reportAttributeAccessIssue] - versions; MNASNet needs them
     network.load_state_dict(fitting, strict=False)
+
+
+def bytes_of(value: object) -> bytes:
+    """Shape, dtype and bytes of an entry of a state dict; quantised networks also keep tuples and other objects there."""
+    if isinstance(value, Tensor):
+        plain = value.detach().cpu()
+        plain = plain.dequantize() if plain.is_quantized else plain
+        shape = f"{tuple(value.shape)}{value.dtype}".encode()
+        return shape + plain.contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    if isinstance(value, tuple | list):
+        return b"".join(map(bytes_of, cast("Sequence[object]", value)))
+    return repr(value).encode()
 
 
 def _more(keys: list[str]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camdbench.core.errors import UsageError, unknown
+from camdbench.core.network_options import BatchMates, Output, check_choice
 from camdbench.core.precision import check_precision
 from camdbench.core.registries import models
 from camdbench.models import timm_zoo, torchvision_zoo
@@ -66,6 +67,8 @@ def load_classifier(
     device: str = "auto",
     download: bool = False,
     precision: str = "fp32",
+    output: Output | None = None,
+    batch_mates: BatchMates | None = None,
 ) -> Classifier:
     """Classifier of the zoo, in eval mode with frozen weights.
 
@@ -80,9 +83,11 @@ def load_classifier(
         device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
         download: whether torchvision or timm may download missing weights.
         precision: precision of forward passes on masked images: `fp32` or `bf16`.
+        output: what the network returns: logits, probabilities, log-probabilities or sigmoid; default: as the model states.
+        batch_mates: `alone` runs one image at a time; default: as the model states.
 
     Raises:
-        UsageError: unknown name or precision, missing or incompatible weights, or an unavailable device.
+        UsageError: unknown name, precision or output, missing or incompatible weights, or an unavailable device.
     """
     from camdbench.models.devices import pick_device
     from camdbench.models.embedded import load_checkpoint
@@ -105,6 +110,10 @@ def load_classifier(
     if base in models or _is_path(name):
         classifier = _override_layer(classifier, given)
     classifier.precision = checked
+    if output is not None:
+        classifier.output = check_choice("output", output, Output)
+    if batch_mates is not None:
+        classifier.batch_mates = check_choice("batch mates", batch_mates, BatchMates)
     return classifier.to(target).eval().requires_grad_(False)
 
 

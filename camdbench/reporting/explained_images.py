@@ -88,11 +88,10 @@ def explain_images(
     except OSError as error:
         raise UsageError(f"--out = {out}: cannot be written ({error.strerror}); choose another folder") from None
     batch = torch.stack(list(images.values()))
-    rule = _target_of(target, classifier)
     found, refused = dict[str, Explanation](), dict[str, str]()
     for spec in specs:
         try:
-            found[spec] = explain(classifier, batch, spec, targets=rule, seed=seed)
+            found[spec] = explain(classifier, batch, spec, targets=target, seed=seed)
         except NotApplicable as error:
             refused[spec] = str(error)
     if not found:
@@ -149,13 +148,6 @@ def _picture(name: str) -> Image.Image:
     if name in by_stem:
         return read_picture(by_stem[name])
     raise UsageError(f"image {name}: no such file; give a file or an image of scikit-image: {', '.join(by_stem)}")
-
-
-def _target_of(target: str | int, classifier: Classifier) -> str | int:
-    """Return the index of a class name; rules and indices are unchanged."""
-    wanted = str(target).strip().casefold()
-    names = [name.casefold() for name in classifier.class_names]
-    return names.index(wanted) if wanted in names else target
 
 
 def _summarise(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from camdbench.core.errors import UsageError
+from camdbench.core.network_options import BatchMates, Output
 from camdbench.core.precision import Precision
 from camdbench.core.registries import (
     NO_EXPLAINER,
@@ -29,7 +30,7 @@ CHUNK_SIZE = 32  # images in one part file, whatever the batch size; run.json ke
 
 SCORE_OPTIONS = (
     *("metrics", "models", "dataset", "split", "data_root", "target", "limit", "batch_size", "out"),
-    *("weights", "mean", "std", "layer", "download", "device", "seed"),
+    *("weights", "mean", "std", "layer", "output", "batch_mates", "download", "device", "seed"),
 )
 
 Specs = str | Sequence[str]
@@ -79,6 +80,18 @@ class RunConfig:
         Numbers | None, Setting("Standard deviation of the input normalisation, as --mean.", metavar="NUMBERS", parse=numbers)
     ] = None
     layer: Annotated[str | None, Setting("Target layer (see: camdbench layers).", metavar="NAME", default_help="the model's own")] = None
+    output: Annotated[
+        Output | None,
+        Setting(
+            "What the models return: logits, probabilities, log-probabilities or sigmoid.",
+            metavar="KIND",
+            default_help="logits; anything else is refused",
+        ),
+    ] = None
+    batch_mates: Annotated[
+        BatchMates | None,
+        Setting("alone: one image at a time, for a model whose outputs depend on the other images of a batch.", default_help="together"),
+    ] = None
     download: Annotated[bool, Setting("Allow torchvision and timm to download missing weights and data.", role="execution")] = False
     device: Annotated[str, Setting("auto, cpu, cuda, cuda:N or mps.", role="execution")] = "auto"
     seed: Annotated[int, Setting("Seed of methods that draw random numbers.", ge=0)] = 0
@@ -175,9 +188,9 @@ def _check_models(config: RunConfig, resources: Resources | None) -> tuple[RunCo
 
     own = {} if resources is None else resources.models
     if own:
-        for option in ("weights", "mean", "std", "layer"):
+        for option in ("weights", "mean", "std", "layer", "output", "batch_mates"):
             if (value := getattr(config, option)) is not None:
-                raise UsageError(f"--{option} = {value}: the models are objects; set it in Classifier(…)")
+                raise UsageError(f"--{option.replace('_', '-')} = {value}: the models are objects; set it in Classifier(…)")
         precisions = {classifier.precision for classifier in own.values()}
         if len(precisions) > 1 or config.precision not in ("fp32", *precisions):
             raise UsageError(

@@ -17,7 +17,9 @@ from camdbench.core.spec import Spec, parse_specs
 from camdbench.datasets.in_memory import InMemoryDataset, make_batch
 from camdbench.datasets.samples import Batch
 from camdbench.functional.normalise import Normalisation
+from camdbench.functional.targets import check_classes
 from camdbench.models.classifier import Classifier
+from camdbench.models.network_check import check_network
 from camdbench.models.zoo import to_classifier
 from camdbench.runner.config import RunConfig, check_config
 from camdbench.runner.executors import local
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 def evaluate(
     model: Classifier | str,
     images: Tensor,
-    labels: Sequence[int] | Tensor,
+    labels: Sequence[int | str] | Tensor | np.ndarray,
     saliency: Tensor | np.ndarray,
     metrics: str | Sequence[str] = ("ad", "ag", "ai"),
     *,
@@ -50,7 +52,7 @@ def evaluate(
     Args:
         model: a `Classifier`, or the name of a model.
         images: (N, 3, H, W) in [0, 1].
-        labels: N class indices that were explained and are scored.
+        labels: N class indices, or names of `class_names`, that were explained and are scored.
         saliency: (N, h, w), upsampled to the size of the images if smaller. A non-finite map gives rows with status `error`.
         metrics: metric specs; `all`: every metric of camdbench that the given maps and annotations allow.
         boxes: N tensors (n, 4) xyxy in pixels, ends exclusive; needed by localisation metrics.
@@ -72,10 +74,12 @@ def evaluate(
 
     if batch_size < 1:
         raise UsageError(f"batch_size = {batch_size}: expected 1 or more")
-    classifier, batch = to_classifier(model), make_batch(images, labels=labels, boxes=boxes, masks=masks)
+    classifier = to_classifier(model)
+    batch = make_batch(images, labels=labels, boxes=boxes, masks=masks, class_names=classifier.class_names)
     specs, left_out = _select_metrics(metrics, batch)
     raw = _check_saliency(torch.as_tensor(saliency), batch, normalisation)
-    _check_labels(classifier, batch)
+    classes = check_network(classifier, (batch.images.shape[-2], batch.images.shape[-1])).classes
+    check_classes(batch.labels, classes, "labels: an image has label")
     resources = Resources({"model": classifier}, InMemoryDataset(batch), map_source=GivenMaps(raw, normalisation))
     names = tuple(map(str, specs))
     config = make_config(RunConfig, {"explainers": ("given",), "metrics": names, "batch_size": batch_size, "seed": seed, "workers": 0})
@@ -127,13 +131,6 @@ def _missing_input(spec: Spec, gives: Sequence[str]) -> str:
         if need in ("boxes", "masks") and need not in gives:
             return f"{need}: give {need}="
     return ""
-
-
-def _check_labels(classifier: Classifier, batch: Batch) -> None:
-    classes = classifier.count_classes((batch.images.shape[-2], batch.images.shape[-1]))
-    for label in batch.labels.tolist():
-        if not 0 <= label < classes:
-            raise UsageError(f"labels = {label}: the model has classes 0 to {classes - 1}")
 
 
 def _check_saliency(saliency: Tensor, batch: Batch, normalisation: Normalisation) -> Tensor:

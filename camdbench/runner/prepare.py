@@ -16,11 +16,13 @@ from camdbench.core.registries import explainers, is_control, metrics, needs_of,
 from camdbench.core.settings import fields_of
 from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Dataset
-from camdbench.explainers.common.layer_choice import checked_layers
+from camdbench.explainers.common.layer_choice import check_explainer, checked_layers
+from camdbench.functional.targets import class_indices
 from camdbench.models.classifier import Classifier
+from camdbench.models.network_check import check_network
 from camdbench.models.target_layers import list_layers
 from camdbench.runner.config import Request, RunConfig
-from camdbench.runner.resources import Resources, first_readable
+from camdbench.runner.resources import Resources
 from camdbench.runner.run_directory import PartKey, RunDirectory, RunRecord
 from camdbench.runner.saved_maps import fingerprint
 
@@ -143,18 +145,21 @@ def _facts_of(classifier: Classifier, resources: Resources) -> dict[str, Any]:
         UsageError: a layer cannot be explained, or labels exceed the model's classes.
     """
     request, dataset = resources.checked_request, resources.images
-    height, width = first_readable(dataset).image.shape[-2:]
+    size = resources.image_size
+    checked = check_network(classifier, size)
     made_before = resources.maps is not None or resources.map_source is not None
     asked = [spec for spec in request.explainers if not made_before and "layer" in needs_of(spec)]
-    seen = list_layers(classifier, (height, width)) if asked else []
+    for spec in () if made_before else request.explainers:
+        check_explainer(classifier, spec, size)
+    seen = list_layers(classifier, size) if asked else []
     layers = {str(spec): ", ".join(checked_layers(classifier, spec, None, seen)) for spec in asked}
-    classes = classifier.count_classes((height, width))
-    _check_classes(classifier, classes, request, dataset)
-    return {"name": resources.row_name(classifier), "classifier": classifier, "layers": layers, "classes": classes}
+    _check_classes(classifier, checked.classes, request, dataset)
+    return {"name": resources.row_name(classifier), "classifier": classifier, "layers": layers, "check": checked}
 
 
 def _check_classes(classifier: Classifier, classes: int, request: Request, dataset: Dataset) -> None:
     rule = request.target_rule
+    class_indices(dataset.labels, len(dataset.ids), f"data set {request.dataset}: labels")
     if rule == "label" and max(dataset.labels) >= classes:
         raise UsageError(
             f"data set {request.dataset} has labels up to {max(dataset.labels)}, but model {classifier.name} has {classes} classes; "
@@ -219,9 +224,13 @@ def _model_record(name: str, facts: dict[str, Any]) -> dict[str, Any]:
         "name": facts["name"],
         "weights_hash": classifier.weights_hash(),
         "layer": classifier.layer,
-        "classes": facts["classes"],
+        "classes": facts["check"].classes,
         "mean": classifier.mean.flatten().tolist(),
         "std": classifier.std.flatten().tolist(),
+        "output": classifier.output or "logits",
+        "batch_mates": classifier.batch_mates,
+        "prefix_tokens": classifier.prefix_tokens,
+        "check": facts["check"].record(),
     } | provenance.training_of(name)
 
 

@@ -9,6 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from torch import Tensor
+
 from camdbench.core.errors import CamdbenchError, NotApplicable, SampleError
 from camdbench.core.registries import datasets
 from camdbench.core.spec import Spec
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from camdbench.runner.config import Request
 
 T = TypeVar("T")
+_OF_MODELS = ("weights", "layer", "mean", "std", "precision", "download", "output", "batch_mates")  # options of `load_classifier`
 KEPT_BYTES = 4 * 2**30  # weights that may stay on the device; beyond that, models wait on the CPU
 
 
@@ -115,6 +118,16 @@ class Resources:
         return open_dataset(spec, self._place.split, config.data_root, download=config.download)
 
     @cached_property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width in pixels of the first readable image of the run.
+
+        Raises:
+            CamdbenchError: no image can be read.
+        """
+        image = first_readable(self.images).image
+        return image.shape[-2], image.shape[-1]
+
+    @cached_property
     def images(self) -> Dataset:
         """The images of the run."""
         config, count = self._place.config, len(self.all_images.ids)
@@ -142,7 +155,7 @@ class Resources:
             return self.models[name]
         if name not in self._loaded:
             config = self._place.config
-            given: dict[str, Any] = {key: getattr(config, key) for key in ("weights", "layer", "mean", "std", "precision", "download")}
+            given: dict[str, Any] = {key: getattr(config, key) for key in _OF_MODELS}
             path = dict(zip(self.checked_request.models, self._place.models, strict=True))[name]
             self._loaded[name] = load_classifier(path, device=self.device, **given)
         self._make_room(name)
@@ -221,7 +234,8 @@ def first_readable(dataset: Dataset) -> Sample:
 
 
 def _bytes_of(classifier: Classifier) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in classifier.state_dict().values())
+    weights = cast("Mapping[str, object]", classifier.state_dict()).values()  # quantised networks keep other objects too
+    return sum(weight.numel() * weight.element_size() for weight in weights if isinstance(weight, Tensor))
 
 
 def _absolute(path: Any) -> Any:

@@ -82,7 +82,8 @@ class RunRecord:
         run: name of the run.
         config: configuration without execution fields.
         dataset: fingerprint, number of images, classes.
-        models: by name in rows: hash of the weights, layer, classes, mean, std.
+        models: by name in rows: hash of the weights, layer, classes, mean, std, output, batch mates, prefix tokens, and the result of
+            the network's check.
         code: hash of camdbench's code.
         maps: hash of the saved maps; None if explainers compute them.
         map_normalisation: normalisation of the maps of a file.
@@ -116,7 +117,8 @@ class RunRecord:
     @property
     def identity(self) -> dict[str, Any]:
         """Facts that must agree between sessions in one run directory."""
-        models = {f"{fact} of {name}": own[fact] for name, own in self.models.items() for fact in ("weights_hash", "layer", "mean", "std")}
+        facts = ("weights_hash", "layer", "mean", "std", "output", "batch_mates", "prefix_tokens")
+        models = {f"{fact} of {name}": own[fact] for name, own in self.models.items() for fact in facts if fact in own}
         return identity_of(RunConfig, self.config) | {
             "data": self.dataset["fingerprint"],
             "images": hashlib.sha256("\n".join(self.ids).encode()).hexdigest()[:16],

@@ -124,7 +124,8 @@ class Worker:
         """Compute missing results; if memory runs out, halve the batch and continue with the remaining explainers."""
         asked, source, others = self.request, self.resources.source, self.resources.reference_images
         given: dict[str, Any] = {"target": asked.target_rule, "seed": asked.config.seed, "source": source, "others": others}
-        for batch, explainers in _batches(samples, lacking, self.batch_size):
+        size = 1 if classifier.batch_mates == "alone" else self.batch_size
+        for batch, explainers in _batches(samples, lacking, size):
             pending = [(batch, explainers)]
             while pending:
                 part, left = pending.pop(0)

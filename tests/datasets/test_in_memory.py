@@ -60,7 +60,7 @@ def test_labels_may_be_a_list_or_a_tensor(labels: object) -> None:
         ({"images": torch.full((2, 3, 4, 5), -0.1)}, "values from -0.1 to -0.1; expected .* before any mean/std normalisation"),
         ({"images": torch.full((2, 3, 4, 5), torch.nan)}, "values from nan to nan"),
         ({"labels": [1]}, "1 labels for 2 images"),
-        ({"labels": [[1], [2]]}, "2 labels for 2 images; give one for each"),
+        ({"labels": [[1], [2]]}, "one class index per image"),
         ({"boxes": [torch.zeros(1, 4)]}, "1 sets of boxes for 2 images"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

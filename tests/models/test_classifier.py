@@ -89,13 +89,13 @@ class TestOutput:
 class TestNormalisation:
     def test_mean_and_std_are_applied_inside(self) -> None:
         images = torch.rand(2, 3, 4, 4)
-        found = Classifier(Returns(lambda x: x), mean=(0.1, 0.2, 0.3), std=(1, 2, 4))(images)
+        found = Classifier(Returns(lambda x: x), mean=(0.1, 0.2, 0.3), std=(1, 0.5, 0.25))(images)
         pooled = images.mean((2, 3))
-        torch.testing.assert_close(found, (pooled - torch.tensor([0.1, 0.2, 0.3])) / torch.tensor([1.0, 2.0, 4.0]))
+        torch.testing.assert_close(found, (pooled - torch.tensor([0.1, 0.2, 0.3])) / torch.tensor([1.0, 0.5, 0.25]))
 
     def test_one_number_stands_for_three(self) -> None:
         images = torch.rand(2, 3, 4, 4)
-        one, three = Classifier(Returns(lambda x: x), mean=0.5, std=2), Classifier(Returns(lambda x: x), mean=[0.5] * 3, std=[2] * 3)
+        one, three = Classifier(Returns(lambda x: x), mean=0.5, std=0.2), Classifier(Returns(lambda x: x), mean=[0.5] * 3, std=[0.2] * 3)
         assert torch.equal(one(images), three(images))
 
     @pytest.mark.parametrize(
@@ -104,6 +104,9 @@ class TestNormalisation:
             ({"mean": (0.1, 0.2)}, r"mean=\(0.1, 0.2\): expected one number or three"),
             ({"std": 0}, "std=0: must be positive"),
             ({"std": (1, -1, 1)}, "must be positive"),
+            ({"mean": (123.675, 116.28, 103.53)}, r"mean=.*: on the scale of 0 to 255, .* divide by 255: 0.485, 0.456, 0.406"),
+            ({"mean": 0.5, "std": 127.5}, "std=127.5: on the scale of 0 to 255"),
+            ({"std": (1, 1, 2)}, "std=.*: on the scale of 0 to 255"),
         ],
     )
     def test_nonsense_is_refused(self, given: dict[str, object], message: str) -> None:
@@ -195,7 +198,7 @@ class TestCaptured:
         relu = nn.ReLU()
         network = nn.Sequential(nn.Conv2d(3, 4, 1), relu, nn.Conv2d(4, 4, 1), relu, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
         classifier = Classifier(network, "1", mean=0, std=1)
-        with pytest.raises(UsageError, match="layer '1' runs more than once in a forward pass"), classifier.captured():
+        with pytest.raises(UsageError, match=r"layer '1' runs more than once .*such as the last one: '1\[-1\]'"), classifier.captured():
             classifier(torch.rand(1, 3, 4, 4))
         assert not any(module._forward_hooks for module in classifier.modules())
 
@@ -235,6 +238,13 @@ class TestLayers:
 
         assert Classifier(resnet18(), mean=0, std=1).layer == "layer4.1"
         assert default_layer(toy_classifier().network) is None
+
+    def test_the_size_of_a_transformer_is_its_own(self) -> None:
+        network = toy_classifier("vit").network
+        assert Classifier(network, mean=0, std=1).input_size == 32
+        assert Classifier(toy_classifier().network, mean=0, std=1).input_size == 224
+        with pytest.raises(UsageError, match=r"input_size = 224: VisionTransformer takes images of 32 x 32 pixels"):
+            Classifier(network, mean=0, std=1, input_size=224)
 
 
 class TestWeightsHash:

@@ -91,3 +91,53 @@ def test_to_grid_puts_channels_first_and_keeps_places() -> None:
     assert torch.equal(TensorLayout("nhwc", 4, 5).to_grid(values.permute(0, 2, 3, 1)), values)
     tokens = torch.cat([torch.full((2, 2, 3), -1), values.flatten(2).transpose(1, 2)], dim=1)
     assert torch.equal(TensorLayout("tokens", 4, 5, prefix=2).to_grid(tokens), values)
+
+
+class Patches(nn.Module):
+    """A network that states nothing but cuts its images into patches of 14 x 14 pixels by a convolution."""
+
+    def __init__(self, channels: int = 3) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(channels, 8, 14, 14)
+
+
+class WithPatchSize(nn.Module):
+    patch_size = (14, 14)
+
+
+@pytest.mark.parametrize("network", [Patches(), WithPatchSize()])
+@pytest.mark.parametrize("prefix", range(6))
+@pytest.mark.parametrize("size", [(56, 112), (112, 56), (56, 56), (42, 28), (30, 119), (224, 224)])
+def test_the_grid_follows_from_the_patch_size(network: nn.Module, prefix: int, size: tuple[int, int]) -> None:
+    """56 x 112 pixels and five prefix tokens: 4 x 8, not the 4 x 9 behind one token."""
+    rows, columns = size[0] // 14, size[1] // 14
+    assert layout((1, rows * columns + prefix, 8), size, network=network) == TensorLayout("tokens", rows, columns, prefix)
+
+
+def test_patches_that_were_merged_are_a_grid_too() -> None:
+    network = nn.Conv2d(3, 8, 4, 4)
+    assert layout((1, 49, 8), (224, 224), network=network) == TensorLayout("tokens", 7, 7)
+    assert layout((1, 7 * 10, 8), (224, 300), network=network) == TensorLayout("tokens", 7, 10)  # 75 columns, cut or padded
+
+
+def test_a_pooled_vector_is_no_grid() -> None:
+    with pytest.raises(UsageError, match="no grid of places"):
+        layout((1, 1024, 1))
+    with pytest.raises(UsageError, match="no grid of places"):
+        layout((1, 1024, 2), network=Patches())
+
+
+def test_two_readings_are_refused_and_a_statement_chooses() -> None:
+    given = (1, 37, 8), (56, 112), nn.Identity(), nn.Identity(), "x"
+    with pytest.raises(UsageError, match=r"4 x 9 after 1 prefix tokens or 4 x 8 after 5; state prefix_tokens= in Classifier"):
+        find_layout(*given)
+    assert find_layout(*given, 5) == TensorLayout("tokens", 4, 8, 5)
+    assert find_layout(*given, 1) == TensorLayout("tokens", 4, 9, 1)
+    with pytest.raises(UsageError, match="no grid of places"):
+        find_layout((1, 37, 8), (56, 112), nn.Identity(), Patches(), "x", 1)  # the convolution says otherwise
+    with pytest.raises(UsageError, match=r"1 x 4 after 0 prefix tokens or 2 x 2 after 0; set network.patch_size"):
+        find_layout((1, 4, 8), (10, 20), nn.Identity(), nn.Identity(), "x", 0)
+
+
+def test_a_stated_number_of_tokens_is_found_inside_a_wrapper() -> None:
+    assert layout((1, 21, 8), (56, 56), network=nn.Sequential(WithTokens(5))) == TensorLayout("tokens", 4, 4, 5)

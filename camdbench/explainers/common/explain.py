@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from camdbench.core.errors import UsageError
 from camdbench.core.registries import explainers, needs_of
 from camdbench.core.row import Status
-from camdbench.core.target_rules import check_target_rule
+from camdbench.core.target_rules import TARGET_RULES, check_target_rule
 from camdbench.datasets.in_memory import make_batch
-from camdbench.explainers.common.layer_choice import checked_layers
+from camdbench.explainers.common.layer_choice import check_explainer, checked_layers
 from camdbench.explainers.common.saliency import Saliency, saliency
 from camdbench.explainers.common.trace import Trace
+from camdbench.functional.targets import check_classes, class_indices
 from camdbench.models.classifier import Classifier
+from camdbench.models.network_check import check_network
 from camdbench.models.target_layers import list_layers
 from camdbench.models.zoo import to_classifier
 
@@ -45,7 +49,7 @@ def explain(
     images: Tensor,
     explainer: str = "opticam",
     *,
-    targets: str | int | Sequence[int] | Tensor = "predicted",
+    targets: str | int | Sequence[int | str] | Tensor | np.ndarray = "predicted",
     layer: str | None = None,
     boxes: Sequence[Tensor] | None = None,
     masks: Tensor | None = None,
@@ -58,7 +62,8 @@ def explain(
         model: a `Classifier`, or the name of one in the zoo.
         images: (N, 3, H, W) or (3, H, W) in [0, 1], never mean/std-normalised.
         explainer: a spec such as `gradcam` or `opticam(iterations=50)`.
-        targets: one class for all images, N classes, or a rule: predicted, runner_up, least_likely.
+        targets: one class for all images, N classes (indices or names of `class_names`), or a rule: predicted, runner_up,
+            least_likely.
         layer: target layer instead of the model's own.
         boxes: N tensors (n, 4) of ground-truth boxes, for explainers that need them.
         masks: (N, H, W) ground-truth masks, for explainers that need them.
@@ -77,13 +82,16 @@ def explain(
     classifier = to_classifier(model)
     spec = explainers.parse_one(explainer)
     batch = make_batch(images, boxes=boxes, masks=masks).to(classifier.device)
-    target = _targets(targets, len(batch))
+    size = (batch.images.shape[-2], batch.images.shape[-1])
+    classes = check_network(classifier, size).classes
+    target, step = _targets(targets, len(batch), classifier, classes), 1 if classifier.batch_mates == "alone" else batch_size
     with torch.inference_mode(mode=False), classifier.frozen():
+        check_explainer(classifier, spec, size)
         if "layer" in needs_of(spec):
-            checked_layers(classifier, spec, layer, list_layers(classifier, (batch.images.shape[-2], batch.images.shape[-1])))
+            checked_layers(classifier, spec, layer, list_layers(classifier, size))
         chunks = list[tuple[Saliency, Tensor, Tensor]]()
-        for start in range(0, len(batch), batch_size):
-            stop = start + batch_size
+        for start in range(0, len(batch), step):
+            stop = start + step
             own = target[start:stop].to(classifier.device) if isinstance(target, Tensor) else target
             trace = Trace(classifier, batch.part(start, stop), target=own, layer=layer, seed=seed)
             chunks.append((saliency(trace, spec), trace.targets, trace.logits))
@@ -97,13 +105,17 @@ def explain(
     )
 
 
-def _targets(targets: str | int | Sequence[int] | Tensor, count: int) -> str | Tensor:
-    if isinstance(targets, str | int):
-        rule = check_target_rule(targets)
+def _targets(targets: Any, count: int, classifier: Classifier, classes: int) -> str | Tensor:
+    """A rule, or the explained class of each image (N,), checked against the number of classes."""
+    name = targets.strip().casefold() if isinstance(targets, str) else ""
+    if name in TARGET_RULES or name.lstrip("-").isdecimal():
+        rule = check_target_rule(name)
         if rule == "label":
             raise UsageError("targets='label': give the labels themselves, targets=[…], or a rule: predicted, runner_up, least_likely")
         return rule
-    chosen = torch.as_tensor(targets, dtype=torch.int64)
-    if chosen.shape != (count,):
-        raise UsageError(f"{chosen.numel()} targets for {count} images; give one for each, or a single class for all")
-    return chosen
+    names = [own.casefold() for own in classifier.class_names]
+    if name and name not in names:
+        check_target_rule(targets)
+    single = isinstance(targets, str) or np.ndim(targets.detach().cpu() if isinstance(targets, Tensor) else targets) == 0
+    given = [targets] * count if single else targets
+    return check_classes(class_indices(given, count, "targets", names), classes, "targets: an image is given class")

@@ -1,12 +1,14 @@
-"""The target layers that an explainer reads, checked."""
+"""Target layers and gradients that an explainer needs, checked."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from camdbench.core.registries import explainers
+from camdbench.core.errors import UsageError
+from camdbench.core.registries import explainers, needs_of
 from camdbench.core.spec import Spec
 from camdbench.models.classifier import Classifier
+from camdbench.models.network_check import check_network
 from camdbench.models.target_layers import Layer, check_layer
 
 
@@ -29,3 +31,14 @@ def checked_layers(classifier: Classifier, spec: Spec, base: str | None, seen: S
             for name in wanted if isinstance(wanted, tuple) else (wanted,):
                 names.append(check_layer(classifier, base if name is None else str(name), seen))
     return tuple(dict.fromkeys(names))
+
+
+def check_explainer(classifier: Classifier, spec: Spec, image_size: tuple[int, int]) -> None:
+    """Check that the network gives what an explainer and those that it wraps need.
+
+    Raises:
+        UsageError: it needs gradients, which the network does not give.
+    """
+    problem = check_network(classifier, image_size).gradient_problem
+    if problem and "gradients" in needs_of(spec):
+        raise UsageError(f"explainer {spec}: needs gradients of {classifier.name}, but {problem}; use one without them, such as rise")

@@ -31,6 +31,6 @@ def map_of_row(trace: Trace, matrix: Tensor) -> Tensor:
 
 def map_of_tokens(trace: Trace, values: Tensor) -> Tensor:
     """Values (B, N) of the tokens as a map (B, h, w), without the prefix tokens."""
-    network = trace.classifier.network
-    layout = find_layout((*values.shape, 1), trace.size, network, network, "attention")
+    network, prefix = trace.classifier.network, trace.classifier.prefix_tokens
+    layout = find_layout((*values.shape, 0), trace.size, network, network, "attention", prefix)
     return layout.to_grid(values.unsqueeze(2)).squeeze(1)

@@ -20,7 +20,7 @@ from camdbench.models.attention import Attention, record_attention
 from camdbench.models.classifier import Classifier, PassCounts
 from camdbench.models.devices import clock
 from camdbench.models.linear_head import linear_head
-from camdbench.models.tensor_layout import TensorLayout, find_layout
+from camdbench.models.tensor_layout import TensorLayout
 
 T = TypeVar("T")
 
@@ -286,5 +286,4 @@ class Trace:
         return torch.zeros_like(leaf) if cast("Tensor | None", found) is None else found
 
     def _layout(self, leaf: Tensor) -> TensorLayout:
-        name = self.classifier.layer_name(self._layer)
-        return find_layout(tuple(leaf.shape), self.size, self.classifier.module(name), self.classifier.network, name)
+        return self.classifier.layout(leaf, self.size, self._layer)

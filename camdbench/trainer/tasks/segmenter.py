@@ -15,7 +15,6 @@ from torchvision.models.segmentation.fcn import FCNHead
 
 from camdbench.core.errors import UsageError
 from camdbench.models.classifier import Classifier
-from camdbench.models.tensor_layout import find_layout
 from camdbench.models.weights_file import read_state
 from camdbench.models.zoo import load_classifier
 
@@ -88,8 +87,7 @@ def features(classifier: Classifier, images: Tensor, layer: str, *, attached: bo
     with torch.set_grad_enabled(attached and torch.is_grad_enabled()), classifier.captured(layer, attached=attached) as seen:
         classifier(images)
     output = seen.output() if attached else seen.output().detach()
-    size = (images.shape[-2], images.shape[-1])
-    return find_layout(tuple(output.shape), size, classifier.module(layer), classifier.network, layer).to_grid(output)
+    return classifier.layout(output, (images.shape[-2], images.shape[-1]), layer).to_grid(output)
 
 
 def channels_at(classifier: Classifier, layer: str, image: Tensor) -> int:

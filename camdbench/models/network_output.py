@@ -1,0 +1,54 @@
+"""Output of a network: the tensor in it, and logits from probabilities, log-probabilities or sigmoids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from camdbench.core.errors import UsageError
+from camdbench.core.network_options import Output
+
+
+def tensor_of(output: object) -> Tensor:
+    """Class scores (B, C): the output itself, the first of a tuple, or `logits` as attribute or key.
+
+    Raises:
+        UsageError: there is no such tensor, or it has fewer than two classes.
+    """
+    found = getattr(output, "logits", output)
+    if isinstance(found, Mapping):
+        found = cast("Mapping[str, object]", found).get("logits", found)
+    if isinstance(found, list | tuple) and found:
+        found = cast("Sequence[object]", found)[0]
+    if not isinstance(found, Tensor) or found.ndim != 2 or found.shape[1] < 2:
+        raise UsageError(f"the network must return logits (B, C) of at least two classes; it returned {_describe(output, found)}")
+    return found
+
+
+def _describe(output: object, found: object) -> str:
+    if isinstance(found, Tensor):
+        single = found.ndim == 2 and found.shape[1] == 1
+        fix = "; for one logit z of two classes return torch.cat([torch.zeros_like(z), z], 1)" if single else ""
+        return f"{tuple(found.shape)}{fix}"
+    if isinstance(found, Mapping):
+        return f"{type(output).__name__} with the keys {', '.join(map(repr, cast('Mapping[str, object]', found)))}, not 'logits'"
+    return type(output).__name__
+
+
+def to_logits(values: Tensor, output: Output | None) -> Tensor:
+    r"""Logits (B, C) from a network's output (B, C).
+
+    Probabilities p become :math:`\log p`, which has the softmax p; sigmoids become :math:`\log p - \log(1 - p)`; logits and
+    log-probabilities stay. Values are limited to the least normal number and to the number below 1.
+
+    >>> to_logits(torch.tensor([[0.25, 0.75]]), "probabilities").softmax(1).tolist()
+    [[0.25, 0.75]]
+    """
+    if output not in ("probabilities", "sigmoid"):
+        return values
+    limits = torch.finfo(values.dtype)
+    logs = values.clamp_min(limits.tiny).log()
+    return logs if output == "probabilities" else logs - torch.log1p(-values.clamp_max(1 - limits.eps / 2))
