@@ -24,8 +24,8 @@ _BLOCK = ["dataset", "split", "model", "target_rule", "metric", "protocol"]
 def rank(run: str | Path, metrics: Sequence[str] | None = None) -> pd.DataFrame:
     """Mean rank of each explainer over the images on which all have a value; 1 is best.
 
-    Tied explainers share the mean of their ranks (`tie_groups` of `camdbench/tables/ties.py`). `friedman_p` is the p-value of Friedman's test, `kendall_w` Kendall's coefficient
-    of concordance in [0, 1]. Only metrics reduced by a mean over images have ranks.
+    Tied explainers share the mean of their ranks (`camdbench/tables/ties.py`). `friedman_p` is the p-value of Friedman's test,
+    `kendall_w` Kendall's coefficient of concordance in [0, 1]. Only metrics reduced by a mean over images have ranks.
 
     Args:
         run: a run directory.
