@@ -16,7 +16,9 @@ from typing import Any
 import click
 
 from camdbench.cli.allocator import reuse_freed_memory
+from camdbench.cli.console import any_encoding
 from camdbench.core.errors import CamdbenchError, CamdbenchWarning, unknown
+from camdbench.core.signs import visible
 
 COMMANDS = {
     "run": "run",
@@ -124,6 +126,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run_cli(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code; errors become one line on stderr."""
+    with any_encoding():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     verbose = any(word in ("-v", "--verbose") for word in arguments)
     try:
         with _warnings(verbose=verbose):
@@ -157,7 +164,7 @@ def _warnings(*, verbose: bool) -> Generator[None]:
 
         def show(message: Warning | str, category: type[Warning], *where: Any, **how: Any) -> None:
             if issubclass(category, CamdbenchWarning):
-                click.echo(f"warning: {message}", err=True)
+                click.echo(visible(f"warning: {message}"), err=True)
             else:
                 show_other(message, category, *where, **how)
 
@@ -166,5 +173,5 @@ def _warnings(*, verbose: bool) -> Generator[None]:
 
 
 def _fail(line: str, code: int) -> int:
-    click.echo(line, err=True)
+    click.echo(visible(line), err=True)
     return code

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from camdbench.core.signs import visible
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -66,5 +68,5 @@ def show_failures(rows: pd.DataFrame) -> int:
     for reason, images in (
         (once["status"] + ": " + once["model"] + ", " + once["explainer"] + ": " + once["reason"]).value_counts(sort=False).items()
     ):
-        click.echo(f"{reason} ({images} image{'s' if images > 1 else ''})", err=True)
+        click.echo(visible(f"{reason} ({images} image{'s' if images > 1 else ''})"), err=True)
     return int((failed["status"] == "error").sum())

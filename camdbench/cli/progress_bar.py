@@ -12,6 +12,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from camdbench.core.signs import visible
+
 _SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -28,7 +30,7 @@ class LiveBar:
     def __init__(self, *, quiet: bool) -> None:
         self.quiet, self.live = quiet, sys.stderr.isatty()
         columns = (
-            TextColumn("[progress.description]{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -56,17 +58,17 @@ class Bar(LiveBar):
     def start(self, root: Path, total: int, done: int) -> None:
         """Show the run directory and the number of jobs."""
         self._total, self._done = total, done
-        self.progress.update(self.task, total=total, completed=done, description=str(root))
+        self.progress.update(self.task, total=total, completed=done, description=visible(str(root)))
         self._line(f"{root}: {total} jobs, {done} already done")
 
     def advance(self, jobs: int, what: str) -> None:
         """Add finished jobs."""
         self._done += jobs
-        self.progress.update(self.task, completed=self._done, description=what)
+        self.progress.update(self.task, completed=self._done, description=visible(what))
         if monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES or self._done == self._total:
             self._line(f"{self._done}/{self._total} jobs: {what}")
 
     def _line(self, text: str) -> None:
         if not self.quiet and not self.live:
-            click.echo(text, err=True)
+            click.echo(visible(text), err=True)
             self._last_line = monotonic()

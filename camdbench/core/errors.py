@@ -3,6 +3,7 @@
 CamdbenchError            the job failed                                              exit code 1
 ├── UsageError            the request is invalid; the message states the fix          exit code 2
 ├── SampleError           one image is unusable: rows with status=error, the run continues
+├── ResultError           an explainer or metric returned an unusable result: rows with status=error, the run continues
 └── NotApplicable         undefined for this model or image: rows with status=not_applicable
 """
 
@@ -26,6 +27,10 @@ class UsageError(CamdbenchError):
 
 class SampleError(CamdbenchError):
     """A sample cannot be read or used; the run continues."""
+
+
+class ResultError(CamdbenchError):
+    """An explainer or metric returned something else than documented; the run continues."""
 
 
 class NotApplicable(CamdbenchError):

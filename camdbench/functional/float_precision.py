@@ -1,4 +1,4 @@
-"""Conversions to float64 and to at least float32."""
+"""Types of numbers: conversions to float64 and to at least float32, and a check."""
 
 from __future__ import annotations
 
@@ -23,3 +23,16 @@ def to_at_least_float32(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     """
     kind = torch.promote_types(torch.promote_types(first.dtype, second.dtype), torch.float32)
     return first.to(kind), second.to(kind)
+
+
+_REAL = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
+_REAL |= {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+
+
+def is_real(tensor: Tensor) -> bool:
+    """Return whether a tensor is dense, has data, and holds truth values, integers or floats of at least 16 bits.
+
+    >>> is_real(torch.ones(1, dtype=torch.bool)), is_real(torch.ones(1, dtype=torch.complex64)), is_real(torch.ones(1).to_sparse())
+    (True, False, False)
+    """
+    return tensor.layout == torch.strided and not tensor.is_nested and not tensor.is_meta and tensor.dtype in _REAL

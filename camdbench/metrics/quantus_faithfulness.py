@@ -25,7 +25,7 @@ from camdbench.metrics.common.result import Curve, MetricResult
 
 _BY_LOGIT = (MEAN_MASKED.variant("quantus06", scored_output="logit"),)
 _BY_PROBABILITY = (MEAN_MASKED.variant("quantus06"),)
-_UNDEFINED = "no place of the map differs from another, or the class's score does not move"
+_UNDEFINED = "the map is constant, or the class's score does not move"
 _OF_LOGIT = {"higher_is_better": True, "unit": "", "values": "[-1, 1]", "tolerance": 0.005, "undefined": _UNDEFINED, "protocols": _BY_LOGIT}
 
 

@@ -18,7 +18,7 @@ from camdbench.metrics.common.result import MetricResult
 
 _PROTOCOLS = (DECLARED.variant("quantus06"),)
 _WITH_MASKS = (LOCALISED.variant("quantus06", ground_truth="mask of the image"),)
-_NO_MASK = "no place of the map differs from another, or the mask is empty"
+_NO_MASK = "the map is constant, or the mask is empty"
 _OF_MAP = {"unit": "", "undefined": FLAT_MAP, "protocols": _PROTOCOLS}
 
 
@@ -137,7 +137,7 @@ def top_k_intersection(inputs: MetricInputs, *, k: PositiveInt = 1000, maps: Map
     return _mask_result(inputs, "TopKIntersection", maps, {"k": k})
 
 
-NO_BACKGROUND = "no place of the map differs from another, or the mask is empty or the whole image"
+NO_BACKGROUND = "the map is constant, or the mask is empty or the whole image"
 
 
 @metric(

@@ -19,7 +19,7 @@ from camdbench.metrics.common.quantus_bridge import quantus_scores_of_reexplaine
 from camdbench.metrics.common.result import MetricResult
 
 _PROTOCOLS = (EXPLAINED_AGAIN.variant("quantus06", masking="normalised", maps="default"),)
-_CHANGED = "no place of the map differs from another, or noise changes the predicted class"
+_CHANGED = "the map is constant, or noise changes the predicted class"
 _UNDER_NOISE = {
     "higher_is_better": False,
     "unit": "",
@@ -178,7 +178,7 @@ def continuity(inputs: MetricInputs, *, nr_steps: PositiveInt = 28, maps: MapKin
     return _result(inputs, "Continuity", maps, {"nr_steps": nr_steps, "abs": True})
 
 
-NO_HISTOGRAM = "no place of the map differs from another, or the histogram of the map has no entropy"
+NO_HISTOGRAM = "the map is constant, or the histogram of the map has no entropy"
 
 
 @metric(

@@ -35,7 +35,7 @@ _COMPARED = {
     "values": "[-1, 1]",
     "tolerance": 0.002,
     "needs": ("explainer",),
-    "undefined": "no place of the map differs from another, or the image is too small for ssim (11 pixels) or hog (48 pixels)",
+    "undefined": "the map is constant, or the image is too small for ssim (11 pixels) or hog (48 pixels)",
 }
 
 

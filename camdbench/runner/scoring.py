@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from math import isnan
+from math import isfinite, isnan
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from camdbench.core.errors import CamdbenchError, NotApplicable
+from camdbench.core.errors import CamdbenchError, NotApplicable, ResultError
 from camdbench.core.registries import NO_EXPLAINER, has_model_scope
 from camdbench.core.registries import metrics as metric_registry
 from camdbench.core.row import SCORED, Status
@@ -21,7 +21,7 @@ from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.common.usage import Usage
 from camdbench.functional.seeding import generator_for
 from camdbench.metrics.common.inputs import Change, Explain, ExplainOthers, MetricInputs, SaliencyMaps
-from camdbench.metrics.common.result import Curve, MetricResult
+from camdbench.metrics.common.result import MetricResult, check_result
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import clock
 from camdbench.runner.resources import ReferenceImages
@@ -97,6 +97,8 @@ def _failure(error: Exception) -> tuple[Status, str]:
     """Return status and reason of the failed rows; errors of the whole run and out-of-memory errors are raised."""
     if isinstance(error, NotApplicable):
         return "not_applicable", str(error)
+    if isinstance(error, ResultError):
+        return "error", str(error)
     if isinstance(error, CamdbenchError) or is_out_of_memory(error):
         raise error
     return "error", f"{type(error).__name__}: {error}".splitlines()[0]
@@ -121,7 +123,7 @@ def _scores(trace: Trace, inputs: MetricInputs, maps: Saliency | None, metrics: 
     for spec in metrics:
         try:
             entry = metric_registry.get(spec.name)
-            found = _check_result(metric_registry.load(spec.name)(inputs, **entry.arguments(spec)), len(inputs))
+            found = check_result(spec, metric_registry.load(spec.name)(inputs, **entry.arguments(spec)), len(inputs))
         except Exception as error:  # a failing metric affects its rows only
             scores[str(spec)] = MetricScores.failed(len(inputs), *_failure(error))
         else:
@@ -175,19 +177,12 @@ def _explain_others(trace: Trace, spec: Spec, others: ReferenceImages) -> Explai
     return explain
 
 
-def _check_result(found: Tensor | MetricResult, images: int) -> MetricResult:
-    measured = found if isinstance(found, MetricResult) else MetricResult(found)
-    if tuple(measured.values.shape) != (images,):
-        raise ValueError(f"the metric returned values of shape {tuple(measured.values.shape)} for {images} images")
-    return measured
-
-
 def _scores_of(trace: Trace, maps: Saliency | None, found: MetricResult, undefined: str) -> MetricScores:
     """Add a status to each value; precedence: non-finite logits, failed map, undefined metric, NaN."""
     finite = trace.logits.isfinite().all(1).tolist()
     nowhere = [False] * len(finite) if found.undefined is None else found.undefined.tolist()
     values, states, reasons = list[float](), list[Status](), list[str]()
-    for image, value in enumerate(found.values.tolist()):
+    for image, value in enumerate(found.values.double().tolist()):
         status, reason = ("ok", "") if maps is None else (maps.status[image], maps.reasons[image])
         if not finite[image]:
             status, reason = "error", "the network's logits are not finite"
@@ -195,8 +190,9 @@ def _scores_of(trace: Trace, maps: Saliency | None, found: MetricResult, undefin
             status, reason = "undefined", undefined or "the metric has no meaning for this image"
         elif status != "error" and isnan(value):
             status, reason = "error", "the metric has no value: the network's logits on altered images are not finite"
+        elif status != "error" and not isfinite(value):
+            status, reason = "error", "the metric's value is infinite"
         values.append(value if status in SCORED else float("nan"))
         states.append(status)
         reasons.append(reason)
-    curves = {name: Curve(curve.x.cpu(), curve.y.cpu()) for name, curve in found.curves.items()}
-    return MetricScores(tuple(values), tuple(states), tuple(reasons), curves)
+    return MetricScores(tuple(values), tuple(states), tuple(reasons), found.curves)

@@ -16,6 +16,7 @@ from camdbench.tables.cell_values import Cells, cells_of
 from camdbench.tables.intervals import mean_intervals
 from camdbench.tables.load import load_rows, load_run
 from camdbench.tables.summary import metric_fact, reductions_of
+from camdbench.tables.ties import tie_tolerances, tied
 
 _BLOCK = ("dataset", "split", "model", "target_rule", "metric", "protocol")  # explainers are compared within a block
 COMPARE_COLUMNS = (
@@ -60,8 +61,9 @@ def compare(
     """Paired tests of the explainers of a run, or of the same cells of two runs, on their common images.
 
     Only metrics reduced by a mean over images are compared; other reductions, such as a maximum over thresholds, have no values
-    per image. `p_holm` is the p-value of the permutation test, corrected by Holm (1979) within each data set, model and metric.
-    `better` names the better one if p_holm is below `alpha`.
+    per image. Values that tie by `camdbench/tables/ties.py` count as equal in the tests and in `rank_biserial`. `p_holm` is the
+    p-value of the permutation test, corrected by Holm (1979) within each data set, model and metric. `better` names the
+    better one if p_holm is below `alpha`.
 
     Args:
         run: a run directory.
@@ -88,7 +90,8 @@ def compare(
         labels = _run_labels(cells, [about["run"]] * len(labels) + [theirs["run"]] * (len(cells.keys) - len(labels)))
     if not pairs:
         raise UsageError("nothing to compare: no two cells share a metric that is a mean over images; run two explainers")
-    found = _table(cells, pairs, labels, seed)
+    units = {name: metric_fact(name, "unit", about) for name in cells.keys["metric"].unique()}
+    found = _table(cells, pairs, labels, tie_tolerances(cells, units), seed)
     groups = found.groupby(list(_BLOCK), sort=False)["p_permutation"]
     found["p_holm"] = groups.transform(lambda values: holm(values.to_numpy()))
     rises = found["metric"].map({name: bool(metric_fact(name, "higher_is_better", about)) for name in found["metric"].unique()})
@@ -111,14 +114,16 @@ def holm(p: np.ndarray) -> np.ndarray:
     return found
 
 
-def paired_tests(differences: np.ndarray, *, seed: int = 0) -> PairedTests:
-    """Test the differences (N, M) of N pairs over M images; NaN if a value is missing."""
+def paired_tests(differences: np.ndarray, tolerances: np.ndarray | float = 0.0, *, seed: int = 0) -> PairedTests:
+    """Test the differences (N, M) of N pairs over M images; NaN if a value is missing.
+
+    Tests and rank-biserial correlation count a difference as 0 if its values tie, by at most `tolerances`, one for all pairs or (N,).
+    """
     n = (~np.isnan(differences)).sum(1)
     mean = np.divide(np.nansum(differences, 1), n, out=np.full(len(n), np.nan), where=n > 0)
-    wilcoxon, permutation = _tests(differences, seed)
-    return PairedTests(
-        n, mean, mean_intervals(differences, seed=seed), _effect(differences), wilcoxon, permutation, _detectable(differences, n)
-    )
+    untied = np.where(tied(differences, 0.0, np.broadcast_to(tolerances, len(n))[:, None]), 0.0, differences)
+    wilcoxon, permutation = _tests(untied, seed)
+    return PairedTests(n, mean, mean_intervals(differences, seed=seed), _effect(untied), wilcoxon, permutation, _detectable(differences, n))
 
 
 def _tests(differences: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -218,9 +223,9 @@ def _across(first: Cells, second: Cells) -> tuple[Cells, list[tuple[int, int]]]:
     return both, pairs
 
 
-def _table(cells: Cells, pairs: Sequence[tuple[int, int]], labels: pd.Series, seed: int) -> pd.DataFrame:
+def _table(cells: Cells, pairs: Sequence[tuple[int, int]], labels: pd.Series, tolerances: np.ndarray, seed: int) -> pd.DataFrame:
     one, two = np.array(pairs, dtype=int).T
-    tested = paired_tests(np.take(cells.values, one, axis=0) - np.take(cells.values, two, axis=0), seed=seed)
+    tested = paired_tests(np.take(cells.values, one, axis=0) - np.take(cells.values, two, axis=0), tolerances[one], seed=seed)
     return (
         cells.keys.iloc[one][list(_BLOCK)]
         .assign(

@@ -13,6 +13,7 @@ import pandas as pd
 from camdbench.core.errors import UsageError
 from camdbench.core.files import replacing
 from camdbench.core.registries import metrics
+from camdbench.core.signs import BREAK
 from camdbench.core.spec import parse_spec
 from camdbench.tables.cell_values import KEY
 from camdbench.tables.load import load_run
@@ -173,7 +174,7 @@ def golden_table(comparison: GoldenComparison) -> Table:
         what = f"{cell['explainer']} · {cell['metric']} ({cell['protocol']})"
         where = f"{cell['model']} · {cell['dataset']} {cell['split']} · target: {cell['target_rule']}"
         status = f"{cell['golden_n']} → {cell['run_n']} images" if cell["status"] == "n_differs" else str(cell["status"])
-        rows.append((Cell(f"{what}\n{where}"), Cell(status), *(Cell(_write(cell[column.key])) for column in _COLUMNS[2:])))
+        rows.append((Cell(f"{what}{BREAK}{where}"), Cell(status), *(Cell(_write(cell[column.key])) for column in _COLUMNS[2:])))
     return Table("Cells that moved", _COLUMNS, (Section(tuple(rows)),), (count,))
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
+from camdbench.core.signs import SUPERSCRIPTS
 from camdbench.tables.table import DAGGER
 
 _WORD_JOINER = "\u2060"  # between two hyphens, which LaTeX would join to a dash
 _DOUBLE_HYPHEN = re.compile("-(?=-)")
-_SUPERSCRIPTS = dict(zip("ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ", "abcdefghijklmnoprstuvwxyz", strict=True))
 _ESCAPED = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"}
     | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}", '"': r"\textquotedbl{}"}
@@ -16,7 +16,7 @@ _ESCAPED = str.maketrans(
     | {"±": r"$\pm$", "×": r"$\times$", "−": "$-$", "≤": r"$\leq$", "≥": r"$\geq$", "↑": r"$\uparrow$", "↓": r"$\downarrow$"}
     | {"→": r"$\rightarrow$", "∞": r"$\infty$", "∩": r"$\cap$", "∪": r"$\cup$", DAGGER: r"$^\dagger$"}
     | {_WORD_JOINER: "{}"}
-    | {raised: f"\\textsuperscript{{{letter}}}" for raised, letter in _SUPERSCRIPTS.items()}
+    | {raised: f"\\textsuperscript{{{letter}}}" for raised, letter in SUPERSCRIPTS.items()}
 )
 _HYPHEN = re.compile(r"(?<!\w)-(?=\d)")
 
@@ -47,4 +47,4 @@ def superscript(letters: str) -> str:
     >>> superscript("ab")
     'ᵃᵇ'
     """
-    return letters.translate(str.maketrans({letter: raised for raised, letter in _SUPERSCRIPTS.items()}))
+    return letters.translate(str.maketrans({letter: raised for raised, letter in SUPERSCRIPTS.items()}))

@@ -14,6 +14,7 @@ from camdbench.core.registries import NO_EXPLAINER
 from camdbench.tables.cell_values import Cells, cells_of
 from camdbench.tables.load import load_rows, load_run
 from camdbench.tables.summary import metric_fact, reductions_of, summarise
+from camdbench.tables.ties import tie_groups, tie_tolerance, tie_tolerances
 
 RANK_COLUMNS = ("dataset", "split", "model", "target_rule", "metric", "protocol", "explainer", "rank", "n", "friedman_p", "kendall_w")
 AGREEMENT_COLUMNS = ("dataset", "split", "model", "target_rule", "metric_a", "metric_b", "n_explainers", "spearman", "kendall")
@@ -23,8 +24,8 @@ _BLOCK = ["dataset", "split", "model", "target_rule", "metric", "protocol"]
 def rank(run: str | Path, metrics: Sequence[str] | None = None) -> pd.DataFrame:
     """Mean rank of each explainer over the images on which all have a value; 1 is best.
 
-    Tied explainers share the mean of their ranks. `friedman_p` is the p-value of Friedman's test, `kendall_w` Kendall's coefficient
-    of concordance in [0, 1]. Only metrics reduced by a mean over images have ranks.
+    Tied explainers share the mean of their ranks (`camdbench/tables/ties.py`). `friedman_p` is the p-value of Friedman's test,
+    `kendall_w` Kendall's coefficient of concordance in [0, 1]. Only metrics reduced by a mean over images have ranks.
 
     Args:
         run: a run directory.
@@ -40,17 +41,18 @@ def rank(run: str | Path, metrics: Sequence[str] | None = None) -> pd.DataFrame:
     names = [name for name, reduction in reductions_of(rows["metric"].unique(), about).items() if reduction == "mean"]
     chosen = [name for name in names if metrics is None or name in metrics]
     cells = cells_of(rows[rows["metric"].isin(chosen)])
+    tolerances = tie_tolerances(cells, {name: metric_fact(name, "unit", about) for name in chosen})
     found = list[pd.DataFrame]()
     for block in cells.keys.groupby(_BLOCK, sort=False).indices.values():
         rises = bool(metric_fact(str(cells.keys["metric"].iloc[block[0]]), "higher_is_better", about))
-        if (ranked := _rank_block(cells, np.asarray(block), rises=rises)) is not None:
+        if (ranked := _rank_block(cells, np.asarray(block), tolerances[block[0]], rises=rises)) is not None:
             found.append(ranked)
     if not found:
         raise UsageError(f"{run}: nothing to rank; run two explainers under a metric that is a mean over images")
     return pd.concat(found, ignore_index=True)[list(RANK_COLUMNS)]
 
 
-def _rank_block(cells: Cells, block: np.ndarray, *, rises: bool) -> pd.DataFrame | None:
+def _rank_block(cells: Cells, block: np.ndarray, tolerance: float, *, rises: bool) -> pd.DataFrame | None:
     from scipy.stats import chi2, rankdata
 
     values = np.take(cells.values, block, axis=0)
@@ -58,7 +60,8 @@ def _rank_block(cells: Cells, block: np.ndarray, *, rises: bool) -> pd.DataFrame
     count, images = values.shape
     if count < 2 or not images:
         return None
-    ranks = rankdata(-values if rises else values, axis=0)  # (explainers, images)
+    places = tie_groups(values, tolerance)
+    ranks = rankdata(-places if rises else places, axis=0)  # (explainers, images)
     spread = ((ranks.mean(1) - (count + 1) / 2) ** 2).sum()
     # Ties reduce the largest possible sum, image by image.
     possible = ((ranks - (count + 1) / 2) ** 2).sum() / images
@@ -85,9 +88,12 @@ def agree(run: str | Path) -> pd.DataFrame:
     found = list[tuple[object, ...]]()
     for key, lines in summary.groupby(["dataset", "split", "model", "target_rule"], sort=False):
         signed = lines.assign(mean=np.where(lines["higher_is_better"], lines["mean"], -lines["mean"]))
+        units = dict(zip(lines["metric"], lines["unit"], strict=True))
         table = signed.pivot_table(index="explainer", columns="metric", values="mean", sort=False)
         for first, second in combinations(table.columns, 2):
-            both = table[[first, second]].dropna().to_numpy()
+            means = table[[first, second]].dropna().to_numpy()
+            tolerances = [tie_tolerance(units[name], column) for name, column in zip((first, second), means.T, strict=True)]
+            both = np.column_stack([tie_groups(column[:, None], own) for column, own in zip(means.T, tolerances, strict=True)])
             if len(both) < 3 or (both == both[0]).all(0).any():
                 continue
             ordered = (float(np.asarray(test(both[:, 0], both[:, 1]))[0]) for test in (spearmanr, kendalltau))

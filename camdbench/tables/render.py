@@ -1,16 +1,22 @@
-"""Rendering: tables on a terminal, as Markdown and as LaTeX; data frames as CSV and JSON."""
+"""Rendering: tables on a terminal, as Markdown and as LaTeX; data frames as CSV and JSON.
+
+Names come from files and plug-ins. Each format makes their control characters visible and escapes what it would interpret: HTML, links
+and code spans in Markdown, commands in LaTeX, formulas in CSV.
+"""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
+from camdbench.core.signs import BREAK, in_encoding, visible
 from camdbench.tables.latex_text import escape, number
-from camdbench.tables.table import DAGGER, Cell, Column, Section, Table
+from camdbench.tables.table import DAGGER, Cell, Column, Section, Table, map_texts
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
@@ -23,6 +29,9 @@ PREAMBLE = r"% needs \usepackage{booktabs}, \usepackage{graphicx} and \usepackag
 _NARROW = 24  # characters of the first column where room is short; a longer name folds
 _PAGE = 32  # rows of a table that fits a page together with a caption of several lines
 _SIDE_BY_SIDE = 6  # columns whose headings take one line each
+_FORMULA = re.compile(r"[=+@]|-(?![\d.]+$)")  # at the start of a field, a spreadsheet would evaluate it; negative numbers stay
+_HTML = re.compile(r"<(?=[A-Za-z/!?])")
+_ENTITY = re.compile(r"&(?=#?\w+;)")
 _FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"  # natural width, at most that of the page
 
 
@@ -36,8 +45,20 @@ def render(tables: Sequence[Table], data: pd.DataFrame, form: Literal["csv", "ma
 
 
 def to_csv(data: pd.DataFrame) -> str:
-    """Format a data frame as CSV: numbers with ten digits, NaN as an empty field."""
-    return data.to_csv(index=False, float_format="%.10g", lineterminator="\n")
+    """Format a data frame as CSV: numbers with ten digits, NaN as an empty field, texts that no spreadsheet evaluates."""
+    texts = {name: data[name].map(_csv_text) for name in data.columns if not pd.api.types.is_numeric_dtype(data[name])}
+    return data.assign(**texts).to_csv(index=False, float_format="%.10g", lineterminator="\n")
+
+
+def _csv_text(value: object) -> object:
+    """Return a field with control characters visible and an apostrophe before what looks like a formula.
+
+    >>> _csv_text("=1+1"), _csv_text("net"), _csv_text("-1.5")
+    ("'=1+1", 'net', '-1.5')
+    """
+    if not isinstance(value, str):
+        return value
+    return ("'" if _FORMULA.match(value) else "") + visible(value)
 
 
 def to_json(data: pd.DataFrame) -> str:
@@ -77,8 +98,9 @@ class _Console:
         from rich.text import Text
 
         omitted, notes = dict[str, None](), dict[str, None]()
-        for place, table in enumerate(self.tables):
-            if place and self.tables[place - 1].notes and not self.notes_last:
+        tables = [map_texts(table, lambda text: in_encoding(_terminal(text), options.encoding)) for table in self.tables]
+        for place, table in enumerate(tables):
+            if place and tables[place - 1].notes and not self.notes_last:
                 yield Text()
             shown = [column for column in table.columns if not column.wide_only or options.max_width >= WIDE]
             omitted |= dict.fromkeys(column.heading for column in table.columns if column not in shown)
@@ -93,6 +115,10 @@ class _Console:
             yield Text("\n".join(notes))
         if omitted:
             yield Text(f"not shown on fewer than {WIDE} columns: {', '.join(omitted)}; see --format csv")
+
+
+def _terminal(text: str) -> str:
+    return "\n".join(map(visible, text.split(BREAK)))
 
 
 def _fit_to_width(table: Table, columns: list[Column], console: Console, options: ConsoleOptions) -> Iterator[RichTable]:
@@ -163,21 +189,48 @@ def to_markdown(tables: Sequence[Table]) -> str:
 
 
 def _markdown(table: Table) -> str:
+    table = map_texts(table, _one_line)
     rule = ["--:" if column.kind == "number" else ":--" for column in table.columns]
-    rows = [[column.full_heading for column in table.columns], rule]
+    rows = [[_markdown_text(column.full_heading) for column in table.columns], rule]
     for section in table.sections:
         for row in section.rows:
             texts = [_markdown_cell(cell, column) for cell, column in zip(row, table.columns, strict=True)]
             rows.append([texts[0] + (" *(control)*" if section.dim else ""), *texts[1:]])
     lines = ["| " + " | ".join(text.replace("|", "\\|") for text in row) + " |" for row in rows]
-    return "\n".join([f"### {table.title}", "", *lines, *(["", "  \n".join(table.notes)] if table.notes else [])])
+    notes = ["", "  \n".join(map(_markdown_text, table.notes))] if table.notes else []
+    return "\n".join([f"### {_markdown_text(table.title)}", "", *lines, *notes])
 
 
 def _markdown_cell(cell: Cell, column: Column) -> str:
-    text = f"`{cell.text}`" if column.kind == "name" else cell.text
+    text = _code(cell.text) if column.kind == "name" else _markdown_text(cell.text)
     text = f"**{text}**" if cell.emphasis == "best" else text
     marker = cell.marker if column.kind == "number" else f" {cell.marker}".rstrip()
     return f"{text}{marker} {cell.interval}".rstrip()
+
+
+def _one_line(text: str) -> str:
+    return visible(text.replace(BREAK, " "))
+
+
+def _markdown_text(text: str) -> str:
+    r"""Escape tags, entities, links and code spans; other signs are left to be read in the source.
+
+    >>> print(_markdown_text("a <b>, `c`, [d](e), &lt; <0.001 [1, 2]"))
+    a &lt;b>, \`c\`, [d]\(e), &amp;lt; <0.001 [1, 2]
+    """
+    return _HTML.sub("&lt;", _ENTITY.sub("&amp;", text)).replace("`", "\\`").replace("](", "]\\(")
+
+
+def _code(text: str) -> str:
+    """Return a code span with more backticks than a run of them in the text.
+
+    >>> _code("gradcam"), _code("a`b")
+    ('`gradcam`', '`` a`b ``')
+    """
+    if "`" not in text:
+        return f"`{text}`"
+    fence = "`" * (1 + max(map(len, re.findall("`+", text))))
+    return f"{fence} {text} {fence}"
 
 
 # ------------------------------------------------------------------------------------------------ LaTeX
@@ -207,6 +260,7 @@ def _pages(table: Table) -> Iterator[Table]:
 
 
 def _latex(table: Table, *, intervals: bool) -> str:
+    table = map_texts(table, _one_line)
     places = [place for place, column in enumerate(table.columns) if column.in_print]
     columns = [table.columns[place] for place in places]
     heading = " & ".join(_latex_heading(column, stacked=len(columns) > _SIDE_BY_SIDE) for column in columns)

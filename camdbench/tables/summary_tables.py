@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from camdbench.core.registries import NO_EXPLAINER
 from camdbench.tables.latex_text import superscript
 from camdbench.tables.table import DAGGER, Cell, Column, Section, Table
+from camdbench.tables.ties import tie_tolerance, tied
 
 ALPHA = 0.05
 _NOT_SIGNIFICANT = (
@@ -97,11 +99,11 @@ class SummaryGroup:
         """
         means = {name: self.cells[name, column]["mean"] for name in self.explainers(control=False) if (name, column) in self.cells}
         means = {name: mean for name, mean in means.items() if not math.isnan(mean)}
-        places = dict[str, int]()
+        tolerance, places = tie_tolerance(column.unit, np.array(list(means.values()))), dict[str, int]()
         for place in (1, 2) if len(means) > 1 else ():
             if left := {name: mean for name, mean in means.items() if name not in places}:
                 best = (max if column.higher_is_better else min)(left.values())
-                first = {name for name, mean in left.items() if mean == best}
+                first = {name for name, ties in zip(left, tied(np.array(list(left.values())), best, tolerance), strict=True) if ties}
                 letters = {self.tied[name] for name in first} - {""}
                 places |= {name: place for name in left if name in first or self.tied[name] in letters}
         return places

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 DAGGER = "†"
@@ -40,7 +40,7 @@ class Cell:
     """A formatted cell.
 
     Attributes:
-        text: the text.
+        text: the text; `core.signs.BREAK` in it starts a new line on a terminal.
         interval: interval in brackets; empty if there is none.
         emphasis: `best` is bold in every format, `second` is underlined in LaTeX.
         marker: a sign after the text: a dagger, or a superscript letter.
@@ -84,3 +84,18 @@ class Table:
 def text_rows(*columns: Iterable[object]) -> tuple[tuple[Cell, ...], ...]:
     """Return rows of cells without markup from the texts of each column."""
     return tuple(tuple(Cell(str(text)) for text in row) for row in zip(*columns, strict=True))
+
+
+def map_texts(table: Table, change: Callable[[str], str]) -> Table:
+    """Return a table with every text changed: title, headings, cells and notes."""
+    columns = tuple(replace(column, heading=change(column.heading), unit=change(column.unit)) for column in table.columns)
+    sections = tuple(
+        Section(tuple(tuple(_map_cell(cell, change) for cell in row) for row in section.rows), dim=section.dim)
+        for section in table.sections
+    )
+    print_notes = None if table.print_notes is None else tuple(map(change, table.print_notes))
+    return Table(change(table.title), columns, sections, tuple(map(change, table.notes)), print_notes)
+
+
+def _map_cell(cell: Cell, change: Callable[[str], str]) -> Cell:
+    return replace(cell, text=change(cell.text), interval=change(cell.interval), marker=change(cell.marker))

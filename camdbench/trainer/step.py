@@ -15,6 +15,7 @@ from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.registries import explainers
 from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Batch
+from camdbench.explainers.common.saliency import check_maps
 from camdbench.explainers.common.trace import Trace
 from camdbench.models.classifier import Classifier
 from camdbench.trainer.batchnorm_updates import batchnorm_updates
@@ -127,7 +128,7 @@ def parse_cam(text: str) -> Spec:
 def map_of(trace: Trace, cam: str) -> Tensor:
     """The raw map (B, h, w) of an explainer, differentiable by the weights; raises UsageError if the explainer has no trainable map."""
     spec = parse_cam(cam)
-    map_: Tensor = explainers.load(spec.name)(trace, **spec.arguments)
+    map_ = check_maps(spec, explainers.load(spec.name)(trace, **spec.arguments), trace.images)
     if not map_.requires_grad:
         raise UsageError(f"cam={cam!r}: the map has no gradient; choose gradcam, layercam or another of that family")
     return map_

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
 
 import pytest
 
 from camdbench.cli import progress_bar
+from camdbench.cli.console import any_encoding
 from camdbench.cli.progress_bar import Bar
 
 Captured = pytest.CaptureFixture[str]
@@ -38,3 +41,13 @@ def test_quiet_prints_nothing(clock: list[float], capsys: Captured) -> None:
         clock[0] = 99.0
         bar.advance(1, "gradcam")
     assert capsys.readouterr() == ("", "")
+
+
+def test_names_are_text_on_a_terminal_not_markup_nor_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict")
+    monkeypatch.setattr(screen, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stderr", screen)
+    with any_encoding(), Bar(quiet=False) as bar:
+        bar.start(Path("runs/[/bold][red]ñ\x1b[31m"), 1, 0)
+    screen.flush()
+    assert rb"runs/[/bold][red]\xf1\x1b[31m" in screen.buffer.getvalue()

@@ -276,6 +276,72 @@ def test_a_metric_that_breaks_costs_only_its_own_rows(tmp_path: Path):
     assert set(rows[rows["metric"] == "broken"]["reason"]) == {"IndexError: out of range"}
 
 
+def documented(function: Any) -> Any:
+    """A lambda with the docstring that registries require."""
+    function.__doc__ = "Made for a test."
+    return function
+
+
+WRONG_MAPS: dict[str, Any] = {
+    "rowless": lambda trace: torch.rand(len(trace.images), 7),
+    "single": lambda trace: torch.rand(1, 7, 7),
+    "coloured": lambda trace: torch.rand(len(trace.images), 3, 7, 7),
+    "empty": lambda trace: torch.rand(len(trace.images), 0, 7),
+    "number": lambda trace: torch.tensor(1.0),
+    "complexes": lambda trace: torch.rand(len(trace.images), 7, 7, dtype=torch.complex64),
+    "sparse": lambda trace: torch.rand(len(trace.images), 7, 7).to_sparse(),
+    "meta": lambda trace: torch.rand(len(trace.images), 7, 7, device="meta"),
+    "array": lambda trace: np.ones((len(trace.images), 7, 7)),
+    "nothing": lambda trace: None,
+}
+
+
+def test_an_explainer_that_returns_no_map_of_each_image_costs_only_its_own_rows(tmp_path: Path):
+    for name, returned in WRONG_MAPS.items():
+        explainers.register(name, paper="a test")(documented(returned))
+    explainers.register("mask", paper="a test")(documented(lambda trace: trace.images[:, 0] > 0.5))
+    rows = run(tmp_path / "all", ",".join(["gradcam", "mask", *WRONG_MAPS, "power(single)"]), limit=4)
+    for name in (*WRONG_MAPS, "power(single)"):
+        own = rows[rows["explainer"].str.startswith(name)]
+        assert set(own["status"]) == {"error"}, name
+        assert own["value"].isna().all()
+        inner = "single" if "power" in name else name
+        (reason,) = set(own["reason"])
+        assert reason.startswith(f"explainer {inner} returned ")
+        assert reason.endswith("; expected a tensor (4, h, w) of real numbers")
+    assert set(rows[rows["explainer"] == "mask"]["status"]) == {"ok"}
+    alone = run(tmp_path / "alone", "gradcam", limit=4)
+    assert rows[rows["explainer"] == "gradcam"]["value"].tolist() == alone["value"].tolist()
+
+
+WRONG_VALUES: dict[str, tuple[Any, str]] = {
+    "listed": (lambda inputs: [1.0] * len(inputs), "metric listed: returned list; expected a tensor (4,) of real numbers"),
+    "mean_of_all": (lambda inputs: torch.tensor(1.0), "metric mean_of_all: returned torch.float32 of shape (); expected real numbers"),
+    "per_class": (lambda inputs: torch.ones(len(inputs), 2), "of shape (4, 2); expected real numbers of shape (4,)"),
+    "imaginary": (lambda inputs: torch.ones(len(inputs), dtype=torch.complex64), "metric imaginary: returned torch.complex64"),
+    "infinite": (lambda inputs: torch.full((len(inputs),), torch.inf), "the metric's value is infinite"),
+    "absent": (lambda inputs: MetricResult(torch.ones(len(inputs)), torch.ones(len(inputs))), "undefined: returned torch.float32"),
+    "short_curve": (
+        lambda inputs: MetricResult(torch.ones(len(inputs)), curves={"c": Curve(torch.ones(3), torch.ones(len(inputs), 2))}),
+        "metric short_curve: y of curve c: returned torch.float32 of shape (4, 2); expected real numbers of shape (4, 3)",
+    ),
+}
+
+
+def test_a_metric_that_returns_no_value_of_each_image_costs_only_its_own_rows(tmp_path: Path):
+    for name, (returned, _) in WRONG_VALUES.items():
+        metrics.register(name, paper="a test", higher_is_better=True, unit="")(documented(returned))
+    metrics.register("truth", paper="a test", higher_is_better=True, unit="")(documented(lambda inputs: inputs.saliency.amax((1, 2)) > 2))
+    rows = run(tmp_path, "gradcam", metrics=",".join([*WRONG_VALUES, "truth", "ad"]), limit=4)
+    for name, (_, reason) in WRONG_VALUES.items():
+        own = rows[rows["metric"] == name]
+        assert set(own["status"]) == {"error"}, name
+        assert own["value"].isna().all()
+        assert reason in own["reason"].iloc[0]
+    assert rows[rows["metric"] == "truth"]["value"].tolist() == [0.0] * 4
+    assert set(rows[rows["metric"] == "ad"]["status"]) == {"ok"}
+
+
 def test_a_map_that_says_nothing_is_flagged(tmp_path: Path):
     @explainers.register("flat", paper="a test")
     def flat(trace: Trace) -> torch.Tensor:

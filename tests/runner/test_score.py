@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import camdbench
 from camdbench.core.errors import UsageError
@@ -145,3 +148,24 @@ def test_the_chunk_size_is_that_of_the_scored_run(tmp_path: Path, monkeypatch: p
     assert load_run(tmp_path / "scores")["chunk_size"] == checked_now == 32
     assert set(again["status"]) == {"ok"}
     np.testing.assert_allclose(values(again), values(camdbench.load_rows(tmp_path / "run")), atol=0.3)
+
+
+def test_a_record_of_another_chunk_size_is_honoured_whoever_wrote_it(kept: Path, tmp_path: Path):
+    """A run directory written by hand: the maps of 40 images in parts of 7, in place of 32."""
+    made, maps = load_run(kept), own_maps(kept)
+    (layout,) = {part.parent for part in (kept / "maps").glob("model=*/explainer=gradcam/*.safetensors")}
+    folder = tmp_path / "run" / layout.relative_to(kept)
+    folder.mkdir(parents=True)
+    record = {name: own for name, own in made.items() if name != "sessions"} | {"chunk_size": 7}
+    record["config"] = record["config"] | {"explainers": ["gradcam"]}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    for chunk, start in enumerate(range(0, 40, 7)):
+        part = torch.from_numpy(maps[start : start + 7])
+        tensors = {"maps.14x14": part.half(), "scale.14x14": torch.ones(len(part)), "position.14x14": torch.arange(len(part))}
+        save_file(
+            {name.replace("14x14", "x".join(map(str, maps.shape[1:]))): own for name, own in tensors.items()},
+            folder / f"part-{chunk:05d}.safetensors",
+        )
+    found, expected = (camdbench.score(run, "ad", out=tmp_path / name) for run, name in ((tmp_path / "run", "a"), (kept, "b")))
+    assert set(found["status"]) == {"ok"}
+    np.testing.assert_allclose(values(found), values(expected), atol=0.3)

@@ -18,6 +18,7 @@ FACTS = {
     "ad": {"protocol": "opticam", "higher_is_better": False, "unit": "%", "tolerance": 0.5},
     "ag": {"protocol": "opticam", "higher_is_better": True, "unit": "%", "tolerance": 0.5},
     "ai": {"protocol": "opticam", "higher_is_better": True, "unit": "%", "tolerance": 1.6},
+    "sparseness": {"protocol": "own", "higher_is_better": True, "unit": "", "tolerance": 0.01},
     "ssim": {"protocol": "own", "higher_is_better": True, "unit": "", "tolerance": 0.01},
 }
 CONTROLS = ("fakecam", "centre", "random")

@@ -46,6 +46,25 @@ def test_each_number_is_scipys_for_that_pair(make_run):
         assert line["rank_biserial"] == pytest.approx((ranks * signs).sum() / ranks.sum())
 
 
+def test_ties_count_as_zero_in_tests_and_effect_but_not_in_the_difference(make_run):
+    """`sparseness` has the scale 1, `ad` the scale 100; noise of 30 % of the tolerance with a bias that a test would find."""
+    noise = RANDOM.uniform(0, 3e-3, 30)
+    base = np.array(VALUES["gradcam"]["ad"])
+    mixed = base - noise
+    mixed[:3] -= [2.0, 3.0, -2.5]
+    named = {"gradcam": base, "hirescam": base - noise, "mixed": mixed}
+    run = make_run({name: {"ad": list(own), "sparseness": list(own / 100)} for name, own in named.items()})
+    found = compare(run).set_index(["metric", "a", "b"])
+    for metric, scale in (("ad", 1), ("sparseness", 100)):
+        same, other = found.loc[(metric, "gradcam", "hirescam")], found.loc[(metric, "gradcam", "mixed")]
+        assert (same["p_wilcoxon"], same["p_permutation"], same["rank_biserial"], same["better"]) == (1, 1, 0, "")
+        assert same["difference"] == pytest.approx(noise.mean() / scale)
+        untied = (base - mixed).round(2)
+        untied[3:] = 0
+        assert other["p_wilcoxon"] == pytest.approx(stats.wilcoxon(untied, zero_method="pratt").pvalue)
+        assert other["rank_biserial"] == pytest.approx((1 + 3 - 2) / 6)
+
+
 def test_the_detectable_difference_is_found_in_eighty_per_cent_of_samples():
     random, spread, n = np.random.default_rng(0), 3.0, 25
     sample = random.normal(0, spread, (1, n))

@@ -25,6 +25,21 @@ def test_mean_ranks_and_friedmans_test_are_scipys(make_run):
     assert found["rank"].is_monotonic_increasing
 
 
+def test_values_that_differ_by_rounding_share_a_rank_and_friedmans_test_is_that_of_rounded_values(make_run):
+    noisy = AD + RANDOM.uniform(-4e-3, 4e-3, AD.shape)
+    found = rank(make_run({name: {"ad": list(own)} for name, own in zip(NAMES, noisy, strict=True)})).set_index("explainer")
+    assert found["rank"].to_dict() == pytest.approx(dict(zip(NAMES, stats.rankdata(noisy.round(-1), axis=0).mean(1), strict=True)))
+    assert found["friedman_p"].iloc[0] == pytest.approx(stats.friedmanchisquare(*noisy.round(-1)).pvalue)
+    higher = rank(make_run({name: {"ag": list(own)} for name, own in zip(NAMES, noisy, strict=True)})).set_index("explainer")
+    assert (higher["rank"] + found["rank"]).to_dict() == pytest.approx(dict.fromkeys(NAMES, 5.0))
+
+
+def test_metrics_agree_by_tied_means_too(make_run):
+    near = {"gradcam": [30.0], "opticam": [10.0], "hirescam": [30.004]}
+    found = agree(make_run({name: {"ad": own, "ag": [100 - 2 * own[0] + (own[0] > 30) / 200]} for name, own in near.items()}))
+    assert found[["spearman", "kendall"]].to_numpy().ravel().tolist() == pytest.approx([1, 1])
+
+
 def test_the_largest_value_comes_first_where_higher_is_better_and_ties_share(make_run):
     run = make_run({"gradcam": {"ag": [1.0, 5.0]}, "opticam": {"ag": [9.0, 5.0]}})
     found = rank(run).set_index("explainer")["rank"]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from camdbench.tables.cell_values import cells_of
-from camdbench.tables.ties import tie_labels
+from camdbench.tables.ties import tie_groups, tie_labels, tie_tolerance
 
 UNITS = {"ad": "%", "ag": "%", "ai": "%"}
 NAN = (float("nan"), "error")
@@ -97,3 +98,26 @@ def test_agreement_with_a_comparison_image_by_image(labels):
         first, other = tables["e0"]["ad"], tables["e1"]["ad"]
         close = all(abs(x - y) <= 0.01 for x, y in zip(first, other, strict=True))
         assert labels(tables)["e1"] == ("a" if close and any(first) else ""), tables
+
+
+def test_groups_are_those_of_rounded_values_if_noise_is_smaller_than_the_tolerance_and_levels_lie_further_apart():
+    rng = np.random.default_rng(5)
+    levels = rng.integers(0, 9, (6, 200)) / 10
+    noisy = levels + rng.uniform(-4e-5, 4e-5, levels.shape)
+    groups = tie_groups(noisy, 1e-4)
+    np.testing.assert_array_equal(stats.rankdata(groups, axis=0), stats.rankdata(noisy.round(1), axis=0))
+    order = rng.permutation(6)
+    np.testing.assert_array_equal(tie_groups(noisy[order], 1e-4), groups[order])
+    np.testing.assert_array_equal(groups.max(0) - groups, tie_groups(-noisy, 1e-4))
+
+
+def test_two_values_within_the_tolerance_share_a_group_whatever_lies_between_or_beside_them():
+    column = np.array([[0.0], [0.00009], [0.00018], [0.00029], [0.5]])
+    assert tie_groups(column, 1e-4)[:, 0].tolist() == [0, 0, 0, 1, 2]
+    assert tie_groups(column[:1], 1e-4).tolist() == [[0]]
+
+
+def test_small_values_of_an_unbounded_metric_are_no_ties():
+    tolerance = tie_tolerance("", np.array([1e-6, 3e-6, np.nan]))
+    assert tie_groups(np.array([[1e-6], [3e-6], [3e-6 + 1e-11]]), tolerance)[:, 0].tolist() == [0, 1, 1]
+    assert tie_tolerance("", np.array([np.nan])) == tie_tolerance("", np.array([])) == 0

@@ -78,6 +78,7 @@ def explain(
     Raises:
         UsageError: images, targets or options do not fit.
         NotApplicable: the explainer has no meaning here.
+        ResultError: the explainer, of a plug-in, returned no maps (B, h, w).
     """
     classifier = to_classifier(model)
     spec = explainers.parse_one(explainer)

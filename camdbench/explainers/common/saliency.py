@@ -10,10 +10,12 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from camdbench.core.errors import ResultError
 from camdbench.core.registries import explainers
 from camdbench.core.row import Status
 from camdbench.core.spec import Spec
 from camdbench.explainers.common.trace import Trace
+from camdbench.functional.float_precision import is_real
 from camdbench.functional.normalise import Normalisation, is_constant, normalise, upsample
 
 
@@ -24,7 +26,7 @@ class Saliency:
     Attributes:
         raw: (B, h, w) as the explainer returned them: signed and unscaled, on the layer's grid.
         maps: (B, H, W) in [0, 1] at image size.
-        status: B states: ok, constant_map (no place differs from another), error (not finite).
+        status: B states: ok, constant_map, error (not finite).
         reasons: B texts, empty where the status is ok.
     """
 
@@ -39,6 +41,7 @@ def saliency(trace: Trace, spec: Spec) -> Saliency:
 
     Raises:
         NotApplicable: the explainer has no meaning on this model or these images.
+        ResultError: the explainer returned no maps (B, h, w) of real numbers.
     """
     found = list[Saliency]()
 
@@ -47,8 +50,26 @@ def saliency(trace: Trace, spec: Spec) -> Saliency:
         return found[-1]
 
     inner = [partial(within, part=part) for part in spec.wrapped]
-    raw = explainers.load(spec.name)(trace, *inner, **spec.arguments).detach()
-    return _merge_status(found, finish(raw, trace.size, normalisation_of(spec)))
+    raw = check_maps(spec, explainers.load(spec.name)(trace, *inner, **spec.arguments), trace.images)
+    return _merge_status(found, finish(raw.detach(), trace.size, normalisation_of(spec)))
+
+
+def check_maps(spec: Spec, found: object, images: Tensor) -> Tensor:
+    """Return what an explainer returned for images (B, 3, H, W), on their device, if it is a dense tensor (B, h, w) of real numbers.
+
+    Non-finite values are left to `finish`, which flags them per image.
+
+    Raises:
+        ResultError: it is something else.
+    """
+    expected = f"expected a tensor ({len(images)}, h, w) of real numbers"
+    if not isinstance(found, Tensor):
+        raise ResultError(f"explainer {spec} returned {type(found).__name__}; {expected}")
+    if not is_real(found):
+        raise ResultError(f"explainer {spec} returned {found.dtype}, {found.layout}, on {found.device.type}; {expected}")
+    if found.ndim != 3 or len(found) != len(images) or not found.numel():
+        raise ResultError(f"explainer {spec} returned shape {tuple(found.shape)}; {expected}")
+    return found.to(images.device)
 
 
 Inner = Callable[[Trace], Saliency]  # what a wrapper gets: the explainer inside it, its maps finished
@@ -90,5 +111,5 @@ def _state(finite: bool, constant: bool, how: Normalisation) -> tuple[Status, st
     if not finite:
         return "error", "the map is not finite"
     if constant and how != "none":  # a mask that is constant on purpose is no failure
-        return "constant_map", "no place of the map differs from another"
+        return "constant_map", "the map is constant"
     return "ok", ""
