@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from camdbench.core.difference import Difference
 from camdbench.core.registries import loss
 from camdbench.functional.core_focused_loss import (
     class_maps,
@@ -45,7 +46,19 @@ def cfce(step: TrainingStep, *, chunk: PositiveInt = 128) -> LossResult:
     return LossResult(total, {"cfce": total} | _log(step, core, empty), step.logits)
 
 
-@loss("rcfce", paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), eq. 18", needs=("masks",))
+@loss(
+    "rcfce",
+    paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), eq. 18",
+    needs=("masks",),
+    differs=(
+        Difference(
+            "authors' code",
+            "clamps the softmax at 1e-6 and takes logarithms of its target",
+            "not a number from lambda_2 = 100 on, so not at the paper's 1000; no gradient at 97 % of cells",
+        ),
+        Difference("authors' code", "does not divide the divergence by C - 1", "lambda_1 counts C - 1 times as much"),
+    ),
+)
 def rcfce(
     step: TrainingStep,
     *,
@@ -76,7 +89,26 @@ def rcfce(
     return LossResult(total, {"cfce": cross, "kl": kl.where(~empty, torch.nan)} | _log(step, core, empty), step.logits)
 
 
-@loss("cfbce", paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous), eq. 71", needs=("masks", "class masks"))
+_BINARY_DIFFERS = (
+    Difference(
+        "authors' code",
+        "averages present and absent classes separately (compat=author)",
+        "with 1.5 of 20 classes present, a present class weighs 6.7 times as much",
+    ),
+    Difference(
+        "authors' code for SBD",
+        "weights a present class by (images without it) / (images with it) (pos_weight)",
+        "1.8 for persons to 37.3; not in eq. 71",
+    ),
+)
+
+
+@loss(
+    "cfbce",
+    paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous), eq. 71",
+    needs=("masks", "class masks"),
+    differs=_BINARY_DIFFERS,
+)
 def cfbce(step: TrainingStep, *, compat: Literal["paper", "author"] = "paper", pos_weight: tuple[float, ...] = ()) -> LossResult:
     """CFBCE: binary cross-entropy; outside the core the magnitude of a present class's map counts against it (eq. 71).
 
@@ -101,7 +133,12 @@ def cfbce(step: TrainingStep, *, compat: Literal["paper", "author"] = "paper", p
     return LossResult(total, {"cfbce": total}, step.logits)
 
 
-@loss("rcfbce", paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous), eq. 72", needs=("masks", "class masks"))
+@loss(
+    "rcfbce",
+    paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous), eq. 72",
+    needs=("masks", "class masks"),
+    differs=_BINARY_DIFFERS,
+)
 def rcfbce(
     step: TrainingStep,
     *,

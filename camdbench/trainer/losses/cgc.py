@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
+from camdbench.core.difference import Difference
 from camdbench.core.errors import UsageError
 from camdbench.core.registries import loss
 from camdbench.functional.crops import draw_crop, warp
@@ -20,7 +21,22 @@ from camdbench.trainer.step import TrainingStep, label_loss, map_of
 from camdbench.trainer.task import LossResult
 
 
-@loss("cgc", paper="Pillai et al. 2022, CGC, arXiv:2110.00527, section 3")
+@loss(
+    "cgc",
+    paper="Pillai et al. 2022, CGC, arXiv:2110.00527, section 3",
+    differs=(
+        Difference("paper", "sums L over the batch", "lambda counts once per image; here and in the authors' code L is the mean"),
+        Difference("authors' code", "compares a_i with the other a_j (compat=author) and adds two cross-entropies (ce_views=3)"),
+        Difference(
+            "authors' code",
+            "without negatives, divides by the pixels and has lambda 1000 (compat=author)",
+            "0.02 of the sum at 224 x 224: 25 times less than lambda 0.5",
+        ),
+        Difference(
+            "authors' code", "mirrors a quarter of the images and not their maps", "a quarter of the pairs do not match; not reproduced"
+        ),
+    ),
+)
 def cgc(
     step: TrainingStep,
     *,
@@ -76,9 +92,9 @@ def cgc(
 
 
 def consistency(before: Tensor, after: Tensor, temperature: float, *, compat: str, negatives: bool, first: int = 0) -> Tensor:
-    """InfoNCE loss, or distance without negatives, (B,) of cropped maps `before` (B, P) with maps of cropped images `after` (N, P), all of length 1.
+    """InfoNCE loss (B,) of cropped maps `before` (B, P) with maps of cropped images `after` (N, P), all of length 1.
 
-    The positives are rows `first` to `first + B` of `after`; all other rows are negatives.
+    The positives are rows `first` to `first + B` of `after`; all other rows are negatives. Without these, the squared distance.
     """
     own = after[first : first + len(before)]
     if not negatives:
