@@ -46,7 +46,9 @@ def write_reference(kind: str, registry: registries.Registry) -> None:
         for shown in ("protocols", "formula"):  # shown by the table below and by the docstring
             facts.pop(shown, None)
         if "differs" in facts:
-            facts["differs"] = tuple(f"{other.who}: {other.what}" for other in entry.facts.differs)
+            facts["differs"] = tuple(
+                f"{other.who} {other.what}" + f" ({other.effect})" * bool(other.effect) for other in entry.facts.differs
+            )
         if isinstance(entry.facts, MetricFacts):
             facts.pop("higher_is_better", None)
             facts = {"direction": "higher is better" if entry.facts.higher_is_better else "lower is better"} | facts

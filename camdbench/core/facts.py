@@ -120,7 +120,9 @@ class LossFacts:
     Attributes:
         paper: definition of the loss, with the equation.
         needs: inputs beside images and labels: `boxes`, `masks`, `class masks` (one per present class).
+        differs: how other implementations differ.
     """
 
     paper: str
     needs: tuple[Literal["boxes", "masks", "class masks"], ...] = ()
+    differs: tuple[Difference, ...] = ()

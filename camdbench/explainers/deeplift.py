@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.cost import Cost
+from camdbench.core.difference import Difference
 from camdbench.core.errors import NotApplicable
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.masked_scoring import fill_image
@@ -31,6 +32,13 @@ from camdbench.models.backward_rules import (
     needs=("gradients",),
     normalisation="max",
     refuses="networks with products of activations, normalisation by statistics of the image, or attention",
+    differs=(
+        Difference(
+            "Captum",
+            "gives an operation without a rule its plain gradient and raises if a ReLU is reused, as in ResNets",
+            "here the former is refused and the latter supported",
+        ),
+    ),
     values="(-inf, inf)",
 )
 def deeplift(trace: Trace, *, baseline: Literal["mean", "black"] = "black", channels: Literal["max", "sum", "abs"] = "sum") -> Tensor:

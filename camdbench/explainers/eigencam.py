@@ -52,6 +52,7 @@ def eigencam(
     paper="pytorch-grad-cam (Gildenblat et al. 2021), eigen_grad_cam.py",
     cost=Cost(forward=1, tail_backward=1),
     needs=("layer", "gradients"),
+    differs=(Difference("pytorch-grad-cam", "leaves the sign to the linear algebra library", "a map may show the opposite half"),),
 )
 def eigengradcam(
     trace: Trace, *, layer: str | None = None, sign: Literal["sum", "extreme"] = "sum", centre: bool = True, relu: bool = True

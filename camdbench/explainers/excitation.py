@@ -19,6 +19,15 @@ from camdbench.models.traced_graph import Node, TracedGraph
 Compat = Literal["paper", "torchray"]
 
 
+DIFFERS = (
+    Difference(
+        "TorchRay",
+        "ignores the scale of batch norms and splits sums by signed terms (compat=torchray)",
+        "not a number where a sum is exactly zero",
+    ),
+)
+
+
 @explainer(
     "ebp",
     paper="Zhang et al. 2016, arXiv:1608.00507, definition of the marginal winning probability",
@@ -26,7 +35,8 @@ Compat = Literal["paper", "torchray"]
     needs=("layer",),
     refuses="networks with more behind the layer than rectified convolutions, batch norms, pooling, sums and linear layers",
     aliases=("excitationbackprop", "mwp"),
-    differs=(Difference("TorchRay", "ignores the scale of batch norms and splits sums by signed terms (compat=torchray)"),),
+    differs=DIFFERS,
+    values="[0, 1]",
 )
 def ebp(trace: Trace, *, layer: str | None = None, compat: Literal["paper", "torchray"] = "paper") -> Tensor:
     r"""Excitation backprop: marginal winning probability of the layer's neurons, given the class.
@@ -54,6 +64,8 @@ def ebp(trace: Trace, *, layer: str | None = None, compat: Literal["paper", "tor
     needs=("layer",),
     refuses="networks with more behind the layer than rectified convolutions, batch norms, pooling, sums and linear layers",
     aliases=("cebp", "contrastiveebp"),
+    differs=DIFFERS,
+    values="[0, 1]",
 )
 def cmwp(trace: Trace, *, layer: str | None = None, compat: Literal["paper", "torchray"] = "paper") -> Tensor:
     r"""Contrastive excitation backprop: relevance for the class minus that for its negated weights.

@@ -9,11 +9,12 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.cost import Cost, Repeat
+from camdbench.core.difference import Difference
 from camdbench.core.errors import UsageError
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.masked_scoring import chunks
 from camdbench.explainers.common.trace import Trace
-from camdbench.functional.smooth_masks import area_error, blur, blur_by_mask, enlarge, pyramid
+from camdbench.functional.smooth_masks import area_error, blur, blur_by_mask, enlarge, enlarge_with_margin, pyramid
 
 _SHARE = 8  # of the bound on pixels: what the network keeps for the way back takes several times the room
 _AREA_WEIGHT, _GROWTH = 300.0, 1.0035  # of the area constraint, and of its weight from step to step
@@ -29,6 +30,7 @@ class _Search(NamedTuple):
     step: int
     sigma: float
     jitter: bool
+    torchray: bool
 
 
 @explainer(
@@ -43,6 +45,19 @@ class _Search(NamedTuple):
     ),
     needs=("gradients",),
     aliases=("extremal_perturbation",),
+    differs=(
+        Difference(
+            "TorchRay (the authors' library)",
+            "holds the area on a mask with a margin, 260 x 260 for 224 x 224 pixels (compat=torchray)",
+            "masks about twice as large: mean 0.233 at area 0.1, here 0.107",
+        ),
+        Difference(
+            "TorchRay (the authors' library)",
+            "places nodes at the corners of cells, cuts the kernel at its value 0.25, blurs into a border of the mean colour, ranks equal "
+            "pixels in their order (compat=torchray)",
+            "masks shifted by 3 pixels; rounding selects regions",
+        ),
+    ),
 )
 def extremal(
     trace: Trace,
@@ -56,6 +71,7 @@ def extremal(
     blur_sigma: PositiveFloat = 20.0,
     smooth: NonNegativeFloat = 0.09,
     jitter: bool = True,
+    compat: Literal["paper", "torchray"] = "paper",
 ) -> Tensor:
     r"""Extremal perturbations: smooth masks of fixed areas that maximise the class score, summed.
 
@@ -74,35 +90,65 @@ def extremal(
     images of 224 pixels. `jitter` mirrors the images at every other step. The masks of all areas are summed and blurred by
     `smooth` times the shorter side, as for the paper's pointing game.
 
+    `compat="torchray"` is the authors' library, whose masks differ. Its masks reach beyond the image by a margin of `sigma`
+    pixels, and the area holds for the mask with its margin; on the image it is about twice as large. Nodes lie at the corners of
+    cells, those beyond the grid are zero, and the kernel is cut at 1 + ceil(sigma / step) nodes. Blurs are surrounded by the
+    network's mean colour. Equal values of a mask are ranked in the order of their pixels. The last step is not shown.
+
     Returns:
         (B, H, W), non-negative.
     """
     if not areas or not all(0 < area < 1 for area in areas):
         raise UsageError(f"extremal(areas={areas}): expected shares of the image, more than 0 and less than 1")
-    search = _Search(variant, reward, max_iter, step, sigma, jitter)
+    search = _Search(variant, reward, max_iter, step, sigma, jitter, compat == "torchray")
     total = torch.zeros(len(trace.images), *trace.size, device=trace.images.device)
     for chunk in chunks(trace, len(areas), _SHARE):
-        total += _masks(trace, torch.tensor(areas[chunk], device=total.device), search, blur_sigma).sum(1)
-    return blur(total, smooth * min(trace.size))
+        total += _masks(trace, torch.tensor(areas[chunk], dtype=torch.float64), search, blur_sigma).sum(1)
+    return blur(total, smooth * min(trace.size), zero_padding=search.torchray)
 
 
 def _masks(trace: Trace, areas: Tensor, search: _Search, blur_sigma: float) -> Tensor:
     """Optimised masks (B, A, H, W) of A areas, all at once."""
     count, size = len(areas), trace.size
-    blurred = pyramid(trace.images, blur_sigma).repeat_interleave(count, 0)  # (B A, 8, 3, H, W)
+    blurred = _blurred(trace, blur_sigma, search).repeat_interleave(count, 0)  # (B A, 8, 3, H, W)
     targets, wanted = trace.targets.repeat_interleave(count), areas.repeat(len(trace.images))
-    grids = torch.ones(len(targets), *(-(-side // search.step) for side in size), device=areas.device, requires_grad=True)
+    grids = torch.ones(len(targets), *(-(-side // search.step) for side in size), device=targets.device, requires_grad=True)
     descent = torch.optim.SGD([grids], lr=_RATE, momentum=_MOMENTUM, dampening=_MOMENTUM)
+    masks = grids
     for iteration in range(search.max_iter):
         with torch.enable_grad():
-            masks = enlarge(grids, size, search.step, search.sigma)
+            masks, whole = _enlarged(grids, size, search)
             reward = _reward(trace, blurred, masks, targets, search, mirrored=search.jitter and iteration % 2 == 0)
-            loss = _AREA_WEIGHT * _GROWTH**iteration * area_error(masks, wanted) - reward
+            loss = _AREA_WEIGHT * _GROWTH**iteration * area_error(whole, wanted, share_ties=not search.torchray) - reward
             grids.grad = torch.autograd.grad(loss.sum(), grids)[0]
         descent.step()
         with torch.no_grad():
             grids.clamp_(0, 1)
-    return enlarge(grids.detach(), size, search.step, search.sigma).unflatten(0, (-1, count))
+    if not search.torchray:  # which returns the mask before the last step
+        masks = enlarge(grids, size, search.step, search.sigma)
+    return masks.detach().unflatten(0, (-1, count))
+
+
+def _blurred(trace: Trace, sigma: float, search: _Search) -> Tensor:
+    """Blur pyramid (B, 8, 3, H, W); TorchRay's surrounds the normalised image with zeros, the network's mean colour."""
+    if not search.torchray:
+        return pyramid(trace.images, sigma)
+    mean = trace.classifier.mean
+    return pyramid(trace.images - mean, sigma, zero_padding=True) + mean
+
+
+def _enlarged(grids: Tensor, size: tuple[int, int], search: _Search) -> tuple[Tensor, Tensor]:
+    """Masks (N, H, W), and those whose area counts: the same, or TorchRay's with their margin."""
+    if not search.torchray:
+        masks = enlarge(grids, size, search.step, search.sigma)
+        return masks, masks
+    whole, margin = enlarge_with_margin(grids, search.step, search.sigma), round(search.sigma)
+    masks = whole[:, margin : margin + size[0], margin : margin + size[1]]
+    if masks.shape[1:] != size:
+        raise UsageError(
+            f"extremal(step={search.step}, sigma={search.sigma}): masks of TorchRay do not cover the image; use sigma={2 * search.step}"
+        )
+    return masks, whole
 
 
 def _reward(trace: Trace, blurred: Tensor, masks: Tensor, targets: Tensor, search: _Search, *, mirrored: bool) -> Tensor:

@@ -19,7 +19,7 @@ from camdbench.explainers.common.weighted_channels import weighted_sum
     paper="Fuad et al. 2020, IPTA, hal-02963298, definition of the k-sigma rule",
     cost=Cost(forward=1),
     needs=("layer",),
-    differs=(Difference("pytorch-grad-cam", "is another method of this name (compat=pgc)"),),
+    differs=(Difference("pytorch-grad-cam", "weights A_c by the fraction of cells above the threshold (compat=pgc)", "another method"),),
     values="(-inf, inf)",
 )
 def fem(trace: Trace, *, layer: str | None = None, k: NonNegativeFloat = 2.0, compat: Literal["paper", "pgc"] = "paper") -> Tensor:

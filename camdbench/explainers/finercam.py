@@ -9,6 +9,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.cost import Cost
+from camdbench.core.difference import Difference
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.common.weighted_channels import weighted_sum
@@ -19,6 +20,9 @@ from camdbench.explainers.common.weighted_channels import weighted_sum
     paper="Zhang et al. 2025, arXiv:2501.11309, definition of the logit difference",
     cost=Cost(forward=1, tail_backward=1, note="no backward pass on a linear head"),
     needs=("layer", "gradients"),
+    differs=(
+        Difference("pytorch-grad-cam", "weights the other classes by their probability and has gamma 1 (compat=pgc)", "another objective"),
+    ),
 )
 def finercam(
     trace: Trace,

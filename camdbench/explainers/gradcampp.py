@@ -27,9 +27,21 @@ _EPS_PGC = 1e-6
     needs=("layer", "gradients"),
     aliases=("gradcam++", "gradcamplusplus"),
     differs=(
-        Difference("authors' code", "divides alpha by its sum over cells of positive gradient (compat=author)"),
-        Difference("pytorch-grad-cam", "adds 1e-6 to the denominator (compat=pgc)", "smaller weights of small gradients"),
-        Difference("torchcam", "omits the division (compat=torchcam)"),
+        Difference(
+            "authors' code",
+            "divides alpha by its sum over cells of positive gradient (compat=author)",
+            "masks of an ImageNet MobileNetV2 move by at most 0.02",
+        ),
+        Difference(
+            "pytorch-grad-cam",
+            "adds 1e-6 to the denominator (compat=pgc)",
+            "of the size of 2 G^2: weights shrink to 0.41 in the median, unevenly; masks of an ImageNet MobileNetV2 move by up to 0.06",
+        ),
+        Difference(
+            "torchcam",
+            "omits the division (compat=torchcam)",
+            "masks of an ImageNet MobileNetV2 move by up to 0.22, AD from 28.0 to 26.6",
+        ),
     ),
 )
 def gradcampp(
@@ -63,6 +75,7 @@ def gradcampp(
     needs=("layer", "gradients"),
     aliases=("smoothgradcam++",),
     stochastic=True,
+    differs=(Difference("torchcam", "multiplies by the activations of the last noisy copy", "here by those of the image"),),
 )
 def smoothgradcampp(
     trace: Trace, *, layer: str | None = None, samples: PositiveInt = 4, std: NonNegativeFloat = 0.3, relu: bool = True

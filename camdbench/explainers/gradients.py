@@ -136,7 +136,12 @@ def smoothgrad(
     stochastic=True,
     aliases=("expectedgradients",),
     normalisation="max",
-    differs=(Difference("papers", "draw baselines from training images", "here they are uniform noise or a fixed colour"),),
+    differs=(
+        Difference("papers", "draw baselines from training images", "here they are uniform noise or a fixed colour"),
+        Difference(
+            "Captum", "draws baselines and coefficients from NumPy's global generator", "torch.manual_seed does not repeat its maps"
+        ),
+    ),
     values="(-inf, inf)",
 )
 def gradientshap(

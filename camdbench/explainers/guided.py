@@ -46,6 +46,7 @@ def guidedbackprop(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "ma
     cost=Cost(forward=2, backward=1, tail_backward=1),
     needs=("layer", "gradients"),
     refuses="networks whose nonlinearities are not ReLUs and max pooling",
+    differs=(Difference("Captum", "enlarges Grad-CAM by nearest neighbour by default", "blocks of a grid cell; the paper is bilinear"),),
 )
 def guidedgradcam(trace: Trace, *, layer: str | None = None, channels: Literal["max", "sum", "abs"] = "max") -> Tensor:
     r"""Guided Grad-CAM: guided backpropagation times Grad-CAM up-sampled to the image.

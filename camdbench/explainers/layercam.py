@@ -21,7 +21,11 @@ from camdbench.functional.normalise import normalise, upsample
     paper="Jiang et al. 2021, IEEE TIP 30, eq. 7-9",
     cost=Cost(repeats=(Repeat("layer", forward=1, tail_backward=1),)),
     needs=("layer", "gradients"),
-    differs=(Difference("paper", "scales the maps of shallow layers alone"),),
+    differs=(
+        Difference("paper", "scales the maps of shallow layers alone"),
+        Difference("pytorch-grad-cam", "averages the layers' maps (compat=pgc)", "none with one layer"),
+        Difference("torchcam", "fuses tanh(gamma M) without the division by max M (compat=torchcam)", "none with one layer"),
+    ),
 )
 def layercam(
     trace: Trace,

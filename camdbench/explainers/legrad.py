@@ -7,6 +7,7 @@ from pydantic import NonNegativeInt
 from torch import Tensor
 
 from camdbench.core.cost import Cost
+from camdbench.core.difference import Difference
 from camdbench.core.errors import UsageError
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.tokens import map_of_tokens
@@ -20,6 +21,7 @@ from camdbench.models.classifier import PassCounts
     paper="Bousselham et al. 2024, arXiv:2404.03214, section 3",
     cost=Cost(forward=1, backward=1),
     needs=("gradients", "attention"),
+    differs=(Difference("torchcam", "scores the mean of all tokens", "not the network's score; here the class token's, as in the paper"),),
     refuses="networks other than the vision transformers of torchvision and timm",
 )
 def legrad(trace: Trace, *, start: NonNegativeInt = 0) -> Tensor:

@@ -9,6 +9,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from camdbench.core.cost import Cost, Repeat
+from camdbench.core.difference import Difference
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.masked_scoring import fill_image
 from camdbench.explainers.common.segments import scores_without, segment
@@ -20,6 +21,13 @@ from camdbench.explainers.common.trace import Trace
     paper="Ribeiro et al. 2016, arXiv:1602.04938, eq. 1-2, section 3.4",
     cost=Cost(forward=1, repeats=(Repeat("samples", forward=1),)),
     stochastic=True,
+    differs=(
+        Difference(
+            "Captum",
+            "replaces segments by zero, measures distances by pixels and fits a lasso (compat=captum); 25 samples by default",
+            "another method of this name",
+        ),
+    ),
     values="(-inf, inf)",
 )
 def lime(

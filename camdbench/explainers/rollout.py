@@ -9,6 +9,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt
 from torch import Tensor
 
 from camdbench.core.cost import Cost
+from camdbench.core.difference import Difference
 from camdbench.core.errors import UsageError
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.tokens import fuse_heads, map_of_row
@@ -22,6 +23,7 @@ from camdbench.explainers.common.trace import Trace
     needs=("attention",),
     refuses="networks other than the vision transformers of torchvision and timm",
     aliases=("attention",),
+    values="[0, 1]",
 )
 def rawattention(trace: Trace, *, block: int = -1, fusion: Literal["mean", "max", "min"] = "mean") -> Tensor:
     r"""Raw attention: attention of the class token in one block, fused over heads (class-agnostic).
@@ -45,6 +47,11 @@ def rawattention(trace: Trace, *, block: int = -1, fusion: Literal["mean", "max"
     paper="Abnar & Zuidema 2020, arXiv:2005.00928, definition of attention rollout",
     cost=Cost(forward=1),
     needs=("attention",),
+    differs=(
+        Difference("vit-explain", "divides by the sums of other rows and drops the lowest 90 %", "rows sum to 0.92 to 1.23 instead of 1"),
+        Difference("Transformer-Explainability", "starts at the second block in its benchmark scripts (start=1)"),
+    ),
+    values="[0, 1]",
     refuses="networks other than the vision transformers of torchvision and timm",
     aliases=("attentionrollout",),
 )

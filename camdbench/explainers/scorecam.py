@@ -71,6 +71,7 @@ def scorecam(
     cost=Cost(forward=1, repeats=(Repeat(("samples", "per channel"), forward=1),)),
     needs=("layer",),
     stochastic=True,
+    differs=(Difference("torchcam", "normalises masks before it enlarges them (compat=torchcam)"),),
 )
 def sscam(
     trace: Trace,
@@ -110,6 +111,7 @@ def sscam(
     paper="Naidu et al. 2020, arXiv:2010.03023, definition of the integrated scores",
     cost=Cost(forward=1, repeats=(Repeat(("samples", "per channel"), forward=1),)),
     needs=("layer",),
+    differs=(Difference("torchcam", "accumulates the strengths, to 5.5 for 10 samples (compat=torchcam)", "masks lie far above 1"),),
 )
 def iscam(
     trace: Trace,

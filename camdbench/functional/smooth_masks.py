@@ -8,29 +8,38 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 _SHARPNESS = 20  # inverse temperature of the smooth maximum
 _NEGLIGIBLE = 1e-3  # kernel values below are cut off
 _EQUAL = 1e-6  # difference of sorted neighbours within rounding
 
 
-def blur(images: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of images (…, H, W) with standard deviation `sigma` in pixels, renormalised at the edges."""
+def blur(images: Tensor, sigma: float, *, zero_padding: bool = False) -> Tensor:
+    """Gaussian blur of images (…, H, W) with standard deviation `sigma` in pixels, renormalised at the edges.
+
+    `zero_padding` surrounds the images with zeros instead, and cuts the kernel at 4 sigma, as TorchRay does.
+    """
     if sigma == 0:
         return images
-    rows, columns = (_gaussian(side, sigma, images) for side in images.shape[-2:])
+    rows, columns = (_gaussian(side, sigma, images, zero_padding) for side in images.shape[-2:])
     return rows @ images @ columns.T
 
 
-def _gaussian(side: int, sigma: float, like: Tensor) -> Tensor:
+def _gaussian(side: int, sigma: float, like: Tensor, zero_padding: bool) -> Tensor:
     places = torch.arange(side, device=like.device, dtype=like.dtype)
-    weights = torch.exp(-((places[:, None] - places) ** 2) / (2 * sigma**2))
-    return weights / weights.sum(1, keepdim=True)
+    apart = places[:, None] - places
+    weights = torch.exp(-(apart**2) / (2 * sigma**2))
+    if not zero_padding:
+        return weights / weights.sum(1, keepdim=True)
+    reach = math.ceil(4 * sigma)
+    whole = torch.arange(-reach, reach + 1, device=like.device, dtype=like.dtype)
+    return torch.where(apart.abs() <= reach, weights, 0) / torch.exp(-(whole**2) / (2 * sigma**2)).sum()
 
 
-def pyramid(images: Tensor, sigma: float, levels: int = 8) -> Tensor:
+def pyramid(images: Tensor, sigma: float, levels: int = 8, *, zero_padding: bool = False) -> Tensor:
     """Blur pyramid of images (N, C, H, W) with sigma, …, 0 in equal steps: (N, levels, C, H, W)."""
-    return torch.stack([blur(images, sigma * (1 - level / (levels - 1))) for level in range(levels)], 1)
+    return torch.stack([blur(images, sigma * (1 - level / (levels - 1)), zero_padding=zero_padding) for level in range(levels)], 1)
 
 
 def blur_by_mask(blurred: Tensor, masks: Tensor) -> Tensor:
@@ -61,6 +70,33 @@ def enlarge(grids: Tensor, size: tuple[int, int], step: int, sigma: float) -> Te
     nodes = F.unfold(padded, 2 * radius + 1)  # (N, (2 r + 1)^2, h w)
     highest = cast("Tensor", _SmoothMaximum.apply(nodes, kernel))  # (N, step^2, h w)
     return F.pixel_shuffle(highest.unflatten(2, grids.shape[1:]), step)[:, 0, : size[0], : size[1]]
+
+
+def enlarge_with_margin(grids: Tensor, step: int, sigma: float) -> Tensor:
+    """TorchRay's smooth masks (N, H', W') of grids (N, h, w): they reach beyond the image by a margin of `sigma` pixels.
+
+    Node (i, j) lies at pixel (step i, step j) of the image, the grid is surrounded by zeros, and a pixel sees 1 + ceil(sigma /
+    step) nodes on each side. The image begins at pixel round(sigma) of a mask; a side of 224 pixels has 260 with step 7 and
+    sigma 21. Sums run over nodes at full size, as in TorchRay: it ranks equal pixels in their order, so rounding matters.
+    """
+    padding, radius = 1 + math.ceil(2 * sigma / step), 1 + math.ceil(sigma / step)
+    around = torch.arange(2 * radius + 1, device=grids.device, dtype=grids.dtype) - padding
+    inside = torch.arange(step, device=grids.device, dtype=grids.dtype) - sigma
+    apart = (inside - around[:, None] * step).square()  # (2 r + 1, step), squared, on one axis
+    distance = (apart[:, None, :, None] + apart[None, :, None, :]).sqrt().flatten(0, 1)  # ((2 r + 1)^2, step, step)
+    kernel = torch.exp(-2 * (distance / sigma - 0.5).clamp_min(0).square())
+    cells = [side + 2 * padding - 2 * radius for side in grids.shape[1:]]
+    kernel = kernel.repeat(1, *cells)[:, : step * (cells[0] - 1) + 1, : step * (cells[1] - 1) + 1]
+    padded = F.pad(grids[:, None], (padding,) * 4)
+    return torch.cat([checkpoint(_highest, grid[None], kernel, cells, step, use_reentrant=False) for grid in padded])
+
+
+def _highest(padded: Tensor, kernel: Tensor, cells: list[int], step: int) -> Tensor:
+    """smax_v k(p, v) g(v) (1, H', W') of one padded grid (1, 1, h, w) and a kernel (V, H', W')."""
+    nodes = F.unfold(padded, math.isqrt(len(kernel))).unflatten(2, cells)
+    large = nodes.repeat_interleave(step, 2).repeat_interleave(step, 3)[:, :, : kernel.shape[1], : kernel.shape[2]]
+    products = kernel * large
+    return (products * (_SHARPNESS * products).softmax(1)).sum(1)
 
 
 class _SmoothMaximum(torch.autograd.Function):
@@ -96,20 +132,23 @@ class _SmoothMaximum(torch.autograd.Function):
         return found, None
 
 
-def area_error(masks: Tensor, areas: Tensor) -> Tensor:
+def area_error(masks: Tensor, areas: Tensor, *, share_ties: bool = True) -> Tensor:
     """Mean squared difference of the sorted values of masks (N, H, W) from zeros, then ones on an area fraction (N,): (N,).
 
     Fong et al. 2019, eq. 4. Equal values share the mean of their ideal values; otherwise the order of a sort would select
-    the region on a grid of ones.
+    the region on a grid of ones. TorchRay has it so: `share_ties=False`, which also rounds the number of zeros down.
 
     >>> area_error(torch.tensor([[[1.0, 0.0], [0.0, 0.0]]]), torch.tensor([0.25])).item()
     0.0
     """
     ordered = masks.flatten(1).sort(1).values
     count = ordered.shape[1]
-    zeros = (count * (1 - areas)).round()[:, None]
+    zeros = count * (1 - areas)
+    zeros = (zeros.round() if share_ties else zeros.floor()).to(masks)[:, None]
     ideal = (torch.arange(count, device=masks.device) >= zeros).to(masks.dtype)
-    return (ordered - _average_ties(ideal, ordered.detach())).square().mean(1)
+    if share_ties:
+        ideal = _average_ties(ideal, ordered.detach())
+    return (ordered - ideal).square().mean(1)
 
 
 def _average_ties(ideal: Tensor, ordered: Tensor) -> Tensor:

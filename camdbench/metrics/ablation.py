@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from camdbench.core.difference import Difference
 from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import CLASSIFIED
 from camdbench.core.registries import metric
@@ -40,6 +41,13 @@ NOT_ABLATED = "the label is unknown, there is no object to take out, or no tile 
     needs=("masks",),
     scope="model",
     undefined=NOT_ABLATED,
+    differs=(
+        Difference(
+            "released code",
+            "exchanges rows and columns of tiles and leaves the last row and column of a box out (protocol=official)",
+            "tiles come from the mirrored place",
+        ),
+    ),
     protocols=ABLATION_ACCURACY_PROTOCOLS,
 )
 def ablation_accuracy(

@@ -12,6 +12,7 @@ import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
+from camdbench.core.difference import Difference
 from camdbench.core.metric_families import DECLARED, ZERO_MAP
 from camdbench.core.option_types import MapSize
 from camdbench.core.protocols import Protocol
@@ -22,6 +23,7 @@ from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.common.result import MetricResult
 
 _PROTOCOLS = (DECLARED.variant("image", maps="abs"), Protocol("layer", maps="abs, layer grid", resize="none"), DECLARED.variant("mask"))
+_BATCHWISE = (Difference("Quantus 0.6", "divides maps by the maximum of the batch", "values depend on the other images: 0.325 or 0.272"),)
 _SIZES = {"unit": "", "undefined": ZERO_MAP, "protocols": _PROTOCOLS}
 
 
@@ -31,6 +33,7 @@ _SIZES = {"unit": "", "undefined": ZERO_MAP, "protocols": _PROTOCOLS}
     higher_is_better=True,
     values="[0, 1)",
     tolerance=0.001,
+    differs=_BATCHWISE,
     **_SIZES,
 )
 def sparseness(inputs: MetricInputs, *, maps: MapSize = "abs") -> MetricResult:
@@ -78,6 +81,7 @@ def map_entropy(inputs: MetricInputs, *, maps: MapSize = "abs", normalised: bool
     higher_is_better=False,
     values="(0, inf)",
     tolerance=10.0,
+    differs=(Difference("Quantus 0.6", "divides maps by the maximum of the batch", "values depend on the other images: 64 or 0"),),
     **_SIZES,
 )
 def effective_complexity(

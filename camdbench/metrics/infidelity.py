@@ -8,6 +8,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
+from camdbench.core.difference import Difference
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.core.metric_families import MASKED
 from camdbench.core.option_types import MapKind, Masking, ScoredClass, ScoredOutput
@@ -36,6 +37,10 @@ NO_PREDICTION = "the map is zero, everywhere or wherever the image differs from 
     values="[0, inf)",
     tolerance=0.005,
     undefined=NO_PREDICTION,
+    differs=(
+        Difference("Captum", "does not scale the map's prediction, by default (scaled=False)", "values depend on the scale of the map"),
+        Difference("Quantus 0.6", "covers blocks one after another without uncovering them, in fixed order", "its 10 samples are equal"),
+    ),
     protocols=INFIDELITY_PROTOCOLS,
 )
 def infidelity(

@@ -8,6 +8,7 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from camdbench.core.difference import Difference
 from camdbench.core.metric_families import MASKED
 from camdbench.core.option_types import ScoredClass
 from camdbench.core.registries import metric
@@ -31,6 +32,7 @@ NO_CURVE = "the map is constant, the image is one segment, or the class has no p
     values="(-inf, 100]",
     aliases=("iterative_removal_of_features",),
     undefined=NO_CURVE,
+    differs=(Difference("Quantus 0.6", "takes the mean of the whole batch as fill", "values depend on the other images; RGB images fail"),),
     protocols=IROF_PROTOCOLS,
 )
 def irof(

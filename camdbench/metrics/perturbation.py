@@ -55,6 +55,18 @@ CONSTANT_PATCHES = "the map is constant, so that it ranks no patch before anothe
     aliases=("area_over_perturbation_curve",),
     undefined=CONSTANT_PATCHES,
     protocols=AOPC_PROTOCOLS,
+    differs=(
+        Difference(
+            "Quantus 0.6",
+            "returns the curve of drops, and fills with the smallest value of the normalised image over all channels (protocol=quantus06)",
+            "one number of the curve's mean here; black is a colour of the image",
+        ),
+        Difference(
+            "Quantus up to 0.5",
+            "chooses among all overlapping patches (protocol=quantus05)",
+            "another algorithm, that of Opti-CAM's Table 4",
+        ),
+    ),
 )
 def aopc(
     inputs: MetricInputs,

@@ -11,6 +11,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
+from camdbench.core.difference import Difference
 from camdbench.core.metric_families import EXPLAINED_AGAIN
 from camdbench.core.registries import metric
 from camdbench.functional.normalise import is_constant, upsample
@@ -44,6 +45,11 @@ _COMPARED = {
     paper="Adebayo et al. 2018, arXiv:1810.03292, section 3.1 (cascading)",
     aliases=("mprt", "model_parameter_randomisation"),
     protocols=RANDOMISATION_PROTOCOLS,
+    differs=(
+        Difference(
+            "Quantus 0.6", "averages the trained model in, whose similarity is 1 (with_original=True)", "-1 for 2 layers becomes -0.333"
+        ),
+    ),
     **_COMPARED,
 )
 def randomisation(

@@ -137,3 +137,15 @@ def map_of(trace: Trace, cam: str) -> Tensor:
 def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy (B,) with the labels; 0 for label -1."""
     return F.cross_entropy(logits, labels, ignore_index=-1, reduction="none")
+
+
+def presence_losses(logits: Tensor, present: Tensor, pos_weight: tuple[float, ...]) -> Tensor:
+    """Binary cross-entropies (B, C) of logits with the classes present; `pos_weight` multiplies those of present classes.
+
+    Raises:
+        UsageError: the number of weights is not C, or one is negative.
+    """
+    if pos_weight and (len(pos_weight) != logits.shape[1] or min(pos_weight) < 0):
+        raise UsageError(f"pos_weight={pos_weight}: give {logits.shape[1]} weights of at least 0, one per class")
+    weights = torch.tensor(pos_weight, dtype=logits.dtype, device=logits.device) if pos_weight else None
+    return F.binary_cross_entropy_with_logits(logits, present, reduction="none", pos_weight=weights)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from helpers.toys import toy_batch, toy_classifier
@@ -103,6 +105,64 @@ def test_is_a_literal_descent(batch: Batch, variant: str, reward: str, jitter: b
             buffer = gradient if buffer is None else 0.9 * buffer + 0.1 * gradient
             grid = (grid.detach() - 0.01 * buffer).clamp(0, 1)
         torch.testing.assert_close(found[image], enlarge(grid, (16, 12), 2, 2.0)[0], rtol=1e-3, atol=1e-4)
+
+
+def _pixels_of_torchray(step: int, sigma: float) -> tuple[Tensor, Tensor, tuple[int, int]]:
+    """Nodes (V, P) that the pixels of a mask with margin see, in a grid of 8 x 6 behind 0, their kernel, and height and width."""
+    radius, padding = 1 + math.ceil(sigma / step), 1 + math.ceil(2 * sigma / step)
+    sides = [step * (nodes + 2 * padding - 2 * radius) - step + 1 for nodes in (8, 6)]
+    rows, columns = torch.meshgrid(*map(torch.arange, sides), indexing="ij")
+    nodes, kernel = [], []
+    for down in range(2 * radius + 1):
+        for right in range(2 * radius + 1):
+            y, x = rows // step + down - padding, columns // step + right - padding
+            distance = ((rows - sigma - step * y) ** 2 + (columns - sigma - step * x) ** 2).double().sqrt() / sigma
+            inside = (y >= 0) & (y < 8) & (x >= 0) & (x < 6)
+            nodes.append(torch.where(inside, 1 + 6 * y + x, 0).flatten())
+            kernel.append(torch.exp(-2 * (distance - 0.5).clamp(min=0) ** 2).flatten())
+    return torch.stack(nodes), torch.stack(kernel), (sides[0], sides[1])
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("variant", ["preserve", "delete", "dual"])
+def test_torchray_is_a_literal_descent_on_masks_with_a_margin(batch: Batch, variant: str) -> None:
+    trace = Trace(toy_classifier("dense"), batch)
+    options = {"variant": variant, "max_iter": 8, **SMALL}
+    found = extremal(trace, areas=(0.2, 0.3), smooth=0.1, compat="torchray", **options)
+    nodes, kernel, sides = _pixels_of_torchray(2, 2.0)
+    assert sides == (19, 15)
+    classifier = trace.classifier
+    network, mean, std = classifier.network, classifier.mean, classifier.std
+    for image in range(4):
+        inputs, target, total = (trace.images[image : image + 1] - mean) / std, trace.targets[image], torch.zeros(16, 12)
+        blurred = torch.stack([blur(inputs, 4.0 * (1 - level / 7), zero_padding=True)[0] for level in range(8)])
+
+        def score(mask: Tensor, mirrored: bool, blurred: Tensor = blurred, target: Tensor = target) -> Tensor:
+            level = (mask * 7).floor().clamp(max=6).long().expand(1, 3, -1, -1)
+            share = mask * 7 - level[0]
+            shown = (1 - share) * blurred.gather(0, level) + share * blurred.gather(0, level + 1)
+            return network(shown.flip(3) if mirrored else shown)[0, target]
+
+        for area in (0.2, 0.3):
+            grid, buffer, mask, weight = torch.ones(48), None, torch.ones(16, 12), 300.0
+            ideal = (torch.arange(sides[0] * sides[1]) >= int(sides[0] * sides[1] * (1 - area))).double()
+            for iteration in range(8):
+                grid.requires_grad_()
+                products = kernel * torch.cat([grid.new_zeros(1), grid])[nodes]
+                whole = (products * (20 * products).softmax(0)).sum(0)
+                mask = whole.reshape(sides)[2:18, 2:14]
+                kept, left = score(mask, iteration % 2 == 0), score(1 - mask, iteration % 2 == 0)
+                gain = {"preserve": kept, "delete": -left, "dual": kept - left}[variant]
+                gradient = torch.autograd.grad(weight * ((whole.sort().values - ideal) ** 2).mean() - gain, grid)[0]
+                buffer = gradient if buffer is None else 0.9 * buffer + 0.1 * gradient
+                grid, weight = (grid.detach() - 0.01 * buffer).clamp(0, 1), weight * 1.0035
+            total += mask.detach()
+        torch.testing.assert_close(found[image], blur(total, 1.2, zero_padding=True), rtol=1e-6, atol=1e-6)
+
+
+def test_a_margin_of_torchray_that_does_not_cover_the_image_is_refused(planted: Trace) -> None:
+    with pytest.raises(UsageError, match="use sigma=14"):
+        extremal(planted, areas=(0.1,), max_iter=1, step=7, sigma=9.5, compat="torchray")
 
 
 def test_the_sum_is_blurred_by_a_share_of_the_shorter_side(planted: Trace) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 import torch
 from helpers.toys import toy_batch, toy_classifier
+from skimage.transform import resize
 from torch.nn import functional as F
 
 from camdbench.explainers.common import masked_scoring
@@ -65,6 +69,25 @@ def test_masks_are_the_enlarged_grid_cropped() -> None:
     enlarged = F.interpolate(grids[:, None], (4 * 6, 4 * 4), mode="bilinear", align_corners=False)[:, 0]
     for index, (row, column) in enumerate(shifts.tolist()):
         torch.testing.assert_close(found[index], enlarged[index, row : row + 16, column : column + 12])
+
+
+@pytest.mark.parametrize(("size", "nodes"), [((16, 12), 3), ((9, 30), 5)])
+def test_mirrored_masks_are_those_of_the_authors_and_of_torchray(size: tuple[int, int], nodes: int) -> None:
+    grids = (torch.rand(9, nodes, nodes, generator=torch.Generator().manual_seed(1)) < 0.5).float()
+    cell = [math.ceil(side / nodes) for side in size]
+    shifts = torch.tensor([[row % cell[0], column % cell[1]] for row in (0, 1, 5) for column in (0, 1, 2)])
+    # The authors enlarge the grid to (s + 1) cells by scikit-image; TorchRay pads it by one mirrored node first.
+    enlarged = [resize(grid.numpy(), [(nodes + 1) * side for side in cell], order=1, mode="reflect", anti_aliasing=False) for grid in grids]
+    authors = torch.from_numpy(np.stack(enlarged))
+    pixels = [math.ceil((size[axis] + cell[axis]) / nodes) for axis in (0, 1)]
+    padded = F.pad(grids[:, None], (1, 1, 1, 1), mode="reflect")
+    wide = F.interpolate(padded, [(nodes + 2) * side for side in pixels], mode="bilinear", align_corners=False)
+    torchray = wide[:, 0, pixels[0] :, pixels[1] :]
+    for border, whole in (("mirror", authors), ("torchray", torchray)):
+        expected = [whole[index, row : row + size[0], column : column + size[1]] for index, (row, column) in enumerate(shifts.tolist())]
+        found = RandomMasks(grids, shifts, size, border).masks(slice(0, 9))
+        torch.testing.assert_close(found, torch.stack(expected), rtol=0, atol=2e-6)
+        assert (found - RandomMasks(grids, shifts, size).masks(slice(0, 9))).abs().max() > 0.1
 
 
 def test_a_bank_depends_on_the_seed_and_not_on_the_images() -> None:

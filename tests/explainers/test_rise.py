@@ -44,11 +44,12 @@ def _all_masks(keep: float) -> tuple[Tensor, Tensor]:
     return torch.tensor(probabilities, dtype=torch.float64), torch.stack(masks)
 
 
-@pytest.mark.parametrize("compat", ["paper", "torchray", "xplique"])
+@pytest.mark.parametrize("compat", ["paper", "author", "torchray", "xplique"])
 def test_is_the_literal_sum(batch: Batch, compat: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(masked_scoring, "PIXELS", 4000)  # several chunks
     trace = Trace(toy_classifier("dense"), batch)
-    masks = random_masks(trace, 30, 4, 0.4).masks(slice(0, 30)).double()
+    border = {"author": "mirror", "torchray": "torchray"}.get(compat, "clamp")
+    masks = random_masks(trace, 30, 4, 0.4, border).masks(slice(0, 30)).double()
     found = rise(trace, masks=30, cells=4, keep=0.4, compat=compat)
     mean = trace.classifier.mean
     for image in range(4):
@@ -57,7 +58,7 @@ def test_is_the_literal_sum(batch: Batch, compat: str, monkeypatch: pytest.Monke
             logits = trace.score(batch.images[image] * mask.float() + mean * (1 - mask.float())).detach().double()[0]
             target = batch.labels[image]
             total += (logits[target].sigmoid() if compat == "torchray" else logits.softmax(0)[target]) * mask
-        expected = total / {"paper": 30 * 0.4, "torchray": 30, "xplique": masks.sum(0)}[compat]
+        expected = total / {"paper": 30 * 0.4, "author": 30 * 0.4, "torchray": 30, "xplique": masks.sum(0)}[compat]
         torch.testing.assert_close(found[image].double(), expected, rtol=1e-4, atol=1e-6)
 
 

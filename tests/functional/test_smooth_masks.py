@@ -8,8 +8,9 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from camdbench.functional.smooth_masks import area_error, blur, blur_by_mask, enlarge, pyramid
+from camdbench.functional.smooth_masks import area_error, blur, blur_by_mask, enlarge, enlarge_with_margin, pyramid
 
 
 def random(*shape: int) -> Tensor:
@@ -84,3 +85,30 @@ def test_equal_values_are_moved_alike() -> None:
     gradient = torch.autograd.grad(area_error(masks, torch.tensor([0.5])).sum(), masks)[0]
     shared = 2 / 4 * (0.5 - 1 / 3)  # three values share one place among the two ones
     torch.testing.assert_close(gradient, torch.tensor([[[shared, shared], [shared, 2 / 4 * (0.9 - 1)]]]))
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize(("size", "step", "sigma", "sides"), [((224, 224), 7, 21.0, (260, 260)), ((13, 10), 2, 3.0, (17, 13))])
+def test_masks_with_a_margin_are_those_of_torchray(size: tuple[int, int], step: int, sigma: float, sides: tuple[int, int]) -> None:
+    grid = torch.rand([math.ceil(side / step) for side in size], generator=torch.Generator().manual_seed(0))
+    found = enlarge_with_margin(grid[None], step, sigma)[0]
+    assert found.shape == sides
+    radius, padding = 1 + math.ceil(sigma / step), 1 + math.ceil(2 * sigma / step)
+    for row, column in [(0, 0), (3, sides[1] - 1), (sides[0] // 2, sides[1] // 2), (sides[0] - 1, 5), (7, 8)]:
+        seen = []
+        for y in range(row // step - padding, row // step - padding + 2 * radius + 1):
+            for x in range(column // step - padding, column // step - padding + 2 * radius + 1):
+                inside = 0 <= y < grid.shape[0] and 0 <= x < grid.shape[1]
+                distance = math.hypot(row - sigma - step * y, column - sigma - step * x) / sigma
+                seen.append(math.exp(-2 * max(0, distance - 0.5) ** 2) * float(grid[y, x]) if inside else 0.0)
+        weights = [math.exp(20 * value) for value in seen]
+        assert found[row, column].item() == pytest.approx(sum(w * v for w, v in zip(weights, seen, strict=True)) / sum(weights))
+
+
+def test_a_blur_surrounded_by_zeros_is_a_convolution_of_four_sigma() -> None:
+    images = torch.rand(2, 3, 20, 9, generator=torch.Generator().manual_seed(0))
+    kernel = torch.exp(-(torch.arange(-6.0, 7) ** 2) / (2 * 1.4**2))
+    kernel = kernel / kernel.sum()
+    expected = F.conv2d(images, kernel.reshape(1, 1, -1, 1).expand(3, 1, -1, 1), padding=(6, 0), groups=3)
+    expected = F.conv2d(expected, kernel.reshape(1, 1, 1, -1).expand(3, 1, 1, -1), padding=(0, 6), groups=3)
+    torch.testing.assert_close(blur(images, 1.4, zero_padding=True), expected)

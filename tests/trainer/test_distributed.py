@@ -50,14 +50,14 @@ with open_accelerator(check_recipe(common, "t"), device) as accelerator:
     maps = torch.rand(2, 8, 20, generator=random).requires_grad_()
     each = 8 // processes.size
     own = slice(processes.rank * each, (processes.rank + 1) * each)
-    for anchor in ("paper", "release"):
-        found = consistency(maps[0, own], processes.gather(maps[1, own]), 0.5, anchor=anchor, negatives=True, first=own.start)
+    for compat in ("paper", "author"):
+        found = consistency(maps[0, own], processes.gather(maps[1, own]), 0.5, compat=compat, negatives=True, first=own.start)
         (slope,) = torch.autograd.grad(found.mean(), maps)
         holder = nn.Parameter(torch.zeros_like(maps))
         holder.grad = slope
         processes.average_gradients([holder])
-        weights[f"cgc/{anchor}"] = holder.grad
-        weights[f"cgc/{anchor}/loss"] = torch.tensor(processes.sum([float(found.detach().sum())], device))
+        weights[f"cgc/{compat}"] = holder.grad
+        weights[f"cgc/{compat}/loss"] = torch.tensor(processes.sum([float(found.detach().sum())], device))
     if processes.is_main:
         torch.save(weights, sys.argv[1])
 """
@@ -102,8 +102,8 @@ def test_two_processes_take_the_steps_of_one_in_parts_of_a_batch_too(tmp_path: P
 
 def test_partners_stay_partners_among_everybodys_maps() -> None:
     before, after = (F.normalize(torch.rand(6, 9, generator=torch.Generator().manual_seed(seed)), dim=1) for seed in (0, 1))
-    for anchor in ("paper", "release"):
-        options = {"anchor": anchor, "negatives": True}
+    for compat in ("paper", "author"):
+        options = {"compat": compat, "negatives": True}
         whole = consistency(before, after, 0.5, **options)
         torch.testing.assert_close(consistency(before[2:4], after, 0.5, first=2, **options), whole[2:4])
 

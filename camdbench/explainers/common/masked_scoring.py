@@ -13,6 +13,7 @@ from camdbench.functional.seeding import generator_for
 
 Fill = Literal["mean", "black"]
 Score = Literal["probability", "logit", "sigmoid"]
+Border = Literal["clamp", "mirror", "torchray"]
 
 PIXELS = 2**22  # of masked images that exist at once: 83 of 224 x 224
 
@@ -92,11 +93,14 @@ class RandomMasks(NamedTuple):
         grids: (N, s, s) zeros and ones.
         shifts: (N, 2) where each crop begins, in pixels, less than a cell.
         size: height and width of the masks.
+        border: outside the outermost nodes, `clamp` continues their values and `mirror` mirrors the grid, as the authors' code;
+            `torchray` mirrors it too, with nodes ceil((H + cell) / s) pixels apart instead of cell (s + 1) / s.
     """
 
     grids: Tensor
     shifts: Tensor
     size: tuple[int, int]
+    border: Border = "clamp"
 
     def masks(self, part: slice) -> Tensor:
         """Masks (n, H, W) in [0, 1] of a slice."""
@@ -106,13 +110,17 @@ class RandomMasks(NamedTuple):
     def _weights(self, axis: int, shifts: Tensor) -> Tensor:
         """Bilinear weights (n, side, s) of the grid's nodes on each row (axis 0) or column (axis 1) of a crop."""
         side, nodes = self.size[axis], self.grids.shape[1]
-        enlarged = (nodes + 1) * -(-side // nodes)
+        cell = -(-side // nodes)
+        enlarged = nodes * -(-(side + cell) // nodes) if self.border == "torchray" else (nodes + 1) * cell
         pixels = torch.arange(side, device=shifts.device) + shifts[:, None]
-        places = ((pixels + 0.5) * nodes / enlarged - 0.5).clamp(0, nodes - 1)  # corners not aligned
+        places = (pixels + 0.5) * nodes / enlarged - 0.5  # corners not aligned
+        if self.border != "clamp":
+            places = (nodes - 1) - ((nodes - 1) - places.abs()).abs()
+        places = places.clamp(0, nodes - 1)
         return (1 - (places[..., None] - torch.arange(nodes, device=shifts.device)).abs()).clamp_min(0)
 
 
-def random_masks(trace: Trace, count: int, nodes: int, keep: float) -> RandomMasks:
+def random_masks(trace: Trace, count: int, nodes: int, keep: float, border: Border = "clamp") -> RandomMasks:
     """The random masks of a seed: the same for every image, batch and method with equal arguments.
 
     Args:
@@ -120,9 +128,10 @@ def random_masks(trace: Trace, count: int, nodes: int, keep: float) -> RandomMas
         count: number of masks.
         nodes: rows and columns of the small grids.
         keep: probability that a node is one.
+        border: see `RandomMasks`.
     """
     generator = generator_for(trace.seed, "", "mask bank")
     grids = (torch.rand(count, nodes, nodes, generator=generator) < keep).float()
     cell = [-(-side // nodes) for side in trace.size]
     shifts = torch.stack([torch.randint(side, (count,), generator=generator) for side in cell], 1)
-    return RandomMasks(grids.to(trace.images.device), shifts.to(trace.images.device), trace.size)
+    return RandomMasks(grids.to(trace.images.device), shifts.to(trace.images.device), trace.size, border)

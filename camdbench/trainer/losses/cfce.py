@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from camdbench.core.difference import Difference
 from camdbench.core.registries import loss
 from camdbench.functional.core_focused_loss import (
     class_maps,
@@ -18,7 +21,7 @@ from camdbench.functional.core_focused_loss import (
     divergence,
     on_grid,
 )
-from camdbench.trainer.step import TrainingStep
+from camdbench.trainer.step import TrainingStep, presence_losses
 from camdbench.trainer.task import LossResult
 
 
@@ -43,7 +46,19 @@ def cfce(step: TrainingStep, *, chunk: PositiveInt = 128) -> LossResult:
     return LossResult(total, {"cfce": total} | _log(step, core, empty), step.logits)
 
 
-@loss("rcfce", paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), eq. 18", needs=("masks",))
+@loss(
+    "rcfce",
+    paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), eq. 18",
+    needs=("masks",),
+    differs=(
+        Difference(
+            "authors' code",
+            "clamps the softmax at 1e-6 and takes logarithms of its target",
+            "not a number from lambda_2 = 100 on, so not at the paper's 1000; no gradient at 97 % of cells",
+        ),
+        Difference("authors' code", "does not divide the divergence by C - 1", "lambda_1 counts C - 1 times as much"),
+    ),
+)
 def rcfce(
     step: TrainingStep,
     *,
@@ -74,26 +89,64 @@ def rcfce(
     return LossResult(total, {"cfce": cross, "kl": kl.where(~empty, torch.nan)} | _log(step, core, empty), step.logits)
 
 
-@loss("cfbce", paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous), eq. 71", needs=("masks", "class masks"))
-def cfbce(step: TrainingStep) -> LossResult:
+_BINARY_DIFFERS = (
+    Difference(
+        "authors' code",
+        "averages present and absent classes separately (compat=author)",
+        "with 1.5 of 20 classes present, a present class weighs 6.7 times as much",
+    ),
+    Difference(
+        "authors' code for SBD",
+        "weights a present class by (images without it) / (images with it) (pos_weight)",
+        "1.8 for persons to 37.3; not in eq. 71",
+    ),
+)
+
+
+@loss(
+    "cfbce",
+    paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous), eq. 71",
+    needs=("masks", "class masks"),
+    differs=_BINARY_DIFFERS,
+)
+def cfbce(step: TrainingStep, *, compat: Literal["paper", "author"] = "paper", pos_weight: tuple[float, ...] = ()) -> LossResult:
     """CFBCE: binary cross-entropy; outside the core the magnitude of a present class's map counts against it (eq. 71).
 
     Mean over classes of -[y log phi(sum H CAM - sum (1 - H) |CAM|) + (1 - y) log(1 - phi(f))]. Each class has a mask, or one
     mask covers all classes of an image; an empty H is 1 everywhere. The bias of a class is added to its sum.
 
+    Args:
+        step: the batch; the head must be global average pooling and a linear layer.
+        compat: `author`: half the mean over all present classes of the batch and half that over all absent ones, as in the
+            authors' code without `pos_weight`. With few classes present it is larger.
+        pos_weight: weight of each class where it is present; default: 1. The authors' code for SBD has (images without it) /
+            (images with it) and averages as the paper does.
+
     Returns:
-        (B,) nats, not negative; lower is better.
+        (B,) nats, not negative; lower is better. With `compat="author"` the mean over the batch is the loss.
 
     Raises:
         NotApplicable: the head is not global average pooling and a linear layer.
+        UsageError: the number of weights is not that of classes, or one is negative.
     """
-    total, _, _, _ = _binary(step)
+    total, _, _, _ = _binary(step, compat, pos_weight)
     return LossResult(total, {"cfbce": total}, step.logits)
 
 
-@loss("rcfbce", paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous), eq. 72", needs=("masks", "class masks"))
+@loss(
+    "rcfbce",
+    paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous), eq. 72",
+    needs=("masks", "class masks"),
+    differs=_BINARY_DIFFERS,
+)
 def rcfbce(
-    step: TrainingStep, *, weight: NonNegativeFloat = 50.0, sharpness: PositiveFloat = 1e3, scale: PositiveFloat = 10.0
+    step: TrainingStep,
+    *,
+    weight: NonNegativeFloat = 50.0,
+    sharpness: PositiveFloat = 1e3,
+    scale: PositiveFloat = 10.0,
+    compat: Literal["paper", "author"] = "paper",
+    pos_weight: tuple[float, ...] = (),
 ) -> LossResult:
     """RCFBCE: CFBCE plus the KL divergence of the maps of present classes from a uniform map on their core (eq. 72).
 
@@ -105,11 +158,13 @@ def rcfbce(
         weight: lambda_1.
         sharpness: lambda_2.
         scale: lambda_3.
+        compat: as of `cfbce`; the divergence is the paper's.
+        pos_weight: as of `cfbce`.
 
     Returns:
         (B,) nats, not negative; lower is better.
     """
-    total, maps, core, empty = _binary(step)
+    total, maps, core, empty = _binary(step, compat, pos_weight)
     present = step.present * ~empty
     kl = (present * divergence(maps, core, sharpness=sharpness, scale=scale)).sum(1) / present.sum(1).clamp_min(1)
     return LossResult(total + weight * kl, {"cfbce": total, "kl": kl}, step.logits)
@@ -138,7 +193,7 @@ def _log(step: TrainingStep, core: Tensor, empty: Tensor) -> dict[str, Tensor]:
     return {"core_share": share.where(~empty, torch.nan), "skipped": empty.to(size.dtype)}
 
 
-def _binary(step: TrainingStep) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _binary(step: TrainingStep, compat: str, pos_weight: tuple[float, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The loss (B,), maps (B, C, h, w), cores (B, C or 1, h, w), and a bool for each empty core."""
     trace = step.trace
     maps = class_maps(trace.activations, trace.class_weights)
@@ -146,4 +201,8 @@ def _binary(step: TrainingStep) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     empty = core.flatten(2).amax(2) == 0
     core = torch.where(empty[:, :, None, None], 1, core)
     logits = core_focused_binary_logits(maps, core, trace.logits, step.present)
-    return F.binary_cross_entropy_with_logits(logits, step.present, reduction="none").mean(1), maps, core, empty
+    losses = presence_losses(logits, step.present, pos_weight)
+    if compat == "author" and not pos_weight:
+        halves = [part * (len(part) / 2 / part.sum().clamp_min(1)) for part in (step.present, 1 - step.present)]
+        return (losses * sum(halves)).sum(1), maps, core, empty
+    return losses.mean(1), maps, core, empty

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
+from camdbench.core.difference import Difference
 from camdbench.core.errors import UsageError
 from camdbench.core.registries import loss
 from camdbench.functional.crops import draw_crop, warp
@@ -20,13 +21,28 @@ from camdbench.trainer.step import TrainingStep, label_loss, map_of
 from camdbench.trainer.task import LossResult
 
 
-@loss("cgc", paper="Pillai et al. 2022, CGC, arXiv:2110.00527, section 3.1")
+@loss(
+    "cgc",
+    paper="Pillai et al. 2022, CGC, arXiv:2110.00527, section 3.1",
+    differs=(
+        Difference("paper", "sums L over the batch", "lambda counts once per image; here and in the authors' code L is the mean"),
+        Difference("authors' code", "compares a_i with the other a_j (compat=author) and adds two cross-entropies (ce_views=3)"),
+        Difference(
+            "authors' code",
+            "without negatives, divides by the pixels and has lambda 1000 (compat=author)",
+            "0.02 of the sum at 224 x 224: 25 times less than lambda 0.5",
+        ),
+        Difference(
+            "authors' code", "mirrors a quarter of the images and not their maps", "a quarter of the pairs do not match; not reproduced"
+        ),
+    ),
+)
 def cgc(
     step: TrainingStep,
     *,
     weight: NonNegativeFloat = 0.5,
     temperature: PositiveFloat = 0.5,
-    anchor: Literal["paper", "release"] = "paper",
+    compat: Literal["paper", "author"] = "paper",
     negatives: bool = True,
     smallest: PositiveFloat = 0.08,
     ce_views: Literal[1, 3] = 1,
@@ -43,8 +59,9 @@ def cgc(
         step: the batch.
         weight: lambda, for the mean of L_i as in the authors' code; the paper has the sum.
         temperature: tau.
-        anchor: `paper`: as above; `release`: compares a_i with h_i and with the other a_j.
-        negatives: False: squared distance of h_i and a_i, normalised to length 1 (Table 5).
+        compat: `paper`: as above; `author`: L as in the authors' code, which compares a_i with h_i and with the other a_j.
+        negatives: False: squared distance of h_i and a_i, normalised to length 1 (Table 5); `compat="author"` divides it by the
+            number of pixels, and its script has weight 1000: 0.02 of the sum at 224 x 224 pixels.
         smallest: smallest area fraction of a crop, at most 1.
         ce_views: 1: cross-entropy of the image; 3: sum over the image and two random crops, as in the authors' code.
         cam: the explainer; the authors' code has `hirescam`, which is equal on a linear head.
@@ -65,7 +82,7 @@ def cgc(
     dead = (before.flatten(1).abs().amax(1) == 0) | (after.flatten(1).abs().amax(1) == 0)
     first = step.processes.rank * len(step.batch)
     after_of_all = step.processes.gather(unit(after))
-    contrast = consistency(unit(before), after_of_all, temperature, anchor=anchor, negatives=negatives, first=first)
+    contrast = consistency(unit(before), after_of_all, temperature, compat=compat, negatives=negatives, first=first)
     ce = label_loss(original.logits, step.labels)
     if ce_views == 3:
         third = step.extra_pass(_random_crop(step, smallest)(step.images))
@@ -74,16 +91,17 @@ def cgc(
     return LossResult(ce + weight * contrast, parts, original.logits)
 
 
-def consistency(before: Tensor, after: Tensor, temperature: float, *, anchor: str, negatives: bool, first: int = 0) -> Tensor:
+def consistency(before: Tensor, after: Tensor, temperature: float, *, compat: str, negatives: bool, first: int = 0) -> Tensor:
     """InfoNCE loss (B,) of cropped maps `before` (B, P) with maps of cropped images `after` (N, P), all of length 1.
 
-    The positives are rows `first` to `first + B` of `after`; all other rows are negatives.
+    The positives are rows `first` to `first + B` of `after`; all other rows are negatives. Without these, the squared distance.
     """
     own = after[first : first + len(before)]
     if not negatives:
-        return (before - own).square().sum(1)
+        squares = (before - own).square()
+        return squares.mean(1) if compat == "author" else squares.sum(1)
     positive = first + torch.arange(len(before), device=before.device)
-    if anchor == "paper":
+    if compat == "paper":
         return F.cross_entropy(before @ after.T / temperature, positive, reduction="none")
     cosines = torch.where(F.one_hot(positive, len(after)).bool(), (before * own).sum(1)[:, None], own @ after.T)
     return F.cross_entropy(cosines / temperature, positive, reduction="none")

@@ -7,7 +7,7 @@ from pydantic import NonNegativeFloat
 
 from camdbench.core.errors import UsageError
 from camdbench.core.registries import loss
-from camdbench.trainer.step import TrainingStep
+from camdbench.trainer.step import TrainingStep, presence_losses
 from camdbench.trainer.task import LossResult
 
 
@@ -32,11 +32,18 @@ def cross_entropy(step: TrainingStep, *, smoothing: NonNegativeFloat = 0.0) -> L
 
 
 @loss("bce", paper="binary cross-entropy")
-def binary_cross_entropy(step: TrainingStep) -> LossResult:
-    """Binary cross-entropy, averaged over classes: -1/C sum_c [y_c log sigma(f_c) + (1 - y_c) log(1 - sigma(f_c))].
+def binary_cross_entropy(step: TrainingStep, *, pos_weight: tuple[float, ...] = ()) -> LossResult:
+    """Binary cross-entropy, averaged over classes: -1/C sum_c [w_c y_c log sigma(f_c) + (1 - y_c) log(1 - sigma(f_c))].
+
+    Args:
+        step: the batch.
+        pos_weight: w_c of each class; default: 1. CFCE's code balances SBD by (images without c) / (images with c).
 
     Returns:
         (B,) nats, not negative.
+
+    Raises:
+        UsageError: the number of weights is not that of classes, or one is negative.
     """
-    total = F.binary_cross_entropy_with_logits(step.logits, step.present, reduction="none").mean(1)
+    total = presence_losses(step.logits, step.present, pos_weight).mean(1)
     return LossResult(total, {"bce": total}, step.logits)

@@ -9,6 +9,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
+from camdbench.core.difference import Difference
 from camdbench.core.errors import UsageError
 from camdbench.core.registries import loss
 from camdbench.functional.d4_symmetries import VIEWS, D4View, apply_views, invert_views
@@ -21,7 +22,17 @@ from camdbench.trainer.task import LossResult
 _SIGMA = 11 / 23  # standard deviation of the blur relative to the kernel, from the authors' code
 
 
-@loss("so", paper="Employing Explanations for Effective Image Classification (anonymous, under review), Algorithm 1", needs=("masks",))
+@loss(
+    "so",
+    paper="Employing Explanations for Effective Image Classification (anonymous, under review), Algorithm 1",
+    needs=("masks",),
+    differs=(
+        Difference("paper", "prints cos without 1 -", "minimising it moves maps off the object"),
+        Difference("probable released notebook", "detaches the map", "the second term has no gradient"),
+        Difference("probable released notebook", "rotates two of the eight views again instead of back", "their maps lie upside down"),
+        Difference("probable released notebook", "takes the maximum over views (pooling=max), without ReLU", "a softmax is printed"),
+    ),
+)
 def so(
     step: TrainingStep,
     *,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from helpers.steps import first_of, toy_step
 from torch import Tensor
 
-from camdbench.core.errors import NotApplicable
+from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.contrastivecam import contrastivecam
 from camdbench.explainers.hirescam import hirescam
@@ -88,6 +92,37 @@ def test_the_regularised_losses_add_the_divergence() -> None:
     kl = (torch.xlogy(wanted, wanted) - wanted * found).sum(1)
     kl[3] = 0
     torch.testing.assert_close(both.total, binary.total + 2 * kl)
+
+
+def test_cfbce_of_the_authors_averages_present_and_absent_classes_apart_or_weighs_present_ones() -> None:
+    step = toy_step()
+    with torch.no_grad():
+        step.classifier.network.head[-1].bias.zero_()  # theirs has none
+    shown = [[1, 0, 1, 0, 0], [0, 1, 0, 0, 0], [1, 1, 1, 0, 0], [0, 0, 0, 1, 0]]
+    masks = torch.rand(4, 5, 16, 12, generator=torch.Generator().manual_seed(0)) < 0.4
+    masks[1, 1] = False  # a present class without a cell
+    batch = replace(step.batch, present=torch.tensor(shown).bool(), class_masks=masks)
+    object.__setattr__(step, "batch", batch)
+    weights = (3.0, 1.0, 0.5, 2.0, 7.0)
+    maps, grid = _by_autograd(step).detach(), F.interpolate(masks.double(), size=(8, 6), mode="nearest-exact")
+    present, absent, each = [], [], []
+    for index, c in itertools.product(range(4), range(5)):
+        cam, h = maps[index, c], grid[index, c] if grid[index, c].any() else torch.ones(8, 6)
+        if shown[index][c]:
+            present.append(math.log1p(math.exp(-float((h * cam).sum() - ((1 - h) * cam.abs()).sum()))))
+            each.append(weights[c] * present[-1])
+        else:
+            absent.append(math.log1p(math.exp(float(cam.sum()))))
+            each.append(absent[-1])
+    halves, whole = (sum(present) / 7 + sum(absent) / 13) / 2, sum(present + absent) / 20
+    assert cfbce(step, compat="author").total.mean().item() == pytest.approx(halves)
+    assert cfbce(step).total.mean().item() == pytest.approx(whole)
+    assert halves > whole + 0.02
+    for compat in ("paper", "author"):
+        assert cfbce(step, compat=compat, pos_weight=weights).total.mean().item() == pytest.approx(sum(each) / 20)
+    torch.testing.assert_close(rcfbce(step, compat="author").parts["cfbce"], cfbce(step, compat="author").total)
+    with pytest.raises(UsageError, match="give 5 weights"):
+        cfbce(step, pos_weight=(1.0, 2.0))
 
 
 def test_a_batch_of_one_is_the_first_of_many() -> None:

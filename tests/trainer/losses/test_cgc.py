@@ -47,14 +47,14 @@ def _literal_maps(step: TrainingStep, smallest: float) -> tuple[list[torch.Tenso
     return before, after
 
 
-@pytest.mark.parametrize("anchor", ["paper", "release"])
-def test_it_is_the_formula(anchor: str) -> None:
+@pytest.mark.parametrize("compat", ["paper", "author"])
+def test_it_is_the_formula(compat: str) -> None:
     step = toy_step()
-    found = cgc(step, anchor=anchor, smallest=0.3, temperature=0.4, weight=2.0)
+    found = cgc(step, compat=compat, smallest=0.3, temperature=0.4, weight=2.0)
     h, a = _literal_maps(step, 0.3)
     expected = []
     for i in range(4):
-        if anchor == "paper":
+        if compat == "paper":
             below = sum(math.exp(_cosine(h[i], a[j]) / 0.4) for j in range(4))
         else:
             below = sum(math.exp(_cosine(a[i], h[i] if j == i else a[j]) / 0.4) for j in range(4))
@@ -69,6 +69,10 @@ def test_without_negatives_it_is_the_squared_distance_of_vectors_of_length_one()
     h, a = _literal_maps(step, 0.3)
     expected = [float((x / x.norm() - y / y.norm()).square().sum()) for x, y in zip(h, a, strict=True)]
     assert cgc(step, negatives=False, smallest=0.3).parts["cgc"].tolist() == pytest.approx(expected, abs=1e-5)
+    released = cgc(toy_step(), negatives=False, smallest=0.3, compat="author").parts["cgc"].mean().item()
+    unit = [torch.stack([vector / vector.norm() for vector in maps]) for maps in (h, a)]
+    assert released == pytest.approx(F.mse_loss(unit[1], unit[0]).item(), abs=1e-9)
+    assert released * 16 * 12 == pytest.approx(sum(expected) / 4, rel=1e-5)
 
 
 class Brightness(nn.Module):
@@ -101,13 +105,13 @@ def test_a_marked_blob_moves_alike_in_image_and_map() -> None:
 def test_floor_chance_and_ceiling() -> None:
     same = F.normalize(torch.ones(32, 40), dim=1)
     apart = torch.eye(32)
-    for anchor in ("paper", "release"):
-        bounds = {"temperature": 0.5, "anchor": anchor, "negatives": True}
+    for compat in ("paper", "author"):
+        bounds = {"temperature": 0.5, "compat": compat, "negatives": True}
         assert consistency(same, same, **bounds).tolist() == pytest.approx([math.log(32)] * 32)
         assert consistency(apart, apart, **bounds).tolist() == pytest.approx([math.log(1 + 31 * math.exp(-2))] * 32)  # 1.648
     worst = torch.zeros(32, 33)
     worst[:, 32] = 1
-    found = consistency(torch.eye(32, 33), worst.roll(0, 0), temperature=0.5, anchor="release", negatives=True)
+    found = consistency(torch.eye(32, 33), worst.roll(0, 0), temperature=0.5, compat="author", negatives=True)
     assert found.tolist() == pytest.approx([math.log(1 + 31 * math.exp(2))] * 32)
 
 
