@@ -1,14 +1,100 @@
-"""Atomic writing of files, and reading of YAML with one-line errors."""
+"""Reading of files with one-line errors, and atomic writing."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Generator
+import stat
+from collections.abc import Generator, Hashable
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from camdbench.core.errors import UsageError
+from camdbench.core.errors import CamdbenchError, UsageError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+_SHOWN = 160  # characters of a reason; a parser's message may quote the whole file
+_MOST_NODES = 100_000  # nodes of a YAML file with its aliases written out
+
+
+@contextmanager
+def reading(file: Path, what: str = "", *, fix: str, error: type[CamdbenchError] = UsageError) -> Generator[None]:
+    """Turn any failure to read and parse a file into one error: file, reason and fix.
+
+    Args:
+        file: a regular file; folders, pipes and devices are refused, as reading one may never end.
+        what: kind of file, for the message.
+        fix: what to do.
+        error: class of the error.
+
+    Raises:
+        CamdbenchError: of the class `error`.
+    """
+    name = f"{what} {file}".strip()
+    try:
+        if not stat.S_ISREG(os.stat(file).st_mode):
+            raise error(f"{name}: not a regular file; {fix}")
+        yield
+    except CamdbenchError:
+        raise
+    except OSError as failure:
+        reason = (failure.strerror or str(failure)).strip().lower() or "unknown error"
+        raise error(f"{name}: cannot be read ({_one_line(reason)}); {fix}") from None
+    except Exception as failure:  # each format raises its own types
+        raise error(f"{name}: damaged ({reason_of(failure)}); {fix}") from failure
+
+
+def reason_of(failure: BaseException) -> str:
+    """The reason of a failed reading in one short line."""
+    if isinstance(failure, RecursionError):
+        return "nested too deeply"
+    if isinstance(failure, UnicodeDecodeError):
+        return "not UTF-8 text"
+    if isinstance(failure, MemoryError):
+        return "it claims more than fits in memory"
+    if type(failure).__name__ == "ValidationError" and hasattr(failure, "errors"):  # of pydantic, which is imported only when needed
+        first = cast("Any", failure).errors(include_url=False, include_context=False)[0]
+        return _one_line(f"{'.'.join(map(str, first['loc'])) or 'content'}: {first['msg'].lower()}")
+    if isinstance(failure, KeyError):
+        return f"no {_one_line(str(failure))}"
+    return _one_line(str(failure)) or type(failure).__name__
+
+
+def _one_line(text: str) -> str:
+    line = " ".join((text.strip().splitlines() or [""])[0].split())
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
+
+
+def read_text(file: Path, what: str = "", *, fix: str, error: type[CamdbenchError] = UsageError) -> str:
+    """Text of a UTF-8 file, with or without a byte order mark; raises as `reading`."""
+    with reading(file, what, fix=fix, error=error):
+        return file.read_text(encoding="utf-8-sig")
+
+
+def read_json(
+    file: Path, form: type[BaseModel] | None = None, what: str = "", *, fix: str, error: type[CamdbenchError] = UsageError
+) -> dict[str, Any]:
+    """Content of a JSON file, checked against a pydantic model but not converted.
+
+    Args:
+        file: the file.
+        form: fields that the content must have, and their types; others are kept; default: any object.
+        what: kind of file, for the message.
+        fix: what to do.
+        error: class of the error.
+
+    Raises:
+        CamdbenchError: of the class `error`; the file cannot be read, is not JSON or has another form.
+    """
+    with reading(file, what, fix=fix, error=error):
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise TypeError("not a JSON object")
+        if form is not None:
+            form.model_validate(content)
+        return cast("dict[str, Any]", content)
 
 
 def read_fields(file: Path, what: str, example: str, hint: str = "") -> dict[str, Any]:
@@ -18,22 +104,54 @@ def read_fields(file: Path, what: str, example: str, hint: str = "") -> dict[str
         file: the file.
         what: kind of file, for error messages.
         example: a valid field, for error messages.
-        hint: appended to the error if the file cannot be opened.
+        hint: appended to the error.
 
     Raises:
-        UsageError: the file cannot be read, is not YAML, or contains no fields.
+        UsageError: the file cannot be read, is not YAML, names a field twice, or contains no fields.
     """
-    import yaml
-
-    try:
-        loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{what} {file}: {(error.strerror or 'cannot be read').lower()}{hint}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{what} {file}: not YAML: {' '.join(str(error).split())}") from None
+    with reading(file, what, fix=f"give a YAML file with fields such as `{example}`{hint}"):
+        loaded = _parse_yaml(file.read_text(encoding="utf-8-sig"))
     if not isinstance(loaded, dict):
         raise UsageError(f"{what} {file}: expected fields such as `{example}`, found {type(loaded).__name__}")
     return cast("dict[str, Any]", loaded)
+
+
+def _parse_yaml(text: str) -> Any:
+    """Parse YAML; a field that is given twice, and aliases that multiply, are errors."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+            names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+            if twice := next((name for name in names if names.count(name) > 1), None):
+                raise ValueError(f"{twice} is given twice; remove one")
+            return super().construct_mapping(node, deep)
+
+    try:
+        loaded = yaml.load(text, Loader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        raise ValueError(f"not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(loaded, dict | list):
+        return loaded
+    waiting, count = [loaded], 0
+    while waiting:
+        node = waiting.pop()
+        own = list(node.values()) if isinstance(node, dict) else node
+        count += len(own)
+        if count > _MOST_NODES:
+            raise ValueError(f"its aliases expand to more than {_MOST_NODES:,} values")
+        waiting += [each for each in own if isinstance(each, dict | list)]
+    return loaded
+
+
+def to_json(content: object) -> str:
+    r"""Indented JSON; half of a character pair, as in a file name that is not UTF-8, is written as its escape.
+
+    >>> to_json("é\udcff")
+    '"é\\udcff"\n'
+    """
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @contextmanager

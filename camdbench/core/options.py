@@ -61,7 +61,7 @@ def options_of_function(function: Callable[..., Any]) -> tuple[Option, ...]:
         if annotation is inspect.Parameter.empty:
             annotation = ""
         text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-        found.append(_option(parameter.name, text, parameter.default, function.__qualname__))
+        found.append(_option(parameter.name, text, parameter.default, getattr(function, "__qualname__", repr(function))))
     return tuple(found)
 
 

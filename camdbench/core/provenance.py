@@ -13,6 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from camdbench.core.files import read_json
+
 _PACKAGES = ("camdbench", "torch", "torchvision", "numpy", "pandas", "scipy", "scikit-image", "quantus", "pillow", "pyarrow")
 _SCIENCE = ("core", "datasets", "explainers", "functional", "metrics", "models", "runner")
 _ROOT = Path(__file__).parents[1]
@@ -76,9 +78,9 @@ def training_of(model: str) -> dict[str, Any]:
     file = Path(model).with_suffix(".json")
     if not model.endswith(".safetensors") or not file.is_file():
         return {}
-    facts = json.loads(file.read_text(encoding="utf-8"))
+    facts = read_json(file, what="checkpoint", fix="train again")
     recipe = facts.get("recipe")
-    if not isinstance(recipe, dict) or "seed" not in facts:
+    if not isinstance(recipe, dict) or not isinstance(facts.get("seed"), int):
         return {}
     same = {name: value for name, value in recipe.items() if name not in ("name", "seed")}
     text = json.dumps([same, facts.get("fingerprints")], sort_keys=True)

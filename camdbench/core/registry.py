@@ -12,15 +12,18 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from camdbench.core.errors import UsageError, unknown
+from camdbench.core.foreign_code import calling, describe, place_of, plugin_hash
 from camdbench.core.options import options_of_function, options_of_source, wraps_of_function, wraps_of_source
 from camdbench.core.registry_entry import Entry, F, checked_doc, formula_of, read_keywords, with_protocol
 from camdbench.core.spec import Spec, parse_spec, parse_specs
@@ -59,7 +62,8 @@ class Registry(Generic[F]):
             doc = checked_doc(function.__doc__, name)
             stated = self._state(name, facts, doc)
             options, wraps = options_of_function(function), wraps_of_function(function)
-            entry = Entry(name, stated, with_protocol(name, options, stated), doc, function.__module__, function.__qualname__, wraps)
+            module, attribute = place_of(function)
+            entry = Entry(name, stated, with_protocol(name, options, stated), doc, module, attribute, wraps)
             self._add(dict(self._built_in), entry)  # raises at once for the name of a built-in
             self._add(self._live, entry)
             self._functions[name] = function
@@ -137,21 +141,30 @@ class Registry(Generic[F]):
             importlib.import_module(entry.module)  # runs the decorator, which keeps the function
         return self._functions[entry.name]
 
+    def call(self, name: str, *arguments: Any, **options: Any) -> Any:
+        """Call a registered function; an exception of a plug-in's is one line that names it.
+
+        Raises:
+            UsageError: unknown name.
+            CamdbenchError: a plug-in's function raises, or calls `sys.exit`.
+        """
+        function = self.load(name)
+        with nullcontext() if self._is_built_in(name) else calling(f"{self.kind} {name}"):
+            return function(*arguments, **options)
+
     def plugin_hash(self, name: str) -> str | None:
-        """Hash of the file (or else the source) of a plug-in's function; None for built-ins.
+        """Hash of a plug-in's code (see `core.plugin_hash`); None for built-ins.
 
         Raises:
             UsageError: unknown name.
         """
         function = self.load(name)
-        if self.get(name).module.startswith(f"{self.package}."):
+        if self._is_built_in(name):
             return None
-        file = inspect.getsourcefile(function)
-        try:
-            source = Path(file).read_text(encoding="utf-8") if file else ""
-        except OSError:  # a notebook's cell
-            source = ""
-        return hashlib.sha256((source or inspect.getsource(function)).encode()).hexdigest()[:16]
+        return plugin_hash(function)
+
+    def _is_built_in(self, name: str) -> bool:
+        return self.get(name).module.startswith(f"{self.package}.")
 
     @cached_property
     def _built_in(self) -> dict[str, Entry[F]]:
@@ -227,10 +240,11 @@ def load_plugin(path: str | Path) -> None:
     """Run a Python file; its decorators register its functions.
 
     Raises:
-        UsageError: the file does not exist or raises.
+        UsageError: the file does not exist.
+        CamdbenchError: the file raises, or calls `sys.exit`.
     """
-    file = Path(path).resolve()
-    if not file.is_file():
+    file = Path(os.path.realpath(path))
+    if not os.path.isfile(file):
         raise UsageError(f"--plugin {path}: no such file")
     name = f"camdbench_plugin_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"  # two files may share a stem
     spec = importlib.util.spec_from_file_location(name, file)
@@ -239,10 +253,11 @@ def load_plugin(path: str | Path) -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
+        with calling(f"--plugin {path}"):
+            spec.loader.exec_module(module)
+    except BaseException:
         del sys.modules[name]
-        raise UsageError(f"--plugin {path}: {type(error).__name__}: {error}") from error
+        raise
     PLUGINS.append(str(file))
 
 
@@ -251,5 +266,7 @@ def _load_entry_points(group: str) -> None:
     for point in entry_points(group=group):
         try:
             point.load()
-        except Exception as error:
-            warnings.warn(f"plug-in {point.name!r} ({point.value}): not loaded: {type(error).__name__}: {error}", stacklevel=2)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # also of sys.exit
+            warnings.warn(f"plug-in {point.name!r} ({point.value}): not loaded: {describe(error)}", stacklevel=2)

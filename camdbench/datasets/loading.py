@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import sys
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from camdbench.core.errors import SampleError, UsageError
+from camdbench.core.errors import CamdbenchError, SampleError, UsageError
+from camdbench.core.foreign_code import describe
 from camdbench.datasets.samples import Dataset, Sample
 
 AHEAD = 64  # largest number of samples that wait, besides one per process
@@ -38,11 +42,16 @@ Read = Sample | UnreadableImage
 
 
 def read(dataset: Dataset, index: int) -> Read:
-    """A sample, or an `UnreadableImage` in place of a SampleError."""
+    """A sample, or an `UnreadableImage` in place of a SampleError or of any failure of a foreign data set."""
     try:
         return dataset[index]
     except SampleError as error:
-        return UnreadableImage(dataset.ids[index], dataset.labels[index], str(error))
+        reason = str(error)
+    except (KeyboardInterrupt, CamdbenchError):
+        raise
+    except BaseException as error:
+        reason = describe(error)
+    return UnreadableImage(dataset.ids[index], dataset.labels[index], reason)
 
 
 def prefetch(dataset: Dataset, positions: Sequence[int], *, workers: int = 0, ahead: int = AHEAD) -> Generator[Read]:
@@ -68,8 +77,24 @@ def prefetch(dataset: Dataset, positions: Sequence[int], *, workers: int = 0, ah
 
 
 def default_workers(images: int, *, on_disk: bool) -> int:
-    """Default number of reading processes: 0 for few or rendered images, else one less than the cores, at most 8."""
-    return min(_MOST, (os.cpu_count() or 1) - 1) if on_disk and images >= _FEW else 0
+    """Default number of reading processes: 0 for few or rendered images, else one less than the cores, at most 8.
+
+    It is also 0 where a new process would run the user's script again, or may not be started.
+    """
+    return min(_MOST, (os.cpu_count() or 1) - 1) if on_disk and images >= _FEW and _may_start_processes() else 0
+
+
+def _may_start_processes() -> bool:
+    """Whether new processes cannot break the program: they are forked, or the program is a command and no script.
+
+    A process that is not forked imports the main script, which runs again where it has no main guard.
+    """
+    if multiprocessing.current_process().daemon:
+        return False
+    main = sys.modules.get("__main__")
+    file, spec = getattr(main, "__file__", None), getattr(main, "__spec__", None)
+    is_command = file is None or (spec is not None and spec.name.endswith("__main__")) or Path(file).stem == "camdbench"
+    return multiprocessing.get_start_method() == "fork" or is_command
 
 
 def _here(dataset: Dataset, positions: Sequence[int]) -> Generator[Read]:
@@ -94,6 +119,10 @@ def _elsewhere(dataset: Dataset, positions: Sequence[int], workers: int, ahead: 
     try:
         for sample in samples:  # noqa: UP028 - `yield from` would keep the iterator, and with it the processes
             yield sample
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise CamdbenchError(f"--workers = {workers}: a process that loads images has ended ({describe(error)}); use --workers 0") from None
     finally:
         del samples
 

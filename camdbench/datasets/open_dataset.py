@@ -59,15 +59,15 @@ def open_dataset(spec: Spec, split: str, data_root: str | Path | None, *, downlo
         UsageError: the files have another layout.
         CamdbenchError: the download failed.
     """
-    facts, factory = datasets.get(spec.name).facts, datasets.load(spec.name)
+    facts = datasets.get(spec.name).facts
     if download and facts.download and data_root is not None:
         from camdbench.datasets.download import fetch
 
         fetch(spec.name, split, Path(data_root))
     arguments = spec.arguments | ({"split": split} if facts.splits else {})
     if not facts.on_disk or data_root is None:
-        return factory(**arguments)
-    data = factory(Path(data_root), **arguments)
+        return datasets.call(spec.name, **arguments)
+    data: Dataset = datasets.call(spec.name, Path(data_root), **arguments)
     _check_labels(data, f"--data-root {data_root}: {spec.name}, split {split},")
     return data
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 
 from camdbench.core.errors import UsageError, unknown
+from camdbench.core.files import read_text
 from camdbench.datasets.samples import Dataset, Sample
 from camdbench.functional.seeding import generator_for
 
@@ -113,10 +114,7 @@ def by_ids(ids: Sequence[str], file: Path) -> list[int]:
     Raises:
         UsageError: the file is unreadable or empty, or an id is unknown or repeated.
     """
-    try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--image-ids {file}: cannot be read as text ({error})") from None
+    lines = [line.strip() for line in read_text(file, "--image-ids", fix="give a text file with one id per line").splitlines()]
     names = [line for line in lines if line and not line.startswith("#")]
     if not names:
         raise UsageError(f"--image-ids {file}: no ids; expected one id per line")

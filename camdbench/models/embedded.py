@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, PositiveInt
 
 from camdbench.core.errors import UsageError
+from camdbench.core.files import read_json
 from camdbench.core.registries import model
 from camdbench.models.classifier import Classifier
 from camdbench.models.networks import build_network
 from camdbench.models.weights_file import load_state, read_state
+
+_Numbers = Annotated[list[float], Field(min_length=1)]
+
+
+class _Sidecar(BaseModel):
+    network: str
+    classes: Annotated[list[str], Field(min_length=1)]
+    mean: _Numbers
+    std: _Numbers
+    input_size: PositiveInt
+    layer: str | None
+    surgery: dict[str, Any] | None = None
+    output: str | None = None
+    batch_mates: str = "together"
+    prefix_tokens: int | None = None
+
 
 _WEIGHTS = Path(__file__).parent / "weights"
 
@@ -51,19 +70,13 @@ def load_checkpoint(path: Path, *, name: str) -> Classifier:
         UsageError: a file is missing or invalid, or the network is unknown.
     """
     facts_file = path.with_suffix(".json")
+    if not facts_file.exists():
+        raise UsageError(f"checkpoint {path}: {facts_file.name} is not beside it; for weights alone use --models NAME --weights {path}")
+    facts = read_json(facts_file, _Sidecar, "checkpoint", fix="train again")
+    classes, arguments = facts["classes"], {key: facts[key] for key in ("mean", "std", "input_size", "layer")}
+    arguments |= {key: facts[key] for key in ("output", "batch_mates", "prefix_tokens") if key in facts}
     try:
-        facts = json.loads(facts_file.read_text(encoding="utf-8"))
-        network_name, classes = facts["network"], facts["classes"]
-        arguments = {key: facts[key] for key in ("mean", "std", "input_size", "layer")}
-        arguments |= {key: facts[key] for key in ("output", "batch_mates", "prefix_tokens") if key in facts}
-    except FileNotFoundError:
-        raise UsageError(
-            f"checkpoint {path}: {facts_file.name} is not beside it; for weights alone use --models NAME --weights {path}"
-        ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"checkpoint {path}: {facts_file.name} is invalid ({error!r}); train again") from None
-    try:
-        network = build_network(network_name, len(classes), facts.get("surgery"))
+        network = build_network(facts["network"], len(classes), facts.get("surgery"))
     except UsageError as error:
         raise UsageError(f"checkpoint {path}: {error}") from None
     load_state(network, read_state(path), name)

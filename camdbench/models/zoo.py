@@ -102,7 +102,7 @@ def load_classifier(
     elif base in models:
         if tag or weights is not None:
             raise UsageError(f"model {base} carries its own weights; name a model of torchvision or timm for @ or --weights")
-        classifier = models.load(base)()
+        classifier: Classifier = models.call(base)
     else:
         file = None if weights is None else Path(weights)
         library = timm_zoo if base.startswith(timm_zoo.PREFIX) else torchvision_zoo

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import csv
+import io
+import re
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 
 from camdbench.core.errors import CamdbenchError
+from camdbench.core.files import read_text, reading
 
 COLUMNS = ("table", "dataset", "model", "method", "metric", "value", "std", "higher_is_better")
+_NUMBER = re.compile(r"(-?[0-9]{1,15}(\.[0-9]{1,15})?)?")  # as printed; empty without one
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,9 @@ def read_paper_values(file: Path) -> tuple[PaperValue, ...]:
     Raises:
         CamdbenchError: the columns differ, a value is not a number, or a cell is repeated.
     """
-    with file.open(encoding="utf-8", newline="") as stream:
-        lines = list(csv.DictReader(stream))
+    text = read_text(file, fix="write the printed values into it", error=CamdbenchError)
+    with reading(file, fix=f"expected the columns {','.join(COLUMNS)}", error=CamdbenchError):
+        lines = list(csv.DictReader(io.StringIO(text, newline=""), restkey="", restval=""))
     if not lines or tuple(lines[0]) != COLUMNS:
         raise CamdbenchError(f"{file}: expected the columns {','.join(COLUMNS)} and at least one line")
     cells = tuple(_read(line, file) for line in lines)
@@ -76,9 +81,10 @@ def read_paper_values(file: Path) -> tuple[PaperValue, ...]:
 
 def _read(line: dict[str, str], file: Path) -> PaperValue:
     for name in ("value", "std"):
-        try:
-            Decimal(line[name] or "0")
-        except InvalidOperation:
-            raise CamdbenchError(f"{file}: {name} {line[name]!r} is not a number") from None
-    better = {"true": True, "false": False, "": None}[line["higher_is_better"]]
+        if not _NUMBER.fullmatch(line[name]):
+            raise CamdbenchError(f"{file}: {name} {line[name]!r} is not a number")
+    directions = {"true": True, "false": False, "": None}
+    if line["higher_is_better"] not in directions:
+        raise CamdbenchError(f"{file}: higher_is_better {line['higher_is_better']!r}: expected true, false or nothing")
+    better = directions[line["higher_is_better"]]
     return PaperValue(line["dataset"], line["model"], line["method"], line["metric"], line["value"], line["std"], better)

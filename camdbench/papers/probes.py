@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from camdbench.core.errors import CamdbenchError
+from camdbench.core.files import read_json
 from camdbench.core.merging import merge_nested
 from camdbench.papers.agreement import OurValue
 from camdbench.papers.checkpoint_names import join_name, write_recipe
@@ -83,7 +86,21 @@ class Probes:
             from camdbench.trainer.probe import probe
 
             probe(recipe, out=self.folder, device=self.device, data_root=data_root)
-        return FinishedProbe(json.loads(file.read_text(encoding="utf-8"))["metrics"][split])
+        found = read_json(file, _Sidecar, "probe", fix="delete it and run the same command again", error=CamdbenchError)["metrics"]
+        if split not in found:
+            raise CamdbenchError(f"probe {file}: no metrics of split {split}; delete it and run the same command again")
+        return FinishedProbe(found[split])
+
+
+class _Scores(BaseModel):
+    miou: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    count: int
+
+
+class _Sidecar(BaseModel):
+    metrics: dict[str, _Scores]
 
 
 @dataclass(frozen=True)

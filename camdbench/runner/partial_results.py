@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
-from typing import Any, Self
+from typing import Self
 
 import torch
 
 from camdbench.core.errors import CamdbenchError
-from camdbench.core.files import replacing
+from camdbench.core.files import reading, replacing
 from camdbench.core.spec import Spec
 from camdbench.runner.results import BatchResult
 
@@ -38,7 +38,8 @@ class PartialResults:
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         if kind is not None:
-            self.save()
+            with suppress(CamdbenchError):  # the first error says more than that of this file
+                self.save()
 
     def load(self, explainers: Sequence[Spec]) -> list[BatchResult]:
         """Load results of earlier sessions, each image once.
@@ -53,10 +54,9 @@ class PartialResults:
             return []
         names, kept, seen = set(map(str, explainers)), list[BatchResult](), set[tuple[str, str]]()
         for file in sorted(self._folder.glob("[!.]*.pt")):
-            for state in _read(file):
-                if state["explainer"] not in names:
+            for result in _read(file):
+                if result.explainer not in names:
                     continue
-                result = BatchResult.from_state(state)
                 own = {(result.explainer, image) for image in result.ids}
                 if not own & seen:
                     kept.append(result)
@@ -100,11 +100,8 @@ class PartialResults:
             self._folder.rmdir()
 
 
-def _read(file: Path) -> list[dict[str, Any]]:
-    try:
-        return torch.load(file, weights_only=True)
-    except FileNotFoundError:
+def _read(file: Path) -> list[BatchResult]:
+    if not file.exists():
         return []  # another session has just finished the unit
-    except Exception as error:  # the formats inside fail with errors of their own
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CamdbenchError(f"{file}: damaged ({reason}); delete it and run the same command again") from error
+    with reading(file, fix="delete it and run the same command again", error=CamdbenchError):
+        return [BatchResult.from_state(state) for state in torch.load(file, weights_only=True)]

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from torch import Tensor
 
-from camdbench.core.errors import CamdbenchError, NotApplicable, SampleError
+from camdbench.core.errors import CamdbenchError, NotApplicable
 from camdbench.core.registries import datasets
 from camdbench.core.spec import Spec
-from camdbench.datasets.loading import default_workers
+from camdbench.datasets.loading import UnreadableImage, default_workers, read
 from camdbench.datasets.open_dataset import open_dataset
 from camdbench.datasets.samples import Batch, Dataset, Sample, batches
 from camdbench.datasets.subsets import select_images, shuffled
@@ -212,10 +212,8 @@ class ReferenceImages:
 
     def _read(self) -> Iterator[Sample]:
         for position in shuffled(self.dataset.ids, range(len(self.dataset.ids)), self.seed, "others"):
-            try:
-                yield self.dataset[position]
-            except SampleError:
-                continue  # its rows state the reason
+            if not isinstance(found := read(self.dataset, position), UnreadableImage):  # the rows of others state the reason
+                yield found
 
 
 def first_readable(dataset: Dataset) -> Sample:
@@ -226,10 +224,9 @@ def first_readable(dataset: Dataset) -> Sample:
     """
     reason = ""
     for index in range(len(dataset.ids)):
-        try:
-            return dataset[index]
-        except SampleError as error:
-            reason = str(error)
+        if not isinstance(found := read(dataset, index), UnreadableImage):
+            return found
+        reason = found.reason
     raise CamdbenchError(f"none of the {len(dataset.ids)} images can be read; the last: {reason}")
 
 

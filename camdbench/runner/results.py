@@ -109,12 +109,24 @@ class BatchResult:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> BatchResult:
-        """Restore a result from its state."""
+        """Restore a result from its state.
+
+        Raises:
+            ValueError: a state of another form, or with another number of values than images.
+        """
+        count = len(state["ids"])
         scores = {
             metric: MetricScores(values, status, reasons, {name: Curve(*curve) for name, curve in curves.items()})
             for metric, (values, status, reasons, curves) in state["scores"].items()
         }
         usage = {stage: Usage(PassCounts(**passes), seconds) for stage, (passes, seconds) in state["usage"].items()}
+        columns = [
+            state["labels"],
+            state["targets"],
+            *(own for item in scores.values() for own in (item.values, item.status, item.reasons)),
+        ]
+        if not count or any(len(own) != count for own in columns) or not isinstance(state["explainer"], str):
+            raise ValueError(f"not the results of {count} images")
         return cls(state["explainer"], state["ids"], state["labels"], state["targets"], scores, usage, state["raw"])
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from camdbench.core.errors import UsageError
+from camdbench.core.files import read_fields
 from camdbench.core.settings import fields_of, make_config, takes
 from camdbench.runner.config import RunConfig, Specs, check_config
 from camdbench.tables.load import load_rows
@@ -101,15 +102,8 @@ def read_config(config: RunConfig | Mapping[str, Any] | str | Path | None) -> di
     """
     if not isinstance(config, str | Path):
         return {} if config is None else dict(vars(config) if isinstance(config, RunConfig) else config)
-    import yaml
-
     file = Path(config)
-    try:
-        options = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UsageError(f"config = {file}: cannot be read ({str(error).splitlines()[0]}); give a YAML file of options") from None
-    if not isinstance(options, dict):
-        raise UsageError(f"config = {file}: holds no options; expected lines such as 'explainers: gradcam'")
+    options = read_fields(file, "config =", "explainers: gradcam")
     paths = {item.name for item in fields_of(RunConfig) if item.setting.role == "resource"} | {"out"}
     return {name: str(file.parent / value) if name in paths and value is not None else value for name, value in options.items()}
 

@@ -12,11 +12,11 @@ RUN/partial/model=…/chunk-00000/*.pt                    results of an unfinish
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import socket
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ from urllib.parse import quote
 
 from camdbench.core import provenance
 from camdbench.core.errors import CamdbenchError, UsageError
-from camdbench.core.files import replacing
+from camdbench.core.files import reading, replacing, to_json
 from camdbench.core.row import Row
 from camdbench.core.settings import identity_of
 from camdbench.runner.config import RunConfig
@@ -111,8 +111,14 @@ class RunRecord:
 
     @classmethod
     def of(cls, about: Mapping[str, Any]) -> RunRecord:
-        """Return the record from the content read by `load_run`."""
-        return cls(**{item.name: about.get(item.name) for item in fields(cls)})  # type: ignore[arg-type]
+        """Return the record from the content read by `load_run`.
+
+        Raises:
+            ValidationError: of pydantic; a field has another type.
+        """
+        from pydantic import TypeAdapter
+
+        return TypeAdapter(cls).validate_python({item.name: about.get(item.name) for item in fields(cls)})
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -120,7 +126,7 @@ class RunRecord:
         facts = ("weights_hash", "layer", "mean", "std", "output", "batch_mates", "prefix_tokens")
         models = {f"{fact} of {name}": own[fact] for name, own in self.models.items() for fact in facts if fact in own}
         return identity_of(RunConfig, self.config) | {
-            "data": self.dataset["fingerprint"],
+            "data": self.dataset.get("fingerprint"),
             "images": hashlib.sha256("\n".join(self.ids).encode()).hexdigest()[:16],
             "chunk_size": self.chunk_size,
             "code": self.code,
@@ -195,7 +201,9 @@ class RunDirectory:
         if not (self.root / "run.json").is_file():
             return None
         try:
-            return RunRecord.of(load_run(self.root))
+            about = load_run(self.root)
+            with reading(self.root / "run.json", fix="delete it and run the same command again", error=CamdbenchError):
+                return RunRecord.of(about)
         except UsageError:
             raise
         except CamdbenchError as error:
@@ -215,9 +223,7 @@ class RunDirectory:
             with replacing(path) as temporary:
                 write(temporary)
         except OSError as error:
-            raise CamdbenchError(
-                f"{path}: cannot be written ({error.strerror}); finished work is kept, run the same command again"
-            ) from error
+            raise _cannot_write(path, error) from error
 
 
 class Session:
@@ -244,7 +250,8 @@ class Session:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._facts["end"] = provenance.now()
-        _write_json(self._file, self._facts)
+        with nullcontext() if kind is None else suppress(CamdbenchError):  # the first error says more than that of this file
+            _write_json(self._file, self._facts)
 
     def add(self, jobs: int, passes: Mapping[str, int], boxes_dropped: int, **last: Any) -> None:
         """Add the usage of a unit; facts in `last` are replaced by each unit."""
@@ -260,9 +267,16 @@ def part_file(root: Path, kind: str, key: PartKey) -> Path:
     return folder / f"part-{key.chunk:05d}.{_SUFFIX.get(kind, 'parquet')}"
 
 
+def _cannot_write(path: Path, error: OSError) -> CamdbenchError:
+    return CamdbenchError(f"{path}: cannot be written ({error.strerror or error}); finished work is kept, run the same command again")
+
+
 def _write_json(file: Path, content: Mapping[str, Any]) -> None:
-    with replacing(file) as path:
-        path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    try:
+        with replacing(file) as path:
+            path.write_text(to_json(content), encoding="utf-8")
+    except OSError as error:
+        raise _cannot_write(file, error) from None
 
 
 def _save(table: pa.Table, path: Path) -> None:

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from camdbench.core.errors import UsageError, unknown
+from camdbench.core.errors import CamdbenchError, UsageError, unknown
+from camdbench.core.files import reading
 from camdbench.core.spec import Spec
 from camdbench.explainers.common.saliency import Saliency, finish, normalisation_of
 from camdbench.explainers.common.trace import Trace
@@ -164,21 +165,32 @@ def read_maps(path: Path, ids: Sequence[str]) -> dict[str, Tensor]:
     Raises:
         UsageError: the file is missing, unreadable or does not fit the data set.
     """
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file or run directory")
-    try:
-        loaded = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        reason = "no array of numbers" if "pickle" in str(error) else str(error).splitlines()[0]  # numpy advises to load it unsafely
-        raise UsageError(f"{path} cannot be read as .npy or .npz ({reason})") from None
+    loaded = _read_arrays(path)
     if isinstance(loaded, np.ndarray):
         return _in_order(loaded, path, ids)
-    names = list(loaded.files)
+    names = list(loaded)
     if len(names) == 1 and loaded[names[0]].ndim != 2:
         return _in_order(loaded[names[0]], path, ids)
     if not set(names) & set(ids):
         raise UsageError(f"{path} holds {', '.join(names[:3])}, …, none of them an image of the data set ({', '.join(ids[:3])}, …)")
-    return {name: _map_of(loaded[name], f"{path}, {name}") for name in names}
+    return {name: _map_of(own, f"{path}, {name}") for name, own in loaded.items()}
+
+
+def _read_arrays(path: Path) -> np.ndarray | dict[str, np.ndarray]:
+    """Read a NumPy file whole, so that a member that claims more than it holds is an error here."""
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file or run directory")
+    with reading(path, "maps", fix="give numbers, saved by numpy.save or numpy.savez"):
+        try:
+            loaded = np.load(path, allow_pickle=False)
+            found = loaded if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
+        except ValueError as error:
+            if "pickle" in str(error):  # numpy advises to load it unsafely
+                raise ValueError("no array of numbers") from None
+            raise
+        if not isinstance(found, np.ndarray) and not all(isinstance(own, np.ndarray) for own in found.values()):
+            raise TypeError("it has members that are no arrays")
+        return found
 
 
 def _in_order(maps: np.ndarray, path: Path, ids: Sequence[str]) -> dict[str, Tensor]:
@@ -211,4 +223,7 @@ def _check_range(path: Path, maps: Mapping[str, Tensor], normalisation: str | No
 def _part(file: Path) -> dict[int, Tensor]:
     from safetensors.torch import load_file
 
-    return unpack(load_file(file)) if file.is_file() else {}
+    if not file.is_file():
+        return {}
+    with reading(file, fix="delete the run directory and repeat the run", error=CamdbenchError):
+        return unpack(load_file(file))

@@ -67,8 +67,8 @@ def score(
 
 def _config_of(run_directory: Path, given: dict[str, Any]) -> dict[str, Any]:
     """Return the configuration of a run; only resources, execution options and the seed may be replaced."""
-    made = load_run(run_directory)["config"]
-    if made["save_maps"] == "none":
+    made = load_run(run_directory).get("config", {})
+    if made.get("save_maps", "none") == "none":
         raise UsageError(f"{run_directory}: the run has no saved maps; repeat it with --save-maps raw")
     for item in fields_of(RunConfig):
         if item.name in given and item.setting.role == "values" and item.name not in ("metrics", "seed"):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import CamdbenchError, NotApplicable, ResultError
+from camdbench.core.foreign_code import describe
 from camdbench.core.registries import NO_EXPLAINER, has_model_scope
 from camdbench.core.registries import metrics as metric_registry
 from camdbench.core.row import SCORED, Status
@@ -75,8 +76,10 @@ def score_batch(
             usage_of_maps = _meter(trace)
             try:
                 maps = source(trace, spec)
-            except Exception as error:  # a failing explainer affects its rows only
-                failure = _failure(error)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # a failing explainer affects its rows only, also one that calls sys.exit
+                failure = _failure(spec, error)
             else:
                 usage |= usage_of_maps()
                 inputs = _inputs_of_maps(trace, spec, maps, others)
@@ -93,7 +96,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in str(error) for words in _CPU_OUT_OF_MEMORY)
 
 
-def _failure(error: Exception) -> tuple[Status, str]:
+def _failure(spec: Spec, error: BaseException) -> tuple[Status, str]:
     """Return status and reason of the failed rows; errors of the whole run and out-of-memory errors are raised."""
     if isinstance(error, NotApplicable):
         return "not_applicable", str(error)
@@ -101,7 +104,7 @@ def _failure(error: Exception) -> tuple[Status, str]:
         return "error", str(error)
     if isinstance(error, CamdbenchError) or is_out_of_memory(error):
         raise error
-    return "error", f"{type(error).__name__}: {error}".splitlines()[0]
+    return "error", describe(error) if isinstance(error, Exception) else f"{spec}: {describe(error)}"
 
 
 def _meter(trace: Trace) -> Callable[[], dict[str, Usage]]:
@@ -124,8 +127,10 @@ def _scores(trace: Trace, inputs: MetricInputs, maps: Saliency | None, metrics: 
         try:
             entry = metric_registry.get(spec.name)
             found = check_result(spec, metric_registry.load(spec.name)(inputs, **entry.arguments(spec)), len(inputs))
-        except Exception as error:  # a failing metric affects its rows only
-            scores[str(spec)] = MetricScores.failed(len(inputs), *_failure(error))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a failing metric affects its rows only, also one that calls sys.exit
+            scores[str(spec)] = MetricScores.failed(len(inputs), *_failure(spec, error))
         else:
             scores[str(spec)] = _scores_of(trace, maps, found, entry.facts.undefined)
     return scores, Usage(trace.classifier.passes - passes, clock(trace.images.device) - start)

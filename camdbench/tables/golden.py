@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from camdbench.core.errors import UsageError
-from camdbench.core.files import replacing
+from camdbench.core.files import reading, replacing
 from camdbench.core.registries import metrics
 from camdbench.core.signs import BREAK
 from camdbench.core.spec import parse_spec
@@ -114,10 +114,8 @@ def read_golden(path: str | Path) -> pd.DataFrame:
     file = Path(path)
     if not file.is_file():
         raise UsageError(f"{file}: no such file; expected a CSV with the columns {', '.join(GOLDEN_COLUMNS)}")
-    try:
+    with reading(file, fix=f"give a CSV with the columns {', '.join(GOLDEN_COLUMNS)}"):
         golden = pd.read_csv(file, dtype=str, keep_default_na=False)
-    except (ValueError, OSError) as error:  # pandas raises subclasses of ValueError for invalid CSV
-        raise UsageError(f"{file}: invalid CSV: {str(error).strip()}") from None
     if not isinstance(golden.index, pd.RangeIndex):  # pandas uses surplus fields as an index and shifts the others
         raise UsageError(f"{file}: invalid CSV: its rows have more fields than its header")
     if absent := [name for name in GOLDEN_COLUMNS if name not in golden]:

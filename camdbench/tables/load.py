@@ -2,23 +2,74 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel, PositiveInt
 
 from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.core.files import read_json, reading
 from camdbench.core.row import Row
 
 SCHEMA = 2  # of run.json; directories with another schema are refused
 USAGE_COLUMNS = ("stage", "images", "forward", "backward", "tail_forward", "tail_backward", "seconds", "peak_memory_mb")
 CURVE_COLUMNS = ("model", "explainer", "image", "metric", "curve", "x", "value")
 _PARTITIONS = ("model", "explainer")  # in the path only
+_INTEGERS = frozenset({"label", "target", "images", "forward", "backward", "tail_forward", "tail_backward"})
+_NUMBERS = frozenset({"value", "x", "seconds", "peak_memory_mb"}) | _INTEGERS
+_FIX = "delete it and run the same command again"
 _IDENTITY = ("model", "explainer", "image", "metric")  # identifies a row in its run, in the order of the table
+
+
+class _ExplainerFacts(BaseModel):
+    control: bool = False
+
+
+class _MetricFacts(BaseModel):
+    unit: str = ""
+    higher_is_better: bool = False
+    tolerance: float = 0.0
+    switches: dict[str, str] = {}
+    options: dict[str, Any] = {}
+
+
+class _TrainingFacts(BaseModel):
+    recipe: str
+    seed: int
+
+
+class _ModelFacts(BaseModel):
+    training: _TrainingFacts | None = None
+
+
+class _ConfigFacts(BaseModel):
+    explainers: list[str] = []
+    metrics: list[str] = []
+    models: list[str] = []
+    save_maps: str = "none"
+
+
+class _DatasetFacts(BaseModel):
+    fingerprint: str = ""
+
+
+class _SessionForm(BaseModel):
+    explainers: dict[str, _ExplainerFacts] = {}
+    plugins: dict[str, str] = {}
+
+
+class _RunForm(_SessionForm):
+    run: str = ""
+    config: _ConfigFacts = _ConfigFacts()
+    dataset: _DatasetFacts = _DatasetFacts()
+    models: dict[str, _ModelFacts] = {}
+    metrics: dict[str, _MetricFacts] = {}
+    ids: list[str] = []
+    chunk_size: PositiveInt = 1
 
 
 def load_run(run: str | Path) -> dict[str, Any]:
@@ -35,24 +86,18 @@ def load_run(run: str | Path) -> dict[str, Any]:
         raise UsageError(f"{folder}: no such folder; give a run directory, as written by camdbench run --out")
     if not file.is_file():
         raise UsageError(f"{folder}: not a run directory (no run.json); give one written by camdbench run --out")
-    about = _read_json(file)
+    about = read_json(file, fix=_FIX, error=CamdbenchError)
     if about.get("schema") != SCHEMA:
         raise UsageError(f"{file}: schema = {about.get('schema')}: this version reads schema {SCHEMA}; repeat the run with another --out")
-    about["sessions"] = [_read_json(path) for path in sorted(folder.glob("sessions/[!.]*.json"))]
+    with reading(file, fix=_FIX, error=CamdbenchError):
+        _RunForm.model_validate(about)
+    about["sessions"] = [
+        read_json(path, _SessionForm, fix=_FIX, error=CamdbenchError) for path in sorted(folder.glob("sessions/[!.]*.json"))
+    ]
     for kind in ("explainers", "plugins"):
         for session in about["sessions"]:
             about[kind] = {**about.get(kind, {}), **session.get(kind, {})}
     return about
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        _raise_damaged(file, error)
-    if not isinstance(content, dict):
-        _raise_damaged(file, TypeError("not a JSON object"))
-    return content
 
 
 def load_rows(run: str | Path) -> pd.DataFrame:
@@ -123,16 +168,25 @@ def _read_parts(folder: Path, columns: Sequence[str], wanted: list[tuple[str, st
 
 def _read_part(path: Path, columns: Sequence[str], wanted: list[tuple[str, str, list[str]]] | None) -> pd.DataFrame:
     inside = [name for name in columns if name not in _PARTITIONS]
-    try:
+    with reading(path, fix=_FIX, error=CamdbenchError):
         part = pd.read_parquet(
             path, columns=inside, filters=wanted, partitioning=None, page_checksum_verification=True
         )  # model and explainer are read from the path below
-    except (OSError, ValueError, LookupError, TypeError) as error:  # errors raised for truncated or altered files
-        _raise_damaged(path, error)
+        _check_columns(part)
     for folder in (path.parents[1], path.parent):
         name, _, value = folder.name.partition("=")
         part[name] = unquote(value)
     return part[list(columns)]
+
+
+def _check_columns(part: pd.DataFrame) -> None:
+    """Raise TypeError for text in place of numbers, or the reverse."""
+    for name in part.columns:
+        kind = pd.api.types.infer_dtype(part[name], skipna=False)
+        known = {"integer", "empty"} if name in _INTEGERS else {"integer", "floating", "empty"} if name in _NUMBERS else {"string", "empty"}
+        if kind not in known and not (name not in _NUMBERS and kind == "categorical"):
+            expected = "integers" if name in _INTEGERS else "numbers" if name in _NUMBERS else "text"
+            raise TypeError(f"column {name}: expected {expected}, found {kind}")
 
 
 def _ranks(values: pd.Series, order: Iterable[str]) -> np.ndarray:
@@ -157,8 +211,3 @@ def _refuse_twice(rows: pd.DataFrame, ranks: np.ndarray, order: np.ndarray, run:
             f"{run}: image {first['image']!r} occurs twice for {first['explainer']} and {first['metric']} on {first['model']}; "
             "delete that folder under rows/ and run the same command again"
         )
-
-
-def _raise_damaged(file: Path, error: Exception) -> NoReturn:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    raise CamdbenchError(f"{file}: damaged ({reason}); delete it and run the same command again") from error

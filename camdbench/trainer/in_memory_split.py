@@ -56,7 +56,7 @@ def open_split(spec: Spec, split: str, count: int | None, data_root: str | Path 
     if count is not None:
         given["count"] = count
     checked = datasets.get(spec.name).spec(Spec.of(spec.name, given))
-    return datasets.load(spec.name)(**spec.arguments, **checked.arguments)
+    return datasets.call(spec.name, **spec.arguments, **checked.arguments)
 
 
 def open_splits(data: Splits, evaluated: Iterable[str], data_root: str | Path | None) -> dict[str, Dataset]:

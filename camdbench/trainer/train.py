@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +11,8 @@ from typing import NamedTuple
 import torch
 from accelerate import Accelerator
 
-from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.core.errors import UsageError
+from camdbench.core.files import read_json
 from camdbench.core.provenance import git_revision, now, versions
 from camdbench.core.registries import datasets, losses
 from camdbench.datasets.loading import default_workers
@@ -213,6 +213,6 @@ def pretrain(recipe: TrainingRecipe, out: Path, train: Callable[[TrainingRecipe]
 
 def _made_by(facts: Path, recipe: TrainingRecipe) -> bool:
     try:
-        return check_recipe(json.loads(facts.read_text(encoding="utf-8"))["recipe"], str(facts)) == recipe
-    except (OSError, ValueError, LookupError, TypeError, CamdbenchError):  # no known recipe
+        return check_recipe(read_json(facts, fix="train again").get("recipe", {}), str(facts)) == recipe
+    except UsageError:  # no known recipe
         return False

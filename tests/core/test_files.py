@@ -46,7 +46,7 @@ class TestFields:
             (b"- a\n- b\n", "expected fields such as `name: x`, found list"),
             (b"", "found NoneType"),
             (b"a: [1", "not YAML"),
-            (b"\xff\xfe\x00", "not YAML"),
+            (b"\xff\xfe\x00", "not UTF-8 text"),
         ],
     )
     def test_that_are_none_are_one_line_with_the_file(self, tmp_path: Path, content: bytes, message: str) -> None:
@@ -58,5 +58,7 @@ class TestFields:
         assert "\n" not in str(caught.value)
 
     def test_of_a_missing_file_name_the_reason_and_the_fix(self, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match=r"none\.yaml: no such file or directory; take another"):
+        with pytest.raises(
+            UsageError, match=r"none\.yaml: cannot be read \(no such file or directory\); give a YAML file .*; take another"
+        ):
             read_fields(tmp_path / "none.yaml", "recipe", "name: x", "; take another")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from camdbench.core import registries, registry
-from camdbench.core.errors import UsageError
+from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.facts import ExplainerFacts, MetricFacts
 from camdbench.core.metric_families import MASKED, ZERO_MAP
 from camdbench.core.options import options_of_function
@@ -272,7 +272,7 @@ class TestPlugins:
             "    'Do something else.'\n"
         )
         with pytest.raises(
-            UsageError, match=r"--plugin .*thief\.py: ValueError: metric 'ad' of .* is already registered by camdbench\.metrics"
+            CamdbenchError, match=r"--plugin .*thief\.py: ValueError: metric 'ad' of .* is already registered by camdbench\.metrics"
         ):
             load_plugin(file)
         assert registries.metrics.get("ad").module == "camdbench.metrics.confidence"
@@ -283,7 +283,7 @@ class TestPlugins:
 
     def test_a_file_that_fails_is_named_with_its_error(self, tmp_path: Path, forgetful: None) -> None:
         (tmp_path / "bad.py").write_text("1 / 0")
-        with pytest.raises(UsageError, match=r"--plugin .*bad\.py: ZeroDivisionError: division by zero"):
+        with pytest.raises(CamdbenchError, match=r"--plugin .*bad\.py: ZeroDivisionError: division by zero"):
             load_plugin(tmp_path / "bad.py")
         assert "camdbench_plugin_bad" not in sys.modules
 

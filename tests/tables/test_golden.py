@@ -128,9 +128,9 @@ LINE = "shapes,val,net,gradcam,ad,opticam,label,1,2,0.5"
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "invalid CSV"),
-        (b"PAR1\x00\xff\xfe\x9d", "invalid CSV"),
-        (f"{HEAD}\n{LINE}\n{LINE},7,8,9".encode(), "invalid CSV"),
+        (b"", "damaged"),
+        (b"PAR1\x00\xff\xfe\x9d", "damaged"),
+        (f"{HEAD}\n{LINE}\n{LINE},7,8,9".encode(), "damaged"),
         (f"{HEAD}\n{LINE},7,8,9\n{LINE}".encode(), "more fields than its header"),
         (b"dataset,mean\nshapes,1", "missing column split, model, explainer, metric, protocol, target_rule, n, tolerance"),
         (HEAD.encode(), "no cells"),

@@ -90,7 +90,7 @@ class ClassificationTask:
         batch = replace(batch, images=batch.images.contiguous(memory_format=torch.channels_last))  # fastest for convolutions
         training_step = TrainingStep(self.classifier, batch, random, self._processes, update_all, self._autocast)
         with nullcontext() if update_all else batchnorm_updates(self.classifier.network, enabled=False):  # main passes enable them
-            return losses.load(spec.name)(training_step, **spec.arguments)
+            return losses.call(spec.name, training_step, **spec.arguments)
 
     @contextmanager
     def rng(self, epoch: int) -> Generator[None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,16 +9,30 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import BaseModel
 from torch import Tensor, nn
 from torchvision.models.segmentation.fcn import FCNHead
 
 from camdbench.core.errors import UsageError
+from camdbench.core.files import read_json
 from camdbench.models.classifier import Classifier
 from camdbench.models.weights_file import read_state
 from camdbench.models.zoo import load_classifier
 
 Backbone = Literal["frozen", "trained"]
 _MIN_CHANNELS = 4  # the head keeps a quarter of them
+
+
+class _Recipe(BaseModel):
+    model: str
+    backbone: Backbone
+
+
+class _Sidecar(BaseModel):
+    recipe: _Recipe
+    layer: str
+    weights: str
+    classes: list[str]
 
 
 class Segmenter(nn.Module):
@@ -116,11 +129,8 @@ def load_segmenter(path: str | Path, *, device: str = "auto") -> Segmenter:
         UsageError: a file is missing or damaged, or the weights of the classifier have changed since the training.
     """
     file = Path(path)
-    try:
-        facts = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
-        recipe, layer, weights, count = facts["recipe"], facts["layer"], facts["weights"], len(facts["classes"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"probe {file}: {file.with_suffix('.json').name} beside it is missing or damaged ({error!r})") from None
+    facts = read_json(file.with_suffix(".json"), _Sidecar, "probe", fix="train the probe again")
+    recipe, layer, weights, count = facts["recipe"], facts["layer"], facts["weights"], len(facts["classes"])
     classifier = load_classifier(recipe["model"], device=device)
     if classifier.weights_hash() != weights:
         raise UsageError(f"probe {file}: the weights of {recipe['model']} have changed since its training; train it again")
