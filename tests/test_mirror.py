@@ -34,24 +34,6 @@ ELSEWHERE = {
     "metrics/common/quantus_sandbox.py": "metrics/test_quantus.py",
     "papers/checkpoint_names.py": "papers/test_training.py",
 }
-# Modules without a test of their own today; the list only gets shorter.
-PENDING = frozenset(
-    {
-        "explainers/common/layer_choice.py",
-        "explainers/common/tokens.py",
-        "explainers/common/usage.py",
-        "explainers/common/weighted_channels.py",
-        "metrics/common/labels.py",
-        "reporting/explained_images.py",
-        "reporting/subplot_grid.py",
-        "runner/worker.py",
-        "tables/seed_groups.py",
-        "trainer/batchnorm_updates.py",
-        "trainer/recipe_fields.py",
-        "trainer/task.py",
-        "trainer/tasks/classification.py",
-    }
-)
 
 
 def imported(source: str) -> set[str]:
@@ -88,8 +70,7 @@ def test_every_module_has_a_test() -> None:
     modules = [path.relative_to(PACKAGE).as_posix() for path in sorted(PACKAGE.rglob("*.py")) if not path.name.startswith("__")]
     tests = {path.relative_to(TESTS).as_posix(): path.read_text(encoding="utf-8") for path in TESTS.rglob("test_*.py")}
     found = untested(modules, tests, {entry.module for kind in (explainers, metrics, losses, datasets) for entry in kind})
-    assert sorted(set(found) - PENDING) == []
-    assert sorted(PENDING - set(found)) == [], "take these out of PENDING"
+    assert found == []
     assert sorted(set(ELSEWHERE) - set(modules)) == [], "modules that are gone"
 
 

@@ -6,11 +6,15 @@ import ast
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from types import NoneType
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from camdbench.core import option_types
 from camdbench.core.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 
 @dataclass(frozen=True)
@@ -27,13 +31,20 @@ class Option:
         Raises:
             UsageError: wrong type or out of bounds; the message names owner, option, value and type.
         """
-        from pydantic import TypeAdapter, ValidationError
+        from pydantic import ValidationError
 
         try:
-            return TypeAdapter(_resolve(ast.parse(self.annotation, mode="eval").body)).validate_python(value, strict=True)
+            return _adapter(self.annotation).validate_python(value, strict=True)
         except ValidationError as error:
             reason = error.errors()[0]["msg"].lower()
             raise UsageError(f"{owner}({self.name}={value!r}): {reason} ({self.name}: {self.annotation})") from None
+
+
+@cache
+def _adapter(annotation: str) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(_resolve(ast.parse(annotation, mode="eval").body))
 
 
 def check_options(owner: str, options: tuple[Option, ...], given: dict[str, object]) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +26,14 @@ _OLD_NAMES = (  # names in the official files, which torchvision renames on load
 _BUILDER = re.compile(r"^@register_model\(\)\n(?:@.*\n)*def (\w+)\(", re.MULTILINE)
 
 
-def names() -> list[str]:
+@cache
+def names() -> tuple[str, ...]:
     """Names of all classifiers, parsed from torchvision's source without importing it."""
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None:
-        return []
+        return ()
     files = Path(spec.origin).parent.joinpath("models").glob("[!_]*.py")
-    return sorted(name for file in files for name in _BUILDER.findall(file.read_text(encoding="utf-8")))
+    return tuple(sorted(name for file in files for name in _BUILDER.findall(file.read_text(encoding="utf-8"))))
 
 
 def build(name: str, tag: str | None, weights: Path | None, *, download: bool, **overrides: Any) -> Classifier:

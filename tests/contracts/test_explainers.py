@@ -215,39 +215,33 @@ def test_dead_layers_give_finite_maps_with_a_status(batch: Batch, name: str, spe
 
 
 @every_spec
-class TestTheModel:
-    def test_is_left_exactly_as_it_was(self, batch: Batch, name: str, spec: str, toy: str, subtests: pytest.Subtests) -> None:
-        for training in (False, True):
-            with subtests.test("train" if training else "eval"):
-                classifier = toy_classifier(toy).train(training)
-                list(classifier.network.parameters())[2].requires_grad_(False)
-                before = _state_of(classifier)
-                maps_of(classifier, batch, spec)
-                assert _state_of(classifier) == before
-        with subtests.test("global random numbers are neither used nor moved"):
-            torch.manual_seed(5)
-            state = torch.random.get_rng_state()
-            first = maps_of(toy_classifier(toy), batch, spec).maps
+def test_the_model_is_left_as_it_was_and_gives_the_same_maps_in_every_mode(
+    batch: Batch, name: str, spec: str, toy: str, subtests: pytest.Subtests
+) -> None:
+    found = list[Tensor]()
+    for training in (False, True):
+        classifier = toy_classifier(toy).train(training)
+        list(classifier.network.parameters())[2].requires_grad_(False)
+        before = _state_of(classifier)
+        torch.manual_seed(5 + training)
+        state = torch.random.get_rng_state()
+        found.append(maps_of(classifier, batch, spec).maps)
+        with subtests.test("left as it was", training=training):
+            assert _state_of(classifier) == before
+        with subtests.test("global random numbers are not moved", training=training):
             assert torch.equal(torch.random.get_rng_state(), state)
-            torch.manual_seed(6)
-            assert torch.equal(maps_of(toy_classifier(toy), batch, spec).maps, first)
-
-    def test_gives_the_same_maps_in_every_mode(
-        self, classifier: Classifier, batch: Batch, name: str, spec: str, toy: str, subtests: pytest.Subtests
-    ) -> None:
-        expected = maps_of(classifier, batch, spec).maps
-        with subtests.test("train mode"):
-            assert torch.equal(maps_of(toy_classifier(toy).train(), batch, spec).maps, expected)
-        with subtests.test("frozen"):
-            assert torch.equal(maps_of(toy_classifier(toy).requires_grad_(False), batch, spec).maps, expected)
-        explained = _explained(classifier, batch.images, batch, spec)
-        for mode in (torch.no_grad, torch.inference_mode):
-            with subtests.test(mode.__name__), mode():
-                assert torch.equal(_explained(classifier, batch.images.clone(), batch, spec), explained)
-        with subtests.test("images made in inference mode"):
-            with torch.inference_mode():
-                images = batch.images.clone()
-            assert torch.equal(_explained(classifier, images, batch, spec), explained)
+    with subtests.test("train mode and global random numbers change no map"):
+        assert torch.equal(*found)
+    with subtests.test("frozen"):
+        assert torch.equal(maps_of(toy_classifier(toy).requires_grad_(False), batch, spec).maps, found[0])
+    explained = _explained(classifier.eval(), batch.images, batch, spec)
+    for mode in (torch.no_grad, torch.inference_mode):
+        with subtests.test(mode.__name__), mode():
+            assert torch.equal(_explained(classifier, batch.images.clone(), batch, spec), explained)
+    with subtests.test("images made in inference mode"):
+        with torch.inference_mode():
+            images = batch.images.clone()
+        assert torch.equal(_explained(classifier, images, batch, spec), explained)
 
 
 def _check_range(found: Saliency, batch: Batch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from captum.attr import DeepLift
+from helpers.networks import random_network
 from helpers.toys import toy_batch, toy_classifier
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,7 +15,6 @@ from camdbench.datasets.in_memory import make_batch
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.deeplift import deeplift
-from camdbench.models import torchvision_zoo
 from camdbench.models.backward_rules import BackwardRules, rescale_maximum
 from camdbench.models.classifier import Classifier
 
@@ -78,17 +78,17 @@ def test_pooled_maxima_are_credited_to_the_places_that_they_come_from() -> None:
     assert gradient.tolist() == pytest.approx([0, ((3 - 4) + (1 - 4)) / -4, 0])
 
 
-@pytest.mark.parametrize("name", ["resnet18", "vgg11_bn", "densenet121", "squeezenet1_0"])
+@pytest.mark.parametrize("name", ["resnet18", "small_vgg", "densenet121", "squeezenet1_0"])
 def test_adds_up_on_real_networks(name: str) -> None:
     trace = _real(name)
     gained = _gained(trace)
     torch.testing.assert_close(deeplift(trace).sum((1, 2)), gained, rtol=0, atol=1e-3 * gained.abs().max().item())
 
 
-@pytest.mark.parametrize(("name", "word"), [("convnext_tiny", "NativeLayerNorm"), ("efficientnet_b0", "product"), ("vit_b_16", "")])
+@pytest.mark.parametrize(("name", "word"), [("convnext_tiny", "NativeLayerNorm"), ("efficientnet_b0", "product"), ("small_vit", "")])
 def test_is_refused_where_the_rule_says_nothing(name: str, word: str) -> None:
     with pytest.raises(NotApplicable, match=f"deeplift is not defined for.*{word}"):
-        deeplift(_real(name, 224 if name == "vit_b_16" else 32))
+        deeplift(_real(name, 32))
 
 
 def test_passes_are_counted(batch: Batch) -> None:
@@ -108,6 +108,6 @@ def _gained(trace: Trace) -> Tensor:
 
 
 def _real(name: str, side: int = 64) -> Trace:
-    classifier = torchvision_zoo.build(name, "random", None, download=False).eval().requires_grad_(False)
+    classifier = random_network(name)
     images = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(2))
     return Trace(classifier, make_batch(images), target=torch.tensor([7, 400]))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.networks import random_network
 from helpers.toys import toy_batch, toy_classifier
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,7 +17,6 @@ from camdbench.core.errors import NotApplicable
 from camdbench.datasets.in_memory import make_batch
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.excitation import _Excitation, cmwp, ebp
-from camdbench.models import torchvision_zoo
 from camdbench.models.classifier import Classifier, PassCounts
 from camdbench.models.embedded import shortcuts_ce
 
@@ -178,12 +178,12 @@ class TestProbability:
         [
             ("resnet18", ["layer4.1", "layer3", "layer1"]),
             ("resnet50", ["layer3"]),
-            ("vgg11_bn", ["features.27", "features.14"]),
+            ("small_vgg", ["features.27", "features.14"]),
             ("mobilenet_v2", ["features.18"]),
         ],
     )
     def test_sums_to_one_on_torchvisions(self, name: str, layers: list[str]) -> None:
-        classifier = torchvision_zoo.build(name, "random", None, download=False).eval().requires_grad_(False)
+        classifier = random_network(name)
         images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
         for layer in layers:
             found = ebp(Trace(classifier, make_batch(images), target=7), layer=layer)
@@ -237,7 +237,7 @@ class TestRefusal:
             ebp(Trace(tiny, toy_batch(), target=1), layer="pool")
 
     def test_bottlenecks_that_are_not_rectified(self) -> None:
-        classifier = torchvision_zoo.build("mobilenet_v2", "random", None, download=False).eval()
+        classifier = random_network("mobilenet_v2")
         images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
         with pytest.raises(NotApplicable, match="features_18_0 reads values that are not rectified"):
             ebp(Trace(classifier, make_batch(images), target=7), layer="features.17")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.networks import random_network, side_of
 from helpers.other_libraries import map_of_grad_cam
 from helpers.toys import SIZE, toy_batch, toy_classifier
 from torch import Tensor, nn
@@ -16,7 +17,6 @@ from camdbench.explainers.fullgrad import fullgrad
 from camdbench.functional.normalise import normalise
 from camdbench.models.bias_terms import record_bias_terms
 from camdbench.models.classifier import Classifier, PassCounts
-from camdbench.models.torchvision_zoo import build
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -67,18 +67,17 @@ def test_channel_by_channel_it_is_that_of_grad_cam() -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=2e-3)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "vgg11_bn", "densenet121", "googlenet"])
+@pytest.mark.parametrize("name", ["resnet18", "small_vgg", "densenet121", "googlenet"])
 def test_networks_of_relus_are_complete(name: str) -> None:
-    classifier = build(f"{name}", "random", None, download=False).eval()
+    classifier = random_network(name)
     batch = make_batch(torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
     with classifier.frozen():
         assert fullgrad(Trace(classifier, batch, target=3)).shape == (1, 64, 64)
 
 
-@pytest.mark.parametrize("name", ["convnext_tiny", "vit_b_16", "mobilenet_v3_small"])
+@pytest.mark.parametrize("name", ["convnext_tiny", "small_vit", "mobilenet_v3_small"])
 def test_networks_that_are_not_piecewise_linear_are_refused(name: str) -> None:
-    side = 224 if name.startswith("vit") else 64
-    classifier = build(name, "random", None, download=False).eval()
+    side, classifier = side_of(name, 64), random_network(name)
     head = [module for module in classifier.network.modules() if isinstance(module, nn.Linear)][-1]
     nn.init.normal_(head.weight, generator=torch.Generator().manual_seed(1))  # torchvision starts that of a transformer at zero
     batch = make_batch(torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from captum.attr import GuidedBackprop, GuidedGradCam
+from helpers.networks import random_network
 from helpers.toys import toy_batch, toy_classifier
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,7 +15,6 @@ from camdbench.datasets.in_memory import make_batch
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.guided import guided_gradients, guidedbackprop, guidedgradcam
-from camdbench.models import torchvision_zoo
 from camdbench.models.classifier import Classifier
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -87,10 +87,10 @@ def test_guidedgradcam_is_captums_with_a_bilinear_map(batch: Batch) -> None:
     torch.testing.assert_close(guidedgradcam(trace, channels="sum"), found.sum(1), rtol=1e-4, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", ["vit_b_16", "convnext_tiny", "efficientnet_b0"])
+@pytest.mark.parametrize("name", ["small_vit", "convnext_tiny", "efficientnet_b0"])
 def test_is_refused_where_there_is_something_but_relus(name: str) -> None:
     with pytest.raises(NotApplicable, match="guidedbackprop is not defined for"):
-        guidedbackprop(_real(name, 224 if name == "vit_b_16" else 32))
+        guidedbackprop(_real(name, 32))
 
 
 def test_a_hyperbolic_tangent_is_refused_by_name(batch: Batch) -> None:
@@ -114,6 +114,6 @@ def test_passes_are_counted(batch: Batch) -> None:
 
 
 def _real(name: str, side: int = 64) -> Trace:
-    classifier = torchvision_zoo.build(name, "random", None, download=False).eval().requires_grad_(False).double()
+    classifier = random_network(name)
     images = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(2))
     return Trace(classifier, make_batch(images), target=torch.tensor([7, 400]))

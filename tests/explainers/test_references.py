@@ -11,29 +11,29 @@ import numpy as np
 import pytest
 import torch
 from captum.attr import LayerGradCam, LayerGradientXActivation
+from helpers.networks import random_network, side_of
 from torch import Tensor
 
 from camdbench.datasets.in_memory import make_batch
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.gradcam import gradcam
 from camdbench.explainers.hirescam import hirescam
-from camdbench.models import torchvision_zoo
 from camdbench.models.classifier import Classifier
 
-SIDES = {"resnet18": 96, "vgg16_bn": 96, "densenet121": 96, "mobilenet_v2": 96, "convnext_tiny": 96, "vit_b_16": 224}
+NETWORKS = ("resnet18", "small_vgg", "densenet121", "mobilenet_v2", "convnext_tiny", "small_vit")
 CLASSES = torch.tensor([7, 400])
 
 
-@pytest.fixture(scope="module", params=SIDES)
+@pytest.fixture(scope="module", params=NETWORKS)
 def classifier(request: pytest.FixtureRequest) -> Classifier:
     """One network of each kind; read only, which the contract suite holds every explainer to."""
-    return torchvision_zoo.build(request.param, "random", None, download=False).eval().requires_grad_(False).double()
+    return random_network(request.param).double()
 
 
 @pytest.fixture(scope="module")
 def trace(classifier: Classifier) -> Trace:
     """Two noise images through its default layer."""
-    side = SIDES[classifier.name.partition("@")[0]]
+    side = side_of(classifier.name, 96)
     images = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     return Trace(classifier, make_batch(images), target=CLASSES)
 
@@ -50,7 +50,7 @@ def test_hirescam_is_the_sum_of_captums_gradient_times_activation(trace: Trace, 
 
 
 def test_gradcam_is_captums(trace: Trace, inputs: Tensor) -> None:
-    if trace.classifier.name.startswith("vit"):
+    if trace.classifier.name == "small_vit":
         pytest.skip("captum's LayerGradCam takes tokens for channels; grad-cam is the reference for transformers")
     layer = LayerGradCam(trace.classifier.network, _layer_of(trace))
     assert_same(gradcam(trace, relu=False), layer.attribute(inputs, CLASSES).squeeze(1))

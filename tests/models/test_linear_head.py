@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.networks import random_network, side_of
 from helpers.toys import toy_batch, toy_classifier
 
 from camdbench.core.errors import NotApplicable
@@ -66,12 +67,11 @@ def test_a_layer_further_in_has_no_class_weights_even_where_shapes_fit():
             _ = Trace(classifier, make_batch(images), target="predicted", layer="layer3.0").class_weights
 
 
-@pytest.mark.parametrize("name", ["resnet18", "densenet121", "vit_b_16", "swin_t"])
+@pytest.mark.parametrize("name", ["resnet18", "densenet121", "small_vit", "swin_t"])
 def test_replaying_what_the_layer_gave_gives_the_logits(name: str):
-    classifier = load_classifier(f"{name}@random", device="cpu")
+    classifier, side = random_network(name), side_of(name, 64)
     from camdbench.datasets.in_memory import make_batch
 
-    side = 224 if name.startswith("vit") else 64
     with classifier.frozen():
         trace = Trace(classifier, make_batch(torch.rand(2, 3, side, side)), target="predicted")
         expected = trace.logits

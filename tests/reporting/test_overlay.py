@@ -204,7 +204,7 @@ def test_the_same_gallery_is_the_same_file(tmp_path: Path):
         ({"path": "page.txt"}, r"page\.txt: unknown suffix"),
         ({"maps": {"a": [OFF, ON + 1]}}, "the map must have values in"),
         ({"columns": 0}, "columns=0: a gallery needs room for one explainer"),
-        ({"dpi": 30_000}, "gallery: too long with 2 images"),
+        ({"dpi": 20_000}, "gallery: too long with 2 images"),
         ({"images": [RED] * 400, "maps": {"a": [OFF] * 400}, "titles": ["x"] * 400}, "gallery: too long with 400 images"),
     ],
 )

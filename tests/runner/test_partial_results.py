@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +14,6 @@ from safetensors.torch import load_file
 import camdbench
 from camdbench.core.errors import CamdbenchError
 from camdbench.core.registries import explainers
-from camdbench.core.registry import load_plugin
 from camdbench.core.spec import Spec
 from camdbench.explainers.common.trace import Trace
 from camdbench.runner import partial_results
@@ -72,26 +68,6 @@ def test_what_was_found_before_an_interrupt_is_not_found_again(tmp_path: Path, s
     assert passes(tmp_path / "cut", 1) == {"forward": 4 * (1 + 1) + 8 * 7, "backward": 8 * 4}
     pd.testing.assert_frame_equal(whole.drop(columns="run"), again.drop(columns="run"), check_exact=True)
     assert not (tmp_path / "cut" / "partial").exists()
-
-
-def test_a_killed_process_loses_what_it_was_at(tmp_path: Path):
-    """As above, without a chance to write anything at the end."""
-    plugin = tmp_path / "stopper.py"
-    plugin.write_text(
-        "import os\nfrom camdbench import explainer\ncalls = []\n\n\n"
-        "@explainer('stopper', paper='a test')\ndef stopper(trace):\n    '''Brightness, or death.'''\n    calls.append(1)\n"
-        "    if 'FATAL' in os.environ and len(calls) == 3:\n        os.kill(os.getpid(), 9)\n    return trace.images.mean(1)\n"
-    )
-    code = (
-        "import sys, camdbench\nfrom camdbench.core.registry import load_plugin\nfrom camdbench.runner import partial_results\n"
-        "partial_results.SAVE_EVERY = 0.0\nload_plugin(sys.argv[1])\ncamdbench.run(out=sys.argv[2], **eval(sys.argv[3]))\n"
-    )
-    out = tmp_path / "run"
-    command = [sys.executable, "-c", code, str(plugin), str(out), repr(REQUEST)]
-    assert subprocess.run(command, env=os.environ | {"FATAL": "1"}, check=False).returncode == -9
-    load_plugin(plugin)
-    camdbench.run(out=out, **REQUEST)
-    assert passes(out, 1) == {"forward": 4 * (1 + 1) + 8 * 7, "backward": 8 * 4}
 
 
 def test_curves_maps_and_costs_survive_too(tmp_path: Path, stopper: Any):

@@ -1,82 +1,83 @@
-"""Kill -9 at random moments, then the same command again: the same rows, none twice, none lost."""
+"""Kill -9, then the same command again: the same rows, none twice, none lost."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import random
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
-import pytest
+from helpers import killed
+from helpers.processes import forkserver
 
-from camdbench.runner.run import run
+from camdbench.core.registry import load_plugin
+from camdbench.tables.load import load_rows, load_run
 
-KILLS = 20
 REQUEST: dict[str, Any] = {
-    "explainers": "gradcam,hirescam,fakecam,random,opticam(iterations=3)",
+    "explainers": "gradcam,opticam(iterations=2)",
     "metrics": "ad,ag,ai",
-    "limit": 96,
+    "limit": 8,
     "dataset": "shortcuts(size=32)",
     "device": "cpu",
-    "batch_size": 8,
+    "batch_size": 2,
+    "chunk_size": 4,
 }
 
 
-@pytest.fixture(scope="module")
-def sessions() -> Any:
-    """A way to start sessions whose imports are done, so that kills hit work and not the import of torch."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["camdbench.runner.run", "camdbench.runner.executors", "camdbench.datasets.shortcuts.dataset"])
-    return context
-
-
 def rows(out: Path) -> pd.DataFrame:
-    from camdbench.tables.load import load_rows
+    found = load_rows(out).drop(columns="run")
+    assert not found.duplicated(["model", "explainer", "image", "metric"]).any()
+    return found
 
-    return load_rows(out).drop(columns="run")
+
+def die(*arguments: Any, **request: Any) -> None:
+    session = forkserver("helpers.killed").Process(target=killed.run_and_die, args=arguments, kwargs=request)
+    session.start()
+    session.join()
+    assert session.exitcode == -signal.SIGKILL
 
 
-@pytest.mark.timeout(600)
-def test_a_run_killed_at_random_moments_ends_with_the_rows_of_one_that_was_not(tmp_path: Path, sessions: Any):
-    whole = sessions.Process(target=run, kwargs={"out": tmp_path / "warm-up", **REQUEST})
-    whole.start()  # pays for the imports of the server that all sessions come from
-    whole.join()
-    start = time.monotonic()
-    whole = sessions.Process(target=run, kwargs={"out": tmp_path / "whole", **REQUEST})
-    whole.start()
-    whole.join()
-    assert whole.exitcode == 0
-    duration = time.monotonic() - start
-    expected = rows(tmp_path / "whole")
-    draw = random.Random(0)
-    killed = number = here = 0
-    for _ in range(10 * KILLS):
-        out = tmp_path / f"run-{number}"
-        session = sessions.Process(target=run, kwargs={"out": out, **REQUEST})
-        session.start()
-        session.join(draw.uniform(0, 0.9 * duration))
-        finished = not session.is_alive()
-        if finished:
-            assert session.exitcode == 0
-        else:
-            assert session.pid is not None
-            os.kill(session.pid, signal.SIGKILL)
-            session.join()
-            killed, here = killed + 1, here + 1
-            for part in out.glob("rows/**/[!.]*.parquet"):
-                pq.read_table(part)  # whatever is there is whole
-        if killed == KILLS:
-            break
-        if finished or here == 4:  # several kills in a row on one folder; a finished run has nothing left to kill
-            number, here = number + 1, 0
-    assert killed == KILLS
-    for out in sorted(tmp_path.glob("run-*")):
-        run(out=out, **REQUEST)
-        found = rows(out)
-        assert not found.duplicated(["model", "explainer", "image", "metric"]).any()
-        pd.testing.assert_frame_equal(found, expected)
+def test_a_run_killed_before_any_step_on_the_disk_ends_with_the_rows_of_one_that_was_not(tmp_path: Path) -> None:
+    out = tmp_path / "whole"
+    with killed.photographed(out, tmp_path / "killed") as copies:
+        killed.run(out=out, **REQUEST)
+    expected, halves = rows(out), [half.relative_to(copy).parts[0] for copy in copies for half in copy.rglob(".*.tmp")]
+    assert {kind: halves.count(kind) for kind in ("sessions", "partial", "usage", "rows")} == {
+        "sessions": 2,  # at its start and its end
+        "partial": 8,  # for each of four batches and two explainers
+        "usage": 4,  # for each of two chunks and two explainers
+        "rows": 4,
+    }
+    for copy in copies:
+        for part in copy.glob("rows/**/[!.]*.parquet"):
+            pq.read_table(part)  # whatever is there is whole
+        killed.run(out=copy, **REQUEST)
+        pd.testing.assert_frame_equal(rows(copy), expected)
+
+
+def test_processes_killed_one_after_the_other_end_with_the_rows_of_one_that_was_not(tmp_path: Path) -> None:
+    out, written = tmp_path / "killed", list[int]()
+    killed.run(out=tmp_path / "whole", **REQUEST)
+    for step in (3, 5, 9, 6, 12):  # at run.json, between partial results, between usage and rows, in the second chunk
+        die(step, out=out, **REQUEST)
+        written.append(len([file for file in out.rglob("[!.]*.*") if "sessions" not in file.parts]))
+    assert written == sorted(set(written))  # each went further than the one before
+    killed.run(out=out, **REQUEST)
+    pd.testing.assert_frame_equal(rows(out), rows(tmp_path / "whole"))
+
+
+def test_a_process_killed_within_an_explainer_loses_that_batch_alone(tmp_path: Path) -> None:
+    plugin = tmp_path / "stopper.py"
+    plugin.write_text(
+        "import os\nfrom multiprocessing import parent_process\nfrom camdbench import explainer\ncalls = []\n\n\n"
+        "@explainer('stopper', paper='a test')\ndef stopper(trace):\n    '''Brightness, or death.'''\n    calls.append(1)\n"
+        "    if parent_process() and len(calls) == 3:\n        os.kill(os.getpid(), 9)\n    return trace.images.mean(1)\n"
+    )
+    request = REQUEST | {"explainers": "opticam(iterations=4),stopper", "metrics": "ad", "chunk_size": 8}
+    die(None, plugin, out=tmp_path / "run", **request)
+    load_plugin(plugin)
+    killed.run(out=tmp_path / "run", **request)
+    passes = load_run(tmp_path / "run")["sessions"][1]["passes"]
+    # Of the third batch the trace and the explainer that died; of the last batch everything.
+    assert (passes["forward"], passes["backward"]) == (2 * (1 + 1) + 2 * (1 + 4 + 1 + 1), 2 * 4)

@@ -9,10 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers.killed import run as run_in_chunks
 from safetensors.torch import save_file
 
 import camdbench
 from camdbench.core.errors import UsageError
+from camdbench.datasets.open_dataset import check_dataset, open_dataset
+from camdbench.explainers.common.saliency import finish
 from camdbench.runner.config import RunConfig, check_config
 from camdbench.runner.resources import Resources
 from camdbench.tables.load import load_run
@@ -26,11 +29,11 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def own_maps(run: Path) -> np.ndarray:
-    """Grad-CAM's raw maps of a run, in the order of the images."""
+def own_maps(run: Path, explainer: str = "gradcam") -> np.ndarray:
+    """An explainer's raw maps of a run, in the order of the images."""
     from safetensors.numpy import load_file
 
-    parts = sorted((run / "maps").glob("model=*/explainer=gradcam/*.safetensors"))
+    parts = sorted((run / "maps").glob(f"model=*/explainer={explainer}/*.safetensors"))
     chunks = [load_file(part) for part in parts]
     sizes = [next(name.partition(".")[2] for name in chunk if name.startswith("maps.")) for chunk in chunks]
     found = [
@@ -38,6 +41,16 @@ def own_maps(run: Path) -> np.ndarray:
         for chunk, size in zip(chunks, sizes, strict=True)
     ]
     return np.concatenate(found)
+
+
+def average_drops(maps: np.ndarray) -> np.ndarray:
+    """AD of raw maps of the first images, by `evaluate`: what scores of maps must be, whatever the file that holds them."""
+    dataset = open_dataset(*check_dataset("shortcuts", "val", None), None)
+    samples = [dataset[index] for index in range(len(maps))]
+    images, labels = torch.stack([sample.image for sample in samples]), [sample.label for sample in samples]
+    finished = finish(torch.from_numpy(maps), tuple(images.shape[-2:]), "range").maps
+    found = camdbench.evaluate(camdbench.load_classifier("shortcuts-ce", device="cpu"), images, labels, finished, "ad")
+    return found.sort_values("image", kind="stable")["value"].to_numpy()
 
 
 def values(rows: pd.DataFrame, explainer: str = "gradcam", metric: str = "ad") -> np.ndarray:
@@ -48,7 +61,9 @@ def test_scores_of_saved_maps_are_those_of_the_run(kept: Path, tmp_path: Path):
     first, again = camdbench.load_rows(kept), camdbench.score(kept, "ad,ag,ai", out=tmp_path / "scores")
     assert set(again["explainer"]) == {"gradcam", "fakecam"}
     for explainer in ("gradcam", "fakecam"):
-        np.testing.assert_allclose(values(again, explainer), values(first, explainer), atol=0.3)
+        np.testing.assert_allclose(values(again, explainer), average_drops(own_maps(kept, explainer)), rtol=1e-5, atol=1e-4)
+        # Saved maps are rounded to float16, which moved no AD by more than 0.035 (its standard deviation is 28).
+        np.testing.assert_allclose(values(again, explainer), values(first, explainer), atol=0.1)
     assert len(values(again, metric="ai")) == 40
 
 
@@ -65,7 +80,7 @@ def test_an_array_in_the_order_of_the_images_is_scored_under_its_own_name(kept: 
     np.save(tmp_path / "theirs.npy", own_maps(kept))
     rows = camdbench.score(tmp_path / "theirs.npy", "ad", limit=40, out=tmp_path / "scores")
     assert set(rows["explainer"]) == {"theirs"}
-    np.testing.assert_allclose(values(rows, "theirs"), values(camdbench.load_rows(kept)), atol=0.3)
+    np.testing.assert_allclose(values(rows, "theirs"), average_drops(own_maps(kept)), rtol=1e-5, atol=1e-4)
 
 
 def test_maps_named_by_image_need_no_order_and_may_be_missing(kept: Path, tmp_path: Path):
@@ -75,7 +90,7 @@ def test_maps_named_by_image_need_no_order_and_may_be_missing(kept: Path, tmp_pa
     rows = camdbench.score(tmp_path / "some.npz", "ad", explainer_name="other(version=2)", limit=6, out=tmp_path / "scores")
     assert rows["status"].tolist() == ["ok"] * 5 + ["error"]
     assert rows["reason"].iloc[5] == "there is no saved map of this image"
-    np.testing.assert_allclose(rows["value"][:5], values(camdbench.load_rows(kept))[:5], atol=0.3)
+    np.testing.assert_allclose(rows["value"][:5], average_drops(maps[:5]), rtol=1e-5, atol=1e-4)
     assert set(rows["explainer"]) == {"other(version=2)"}
 
 
@@ -136,18 +151,13 @@ def test_what_cannot_be_scored_is_refused_with_the_mend(kept: Path, tmp_path: Pa
         assert not (tmp_path / "scores").exists()
 
 
-def test_the_chunk_size_is_that_of_the_scored_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from camdbench.runner import config
-
-    checked_now = config.Request.__dataclass_fields__["chunk_size"].default
-    monkeypatch.setattr(config.Request.__init__, "__defaults__", (None, None, 4))
-    camdbench.run("gradcam", "ad", limit=10, save_maps="raw", out=tmp_path / "run")
-    monkeypatch.setattr(config.Request.__init__, "__defaults__", (None, None, checked_now))
+def test_the_chunk_size_is_that_of_the_scored_run(tmp_path: Path):
+    run_in_chunks(4, explainers="gradcam", metrics="ad", limit=10, save_maps="raw", out=tmp_path / "run")
     assert load_run(tmp_path / "run")["chunk_size"] == 4
     again = camdbench.score(tmp_path / "run", "ad", out=tmp_path / "scores")
-    assert load_run(tmp_path / "scores")["chunk_size"] == checked_now == 32
+    assert load_run(tmp_path / "scores")["chunk_size"] == 32
     assert set(again["status"]) == {"ok"}
-    np.testing.assert_allclose(values(again), values(camdbench.load_rows(tmp_path / "run")), atol=0.3)
+    np.testing.assert_allclose(values(again), average_drops(own_maps(tmp_path / "run")), rtol=1e-5, atol=1e-4)
 
 
 def test_a_record_of_another_chunk_size_is_honoured_whoever_wrote_it(kept: Path, tmp_path: Path):
@@ -161,11 +171,12 @@ def test_a_record_of_another_chunk_size_is_honoured_whoever_wrote_it(kept: Path,
     (tmp_path / "run" / "run.json").write_text(json.dumps(record), encoding="utf-8")
     for chunk, start in enumerate(range(0, 40, 7)):
         part = torch.from_numpy(maps[start : start + 7])
-        tensors = {"maps.14x14": part.half(), "scale.14x14": torch.ones(len(part)), "position.14x14": torch.arange(len(part))}
+        scale = part.flatten(1).abs().amax(1)
+        tensors = {"maps.14x14": (part / scale[:, None, None]).half(), "scale.14x14": scale, "position.14x14": torch.arange(len(part))}
         save_file(
             {name.replace("14x14", "x".join(map(str, maps.shape[1:]))): own for name, own in tensors.items()},
             folder / f"part-{chunk:05d}.safetensors",
         )
     found, expected = (camdbench.score(run, "ad", out=tmp_path / name) for run, name in ((tmp_path / "run", "a"), (kept, "b")))
     assert set(found["status"]) == {"ok"}
-    np.testing.assert_allclose(values(found), values(expected), atol=0.3)
+    np.testing.assert_allclose(values(found), values(expected), rtol=1e-5, atol=1e-4)

@@ -1,0 +1,80 @@
+"""A worker: the numbers of one chunk, batches that shrink, and images in the order of the units."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import camdbench
+from camdbench.core.spec import Spec
+from camdbench.models.classifier import Classifier
+from camdbench.runner.config import RunConfig, check_config
+from camdbench.runner.prepare import Unit, prepare
+from camdbench.runner.resources import Resources
+from camdbench.runner.worker import SampleLoader, Worker
+
+UNIT = Unit("shortcuts-ce", 0, 2, 7, (Spec("gradcam"), Spec("fakecam")))
+
+
+def worker(batch_size: int = 2) -> Worker:
+    config = RunConfig("gradcam,fakecam", "ad,ai", limit=8, dataset="shortcuts(size=32)", device="cpu", batch_size=batch_size)
+    run = prepare(check_config(config), Resources(), in_memory=True)
+    return Worker(run.resources, None)
+
+
+def values(worker: Worker, unit: Unit = UNIT) -> dict[tuple[str, str], list[float]]:
+    """Values by image and explainer, of the metrics in order."""
+    found = worker.run(unit).results
+    return {
+        (result.explainer, name): [scores.values[place] for scores in result.scores.values()]
+        for result in found
+        for place, name in enumerate(result.ids)
+    }
+
+
+def test_values_of_a_chunk_are_those_of_explain_and_evaluate() -> None:
+    own = worker()
+    samples = [own.resources.images[index] for index in range(UNIT.start, UNIT.stop)]
+    images, labels = torch.stack([sample.image for sample in samples]), [sample.label for sample in samples]
+    model = camdbench.load_classifier("shortcuts-ce", device="cpu")
+    found = values(own)
+    assert len(found) == 2 * 5
+    for spec in ("gradcam", "fakecam"):
+        maps = camdbench.explain(model, images, spec, targets=labels).maps
+        scores = camdbench.evaluate(model, images, labels, maps, "ad,ai").pivot_table("value", "image", "metric")[["ad", "ai"]]
+        np.testing.assert_allclose([found[spec, sample.id] for sample in samples], scores, rtol=1e-4, atol=1e-3)
+
+
+def test_the_usage_of_a_chunk_is_counted_once_for_both() -> None:
+    found = worker().run(UNIT)
+    assert found.unit == UNIT
+    assert (found.passes.forward, found.passes.tail_backward) == (5 + 2 * 5, 5)
+    assert found.batch_size == 2
+
+
+def test_a_batch_that_is_too_large_is_halved_for_all_that_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected, forward, seen = values(worker()), Classifier.forward, list[int]()
+
+    def cramped(self: Classifier, images: torch.Tensor) -> torch.Tensor:
+        seen.append(len(images))
+        if len(images) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, images)
+
+    monkeypatch.setattr(Classifier, "forward", cramped)
+    own = worker(batch_size=5)
+    found = values(own)
+    assert own.batch_size == 2
+    assert [size for size in seen if size > 2] == [5]
+    assert found.keys() == expected.keys()
+    np.testing.assert_allclose([found[key] for key in expected], list(expected.values()), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_loader_hands_out_the_images_of_the_units_in_turn(workers: int) -> None:
+    images = worker().resources.images
+    units = [Unit("m", 1, 4, 7, ()), Unit("m", 0, 0, 2, ())]
+    loader = SampleLoader(images, units, workers)
+    assert [[item.id for item in loader.take(unit)] for unit in units] == [list(images.ids[4:7]), list(images.ids[:2])]
+    loader.close()
