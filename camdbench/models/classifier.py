@@ -96,13 +96,18 @@ class Classifier(nn.Module):
         """Device of the network."""
         return self.mean.device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of the network: that of its first floating-point weight."""
+        return next((weight.dtype for weight in self.network.parameters() if weight.is_floating_point()), self.mean.dtype)
+
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, C) of images (B, 3, H, W) in [0, 1]; counts the pass, and a backward pass through it.
 
         Raises:
             UsageError: the network does not return logits of at least two classes.
         """
-        logits = _logits_of(self.network((images - self.mean) / self.std))
+        logits = _logits_of(self.network(self._normalised(images)))
         count = len(images)
         self.passes += PassCounts(forward=count)
         if logits.requires_grad:
@@ -146,6 +151,10 @@ class Classifier(nn.Module):
         finally:
             self.passes = passes
 
+    def _normalised(self, images: Tensor) -> Tensor:
+        """(Images - mean) / std, in the dtype of the network."""
+        return ((images - self.mean) / self.std).to(self.dtype)
+
     @contextmanager
     def frozen(self) -> Generator[Classifier]:
         """Eval mode without weight gradients inside the context; restores all modes and flags."""
@@ -185,12 +194,12 @@ class Classifier(nn.Module):
         module = self.module(self.layer_name(layer))
         with capture.replace_output(module, output):
             try:
-                logits = _logits_of(self.network((image - self.mean) / self.std))
+                logits = _logits_of(self.network(self._normalised(image)))
                 count = PassCounts(forward=1, tail_forward=len(output))
             except torch.OutOfMemoryError:
                 raise
             except RuntimeError:
-                logits = _logits_of(self.network(((image - self.mean) / self.std).expand(len(output), -1, -1, -1)))
+                logits = _logits_of(self.network(self._normalised(image).expand(len(output), -1, -1, -1)))
                 count = PassCounts(forward=len(output))
         self.passes += count
         return logits

@@ -109,7 +109,7 @@ class RandomMasks(NamedTuple):
         enlarged = (nodes + 1) * -(-side // nodes)
         pixels = torch.arange(side, device=shifts.device) + shifts[:, None]
         places = ((pixels + 0.5) * nodes / enlarged - 0.5).clamp(0, nodes - 1)  # corners not aligned
-        return (1 - (places[..., None] - torch.arange(nodes, device=shifts.device)).abs()).clamp_min(0)
+        return (1 - (places[..., None] - torch.arange(nodes, device=shifts.device)).abs()).clamp_min(0).to(self.grids)
 
 
 def random_masks(trace: Trace, count: int, nodes: int, keep: float) -> RandomMasks:
@@ -125,4 +125,4 @@ def random_masks(trace: Trace, count: int, nodes: int, keep: float) -> RandomMas
     grids = (torch.rand(count, nodes, nodes, generator=generator) < keep).float()
     cell = [-(-side // nodes) for side in trace.size]
     shifts = torch.stack([torch.randint(side, (count,), generator=generator) for side in cell], 1)
-    return RandomMasks(grids.to(trace.images.device), shifts.to(trace.images.device), trace.size)
+    return RandomMasks(grids.to(trace.images), shifts.to(trace.images.device), trace.size)
