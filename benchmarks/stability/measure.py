@@ -125,7 +125,8 @@ def main() -> None:
         for run in options.runs:
             batch_size, dtype = run.split(":")
             file = options.out / f"{network.replace('/', '+')} {run.replace(':', ' ')}.npz"
-            np.savez(file, **measure(network, int(batch_size), getattr(torch, dtype)))
+            if not file.is_file():
+                np.savez(file, **measure(network, int(batch_size), getattr(torch, dtype)))
 
 
 if __name__ == "__main__":

@@ -49,6 +49,7 @@ Stop = Literal["paper", "release"]
         Difference("released code", "starts at u = 0.5", "none: softmax(u) is uniform there too"),
     ),
     values="(-inf, inf)",
+    unstable=("search_dtype", "network"),
 )
 def opticam(
     trace: Trace,
