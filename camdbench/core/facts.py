@@ -27,6 +27,8 @@ class ExplainerFacts:
         formula: LaTeX; if empty, the first `.. math::` of the docstring.
         values: range of the raw map with default options.
         differs: how other implementations differ.
+        unstable: an option and its values at which the explainer amplifies rounding so far that single values depend on the
+            batch and the processor; summaries then print one digit less.
     """
 
     paper: str
@@ -40,6 +42,7 @@ class ExplainerFacts:
     formula: str = ""
     values: str = "[0, inf)"
     differs: tuple[Difference, ...] = ()
+    unstable: tuple[str | bool, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

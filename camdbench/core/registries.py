@@ -47,6 +47,14 @@ def is_control(spec: Spec) -> bool:
     return all(explainers.get(part.name).facts.control for part in spec.walk() if not part.wrapped)
 
 
+def is_unstable(spec: Spec) -> bool:
+    """Whether an explainer, or one that it wraps, states that it amplifies rounding with these options."""
+    known = [(explainers.get(part.name), part) for part in spec.walk() if part.name in explainers]
+    return any(
+        entry.facts.unstable and entry.arguments(part)[str(entry.facts.unstable[0])] in entry.facts.unstable[1:] for entry, part in known
+    )
+
+
 def parse_explainers(texts: str | Iterable[str | Spec], gives: Collection[str]) -> tuple[Spec, ...]:
     """Parse and check explainer specs.
 

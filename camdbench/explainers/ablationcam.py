@@ -67,7 +67,7 @@ def losses_by_weights(seen: Trace) -> Tensor:
 def losses_by_replay(seen: Trace) -> Tensor:
     """The losses y - y_k (B, K), from replays of the tail."""
     activations = seen.activations
-    losses = torch.zeros(activations.shape[:2], device=activations.device)
+    losses = activations.new_zeros(activations.shape[:2])
     step = max(1, _NUMBERS // activations[0].numel())
     for index, (grid, target) in enumerate(zip(activations, seen.targets.tolist(), strict=True)):
         alive = grid.flatten(1).ne(0).any(1).nonzero().squeeze(1)

@@ -65,9 +65,9 @@ def edges(trace: Trace) -> Tensor:
     Returns:
         (B, H, W), non-negative.
     """
-    weights = torch.tensor([0.299, 0.587, 0.114], device=trace.images.device)  # luminance, ITU-R BT.601
+    weights = trace.images.new_tensor([0.299, 0.587, 0.114])  # luminance, ITU-R BT.601
     grey = torch.einsum("c,bchw->bhw", weights, trace.images).unsqueeze(1)
-    across = torch.tensor([[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]], device=grey.device)
+    across = grey.new_tensor([[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]])
     kernels = torch.stack([across, across.T]).unsqueeze(1)  # (2, 1, 3, 3)
     slopes = F.conv2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), kernels)
     return slopes.square().sum(1).sqrt()

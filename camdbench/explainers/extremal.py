@@ -101,7 +101,7 @@ def extremal(
     if not areas or not all(0 < area < 1 for area in areas):
         raise UsageError(f"extremal(areas={areas}): expected shares of the image, more than 0 and less than 1")
     search = _Search(variant, reward, max_iter, step, sigma, jitter, compat == "torchray")
-    total = torch.zeros(len(trace.images), *trace.size, device=trace.images.device)
+    total = trace.images.new_zeros(len(trace.images), *trace.size)
     for chunk in chunks(trace, len(areas), _SHARE):
         total += _masks(trace, torch.tensor(areas[chunk], dtype=torch.float64), search, blur_sigma).sum(1)
     return blur(total, smooth * min(trace.size), zero_padding=search.torchray)
@@ -112,7 +112,7 @@ def _masks(trace: Trace, areas: Tensor, search: _Search, blur_sigma: float) -> T
     count, size = len(areas), trace.size
     blurred = _blurred(trace, blur_sigma, search).repeat_interleave(count, 0)  # (B A, 8, 3, H, W)
     targets, wanted = trace.targets.repeat_interleave(count), areas.repeat(len(trace.images))
-    grids = torch.ones(len(targets), *(-(-side // search.step) for side in size), device=targets.device, requires_grad=True)
+    grids = trace.images.new_ones(len(targets), *(-(-side // search.step) for side in size)).requires_grad_()
     descent = torch.optim.SGD([grids], lr=_RATE, momentum=_MOMENTUM, dampening=_MOMENTUM)
     masks = grids
     for iteration in range(search.max_iter):

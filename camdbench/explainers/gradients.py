@@ -89,7 +89,7 @@ def integratedgradients(
         (B, H, W), signed for `channels="sum"`.
     """
     start = fill_image(trace, baseline)
-    places, weights = (torch.from_numpy(values).float().to(start.device) for values in np.polynomial.legendre.leggauss(steps))
+    places, weights = (torch.from_numpy(values).to(trace.images) for values in np.polynomial.legendre.leggauss(steps))
     places, weights = (places + 1) / 2, weights / 2
     total = torch.zeros_like(trace.images)
     for part in chunks(trace, steps, _SHARE):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from pydantic import NonNegativeInt, PositiveFloat
@@ -14,10 +14,11 @@ from camdbench.core.registries import explainer
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.normalise import Normalisation, normalise, upsample
 
-_NO_CHANGE = 1e-10  # of an image's loss between two iterations: the paper's rule to stop (appendix A)
+_NO_CHANGE = 1e-10  # of an image's objective between two iterations: the paper's rule to stop (appendix A)
 
 Objective = Literal["mask", "diff", "iomask", "iodiff"]
 Start = Literal["mean", "random", "gradcam"]
+Stop = Literal["paper", "release"]
 
 
 @explainer(
@@ -31,15 +32,24 @@ Start = Literal["mean", "random", "gradcam"]
             Repeat("best", forward=1),
             Repeat("best", forward=1, when=("objective", "iomask", "iodiff")),
             Repeat((), tail_backward=1, when=("start", "gradcam")),
+            Repeat((), forward=1, when=("search_dtype", "float64")),
         ),
     ),
     needs=("layer", "gradients"),
     stochastic=True,
     differs=(
-        Difference("released code", "stops a whole batch on its summed loss", "a map depends on its batch"),
+        Difference(
+            "released code",
+            "stops where the loss, compared at every tenth of the iterations, has risen; no rule of 1e-10",
+            'reproduced per image by stop="release"',
+        ),
+        Difference("released code", "compares the loss summed over the batch", "a map depends on its batch"),
+        Difference("released code", "searches in float32", 'chaotic: as search_dtype="network"'),
+        Difference("released code", "rectifies the activations", "none where they are non-negative"),
         Difference("released code", "starts at u = 0.5", "none: softmax(u) is uniform there too"),
     ),
     values="(-inf, inf)",
+    unstable=("search_dtype", "network"),
 )
 def opticam(
     trace: Trace,
@@ -49,7 +59,9 @@ def opticam(
     objective: Literal["mask", "diff", "iomask", "iodiff"] = "mask",
     normalisation: Literal["range", "max", "sigmoid"] = "range",
     start: Literal["mean", "random", "gradcam"] = "mean",
+    stop: Literal["paper", "release"] = "paper",
     best: bool = False,
+    search_dtype: Literal["float64", "network"] = "float64",
     layer: str | None = None,
 ) -> Tensor:
     r"""Opti-CAM: convex combination of channels, optimised per image for the masked image's class logit.
@@ -65,43 +77,79 @@ def opticam(
 
     `start` initialises u: `mean` of the channels (u = 0), `random` (standard normal, from seed and image), or `gradcam`
     (softmax(u) proportional to the rectified weights of Grad-CAM). `best` returns the iterate with the highest objective
-    instead of the last, for one more forward pass. An image whose loss changes by less than 1e-10 stops. No image depends
-    on the others of its batch.
+    instead of the last, for one more forward pass. No image depends on the others of its batch.
+
+    `stop` ends the search of an image early: `paper` if the objective changes by less than 1e-10 between two iterations,
+    `release` if it is lower than at the last comparison, made at every (iterations // 10)-th iteration.
+
+    `search_dtype="float64"` searches on a copy of the network in float64, for one more forward pass. In float32 (`network`)
+    the search amplifies rounding, and single maps depend on batch size, threads and processor.
 
     Returns:
-        (B, h, w), non-negative if the activations are.
+        (B, h, w), non-negative if the activations are; in the dtype of the search.
+
+    Raises:
+        NotApplicable: the network cannot be copied or does not compute in float64.
     """
     seen = trace.at(layer)
-    activations = seen.activations
-    search = _Search(seen, objective, normalisation)
-    weights = _start(seen, start).requires_grad_()  # (B, K)
+    options = _Options(iterations, lr, objective, normalisation, start, stop, best)
+    if search_dtype == "network":
+        return _search(seen, options)
+    with seen.in_float64() as exact:
+        return _search(exact, options).to(trace.images.device)
+
+
+class _Options(NamedTuple):
+    """Options of the search."""
+
+    iterations: int
+    lr: float
+    objective: Objective
+    normalisation: Normalisation
+    start: Start
+    stop: Stop
+    best: bool
+
+
+def _search(trace: Trace, options: _Options) -> Tensor:
+    """Maps (B, h, w) of the weights found by Adam, in the dtype of the trace."""
+    activations, target = trace.activations, _Target(trace, options.objective, options.normalisation)
+    weights = _start(trace, options.start).requires_grad_()  # (B, K)
     found = weights.detach().clone()
     highest = torch.full_like(weights[:, 0], -torch.inf)
-    previous = torch.full_like(highest, torch.inf)
-    adam = torch.optim.Adam([weights], lr=lr)
+    previous = torch.full_like(highest, -torch.inf)
+    adam = torch.optim.Adam([weights], lr=options.lr)
     active = torch.arange(len(weights), device=weights.device)
-    for _ in range(iterations):
+    for step in range(options.iterations):
         with torch.enable_grad():
-            values = search.objective(weights[active], activations[active], active)  # (active,)
+            values = target.objective(weights[active], activations[active], active)  # (active,)
             (gradient,) = torch.autograd.grad(-values.sum(), weights)
         values = values.detach()
-        if best:
+        if options.best:
             _keep_best(found, highest, weights, values, active)
-        changed = (values - previous[active]).abs() >= _NO_CHANGE
-        previous[active] = values
-        if not best:
-            found[active[~changed]] = weights.detach()[active[~changed]]
-        active = active[changed]
+        stopped = _stopped(values, previous, active, step, options)
+        if not options.best:
+            found[active[stopped]] = weights.detach()[active[stopped]]
+        active = active[~stopped]
         if not len(active):
             break
         weights.grad = gradient  # rows of images that are done may drift: `found` already holds theirs
         adam.step()
-    if best and len(active) and iterations:
+    if options.best and len(active) and options.iterations:
         with torch.no_grad():
-            _keep_best(found, highest, weights, search.objective(weights[active], activations[active], active), active)
-    elif not best:
+            _keep_best(found, highest, weights, target.objective(weights[active], activations[active], active), active)
+    elif not options.best:
         found[active] = weights.detach()[active]
     return combine(found, activations)
+
+
+def _stopped(values: Tensor, previous: Tensor, active: Tensor, step: int, options: _Options) -> Tensor:
+    """Whether each active image stops, (active,) bool; keeps the compared values in `previous`."""
+    if options.stop == "release" and step % max(options.iterations // 10, 1):
+        return torch.zeros_like(active, dtype=torch.bool)
+    last = previous[active]
+    previous[active] = values
+    return values < last if options.stop == "release" else ~((values - last).abs() >= _NO_CHANGE)  # NaN stops too
 
 
 def combine(weights: Tensor, activations: Tensor) -> Tensor:
@@ -109,7 +157,7 @@ def combine(weights: Tensor, activations: Tensor) -> Tensor:
     return torch.einsum("bk,bkhw->bhw", weights.softmax(1), activations)
 
 
-class _Search:
+class _Target:
     """Objective of each image as a function of its channel weights."""
 
     def __init__(self, trace: Trace, objective: Objective, normalisation: Normalisation) -> None:
@@ -136,15 +184,15 @@ class _Search:
 
 def _start(trace: Trace, start: Start) -> Tensor:
     """U (B, K) before the first step."""
-    shape = trace.activations.shape[:2]
+    like = trace.activations.mean((2, 3)).detach()  # dtype and device of the search
     if start == "random":
-        rows = [torch.randn(shape[1], generator=trace.random(index, "opticam")) for index in range(shape[0])]
-        return torch.stack(rows).to(trace.images.device)
+        rows = [torch.randn(like.shape[1], generator=trace.random(index, "opticam")) for index in range(len(like))]
+        return torch.stack(rows).to(like)
     if start == "gradcam":
         importance = trace.gradients.mean((2, 3)).relu()
         share = importance / importance.sum(1, keepdim=True).clamp_min(torch.finfo(importance.dtype).tiny)
-        return (share + 1 / (100 * shape[1])).log()  # a floor of 1 % of the mean share keeps every channel reachable
-    return torch.zeros(shape, device=trace.images.device)
+        return (share + 1 / (100 * like.shape[1])).log()  # a floor of 1 % of the mean share keeps every channel reachable
+    return torch.zeros_like(like)
 
 
 def _keep_best(found: Tensor, highest: Tensor, weights: Tensor, values: Tensor, active: Tensor) -> None:

@@ -67,7 +67,7 @@ def rise(
     if keep > 1:
         raise UsageError(f"rise(keep={keep}): expected a probability, at most 1")
     bank = random_masks(trace, masks, cells, keep, _BORDERS.get(compat, "clamp"))
-    total = torch.zeros(len(trace.images), *trace.size, device=trace.images.device)
+    total = trace.images.new_zeros(len(trace.images), *trace.size)
     shown = torch.zeros_like(total[:1])
     for chunk, scores in score_masked(trace, masks, bank.masks, fill_image(trace, fill), "sigmoid" if compat == "torchray" else score):
         total += torch.einsum("bn,nhw->bhw", scores, chunk)

@@ -120,6 +120,11 @@ class Classifier(nn.Module):
         """Device of the network."""
         return self.mean.device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of the network: that of its first floating-point weight."""
+        return next((weight.dtype for weight in self.network.parameters() if weight.is_floating_point()), self.mean.dtype)
+
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, C) of images (B, 3, H, W) in [0, 1]; counts the pass, and a backward pass through it.
 
@@ -145,7 +150,7 @@ class Classifier(nn.Module):
         Raises:
             UsageError: it does not return values of at least two classes.
         """
-        inputs = (images - self.mean) / self.std
+        inputs = self._normalised(images)
         if self.batch_mates == "together" or len(images) == 1:
             return tensor_of(self.network(inputs))
         if self._capturing:
@@ -181,6 +186,10 @@ class Classifier(nn.Module):
             yield
         finally:
             self.passes = passes
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        """(Images - mean) / std, in the dtype of the network."""
+        return ((images - self.mean) / self.std).to(self.dtype)
 
     @contextmanager
     def frozen(self) -> Generator[Classifier]:
@@ -232,7 +241,7 @@ class Classifier(nn.Module):
             return torch.cat([self.replay(image, part[None], layer) for part in output])
         name = self.layer_name(layer)
         module, call = self.module(name), capture.call_of(name, self._calls.get(name, 1))
-        inputs = (image - self.mean) / self.std
+        inputs = self._normalised(image)
         try:
             with capture.replace_output(module, output, call):
                 found = tensor_of(self.network(inputs))

@@ -56,7 +56,7 @@ def passes_of(spec: Spec) -> PassEstimate:
     """Image passes of an explainer for one image.
 
     >>> str(passes_of(parse_spec("opticam"))), str(passes_of(parse_spec("opticam(iterations=10)")))
-    ('201', '21')
+    ('202', '22')
     >>> str(passes_of(parse_spec("power(scorecam, alpha=2.0)")))
     'at least 2'
     """

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from camdbench.core.registries import NO_EXPLAINER
+from camdbench.core.registries import NO_EXPLAINER, is_unstable
+from camdbench.core.spec import parse_spec
 from camdbench.tables.latex_text import superscript
 from camdbench.tables.table import DAGGER, Cell, Column, Section, Table
 from camdbench.tables.ties import tie_tolerance, tied
@@ -20,6 +21,7 @@ ALPHA = 0.05
 _NOT_SIGNIFICANT = (
     f"{DAGGER} not significantly different from the best: paired permutation test, Holm-corrected within each metric, {ALPHA:.0%}."
 )
+_UNSTABLE = "amplifies rounding, so that further ones depend on batch size and processor"
 _COUNTS = (("failed", "n_failed"), ("undefined", "n_undefined"), ("constant", "n_constant"))
 _USAGE = (("passes/image", "passes_per_image"), ("s/image", "seconds_per_image"))
 
@@ -63,6 +65,11 @@ class SummaryGroup:
     model: str
     place: tuple[str, str, str]
     lines: pd.DataFrame
+
+    @cached_property
+    def unstable(self) -> set[str]:
+        """Explainers that amplify rounding: their last printed digit would depend on batch size and processor."""
+        return {name for name in self.lines["explainer"].unique() if self.heads == "explainer" and is_unstable(parse_spec(name))}
 
     @property
     def title(self) -> str:
@@ -141,7 +148,10 @@ def _table(group: SummaryGroup) -> Table:
         rows = [
             (
                 Cell(name, marker=superscript(group.tied[name])),
-                *(_cell(group.cells.get((name, column)), places[column].get(name, 0)) for column in group.columns),
+                *(
+                    _cell(group.cells.get((name, column)), places[column].get(name, 0), digits_less=int(name in group.unstable))
+                    for column in group.columns
+                ),
                 *(Cell(texts[name]) for texts in counts.values()),
             )
             for name in group.explainers(control=control)
@@ -150,10 +160,10 @@ def _table(group: SummaryGroup) -> Table:
     return Table(group.title, columns, tuple(sections), *_notes(group))
 
 
-def _cell(line: dict[Any, Any] | None, place: int) -> Cell:
+def _cell(line: dict[Any, Any] | None, place: int, *, digits_less: int = 0) -> Cell:
     if line is None:
         return Cell("—")
-    mean, low, high = (_number(line[name], line["unit"]) for name in ("mean", "ci_low", "ci_high"))
+    mean, low, high = (_number(line[name], line["unit"], digits_less) for name in ("mean", "ci_low", "ci_high"))
     return Cell(
         mean,
         interval="" if math.isnan(line["ci_low"]) else f"[{low}, {high}]",
@@ -162,13 +172,13 @@ def _cell(line: dict[Any, Any] | None, place: int) -> Cell:
     )
 
 
-def _number(number: float, unit: str) -> str:
-    """Format with one decimal in per cent, three otherwise; an em dash for NaN.
+def _number(number: float, unit: str, digits_less: int = 0) -> str:
+    """Format with one decimal in per cent, three otherwise, less those without meaning; an em dash for NaN.
 
-    >>> _number(12.345, "%"), _number(0.12345, ""), _number(math.nan, "")
-    ('12.3', '0.123', '—')
+    >>> _number(12.345, "%"), _number(12.345, "%", 1), _number(0.12345, ""), _number(math.nan, "")
+    ('12.3', '12', '0.123', '—')
     """
-    return "—" if math.isnan(number) else f"{number:.{1 if unit == '%' else 3}f}"
+    return "—" if math.isnan(number) else f"{number:.{(1 if unit == '%' else 3) - digits_less}f}"
 
 
 def _notes(group: SummaryGroup) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -184,7 +194,7 @@ def _notes(group: SummaryGroup) -> tuple[tuple[str, ...], tuple[str, ...]]:
     controls, n, failed = group.explainers(control=True), group.lines["n"], int(group.lines["n_failed"].max())
     images = f"{n.min()} images" if n.min() == n.max() else "images"
     unranked = [f"Controls (not ranked): {', '.join(controls)}."] if controls else []
-    tests = _tests(group.lines)
+    tests = [*_tests(group.lines), *([f"Fewer digits: {', '.join(sorted(group.unstable))} {_UNSTABLE}."] if group.unstable else [])]
     screen = (f"Over {images} [95 % bootstrap interval]. Protocols: {used}.", *unranked, *tied, *tests)
     without = f" (up to {failed} failed)" if failed else ""
     return screen, (f"Over {span(n)} images{without}.", *(f"{tie}." for tie in tied), *tests)

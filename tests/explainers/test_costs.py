@@ -32,7 +32,7 @@ CHEAP = {  # two settings of every option that changes the number of passes
         "opticam(iterations=3)",
         'opticam(iterations=2, objective="iomask", best=True)',
         'opticam(iterations=2, objective="diff", best=True, start="gradcam")',
-        'opticam(iterations=4, objective="iodiff", start="random")',
+        'opticam(iterations=4, objective="iodiff", start="random", search_dtype="network")',
     ),
     "rise": ("rise(masks=100)", "rise(masks=7)"),
     "smoothgrad": ("smoothgrad(samples=2)", "smoothgrad(samples=5)"),

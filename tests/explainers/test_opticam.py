@@ -5,11 +5,14 @@ Equations, layers and the optimiser are those of Zhang et al. 2024, sections 3.2
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import torch
 from helpers.toys import SIZE, maps_of, reordered, toy_batch, toy_classifier
 from torch import Tensor, nn
 
+from camdbench.core.errors import NotApplicable
 from camdbench.core.registries import explainers
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
@@ -22,19 +25,24 @@ NORMALISATIONS = ("range", "max", "sigmoid")
 ITERATIONS = 25
 
 
+def fresh(classifier: Classifier) -> Classifier:
+    """The same toy, for a literal reading in float64."""
+    return toy_classifier(classifier.name.removeprefix("toy-"))
+
+
 # ------------------------------------------------------------------------------- the paper, read literally
 
 
 class Literal:
-    """Opti-CAM of one image x (3, H, W) and one class c."""
+    """Opti-CAM of one image x (3, H, W) and one class c, in float64."""
 
     def __init__(self, classifier: Classifier, x: Tensor, c: int, objective: str, normalisation: str) -> None:
-        self.classifier, self.x, self.c, self.kind, self.n = classifier, x, c, objective, normalisation
+        self.classifier, self.x, self.c, self.kind, self.n = classifier.double(), x.double(), c, objective, normalisation
         network = classifier.network
         with torch.no_grad():
-            seen = (x[None] - classifier.mean) / classifier.std
+            seen = (self.x[None] - classifier.mean) / classifier.std
             self.A = network.relu2(network.conv2(network.relu1(network.norm1(network.conv1(seen)))))[0]  # (K, h, w)
-            self.y_x = self.y(x)
+            self.y_x = self.y(self.x)
 
     def y(self, image: Tensor) -> Tensor:
         """y_c: the logit of class c (the default selector g_c of eq. 10)."""
@@ -70,17 +78,20 @@ class Literal:
             return inside - outside
         return -(self.y_x - inside).abs() + (self.y_x - outside).abs()
 
-    def optimise(self, u: Tensor, iterations: int, lr: float, *, best: bool = False) -> tuple[Tensor, int]:
+    def optimise(self, u: Tensor, iterations: int, lr: float, *, best: bool = False, stop: str = "paper") -> tuple[Tensor, int]:
         """Eq. 9 by Adam (Kingma & Ba 2015, algorithm 1), written out; returns u* and the number of evaluations."""
+        u = u.double()
         m, v, previous, seen = torch.zeros_like(u), torch.zeros_like(u), None, []
         for t in range(1, iterations + 1):
             u = u.detach().requires_grad_()
             loss = -self.F(u)
             (g,) = torch.autograd.grad(loss, u)
             seen.append((loss.item(), u.detach()))
-            if previous is not None and abs(loss.item() - previous) < 1e-10:  # appendix A
-                break
-            previous = loss.item()
+            if stop == "paper" or (t - 1) % (iterations // 10) == 0:
+                ended = previous is not None and (abs(loss.item() - previous) < 1e-10 if stop == "paper" else loss.item() > previous)
+                if ended:  # appendix A, or the released code's rule
+                    break
+                previous = loss.item()
             m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
             u = u.detach() - lr * (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
         else:
@@ -95,11 +106,11 @@ def test_it_is_the_paper_read_literally(classifier: Classifier, batch: Batch, ob
     spec = f'opticam(iterations={ITERATIONS}, objective="{objective}", normalisation="{normalisation}")'
     found = maps_of(classifier, batch, spec)
     for index, image in enumerate(batch.images):
-        with classifier.frozen():
-            literal = Literal(classifier, image, int(batch.labels[index]), objective, normalisation)
+        with fresh(classifier).frozen() as exact:
+            literal = Literal(exact, image, int(batch.labels[index]), objective, normalisation)
             u, _ = literal.optimise(torch.full((8,), 0.5), ITERATIONS, 0.1)  # any constant is the same start
-            torch.testing.assert_close(found.raw[index], literal.S(u), rtol=0, atol=1e-4)
-            torch.testing.assert_close(found.maps[index], literal.mask(u), rtol=0, atol=1e-4)
+            torch.testing.assert_close(found.raw[index], literal.S(u), rtol=0, atol=1e-10)
+            torch.testing.assert_close(found.maps[index], literal.mask(u).float(), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -107,9 +118,9 @@ def test_best_has_the_highest_objective_of_all_iterates(classifier: Classifier, 
     options = f'iterations=12, lr=0.5, objective="{objective}"'  # far enough to overshoot, too short for rounding to grow
     found, last = maps_of(classifier, batch, f"opticam({options}, best=True)"), maps_of(classifier, batch, f"opticam({options})")
     surpassed = 0
-    with classifier.frozen():
+    with fresh(classifier).frozen() as exact:
         for index, image in enumerate(batch.images):
-            literal = Literal(classifier, image, int(batch.labels[index]), objective, "range")
+            literal = Literal(exact, image, int(batch.labels[index]), objective, "range")
             u, _ = literal.optimise(torch.zeros(8), 12, 0.5, best=True)
             best, reached, final = (literal.F_of_mask(mask).item() for mask in (literal.mask(u), found.maps[index], last.maps[index]))
             assert reached == pytest.approx(best, abs=1e-3)
@@ -131,15 +142,15 @@ def test_optimising_raises_the_objective(classifier: Classifier, batch: Batch) -
 def test_without_iterations_it_is_the_mean_of_the_channels(classifier: Classifier, batch: Batch) -> None:
     with classifier.frozen():
         trace = Trace(classifier, batch)
-        torch.testing.assert_close(opticam(trace, iterations=0), trace.activations.mean(1))
-        torch.testing.assert_close(opticam(trace, iterations=0, best=True), trace.activations.mean(1))
+        for options in ({}, {"best": True}, {"search_dtype": "network"}):
+            torch.testing.assert_close(opticam(trace, iterations=0, **options), trace.activations.mean(1), check_dtype=False)
 
 
 def test_the_random_start_is_a_normal_draw_from_seed_and_image_id(classifier: Classifier, batch: Batch) -> None:
     with classifier.frozen():
         trace = Trace(classifier, batch, seed=11)
         u = torch.stack([torch.randn(8, generator=generator_for(11, name, "opticam")) for name in batch.ids])
-        torch.testing.assert_close(opticam(trace, iterations=0, start="random"), combine(u, trace.activations))
+        torch.testing.assert_close(opticam(trace, iterations=0, start="random"), combine(u, trace.activations), check_dtype=False)
 
 
 def test_the_gradcam_start_weighs_channels_as_gradcam_does_up_to_a_floor(classifier: Classifier, batch: Batch) -> None:
@@ -148,7 +159,7 @@ def test_the_gradcam_start_weighs_channels_as_gradcam_does_up_to_a_floor(classif
         positive = trace.gradients.mean((2, 3)).relu()
         shares = (positive / positive.sum(1, keepdim=True) + 0.01 / 8) / 1.01
         expected = (shares[:, :, None, None] * trace.activations).sum(1)
-        torch.testing.assert_close(opticam(trace, iterations=0, start="gradcam"), expected, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(opticam(trace, iterations=0, start="gradcam"), expected, rtol=1e-5, atol=1e-6, check_dtype=False)
 
 
 # ------------------------------------------------------------------------------- when it stops
@@ -160,23 +171,88 @@ def test_an_image_whose_loss_stands_still_leaves_the_batch_and_the_others_go_on(
     alone = [maps_of(classifier, batch.part(index, index + 1), "opticam(iterations=20)").raw for index in range(3)]
     classifier.passes = PassCounts()
     together = maps_of(classifier, batch, "opticam(iterations=20)").raw
-    assert classifier.passes == PassCounts(forward=3 + 20 + 2 + 20, backward=20 + 2 + 20)
-    torch.testing.assert_close(together, torch.cat(alone), rtol=0, atol=1e-5)
+    assert classifier.passes == PassCounts(forward=2 * 3 + 20 + 2 + 20, backward=20 + 2 + 20)
+    torch.testing.assert_close(together, torch.cat(alone), rtol=0, atol=1e-9)
 
 
 def test_a_step_that_changes_nothing_stops_every_image_after_two_evaluations(classifier: Classifier, batch: Batch) -> None:
     classifier.passes = PassCounts()
     found = maps_of(classifier, batch, "opticam(iterations=50, lr=1e-30)")
-    assert classifier.passes == PassCounts(forward=4 + 2 * 4, backward=2 * 4)
+    assert classifier.passes == PassCounts(forward=2 * 4 + 2 * 4, backward=2 * 4)
     torch.testing.assert_close(found.raw, maps_of(classifier, batch, "opticam(iterations=0)").raw)
 
 
-def test_batch_mates_do_not_matter(classifier: Classifier, batch: Batch) -> None:
-    spec = "opticam(iterations=30)"
-    with_mates = maps_of(classifier, batch, spec).maps[:1]
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_the_rule_of_the_released_code_compares_every_tenth_of_the_iterations(classifier: Classifier, batch: Batch, objective: str) -> None:
+    options = f'iterations=40, lr=0.5, objective="{objective}", stop="release"'  # overshoots, so that the rule applies
+    classifier.passes, copies = PassCounts(), 1 if objective in ("mask", "diff") else 2
+    found, evaluations = maps_of(classifier, batch, f"opticam({options})").raw, 0
+    with fresh(classifier).frozen() as exact:
+        for index, image in enumerate(batch.images):
+            literal = Literal(exact, image, int(batch.labels[index]), objective, "range")
+            u, count = literal.optimise(torch.full((8,), 0.5), 40, 0.5, stop="release")
+            torch.testing.assert_close(found[index], literal.S(u), rtol=0, atol=1e-9)
+            evaluations += count
+    assert classifier.passes.backward == copies * evaluations
+    assert objective != "diff" or evaluations < 4 * 40, "no image stopped, so this test says nothing"
+
+
+# ------------------------------------------------------------------------------- in which precision it searches
+
+
+def test_a_search_in_float64_at_the_defaults_depends_on_nothing_but_the_image(classifier: Classifier, batch: Batch) -> None:
+    whole = maps_of(classifier, batch, "opticam").raw
     mates = Batch(batch.ids, torch.cat([batch.images[:1], toy_batch(3, seed=9).images]), batch.labels, batch.boxes, batch.masks)
-    torch.testing.assert_close(maps_of(classifier, mates, spec).maps[:1], with_mates, rtol=0, atol=1e-4)
-    torch.testing.assert_close(maps_of(classifier, reordered(batch, [3, 2, 1, 0]), spec).maps[3:], with_mates, rtol=0, atol=1e-4)
+    alone = torch.cat([maps_of(classifier, batch.part(index, index + 1), "opticam").raw for index in range(4)])
+    assert whole.dtype == torch.float64
+    for other, expected in (
+        (alone, whole),
+        (maps_of(classifier, mates, "opticam").raw[:1], whole[:1]),
+        (maps_of(classifier, reordered(batch, [3, 2, 1, 0]), "opticam").raw.flip(0), whole),
+    ):
+        torch.testing.assert_close(other, expected, rtol=0, atol=1e-9)
+
+
+def test_a_search_in_the_network_s_dtype_is_the_same_up_to_float32(classifier: Classifier, batch: Batch) -> None:
+    exact, single = (maps_of(classifier, batch, f'opticam(iterations=10, search_dtype="{dtype}")') for dtype in ("float64", "network"))
+    assert single.raw.dtype == torch.float32
+    torch.testing.assert_close(single.maps, exact.maps, rtol=0, atol=1e-4)
+    double = toy_classifier(classifier.name.removeprefix("toy-")).double()
+    same = maps_of(double, batch, 'opticam(iterations=10, search_dtype="network")').raw  # a network in float64 needs no copy
+    torch.testing.assert_close(same, exact.raw, rtol=0, atol=1e-12)
+
+
+def test_the_network_is_left_as_it_is_by_a_search_on_its_copy(classifier: Classifier, batch: Batch) -> None:
+    before = {name: value.clone() for name, value in classifier.state_dict().items()}
+    addresses = [parameter.data_ptr() for parameter in classifier.parameters()]
+    maps_of(classifier, batch, "opticam(iterations=2)")
+    assert [parameter.data_ptr() for parameter in classifier.parameters()] == addresses
+    assert all(torch.equal(value, before[name]) and value.dtype == before[name].dtype for name, value in classifier.state_dict().items())
+
+
+class Casting(nn.Module):
+    """A network that computes in float32 whatever its weights are."""
+
+    def __init__(self, network: nn.Module, *, back: bool) -> None:
+        super().__init__()
+        self.network, self.back = network, back
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(images).float() if self.back else self.network(images.float())
+
+
+@pytest.mark.parametrize("kind", ["casts its input", "casts its logits", "cannot be copied"])
+def test_a_network_that_cannot_compute_in_float64_is_refused_with_the_option_to_give(batch: Batch, kind: str) -> None:
+    network = toy_classifier("gap").network
+    if kind == "cannot be copied":
+        network.lock = threading.Lock()
+    else:
+        network = Casting(network, back=kind == "casts its logits")
+    layer = "relu2" if kind == "cannot be copied" else "network.relu2"
+    classifier = Classifier(network.eval(), layer, mean=0.5, std=0.25)
+    with pytest.raises(NotApplicable, match=r"in float64 \(.+\); give the option search_dtype='network'$"):
+        maps_of(classifier, batch, "opticam(iterations=2)")
+    assert maps_of(classifier, batch, "opticam(iterations=2, search_dtype='network')").raw.isfinite().all()
 
 
 # ------------------------------------------------------------------------------- what it costs
@@ -188,13 +264,13 @@ def test_it_costs_one_forward_pass_and_one_round_trip_per_iteration(batch: Batch
     classifier = toy_classifier("dense")
     maps_of(classifier, batch, f'opticam(iterations={iterations}, objective="{objective}")')
     rounds = 4 * copies * iterations
-    assert classifier.passes == PassCounts(forward=4 + rounds, backward=rounds)
+    assert classifier.passes == PassCounts(forward=2 * 4 + rounds, backward=rounds)  # of the image in both dtypes
 
 
 def test_the_best_iterate_costs_one_more_forward_pass(batch: Batch) -> None:
     classifier = toy_classifier("dense")
     maps_of(classifier, batch, "opticam(iterations=5, best=True)")
-    assert classifier.passes == PassCounts(forward=4 + 4 * 5 + 4, backward=4 * 5)
+    assert classifier.passes == PassCounts(forward=2 * 4 + 4 * 5 + 4, backward=4 * 5)
 
 
 def test_only_the_channel_weights_are_differentiated(classifier: Classifier, batch: Batch) -> None:
@@ -205,7 +281,8 @@ def test_only_the_channel_weights_are_differentiated(classifier: Classifier, bat
 
 def test_the_default_is_the_papers() -> None:
     defaults = {option.name: option.default for option in explainers.get("opticam").options}
-    expected = {"iterations": 100, "lr": 0.1, "objective": "mask", "normalisation": "range", "start": "mean", "best": False, "layer": None}
+    expected = {"iterations": 100, "lr": 0.1, "objective": "mask", "normalisation": "range", "start": "mean"}
+    expected |= {"stop": "paper", "best": False, "search_dtype": "float64", "layer": None}
     assert defaults == expected
 
 

@@ -45,7 +45,7 @@ def channel_scores(trace: Trace, masks_of: Callable[[DistinctChannels], Iterable
     found = list[Tensor]()
     for part in channels.chunks(max(1, PIXELS // (trace.size[0] * trace.size[1]))):
         images, targets = trace.images[part.images], trace.targets[part.images]
-        total, count = torch.zeros(len(targets), device=images.device), 0
+        total, count = images.new_zeros(len(targets)), 0
         for masks in masks_of(part):
             with torch.no_grad():
                 logits = trace.score(background + (images - background) * masks[:, None])
@@ -61,7 +61,8 @@ def distinct(activations: Tensor) -> tuple[DistinctChannels, Tensor]:
     place. In both cases the scores that are not computed again would be the very same.
     """
     count, channels = activations.shape[:2]
-    flat = activations.flatten(2).float()  # half precision could not number the images
+    flat = activations.flatten(2)
+    flat = flat.to(torch.promote_types(flat.dtype, torch.float32))  # half precision could not number the images
     flat = torch.where(flat.amax(2, keepdim=True) > flat.amin(2, keepdim=True), flat, 0)
     image = torch.arange(count, device=flat.device, dtype=flat.dtype)[:, None, None].expand(-1, channels, 1)
     inverse = torch.unique(torch.cat([image, flat], 2).flatten(0, 1), dim=0, return_inverse=True)[1]  # (B*K,)

@@ -117,7 +117,7 @@ class RandomMasks(NamedTuple):
         if self.border != "clamp":
             places = (nodes - 1) - ((nodes - 1) - places.abs()).abs()
         places = places.clamp(0, nodes - 1)
-        return (1 - (places[..., None] - torch.arange(nodes, device=shifts.device)).abs()).clamp_min(0)
+        return (1 - (places[..., None] - torch.arange(nodes, device=shifts.device)).abs()).clamp_min(0).to(self.grids)
 
 
 def random_masks(trace: Trace, count: int, nodes: int, keep: float, border: Border = "clamp") -> RandomMasks:
@@ -134,4 +134,4 @@ def random_masks(trace: Trace, count: int, nodes: int, keep: float, border: Bord
     grids = (torch.rand(count, nodes, nodes, generator=generator) < keep).float()
     cell = [-(-side // nodes) for side in trace.size]
     shifts = torch.stack([torch.randint(side, (count,), generator=generator) for side in cell], 1)
-    return RandomMasks(grids.to(trace.images.device), shifts.to(trace.images.device), trace.size, border)
+    return RandomMasks(grids.to(trace.images), shifts.to(trace.images.device), trace.size, border)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import torch
@@ -19,6 +20,7 @@ from camdbench.functional.targets import check_classes, pick_targets
 from camdbench.models.attention import Attention, record_attention
 from camdbench.models.classifier import Classifier, PassCounts
 from camdbench.models.devices import clock
+from camdbench.models.float64_copy import check_float64, float64_copy
 from camdbench.models.linear_head import linear_head
 from camdbench.models.tensor_layout import TensorLayout
 
@@ -51,7 +53,9 @@ class Trace:
         seed: int = 0,
         differentiable: bool = False,
     ) -> None:
-        self.classifier, self.batch, self.seed, self.differentiable = classifier, batch, seed, differentiable
+        images = batch.images.to(torch.promote_types(batch.images.dtype, classifier.dtype))  # float64 for a network in float64
+        self.batch = batch if images is batch.images else replace(batch, images=images)
+        self.classifier, self.seed, self.differentiable = classifier, seed, differentiable
         self._target = target if isinstance(target, Tensor) else check_target_rule(target)
         self._layer = layer
         self._family: dict[str | None, Trace] = {layer if layer is not None else classifier.layer: self}
@@ -81,6 +85,21 @@ class Trace:
         """
         chosen = self.targets if targets is None else targets
         return self._like(batch, chosen, self._layer, classifier)
+
+    @contextmanager
+    def in_float64(self) -> Generator[Trace]:
+        """The trace of the same images, classes and layer through a copy of the network in float64; its passes are counted.
+
+        Raises:
+            NotApplicable: the network cannot be copied or does not compute in float64.
+        """
+        copy, targets = float64_copy(self.classifier), self.targets
+        try:
+            exact = Trace(copy, self.batch.to(copy.device), target=targets.to(copy.device), layer=self._layer, seed=self.seed)
+            check_float64(lambda: exact.logits)
+            yield exact
+        finally:
+            self.classifier.passes += copy.passes
 
     @property
     def images(self) -> Tensor:
