@@ -17,7 +17,7 @@ _NUMBERS = 2**25  # of altered activations that exist at once: 334 copies of 204
 
 @explainer(
     "ablationcam",
-    paper="Ramaswamy & Desai 2020, WACV, definition of the channel weights",
+    paper="Desai & Ramaswamy 2020, WACV, definition of the channel weights",
     cost=Cost(
         forward=1,
         repeats=(Repeat("per replay", forward=1), Repeat("per replayed channel", tail_forward=1)),

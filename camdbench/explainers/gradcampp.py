@@ -22,7 +22,7 @@ _EPS_PGC = 1e-6
 
 @explainer(
     "gradcampp",
-    paper="Chattopadhay et al. 2018, arXiv:1710.11063, eq. 7, 19",
+    paper="Chattopadhyay et al. 2018, arXiv:1710.11063, eq. 7, 19",
     cost=Cost(forward=1, tail_backward=1),
     needs=("layer", "gradients"),
     aliases=("gradcam++", "gradcamplusplus"),

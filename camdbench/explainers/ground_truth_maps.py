@@ -38,7 +38,7 @@ def gtbox(trace: Trace) -> Tensor:
 def gtbox_complement(trace: Trace) -> Tensor:
     """Complement of the ground-truth boxes: one outside the boxes, zero inside.
 
-    A control.
+    The map is 1 minus that of `gtbox`.
 
     Returns:
         (B, H, W) in {0, 1}, a finished mask.

@@ -69,7 +69,7 @@ def rollout(
 
     The last block is on the left; A is the attention fused over heads, each row scaled to sum to 1; without `residual`, A
     alone. The map is the class token's row. The paper averages the heads. `fusion` and
-    `discard`, the fraction of an image's smallest entries of A that are set to zero, are later additions of its users.
+    `discard`, the fraction of an image's smallest entries of A that are set to zero, are additions of vit-explain.
     `start` leaves out the first blocks.
 
     Returns:

@@ -63,8 +63,9 @@ def ablation_accuracy(
 
     A lower value means that the model needs the object. `none` removes nothing, `gray_mask` paints the object mid-grey,
     `gray_bbox` paints the box round all of it, and `tile` fills the box of each connected component with the largest tile
-    beside it. `ground_truth="official"` is the released code: its box lacks the last row and column, and its tiles lie
-    across the diagonal, on square images only. An empty mask leaves the image out, or unchanged with `empty="unchanged"`.
+    beside it. `ground_truth="official"` is the released code: its box lacks the last row and column, and its tiles
+    come from the position mirrored across the diagonal, so images must be square. An empty mask leaves the image out, or
+    unchanged with `empty="unchanged"`.
 
     Returns:
         (B,) 0 or 100, per cent; lower is better.

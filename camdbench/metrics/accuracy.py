@@ -85,7 +85,7 @@ def average_precision(inputs: MetricInputs, *, scored_output: ScoredOutput = "lo
 
     .. math:: 100 \sum_k P_k (R_k - R_{k-1})
 
-    An image with one class has 100 over the rank of its label. Tables pool the curves `scores` and `truth` (B, C) as the
+    For an image with one class it is 100 / rank of the label. Tables pool the curves `scores` and `truth` (B, C) as the
     protocol states; micro and macro compare images with each other, where logits and log-probabilities
     (`scored_output="probability"`) rank differently. Equal scores are one step.
 

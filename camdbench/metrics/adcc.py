@@ -93,7 +93,7 @@ def adcc(inputs: MetricInputs, *, masking: Masking = "normalised", scored_class:
     .. math:: 300 / (1 / \mathrm{coherency} + 1 / (1 - \mathrm{complexity}) + 1 / (1 - \mathrm{drop}))
 
     It is 0 if one of the three is, so maps of ones and maps of zeros score 0. A constant map has coherency 0, as in the
-    released code. Drop is that of `scored_class`. Table 4 of Opti-CAM marks lower values as better; by construction higher
+    released code. The drop is that of `scored_class`. Table 4 of Opti-CAM marks lower values as better; by construction higher
     values are.
 
     Returns:

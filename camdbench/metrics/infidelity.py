@@ -60,8 +60,8 @@ def infidelity(
 
     .. math:: \frac{1}{N} \sum_n (\beta I_n^\top \Phi - (f(x) - f(x - I_n)))^2
 
-    Values compare explainers on one model, not models. Each sample covers one square, of sides that take turns, at a place
-    drawn from (seed, image id). Sides are in pixels of an image of 224, or of the image itself with `scaled=false`. A covered
+    Values compare explainers on one model, not models. Each sample covers one square at a place drawn from (seed,
+    image id); the sides are used in turn. Sides are in pixels of an image of 224, or of the image itself with `scaled=false`. A covered
     pixel is black, or of the mean colour with `masking="normalised"`, where I is taken in normalised space.
 
     Phi is the raw map, enlarged bilinearly, equal for the three channels. I is the difference between the image and the covered

@@ -129,8 +129,9 @@ def pixel_flipping(inputs: MetricInputs, *, features_in_step: PositiveInt | None
 
     .. math:: \int_0^1 f(x_u)\,du
 
-    The most relevant fall first. Trapezoids over the fraction of black elements, `features_in_step` at a time; default: the
-    largest divisor of the number of pixels up to 224. Channels of a pixel fall in any order; `deletion` replaces whole pixels.
+    The most relevant elements are blackened first. Trapezoids over the fraction of black elements, `features_in_step` at a
+    time; default: the largest divisor of the number of pixels up to 224. The channels of a pixel have no fixed order;
+    `deletion` replaces whole pixels.
 
     Returns:
         (B,) float64 in [0, 1]; lower is better.
