@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import UsageError
+from camdbench.datasets.mask_values import object_pixels
 from camdbench.datasets.samples import Batch, Sample
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def make_batch(
             images=images.detach().clone().float(),
             labels=known.long(),
             boxes=None if boxes is None else tuple(map(_check_boxes, boxes)),
-            masks=None if masks is None else masks.detach().clone().bool(),
+            masks=None if masks is None else object_pixels(masks.detach().clone()),
         )
 
 
