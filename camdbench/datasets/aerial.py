@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import PositiveInt
 
 from camdbench.core.registries import dataset
-from camdbench.datasets.class_folders import items_in
+from camdbench.datasets.class_folders import check_order, items_in
 from camdbench.datasets.folder_annotations import folder_masks
 from camdbench.datasets.folder_layout import FolderLayout, folders_in
 from camdbench.datasets.masks import with_masks
@@ -54,6 +54,7 @@ def aerial(
     layout = FolderLayout("aerial", root, _EXPECTED)
     home = layout.path(split)
     names = [path.name for path in folders_in(root / "train" if (root / "train").is_dir() else home)]
+    check_order(names, f"--data-root {root}", "rename them, with leading zeros")
     items = items_in(home, {name: index for index, name in enumerate(names)}, layout)
     held = root / "masks" / split
     annotate = folder_masks(held, items) if held.is_dir() else no_annotations

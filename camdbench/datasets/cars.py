@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import PositiveInt
 
 from camdbench.core.registries import dataset
-from camdbench.datasets.folder_layout import FolderLayout, read_mat
+from camdbench.datasets.folder_layout import FolderLayout, integer, numbers, read_mat
 from camdbench.datasets.masks import with_masks
 from camdbench.datasets.on_disk import ImageRecord, OnDisk
 from camdbench.datasets.samples import Dataset
@@ -65,8 +65,10 @@ def cars(
     if lacking := [key for key in (*_EDGES, "class", "fname") if any(not isinstance(row, dict) or key not in row for row in rows)]:
         raise layout.wrong(f"{listing.name} has no {lacking[0]}")
     try:
-        items = tuple(ImageRecord(Path(row["fname"]).stem, pictures / row["fname"], int(row["class"]) - 1) for row in rows)
-        edges = [[float(row[key]) for key in _EDGES] for row in rows]
+        items = tuple(
+            ImageRecord(Path(row["fname"]).stem, pictures / row["fname"], integer(str(row["class"]), listing) - 1) for row in rows
+        )
+        edges = [numbers([str(row[key]) for key in _EDGES], listing) for row in rows]
     except (TypeError, ValueError) as error:
         raise layout.wrong(f"{listing.name} has an entry with an invalid box, class or fname ({error})") from None
     annotate = BoxesByImage(tuple((tuple(box),) for box in edges), first=1, inclusive=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from camdbench.core.errors import UsageError
@@ -28,6 +29,27 @@ def items_in(home: Path, order: Mapping[str, int], layout: FolderLayout) -> tupl
     if not files:
         raise layout.wrong(f"no images in class folders of {home.name}/")
     return tuple(ImageRecord(file.relative_to(home).as_posix(), file, label) for file, label in files)
+
+
+def check_order(names: Sequence[str], where: str, fix: str) -> None:
+    """Refuse folders named by numbers whose order, and with it the labels, depends on how they are sorted.
+
+    Args:
+        names: names of the class folders, sorted as text.
+        where: their place, for the error.
+        fix: how to state the order, for the error.
+
+    Raises:
+        UsageError: all names are whole numbers, and their order as numbers differs from that as text.
+    """
+    if not all(re.fullmatch(r"-?\d+", name) for name in names):
+        return
+    moved = next((text for text, number in zip(names, sorted(names, key=int), strict=True) if text != number), None)
+    if moved is not None:
+        raise UsageError(
+            f"{where}: class folders are numbers, and their labels are unclear: folder {moved} is label {names.index(moved)} sorted as "
+            f"text, as by torchvision's ImageFolder, and label {sorted(names, key=int).index(moved)} by number; {fix}"
+        )
 
 
 def mask_files(home: Path, items: tuple[ImageRecord, ...]) -> dict[str, Path]:

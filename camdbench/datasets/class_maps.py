@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from camdbench.core.errors import SampleError
@@ -42,6 +44,23 @@ class VisibleClasses:
     def largest(self) -> int:
         """The class with the most pixels, the first of equals; -1 without a class."""
         return int(np.argmax(self.pixels)) if any(self.pixels) else -1
+
+
+def as_class_map(values: NDArray[Any], file: Path) -> Tensor:
+    """Values (H, W) of a file as a class map, uint8.
+
+    Raises:
+        SampleError: another number of dimensions, or a value other than a whole number from 0 to 255.
+    """
+    if values.ndim != 2:
+        raise SampleError(f"{file.name}: the class map has {values.ndim} dimensions, not 2")
+    if values.dtype.kind not in "biuf":
+        raise SampleError(f"{file.name}: the class map holds {values.dtype}, not numbers")
+    with np.errstate(invalid="ignore"):
+        found = values.astype(np.uint8)
+    if (found != values).any():
+        raise SampleError(f"{file.name}: the class map has a value other than a whole number from 0 to {_VOID}")
+    return torch.from_numpy(found)
 
 
 def shown_in(file: Path, read: ReadMap, count: int) -> VisibleClasses | None:

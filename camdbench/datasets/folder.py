@@ -11,8 +11,9 @@ from pydantic import PositiveInt
 from camdbench.core.errors import UsageError
 from camdbench.core.imagenet_classes import imagenet_classes
 from camdbench.core.registries import dataset
+from camdbench.datasets.class_folders import check_order
 from camdbench.datasets.folder_annotations import folder_masks, listed_boxes
-from camdbench.datasets.folder_layout import folders_in, pictures_under
+from camdbench.datasets.folder_layout import folders_in, pictures_under, read_lines
 from camdbench.datasets.masks import with_masks
 from camdbench.datasets.on_disk import ImageRecord, OnDisk, no_annotations
 from camdbench.datasets.samples import Dataset
@@ -43,7 +44,8 @@ def folder(
     """User images in class folders: ROOT/images/CLASS/*.jpg or ROOT/CLASS/*.jpg, and ROOT/classes.txt.
 
     `classes.txt` has one line per class of the network, in its order: folder name, then class name. It may list classes
-    without a folder. Without it the folders, sorted by name, are the classes.
+    without a folder. Without it the folders, sorted by name, are the classes; numbers
+    whose order as text is another than by number need it.
 
     Optional beside `images/`: `masks/CLASS/*.png`, one per image under its name, and `boxes.csv` with the columns
     `image,x0,y0,x1,y1`: path relative to `images/`, pixels from 0, ends exclusive. Images are rotated by their EXIF tag;
@@ -98,6 +100,7 @@ def _classes(listing: Path, folders: list[str], kind: str) -> tuple[dict[str, in
         if listing.is_file():
             raise UsageError(f"classes='imagenet': {listing} defines the classes too; remove one of them")
     elif not listing.is_file():
+        check_order(folders, f"--data-root {listing.parent}", "list the folders in ROOT/classes.txt, one line each, in the network's order")
         return {name: index for index, name in enumerate(folders)}, folders
     else:
         lines = _read_listing(listing)
@@ -111,7 +114,4 @@ def _classes(listing: Path, folders: list[str], kind: str) -> tuple[dict[str, in
 
 
 def _read_listing(listing: Path) -> list[list[str]]:
-    try:
-        return [line.split(maxsplit=1) for line in listing.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except UnicodeDecodeError:
-        raise UsageError(f"{listing} is not text in UTF-8; {_LAYOUT}") from None
+    return [line.split(maxsplit=1) for line in read_lines(listing)]

@@ -10,8 +10,8 @@ import torch
 from camdbench.core.errors import UsageError, unknown
 from camdbench.datasets.class_folders import mask_files
 from camdbench.datasets.folder_layout import numbers, read_table
+from camdbench.datasets.mask_values import read_mask
 from camdbench.datasets.on_disk import Annotate, ImageRecord
-from camdbench.datasets.preprocess import read_values
 from camdbench.datasets.transforms import Annotations, box_of
 
 _EDGES = ("x0", "y0", "x1", "y1")
@@ -52,7 +52,7 @@ class _Masks:
     files: tuple[Path, ...]
 
     def __call__(self, index: int) -> Annotations:
-        mask = torch.from_numpy(read_values(self.files[index]) > 0)
+        mask = read_mask(self.files[index])
         return Annotations(boxes=box_of(mask), mask=mask)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -100,9 +101,12 @@ def read_table(file: Path, columns: str) -> list[dict[str, str]]:
 def integer(text: str, file: Path) -> int:
     """Parse an integer of a file; raises UsageError otherwise."""
     try:
-        return int(text)
+        found = float(text)
     except ValueError:
-        raise UsageError(f"{file}: expected an integer, found {text!r}") from None
+        found = math.nan
+    if not found.is_integer():
+        raise UsageError(f"{file}: expected an integer, found {text!r}")
+    return int(found)
 
 
 def numbers(texts: Iterable[str], file: Path) -> list[float]:
@@ -136,11 +140,30 @@ def read_mat(file: Path, *keys: str) -> dict[str, Any]:
 
 
 def pictures_under(folder: Path) -> list[Path]:
-    """All image files below a folder, sorted by path; without hidden files, as notebooks and macOS create them."""
+    """All image files below a folder, sorted by path; without hidden files, as notebooks and macOS create them.
+
+    Raises:
+        UsageError: the name of a file or folder is not UTF-8.
+    """
     found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
-    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    shown = sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    return _named(shown, folder)
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """The folders in a folder, sorted by name, without hidden ones."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    """The folders in a folder, sorted by name, without hidden ones.
+
+    Raises:
+        UsageError: the name of a folder is not UTF-8.
+    """
+    return _named(sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")), folder)
+
+
+def _named(paths: list[Path], folder: Path) -> list[Path]:
+    """The paths; their names become ids and classes, which tables and records hold as UTF-8."""
+    for path in paths:
+        try:
+            path.relative_to(folder).as_posix().encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"{os.fsencode(path)!r}: the name is not UTF-8; rename it") from None
+    return paths

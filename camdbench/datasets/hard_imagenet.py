@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import torch
 from pydantic import NonNegativeInt, PositiveInt
 
 from camdbench.core.imagenet_classes import imagenet_classes, imagenet_positions
 from camdbench.core.registries import dataset
 from camdbench.datasets.folder_layout import FolderLayout, pictures_under
+from camdbench.datasets.mask_values import read_mask
 from camdbench.datasets.masks import with_masks
 from camdbench.datasets.on_disk import ImageRecord, OnDisk
-from camdbench.datasets.preprocess import read_values
 from camdbench.datasets.samples import Dataset
 from camdbench.datasets.transforms import Annotations, SpatialTransform, box_of
 
@@ -92,5 +91,5 @@ class _Masks:
     above: int
 
     def __call__(self, index: int) -> Annotations:
-        mask = torch.from_numpy(read_values(self.files[index]) > self.above)
+        mask = read_mask(self.files[index], self.above)
         return Annotations(boxes=box_of(mask), mask=mask)

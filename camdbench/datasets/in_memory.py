@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import UsageError
+from camdbench.datasets.mask_values import object_pixels
 from camdbench.datasets.samples import Batch, Sample
 from camdbench.functional.targets import class_indices
 
@@ -52,7 +53,7 @@ def make_batch(
             images=images.detach().clone().float(),
             labels=known,
             boxes=None if boxes is None else tuple(map(_check_boxes, boxes)),
-            masks=None if masks is None else masks.detach().clone().bool(),
+            masks=None if masks is None else object_pixels(masks.detach().clone()),
         )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from camdbench.core.errors import SampleError, UsageError
 from camdbench.core.files import replacing
+from camdbench.datasets.mask_values import object_pixels
 from camdbench.datasets.masks import mask_file
 from camdbench.datasets.on_disk import OnDisk
 from camdbench.datasets.preprocess import read_picture
@@ -63,6 +64,6 @@ def make_masks(data: OnDisk, folder: Path, segment: Segment) -> GeneratedMasks:
 
 
 def _write(file: Path, mask: Tensor) -> None:
-    picture = Image.fromarray(np.where(mask.cpu().numpy(), 255, 0).astype(np.uint8))
+    picture = Image.fromarray(np.where(object_pixels(mask.cpu()).numpy(), 255, 0).astype(np.uint8))
     with replacing(file) as temporary:
         picture.save(temporary, "PNG")

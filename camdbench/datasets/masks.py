@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
 from camdbench.core.errors import UsageError
 from camdbench.datasets.folder_layout import PICTURES
+from camdbench.datasets.mask_values import read_mask
 from camdbench.datasets.on_disk import Annotate, OnDisk
-from camdbench.datasets.preprocess import read_values
 from camdbench.datasets.transforms import Annotations
 
 
@@ -52,4 +50,4 @@ class _FromFiles:
     files: tuple[Path, ...]
 
     def __call__(self, index: int) -> Annotations:
-        return replace(self.own(index), mask=torch.from_numpy(read_values(self.files[index]) > 0))
+        return replace(self.own(index), mask=read_mask(self.files[index]))

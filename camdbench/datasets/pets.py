@@ -12,9 +12,9 @@ from pydantic import PositiveInt
 
 from camdbench.core.registries import dataset
 from camdbench.datasets.folder_layout import FolderLayout, integer, read_columns
+from camdbench.datasets.mask_values import read_values
 from camdbench.datasets.masks import with_masks
 from camdbench.datasets.on_disk import ImageRecord, OnDisk
-from camdbench.datasets.preprocess import read_values
 from camdbench.datasets.samples import Dataset
 from camdbench.datasets.transforms import Annotations, SpatialTransform, box_of
 

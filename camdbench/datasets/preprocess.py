@@ -1,14 +1,13 @@
-"""Decoding of image files and masks."""
+"""Decoding of image files."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -34,20 +33,15 @@ def read_picture(path: Path, *, upright: bool = True) -> Image.Image:
         picture.load()
         return picture if picture.mode == "RGB" else picture.convert("RGB")  # convert would copy an RGB image
 
-    return _decode(path, decode)
+    return decode_file(path, decode)
 
 
-def read_values(path: Path) -> NDArray[Any]:
-    """Values (H, W) of a mask file: palette indices, grey values, or the first of several channels.
+def decode_file(path: Path, decode: Callable[[Image.Image], T]) -> T:
+    """What `decode` makes of an opened image file.
 
     Raises:
         SampleError: the file is missing, damaged, not an image, or a decompression bomb.
     """
-    values = _decode(path, np.asarray)
-    return values if values.ndim == 2 else values[..., 0]
-
-
-def _decode(path: Path, decode: Callable[[Image.Image], T]) -> T:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # Pillow warns of unusual metadata; wrong pixels raise
@@ -57,7 +51,7 @@ def _decode(path: Path, decode: Callable[[Image.Image], T]) -> T:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise SampleError(f"{path.name}: too many pixels (decompression bomb)") from None
     except Exception as error:  # decoders raise many types on damaged files
-        raise SampleError(f"{path.name}: cannot be decoded ({error})") from None
+        raise SampleError(f"{path.name}: cannot be decoded ({' '.join(str(error).split()) or type(error).__name__})") from None
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:

@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from camdbench.datasets.mask_values import object_pixels
 from camdbench.functional.file_boxes import FileBoxes
 
 
@@ -80,7 +81,7 @@ class Batch:
             images=torch.stack([sample.image for sample in samples]),
             labels=torch.tensor([sample.label for sample in samples], dtype=torch.int64),
             boxes=tuple(boxes) if len(boxes) == len(samples) else None,
-            masks=_stack([sample.mask for sample in samples]),
+            masks=_stack([None if sample.mask is None else object_pixels(sample.mask) for sample in samples]),
             present=_stack([sample.present for sample in samples]),
             class_masks=_stack([sample.class_masks for sample in samples]),
             file_boxes=tuple(stated) if len(stated) == len(samples) else None,

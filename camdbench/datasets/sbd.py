@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import torch
+import numpy as np
 from pydantic import PositiveInt
 from torch import Tensor
 
 from camdbench.core.errors import SampleError, UsageError
 from camdbench.core.registries import dataset
-from camdbench.datasets.class_maps import VOC_CLASSES, FromClassMaps, largest_items, shown_in
+from camdbench.datasets.class_maps import VOC_CLASSES, FromClassMaps, as_class_map, largest_items, shown_in
 from camdbench.datasets.folder_layout import FolderLayout, read_lines, read_mat
 from camdbench.datasets.masks import with_masks
 from camdbench.datasets.on_disk import OnDisk
@@ -69,9 +69,6 @@ def sbd(
 def _read_map(file: Path) -> Tensor:
     """The class map, `GTcls.Segmentation` of a MATLAB file."""
     try:
-        found = torch.from_numpy(read_mat(file, "GTcls")["GTcls"]["Segmentation"].astype("uint8"))
+        return as_class_map(np.asarray(read_mat(file, "GTcls")["GTcls"]["Segmentation"]), file)
     except (UsageError, KeyError, IndexError, AttributeError, TypeError) as error:
         raise SampleError(f"{file.name}: cannot be read as a class map ({error})") from None
-    if found.ndim != 2:
-        raise SampleError(f"{file.name}: the class map has {found.ndim} dimensions, not 2")
-    return found

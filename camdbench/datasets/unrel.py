@@ -12,7 +12,7 @@ from pydantic import PositiveInt
 from camdbench.core.errors import UsageError
 from camdbench.core.imagenet_classes import imagenet_classes, imagenet_positions
 from camdbench.core.registries import dataset
-from camdbench.datasets.folder_layout import FolderLayout, read_mat, read_table
+from camdbench.datasets.folder_layout import FolderLayout, numbers, read_mat, read_table
 from camdbench.datasets.masks import with_masks
 from camdbench.datasets.on_disk import ImageRecord, OnDisk
 from camdbench.datasets.samples import Dataset
@@ -91,7 +91,7 @@ def _objects(file: Path, layout: FolderLayout) -> Iterator[tuple[str, Objects]]:
         try:
             found: Objects = {}
             for item in _each(entry["objects"]):
-                x0, y0, x1, y1 = (float(edge) for edge in np.ravel(item["box"]))
+                x0, y0, x1, y1 = numbers(map(str, np.ravel(item["box"])), file)
                 boxes, box = found.setdefault(str(item["category"]), []), (x0, y0, x1, y1)
                 if box not in boxes:  # an object is listed once per relation
                     boxes.append(box)

@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
 from camdbench.core.registries import dataset
-from camdbench.datasets.class_maps import VOC_CLASSES, FromClassMaps, largest_items, shown_in
+from camdbench.datasets.class_maps import VOC_CLASSES, FromClassMaps, as_class_map, largest_items, shown_in
 from camdbench.datasets.folder_layout import FolderLayout, read_lines
+from camdbench.datasets.mask_values import read_values
 from camdbench.datasets.masks import with_masks
 from camdbench.datasets.on_disk import OnDisk
-from camdbench.datasets.preprocess import read_values
 from camdbench.datasets.samples import Dataset
 from camdbench.datasets.transforms import SpatialTransform
 
@@ -80,4 +79,4 @@ def voc2012(
 
 def _read_map(file: Path) -> Tensor:
     """The class map: palette indices of a PNG."""
-    return torch.from_numpy(read_values(file).astype("uint8"))
+    return as_class_map(read_values(file), file)

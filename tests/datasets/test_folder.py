@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +47,38 @@ class TestLayout:
         data = folder(root)
         assert data.classes == ["a third", "great white shark", "n01"]
         assert data.labels == [2, 2, 1, 1]
+
+    @pytest.mark.parametrize(("count", "form"), [(10, "d"), (12, "02d")])
+    def test_numbers_in_one_order_are_labels(self, tmp_path: Path, count: int, form: str) -> None:
+        for number in range(count):
+            (tmp_path / f"{number:{form}}").mkdir()
+            picture().save(tmp_path / f"{number:{form}}" / "a.png")
+        assert folder(tmp_path).labels == list(range(count))
+
+    @pytest.mark.parametrize("names", [range(12), ["9", "010"], ["-1", "-2"]])
+    def test_numbers_in_two_orders_need_a_listing(self, tmp_path: Path, names: Iterable[object]) -> None:
+        for name in map(str, names):
+            (tmp_path / "images" / name).mkdir(parents=True)
+            picture().save(tmp_path / "images" / name / "a.png")
+        with pytest.raises(UsageError, match=r"class folders are numbers, and their labels are unclear: .* in ROOT/classes\.txt"):
+            folder(tmp_path)
+        (tmp_path / "classes.txt").write_text("\n".join(map(str, names)))
+        assert dict(zip(folder(tmp_path).ids, folder(tmp_path).labels, strict=True)) == {f"{name}/a.png": k for k, name in enumerate(names)}
+
+    def test_names_with_words_are_sorted_as_text(self, tmp_path: Path) -> None:
+        for name in ("1", "10", "2", "x"):
+            (tmp_path / name).mkdir()
+            picture().save(tmp_path / name / "a.png")
+        assert folder(tmp_path).classes == ["1", "10", "2", "x"]
+
+    @pytest.mark.parametrize("name", [b"\xff/a.png", b"a/\xe9.png", b"a/\xe9/a.png"])
+    def test_a_name_that_is_not_utf8_is_refused(self, tmp_path: Path, name: bytes) -> None:
+        file = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+        file.parent.mkdir(parents=True)
+        picture().save(file, "PNG")
+        with pytest.raises(UsageError, match=r"^b'.*\\x.*': the name is not UTF-8; rename it") as caught:
+            folder(tmp_path)
+        str(caught.value).encode()
 
     def test_a_folder_that_the_listing_does_not_name_is_refused(self, root: Path) -> None:
         (root / "classes.txt").write_text("n02 shark\n")
