@@ -66,7 +66,7 @@ def test_a_constant_cell_has_its_value_as_interval_and_an_empty_one_nothing(make
     assert cells["fakecam", "ad"][["mean", "ci_low", "ci_high"]].tolist() == [0.0, 0.0, 0.0]
     assert cells["fakecam", "ad"]["is_control"]
     empty = cells["fakecam", "ai"]
-    assert (empty["n"], empty["n_failed"], empty["n_constant"]) == (0, 4, 0)
+    assert (empty["n"], empty["n_failed"], empty["n_not_applicable"], empty["n_constant"]) == (0, 0, 4, 0)
     assert all(math.isnan(empty[name]) for name in ("mean", "ci_low", "ci_high"))
 
 
@@ -154,8 +154,9 @@ def test_against_a_slow_reading(data: st.DataObject):
     for _, cell in summary.iterrows():
         own = [line for line in lines if (line.explainer, line.metric) == (cell["explainer"], cell["metric"])]
         kept = [line for line in own if line.status in ("ok", "constant_map") and math.isfinite(line.value)]
-        undefined = sum(line.status == "undefined" for line in own)
-        assert (cell["n"], cell["n_undefined"], cell["n_failed"]) == (len(kept), undefined, len(own) - len(kept) - undefined)
+        undefined, elsewhere = (sum(line.status == status for line in own) for status in ("undefined", "not_applicable"))
+        assert (cell["n"], cell["n_undefined"], cell["n_not_applicable"]) == (len(kept), undefined, elsewhere)
+        assert cell["n_failed"] == len(own) - len(kept) - undefined - elsewhere
         assert cell["n_constant"] == sum(line.status == "constant_map" for line in kept)
         if kept:
             assert cell["mean"] == pytest.approx(math.fsum(line.value for line in kept) / len(kept), rel=1e-9, abs=1e-9)
@@ -249,4 +250,4 @@ def test_an_explainer_without_meaning_leaves_the_numbers_of_the_others():
     beside = summarise(rows, about=about, curves=points[points["explainer"] == "gradcam"]).set_index("explainer")
     assert beside.loc["gradcam", "mean"] == alone.loc["gradcam", "mean"]
     assert np.isnan(beside.loc["opticam", ["mean", "ci_low", "ci_high"]].to_numpy(dtype=float)).all()
-    assert beside.loc["opticam", "n_failed"] == 40
+    assert beside.loc["opticam", ["n_failed", "n_not_applicable"]].tolist() == [0, 40]
