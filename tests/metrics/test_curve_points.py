@@ -13,7 +13,14 @@ from camdbench.metrics.common.curve_points import few_points
 from camdbench.metrics.common.inputs import MetricInputs
 
 FEW = ("insertion(step=48)", "deletion", "morf(patch=4)", "lerf(patch=4, regions=0)", "aopc(patch=4)")
-ENOUGH = ("insertion(step=8)", "insertion(intervals=5)", "deletion(protocol=xplique)", "morf(protocol=chefer)", "aopc(regions=9, patch=4)", "ad")
+ENOUGH = (
+    "insertion(step=8)",
+    "insertion(intervals=5)",
+    "deletion(protocol=xplique)",
+    "morf(protocol=chefer)",
+    "aopc(regions=9, patch=4)",
+    "ad",
+)
 
 
 def points_of(text: str) -> int:

@@ -78,8 +78,8 @@ def test_core_share_is_a_ratio_of_means_and_precision_stands_in_per_cent() -> No
 def test_images_without_a_value_are_counted() -> None:
     maps = MAPS.clone()
     maps[1], maps[2, 0, 0] = 0, torch.nan
-    found = numbers(["insertion(step=48)", "maxboxacc"], maps, boxes=[*BATCH.boxes[:-1], torch.zeros(0, 4)])
-    assert {name: item for name, item in found["insertion(step=48)"].items() if name != "number"} == {
+    found = numbers(["insertion(step=8)", "maxboxacc"], maps, boxes=[*BATCH.boxes[:-1], torch.zeros(0, 4)])
+    assert {name: item for name, item in found["insertion(step=8)"].items() if name != "number"} == {
         "n": 5,
         "n_undefined": 1,
         "n_not_applicable": 0,

@@ -95,7 +95,7 @@ def test_a_killed_process_loses_what_it_was_at(tmp_path: Path):
 
 
 def test_curves_maps_and_costs_survive_too(tmp_path: Path, stopper: Any):
-    more = {"metrics": "ad,insertion(step=64)", "save_maps": "raw"}
+    more = {"metrics": "ad,insertion(step=32)", "save_maps": "raw"}
     camdbench.run(out=tmp_path / "whole", **REQUEST | more)
     interrupted(stopper, tmp_path / "cut", **more)
     camdbench.run(out=tmp_path / "cut", **REQUEST | more)

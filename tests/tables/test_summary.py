@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from camdbench.cli.main import run_cli
 from camdbench.core.errors import UsageError
 from camdbench.core.row import Row
 from camdbench.tables.load import CURVE_COLUMNS, USAGE_COLUMNS, load_rows, load_run, load_usage
@@ -240,6 +241,21 @@ def test_rows_without_the_curves_that_a_number_is_made_of_are_told_so():
     about = {"metrics": {"boxes": {"switches": {"reduction": "maximum over thresholds"}, "unit": "%", "higher_is_better": True}}}
     with pytest.raises(UsageError, match="metric boxes: needs curves; give the run directory"):
         summarise(rows, about=about)
+
+
+def test_a_directory_that_cannot_be_written_is_summarised_with_a_warning_for_each_file(make_run, monkeypatch, capsys):
+    run = make_run(VALUES)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    assert run_cli(["summarise", str(run)]) == 0
+    shown = capsys.readouterr()
+    assert "gradcam" in shown.out
+    expected = [f"warning: {run / f'summary.{name}'}: not written (Read-only file system)" for name in ("csv", "md", "tex")]
+    assert shown.err.splitlines() == expected
+    assert not list(run.glob("*summary*"))
 
 
 def test_an_explainer_without_meaning_leaves_the_numbers_of_the_others():
