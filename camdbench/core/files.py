@@ -6,7 +6,7 @@ import json
 import os
 import stat
 from collections.abc import Generator, Hashable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -165,4 +165,5 @@ def replacing(path: Path) -> Generator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # of a folder that cannot be written; it would hide the first error
+            temporary.unlink(missing_ok=True)

@@ -25,7 +25,7 @@ from camdbench.runner.config import RunConfig, check_config
 from camdbench.runner.executors import local
 from camdbench.runner.prepare import prepare
 from camdbench.runner.resources import Resources
-from camdbench.runner.results import BatchResult, metric_cells
+from camdbench.runner.results import BatchResult, MetricCell, metric_cells
 from camdbench.runner.saved_maps import GivenMaps
 from camdbench.tables.aggregates import numbers_of
 
@@ -64,8 +64,8 @@ def evaluate(
     Returns:
         One row per image and metric, image by image: image, target, metric, protocol, value, unit, status, reason.
         Values are float64 in the metric's unit. `.attrs["numbers"]` holds the table value of each metric, by the reduction of its
-        protocol (the mean over images, or for instance the maximum over thresholds of MaxBoxAcc), with `n`, `n_undefined` and
-        `n_failed`. `.attrs["left_out"]` maps each metric that `all` omits to its missing input.
+        protocol (the mean over images, or for instance the maximum over thresholds of MaxBoxAcc), with `n`, `n_undefined`,
+        `n_not_applicable` and `n_failed`. `.attrs["left_out"]` maps each metric that `all` omits to its missing input.
 
     Raises:
         UsageError: invalid shape, value or name, or a metric lacks an input.
@@ -88,8 +88,12 @@ def evaluate(
     found = pd.DataFrame(_rows(results, specs))
     cells = metric_cells(results, names, batch.ids, batch.labels.numpy())
     found.attrs["left_out"] = left_out
-    found.attrs["numbers"] = {str(spec): numbers_of(spec, cells[str(spec)].data, cells[str(spec)].undefined) for spec in specs}
+    found.attrs["numbers"] = {str(spec): _number(spec, cells[str(spec)]) for spec in specs}
     return found
+
+
+def _number(spec: Spec, cell: MetricCell) -> dict[str, float]:
+    return numbers_of(spec, cell.data, cell.undefined, cell.not_applicable)
 
 
 def _rows(results: Sequence[BatchResult], specs: Sequence[Spec]) -> list[dict[str, Any]]:

@@ -111,6 +111,7 @@ def test_what_cannot_be_scored_is_refused_with_the_mend(maps: torch.Tensor, chan
         evaluate(toy_classifier(), **given)
 
 
+@pytest.mark.filterwarnings("ignore:.*its curve has:camdbench.core.errors.CamdbenchWarning")
 def test_all_metrics_are_those_that_the_maps_allow_and_the_others_have_their_reason(maps: torch.Tensor) -> None:
     classifier, batch = toy_classifier("gap"), toy_batch()
     plain = evaluate(classifier, batch.images, LABELS, maps, "all")
