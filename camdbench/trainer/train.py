@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from accelerate import Accelerator
 
-from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.core.errors import UsageError
 from camdbench.core.files import read_json
 from camdbench.core.provenance import git_revision, now, versions
 from camdbench.core.registries import datasets, losses
