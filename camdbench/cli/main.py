@@ -140,6 +140,10 @@ def run_cli(arguments: Sequence[str]) -> int:
 def _run(arguments: Sequence[str]) -> int:
     verbose = any(word in ("-v", "--verbose") for word in arguments)
     try:
+        os.stat(Path.cwd())
+    except OSError:
+        return _fail("Error: the current folder does not exist any more; change to another folder", FAILURE)
+    try:
         with _warnings(verbose=verbose):
             result: Any = cli.main(list(arguments), prog_name="camdbench", standalone_mode=False)
             if sys.stdout is not None:
@@ -160,7 +164,7 @@ def _run(arguments: Sequence[str]) -> int:
         return error.code if isinstance(error.code, int) else FAILURE
     except OSError as error:
         if error.errno == errno.EPIPE:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
             return FAILURE
         return _fail(f"Error: {_os_line(error)}", WRONG_USAGE if error.errno in _WRONG_PATH else FAILURE)
     except MemoryError:
@@ -175,10 +179,10 @@ def _run(arguments: Sequence[str]) -> int:
 def _os_line(error: OSError) -> str:
     """Describe an error of the operating system: path, reason and fix."""
     reason = (error.strerror or str(error) or type(error).__name__).lower()
-    name = str(error.filename) if error.filename is not None else "stdout or a file"
+    name = "output" if error.filename is None else str(error.filename)
     shown = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"
     fix = "give another path" if error.errno in _WRONG_PATH else "free space or choose another folder"
-    return f"{shown!r}: cannot be read or written ({reason}); {fix}"
+    return f"{shown}: cannot be read or written ({reason}); {fix}"
 
 
 @contextmanager

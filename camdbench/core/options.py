@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable
+from functools import partial
 from dataclasses import dataclass
 from functools import cache
 from types import NoneType
@@ -64,11 +65,14 @@ def check_options(owner: str, options: tuple[Option, ...], given: dict[str, obje
 
 def options_of_function(function: Callable[..., Any]) -> tuple[Option, ...]:
     """Options of a function object, from its signature."""
+    bound = function.keywords if isinstance(function, partial) else {}
     found = list[Option]()
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
             continue
         annotation = parameter.annotation
+        if annotation is inspect.Parameter.empty and parameter.name in bound:
+            continue  # an argument that a `partial` gives
         if annotation is inspect.Parameter.empty:
             annotation = ""
         text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)

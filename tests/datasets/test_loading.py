@@ -14,7 +14,7 @@ import torch
 from helpers import dataset_layouts as fixtures
 from PIL import Image
 
-from camdbench.core.errors import UsageError
+from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.datasets.folder import folder
 from camdbench.datasets.loading import Read, UnreadableImage, prefetch
 from camdbench.datasets.samples import Dataset, Sample
@@ -119,7 +119,7 @@ class TestEnds:
     @pytest.mark.parametrize("workers", [0, 1])
     def test_a_mistake_of_the_program_is_no_damaged_image(self, workers: int) -> None:
         faulty: Dataset = Faulty()
-        with pytest.raises(IndexError):
+        with pytest.raises(CamdbenchError, match="^data set, image a: IndexError: list index out of range$"):
             list(prefetch(faulty, range(3), workers=workers))
 
     def test_no_process_is_left_when_the_caller_stops_early(self) -> None:

@@ -227,7 +227,7 @@ def fault(code: int, err: str) -> str:
     lines = [line for line in err.splitlines() if line.strip()]
     if code not in (0, 1, 2, 3, 4):
         return f"exit code {code}: {err[-3000:]}"
-    if "unexpected " in err or "Traceback" in err:
+    if "Error: unexpected " in err or "Traceback" in err:
         return err[-3000:]
     if code in (1, 2) and not lines:
         return f"exit code {code} without a line"
