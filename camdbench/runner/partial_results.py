@@ -39,9 +39,11 @@ class PartialResults:
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         if kind is not None:
-            hidden = CamdbenchError if issubclass(kind, Exception) else ()  # the first error says more
-            with suppress(hidden):
+            try:
                 self.save()
+            except CamdbenchError:
+                if not issubclass(kind, Exception):  # else the first error says more
+                    raise
 
     def load(self, explainers: Sequence[Spec]) -> list[BatchResult]:
         """Load results of earlier sessions, each image once.

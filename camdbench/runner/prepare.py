@@ -115,7 +115,7 @@ def prepare(request: Request, resources: Resources | None = None, *, in_memory: 
         CamdbenchError: no image can be read.
     """
     bound = (resources or Resources()).bind(request)
-    size = _size_of(bound.images)
+    size = bound.image_size
     few = {str(spec): points for spec in request.metrics if (points := few_points(spec, size)) is not None}
     _warn_of_few_points(few, size)
     models = {name: _facts_of(bound.classifier(name), bound) for name in request.models}
@@ -177,8 +177,8 @@ def _check_classes(classifier: Classifier, classes: int, request: Request, datas
 
 def _warn_of_labels(classifier: Classifier, classes: int, dataset: Dataset, name: str) -> None:
     """Warn if a model has more classes than the data and different class names; models with random weights are exempt."""
-    alike = classifier.class_names[: len(dataset.classes)] == tuple(dataset.classes)
-    if len(dataset.classes) < classes and not alike and not classifier.name.endswith("@random"):
+    same_names = classifier.class_names[: len(dataset.classes)] == tuple(dataset.classes)
+    if len(dataset.classes) < classes and not same_names and not classifier.name.endswith("@random"):
         warnings.warn(
             f"data set {name} has {len(dataset.classes)} classes and model {classifier.name} has {classes}: label 0 is scored as "
             "the model's class 0, and so on; if the classes differ, list the model's classes in order in classes.txt, "
@@ -186,12 +186,6 @@ def _warn_of_labels(classifier: Classifier, classes: int, dataset: Dataset, name
             CamdbenchWarning,
             stacklevel=2,
         )
-
-
-def _size_of(dataset: Dataset) -> tuple[int, int]:
-    """Height and width of the first readable image."""
-    height, width = first_readable(dataset).image.shape[-2:]
-    return height, width
 
 
 def _warn_of_few_points(few: Mapping[str, int], size: tuple[int, int]) -> None:
