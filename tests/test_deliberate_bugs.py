@@ -22,7 +22,6 @@ EXPLAINERS = ("gradcam", "random", "fakecam")
 def golden_job(out: Path) -> Path:
     """The golden run on a few images, as the command line makes it."""
     words = ["--explainers", ",".join(EXPLAINERS), "--metrics", "ad,ai,insertion", "--limit", "6", "--device", "cpu", "--quiet"]
-    words += ["--dataset", "shortcuts(size=32)"]
     assert run_cli(["run", *words, "--out", str(out)]) == 0
     return out
 
