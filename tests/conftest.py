@@ -39,7 +39,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(params=["gap", "dense"])
 def classifier(request: pytest.FixtureRequest) -> Classifier:
-    """A fresh toy, once with a GAP + linear head and once with a head that tells places apart."""
+    """A fresh toy, once with a GAP + linear head and once with a head that sees places."""
     from helpers.toys import toy_classifier
 
     return toy_classifier(request.param)

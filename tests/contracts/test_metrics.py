@@ -151,7 +151,7 @@ def _float64_where_bits_decide(request: pytest.FixtureRequest) -> None:
 @every_spec
 class TestEveryMetric:
     def test_values_are_repeatable_and_independent_of_the_batch(self, batch: Batch, spec: str, subtests: pytest.Subtests) -> None:
-        for toy in ("gap", "dense"):  # a head that tells places apart matters here alone
+        for toy in ("gap", "dense"):  # a head that sees places matters here alone
             classifier = toy_classifier(toy)
             before = _state_of(classifier, batch)
             first = result_of(classifier, batch, spec)
