@@ -168,8 +168,8 @@ class TestMaps:
         with subtests.test("repeatable to the bit"):
             assert torch.equal(maps_of(classifier, batch, spec).maps, found.maps)
         with subtests.test("independent of the batch size"):
-            alone = torch.cat([maps_of(classifier, batch.part(index, index + 1), spec).maps for index in range(4)])
-            torch.testing.assert_close(found.maps, alone, rtol=0, atol=2e-4)
+            one, three = (maps_of(classifier, batch.part(*ends), spec).maps for ends in ((0, 1), (1, 4)))
+            torch.testing.assert_close(found.maps, torch.cat([one, three]), rtol=0, atol=2e-4)
         with subtests.test("independent of the order"):
             order = [2, 0, 3, 1]
             shuffled = maps_of(classifier, reordered(batch, order), spec).maps
