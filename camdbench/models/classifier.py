@@ -100,7 +100,7 @@ class Classifier(nn.Module):
         self.output: Output | None = None if output is None else check_choice("output", output, Output)
         self.batch_mates: BatchMates = check_choice("batch mates", batch_mates, BatchMates)
         self.prefix_tokens = prefix_tokens
-        self.checks = dict[tuple[int, int], NetworkCheck]()  # by image size
+        self.checks = dict[tuple[object, ...], NetworkCheck]()  # by image size and what is stated
         self.register_buffer("mean", _per_channel(mean, "mean"), persistent=False)
         self.register_buffer("std", _per_channel(std, "std"), persistent=False)
         if bool((self.std <= 0).any()):
