@@ -185,6 +185,8 @@ def _warn_of_labels(classifier: Classifier, classes: int, dataset: Dataset, name
 
 def _size_of(dataset: Dataset) -> tuple[int, int]:
     """Height and width of the first readable image."""
+    from camdbench.runner.resources import first_readable
+
     height, width = first_readable(dataset).image.shape[-2:]
     return height, width
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from camdbench.core.errors import UsageError
 from camdbench.datasets.in_memory import make_batch
@@ -53,9 +56,15 @@ def test_labels_may_be_a_list_or_a_tensor(labels: object) -> None:
     [
         ({"images": torch.rand(4, 5)}, r"shape \(4, 5\); expected \(N, 3, H, W\)"),
         ({"images": torch.rand(2, 1, 4, 5)}, r"shape \(2, 1, 4, 5\)"),
-        ({"images": torch.rand(2, 4, 5, 3)}, r"shape \(2, 4, 5, 3\)"),
+        ({"images": torch.rand(2, 4, 5, 4)}, r"shape \(2, 4, 5, 4\)"),
+        ({"images": torch.rand(2, 3, 4, 5, dtype=torch.complex64)}, "images are torch.complex64.* expected a dense tensor of real numbers"),
+        ({"images": torch.rand(2, 3, 4, 5).to_sparse()}, "images are torch.float32, torch.sparse_coo"),
+        ({"images": [torch.rand(3, 4, 5), torch.rand(3, 4, 6)]}, r"images = list: sizes \(3, 4, 5\), \(3, 4, 6\); expected a tensor"),
+        ({"images": "cat.png"}, "images = str: "),
+        ({"images": None}, "images = NoneType: "),
+        ({"masks": torch.zeros(2, 3, 4, 5)}, r"masks of shape \(2, 3, 4, 5\): 2 images; expected \(2, h, w\)"),
         ({"images": torch.rand(0, 3, 4, 5)}, r"shape \(0, 3, 4, 5\)"),
-        ({"images": torch.zeros(2, 3, 4, 5, dtype=torch.uint8)}, "images are torch.uint8; expected floats in .* divide bytes by 255"),
+        ({"images": torch.zeros(2, 3, 4, 5, dtype=torch.int64)}, r"images are torch.int64; expected floats in .* or bytes \(uint8\)"),
         ({"images": torch.full((2, 3, 4, 5), 255.0)}, "values from 255 to 255; expected"),
         ({"images": torch.full((2, 3, 4, 5), -0.1)}, "values from -0.1 to -0.1; expected .* before any mean/std normalisation"),
         ({"images": torch.full((2, 3, 4, 5), torch.nan)}, "values from nan to nan"),
@@ -68,6 +77,67 @@ def test_labels_may_be_a_list_or_a_tensor(labels: object) -> None:
 def test_anything_else_is_refused_with_the_value(given: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         make_batch(**({"images": torch.rand(2, 3, 4, 5)} | given))
+
+
+BYTES = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3), dtype=np.uint8)
+FLOATS = torch.from_numpy(BYTES.transpose(0, 3, 1, 2) / np.float32(255))
+MASKS = np.arange(40).reshape(2, 4, 5) % 3 == 0
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        BYTES,
+        BYTES.transpose(0, 3, 1, 2),
+        torch.from_numpy(BYTES),
+        list(BYTES),
+        [Image.fromarray(own) for own in BYTES],
+        pd.Series([Image.fromarray(own) for own in BYTES]),
+        pd.Series(list(FLOATS.numpy()), index=[7, 3]),
+        list(FLOATS),
+        tuple(FLOATS.numpy()),
+        FLOATS.permute(0, 2, 3, 1),
+        FLOATS.tolist(),
+        np.ascontiguousarray(FLOATS.numpy()[:, ::-1])[:, ::-1],
+        FLOATS.numpy().astype(">f4"),
+        FLOATS.numpy().astype(object),
+    ],
+    ids=lambda images: type(images).__name__,
+)
+def test_images_in_any_container_are_the_same_batch(images: object) -> None:
+    torch.testing.assert_close(make_batch(images).images, FLOATS, rtol=0, atol=0)
+
+
+def test_channels_come_first_where_both_readings_are_possible() -> None:
+    images = torch.rand(1, 3, 5, 3)
+    assert torch.equal(make_batch(images).images, images)
+
+
+@pytest.mark.parametrize(
+    "masks",
+    [
+        MASKS,
+        MASKS[:, None],
+        MASKS[..., None],
+        list(MASKS),
+        [torch.from_numpy(own)[None] for own in MASKS],
+        MASKS.astype(np.float32) / 2,
+        np.ascontiguousarray(MASKS[..., ::-1])[..., ::-1],
+        [Image.fromarray(own) for own in MASKS],
+        pd.Series(list(MASKS)),
+    ],
+    ids=lambda masks: type(masks).__name__,
+)
+def test_masks_in_any_container_are_the_same_batch(masks: object) -> None:
+    assert make_batch(FLOATS, masks=masks).masks.tolist() == MASKS.tolist()
+    assert make_batch(FLOATS[0], masks=MASKS[0]).masks.tolist() == MASKS[:1].tolist()
+
+
+def test_boxes_may_be_lists_arrays_or_missing() -> None:
+    boxes = np.array([[[0.0, 1.0, 2.0, 3.0]], [[1.0, 1.0, 4.0, 2.0]]])
+    for given in (boxes, boxes.tolist(), list(boxes[:, ::-1]), pd.Series(list(boxes)), torch.from_numpy(boxes)):
+        assert [own.tolist() for own in make_batch(FLOATS, boxes=given).boxes] == boxes.tolist()
+    assert [own.shape for own in make_batch(FLOATS, boxes=[[], boxes[0]]).boxes] == [(0, 4), (1, 4)]
 
 
 @pytest.mark.parametrize("boxes", [torch.zeros(4), torch.zeros(2, 5), torch.zeros(0)])
