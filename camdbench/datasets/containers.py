@@ -24,7 +24,7 @@ def to_images(given: Any) -> Tensor:
     shape = tuple(images.shape)
     images = images.unsqueeze(0) if images.ndim == 3 else images
     if images.ndim == 4 and images.shape[1] != 3 and images.shape[3] == 3:
-        images = images.permute(0, 3, 1, 2)
+        images = images.permute(0, 3, 1, 2).contiguous()  # in the usual memory layout, so that no value depends on the container
     if images.ndim != 4 or images.shape[1] != 3 or not images.numel():
         raise UsageError(f"images have shape {shape}; expected (N, 3, H, W) or (N, H, W, 3)")
     if images.dtype == torch.uint8:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -133,13 +134,8 @@ def test_images_and_masks_may_be_arrays_and_nonsense_is_said(maps: torch.Tensor)
     batch = toy_batch()
     expected = evaluate(toy_classifier(), batch.images, LABELS, maps, "ad,iou", masks=batch.masks)
     assert evaluate(toy_classifier(), batch.images.numpy(), LABELS, maps.numpy(), "ad,iou", masks=batch.masks.numpy()).equals(expected)
-    for own in (
-        maps[:, None],
-        list(maps.numpy()),
-        [one[None] for one in maps],
-        maps.numpy()[:, ::-1][:, ::-1],
-        pd.Series(list(maps.numpy())),
-    ):
+    flipped = np.ascontiguousarray(maps.numpy()[:, ::-1])[:, ::-1]
+    for own in (maps[:, None], list(maps.numpy()), [one[None] for one in maps], flipped, pd.Series(list(maps.numpy()))):
         assert evaluate(toy_classifier(), batch.images, LABELS, own, "ad,iou", masks=batch.masks).equals(expected)
     for images, message in (([[1.0]], r"images have shape \(1, 1\)"), (["a.png"], "images = list: holds str; expected a tensor")):
         with pytest.raises(UsageError, match=message):
