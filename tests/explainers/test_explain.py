@@ -57,7 +57,7 @@ def test_a_classifier_without_known_layer_can_be_asked_for_a_control() -> None:
         ({"explainer": "opticam(iterations=1.5)"}, r"opticam\(iterations=1.5\): .*integer"),
         ({"explainer": "gradcam(iterations=3)"}, "gradcam: no option 'iterations'"),
         ({"targets": "label"}, "give the labels themselves"),
-        ({"targets": "best"}, "expected label, predicted, runner_up, least_likely or a class index"),
+        ({"targets": "best"}, "best: expected predicted, runner_up, least_likely or a class index"),
         ({"targets": [0, 1, 2]}, "3 targets for 4 images"),
         ({"targets": 5}, "the model has classes 0 to 4"),
         ({"targets": [0, 1, 2, 5]}, "classes 0 to 4"),

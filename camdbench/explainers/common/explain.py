@@ -100,10 +100,9 @@ def explain(
 
 def _targets(targets: str | int | Sequence[int] | Tensor, count: int) -> str | Tensor:
     if isinstance(targets, str | int):
-        rule = check_target_rule(targets)
-        if rule == "label":
+        if str(targets).strip() == "label":
             raise UsageError("targets='label': give the labels themselves, targets=[…], or a rule: predicted, runner_up, least_likely")
-        return rule
+        return check_target_rule(targets, labels=False)
     chosen = torch.as_tensor(targets, dtype=torch.int64)
     if chosen.shape != (count,):
         raise UsageError(f"{chosen.numel()} targets for {count} images; give one for each, or a single class for all")
