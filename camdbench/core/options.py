@@ -90,7 +90,7 @@ def options_of_source(node: ast.FunctionDef) -> tuple[Option, ...]:
     return tuple(found)
 
 
-_WRAPPED = "Inner"  # annotation of an argument that is another explainer
+_WRAPPED = "Wrapped"  # annotation of an argument that is another explainer
 
 
 def wraps_of_function(function: Callable[..., Any]) -> int:

@@ -14,6 +14,7 @@ from camdbench.core.registries import metrics as registry
 from camdbench.core.registries import parse_metrics, protocol_of
 from camdbench.core.settings import make_config
 from camdbench.core.spec import Spec, parse_specs
+from camdbench.datasets.containers import to_planes
 from camdbench.datasets.in_memory import InMemoryDataset, make_batch
 from camdbench.datasets.samples import Batch
 from camdbench.functional.normalise import Normalisation
@@ -51,7 +52,7 @@ def evaluate(
 
     Args:
         model: a `Classifier`, or the name of a model.
-        images: (N, 3, H, W) in [0, 1].
+        images: (N, 3, H, W) in [0, 1], or bytes; also channels last, lists, Pillow images.
         labels: N class indices, or names of `class_names`, that were explained and are scored.
         saliency: (N, h, w), upsampled to the size of the images if smaller. A non-finite map gives rows with status `error`.
         metrics: metric specs; `all`: every metric of camdbench that the given maps and annotations allow.
@@ -77,7 +78,7 @@ def evaluate(
     classifier = to_classifier(model)
     batch = make_batch(images, labels=labels, boxes=boxes, masks=masks, class_names=classifier.class_names)
     specs, left_out = _select_metrics(metrics, batch)
-    raw = _check_saliency(torch.as_tensor(saliency), batch, normalisation)
+    raw = _check_saliency(to_planes(saliency, len(batch), "saliency"), normalisation)
     classes = check_network(classifier, (batch.images.shape[-2], batch.images.shape[-1])).classes
     check_classes(batch.labels, classes, "labels: an image has label")
     resources = Resources({"model": classifier}, InMemoryDataset(batch), map_source=GivenMaps(raw, normalisation))
@@ -137,11 +138,9 @@ def _missing_input(spec: Spec, gives: Sequence[str]) -> str:
     return ""
 
 
-def _check_saliency(saliency: Tensor, batch: Batch, normalisation: Normalisation) -> Tensor:
+def _check_saliency(saliency: Tensor, normalisation: Normalisation) -> Tensor:
     if normalisation not in get_args(Normalisation):
         raise unknown("normalisation", normalisation, get_args(Normalisation))
-    if saliency.ndim != 3 or len(saliency) != len(batch) or not saliency.numel():
-        raise UsageError(f"saliency of shape {tuple(saliency.shape)}: {len(batch)} images; expected ({len(batch)}, h, w)")
     with torch.inference_mode(mode=False):
         raw = saliency.detach().clone().float()
     known = raw[raw.isfinite()] if raw.isfinite().any() else raw  # a non-finite map is an error of its image only

@@ -38,12 +38,13 @@ class PartialResults:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is not None:
-            try:
-                self.save()
-            except CamdbenchError:
-                if not issubclass(kind, Exception):  # else the first error says more
-                    raise
+        if kind is None:
+            return
+        try:
+            self.save()
+        except CamdbenchError:
+            if not issubclass(kind, Exception):  # else the first error says more
+                raise
 
     def load(self, explainers: Sequence[Spec]) -> list[BatchResult]:
         """Load results of earlier sessions, each image once.

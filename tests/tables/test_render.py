@@ -291,7 +291,7 @@ def test_csv_has_one_order_of_columns_and_ten_digits(summary):
         "higher_is_better,unit,passes_per_image,seconds_per_image,is_control,tie_group"
     )
     quoted = '"opticam(iterations=50, objective=""diff"")"'
-    assert lines[1] == f"shapes,val,net,{quoted},ad,opticam,label,0.3333333333,10.06,14.5,4,0,0,0,False,%,201,0.25,False,"
+    assert lines[1] == f"shapes,val,net,{quoted},ad,opticam,label,0.3333333333,10.06,14.5,4,0,0,0,0,False,%,201,0.25,False,"
     assert lines[-1] == ""
     assert "\r" not in text
 
