@@ -34,9 +34,9 @@ def calling(what: str) -> Generator[None]:
 
 
 def describe(error: BaseException) -> str:
-    """Type and first line of an exception.
+    r"""Type and first line of an exception.
 
-    >>> describe(ValueError("a\\nb")), describe(SystemExit(3)), describe(KeyError())
+    >>> describe(ValueError("a\nb")), describe(SystemExit(3)), describe(KeyError())
     ('ValueError: a', 'calls sys.exit(3)', 'KeyError')
     """
     if isinstance(error, SystemExit):
@@ -90,12 +90,17 @@ def _source_of(target: Any) -> str:
 def _bytecode_of(target: Any) -> str:
     """Text of the bytecode of a function, or of the methods of a class; empty for code in C."""
     functions = [own for _, own in sorted(vars(target).items())] if inspect.isclass(target) else [target]
-    codes = [code for own in functions if isinstance(code := getattr(inspect.unwrap(own) if callable(own) else own, "__code__", None), CodeType)]
+    codes = [
+        code for own in functions if isinstance(code := getattr(inspect.unwrap(own) if callable(own) else own, "__code__", None), CodeType)
+    ]
     return "".join(map(_text_of, codes))
 
 
 def _text_of(code: CodeType) -> str:
-    constants = [_text_of(own) if isinstance(own, CodeType) else repr(sorted(map(repr, own)) if isinstance(own, frozenset) else own) for own in code.co_consts]
+    constants = [
+        _text_of(own) if isinstance(own, CodeType) else repr(sorted(map(repr, own)) if isinstance(own, frozenset) else own)
+        for own in code.co_consts
+    ]
     return repr((code.co_code.hex(), code.co_names, code.co_varnames, code.co_freevars, constants))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable
-from functools import partial
 from dataclasses import dataclass
+from functools import partial
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args
 

@@ -120,7 +120,11 @@ class BatchResult:
             for metric, (values, status, reasons, curves) in state["scores"].items()
         }
         usage = {stage: Usage(PassCounts(**passes), seconds) for stage, (passes, seconds) in state["usage"].items()}
-        columns = [state["labels"], state["targets"], *(own for item in scores.values() for own in (item.values, item.status, item.reasons))]
+        columns = [
+            state["labels"],
+            state["targets"],
+            *(own for item in scores.values() for own in (item.values, item.status, item.reasons)),
+        ]
         if not count or any(len(own) != count for own in columns) or not isinstance(state["explainer"], str):
             raise ValueError(f"not the results of {count} images")
         return cls(state["explainer"], state["ids"], state["labels"], state["targets"], scores, usage, state["raw"])

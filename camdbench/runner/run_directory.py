@@ -27,7 +27,7 @@ from urllib.parse import quote
 
 from camdbench.core import provenance
 from camdbench.core.errors import CamdbenchError, UsageError
-from camdbench.core.files import reading, replacing, to_json
+from camdbench.core.files import check_utf8, reading, replacing, to_json
 from camdbench.core.row import Row
 from camdbench.core.settings import identity_of
 from camdbench.runner.config import RunConfig
@@ -122,7 +122,9 @@ class RunRecord:
     @property
     def identity(self) -> dict[str, Any]:
         """Facts that must agree between sessions in one run directory."""
-        models = {f"{fact} of {name}": own.get(fact) for name, own in self.models.items() for fact in ("weights_hash", "layer", "mean", "std")}
+        models = {
+            f"{fact} of {name}": own.get(fact) for name, own in self.models.items() for fact in ("weights_hash", "layer", "mean", "std")
+        }
         return identity_of(RunConfig, self.config) | {
             "data": self.dataset.get("fingerprint"),
             "images": hashlib.sha256("\n".join(self.ids).encode()).hexdigest()[:16],
@@ -147,6 +149,7 @@ class RunDirectory:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        check_utf8("--out", root.name)
         try:
             root.mkdir(parents=True, exist_ok=True)
             if not os.access(root, os.W_OK | os.X_OK):

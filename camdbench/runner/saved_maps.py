@@ -183,12 +183,15 @@ def _read_arrays(path: Path) -> np.ndarray | dict[str, np.ndarray]:
     with reading(path, "maps", fix="give numbers, saved by numpy.save or numpy.savez"):
         try:
             loaded = np.load(path, allow_pickle=False)
-            found = loaded if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
+            if isinstance(loaded, np.ndarray):
+                return loaded
+            with loaded:
+                found = {name: loaded[name] for name in loaded.files}
         except ValueError as error:
             if "pickle" in str(error):  # numpy advises to load it unsafely
                 raise ValueError("no array of numbers") from None
             raise
-        if not isinstance(found, np.ndarray) and not all(isinstance(own, np.ndarray) for own in found.values()):
+        if not all(isinstance(own, np.ndarray) for own in found.values()):
             raise TypeError("it has members that are no arrays")
         return found
 

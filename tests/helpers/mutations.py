@@ -18,7 +18,26 @@ import yaml
 
 Mutation = Callable[[Path, random.Random], None]
 DEEP = 100_000
-ODD: tuple[Any, ...] = (None, True, -1, 0, 1.5, 10**30, float("nan"), float("inf"), "", "a", "\ud800", "x" * 300, "../..", [], {}, [[]], {"a": 1}, [None])
+ODD: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    0,
+    1.5,
+    10**30,
+    float("nan"),
+    float("inf"),
+    "",
+    "a",
+    "\ud800",
+    "x" * 300,
+    "../..",
+    [],
+    {},
+    [[]],
+    {"a": 1},
+    [None],
+)
 
 
 def _bytes(change: Callable[[bytes, random.Random], bytes]) -> Mutation:
@@ -78,10 +97,31 @@ def _yaml_change(file: Path, draw: random.Random) -> None:
 
 
 def _yaml_odd(file: Path, draw: random.Random) -> None:
-    bomb = "a: &a [x,x,x,x,x,x,x,x]\n" + "".join(f"{n}: &{n} [{','.join(f'*{p}' for _ in range(9))}]\n" for p, n in zip("abcdefgh", "bcdefghi", strict=True))
+    bomb = "a: &a [x,x,x,x,x,x,x,x]\n" + "".join(
+        f"{n}: &{n} [{','.join(f'*{p}' for _ in range(9))}]\n" for p, n in zip("abcdefgh", "bcdefghi", strict=True)
+    )
     text = file.read_text("utf-8")
-    lines = ("\tepochs: 1\n", "seed: 1\nseed: 2\n", "? [a]\n: 1\n", "? {a: 1}\n: 1\n", "seed: !!python/object:os.system x\n", "seed: 2020-01-01\n", "seed: *none\n", "<<: 3\n", "1: 2\n", "a: &a [*a]\n")
-    odd = ("[" * 5000, "{a: " * 5000, "- " * 5000, bomb, text + draw.choice(lines), "---\na: 1\n---\nb: 2\n", yaml.safe_dump(draw.choice(ODD[:4])))
+    lines = (
+        "\tepochs: 1\n",
+        "seed: 1\nseed: 2\n",
+        "? [a]\n: 1\n",
+        "? {a: 1}\n: 1\n",
+        "seed: !!python/object:os.system x\n",
+        "seed: 2020-01-01\n",
+        "seed: *none\n",
+        "<<: 3\n",
+        "1: 2\n",
+        "a: &a [*a]\n",
+    )
+    odd = (
+        "[" * 5000,
+        "{a: " * 5000,
+        "- " * 5000,
+        bomb,
+        text + draw.choice(lines),
+        "---\na: 1\n---\nb: 2\n",
+        yaml.safe_dump(draw.choice(ODD[:4])),
+    )
     file.write_text(draw.choice(odd), encoding="utf-8")
 
 
@@ -96,7 +136,9 @@ def _table_change(file: Path, draw: random.Random) -> None:
         case 2:
             lines[row] = lines[row] + ["1"]
         case _:
-            lines[row][min(column, len(lines[row]) - 1)] = draw.choice(["", "abc", "nan", "inf", "-1", "1e400", '"', "9" * 40, "1.5", "é", "="])
+            lines[row][min(column, len(lines[row]) - 1)] = draw.choice(
+                ["", "abc", "nan", "inf", "-1", "1e400", '"', "9" * 40, "1.5", "é", "="]
+            )
     file.write_text("\n".join(map(",".join, lines)) + "\n", encoding="utf-8")
 
 
@@ -104,7 +146,16 @@ def _parquet_change(file: Path, draw: random.Random) -> None:
     table = pq.read_table(file, partitioning=None)
     place = draw.randrange(table.num_columns)
     name, count = table.column_names[place], len(table)
-    others = ([f"t{n}" for n in range(count)], [None] * count, [[1]] * count, [b"\xff"] * count, [1.5] * count, [float("nan")] * count, [True] * count, [2**62] * count)
+    others = (
+        [f"t{n}" for n in range(count)],
+        [None] * count,
+        [[1]] * count,
+        [b"\xff"] * count,
+        [1.5] * count,
+        [float("nan")] * count,
+        [True] * count,
+        [2**62] * count,
+    )
     match draw.randrange(4):
         case 0:
             table = table.drop_columns([name])
@@ -126,7 +177,11 @@ def _array_change(file: Path, draw: random.Random) -> None:
 
 
 def _array_claim(file: Path, draw: random.Random) -> None:
-    header = {"descr": draw.choice(["<f4", "|O", "<f99", "zz"]), "fortran_order": False, "shape": draw.choice([(10**12, 7, 7), (10**30,), (4, 7, 7), (-1, 7, 7)])}
+    header = {
+        "descr": draw.choice(["<f4", "|O", "<f99", "zz"]),
+        "fortran_order": False,
+        "shape": draw.choice([(10**12, 7, 7), (10**30,), (4, 7, 7), (-1, 7, 7)]),
+    }
     text = (repr(header) if draw.random() < 0.8 else "(" * 5000).encode()
     content = b"\x93NUMPY\x01\x00" + len(text + b"\n").to_bytes(2, "little") + text + b"\n" + b"\0" * 64
     if file.suffix == ".npy":
@@ -138,7 +193,11 @@ def _array_claim(file: Path, draw: random.Random) -> None:
 
 
 def _tensors_change(file: Path, draw: random.Random) -> None:
-    header = json.dumps(draw.choice(ODD)) if draw.random() < 0.5 else json.dumps({"w": {"dtype": "F32", "shape": [10**9, 10**9], "data_offsets": [0, 8]}})
+    header = (
+        json.dumps(draw.choice(ODD))
+        if draw.random() < 0.5
+        else json.dumps({"w": {"dtype": "F32", "shape": [10**9, 10**9], "data_offsets": [0, 8]}})
+    )
     encoded = header.encode("utf-8", "backslashreplace")
     file.write_bytes((len(encoded) if draw.random() < 0.7 else 2**62).to_bytes(8, "little") + encoded + b"\0" * 8)
 
@@ -157,10 +216,35 @@ def _ids_change(file: Path, draw: random.Random) -> None:
 
 
 def _python_change(file: Path, draw: random.Random) -> None:
-    heads = ("import sys; sys.exit(3)", "raise BaseException('x')", "def f(:", "\0", "1/0", "x = " + "(" * 300, "raise SystemExit", "import nosuch", "# coding: klingon")
-    bodies = ("import sys; sys.exit()", "raise BaseException('b')", "return None", "return 3", "return trace.images", "1/0", "return trace.images.mean(1)[:, 0]", "raise SystemExit(0)", "exit()", "raise GeneratorExit", "def f(): return f()\n    return f()")
+    heads = (
+        "import sys; sys.exit(3)",
+        "raise BaseException('x')",
+        "def f(:",
+        "\0",
+        "1/0",
+        "x = " + "(" * 300,
+        "raise SystemExit",
+        "import nosuch",
+        "# coding: klingon",
+    )
+    bodies = (
+        "import sys; sys.exit()",
+        "raise BaseException('b')",
+        "return None",
+        "return 3",
+        "return trace.images",
+        "1/0",
+        "return trace.images.mean(1)[:, 0]",
+        "raise SystemExit(0)",
+        "exit()",
+        "raise GeneratorExit",
+        "def f(): return f()\n    return f()",
+    )
     text = file.read_text("utf-8")
-    file.write_text(f"{draw.choice(heads)}\n{text}" if draw.random() < 0.5 else text.replace("return trace.images.mean(1)", draw.choice(bodies)), encoding="utf-8")
+    file.write_text(
+        f"{draw.choice(heads)}\n{text}" if draw.random() < 0.5 else text.replace("return trace.images.mean(1)", draw.choice(bodies)),
+        encoding="utf-8",
+    )
 
 
 def _replaced(file: Path, draw: random.Random) -> None:
@@ -186,7 +270,11 @@ COMMON: tuple[Mutation, ...] = (
     _bytes(_flip),
     _bytes(_insert),
     _bytes(lambda content, draw: content[: draw.randrange(len(content))]),
-    _bytes(lambda content, draw: draw.choice([b"", b"\0" * 64, content * 2, content.decode("latin-1").encode("utf-16"), b"\xef\xbb\xbf" + content])),
+    _bytes(
+        lambda content, draw: draw.choice(
+            [b"", b"\0" * 64, content * 2, content.decode("latin-1").encode("utf-16"), b"\xef\xbb\xbf" + content]
+        )
+    ),
     _replaced,
 )
 OWN: dict[str, tuple[Mutation, ...]] = {

@@ -517,7 +517,8 @@ def test_a_configuration_may_be_a_mapping_or_a_yaml_file(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("explainer: gradcam", "did you mean 'explainers'"), ("- gradcam", "expected fields such as"), (None, "cannot be read")]
+    ("text", "message"),
+    [("explainer: gradcam", "did you mean 'explainers'"), ("- gradcam", "expected fields such as"), (None, "cannot be read")],
 )
 def test_a_wrong_file_of_options_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
     if text is not None:
