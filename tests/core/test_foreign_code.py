@@ -65,7 +65,8 @@ def test_arguments_of_a_partial_and_the_class_of_an_instance_count() -> None:
 def test_a_file_is_hashed_whole(tmp_path: Path) -> None:
     text = "# coding: latin-1\n# caf\xe9\ndef f(x):\n    return x\n"
     (tmp_path / "own_code.py").write_bytes(text.encode("latin-1"))
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nfrom own_code import f\nfrom camdbench.core.foreign_code import plugin_hash\nprint(plugin_hash(f))"
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nfrom own_code import f\n"
+    code += "from camdbench.core.foreign_code import plugin_hash\nprint(plugin_hash(f))"
     found = [subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout]
     (tmp_path / "own_code.py").write_bytes((text + "y = 1\n").encode("latin-1"))
     found.append(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
