@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -34,8 +35,7 @@ def reading(file: Path, what: str = "", *, fix: str, error: type[CamdbenchError]
     """
     name = f"{what} {file}".strip()
     try:
-        if not stat.S_ISREG(os.stat(file).st_mode):
-            raise error(f"{name}: not a regular file; {fix}")
+        _check_regular(file)
         yield
     except CamdbenchError:
         raise
@@ -44,6 +44,11 @@ def reading(file: Path, what: str = "", *, fix: str, error: type[CamdbenchError]
         raise error(f"{name}: cannot be read ({_one_line(reason)}); {fix}") from None
     except Exception as failure:  # each format raises its own types
         raise error(f"{name}: damaged ({reason_of(failure)}); {fix}") from failure
+
+
+def _check_regular(file: Path) -> None:
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(file))
 
 
 def reason_of(failure: BaseException) -> str:
@@ -142,6 +147,18 @@ def _parse_yaml(text: str) -> Any:
             raise ValueError(f"its aliases expand to more than {_MOST_NODES:,} values")
         waiting += [each for each in own if isinstance(each, dict | list)]
     return loaded
+
+
+def check_utf8(what: str, name: str) -> None:
+    """Refuse a name that tables cannot hold, as of a file whose name is not UTF-8.
+
+    Raises:
+        UsageError: the name is not UTF-8.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{what} = {name!a}: a name that is not UTF-8, which tables cannot hold; rename it") from None
 
 
 def to_json(content: object) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable
-from functools import partial
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 

@@ -26,7 +26,7 @@ from urllib.parse import quote
 
 from camdbench.core import provenance
 from camdbench.core.errors import CamdbenchError, UsageError
-from camdbench.core.files import reading, replacing, to_json
+from camdbench.core.files import check_utf8, reading, replacing, to_json
 from camdbench.core.row import Row
 from camdbench.core.settings import identity_of
 from camdbench.runner.config import RunConfig
@@ -148,6 +148,7 @@ class RunDirectory:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        check_utf8("--out", root.name)
         try:
             root.mkdir(parents=True, exist_ok=True)
             if not os.access(root, os.W_OK | os.X_OK):
