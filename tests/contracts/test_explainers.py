@@ -120,7 +120,7 @@ ROWS = {
 }
 # With their default options, but for those whose passes would cost seconds: fewer iterations or samples, and never less than a hundred.
 AT_DEFAULTS = {name: name for name, row in ROWS.items() if name not in row.specs and not explainers.get(name).wraps} | {
-    "extremal": "extremal(areas=(0.1,), max_iter=100)",
+    "extremal": "extremal(areas=(0.1,), max_iter=100, step=4, sigma=3.0, blur_sigma=4.0)",
     "iscam": "iscam",
     "kernelshap": "kernelshap(samples=100)",
     "lime": "lime(samples=100)",
