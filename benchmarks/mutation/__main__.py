@@ -81,10 +81,8 @@ def _report(work: Path, mutants: list[Mutant], outcomes: dict[str, dict[str, str
         lines.append(f"| `{one.module}` | {one.line} | `{before}` | `{after}` |")
     (work / "survivors.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     counts = Counter(outcomes[one.key]["result"] for one in mutants)
-    noticed = len(mutants) - len(survivors)
-    print(
-        f"{noticed} of {len(mutants)} mutants noticed ({noticed / max(1, len(mutants)):.1%}); {dict(counts)}; survivors: {work / 'survivors.md'}"
-    )
+    share = 1 - len(survivors) / max(1, len(mutants))
+    print(f"{len(mutants)} mutants, {share:.1%} noticed; {dict(counts)}; survivors: {work / 'survivors.md'}")
 
 
 if __name__ == "__main__":

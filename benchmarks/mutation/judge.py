@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import contextlib
 import importlib
 import os
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -74,6 +76,7 @@ def _copy(checkout: Path, target: Path) -> Path:
         if (checkout / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(checkout / name, target / name)
+    compileall.compile_dir(target / "camdbench", quiet=1)
     return target
 
 
@@ -85,10 +88,13 @@ def _start(job: Job, copy: Path) -> _Slot:
     sys.stdout.flush()
     if pid := os.fork():
         return _Slot(job, copy, pid, time.monotonic())
-    code = 99
+    code = 3  # as pytest's internal errors
     try:
         code = _test(job, copy)
+    except BaseException:
+        traceback.print_exc()
     finally:
+        sys.stderr.flush()
         os._exit(code)
 
 
@@ -110,11 +116,12 @@ def _test(job: Job, copy: Path) -> int:
         "COLUMNS": "120",
         "HF_HUB_OFFLINE": "1",
     }
-    if job.mutant is not None:  # else the copy's compiled files are written, which mutants then read
+    if job.mutant is not None:  # without one, pytest stores the compiled test files for the mutants that follow
         sys.dont_write_bytecode = True
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-    options = ["-x", "-q", "-p", "no:cacheprovider", f"--basetemp={copy / 'temporary'}", "--durations=3", "--timeout=0"]
-    return int(pytest.main([*options, *job.tests]))
+    options = ["-x", "-q", "-p", "no:cacheprovider", f"--basetemp={copy / 'temporary'}", "--timeout=0"]
+    quiet = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # hypothesis is imported before pytest starts
+    return int(pytest.main([*options, *quiet, *job.tests]))
 
 
 def _ended(slot: _Slot) -> Outcome | None:
@@ -131,6 +138,19 @@ def _ended(slot: _Slot) -> Outcome | None:
     if slot.job.mutant is not None:
         (slot.copy / "original.py").replace(slot.copy / "camdbench" / slot.job.mutant.module)
     file = slot.copy / "output.txt"
-    output = file.read_text(encoding="utf-8", errors="replace")[-3000:] if file.is_file() else ""
-    result = "timeout" if late else "survived" if status == 0 else "killed"
-    return Outcome(slot.job, result, seconds, output)
+    output = file.read_text(encoding="utf-8", errors="replace")[-6000:] if file.is_file() else ""
+    return Outcome(slot.job, "timeout" if late else _result(status, output), seconds, output)
+
+
+def _result(status: int, output: str) -> str:
+    """Read the status of a process: an error of the run itself must not count as a noticed mutant.
+
+    Raises:
+        RuntimeError: pytest could not run the tests.
+    """
+    code = os.waitstatus_to_exitcode(status)
+    if code == 0:
+        return "survived"
+    if code in {1, 2} or code < 0 or "while loading conftest" in output:  # failed, not importable, crashed
+        return "killed"
+    raise RuntimeError(f"pytest ended with {code}:\n{output}")
