@@ -39,7 +39,7 @@ def main(work: Path, count: int, seed: int, only: str, workers: int, limit: floa
     waiting = [one for one in mutants if one.key not in known or (again and known[one.key]["result"] == "survived")]
     tests = {module: tests_of(CHECKOUT, module) for module in sorted({one.module for one in waiting})}
     if not no_baseline:
-        _require_green(work, sorted(set().union(*tests.values())), workers, limit)
+        _require_green(work, tests, workers, limit)
     jobs = [Job(one.key, tests[one.module], limit, one) for one in waiting]
     with record.open("a", encoding="utf-8") as file:
         for place, outcome in enumerate(run_jobs(CHECKOUT, work, jobs, workers), 1):
@@ -49,11 +49,11 @@ def main(work: Path, count: int, seed: int, only: str, workers: int, limit: floa
     _report(work, mutants, _outcomes(record))
 
 
-def _require_green(work: Path, files: list[str], workers: int, limit: float) -> None:
-    """Run every test file on the package as it is; stop if one fails."""
-    failed = [
-        one for one in run_jobs(CHECKOUT, work, [Job(file, (file,), 10 * limit) for file in files], workers) if one.result != "survived"
-    ]
+def _require_green(work: Path, tests: dict[str, list[list[str]]], workers: int, limit: float) -> None:
+    """Run the tests of every module on the package as it is; stop if one fails."""
+    arguments = {" ".join(one): one for runs in tests.values() for one in runs}
+    jobs = [Job(name, [one], 10 * limit) for name, one in arguments.items()]
+    failed = [one for one in run_jobs(CHECKOUT, work, jobs, workers) if one.result != "survived"]
     for one in failed:
         print(f"{one.job.name}: {one.result}\n{one.output}")
     if failed:

@@ -22,10 +22,10 @@ _HEAVY = ("torch", "torchvision", "scipy.stats", "scipy.ndimage", "pandas", "pya
 
 
 class Job(NamedTuple):
-    """Test files to run, on a mutant or, without one, on the package as it is."""
+    """Arguments of the pytest runs, on a mutant or, without one, on the package as it is; the first run that fails is the last."""
 
     name: str
-    tests: tuple[str, ...]
+    tests: list[list[str]]
     limit: float
     mutant: Mutant | None = None
 
@@ -99,7 +99,7 @@ def _start(job: Job, copy: Path) -> _Slot:
 
 
 def _test(job: Job, copy: Path) -> int:
-    """Run pytest in a forked process; return its exit status."""
+    """Run pytest in forked processes until one fails; return its exit status."""
     import pytest
 
     os.setsid()
@@ -121,7 +121,13 @@ def _test(job: Job, copy: Path) -> int:
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     options = ["-x", "-q", "-p", "no:cacheprovider", f"--basetemp={copy / 'temporary'}", "--timeout=0"]
     quiet = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # hypothesis is imported before pytest starts
-    return int(pytest.main([*options, *quiet, *job.tests]))
+    for arguments in job.tests:
+        if not (pid := os.fork()):
+            os._exit(int(pytest.main([*options, *quiet, *arguments])))
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if code not in {0, pytest.ExitCode.NO_TESTS_COLLECTED}:
+            return code if code > 0 else 1  # a crash of the interpreter is a failure too
+    return 0
 
 
 def _ended(slot: _Slot) -> Outcome | None:
@@ -151,6 +157,6 @@ def _result(status: int, output: str) -> str:
     code = os.waitstatus_to_exitcode(status)
     if code == 0:
         return "survived"
-    if code in {1, 2} or code < 0 or "while loading conftest" in output:  # failed, not importable, crashed
+    if code in {1, 2} or code < 0 or "while loading conftest" in output:  # failed, not importable, stopped
         return "killed"
     raise RuntimeError(f"pytest ended with {code}:\n{output}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 _CAMS = ("explainers/test_cam_family.py", "explainers/test_cams.py")
@@ -30,7 +31,7 @@ FURTHER: dict[str, tuple[str, ...]] = {
     "trainer/losses/cutmix.py": ("trainer/losses/test_cfce.py",),
     "trainer/losses/dfr.py": ("trainer/losses/test_baselines.py",),
 }
-# Contract suites, which come last: they check costs, ranges, protocols and directions of everything registered.
+# Contract suites: costs, ranges, protocols and directions of everything registered.
 CONTRACTS = {
     "explainers/": ("explainers/test_costs.py", "contracts/test_explainers.py"),
     "metrics/": ("contracts/test_metrics.py",),
@@ -38,20 +39,23 @@ CONTRACTS = {
 }
 
 
-def tests_of(checkout: Path, module: str) -> tuple[str, ...]:
-    """Return the test files of a module of the package, the file of the same name first; with the module if it has doctests.
+def tests_of(checkout: Path, module: str) -> list[list[str]]:
+    """Return pytest's arguments for a module of the package, in the order in which they run until one fails.
+
+    First the test files: that of the same name, those of `FURTHER`, and the module itself if it has doctests. Then the cases of what
+    the module registers in the contract suites.
 
     Raises:
         LookupError: no test file is known for the module.
     """
     folder, _, name = module.rpartition("/")
     names = [f"{folder}/test_{name}", f"{folder.removesuffix('/common')}/test_{name}", *FURTHER.get(module, ())]
-    found = list(dict.fromkeys(f"tests/{path}" for path in names if (checkout / "tests" / path).is_file()))
-    if not found:
+    files = list(dict.fromkeys(f"tests/{path}" for path in names if (checkout / "tests" / path).is_file()))
+    if not files:
         raise LookupError(f"{module}: no test file; add it to FURTHER in benchmarks/mutation/mapping.py")
     source = (checkout / "camdbench" / module).read_text(encoding="utf-8")
-    if ">>>" in source:
-        found.insert(0, f"camdbench/{module}")
-    if "core.registries import" in source and "/common/" not in module:
-        found += [f"tests/{path}" for area, paths in CONTRACTS.items() if module.startswith(area) for path in paths]
-    return tuple(found)
+    doctests = [f"camdbench/{module}"] if ">>>" in source else []
+    registered = re.findall(r"^@(?:explainer|metric|loss)\(\s*\"([^\"]+)\"", source, re.MULTILINE)
+    suites = [f"tests/{path}" for area, paths in CONTRACTS.items() if module.startswith(area) for path in paths]
+    cases = " or ".join(f"[{word}" for word in registered)  # parametrized cases begin with the name
+    return [[*doctests, *files], *([[*suites, "-k", cases]] if registered else [])]

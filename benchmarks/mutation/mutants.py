@@ -102,20 +102,25 @@ def _sites(source: str) -> dict[tuple[int, int], list[_Change]]:
         operator = get_operator(name)()
         places = ((node, start) for node in nodes for start, _ in operator.mutation_positions(node))
         for occurrence, (node, start) in enumerate(places):
-            if not _is_annotation(node):
+            if not _is_annotation(node) and not _is_marker(node):
                 found[start].append(_Change(name, occurrence, *start))
     return found
 
 
 def _meaningful(name: str) -> bool:
+    """Whether an operator can give another value rather than an error or the same value."""
     if get_operator(name).arguments() or name.endswith("NoOp"):
         return False
-    kind, _, change = name.partition("ReplaceBinaryOperator_")
-    if not change:
-        return kind == name
-    return any({*change.split("_")} <= family for family in (_ARITHMETIC | {"FloorDiv", "Mod"}, _BITWISE)) and (
-        change.split("_")[1] not in {"FloorDiv", "Mod"}
-    )
+    kind, _, change = name.removeprefix("core/").partition("Operator_")
+    before, _, after = change.partition("_")
+    if kind == "ReplaceBinary":
+        return {before, after} <= _BITWISE or (before in _ARITHMETIC | {"FloorDiv", "Mod"} and after in _ARITHMETIC)
+    return kind != "ReplaceComparison" or ("Is" in before) == ("Is" in after)  # equal words are one object or two, by chance
+
+
+def _is_marker(node: Any) -> bool:
+    """Whether a node is the star before keyword-only parameters, which is no multiplication."""
+    return node.type == "operator" and node.parent.type in {"parameters", "param"}
 
 
 def _is_annotation(node: Any) -> bool:
