@@ -141,13 +141,19 @@ def test_counts_that_meet_the_half_width_exactly_suffice_and_the_default_is_half
     two = np.array([[1.0, 1.0], [3.0, 3.0]])  # seeds alone vary, with the variance 2
     for count in (1, 7, 25, 49):
         assert components(two, half_width=1.96 * (2 / count) ** 0.5).seeds_needed == count
-    assert components(two).seeds_needed == 2 * 4
-    assert components(two.T).images_needed == 2 * 4
+    many = np.repeat(np.arange(40.0)[:, None], 2, axis=1)
+    assert (components(many).seeds_needed, components(many.T).images_needed) == (40 * 4, 40 * 4)
     assert (components(two).images_needed, components(two, half_width=1.96 * 1.01).images_needed) == (1, 1)  # no spread of images
     assert (components(two.T).seeds_needed, components(two, half_width=99).seeds_needed) == (1, 1)
-    present = components(two + np.array([0.0, 0.5]))
-    wanted = (1.96 * present.se / 2 / 1.96) ** 2
-    assert present.seeds_needed == np.ceil((present.sd_seeds**2) / (wanted - present.sd_images**2 / 2))
+    values = simulated(4, 30, np.random.default_rng(4))
+    found = components(values)
+    rest = found.sd_residual**2
+    for variance in (
+        (found.sd_seeds**2 + rest / 30) / 200 + found.sd_images**2 / 30,
+        found.sd_seeds**2 / 4 + (found.sd_images**2 + rest / 4) / 200,
+    ):
+        wanted = components(values, half_width=1.96 * variance**0.5)
+        assert 200 in {wanted.seeds_needed, wanted.images_needed}
 
 
 def test_what_more_images_cannot_mend_is_infinite_and_by_default_the_interval_is_halved():
