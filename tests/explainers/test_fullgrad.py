@@ -67,6 +67,22 @@ def test_channel_by_channel_it_is_that_of_grad_cam() -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=2e-3)
 
 
+def test_a_layer_is_rescaled_from_its_smallest_to_its_largest_size() -> None:
+    """Without a ReLU, bias x gradient of a channel is b w / 16 at all 16 places: 2, 6 and 4 become 0, 1 and 0.5; alone, 0 each."""
+    convolution, head = nn.Conv2d(3, 3, 1), nn.Linear(3, 2, bias=False)
+    with torch.no_grad():
+        convolution.weight.zero_()
+        convolution.bias.copy_(torch.tensor([1.0, -2.0, 4.0]))
+        head.weight.copy_(16 * torch.tensor([[2.0, 3.0, -1.0], [0.0, 0.0, 0.0]]))
+    network = nn.Sequential(convolution, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
+    classifier = Classifier(network.double().eval(), "0", mean=0.5, std=0.25)
+    classifier.mean, classifier.std = classifier.mean.double(), classifier.std.double()
+    batch = make_batch(torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0)).double())
+    with classifier.frozen():
+        torch.testing.assert_close(fullgrad(Trace(classifier, batch, target=0)), torch.full((2, 4, 4), 1.5))
+        assert not fullgrad(Trace(classifier, batch, target=0), compat="pgc").any()
+
+
 @pytest.mark.parametrize("name", ["resnet18", "small_vgg", "densenet121", "googlenet"])
 def test_networks_of_relus_are_complete(name: str) -> None:
     classifier = random_network(name)

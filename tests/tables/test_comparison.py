@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -73,6 +75,21 @@ def test_the_detectable_difference_is_found_in_eighty_per_cent_of_samples():
     samples = random.normal(effect, spread, (4000, n))
     found = stats.ttest_1samp(samples, 0, axis=1).pvalue < 0.05
     assert found.mean() == pytest.approx(0.8, abs=0.025)
+
+
+def test_zeros_are_ranked_by_pratt_in_the_test_and_left_out_of_the_effect():
+    """Ranks of all: four zeros, then 5 6 7.5 -7.5 9 10 11, with signs by fair coins; ranks of the others: 1 2 3.5 -3.5 5 6 7."""
+    found = paired_tests(np.array([[0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 3.0, -3.0, 5.0, 6.0, 7.0]]))
+    sums = [np.dot(signs, [5, 6, 7.5, 7.5, 9, 10, 11]) for signs in product((1, -1), repeat=7)]
+    assert found.p_wilcoxon[0] == pytest.approx(np.mean(np.abs(sums) >= 5 + 6 + 9 + 10 + 11)) == 10 / 128
+    assert found.rank_biserial[0] == pytest.approx((1 + 2 + 5 + 6 + 7) / 28)
+
+
+def test_the_detectable_difference_has_tabled_quantiles_and_the_unbiased_variance():
+    """Differences of mean 3 and sum of squares 14; t of 3 degrees of freedom: 3.182446 (97.5 %) and 0.978472 (80 %)."""
+    found = paired_tests(np.array([[1.0, 2.0, 3.0, 6.0, np.nan], [1.0, np.nan, np.nan, 3.0, np.nan]])).min_detectable_difference
+    assert found[0] == pytest.approx((3.182446 + 0.978472) * (14 / 3) ** 0.5 / 2, rel=1e-6)
+    assert found[1] == pytest.approx((12.706205 + 1.376382) * 2**0.5 / 2**0.5, rel=1e-6)  # one degree of freedom
 
 
 def test_holm_is_the_step_down_procedure_read_literally():

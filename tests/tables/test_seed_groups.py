@@ -36,6 +36,8 @@ def test_models_of_one_recipe_are_a_group_whatever_their_names(make_run: Any) ->
     models = {"so-s0": trained("a", "r1", 0), "so-s1": trained("b", "r1", 1), "alone": trained("c", "r2", 0)}
     rows = seeded_rows([run_of(make_run, "run", models)])
     assert groups(rows) == {"so": {"so-s0 a", "so-s1 b"}}
+    others = {"net-early": trained("d", "r3", 0), "net-late": trained("e", "r3", 1)}
+    assert groups(seeded_rows([run_of(make_run, "other", others)])) == {"net": {"net-early d", "net-late e"}}
     assert rows.groupby("model")["value"].apply(list).to_dict() == {"so-s0 a": [0, 1], "so-s1 b": [10, 11]}
 
 

@@ -95,6 +95,67 @@ def test_so_many_seeds_or_images_are_needed_and_not_one_less():
     assert half_width(4, more.images_needed) <= found.sd_seeds * 1.05 < half_width(4, more.images_needed - 1)
 
 
+def literally(values: list[list[float]]) -> dict[str, float]:
+    """The analysis of variance of the docstring, sums written out."""
+    count, n = len(values), len(values[0])
+    mean = sum(map(sum, values)) / (count * n)
+    rows, columns = [sum(row) / n for row in values], [sum(column) / count for column in zip(*values, strict=True)]
+    a = n * sum((row - mean) ** 2 for row in rows) / (count - 1)
+    b = count * sum((column - mean) ** 2 for column in columns) / (n - 1)
+    rest = [values[i][j] - rows[i] - columns[j] + mean for i in range(count) for j in range(n)]
+    free = (count - 1) * (n - 1)
+    e = sum(value**2 for value in rest) / free
+    seeds, images = (a - e) / n, (b - e) / count
+    variance = (a + b - e) / (count * n)
+    freedom = (a + b - e) ** 2 / (a**2 / (count - 1) + b**2 / (n - 1) + e**2 / free)
+
+    def error(of_variance: float, component: float) -> float:
+        return of_variance**0.5 / (2 * component**0.5)  # the delta method
+
+    of_a, of_b, of_e = 2 * a**2 / (count + 1), 2 * b**2 / (n + 1), 2 * e**2 / (free + 2)
+    reach = stats.t(freedom).ppf(0.975) * variance**0.5
+    return {
+        "se": variance**0.5,
+        "ci_low": mean - reach,
+        "ci_high": mean + reach,
+        "se_seeds": error((of_a + of_e) / n**2, seeds),
+        "se_images": error((of_b + of_e) / count**2, images),
+        "se_residual": error(of_e, e),
+        "min_detectable_difference": sum(stats.t(2 * count - 2).ppf([0.975, 0.8])) * (2 * a / n / count) ** 0.5,
+    }
+
+
+def test_errors_intervals_and_degrees_of_freedom_are_those_of_a_literal_reading():
+    for values in (
+        [[1.0, 4.0, 2.0], [3.0, 9.0, 5.0]],
+        [[1.0, 3.0], [2.5, 4.0], [6.0, 8.5]],
+        simulated(4, 5, np.random.default_rng(6)).tolist(),
+    ):
+        found, expected = components(np.array(values)), literally(values)
+        assert {name: getattr(found, name) for name in expected} == pytest.approx(expected, rel=1e-9)
+    found = components(np.array([[1.0, 3.0], [2.0, 4.0], [6.0, 8.0]]))  # seeds' means have the variance 7; t of 4 degrees by tables
+    assert found.min_detectable_difference == pytest.approx((2.776445 + 0.940965) * (2 * 7 / 3) ** 0.5, rel=1e-6)
+
+
+def test_counts_that_meet_the_half_width_exactly_suffice_and_the_default_is_half_of_the_present_one():
+    two = np.array([[1.0, 1.0], [3.0, 3.0]])  # seeds alone vary, with the variance 2
+    for count in (1, 7, 25, 49):
+        assert components(two, half_width=1.96 * (2 / count) ** 0.5).seeds_needed == count
+    many = np.repeat(np.arange(40.0)[:, None], 2, axis=1)
+    assert (components(many).seeds_needed, components(many.T).images_needed) == (40 * 4, 40 * 4)
+    assert (components(two).images_needed, components(two, half_width=1.96 * 1.01).images_needed) == (1, 1)  # no spread of images
+    assert (components(two.T).seeds_needed, components(two, half_width=99).seeds_needed) == (1, 1)
+    values = simulated(4, 30, np.random.default_rng(4))
+    found = components(values)
+    rest = found.sd_residual**2
+    for variance in (
+        (found.sd_seeds**2 + rest / 30) / 200 + found.sd_images**2 / 30,
+        found.sd_seeds**2 / 4 + (found.sd_images**2 + rest / 4) / 200,
+    ):
+        wanted = components(values, half_width=1.96 * variance**0.5)
+        assert 200 in {wanted.seeds_needed, wanted.images_needed}
+
+
 def test_what_more_images_cannot_mend_is_infinite_and_by_default_the_interval_is_halved():
     found = components(simulated(4, 2000, np.random.default_rng(5)))
     assert found.images_needed == inf  # the seeds' share alone is more than half of it

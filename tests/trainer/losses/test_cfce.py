@@ -181,6 +181,20 @@ class TestCutMix:
         assert all(0 <= box.top <= box.bottom <= 10 and 0 <= box.left <= box.right <= 20 for box in boxes)
         assert 0.2 < sum(box.area for box in boxes) / 300 / 200 < 0.4
 
+    def test_a_box_has_the_images_shape_round_its_centre_and_is_cut_at_the_edges(self) -> None:
+        random, again = torch.Generator().manual_seed(3), torch.Generator().manual_seed(3)
+        inside = 0
+        for _ in range(40):
+            share, y, x = torch.rand(3, generator=again, dtype=torch.float64).tolist()
+            half_height, half_width = 300 * math.sqrt(share) / 2, 700 * math.sqrt(share) / 2
+            box = draw_rectangle(300, 700, random)
+            assert (box.top, box.bottom) == (max(0, round(300 * y - half_height)), min(300, round(300 * y + half_height)))
+            assert (box.left, box.right) == (max(0, round(700 * x - half_width)), min(700, round(700 * x + half_width)))
+            if 0 < box.top < box.bottom < 300 and 0 < box.left < box.right < 700:
+                inside += 1
+                assert box.area == pytest.approx(share * 300 * 700, rel=0.1, abs=500)
+        assert inside > 3
+
     def test_pasting_exchanges_the_box_only(self) -> None:
         images = torch.arange(3.0)[:, None, None].expand(3, 4, 4)
         found = Rectangle(1, 2, 3, 4).paste(images)

@@ -16,8 +16,9 @@ from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.gradcam import gradcam
 from camdbench.functional.crops import draw_crop
 from camdbench.models.classifier import Classifier
+from camdbench.trainer.losses import cgc as module
 from camdbench.trainer.losses.cgc import cgc, consistency
-from camdbench.trainer.step import TrainingStep
+from camdbench.trainer.step import TrainingStep, map_of
 
 
 def _cosine(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -143,6 +144,12 @@ def test_zero_maps_are_counted_and_have_no_gradient() -> None:
     assert found.parts["cgc"].tolist() == pytest.approx([math.log(4)] * 4)
     found.parts["cgc"].sum().backward()
     assert all(p.grad is None or (p.grad.isfinite().all() and not p.grad.any()) for p in step.classifier.parameters())
+
+
+def test_a_map_that_is_dead_before_or_after_the_crop_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    alive = iter([[0.0, 1.0, 1.0, 0.0], [1.0, 0.0, 1.0, 0.0]])
+    monkeypatch.setattr(module, "map_of", lambda trace, cam: map_of(trace, cam).abs() * torch.tensor(next(alive))[:, None, None])
+    assert cgc(toy_step()).parts["dead"].tolist() == [1, 1, 0, 1]
 
 
 def test_gradients_flow_through_both_maps() -> None:
