@@ -268,11 +268,13 @@ def test_the_model_is_left_as_it_was_and_gives_the_same_maps_in_every_mode(
             images = batch.images.clone()
         assert torch.equal(_explained(classifier, images, batch, spec), explained)
 
-    def test_in_float64_gives_the_same_maps(self, classifier: Classifier, batch: Batch, name: str, spec: str, toy: str) -> None:
-        exact = toy_classifier(toy)
-        exact.network.double()  # as a network that was trained in float64; mean and std stay in float32
-        found = maps_of(exact, batch, spec)
-        torch.testing.assert_close(found.maps, maps_of(classifier, batch, spec).maps, rtol=0, atol=1e-3)
+
+@every_spec
+def test_in_float64_gives_the_same_maps(classifier: Classifier, batch: Batch, name: str, spec: str, toy: str) -> None:
+    exact = toy_classifier(toy)
+    exact.network.double()  # as a network that was trained in float64; mean and std stay in float32
+    found = maps_of(exact, batch, spec)
+    torch.testing.assert_close(found.maps, maps_of(classifier, batch, spec).maps, rtol=0, atol=1e-3)
 
 
 def _check_range(found: Saliency, batch: Batch) -> None:
