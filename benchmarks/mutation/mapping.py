@@ -56,6 +56,7 @@ def tests_of(checkout: Path, module: str) -> list[list[str]]:
     source = (checkout / "camdbench" / module).read_text(encoding="utf-8")
     doctests = [f"camdbench/{module}"] if ">>>" in source else []
     registered = re.findall(r"^@(?:explainer|metric|loss)\(\s*\"([^\"]+)\"", source, re.MULTILINE)
+    facts = ["tests/contracts/test_facts.py"] if registered else []
     suites = [f"tests/{path}" for area, paths in CONTRACTS.items() if module.startswith(area) for path in paths]
     cases = " or ".join(f"[{word}" for word in registered)  # parametrized cases begin with the name
-    return [[*doctests, *files], *([[*suites, "-k", cases]] if registered else [])]
+    return [[*doctests, *files, *facts], *([[*suites, "-k", cases]] if registered else [])]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from helpers.toys import maps_of, toy_batch, toy_classifier
+from scipy import ndimage
 
 from camdbench.core.errors import NotApplicable
 from camdbench.datasets.samples import Batch
@@ -36,6 +38,14 @@ def test_centre_is_a_gaussian_over_the_images_sides() -> None:
     torch.testing.assert_close(raw, raw.flip(0))
     torch.testing.assert_close(raw, raw.flip(1))
     assert raw[7:9, 5:7].min() == raw.max()
+
+
+def test_edges_are_the_sobel_magnitude_of_the_luminance() -> None:
+    batch = toy_batch(2)
+    red, green, blue = batch.images.double().numpy().transpose(1, 0, 2, 3)
+    for index, grey in enumerate(0.299 * red + 0.587 * green + 0.114 * blue):
+        expected = torch.from_numpy(np.hypot(*(ndimage.sobel(grey, axis, mode="nearest") for axis in (0, 1))))
+        torch.testing.assert_close(maps_of(toy_classifier(), batch, "edges").raw[index].double(), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_centre_of_one_pixel_is_no_number_trouble() -> None:
