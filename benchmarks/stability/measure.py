@@ -31,8 +31,9 @@ NETWORKS = {  # network -> data set, and pixels between two points of the insert
     "timm/vit_tiny_patch16_224@random": ("shortcuts(size=224)", 12544),
 }
 ATTENTION = ("genericattention", "legrad", "rawattention", "rollout", "tibav")  # on the transformer only
+_EXTREMAL = "areas=(0.1,), max_iter=50, step=4, sigma=9.0, blur_sigma=9.0"
 REDUCED = {  # explainers of many passes, with fewer
-    "extremal": "extremal(areas=(0.1,), max_iter=50, step=4, sigma=9.0, blur_sigma=9.0)",
+    "extremal": f"extremal({_EXTREMAL})",
     "gradientshap": "gradientshap(samples=10)",
     "integratedgradients": "integratedgradients(steps=10)",
     "iscam": "iscam(samples=2)",
@@ -46,7 +47,13 @@ REDUCED = {  # explainers of many passes, with fewer
 MORE = (  # further settings of explainers, and wrappers
     'opticam(search_dtype="network")',
     'opticam(iterations=10, search_dtype="network")',
+    f'extremal({_EXTREMAL}, search_dtype="network")',
+    f'extremal({_EXTREMAL}, compat="torchray")',
+    f'extremal({_EXTREMAL}, compat="torchray", search_dtype="network")',
     "augsmooth(gradcam)",
+    "inside_box(gradcam)",
+    "inverted(gradcam)",
+    "outside_box(gradcam)",
     "power(gradcam, alpha=2.0)",
 )
 ORDERINGS = "quantus:FaithfulnessEstimate,quantus:MonotonicityCorrelation,quantus:PixelFlipping,quantus:Selectivity"  # as in tox.ini
@@ -76,7 +83,8 @@ def cases(network: str) -> Iterator[Case]:
         few = not embedded and (spec.name in REDUCED or spec.name in SEVERAL)
         yield Case(short, values, FEW if few else IMAGES, reduced=short != spec or few)
     for text in MORE:
-        yield Case(explainers.parse_one(text), values, IMAGES if embedded else FEW, reduced=not embedded)
+        spec = explainers.parse_one(text)
+        yield Case(spec, values, IMAGES if embedded else FEW, reduced=not embedded or spec.name in REDUCED)
     if not embedded:
         return
     with_quantus = [entry.name for entry in metrics if ":" in entry.name and entry.name not in ORDERINGS.split(",")]

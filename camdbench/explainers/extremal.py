@@ -41,6 +41,7 @@ class _Search(NamedTuple):
         repeats=(
             Repeat(("areas", "max_iter"), forward=1, backward=1),
             Repeat(("areas", "max_iter"), forward=1, backward=1, when=("variant", "dual")),
+            Repeat((), forward=1, when=("search_dtype", "float64")),
         ),
     ),
     needs=("gradients",),
@@ -57,7 +58,9 @@ class _Search(NamedTuple):
             "pixels in their order (compat=torchray)",
             "masks shifted by 3 pixels; rounding selects regions",
         ),
+        Difference("TorchRay (the authors' library)", "searches in float32", 'amplifies rounding: as search_dtype="network"'),
     ),
+    unstable=("search_dtype", "network"),
 )
 def extremal(
     trace: Trace,
@@ -72,6 +75,7 @@ def extremal(
     smooth: NonNegativeFloat = 0.09,
     jitter: bool = True,
     compat: Literal["paper", "torchray"] = "paper",
+    search_dtype: Literal["float64", "network"] = "float64",
 ) -> Tensor:
     r"""Extremal perturbations: smooth masks of fixed areas that maximise the class score, summed.
 
@@ -95,12 +99,26 @@ def extremal(
     cells, those beyond the grid are zero, and the kernel is cut at 1 + ceil(sigma / step) nodes. Blurs are surrounded by the
     network's mean colour. Equal values of a mask are ranked in the order of their pixels. The last step is not shown.
 
+    `search_dtype="float64"` searches on a copy of the network in float64, for one more forward pass. In float32 (`network`)
+    the search amplifies rounding, and single maps depend on batch size and processor. TorchRay searches in float32.
+
     Returns:
-        (B, H, W), non-negative.
+        (B, H, W), non-negative; in the dtype of the search.
+
+    Raises:
+        NotApplicable: the network cannot be copied or does not compute in float64.
     """
     if not areas or not all(0 < area < 1 for area in areas):
         raise UsageError(f"extremal(areas={areas}): expected shares of the image, more than 0 and less than 1")
     search = _Search(variant, reward, max_iter, step, sigma, jitter, compat == "torchray")
+    if search_dtype == "network":
+        return _sum_of_masks(trace, areas, search, blur_sigma, smooth)
+    with trace.in_float64() as exact:
+        return _sum_of_masks(exact, areas, search, blur_sigma, smooth).to(trace.images.device)
+
+
+def _sum_of_masks(trace: Trace, areas: tuple[float, ...], search: _Search, blur_sigma: float, smooth: float) -> Tensor:
+    """The masks of all areas, summed and blurred, (B, H, W)."""
     total = trace.images.new_zeros(len(trace.images), *trace.size)
     for chunk in chunks(trace, len(areas), _SHARE):
         total += _masks(trace, torch.tensor(areas[chunk], dtype=torch.float64), search, blur_sigma).sum(1)

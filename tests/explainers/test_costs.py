@@ -20,7 +20,10 @@ WRAPPED = {"augsmooth": "augsmooth(gradcam)", "inside_box": "inside_box(saliency
 }
 GRID = 'segments="grid", cells=3'
 CHEAP = {  # two settings of every option that changes the number of passes
-    "extremal": ("extremal(areas=(0.1,), max_iter=2)", 'extremal(areas=(0.1, 0.2, 0.3), max_iter=3, variant="dual")'),
+    "extremal": (
+        "extremal(areas=(0.1,), max_iter=2)",
+        'extremal(areas=(0.1, 0.2, 0.3), max_iter=3, variant="dual", search_dtype="network")',
+    ),
     "gradientshap": ("gradientshap(samples=2)", 'gradientshap(samples=5, baseline="mean")'),
     "integratedgradients": ("integratedgradients(steps=5)", "integratedgradients(steps=3)"),
     "iscam": ("iscam(samples=2)", "iscam(samples=3)"),
@@ -127,7 +130,7 @@ def test_every_option_that_changes_the_passes_is_checked_at_two_values_or_more()
         ("sobol(designs=4)", 261),
         ("integratedgradients(steps=5)", 11),
         ("kernelshap(samples=20)", 23),
-        ("extremal(max_iter=2, areas=(0.1,))", 5),
+        ("extremal(max_iter=2, areas=(0.1,))", 6),
     ],
 )
 def test_options_change_the_announced_passes(spec: str, passes: int) -> None:

@@ -18,6 +18,7 @@ from camdbench.functional.smooth_masks import area_error, blur, blur_by_mask, en
 from camdbench.models.classifier import Classifier
 
 SMALL = {"step": 2, "sigma": 2.0, "blur_sigma": 4.0}
+FEW = {"areas": (0.2,), "max_iter": 5, **SMALL}
 
 
 class Patch(nn.Module):
@@ -72,9 +73,9 @@ def test_areas_are_summed_whatever_goes_through_at_once(monkeypatch: pytest.Monk
     options = {"max_iter": 6, "smooth": 0.0, **SMALL}
     together = extremal(trace, areas=(0.1, 0.2, 0.4), **options)
     alone = sum(extremal(trace, areas=(area,), **options) for area in (0.1, 0.2, 0.4))
-    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-9)
     monkeypatch.setattr(masked_scoring, "PIXELS", 1)
-    torch.testing.assert_close(extremal(trace, areas=(0.1, 0.2, 0.4), **options), together, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(extremal(trace, areas=(0.1, 0.2, 0.4), **options), together, rtol=0, atol=1e-9)
 
 
 @pytest.mark.usefixtures("float64")
@@ -170,12 +171,22 @@ def test_the_sum_is_blurred_by_a_share_of_the_shorter_side(planted: Trace) -> No
     torch.testing.assert_close(extremal(planted, areas=(0.2,), max_iter=3, smooth=0.1, **SMALL), blur(plain, 2.0))
 
 
-def test_costs_a_forward_and_a_backward_for_each_area_and_step(batch: Batch) -> None:
+def test_costs_a_forward_and_a_backward_for_each_area_and_step_and_one_forward_of_the_copy(batch: Batch) -> None:
     for variant, times in (("preserve", 1), ("dual", 2)):
-        trace = Trace(toy_classifier(), batch)
-        extremal(trace, areas=(0.1, 0.3), variant=variant, max_iter=3, **SMALL)
-        spent = trace.classifier.passes
-        assert (spent.forward, spent.backward) == (4 + 4 * 2 * 3 * times, 4 * 2 * 3 * times)
+        for search_dtype, logits in (("float64", 2), ("network", 1)):
+            trace = Trace(toy_classifier(), batch)
+            extremal(trace, areas=(0.1, 0.3), variant=variant, max_iter=3, search_dtype=search_dtype, **SMALL)
+            spent = trace.classifier.passes
+            assert (spent.forward, spent.backward) == (4 * logits + 4 * 2 * 3 * times, 4 * 2 * 3 * times)
+
+
+def test_searches_in_float64_unless_the_network_s_dtype_is_asked_for(batch: Batch) -> None:
+    exact, single = (extremal(Trace(toy_classifier(), batch), search_dtype=dtype, **FEW) for dtype in ("float64", "network"))
+    assert (exact.dtype, single.dtype) == (torch.float64, torch.float32)
+    torch.testing.assert_close(single.double(), exact, rtol=0, atol=1e-4)
+    assert not torch.equal(single.double(), exact)
+    double = Trace(toy_classifier().double(), batch)
+    torch.testing.assert_close(extremal(double, search_dtype="network", **FEW), exact, rtol=0, atol=1e-12)  # needs no copy
 
 
 @pytest.mark.parametrize("areas", [(), (0.1, 1.0), (-0.1,)])
