@@ -7,7 +7,8 @@ from math import isinf, isnan
 
 import pandas as pd
 
-from camdbench.tables.summary_tables import span
+from camdbench.core.registries import metrics
+from camdbench.tables.summary_tables import fewer_digits, span, unstable_names
 from camdbench.tables.table import DAGGER, Cell, Column, Section, Table, text_rows
 
 _PLACE = ["model", "dataset", "split", "target_rule", "metric", "protocol"]
@@ -48,17 +49,31 @@ def pair_tables(compared: pd.DataFrame, *, alpha: float | None = None) -> list[T
     """
     found = list[Table]()
     for key, lines in compared.groupby(_PLACE, sort=False):
-        texts = lines.assign(interval=_intervals(lines), better=lines["better"].replace("", "—"))
-        texts = texts.assign(**{name: lines[name].map(_two) for name in ("difference", "rank_biserial", "min_detectable_difference")})
+        specs = lines[["a", "b"]].map(_explainer_of)
+        unstable = unstable_names([*specs["a"], *specs["b"]])
+        places = _decimals(specs.isin(unstable).any(axis=1), lines["metric"])
+        texts = lines.assign(interval=_intervals(lines, places), better=lines["better"].replace("", "—"))
+        texts = texts.assign(**{name: _rounded(lines[name], places) for name in ("difference", "min_detectable_difference")})
+        texts = texts.assign(rank_biserial=lines["rank_biserial"].map(_two))
         texts = texts.assign(**{name: lines[name].map(_probability) for name in ("p_wilcoxon", "p_holm")})
-        rows, notes = text_rows(*(texts[column.key] for column in _PAIRS)), ()
+        rows, notes = text_rows(*(texts[column.key] for column in _PAIRS)), fewer_digits(unstable)
         if alpha is not None:
-            rows, notes = (
-                tuple(_mark_better(row, alpha, p) for row, p in zip(rows, lines["p_holm"], strict=True)),
-                _print_notes(lines, alpha),
-            )
+            rows = tuple(_mark_better(row, alpha, p) for row, p in zip(rows, lines["p_holm"], strict=True))
+            notes = (*_print_notes(lines, alpha), *notes)
         found.append(Table(_title(*map(str, key)), _PAIRS, (Section(rows),), notes))
     return found
+
+
+def _explainer_of(label: str) -> str:
+    """The explainer of a column `a` or `b` of `compare`, which adds model and run if two runs are compared."""
+    return label.partition(" · ")[0]
+
+
+def _decimals(unstable: pd.Series, metric: pd.Series) -> list[int]:
+    """Decimals of each line: two, none for per cents of an explainer that amplifies rounding."""
+    names = metric.str.partition("(")[0]
+    per_cent = {name for name in names.unique() if name in metrics and metrics.get(name).facts.unit == "%"}
+    return [0 if fewer else 2 for fewer in unstable & names.isin(per_cent)]
 
 
 def _mark_better(row: tuple[Cell, ...], alpha: float, p: float) -> tuple[Cell, ...]:
@@ -80,8 +95,10 @@ def rank_tables(ranks: pd.DataFrame, agreement: pd.DataFrame | None) -> list[Tab
     for (model, metric), lines in ranks.groupby(["model", "metric"], sort=False):
         first, p = lines.iloc[0], _probability(lines["friedman_p"].iloc[0])
         title = f"mean rank · {metric} · {model}: Friedman p {p}, Kendall's W {first['kendall_w']:.2f}, {first['n']} images"
-        rows = text_rows(lines["explainer"], lines["rank"].map("{:.2f}".format))
-        found.append(Table(title, (Column("explainer", "explainer", "text"), Column("rank", "rank", "number")), (Section(rows),)))
+        unstable = unstable_names(lines["explainer"])  # moves the ranks of the others too
+        rows = text_rows(lines["explainer"], lines["rank"].map(f"{{:.{1 if unstable else 2}f}}".format))
+        columns = Column("explainer", "explainer", "text"), Column("rank", "rank", "number")
+        found.append(Table(title, columns, (Section(rows),), fewer_digits(unstable)))
     if agreement is not None:
         words, numbers = ("model", "metric_a", "metric_b"), ("n_explainers", "spearman", "kendall")
         columns = (
@@ -105,17 +122,18 @@ def seed_tables(spread: pd.DataFrame, *, half_width: float | None = None) -> lis
     needed = f"needed: seeds on these images, or images under these seeds, for an interval of {aim}; ∞ if that is not enough."
     found = list[Table]()
     for key, lines in spread.groupby(["network", *_PLACE[1:]], sort=False):
-        texts = lines.assign(
-            interval=_intervals(lines), mean=lines["mean"].map(_two), min_detectable_difference=lines["min_detectable_difference"].map(_two)
-        )
-        texts = texts.assign(**{f"sd_{name}": list(_with_errors(lines, name)) for name in ("seeds", "images", "residual")})
+        unstable = unstable_names(lines["explainer"])
+        places = _decimals(lines["explainer"].isin(unstable), lines["metric"])
+        texts = lines.assign(interval=_intervals(lines, places))
+        texts = texts.assign(**{name: _rounded(lines[name], places) for name in ("mean", "min_detectable_difference")})
+        texts = texts.assign(**{f"sd_{name}": list(_with_errors(lines, name, places)) for name in ("seeds", "images", "residual")})
         texts = texts.assign(**{name: lines[name].map(_count) for name in ("seeds_needed", "images_needed")})
         rows = text_rows(*(texts[column.key] for column in _SEEDS))
         detectable = (
             f"min. detectable: smallest difference to another recipe, trained with {span(lines['seeds'])} seeds, "
             "that a t-test over seeds detects with 80 % power."
         )
-        found.append(Table(_title(*map(str, key)), _SEEDS, (Section(rows),), (_MEANS, needed, detectable)))
+        found.append(Table(_title(*map(str, key)), _SEEDS, (Section(rows),), (_MEANS, needed, detectable, *fewer_digits(unstable))))
     return found
 
 
@@ -129,13 +147,18 @@ def _title(network: str, dataset: str, split: str, target_rule: str, metric: str
     return f"{metric} ({protocol}) · {network} · {dataset} {split} · target: {target_rule}"
 
 
-def _intervals(lines: pd.DataFrame) -> list[str]:
-    return [f"[{_two(low)}, {_two(high)}]" for low, high in zip(lines["ci_low"], lines["ci_high"], strict=True)]
+def _rounded(numbers: pd.Series, decimals: list[int]) -> list[str]:
+    return [_two(number, places) for number, places in zip(numbers, decimals, strict=True)]
 
 
-def _with_errors(lines: pd.DataFrame, name: str) -> Iterator[str]:
-    for sd, se in zip(lines[f"sd_{name}"], lines[f"se_{name}"], strict=True):
-        yield _two(sd) if isnan(se) else f"{_two(sd)} ± {_two(se)}"
+def _intervals(lines: pd.DataFrame, decimals: list[int]) -> list[str]:
+    ends = zip(_rounded(lines["ci_low"], decimals), _rounded(lines["ci_high"], decimals), strict=True)
+    return [f"[{low}, {high}]" for low, high in ends]
+
+
+def _with_errors(lines: pd.DataFrame, name: str, decimals: list[int]) -> Iterator[str]:
+    for sd, se, places in zip(lines[f"sd_{name}"], lines[f"se_{name}"], decimals, strict=True):
+        yield _two(sd, places) if isnan(se) else f"{_two(sd, places)} ± {_two(se, places)}"
 
 
 def _probability(p: float) -> str:
@@ -149,13 +172,13 @@ def _probability(p: float) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _two(number: float) -> str:
-    """Format with two decimals; zero has no sign.
+def _two(number: float, decimals: int = 2) -> str:
+    """Format with two decimals, or fewer; zero has no sign.
 
-    >>> _two(-1.234), _two(-0.001), _two(float("nan"))
-    ('-1.23', '0.00', '—')
+    >>> _two(-1.234), _two(-0.001), _two(-0.4, 0), _two(float("nan"))
+    ('-1.23', '0.00', '0', '—')
     """
-    return "—" if isnan(number) else f"{number:.2f}".replace("-0.00", "0.00")
+    return "—" if isnan(number) else f"{number:z.{decimals}f}"
 
 
 def _count(number: float) -> str:

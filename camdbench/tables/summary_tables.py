@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from camdbench.core.errors import UsageError
 from camdbench.core.registries import NO_EXPLAINER, is_unstable
 from camdbench.core.spec import parse_spec
 from camdbench.tables.latex_text import superscript
@@ -21,7 +23,6 @@ ALPHA = 0.05
 _NOT_SIGNIFICANT = (
     f"{DAGGER} not significantly different from the best: paired permutation test, Holm-corrected within each metric, {ALPHA:.0%}."
 )
-_UNSTABLE = "amplifies rounding, so that further ones depend on batch size and processor"
 _COUNTS = (
     ("failed", "n_failed"),
     ("not applicable", "n_not_applicable"),
@@ -74,7 +75,7 @@ class SummaryGroup:
     @cached_property
     def unstable(self) -> set[str]:
         """Explainers that amplify rounding: their last printed digit would depend on batch size and processor."""
-        return {name for name in self.lines["explainer"].unique() if self.heads == "explainer" and is_unstable(parse_spec(name))}
+        return unstable_names(self.lines["explainer"]) if self.heads == "explainer" else set()
 
     @property
     def title(self) -> str:
@@ -119,6 +120,25 @@ class SummaryGroup:
                 letters = {self.tied[name] for name in first} - {""}
                 places |= {name: place for name in left if name in first or self.tied[name] in letters}
         return places
+
+
+def unstable_names(explainers: Iterable[str]) -> set[str]:
+    """Explainers, by spec, that amplify rounding with their options; names that are no specs do not."""
+    found = set[str]()
+    for name in set(explainers):
+        with suppress(UsageError):
+            found |= {name} if is_unstable(parse_spec(name)) else set()
+    return found
+
+
+def fewer_digits(unstable: Collection[str]) -> tuple[str, ...]:
+    """The note below a table that prints fewer digits for some explainers; none without any.
+
+    >>> fewer_digits(["b", "a"])
+    ('Fewer digits: a, b; rounding is amplified, so that further ones depend on batch size and processor.',)
+    """
+    names = ", ".join(sorted(unstable))
+    return (f"Fewer digits: {names}; rounding is amplified, so that further ones depend on batch size and processor.",) if names else ()
 
 
 def summary_groups(summary: pd.DataFrame) -> Iterator[SummaryGroup]:
@@ -199,7 +219,7 @@ def _notes(group: SummaryGroup) -> tuple[tuple[str, ...], tuple[str, ...]]:
     controls, n = group.explainers(control=True), group.lines["n"]
     images = f"{n.min()} image{'' if n.min() == 1 else 's'}" if n.min() == n.max() else "images"
     unranked = [f"Controls (not ranked): {', '.join(controls)}."] if controls else []
-    tests = [*_tests(group.lines), *([f"Fewer digits: {', '.join(sorted(group.unstable))} {_UNSTABLE}."] if group.unstable else [])]
+    tests = [*_tests(group.lines), *fewer_digits(group.unstable)]
     screen = (f"Over {images} [95 % bootstrap interval]. Protocols: {used}.", *unranked, *tied, *tests)
     missing = [f"{most} {word}" for word, name in _COUNTS[:2] if (most := int(group.lines[name].max()))]
     without = f" (up to {', '.join(missing)})" if missing else ""

@@ -13,7 +13,8 @@ from helpers.latex import assert_compiles, needs_latex
 
 from camdbench.cli.main import run_cli
 from camdbench.tables.comparison import compare
-from camdbench.tables.comparison_tables import pair_tables, seed_tables
+from camdbench.tables.comparison_tables import pair_tables, rank_tables, seed_tables
+from camdbench.tables.mean_ranks import rank
 from camdbench.tables.render import to_latex, to_markdown
 from camdbench.tables.seed_variance import seed_spread
 from camdbench.tables.significance import vs_best
@@ -172,3 +173,40 @@ def test_the_spread_over_seeds_is_whole_on_a_narrow_terminal(seeded, capsys: Sai
     assert f"{np.mean(BEST) + 1:.2f}" in out
     assert re.search(r"1\.00 ± \d\.\d\d ", out)
     assert all(heading in out for heading in ("explainer", "sd images", "seeds needed", "images needed"))
+
+
+def test_digits_that_rounding_moves_are_not_printed(make_run):
+    fast, note = 'opticam(search_dtype="network")', "Fewer digits: opticam"
+    shifts = {fast: 1.0, "opticam": 0.0, "far": 5.2}
+    run = make_run({name: {"ad": list(BEST + shift), "sparseness": list((BEST + shift) / 10)} for name, shift in shifts.items()})
+    compared = compare(run)
+    for form in (None, 0.05):
+        per_cent, plain = tables = pair_tables(compared, alpha=form)
+        assert texts(per_cent)["difference"] == ["1", "-4", "-5.20"]  # the first two with `fast`
+        assert texts(per_cent)["95 % interval"] == ["[1, 1]", "[-4, -4]", "[-5.20, -5.20]"]
+        assert texts(per_cent)["rank biserial"] == ["1.00", "-1.00", "-1.00"]
+        assert texts(plain)["difference"] == ["0.10", "-0.42", "-0.52"]
+        assert all(table.notes[-1].startswith(f'{note}(search_dtype="network"); ') for table in tables)
+    ranks = rank_tables(rank(run), None)
+    assert texts(ranks[0])["rank"] == ["1.0", "2.0", "3.0"]
+    assert ranks[0].notes[-1].startswith(note)
+    [summary] = summary_tables(summarise(run))
+    cells = {row[0].text: row[1:3] for row in summary.sections[0].rows}
+    mean = BEST.mean()
+    assert [cell.text for cell in cells[fast]] == [f"{mean + 1:.0f}", f"{(mean + 1) / 10:.2f}"]
+    assert [cell.text for cell in cells["opticam"]] == [f"{mean:.1f}", f"{mean / 10:.3f}"]
+    assert any(line.startswith(note) for line in summary.notes)
+    assert any(line.startswith(note) for line in summary.print_notes)
+    across = pair_tables(compare(run, make_run({name: {"ad": list(BEST)} for name in shifts}, name="other")))
+    assert texts(across[0])["difference"] == ["1", "0.00", "5.20"]
+    without = rank(make_run({"far": {"ad": [1.0]}, "b": {"ad": [2.0]}}, name="third"))
+    for table in (*pair_tables(compared[~compared["a"].eq(fast)]), *rank_tables(without, None)):
+        assert not any("Fewer digits" in line for line in table.notes)
+
+
+def test_variance_components_of_an_explainer_that_amplifies_rounding_have_fewer_digits(make_run):
+    own = {net: {name: {"ad": list(BEST + seed)} for name in ("far", 'opticam(search_dtype="network")')} for seed, net in enumerate(NETS)}
+    [table] = seed_tables(seed_spread([make_run(own[NETS[0]], models=NETS, values_of=own, name="moving")]))
+    assert [bool(re.fullmatch(r"\d+", text)) for text in texts(table)["mean"]] == [False, True]
+    assert texts(table)["sd seeds"][1].split(" ± ")[0] == "1"
+    assert table.notes[-1].startswith("Fewer digits: opticam")
