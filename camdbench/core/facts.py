@@ -28,7 +28,7 @@ class ExplainerFacts:
         values: range of the raw map with default options.
         differs: how other implementations differ.
         unstable: an option and its values at which the explainer amplifies rounding so far that single values depend on the
-            batch and the processor; summaries then print one digit less.
+            batch and the processor; tables then print fewer digits.
     """
 
     paper: str

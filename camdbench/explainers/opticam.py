@@ -10,6 +10,7 @@ from torch import Tensor
 
 from camdbench.core.cost import Cost, Repeat
 from camdbench.core.difference import Difference
+from camdbench.core.errors import NotApplicable
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.normalise import Normalisation, normalise, upsample
@@ -89,14 +90,22 @@ def opticam(
         (B, h, w), non-negative if the activations are; in the dtype of the search.
 
     Raises:
-        NotApplicable: the network cannot be copied or does not compute in float64.
+        NotApplicable: the network cannot be copied or does not compute in float64; or its dtype, in which to search, has 16 bits.
     """
     seen = trace.at(layer)
     options = _Options(iterations, lr, objective, normalisation, start, stop, best)
     if search_dtype == "network":
+        _refuse_half_precision(trace.classifier.dtype)
         return _search(seen, options)
     with seen.in_float64() as exact:
         return _search(exact, options).to(trace.images.device)
+
+
+def _refuse_half_precision(dtype: torch.dtype) -> None:
+    """Adam's epsilon is zero in float16, and bfloat16 has no 0.999: steps are NaN or of a wrong length."""
+    if torch.finfo(dtype).bits < 32:
+        name = str(dtype).removeprefix("torch.")
+        raise NotApplicable(f"opticam(search_dtype='network'): the network is in {name}, too coarse for Adam; use search_dtype='float64'")
 
 
 class _Options(NamedTuple):

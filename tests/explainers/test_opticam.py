@@ -10,6 +10,7 @@ import torch
 from helpers.toys import SIZE, maps_of, reordered, toy_batch, toy_classifier
 from torch import Tensor, nn
 
+from camdbench.core.errors import NotApplicable
 from camdbench.core.registries import explainers
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
@@ -217,6 +218,16 @@ def test_a_search_in_the_network_s_dtype_is_the_same_up_to_float32(classifier: C
     double = toy_classifier(classifier.name.removeprefix("toy-")).double()
     same = maps_of(double, batch, 'opticam(iterations=10, search_dtype="network")').raw  # a network in float64 needs no copy
     torch.testing.assert_close(same, exact.raw, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_network_of_sixteen_bits_is_searched_in_float64_only(batch: Batch, dtype: torch.dtype) -> None:
+    half = toy_classifier().to(dtype)
+    with pytest.raises(NotApplicable, match=r"the network is in b?float16, too coarse for Adam; use search_dtype='float64'$"):
+        maps_of(half, batch, 'opticam(iterations=2, search_dtype="network")')
+    found = maps_of(half, batch, "opticam(iterations=2)")
+    assert found.raw.dtype == torch.float64
+    torch.testing.assert_close(found.raw, maps_of(half.float(), batch, "opticam(iterations=2)").raw, rtol=0, atol=1e-9)  # the same weights
 
 
 # ------------------------------------------------------------------------------- what it costs
