@@ -65,16 +65,19 @@ def compare(work: Path) -> pd.DataFrame:
     """One row per network, explainer, metric (or map) and factor: largest and mean change from the base."""
     rows = list[dict[str, object]]()
     for network in NETWORKS:
-        reduced = {str(case.explainer): case.reduced for case in cases(network)}
+        reduced = dict[tuple[str, str], bool]()
+        for case in cases(network):
+            for metric in ("map", *map(str, case.metrics)):
+                reduced.setdefault((str(case.explainer), metric), case.reduced)
         base = _load(work, network, BASE)
         for factor, setting in FACTORS.items():
             other = _load(work, network, setting)
             for name, values in base.items():
                 if name in other:
-                    kind, explainer, *metric = name.split("|")
-                    change = _change(values, other[name], kind)
-                    row = {"network": network, "explainer": explainer, "metric": metric[0] if metric else "map", "factor": factor}
-                    rows.append(row | change | {"images": len(values), "reduced": reduced.get(explainer, False)})
+                    kind, explainer, metric = f"{name}|map".split("|")[:3]
+                    row = {"network": network, "explainer": explainer, "metric": metric, "factor": factor}
+                    images = {"images": len(values), "reduced": reduced[explainer, metric]}
+                    rows.append(row | _change(values, other[name], kind) | images)
     return pd.DataFrame(rows).sort_values(["network", "explainer", "metric"], kind="stable", ignore_index=True)
 
 
