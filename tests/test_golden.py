@@ -85,18 +85,10 @@ def test_the_tolerances_are_the_metrics_own(golden):
             assert line.tolerance == metrics.get(parse_spec(line.metric).name).facts.tolerance
 
 
-FACTORS = ("batch of 1", "batches of 3", "two threads", "no vector instructions", "AVX2", "float64")
-
-
-def test_every_explainer_and_every_metric_has_its_spread_by_every_factor():
-    spread = pd.read_csv(RESULTS / "stability.csv")
-    assert set(spread["factor"]) == set(FACTORS)
-    for factor, lines in spread.groupby("factor"):
-        for entries, column in ((explainers, "explainer"), (metrics, "metric")):
-            missing = {entry.name for entry in entries} - names_in({"stability": lines}, column)
-            assert not missing, f"{factor}: run python benchmarks/stability for {', '.join(sorted(missing))}"
-    assert spread["largest"].ge(0).all()
-    assert {"shortcuts-ce", "resnet18@random"} < set(spread["network"])
+def test_every_explainer_and_every_metric_has_its_spread():
+    spread = {"stability": pd.read_csv(RESULTS / "stability.csv")}
+    missing = {entry.name for entry in (*explainers, *metrics)} - names_in(spread, "explainer") - names_in(spread, "metric")
+    assert missing == NOT_ON_THE_MODEL, f"run python benchmarks/stability for {', '.join(sorted(missing - NOT_ON_THE_MODEL))}"
 
 
 def test_a_tolerance_is_at_least_twice_the_spread_of_float32(golden):
