@@ -24,7 +24,7 @@ FURTHER: dict[str, tuple[str, ...]] = {
     "metrics/common/result.py": ("metrics/test_insertion.py", "metrics/test_adcc.py", "metrics/test_box_accuracy.py"),
     **{f"metrics/common/quantus_{name}.py": _QUANTUS for name in ("bridge", "sandbox")},
     **{f"metrics/quantus_{name}.py": _QUANTUS for name in ("faithfulness", "maps", "robustness")},
-    "tables/cell_values.py": ("tables/test_ties.py", "tables/test_aggregates.py"),
+    "tables/cell_values.py": ("tables/test_ties.py", "tables/test_summary.py"),
     "tables/latex_text.py": ("tables/test_render.py",),
     "tables/summary_tables.py": ("tables/test_render.py", "tables/test_significance.py", "tables/test_summary.py"),
     "tables/table.py": ("tables/test_comparison_tables.py", "tables/test_render.py"),
