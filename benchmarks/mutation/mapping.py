@@ -17,7 +17,7 @@ FURTHER: dict[str, tuple[str, ...]] = {
     "explainers/common/channel_masking.py": ("explainers/test_scorecam.py", "explainers/test_ablationcam.py"),
     "explainers/common/trace.py": ("explainers/test_one_trace.py", "explainers/test_differentiable.py", "explainers/test_derivatives.py"),
     "explainers/fakecam.py": ("explainers/test_trace.py", "explainers/test_controls.py"),
-    "explainers/ground_truth_maps.py": ("explainers/test_controls.py",),
+    "explainers/ground_truth_maps.py": ("explainers/test_controls.py", "explainers/test_wrappers.py"),
     "metrics/common/ground_truth.py": ("metrics/test_box_accuracy.py", "metrics/test_energy.py", "metrics/test_pointing.py"),
     "metrics/common/inputs.py": ("metrics/test_complexity.py", "metrics/test_adcc.py", "metrics/test_accuracy.py"),
     "metrics/common/perturbation_curves.py": ("metrics/test_insertion.py", "metrics/test_perturbation.py", "metrics/test_irof.py"),
