@@ -1,42 +1,55 @@
-"""What all tests share: fresh toys, and one thread unless OMP_NUM_THREADS says more, so that numbers do not move with the machine."""
+"""What all tests share: fresh toys, and one thread unless OMP_NUM_THREADS says more, so that numbers do not move with the machine.
+
+With `-n`, a process that only hands out tests reads this file too; it imports neither torch nor hypothesis.
+"""
 
 from __future__ import annotations
 
 import gc
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
-from helpers.toys import toy_batch, toy_classifier
-from hypothesis import settings
 
-from camdbench.core import registries, registry
-from camdbench.datasets.samples import Batch
-from camdbench.models.classifier import Classifier
+if TYPE_CHECKING:
+    from camdbench.datasets.samples import Batch
+    from camdbench.models.classifier import Classifier
 
-torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
-# The same code gets the same verdict; `pytest --hypothesis-profile=search` looks for new cases.
-settings.register_profile("fixed", derandomize=True, deadline=None)
-settings.register_profile("search", deadline=None)
-settings.load_profile("fixed")
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the same cases in every run; `pytest --hypothesis-profile=search` looks for new ones."""
+    if config.getoption("dist", "no") != "no" and config.getoption("tx", None):
+        return
+    from hypothesis import settings
+
+    settings.register_profile("fixed", derandomize=True, deadline=None)
+    settings.register_profile("search", deadline=None)
+    settings.load_profile("fixed")
 
 
 def pytest_collection_finish() -> None:
-    """Leave what imports made out of later collections of garbage: every training asks for one, over a million objects otherwise."""
+    """Limit threads, and leave what imports made out of later collections of garbage: every training asks for one."""
+    import torch
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(params=["gap", "dense"])
 def classifier(request: pytest.FixtureRequest) -> Classifier:
-    """A fresh toy, once with a GAP + linear head and once with a head that tells places apart."""
+    """A fresh toy, once with a GAP + linear head and once with a head that sees places."""
+    from helpers.toys import toy_classifier
+
     return toy_classifier(request.param)
 
 
 @pytest.fixture
 def batch() -> Batch:
     """Four fresh images with all annotations."""
+    from helpers.toys import toy_batch
+
     return toy_batch()
 
 
@@ -46,6 +59,8 @@ def float64() -> Iterator[None]:
 
     A module asks for it with `pytestmark = pytest.mark.usefixtures("float64")`.
     """
+    import torch
+
     usual = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     yield
@@ -55,6 +70,8 @@ def float64() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _plug_ins_are_forgotten() -> Iterator[None]:
     """What a test registers is gone after it, so that the contract suites count the package's own functions only."""
+    from camdbench.core import registries, registry
+
     loaded = list(registry.PLUGINS)
     yield
     for kind in (registries.explainers, registries.metrics, registries.datasets, registries.models, registries.losses):

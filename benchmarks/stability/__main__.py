@@ -18,10 +18,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from measure import NETWORKS, cases
 
 from camdbench.core.registries import metrics
 from camdbench.core.spec import parse_spec
-from measure import NETWORKS, cases
 
 RESULT = Path(__file__).parents[2] / "results" / "stability.csv"
 _SCALAR = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_CBWR": "COMPATIBLE"}

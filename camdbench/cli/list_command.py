@@ -90,7 +90,8 @@ def _cost(entry: Entry[Any]) -> dict[str, Any]:
     cost: Cost | None = getattr(entry.facts, "cost", None)
     if cost is None:
         return {}
-    return {"cost": str(cost)} | ({} if entry.wraps else {"passes": str(cost.passes(entry.defaults()))})
+    switches = [option.name for option in entry.options if isinstance(option.default, bool)]
+    return {"cost": cost.describe(switches)} | ({} if entry.wraps else {"passes": str(cost.passes(entry.defaults()))})
 
 
 def _torchvision() -> list[dict[str, Any]]:

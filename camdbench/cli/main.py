@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
-import os
 import re
 import signal
 import sys
-import traceback
 import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -19,6 +16,7 @@ import click
 
 from camdbench.cli.allocator import reuse_freed_memory
 from camdbench.cli.console import any_encoding
+from camdbench.cli.exit_codes import report
 from camdbench.core.errors import CamdbenchError, CamdbenchWarning, unknown
 from camdbench.core.signs import visible
 
@@ -38,11 +36,6 @@ COMMANDS = {
     "compare": "compare",
     "figures": "figures",
 }
-FAILURE, WRONG_USAGE, INTERRUPTED = 1, 2, 130
-_WRONG_PATH = frozenset(
-    {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENXIO}
-)  # errors of the path itself; others, such as a full disk, are those of the machine
-_SHOWN = 200  # characters of a path in an error
 _SHORT_HELP = re.compile(r'^@click\.(?:command|group)\(.*\bshort_help="([^"]+)"', re.MULTILINE)
 
 
@@ -140,45 +133,22 @@ def run_cli(arguments: Sequence[str]) -> int:
 def _run(arguments: Sequence[str]) -> int:
     verbose = any(word in ("-v", "--verbose") for word in arguments)
     try:
+        _check_folder()
         with _warnings(verbose=verbose):
             result: Any = cli.main(list(arguments), prog_name="camdbench", standalone_mode=False)
             if sys.stdout is not None:
                 sys.stdout.flush()  # a full disk or a closed pipe is an error here, not at the end of the process
-    except click.exceptions.Abort as error:
-        if isinstance(error.__cause__, EOFError):  # click takes it for the end of a dialogue
-            return _fail(f"Error: unexpected {type(error.__cause__).__name__}: {error.__cause__} (traceback: -v)", FAILURE)
-        return _fail("interrupted: finished work is kept; run the same command again to resume", INTERRUPTED)
-    except click.ClickException as error:
-        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx is not None else ""
-        more = f" (see: {where} --help)" if where else ""
-        return _fail(f"Error: {' '.join(error.format_message().split())}{more}", error.exit_code)
-    except CamdbenchError as error:
-        if verbose and error.__cause__ is not None:
-            traceback.print_exception(error.__cause__)
-        return _fail(f"Error: {error}", error.exit_code)
-    except SystemExit as error:  # of click and rich, for a reader such as `head` that has closed the pipe
-        return error.code if isinstance(error.code, int) else FAILURE
-    except OSError as error:
-        if error.errno == errno.EPIPE:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return FAILURE
-        return _fail(f"Error: {_os_line(error)}", WRONG_USAGE if error.errno in _WRONG_PATH else FAILURE)
-    except MemoryError:
-        return _fail("Error: out of memory; use fewer images (--limit) or smaller batches (--batch-size)", FAILURE)
-    except Exception as error:
-        if verbose:
-            traceback.print_exc()
-        return _fail(f"Error: unexpected {type(error).__name__}: {error} (traceback: -v)", FAILURE)
+    except BaseException as error:
+        return report(error, verbose=verbose)
     return result if isinstance(result, int) else 0
 
 
-def _os_line(error: OSError) -> str:
-    """Describe an error of the operating system: path, reason and fix."""
-    reason = (error.strerror or str(error) or type(error).__name__).lower()
-    name = str(error.filename) if error.filename is not None else "stdout or a file"
-    shown = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"
-    fix = "give another path" if error.errno in _WRONG_PATH else "free space or choose another folder"
-    return f"{shown!r}: cannot be read or written ({reason}); {fix}"
+def _check_folder() -> None:
+    """Raise CamdbenchError if the current folder is deleted, on which numerical libraries end the process."""
+    try:
+        Path.cwd()
+    except OSError:
+        raise CamdbenchError("the current folder does not exist any more; change to another folder") from None
 
 
 @contextmanager
@@ -198,8 +168,3 @@ def _warnings(*, verbose: bool) -> Generator[None]:
 
         warnings.showwarning = show
         yield
-
-
-def _fail(line: str, code: int) -> int:
-    click.echo(visible(line), err=True)
-    return code

@@ -92,19 +92,25 @@ class Repeat:
         return PassEstimate(self.forward, self.backward, self.tail_forward, self.tail_backward, unknown) * times
 
     def __str__(self) -> str:
-        """Text shown by `camdbench list`.
+        return self.describe()
+
+    def describe(self, switches: Iterable[str] = ()) -> str:
+        """Text shown by `camdbench list`; `switches` are options that are true or false.
 
         >>> print(Repeat(("areas", "max_iter"), 1, 1, when=("variant", "dual")))
         areas x max_iter x (1 forward + 1 backward) if variant=dual
         >>> print(Repeat(("samples", "per channel"), forward=1))
         samples x 1 forward per channel
+        >>> print(Repeat("best", forward=1, when=("objective", "diff")).describe(["best"]))
+        1 forward if best and objective=diff
         """
         passes = _passes_text(self.forward, self.backward, self.tail_forward, self.tail_backward)
-        named = [name for name in self.factors if name not in RUN_TIME]
+        named = [name for name in self.factors if name not in RUN_TIME and name not in switches]
         at_run_time = [name for name in self.factors if name in RUN_TIME]
         text = " x ".join([*named, f"({passes})" if named and "+" in passes else passes])
-        condition = f"if {self.when[0]}={' or '.join(map(str, self.when[1:]))}" if self.when else ""
-        return " ".join(filter(None, [text, *at_run_time, condition]))
+        conditions = [name for name in self.factors if name in switches]
+        conditions += [f"{self.when[0]}={' or '.join(map(str, self.when[1:]))}"] if self.when else []
+        return " ".join([text, *at_run_time, *(["if", " and ".join(conditions)] if conditions else [])])
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,7 @@ class Cost:
         tail_forward: forward passes through the tail, the part behind the target layer.
         tail_backward: backward passes through the tail.
         repeats: passes whose number depends on options or on the network.
-        inner: runs of the wrapped explainer per run of the wrapper.
+        wrapped: runs of the wrapped explainer per run of the wrapper.
         note: exception or computation not counted.
     """
 
@@ -126,7 +132,7 @@ class Cost:
     tail_forward: int = 0
     tail_backward: int = 0
     repeats: tuple[Repeat, ...] = ()
-    inner: int = 0
+    wrapped: int = 0
     note: str = ""
 
     @property
@@ -137,31 +143,34 @@ class Cost:
     def passes(
         self,
         options: Mapping[str, Any],
-        inner: PassEstimate = PassEstimate(),
+        wrapped: PassEstimate = PassEstimate(),
         quantities: Mapping[str, int] | None = None,
     ) -> PassEstimate:
         """Passes for given option values.
 
         Args:
             options: values of all options.
-            inner: passes of the wrapped explainer.
+            wrapped: passes of the wrapped explainer.
             quantities: values of `RUN_TIME` quantities; a missing one counts its least value.
 
         >>> Cost(forward=1, repeats=(Repeat("iterations", 1, 1),)).passes({"iterations": 100}).total
         201
         """
         own = PassEstimate(self.forward, self.backward, self.tail_forward, self.tail_backward)
-        return sum((repeat.passes(options, quantities or {}) for repeat in self.repeats), own + inner * self.inner)
+        return sum((repeat.passes(options, quantities or {}) for repeat in self.repeats), own + wrapped * self.wrapped)
 
     def __str__(self) -> str:
-        """Text shown by `camdbench list`.
+        return self.describe()
 
-        >>> print(Cost(forward=1, inner=6))
+    def describe(self, switches: Iterable[str] = ()) -> str:
+        """Text shown by `camdbench list`; `switches` are options that are true or false.
+
+        >>> print(Cost(forward=1, wrapped=6))
         1 forward + 6 x the wrapped explainer
         """
-        wrapped = f"{self.inner} x the wrapped explainer" if self.inner > 1 else "the wrapped explainer" * self.inner
+        wrapped = f"{self.wrapped} x the wrapped explainer" if self.wrapped > 1 else "the wrapped explainer" * self.wrapped
         own = _passes_text(self.forward, self.backward, self.tail_forward, self.tail_backward)
-        text = " + ".join(filter(None, [own, *map(str, self.repeats), wrapped])) or "no passes"
+        text = " + ".join(filter(None, [own, *(repeat.describe(switches) for repeat in self.repeats), wrapped])) or "no passes"
         return f"{text} ({self.note})" if self.note else text
 
 
@@ -175,9 +184,9 @@ def check_cost(owner: str, cost: object, options: Iterable[str], *, wraps: bool)
         raise TypeError(f"{owner!r}: cost = {cost!r}: not a Cost; write cost=Cost(forward=1), from camdbench.core.cost")
     if unknown_names := cost.option_names - set(options):
         raise TypeError(f"{owner!r}: cost repeats by {', '.join(sorted(unknown_names))}; name an option or one of {', '.join(RUN_TIME)}")
-    if wraps != bool(cost.inner):
-        fix = "state inner=1, or how often it runs" if wraps else "leave inner out"
-        raise TypeError(f"{owner!r}: cost has inner={cost.inner}; {fix} the wrapped explainer")
+    if wraps != bool(cost.wrapped):
+        fix = "state wrapped=1, or how often it runs" if wraps else "leave wrapped out"
+        raise TypeError(f"{owner!r}: cost has wrapped={cost.wrapped}; {fix} the wrapped explainer")
 
 
 def _count(value: object) -> int:

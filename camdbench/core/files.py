@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
 from collections.abc import Generator, Hashable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -34,8 +35,7 @@ def reading(file: Path, what: str = "", *, fix: str, error: type[CamdbenchError]
     """
     name = f"{what} {file}".strip()
     try:
-        if not stat.S_ISREG(os.stat(file).st_mode):
-            raise error(f"{name}: not a regular file; {fix}")
+        _check_regular(file)
         yield
     except CamdbenchError:
         raise
@@ -44,6 +44,11 @@ def reading(file: Path, what: str = "", *, fix: str, error: type[CamdbenchError]
         raise error(f"{name}: cannot be read ({_one_line(reason)}); {fix}") from None
     except Exception as failure:  # each format raises its own types
         raise error(f"{name}: damaged ({reason_of(failure)}); {fix}") from failure
+
+
+def _check_regular(file: Path) -> None:
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(file))
 
 
 def reason_of(failure: BaseException) -> str:
@@ -144,6 +149,18 @@ def _parse_yaml(text: str) -> Any:
     return loaded
 
 
+def check_utf8(what: str, name: str) -> None:
+    """Refuse a name that tables cannot hold, as of a file whose name is not UTF-8.
+
+    Raises:
+        UsageError: the name is not UTF-8.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{what} = {name!a}: a name that is not UTF-8, which tables cannot hold; rename it") from None
+
+
 def to_json(content: object) -> str:
     r"""Indented JSON; half of a character pair, as in a file name that is not UTF-8, is written as its escape.
 
@@ -165,4 +182,5 @@ def replacing(path: Path) -> Generator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # of a folder that cannot be written; it would hide the first error
+            temporary.unlink(missing_ok=True)

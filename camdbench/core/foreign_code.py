@@ -34,9 +34,9 @@ def calling(what: str) -> Generator[None]:
 
 
 def describe(error: BaseException) -> str:
-    """Type and first line of an exception.
+    r"""Type and first line of an exception.
 
-    >>> describe(ValueError("a\\nb")), describe(SystemExit(3)), describe(KeyError())
+    >>> describe(ValueError("a\nb")), describe(SystemExit(3)), describe(KeyError())
     ('ValueError: a', 'calls sys.exit(3)', 'KeyError')
     """
     if isinstance(error, SystemExit):

@@ -6,7 +6,7 @@ import ast
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -64,11 +64,14 @@ def check_options(owner: str, options: tuple[Option, ...], given: dict[str, obje
 
 def options_of_function(function: Callable[..., Any]) -> tuple[Option, ...]:
     """Options of a function object, from its signature."""
+    bound = function.keywords if isinstance(function, partial) else {}
     found = list[Option]()
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
             continue
         annotation = parameter.annotation
+        if annotation is inspect.Parameter.empty and parameter.name in bound:
+            continue  # an argument that a `partial` gives
         if annotation is inspect.Parameter.empty:
             annotation = ""
         text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
@@ -86,7 +89,7 @@ def options_of_source(node: ast.FunctionDef) -> tuple[Option, ...]:
     return tuple(found)
 
 
-_WRAPPED = "Inner"  # annotation of an argument that is another explainer
+_WRAPPED = "Wrapped"  # annotation of an argument that is another explainer
 
 
 def wraps_of_function(function: Callable[..., Any]) -> int:

@@ -12,7 +12,6 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
-import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -243,8 +242,8 @@ def load_plugin(path: str | Path) -> None:
         UsageError: the file does not exist.
         CamdbenchError: the file raises, or calls `sys.exit`.
     """
-    file = Path(os.path.realpath(path))
-    if not os.path.isfile(file):
+    file = Path(path).absolute()
+    if not file.is_file():
         raise UsageError(f"--plugin {path}: no such file")
     name = f"camdbench_plugin_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"  # two files may share a stem
     spec = importlib.util.spec_from_file_location(name, file)

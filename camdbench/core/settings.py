@@ -89,6 +89,9 @@ class Field:
         """
         from pydantic import TypeAdapter, ValidationError
 
+        for kind in (bool, float):  # pydantic would take True as 1, and 2.0 as 2
+            if type(value) is kind and kind not in self.members and not self.choices:
+                raise UsageError(f"{self.flag} {value}: expected no {kind.__name__}")
         try:
             found = TypeAdapter(self.type).validate_python(value)
         except ValidationError as error:

@@ -6,6 +6,7 @@ Registers the error handler `HANDLER`, and the codec `ASCII`, which click does n
 from __future__ import annotations
 
 import codecs
+import json
 import re
 
 HANDLER, ASCII = "camdbench_signs", "camdbench_ascii"
@@ -23,7 +24,7 @@ def in_encoding(text: str, encoding: str) -> str:
     r"""Replace what an encoding lacks: by an ASCII sign, else by an escape sequence.
 
     >>> in_encoding("ad ↓ %  36.3 ± 1.2 — ñ", "ascii"), in_encoding("ad ↓ %  36.3 ± 1.2 — ñ", "latin-1")
-    ('ad v %  36.3 +/- 1.2 - \\xf1', 'ad v %  36.3 ± 1.2 - ñ')
+    ('ad v %  36.3 +/- 1.2 - \\u00f1', 'ad v %  36.3 ± 1.2 - ñ')
     """
     return text.encode(encoding, HANDLER).decode(encoding)
 
@@ -41,7 +42,7 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lacking = error.object[error.start : error.end]
-    return "".join(SIGNS.get(sign) or sign.encode("ascii", "backslashreplace").decode() for sign in lacking), error.end
+    return "".join(SIGNS.get(sign) or json.dumps(sign)[1:-1] for sign in lacking), error.end  # escapes that JSON reads, too
 
 
 def _find_codec(name: str) -> codecs.CodecInfo | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from camdbench.core.errors import UsageError
+from camdbench.datasets.containers import to_images, to_planes, to_tensor
 from camdbench.datasets.mask_values import object_pixels
 from camdbench.datasets.samples import Batch, Sample
 from camdbench.functional.targets import class_indices
@@ -28,15 +29,13 @@ def make_batch(
 ) -> Batch:
     """A batch of images (N, 3, H, W) or one image (3, H, W), with ids "0", "1", …; the arguments are copied.
 
+    `camdbench/datasets/containers.py` converts arrays, lists, Pillow images, pandas columns, bytes and images with channels last.
+
     Raises:
         UsageError: wrong shape or type, values outside [0, 1], or labels, boxes or masks that do not match the images.
     """
-    images, masks = _as_tensor(images, "images"), None if masks is None else _as_tensor(masks, "masks")
-    images = images.unsqueeze(0) if images.ndim == 3 else images
-    if images.ndim != 4 or images.shape[1] != 3 or not images.numel():
-        raise UsageError(f"images have shape {tuple(images.shape)}; expected (N, 3, H, W)")
-    if not images.is_floating_point():
-        raise UsageError(f"images are {images.dtype}; expected floats in [0, 1]: divide bytes by 255")
+    images = to_images(images)
+    masks = None if masks is None else to_planes(masks, len(images), "masks")
     if not (images.min() >= 0 and images.max() <= 1):  # also refuses NaN
         raise UsageError(
             f"images have values from {images.min():.3g} to {images.max():.3g}; expected [0, 1], before any mean/std normalisation"
@@ -80,16 +79,9 @@ class InMemoryDataset:
         return digest.hexdigest()[:16]
 
 
-def _as_tensor(given: Any, name: str) -> Tensor:
-    try:
-        return torch.as_tensor(given)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise UsageError(f"{name} are {type(given).__name__}; expected a tensor or array: {error}") from None
-
-
 def _check_boxes(given: Tensor | Sequence[Sequence[float]]) -> Tensor:
     """The boxes (n, 4) of one image, each of positive width and height."""
-    own = torch.as_tensor(given)
+    own = torch.zeros(0, 4) if isinstance(given, list | tuple) and not given else to_tensor(given, "boxes")
     if own.ndim != 2 or own.shape[1] != 4:
         raise UsageError(f"boxes have shape {tuple(own.shape)}; expected (n, 4) for each image, as x0, y0, x1, y1 in pixels")
     if wrong := own[~((own[:, 2:] > own[:, :2]).all(1) & own.isfinite().all(1))].tolist():  # comparisons with NaN are false

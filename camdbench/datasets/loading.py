@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from camdbench.core.errors import CamdbenchError, SampleError, UsageError
-from camdbench.core.foreign_code import describe
+from camdbench.core.foreign_code import calling, describe
 from camdbench.datasets.samples import Dataset, Sample
 
 AHEAD = 64  # largest number of samples that wait, besides one per process
@@ -42,16 +42,16 @@ Read = Sample | UnreadableImage
 
 
 def read(dataset: Dataset, index: int) -> Read:
-    """A sample, or an `UnreadableImage` in place of a SampleError or of any failure of a foreign data set."""
+    """A sample, or an `UnreadableImage` in place of a SampleError.
+
+    Raises:
+        CamdbenchError: the data set has a mistake; the message names the image.
+    """
     try:
-        return dataset[index]
+        with calling(f"data set, image {dataset.ids[index]}"):
+            return dataset[index]
     except SampleError as error:
-        reason = str(error)
-    except (KeyboardInterrupt, CamdbenchError):
-        raise
-    except BaseException as error:
-        reason = describe(error)
-    return UnreadableImage(dataset.ids[index], dataset.labels[index], reason)
+        return UnreadableImage(dataset.ids[index], dataset.labels[index], str(error))
 
 
 def prefetch(dataset: Dataset, positions: Sequence[int], *, workers: int = 0, ahead: int = AHEAD) -> Generator[Read]:
@@ -115,9 +115,11 @@ def _elsewhere(dataset: Dataset, positions: Sequence[int], workers: int, ahead: 
             collate_fn=_identity,
             generator=torch.Generator(),  # the loader draws unused worker seeds; the global generator must not advance
         )
-        samples: Iterator[Read] = iter(loader)
+        samples: Iterator[Read | CamdbenchError] = iter(loader)
     try:
-        for sample in samples:  # noqa: UP028 - `yield from` would keep the iterator, and with it the processes
+        for sample in samples:  # `yield from` would keep the iterator, and with it the processes
+            if isinstance(sample, CamdbenchError):
+                raise sample
             yield sample
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
@@ -132,7 +134,7 @@ def _identity(sample: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class _Samples(TorchDataset[Read]):
+class _Samples(TorchDataset[Read | CamdbenchError]):
     """The samples at some positions, as a torch data set."""
 
     dataset: Dataset
@@ -141,5 +143,8 @@ class _Samples(TorchDataset[Read]):
     def __len__(self) -> int:
         return len(self.positions)
 
-    def __getitem__(self, index: int) -> Read:
-        return read(self.dataset, self.positions[index])
+    def __getitem__(self, index: int) -> Read | CamdbenchError:
+        try:
+            return read(self.dataset, self.positions[index])
+        except CamdbenchError as error:  # torch would raise it with the worker's traceback as its message
+            return error

@@ -14,7 +14,7 @@ from camdbench.core.errors import SampleError, UsageError
 from camdbench.core.files import replacing
 from camdbench.datasets.mask_values import object_pixels
 from camdbench.datasets.masks import mask_file
-from camdbench.datasets.on_disk import OnDisk
+from camdbench.datasets.on_disk import OnDisk, is_file
 from camdbench.datasets.preprocess import read_picture
 
 Segment = Callable[[Image.Image, Tensor], Tensor]  # an RGB picture and its boxes (N, 4) -> (H, W) bool
@@ -45,7 +45,7 @@ def make_masks(data: OnDisk, folder: Path, segment: Segment) -> GeneratedMasks:
     made, kept, failed = 0, 0, list[tuple[str, str]]()
     for index, item in enumerate(data.items):
         file = mask_file(folder, item.id)
-        if file.is_file():
+        if is_file(file):
             kept += 1
             continue
         try:

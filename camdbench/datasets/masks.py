@@ -8,7 +8,7 @@ from pathlib import Path
 from camdbench.core.errors import UsageError
 from camdbench.datasets.folder_layout import PICTURES
 from camdbench.datasets.mask_values import read_mask
-from camdbench.datasets.on_disk import Annotate, OnDisk
+from camdbench.datasets.on_disk import Annotate, OnDisk, is_file
 from camdbench.datasets.transforms import Annotations
 
 
@@ -28,7 +28,7 @@ def with_masks(data: OnDisk, source: str) -> OnDisk:
     if not folder.is_dir():
         raise UsageError(f"masks={source!r}: expected gt, bbox or a folder of masks ID.png")
     files = tuple(mask_file(folder, name) for name in data.ids)
-    missing = [file for file in files if not file.is_file()]
+    missing = [file for file in files if not is_file(file)]
     if missing:
         raise UsageError(f"masks={source!r}: {len(missing)} of {len(files)} masks are missing, first {missing[0]}; add one for each image")
     return replace(data, annotate=_FromFiles(data.annotate, files))

@@ -34,6 +34,14 @@ class ImageRecord(NamedTuple):
     label: int
 
 
+def is_file(path: Path) -> bool:
+    """Whether a path is a file; False for a name that the system does not allow."""
+    try:
+        return path.is_file()
+    except OSError:  # pathlib passes on a name that is too long
+        return False
+
+
 def no_annotations(index: int) -> Annotations:
     """No annotations."""
     del index
@@ -118,11 +126,11 @@ class OnDisk:
         """Hash over classes, ids, labels and sizes of all files, and over the contents and annotations of three files."""
         digest = hashlib.sha256("\n".join(self.classes).encode())
         for item in self.items:
-            size = item.file.stat().st_size if item.file.is_file() else -1
+            size = item.file.stat().st_size if is_file(item.file) else -1
             digest.update(f"{item.id}\0{item.label}\0{size}\n".encode())
         for position in sorted({0, len(self.items) // 2, len(self.items) - 1}) if self.items else ():
             file = self.items[position].file
-            digest.update(file.read_bytes() if file.is_file() else b"gone")
+            digest.update(file.read_bytes() if is_file(file) else b"gone")
             digest.update(_digest(self.annotate, position))
         digest.update(self.masks.encode())
         return digest.hexdigest()[:16]

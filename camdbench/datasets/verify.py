@@ -10,7 +10,7 @@ import torch
 
 from camdbench.core.spec import Spec
 from camdbench.datasets.loading import UnreadableImage, read
-from camdbench.datasets.on_disk import OnDisk
+from camdbench.datasets.on_disk import OnDisk, is_file
 from camdbench.datasets.open_dataset import available_annotations, open_dataset
 from camdbench.datasets.samples import Dataset
 
@@ -90,7 +90,7 @@ def verify(spec: Spec, split: str, data_root: Path | None, *, check: int | None 
         shown=len(labels.keys() - {-1}),
         unlabelled=labels[-1],
         annotations=available_annotations(spec, split, data_root),
-        missing=tuple(item.id for item in items if not item.file.is_file()),
+        missing=tuple(item.id for item in items if not is_file(item.file)),
         checked=len(chosen),
         unreadable=tuple(decoded.unreadable),
         boxless=decoded.boxless,

@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from camdbench.core.errors import SampleError
+from camdbench.datasets.on_disk import is_file
 from camdbench.datasets.transforms import Annotations
 from camdbench.functional.file_boxes import FileBoxes
 
@@ -60,7 +61,7 @@ class BoxesFromXML:
     def __call__(self, index: int) -> Annotations:
         """Annotations of an image."""
         file = self.files[index]
-        if not self.required and not file.is_file():
+        if not self.required and not is_file(file):
             return Annotations.of_file(FileBoxes.of([], first=self.first, inclusive=self.inclusive))
         return Annotations.of_file(read_boxes(file, {self.names[index]}, first=self.first, inclusive=self.inclusive))
 

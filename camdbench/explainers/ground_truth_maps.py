@@ -7,7 +7,7 @@ from torch import Tensor
 from camdbench.core.cost import Cost
 from camdbench.core.errors import NotApplicable
 from camdbench.core.registries import explainer
-from camdbench.explainers.common.saliency import Inner
+from camdbench.explainers.common.saliency import Wrapped
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.boxes import union_mask
 
@@ -60,8 +60,8 @@ def gtmask(trace: Trace) -> Tensor:
     return trace.batch.masks.to(trace.images.device).float()
 
 
-@explainer("inside_box", paper="Opti-CAM, Table 5 (S within B)", cost=Cost(inner=1), needs=("boxes",), normalisation="none")
-def inside_box(trace: Trace, inner: Inner) -> Tensor:
+@explainer("inside_box", paper="Opti-CAM, Table 5 (S within B)", cost=Cost(wrapped=1), needs=("boxes",), normalisation="none")
+def inside_box(trace: Trace, wrapped: Wrapped) -> Tensor:
     """Saliency map of another explainer, set to zero outside the ground-truth boxes.
 
     The map is normalised before and not after.
@@ -69,11 +69,11 @@ def inside_box(trace: Trace, inner: Inner) -> Tensor:
     Returns:
         (B, H, W) in [0, 1], a finished mask.
     """
-    return inner(trace).maps * _inside_boxes(trace)
+    return wrapped(trace).maps * _inside_boxes(trace)
 
 
-@explainer("outside_box", paper="Opti-CAM, Table 5 (S without B)", cost=Cost(inner=1), needs=("boxes",), normalisation="none")
-def outside_box(trace: Trace, inner: Inner) -> Tensor:
+@explainer("outside_box", paper="Opti-CAM, Table 5 (S without B)", cost=Cost(wrapped=1), needs=("boxes",), normalisation="none")
+def outside_box(trace: Trace, wrapped: Wrapped) -> Tensor:
     """Saliency map of another explainer, set to zero inside the ground-truth boxes.
 
     The map is normalised before and not after.
@@ -81,7 +81,7 @@ def outside_box(trace: Trace, inner: Inner) -> Tensor:
     Returns:
         (B, H, W) in [0, 1], a finished mask.
     """
-    return inner(trace).maps * (1 - _inside_boxes(trace))
+    return wrapped(trace).maps * (1 - _inside_boxes(trace))
 
 
 def _inside_boxes(trace: Trace) -> Tensor:

@@ -38,7 +38,7 @@ def rawattention(trace: Trace, *, block: int = -1, fusion: Literal["mean", "max"
     """
     found = trace.attention.probabilities
     if not -len(found) <= block < len(found):
-        raise UsageError(f"rawattention(block={block}): there are {len(found)} blocks, 0 to {len(found) - 1}")
+        raise UsageError(f"rawattention(block={block}): the network has {len(found)} blocks; choose 0 to {len(found) - 1}")
     return map_of_row(trace, fuse_heads(found[block].detach(), fusion))
 
 
@@ -77,9 +77,9 @@ def rollout(
     """
     found = trace.attention.probabilities
     if discard >= 1:
-        raise UsageError(f"rollout(discard={discard}): give a share below 1")
+        raise UsageError(f"rollout(discard={discard}): expected a fraction below 1")
     if start >= len(found):
-        raise UsageError(f"rollout(start={start}): there are {len(found)} blocks, 0 to {len(found) - 1}")
+        raise UsageError(f"rollout(start={start}): the network has {len(found)} blocks; choose 0 to {len(found) - 1}")
     steps = [_step(fuse_heads(block.detach(), fusion), discard, residual=residual) for block in found[start:]]
     product = steps[0]
     for step in steps[1:]:

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from camdbench.core.cost import Cost
 from camdbench.core.registries import explainer
-from camdbench.explainers.common.saliency import Inner
+from camdbench.explainers.common.saliency import Wrapped
 from camdbench.explainers.common.trace import Trace
 
 
-@explainer("power", paper="Opti-CAM, Figure A4", cost=Cost(inner=1), normalisation="none")
-def power(trace: Trace, inner: Inner, *, alpha: PositiveFloat = 1.0) -> Tensor:
+@explainer("power", paper="Opti-CAM, Figure A4", cost=Cost(wrapped=1), normalisation="none")
+def power(trace: Trace, wrapped: Wrapped, *, alpha: PositiveFloat = 1.0) -> Tensor:
     r"""Power transform of another explainer's saliency map: map ** alpha.
 
     .. math:: s^\alpha
@@ -25,11 +25,11 @@ def power(trace: Trace, inner: Inner, *, alpha: PositiveFloat = 1.0) -> Tensor:
     Returns:
         (B, H, W) in [0, 1], a finished mask.
     """
-    return inner(trace).maps.pow(alpha)
+    return wrapped(trace).maps.pow(alpha)
 
 
-@explainer("inverted", paper="control", cost=Cost(inner=1), normalisation="none")
-def inverted(trace: Trace, inner: Inner) -> Tensor:
+@explainer("inverted", paper="control", cost=Cost(wrapped=1), normalisation="none")
+def inverted(trace: Trace, wrapped: Wrapped) -> Tensor:
     """Inverted saliency map of another explainer: 1 - map.
 
     .. math:: 1 - s
@@ -39,16 +39,16 @@ def inverted(trace: Trace, inner: Inner) -> Tensor:
     Returns:
         (B, H, W) in [0, 1], a finished mask.
     """
-    return 1 - inner(trace).maps
+    return 1 - wrapped(trace).maps
 
 
 @explainer(
     "augsmooth",
     paper="pytorch-grad-cam (Gildenblat et al. 2021), base_cam.py (aug_smooth)",
-    cost=Cost(forward=1, inner=6),
+    cost=Cost(forward=1, wrapped=6),
     aliases=("aug_smooth",),
 )
-def augsmooth(trace: Trace, inner: Inner) -> Tensor:
+def augsmooth(trace: Trace, wrapped: Wrapped) -> Tensor:
     r"""Test-time augmentation: mean of another explainer's maps over mirror images and three brightnesses.
 
     .. math:: \frac{1}{6} \sum_{t} t^{-1}(E(t(x)))
@@ -63,6 +63,6 @@ def augsmooth(trace: Trace, inner: Inner) -> Tensor:
     for mirrored in (False, True):
         for factor in (0.9, 1.0, 1.1):
             batch = trace.batch.mirrored() if mirrored else trace.batch
-            found = inner(trace.of(replace(batch, images=(batch.images * factor).clamp(0, 1)))).maps
+            found = wrapped(trace.of(replace(batch, images=(batch.images * factor).clamp(0, 1)))).maps
             maps.append(found.flip(-1) if mirrored else found)
     return torch.stack(maps).mean(0)

@@ -25,8 +25,8 @@ def to_at_least_float32(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     return first.to(kind), second.to(kind)
 
 
-_REAL = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
-_REAL |= {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+_INTEGERS = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
+_REAL = _INTEGERS | {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 
 
 def is_real(tensor: Tensor) -> bool:

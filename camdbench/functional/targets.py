@@ -73,7 +73,8 @@ def class_indices(given: Any, count: int, what: str, names: Sequence[str] = ()) 
         raise UsageError(f"{what} are {kind}; expected class indices (integers)")
     if found.shape != (count,):
         raise UsageError(f"{found.size} {what} for {count} images; give one for each")
-    return torch.from_numpy(found.astype(np.int64))
+    with torch.inference_mode(mode=False):  # tensors created in inference mode have no gradients
+        return torch.from_numpy(found.astype(np.int64))
 
 
 def _index(item: object, what: str, names: Sequence[str]) -> object:

@@ -10,7 +10,7 @@ from camdbench.core.difference import Difference
 from camdbench.core.metric_families import CONSTANT_MAP, MASKED, MEAN_MASKED
 from camdbench.core.option_types import MapStatistics, Masking, ScoredClass, TieOrder
 from camdbench.core.registries import metric
-from camdbench.functional.curves import counts_by_share, counts_by_step
+from camdbench.metrics.common.curve_points import pixel_counts
 from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.common.perturbation_curves import PerturbationPath, PixelOrder, area_under
 from camdbench.metrics.common.result import MetricResult
@@ -91,7 +91,7 @@ def insertion(
     Returns:
         (B,) float64 in [0, 100], per cent; higher is better.
     """
-    counts = _counts(inputs, step, intervals, rounding)
+    counts = pixel_counts(inputs.size, step, intervals, rounding)
     return area_under(
         inputs, PerturbationPath(PixelOrder(ties=ties, maps=maps), counts, start, "image", masking, scored_class, "probability")
     )
@@ -130,15 +130,7 @@ def deletion(
     Returns:
         (B,) float64 in [0, 100], per cent; lower is better.
     """
-    counts = _counts(inputs, step, intervals, rounding)
+    counts = pixel_counts(inputs.size, step, intervals, rounding)
     return area_under(
         inputs, PerturbationPath(PixelOrder(ties=ties, maps=maps), counts, "image", "blank", masking, scored_class, "probability")
     )
-
-
-def _counts(inputs: MetricInputs, step: int, intervals: int, rounding: str) -> tuple[int, ...]:
-    """Number of replaced pixels at each point."""
-    pixels = inputs.images.shape[-2] * inputs.images.shape[-1]
-    if intervals and rounding == "point":
-        return tuple(dict.fromkeys(counts_by_share(pixels, intervals)))  # an image of few pixels has fewer points
-    return counts_by_step(pixels, -(-pixels // intervals) if intervals else step)

@@ -8,12 +8,11 @@ import torch
 from pydantic import NonNegativeInt, PositiveInt
 
 from camdbench.core.difference import Difference
-from camdbench.core.errors import NotApplicable
 from camdbench.core.metric_families import MASKED, MEAN_MASKED
 from camdbench.core.option_types import Fill, Masking, Readout, ScoredClass, TieOrder
 from camdbench.core.registries import metric
-from camdbench.functional.curves import counts_by_share, counts_by_step
 from camdbench.functional.pixel_order import count_patches
+from camdbench.metrics.common.curve_points import patch_counts
 from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.common.perturbation_curves import PerturbationPath, PixelOrder, area_under, path_scores
 from camdbench.metrics.common.result import Curve, MetricResult
@@ -146,7 +145,7 @@ def most_relevant_first(
         (B,) float64 in [0, 100], per cent; lower is better.
     """
     order = PixelOrder(ties=ties, patch=patch)
-    counts, total = _counts(inputs, patch, regions, step, intervals, ends=ends)
+    counts, total = patch_counts(inputs.size, patch, regions, step, intervals, ends=ends)
     return area_under(inputs, PerturbationPath(order, counts, "image", fill, masking, scored_class, scored_output), total)
 
 
@@ -175,17 +174,5 @@ def least_relevant_first(
         (B,) float64 in [0, 100], per cent; higher is better.
     """
     order = PixelOrder(most_first=False, ties=ties, patch=patch)
-    counts, total = _counts(inputs, patch, regions, step, intervals, ends=ends)
+    counts, total = patch_counts(inputs.size, patch, regions, step, intervals, ends=ends)
     return area_under(inputs, PerturbationPath(order, counts, "image", fill, masking, scored_class, scored_output), total)
-
-
-def _counts(inputs: MetricInputs, patch: int, regions: int, step: int, intervals: int, *, ends: bool) -> tuple[tuple[int, ...], int]:
-    """Number of replaced patches at each point, and the number of patches."""
-    total = count_patches(inputs.size, patch)
-    points = counts_by_share(total, intervals) if intervals else counts_by_step(min(regions or total, total), step)
-    points = tuple(dict.fromkeys(points))  # an image of few pixels has fewer points
-    if not ends:
-        points = points[1:-1]
-    if not points:
-        raise NotApplicable(f"an image of {total} patches has no point between the ends of its curve")
-    return points, total

@@ -76,7 +76,7 @@ def transformer_of(network: nn.Module) -> Transformer:
         return _of_torchvision(network)
     if ("timm", "VisionTransformer") in kinds:
         return _of_timm(network)
-    raise NotApplicable(f"{type(network).__name__} is no vision transformer of torchvision or timm: its attention is not known")
+    raise NotApplicable(f"{type(network).__name__}: attention is read from vision transformers of torchvision and timm only")
 
 
 @contextmanager

@@ -63,7 +63,7 @@ class Classifier(nn.Module):
         output: what the network returns: `logits`, `probabilities`, `log-probabilities` or `sigmoid`. Probabilities p become
             log p and sigmoids log p - log(1 - p); gradients are of these. Default: logits, and a network that returns
             something else is refused.
-        batch_mates: `alone` runs every image in a batch of its own, for a network whose outputs depend on the other images.
+        batch_mates: `alone` passes one image at a time, for a network whose outputs depend on the other images of a batch.
         prefix_tokens: number of tokens before those of the patches; default: the network's own, else by the patch size.
 
     >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
@@ -100,7 +100,7 @@ class Classifier(nn.Module):
         self.output: Output | None = None if output is None else check_choice("output", output, Output)
         self.batch_mates: BatchMates = check_choice("batch mates", batch_mates, BatchMates)
         self.prefix_tokens = prefix_tokens
-        self.checks = dict[tuple[int, int], NetworkCheck]()  # by image size
+        self.checks = dict[tuple[object, ...], NetworkCheck]()  # by image size and what is stated
         self.register_buffer("mean", _per_channel(mean, "mean"), persistent=False)
         self.register_buffer("std", _per_channel(std, "std"), persistent=False)
         if bool((self.std <= 0).any()):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, PositiveInt
 
 from camdbench.core.errors import UsageError
-from camdbench.core.files import read_json
+from camdbench.core.files import check_utf8, read_json
 from camdbench.core.registries import model
 from camdbench.models.classifier import Classifier
 from camdbench.models.networks import build_network
@@ -69,6 +69,7 @@ def load_checkpoint(path: Path, *, name: str) -> Classifier:
     Raises:
         UsageError: a file is missing or invalid, or the network is unknown.
     """
+    check_utf8("model", name)
     facts_file = path.with_suffix(".json")
     if not facts_file.exists():
         raise UsageError(f"checkpoint {path}: {facts_file.name} is not beside it; for weights alone use --models NAME --weights {path}")

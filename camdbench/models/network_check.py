@@ -5,6 +5,7 @@ Three small uncounted passes per image size. `findings` is a pure function of th
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from camdbench.core.errors import UsageError
+from camdbench.core.errors import CamdbenchWarning, UsageError
 from camdbench.core.network_options import Output
 
 if TYPE_CHECKING:
@@ -66,14 +67,12 @@ class NetworkCheck:
         kind: what the outputs look like: logits, probabilities, log-probabilities or sigmoid.
         batch_difference: largest difference of an image alone and in a batch, relative to the spread of its outputs.
         gradient_problem: why the network gives no gradients; empty if it does.
-        warnings: findings that refuse nothing.
     """
 
     classes: int
     kind: Output
     batch_difference: float
     gradient_problem: str
-    warnings: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """The result for run.json."""
@@ -168,15 +167,16 @@ def _difference(first: Tensor, second: Tensor) -> float:
 
 
 def check_network(classifier: Classifier, image_size: Size) -> NetworkCheck:
-    """Check a classifier once per image size; the passes are not counted, and the classifier keeps the result.
+    """Check a classifier once per image size and statement; the passes are not counted, and the classifier keeps the result.
 
     Raises:
         UsageError: the network fails on such images, or its outputs contradict what they are taken for.
     """
-    if image_size not in classifier.checks:
+    key = image_size, classifier.output, classifier.batch_mates
+    if key not in classifier.checks:
         with classifier.uncounted(), torch.inference_mode(mode=False), classifier.frozen():
-            classifier.checks[image_size] = _checked(classifier, image_size)
-    return classifier.checks[image_size]
+            classifier.checks[key] = _checked(classifier, image_size)
+    return classifier.checks[key]
 
 
 def _checked(classifier: Classifier, image_size: Size) -> NetworkCheck:
@@ -193,8 +193,8 @@ def _checked(classifier: Classifier, image_size: Size) -> NetworkCheck:
     for finding in found:
         if finding.refused:
             raise UsageError(f"{classifier.name}: {finding.message}")
-    notes = tuple(f"{classifier.name}: {finding.message}" for finding in found)
-    return NetworkCheck(first.shape[1], seen.kind, batch_difference(seen), problem, notes)
+        warnings.warn(f"{classifier.name}: {finding.message}", CamdbenchWarning, stacklevel=2)
+    return NetworkCheck(first.shape[1], seen.kind, batch_difference(seen), problem)
 
 
 def _with_batches(classifier: Classifier, images: Tensor, seen: ProbeOutputs) -> ProbeOutputs:

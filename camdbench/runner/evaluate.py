@@ -14,6 +14,7 @@ from camdbench.core.registries import metrics as registry
 from camdbench.core.registries import parse_metrics, protocol_of
 from camdbench.core.settings import make_config
 from camdbench.core.spec import Spec, parse_specs
+from camdbench.datasets.containers import to_planes
 from camdbench.datasets.in_memory import InMemoryDataset, make_batch
 from camdbench.datasets.samples import Batch
 from camdbench.functional.normalise import Normalisation
@@ -25,7 +26,7 @@ from camdbench.runner.config import RunConfig, check_config
 from camdbench.runner.executors import local
 from camdbench.runner.prepare import prepare
 from camdbench.runner.resources import Resources
-from camdbench.runner.results import BatchResult, metric_cells
+from camdbench.runner.results import BatchResult, MetricCell, metric_cells
 from camdbench.runner.saved_maps import GivenMaps
 from camdbench.tables.aggregates import numbers_of
 
@@ -51,7 +52,7 @@ def evaluate(
 
     Args:
         model: a `Classifier`, or the name of a model.
-        images: (N, 3, H, W) in [0, 1].
+        images: (N, 3, H, W) in [0, 1], or bytes; also channels last, lists, Pillow images.
         labels: N class indices, or names of `class_names`, that were explained and are scored.
         saliency: (N, h, w), upsampled to the size of the images if smaller. A non-finite map gives rows with status `error`.
         metrics: metric specs; `all`: every metric of camdbench that the given maps and annotations allow.
@@ -64,8 +65,8 @@ def evaluate(
     Returns:
         One row per image and metric, image by image: image, target, metric, protocol, value, unit, status, reason.
         Values are float64 in the metric's unit. `.attrs["numbers"]` holds the table value of each metric, by the reduction of its
-        protocol (the mean over images, or for instance the maximum over thresholds of MaxBoxAcc), with `n`, `n_undefined` and
-        `n_failed`. `.attrs["left_out"]` maps each metric that `all` omits to its missing input.
+        protocol (the mean over images, or for instance the maximum over thresholds of MaxBoxAcc), with `n`, `n_undefined`,
+        `n_not_applicable` and `n_failed`. `.attrs["left_out"]` maps each metric that `all` omits to its missing input.
 
     Raises:
         UsageError: invalid shape, value or name, or a metric lacks an input.
@@ -77,7 +78,7 @@ def evaluate(
     classifier = to_classifier(model)
     batch = make_batch(images, labels=labels, boxes=boxes, masks=masks, class_names=classifier.class_names)
     specs, left_out = _select_metrics(metrics, batch)
-    raw = _check_saliency(torch.as_tensor(saliency), batch, normalisation)
+    raw = _check_saliency(to_planes(saliency, len(batch), "saliency"), normalisation)
     classes = check_network(classifier, (batch.images.shape[-2], batch.images.shape[-1])).classes
     check_classes(batch.labels, classes, "labels: an image has label")
     resources = Resources({"model": classifier}, InMemoryDataset(batch), map_source=GivenMaps(raw, normalisation))
@@ -88,8 +89,12 @@ def evaluate(
     found = pd.DataFrame(_rows(results, specs))
     cells = metric_cells(results, names, batch.ids, batch.labels.numpy())
     found.attrs["left_out"] = left_out
-    found.attrs["numbers"] = {str(spec): numbers_of(spec, cells[str(spec)].data, cells[str(spec)].undefined) for spec in specs}
+    found.attrs["numbers"] = {str(spec): _number(spec, cells[str(spec)]) for spec in specs}
     return found
+
+
+def _number(spec: Spec, cell: MetricCell) -> dict[str, float]:
+    return numbers_of(spec, cell.data, cell.undefined, cell.not_applicable)
 
 
 def _rows(results: Sequence[BatchResult], specs: Sequence[Spec]) -> list[dict[str, Any]]:
@@ -133,11 +138,9 @@ def _missing_input(spec: Spec, gives: Sequence[str]) -> str:
     return ""
 
 
-def _check_saliency(saliency: Tensor, batch: Batch, normalisation: Normalisation) -> Tensor:
+def _check_saliency(saliency: Tensor, normalisation: Normalisation) -> Tensor:
     if normalisation not in get_args(Normalisation):
         raise unknown("normalisation", normalisation, get_args(Normalisation))
-    if saliency.ndim != 3 or len(saliency) != len(batch) or not saliency.numel():
-        raise UsageError(f"saliency of shape {tuple(saliency.shape)}: {len(batch)} images; expected ({len(batch)}, h, w)")
     with torch.inference_mode(mode=False):
         raw = saliency.detach().clone().float()
     known = raw[raw.isfinite()] if raw.isfinite().any() else raw  # a non-finite map is an error of its image only

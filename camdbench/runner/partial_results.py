@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
@@ -37,9 +38,13 @@ class PartialResults:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is not None:
-            with suppress(CamdbenchError):  # the first error says more than that of this file
-                self.save()
+        if kind is None:
+            return
+        try:
+            self.save()
+        except CamdbenchError:
+            if not issubclass(kind, Exception):  # else the first error says more
+                raise
 
     def load(self, explainers: Sequence[Spec]) -> list[BatchResult]:
         """Load results of earlier sessions, each image once.
@@ -80,8 +85,10 @@ class PartialResults:
         elif self._pending:
             path = self._folder / f"{uuid.uuid4().hex}.pt"
             try:
+                content = io.BytesIO()  # so that a full disk raises OSError, not an error of torch
+                torch.save([result.state() for result in self._pending], content)
                 with replacing(path) as temporary:
-                    torch.save([result.state() for result in self._pending], temporary)
+                    temporary.write_bytes(content.getbuffer())
             except OSError as error:
                 raise CamdbenchError(
                     f"{path}: cannot be written ({error.strerror}); finished work is kept, run the same command again"

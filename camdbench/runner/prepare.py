@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Dataset
 from camdbench.explainers.common.layer_choice import check_explainer, checked_layers
 from camdbench.functional.targets import class_indices
+from camdbench.metrics.common.curve_points import few_points
 from camdbench.models.classifier import Classifier
 from camdbench.models.network_check import check_network
 from camdbench.models.target_layers import list_layers
@@ -114,13 +115,16 @@ def prepare(request: Request, resources: Resources | None = None, *, in_memory: 
         CamdbenchError: no image can be read.
     """
     bound = (resources or Resources()).bind(request)
+    size = bound.image_size
+    few = {str(spec): points for spec in request.metrics if (points := few_points(spec, size)) is not None}
+    _warn_of_few_points(few, size)
     models = {name: _facts_of(bound.classifier(name), bound) for name in request.models}
     names = tuple(facts["name"] for facts in models.values())
     if in_memory:
         return Run(request, bound, names)
     _refuse_equal_names(models)
     _ = bound.source  # refuses unsuitable saved maps before a folder is created
-    record = _record(request, bound, models)
+    record = _record(request, bound, models, few)
     root = Path(request.config.out or Path("runs", _automatic_name(record)))
     directory = RunDirectory(root)
     record = _write_or_compare(record, directory)
@@ -173,12 +177,22 @@ def _check_classes(classifier: Classifier, classes: int, request: Request, datas
 
 def _warn_of_labels(classifier: Classifier, classes: int, dataset: Dataset, name: str) -> None:
     """Warn if a model has more classes than the data and different class names; models with random weights are exempt."""
-    alike = classifier.class_names[: len(dataset.classes)] == tuple(dataset.classes)
-    if len(dataset.classes) < classes and not alike and not classifier.name.endswith("@random"):
+    same_names = classifier.class_names[: len(dataset.classes)] == tuple(dataset.classes)
+    if len(dataset.classes) < classes and not same_names and not classifier.name.endswith("@random"):
         warnings.warn(
             f"data set {name} has {len(dataset.classes)} classes and model {classifier.name} has {classes}: label 0 is scored as "
             "the model's class 0, and so on; if the classes differ, list the model's classes in order in classes.txt, "
             "or choose --target predicted",
+            CamdbenchWarning,
+            stacklevel=2,
+        )
+
+
+def _warn_of_few_points(few: Mapping[str, int], size: tuple[int, int]) -> None:
+    for name, points in few.items():
+        warnings.warn(
+            f"metric {name}: its curve has {points} points on images of {size[0]} x {size[1]} pixels, so the area under it is coarse; "
+            "choose a smaller step or patch",
             CamdbenchWarning,
             stacklevel=2,
         )
@@ -192,7 +206,7 @@ def _refuse_equal_names(models: Models) -> None:
             raise UsageError(f"--models = {other},{place}: both are named {facts['name']} in rows; use a separate --out for each")
 
 
-def _record(request: Request, resources: Resources, models: Models) -> RunRecord:
+def _record(request: Request, resources: Resources, models: Models, few: Mapping[str, int]) -> RunRecord:
     dataset = resources.images
     kept = [item.name for item in fields_of(RunConfig) if item.setting.role != "execution"]
     return RunRecord(
@@ -212,7 +226,7 @@ def _record(request: Request, resources: Resources, models: Models) -> RunRecord
             }
             for spec in request.explainers
         },
-        metrics={str(spec): _metric_record(spec) for spec in request.metrics},
+        metrics={str(spec): _metric_record(spec) | _few(few.get(str(spec))) for spec in request.metrics},
         ids=list(dataset.ids),
         chunk_size=request.chunk_size,
     )
@@ -232,6 +246,10 @@ def _model_record(name: str, facts: dict[str, Any]) -> dict[str, Any]:
         "prefix_tokens": classifier.prefix_tokens,
         "check": facts["check"].record(),
     } | provenance.training_of(name)
+
+
+def _few(points: int | None) -> dict[str, int]:
+    return {} if points is None else {"curve_points": points}
 
 
 def _metric_record(spec: Spec) -> dict[str, Any]:

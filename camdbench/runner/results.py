@@ -182,10 +182,11 @@ def _curves_of(result: BatchResult) -> Iterator[tuple[str, str, list[str], np.nd
 
 @dataclass
 class MetricCell:
-    """Values of one metric, and the number of images for which it is undefined."""
+    """Values of one metric, and the numbers of images for which it is undefined or not applicable."""
 
     data: CellData
     undefined: int = 0
+    not_applicable: int = 0
 
 
 def metric_cells(results: Sequence[BatchResult], metrics: Sequence[str], ids: Sequence[str], labels: np.ndarray) -> dict[str, MetricCell]:
@@ -198,6 +199,7 @@ def metric_cells(results: Sequence[BatchResult], metrics: Sequence[str], ids: Se
         for metric, own in result.scores.items():
             found[metric].data.values[rows] = own.values
             found[metric].undefined += own.status.count("undefined")
+            found[metric].not_applicable += own.status.count("not_applicable")
             for name, curve in own.curves.items():
                 empty = np.full((len(ids), len(curve.x)), np.nan)
                 whole = curves[metric].setdefault(name, (curve.x.double().numpy(), empty))[1]

@@ -16,7 +16,6 @@ import os
 import socket
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +26,7 @@ from urllib.parse import quote
 
 from camdbench.core import provenance
 from camdbench.core.errors import CamdbenchError, UsageError
-from camdbench.core.files import reading, replacing, to_json
+from camdbench.core.files import check_utf8, reading, replacing, to_json
 from camdbench.core.row import Row
 from camdbench.core.settings import identity_of
 from camdbench.runner.config import RunConfig
@@ -89,7 +88,7 @@ class RunRecord:
         map_normalisation: normalisation of the maps of a file.
         plugins: code hashes of explainers and metrics from plug-ins.
         explainers: by spec: paper, whether a control, layers.
-        metrics: by spec: paper, protocol, direction, unit, tolerance.
+        metrics: by spec: paper, protocol, direction, unit, tolerance; `curve_points` if the images leave its curve few points.
         ids: image ids, in order.
         chunk_size: images in one part file.
         schema: version of this format.
@@ -149,6 +148,7 @@ class RunDirectory:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        check_utf8("--out", root.name)
         try:
             root.mkdir(parents=True, exist_ok=True)
             if not os.access(root, os.W_OK | os.X_OK):
@@ -186,11 +186,11 @@ class RunDirectory:
         if maps is not None:
             from safetensors.torch import save_file
 
-            self._write("maps", key, lambda path: save_file(dict(maps), path))
+            _write(part_file(self.root, "maps", key), lambda path: save_file(dict(maps), path))
         if curves is not None:
-            self._write("curves", key, lambda path: _save(curves, path))
-        self._write("usage", key, lambda path: _save(_table(usage, _usage_schema()), path))
-        self._write("rows", key, lambda path: _save(_table(rows, _row_schema()), path))
+            _write(part_file(self.root, "curves", key), lambda path: _save(curves, path))
+        _write(part_file(self.root, "usage", key), lambda path: _save(_table(usage, _usage_schema()), path))
+        _write(part_file(self.root, "rows", key), lambda path: _save(_table(rows, _row_schema()), path))
 
     def read_record(self) -> RunRecord | None:
         """Read the record, with the explainers and plug-ins of all sessions; None if there is no run.
@@ -217,14 +217,6 @@ class RunDirectory:
         """Return a session in this directory, with facts for its file."""
         return Session(self.root / "sessions", facts)
 
-    def _write(self, kind: str, key: PartKey, write: Callable[[Path], object]) -> None:
-        path = part_file(self.root, kind, key)
-        try:
-            with replacing(path) as temporary:
-                write(temporary)
-        except OSError as error:
-            raise _cannot_write(path, error) from error
-
 
 class Session:
     """File of one session, written at its start and its end, also after an exception."""
@@ -250,8 +242,11 @@ class Session:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._facts["end"] = provenance.now()
-        with nullcontext() if kind is None else suppress(CamdbenchError):  # the first error says more than that of this file
+        try:
             _write_json(self._file, self._facts)
+        except CamdbenchError:
+            if kind is None:  # else the first error says more
+                raise
 
     def add(self, jobs: int, passes: Mapping[str, int], boxes_dropped: int, **last: Any) -> None:
         """Add the usage of a unit; facts in `last` are replaced by each unit."""
@@ -267,16 +262,20 @@ def part_file(root: Path, kind: str, key: PartKey) -> Path:
     return folder / f"part-{key.chunk:05d}.{_SUFFIX.get(kind, 'parquet')}"
 
 
-def _cannot_write(path: Path, error: OSError) -> CamdbenchError:
-    return CamdbenchError(f"{path}: cannot be written ({error.strerror or error}); finished work is kept, run the same command again")
-
-
 def _write_json(file: Path, content: Mapping[str, Any]) -> None:
+    text = to_json(content)
+    _write(file, lambda path: path.write_text(text, encoding="utf-8", errors="backslashreplace"))
+
+
+def _write(file: Path, write: Callable[[Path], object]) -> None:
+    from safetensors import SafetensorError
+
     try:
-        with replacing(file) as path:
-            path.write_text(to_json(content), encoding="utf-8")
-    except OSError as error:
-        raise _cannot_write(file, error) from None
+        with replacing(file) as temporary:
+            write(temporary)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CamdbenchError(f"{file}: cannot be written ({reason}); finished work is kept, run the same command again") from error
 
 
 def _save(table: pa.Table, path: Path) -> None:

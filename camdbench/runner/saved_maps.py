@@ -182,8 +182,9 @@ def _read_arrays(path: Path) -> np.ndarray | dict[str, np.ndarray]:
         raise UsageError(f"{path}: no such file or run directory")
     with reading(path, "maps", fix="give numbers, saved by numpy.save or numpy.savez"):
         try:
-            loaded = np.load(path, allow_pickle=False)
-            found = loaded if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
+            with path.open("rb") as stream:  # numpy would leave a damaged file open
+                loaded = np.load(stream, allow_pickle=False)
+                found = loaded if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
         except ValueError as error:
             if "pickle" in str(error):  # numpy advises to load it unsafely
                 raise ValueError("no array of numbers") from None

@@ -56,10 +56,11 @@ class CellData:
     labels: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
 
-def numbers_of(metric: Spec, cell: CellData, undefined: int) -> dict[str, float]:
-    """Reduce a cell by the protocol of a metric; return the number with `n`, `n_undefined` and `n_failed`."""
+def numbers_of(metric: Spec, cell: CellData, undefined: int, not_applicable: int) -> dict[str, float]:
+    """Reduce a cell by the protocol of a metric; return the number with counts of images with and without a value, by reason."""
     count, reduction = int(np.isfinite(cell.values).sum()), protocol_of(metric).reduction
-    counts = {"n": count, "n_undefined": undefined, "n_failed": len(cell.values) - count - undefined}
+    counts = {"n": count, "n_undefined": undefined, "n_not_applicable": not_applicable}
+    counts["n_failed"] = len(cell.values) - sum(counts.values())
     if not count:
         return {"number": np.nan, **counts}
     [number] = aggregate(reduction, cell, np.ones((1, len(cell.values))))

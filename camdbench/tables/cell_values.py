@@ -21,7 +21,8 @@ class Cells:
     Attributes:
         keys: N rows with the columns `KEY`, in order of first appearance.
         values: (N, M), NaN where an image has no finite value.
-        n_failed: (N,) images without a value: failed or not applicable.
+        n_failed: (N,) images with an error.
+        n_not_applicable: (N,) images for which explainer or metric have no meaning.
         n_undefined: (N,) images for which the metric is undefined.
         n_constant: (N,) images with a constant map; they are included in the mean.
         images: M ids.
@@ -31,6 +32,7 @@ class Cells:
     keys: pd.DataFrame
     values: np.ndarray
     n_failed: np.ndarray
+    n_not_applicable: np.ndarray
     n_undefined: np.ndarray
     n_constant: np.ndarray
     images: tuple[str, ...]
@@ -93,13 +95,14 @@ def cells_of(rows: pd.DataFrame) -> Cells:
     values = np.full(shape, np.nan)
     values.flat[flat[scored]] = value[scored]
     constant = scored & (rows["status"] == "constant_map").to_numpy()
-    undefined = (rows["status"] == "undefined").to_numpy()
+    undefined, elsewhere = ((rows["status"] == status).to_numpy() for status in ("undefined", "not_applicable"))
     labels = np.full(len(images), -1)
     labels[image] = rows["label"].to_numpy(dtype=np.int64)
     return Cells(
         keys=rows.iloc[first][list(KEY)].reset_index(drop=True),
         values=values,
-        n_failed=np.bincount(cell[~scored & ~undefined], minlength=shape[0]),
+        n_failed=np.bincount(cell[~scored & ~undefined & ~elsewhere], minlength=shape[0]),
+        n_not_applicable=np.bincount(cell[elsewhere], minlength=shape[0]),
         n_undefined=np.bincount(cell[undefined], minlength=shape[0]),
         n_constant=np.bincount(cell[constant], minlength=shape[0]),
         images=tuple(images),

@@ -212,7 +212,7 @@ def _across(first: Cells, second: Cells) -> tuple[Cells, list[tuple[int, int]]]:
     values = [pd.DataFrame(cells.values, columns=list(cells.images)).reindex(columns=images).to_numpy() for cells in (first, second)]
     keys = pd.concat([first.keys, second.keys], ignore_index=True)
     unknown = np.zeros(len(keys), dtype=int)  # not read
-    both = Cells(keys, np.concatenate(values), unknown, unknown, unknown, tuple(images), np.full(len(images), -1))
+    both = Cells(keys, np.concatenate(values), unknown, unknown, unknown, unknown, tuple(images), np.full(len(images), -1))
     names = [*_SAME, "explainer"] + ["model"] * (set(first.keys["model"]) == set(second.keys["model"]))
     places = {key: place for place, key in enumerate(first.keys[names].itertuples(index=False, name=None))}
     pairs = [

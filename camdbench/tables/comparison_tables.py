@@ -68,7 +68,7 @@ def _mark_better(row: tuple[Cell, ...], alpha: float, p: float) -> tuple[Cell, .
 
 
 def _print_notes(lines: pd.DataFrame, alpha: float) -> tuple[str, ...]:
-    note = f"Over {span(lines['n'])} images; the better one is bold."
+    note = f"Over {span(lines['n'])} image{'' if lines['n'].max() == 1 else 's'}; the better one is bold."
     if not (lines["p_holm"] < alpha).all():
         note += f" {DAGGER} not significant: paired permutation test, Holm-corrected within the metric, {alpha:.3g}."
     return (note,)

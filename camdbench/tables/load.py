@@ -21,6 +21,7 @@ CURVE_COLUMNS = ("model", "explainer", "image", "metric", "curve", "x", "value")
 _PARTITIONS = ("model", "explainer")  # in the path only
 _INTEGERS = frozenset({"label", "target", "images", "forward", "backward", "tail_forward", "tail_backward"})
 _NUMBERS = frozenset({"value", "x", "seconds", "peak_memory_mb"}) | _INTEGERS
+_SECTIONS = ("config", "dataset", "models", "explainers", "metrics", "plugins")  # of run.json
 _FIX = "delete it and run the same command again"
 _IDENTITY = ("model", "explainer", "image", "metric")  # identifies a row in its run, in the order of the table
 
@@ -91,6 +92,8 @@ def load_run(run: str | Path) -> dict[str, Any]:
         raise UsageError(f"{file}: schema = {about.get('schema')}: this version reads schema {SCHEMA}; repeat the run with another --out")
     with reading(file, fix=_FIX, error=CamdbenchError):
         _RunForm.model_validate(about)
+    sections = {name: dict[str, Any]() for name in _SECTIONS}
+    about: dict[str, Any] = {"run": folder.name, "ids": list[str](), "chunk_size": 1, **sections, **about}
     about["sessions"] = [
         read_json(path, _SessionForm, fix=_FIX, error=CamdbenchError) for path in sorted(folder.glob("sessions/[!.]*.json"))
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from camdbench.core.errors import UsageError
+from camdbench.core.errors import CamdbenchWarning, UsageError
 from camdbench.core.files import replacing
 from camdbench.core.registries import explainers, is_control, metrics, protocol_of
 from camdbench.core.spec import parse_spec
@@ -23,7 +24,7 @@ from camdbench.tables.ties import tie_labels
 
 SUMMARY_COLUMNS = (
     *KEY,
-    *("mean", "ci_low", "ci_high", "n", "n_failed", "n_undefined", "n_constant"),
+    *("mean", "ci_low", "ci_high", "n", "n_failed", "n_not_applicable", "n_undefined", "n_constant"),
     *("higher_is_better", "unit", "passes_per_image", "seconds_per_image", "is_control", "tie_group"),
 )
 _OF_VALUES = ("mean", "class mean")  # reductions without curves
@@ -41,9 +42,10 @@ def summarise(
     """Means over images with 95 % bootstrap intervals, for every data set, split, model, explainer and metric.
 
     `mean` is the mean over images, or the result of the protocol's reduction, such as the maximum over thresholds. It uses the `n`
-    images with a finite value, of which `n_constant` have a constant map; `n_undefined` images are undefined and `n_failed` failed.
-    `tie_group` is a letter shared by explainers with equal values on every image. `passes_per_image` counts forward and backward
-    passes, through the model or its tail, of the explainer run alone; `seconds_per_image` its wall time.
+    images with a finite value, of which `n_constant` have a constant map. `n_failed` images have an error; for `n_undefined` images
+    the metric is undefined, and for `n_not_applicable` the explainer or metric does not apply. `tie_group` is a letter shared by
+    explainers with equal values on every image. `passes_per_image` counts forward and backward passes, through the model or its
+    tail, of the explainer run alone; `seconds_per_image` its wall time.
 
     Args:
         run: a run directory, or rows as returned by `load_rows`, or a subset of them.
@@ -72,6 +74,8 @@ def summarise(
 def write_summary(run: str | Path, summary: pd.DataFrame | None = None) -> pd.DataFrame:
     """Write `summary.csv`, `summary.md` and `summary.tex` to a run directory, each atomically.
 
+    Warns if they cannot be written, as in a read-only directory or on a full disk.
+
     Args:
         run: the run directory.
         summary: the summary; default: computed from the rows of the run.
@@ -86,8 +90,12 @@ def write_summary(run: str | Path, summary: pd.DataFrame | None = None) -> pd.Da
     summary = summarise(run) if summary is None else summary
     tables = summary_tables(summary)
     for name, text in (("csv", to_csv(summary)), ("md", to_markdown(tables)), ("tex", to_latex(tables))):
-        with replacing(Path(run) / f"summary.{name}") as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="\n")
+        path = Path(run) / f"summary.{name}"
+        try:
+            with replacing(path) as temporary:
+                temporary.write_text(text, encoding="utf-8", newline="\n", errors="backslashreplace")
+        except OSError as error:
+            warnings.warn(f"{path}: not written ({error.strerror})", CamdbenchWarning, stacklevel=2)
     return summary
 
 
@@ -110,6 +118,7 @@ def _summary(
         ci_high=numbers[:, 2],
         n=np.count_nonzero(~np.isnan(cells.values), axis=1),
         n_failed=cells.n_failed,
+        n_not_applicable=cells.n_not_applicable,
         n_undefined=cells.n_undefined,
         n_constant=cells.n_constant,
         higher_is_better=cells.keys["metric"].map(directions).astype(bool),

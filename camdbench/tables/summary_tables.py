@@ -22,7 +22,12 @@ _NOT_SIGNIFICANT = (
     f"{DAGGER} not significantly different from the best: paired permutation test, Holm-corrected within each metric, {ALPHA:.0%}."
 )
 _UNSTABLE = "amplifies rounding, so that further ones depend on batch size and processor"
-_COUNTS = (("failed", "n_failed"), ("undefined", "n_undefined"), ("constant", "n_constant"))
+_COUNTS = (
+    ("failed", "n_failed"),
+    ("not applicable", "n_not_applicable"),
+    ("undefined", "n_undefined"),
+    ("constant", "n_constant"),
+)
 _USAGE = (("passes/image", "passes_per_image"), ("s/image", "seconds_per_image"))
 
 
@@ -191,13 +196,14 @@ def _notes(group: SummaryGroup) -> tuple[tuple[str, ...], tuple[str, ...]]:
             ties.setdefault(letter, []).append(name)
     used = "; ".join(f"{', '.join(names)}: {protocol}" for protocol, names in protocols.items())
     tied = [f"{superscript(letter)} {' = '.join(names)} on every image" for letter, names in ties.items()]
-    controls, n, failed = group.explainers(control=True), group.lines["n"], int(group.lines["n_failed"].max())
-    images = f"{n.min()} images" if n.min() == n.max() else "images"
+    controls, n = group.explainers(control=True), group.lines["n"]
+    images = f"{n.min()} image{'' if n.min() == 1 else 's'}" if n.min() == n.max() else "images"
     unranked = [f"Controls (not ranked): {', '.join(controls)}."] if controls else []
     tests = [*_tests(group.lines), *([f"Fewer digits: {', '.join(sorted(group.unstable))} {_UNSTABLE}."] if group.unstable else [])]
     screen = (f"Over {images} [95 % bootstrap interval]. Protocols: {used}.", *unranked, *tied, *tests)
-    without = f" (up to {failed} failed)" if failed else ""
-    return screen, (f"Over {span(n)} images{without}.", *(f"{tie}." for tie in tied), *tests)
+    missing = [f"{most} {word}" for word, name in _COUNTS[:2] if (most := int(group.lines[name].max()))]
+    without = f" (up to {', '.join(missing)})" if missing else ""
+    return screen, (f"Over {span(n)} image{'' if n.max() == 1 else 's'}{without}.", *(f"{tie}." for tie in tied), *tests)
 
 
 def _tests(lines: pd.DataFrame) -> list[str]:

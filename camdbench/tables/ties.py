@@ -114,7 +114,7 @@ def _graded(cells: Cells, units: Mapping[str, str]) -> np.ndarray:
     """Return which cells (N,) have a value strictly inside the metric's scale."""
     scale = np.array([100.0 if units.get(metric) == "%" else 1.0 for metric in cells.keys["metric"]])[:, None]
     ends = tied(cells.values, 0.0, TIE_TOLERANCE * scale) | tied(cells.values, scale, TIE_TOLERANCE * scale)
-    return (~ends & ~np.isnan(cells.values)).any(1)
+    return np.asarray((~ends & ~np.isnan(cells.values)).any(1))
 
 
 def _letter(place: int) -> str:

@@ -69,7 +69,7 @@ def test_every_command_prints_on_it(made: Path, monkeypatch: pytest.MonkeyPatch)
         assert expected in out, words
 
 
-@pytest.mark.parametrize(("encoding", "shown"), [("ascii", r"gradc\xe4m..."), ("latin-1", "gradcäm..."), ("cp1252", "gradcäm…")])
+@pytest.mark.parametrize(("encoding", "shown"), [("ascii", r"gradc\u00e4m..."), ("latin-1", "gradcäm..."), ("cp1252", "gradcäm…")])
 def test_errors_keep_the_signs_that_the_encoding_has(encoding: str, shown: str, monkeypatch: pytest.MonkeyPatch):
     code, _, err = output_of(["list", "explainers", "gradcäm…"], encoding, monkeypatch)
     assert code == 2

@@ -6,10 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from camdbench.cli import main as cli
+from camdbench.cli.exit_codes import report
 from camdbench.cli.main import run_cli
+from camdbench.tables.load import load_rows, load_run
 
 VERBS = ["run", "list", "layers", "explain", "train", "summarise", "check"]
 HEAVY = {"torch", "torchvision", "matplotlib", "pandas", "scipy", "skimage", "captum", "quantus", "pyarrow"}
@@ -66,6 +69,8 @@ def test_the_module_is_the_command():
         (["run", "--limit", "0"], 2, "0 is not in the range x>=1"),
         (["run", "--plugin", "missing.py"], 2, "Error: --plugin missing.py: no such file"),
         (["run", "--models", "resnet50"], 2, "are not on this machine: put "),
+        (["summarise", "x" * 300], 2, "cannot be read or written (file name too long); give another path"),
+        (["run", "--out", "caf\udce9"], 2, "Error: --out = 'caf\\udce9': a name that is not UTF-8, which tables cannot hold; rename it"),
         (["run", "--out", "/dev/null/run"], 2, "Error: --out = /dev/null/run: cannot be written (Not a directory); choose another folder"),
         (["run", "--nosuch"], 2, "Error: No such option '--nosuch'. Did you mean '--out'? (see: camdbench run --help)"),
         (["list"], 2, "explainers, metrics, models, datasets, losses, recipes (see: camdbench list --help)"),
@@ -116,3 +121,105 @@ def test_a_reader_that_leaves_early_is_no_error():
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert "Error" not in done.stderr
     assert len(done.stdout.splitlines()) == 1
+
+
+PLUGIN = """import sys
+from camdbench import explainer, metric, model
+@explainer("quits", paper="x")
+def quits(trace):
+    "Leaves."
+    sys.exit(3)
+@metric("raises", paper="x", higher_is_better=True, unit="", tolerance=1.0)
+def raises(inputs):
+    "Raises."
+    raise BaseException("boo")
+@explainer("interrupts", paper="x")
+def interrupts(trace):
+    "Interrupts."
+    raise KeyboardInterrupt
+@model("net", paper="x", dataset="shortcuts")
+def net():
+    "Fails."
+    raise ValueError("no network")
+"""
+
+
+def test_a_plug_in_cannot_end_the_program(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(PLUGIN)
+    words = ["run", "-q", "--plugin", "mine.py", "--metrics", "ad,raises", "--limit", "2", "--device", "cpu", "--out"]
+    assert run_cli([*words, "a", "--explainers", "quits,fakecam"]) == 3
+    err = capsys.readouterr().err
+    assert "shortcuts-ce, quits: quits: calls sys.exit(3) (2 images)" in err
+    assert "shortcuts-ce, fakecam: raises: BaseException: boo (2 images)" in err
+    rows = load_rows("a")
+    assert (rows[(rows["explainer"] == "fakecam") & (rows["metric"] == "ad")]["status"] == "ok").all()
+    assert (rows[rows["explainer"] == "quits"]["status"] == "error").all()
+    assert run_cli([*words, "b", "--explainers", "interrupts"]) == 130
+    assert run_cli([*words, "c", "--explainers", "fakecam", "--models", "net"]) == 1
+    assert capsys.readouterr().err.endswith("Error: model net: ValueError: no network\n")
+    for text, line in (("import sys; sys.exit(0)", "calls sys.exit(0)"), ("raise BaseException", "BaseException"), ("\0", "SyntaxError: ")):
+        Path("bad.py").write_text(text)
+        assert run_cli(["run", "--plugin", "bad.py", "--out", "d"]) == 1
+        assert capsys.readouterr().err.startswith(f"Error: --plugin bad.py: {line}")
+    assert not Path("d").exists()
+
+
+PIPED = """
+from camdbench import explainer, run
+from functools import partial
+
+@explainer("mine", paper="x")
+def mine(trace, *, power: float = 1.0):
+    "Bright."
+    return trace.images.mean(1) ** power
+
+half = partial(mine, power=0.5)
+half.__doc__ = "Dark."
+explainer("half", paper="x")(half)
+print(run("mine,half", "ad", limit=2, device="cpu", out="piped")["status"].tolist())
+"""
+
+
+@pytest.mark.parametrize("words", [["-c", PIPED], ["-"]])
+def test_explainers_without_a_source_file_are_run_and_have_a_hash(words: list[str], tmp_path: Path):
+    done = subprocess.run([sys.executable, *words], input=PIPED, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.stdout.endswith("['ok', 'ok', 'ok', 'ok']\n"), done.stderr
+    codes = load_run(tmp_path / "piped")["plugins"]
+    assert sorted(codes) == ["half", "mine"]
+    assert codes["half"] != codes["mine"]
+
+
+@pytest.mark.parametrize(("redirection", "code", "line"), [(">/dev/full", 1, "Error: output: cannot be read or written"), (">&-", 0, "")])
+def test_a_full_or_closed_output_is_one_line_or_none(redirection: str, code: int, line: str):
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m camdbench list losses {redirection}"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False)
+    assert line in done.stderr
+
+
+def test_a_stop_of_a_batch_system_is_an_interrupt(tmp_path: Path):
+    text = PLUGIN.replace("raise KeyboardInterrupt", "import os, signal; os.kill(os.getpid(), signal.SIGTERM); import time; time.sleep(9)")
+    (tmp_path / "mine.py").write_text(text)
+    words = ["run", "-q", "--plugin", "mine.py", "-e", "interrupts", "-m", "ad", "--limit", "2", "--device", "cpu"]
+    done = subprocess.run([sys.executable, "-m", "camdbench", *words], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 130
+    assert "interrupted: finished work is kept" in done.stderr
+
+
+def test_a_deleted_folder_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert run_cli(["list", "losses"]) == 1
+    assert capsys.readouterr().err == "Error: the current folder does not exist any more; change to another folder\n"
+
+
+def test_the_end_of_a_damaged_file_is_no_interrupt(capsys: pytest.CaptureFixture[str]):
+    stopped = click.exceptions.Abort()
+    stopped.__cause__ = EOFError("x")
+    assert report(stopped, verbose=False) == 1
+    assert capsys.readouterr().err.startswith("Error: ")
+    assert report(MemoryError(), verbose=False) == 1
+    assert "out of memory" in capsys.readouterr().err

@@ -50,4 +50,4 @@ def test_names_are_text_on_a_terminal_not_markup_nor_commands(monkeypatch: pytes
     with any_encoding(), Bar(quiet=False) as bar:
         bar.start(Path("runs/[/bold][red]ñ\x1b[31m"), 1, 0)
     screen.flush()
-    assert rb"runs/[/bold][red]\xf1\x1b[31m" in screen.buffer.getvalue()
+    assert rb"runs/[/bold][red]\u00f1\x1b[31m" in screen.buffer.getvalue()

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
-from camdbench.core.errors import UsageError
-from camdbench.core.files import read_fields, replacing
+from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.core.files import read_fields, read_json, read_text, reading, replacing, to_json
+
+BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
+    f"{b}: &{b} [{', '.join(8 * [f'*{a}'])}]\n" for a, b in zip("abcdef", "bcdefg", strict=True)
+)
 
 
 class TestReplacing:
@@ -47,6 +54,12 @@ class TestFields:
             (b"", "found NoneType"),
             (b"a: [1", "not YAML"),
             (b"\xff\xfe\x00", "not UTF-8 text"),
+            (b"a: 1\nb: {c: 2, c: 3}\n", "c is given twice; remove one"),
+            (b"[" * 5000, "nested too deeply"),
+            (b"a: \t- 1\n\t- 2", "not YAML"),
+            (b"a: &a [*a]", "aliases expand to more than 100,000 values"),
+            (BOMB.encode(), "aliases expand"),
+            (b"a: 2020-13-45", "month must be in 1..12"),
         ],
     )
     def test_that_are_none_are_one_line_with_the_file(self, tmp_path: Path, content: bytes, message: str) -> None:
@@ -62,3 +75,49 @@ class TestFields:
             UsageError, match=r"none\.yaml: cannot be read \(no such file or directory\); give a YAML file .*; take another"
         ):
             read_fields(tmp_path / "none.yaml", "recipe", "name: x", "; take another")
+
+
+class _Form(BaseModel):
+    count: int
+
+
+class TestReading:
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            ("{", "Expecting property name"),
+            ("[1]", "not a JSON object"),
+            ('{"a":' * 100_000, "nested too deeply"),
+            ("{}", "count: field required"),
+            ('{"count": "x"}', "count: input should be a valid integer"),
+            ("9" * 5000, "Exceeds the limit"),
+        ],
+    )
+    def test_json_of_another_form_is_one_line_with_the_reason(self, tmp_path: Path, text: str, reason: str) -> None:
+        file = tmp_path / "a.json"
+        file.write_text(text)
+        with pytest.raises(CamdbenchError, match=rf"thing .*a\.json: damaged \({reason}.*\); make it again$") as caught:
+            read_json(file, _Form, "thing", fix="make it again", error=CamdbenchError)
+        assert "\n" not in str(caught.value)
+        assert caught.value.exit_code == 1
+
+    def test_json_is_returned_as_it_is(self, tmp_path: Path) -> None:
+        file = tmp_path / "a.json"
+        file.write_text('{"count": 3, "more": [null]}')
+        assert read_json(file, _Form, fix="x") == {"count": 3, "more": [None]}
+
+    def test_what_is_no_file_is_refused_and_not_waited_for(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        (tmp_path / "loop").symlink_to("loop")
+        places = [("pipe", "not a regular file"), (".", "not a regular file"), ("loop", "too many levels"), ("none", "no such file")]
+        for name, reason in [*places, ("x" * 300, "file name too long")]:
+            with pytest.raises(UsageError, match=rf"cannot be read \({reason}.*\); give another"):
+                read_text(tmp_path / name, fix="give another")
+
+    def test_a_claim_that_memory_cannot_hold(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_text("x")
+        with pytest.raises(UsageError, match="claims more than fits in memory"), reading(tmp_path / "a", fix="x"):
+            raise MemoryError
+
+    def test_half_of_a_pair_is_valid_json_and_read_back(self) -> None:
+        assert json.loads(to_json({"é": "\udcff"}).encode()) == {"é": "\udcff"}

@@ -87,7 +87,7 @@ def test_every_option_of_run_is_a_field_and_every_field_an_option():
     flags = {parameter.name for parameter in run.params} - {"plugin", "as_json", "quiet", "verbose"}
     keywords = set(inspect.signature(camdbench.run).parameters) - {"config", "resources", "progress"}
     assert flags == keywords == {item.name for item in fields_of(RunConfig)}
-    assert len(flags) == 23
+    assert len(flags) == 25
 
 
 @pytest.mark.parametrize(
@@ -100,6 +100,9 @@ def test_every_option_of_run_is_a_field_and_every_field_an_option():
         ({"save_maps": True}, "--save-maps True: expected 'none' or 'raw'"),
         ({"mean": "grey"}, "--mean grey: "),
         ({"batch_size": None}, "--batch-size None: "),
+        ({"target": True}, "--target True: expected no bool"),
+        ({"target": 2.0}, "--target 2.0: expected no float"),
+        ({"batch_size": True}, "--batch-size True: expected no bool"),
     ],
 )
 def test_what_does_not_fit_is_named_with_its_flag(given: dict[str, Any], message: str):

@@ -6,6 +6,8 @@ import dataclasses
 import gc
 import multiprocessing
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ import torch
 from helpers import dataset_layouts as fixtures
 from PIL import Image
 
-from camdbench.core.errors import UsageError
+from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.datasets.folder import folder
 from camdbench.datasets.loading import Read, UnreadableImage, prefetch
 from camdbench.datasets.samples import Dataset, Sample
@@ -119,7 +121,7 @@ class TestEnds:
     @pytest.mark.parametrize("workers", [0, 1])
     def test_a_mistake_of_the_program_is_no_damaged_image(self, workers: int) -> None:
         faulty: Dataset = Faulty()
-        with pytest.raises(IndexError):
+        with pytest.raises(CamdbenchError, match=r"^data set, image a: IndexError: list index out of range$"):
             list(prefetch(faulty, range(3), workers=workers))
 
     def test_no_process_is_left_when_the_caller_stops_early(self) -> None:
@@ -175,3 +177,25 @@ class TestBounds:
                 held.append(int(STATM.read_text().split()[1]) * resource.getpagesize())
         assert len(held) == 10
         assert held[-1] - held[0] < 10_000_000
+
+
+SCRIPT = """import multiprocessing
+multiprocessing.set_start_method({method!r})
+import os
+os.cpu_count = lambda: 4
+from camdbench.datasets.loading import default_workers, prefetch
+from camdbench.datasets.shortcuts.dataset import shortcuts
+data = shortcuts(split="val", count=256, size=32)
+workers = default_workers(256, on_disk=True)
+print(workers, len(list(prefetch(data, range(4), workers=workers))))
+"""
+
+
+@pytest.mark.parametrize(("method", "workers"), [("spawn", 0), ("fork", 3)])
+def test_a_script_without_a_main_guard_is_not_run_again_by_processes_that_it_did_not_ask_for(
+    tmp_path: Path, method: str, workers: int
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(method=method))
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, f"{workers} 4\n"), done.stderr

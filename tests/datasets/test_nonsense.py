@@ -96,6 +96,18 @@ def test_a_class_map_of_three_dimensions_is_an_error_of_its_sample(tmp_path: Pat
     assert data[1].mask is not None
 
 
+def test_a_name_that_is_too_long_for_a_file_is_an_error_of_its_sample(tmp_path: Path) -> None:
+    fixtures.aircraft(tmp_path)
+    long = "9" * 300
+    home = tmp_path / "fgvc-aircraft-2013b" / "data"
+    (home / "images_variant_test.txt").write_text(f"{long} 707-320\n")
+    (home / "images_box.txt").write_text(f"{long} 1 2 3 4\n")
+    data = opened("aircraft", tmp_path)
+    assert len(data.fingerprint()) == 16
+    with pytest.raises(SampleError, match="cannot be decoded"):
+        data[0]
+
+
 def test_an_edge_that_is_no_number_is_an_error_of_its_sample(tmp_path: Path) -> None:
     fixtures.imagenet(tmp_path)
     file = next(tmp_path.rglob("*_00000001.xml"))

@@ -53,7 +53,7 @@ class TestRawAttention:
             torch.testing.assert_close(raw(classifier, batch, spec), torch.stack(expected))
 
     def test_a_block_that_is_not_there_is_refused(self, classifier: Classifier, batch: Batch) -> None:
-        with pytest.raises(UsageError, match=r"rawattention\(block=2\): there are 2 blocks, 0 to 1"):
+        with pytest.raises(UsageError, match=r"rawattention\(block=2\): the network has 2 blocks; choose 0 to 1"):
             raw(classifier, batch, "rawattention(block=2)")
 
 
@@ -92,7 +92,7 @@ class TestRollout:
                 torch.testing.assert_close(step.sum(2), torch.ones(3, 17))
 
     def test_nothing_may_be_discarded_whole(self, classifier: Classifier, batch: Batch) -> None:
-        with pytest.raises(UsageError, match=r"rollout\(discard=1\.0\): give a share below 1"):
+        with pytest.raises(UsageError, match=r"rollout\(discard=1\.0\): expected a fraction below 1"):
             raw(classifier, batch, "rollout(discard=1.0)")
 
 
@@ -169,7 +169,7 @@ class TestCost:
 class TestNetworks:
     @pytest.mark.parametrize("name", METHODS)
     def test_without_attention_are_refused(self, name: str) -> None:
-        with pytest.raises(NotApplicable, match="Toy is no vision transformer of torchvision or timm: its attention is not known"):
+        with pytest.raises(NotApplicable, match="Toy: attention is read from vision transformers of torchvision and timm only"):
             raw(toy_classifier(), toy_batch(), name)
 
     @pytest.mark.parametrize("name", METHODS)

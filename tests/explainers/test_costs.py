@@ -144,8 +144,8 @@ class TestPlugIns:
             explainer("misspelt", paper="none", cost=Cost(repeats=(Repeat("iteratons", forward=1),)))(_method)
 
     def test_inner_is_for_wrappers(self) -> None:
-        with pytest.raises(TypeError, match="inner=2"):
-            explainer("lonely", paper="none", cost=Cost(inner=2))(_method)
+        with pytest.raises(TypeError, match="wrapped=2"):
+            explainer("lonely", paper="none", cost=Cost(wrapped=2))(_method)
 
     def test_a_cost_that_is_not_stated_is_unknown(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(explainers, "_live", dict(explainers._live))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
-from helpers.toys import toy_batch, toy_classifier
+from helpers.toys import SIZE, toy_batch, toy_classifier
 from torch import nn
 
 from camdbench.core.errors import NotApplicable, UsageError
@@ -56,7 +57,7 @@ def test_a_classifier_without_known_layer_can_be_asked_for_a_control() -> None:
         ({"explainer": "opticam(iterations=1.5)"}, r"opticam\(iterations=1.5\): .*integer"),
         ({"explainer": "gradcam(iterations=3)"}, "gradcam: no option 'iterations'"),
         ({"targets": "label"}, "give the labels themselves"),
-        ({"targets": "best"}, "expected label, predicted, runner_up, least_likely or a class index"),
+        ({"targets": "best"}, "best: expected predicted, runner_up, least_likely or a class index"),
         ({"targets": [0, 1, 2]}, "3 targets for 4 images"),
         ({"targets": 5}, "the model has classes 0 to 4"),
         ({"targets": [0, 1, 2, 5]}, "classes 0 to 4"),
@@ -77,3 +78,10 @@ def test_what_cannot_be_done_is_refused_with_the_mend(arguments: dict[str, objec
 def test_gtbox_without_boxes_is_not_applicable(classifier: Classifier) -> None:
     with pytest.raises(NotApplicable):
         explain(classifier, toy_batch().images, "gtbox")
+
+
+def test_images_in_other_containers_are_explained_the_same() -> None:
+    images = torch.rand(2, 3, *SIZE, generator=torch.Generator().manual_seed(0))
+    expected = explain(toy_classifier(), images, "gradcam", targets=1)
+    for own in (list(images), images.permute(0, 2, 3, 1).numpy(), [np.ascontiguousarray(one.numpy()[:, ::-1])[:, ::-1] for one in images]):
+        assert torch.equal(explain(toy_classifier(), own, "gradcam", targets=1).maps, expected.maps)

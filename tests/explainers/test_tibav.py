@@ -170,7 +170,7 @@ class TestNetworks:
             maps_of(classifier, batch, "tibav")
 
     def test_without_attention_are_refused(self) -> None:
-        with pytest.raises(NotApplicable, match="Toy is no vision transformer"):
+        with pytest.raises(NotApplicable, match="Toy: attention is read from vision transformers"):
             maps_of(toy_classifier(), toy_batch(), "tibav")
 
 

@@ -147,14 +147,14 @@ class TestReading:
 class TestRefusal:
     def test_networks_without_tokens(self) -> None:
         with (
-            pytest.raises(NotApplicable, match="Toy is no vision transformer of torchvision or timm"),
+            pytest.raises(NotApplicable, match="Toy: attention is read from vision transformers"),
             record_attention(toy_classifier().network),
         ):
             pass
 
     def test_swin_whose_windows_do_not_see_the_whole_image(self) -> None:
         network = torchvision_zoo.build("swin_t", "random", None, download=False).network
-        with pytest.raises(NotApplicable, match="SwinTransformer is no vision transformer"):
+        with pytest.raises(NotApplicable, match="SwinTransformer: attention is read from vision transformers"):
             transformer_of(network)
 
     def test_a_head_that_attends_to_its_tokens(self) -> None:

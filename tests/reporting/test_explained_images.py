@@ -46,7 +46,7 @@ def test_files_and_numbers_are_those_of_explain_and_evaluate(pictures: list[str]
     assert list(damaged) == [pictures[2]]
     assert list(refused) == ["rollout"]
     images = torch.stack([prepare(read_picture(Path(name)), "resize256_crop224", SIDE) for name in pictures[:2]])
-    logits = classifier(images).double()
+    logits = classifier(images).detach().double()
     assert [(item.image, item.explainer) for item in explained] == [
         (name, spec) for name in pictures[:2] for spec in ("gradcam", "fakecam")
     ]

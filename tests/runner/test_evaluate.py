@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from helpers.toys import SIZE, toy_batch, toy_classifier
@@ -85,7 +87,10 @@ def test_a_map_that_is_not_finite_costs_its_own_rows_only(classifier: Classifier
     ("change", "message"),
     [
         ({"saliency": torch.rand(3, *SIZE)}, r"saliency of shape \(3, 16, 12\): 4 images"),
-        ({"saliency": torch.rand(4, 1, *SIZE)}, r"expected \(4, h, w\)"),
+        ({"saliency": torch.rand(4, 2, *SIZE)}, r"expected \(4, h, w\)"),
+        ({"saliency": torch.rand(*SIZE)}, r"saliency of shape \(16, 12\): 4 images"),
+        ({"saliency": torch.rand(4, *SIZE, dtype=torch.complex64)}, "saliency are torch.complex64"),
+        ({"saliency": "maps.npy"}, "saliency = str: holds str; expected a tensor"),
         ({"saliency": torch.full((4, *SIZE), 1.5)}, "or give normalisation='range'"),
         ({"saliency": torch.full((4, *SIZE), torch.nan)}, "saliency has values from nan"),
         ({"saliency": torch.zeros(4, 0, 3)}, r"saliency of shape \(4, 0, 3\): 4 images"),
@@ -111,6 +116,7 @@ def test_what_cannot_be_scored_is_refused_with_the_mend(maps: torch.Tensor, chan
         evaluate(toy_classifier(), **given)
 
 
+@pytest.mark.filterwarnings("ignore:.*its curve has:camdbench.core.errors.CamdbenchWarning")
 def test_all_metrics_are_those_that_the_maps_allow_and_the_others_have_their_reason(maps: torch.Tensor) -> None:
     classifier, batch = toy_classifier("gap"), toy_batch()
     plain = evaluate(classifier, batch.images, LABELS, maps, "all")
@@ -131,6 +137,9 @@ def test_images_and_masks_may_be_arrays_and_nonsense_is_said(maps: torch.Tensor)
     batch = toy_batch()
     expected = evaluate(toy_classifier(), batch.images, LABELS, maps, "ad,iou", masks=batch.masks)
     assert evaluate(toy_classifier(), batch.images.numpy(), LABELS, maps.numpy(), "ad,iou", masks=batch.masks.numpy()).equals(expected)
-    for images, message in (([[1.0]], r"images have shape \(1, 1\)"), (["a.png"], "images are list; expected a tensor")):
+    flipped = np.ascontiguousarray(maps.numpy()[:, ::-1])[:, ::-1]
+    for own in (maps[:, None], list(maps.numpy()), [one[None] for one in maps], flipped, pd.Series(list(maps.numpy()))):
+        assert evaluate(toy_classifier(), batch.images, LABELS, own, "ad,iou", masks=batch.masks).equals(expected)
+    for images, message in (([[1.0]], r"images have shape \(1, 1\)"), (["a.png"], "images = list: holds str; expected a tensor")):
         with pytest.raises(UsageError, match=message):
             evaluate(toy_classifier(), images, LABELS, maps)

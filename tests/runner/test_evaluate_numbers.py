@@ -55,7 +55,7 @@ def test_maxboxacc_is_the_largest_mean_of_any_threshold_and_no_mean_of_rows() ->
     maps = hills()
     shares = [np.mean([hit(own, box[0], k / 20) for own, box in zip(maps.double(), BATCH.boxes, strict=True)]) for k in range(20)]
     found = numbers(["maxboxacc(thresholds=20)"], maps)["maxboxacc(thresholds=20)"]
-    assert found == {"number": pytest.approx(100 * max(shares)), "n": COUNT, "n_undefined": 0, "n_failed": 0}
+    assert found == {"number": pytest.approx(100 * max(shares)), "n": COUNT, "n_undefined": 0, "n_not_applicable": 0, "n_failed": 0}
     assert found["number"] > rows("maxboxacc(thresholds=20)", maps).mean() + 5
 
 
@@ -78,10 +78,11 @@ def test_core_share_is_a_ratio_of_means_and_precision_stands_in_per_cent() -> No
 def test_images_without_a_value_are_counted() -> None:
     maps = MAPS.clone()
     maps[1], maps[2, 0, 0] = 0, torch.nan
-    found = numbers(["insertion(step=48)", "maxboxacc"], maps, boxes=[*BATCH.boxes[:-1], torch.zeros(0, 4)])
-    assert {name: item for name, item in found["insertion(step=48)"].items() if name != "number"} == {
+    found = numbers(["insertion(step=8)", "maxboxacc"], maps, boxes=[*BATCH.boxes[:-1], torch.zeros(0, 4)])
+    assert {name: item for name, item in found["insertion(step=8)"].items() if name != "number"} == {
         "n": 5,
         "n_undefined": 1,
+        "n_not_applicable": 0,
         "n_failed": 1,
     }
     assert found["maxboxacc"]["n"] == 4

@@ -60,13 +60,52 @@ def test_the_identity_is_that_of_weights_statistics_and_pixels(tmp_path: Path):
     with torch.no_grad():
         other.network.conv1.weight[0, 0, 0, 0] += 1
     shifted = Classifier(toy_classifier().network, "relu2", mean=(0.4, 0.5, 0.5), std=(0.2, 0.25, 0.3))
+    stated = Classifier(toy_classifier().network, "relu2", mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3), batch_mates="alone")
     for change, what in (
         ({"model": other}, "weights_hash of mine"),
         ({"model": shifted}, "mean of mine"),
+        ({"model": stated}, "batch_mates of mine"),
         ({"dataset": data(0.001)}, "data"),
     ):
         with pytest.raises(UsageError, match=f"holds a run with {what} "):
             run(tmp_path / "run", **change)
+
+
+def test_a_network_is_checked_before_a_folder_is_made_and_the_result_is_in_the_record(tmp_path: Path):
+    plain = toy_classifier()
+    network = torch.nn.Sequential(plain.network, torch.nn.Softmax(1))
+    stated = {"mean": (0.4, 0.5, 0.6), "std": (0.2, 0.25, 0.3)}
+    with pytest.raises(UsageError, match="mine: output: the network returns probabilities"):
+        run(tmp_path / "run", model=Classifier(network, "0.relu2", name="mine", **stated))
+    assert not (tmp_path / "run").exists()
+    rows = run(tmp_path / "run", model=Classifier(network, "0.relu2", output="probabilities", **stated))
+    own = rows[rows["explainer"] == "fakecam"]
+    expected = run(tmp_path / "plain")
+    np.testing.assert_allclose(own["value"], expected[expected["explainer"] == "fakecam"]["value"], rtol=1e-4)
+    record = load_run(tmp_path / "run")["models"]["mine"]
+    assert (record["output"], record["batch_mates"], record["classes"]) == ("probabilities", "together", 5)
+    assert record["check"]["looks_like"] == "probabilities"
+    assert record["check"]["batch_difference"] < 1e-4
+    assert load_run(tmp_path / "plain")["models"]["mine"]["check"]["looks_like"] == "logits"
+
+
+def test_a_network_of_one_image_at_a_time_has_the_values_of_every_batch_size(tmp_path: Path):
+    alone = toy_classifier()
+    alone.batch_mates = "alone"
+    sizes = list[int]()
+    alone.network.register_forward_hook(lambda module, inputs, output: sizes.append(len(inputs[0])))
+    found, expected = run(tmp_path / "alone", model=alone, batch_size=4), run(tmp_path / "plain", batch_size=1)
+    assert set(sizes) == {1}
+    np.testing.assert_array_equal(found["value"], expected["value"])
+
+
+def test_labels_of_a_data_set_object_are_class_indices(tmp_path: Path):
+    dataset = data()
+    cases = ([0.0, 1.5, 2, 3, 4, 0], "labels are float64"), ([True] * COUNT, "labels are bool"), ([0], "1 data set .*6 images")
+    for labels, message in cases:
+        dataset.labels = labels
+        with pytest.raises(UsageError, match=message):
+            run(tmp_path / "run", dataset=dataset)
 
 
 def test_maps_of_such_a_run_are_scored_with_the_same_objects(tmp_path: Path):

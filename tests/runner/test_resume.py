@@ -8,11 +8,14 @@ from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
+import pytest
 from helpers import killed
 from helpers.processes import forkserver
 
 from camdbench.core.registry import load_plugin
 from camdbench.tables.load import load_rows, load_run
+
+pytestmark = pytest.mark.timeout(600)  # processes start slowly on a busy machine
 
 REQUEST: dict[str, Any] = {
     "explainers": "gradcam,opticam(iterations=2)",

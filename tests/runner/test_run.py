@@ -138,20 +138,18 @@ def test_a_plug_in_that_changes_makes_another_run_and_one_that_is_not_used_does_
         run(tmp_path / "run", "bright", limit=4)
 
 
-@pytest.mark.parametrize(
-    ("change", "what"),
-    [
+def test_a_folder_that_holds_another_run_is_refused(tmp_path: Path, subtests: pytest.Subtests):
+    run(tmp_path, limit=4)
+    changes: list[tuple[dict[str, Any], str]] = [
         ({"seed": 1}, "seed 0, not 1"),
         ({"metrics": "ad"}, "metrics"),
-        ({"limit": 8}, "limit 40, not 8"),
+        ({"limit": 8}, "limit 4, not 8"),
         ({"target": "predicted"}, "target label, not predicted"),
         ({"precision": "bf16"}, "precision fp32, not bf16"),
-    ],
-)
-def test_a_folder_that_holds_another_run_is_refused(tmp_path: Path, change: dict[str, Any], what: str):
-    run(tmp_path)
-    with pytest.raises(UsageError, match=f"holds a run with {what}"):
-        run(tmp_path, **change)
+    ]
+    for change, what in changes:
+        with subtests.test(what), pytest.raises(UsageError, match=f"holds a run with {what}"):
+            run(tmp_path, **{"limit": 4} | change)
 
 
 def test_the_folder_named_by_default_is_the_same_for_the_same_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

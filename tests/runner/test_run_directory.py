@@ -137,3 +137,17 @@ def test_file_names_survive_any_spec():
         part_file(Path("run"), "rows", key).as_posix()
         == "run/rows/model=timm%2Fvit%40x/explainer=opticam%28objective%3D%22diff%22%29/part-00003.parquet"
     )
+
+
+def test_the_first_error_is_not_hidden_by_those_that_follow_it_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    store = RunDirectory(tmp_path)
+    with pytest.raises(CamdbenchError, match=r"part-00000.parquet: cannot be written \(No space left"), store.session():
+        monkeypatch.setattr(Path, "write_text", fail)
+        monkeypatch.setattr(Path, "unlink", fail)
+        monkeypatch.setattr(pq, "write_table", fail)
+        store.write(JOB, [a_row()], None, [a_usage()], None)
+    with pytest.raises(CamdbenchError, match=r"json: cannot be written \(No space left"), store.session():
+        pass

@@ -103,7 +103,8 @@ def make_summary() -> Callable[..., pd.DataFrame]:
 
     def make(*cells: Mapping[str, Any]) -> pd.DataFrame:
         plain: dict[str, Any] = {"dataset": "shapes", "split": "val", "model": "net", "protocol": "opticam", "target_rule": "label"}
-        plain |= {"mean": 1.0, "ci_low": 0.5, "ci_high": 1.5, "n": 4, "n_failed": 0, "n_undefined": 0, "n_constant": 0, "tie_group": ""}
+        plain |= {"mean": 1.0, "ci_low": 0.5, "ci_high": 1.5, "n": 4, "tie_group": ""}
+        plain |= dict.fromkeys(("n_failed", "n_not_applicable", "n_undefined", "n_constant"), 0)
         plain |= {"passes_per_image": 2.0, "seconds_per_image": 0.25}
         lines = list[dict[str, Any]]()
         for cell in cells:

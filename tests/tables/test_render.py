@@ -223,6 +223,20 @@ def test_latex_compiles(summary, tmp_path: Path):
     assert_compiles(to_latex(summary_tables(nasty)) + to_latex(summary_tables(nasty), intervals=True), tmp_path)
 
 
+def test_failures_and_what_does_not_apply_are_counted_apart(make_summary):
+    lines = [
+        {"explainer": "gradcam", "metric": "ad", "n": 1},
+        {"explainer": "rise", "metric": "ad", "n": 1, "n_failed": 2},
+        {"explainer": "rollout", "metric": "ad", "n": 1, "n_not_applicable": 4},
+    ]
+    text = shown(make_summary(*lines))
+    rows = {name: next(line for line in text.splitlines() if name in line).split() for name in ("gradcam", "rise", "rollout")}
+    assert [row[4:6] for row in rows.values()] == [["0", "0"], ["2", "0"], ["0", "4"]]
+    assert "Over 1 image [" in text
+    latex = to_latex(summary_tables(make_summary(*lines)))
+    assert "Over 1 image (up to 2 failed, 4 not applicable)." in latex
+
+
 # ------------------------------------------------------------------------------------------------ hostile names
 
 HOSTILE = {
@@ -273,11 +287,11 @@ def test_csv_has_one_order_of_columns_and_ten_digits(summary):
     lines = text.split("\n")
     assert lines[0] == ",".join(SUMMARY_COLUMNS)
     assert lines[0] == (
-        "dataset,split,model,explainer,metric,protocol,target_rule,mean,ci_low,ci_high,n,n_failed,n_undefined,n_constant,"
+        "dataset,split,model,explainer,metric,protocol,target_rule,mean,ci_low,ci_high,n,n_failed,n_not_applicable,n_undefined,n_constant,"
         "higher_is_better,unit,passes_per_image,seconds_per_image,is_control,tie_group"
     )
     quoted = '"opticam(iterations=50, objective=""diff"")"'
-    assert lines[1] == f"shapes,val,net,{quoted},ad,opticam,label,0.3333333333,10.06,14.5,4,0,0,0,False,%,201,0.25,False,"
+    assert lines[1] == f"shapes,val,net,{quoted},ad,opticam,label,0.3333333333,10.06,14.5,4,0,0,0,0,False,%,201,0.25,False,"
     assert lines[-1] == ""
     assert "\r" not in text
 

@@ -53,7 +53,7 @@ def test_one_name_in_two_runs_is_two_networks_and_the_same_rows_count_once(make_
     assert len(rows) == 4
 
 
-def test_two_recipes_of_one_name_are_told_apart(make_run: Any) -> None:
+def test_two_recipes_of_one_name_have_names_of_their_own(make_run: Any) -> None:
     models = {f"net-s{seed}": trained("abcd"[seed], "r1xxxxx" if seed < 2 else "r2xxxxx", seed) for seed in range(4)}
     assert set(groups(seeded_rows([run_of(make_run, "run", models)]))) == {"net r1xxxx", "net r2xxxx"}
 

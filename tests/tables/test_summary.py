@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from camdbench.cli.main import run_cli
 from camdbench.core.errors import UsageError
 from camdbench.core.row import Row
 from camdbench.tables.load import CURVE_COLUMNS, USAGE_COLUMNS, load_rows, load_run, load_usage
@@ -66,7 +67,7 @@ def test_a_constant_cell_has_its_value_as_interval_and_an_empty_one_nothing(make
     assert cells["fakecam", "ad"][["mean", "ci_low", "ci_high"]].tolist() == [0.0, 0.0, 0.0]
     assert cells["fakecam", "ad"]["is_control"]
     empty = cells["fakecam", "ai"]
-    assert (empty["n"], empty["n_failed"], empty["n_constant"]) == (0, 4, 0)
+    assert (empty["n"], empty["n_failed"], empty["n_not_applicable"], empty["n_constant"]) == (0, 0, 4, 0)
     assert all(math.isnan(empty[name]) for name in ("mean", "ci_low", "ci_high"))
 
 
@@ -154,8 +155,9 @@ def test_against_a_slow_reading(data: st.DataObject):
     for _, cell in summary.iterrows():
         own = [line for line in lines if (line.explainer, line.metric) == (cell["explainer"], cell["metric"])]
         kept = [line for line in own if line.status in ("ok", "constant_map") and math.isfinite(line.value)]
-        undefined = sum(line.status == "undefined" for line in own)
-        assert (cell["n"], cell["n_undefined"], cell["n_failed"]) == (len(kept), undefined, len(own) - len(kept) - undefined)
+        undefined, elsewhere = (sum(line.status == status for line in own) for status in ("undefined", "not_applicable"))
+        assert (cell["n"], cell["n_undefined"], cell["n_not_applicable"]) == (len(kept), undefined, elsewhere)
+        assert cell["n_failed"] == len(own) - len(kept) - undefined - elsewhere
         assert cell["n_constant"] == sum(line.status == "constant_map" for line in kept)
         if kept:
             assert cell["mean"] == pytest.approx(math.fsum(line.value for line in kept) / len(kept), rel=1e-9, abs=1e-9)
@@ -241,6 +243,21 @@ def test_rows_without_the_curves_that_a_number_is_made_of_are_told_so():
         summarise(rows, about=about)
 
 
+def test_a_directory_that_cannot_be_written_is_summarised_with_a_warning_for_each_file(make_run, monkeypatch, capsys):
+    run = make_run(VALUES)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    assert run_cli(["summarise", str(run)]) == 0
+    shown = capsys.readouterr()
+    assert "gradcam" in shown.out
+    expected = [f"warning: {run / f'summary.{name}'}: not written (Read-only file system)" for name in ("csv", "md", "tex")]
+    assert shown.err.splitlines() == expected
+    assert not list(run.glob("*summary*"))
+
+
 def test_an_explainer_without_meaning_leaves_the_numbers_of_the_others():
     rows, points = some_hits()
     about = {"metrics": {"boxes": {"switches": {"reduction": "maximum over thresholds"}, "unit": "%", "higher_is_better": True}}}
@@ -249,4 +266,4 @@ def test_an_explainer_without_meaning_leaves_the_numbers_of_the_others():
     beside = summarise(rows, about=about, curves=points[points["explainer"] == "gradcam"]).set_index("explainer")
     assert beside.loc["gradcam", "mean"] == alone.loc["gradcam", "mean"]
     assert np.isnan(beside.loc["opticam", ["mean", "ci_low", "ci_high"]].to_numpy(dtype=float)).all()
-    assert beside.loc["opticam", "n_failed"] == 40
+    assert beside.loc["opticam", ["n_failed", "n_not_applicable"]].tolist() == [0, 40]

@@ -109,14 +109,13 @@ def explain(
 def _targets(targets: Any, count: int, classifier: Classifier, classes: int) -> str | Tensor:
     """A rule, or the explained class of each image (N,), checked against the number of classes."""
     name = targets.strip().casefold() if isinstance(targets, str) else ""
+    if name == "label":
+        raise UsageError("targets='label': give the labels themselves, targets=[…], or a rule: predicted, runner_up, least_likely")
     if name in TARGET_RULES or name.lstrip("-").isdecimal():
-        rule = check_target_rule(name)
-        if rule == "label":
-            raise UsageError("targets='label': give the labels themselves, targets=[…], or a rule: predicted, runner_up, least_likely")
-        return rule
+        return check_target_rule(name, labels=False)
     names = [own.casefold() for own in classifier.class_names]
     if name and name not in names:
-        check_target_rule(targets)
+        check_target_rule(targets, labels=False)
     single = isinstance(targets, str) or np.ndim(targets.detach().cpu() if isinstance(targets, Tensor) else targets) == 0
     given = [targets] * count if single else targets
     return check_classes(class_indices(given, count, "targets", names), classes, "targets: an image is given class")

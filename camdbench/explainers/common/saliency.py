@@ -72,7 +72,7 @@ def check_maps(spec: Spec, found: object, images: Tensor) -> Tensor:
     return found.to(images.device)
 
 
-Inner = Callable[[Trace], Saliency]  # what a wrapper gets: the explainer inside it, its maps finished
+Wrapped = Callable[[Trace], Saliency]  # what a wrapper gets: the explainer inside it, its maps finished
 
 
 def _merge_status(inner: Sequence[Saliency], outer: Saliency) -> Saliency:

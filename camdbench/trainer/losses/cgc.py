@@ -53,7 +53,7 @@ def cgc(
     CE + lambda L, L_i = -log(exp(cos(h_i, a_i)/tau) / sum_j exp(cos(h_i, a_j)/tau)). h_i is the map of image i, up-sampled and
     warped by a random crop and flip T_i; a_j is the map of T_j applied to image j; both explain the predicted class of the
     original image, and gradients flow through both. L needs no label. A map of zeros has cosine 0 with every map and no
-    gradient (`dead`). L is 0 in a batch of one. Negatives come from all processes; in the authors' code from one device.
+    gradient (`zero_map`). L is 0 in a batch of one. Negatives come from all processes; in the authors' code from one device.
 
     Args:
         step: the batch.
@@ -79,7 +79,7 @@ def cgc(
     cropped = step.extra_pass(crop(step.images), original.targets)
     before = crop(_at_size(map_of(original, cam), step.images))
     after = _at_size(map_of(cropped, cam), step.images)
-    dead = (before.flatten(1).abs().amax(1) == 0) | (after.flatten(1).abs().amax(1) == 0)
+    zero_map = (before.flatten(1).abs().amax(1) == 0) | (after.flatten(1).abs().amax(1) == 0)
     first = step.processes.rank * len(step.batch)
     after_of_all = step.processes.gather(unit(after))
     contrast = consistency(unit(before), after_of_all, temperature, compat=compat, negatives=negatives, first=first)
@@ -87,7 +87,7 @@ def cgc(
     if ce_views == 3:
         third = step.extra_pass(_random_crop(step, smallest)(step.images))
         ce = ce + label_loss(cropped.logits, step.labels) + label_loss(third.logits, step.labels)
-    parts = {"ce": ce.where(step.labels >= 0, torch.nan), "cgc": contrast, "dead": dead.to(ce.dtype)}
+    parts = {"ce": ce.where(step.labels >= 0, torch.nan), "cgc": contrast, "zero_map": zero_map.to(ce.dtype)}
     return LossResult(ce + weight * contrast, parts, original.logits)
 
 

@@ -26,7 +26,7 @@ def gcc(step: TrainingStep, *, weight: NonNegativeFloat = 25.0, cam: str = "grad
     CE + lambda mean |n(G(x4)) - M|, mean over the cells of the larger map. The grid x4 has the image in a random quarter and
     three images of other classes, drawn from the batch with replacement. G is the map of the image's label, n divides by
     the sum, and M is n(G(x)) in the quarter of the image and 0 elsewhere. Gradients flow through both maps. A map of zeros
-    has no gradient (`dead`). An image has no second term if its batch has no other class (`alone`).
+    has no gradient (`zero_map`). An image has no second term if its batch has no other class (`alone`).
 
     Args:
         step: the batch.
@@ -51,8 +51,13 @@ def gcc(step: TrainingStep, *, weight: NonNegativeFloat = 25.0, cam: str = "grad
         )
     distance = (energy_fractions(larger) - target.flatten(1)).abs().mean(1)
     ce = label_loss(step.logits, step.labels)
-    dead = (own.flatten(1).amax(1) <= 0) | (larger.flatten(1).amax(1) <= 0)
-    parts = {"ce": ce, "gcc": distance.where(~mosaic.alone, torch.nan), "dead": dead.to(ce.dtype), "alone": mosaic.alone.to(ce.dtype)}
+    zero_map = (own.flatten(1).amax(1) <= 0) | (larger.flatten(1).amax(1) <= 0)
+    parts = {
+        "ce": ce,
+        "gcc": distance.where(~mosaic.alone, torch.nan),
+        "zero_map": zero_map.to(ce.dtype),
+        "alone": mosaic.alone.to(ce.dtype),
+    }
     return LossResult(ce + weight * torch.where(mosaic.alone, 0, distance), parts, step.logits)
 
 

@@ -100,7 +100,7 @@ def test_a_marked_blob_moves_alike_in_image_and_map() -> None:
     step = TrainingStep(Classifier(Brightness(), "see", mean=0.0, std=1.0), batch, torch.Generator().manual_seed(0))
     found = cgc(step, negatives=False)
     assert float(found.parts["cgc"].detach().max()) < 1e-6
-    assert not found.parts["dead"].any()
+    assert not found.parts["zero_map"].any()
 
 
 def test_floor_chance_and_ceiling() -> None:
@@ -135,12 +135,12 @@ def test_a_batch_of_one_has_nothing_to_tell_apart() -> None:
     assert cgc(first_of(toy_step())).parts["cgc"].tolist() == [0.0]
 
 
-def test_dead_maps_are_counted_and_have_no_gradient() -> None:
+def test_zero_maps_are_counted_and_have_no_gradient() -> None:
     step = toy_step()
     with torch.no_grad():
         step.classifier.network.head[-1].weight.abs_().neg_()
     found = cgc(step)
-    assert found.parts["dead"].tolist() == [1] * 4
+    assert found.parts["zero_map"].tolist() == [1] * 4
     assert found.parts["cgc"].tolist() == pytest.approx([math.log(4)] * 4)
     found.parts["cgc"].sum().backward()
     assert all(p.grad is None or (p.grad.isfinite().all() and not p.grad.any()) for p in step.classifier.parameters())

@@ -93,7 +93,7 @@ def test_zero_maps_have_no_gradient_and_no_distance() -> None:
     with torch.no_grad():
         step.classifier.network.head[-1].weight.abs_().neg_()
     found = gcc(step)
-    assert found.parts["dead"].tolist() == [1] * 4
+    assert found.parts["zero_map"].tolist() == [1] * 4
     assert found.parts["gcc"].tolist() == [0] * 4
     found.parts["gcc"].sum().backward()
     assert all(p.grad is None or (p.grad.isfinite().all() and not p.grad.any()) for p in step.classifier.parameters())
