@@ -130,7 +130,7 @@ class TestLeGrad:
 
 @pytest.mark.parametrize("name", ["rollout", "genericattention", "legrad"])
 def test_a_block_that_is_not_there_is_refused(classifier: Classifier, batch: Batch, name: str) -> None:
-    with pytest.raises(UsageError, match=rf"{name}\(start=2\): there are 2 blocks, 0 to 1"):
+    with pytest.raises(UsageError, match=rf"{name}\(start=2\): .* 2 blocks.* 0 to 1"):
         raw(classifier, batch, f"{name}(start=2)")
 
 
