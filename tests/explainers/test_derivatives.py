@@ -62,6 +62,7 @@ def test_a_linear_head_has_no_curvature_and_asking_costs_nothing() -> None:
     with classifier.frozen():
         assert not Trace(classifier, toy_batch()).curvature.any()
     assert classifier.passes == PassCounts(forward=4)
+    assert not Trace(toy_classifier("gap"), toy_batch()).curvature.any()  # the gradient depends on the weights, which want one
 
 
 class _Attention(nn.Module):
