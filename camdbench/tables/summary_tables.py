@@ -200,8 +200,8 @@ def _cell(line: dict[Any, Any] | None, place: int, *, digits_less: int = 0) -> C
 def _number(number: float, unit: str, digits_less: int = 0) -> str:
     """Format with one decimal in per cent, three otherwise, less those without meaning; an em dash for NaN.
 
-    >>> _number(12.345, "%"), _number(12.345, "%", 1), _number(0.12345, ""), _number(math.nan, "")
-    ('12.3', '12', '0.123', '—')
+    >>> _number(12.345, "%"), _number(12.345, "%", 1), _number(0.12345, ""), _number(0.12345, "nats"), _number(math.nan, "")
+    ('12.3', '12', '0.123', '0.123', '—')
     """
     return "—" if math.isnan(number) else f"{number:.{(1 if unit == '%' else 3) - digits_less}f}"
 

@@ -128,6 +128,12 @@ class TestLeGrad:
         torch.testing.assert_close(raw(classifier, batch, f"legrad(start={start})"), torch.stack(expected))
 
 
+@pytest.mark.parametrize("name", ["rollout", "genericattention", "legrad"])
+def test_a_block_that_is_not_there_is_refused(classifier: Classifier, batch: Batch, name: str) -> None:
+    with pytest.raises(UsageError, match=rf"{name}\(start=2\): .* 2 blocks.* 0 to 1"):
+        raw(classifier, batch, f"{name}(start=2)")
+
+
 class TestCost:
     def test_all_methods_together_share_one_pass_with_attention(self, classifier: Classifier, batch: Batch) -> None:
         with classifier.frozen():

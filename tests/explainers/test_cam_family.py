@@ -158,6 +158,14 @@ def test_smoothgradcampp_without_noise_is_gradcampp_for_three_times_the_passes(t
     assert trace.classifier.passes.forward == trace.classifier.passes.tail_backward == 4 * (1 + 3)
 
 
+def test_smoothgradcampp_gives_no_weight_to_a_channel_without_gradient(batch: Batch) -> None:
+    classifier = toy_classifier("gap")
+    with torch.no_grad():
+        classifier.network.head[-1].weight[:, :3] = 0
+    trace = Trace(classifier, batch)
+    same(smoothgradcampp(trace, samples=2, std=0, relu=False), gradcampp(trace, relu=False))
+
+
 def test_xgradcam_keeps_the_sign_of_a_channel_that_sums_to_less_than_nothing(dense: Trace) -> None:
     assert (dense.activations.sum((2, 3)) < 0).any()
     same(xgradcam(dense, relu=False), channel_by_channel(dense, lambda a, g: float((a * g).sum() / a.sum())))

@@ -64,6 +64,11 @@ def test_a_linear_head_has_no_curvature_and_asking_costs_nothing() -> None:
     assert classifier.passes == PassCounts(forward=4)
 
 
+def test_a_tail_that_is_linear_has_no_curvature_though_its_gradient_depends_on_weights() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 2, 4, stride=4), nn.Flatten(), nn.Linear(2 * 4 * 3, 5))
+    assert not Trace(Classifier(network, "0", mean=0.5, std=0.25), toy_batch()).curvature.any()
+
+
 class _Attention(nn.Module):
     """Tokens of 4 x 4 patches, fused attention with keys twice the queries, a head on their mean."""
 

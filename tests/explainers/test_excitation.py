@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -246,6 +247,18 @@ class TestRefusal:
         tiny.network.norm2 = nn.GroupNorm(1, 5)
         with pytest.raises(NotApplicable, match=r"excitation backprop is not defined for GroupNorm \(norm2\)"):
             ebp(Trace(tiny, toy_batch(), target=1), layer="pool")
+
+    @pytest.mark.parametrize(("factor", "alike"), [(1.0005, True), (1.003, False)])
+    def test_networks_whose_listed_operations_give_other_logits(self, tiny: Classifier, factor: float, alike: bool) -> None:
+        with torch.no_grad():
+            for parameter in tiny.network.fc.parameters():
+                parameter.mul_(0.01)  # logits far below 1
+            trace = Trace(tiny, make_batch(torch.rand(2, 3, 8, 8)), target=1)
+            assert trace.logits.abs().max() < 0.1
+            for parameter in tiny.network.fc.parameters():
+                parameter.mul_(factor)  # after the pass, before the listing
+        with nullcontext() if alike else pytest.raises(NotApplicable, match="do not give its logits"):
+            ebp(trace, layer="pool")
 
     def test_networks_whose_course_depends_on_what_they_see(self) -> None:
         class Branches(nn.Module):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,7 +15,7 @@ from torch import Tensor, nn
 from camdbench.core.errors import NotApplicable
 from camdbench.datasets.in_memory import make_batch
 from camdbench.explainers.common.trace import Trace
-from camdbench.explainers.fullgrad import fullgrad
+from camdbench.explainers.fullgrad import _check_completeness, fullgrad
 from camdbench.functional.normalise import normalise
 from camdbench.models.bias_terms import record_bias_terms
 from camdbench.models.classifier import Classifier, PassCounts
@@ -115,6 +117,16 @@ def test_a_network_that_cuts_images_into_windows_is_refused() -> None:
     classifier = Classifier(Windows().eval(), "conv", mean=0.5, std=0.25)
     with classifier.frozen(), pytest.raises(NotApplicable, match="not one item for each image"):
         fullgrad(Trace(classifier, batch))
+
+
+@pytest.mark.parametrize(
+    ("size", "excess", "complete"), [(0.0, 0.9e-3, True), (0.0, 1.2e-3, False), (50.0, 1.9e-3, True), (50.0, 2.2e-3, False)]
+)
+def test_a_sum_may_miss_the_logit_by_rounding_only(size: float, excess: float, complete: bool) -> None:
+    """A thousandth of the logit, here 1, and 1e-5 of the sizes that cancel."""
+    parts = [torch.tensor([[1.0 + excess]]), torch.tensor([[size, -size]])]
+    with nullcontext() if complete else pytest.raises(NotApplicable):
+        _check_completeness(torch.ones(1), parts)
 
 
 def test_a_tanh_is_refused_too() -> None:

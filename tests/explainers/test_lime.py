@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -79,7 +81,14 @@ def test_is_what_the_package_of_the_authors_computes_on_a_grid(trace: Trace) -> 
         torch.testing.assert_close(found[index].double(), torch.from_numpy(expected[labels]), rtol=1e-3, atol=1e-6)
 
 
-def test_is_captums_with_compat(trace: Trace) -> None:
+def test_is_captums_with_compat(batch: Batch) -> None:
+    """One cell has the mean colour, which counts nothing in the distance, and logits are large beside the penalty."""
+    classifier = toy_classifier("dense")
+    with torch.no_grad():
+        classifier.network.head[-1].weight.mul_(100)
+    images = batch.images.clone()
+    images[:, :, :8, :6] = classifier.mean + 0.01 * images[:, :, :8, :6]
+    trace = Trace(classifier, replace(batch, images=images))
     found = lime(trace, samples=40, segments="grid", cells=2, compat="captum")
     labels = torch.arange(4).reshape(2, 2).repeat_interleave(8, 0).repeat_interleave(6, 1)
     inputs = (trace.images - trace.classifier.mean) / trace.classifier.std
@@ -93,6 +102,7 @@ def test_is_captums_with_compat(trace: Trace) -> None:
         method = Lime(trace.classifier.network, perturb_func=next_sample)
         with torch.no_grad():
             reference = method.attribute(inputs[index : index + 1], target=int(trace.targets[index]), feature_mask=labels, n_samples=40)
+        assert reference.abs().max() > 0.1
         torch.testing.assert_close(found[index], reference[0, 0], rtol=1e-3, atol=1e-3)
 
 

@@ -16,7 +16,7 @@ from camdbench.models.classifier import Classifier
 pytestmark = pytest.mark.usefixtures("float64")
 
 
-@pytest.mark.parametrize(("window", "stride"), [(4, 2), (5, 3), (3, 3)])
+@pytest.mark.parametrize(("window", "stride"), [(4, 2), (5, 3), (3, 3), (12, 5)])
 @pytest.mark.parametrize("score", ["logit", "probability"])
 def test_is_captums(batch: Batch, window: int, stride: int, score: str) -> None:
     trace = Trace(toy_classifier("dense"), batch)

@@ -90,6 +90,20 @@ def test_is_the_papers_recursion(classifier: Classifier, batch: Batch, start: in
         torch.testing.assert_close(found[index], expected, rtol=1e-6, atol=1e-9)
 
 
+def test_the_relevance_of_tokens_is_that_which_each_block_reads(classifier: Classifier, batch: Batch) -> None:
+    classifier = classifier.double()
+    with classifier.frozen():
+        found = relevance_of_attention(Trace(classifier, doubled(batch))).tokens
+    seen = literal_pass(classifier, batch.images[1])
+    with torch.no_grad():
+        normed = seen.network.encoder.ln(seen.blocks[-1].after)
+        held, one = torch.zeros_like(normed), torch.eye(CLASSES, dtype=torch.float64)[batch.labels[1], None]
+        held[:1] = linear(normed[:1], seen.network.heads.head.weight, one)
+        for block, tokens in reversed(list(zip(seen.blocks, found, strict=True))):
+            held = down(block, held)[1]
+            torch.testing.assert_close(tokens[1], held, rtol=1e-6, atol=1e-9)
+
+
 def test_single_precision_is_enough(classifier: Classifier, batch: Batch) -> None:
     single = maps_of(classifier, batch, "tibav").raw
     double = maps_of(classifier.double(), doubled(batch), "tibav").raw

@@ -98,18 +98,20 @@ def test_redundancy_is_zero_without_a_common_part_one_where_all_is_common_and_no
     assert redundancy(torch.zeros_like(activations), balanced, CLASSES.clamp(max=1)).isnan().all()
 
 
-def test_overlap_with_others_is_the_mean_over_the_other_classes(activations: Tensor, weights: Tensor, core: Tensor) -> None:
-    found = overlap_with_others(activations, weights, CLASSES, core, 0.1)
+@pytest.mark.parametrize(("threshold", "scaled"), [(0.1, False), (0.6, True)])
+def test_overlap_with_others_is_the_mean_over_the_other_classes(
+    activations: Tensor, weights: Tensor, core: Tensor, threshold: float, scaled: bool
+) -> None:
+    found = overlap_with_others(activations, weights, CLASSES, core, threshold, scaled=scaled)
+    places = [(row, column) for row in range(H) for column in range(W)]
     for image, own in enumerate(CLASSES.tolist()):
         ratios = list[float]()
         for other in (name for name in range(C) if name != own):
-            both = either = 0
-            for row in range(H):
-                for column in range(W):
-                    gain = cam(activations, weights, image, own, row, column) - cam(activations, weights, image, other, row, column)
-                    both += gain > 0.1 and bool(core[image, row, column])
-                    either += gain > 0.1 or bool(core[image, row, column])
-            ratios.append(both / either)
+            gains = [cam(activations, weights, image, own, *place) - cam(activations, weights, image, other, *place) for place in places]
+            low, high = (min(gains), max(gains)) if scaled else (0, 1)
+            above = {place for place, gain in zip(places, gains, strict=True) if (gain - low) / (high - low) > threshold}
+            inside = {place for place in places if core[image][place]}
+            ratios.append(len(above & inside) / len(above | inside))
         assert found[image].item() == pytest.approx(sum(ratios) / 3)
 
 

@@ -43,6 +43,13 @@ def test_an_image_never_has_both_a_drop_and_a_gain(pair: tuple[list[float], list
     assert increase(first, second).item() == float(gain(first, second).item() > 0 or second > first)
 
 
+@pytest.mark.parametrize(("tolerance", "larger"), [(0.0, 1), (0.24, 1), (0.26, 0)])
+def test_an_increase_is_larger_than_its_tolerance(tolerance: float, larger: int) -> None:
+    one, three_quarters = torch.tensor([0.0]), torch.tensor([3.0]).log()
+    assert increase(one, three_quarters, tolerance).item() == larger
+    assert increase(three_quarters, one, tolerance).item() == 0
+
+
 @given(LOGITS)
 def test_what_does_not_change_has_neither_drop_nor_gain_nor_increase(logits: list[float]) -> None:
     odds = _log_odds(logits)

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from camdbench.functional.soft_overlap import cosine, energy_inside, soft_iou, unit
+from camdbench.functional.soft_overlap import cosine, energy_fractions, energy_inside, soft_iou, unit
 
 
 @pytest.fixture
@@ -26,6 +26,9 @@ def test_share_and_overlap_are_the_literal_formulas(pair: tuple[torch.Tensor, to
     maps, masks = pair
     inside = (maps.relu() * masks).sum((1, 2)) / maps.relu().sum((1, 2))
     torch.testing.assert_close(energy_inside(maps, masks.bool()), inside)
+    fractions = energy_fractions(torch.cat([maps, -maps.abs()[:1]]))
+    torch.testing.assert_close(fractions[:3], (maps.relu() / maps.relu().sum((1, 2), keepdim=True)).flatten(1))
+    assert not fractions[3].any()
     scaled = maps.sigmoid()
     cut = scaled > 0.5
     iou = (cut & masks.bool()).sum((1, 2)) / (cut | masks.bool()).sum((1, 2))
@@ -41,7 +44,7 @@ def test_what_is_dead_or_empty_counts_nothing_and_has_no_gradient() -> None:
         alive = torch.ones(2, 3, 3, requires_grad=True)
         assert function(alive, torch.zeros(2, 3, 3)).tolist() == [0, 0]
         assert torch.autograd.grad(function(alive, torch.zeros(2, 3, 3)).sum(), alive)[0].isfinite().all()
-    assert unit(torch.zeros(1, 4)).tolist() == [[0.0] * 4]
+    assert unit(torch.zeros(1, 4)).tolist() == energy_fractions(torch.zeros(1, 4)).tolist() == [[0.0] * 4]
 
 
 def test_gradients_are_right(pair: tuple[torch.Tensor, torch.Tensor]) -> None:

@@ -111,6 +111,16 @@ def test_a_flat_map_has_no_value_and_the_others_keep_theirs(spec: str) -> None:
     torch.testing.assert_close(found.values[1:], alone.values, rtol=1e-4, atol=1e-6)
 
 
+def test_a_map_with_an_infinite_pixel_is_flat_and_not_finite_and_has_no_value() -> None:
+    def first_is_infinite(images: torch.Tensor, targets: torch.Tensor, classifier: object) -> torch.Tensor:
+        maps = images.mean(1)
+        maps[targets == 0, 0, 0] = torch.inf
+        return maps
+
+    found = measured(toy_classifier(), toy_batch(), 'quantus:EffectiveComplexity(maps="raw")', first_is_infinite)
+    assert found.undefined.tolist() == [True, False, False, False]
+
+
 def test_empty_masks_have_no_value() -> None:
     batch = toy_batch()
     batch.masks[1] = False

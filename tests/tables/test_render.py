@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from camdbench.tables.latex_text import escape
-from camdbench.tables.render import to_console, to_csv, to_json, to_latex, to_markdown
+from camdbench.tables.render import _latex_cell, render, to_console, to_csv, to_json, to_latex, to_markdown
 from camdbench.tables.summary import SUMMARY_COLUMNS
 from camdbench.tables.summary_tables import summary_groups, summary_tables
+from camdbench.tables.table import DAGGER, Cell, Column
 
 NAN = float("nan")
 SPEC = 'opticam(iterations=50, objective="diff")'
@@ -333,3 +334,16 @@ def test_the_first_places_are_the_extreme_mean_and_its_ties(means: list[float], 
     second = {name for name, mean in rest.items() if mean - min(rest.values()) <= 0.01}
     wanted = dict.fromkeys(first, 1) | dict.fromkeys(second, 2) if len(signed) > 1 else {}
     assert places == wanted
+
+
+def test_a_dagger_hangs_beside_a_column_of_numbers_and_stands_before_an_interval() -> None:
+    column = Column("ad", "AD", "number")
+    assert _latex_cell(Cell("1.0", "[0.5, 1.5]", marker=DAGGER), column, intervals=False) == r"1.0\rlap{$^\dagger$}"
+    shown = _latex_cell(Cell("1.0", "[0.5, 1.5]", marker=DAGGER), column, intervals=True)
+    assert shown.startswith(r"1.0$^\dagger$ {\scriptsize ")
+    assert _latex_cell(Cell("x", marker=DAGGER), Column("name", "Name", "name"), intervals=False) == r"x$^\dagger$"
+
+
+def test_json_is_one_line_of_text_with_its_end() -> None:
+    data = pd.DataFrame({"mean": [1.5]})
+    assert render([], data, "json") == to_json(data) + "\n"

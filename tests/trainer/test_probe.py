@@ -259,4 +259,4 @@ class TestCommand:
 
     def test_a_recipe_that_is_not_there_is_one_line(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert run_cli(["probe", "--recipe", "nowhere.yaml"]) == 2
-        assert capsys.readouterr().err.startswith("Error: recipe nowhere.yaml: no such file")
+        assert capsys.readouterr().err.startswith("Error: recipe nowhere.yaml: cannot be read (no such file or directory)")

@@ -103,7 +103,7 @@ class _Inputs:
         classifier = inputs.classifier
         self.images = ((inputs.images - classifier.mean) / classifier.std).double().cpu().numpy()
         self.targets = inputs.targets.cpu().numpy()
-        self.maps = _as_array(chosen)
+        self.maps = _as_array(chosen.where(chosen.isfinite(), 0))
         self.flat: list[bool] = (is_constant(chosen) | ~chosen.isfinite().flatten(1).all(1)).tolist()
 
 

@@ -105,15 +105,21 @@ def test_cfbce_of_the_authors_averages_present_and_absent_classes_apart_or_weigh
     object.__setattr__(step, "batch", batch)
     weights = (3.0, 1.0, 0.5, 2.0, 7.0)
     maps, grid = _by_autograd(step).detach(), F.interpolate(masks.double(), size=(8, 6), mode="nearest-exact")
-    present, absent, each = [], [], []
+    present, absent, each, divergences = [], [], [], [[] for _ in range(4)]
     for index, c in itertools.product(range(4), range(5)):
         cam, h = maps[index, c], grid[index, c] if grid[index, c].any() else torch.ones(8, 6)
         if shown[index][c]:
             present.append(math.log1p(math.exp(-float((h * cam).sum() - ((1 - h) * cam.abs()).sum()))))
             each.append(weights[c] * present[-1])
+            if grid[index, c].any():
+                wanted, seen = (1e3 * h).flatten().softmax(0), (10 * cam).flatten().softmax(0)
+                divergences[index].append(float((torch.xlogy(wanted, wanted) - wanted * seen.log()).sum()))
         else:
             absent.append(math.log1p(math.exp(float(cam.sum()))))
             each.append(absent[-1])
+    kl = [sum(own) / max(1, len(own)) for own in divergences]
+    assert rcfbce(step).parts["kl"].tolist() == pytest.approx(kl)
+    assert kl[1] == 0  # its class has no core
     halves, whole = (sum(present) / 7 + sum(absent) / 13) / 2, sum(present + absent) / 20
     assert cfbce(step, compat="author").total.mean().item() == pytest.approx(halves)
     assert cfbce(step).total.mean().item() == pytest.approx(whole)

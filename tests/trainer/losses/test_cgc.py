@@ -149,7 +149,7 @@ def test_zero_maps_are_counted_and_have_no_gradient() -> None:
 def test_a_map_that_is_dead_before_or_after_the_crop_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     alive = iter([[0.0, 1.0, 1.0, 0.0], [1.0, 0.0, 1.0, 0.0]])
     monkeypatch.setattr(module, "map_of", lambda trace, cam: map_of(trace, cam).abs() * torch.tensor(next(alive))[:, None, None])
-    assert cgc(toy_step()).parts["dead"].tolist() == [1, 1, 0, 1]
+    assert cgc(toy_step()).parts["zero_map"].tolist() == [1, 1, 0, 1]
 
 
 def test_gradients_flow_through_both_maps() -> None:
