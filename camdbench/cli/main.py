@@ -126,20 +126,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run_cli(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code; errors become one line on stderr."""
-    with any_encoding():
-        return _run(arguments)
-
-
-def _run(arguments: Sequence[str]) -> int:
     verbose = any(word in ("-v", "--verbose") for word in arguments)
-    try:
-        _check_folder()
-        with _warnings(verbose=verbose):
-            result: Any = cli.main(list(arguments), prog_name="camdbench", standalone_mode=False)
-            if sys.stdout is not None:
-                sys.stdout.flush()  # a full disk or a closed pipe is an error here, not at the end of the process
-    except BaseException as error:
-        return report(error, verbose=verbose)
+    with any_encoding():
+        try:
+            _check_folder()
+            with _warnings(verbose=verbose):
+                result: Any = cli.main(list(arguments), prog_name="camdbench", standalone_mode=False)
+                if sys.stdout is not None:
+                    sys.stdout.flush()  # a full disk or a closed pipe is an error here, not at the end of the process
+        except BaseException as error:
+            return report(error, verbose=verbose)
     return result if isinstance(result, int) else 0
 
 

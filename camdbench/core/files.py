@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.core.signs import encodable
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -167,8 +168,7 @@ def to_json(content: object) -> str:
     >>> to_json("é\udcff")
     '"é\\udcff"\n'
     """
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return encodable(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 @contextmanager

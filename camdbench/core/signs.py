@@ -38,6 +38,15 @@ def visible(text: str) -> str:
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def encodable(text: str) -> str:
+    r"""Replace halves of character pairs, as in a file name that is not UTF-8, by their escape sequences.
+
+    >>> encodable("é\udcff")
+    'é\\udcff'
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _replace(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
@@ -18,12 +17,11 @@ from camdbench.core.precision import Precision, check_precision
 from camdbench.models import capture
 from camdbench.models.bare_network import bare_name, bare_network
 from camdbench.models.network_check import NetworkCheck, run_once
+from camdbench.models.network_facts import check_input_size, per_channel
 from camdbench.models.network_output import tensor_of, to_logits
 from camdbench.models.target_layers import default_layer
 from camdbench.models.tensor_layout import TensorLayout, find_layout
 from camdbench.models.weights_file import bytes_of
-
-_LARGEST = 1.5  # mean or std of colours in [0, 1]; that of timm is 1
 
 
 @dataclass(frozen=True)
@@ -95,14 +93,14 @@ class Classifier(nn.Module):
         self.training = network.training
         self.name = name
         self.class_names = tuple(class_names)
-        self.input_size = _input_size(network, input_size)
+        self.input_size = check_input_size(network, input_size)
         self.precision = check_precision(precision)
         self.output: Output | None = None if output is None else check_choice("output", output, Output)
         self.batch_mates: BatchMates = check_choice("batch mates", batch_mates, BatchMates)
         self.prefix_tokens = prefix_tokens
         self.checks = dict[tuple[object, ...], NetworkCheck]()  # by image size and what is stated
-        self.register_buffer("mean", _per_channel(mean, "mean"), persistent=False)
-        self.register_buffer("std", _per_channel(std, "std"), persistent=False)
+        self.register_buffer("mean", per_channel(mean, "mean"), persistent=False)
+        self.register_buffer("std", per_channel(std, "std"), persistent=False)
         if bool((self.std <= 0).any()):
             raise UsageError(f"std={std!r}: must be positive")
         device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
@@ -301,25 +299,3 @@ class Classifier(nn.Module):
         for name, value in sorted(self.network.state_dict().items()):
             digest.update(name.encode() + bytes_of(value))
         return digest.hexdigest()[:16]
-
-
-def _per_channel(value: float | Sequence[float], what: str) -> Tensor:
-    values = [float(value)] * 3 if isinstance(value, int | float) else [float(item) for item in value]
-    if len(values) != 3 or not all(map(math.isfinite, values)):
-        raise UsageError(f"{what}={value!r}: expected one number or three")
-    if max(map(abs, values)) > _LARGEST:
-        unit = ", ".join(f"{item / 255:.3f}" for item in values)
-        raise UsageError(f"{what}={value!r}: on the scale of 0 to 255, but images are in [0, 1]; divide by 255: {unit}")
-    return torch.tensor(values).reshape(1, 3, 1, 1)
-
-
-def _input_size(network: nn.Module, given: int | None) -> int:
-    """Side of the images: as given, or as stated by a vision transformer of torchvision or timm, which takes no other."""
-    embedding = getattr(network, "patch_embed", None)
-    sides = getattr(embedding, "img_size", None) if getattr(embedding, "strict_img_size", False) else getattr(network, "image_size", None)
-    stated = sides[0] if isinstance(sides, tuple) and len(set(sides)) == 1 else sides
-    if not isinstance(stated, int):
-        return 224 if given is None else given
-    if given not in (None, stated):
-        raise UsageError(f"input_size = {given}: {type(network).__name__} takes images of {stated} x {stated} pixels; omit input_size")
-    return stated

@@ -44,8 +44,8 @@ def to_logits(values: Tensor, output: Output | None) -> Tensor:
     Probabilities p become :math:`\log p`, which has the softmax p; sigmoids become :math:`\log p - \log(1 - p)`; logits and
     log-probabilities stay. Values are limited to the least normal number and to the number below 1.
 
-    >>> to_logits(torch.tensor([[0.25, 0.75]]), "probabilities").softmax(1).tolist()
-    [[0.25, 0.75]]
+    >>> to_logits(torch.tensor([[0.5, 0.5]]), "probabilities").softmax(1).tolist()
+    [[0.5, 0.5]]
     """
     if output not in ("probabilities", "sigmoid"):
         return values

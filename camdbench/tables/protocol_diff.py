@@ -11,6 +11,7 @@ import pandas as pd
 
 from camdbench.core.errors import UsageError
 from camdbench.core.registries import metrics, protocol_of
+from camdbench.core.signs import encodable
 from camdbench.tables.load import load_run
 
 DIFF_COLUMNS = ("section", "setting", "a", "b")
@@ -43,7 +44,7 @@ def diff(a: str | Path, b: str | Path) -> pd.DataFrame:
         found = _runs(load_run(a), load_run(b))
     else:
         found = _metrics(str(a), str(b))
-    return pd.DataFrame(found, columns=list(DIFF_COLUMNS))
+    return pd.DataFrame([tuple(map(encodable, row)) for row in found], columns=list(DIFF_COLUMNS))
 
 
 def _metrics(first: str, second: str) -> list[tuple[str, str, str, str]]:

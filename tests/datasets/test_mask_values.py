@@ -103,9 +103,12 @@ def test_arrays_and_samples(dtype: torch.dtype) -> None:
     assert np.array_equal(stacked[0], OBJECT)
 
 
-@pytest.mark.parametrize("value", [torch.nan, torch.inf, 1j])
-def test_values_that_are_no_numbers_are_refused(value: complex) -> None:
-    with pytest.raises(UsageError, match="expected zero for the background"):
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(torch.nan, "expected zero for the background"), (torch.inf, "expected zero"), (1j, "a dense tensor of real")],
+)
+def test_values_that_are_no_numbers_are_refused(value: complex, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         make_batch(torch.zeros(1, 3, 6, 8), masks=torch.full((1, 6, 8), value))
 
 

@@ -27,7 +27,7 @@ def declared(output: str) -> Classifier:
 
 @pytest.mark.parametrize("output", [output for output in get_args(Output) if output != "logits"])
 def test_metrics_are_those_of_the_logits(output: str) -> None:
-    batch, metrics = toy_batch(), "ad,ag,ai,insertion(step=24),deletion(step=24)"
+    batch, metrics = toy_batch(), "ad,ag,ai,insertion(step=9),deletion(step=9)"
     maps = camdbench.explain(toy_classifier(), batch.images, "gradcam").maps
     expected = camdbench.evaluate(toy_classifier(), batch.images, batch.labels, maps, metrics)["value"]
     found = camdbench.evaluate(declared(output), batch.images, batch.labels, maps, metrics)["value"]

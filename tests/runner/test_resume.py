@@ -83,4 +83,4 @@ def test_a_process_killed_within_an_explainer_loses_that_batch_alone(tmp_path: P
     killed.run(out=tmp_path / "run", **request)
     passes = load_run(tmp_path / "run")["sessions"][1]["passes"]
     # Of the third batch the trace and the explainer that died; of the last batch everything.
-    assert (passes["forward"], passes["backward"]) == (2 * (1 + 1) + 2 * (1 + 4 + 1 + 1), 2 * 4)
+    assert (passes["forward"], passes["backward"]) == (2 * (1 + 1) + 2 * (1 + 1 + 4 + 1 + 1), 2 * 4)
