@@ -21,6 +21,7 @@ exclude_patterns = ["_build"]
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 myst_enable_extensions = ["deflist"]
+myst_heading_anchors = 3
 
 HERE = Path(__file__).parent
 
