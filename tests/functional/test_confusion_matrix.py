@@ -32,6 +32,13 @@ def test_it_is_scikit_learns(maps: tuple[Tensor, Tensor]) -> None:
         assert np.array_equal(found[image], expected)
 
 
+def test_of_more_than_256_classes_255_alone_is_void() -> None:
+    truth, said = torch.tensor([[[254, 255, 256, 299]]]), torch.tensor([[[254, 254, 299, 299]]])
+    found = confusion(said, truth, 300)[0]
+    assert found.nonzero().tolist() == [[254, 254], [256, 299], [299, 299]]
+    assert found.sum() == 3
+
+
 def test_overlaps_are_those_of_a_loop_over_pixels(maps: tuple[Tensor, Tensor]) -> None:
     said, truth = maps
     both, either = [0] * CLASSES, [0] * CLASSES

@@ -17,6 +17,7 @@ from camdbench.functional.core_focused_loss import (
     core_focused_logits,
     core_of,
     divergence,
+    mixed_exponents,
     on_grid,
 )
 
@@ -86,6 +87,19 @@ def test_cfce_is_equation_15(parts: tuple[Tensor, Tensor, Tensor, Tensor], chunk
     assert found == pytest.approx([_equation_15(activations, weights, core, image, int(targets[image])) for image in range(B)])
     assert min(found) >= 0
     assert exponents.gather(1, targets[:, None]).abs().max() == 0
+
+
+def test_exponents_of_mixed_images_are_equation_73(parts: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
+    activations, weights, _, targets = parts
+    owners = torch.tensor([[[2, 2, -1], [0, 1, 3]], [[-1, 3, 3], [0, 0, 1]], [[2, -1, 3], [1, 1, 0]]])
+    found = mixed_exponents(activations, weights, owners, targets)
+    for image, t in enumerate(targets.tolist()):
+        for c in range(C):
+            total = 0.0
+            for i, j in _places():
+                cc = _cam(activations, weights, image, t, i, j) - _cam(activations, weights, image, c, i, j)
+                total += {t: -cc, c: cc, -1: abs(cc)}.get(int(owners[image, i, j]), 0.0)  # for c = t all are 0
+            assert float(found[image, c]) == pytest.approx(total, abs=1e-12)
 
 
 def test_with_core_everywhere_it_is_cross_entropy(parts: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:

@@ -16,6 +16,8 @@ from helpers.toys import SIZE, toy_batch, toy_classifier
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.core.quantus_unsupported import UNSUPPORTED
 from camdbench.core.registries import metrics
+from camdbench.metrics.common import quantus_bridge
+from camdbench.models.classifier import Classifier
 
 FIXED: dict[str, Any] = {"normalise": False, "disable_warnings": True, "display_progressbar": False}
 PASSED = [name for name in metrics.names() if name.startswith("quantus:")]
@@ -142,6 +144,24 @@ def test_generators_numpy_and_the_model_are_left_as_they_were(spec: str) -> None
     assert quantus.helpers.asserts.assert_attributions is check
     assert classifier.weights_hash() == weights
     assert not any(module._forward_hooks for module in classifier.modules())
+
+
+@pytest.mark.parametrize("layers", [True, False])
+def test_a_metric_of_layers_receives_a_copy_and_another_the_network_itself(monkeypatch: pytest.MonkeyPatch, layers: bool) -> None:
+    given = list[Classifier]()
+
+    def metric(model: torch.nn.Module, **_: Any) -> list[float]:
+        given.append(quantus_bridge._inside(model).shown)
+        assert any(module is given[0] for module in model.modules()) == layers  # Quantus finds layers through modules
+        return [0.0] * 4
+
+    monkeypatch.setattr(quantus_bridge, "_metric", lambda *_: metric)
+    classifier = toy_classifier()
+    with classifier.frozen():
+        quantus_bridge.quantus_scores_of_reexplained(inputs_of(classifier, toy_batch()), "EfficientMPRT", "default", {}, layers=layers)
+    assert (given[0] is classifier) == (not layers)
+    shared = {weight.data_ptr() for weight in classifier.parameters()} & {weight.data_ptr() for weight in given[0].parameters()}
+    assert bool(shared) == (not layers)
 
 
 def test_passes_of_copies_are_counted_too() -> None:
