@@ -23,14 +23,24 @@ def report(error: BaseException, *, verbose: bool) -> int:
     """Print an exception as one line, with its traceback if verbose; return the exit code."""
     if isinstance(error, SystemExit):  # of click and rich, for a reader such as `head` that has closed the pipe
         return error.code if isinstance(error.code, int) else FAILURE
+    if isinstance(error, OSError):
+        _discard_unwritable_output()
     if isinstance(error, OSError) and error.errno == errno.EPIPE:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
         return FAILURE
     line, code = _describe(error)
     if verbose and (shown := error.__cause__ if isinstance(error, CamdbenchError) else error) is not None and code == FAILURE:
         traceback.print_exception(shown)
     click.echo(visible(line), err=True)
     return code
+
+
+def _discard_unwritable_output() -> None:
+    """Let stdout end in nothing if what it holds cannot be written, as each later attempt would fail again."""
+    try:
+        if sys.__stdout__ is not None:
+            sys.__stdout__.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
 
 
 def _describe(error: BaseException) -> tuple[str, int]:
