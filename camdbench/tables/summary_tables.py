@@ -217,7 +217,7 @@ def _notes(group: SummaryGroup) -> tuple[tuple[str, ...], tuple[str, ...]]:
     used = "; ".join(f"{', '.join(names)}: {protocol}" for protocol, names in protocols.items())
     tied = [f"{superscript(letter)} {' = '.join(names)} on every image" for letter, names in ties.items()]
     controls, n = group.explainers(control=True), group.lines["n"]
-    images = f"{n.min()} image{'' if n.min() == 1 else 's'}" if n.min() == n.max() else "images"
+    images = f"{n.min()} image{'' if n.min() == 1 else 's'}" if n.min() == n.max() else "the images that each line counts"
     unranked = [f"Controls (not ranked): {', '.join(controls)}."] if controls else []
     tests = [*_tests(group.lines), *fewer_digits(group.unstable)]
     screen = (f"Over {images} [95 % bootstrap interval]. Protocols: {used}.", *unranked, *tied, *tests)

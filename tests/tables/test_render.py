@@ -97,7 +97,7 @@ def test_ties_and_protocols_are_explained(summary):
     assert "hirescam ᵃ" in text
     assert "ᵃ gradcam = hirescam on every image" in text
     assert "worst ᵃ" not in text
-    assert "Over images [95 % bootstrap interval]. Protocols: ad, ag: opticam." in text
+    assert "Over the images that each line counts [95 % bootstrap interval]. Protocols: ad, ag: opticam." in text
     assert "Controls (not ranked): fakecam." in text
     assert "Controls" not in shown(summary[~summary["is_control"]])
 
