@@ -89,6 +89,8 @@ def test_every_explainer_and_every_metric_has_its_spread():
     spread = {"stability": pd.read_csv(RESULTS / "stability.csv")}
     missing = {entry.name for entry in (*explainers, *metrics)} - names_in(spread, "explainer") - names_in(spread, "metric")
     assert not missing, f"run python benchmarks/stability for {', '.join(sorted(missing))}"
+    factors = spread["stability"].groupby(["network", "explainer", "metric"])["factor"].nunique()
+    assert set(factors) == {6}, factors[factors < 6].index.tolist()
 
 
 def test_a_tolerance_is_at_least_twice_the_spread_of_float32(golden):
