@@ -94,10 +94,15 @@ def cases(network: str) -> Iterator[Case]:
     yield Case(Spec("none"), tuple(spec for spec in others if has_model_scope(spec)), IMAGES, reduced=False)
 
 
-def measure(network: str, batch_size: int, dtype: torch.dtype) -> dict[str, np.ndarray]:
+def measure(network: str, weights: Path, batch_size: int, dtype: torch.dtype) -> dict[str, np.ndarray]:
     """Maps `map|EXPLAINER` (N, H, W) and values `value|EXPLAINER|METRIC` (N,) of all cases of a network."""
     dataset = open_dataset(parse_spec(NETWORKS[network][0]), "val", None)
-    classifier = load_classifier(network, device="cpu").to(dtype)
+    classifier = load_classifier(network, device="cpu")
+    if weights.is_file():
+        classifier.network.load_state_dict(torch.load(weights))
+    else:  # the base's: without vector instructions, the same seed draws weights with other last digits
+        torch.save(classifier.network.state_dict(), weights)
+    classifier.to(dtype)
     found = dict[str, list[np.ndarray]]()
     for case in cases(network):
         own = dict[str, list[np.ndarray]]()
@@ -134,9 +139,10 @@ def main() -> None:
     for network in NETWORKS:
         for run in options.runs:
             batch_size, dtype = run.split(":")
-            file = options.out / f"{network.replace('/', '+')} {run.replace(':', ' ')}.npz"
+            name = network.replace("/", "+")
+            file = options.out / f"{name} {run.replace(':', ' ')}.npz"
             if not file.is_file():
-                np.savez(file, **measure(network, int(batch_size), getattr(torch, dtype)))
+                np.savez(file, **measure(network, options.out.parent / f"{name}.pt", int(batch_size), getattr(torch, dtype)))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import codecs
 import io
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from camdbench.core.signs import ASCII, HANDLER
 
@@ -22,5 +22,6 @@ def any_encoding() -> Generator[None]:
         yield
     finally:
         for stream, (encoding, errors) in zip(streams, before, strict=True):
-            if not stream.closed:
-                stream.reconfigure(encoding=encoding, errors=errors)
+            with suppress(OSError):  # of what the stream still holds; the error of the command comes first
+                if not stream.closed:
+                    stream.reconfigure(encoding=encoding, errors=errors)

@@ -21,10 +21,10 @@ _SHOWN = 200  # characters of a path
 
 def report(error: BaseException, *, verbose: bool) -> int:
     """Print an exception as one line, with its traceback if verbose; return the exit code."""
+    if isinstance(error, SystemExit | OSError):
+        _discard_unwritable_output()
     if isinstance(error, SystemExit):  # of click and rich, for a reader such as `head` that has closed the pipe
         return error.code if isinstance(error.code, int) else FAILURE
-    if isinstance(error, OSError):
-        _discard_unwritable_output()
     if isinstance(error, OSError) and error.errno == errno.EPIPE:
         return FAILURE
     line, code = _describe(error)
