@@ -57,11 +57,11 @@ def test_a_mean_that_moved_is_named_with_from_to_and_tolerance(made, tmp_path: P
     rows, folder = made
     mean = rows[(rows["explainer"] == "gradcam") & (rows["metric"] == "ad")]["value"].mean()
     golden = edited(folder, tmp_path, {"explainer": "gradcam", "metric": "ad"}, mean=1.25, tolerance=0.25)
-    head, line, mend = said(rows, golden)
+    head, line, fix = said(rows, golden)
     assert head == f"1 of 4 golden cells of {golden} moved:"
     where = "  gradcam · ad (opticam) · shortcuts-ce · shortcuts val · target: label: "
     assert line == f"{where}mean 1.25 → {mean:.6g}, tolerance 0.25"
-    assert mend == f"If intended: camdbench check RUN --against {golden} --update"
+    assert fix == f"If intended: camdbench check RUN --against {golden} --update"
 
 
 def test_a_mean_made_of_curves_is_held_too(made, tmp_path: Path):

@@ -119,7 +119,7 @@ def _meaningful(name: str) -> bool:
 
 
 def _is_marker(node: Any) -> bool:
-    """Whether a node is the star before keyword-only parameters, which is no multiplication."""
+    """Whether a node is the star before keyword-only parameters, which is not a multiplication."""
     return node.type == "operator" and node.parent.type in {"parameters", "param"}
 
 

@@ -41,6 +41,15 @@ class CamdbenchWarning(UserWarning):
     """Caveat on computed values; the command line prints it on one line, even without -v."""
 
 
+def first_line(error: BaseException) -> str:
+    r"""First line of an exception's message, or its type.
+
+    >>> first_line(ValueError("a\nb")), first_line(KeyError())
+    ('a', 'KeyError')
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def unknown(kind: str, name: str, known: Iterable[str], *, of: object = "", more: str = "") -> UsageError:
     """UsageError for an unregistered name, with the nearest registered names; `of` names the thing that lacks it.
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from camdbench.core.errors import UsageError
+from camdbench.core.errors import UsageError, first_line
 
 
 class SegmentAnything:
@@ -37,8 +37,7 @@ class SegmentAnything:
             network = library.SamModel.from_pretrained(str(weights), local_files_only=True, use_safetensors=True)
             self._processor = library.SamProcessor.from_pretrained(str(weights), local_files_only=True)
         except Exception as error:  # transformers raises many types
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UsageError(f"--weights {weights}: cannot be read as a Segment Anything network: {reason}") from None
+            raise UsageError(f"--weights {weights}: cannot be read as a Segment Anything network: {first_line(error)}") from None
         self._network: Any = network.to(device).eval().requires_grad_(False)
         self._device = device
 

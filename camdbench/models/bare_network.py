@@ -19,7 +19,7 @@ def bare_network(network: nn.Module) -> nn.Module:
     Each step warns on one line.
 
     Raises:
-        UsageError: it is no `nn.Module`.
+        UsageError: it is not an `nn.Module`.
     """
     if not isinstance(network, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
         fix = "give its module()" if isinstance(network, torch.export.ExportedProgram) else "give an nn.Module"

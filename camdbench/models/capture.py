@@ -140,7 +140,7 @@ class CapturedOutput:
 
     Attributes:
         calls: number of calls.
-        shape: shape of the output; None if it is no tensor.
+        shape: shape of the output; None if it is not a tensor.
         gradient: summary of the gradient at the output.
         node: operation of the autograd graph that made the output.
     """

@@ -8,7 +8,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor
 
-from camdbench.core.errors import NotApplicable
+from camdbench.core.errors import NotApplicable, first_line
 from camdbench.models.classifier import Classifier, PassCounts
 
 
@@ -24,7 +24,7 @@ def float64_copy(classifier: Classifier) -> Classifier:
     try:
         copy = deepcopy(classifier)
     except Exception as error:  # raised by the network's own members
-        raise _refusal("cannot be copied", str(error) or type(error).__name__) from None
+        raise _refusal("cannot be copied", first_line(error)) from None
     copy.passes = PassCounts()
     device = "cpu" if classifier.device.type == "mps" else classifier.device
     return copy.requires_grad_(False).to(device, torch.float64)
@@ -41,10 +41,10 @@ def check_float64(logits: Callable[[], Tensor]) -> None:
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:  # operands of two dtypes
-        raise _refusal("does not compute", str(error)) from None
+        raise _refusal("does not compute", first_line(error)) from None
     if found.dtype != torch.float64:
         raise _refusal("does not compute", f"its logits are {found.dtype}")
 
 
 def _refusal(what: str, reason: str) -> NotApplicable:
-    return NotApplicable(f"the network {what} in float64 ({reason.splitlines()[0]}); give the option search_dtype='network'")
+    return NotApplicable(f"the network {what} in float64 ({reason}); give the option search_dtype='network'")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from camdbench.core.errors import CamdbenchWarning, UsageError
+from camdbench.core.errors import CamdbenchWarning, UsageError, first_line
 from camdbench.core.network_options import Output
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def _with_batches(classifier: Classifier, images: Tensor, seen: ProbeOutputs) ->
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # raised by the network
-        return replace(seen, problem=reason_of(error))
+        return replace(seen, problem=first_line(error))
     if len(together) != len(images):
         return replace(seen, problem=f"{len(together)} rows for {len(images)} images")
     found = replace(seen, together=together)
@@ -239,7 +239,7 @@ def _gradient_problem(found: Tensor, leaf: Tensor) -> str:
     try:
         torch.autograd.grad(found.sum(), leaf)
     except Exception as error:  # operations without a derivative raise many types
-        return f"it cannot be differentiated ({reason_of(error)})"
+        return f"it cannot be differentiated ({first_line(error)})"
     return ""
 
 
@@ -259,13 +259,13 @@ def run_once(classifier: Classifier, run: Callable[[], Tensor], image: Tensor) -
 
 def _failure(classifier: Classifier, error: Exception, image: Tensor) -> str:
     height, width = image.shape[-2:]
-    reason, own = reason_of(error), classifier.input_size
+    reason, own = first_line(error), classifier.input_size
     if (height, width) != (own, own) and _accepts(classifier, image.new_zeros(1, 3, own, own)):
         fix = f"it was made for {own} x {own}: set the size of the data set, 'shortcuts(size={own})', or --size"
         return f"{classifier.name} does not take images of {height} x {width} pixels ({reason}); {fix}"
-    half = next((str(weight.dtype) for weight in classifier.parameters() if weight.dtype in (torch.float16, torch.bfloat16)), "")
-    fix = f"; its weights are {half}: call network.float()" if half else ""
-    return f"{classifier.name} fails on an image of shape (1, 3, {height}, {width}) in float32: {reason}{fix}"
+    dtype = str(classifier.dtype).removeprefix("torch.")
+    fix = "; call network.float()" if dtype in ("float16", "bfloat16") else ""
+    return f"{classifier.name} fails on an image of shape (1, 3, {height}, {width}) in {dtype}: {reason}{fix}"
 
 
 def _accepts(classifier: Classifier, image: Tensor) -> bool:
@@ -285,8 +285,3 @@ def _tried(classifier: Classifier, image: Tensor) -> Tensor | None:
             return classifier.outputs(image)
     except Exception:  # raised by the network
         return None
-
-
-def reason_of(error: Exception) -> str:
-    """The first line of an error's message, or its type."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

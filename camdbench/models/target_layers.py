@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
 
-from camdbench.core.errors import UsageError
+from camdbench.core.errors import UsageError, first_line
 from camdbench.models.capture import CapturedOutput, split_call, survey
-from camdbench.models.network_check import check_network, reason_of
+from camdbench.models.network_check import check_network
 from camdbench.models.tensor_layout import TensorLayout, possible_layouts, readings
 
 if TYPE_CHECKING:
@@ -173,7 +173,9 @@ def _survey(
     except (UsageError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # raised by the network
-        raise UsageError(f"{classifier.name}: its layers cannot be listed ({reason_of(error)}); use an explainer without a layer") from None
+        raise UsageError(
+            f"{classifier.name}: its layers cannot be listed ({first_line(error)}); use an explainer without a layer"
+        ) from None
     return records, followers
 
 

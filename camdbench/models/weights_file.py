@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from camdbench.core.errors import UsageError
+from camdbench.core.errors import UsageError, first_line
 
 _PREFIXES = ("module.", "model.")  # of DataParallel, and of trainers with the network as `self.model`
 _MOST_GROWTH = 20  # maximum ratio of unpacked to file size
@@ -50,7 +50,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, pickle.UnpicklingError):
         code = re.search(r"GLOBAL (\S+)", str(error))
         return "it has another format" if code is None else f"it needs code ({code[1]}); save the network's state_dict() alone"
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return first_line(error)
 
 
 def load_state(network: nn.Module, state: Mapping[str, Tensor], name: str) -> None:

@@ -41,7 +41,7 @@ def jpegs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def told(read: Read) -> tuple[object, ...]:
+def described(read: Read) -> tuple[object, ...]:
     """All that a sample holds, as something that can be compared."""
     if isinstance(read, UnreadableImage):
         return tuple(read)
@@ -52,11 +52,11 @@ def told(read: Read) -> tuple[object, ...]:
 class TestTheSame:
     def test_300_jpegs_with_0_1_and_2_workers(self, jpegs: Path) -> None:
         data = folder(jpegs, size=16)
-        alone = [told(found) for found in prefetch(data, range(300))]
+        alone = [described(found) for found in prefetch(data, range(300))]
         assert len(alone) == 300
         assert sum(len(found) == 3 for found in alone) == 10, "the damaged ones, with their reasons"
         for workers in (1, 2):
-            assert [told(found) for found in prefetch(data, range(300), workers=workers)] == alone
+            assert [described(found) for found in prefetch(data, range(300), workers=workers)] == alone
 
     def test_a_run_over_them_has_the_same_rows(self, jpegs: Path, tmp_path: Path) -> None:
         found = [
@@ -83,7 +83,7 @@ class TestTheSame:
         fixtures.folder(tmp_path)
         data = folder(tmp_path, size=32)
         found = list(prefetch(data, [2, 0, 1], workers=workers))
-        assert [told(item) for item in found] == [told(data[index]) for index in (2, 0, 1)]
+        assert [described(item) for item in found] == [described(data[index]) for index in (2, 0, 1)]
 
     def test_positions_may_be_in_any_order_and_repeat(self) -> None:
         data = shortcuts(size=32, count=9)

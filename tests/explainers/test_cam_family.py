@@ -49,7 +49,7 @@ def dense(batch: Batch) -> Trace:
 def same(found: Tensor, expected: Tensor, tolerance: float = 1e-9) -> None:
     """Equal to a share of the largest value of each map, and not empty."""
     scale = expected.double().abs().amax((1, 2), keepdim=True)
-    assert (scale > 0).any(), "an empty map is no reference"
+    assert (scale > 0).any(), "an empty map is not a reference"
     scale = scale.clamp_min(1e-30)
     torch.testing.assert_close(found.double() / scale, expected.double() / scale, rtol=0, atol=tolerance)
 
@@ -259,7 +259,7 @@ def test_shapleycam_has_the_whole_hessian_in_its_weights(batch: Batch) -> None:
         H = torch.autograd.functional.hessian(logit, A.flatten())
         w = (G - H.view(size, size) @ A.flatten() / 2).view_as(A).mean((2, 3))
         same(found[index : index + 1], torch.einsum("bk,bkhw->bhw", w, A))
-        assert (H @ A.flatten()).abs().max() > 1e-3, "a flat function is no reference"
+        assert (H @ A.flatten()).abs().max() > 1e-3, "a flat function is not a reference"
 
 
 def test_cam_is_the_heads_own_weights_and_is_refused_where_there_are_none(batch: Batch) -> None:

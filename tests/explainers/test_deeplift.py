@@ -60,7 +60,7 @@ def test_is_captums_through_windows_that_do_not_overlap() -> None:
 def test_captum_does_not_add_up_through_windows_that_overlap_before_a_relu() -> None:
     trace = _pooling(nn.MaxPool2d(3, 2, 1), nn.ReLU())
     off = (_captums(trace).sum((1, 2, 3)) - _gained(trace)).abs().max()
-    assert off > 0.01, "captum has mended its max pooling: let it be a reference there"
+    assert off > 0.01, "captum has fixed its max pooling: let it be a reference there"
     torch.testing.assert_close(deeplift(trace).sum((1, 2)), _gained(trace), rtol=1e-3, atol=1e-4)
 
 

@@ -53,7 +53,7 @@ def test_curvature_is_the_hessian_times_the_activations() -> None:
         grid, tail = tail_of(toy_classifier("dense").requires_grad_(False), batch.images[index])
         hessian = torch.autograd.functional.hessian(lambda a, tail=tail, c=int(batch.labels[index]): tail(a)[0, c], grid)
         expected = torch.einsum("xkhwyabc,yabc->xkhw", hessian, grid)
-        assert expected.abs().max() > 1e-3, "a flat function is no reference"
+        assert expected.abs().max() > 1e-3, "a flat function is not a reference"
         torch.testing.assert_close(found[index], expected[0])
 
 

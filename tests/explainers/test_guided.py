@@ -44,7 +44,7 @@ def test_is_captums_on_real_networks(name: str) -> None:
 def test_captum_misses_the_functional_relu_of_densenet() -> None:
     trace = _real("densenet121")
     reference = GuidedBackprop(trace.classifier).attribute(trace.images.clone().requires_grad_(), target=trace.targets).detach()
-    assert not torch.allclose(guided_gradients(trace, "x"), reference, rtol=0.01), "captum has mended it: move DenseNet to the others"
+    assert not torch.allclose(guided_gradients(trace, "x"), reference, rtol=0.01), "captum has fixed it: move DenseNet to the others"
 
 
 class Functional(nn.Module):

@@ -62,9 +62,7 @@ def test_gradcam_and_hirescam_are_those_of_grad_cam_where_it_is_right(trace: Tra
     ours = {"GradCAM": gradcam, "HiResCAM": hirescam}[method](trace, relu=False)
     reference = _raw_map_of_grad_cam(trace, inputs, method)
     if trace.classifier.name.startswith("densenet") and method == "GradCAM":
-        assert (reference - ours).abs().max() > 0.01 * ours.abs().max(), (
-            "grad-cam has mended its in-place trap: move DenseNet to the others"
-        )
+        assert (reference - ours).abs().max() > 0.01 * ours.abs().max(), "grad-cam has fixed its in-place trap: move DenseNet to the others"
     else:
         assert_same(ours, reference)
 
@@ -80,7 +78,7 @@ def test_gradcam_and_hirescam_are_one_where_pooling_is_all_that_sees_places(trac
 def assert_same(ours: Tensor, reference: Tensor) -> None:
     """Equal in float64 to 1e-9 of the largest value of the map."""
     scale = reference.abs().amax((1, 2), keepdim=True)
-    assert (scale > 0).all(), "an empty map is no reference"
+    assert (scale > 0).all(), "an empty map is not a reference"
     torch.testing.assert_close(ours / scale, reference.detach() / scale, rtol=0, atol=1e-9)
 
 

@@ -43,14 +43,14 @@ def raw(classifier: Classifier, batch: Batch, spec: str) -> Tensor:
 def assert_same(ours: Tensor, reference: Tensor) -> None:
     """Equal to 5e-5 of the largest value of the map; torchcam adds 1e-8 to what it divides by."""
     scale = reference.abs().amax((1, 2), keepdim=True)
-    assert (scale > 0).all(), "an empty map is no reference"
+    assert (scale > 0).all(), "an empty map is not a reference"
     torch.testing.assert_close(ours / scale, reference / scale, rtol=0, atol=5e-5)
 
 
 def assert_others(ours: Tensor, reference: Tensor) -> None:
     """Of another shape, by more than a hundredth of the range: not merely scaled."""
     ours, reference = (map_ / map_.amax((1, 2), keepdim=True).clamp_min(1e-20) for map_ in (ours, reference))
-    assert (ours - reference).abs().max() > 0.01, "torchcam has mended this: move the method to those that are the same"
+    assert (ours - reference).abs().max() > 0.01, "torchcam has fixed this: move the method to those that are the same"
 
 
 @pytest.mark.parametrize("spec", SAME)

@@ -136,6 +136,10 @@ class TestNetworks:
                 lambda: nn.Sequential(toy_classifier().network).half(),
                 r"float16 values; return float32, for instance by network.float\(",
             ),
+            (
+                lambda: nn.Sequential(toy_classifier().network.half(), Alters(lambda x: x @ torch.ones(7, 7))),
+                r"\(1, 3, 16, 12\) in float16: .*; call network.float\(\)",
+            ),
             (lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), "to have 1 channels, but got 3 channels"),
             (lambda: nn.Sequential(nn.Flatten(), nn.Linear(300, 5)), r"does not take images of 16 x 12 pixels .*made for 10 x 10"),
         ],
