@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from camdbench.core.errors import CamdbenchError, NotApplicable, SampleError, UsageError
     from camdbench.core.protocols import Protocol
     from camdbench.core.registries import dataset, explainer, loss, metric, model
+    from camdbench.datasets.own_data import data
     from camdbench.datasets.samples import Batch, Sample
     from camdbench.explainers.common.explain import Explanation, explain
     from camdbench.explainers.common.trace import Trace
@@ -63,6 +64,7 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "UsageError": "core.errors",
     "check": "tables.golden",
     "compare": "tables.comparison",
+    "data": "datasets.own_data",
     "dataset": "core.registries",
     "evaluate": "runner.evaluate",
     "explain": "explainers.common.explain",
@@ -102,6 +104,7 @@ __all__ = [
     "UsageError",
     "check",
     "compare",
+    "data",
     "dataset",
     "evaluate",
     "explain",

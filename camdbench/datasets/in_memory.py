@@ -51,7 +51,7 @@ def make_batch(
             ids=tuple(str(index) for index in range(len(images))),
             images=images.detach().clone().float(),
             labels=known,
-            boxes=None if boxes is None else tuple(map(_check_boxes, boxes)),
+            boxes=None if boxes is None else tuple(map(check_boxes, boxes)),
             masks=None if masks is None else object_pixels(masks.detach().clone()),
         )
 
@@ -79,8 +79,12 @@ class InMemoryDataset:
         return digest.hexdigest()[:16]
 
 
-def _check_boxes(given: Tensor | Sequence[Sequence[float]]) -> Tensor:
-    """The boxes (n, 4) of one image, each of positive width and height."""
+def check_boxes(given: Tensor | Sequence[Sequence[float]]) -> Tensor:
+    """The boxes (n, 4) of one image, each of positive width and height.
+
+    Raises:
+        UsageError: another shape, or an empty box.
+    """
     own = torch.zeros(0, 4) if isinstance(given, list | tuple) and not given else to_tensor(given, "boxes")
     if own.ndim != 2 or own.shape[1] != 4:
         raise UsageError(f"boxes have shape {tuple(own.shape)}; expected (n, 4) for each image, as x0, y0, x1, y1 in pixels")

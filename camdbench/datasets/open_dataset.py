@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,19 @@ from camdbench.core.spec import Spec, parse_spec
 
 if TYPE_CHECKING:  # samples need torch, a wrong spec does not
     from camdbench.datasets.samples import Dataset
+
+
+_TABLE = re.compile(r"(.+\.(?:csv|parquet))(\(.*\))?", re.IGNORECASE | re.DOTALL)
+
+
+def split_table(text: str) -> tuple[str, str]:
+    """Path and options of a table of pictures; two empty texts for any other spec.
+
+    >>> split_table("my/photos.csv(size=64)"), split_table("folder(size=64)")
+    (('my/photos.csv', '(size=64)'), ('', ''))
+    """
+    found = _TABLE.fullmatch(text.strip())
+    return (found[1], found[2] or "") if found else ("", "")
 
 
 def check_dataset(text: str, split: str | None, data_root: str | Path | None) -> tuple[Spec, str]:

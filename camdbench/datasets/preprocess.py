@@ -29,9 +29,7 @@ def read_picture(path: Path, *, upright: bool = True) -> Image.Image:
     def decode(picture: Image.Image) -> Image.Image:
         if upright:
             ImageOps.exif_transpose(picture, in_place=True)
-        picture = _eight_bits(picture)
-        picture.load()
-        return picture if picture.mode == "RGB" else picture.convert("RGB")  # convert would copy an RGB image
+        return to_rgb(picture)
 
     return decode_file(path, decode)
 
@@ -52,6 +50,17 @@ def decode_file(path: Path, decode: Callable[[Image.Image], T]) -> T:
         raise SampleError(f"{path.name}: too many pixels (decompression bomb)") from None
     except Exception as error:  # decoders raise many types on damaged files
         raise SampleError(f"{path.name}: cannot be decoded ({' '.join(str(error).split()) or type(error).__name__})") from None
+
+
+def to_rgb(picture: Image.Image) -> Image.Image:
+    """A Pillow image as RGB with 8 bits.
+
+    Raises:
+        ValueError: its numbers have no known range.
+    """
+    picture = _eight_bits(picture)
+    picture.load()
+    return picture if picture.mode == "RGB" else picture.convert("RGB")  # convert would copy an RGB image
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:

@@ -51,6 +51,14 @@ class RunConfig:
     dataset: Annotated[str, Setting("Data set spec (see: camdbench list datasets).")] = "shortcuts"
     split: Annotated[str | None, Setting("Split of the data set.", default_help="val, if the data set has it")] = None
     data_root: Annotated[File | None, Setting("Directory of a data set that is read from disk.", role="resource", metavar="DIR")] = None
+    classes: Annotated[
+        File | None,
+        Setting(
+            "How labels meet the classes of a model: names, positions, or a file with the data's class names in the model's order.",
+            metavar="RULE",
+            default_help="positions; names for data of your own",
+        ),
+    ] = None
     target: Annotated[
         str | int, Setting("Class to explain and score: label, predicted, runner_up, least_likely or a class index.", metavar="TARGET")
     ] = "label"
@@ -161,8 +169,11 @@ def check_config(config: RunConfig, resources: Resources | None = None) -> Reque
     _check_explainers(chosen, scores, made_before=made_before, save_maps=config.save_maps != "none")
     if config.image_ids is not None and not Path(config.image_ids).is_file():
         raise UsageError(f"--image-ids = {config.image_ids}: no such file; give a file with one id per line")
+    if config.classes not in (None, "names", "positions") and not Path(str(config.classes)).is_file():
+        raise UsageError(f"--classes = {config.classes}: expected names, positions, or a file with one class name per line")
     canonical = replace(
         config,
+        classes=_text(config.classes),
         explainers=tuple(map(str, chosen)),
         metrics=tuple(map(str, scores)),
         models=models,

@@ -22,6 +22,7 @@ from camdbench.metrics.common.curve_points import few_points
 from camdbench.models.classifier import Classifier
 from camdbench.models.network_check import check_network
 from camdbench.models.target_layers import list_layers
+from camdbench.runner.class_labels import meet_classes
 from camdbench.runner.config import Request, RunConfig
 from camdbench.runner.resources import Resources
 from camdbench.runner.run_directory import PartKey, RunDirectory, RunRecord
@@ -118,6 +119,7 @@ def prepare(request: Request, resources: Resources | None = None, *, in_memory: 
     size = bound.image_size
     few = {str(spec): points for spec in request.metrics if (points := few_points(spec, size)) is not None}
     _warn_of_few_points(few, size)
+    meet_classes(bound)
     models = {name: _facts_of(bound.classifier(name), bound) for name in request.models}
     names = tuple(facts["name"] for facts in models.values())
     if in_memory:
@@ -169,23 +171,8 @@ def _check_classes(classifier: Classifier, classes: int, request: Request, datas
             f"data set {request.dataset} has labels up to {max(dataset.labels)}, but model {classifier.name} has {classes} classes; "
             "list the model's classes in order in classes.txt, or choose --target predicted"
         )
-    if rule == "label":
-        _warn_of_labels(classifier, classes, dataset, str(request.dataset))
     if rule.isdecimal() and int(rule) >= classes:
         raise UsageError(f"--target = {rule}: model {classifier.name} has classes 0 to {classes - 1}; choose one of them")
-
-
-def _warn_of_labels(classifier: Classifier, classes: int, dataset: Dataset, name: str) -> None:
-    """Warn if a model has more classes than the data and different class names; models with random weights are exempt."""
-    same_names = classifier.class_names[: len(dataset.classes)] == tuple(dataset.classes)
-    if len(dataset.classes) < classes and not same_names and not classifier.name.endswith("@random"):
-        warnings.warn(
-            f"data set {name} has {len(dataset.classes)} classes and model {classifier.name} has {classes}: label 0 is scored as "
-            "the model's class 0, and so on; if the classes differ, list the model's classes in order in classes.txt, "
-            "or choose --target predicted",
-            CamdbenchWarning,
-            stacklevel=2,
-        )
 
 
 def _warn_of_few_points(few: Mapping[str, int], size: tuple[int, int]) -> None:

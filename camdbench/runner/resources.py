@@ -14,7 +14,9 @@ from torch import Tensor
 from camdbench.core.errors import CamdbenchError, NotApplicable
 from camdbench.core.registries import datasets
 from camdbench.core.spec import Spec
+from camdbench.datasets.class_order import InNetworkOrder
 from camdbench.datasets.loading import UnreadableImage, default_workers, read
+from camdbench.datasets.on_disk import OnDisk
 from camdbench.datasets.open_dataset import open_dataset
 from camdbench.datasets.samples import Batch, Dataset, Sample, batches
 from camdbench.datasets.subsets import select_images, shuffled
@@ -44,6 +46,7 @@ class Resources:
         map_source: function that returns the maps of a batch, in place of the explainers.
         request: the checked configuration; set by `camdbench.run`.
         place: the same with absolute paths, for a process in another folder.
+        class_order: index in the models of each class of the data, and the models' class names; None: equal positions.
     """
 
     models: Mapping[str, Classifier] = field(default_factory=dict[str, Classifier])
@@ -53,6 +56,7 @@ class Resources:
     map_source: MapSource | None = None
     request: Request | None = None
     place: Request | None = None
+    class_order: tuple[tuple[int, ...], tuple[str, ...]] | None = None
     _loaded: dict[str, Classifier] = field(default_factory=dict[str, Classifier], init=False, repr=False)
 
     def bind(self, request: Request) -> Resources:
@@ -95,7 +99,8 @@ class Resources:
     def workers(self) -> int:
         """Number of processes that load images."""
         given = self.checked_request.config.workers
-        on_disk = self.dataset is None and datasets.get(self.checked_request.dataset.name).facts.on_disk
+        own = isinstance(self.dataset, OnDisk)
+        on_disk = own or (self.dataset is None and datasets.get(self.checked_request.dataset.name).facts.on_disk)
         return default_workers(len(self.images.ids), on_disk=on_disk) if given is None else given
 
     @property
@@ -111,11 +116,22 @@ class Resources:
 
     @cached_property
     def all_images(self) -> Dataset:
-        """The whole data set."""
+        """The whole data set, with class indices of the models."""
+        return self.opened if self.class_order is None else InNetworkOrder(self.opened, *self.class_order)
+
+    @cached_property
+    def opened(self) -> Dataset:
+        """The whole data set, with its own class indices."""
         if self.dataset is not None:
             return self.dataset
         config, spec = self._place.config, self._place.dataset
         return open_dataset(spec, self._place.split, config.data_root, download=config.download)
+
+    def set_class_order(self, order: tuple[tuple[int, ...], tuple[str, ...]] | None) -> None:
+        """Give the images the class indices of the models."""
+        self.class_order = order
+        for name in ("all_images", "images"):  # both are cached
+            self.__dict__.pop(name, None)
 
     @cached_property
     def image_size(self) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from camdbench.core.errors import UsageError
 from camdbench.core.files import read_fields
 from camdbench.core.settings import fields_of, make_config, takes
+from camdbench.datasets.open_dataset import split_table
 from camdbench.runner.config import RunConfig, Specs, check_config
 from camdbench.tables.load import load_rows
 
@@ -113,7 +114,11 @@ def with_objects(options: Mapping[str, Any], resources: Resources | None, **obje
     options = dict(options)
     if isinstance(models := options.get("models"), list | tuple) and not all(isinstance(one, str) for one in models):
         raise UsageError("models: objects need names in rows; give models={'name': classifier}")
-    objects |= {name: options.pop(name) for name in ("models", "dataset") if not _is_named(options.get(name))}
+    objects |= {"models": options.pop("models")} if not _is_named(options.get("models")) else {}
+    if _is_own_data(options.get("dataset")):
+        from camdbench.datasets.own_data import to_dataset
+
+        objects["dataset"] = to_dataset(options.pop("dataset"))
     if objects:
         from dataclasses import replace
 
@@ -125,3 +130,8 @@ def with_objects(options: Mapping[str, Any], resources: Resources | None, **obje
 
 def _is_named(given: Any) -> bool:
     return given is None or isinstance(given, str | list | tuple)
+
+
+def _is_own_data(given: Any) -> bool:
+    """Whether a data set is an object or a table of pictures, and not a registered name."""
+    return given is not None and (not isinstance(given, str) or split_table(given) != ("", ""))

@@ -11,6 +11,7 @@ from helpers.dataset_layouts import (
     aircraft,
     cars,
     chest_xray,
+    coco,
     cub200,
     flowers102,
     folder,
@@ -61,5 +62,6 @@ CASES = {
     "kvasir": Case(kvasir, "kvasir", "train", 48, (), "*/*.jpg"),
     "chest_xray": Case(chest_xray, "chest_xray", "test", 2, (), "test/*/*.jpeg"),
     "aerial": Case(aerial, "aerial", "test", 2, BOTH, "test/*/*.jpg"),
+    "coco": Case(coco, "coco", "all", 3, BOTH, "val2017/*.jpg"),
     "folder": Case(folder, "folder", "all", 3, BOTH, "images/*/*"),
 }

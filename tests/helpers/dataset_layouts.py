@@ -5,6 +5,7 @@ Every picture has one white rectangle on a dark ground: it is the object, so tha
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -266,3 +267,16 @@ def folder(root: Path) -> None:
         put(grey(mask), (root / "masks" / name).with_suffix(".png"))
         lines.append(",".join(map(str, (name, *box))))
     write(root / "boxes.csv", "\n".join(lines))
+
+
+def coco(root: Path) -> None:
+    """Three pictures of two classes, each with one polygon, whose corners are those of the box."""
+    images, annotations = list[dict[str, object]](), list[dict[str, object]]()
+    for number in range(3):
+        picture, (x0, y0, x1, y1), mask = scene(number)
+        put(picture, root / "val2017" / f"{number:012}.jpg")
+        images.append({"id": 7 * number, "file_name": f"{number:012}.jpg", "height": picture.height, "width": picture.width})
+        own = {"bbox": [x0, y0, x1 - x0, y1 - y0], "segmentation": [[x0, y0, x1, y0, x1, y1, x0, y1]], "area": int(mask.sum())}
+        annotations.append({"id": number, "image_id": 7 * number, "category_id": 1 + 17 * (number % 2), "iscrowd": 0} | own)
+    content = {"images": images, "annotations": annotations, "categories": [{"id": 18, "name": "dog"}, {"id": 1, "name": "person"}]}
+    write(root / "annotations" / "instances_val2017.json", json.dumps(content))

@@ -1,0 +1,157 @@
+"""COCO: pictures with an annotation file of instances, boxes and masks, also of a user's own."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from camdbench.core.errors import CamdbenchWarning, UsageError
+from camdbench.core.registries import dataset
+from camdbench.datasets.coco_masks import read_segmentation
+from camdbench.datasets.folder_layout import FolderLayout
+from camdbench.datasets.masks import with_masks
+from camdbench.datasets.on_disk import ImageRecord
+from camdbench.datasets.own.collections import OfItems, OwnFiles
+from camdbench.datasets.own.items import Item
+from camdbench.datasets.own.objects import largest
+from camdbench.datasets.samples import Dataset
+from camdbench.datasets.transforms import SpatialTransform
+
+_EXPECTED = "ROOT/annotations/instances_val2017.json and ROOT/val2017/*.jpg, or the paths of the options instances and images"
+
+
+@dataset(
+    "coco",
+    paper="Lin et al. 2014, arXiv:1405.0312",
+    splits=(),
+    gives=("boxes", "masks"),
+    licence="annotations CC BY 4.0; the pictures are Flickr's, under its terms of use",
+    source="https://cocodataset.org",
+)
+def coco(
+    root: Path,
+    *,
+    instances: str = "annotations/instances_val2017.json",
+    images: str = "val2017",
+    masks: str = "gt",
+    preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
+    size: PositiveInt = 224,
+) -> Dataset:
+    """COCO instances, or any annotation file of that form; the label is the class with the largest annotated area.
+
+    Boxes and mask are those of the label's instances, `present` has all classes of the image, regions marked as crowd are void
+    for their class. Masks are those of pycocotools. Pictures without an instance are left out. Labels meet the classes of a
+    network by name.
+
+    Args:
+        root: folder of both paths.
+        instances: the annotation file.
+        images: folder of the pictures; `.` for the root.
+        masks: `gt`, `bbox` (filled boxes) or a folder of masks ID.png.
+        preprocess: preprocessing protocol.
+        size: side of the input in pixels.
+
+    Raises:
+        UsageError: another layout; the message states the expected and the found files.
+    """
+    layout = FolderLayout("coco", root, _EXPECTED)
+    file, home = layout.path(instances), layout.path(images)
+    content = _read(file)
+    classes, kept, items = _items(content, file, home)
+    if not items:
+        raise UsageError(f"{file}: no picture has an instance; give a file of instances")
+    if left := len(content["images"]) - len(items):
+        warnings.warn(f"{file}: {left} pictures without an instance are left out", CamdbenchWarning, stacklevel=2)
+    records = tuple(ImageRecord(name, home / name, item.label) for name, item in zip(kept, items, strict=True))
+    data = OwnFiles(records, classes, SpatialTransform(preprocess, size), OfItems(items, classes), name="coco")
+    return with_masks(data, masks)
+
+
+def _read(file: Path) -> dict[str, list[dict[str, Any]]]:
+    """The tables of an annotation file.
+
+    Raises:
+        UsageError: it is not JSON, or lacks a table.
+    """
+    try:
+        content: Any = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{file} cannot be read as JSON ({error})") from None
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(content, dict) or not isinstance(content.get(key), list):
+            raise UsageError(f"{file} has no list {key!r}; expected COCO's images, annotations and categories")
+    return content
+
+
+def _items(content: Mapping[str, list[dict[str, Any]]], file: Path, home: Path) -> tuple[tuple[str, ...], list[str], tuple[Item, ...]]:
+    """Class names by category id, and name and item of each image with an instance.
+
+    Raises:
+        UsageError: an entry lacks a field, or refers to an unknown image or category.
+    """
+    try:
+        categories = sorted(content["categories"], key=lambda one: one["id"])
+        index = {one["id"]: position for position, one in enumerate(categories)}
+        groups: dict[Any, list[_Instance]] = {one["id"]: [] for one in content["images"]}
+        for one in content["annotations"]:
+            groups[one["image_id"]].append(_Instance.of(one, index[one["category_id"]]))
+        names, items = list[str](), list[Item]()
+        for image in content["images"]:
+            own = groups[image["id"]]
+            if any(not instance.crowd for instance in own):
+                names.append(str(image["file_name"]))
+                items.append(_item(home / names[-1], own, (int(image["height"]), int(image["width"]))))
+        classes = tuple(str(one["name"]) for one in categories)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{file}: an entry is damaged or refers to an unknown id ({type(error).__name__}: {error})") from None
+    if twice := next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None:
+        raise UsageError(f"{file}: two images have the file_name {twice!r}; give each picture one entry")
+    return classes, names, tuple(items)
+
+
+@dataclass(frozen=True)
+class _Instance:
+    category: int
+    area: float
+    box: tuple[float, float, float, float]
+    segmentation: Any
+    crowd: bool
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any], category: int) -> _Instance:
+        x, y, width, height = map(float, entry["bbox"])
+        area = float(entry["area"]) if "area" in entry else width * height
+        return cls(category, area, (x, y, x + width, y + height), entry.get("segmentation"), bool(entry.get("iscrowd", 0)))
+
+
+def _item(picture: Path, instances: list[_Instance], size: tuple[int, int]) -> Item:
+    single = [one for one in instances if not one.crowd]
+    label = largest([one.category for one in single], [one.area for one in single])
+    own = [one for one in single if one.category == label]
+    crowd = tuple(one.segmentation for one in instances if one.crowd and one.category == label)
+    boxes = torch.tensor([one.box for one in own if one.box[2] > one.box[0] and one.box[3] > one.box[1]]).reshape(-1, 4)
+    mask = _Union(tuple(one.segmentation for one in own), size) if all(one.segmentation for one in own) else None
+    void = _Union(crowd, size) if crowd else None
+    return Item(picture, label, boxes, mask, tuple(dict.fromkeys(one.category for one in instances)), void)
+
+
+@dataclass(frozen=True)
+class _Union:
+    """Union of the masks of segmentations; raises SampleError for one that cannot be read."""
+
+    segmentations: tuple[Any, ...]
+    size: tuple[int, int]
+
+    def __call__(self) -> Tensor:
+        mask = torch.zeros(self.size, dtype=torch.bool)
+        for one in self.segmentations:
+            mask |= read_segmentation(one, self.size)
+        return mask

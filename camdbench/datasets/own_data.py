@@ -1,0 +1,230 @@
+"""`camdbench.data`: data of a user's own, in any form, as a data set."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from camdbench.core.errors import UsageError, unknown
+from camdbench.core.registries import datasets
+from camdbench.core.spec import parse_spec
+from camdbench.datasets.folder_layout import read_lines
+from camdbench.datasets.on_disk import ImageRecord
+from camdbench.datasets.open_dataset import split_table
+from camdbench.datasets.own.collections import ClassRule, OfItems, OwnFiles, OwnObjects
+from camdbench.datasets.own.columns import read_roles
+from camdbench.datasets.own.hugging_face import hugging_face_source, is_hugging_face
+from camdbench.datasets.own.items import Item, Source, taken
+from camdbench.datasets.own.labels import index_labels
+from camdbench.datasets.own.sequences import sequence_source
+from camdbench.datasets.own.tables import table_source
+from camdbench.datasets.own.torch_datasets import torch_source
+from camdbench.datasets.samples import Dataset
+from camdbench.datasets.transforms import Preprocess, SpatialTransform
+
+_SIZE = 224
+_NAME = re.compile(r"[\w.@+\-]{1,80}")
+
+
+def data(
+    source: Any,
+    *,
+    labels: Sequence[Any] | Tensor | np.ndarray | None = None,
+    boxes: Sequence[Any] | None = None,
+    masks: Sequence[Any] | Tensor | np.ndarray | None = None,
+    columns: Mapping[str, str] | str | None = None,
+    classes: Literal["names", "positions"] | str | Path | Sequence[str] = "names",
+    preprocess: Preprocess | None = None,
+    size: int | None = None,
+    name: str | None = None,
+    ids: Sequence[Any] | None = None,
+    limit: int | None = None,
+) -> Dataset:
+    """A data set from data in any usual form.
+
+    >>> pixels = np.zeros((2, 8, 8, 3), dtype=np.uint8)
+    >>> own = data((pixels, ["dog", "cat"]), boxes=[[[0, 0, 4, 4]], []], preprocess="keep")
+    >>> own.classes, own.labels, own[0].image.shape
+    (('cat', 'dog'), [1, 0], torch.Size([3, 8, 8]))
+
+    Args:
+        source: torch data set of (image, label), (image, objects) or (image, label, objects), objects a dict with `boxes`
+            (n, 4) xyxy, `masks` (n, H, W) or (H, W) and `labels` (n,); torchvision's ImageFolder; list of pictures or of
+            (picture, label); (images, labels); `datasets.Dataset`; pandas DataFrame, or a CSV or Parquet file, with paths. A
+            picture is a Pillow image, a path, an array (H, W, 3) or a tensor (3, H, W), in bytes or in [0, 1].
+        labels: class index, class name or None of each image.
+        boxes: (n, 4) xyxy of each image in pixels, ends exclusive.
+        masks: (H, W) of each image.
+        columns: name of a table's column by role: image, label, x0, y0, x1, y1, mask; of a `datasets.Dataset` image, label, id,
+            mask, objects.
+        classes: how labels meet the classes of a network: `names`; `positions`; a text file or list of the data's class names
+            in the network's order.
+        preprocess: preprocessing protocol. Default: floats are kept, files, Pillow images and bytes become
+            `resize256_crop224`.
+        size: side of the input in pixels; default: 224.
+        name: name of the data set in rows; default: by the source.
+        ids: name of each image; default: paths, a table's or data set's own names, or positions.
+        limit: number of images, from the first; required for streams.
+
+    Returns:
+        A data set of samples (3, H, W) in [0, 1]. Picture files are read when needed; objects are read once at once, to check
+        and hash them.
+
+    Raises:
+        UsageError: the source is of no known form, or an image, label, box or mask is not as described.
+        CamdbenchError: code of the source raises.
+    """
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise UsageError(f"limit = {limit}: expected a number of images, at least 1")
+    rule, geometry = _class_rule(classes), _geometry(preprocess, size)
+    found = _source(source, read_roles(columns), limit)
+    if columns is not None and not (isinstance(source, pd.DataFrame | str | Path) or is_hugging_face(source)):
+        raise UsageError(f"columns = {columns}: {type(source).__name__} has no columns; omit it")
+    found = _with_given(found, labels=labels, boxes=boxes, masks=masks)
+    if not found.count:
+        raise UsageError(f"dataset = {type(source).__name__}: it has no images; give at least one")
+    names = _ids(found, ids)
+    called = _name(name, found.name)
+    if not found.files:
+        chosen = None if preprocess is None and size is None else geometry
+        return OwnObjects(found.read, names, found.classes, chosen, size=size or _SIZE, name=called, class_rule=rule)
+    items = list(found)
+    indices, own = index_labels([item.label for item in items], found.classes)
+    records = tuple(ImageRecord(*each) for each in zip(names, [Path(item.picture) for item in items], indices, strict=True))
+    return OwnFiles(records, own, geometry, OfItems(tuple(items), own), upright=True, name=called, class_rule=rule)
+
+
+def _source(given: Any, columns: Mapping[str, str], limit: int | None) -> Source:
+    """The items of a source by its form.
+
+    Raises:
+        UsageError: it has no known form.
+    """
+    if is_hugging_face(given):
+        return hugging_face_source(given, columns, limit)
+    if isinstance(given, pd.DataFrame):
+        return table_source(given, columns, limit)
+    if isinstance(given, str | Path):
+        if Path(given).suffix.lower() in (".csv", ".parquet"):
+            return table_source(Path(given), columns, limit)
+        raise UsageError(f"dataset = {given}: expected a CSV or Parquet file, or a list of pictures; of folders give --dataset folder")
+    if isinstance(given, DataLoader):
+        raise UsageError("dataset = DataLoader: give its data set, as loader.dataset")
+    if isinstance(given, TorchDataset):
+        return torch_source(given, limit)
+    if isinstance(given, list | tuple | Tensor | np.ndarray):
+        return sequence_source(given, limit)
+    if hasattr(given, "__len__") and hasattr(given, "__getitem__") and not isinstance(given, Mapping | set):
+        return torch_source(given, limit)
+    if hasattr(given, "__iter__") and not isinstance(given, Mapping | set):
+        return sequence_source(taken(given, limit, type(given).__name__), limit)
+    raise UsageError(
+        f"dataset = {type(given).__name__}: expected a torch data set, a list of pictures, (images, labels), a datasets.Dataset, a "
+        "DataFrame, or a CSV or Parquet file"
+    )
+
+
+def _with_given(source: Source, **given: Any) -> Source:
+    """The source with the labels, boxes and masks that are given beside it."""
+    lists = {what: list(own) for what, own in given.items() if own is not None}
+    for what, own in lists.items():
+        if len(own) != source.count:
+            raise UsageError(f"{len(own)} {what} for {source.count} images; give one for each")
+    if not lists:
+        return source
+    fields = {{"labels": "label", "boxes": "boxes", "masks": "mask"}[what]: own for what, own in lists.items()}
+    return replace(source, read=_Beside(source.read, fields))
+
+
+class _Beside:
+    """Items with fields that are given beside them."""
+
+    def __init__(self, read: Any, fields: Mapping[str, list[Any]]) -> None:
+        self.read, self.fields = read, fields
+
+    def __call__(self, index: int) -> Item:
+        return self.read(index)._replace(**{name: own[index] for name, own in self.fields.items()})
+
+
+def _ids(source: Source, given: Sequence[Any] | None) -> list[str]:
+    """Unique names of the images, as text."""
+    names = given if given is not None else source.ids
+    found = list(map(str, range(source.count) if names is None else names))
+    if len(found) != source.count:
+        raise UsageError(f"{len(found)} ids for {source.count} images; give one for each")
+    seen = set[str]()
+    for one in found:
+        if one in seen or not one:
+            raise UsageError(f"ids: {one!r} is {'the name of two images' if one else 'empty'}; give ids=[…], one name for each image")
+        seen.add(one)
+    return found
+
+
+def _name(given: str | None, found: str) -> str:
+    """The name in rows, which no registered data set has."""
+    name = given if given is not None else re.sub(r"[^\w.@+\-]+", "-", found).strip("-") or "data"
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"name = {name!r}: expected letters, digits and . _ @ + -, at most 80")
+    if name in datasets:
+        if given is not None:
+            raise UsageError(f"name = {name}: a data set of camdbench; choose another name, such as {name}-own")
+        return f"{name}-own"
+    return name
+
+
+def _geometry(preprocess: str | None, size: int | None) -> SpatialTransform:
+    if preprocess is not None and preprocess not in get_args(Preprocess):
+        raise unknown("preprocess", str(preprocess), get_args(Preprocess))
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+        raise UsageError(f"size = {size}: expected a side in pixels, at least 1")
+    return SpatialTransform(preprocess or "resize256_crop224", size or _SIZE)  # pyright: ignore[reportArgumentType]
+
+
+def _class_rule(given: Any) -> ClassRule:
+    """`names`, `positions`, or class names in the network's order.
+
+    Raises:
+        UsageError: no such file.
+    """
+    if given in ("names", "positions"):
+        return str(given)
+    if isinstance(given, list | tuple):
+        return tuple(map(str, given))
+    if not isinstance(given, str | Path) or not Path(given).is_file():
+        raise UsageError(f"classes = {given}: expected names, positions, or a file with the data's class names in the network's order")
+    return tuple(read_lines(Path(given)))
+
+
+def data_of_text(text: str) -> Dataset:
+    """The data set of a spec such as `photos.csv(size=64, columns="image=file")`.
+
+    Raises:
+        UsageError: an unknown option, or as in `data`.
+    """
+    file, options = split_table(text)
+    spec = parse_spec(f"table{options}")
+    known = ("columns", "classes", "preprocess", "size", "name", "limit")
+    for option in spec.arguments:
+        if option not in known:
+            raise unknown("option", option, known, of=f"dataset {file}")
+    return data(Path(file), **spec.arguments)  # pyright: ignore[reportArgumentType]
+
+
+def to_dataset(given: Any) -> Dataset:
+    """A data set of camdbench as it is; the text of a table of paths or any other form through `data`.
+
+    Raises:
+        UsageError: as in `data`.
+    """
+    if isinstance(given, str):
+        return data_of_text(given)
+    return given if all(hasattr(given, name) for name in ("ids", "labels", "classes", "fingerprint")) else data(given)
