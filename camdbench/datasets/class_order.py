@@ -75,9 +75,13 @@ class InNetworkOrder:
         """Stable names, in order."""
         return self.data.ids
 
-    @cached_property
+    @property
     def labels(self) -> Sequence[int]:
         """Class indices of the network, in order."""
+        return self._labels
+
+    @cached_property
+    def _labels(self) -> list[int]:
         return [self._place(label) for label in self.data.labels]
 
     def __getitem__(self, index: int) -> Sample:

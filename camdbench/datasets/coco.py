@@ -1,4 +1,4 @@
-"""COCO: pictures with an annotation file of instances, boxes and masks, also of a user's own."""
+"""COCO: pictures with an annotation file of instances, boxes and masks."""
 
 from __future__ import annotations
 

@@ -35,19 +35,17 @@ def read_segmentation(given: Any, size: tuple[int, int]) -> Tensor:
                 raise SampleError(f"the run lengths are of an image of {tuple(given['size'])}, the image is {size}, height first")
             counts = given["counts"]
             return mask_of_runs(runs_of_text(counts) if isinstance(counts, str | bytes) else counts, size)
-        mask = torch.zeros(size, dtype=torch.bool)
-        for polygon in given:
-            mask |= mask_of_polygon(polygon, size)
-        return mask
+        polygons = [mask_of_polygon(polygon, size) for polygon in given]
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise SampleError(f"a segmentation cannot be read ({error})") from None
+    return torch.stack([torch.zeros(size, dtype=torch.bool), *polygons]).any(0)
 
 
 def runs_of_text(text: str | bytes) -> list[int]:
-    """Run lengths from their compressed text: numbers of 5 bits per character, from the third on differences to the last but one.
+    """Run lengths from their compressed text: numbers of 5 bits per character, from the fourth on differences to the last but one.
 
-    >>> runs_of_text("2O8")
-    [2, 31, 8]
+    >>> runs_of_text("1230")
+    [1, 2, 3, 2]
 
     Raises:
         ValueError: the text ends within a number.

@@ -1,4 +1,4 @@
-"""`camdbench.data`: data of a user's own, in any form, as a data set."""
+"""`camdbench.data`: the data of a user in any form, as a data set."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ from camdbench.datasets.own.collections import ClassRule, OfItems, OwnFiles, Own
 from camdbench.datasets.own.columns import read_roles
 from camdbench.datasets.own.hugging_face import hugging_face_source, is_hugging_face
 from camdbench.datasets.own.items import Item, Source, taken
-from camdbench.datasets.own.labels import index_labels
+from camdbench.datasets.own.label_indices import index_labels
 from camdbench.datasets.own.sequences import sequence_source
 from camdbench.datasets.own.tables import table_source
 from camdbench.datasets.own.torch_datasets import torch_source
@@ -42,7 +42,7 @@ def data(
     boxes: Sequence[Any] | None = None,
     masks: Sequence[Any] | Tensor | np.ndarray | None = None,
     columns: Mapping[str, str] | str | None = None,
-    classes: Literal["names", "positions"] | str | Path | Sequence[str] = "names",
+    classes: str | Path | Sequence[str] = "names",
     preprocess: Preprocess | None = None,
     size: int | None = None,
     name: str | None = None,
@@ -83,8 +83,7 @@ def data(
         UsageError: the source is of no known form, or an image, label, box or mask is not as described.
         CamdbenchError: code of the source raises.
     """
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        raise UsageError(f"limit = {limit}: expected a number of images, at least 1")
+    _check_positive(limit, "limit")
     rule, geometry = _class_rule(classes), _geometry(preprocess, size)
     found = _source(source, read_roles(columns), limit)
     if columns is not None and not (isinstance(source, pd.DataFrame | str | Path) or is_hugging_face(source)):
@@ -123,9 +122,14 @@ def _source(given: Any, columns: Mapping[str, str], limit: int | None) -> Source
         return torch_source(given, limit)
     if isinstance(given, list | tuple | Tensor | np.ndarray):
         return sequence_source(given, limit)
-    if hasattr(given, "__len__") and hasattr(given, "__getitem__") and not isinstance(given, Mapping | set):
+    return _source_by_methods(given, limit)
+
+
+def _source_by_methods(given: Any, limit: int | None) -> Source:
+    """The items of an object of an unknown class that has the methods of a data set or of a stream."""
+    if hasattr(given, "__len__") and hasattr(given, "__getitem__") and not isinstance(given, Mapping):
         return torch_source(given, limit)
-    if hasattr(given, "__iter__") and not isinstance(given, Mapping | set):
+    if hasattr(given, "__iter__") and not hasattr(given, "__len__"):
         return sequence_source(taken(given, limit, type(given).__name__), limit)
     raise UsageError(
         f"dataset = {type(given).__name__}: expected a torch data set, a list of pictures, (images, labels), a datasets.Dataset, a "
@@ -184,9 +188,13 @@ def _name(given: str | None, found: str) -> str:
 def _geometry(preprocess: str | None, size: int | None) -> SpatialTransform:
     if preprocess is not None and preprocess not in get_args(Preprocess):
         raise unknown("preprocess", str(preprocess), get_args(Preprocess))
-    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-        raise UsageError(f"size = {size}: expected a side in pixels, at least 1")
+    _check_positive(size, "size")
     return SpatialTransform(preprocess or "resize256_crop224", size or _SIZE)  # pyright: ignore[reportArgumentType]
+
+
+def _check_positive(given: Any, what: str) -> None:
+    if given is not None and (isinstance(given, bool) or not isinstance(given, int) or given < 1):
+        raise UsageError(f"{what} = {given}: expected a whole number, at least 1")
 
 
 def _class_rule(given: Any) -> ClassRule:

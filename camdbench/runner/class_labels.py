@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 from camdbench.core.errors import CamdbenchWarning, UsageError
@@ -43,7 +44,7 @@ def meet_classes(resources: Resources) -> None:
     resources.set_class_order(orders[first])
 
 
-def _order(resources: Resources, classifier: Classifier, names: tuple[str, ...] | list[str], *, by_name: bool) -> Order | None:
+def _order(resources: Resources, classifier: Classifier, names: Sequence[str], *, by_name: bool) -> Order | None:
     """Index in a model of each class of the data, and the model's class names; None for positions."""
     data, network = tuple(resources.opened.classes), classifier.class_names
     required = resources.checked_request.target_rule == "label"
@@ -51,10 +52,10 @@ def _order(resources: Resources, classifier: Classifier, names: tuple[str, ...] 
     if not data:
         return None
     count = check_network(classifier, resources.image_size).classes
+    if not by_name and len(names) != count:
+        raise UsageError(f"{what}: CLASSES.txt has {len(names)} classes and the network {count}; list each class of the network once")
     try:
         if not by_name:
-            if len(names) != count:
-                raise UsageError(f"CLASSES.txt has {len(names)} classes and the network {count}; list each class of the network once")
             return order_by_names(data, names, required=required), tuple(network or names)
         if network and not classifier.name.endswith("@random"):  # random weights know no classes
             order = order_by_names(data, network, required=required)

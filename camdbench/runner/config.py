@@ -56,7 +56,7 @@ class RunConfig:
         Setting(
             "How labels meet the classes of a model: names, positions, or a file with the data's class names in the model's order.",
             metavar="RULE",
-            default_help="positions; names for data of your own",
+            default_help="positions; names for your data",
         ),
     ] = None
     target: Annotated[

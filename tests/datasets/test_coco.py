@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def slow_polygon(polygon: list[float], height: int, width: int) -> np.ndarray:
             else:
                 outline.append((int(xs + (xe - xs) / dy * t + 0.5), ys + t))
     crossings = np.zeros(height * width + 1, dtype=int)
-    for (u0, v0), (u1, v1) in zip(outline, outline[1:], strict=False):
+    for (u0, v0), (u1, v1) in pairwise(outline):
         x = ((u1 if u1 < u0 else u1 - 1) + 0.5) / 5 - 0.5
         if u1 != u0 and x == math.floor(x) and 0 <= x <= width - 1:
             y = math.ceil(min(max((min(v0, v1) + 0.5) / 5 - 0.5, 0), height))

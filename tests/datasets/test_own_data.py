@@ -1,4 +1,4 @@
-"""Data of a user's own: one set of six pictures with boxes and masks in every form, and what is refused."""
+"""Data of a user: one set of six pictures with boxes in every form, and what is refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers.toys import SIZE, Toy, toy_classifier
+from helpers.toys import SIZE, toy_classifier
 from PIL import Image
 from torch.utils.data import Dataset, IterableDataset
 from torchvision.datasets import ImageFolder
@@ -20,10 +20,16 @@ from torchvision.transforms import ToTensor
 
 import camdbench
 from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.datasets.own.collections import OwnFiles, OwnObjects
 from camdbench.datasets.own.columns import read_roles
+from camdbench.datasets.own.hugging_face import is_hugging_face
 from camdbench.datasets.own.items import taken
+from camdbench.datasets.own.label_indices import index_labels
 from camdbench.datasets.own.objects import item_of_objects
 from camdbench.datasets.own.pictures import open_picture
+from camdbench.datasets.own.sequences import ids_of
+from camdbench.datasets.own.tables import table_source
+from camdbench.datasets.own.torch_datasets import item_of_row
 from camdbench.datasets.own_data import data
 from camdbench.models.classifier import Classifier
 
@@ -77,7 +83,11 @@ class OfTorch(Dataset[Any]):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int, dict[str, Any]]:
         image = self.images[index]
-        return (image if self.change is None else self.change(image)), self.own.labels[index], {"boxes": torch.tensor(self.own.boxes[index])}
+        return (
+            (image if self.change is None else self.change(image)),
+            self.own.labels[index],
+            {"boxes": torch.tensor(self.own.boxes[index])},
+        )
 
 
 class Stream(IterableDataset[Any]):
@@ -152,12 +162,12 @@ FORMS: dict[str, Any] = {
     "torch": lambda own: data(OfTorch(own), ids=own.ids),
     "stream": lambda own: data(Stream(own), ids=own.ids, limit=COUNT),
     "folder": lambda own: data(ImageFolder(str(own.root)), boxes=own.boxes, preprocess="keep"),
-    "folder, transformed": lambda own: data(
-        ImageFolder(str(own.root), ToTensor()), boxes=own.boxes
-    ),
+    "folder, transformed": lambda own: data(ImageFolder(str(own.root), ToTensor()), boxes=own.boxes),
     "pairs": lambda own: data(
         [(Image.open(file), NAMES[label]) for file, label in zip(own.files, own.labels, strict=True)],
-        **{"boxes": own.boxes, "ids": own.ids, "preprocess": "keep"},
+        boxes=own.boxes,
+        ids=own.ids,
+        preprocess="keep",
     ),
     "paths": lambda own: data(own.files, labels=[NAMES[label] for label in own.labels], boxes=own.boxes, preprocess="keep"),
     "bytes": lambda own: data((own.arrays, [NAMES[label] for label in own.labels]), boxes=own.boxes, ids=own.ids, preprocess="keep"),
@@ -165,26 +175,22 @@ FORMS: dict[str, Any] = {
     "hugging face": lambda own: data(hugging_face(own), preprocess="keep"),
     "frame": lambda own: data(
         frame(own).assign(file=lambda rows: [str(own.root / name) for name in rows["file"]]),
-        **{"columns": COLUMNS, "ids": own.ids, "preprocess": "keep"},
+        columns=COLUMNS,
+        ids=own.ids,
+        preprocess="keep",
     ),
     "csv": lambda own: data(table(own, "csv"), columns=COLUMNS, preprocess="keep"),
     "parquet": lambda own: data(table(own, "parquet"), columns="image=file,label=class", preprocess="keep"),
 }
 
 
-def model(order: tuple[int, ...] = (0, 1, 2, 3, 4), names: tuple[str, ...] = (*NAMES, "owl", "pig")) -> Classifier:
-    """The toy with its classes in another order."""
-    toy = toy_classifier()
-    assert isinstance(toy.network, Toy)
-    with torch.no_grad():
-        for weights in toy.network.head[-1].parameters():
-            weights.copy_(weights[list(order)].clone())
-    stated = {"mean": (0.4, 0.5, 0.6), "std": (0.2, 0.25, 0.3)}
-    return Classifier(toy.network, "relu2", class_names=[names[place] for place in order] if names else (), **stated)
+def model() -> Classifier:
+    """The toy, with the names of its classes."""
+    return Classifier(toy_classifier().network, "relu2", class_names=(*NAMES, "owl", "pig"), mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
 
 
-def rows(dataset: Any, out: Path, *, own: Classifier | None = None, **more: Any) -> pd.DataFrame:
-    found = camdbench.run("gradcam", "ad,om", models={"mine": own or model()}, dataset=dataset, out=out, **more)
+def rows(dataset: Any, out: Path, **more: Any) -> pd.DataFrame:
+    found = camdbench.run("gradcam", "ad,om", models={"mine": model()}, dataset=dataset, out=out, **more)
     return found.drop(columns=["run", "dataset"])
 
 
@@ -241,41 +247,6 @@ def test_pictures_are_resized_as_in_a_folder_and_floats_are_kept(pictures: Pictu
         assert torch.equal(own[3].image, reference[3].image)
     with pytest.raises(UsageError, match="preprocess='resize224_distort': floats have been preprocessed before"):
         data(pictures.floats, preprocess="resize224_distort")
-
-
-def test_labels_meet_the_network_by_name(pictures: Pictures, expected: pd.DataFrame, tmp_path: Path):
-    order = (4, 2, 0, 1, 3)
-    names = ("CAT", "dog", "Fox", "owl", "pig")
-    found = rows(OfTorch(pictures), tmp_path / "run", own=model(order, names))
-    assert found["label"].tolist() == [order.index(label) for label in expected["label"]]
-    np.testing.assert_allclose(found["value"].to_numpy(float), expected["value"].to_numpy(float), atol=1e-4)
-    listed = tmp_path / "CLASSES.txt"
-    listed.write_text("\n".join(("cat", "dog", "fox", "owl", "pig")[place] for place in order), encoding="utf-8")
-    again = rows(OfTorch(pictures), tmp_path / "listed", own=model(order, ()), classes=listed)
-    assert again["label"].tolist() == found["label"].tolist()
-
-
-@pytest.mark.parametrize(
-    ("names", "more", "message"),
-    [
-        (("cat", "wolf", "lynx", "owl", "pig"), {}, "2 class names of the data are not among the network's 5 .first: 'dog'.: use classes='pos"),
-        ((), {}, "3 and 5 classes, and the model has no class names; give class_names"),
-        (("cat", "dog", "fox", "FOX", "pig"), {}, "class 'fox' of the data is the name of several classes of the network"),
-        ((*NAMES, "owl", "pig"), {"classes": "none.txt"}, "--classes = none.txt: expected names, positions, or a file"),
-    ],
-)
-def test_labels_that_meet_no_class_are_refused(names: Any, more: Any, message: str, pictures: Pictures, tmp_path: Path):
-    with pytest.raises(UsageError, match=message):
-        rows(OfTorch(pictures), tmp_path / "run", own=model(names=names), **more)
-    assert not (tmp_path / "run").exists()
-    stated = {"classes": "positions"} if not more else {"target": "predicted"}
-    assert set(rows(OfTorch(pictures), tmp_path / "run", own=model(names=names), **stated)["status"]) == {"ok"}
-
-
-def test_models_with_different_orders_are_run_one_by_one(pictures: Pictures, tmp_path: Path):
-    models = {"a": model(), "b": model((1, 0, 2, 3, 4))}
-    with pytest.raises(UsageError, match="--models = a,b: they order the classes of data set data in different ways"):
-        camdbench.run("gradcam", "ad", models=models, dataset=OfTorch(pictures), out=tmp_path / "run")
 
 
 def test_the_identity_holds_pixels_boxes_and_labels(pictures: Pictures):
@@ -348,8 +319,8 @@ def test_a_random_transform_is_refused_also_later(pictures: Pictures):
         ([GREY], {"ids": [""]}, "ids: '' is empty"),
         ([GREY], {"name": "a b"}, "name = 'a b': expected letters"),
         ([GREY], {"name": "folder"}, "name = folder: a data set of camdbench; choose another name, such as folder-own"),
-        ([GREY], {"limit": 0}, "limit = 0: expected a number of images"),
-        ([GREY], {"size": 0}, "size = 0: expected a side"),
+        ([GREY], {"limit": 0}, "limit = 0: expected a whole number, at least 1"),
+        ([GREY], {"size": 0}, "size = 0: expected a whole number"),
         ([GREY], {"preprocess": "kep"}, "no preprocess 'kep'; did you mean 'keep'"),
         ([GREY], {"columns": "image=a"}, "columns = image=a: list has no columns; omit it"),
         ([GREY], {"classes": "none.txt"}, "classes = none.txt: expected names, positions, or a file"),
@@ -392,7 +363,10 @@ def _counted_from_one(own: Pictures) -> Own:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda rows: rows.assign(image="none.png", label="cat"), "DataFrame: image none.png does not exist in .*; paths are relative to the table"),
+        (
+            lambda rows: rows.assign(image="none.png", label="cat"),
+            "image none.png does not exist in .*; paths are relative to the",
+        ),
         (lambda rows: rows.assign(x1=0), "image cat/0.png: the box .* is empty"),
         (lambda rows: rows.assign(x0="a"), "image cat/0.png: x0, y0, x1, y1 are not numbers"),
         (lambda rows: rows.drop(columns="x0"), "DataFrame has 3 of the columns x0, y0, x1, y1; a box needs all four"),
@@ -435,10 +409,16 @@ def test_splits_and_streams_of_hugging_face_are_refused(pictures: Pictures):
     assert data(own.remove_columns("label"), preprocess="keep").labels == pictures.labels
 
 
-def test_parts():
-    assert read_roles(None) == {}
-    assert taken(iter("abc"), 2, "text") == ["a", "b"]
-    assert open_picture(np.zeros((4, 4, 3), dtype=np.uint8)).size == (4, 4)
+def test_every_form_is_known_by_its_items(pictures: Pictures):
+    assert isinstance(data(pictures.files), OwnFiles)
+    assert isinstance(data(pictures.arrays), OwnObjects)
+    assert [is_hugging_face(one) for one in (hugging_face(pictures), OfTorch(pictures), frame(pictures))] == [True, False, False]
+    assert item_of_row((GREY, 3), "Own").label == 3
+    assert table_source(table(pictures, "csv"), COLUMNS, 2).ids == pictures.ids[:2]
+    assert (ids_of(pictures.files), ids_of(pictures.files[:2])) == (pictures.ids, ["0.png", "1.png"])
+    assert index_labels([torch.tensor(1), np.int64(0), torch.tensor([2])], NAMES) == ([1, 0, 2], NAMES)
+    assert (read_roles(None), taken(iter("abc"), 2, "text")) == ({}, ["a", "b"])
+    assert open_picture(np.zeros((4, 5, 3), dtype=np.uint8)).size == (5, 4)
 
 
 def test_the_page_of_the_documentation_runs():

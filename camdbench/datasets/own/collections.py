@@ -16,7 +16,7 @@ from camdbench.datasets.in_memory import check_boxes
 from camdbench.datasets.mask_values import object_pixels
 from camdbench.datasets.on_disk import OnDisk
 from camdbench.datasets.own.items import Item, Mask
-from camdbench.datasets.own.labels import index_labels
+from camdbench.datasets.own.label_indices import index_labels
 from camdbench.datasets.own.pictures import fit, naming, open_picture
 from camdbench.datasets.samples import Sample
 from camdbench.datasets.transforms import Annotations, SpatialTransform, TransformedSample

@@ -24,7 +24,9 @@ def read_roles(columns: Mapping[str, str] | str | None) -> dict[str, str]:
     return {role.strip(): name.strip() for role, name in pairs}
 
 
-def pick(given: Mapping[str, str], names: Sequence[str], defaults: Mapping[str, Sequence[str]], *, required: str, what: str) -> dict[str, str]:
+def pick(
+    given: Mapping[str, str], names: Sequence[str], defaults: Mapping[str, Sequence[str]], *, required: str, what: str
+) -> dict[str, str]:
     """The column of each role that a table has.
 
     Args:

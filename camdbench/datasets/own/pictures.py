@@ -61,7 +61,7 @@ def fit(picture: Image.Image | Tensor, known: Annotations, geometry: SpatialTran
     if not isinstance(picture, Tensor):
         return (geometry or SpatialTransform(size=size)).fit(picture, known)
     if geometry is not None and geometry.how != "keep":
-        raise UsageError(f"preprocess={geometry.how!r}: floats have been preprocessed before; omit preprocess, or give Pillow images or bytes")
+        raise UsageError(f"preprocess={geometry.how!r}: floats have been preprocessed before; omit preprocess, or give bytes")
     blank = Image.new("RGB", (picture.shape[2], picture.shape[1]))  # boxes are clipped as those of any picture
     return SpatialTransform("keep").fit(blank, known)._replace(image=picture)
 

@@ -56,5 +56,5 @@ def _are_labels(given: Any, images: Any) -> bool:
     """Whether the second of two parts holds a label for each of the first, and not a picture."""
     if isinstance(given, Tensor | np.ndarray):
         return given.ndim == 1
-    whole = isinstance(images, Tensor | np.ndarray) or isinstance(images, list | tuple)
+    whole = isinstance(images, Tensor | np.ndarray | list | tuple)
     return isinstance(given, list | tuple) and whole and all(map(_is_label, given))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from torch import Tensor
 
 from camdbench.core.errors import UsageError, first_line
@@ -76,7 +77,7 @@ def _item(name: str, rows: pd.DataFrame, home: Path, what: str, are_numbers: boo
 def _boxes(rows: pd.DataFrame, what: str) -> Tensor:
     known = rows[list(_EDGES)].dropna(how="all")
     try:
-        return check_boxes(known.astype(float).to_numpy().reshape(-1, 4))
+        return check_boxes(torch.tensor(known.astype(float).to_numpy().reshape(-1, 4)))
     except (TypeError, ValueError) as error:
         raise UsageError(f"{what}: x0, y0, x1, y1 are not numbers ({first_line(error)})") from None
     except UsageError as error:
@@ -97,4 +98,5 @@ class ReadMask:
     file: Path
 
     def __call__(self) -> Tensor:
+        """Object (H, W) bool."""
         return read_mask(self.file)

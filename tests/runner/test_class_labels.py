@@ -1,0 +1,95 @@
+"""Labels of a data set meet the classes of the models by name, by position, or by a list in the models' order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from helpers.toys import Toy, toy_batch, toy_classifier
+
+import camdbench
+from camdbench.core.errors import UsageError
+from camdbench.models.classifier import Classifier
+from camdbench.runner.class_labels import meet_classes
+from camdbench.runner.config import RunConfig, check_config
+from camdbench.runner.resources import Resources
+
+NAMES = ("cat", "dog", "fox", "owl", "pig")
+COUNT = 3
+
+
+def photos() -> Any:
+    """Three images of the first three classes, as sorted names."""
+    return camdbench.data((toy_batch(COUNT).images, ["cat", "dog", "fox"]))
+
+
+def model(order: tuple[int, ...] = (0, 1, 2, 3, 4), names: tuple[str, ...] = NAMES) -> Classifier:
+    """The toy with its classes in another order."""
+    toy = toy_classifier()
+    assert isinstance(toy.network, Toy)
+    with torch.no_grad():
+        for weights in toy.network.head[-1].parameters():
+            weights.copy_(weights[list(order)].clone())
+    named = [names[place] for place in order] if names else ()
+    return Classifier(toy.network, "relu2", class_names=named, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
+
+
+def rows(out: Path, own: Classifier, **more: Any) -> pd.DataFrame:
+    return camdbench.run("gradcam", "ad", models={"mine": own}, dataset=photos(), out=out, **more)
+
+
+def test_by_name_or_list_a_permuted_network_has_the_same_values(tmp_path: Path):
+    order = (4, 2, 0, 1, 3)
+    expected = rows(tmp_path / "plain", model())
+    found = rows(tmp_path / "run", model(order, ("CAT", "dog", "Fox", "owl", "pig")))
+    assert expected["label"].tolist() == [0, 1, 2]
+    assert found["label"].tolist() == [order.index(label) for label in (0, 1, 2)]
+    np.testing.assert_allclose(found["value"].to_numpy(float), expected["value"].to_numpy(float), atol=1e-4)
+    listed = tmp_path / "CLASSES.txt"
+    listed.write_text("\n".join(NAMES[place] for place in order), encoding="utf-8")
+    again = rows(tmp_path / "listed", model(order, ()), classes=listed)
+    assert again["label"].tolist() == found["label"].tolist()
+    assert again["value"].tolist() == found["value"].tolist()
+    listed.write_text("cat\ndog\nfox", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"CLASSES\.txt has 3 classes and the network 5"):
+        rows(tmp_path / "short", model(order, ()), classes=listed)
+
+
+@pytest.mark.parametrize(
+    ("names", "more", "message"),
+    [
+        (
+            ("cat", "wolf", "lynx", "owl", "pig"),
+            {},
+            r"2 class names of the data are not among .* 5 \(first: 'dog'\): use classes='pos",
+        ),
+        ((), {}, "3 and 5 classes, and the model has no class names; give class_names"),
+        (("cat", "dog", "fox", "FOX", "pig"), {}, "class 'fox' of the data is the name of several classes of the network"),
+        (NAMES, {"classes": "none.txt"}, "--classes = none.txt: expected names, positions, or a file"),
+    ],
+)
+def test_labels_that_meet_no_class_are_refused(names: Any, more: Any, message: str, tmp_path: Path):
+    with pytest.raises(UsageError, match=message):
+        rows(tmp_path / "run", model(names=names), **more)
+    assert not (tmp_path / "run").exists()
+    stated = {"classes": "positions"} if not more else {"target": "predicted"}
+    assert set(rows(tmp_path / "run", model(names=names), **stated)["status"]) == {"ok"}
+
+
+def test_models_with_different_orders_are_run_one_by_one(tmp_path: Path):
+    models = {"a": model(), "b": model((1, 0, 2, 3, 4))}
+    with pytest.raises(UsageError, match="--models = a,b: they order the classes of data set data in different ways"):
+        camdbench.run("gradcam", "ad", models=models, dataset=photos(), out=tmp_path / "run")
+
+
+def test_the_order_is_that_of_the_resources():
+    resources = Resources(models={"mine": model((1, 0, 2, 3, 4))}, dataset=photos())
+    bound = resources.bind(check_config(RunConfig(metrics="ad"), resources))
+    assert list(bound.images.labels) == [0, 1, 2]
+    meet_classes(bound)
+    assert bound.class_order == ((1, 0, 2), ("dog", "cat", "fox", "owl", "pig"))
+    assert list(bound.images.labels) == [1, 0, 2]
