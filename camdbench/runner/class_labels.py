@@ -23,11 +23,13 @@ def meet_classes(resources: Resources) -> None:
     underscores; if the data or a model has none, positions are used if the numbers of classes agree.
 
     Raises:
-        UsageError: a class of the data is none of a model, or two models have different orders.
+        UsageError: an image of the user has no label, a class of the data is none of a model, or two models have different orders.
     """
     asked = resources.checked_request
-    given = asked.config.classes
-    stated = given if given is not None else getattr(resources.opened, "class_rule", None)
+    given, own = asked.config.classes, getattr(resources.opened, "class_rule", None)
+    stated = given if given is not None else own
+    if own is not None and asked.target_rule == "label":
+        _refuse_unlabelled(resources)
     if stated in (None, "positions"):
         for name in asked.models if stated is None else ():
             _warn_of_positions(resources, resources.classifier(name))
@@ -42,6 +44,15 @@ def meet_classes(resources: Resources) -> None:
                 "or use classes='positions'"
             )
     resources.set_class_order(orders[first])
+
+
+def _refuse_unlabelled(resources: Resources) -> None:
+    images = resources.images
+    if unknown := [name for name, label in zip(images.ids, images.labels, strict=True) if label < 0]:
+        raise UsageError(
+            f"--target label: {len(unknown)} of {len(images.ids)} images of data set {resources.checked_request.dataset} have no label "
+            f"(first: {unknown[0]!r}); give labels, or choose --target predicted"
+        )
 
 
 def _order(resources: Resources, classifier: Classifier, names: Sequence[str], *, by_name: bool) -> Order | None:

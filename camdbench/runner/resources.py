@@ -18,6 +18,7 @@ from camdbench.datasets.class_order import InNetworkOrder
 from camdbench.datasets.loading import UnreadableImage, default_workers, read
 from camdbench.datasets.on_disk import OnDisk
 from camdbench.datasets.open_dataset import open_dataset
+from camdbench.datasets.own_data import to_dataset
 from camdbench.datasets.samples import Batch, Dataset, Sample, batches
 from camdbench.datasets.subsets import select_images, shuffled
 from camdbench.explainers.common.saliency import saliency
@@ -40,7 +41,7 @@ class Resources:
 
     Attributes:
         models: classifiers by their names in rows. They stay on their devices.
-        dataset: data set.
+        dataset: data set, or any form of data that `camdbench.data` takes.
         maps: run directory or file with maps to score.
         map_normalisation: normalisation of the maps of a file.
         map_source: function that returns the maps of a batch, in place of the explainers.
@@ -58,6 +59,9 @@ class Resources:
     place: Request | None = None
     class_order: tuple[tuple[int, ...], tuple[str, ...]] | None = None
     _loaded: dict[str, Classifier] = field(default_factory=dict[str, Classifier], init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.dataset = None if self.dataset is None else to_dataset(self.dataset)
 
     def bind(self, request: Request) -> Resources:
         """Return the resources for a request."""

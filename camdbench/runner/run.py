@@ -115,10 +115,7 @@ def with_objects(options: Mapping[str, Any], resources: Resources | None, **obje
     if isinstance(models := options.get("models"), list | tuple) and not all(isinstance(one, str) for one in models):
         raise UsageError("models: objects need names in rows; give models={'name': classifier}")
     objects |= {"models": options.pop("models")} if not _is_named(options.get("models")) else {}
-    if _is_own_data(options.get("dataset")):
-        from camdbench.datasets.own_data import to_dataset
-
-        objects["dataset"] = to_dataset(options.pop("dataset"))
+    objects |= {"dataset": options.pop("dataset")} if _is_own_data(options.get("dataset")) else {}
     if objects:
         from dataclasses import replace
 

@@ -398,6 +398,7 @@ def test_masks_of_a_table_are_read_and_gaps_are_unknown(pictures: Pictures, tmp_
 def test_splits_and_streams_of_hugging_face_are_refused(pictures: Pictures):
     library = pytest.importorskip("datasets", reason="Hugging Face's datasets is not installed")
     own = hugging_face(pictures)
+    assert [is_hugging_face(one) for one in (own, OfTorch(pictures), frame(pictures))] == [True, False, False]
     with pytest.raises(UsageError, match=r"dataset = DatasetDict: it has the splits train, test; give one, as dataset\['train'\]"):
         data(library.DatasetDict(train=own, test=own))
     with pytest.raises(UsageError, match=r"dataset = IterableDataset: a stream has no length; give camdbench.data"):
@@ -412,7 +413,6 @@ def test_splits_and_streams_of_hugging_face_are_refused(pictures: Pictures):
 def test_every_form_is_known_by_its_items(pictures: Pictures):
     assert isinstance(data(pictures.files), OwnFiles)
     assert isinstance(data(pictures.arrays), OwnObjects)
-    assert [is_hugging_face(one) for one in (hugging_face(pictures), OfTorch(pictures), frame(pictures))] == [True, False, False]
     assert item_of_row((GREY, 3), "Own").label == 3
     assert table_source(table(pictures, "csv"), COLUMNS, 2).ids == pictures.ids[:2]
     assert (ids_of(pictures.files), ids_of(pictures.files[:2])) == (pictures.ids, ["0.png", "1.png"])

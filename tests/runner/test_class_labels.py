@@ -93,3 +93,12 @@ def test_the_order_is_that_of_the_resources():
     meet_classes(bound)
     assert bound.class_order == ((1, 0, 2), ("dog", "cat", "fox", "owl", "pig"))
     assert list(bound.images.labels) == [1, 0, 2]
+
+
+def test_images_without_a_label_are_refused_where_labels_are_explained(tmp_path: Path):
+    images = toy_batch(2).images
+    given: dict[str, Any] = {"models": {"mine": model()}, "dataset": [(images[0], "cat"), (images[1], None)], "out": tmp_path / "run"}
+    with pytest.raises(UsageError, match=r"--target label: 1 of 2 images of data set data have no label \(first: '1'\); give labels"):
+        camdbench.run("gradcam", "ad", **given)
+    assert not (tmp_path / "run").exists()
+    assert camdbench.run("gradcam", "ad", target="predicted", **given)["label"].tolist() == [0, -1]
