@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from camdbench.datasets.mask_values import read_mask
 from camdbench.datasets.own.columns import pick
 from camdbench.datasets.own.items import Item, Source
 
+Row = dict[Hashable, Any]
 _EDGES = ("x0", "y0", "x1", "y1")
 _ROLES = {role: (role,) for role in ("image", "label", *_EDGES, "mask")}
 
@@ -37,10 +38,12 @@ def table_source(given: pd.DataFrame | Path, columns: Mapping[str, str], limit: 
     rows = table[list(roles.values())].set_axis(list(roles), axis=1)
     if (gaps := rows["image"].isna() | (rows["image"].astype(str) == "")).any():
         raise UsageError(f"{what}, row {int(gaps.argmax())}: column {roles['image']!r} is empty; give the path of a picture")
-    groups = [(str(name), own) for name, own in rows.groupby(rows["image"].astype(str), sort=False)][:limit]
+    groups = dict[str, list[Row]]()
+    for row in rows.astype(object).where(rows.notna(), None).to_dict("records"):
+        groups.setdefault(str(row["image"]), []).append(row)
     are_numbers = "label" in rows and all(map(_is_whole, rows["label"].dropna()))
-    items = [_item(name, own, home, what, are_numbers) for name, own in groups]
-    ids = [Path(name).as_posix() for name, _ in groups]
+    items = [_item(name, own, home, what, are_numbers) for name, own in list(groups.items())[:limit]]
+    ids = [Path(name).as_posix() for name in groups][:limit]
     return Source(items.__getitem__, len(items), ids, files=True, name=given.stem if isinstance(given, Path) else "")
 
 
@@ -56,28 +59,32 @@ def _read(file: Path) -> pd.DataFrame:
         raise UsageError(f"dataset = {file}: cannot be read as a table ({first_line(error)})") from None
 
 
-def _item(name: str, rows: pd.DataFrame, home: Path, what: str, are_numbers: bool) -> Item:
+def _item(name: str, rows: list[Row], home: Path, what: str, are_numbers: bool) -> Item:
     """The item of all rows of one image."""
-    for role in ("label", "mask"):
-        if role in rows and len(own := list(dict.fromkeys(rows[role].dropna()))) > 1:
-            raise UsageError(f"{what}: image {name} has the {role}s {own[0]} and {own[1]}; give one {role} for each image")
-    first = {role: next(iter(rows[role].dropna()), None) for role in ("label", "mask") if role in rows}
-    label: Any = first.get("label")
+    label, mask = (_one(rows, role, f"{what}: image {name}") for role in ("label", "mask"))
     label = int(float(label)) if are_numbers and label is not None else label
     if label is not None and not isinstance(label, int | str):
         raise UsageError(f"{what}: image {name} has the label {label!r}; expected a class name or a whole number")
     picture = home / name
     if not picture.is_file():
         raise UsageError(f"{what}: image {name} does not exist in {home.absolute()}; paths are relative to the table")
-    boxes = _boxes(rows, f"{what}: image {name}") if "x0" in rows else None
-    mask = first.get("mask")
+    boxes = _boxes(rows, f"{what}: image {name}") if "x0" in rows[0] else None
     return Item(picture, label, boxes, None if mask is None else ReadMask(home / str(mask)))
 
 
-def _boxes(rows: pd.DataFrame, what: str) -> Tensor:
-    known = rows[list(_EDGES)].dropna(how="all")
+def _one(rows: list[Row], role: str, what: str) -> Any:
+    """The value on which all rows with one agree; None without."""
+    own = list(dict.fromkeys(row[role] for row in rows if row.get(role) is not None))
+    if len(own) > 1:
+        raise UsageError(f"{what} has the {role}s {own[0]} and {own[1]}; give one {role} for each image")
+    return own[0] if own else None
+
+
+def _boxes(rows: list[Row], what: str) -> Tensor:
+    cells = [[row[edge] for edge in _EDGES] for row in rows]
     try:
-        return check_boxes(torch.tensor(known.astype(float).to_numpy().reshape(-1, 4)))
+        known = [[float(cell) for cell in row] for row in cells if any(cell is not None for cell in row)]
+        return check_boxes(torch.tensor(known, dtype=torch.float64).reshape(-1, 4))
     except (TypeError, ValueError) as error:
         raise UsageError(f"{what}: x0, y0, x1, y1 are not numbers ({first_line(error)})") from None
     except UsageError as error:
