@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from camdbench.core.protocols import Protocol
     from camdbench.core.registries import dataset, explainer, loss, metric, model
     from camdbench.datasets.samples import Batch, Sample
-    from camdbench.explainers.common.explain import Explanation, explain
+    from camdbench.explainers.common.explain import explain
+    from camdbench.explainers.common.explanation import Explanation, Explanations
     from camdbench.explainers.common.trace import Trace
     from camdbench.metrics.common.inputs import MetricInputs
     from camdbench.metrics.common.result import Curve, MetricResult
@@ -46,7 +47,8 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "CamdbenchError": "core.errors",
     "Classifier": "models.classifier",
     "Cost": "core.cost",
-    "Explanation": "explainers.common.explain",
+    "Explanation": "explainers.common.explanation",
+    "Explanations": "explainers.common.explanation",
     "LossResult": "trainer.task",
     "MetricInputs": "metrics.common.inputs",
     "Curve": "metrics.common.result",
@@ -87,6 +89,7 @@ __all__ = [
     "Cost",
     "Curve",
     "Explanation",
+    "Explanations",
     "LossResult",
     "MetricInputs",
     "MetricResult",

@@ -28,9 +28,6 @@ def command(as_json: bool, quiet: bool, **flags: Any) -> int:
     camdbench run --explainers 'opticam(iterations=50, objective="diff"),hirescam,fakecam' --split conflict
     camdbench run --dataset folder --data-root DIR --models resnet50 --weights FILE --limit 1000
     """
-    from camdbench.cli.progress_bar import Bar
     from camdbench.runner.run import run
 
-    with Bar(quiet=quiet) as progress:
-        rows = run(progress=progress, **flags)
-    return show_run(rows, as_json=as_json, quiet=quiet)
+    return show_run(run(progress=not quiet, **flags), as_json=as_json, quiet=quiet)

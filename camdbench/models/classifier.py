@@ -16,6 +16,7 @@ from camdbench.core.network_options import BatchMates, Output, check_choice
 from camdbench.core.precision import Precision, check_precision
 from camdbench.models import capture
 from camdbench.models.bare_network import bare_name, bare_network
+from camdbench.models.facts_table import facts_as_html
 from camdbench.models.network_check import NetworkCheck, run_once
 from camdbench.models.network_facts import check_input_size, per_channel
 from camdbench.models.network_output import tensor_of, to_logits
@@ -112,6 +113,13 @@ class Classifier(nn.Module):
         self._capturing = False
         self._calls = dict[str, int]()  # of layers that were captured by call
         self._backward_kind: Literal["backward", "tail_backward"] = "backward"
+
+    def __repr__(self) -> str:
+        kind = type(self.network).__name__
+        return f"Classifier({self.name}: {kind}, layer {self.layer}, {self.input_size} px, {len(self.class_names) or 'no'} class names)"
+
+    def _repr_html_(self) -> str:
+        return facts_as_html(self)
 
     @property
     def device(self) -> torch.device:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from camdbench.core.errors import NotApplicable, SampleError, UsageError
+from camdbench.core.errors import SampleError, UsageError
 from camdbench.core.files import replacing
 from camdbench.core.registries import parse_explainers
 from camdbench.datasets.preprocess import Preprocess, prepare, read_picture
-from camdbench.explainers.common.explain import Explanation, explain
+from camdbench.explainers.common.explain import explain
+from camdbench.explainers.common.explanation import Explanation
 from camdbench.models.classifier import Classifier
 from camdbench.reporting.overlay import gallery, save_overlay
 from camdbench.runner.evaluate import evaluate
@@ -88,14 +89,9 @@ def explain_images(
     except OSError as error:
         raise UsageError(f"--out = {out}: cannot be written ({error.strerror}); choose another folder") from None
     batch = torch.stack(list(images.values()))
-    found, refused = dict[str, Explanation](), dict[str, str]()
-    for spec in specs:
-        try:
-            found[spec] = explain(classifier, batch, spec, targets=target, seed=seed)
-        except NotApplicable as error:
-            refused[spec] = str(error)
+    found = explain(classifier, batch, specs, targets=target, seed=seed)
     if not found:
-        raise UsageError("; ".join(f"{spec}: {reason}" for spec, reason in refused.items()))
+        raise UsageError("; ".join(f"{spec}: {reason}" for spec, reason in found.refused.items()))
     scores = {spec: _scores(classifier, batch, maps, metrics) for spec, maps in found.items()}
     stems = _stems(list(images))
     explained = [
@@ -104,7 +100,7 @@ def explain_images(
         for spec in found
     ]
     _write(batch, found, explained, [out / f"{stem}.npz" for stem in stems], out / "gallery.png")
-    return explained, damaged, refused
+    return explained, damaged, found.refused
 
 
 def _scores(classifier: Classifier, batch: Tensor, maps: Explanation, metrics: str) -> list[dict[str, float]]:
@@ -113,7 +109,7 @@ def _scores(classifier: Classifier, batch: Tensor, maps: Explanation, metrics: s
     return [dict(zip(own["metric"], own["value"], strict=True)) for _, own in values.groupby("image")]
 
 
-def _write(batch: Tensor, found: dict[str, Explanation], explained: Sequence[Explained], archives: Sequence[Path], page: Path) -> None:
+def _write(batch: Tensor, found: Mapping[str, Explanation], explained: Sequence[Explained], archives: Sequence[Path], page: Path) -> None:
     """Write overlays, one archive of maps per image, and the gallery."""
     pixels = batch.permute(0, 2, 3, 1).numpy()
     for number, item in enumerate(explained):

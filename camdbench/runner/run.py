@@ -5,40 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from camdbench.core.errors import UsageError
 from camdbench.core.files import read_fields
+from camdbench.core.progress import Progress, showing
 from camdbench.core.settings import fields_of, make_config, takes
 from camdbench.runner.config import RunConfig, Specs, check_config
 from camdbench.tables.load import load_rows
+from camdbench.tables.result_rows import Rows
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from camdbench.runner.resources import Resources
-
-
-class Progress(Protocol):
-    """Callbacks of a run; a job is one explainer on one chunk of images."""
-
-    def start(self, root: Path, total: int, done: int) -> None:
-        """Called before the first unit with the run directory, the number of jobs and the number of finished jobs."""
-        ...
-
-    def advance(self, jobs: int, what: str) -> None:
-        """Called after each unit with its number of jobs and a description."""
-        ...
-
-
-class NullProgress:
-    """Ignores all progress updates."""
-
-    def start(self, root: Path, total: int, done: int) -> None:
-        """Do nothing."""
-
-    def advance(self, jobs: int, what: str) -> None:
-        """Do nothing."""
 
 
 @takes(RunConfig)
@@ -48,9 +26,9 @@ def run(
     *,
     config: RunConfig | Mapping[str, Any] | str | Path | None = None,
     resources: Resources | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **options: Any,
-) -> pd.DataFrame:
+) -> Rows:
     """Run explainers and metrics over a data set; finished parts are not recomputed.
 
     Args:
@@ -61,11 +39,11 @@ def run(
         config: a configuration, a mapping of options, or a YAML file of them with paths relative to it; options beside it take
             precedence.
         resources: models, data set or maps as objects. `models={name: classifier}` and `dataset=` may also be given directly.
-        progress: callback for progress updates; default: none.
+        progress: callback for progress updates; True shows a bar, False nothing; default: a bar in a notebook and on a terminal.
 
     Returns:
         One row per image, model, explainer and metric, with the columns of `core.row.Row`; values have the units of their
-        metrics. `.attrs["run"]` is the run directory.
+        metrics. `.directory` and `.attrs["run"]` are the run directory, `.summary()` the summary that a notebook shows.
 
     Raises:
         UsageError: invalid configuration, or `out` holds another run.
@@ -77,19 +55,20 @@ def run(
     from camdbench.runner.executors import EXECUTORS  # imports torch, so only after the check
     from camdbench.runner.prepare import prepare, session_facts
 
-    prepared, progress = prepare(request, resources), progress or NullProgress()
+    prepared = prepare(request, resources)
     (units, jobs), directory = prepared.missing(), prepared.directory
     assert directory is not None
-    progress.start(directory.root, jobs, jobs - sum(len(unit.explainers) for unit in units))
-    if units:
-        with directory.session(**session_facts(prepared)) as session:
-            for done in EXECUTORS[request.config.executor](prepared, units):
-                own = len(done.unit.explainers)
-                session.add(own, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine)
-                progress.advance(own, f"{done.unit.model}, images {done.unit.start}-{done.unit.stop - 1}")
+    with showing(progress) as shown:
+        shown.start(directory.root, jobs, jobs - sum(len(unit.explainers) for unit in units))
+        if units:
+            with directory.session(**session_facts(prepared)) as session:
+                for done in EXECUTORS[request.config.executor](prepared, units):
+                    own = len(done.unit.explainers)
+                    session.add(own, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine)
+                    shown.advance(own, f"{done.unit.model}, images {done.unit.start}-{done.unit.stop - 1}")
     directory.clear_partial()
     rows = load_rows(directory.root)
-    chosen = rows[rows["explainer"].isin([str(spec) for spec in request.jobs])].reset_index(drop=True)
+    chosen = Rows(rows[rows["explainer"].isin([str(spec) for spec in request.jobs])].reset_index(drop=True))
     chosen.attrs["run"] = str(directory.root)
     return chosen
 
