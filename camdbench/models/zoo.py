@@ -1,7 +1,8 @@
-"""Model zoo: classifiers by name, embedded, of torchvision, of timm, or a checkpoint by path."""
+"""Model zoo: classifiers by name, registered, of torchvision, of timm, or a checkpoint by path."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def model_names() -> list[str]:
-    """Names of all models, the embedded first; imports neither torch nor timm."""
+    """Names of all models, the registered first; imports neither torch nor timm."""
     return [*models.names(), *torchvision_zoo.names(), *timm_zoo.names()]
 
 
@@ -27,7 +28,7 @@ def check_model(name: str, *, weights: str | Path | None = None) -> None:
     """Check a model name without importing torch.
 
     Raises:
-        UsageError: unknown model, or the weights file does not exist.
+        UsageError: unknown model, a package that it needs is not installed, or the weights file does not exist.
     """
     if weights is not None and not Path(weights).is_file():
         raise UsageError(f"--weights {weights}: no such file")
@@ -37,7 +38,9 @@ def check_model(name: str, *, weights: str | Path | None = None) -> None:
             raise UsageError(f"model {name}: no such checkpoint")
     elif base.startswith(timm_zoo.PREFIX):
         timm_zoo.check_name(base)
-    elif base not in models and base not in torchvision_zoo.names():
+    elif base in models:
+        _check_packages(base)
+    elif base not in torchvision_zoo.names():
         raise unknown("model", base, model_names(), more="(see: camdbench list models)")
 
 
@@ -73,7 +76,7 @@ def load_classifier(
     """Classifier of the zoo, in eval mode with frozen weights.
 
     Args:
-        name: `shortcuts-ce`, a torchvision name such as `resnet50` or `resnet50@IMAGENET1K_V1`, a timm name such as
+        name: `shortcuts-ce` or another registered name, a torchvision name such as `resnet50` or `resnet50@IMAGENET1K_V1`, a timm name such as
             `timm/vit_base_patch16_224` or `timm/vit_base_patch16_224@augreg_in1k`, `…@random` for random weights from a
             fixed seed, or the path of a checkpoint of `camdbench train`.
         weights: weights file for a torchvision or timm name: safetensors or a state dict of plain tensors.
@@ -141,6 +144,14 @@ def to_classifier(model: Classifier | nn.Module | str) -> Classifier:
     if not isinstance(model, Classifier):
         raise UsageError(f"wrap the {type(model).__name__} first: camdbench.Classifier(network, layer=…, mean=…, std=…)")
     return model
+
+
+def _check_packages(base: str) -> None:
+    """Check that the packages of a registered model are installed, without importing them."""
+    facts = models.get(base).facts
+    for package in facts.packages:
+        if importlib.util.find_spec(package) is None:
+            raise UsageError(f"model {base}: {package} is not installed; run: pip install 'camdbench[{facts.extra}]'")
 
 
 def _is_path(name: str) -> bool:

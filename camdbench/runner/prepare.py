@@ -123,7 +123,8 @@ def prepare(request: Request, resources: Resources | None = None, *, in_memory: 
     if in_memory:
         return Run(request, bound, names)
     _refuse_equal_names(models)
-    _ = bound.source  # refuses unsuitable saved maps before a folder is created
+    for spec in request.explainers:
+        bound.source(spec)  # refuses unsuitable saved maps before a folder is created
     record = _record(request, bound, models, few)
     root = Path(request.config.out or Path("runs", _automatic_name(record)))
     directory = RunDirectory(root)
@@ -139,6 +140,7 @@ def session_facts(run: Run) -> dict[str, Any]:
         "config": {name: _to_json(getattr(run.request.config, name)) for name in execution},
         "explainers": run.record.explainers,
         "plugins": run.record.plugins,
+        "given": run.record.given,
     }
 
 
@@ -152,8 +154,8 @@ def _facts_of(classifier: Classifier, resources: Resources) -> dict[str, Any]:
     size = resources.image_size
     checked = check_network(classifier, size)
     made_before = resources.maps is not None or resources.map_source is not None
-    asked = [spec for spec in request.explainers if not made_before and "layer" in needs_of(spec)]
-    for spec in () if made_before else request.explainers:
+    asked = [spec for spec in request.computed if not made_before and "layer" in needs_of(spec)]
+    for spec in () if made_before else request.computed:
         check_explainer(classifier, spec, size)
     seen = list_layers(classifier, size) if asked else []
     layers = {str(spec): ", ".join(checked_layers(classifier, spec, None, seen)) for spec in asked}
@@ -217,6 +219,7 @@ def _record(request: Request, resources: Resources, models: Models, few: Mapping
         code=provenance.code_hash(),
         maps=None if request.maps is None else fingerprint(request.maps),
         map_normalisation=request.map_normalisation,
+        given={str(spec): own.digest() for spec, own in resources.joint_maps.items()},
         plugins=_plugins(request),
         explainers={
             str(spec): {

@@ -22,6 +22,7 @@ from camdbench.explainers.common.saliency import saliency
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device
 from camdbench.models.zoo import load_classifier
+from camdbench.runner.joint_maps import JointMaps, MapsLike
 from camdbench.runner.saved_maps import FileMaps, MapSource, RunMaps
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Resources:
         maps: run directory or file with maps to score.
         map_normalisation: normalisation of the maps of a file.
         map_source: function that returns the maps of a batch, in place of the explainers.
+        joint: maps of other tools by their explainer's name in rows, beside computed ones: arrays (N, h, w) or mappings from ids.
         request: the checked configuration; set by `camdbench.run`.
         place: the same with absolute paths, for a process in another folder.
     """
@@ -51,6 +53,7 @@ class Resources:
     maps: str | Path | None = None
     map_normalisation: str | None = None
     map_source: MapSource | None = None
+    joint: Mapping[str, MapsLike] = field(default_factory=dict[str, MapsLike])
     request: Request | None = None
     place: Request | None = None
     _loaded: dict[str, Classifier] = field(default_factory=dict[str, Classifier], init=False, repr=False)
@@ -66,6 +69,7 @@ class Resources:
             asked.config,
             device=self.device,
             **{name: _absolute(getattr(asked.config, name)) for name in ("data_root", "weights", "image_ids")},
+            maps=None if asked.config.maps is None else {name: _absolute(path) for name, path in asked.config.maps.items()},
         )
         models = tuple(_absolute(name) if Path(name).is_file() else name for name in asked.models)
         place = replace(asked, config=config, models=models, dataset=_with_absolute_masks(asked.dataset), maps=_absolute(asked.maps))
@@ -140,8 +144,17 @@ class Resources:
         return ReferenceImages(self.all_images, seed=self.checked_request.config.seed, target=self.checked_request.target_rule)
 
     @cached_property
-    def source(self) -> MapSource:
-        """Source of maps: explainers, saved maps or a given function."""
+    def joint_maps(self) -> dict[Spec, JointMaps]:
+        """Given maps by explainer, read once."""
+        given = {**(self._place.config.maps or {}), **self.joint}
+        return {spec: JointMaps(str(spec), given[str(spec)], self.all_images.ids) for spec in self.checked_request.given}
+
+    def source(self, spec: Spec) -> MapSource:
+        """Source of an explainer's maps: the explainer, saved or given maps, or a given function."""
+        return self.joint_maps.get(spec, self._run_source)
+
+    @cached_property
+    def _run_source(self) -> MapSource:
         if self.map_source is not None:
             return self.map_source
         if self._place.maps is None:

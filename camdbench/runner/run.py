@@ -93,6 +93,10 @@ def with_objects(options: Mapping[str, Any], resources: Resources | None, **obje
     if isinstance(models := options.get("models"), list | tuple) and not all(isinstance(one, str) for one in models):
         raise UsageError("models: objects need names in rows; give models={'name': classifier}")
     objects |= {name: options.pop(name) for name in ("models", "dataset") if not _is_named(options.get(name))}
+    if isinstance(maps := options.get("maps"), Mapping):
+        arrays = {str(name): own for name, own in maps.items() if not isinstance(own, str | Path)}
+        options["maps"] = {name: own for name, own in maps.items() if name not in arrays} or None
+        objects |= {"joint": arrays} if arrays else {}
     if objects:
         from dataclasses import replace
 

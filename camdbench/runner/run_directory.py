@@ -16,7 +16,7 @@ import os
 import socket
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from shutil import rmtree
@@ -86,6 +86,7 @@ class RunRecord:
         code: hash of camdbench's code.
         maps: hash of the saved maps; None if explainers compute them.
         map_normalisation: normalisation of the maps of a file.
+        given: hashes of given maps by explainer, of all sessions.
         plugins: code hashes of explainers and metrics from plug-ins.
         explainers: by spec: paper, whether a control, layers.
         metrics: by spec: paper, protocol, direction, unit, tolerance; `curve_points` if the images leave its curve few points.
@@ -107,6 +108,7 @@ class RunRecord:
     ids: Sequence[str]
     chunk_size: int
     schema: int = SCHEMA
+    given: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @classmethod
     def of(cls, about: Mapping[str, Any]) -> RunRecord:
@@ -133,6 +135,7 @@ class RunRecord:
             "map_normalisation": self.map_normalisation,
             **models,
             **{f"code of {name}": code for name, code in self.plugins.items()},
+            **{f"maps of {name}": content for name, content in self.given.items()},
         }
 
 

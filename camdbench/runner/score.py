@@ -73,4 +73,4 @@ def _config_of(run_directory: Path, given: dict[str, Any]) -> dict[str, Any]:
     for item in fields_of(RunConfig):
         if item.name in given and item.setting.role == "values" and item.name not in ("metrics", "seed"):
             raise UsageError(f"{item.flag} = {given[item.name]}: fixed by the run whose maps are scored; omit the option")
-    return {name: value for name, value in made.items() if name not in ("metrics", "save_maps")}
+    return {name: value for name, value in made.items() if name not in ("metrics", "save_maps", "maps")}
