@@ -162,7 +162,7 @@ def _random(config: Any) -> nn.Module:
 
 
 def _class_names(config: Any) -> tuple[str, ...]:
-    """Names of `id2label` up to the first comma; none if they are LABEL_0, LABEL_1, …"""
+    """Names of `id2label` up to the first comma; none if they are LABEL_0, LABEL_1 and so on."""
     names = [str(config.id2label[index]) for index in sorted(config.id2label)]
     if all(text == f"LABEL_{index}" for index, text in enumerate(names)):
         return ()

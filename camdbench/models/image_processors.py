@@ -50,7 +50,7 @@ def read_processor(settings: Settings, what: str) -> Preprocessing:
         what: name of the model in messages.
 
     Raises:
-        UsageError: the processor does something else than resize, crop and normalise.
+        UsageError: the processor does more than resize, crop and normalise.
     """
     kind = str(settings.get("image_processor_type", "")).removesuffix("Fast").removesuffix("Pil").removesuffix("ImageProcessor")
     if kind in _REFUSED or kind not in _SIDES:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.command_line import invoke
 from PIL import Image
 
+from camdbench.cli.main import run_cli
 from camdbench.core.errors import UsageError
 from camdbench.models.zoo import check_model, load_classifier, load_untrained
 
@@ -20,7 +20,7 @@ transformers = pytest.importorskip("transformers")
 
 def save_resnet(folder: Path, names: dict[int, str] | None = None) -> transformers.ResNetForImageClassification:
     """A tiny random network with its processor, written by save_pretrained."""
-    torch.manual_seed(0)
+    torch.manual_seed(1)
     labels = {} if names is None else {"id2label": names, "label2id": {name: index for index, name in names.items()}}
     config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic", num_labels=3, **labels)
     network = transformers.ResNetForImageClassification(config).eval()
@@ -67,7 +67,7 @@ def test_bgr_networks_see_blue_first() -> None:
 
 
 def test_the_command_line_runs_a_folder_with_its_own_preprocessing(
-    saved: transformers.ResNetForImageClassification, tmp_path: Path
+    saved: transformers.ResNetForImageClassification, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     generator = np.random.default_rng(0)
     for index in range(3):
@@ -77,14 +77,15 @@ def test_the_command_line_runs_a_folder_with_its_own_preprocessing(
     given = ["--models", "hf/./net", "--layer", "resnet.encoder.stages.1", "-e", "gradcam", "-m", "ad", "--data-root", "photos"]
     for how, out in (("model", "a"), ("fit(short=73, crop=64, resample=bicubic)", "b"), ("resize256_crop224", "c")):
         data = f"folder(preprocess='{how}', size=64)"
-        assert invoke("run", *given, "--dataset", data, "--out", out, "-q").exit_code == 0
+        assert run_cli(["run", *given, "--dataset", data, "--out", out, "-q"]) == 0
     values = {out: [row["value"] for row in _rows(tmp_path / out)] for out in "abc"}
     assert values["a"] == values["b"] != values["c"]
     record = json.loads((tmp_path / "a" / "run.json").read_text())["models"]["hf/net"]
     assert record["preprocess"] == "fit(short=73, crop=64, resample=bicubic)"
-    refused = invoke("run", "-e", "gradcam", "-m", "ad", "--data-root", "photos", "--dataset", "folder(preprocess=model)", "--out", "d")
-    assert (refused.exit_code, (tmp_path / "d").exists()) == (2, False)
-    assert "preprocess = model: shortcuts-ce states no preprocessing; name it" in refused.output
+    capsys.readouterr()
+    code = run_cli(["run", "-e", "gradcam", "-m", "ad", "--data-root", "photos", "--dataset", "folder(preprocess=model)", "--out", "d"])
+    assert (code, (tmp_path / "d").exists()) == (2, False)
+    assert "preprocess = model: shortcuts-ce states no preprocessing; name it" in capsys.readouterr().err
 
 
 def _rows(run: Path) -> list[dict[str, float]]:
@@ -93,13 +94,15 @@ def _rows(run: Path) -> list[dict[str, float]]:
     return camdbench.load_rows(run).sort_values("image").to_dict("records")
 
 
-def test_a_name_that_is_not_in_the_cache_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_is_not_in_the_cache_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr("transformers.utils.hub.TRANSFORMERS_CACHE", str(tmp_path / "hub"), raising=False)
     monkeypatch.chdir(tmp_path)
-    found = invoke("run", "--models", "hf/nowhere/nothing", "-e", "gradcam", "-m", "ad", "--out", "run", "-q")
-    assert (found.exit_code, (tmp_path / "run").exists()) == (2, False)
-    assert found.output.strip() == "error: hf/nowhere/nothing: not on this machine; add --download"
+    code = run_cli(["run", "--models", "hf/nowhere/nothing", "-e", "gradcam", "-m", "ad", "--out", "run", "-q"])
+    assert (code, (tmp_path / "run").exists()) == (2, False)
+    assert capsys.readouterr().err.strip() == "Error: hf/nowhere/nothing: not on this machine; add --download"
 
 
 class TestRefusals:
