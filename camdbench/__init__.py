@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from camdbench.metrics.common.inputs import MetricInputs
     from camdbench.metrics.common.result import Curve, MetricResult
     from camdbench.models.classifier import Classifier
+    from camdbench.models.zero_shot import zero_shot
     from camdbench.models.zoo import load_classifier
     from camdbench.papers.reproduce import reproduce
     from camdbench.runner.config import RunConfig
@@ -80,6 +81,7 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "score": "runner.score",
     "summarise": "tables.summary",
     "train": "trainer.train",
+    "zero_shot": "models.zero_shot",
 }
 
 __all__ = [
@@ -120,6 +122,7 @@ __all__ = [
     "score",
     "summarise",
     "train",
+    "zero_shot",
 ]
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from camdbench.core.errors import UsageError
-from camdbench.core.network_options import BatchMates, Output, check_choice
+from camdbench.core.network_options import BatchMates, Channels, Output, check_choice
 from camdbench.core.precision import Precision, check_precision
 from camdbench.models import capture
 from camdbench.models.bare_network import bare_name, bare_network
@@ -64,6 +64,9 @@ class Classifier(nn.Module):
             something else is refused.
         batch_mates: `alone` passes one image at a time, for a network whose outputs depend on the other images of a batch.
         prefix_tokens: number of tokens before those of the patches; default: the network's own, else by the patch size.
+        channels: `bgr` for a network that takes the channels in that order; mean, std and images stay RGB.
+        preprocess: preprocessing of image files that the network is made for, such as `fit(short=256, crop=224)`; it is taken
+            by `explain` by default and by data sets with `preprocess=model`.
 
     >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
     >>> classifier = Classifier(network, layer="1", mean=0.5, std=0.25)
@@ -88,6 +91,8 @@ class Classifier(nn.Module):
         output: Output | None = None,
         batch_mates: BatchMates = "together",
         prefix_tokens: int | None = None,
+        channels: Channels = "rgb",
+        preprocess: str | None = None,
     ) -> None:
         super().__init__()
         self.network = network = bare_network(network)
@@ -99,6 +104,9 @@ class Classifier(nn.Module):
         self.output: Output | None = None if output is None else check_choice("output", output, Output)
         self.batch_mates: BatchMates = check_choice("batch mates", batch_mates, BatchMates)
         self.prefix_tokens = prefix_tokens
+        self.channels: Channels = check_choice("channels", channels, Channels)
+        self.preprocess = preprocess
+        self.revision: str | None = None  # of the weights, if they come from a hub
         self.checks = dict[tuple[object, ...], NetworkCheck]()  # by image size and what is stated
         self.register_buffer("mean", per_channel(mean, "mean"), persistent=False)
         self.register_buffer("std", per_channel(std, "std"), persistent=False)
@@ -156,7 +164,7 @@ class Classifier(nn.Module):
         Raises:
             UsageError: it does not return values of at least two classes.
         """
-        inputs = self._normalised(images)
+        inputs = self.normalised(images)
         if self.batch_mates == "together" or len(images) == 1:
             return tensor_of(self.network(inputs))
         if self._capturing:
@@ -193,9 +201,10 @@ class Classifier(nn.Module):
         finally:
             self.passes = passes
 
-    def _normalised(self, images: Tensor) -> Tensor:
-        """(Images - mean) / std, in the dtype of the network."""
-        return ((images - self.mean) / self.std).to(self.dtype)
+    def normalised(self, images: Tensor) -> Tensor:
+        """Input of the network: (images - mean) / std of images (B, 3, H, W), in its channel order and dtype."""
+        inputs = ((images - self.mean) / self.std).to(self.dtype)
+        return inputs.flip(1) if self.channels == "bgr" else inputs
 
     @contextmanager
     def frozen(self) -> Generator[Classifier]:
@@ -247,7 +256,7 @@ class Classifier(nn.Module):
             return torch.cat([self.replay(image, part[None], layer) for part in output])
         name = self.layer_name(layer)
         module, call = self.module(name), capture.call_of(name, self._calls.get(name, 1))
-        inputs = self._normalised(image)
+        inputs = self.normalised(image)
         try:
             with capture.replace_output(module, output, call):
                 found = tensor_of(self.network(inputs))

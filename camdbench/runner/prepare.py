@@ -248,6 +248,8 @@ def _model_record(name: str, facts: dict[str, Any]) -> dict[str, Any]:
         "batch_mates": classifier.batch_mates,
         "prefix_tokens": classifier.prefix_tokens,
         "check": facts["check"].record(),
+        **({} if classifier.channels == "rgb" else {"channels": classifier.channels}),
+        **{key: value for key in ("preprocess", "revision") if (value := getattr(classifier, key)) is not None},
     } | provenance.training_of(name)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from torch import Tensor
 
-from camdbench.core.errors import CamdbenchError, NotApplicable
+from camdbench.core.errors import CamdbenchError, NotApplicable, UsageError
 from camdbench.core.registries import datasets
 from camdbench.core.spec import Spec
 from camdbench.datasets.loading import UnreadableImage, default_workers, read
@@ -119,7 +119,23 @@ class Resources:
         if self.dataset is not None:
             return self.dataset
         config, spec = self._place.config, self._place.dataset
+        if spec.arguments.get("preprocess") == "model":
+            spec = Spec.of(spec.name, spec.arguments | {"preprocess": self._models_preprocess()})
         return open_dataset(spec, self._place.split, config.data_root, download=config.download)
+
+    def _models_preprocess(self) -> str:
+        """The preprocessing of the models of the run.
+
+        Raises:
+            UsageError: a model has none, or two differ.
+        """
+        found = {name: self.classifier(name).preprocess for name in self.checked_request.models}
+        if (lacking := next((name for name, own in found.items() if own is None), None)) is not None:
+            raise UsageError(f"preprocess = model: {lacking} states no preprocessing; name it, such as fit(short=256, crop=224)")
+        if len(set(found.values())) > 1:
+            listed = "; ".join(f"{name} {own}" for name, own in found.items())
+            raise UsageError(f"preprocess = model: the models differ ({listed}); name one, or run them apart")
+        return str(next(iter(found.values())))
 
     @cached_property
     def image_size(self) -> tuple[int, int]:
