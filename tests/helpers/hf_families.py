@@ -20,7 +20,7 @@ TINY: dict[str, tuple[dict[str, Any], int]] = {
     "clip": (_VISION, 32),
     "convnext": (_CONVNEXT, 96),
     "convnextv2": (_CONVNEXT, 96),
-    "cvt": ({"embed_dim": [8, 16, 32], "num_heads": [1, 2, 2], "depth": [1, 1, 2], "cls_token": [False, False, True], "drop_path_rate": [0.0, 0.0, 0.0]}, 64),
+    "cvt": ({"embed_dim": [8, 16, 32], "num_heads": [1, 2, 2], "depth": [1, 2, 3], "cls_token": [False, False, True]}, 64),
     "data2vec-vision": (_VIT, 32),
     "deit": (_VIT, 32),
     "dinov2": (_VIT, 32),
