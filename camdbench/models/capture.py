@@ -95,7 +95,9 @@ class Capture:
                 f"layer {self.layer!r} runs more than once in a forward pass; name a call, such as the last one: '{self.layer}[-1]'"
             )
         if (output := first_tensor(returned)) is None:
-            raise UsageError(f"layer {self.layer!r} returns {type(returned).__name__}, which does not start with a tensor; choose a layer inside or after it")
+            raise UsageError(
+                f"layer {self.layer!r} returns {type(returned).__name__}, which does not start with a tensor; choose a layer inside or after it"
+            )
         if self.attached and torch.is_autocast_enabled(output.device.type):
             self.rest.enter_context(torch.autocast(output.device.type, enabled=False))  # maps need derivatives in float32
             output = output.float()
@@ -133,7 +135,9 @@ def replace_output(module: nn.Module, output: Tensor, call: int | None = None) -
 
     def hook(module: nn.Module, inputs: tuple[object, ...], computed: object) -> Any:
         del module, inputs
-        return with_first_tensor(computed, output.clone()) if call in (None, next(calls)) else None  # later in-place operations may overwrite it
+        return (
+            with_first_tensor(computed, output.clone()) if call in (None, next(calls)) else None
+        )  # later in-place operations may overwrite it
 
     handle = module.register_forward_hook(hook)
     try:
@@ -183,7 +187,7 @@ def _is_attention(output: Tensor) -> bool:
     if output.ndim != 4 or output.shape[3] == 1 or not output.numel() or not output.is_floating_point():
         return False
     values = output.detach()
-    return bool((values >= 0).all()) and bool(((values.sum(3) - 1).abs() < 1e-3).all())  # noqa: PLR2004
+    return bool((values >= 0).all()) and bool(((values.sum(3) - 1).abs() < 1e-3).all())
 
 
 @contextmanager

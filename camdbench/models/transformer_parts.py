@@ -91,7 +91,7 @@ def _of_transformers(network: Any, transformer: Transformer) -> TransformerParts
 def _block_of_transformers(block: Any) -> BlockParts:
     attention = block.attention
     layers: list[nn.Linear] = [attention.q_proj, attention.k_proj, attention.v_proj]
-    biases = [layer.bias for layer in layers if layer.bias is not None]  # pyright: ignore[reportUnnecessaryComparison]
+    biases: list[Tensor] = [layer.bias for layer in layers if layer.bias is not None]  # pyright: ignore[reportUnnecessaryComparison]
     return BlockParts(
         norm1=block.layernorm_before,
         qkv_weight=torch.cat([layer.weight for layer in layers]),

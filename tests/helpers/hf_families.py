@@ -27,7 +27,10 @@ TINY: dict[str, tuple[dict[str, Any], int]] = {
     "dinov2_with_registers": (_VIT | {"num_register_tokens": 3}, 32),
     "donut-swin": (_SWIN, 64),
     "efficientnet": ({"width_coefficient": 0.25, "depth_coefficient": 0.25, "image_size": 96, "hidden_dim": 320}, 96),
-    "focalnet": ({"image_size": 64, "patch_size": 4, "embed_dim": 16, "depths": [1, 2], "focal_levels": [1, 1], "focal_windows": [3, 3]}, 64),
+    "focalnet": (
+        {"image_size": 64, "patch_size": 4, "embed_dim": 16, "depths": [1, 2], "focal_levels": [1, 1], "focal_windows": [3, 3]},
+        64,
+    ),
     "hgnet_v2": (
         {
             "hidden_sizes": [16, 16, 32, 32],
@@ -40,9 +43,23 @@ TINY: dict[str, tuple[dict[str, Any], int]] = {
         },
         96,
     ),
-    "hiera": ({"image_size": [96, 96], "embed_dim": 16, "depths": [1, 1, 2], "num_heads": [1, 2, 4], "query_stride": [2, 2], "num_query_pool": 2, "masked_unit_size": [4, 4]}, 96),
+    "hiera": (
+        {
+            "image_size": [96, 96],
+            "embed_dim": 16,
+            "depths": [1, 1, 2],
+            "num_heads": [1, 2, 4],
+            "query_stride": [2, 2],
+            "num_query_pool": 2,
+            "masked_unit_size": [4, 4],
+        },
+        96,
+    ),
     "ijepa": (_VIT, 32),
-    "levit": ({"image_size": 128, "hidden_sizes": [16, 24, 32], "num_attention_heads": [2, 2, 2], "depths": [1, 1, 1], "key_dim": [8, 8, 8]}, 128),
+    "levit": (
+        {"image_size": 128, "hidden_sizes": [16, 24, 32], "num_attention_heads": [2, 2, 2], "depths": [1, 1, 1], "key_dim": [8, 8, 8]},
+        128,
+    ),
     "metaclip_2": (_VISION, 32),
     "mobilenet_v1": ({"depth_multiplier": 0.25}, 96),
     "mobilenet_v2": ({"depth_multiplier": 0.25}, 96),
@@ -54,7 +71,10 @@ TINY: dict[str, tuple[dict[str, Any], int]] = {
     "pvt_v2": ({"image_size": 96, "hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 2], "num_attention_heads": [1, 1, 2, 2]}, 96),
     "regnet": (_STAGES | {"groups_width": 8}, 96),
     "resnet": (_STAGES | {"layer_type": "basic"}, 96),
-    "segformer": ({"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 2], "num_attention_heads": [1, 1, 2, 2], "decoder_hidden_size": 16}, 96),
+    "segformer": (
+        {"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 2], "num_attention_heads": [1, 1, 2, 2], "decoder_hidden_size": 16},
+        96,
+    ),
     "siglip": (_VISION, 32),
     "swiftformer": ({"image_size": 96, "embed_dims": [8, 16, 24, 32], "depths": [1, 1, 1, 2]}, 96),
     "swin": (_SWIN, 64),
