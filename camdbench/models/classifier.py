@@ -17,6 +17,7 @@ from camdbench.core.precision import Precision, check_precision
 from camdbench.models import capture
 from camdbench.models.bare_network import bare_name, bare_network
 from camdbench.models.facts_table import facts_as_html
+from camdbench.models.huggingface_layers import WITHOUT_GRID, family_of, refuse_family
 from camdbench.models.network_check import NetworkCheck, run_once
 from camdbench.models.network_facts import check_input_size, per_channel
 from camdbench.models.network_output import tensor_of, to_logits
@@ -51,7 +52,7 @@ class Classifier(nn.Module):
     Args:
         network: maps mean/std-normalised images (B, 3, H, W) to logits (B, C), or to an object with `.logits`, key `logits` or a
             tuple. The network inside `torch.compile` and DataParallel is taken, and a copy of one built in inference mode.
-        layer: name of the target layer; default: by architecture for torchvision and timm. `NAME[-1]` is the last call of a
+        layer: name of the target layer; default: by architecture for torchvision, timm and transformers. `NAME[-1]` is the last call of a
             module that runs more than once.
         mean: mean of the normalisation on the scale of [0, 1], one number or one per channel.
         std: standard deviation, one number or one per channel.
@@ -96,6 +97,7 @@ class Classifier(nn.Module):
     ) -> None:
         super().__init__()
         self.network = network = bare_network(network)
+        refuse_family(network)
         self.training = network.training
         self.name = name
         self.class_names = tuple(class_names)
@@ -288,6 +290,8 @@ class Classifier(nn.Module):
         name = layer if layer is not None else self.layer
         if name is None:
             kind = type(self.network).__name__
+            if (reason := WITHOUT_GRID.get(family_of(self.network) or "")) is not None:
+                raise UsageError(f"{self.name} ({kind}): no target layer, since {reason}")
             if isinstance(self.network, torch.jit.ScriptModule):
                 raise UsageError(f"{self.name}: layers of TorchScript cannot be captured; use an explainer without a layer: rise, saliency")
             raise UsageError(f"no target layer is known for {self.name} ({kind}); name one with layer= (see: camdbench layers)")
