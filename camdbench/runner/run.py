@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -31,14 +32,19 @@ class Progress(Protocol):
         ...
 
 
-class NullProgress:
-    """Ignores all progress updates."""
+_LOGGER = logging.getLogger("camdbench")
+
+
+class LogProgress:
+    """Logs progress updates at level INFO to the logger `camdbench`; Python shows none of them by default."""
 
     def start(self, root: Path, total: int, done: int) -> None:
-        """Do nothing."""
+        """Log the run directory and the number of jobs."""
+        _LOGGER.info("%s: %d jobs, %d already done", root, total, done)
 
     def advance(self, jobs: int, what: str) -> None:
-        """Do nothing."""
+        """Log finished jobs."""
+        _LOGGER.info("%d jobs done: %s", jobs, what)
 
 
 @takes(RunConfig)
@@ -61,7 +67,7 @@ def run(
         config: a configuration, a mapping of options, or a YAML file of them with paths relative to it; options beside it take
             precedence.
         resources: models, data set or maps as objects. `models={name: classifier}` and `dataset=` may also be given directly.
-        progress: callback for progress updates; default: none.
+        progress: callback for progress updates; default: the logger `camdbench` at level INFO.
 
     Returns:
         One row per image, model, explainer and metric, with the columns of `core.row.Row`; values have the units of their
@@ -77,7 +83,7 @@ def run(
     from camdbench.runner.executors import EXECUTORS  # imports torch, so only after the check
     from camdbench.runner.prepare import prepare, session_facts
 
-    prepared, progress = prepare(request, resources), progress or NullProgress()
+    prepared, progress = prepare(request, resources), progress or LogProgress()
     (units, jobs), directory = prepared.missing(), prepared.directory
     assert directory is not None
     progress.start(directory.root, jobs, jobs - sum(len(unit.explainers) for unit in units))
