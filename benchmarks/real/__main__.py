@@ -29,7 +29,7 @@ _TIMES = ["seconds_per_image"]  # of the machine
 
 def pictures() -> pd.DataFrame:
     """The list of pictures: package and path of each file, crop in pixels, WordNet identifier, content and licence."""
-    return pd.read_csv(PICTURES, dtype={name: "Int64" for name in ("left", "top", "right", "bottom")})
+    return pd.read_csv(PICTURES, dtype=dict.fromkeys(("left", "top", "right", "bottom"), "Int64"))
 
 
 def write_pictures(folder: Path) -> None:
@@ -94,7 +94,9 @@ def write_page(summary: pd.DataFrame) -> None:
     """Replace the generated parts of the page, between its markers."""
     text = PAGE.read_text(encoding="utf-8")
     for name, table in (("pictures", picture_table()), ("results", result_table(summary))):
-        text = re.sub(rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda found, table=table: f"{found[1]}\n{table}\n{found[2]}", text, flags=re.DOTALL)
+        text = re.sub(
+            rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda found, table=table: f"{found[1]}\n{table}\n{found[2]}", text, flags=re.DOTALL
+        )
     PAGE.write_text(text, encoding="utf-8", newline="\n")
 
 

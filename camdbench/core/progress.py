@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -31,18 +32,34 @@ class NullProgress:
         """Do nothing."""
 
 
+_LOGGER = logging.getLogger("camdbench")
+
+
+class LogProgress:
+    """Logs progress updates at level INFO to the logger `camdbench`; Python shows none of them by default."""
+
+    def start(self, root: Path, total: int, done: int) -> None:
+        """Log the run directory and the number of jobs."""
+        _LOGGER.info("%s: %d jobs, %d already done", root, total, done)
+
+    def advance(self, jobs: int, what: str) -> None:
+        """Log finished jobs."""
+        _LOGGER.info("%d jobs done: %s", jobs, what)
+
+
 @contextmanager
 def showing(progress: Progress | bool | None = None) -> Generator[Progress]:
     """The callbacks of a run.
 
     Args:
         progress: callbacks; True for a bar, or lines where there is no terminal; False for nothing; None for a bar in a notebook or
-            on a terminal, else nothing.
+            on a terminal, else the logger.
     """
-    wanted = progress if progress is not None else in_notebook() or (sys.stderr is not None and sys.stderr.isatty())
-    if not isinstance(wanted, bool):
-        yield wanted
-    elif not wanted:
+    if progress is None and not in_notebook() and (sys.stderr is None or not sys.stderr.isatty()):
+        progress = LogProgress()
+    if progress is not None and not isinstance(progress, bool):
+        yield progress
+    elif progress is False:
         yield NullProgress()
     elif in_notebook():
         from camdbench.core.progress_bar import NotebookBar

@@ -80,7 +80,7 @@ def load_classifier(
     """Classifier of the zoo, in eval mode with frozen weights.
 
     Args:
-        name: `shortcuts-ce` or another registered name, a torchvision name such as `resnet50` or `resnet50@IMAGENET1K_V1`, a timm name such as
+        name: a registered name such as `shortcuts-ce`, a torchvision name such as `resnet50` or `resnet50@IMAGENET1K_V1`, a timm name such as
             `timm/vit_base_patch16_224` or `timm/vit_base_patch16_224@augreg_in1k`, `…@random` for random weights from a
             fixed seed, a network of transformers such as `hf/microsoft/resnet-18` or `hf/./FOLDER` of save_pretrained, or the
             path of a checkpoint of `camdbench train`.

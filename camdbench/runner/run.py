@@ -39,7 +39,8 @@ def run(
         config: a configuration, a mapping of options, or a YAML file of them with paths relative to it; options beside it take
             precedence.
         resources: models, data set or maps as objects. `models={name: classifier}` and `dataset=` may also be given directly.
-        progress: callback for progress updates; True shows a bar, False nothing; default: a bar in a notebook and on a terminal.
+        progress: callback for progress updates; True shows a bar, False nothing; default: a bar in a notebook
+            and on a terminal, elsewhere the logger `camdbench` at level INFO.
 
     Returns:
         One row per image, model, explainer and metric, with the columns of `core.row.Row`; values have the units of their

@@ -9,7 +9,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from camdbench.core.progress import NullProgress, in_notebook, showing
+from camdbench.core.progress import LogProgress, NullProgress, in_notebook, showing
 from camdbench.core.progress_bar import Bar, NotebookBar
 
 
@@ -45,10 +45,10 @@ def test_a_notebook_has_one_line_that_is_updated(notebook: Output) -> None:
     ]
 
 
-def test_without_terminal_nothing_is_shown_unless_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_terminal_only_the_logger_has_it_unless_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert not in_notebook()
-    with showing() as nothing, showing(False) as off:
-        assert isinstance(nothing, NullProgress)
+    with showing() as log, showing(False) as off:
+        assert isinstance(log, LogProgress)
         assert isinstance(off, NullProgress)
     with showing(True) as bar:
         bar.start(Path("runs/x"), 1, 0)

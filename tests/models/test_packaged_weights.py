@@ -108,7 +108,9 @@ def test_the_real_weights_give_the_logits_of_their_own_implementation(name: str)
     classifier = load_classifier(name, device="cpu")
     assert classifier.class_names == tuple(item.name for item in imagenet_classes())
     assert classifier.input_size == {"0": 224, "1": 240, "2": 260}[name[-1]]
-    own = pytest.importorskip("efficientnet_lite_pytorch", reason="the reference implementation is not installed").EfficientNet.from_name(name)
+    own = pytest.importorskip("efficientnet_lite_pytorch", reason="the reference implementation is not installed").EfficientNet.from_name(
+        name
+    )
     own.load_state_dict(torch.load(packaged_weights.weights_file(int(name[-1])), weights_only=True))
     inputs = torch.randn(2, 3, classifier.input_size, classifier.input_size, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
