@@ -20,7 +20,7 @@ from camdbench.runner.resolved import passes_of
 def test_the_configuration_of_a_run_gives_equal_rows_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     np.save("theirs.npy", np.random.default_rng(0).random((3, 8, 8)))
-    words = ["-e", "random,gradcam", "-m", "ad", "--sample", "3", "--seed", "5", "--mean", "0.4", "--std", "0.3", "--maps", "x=theirs.npy"]
+    words = ["-e", "random,gradcam", "-m", "ad", "--sample", "3", "--seed", "5", "--maps", "x=theirs.npy"]
     assert run_cli(["run", *words, "--out", "first", "-q"]) in (0, 3)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
