@@ -196,9 +196,7 @@ def check_config(config: RunConfig, resources: Resources | None = None) -> Reque
         maps=None if not config.maps else {name: str(path) for name, path in config.maps.items()},
     )
     normalisation = None if resources is None else resources.map_normalisation
-    return Request(
-        canonical, (*chosen, *given), scores, models, spec, split, str(canonical.target), maps, normalisation, given=given
-    )
+    return Request(canonical, (*chosen, *given), scores, models, spec, split, str(canonical.target), maps, normalisation, given=given)
 
 
 def _names_of_maps(config: RunConfig, resources: Resources | None) -> tuple[str, ...]:

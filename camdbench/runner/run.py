@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from camdbench.core.errors import UsageError
 from camdbench.core.files import read_fields
 from camdbench.core.progress import Progress, showing
+from camdbench.core.registry import load_plugin
 from camdbench.core.settings import fields_of, make_config, takes
-from camdbench.runner.config import RunConfig, Specs, check_config
+from camdbench.runner.config import Request, RunConfig, Specs, check_config
 from camdbench.tables.load import load_rows
 from camdbench.tables.result_rows import Rows
 
@@ -51,12 +52,13 @@ def run(
         CamdbenchError: no image can be read, or a file cannot be written.
     """
     named = {name: own for name, own in (("explainers", explainers), ("metrics", metrics)) if own is not None}
-    options, resources = with_objects(named | options, resources)
-    request = check_config(make_config(RunConfig, read_config(config) | options), resources)
+    request, resources = _checked(config, named | options, resources)
     from camdbench.runner.executors import EXECUTORS  # imports torch, so only after the check
     from camdbench.runner.prepare import prepare, session_facts
+    from camdbench.runner.resolved import write_resolved
 
     prepared = prepare(request, resources)
+    write_resolved(prepared)
     (units, jobs), directory = prepared.missing(), prepared.directory
     assert directory is not None
     with showing(progress) as shown:
@@ -74,6 +76,45 @@ def run(
     return chosen
 
 
+def plan(config: str | Path | None, **options: Any) -> tuple[str, list[str]]:
+    """Check a run as `run` does, models and data included, without a run directory.
+
+    Args:
+        config: a YAML file of options, or None.
+        **options: fields of `RunConfig`.
+
+    Returns:
+        The resolved configuration as YAML, and one line per job.
+
+    Raises:
+        UsageError: invalid configuration.
+        CamdbenchError: no image can be read.
+    """
+    request, resources = _checked(config, options, None)
+    from camdbench.runner.prepare import prepare
+    from camdbench.runner.resolved import describe_jobs, resolved, to_yaml
+
+    prepared = prepare(request, resources, in_memory=True)
+    return to_yaml(resolved(prepared)), describe_jobs(prepared)
+
+
+def _checked(
+    config: RunConfig | Mapping[str, Any] | str | Path | None, options: Mapping[str, Any], resources: Resources | None
+) -> tuple[Request, Resources | None]:
+    """Check the options of a configuration and those beside it, which take precedence."""
+    from camdbench.runner.resolved import refuse_objects
+
+    options, resources = with_objects(options, resources)
+    objects = {} if resources is None else {"models": resources.models, "dataset": resources.dataset, "maps": resources.joint}
+    given = [name for name, own in objects.items() if own is not None and own != {}]
+    read = {name: value for name, value in read_config(config).items() if name not in given}
+    for plugin in read.pop("plugins", None) or ():
+        load_plugin(plugin)
+    chosen = read | options
+    refuse_objects(chosen)
+    return check_config(make_config(RunConfig, chosen), resources), resources
+
+
 def read_config(config: RunConfig | Mapping[str, Any] | str | Path | None) -> dict[str, Any]:
     """Options of a configuration, a mapping or a YAML file; paths in a file are relative to its folder.
 
@@ -85,7 +126,12 @@ def read_config(config: RunConfig | Mapping[str, Any] | str | Path | None) -> di
     file = Path(config)
     options = read_fields(file, "config =", "explainers: gradcam")
     paths = {item.name for item in fields_of(RunConfig) if item.setting.role == "resource"} | {"out"}
-    return {name: str(file.parent / value) if name in paths and value is not None else value for name, value in options.items()}
+    found = {name: str(file.parent / value) if name in paths and isinstance(value, str) else value for name, value in options.items()}
+    if isinstance(maps := found.get("maps"), dict):
+        found["maps"] = {name: str(file.parent / path) if isinstance(path, str) else path for name, path in maps.items()}
+    if isinstance(plugins := found.get("plugins"), list):
+        found["plugins"] = [str(file.parent / plugin) for plugin in plugins]
+    return found
 
 
 def with_objects(options: Mapping[str, Any], resources: Resources | None, **objects: Any) -> tuple[dict[str, Any], Resources | None]:

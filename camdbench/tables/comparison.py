@@ -21,7 +21,18 @@ from camdbench.tables.ties import tie_labels, tie_tolerances, tied
 _BLOCK = ("dataset", "split", "model", "target_rule", "metric", "protocol")  # explainers are compared within a block
 COMPARE_COLUMNS = (
     *(*_BLOCK, "a", "b", "n"),
-    *("difference", "ci_low", "ci_high", "rank_biserial", "p_wilcoxon", "p_permutation", "p_holm", "p_least", "min_detectable_difference", "better"),
+    *(
+        "difference",
+        "ci_low",
+        "ci_high",
+        "rank_biserial",
+        "p_wilcoxon",
+        "p_permutation",
+        "p_holm",
+        "p_least",
+        "min_detectable_difference",
+        "better",
+    ),
 )
 PERMUTATIONS = 9_999
 _BATCH_VALUES = 4_000_000

@@ -56,7 +56,7 @@ def rank(*runs: str | Path, metrics: Sequence[str] | None = None) -> pd.DataFram
 def _rank_block(cells: Cells, block: np.ndarray, tolerance: float, *, rises: bool) -> pd.DataFrame | None:
     from scipy.stats import chi2, rankdata
 
-    block = block[~np.isnan(cells.values[block]).all(1)]
+    block = block[~np.isnan(np.take(cells.values, block, axis=0)).all(1)]
     values = np.take(cells.values, block, axis=0)
     values = values[:, ~np.isnan(values).any(0)]
     count, images = values.shape

@@ -72,23 +72,27 @@ def _differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterato
         yield f"the images differ ({len(first['ids'])} and {len(second['ids'])} images)"
     if (pair := _pair(first, second, "code")) is not None:
         yield f"the code of camdbench differs ({_hashes(*pair)})"
+    yield from _differing_networks(first, second)
+    for name in _shared(first, second, "metrics"):
+        for fact in ("protocol", "protocol_hash"):
+            if (pair := _pair(first["metrics"][name], second["metrics"][name], fact)) is not None:
+                yield f"the protocols of {name} differ ({pair[0]} and {pair[1]})"
+    for kind, what in (("plugins", "the code"), ("given", "the maps")):
+        for name in _shared(first, second, kind):
+            if (pair := _pair(first[kind], second[kind], name)) is not None:
+                yield f"{what} of {name} differ{'s' * (kind == 'plugins')} ({_hashes(*pair)})"
+
+
+def _differing_networks(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[str]:
     for name in _shared(first, second, "models"):
         one, two = first["models"][name], second["models"][name]
         if (pair := _pair(one, two, "weights_hash")) is not None:
             yield f"the networks differ ({name}: weights {_hashes(*pair)})"
         found = ((fact, _pair(one, two, fact)) for fact in _OF_MODELS)
         yield from (f"the networks differ ({name}: {fact} {pair[0]} and {pair[1]})" for fact, pair in found if pair is not None)
-    for name in _shared(first, second, "metrics"):
-        for fact in ("protocol", "protocol_hash"):
-            if (pair := _pair(first["metrics"][name], second["metrics"][name], fact)) is not None:
-                yield f"the protocols of {name} differ ({pair[0]} and {pair[1]})"
     for name in _shared(first, second, "explainers"):
         if first["explainers"][name].get("layers") and not _layers_agree(first["explainers"][name], second["explainers"][name]):
             yield f"the layers of {name} differ"
-    for kind, what in (("plugins", "the code"), ("given", "the maps")):
-        for name in _shared(first, second, kind):
-            if (pair := _pair(first[kind], second[kind], name)) is not None:
-                yield f"{what} of {name} differ{'s' * (kind == 'plugins')} ({_hashes(*pair)})"
 
 
 def _pair(first: Mapping[str, Any], second: Mapping[str, Any], name: str) -> tuple[Any, Any] | None:

@@ -53,7 +53,10 @@ def test_pooled_runs_are_one_run(make_run):
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"models": {"net": {"weights_hash": "9c8d7e6f"}}}, r"the networks differ \(net: weights 1a2b… and 9c8d…\); --across compares equal"),
+        (
+            {"models": {"net": {"weights_hash": "9c8d7e6f"}}},
+            r"the networks differ \(net: weights 1a2b… and 9c8d…\); --across compares equal",
+        ),
         ({"models": {"net": {"weights_hash": "1a2b3c4d", "layer": "x"}}}, r"the networks differ \(net: layer features.3 and x\)"),
         ({"dataset": {"fingerprint": "da7a9999"}}, r"the data differ \(fingerprints da7a0000 and da7a9999\)"),
         ({"ids": ["i0"]}, r"the images differ \(12 and 1 images\)"),
