@@ -56,7 +56,8 @@ def with_first_tensor(output: object, tensor: Tensor) -> Any:
         return found
     if isinstance(output, tuple | list):
         values = [tensor if value is first else value for value in cast("Sequence[object]", output)]
-        return type(output)(*values) if hasattr(output, "_fields") else type(output)(values)  # pyright: ignore
+        make = cast("Any", type(cast("object", output)))
+        return make(*values) if hasattr(make, "_fields") else make(values)
     return tensor
 
 
@@ -88,7 +89,7 @@ class Capture:
         return self.outputs[place] if 0 <= place < self.calls else None
 
     def hook(self, module: nn.Module, inputs: tuple[object, ...], returned: object) -> Any:
-        """Keep the first tensor of the output as a leaf and return the output with a copy of it, which later in-place operations may overwrite."""
+        """Keep the first tensor as a leaf and return the output with a copy of it, which in-place operations may overwrite."""
         del module, inputs
         if self.outputs and self.call is None:
             raise UsageError(
@@ -96,7 +97,8 @@ class Capture:
             )
         if (output := first_tensor(returned)) is None:
             raise UsageError(
-                f"layer {self.layer!r} returns {type(returned).__name__}, which does not start with a tensor; choose a layer inside or after it"
+                f"layer {self.layer!r} returns {type(returned).__name__}, which does not start with a tensor; "
+                "choose a layer inside or after it"
             )
         if self.attached and torch.is_autocast_enabled(output.device.type):
             self.rest.enter_context(torch.autocast(output.device.type, enabled=False))  # maps need derivatives in float32

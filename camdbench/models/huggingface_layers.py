@@ -20,15 +20,15 @@ class Family(NamedTuple):
 
     Attributes:
         layer: name of the layer; -1 is the last child.
-        prefix: numbers of prefix tokens in its layers; empty if it has no tokens.
+        prefix: numbers of prefix tokens in its layers, from the configuration; None if it has no tokens.
     """
 
     layer: str
-    prefix: Callable[[Any], set[int]] = lambda config: set[int]()
+    prefix: Callable[[Any], set[int]] | None = None
 
 
 def _tokens(*prefixes: int) -> Callable[[Any], set[int]]:
-    return lambda config: set(prefixes)
+    return lambda _: set(prefixes)
 
 
 # model_type -> family
@@ -91,8 +91,10 @@ def family_of(network: nn.Module) -> str | None:
 
 
 def refuse_family(network: nn.Module) -> None:
-    """Raises:
-    UsageError: a network of transformers that does not map images to logits.
+    """Refuse a network of transformers that does not map images to logits.
+
+    Raises:
+        UsageError: it is of such a family.
     """
     if (reason := REFUSED.get(family_of(network) or "")) is not None:
         raise UsageError(f"network is {type(network).__name__}: cannot be explained, since {reason}")
@@ -101,7 +103,7 @@ def refuse_family(network: nn.Module) -> None:
 def stated_prefixes(network: nn.Module) -> set[int]:
     """Numbers of prefix tokens in layers of a network of transformers, from its configuration; empty if not known."""
     family = FAMILIES.get(family_of(network) or "")
-    return set() if family is None else family.prefix(network.config)
+    return set() if family is None or family.prefix is None else family.prefix(network.config)
 
 
 def order_problem(network: nn.Module, layer: str) -> str:

@@ -224,9 +224,8 @@ def _problem(module: nn.Module, record: CapturedOutput, layouts: Sequence[Tensor
         return "returns attention probabilities: its rows and columns are tokens, not places"
     if len(layouts) != 1:
         return readings(layouts) if layouts else "no grid of places in its output"
-    if layouts[0].height * layouts[0].width == 1:
-        return "its grid has a single cell"
-    return "its gradient is exactly zero at every place" if unreached else ""
+    single = layouts[0].height * layouts[0].width == 1
+    return "its grid has a single cell" if single else "its gradient is exactly zero at every place" if unreached else ""
 
 
 def check_layer(classifier: Classifier, layer: str | None, layers: Sequence[Layer]) -> str:
