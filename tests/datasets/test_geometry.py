@@ -46,5 +46,5 @@ def test_others_are_refused(how: str) -> None:
 
 
 def test_the_geometry_of_a_model_needs_a_model() -> None:
-    with pytest.raises(UsageError, match="^preprocess = model: there is no model here"):
+    with pytest.raises(UsageError, match=r"^preprocess = model: there is no model here"):
         geometry_of("model", 224)
