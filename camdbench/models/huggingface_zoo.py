@@ -120,7 +120,7 @@ def _check_json(name: str, file: Path) -> None:
     if not isinstance(settings, dict) or "model_type" not in settings:
         raise UsageError(f"{name}: config.json is damaged, or not that of a network of transformers; give a folder of save_pretrained")
     if "auto_map" in settings:
-        raise UsageError(f"{name}: needs code of its own repository, which is never run; load the network yourself")
+        raise UsageError(f"{name}: needs code of the repository, which is never run; load the network yourself")
 
 
 def _check_kind(name: str, config: Any) -> None:

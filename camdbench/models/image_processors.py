@@ -1,4 +1,4 @@
-"""Image processors of transformers, read from preprocessor_config.json: geometry, mean, std and channel order of our own pipeline."""
+"""Image processors of transformers, read from preprocessor_config.json: geometry, mean, std and channel order for camdbench."""
 
 from __future__ import annotations
 

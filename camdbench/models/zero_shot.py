@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +47,7 @@ def zero_shot(
         UsageError: another network, missing files, fewer than two classes, a repeated class, or a template without `{}`.
     """
     names = _check_texts(classes, templates)
-    found, network = None, model
+    found, network = None, cast("Any", model)
     if isinstance(model, str):
         network, tokenizer, found = _load(model, download=download)
     kind = str(getattr(getattr(network, "config", None), "model_type", type(network).__name__))
@@ -55,7 +55,7 @@ def zero_shot(
         raise UsageError(f"zero_shot: {kind} is neither CLIP nor SigLIP; give a CLIPModel or SiglipModel of transformers")
     if tokenizer is None:
         raise UsageError("zero_shot: a network object needs its tokenizer; add tokenizer=")
-    found = found or _usual(kind, int(network.config.vision_config.image_size))  # pyright: ignore[reportAttributeAccessIssue]
+    found = found or _usual(kind, int(network.config.vision_config.image_size))
     head = _ZeroShot(network, _embed(network, tokenizer, names, templates, kind))
     return Classifier(
         head,

@@ -138,7 +138,7 @@ class TestRefusals:
             ("{", "config.json is damaged"),
             ("{}", "config.json is damaged, or not that of a network of transformers"),
             ('{"model_type": "bert"}', "bert has no image classifier in transformers"),
-            ('{"model_type": "mine", "auto_map": {"AutoConfig": "a.B"}}', "needs code of its own repository, which is never run"),
+            ('{"model_type": "mine", "auto_map": {"AutoConfig": "a.B"}}', "needs code of the repository, which is never run"),
         ):
             (folder / "config.json").write_text(text)
             assert message in refusal()
