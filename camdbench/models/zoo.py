@@ -76,8 +76,8 @@ def load_classifier(
     """Classifier of the zoo, in eval mode with frozen weights.
 
     Args:
-        name: a registered name such as `shortcuts-ce`, a torchvision name such as `resnet50` or `resnet50@IMAGENET1K_V1`, a timm name such as
-            `timm/vit_base_patch16_224` or `timm/vit_base_patch16_224@augreg_in1k`, `…@random` for random weights from a
+        name: a registered name such as `shortcuts-ce`, a torchvision name such as `resnet50` or `resnet50@IMAGENET1K_V1`, a timm
+            name such as `timm/vit_base_patch16_224` or `timm/vit_base_patch16_224@augreg_in1k`, `…@random` for random weights from a
             fixed seed, or the path of a checkpoint of `camdbench train`.
         weights: weights file for a torchvision or timm name: safetensors or a state dict of plain tensors.
         layer: target layer; default: by architecture.
