@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 PICTURES = Path(__file__).with_name("pictures.csv")
 RESULT, PAGE = ROOT / "results" / "real.csv", ROOT / "docs" / "real.md"
 MODEL = "efficientnet-lite0"
-EXPLAINERS = "opticam,gradcam,gradcampp,layercam,hirescam,scorecam,rise(masks=250),fakecam,random,centre"
+EXPLAINERS = "opticam,gradcam,gradcampp,layercam,hirescam,fakecam,random,centre"
 METRICS = "ad,ag,ai,insertion(step=1792),deletion(step=1792),accuracy"
 _TIMES = ["seconds_per_image"]  # of the machine
 

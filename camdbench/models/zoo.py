@@ -80,10 +80,10 @@ def load_classifier(
     """Classifier of the zoo, in eval mode with frozen weights.
 
     Args:
-        name: a registered name such as `shortcuts-ce`, a torchvision name such as `resnet50` or `resnet50@IMAGENET1K_V1`, a timm name such as
-            `timm/vit_base_patch16_224` or `timm/vit_base_patch16_224@augreg_in1k`, `…@random` for random weights from a
-            fixed seed, a network of transformers such as `hf/microsoft/resnet-18` or `hf/./FOLDER` of save_pretrained, or the
-            path of a checkpoint of `camdbench train`.
+        name: a registered name such as `shortcuts-ce`, a torchvision name such as `resnet50` or `resnet50@IMAGENET1K_V1`, a timm
+            name such as `timm/vit_base_patch16_224` or `timm/vit_base_patch16_224@augreg_in1k`, `…@random` for random weights from a
+            fixed seed, a network of transformers such as `hf/microsoft/resnet-18` or `hf/./FOLDER` of save_pretrained, or the path
+            of a checkpoint of `camdbench train`.
         weights: weights file for a torchvision or timm name: safetensors or a state dict of plain tensors.
         layer: target layer; default: by architecture.
         mean: mean of the input normalisation on the scale of [0, 1]; default: that of the weights.
