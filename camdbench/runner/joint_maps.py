@@ -111,7 +111,7 @@ def _of_hdf5(file: Path, ids: Sequence[str]) -> dict[str, Tensor]:
         import h5py
     except ImportError:
         raise UsageError(f"{file}: reading HDF5 needs h5py: pip install h5py; or give a .npz file") from None
-    arrays = dict[str, np.ndarray]()
+    arrays = dict[str, Any]()
 
     def keep(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):
