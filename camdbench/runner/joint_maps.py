@@ -111,15 +111,15 @@ def _of_hdf5(file: Path, ids: Sequence[str]) -> dict[str, Tensor]:
         import h5py
     except ImportError:
         raise UsageError(f"{file}: reading HDF5 needs h5py: pip install h5py; or give a .npz file") from None
-    arrays = dict[str, np.ndarray]()
-    with reading(file, "maps", fix="give an HDF5 file with the data sets maps (N, h, w) and ids, or one (h, w) per image id"):
-        with h5py.File(file, "r") as opened:
+    arrays = dict[str, Any]()
 
-            def keep(name: str, item: Any) -> None:
-                if isinstance(item, h5py.Dataset):
-                    arrays[name] = item.asstr()[()] if h5py.check_string_dtype(item.dtype) else item[()]
+    def keep(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            arrays[name] = item.asstr()[()] if h5py.check_string_dtype(item.dtype) else item[()]
 
-            opened.visititems(keep)
+    fix = "give an HDF5 file with the data sets maps (N, h, w) and ids, or one (h, w) per image id"
+    with reading(file, "maps", fix=fix), h5py.File(file, "r") as opened:
+        opened.visititems(keep)
     if set(arrays) <= {"maps", "ids"} and "maps" in arrays:
         if "ids" not in arrays:
             return maps_in_order(arrays["maps"], file, ids)

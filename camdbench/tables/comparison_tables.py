@@ -86,10 +86,8 @@ def _family_notes(lines: pd.DataFrame, level: float) -> tuple[str, ...]:
     if (least := lines["p_least"].min()) > level:
         n = int(lines["n"].max())
         single = least_p(lines["n"].to_numpy()).min()
-        notes += (
-            f"{n} images cannot reach {level:g}: the smallest possible p of the sign-flip test is {single:.2g}, "
-            f"Holm-corrected {least:.2g}.",
-        )
+        reach = f"the smallest possible p of the sign-flip test is {single:.2g}, Holm-corrected {least:.2g}"
+        notes += (f"{n} images cannot reach {level:g}: {reach}.",)
     return notes
 
 
