@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from camdbench.explainers.common.explain import explain
     from camdbench.explainers.common.explanation import Explanation, Explanations
     from camdbench.explainers.common.trace import Trace
+    from camdbench.explainers.foreign import cam, captum
     from camdbench.metrics.common.inputs import MetricInputs
     from camdbench.metrics.common.result import Curve, MetricResult
     from camdbench.models.classifier import Classifier
@@ -64,6 +65,8 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "Trace": "explainers.common.trace",
     "TrainingStep": "trainer.step",
     "UsageError": "core.errors",
+    "cam": "explainers.foreign",
+    "captum": "explainers.foreign",
     "check": "tables.golden",
     "compare": "tables.comparison",
     "dataset": "core.registries",
@@ -105,6 +108,8 @@ __all__ = [
     "Trace",
     "TrainingStep",
     "UsageError",
+    "cam",
+    "captum",
     "check",
     "compare",
     "dataset",

@@ -123,6 +123,7 @@ class Classifier(nn.Module):
         self._capturing = False
         self._calls = dict[str, int]()  # of layers that were captured by call
         self._backward_kind: Literal["backward", "tail_backward"] = "backward"
+        self._passing = self._counting_foreign = False
 
     def __repr__(self) -> str:
         kind = type(self.network).__name__
@@ -148,17 +149,50 @@ class Classifier(nn.Module):
             UsageError: the network does not return logits of at least two classes.
         """
         logits = to_logits(self.outputs(images), self.output)
-        count = len(images)
+        self._count(logits, len(images), self._backward_kind)
+        return logits
+
+    def _count(self, logits: Tensor, count: int, kind: Literal["backward", "tail_backward"]) -> None:
+        """Count a forward pass of `count` images, and each backward pass through its logits."""
         self.passes += PassCounts(forward=count)
         if logits.requires_grad:
-            kind = self._backward_kind
 
             def count_backward(gradient: Tensor) -> None:
                 del gradient
                 self.passes += PassCounts(**{kind: count})
 
             logits.register_hook(count_backward)
-        return logits
+
+    @contextmanager
+    def foreign_passes_counted(self) -> Generator[None]:
+        """Count passes that other code makes on `network` itself inside the context; their images are rows of the output.
+
+        Passes through the classifier are counted once; contexts may be nested.
+        """
+        if self._counting_foreign:
+            yield
+            return
+
+        def count(module: nn.Module, inputs: object, output: object) -> None:
+            del inputs
+            if module is self.network and not self._passing:  # a copy of the network has a copy of the hook
+                logits = tensor_of(output)
+                self._count(logits, len(logits), "backward")
+
+        handle, self._counting_foreign = self.network.register_forward_hook(count), True
+        try:
+            yield
+        finally:
+            handle.remove()
+            self._counting_foreign = False
+
+    def _own_pass(self, inputs: Tensor) -> Tensor:
+        """What the network returns for normalised images (B, 3, H, W): (B, C)."""
+        before, self._passing = self._passing, True
+        try:
+            return tensor_of(self.network(inputs))
+        finally:
+            self._passing = before
 
     def outputs(self, images: Tensor) -> Tensor:
         """What the network returns for images (B, 3, H, W) in [0, 1]: (B, C), before any conversion; not counted.
@@ -168,10 +202,10 @@ class Classifier(nn.Module):
         """
         inputs = self.normalised(images)
         if self.batch_mates == "together" or len(images) == 1:
-            return tensor_of(self.network(inputs))
+            return self._own_pass(inputs)
         if self._capturing:
             raise UsageError(f"batch_mates = alone: {len(images)} images in a pass that captures a layer; give them one by one")
-        return torch.cat([tensor_of(self.network(image[None])) for image in inputs])
+        return torch.cat([self._own_pass(image[None]) for image in inputs])
 
     def score(self, images: Tensor) -> Tensor:
         """Logits (N, C) of images altered by an explainer.
@@ -261,13 +295,13 @@ class Classifier(nn.Module):
         inputs = self.normalised(image)
         try:
             with capture.replace_output(module, output, call):
-                found = tensor_of(self.network(inputs))
+                found = self._own_pass(inputs)
             count = PassCounts(forward=1, tail_forward=len(output))
         except torch.OutOfMemoryError:
             raise
         except RuntimeError:
             with capture.replace_output(module, output, call):
-                found = tensor_of(self.network(inputs.expand(len(output), -1, -1, -1)))
+                found = self._own_pass(inputs.expand(len(output), -1, -1, -1))
             count = PassCounts(forward=len(output))
         self.passes += count
         return to_logits(found, self.output)
