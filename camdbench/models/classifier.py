@@ -349,8 +349,8 @@ class Classifier(nn.Module):
         return modules[name]
 
     def weights_hash(self) -> str:
-        """SHA-256 (16 hex digits) of names, shapes and values of all weights."""
-        digest = hashlib.sha256()
-        for name, value in sorted(self.network.state_dict().items()):
+        """SHA-256 (16 hex digits) of names, shapes and values of all weights and buffers, also those that are not saved."""
+        digest, saved = hashlib.sha256(), self.network.state_dict()
+        for name, value in sorted({**dict(self.network.named_buffers()), **saved}.items()):
             digest.update(name.encode() + bytes_of(value))
         return digest.hexdigest()[:16]

@@ -12,7 +12,8 @@ from typing import Any
 
 from camdbench.core import provenance
 from camdbench.core.errors import CamdbenchWarning, UsageError
-from camdbench.core.registries import explainers, is_control, metrics, needs_of, protocol_of
+from camdbench.core.registries import datasets, explainers, is_control, metrics, needs_of, protocol_of
+from camdbench.core.registries import models as registered_models
 from camdbench.core.settings import fields_of
 from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Dataset
@@ -21,6 +22,7 @@ from camdbench.functional.targets import class_indices
 from camdbench.metrics.common.curve_points import few_points
 from camdbench.models.classifier import Classifier
 from camdbench.models.network_check import check_network
+from camdbench.models.network_identity import network_code, probe, same_probe
 from camdbench.models.target_layers import list_layers
 from camdbench.runner.config import Request, RunConfig
 from camdbench.runner.resources import Resources
@@ -215,7 +217,7 @@ def _record(request: Request, resources: Resources, models: Models, few: Mapping
         run="",
         config={name: _to_json(getattr(request.config, name)) for name in kept},
         dataset={"fingerprint": dataset.fingerprint(), "images": len(dataset.ids), "classes": list(dataset.classes)},
-        models={facts["name"]: _model_record(name, facts) for name, facts in models.items()},
+        models={facts["name"]: _model_record(name, facts, resources.image_size) for name, facts in models.items()},
         code=provenance.code_hash(),
         maps=None if request.maps is None else fingerprint(request.maps),
         map_normalisation=request.map_normalisation,
@@ -235,11 +237,13 @@ def _record(request: Request, resources: Resources, models: Models, few: Mapping
     )
 
 
-def _model_record(name: str, facts: dict[str, Any]) -> dict[str, Any]:
+def _model_record(name: str, facts: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
     classifier: Classifier = facts["classifier"]
+    code = registered_models.plugin_hash(name) if name in registered_models else None
     return {
         "name": facts["name"],
         "weights_hash": classifier.weights_hash(),
+        "code": network_code(classifier.network) if code is None else f"{network_code(classifier.network)}-{code}",
         "layer": classifier.layer,
         "classes": facts["check"].classes,
         "mean": classifier.mean.flatten().tolist(),
@@ -247,10 +251,17 @@ def _model_record(name: str, facts: dict[str, Any]) -> dict[str, Any]:
         "output": classifier.output or "logits",
         "batch_mates": classifier.batch_mates,
         "prefix_tokens": classifier.prefix_tokens,
+        "input_size": classifier.input_size,
+        "class_names": _short_hash(classifier.class_names),
+        "probe": probe(classifier, size),
         "check": facts["check"].record(),
         **({} if classifier.channels == "rgb" else {"channels": classifier.channels}),
         **{key: value for key in ("preprocess", "revision") if (value := getattr(classifier, key)) is not None},
     } | provenance.training_of(name)
+
+
+def _short_hash(names: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(names).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _few(points: int | None) -> dict[str, int]:
@@ -273,9 +284,10 @@ def _metric_record(spec: Spec) -> dict[str, Any]:
 
 
 def _plugins(request: Request) -> dict[str, str]:
-    """Return the code hashes of explainers and metrics from plug-ins, by name."""
+    """Return the code hashes of explainers, metrics and data sets from plug-ins, by name."""
     asked = [(explainers, part.name) for spec in request.explainers for part in spec.walk() if part.name in explainers]
     asked += [(metrics, spec.name) for spec in request.metrics]
+    asked += [(datasets, request.dataset.name)] if request.dataset.name in datasets else []
     found = {name: registry.plugin_hash(name) for registry, name in asked}
     return {name: code for name, code in found.items() if code is not None}
 
@@ -302,10 +314,20 @@ def _write_or_compare(record: RunRecord, directory: RunDirectory) -> RunRecord:
     if existing is None:
         directory.write_record(record)
         return record
-    theirs = existing.identity
-    for key, value in record.identity.items():
-        if theirs.get(key, value) != value:  # a plug-in that one session does not use cannot differ
-            raise UsageError(
-                f"--out = {directory.root}: holds a run with {key} {theirs[key]}, not {value}; choose another --out or remove the folder"
-            )
+    _refuse_another_run(existing, record, directory.root)
     return record
+
+
+def _refuse_another_run(existing: RunRecord, record: RunRecord, root: Path) -> None:
+    theirs, fix = existing.identity, "choose another --out or remove the folder"
+    for key, value in record.identity.items():
+        if theirs.get(key, value) == value:  # a plug-in that one session does not use cannot differ
+            continue
+        if key.startswith("network code of "):
+            name = key.removeprefix("network code of ")
+            raise UsageError(f"--out = {root}: holds a run with the network {name} of other code ({theirs[key]} -> {value}); {fix}")
+        raise UsageError(f"--out = {root}: holds a run with {key} {theirs[key]}, not {value}; {fix}")
+    for name, own in record.models.items():
+        before = existing.models.get(name, {}).get("probe")
+        if before is not None and not same_probe(before, own["probe"]):
+            raise UsageError(f"--out = {root}: holds a run in which the network {name} returned other logits; {fix}")

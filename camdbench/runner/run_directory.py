@@ -82,13 +82,13 @@ class RunRecord:
         run: name of the run.
         config: configuration without execution fields.
         dataset: fingerprint, number of images, classes.
-        models: by name in rows: hash of the weights, layer, classes, mean, std, output, batch mates, prefix tokens, and the result of
-            the network's check.
+        models: by name in rows: hashes of weights and code, layer, classes, mean, std, output, batch mates, prefix tokens, input
+            size, the result of the network's check, and `probe`: logits of two fixed images, compared with a tolerance.
         code: hash of camdbench's code.
         maps: hash of the saved maps; None if explainers compute them.
         map_normalisation: normalisation of the maps of a file.
         given: hashes of given maps by explainer, of all sessions.
-        plugins: code hashes of explainers and metrics from plug-ins.
+        plugins: code hashes of explainers, metrics and data sets from plug-ins.
         explainers: by spec: paper, whether a control, layers.
         metrics: by spec: paper, protocol, direction, unit, tolerance; `curve_points` if the images leave its curve few points.
         ids: image ids, in order.
@@ -125,8 +125,13 @@ class RunRecord:
     @property
     def identity(self) -> dict[str, Any]:
         """Facts that must agree between sessions in one run directory."""
-        facts = ("weights_hash", "layer", "mean", "std", "output", "batch_mates", "prefix_tokens")
-        models = {f"{fact} of {name}": own[fact] for name, own in self.models.items() for fact in facts if fact in own}
+        facts = ("weights_hash", "code", "layer", "mean", "std", "output", "batch_mates", "prefix_tokens", "input_size", "class_names")
+        models = {
+            f"{'network code' if fact == 'code' else fact} of {name}": own[fact]
+            for name, own in self.models.items()
+            for fact in facts
+            if fact in own
+        }
         return identity_of(RunConfig, self.config) | {
             "data": self.dataset.get("fingerprint"),
             "images": hashlib.sha256("\n".join(self.ids).encode()).hexdigest()[:16],
