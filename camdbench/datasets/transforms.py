@@ -126,9 +126,10 @@ class SpatialTransform:
         return joint.crop(resized, top, left, side, side)
 
     def _resize(self, given: Any, interpolation: v2.InterpolationMode) -> Any:
-        if self.geometry == Geometry():
+        short, size = self.geometry.short, self.geometry.size
+        sides = [size, size] if size is not None else [short] if short is not None else None
+        if sides is None:
             return given
-        sides = [self.geometry.short] if self.geometry.size is None else [self.geometry.size] * 2
         return joint.resize(given, sides, interpolation=interpolation)
 
     def _placement(self, canvas: tuple[int, int]) -> Placement:
