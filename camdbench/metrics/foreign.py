@@ -26,15 +26,15 @@ def metric_from_object(obj: object) -> tuple[Callable[[MetricInputs], MetricResu
     name, held, kind = f"quantus:{type(obj).__name__}", vars(obj), type(obj)
     entry = metrics.get(name)
     options = {option.name: held[option.name] for option in entry.options if option.name in held}
-    default = vars(kind(**options, disable_warnings=True))
+    build: Any = kind
+    default = vars(build(**options, disable_warnings=True))
     for key in sorted(held.keys() - options.keys() - _FIXED):
         value = held[key]
         if not key.startswith("_") and isinstance(value, bool | int | float | str) and value != default.get(key):
             raise UsageError(f"{name}: {key}={value!r}: is no option here; options: {', '.join(options) or 'none'}")
-    direction: Any = kind
     facts = {
         "paper": entry.facts.paper,
-        "higher_is_better": direction.score_direction.value == "higher",
+        "higher_is_better": build.score_direction.value == "higher",
         "unit": "",
         "tolerance": entry.facts.tolerance,
         "protocols": entry.facts.protocols,

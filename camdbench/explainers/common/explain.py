@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from camdbench.core.errors import NotApplicable, UsageError
+from camdbench.core.option_types import Preprocess
 from camdbench.core.registries import needs_of, parse_explainers
 from camdbench.core.spec import Spec, parse_specs
 from camdbench.core.target_rules import TARGET_RULES, check_target_rule
 from camdbench.datasets.in_memory import make_batch
-from camdbench.datasets.preprocess import Preprocess, prepare, read_picture
+from camdbench.datasets.preprocess import prepare, read_picture
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.explanation import Explanation, Explanations, joined
 from camdbench.explainers.common.layer_choice import check_explainer, checked_layers
