@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from camdbench.core.registries import dataset, explainer, loss, metric, model
     from camdbench.datasets.own_data import data
     from camdbench.datasets.samples import Batch, Sample
-    from camdbench.explainers.common.explain import Explanation, explain
+    from camdbench.explainers.common.explain import explain
+    from camdbench.explainers.common.explanation import Explanation, Explanations
     from camdbench.explainers.common.trace import Trace
+    from camdbench.explainers.foreign import cam, captum
     from camdbench.metrics.common.inputs import MetricInputs
     from camdbench.metrics.common.result import Curve, MetricResult
     from camdbench.models.classifier import Classifier
+    from camdbench.models.zero_shot import zero_shot
     from camdbench.models.zoo import load_classifier
     from camdbench.papers.reproduce import reproduce
     from camdbench.runner.config import RunConfig
@@ -47,7 +50,8 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "CamdbenchError": "core.errors",
     "Classifier": "models.classifier",
     "Cost": "core.cost",
-    "Explanation": "explainers.common.explain",
+    "Explanation": "explainers.common.explanation",
+    "Explanations": "explainers.common.explanation",
     "LossResult": "trainer.task",
     "MetricInputs": "metrics.common.inputs",
     "Curve": "metrics.common.result",
@@ -62,6 +66,8 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "Trace": "explainers.common.trace",
     "TrainingStep": "trainer.step",
     "UsageError": "core.errors",
+    "cam": "explainers.foreign",
+    "captum": "explainers.foreign",
     "check": "tables.golden",
     "compare": "tables.comparison",
     "data": "datasets.own_data",
@@ -80,6 +86,7 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "score": "runner.score",
     "summarise": "tables.summary",
     "train": "trainer.train",
+    "zero_shot": "models.zero_shot",
 }
 
 __all__ = [
@@ -89,6 +96,7 @@ __all__ = [
     "Cost",
     "Curve",
     "Explanation",
+    "Explanations",
     "LossResult",
     "MetricInputs",
     "MetricResult",
@@ -102,6 +110,8 @@ __all__ = [
     "Trace",
     "TrainingStep",
     "UsageError",
+    "cam",
+    "captum",
     "check",
     "compare",
     "data",
@@ -120,6 +130,7 @@ __all__ = [
     "score",
     "summarise",
     "train",
+    "zero_shot",
 ]
 
 

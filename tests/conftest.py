@@ -67,6 +67,11 @@ def float64() -> Iterator[None]:
     torch.set_default_dtype(usual)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _hashes_of_files_are_kept_apart(tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ["CAMDBENCH_HOME"] = str(tmp_path_factory.mktemp("home"))
+
+
 @pytest.fixture(autouse=True)
 def _plug_ins_are_forgotten() -> Iterator[None]:
     """What a test registers is gone after it, so that the contract suites count the package's own functions only."""

@@ -30,6 +30,8 @@ ELSEWHERE = {
     "core/registry_entry.py": "core/test_registry.py",
     "datasets/folder_annotations.py": "datasets/test_folder.py",
     "datasets/masks.py": "datasets/test_reader_options.py",
+    "core/captum_unsupported.py": "explainers/test_foreign.py",
+    "explainers/common/captum_bridge.py": "explainers/test_foreign.py",
     "metrics/common/quantus_bridge.py": "metrics/test_quantus.py",
     "metrics/common/quantus_sandbox.py": "metrics/test_quantus.py",
     "papers/checkpoint_names.py": "papers/test_training.py",

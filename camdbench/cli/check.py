@@ -15,14 +15,17 @@ MOVED = 4
 @click.argument("run")
 @click.option("--against", required=True, metavar="FILE", help="CSV of golden values, such as results/golden.csv.")
 @click.option("--update", is_flag=True, help="Write the run's means to FILE and print those that moved.")
+@shared_options.as_json
 @shared_options.verbose
-def command(run: str, against: str, update: bool) -> int:
+def command(run: str, against: str, update: bool, as_json: bool) -> int:
     r"""Compare the means of a run with golden values, each with its tolerance.
 
-    Exit codes: 0 all agree, 4 a mean or its number of images differs; the table lists these cells.
+    RUN is a run directory or its summary.csv. Exit codes: 0 all agree, 4 a mean or its number of images differs; the table lists
+    these cells, --json all cells.
 
     \b
     camdbench check RUN --against results/golden.csv
+    camdbench check RUN/summary.csv --against results/golden.csv --json
     """
     from camdbench.cli.output import show
     from camdbench.tables.golden import check, golden_table, write_golden
@@ -32,7 +35,7 @@ def command(run: str, against: str, update: bool) -> int:
         click.echo(f"wrote {against} (new file)", err=True)
         return 0
     comparison = check(run, against)
-    show([golden_table(comparison)], comparison.cells, "table")
+    show([golden_table(comparison)], comparison.cells, "json" if as_json else "table")
     if update:
         write_golden(run, against)
         click.echo(f"wrote {against}", err=True)

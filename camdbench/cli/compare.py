@@ -11,6 +11,8 @@ from camdbench.cli import shared_options
 from camdbench.cli.output import in_format, show
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from camdbench.tables.render import Format
     from camdbench.tables.table import Table
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     type=click.FloatRange(0, 1, min_open=True),
     help="Significance level of the Holm-corrected test.",
 )
+@click.option("--across", is_flag=True, help="Compare two runs: their cells of the same explainer and metric.")
+@click.option("--all", "everything", is_flag=True, help="Print all pairs and all ranks, not only the pairs of the best explainer.")
 @click.option("--training-seeds", "over_seeds", is_flag=True, help="Variance components: between training seeds and between images.")
 @click.option(
     "--half-width",
@@ -36,13 +40,26 @@ if TYPE_CHECKING:
 @shared_options.seed
 @shared_options.verbose
 def command(
-    runs: Sequence[str], metrics: str | None, alpha: float, over_seeds: bool, half_width: float | None, form: Format, seed: int
+    runs: Sequence[str],
+    metrics: str | None,
+    alpha: float,
+    across: bool,
+    everything: bool,
+    over_seeds: bool,
+    half_width: float | None,
+    form: Format,
+    seed: int,
 ) -> None:
-    r"""Paired tests of the explainers of a run, or of the same explainers in two runs, on their common images.
+    r"""Paired tests of the explainers of a run, on their common images.
+
+    Several runs with different explainers, models or metrics are read as one if data, networks, code, target and protocols agree.
+    --across compares the same explainers in two runs.
 
     Columns: difference of means with 95 % bootstrap interval; matched-pairs rank-biserial correlation; p-values of the Wilcoxon
-    signed-rank test and of the sign-flip permutation test, the latter Holm-corrected within each metric; the minimum detectable
-    difference at 80 % power. A single run also gives mean ranks with Friedman's test and rank correlations between metrics.
+    signed-rank test and of the sign-flip permutation test, the latter Holm-corrected within each metric over the different
+    explainers that are no controls; the minimum detectable difference at 80 % power. The table shows the pairs of the explainer
+    with the best mean rank; --all adds the other pairs, mean ranks with Friedman's test, and rank correlations between metrics.
+    Other formats hold all pairs.
 
     With --training-seeds: variance components of each mean, between training seeds and between images, and the number of seeds or
     images that a narrower interval needs. The models must differ in the training seed only, by their training records or by names
@@ -51,11 +68,13 @@ def command(
     \b
     camdbench compare runs/shortcuts-val-1a2b3c4d
     camdbench compare RUN --metrics ad,ag --format csv > pairs.csv
-    camdbench compare RUN_A RUN_B
+    camdbench compare RUN_A RUN_B --all
+    camdbench compare RUN_A RUN_B --across
     camdbench compare RUN --training-seeds
     camdbench compare RUN_S0 RUN_S1 RUN_S2 --training-seeds --half-width 1.0
     """
     from camdbench.core.registries import metrics as registry
+    from camdbench.tables.comparison import compare
 
     chosen = None if metrics is None else [str(spec) for spec in registry.parse(metrics)]
     if over_seeds:
@@ -63,9 +82,8 @@ def command(
         return
     if half_width is not None:
         raise click.UsageError(f"--half-width = {half_width:g}: needs --training-seeds; add it")
-    if len(runs) > 2:
-        raise click.UsageError(f"{len(runs)} runs: expected one or two; give two runs, or add --training-seeds")
-    _pairs(runs, chosen, alpha, form, seed)
+    compared = compare(*runs, across=across, metrics=chosen, alpha=alpha, seed=seed)
+    _show_pairs(compared, () if across else runs, chosen, alpha, form, everything=everything)
 
 
 def _over_seeds(runs: Sequence[str], metrics: list[str] | None, half_width: float | None, form: Format) -> None:
@@ -76,24 +94,35 @@ def _over_seeds(runs: Sequence[str], metrics: list[str] | None, half_width: floa
     show(seed_tables(spread, half_width=half_width), spread, form, notes_last=True)
 
 
-def _pairs(runs: Sequence[str], metrics: list[str] | None, alpha: float, form: Format, seed: int) -> None:
-    from camdbench.tables.comparison import compare
-    from camdbench.tables.comparison_tables import pair_tables
+def _show_pairs(
+    compared: pd.DataFrame, runs: Sequence[str], metrics: list[str] | None, alpha: float, form: Format, *, everything: bool
+) -> None:
+    """Print the pairs; the terminal shows the leading ones, or all with ranks and the agreement of metrics."""
+    from camdbench.tables.comparison_tables import leading_pairs, pair_tables
 
-    compared = compare(runs[0], runs[1] if len(runs) > 1 else None, metrics=metrics, alpha=alpha, seed=seed)
-    tables = pair_tables(compared, alpha=alpha if form == "latex" else None)
-    if form == "table" and len(runs) == 1:
-        tables += _ranks(runs[0], metrics)
-    show(tables, compared, form)
+    if form != "table" or not runs:
+        show(pair_tables(compared, alpha=alpha if form == "latex" else None, level=alpha), compared, form)
+        return
+    ranks, rank_tables = _ranks(runs, metrics)
+    shown = compared if everything or ranks is None else leading_pairs(compared, ranks)
+    show([*pair_tables(shown, level=alpha), *(rank_tables if everything else ())], compared, form)
+    if not everything:
+        left = len(compared) - len(shown)
+        click.echo(f"--all: {f'{left} more pairs, ' if left else ''}mean ranks, agreement of metrics")
 
 
-def _ranks(run: str, metrics: list[str] | None) -> list[Table]:
+def _ranks(runs: Sequence[str], metrics: list[str] | None) -> tuple[pd.DataFrame | None, list[Table]]:
+    """Mean ranks, None if no two explainers share an image, and their tables with the agreement of metrics."""
     from camdbench.core.errors import UsageError
     from camdbench.tables.comparison_tables import rank_tables
     from camdbench.tables.mean_ranks import agree, rank
 
     try:
-        agreement = agree(run)
+        ranks = rank(*runs, metrics=metrics)
+    except UsageError:  # no common image
+        return None, []
+    try:
+        agreement = agree(*runs, metrics=metrics)
     except UsageError:  # one metric, or two explainers
         agreement = None
-    return rank_tables(rank(run, metrics), agreement)
+    return ranks, rank_tables(ranks, agreement)

@@ -38,7 +38,17 @@ def _option(item: Field, *, unset: bool) -> Callable[[F], F]:
     if item.type is bool:
         return click.option(*names, is_flag=True, default=default, help=text)
     kind = _to_click(setting.parse) if setting.parse else _type_of(item)
+    if setting.repeats:
+        return click.option(*names, type=kind, multiple=True, callback=_to_mapping, metavar=setting.metavar, help=f"{text} Repeats.")
     return click.option(*names, type=kind, default=default, show_default=default is not None, metavar=setting.metavar or None, help=text)
+
+
+def _to_mapping(ctx: click.Context, parameter: click.Parameter, pairs: Sequence[tuple[str, str]]) -> dict[str, str] | None:
+    """Collect repeated pairs; None without any."""
+    names = [name for name, _ in pairs]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise click.BadParameter(f"{twice} is given twice; choose two names", ctx, parameter)
+    return dict(pairs) or None
 
 
 def _type_of(item: Field) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from camdbench.cli.progress_bar import LiveBar
+from camdbench.core.progress_bar import LiveBar
 
 if TYPE_CHECKING:
     from camdbench.trainer.loop import StepProgress

@@ -25,10 +25,8 @@ from camdbench.cli.output import FINISHED_WITH_FAILURES
 @click.option("-m", "--metrics", default="ad,ag,ai", show_default=True, help="Metric specs, comma-separated, whose values are printed.")
 @click.option(
     "--preprocess",
-    type=click.Choice(["resize256_crop224", "resize224_distort"]),
-    default="resize256_crop224",
-    show_default=True,
-    help="Preprocessing: resize and centre crop, or resize without keeping the aspect ratio.",
+    help="Preprocessing: resize256_crop224, resize224_distort or fit(short=256, crop=224, resample=bicubic).  [default: the model's "
+    "own, else resize256_crop224]",
 )
 @click.option("--size", type=click.IntRange(min=1), help="Side length of the preprocessed image in pixels.  [default: the model's own]")
 @click.option("--out", default="explanations", show_default=True, metavar="DIR", help="Output folder.")

@@ -13,12 +13,15 @@ from camdbench.runner.config import RunConfig
 
 
 @click.command("run", short_help="Run explainers and metrics; print a table, write a run directory.")
+@click.option("--config", metavar="FILE", help="YAML file of options, such as run.yaml of a run; options of the command line win.")
+@click.option("--dry-run", is_flag=True, help="Print the resolved options and the jobs with their passes; write nothing.")
 @config_options(RunConfig)
 @shared_options.plugin
 @shared_options.as_json
 @shared_options.quiet
 @shared_options.verbose
-def command(as_json: bool, quiet: bool, **flags: Any) -> int:
+@click.pass_context
+def command(ctx: click.Context, config: str | None, dry_run: bool, as_json: bool, quiet: bool, **flags: Any) -> int:
     r"""Run explainers and metrics over a data set.
 
     Prints a table of means and writes tidy rows to a run directory. The same command again resumes an interrupted run.
@@ -26,11 +29,16 @@ def command(as_json: bool, quiet: bool, **flags: Any) -> int:
     \b
     camdbench run --explainers opticam,gradcam --metrics ad,ag
     camdbench run --explainers 'opticam(iterations=50, objective="diff"),hirescam,fakecam' --split conflict
+    camdbench run --config RUN/run.yaml --out NEW
+    camdbench run --explainers gradcam --maps theirs=theirs.npz --dry-run
     camdbench run --dataset folder --data-root DIR --models resnet50 --weights FILE --limit 1000
     """
-    from camdbench.cli.progress_bar import Bar
-    from camdbench.runner.run import run
+    from camdbench.runner.run import plan, run
 
-    with Bar(quiet=quiet) as progress:
-        rows = run(progress=progress, **flags)
-    return show_run(rows, as_json=as_json, quiet=quiet)
+    default = click.core.ParameterSource.DEFAULT
+    given = {name: value for name, value in flags.items() if ctx.get_parameter_source(name) is not default}
+    if dry_run:
+        text, jobs = plan(config, **given)
+        click.echo(text + "\n".join(f"# {job}" for job in jobs))
+        return 0
+    return show_run(run(config=config, progress=not quiet, **given), as_json=as_json, quiet=quiet)

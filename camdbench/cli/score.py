@@ -38,9 +38,6 @@ def command(as_json: bool, quiet: bool, **flags: Any) -> int:
     camdbench score runs/mine --metrics insertion,deletion
     camdbench score theirs.npy --dataset shortcuts --models shortcuts-ce --metrics all
     """
-    from camdbench.cli.progress_bar import Bar
     from camdbench.runner.score import score
 
-    with Bar(quiet=quiet) as progress:
-        rows = score(progress=progress, **flags)
-    return show_run(rows, as_json=as_json, quiet=quiet)
+    return show_run(score(progress=not quiet, **flags), as_json=as_json, quiet=quiet)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from camdbench.tables.render import Format
 
 
-@click.command("summarise", short_help="Print the summary table of a run.")
-@click.argument("run")
+@click.command("summarise", short_help="Print the summary table of one or several runs.")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN_A [RUN_B]...")
 @in_format
 @click.option(
     "--interval",
@@ -30,20 +30,26 @@ if TYPE_CHECKING:
 )
 @shared_options.as_json
 @shared_options.verbose
-def command(run: str, form: Format, interval: Literal["percentile", "bca"], significance: bool, as_json: bool) -> None:
+def command(runs: tuple[str, ...], form: Format, interval: Literal["percentile", "bca"], significance: bool, as_json: bool) -> None:
     r"""Print means with 95 % bootstrap intervals over images; also write summary.csv, .md and .tex to the run directory.
+
+    Several runs with different explainers, models or metrics are read as one if data, networks, code, target and protocols agree;
+    no file is written then.
 
     \b
     camdbench summarise runs/shortcuts-val-1a2b3c4d
+    camdbench summarise RUN_A RUN_B
     camdbench summarise RUN --format latex > table.tex
     camdbench summarise RUN --format markdown --significance
     """
     from camdbench.tables.summary import summarise, write_summary
 
-    summary = write_summary(run, summarise(run, interval=interval))
+    summary = summarise(*runs, interval=interval)
+    if len(runs) == 1:
+        write_summary(runs[0], summary)
     if significance:
         from camdbench.tables.comparison import compare
         from camdbench.tables.significance import vs_best
 
-        summary = vs_best(summary, compare(run))
+        summary = vs_best(summary, compare(*runs))
     show_summary(summary, "json" if as_json else form)

@@ -105,15 +105,19 @@ class DatasetFacts:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """Facts of an embedded model.
+    """Facts of a registered model.
 
     Attributes:
         paper: recipe or publication.
         dataset: data set whose classes it predicts.
+        extra: extra of camdbench that installs its packages.
+        packages: packages that it needs beyond those of camdbench, by the names under which they are imported.
     """
 
     paper: str
     dataset: str
+    extra: str = ""
+    packages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from camdbench.core.errors import unknown
 
 Output = Literal["logits", "probabilities", "log-probabilities", "sigmoid"]
 BatchMates = Literal["together", "alone"]
+Channels = Literal["rgb", "bgr"]
 
 T = TypeVar("T")
 

@@ -22,5 +22,7 @@ BoxEnds = Literal["exclusive", "clovaai"]
 ConstantMap = Literal["undefined", "scored"]  # whether a constant map has a value
 Connectivity = Literal[4, 8]
 TieOrder = Literal["first", "last"]
+Resample = Literal["bilinear", "bicubic"]
 Fill = Literal["uniform", "lowest", "blank"]
 PositiveFraction = Annotated[float, "in (0, 1]"]  # bounds: `core.options`
+Preprocess = Annotated[str, "resize256_crop224, resize224_distort, short448, keep, model or fit(…)"]

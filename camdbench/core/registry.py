@@ -8,11 +8,8 @@ entry point) become the same `Entry`.
 from __future__ import annotations
 
 import ast
-import hashlib
 import importlib
-import importlib.util
 import inspect
-import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
@@ -22,8 +19,9 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from camdbench.core.errors import UsageError, unknown
-from camdbench.core.foreign_code import calling, describe, place_of, plugin_hash
+from camdbench.core.foreign_code import calling, describe, place_of
 from camdbench.core.options import options_of_function, options_of_source, wraps_of_function, wraps_of_source
+from camdbench.core.own_modules import code_of, load_file
 from camdbench.core.registry_entry import Entry, F, checked_doc, formula_of, read_keywords, with_protocol
 from camdbench.core.spec import Spec, parse_spec, parse_specs
 
@@ -152,7 +150,7 @@ class Registry(Generic[F]):
             return function(*arguments, **options)
 
     def plugin_hash(self, name: str) -> str | None:
-        """Hash of a plug-in's code (see `core.plugin_hash`); None for built-ins.
+        """Hash of a plug-in's code with its neighbours (see `own_modules.code_of`); None for built-ins.
 
         Raises:
             UsageError: unknown name.
@@ -160,7 +158,7 @@ class Registry(Generic[F]):
         function = self.load(name)
         if self._is_built_in(name):
             return None
-        return plugin_hash(function)
+        return code_of(function)
 
     def _is_built_in(self, name: str) -> bool:
         return self.get(name).module.startswith(f"{self.package}.")
@@ -236,28 +234,19 @@ def _squash(name: str) -> str:
 
 
 def load_plugin(path: str | Path) -> None:
-    """Run a Python file; its decorators register its functions.
+    """Run a Python file, or all files of a folder; their decorators register their functions.
 
     Raises:
-        UsageError: the file does not exist.
-        CamdbenchError: the file raises, or calls `sys.exit`.
+        UsageError: there is no such file, or the folder has no Python file.
+        CamdbenchError: a file raises, or calls `sys.exit`.
     """
-    file = Path(path).absolute()
-    if not file.is_file():
-        raise UsageError(f"--plugin {path}: no such file")
-    name = f"camdbench_plugin_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"  # two files may share a stem
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise UsageError(f"--plugin {path}: not a Python file (*.py)")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        with calling(f"--plugin {path}"):
-            spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    PLUGINS.append(str(file))
+    given = Path(path).absolute()
+    files = sorted(given.glob("*.py")) if given.is_dir() else [given]
+    if not files:
+        raise UsageError(f"--plugin {path}: a folder without Python files (*.py)")
+    for file in files:
+        load_file(file if given.is_dir() else Path(path), "--plugin")
+        PLUGINS.append(str(file))
 
 
 def _load_entry_points(group: str) -> None:

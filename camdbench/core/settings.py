@@ -35,6 +35,7 @@ class Setting:
         metavar: placeholder in `--help`; default: from the type.
         default_help: default shown by `--help` if it is computed.
         ge: lower bound of a number.
+        repeats: whether the flag may be repeated; its values form a mapping, from pairs returned by `parse`.
         parse: converts the command-line text to the value; raises ValueError.
         cli: whether the command line has the option.
     """
@@ -47,6 +48,7 @@ class Setting:
     ge: int | None = None
     parse: Callable[[str], Any] | None = None
     cli: bool = True
+    repeats: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,18 @@ def takes(config: type[Any], *, only: Sequence[str] = (), unset: bool = False) -
         return function
 
     return decorate
+
+
+def named_file(text: str) -> tuple[str, str]:
+    """Name and file.
+
+    >>> named_file("theirs=maps.npz")
+    ('theirs', 'maps.npz')
+    """
+    name, equals, file = text.partition("=")
+    if not (name.strip() and equals and file.strip()):
+        raise ValueError(f"{text!r}: expected NAME=FILE, such as theirs=maps.npz")
+    return name.strip(), file.strip()
 
 
 def numbers(text: str) -> float | tuple[float, ...]:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import PositiveInt
 
+from camdbench.core.option_types import Preprocess
 from camdbench.core.registries import dataset
 from camdbench.datasets.class_folders import check_order, items_in
 from camdbench.datasets.folder_annotations import folder_masks
@@ -33,7 +34,7 @@ def aerial(
     *,
     split: Literal["train", "test"] = "test",
     masks: str = "gt",
-    preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
+    preprocess: Preprocess = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
     """Aerial images of New Zealand in class folders, with masks if `masks/` exists.

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import PositiveInt
 
+from camdbench.core.option_types import Preprocess
 from camdbench.core.registries import dataset
 from camdbench.datasets.folder_layout import FolderLayout, numbers, read_columns, read_lines
 from camdbench.datasets.masks import with_masks
@@ -36,7 +37,7 @@ def aircraft(
     split: Literal["train", "val", "trainval", "test"] = "test",
     level: Literal["variant", "family", "manufacturer"] = "variant",
     masks: str = "gt",
-    preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
+    preprocess: Preprocess = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
     """FGVC-Aircraft: 100 variants of aircraft, one box per image, in torchvision's layout.

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import PositiveInt
 
+from camdbench.core.option_types import Preprocess
 from camdbench.core.registries import dataset
 from camdbench.datasets.folder_layout import FolderLayout, integer, numbers, read_mat
 from camdbench.datasets.masks import with_masks
@@ -39,7 +40,7 @@ def cars(
     *,
     split: Literal["train", "test"] = "test",
     masks: str = "gt",
-    preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
+    preprocess: Preprocess = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
     """Stanford Cars: 196 car models, one box per image, in torchvision's layout.

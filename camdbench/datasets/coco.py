@@ -7,13 +7,14 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
 from camdbench.core.errors import CamdbenchWarning, UsageError
+from camdbench.core.option_types import Preprocess
 from camdbench.core.registries import dataset
 from camdbench.datasets.coco_masks import read_segmentation
 from camdbench.datasets.folder_layout import FolderLayout
@@ -42,7 +43,7 @@ def coco(
     instances: str = "annotations/instances_val2017.json",
     images: str = "val2017",
     masks: str = "gt",
-    preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
+    preprocess: Preprocess = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
     """COCO instances, or any annotation file of that form; the label is the class with the largest annotated area.

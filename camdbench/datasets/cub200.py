@@ -10,6 +10,7 @@ import torch
 from pydantic import PositiveInt
 
 from camdbench.core.errors import UsageError
+from camdbench.core.option_types import Preprocess
 from camdbench.core.registries import dataset
 from camdbench.datasets.folder_layout import FolderLayout, integer, numbers, read_columns
 from camdbench.datasets.mask_values import read_values
@@ -40,7 +41,7 @@ def cub200(
     split: Literal["train", "test"] = "test",
     agree: Literal[1, 2, 3, 4, 5] = 3,
     masks: str = "gt",
-    preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
+    preprocess: Preprocess = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
     """CUB-200-2011: 200 bird species with boxes, and with masks if the segmentations exist.

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from pydantic import PositiveInt
 
+from camdbench.core.option_types import Preprocess
 from camdbench.core.registries import dataset
 from camdbench.datasets.folder_layout import FolderLayout, read_mat
 from camdbench.datasets.on_disk import ImageRecord, OnDisk
@@ -32,7 +33,7 @@ def flowers102(
     root: Path,
     *,
     split: Literal["train", "val", "test"] = "test",
-    preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
+    preprocess: Preprocess = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
     """Oxford 102 Flowers: labels only, in torchvision's layout.

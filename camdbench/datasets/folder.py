@@ -10,6 +10,7 @@ from pydantic import PositiveInt
 
 from camdbench.core.errors import UsageError
 from camdbench.core.imagenet_classes import imagenet_classes
+from camdbench.core.option_types import Preprocess
 from camdbench.core.registries import dataset
 from camdbench.datasets.class_folders import check_order
 from camdbench.datasets.folder_annotations import folder_masks, listed_boxes
@@ -38,7 +39,7 @@ def folder(
     *,
     classes: Literal["folders", "imagenet"] = "folders",
     masks: str = "gt",
-    preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
+    preprocess: Preprocess = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
     """User images in class folders: ROOT/images/CLASS/*.jpg or ROOT/CLASS/*.jpg, and ROOT/classes.txt.

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import NonNegativeInt, PositiveInt
 
 from camdbench.core.imagenet_classes import imagenet_classes, imagenet_positions
+from camdbench.core.option_types import Preprocess
 from camdbench.core.registries import dataset
 from camdbench.datasets.folder_layout import FolderLayout, pictures_under
 from camdbench.datasets.mask_values import read_mask
@@ -52,7 +53,7 @@ def hard_imagenet(
     labels: Literal["hard", "imagenet"] = "hard",
     above: NonNegativeInt = 0,
     masks: str = "gt",
-    preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
+    preprocess: Preprocess = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
     """Hard ImageNet: 15 classes of small objects beside strong spurious cues, with masks.

@@ -9,6 +9,7 @@ from pydantic import PositiveInt
 
 from camdbench.core.errors import UsageError
 from camdbench.core.imagenet_classes import imagenet_classes, imagenet_positions
+from camdbench.core.option_types import Preprocess
 from camdbench.core.registries import dataset
 from camdbench.datasets.class_folders import items_in
 from camdbench.datasets.folder_layout import FolderLayout, numbers, read_table
@@ -36,7 +37,7 @@ def imagenet(
     split: Literal["val", "train"] = "val",
     box_ends: Literal["inclusive", "exclusive"] = "inclusive",
     masks: str = "gt",
-    preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
+    preprocess: Preprocess = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
     """ImageNet (ILSVRC 2012) in folders by WordNet identifier, torchvision's layout.

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from pydantic import NonNegativeInt, PositiveInt
 
+from camdbench.core.option_types import Preprocess
 from camdbench.core.registries import dataset
 from camdbench.datasets.class_folders import items_in
 from camdbench.datasets.folder_layout import FolderLayout
@@ -44,7 +45,7 @@ def kvasir(
     *,
     split: Literal["train", "val", "test"] = "test",
     seed: NonNegativeInt = 0,
-    preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
+    preprocess: Preprocess = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
     """Kvasir, version 2: 1,000 images of each of eight landmarks and pathologies; labels only.

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import SampleError
+from camdbench.datasets.file_hashes import file_hashes
 from camdbench.datasets.preprocess import read_picture
 from camdbench.datasets.samples import Sample
 from camdbench.datasets.transforms import Annotations, SpatialTransform, box_of
@@ -123,15 +124,15 @@ class OnDisk:
         )
 
     def fingerprint(self) -> str:
-        """Hash over classes, ids, labels and sizes of all files, and over the contents and annotations of three files."""
+        """Hash over classes, ids, labels, and the contents and annotations of all files.
+
+        The first call reads every picture; later ones their sizes and times (see `file_hashes`). Annotations are read each time.
+        """
         digest = hashlib.sha256("\n".join(self.classes).encode())
-        for item in self.items:
-            size = item.file.stat().st_size if is_file(item.file) else -1
-            digest.update(f"{item.id}\0{item.label}\0{size}\n".encode())
-        for position in sorted({0, len(self.items) // 2, len(self.items) - 1}) if self.items else ():
-            file = self.items[position].file
-            digest.update(file.read_bytes() if is_file(file) else b"gone")
-            digest.update(_digest(self.annotate, position))
+        contents = file_hashes([item.file for item in self.items])
+        for index, (item, content) in enumerate(zip(self.items, contents, strict=True)):
+            digest.update(f"{item.id}\0{item.label}\0{content}\n".encode())
+            digest.update(_digest(self.annotate, index))
         digest.update(self.masks.encode())
         return digest.hexdigest()[:16]
 
@@ -155,5 +156,5 @@ def _digest(annotate: Annotate, index: int) -> bytes:
         known = annotate(index)
     except SampleError as error:
         return str(error).encode()
-    tensors = (known.boxes, known.mask, known.class_map, known.present)
+    tensors = (known.boxes, known.mask, known.class_map, known.present, known.void)
     return b"".join(b"-" if tensor is None else tensor.contiguous().numpy().tobytes() for tensor in tensors)

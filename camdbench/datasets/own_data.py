@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,7 @@ from camdbench.datasets.own.sequences import sequence_source
 from camdbench.datasets.own.tables import table_source
 from camdbench.datasets.own.torch_datasets import torch_source
 from camdbench.datasets.samples import Dataset
-from camdbench.datasets.transforms import Preprocess, SpatialTransform
+from camdbench.datasets.transforms import SpatialTransform
 
 _SIZE = 224
 _NAME = re.compile(r"[\w.@+\-]{1,80}")
@@ -43,7 +43,7 @@ def data(
     masks: Sequence[Any] | Tensor | np.ndarray | None = None,
     columns: Mapping[str, str] | str | None = None,
     classes: str | Path | Sequence[str] = "names",
-    preprocess: Preprocess | None = None,
+    preprocess: str | None = None,
     size: int | None = None,
     name: str | None = None,
     ids: Sequence[Any] | None = None,
@@ -186,10 +186,8 @@ def _name(given: str | None, found: str) -> str:
 
 
 def _geometry(preprocess: str | None, size: int | None) -> SpatialTransform:
-    if preprocess is not None and preprocess not in get_args(Preprocess):
-        raise unknown("preprocess", str(preprocess), get_args(Preprocess))
     _check_positive(size, "size")
-    return SpatialTransform(preprocess or "resize256_crop224", size or _SIZE)  # pyright: ignore[reportArgumentType]
+    return SpatialTransform(preprocess or "resize256_crop224", size or _SIZE)
 
 
 def _check_positive(given: Any, what: str) -> None:

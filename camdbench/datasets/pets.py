@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from pydantic import PositiveInt
 
+from camdbench.core.option_types import Preprocess
 from camdbench.core.registries import dataset
 from camdbench.datasets.folder_layout import FolderLayout, integer, read_columns
 from camdbench.datasets.mask_values import read_values
@@ -39,7 +40,7 @@ def pets(
     classes: Literal["breeds", "binary"] = "breeds",
     core: Literal["1", "2", "3", "12", "13", "23", "123"] = "1",
     masks: str = "gt",
-    preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
+    preprocess: Preprocess = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
     """Oxford-IIIT Pet: cats and dogs of 37 breeds with masks from trimaps, in torchvision's layout.

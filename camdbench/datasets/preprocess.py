@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from camdbench.core.errors import SampleError
-from camdbench.datasets.transforms import Annotations, Preprocess, SpatialTransform
+from camdbench.datasets.transforms import Annotations, SpatialTransform
 
 T = TypeVar("T")
 
@@ -72,6 +72,6 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
     return Image.fromarray((np.asarray(picture) / 257).round().astype(np.uint8))
 
 
-def prepare(picture: Image.Image, how: Preprocess, size: int) -> Tensor:
+def prepare(picture: Image.Image, how: str, size: int) -> Tensor:
     """An RGB image as (3, h, w) float32 in [0, 1], by a protocol of `SpatialTransform`."""
     return SpatialTransform(how, size).fit(picture, Annotations()).image

@@ -10,6 +10,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from camdbench.core.errors import SampleError, UsageError
+from camdbench.core.option_types import Preprocess
 from camdbench.core.registries import dataset
 from camdbench.datasets.class_maps import VOC_CLASSES, FromClassMaps, as_class_map, largest_items, shown_in
 from camdbench.datasets.folder_layout import FolderLayout, read_lines, read_mat
@@ -36,7 +37,7 @@ def sbd(
     *,
     split: Literal["train", "val", "train_noval"] = "val",
     masks: str = "gt",
-    preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
+    preprocess: Preprocess = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
     """Semantic Boundaries Dataset: PASCAL VOC's 20 classes, multi-label, with class masks.

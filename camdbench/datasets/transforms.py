@@ -7,7 +7,8 @@ W x H pixels is (0, 0, W, H). `FileBoxes` converts the convention of a file, and
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,11 +19,11 @@ from torchvision.transforms.v2 import functional as joint
 from torchvision.tv_tensors import BoundingBoxes
 
 from camdbench.core.errors import SampleError
+from camdbench.datasets.geometry import Geometry, geometry_of
 from camdbench.functional.file_boxes import FileBoxes, Placement
 
-Preprocess = Literal["resize256_crop224", "resize224_distort", "short448", "keep"]
 _MIN_SIDE = 1.0  # smallest width and height of a box after a crop, in pixels
-_SCALED = {"resize256_crop224": 256 / 224, "short448": 448 / 224}  # short side over `size`
+_FILTERS = {"bilinear": v2.InterpolationMode.BILINEAR, "bicubic": v2.InterpolationMode.BICUBIC}
 
 
 @dataclass(frozen=True)
@@ -73,16 +74,29 @@ class SpatialTransform:
     - `resize224_distort`: to `size` x `size`, aspect ratio not kept.
     - `short448`: short side to 2 * size, no crop (CGC's content heatmap).
     - `keep`: unchanged.
+    - `fit(short=256, crop=224, resample=bicubic)`, `fit(size=224)`: in pixels, whatever `size` is (see `Geometry`).
 
-    Images are resized bilinearly with antialiasing, masks by nearest-exact.
+    Images are resized with antialiasing, by default bilinearly; masks by nearest-exact.
 
     Attributes:
         how: the protocol.
         size: side of the input in pixels, 224 in the names.
     """
 
-    how: Preprocess = "resize256_crop224"
+    how: str = "resize256_crop224"
     size: int = 224
+
+    def __post_init__(self) -> None:
+        _ = self.geometry  # a wrong protocol is refused before an image is read
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        """The protocol in pixels.
+
+        Raises:
+            UsageError: unknown protocol.
+        """
+        return geometry_of(self.how, self.size)
 
     def fit(self, picture: Image.Image, known: Annotations) -> TransformedSample:
         """Resize and crop an RGB image and its annotations.
@@ -99,26 +113,29 @@ class SpatialTransform:
         mask = None if known.mask is None else self._fit_map(known.mask.to(torch.uint8)).bool()
         class_map = None if known.class_map is None else self._fit_map(known.class_map)
         void = None if known.void is None else self._fit_map(known.void.to(torch.uint8)).bool()
-        pixels = np.asarray(self._through(picture, v2.InterpolationMode.BILINEAR), dtype=np.uint8)
+        pixels = np.asarray(self._through(picture, _FILTERS[self.geometry.resample]), dtype=np.uint8)
         image = torch.from_numpy(pixels.copy()).permute(2, 0, 1).float().div(255)
         stated = None if known.file_boxes is None else known.file_boxes.placed(self._placement((height, width)))
         return TransformedSample(image, Annotations(boxes, mask, class_map, known.present, void, stated), lost)
 
     def _through(self, given: Any, interpolation: v2.InterpolationMode) -> Any:
-        resized = self._resize(given, interpolation)
-        return joint.center_crop(resized, [self.size, self.size]) if self.how == "resize256_crop224" else resized
+        resized, side = self._resize(given, interpolation), self.geometry.crop
+        if side is None:
+            return resized
+        top, left = self.geometry.top_left(*joint.get_size(resized))
+        return joint.crop(resized, top, left, side, side)
 
     def _resize(self, given: Any, interpolation: v2.InterpolationMode) -> Any:
-        if self.how == "keep":
+        short, size = self.geometry.short, self.geometry.size
+        sides = [size, size] if size is not None else [short] if short is not None else None
+        if sides is None:
             return given
-        sides = [self.size, self.size] if self.how == "resize224_distort" else [round(self.size * _SCALED[self.how])]
         return joint.resize(given, sides, interpolation=interpolation)
 
     def _placement(self, canvas: tuple[int, int]) -> Placement:
         empty = BoundingBoxes(torch.zeros(1, 4), format="XYXY", canvas_size=canvas)  # pyright: ignore[reportCallIssue]
         tall, wide = self._resize(empty, v2.InterpolationMode.NEAREST).canvas_size
-        cropped = self.how == "resize256_crop224"
-        return Placement(canvas, (tall, wide), (round((tall - self.size) / 2), round((wide - self.size) / 2)) if cropped else (0, 0))
+        return Placement(canvas, (tall, wide), self.geometry.top_left(tall, wide))
 
     def _fit_map(self, values: Tensor) -> Tensor:
         # as a plain tensor: older torchvisions resize a tv_tensors.Mask by `nearest`, which is off by half a pixel
@@ -138,9 +155,9 @@ class SpatialTransform:
 
     def _check_aspect(self, width: int, height: int) -> None:
         """Raise SampleError for a narrow image that would grow to gigabytes at its aspect ratio."""
-        if self.how not in _SCALED or Image.MAX_IMAGE_PIXELS is None:
+        short = self.geometry.short
+        if short is None or Image.MAX_IMAGE_PIXELS is None:
             return
-        short = round(self.size * _SCALED[self.how])
         if short * short * max(width, height) / min(width, height) > Image.MAX_IMAGE_PIXELS:
             raise SampleError(
                 f"an image of {width} x {height} pixels is too narrow for {self.how}: its long side would not fit into memory"

@@ -11,6 +11,7 @@ from pydantic import PositiveInt
 
 from camdbench.core.errors import UsageError
 from camdbench.core.imagenet_classes import imagenet_classes, imagenet_positions
+from camdbench.core.option_types import Preprocess
 from camdbench.core.registries import dataset
 from camdbench.datasets.folder_layout import FolderLayout, numbers, read_mat, read_table
 from camdbench.datasets.masks import with_masks
@@ -39,7 +40,7 @@ def unrel(
     objects: Literal["all", "first"] = "all",
     mapping: str | None = None,
     masks: str = "gt",
-    preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
+    preprocess: Preprocess = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
     """UnRel: unusual relations between objects, with boxes; labels are classes of ImageNet.

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import PositiveInt
 from torch import Tensor
 
+from camdbench.core.option_types import Preprocess
 from camdbench.core.registries import dataset
 from camdbench.datasets.class_maps import VOC_CLASSES, FromClassMaps, as_class_map, largest_items, shown_in
 from camdbench.datasets.folder_layout import FolderLayout, read_lines
@@ -43,7 +44,7 @@ def voc2012(
     split: Literal["train", "val", "trainval"] = "val",
     labels: Literal["single", "multi"] = "single",
     masks: str = "gt",
-    preprocess: Literal["resize256_crop224", "resize224_distort", "short448", "keep"] = "resize256_crop224",
+    preprocess: Preprocess = "resize256_crop224",
     size: PositiveInt = 224,
 ) -> Dataset:
     """PASCAL VOC 2012 segmentation images, with one class (`single`) or as multi-label data set (`multi`).

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from camdbench.core.errors import NotApplicable
+from camdbench.models.huggingface_attention import explicit_attention, token_network
+from camdbench.models.huggingface_layers import family_of
 
 
 @dataclass
@@ -47,7 +49,7 @@ class Transformer:
 
     Attributes:
         blocks: blocks, first to last.
-        attentions: self-attention module of each block.
+        attentions: self-attention module of each block; empty for transformers, whose attention is computed by one function.
         readers: positions of the tokens that the head reads; empty if it reads the mean of the patch tokens.
         prefix: number of tokens before the patch tokens.
         head: logits from the tokens (B, N, C) of the last block.
@@ -66,7 +68,7 @@ class Transformer:
 
 
 def transformer_of(network: nn.Module) -> Transformer:
-    """Parts of a vision transformer of torchvision or timm (ViT, DeiT with one or two prefix tokens, registers).
+    """Parts of a vision transformer of torchvision, timm or transformers (ViT, DeiT with one or two prefix tokens, registers).
 
     Raises:
         NotApplicable: another network, or an unsupported attention or head.
@@ -76,7 +78,12 @@ def transformer_of(network: nn.Module) -> Transformer:
         return _of_torchvision(network)
     if ("timm", "VisionTransformer") in kinds:
         return _of_timm(network)
-    raise NotApplicable(f"{type(network).__name__}: attention is read from vision transformers of torchvision and timm only")
+    if family_of(network) == "timm_wrapper":
+        return transformer_of(cast("nn.Module", network.timm_model))
+    if family_of(network) is not None:
+        found = token_network(network)
+        return Transformer(found.blocks, (), found.readers, found.prefix, found.head)
+    raise NotApplicable(f"{type(network).__name__}: attention is read from vision transformers of torchvision, timm and transformers only")
 
 
 @contextmanager
@@ -88,8 +95,11 @@ def record_attention(network: nn.Module) -> Generator[Attention]:
     """
     transformer, recorded = transformer_of(network), Attention()
     with ExitStack() as stack:
-        for block, attention in zip(transformer.blocks, transformer.attentions, strict=True):
+        for block in transformer.blocks:
             stack.enter_context(_override(block, forward=_record_tokens(block, recorded)))
+        if not transformer.attentions:
+            stack.enter_context(explicit_attention(network, recorded.keep))
+        for attention in transformer.attentions:
             if isinstance(attention, nn.MultiheadAttention):
                 stack.enter_context(_override(attention, forward=_explicit_attention(attention, recorded)))
             else:
@@ -97,6 +107,10 @@ def record_attention(network: nn.Module) -> Generator[Attention]:
                 dropout = cast("nn.Module", attention.attn_drop)  # timm passes the probabilities through it
                 stack.enter_context(_override(dropout, forward=_record_probabilities(dropout, recorded)))
         yield recorded
+    if len(recorded.probabilities) % len(transformer.blocks):
+        raise NotApplicable(
+            f"{type(network).__name__}: {len(recorded.probabilities)} attention matrices in {len(transformer.blocks)} blocks were recorded"
+        )
 
 
 @contextmanager

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from camdbench.core.errors import UsageError
-from camdbench.core.network_options import BatchMates, Output, check_choice
+from camdbench.core.network_options import BatchMates, Channels, Output, check_choice
 from camdbench.core.precision import Precision, check_precision
 from camdbench.models import capture
 from camdbench.models.bare_network import bare_name, bare_network
+from camdbench.models.facts_table import facts_as_html
+from camdbench.models.huggingface_layers import WITHOUT_GRID, family_of, refuse_family
 from camdbench.models.network_check import NetworkCheck, run_once
 from camdbench.models.network_facts import check_input_size, per_channel
 from camdbench.models.network_output import tensor_of, to_logits
@@ -50,7 +52,7 @@ class Classifier(nn.Module):
     Args:
         network: maps mean/std-normalised images (B, 3, H, W) to logits (B, C), or to an object with `.logits`, key `logits` or a
             tuple. The network inside `torch.compile` and DataParallel is taken, and a copy of one built in inference mode.
-        layer: name of the target layer; default: by architecture for torchvision and timm. `NAME[-1]` is the last call of a
+        layer: name of the target layer; default: by architecture for torchvision, timm and transformers. `NAME[-1]` is the last call of a
             module that runs more than once.
         mean: mean of the normalisation on the scale of [0, 1], one number or one per channel.
         std: standard deviation, one number or one per channel.
@@ -63,6 +65,9 @@ class Classifier(nn.Module):
             something else is refused.
         batch_mates: `alone` passes one image at a time, for a network whose outputs depend on the other images of a batch.
         prefix_tokens: number of tokens before those of the patches; default: the network's own, else by the patch size.
+        channels: `bgr` for a network that takes the channels in that order; mean, std and images stay RGB.
+        preprocess: preprocessing of image files that the network is made for, such as `fit(short=256, crop=224)`; it is taken
+            by `explain` by default and by data sets with `preprocess=model`.
 
     >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
     >>> classifier = Classifier(network, layer="1", mean=0.5, std=0.25)
@@ -87,9 +92,12 @@ class Classifier(nn.Module):
         output: Output | None = None,
         batch_mates: BatchMates = "together",
         prefix_tokens: int | None = None,
+        channels: Channels = "rgb",
+        preprocess: str | None = None,
     ) -> None:
         super().__init__()
         self.network = network = bare_network(network)
+        refuse_family(network)
         self.training = network.training
         self.name = name
         self.class_names = tuple(class_names)
@@ -98,6 +106,9 @@ class Classifier(nn.Module):
         self.output: Output | None = None if output is None else check_choice("output", output, Output)
         self.batch_mates: BatchMates = check_choice("batch mates", batch_mates, BatchMates)
         self.prefix_tokens = prefix_tokens
+        self.channels: Channels = check_choice("channels", channels, Channels)
+        self.preprocess = preprocess
+        self.revision: str | None = None  # of the weights, if they come from a hub
         self.checks = dict[tuple[object, ...], NetworkCheck]()  # by image size and what is stated
         self.register_buffer("mean", per_channel(mean, "mean"), persistent=False)
         self.register_buffer("std", per_channel(std, "std"), persistent=False)
@@ -112,6 +123,14 @@ class Classifier(nn.Module):
         self._capturing = False
         self._calls = dict[str, int]()  # of layers that were captured by call
         self._backward_kind: Literal["backward", "tail_backward"] = "backward"
+        self._passing = self._counting_foreign = False
+
+    def __repr__(self) -> str:
+        kind = type(self.network).__name__
+        return f"Classifier({self.name}: {kind}, layer {self.layer}, {self.input_size} px, {len(self.class_names) or 'no'} class names)"
+
+    def _repr_html_(self) -> str:
+        return facts_as_html(self)
 
     @property
     def device(self) -> torch.device:
@@ -130,17 +149,50 @@ class Classifier(nn.Module):
             UsageError: the network does not return logits of at least two classes.
         """
         logits = to_logits(self.outputs(images), self.output)
-        count = len(images)
+        self._count(logits, len(images), self._backward_kind)
+        return logits
+
+    def _count(self, logits: Tensor, count: int, kind: Literal["backward", "tail_backward"]) -> None:
+        """Count a forward pass of `count` images, and each backward pass through its logits."""
         self.passes += PassCounts(forward=count)
         if logits.requires_grad:
-            kind = self._backward_kind
 
             def count_backward(gradient: Tensor) -> None:
                 del gradient
                 self.passes += PassCounts(**{kind: count})
 
             logits.register_hook(count_backward)
-        return logits
+
+    @contextmanager
+    def foreign_passes_counted(self) -> Generator[None]:
+        """Count passes that other code makes on `network` itself inside the context; their images are rows of the output.
+
+        Passes through the classifier are counted once; contexts may be nested.
+        """
+        if self._counting_foreign:
+            yield
+            return
+
+        def count(module: nn.Module, inputs: object, output: object) -> None:
+            del inputs
+            if module is self.network and not self._passing:  # a copy of the network has a copy of the hook
+                logits = tensor_of(output)
+                self._count(logits, len(logits), "backward")
+
+        handle, self._counting_foreign = self.network.register_forward_hook(count), True
+        try:
+            yield
+        finally:
+            handle.remove()
+            self._counting_foreign = False
+
+    def _own_pass(self, inputs: Tensor) -> Tensor:
+        """What the network returns for normalised images (B, 3, H, W): (B, C)."""
+        before, self._passing = self._passing, True
+        try:
+            return tensor_of(self.network(inputs))
+        finally:
+            self._passing = before
 
     def outputs(self, images: Tensor) -> Tensor:
         """What the network returns for images (B, 3, H, W) in [0, 1]: (B, C), before any conversion; not counted.
@@ -148,12 +200,12 @@ class Classifier(nn.Module):
         Raises:
             UsageError: it does not return values of at least two classes.
         """
-        inputs = self._normalised(images)
+        inputs = self.normalised(images)
         if self.batch_mates == "together" or len(images) == 1:
-            return tensor_of(self.network(inputs))
+            return self._own_pass(inputs)
         if self._capturing:
             raise UsageError(f"batch_mates = alone: {len(images)} images in a pass that captures a layer; give them one by one")
-        return torch.cat([tensor_of(self.network(image[None])) for image in inputs])
+        return torch.cat([self._own_pass(image[None]) for image in inputs])
 
     def score(self, images: Tensor) -> Tensor:
         """Logits (N, C) of images altered by an explainer.
@@ -185,9 +237,10 @@ class Classifier(nn.Module):
         finally:
             self.passes = passes
 
-    def _normalised(self, images: Tensor) -> Tensor:
-        """(Images - mean) / std, in the dtype of the network."""
-        return ((images - self.mean) / self.std).to(self.dtype)
+    def normalised(self, images: Tensor) -> Tensor:
+        """Input of the network: (images - mean) / std of images (B, 3, H, W), in its channel order and dtype."""
+        inputs = ((images - self.mean) / self.std).to(self.dtype)
+        return inputs.flip(1) if self.channels == "bgr" else inputs
 
     @contextmanager
     def frozen(self) -> Generator[Classifier]:
@@ -239,16 +292,16 @@ class Classifier(nn.Module):
             return torch.cat([self.replay(image, part[None], layer) for part in output])
         name = self.layer_name(layer)
         module, call = self.module(name), capture.call_of(name, self._calls.get(name, 1))
-        inputs = self._normalised(image)
+        inputs = self.normalised(image)
         try:
             with capture.replace_output(module, output, call):
-                found = tensor_of(self.network(inputs))
+                found = self._own_pass(inputs)
             count = PassCounts(forward=1, tail_forward=len(output))
         except torch.OutOfMemoryError:
             raise
         except RuntimeError:
             with capture.replace_output(module, output, call):
-                found = tensor_of(self.network(inputs.expand(len(output), -1, -1, -1)))
+                found = self._own_pass(inputs.expand(len(output), -1, -1, -1))
             count = PassCounts(forward=len(output))
         self.passes += count
         return to_logits(found, self.output)
@@ -271,6 +324,8 @@ class Classifier(nn.Module):
         name = layer if layer is not None else self.layer
         if name is None:
             kind = type(self.network).__name__
+            if (reason := WITHOUT_GRID.get(family_of(self.network) or "")) is not None:
+                raise UsageError(f"{self.name} ({kind}): no target layer, since {reason}")
             if isinstance(self.network, torch.jit.ScriptModule):
                 raise UsageError(f"{self.name}: layers of TorchScript cannot be captured; use an explainer without a layer: rise, saliency")
             raise UsageError(f"no target layer is known for {self.name} ({kind}); name one with layer= (see: camdbench layers)")
@@ -294,8 +349,8 @@ class Classifier(nn.Module):
         return modules[name]
 
     def weights_hash(self) -> str:
-        """SHA-256 (16 hex digits) of names, shapes and values of all weights."""
-        digest = hashlib.sha256()
-        for name, value in sorted(self.network.state_dict().items()):
+        """SHA-256 (16 hex digits) of names, shapes and values of all weights and buffers, also those that are not saved."""
+        digest, saved = hashlib.sha256(), self.network.state_dict()
+        for name, value in sorted({**dict(self.network.named_buffers()), **saved}.items()):
             digest.update(name.encode() + bytes_of(value))
         return digest.hexdigest()[:16]

@@ -20,7 +20,8 @@ def tensor_of(output: object) -> Tensor:
     """
     found = getattr(output, "logits", output)
     if isinstance(found, Mapping):
-        found = cast("Mapping[str, object]", found).get("logits", found)
+        values = cast("Mapping[str, object]", found)
+        found = values.get("logits", values.get("last_hidden_state", found))  # PP-LCNet of transformers
     if isinstance(found, list | tuple) and found:
         found = cast("Sequence[object]", found)[0]
     if not isinstance(found, Tensor) or found.ndim != 2 or found.shape[1] < 2:

@@ -11,6 +11,7 @@ from torch.autograd.graph import Node
 
 from camdbench.core.errors import UsageError, first_line
 from camdbench.models.capture import CapturedOutput, split_call, survey
+from camdbench.models.huggingface_layers import FAMILIES, family_of, order_problem
 from camdbench.models.network_check import check_network
 from camdbench.models.tensor_layout import TensorLayout, possible_layouts, readings
 
@@ -67,13 +68,20 @@ _TIMM_FAMILIES = {
 
 
 def default_layer(network: nn.Module) -> str | None:
-    """Default target layer of a classifier of torchvision or timm; None for others."""
+    """Default target layer of a classifier of torchvision, timm or transformers; None for others."""
+    if (inside := getattr(network, "timm_model", None)) is not None and family_of(network) == "timm_wrapper":
+        layer = default_layer(inside)
+        return None if layer is None else f"timm_model.{layer}"
+    if (family := FAMILIES.get(family_of(network) or "")) is not None:
+        return _resolve(network, family.layer)
     for kind in type(network).__mro__:
         families = next((table for library, table in _LIBRARIES.items() if kind.__module__.startswith(library)), {})
         if kind.__name__ in families:
             return _resolve(network, families[kind.__name__])
     return None
 
+
+_FEWEST_CELLS = 4  # of a layer that an error recommends
 
 # In names of autograd nodes; `hardtanh` is ReLU6.
 _ACTIVATIONS = ("relu", "elu", "silu", "swish", "mish", "hardtanh", "softplus", "sigmoid", "tanh")
@@ -144,6 +152,7 @@ def list_layers(classifier: Classifier, image_size: tuple[int, int]) -> list[Lay
         height, width = (0, 0) if layout is None else (layout.height, layout.width)
         unreached = differentiable and not (record.gradient is not None and bool(record.gradient))
         problem, kind = _problem(modules[name], record, found, unreached=unreached), type(modules[name]).__name__
+        problem = order_problem(classifier.network, name) or problem
         follower = followers.get(name, "")
         if record.calls > 1:
             layers.append(Layer(name, kind, 0, 0, 0, f"runs {record.calls} times in a forward pass", follower))
@@ -210,12 +219,13 @@ def _problem(module: nn.Module, record: CapturedOutput, layouts: Sequence[Tensor
     if record.calls == 0:
         return "does not run in a forward pass"
     if record.shape and record.shape[0] != 1:
-        return f"returns {record.shape[0]} items for one image"
+        return f"returns {record.shape[0]} items for one image, such as windows"
+    if record.is_attention:
+        return "returns attention probabilities: its rows and columns are tokens, not places"
     if len(layouts) != 1:
         return readings(layouts) if layouts else "no grid of places in its output"
-    if layouts[0].height * layouts[0].width == 1:
-        return "its grid has a single cell"
-    return "its gradient is exactly zero at every place" if unreached else ""
+    single = layouts[0].height * layouts[0].width == 1
+    return "its grid has a single cell" if single else "its gradient is exactly zero at every place" if unreached else ""
 
 
 def check_layer(classifier: Classifier, layer: str | None, layers: Sequence[Layer]) -> str:
@@ -232,6 +242,7 @@ def check_layer(classifier: Classifier, layer: str | None, layers: Sequence[Laye
     if not found.problem:
         return name
     works = [item for item in layers if not item.problem]
+    works = [item for item in works if item.height * item.width >= _FEWEST_CELLS] or works
     names = [item.name for item in works]
     after = [item.name for item in works if not item.followed_by]  # an activation function would change the map
     known = [default for default in (f"{name}[-1]", classifier.layer, default_layer(classifier.network)) if default in names]

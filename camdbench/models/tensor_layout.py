@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from camdbench.core.errors import UsageError
+from camdbench.models.huggingface_layers import order_problem, stated_prefixes
 
 _MOST_PREFIX_TOKENS = 8
 _FEWEST_PLACES = 4
@@ -63,6 +64,8 @@ def find_layout(
     Raises:
         UsageError: no layout fits, or several do.
     """
+    if problem := order_problem(network, layer):
+        raise UsageError(f"layer {layer!r} cannot be explained: {problem}")
     found = possible_layouts(shape, image_size, module, network, prefix_tokens)
     if len(found) == 1:
         return found[0]
@@ -151,6 +154,8 @@ def _merged(height: int, width: int) -> tuple[tuple[int, int], ...]:
 
 def _stated_prefixes(network: nn.Module) -> set[int]:
     """Numbers of prefix tokens that a network or a module of it states: `num_prefix_tokens`, or a `class_token`."""
+    if prefixes := stated_prefixes(network):
+        return prefixes
     stated = {getattr(module, "num_prefix_tokens", None) for module in network.modules()}
     numbers = {number for number in stated if isinstance(number, int)}
     return numbers or ({1} if any(hasattr(module, "class_token") for module in network.modules()) else set())

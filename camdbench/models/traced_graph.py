@@ -70,7 +70,7 @@ class TracedGraph:
             self.nodes = list(fx.Tracer().trace(self.network, concrete_args=usual or None).nodes)
         except Exception as error:  # tracing raises many types
             raise NotApplicable(f"the operations of {name} cannot be listed: {error}") from None
-        self.values: dict[Node, Any] = {self.nodes[0]: images.sub(classifier.mean).div(classifier.std)}
+        self.values: dict[Node, Any] = {self.nodes[0]: classifier.normalised(images)}
         with torch.no_grad():
             for node in self.nodes[1:]:
                 self.values[node] = self._run(node)

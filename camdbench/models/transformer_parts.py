@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from camdbench.core.errors import NotApplicable
-from camdbench.models.attention import transformer_of
+from camdbench.models.attention import Transformer, transformer_of
+from camdbench.models.huggingface_layers import family_of
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ def parts_of(network: Any) -> TransformerParts:
     """
     transformer, name = transformer_of(network), type(network).__name__
     pooled_norm: nn.Module = nn.Identity()
+    if family_of(network) is not None:
+        return _of_transformers(network, transformer)
     if hasattr(network, "encoder"):
         heads, norm = list[nn.Module](network.heads.children()), network.encoder.ln
         blocks = tuple(map(_of_torchvision, transformer.blocks))
@@ -73,6 +77,34 @@ def parts_of(network: Any) -> TransformerParts:
     if not len(classifiers) == len(heads) == max(1, len(transformer.readers)):
         raise NotApplicable(f"head of {name}: not linear in the tokens that it reads")
     return TransformerParts(blocks, norm, pooled_norm, classifiers)
+
+
+def _of_transformers(network: Any, transformer: Transformer) -> TransformerParts:
+    """Layers of ViT, ViT-MSN and DeiT of transformers."""
+    if family_of(network) not in ("vit", "vit_msn", "deit"):
+        raise NotApplicable(f"{type(network).__name__}: its blocks or its head have layers without a rule")
+    heads = [network.cls_classifier, network.distillation_classifier] if len(transformer.readers) > 1 else [network.classifier]
+    blocks = tuple(map(_block_of_transformers, transformer.blocks))
+    return TransformerParts(blocks, network.base_model.layernorm, nn.Identity(), tuple(heads))
+
+
+def _block_of_transformers(block: Any) -> BlockParts:
+    attention = block.attention
+    layers: list[nn.Linear] = [attention.q_proj, attention.k_proj, attention.v_proj]
+    biases: list[Tensor] = [layer.bias for layer in layers if layer.bias is not None]  # pyright: ignore[reportUnnecessaryComparison]
+    return BlockParts(
+        norm1=block.layernorm_before,
+        qkv_weight=torch.cat([layer.weight for layer in layers]),
+        qkv_bias=torch.cat(biases) if biases else None,
+        heads=attention.num_attention_heads,
+        project=attention.o_proj,
+        scale1=nn.Identity(),
+        norm2=block.layernorm_after,
+        expand=block.mlp.fc1,
+        activation=block.mlp.activation_fn,
+        contract=block.mlp.fc2,
+        scale2=nn.Identity(),
+    )
 
 
 def _of_torchvision(block: Any) -> BlockParts:

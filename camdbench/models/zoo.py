@@ -1,7 +1,8 @@
-"""Model zoo: classifiers by name, embedded, of torchvision, of timm, or a checkpoint by path."""
+"""Model zoo: classifiers by name, registered, of torchvision, of timm, or a checkpoint by path."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from camdbench.core.errors import UsageError, unknown
 from camdbench.core.network_options import BatchMates, Output, check_choice
 from camdbench.core.precision import check_precision
 from camdbench.core.registries import models
-from camdbench.models import timm_zoo, torchvision_zoo
+from camdbench.models import huggingface_zoo, timm_zoo, torchvision_zoo
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def model_names() -> list[str]:
-    """Names of all models, the embedded first; imports neither torch nor timm."""
+    """Names of all models, the registered first; imports neither torch nor timm."""
     return [*models.names(), *torchvision_zoo.names(), *timm_zoo.names()]
 
 
@@ -27,7 +28,7 @@ def check_model(name: str, *, weights: str | Path | None = None) -> None:
     """Check a model name without importing torch.
 
     Raises:
-        UsageError: unknown model, or the weights file does not exist.
+        UsageError: unknown model, a package that it needs is not installed, or the weights file does not exist.
     """
     if weights is not None and not Path(weights).is_file():
         raise UsageError(f"--weights {weights}: no such file")
@@ -35,9 +36,15 @@ def check_model(name: str, *, weights: str | Path | None = None) -> None:
     if _is_path(name):
         if not Path(name).is_file():
             raise UsageError(f"model {name}: no such checkpoint")
+    elif name.startswith(huggingface_zoo.PREFIX):
+        if weights is not None:
+            raise UsageError(f"--weights {weights}: {name} has its own weights; omit --weights")
+        huggingface_zoo.check_name(name)
     elif base.startswith(timm_zoo.PREFIX):
         timm_zoo.check_name(base)
-    elif base not in models and base not in torchvision_zoo.names():
+    elif base in models:
+        _check_packages(base)
+    elif base not in torchvision_zoo.names():
         raise unknown("model", base, model_names(), more="(see: camdbench list models)")
 
 
@@ -73,15 +80,16 @@ def load_classifier(
     """Classifier of the zoo, in eval mode with frozen weights.
 
     Args:
-        name: `shortcuts-ce`, a torchvision name such as `resnet50` or `resnet50@IMAGENET1K_V1`, a timm name such as
-            `timm/vit_base_patch16_224` or `timm/vit_base_patch16_224@augreg_in1k`, `…@random` for random weights from a
-            fixed seed, or the path of a checkpoint of `camdbench train`.
+        name: a registered name such as `shortcuts-ce`, a torchvision name such as `resnet50` or `resnet50@IMAGENET1K_V1`, a timm
+            name such as `timm/vit_base_patch16_224` or `timm/vit_base_patch16_224@augreg_in1k`, `…@random` for random weights from a
+            fixed seed, a network of transformers such as `hf/microsoft/resnet-18` or `hf/./FOLDER` of save_pretrained, or the path
+            of a checkpoint of `camdbench train`.
         weights: weights file for a torchvision or timm name: safetensors or a state dict of plain tensors.
         layer: target layer; default: by architecture.
         mean: mean of the input normalisation on the scale of [0, 1]; default: that of the weights.
         std: standard deviation of the input normalisation; default: that of the weights.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
-        download: whether torchvision or timm may download missing weights.
+        download: whether torchvision, timm or transformers may download missing weights.
         precision: precision of forward passes on masked images: `fp32` or `bf16`.
         output: what the network returns: logits, probabilities, log-probabilities or sigmoid; default: as the model states.
         batch_mates: `alone` runs one image at a time; default: as the model states.
@@ -99,6 +107,8 @@ def load_classifier(
     base, _, tag = name.partition("@")
     if _is_path(name):
         classifier = load_checkpoint(Path(name), name=Path(name).stem)
+    elif name.startswith(huggingface_zoo.PREFIX):
+        classifier = huggingface_zoo.build(name, download=download, **given)
     elif base in models:
         if tag or weights is not None:
             raise UsageError(f"model {base} carries its own weights; name a model of torchvision or timm for @ or --weights")
@@ -123,6 +133,8 @@ def load_untrained(name: str) -> Classifier:
     Raises:
         UsageError: unknown name.
     """
+    if name.startswith(huggingface_zoo.PREFIX):
+        return load_classifier(name if name.endswith("@random") else f"{name}@random", device="cpu")
     known = "@" in name or _is_path(name) or name in models
     name = name.partition(".")[0] if name.startswith(timm_zoo.PREFIX) and not known else name
     return load_classifier(name if known else f"{name}@random", device="cpu")
@@ -141,6 +153,14 @@ def to_classifier(model: Classifier | nn.Module | str) -> Classifier:
     if not isinstance(model, Classifier):
         raise UsageError(f"wrap the {type(model).__name__} first: camdbench.Classifier(network, layer=…, mean=…, std=…)")
     return model
+
+
+def _check_packages(base: str) -> None:
+    """Check that the packages of a registered model are installed, without importing them."""
+    facts = models.get(base).facts
+    for package in facts.packages:
+        if importlib.util.find_spec(package) is None:
+            raise UsageError(f"model {base}: {package} is not installed; run: pip install 'camdbench[{facts.extra}]'")
 
 
 def _is_path(name: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from camdbench.core.errors import NotApplicable, SampleError, UsageError
+from camdbench.core.errors import SampleError, UsageError
 from camdbench.core.files import replacing
 from camdbench.core.registries import parse_explainers
-from camdbench.datasets.preprocess import Preprocess, prepare, read_picture
-from camdbench.explainers.common.explain import Explanation, explain
+from camdbench.datasets.geometry import geometry_of
+from camdbench.datasets.preprocess import prepare, read_picture
+from camdbench.explainers.common.explain import explain
+from camdbench.explainers.common.explanation import Explanation
 from camdbench.models.classifier import Classifier
 from camdbench.reporting.overlay import gallery, save_overlay
 from camdbench.runner.evaluate import evaluate
@@ -54,7 +56,7 @@ def explain_images(
     *,
     target: str | int = "predicted",
     metrics: str = "ad,ag,ai",
-    preprocess: Preprocess = "resize256_crop224",
+    preprocess: str | None = None,
     size: int | None = None,
     out: Path = Path("explanations"),
     seed: int = 0,
@@ -67,7 +69,7 @@ def explain_images(
         explainers: explainer specs, comma-separated; or `all`.
         target: predicted, runner_up, least_likely, a class index or a class name.
         metrics: metric specs, comma-separated, whose values are shown beside the maps.
-        preprocess: preprocessing to a square of `size` pixels.
+        preprocess: preprocessing to a square; default: the model's own, else `resize256_crop224`.
         size: side length in pixels; default: the model's input size.
         out: output folder.
         seed: seed of explainers that draw random numbers.
@@ -80,7 +82,7 @@ def explain_images(
         UsageError: unknown name, or no image can be read.
     """
     specs = [str(spec) for spec in parse_explainers(explainers, gives=())]
-    images, damaged = _read(names, preprocess, size or classifier.input_size)
+    images, damaged = _read(names, _preprocess(preprocess, size, classifier), size or classifier.input_size)
     if not images:
         raise UsageError("; ".join(f"{name}: {reason}" for name, reason in damaged.items()))
     try:
@@ -88,14 +90,9 @@ def explain_images(
     except OSError as error:
         raise UsageError(f"--out = {out}: cannot be written ({error.strerror}); choose another folder") from None
     batch = torch.stack(list(images.values()))
-    found, refused = dict[str, Explanation](), dict[str, str]()
-    for spec in specs:
-        try:
-            found[spec] = explain(classifier, batch, spec, targets=target, seed=seed)
-        except NotApplicable as error:
-            refused[spec] = str(error)
+    found = explain(classifier, batch, specs, targets=target, seed=seed)
     if not found:
-        raise UsageError("; ".join(f"{spec}: {reason}" for spec, reason in refused.items()))
+        raise UsageError("; ".join(f"{spec}: {reason}" for spec, reason in found.refused.items()))
     scores = {spec: _scores(classifier, batch, maps, metrics) for spec, maps in found.items()}
     stems = _stems(list(images))
     explained = [
@@ -104,7 +101,23 @@ def explain_images(
         for spec in found
     ]
     _write(batch, found, explained, [out / f"{stem}.npz" for stem in stems], out / "gallery.png")
-    return explained, damaged, refused
+    return explained, damaged, found.refused
+
+
+def _preprocess(given: str | None, size: int | None, classifier: Classifier) -> str:
+    """The given preprocessing, else the model's own, else `resize256_crop224`.
+
+    Raises:
+        UsageError: the images would have different sizes, or `size` contradicts pixels.
+    """
+    own = classifier.preprocess if given in (None, "model") else given
+    how = own or "resize256_crop224"
+    if size is not None and how.startswith("fit("):
+        whose = "--preprocess" if given == own else f"{classifier.name}: the preprocessing"
+        raise UsageError(f"--size = {size}: {whose} {how} states its size; use --preprocess resize256_crop224, or omit --size")
+    if geometry_of(how, 224).input_size is None:
+        raise UsageError(f"--preprocess = {how}: images would differ in size; add crop=, such as fit(short=256, crop=224)")
+    return how
 
 
 def _scores(classifier: Classifier, batch: Tensor, maps: Explanation, metrics: str) -> list[dict[str, float]]:
@@ -113,7 +126,7 @@ def _scores(classifier: Classifier, batch: Tensor, maps: Explanation, metrics: s
     return [dict(zip(own["metric"], own["value"], strict=True)) for _, own in values.groupby("image")]
 
 
-def _write(batch: Tensor, found: dict[str, Explanation], explained: Sequence[Explained], archives: Sequence[Path], page: Path) -> None:
+def _write(batch: Tensor, found: Mapping[str, Explanation], explained: Sequence[Explained], archives: Sequence[Path], page: Path) -> None:
     """Write overlays, one archive of maps per image, and the gallery."""
     pixels = batch.permute(0, 2, 3, 1).numpy()
     for number, item in enumerate(explained):
@@ -126,7 +139,7 @@ def _write(batch: Tensor, found: dict[str, Explanation], explained: Sequence[Exp
     gallery(pixels, {spec: maps.maps.cpu().numpy() for spec, maps in found.items()}, titles, page, captions=captions)
 
 
-def _read(names: Sequence[str], preprocess: Preprocess, size: int) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _read(names: Sequence[str], preprocess: str, size: int) -> tuple[dict[str, Tensor], dict[str, str]]:
     images, damaged = dict[str, Tensor](), dict[str, str]()
     for name in names:
         try:

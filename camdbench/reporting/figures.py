@@ -136,13 +136,14 @@ def rank_diagrams(run: str | Path) -> Iterator[tuple[str, Figure]]:
     except UsageError:  # one explainer, or no common image
         return
     pairs = compare(run)
+    pairs["p"] = pairs["p_holm"].fillna(pairs["p_permutation"])  # controls and tied explainers are not in Holm's family
     for (model, metric), lines in ranks.groupby(["model", "metric"], sort=False):
         if len(lines) < 3:
             continue
         names = lines["explainer"].tolist()
         own = pairs[(pairs["model"] == model) & (pairs["metric"] == metric)]
         both = pd.concat([own, own.rename(columns={"a": "b", "b": "a"})])
-        alike = both.pivot_table(index="a", columns="b", values="p_holm").reindex(index=names, columns=names).fillna(1.0)
+        alike = both.pivot_table(index="a", columns="b", values="p").reindex(index=names, columns=names).fillna(1.0)
         figure = Figure(figsize=(9, 0.8 + 0.22 * len(names)), layout="constrained")
         place = figure.add_subplot()
         critical_difference_diagram(lines.set_index("explainer")["rank"], alike, ax=place, label_props={"fontsize": 8})

@@ -1,54 +1,18 @@
-"""Overlays of saliency maps on images, single or as a gallery."""
+"""Overlays of saliency maps as files: single, or as a gallery."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from camdbench.core.errors import UsageError, unknown
+from camdbench.core.errors import UsageError
 from camdbench.core.files import replacing
+from camdbench.functional.map_overlay import Array, check_picture, overlay
 from camdbench.reporting.page import WIDTH, Page, PageRow, PageSection, folder
 
-Array = np.ndarray[Any, Any]
 Stack = Sequence[Array] | Array  # N arrays, or one with an axis more
 
 _LONGEST = 2**16  # pixels that the Agg canvas can draw along a side
-
-
-def overlay(image: Array, saliency: Array, *, colours: str = "turbo", strength: float = 0.7) -> NDArray[np.uint8]:
-    """Blend a coloured map over its image; the image is unchanged where the map is 0.
-
-    The opacity is `strength` times the map.
-
-    >>> overlay(np.ones((1, 2, 3)), np.array([[0.0, 1.0]]), colours="gray", strength=1.0).tolist()
-    [[[255, 255, 255], [255, 255, 255]]]
-
-    Args:
-        image: (H, W, 3) in [0, 1].
-        saliency: (H, W) in [0, 1].
-        colours: name of a matplotlib colour map: turbo, jet, viridis, ….
-        strength: opacity where the map is 1, in [0, 1].
-
-    Returns:
-        (H, W, 3).
-
-    Raises:
-        UsageError: invalid shape or range, or unknown colour map.
-    """
-    from matplotlib import colormaps
-
-    _check_picture(image, saliency)
-    if colours not in colormaps:
-        raise unknown("colour map", colours, colormaps)
-    if not 0 <= strength <= 1:
-        raise UsageError(f"strength = {strength}: expected a number in [0, 1]")
-    opacity = strength * saliency[..., None]
-    colour = colormaps[colours](saliency)[..., :3]
-    return np.rint(255 * ((1 - opacity) * image + opacity * colour)).astype(np.uint8)
 
 
 def save_overlay(path: str | Path, image: Array, saliency: Array, *, colours: str = "turbo", strength: float = 0.7) -> None:
@@ -151,24 +115,9 @@ def _check(images: Stack, maps: Mapping[str, Stack], titles: Sequence[str], capt
             raise UsageError(f"{len(own)} {what} for {len(images)} images; give one for each")
     for own in maps.values():
         for image, saliency in zip(images, own, strict=True):
-            _check_picture(image, saliency)
+            check_picture(image, saliency)
 
 
 def _check_length(pixels: float, count: int) -> None:
     if pixels >= _LONGEST:
         raise UsageError(f"gallery: too long with {count} images; use fewer images or a lower dpi")
-
-
-def _check_picture(image: Array, saliency: Array) -> None:
-    """Check that an image and a map fit.
-
-    Raises:
-        UsageError: the image is not (H, W, 3), the map not of its size, or a value lies outside [0, 1].
-    """
-    if image.ndim != 3 or image.shape[2] != 3:
-        raise UsageError(f"an image of shape {image.shape}: expected (height, width, 3)")
-    if saliency.shape != image.shape[:2]:
-        raise UsageError(f"a map of shape {saliency.shape} for an image of {image.shape[:2]}: up-sample it first")
-    for name, values in (("image", image), ("map", saliency)):
-        if not (values.size and values.min() >= 0 and values.max() <= 1):  # false for NaN as well
-            raise UsageError(f"the {name} must have values in [0, 1]; divide 8-bit values by 255, normalise a raw map")

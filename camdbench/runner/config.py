@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -20,7 +20,7 @@ from camdbench.core.registries import (
     parse_explainers,
     parse_metrics,
 )
-from camdbench.core.settings import Setting, numbers
+from camdbench.core.settings import Setting, named_file, numbers
 from camdbench.core.spec import Spec, parse_spec
 
 if TYPE_CHECKING:  # a request is checked before torch is imported
@@ -47,6 +47,16 @@ class RunConfig:
         Setting("Explainer specs, comma-separated: 'opticam(iterations=50),gradcam'; or all, controls, none.", role="selection", short="e"),
     ] = "opticam,gradcam"
     metrics: Annotated[Specs, Setting("Metric specs, comma-separated: 'ad,insertion(protocol=rise)'; or all.", short="m")] = "ad,ag,ai"
+    maps: Annotated[
+        Mapping[str, File] | None,
+        Setting(
+            "Maps of another tool, scored as explainer NAME: a file .npy, .npz or .h5, or a folder of ID.npy or ID.png.",
+            role="resource",
+            metavar="NAME=FILE",
+            parse=named_file,
+            repeats=True,
+        ),
+    ] = None
     models: Annotated[Specs, Setting("Model names, comma-separated (see: camdbench list models).")] = "shortcuts-ce"
     dataset: Annotated[str, Setting("Data set spec (see: camdbench list datasets).")] = "shortcuts"
     split: Annotated[str | None, Setting("Split of the data set.", default_help="val, if the data set has it")] = None
@@ -112,7 +122,7 @@ class Request:
 
     Attributes:
         config: the configuration in canonical words: specs with checked options, split and limit resolved.
-        explainers: specs, in the order asked for.
+        explainers: specs, in the order asked for; names of given maps follow.
         metrics: specs, in the order asked for.
         models: names of models.
         dataset: spec of the data set, without its split.
@@ -121,6 +131,7 @@ class Request:
         maps: run directory or file with the maps to score; None if explainers make them.
         map_normalisation: normalisation of the maps of such a file.
         chunk_size: images in one part file.
+        given: explainers whose maps were given beside those of computed ones.
     """
 
     config: RunConfig
@@ -133,6 +144,12 @@ class Request:
     maps: str | None = None
     map_normalisation: str | None = None
     chunk_size: int = CHUNK_SIZE
+    given: tuple[Spec, ...] = ()
+
+    @property
+    def computed(self) -> tuple[Spec, ...]:
+        """Explainers whose maps are computed."""
+        return tuple(spec for spec in self.explainers if spec not in self.given)
 
     @property
     def save_maps(self) -> bool:
@@ -165,8 +182,11 @@ def check_config(config: RunConfig, resources: Resources | None = None) -> Reque
         chosen = tuple(map(_parse_map_name, named))
     else:
         chosen = parse_explainers(config.explainers, gives)
+    given = tuple(_parse_map_name(name, "--maps") for name in _names_of_maps(config, resources))
+    if twice := set(given) & set(chosen):
+        raise UsageError(f"--maps {twice.pop()}: an explainer of the run has this name; choose another name")
     _check_needs(spec.name, gives, () if made_before else chosen, scores)
-    _check_explainers(chosen, scores, made_before=made_before, save_maps=config.save_maps != "none")
+    _check_explainers((*chosen, *given), scores, made_before=made_before, save_maps=config.save_maps != "none")
     if config.image_ids is not None and not Path(config.image_ids).is_file():
         raise UsageError(f"--image-ids = {config.image_ids}: no such file; give a file with one id per line")
     if config.classes not in (None, "names", "positions") and not Path(str(config.classes)).is_file():
@@ -184,9 +204,14 @@ def check_config(config: RunConfig, resources: Resources | None = None) -> Reque
         data_root=_text(config.data_root),
         image_ids=_text(config.image_ids),
         weights=_text(config.weights),
+        maps=None if not config.maps else {name: str(path) for name, path in config.maps.items()},
     )
     normalisation = None if resources is None else resources.map_normalisation
-    return Request(canonical, chosen, scores, models, spec, split, str(canonical.target), maps, normalisation)
+    return Request(canonical, (*chosen, *given), scores, models, spec, split, str(canonical.target), maps, normalisation, given=given)
+
+
+def _names_of_maps(config: RunConfig, resources: Resources | None) -> tuple[str, ...]:
+    return (*(config.maps or ()), *(() if resources is None else resources.joint))
 
 
 def _check_models(config: RunConfig, resources: Resources | None) -> tuple[RunConfig, tuple[str, ...]]:
@@ -246,7 +271,7 @@ def _limit(config: RunConfig, dataset: Spec, resources: Resources | None) -> int
     return None if own or datasets.get(dataset.name).facts.on_disk else 64
 
 
-def _parse_map_name(name: str) -> Spec:
+def _parse_map_name(name: str, flag: str = "--explainer-name") -> Spec:
     """Parse the explainer name of maps from another tool.
 
     Raises:
@@ -254,7 +279,7 @@ def _parse_map_name(name: str) -> Spec:
     """
     spec = parse_spec(name)
     if spec.name in explainers.names() or spec == NO_EXPLAINER:
-        raise UsageError(f"--explainer-name = {name}: an explainer of camdbench; choose another name, such as {spec.name}-theirs")
+        raise UsageError(f"{flag} = {name}: an explainer of camdbench; choose another name, such as {spec.name}-theirs")
     return spec
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from camdbench.core import provenance
 from camdbench.core.errors import CamdbenchWarning, UsageError
-from camdbench.core.registries import explainers, is_control, metrics, needs_of, protocol_of
+from camdbench.core.registries import datasets, explainers, is_control, metrics, needs_of, protocol_of
+from camdbench.core.registries import models as registered_models
 from camdbench.core.settings import fields_of
 from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Dataset
@@ -21,6 +22,7 @@ from camdbench.functional.targets import class_indices
 from camdbench.metrics.common.curve_points import few_points
 from camdbench.models.classifier import Classifier
 from camdbench.models.network_check import check_network
+from camdbench.models.network_identity import network_code, probe, same_probe
 from camdbench.models.target_layers import list_layers
 from camdbench.runner.class_labels import meet_classes
 from camdbench.runner.config import Request, RunConfig
@@ -125,7 +127,8 @@ def prepare(request: Request, resources: Resources | None = None, *, in_memory: 
     if in_memory:
         return Run(request, bound, names)
     _refuse_equal_names(models)
-    _ = bound.source  # refuses unsuitable saved maps before a folder is created
+    for spec in request.explainers:
+        bound.source(spec)  # refuses unsuitable saved maps before a folder is created
     record = _record(request, bound, models, few)
     root = Path(request.config.out or Path("runs", _automatic_name(record)))
     directory = RunDirectory(root)
@@ -141,6 +144,7 @@ def session_facts(run: Run) -> dict[str, Any]:
         "config": {name: _to_json(getattr(run.request.config, name)) for name in execution},
         "explainers": run.record.explainers,
         "plugins": run.record.plugins,
+        "given": run.record.given,
     }
 
 
@@ -154,8 +158,8 @@ def _facts_of(classifier: Classifier, resources: Resources) -> dict[str, Any]:
     size = resources.image_size
     checked = check_network(classifier, size)
     made_before = resources.maps is not None or resources.map_source is not None
-    asked = [spec for spec in request.explainers if not made_before and "layer" in needs_of(spec)]
-    for spec in () if made_before else request.explainers:
+    asked = [spec for spec in request.computed if not made_before and "layer" in needs_of(spec)]
+    for spec in () if made_before else request.computed:
         check_explainer(classifier, spec, size)
     seen = list_layers(classifier, size) if asked else []
     layers = {str(spec): ", ".join(checked_layers(classifier, spec, None, seen)) for spec in asked}
@@ -200,10 +204,11 @@ def _record(request: Request, resources: Resources, models: Models, few: Mapping
         run="",
         config={name: _to_json(getattr(request.config, name)) for name in kept},
         dataset={"fingerprint": dataset.fingerprint(), "images": len(dataset.ids), "classes": list(dataset.classes)},
-        models={facts["name"]: _model_record(name, facts) for name, facts in models.items()},
+        models={facts["name"]: _model_record(name, facts, resources.image_size) for name, facts in models.items()},
         code=provenance.code_hash(),
         maps=None if request.maps is None else fingerprint(request.maps),
         map_normalisation=request.map_normalisation,
+        given={str(spec): own.digest() for spec, own in resources.joint_maps.items()},
         plugins=_plugins(request),
         explainers={
             str(spec): {
@@ -219,11 +224,13 @@ def _record(request: Request, resources: Resources, models: Models, few: Mapping
     )
 
 
-def _model_record(name: str, facts: dict[str, Any]) -> dict[str, Any]:
+def _model_record(name: str, facts: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
     classifier: Classifier = facts["classifier"]
+    code = registered_models.plugin_hash(name) if name in registered_models else None
     return {
         "name": facts["name"],
         "weights_hash": classifier.weights_hash(),
+        "code": network_code(classifier.network) if code is None else f"{network_code(classifier.network)}-{code}",
         "layer": classifier.layer,
         "classes": facts["check"].classes,
         "mean": classifier.mean.flatten().tolist(),
@@ -231,8 +238,17 @@ def _model_record(name: str, facts: dict[str, Any]) -> dict[str, Any]:
         "output": classifier.output or "logits",
         "batch_mates": classifier.batch_mates,
         "prefix_tokens": classifier.prefix_tokens,
+        "input_size": classifier.input_size,
+        "class_names": _short_hash(classifier.class_names),
+        "probe": probe(classifier, size),
         "check": facts["check"].record(),
+        **({} if classifier.channels == "rgb" else {"channels": classifier.channels}),
+        **{key: value for key in ("preprocess", "revision") if (value := getattr(classifier, key)) is not None},
     } | provenance.training_of(name)
+
+
+def _short_hash(names: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(names).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _few(points: int | None) -> dict[str, int]:
@@ -255,9 +271,10 @@ def _metric_record(spec: Spec) -> dict[str, Any]:
 
 
 def _plugins(request: Request) -> dict[str, str]:
-    """Return the code hashes of explainers and metrics from plug-ins, by name."""
+    """Return the code hashes of explainers, metrics and data sets from plug-ins, by name."""
     asked = [(explainers, part.name) for spec in request.explainers for part in spec.walk() if part.name in explainers]
     asked += [(metrics, spec.name) for spec in request.metrics]
+    asked += [(datasets, request.dataset.name)] if request.dataset.name in datasets else []
     found = {name: registry.plugin_hash(name) for registry, name in asked}
     return {name: code for name, code in found.items() if code is not None}
 
@@ -284,10 +301,20 @@ def _write_or_compare(record: RunRecord, directory: RunDirectory) -> RunRecord:
     if existing is None:
         directory.write_record(record)
         return record
-    theirs = existing.identity
-    for key, value in record.identity.items():
-        if theirs.get(key, value) != value:  # a plug-in that one session does not use cannot differ
-            raise UsageError(
-                f"--out = {directory.root}: holds a run with {key} {theirs[key]}, not {value}; choose another --out or remove the folder"
-            )
+    _refuse_another_run(existing, record, directory.root)
     return record
+
+
+def _refuse_another_run(existing: RunRecord, record: RunRecord, root: Path) -> None:
+    theirs, fix = existing.identity, "choose another --out or remove the folder"
+    for key, value in record.identity.items():
+        if theirs.get(key, value) == value:  # a plug-in that one session does not use cannot differ
+            continue
+        if key.startswith("network code of "):
+            name = key.removeprefix("network code of ")
+            raise UsageError(f"--out = {root}: holds a run with the network {name} of other code ({theirs[key]} -> {value}); {fix}")
+        raise UsageError(f"--out = {root}: holds a run with {key} {theirs[key]}, not {value}; {fix}")
+    for name, own in record.models.items():
+        before = existing.models.get(name, {}).get("probe")
+        if before is not None and not same_probe(before, own["probe"]):
+            raise UsageError(f"--out = {root}: holds a run in which the network {name} returned other logits; {fix}")

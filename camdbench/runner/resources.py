@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from torch import Tensor
 
-from camdbench.core.errors import CamdbenchError, NotApplicable
+from camdbench.core.errors import CamdbenchError, NotApplicable, UsageError
 from camdbench.core.registries import datasets
 from camdbench.core.spec import Spec
 from camdbench.datasets.class_order import InNetworkOrder
@@ -25,6 +25,7 @@ from camdbench.explainers.common.saliency import saliency
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device
 from camdbench.models.zoo import load_classifier
+from camdbench.runner.joint_maps import JointMaps, MapsLike
 from camdbench.runner.saved_maps import FileMaps, MapSource, RunMaps
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Resources:
         maps: run directory or file with maps to score.
         map_normalisation: normalisation of the maps of a file.
         map_source: function that returns the maps of a batch, in place of the explainers.
+        joint: maps of other tools by their explainer's name in rows, beside computed ones: arrays (N, h, w) or mappings from ids.
         request: the checked configuration; set by `camdbench.run`.
         place: the same with absolute paths, for a process in another folder.
         class_order: index in the models of each class of the data, and the models' class names; None: equal positions.
@@ -55,6 +57,7 @@ class Resources:
     maps: str | Path | None = None
     map_normalisation: str | None = None
     map_source: MapSource | None = None
+    joint: Mapping[str, MapsLike] = field(default_factory=dict[str, MapsLike])
     request: Request | None = None
     place: Request | None = None
     class_order: tuple[tuple[int, ...], tuple[str, ...]] | None = None
@@ -74,6 +77,7 @@ class Resources:
             asked.config,
             device=self.device,
             **{name: _absolute(getattr(asked.config, name)) for name in ("data_root", "weights", "image_ids")},
+            maps=None if asked.config.maps is None else {name: _absolute(path) for name, path in asked.config.maps.items()},
         )
         models = tuple(_absolute(name) if Path(name).is_file() else name for name in asked.models)
         place = replace(asked, config=config, models=models, dataset=_with_absolute_masks(asked.dataset), maps=_absolute(asked.maps))
@@ -129,6 +133,8 @@ class Resources:
         if self.dataset is not None:
             return self.dataset
         config, spec = self._place.config, self._place.dataset
+        if spec.arguments.get("preprocess") == "model":
+            spec = Spec.of(spec.name, spec.arguments | {"preprocess": self._models_preprocess()})
         return open_dataset(spec, self._place.split, config.data_root, download=config.download)
 
     def set_class_order(self, order: tuple[tuple[int, ...], tuple[str, ...]] | None) -> None:
@@ -136,6 +142,20 @@ class Resources:
         self.class_order = order
         for name in ("all_images", "images"):  # both are cached
             self.__dict__.pop(name, None)
+
+    def _models_preprocess(self) -> str:
+        """The preprocessing of the models of the run.
+
+        Raises:
+            UsageError: a model has none, or two differ.
+        """
+        found = {name: self.classifier(name).preprocess for name in self.checked_request.models}
+        if (lacking := next((name for name, own in found.items() if own is None), None)) is not None:
+            raise UsageError(f"preprocess = model: {lacking} states no preprocessing; name it, such as fit(short=256, crop=224)")
+        if len(set(found.values())) > 1:
+            listed = "; ".join(f"{name} {own}" for name, own in found.items())
+            raise UsageError(f"preprocess = model: the models differ ({listed}); name one, or run them apart")
+        return str(next(iter(found.values())))
 
     @cached_property
     def image_size(self) -> tuple[int, int]:
@@ -160,8 +180,17 @@ class Resources:
         return ReferenceImages(self.all_images, seed=self.checked_request.config.seed, target=self.checked_request.target_rule)
 
     @cached_property
-    def source(self) -> MapSource:
-        """Source of maps: explainers, saved maps or a given function."""
+    def joint_maps(self) -> dict[Spec, JointMaps]:
+        """Given maps by explainer, read once."""
+        given = {**(self._place.config.maps or {}), **self.joint}
+        return {spec: JointMaps(str(spec), given[str(spec)], self.all_images.ids) for spec in self.checked_request.given}
+
+    def source(self, spec: Spec) -> MapSource:
+        """Source of an explainer's maps: the explainer, saved or given maps, or a given function."""
+        return self.joint_maps.get(spec, self._run_source)
+
+    @cached_property
+    def _run_source(self) -> MapSource:
         if self.map_source is not None:
             return self.map_source
         if self._place.maps is None:

@@ -5,41 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from camdbench.core.errors import UsageError
 from camdbench.core.files import read_fields
+from camdbench.core.progress import Progress, showing
+from camdbench.core.registry import load_plugin
 from camdbench.core.settings import fields_of, make_config, takes
 from camdbench.datasets.open_dataset import split_table
-from camdbench.runner.config import RunConfig, Specs, check_config
+from camdbench.runner.config import Request, RunConfig, Specs, check_config
 from camdbench.tables.load import load_rows
+from camdbench.tables.result_rows import Rows
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from camdbench.runner.resources import Resources
-
-
-class Progress(Protocol):
-    """Callbacks of a run; a job is one explainer on one chunk of images."""
-
-    def start(self, root: Path, total: int, done: int) -> None:
-        """Called before the first unit with the run directory, the number of jobs and the number of finished jobs."""
-        ...
-
-    def advance(self, jobs: int, what: str) -> None:
-        """Called after each unit with its number of jobs and a description."""
-        ...
-
-
-class NullProgress:
-    """Ignores all progress updates."""
-
-    def start(self, root: Path, total: int, done: int) -> None:
-        """Do nothing."""
-
-    def advance(self, jobs: int, what: str) -> None:
-        """Do nothing."""
 
 
 @takes(RunConfig)
@@ -49,9 +28,9 @@ def run(
     *,
     config: RunConfig | Mapping[str, Any] | str | Path | None = None,
     resources: Resources | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **options: Any,
-) -> pd.DataFrame:
+) -> Rows:
     """Run explainers and metrics over a data set; finished parts are not recomputed.
 
     Args:
@@ -62,37 +41,79 @@ def run(
         config: a configuration, a mapping of options, or a YAML file of them with paths relative to it; options beside it take
             precedence.
         resources: models, data set or maps as objects. `models={name: classifier}` and `dataset=` may also be given directly.
-        progress: callback for progress updates; default: none.
+        progress: callback for progress updates; True shows a bar, False nothing; default: a bar in a notebook
+            and on a terminal, elsewhere the logger `camdbench` at level INFO.
 
     Returns:
         One row per image, model, explainer and metric, with the columns of `core.row.Row`; values have the units of their
-        metrics. `.attrs["run"]` is the run directory.
+        metrics. `.directory` and `.attrs["run"]` are the run directory, `.summary()` the summary that a notebook shows.
 
     Raises:
         UsageError: invalid configuration, or `out` holds another run.
         CamdbenchError: no image can be read, or a file cannot be written.
     """
     named = {name: own for name, own in (("explainers", explainers), ("metrics", metrics)) if own is not None}
-    options, resources = with_objects(named | options, resources)
-    request = check_config(make_config(RunConfig, read_config(config) | options), resources)
+    request, resources = _checked(config, named | options, resources)
     from camdbench.runner.executors import EXECUTORS  # imports torch, so only after the check
     from camdbench.runner.prepare import prepare, session_facts
+    from camdbench.runner.resolved import write_resolved
 
-    prepared, progress = prepare(request, resources), progress or NullProgress()
+    prepared = prepare(request, resources)
+    write_resolved(prepared)
     (units, jobs), directory = prepared.missing(), prepared.directory
     assert directory is not None
-    progress.start(directory.root, jobs, jobs - sum(len(unit.explainers) for unit in units))
-    if units:
-        with directory.session(**session_facts(prepared)) as session:
-            for done in EXECUTORS[request.config.executor](prepared, units):
-                own = len(done.unit.explainers)
-                session.add(own, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine)
-                progress.advance(own, f"{done.unit.model}, images {done.unit.start}-{done.unit.stop - 1}")
+    with showing(progress) as shown:
+        shown.start(directory.root, jobs, jobs - sum(len(unit.explainers) for unit in units))
+        if units:
+            with directory.session(**session_facts(prepared)) as session:
+                for done in EXECUTORS[request.config.executor](prepared, units):
+                    own = len(done.unit.explainers)
+                    session.add(own, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine)
+                    shown.advance(own, f"{done.unit.model}, images {done.unit.start}-{done.unit.stop - 1}")
     directory.clear_partial()
     rows = load_rows(directory.root)
-    chosen = rows[rows["explainer"].isin([str(spec) for spec in request.jobs])].reset_index(drop=True)
+    chosen = Rows(rows[rows["explainer"].isin([str(spec) for spec in request.jobs])].reset_index(drop=True))
     chosen.attrs["run"] = str(directory.root)
     return chosen
+
+
+def plan(config: str | Path | None, **options: Any) -> tuple[str, list[str]]:
+    """Check a run as `run` does, models and data included, without a run directory.
+
+    Args:
+        config: a YAML file of options, or None.
+        **options: fields of `RunConfig`.
+
+    Returns:
+        The resolved configuration as YAML, and one line per job.
+
+    Raises:
+        UsageError: invalid configuration.
+        CamdbenchError: no image can be read.
+    """
+    request, resources = _checked(config, options, None)
+    from camdbench.runner.prepare import prepare
+    from camdbench.runner.resolved import describe_jobs, resolved, to_yaml
+
+    prepared = prepare(request, resources, in_memory=True)
+    return to_yaml(resolved(prepared)), describe_jobs(prepared)
+
+
+def _checked(
+    config: RunConfig | Mapping[str, Any] | str | Path | None, options: Mapping[str, Any], resources: Resources | None
+) -> tuple[Request, Resources | None]:
+    """Check the options of a configuration and those beside it, which take precedence."""
+    from camdbench.runner.resolved import refuse_objects
+
+    options, resources = with_objects(options, resources)
+    objects = {} if resources is None else {"models": resources.models, "dataset": resources.dataset, "maps": resources.joint}
+    given = [name for name, own in objects.items() if own is not None and own != {}]
+    read = {name: value for name, value in read_config(config).items() if name not in given}
+    for plugin in read.pop("plugins", None) or ():
+        load_plugin(plugin)
+    chosen = read | options
+    refuse_objects(chosen)
+    return check_config(make_config(RunConfig, chosen), resources), resources
 
 
 def read_config(config: RunConfig | Mapping[str, Any] | str | Path | None) -> dict[str, Any]:
@@ -106,7 +127,12 @@ def read_config(config: RunConfig | Mapping[str, Any] | str | Path | None) -> di
     file = Path(config)
     options = read_fields(file, "config =", "explainers: gradcam")
     paths = {item.name for item in fields_of(RunConfig) if item.setting.role == "resource"} | {"out"}
-    return {name: str(file.parent / value) if name in paths and value is not None else value for name, value in options.items()}
+    found = {name: str(file.parent / value) if name in paths and isinstance(value, str) else value for name, value in options.items()}
+    if isinstance(maps := found.get("maps"), dict):
+        found["maps"] = {name: str(file.parent / path) if isinstance(path, str) else path for name, path in maps.items()}
+    if isinstance(plugins := found.get("plugins"), list):
+        found["plugins"] = [str(file.parent / plugin) for plugin in plugins]
+    return found
 
 
 def with_objects(options: Mapping[str, Any], resources: Resources | None, **objects: Any) -> tuple[dict[str, Any], Resources | None]:
@@ -116,6 +142,10 @@ def with_objects(options: Mapping[str, Any], resources: Resources | None, **obje
         raise UsageError("models: objects need names in rows; give models={'name': classifier}")
     objects |= {"models": options.pop("models")} if not _is_named(options.get("models")) else {}
     objects |= {"dataset": options.pop("dataset")} if _is_own_data(options.get("dataset")) else {}
+    if isinstance(maps := options.get("maps"), Mapping):
+        arrays = {str(name): own for name, own in maps.items() if not isinstance(own, str | Path)}
+        options["maps"] = {name: own for name, own in maps.items() if name not in arrays} or None
+        objects |= {"joint": arrays} if arrays else {}
     if objects:
         from dataclasses import replace
 

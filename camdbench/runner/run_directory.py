@@ -1,6 +1,7 @@
 """The run directory: part files, which are written atomically, `run.json`, and one file per session.
 
 RUN/run.json                                            the record; written once by the first session
+RUN/run.yaml                                            the resolved options of the last session, an export
 RUN/sessions/START-HOST-ID.json                         versions, machine and usage of a session, and its explainers
 RUN/rows/model=…/explainer=…/part-00000.parquet         one file per explainer and chunk of images; a part is complete when it exists
 RUN/curves/model=…/explainer=…/part-00000.parquet       curves from which values are computed
@@ -16,7 +17,7 @@ import os
 import socket
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from shutil import rmtree
@@ -81,12 +82,13 @@ class RunRecord:
         run: name of the run.
         config: configuration without execution fields.
         dataset: fingerprint, number of images, classes.
-        models: by name in rows: hash of the weights, layer, classes, mean, std, output, batch mates, prefix tokens, and the result of
-            the network's check.
+        models: by name in rows: hashes of weights and code, layer, classes, mean, std, output, batch mates, prefix tokens, input
+            size, the result of the network's check, and `probe`: logits of two fixed images, compared with a tolerance.
         code: hash of camdbench's code.
         maps: hash of the saved maps; None if explainers compute them.
         map_normalisation: normalisation of the maps of a file.
-        plugins: code hashes of explainers and metrics from plug-ins.
+        given: hashes of given maps by explainer, of all sessions.
+        plugins: code hashes of explainers, metrics and data sets from plug-ins.
         explainers: by spec: paper, whether a control, layers.
         metrics: by spec: paper, protocol, direction, unit, tolerance; `curve_points` if the images leave its curve few points.
         ids: image ids, in order.
@@ -107,6 +109,7 @@ class RunRecord:
     ids: Sequence[str]
     chunk_size: int
     schema: int = SCHEMA
+    given: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @classmethod
     def of(cls, about: Mapping[str, Any]) -> RunRecord:
@@ -122,8 +125,13 @@ class RunRecord:
     @property
     def identity(self) -> dict[str, Any]:
         """Facts that must agree between sessions in one run directory."""
-        facts = ("weights_hash", "layer", "mean", "std", "output", "batch_mates", "prefix_tokens")
-        models = {f"{fact} of {name}": own[fact] for name, own in self.models.items() for fact in facts if fact in own}
+        facts = ("weights_hash", "code", "layer", "mean", "std", "output", "batch_mates", "prefix_tokens", "input_size", "class_names")
+        models = {
+            f"{'network code' if fact == 'code' else fact} of {name}": own[fact]
+            for name, own in self.models.items()
+            for fact in facts
+            if fact in own
+        }
         return identity_of(RunConfig, self.config) | {
             "data": self.dataset.get("fingerprint"),
             "images": hashlib.sha256("\n".join(self.ids).encode()).hexdigest()[:16],
@@ -133,6 +141,7 @@ class RunRecord:
             "map_normalisation": self.map_normalisation,
             **models,
             **{f"code of {name}": code for name, code in self.plugins.items()},
+            **{f"maps of {name}": content for name, content in self.given.items()},
         }
 
 

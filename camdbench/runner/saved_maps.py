@@ -80,7 +80,7 @@ class RunMaps:
     def __call__(self, trace: Trace, spec: Spec) -> Saliency:
         """Return the maps of a batch; an image without a map has the status `error`."""
         model = self._row_name(trace.classifier)
-        return _to_saliency(trace, [self._map(model, spec, name) for name in trace.batch.ids], normalisation_of(spec), self._run)
+        return to_saliency(trace, [self._map(model, spec, name) for name in trace.batch.ids], normalisation_of(spec), self._run)
 
     def _map(self, model: str, spec: Spec, name: str) -> Tensor | None:
         if name not in self._chunk_of:
@@ -109,7 +109,7 @@ class FileMaps:
     def __call__(self, trace: Trace, spec: Spec) -> Saliency:
         """Return the maps of a batch; an image without a map has the status `error`."""
         del spec
-        return _to_saliency(trace, [self._maps.get(name) for name in trace.batch.ids], self._how, self._file)
+        return to_saliency(trace, [self._maps.get(name) for name in trace.batch.ids], self._how, self._file)
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class GivenMaps:
         return finish(own.to(trace.images.device), trace.size, self.normalisation)
 
 
-def _to_saliency(trace: Trace, found: Sequence[Tensor | None], how: Normalisation, source: Path) -> Saliency:
+def to_saliency(trace: Trace, found: Sequence[Tensor | None], how: Normalisation, source: Path) -> Saliency:
     """Normalise and upsample the maps of a batch; NaN if a map is missing."""
     sizes = {tuple(own.shape) for own in found if own is not None}
     if len(sizes) > 1:
@@ -167,13 +167,13 @@ def read_maps(path: Path, ids: Sequence[str]) -> dict[str, Tensor]:
     """
     loaded = _read_arrays(path)
     if isinstance(loaded, np.ndarray):
-        return _in_order(loaded, path, ids)
+        return maps_in_order(loaded, path, ids)
     names = list(loaded)
     if len(names) == 1 and loaded[names[0]].ndim != 2:
-        return _in_order(loaded[names[0]], path, ids)
+        return maps_in_order(loaded[names[0]], path, ids)
     if not set(names) & set(ids):
         raise UsageError(f"{path} holds {', '.join(names[:3])}, …, none of them an image of the data set ({', '.join(ids[:3])}, …)")
-    return {name: _map_of(own, f"{path}, {name}") for name, own in loaded.items()}
+    return {name: map_of(own, f"{path}, {name}") for name, own in loaded.items()}
 
 
 def _read_arrays(path: Path) -> np.ndarray | dict[str, np.ndarray]:
@@ -194,15 +194,25 @@ def _read_arrays(path: Path) -> np.ndarray | dict[str, np.ndarray]:
         return found
 
 
-def _in_order(maps: np.ndarray, path: Path, ids: Sequence[str]) -> dict[str, Tensor]:
+def maps_in_order(maps: np.ndarray, path: Path, ids: Sequence[str]) -> dict[str, Tensor]:
+    """Return the maps (h, w) of an array (N, h, w) or (N, 1, h, w) by image, in the order of `ids`.
+
+    Raises:
+        UsageError: another shape, or more maps than images.
+    """
     if maps.ndim == 4 and maps.shape[1] == 1:
         maps = maps[:, 0]
     if maps.ndim != 3 or not 0 < len(maps) <= len(ids):
         raise UsageError(f"{path} has shape {maps.shape}; expected (N, h, w) with at most {len(ids)} maps, in the order of the images")
-    return {name: _map_of(own, f"{path}, map of {name}") for name, own in zip(ids, maps, strict=False)}
+    return {name: map_of(own, f"{path}, map of {name}") for name, own in zip(ids, maps, strict=False)}
 
 
-def _map_of(own: np.ndarray, what: str) -> Tensor:
+def map_of(own: np.ndarray, what: str) -> Tensor:
+    """Return a map (h, w) as float32.
+
+    Raises:
+        UsageError: another shape, or no real numbers.
+    """
     real = np.issubdtype(own.dtype, np.number) and not np.iscomplexobj(own)
     if own.ndim != 2 or not (real or own.dtype == np.bool_):  # a mask is a map of 0 and 1
         raise UsageError(f"{what} has shape {own.shape} and type {own.dtype}; expected numbers (h, w)")

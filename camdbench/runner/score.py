@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from camdbench.core.errors import UsageError, unknown
+from camdbench.core.progress import Progress
 from camdbench.core.settings import fields_of, takes
 from camdbench.runner.config import SCORE_OPTIONS, RunConfig, Specs
-from camdbench.runner.run import Progress, run, with_objects
+from camdbench.runner.run import run, with_objects
 from camdbench.tables.load import load_run
+from camdbench.tables.result_rows import Rows
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from camdbench.runner.resources import Resources
 
 
@@ -25,9 +25,9 @@ def score(
     explainer_name: str | None = None,
     normalisation: Literal["none", "range", "max", "sigmoid"] = "range",
     resources: Resources | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **options: Any,
-) -> pd.DataFrame:
+) -> Rows:
     """Score the saved saliency maps of a run, or of a file of another tool.
 
     A run stores maps in half precision, each scaled by its largest magnitude, so values may differ from those of the run in the
@@ -41,7 +41,7 @@ def score(
         explainer_name: name of the maps of a file in rows; default: the file's name.
         normalisation: normalisation of the maps of a file: none, range, max or sigmoid.
         resources: models or data set as objects, as for `camdbench.run`.
-        progress: callback for progress updates; default: none.
+        progress: as for `camdbench.run`.
 
     Returns:
         One row per image, model, explainer and metric, as returned by `camdbench.run`.
@@ -73,4 +73,4 @@ def _config_of(run_directory: Path, given: dict[str, Any]) -> dict[str, Any]:
     for item in fields_of(RunConfig):
         if item.name in given and item.setting.role == "values" and item.name not in ("metrics", "seed"):
             raise UsageError(f"{item.flag} = {given[item.name]}: fixed by the run whose maps are scored; omit the option")
-    return {name: value for name, value in made.items() if name not in ("metrics", "save_maps")}
+    return {name: value for name, value in made.items() if name not in ("metrics", "save_maps", "maps")}

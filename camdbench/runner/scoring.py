@@ -25,6 +25,7 @@ from camdbench.metrics.common.inputs import Change, Explain, ExplainOthers, Metr
 from camdbench.metrics.common.result import MetricResult, check_result
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import clock
+from camdbench.runner.joint_maps import ALONE, JointMaps
 from camdbench.runner.resources import ReferenceImages
 from camdbench.runner.results import BatchResult, MetricScores
 from camdbench.runner.saved_maps import MapSource
@@ -45,7 +46,7 @@ def score_batch(
     *,
     target: str | Tensor,
     seed: int,
-    source: MapSource = saliency,
+    source: Callable[[Spec], MapSource] = lambda _: saliency,
     others: ReferenceImages | None = None,
     keep_maps: bool = False,
 ) -> Iterator[BatchResult]:
@@ -58,7 +59,7 @@ def score_batch(
         metrics: all metrics of the run.
         target: rule of the explained class, or classes (B,).
         seed: seed of methods that draw random numbers.
-        source: source of the maps.
+        source: source of an explainer's maps.
         others: images for metrics that compare with other images.
         keep_maps: whether results include raw maps.
 
@@ -73,16 +74,17 @@ def score_batch(
         if spec == NO_EXPLAINER:
             inputs = _inputs(trace)
         else:
-            usage_of_maps = _meter(trace)
+            usage_of_maps, origin = _meter(trace), source(spec)
             try:
-                maps = source(trace, spec)
+                maps = origin(trace, spec)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # a failing explainer affects its rows only, also one that calls sys.exit
                 failure = _failure(spec, error)
             else:
-                usage |= usage_of_maps()
-                inputs = _inputs_of_maps(trace, spec, maps, others)
+                given = isinstance(origin, JointMaps)  # no usage is known of them, not one of 0
+                usage |= {} if given else usage_of_maps()
+                inputs = _inputs_of_maps(trace, spec, maps, others, given=given)
         if inputs is None:
             scores = {str(metric): MetricScores.failed(len(batch), *failure) for metric in own}
         else:
@@ -136,7 +138,9 @@ def _scores(trace: Trace, inputs: MetricInputs, maps: Saliency | None, metrics: 
     return scores, Usage(trace.classifier.passes - passes, clock(trace.images.device) - start)
 
 
-def _inputs_of_maps(trace: Trace, explainer: Spec, maps: Saliency, others: ReferenceImages | None) -> MetricInputs:
+def _inputs_of_maps(trace: Trace, explainer: Spec, maps: Saliency, others: ReferenceImages | None, *, given: bool) -> MetricInputs:
+    if given:
+        return _inputs(trace, saliency=maps.maps, raw=maps.raw, explainer=_no_explainer, others=None if others is None else _no_explainer)
     found = None if others is None else _explain_others(trace, explainer, others)
     return _inputs(trace, saliency=maps.maps, raw=maps.raw, explainer=_explain_again(trace, explainer), others=found)
 
@@ -158,6 +162,15 @@ def _inputs(trace: Trace, **of_maps: Any) -> MetricInputs:
         features=trace,
         **of_maps,
     )
+
+
+def _no_explainer(*_: Any) -> Any:
+    """Stand-in for an explainer of which only maps are known.
+
+    Raises:
+        NotApplicable: always.
+    """
+    raise NotApplicable(ALONE)
 
 
 def _explain_again(trace: Trace, spec: Spec) -> Explain:

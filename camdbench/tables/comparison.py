@@ -14,14 +14,25 @@ import pandas as pd
 from camdbench.core.errors import UsageError
 from camdbench.tables.cell_values import Cells, cells_of
 from camdbench.tables.intervals import mean_intervals
-from camdbench.tables.load import load_rows, load_run
-from camdbench.tables.summary import metric_fact, reductions_of
-from camdbench.tables.ties import tie_tolerances, tied
+from camdbench.tables.pool import load_pooled
+from camdbench.tables.summary import is_control_of, metric_fact, reductions_of
+from camdbench.tables.ties import tie_labels, tie_tolerances, tied
 
 _BLOCK = ("dataset", "split", "model", "target_rule", "metric", "protocol")  # explainers are compared within a block
 COMPARE_COLUMNS = (
     *(*_BLOCK, "a", "b", "n"),
-    *("difference", "ci_low", "ci_high", "rank_biserial", "p_wilcoxon", "p_permutation", "p_holm", "min_detectable_difference", "better"),
+    *(
+        "difference",
+        "ci_low",
+        "ci_high",
+        "rank_biserial",
+        "p_wilcoxon",
+        "p_permutation",
+        "p_holm",
+        "p_least",
+        "min_detectable_difference",
+        "better",
+    ),
 )
 PERMUTATIONS = 9_999
 _BATCH_VALUES = 4_000_000
@@ -51,24 +62,24 @@ class PairedTests(NamedTuple):
 
 
 def compare(
-    run: str | Path,
-    other: str | Path | None = None,
-    *,
+    *runs: str | Path,
+    across: bool = False,
     metrics: Sequence[str] | None = None,
     alpha: float = 0.05,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Paired tests of the explainers of a run, or of the same cells of two runs, on their common images.
+    """Paired tests of the explainers of a run, or of several pooled ones, or of equal cells of two runs, on their common images.
 
     Only metrics reduced by a mean over images are compared; other reductions, such as a maximum over thresholds, have no values
     per image. Values that tie by `camdbench/tables/ties.py` count as equal in the tests and in `rank_biserial`. `p_holm` is the
-    p-value of the permutation test, corrected by Holm (1979) within each data set, model and metric. `better` names the
-    better one if p_holm is below `alpha`.
+    p-value of the permutation test, corrected by Holm (1979) within each data set, model and metric. The family has the pairs of
+    different explainers that are no controls: explainers that tie on every image of every metric count once, and `p_holm` is NaN for
+    a pair of them and for a pair with a control. `p_least` is the smallest `p_holm` that the number of images and of pairs allows.
+    `better` names the better one if p_holm is below `alpha`.
 
     Args:
-        run: a run directory.
-        other: another run directory, whose cells are compared with those of the same explainer and metric in `run`; default: the
-            explainers of `run` are compared with each other.
+        *runs: a run directory; or several, whose different cells are pooled (`camdbench/tables/pool.py`).
+        across: compare the cells of two runs with the same explainer and metric, rather than the explainers with each other.
         metrics: metric specs; default: all.
         alpha: significance level of the corrected test, in (0, 1].
         seed: seed of bootstrap and permutations.
@@ -77,27 +88,69 @@ def compare(
         One row per pair with the columns `COMPARE_COLUMNS`; differences and intervals are in the metric's unit.
 
     Raises:
-        UsageError: not a run, unknown metric, or nothing to compare.
+        UsageError: not a run, unknown metric, runs that cannot be pooled, or nothing to compare.
     """
-    about = load_run(run)
-    cells = _mean_cells(load_rows(run), about, metrics)
+    if across and len(runs) != 2:
+        raise UsageError(f"--across: {len(runs)} runs: expected two; give two runs with equal cells")
+    about, rows, _ = load_pooled(runs[:1] if across else runs)
+    cells = _mean_cells(rows, about, metrics)
     labels = cells.keys["explainer"]
-    if other is None:
-        pairs = [pair for block in _blocks(cells) for pair in combinations(block, 2)]
-    else:
-        theirs = load_run(other)
-        cells, pairs = _across(cells, _mean_cells(load_rows(other), theirs, metrics))
+    standings = None
+    if across:
+        theirs, others, _ = load_pooled(runs[1:])
+        cells, pairs = _across(cells, _mean_cells(others, theirs, metrics))
         labels = _run_labels(cells, [about["run"]] * len(labels) + [theirs["run"]] * (len(cells.keys) - len(labels)))
+    else:
+        pairs = [pair for block in _blocks(cells) for pair in combinations(block, 2)]
+        standings = _standings(cells, rows, about)
     if not pairs:
         raise UsageError("nothing to compare: no two cells share a metric that is a mean over images; run two explainers")
     units = {name: metric_fact(name, "unit", about) for name in cells.keys["metric"].unique()}
     found = _table(cells, pairs, labels, tie_tolerances(cells, units), seed)
-    groups = found.groupby(list(_BLOCK), sort=False)["p_permutation"]
-    found["p_holm"] = groups.transform(lambda values: holm(values.to_numpy()))
+    found["p_holm"], found["p_least"] = _corrected(found, standings, pairs)
     rises = found["metric"].map({name: bool(metric_fact(name, "higher_is_better", about)) for name in found["metric"].unique()})
     first_wins = found["difference"].gt(0) == rises
     found["better"] = np.where(found["p_holm"] < alpha, np.where(first_wins, found["a"], found["b"]), "")
     return found[list(COMPARE_COLUMNS)]
+
+
+def _standings(cells: Cells, rows: pd.DataFrame, about: Mapping[str, Any]) -> np.ndarray:
+    """Number of each cell's group of tied explainers (N,), -1 for a control; ties are those of all metrics, as in the summary."""
+    whole = cells_of(rows)
+    units = {name: metric_fact(name, "unit", about) for name in whole.keys["metric"].unique()}
+    place = ["dataset", "split", "model", "target_rule", "explainer"]
+    letters = dict(zip(whole.keys[place].itertuples(index=False, name=None), tie_labels(whole, units), strict=True))
+    controls = {name: is_control_of(name, about) for name in cells.keys["explainer"].unique()}
+    keys = list(cells.keys[place].itertuples(index=False, name=None))
+    groups = {name: number for number, name in enumerate(dict.fromkeys((*key[:-1], letters[key] or key) for key in keys))}
+    return np.array([-1 if controls[key[-1]] else groups[*key[:-1], letters[key] or key] for key in keys], dtype=int)
+
+
+def _corrected(found: pd.DataFrame, standings: np.ndarray | None, pairs: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Holm-corrected p-values of the pairs (N,) and the least that their images allow; NaN outside the family."""
+    corrected, least = np.full(len(found), np.nan), np.full(len(found), np.nan)
+    p, n = found["p_permutation"].to_numpy(), found["n"].to_numpy()
+    for block in found.groupby(list(_BLOCK), sort=False).indices.values():
+        own = dict[tuple[int, int], list[int]]()  # pairs of groups -> lines
+        for line in np.asarray(block):
+            one, two = pairs[line] if standings is None else sorted(standings[list(pairs[line])])
+            if standings is None or -1 < one < two:
+                own.setdefault((int(one), int(two)), []).append(int(line))
+        first = np.array([lines[0] for lines in own.values()], dtype=int)
+        family = int(np.isfinite(p[first]).sum())
+        for lines, value in zip(own.values(), holm(p[first]), strict=True):
+            corrected[lines] = value
+            least[lines] = np.where(n[lines] > 1, np.minimum(family * least_p(n[lines]), 1), np.nan)
+    return corrected, least
+
+
+def least_p(images: np.ndarray) -> np.ndarray:
+    """Smallest two-sided p-value of the sign-flip test of images (N,): 2 of 2^images signs, or 2 of the drawn ones.
+
+    >>> least_p(np.array([5, 100])).tolist()
+    [0.0625, 0.0002]
+    """
+    return 2 / np.minimum(2.0 ** np.minimum(images, 60), PERMUTATIONS + 1)
 
 
 def holm(p: np.ndarray) -> np.ndarray:

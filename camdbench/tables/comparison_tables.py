@@ -8,6 +8,7 @@ from math import isinf, isnan
 import pandas as pd
 
 from camdbench.core.registries import metrics
+from camdbench.tables.comparison import least_p
 from camdbench.tables.summary_tables import fewer_digits, span, unstable_names
 from camdbench.tables.table import DAGGER, Cell, Column, Section, Table, text_rows
 
@@ -40,12 +41,25 @@ _SEEDS = (
 _MEANS = "sd: standard deviation between seeds, between images, and of the residual, each ± its standard error (none if sd is 0)."
 
 
-def pair_tables(compared: pd.DataFrame, *, alpha: float | None = None) -> list[Table]:
+def leading_pairs(compared: pd.DataFrame, ranks: pd.DataFrame) -> pd.DataFrame:
+    """Pairs (output of `compare`) of the explainer with the best mean rank (output of `rank`) and others of Holm's family.
+
+    A metric without such a pair keeps all its pairs.
+    """
+    tested = {*compared.loc[compared["p_least"].notna(), ["a", "b"]].to_numpy().flat}
+    best = ranks[ranks["explainer"].isin(tested)].drop_duplicates(_PLACE).set_index(_PLACE)["explainer"].to_dict()
+    leaders = compared[_PLACE].apply(tuple, axis=1).map(best)
+    kept = compared["p_least"].notna() & (compared["a"].eq(leaders) | compared["b"].eq(leaders))
+    return compared[kept | ~kept.groupby([compared[name] for name in _PLACE]).transform("any")]
+
+
+def pair_tables(compared: pd.DataFrame, *, alpha: float | None = None, level: float = 0.05) -> list[Table]:
     """Tables of the pairs, one per metric.
 
     Args:
         compared: output of `compare`.
         alpha: significance level for LaTeX, where bold marks the better one and a dagger differences that are not significant.
+        level: significance level of the note below a table whose images are too few to reach it.
     """
     found = list[Table]()
     for key, lines in compared.groupby(_PLACE, sort=False):
@@ -56,12 +70,25 @@ def pair_tables(compared: pd.DataFrame, *, alpha: float | None = None) -> list[T
         texts = texts.assign(**{name: _rounded(lines[name], places) for name in ("difference", "min_detectable_difference")})
         texts = texts.assign(rank_biserial=lines["rank_biserial"].map(_two))
         texts = texts.assign(**{name: lines[name].map(_probability) for name in ("p_wilcoxon", "p_holm")})
-        rows, notes = text_rows(*(texts[column.key] for column in _PAIRS)), fewer_digits(unstable)
+        rows = text_rows(*(texts[column.key] for column in _PAIRS))
+        notes = (*_family_notes(lines, level), *fewer_digits(unstable))
         if alpha is not None:
             rows = tuple(_mark_better(row, alpha, p) for row, p in zip(rows, lines["p_holm"], strict=True))
             notes = (*_print_notes(lines, alpha), *notes)
         found.append(Table(_title(*map(str, key)), _PAIRS, (Section(rows),), notes))
     return found
+
+
+def _family_notes(lines: pd.DataFrame, level: float) -> tuple[str, ...]:
+    """Notes on pairs without a corrected p-value, and on images that are too few for a significant difference."""
+    outside = (f"p Holm {_probability(float('nan'))}: a control, tied explainers, or fewer than two images.",)
+    notes = outside if lines["p_holm"].isna().any() else ()
+    if (least := lines["p_least"].min()) > level:
+        n = int(lines["n"].max())
+        single = least_p(lines["n"].to_numpy()).min()
+        reach = f"the smallest possible p of the sign-flip test is {single:.2g}, Holm-corrected {least:.2g}"
+        notes += (f"{n} images cannot reach {level:g}: {reach}.",)
+    return notes
 
 
 def _explainer_of(label: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from camdbench.tables.summary import summarise
 from camdbench.tables.table import Cell, Column, Section, Table
 
 GOLDEN_COLUMNS = (*KEY, "mean", "n", "tolerance")
+_SUMMARY_COLUMNS = (*KEY, "mean", "n")  # of a summary.csv, as far as they are read
 _MOVED = ("moved", "n_differs", "missing")
 _COLUMNS = (
     Column("cell", "cell", "text"),
@@ -66,7 +67,7 @@ def check(run: str | Path, against: str | Path) -> GoldenComparison:
     the golden mean is missing, the mean of the run must be missing too.
 
     Args:
-        run: a run directory.
+        run: a run directory, or its `summary.csv`.
         against: a CSV with the columns `GOLDEN_COLUMNS`, as written by `write_golden`.
 
     Returns:
@@ -77,7 +78,7 @@ def check(run: str | Path, against: str | Path) -> GoldenComparison:
         CamdbenchError: a file of the run is damaged.
     """
     golden = read_golden(against)
-    return compare(summarise(run), golden)
+    return compare(read_summary(run), golden)
 
 
 def compare(summary: pd.DataFrame, golden: pd.DataFrame) -> GoldenComparison:
@@ -112,34 +113,56 @@ def read_golden(path: str | Path) -> pd.DataFrame:
         UsageError: no such file, invalid CSV, missing column or cells, invalid number, or duplicate cell.
     """
     file = Path(path)
-    if not file.is_file():
-        raise UsageError(f"{file}: no such file; expected a CSV with the columns {', '.join(GOLDEN_COLUMNS)}")
-    with reading(file, fix=f"give a CSV with the columns {', '.join(GOLDEN_COLUMNS)}"):
-        golden = pd.read_csv(file, dtype=str, keep_default_na=False)
-    if not isinstance(golden.index, pd.RangeIndex):  # pandas uses surplus fields as an index and shifts the others
-        raise UsageError(f"{file}: invalid CSV: its rows have more fields than its header")
-    if absent := [name for name in GOLDEN_COLUMNS if name not in golden]:
-        raise UsageError(f"{file}: no golden values: missing column {', '.join(absent)}")
-    golden = golden[list(GOLDEN_COLUMNS)]
-    if golden.empty:
-        raise UsageError(f"{file}: no cells; write it with camdbench check RUN --against FILE --update")
-    for name, empty in (("mean", "nan"), ("n", ""), ("tolerance", "")):
-        golden[name] = _numbers(golden[name].replace("", empty), file)
-    if not ((golden["tolerance"] >= 0) & (golden["n"] >= 0) & (golden["n"] % 1 == 0)).all():
+    golden = _read_cells(file, GOLDEN_COLUMNS, "golden values", "write it with camdbench check RUN --against FILE --update")
+    if not (golden["tolerance"] >= 0).all():
         raise UsageError(f"{file}: tolerance and n must be 0 or more, n an integer")
-    if golden.duplicated(list(KEY)).any():
-        twice = golden[golden.duplicated(list(KEY))].iloc[0]
-        raise UsageError(f"{file}: duplicate cell: {', '.join(twice[list(KEY)])}")
     return golden
+
+
+def read_summary(run: str | Path) -> pd.DataFrame:
+    """Read the means of a run: of its directory, or of the `summary.csv` that `camdbench summarise` writes there.
+
+    Returns:
+        One row per cell, with the columns `KEY`, `mean` in the metric's unit and `n`, among others.
+
+    Raises:
+        UsageError: neither a run nor such a file.
+        CamdbenchError: a file of the run is damaged.
+    """
+    return _read_cells(Path(run), _SUMMARY_COLUMNS, "summary", "give the summary.csv of a run") if Path(run).is_file() else summarise(run)
+
+
+def _read_cells(file: Path, columns: Sequence[str], what: str, fix: str) -> pd.DataFrame:
+    """Read a CSV with one row per cell; names are kept as they are, numbers parsed."""
+    if not file.is_file():
+        raise UsageError(f"{file}: no such file; expected a CSV with the columns {', '.join(columns)}")
+    with reading(file, fix=f"give a CSV with the columns {', '.join(columns)}"):
+        cells = pd.read_csv(file, dtype=str, keep_default_na=False)
+    if not isinstance(cells.index, pd.RangeIndex):  # pandas uses surplus fields as an index and shifts the others
+        raise UsageError(f"{file}: invalid CSV: its rows have more fields than its header")
+    if absent := [name for name in columns if name not in cells]:
+        raise UsageError(f"{file}: no {what}: missing column {', '.join(absent)}")
+    cells = cells[list(columns)]
+    if cells.empty:
+        raise UsageError(f"{file}: no cells; {fix}")
+    for name, empty in (("mean", "nan"), ("n", ""), ("tolerance", "")):
+        if name in cells:
+            cells[name] = _numbers(cells[name].replace("", empty), file)
+    if not ((cells["n"] >= 0) & (cells["n"] % 1 == 0)).all():
+        raise UsageError(f"{file}: tolerance and n must be 0 or more, n an integer")
+    if cells.duplicated(list(KEY)).any():
+        twice = cells[cells.duplicated(list(KEY))].iloc[0]
+        raise UsageError(f"{file}: duplicate cell: {', '.join(twice[list(KEY)])}")
+    return cells
 
 
 def write_golden(run: str | Path, path: str | Path, *, tolerances: Mapping[str, float] | None = None) -> pd.DataFrame:
     """Write the means of a run as golden values.
 
     Args:
-        run: a run directory.
+        run: a run directory, or its `summary.csv`.
         path: CSV to write; replaced atomically.
-        tolerances: by metric spec, in the metric's unit; default: the tolerances of the run's record.
+        tolerances: by metric spec, in the metric's unit; default: the tolerances of the run's record, or of the metrics.
 
     Returns:
         The golden values: the columns `GOLDEN_COLUMNS`.
@@ -148,7 +171,7 @@ def write_golden(run: str | Path, path: str | Path, *, tolerances: Mapping[str, 
         UsageError: not a run, no finished part, or a tolerance for a metric that the run does not have.
         CamdbenchError: a file of the run is damaged.
     """
-    about, summary, own = load_run(run), summarise(run), dict(tolerances or {})
+    about, summary, own = {} if Path(run).is_file() else load_run(run), read_summary(run), dict(tolerances or {})
     names = list(summary["metric"].unique())
     if unknown := sorted(set(own) - set(names)):
         raise UsageError(f"tolerances: {', '.join(unknown)} not in the run; choose from {', '.join(names)}")
@@ -171,7 +194,9 @@ def golden_table(comparison: GoldenComparison) -> Table:
     for cell in moved.to_dict("records"):
         what = f"{cell['explainer']} · {cell['metric']} ({cell['protocol']})"
         where = f"{cell['model']} · {cell['dataset']} {cell['split']} · target: {cell['target_rule']}"
-        status = f"{cell['golden_n']} → {cell['run_n']} images" if cell["status"] == "n_differs" else str(cell["status"])
+        n = cell["golden_n"] if cell["status"] == "missing" else cell["run_n"]
+        before = f"{cell['golden_n']} → " if cell["status"] == "n_differs" else f"{cell['status']}{BREAK}"
+        status = f"{before}{n} image{'' if n == 1 else 's'}"
         rows.append((Cell(f"{what}{BREAK}{where}"), Cell(status), *(Cell(_write(cell[column.key])) for column in _COLUMNS[2:])))
     return Table("Cells that moved", _COLUMNS, (Section(tuple(rows)),), (count,))
 

@@ -21,7 +21,7 @@ CURVE_COLUMNS = ("model", "explainer", "image", "metric", "curve", "x", "value")
 _PARTITIONS = ("model", "explainer")  # in the path only
 _INTEGERS = frozenset({"label", "target", "images", "forward", "backward", "tail_forward", "tail_backward"})
 _NUMBERS = frozenset({"value", "x", "seconds", "peak_memory_mb"}) | _INTEGERS
-_SECTIONS = ("config", "dataset", "models", "explainers", "metrics", "plugins")  # of run.json
+_SECTIONS = ("config", "dataset", "models", "explainers", "metrics", "plugins", "given")  # of run.json
 _FIX = "delete it and run the same command again"
 _IDENTITY = ("model", "explainer", "image", "metric")  # identifies a row in its run, in the order of the table
 
@@ -61,6 +61,7 @@ class _DatasetFacts(BaseModel):
 class _SessionForm(BaseModel):
     explainers: dict[str, _ExplainerFacts] = {}
     plugins: dict[str, str] = {}
+    given: dict[str, str] = {}
 
 
 class _RunForm(_SessionForm):
@@ -76,7 +77,7 @@ class _RunForm(_SessionForm):
 def load_run(run: str | Path) -> dict[str, Any]:
     """Read the record of a run: `run.json`, and its sessions by their start.
 
-    Explainers and plug-ins of all sessions are merged into the record.
+    Explainers, plug-ins and hashes of given maps of all sessions are merged into the record.
 
     Raises:
         UsageError: no such folder, not a run, or a run of another version of camdbench.
@@ -97,7 +98,7 @@ def load_run(run: str | Path) -> dict[str, Any]:
     about["sessions"] = [
         read_json(path, _SessionForm, fix=_FIX, error=CamdbenchError) for path in sorted(folder.glob("sessions/[!.]*.json"))
     ]
-    for kind in ("explainers", "plugins"):
+    for kind in ("explainers", "plugins", "given"):
         for session in about["sessions"]:
             about[kind] = {**about.get(kind, {}), **session.get(kind, {})}
     return about

@@ -12,7 +12,7 @@ import pandas as pd
 from camdbench.core.errors import UsageError
 from camdbench.core.registries import NO_EXPLAINER
 from camdbench.tables.cell_values import Cells, cells_of
-from camdbench.tables.load import load_rows, load_run
+from camdbench.tables.pool import load_pooled
 from camdbench.tables.summary import metric_fact, reductions_of, summarise
 from camdbench.tables.ties import tie_groups, tie_tolerance, tie_tolerances
 
@@ -21,14 +21,15 @@ AGREEMENT_COLUMNS = ("dataset", "split", "model", "target_rule", "metric_a", "me
 _BLOCK = ["dataset", "split", "model", "target_rule", "metric", "protocol"]
 
 
-def rank(run: str | Path, metrics: Sequence[str] | None = None) -> pd.DataFrame:
+def rank(*runs: str | Path, metrics: Sequence[str] | None = None) -> pd.DataFrame:
     """Mean rank of each explainer over the images on which all have a value; 1 is best.
 
     Tied explainers share the mean of their ranks (`camdbench/tables/ties.py`). `friedman_p` is the p-value of Friedman's test,
-    `kendall_w` Kendall's coefficient of concordance in [0, 1]. Only metrics reduced by a mean over images have ranks.
+    `kendall_w` Kendall's coefficient of concordance in [0, 1]. Only metrics reduced by a mean over images have ranks. An explainer
+    without any value is left out.
 
     Args:
-        run: a run directory.
+        *runs: a run directory, or several to pool.
         metrics: metric specs; default: all.
 
     Returns:
@@ -37,7 +38,7 @@ def rank(run: str | Path, metrics: Sequence[str] | None = None) -> pd.DataFrame:
     Raises:
         UsageError: not a run, or no metric has two explainers and a common image.
     """
-    about, rows = load_run(run), load_rows(run)
+    about, rows, _ = load_pooled(runs)
     names = [name for name, reduction in reductions_of(rows["metric"].unique(), about).items() if reduction == "mean"]
     chosen = [name for name in names if metrics is None or name in metrics]
     cells = cells_of(rows[rows["metric"].isin(chosen)])
@@ -48,13 +49,14 @@ def rank(run: str | Path, metrics: Sequence[str] | None = None) -> pd.DataFrame:
         if (ranked := _rank_block(cells, np.asarray(block), tolerances[block[0]], rises=rises)) is not None:
             found.append(ranked)
     if not found:
-        raise UsageError(f"{run}: nothing to rank; run two explainers under a metric that is a mean over images")
+        raise UsageError(f"{about['run']}: nothing to rank; run two explainers under a metric that is a mean over images")
     return pd.concat(found, ignore_index=True)[list(RANK_COLUMNS)]
 
 
 def _rank_block(cells: Cells, block: np.ndarray, tolerance: float, *, rises: bool) -> pd.DataFrame | None:
     from scipy.stats import chi2, rankdata
 
+    block = block[~np.isnan(np.take(cells.values, block, axis=0)).all(1)]
     values = np.take(cells.values, block, axis=0)
     values = values[:, ~np.isnan(values).any(0)]
     count, images = values.shape
@@ -71,8 +73,12 @@ def _rank_block(cells: Cells, block: np.ndarray, tolerance: float, *, rises: boo
     return lines.sort_values("rank", kind="stable")
 
 
-def agree(run: str | Path) -> pd.DataFrame:
+def agree(*runs: str | Path, metrics: Sequence[str] | None = None) -> pd.DataFrame:
     """Rank correlations between metrics, of the summary values of explainers; positive if they agree on better explainers.
+
+    Args:
+        *runs: a run directory, or several to pool.
+        metrics: metric specs; default: all.
 
     Returns:
         One row per pair of metrics with the columns `AGREEMENT_COLUMNS`; pairs with fewer than three common explainers or a
@@ -83,8 +89,9 @@ def agree(run: str | Path) -> pd.DataFrame:
     """
     from scipy.stats import kendalltau, spearmanr
 
-    summary = summarise(run)
+    summary = summarise(*runs)
     summary = summary[summary["explainer"] != str(NO_EXPLAINER)]
+    summary = summary if metrics is None else summary[summary["metric"].isin(metrics)]
     found = list[tuple[object, ...]]()
     for key, lines in summary.groupby(["dataset", "split", "model", "target_rule"], sort=False):
         signed = lines.assign(mean=np.where(lines["higher_is_better"], lines["mean"], -lines["mean"]))
@@ -99,5 +106,5 @@ def agree(run: str | Path) -> pd.DataFrame:
             ordered = (float(np.asarray(test(both[:, 0], both[:, 1]))[0]) for test in (spearmanr, kendalltau))
             found.append((*key, first, second, len(both), *ordered))
     if not found:
-        raise UsageError(f"{run}: no pair of metrics; agreement needs two metrics of three explainers")
+        raise UsageError(f"{' '.join(map(str, runs))}: no pair of metrics; agreement needs two metrics of three explainers")
     return pd.DataFrame(found, columns=list(AGREEMENT_COLUMNS))

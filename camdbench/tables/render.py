@@ -62,10 +62,11 @@ def _csv_text(value: object) -> object:
 
 
 def to_json(data: pd.DataFrame) -> str:
-    """Format a data frame as a JSON list of objects; non-finite numbers are null."""
+    """Format a data frame as a JSON list of objects; missing and non-finite numbers are null."""
     columns = [data[name].tolist() for name in data.columns]  # tolist gives Python's own numbers
     lines = [
-        [None if isinstance(value, float) and not math.isfinite(value) else value for value in line] for line in zip(*columns, strict=True)
+        [None if value is pd.NA or (isinstance(value, float) and not math.isfinite(value)) else value for value in line]
+        for line in zip(*columns, strict=True)
     ]
     records = [dict(zip(data.columns, line, strict=True)) for line in lines]
     return json.dumps(records, indent=2, ensure_ascii=False, allow_nan=False)

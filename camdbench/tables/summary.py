@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from camdbench.core.spec import parse_spec
 from camdbench.tables.aggregates import aggregate, unit_factor
 from camdbench.tables.cell_values import KEY, Cells, cell_data, cells_of, curves_by_cell
 from camdbench.tables.intervals import Method, aggregate_interval, mean_intervals
-from camdbench.tables.load import load_curves, load_rows, load_run, load_usage
+from camdbench.tables.pool import load_pooled
 from camdbench.tables.render import to_csv, to_latex, to_markdown
 from camdbench.tables.summary_tables import summary_tables
 from camdbench.tables.ties import tie_labels
@@ -32,8 +32,7 @@ _PASSES = ["forward", "backward", "tail_forward", "tail_backward"]
 
 
 def summarise(
-    run: str | Path | pd.DataFrame,
-    *,
+    *runs: str | Path | pd.DataFrame,
     about: Mapping[str, Any] | None = None,
     usage: pd.DataFrame | None = None,
     curves: pd.DataFrame | None = None,
@@ -48,7 +47,8 @@ def summarise(
     tail, of the explainer run alone; `seconds_per_image` its wall time.
 
     Args:
-        run: a run directory, or rows as returned by `load_rows`, or a subset of them.
+        *runs: a run directory; several, whose different cells are pooled (`camdbench/tables/pool.py`); or rows as returned by
+            `load_rows`, or a subset of them.
         about: content of `run.json`; default: read from the directory, else facts of the registries.
         usage: output of `load_usage`; default: read from the directory.
         curves: output of `load_curves`, for reductions that read curves; default: read from the directory.
@@ -58,17 +58,25 @@ def summarise(
         The columns `SUMMARY_COLUMNS`, cells in the order of the rows; `mean`, `ci_low` and `ci_high` are in the metric's unit.
 
     Raises:
-        UsageError: not a run, no finished part, or curves are missing.
+        UsageError: not a run, no finished part, runs that cannot be pooled, or curves are missing.
         CamdbenchError: a file of the run is damaged.
     """
-    if not isinstance(run, pd.DataFrame):
-        about = load_run(run) if about is None else about
-        usage = load_usage(run) if usage is None else usage
-        folder, run = run, load_rows(run)
-        reductions = reductions_of(run["metric"].unique(), about)
-        curved = [name for name, reduction in reductions.items() if reduction not in _OF_VALUES]
-        curves = load_curves(folder, curved) if curves is None and curved else curves
-    return _summary(cells_of(run), about or {}, usage, curves, interval)
+    if len(runs) == 1 and isinstance(runs[0], pd.DataFrame):
+        return _summary(cells_of(runs[0]), about or {}, usage, curves, interval)
+    pooled = load_pooled(_folders(runs))
+    about = pooled.about if about is None else about
+    usage = pooled.usage() if usage is None else usage
+    reductions = reductions_of(pooled.rows["metric"].unique(), about)
+    curved = [name for name, reduction in reductions.items() if reduction not in _OF_VALUES]
+    curves = pooled.curves(curved) if curves is None and curved else curves
+    return _summary(cells_of(pooled.rows), about, usage, curves, interval)
+
+
+def _folders(runs: Sequence[str | Path | pd.DataFrame]) -> list[str | Path]:
+    found = [run for run in runs if not isinstance(run, pd.DataFrame)]
+    if len(found) < len(runs):
+        raise UsageError(f"{len(runs)} runs, some of them rows: only run directories can be pooled; give their paths")
+    return found
 
 
 def write_summary(run: str | Path, summary: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -111,7 +119,7 @@ def _summary(
     numbers = _numbers(cells, about, curves, interval)
     units = {name: metric_fact(name, "unit", about) for name in cells.keys["metric"].unique()}
     directions = {name: bool(metric_fact(name, "higher_is_better", about)) for name in units}
-    controls = {name: _is_control(name, about) for name in cells.keys["explainer"].unique()}
+    controls = {name: is_control_of(name, about) for name in cells.keys["explainer"].unique()}
     table = cells.keys.assign(
         mean=numbers[:, 0],
         ci_low=numbers[:, 1],
@@ -172,7 +180,8 @@ def metric_fact(spec: str, fact: str, about: Mapping[str, Any]) -> Any:
     return recorded[fact] if fact in recorded else getattr(metrics.get(parse_spec(spec).name).facts, fact)
 
 
-def _is_control(spec: str, about: Mapping[str, Any]) -> bool:
+def is_control_of(spec: str, about: Mapping[str, Any]) -> bool:
+    """Return whether an explainer is a control, from the record of the run, else from the registry."""
     recorded = about.get("explainers", {}).get(spec, {})
     if "control" in recorded:
         return bool(recorded["control"])

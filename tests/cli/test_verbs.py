@@ -182,6 +182,14 @@ def test_check_passes_on_its_own_values_and_exits_with_4_when_one_moved(capsys: 
     out = capsys.readouterr().out
     assert "gradcam" in out
     assert "fakecam" not in out
+    assert run_cli(["check", "mine/summary.csv", "--against", "golden.csv", "--json"]) == 4
+    cells = json.loads(capsys.readouterr().out)
+    assert [cell["status"] for cell in cells] == ["moved", *["ok"] * 5]
+    assert cells[0]["difference"] == pytest.approx(-5)
+    assert (cells[0]["golden_n"], cells[0]["run_n"], cells[0]["tolerance"]) == (8, 8, 0.1)
+    golden.drop(index=0).to_csv("golden.csv", index=False)
+    assert run_cli(["check", "mine", "--against", "golden.csv", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[-1]["golden_n"] is None
 
 
 def test_train_makes_a_checkpoint_that_run_takes(capsys: Said):

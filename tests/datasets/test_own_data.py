@@ -321,7 +321,7 @@ def test_a_random_transform_is_refused_also_later(pictures: Pictures):
         ([GREY], {"name": "folder"}, "name = folder: a data set of camdbench; choose another name, such as folder-own"),
         ([GREY], {"limit": 0}, "limit = 0: expected a whole number, at least 1"),
         ([GREY], {"size": 0}, "size = 0: expected a whole number"),
-        ([GREY], {"preprocess": "kep"}, "no preprocess 'kep'; did you mean 'keep'"),
+        ([GREY], {"preprocess": "kep"}, "preprocess = kep: unknown; use resize256"),
         ([GREY], {"columns": "image=a"}, "columns = image=a: list has no columns; omit it"),
         ([GREY], {"classes": "none.txt"}, "classes = none.txt: expected names, positions, or a file"),
         ({"a": GREY}, {}, "dataset = dict: expected a torch data set"),

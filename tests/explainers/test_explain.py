@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from helpers.toys import SIZE, toy_batch, toy_classifier
+from PIL import Image
 from torch import nn
 
 from camdbench.core.errors import NotApplicable, UsageError
+from camdbench.datasets.preprocess import prepare
 from camdbench.explainers.common.explain import explain
 from camdbench.models.classifier import Classifier
 
@@ -53,9 +57,9 @@ def test_a_classifier_without_known_layer_can_be_asked_for_a_control() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"explainer": "gradcan"}, "no explainer 'gradcan'; did you mean 'gradcam'"),
-        ({"explainer": "opticam(iterations=1.5)"}, r"opticam\(iterations=1.5\): .*integer"),
-        ({"explainer": "gradcam(iterations=3)"}, "gradcam: no option 'iterations'"),
+        ({"explainers": "gradcan"}, "no explainer 'gradcan'; did you mean 'gradcam'"),
+        ({"explainers": "opticam(iterations=1.5)"}, r"opticam\(iterations=1.5\): .*integer"),
+        ({"explainers": "gradcam(iterations=3)"}, "gradcam: no option 'iterations'"),
         ({"targets": "label"}, "give the labels themselves"),
         ({"targets": "best"}, "best: expected predicted, runner_up, least_likely or a class index"),
         ({"targets": [0, 1, 2]}, "3 targets for 4 images"),
@@ -70,7 +74,7 @@ def test_a_classifier_without_known_layer_can_be_asked_for_a_control() -> None:
     ids=lambda value: str(value)[:50] if isinstance(value, dict) else "",
 )
 def test_what_cannot_be_done_is_refused_with_the_mend(arguments: dict[str, object], message: str) -> None:
-    given = {"model": toy_classifier(), "images": toy_batch().images, "explainer": "gradcam"} | arguments
+    given = {"model": toy_classifier(), "images": toy_batch().images, "explainers": "gradcam"} | arguments
     with pytest.raises(UsageError, match=message):
         explain(**given)
 
@@ -85,3 +89,33 @@ def test_images_in_other_containers_are_explained_the_same() -> None:
     expected = explain(toy_classifier(), images, "gradcam", targets=1)
     for own in (list(images), images.permute(0, 2, 3, 1).numpy(), [np.ascontiguousarray(one.numpy()[:, ::-1])[:, ::-1] for one in images]):
         assert torch.equal(explain(toy_classifier(), own, "gradcam", targets=1).maps, expected.maps)
+
+
+def test_several_explainers_share_the_passes_of_a_batch_and_equal_single_calls(classifier: Classifier) -> None:
+    images = toy_batch().images
+    alone = {name: explain(classifier, images, name) for name in ("gradcam", "hirescam")}
+    before = classifier.passes
+    both = explain(classifier, images, "gradcam,hirescam")
+    spent = classifier.passes - before
+    assert list(both) == ["gradcam", "hirescam"]
+    for name, own in both.items():
+        assert torch.equal(own.maps, alone[name].maps)
+    assert (spent.forward, spent.backward + spent.tail_backward) == (len(images), len(images))
+
+
+def test_a_list_is_a_mapping_and_what_does_not_apply_has_its_reason(classifier: Classifier) -> None:
+    found = explain(classifier, toy_batch().images, ["gradcam", "rollout"])
+    assert list(found) == ["gradcam"]
+    assert "attention" in found.refused["rollout"]
+
+
+def test_image_files_are_prepared_and_name_their_rows(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
+    classifier = Classifier(network, layer="1", mean=0.5, std=0.25)
+    picture = Image.fromarray((np.random.default_rng(0).random((40, 30, 3)) * 255).astype(np.uint8))
+    picture.save(tmp_path / "cat.png")
+    found = explain(classifier, [tmp_path / "cat.png", str(tmp_path / "cat.png")], "gradcam", size=16)
+    assert found.names == ("cat", "cat")
+    assert torch.equal(found.images[0], prepare(picture, "resize256_crop224", 16))
+    with pytest.raises(UsageError, match=r"dog.png: no such file"):
+        explain(classifier, tmp_path / "dog.png", "gradcam")

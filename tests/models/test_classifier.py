@@ -204,8 +204,8 @@ class TestCaptured:
 
     def test_a_layer_that_returns_no_tensor_is_refused(self) -> None:
         class Pair(nn.Module):
-            def forward(self, x: Tensor) -> tuple[Tensor, None]:
-                return x, None
+            def forward(self, x: Tensor) -> tuple[None, Tensor]:
+                return None, x
 
         class Network(nn.Module):
             def __init__(self) -> None:
@@ -213,10 +213,10 @@ class TestCaptured:
                 self.pair, self.conv = Pair(), nn.Conv2d(3, 4, 1)
 
             def forward(self, x: Tensor) -> Tensor:
-                return self.pair(self.conv(x))[0].mean((2, 3))
+                return self.pair(self.conv(x))[1].mean((2, 3))
 
         classifier = Classifier(Network(), "pair", mean=0, std=1)
-        with pytest.raises(UsageError, match="layer 'pair' returns tuple, not a tensor"), classifier.captured():
+        with pytest.raises(UsageError, match="layer 'pair' returns tuple, which does not start with a tensor"), classifier.captured():
             classifier(torch.rand(1, 3, 4, 4))
 
     def test_logits_are_those_of_the_network_untouched(self) -> None:

@@ -162,5 +162,5 @@ def test_a_layer_whose_items_are_no_images_is_refused() -> None:
         def forward(self, images: Tensor) -> Tensor:
             return self.head(self.windows(self.conv(images)).mean((2, 3)).unflatten(0, (len(images), 2)).mean(1))
 
-    with pytest.raises(UsageError, match="returns 2 items for one image; use layer='conv'"):
+    with pytest.raises(UsageError, match="returns 2 items for one image, such as windows; use layer='conv'"):
         checked(Classifier(Network().eval(), mean=0, std=1, output="logits"), "windows", (8, 8))

@@ -14,7 +14,8 @@ from matplotlib import colormaps
 from PIL import Image
 
 from camdbench.core.errors import UsageError
-from camdbench.reporting.overlay import gallery, overlay, save_overlay
+from camdbench.functional.map_overlay import overlay
+from camdbench.reporting.overlay import gallery, save_overlay
 from camdbench.reporting.page import GAP, WIDTH, _fold
 
 RNG = np.random.default_rng(0)

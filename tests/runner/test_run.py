@@ -589,3 +589,15 @@ def test_a_wrong_file_of_options_is_refused(tmp_path: Path, text: str | None, me
         (tmp_path / "run.yaml").write_text(text)
     with pytest.raises(UsageError, match=message):
         camdbench.run(config=tmp_path / "run.yaml")
+
+
+def test_progress_goes_to_the_logger_and_nothing_is_printed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+):
+    with caplog.at_level("INFO", logger="camdbench"):
+        run(tmp_path / "run", "fakecam,centre", metrics="ad", limit=2)
+    assert {(record.name, record.levelname) for record in caplog.records} == {("camdbench", "INFO")}
+    first, *rest = [record.getMessage() for record in caplog.records]
+    assert first == f"{tmp_path / 'run'}: 2 jobs, 0 already done"
+    assert rest == ["2 jobs done: shortcuts-ce, images 0-1"]
+    assert capsys.readouterr() == ("", "")

@@ -130,7 +130,7 @@ def test_images_without_a_value_on_one_side_are_left_out_and_a_single_one_tests_
 def test_two_runs_are_compared_cell_by_cell(make_run):
     other = {name: {metric: [value + 5 for value in values] for metric, values in own.items()} for name, own in VALUES.items()}
     first, second = make_run(VALUES), make_run({"opticam": other["opticam"], "fakecam": other["gradcam"]}, name="other")
-    found = compare(first, second)
+    found = compare(first, second, across=True)
     assert list(found["metric"]) == ["ad", "ag"]
     assert found["difference"].tolist() == pytest.approx([-5, -5])
     assert [name.partition(" ")[0] for name in found["better"]] == ["opticam", "opticam"]
@@ -138,9 +138,36 @@ def test_two_runs_are_compared_cell_by_cell(make_run):
     assert found["better"][1] == found["b"][1]
 
 
+def test_the_family_has_the_pairs_of_different_explainers_that_are_no_controls(make_run):
+    """`twin` equals `gradcam` but for rounding, `fakecam` is a control: three pairs are left, by hand."""
+    twin = {metric: [value + 1e-3 for value in values] for metric, values in VALUES["gradcam"].items()}
+    near = {metric: [value - 1.5 - 3 * (place % 2) for place, value in enumerate(values)] for metric, values in VALUES["gradcam"].items()}
+    values = {"gradcam": VALUES["gradcam"], "twin": twin, "near": near, "opticam": VALUES["opticam"], "fakecam": VALUES["hirescam"]}
+    for metrics in (None, ["ad"]):
+        found = compare(make_run(values), metrics=metrics).query("metric == 'ad'").set_index(["a", "b"])
+        outside = {("gradcam", "twin"), *((name, "fakecam") for name in ("gradcam", "twin", "near", "opticam"))}
+        assert set(found.index[found["p_holm"].isna()]) == outside
+        assert set(found.loc[list(outside), "better"]) == {""}
+        family = [("gradcam", "near"), ("gradcam", "opticam"), ("near", "opticam")]
+        by_hand = holm(found.loc[family, "p_permutation"].to_numpy())
+        assert found.loc[family, "p_holm"].tolist() == by_hand.tolist()
+        assert found.loc[[("twin", "near"), ("twin", "opticam")], "p_holm"].tolist() == by_hand[:2].tolist()
+        assert found.loc[family, "p_least"].tolist() == pytest.approx([6e-4] * 3)
+
+
+@pytest.mark.parametrize("n", [4, 6, 9])
+def test_the_least_p_is_that_of_a_test_whose_differences_all_have_one_sign(make_run, n: int):
+    run = make_run({name: {"ad": [10.0 + 2**place * step for place in range(n)]} for step, name in enumerate("abc")})
+    found = compare(run)
+    assert found["p_least"].tolist() == pytest.approx([3 * paired_tests(np.arange(1.0, n + 1)[None]).p_permutation[0]] * 3)
+    assert found["p_least"].tolist() == pytest.approx(found["p_holm"].tolist())
+
+
 def test_what_cannot_be_compared_is_refused(make_run):
     run = make_run(VALUES)
     with pytest.raises(UsageError, match="ai not in the run; choose from ad, ag"):
         compare(run, metrics=["ai"])
+    with pytest.raises(UsageError, match="--across: 1 runs: expected two"):
+        compare(run, across=True)
     with pytest.raises(UsageError, match="nothing to compare"):
         compare(make_run({"gradcam": VALUES["gradcam"]}, name="alone"))

@@ -112,7 +112,7 @@ def test_the_commands_write_what_latex_takes(make_run, seeded, tmp_path: Path, c
     texts = list[str]()
     for words in (
         ["compare", str(run)],
-        ["compare", str(run), str(run)],
+        ["compare", str(run), str(run), "--across"],
         ["compare", str(seeded), "--training-seeds"],
         ["summarise", str(run), "--significance"],
     ):
@@ -144,7 +144,8 @@ def test_the_spread_over_seeds_in_every_format(seeded, capsys: Said, monkeypatch
 def test_options_that_do_not_go_together_are_refused(make_run, seeded, capsys: Said):
     for words, message in (
         ([str(seeded), "--half-width", "1"], "--half-width = 1: needs --training-seeds"),
-        ([str(seeded)] * 3, "3 runs: expected one or two"),
+        ([str(seeded)] * 3, "cannot be pooled: both have far × ad on net-s0; --across compares equal cells"),
+        ([str(seeded)] * 3 + ["--across"], "--across: 3 runs: expected two"),
         ([str(seeded), "--training-seeds", "--half-width", "-1"], "--half-width = -1.0: expected a positive number"),
         ([str(make_run(VALUES)), "--training-seeds"], "no two models differ only in their training seed (net);"),
     ):
@@ -155,7 +156,7 @@ def test_options_that_do_not_go_together_are_refused(make_run, seeded, capsys: S
 def test_a_comparison_is_printed_with_ranks(make_run, capsys: Said, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "150")
     run: Any = make_run(VALUES)
-    assert run_cli(["compare", str(run)]) == 0
+    assert run_cli(["compare", str(run), "--all"]) == 0
     wide = capsys.readouterr().out
     assert all(word in wide for word in ("p Wilcoxon", "mean rank · ad · net: Friedman p", "better"))
     monkeypatch.setenv("COLUMNS", "90")
@@ -163,6 +164,27 @@ def test_a_comparison_is_printed_with_ranks(make_run, capsys: Said, monkeypatch:
     table, told = capsys.readouterr().out.split("not shown on fewer than 120 columns:")
     assert "p Wilcoxon" not in table
     assert "p Wilcoxon" in told
+
+
+def test_the_pairs_of_the_best_come_first_and_the_rest_on_request(make_run, capsys: Said, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "150")
+    run = make_run({name: {"ad": own["ad"][:5], "ag": own["ad"][:5]} for name, own in (VALUES | {"fakecam": VALUES["far"]}).items()})
+
+    def said(*words: str) -> str:
+        assert run_cli(["compare", str(run), *words]) == 0
+        return capsys.readouterr().out
+
+    short, full = said(), said("--all")
+    assert short.splitlines()[-1] == "--all: 8 more pairs, mean ranks, agreement of metrics"
+    assert ("fakecam" in short, "mean rank ·" in short, "fakecam" in full, "mean rank ·" in full) == (False, False, True, True)
+    note = "5 images cannot reach 0.05: the smallest possible p of the sign-flip test is 0.062, Holm-corrected 0.19."
+    assert note in short
+    assert "cannot reach" not in said("--alpha", "0.2")
+    assert "ag" in full
+    assert "ag (" not in said("--all", "--metrics", "ad")
+    assert "agreement of metrics" in full
+    assert "agreement of metrics" not in said("--all", "--metrics", "ad")
+    assert said("--format", "csv").count("\n") == 1 + 2 * 6
 
 
 def test_the_spread_over_seeds_is_whole_on_a_narrow_terminal(seeded, capsys: Said, monkeypatch: pytest.MonkeyPatch):
@@ -197,7 +219,7 @@ def test_digits_that_rounding_moves_are_not_printed(make_run):
     assert [cell.text for cell in cells["opticam"]] == [f"{mean:.1f}", f"{mean / 10:.3f}"]
     assert any(line.startswith(note) for line in summary.notes)
     assert any(line.startswith(note) for line in summary.print_notes)
-    across = pair_tables(compare(run, make_run({name: {"ad": list(BEST)} for name in shifts}, name="other")))
+    across = pair_tables(compare(run, make_run({name: {"ad": list(BEST)} for name in shifts}, name="other"), across=True))
     assert texts(across[0])["difference"] == ["1", "0.00", "5.20"]
     without = rank(make_run({"far": {"ad": [1.0]}, "b": {"ad": [2.0]}}, name="third"))
     for table in (*pair_tables(compared[~compared["a"].eq(fast)]), *rank_tables(without, None)):

@@ -11,6 +11,7 @@ from rich.console import Console
 from camdbench.core.errors import UsageError
 from camdbench.tables.golden import GOLDEN_COLUMNS, check, golden_table, read_golden, write_golden
 from camdbench.tables.render import to_console
+from camdbench.tables.summary import write_summary
 
 NAN = (float("nan"), "error")
 SPEC = 'opticam(iterations=50, objective="diff")'
@@ -161,6 +162,31 @@ def shown(comparison, width: int = 160) -> str:
     return capture.get()
 
 
+def test_tolerance_and_number_of_images_fit_80_columns(make_run, golden: Path):
+    """Also of values with exponents, beside a name that is longer than the terminal is wide."""
+    text = golden.read_text().replace(",15,2,0.5", ",-1.852e-205,2,1.234e-205")
+    golden.write_text(text.replace("fakecam", "fake" * 25))
+    lines = shown(check(make_run(VALUES), golden), width=80).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.split()[-5:] == ["moved", "-1.852e-205", "15", "15", "1.234e-205"] for line in lines)
+    assert sum("2 images" in line for line in lines) == 2  # of the moved cell and a missing one; the other golden cell has none
+    assert sum("0 images" in line for line in lines) == 1
+
+
+def test_the_summary_file_of_a_run_is_checked_like_the_run(make_run, golden: Path, tmp_path: Path):
+    run = make_run(now(VALUES, SPEC, "ad", [11.0, 20.0]))
+    write_summary(run)
+    by_file, by_run = check(run / "summary.csv", golden), check(run, golden)
+    pd.testing.assert_frame_equal(by_file.cells, by_run.cells, check_exact=False, rtol=1e-9)
+    assert statuses(by_file)[SPEC, "ad"] == "ok"
+    assert by_file.cells["difference"][0] == pytest.approx(0.5)
+    assert write_golden(run / "summary.csv", tmp_path / "again.csv")["mean"].tolist()[:3] == pytest.approx([15.5, 1.5, 0.0])
+    assert check(run, tmp_path / "again.csv").ok
+    with pytest.raises(UsageError, match="no summary: missing column protocol"):
+        (run / "summary.csv").write_text("dataset,split,model,explainer,metric,target_rule,mean,n\na,b,c,d,ad,label,1,2\n")
+        check(run / "summary.csv", golden)
+
+
 def test_a_met_comparison_is_one_line(make_run, golden: Path):
     assert shown(check(make_run(VALUES), golden)) == "4 of 4 golden cells met.\n"
     assert shown(check(make_run({**VALUES, "centre": VALUES[SPEC]}), golden)) == "4 of 4 golden cells met; without a golden value: 2.\n"
@@ -171,6 +197,7 @@ def test_a_failed_comparison_shows_what_moved_and_only_that(make_run, golden: Pa
     assert f"{SPEC} · ad (opticam)" in text
     line = next(line for line in text.splitlines() if "· ad (opticam)" in line and SPEC in line)
     assert line.split()[-5:] == ["moved", "15", "18", "3", "0.5"]
+    assert "2 images" in text
     assert sum("missing" in line and "fakecam" in line for line in text.splitlines()) == 2
     assert f"{SPEC} · ag" not in text
     assert text.endswith("1 of 4 golden cells met.\n")

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from camdbench.core.errors import UsageError
-from camdbench.core.registries import explainers, needs_of
-from camdbench.core.row import Status
+from camdbench.core.errors import NotApplicable, UsageError
+from camdbench.core.option_types import Preprocess
+from camdbench.core.registries import needs_of, parse_explainers
+from camdbench.core.spec import Spec, parse_specs
 from camdbench.core.target_rules import TARGET_RULES, check_target_rule
 from camdbench.datasets.in_memory import make_batch
+from camdbench.datasets.preprocess import prepare, read_picture
+from camdbench.datasets.samples import Batch
+from camdbench.explainers.common.explanation import Explanation, Explanations, joined
 from camdbench.explainers.common.layer_choice import check_explainer, checked_layers
-from camdbench.explainers.common.saliency import Saliency, saliency
+from camdbench.explainers.common.saliency import saliency
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.targets import check_classes, class_indices
 from camdbench.models.classifier import Classifier
@@ -25,50 +29,40 @@ from camdbench.models.target_layers import list_layers
 from camdbench.models.zoo import to_classifier
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """The maps of N images.
-
-    Attributes:
-        maps: (N, H, W) in [0, 1], at image size, on the model's device.
-        raw: (N, h, w) as the explainer made them: signed, unscaled, on the layer's grid.
-        targets: (N,) the explained classes.
-        logits: (N, C) of the images as they are.
-        status: N states: ok, constant_map or error.
-    """
-
-    maps: Tensor
-    raw: Tensor
-    targets: Tensor
-    logits: Tensor
-    status: tuple[Status, ...]
-
-
 def explain(
     model: Classifier | nn.Module | str,
-    images: Tensor,
-    explainer: str = "opticam",
+    images: Any,
+    explainers: str | Sequence[str] = "opticam",
     *,
     targets: str | int | Sequence[int | str] | Tensor | np.ndarray = "predicted",
     layer: str | None = None,
     boxes: Sequence[Tensor] | None = None,
     masks: Tensor | None = None,
+    preprocess: Preprocess = "resize256_crop224",
+    size: int | None = None,
     batch_size: int = 16,
     seed: int = 0,
-) -> Explanation:
+) -> Any:
     """Compute saliency maps of a classifier for images; the model is left unchanged.
 
     Args:
         model: a `Classifier`, or the name of one in the zoo.
-        images: (N, 3, H, W) or (3, H, W) in [0, 1], never mean/std-normalised.
-        explainer: a spec such as `gradcam` or `opticam(iterations=50)`.
+        images: (N, 3, H, W) or (3, H, W) in [0, 1], never mean/std-normalised; or arrays, Pillow images, or one or several
+            image files.
+        explainers: a spec such as `gradcam` or `opticam(iterations=50)`; or several, `"gradcam,opticam"` or a list.
         targets: one class for all images, N classes (indices or names of `class_names`), or a rule: predicted, runner_up,
             least_likely.
         layer: target layer instead of the model's own.
         boxes: N tensors (n, 4) of ground-truth boxes, for explainers that need them.
         masks: (N, H, W) ground-truth masks, for explainers that need them.
+        preprocess: how image files become squares of `size` pixels; other images are taken as they are.
+        size: side in pixels; default: the model's input size.
         batch_size: images at a time.
         seed: seed of explainers that draw random numbers; images are numbered "0", "1", ….
+
+    Returns:
+        An `Explanation` for one spec; for several, `Explanations` by name, without those that do not apply to the model, whose
+        reasons are in `.refused`.
 
     >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
     >>> classifier = Classifier(network, layer="1", mean=0.5, std=0.25)
@@ -77,33 +71,84 @@ def explain(
 
     Raises:
         UsageError: images, targets or options do not fit.
-        NotApplicable: the explainer has no meaning here.
+        NotApplicable: the only explainer has no meaning here.
+        SampleError: an image file cannot be decoded.
         ResultError: the explainer, of a plug-in, returned no maps (B, h, w).
     """
     classifier = to_classifier(model)
-    spec = explainers.parse_one(explainer)
-    batch = make_batch(images, boxes=boxes, masks=masks).to(classifier.device)
-    size = (batch.images.shape[-2], batch.images.shape[-1])
-    classes = check_network(classifier, size).classes
-    target, step = _targets(targets, len(batch), classifier, classes), 1 if classifier.batch_mates == "alone" else batch_size
+    specs = parse_explainers(explainers, gives=[name for name, own in (("boxes", boxes), ("masks", masks)) if own is not None])
+    pixels, names = _read(images, preprocess, size or classifier.input_size)
+    batch = make_batch(pixels, boxes=boxes, masks=masks).to(classifier.device)
+    place = (batch.images.shape[-2], batch.images.shape[-1])
+    classes = check_network(classifier, place).classes
+    target = _targets(targets, len(batch), classifier, classes)
+    found, refused = _explain(classifier, batch, specs, target=target, layer=layer, batch_size=batch_size, seed=seed, names=names)
+    if len(specs) == 1 and _names_one(explainers):
+        if refused:
+            raise next(iter(refused.values()))
+        return found[str(specs[0])]
+    return Explanations(found, {name: str(reason) for name, reason in refused.items()})
+
+
+def _explain(
+    classifier: Classifier,
+    batch: Batch,
+    specs: Sequence[Spec],
+    *,
+    target: str | Tensor,
+    layer: str | None,
+    batch_size: int,
+    seed: int,
+    names: tuple[str, ...],
+) -> tuple[dict[str, Explanation], dict[str, NotApplicable]]:
+    """The maps of each explainer, which share passes, and why others do not apply."""
+    step = 1 if classifier.batch_mates == "alone" else batch_size
+    parts, refused = {str(spec): list[Explanation]() for spec in specs}, dict[str, NotApplicable]()
     with torch.inference_mode(mode=False), classifier.frozen():
-        check_explainer(classifier, spec, size)
-        if "layer" in needs_of(spec):
-            checked_layers(classifier, spec, layer, list_layers(classifier, size))
-        chunks = list[tuple[Saliency, Tensor, Tensor]]()
+        for spec in specs:
+            try:
+                _check(classifier, spec, layer, batch)
+            except NotApplicable as error:
+                refused[str(spec)] = error
         for start in range(0, len(batch), step):
             stop = start + step
             own = target[start:stop].to(classifier.device) if isinstance(target, Tensor) else target
-            trace = Trace(classifier, batch.part(start, stop), target=own, layer=layer, seed=seed)
-            chunks.append((saliency(trace, spec), trace.targets, trace.logits))
-    found = [chunk[0] for chunk in chunks]
-    return Explanation(
-        maps=torch.cat([item.maps for item in found]),
-        raw=torch.cat([item.raw for item in found]),
-        targets=torch.cat([chunk[1] for chunk in chunks]),
-        logits=torch.cat([chunk[2] for chunk in chunks]),
-        status=tuple(status for item in found for status in item.status),
-    )
+            part = batch.part(start, stop)
+            trace = Trace(classifier, part, target=own, layer=layer, seed=seed)
+            for spec in (spec for spec in specs if str(spec) not in refused):
+                try:
+                    made = saliency(trace, spec)
+                except NotApplicable as error:
+                    refused[str(spec)] = error
+                    continue
+                about = (trace.targets, trace.logits, made.status, classifier.class_names, names[start:stop] or part.ids)
+                parts[str(spec)].append(Explanation(str(spec), part.images, made.maps, made.raw, *about))
+    return {name: joined(own) for name, own in parts.items() if name not in refused}, refused
+
+
+def _check(classifier: Classifier, spec: Spec, layer: str | None, batch: Batch) -> None:
+    """Check that an explainer and its layers fit the model."""
+    size = (batch.images.shape[-2], batch.images.shape[-1])
+    check_explainer(classifier, spec, size)
+    if "layer" in needs_of(spec):
+        checked_layers(classifier, spec, layer, list_layers(classifier, size))
+
+
+def _names_one(explainers: str | Sequence[str]) -> bool:
+    """Whether a single explainer is asked for by its spec, not by a list or a group."""
+    return isinstance(explainers, str) and len(parse_specs(explainers)) == 1 and explainers.strip() not in ("all", "controls")
+
+
+def _read(images: Any, preprocess: Preprocess, size: int) -> tuple[Any, tuple[str, ...]]:
+    """Prepare image files, with the names of the files; return other images as they are."""
+    files = [images] if isinstance(images, str | Path) else images
+    if not isinstance(files, list | tuple) or not files or not all(isinstance(file, str | Path) for file in files):
+        return images, ()
+    for file in files:
+        if not Path(file).is_file():
+            raise UsageError(f"images = {file}: no such file")
+    pictures = [prepare(read_picture(Path(file)), preprocess, size) for file in files]
+    return torch.stack(pictures), tuple(Path(file).stem for file in files)
 
 
 def _targets(targets: Any, count: int, classifier: Classifier, classes: int) -> str | Tensor:

@@ -101,7 +101,7 @@ class _Inputs:
         if maps == "raw" and inputs.raw is not None:
             chosen = _at_image_size(inputs.raw, inputs.images)
         classifier = inputs.classifier
-        self.images = ((inputs.images - classifier.mean) / classifier.std).double().cpu().numpy()
+        self.images = classifier.normalised(inputs.images).double().cpu().numpy()
         self.targets = inputs.targets.cpu().numpy()
         self.maps = _as_array(chosen.where(chosen.isfinite(), 0))
         self.flat: list[bool] = (is_constant(chosen) | ~chosen.isfinite().flatten(1).all(1)).tolist()

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from camdbench.cli import progress_bar
 from camdbench.cli.console import any_encoding
-from camdbench.cli.progress_bar import Bar
+from camdbench.core import progress_bar
+from camdbench.core.progress_bar import Bar
 
 Captured = pytest.CaptureFixture[str]
 

@@ -1,12 +1,13 @@
-"""Progress on stderr: a live bar on a terminal, plain lines elsewhere."""
+"""Progress of a run: a live bar on a terminal, one updated line in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import html
 import sys
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import click
 from rich.console import Console
@@ -72,3 +73,28 @@ class Bar(LiveBar):
         if not self.quiet and not self.live:
             click.echo(visible(text), err=True)
             self._last_line = monotonic()
+
+
+class NotebookBar:
+    """Number of finished jobs in one cell output, as plain HTML without widgets."""
+
+    def __init__(self) -> None:
+        from IPython.display import HTML, display  # pyright: ignore[reportMissingImports]
+
+        self._html: Any = HTML
+        self._total = self._done = 0
+        self._output: Any = display(HTML(""), display_id=True)
+
+    def start(self, root: Path, total: int, done: int) -> None:
+        """Show the run directory and the number of jobs."""
+        self._total, self._done = total, done
+        self._show(str(root))
+
+    def advance(self, jobs: int, what: str) -> None:
+        """Add finished jobs."""
+        self._done += jobs
+        self._show(what)
+
+    def _show(self, text: str) -> None:
+        bar = f'<progress value="{self._done}" max="{max(self._total, 1)}"></progress>'
+        self._output.update(self._html(f"{bar} {self._done}/{self._total} jobs: {html.escape(visible(text))}"))

@@ -1,0 +1,78 @@
+"""Progress of a run: the callbacks, and which display of them fits this process."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Callbacks of a run; a job is one explainer on one chunk of images."""
+
+    def start(self, root: Path, total: int, done: int) -> None:
+        """Called before the first unit with the run directory, the number of jobs and the number of finished jobs."""
+        ...
+
+    def advance(self, jobs: int, what: str) -> None:
+        """Called after each unit with its number of jobs and a description."""
+        ...
+
+
+class NullProgress:
+    """Ignores all progress updates."""
+
+    def start(self, root: Path, total: int, done: int) -> None:
+        """Do nothing."""
+
+    def advance(self, jobs: int, what: str) -> None:
+        """Do nothing."""
+
+
+_LOGGER = logging.getLogger("camdbench")
+
+
+class LogProgress:
+    """Logs progress updates at level INFO to the logger `camdbench`; Python shows none of them by default."""
+
+    def start(self, root: Path, total: int, done: int) -> None:
+        """Log the run directory and the number of jobs."""
+        _LOGGER.info("%s: %d jobs, %d already done", root, total, done)
+
+    def advance(self, jobs: int, what: str) -> None:
+        """Log finished jobs."""
+        _LOGGER.info("%d jobs done: %s", jobs, what)
+
+
+@contextmanager
+def showing(progress: Progress | bool | None = None) -> Generator[Progress]:
+    """The callbacks of a run.
+
+    Args:
+        progress: callbacks; True for a bar, or lines where there is no terminal; False for nothing; None for a bar in a notebook or
+            on a terminal, else the logger.
+    """
+    if progress is None and not in_notebook() and (sys.stderr is None or not sys.stderr.isatty()):
+        progress = LogProgress()
+    if progress is not None and not isinstance(progress, bool):
+        yield progress
+    elif progress is False:
+        yield NullProgress()
+    elif in_notebook():
+        from camdbench.core.progress_bar import NotebookBar
+
+        yield NotebookBar()
+    else:
+        from camdbench.core.progress_bar import Bar
+
+        with Bar(quiet=False) as bar:
+            yield bar
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook; imports nothing."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return shell is not None and hasattr(shell, "kernel")

@@ -1,0 +1,96 @@
+"""The resolved configuration of a run as YAML: `RUN/run.yaml`, an export from which an equal run can be started."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from camdbench.core import provenance
+from camdbench.core.cost import PassEstimate
+from camdbench.core.errors import UsageError
+from camdbench.core.files import replacing
+from camdbench.core.registries import NO_EXPLAINER, explainers
+from camdbench.core.registry import PLUGINS
+from camdbench.core.settings import fields_of
+from camdbench.core.signs import encodable
+from camdbench.core.spec import Spec
+from camdbench.runner.config import RunConfig
+
+if TYPE_CHECKING:
+    from camdbench.runner.prepare import Run
+
+_OBJECT = "object"  # key of a value that was no name
+
+
+def resolved(run: Run) -> dict[str, Any]:
+    """Options of a run with all defaults and absolute paths, without `out`; objects are named, and must be given again."""
+    place, resources = run.resources.with_absolute_paths().place, run.resources
+    assert place is not None
+    found = {item.name: _plain(getattr(place.config, item.name)) for item in fields_of(RunConfig) if item.name != "out"}
+    found |= {"device": run.request.config.device, "models": list(place.models), "dataset": str(place.dataset)}
+    if resources.models:
+        found["models"] = {_OBJECT: list(resources.models)}
+    if resources.dataset is not None:
+        found["dataset"] = {_OBJECT: resources.dataset_name}
+    if resources.joint:
+        found["maps"] = {_OBJECT: list(resources.joint)}
+    return ({"plugins": list(PLUGINS)} if PLUGINS else {}) | found
+
+
+def to_yaml(options: Mapping[str, Any]) -> str:
+    """YAML of a configuration; versions are in its comments."""
+    import yaml
+
+    about = "".join(f"# {name} {number}\n" for name, number in provenance.versions().items())
+    return encodable(about + yaml.safe_dump(dict(options), sort_keys=False, allow_unicode=True, width=140))
+
+
+def write_resolved(run: Run) -> None:
+    """Write `run.yaml` to the run directory, atomically; none for scores of saved maps, which are no options.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    assert run.directory is not None
+    if run.request.maps is not None:
+        return
+    with replacing(run.directory.root / "run.yaml") as temporary:
+        temporary.write_text(to_yaml(resolved(run)), encoding="utf-8", newline="\n")
+
+
+def refuse_objects(options: Mapping[str, Any]) -> None:
+    """Refuse options that name objects of another Python session.
+
+    Raises:
+        UsageError: an option is such a name.
+    """
+    for name, value in options.items():
+        if isinstance(value, Mapping) and set(value) == {_OBJECT}:
+            raise UsageError(f"{name} = {value[_OBJECT]}: an object of a Python session; give --{name}, or run(config=…, {name}=…)")
+
+
+def describe_jobs(run: Run) -> list[str]:
+    """One line per model and explainer: images, and passes of the explainer alone; metrics are not counted."""
+    images = len(run.resources.images.ids)
+    lines = list[str]()
+    for model in run.row_names:
+        for spec in run.request.jobs:
+            known = spec in run.request.computed and run.request.maps is None
+            passes = f", {passes_of(spec) * images} passes" if known and spec != NO_EXPLAINER else ""
+            lines.append(f"{model} × {spec}: {images} images{passes}")
+    return lines
+
+
+def passes_of(spec: Spec) -> PassEstimate:
+    """Passes per image of an explainer with its options, wrapped explainers included."""
+    entry = explainers.get(spec.name)
+    if entry.facts.cost is None:
+        return PassEstimate(lower_bound=True)
+    return entry.facts.cost.passes(entry.arguments(spec), sum(map(passes_of, spec.wrapped), PassEstimate()))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): str(own) for name, own in value.items()}
+    return list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value

@@ -1,0 +1,147 @@
+"""Pooling: runs with different cells read as one, if they agree in everything on which values depend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from camdbench.core.errors import UsageError
+from camdbench.tables.load import load_curves, load_rows, load_run, load_usage
+
+_CELL = ["model", "explainer", "metric"]
+_CONFIG = ("dataset", "split", "target", "seed", "precision")  # options of a run with which its values change
+_OF_MODELS = ("layer", "mean", "std", "output", "batch_mates", "prefix_tokens")
+_SHOWN = 4  # characters of a hash, if they differ
+
+
+class Pooled(NamedTuple):
+    """One or more runs, read as one.
+
+    Attributes:
+        about: record, in the form of `load_run`.
+        rows: rows, in the form of `load_rows`; run after run.
+        folders: the run directories.
+    """
+
+    about: dict[str, Any]
+    rows: pd.DataFrame
+    folders: tuple[Path, ...]
+
+    def usage(self) -> pd.DataFrame:
+        """Usage of all runs, in the form of `load_usage`."""
+        return _joined([load_usage(folder) for folder in self.folders])
+
+    def curves(self, metrics: Sequence[str]) -> pd.DataFrame:
+        """Curves of all runs, in the form of `load_curves`."""
+        return _joined([load_curves(folder, metrics) for folder in self.folders])
+
+
+def load_pooled(runs: Sequence[str | Path]) -> Pooled:
+    """Read runs as one: their cells (model, explainer, metric) must be different, and everything else equal.
+
+    Data, images, target rule, seed, precision and the code of camdbench must agree; so must the network of a model, the protocol of a
+    metric, the layers of an explainer and the code of a plug-in that two runs have. The table is then that of one run.
+
+    Raises:
+        UsageError: no run, or runs that cannot be pooled; names the first difference.
+    """
+    if not runs:
+        raise UsageError("no run: give a run directory")
+    folders = tuple(map(Path, runs))
+    records = [load_run(folder) for folder in folders]
+    for place, second in enumerate(records):
+        for first in records[:place]:
+            if difference := next(_differences(first, second), ""):
+                raise UsageError(f"{first['run']} and {second['run']} cannot be pooled: {difference}; --across compares equal cells")
+    tables = [load_rows(folder) for folder in folders]
+    _refuse_equal_cells(tables, records)
+    return Pooled(_merged(records), _joined(tables), folders)
+
+
+def _differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what prevents pooling, in words."""
+    for name in _CONFIG:
+        if (pair := _pair(first["config"], second["config"], name)) is not None:
+            yield f"{name}: {pair[0]} and {pair[1]}"
+    if (pair := _pair(first["dataset"], second["dataset"], "fingerprint")) is not None:
+        yield f"the data differ (fingerprints {_hashes(*pair)})"
+    if first["ids"] != second["ids"]:
+        yield f"the images differ ({len(first['ids'])} and {len(second['ids'])} images)"
+    if (pair := _pair(first, second, "code")) is not None:
+        yield f"the code of camdbench differs ({_hashes(*pair)})"
+    yield from _differing_networks(first, second)
+    for name in _shared(first, second, "metrics"):
+        for fact in ("protocol", "protocol_hash"):
+            if (pair := _pair(first["metrics"][name], second["metrics"][name], fact)) is not None:
+                yield f"the protocols of {name} differ ({pair[0]} and {pair[1]})"
+    for kind, what in (("plugins", "the code"), ("given", "the maps")):
+        for name in _shared(first, second, kind):
+            if (pair := _pair(first[kind], second[kind], name)) is not None:
+                yield f"{what} of {name} differ{'s' * (kind == 'plugins')} ({_hashes(*pair)})"
+
+
+def _differing_networks(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[str]:
+    for name in _shared(first, second, "models"):
+        one, two = first["models"][name], second["models"][name]
+        if (pair := _pair(one, two, "weights_hash")) is not None:
+            yield f"the networks differ ({name}: weights {_hashes(*pair)})"
+        found = ((fact, _pair(one, two, fact)) for fact in _OF_MODELS)
+        yield from (f"the networks differ ({name}: {fact} {pair[0]} and {pair[1]})" for fact, pair in found if pair is not None)
+    for name in _shared(first, second, "explainers"):
+        if first["explainers"][name].get("layers") and not _layers_agree(first["explainers"][name], second["explainers"][name]):
+            yield f"the layers of {name} differ"
+
+
+def _pair(first: Mapping[str, Any], second: Mapping[str, Any], name: str) -> tuple[Any, Any] | None:
+    """Both values of a fact, if they differ."""
+    one, two = first.get(name), second.get(name)
+    return None if one == two else (one, two)
+
+
+def _shared(first: Mapping[str, Any], second: Mapping[str, Any], kind: str) -> list[str]:
+    return [name for name in first.get(kind, {}) if name in second.get(kind, {})]
+
+
+def _layers_agree(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    one, two = (own.get("layers") or {} for own in (first, second))
+    return all(one[model] == two[model] for model in one if model in two)
+
+
+def _hashes(first: object, second: object) -> str:
+    """Both hashes, shortened unless the beginnings agree.
+
+    >>> _hashes("1a2b3c4d", "9c8d7e6f"), _hashes("1a2b3", "1a2b4")
+    ('1a2b… and 9c8d…', '1a2b3 and 1a2b4')
+    """
+    one, two = str(first), str(second)
+    return f"{one} and {two}" if one[:_SHOWN] == two[:_SHOWN] else f"{one[:_SHOWN]}… and {two[:_SHOWN]}…"
+
+
+def _refuse_equal_cells(tables: Sequence[pd.DataFrame], records: Sequence[Mapping[str, Any]]) -> None:
+    seen = dict[tuple[str, ...], str]()
+    for rows, about in zip(tables, records, strict=True):
+        cells = list(rows[_CELL].drop_duplicates().itertuples(index=False, name=None))
+        if twice := next((cell for cell in cells if cell in seen), None):
+            raise UsageError(
+                f"{seen[twice]} and {about['run']} cannot be pooled: both have {twice[1]} × {twice[2]} on {twice[0]}; "
+                "--across compares equal cells"
+            )
+        seen |= dict.fromkeys(cells, about["run"])
+
+
+def _merged(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Merge the records; the first has precedence where both have a fact."""
+    if len(records) == 1:
+        return records[0]
+    found = {**records[0], "run": " + ".join(own["run"] for own in records)}
+    for kind in ("models", "explainers", "metrics", "plugins", "given"):
+        found[kind] = {name: facts for own in reversed(records) for name, facts in own.get(kind, {}).items()}
+    return found
+
+
+def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    filled = [own for own in tables if len(own)]
+    return pd.concat(filled, ignore_index=True) if len(filled) > 1 else (filled or list(tables))[0]

@@ -1,0 +1,92 @@
+"""Maps of another tool stand in one run with computed ones, with the values that `score` gives them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import camdbench
+from camdbench.core.errors import UsageError
+from camdbench.runner.joint_maps import JointMaps
+from camdbench.tables.load import load_run
+
+IDS = ["a", "b/c", "d"]
+MAPS = np.random.default_rng(0).random((3, 5, 4)).astype(np.float32)
+NUMBERS = ["explainer", "metric", "mean", "ci_low", "ci_high", "n", "passes_per_image", "tie_group"]
+
+
+def test_a_joint_run_is_the_pool_of_a_run_and_of_scores(tmp_path: Path):
+    np.save(tmp_path / "theirs.npy", maps := np.random.default_rng(1).random((4, 8, 8)))
+    joint = camdbench.run("gradcam,fakecam", "ad,ag", maps={"theirs": maps}, limit=5, out=tmp_path / "joint")
+    camdbench.run("gradcam,fakecam", "ad,ag", limit=5, out=tmp_path / "ours")
+    scores = camdbench.score(tmp_path / "theirs.npy", "ad,ag", limit=5, out=tmp_path / "scores")
+    own = joint[joint["explainer"] == "theirs"].reset_index(drop=True)
+    same = ["image", "metric", "value", "status", "reason", "target"]
+    pd.testing.assert_frame_equal(own[same], scores[same])
+    assert set(own.loc[own["status"] == "error", "reason"]) == {"there is no saved map of this image"}
+    both = [camdbench.compare(*runs) for runs in ([tmp_path / "joint"], [tmp_path / "ours", tmp_path / "scores"])]
+    pd.testing.assert_frame_equal(*both)
+    assert both[0]["p_holm"].notna().sum() == 2, "gradcam and theirs, in two metrics; fakecam is a control"
+    one, two = (
+        camdbench.summarise(*runs).set_index(["explainer", "metric"])["mean"].to_dict()
+        for runs in ([tmp_path / "joint"], [tmp_path / "ours", tmp_path / "scores"])
+    )
+    assert one == two
+    costs = camdbench.summarise(tmp_path / "joint").set_index("explainer")["passes_per_image"]
+    assert costs["theirs"].isna().all()
+    assert costs["gradcam"].tolist() == [2, 2]
+
+
+def test_metrics_that_explain_again_do_not_apply_and_other_maps_are_another_run(tmp_path: Path):
+    (tmp_path / "run.yaml").write_text("explainers: gradcam\nmetrics: [ad, max_sensitivity]\nlimit: 2\nmaps: {theirs: theirs.npy}\n")
+    np.save(tmp_path / "theirs.npy", maps := np.random.default_rng(2).random((2, 8, 8)))
+    rows = camdbench.run(config=tmp_path / "run.yaml", out=tmp_path / "run").set_index(["explainer", "metric"]).sort_index()
+    assert rows.loc[("theirs", "ad"), "status"].tolist() == rows.loc[("gradcam", "max_sensitivity"), "status"].tolist() == ["ok", "ok"]
+    assert set(rows.loc[("theirs", "max_sensitivity"), "status"]) == {"not_applicable"}
+    assert "altered images cannot be explained" in rows.loc[("theirs", "max_sensitivity"), "reason"].iloc[0]
+    first = load_run(tmp_path / "run")["given"]
+    same = {name: maps[place] for place, name in enumerate(load_run(tmp_path / "run")["ids"])}
+    again = {"explainers": "gradcam", "metrics": "ad,max_sensitivity", "limit": 2, "out": tmp_path / "run"}
+    camdbench.run(**again, maps={"theirs": same})
+    assert load_run(tmp_path / "run")["given"] == first
+    with pytest.raises(UsageError, match="holds a run with maps of theirs"):
+        camdbench.run(**again, maps={"theirs": maps[::-1]})
+
+
+def test_every_form_of_the_same_maps_is_the_same(tmp_path: Path):
+    h5py = pytest.importorskip("h5py")
+    np.save(tmp_path / "all.npy", MAPS)
+    np.savez(tmp_path / "all.npz", **dict(zip(IDS, MAPS, strict=True)))
+    with h5py.File(tmp_path / "two.h5", "w") as file:
+        file["maps"], file["ids"] = MAPS[::-1], IDS[::-1]
+    with h5py.File(tmp_path / "each.h5", "w") as file:
+        for name, own in zip(IDS, MAPS, strict=True):
+            file[name] = own
+    (tmp_path / "folder" / "b").mkdir(parents=True)
+    for name, own in zip(IDS, MAPS, strict=True):
+        np.save(tmp_path / "folder" / f"{name}.npy", own)
+    files = ("all.npy", "all.npz", "two.h5", "each.h5", "folder")
+    forms = [MAPS, torch.from_numpy(MAPS)[:, None], dict(zip(IDS, MAPS, strict=True)), *(tmp_path / name for name in files)]
+    assert len({JointMaps("theirs", form, IDS).digest() for form in forms}) == 1
+    assert JointMaps("theirs", MAPS[::-1], IDS).digest() != JointMaps("theirs", MAPS, IDS).digest()
+
+
+def test_what_fits_no_image_or_is_no_map_is_refused(tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    for given, message in [
+        (dict.fromkeys(("a", "x1", "x2", "x3", "x4"), MAPS[0]), r"4 of 5 maps are of no image of the data set \(x1, x2, x3, …\)"),
+        (np.zeros((4, 2, 2)), "at most 3 maps"),
+        ({"a": "word"}, r"a has shape \(\)"),
+        (tmp_path / "empty", "no maps; expected ID.npy or ID.png"),
+        (tmp_path / "no.h5", "no such file"),
+    ]:
+        with pytest.raises(UsageError, match=message):
+            JointMaps("theirs", given, IDS)
+    for name, message in (("gradcam", "an explainer of camdbench; choose another name"), ("a b", "a b")):
+        with pytest.raises(UsageError, match=message):
+            camdbench.run("gradcam", "ad", maps={name: MAPS}, limit=2, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
