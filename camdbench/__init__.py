@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from camdbench.explainers.common.explain import Explanation, explain
     from camdbench.explainers.common.trace import Trace
     from camdbench.metrics.common.inputs import MetricInputs
+    from camdbench.metrics.common.own import metric_of
     from camdbench.metrics.common.result import Curve, MetricResult
     from camdbench.models.classifier import Classifier
+    from camdbench.models.layer_table import layers
+    from camdbench.models.own import classifier
     from camdbench.models.zoo import load_classifier
     from camdbench.papers.reproduce import reproduce
     from camdbench.runner.config import RunConfig
@@ -62,15 +65,18 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "TrainingStep": "trainer.step",
     "UsageError": "core.errors",
     "check": "tables.golden",
+    "classifier": "models.own",
     "compare": "tables.comparison",
     "dataset": "core.registries",
     "evaluate": "runner.evaluate",
     "explain": "explainers.common.explain",
     "explainer": "core.registries",
+    "layers": "models.layer_table",
     "load_classifier": "models.zoo",
     "load_rows": "tables.load",
     "loss": "core.registries",
     "metric": "core.registries",
+    "metric_of": "metrics.common.own",
     "model": "core.registries",
     "probe": "trainer.probe",
     "reproduce": "papers.reproduce",
@@ -101,15 +107,18 @@ __all__ = [
     "TrainingStep",
     "UsageError",
     "check",
+    "classifier",
     "compare",
     "dataset",
     "evaluate",
     "explain",
     "explainer",
+    "layers",
     "load_classifier",
     "load_rows",
     "loss",
     "metric",
+    "metric_of",
     "model",
     "probe",
     "reproduce",

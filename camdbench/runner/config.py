@@ -156,7 +156,11 @@ def check_config(config: RunConfig, resources: Resources | None = None) -> Reque
         named = (config.explainers,) if isinstance(config.explainers, str) else config.explainers
         chosen = tuple(map(_parse_map_name, named))
     else:
-        chosen = parse_explainers(config.explainers, gives)
+        named = config.explainers
+        if made_before and not isinstance(named, str) and any(parse_spec(name).name not in explainers for name in named):
+            chosen = tuple(map(parse_spec, named))  # of a run with own explainers
+        else:
+            chosen = parse_explainers(named, gives)
     _check_needs(spec.name, gives, () if made_before else chosen, scores)
     _check_explainers(chosen, scores, made_before=made_before, save_maps=config.save_maps != "none")
     if config.image_ids is not None and not Path(config.image_ids).is_file():
@@ -187,8 +191,11 @@ def _check_models(config: RunConfig, resources: Resources | None) -> tuple[RunCo
     from camdbench.models.zoo import check_model
 
     own = {} if resources is None else resources.models
-    if own:
-        for option in ("weights", "mean", "std", "layer", "output", "batch_mates"):
+    names = tuple(name.strip() for name in config.models.split(",")) if isinstance(config.models, str) else tuple(config.models)
+    if resources is not None and own:
+        names = names if set(names) & set(own) else tuple(own)
+        stated = ("mean", "std", "layer", "output", "batch_mates") if set(own) - set(resources.origins) else ()
+        for option in ("weights", *stated):  # others are applied where a model is made
             if (value := getattr(config, option)) is not None:
                 raise UsageError(f"--{option.replace('_', '-')} = {value}: the models are objects; set it in Classifier(…)")
         precisions = {classifier.precision for classifier in own.values()}
@@ -196,14 +203,14 @@ def _check_models(config: RunConfig, resources: Resources | None) -> tuple[RunCo
             raise UsageError(
                 f"--precision = {config.precision}: the models have {', '.join(sorted(precisions))}; load them with one precision"
             )
-        return replace(config, precision=precisions.pop()), tuple(own)
-    names = tuple(name.strip() for name in config.models.split(",")) if isinstance(config.models, str) else tuple(config.models)
+        config = replace(config, precision=precisions.pop())
     if len(set(names)) != len(names):
         raise UsageError(f"--models = {','.join(names)}: a model is named twice; name each once")
     if config.weights is not None and len(names) != 1:
         raise UsageError(f"--weights = {config.weights}: fits one model, but --models names {len(names)}; name one model")
     for name in names:
-        check_model(name, weights=config.weights)
+        if name not in own:
+            check_model(name, weights=config.weights)
     return config, names
 
 

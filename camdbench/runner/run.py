@@ -7,9 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from camdbench.core.errors import UsageError
 from camdbench.core.files import read_fields
+from camdbench.core.references import has_reference
 from camdbench.core.settings import fields_of, make_config, takes
+from camdbench.core.spec import Spec
 from camdbench.runner.config import RunConfig, Specs, check_config
 from camdbench.tables.load import load_rows
 
@@ -72,8 +73,17 @@ def run(
         CamdbenchError: no image can be read, or a file cannot be written.
     """
     named = {name: own for name, own in (("explainers", explainers), ("metrics", metrics)) if own is not None}
-    options, resources = with_objects(named | options, resources)
-    request = check_config(make_config(RunConfig, read_config(config) | options), resources)
+    asked = read_config(config) | named | options
+    if all(map(is_named, (asked.get(name) for name in ("explainers", "metrics", "models", "dataset")))):
+        return _run(asked, resources, progress)
+    from camdbench.runner.door import opened  # imports torch
+
+    with opened(asked, resources) as (canonical, objects):
+        return _run(canonical, objects, progress)
+
+
+def _run(options: Mapping[str, Any], resources: Resources | None, progress: Progress | None) -> pd.DataFrame:
+    request = check_config(make_config(RunConfig, options), resources)
     from camdbench.runner.executors import EXECUTORS  # imports torch, so only after the check
     from camdbench.runner.prepare import prepare, session_facts
 
@@ -108,20 +118,7 @@ def read_config(config: RunConfig | Mapping[str, Any] | str | Path | None) -> di
     return {name: str(file.parent / value) if name in paths and value is not None else value for name, value in options.items()}
 
 
-def with_objects(options: Mapping[str, Any], resources: Resources | None, **objects: Any) -> tuple[dict[str, Any], Resources | None]:
-    """Move models and data sets that are objects from the options to the resources; add further objects."""
-    options = dict(options)
-    if isinstance(models := options.get("models"), list | tuple) and not all(isinstance(one, str) for one in models):
-        raise UsageError("models: objects need names in rows; give models={'name': classifier}")
-    objects |= {name: options.pop(name) for name in ("models", "dataset") if not _is_named(options.get(name))}
-    if objects:
-        from dataclasses import replace
-
-        from camdbench.runner.resources import Resources
-
-        resources = replace(resources or Resources(), **objects)
-    return options, resources
-
-
-def _is_named(given: Any) -> bool:
-    return given is None or isinstance(given, str | list | tuple)
+def is_named(given: Any) -> bool:
+    """Whether an option is not given, or holds nothing but names; a name may have a colon."""
+    things = given if isinstance(given, list | tuple) else [given]
+    return all(own is None or isinstance(own, Spec) or (isinstance(own, str) and not has_reference(own)) for own in things)

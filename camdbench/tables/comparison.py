@@ -94,9 +94,9 @@ def compare(
     found = _table(cells, pairs, labels, tie_tolerances(cells, units), seed)
     groups = found.groupby(list(_BLOCK), sort=False)["p_permutation"]
     found["p_holm"] = groups.transform(lambda values: holm(values.to_numpy()))
-    rises = found["metric"].map({name: bool(metric_fact(name, "higher_is_better", about)) for name in found["metric"].unique()})
+    rises = found["metric"].map({name: metric_fact(name, "higher_is_better", about) for name in found["metric"].unique()})
     first_wins = found["difference"].gt(0) == rises
-    found["better"] = np.where(found["p_holm"] < alpha, np.where(first_wins, found["a"], found["b"]), "")
+    found["better"] = np.where((found["p_holm"] < alpha) & rises.notna(), np.where(first_wins, found["a"], found["b"]), "")
     return found[list(COMPARE_COLUMNS)]
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from camdbench.core.errors import UsageError
 from camdbench.core.registries import explainers, needs_of
 from camdbench.core.row import Status
+from camdbench.core.spec import Spec
 from camdbench.core.target_rules import TARGET_RULES, check_target_rule
 from camdbench.datasets.in_memory import make_batch
 from camdbench.explainers.common.layer_choice import check_explainer, checked_layers
+from camdbench.explainers.common.own import own_explainers
 from camdbench.explainers.common.saliency import Saliency, saliency
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.targets import check_classes, class_indices
@@ -45,9 +47,9 @@ class Explanation:
 
 
 def explain(
-    model: Classifier | nn.Module | str,
+    model: Any,
     images: Tensor,
-    explainer: str = "opticam",
+    explainer: Any = "opticam",
     *,
     targets: str | int | Sequence[int | str] | Tensor | np.ndarray = "predicted",
     layer: str | None = None,
@@ -55,13 +57,14 @@ def explain(
     masks: Tensor | None = None,
     batch_size: int = 16,
     seed: int = 0,
-) -> Explanation:
+) -> Explanation | dict[str, Explanation]:
     """Compute saliency maps of a classifier for images; the model is left unchanged.
 
     Args:
-        model: a `Classifier`, or the name of one in the zoo.
+        model: a `Classifier`, the name of one in the zoo, or whatever `camdbench.classifier` takes.
         images: (N, 3, H, W) or (3, H, W) in [0, 1], never mean/std-normalised.
-        explainer: a spec such as `gradcam` or `opticam(iterations=50)`.
+        explainer: a spec such as `gradcam` or `opticam(iterations=50)`; a function `f(trace)`, `f(classifier, images, targets)`
+            or `f(model, inputs, targets)`; a reference `FILE.py:NAME`; or a sequence or mapping of these.
         targets: one class for all images, N classes (indices or names of `class_names`), or a rule: predicted, runner_up,
             least_likely.
         layer: target layer instead of the model's own.
@@ -69,6 +72,9 @@ def explain(
         masks: (N, H, W) ground-truth masks, for explainers that need them.
         batch_size: images at a time.
         seed: seed of explainers that draw random numbers; images are numbered "0", "1", ….
+
+    Returns:
+        The maps; for a sequence or mapping, a dictionary of these by name.
 
     >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
     >>> classifier = Classifier(network, layer="1", mean=0.5, std=0.25)
@@ -80,8 +86,27 @@ def explain(
         NotApplicable: the explainer has no meaning here.
         ResultError: the explainer, of a plug-in, returned no maps (B, h, w).
     """
-    classifier = to_classifier(model)
-    spec = explainers.parse_one(explainer)
+    with own_explainers(explainer) as specs:
+        chosen = (explainers.parse_one(specs),) if isinstance(specs, str) else explainers.parse(specs)
+        given = {"targets": targets, "layer": layer, "boxes": boxes, "masks": masks, "batch_size": batch_size, "seed": seed}
+        classifier = to_classifier(model)
+        found = {str(spec): _explain(classifier, images, spec, **given) for spec in chosen}
+    several = isinstance(explainer, list | tuple | Mapping) or len(found) > 1
+    return found if several else next(iter(found.values()))
+
+
+def _explain(
+    classifier: Classifier,
+    images: Tensor,
+    spec: Spec,
+    *,
+    targets: Any,
+    layer: str | None,
+    boxes: Sequence[Tensor] | None,
+    masks: Tensor | None,
+    batch_size: int,
+    seed: int,
+) -> Explanation:
     batch = make_batch(images, boxes=boxes, masks=masks).to(classifier.device)
     size = (batch.images.shape[-2], batch.images.shape[-1])
     classes = check_network(classifier, size).classes
