@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -91,7 +91,7 @@ def explain_images(
     found, refused = dict[str, Explanation](), dict[str, str]()
     for spec in specs:
         try:
-            found[spec] = explain(classifier, batch, spec, targets=target, seed=seed)
+            found[spec] = cast("Explanation", explain(classifier, batch, spec, targets=target, seed=seed))
         except NotApplicable as error:
             refused[spec] = str(error)
     if not found:

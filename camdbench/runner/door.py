@@ -11,7 +11,7 @@ from camdbench.core.errors import UsageError
 from camdbench.core.references import Given, is_reference, read_given
 from camdbench.core.registries import explainers, metrics
 from camdbench.core.registry import OwnEntry
-from camdbench.core.spec import Spec, parse_spec
+from camdbench.core.spec import Spec, parse_spec, split_specs
 from camdbench.runner.config import RunConfig
 from camdbench.runner.resources import OF_OWN_MODELS, Resources
 
@@ -124,7 +124,8 @@ def _own(options: Mapping[str, Any]) -> list[tuple[str, OwnEntry[Any]]]:
     found = list[tuple[str, OwnEntry[Any]]]()
     for kind, registry in (("explainers", explainers), ("metrics", metrics)):
         names = options.get(kind) or ()
-        entries = [registry.own(parse_spec(str(name)).name) for name in ((names,) if isinstance(names, str | Spec) else names)]
+        specs = [parse_spec(text) for name in ((names,) if isinstance(names, str | Spec) else names) for text in split_specs(str(name))]
+        entries = [registry.own(part.name) for spec in specs for part in spec.walk()]
         found += [(registry.kind, own) for own in entries if own is not None]
     return found
 

@@ -66,7 +66,7 @@ def score(
         kept: dict[str, Any] = _config_of(path, given)
     else:
         kept = {"explainers": [path.stem if explainer_name is None else explainer_name]}
-    return run(**kept | given, resources=resources, progress=progress)
+    return run(**(kept | given), resources=resources, progress=progress)
 
 
 def _config_of(run_directory: Path, given: dict[str, Any]) -> dict[str, Any]:
@@ -75,6 +75,7 @@ def _config_of(run_directory: Path, given: dict[str, Any]) -> dict[str, Any]:
     if made.get("save_maps", "none") == "none":
         raise UsageError(f"{run_directory}: the run has no saved maps; repeat it with --save-maps raw")
     for item in fields_of(RunConfig):
-        if item.name in given and is_named(given[item.name]) and item.setting.role == "values" and item.name not in ("metrics", "seed"):
+        own = item.name in ("models", "dataset") and not is_named(given.get(item.name))
+        if item.name in given and not own and item.setting.role == "values" and item.name not in ("metrics", "seed"):
             raise UsageError(f"{item.flag} = {given[item.name]}: fixed by the run whose maps are scored; omit the option")
     return {name: value for name, value in made.items() if name not in ("metrics", "save_maps")}

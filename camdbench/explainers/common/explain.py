@@ -88,7 +88,7 @@ def explain(
     """
     with own_explainers(explainer) as specs:
         chosen = (explainers.parse_one(specs),) if isinstance(specs, str) else explainers.parse(specs)
-        given = {"targets": targets, "layer": layer, "boxes": boxes, "masks": masks, "batch_size": batch_size, "seed": seed}
+        given: dict[str, Any] = {"targets": targets, "layer": layer, "boxes": boxes, "masks": masks, "batch_size": batch_size, "seed": seed}
         classifier = to_classifier(model)
         found = {str(spec): _explain(classifier, images, spec, **given) for spec in chosen}
     several = isinstance(explainer, list | tuple | Mapping) or len(found) > 1

@@ -27,7 +27,7 @@ _FORMS = "expected (trace), (classifier, images, targets) or (model, inputs, tar
 
 
 @contextmanager
-def own_explainers(given: Any) -> Generator[tuple[str, ...] | str]:
+def own_explainers(given: Any) -> Generator[Any]:
     """Inside the context, the given functions and objects are explainers; yields the specs, in the order given.
 
     Raises:

@@ -53,7 +53,7 @@ def metric_of(function: Any, *, higher_is_better: bool | None = None, unit: str 
 
 
 @contextmanager
-def own_metrics(given: Any) -> Generator[tuple[str, ...] | str]:
+def own_metrics(given: Any) -> Generator[Any]:
     """Inside the context, the given functions and objects are metrics; yields the specs, in the order given.
 
     Raises:
