@@ -129,7 +129,7 @@ def _load(label: str, found: re.Match[str], flag: str) -> Given:
         check_name(label, flag)
     options = parse_spec(f"{name}{found['call'] or ''}").arguments
     where = f"{flag} {source}"
-    module = load_file(source, where) if source.endswith(".py") else _import(source, where)
+    module = load_file(Path(source), flag) if source.endswith(".py") else _import(source, where)
     if not hasattr(module, name):
         known = sorted(
             own for own, value in vars(module).items() if callable(value) and getattr(value, "__module__", "") == module.__name__

@@ -44,10 +44,18 @@ class RunConfig:
 
     explainers: Annotated[
         Specs,
-        Setting("Explainer specs, comma-separated: 'opticam(iterations=50),gradcam'; or all, controls, none.", role="selection", short="e"),
+        Setting(
+            "Explainer specs, comma-separated: 'opticam(iterations=50),gradcam'; all, controls, none; [NAME=]FILE.py:FUNCTION.",
+            role="selection",
+            short="e",
+        ),
     ] = "opticam,gradcam"
-    metrics: Annotated[Specs, Setting("Metric specs, comma-separated: 'ad,insertion(protocol=rise)'; or all.", short="m")] = "ad,ag,ai"
-    models: Annotated[Specs, Setting("Model names, comma-separated (see: camdbench list models).")] = "shortcuts-ce"
+    metrics: Annotated[
+        Specs, Setting("Metric specs, comma-separated: 'ad,insertion(protocol=rise)'; all; [NAME=]FILE.py:FUNCTION.", short="m")
+    ] = "ad,ag,ai"
+    models: Annotated[
+        Specs, Setting("Model names, comma-separated (see: camdbench list models); or [NAME=]FILE.py:FUNCTION(option=value).")
+    ] = "shortcuts-ce"
     dataset: Annotated[str, Setting("Data set spec (see: camdbench list datasets).")] = "shortcuts"
     split: Annotated[str | None, Setting("Split of the data set.", default_help="val, if the data set has it")] = None
     data_root: Annotated[File | None, Setting("Directory of a data set that is read from disk.", role="resource", metavar="DIR")] = None

@@ -66,7 +66,8 @@ def score(
         kept: dict[str, Any] = _config_of(path, given)
     else:
         kept = {"explainers": [path.stem if explainer_name is None else explainer_name]}
-    return run(**(kept | given), resources=resources, progress=progress)
+    options = kept | given
+    return run(**options, resources=resources, progress=progress)
 
 
 def _config_of(run_directory: Path, given: dict[str, Any]) -> dict[str, Any]:

@@ -90,7 +90,7 @@ class SummaryGroup:
     def columns(self) -> list[MetricColumn]:
         """Metrics, in the order of the summary."""
         lines = self.lines[list(MetricColumn._fields)].drop_duplicates().itertuples(index=False, name=None)
-        return [MetricColumn(*line[:3], None if pd.isna(line[3]) else bool(line[3])) for line in lines]
+        return [MetricColumn(name, protocol, unit, None if pd.isna(rises) else bool(rises)) for name, protocol, unit, rises in lines]
 
     @cached_property
     def cells(self) -> dict[tuple[str, MetricColumn], dict[Any, Any]]:
