@@ -116,7 +116,7 @@ def _opened(
     read = {name: value for name, value in read_config(config).items() if name not in given}
     for plugin in read.pop("plugins", None) or ():
         load_plugin(plugin)
-    chosen, resources = _with_maps(read | options, resources)
+    chosen, resources = _with_maps(read | dict(options), resources)
     refuse_objects(chosen)
     if all(map(is_named, (chosen.get(name) for name in ("explainers", "metrics", "models", "dataset")))):
         yield check_config(make_config(RunConfig, chosen), resources), resources
