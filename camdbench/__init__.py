@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from camdbench.explainers.common.trace import Trace
     from camdbench.explainers.foreign import cam, captum
     from camdbench.metrics.common.inputs import MetricInputs
+    from camdbench.metrics.common.own import metric_of
     from camdbench.metrics.common.result import Curve, MetricResult
     from camdbench.models.classifier import Classifier
+    from camdbench.models.layer_table import layers
+    from camdbench.models.own import classifier
     from camdbench.models.zero_shot import zero_shot
     from camdbench.models.zoo import load_classifier
     from camdbench.papers.reproduce import reproduce
@@ -69,16 +72,19 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "cam": "explainers.foreign",
     "captum": "explainers.foreign",
     "check": "tables.golden",
+    "classifier": "models.own",
     "compare": "tables.comparison",
     "data": "datasets.own_data",
     "dataset": "core.registries",
     "evaluate": "runner.evaluate",
     "explain": "explainers.common.explain",
     "explainer": "core.registries",
+    "layers": "models.layer_table",
     "load_classifier": "models.zoo",
     "load_rows": "tables.load",
     "loss": "core.registries",
     "metric": "core.registries",
+    "metric_of": "metrics.common.own",
     "model": "core.registries",
     "probe": "trainer.probe",
     "reproduce": "papers.reproduce",
@@ -113,16 +119,19 @@ __all__ = [
     "cam",
     "captum",
     "check",
+    "classifier",
     "compare",
     "data",
     "dataset",
     "evaluate",
     "explain",
     "explainer",
+    "layers",
     "load_classifier",
     "load_rows",
     "loss",
     "metric",
+    "metric_of",
     "model",
     "probe",
     "reproduce",

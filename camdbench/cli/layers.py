@@ -25,13 +25,12 @@ def command(model: str, size: int | None, everything: bool, as_json: bool) -> No
     \b
     camdbench layers resnet50
     camdbench layers vit_b_16 --all
+    camdbench layers 'nets.py:small(width=8)'
     """
-    from camdbench.models.target_layers import list_layers
-    from camdbench.models.zoo import load_untrained
+    from camdbench.models.layer_table import layers_of
 
-    classifier = load_untrained(model)
-    side = size or classifier.input_size
-    found = [layer for layer in list_layers(classifier, (side, side)) if everything or not layer.problem]
+    classifier, listed = layers_of(model, size)
+    found = [layer for layer in listed if everything or not layer.problem]
     rows: list[dict[str, Any]] = [
         layer._asdict() | {"shape": [layer.channels, layer.height, layer.width], "default": layer.name == classifier.layer}
         for layer in found

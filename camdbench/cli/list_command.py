@@ -11,6 +11,7 @@ import click
 from camdbench.cli import shared_options
 from camdbench.core import registries
 from camdbench.core.cost import Cost
+from camdbench.core.facts import arrow
 from camdbench.core.registry import Registry
 from camdbench.core.registry_entry import Entry
 
@@ -70,9 +71,9 @@ def _metric_notes(entry: dict[str, Any]) -> str:
     """Direction, unit, scope and protocols of a metric; empty for other entries."""
     if "higher_is_better" not in entry:
         return ""
-    direction = f"{'↑' if entry['higher_is_better'] else '↓'} {entry['unit']}".rstrip()
+    direction = arrow(entry["higher_is_better"], entry["unit"])
     protocols = "protocol " + " | ".join(protocol["name"] for protocol in entry["protocols"])
-    return "; ".join([direction, *(["of the model"] if entry["scope"] == "model" else []), protocols])
+    return "; ".join([*filter(None, [direction]), *(["of the model"] if entry["scope"] == "model" else []), protocols])
 
 
 def _describe(entry: Entry[Any]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class MetricFacts:
 
     Attributes:
         paper: definition of the metric, with the equation.
-        higher_is_better: direction, for ranking and bold type.
+        higher_is_better: direction, for ranking and bold type; None: not stated, and not ranked.
         unit: unit of the values, `%` or empty.
         tolerance: change of a mean, in `unit`, above which the regression check reports it as moved.
         protocols: conventions for computing the values, the default first.
@@ -65,7 +65,7 @@ class MetricFacts:
     """
 
     paper: str
-    higher_is_better: bool
+    higher_is_better: bool | None
     unit: str
     tolerance: float = 0.1
     protocols: tuple[Protocol, ...] = (Protocol("default"),)
@@ -133,3 +133,12 @@ class LossFacts:
     paper: str
     needs: tuple[Literal["boxes", "masks", "class masks"], ...] = ()
     differs: tuple[Difference, ...] = ()
+
+
+def arrow(higher_is_better: bool | None, unit: str) -> str:
+    """Arrow towards better values, and unit.
+
+    >>> arrow(True, "%"), arrow(None, "")
+    ('↑ %', '')
+    """
+    return f"{'' if higher_is_better is None else '↑' if higher_is_better else '↓'} {unit}".strip()

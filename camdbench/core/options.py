@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
@@ -60,6 +60,11 @@ def check_options(owner: str, options: tuple[Option, ...], given: dict[str, obje
                 raise UsageError(f"{owner}({name}={value!r}): {owner} has no options; leave {name} out")
             raise unknown("option", name, by_name, of=owner)
     return {name: by_name[name].check(value, owner) for name, value in given.items()}
+
+
+def bind_options(options: tuple[Option, ...], values: Mapping[str, object]) -> tuple[Option, ...]:
+    """Options whose defaults are the given values."""
+    return tuple(replace(option, default=values.get(option.name, option.default)) for option in options)
 
 
 def options_of_function(function: Callable[..., Any]) -> tuple[Option, ...]:

@@ -11,8 +11,9 @@ import ast
 import importlib
 import inspect
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -22,12 +23,43 @@ from camdbench.core.errors import UsageError, unknown
 from camdbench.core.foreign_code import calling, describe, place_of
 from camdbench.core.options import options_of_function, options_of_source, wraps_of_function, wraps_of_source
 from camdbench.core.own_modules import code_of, load_file
+from camdbench.core.references import check_names
 from camdbench.core.registry_entry import Entry, F, checked_doc, formula_of, read_keywords, with_protocol
 from camdbench.core.spec import Spec, parse_spec, parse_specs
 
 PLUGINS: list[str] = []  # files run by `load_plugin`; worker processes run them too
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class OwnEntry(Generic[F]):
+    """An entry that exists for the duration of a call.
+
+    Attributes:
+        entry: facts and options, under the user's name.
+        function: what is called.
+        code: object whose code is hashed.
+        origin: `FILE.py:NAME(options)`, or `object of a Python session`.
+        place: the reference with an absolute path; empty for objects.
+    """
+
+    entry: Entry[F]
+    function: Callable[..., Any]
+    code: Any
+    origin: str
+    place: str = ""
+
+
+def check_own(specs: Sequence[str], own: Sequence[OwnEntry[Any]], flag: str) -> None:
+    """Check that specs differ, and that entries of one name are one function.
+
+    Raises:
+        UsageError: two are equal.
+    """
+    check_names(specs, flag)
+    functions = {(one.entry.name, id(one.code)) for one in own}
+    check_names([name for name, _ in functions], flag)
 
 
 class Registry(Generic[F]):
@@ -45,6 +77,7 @@ class Registry(Generic[F]):
         self._facts = facts
         self._live: dict[str, Entry[F]] = {}
         self._functions: dict[str, Callable[..., Any]] = {}
+        self._own: dict[str, OwnEntry[F]] = {}
         self._entry_points_read = False
 
     def register(self, name: str, **facts: object) -> Callable[[Function], Function]:
@@ -57,16 +90,49 @@ class Registry(Generic[F]):
 
         def decorate(function: Function) -> Function:
             doc = checked_doc(function.__doc__, name)
-            stated = self._state(name, facts, doc)
-            options, wraps = options_of_function(function), wraps_of_function(function)
-            module, attribute = place_of(function)
-            entry = Entry(name, stated, with_protocol(name, options, stated), doc, module, attribute, wraps)
+            entry = self.make_entry(name, function, self._state(name, facts, doc), doc)
             self._add(dict(self._built_in), entry)  # raises at once for the name of a built-in
             self._add(self._live, entry)
             self._functions[name] = function
             return function
 
         return decorate
+
+    def make_entry(self, name: str, function: Callable[..., Any], facts: F, doc: str) -> Entry[F]:
+        """Entry of a function with its options, not registered.
+
+        Raises:
+            TypeError: an option lacks type or default.
+        """
+        options, wraps = options_of_function(function), wraps_of_function(function)
+        module, attribute = place_of(function)
+        return Entry(name, facts, with_protocol(name, options, facts), doc, module, attribute, wraps)
+
+    def entry_of(self, function: object) -> Entry[F] | None:
+        """Entry under which a function is registered; None if it is not."""
+        name = next((name for name, known in self._functions.items() if known is function), None)
+        return None if name is None else self.get(name)
+
+    @contextmanager
+    def holding(self, own: Iterable[OwnEntry[F]]) -> Generator[None]:
+        """Inside the context, entries of the user's are registered; each takes the place of an earlier one with its name.
+
+        Raises:
+            UsageError: a name is that of a built-in.
+        """
+        before, entries = self._own, {one.entry.name: one for one in own}
+        for name in entries:
+            if name in self._built_in:
+                raise UsageError(f"{self.kind} {name}: a name of camdbench; choose another, such as {name}-mine")
+        self._own = before | entries
+        try:
+            yield
+        finally:
+            self._own = before
+
+    def own(self, name: str) -> OwnEntry[F] | None:
+        """The entry of a name that exists for the duration of a call; None for others."""
+        return self._own.get(name)
 
     def __iter__(self) -> Iterator[Entry[F]]:
         return iter(sorted(self._entries().values(), key=lambda entry: entry.name))
@@ -134,6 +200,8 @@ class Registry(Generic[F]):
             UsageError: unknown name.
         """
         entry = self.get(name)
+        if entry.name in self._own:
+            return self._own[entry.name].function
         if entry.name not in self._functions:
             importlib.import_module(entry.module)  # runs the decorator, which keeps the function
         return self._functions[entry.name]
@@ -155,13 +223,15 @@ class Registry(Generic[F]):
         Raises:
             UsageError: unknown name.
         """
+        if name in self._own:
+            return code_of(self._own[name].code)
         function = self.load(name)
         if self._is_built_in(name):
             return None
         return code_of(function)
 
     def _is_built_in(self, name: str) -> bool:
-        return self.get(name).module.startswith(f"{self.package}.")
+        return name not in self._own and self.get(name).module.startswith(f"{self.package}.")
 
     @cached_property
     def _built_in(self) -> dict[str, Entry[F]]:
@@ -197,7 +267,7 @@ class Registry(Generic[F]):
         merged = dict(self._built_in)
         for entry in self._live.values():
             self._add(merged, entry)
-        return merged
+        return merged | {name: one.entry for name, one in self._own.items()}
 
     def _aliases(self) -> dict[str, str]:
         """Aliases -> registered names."""

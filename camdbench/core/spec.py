@@ -58,7 +58,7 @@ def parse_specs(text: str) -> tuple[Spec, ...]:
     Raises:
         UsageError: empty item, unbalanced brackets, positional arguments, or a value that is not a literal.
     """
-    return tuple(parse_spec(item) for item in _split(text))
+    return tuple(parse_spec(item) for item in split_specs(text))
 
 
 def parse_spec(text: str) -> Spec:
@@ -109,8 +109,12 @@ def _read_value(keyword: ast.keyword, item: str) -> object:
         raise UsageError(f"{item!r}: {keyword.arg}={value} is not a literal; quote text, as in {keyword.arg}={value!r}") from None
 
 
-def _split(text: str) -> list[str]:
-    """Split at commas outside brackets and quotes."""
+def split_specs(text: str) -> list[str]:
+    """Split at commas outside brackets and quotes.
+
+    Raises:
+        UsageError: an item is empty, or a bracket or a quote is not closed.
+    """
     items, depth, quote, escaped = [""], 0, "", False
     for character in text:
         if escaped:

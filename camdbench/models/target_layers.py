@@ -114,6 +114,7 @@ class Layer(NamedTuple):
         width: columns of the grid; 0 if the layout is ambiguous.
         problem: why it cannot be explained; empty if it can.
         followed_by: activation function that its output enters directly; empty if there is none.
+        prefix: number of tokens before those of the patches.
     """
 
     name: str
@@ -123,6 +124,7 @@ class Layer(NamedTuple):
     width: int
     problem: str
     followed_by: str = ""
+    prefix: int = 0
 
 
 def list_layers(classifier: Classifier, image_size: tuple[int, int]) -> list[Layer]:
@@ -157,7 +159,7 @@ def list_layers(classifier: Classifier, image_size: tuple[int, int]) -> list[Lay
         if record.calls > 1:
             layers.append(Layer(name, kind, 0, 0, 0, f"runs {record.calls} times in a forward pass", follower))
             name = f"{name}[-1]"
-        layers.append(Layer(name, kind, channels, height, width, problem, follower))
+        layers.append(Layer(name, kind, channels, height, width, problem, follower, 0 if layout is None else layout.prefix))
     return layers
 
 

@@ -14,8 +14,6 @@ from camdbench.core.registries import models
 from camdbench.models import huggingface_zoo, timm_zoo, torchvision_zoo
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from camdbench.models.classifier import Classifier
 
 
@@ -140,19 +138,15 @@ def load_untrained(name: str) -> Classifier:
     return load_classifier(name if known else f"{name}@random", device="cpu")
 
 
-def to_classifier(model: Classifier | nn.Module | str) -> Classifier:
-    """A classifier, or the classifier of that name.
+def to_classifier(model: Any) -> Classifier:
+    """A classifier as it is, or that of a name, reference, network or function.
 
     Raises:
-        UsageError: a bare network, whose mean and std are unknown.
+        UsageError: unknown, or a bare network, whose mean and std are unknown.
     """
-    from camdbench.models.classifier import Classifier
+    from camdbench.models.own import classifier
 
-    if isinstance(model, str):
-        return load_classifier(model)
-    if not isinstance(model, Classifier):
-        raise UsageError(f"wrap the {type(model).__name__} first: camdbench.Classifier(network, layer=…, mean=…, std=…)")
-    return model
+    return classifier(model)
 
 
 def _check_packages(base: str) -> None:

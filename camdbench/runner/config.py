@@ -44,9 +44,15 @@ class RunConfig:
 
     explainers: Annotated[
         Specs,
-        Setting("Explainer specs, comma-separated: 'opticam(iterations=50),gradcam'; or all, controls, none.", role="selection", short="e"),
+        Setting(
+            "Explainer specs, comma-separated: 'opticam(iterations=50),gradcam'; all, controls, none; [NAME=]FILE.py:FUNCTION.",
+            role="selection",
+            short="e",
+        ),
     ] = "opticam,gradcam"
-    metrics: Annotated[Specs, Setting("Metric specs, comma-separated: 'ad,insertion(protocol=rise)'; or all.", short="m")] = "ad,ag,ai"
+    metrics: Annotated[
+        Specs, Setting("Metric specs, comma-separated: 'ad,insertion(protocol=rise)'; all; [NAME=]FILE.py:FUNCTION.", short="m")
+    ] = "ad,ag,ai"
     maps: Annotated[
         Mapping[str, File] | None,
         Setting(
@@ -57,7 +63,9 @@ class RunConfig:
             repeats=True,
         ),
     ] = None
-    models: Annotated[Specs, Setting("Model names, comma-separated (see: camdbench list models).")] = "shortcuts-ce"
+    models: Annotated[
+        Specs, Setting("Model names, comma-separated (see: camdbench list models); or [NAME=]FILE.py:FUNCTION(option=value).")
+    ] = "shortcuts-ce"
     dataset: Annotated[str, Setting("Data set spec (see: camdbench list datasets).")] = "shortcuts"
     split: Annotated[str | None, Setting("Split of the data set.", default_help="val, if the data set has it")] = None
     data_root: Annotated[File | None, Setting("Directory of a data set that is read from disk.", role="resource", metavar="DIR")] = None
@@ -181,7 +189,11 @@ def check_config(config: RunConfig, resources: Resources | None = None) -> Reque
         named = (config.explainers,) if isinstance(config.explainers, str) else config.explainers
         chosen = tuple(map(_parse_map_name, named))
     else:
-        chosen = parse_explainers(config.explainers, gives)
+        named = config.explainers
+        if made_before and not isinstance(named, str) and any(parse_spec(name).name not in explainers for name in named):
+            chosen = tuple(map(parse_spec, named))  # of a run with own explainers
+        else:
+            chosen = parse_explainers(named, gives)
     given = tuple(_parse_map_name(name, "--maps") for name in _names_of_maps(config, resources))
     if twice := set(given) & set(chosen):
         raise UsageError(f"--maps {twice.pop()}: an explainer of the run has this name; choose another name")
@@ -223,8 +235,11 @@ def _check_models(config: RunConfig, resources: Resources | None) -> tuple[RunCo
     from camdbench.models.zoo import check_model
 
     own = {} if resources is None else resources.models
-    if own:
-        for option in ("weights", "mean", "std", "layer", "output", "batch_mates"):
+    names = tuple(name.strip() for name in config.models.split(",")) if isinstance(config.models, str) else tuple(config.models)
+    if resources is not None and own:
+        names = names if set(names) & set(own) else tuple(own)
+        stated = ("mean", "std", "layer", "output", "batch_mates") if set(own) - set(resources.origins) else ()
+        for option in ("weights", *stated):  # others are applied where a model is made
             if (value := getattr(config, option)) is not None:
                 raise UsageError(f"--{option.replace('_', '-')} = {value}: the models are objects; set it in Classifier(…)")
         precisions = {classifier.precision for classifier in own.values()}
@@ -232,14 +247,14 @@ def _check_models(config: RunConfig, resources: Resources | None) -> tuple[RunCo
             raise UsageError(
                 f"--precision = {config.precision}: the models have {', '.join(sorted(precisions))}; load them with one precision"
             )
-        return replace(config, precision=precisions.pop()), tuple(own)
-    names = tuple(name.strip() for name in config.models.split(",")) if isinstance(config.models, str) else tuple(config.models)
+        config = replace(config, precision=precisions.pop())
     if len(set(names)) != len(names):
         raise UsageError(f"--models = {','.join(names)}: a model is named twice; name each once")
     if config.weights is not None and len(names) != 1:
         raise UsageError(f"--weights = {config.weights}: fits one model, but --models names {len(names)}; name one model")
     for name in names:
-        check_model(name, weights=config.weights)
+        if name not in own:
+            check_model(name, weights=config.weights)
     return config, names
 
 

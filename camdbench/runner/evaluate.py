@@ -19,7 +19,7 @@ from camdbench.datasets.in_memory import InMemoryDataset, make_batch
 from camdbench.datasets.samples import Batch
 from camdbench.functional.normalise import Normalisation
 from camdbench.functional.targets import check_classes
-from camdbench.models.classifier import Classifier
+from camdbench.metrics.common.own import own_metrics
 from camdbench.models.network_check import check_network
 from camdbench.models.zoo import to_classifier
 from camdbench.runner.config import RunConfig, check_config
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model: Classifier | str,
+    model: Any,
     images: Tensor,
     labels: Sequence[int | str] | Tensor | np.ndarray,
     saliency: Tensor | np.ndarray,
-    metrics: str | Sequence[str] = ("ad", "ag", "ai"),
+    metrics: Any = ("ad", "ag", "ai"),
     *,
     boxes: Sequence[Tensor] | None = None,
     masks: Tensor | None = None,
@@ -51,11 +51,12 @@ def evaluate(
     """Score saliency maps from any source.
 
     Args:
-        model: a `Classifier`, or the name of a model.
+        model: a `Classifier`, the name of a model, or whatever `camdbench.classifier` takes.
         images: (N, 3, H, W) in [0, 1], or bytes; also channels last, lists, Pillow images.
         labels: N class indices, or names of `class_names`, that were explained and are scored.
         saliency: (N, h, w), upsampled to the size of the images if smaller. A non-finite map gives rows with status `error`.
-        metrics: metric specs; `all`: every metric of camdbench that the given maps and annotations allow.
+        metrics: metric specs; `all`: every metric of camdbench that the given maps and annotations allow; functions `f(inputs)`
+            or `f(classifier, images, maps, targets)`, references `FILE.py:NAME`, or a sequence or mapping of these.
         boxes: N tensors (n, 4) xyxy in pixels, ends exclusive; needed by localisation metrics.
         masks: (N, H, W) bool, True on the object; needed by segmentation metrics.
         normalisation: normalisation of the maps to [0, 1]: none, range, max or sigmoid. With none, values must be in [0, 1].
@@ -71,10 +72,26 @@ def evaluate(
     Raises:
         UsageError: invalid shape, value or name, or a metric lacks an input.
     """
-    import pandas as pd
-
     if batch_size < 1:
         raise UsageError(f"batch_size = {batch_size}: expected 1 or more")
+    with own_metrics(metrics) as chosen:
+        return _evaluate(model, images, labels, saliency, chosen, boxes, masks, normalisation, batch_size, seed)
+
+
+def _evaluate(
+    model: Any,
+    images: Tensor,
+    labels: Sequence[int | str] | Tensor | np.ndarray,
+    saliency: Tensor | np.ndarray,
+    metrics: str | Sequence[str],
+    boxes: Sequence[Tensor] | None,
+    masks: Tensor | None,
+    normalisation: Normalisation,
+    batch_size: int,
+    seed: int,
+) -> pd.DataFrame:
+    import pandas as pd
+
     classifier = to_classifier(model)
     batch = make_batch(images, labels=labels, boxes=boxes, masks=masks, class_names=classifier.class_names)
     specs, left_out = _select_metrics(metrics, batch)

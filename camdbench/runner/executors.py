@@ -10,6 +10,7 @@ import torch
 
 from camdbench.core.errors import UsageError
 from camdbench.core.registry import PLUGINS
+from camdbench.runner.door import own_references
 from camdbench.runner.prepare import Run, Unit
 from camdbench.runner.worker import SampleLoader, UnitSummary, Worker
 
@@ -42,7 +43,8 @@ def ray(run: Run, units: Sequence[Unit]) -> Iterator[UnitSummary]:
     except ImportError:
         raise UsageError('--executor ray needs Ray: pip install "camdbench[ray]"') from None
     assert run.directory is not None
-    arguments = run.resources.with_absolute_paths(), run.directory.with_absolute_paths(), tuple(PLUGINS)
+    own = own_references(run.request.config)
+    arguments = run.resources.with_absolute_paths(), run.directory.with_absolute_paths(), tuple(PLUGINS), own
     _check_picklable(arguments)
     started = not cluster.is_initialized()
     if started:

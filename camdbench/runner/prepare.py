@@ -12,12 +12,14 @@ from typing import Any
 
 from camdbench.core import provenance
 from camdbench.core.errors import CamdbenchWarning, UsageError
+from camdbench.core.references import OBJECT
 from camdbench.core.registries import datasets, explainers, is_control, metrics, needs_of, protocol_of
 from camdbench.core.registries import models as registered_models
 from camdbench.core.settings import fields_of
 from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Dataset
 from camdbench.explainers.common.layer_choice import check_explainer, checked_layers
+from camdbench.explainers.common.own import own_record
 from camdbench.functional.targets import class_indices
 from camdbench.metrics.common.curve_points import few_points
 from camdbench.models.classifier import Classifier
@@ -204,7 +206,10 @@ def _record(request: Request, resources: Resources, models: Models, few: Mapping
         run="",
         config={name: _to_json(getattr(request.config, name)) for name in kept},
         dataset={"fingerprint": dataset.fingerprint(), "images": len(dataset.ids), "classes": list(dataset.classes)},
-        models={facts["name"]: _model_record(name, facts, resources.image_size) for name, facts in models.items()},
+        models={
+            facts["name"]: _model_record(name, facts, resources.image_size) | _model_origin(name, resources)
+            for name, facts in models.items()
+        },
         code=provenance.code_hash(),
         maps=None if request.maps is None else fingerprint(request.maps),
         map_normalisation=request.map_normalisation,
@@ -215,10 +220,11 @@ def _record(request: Request, resources: Resources, models: Models, few: Mapping
                 "paper": explainers.get(spec.name).facts.paper if spec.name in explainers else "",
                 "control": spec.name in explainers and is_control(spec),
                 "layers": {facts["name"]: facts["layers"].get(str(spec)) for facts in models.values()},
+                **own_record(spec),
             }
             for spec in request.explainers
         },
-        metrics={str(spec): _metric_record(spec) | _few(few.get(str(spec))) for spec in request.metrics},
+        metrics={str(spec): _metric_record(spec) | _origin(spec) | _few(few.get(str(spec))) for spec in request.metrics},
         ids=list(dataset.ids),
         chunk_size=request.chunk_size,
     )
@@ -249,6 +255,16 @@ def _model_record(name: str, facts: dict[str, Any], size: tuple[int, int]) -> di
 
 def _short_hash(names: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(names).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _model_origin(name: str, resources: Resources) -> dict[str, str]:
+    """Where an own model comes from; empty for a name of the zoo."""
+    return {"origin": resources.origins.get(name, OBJECT)} if name in resources.models else {}
+
+
+def _origin(spec: Spec) -> dict[str, str]:
+    own = metrics.own(spec.name)
+    return {} if own is None else {"origin": own.origin}
 
 
 def _few(points: int | None) -> dict[str, int]:

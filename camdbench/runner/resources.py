@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _OF_MODELS = ("weights", "layer", "mean", "std", "precision", "download", "output", "batch_mates")  # options of `load_classifier`
+OF_OWN_MODELS = ("mean", "std", "layer", "output", "batch_mates")  # options of own models that are no finished classifiers
 KEPT_BYTES = 4 * 2**30  # weights that may stay on the device; beyond that, models wait on the CPU
 
 
@@ -50,6 +51,8 @@ class Resources:
         request: the checked configuration; set by `camdbench.run`.
         place: the same with absolute paths, for a process in another folder.
         class_order: index in the models of each class of the data, and the models' class names; None: equal positions.
+        origins: where own models come from, by name: `FILE.py:NAME(options)`, or `object of a Python session`.
+        places: references of own models with absolute paths, from which a worker makes them.
     """
 
     models: Mapping[str, Classifier] = field(default_factory=dict[str, Classifier])
@@ -61,6 +64,8 @@ class Resources:
     request: Request | None = None
     place: Request | None = None
     class_order: tuple[tuple[int, ...], tuple[str, ...]] | None = None
+    origins: Mapping[str, str] = field(default_factory=dict[str, str])
+    places: Mapping[str, str] = field(default_factory=dict[str, str])
     _loaded: dict[str, Classifier] = field(default_factory=dict[str, Classifier], init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -81,7 +86,7 @@ class Resources:
         )
         models = tuple(_absolute(name) if Path(name).is_file() else name for name in asked.models)
         place = replace(asked, config=config, models=models, dataset=_with_absolute_masks(asked.dataset), maps=_absolute(asked.maps))
-        return replace(self, place=place)
+        return replace(self, place=place, models={name: own for name, own in self.models.items() if name not in self.places})
 
     @property
     def checked_request(self) -> Request:
@@ -206,9 +211,17 @@ class Resources:
             config = self._place.config
             given: dict[str, Any] = {key: getattr(config, key) for key in _OF_MODELS}
             path = dict(zip(self.checked_request.models, self._place.models, strict=True))[name]
-            self._loaded[name] = load_classifier(path, device=self.device, **given)
+            self._loaded[name] = self._own_model(name) if name in self.places else load_classifier(path, device=self.device, **given)
         self._make_room(name)
         return self._loaded[name]
+
+    def _own_model(self, name: str) -> Classifier:
+        """Make a model from its reference, in a worker."""
+        from camdbench.models.own import own_models
+
+        config = self._place.config
+        facts = {key: own for key in OF_OWN_MODELS if (own := getattr(config, key)) is not None}
+        return own_models(f"{name}={self.places[name]}", facts, device=self.device, precision=config.precision).built[name]
 
     def row_name(self, classifier: Classifier) -> str:
         """Return the name of a model in rows."""

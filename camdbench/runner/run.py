@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camdbench.core.errors import UsageError
 from camdbench.core.files import read_fields
 from camdbench.core.progress import Progress, showing
+from camdbench.core.references import has_reference
 from camdbench.core.registry import load_plugin
 from camdbench.core.settings import fields_of, make_config, takes
 from camdbench.datasets.open_dataset import split_table
+from camdbench.core.spec import Spec
 from camdbench.runner.config import Request, RunConfig, Specs, check_config
 from camdbench.tables.load import load_rows
 from camdbench.tables.result_rows import Rows
@@ -53,7 +55,11 @@ def run(
         CamdbenchError: no image can be read, or a file cannot be written.
     """
     named = {name: own for name, own in (("explainers", explainers), ("metrics", metrics)) if own is not None}
-    request, resources = _checked(config, named | options, resources)
+    with _opened(config, named | options, resources) as (request, objects):
+        return _run(request, objects, progress)
+
+
+def _run(request: Request, resources: Resources | None, progress: Progress | bool | None) -> Rows:
     from camdbench.runner.executors import EXECUTORS  # imports torch, so only after the check
     from camdbench.runner.prepare import prepare, session_facts
     from camdbench.runner.resolved import write_resolved
@@ -91,29 +97,35 @@ def plan(config: str | Path | None, **options: Any) -> tuple[str, list[str]]:
         UsageError: invalid configuration.
         CamdbenchError: no image can be read.
     """
-    request, resources = _checked(config, options, None)
-    from camdbench.runner.prepare import prepare
-    from camdbench.runner.resolved import describe_jobs, resolved, to_yaml
+    with _opened(config, options, None) as (request, resources):
+        from camdbench.runner.prepare import prepare
+        from camdbench.runner.resolved import describe_jobs, resolved, to_yaml
 
-    prepared = prepare(request, resources, in_memory=True)
-    return to_yaml(resolved(prepared)), describe_jobs(prepared)
+        prepared = prepare(request, resources, in_memory=True)
+        return to_yaml(resolved(prepared)), describe_jobs(prepared)
 
 
-def _checked(
+@contextmanager
+def _opened(
     config: RunConfig | Mapping[str, Any] | str | Path | None, options: Mapping[str, Any], resources: Resources | None
-) -> tuple[Request, Resources | None]:
-    """Check the options of a configuration and those beside it, which take precedence."""
+) -> Generator[tuple[Request, Resources | None]]:
+    """Check a configuration and the options beside it, which take precedence; own explainers and metrics are registered inside."""
     from camdbench.runner.resolved import refuse_objects
 
-    options, resources = with_objects(options, resources)
     objects = {} if resources is None else {"models": resources.models, "dataset": resources.dataset, "maps": resources.joint}
     given = [name for name, own in objects.items() if own is not None and own != {}]
     read = {name: value for name, value in read_config(config).items() if name not in given}
     for plugin in read.pop("plugins", None) or ():
         load_plugin(plugin)
-    chosen = read | options
+    chosen, resources = _with_maps(read | dict(options), resources)
     refuse_objects(chosen)
-    return check_config(make_config(RunConfig, chosen), resources), resources
+    if all(map(is_named, (chosen.get(name) for name in ("explainers", "metrics", "models", "dataset")))):
+        yield check_config(make_config(RunConfig, chosen), resources), resources
+        return
+    from camdbench.runner.door import opened  # imports torch
+
+    with opened(chosen, resources) as (canonical, found):
+        yield check_config(make_config(RunConfig, canonical), found), found
 
 
 def read_config(config: RunConfig | Mapping[str, Any] | str | Path | None) -> dict[str, Any]:
@@ -135,30 +147,27 @@ def read_config(config: RunConfig | Mapping[str, Any] | str | Path | None) -> di
     return found
 
 
-def with_objects(options: Mapping[str, Any], resources: Resources | None, **objects: Any) -> tuple[dict[str, Any], Resources | None]:
-    """Move models and data sets that are objects from the options to the resources; add further objects."""
+def _with_maps(options: Mapping[str, Any], resources: Resources | None) -> tuple[dict[str, Any], Resources | None]:
+    """Move arrays of `maps` from the options to the resources."""
     options = dict(options)
-    if isinstance(models := options.get("models"), list | tuple) and not all(isinstance(one, str) for one in models):
-        raise UsageError("models: objects need names in rows; give models={'name': classifier}")
-    objects |= {"models": options.pop("models")} if not _is_named(options.get("models")) else {}
-    objects |= {"dataset": options.pop("dataset")} if _is_own_data(options.get("dataset")) else {}
-    if isinstance(maps := options.get("maps"), Mapping):
-        arrays = {str(name): own for name, own in maps.items() if not isinstance(own, str | Path)}
-        options["maps"] = {name: own for name, own in maps.items() if name not in arrays} or None
-        objects |= {"joint": arrays} if arrays else {}
-    if objects:
+    if not isinstance(maps := options.get("maps"), Mapping):
+        return options, resources
+    arrays = {str(name): own for name, own in maps.items() if not isinstance(own, str | Path)}
+    options["maps"] = {name: own for name, own in maps.items() if name not in arrays} or None
+    if arrays:
         from dataclasses import replace
 
         from camdbench.runner.resources import Resources
 
-        resources = replace(resources or Resources(), **objects)
+        resources = replace(resources or Resources(), joint=arrays)
     return options, resources
 
 
-def _is_named(given: Any) -> bool:
-    return given is None or isinstance(given, str | list | tuple)
+def is_named(given: Any) -> bool:
+    """Whether an option is not given, or holds only registered names: no objects, references, aliases or tables of pictures."""
+    things = given if isinstance(given, list | tuple) else [given]
+    return all(own is None or isinstance(own, Spec) or (isinstance(own, str) and _is_plain(own)) for own in things)
 
 
-def _is_own_data(given: Any) -> bool:
-    """Whether a data set is an object or a table of pictures, and not a registered name."""
-    return given is not None and (not isinstance(given, str) or split_table(given) != ("", ""))
+def _is_plain(text: str) -> bool:
+    return not has_reference(text) and split_table(text) == ("", "")

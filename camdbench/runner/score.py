@@ -9,7 +9,7 @@ from camdbench.core.errors import UsageError, unknown
 from camdbench.core.progress import Progress
 from camdbench.core.settings import fields_of, takes
 from camdbench.runner.config import SCORE_OPTIONS, RunConfig, Specs
-from camdbench.runner.run import run, with_objects
+from camdbench.runner.run import is_named, run
 from camdbench.tables.load import load_run
 from camdbench.tables.result_rows import Rows
 
@@ -55,14 +55,19 @@ def score(
             raise unknown("option", name, SCORE_OPTIONS)
     path, given = Path(saliency), {name: own for name, own in (options | {"metrics": metrics}).items() if own is not None}
     how = None if path.is_dir() else normalisation
-    given, resources = with_objects(given, resources, maps=path, map_normalisation=how)
+    from dataclasses import replace
+
+    from camdbench.runner.resources import Resources
+
+    resources = replace(resources or Resources(), maps=path, map_normalisation=how)
     if path.is_dir():
         if explainer_name is not None:
             raise UsageError(f"--explainer-name = {explainer_name}: the maps of a run have the names of their explainers; omit the option")
         kept: dict[str, Any] = _config_of(path, given)
     else:
         kept = {"explainers": [path.stem if explainer_name is None else explainer_name]}
-    return run(**kept | given, resources=resources, progress=progress)
+    options = kept | given
+    return run(**options, resources=resources, progress=progress)
 
 
 def _config_of(run_directory: Path, given: dict[str, Any]) -> dict[str, Any]:
@@ -71,6 +76,7 @@ def _config_of(run_directory: Path, given: dict[str, Any]) -> dict[str, Any]:
     if made.get("save_maps", "none") == "none":
         raise UsageError(f"{run_directory}: the run has no saved maps; repeat it with --save-maps raw")
     for item in fields_of(RunConfig):
-        if item.name in given and item.setting.role == "values" and item.name not in ("metrics", "seed"):
+        own = item.name in ("models", "dataset") and not is_named(given.get(item.name))
+        if item.name in given and not own and item.setting.role == "values" and item.name not in ("metrics", "seed"):
             raise UsageError(f"{item.flag} = {given[item.name]}: fixed by the run whose maps are scored; omit the option")
     return {name: value for name, value in made.items() if name not in ("metrics", "save_maps", "maps")}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from camdbench.datasets.loading import Read, UnreadableImage, prefetch
 from camdbench.datasets.samples import Batch, Dataset, Sample, batches
 from camdbench.models.classifier import Classifier, PassCounts
 from camdbench.models.devices import machine
+from camdbench.runner.door import hold
 from camdbench.runner.partial_results import PartialResults
 from camdbench.runner.resources import Resources
 from camdbench.runner.results import BatchResult, MetricScores, curve_table, raw_maps, total_usage
@@ -77,11 +78,19 @@ class Worker:
         resources: data set, models and maps.
         directory: run directory for the parts; None returns the results.
         plugins: plug-in files to load first, in a new process.
+        own: references of own explainers and metrics, by kind, to load in a new process.
     """
 
-    def __init__(self, resources: Resources, directory: RunDirectory | None, plugins: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        resources: Resources,
+        directory: RunDirectory | None,
+        plugins: Sequence[str] = (),
+        own: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
         for plugin in plugins:
             load_plugin(plugin)
+        hold(own or {})
         self.resources, self.directory, self.request = resources, directory, resources.checked_request
         self.batch_size = self.request.config.batch_size
         known = {spec: protocol_of(spec) for spec in self.request.metrics}

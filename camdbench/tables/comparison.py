@@ -108,9 +108,9 @@ def compare(
     units = {name: metric_fact(name, "unit", about) for name in cells.keys["metric"].unique()}
     found = _table(cells, pairs, labels, tie_tolerances(cells, units), seed)
     found["p_holm"], found["p_least"] = _corrected(found, standings, pairs)
-    rises = found["metric"].map({name: bool(metric_fact(name, "higher_is_better", about)) for name in found["metric"].unique()})
+    rises = found["metric"].map({name: metric_fact(name, "higher_is_better", about) for name in found["metric"].unique()})
     first_wins = found["difference"].gt(0) == rises
-    found["better"] = np.where(found["p_holm"] < alpha, np.where(first_wins, found["a"], found["b"]), "")
+    found["better"] = np.where((found["p_holm"] < alpha) & rises.notna(), np.where(first_wins, found["a"], found["b"]), "")
     return found[list(COMPARE_COLUMNS)]
 
 

@@ -32,7 +32,7 @@ class _ExplainerFacts(BaseModel):
 
 class _MetricFacts(BaseModel):
     unit: str = ""
-    higher_is_better: bool = False
+    higher_is_better: bool | None = False
     tolerance: float = 0.0
     switches: dict[str, str] = {}
     options: dict[str, Any] = {}

@@ -40,7 +40,7 @@ def rank(*runs: str | Path, metrics: Sequence[str] | None = None) -> pd.DataFram
     """
     about, rows, _ = load_pooled(runs)
     names = [name for name, reduction in reductions_of(rows["metric"].unique(), about).items() if reduction == "mean"]
-    chosen = [name for name in names if metrics is None or name in metrics]
+    chosen = [name for name in names if (metrics is None or name in metrics) and metric_fact(name, "higher_is_better", about) is not None]
     cells = cells_of(rows[rows["metric"].isin(chosen)])
     tolerances = tie_tolerances(cells, {name: metric_fact(name, "unit", about) for name in chosen})
     found = list[pd.DataFrame]()
@@ -90,11 +90,11 @@ def agree(*runs: str | Path, metrics: Sequence[str] | None = None) -> pd.DataFra
     from scipy.stats import kendalltau, spearmanr
 
     summary = summarise(*runs)
-    summary = summary[summary["explainer"] != str(NO_EXPLAINER)]
+    summary = summary[(summary["explainer"] != str(NO_EXPLAINER)) & summary["higher_is_better"].notna()]
     summary = summary if metrics is None else summary[summary["metric"].isin(metrics)]
     found = list[tuple[object, ...]]()
     for key, lines in summary.groupby(["dataset", "split", "model", "target_rule"], sort=False):
-        signed = lines.assign(mean=np.where(lines["higher_is_better"], lines["mean"], -lines["mean"]))
+        signed = lines.assign(mean=np.where(lines["higher_is_better"].astype(bool), lines["mean"], -lines["mean"]))
         units = dict(zip(lines["metric"], lines["unit"], strict=True))
         table = signed.pivot_table(index="explainer", columns="metric", values="mean", sort=False)
         for first, second in combinations(table.columns, 2):

@@ -118,7 +118,8 @@ def _summary(
 ) -> pd.DataFrame:
     numbers = _numbers(cells, about, curves, interval)
     units = {name: metric_fact(name, "unit", about) for name in cells.keys["metric"].unique()}
-    directions = {name: bool(metric_fact(name, "higher_is_better", about)) for name in units}
+    directions = {name: metric_fact(name, "higher_is_better", about) for name in units}
+    rises = cells.keys["metric"].map(directions)  # None: a direction is not stated
     controls = {name: is_control_of(name, about) for name in cells.keys["explainer"].unique()}
     table = cells.keys.assign(
         mean=numbers[:, 0],
@@ -129,7 +130,7 @@ def _summary(
         n_not_applicable=cells.n_not_applicable,
         n_undefined=cells.n_undefined,
         n_constant=cells.n_constant,
-        higher_is_better=cells.keys["metric"].map(directions).astype(bool),
+        higher_is_better=rises if rises.isna().any() else rises.astype(bool),
         unit=cells.keys["metric"].map(units),
         is_control=cells.keys["explainer"].map(controls).astype(bool),
         tie_group=tie_labels(cells, units),

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from camdbench.core.errors import UsageError
+from camdbench.core.facts import arrow
 from camdbench.core.registries import NO_EXPLAINER, is_unstable
 from camdbench.core.spec import parse_spec
 from camdbench.tables.latex_text import superscript
@@ -38,12 +39,12 @@ class MetricColumn(NamedTuple):
     metric: str
     protocol: str
     unit: str
-    higher_is_better: bool
+    higher_is_better: bool | None
 
     @property
     def direction(self) -> str:
-        """Arrow towards better values, and unit."""
-        return f"{'↑' if self.higher_is_better else '↓'} {self.unit}".rstrip()
+        """Arrow towards better values, if a direction is stated, and unit."""
+        return arrow(self.higher_is_better, self.unit)
 
     @property
     def heading(self) -> str:
@@ -52,7 +53,7 @@ class MetricColumn(NamedTuple):
         >>> MetricColumn("ad", "opticam", "%", higher_is_better=False).heading
         'ad ↓ %'
         """
-        return f"{self.metric} {self.direction}"
+        return f"{self.metric} {self.direction}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,8 @@ class SummaryGroup:
     @cached_property
     def columns(self) -> list[MetricColumn]:
         """Metrics, in the order of the summary."""
-        return [MetricColumn(*line) for line in self.lines[list(MetricColumn._fields)].drop_duplicates().itertuples(index=False, name=None)]
+        lines = self.lines[list(MetricColumn._fields)].drop_duplicates().itertuples(index=False, name=None)
+        return [MetricColumn(name, protocol, unit, None if pd.isna(rises) else bool(rises)) for name, protocol, unit, rises in lines]
 
     @cached_property
     def cells(self) -> dict[tuple[str, MetricColumn], dict[Any, Any]]:
@@ -108,8 +110,10 @@ class SummaryGroup:
     def places(self, column: MetricColumn) -> dict[str, int]:
         """Return the best (1) and second (2) explainers of a column; ties share a place, controls are not ranked.
 
-        A single explainer is not ranked either.
+        A single explainer is not ranked either, nor a metric without direction.
         """
+        if column.higher_is_better is None:
+            return {}
         means = {name: self.cells[name, column]["mean"] for name in self.explainers(control=False) if (name, column) in self.cells}
         means = {name: mean for name, mean in means.items() if not math.isnan(mean)}
         tolerance, places = tie_tolerance(column.unit, np.array(list(means.values()))), dict[str, int]()

@@ -69,7 +69,7 @@ def test_a_classifier_without_known_layer_can_be_asked_for_a_control() -> None:
         ({"layer": "relu3"}, "toy-gap: no layer 'relu3'; did you mean 'relu2'"),
         ({"layer": "head"}, "layer 'head' of toy-gap cannot be explained: no grid of places in its output; use layer='.+'"),
         ({"images": torch.full((4, 3, 16, 12), 2.0)}, r"expected \[0, 1\], before any mean/std"),
-        ({"model": nn.Linear(2, 2)}, r"wrap the Linear first: camdbench.Classifier\(network"),
+        ({"model": nn.Linear(2, 2)}, r"Linear: mean and std are unknown; give mean=, std="),
     ],
     ids=lambda value: str(value)[:50] if isinstance(value, dict) else "",
 )

@@ -81,5 +81,5 @@ class TestAsClassifier:
         assert to_classifier(classifier) is classifier
 
     def test_a_bare_network_is_refused_because_nobody_knows_its_statistics(self) -> None:
-        with pytest.raises(UsageError, match="wrap the Conv2d first"):
+        with pytest.raises(UsageError, match="Conv2d: mean and std are unknown; give mean=, std="):
             to_classifier(nn.Conv2d(3, 4, 1))

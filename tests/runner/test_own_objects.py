@@ -127,7 +127,7 @@ def test_two_models_of_one_class_keep_their_own_values(tmp_path: Path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"models": [toy_classifier()]}, r"models: objects need names in rows; give models=\{'name': classifier\}"),
+        ({"models": [toy_classifier(), toy_classifier()]}, r"models: two are named 'toy-gap': give names, models=\{'a': …"),
         ({"layer": "relu2"}, "--layer = relu2: the models are objects"),
         ({"precision": "bf16"}, "--precision = bf16: the models have fp32"),
         ({"data_root": "."}, r"--data-root = \.: the data set is an object"),

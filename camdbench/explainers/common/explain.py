@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.core.option_types import Preprocess
 from camdbench.core.registries import needs_of, parse_explainers
-from camdbench.core.spec import Spec, parse_specs
+from camdbench.core.spec import Spec, split_specs
 from camdbench.core.target_rules import TARGET_RULES, check_target_rule
 from camdbench.datasets.in_memory import make_batch
 from camdbench.datasets.preprocess import prepare, read_picture
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.explanation import Explanation, Explanations, joined
 from camdbench.explainers.common.layer_choice import check_explainer, checked_layers
+from camdbench.explainers.common.own import own_explainers
 from camdbench.explainers.common.saliency import saliency
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.targets import check_classes, class_indices
@@ -30,9 +31,9 @@ from camdbench.models.zoo import to_classifier
 
 
 def explain(
-    model: Classifier | nn.Module | str,
+    model: Any,
     images: Any,
-    explainers: str | Sequence[str] = "opticam",
+    explainers: Any = "opticam",
     *,
     targets: str | int | Sequence[int | str] | Tensor | np.ndarray = "predicted",
     layer: str | None = None,
@@ -46,10 +47,11 @@ def explain(
     """Compute saliency maps of a classifier for images; the model is left unchanged.
 
     Args:
-        model: a `Classifier`, or the name of one in the zoo.
+        model: a `Classifier`, the name of one in the zoo, or whatever `camdbench.classifier` takes.
         images: (N, 3, H, W) or (3, H, W) in [0, 1], never mean/std-normalised; or arrays, Pillow images, or one or several
             image files.
-        explainers: a spec such as `gradcam` or `opticam(iterations=50)`; or several, `"gradcam,opticam"` or a list.
+        explainers: a spec such as `gradcam` or `opticam(iterations=50)`; a function `f(trace)`, `f(classifier, images, targets)`
+            or `f(model, inputs, targets)`; a reference `FILE.py:NAME`; or several, `"gradcam,opticam"`, a sequence or a mapping.
         targets: one class for all images, N classes (indices or names of `class_names`), or a rule: predicted, runner_up,
             least_likely.
         layer: target layer instead of the model's own.
@@ -76,13 +78,15 @@ def explain(
         ResultError: the explainer, of a plug-in, returned no maps (B, h, w).
     """
     classifier = to_classifier(model)
-    specs = parse_explainers(explainers, gives=[name for name, own in (("boxes", boxes), ("masks", masks)) if own is not None])
     pixels, names = _read(images, preprocess, size or classifier.input_size)
     batch = make_batch(pixels, boxes=boxes, masks=masks).to(classifier.device)
     place = (batch.images.shape[-2], batch.images.shape[-1])
     classes = check_network(classifier, place).classes
     target = _targets(targets, len(batch), classifier, classes)
-    found, refused = _explain(classifier, batch, specs, target=target, layer=layer, batch_size=batch_size, seed=seed, names=names)
+    gives = [name for name, own in (("boxes", boxes), ("masks", masks)) if own is not None]
+    with own_explainers(explainers) as texts:
+        specs = parse_explainers(texts, gives)
+        found, refused = _explain(classifier, batch, specs, target=target, layer=layer, batch_size=batch_size, seed=seed, names=names)
     if len(specs) == 1 and _names_one(explainers):
         if refused:
             raise next(iter(refused.values()))
@@ -134,9 +138,11 @@ def _check(classifier: Classifier, spec: Spec, layer: str | None, batch: Batch) 
         checked_layers(classifier, spec, layer, list_layers(classifier, size))
 
 
-def _names_one(explainers: str | Sequence[str]) -> bool:
-    """Whether a single explainer is asked for by its spec, not by a list or a group."""
-    return isinstance(explainers, str) and len(parse_specs(explainers)) == 1 and explainers.strip() not in ("all", "controls")
+def _names_one(explainers: Any) -> bool:
+    """Whether a single explainer is asked for, not a list, a mapping or a group."""
+    if isinstance(explainers, str):
+        return len(split_specs(explainers)) == 1 and explainers.strip() not in ("all", "controls")
+    return not isinstance(explainers, Sequence | Mapping)
 
 
 def _read(images: Any, preprocess: Preprocess, size: int) -> tuple[Any, tuple[str, ...]]:

@@ -27,7 +27,7 @@ def checked_layers(classifier: Classifier, spec: Spec, base: str | None, seen: S
     names = list[str]()
     for part in spec.walk():
         if "layer" in explainers.get(part.name).facts.needs:
-            wanted = part.arguments.get("layer")
+            wanted = explainers.get(part.name).arguments(part).get("layer")
             for name in wanted if isinstance(wanted, tuple) else (wanted,):
                 names.append(check_layer(classifier, base if name is None else str(name), seen))
     return tuple(dict.fromkeys(names))

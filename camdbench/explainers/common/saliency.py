@@ -87,6 +87,8 @@ def _merge_status(inner: Sequence[Saliency], outer: Saliency) -> Saliency:
 
 def normalisation_of(spec: Spec) -> Normalisation:
     """How maps of this spec become masks: its own option of that name, or the explainer's fact."""
+    if spec.name not in explainers:  # saved maps of an own explainer
+        return "range"
     entry = explainers.get(spec.name)
     chosen = {option.name: option.default for option in entry.options} | spec.arguments
     return cast("Normalisation", chosen.get("normalisation", entry.facts.normalisation))

@@ -1,0 +1,149 @@
+"""Explainers of the user's: functions and objects as entries of the registry for the duration of a call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from camdbench.core.errors import UsageError
+from camdbench.core.facts import ExplainerFacts
+from camdbench.core.options import bind_options
+from camdbench.core.references import Given, check_name, name_of, parameters_of, read_given
+from camdbench.core.registries import explainers
+from camdbench.core.registry import OwnEntry, check_own
+from camdbench.core.spec import Spec
+from camdbench.explainers.common.trace import Trace
+
+Function = Callable[..., Any]
+CHANNELS = "sum"  # how a map with a value per colour channel becomes one per pixel
+_FORMS = "expected (trace), (classifier, images, targets) or (model, inputs, targets)"
+
+
+@contextmanager
+def own_explainers(given: Any) -> Generator[Any]:
+    """Inside the context, the given functions and objects are explainers; yields the specs, in the order given.
+
+    Raises:
+        UsageError: a name is taken or invalid, or the parameters of a function have unknown names.
+    """
+    read = () if given is None else read_given(given, "explainers")
+    if all(one.is_text and not one.label for one in read):
+        yield given
+        return
+    specs, own = list[str](), list[OwnEntry[ExplainerFacts]]()
+    for one in read:
+        if one.is_text and one.label in ("", str(one.thing)):
+            specs.append(str(one.thing))
+        else:
+            entry, spec = (_alias(one), one.label) if one.is_text else _entry(one)
+            own.append(entry)
+            specs.append(spec)
+    check_own(specs, own, "explainers")
+    with explainers.holding(own):
+        yield tuple(specs)
+
+
+def _alias(given: Given) -> OwnEntry[ExplainerFacts]:
+    """A registered explainer with options under another name.
+
+    Raises:
+        UsageError: it is unknown, or wraps others.
+    """
+    spec = explainers.parse_one(str(given.thing))
+    entry, function = explainers.get(spec.name), explainers.load(spec.name)
+    if spec.wrapped:
+        raise UsageError(f"explainers: {given.label}={spec}: a wrapper has no other name; give {spec}")
+    options = bind_options(entry.options, spec.arguments)
+    bound = partial(function, **spec.arguments)
+    return OwnEntry(replace(entry, name=given.label, options=options), bound, bound, str(spec), str(spec))
+
+
+def _entry(given: Given) -> tuple[OwnEntry[ExplainerFacts], str]:
+    """The entry of a function or object, and its spec: with options that a reference states, unless an alias stands for these."""
+    name = check_name(given.label or _name(given), "explainers")
+    registered = explainers.entry_of(given.thing)
+    foreign = None if registered else _from_object(given.thing)
+    function = foreign or _adapted(given.thing, name)
+    facts = registered.facts if registered else ExplainerFacts("")
+    doc = getattr(given.thing, "__doc__", None) or name
+    try:
+        entry = explainers.make_entry(name, foreign or given.thing, facts, doc)
+    except TypeError as error:
+        raise UsageError(f"explainer {name}: {error}") from None
+    checked = entry.spec(Spec.of(name, given.options)).arguments
+    module = getattr(given.thing, "__module__", None) or ""
+    if not given.label:
+        return OwnEntry(replace(entry, module=module), function, given.thing, given.origin, given.place), str(Spec.of(name, checked))
+    code = partial(given.thing, **checked) if checked else given.thing
+    entry = replace(entry, options=bind_options(entry.options, checked), module=module)
+    return OwnEntry(entry, partial(function, **checked) if checked else function, code, given.origin, given.place), name
+
+
+def _name(given: Given) -> str:
+    registered = explainers.entry_of(given.thing)
+    return registered.name if registered else given.name or name_of(given.thing)
+
+
+def _from_object(thing: Any) -> Function | None:
+    """Explainer of an object of another library, if it is one."""
+    if find_spec("camdbench.explainers.foreign") is None:
+        return None
+    from importlib import import_module
+
+    return import_module("camdbench.explainers.foreign").explainer_from_object(thing)
+
+
+def _adapted(function: Any, name: str) -> Function:
+    """The function as one of a trace, by the names of its parameters; its maps as `maps_of` returns them.
+
+    Raises:
+        UsageError: the names are others.
+    """
+    names = parameters_of(function) if callable(function) else ()
+    calls: dict[tuple[str, ...], Function] = {
+        ("trace",): function,
+        ("classifier", "images", "targets"): lambda trace, **options: function(
+            trace.classifier, trace.images.detach().clone(), trace.targets.clone(), **options
+        ),
+        ("model", "inputs", "targets"): lambda trace, **options: function(*_of_quantus(trace), **options),
+    }
+    if explainers.entry_of(function) is not None and names:  # a decorated function takes a trace, and wrapped explainers after it
+        return lambda trace, *inner, **options: maps_of(function(trace, *inner, **options))
+    if names not in calls:
+        what = f"{name}({', '.join(names)})" if callable(function) else f"{name}, of type {type(function).__name__}"
+        raise UsageError(f"explainer {what}: {_FORMS}")
+    return lambda trace, **options: maps_of(calls[names](trace, **options))
+
+
+def _of_quantus(trace: Trace) -> tuple[Any, ...]:
+    """Network, normalised images (B, 3, H, W) and targets (B,) as arrays, as Quantus gives them to a function."""
+    classifier = trace.classifier
+    inputs = (trace.images.detach() - classifier.mean) / classifier.std
+    return classifier.network, inputs.cpu().numpy(), trace.targets.cpu().numpy()
+
+
+def maps_of(found: Any) -> Any:
+    """Maps (B, h, w) from a tensor or an array (B, h, w), (B, 1, h, w) or (B, 3, H, W), whose channels are summed.
+
+    >>> maps_of(torch.ones(2, 3, 4, 4)).shape, float(maps_of(torch.ones(2, 3, 4, 4)).max())
+    (torch.Size([2, 4, 4]), 3.0)
+    """
+    import numpy as np
+
+    maps = torch.from_numpy(np.ascontiguousarray(found)) if isinstance(found, np.ndarray) and found.dtype.kind in "fiub" else found
+    if isinstance(maps, Tensor) and maps.ndim == 4 and maps.shape[1] in (1, 3):
+        return maps.sum(1) if maps.shape[1] == 3 else maps[:, 0]
+    return maps
+
+
+def own_record(spec: Spec) -> dict[str, Any]:
+    """Origin and treatment of channels of a user's explainer, for the record; empty for others."""
+    own = explainers.own(spec.name)
+    return {} if own is None else {"origin": own.origin, "channels": CHANNELS}

@@ -1,0 +1,225 @@
+"""Own explainers, metrics and models in `run`: references and objects give the rows of the same functions, registered."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers.toys import toy_batch, toy_classifier
+from torch import nn
+
+import camdbench
+from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.core.registries import explainers, metrics
+from camdbench.datasets.in_memory import InMemoryDataset
+from camdbench.tables.summary_tables import summary_groups
+
+NETS = """
+import torch
+from torch import nn
+from neighbour import SCALE
+
+def small(width: int = 4):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, width, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 5))
+
+def first(trace, *, count: int = 1):
+    return SCALE * trace.activations[:, :count].sum(1)
+
+def inside(classifier, images, maps, targets):
+    return maps.mean((1, 2))
+"""
+
+
+def channels(trace: Any, *, count: int = 1) -> torch.Tensor:
+    return trace.activations[:, :count].sum(1)
+
+
+def pixels(classifier: Any, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    images.requires_grad_()
+    return torch.autograd.grad(classifier(images).gather(1, targets[:, None]).sum(), images)[0]
+
+
+def of_quantus(model: nn.Module, inputs: np.ndarray, targets: np.ndarray, **options: Any) -> np.ndarray:
+    return np.abs(inputs).sum(1, keepdims=True)
+
+
+def mean(classifier: Any, images: torch.Tensor, maps: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return maps.mean((1, 2))
+
+
+def wrong(a: int, b: int) -> None: ...
+
+
+def own(tmp_path: Path) -> Path:
+    folder = tmp_path / "own"
+    folder.mkdir(exist_ok=True)
+    (folder / "neighbour.py").write_text("SCALE = 1.0\n")
+    (folder / "nets.py").write_text(NETS)
+    return folder / "nets.py"
+
+
+def run(out: Path, explainer: Any, metric: Any = "ad", **more: Any) -> Any:
+    given = {"models": {"mine": toy_classifier()}, "dataset": InMemoryDataset(toy_batch(4)), "out": out}
+    return camdbench.run(explainer, metric, **given | more)
+
+
+def values(rows: Any, explainer: str, metric: str) -> np.ndarray:
+    return rows[(rows["explainer"] == explainer) & (rows["metric"] == metric)]["value"].to_numpy(dtype=float)
+
+
+def test_functions_give_the_values_of_their_definition(tmp_path: Path):
+    given = {"ours": channels, "pixels": pixels, "theirs": of_quantus, "gradcam": "gradcam", "short": "opticam(iterations=2)"}
+    rows = run(tmp_path / "run", given, ["ad", mean])
+    assert list(rows["explainer"].unique()) == list(given)
+    batch, classifier = toy_batch(4), toy_classifier()
+    images = batch.images.clone().requires_grad_()
+    score = classifier(images).gather(1, batch.labels[:, None]).sum()
+    (gradient,) = torch.autograd.grad(score, images)
+    normalised = (batch.images - classifier.mean) / classifier.std
+    for name, raw in (("pixels", gradient.sum(1)), ("theirs", normalised.abs().sum(1))):
+        low, high = raw.amin((1, 2), keepdim=True), raw.amax((1, 2), keepdim=True)
+        np.testing.assert_allclose(values(rows, name, "mean"), ((raw - low) / (high - low)).mean((1, 2)), rtol=1e-4)
+    plain = run(tmp_path / "plain", "gradcam,opticam(iterations=2)")
+    for name, same in (("gradcam", "gradcam"), ("short", "opticam(iterations=2)")):
+        np.testing.assert_array_equal(values(rows, name, "ad"), values(plain, same, "ad"))
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["explainers"]["ours"] | {"layers": 0} == {
+        "paper": "",
+        "control": False,
+        "layers": 0,
+        "origin": "object of a Python session",
+        "channels": "sum",
+    }
+    assert record["explainers"]["short"]["origin"] == "opticam(iterations=2)"
+    assert (set(record["plugins"]) >= {"ours", "pixels", "theirs", "mean"}, record["metrics"]["mean"]["higher_is_better"]) == (True, None)
+    assert "ours" not in explainers
+    assert "mean" not in metrics
+
+
+def test_a_metric_without_direction_has_no_arrow_and_no_place(tmp_path: Path):
+    stated = camdbench.metric_of(mean, higher_is_better=True, unit="%")
+    rows = run(tmp_path / "run", "gradcam,gradcampp", {"plain": mean, "stated": stated})
+    summary = camdbench.summarise(tmp_path / "run").set_index("metric")
+    assert summary.loc["plain", "higher_is_better"].isna().all()
+    assert list(summary.loc["stated", "higher_is_better"]) == [True, True]
+    np.testing.assert_array_equal(values(rows, "gradcam", "plain"), values(rows, "gradcam", "stated"))
+    (group,) = summary_groups(camdbench.summarise(tmp_path / "run"))
+    places = {column.heading: group.places(column) for column in group.columns}
+    assert (places["plain"], bool(places["stated ↑ %"])) == ({}, True)
+    assert camdbench.compare(tmp_path / "run").set_index("metric").loc["plain", "better"] == ""
+
+
+def test_references_are_those_functions_and_resume_from_another_process_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file = own(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    stated: dict[str, Any] = {"mean": 0.5, "std": 0.25, "layer": "1", "limit": 2, "target": "predicted"}
+    given = "own/nets.py:first(count=2),three=own/nets.py:first(count=3)"
+    rows = camdbench.run(given, "own/nets.py:inside", models="mine=own/nets.py:small(width=6)", out="run", **stated)
+    assert (list(rows["explainer"].unique()), set(rows["model"])) == (["first(count=2)", "three"], {"mine"})
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 5))
+    model = camdbench.classifier(network, mean=0.5, std=0.25, layer="1")
+    objects = {"three": partial(channels, count=3)}
+    same = camdbench.run(objects, {"inside": mean}, models=model, limit=2, target="predicted", out="same")
+    np.testing.assert_array_equal(values(rows, "three", "inside"), values(same, "three", "inside"))
+    record = json.loads(Path("run/run.json").read_text())
+    assert (record["models"]["mine"]["origin"], record["explainers"]["three"]["origin"]) == (
+        "own/nets.py:small(width=6)",
+        "own/nets.py:first(count=3)",
+    )
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    flags = ["--mean", "0.5", "--std", "0.25", "--layer", "1", "--limit", "2", "--target", "predicted", "--out", str(tmp_path / "run")]
+    specs = ["-e", given.replace("own/", f"{file.parent}/"), "-m", f"{file}:inside", "--models", f"mine={file}:small(width=6)"]
+    done = subprocess.run(
+        [sys.executable, "-m", "camdbench", "run", *specs, *flags], cwd=elsewhere, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert (done.returncode, "2 jobs, 2 already done" in done.stderr) == (0, True), done.stderr
+
+
+def test_models_are_networks_functions_classifiers_and_names_beside_each_other(tmp_path: Path):
+    def built() -> nn.Module:
+        return toy_classifier().network
+
+    named = {"net": toy_classifier().network, "made": built}
+    with pytest.raises(UsageError, match="Toy: mean and std are unknown; give mean=, std="):
+        run(tmp_path / "run", "gradcam", models=named)
+    rows = run(tmp_path / "run", "gradcam", models=named, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3), layer="relu2", target="predicted")
+    expected = run(tmp_path / "plain", "gradcam", models=[toy_classifier()], target="predicted")
+    assert (list(rows["model"].unique()), set(expected["model"])) == (["net", "made"], {toy_classifier().name})
+    for name in ("net", "made"):
+        np.testing.assert_array_equal(rows[rows["model"] == name]["value"], expected["value"])
+    beside = run(tmp_path / "beside", "gradcam", models={"mine": toy_classifier(), "ready": "shortcuts-ce"}, target="predicted")
+    assert list(beside["model"].unique()) == ["mine", "ready"]
+    np.testing.assert_array_equal(beside[beside["model"] == "mine"]["value"], expected["value"])
+
+
+@pytest.mark.parametrize(
+    ("explainer", "metric", "more", "message"),
+    [
+        (wrong, "ad", {}, r"explainer wrong\(a, b\): expected \(trace\), \(classifier, images, targets\) or \(model, inputs, targets\)"),
+        ("gradcam", wrong, {}, r"metric wrong\(a, b\): expected \(inputs\) or \(classifier, images, maps, targets\)"),
+        (object(), "ad", {}, "explainer object, of type object: expected"),
+        ({"gradcam": channels}, "ad", {}, "explainer gradcam: a name of camdbench; choose another"),
+        ("gradcam", {"ad": mean}, {}, "metric ad: a name of camdbench"),
+        ("gradcam", "mine=ad", {}, "a metric of camdbench keeps its name"),
+        ([channels, channels], "ad", {}, "explainers: two are named 'channels': give names"),
+        ({"a b": channels}, "ad", {}, "explainers: name 'a b': expected 1 to 80 letters"),
+        ("none.py:f", "ad", {}, "explainers none.py: no such file"),
+        ("no_such_module:f", "ad", {}, "no module no_such_module|No module named"),
+        (channels, "ad", {"executor": "ray"}, "--executor ray: explainer channels is an object of this session.*give FILE.py:NAME"),
+        ("gradcam", "ad", {"models": 3}, "model int: int; expected an nn.Module"),
+    ],
+)
+def test_a_refusal_is_one_line_and_makes_no_folder(tmp_path: Path, explainer: Any, metric: Any, more: dict[str, Any], message: str):
+    with pytest.raises(CamdbenchError, match=message) as refused:
+        run(tmp_path / "run", explainer, metric, **more)
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_explain_takes_the_same_and_refuses_maps_of_another_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    batch, classifier = toy_batch(2), toy_classifier()
+    maps = camdbench.explain(classifier, batch.images, {"ours": channels, "theirs": f"{own(tmp_path)}:first(count=1)"})
+    torch.testing.assert_close(maps["ours"].raw, maps["theirs"].raw)
+    torch.testing.assert_close(camdbench.explain(classifier, batch.images, channels).raw, maps["ours"].raw)
+
+    def one(trace: Any) -> torch.Tensor:
+        return trace.activations[:1].sum(1)
+
+    with pytest.raises(CamdbenchError, match=r"explainer one returned shape \(1, \d+, \d+\); expected a tensor \(2, h, w\)"):
+        camdbench.explain(classifier, batch.images, one)
+    rows = run(tmp_path / "run", one)
+    assert set(rows["status"]) == {"error"}
+    scores = camdbench.evaluate(classifier, batch.images, batch.labels, maps["ours"].maps, [mean, "ad"])
+    own_values = scores[scores["metric"] == "mean"]["value"].to_numpy(dtype=float)
+    np.testing.assert_allclose(own_values, maps["ours"].maps.mean((1, 2)).numpy(), rtol=1e-6)
+
+
+def test_a_second_function_of_a_name_takes_the_place_of_the_first():
+    batch, classifier = toy_batch(2), toy_classifier()
+    found = list[torch.Tensor]()
+    for factor in (1.0, 2.0):
+
+        def mine(trace: Any, factor: float = factor) -> torch.Tensor:
+            return factor * trace.activations.sum(1)
+
+        mine.__signature__ = inspect.Signature([inspect.Parameter("trace", inspect.Parameter.POSITIONAL_ONLY)])
+        found.append(camdbench.explain(classifier, batch.images, mine).raw)
+    torch.testing.assert_close(found[1], 2 * found[0])
+
+
+def test_layers_of_own_models_are_those_of_the_network(tmp_path: Path):
+    table = camdbench.layers(f"{own(tmp_path)}:small(width=6)", size=16)
+    assert list(table.columns) == ["name", "kind", "channels", "rows", "columns", "prefix", "default", "problem"]
+    assert table[["name", "channels", "rows", "columns"]].to_numpy().tolist()[:2] == [["0", 6, 14, 14], ["1", 6, 14, 14]]
+    assert len(camdbench.layers(toy_classifier(), all=True)) > len(camdbench.layers(toy_classifier()))
