@@ -13,8 +13,8 @@ from camdbench.core.progress import Progress, showing
 from camdbench.core.references import has_reference
 from camdbench.core.registry import load_plugin
 from camdbench.core.settings import fields_of, make_config, takes
-from camdbench.datasets.open_dataset import split_table
 from camdbench.core.spec import Spec
+from camdbench.datasets.open_dataset import split_table
 from camdbench.runner.config import Request, RunConfig, Specs, check_config
 from camdbench.tables.load import load_rows
 from camdbench.tables.result_rows import Rows
