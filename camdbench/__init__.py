@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from camdbench.datasets.samples import Batch, Sample
     from camdbench.explainers.common.explain import explain
     from camdbench.explainers.common.explanation import Explanation, Explanations
+    from camdbench.explainers.common.foreign_objects import cam, captum
     from camdbench.explainers.common.trace import Trace
-    from camdbench.explainers.foreign import cam, captum
     from camdbench.metrics.common.inputs import MetricInputs
     from camdbench.metrics.common.own import metric_of
     from camdbench.metrics.common.result import Curve, MetricResult
@@ -69,8 +69,8 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "Trace": "explainers.common.trace",
     "TrainingStep": "trainer.step",
     "UsageError": "core.errors",
-    "cam": "explainers.foreign",
-    "captum": "explainers.foreign",
+    "cam": "explainers.common.foreign_objects",
+    "captum": "explainers.common.foreign_objects",
     "check": "tables.golden",
     "classifier": "models.own",
     "compare": "tables.comparison",

@@ -23,7 +23,8 @@ from camdbench.core.spec import parse_specs
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.saliency import saliency
 from camdbench.explainers.common.trace import Trace
-from camdbench.models.classifier import Classifier, PassCounts
+from camdbench.models.classifier import Classifier
+from camdbench.models.pass_counts import PassCounts
 from camdbench.models.zoo import load_classifier
 
 Job = Callable[[], object]

@@ -13,7 +13,7 @@ from camdbench.core.difference import Difference
 from camdbench.core.errors import NotApplicable
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.trace import Trace
-from camdbench.models.classifier import PassCounts
+from camdbench.models.pass_counts import PassCounts
 from camdbench.models.traced_graph import Node, TracedGraph
 
 Compat = Literal["paper", "torchray"]

@@ -13,7 +13,7 @@ from camdbench.core.registries import explainer
 from camdbench.explainers.common.tokens import map_of_tokens
 from camdbench.explainers.common.trace import Trace
 from camdbench.models.attention import transformer_of
-from camdbench.models.classifier import PassCounts
+from camdbench.models.pass_counts import PassCounts
 
 
 @explainer(

@@ -149,6 +149,20 @@ def replace_output(module: nn.Module, output: Tensor, call: int | None = None) -
 
 
 @contextmanager
+def watch_outputs(modules: Iterable[nn.Module], see: Callable[[nn.Module, object], None]) -> Generator[None]:
+    """Call `see(module, output)` after each call of the modules inside the context."""
+
+    def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+        del inputs
+        see(module, output)
+
+    with ExitStack() as stack:
+        for module in modules:
+            stack.callback(module.register_forward_hook(hook).remove)
+        yield
+
+
+@contextmanager
 def record_outputs(modules: Iterable[nn.Module]) -> Generator[list[tuple[nn.Module, Tensor]]]:
     """Record every tensor returned by the modules in passes inside the context, in the autograd graph."""
     found = list[tuple[nn.Module, Tensor]]()

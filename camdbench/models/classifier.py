@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
 from typing import Literal
 
 import torch
@@ -15,35 +13,17 @@ from camdbench.core.errors import UsageError
 from camdbench.core.network_options import BatchMates, Channels, Output, check_choice
 from camdbench.core.precision import Precision, check_precision
 from camdbench.models import capture
-from camdbench.models.bare_network import bare_name, bare_network
+from camdbench.models.bare_network import bare_network
 from camdbench.models.facts_table import facts_as_html
-from camdbench.models.huggingface_layers import WITHOUT_GRID, family_of, refuse_family
+from camdbench.models.huggingface_layers import refuse_family
+from camdbench.models.named_layers import find_layer, short_name, without_layer
 from camdbench.models.network_check import NetworkCheck, run_once
 from camdbench.models.network_facts import check_input_size, per_channel
 from camdbench.models.network_output import tensor_of, to_logits
+from camdbench.models.pass_counts import PassCounts
 from camdbench.models.target_layers import default_layer
 from camdbench.models.tensor_layout import TensorLayout, find_layout
-from camdbench.models.weights_file import bytes_of
-
-
-@dataclass(frozen=True)
-class PassCounts:
-    """Numbers of images passed through the whole network and through its tail."""
-
-    forward: int = 0
-    backward: int = 0
-    tail_forward: int = 0
-    tail_backward: int = 0
-
-    def __add__(self, other: PassCounts) -> PassCounts:
-        return PassCounts(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
-
-    def __sub__(self, other: PassCounts) -> PassCounts:
-        return PassCounts(*(mine - theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
-
-    def total(self) -> int:
-        """Sum of all passes."""
-        return sum(astuple(self))
+from camdbench.models.weights_file import hash_weights
 
 
 class Classifier(nn.Module):
@@ -173,17 +153,16 @@ class Classifier(nn.Module):
             yield
             return
 
-        def count(module: nn.Module, inputs: object, output: object) -> None:
-            del inputs
+        def count(module: nn.Module, output: object) -> None:
             if module is self.network and not self._passing:  # a copy of the network has a copy of the hook
                 logits = tensor_of(output)
                 self._count(logits, len(logits), "backward")
 
-        handle, self._counting_foreign = self.network.register_forward_hook(count), True
+        self._counting_foreign = True
         try:
-            yield
+            with capture.watch_outputs([self.network], count):
+                yield
         finally:
-            handle.remove()
             self._counting_foreign = False
 
     def _own_pass(self, inputs: Tensor) -> Tensor:
@@ -323,16 +302,8 @@ class Classifier(nn.Module):
         """
         name = layer if layer is not None else self.layer
         if name is None:
-            kind = type(self.network).__name__
-            if (reason := WITHOUT_GRID.get(family_of(self.network) or "")) is not None:
-                raise UsageError(f"{self.name} ({kind}): no target layer, since {reason}")
-            if isinstance(self.network, torch.jit.ScriptModule):
-                raise UsageError(f"{self.name}: layers of TorchScript cannot be captured; use an explainer without a layer: rise, saliency")
-            raise UsageError(f"no target layer is known for {self.name} ({kind}); name one with layer= (see: camdbench layers)")
-        return name if self._has(name) else bare_name(name)
-
-    def _has(self, layer: str) -> bool:
-        return capture.split_call(layer)[0] in dict(self.network.named_modules())
+            raise without_layer(self.network, self.name)
+        return short_name(self.network, name)
 
     def module(self, layer: str) -> nn.Module:
         """The module with that name.
@@ -340,17 +311,8 @@ class Classifier(nn.Module):
         Raises:
             UsageError: unknown name (with suggestions).
         """
-        from camdbench.core.errors import unknown
-
-        modules = dict(self.network.named_modules())
-        name = capture.split_call(layer if self._has(layer) else bare_name(layer))[0]
-        if name not in modules or not name:
-            raise unknown("layer", layer, [name for name in modules if name], of=self.name, more="(see: camdbench layers)")
-        return modules[name]
+        return find_layer(self.network, layer, self.name)
 
     def weights_hash(self) -> str:
         """SHA-256 (16 hex digits) of names, shapes and values of all weights and buffers, also those that are not saved."""
-        digest, saved = hashlib.sha256(), self.network.state_dict()
-        for name, value in sorted({**dict(self.network.named_buffers()), **saved}.items()):
-            digest.update(name.encode() + bytes_of(value))
-        return digest.hexdigest()[:16]
+        return hash_weights(self.network)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import NotApplicable, first_line
-from camdbench.models.classifier import Classifier, PassCounts
+from camdbench.models.classifier import Classifier
+from camdbench.models.pass_counts import PassCounts
 
 
 def float64_copy(classifier: Classifier) -> Classifier:

@@ -7,7 +7,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -133,6 +133,7 @@ def _lines(function: Callable[..., Any]) -> str:
         return ""
 
 
+@cache
 def _version(top: str) -> str:
     try:
         return version(packages_distributions().get(top, [top])[0])

@@ -12,7 +12,8 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from camdbench.core.errors import NotApplicable
-from camdbench.models.classifier import Classifier, PassCounts
+from camdbench.models.classifier import Classifier
+from camdbench.models.pass_counts import PassCounts
 
 Kind: TypeAlias = Literal["weighted", "norm", "relu", "same", "average", "route", "sum", "other"]
 Node: TypeAlias = fx.Node

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import re
 import warnings
@@ -69,6 +70,14 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], name: str) -> No
     fitting = OrderedDict((key, tensor.to(own[key].dtype)) for key, tensor in state.items())
     fitting._metadata = getattr(own, "_metadata", {})  # pyright: ignore[reportAttributeAccessIssue] - versions; MNASNet needs them
     network.load_state_dict(fitting, strict=False)
+
+
+def hash_weights(network: nn.Module) -> str:
+    """SHA-256 (16 hex digits) of names, shapes and values of all weights and buffers, also those that are not saved."""
+    digest, saved = hashlib.sha256(), network.state_dict()
+    for name, value in sorted({**dict(network.named_buffers()), **saved}.items()):
+        digest.update(name.encode() + bytes_of(value))
+    return digest.hexdigest()[:16]
 
 
 def bytes_of(value: object) -> bytes:

@@ -12,7 +12,7 @@ from torch import Tensor
 from camdbench.core.row import SCORED, Row, Status
 from camdbench.explainers.common.usage import Usage
 from camdbench.metrics.common.result import Curve
-from camdbench.models.classifier import PassCounts
+from camdbench.models.pass_counts import PassCounts
 from camdbench.tables.aggregates import CellData
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ from camdbench.core.registry import load_plugin
 from camdbench.core.spec import Spec
 from camdbench.datasets.loading import Read, UnreadableImage, prefetch
 from camdbench.datasets.samples import Batch, Dataset, Sample, batches
-from camdbench.models.classifier import Classifier, PassCounts
+from camdbench.models.classifier import Classifier
 from camdbench.models.devices import machine
+from camdbench.models.pass_counts import PassCounts
 from camdbench.runner.door import hold
 from camdbench.runner.partial_results import PartialResults
 from camdbench.runner.resources import Resources

@@ -14,7 +14,8 @@ from camdbench.datasets.samples import Batch
 from camdbench.explainers import ablationcam as module
 from camdbench.explainers.ablationcam import ablationcam, losses_by_replay, losses_by_weights
 from camdbench.explainers.common.trace import Trace
-from camdbench.models.classifier import Classifier, PassCounts
+from camdbench.models.classifier import Classifier
+from camdbench.models.pass_counts import PassCounts
 
 pytestmark = pytest.mark.usefixtures("float64")
 

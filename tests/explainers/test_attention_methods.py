@@ -16,7 +16,8 @@ from camdbench.core.registries import explainers
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.rollout import _step
-from camdbench.models.classifier import Classifier, PassCounts
+from camdbench.models.classifier import Classifier
+from camdbench.models.pass_counts import PassCounts
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from camdbench.datasets.in_memory import make_batch
 from camdbench.explainers.common.trace import Trace
-from camdbench.models.classifier import Classifier, PassCounts
+from camdbench.models.classifier import Classifier
+from camdbench.models.pass_counts import PassCounts
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -18,8 +18,9 @@ from camdbench.core.errors import NotApplicable
 from camdbench.datasets.in_memory import make_batch
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.excitation import _Excitation, cmwp, ebp
-from camdbench.models.classifier import Classifier, PassCounts
+from camdbench.models.classifier import Classifier
 from camdbench.models.embedded import shortcuts_ce
+from camdbench.models.pass_counts import PassCounts
 
 pytestmark = pytest.mark.usefixtures("float64")
 

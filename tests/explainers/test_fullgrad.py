@@ -18,7 +18,8 @@ from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.fullgrad import _check_completeness, fullgrad
 from camdbench.functional.normalise import normalise
 from camdbench.models.bias_terms import record_bias_terms
-from camdbench.models.classifier import Classifier, PassCounts
+from camdbench.models.classifier import Classifier
+from camdbench.models.pass_counts import PassCounts
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -9,7 +9,8 @@ from helpers.toys import toy_batch, toy_classifier
 from camdbench.core.registries import explainers
 from camdbench.explainers.common.saliency import saliency
 from camdbench.explainers.common.trace import Trace
-from camdbench.models.classifier import Classifier, PassCounts
+from camdbench.models.classifier import Classifier
+from camdbench.models.pass_counts import PassCounts
 
 FORWARD_ONLY = ("eigencam", "fem", "randomcam")
 SHARED = ("gradcam", "gradcampp", "xgradcam", "hirescam", "elementwise", "layercam", "eigengradcam", *FORWARD_ONLY)

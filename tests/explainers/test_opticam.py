@@ -16,7 +16,8 @@ from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.opticam import combine, opticam
 from camdbench.functional.seeding import generator_for
-from camdbench.models.classifier import Classifier, PassCounts
+from camdbench.models.classifier import Classifier
+from camdbench.models.pass_counts import PassCounts
 
 OBJECTIVES = ("mask", "diff", "iomask", "iodiff")
 NORMALISATIONS = ("range", "max", "sigmoid")

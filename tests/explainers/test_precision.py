@@ -7,7 +7,8 @@ import torch
 from helpers.toys import maps_of, toy_batch, toy_classifier
 
 from camdbench.core.errors import UsageError
-from camdbench.models.classifier import Classifier, PassCounts
+from camdbench.models.classifier import Classifier
+from camdbench.models.pass_counts import PassCounts
 from camdbench.models.randomised import cascade
 from camdbench.runner.evaluate import evaluate
 

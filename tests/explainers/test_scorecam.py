@@ -17,7 +17,8 @@ from camdbench.explainers.common.channel_masking import distinct
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.scorecam import iscam, scorecam, sscam
 from camdbench.functional.seeding import generator_for
-from camdbench.models.classifier import Classifier, PassCounts
+from camdbench.models.classifier import Classifier
+from camdbench.models.pass_counts import PassCounts
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -14,7 +14,8 @@ from camdbench.explainers.fakecam import fakecam
 from camdbench.explainers.gradcam import gradcam
 from camdbench.explainers.hirescam import hirescam
 from camdbench.explainers.opticam import opticam
-from camdbench.models.classifier import Classifier, PassCounts
+from camdbench.models.classifier import Classifier
+from camdbench.models.pass_counts import PassCounts
 
 
 def test_gradcam_and_hirescam_together_cost_one_forward_and_one_tail_backward_pass(classifier: Classifier, batch: Batch) -> None:

@@ -10,7 +10,7 @@ from camdbench.core.errors import UsageError
 from camdbench.core.registries import explainers, is_control, needs_of
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
-from camdbench.models.classifier import PassCounts
+from camdbench.models.pass_counts import PassCounts
 
 
 def maps(spec: str, batch: Batch | None = None) -> torch.Tensor:

@@ -14,7 +14,7 @@ from camdbench.core.registries import metrics
 from camdbench.datasets.samples import Batch
 from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.common.result import MetricResult
-from camdbench.models.classifier import PassCounts
+from camdbench.models.pass_counts import PassCounts
 
 CLASSIFIER = toy_classifier()
 BATCH = toy_batch()

@@ -15,7 +15,7 @@ from camdbench.functional.normalise import upsample
 from camdbench.functional.seeding import generator_for
 from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.common.result import MetricResult
-from camdbench.models.classifier import PassCounts
+from camdbench.models.pass_counts import PassCounts
 
 CLASSIFIER = toy_classifier("dense")
 BATCH = toy_batch()

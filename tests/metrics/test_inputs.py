@@ -8,7 +8,8 @@ from helpers.toys import SIZE
 from camdbench.datasets.samples import Batch
 from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.confidence import average_drop, average_gain, average_increase
-from camdbench.models.classifier import Classifier, PassCounts
+from camdbench.models.classifier import Classifier
+from camdbench.models.pass_counts import PassCounts
 
 
 def test_three_metrics_cost_one_masked_pass_where_the_logits_are_known(classifier: Classifier, batch: Batch) -> None:

@@ -21,7 +21,8 @@ from camdbench.explainers.common.trace import Trace
 from camdbench.functional.fill_values import rise_kernel
 from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.common.result import MetricResult
-from camdbench.models.classifier import Classifier, PassCounts
+from camdbench.models.classifier import Classifier
+from camdbench.models.pass_counts import PassCounts
 from camdbench.models.single_image_norm import with_own_statistics
 
 PIXELS = SIZE[0] * SIZE[1]

@@ -12,7 +12,7 @@ from torch import Tensor
 from camdbench.core.registries import metrics
 from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.common.result import MetricResult
-from camdbench.models.classifier import PassCounts
+from camdbench.models.pass_counts import PassCounts
 
 SIZE = (32, 24)
 CLASSIFIER = toy_classifier()  # pools, so that images may be larger than its own

@@ -17,7 +17,8 @@ from camdbench.datasets.samples import Batch
 from camdbench.functional.seeding import generator_for
 from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.common.result import MetricResult
-from camdbench.models.classifier import Classifier, PassCounts
+from camdbench.models.classifier import Classifier
+from camdbench.models.pass_counts import PassCounts
 
 CLASSIFIER = toy_classifier("dense")
 BATCH = toy_batch()

@@ -16,7 +16,7 @@ from camdbench.core.registries import metrics
 from camdbench.functional.seeding import generator_for
 from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.common.result import MetricResult
-from camdbench.models.classifier import PassCounts
+from camdbench.models.pass_counts import PassCounts
 
 CLASSIFIER = toy_classifier("dense")
 BATCH = toy_batch()

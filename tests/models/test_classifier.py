@@ -11,7 +11,8 @@ from helpers.toys import SIZE, toy_batch, toy_classifier
 from torch import Tensor, nn
 
 from camdbench.core.errors import UsageError
-from camdbench.models.classifier import Classifier, PassCounts
+from camdbench.models.classifier import Classifier
+from camdbench.models.pass_counts import PassCounts
 from camdbench.models.target_layers import default_layer
 
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from camdbench.core.errors import NotApplicable
 from camdbench.datasets.samples import Batch
-from camdbench.models.classifier import Classifier, PassCounts
+from camdbench.models.classifier import Classifier
 from camdbench.models.float64_copy import float64_copy
+from camdbench.models.pass_counts import PassCounts
 
 
 def test_the_copy_computes_the_same_in_float64_and_counts_its_own_passes(classifier: Classifier, batch: Batch) -> None:

@@ -9,8 +9,9 @@ from helpers.toys import toy_batch, toy_classifier
 
 from camdbench.core.errors import NotApplicable
 from camdbench.explainers.common.trace import Trace
-from camdbench.models.classifier import Classifier, PassCounts
+from camdbench.models.classifier import Classifier
 from camdbench.models.linear_head import linear_head
+from camdbench.models.pass_counts import PassCounts
 from camdbench.models.zoo import load_classifier
 
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from camdbench.core.errors import UsageError
 from camdbench.explainers.common.explain import explain
 from camdbench.models import torchvision_zoo
-from camdbench.models.classifier import Classifier, PassCounts
+from camdbench.models.classifier import Classifier
+from camdbench.models.pass_counts import PassCounts
 from camdbench.models.target_layers import check_layer, list_layers
 
 

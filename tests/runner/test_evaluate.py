@@ -10,7 +10,8 @@ from helpers.toys import SIZE, toy_batch, toy_classifier
 
 from camdbench.core.errors import UsageError
 from camdbench.core.registries import parse_metrics
-from camdbench.models.classifier import Classifier, PassCounts
+from camdbench.models.classifier import Classifier
+from camdbench.models.pass_counts import PassCounts
 from camdbench.runner.evaluate import evaluate
 
 LABELS = [0, 1, 2, 3]

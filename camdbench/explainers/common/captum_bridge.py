@@ -22,6 +22,7 @@ from camdbench.core.captum_unsupported import UNSUPPORTED
 from camdbench.core.errors import NotApplicable, UsageError, first_line
 from camdbench.explainers.common.masked_scoring import fill_image
 from camdbench.explainers.common.trace import Trace
+from camdbench.models.capture import watch_outputs
 from camdbench.models.classifier import Classifier
 
 _BY_MODULE = ("DeepLift", "DeepLiftShap", "GuidedBackprop", "GuidedGradCam", "Deconvolution", "LayerDeepLift", "LayerDeepLiftShap")
@@ -206,17 +207,13 @@ def _nonlinearities(classifier: Classifier, image: Tensor) -> tuple[dict[str, in
     """Nonlinear operations in the graph of a pass of one image, and the calls of each ReLU module."""
     calls = dict[nn.Module, int]()
 
-    def count(module: nn.Module, inputs: object, output: object) -> None:
-        del inputs, output
+    def count(module: nn.Module, output: object) -> None:
+        del output
         calls[module] = calls.get(module, 0) + 1
 
-    handles = [module.register_forward_hook(count) for module in classifier.network.modules() if isinstance(module, nn.ReLU)]
-    try:
-        with torch.enable_grad(), classifier.uncounted():
-            node = classifier(image.detach().clone().requires_grad_()).grad_fn
-    finally:
-        for handle in handles:
-            handle.remove()
+    relus = [module for module in classifier.network.modules() if isinstance(module, nn.ReLU)]
+    with watch_outputs(relus, count), torch.enable_grad(), classifier.uncounted():
+        node = classifier(image.detach().clone().requires_grad_()).grad_fn
     seen, names, waiting = set[Any](), dict[str, int](), [node]
     while waiting:
         node = waiting.pop()

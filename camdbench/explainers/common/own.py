@@ -6,7 +6,6 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from camdbench.core.references import Given, check_name, name_of, parameters_of,
 from camdbench.core.registries import explainers
 from camdbench.core.registry import OwnEntry, check_own
 from camdbench.core.spec import Spec
+from camdbench.explainers.common.foreign_objects import explainer_from_object
 from camdbench.explainers.common.trace import Trace
 
 Function = Callable[..., Any]
@@ -69,7 +69,7 @@ def _entry(given: Given) -> tuple[OwnEntry[ExplainerFacts], str]:
     """The entry of a function or object, and its spec: with options that a reference states, unless an alias stands for these."""
     name = check_name(given.label or _name(given), "explainers")
     registered = explainers.entry_of(given.thing)
-    foreign = None if registered else _from_object(given.thing)
+    foreign = None if registered else explainer_from_object(given.thing)
     function = foreign or _adapted(given.thing, name)
     facts = registered.facts if registered else ExplainerFacts("")
     doc = getattr(given.thing, "__doc__", None) or name
@@ -89,15 +89,6 @@ def _entry(given: Given) -> tuple[OwnEntry[ExplainerFacts], str]:
 def _name(given: Given) -> str:
     registered = explainers.entry_of(given.thing)
     return registered.name if registered else given.name or name_of(given.thing)
-
-
-def _from_object(thing: Any) -> Function | None:
-    """Explainer of an object of another library, if it is one."""
-    if find_spec("camdbench.explainers.foreign") is None:
-        return None
-    from importlib import import_module
-
-    return import_module("camdbench.explainers.foreign").explainer_from_object(thing)
 
 
 def _adapted(function: Any, name: str) -> Function:

@@ -18,10 +18,11 @@ from camdbench.explainers.common.usage import Usage, UsageMeter
 from camdbench.functional.seeding import generator_for
 from camdbench.functional.targets import check_classes, pick_targets
 from camdbench.models.attention import Attention, record_attention
-from camdbench.models.classifier import Classifier, PassCounts
+from camdbench.models.classifier import Classifier
 from camdbench.models.devices import clock
 from camdbench.models.float64_copy import check_float64, float64_copy
 from camdbench.models.linear_head import linear_head
+from camdbench.models.pass_counts import PassCounts
 from camdbench.models.tensor_layout import TensorLayout
 
 T = TypeVar("T")

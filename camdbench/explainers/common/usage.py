@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from camdbench.models.classifier import PassCounts
+from camdbench.models.pass_counts import PassCounts
 
 
 @dataclass(frozen=True)
 class Usage:
     """Image passes and seconds of a computation."""
 
-    passes: PassCounts = PassCounts()
+    passes: PassCounts = field(default_factory=PassCounts)
     seconds: float = 0.0
 
     def __add__(self, other: Usage) -> Usage:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from camdbench.core.registries import metrics
 from camdbench.core.registry import OwnEntry, check_own
 from camdbench.core.spec import Spec
 from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.quantus_objects import metric_from_object
 from camdbench.metrics.common.result import MetricResult
 
 Function = Callable[..., Any]
@@ -83,7 +83,7 @@ def _entry(given: Given) -> tuple[OwnEntry[MetricFacts], str]:
     thing, stated = (given.thing.function, given.thing.facts) if isinstance(given.thing, OwnMetric) else (given.thing, {})
     registered = metrics.entry_of(thing)
     name = check_name(given.label or (registered.name if registered else given.name or name_of(thing)), "metrics")
-    foreign = None if registered else _from_object(thing)
+    foreign = None if registered else metric_from_object(thing)
     facts = registered.facts if registered else MetricFacts(paper="", higher_is_better=None, unit="", tolerance=0.01)
     if foreign is None:
         function = _adapted(thing, name, registered=registered is not None)
@@ -101,15 +101,6 @@ def _entry(given: Given) -> tuple[OwnEntry[MetricFacts], str]:
     code = partial(thing, **checked) if checked else thing
     entry = replace(entry, options=bind_options(entry.options, checked), module=module)
     return OwnEntry(entry, partial(function, **checked) if checked else function, code, given.origin, given.place), name
-
-
-def _from_object(thing: Any) -> tuple[Function, dict[str, Any]] | None:
-    """Metric of an object of another library, with its facts, if it is one."""
-    if find_spec("camdbench.metrics.foreign") is None:
-        return None
-    from importlib import import_module
-
-    return import_module("camdbench.metrics.foreign").metric_from_object(thing)
 
 
 def _adapted(function: Any, name: str, *, registered: bool) -> Function:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from camdbench.explainers.common.usage import Usage, UsageMeter
-from camdbench.models.classifier import PassCounts
+from camdbench.models.pass_counts import PassCounts
 
 FORWARD, BACKWARD = Usage(PassCounts(forward=4), 0.5), Usage(PassCounts(tail_backward=4), 0.25)
 

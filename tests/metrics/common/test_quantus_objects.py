@@ -9,7 +9,7 @@ from helpers.quantus_library import quantus
 from helpers.toys import toy_batch, toy_classifier
 
 from camdbench.core.errors import UsageError
-from camdbench.metrics.foreign import metric_from_object
+from camdbench.metrics.common.quantus_objects import metric_from_object
 
 
 def test_an_object_is_the_named_metric_with_its_options() -> None:

@@ -11,9 +11,9 @@ from helpers.toys import toy_batch, toy_classifier
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.datasets.in_memory import make_batch
 from camdbench.datasets.samples import Batch
+from camdbench.explainers.common.foreign_objects import cam, captum, explainer_from_object
 from camdbench.explainers.common.saliency import finish
 from camdbench.explainers.common.trace import Trace
-from camdbench.explainers.foreign import cam, captum, explainer_from_object
 from camdbench.explainers.gradcam import gradcam
 from camdbench.explainers.gradients import inputxgradient, integratedgradients, saliency
 from camdbench.explainers.hirescam import hirescam
