@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from camdbench.explainers.common.foreign_objects import cam, captum
     from camdbench.explainers.common.trace import Trace
     from camdbench.metrics.common.inputs import MetricInputs
-    from camdbench.metrics.common.own import metric_of
+    from camdbench.metrics.common.own_metrics import metric_of
     from camdbench.metrics.common.result import Curve, MetricResult
     from camdbench.models.classifier import Classifier
     from camdbench.models.layer_table import layers
-    from camdbench.models.own import classifier
+    from camdbench.models.own_models import classifier
     from camdbench.models.zero_shot import zero_shot
     from camdbench.models.zoo import load_classifier
     from camdbench.papers.reproduce import reproduce
@@ -72,7 +72,7 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "cam": "explainers.common.foreign_objects",
     "captum": "explainers.common.foreign_objects",
     "check": "tables.golden",
-    "classifier": "models.own",
+    "classifier": "models.own_models",
     "compare": "tables.comparison",
     "data": "datasets.own_data",
     "dataset": "core.registries",
@@ -84,7 +84,7 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "load_rows": "tables.load",
     "loss": "core.registries",
     "metric": "core.registries",
-    "metric_of": "metrics.common.own",
+    "metric_of": "metrics.common.own_metrics",
     "model": "core.registries",
     "probe": "trainer.probe",
     "reproduce": "papers.reproduce",

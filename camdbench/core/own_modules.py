@@ -34,7 +34,7 @@ class _Neighbours:
 
 
 def load_file(path: Path, flag: str) -> ModuleType:
-    """Run a Python file as a module of its own, with its folder first on `sys.path` meanwhile.
+    """Run a Python file as a new module, with its folder first on `sys.path` meanwhile.
 
     A neighbour that changed since another file brought it in, or has the same name in another folder, is loaded again.
 

@@ -11,9 +11,8 @@ import ast
 import importlib
 import inspect
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -22,44 +21,14 @@ from typing import Any, Generic, TypeVar
 from camdbench.core.errors import UsageError, unknown
 from camdbench.core.foreign_code import calling, describe, place_of
 from camdbench.core.options import options_of_function, options_of_source, wraps_of_function, wraps_of_source
+from camdbench.core.own_entry import OwnEntry
 from camdbench.core.own_modules import code_of, load_file
-from camdbench.core.references import check_names
 from camdbench.core.registry_entry import Entry, F, checked_doc, formula_of, read_keywords, with_protocol
 from camdbench.core.spec import Spec, parse_spec, parse_specs
 
 PLUGINS: list[str] = []  # files run by `load_plugin`; worker processes run them too
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True)
-class OwnEntry(Generic[F]):
-    """An entry that exists for the duration of a call.
-
-    Attributes:
-        entry: facts and options, under the user's name.
-        function: what is called.
-        code: object whose code is hashed.
-        origin: `FILE.py:NAME(options)`, or `object of a Python session`.
-        place: the reference with an absolute path; empty for objects.
-    """
-
-    entry: Entry[F]
-    function: Callable[..., Any]
-    code: Any
-    origin: str
-    place: str = ""
-
-
-def check_own(specs: Sequence[str], own: Sequence[OwnEntry[Any]], flag: str) -> None:
-    """Check that specs differ, and that entries of one name are one function.
-
-    Raises:
-        UsageError: two are equal.
-    """
-    check_names(specs, flag)
-    functions = {(one.entry.name, id(one.code)) for one in own}
-    check_names([name for name, _ in functions], flag)
 
 
 class Registry(Generic[F]):

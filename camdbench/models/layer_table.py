@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from camdbench.core.references import has_reference, read_given
 from camdbench.models.classifier import Classifier
-from camdbench.models.own import build
+from camdbench.models.own_models import build
 from camdbench.models.target_layers import Layer, list_layers
 from camdbench.models.zoo import load_untrained
 

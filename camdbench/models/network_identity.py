@@ -136,6 +136,6 @@ def _lines(function: Callable[..., Any]) -> str:
 @cache
 def _version(top: str) -> str:
     try:
-        return version(packages_distributions().get(top, [top])[0])
-    except PackageNotFoundError:
-        return ""
+        return version(top)
+    except PackageNotFoundError:  # another name than its package, which takes a second to find
+        return "".join(map(version, packages_distributions().get(top, ())[:1]))

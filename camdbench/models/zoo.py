@@ -144,7 +144,7 @@ def to_classifier(model: Any) -> Classifier:
     Raises:
         UsageError: unknown, or a bare network, whose mean and std are unknown.
     """
-    from camdbench.models.own import classifier
+    from camdbench.models.own_models import classifier
 
     return classifier(model)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,13 +15,12 @@ from camdbench.core.registries import (
     datasets,
     explainers,
     has_model_scope,
-    metrics,
-    needs_of,
     parse_explainers,
     parse_metrics,
 )
 from camdbench.core.settings import Setting, named_file, numbers
 from camdbench.core.spec import Spec, parse_spec
+from camdbench.runner.request_checks import check_explainers, check_needs, parse_map_name
 
 if TYPE_CHECKING:  # a request is checked before torch is imported
     from camdbench.runner.resources import Resources
@@ -187,18 +186,18 @@ def check_config(config: RunConfig, resources: Resources | None = None) -> Reque
     scores = parse_metrics(config.metrics, gives, explains=not made_before)
     if made_before and (maps is None or not Path(maps).is_dir()):
         named = (config.explainers,) if isinstance(config.explainers, str) else config.explainers
-        chosen = tuple(map(_parse_map_name, named))
+        chosen = tuple(map(parse_map_name, named))
     else:
         named = config.explainers
         if made_before and not isinstance(named, str) and any(parse_spec(name).name not in explainers for name in named):
             chosen = tuple(map(parse_spec, named))  # of a run with own explainers
         else:
             chosen = parse_explainers(named, gives)
-    given = tuple(_parse_map_name(name, "--maps") for name in _names_of_maps(config, resources))
+    given = tuple(parse_map_name(name, "--maps") for name in _names_of_maps(config, resources))
     if twice := set(given) & set(chosen):
         raise UsageError(f"--maps {twice.pop()}: an explainer of the run has this name; choose another name")
-    _check_needs(spec.name, gives, () if made_before else chosen, scores)
-    _check_explainers((*chosen, *given), scores, made_before=made_before, save_maps=config.save_maps != "none")
+    check_needs(spec.name, gives, () if made_before else chosen, scores)
+    check_explainers((*chosen, *given), scores, made_before=made_before, save_maps=config.save_maps != "none")
     if config.image_ids is not None and not Path(config.image_ids).is_file():
         raise UsageError(f"--image-ids = {config.image_ids}: no such file; give a file with one id per line")
     if config.classes not in (None, "names", "positions") and not Path(str(config.classes)).is_file():
@@ -284,44 +283,3 @@ def _limit(config: RunConfig, dataset: Spec, resources: Resources | None) -> int
         return config.limit
     own = resources is not None and resources.dataset is not None
     return None if own or datasets.get(dataset.name).facts.on_disk else 64
-
-
-def _parse_map_name(name: str, flag: str = "--explainer-name") -> Spec:
-    """Parse the explainer name of maps from another tool.
-
-    Raises:
-        UsageError: the name is invalid, or a registered explainer has it.
-    """
-    spec = parse_spec(name)
-    if spec.name in explainers.names() or spec == NO_EXPLAINER:
-        raise UsageError(f"{flag} = {name}: an explainer of camdbench; choose another name, such as {spec.name}-theirs")
-    return spec
-
-
-def _check_explainers(chosen: Sequence[Spec], scores: Sequence[Spec], *, made_before: bool, save_maps: bool) -> None:
-    for spec in scores if made_before else ():
-        if "explainer" in metrics.get(spec.name).facts.needs:
-            raise UsageError(f"metric {spec} re-runs the explainer on perturbed images, which saved maps do not allow; use camdbench run")
-    of_maps = [str(spec) for spec in scores if not has_model_scope(spec)]
-    if of_maps and not chosen:
-        names = f"metric {of_maps[0]} scores" if len(of_maps) == 1 else f"metrics {', '.join(of_maps)} score"
-        raise UsageError(f"--explainers none: {names} saliency maps; name at least one explainer")
-    if save_maps and not chosen:
-        raise UsageError("--save-maps raw: there are no maps with --explainers none; name at least one explainer")
-
-
-def _check_needs(dataset: str, gives: Collection[str], chosen: Sequence[Spec], scores: Sequence[Spec]) -> None:
-    """Refuse explainers and metrics that need annotations which the data set lacks."""
-    wanted = [("explainer", spec, needs_of(spec)) for spec in chosen]
-    wanted += [("metric", spec, set(metrics.get(spec.name).facts.needs)) for spec in scores]
-    for kind, spec, needs in wanted:
-        for need in ("boxes", "masks"):
-            if need in needs and need not in gives:
-                raise UsageError(f"{kind} {spec}: needs {need}, which data set {dataset} does not have{_files_of(dataset, need)}")
-
-
-def _files_of(dataset: str, need: str) -> str:
-    """Name the files in which a data set may have an annotation."""
-    optional = datasets.get(dataset).facts.optional if dataset in datasets else ()
-    paths = [path for kind, path in (entry.split(": ") for entry in optional) if kind == need]
-    return f" without {' or '.join(paths)} under --data-root" if paths else ""

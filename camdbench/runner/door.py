@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from camdbench.core.errors import UsageError
+from camdbench.core.own_entry import OwnEntry
 from camdbench.core.references import Given, is_reference, read_given
 from camdbench.core.registries import explainers, metrics
-from camdbench.core.registry import OwnEntry
 from camdbench.core.spec import Spec, parse_spec, split_specs
 from camdbench.datasets.open_dataset import split_table
 from camdbench.datasets.own_data import to_dataset
@@ -31,8 +31,8 @@ def opened(options: Mapping[str, Any], resources: Resources | None = None) -> Ge
         UsageError: a name is taken or invalid, a reference cannot be loaded, or an object is of no known kind.
         CamdbenchError: a function of the user's raises.
     """
-    from camdbench.explainers.common.own import own_explainers
-    from camdbench.metrics.common.own import own_metrics
+    from camdbench.explainers.common.own_explainers import own_explainers
+    from camdbench.metrics.common.own_metrics import own_metrics
 
     made_before = resources is not None and (resources.maps is not None or resources.map_source is not None)
     given = dict(options)
@@ -52,7 +52,7 @@ def _with_models(options: dict[str, Any], resources: Resources | None) -> Resour
     models = options.get("models")
     if models is None or _are_plain(models):
         return resources
-    from camdbench.models.own import own_models
+    from camdbench.models.own_models import own_models
 
     facts = {key: options[key] for key in OF_OWN_MODELS if options.get(key) is not None}
     found = own_models(models, facts, device=options.get("device", "auto"), precision=options.get("precision", "fp32"))
@@ -135,8 +135,8 @@ def own_references(config: RunConfig) -> dict[str, tuple[str, ...]]:
 
 def hold(references: Mapping[str, tuple[str, ...]]) -> None:
     """Register the references of another process for the rest of this one."""
-    from camdbench.explainers.common.own import own_explainers
-    from camdbench.metrics.common.own import own_metrics
+    from camdbench.explainers.common.own_explainers import own_explainers
+    from camdbench.metrics.common.own_metrics import own_metrics
 
     for kind, enter in (("explainer", own_explainers), ("metric", own_metrics)):
         if texts := references.get(kind):

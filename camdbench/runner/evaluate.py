@@ -19,7 +19,7 @@ from camdbench.datasets.in_memory import InMemoryDataset, make_batch
 from camdbench.datasets.samples import Batch
 from camdbench.functional.normalise import Normalisation
 from camdbench.functional.targets import check_classes
-from camdbench.metrics.common.own import own_metrics
+from camdbench.metrics.common.own_metrics import own_metrics
 from camdbench.models.network_check import check_network
 from camdbench.models.zoo import to_classifier
 from camdbench.runner.config import RunConfig, check_config

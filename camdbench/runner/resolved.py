@@ -55,8 +55,11 @@ def write_resolved(run: Run) -> None:
     assert run.directory is not None
     if run.request.maps is not None:
         return
-    with replacing(run.directory.root / "run.yaml") as temporary:
-        temporary.write_text(to_yaml(resolved(run)), encoding="utf-8", newline="\n")
+    file, text = run.directory.root / "run.yaml", to_yaml(resolved(run))
+    if file.is_file() and file.read_text(encoding="utf-8") == text:
+        return
+    with replacing(file) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def refuse_objects(options: Mapping[str, Any]) -> None:

@@ -217,7 +217,7 @@ class Resources:
 
     def _own_model(self, name: str) -> Classifier:
         """Make a model from its reference, in a worker."""
-        from camdbench.models.own import own_models
+        from camdbench.models.own_models import own_models
 
         config = self._place.config
         facts = {key: own for key in OF_OWN_MODELS if (own := getattr(config, key)) is not None}

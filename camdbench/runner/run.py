@@ -56,29 +56,25 @@ def run(
     """
     named = {name: own for name, own in (("explainers", explainers), ("metrics", metrics)) if own is not None}
     with _opened(config, named | options, resources) as (request, objects):
-        return _run(request, objects, progress)
+        from camdbench.runner.executors import EXECUTORS  # imports torch, so only after the check
+        from camdbench.runner.prepare import prepare, session_facts
+        from camdbench.runner.resolved import write_resolved
 
-
-def _run(request: Request, resources: Resources | None, progress: Progress | bool | None) -> Rows:
-    from camdbench.runner.executors import EXECUTORS  # imports torch, so only after the check
-    from camdbench.runner.prepare import prepare, session_facts
-    from camdbench.runner.resolved import write_resolved
-
-    prepared = prepare(request, resources)
-    write_resolved(prepared)
-    (units, jobs), directory = prepared.missing(), prepared.directory
-    assert directory is not None
-    with showing(progress) as shown:
-        shown.start(directory.root, jobs, jobs - sum(len(unit.explainers) for unit in units))
-        if units:
-            with directory.session(**session_facts(prepared)) as session:
-                for done in EXECUTORS[request.config.executor](prepared, units):
-                    own = len(done.unit.explainers)
-                    session.add(own, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine)
-                    shown.advance(own, f"{done.unit.model}, images {done.unit.start}-{done.unit.stop - 1}")
-    directory.clear_partial()
+        prepared = prepare(request, objects)
+        write_resolved(prepared)
+        (units, jobs), directory = prepared.missing(), prepared.directory
+        assert directory is not None
+        with showing(progress) as shown:
+            shown.start(directory.root, jobs, jobs - sum(len(unit.explainers) for unit in units))
+            if units:
+                with directory.session(**session_facts(prepared)) as session:
+                    for done in EXECUTORS[request.config.executor](prepared, units):
+                        own = len(done.unit.explainers)
+                        session.add(own, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine)
+                        shown.advance(own, f"{done.unit.model}, images {done.unit.start}-{done.unit.stop - 1}")
+        directory.clear_partial()
     rows = load_rows(directory.root)
-    chosen = Rows(rows[rows["explainer"].isin([str(spec) for spec in request.jobs])].reset_index(drop=True))
+    chosen = Rows(rows[rows["explainer"].isin([str(spec) for spec in prepared.request.jobs])].reset_index(drop=True))
     chosen.attrs["run"] = str(directory.root)
     return chosen
 

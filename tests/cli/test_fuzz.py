@@ -37,7 +37,7 @@ def test_the_search_finds_an_unexpected_error(files: Path, tmp_path: Path, monke
         raise RuntimeError("odd")
 
     monkeypatch.setattr("camdbench.tables.load.load_run", broken)
-    monkeypatch.setattr("camdbench.tables.summary.load_run", broken)
+    monkeypatch.setattr("camdbench.tables.pool.load_run", broken)
     assert "unexpected RuntimeError: odd" in try_case(Case(("summarise", "run"), "golden.csv"), files, tmp_path / "case", "0")
     assert all(fault(code, err) for code, err in ((-1, ""), (130, "Error: interrupted"), (2, ""), (1, "Traceback")))
     assert not fault(2, "Error: x: no such file")

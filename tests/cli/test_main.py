@@ -31,7 +31,7 @@ def test_help_of_a_verb_has_an_example(verb: str, capsys: pytest.CaptureFixture[
     assert f"camdbench {verb} " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("words", "examples"), [([], 3), (["run"], 3), (["score"], 3), (["diff"], 2), (["data", "make-masks"], 2)])
+@pytest.mark.parametrize(("words", "examples"), [([], 3), (["run"], 5), (["score"], 3), (["diff"], 2), (["data", "make-masks"], 2)])
 def test_each_example_stands_on_a_line_of_its_own(words: list[str], examples: int, capsys: pytest.CaptureFixture[str]):
     assert run_cli([*words, "--help"]) == 0
     text = capsys.readouterr().out

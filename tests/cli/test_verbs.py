@@ -35,6 +35,7 @@ def test_run_prints_a_table_on_stdout_and_progress_on_stderr(capsys: Said):
     assert sorted(path.name for path in Path("mine").iterdir()) == [
         "rows",
         "run.json",
+        "run.yaml",
         "sessions",
         "summary.csv",
         "summary.md",

@@ -305,7 +305,7 @@ class Score(NamedTuple):
     reason: str
 
 
-def result_of(classifier: Classifier, batch: Batch, spec: str, source: MapSource | None = None) -> BatchResult:
+def result_of(classifier: Classifier, batch: Batch, spec: str, source: Callable[[Spec], MapSource] | None = None) -> BatchResult:
     """One metric on one batch as a run scores it, on Grad-CAM's maps by default."""
     metric = metrics.parse_one(spec)
     job = NO_EXPLAINER if has_model_scope(metric) else Spec("gradcam")
@@ -315,7 +315,7 @@ def result_of(classifier: Classifier, batch: Batch, spec: str, source: MapSource
         return next(score_batch(classifier, batch, [job], [metric], target="label", seed=0, others=others, **more))
 
 
-def scores_of(classifier: Classifier, batch: Batch, spec: str, source: MapSource | None = None) -> list[Score]:
+def scores_of(classifier: Classifier, batch: Batch, spec: str, source: Callable[[Spec], MapSource] | None = None) -> list[Score]:
     """The value of each image, or the reason for none."""
     return per_image(result_of(classifier, batch, spec, source))
 
@@ -341,15 +341,15 @@ def check_statuses(found: list[Score]) -> None:
             assert score.reason
 
 
-def given(raw: Tensor) -> MapSource:
-    """Given maps, whatever the images are."""
+def given(raw: Tensor) -> Callable[[Spec], MapSource]:
+    """Given maps, whatever the images and the explainer are."""
 
     def source(trace: Trace, spec: Spec) -> Saliency:
         return finish(raw[: len(trace.batch)], trace.size, "range")
 
-    return source
+    return lambda spec: source
 
 
-def some_maps(seed: int) -> MapSource:
+def some_maps(seed: int) -> Callable[[Spec], MapSource]:
     """Random maps that differ from image to image, with a few peaks: what lies above the mean of mere noise is all over the image."""
     return given(torch.rand(4, 5, 4, generator=torch.Generator().manual_seed(seed)) ** 4)

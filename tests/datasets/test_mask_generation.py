@@ -106,7 +106,7 @@ class TestSegmentAnything:
         with pytest.raises(UsageError, match="cannot be read as a Segment Anything network"):
             SegmentAnything(tiny, torch.device("cpu"))
         (tiny / "model.safetensors").unlink()
-        with pytest.raises(UsageError, match=r"model\.safetensors is not there; expected a folder like that of facebook/sam-vit-base"):
+        with pytest.raises(UsageError, match=r"model\.safetensors does not exist; use a folder like that of facebook/sam-vit-base"):
             SegmentAnything(tiny, torch.device("cpu"))
 
 

@@ -170,7 +170,9 @@ class TestCost:
 class TestNetworks:
     @pytest.mark.parametrize("name", METHODS)
     def test_without_attention_are_refused(self, name: str) -> None:
-        with pytest.raises(NotApplicable, match="Toy: attention is read from vision transformers of torchvision and timm only"):
+        with pytest.raises(
+            NotApplicable, match="Toy: attention is read from vision transformers of torchvision, timm and transformers only"
+        ):
             raw(toy_classifier(), toy_batch(), name)
 
     @pytest.mark.parametrize("name", METHODS)

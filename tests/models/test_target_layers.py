@@ -73,7 +73,7 @@ class TestSurvey:
     def test_lists_every_layer_in_order_with_its_shape(self) -> None:
         found = {layer.name: layer for layer in list_layers(toy_classifier(), (16, 12))}
         assert list(found)[:5] == ["conv1", "norm1", "relu1", "conv2", "relu2"]
-        assert found["relu2"] == ("relu2", "ReLU", 8, 8, 6, "", "")
+        assert found["relu2"] == ("relu2", "ReLU", 8, 8, 6, "", "", 0)
         assert {name: layer.followed_by for name, layer in found.items() if layer.followed_by} == {"norm1": "relu", "conv2": "relu"}
         assert found["conv1"].problem == ""
         assert found["head"].problem

@@ -67,7 +67,7 @@ def test_every_table_and_figure_has_a_recipe() -> None:
 
 
 def test_every_file_of_values_has_a_recipe() -> None:
-    values = {file.with_suffix("") for file in recipe_folder().glob("*/*.csv") if file.parent.name != "freeze"}
+    values = {file.with_suffix("") for file in recipe_folder().glob("*/*.csv") if file.parent.name not in ("freeze", "real")}
     assert values == {file.with_suffix("") for file in recipe_files().values()}
 
 

@@ -20,7 +20,7 @@ from camdbench.datasets.preprocess import prepare, read_picture
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.explanation import Explanation, Explanations, joined
 from camdbench.explainers.common.layer_choice import check_explainer, checked_layers
-from camdbench.explainers.common.own import own_explainers
+from camdbench.explainers.common.own_explainers import own_explainers
 from camdbench.explainers.common.saliency import saliency
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.targets import check_classes, class_indices
@@ -66,6 +66,7 @@ def explain(
         An `Explanation` for one spec; for several, `Explanations` by name, without those that do not apply to the model, whose
         reasons are in `.refused`.
 
+    >>> from torch import nn
     >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
     >>> classifier = Classifier(network, layer="1", mean=0.5, std=0.25)
     >>> explain(classifier, torch.rand(2, 3, 8, 8), "hirescam").maps.shape

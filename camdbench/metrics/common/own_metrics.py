@@ -13,9 +13,9 @@ import torch
 from camdbench.core.errors import UsageError
 from camdbench.core.facts import MetricFacts
 from camdbench.core.options import bind_options
+from camdbench.core.own_entry import OwnEntry, check_own
 from camdbench.core.references import Given, check_name, name_of, parameters_of, read_given
 from camdbench.core.registries import metrics
-from camdbench.core.registry import OwnEntry, check_own
 from camdbench.core.spec import Spec
 from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.common.quantus_objects import metric_from_object

@@ -14,9 +14,9 @@ from torch import Tensor
 from camdbench.core.errors import UsageError
 from camdbench.core.facts import ExplainerFacts
 from camdbench.core.options import bind_options
+from camdbench.core.own_entry import OwnEntry, check_own
 from camdbench.core.references import Given, check_name, name_of, parameters_of, read_given
 from camdbench.core.registries import explainers
-from camdbench.core.registry import OwnEntry, check_own
 from camdbench.core.spec import Spec
 from camdbench.explainers.common.foreign_objects import explainer_from_object
 from camdbench.explainers.common.trace import Trace

@@ -1,0 +1,141 @@
+"""The record of a run: what its values depend on, and where that comes from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from camdbench.core import provenance
+from camdbench.core.references import OBJECT
+from camdbench.core.registries import datasets, explainers, is_control, metrics, protocol_of
+from camdbench.core.registries import models as registered_models
+from camdbench.core.settings import fields_of
+from camdbench.core.spec import Spec
+from camdbench.explainers.common.own_explainers import own_record
+from camdbench.models.classifier import Classifier
+from camdbench.models.network_identity import network_code, probe
+from camdbench.runner.config import Request, RunConfig
+from camdbench.runner.resources import Resources
+from camdbench.runner.run_directory import RunRecord
+from camdbench.runner.saved_maps import fingerprint
+
+Models = dict[str, dict[str, Any]]  # facts by requested name
+
+
+def make_record(request: Request, resources: Resources, models: Models, few: Mapping[str, int]) -> RunRecord:
+    """The record of a run: configuration, data, models, code, explainers and metrics.
+
+    Args:
+        request: the checked configuration.
+        resources: its resources.
+        models: by requested name: `name` in rows, `classifier`, `layers` by explainer and `check`.
+        few: numbers of points of coarse curves by metric.
+    """
+    dataset = resources.images
+    kept = [item.name for item in fields_of(RunConfig) if item.setting.role != "execution"]
+    return RunRecord(
+        run="",
+        config={name: to_json(getattr(request.config, name)) for name in kept},
+        dataset={"fingerprint": dataset.fingerprint(), "images": len(dataset.ids), "classes": list(dataset.classes)},
+        models={
+            facts["name"]: _model_record(name, facts, resources.image_size) | _model_origin(name, resources)
+            for name, facts in models.items()
+        },
+        code=provenance.code_hash(),
+        maps=None if request.maps is None else fingerprint(request.maps),
+        map_normalisation=request.map_normalisation,
+        given={str(spec): own.digest() for spec, own in resources.joint_maps.items()},
+        plugins=_plugins(request),
+        explainers={
+            str(spec): {
+                "paper": explainers.get(spec.name).facts.paper if spec.name in explainers else "",
+                "control": spec.name in explainers and is_control(spec),
+                "layers": {facts["name"]: facts["layers"].get(str(spec)) for facts in models.values()},
+                **own_record(spec),
+            }
+            for spec in request.explainers
+        },
+        metrics={str(spec): _metric_record(spec) | _origin(spec) | _few(few.get(str(spec))) for spec in request.metrics},
+        ids=list(dataset.ids),
+        chunk_size=request.chunk_size,
+    )
+
+
+def _model_record(name: str, facts: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
+    classifier: Classifier = facts["classifier"]
+    code = registered_models.plugin_hash(name) if name in registered_models else None
+    return {
+        "name": facts["name"],
+        "weights_hash": classifier.weights_hash(),
+        "code": network_code(classifier.network) if code is None else f"{network_code(classifier.network)}-{code}",
+        "layer": classifier.layer,
+        "classes": facts["check"].classes,
+        "mean": classifier.mean.flatten().tolist(),
+        "std": classifier.std.flatten().tolist(),
+        "output": classifier.output or "logits",
+        "batch_mates": classifier.batch_mates,
+        "prefix_tokens": classifier.prefix_tokens,
+        "input_size": classifier.input_size,
+        "class_names": _short_hash(classifier.class_names),
+        "probe": probe(classifier, size),
+        "check": facts["check"].record(),
+        **({} if classifier.channels == "rgb" else {"channels": classifier.channels}),
+        **{key: value for key in ("preprocess", "revision") if (value := getattr(classifier, key)) is not None},
+    } | provenance.training_of(name)
+
+
+def _short_hash(names: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(names).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _model_origin(name: str, resources: Resources) -> dict[str, str]:
+    """Where an own model comes from; empty for a name of the zoo."""
+    return {"origin": resources.origins.get(name, OBJECT)} if name in resources.models else {}
+
+
+def _origin(spec: Spec) -> dict[str, str]:
+    own = metrics.own(spec.name)
+    return {} if own is None else {"origin": own.origin}
+
+
+def _few(points: int | None) -> dict[str, int]:
+    return {} if points is None else {"curve_points": points}
+
+
+def _metric_record(spec: Spec) -> dict[str, Any]:
+    facts, protocol = metrics.get(spec.name).facts, protocol_of(spec)
+    return {
+        "paper": facts.paper,
+        "protocol": protocol.name,
+        "protocol_hash": protocol.digest(spec.name),
+        "switches": protocol.switches,
+        "options": dict(protocol.options),
+        "scope": facts.scope,
+        "higher_is_better": facts.higher_is_better,
+        "unit": facts.unit,
+        "tolerance": facts.tolerance,
+    }
+
+
+def _plugins(request: Request) -> dict[str, str]:
+    """Return the code hashes of explainers, metrics and data sets from plug-ins, by name."""
+    asked = [(explainers, part.name) for spec in request.explainers for part in spec.walk() if part.name in explainers]
+    asked += [(metrics, spec.name) for spec in request.metrics]
+    asked += [(datasets, request.dataset.name)] if request.dataset.name in datasets else []
+    found = {name: registry.plugin_hash(name) for registry, name in asked}
+    return {name: code for name, code in found.items() if code is not None}
+
+
+def to_json(value: Any) -> Any:
+    """A value of a configuration as JSON has it."""
+    return list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
+
+
+def automatic_name(record: RunRecord) -> str:
+    """Return a name derived from configuration, data, weights and code."""
+    text = json.dumps(record.identity | {"explainers": record.config["explainers"]}, sort_keys=True)
+    name = record.config["dataset"].partition("(")[0]
+    return f"{name}-{record.config['split']}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

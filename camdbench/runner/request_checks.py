@@ -1,0 +1,59 @@
+"""Checks of a request that need the registries only: names of maps, and what explainers and metrics need."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from camdbench.core.errors import UsageError
+from camdbench.core.registries import NO_EXPLAINER, datasets, explainers, has_model_scope, metrics, needs_of
+from camdbench.core.spec import Spec, parse_spec
+
+
+def parse_map_name(name: str, flag: str = "--explainer-name") -> Spec:
+    """Parse the explainer name of maps from another tool.
+
+    Raises:
+        UsageError: the name is invalid, or a registered explainer has it.
+    """
+    spec = parse_spec(name)
+    if spec.name in explainers.names() or spec == NO_EXPLAINER:
+        raise UsageError(f"{flag} = {name}: an explainer of camdbench; choose another name, such as {spec.name}-theirs")
+    return spec
+
+
+def check_explainers(chosen: Sequence[Spec], scores: Sequence[Spec], *, made_before: bool, save_maps: bool) -> None:
+    """Check that there are maps for what needs maps, and no metric that explains again beside saved ones.
+
+    Raises:
+        UsageError: otherwise.
+    """
+    for spec in scores if made_before else ():
+        if "explainer" in metrics.get(spec.name).facts.needs:
+            raise UsageError(f"metric {spec} re-runs the explainer on perturbed images, which saved maps do not allow; use camdbench run")
+    of_maps = [str(spec) for spec in scores if not has_model_scope(spec)]
+    if of_maps and not chosen:
+        names = f"metric {of_maps[0]} scores" if len(of_maps) == 1 else f"metrics {', '.join(of_maps)} score"
+        raise UsageError(f"--explainers none: {names} saliency maps; name at least one explainer")
+    if save_maps and not chosen:
+        raise UsageError("--save-maps raw: there are no maps with --explainers none; name at least one explainer")
+
+
+def check_needs(dataset: str, gives: Collection[str], chosen: Sequence[Spec], scores: Sequence[Spec]) -> None:
+    """Check that the data set has the annotations that explainers and metrics need.
+
+    Raises:
+        UsageError: it lacks one.
+    """
+    wanted = [("explainer", spec, needs_of(spec)) for spec in chosen]
+    wanted += [("metric", spec, set(metrics.get(spec.name).facts.needs)) for spec in scores]
+    for kind, spec, needs in wanted:
+        for need in ("boxes", "masks"):
+            if need in needs and need not in gives:
+                raise UsageError(f"{kind} {spec}: needs {need}, which data set {dataset} does not have{_files_of(dataset, need)}")
+
+
+def _files_of(dataset: str, need: str) -> str:
+    """Name the files in which a data set may have an annotation."""
+    optional = datasets.get(dataset).facts.optional if dataset in datasets else ()
+    paths = [path for kind, path in (entry.split(": ") for entry in optional) if kind == need]
+    return f" without {' or '.join(paths)} under --data-root" if paths else ""
