@@ -110,7 +110,7 @@ def _of_hdf5(file: Path, ids: Sequence[str]) -> dict[str, Tensor]:
     try:
         import h5py
     except ImportError:
-        raise UsageError(f"{file}: reading HDF5 needs h5py: pip install h5py; or give a .npz file") from None
+        raise UsageError(f"{file}: reading HDF5 needs h5py: pip install 'camdbench[maps]'; or give a .npz file") from None
     arrays = dict[str, Any]()
 
     def keep(name: str, item: Any) -> None:
