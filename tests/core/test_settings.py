@@ -87,7 +87,7 @@ def test_every_option_of_run_is_a_field_and_every_field_an_option():
     flags = {parameter.name for parameter in run.params} - {"plugin", "as_json", "quiet", "verbose", "config", "dry_run"}
     keywords = set(inspect.signature(camdbench.run).parameters) - {"config", "resources", "progress"}
     assert flags == keywords == {item.name for item in fields_of(RunConfig)}
-    assert len(flags) == 26
+    assert len(flags) == 27
 
 
 @pytest.mark.parametrize(
