@@ -24,7 +24,7 @@ RESULT, PAGE, PICTURE = ROOT / "results" / "real.csv", ROOT / "docs" / "real.md"
 MODEL = "efficientnet-lite0"
 DATASET = 'folder(classes="imagenet", preprocess=model)'
 EXPLAINERS = (
-    *("gradcam", "opticam", "scorecam-sampled", "rise(masks=256)"),
+    *("gradcam", 'opticam(search_dtype="network")', "scorecam-sampled", "rise(masks=256)"),
     *("gradcampp", "layercam", "hirescam", "fakecam", "random", "centre"),
 )
 METRICS = "ad,ag,ai,insertion(step=2688),deletion(step=2688),accuracy"
@@ -78,10 +78,7 @@ def measure(work: Path) -> pd.DataFrame:
 
 def picture_table() -> str:
     """Markdown table of the pictures."""
-    lines = [
-        (line.id, f"`{line.package}/{line.path}`", line.shows, line.licence)
-        for line in pictures().itertuples()
-    ]
+    lines = [(line.id, f"`{line.package}/{line.path}`", line.shows, line.licence) for line in pictures().itertuples()]
     return _markdown(["picture", "file in the wheel", "label", "licence"], lines, ":--")
 
 
