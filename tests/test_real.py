@@ -58,8 +58,8 @@ def test_the_page_states_how_few_pictures_there_are_and_how_they_were_sampled(sc
     assert len(script["pictures"]()) == 12
     options = {spec.name: spec.arguments for spec in parse_specs(", ".join([*script["EXPLAINERS"], script["METRICS"]]))}
     assert f"RISE takes {options['rise']['masks']} masks" in page
-    step = options["insertion"]["step"]
-    assert step == options["deletion"]["step"]
+    step = int(str(options["insertion"]["step"]))
+    assert options["deletion"]["step"] == step
     assert f"replace {step} instead of 224 pixels per step, so their curves have {len(counts_by_step(224 * 224, step))} points" in page
     nearest = script["pictures"]()["shows"].str.contains("nearest class").sum()
     assert nearest == 6
@@ -97,5 +97,7 @@ def test_sampled_score_cam_is_score_cam_of_every_so_many_channels(channels: int,
         masks = normalise(upsample(grids, trace.size), "range")
         mean = classifier.mean
         logits = torch.stack([classifier(mean + (images[index : index + 1] - mean) * mask)[0, target] for mask in masks])
-        expected = sum(weight * grid for weight, grid in zip(logits.softmax(0), grids, strict=True)).relu()
-        torch.testing.assert_close(found[index], expected)
+        expected = torch.zeros_like(grids[0])
+        for weight, grid in zip(logits.softmax(0), grids, strict=True):
+            expected = expected + weight * grid
+        torch.testing.assert_close(found[index], expected.relu())

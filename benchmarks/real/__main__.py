@@ -69,9 +69,18 @@ def measure(work: Path) -> pd.DataFrame:
     write_pictures(work)
     classifier = camdbench.load_classifier(MODEL, device="cpu")
     classifier.network.to(memory_format=torch.channels_last)  # half the time; values change by rounding
-    options = {"models": {MODEL: classifier}, "dataset": DATASET, "target": "predicted", "data_root": work, "batch_size": 4}
     own = {"scorecam-sampled": f"scorecam-sampled={Path(__file__).with_name('sampled.py')}:sampled_scorecam"}
-    camdbench.run([own.get(name, name) for name in EXPLAINERS], METRICS, **options, save_maps="raw", out=work / "run")
+    camdbench.run(
+        [own.get(name, name) for name in EXPLAINERS],
+        METRICS,
+        models={MODEL: classifier},
+        dataset=DATASET,
+        data_root=work,
+        target="predicted",
+        batch_size=4,
+        save_maps="raw",
+        out=work / "run",
+    )
     draw(work, MODEL, str(classifier.preprocess), PICTURE)
     return camdbench.summarise(work / "run").drop(columns=_TIMES)
 

@@ -16,7 +16,7 @@ from camdbench.runner.saved_maps import unpack
 from camdbench.tables.load import load_run
 
 SHOWN = ("cat", "coffee", "camera", "astronaut", "tower", "flower")  # licences that allow it
-DRAWN = ("gradcam", "layercam", "opticam", "scorecam-sampled", "rise(masks=256)")
+DRAWN = ("gradcam", "layercam", 'opticam(search_dtype="network")', "scorecam-sampled", "rise(masks=256)")
 
 
 def draw(work: Path, model: str, preprocess: str, file: Path) -> None:

@@ -112,7 +112,7 @@ def test_the_real_weights_give_the_logits_of_their_own_implementation(name: str)
     size = {"0": 224, "1": 240, "2": 260}[name[-1]]
     assert classifier.input_size == size
     crop = {"0": 0.875, "1": 0.882, "2": 0.890}[name[-1]]  # as timm states them
-    geometry = geometry_of(classifier.preprocess, size)
+    geometry = geometry_of(str(classifier.preprocess), size)
     assert (geometry.resample, geometry.crop, geometry.short) == ("bicubic", size, int(size / crop))
     own = pytest.importorskip("efficientnet_lite_pytorch", reason="the reference implementation is not installed").EfficientNet.from_name(
         name
