@@ -6,6 +6,7 @@ import runpy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -61,6 +62,10 @@ def test_the_page_states_how_few_pictures_there_are_and_how_they_were_sampled(sc
     step = int(str(options["insertion"]["step"]))
     assert options["deletion"]["step"] == step
     assert f"replace {step} instead of 224 pixels per step, so their curves have {len(counts_by_step(224 * 224, step))} points" in page
+    right = float(SUMMARY.loc[SUMMARY["metric"] == "accuracy", "mean"].iloc[0]) / 100 * 12
+    assert f"predicts the label of {right:.0f} of the 12 photographs" in page
+    same = [SUMMARY.loc[SUMMARY["explainer"] == name, "mean"].to_numpy() for name in ("gradcam", "hirescam")]
+    np.testing.assert_allclose(*same, atol=1e-3)  # "Grad-CAM and HiResCAM are equal"
     nearest = script["pictures"]()["shows"].str.contains("nearest class").sum()
     assert nearest == 6
     assert "For six things ImageNet has no class" in page
