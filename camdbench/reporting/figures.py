@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 CURVES = ("curve",)  # curves that are plotted over x
 
 
-def save_figures(run: str | Path, out: str | Path, *, form: str = "png") -> list[Path]:
-    """Plot a run: bars of means, box plots of image values, curves, selectivity and mean ranks.
+def save_figures(run: str | Path, out: str | Path, *, form: str = "png", ranks: bool = False) -> list[Path]:
+    """Plot a run: bars of means, box plots of image values, curves, selectivity and, on request, mean ranks.
 
     Selectivity is plotted if an explainer was run with several powers: `gradcam`, `power(gradcam, alpha=2.0)`.
     Ranks are plotted as a critical-difference diagram (Demsar 2006); a bar joins explainers without a significant difference by
@@ -38,13 +38,15 @@ def save_figures(run: str | Path, out: str | Path, *, form: str = "png") -> list
         run: a run directory.
         out: output folder; created if missing.
         form: `png`, `pdf` or `svg`.
+        ranks: also plot the ranks, which needs the extra `stats`.
 
     Returns:
         The written files.
 
     Raises:
-        UsageError: not a run, no finished part, or scikit-posthocs is not installed.
+        UsageError: not a run, no finished part, or `ranks` without scikit-posthocs, before a file is written.
     """
+    diagrams = list(rank_diagrams(run)) if ranks else []
     summary, rows, points = summarise(run), load_rows(run), load_curves(run)
     written = list[Path]()
     for number, group in enumerate(summary_groups(summary)):
@@ -59,7 +61,7 @@ def save_figures(run: str | Path, out: str | Path, *, form: str = "png") -> list
         drawn = points[(points["model"] == group.model) & points["curve"].isin(CURVES)]
         if len(drawn):
             written.append(_save(curves(group, drawn), Path(out, f"{stem}-curves.{form}")))
-    for name, figure in rank_diagrams(run):
+    for name, figure in diagrams:
         written.append(_save(figure, Path(out, f"ranks-{_plain(name)}.{form}")))
     return written
 
@@ -130,7 +132,7 @@ def rank_diagrams(run: str | Path) -> Iterator[tuple[str, Figure]]:
     try:
         from scikit_posthocs import critical_difference_diagram
     except ImportError:
-        raise UsageError("rank diagrams need scikit-posthocs; install it with pip install 'camdbench[stats]'") from None
+        raise UsageError("--ranks: scikit-posthocs is not installed; run: pip install 'camdbench[stats]'") from None
     try:
         ranks = rank(run)
     except UsageError:  # one explainer, or no common image

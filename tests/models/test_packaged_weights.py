@@ -14,6 +14,7 @@ import torch
 from camdbench.cli.main import run_cli
 from camdbench.core.errors import UsageError
 from camdbench.core.imagenet_classes import imagenet_classes
+from camdbench.datasets.geometry import geometry_of
 from camdbench.models import packaged_weights, timm_zoo
 from camdbench.models.zoo import check_model, load_classifier, model_names
 
@@ -59,6 +60,7 @@ def test_the_package_gives_the_network_of_timm_with_its_statistics(package: tupl
     with torch.no_grad():
         torch.testing.assert_close(classifier(images), network((images * 255 - 127) / 128), atol=1e-4, rtol=1e-4)
     assert (classifier.name, classifier.input_size, classifier.layer) == ("efficientnet-lite0", 224, "bn2")
+    assert classifier.preprocess == "fit(short=256, crop=224, resample=bicubic)"
     assert classifier.class_names[281] == "tabby"
     assert NAMES["efficientnet-lite0"] not in sys.modules
 
@@ -107,7 +109,11 @@ def test_the_real_weights_give_the_logits_of_their_own_implementation(name: str)
     check_model(name)
     classifier = load_classifier(name, device="cpu")
     assert classifier.class_names == tuple(item.name for item in imagenet_classes())
-    assert classifier.input_size == {"0": 224, "1": 240, "2": 260}[name[-1]]
+    size = {"0": 224, "1": 240, "2": 260}[name[-1]]
+    assert classifier.input_size == size
+    crop = {"0": 0.875, "1": 0.882, "2": 0.890}[name[-1]]  # as timm states them
+    geometry = geometry_of(str(classifier.preprocess), size)
+    assert (geometry.resample, geometry.crop, geometry.short) == ("bicubic", size, int(size / crop))
     own = pytest.importorskip("efficientnet_lite_pytorch", reason="the reference implementation is not installed").EfficientNet.from_name(
         name
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 
 import camdbench
+from camdbench.core.errors import UsageError
 from camdbench.core.registries import metrics
 from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.common.result import Curve, MetricResult
@@ -36,7 +38,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_there_is_a_file_for_each_thing_that_can_be_drawn(run: Path, tmp_path: Path):
-    names = {path.name for path in save_figures(run, tmp_path / "out")}
+    names = {path.name for path in save_figures(run, tmp_path / "out", ranks=True)}
     assert names == {
         "1-shortcuts-ce-bars.png",
         "1-shortcuts-ce-images.png",
@@ -50,6 +52,15 @@ def test_there_is_a_file_for_each_thing_that_can_be_drawn(run: Path, tmp_path: P
         assert (picture < 128).mean() > 0.002, f"{name} is empty"
 
 
+def test_ranks_alone_need_the_extra_and_say_so_before_a_file_is_written(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with_extra = [path.name for path in save_figures(run, tmp_path / "with")]
+    monkeypatch.setitem(sys.modules, "scikit_posthocs", None)  # as if it were not installed
+    assert [path.name for path in save_figures(run, tmp_path / "without")] == with_extra
+    with pytest.raises(UsageError, match=r"--ranks: scikit-posthocs is not installed; run: pip install 'camdbench\[stats\]'"):
+        save_figures(run, tmp_path / "refused", ranks=True)
+    assert not (tmp_path / "refused").exists()
+
+
 @pytest.mark.parametrize("form", ["pdf", "svg"])
 def test_the_form_is_the_one_asked_for(run: Path, tmp_path: Path, form: str):
     files = save_figures(run, tmp_path / "out", form=form)
@@ -59,5 +70,5 @@ def test_the_form_is_the_one_asked_for(run: Path, tmp_path: Path, form: str):
 
 def test_a_run_of_one_explainer_has_no_ranks(tmp_path: Path):
     camdbench.run("gradcam", "ad", limit=2, out=tmp_path / "run")
-    names = {path.name for path in save_figures(tmp_path / "run", tmp_path / "out")}
+    names = {path.name for path in save_figures(tmp_path / "run", tmp_path / "out", ranks=True)}
     assert names == {"1-shortcuts-ce-bars.png", "1-shortcuts-ce-images.png"}
