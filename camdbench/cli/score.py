@@ -8,12 +8,13 @@ import click
 
 from camdbench.cli import shared_options
 from camdbench.cli.config_options import config_options
+from camdbench.cli.names import complete_path
 from camdbench.cli.output import show_run
 from camdbench.runner.config import SCORE_OPTIONS, RunConfig
 
 
 @click.command("score", short_help="Score saved saliency maps with further metrics.")
-@click.argument("saliency")
+@click.argument("saliency", shell_complete=complete_path("FILE"))
 @click.option("--explainer-name", help="With a file: explainer name in the rows.  [default: the file's name]")
 @click.option(
     "--normalisation",
