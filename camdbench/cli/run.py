@@ -20,7 +20,11 @@ from camdbench.runner.config import RunConfig
     shell_complete=complete_path("FILE"),
     help="YAML file of options, such as run.yaml of a run; options of the command line win.",
 )
-@click.option("--dry-run", is_flag=True, help="Print the resolved options and the jobs with their passes; write nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print the resolved options, and the jobs with their passes and an estimate of their time; write nothing.",
+)
 @config_options(RunConfig)
 @shared_options.plugin
 @shared_options.as_json

@@ -7,14 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camdbench.core import provenance
-from camdbench.core.cost import PassEstimate
 from camdbench.core.errors import UsageError
 from camdbench.core.files import replacing
-from camdbench.core.registries import NO_EXPLAINER, explainers
 from camdbench.core.registry import PLUGINS
 from camdbench.core.settings import fields_of
 from camdbench.core.signs import encodable
-from camdbench.core.spec import Spec
 from camdbench.runner.config import RunConfig
 
 if TYPE_CHECKING:
@@ -71,26 +68,6 @@ def refuse_objects(options: Mapping[str, Any]) -> None:
     for name, value in options.items():
         if isinstance(value, Mapping) and set(value) == {_OBJECT}:
             raise UsageError(f"{name} = {value[_OBJECT]}: an object of a Python session; give --{name}, or run(config=…, {name}=…)")
-
-
-def describe_jobs(run: Run) -> list[str]:
-    """One line per model and explainer: images, and passes of the explainer alone; metrics are not counted."""
-    images = len(run.resources.images.ids)
-    lines = list[str]()
-    for model in run.row_names:
-        for spec in run.request.jobs:
-            known = spec in run.request.computed and run.request.maps is None
-            passes = f", {passes_of(spec) * images} passes" if known and spec != NO_EXPLAINER else ""
-            lines.append(f"{model} × {spec}: {images} images{passes}")
-    return lines
-
-
-def passes_of(spec: Spec) -> PassEstimate:
-    """Passes per image of an explainer with its options, wrapped explainers included."""
-    entry = explainers.get(spec.name)
-    if entry.facts.cost is None:
-        return PassEstimate(lower_bound=True)
-    return entry.facts.cost.passes(entry.arguments(spec), sum(map(passes_of, spec.wrapped), PassEstimate()))
 
 
 def _plain(value: Any) -> Any:

@@ -87,15 +87,16 @@ def plan(config: str | Path | None, **options: Any) -> tuple[str, list[str]]:
         **options: fields of `RunConfig`.
 
     Returns:
-        The resolved configuration as YAML, and one line per job.
+        The resolved configuration as YAML, and lines on the jobs: images, passes and an estimate of their time.
 
     Raises:
         UsageError: invalid configuration.
         CamdbenchError: no image can be read.
     """
     with _opened(config, options, None) as (request, resources):
+        from camdbench.runner.dry_run import describe_jobs
         from camdbench.runner.prepare import prepare
-        from camdbench.runner.resolved import describe_jobs, resolved, to_yaml
+        from camdbench.runner.resolved import resolved, to_yaml
 
         prepared = prepare(request, resources, in_memory=True)
         return to_yaml(resolved(prepared)), describe_jobs(prepared)
