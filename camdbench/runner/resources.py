@@ -25,7 +25,8 @@ from camdbench.explainers.common.saliency import saliency
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device
 from camdbench.models.zoo import load_classifier
-from camdbench.runner.joint_maps import JointMaps, MapsLike
+from camdbench.runner.joint_maps import JointMaps
+from camdbench.runner.map_files import MapsLike
 from camdbench.runner.saved_maps import FileMaps, MapSource, RunMaps
 
 if TYPE_CHECKING:
