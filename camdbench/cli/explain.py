@@ -19,7 +19,7 @@ from camdbench.cli.output import FINISHED_WITH_FAILURES
     "--model",
     default="shortcuts-ce",
     show_default=True,
-    help="Model name or checkpoint (see: camdbench list models).",
+    help="Model name, checkpoint, or [NAME=]FILE.py:FUNCTION(option=value).",
     shell_complete=complete_specs("models"),
 )
 @click.option(
@@ -27,7 +27,7 @@ from camdbench.cli.output import FINISHED_WITH_FAILURES
     "--explainers",
     default="gradcam,opticam",
     show_default=True,
-    help="Explainer specs, comma-separated; or all.",
+    help="Explainer specs, comma-separated; all; [NAME=]FILE.py:FUNCTION.",
     shell_complete=complete_specs("explainers"),
 )
 @click.option(
@@ -41,7 +41,7 @@ from camdbench.cli.output import FINISHED_WITH_FAILURES
     "--metrics",
     default="ad,ag,ai",
     show_default=True,
-    help="Metric specs, comma-separated, whose values are printed.",
+    help="Metric specs, comma-separated, whose values are printed; [NAME=]FILE.py:FUNCTION.",
     shell_complete=complete_specs("metrics"),
 )
 @click.option(
