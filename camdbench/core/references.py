@@ -124,6 +124,17 @@ def is_reference(text: str) -> bool:
     return found is not None and not _is_module(found["file"])
 
 
+def files_in(given: Any) -> list[str]:
+    """Files of the references in a text, or in a list of texts; nothing of objects.
+
+    >>> files_in(["gradcam", "mine=a/cam.py:f(k=3)", "nets:f"]), files_in("quantus:Sparseness,b.py:g")
+    (['a/cam.py'], ['b.py'])
+    """
+    texts = [given] if isinstance(given, str) else given if isinstance(given, list) else []
+    found = [_REFERENCE.fullmatch(split_alias(part)[1]) for text in texts for part in split_specs(str(text))]
+    return [one["file"] for one in found if one is not None and one["file"].endswith(".py")]
+
+
 def _load(label: str, found: re.Match[str], flag: str) -> Given:
     """Load the file or module of a reference, and take the object of its name.
 

@@ -15,6 +15,7 @@ from camdbench.core.settings import fields_of
 from camdbench.core.signs import encodable
 from camdbench.core.spec import Spec
 from camdbench.runner.config import RunConfig
+from camdbench.runner.own_files import write_own_files
 
 if TYPE_CHECKING:
     from camdbench.runner.prepare import Run
@@ -62,7 +63,7 @@ def to_yaml(options: Mapping[str, Any]) -> str:
 
 
 def write_resolved(run: Run) -> None:
-    """Write `run.yaml` to the run directory, atomically; none for scores of saved maps, which are no options.
+    """Write `run.yaml` and copies of own files to the run directory; none for scores of saved maps, which are no options.
 
     Raises:
         OSError: it cannot be written.
@@ -70,7 +71,9 @@ def write_resolved(run: Run) -> None:
     assert run.directory is not None
     if run.request.maps is not None:
         return
-    file, text = run.directory.root / "run.yaml", to_yaml(resolved(run))
+    options = resolved(run)
+    write_own_files(run.directory.root, options)
+    file, text = run.directory.root / "run.yaml", to_yaml(options)
     if file.is_file() and file.read_text(encoding="utf-8") == text:
         return
     with replacing(file) as temporary:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from camdbench.core.errors import UsageError
 from camdbench.core.files import read_fields
 from camdbench.core.progress import Progress, showing
 from camdbench.core.references import has_reference, relative_to
@@ -114,7 +115,7 @@ def _opened(
     objects = {} if resources is None else {"models": resources.models, "dataset": resources.dataset, "maps": resources.joint}
     given = [name for name, own in objects.items() if own is not None and own != {}]
     read = {name: value for name, value in read_config(config).items() if name not in given}
-    for plugin in read.pop("plugins", None) or ():
+    for plugin in _plugins(read.pop("plugins", None)):
         load_plugin(plugin)
     chosen, resources = _with_maps(read | dict(options), resources)
     refuse_objects(chosen)
@@ -144,9 +145,19 @@ def read_config(config: RunConfig | Mapping[str, Any] | str | Path | None) -> di
             found[name] = relative_to(file.parent, found[name])
     if isinstance(maps := found.get("maps"), dict):
         found["maps"] = {name: str(file.parent / path) if isinstance(path, str) else path for name, path in maps.items()}
-    if isinstance(plugins := found.get("plugins"), list):
-        found["plugins"] = [str(file.parent / plugin) for plugin in plugins]
-    return found
+    return found | {"plugins": [str(file.parent / plugin) for plugin in _plugins(found.get("plugins"))]}
+
+
+def _plugins(given: Any) -> list[str]:
+    """The files of the key `plugins`: one, or a list.
+
+    Raises:
+        UsageError: something else.
+    """
+    plugins: list[Any] = [given] if isinstance(given, str | Path) else [] if given is None else given
+    if not isinstance(plugins, list | tuple) or not all(isinstance(own, str | Path) for own in plugins):
+        raise UsageError(f"plugins = {given!r}: expected a file, or a list of files")
+    return list(map(str, plugins))
 
 
 def _with_maps(options: Mapping[str, Any], resources: Resources | None) -> tuple[dict[str, Any], Resources | None]:
