@@ -154,7 +154,7 @@ def _plugins(given: Any) -> list[str]:
     Raises:
         UsageError: something else.
     """
-    plugins: list[Any] = [given] if isinstance(given, str | Path) else [] if given is None else given
+    plugins: Any = [given] if isinstance(given, str | Path) else [] if given is None else given
     if not isinstance(plugins, list | tuple) or not all(isinstance(own, str | Path) for own in plugins):
         raise UsageError(f"plugins = {given!r}: expected a file, or a list of files")
     return list(map(str, plugins))
