@@ -41,7 +41,7 @@ def _named(options: Mapping[str, Any]) -> Iterator[tuple[Path, Path]]:
     asked = [text for name in ("explainers", "metrics", "models", "dataset") for text in files_in(options.get(name))]
     for text in dict.fromkeys([*asked, *options.get("plugins", ())]):
         start = Path(text).resolve()
-        for file in sorted(files_of(start)):
+        for file in sorted(own for own in files_of(start) if own.is_file()):  # a file may be gone since it was loaded
             yield file, file.relative_to(start.parent) if file.is_relative_to(start.parent) else Path(file.name)
 
 

@@ -12,8 +12,6 @@ import yaml
 
 import camdbench
 from camdbench.cli.main import run_cli
-from camdbench.core.registries import explainers
-from camdbench.core.registry import PLUGINS
 
 CAM = "import helper_of_cam\ndef cam(trace):\n    '''A map.'''\n    return helper_of_cam.of(trace)\n"
 HELPER = "def of(trace):\n    return trace.images.mean(1)\n"
@@ -21,14 +19,6 @@ PLUGIN = (
     "import camdbench\n@camdbench.explainer('from_plugin', paper='none')\n"
     "def own(trace):\n    '''A map.'''\n    return trace.images.amax(1)\n"
 )
-
-
-@pytest.fixture(autouse=True)
-def _own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explainers, "_live", dict(explainers._live))
-    before = list(PLUGINS)
-    yield
-    PLUGINS[:] = before
 
 
 def test_files_of_references_and_plugins_are_copied_and_not_loaded_from_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -74,7 +64,7 @@ def test_a_copy_is_never_replaced(tmp_path: Path):
 
 def test_no_own_files_no_folder_and_wrong_plugins_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     camdbench.run("fakecam", "ad", limit=2, out=tmp_path / "run")
-    assert not (tmp_path / "run" / "own").exists() or PLUGINS
+    assert not (tmp_path / "run" / "own").exists()
     for given, message in [("[missing.py]", "missing.py: no such file"), ("[3]", "plugins = [3]: expected a file, or a list of files")]:
         (tmp_path / "wrong.yaml").write_text(f"plugins: {given}\nexplainers: fakecam\n")
         assert run_cli(["run", "--config", str(tmp_path / "wrong.yaml"), "--out", str(tmp_path / "other")]) == 2
