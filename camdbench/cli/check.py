@@ -7,13 +7,20 @@ from pathlib import Path
 import click
 
 from camdbench.cli import shared_options
+from camdbench.cli.names import complete_path
 
 MOVED = 4
 
 
 @click.command("check", short_help="Compare a run with golden values; exit code 4 if one moved.")
-@click.argument("run")
-@click.option("--against", required=True, metavar="FILE", help="CSV of golden values, such as results/golden.csv.")
+@click.argument("run", shell_complete=complete_path("RUN"))
+@click.option(
+    "--against",
+    required=True,
+    metavar="FILE",
+    shell_complete=complete_path("FILE"),
+    help="CSV of golden values, such as results/golden.csv.",
+)
 @click.option("--update", is_flag=True, help="Write the run's means to FILE and print those that moved.")
 @shared_options.as_json
 @shared_options.verbose

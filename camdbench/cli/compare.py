@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from camdbench.cli import shared_options
+from camdbench.cli.names import complete_path, complete_specs
 from camdbench.cli.output import in_format, show
 
 if TYPE_CHECKING:
@@ -18,8 +19,13 @@ if TYPE_CHECKING:
 
 
 @click.command("compare", short_help="Test differences between explainers, runs or training seeds.")
-@click.argument("runs", nargs=-1, required=True, metavar="RUN_A [RUN_B]...")
-@click.option("-m", "--metrics", help="Metric specs of the runs, comma-separated.  [default: all that are means over images]")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN_A [RUN_B]...", shell_complete=complete_path("RUN"))
+@click.option(
+    "-m",
+    "--metrics",
+    help="Metric specs of the runs, comma-separated.  [default: all that are means over images]",
+    shell_complete=complete_specs("metrics"),
+)
 @click.option(
     "--alpha",
     default=0.05,

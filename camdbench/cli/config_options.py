@@ -7,9 +7,11 @@ from typing import Any, TypeVar
 
 import click
 
+from camdbench.cli.names import complete_path, complete_specs
 from camdbench.core.settings import Field, fields_of
 
 F = TypeVar("F", bound=Callable[..., Any])
+_SPECS = {"explainers": "explainers", "metrics": "metrics", "models": "models", "dataset": "datasets"}  # fields -> registries
 
 
 def config_options(config: type[Any], *, only: Sequence[str] = (), unset: bool = False) -> Callable[[F], F]:
@@ -40,7 +42,9 @@ def _option(item: Field, *, unset: bool) -> Callable[[F], F]:
     kind = _to_click(setting.parse) if setting.parse else _type_of(item)
     if setting.repeats:
         return click.option(*names, type=kind, multiple=True, callback=_to_mapping, metavar=setting.metavar, help=f"{text} Repeats.")
-    return click.option(*names, type=kind, default=default, show_default=default is not None, metavar=setting.metavar or None, help=text)
+    complete = complete_specs(_SPECS[item.name]) if item.name in _SPECS else complete_path(setting.metavar)
+    shown_default, metavar = default is not None, setting.metavar or None
+    return click.option(*names, type=kind, default=default, show_default=shown_default, metavar=metavar, help=text, shell_complete=complete)
 
 
 def _to_mapping(ctx: click.Context, parameter: click.Parameter, pairs: Sequence[tuple[str, str]]) -> dict[str, str] | None:

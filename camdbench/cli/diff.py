@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from camdbench.cli import shared_options
+from camdbench.cli.names import complete_path
 
 
 @click.command("diff", short_help="List the settings in which two runs, or two protocols of a metric, differ.")
-@click.argument("a")
-@click.argument("b")
+@click.argument("a", shell_complete=complete_path("RUN"))
+@click.argument("b", shell_complete=complete_path("RUN"))
 @shared_options.plugin
 @shared_options.as_json
 @shared_options.verbose

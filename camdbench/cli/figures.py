@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from camdbench.cli import shared_options
+from camdbench.cli.names import complete_path
 
 
 @click.command("figures", short_help="Plot means, image values, curves and ranks of a run.")
-@click.argument("run")
+@click.argument("run", shell_complete=complete_path("RUN"))
 @click.option("--out", metavar="DIR", help="Output folder.  [default: RUN/figures]")
 @click.option("--format", "form", type=click.Choice(["png", "pdf", "svg"]), default="png", show_default=True, help="File format.")
 @click.option("--ranks", is_flag=True, help="Also plot critical-difference diagrams of ranks (extra stats).")

@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 from camdbench.cli import shared_options
+from camdbench.cli.names import complete_specs
 
 
 @click.command("layers", short_help="List the target layers of a model.")
-@click.argument("model")
+@click.argument("model", shell_complete=complete_specs("models"))
 @click.option("--size", type=click.IntRange(min=1), help="Side length of the input in pixels.  [default: the model's own]")
 @click.option("--all", "everything", is_flag=True, help="Include layers that cannot be explained, with the reason.")
 @shared_options.plugin

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from camdbench.cli import shared_options
+from camdbench.cli.names import complete_kind
 from camdbench.core import registries
 from camdbench.core.cost import Cost
 from camdbench.core.facts import arrow
@@ -26,7 +27,7 @@ _KINDS: dict[str, Registry[Any]] = {
 
 @click.command("list", short_help="List explainers, metrics, models, datasets, losses or recipes.")
 @click.argument("kind", type=click.Choice([*_KINDS, "recipes"]))
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_kind)
 @click.option(
     "--estimate-time",
     "probe",

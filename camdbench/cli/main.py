@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import signal
 import sys
@@ -35,6 +36,7 @@ COMMANDS = {
     "diff": "diff",
     "compare": "compare",
     "figures": "figures",
+    "completion": "completion",
 }
 _SHORT_HELP = re.compile(r'^@click\.(?:command|group)\(.*\bshort_help="([^"]+)"', re.MULTILINE)
 
@@ -65,7 +67,7 @@ class LazyGroup(click.Group):
         Raises:
             UsageError: unknown command.
         """
-        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS and not ctx.resilient_parsing:
             raise unknown("command", args[0], COMMANDS)
         return super().resolve_command(ctx, args)
 
@@ -129,6 +131,7 @@ def run_cli(arguments: Sequence[str]) -> int:
     verbose = any(word in ("-v", "--verbose") for word in arguments)
     with any_encoding():
         try:
+            _use_completion()
             _check_folder()
             with _warnings(verbose=verbose):
                 result: Any = cli.main(list(arguments), prog_name="camdbench", standalone_mode=False)
@@ -137,6 +140,14 @@ def run_cli(arguments: Sequence[str]) -> int:
         except BaseException as error:
             return report(error, verbose=verbose)
     return result if isinstance(result, int) else 0
+
+
+def _use_completion() -> None:
+    """Register the shells if a completion script started the command."""
+    if "_CAMDBENCH_COMPLETE" in os.environ:
+        from camdbench.cli.completion import use_shells
+
+        use_shells()
 
 
 def _check_folder() -> None:

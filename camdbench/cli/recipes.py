@@ -82,19 +82,19 @@ def _describe(table: PaperTable) -> dict[str, Any]:
 def _add_times(entries: list[dict[str, Any]]) -> None:
     """Estimate the time of the explainers: image passes times measured seconds per pass."""
     from camdbench.core.errors import UsageError
-    from camdbench.papers.timing import seconds_per_pass
+    from camdbench.runner.timing import Pace, duration, paces
 
     try:
-        pace = seconds_per_pass(dict.fromkeys(network for entry in entries for network in entry["work"]))
+        pace = paces(dict.fromkeys(network for entry in entries for network in entry["work"]))
     except UsageError as error:  # timm is not installed
-        pace = dict[str, float]()
+        pace = dict[str, Pace]()
         click.echo(f"no time estimate: {error}", err=True)
     for entry in entries:
         work: dict[str, PassEstimate] = entry["work"]
         if work and work.keys() <= pace.keys():
-            seconds = sum(pace[network] * passes.total for network, passes in work.items())
+            seconds = sum(pace[network].seconds(passes) for network, passes in work.items())
             least = "at least " if any(passes.lower_bound for passes in work.values()) else ""
-            entry["estimated time"] = f"{least}{_duration(seconds)} for the explainers, without metrics and training"
+            entry["estimated time"] = f"{least}{duration(seconds)} for the explainers, without metrics and training"
 
 
 def _short(entry: dict[str, Any]) -> str:
@@ -117,15 +117,3 @@ def _print_details(entry: dict[str, Any]) -> None:
             click.echo(f"{key:<26}{', '.join(value) if isinstance(value, list) else value}")
     for note in entry["notes"]:
         click.echo(f"- {note}")
-
-
-def _duration(seconds: float) -> str:
-    """Format a duration in its largest suitable unit.
-
-    >>> _duration(40), _duration(5000), _duration(400_000)
-    ('40 seconds', '1.4 hours', '4.6 days')
-    """
-    for unit, size in (("days", 86_400.0), ("hours", 3_600.0), ("minutes", 60.0)):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} seconds"

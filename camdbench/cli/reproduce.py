@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from camdbench.cli import shared_options
+from camdbench.cli.names import complete_recipe
 
 FINISHED_WITH_GAPS = 3
 
@@ -24,7 +25,7 @@ def _roots(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]
 
 
 @click.command("reproduce", short_help="Reproduce a table of a paper; compare with its printed values.")
-@click.argument("name", metavar="NAME|FILE.yaml")
+@click.argument("name", metavar="NAME|FILE.yaml", shell_complete=complete_recipe)
 @click.option(
     "--data-root",
     multiple=True,

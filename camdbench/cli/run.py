@@ -8,13 +8,23 @@ import click
 
 from camdbench.cli import shared_options
 from camdbench.cli.config_options import config_options
+from camdbench.cli.names import complete_path
 from camdbench.cli.output import show_run
 from camdbench.runner.config import RunConfig
 
 
 @click.command("run", short_help="Run explainers and metrics; print a table, write a run directory.")
-@click.option("--config", metavar="FILE", help="YAML file of options, such as run.yaml of a run; options of the command line win.")
-@click.option("--dry-run", is_flag=True, help="Print the resolved options and the jobs with their passes; write nothing.")
+@click.option(
+    "--config",
+    metavar="FILE",
+    shell_complete=complete_path("FILE"),
+    help="YAML file of options, such as run.yaml of a run; options of the command line win.",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print the resolved options, and the jobs with their passes and an estimate of their time; write nothing.",
+)
 @config_options(RunConfig)
 @shared_options.plugin
 @shared_options.as_json

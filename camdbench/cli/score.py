@@ -8,12 +8,13 @@ import click
 
 from camdbench.cli import shared_options
 from camdbench.cli.config_options import config_options
+from camdbench.cli.names import complete_path
 from camdbench.cli.output import show_run
 from camdbench.runner.config import SCORE_OPTIONS, RunConfig
 
 
 @click.command("score", short_help="Score saved saliency maps with further metrics.")
-@click.argument("saliency")
+@click.argument("saliency", shell_complete=complete_path("FILE"))
 @click.option("--explainer-name", help="With a file: explainer name in the rows.  [default: the file's name]")
 @click.option(
     "--normalisation",
@@ -31,7 +32,7 @@ def command(as_json: bool, quiet: bool, **flags: Any) -> int:
     r"""Score the saved saliency maps of a run, or of a file of another tool, without running an explainer.
 
     SALIENCY is a run directory made with --save-maps raw; or a .npy array (N, h, w) in the order of the data set's images; or a
-    .npz file with such an array, or with one array (h, w) per image id.
+    .npz or .h5 file with such an array, or with one array (h, w) per image id.
 
     \b
     camdbench run --explainers opticam,gradcam --save-maps raw --out runs/mine

@@ -8,14 +8,15 @@ from typing import Any, TypeVar
 
 import click
 
+from camdbench.cli.names import complete_path
 from camdbench.core.registry import load_plugin
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _load_plugins(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]) -> None:
-    del ctx, parameter
-    for value in values:
+    del parameter
+    for value in () if ctx.resilient_parsing else values:  # a completion runs no code of the user's
         load_plugin(value)
 
 
@@ -35,6 +36,7 @@ plugin = click.option(
     "--plugin",
     multiple=True,
     metavar="FILE",
+    shell_complete=complete_path("FILE"),
     callback=_load_plugins,
     is_eager=True,
     expose_value=False,

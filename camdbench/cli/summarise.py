@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from camdbench.cli import shared_options
+from camdbench.cli.names import complete_path
 from camdbench.cli.output import in_format, show_summary
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command("summarise", short_help="Print the summary table of one or several runs.")
-@click.argument("runs", nargs=-1, required=True, metavar="RUN_A [RUN_B]...")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN_A [RUN_B]...", shell_complete=complete_path("RUN"))
 @in_format
 @click.option(
     "--interval",

@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING
 import click
 
 from camdbench.cli import shared_options
+from camdbench.cli.names import complete_path
 
 if TYPE_CHECKING:
     from camdbench.trainer.run_state import Epoch
 
 
 @click.command("train", short_help="Train a classifier from a recipe.")
-@click.option("--recipe", required=True, metavar="FILE", help="YAML recipe, such as benchmarks/shortcuts/ce.yaml.")
+@click.option(
+    "--recipe",
+    required=True,
+    metavar="FILE",
+    shell_complete=complete_path("FILE"),
+    help="YAML recipe, such as benchmarks/shortcuts/ce.yaml.",
+)
 @click.option("--out", default="checkpoints", show_default=True, metavar="DIR", help="Output folder: weights, provenance and log.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Override the recipe's number of epochs.")
 @click.option("--seed", type=click.IntRange(min=0), help="Override the recipe's seed.")

@@ -49,7 +49,7 @@ def load_file(path: Path, flag: str) -> ModuleType:
     file = Path(path).absolute()
     if not file.is_file():
         raise UsageError(f"{flag} {path}: no such file")
-    name = f"camdbench_plugin_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"  # two files may share a stem
+    name = _name_of(file)
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise UsageError(f"{flag} {path}: not a Python file (*.py)")
@@ -62,6 +62,11 @@ def load_file(path: Path, flag: str) -> ModuleType:
     _BROUGHT.update({own: (place, _sha(place)) for own, place in brought.items()})
     _LOADED[name] = frozenset(brought.values())
     return module
+
+
+def _name_of(file: Path) -> str:
+    """Name of the module of a loaded file; two files may share a stem."""
+    return f"camdbench_plugin_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
 
 
 def code_of(target: Any) -> str:
@@ -78,6 +83,11 @@ def code_of(target: Any) -> str:
     found = neighbours(file, _root_of(name, file)) | _LOADED.get(name, frozenset())
     parts = sorted(f"{os.path.relpath(own, file.parent)}\0{_sha(own)}" for own in found - {file})
     return hashlib.sha256("\n".join([text, *parts]).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def files_of(file: Path) -> frozenset[Path]:
+    """A loaded file, with the files that it imports from its own folder or that loading it brought in."""
+    return neighbours(file, file.parent) | _LOADED.get(_name_of(file), frozenset())
 
 
 def is_installed(file: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from camdbench.core.cost import PassEstimate
 from camdbench.core.facts import DatasetFacts, ExplainerFacts, LossFacts, MetricFacts, ModelFacts
 from camdbench.core.protocols import Protocol
 from camdbench.core.quantus_unsupported import UNSUPPORTED
@@ -53,6 +54,27 @@ def is_unstable(spec: Spec) -> bool:
     return any(
         entry.facts.unstable and entry.arguments(part)[str(entry.facts.unstable[0])] in entry.facts.unstable[1:] for entry, part in known
     )
+
+
+def passes_of(spec: Spec, quantities: Mapping[str, int] | None = None) -> PassEstimate:
+    """Image passes of an explainer for one image, with its options; wrapped explainers included.
+
+    Args:
+        spec: checked spec.
+        quantities: values of `RUN_TIME` quantities, such as the number of channels; a missing one counts its least value.
+
+    >>> str(passes_of(Spec("opticam"))), str(passes_of(Spec.of("opticam", {"iterations": 10})))
+    ('202', '22')
+    >>> str(passes_of(Spec.of("power", {"alpha": 2.0}, [Spec("scorecam")])))
+    'at least 2'
+    """
+    if spec == NO_EXPLAINER:
+        return PassEstimate(forward=1)
+    entry = explainers.get(spec.name)
+    if entry.facts.cost is None:
+        return PassEstimate(lower_bound=True)
+    wrapped = sum((passes_of(part, quantities) for part in spec.wrapped), PassEstimate())
+    return entry.facts.cost.passes(entry.arguments(spec), wrapped, quantities)
 
 
 def parse_explainers(texts: str | Iterable[str | Spec], gives: Collection[str]) -> tuple[Spec, ...]:

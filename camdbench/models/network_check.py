@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _TOLERANCE = 1e-3  # of sums of probabilities, and of differences relative to the spread of an image's outputs
 _ROUNDING = 1e-6
+_BATCH_NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d, torch.nn.SyncBatchNorm)
 
 Size = tuple[int, int]
 
@@ -34,6 +35,7 @@ class ProbeOutputs:
         together: (N, C), of all images in one batch; None if the network runs them one by one.
         again: (N, C), of the same batch a second time; None if not needed.
         problem: what the network reported for a batch of several images; empty if it accepts them.
+        unnormalised: first normalisation layer without running statistics, in words; empty if there is none.
         extreme: (N, C), of colours far outside [0, 1], where logits leave [0, 1] and sigmoids do not; None if not needed.
     """
 
@@ -41,6 +43,7 @@ class ProbeOutputs:
     together: Tensor | None = None
     again: Tensor | None = None
     problem: str = ""
+    unnormalised: str = ""
     extreme: Tensor | None = None
 
     @property
@@ -141,7 +144,8 @@ def _batch_findings(seen: ProbeOutputs) -> list[Finding]:
     if (noise := _repeat_difference(seen)) > _TOLERANCE:
         return [Finding(f"output: random ({noise:.2g} of its spread between two equal passes); remove noise and dropout")]
     if (difference := batch_difference(seen)) > _TOLERANCE:
-        what = f"outputs of an image depend on the other images of its batch ({difference:.2g} of their spread)"
+        cause = f": {seen.unnormalised}" if seen.unnormalised else ""
+        what = f"outputs of an image depend on the other images of its batch ({difference:.2g} of their spread){cause}"
         return [Finding(f"batch_mates: {what}; {_ALONE}")]
     return []
 
@@ -207,8 +211,16 @@ def _with_batches(classifier: Classifier, images: Tensor, seen: ProbeOutputs) ->
         return replace(seen, problem=first_line(error))
     if len(together) != len(images):
         return replace(seen, problem=f"{len(together)} rows for {len(images)} images")
-    found = replace(seen, together=together)
+    found = replace(seen, together=together, unnormalised=_without_statistics(classifier.network))
     return found if batch_difference(found) <= _TOLERANCE else replace(found, again=classifier.outputs(images))
+
+
+def _without_statistics(network: torch.nn.Module) -> str:
+    """The first layer that normalises by its batch, also in eval mode; empty if there is none."""
+    for name, module in network.named_modules():
+        if isinstance(module, _BATCH_NORMS) and module.running_mean is None:
+            return f"{type(module).__name__} '{name}' has no running statistics"
+    return ""
 
 
 def probe_images(image_size: Size, classifier: Classifier) -> Tensor:

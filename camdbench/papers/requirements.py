@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from camdbench.core.cost import PassEstimate
-from camdbench.core.registries import NO_EXPLAINER, datasets, explainers
-from camdbench.core.spec import Spec, parse_spec
+from camdbench.core.registries import datasets, passes_of
+from camdbench.core.spec import parse_spec
 from camdbench.papers.jobs import JobSettings, Plan, plan
 from camdbench.papers.table_recipe import PaperTable
 
@@ -50,22 +50,6 @@ def requirements(table: PaperTable) -> Requirements:
         passes=_sum(each),
         work=_work(planned, each),
     )
-
-
-def passes_of(spec: Spec) -> PassEstimate:
-    """Image passes of an explainer for one image.
-
-    >>> str(passes_of(parse_spec("opticam"))), str(passes_of(parse_spec("opticam(iterations=10)")))
-    ('202', '22')
-    >>> str(passes_of(parse_spec("power(scorecam, alpha=2.0)")))
-    'at least 2'
-    """
-    if spec == NO_EXPLAINER:
-        return PassEstimate(forward=1)
-    entry = explainers.get(spec.name)
-    if entry.facts.cost is None:
-        return PassEstimate(lower_bound=True)
-    return entry.facts.cost.passes(entry.arguments(spec), _sum(map(passes_of, spec.wrapped)))
 
 
 def architecture(setting: JobSettings) -> str:

@@ -55,7 +55,7 @@ class RunConfig:
     maps: Annotated[
         Mapping[str, File] | None,
         Setting(
-            "Maps of another tool, scored as explainer NAME: a file .npy, .npz or .h5, or a folder of ID.npy or ID.png.",
+            "Maps of another tool, scored as explainer NAME: a file .npy, .npz, .h5 or .zarr, or a folder of ID.npy or ID.png.",
             role="resource",
             metavar="NAME=FILE",
             parse=named_file,

@@ -118,11 +118,11 @@ def prepare(request: Request, resources: Resources | None = None, *, in_memory: 
     meet_classes(bound)
     models = {name: _facts_of(bound.classifier(name), bound) for name in request.models}
     names = tuple(facts["name"] for facts in models.values())
+    for spec in request.explainers:
+        bound.source(spec)  # refuses unsuitable saved maps before a folder is created
     if in_memory:
         return Run(request, bound, names)
     _refuse_equal_names(models)
-    for spec in request.explainers:
-        bound.source(spec)  # refuses unsuitable saved maps before a folder is created
     record = make_record(request, bound, models, few)
     root = Path(request.config.out or Path("runs", automatic_name(record)))
     directory = RunDirectory(root)

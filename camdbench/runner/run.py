@@ -8,9 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from camdbench.core.errors import UsageError
 from camdbench.core.files import read_fields
 from camdbench.core.progress import Progress, showing
-from camdbench.core.references import has_reference
+from camdbench.core.references import has_reference, relative_to
 from camdbench.core.registry import load_plugin
 from camdbench.core.settings import fields_of, make_config, takes
 from camdbench.core.spec import Spec
@@ -56,10 +57,11 @@ def run(
     """
     named = {name: own for name, own in (("explainers", explainers), ("metrics", metrics)) if own is not None}
     with _opened(config, named | options, resources) as (request, objects):
-        from camdbench.runner.executors import EXECUTORS  # imports torch, so only after the check
+        from camdbench.runner.executors import EXECUTORS, check_objects  # imports torch, so only after the check
         from camdbench.runner.prepare import prepare, session_facts
         from camdbench.runner.resolved import write_resolved
 
+        check_objects(request, objects)
         prepared = prepare(request, objects)
         write_resolved(prepared)
         (units, jobs), directory = prepared.missing(), prepared.directory
@@ -87,15 +89,16 @@ def plan(config: str | Path | None, **options: Any) -> tuple[str, list[str]]:
         **options: fields of `RunConfig`.
 
     Returns:
-        The resolved configuration as YAML, and one line per job.
+        The resolved configuration as YAML, and lines on the jobs: images, passes and an estimate of their time.
 
     Raises:
         UsageError: invalid configuration.
         CamdbenchError: no image can be read.
     """
     with _opened(config, options, None) as (request, resources):
+        from camdbench.runner.dry_run import describe_jobs
         from camdbench.runner.prepare import prepare
-        from camdbench.runner.resolved import describe_jobs, resolved, to_yaml
+        from camdbench.runner.resolved import resolved, to_yaml
 
         prepared = prepare(request, resources, in_memory=True)
         return to_yaml(resolved(prepared)), describe_jobs(prepared)
@@ -111,7 +114,7 @@ def _opened(
     objects = {} if resources is None else {"models": resources.models, "dataset": resources.dataset, "maps": resources.joint}
     given = [name for name, own in objects.items() if own is not None and own != {}]
     read = {name: value for name, value in read_config(config).items() if name not in given}
-    for plugin in read.pop("plugins", None) or ():
+    for plugin in _plugins(read.pop("plugins", None)):
         load_plugin(plugin)
     chosen, resources = _with_maps(read | dict(options), resources)
     refuse_objects(chosen)
@@ -136,11 +139,24 @@ def read_config(config: RunConfig | Mapping[str, Any] | str | Path | None) -> di
     options = read_fields(file, "config =", "explainers: gradcam")
     paths = {item.name for item in fields_of(RunConfig) if item.setting.role == "resource"} | {"out"}
     found = {name: str(file.parent / value) if name in paths and isinstance(value, str) else value for name, value in options.items()}
+    for name in ("explainers", "metrics", "models", "dataset"):
+        if name in found:
+            found[name] = relative_to(file.parent, found[name])
     if isinstance(maps := found.get("maps"), dict):
         found["maps"] = {name: str(file.parent / path) if isinstance(path, str) else path for name, path in maps.items()}
-    if isinstance(plugins := found.get("plugins"), list):
-        found["plugins"] = [str(file.parent / plugin) for plugin in plugins]
-    return found
+    return found | {"plugins": [str(file.parent / plugin) for plugin in _plugins(found.get("plugins"))]}
+
+
+def _plugins(given: Any) -> list[str]:
+    """The files of the key `plugins`: one, or a list.
+
+    Raises:
+        UsageError: something else.
+    """
+    plugins: Any = [given] if isinstance(given, str | Path) else [] if given is None else given
+    if not isinstance(plugins, list | tuple) or not all(isinstance(own, str | Path) for own in plugins):
+        raise UsageError(f"plugins = {given!r}: expected a file, or a list of files")
+    return list(map(str, plugins))
 
 
 def _with_maps(options: Mapping[str, Any], resources: Resources | None) -> tuple[dict[str, Any], Resources | None]:

@@ -2,6 +2,7 @@
 
 RUN/run.json                                            the record; written once by the first session
 RUN/run.yaml                                            the resolved options of the last session, an export
+RUN/own/                                                copies of the Python files of references and plug-ins, for a reader
 RUN/sessions/START-HOST-ID.json                         versions, machine and usage of a session, and its explainers
 RUN/rows/model=…/explainer=…/part-00000.parquet         one file per explainer and chunk of images; a part is complete when it exists
 RUN/curves/model=…/explainer=…/part-00000.parquet       curves from which values are computed

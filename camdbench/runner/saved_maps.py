@@ -10,7 +10,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import cast, get_args
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +20,7 @@ from camdbench.explainers.common.saliency import Saliency, finish, normalisation
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.normalise import Normalisation
 from camdbench.models.classifier import Classifier
+from camdbench.runner.map_files import read_maps
 from camdbench.runner.run_directory import PartKey, part_file
 from camdbench.tables.load import load_run
 
@@ -76,11 +76,13 @@ class RunMaps:
         self._run, self._row_name = run, row_name
         about = load_run(run)
         self._chunk_of = {name: divmod(place, about["chunk_size"]) for place, name in enumerate(about["ids"])}
+        self._recorded = {name: own["normalisation"] for name, own in about["explainers"].items() if "normalisation" in own}
 
     def __call__(self, trace: Trace, spec: Spec) -> Saliency:
         """Return the maps of a batch; an image without a map has the status `error`."""
         model = self._row_name(trace.classifier)
-        return to_saliency(trace, [self._map(model, spec, name) for name in trace.batch.ids], normalisation_of(spec), self._run)
+        how = self._recorded.get(str(spec)) or normalisation_of(spec)  # explainers of a user exist during their run only
+        return to_saliency(trace, [self._map(model, spec, name) for name in trace.batch.ids], how, self._run)
 
     def _map(self, model: str, spec: Spec, name: str) -> Tensor | None:
         if name not in self._chunk_of:
@@ -90,7 +92,7 @@ class RunMaps:
 
 
 class FileMaps:
-    """Saliency maps of a file `.npy` or `.npz`.
+    """Saliency maps of a file `.npy`, `.npz` or `.h5`.
 
     Args:
         file: the file.
@@ -153,70 +155,12 @@ def fingerprint(path: str | Path) -> str:
     if not about.is_file():
         raise UsageError(f"{path}: no such file or run directory")
     if about.name != "run.json":
-        return hashlib.sha256(about.read_bytes()).hexdigest()[:16]
+        with about.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
     record = load_run(path)
     made = {key: record.get(key) for key in ("config", "dataset", "models", "code", "plugins")}
+    made |= {"given": given} if (given := record.get("given")) else {}
     return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def read_maps(path: Path, ids: Sequence[str]) -> dict[str, Tensor]:
-    """Read maps (h, w) by image, from an array (N, h, w) in the data set's order or from arrays (h, w) named by image id.
-
-    Raises:
-        UsageError: the file is missing, unreadable or does not fit the data set.
-    """
-    loaded = _read_arrays(path)
-    if isinstance(loaded, np.ndarray):
-        return maps_in_order(loaded, path, ids)
-    names = list(loaded)
-    if len(names) == 1 and loaded[names[0]].ndim != 2:
-        return maps_in_order(loaded[names[0]], path, ids)
-    if not set(names) & set(ids):
-        raise UsageError(f"{path} holds {', '.join(names[:3])}, …, none of them an image of the data set ({', '.join(ids[:3])}, …)")
-    return {name: map_of(own, f"{path}, {name}") for name, own in loaded.items()}
-
-
-def _read_arrays(path: Path) -> np.ndarray | dict[str, np.ndarray]:
-    """Read a NumPy file whole, so that a member that claims more than it holds is an error here."""
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file or run directory")
-    with reading(path, "maps", fix="give numbers, saved by numpy.save or numpy.savez"):
-        try:
-            with path.open("rb") as stream:  # numpy would leave a damaged file open
-                loaded = np.load(stream, allow_pickle=False)
-                found = loaded if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
-        except ValueError as error:
-            if "pickle" in str(error):  # numpy advises to load it unsafely
-                raise ValueError("no array of numbers") from None
-            raise
-        if not isinstance(found, np.ndarray) and not all(isinstance(own, np.ndarray) for own in found.values()):
-            raise TypeError("it has members that are no arrays")
-        return found
-
-
-def maps_in_order(maps: np.ndarray, path: Path, ids: Sequence[str]) -> dict[str, Tensor]:
-    """Return the maps (h, w) of an array (N, h, w) or (N, 1, h, w) by image, in the order of `ids`.
-
-    Raises:
-        UsageError: another shape, or more maps than images.
-    """
-    if maps.ndim == 4 and maps.shape[1] == 1:
-        maps = maps[:, 0]
-    if maps.ndim != 3 or not 0 < len(maps) <= len(ids):
-        raise UsageError(f"{path} has shape {maps.shape}; expected (N, h, w) with at most {len(ids)} maps, in the order of the images")
-    return {name: map_of(own, f"{path}, map of {name}") for name, own in zip(ids, maps, strict=False)}
-
-
-def map_of(own: np.ndarray, what: str) -> Tensor:
-    """Return a map (h, w) as float32.
-
-    Raises:
-        UsageError: another shape, or no real numbers.
-    """
-    real = np.issubdtype(own.dtype, np.number) and not np.iscomplexobj(own)
-    if own.ndim != 2 or not (real or own.dtype == np.bool_):  # a mask is a map of 0 and 1
-        raise UsageError(f"{what} has shape {own.shape} and type {own.dtype}; expected numbers (h, w)")
-    return torch.from_numpy(own.astype(np.float32))
 
 
 def _check_range(path: Path, maps: Mapping[str, Tensor], normalisation: str | None) -> None:

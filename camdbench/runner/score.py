@@ -9,7 +9,7 @@ from camdbench.core.errors import UsageError, unknown
 from camdbench.core.progress import Progress
 from camdbench.core.settings import fields_of, takes
 from camdbench.runner.config import SCORE_OPTIONS, RunConfig, Specs
-from camdbench.runner.run import is_named, run
+from camdbench.runner.run import is_named, read_config, run
 from camdbench.tables.load import load_run
 from camdbench.tables.result_rows import Rows
 
@@ -34,8 +34,8 @@ def score(
     third digit.
 
     Args:
-        saliency: a run directory made with `--save-maps raw`; or `.npy`, an array (N, h, w) in the order of the data set's
-            images; or `.npz`, such an array or arrays (h, w) named by image id.
+        saliency: a run directory made with `--save-maps raw`, whose given maps are scored too; or `.npy`, an array (N, h, w) in the
+            order of the data set's images; or `.npz` or `.h5`, such an array or arrays (h, w) named by image id.
         metrics: metric specs; metrics that re-run the explainer on perturbed images are refused.
         **options: fields of `RunConfig`; for a run directory only data_root, weights, seed and execution options.
         explainer_name: name of the maps of a file in rows; default: the file's name.
@@ -72,11 +72,16 @@ def score(
 
 def _config_of(run_directory: Path, given: dict[str, Any]) -> dict[str, Any]:
     """Return the configuration of a run; only resources, execution options and the seed may be replaced."""
-    made = load_run(run_directory).get("config", {})
+    about = load_run(run_directory)
+    made = about.get("config", {})
     if made.get("save_maps", "none") == "none":
         raise UsageError(f"{run_directory}: the run has no saved maps; repeat it with --save-maps raw")
     for item in fields_of(RunConfig):
         own = item.name in ("models", "dataset") and not is_named(given.get(item.name))
         if item.name in given and not own and item.setting.role == "values" and item.name not in ("metrics", "seed"):
             raise UsageError(f"{item.flag} = {given[item.name]}: fixed by the run whose maps are scored; omit the option")
-    return {name: value for name, value in made.items() if name not in ("metrics", "save_maps", "maps")}
+    kept = {name: value for name, value in made.items() if name not in ("metrics", "save_maps", "maps")}
+    kept |= {"explainers": [*made["explainers"], *about.get("given", {})]}
+    file = run_directory / "run.yaml"
+    export = read_config(file) if file.is_file() else {}
+    return kept | {name: export[name] for name in ("models", "dataset") if not is_named(export.get(name))}

@@ -6,9 +6,8 @@ import pytest
 from helpers.toys import maps_of, size_of, toy_batch, toy_classifier
 
 from camdbench.core.cost import Cost, PassEstimate, Repeat
-from camdbench.core.registries import explainer, explainers
+from camdbench.core.registries import explainer, explainers, passes_of
 from camdbench.explainers.common.trace import Trace
-from camdbench.papers.requirements import passes_of
 
 IMAGES = 2
 GENERAL = "dense"  # a head that is not linear, so that no exception of a note applies

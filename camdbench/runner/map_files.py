@@ -1,0 +1,225 @@
+"""Saliency maps of other tools: arrays, files and folders, by image id; each map is read when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from camdbench.core.errors import UsageError
+from camdbench.core.files import reading
+
+MapsLike = Any  # str | Path | array (N, h, w) | Mapping[id, array (h, w)]
+_FORMS = "a file .npy, .npz, .h5 or .zarr"
+
+
+class Maps(Mapping[str, Tensor]):
+    """Maps (h, w) by image id, float32.
+
+    Args:
+        readers: functions that read a map, by image id.
+        what: where they come from, for messages.
+    """
+
+    def __init__(self, readers: Mapping[str, Callable[[], np.ndarray]], what: str) -> None:
+        self._readers, self._what = readers, what
+
+    def __getitem__(self, name: str) -> Tensor:
+        """Read a map.
+
+        Raises:
+            UsageError: it cannot be read, or is no map.
+        """
+        what = f"{self._what}, {name}"
+        read = self._readers[name]
+        try:
+            own = read()
+        except (OSError, RuntimeError, ValueError, KeyError) as error:  # a damaged chunk of HDF5 or Zarr
+            raise UsageError(f"{what}: cannot be read ({error}); write the maps again") from None
+        _check_map(own.shape, own.dtype, what)
+        return torch.from_numpy(own.astype(np.float32))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._readers)
+
+    def __len__(self) -> int:
+        return len(self._readers)
+
+
+def maps_of(given: MapsLike, what: Path, ids: Sequence[str]) -> Maps:
+    """Maps of an array, a mapping, a file or a folder.
+
+    Args:
+        given: an array (N, h, w) in the order of the data set's images; a mapping from image ids to arrays (h, w); a file; or a
+            folder of `ID.npy` or `ID.png`.
+        what: the file or folder, or a name for messages.
+        ids: ids of the data set's images.
+
+    Raises:
+        UsageError: unreadable or unsuitable maps.
+    """
+    if isinstance(given, Mapping):
+        own = {str(name): _to_array(one, f"{what}, {name}") for name, one in cast("Mapping[Any, Any]", given).items()}
+        return _by_id(own, str(what))
+    if not isinstance(given, str | Path):
+        return maps_in_order(_to_array(given, str(what)), str(what), ids)
+    if what.is_dir() and what.suffix != ".zarr":
+        return _of_folder(what)
+    return read_maps(what, ids)
+
+
+def read_maps(path: Path, ids: Sequence[str]) -> Maps:
+    """Maps of a file: an array (N, h, w) in the data set's order, or arrays (h, w) named by image id.
+
+    `.npy`, `.h5` and `.zarr` are read map by map; `.npz` is read whole.
+
+    Raises:
+        UsageError: the file is missing, unreadable or does not fit the data set.
+    """
+    if not path.exists():
+        raise UsageError(f"{path}: no such file or run directory")
+    if path.suffix in (".h5", ".hdf5", ".zarr"):
+        return _of_store(_zarr_arrays(path) if path.suffix == ".zarr" else _hdf5_arrays(path), path, ids)
+    loaded = _numpy_arrays(path)
+    if not isinstance(loaded, dict):
+        return maps_in_order(loaded, str(path), ids)
+    names = list(loaded)
+    if len(names) == 1 and loaded[names[0]].ndim != 2:
+        return maps_in_order(loaded[names[0]], str(path), ids)
+    if not set(names) & set(ids):
+        raise UsageError(f"{path} holds {', '.join(names[:3])}, …, none of them an image of the data set ({', '.join(ids[:3])}, …)")
+    return _by_id(loaded, str(path))
+
+
+def maps_in_order(maps: Any, what: str, ids: Sequence[str]) -> Maps:
+    """Maps of an array (N, h, w) or (N, 1, h, w), in the order of `ids`; it is sliced map by map.
+
+    Raises:
+        UsageError: another shape, or more maps than images.
+    """
+    shape = tuple(maps.shape)
+    flat = (shape[0], *shape[2:]) if len(shape) == 4 and shape[1] == 1 else shape
+    if len(flat) != 3 or not 0 < flat[0] <= len(ids):
+        raise UsageError(f"{what} has shape {flat}; expected (N, h, w) with at most {len(ids)} maps, in the order of the images")
+    _check_map(flat[1:], maps.dtype, f"{what}, map of {ids[0]}")
+    return Maps({name: partial(_slice, maps, place, flat[1:]) for place, name in zip(range(flat[0]), ids, strict=False)}, what)
+
+
+def _slice(maps: Any, place: int, shape: tuple[int, ...]) -> np.ndarray:
+    return np.asarray(maps[place]).reshape(shape)
+
+
+def _by_id(arrays: Mapping[str, Any], what: str) -> Maps:
+    """Maps of arrays (h, w) by image id, whose shapes are checked before any is read."""
+    for name, own in arrays.items():
+        _check_map(tuple(own.shape), own.dtype, f"{what}, {name}")
+    return Maps({name: partial(_whole, own) for name, own in arrays.items()}, what)
+
+
+def _whole(own: Any) -> np.ndarray:
+    return np.asarray(own[()])
+
+
+def _check_map(shape: tuple[int, ...], dtype: Any, what: str) -> None:
+    real = np.issubdtype(dtype, np.number) and not np.issubdtype(dtype, np.complexfloating)
+    if len(shape) != 2 or not (real or dtype == np.bool_):  # a mask is a map of 0 and 1
+        raise UsageError(f"{what} has shape {shape} and type {dtype}; expected numbers (h, w)")
+
+
+def _to_array(given: Any, what: str) -> np.ndarray:
+    try:
+        return given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
+    except (TypeError, ValueError, RuntimeError):
+        raise UsageError(f"{what} is {type(given).__name__}: expected an array of numbers") from None
+
+
+def _of_folder(folder: Path) -> Maps:
+    """Maps `ID.npy` and `ID.png`, also in folders below; the id is the path without its ending, with slashes."""
+    found = dict[str, Callable[[], np.ndarray]]()
+    for file in sorted(path for path in folder.rglob("*") if path.suffix in (".npy", ".png")):
+        name = file.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            raise UsageError(f"{folder}: two maps of image {name}; keep {name}.npy or {name}.png")
+        found[name] = partial(_array_of, file)
+    if not found:
+        raise UsageError(f"{folder}: no maps; expected ID.npy or ID.png for each image, or {_FORMS}")
+    return Maps(found, str(folder))
+
+
+def _array_of(file: Path) -> np.ndarray:
+    from PIL import Image
+
+    with reading(file, "map", fix="give numbers (h, w), or a grey picture"):
+        if file.suffix == ".npy":
+            return np.load(file, allow_pickle=False)
+        with Image.open(file) as picture:
+            return np.asarray(picture)
+
+
+def _numpy_arrays(path: Path) -> np.ndarray | dict[str, np.ndarray]:
+    """A memory-mapped array, or the arrays of a zip file, read whole: a member that claims more than it holds is an error here."""
+    with reading(path, "maps", fix="give numbers, saved by numpy.save or numpy.savez"):
+        try:
+            with path.open("rb") as stream:  # numpy would leave a damaged file open
+                if stream.read(6) == np.lib.format.MAGIC_PREFIX:
+                    return np.load(path, mmap_mode="r", allow_pickle=False)
+                stream.seek(0)
+                loaded = np.load(stream, allow_pickle=False)
+                found = {name: loaded[name] for name in loaded.files}
+        except ValueError as error:
+            if "pickle" in str(error) or "Python objects" in str(error):  # numpy advises to load it unsafely
+                raise ValueError("no array of numbers") from None
+            raise
+        if not all(isinstance(own, np.ndarray) for own in found.values()):
+            raise TypeError("it has members that are no arrays")
+        return found
+
+
+def _of_store(arrays: Mapping[str, Any], file: Path, ids: Sequence[str]) -> Maps:
+    """Maps of the arrays `maps` (N, h, w) and `ids`, of `maps` alone in the data set's order, or of one array (h, w) per image id."""
+    if not (set(arrays) <= {"maps", "ids"} and "maps" in arrays):
+        if not arrays:
+            raise UsageError(f"{file}: no arrays; expected maps (N, h, w) and ids, or one array (h, w) per image id")
+        return _by_id(arrays, str(file))
+    maps = arrays["maps"]
+    if "ids" not in arrays:
+        return maps_in_order(maps, str(file), ids)
+    names = [name.decode() if isinstance(name, bytes) else str(name) for name in np.asarray(arrays["ids"][:]).tolist()]
+    if len(names) != (count := maps.shape[0]) or len(set(names)) != len(names):
+        raise UsageError(f"{file}: {count} maps and {len(set(names))} different ids; expected one id per map")
+    return maps_in_order(maps, str(file), names)
+
+
+def _hdf5_arrays(file: Path) -> dict[str, Any]:
+    """The data sets of an HDF5 file, which stays open."""
+    h5py: Any = _library("h5py", file)
+    with reading(file, "maps", fix="give an HDF5 file with the data sets maps (N, h, w) and ids, or one (h, w) per image id"):
+        found = dict[str, Any]()
+        h5py.File(file, "r").visititems(lambda name, item: found.update({name: item}) if isinstance(item, h5py.Dataset) else None)
+        return found
+
+
+def _zarr_arrays(folder: Path) -> dict[str, Any]:
+    """The arrays of a Zarr group; an array alone is `maps`."""
+    zarr: Any = _library("zarr", folder)
+    try:
+        opened = zarr.open(str(folder), mode="r")
+        members = opened.members(max_depth=None) if isinstance(opened, zarr.Group) else [("maps", opened)]
+        return {name: item for name, item in members if isinstance(item, zarr.Array)}
+    except Exception as error:  # its errors have many types
+        fix = "give a Zarr group with the arrays maps (N, h, w) and ids, or one (h, w) per image id"
+        raise UsageError(f"{folder}: cannot be read ({' '.join(str(error).split())}); {fix}") from None
+
+
+def _library(name: str, file: Path) -> Any:
+    from importlib import import_module
+
+    try:
+        return import_module(name)
+    except ImportError:
+        raise UsageError(f"{file}: reading it needs {name}: pip install 'camdbench[maps]'; or give a .npz file") from None

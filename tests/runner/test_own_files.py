@@ -1,0 +1,72 @@
+"""Copies of own files beside the rows, and the key `plugins` of a configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import camdbench
+from camdbench.cli.main import run_cli
+
+CAM = "import helper_of_cam\ndef cam(trace):\n    '''A map.'''\n    return helper_of_cam.of(trace)\n"
+HELPER = "def of(trace):\n    return trace.images.mean(1)\n"
+PLUGIN = (
+    "import camdbench\n@camdbench.explainer('from_plugin', paper='none')\n"
+    "def own(trace):\n    '''A map.'''\n    return trace.images.amax(1)\n"
+)
+
+
+def test_files_of_references_and_plugins_are_copied_and_not_loaded_from_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "cam.py").write_text(CAM)
+    (tmp_path / "mine" / "helper_of_cam.py").write_text(HELPER)
+    (tmp_path / "mine" / "unused.py").write_text("")
+    (tmp_path / "plug.py").write_text(PLUGIN)
+    text = "plugins: plug.py\nexplainers: [from_plugin, 'mine=mine/cam.py:cam']\nmetrics: ad\nlimit: 2\n"
+    (tmp_path / "asked.yaml").write_text(text)
+    rows = camdbench.run(config=tmp_path / "asked.yaml", out=tmp_path / "run")
+    assert set(rows["explainer"]) == {"from_plugin", "mine"}
+    assert set(rows["status"]) == {"ok"}
+    own = tmp_path / "run" / "own"
+    copies = {path.relative_to(own).as_posix(): path.read_text() for path in own.rglob("*.py")}
+    assert copies == {"cam.py": CAM, "helper_of_cam.py": HELPER, "plug.py": PLUGIN}
+    sums = dict(reversed(line.split("  ")) for line in (own / "SHA256SUMS").read_text().splitlines())
+    assert sums == {name: hashlib.sha256(content.encode()).hexdigest() for name, content in copies.items()}
+    assert yaml.safe_load((tmp_path / "run" / "run.yaml").read_text())["plugins"] == [str(tmp_path / "plug.py")]
+
+    for path in own.rglob("*.py"):
+        path.write_text("raise SystemExit('loaded from the copy')")
+    monkeypatch.chdir(tmp_path / "mine")  # from another folder, in another process
+    words = ["run", "--config", str(tmp_path / "run" / "run.yaml"), "--out", str(tmp_path / "again"), "-q"]
+    done = subprocess.run([sys.executable, "-m", "camdbench", *words], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    again = camdbench.load_rows(tmp_path / "again")
+    assert again["value"].tolist() == rows["value"].tolist()
+
+
+def test_a_copy_is_never_replaced(tmp_path: Path):
+    (tmp_path / "cam.py").write_text(CAM.replace("helper_of_cam.of(trace)", "trace.images.mean(1)").replace("import helper_of_cam\n", ""))
+    first = (tmp_path / "cam.py").read_text()
+    camdbench.run(f"a={tmp_path}/cam.py:cam", "ad", limit=2, out=tmp_path / "run")
+    (tmp_path / "cam.py").write_text(second := first.replace("mean", "amax"))
+    camdbench.run(f"b={tmp_path}/cam.py:cam", "ad", limit=2, out=tmp_path / "run")
+    (tmp_path / "cam.py").write_text(first)
+    camdbench.run(f"a={tmp_path}/cam.py:cam", "ad", limit=2, out=tmp_path / "run")
+    own = tmp_path / "run" / "own"
+    name = f"cam-{hashlib.sha256(second.encode()).hexdigest()[:8]}.py"
+    assert {path.name: path.read_text() for path in own.glob("*.py")} == {"cam.py": first, name: second}
+
+
+def test_no_own_files_no_folder_and_wrong_plugins_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    camdbench.run("fakecam", "ad", limit=2, out=tmp_path / "run")
+    assert not (tmp_path / "run" / "own").exists()
+    for given, message in [("[missing.py]", "missing.py: no such file"), ("[3]", "plugins = [3]: expected a file, or a list of files")]:
+        (tmp_path / "wrong.yaml").write_text(f"plugins: {given}\nexplainers: fakecam\n")
+        assert run_cli(["run", "--config", str(tmp_path / "wrong.yaml"), "--out", str(tmp_path / "other")]) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
