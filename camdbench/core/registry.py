@@ -20,9 +20,10 @@ from typing import Any, Generic, TypeVar
 
 from camdbench.core.errors import UsageError, unknown
 from camdbench.core.foreign_code import calling, describe, place_of
+from camdbench.core.object_text import object_hash
 from camdbench.core.options import options_of_function, options_of_source, wraps_of_function, wraps_of_source
 from camdbench.core.own_entry import OwnEntry
-from camdbench.core.own_modules import code_of, load_file
+from camdbench.core.own_modules import load_file
 from camdbench.core.registry_entry import Entry, F, checked_doc, formula_of, read_keywords, with_protocol
 from camdbench.core.spec import Spec, parse_spec, parse_specs
 
@@ -186,18 +187,22 @@ class Registry(Generic[F]):
         with nullcontext() if self._is_built_in(name) else calling(f"{self.kind} {name}"):
             return function(*arguments, **options)
 
-    def plugin_hash(self, name: str) -> str | None:
-        """Hash of a plug-in's code with its neighbours (see `own_modules.code_of`); None for built-ins.
+    def plugin_hash(self, name: str, networks: Mapping[str, Any] | None = None) -> str | None:
+        """Hash of a plug-in's code and of what its object holds (see `object_text`); None for built-ins.
+
+        Args:
+            name: the name.
+            networks: networks with an identity of their own, by name.
 
         Raises:
             UsageError: unknown name.
         """
         if name in self._own:
-            return code_of(self._own[name].code)
+            return object_hash(self._own[name].code, networks)
         function = self.load(name)
         if self._is_built_in(name):
             return None
-        return code_of(function)
+        return object_hash(function, networks)
 
     def _is_built_in(self, name: str) -> bool:
         return name not in self._own and self.get(name).module.startswith(f"{self.package}.")
