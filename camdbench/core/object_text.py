@@ -33,8 +33,8 @@ from camdbench.core.own_modules import code_of, is_installed
 _DEPTH = 60  # of objects inside objects
 _LONG = 200  # characters
 _PLAIN = (bool, int, float, complex, str)
-_STATELESS = (io.IOBase, logging.Logger, threading.Thread, threading.Event, threading.Condition, weakref.ref, type(threading.Lock()))
-_STATELESS = (*_STATELESS, type(threading.RLock()), threading.local)
+_LOCKS = (type(threading.Lock()), type(threading.RLock()), threading.Event, threading.Condition)
+_STATELESS = (*_LOCKS, threading.Thread, threading.local, io.IOBase, logging.Logger, weakref.ref)
 _WITH_RESULTS = ("captum", "pytorch_grad_cam", "quantus")  # their objects keep results of calls beside the arguments of the constructor
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -118,26 +118,28 @@ class _Writer:
         return f"{name}: {self.text(own)} {self.text(hooks)}"
 
     def _of(self, value: Any) -> str:
-        torch = _torch()
         if id(value) in self._layers:
             return self._layers[id(value)]
+        if isinstance(value, types.ModuleType):
+            return _code_of_module(value)
+        if inspect.isclass(value):
+            return self._of_class(value)
+        if inspect.isroutine(value):
+            return self._of_function(value)
+        return self._of_numbers(value) or self._of_container(value) or self._of_instance(value)
+
+    def _of_numbers(self, value: Any) -> str:
+        """Text of a network, tensor, array or picture; empty for anything else."""
+        torch = _torch()
         if torch is not None and isinstance(value, torch.nn.Module):
             tensors = {**dict(value.named_parameters()), **dict(value.named_buffers())}
             return self.structure(value) + self._items(tensors.items(), ordered=False)
         if torch is not None and isinstance(value, torch.Tensor):
             return hashlib.sha256(tensor_bytes(value)).hexdigest()
-        if hasattr(value, "tobytes") and not getattr(getattr(value, "dtype", None), "hasobject", False):
-            about = [getattr(value, name, None) for name in ("shape", "dtype", "size", "mode", "typecode")]
-            return f"{_name(value)}{about}{hashlib.sha256(value.tobytes()).hexdigest()}"
-        if isinstance(value, types.ModuleType):
-            return _code_of_module(value)
-        if isinstance(value, partial):
-            return f"partial{self._items([value.func, value.args, value.keywords])}"
-        if inspect.isclass(value):
-            return self._of_class(value)
-        if inspect.isroutine(value):
-            return self._of_function(value)
-        return self._of_container(value) or self._of_instance(value)
+        if not hasattr(value, "tobytes") or getattr(getattr(value, "dtype", None), "hasobject", False):
+            return ""
+        about = [getattr(value, name, None) for name in ("shape", "dtype", "size", "mode", "typecode")]
+        return f"{_name(value)}{about}{hashlib.sha256(value.tobytes()).hexdigest()}"
 
     def _of_container(self, value: Any) -> str:
         """Text of a mapping or collection, with the attributes of a subclass; empty for anything else."""
@@ -178,8 +180,8 @@ class _Writer:
     def _of_instance(self, value: Any) -> str:
         if isinstance(value, _STATELESS) or (self._in_network and _is_stated(type(value))):
             return _name(value)
-        if isinstance(value, property):
-            return f"property{self._items([value.fget, value.fset, value.fdel])}"
+        if isinstance(value, property | partial):
+            return f"{_name(value)}{self._items(_parts_of(value))}"
         if any(base.__module__.partition(".")[0] in _WITH_RESULTS for base in type(value).__mro__):
             return f"{self._of_class(type(value))}{self.text(_arguments_of(value))}"
         try:
@@ -192,6 +194,10 @@ class _Writer:
         """Text of what cannot be read: its repr, or one that no other process has."""
         text = repr(value) if type(value).__repr__ is not object.__repr__ else ""
         return f"{_name(value)} {text}" if text and not _ADDRESS.search(text) else f"{_name(value)} {id(value)} {os.getpid()}"
+
+
+def _parts_of(value: property | partial[Any]) -> list[Any]:
+    return [value.fget, value.fset, value.fdel] if isinstance(value, property) else [value.func, value.args, value.keywords]
 
 
 def _arguments_of(value: Any) -> dict[str, Any]:

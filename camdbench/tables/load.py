@@ -17,7 +17,9 @@ from camdbench.core.row import Row
 
 SCHEMA = 2  # of run.json; directories with another schema are refused
 MODEL_FACTS: dict[str, Any] = {  # of a model in run.json, on which its values depend; with the values of absent ones
-    **dict.fromkeys(("weights_hash", "code", "layer", "mean", "std", "output", "batch_mates", "prefix_tokens", "input_size", "class_names")),
+    **dict.fromkeys(
+        ("weights_hash", "code", "layer", "mean", "std", "output", "batch_mates", "prefix_tokens", "input_size", "class_names")
+    ),
     "channels": "rgb",
     "preprocess": None,
 }
