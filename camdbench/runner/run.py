@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camdbench.core.files import read_fields
+from camdbench.core.own_modules import is_module
 from camdbench.core.progress import Progress, showing
 from camdbench.core.references import has_reference
 from camdbench.core.registry import load_plugin
@@ -125,7 +126,7 @@ def _opened(
 
 
 def read_config(config: RunConfig | Mapping[str, Any] | str | Path | None) -> dict[str, Any]:
-    """Options of a configuration, a mapping or a YAML file; paths in a file are relative to its folder.
+    """Options of a configuration, a mapping or a YAML file; paths in a file are relative to its folder, names of modules stay.
 
     Raises:
         UsageError: the file does not exist or holds no mapping.
@@ -139,7 +140,7 @@ def read_config(config: RunConfig | Mapping[str, Any] | str | Path | None) -> di
     if isinstance(maps := found.get("maps"), dict):
         found["maps"] = {name: str(file.parent / path) if isinstance(path, str) else path for name, path in maps.items()}
     if isinstance(plugins := found.get("plugins"), list):
-        found["plugins"] = [str(file.parent / plugin) for plugin in plugins]
+        found["plugins"] = [plugin if is_module(plugin, file.parent) else str(file.parent / plugin) for plugin in plugins]
     return found
 
 
