@@ -63,11 +63,11 @@ def network_text(network: Any) -> str:
 
 def tensor_bytes(tensor: Any) -> bytes:
     """Shape, dtype and bytes of a tensor; of one without storage the first two alone."""
+    shape = f"{tuple(tensor.shape)}{tensor.dtype}".encode()
+    if tensor.is_meta:
+        return shape
     plain = tensor.detach().cpu()
     plain = plain.dequantize() if plain.is_quantized else plain
-    shape = f"{tuple(tensor.shape)}{tensor.dtype}".encode()
-    if plain.is_meta:
-        return shape
     plain = plain.to_dense() if plain.layout is not sys.modules["torch"].strided else plain
     return shape + plain.contiguous().flatten().view(sys.modules["torch"].uint8).numpy().tobytes()
 
@@ -167,7 +167,7 @@ class _Writer:
     def _of_class(self, kind: type) -> str:
         """Code of a class and of the user's classes that it derives from, with their plain attributes; without a file with all."""
         own = [base for base in kind.__mro__ if not _is_stated(base)]
-        held = [_countable(base, {name: item for name, item in vars(base).items() if not name.startswith("__")}) for base in own]
+        held = [_countable(base, {name: item for name, item in vars(base).items() if _is_written(name, item)}) for base in own]
         return f"{[*map(_code, own or [kind])]}{self._items(held)}"
 
     def _globals(self, function: Any) -> str:
@@ -210,6 +210,11 @@ def _arguments_of(value: Any) -> dict[str, Any]:
 def _listed(part: Any) -> Any:
     """The items of an iterator, as the state of a list or mapping is."""
     return list(part) if hasattr(part, "__next__") else part
+
+
+def _is_written(name: str, item: Any) -> bool:
+    """Whether an attribute of a class is its author's, not Python's."""
+    return not name.startswith("__") or inspect.isroutine(item)
 
 
 def _countable(target: Any, held: Mapping[str, Any]) -> dict[str, Any]:

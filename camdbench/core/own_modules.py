@@ -71,8 +71,9 @@ def is_module(plugin: str | Path, folder: Path | None = None) -> bool:
         plugin: FILE, FOLDER or MODULE.
         folder: folder of relative paths; default: the current one.
     """
-    dotted = isinstance(plugin, str) and all(part.isidentifier() for part in plugin.split("."))
-    return dotted and not plugin.endswith(".py") and not ((folder or Path()) / plugin).exists()
+    if not isinstance(plugin, str) or plugin.endswith(".py") or not all(part.isidentifier() for part in plugin.split(".")):
+        return False
+    return not ((folder or Path()) / plugin).exists()
 
 
 def import_module(name: str, flag: str) -> ModuleType:
