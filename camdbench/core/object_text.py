@@ -32,6 +32,7 @@ from camdbench.core.own_modules import code_of, is_installed
 
 _DEPTH = 60  # of objects inside objects
 _LONG = 200  # characters
+_HIDDEN = ("training", "name_or_path", "warnings_issued")  # of modules; the last two of transformers: a place and a cache
 _PLAIN = (bool, int, float, complex, str)
 _LOCKS = (type(threading.Lock()), type(threading.RLock()), threading.Event, threading.Condition)
 _STATELESS = (*_LOCKS, threading.Thread, threading.local, io.IOBase, logging.Logger, weakref.ref)
@@ -107,7 +108,7 @@ class _Writer:
 
     def _module_state(self, name: str, module: Any) -> str:
         """Attributes of a module that neither its repr nor its weights need to show."""
-        hidden, own_class = {"training", *getattr(type(module), "changing_attributes", ())}, not _is_stated(type(module))
+        hidden, own_class = {*_HIDDEN, *getattr(type(module), "changing_attributes", ())}, not _is_stated(type(module))
         internal = vars(_torch().nn.Module()).keys() if own_class else ()
         own = {
             key: value
@@ -126,6 +127,8 @@ class _Writer:
             return self._of_class(value)
         if inspect.isroutine(value):
             return self._of_function(value)
+        if any(base.__module__.partition(".")[0] in _WITH_RESULTS for base in type(value).__mro__):
+            return f"{self._of_class(type(value))}{self.text(_arguments_of(value))}"
         return self._of_numbers(value) or self._of_container(value) or self._of_instance(value)
 
     def _of_numbers(self, value: Any) -> str:
@@ -182,8 +185,6 @@ class _Writer:
             return _name(value)
         if isinstance(value, property | partial):
             return f"{_name(value)}{self._items(_parts_of(value))}"
-        if any(base.__module__.partition(".")[0] in _WITH_RESULTS for base in type(value).__mro__):
-            return f"{self._of_class(type(value))}{self.text(_arguments_of(value))}"
         try:
             made: Any = value.__reduce_ex__(4)  # class and state, of objects of Python and of compiled code
         except Exception:  # foreign code; most raise TypeError
