@@ -308,7 +308,14 @@ class TestPlugins:
         ],
     )
     def test_a_module_that_cannot_be_imported_is_one_line(
-        self, tmp_path: Path, forgetful: None, monkeypatch: pytest.MonkeyPatch, content: str | None, plugin: str, error: type[Exception], message: str
+        self,
+        tmp_path: Path,
+        forgetful: None,
+        monkeypatch: pytest.MonkeyPatch,
+        content: str | None,
+        plugin: str,
+        error: type[Exception],
+        message: str,
     ) -> None:
         if content is not None:
             (tmp_path / f"{plugin}.py").write_text(content)
