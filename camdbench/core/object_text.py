@@ -45,7 +45,7 @@ def object_hash(value: Any, networks: Mapping[str, Any] | None = None) -> str:
 
     Args:
         value: the object.
-        networks: networks with an identity of their own, by name; an object that holds one of them or a layer states its name.
+        networks: networks that are identified elsewhere, by name; an object that holds one of them or a layer states its name.
 
     >>> object_hash(partial(sorted, reverse=True)) == object_hash(partial(sorted, reverse=False))
     False

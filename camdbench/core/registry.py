@@ -192,7 +192,7 @@ class Registry(Generic[F]):
 
         Args:
             name: the name.
-            networks: networks with an identity of their own, by name.
+            networks: networks that are identified elsewhere, by name.
 
         Raises:
             UsageError: unknown name.
