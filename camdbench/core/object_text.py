@@ -237,7 +237,9 @@ def _filled(cell: Any) -> bool:
 
 
 def _name(value: Any) -> str:
-    return ".".join(place_of(type(value)))
+    """Name of a value's class; without the module if it is the user's, as that of a plug-in depends on the folder."""
+    module, name = place_of(type(value))
+    return f"{module}.{name}" if _is_stated(type(value)) else name
 
 
 def _torch() -> Any:
@@ -275,7 +277,7 @@ def _code(target: Any) -> str:
 
 def _code_of_module(module: types.ModuleType) -> str:
     top = module.__name__.partition(".")[0]
-    return f"{module.__name__} {_version(top) if _is_stated(module) else code_of(module)}"
+    return f"{module.__name__} {_version(top)}" if _is_stated(module) else code_of(module)
 
 
 def _lines(function: Callable[..., Any]) -> str:

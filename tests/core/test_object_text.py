@@ -159,8 +159,8 @@ def test_a_helper_in_the_file_of_a_decorated_function_counts(tmp_path: Path) -> 
     assert found[0] == found[2] != found[1]
 
 
-def test_the_hash_is_that_of_another_process(tmp_path: Path) -> None:
-    (tmp_path / "things.py").write_text(
+def test_the_hash_is_that_of_another_process_and_a_moved_file(tmp_path: Path) -> None:
+    text = (
         "import functools, numpy, random, torch\nfrom torch import nn\n"
         "class Holds:\n    def __init__(self, **own):\n        vars(self).update(own)\n"
         "def closure(k):\n    return lambda x: k * x\n"
@@ -169,8 +169,12 @@ def test_the_hash_is_that_of_another_process(tmp_path: Path) -> None:
         "              c=torch.float16, d=torch.device('cpu'), g=torch.Generator().manual_seed(3), m=numpy)\n"
     )
     code = "from things import THING; from camdbench.core.object_text import object_hash; print(object_hash(THING))"
-    runs = [subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout for _ in range(2)]
-    assert (runs[0] == runs[1], len(runs[0].strip())) == (True, 16)
+    for name in ("here", "moved"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "things.py").write_text(text)
+    here = object_hash(own_modules.load_file(tmp_path / "here" / "things.py", "--plugin").THING)
+    there = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "moved", capture_output=True, text=True, check=True).stdout
+    assert there.strip() == here
 
 
 def test_bytes_of_a_tensor_hold_shape_and_type() -> None:
