@@ -39,7 +39,7 @@ ELSEWHERE = {
     "metrics/common/own_metrics.py": "runner/test_door.py",
     "models/layer_table.py": "runner/test_door.py",
     "models/own_models.py": "runner/test_door.py",
-    "datasets/file_hashes.py": "runner/test_identity.py",
+    "datasets/annotation_text.py": "datasets/test_file_hashes.py",
     "models/named_layers.py": "models/test_classifier.py",
     "models/network_identity.py": "runner/test_identity.py",
     "runner/door.py": "runner/test_door.py",

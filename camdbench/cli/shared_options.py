@@ -35,12 +35,12 @@ def _run_options(*names: str) -> Callable[[F], F]:
 plugin = click.option(
     "--plugin",
     multiple=True,
-    metavar="FILE",
+    metavar="FILE|FOLDER|MODULE",
     shell_complete=complete_path("FILE"),
     callback=_load_plugins,
     is_eager=True,
     expose_value=False,
-    help="Python file that registers explainers, metrics and more.",
+    help="Python file, folder of such files or importable module that registers explainers, metrics and more.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of objects.")
 device, seed, precision = map(_run_options, ("device", "seed", "precision"))

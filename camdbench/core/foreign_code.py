@@ -65,7 +65,7 @@ def plugin_hash(function: Callable[..., Any]) -> str:
         bound += repr((function.args, sorted(function.keywords.items())))
         function = function.func
     target: Any = function if inspect.isroutine(function) or inspect.isclass(function) else type(function)
-    text = _file_of(target) or _source_of(target) or _bytecode_of(target) or _package_of(target)
+    text = _file_of(target) or _source_of(target) or bytecode_of(target) or _package_of(target)
     return hashlib.sha256((text + bound).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
@@ -87,7 +87,7 @@ def _source_of(target: Any) -> str:
         return ""
 
 
-def _bytecode_of(target: Any) -> str:
+def bytecode_of(target: Any) -> str:
     """Text of the bytecode of a function, or of the methods of a class; empty for code in C."""
     functions = [own for _, own in sorted(vars(target).items())] if inspect.isclass(target) else [target]
     codes = [

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from camdbench.core.errors import UsageError
+from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.foreign_code import calling, place_of, plugin_hash
 
 _FOLDERS: list[str] = []  # of loaded files, where a later import of a function looks last
@@ -67,6 +67,43 @@ def load_file(path: Path, flag: str) -> ModuleType:
 def _name_of(file: Path) -> str:
     """Name of the module of a loaded file; two files may share a stem."""
     return f"camdbench_plugin_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+
+
+def is_module(plugin: str | Path, folder: Path | None = None) -> bool:
+    """Whether a plug-in is a dotted name of a module, and no file or folder.
+
+    Args:
+        plugin: FILE, FOLDER or MODULE.
+        folder: folder of relative paths; default: the current one.
+    """
+    if not isinstance(plugin, str) or plugin.endswith(".py") or not all(part.isidentifier() for part in plugin.split(".")):
+        return False
+    return not ((folder or Path()) / plugin).exists()
+
+
+def import_module(name: str, flag: str) -> ModuleType:
+    """Import a module of the current folder or an installed one; one of the current folder that changed is loaded again.
+
+    Args:
+        name: dotted name.
+        flag: what named it, for messages.
+
+    Raises:
+        UsageError: there is no such module.
+        CamdbenchError: it raises, or calls `sys.exit`.
+    """
+    folder = Path.cwd()
+    _forget_changed(folder)
+    try:
+        with _beside(folder), calling(flag):
+            before = set(sys.modules)
+            module = importlib.import_module(name)
+    except CamdbenchError as error:
+        if isinstance(error.__cause__, ModuleNotFoundError):
+            raise UsageError(f"{flag}: no module {error.__cause__.name}; give a file FILE.py, a folder or an importable module") from None
+        raise
+    _BROUGHT.update({own: (place, _sha(place)) for own, place in _modules_under(folder, set(sys.modules) - before)})
+    return module
 
 
 def code_of(target: Any) -> str:

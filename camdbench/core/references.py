@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from camdbench.core.errors import UsageError
-from camdbench.core.foreign_code import calling
-from camdbench.core.own_modules import load_file
+from camdbench.core.own_modules import import_module, load_file
 from camdbench.core.spec import Spec, parse_spec, split_specs
 
 OBJECT = "object of a Python session"  # origin of what has no file
@@ -146,7 +143,7 @@ def _load(label: str, found: re.Match[str], flag: str) -> Given:
         check_name(label, flag)
     options = parse_spec(f"{name}{found['call'] or ''}").arguments
     where = f"{flag} {source}"
-    module = load_file(Path(source), flag) if source.endswith(".py") else _import(source, where)
+    module = load_file(Path(source), flag) if source.endswith(".py") else import_module(source, where)
     if not hasattr(module, name):
         known = sorted(
             own for own, value in vars(module).items() if callable(value) and getattr(value, "__module__", "") == module.__name__
@@ -189,18 +186,6 @@ def _from(folder: Path, part: str) -> str:
     if found := _PATH.match(text):
         text = f"{folder / found[0]}{text[found.end() :]}"
     return f"{alias}={text}" if alias else text
-
-
-def _import(name: str, where: str) -> Any:
-    folder = str(Path.cwd())
-    sys.path.insert(0, folder)
-    try:
-        with calling(where):
-            return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{where}: no module {error.name}") from None
-    finally:
-        sys.path.remove(folder)
 
 
 def check_name(name: str, flag: str) -> str:

@@ -20,9 +20,10 @@ from typing import Any, Generic, TypeVar
 
 from camdbench.core.errors import UsageError, unknown
 from camdbench.core.foreign_code import calling, describe, place_of
+from camdbench.core.object_text import object_hash
 from camdbench.core.options import options_of_function, options_of_source, wraps_of_function, wraps_of_source
 from camdbench.core.own_entry import OwnEntry
-from camdbench.core.own_modules import code_of, load_file
+from camdbench.core.own_modules import import_module, is_module, load_file
 from camdbench.core.registry_entry import Entry, F, checked_doc, formula_of, read_keywords, with_protocol
 from camdbench.core.spec import Spec, parse_spec, parse_specs
 
@@ -186,18 +187,22 @@ class Registry(Generic[F]):
         with nullcontext() if self._is_built_in(name) else calling(f"{self.kind} {name}"):
             return function(*arguments, **options)
 
-    def plugin_hash(self, name: str) -> str | None:
-        """Hash of a plug-in's code with its neighbours (see `own_modules.code_of`); None for built-ins.
+    def plugin_hash(self, name: str, networks: Mapping[str, Any] | None = None) -> str | None:
+        """Hash of a plug-in's code and of what its object holds (see `object_text`); None for built-ins.
+
+        Args:
+            name: the name.
+            networks: networks that are identified elsewhere, by name.
 
         Raises:
             UsageError: unknown name.
         """
         if name in self._own:
-            return code_of(self._own[name].code)
+            return object_hash(self._own[name].code, networks)
         function = self.load(name)
         if self._is_built_in(name):
             return None
-        return code_of(function)
+        return object_hash(function, networks)
 
     def _is_built_in(self, name: str) -> bool:
         return name not in self._own and self.get(name).module.startswith(f"{self.package}.")
@@ -272,19 +277,23 @@ def _squash(name: str) -> str:
     return name.lower().replace("-", "").replace("_", "")
 
 
-def load_plugin(path: str | Path) -> None:
-    """Run a Python file, or all files of a folder; their decorators register their functions.
+def load_plugin(plugin: str | Path) -> None:
+    """Run a Python file, all files of a folder, or an importable module `package.module`; their decorators register their functions.
 
     Raises:
-        UsageError: there is no such file, or the folder has no Python file.
+        UsageError: there is no such file or module, or the folder has no Python file.
         CamdbenchError: a file raises, or calls `sys.exit`.
     """
-    given = Path(path).absolute()
+    if is_module(plugin):
+        import_module(str(plugin), f"--plugin {plugin}")
+        PLUGINS.append(str(plugin))
+        return
+    given = Path(plugin).absolute()
     files = sorted(given.glob("*.py")) if given.is_dir() else [given]
     if not files:
-        raise UsageError(f"--plugin {path}: a folder without Python files (*.py)")
+        raise UsageError(f"--plugin {plugin}: a folder without Python files (*.py)")
     for file in files:
-        load_file(file if given.is_dir() else Path(path), "--plugin")
+        load_file(file if given.is_dir() else Path(plugin), "--plugin")
         PLUGINS.append(str(file))
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import SampleError
+from camdbench.datasets.annotation_text import annotation_text
 from camdbench.datasets.file_hashes import file_hashes
 from camdbench.datasets.preprocess import read_picture
 from camdbench.datasets.samples import Sample
@@ -126,13 +127,16 @@ class OnDisk:
     def fingerprint(self) -> str:
         """Hash over classes, ids, labels, and the contents and annotations of all files.
 
-        The first call reads every picture; later ones their sizes and times (see `file_hashes`). Annotations are read each time.
+        The first call reads every file; later ones their sizes and times (see `file_hashes`). Annotations by a function that is not
+        of camdbench are read each time.
         """
         digest = hashlib.sha256("\n".join(self.classes).encode())
-        contents = file_hashes([item.file for item in self.items])
-        for index, (item, content) in enumerate(zip(self.items, contents, strict=True)):
-            digest.update(f"{item.id}\0{item.label}\0{content}\n".encode())
-            digest.update(_digest(self.annotate, index))
+        text, files = annotation_text(self.annotate, len(self.items))
+        own = dict.fromkeys([*(item.file for item in self.items), *files])
+        contents = dict(zip(own, file_hashes(list(own)), strict=True))
+        for item in self.items:
+            digest.update(f"{item.id}\0{item.label}\0{contents[item.file]}\n".encode())
+        digest.update("\n".join([text, *(contents[file] for file in files)]).encode("utf-8", "surrogatepass"))
         digest.update(self.masks.encode())
         return digest.hexdigest()[:16]
 
@@ -149,12 +153,3 @@ def filled(boxes: Tensor | None, size: tuple[int, int]) -> Tensor | None:
     y, x = torch.arange(size[0])[:, None] + 0.5, torch.arange(size[1]) + 0.5
     x0, y0, x1, y1 = (edge[:, None, None] for edge in boxes.unbind(1))
     return ((x >= x0) & (x < x1) & (y >= y0) & (y < y1)).any(0)
-
-
-def _digest(annotate: Annotate, index: int) -> bytes:
-    try:
-        known = annotate(index)
-    except SampleError as error:
-        return str(error).encode()
-    tensors = (known.boxes, known.mask, known.class_map, known.present, known.void)
-    return b"".join(b"-" if tensor is None else tensor.contiguous().numpy().tobytes() for tensor in tensors)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from camdbench.core.errors import UsageError, first_line
+from camdbench.core.object_text import tensor_bytes
 
 _PREFIXES = ("module.", "model.")  # of DataParallel, and of trainers with the network as `self.model`
 _MOST_GROWTH = 20  # maximum ratio of unpacked to file size
@@ -83,10 +84,7 @@ def hash_weights(network: nn.Module) -> str:
 def bytes_of(value: object) -> bytes:
     """Shape, dtype and bytes of an entry of a state dict; quantised networks also keep tuples and other objects there."""
     if isinstance(value, Tensor):
-        plain = value.detach().cpu()
-        plain = plain.dequantize() if plain.is_quantized else plain
-        shape = f"{tuple(value.shape)}{value.dtype}".encode()
-        return shape + plain.contiguous().flatten().view(torch.uint8).numpy().tobytes()
+        return tensor_bytes(value)
     if isinstance(value, tuple | list):
         return b"".join(map(bytes_of, cast("Sequence[object]", value)))
     return repr(value).encode()

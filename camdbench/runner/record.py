@@ -48,7 +48,7 @@ def make_record(request: Request, resources: Resources, models: Models, few: Map
         maps=None if request.maps is None else fingerprint(request.maps),
         map_normalisation=request.map_normalisation,
         given={str(spec): own.digest() for spec, own in resources.joint_maps.items()},
-        plugins=_plugins(request),
+        plugins=_plugins(request, {facts["name"]: facts["classifier"] for facts in models.values()}),
         explainers={
             str(spec): {
                 "paper": explainers.get(spec.name).facts.paper if spec.name in explainers else "",
@@ -80,10 +80,11 @@ def _model_record(name: str, facts: dict[str, Any], size: tuple[int, int]) -> di
         "prefix_tokens": classifier.prefix_tokens,
         "input_size": classifier.input_size,
         "class_names": _short_hash(classifier.class_names),
+        "channels": classifier.channels,
+        "preprocess": classifier.preprocess,
         "probe": probe(classifier, size),
         "check": facts["check"].record(),
-        **({} if classifier.channels == "rgb" else {"channels": classifier.channels}),
-        **{key: value for key in ("preprocess", "revision") if (value := getattr(classifier, key)) is not None},
+        **({} if classifier.revision is None else {"revision": classifier.revision}),
     } | provenance.training_of(name)
 
 
@@ -120,12 +121,12 @@ def _metric_record(spec: Spec) -> dict[str, Any]:
     }
 
 
-def _plugins(request: Request) -> dict[str, str]:
-    """Return the code hashes of explainers, metrics and data sets from plug-ins, by name."""
+def _plugins(request: Request, networks: Mapping[str, Classifier]) -> dict[str, str]:
+    """Return the code hashes of explainers, metrics and data sets from plug-ins, by kind and name: `explainer mine`."""
     asked = [(explainers, part.name) for spec in request.explainers for part in spec.walk() if part.name in explainers]
     asked += [(metrics, spec.name) for spec in request.metrics]
     asked += [(datasets, request.dataset.name)] if request.dataset.name in datasets else []
-    found = {name: registry.plugin_hash(name) for registry, name in asked}
+    found = {f"{registry.kind} {name}": registry.plugin_hash(name, networks) for registry, name in asked}
     return {name: code for name, code in found.items() if code is not None}
 
 

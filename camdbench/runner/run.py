@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from camdbench.core.errors import UsageError
 from camdbench.core.files import read_fields
+from camdbench.core.own_modules import is_module
 from camdbench.core.progress import Progress, showing
 from camdbench.core.references import has_reference, relative_to
 from camdbench.core.registry import load_plugin
@@ -128,7 +129,7 @@ def _opened(
 
 
 def read_config(config: RunConfig | Mapping[str, Any] | str | Path | None) -> dict[str, Any]:
-    """Options of a configuration, a mapping or a YAML file; paths in a file are relative to its folder.
+    """Options of a configuration, a mapping or a YAML file; paths in a file are relative to its folder, names of modules stay.
 
     Raises:
         UsageError: the file does not exist or holds no mapping.
@@ -144,11 +145,12 @@ def read_config(config: RunConfig | Mapping[str, Any] | str | Path | None) -> di
             found[name] = relative_to(file.parent, found[name])
     if isinstance(maps := found.get("maps"), dict):
         found["maps"] = {name: str(file.parent / path) if isinstance(path, str) else path for name, path in maps.items()}
-    return found | {"plugins": [str(file.parent / plugin) for plugin in _plugins(found.get("plugins"))]}
+    plugins = [plugin if is_module(plugin, file.parent) else str(file.parent / plugin) for plugin in _plugins(found.get("plugins"))]
+    return found | {"plugins": plugins}
 
 
 def _plugins(given: Any) -> list[str]:
-    """The files of the key `plugins`: one, or a list.
+    """The files, folders and modules of the key `plugins`: one, or a list.
 
     Raises:
         UsageError: something else.

@@ -32,7 +32,7 @@ from camdbench.core.files import check_utf8, reading, replacing, to_json
 from camdbench.core.row import Row
 from camdbench.core.settings import identity_of
 from camdbench.runner.config import RunConfig
-from camdbench.tables.load import SCHEMA, load_run
+from camdbench.tables.load import MODEL_FACTS, SCHEMA, load_run
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -89,7 +89,7 @@ class RunRecord:
         maps: hash of the saved maps; None if explainers compute them.
         map_normalisation: normalisation of the maps of a file.
         given: hashes of given maps by explainer, of all sessions.
-        plugins: code hashes of explainers, metrics and data sets from plug-ins.
+        plugins: code hashes of explainers, metrics and data sets from plug-ins, by kind and name.
         explainers: by spec: paper, whether a control, layers.
         metrics: by spec: paper, protocol, direction, unit, tolerance; `curve_points` if the images leave its curve few points.
         ids: image ids, in order.
@@ -126,12 +126,10 @@ class RunRecord:
     @property
     def identity(self) -> dict[str, Any]:
         """Facts that must agree between sessions in one run directory."""
-        facts = ("weights_hash", "code", "layer", "mean", "std", "output", "batch_mates", "prefix_tokens", "input_size", "class_names")
         models = {
-            f"{'network code' if fact == 'code' else fact} of {name}": own[fact]
+            f"{'network code' if fact == 'code' else fact} of {name}": own.get(fact, default)
             for name, own in self.models.items()
-            for fact in facts
-            if fact in own
+            for fact, default in MODEL_FACTS.items()
         }
         return identity_of(RunConfig, self.config) | {
             "data": self.dataset.get("fingerprint"),

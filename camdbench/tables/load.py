@@ -16,6 +16,13 @@ from camdbench.core.files import read_json, reading
 from camdbench.core.row import Row
 
 SCHEMA = 2  # of run.json; directories with another schema are refused
+MODEL_FACTS: dict[str, Any] = {  # of a model in run.json, on which its values depend; with the values of absent ones
+    **dict.fromkeys(
+        ("weights_hash", "code", "layer", "mean", "std", "output", "batch_mates", "prefix_tokens", "input_size", "class_names")
+    ),
+    "channels": "rgb",
+    "preprocess": None,
+}
 USAGE_COLUMNS = ("stage", "images", "forward", "backward", "tail_forward", "tail_backward", "seconds", "peak_memory_mb")
 CURVE_COLUMNS = ("model", "explainer", "image", "metric", "curve", "x", "value")
 _PARTITIONS = ("model", "explainer")  # in the path only

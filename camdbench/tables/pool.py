@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from camdbench.core.errors import UsageError
-from camdbench.tables.load import load_curves, load_rows, load_run, load_usage
+from camdbench.tables.load import MODEL_FACTS, load_curves, load_rows, load_run, load_usage
 
 _CELL = ["model", "explainer", "metric"]
 _CONFIG = ("dataset", "split", "target", "seed", "precision")  # options of a run with which its values change
-_OF_MODELS = ("layer", "mean", "std", "output", "batch_mates", "prefix_tokens")
+_HASHES = ("code", "class_names")
 _SHOWN = 4  # characters of a hash, if they differ
 
 
@@ -88,8 +88,9 @@ def _differing_networks(first: Mapping[str, Any], second: Mapping[str, Any]) -> 
         one, two = first["models"][name], second["models"][name]
         if (pair := _pair(one, two, "weights_hash")) is not None:
             yield f"the networks differ ({name}: weights {_hashes(*pair)})"
-        found = ((fact, _pair(one, two, fact)) for fact in _OF_MODELS)
-        yield from (f"the networks differ ({name}: {fact} {pair[0]} and {pair[1]})" for fact, pair in found if pair is not None)
+        for fact, default in MODEL_FACTS.items():
+            if (pair := _pair({fact: default, **one}, {fact: default, **two}, fact)) is not None:
+                yield f"the networks differ ({name}: {fact} {_hashes(*pair) if fact in _HASHES else f'{pair[0]} and {pair[1]}'})"
     for name in _shared(first, second, "explainers"):
         if first["explainers"][name].get("layers") and not _layers_agree(first["explainers"][name], second["explainers"][name]):
             yield f"the layers of {name} differ"

@@ -277,6 +277,56 @@ class TestPlugins:
             load_plugin(file)
         assert registries.metrics.get("ad").module == "camdbench.metrics.confidence"
 
+    def test_a_folder_and_a_module_are_run(self, tmp_path: Path, forgetful: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        text = "from camdbench.core.registries import explainer\n"
+        text += "@explainer('NAME', paper='x')\ndef NAME(trace):\n    'Do it.'\n    return FACTOR * trace.images.mean(1)\n"
+        home, files = tmp_path / "home", {"all/one": "first", "all/two": "second", "package/inner": "third", "package/__init__": ""}
+        for file, name in files.items():
+            (home / file).parent.mkdir(parents=True, exist_ok=True)
+            (home / f"{file}.py").write_text(("FACTOR = 1\n" + text.replace("NAME", name)) if name else "")
+        (home / "package" / "constant.py").write_text("FACTOR = 1\n")
+        inner = home / "package" / "inner.py"
+        inner.write_text(inner.read_text().replace("FACTOR = 1\n", "from package.constant import FACTOR\n"))
+        load_plugin(home / "all")
+        monkeypatch.chdir(home)
+        load_plugin("package.inner")
+        assert {"first", "second", "third"} <= set(registries.explainers.names())
+        assert registry.PLUGINS[-3:] == [str(home / "all" / "one.py"), str(home / "all" / "two.py"), "package.inner"]
+        before = [registries.explainers.plugin_hash(name) for name in ("first", "third")]
+        (home / "package" / "constant.py").write_text("FACTOR = 2\n")
+        load_plugin("package.inner")
+        after = [registries.explainers.plugin_hash(name) for name in ("first", "third")]
+        assert (after[0] == before[0], after[1] == before[1]) == (True, False)
+        assert registries.explainers.load("third").__globals__["FACTOR"] == 2
+
+    @pytest.mark.parametrize(
+        ("content", "plugin", "error", "message"),
+        [
+            (None, "no_such.module", UsageError, "--plugin no_such.module: no module no_such; give a file FILE.py, a folder or an"),
+            ("1 / 0", "fails_at_once", CamdbenchError, "--plugin fails_at_once: ZeroDivisionError: division by zero"),
+            ("import no_such_one", "lacks_one", UsageError, "--plugin lacks_one: no module no_such_one"),
+        ],
+    )
+    def test_a_module_that_cannot_be_imported_is_one_line(
+        self,
+        tmp_path: Path,
+        forgetful: None,
+        monkeypatch: pytest.MonkeyPatch,
+        content: str | None,
+        plugin: str,
+        error: type[Exception],
+        message: str,
+    ) -> None:
+        if content is not None:
+            (tmp_path / f"{plugin}.py").write_text(content)
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(error, match=f"^{message}"):
+            load_plugin(plugin)
+
+    def test_a_folder_without_python_files(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=r"--plugin .*: a folder without Python files \(\*\.py\)"):
+            load_plugin(tmp_path)
+
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"--plugin .*none\.py: no such file"):
             load_plugin(tmp_path / "none.py")

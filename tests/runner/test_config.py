@@ -12,6 +12,7 @@ import pytest
 from camdbench.core.errors import UsageError
 from camdbench.core.settings import make_config
 from camdbench.runner.config import Request, RunConfig, check_config
+from camdbench.runner.run import read_config
 
 PLAIN: dict[str, Any] = {"explainers": "opticam(iterations=50),gradcam", "metrics": "ad,ag"}
 
@@ -97,3 +98,11 @@ def test_a_wrong_request_costs_no_import_of_torch():
         "assert not {'torch', 'torchvision', 'matplotlib'} & set(sys.modules), 'heavy import'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_plug_ins_of_a_file_are_relative_to_it_and_modules_stay(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    file, absolute = tmp_path / "run.yaml", tmp_path / "elsewhere" / "b.py"
+    file.write_text(f"plugins: [a.py, sub/a.py, folder, package.module, module, {absolute}]\n")
+    paths = [str(tmp_path / name) for name in ("a.py", "sub/a.py", "folder")]
+    assert read_config(file)["plugins"] == [*paths, "package.module", "module", str(absolute)]

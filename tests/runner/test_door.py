@@ -100,7 +100,10 @@ def test_functions_give_the_values_of_their_definition(tmp_path: Path):
         "channels": "sum",
     }
     assert record["explainers"]["short"]["origin"] == "opticam(iterations=2)"
-    assert (set(record["plugins"]) >= {"ours", "pixels", "theirs", "mean"}, record["metrics"]["mean"]["higher_is_better"]) == (True, None)
+    assert (
+        set(record["plugins"]) >= {"explainer ours", "explainer pixels", "explainer theirs", "metric mean"},
+        record["metrics"]["mean"]["higher_is_better"],
+    ) == (True, None)
     assert "ours" not in explainers
     assert "mean" not in metrics
 
