@@ -41,12 +41,11 @@ def layer_grad_cam(trace: Trace, *, layer: str | None = None, relu_attributions:
     cost=Cost(forward=2),
     needs=("layer",),
     refuses="layers that run more than once",
-    values="(-inf, inf)",
-)
-def layer_activation(trace: Trace, *, layer: str | None = None, channels: MapChannels = "sum") -> Tensor:
+    )
+def layer_activation(trace: Trace, *, layer: str | None = None, channels: MapChannels = "abs") -> Tensor:
     r"""Layer activation (Captum): output of a layer, which depends on no class.
 
-    .. math:: \sum_k A_k
+    .. math:: \sum_k |A_k|
 
     Returns:
         (B, h, w) on the layer's grid, signed for `channels="sum"`.
@@ -56,7 +55,7 @@ def layer_activation(trace: Trace, *, layer: str | None = None, channels: MapCha
 
 @explainer(
     "captum:LayerGradientXActivation",
-    paper="Captum, layer_gradient_x_activation.py; Draelos & Carin 2020, arXiv:2011.08891, eq. 4 (HiResCAM)",
+    paper="Captum, layer_gradient_x_activation.py; Draelos & Carin 2020, arXiv:2011.08891, definition of HiResCAM",
     cost=Cost(forward=2, tail_backward=1),
     needs=("layer", "gradients"),
     refuses="layers that run more than once",
@@ -104,7 +103,7 @@ def layer_integrated_gradients(
 
 @explainer(
     "captum:LayerConductance",
-    paper="Dhamdhere et al. 2019, arXiv:1805.12233, definition of conductance; Shrikumar et al. 2018, arXiv:1807.09946",
+    paper="Dhamdhere et al. 2018, arXiv:1805.12233, definition of conductance; Shrikumar et al. 2018, arXiv:1807.09946",
     cost=Cost(forward=2, tail_backward=1, repeats=(Repeat("n_steps", forward=1, tail_backward=1),)),
     needs=("layer", "gradients"),
     refuses="layers that run more than once",
@@ -261,7 +260,7 @@ def layer_feature_ablation(trace: Trace, *, layer: str | None = None) -> Tensor:
     paper="Bach et al. 2015, PLOS ONE 10(7), eq. 58 (epsilon rule)",
     cost=Cost(forward=3, tail_backward=1),
     needs=("layer", "gradients"),
-    refuses="as captum:LRP",
+    refuses="networks without biases on which relevance is not conserved, layers without a rule, and ReLUs as target layer",
     values="(-inf, inf)",
 )
 def layer_lrp(trace: Trace, *, layer: str | None = None, channels: MapChannels = "sum") -> Tensor:

@@ -115,7 +115,7 @@ def _attribute(attribution: Any, name: str, images: Tensor, targets: Tensor, arg
     if name != "LayerActivation":  # the only one that explains no class
         given["target"] = targets
     try:
-        found = attribution.attribute(images.clone(), **given)
+        found = attribution.attribute(images.clone().requires_grad_(name == "LayerDeepLift"), **given)  # it hooks inputs of modules
     except torch.OutOfMemoryError:
         raise
     except TypeError as error:

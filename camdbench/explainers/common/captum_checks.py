@@ -29,6 +29,7 @@ _RELU_RULES = ("GuidedBackprop", "GuidedGradCam", "Deconvolution")
 _COPIES = (*_DEEPLIFT, "LayerIntegratedGradients", "LayerConductance", "InternalInfluence", "LayerGradientShap")
 _NONLINEAR = ("Gelu", "Silu", "Hardswish", "Hardsigmoid", "Hardtanh", "Mish", "Elu", "LeakyRelu", "Sigmoid", "Tanh", "Softplus", "Softmax")
 _SHAPE_ONLY = (nn.Flatten, nn.Unflatten, nn.Identity)  # modules for which Captum's LRP has no rule
+_WITHOUT_RELEVANCE = (nn.ReLU, nn.Dropout, nn.Tanh)
 _TOLERANCE = 0.01  # of the largest change of a logit: rounding stays below 0.001
 
 
@@ -64,6 +65,8 @@ def check_layer(trace: Trace, call: Attribution, layer: str) -> TensorLayout:
     if len(outputs) != 1 or outputs[0] is None:
         times = f"runs {len(outputs)} times in a pass" if len(outputs) != 1 else "does not return a tensor"
         raise NotApplicable(f"captum:{call.name}: layer {layer!r} {times}, which Captum's hooks do not support; choose another layer")
+    if call.method == "LayerLRP" and isinstance(classifier.module(layer), _WITHOUT_RELEVANCE):
+        raise NotApplicable(f"captum:LayerLRP keeps no relevance of activations and dropout, as layer {layer!r}; name the layer before it")
     layout = classifier.layout(outputs[0], trace.size, layer)
     if layout.kind != "nchw" and "GradCam" in call.method:
         ours = "guidedgradcam" if call.method.startswith("Guided") else "gradcam(relu=False)"

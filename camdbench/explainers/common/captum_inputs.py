@@ -45,7 +45,7 @@ def features(how: How, cells: int) -> OfImage:
 
     def of_image(trace: Trace, index: int) -> Mapping[str, Any]:
         alone = trace.of(trace.batch.part(index, index + 1), targets=trace.targets[index : index + 1])
-        return {"feature_mask": segment(alone, how, cells).labels[:, None].expand(-1, 3, -1, -1)}
+        return {"feature_mask": segment(alone, how, cells).labels[:, None].repeat(1, 3, 1, 1)}
 
     return of_image
 
