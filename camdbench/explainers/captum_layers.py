@@ -156,7 +156,7 @@ def internal_influence(
     paper="Shrikumar et al. 2017, arXiv:1704.02685, section 3.5.2 (Rescale)",
     cost=Cost(forward=3, tail_backward=2),
     needs=("layer", "gradients"),
-    refuses="functional and reused ReLUs, and networks on which maps do not sum to the change of the logit, as with overlapping pooling",
+    refuses="functional and reused ReLUs, and networks on which maps do not sum to the change of the logit, as with max pooling",
     values="(-inf, inf)",
 )
 def layer_deep_lift(trace: Trace, *, layer: str | None = None, baseline: Colour = "black", channels: MapChannels = "sum") -> Tensor:
@@ -176,7 +176,7 @@ def layer_deep_lift(trace: Trace, *, layer: str | None = None, baseline: Colour 
     cost=Cost(forward=1, repeats=(Repeat("n_baselines", forward=2, tail_backward=2),)),
     needs=("layer", "gradients"),
     stochastic=True,
-    refuses="functional and reused ReLUs, and networks on which maps do not sum to the change of the logit, as with overlapping pooling",
+    refuses="functional and reused ReLUs, and networks on which maps do not sum to the change of the logit, as with max pooling",
     values="(-inf, inf)",
 )
 def layer_deep_lift_shap(

@@ -157,7 +157,7 @@ def guided_grad_cam(
     cost=Cost(forward=3, backward=2),
     needs=("gradients",),
     normalisation="max",
-    refuses="functional and reused ReLUs, and networks on which maps do not sum to the change of the logit, as with overlapping pooling",
+    refuses="functional and reused ReLUs, and networks on which maps do not sum to the change of the logit, as with max pooling",
     values="(-inf, inf)",
 )
 def deep_lift(trace: Trace, *, baseline: Colour = "black", channels: MapChannels = "sum") -> Tensor:
@@ -180,7 +180,7 @@ def deep_lift(trace: Trace, *, baseline: Colour = "black", channels: MapChannels
     needs=("gradients",),
     normalisation="max",
     stochastic=True,
-    refuses="functional and reused ReLUs, and networks on which maps do not sum to the change of the logit, as with overlapping pooling",
+    refuses="functional and reused ReLUs, and networks on which maps do not sum to the change of the logit, as with max pooling",
     values="(-inf, inf)",
 )
 def deep_lift_shap(
