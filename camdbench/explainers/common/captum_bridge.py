@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from camdbench.core.errors import NotApplicable, UsageError, first_line
 from camdbench.explainers.common.captum_checks import check_attribution, check_layer, lrp_rules
-from camdbench.explainers.common.captum_methods import Attribution, captum_class
+from camdbench.explainers.common.captum_methods import Attribution, captum_class, quiet
 from camdbench.explainers.common.masked_scoring import fill_image
 from camdbench.explainers.common.trace import Trace
 from camdbench.models.tensor_layout import TensorLayout
@@ -33,7 +33,8 @@ def attributed(trace: Trace, call: Attribution, inputs: Tensor | None = None) ->
         UsageError: an option is unknown or missing.
     """
     classifier, targets = trace.classifier, trace.targets
-    check_attribution(trace, call)
+    with quiet():
+        check_attribution(trace, call)
     layout = _checked_layout(trace, call)
     given = inputs if inputs is not None else classifier.normalised(trace.images) if _is_lrp(call) else trace.images
     alone = call.draws or call.of_image is not None or (classifier.batch_mates == "alone" and layout is not None)
@@ -41,6 +42,7 @@ def attributed(trace: Trace, call: Attribution, inputs: Tensor | None = None) ->
     found = list[Tensor]()
     with ExitStack() as stack:
         stack.enter_context(torch.enable_grad())
+        stack.enter_context(quiet())
         stack.enter_context(classifier.foreign_passes_counted("tail_backward" if _stops_at_layer(call) else "backward"))
         stack.enter_context(_not_in_place(classifier.network))
         attribution = call.attribution if call.attribution is not None else _make(trace, call)

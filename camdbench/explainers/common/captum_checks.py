@@ -200,7 +200,7 @@ def _check_conservation(trace: Trace, name: str) -> None:
             found = captum_class("LRP")(copy.network).attribute(inputs, target=target)
     except (RuntimeError, AssertionError, AttributeError, TypeError, ValueError) as error:
         raise NotApplicable(f"captum:{name} fails on this network: {first_line(error)}") from error
-    total, logit = float(found.sum()), float(logits[0, target])
+    total, logit = float(found.detach().sum()), float(logits[0, target])
     if abs(total - logit) > _TOLERANCE * abs(logit):
         raise NotApplicable(
             f"captum:{name} does not conserve relevance on this network: {total:.4g} of a logit of {logit:.4g} without biases, "

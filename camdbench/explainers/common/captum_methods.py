@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -61,6 +63,14 @@ class Attribution:
         """Whether it draws random numbers."""
         outer = type(self.attribution) if self.attribution is not None else self.kind or captum_class(self.name)
         return any(base.__name__ in _DRAWING for kind in (outer, self.type) for base in kind.__mro__)
+
+
+@contextmanager
+def quiet() -> Generator[None]:
+    """Without Captum's warnings of hooks and gradients, both of which are removed after a call."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Input Tensor|Setting (forward|backward)")
+        yield
 
 
 def captum_class(name: str) -> Any:
