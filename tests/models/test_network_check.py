@@ -188,6 +188,11 @@ class TestOneAtATime:
         alone, twin = self.pair()
         batch, small = toy_batch(3), {"opticam": "(iterations=3)", "rise": "(masks=8)", "sobol": "(designs=2)", "extremal": "(max_iter=2)"}
         reduced = {"kernelshap": "(samples=20)", "lime": "(samples=20)", "smoothgrad": "(samples=3)", "gradientshap": "(samples=3)"}
+        reduced |= {"captum:FeatureAblation": "(cells=2)"} | {
+            f"captum:{name}": "(n_samples=2, cells=2)" for name in ("Lime", "ShapleyValueSampling")
+        }
+        reduced |= {"captum:KernelShap": "(n_samples=12, cells=2)", "captum:Occlusion": "(sliding_window_shapes=8, strides=8)"}
+        reduced |= {"captum:IntegratedGradients": "(n_steps=3)", "captum:NoiseTunnel": "(nt_samples=2)"}
         refused, compared = set[str](), 0
         for name in explainers.names():
             if explainers.get(name).wraps:

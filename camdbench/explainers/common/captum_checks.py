@@ -175,7 +175,7 @@ def _check_sum(trace: Trace, name: str, call: Attribution) -> None:
     if float((sums - expected).abs()[worst]) > _TOLERANCE * float(expected.abs().max()):
         raise NotApplicable(
             f"captum:{name} does not add up on this network: {float(sums[worst]):.4g} where the logit changes by "
-            f"{float(expected[worst]):.4g}, as with max pooling after a ReLU, or GELU; use deeplift"
+            f"{float(expected[worst]):.4g}, as happens with max pooling and GELU; use deeplift"
         )
 
 

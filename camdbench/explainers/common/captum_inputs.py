@@ -25,6 +25,8 @@ def one_by_one(trace: Trace, index: int) -> Mapping[str, Any]:
 
 def copies_at_once(trace: Trace) -> int:
     """How many copies of an image pass in one batch: a quarter of the bound of masked images, since gradients keep activations."""
+    if trace.classifier.batch_mates == "alone":
+        return 1
     return max(1, PIXELS // (4 * trace.size[0] * trace.size[1]))
 
 
