@@ -41,7 +41,7 @@ def layer_grad_cam(trace: Trace, *, layer: str | None = None, relu_attributions:
     cost=Cost(forward=2),
     needs=("layer",),
     refuses="layers that run more than once",
-    )
+)
 def layer_activation(trace: Trace, *, layer: str | None = None, channels: MapChannels = "abs") -> Tensor:
     r"""Layer activation (Captum): output of a layer, which depends on no class.
 

@@ -14,11 +14,13 @@ import torch
 from helpers.toys import maps_of, toy_batch, toy_classifier
 from torch import Tensor
 
+import camdbench
 from camdbench.core.captum_unsupported import UNSUPPORTED
 from camdbench.core.errors import UsageError
 from camdbench.core.registries import explainers, parse_explainers
 from camdbench.explainers.common.captum_inputs import baselines, features
 from camdbench.explainers.common.captum_methods import captum_class
+from camdbench.explainers.common.foreign_objects import explainer_from_object
 from camdbench.explainers.common.trace import Trace
 from camdbench.models.classifier import Classifier
 
@@ -116,7 +118,7 @@ def test_is_what_captum_gives_for_the_image_alone(name: str) -> None:
         ("captum:GuidedBackprop", "guidedbackprop"),
         ("captum:DeepLift", "deeplift"),
         ('captum:DeepLiftShap(baseline="mean", n_baselines=3)', 'deeplift(baseline="mean")'),
-        ('captum:NoiseTunnel(stdevs=0.0, nt_samples=2)', 'saliency(channels="sum")'),
+        ("captum:NoiseTunnel(stdevs=0.0, nt_samples=2)", 'saliency(channels="sum")'),
         ("captum:Occlusion(sliding_window_shapes=4, strides=2)", 'occlusion(window=4, stride=2, fill="black", score="logit")'),
         ("captum:LayerGradCam", "gradcam(relu=False)"),
         ("captum:LayerGradCam(relu_attributions=True)", "gradcam"),
@@ -217,9 +219,21 @@ def test_masks_of_segments_are_numbered_from_zero() -> None:
     assert mask.unique().tolist() == list(range(int(mask.max()) + 1))
 
 
-def test_classifiers_of_other_channel_orders_are_explained_in_rgb(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_classifiers_of_other_channel_orders_are_explained_in_rgb() -> None:
     classifier, batch = toy_classifier(), toy_batch(2)
     flipped = Classifier(classifier.network, "relu2", mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3), channels="bgr")
     expected = maps_of(flipped, batch, "inputxgradient").raw
     torch.testing.assert_close(maps_of(flipped, batch, "captum:InputXGradient").raw, expected, rtol=1e-6, atol=1e-9)
     assert not torch.allclose(expected, maps_of(classifier, batch, "inputxgradient").raw)
+    seen = list[np.ndarray[Any, Any]]()
+
+    def of_quantus(model: torch.nn.Module, inputs: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        seen.append(inputs)
+        return inputs
+
+    with flipped.frozen():
+        of_network = explainer_from_object(captum.attr.LayerGradCam(flipped.network, flipped.network.relu2))
+        assert of_network is not None
+        torch.testing.assert_close(of_network(Trace(flipped, batch)), maps_of(flipped, batch, "gradcam(relu=False)").raw)
+    camdbench.explain(flipped, batch.images, of_quantus, targets=0)
+    np.testing.assert_allclose(seen[0], flipped.normalised(batch.images), rtol=1e-6)

@@ -44,7 +44,10 @@ def test_refusals_hold_for_the_class() -> None:
             "similarity_func=correlation_spearman",
         ),
         (lambda: quantus.PixelFlipping(perturb_baseline="mean", disable_warnings=True), "perturb_baseline='mean'"),
-        (lambda: quantus.Sparseness(normalise_func=quantus.normalise_by_negative, disable_warnings=True), "normalise_func=normalise_by_neg"),
+        (
+            lambda: quantus.Sparseness(normalise_func=quantus.normalise_by_negative, disable_warnings=True),
+            "normalise_func=normalise_by_neg",
+        ),
         (lambda: quantus.Sparseness(normalise_func_kwargs={"axes": 1}, disable_warnings=True), "axes=1"),
         (lambda: quantus.AttributionLocalisation(weighted=True, disable_warnings=True), "weighted=True"),
     ],
@@ -57,7 +60,9 @@ def test_a_setting_without_an_option_is_refused(made: Callable[[], Any], setting
 def test_options_inside_functions_are_honoured() -> None:
     classifier = toy_classifier("dense")
     objects = {
-        "quantus:MaxSensitivity(nr_samples=3, lower_bound=0.5)": quantus.MaxSensitivity(nr_samples=3, lower_bound=0.5, disable_warnings=True),
+        "quantus:MaxSensitivity(nr_samples=3, lower_bound=0.5)": quantus.MaxSensitivity(
+            nr_samples=3, lower_bound=0.5, disable_warnings=True
+        ),
         "quantus:RelativeInputStability(nr_samples=3, same_class=False)": quantus.RelativeInputStability(
             nr_samples=3, return_nan_when_prediction_changes=False, disable_warnings=True
         ),
