@@ -73,8 +73,9 @@ def run(
                         session.add(own, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine)
                         shown.advance(own, f"{done.unit.model}, images {done.unit.start}-{done.unit.stop - 1}")
         directory.clear_partial()
+        jobs_done = [str(spec) for spec in request.jobs]
     rows = load_rows(directory.root)
-    chosen = Rows(rows[rows["explainer"].isin([str(spec) for spec in prepared.request.jobs])].reset_index(drop=True))
+    chosen = Rows(rows[rows["explainer"].isin(jobs_done)].reset_index(drop=True))
     chosen.attrs["run"] = str(directory.root)
     return chosen
 

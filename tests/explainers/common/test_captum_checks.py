@@ -94,7 +94,7 @@ def test_objects_of_relevance_are_made_with_the_network() -> None:
     assert of_network is not None
     assert of_classifier is not None
     torch.testing.assert_close(of_network(Trace(classifier, batch)), captum("LRP")(Trace(classifier, batch)))
-    with pytest.raises(UsageError, match="make it with classifier.network"):
+    with pytest.raises(UsageError, match=r"make it with classifier\.network"):
         of_classifier(Trace(classifier, batch))
 
 

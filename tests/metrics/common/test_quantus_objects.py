@@ -17,15 +17,20 @@ from camdbench.core.registries import metrics
 from camdbench.metrics.common.quantus_objects import metric_from_object
 
 
+def made(kind: Callable[..., Any], **options: Any) -> Any:
+    """A metric that does not print its warnings."""
+    return kind(**options, disable_warnings=True)
+
+
 def test_an_object_is_the_named_metric_with_its_options() -> None:
     classifier = toy_classifier("dense")
     with classifier.frozen():
         inputs = inputs_of(classifier, toy_batch())
-        made = metric_from_object(quantus.FaithfulnessCorrelation(subset_size=30, nr_runs=20, disable_warnings=True))
-        assert made is not None
-        found = made[0](inputs).values
-        torch.testing.assert_close(found, measure(inputs, "quantus:FaithfulnessCorrelation(subset_size=30, nr_runs=20)").values)
-    assert made[1]["higher_is_better"]
+        found = metric_from_object(made(quantus.FaithfulnessCorrelation, subset_size=30, nr_runs=20))
+        assert found is not None
+        values = found[0](inputs).values
+        torch.testing.assert_close(values, measure(inputs, "quantus:FaithfulnessCorrelation(subset_size=30, nr_runs=20)").values)
+    assert found[1]["higher_is_better"]
 
 
 def test_refusals_hold_for_the_class() -> None:
@@ -35,26 +40,26 @@ def test_refusals_hold_for_the_class() -> None:
 
 
 @pytest.mark.parametrize(
-    ("made", "setting"),
+    ("make", "setting"),
     [
-        (lambda: quantus.MaxSensitivity(upper_bound=0.5, disable_warnings=True), "upper_bound=0.5"),
-        (lambda: quantus.MaxSensitivity(perturb_func=quantus.gaussian_noise, disable_warnings=True), "perturb_func=gaussian_noise"),
+        (lambda: made(quantus.MaxSensitivity, upper_bound=0.5), "upper_bound=0.5"),
+        (lambda: made(quantus.MaxSensitivity, perturb_func=quantus.gaussian_noise), "perturb_func=gaussian_noise"),
         (
-            lambda: quantus.FaithfulnessCorrelation(similarity_func=quantus.correlation_spearman, disable_warnings=True),
+            lambda: made(quantus.FaithfulnessCorrelation, similarity_func=quantus.correlation_spearman),
             "similarity_func=correlation_spearman",
         ),
-        (lambda: quantus.PixelFlipping(perturb_baseline="mean", disable_warnings=True), "perturb_baseline='mean'"),
+        (lambda: made(quantus.PixelFlipping, perturb_baseline="mean"), "perturb_baseline='mean'"),
         (
-            lambda: quantus.Sparseness(normalise_func=quantus.normalise_by_negative, disable_warnings=True),
+            lambda: made(quantus.Sparseness, normalise_func=quantus.normalise_by_negative),
             "normalise_func=normalise_by_neg",
         ),
-        (lambda: quantus.Sparseness(normalise_func_kwargs={"axes": 1}, disable_warnings=True), "axes=1"),
-        (lambda: quantus.AttributionLocalisation(weighted=True, disable_warnings=True), "weighted=True"),
+        (lambda: made(quantus.Sparseness, normalise_func_kwargs={"axes": 1}), "axes=1"),
+        (lambda: made(quantus.AttributionLocalisation, weighted=True), "weighted=True"),
     ],
 )
-def test_a_setting_without_an_option_is_refused(made: Callable[[], Any], setting: str) -> None:
+def test_a_setting_without_an_option_is_refused(make: Callable[[], Any], setting: str) -> None:
     with pytest.raises(UsageError, match=f"{re.escape(setting)}.*: is no option here"):
-        metric_from_object(made())
+        metric_from_object(make())
 
 
 def test_options_inside_functions_are_honoured() -> None:
@@ -73,9 +78,9 @@ def test_options_inside_functions_are_honoured() -> None:
     with classifier.frozen():
         inputs = inputs_of(classifier, toy_batch(2))
         for spec, obj in objects.items():
-            made = metric_from_object(obj)
-            assert made is not None
-            torch.testing.assert_close(made[0](inputs).values, measure(inputs, spec).values, equal_nan=True)
+            found = metric_from_object(obj)
+            assert found is not None
+            torch.testing.assert_close(found[0](inputs).values, measure(inputs, spec).values, equal_nan=True)
 
 
 def test_every_metric_at_its_defaults_is_taken() -> None:
