@@ -37,7 +37,7 @@ def saliency(trace: Trace, *, channels: MapChannels = "max") -> Tensor:
 
 @explainer(
     "captum:InputXGradient",
-    paper="Shrikumar et al. 2016, arXiv:1605.01713",
+    paper="Shrikumar et al. 2016, arXiv:1605.01713; Captum, input_x_gradient.py",
     cost=Cost(forward=2, backward=1),
     needs=("gradients",),
     normalisation="max",

@@ -237,3 +237,11 @@ def test_classifiers_of_other_channel_orders_are_explained_in_rgb() -> None:
         torch.testing.assert_close(of_network(Trace(flipped, batch)), maps_of(flipped, batch, "gradcam(relu=False)").raw)
     camdbench.explain(flipped, batch.images, of_quantus, targets=0)
     np.testing.assert_allclose(seen[0], flipped.normalised(batch.images), rtol=1e-6)
+
+
+def test_the_layer_of_a_call_is_that_of_a_name_and_of_a_class() -> None:
+    classifier, images = toy_classifier("dense"), toy_batch(2).images
+    expected = camdbench.explain(classifier, images, "gradcam(relu=False)", targets=1, layer="conv2").raw
+    for given in ("captum:LayerGradCam", 'captum:LayerGradCam(layer="conv2")', camdbench.captum("LayerGradCam")):
+        found = camdbench.explain(classifier, images, given, targets=1, layer="conv2").raw
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)

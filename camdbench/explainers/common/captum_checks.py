@@ -55,7 +55,7 @@ def check_layer(trace: Trace, call: Attribution, layer: str) -> TensorLayout:
     """Layout of the output of a layer, in an uncounted pass of one image.
 
     Raises:
-        NotApplicable: the layer runs more than once, which Captum's hooks do not tell apart, or it has no channels first and Captum
+        NotApplicable: the layer runs more than once, which Captum's hooks do not support, or it has no channels first and Captum
             takes its second axis for channels.
         UsageError: the layer is unknown, or has no grid of places.
     """
