@@ -77,22 +77,28 @@ def check_layer(trace: Trace, call: Attribution, layer: str) -> TensorLayout:
 
 @contextmanager
 def lrp_rules(network: nn.Module) -> Generator[None]:
-    """Rules for modules that only reshape; Captum removes the rules of all modules after a call, so those that were set return.
+    """Inside the context, Captum's LRP has rules for modules that only reshape, and leaves the network as it was.
 
-    Also removes the activations that Captum leaves on modules.
+    Captum removes the rules of all modules after a call, leaves activations on them, and copies the weights onto themselves, which
+    makes graphs of earlier passes invalid.
     """
     rule = importlib.import_module("captum.attr._utils.lrp_rules").EpsilonRule
     given = [(module, vars(module)["rule"]) for module in network.modules() if "rule" in vars(module)]
+    weights = [(weight, weight.data) for weight in network.parameters()]
     added: list[Any] = [module for module in network.modules() if isinstance(module, _SHAPE_ONLY) and "rule" not in vars(module)]
     for module in added:
         module.rule = rule()
+    vars(network)["load_state_dict"] = lambda weights: None  # noqa: ARG005 - they are restored below, by reference
     try:
         yield
     finally:
+        del vars(network)["load_state_dict"]
+        for weight, values in weights:
+            weight.data = values
         for module in network.modules():
-            for name in ("rule", "activations"):
-                if name in vars(module) and (name == "rule" or isinstance(vars(module)[name], dict)):
-                    delattr(module, name)
+            vars(module).pop("rule", None)
+            if isinstance(vars(module).get("activations"), dict):
+                del vars(module)["activations"]
         for module, own in given:
             module.rule = own
 

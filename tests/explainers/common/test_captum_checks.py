@@ -16,6 +16,7 @@ from camdbench.datasets.in_memory import make_batch
 from camdbench.explainers.common.captum_checks import lrp_rules
 from camdbench.explainers.common.foreign_objects import captum, explainer_from_object
 from camdbench.explainers.common.trace import Trace
+from camdbench.explainers.gradcam import gradcam
 from camdbench.models.classifier import Classifier
 
 
@@ -86,6 +87,20 @@ def test_rules_of_the_user_stay_and_nothing_else_does() -> None:
         attr.LRP(network).attribute(toy_batch(1).images.requires_grad_(), target=0)
     assert network.conv2.rule is rule
     assert {name: set(vars(module)) for name, module in network.named_modules()} == before
+
+
+def test_relevance_leaves_weights_and_the_graphs_of_the_trace_as_they_were() -> None:
+    classifier, batch = toy_classifier().requires_grad_(False), toy_batch(2)
+    classifier.network.conv2.rule = attr._utils.lrp_rules.GammaRule(gamma=1.0)  # changes weights during a call
+    trace, weights = Trace(classifier, batch), classifier.weights_hash()
+    expected = gradcam(Trace(classifier, batch))
+    versions = [weight._version for weight in classifier.parameters()]
+    for explainer in (captum("LRP"), captum("LayerLRP", layer="conv2")):
+        first = explainer(trace)
+        torch.testing.assert_close(explainer(trace), first, rtol=0, atol=0)
+    assert [weight._version for weight in classifier.parameters()] == versions
+    assert classifier.weights_hash() == weights
+    torch.testing.assert_close(gradcam(trace), expected, rtol=0, atol=0)
 
 
 def test_objects_of_relevance_are_made_with_the_network() -> None:
