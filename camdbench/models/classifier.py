@@ -147,7 +147,8 @@ class Classifier(nn.Module):
     def foreign_passes_counted(self, backward: Literal["backward", "tail_backward"] = "backward") -> Generator[None]:
         """Count passes that other code makes on `network` itself inside the context; their images are rows of the output.
 
-        Passes through the classifier are counted once; contexts may be nested. Backward passes are of the given kind.
+        Passes through the classifier are counted once; contexts may be nested. Backward passes are of the given kind. TorchScript
+        from a script or file allows no hooks: passes on such a network itself are not counted.
         """
 
         def count(module: nn.Module, output: object) -> None:
@@ -156,7 +157,8 @@ class Classifier(nn.Module):
                 self._count(logits, len(logits), self._backward_kind)
 
         before = self._counting_foreign, self._backward_kind
-        watched = [] if self._counting_foreign else [self.network]
+        scripted = isinstance(self.network, torch.jit.ScriptModule) and not isinstance(self.network, torch.jit.TopLevelTracedModule)
+        watched = [] if self._counting_foreign or scripted else [self.network]
         self._counting_foreign, self._backward_kind = True, backward
         try:
             with capture.watch_outputs(watched, count):

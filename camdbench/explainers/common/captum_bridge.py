@@ -141,7 +141,8 @@ def _as_maps(call: Attribution, found: Tensor, layout: TensorLayout | None) -> T
 @contextmanager
 def _not_in_place(network: nn.Module) -> Generator[None]:
     """Modules compute out of place inside: hooks on a module need its input."""
-    changed: list[Any] = [module for module in network.modules() if getattr(module, "inplace", False) is True]
+    hooked = [module for module in network.modules() if not isinstance(module, torch.jit.ScriptModule)]
+    changed: list[Any] = [module for module in hooked if getattr(module, "inplace", False) is True]
     for module in changed:
         module.inplace = False
     try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import pytest
+import torch
 from helpers.toys import toy_batch, toy_classifier
 from torch import Tensor
 
@@ -65,3 +67,14 @@ def test_passes_of_the_user_s_functions_count_once_by_whichever_way(tmp_path: Pa
     passes = {name: tuple(usage.loc["explain", ["forward", "backward", "tail_backward"]].astype(int)) for name, usage in spent.items()}
     assert passes == {"direct": (4, 0, 0), "counted": (4, 0, 0), "gradcam": (0, 0, 0), "alias": (4, 4, 0)}
     assert all(usage.loc["metrics", "forward"] == 8 for usage in spent.values())
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+def test_functions_take_networks_that_allow_no_hooks() -> None:
+    scripted = Classifier(torch.jit.script(toy_classifier().network), mean=0.5, std=0.25)
+    for explainer in (by_classifier, by_network, "captum:Saliency"):
+        maps = camdbench.explain(scripted, toy_batch(2).images, explainer, targets=0).maps
+        assert maps.isfinite().all()
+    before = scripted.passes
+    camdbench.explain(scripted, toy_batch(2).images, by_classifier, targets=0)
+    assert scripted.passes.forward - before.forward == 4  # for the class, and in the function
