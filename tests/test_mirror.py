@@ -33,7 +33,6 @@ ELSEWHERE = {
     "core/registry_entry.py": "core/test_registry.py",
     "datasets/folder_annotations.py": "datasets/test_folder.py",
     "datasets/masks.py": "datasets/test_reader_options.py",
-    "core/captum_unsupported.py": "explainers/common/test_foreign_objects.py",
     "explainers/common/captum_bridge.py": "explainers/common/test_foreign_objects.py",
     "explainers/common/own_explainers.py": "runner/test_door.py",
     "metrics/common/own_metrics.py": "runner/test_door.py",

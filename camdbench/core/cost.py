@@ -13,6 +13,7 @@ RUN_TIME = {
     "per replay": 0,
     "per replayed channel": 0,
     "per window position": 1,
+    "per feature": 1,
     "per layer": 1,
 }  # quantity -> its least value
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from camdbench.core.captum_unsupported import UNSUPPORTED as NOT_OF_CAPTUM
 from camdbench.core.cost import PassEstimate
 from camdbench.core.facts import DatasetFacts, ExplainerFacts, LossFacts, MetricFacts, ModelFacts
 from camdbench.core.protocols import Protocol
@@ -12,7 +13,7 @@ from camdbench.core.quantus_unsupported import UNSUPPORTED
 from camdbench.core.registry import Registry
 from camdbench.core.spec import Spec, parse_specs
 
-explainers = Registry("explainer", ExplainerFacts, "camdbench.explainers")
+explainers = Registry("explainer", ExplainerFacts, "camdbench.explainers", unsupported=NOT_OF_CAPTUM)
 metrics = Registry("metric", MetricFacts, "camdbench.metrics", unsupported=UNSUPPORTED)
 datasets = Registry("dataset", DatasetFacts, "camdbench.datasets")
 models = Registry("model", ModelFacts, "camdbench.models")
@@ -80,7 +81,8 @@ def passes_of(spec: Spec, quantities: Mapping[str, int] | None = None) -> PassEs
 def parse_explainers(texts: str | Iterable[str | Spec], gives: Collection[str]) -> tuple[Spec, ...]:
     """Parse and check explainer specs.
 
-    `all` stands for every explainer at its defaults without wrappers, methods before controls; `controls` for the controls.
+    `all` stands for every built-in explainer at its defaults without wrappers and those of Captum, methods before controls;
+    `controls` for the controls.
     `none` alone means no explainer, for metrics with model scope.
 
     Args:
@@ -93,7 +95,7 @@ def parse_explainers(texts: str | Iterable[str | Spec], gives: Collection[str]) 
     if texts == str(NO_EXPLAINER):
         return ()
     lacks = {"boxes", "masks"} - set(gives)
-    fit = [entry for entry in explainers if not entry.wraps and not lacks & set(entry.facts.needs)]
+    fit = [entry for entry in explainers if ":" not in entry.name and not entry.wraps and not lacks & set(entry.facts.needs)]
     controls = [Spec(entry.name) for entry in fit if entry.facts.control]
     methods = [Spec(entry.name) for entry in fit if not entry.facts.control]
     return _with_groups(explainers, texts, {"all": methods + controls, "controls": controls})

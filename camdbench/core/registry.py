@@ -184,7 +184,7 @@ class Registry(Generic[F]):
             CamdbenchError: a plug-in's function raises, or calls `sys.exit`.
         """
         function = self.load(name)
-        with nullcontext() if self._is_built_in(name) else calling(f"{self.kind} {name}"):
+        with nullcontext() if self.is_built_in(name) else calling(f"{self.kind} {name}"):
             return function(*arguments, **options)
 
     def plugin_hash(self, name: str, networks: Mapping[str, Any] | None = None) -> str | None:
@@ -200,11 +200,16 @@ class Registry(Generic[F]):
         if name in self._own:
             return object_hash(self._own[name].code, networks)
         function = self.load(name)
-        if self._is_built_in(name):
+        if self.is_built_in(name):
             return None
         return object_hash(function, networks)
 
-    def _is_built_in(self, name: str) -> bool:
+    def is_built_in(self, name: str) -> bool:
+        """Whether a name is one of camdbench, not of a plug-in or of the user.
+
+        Raises:
+            UsageError: unknown name.
+        """
         return name not in self._own and self.get(name).module.startswith(f"{self.package}.")
 
     @cached_property

@@ -145,26 +145,27 @@ class Classifier(nn.Module):
             logits.register_hook(count_backward)
 
     @contextmanager
-    def foreign_passes_counted(self) -> Generator[None]:
+    def foreign_passes_counted(self, backward: Literal["backward", "tail_backward"] = "backward") -> Generator[None]:
         """Count passes that other code makes on `network` itself inside the context; their images are rows of the output.
 
-        Passes through the classifier are counted once; contexts may be nested.
+        Passes through the classifier are counted once; contexts may be nested. Backward passes are of the given kind. TorchScript
+        from a script or file allows no hooks: passes on such a network itself are not counted.
         """
-        if self._counting_foreign:
-            yield
-            return
 
         def count(module: nn.Module, output: object) -> None:
             if module is self.network and not self._passing:  # a copy of the network has a copy of the hook
                 logits = tensor_of(output)
-                self._count(logits, len(logits), "backward")
+                self._count(logits, len(logits), self._backward_kind)
 
-        self._counting_foreign = True
+        before = self._counting_foreign, self._backward_kind
+        scripted = isinstance(self.network, torch.jit.ScriptModule) and not isinstance(self.network, torch.jit.TopLevelTracedModule)
+        watched = [] if self._counting_foreign or scripted else [self.network]
+        self._counting_foreign, self._backward_kind = True, backward
         try:
-            with capture.watch_outputs([self.network], count):
+            with capture.watch_outputs(watched, count):
                 yield
         finally:
-            self._counting_foreign = False
+            self._counting_foreign, self._backward_kind = before
 
     def _own_pass(self, inputs: Tensor) -> Tensor:
         """What the network returns for normalised images (B, 3, H, W): (B, C)."""

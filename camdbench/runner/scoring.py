@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from math import isfinite, isnan
 from typing import Any
@@ -128,7 +129,8 @@ def _scores(trace: Trace, inputs: MetricInputs, maps: Saliency | None, metrics: 
     for spec in metrics:
         try:
             entry = metric_registry.get(spec.name)
-            found = check_result(spec, metric_registry.load(spec.name)(inputs, **entry.arguments(spec)), len(inputs))
+            with nullcontext() if metric_registry.is_built_in(spec.name) else inputs.classifier.foreign_passes_counted():
+                found = check_result(spec, metric_registry.load(spec.name)(inputs, **entry.arguments(spec)), len(inputs))
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a failing metric affects its rows only, also one that calls sys.exit

@@ -11,7 +11,11 @@ from camdbench.explainers.common.trace import Trace
 
 IMAGES = 2
 GENERAL = "dense"  # a head that is not linear, so that no exception of a note applies
-GAP = {"cam", "cmwp", "ebp", "fullgrad", "guidedbackprop", "guidedgradcam"}  # not defined on the dense toy
+GAP = {"cam", "cmwp", "ebp", "fullgrad", "guidedbackprop", "guidedgradcam"} | {  # not defined on the dense toy
+    "captum:Deconvolution",
+    "captum:GuidedBackprop",
+    "captum:GuidedGradCam",
+}
 VIT = {"genericattention", "legrad", "rawattention", "rollout", "tibav"}
 WRAPPED = {"augsmooth": "augsmooth(gradcam)", "inside_box": "inside_box(saliency)", "outside_box": "outside_box(saliency)"} | {
     "inverted": "inverted(gradcam)",
@@ -19,6 +23,24 @@ WRAPPED = {"augsmooth": "augsmooth(gradcam)", "inside_box": "inside_box(saliency
 }
 GRID = 'segments="grid", cells=3'
 CHEAP = {  # two settings of every option that changes the number of passes
+    "captum:DeepLiftShap": ("captum:DeepLiftShap(n_baselines=2)", 'captum:DeepLiftShap(n_baselines=3, baseline="mean")'),
+    "captum:FeatureAblation": ("captum:FeatureAblation(cells=3)",),
+    "captum:GradientShap": ("captum:GradientShap(n_samples=2)", 'captum:GradientShap(n_samples=3, baseline="mean")'),
+    "captum:IntegratedGradients": ("captum:IntegratedGradients(n_steps=2)", "captum:IntegratedGradients(n_steps=5)"),
+    "captum:InternalInfluence": ("captum:InternalInfluence(n_steps=2)", "captum:InternalInfluence(n_steps=5)"),
+    "captum:KernelShap": ("captum:KernelShap(n_samples=20, cells=3)", "captum:KernelShap(n_samples=31, cells=3)"),
+    "captum:LayerConductance": ("captum:LayerConductance(n_steps=2)", "captum:LayerConductance(n_steps=5)"),
+    "captum:LayerDeepLiftShap": ("captum:LayerDeepLiftShap(n_baselines=2)", "captum:LayerDeepLiftShap(n_baselines=3)"),
+    "captum:LayerGradientShap": ("captum:LayerGradientShap(n_samples=2)", "captum:LayerGradientShap(n_samples=3)"),
+    "captum:LayerIntegratedGradients": ("captum:LayerIntegratedGradients(n_steps=2)", "captum:LayerIntegratedGradients(n_steps=5)"),
+    "captum:LayerLRP": ('captum:LayerLRP(layer="conv2")',),
+    "captum:Lime": ("captum:Lime(n_samples=20, cells=3)", "captum:Lime(n_samples=31, cells=3)"),
+    "captum:NoiseTunnel": ("captum:NoiseTunnel(nt_samples=2)", 'captum:NoiseTunnel(nt_samples=3, method="InputXGradient")'),
+    "captum:Occlusion": ("captum:Occlusion", "captum:Occlusion(sliding_window_shapes=5, strides=3)"),
+    "captum:ShapleyValueSampling": (
+        "captum:ShapleyValueSampling(n_samples=2, cells=3)",
+        "captum:ShapleyValueSampling(n_samples=3, cells=3)",
+    ),
     "extremal": (
         "extremal(areas=(0.1,), max_iter=2)",
         'extremal(areas=(0.1, 0.2, 0.3), max_iter=3, variant="dual", search_dtype="network")',
@@ -41,6 +63,12 @@ CHEAP = {  # two settings of every option that changes the number of passes
     "smoothgradcampp": ("smoothgradcampp", "smoothgradcampp(samples=2)"),
     "sobol": ("sobol(designs=4)", "sobol(designs=2, cells=3)"),
     "sscam": ("sscam(samples=2)", "sscam(samples=3)"),
+}
+WINDOWS = {  # on 16 x 12 pixels
+    "occlusion": 15 * 11,
+    "occlusion(window=5, stride=3)": 5 * 4,
+    "captum:Occlusion": 15 * 11,
+    "captum:Occlusion(sliding_window_shapes=5, strides=3)": 5 * 4,
 }
 LINEAR_HEAD = {  # passes where a note makes an exception for a linear head
     "ablationcam": PassEstimate(1),
@@ -74,7 +102,8 @@ def quantities_of(toy: str, spec: str, image: int) -> dict[str, int]:
         "per channel": len(maps),
         "per replay": 1,
         "per replayed channel": int(channels.ne(0).any(1).sum()),
-        "per window position": {"occlusion": 15 * 11, "occlusion(window=5, stride=3)": 5 * 4}.get(spec, 0),  # on 16 x 12 pixels
+        "per window position": WINDOWS.get(spec, 0),
+        "per feature": {"captum:LayerFeatureAblation": 8 * 6}.get(spec, 3 * 3),
         "per layer": 1,
     }
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from camdbench.core.errors import NotApplicable, UsageError, first_line
-from camdbench.explainers.common.captum_bridge import Attribution, attributed, captum_class, check_method
+from camdbench.explainers.common.captum_bridge import attributed
+from camdbench.explainers.common.captum_methods import Attribution, captum_class, check_method
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.gradients import Channels
 from camdbench.models.bare_network import bare_network
@@ -106,7 +107,7 @@ def _inputs(owner: object, trace: Trace, fix: str) -> Tensor:
     if owner is classifier:
         return trace.images
     if isinstance(owner, nn.Module) and (owner is classifier.network or bare_network(owner) is classifier.network):
-        return ((trace.images - classifier.mean) / classifier.std).to(classifier.dtype)
+        return classifier.normalised(trace.images)
     raise UsageError(f"bound to another network; give the class: {fix}")
 
 
@@ -114,6 +115,8 @@ def _captum_maps(obj: Any, trace: Trace) -> Tensor:
     inner = _inner(obj)
     name = type(inner).__name__
     inputs = _inputs(inner.forward_func, trace, f"camdbench.captum({name})")
+    if name.endswith("LRP") and inputs is trace.images:
+        raise UsageError(f"{name} of a classifier: its rules do not hold for the normalisation; make it with classifier.network")
     call = Attribution(name, attribution=obj)
     return attributed(trace, call, inputs)
 

@@ -112,8 +112,7 @@ def _adapted(function: Any, name: str) -> Function:
 def _of_quantus(trace: Trace) -> tuple[Any, ...]:
     """Network, normalised images (B, 3, H, W) and targets (B,) as arrays, as Quantus gives them to a function."""
     classifier = trace.classifier
-    inputs = (trace.images.detach() - classifier.mean) / classifier.std
-    return classifier.network, inputs.cpu().numpy(), trace.targets.cpu().numpy()
+    return classifier.network, classifier.normalised(trace.images.detach()).cpu().numpy(), trace.targets.cpu().numpy()
 
 
 def maps_of(found: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import cast
@@ -50,7 +51,8 @@ def saliency(trace: Trace, spec: Spec) -> Saliency:
         return found[-1]
 
     inner = [partial(within, part=part) for part in spec.wrapped]
-    raw = check_maps(spec, explainers.load(spec.name)(trace, *inner, **spec.arguments), trace.images)
+    with nullcontext() if explainers.is_built_in(spec.name) else trace.classifier.foreign_passes_counted():
+        raw = check_maps(spec, explainers.load(spec.name)(trace, *inner, **spec.arguments), trace.images)
     return _merge_status(found, finish(raw.detach(), trace.size, normalisation_of(spec)))
 
 

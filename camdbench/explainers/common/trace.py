@@ -113,6 +113,11 @@ class Trace:
         return self.images.shape[-2], self.images.shape[-1]
 
     @property
+    def layer_name(self) -> str:
+        """Name of the target layer."""
+        return self.classifier.layer_name(self._layer)
+
+    @property
     def logits(self) -> Tensor:
         """(B, C), of the images as they are."""
         for trace in (self, *self._family.values()):  # the trace's own pass first: usage is attributed to its readers

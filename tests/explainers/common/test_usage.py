@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from helpers.toys import toy_batch, toy_classifier
+from torch import Tensor
+
+import camdbench
+from camdbench.datasets.in_memory import InMemoryDataset
 from camdbench.explainers.common.usage import Usage, UsageMeter
+from camdbench.models.classifier import Classifier
 from camdbench.models.pass_counts import PassCounts
 
 FORWARD, BACKWARD = Usage(PassCounts(forward=4), 0.5), Usage(PassCounts(tail_backward=4), 0.25)
@@ -26,3 +37,44 @@ def test_a_shared_part_is_charged_to_each_reader_and_spent_once() -> None:
     assert meter.usage_since_last_call() == FORWARD
     assert meter.usage_since_last_call() == Usage()
     assert meter.spent() == FORWARD + BACKWARD
+
+
+def by_network(classifier: Classifier, images: Tensor, targets: Tensor) -> Tensor:
+    return images.mean(1) + 0 * classifier.network(classifier.normalised(images)).sum()
+
+
+def by_classifier(classifier: Classifier, images: Tensor, targets: Tensor) -> Tensor:
+    return images.mean(1) + 0 * classifier(images).sum()
+
+
+def metric_by_network(classifier: Classifier, images: Tensor, maps: Tensor, targets: Tensor) -> Tensor:
+    return classifier.network(classifier.normalised(images))[:, 0]
+
+
+def metric_by_classifier(classifier: Classifier, images: Tensor, maps: Tensor, targets: Tensor) -> Tensor:
+    return classifier(images)[:, 0]
+
+
+def test_passes_of_the_user_s_functions_count_once_by_whichever_way(tmp_path: Path) -> None:
+    given = {"direct": by_network, "counted": by_classifier, "gradcam": "gradcam", "alias": "saliency"}
+    measured = ["entropy", metric_by_network, metric_by_classifier]
+    data = InMemoryDataset(toy_batch(4))
+    camdbench.run(given, measured, models={"mine": toy_classifier()}, dataset=data, out=tmp_path / "run")
+    spent = {
+        name: pd.read_parquet(next((tmp_path / "run" / "usage" / "model=mine" / f"explainer={name}").glob("*.parquet"))).set_index("stage")
+        for name in given
+    }
+    passes = {name: tuple(usage.loc["explain", ["forward", "backward", "tail_backward"]].astype(int)) for name, usage in spent.items()}
+    assert passes == {"direct": (4, 0, 0), "counted": (4, 0, 0), "gradcam": (0, 0, 0), "alias": (4, 4, 0)}
+    assert all(usage.loc["metrics", "forward"] == 8 for usage in spent.values())
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+def test_functions_take_networks_that_allow_no_hooks() -> None:
+    scripted = Classifier(torch.jit.script(toy_classifier().network), mean=0.5, std=0.25)
+    for explainer in (by_classifier, by_network, "captum:Saliency"):
+        maps = camdbench.explain(scripted, toy_batch(2).images, explainer, targets=0).maps
+        assert maps.isfinite().all()
+    before = scripted.passes
+    camdbench.explain(scripted, toy_batch(2).images, by_classifier, targets=0)
+    assert scripted.passes.forward - before.forward == 4  # for the class, and in the function
