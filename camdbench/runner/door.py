@@ -77,8 +77,10 @@ def _with_data(options: dict[str, Any], resources: Resources | None) -> Resource
 
 
 def data_of(given: Any) -> tuple[Dataset, str]:
-    """Data set of an object, of a table of pictures, or of the function of a reference; and the text with an absolute path of
-    which another process makes it, empty for objects.
+    """Data set of an object, of a table of pictures, or of the function of a reference.
+
+    Returns:
+        The data set, and a text with an absolute path of which another process makes it; empty for objects.
 
     Raises:
         UsageError: it is of no known kind, or its name is invalid.
