@@ -193,7 +193,7 @@ def network():
     return Classifier(nn.Sequential(*layers), "1", mean=0.5, std=0.25)
 
 def grid(trace, *, normalisation: str = "range"):
-    batch, places = len(trace.images), torch.arange(16.0).reshape(4, 4) / 16 - 0.25
+    batch, places = len(trace.images), torch.arange(16.0).reshape(4, 4) / 8 - 0.875
     return torch.stack([places.roll(index) for index in range(batch)])
 
 def pictures():
@@ -212,5 +212,5 @@ def test_maps_of_a_users_explainer_are_scored_with_its_normalisation(tmp_path: P
     )
     record = load_run(tmp_path / "run")["explainers"]["mine"]
     assert (record["normalisation"], set(rows["status"])) == (normalisation, {"ok"})
-    again = camdbench.score(tmp_path / "run", "ad,sparseness", out=tmp_path / "again")  # multiples of 1/16 are exact in half precision
+    again = camdbench.score(tmp_path / "run", "ad,sparseness", out=tmp_path / "again")  # exact: half precision holds these maps
     pd.testing.assert_frame_equal(rows.drop(columns="run"), again.drop(columns="run"))
