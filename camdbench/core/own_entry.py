@@ -68,5 +68,5 @@ def check_own(specs: Sequence[str], own: Sequence[OwnEntry[Any]], flag: str) -> 
         UsageError: two are equal.
     """
     check_names(specs, flag)
-    functions = {(one.entry.name, id(one.code)) for one in own}
+    functions = {(one.entry.name, one.place or id(one.code)) for one in own}
     check_names([name for name, _ in functions], flag)

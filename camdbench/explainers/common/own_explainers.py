@@ -93,6 +93,8 @@ def _adapted(function: Any, name: str) -> Function:
     Raises:
         UsageError: the names are others.
     """
+    if isinstance(function, type):
+        raise UsageError(f"explainer {name}: {function.__name__} is a class; give an object of it")
     names = parameters_of(function) if callable(function) else ()
     calls: dict[tuple[str, ...], Function] = {
         ("trace",): function,

@@ -102,6 +102,8 @@ def _adapted(function: Any, name: str, *, registered: bool) -> Function:
     Raises:
         UsageError: the names are others.
     """
+    if isinstance(function, type):
+        raise UsageError(f"metric {name}: {function.__name__} is a class; give an object of it")
     names = parameters_of(function) if callable(function) else ()
     if names == ("inputs",) or (registered and len(names) == 1):
         return lambda inputs, **options: _values(function(inputs, **options))
