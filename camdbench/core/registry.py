@@ -90,17 +90,18 @@ class Registry(Generic[F]):
             UsageError: a name is that of a built-in, or another spelling of one.
         """
         before, entries = self._own, {one.entry.name: one for one in own}
-        known = set(
-            map(_squash, [*self._built_in, *(alias for own in self._built_in.values() for alias in getattr(own.facts, "aliases", ()))])
-        )
         for name in entries:
-            if _squash(name) in known:
+            if self.has_built_in(name):
                 raise UsageError(f"{self.kind} {name}: a name of camdbench; choose another, such as {name}-mine")
         self._own = before | entries
         try:
             yield
         finally:
             self._own = before
+
+    def has_built_in(self, name: str) -> bool:
+        """Whether a name is that of a built-in, in any spelling."""
+        return _squash(name) in map(_squash, self._built_in)
 
     def own(self, name: str) -> OwnEntry[F] | None:
         """The entry of a name that exists for the duration of a call; None for others."""
