@@ -55,13 +55,12 @@ def command(kind: str, name: str | None, as_json: bool, probe: bool) -> None:
         return
     if name is not None and has_reference(name):
         entries = [_describe(_own(kind, name))]
-        name = entries[0]["name"]
     else:
         entries = [_describe(entry) for entry in _KINDS[kind]]
-    if kind == "models":
-        entries += _torchvision() + _timm(name)
-    if name is not None:
-        entries = [_find_entry(kind, name, entries)]
+        if kind == "models":
+            entries += _torchvision() + _timm(name)
+        if name is not None:
+            entries = [_find_entry(kind, name, entries)]
     if as_json:
         shared_options.print_json(entries)
     elif name is not None:
