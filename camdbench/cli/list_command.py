@@ -12,9 +12,12 @@ from camdbench.cli import shared_options
 from camdbench.cli.names import complete_kind
 from camdbench.core import registries
 from camdbench.core.cost import Cost
+from camdbench.core.errors import UsageError
 from camdbench.core.facts import arrow
+from camdbench.core.references import has_reference
 from camdbench.core.registry import Registry
 from camdbench.core.registry_entry import Entry
+from camdbench.core.spec import parse_spec, parse_specs
 
 _KINDS: dict[str, Registry[Any]] = {
     "explainers": registries.explainers,
@@ -51,11 +54,14 @@ def command(kind: str, name: str | None, as_json: bool, probe: bool) -> None:
 
         list_recipes(name, as_json=as_json, probe=probe)
         return
-    entries = [_describe(entry) for entry in _KINDS[kind]]
-    if kind == "models":
-        entries += _torchvision() + _timm(name)
-    if name is not None:
-        entries = [_find_entry(kind, name, entries)]
+    if name is not None and has_reference(name):
+        entries = [_describe(_own(kind, name))]
+    else:
+        entries = [_describe(entry) for entry in _KINDS[kind]]
+        if kind == "models":
+            entries += _torchvision() + _timm(name)
+        if name is not None:
+            entries = [_find_entry(kind, name, entries)]
     if as_json:
         shared_options.print_json(entries)
     elif name is not None:
@@ -66,6 +72,26 @@ def command(kind: str, name: str | None, as_json: bool, probe: bool) -> None:
             notes = "; ".join(filter(None, [_metric_notes(entry), ", ".join(entry.get("needs", ())), entry.get("cost")]))
             click.echo(f"{entry['name']:<{width}}  {entry['summary']}" + (f"  [{notes}]" if notes else ""))
         click.echo(f"{len(entries)} {kind}", err=True)
+
+
+def _own(kind: str, text: str) -> Entry[Any]:
+    """Entry of a reference `[NAME=]FILE.py:NAME`.
+
+    Raises:
+        UsageError: the kind has no entries of functions, or the reference cannot be loaded.
+    """
+    from camdbench.explainers.common.own_explainers import own_explainers
+    from camdbench.metrics.common.own_metrics import own_metrics
+    from camdbench.trainer.own_losses import own_losses
+
+    doors: dict[str, Any] = {"explainers": own_explainers, "metrics": own_metrics, "losses": own_losses}
+    if kind not in doors:
+        raise UsageError(
+            f"list {kind} {text}: a file's explainers, metrics and losses can be listed; of models see: camdbench layers {text}"
+        )
+    with doors[kind](text) as found:
+        specs = parse_specs(found) if isinstance(found, str) else [parse_spec(own) for own in found]
+        return _KINDS[kind].get(specs[0].name)
 
 
 def _metric_notes(entry: dict[str, Any]) -> str:

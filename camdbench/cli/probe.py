@@ -21,6 +21,7 @@ _CAPTION = "mIoU [95 % interval]; pixel accuracy; mIoU of predicting the most fr
 @click.option(
     "--out", default="probes", show_default=True, metavar="DIR", help="Output folder: weights, provenance, log and confusion matrix."
 )
+@click.option("--model", metavar="NAME", help="Override the recipe's model: a name, a checkpoint, or FILE.py:FUNCTION(option=value).")
 @click.option("--epochs", type=click.IntRange(min=1), help="Override the recipe's number of epochs.")
 @click.option("--seed", type=click.IntRange(min=0), help="Override the recipe's seed.")
 @click.option("--data-root", metavar="DIR", help="Directory of a data set that is read from disk.")
@@ -30,7 +31,15 @@ _CAPTION = "mIoU [95 % interval]; pixel accuracy; mIoU of predicting the most fr
 @shared_options.quiet
 @shared_options.verbose
 def command(
-    recipe: str, out: str, epochs: int | None, seed: int | None, data_root: str | None, device: str, as_json: bool, quiet: bool
+    recipe: str,
+    out: str,
+    model: str | None,
+    epochs: int | None,
+    seed: int | None,
+    data_root: str | None,
+    device: str,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     r"""Train a segmentation head on the features of a classifier, frozen or fine-tuned, and print its mean IoU.
 
@@ -46,7 +55,7 @@ def command(
         if not quiet:
             click.echo(format_numbers(line.flat()), err=True)
 
-    done = probe(recipe, out=out, seed=seed, device=device, epochs=epochs, data_root=data_root, progress=report)
+    done = probe(recipe, out=out, model=model, seed=seed, device=device, epochs=epochs, data_root=data_root, progress=report)
     if as_json:
         shared_options.print_json(_records(done))
     else:

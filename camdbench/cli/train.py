@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from camdbench.cli import shared_options
-from camdbench.cli.names import complete_path
+from camdbench.cli.names import complete_path, complete_specs
 
 if TYPE_CHECKING:
     from camdbench.trainer.run_state import Epoch
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     metavar="FILE",
     shell_complete=complete_path("FILE"),
     help="YAML recipe, such as benchmarks/shortcuts/ce.yaml.",
+)
+@click.option(
+    "--loss",
+    metavar="SPEC",
+    shell_complete=complete_specs("losses"),
+    help="Override the recipe's loss: a registered loss, or [NAME=]FILE.py:NAME(option=value).",
 )
 @click.option("--out", default="checkpoints", show_default=True, metavar="DIR", help="Output folder: weights, provenance and log.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Override the recipe's number of epochs.")
@@ -41,6 +47,7 @@ if TYPE_CHECKING:
 @shared_options.verbose
 def command(
     recipe: str,
+    loss: str | None,
     out: str,
     epochs: int | None,
     seed: int | None,
@@ -74,6 +81,7 @@ def command(
         path = train(
             recipe,
             out=out,
+            loss=loss,
             seed=seed,
             device=device,
             epochs=epochs,

@@ -12,10 +12,12 @@ import torch
 
 from camdbench.core.errors import UsageError
 from camdbench.core.provenance import git_revision, now, versions
+from camdbench.core.references import is_reference
 from camdbench.core.registries import datasets
 from camdbench.datasets.open_dataset import available_annotations
 from camdbench.datasets.samples import Dataset
 from camdbench.models.devices import pick_device
+from camdbench.models.network_identity import network_code
 from camdbench.models.zoo import load_classifier
 from camdbench.trainer.accelerator import open_accelerator
 from camdbench.trainer.checkpoint import run_key, write_csv, write_json, write_weights
@@ -48,6 +50,7 @@ def probe(
     recipe: str | Path | ProbeRecipe,
     *,
     out: str | Path,
+    model: str | None = None,
     seed: int | None = None,
     device: str = "auto",
     epochs: int | None = None,
@@ -64,6 +67,7 @@ def probe(
         recipe: path of a YAML file, or a recipe.
         out: folder for `NAME.safetensors`, `NAME.json`, `NAME.csv` and `NAME-SPLIT-confusion.csv`, created if missing;
             files of that name are replaced. It holds `NAME.resume` while a run is unfinished.
+        model: replaces the recipe's model: a name, a checkpoint or a reference `FILE.py:FUNCTION(options)`.
         seed: replaces the recipe's seed.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
         epochs: replaces the recipe's number of epochs.
@@ -74,14 +78,14 @@ def probe(
         UsageError: the recipe is wrong, the data set has no masks, or the layer has no grid; raised before training.
         CamdbenchError: the loss is not finite.
     """
-    plan = with_changes(read_probe(recipe) if not isinstance(recipe, ProbeRecipe) else recipe, seed=seed, epochs=epochs)
+    plan = with_changes(read_probe(recipe) if not isinstance(recipe, ProbeRecipe) else recipe, model=model, seed=seed, epochs=epochs)
     where = pick_device(device)
     origin: dict[str, object] = {"versions": versions(), "git": git_revision(), "threads": torch.get_num_threads()}
     _check_alone()
     began = _begin(plan, where, data_root)
     path = Path(out) / f"{plan.name}.safetensors"
     half = path.with_suffix(".resume")
-    key = run_key(plan, began.fingerprints | {"weights": began.weights}, where)
+    key = run_key(plan, began.fingerprints | {"weights": began.weights} | _code(plan, began), where)
     with open_accelerator(plan, where) as accelerator:
         task = SegmentationTask(began.segmenter, began.splits[plan.data.train], plan, where)
         result = fit(task, plan, accelerator, resume=(half, key), progress=progress)
@@ -96,6 +100,11 @@ def probe(
     write_weights(path, result.state)  # last: if the weights exist, so do the other files
     half.unlink(missing_ok=True)
     return ProbeResult(path, plan, scores)
+
+
+def _code(recipe: ProbeRecipe, began: _Beginning) -> dict[str, str]:
+    """Hash of the code of a user's model."""
+    return {"code": network_code(began.segmenter.classifier.network)} if is_reference(recipe.model) else {}
 
 
 @dataclass(frozen=True)

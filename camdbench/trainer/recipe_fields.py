@@ -151,7 +151,7 @@ def check_fields(kind: type[R], fields: Mapping[str, object], source: str) -> R:
         raise UsageError(f"recipe {source}: {error}") from None
 
 
-def with_changes(recipe: R, **changes: int | None) -> R:
+def with_changes(recipe: R, **changes: int | str | None) -> R:
     """The recipe with the changes that are not None; raises UsageError if a value is out of range."""
     given = {name: value for name, value in changes.items() if value is not None}
     return check_fields(type(recipe), recipe.model_dump() | given, recipe.name) if given else recipe

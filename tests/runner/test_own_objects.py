@@ -143,7 +143,9 @@ def test_an_object_that_cannot_travel_is_refused_before_ray_starts(tmp_path: Pat
     pytest.importorskip("ray")
     model = toy_classifier()
     model.network.unpicklable = lambda: None
-    with pytest.raises(UsageError, match=r"--executor ray: an object of the run cannot be pickled \(.*\); use --executor local"):
+    with pytest.raises(
+        UsageError, match=r"--executor ray: model mine cannot be pickled \(.*\); give FILE.py:NAME, or use --executor local"
+    ):
         run(tmp_path / "run", model=model, executor="ray")
 
 

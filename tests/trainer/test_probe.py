@@ -33,6 +33,19 @@ def recipe(**changes: Any) -> ProbeRecipe:
     return check_probe(fields | changes, "tiny")
 
 
+def test_a_reference_of_a_model_takes_the_place_of_the_recipes(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "from camdbench import load_classifier\n\ndef made():\n    return load_classifier('shortcuts-ce', device='cpu')\n"
+    )
+    plan = recipe(epochs=1, data={"limit": 8, "evaluation_limit": 4})
+    same = probe(plan, out=tmp_path / "a", device="cpu")
+    named = probe(plan.model_copy(update={"model": "shortcuts-cfce"}), model=f"{tmp_path}/own.py:made", out=tmp_path / "b", device="cpu")
+    assert all(torch.equal(own, load_file(named.path)[name]) for name, own in load_file(same.path).items())
+    assert json.loads(named.path.with_suffix(".json").read_text())["model"] == f"{tmp_path}/own.py:made"
+    with pytest.raises(UsageError, match=r"model .*own.py:none: no such name; the file defines made"):
+        probe(plan, model=f"{tmp_path}/own.py:none", out=tmp_path / "c", device="cpu")
+
+
 class TestLearning:
     def test_on_64_images_it_is_far_better_than_the_commonest_class(self, tmp_path: Path) -> None:
         plan = recipe(
