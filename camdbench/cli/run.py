@@ -15,6 +15,10 @@ from camdbench.runner.config import RunConfig
 @click.command("run", short_help="Run explainers and metrics; print a table, write a run directory.")
 @click.option("--config", metavar="FILE", help="YAML file of options, such as run.yaml of a run; options of the command line win.")
 @click.option("--dry-run", is_flag=True, help="Print the resolved options and the jobs with their passes; write nothing.")
+@click.option("--columns", metavar="ROLE=COLUMN,…", help="Columns of a table of pictures, such as image=file,label=class.")
+@click.option("--images", metavar="DIR", help="Folder of the pictures of a table or a COCO file.  [default: that of the file]")
+@click.option("--preprocess", metavar="PROTOCOL", help="Preprocessing of image files (see: camdbench list folder); model: the models' own.")
+@click.option("--size", type=click.IntRange(min=1), help="Side length of the preprocessed images in pixels.  [default: the data set's]")
 @config_options(RunConfig)
 @shared_options.plugin
 @shared_options.as_json

@@ -15,10 +15,10 @@ from torch import Tensor
 from camdbench.core.errors import SampleError, UsageError
 from camdbench.core.files import replacing
 from camdbench.core.registries import parse_explainers
-from camdbench.datasets.geometry import geometry_of
 from camdbench.datasets.preprocess import prepare, read_picture
 from camdbench.explainers.common.explain import explain
 from camdbench.explainers.common.explanation import Explanation
+from camdbench.explainers.common.given_pictures import preprocessing_of
 from camdbench.models.classifier import Classifier
 from camdbench.reporting.overlay import gallery, save_overlay
 from camdbench.runner.evaluate import evaluate
@@ -82,7 +82,7 @@ def explain_images(
         UsageError: unknown name, or no image can be read.
     """
     specs = [str(spec) for spec in parse_explainers(explainers, gives=())]
-    images, damaged = _read(names, _preprocess(preprocess, size, classifier), size or classifier.input_size)
+    images, damaged = _read(names, preprocessing_of(classifier, preprocess, size), size or classifier.input_size)
     if not images:
         raise UsageError("; ".join(f"{name}: {reason}" for name, reason in damaged.items()))
     try:
@@ -102,22 +102,6 @@ def explain_images(
     ]
     _write(batch, found, explained, [out / f"{stem}.npz" for stem in stems], out / "gallery.png")
     return explained, damaged, found.refused
-
-
-def _preprocess(given: str | None, size: int | None, classifier: Classifier) -> str:
-    """The given preprocessing, else the model's own, else `resize256_crop224`.
-
-    Raises:
-        UsageError: the images would have different sizes, or `size` contradicts pixels.
-    """
-    own = classifier.preprocess if given in (None, "model") else given
-    how = own or "resize256_crop224"
-    if size is not None and how.startswith("fit("):
-        whose = "--preprocess" if given == own else f"{classifier.name}: the preprocessing"
-        raise UsageError(f"--size = {size}: {whose} {how} states its size; use --preprocess resize256_crop224, or omit --size")
-    if geometry_of(how, 224).input_size is None:
-        raise UsageError(f"--preprocess = {how}: images would differ in size; add crop=, such as fit(short=256, crop=224)")
-    return how
 
 
 def _scores(classifier: Classifier, batch: Tensor, maps: Explanation, metrics: str) -> list[dict[str, float]]:

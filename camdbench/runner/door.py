@@ -13,9 +13,11 @@ from camdbench.core.references import Given, is_reference, read_given
 from camdbench.core.registries import explainers, metrics
 from camdbench.core.spec import Spec, parse_spec, split_specs
 from camdbench.datasets.open_dataset import split_table
+from camdbench.datasets.own.of_model import OfModel
 from camdbench.datasets.own_data import to_dataset
 from camdbench.datasets.samples import Dataset
 from camdbench.runner.config import RunConfig
+from camdbench.runner.data_options import take_data_options
 from camdbench.runner.resources import OF_OWN_MODELS, Resources
 
 
@@ -69,23 +71,23 @@ def _are_plain(models: Any) -> bool:
 
 def _with_data(options: dict[str, Any], resources: Resources | None) -> Resources | None:
     """Move a data set that is an object, a table or a reference from the options to the resources."""
-    given = options.get("dataset")
+    given, about = options.get("dataset"), take_data_options(options)
     if given is None or (isinstance(given, str) and not is_reference(given) and split_table(given) == ("", "")):
         return resources
     del options["dataset"]
-    return replace(resources or Resources(), dataset=data_of(given))
+    return replace(resources or Resources(), dataset=data_of(given, **about))
 
 
-def data_of(given: Any) -> Dataset:
-    """Data set of an object, of a table of pictures, or of the function of a reference.
+def data_of(given: Any, **more: Any) -> Dataset | OfModel:
+    """Data set of an object, of a table of pictures, or of the function of a reference, with options of `camdbench.data`.
 
     Raises:
         UsageError: it is of no known kind.
     """
     if isinstance(given, str) and is_reference(given):
         (one,) = read_given(given, "dataset")
-        return _named(to_dataset(_called(one)), one.label or one.name)
-    return to_dataset(given)
+        return _named(to_dataset(_called(one), **more), one.label or one.name)
+    return to_dataset(given, **more)
 
 
 def _called(one: Given) -> Any:
