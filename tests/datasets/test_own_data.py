@@ -265,6 +265,8 @@ def test_own_data_take_the_preprocessing_of_the_model(form: str, pictures: Pictu
     named = data(given, labels=labels, boxes=pictures.boxes, ids=pictures.ids, preprocess="fit(size=8)")
     stated = camdbench.run("gradcam", "ad,om", models={"mine": theirs}, dataset=named, out=tmp_path / "named", workers=0)
     pd.testing.assert_frame_equal(found.drop(columns="run"), stated.drop(columns="run"))
+    assert repr(own) == f"OfModel({own.name}: 6 images, preprocessed as a model states)"
+    assert len(repr(named)) < 80
     with pytest.raises(UsageError, match="size = 8: the preprocessing of the model states its size"):
         data(given, preprocess="model", size=8)
 

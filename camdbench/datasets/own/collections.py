@@ -26,7 +26,7 @@ ClassRule = str | tuple[str, ...]  # names, positions, or the names of the data'
 _TWICE = 8  # images that are read twice when a data set is opened
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OwnFiles(OnDisk):
     """Picture files with annotations.
 
@@ -157,6 +157,9 @@ class OwnObjects:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name}: {len(self)} images, {len(self.classes)} classes)"
 
     def __getitem__(self, index: int) -> Sample:
         """Read one sample.

@@ -11,7 +11,7 @@ from camdbench.datasets.own.collections import ClassRule
 from camdbench.datasets.samples import Dataset
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OfModel:
     """Data that are opened once the preprocessing of a model is known; no picture is read before.
 
@@ -31,6 +31,9 @@ class OfModel:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name}: {len(self)} images, preprocessed as a model states)"
 
     def __getitem__(self, index: int) -> NoReturn:
         """Raises UsageError: the preprocessing is unknown without a model."""
