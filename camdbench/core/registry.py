@@ -87,11 +87,14 @@ class Registry(Generic[F]):
         """Inside the context, entries of the user's are registered; each takes the place of an earlier one with its name.
 
         Raises:
-            UsageError: a name is that of a built-in.
+            UsageError: a name is that of a built-in, or another spelling of one.
         """
         before, entries = self._own, {one.entry.name: one for one in own}
+        known = set(
+            map(_squash, [*self._built_in, *(alias for own in self._built_in.values() for alias in getattr(own.facts, "aliases", ()))])
+        )
         for name in entries:
-            if name in self._built_in:
+            if _squash(name) in known:
                 raise UsageError(f"{self.kind} {name}: a name of camdbench; choose another, such as {name}-mine")
         self._own = before | entries
         try:
