@@ -87,13 +87,13 @@ def write_hugging_face(folder: Path) -> None:
     stages = {"embedding_size": 8, "hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1]}
     processor = transformers.ViTImageProcessor(size={"height": 64, "width": 64})
     for name, network in (
-        ("my-vit", transformers.ViTForImageClassification(transformers.ViTConfig(**image, **names))),
+        ("my-vit", transformers.ViTForImageClassification(transformers.ViTConfig(initializer_range=0.2, **image, **names))),
         ("my-resnet", transformers.ResNetForImageClassification(transformers.ResNetConfig(**stages, **names))),
     ):
         network.save_pretrained(folder / name)
         processor.save_pretrained(folder / name)
     words = ["<pad>", "<s>", "</s>", "<unk>", "a", "photo", "of", ".", *CLASSES]
-    tokens = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, unk_token="<unk>"))
+    tokens = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, "<unk>"))
     tokens.pre_tokenizer = pre_tokenizers.Whitespace()
     tokens.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)])
     special = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
@@ -125,9 +125,8 @@ def on_the_command_line() -> None:
     command(f"run {own} --dataset folder --data-root photos --classes names --maps theirs=theirs.npz --out runs/folder")
     command(f"run {own} --dataset photos.csv --columns image=file,label=class --size 64 --out runs/table")
     command("layers hf/./my-vit")
-    command(
-        "run --models hf/./my-resnet,hf/./my-vit --dataset folder --data-root photos --preprocess model -e gradcam -m ad,ag --quiet --out runs/hf"
-    )
+    saved = "--models hf/./my-resnet,hf/./my-vit -e gradcam -m ad,ag --quiet"
+    command(f"run {saved} --dataset folder --data-root photos --preprocess model --out runs/hf")
 
 
 def in_python(ids: list[str]) -> None:

@@ -126,5 +126,5 @@ def test_image_files_are_prepared_and_name_their_rows(tmp_path: Path) -> None:
         explain(classifier, [picture, found.images[0, :, :8, :8]], "gradcam", size=16)
     classifier.preprocess = "fit(size=12)"
     assert torch.equal(explain(classifier, picture, "gradcam").images[0], prepare(picture, "fit(size=12)", 1))
-    with pytest.raises(UsageError, match=r"size = 16: custom: the preprocessing fit.size=12. states its size"):
+    with pytest.raises(UsageError, match=r"--size = 16: custom: the preprocessing fit.size=12. states its size"):
         explain(classifier, picture, "gradcam", size=16)

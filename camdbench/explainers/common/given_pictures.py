@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from camdbench.core.errors import UsageError
-from camdbench.datasets.geometry import geometry_of
+from camdbench.datasets.geometry import choose_preprocess, geometry_of
 from camdbench.datasets.own.pictures import fit, naming, open_picture
 from camdbench.datasets.transforms import Annotations, SpatialTransform
 from camdbench.models.classifier import Classifier
@@ -23,7 +23,8 @@ def read_pictures(images: Any, classifier: Classifier, preprocess: str | None, s
         images: images in memory, or one or several files or Pillow images, which arrays (H, W, 3) or tensors (3, H, W) may stand
             beside; floats among these are kept.
         classifier: the model.
-        preprocess: preprocessing protocol; None: see `preprocessing_of`. If given, lists of arrays are preprocessed as well.
+        preprocess: preprocessing protocol; None: the model's own, else `resize256_crop224`. If given, lists of arrays are
+            preprocessed as well.
         size: side in pixels; default: the model's input size.
 
     Raises:
@@ -38,28 +39,15 @@ def read_pictures(images: Any, classifier: Classifier, preprocess: str | None, s
     for one in pictures:
         if isinstance(one, str | Path) and not Path(one).is_file():
             raise UsageError(f"images = {one}: no such file")
-    how = SpatialTransform(preprocessing_of(classifier, preprocess, size, ""), size or classifier.input_size)
+    chosen = choose_preprocess(preprocess, classifier.preprocess, classifier.name, size)
+    if geometry_of(chosen, 224).input_size is None:
+        raise UsageError(f"preprocess = {chosen}: images would differ in size; add crop=, such as fit(short=256, crop=224)")
+    how = SpatialTransform(chosen, size or classifier.input_size)
     names = tuple(_name(one, index) for index, one in enumerate(pictures))
     found = [_fit(one, name, how) for one, name in zip(pictures, names, strict=True)]
     if len(shapes := {tuple(image.shape[1:]) for image in found}) > 1:
         raise UsageError(f"images have the sizes {', '.join(f'{h} x {w}' for h, w in sorted(shapes))}; give them one size")
     return torch.stack(found), names
-
-
-def preprocessing_of(classifier: Classifier, given: str | None, size: int | None, flag: str = "--") -> str:
-    """The given preprocessing, else the model's own, else `resize256_crop224`.
-
-    Raises:
-        UsageError: the images would have different sizes, or `size` contradicts pixels.
-    """
-    own = classifier.preprocess if given in (None, "model") else given
-    how = own or "resize256_crop224"
-    if size is not None and how.startswith("fit("):
-        whose = f"{flag}preprocess" if given == own else f"{classifier.name}: the preprocessing"
-        raise UsageError(f"{flag}size = {size}: {whose} {how} states its size; use {flag}preprocess resize256_crop224, or omit {flag}size")
-    if geometry_of(how, 224).input_size is None:
-        raise UsageError(f"{flag}preprocess = {how}: images would differ in size; add crop=, such as fit(short=256, crop=224)")
-    return how
 
 
 def _fit(picture: Any, name: str, how: SpatialTransform) -> Tensor:
