@@ -1,6 +1,6 @@
 """Your own network, pictures, explainer, metric and maps, and Hugging Face folders, through the public doors of camdbench.
 
-    pip install 'camdbench[hf]'
+    pip install 'camdbench[hf]' quantus
     python benchmarks/own --work FOLDER      # writes everything to FOLDER and prints each command before it runs
 
 Networks are small and have random weights: the values mean nothing, the commands are those of real networks.
@@ -129,8 +129,13 @@ def on_the_command_line() -> None:
     command(f"run {saved} --dataset folder --data-root photos --preprocess model --out runs/hf")
 
 
-def in_python(ids: list[str]) -> None:
-    """The same with objects: a network of transformers, a torch data set, a function, and objects of Captum and Quantus."""
+def in_python(ids: list[str], *, short: bool) -> None:
+    """The same with objects: a network of transformers, a torch data set, a function, and objects of Captum and Quantus; CLIP.
+
+    Args:
+        ids: names of the pictures.
+        short: without Quantus and CLIP.
+    """
     import transformers
     from torchvision.datasets import ImageFolder
 
@@ -144,7 +149,7 @@ def in_python(ids: list[str]) -> None:
     found.save("maps.npz")
     print(found)
     sparseness: Any = "sparseness"
-    with contextlib.suppress(ImportError):
+    if not short:
         import quantus
 
         sparseness = quantus.Sparseness(disable_warnings=True)
@@ -152,6 +157,8 @@ def in_python(ids: list[str]) -> None:
     photos = ImageFolder("photos")
     rows = camdbench.run(explainers, ["ad", sparseness], models={"mine": net}, dataset=photos, preprocess="fit(size=64)", out="runs/python")
     print(rows.summary()[["model", "explainer", "metric", "mean", "n"]])
+    if short:
+        return
     clip = camdbench.zero_shot("hf/./my-clip", list(CLASSES))
     print(clip, camdbench.explain(clip, [f"photos/{name}" for name in ids[:2]], "hirescam"), sep="\n")
 
@@ -171,13 +178,15 @@ def main(arguments: list[str] | None = None) -> None:
     """Write the files and run all commands."""
     parser = argparse.ArgumentParser(prog="benchmarks/own", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, metavar="FOLDER", help="folder of all files")
-    work: Path = parser.parse_args(arguments).work
+    parser.add_argument("--short", action="store_true", help="without Quantus and CLIP")
+    given = parser.parse_args(arguments)
+    work: Path = given.work
     work.mkdir(parents=True, exist_ok=True)
     with inside(work):
         ids = write_files(Path())
         write_hugging_face(Path())
         on_the_command_line()
-        in_python(ids)
+        in_python(ids, short=given.short)
 
 
 if __name__ == "__main__":
