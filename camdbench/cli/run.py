@@ -25,6 +25,15 @@ from camdbench.runner.config import RunConfig
     is_flag=True,
     help="Print the resolved options, and the jobs with their passes and an estimate of their time; write nothing.",
 )
+@click.option("--columns", metavar="ROLE=COLUMN,…", help="Columns of a table of pictures, such as image=file,label=class.")
+@click.option(
+    "--images",
+    metavar="DIR",
+    shell_complete=complete_path("DIR"),
+    help="Folder of the pictures of a table or a COCO file.  [default: that of the file]",
+)
+@click.option("--preprocess", metavar="PROTOCOL", help="Preprocessing of image files (see: camdbench list folder); model: the models' own.")
+@click.option("--size", type=click.IntRange(min=1), help="Side length of the preprocessed images in pixels.  [default: the data set's]")
 @config_options(RunConfig)
 @shared_options.plugin
 @shared_options.as_json

@@ -19,9 +19,8 @@ from camdbench.core.registries import dataset
 from camdbench.datasets.coco_masks import read_segmentation
 from camdbench.datasets.folder_layout import FolderLayout
 from camdbench.datasets.masks import with_masks
-from camdbench.datasets.on_disk import ImageRecord
-from camdbench.datasets.own.collections import OfItems, OwnFiles
-from camdbench.datasets.own.items import Item
+from camdbench.datasets.own.collections import own_files
+from camdbench.datasets.own.items import Item, Source
 from camdbench.datasets.own.objects import largest
 from camdbench.datasets.samples import Dataset
 from camdbench.datasets.transforms import SpatialTransform
@@ -64,16 +63,48 @@ def coco(
         UsageError: another layout; the message states the expected and the found files.
     """
     layout = FolderLayout("coco", root, _EXPECTED)
-    file, home = layout.path(instances), layout.path(images)
+    source = coco_source(layout.path(instances), layout.path(images))
+    return with_masks(own_files(source, SpatialTransform(preprocess, size), name="coco"), masks)
+
+
+def coco_source(file: Path, images: Path | None = None, limit: int | None = None) -> Source:
+    """Items of an annotation file in COCO's form.
+
+    Args:
+        file: the annotation file.
+        images: folder of the pictures; default: that of the file, `images` beside it, or the one that its name states, as
+            `../val2017` of `annotations/instances_val2017.json`.
+        limit: number of images, from the first.
+
+    Raises:
+        UsageError: it is no such file, or no picture has an instance.
+    """
     content = _read(file)
-    classes, kept, items = _items(content, file, home)
+    home = _pictures_of(file, content) if images is None else images
+    classes, names, items = _items(content, file, home)
     if not items:
         raise UsageError(f"{file}: no picture has an instance; give a file of instances")
     if left := len(content["images"]) - len(items):
         warnings.warn(f"{file}: {left} pictures without an instance are left out", CamdbenchWarning, stacklevel=2)
-    records = tuple(ImageRecord(name, home / name, item.label) for name, item in zip(kept, items, strict=True))
-    data = OwnFiles(records, classes, SpatialTransform(preprocess, size), OfItems(items, classes), name="coco")
-    return with_masks(data, masks)
+    items, names = items[:limit], names[:limit]
+    return Source(items.__getitem__, len(items), names, classes, files=True, upright=False, name=file.stem)
+
+
+def _pictures_of(file: Path, content: Mapping[str, list[dict[str, Any]]]) -> Path:
+    """Folder of the pictures of an annotation file, found by the first picture.
+
+    Raises:
+        UsageError: no folder holds it.
+    """
+    split = file.stem.rpartition("_")[2]
+    folders = (file.parent, file.parent / "images", file.parent / split, file.parent.parent / split, file.parent.parent / "images")
+    try:
+        first = str(content["images"][0]["file_name"])
+    except (LookupError, TypeError):  # `_items` states which entry is damaged
+        return file.parent
+    if found := next((folder for folder in folders if (folder / first).is_file()), None):
+        return found
+    raise UsageError(f"{file}: picture {first} is in none of {', '.join(map(str, folders))}; give images=FOLDER")
 
 
 def _read(file: Path) -> dict[str, list[dict[str, Any]]]:

@@ -50,7 +50,7 @@ def no_annotations(index: int) -> Annotations:
     return Annotations()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OnDisk:
     """A data set of image files.
 
@@ -92,6 +92,9 @@ class OnDisk:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} images, {len(self.classes)} classes, {self.geometry.how}, size {self.geometry.size})"
 
     def __getitem__(self, index: int) -> Sample:
         """Read one sample.

@@ -14,15 +14,18 @@ if TYPE_CHECKING:  # samples need torch, a wrong spec does not
     from camdbench.datasets.samples import Dataset
 
 
-_TABLE = re.compile(r"(.+\.(?:csv|parquet))(\(.*\))?", re.IGNORECASE | re.DOTALL)
+_TABLE = re.compile(r"(.+\.(?:csv|parquet|json))(\(.*\))?", re.IGNORECASE | re.DOTALL)
+_COCO = re.compile(r"coco\(\s*(['\"]?)([^'\"(),=]+\.json)\1\s*(?:,(.*))?\)", re.IGNORECASE | re.DOTALL)
 
 
 def split_table(text: str) -> tuple[str, str]:
-    """Path and options of a table of pictures; two empty texts for any other spec.
+    """Path and options of a table of pictures or of a file in COCO's form; two empty texts for any other spec.
 
-    >>> split_table("my/photos.csv(size=64)"), split_table("folder(size=64)")
-    (('my/photos.csv', '(size=64)'), ('', ''))
+    >>> split_table("my/photos.csv(size=64)"), split_table("coco(labels.json, size=64)"), split_table("folder(size=64)")
+    (('my/photos.csv', '(size=64)'), ('labels.json', '(size=64)'), ('', ''))
     """
+    if found := _COCO.fullmatch(text.strip()):
+        return found[2].strip(), f"({found[3].strip()})" if (found[3] or "").strip() else ""
     found = _TABLE.fullmatch(text.strip())
     return (found[1], found[2] or "") if found else ("", "")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,14 @@ from torch.utils.data import Dataset as TorchDataset
 from camdbench.core.errors import UsageError, unknown
 from camdbench.core.registries import datasets
 from camdbench.core.spec import parse_spec
+from camdbench.datasets.coco import coco_source
 from camdbench.datasets.folder_layout import read_lines
-from camdbench.datasets.on_disk import ImageRecord
 from camdbench.datasets.open_dataset import split_table
-from camdbench.datasets.own.collections import ClassRule, OfItems, OwnFiles, OwnObjects
+from camdbench.datasets.own.collections import ClassRule, OwnObjects, own_files
 from camdbench.datasets.own.columns import read_roles
 from camdbench.datasets.own.hugging_face import hugging_face_source, is_hugging_face
 from camdbench.datasets.own.items import Item, Source, taken
-from camdbench.datasets.own.label_indices import index_labels
+from camdbench.datasets.own.of_model import OfModel
 from camdbench.datasets.own.sequences import sequence_source
 from camdbench.datasets.own.tables import table_source
 from camdbench.datasets.own.torch_datasets import torch_source
@@ -42,13 +43,14 @@ def data(
     boxes: Sequence[Any] | None = None,
     masks: Sequence[Any] | Tensor | np.ndarray | None = None,
     columns: Mapping[str, str] | str | None = None,
+    images: str | Path | None = None,
     classes: str | Path | Sequence[str] = "names",
     preprocess: str | None = None,
     size: int | None = None,
     name: str | None = None,
     ids: Sequence[Any] | None = None,
     limit: int | None = None,
-) -> Dataset:
+) -> Dataset | OfModel:
     """A data set from data in any usual form.
 
     >>> pixels = np.zeros((2, 8, 8, 3), dtype=np.uint8)
@@ -59,17 +61,19 @@ def data(
     Args:
         source: torch data set of (image, label), (image, objects) or (image, label, objects), objects a dict with `boxes`
             (n, 4) xyxy, `masks` (n, H, W) or (H, W) and `labels` (n,); torchvision's ImageFolder; list of pictures or of
-            (picture, label); (images, labels); `datasets.Dataset`; pandas DataFrame, or a CSV or Parquet file, with paths. A
-            picture is a Pillow image, a path, an array (H, W, 3) or a tensor (3, H, W), in bytes or in [0, 1].
+            (picture, label); (images, labels); `datasets.Dataset`; pandas DataFrame, or a CSV or Parquet file, with paths; a
+            .json file in COCO's form. A picture is a Pillow image, a path, an array (H, W, 3) or a tensor (3, H, W), in bytes or
+            in [0, 1].
         labels: class index, class name or None of each image.
         boxes: (n, 4) xyxy of each image in pixels, ends exclusive.
         masks: (H, W) of each image.
         columns: name of a table's column by role: image, label, x0, y0, x1, y1, mask; of a `datasets.Dataset` image, label, id,
             mask, objects.
+        images: folder to which the paths of a table or of COCO's form are relative; default: that of the file.
         classes: how labels meet the classes of a network: `names`; `positions`; a text file or list of the data's class names
             in the network's order.
-        preprocess: preprocessing protocol. Default: floats are kept, files, Pillow images and bytes become
-            `resize256_crop224`.
+        preprocess: preprocessing protocol; `model`: that of the model of a run. Default: floats are kept, files, Pillow images
+            and bytes become `resize256_crop224`.
         size: side of the input in pixels; default: 224.
         name: name of the data set in rows; default: by the source.
         ids: name of each image; default: paths, a table's or data set's own names, or positions.
@@ -77,45 +81,65 @@ def data(
 
     Returns:
         A data set of samples (3, H, W) in [0, 1]. Picture files are read when needed; objects are read once at once, to check
-        and hash them.
+        and hash them; with `preprocess="model"` by `camdbench.run`.
 
     Raises:
         UsageError: the source is of no known form, or an image, label, box or mask is not as described.
         CamdbenchError: code of the source raises.
     """
     _check_positive(limit, "limit")
-    rule, geometry = _class_rule(classes), _geometry(preprocess, size)
-    found = _source(source, read_roles(columns), limit)
-    if columns is not None and not (isinstance(source, pd.DataFrame | str | Path) or is_hugging_face(source)):
-        raise UsageError(f"columns = {columns}: {type(source).__name__} has no columns; omit it")
+    rule, _ = _class_rule(classes), _geometry("keep" if preprocess == "model" else preprocess, size)
+    found = _source(source, read_roles(columns), images, limit)
+    _check_applicable(source, columns, images)
     found = _with_given(found, labels=labels, boxes=boxes, masks=masks)
     if not found.count:
         raise UsageError(f"dataset = {type(source).__name__}: it has no images; give at least one")
-    names = _ids(found, ids)
-    called = _name(name, found.name)
-    if not found.files:
-        chosen = None if preprocess is None and size is None else geometry
-        return OwnObjects(found.read, names, found.classes, chosen, size=size or _SIZE, name=called, class_rule=rule)
-    items = list(found)
-    indices, own = index_labels([item.label for item in items], found.classes)
-    records = tuple(ImageRecord(*each) for each in zip(names, [Path(item.picture) for item in items], indices, strict=True))
-    return OwnFiles(records, own, geometry, OfItems(tuple(items), own), upright=True, name=called, class_rule=rule)
+    opened = partial(_opened, found, _ids(found, ids), size=size, name=_name(name, found.name), class_rule=rule)
+    if preprocess != "model":
+        return opened(preprocess)
+    if size is not None:
+        raise UsageError(f"size = {size}: the preprocessing of the model states its size; omit it")
+    first, given = found.read(0), opened.keywords
+    gives = tuple(kind for kind, own in (("boxes", first.boxes), ("masks", first.mask)) if own is not None)
+    return OfModel(opened, opened.args[1], gives, given["name"], given["class_rule"])
 
 
-def _source(given: Any, columns: Mapping[str, str], limit: int | None) -> Source:
+def _opened(found: Source, names: Sequence[str], preprocess: str | None, *, size: int | None, name: str, class_rule: ClassRule) -> Dataset:
+    """The data set of a source with a preprocessing protocol; None: the default."""
+    geometry = _geometry(preprocess, size)
+    if found.files:
+        return own_files(found, geometry, names, name=name, class_rule=class_rule)
+    chosen = None if preprocess is None and size is None else geometry
+    return OwnObjects(found.read, names, found.classes, chosen, size=size or _SIZE, name=name, class_rule=class_rule)
+
+
+def _check_applicable(source: Any, columns: Any, images: Any) -> None:
+    """Refuse options that the form of a source does not have."""
+    is_file = isinstance(source, str | Path)
+    is_coco = is_file and Path(source).suffix.lower() == ".json"
+    is_table = isinstance(source, pd.DataFrame) or (is_file and not is_coco)
+    what = Path(source).name if is_file else type(source).__name__
+    if columns is not None and not (is_table or is_hugging_face(source)):
+        raise UsageError(f"columns = {columns}: {what} has no columns; omit it")
+    if images is not None and not (is_table or is_coco):
+        raise UsageError(f"images = {images}: {what} has no paths that are relative to a folder; omit it")
+
+
+def _source(given: Any, columns: Mapping[str, str], images: str | Path | None, limit: int | None) -> Source:
     """The items of a source by its form.
 
     Raises:
         UsageError: it has no known form.
     """
+    folder = None if images is None else Path(images)
+    if folder is not None and not folder.is_dir():
+        raise UsageError(f"images = {images}: no such folder")
     if is_hugging_face(given):
         return hugging_face_source(given, columns, limit)
     if isinstance(given, pd.DataFrame):
-        return table_source(given, columns, limit)
+        return table_source(given, columns, limit, folder)
     if isinstance(given, str | Path):
-        if Path(given).suffix.lower() in (".csv", ".parquet"):
-            return table_source(Path(given), columns, limit)
-        raise UsageError(f"dataset = {given}: expected a CSV or Parquet file, or a list of pictures; of folders give --dataset folder")
+        return _file_source(Path(given), columns, folder, limit)
     if isinstance(given, DataLoader):
         raise UsageError("dataset = DataLoader: give its data set, as loader.dataset")
     if isinstance(given, TorchDataset):
@@ -123,6 +147,15 @@ def _source(given: Any, columns: Mapping[str, str], limit: int | None) -> Source
     if isinstance(given, list | tuple | Tensor | np.ndarray):
         return sequence_source(given, limit)
     return _source_by_methods(given, limit)
+
+
+def _file_source(file: Path, columns: Mapping[str, str], images: Path | None, limit: int | None) -> Source:
+    """The items of a table or of a file in COCO's form."""
+    if (suffix := file.suffix.lower()) in (".csv", ".parquet"):
+        return table_source(file, columns, limit, images)
+    if suffix == ".json":
+        return coco_source(file, images, limit)
+    raise UsageError(f"dataset = {file}: expected a CSV, Parquet or COCO file, or a list of pictures; of folders give --dataset folder")
 
 
 def _source_by_methods(given: Any, limit: int | None) -> Source:
@@ -133,7 +166,7 @@ def _source_by_methods(given: Any, limit: int | None) -> Source:
         return sequence_source(taken(given, limit, type(given).__name__), limit)
     raise UsageError(
         f"dataset = {type(given).__name__}: expected a torch data set, a list of pictures, (images, labels), a datasets.Dataset, a "
-        "DataFrame, or a CSV or Parquet file"
+        "DataFrame, or a CSV, Parquet or COCO file"
     )
 
 
@@ -219,32 +252,42 @@ def _class_rule(given: Any) -> ClassRule:
     return tuple(read_lines(Path(given)))
 
 
-def data_of_text(text: str) -> Dataset:
-    """The data set of a spec such as `photos.csv(size=64, columns="image=file")`.
+def data_of_text(text: str, **more: Any) -> Dataset | OfModel:
+    """The data set of a spec such as `photos.csv(size=64, columns="image=file")` or `coco(instances.json)`.
 
     Raises:
         UsageError: an unknown option, or as in `data`.
     """
     file, options = split_table(text)
     spec = parse_spec(f"table{options}")
-    known = ("columns", "classes", "preprocess", "size", "name", "limit")
+    known = ("columns", "images", "classes", "preprocess", "size", "name", "limit")
     for option in spec.arguments:
         if option not in known:
             raise unknown("option", option, known, of=f"dataset {file}")
-    return data(Path(file), **spec.arguments)  # pyright: ignore[reportArgumentType]
+    if not Path(file).is_file():
+        raise UsageError(f"dataset = {file}: no such file")
+    return data(Path(file), **(spec.arguments | dict(more)))  # pyright: ignore[reportArgumentType]
 
 
-def to_dataset(given: Any) -> Dataset:
+def to_dataset(given: Any, **more: Any) -> Dataset | OfModel:
     """A data set of camdbench as it is; the text of a table of paths or any other form through `data`.
+
+    Args:
+        given: the data.
+        **more: options of `data`.
 
     Raises:
         UsageError: as in `data`.
     """
     if isinstance(given, str):
-        return data_of_text(given)
-    return given if is_dataset(given) else data(given)
+        return data_of_text(given, **more)
+    if not is_dataset(given):
+        return data(given, **more)
+    if more:
+        raise UsageError(f"{next(iter(more))}: {type(given).__name__} is a data set that is made; give the option to camdbench.data")
+    return given
 
 
 def is_dataset(given: Any) -> bool:
-    """Whether an object is a data set of camdbench."""
-    return all(hasattr(given, name) for name in ("ids", "labels", "classes", "fingerprint"))
+    """Whether an object is a data set of camdbench, or made by `data`."""
+    return isinstance(given, OfModel) or all(hasattr(given, name) for name in ("ids", "labels", "classes", "fingerprint"))

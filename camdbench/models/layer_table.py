@@ -48,6 +48,7 @@ def layers_of(model: Any, size: int | None) -> tuple[Classifier, list[Layer]]:
     """
     if isinstance(model, str | Path) and not has_reference(str(model)):
         found = load_untrained(str(model))
+        found.output = "logits"  # of random weights, which say nothing about the kind of the outputs
     else:
         (given,) = read_given(str(model) if isinstance(model, str | Path) else [model], "model")
         found = build(given, {}, unstated={"mean": 0.0, "std": 1.0})  # shapes do not depend on these

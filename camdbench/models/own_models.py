@@ -132,7 +132,7 @@ def _from_object(thing: Any, facts: Mapping[str, Any]) -> Classifier | None:
 
 
 def _with_normalisation(network: nn.Module, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts, with mean, std and size of timm's `pretrained_cfg` where they are not given.
+    """The facts, with mean, std and size of timm's `pretrained_cfg`, and names and size of transformers, where they are not given.
 
     Raises:
         UsageError: mean and std are unknown.
@@ -147,7 +147,19 @@ def _with_normalisation(network: nn.Module, facts: Mapping[str, Any]) -> dict[st
             f"give {', '.join(f'{key}=' for key in lacks)} (0 and 1 if it takes [0, 1] as it is)"
         )
     side = known.get("input_size", (0, 0))[-1]
-    return found | ({"input_size": side} if side and "input_size" not in found else {})
+    return _of_transformers(network) | ({"input_size": side} if side else {}) | found
+
+
+def _of_transformers(network: nn.Module) -> dict[str, Any]:
+    """Class names and input size of a network of transformers, by its configuration; empty for other networks."""
+    config: Any = getattr(network, "config", None)
+    if not (type(network).__module__.startswith("transformers.") and hasattr(config, "id2label")):
+        return {}
+    from camdbench.models.huggingface_zoo import _class_names  # pyright: ignore[reportPrivateUsage]
+
+    sides = getattr(config, "image_size", None)
+    side = sides[0] if isinstance(sides, list | tuple) and len(set(sides)) == 1 else sides
+    return {"class_names": _class_names(config)} | ({"input_size": side} if isinstance(side, int) else {})
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ from camdbench.core.references import Given, call_given, is_reference, read_give
 from camdbench.core.registries import explainers, metrics
 from camdbench.core.spec import Spec
 from camdbench.datasets.open_dataset import split_table
+from camdbench.datasets.own.of_model import OfModel
 from camdbench.datasets.own_data import check_data_name, data, is_dataset, to_dataset
 from camdbench.datasets.samples import Dataset
+from camdbench.runner.data_options import take_data_options
 from camdbench.runner.resources import OF_OWN_MODELS, Resources
 
 _HELD = ExitStack()  # entries that `hold` registered; never closed
@@ -68,16 +70,16 @@ def _are_plain(models: Any) -> bool:
 
 def _with_data(options: dict[str, Any], resources: Resources | None) -> Resources | None:
     """Move a data set that is an object, a table or a reference from the options to the resources."""
-    given = options.get("dataset")
+    given, about = options.get("dataset"), take_data_options(options)
     if given is None or (isinstance(given, str) and not is_reference(given) and split_table(given) == ("", "")):
         return resources
     del options["dataset"]
-    found, place = data_of(given)
-    return replace(resources or Resources(), dataset=found, dataset_place=place)
+    found, place = data_of(given, **about)
+    return replace(resources or Resources(), dataset=found, dataset_place=place, data_options=about if place else {})
 
 
-def data_of(given: Any) -> tuple[Dataset, str]:
-    """Data set of an object, of a table of pictures, or of the function of a reference.
+def data_of(given: Any, **more: Any) -> tuple[Dataset | OfModel, str]:
+    """Data set of an object, of a table of pictures, or of the function of a reference, with options of `camdbench.data`.
 
     Returns:
         The data set, and a text with an absolute path of which another process makes it; empty for objects.
@@ -85,18 +87,30 @@ def data_of(given: Any) -> tuple[Dataset, str]:
     Raises:
         UsageError: it is of no known kind, or its name is invalid.
     """
+    has_lists = any(name in more for name in ("labels", "boxes", "masks"))
     if not isinstance(given, str):
-        return to_dataset(given), ""
+        return to_dataset(given, **more), ""
     if not is_reference(given):
         file, options = split_table(given)
-        return to_dataset(given), f"{Path(file).absolute()}{options}"
+        return to_dataset(given, **more), "" if has_lists else f"{Path(file).absolute()}{options}"
     (one,) = read_given(given, "dataset")
     thing, name = _called(one), one.label or one.name
     if not is_dataset(thing):
-        thing = data(thing, name=name)
+        thing = data(thing, name=name, **more)
+    elif more:
+        thing = to_dataset(thing, **more)
     elif one.label or getattr(thing, "name", None) in (None, ""):
-        thing.name = check_data_name(name)
-    return thing, f"{one.label}={one.reference}" if one.label else one.reference
+        thing = _named(thing, check_data_name(name))
+    return thing, "" if has_lists else f"{one.label}={one.reference}" if one.label else one.reference
+
+
+def _named(dataset: Any, name: str) -> Any:
+    """The data set under a name; a frozen one without a field for it keeps its own."""
+    if "name" in getattr(dataset, "__dataclass_fields__", ()):
+        return replace(dataset, name=name)
+    with suppress(AttributeError):
+        dataset.name = name
+    return dataset
 
 
 def _called(one: Given) -> Any:

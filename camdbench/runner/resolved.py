@@ -32,6 +32,7 @@ def resolved(run: Run) -> dict[str, Any]:
     found |= {"explainers": _own_specs(explainers, run.request.computed) or "none", "metrics": _own_specs(metrics, run.request.metrics)}
     if resources.dataset is not None:
         found["dataset"] = resources.dataset_place or {_OBJECT: resources.dataset_name}
+    found |= resources.data_options
     if resources.joint:
         found["maps"] = {_OBJECT: list(resources.joint)}
     return ({"plugins": list(PLUGINS)} if PLUGINS else {}) | found

@@ -18,6 +18,7 @@ from camdbench.datasets.class_order import InNetworkOrder
 from camdbench.datasets.loading import UnreadableImage, default_workers, read
 from camdbench.datasets.on_disk import OnDisk
 from camdbench.datasets.open_dataset import open_dataset
+from camdbench.datasets.own.of_model import OfModel
 from camdbench.datasets.own_data import to_dataset
 from camdbench.datasets.samples import Batch, Dataset, Sample, batches
 from camdbench.datasets.subsets import select_images, shuffled
@@ -54,11 +55,12 @@ class Resources:
         class_order: index in the models of each class of the data, and the models' class names; None: equal positions.
         origins: where own models come from, by name: `FILE.py:NAME(options)`, or `object of a Python session`.
         places: references of own models with absolute paths, from which a worker makes them.
+        data_options: options of `camdbench.data` beside that reference.
         dataset_place: reference of the data set with an absolute path; empty for objects.
     """
 
     models: Mapping[str, Classifier] = field(default_factory=dict[str, Classifier])
-    dataset: Dataset | None = None
+    dataset: Dataset | OfModel | None = None
     maps: str | Path | None = None
     map_normalisation: str | None = None
     map_source: MapSource | None = None
@@ -69,6 +71,7 @@ class Resources:
     origins: Mapping[str, str] = field(default_factory=dict[str, str])
     places: Mapping[str, str] = field(default_factory=dict[str, str])
     dataset_place: str = ""
+    data_options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     _loaded: dict[str, Classifier] = field(default_factory=dict[str, Classifier], init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -115,7 +118,7 @@ class Resources:
     def workers(self) -> int:
         """Number of processes that load images."""
         given = self.checked_request.config.workers
-        own = isinstance(self.dataset, OnDisk)
+        own = self.dataset is not None and isinstance(self.opened, OnDisk)
         on_disk = own or (self.dataset is None and datasets.get(self.checked_request.dataset.name).facts.on_disk)
         return default_workers(len(self.images.ids), on_disk=on_disk) if given is None else given
 
@@ -127,6 +130,8 @@ class Resources:
     @property
     def annotations(self) -> tuple[str, ...]:
         """Annotations of a data set object: those of its first readable image."""
+        if isinstance(self.dataset, OfModel):
+            return self.dataset.annotations
         sample = first_readable(cast("Dataset", self.dataset))
         return tuple(name for name, own in (("boxes", sample.boxes), ("masks", sample.mask)) if own is not None)
 
@@ -138,6 +143,8 @@ class Resources:
     @cached_property
     def opened(self) -> Dataset:
         """The whole data set, with its own class indices."""
+        if isinstance(self.dataset, OfModel):
+            return self.dataset.open(self._models_preprocess())
         if self.dataset is not None:
             return self.dataset
         config, spec = self._place.config, self._place.dataset

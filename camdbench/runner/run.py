@@ -18,6 +18,7 @@ from camdbench.core.settings import fields_of, make_config, takes
 from camdbench.core.spec import Spec
 from camdbench.datasets.open_dataset import split_table
 from camdbench.runner.config import Request, RunConfig, Specs, check_config
+from camdbench.runner.data_options import DATA_OPTIONS, with_data_options
 from camdbench.tables.load import load_rows
 from camdbench.tables.result_rows import Rows
 
@@ -33,6 +34,13 @@ def run(
     config: RunConfig | Mapping[str, Any] | str | Path | None = None,
     resources: Resources | None = None,
     progress: Progress | bool | None = None,
+    labels: Any = None,
+    boxes: Any = None,
+    masks: Any = None,
+    columns: Mapping[str, str] | str | None = None,
+    images: str | Path | None = None,
+    preprocess: str | None = None,
+    size: int | None = None,
     **options: Any,
 ) -> Rows:
     """Run explainers and metrics over a data set; finished parts are not recomputed.
@@ -47,6 +55,13 @@ def run(
         resources: models, data set or maps as objects. `models={name: classifier}` and `dataset=` may also be given directly.
         progress: callback for progress updates; True shows a bar, False nothing; default: a bar in a notebook
             and on a terminal, elsewhere the logger `camdbench` at level INFO.
+        labels: as for `camdbench.data`, with your data; so are boxes, masks, columns and images.
+        boxes: of each image.
+        masks: of each image.
+        columns: columns of a table by role, such as `"image=file,label=class"`.
+        images: folder of the pictures of a table or a COCO file.
+        preprocess: preprocessing of any data set of image files; `model`: that of the models.
+        size: side of the input in pixels.
 
     Returns:
         One row per image, model, explainer and metric, with the columns of `core.row.Row`; values have the units of their
@@ -57,6 +72,7 @@ def run(
         CamdbenchError: no image can be read, or a file cannot be written.
     """
     named = {name: own for name, own in (("explainers", explainers), ("metrics", metrics)) if own is not None}
+    named |= dict(zip(DATA_OPTIONS, (labels, boxes, masks, columns, images, preprocess, size), strict=True))
     with _opened(config, named | options, resources) as (request, objects):
         from camdbench.runner.executors import EXECUTORS, check_objects  # imports torch, so only after the check
         from camdbench.runner.prepare import prepare, session_facts
@@ -117,7 +133,7 @@ def _opened(
     read = {name: value for name, value in read_config(config).items() if name not in given}
     for plugin in _plugins(read.pop("plugins", None)):
         load_plugin(plugin)
-    chosen, resources = _with_maps(read | dict(options), resources)
+    chosen, resources = _with_maps(with_data_options(read | dict(options), None if "dataset" in given else RunConfig.dataset), resources)
     refuse_objects(chosen)
     if all(map(is_named, (chosen.get(name) for name in ("explainers", "metrics", "models", "dataset")))):
         yield check_config(make_config(RunConfig, chosen), resources), resources

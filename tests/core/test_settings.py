@@ -16,6 +16,7 @@ from camdbench.cli.config_options import config_options
 from camdbench.core.errors import UsageError
 from camdbench.core.settings import Setting, fields_of, identity_of, make_config, takes
 from camdbench.runner.config import RunConfig
+from camdbench.runner.data_options import DATA_OPTIONS
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,9 @@ def test_every_option_of_run_is_a_field_and_every_field_an_option():
 
     flags = {parameter.name for parameter in run.params} - {"plugin", "as_json", "quiet", "verbose", "config", "dry_run"}
     keywords = set(inspect.signature(camdbench.run).parameters) - {"config", "resources", "progress"}
-    assert flags == keywords == {item.name for item in fields_of(RunConfig)}
-    assert len(flags) == 27
+    assert flags - set(DATA_OPTIONS) == keywords - set(DATA_OPTIONS) == {item.name for item in fields_of(RunConfig)}
+    assert set(DATA_OPTIONS) - flags == {"labels", "boxes", "masks"}  # of images in Python
+    assert len(flags) == 31
 
 
 @pytest.mark.parametrize(

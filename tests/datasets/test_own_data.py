@@ -218,10 +218,66 @@ def test_every_form_has_equal_images_and_rows(form: str, pictures: Pictures, exp
     pd.testing.assert_frame_equal(found, expected)
 
 
-def test_coco_has_the_same_rows(pictures: Pictures, expected: pd.DataFrame, tmp_path: Path):
-    coco_file(pictures)
+def test_coco_has_the_same_rows(pictures: Pictures, expected: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file = coco_file(pictures)
     found = rows('coco(instances="instances.json", images=".", preprocess="keep")', tmp_path / "run", data_root=pictures.root)
     pd.testing.assert_frame_equal(found, expected)
+    pd.testing.assert_frame_equal(rows(data(file, preprocess="keep"), tmp_path / "object"), expected)
+    monkeypatch.chdir(pictures.root)
+    pd.testing.assert_frame_equal(rows("coco(instances.json)", tmp_path / "text", preprocess="keep"), expected)
+    (pictures.root.parent / "annotations").mkdir()
+    moved = file.rename(pictures.root.parent / "annotations" / f"instances_{pictures.root.name}.json")
+    assert torch.equal(data(moved, preprocess="keep", limit=2)[1].image, pictures.floats[1])
+    elsewhere = moved.rename(tmp_path / "instances.json")
+    with pytest.raises(UsageError, match=r"instances.json: picture cat/0.png is in none of .*; give images=FOLDER"):
+        data(elsewhere)
+    assert data(elsewhere, images=pictures.root).ids == pictures.ids
+
+
+def test_options_of_the_data_go_into_the_spec_or_to_the_object(pictures: Pictures, expected: pd.DataFrame, tmp_path: Path):
+    more = {"boxes": pictures.boxes, "preprocess": "keep"}
+    pd.testing.assert_frame_equal(rows(ImageFolder(str(pictures.root)), tmp_path / "folder", **more), expected)
+    made = {"columns": "image=file,label=class", "preprocess": "keep"}
+    pd.testing.assert_frame_equal(rows(str(table(pictures, "csv")), tmp_path / "table", **made), expected)
+    found = camdbench.run(
+        "gradcam", "ad", models={"mine": model()}, dataset="folder", data_root=pictures.root, out=tmp_path / "r", **made | {"columns": None}
+    )
+    assert set(found["dataset"]) == {'folder(preprocess="keep")'}
+    with pytest.raises(UsageError, match="--columns = image=file,label=class: data set folder has its own; omit it"):
+        rows("folder", tmp_path / "wrong", data_root=pictures.root, **made)
+    with pytest.raises(UsageError, match="preprocess: OwnFiles is a data set that is made; give the option to"):
+        rows(data(pictures.files), tmp_path / "wrong", preprocess="keep")
+    assert not (tmp_path / "wrong").exists()
+
+
+@pytest.mark.parametrize("form", ["files", "objects"])
+def test_own_data_take_the_preprocessing_of_the_model(form: str, pictures: Pictures, tmp_path: Path):
+    given = pictures.files if form == "files" else [Image.open(file) for file in pictures.files]
+    labels = [NAMES[label] for label in pictures.labels]
+    own = data(given, labels=labels, boxes=pictures.boxes, ids=pictures.ids, preprocess="model")
+    with pytest.raises(UsageError, match=r"preprocess = model: image .cat/0.png. is preprocessed in a run"):
+        own[0]
+    with pytest.raises(UsageError, match="preprocess = model: mine states no preprocessing"):
+        rows(own, tmp_path / "none")
+    theirs = model()
+    theirs.preprocess = "fit(size=8)"
+    found = camdbench.run("gradcam", "ad,om", models={"mine": theirs}, dataset=own, out=tmp_path / "model", workers=0)
+    named = data(given, labels=labels, boxes=pictures.boxes, ids=pictures.ids, preprocess="fit(size=8)")
+    stated = camdbench.run("gradcam", "ad,om", models={"mine": theirs}, dataset=named, out=tmp_path / "named", workers=0)
+    pd.testing.assert_frame_equal(found.drop(columns="run"), stated.drop(columns="run"))
+    assert repr(own) == f"OfModel({own.name}: 6 images, preprocessed as a model states)"
+    assert len(repr(named)) < 80
+    with pytest.raises(UsageError, match="size = 8: the preprocessing of the model states its size"):
+        data(given, preprocess="model", size=8)
+
+
+def test_another_preprocessing_of_one_size_is_another_run(pictures: Pictures, tmp_path: Path):
+    labels = [NAMES[label] for label in pictures.labels]
+    first = data(pictures.files, labels=labels, preprocess="fit(size=8)")
+    rows_of = {"models": {"mine": model()}, "out": tmp_path / "run", "workers": 0}
+    camdbench.run("gradcam", "ad", dataset=first, **rows_of)
+    with pytest.raises(UsageError, match="holds a run with data"):
+        camdbench.run("gradcam", "ad", dataset=data(pictures.files, labels=labels, preprocess="fit(short=8, crop=8)"), **rows_of)
 
 
 def test_a_table_is_named_in_python_as_on_the_command_line(pictures: Pictures, expected: pd.DataFrame, tmp_path: Path):
@@ -327,7 +383,7 @@ def test_a_random_transform_is_refused_also_later(pictures: Pictures):
         ({"a": GREY}, {}, "dataset = dict: expected a torch data set"),
         (7, {}, "dataset = int: expected a torch data set"),
         ((one for one in [GREY]), {}, r"dataset = generator: a stream has no length; give camdbench.data\(…, limit=N\)"),
-        ("photos", {}, "dataset = photos: expected a CSV or Parquet file, or a list of pictures; of folders give --dataset folder"),
+        ("photos", {}, "dataset = photos: expected a CSV, Parquet or COCO file, or a list of pictures; of folders give --dataset folder"),
         (torch.utils.data.DataLoader(Own((GREY, 0))), {}, "dataset = DataLoader: give its data set, as loader.dataset"),
     ],
 )

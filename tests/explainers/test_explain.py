@@ -119,3 +119,12 @@ def test_image_files_are_prepared_and_name_their_rows(tmp_path: Path) -> None:
     assert torch.equal(found.images[0], prepare(picture, "resize256_crop224", 16))
     with pytest.raises(UsageError, match=r"dog.png: no such file"):
         explain(classifier, tmp_path / "dog.png", "gradcam")
+    mixed = [picture, tmp_path / "cat.png", np.asarray(picture), found.images[0]]
+    whole = explain(classifier, mixed, "gradcam", size=16)
+    assert (whole.names, [torch.equal(one, found.images[0]) for one in whole.images]) == (("0", "cat", "2", "3"), [True] * 4)
+    with pytest.raises(UsageError, match=r"images have the sizes 8 x 8, 16 x 16; give them one size"):
+        explain(classifier, [picture, found.images[0, :, :8, :8]], "gradcam", size=16)
+    classifier.preprocess = "fit(size=12)"
+    assert torch.equal(explain(classifier, picture, "gradcam").images[0], prepare(picture, "fit(size=12)", 1))
+    with pytest.raises(UsageError, match=r"--size = 16: custom: the preprocessing fit.size=12. states its size"):
+        explain(classifier, picture, "gradcam", size=16)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,8 +15,8 @@ from camdbench.core.errors import SampleError, UsageError
 from camdbench.datasets.containers import to_tensor
 from camdbench.datasets.in_memory import check_boxes
 from camdbench.datasets.mask_values import object_pixels
-from camdbench.datasets.on_disk import OnDisk
-from camdbench.datasets.own.items import Item, Mask
+from camdbench.datasets.on_disk import ImageRecord, OnDisk
+from camdbench.datasets.own.items import Item, Mask, Source
 from camdbench.datasets.own.label_indices import index_labels
 from camdbench.datasets.own.pictures import fit, naming, open_picture
 from camdbench.datasets.samples import Sample
@@ -25,7 +26,7 @@ ClassRule = str | tuple[str, ...]  # names, positions, or the names of the data'
 _TWICE = 8  # images that are read twice when a data set is opened
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OwnFiles(OnDisk):
     """Picture files with annotations.
 
@@ -36,6 +37,10 @@ class OwnFiles(OnDisk):
 
     name: str = "data"
     class_rule: ClassRule = "names"
+
+    def fingerprint(self) -> str:
+        """Hash as of every data set on disk, and over the preprocessing, which no spec of a run states."""
+        return hashlib.sha256(f"{super().fingerprint()}\0{self.geometry.how}\0{self.geometry.size}".encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,29 @@ def _pixels(mask: Mask | None) -> Tensor | None:
     return plane
 
 
+def own_files(
+    source: Source, geometry: SpatialTransform, names: Sequence[str] = (), *, name: str = "", class_rule: ClassRule = "names"
+) -> OwnFiles:
+    """The data set of a source whose pictures are files; none is read.
+
+    Args:
+        source: the items.
+        geometry: preprocessing protocol.
+        names: names of the images; default: those of the source.
+        name: name of the data set in rows; default: that of the source.
+        class_rule: how labels meet the classes of a network.
+
+    Raises:
+        UsageError: a label is of another kind or out of range.
+    """
+    items = tuple(source)
+    indices, classes = index_labels([item.label for item in items], source.classes)
+    files = [Path(item.picture) for item in items]
+    records = tuple(ImageRecord(*each) for each in zip(names or source.ids or (), files, indices, strict=True))
+    known = OfItems(items, classes)
+    return OwnFiles(records, classes, geometry, known, upright=source.upright, name=name or source.name, class_rule=class_rule)
+
+
 class OwnObjects:
     """Pictures that a function returns by position. All are read once when the data set is opened, the first ones twice.
 
@@ -129,6 +157,9 @@ class OwnObjects:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name}: {len(self)} images, {len(self.classes)} classes)"
 
     def __getitem__(self, index: int) -> Sample:
         """Read one sample.

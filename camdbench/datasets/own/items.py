@@ -46,6 +46,7 @@ class Source:
         ids: names of the images; default: their positions.
         classes: class names by index; empty if unknown.
         files: whether every picture is a path, and an item is read without decoding it.
+        upright: whether pictures are rotated by their EXIF tag; False if annotations refer to the stored raster.
         name: name of the data set in rows.
     """
 
@@ -54,6 +55,7 @@ class Source:
     ids: Sequence[Any] | None = None
     classes: Sequence[str] = ()
     files: bool = False
+    upright: bool = True
     name: str = ""
 
     def __iter__(self) -> Iterator[Item]:

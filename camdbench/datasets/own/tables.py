@@ -22,16 +22,17 @@ _EDGES = ("x0", "y0", "x1", "y1")
 _ROLES = {role: (role,) for role in ("image", "label", *_EDGES, "mask")}
 
 
-def table_source(given: pd.DataFrame | Path, columns: Mapping[str, str], limit: int | None) -> Source:
+def table_source(given: pd.DataFrame | Path, columns: Mapping[str, str], limit: int | None, folder: Path | None = None) -> Source:
     """Items of a table with the columns image, label, x0, y0, x1, y1 and mask, all but the first optional.
 
-    Boxes are in pixels from 0, ends exclusive; rows of one image must agree on label and mask. Paths are relative to the file
-    of the table, or to the current folder. Ids are the paths as the table states them.
+    Boxes are in pixels from 0, ends exclusive; rows of one image must agree on label and mask. Paths are relative to a given
+    folder, else to that of the file, or to the current one. Ids are the paths as the table states them.
 
     Raises:
         UsageError: a column is missing, a cell has no meaning, or a picture does not exist.
     """
     table, home, what = (_read(given), given.parent, str(given)) if isinstance(given, Path) else (given, Path(), "DataFrame")
+    home = folder or home
     roles = pick(columns, [str(name) for name in table.columns], _ROLES, required="image", what=what)
     if (count := sum(edge in roles for edge in _EDGES)) not in (0, 4):
         raise UsageError(f"{what} has {count} of the columns x0, y0, x1, y1; a box needs all four")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,9 @@ from camdbench.core.registries import needs_of, parse_explainers
 from camdbench.core.spec import Spec, split_specs
 from camdbench.core.target_rules import TARGET_RULES, check_target_rule
 from camdbench.datasets.in_memory import make_batch
-from camdbench.datasets.preprocess import prepare, read_picture
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.explanation import Explanation, Explanations, joined
+from camdbench.explainers.common.given_pictures import read_pictures
 from camdbench.explainers.common.layer_choice import check_explainer, checked_layers
 from camdbench.explainers.common.own_explainers import own_explainers
 from camdbench.explainers.common.saliency import saliency
@@ -39,7 +38,7 @@ def explain(
     layer: str | None = None,
     boxes: Sequence[Tensor] | None = None,
     masks: Tensor | None = None,
-    preprocess: Preprocess = "resize256_crop224",
+    preprocess: Preprocess | None = None,
     size: int | None = None,
     batch_size: int = 16,
     seed: int = 0,
@@ -48,8 +47,8 @@ def explain(
 
     Args:
         model: a `Classifier`, the name of one in the zoo, or whatever `camdbench.classifier` takes.
-        images: (N, 3, H, W) or (3, H, W) in [0, 1], never mean/std-normalised; or arrays, Pillow images, or one or several
-            image files.
+        images: (N, 3, H, W) or (3, H, W) in [0, 1], never mean/std-normalised, or arrays; or image files and Pillow images of
+            any size.
         explainers: a spec such as `gradcam` or `opticam(iterations=50)`; a function `f(trace)`, `f(classifier, images, targets)`
             or `f(model, inputs, targets)`; a reference `FILE.py:NAME`; or several, `"gradcam,opticam"`, a sequence or a mapping.
         targets: one class for all images, N classes (indices or names of `class_names`), or a rule: predicted, runner_up,
@@ -57,7 +56,8 @@ def explain(
         layer: target layer instead of the model's own.
         boxes: N tensors (n, 4) of ground-truth boxes, for explainers that need them.
         masks: (N, H, W) ground-truth masks, for explainers that need them.
-        preprocess: how image files become squares of `size` pixels; other images are taken as they are.
+        preprocess: how files and Pillow images become squares of `size` pixels; default: as the model states, else
+            `resize256_crop224`. Arrays and tensors are taken as they are.
         size: side in pixels; default: the model's input size.
         batch_size: images at a time.
         seed: seed of explainers that draw random numbers; images are numbered "0", "1", ….
@@ -79,7 +79,7 @@ def explain(
         ResultError: the explainer, of a plug-in, returned no maps (B, h, w).
     """
     classifier = to_classifier(model)
-    pixels, names = _read(images, preprocess, size or classifier.input_size)
+    pixels, names = read_pictures(images, classifier, preprocess, size)
     batch = make_batch(pixels, boxes=boxes, masks=masks).to(classifier.device)
     place = (batch.images.shape[-2], batch.images.shape[-1])
     classes = check_network(classifier, place).classes
@@ -144,18 +144,6 @@ def _names_one(explainers: Any) -> bool:
     if isinstance(explainers, str):
         return len(split_specs(explainers)) == 1 and explainers.strip() not in ("all", "controls")
     return not isinstance(explainers, Sequence | Mapping)
-
-
-def _read(images: Any, preprocess: Preprocess, size: int) -> tuple[Any, tuple[str, ...]]:
-    """Prepare image files, with the names of the files; return other images as they are."""
-    files = [images] if isinstance(images, str | Path) else images
-    if not isinstance(files, list | tuple) or not files or not all(isinstance(file, str | Path) for file in files):
-        return images, ()
-    for file in files:
-        if not Path(file).is_file():
-            raise UsageError(f"images = {file}: no such file")
-    pictures = [prepare(read_picture(Path(file)), preprocess, size) for file in files]
-    return torch.stack(pictures), tuple(Path(file).stem for file in files)
 
 
 def _targets(targets: Any, count: int, classifier: Classifier, classes: int) -> str | Tensor:
