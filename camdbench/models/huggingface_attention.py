@@ -24,6 +24,7 @@ _BLOCKS = {
     "ijepa": "ijepa.layers",
     "metaclip_2": "vision_model.encoder.layers",
     "siglip": "vision_model.encoder.layers",
+    "siglip2": "vision_model.encoder.layers",
     "vit": "vit.layers",
     "vit_msn": "vit.layers",
 }
@@ -68,13 +69,13 @@ def token_network(network: Any) -> TokenNetwork:
 
 def _head(network: Any, family: str, prefix: int) -> tuple[tuple[int, ...], Callable[[Tensor], Tensor]]:
     """Positions of the tokens that the head reads, and logits from the tokens of the last block."""
-    base = network.base_model if family not in ("clip", "metaclip_2", "siglip") else network.vision_model
+    base = network.base_model if family not in ("clip", "metaclip_2", "siglip", "siglip2") else network.vision_model
     if family == "beit":
         return (() if network.config.use_mean_pooling else (0,)), lambda tokens: network.classifier(base.pooler(base.layernorm(tokens)))
     if family in ("clip", "metaclip_2"):
         return (), lambda tokens: network.classifier(tokens[:, prefix:].mean(1))
-    norm = base.post_layernorm if family == "siglip" else base.layernorm
-    if family in ("siglip", "ijepa"):
+    norm = base.post_layernorm if family in ("siglip", "siglip2") else base.layernorm
+    if family in ("siglip", "siglip2", "ijepa"):
         return (), lambda tokens: network.classifier(norm(tokens).mean(1))
     if family.startswith("dinov2"):
         return (0,), lambda tokens: network.classifier(torch.cat([norm(tokens)[:, 0], norm(tokens)[:, prefix:].mean(1)], 1))

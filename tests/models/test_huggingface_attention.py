@@ -11,18 +11,22 @@ from helpers.hf_families import TINY, build
 from camdbench.core.errors import NotApplicable
 from camdbench.explainers.common.explain import explain
 from camdbench.models.attention import record_attention, transformer_of
+from camdbench.models.bare_network import bare_network
 from camdbench.models.classifier import Classifier
 
 transformers: Any = pytest.importorskip("transformers")
 
-RECORDED = ["beit", "clip", "deit", "dinov2", "dinov2_with_registers", "ijepa", "metaclip_2", "siglip", "vit", "vit_msn"]
+RECORDED = ["beit", "clip", "deit", "dinov2", "dinov2_with_registers", "ijepa", "metaclip_2", "siglip", "siglip2", "vit", "vit_msn"]
 CNNS = ["convnext", "resnet", "levit", "mobilevit"]
 OTHERS = ["cvt", "data2vec-vision", "donut-swin", "hiera", "pvt", "pvt_v2", "segformer", "swin", "swinv2", *CNNS]
 
 
 @pytest.mark.parametrize("family", RECORDED)
 def test_attention_is_that_of_the_library_and_the_logits_are_kept(family: str) -> None:
-    network: Any = build(family)
+    from camdbench.models.siglip2_images import patches_of
+
+    original: Any = build(family)
+    network: Any = bare_network(original)
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     before, kind = network(images).logits, network.config._attn_implementation
     with record_attention(network) as seen:
@@ -35,7 +39,8 @@ def test_attention_is_that_of_the_library_and_the_logits_are_kept(family: str) -
     gradients = torch.autograd.grad(inside[:, 1].sum(), seen.probabilities)
     assert all(bool(gradient.ne(0).any()) for gradient in gradients)
     network.set_attn_implementation("eager")
-    expected = network(images, output_attentions=True).attentions
+    arguments = patches_of(images, 8) if family == "siglip2" else {"pixel_values": images}
+    expected = original(**arguments, output_attentions=True).attentions
     for ours, theirs in zip(seen.probabilities, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 
