@@ -29,7 +29,7 @@ CHUNK_SIZE = 32  # images in one part file, whatever the batch size; run.json ke
 
 SCORE_OPTIONS = (
     *("metrics", "models", "dataset", "split", "data_root", "target", "limit", "batch_size", "out"),
-    *("weights", "mean", "std", "layer", "output", "batch_mates", "download", "device", "seed"),
+    *("weights", "prompts", "mean", "std", "layer", "output", "batch_mates", "download", "device", "seed"),
 )
 
 Specs = str | Sequence[str]
@@ -96,6 +96,15 @@ class RunConfig:
     weights: Annotated[
         File | None,
         Setting("Weights of a torchvision or timm model: safetensors or a state dict.", role="resource", metavar="FILE"),
+    ] = None
+    prompts: Annotated[
+        File | None,
+        Setting(
+            "Class names of a zero-shot model hf-zero-shot/NAME, one per line; lines with {} are templates.",
+            role="resource",
+            metavar="FILE",
+            default_help="template: a photo of a {}.",
+        ),
     ] = None
     mean: Annotated[
         Numbers | None,
@@ -215,6 +224,7 @@ def check_config(config: RunConfig, resources: Resources | None = None) -> Reque
         data_root=_text(config.data_root),
         image_ids=_text(config.image_ids),
         weights=_text(config.weights),
+        prompts=_text(config.prompts),
         maps=None if not config.maps else {name: str(path) for name, path in config.maps.items()},
     )
     normalisation = None if resources is None else resources.map_normalisation
@@ -231,6 +241,7 @@ def _check_models(config: RunConfig, resources: Resources | None) -> tuple[RunCo
     Raises:
         UsageError: unknown or repeated name, or an incompatible option.
     """
+    from camdbench.models.huggingface_zoo import is_zero_shot
     from camdbench.models.zoo import check_model
 
     own = {} if resources is None else resources.models
@@ -253,7 +264,10 @@ def _check_models(config: RunConfig, resources: Resources | None) -> tuple[RunCo
         raise UsageError(f"--weights = {config.weights}: fits one model, but --models names {len(names)}; name one model")
     for name in names:
         if name not in own:
-            check_model(name, weights=config.weights)
+            check_model(name, weights=config.weights, prompts=config.prompts if is_zero_shot(name) else None)
+    origins = {} if resources is None else resources.origins
+    if config.prompts is not None and not any(is_zero_shot(origins.get(name, name)) for name in names):
+        raise UsageError(f"--prompts = {config.prompts}: no model is hf-zero-shot/NAME; omit it")
     return config, names
 
 

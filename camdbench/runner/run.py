@@ -138,9 +138,21 @@ def read_config(config: RunConfig | Mapping[str, Any] | str | Path | None) -> di
     found = {name: str(file.parent / value) if name in paths and isinstance(value, str) else value for name, value in options.items()}
     if isinstance(maps := found.get("maps"), dict):
         found["maps"] = {name: str(file.parent / path) if isinstance(path, str) else path for name, path in maps.items()}
+    found |= {} if "models" not in found else {"models": _with_folders(found["models"], file.parent)}
     if isinstance(plugins := found.get("plugins"), list):
         found["plugins"] = [str(file.parent / plugin) for plugin in plugins]
     return found
+
+
+def _with_folders(models: Any, base: Path) -> Any:
+    """Names of models, in which folders of transformers are relative to `base`."""
+    from camdbench.models.huggingface_zoo import with_absolute_folders
+
+    if isinstance(models, str):
+        return with_absolute_folders(models, base)
+    if isinstance(models, dict):
+        return {name: _with_folders(own, base) for name, own in models.items()}
+    return [_with_folders(own, base) for own in models] if isinstance(models, list) else models
 
 
 def _with_maps(options: Mapping[str, Any], resources: Resources | None) -> tuple[dict[str, Any], Resources | None]:

@@ -125,11 +125,11 @@ class RunRecord:
     @property
     def identity(self) -> dict[str, Any]:
         """Facts that must agree between sessions in one run directory."""
-        facts = ("weights_hash", "code", "layer", "mean", "std", "output", "batch_mates", "prefix_tokens", "input_size", "class_names")
+        facts = ("weights_hash", "code", "layer", "mean", "std", "channels", "output", "batch_mates", "prefix_tokens", "input_size")
         models = {
             f"{'network code' if fact == 'code' else fact} of {name}": own[fact]
             for name, own in self.models.items()
-            for fact in facts
+            for fact in (*facts, "class_names")
             if fact in own
         }
         return identity_of(RunConfig, self.config) | {
