@@ -74,6 +74,27 @@ def geometry_of(how: str, size: int) -> Geometry:
     return _checked(spec, how)
 
 
+def choose_preprocess(given: str | None, own: str | None, name: str, size: int | None = None) -> str:
+    """Preprocessing of image files for a model: as given, else the model's own, else `resize256_crop224`.
+
+    Args:
+        given: a protocol, `model`, or None.
+        own: that which the model states.
+        name: the model, in messages.
+        size: side in pixels that is asked for.
+
+    Raises:
+        UsageError: `model`, and it states none; or `size` contradicts `fit(…)`.
+    """
+    if given == "model" and own is None:
+        raise UsageError(f"preprocess = model: {name} states no preprocessing; name it, such as fit(short=256, crop=224)")
+    how = (own if given in (None, "model") else given) or "resize256_crop224"
+    if size is not None and how.startswith("fit("):
+        whose = "--preprocess" if given == how else f"{name}: the preprocessing"
+        raise UsageError(f"--size = {size}: {whose} {how} states its size; use --preprocess resize256_crop224, or omit --size")
+    return how
+
+
 def _checked(spec: Spec, how: str) -> Geometry:
     given = spec.arguments
     sides = [name for name in ("short", "size", "crop") if name in given]

@@ -15,6 +15,7 @@ from camdbench.core.errors import CamdbenchError, NotApplicable, UsageError
 from camdbench.core.registries import datasets
 from camdbench.core.spec import Spec
 from camdbench.datasets.class_order import InNetworkOrder
+from camdbench.datasets.geometry import choose_preprocess
 from camdbench.datasets.loading import UnreadableImage, default_workers, read
 from camdbench.datasets.on_disk import OnDisk
 from camdbench.datasets.open_dataset import open_dataset
@@ -155,13 +156,11 @@ class Resources:
         Raises:
             UsageError: a model has none, or two differ.
         """
-        found = {name: self.classifier(name).preprocess for name in self.checked_request.models}
-        if (lacking := next((name for name, own in found.items() if own is None), None)) is not None:
-            raise UsageError(f"preprocess = model: {lacking} states no preprocessing; name it, such as fit(short=256, crop=224)")
+        found = {name: choose_preprocess("model", self.classifier(name).preprocess, name) for name in self.checked_request.models}
         if len(set(found.values())) > 1:
             listed = "; ".join(f"{name} {own}" for name, own in found.items())
             raise UsageError(f"preprocess = model: the models differ ({listed}); name one, or run them apart")
-        return str(next(iter(found.values())))
+        return next(iter(found.values()))
 
     @cached_property
     def image_size(self) -> tuple[int, int]:

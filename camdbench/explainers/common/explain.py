@@ -15,6 +15,7 @@ from camdbench.core.option_types import Preprocess
 from camdbench.core.registries import needs_of, parse_explainers
 from camdbench.core.spec import Spec, split_specs
 from camdbench.core.target_rules import TARGET_RULES, check_target_rule
+from camdbench.datasets.geometry import choose_preprocess
 from camdbench.datasets.in_memory import make_batch
 from camdbench.datasets.preprocess import prepare, read_picture
 from camdbench.datasets.samples import Batch
@@ -39,7 +40,7 @@ def explain(
     layer: str | None = None,
     boxes: Sequence[Tensor] | None = None,
     masks: Tensor | None = None,
-    preprocess: Preprocess = "resize256_crop224",
+    preprocess: Preprocess | None = None,
     size: int | None = None,
     batch_size: int = 16,
     seed: int = 0,
@@ -57,7 +58,8 @@ def explain(
         layer: target layer instead of the model's own.
         boxes: N tensors (n, 4) of ground-truth boxes, for explainers that need them.
         masks: (N, H, W) ground-truth masks, for explainers that need them.
-        preprocess: how image files become squares of `size` pixels; other images are taken as they are.
+        preprocess: how image files become squares of `size` pixels; other images are taken as they are. Default: the model's
+            own, else `resize256_crop224`.
         size: side in pixels; default: the model's input size.
         batch_size: images at a time.
         seed: seed of explainers that draw random numbers; images are numbered "0", "1", ….
@@ -79,7 +81,7 @@ def explain(
         ResultError: the explainer, of a plug-in, returned no maps (B, h, w).
     """
     classifier = to_classifier(model)
-    pixels, names = _read(images, preprocess, size or classifier.input_size)
+    pixels, names = _read(images, classifier, preprocess, size)
     batch = make_batch(pixels, boxes=boxes, masks=masks).to(classifier.device)
     place = (batch.images.shape[-2], batch.images.shape[-1])
     classes = check_network(classifier, place).classes
@@ -146,7 +148,7 @@ def _names_one(explainers: Any) -> bool:
     return not isinstance(explainers, Sequence | Mapping)
 
 
-def _read(images: Any, preprocess: Preprocess, size: int) -> tuple[Any, tuple[str, ...]]:
+def _read(images: Any, classifier: Classifier, preprocess: Preprocess | None, size: int | None) -> tuple[Any, tuple[str, ...]]:
     """Prepare image files, with the names of the files; return other images as they are."""
     files = [images] if isinstance(images, str | Path) else images
     if not isinstance(files, list | tuple) or not files or not all(isinstance(file, str | Path) for file in files):
@@ -154,7 +156,8 @@ def _read(images: Any, preprocess: Preprocess, size: int) -> tuple[Any, tuple[st
     for file in files:
         if not Path(file).is_file():
             raise UsageError(f"images = {file}: no such file")
-    pictures = [prepare(read_picture(Path(file)), preprocess, size) for file in files]
+    how = choose_preprocess(preprocess, classifier.preprocess, classifier.name, size)
+    pictures = [prepare(read_picture(Path(file)), how, size or classifier.input_size) for file in files]
     return torch.stack(pictures), tuple(Path(file).stem for file in files)
 
 
