@@ -69,7 +69,7 @@ def test_our_input_is_that_of_the_processor(kind: str, options: dict[str, Any], 
     found = read_processor(processor.to_dict(), "hf/./net")
     assert found.geometry == geometry
     mean, std = per_channel(found.mean, "mean"), per_channel(found.std, "std")
-    for file in pictures:
+    for file in pictures if found.size < 100 else pictures[:1]:
         theirs = processor(transformers.image_utils.load_image(str(file)), return_tensors="pt")["pixel_values"]
         ours = (prepare(read_picture(file), found.geometry, 224)[None] - mean) / std
         ours = ours.flip(1) if found.channels == "bgr" else ours
