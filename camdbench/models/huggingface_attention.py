@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from camdbench.core.errors import NotApplicable
 from camdbench.models.huggingface_layers import family_of, stated_prefixes
+from camdbench.models.huggingface_zoo import quiet
 
 _NAME = "camdbench"
 _BLOCKS = {
@@ -53,7 +54,7 @@ class TokenNetwork(NamedTuple):
 def token_network(network: Any) -> TokenNetwork:
     """Parts of a vision transformer of transformers.
 
-    DINOv2 reads the class token and the mean of the patch tokens; `readers` names the class token.
+    `readers` of DINOv2 names the class token alone; see `attention_note`.
 
     Raises:
         NotApplicable: a family whose attention is not between all tokens of an image, or cannot be recorded.
@@ -65,6 +66,13 @@ def token_network(network: Any) -> TokenNetwork:
     (prefix,) = stated_prefixes(network)
     readers, head = _head(network, family, prefix)
     return TokenNetwork(tuple(network.get_submodule(_BLOCKS[family]).children()), readers, prefix, head)
+
+
+def attention_note(network: Any) -> str:
+    """What a map of attention leaves out of what the head reads; empty if nothing."""
+    if not (family_of(network) or "").startswith("dinov2"):
+        return ""
+    return "maps of attention show the row of the class token; the head also reads the mean of the patch tokens"
 
 
 def _head(network: Any, family: str, prefix: int) -> tuple[tuple[int, ...], Callable[[Tensor], Tensor]]:
@@ -99,7 +107,8 @@ def explicit_attention(network: Any, keep: Callable[[Tensor], Tensor]) -> Genera
     before = [(config, config._attn_implementation) for config in configs.values()]
     try:
         _keepers.update(dict.fromkeys(modules, keep))
-        network.set_attn_implementation(_NAME)
+        with quiet():  # it notices sub-configurations without a module, such as the text side of CLIP
+            network.set_attn_implementation(_NAME)
         yield
     finally:
         for config, implementation in before:  # outer ones first: they set those inside them

@@ -126,7 +126,9 @@ class RunConfig:
         BatchMates | None,
         Setting("alone: one image at a time, for a model whose outputs depend on the other images of a batch.", default_help="together"),
     ] = None
-    download: Annotated[bool, Setting("Allow torchvision and timm to download missing weights and data.", role="execution")] = False
+    download: Annotated[
+        bool, Setting("Allow torchvision, timm and transformers to download missing weights and data.", role="execution")
+    ] = False
     device: Annotated[str, Setting("auto, cpu, cuda, cuda:N or mps.", role="execution")] = "auto"
     seed: Annotated[int, Setting("Seed of methods that draw random numbers.", ge=0)] = 0
     precision: Annotated[Precision, Setting("Precision of forward passes on masked images; gradients and metrics stay in fp32.")] = "fp32"

@@ -16,6 +16,7 @@ from camdbench.core.settings import fields_of
 from camdbench.core.spec import Spec
 from camdbench.explainers.common.own_explainers import own_record
 from camdbench.models.classifier import Classifier
+from camdbench.models.huggingface_attention import attention_note
 from camdbench.models.network_identity import network_code, probe
 from camdbench.runner.config import Request, RunConfig
 from camdbench.runner.resources import Resources
@@ -83,6 +84,7 @@ def _model_record(name: str, facts: dict[str, Any], size: tuple[int, int]) -> di
         "probe": probe(classifier, size),
         "check": facts["check"].record(),
         **({} if classifier.channels == "rgb" else {"channels": classifier.channels}),
+        **({"note": note} if (note := attention_note(classifier.network)) else {}),
         **{key: value for key in ("preprocess", "revision") if (value := getattr(classifier, key)) is not None},
     } | provenance.training_of(name)
 

@@ -13,6 +13,7 @@ from camdbench.explainers.common.explain import explain
 from camdbench.models.attention import record_attention, transformer_of
 from camdbench.models.bare_network import bare_network
 from camdbench.models.classifier import Classifier
+from camdbench.models.huggingface_attention import attention_note
 
 transformers: Any = pytest.importorskip("transformers")
 
@@ -67,3 +68,32 @@ def test_attention_explainers_have_maps(family: str, specs: tuple[str, ...]) -> 
         found = explain(classifier, images, spec, targets=1)
         assert found.raw.shape == (2, 4, 4)
         assert found.status == ("ok", "ok")
+
+
+def test_another_number_of_matrices_than_blocks_is_refused() -> None:
+    network: Any = build("vit")
+    with (
+        pytest.raises(NotApplicable, match="ViTForImageClassification: 0 attention matrices in 2 blocks were recorded"),
+        record_attention(network),
+    ):
+        pass
+    images = torch.rand(1, 3, 32, 32)
+    with pytest.raises(NotApplicable, match="4 attention matrices in 2 blocks"), record_attention(network):
+        network(images)
+        network(images)
+
+
+def test_what_a_map_of_dinov2_leaves_out_is_noted() -> None:
+    assert (
+        attention_note(build("dinov2"))
+        == "maps of attention show the row of the class token; the head also reads the mean of the patch tokens"
+    )
+    assert attention_note(build("vit")) == attention_note(torch.nn.Linear(2, 2)) == ""
+
+
+def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    network: Any = build("clip")
+    capfd.readouterr()
+    with record_attention(network):
+        network(torch.rand(1, 3, 32, 32))
+    assert capfd.readouterr() == ("", "")
