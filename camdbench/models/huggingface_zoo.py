@@ -118,7 +118,7 @@ def build(name: str, *, download: bool, **overrides: Any) -> Classifier:
         channels=found.channels,
         preprocess=found.geometry,
     )
-    classifier.revision = getattr(config, "_commit_hash", None)
+    classifier.revision = revision_of(name)
     return classifier
 
 
@@ -139,8 +139,17 @@ def load(kind: Any, name: str, *, download: bool, **options: Any) -> Any:
         raise UsageError(f"{name}: {first_line(error)}") from None
     except Exception as error:  # transformers and the readers of weights raise many types
         if folder is None and not download and isinstance(error, OSError):
-            raise UsageError(f"{name}: not on this machine; add --download") from None
+            raise UsageError(f"{name.removesuffix('@random')}: not on this machine; add --download") from None
         raise UsageError(f"{name}: cannot be read ({first_line(error)})") from None
+
+
+def revision_of(name: str) -> str | None:
+    """Commit of a network in the hub's cache; None for a folder."""
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    place, _, revision = _rest(name).partition("@")
+    file = None if folder_of(name) else try_to_load_from_cache(place, "config.json", constants.HF_HUB_CACHE, revision or None)
+    return Path(file).parent.name if isinstance(file, str) else None
 
 
 def load_config(name: str, *, download: bool) -> Any:

@@ -11,7 +11,18 @@ from torch import Tensor, nn
 
 from camdbench.core.errors import UsageError
 from camdbench.models.classifier import Classifier
-from camdbench.models.huggingface_zoo import PREFIX, ZERO_SHOT, build_random, check_name, load, load_config, load_processor, quiet, row_name
+from camdbench.models.huggingface_zoo import (
+    PREFIX,
+    ZERO_SHOT,
+    build_random,
+    check_name,
+    load,
+    load_config,
+    load_processor,
+    quiet,
+    revision_of,
+    row_name,
+)
 from camdbench.models.image_processors import Preprocessing, read_processor
 from camdbench.models.prompts import TEMPLATES, Prompts, check_prompts, read_prompts
 
@@ -113,7 +124,7 @@ def _of_name(
         found = load_processor(name, config, download=download)
         text = _embed(network, load(AutoTokenizer, name, download=download), prompts, kind)
     classifier = _classifier(network.eval(), text, found, prompts.classes, label, mean, std)
-    classifier.revision = getattr(config, "_commit_hash", None)
+    classifier.revision = revision_of(name)
     return classifier
 
 
