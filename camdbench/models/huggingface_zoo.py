@@ -30,7 +30,7 @@ _ON_HUB = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
 def folder_of(name: str) -> Path | None:
     """Folder of `hf/./FOLDER`, `hf/../FOLDER`, `hf/~/FOLDER` and `hf//FOLDER`; None for a name on the hub."""
-    rest = _rest(name)
+    rest = _rest(name) if name.startswith((PREFIX, ZERO_SHOT)) else ""
     return Path(rest).expanduser() if rest.startswith((".", "/", "~")) or Path(rest).is_absolute() else None
 
 
@@ -53,7 +53,7 @@ def is_zero_shot(name: str) -> bool:
 
 
 def row_name(name: str) -> str:
-    """Name in rows: that of a folder without the folders that hold it."""
+    """Name in rows: that of a folder of transformers without the folders that hold it; others as they are."""
     folder, prefix = folder_of(name), _prefix(name)
     return name if folder is None else f"{prefix}{folder.resolve().name}{'@random' if name.endswith('@random') else ''}"
 

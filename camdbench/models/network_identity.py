@@ -66,7 +66,8 @@ def same_probe(first: Sequence[Sequence[float]], second: Sequence[Sequence[float
 def _state_of(named: tuple[str, nn.Module]) -> str:
     """Attributes of a module that neither its repr nor its weights need to show."""
     name, module = named
-    own = {key: value for key, value in vars(module).items() if not key.startswith("_") and key != "training"}
+    left_out = ("training", "name_or_path")  # transformers keeps the folder that a network was read from
+    own = {key: value for key, value in vars(module).items() if not key.startswith("_") and key not in left_out}
     hooks = [*vars(module)["_forward_hooks"].values(), *vars(module)["_forward_pre_hooks"].values()]
     return f"{name}: {_plain(own)} {_plain(hooks)}"
 

@@ -30,6 +30,7 @@ from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.files import check_utf8, reading, replacing, to_json
 from camdbench.core.row import Row
 from camdbench.core.settings import identity_of
+from camdbench.models.huggingface_zoo import row_name
 from camdbench.runner.config import RunConfig
 from camdbench.tables.load import SCHEMA, load_run
 
@@ -132,7 +133,8 @@ class RunRecord:
             for fact in (*facts, "class_names")
             if fact in own
         }
-        return identity_of(RunConfig, self.config) | {
+        config = dict(self.config) | {"models": [row_name(name) for name in self.config.get("models", ())]}
+        return identity_of(RunConfig, config) | {
             "data": self.dataset.get("fingerprint"),
             "images": hashlib.sha256("\n".join(self.ids).encode()).hexdigest()[:16],
             "chunk_size": self.chunk_size,

@@ -135,7 +135,7 @@ def test_a_revision_chooses_the_snapshot_and_is_recorded(hub: Path) -> None:
 def test_two_folders_run_together_from_another_folder_and_from_run_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for family in ("vit", "convnext"):
-        build(family, 2, **({"image_size": 64} if family == "vit" else {})).save_pretrained(tmp_path / "nets" / family)
+        build(family, **({"image_size": 64} if family == "vit" else {})).save_pretrained(tmp_path / "nets" / family)
         transformers.ViTImageProcessor(size={"height": 64, "width": 64}).save_pretrained(tmp_path / "nets" / family)
     for index in range(2):
         file = tmp_path / "photos" / f"c{index}" / "a.png"
