@@ -21,7 +21,8 @@ class Siglip2OnImages(Siglip2ForImageClassification):
         Raises:
             UsageError: a side is not a multiple of the patch size.
         """
-        return super().forward(**patches_of(images, self.vision_model.embeddings.patch_size))
+        arguments: dict[str, Any] = patches_of(images, cast("int", self.vision_model.embeddings.patch_size))
+        return super().forward(**arguments)
 
 
 def on_images(network: Siglip2ForImageClassification) -> Siglip2OnImages:
@@ -33,7 +34,7 @@ def on_images(network: Siglip2ForImageClassification) -> Siglip2OnImages:
     return cast("Siglip2OnImages", shared)
 
 
-def patches_of(images: Tensor, side: int) -> dict[str, Tensor | None]:
+def patches_of(images: Tensor, side: int) -> dict[str, Any]:
     """Arguments of a NaFlex network: patches (B, h w, 3 side side), no mask, and h, w of each image (B, 2).
 
     >>> {name: None if own is None else tuple(own.shape) for name, own in patches_of(torch.rand(2, 3, 32, 48), 16).items()}

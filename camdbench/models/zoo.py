@@ -167,7 +167,7 @@ def _check_prompts(name: str, prompts: str | Path | None) -> None:
     if zero_shot and prompts is None:
         raise UsageError(f"model {name}: needs the names of its classes; add --prompts FILE with one name per line")
     if prompts is not None and not zero_shot:
-        raise UsageError(f"--prompts = {prompts}: {name} has classes of its own; omit it, or name a model hf-zero-shot/NAME")
+        raise UsageError(f"--prompts = {prompts}: the classes of {name} are fixed; omit it, or name a model hf-zero-shot/NAME")
     if prompts is not None:
         read_prompts(prompts)
 
