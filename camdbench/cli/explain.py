@@ -70,7 +70,8 @@ def command(images: tuple[str, ...], model: str, out: str, as_json: bool, **give
     from camdbench.models.zoo import load_classifier
     from camdbench.reporting.explained_images import explain_images
 
-    made = {key: given.pop(key) for key in ("weights", "mean", "std", "layer", "output", "batch_mates", "download", "device", "precision")}
+    keys = ("weights", "prompts", "mean", "std", "layer", "output", "batch_mates", "download", "device", "precision")
+    made = {key: given.pop(key) for key in keys}
     explained, damaged, refused = explain_images(load_classifier(model, **made), images, out=Path(out), **given)
     if as_json:
         shared_options.print_json([asdict(item) for item in explained])

@@ -59,7 +59,7 @@ def command(kind: str, name: str | None, as_json: bool, probe: bool) -> None:
     else:
         entries = [_describe(entry) for entry in _KINDS[kind]]
         if kind == "models":
-            entries += _torchvision() + _timm(name)
+            entries += _torchvision() + _timm(name) + _transformers()
         if name is not None:
             entries = [_find_entry(kind, name, entries)]
     if as_json:
@@ -139,6 +139,20 @@ def _timm(name: str | None) -> list[dict[str, Any]]:
         return [{"name": name, "summary": f"timm; {weights}", "module": "timm.models"}]
     what = f"{len(known)} models of timm (see: timm.list_models())" if known else "not installed: pip install 'camdbench[timm]'"
     return [{"name": f"{timm_zoo.PREFIX}NAME", "summary": f"{what}; {weights}", "module": "timm.models"}]
+
+
+def _transformers() -> list[dict[str, Any]]:
+    """How networks of transformers are named; their names are those of the hub."""
+    from importlib.util import find_spec
+
+    there = find_spec("transformers") is not None
+    what, texts = ("image classifier of transformers", "CLIP or SigLIP") if there else ("not installed: pip install 'camdbench[hf]'",) * 2
+    forms = {
+        "hf/ORG/NAME": f"{what}; from the hub's cache, or fetched with --download; also hf/ORG/NAME@REVISION",
+        "hf/./FOLDER": f"{what}; from a folder of save_pretrained",
+        "hf-zero-shot/ORG/NAME": f"{texts}; classes by --prompts FILE; also hf-zero-shot/./FOLDER",
+    }
+    return [{"name": name, "summary": summary, "module": "transformers"} for name, summary in forms.items()]
 
 
 def _find_entry(kind: str, name: str, entries: list[dict[str, Any]]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ plugin = click.option(
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of objects.")
 device, seed, precision = map(_run_options, ("device", "seed", "precision"))
-model_options = _run_options("weights", "mean", "std", "layer", "output", "batch_mates", "download")
+model_options = _run_options("weights", "prompts", "mean", "std", "layer", "output", "batch_mates", "download")
 verbose = click.option(
     "-v", "--verbose", is_flag=True, expose_value=False, help="Show warnings of libraries, and the traceback of an unexpected error."
 )

@@ -18,7 +18,7 @@ from camdbench.explainers.common.trace import Trace
     paper="Chefer et al. 2021, arXiv:2103.15679, eq. 1, 5-6",
     cost=Cost(forward=1, backward=1),
     needs=("gradients", "attention"),
-    refuses="networks other than the vision transformers of torchvision and timm",
+    refuses="networks other than the vision transformers of torchvision, timm and transformers whose attention is between all tokens",
     aliases=("attentionrelevance",),
 )
 def genericattention(trace: Trace, *, start: NonNegativeInt = 0) -> Tensor:

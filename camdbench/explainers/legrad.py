@@ -22,7 +22,7 @@ from camdbench.models.pass_counts import PassCounts
     cost=Cost(forward=1, backward=1),
     needs=("gradients", "attention"),
     differs=(Difference("torchcam", "scores the mean of all tokens", "not the network's score; here the class token's, as in the paper"),),
-    refuses="networks other than the vision transformers of torchvision and timm",
+    refuses="networks other than the vision transformers of torchvision, timm and transformers whose attention is between all tokens",
 )
 def legrad(trace: Trace, *, start: NonNegativeInt = 0) -> Tensor:
     r"""LeGrad: rectified gradient of each block's class score w.r.t. its attention, averaged over blocks.

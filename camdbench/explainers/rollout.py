@@ -21,7 +21,7 @@ from camdbench.explainers.common.trace import Trace
     paper="Chefer et al. 2021, arXiv:2012.09838, section 4 (baseline)",
     cost=Cost(forward=1),
     needs=("attention",),
-    refuses="networks other than the vision transformers of torchvision and timm",
+    refuses="networks other than the vision transformers of torchvision, timm and transformers whose attention is between all tokens",
     aliases=("attention",),
     values="[0, 1]",
 )
@@ -52,7 +52,7 @@ def rawattention(trace: Trace, *, block: int = -1, fusion: Literal["mean", "max"
         Difference("Transformer-Explainability", "starts at the second block in its benchmark scripts (start=1)"),
     ),
     values="[0, 1]",
-    refuses="networks other than the vision transformers of torchvision and timm",
+    refuses="networks other than the vision transformers of torchvision, timm and transformers whose attention is between all tokens",
     aliases=("attentionrollout",),
 )
 def rollout(

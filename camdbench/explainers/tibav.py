@@ -24,7 +24,8 @@ from camdbench.models.transformer_parts import BlockParts, TransformerParts, par
     paper="Chefer et al. 2021, arXiv:2012.09838, section 3",
     cost=Cost(forward=1, backward=1, note="relevance propagation through the blocks is not counted"),
     needs=("gradients", "attention"),
-    refuses="networks other than the vision transformers of torchvision and timm whose head is linear in class tokens or a mean of tokens",
+    refuses="networks other than the vision transformers of torchvision and timm, and ViT, ViT-MSN and DeiT of transformers, whose head "
+    "is linear in class tokens or a mean of tokens",
     aliases=("transformerattribution",),
     differs=(Difference("released code", "sums over a whole tensor", "a map depends on its batch"),),
 )

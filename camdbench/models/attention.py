@@ -88,10 +88,10 @@ def transformer_of(network: nn.Module) -> Transformer:
 
 @contextmanager
 def record_attention(network: nn.Module) -> Generator[Attention]:
-    """Record the attention of every block in one forward pass inside the context, fused attention included.
+    """Record the attention of every block in the one forward pass inside the context, fused attention included.
 
     Raises:
-        NotApplicable: the network has no such attention.
+        NotApplicable: the network has no such attention, or another number of matrices than blocks was recorded.
     """
     transformer, recorded = transformer_of(network), Attention()
     with ExitStack() as stack:
@@ -107,7 +107,7 @@ def record_attention(network: nn.Module) -> Generator[Attention]:
                 dropout = cast("nn.Module", attention.attn_drop)  # timm passes the probabilities through it
                 stack.enter_context(_override(dropout, forward=_record_probabilities(dropout, recorded)))
         yield recorded
-    if len(recorded.probabilities) % len(transformer.blocks):
+    if len(recorded.probabilities) != len(transformer.blocks):
         raise NotApplicable(
             f"{type(network).__name__}: {len(recorded.probabilities)} attention matrices in {len(transformer.blocks)} blocks were recorded"
         )

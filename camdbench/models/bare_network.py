@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 from copy import deepcopy
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from camdbench.core.errors import CamdbenchWarning, UsageError
+from camdbench.models.huggingface_layers import family_of
 
 _WRAPPERS = {"_orig_mod": "compiled network", "module": "parallel network"}  # attribute of the network inside -> name in the notice
 
@@ -16,7 +18,7 @@ _WRAPPERS = {"_orig_mod": "compiled network", "module": "parallel network"}  # a
 def bare_network(network: nn.Module) -> nn.Module:
     """The network inside `torch.compile`, DataParallel or DistributedDataParallel; a copy of one built in inference mode.
 
-    Each step warns on one line.
+    Each step warns on one line. SigLIP 2 of transformers becomes a network of images.
 
     Raises:
         UsageError: it is not an `nn.Module`.
@@ -31,6 +33,10 @@ def bare_network(network: nn.Module) -> nn.Module:
         _notice(f"{type(network).__name__} was built inside torch.inference_mode, which forbids gradients: a copy of it is explained")
         with torch.inference_mode(mode=False):
             network = deepcopy(network)
+    if family_of(network) == "siglip2" and hasattr(network, "classifier"):
+        from camdbench.models.siglip2_images import on_images
+
+        return on_images(cast("Any", network))
     return network
 
 

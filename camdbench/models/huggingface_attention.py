@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from camdbench.core.errors import NotApplicable
 from camdbench.models.huggingface_layers import family_of, stated_prefixes
+from camdbench.models.huggingface_zoo import quiet
 
 _NAME = "camdbench"
 _BLOCKS = {
@@ -24,6 +25,7 @@ _BLOCKS = {
     "ijepa": "ijepa.layers",
     "metaclip_2": "vision_model.encoder.layers",
     "siglip": "vision_model.encoder.layers",
+    "siglip2": "vision_model.encoder.layers",
     "vit": "vit.layers",
     "vit_msn": "vit.layers",
 }
@@ -52,7 +54,7 @@ class TokenNetwork(NamedTuple):
 def token_network(network: Any) -> TokenNetwork:
     """Parts of a vision transformer of transformers.
 
-    DINOv2 reads the class token and the mean of the patch tokens; `readers` names the class token.
+    `readers` of DINOv2 names the class token alone; see `attention_note`.
 
     Raises:
         NotApplicable: a family whose attention is not between all tokens of an image, or cannot be recorded.
@@ -66,15 +68,22 @@ def token_network(network: Any) -> TokenNetwork:
     return TokenNetwork(tuple(network.get_submodule(_BLOCKS[family]).children()), readers, prefix, head)
 
 
+def attention_note(network: Any) -> str:
+    """What a map of attention leaves out of what the head reads; empty if nothing."""
+    if not (family_of(network) or "").startswith("dinov2"):
+        return ""
+    return "maps of attention show the row of the class token; the head also reads the mean of the patch tokens"
+
+
 def _head(network: Any, family: str, prefix: int) -> tuple[tuple[int, ...], Callable[[Tensor], Tensor]]:
     """Positions of the tokens that the head reads, and logits from the tokens of the last block."""
-    base = network.base_model if family not in ("clip", "metaclip_2", "siglip") else network.vision_model
+    base = network.base_model if family not in ("clip", "metaclip_2", "siglip", "siglip2") else network.vision_model
     if family == "beit":
         return (() if network.config.use_mean_pooling else (0,)), lambda tokens: network.classifier(base.pooler(base.layernorm(tokens)))
     if family in ("clip", "metaclip_2"):
         return (), lambda tokens: network.classifier(tokens[:, prefix:].mean(1))
-    norm = base.post_layernorm if family == "siglip" else base.layernorm
-    if family in ("siglip", "ijepa"):
+    norm = base.post_layernorm if family in ("siglip", "siglip2") else base.layernorm
+    if family in ("siglip", "siglip2", "ijepa"):
         return (), lambda tokens: network.classifier(norm(tokens).mean(1))
     if family.startswith("dinov2"):
         return (0,), lambda tokens: network.classifier(torch.cat([norm(tokens)[:, 0], norm(tokens)[:, prefix:].mean(1)], 1))
@@ -98,7 +107,8 @@ def explicit_attention(network: Any, keep: Callable[[Tensor], Tensor]) -> Genera
     before = [(config, config._attn_implementation) for config in configs.values()]
     try:
         _keepers.update(dict.fromkeys(modules, keep))
-        network.set_attn_implementation(_NAME)
+        with quiet():  # it notices sub-configurations without a module, such as the text side of CLIP
+            network.set_attn_implementation(_NAME)
         yield
     finally:
         for config, implementation in before:  # outer ones first: they set those inside them

@@ -63,6 +63,7 @@ FAMILIES = {
     "resnet": Family("resnet.encoder.stages.-1"),
     "segformer": Family("segformer.stages.-1.layer_norm", _tokens(0)),
     "siglip": Family("vision_model.post_layernorm", _tokens(0)),
+    "siglip2": Family("vision_model.post_layernorm", _tokens(0)),
     "swiftformer": Family("norm"),
     "swin": Family("swin.layernorm", _tokens(0)),
     "swinv2": Family("swinv2.layernorm", _tokens(0)),
@@ -77,7 +78,6 @@ REFUSED = {
     "dinat": "its neighbourhood attention needs the library natten",
     "imagegpt": "it takes sequences of colour clusters, not images",
     "shieldgemma2": "it takes prompts beside images",
-    "siglip2": "it takes patches, a mask and their shapes, not images; wrap it in an nn.Module that cuts images (B, 3, H, W) into patches",
 }
 # model_type -> why it has no layer; explainers without a layer work
 WITHOUT_GRID = {"perceiver": "its latent array has no grid of places; use an explainer without a layer: rise, saliency"}

@@ -1,4 +1,7 @@
-"""Image classifiers of transformers: `hf/ORG/NAME[@REVISION]` from the hub's cache, `hf/./FOLDER` saved by save_pretrained (extra: hf)."""
+"""Image classifiers of transformers: `hf/ORG/NAME[@REVISION]` from the hub's cache, `hf/./FOLDER` saved by save_pretrained (extra: hf).
+
+`hf-zero-shot/…` names the same places; see `zero_shot`.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,47 @@ if TYPE_CHECKING:
     from camdbench.models.classifier import Classifier
 
 PREFIX = "hf/"
+ZERO_SHOT = "hf-zero-shot/"
+_RELATIVE = re.compile(rf"(?<![^,=])({PREFIX}|{ZERO_SHOT})(\.{{1,2}}(?:[/\\][^,@]*)?|~[^,@]*)")
 _ON_HUB = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
 
 def folder_of(name: str) -> Path | None:
     """Folder of `hf/./FOLDER`, `hf/../FOLDER`, `hf/~/FOLDER` and `hf//FOLDER`; None for a name on the hub."""
-    rest = name.removeprefix(PREFIX).removesuffix("@random")
-    return Path(rest).expanduser() if rest.startswith((".", "/", "~")) else None
+    rest = _rest(name) if name.startswith((PREFIX, ZERO_SHOT)) else ""
+    return Path(rest).expanduser() if rest.startswith((".", "/", "~")) or Path(rest).is_absolute() else None
+
+
+def with_absolute_folders(names: str, base: Path | None = None) -> str:
+    """Model names, comma-separated, in which relative folders of transformers are absolute; others as they are.
+
+    Args:
+        names: names, perhaps with aliases `NAME=`.
+        base: the folder to which they are relative; default: the current one.
+
+    >>> with_absolute_folders("resnet50,hf/microsoft/resnet-18,mine=hf/../net", Path("/data/here"))
+    'resnet50,hf/microsoft/resnet-18,mine=hf//data/net'
+    """
+    return _RELATIVE.sub(lambda found: found[1] + str(((base or Path()) / Path(found[2]).expanduser()).resolve()), names)
+
+
+def is_zero_shot(name: str) -> bool:
+    """Whether a name is that of a zero-shot classifier, which needs prompts."""
+    return name.startswith(ZERO_SHOT)
+
+
+def row_name(name: str) -> str:
+    """Name in rows: that of a folder of transformers without the folders that hold it; others as they are."""
+    folder, prefix = folder_of(name), _prefix(name)
+    return name if folder is None else f"{prefix}{folder.resolve().name}{'@random' if name.endswith('@random') else ''}"
+
+
+def _prefix(name: str) -> str:
+    return ZERO_SHOT if is_zero_shot(name) else PREFIX
+
+
+def _rest(name: str) -> str:
+    return name.removeprefix(_prefix(name)).removesuffix("@random")
 
 
 def check_name(name: str) -> None:
@@ -38,8 +75,9 @@ def check_name(name: str) -> None:
     if importlib.util.find_spec("transformers") is None:
         raise UsageError(f"model {name}: transformers is not installed; run: pip install 'camdbench[hf]'")
     folder = folder_of(name)
-    if folder is None and not _ON_HUB.fullmatch(name.removeprefix(PREFIX)):
-        raise UsageError(f"model {name}: expected hf/ORG/NAME, hf/ORG/NAME@REVISION or hf/./FOLDER")
+    if folder is None and not _ON_HUB.fullmatch(_rest(name)):
+        prefix = _prefix(name)
+        raise UsageError(f"model {name}: expected {prefix}ORG/NAME, {prefix}ORG/NAME@REVISION or {prefix}./FOLDER")
     if folder is not None and not folder.is_dir():
         raise UsageError(f"model {name}: no such folder; give one that save_pretrained wrote")
     if folder is not None and not (folder / "config.json").is_file():
@@ -57,28 +95,30 @@ def build(name: str, *, download: bool, **overrides: Any) -> Classifier:
     Raises:
         UsageError: missing or damaged files, not an image classifier, or an unsupported image processor.
     """
+    check_name(name)
+    from transformers import AutoModelForImageClassification
+
     from camdbench.models.classifier import Classifier
 
-    check_name(name)
-    with _quiet():
-        config = _config(name, download=download)
+    with quiet():
+        config = load_config(name, download=download)
         _check_kind(name, config)
-        found = _processor(name, config, download=download)
-        network = _random(config) if name.endswith("@random") else _pretrained(name, download=download)
-    folder = folder_of(name)
-    label = name if folder is None else f"{PREFIX}{folder.resolve().name}{'@random' if name.endswith('@random') else ''}"
+        found = load_processor(name, config, download=download)
+        network = (
+            build_random(AutoModelForImageClassification, config) if name.endswith("@random") else _pretrained(name, download=download)
+        )
     classifier = Classifier(
         network,
         overrides.get("layer"),
         mean=found.mean if overrides.get("mean") is None else overrides["mean"],
         std=found.std if overrides.get("std") is None else overrides["std"],
-        name=label,
+        name=row_name(name),
         class_names=_class_names(config),
         input_size=found.size,
         channels=found.channels,
         preprocess=found.geometry,
     )
-    classifier.revision = getattr(config, "_commit_hash", None)
+    classifier.revision = revision_of(name)
     return classifier
 
 
@@ -89,7 +129,7 @@ def load(kind: Any, name: str, *, download: bool, **options: Any) -> Any:
         UsageError: missing or damaged files.
     """
     folder = folder_of(name)
-    place, _, revision = name.removeprefix(PREFIX).removesuffix("@random").partition("@")
+    place, _, revision = _rest(name).partition("@")
     where = {"revision": revision} if revision and folder is None else {}
     try:
         return kind.from_pretrained(
@@ -99,11 +139,25 @@ def load(kind: Any, name: str, *, download: bool, **options: Any) -> Any:
         raise UsageError(f"{name}: {first_line(error)}") from None
     except Exception as error:  # transformers and the readers of weights raise many types
         if folder is None and not download and isinstance(error, OSError):
-            raise UsageError(f"{name}: not on this machine; add --download") from None
+            raise UsageError(f"{name.removesuffix('@random')}: not on this machine; add --download") from None
         raise UsageError(f"{name}: cannot be read ({first_line(error)})") from None
 
 
-def _config(name: str, *, download: bool) -> Any:
+def revision_of(name: str) -> str | None:
+    """Commit of a network in the hub's cache; None for a folder."""
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    place, _, revision = _rest(name).partition("@")
+    file = None if folder_of(name) else try_to_load_from_cache(place, "config.json", constants.HF_HUB_CACHE, revision or None)
+    return Path(file).parent.name if isinstance(file, str) else None
+
+
+def load_config(name: str, *, download: bool) -> Any:
+    """Configuration of a network.
+
+    Raises:
+        UsageError: missing or damaged files.
+    """
     from transformers import AutoConfig
 
     folder = folder_of(name)
@@ -130,7 +184,12 @@ def _check_kind(name: str, config: Any) -> None:
         raise UsageError(f"{name}: {config.model_type} has no image classifier in transformers; give a network for image classification")
 
 
-def _processor(name: str, config: Any, *, download: bool) -> Preprocessing:
+def load_processor(name: str, config: Any, *, download: bool) -> Preprocessing:
+    """Preprocessing of its image processor.
+
+    Raises:
+        UsageError: missing or damaged files, or an unsupported image processor.
+    """
     from transformers import AutoImageProcessor
 
     if config.model_type == "timm_wrapper":
@@ -147,18 +206,19 @@ def _pretrained(name: str, *, download: bool) -> nn.Module:
 
     network, found = load(AutoModelForImageClassification, name, download=download, output_loading_info=True, dtype=torch.float32)
     if missing := sorted(found["missing_keys"]):
-        raise UsageError(f"{name}: its weights lack {missing[0]} ({len(missing)} missing); give a network trained for classification")
+        fix = "give a network trained for classification"
+        fix += f", or {ZERO_SHOT}{_rest(name)} with --prompts" if getattr(network, "vision_model", None) is not None else ""
+        raise UsageError(f"{name}: its weights lack {missing[0]} ({len(missing)} missing); {fix}")
     return network
 
 
-def _random(config: Any) -> nn.Module:
-    """Network with random weights from a fixed seed; the global generator is untouched."""
+def build_random(kind: Any, config: Any) -> nn.Module:
+    """Network of a class of transformers with random weights from a fixed seed; the global generator is untouched."""
     import torch
-    from transformers import AutoModelForImageClassification
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return AutoModelForImageClassification.from_config(config, trust_remote_code=False)
+        return kind.from_config(config, trust_remote_code=False)
 
 
 def _class_names(config: Any) -> tuple[str, ...]:
@@ -171,7 +231,7 @@ def _class_names(config: Any) -> tuple[str, ...]:
 
 
 @contextmanager
-def _quiet() -> Generator[None]:
+def quiet() -> Generator[None]:
     """Transformers without progress bars and notices on stderr."""
     from transformers.utils import logging as theirs
 

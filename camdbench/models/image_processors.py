@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +36,6 @@ _REFUSED = {
     "ImageGPT": "it turns colours into clusters",
     "Donut": "it pads to the aspect ratio of a page",
     "Perceiver": "its crop depends on the size of the image",
-    "Siglip2": "it cuts images into patches",
     "TextNet": "its size depends on the aspect ratio of the image",
     "TimmWrapper": "use timm/NAME",
 }
@@ -108,6 +108,12 @@ def _levit(settings: Settings) -> dict[str, int]:
     return {"short": int(256 / 224 * sides["short"])} if "short" in sides else sides
 
 
+def _siglip2(settings: Settings) -> dict[str, int]:
+    """The square with the most patches; its processor keeps the aspect ratio, so that square pictures alone are equal."""
+    side = math.isqrt(int(settings["max_num_patches"])) * int(settings["patch_size"])
+    return {"short": side, "crop": side}
+
+
 def _pp_lcnet(settings: Settings) -> dict[str, int]:
     """Short side resize_short."""
     if settings.get("resize_short") is None:
@@ -124,6 +130,7 @@ _SIDES: dict[str, Callable[[Settings], dict[str, int]]] = {
     "Levit": _levit,
     "PoolFormer": _poolformer,
     "PPLCNet": _pp_lcnet,
+    "Siglip2": _siglip2,
 }
 
 

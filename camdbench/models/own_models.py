@@ -16,6 +16,7 @@ from camdbench.core.precision import check_precision
 from camdbench.core.references import Given, call_given, check_name, check_names, has_reference, name_of, read_given
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device
+from camdbench.models.huggingface_zoo import is_zero_shot, with_absolute_folders
 from camdbench.models.zoo import load_classifier, model_names
 
 Numbers = float | Sequence[float]
@@ -211,10 +212,13 @@ def own_models(given: Any, facts: Mapping[str, Any], *, device: str, precision: 
 
 def _model_of(one: Given, facts: Mapping[str, Any], device: str, precision: str) -> tuple[Classifier, str]:
     """The classifier, and the text from which another process makes it; empty for objects."""
+    facts = dict(facts)
+    prompts = facts.pop("prompts", None)
     if one.is_text:
-        model = load_classifier(str(one.thing), device=device, precision=precision, **facts)
+        name = with_absolute_folders(str(one.thing))
+        facts |= {"prompts": prompts} if is_zero_shot(name) else {}
+        model = load_classifier(name, device=device, precision=precision, **facts)
         model.name = one.label
-        name = str(one.thing)
         return model, str(Path(name).absolute()) if Path(name).is_file() else name
     model = build(one, facts)
     if model is not one.thing:

@@ -171,9 +171,23 @@ def _patch_grids(network: nn.Module, image_size: tuple[int, int]) -> set[tuple[i
             rows, columns = ((side + 2 * padding) // stride for side, padding, stride in sides)
             found.add((rows, columns))
     if not found:
-        sizes = {_pair(getattr(module, "patch_size", None)) for module in network.modules()}
-        found = {(image_size[0] // size[0], image_size[1] // size[1]) for size in sizes if size is not None}
+        grids = [_stated_grid(module, image_size) for module in network.modules()]
+        found = {grid for grid in grids if grid is not None}
     return found
+
+
+def _stated_grid(module: nn.Module, image_size: tuple[int, int]) -> tuple[int, int] | None:
+    """Grid of a stated `patch_size`; if it is the kernel of a convolution, of that convolution, whose patches may overlap."""
+    size = _pair(getattr(module, "patch_size", None))
+    if size is None:
+        return None
+    for child in module.children():
+        if isinstance(child, nn.Conv2d) and child.kernel_size == size:
+            paddings = child.padding if isinstance(child.padding, tuple) else (0, 0)
+            sides = zip(image_size, paddings, size, child.stride, strict=True)
+            rows, columns = ((side + 2 * padding - kernel) // stride + 1 for side, padding, kernel, stride in sides)
+            return (rows, columns) if child.in_channels == 3 else None
+    return image_size[0] // size[0], image_size[1] // size[1]
 
 
 def _pair(size: object) -> tuple[int, int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -10,17 +11,29 @@ from torch import Tensor, nn
 
 from camdbench.core.errors import UsageError
 from camdbench.models.classifier import Classifier
-from camdbench.models.huggingface_zoo import load
+from camdbench.models.huggingface_zoo import (
+    PREFIX,
+    ZERO_SHOT,
+    build_random,
+    check_name,
+    load,
+    load_config,
+    load_processor,
+    quiet,
+    revision_of,
+    row_name,
+)
 from camdbench.models.image_processors import Preprocessing, read_processor
+from camdbench.models.prompts import TEMPLATES, Prompts, check_prompts, read_prompts
 
-_PREFIX_TOKENS = {"clip": 1, "siglip": 0}
+_PREFIX_TOKENS = {"clip": 1, "metaclip_2": 1, "siglip": 0, "siglip2": 0}
 
 
 def zero_shot(
     model: nn.Module | str,
     classes: Sequence[str],
     *,
-    templates: Sequence[str] = ("a photo of a {}.",),
+    templates: Sequence[str] = TEMPLATES,
     tokenizer: Callable[..., Any] | None = None,
     name: str | None = None,
     mean: float | Sequence[float] | None = None,
@@ -31,10 +44,10 @@ def zero_shot(
 
     Logits are :math:`s \cos(v, t_c) + b` with the image embedding v, the text embedding t of class c, the scale s and SigLIP's
     bias b. With several templates, t is the mean of the normalised embeddings. SigLIP was trained with sigmoids; probabilities
-    here are the softmax over the classes.
+    here are the softmax over the classes. On the command line: `hf-zero-shot/ORG/NAME` with `--prompts`.
 
     Args:
-        model: `hf/ORG/NAME` or `hf/./FOLDER`, or a CLIPModel or SiglipModel of transformers.
+        model: `hf/ORG/NAME` or `hf/./FOLDER`, or a network of transformers: CLIPModel, MetaClip2Model, SiglipModel, Siglip2Model.
         classes: names of at least two classes.
         templates: sentences with `{}` for the name.
         tokenizer: tokenizer of the network; needed with a network object.
@@ -46,31 +59,112 @@ def zero_shot(
     Raises:
         UsageError: another network, missing files, fewer than two classes, a repeated class, or a template without `{}`.
     """
-    names = _check_texts(classes, templates)
-    found, network = None, cast("Any", model)
-    if isinstance(model, str):
-        network, tokenizer, found = _load(model, download=download)
+    prompts = check_prompts(classes, templates)
+    if not isinstance(model, str):
+        kind = _check_kind(model)
+        if tokenizer is None:
+            raise UsageError("zero_shot: a network object needs its tokenizer; add tokenizer=")
+        found = _usual(kind, cast("Any", model).config.vision_config)
+        return _classifier(model, _embed(model, tokenizer, prompts, kind), found, prompts.classes, name or f"{kind}-zero-shot", mean, std)
+    place = ZERO_SHOT + model.removeprefix(PREFIX) if model.startswith(PREFIX) else model
+    return _of_name(place, prompts, name or row_name(model), mean, std, download=download)
+
+
+def build(name: str, prompts: str | Path, *, download: bool, **overrides: Any) -> Classifier:
+    """Zero-shot classifier of a name and a file of prompts.
+
+    Args:
+        name: `hf-zero-shot/ORG/NAME`, `hf-zero-shot/ORG/NAME@REVISION` or `hf-zero-shot/./FOLDER`.
+        prompts: one class name per line; lines with `{}` are templates.
+        download: whether transformers may download missing files.
+        overrides: `layer`, `mean`, `std`, if given.
+
+    Raises:
+        UsageError: the file or the network does not fit, or files are missing.
+    """
+    found = _of_name(name, read_prompts(prompts), row_name(name), overrides.get("mean"), overrides.get("std"), download=download)
+    if (layer := overrides.get("layer")) is not None:
+        found.module(layer)
+        found.layer = found.layer_name(layer)
+    return found
+
+
+def build_untrained(name: str) -> Classifier:
+    """Zero-shot classifier of two classes with random weights and texts, for purposes independent of them.
+
+    Raises:
+        UsageError: another network, or missing files.
+    """
+    check_name(name)
+    from transformers import AutoModel
+
+    with quiet():
+        config = load_config(name, download=False)
+        network = build_random(AutoModel, config)
+        _check_kind(network)
+        found = load_processor(name, config, download=False)
+    sides: Any = network.config
+    text = torch.eye(2, sides.projection_dim if hasattr(network, "visual_projection") else sides.vision_config.hidden_size)
+    return _classifier(network, text, found, (), row_name(name), None, None)
+
+
+def _of_name(
+    name: str, prompts: Prompts, label: str, mean: float | Sequence[float] | None, std: float | Sequence[float] | None, *, download: bool
+) -> Classifier:
+    check_name(name)
+    from transformers import AutoModel, AutoTokenizer
+
+    with quiet():
+        config = load_config(name, download=download)
+        if name.endswith("@random"):
+            network = build_random(AutoModel, config)
+        else:
+            network = load(AutoModel, name, download=download, dtype=torch.float32)
+        kind = _check_kind(network)
+        found = load_processor(name, config, download=download)
+        text = _embed(network, load(AutoTokenizer, name, download=download), prompts, kind)
+    classifier = _classifier(network.eval(), text, found, prompts.classes, label, mean, std)
+    classifier.revision = revision_of(name)
+    return classifier
+
+
+def _check_kind(network: nn.Module) -> str:
+    """The `model_type` of a network with an image and a text side.
+
+    Raises:
+        UsageError: another network.
+    """
     kind = str(getattr(getattr(network, "config", None), "model_type", type(network).__name__))
-    if kind not in _PREFIX_TOKENS or not hasattr(network, "vision_model"):
+    if kind not in _PREFIX_TOKENS or not hasattr(network, "vision_model") or not hasattr(network, "text_model"):
         raise UsageError(f"zero_shot: {kind} is neither CLIP nor SigLIP; give a CLIPModel or SiglipModel of transformers")
-    if tokenizer is None:
-        raise UsageError("zero_shot: a network object needs its tokenizer; add tokenizer=")
-    found = found or _usual(kind, int(network.config.vision_config.image_size))
-    head = _ZeroShot(network, _embed(network, tokenizer, names, templates, kind))
+    return kind
+
+
+def _classifier(
+    network: Any,
+    text: Tensor,
+    found: Preprocessing,
+    names: Sequence[str],
+    label: str,
+    mean: float | Sequence[float] | None,
+    std: float | Sequence[float] | None,
+) -> Classifier:
+    """The classifier; the input of the last attention is its layer, as the image embedding is read from one token or by attention."""
+    head = ZeroShotNetwork(network, text)
     return Classifier(
         head,
         f"vision_model.encoder.layers.{len(head.vision_model.encoder.layers) - 1}.layer_norm1",
         mean=found.mean if mean is None else mean,
         std=found.std if std is None else std,
-        name=name or (model if isinstance(model, str) else f"{kind}-zero-shot"),
+        name=label,
         class_names=names,
         input_size=found.size,
-        prefix_tokens=_PREFIX_TOKENS[kind],
+        prefix_tokens=_PREFIX_TOKENS[network.config.model_type],
         preprocess=found.geometry,
     )
 
 
-class _ZeroShot(nn.Module):
+class ZeroShotNetwork(nn.Module):
     """Image side of the network, and the text embeddings (C, D) of unit length as a buffer."""
 
     text: Tensor
@@ -85,61 +179,49 @@ class _ZeroShot(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, C) of normalised images (B, 3, H, W)."""
-        embedding = self.visual_projection(self.vision_model(pixel_values=images).pooler_output)
+        embedding = self.visual_projection(self.vision_model(**self._arguments(images)).pooler_output)
         logits = _unit(embedding) @ self.text.T * self.logit_scale.exp()
         return logits if self.logit_bias is None else logits + self.logit_bias
 
+    def _arguments(self, images: Tensor) -> dict[str, Any]:
+        """Arguments of the image side."""
+        if self.vision_model.config.model_type != "siglip2_vision_model":
+            return {"pixel_values": images}
+        from camdbench.models.siglip2_images import patches_of
 
-def _check_texts(classes: Sequence[str], templates: Sequence[str]) -> tuple[str, ...]:
-    names = () if isinstance(classes, str) else tuple(classes)
-    if len(names) < 2:
-        raise UsageError(f"zero_shot: classes = {classes!r}: expected a list of at least two names")
-    if len(set(names)) < len(names):
-        raise UsageError(f"zero_shot: class {next(name for name in names if names.count(name) > 1)!r} is named twice; name each once")
-    if not templates or isinstance(templates, str) or any(text.count("{}") != 1 for text in templates):
-        raise UsageError(f"zero_shot: templates = {templates!r}: expected a list of sentences with {{}} once, such as 'a photo of a {{}}.'")
-    return names
+        return patches_of(images, self.vision_model.config.patch_size)
 
 
-def _load(name: str, *, download: bool) -> tuple[Any, Any, Preprocessing]:
-    from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
-
-    from camdbench.models.huggingface_zoo import check_name
-
-    check_name(name)
-    processor = read_processor(load(AutoImageProcessor, name, download=download).to_dict(), name)
-    network = load(AutoModel, name, download=download, dtype=torch.float32).eval()
-    return network, load(AutoTokenizer, name, download=download), processor
-
-
-def _usual(kind: str, size: int) -> Preprocessing:
-    """Preprocessing of the default image processor."""
+def _usual(kind: str, config: Any) -> Preprocessing:
+    """Preprocessing of the default image processor, for the configuration of the image side."""
     import transformers
 
-    own = (
-        transformers.CLIPImageProcessor(size={"shortest_edge": size}, crop_size=size)
-        if kind == "clip"
-        else transformers.SiglipImageProcessor(size={"height": size, "width": size})
-    )
+    if kind == "siglip2":
+        own = transformers.Siglip2ImageProcessor(patch_size=config.patch_size, max_num_patches=config.num_patches)
+    elif kind == "siglip":
+        own = transformers.SiglipImageProcessor(size={"height": config.image_size, "width": config.image_size})
+    else:
+        own = transformers.CLIPImageProcessor(size={"shortest_edge": config.image_size}, crop_size=config.image_size)
     return read_processor(own.to_dict(), kind)
 
 
-def _embed(network: Any, tokenizer: Callable[..., Any], names: Sequence[str], templates: Sequence[str], kind: str) -> Tensor:
-    """Text embeddings (C, D) of unit length, in eval mode."""
-    padding = "max_length" if kind == "siglip" else True  # SigLIP was trained with texts of full length
+def _embed(network: Any, tokenizer: Callable[..., Any], prompts: Prompts, kind: str) -> Tensor:
+    """Text embeddings (C, D) of unit length, in eval mode; SigLIP was trained with texts of full length."""
+    padding = "max_length" if kind.startswith("siglip") else True
     training, device = network.training, next(network.parameters()).device
     network.eval()
     try:
         with torch.no_grad():
-            sentences = [[text.replace("{}", name) for name in names] for text in templates]
+            sentences = [[text.replace("{}", name) for name in prompts.classes] for text in prompts.templates]
             total = torch.stack([_unit(_text(network, tokenizer, texts, padding, device)) for texts in sentences])
     finally:
         network.train(training)
-    return _unit(total.mean(0)) if len(templates) > 1 else total[0]
+    return _unit(total.mean(0)) if len(total) > 1 else total[0]
 
 
 def _text(network: Any, tokenizer: Callable[..., Any], texts: list[str], padding: str | bool, device: torch.device) -> Tensor:
-    tokens = tokenizer(texts, padding=padding, truncation=True, return_tensors="pt").to(device)
+    longest = network.config.text_config.max_position_embeddings
+    tokens = tokenizer(texts, padding=padding, truncation=True, max_length=longest, return_tensors="pt").to(device)
     found = network.get_text_features(**tokens)
     return getattr(found, "pooler_output", found)
 

@@ -13,6 +13,7 @@ from camdbench.core.precision import check_precision
 from camdbench.core.references import check_name, is_reference, read_given, split_alias
 from camdbench.core.registries import models
 from camdbench.models import huggingface_zoo, timm_zoo, torchvision_zoo
+from camdbench.models.prompts import read_prompts
 
 if TYPE_CHECKING:
     from camdbench.models.classifier import Classifier
@@ -23,22 +24,23 @@ def model_names() -> list[str]:
     return [*models.names(), *torchvision_zoo.names(), *timm_zoo.names()]
 
 
-def check_model(name: str, *, weights: str | Path | None = None) -> None:
+def check_model(name: str, *, weights: str | Path | None = None, prompts: str | Path | None = None) -> None:
     """Check a model name without importing torch; a reference is checked when it is loaded.
 
     Raises:
-        UsageError: unknown model, a package that it needs is not installed, or the weights file does not exist.
+        UsageError: unknown model, a package that it needs is not installed, or a file does not exist or does not fit.
     """
     if weights is not None and not Path(weights).is_file():
         raise UsageError(f"--weights {weights}: no such file")
     base = name.partition("@")[0]
+    _check_prompts(name, prompts)
     if is_reference(name):
         if weights is not None:
             raise UsageError(f"--weights {weights}: {name} makes its own weights; omit --weights")
     elif _is_path(name):
         if not Path(name).is_file():
             raise UsageError(f"model {name}: no such checkpoint")
-    elif name.startswith(huggingface_zoo.PREFIX):
+    elif name.startswith((huggingface_zoo.PREFIX, huggingface_zoo.ZERO_SHOT)):
         if weights is not None:
             raise UsageError(f"--weights {weights}: {name} has its own weights; omit --weights")
         huggingface_zoo.check_name(name)
@@ -78,14 +80,16 @@ def load_classifier(
     precision: str = "fp32",
     output: Output | None = None,
     batch_mates: BatchMates | None = None,
+    prompts: str | Path | None = None,
 ) -> Classifier:
     """Classifier of the zoo, in eval mode with frozen weights.
 
     Args:
         name: a registered name such as `shortcuts-ce`, a torchvision name such as `resnet50` or `resnet50@IMAGENET1K_V1`, a timm
             name such as `timm/vit_base_patch16_224` or `timm/vit_base_patch16_224@augreg_in1k`, `…@random` for random weights from a
-            fixed seed, a network of transformers such as `hf/microsoft/resnet-18` or `hf/./FOLDER` of save_pretrained, or the path
-            of a checkpoint of `camdbench train`; or a reference `[NAME=]FILE.py:FUNCTION(options)`.
+            fixed seed, a network of transformers such as `hf/microsoft/resnet-18` or `hf/./FOLDER` of save_pretrained, a zero-shot
+            network such as `hf-zero-shot/openai/clip-vit-base-patch32`, the path of a checkpoint of `camdbench train`, or a reference
+            `[NAME=]FILE.py:FUNCTION(options)`.
         weights: weights file for a torchvision or timm name: safetensors or a state dict of plain tensors.
         layer: target layer; default: by architecture.
         mean: mean of the input normalisation on the scale of [0, 1]; default: that of the weights.
@@ -95,6 +99,7 @@ def load_classifier(
         precision: precision of forward passes on masked images: `fp32` or `bf16`.
         output: what the network returns: logits, probabilities, log-probabilities or sigmoid; default: as the model states.
         batch_mates: `alone` runs one image at a time; default: as the model states.
+        prompts: file of class names for a zero-shot network, one per line; lines with `{}` are templates.
 
     Raises:
         UsageError: unknown name, precision or output, missing or incompatible weights, or an unavailable device.
@@ -103,7 +108,7 @@ def load_classifier(
     from camdbench.models.embedded import load_checkpoint
 
     label, name = ("", name) if _is_path(name) and Path(name).is_file() else split_alias(name)
-    check_model(name, weights=weights)
+    check_model(name, weights=weights, prompts=prompts)
     checked = check_precision(precision)
     target = pick_device(device)
     given: dict[str, Any] = {"layer": layer, "mean": _as_tuple(mean), "std": _as_tuple(std)}
@@ -115,6 +120,10 @@ def load_classifier(
         classifier = load_checkpoint(Path(name), name=Path(name).stem)
     elif name.startswith(huggingface_zoo.PREFIX):
         classifier = huggingface_zoo.build(name, download=download, **given)
+    elif prompts is not None:
+        from camdbench.models.zero_shot import build as build_zero_shot
+
+        classifier = build_zero_shot(name, prompts, download=download, **given)
     elif base in models:
         if tag or weights is not None:
             raise UsageError(f"model {base} carries its own weights; name a model of torchvision or timm for @ or --weights")
@@ -150,6 +159,10 @@ def load_untrained(name: str) -> Classifier:
     """
     if name.startswith(huggingface_zoo.PREFIX):
         return load_classifier(name if name.endswith("@random") else f"{name}@random", device="cpu")
+    if huggingface_zoo.is_zero_shot(name):
+        from camdbench.models.zero_shot import build_untrained
+
+        return build_untrained(name)
     known = "@" in name or _is_path(name) or name in models
     name = name.partition(".")[0] if name.startswith(timm_zoo.PREFIX) and not known else name
     return load_classifier(name if known else f"{name}@random", device="cpu")
@@ -164,6 +177,17 @@ def to_classifier(model: Any) -> Classifier:
     from camdbench.models.own_models import classifier
 
     return classifier(model)
+
+
+def _check_prompts(name: str, prompts: str | Path | None) -> None:
+    """Check that a zero-shot model has a readable file of class names, and no other model one."""
+    zero_shot = huggingface_zoo.is_zero_shot(name)
+    if zero_shot and prompts is None:
+        raise UsageError(f"model {name}: needs the names of its classes; add --prompts FILE with one name per line")
+    if prompts is not None and not zero_shot:
+        raise UsageError(f"--prompts = {prompts}: the classes of {name} are fixed; omit it, or name a model hf-zero-shot/NAME")
+    if prompts is not None:
+        read_prompts(prompts)
 
 
 def _check_packages(base: str) -> None:

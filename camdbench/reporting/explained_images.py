@@ -15,7 +15,7 @@ from torch import Tensor
 from camdbench.core.errors import SampleError, UsageError
 from camdbench.core.files import replacing
 from camdbench.core.registries import parse_explainers, parse_metrics
-from camdbench.datasets.geometry import geometry_of
+from camdbench.datasets.geometry import choose_preprocess, geometry_of
 from camdbench.datasets.preprocess import prepare, read_picture
 from camdbench.explainers.common.explain import explain
 from camdbench.explainers.common.explanation import Explanation
@@ -126,13 +126,9 @@ def _preprocess(given: str | None, size: int | None, classifier: Classifier) -> 
     """The given preprocessing, else the model's own, else `resize256_crop224`.
 
     Raises:
-        UsageError: the images would have different sizes, or `size` contradicts pixels.
+        UsageError: the model states none, the images would have different sizes, or `size` contradicts pixels.
     """
-    own = classifier.preprocess if given in (None, "model") else given
-    how = own or "resize256_crop224"
-    if size is not None and how.startswith("fit("):
-        whose = "--preprocess" if given == own else f"{classifier.name}: the preprocessing"
-        raise UsageError(f"--size = {size}: {whose} {how} states its size; use --preprocess resize256_crop224, or omit --size")
+    how = choose_preprocess(given, classifier.preprocess, classifier.name, size)
     if geometry_of(how, 224).input_size is None:
         raise UsageError(f"--preprocess = {how}: images would differ in size; add crop=, such as fit(short=256, crop=224)")
     return how

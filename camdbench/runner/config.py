@@ -29,7 +29,7 @@ CHUNK_SIZE = 32  # images in one part file, whatever the batch size; run.json ke
 
 SCORE_OPTIONS = (
     *("metrics", "models", "dataset", "split", "data_root", "target", "limit", "batch_size", "out"),
-    *("weights", "mean", "std", "layer", "output", "batch_mates", "download", "device", "seed"),
+    *("weights", "prompts", "mean", "std", "layer", "output", "batch_mates", "download", "device", "seed"),
 )
 
 Specs = str | Sequence[str]
@@ -97,6 +97,15 @@ class RunConfig:
         File | None,
         Setting("Weights of a torchvision or timm model: safetensors or a state dict.", role="resource", metavar="FILE"),
     ] = None
+    prompts: Annotated[
+        File | None,
+        Setting(
+            "Class names of a zero-shot model hf-zero-shot/NAME, one per line; lines with {} are templates.",
+            role="resource",
+            metavar="FILE",
+            default_help="template: a photo of a {}.",
+        ),
+    ] = None
     mean: Annotated[
         Numbers | None,
         Setting("Mean of the input normalisation in [0, 1]: one number, or three with commas.", metavar="NUMBERS", parse=numbers),
@@ -117,7 +126,9 @@ class RunConfig:
         BatchMates | None,
         Setting("alone: one image at a time, for a model whose outputs depend on the other images of a batch.", default_help="together"),
     ] = None
-    download: Annotated[bool, Setting("Allow torchvision and timm to download missing weights and data.", role="execution")] = False
+    download: Annotated[
+        bool, Setting("Allow torchvision, timm and transformers to download missing weights and data.", role="execution")
+    ] = False
     device: Annotated[str, Setting("auto, cpu, cuda, cuda:N or mps.", role="execution")] = "auto"
     seed: Annotated[int, Setting("Seed of methods that draw random numbers.", ge=0)] = 0
     precision: Annotated[Precision, Setting("Precision of forward passes on masked images; gradients and metrics stay in fp32.")] = "fp32"
@@ -215,6 +226,7 @@ def check_config(config: RunConfig, resources: Resources | None = None) -> Reque
         data_root=_text(config.data_root),
         image_ids=_text(config.image_ids),
         weights=_text(config.weights),
+        prompts=_text(config.prompts),
         maps=None if not config.maps else {name: str(path) for name, path in config.maps.items()},
     )
     normalisation = None if resources is None else resources.map_normalisation
@@ -231,6 +243,7 @@ def _check_models(config: RunConfig, resources: Resources | None) -> tuple[RunCo
     Raises:
         UsageError: unknown or repeated name, or an incompatible option.
     """
+    from camdbench.models.huggingface_zoo import is_zero_shot
     from camdbench.models.zoo import check_model
 
     own = {} if resources is None else resources.models
@@ -253,7 +266,10 @@ def _check_models(config: RunConfig, resources: Resources | None) -> tuple[RunCo
         raise UsageError(f"--weights = {config.weights}: fits one model, but --models names {len(names)}; name one model")
     for name in names:
         if name not in own:
-            check_model(name, weights=config.weights)
+            check_model(name, weights=config.weights, prompts=config.prompts if is_zero_shot(name) else None)
+    origins = {} if resources is None else resources.origins
+    if config.prompts is not None and not any(is_zero_shot(origins.get(name, name)) for name in names):
+        raise UsageError(f"--prompts = {config.prompts}: no model is hf-zero-shot/NAME; omit it")
     return config, names
 
 

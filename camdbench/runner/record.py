@@ -16,6 +16,7 @@ from camdbench.core.settings import fields_of
 from camdbench.core.spec import Spec
 from camdbench.explainers.common.own_explainers import own_record
 from camdbench.models.classifier import Classifier
+from camdbench.models.huggingface_attention import attention_note
 from camdbench.models.network_identity import network_code, probe
 from camdbench.runner.config import Request, RunConfig
 from camdbench.runner.resources import Resources
@@ -85,6 +86,7 @@ def _model_record(name: str, facts: dict[str, Any], size: tuple[int, int]) -> di
         "probe": probe(classifier, size),
         "check": facts["check"].record(),
         **({} if classifier.revision is None else {"revision": classifier.revision}),
+        **({"note": note} if (note := attention_note(classifier.network)) else {}),
     } | provenance.training_of(name)
 
 

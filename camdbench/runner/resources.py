@@ -15,6 +15,7 @@ from camdbench.core.errors import CamdbenchError, NotApplicable, UsageError
 from camdbench.core.registries import datasets
 from camdbench.core.spec import Spec
 from camdbench.datasets.class_order import InNetworkOrder
+from camdbench.datasets.geometry import choose_preprocess
 from camdbench.datasets.loading import UnreadableImage, default_workers, read
 from camdbench.datasets.on_disk import OnDisk
 from camdbench.datasets.open_dataset import open_dataset
@@ -25,6 +26,7 @@ from camdbench.datasets.subsets import select_images, shuffled
 from camdbench.explainers.common.saliency import saliency
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device
+from camdbench.models.huggingface_zoo import is_zero_shot, with_absolute_folders
 from camdbench.models.zoo import load_classifier
 from camdbench.runner.joint_maps import JointMaps
 from camdbench.runner.map_files import MapsLike
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _OF_MODELS = ("weights", "layer", "mean", "std", "precision", "download", "output", "batch_mates")  # options of `load_classifier`
-OF_OWN_MODELS = ("mean", "std", "layer", "output", "batch_mates")  # options of own models that are no finished classifiers
+OF_OWN_MODELS = ("mean", "std", "layer", "output", "batch_mates", "prompts")  # options of own models that are no finished classifiers
 KEPT_BYTES = 4 * 2**30  # weights that may stay on the device; beyond that, models wait on the CPU
 
 
@@ -87,10 +89,10 @@ class Resources:
         config = replace(
             asked.config,
             device=self.device,
-            **{name: _absolute(getattr(asked.config, name)) for name in ("data_root", "weights", "image_ids")},
+            **{name: _absolute(getattr(asked.config, name)) for name in ("data_root", "weights", "image_ids", "prompts")},
             maps=None if asked.config.maps is None else {name: _absolute(path) for name, path in asked.config.maps.items()},
         )
-        models = tuple(_absolute(name) if Path(name).is_file() else name for name in asked.models)
+        models = tuple(_absolute(name) if Path(name).is_file() else with_absolute_folders(name) for name in asked.models)
         place = replace(asked, config=config, models=models, dataset=_with_absolute_masks(asked.dataset), maps=_absolute(asked.maps))
         return replace(self, place=place, models={name: own for name, own in self.models.items() if name not in self.places})
 
@@ -164,13 +166,11 @@ class Resources:
         Raises:
             UsageError: a model has none, or two differ.
         """
-        found = {name: self.classifier(name).preprocess for name in self.checked_request.models}
-        if (lacking := next((name for name, own in found.items() if own is None), None)) is not None:
-            raise UsageError(f"preprocess = model: {lacking} states no preprocessing; name it, such as fit(short=256, crop=224)")
+        found = {name: choose_preprocess("model", self.classifier(name).preprocess, name) for name in self.checked_request.models}
         if len(set(found.values())) > 1:
             listed = "; ".join(f"{name} {own}" for name, own in found.items())
             raise UsageError(f"preprocess = model: the models differ ({listed}); name one, or run them apart")
-        return str(next(iter(found.values())))
+        return next(iter(found.values()))
 
     @cached_property
     def image_size(self) -> tuple[int, int]:
@@ -220,6 +220,7 @@ class Resources:
         if name not in self._loaded:
             config = self._place.config
             given: dict[str, Any] = {key: getattr(config, key) for key in _OF_MODELS}
+            given["prompts"] = config.prompts if is_zero_shot(name) else None
             path = dict(zip(self.checked_request.models, self._place.models, strict=True))[name]
             self._loaded[name] = self._own_model(name) if name in self.places else load_classifier(path, device=self.device, **given)
         self._make_room(name)

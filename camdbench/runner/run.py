@@ -161,6 +161,7 @@ def read_config(config: RunConfig | Mapping[str, Any] | str | Path | None) -> di
             found[name] = relative_to(file.parent, found[name])
     if isinstance(maps := found.get("maps"), dict):
         found["maps"] = {name: str(file.parent / path) if isinstance(path, str) else path for name, path in maps.items()}
+    found |= {} if "models" not in found else {"models": _with_folders(found["models"], file.parent)}
     plugins = [plugin if is_module(plugin, file.parent) else str(file.parent / plugin) for plugin in _plugins(found.get("plugins"))]
     return found | {"plugins": plugins}
 
@@ -175,6 +176,17 @@ def _plugins(given: Any) -> list[str]:
     if not isinstance(plugins, list | tuple) or not all(isinstance(own, str | Path) for own in plugins):
         raise UsageError(f"plugins = {given!r}: expected a file, or a list of files")
     return list(map(str, plugins))
+
+
+def _with_folders(models: Any, base: Path) -> Any:
+    """Names of models, in which folders of transformers are relative to `base`."""
+    from camdbench.models.huggingface_zoo import with_absolute_folders
+
+    if isinstance(models, str):
+        return with_absolute_folders(models, base)
+    if isinstance(models, dict):
+        return {name: _with_folders(own, base) for name, own in models.items()}
+    return [_with_folders(own, base) for own in models] if isinstance(models, list) else models
 
 
 def _with_maps(options: Mapping[str, Any], resources: Resources | None) -> tuple[dict[str, Any], Resources | None]:

@@ -31,6 +31,7 @@ from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.files import check_utf8, reading, replacing, to_json
 from camdbench.core.row import Row
 from camdbench.core.settings import identity_of
+from camdbench.models.huggingface_zoo import row_name
 from camdbench.runner.config import RunConfig
 from camdbench.tables.load import MODEL_FACTS, SCHEMA, load_run
 
@@ -131,7 +132,8 @@ class RunRecord:
             for name, own in self.models.items()
             for fact, default in MODEL_FACTS.items()
         }
-        return identity_of(RunConfig, self.config) | {
+        config = dict(self.config) | {"models": [row_name(name) for name in self.config.get("models", ())]}
+        return identity_of(RunConfig, config) | {
             "data": self.dataset.get("fingerprint"),
             "images": hashlib.sha256("\n".join(self.ids).encode()).hexdigest()[:16],
             "chunk_size": self.chunk_size,

@@ -80,7 +80,7 @@ def _runs(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str
 
 def _config(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the configuration without metrics, models and paths, which other sections cover."""
-    left_out = ("metrics", "models", "data_root", "weights", "image_ids", "save_maps")
+    left_out = ("metrics", "models", "data_root", "weights", "prompts", "image_ids", "save_maps")
     return {key: value for key, value in record["config"].items() if key not in left_out}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from camdbench.core.errors import UsageError
-from camdbench.datasets.geometry import Geometry, geometry_of
+from camdbench.datasets.geometry import Geometry, choose_preprocess, geometry_of
 
 
 def test_named_protocols_scale_with_the_size() -> None:
@@ -48,3 +48,15 @@ def test_others_are_refused(how: str) -> None:
 def test_the_geometry_of_a_model_needs_a_model() -> None:
     with pytest.raises(UsageError, match=r"^preprocess = model: there is no model here"):
         geometry_of("model", 224)
+
+
+def test_preprocessing_of_a_model_is_as_given_else_its_own() -> None:
+    own = "fit(size=32, resample=bilinear)"
+    assert choose_preprocess(None, own, "net") == choose_preprocess("model", own, "net") == own
+    assert choose_preprocess("keep", own, "net", 9) == "keep"
+    assert choose_preprocess(None, None, "net", 9) == "resize256_crop224"
+    with pytest.raises(UsageError, match=r"^preprocess = model: net states no preprocessing; name it, such as fit\(short=256, crop=224\)$"):
+        choose_preprocess("model", None, "net")
+    for given, whose in ((own, "--preprocess"), (None, "net: the preprocessing"), ("model", "net: the preprocessing")):
+        with pytest.raises(UsageError, match=rf"^--size = 9: {whose} fit\(size=32, resample=bilinear\) states its size; use"):
+            choose_preprocess(given, own, "net", 9)

@@ -117,6 +117,10 @@ def test_image_files_are_prepared_and_name_their_rows(tmp_path: Path) -> None:
     found = explain(classifier, [tmp_path / "cat.png", str(tmp_path / "cat.png")], "gradcam", size=16)
     assert found.names == ("cat", "cat")
     assert torch.equal(found.images[0], prepare(picture, "resize256_crop224", 16))
+    with pytest.raises(UsageError, match="preprocess = model: custom states no preprocessing"):
+        explain(classifier, tmp_path / "cat.png", "gradcam", preprocess="model")
+    classifier.preprocess = "fit(size=20)"
+    assert torch.equal(explain(classifier, tmp_path / "cat.png", "gradcam").images[0], prepare(picture, "fit(size=20)", 16))
     with pytest.raises(UsageError, match=r"dog.png: no such file"):
         explain(classifier, tmp_path / "dog.png", "gradcam")
     mixed = [picture, tmp_path / "cat.png", np.asarray(picture), found.images[0]]

@@ -76,6 +76,7 @@ TINY: dict[str, tuple[dict[str, Any], int]] = {
         96,
     ),
     "siglip": (_VISION, 32),
+    "siglip2": ({"vision_config": _VIT | {"num_patches": 16}}, 32),
     "swiftformer": ({"image_size": 96, "embed_dims": [8, 16, 24, 32], "depths": [1, 1, 1, 2]}, 96),
     "swin": (_SWIN, 64),
     "swinv2": (_SWIN, 64),

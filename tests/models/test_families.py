@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from camdbench.core.errors import UsageError
@@ -39,7 +41,7 @@ MEMBERS = {
     "efficientnet_v2_s": Member("EfficientNet", 96, "features.7", 1280, 3),
     "googlenet": Member("GoogLeNet", 96, "inception5b", 1024, 3),
     "inception_v3": Member("Inception3", 128, "Mixed_7c", 2048, 2),
-    "maxvit_t": Member("MaxVit", 224, "blocks.3", 512, 7),
+    "maxvit_t": Member("MaxVit", 224, "blocks.3", 64, 7),
     "mnasnet0_5": Member("MNASNet", 96, "layers", 1280, 3),
     "mobilenet_v2": Member("MobileNetV2", 96, "features.18", 1280, 3),
     "mobilenet_v3_small": Member("MobileNetV3", 96, "features.12", 576, 3),
@@ -48,40 +50,63 @@ MEMBERS = {
     "resnext50_32x4d": Member("ResNet", 96, "layer4.2", 2048, 3),
     "shufflenet_v2_x0_5": Member("ShuffleNetV2", 96, "conv5", 1024, 3),
     "squeezenet1_1": Member("SqueezeNet", 96, "features.12", 512, 5),
-    "swin_t": Member("SwinTransformer", 96, "norm", 768, 3),
+    "swin_t": Member("SwinTransformer", 96, "norm", 192, 3),
     "swin_v2_t": Member("SwinTransformer", 96, "norm", 768, 3),
     "vgg11": Member("VGG", 96, "features.19", 512, 6),
     "vgg16_bn": Member("VGG", 96, "features.42", 512, 6),
-    "vit_b_32": Member("VisionTransformer", 224, "encoder.layers.encoder_layer_11.ln_1", 768, 7),
+    "vit_b_32": Member("VisionTransformer", 224, "encoder.layers.encoder_layer_1.ln_1", 48, 7),
 }
 
 TIMM_MEMBERS = {
-    "timm/beit_base_patch16_224": Member("Beit", 224, "blocks.11.norm1", 768, 14),
+    "timm/beit_base_patch16_224": Member("Beit", 224, "blocks.1.norm1", 48, 14),
     "timm/repvgg_a0": Member("ByobNet", 96, "final_conv", 1280, 3),
     "timm/convnext_atto": Member("ConvNeXt", 96, "stages.3", 320, 3),
     "timm/densenet121": Member("DenseNet", 96, "features", 1024, 3),
     "timm/efficientnet_b0": Member("EfficientNet", 96, "bn2", 1280, 3),
-    "timm/eva02_tiny_patch14_336": Member("Eva", 336, "blocks.11.norm1", 192, 24),
+    "timm/eva02_tiny_patch14_336": Member("Eva", 336, "blocks.1.norm1", 48, 24),
     "timm/inception_v3": Member("InceptionV3", 128, "Mixed_7c", 2048, 2),
-    "timm/maxvit_nano_rw_256": Member("MaxxVit", 256, "norm", 512, 8),
+    "timm/maxvit_nano_rw_256": Member("MaxxVit", 256, "norm", 64, 8),
     "timm/mixer_s32_224": Member("MlpMixer", 224, "norm", 512, 7),
     "timm/mobilenetv2_050": Member("EfficientNet", 96, "bn2", 1280, 3),
     "timm/mobilenetv3_small_050": Member("MobileNetV3", 96, "blocks.5", 288, 3),
     "timm/regnetx_002": Member("RegNet", 96, "final_conv", 368, 3),
     "timm/resnet10t": Member("ResNet", 96, "layer4.0", 512, 3),
-    "timm/resnetv2_50": Member("ResNetV2", 96, "norm", 2048, 3),
+    "timm/resnetv2_50": Member("ResNetV2", 96, "norm", 64, 3),
     "timm/swin_tiny_patch4_window7_224": Member("SwinTransformer", 224, "norm", 768, 7),
-    "timm/swinv2_tiny_window8_256": Member("SwinTransformerV2", 256, "norm", 768, 8),
-    "timm/vgg11": Member("VGG", 96, "features.19", 512, 6),
-    "timm/deit_tiny_distilled_patch16_224": Member("VisionTransformer", 224, "blocks.11.norm1", 192, 14),
-    "timm/vit_tiny_patch16_224": Member("VisionTransformer", 224, "blocks.11.norm1", 192, 14),
+    "timm/swinv2_tiny_window8_256": Member("SwinTransformerV2", 256, "norm", 192, 8),
+    "timm/vgg11": Member("VGG", 96, "features.13", 32, 6),
+    "timm/deit_tiny_distilled_patch16_224": Member("VisionTransformer", 224, "blocks.1.norm1", 48, 14),
+    "timm/vit_tiny_patch16_224": Member("VisionTransformer", 224, "blocks.1.norm1", 48, 14),
 }
 ALL = MEMBERS | TIMM_MEMBERS
+
+# members with fewer and narrower blocks, as the whole ones take seconds each
+SMALL: dict[str, Callable[[], nn.Module]] = {
+    "maxvit_t": lambda: torchvision.models.MaxVit((224, 224), 16, 7, [16, 32, 32, 64], [1, 1, 1, 1], 16, 0.0),
+    "swin_t": lambda: torchvision.models.SwinTransformer([4, 4], 24, [1, 1, 1, 2], [1, 1, 2, 2], [7, 7]),
+    "vit_b_32": lambda: torchvision.models.VisionTransformer(224, 32, 2, 2, 48, 96),
+    "timm/beit_base_patch16_224": lambda: timm.create_model("beit_base_patch16_224", embed_dim=48, depth=2, num_heads=3),
+    "timm/deit_tiny_distilled_patch16_224": lambda: timm.create_model("deit_tiny_distilled_patch16_224", embed_dim=48, depth=2),
+    "timm/eva02_tiny_patch14_336": lambda: timm.create_model("eva02_tiny_patch14_336", embed_dim=48, depth=2),
+    "timm/maxvit_nano_rw_256": lambda: timm.create_model("maxvit_nano_rw_256", embed_dim=(32, 32, 64, 64), depths=(1, 1, 1, 1)),
+    "timm/resnetv2_50": lambda: timm.create_model("resnetv2_50", layers=(1, 1, 1, 1), channels=(32, 32, 64, 64)),
+    "timm/swin_tiny_patch4_window7_224": lambda: timm.create_model("swin_tiny_patch4_window7_224", depths=(1, 1, 1, 2)),
+    "timm/swinv2_tiny_window8_256": lambda: timm.create_model("swinv2_tiny_window8_256", embed_dim=24, depths=(1, 1, 1, 2)),
+    "timm/vgg11": lambda: timm.models.vgg.VGG([16, "M", 16, "M", 32, "M", 32, "M", 32, "M"]),
+    "timm/vit_tiny_patch16_224": lambda: timm.create_model("vit_tiny_patch16_224", embed_dim=48, depth=2),
+}
 
 
 def classifier_of(name: str) -> Classifier:
     """A member with random weights, frozen for good."""
-    return load_classifier(f"{name}@random", device="cpu").requires_grad_(False)
+    if name not in SMALL:
+        return load_classifier(f"{name}@random", device="cpu").requires_grad_(False)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = SMALL[name]()
+        if isinstance(getattr(network, "heads", None), nn.Module):  # torchvision's is zero, which gives no map
+            nn.init.normal_(network.heads.head.weight, std=0.1)
+    return Classifier(network.eval(), mean=0.5, std=0.5, name=name).requires_grad_(False)
 
 
 def trace_of(classifier: Classifier, side: int, count: int = 1, layer: str | None = None) -> Trace:

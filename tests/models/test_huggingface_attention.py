@@ -11,18 +11,23 @@ from helpers.hf_families import TINY, build
 from camdbench.core.errors import NotApplicable
 from camdbench.explainers.common.explain import explain
 from camdbench.models.attention import record_attention, transformer_of
+from camdbench.models.bare_network import bare_network
 from camdbench.models.classifier import Classifier
+from camdbench.models.huggingface_attention import attention_note
 
 transformers: Any = pytest.importorskip("transformers")
 
-RECORDED = ["beit", "clip", "deit", "dinov2", "dinov2_with_registers", "ijepa", "metaclip_2", "siglip", "vit", "vit_msn"]
+RECORDED = ["beit", "clip", "deit", "dinov2", "dinov2_with_registers", "ijepa", "metaclip_2", "siglip", "siglip2", "vit", "vit_msn"]
 CNNS = ["convnext", "resnet", "levit", "mobilevit"]
 OTHERS = ["cvt", "data2vec-vision", "donut-swin", "hiera", "pvt", "pvt_v2", "segformer", "swin", "swinv2", *CNNS]
 
 
 @pytest.mark.parametrize("family", RECORDED)
 def test_attention_is_that_of_the_library_and_the_logits_are_kept(family: str) -> None:
-    network: Any = build(family)
+    from camdbench.models.siglip2_images import patches_of
+
+    original: Any = build(family)
+    network: Any = bare_network(original)
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     before, kind = network(images).logits, network.config._attn_implementation
     with record_attention(network) as seen:
@@ -35,7 +40,8 @@ def test_attention_is_that_of_the_library_and_the_logits_are_kept(family: str) -
     gradients = torch.autograd.grad(inside[:, 1].sum(), seen.probabilities)
     assert all(bool(gradient.ne(0).any()) for gradient in gradients)
     network.set_attn_implementation("eager")
-    expected = network(images, output_attentions=True).attentions
+    arguments = patches_of(images, 8) if family == "siglip2" else {"pixel_values": images}
+    expected = original(**arguments, output_attentions=True).attentions
     for ours, theirs in zip(seen.probabilities, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 
@@ -62,3 +68,32 @@ def test_attention_explainers_have_maps(family: str, specs: tuple[str, ...]) -> 
         found = explain(classifier, images, spec, targets=1)
         assert found.raw.shape == (2, 4, 4)
         assert found.status == ("ok", "ok")
+
+
+def test_another_number_of_matrices_than_blocks_is_refused() -> None:
+    network: Any = build("vit")
+    with (
+        pytest.raises(NotApplicable, match="ViTForImageClassification: 0 attention matrices in 2 blocks were recorded"),
+        record_attention(network),
+    ):
+        pass
+    images = torch.rand(1, 3, 32, 32)
+    with pytest.raises(NotApplicable, match="4 attention matrices in 2 blocks"), record_attention(network):
+        network(images)
+        network(images)
+
+
+def test_what_a_map_of_dinov2_leaves_out_is_noted() -> None:
+    assert (
+        attention_note(build("dinov2"))
+        == "maps of attention show the row of the class token; the head also reads the mean of the patch tokens"
+    )
+    assert attention_note(build("vit")) == attention_note(torch.nn.Linear(2, 2)) == ""
+
+
+def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    network: Any = build("clip")
+    capfd.readouterr()
+    with record_attention(network):
+        network(torch.rand(1, 3, 32, 32))
+    assert capfd.readouterr() == ("", "")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.hf_families import build
 from PIL import Image
 
 from camdbench.cli.main import run_cli
@@ -18,9 +19,9 @@ from camdbench.models.zoo import check_model, load_classifier, load_untrained
 transformers = pytest.importorskip("transformers")
 
 
-def save_resnet(folder: Path, names: dict[int, str] | None = None) -> transformers.ResNetForImageClassification:
+def save_resnet(folder: Path, names: dict[int, str] | None = None, seed: int = 1) -> transformers.ResNetForImageClassification:
     """A tiny random network with its processor, written by save_pretrained."""
-    torch.manual_seed(1)
+    torch.manual_seed(seed)
     labels = {} if names is None else {"id2label": names, "label2id": {name: index for index, name in names.items()}}
     config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic", num_labels=3, **labels)
     network = transformers.ResNetForImageClassification(config).eval()
@@ -91,18 +92,70 @@ def test_the_command_line_runs_a_folder_with_its_own_preprocessing(
 def _rows(run: Path) -> list[dict[str, float]]:
     import camdbench
 
-    return camdbench.load_rows(run).sort_values("image").to_dict("records")
+    return camdbench.load_rows(run).sort_values(["model", "explainer", "image"]).to_dict("records")
 
 
-def test_a_name_that_is_not_in_the_cache_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of the hub."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr("transformers.utils.hub.TRANSFORMERS_CACHE", str(tmp_path / "hub"), raising=False)
     monkeypatch.chdir(tmp_path)
-    code = run_cli(["run", "--models", "hf/nowhere/nothing", "-e", "gradcam", "-m", "ad", "--out", "run", "-q"])
-    assert (code, (tmp_path / "run").exists()) == (2, False)
-    assert capsys.readouterr().err.strip() == "Error: hf/nowhere/nothing: not on this machine; add --download"
+    return tmp_path / "hub"
+
+
+@pytest.mark.parametrize("name", ["hf/nowhere/nothing", "hf/nowhere/nothing@v1", "hf-zero-shot/nowhere/nothing"])
+def test_a_name_that_is_not_in_the_cache_is_refused(name: str, hub: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("names.txt").write_text("cat\ndog")
+    prompts = ["--prompts", "names.txt"] if "zero" in name else []
+    code = run_cli(["run", "--models", name, *prompts, "-e", "gradcam", "-m", "ad", "--out", "run", "-q"])
+    assert (code, Path("run").exists()) == (2, False)
+    assert capsys.readouterr().err.strip() == f"Error: {name}: not on this machine; add --download"
+    for command in (["layers", name], ["explain", "chelsea", "--model", name, *prompts]):
+        assert run_cli(command) == 2
+        assert capsys.readouterr().err.strip() == f"Error: {name}: not on this machine; add --download"
+
+
+def test_a_revision_chooses_the_snapshot_and_is_recorded(hub: Path) -> None:
+    place, networks = hub / "models--org--net", dict[str, torch.nn.Module]()
+    for branch, commit in (("main", "a" * 40), ("v1", "b" * 40)):
+        networks[branch] = save_resnet(place / "snapshots" / commit, NAMES, seed=len(networks))
+        (place / "refs").mkdir(exist_ok=True)
+        (place / "refs" / branch).write_text(commit)
+    images = torch.rand(1, 3, 64, 64)
+    for name, branch in (("hf/org/net", "main"), ("hf/org/net@v1", "v1"), ("hf/org/net@" + "b" * 40, "v1")):
+        classifier = load_classifier(name, device="cpu")
+        assert torch.allclose(classifier(images), networks[branch](classifier.normalised(images)).logits, atol=1e-6)
+        assert classifier.revision == {"main": "a", "v1": "b"}[branch] * 40
+        assert classifier.name == name
+    with pytest.raises(UsageError, match=r"^hf/org/net@v2: not on this machine; add --download$"):
+        load_classifier("hf/org/net@v2", device="cpu")
+
+
+def test_two_folders_run_together_from_another_folder_and_from_run_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for family in ("vit", "convnext"):
+        build(family, **({"image_size": 64} if family == "vit" else {})).save_pretrained(tmp_path / "nets" / family)
+        transformers.ViTImageProcessor(size={"height": 64, "width": 64}).save_pretrained(tmp_path / "nets" / family)
+    for index in range(2):
+        file = tmp_path / "photos" / f"c{index}" / "a.png"
+        file.parent.mkdir(parents=True)
+        Image.effect_noise((80, 64), 90).convert("RGB").save(file)
+    options = ["-e", "gradcam,rollout", "-m", "ad", "--dataset", "folder(preprocess=model)", "-q"]
+    assert run_cli(["run", "--models", "hf/./nets/vit,hf/./nets/convnext", "--data-root", "photos", *options, "--out", "a"]) == 0
+    rows = _rows(Path("a"))
+    worked = {(row["model"], row["explainer"]) for row in rows if row["status"] == "ok"}
+    assert worked == {("hf/vit", "gradcam"), ("hf/vit", "rollout"), ("hf/convnext", "gradcam")}
+    text = "models: 'hf/./nets/vit,hf/./nets/convnext'\ndata_root: photos\ndataset: folder(preprocess=model)\n"
+    Path("own.yaml").write_text(f"{text}explainers: gradcam,rollout\nmetrics: ad\n")
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    done = ["run", "--models", "hf/../nets/vit,hf/../nets/convnext", "--data-root", "../photos", *options, "--out", "../a"]
+    again, own = (["run", "--config", file, "--out", out] for file, out in (("../a/run.yaml", "b"), ("../own.yaml", "c")))
+    for command, out in ((done, "../a"), (again, "b"), (own, "c")):
+        assert run_cli([*command, "-q"]) == 0
+        keys = ("model", "explainer", "image", "status", "value")
+        assert [[str(row[key]) for key in keys] for row in _rows(Path(out))] == [[str(row[key]) for key in keys] for row in rows]
 
 
 class TestRefusals:

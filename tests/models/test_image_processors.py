@@ -69,7 +69,7 @@ def test_our_input_is_that_of_the_processor(kind: str, options: dict[str, Any], 
     found = read_processor(processor.to_dict(), "hf/./net")
     assert found.geometry == geometry
     mean, std = per_channel(found.mean, "mean"), per_channel(found.std, "std")
-    for file in pictures:
+    for file in pictures if found.size < 100 else pictures[:1]:
         theirs = processor(transformers.image_utils.load_image(str(file)), return_tensors="pt")["pixel_values"]
         ours = (prepare(read_picture(file), found.geometry, 224)[None] - mean) / std
         ours = ours.flip(1) if found.channels == "bgr" else ours
@@ -90,7 +90,7 @@ def test_efficientnet_divides_by_std_twice_and_mobilevit_takes_bgr() -> None:
     assert found.channels == "bgr"
 
 
-@pytest.mark.parametrize("kind", ["ImageGPT", "Donut", "Perceiver", "Siglip2", "TextNet", "Fuyu"])
+@pytest.mark.parametrize("kind", ["ImageGPT", "Donut", "Perceiver", "TextNet", "Fuyu"])
 def test_others_are_refused_by_name(kind: str) -> None:
     with pytest.raises(UsageError, match=rf"^hf/./net: {kind}ImageProcessor cannot be used: .+; load the network yourself$"):
         read_processor({"image_processor_type": f"{kind}ImageProcessor"}, "hf/./net")

@@ -120,6 +120,17 @@ def test_patches_that_were_merged_are_a_grid_too() -> None:
     assert layout((1, 7 * 10, 8), (224, 300), network=network) == TensorLayout("tokens", 7, 10)  # 75 columns, cut or padded
 
 
+def test_patches_that_overlap_are_counted_by_their_convolution() -> None:
+    """CvT: patches of 7 pixels, 4 apart, are merged twice; a class token in the last stage."""
+    embedding, later = nn.Module(), nn.Module()
+    embedding.patch_size, embedding.projection = 7, nn.Conv2d(3, 8, 7, 4, 2)
+    later.patch_size, later.projection = 3, nn.Conv2d(8, 16, 3, 2, 1)
+    network = nn.Sequential(embedding, later)
+    assert layout((1, 197, 32), network=network) == TensorLayout("tokens", 14, 14, 1)
+    assert layout((1, 28 * 28, 16), network=network) == TensorLayout("tokens", 28, 28, 0)
+    assert layout((1, 56 * 84, 8), (224, 336), network=network) == TensorLayout("tokens", 56, 84, 0)
+
+
 def test_a_pooled_vector_is_no_grid() -> None:
     with pytest.raises(UsageError, match="no grid of places"):
         layout((1, 1024, 1))
