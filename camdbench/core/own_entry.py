@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Generic
 
-from camdbench.core.references import check_names
+from camdbench.core.options import bind_options
+from camdbench.core.references import Given, check_names
 from camdbench.core.registry_entry import Entry, F
+from camdbench.core.spec import Spec
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,7 @@ class OwnEntry(Generic[F]):
         code: object whose code is hashed.
         origin: `FILE.py:NAME(options)`, or `object of a Python session`.
         place: the reference with an absolute path; empty for objects.
+        fixed: whether a name stands for the reference with its options, as in `NAME=FILE.py:f(k=3)`.
     """
 
     entry: Entry[F]
@@ -27,6 +31,34 @@ class OwnEntry(Generic[F]):
     code: Any
     origin: str
     place: str = ""
+    fixed: bool = False
+
+    def reference(self, spec: Spec) -> str:
+        """Text of which another process in another folder makes this spec; empty for objects."""
+        if self.fixed and spec.options:
+            return str(spec)  # of a name that the list has itself
+        return self.place if self.fixed or not self.place else self.place + str(spec).removeprefix(spec.name)
+
+
+def own_entry(
+    entry: Entry[F], function: Callable[..., Any], thing: Any, given: Given, options: Mapping[str, object]
+) -> tuple[OwnEntry[F], str]:
+    """The entry of a given function or object, and its spec: with the options of a reference, unless a name stands for these.
+
+    Args:
+        entry: facts and options of the function, under its name.
+        function: what is called.
+        thing: object whose code is hashed.
+        given: what the user gave.
+        options: checked options of the reference.
+    """
+    entry = replace(entry, module=getattr(thing, "__module__", None) or "")
+    if not given.label:
+        return OwnEntry(entry, function, thing, given.origin, given.place), str(Spec.of(entry.name, options))
+    entry = replace(entry, options=bind_options(entry.options, dict(options)))
+    code = partial(thing, **options) if options else thing
+    place = given.place and f"{given.label}={given.reference}"
+    return OwnEntry(entry, partial(function, **options) if options else function, code, given.origin, place, fixed=True), given.label
 
 
 def check_own(specs: Sequence[str], own: Sequence[OwnEntry[Any]], flag: str) -> None:

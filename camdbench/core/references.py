@@ -18,6 +18,7 @@ from camdbench.core.spec import Spec, parse_spec, split_specs
 OBJECT = "object of a Python session"  # origin of what has no file
 _REFERENCE = re.compile(r"(?P<file>[^():=]*(?::[\\/][^():=]*)?\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)\s*(?P<call>\(.*)?", re.DOTALL)
 _ALIAS = re.compile(r"\s*([^()=:,\"'\s]+)\s*=\s*(?=\S)")
+_PATH = re.compile(r"[^():=]*(?::[\\/][^():=]*)?\.(?:py(?=:)|(?:csv|parquet)(?=\(|$)|safetensors$)")  # at the start of a spec
 _NAME = re.compile(r"[A-Za-z0-9_][\w.@+\-/]{0,79}", re.ASCII)
 _PREFIXES = ("captum", "pgc", "quantus")  # of registered names
 
@@ -32,7 +33,7 @@ class Given:
         origin: `FILE.py:NAME(options)`, or `object of a Python session`.
         name: name of the function in its file; empty for other objects.
         options: options of a reference.
-        place: the reference with an absolute path, for a process in another folder; empty for objects.
+        place: `FILE.py:NAME` with an absolute path, for a process in another folder; empty for objects.
     """
 
     label: str
@@ -46,6 +47,11 @@ class Given:
     def is_text(self) -> bool:
         """Whether it is a registered spec."""
         return isinstance(self.thing, str | Spec)
+
+    @property
+    def reference(self) -> str:
+        """The reference with an absolute path and options; empty for objects."""
+        return self.place and f"{self.place}{options_text(self.options)}"
 
 
 def read_given(given: Any, flag: str) -> tuple[Given, ...]:
@@ -135,8 +141,43 @@ def _load(label: str, found: re.Match[str], flag: str) -> Given:
             own for own, value in vars(module).items() if callable(value) and getattr(value, "__module__", "") == module.__name__
         )
         raise UsageError(f"{where}:{name}: no such name; the file defines {', '.join(known) or 'no functions'}")
-    place, call = str(Path(source).absolute()) if source.endswith(".py") else source, Spec.of(name, options)
-    return Given(label, getattr(module, name), f"{source}:{call}", name, options, f"{place}:{call}")
+    place = str(Path(source).absolute()) if source.endswith(".py") else source
+    return Given(label, getattr(module, name), f"{source}:{name}{options_text(options)}", name, options, f"{place}:{name}")
+
+
+def options_text(options: Mapping[str, object]) -> str:
+    """Options as a spec has them.
+
+    >>> options_text({"width": 8}), options_text({})
+    ('(width=8)', '')
+    """
+    return str(Spec.of("f", options))[1:]
+
+
+def relative_to(folder: Path, given: Any) -> Any:
+    """Names, references and paths of a file in `folder`: a text, or a list or mapping of these; relative paths become paths from here.
+
+    >>> relative_to(Path("a"), "gradcam,mine=cam.py:f(k=3)"), relative_to(Path("a"), ["photos.csv(size=64)"])
+    ('gradcam,mine=a/cam.py:f(k=3)', ['a/photos.csv(size=64)'])
+    """
+    if isinstance(given, Mapping):
+        return {name: relative_to(folder, own) for name, own in given.items()}
+    if isinstance(given, list | tuple):
+        return [relative_to(folder, own) for own in given]
+    if not isinstance(given, str):
+        return given
+    try:
+        parts = split_specs(given)
+    except UsageError:  # the check of the option states why
+        return given
+    return ",".join(_from(folder, part) for part in parts)
+
+
+def _from(folder: Path, part: str) -> str:
+    alias, text = split_alias(part)
+    if found := _PATH.match(text):
+        text = f"{folder / found[0]}{text[found.end() :]}"
+    return f"{alias}={text}" if alias else text
 
 
 def _import(name: str, where: str) -> Any:

@@ -175,13 +175,22 @@ def _ids(source: Source, given: Sequence[Any] | None) -> list[str]:
 
 def _name(given: str | None, found: str) -> str:
     """The name in rows, which no registered data set has."""
-    name = given if given is not None else re.sub(r"[^\w.@+\-]+", "-", found).strip("-") or "data"
+    if given is not None:
+        return check_data_name(given)
+    name = re.sub(r"[^\w.@+\-]+", "-", found).strip("-") or "data"
+    return f"{name}-own" if name in datasets else check_data_name(name)
+
+
+def check_data_name(name: str) -> str:
+    """Return the name of a data set in rows.
+
+    Raises:
+        UsageError: it has other characters, or a registered data set has it.
+    """
     if not _NAME.fullmatch(name):
         raise UsageError(f"name = {name!r}: expected letters, digits and . _ @ + -, at most 80")
     if name in datasets:
-        if given is not None:
-            raise UsageError(f"name = {name}: a data set of camdbench; choose another name, such as {name}-own")
-        return f"{name}-own"
+        raise UsageError(f"name = {name}: a data set of camdbench; choose another name, such as {name}-own")
     return name
 
 
@@ -233,4 +242,9 @@ def to_dataset(given: Any) -> Dataset:
     """
     if isinstance(given, str):
         return data_of_text(given)
-    return given if all(hasattr(given, name) for name in ("ids", "labels", "classes", "fingerprint")) else data(given)
+    return given if is_dataset(given) else data(given)
+
+
+def is_dataset(given: Any) -> bool:
+    """Whether an object is a data set of camdbench."""
+    return all(hasattr(given, name) for name in ("ids", "labels", "classes", "fingerprint"))

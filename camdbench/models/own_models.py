@@ -160,7 +160,7 @@ class OwnModels:
         names: names in rows, in the order given.
         built: classifiers of those that are no names of the zoo.
         origins: where these come from.
-        places: their references with absolute paths; objects have none.
+        places: the names or references, with absolute paths, of which they are made; objects have none.
     """
 
     names: tuple[str, ...]
@@ -200,9 +200,10 @@ def _model_of(one: Given, facts: Mapping[str, Any], device: str, precision: str)
     if one.is_text:
         model = load_classifier(str(one.thing), device=device, precision=precision, **facts)
         model.name = one.label
-        return model, str(one.thing)
+        name = str(one.thing)
+        return model, str(Path(name).absolute()) if Path(name).is_file() else name
     model = build(one, facts)
     if model is not one.thing:
         model.precision = check_precision(precision)
         model = model.to(pick_device(device)).eval()
-    return (model.requires_grad_(False) if one.place else model), one.place
+    return (model.requires_grad_(False) if one.place else model), one.reference

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from camdbench.core.errors import UsageError
 from camdbench.core.own_entry import OwnEntry
 from camdbench.core.references import Given, is_reference, read_given
 from camdbench.core.registries import explainers, metrics
-from camdbench.core.spec import Spec, parse_spec, split_specs
+from camdbench.core.spec import Spec
 from camdbench.datasets.open_dataset import split_table
-from camdbench.datasets.own_data import to_dataset
+from camdbench.datasets.own_data import check_data_name, data, is_dataset, to_dataset
 from camdbench.datasets.samples import Dataset
-from camdbench.runner.config import RunConfig
 from camdbench.runner.resources import OF_OWN_MODELS, Resources
+
+_HELD = ExitStack()  # entries that `hold` registered; never closed
 
 
 @contextmanager
@@ -41,8 +42,6 @@ def opened(options: Mapping[str, Any], resources: Resources | None = None) -> Ge
         own_metrics(given.get("metrics")) as scores,
     ):
         given |= {name: texts for name, texts in (("explainers", own), ("metrics", scores)) if texts is not None}
-        if given.get("executor") == "ray":
-            _refuse_objects(given)
         resources = _with_models(given, resources)
         yield given, _with_data(given, resources)
 
@@ -73,19 +72,29 @@ def _with_data(options: dict[str, Any], resources: Resources | None) -> Resource
     if given is None or (isinstance(given, str) and not is_reference(given) and split_table(given) == ("", "")):
         return resources
     del options["dataset"]
-    return replace(resources or Resources(), dataset=data_of(given))
+    found, place = data_of(given)
+    return replace(resources or Resources(), dataset=found, dataset_place=place)
 
 
-def data_of(given: Any) -> Dataset:
-    """Data set of an object, of a table of pictures, or of the function of a reference.
+def data_of(given: Any) -> tuple[Dataset, str]:
+    """Data set of an object, of a table of pictures, or of the function of a reference; and the text with an absolute path of
+    which another process makes it, empty for objects.
 
     Raises:
-        UsageError: it is of no known kind.
+        UsageError: it is of no known kind, or its name is invalid.
     """
-    if isinstance(given, str) and is_reference(given):
-        (one,) = read_given(given, "dataset")
-        return _named(to_dataset(_called(one)), one.label or one.name)
-    return to_dataset(given)
+    if not isinstance(given, str):
+        return to_dataset(given), ""
+    if not is_reference(given):
+        file, options = split_table(given)
+        return to_dataset(given), f"{Path(file).absolute()}{options}"
+    (one,) = read_given(given, "dataset")
+    thing, name = _called(one), one.label or one.name
+    if not is_dataset(thing):
+        thing = data(thing, name=name)
+    elif one.label or getattr(thing, "name", None) in (None, ""):
+        thing.name = check_data_name(name)
+    return thing, f"{one.label}={one.reference}" if one.label else one.reference
 
 
 def _called(one: Given) -> Any:
@@ -98,38 +107,17 @@ def _called(one: Given) -> Any:
         return one.thing(**one.options)
 
 
-def _named(dataset: Any, name: str) -> Any:
-    """The data set under a name, if it may take one."""
-    if getattr(dataset, "name", None) in (None, ""):
-        dataset.name = name
-    return dataset
+def own_entries(explained: Sequence[Spec], scored: Sequence[Spec]) -> list[tuple[str, Spec, OwnEntry[Any]]]:
+    """Own explainers and metrics of a call: kind, spec and entry of each."""
+    pairs = [(explainers, spec) for spec in explained] + [(metrics, spec) for spec in scored]
+    return [(registry.kind, spec, own) for registry, spec in pairs if (own := registry.own(spec.name)) is not None]
 
 
-def _refuse_objects(options: Mapping[str, Any]) -> None:
-    """Refuse functions without a file, which workers in other processes cannot load."""
-    for kind, own in _own(options):
-        if not own.place:
-            raise UsageError(
-                f"--executor ray: {kind} {own.entry.name} is an object of this session, which workers cannot load; give FILE.py:NAME"
-            )
-
-
-def _own(options: Mapping[str, Any]) -> list[tuple[str, OwnEntry[Any]]]:
-    """Own explainers and metrics of a call."""
-    found = list[tuple[str, OwnEntry[Any]]]()
-    for kind, registry in (("explainers", explainers), ("metrics", metrics)):
-        names = options.get(kind) or ()
-        specs = [parse_spec(text) for name in ((names,) if isinstance(names, str | Spec) else names) for text in split_specs(str(name))]
-        entries = [registry.own(part.name) for spec in specs for part in spec.walk()]
-        found += [(registry.kind, own) for own in entries if own is not None]
-    return found
-
-
-def own_references(config: RunConfig) -> dict[str, tuple[str, ...]]:
+def own_references(explained: Sequence[Spec], scored: Sequence[Spec]) -> dict[str, tuple[str, ...]]:
     """References of own explainers and metrics, by kind, for a worker in another process."""
     found = dict[str, tuple[str, ...]]()
-    for kind, own in _own({"explainers": config.explainers, "metrics": config.metrics}):
-        found[kind] = (*found.get(kind, ()), f"{own.entry.name}={own.place}")
+    for kind, spec, own in own_entries(explained, scored):
+        found[kind] = (*found.get(kind, ()), own.reference(spec))
     return found
 
 
@@ -140,4 +128,4 @@ def hold(references: Mapping[str, tuple[str, ...]]) -> None:
 
     for kind, enter in (("explainer", own_explainers), ("metric", own_metrics)):
         if texts := references.get(kind):
-            enter(list(texts)).__enter__()
+            _HELD.enter_context(enter(list(texts)))

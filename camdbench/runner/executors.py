@@ -8,11 +8,15 @@ from typing import Any
 
 import torch
 
-from camdbench.core.errors import UsageError
+from camdbench.core.errors import UsageError, first_line
 from camdbench.core.registry import PLUGINS
-from camdbench.runner.door import own_references
+from camdbench.runner.config import Request
+from camdbench.runner.door import own_entries, own_references
 from camdbench.runner.prepare import Run, Unit
+from camdbench.runner.resources import Resources
 from camdbench.runner.worker import SampleLoader, UnitSummary, Worker
+
+_FIX = "give FILE.py:NAME, or use --executor local"
 
 Executor = Callable[[Run, Sequence[Unit]], Iterator[UnitSummary]]
 
@@ -43,7 +47,7 @@ def ray(run: Run, units: Sequence[Unit]) -> Iterator[UnitSummary]:
     except ImportError:
         raise UsageError('--executor ray needs Ray: pip install "camdbench[ray]"') from None
     assert run.directory is not None
-    own = own_references(run.request.config)
+    own = own_references(run.request.explainers, run.request.metrics)
     arguments = run.resources.with_absolute_paths(), run.directory.with_absolute_paths(), tuple(PLUGINS), own
     _check_picklable(arguments)
     started = not cluster.is_initialized()
@@ -62,11 +66,29 @@ def ray(run: Run, units: Sequence[Unit]) -> Iterator[UnitSummary]:
             cluster.shutdown()
 
 
-def _check_picklable(arguments: tuple[Any, ...]) -> None:
+def check_objects(request: Request, resources: Resources | None) -> None:
+    """Check, before a folder is made, that workers in other processes can have the objects of a run.
+
+    Raises:
+        UsageError: a function has no file, or an object cannot be pickled.
+    """
+    if request.config.executor != "ray":
+        return
+    for kind, spec, own in own_entries(request.explainers, request.metrics):
+        if not own.place:
+            raise UsageError(f"--executor ray: {kind} {spec.name} is an object of this session, which workers cannot load; {_FIX}")
+    given = resources or Resources()
+    objects = {f"model {name}": own for name, own in given.models.items() if name not in given.places}
+    objects |= {} if given.dataset is None else {f"dataset {given.dataset_name}": given.dataset}
+    for what, own in objects.items():
+        _check_picklable(own, what)
+
+
+def _check_picklable(thing: object, what: str = "an object of the run") -> None:
     try:
-        pickle.dumps(arguments)
+        pickle.dumps(thing)
     except Exception as error:  # pickling raises errors of any class
-        raise UsageError(f"--executor ray: an object of the run cannot be pickled ({error}); use --executor local") from None
+        raise UsageError(f"--executor ray: {what} cannot be pickled ({first_line(error)}); {_FIX}") from None
 
 
 EXECUTORS: dict[str, Executor] = {"local": local, "ray": ray}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +10,8 @@ from camdbench.core import provenance
 from camdbench.core.cost import PassEstimate
 from camdbench.core.errors import UsageError
 from camdbench.core.files import replacing
-from camdbench.core.registries import NO_EXPLAINER, explainers
-from camdbench.core.registry import PLUGINS
+from camdbench.core.registries import NO_EXPLAINER, explainers, metrics
+from camdbench.core.registry import PLUGINS, Registry
 from camdbench.core.settings import fields_of
 from camdbench.core.signs import encodable
 from camdbench.core.spec import Spec
@@ -28,14 +28,30 @@ def resolved(run: Run) -> dict[str, Any]:
     place, resources = run.resources.with_absolute_paths().place, run.resources
     assert place is not None
     found = {item.name: _plain(getattr(place.config, item.name)) for item in fields_of(RunConfig) if item.name != "out"}
-    found |= {"device": run.request.config.device, "models": list(place.models), "dataset": str(place.dataset)}
-    if resources.models:
-        found["models"] = {_OBJECT: list(resources.models)}
+    found |= {"device": run.request.config.device, "models": _models(run), "dataset": str(place.dataset)}
+    found |= {"explainers": _own_specs(explainers, run.request.computed) or "none", "metrics": _own_specs(metrics, run.request.metrics)}
     if resources.dataset is not None:
-        found["dataset"] = {_OBJECT: resources.dataset_name}
+        found["dataset"] = resources.dataset_place or {_OBJECT: resources.dataset_name}
     if resources.joint:
         found["maps"] = {_OBJECT: list(resources.joint)}
     return ({"plugins": list(PLUGINS)} if PLUGINS else {}) | found
+
+
+def _models(run: Run) -> list[str] | dict[str, list[str]]:
+    """Names of the zoo, and references as NAME=REFERENCE; names of objects if there are any."""
+    resources, place = run.resources, run.resources.with_absolute_paths().place
+    assert place is not None
+    if objects := [name for name in run.request.models if name in resources.models and name not in resources.places]:
+        return {_OBJECT: objects}
+    pairs = zip(run.request.models, place.models, strict=True)
+    return [f"{name}={resources.places[name]}" if name in resources.places else own for name, own in pairs]
+
+
+def _own_specs(registry: Registry[Any], specs: Sequence[Spec]) -> list[str] | dict[str, list[str]]:
+    """Specs, those of a user's functions as references; names of objects if there are any."""
+    known = [(spec, registry.own(spec.name)) for spec in specs]
+    texts = [str(spec) if own is None else own.reference(spec) for spec, own in known]
+    return texts if all(texts) else {_OBJECT: [str(spec) for spec, text in zip(specs, texts, strict=True) if not text]}
 
 
 def to_yaml(options: Mapping[str, Any]) -> str:

@@ -53,6 +53,7 @@ class Resources:
         class_order: index in the models of each class of the data, and the models' class names; None: equal positions.
         origins: where own models come from, by name: `FILE.py:NAME(options)`, or `object of a Python session`.
         places: references of own models with absolute paths, from which a worker makes them.
+        dataset_place: reference of the data set with an absolute path; empty for objects.
     """
 
     models: Mapping[str, Classifier] = field(default_factory=dict[str, Classifier])
@@ -66,6 +67,7 @@ class Resources:
     class_order: tuple[tuple[int, ...], tuple[str, ...]] | None = None
     origins: Mapping[str, str] = field(default_factory=dict[str, str])
     places: Mapping[str, str] = field(default_factory=dict[str, str])
+    dataset_place: str = ""
     _loaded: dict[str, Classifier] = field(default_factory=dict[str, Classifier], init=False, repr=False)
 
     def __post_init__(self) -> None:

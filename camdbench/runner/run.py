@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from camdbench.core.files import read_fields
 from camdbench.core.progress import Progress, showing
-from camdbench.core.references import has_reference
+from camdbench.core.references import has_reference, relative_to
 from camdbench.core.registry import load_plugin
 from camdbench.core.settings import fields_of, make_config, takes
 from camdbench.core.spec import Spec
@@ -56,10 +56,11 @@ def run(
     """
     named = {name: own for name, own in (("explainers", explainers), ("metrics", metrics)) if own is not None}
     with _opened(config, named | options, resources) as (request, objects):
-        from camdbench.runner.executors import EXECUTORS  # imports torch, so only after the check
+        from camdbench.runner.executors import EXECUTORS, check_objects  # imports torch, so only after the check
         from camdbench.runner.prepare import prepare, session_facts
         from camdbench.runner.resolved import write_resolved
 
+        check_objects(request, objects)
         prepared = prepare(request, objects)
         write_resolved(prepared)
         (units, jobs), directory = prepared.missing(), prepared.directory
@@ -73,8 +74,9 @@ def run(
                         session.add(own, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine)
                         shown.advance(own, f"{done.unit.model}, images {done.unit.start}-{done.unit.stop - 1}")
         directory.clear_partial()
+        jobs_done = [str(spec) for spec in request.jobs]
     rows = load_rows(directory.root)
-    chosen = Rows(rows[rows["explainer"].isin([str(spec) for spec in prepared.request.jobs])].reset_index(drop=True))
+    chosen = Rows(rows[rows["explainer"].isin(jobs_done)].reset_index(drop=True))
     chosen.attrs["run"] = str(directory.root)
     return chosen
 
@@ -136,6 +138,9 @@ def read_config(config: RunConfig | Mapping[str, Any] | str | Path | None) -> di
     options = read_fields(file, "config =", "explainers: gradcam")
     paths = {item.name for item in fields_of(RunConfig) if item.setting.role == "resource"} | {"out"}
     found = {name: str(file.parent / value) if name in paths and isinstance(value, str) else value for name, value in options.items()}
+    for name in ("explainers", "metrics", "models", "dataset"):
+        if name in found:
+            found[name] = relative_to(file.parent, found[name])
     if isinstance(maps := found.get("maps"), dict):
         found["maps"] = {name: str(file.parent / path) if isinstance(path, str) else path for name, path in maps.items()}
     if isinstance(plugins := found.get("plugins"), list):

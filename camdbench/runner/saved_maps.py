@@ -76,11 +76,13 @@ class RunMaps:
         self._run, self._row_name = run, row_name
         about = load_run(run)
         self._chunk_of = {name: divmod(place, about["chunk_size"]) for place, name in enumerate(about["ids"])}
+        self._recorded = {name: own["normalisation"] for name, own in about["explainers"].items() if "normalisation" in own}
 
     def __call__(self, trace: Trace, spec: Spec) -> Saliency:
         """Return the maps of a batch; an image without a map has the status `error`."""
         model = self._row_name(trace.classifier)
-        return to_saliency(trace, [self._map(model, spec, name) for name in trace.batch.ids], normalisation_of(spec), self._run)
+        how = self._recorded.get(str(spec)) or normalisation_of(spec)  # explainers of a user exist during their run only
+        return to_saliency(trace, [self._map(model, spec, name) for name in trace.batch.ids], how, self._run)
 
     def _map(self, model: str, spec: Spec, name: str) -> Tensor | None:
         if name not in self._chunk_of:

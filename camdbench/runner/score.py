@@ -9,7 +9,7 @@ from camdbench.core.errors import UsageError, unknown
 from camdbench.core.progress import Progress
 from camdbench.core.settings import fields_of, takes
 from camdbench.runner.config import SCORE_OPTIONS, RunConfig, Specs
-from camdbench.runner.run import is_named, run
+from camdbench.runner.run import is_named, read_config, run
 from camdbench.tables.load import load_run
 from camdbench.tables.result_rows import Rows
 
@@ -79,4 +79,7 @@ def _config_of(run_directory: Path, given: dict[str, Any]) -> dict[str, Any]:
         own = item.name in ("models", "dataset") and not is_named(given.get(item.name))
         if item.name in given and not own and item.setting.role == "values" and item.name not in ("metrics", "seed"):
             raise UsageError(f"{item.flag} = {given[item.name]}: fixed by the run whose maps are scored; omit the option")
-    return {name: value for name, value in made.items() if name not in ("metrics", "save_maps", "maps")}
+    kept = {name: value for name, value in made.items() if name not in ("metrics", "save_maps", "maps")}
+    file = run_directory / "run.yaml"
+    export = read_config(file) if file.is_file() else {}
+    return kept | {name: export[name] for name in ("models", "dataset") if not is_named(export.get(name))}

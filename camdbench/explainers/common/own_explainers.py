@@ -14,11 +14,12 @@ from torch import Tensor
 from camdbench.core.errors import UsageError
 from camdbench.core.facts import ExplainerFacts
 from camdbench.core.options import bind_options
-from camdbench.core.own_entry import OwnEntry, check_own
+from camdbench.core.own_entry import OwnEntry, check_own, own_entry
 from camdbench.core.references import Given, check_name, name_of, parameters_of, read_given
 from camdbench.core.registries import explainers
 from camdbench.core.spec import Spec
 from camdbench.explainers.common.foreign_objects import explainer_from_object
+from camdbench.explainers.common.saliency import normalisation_of
 from camdbench.explainers.common.trace import Trace
 
 Function = Callable[..., Any]
@@ -62,7 +63,7 @@ def _alias(given: Given) -> OwnEntry[ExplainerFacts]:
         raise UsageError(f"explainers: {given.label}={spec}: a wrapper has no other name; give {spec}")
     options = bind_options(entry.options, spec.arguments)
     bound = partial(function, **spec.arguments)
-    return OwnEntry(replace(entry, name=given.label, options=options), bound, bound, str(spec), str(spec))
+    return OwnEntry(replace(entry, name=given.label, options=options), bound, bound, str(spec), f"{given.label}={spec}", fixed=True)
 
 
 def _entry(given: Given) -> tuple[OwnEntry[ExplainerFacts], str]:
@@ -78,12 +79,7 @@ def _entry(given: Given) -> tuple[OwnEntry[ExplainerFacts], str]:
     except TypeError as error:
         raise UsageError(f"explainer {name}: {error}") from None
     checked = entry.spec(Spec.of(name, given.options)).arguments
-    module = getattr(given.thing, "__module__", None) or ""
-    if not given.label:
-        return OwnEntry(replace(entry, module=module), function, given.thing, given.origin, given.place), str(Spec.of(name, checked))
-    code = partial(given.thing, **checked) if checked else given.thing
-    entry = replace(entry, options=bind_options(entry.options, checked), module=module)
-    return OwnEntry(entry, partial(function, **checked) if checked else function, code, given.origin, given.place), name
+    return own_entry(entry, function, given.thing, given, checked)
 
 
 def _name(given: Given) -> str:
@@ -135,6 +131,9 @@ def maps_of(found: Any) -> Any:
 
 
 def own_record(spec: Spec) -> dict[str, Any]:
-    """Origin and treatment of channels of a user's explainer, for the record; empty for others."""
+    """Facts of an explainer of a user or a plug-in that its saved maps need, for the record; empty for those of camdbench."""
+    if spec.name not in explainers or explainers.plugin_hash(spec.name) is None:
+        return {}
     own = explainers.own(spec.name)
-    return {} if own is None else {"origin": own.origin, "channels": CHANNELS}
+    about = {} if own is None else {"origin": own.origin, "channels": CHANNELS}
+    return about | {"normalisation": normalisation_of(spec)}

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch
 
 from camdbench.core.errors import UsageError
 from camdbench.core.facts import MetricFacts
-from camdbench.core.options import bind_options
-from camdbench.core.own_entry import OwnEntry, check_own
+from camdbench.core.own_entry import OwnEntry, check_own, own_entry
 from camdbench.core.references import Given, check_name, name_of, parameters_of, read_given
 from camdbench.core.registries import metrics
 from camdbench.core.spec import Spec
@@ -95,12 +93,7 @@ def _entry(given: Given) -> tuple[OwnEntry[MetricFacts], str]:
     except TypeError as error:
         raise UsageError(f"metric {name}: {error}") from None
     checked = entry.spec(Spec.of(name, given.options)).arguments
-    module = getattr(thing, "__module__", None) or ""
-    if not given.label:
-        return OwnEntry(replace(entry, module=module), function, thing, given.origin, given.place), str(Spec.of(name, checked))
-    code = partial(thing, **checked) if checked else thing
-    entry = replace(entry, options=bind_options(entry.options, checked), module=module)
-    return OwnEntry(entry, partial(function, **checked) if checked else function, code, given.origin, given.place), name
+    return own_entry(entry, function, thing, given, checked)
 
 
 def _adapted(function: Any, name: str, *, registered: bool) -> Function:
