@@ -1,4 +1,4 @@
-"""README.md works as written: its files, its commands and its Python, in a folder with pictures, maps and a network."""
+"""README.md and docs/own.md work as written: their files, commands and Python, in a folder with pictures, maps and a network."""
 
 from __future__ import annotations
 
@@ -20,18 +20,32 @@ from camdbench.cli.main import run_cli
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "README.md").read_text(encoding="utf-8")
+OWN = (ROOT / "docs" / "own.md").read_text(encoding="utf-8")
 PICTURES = ("cat/a.png", "cat/b.png", "dog/c.png")
 
 
-def blocks(section: str, language: str) -> list[tuple[str, str]]:
-    """File name, empty without one, and text of the code blocks of a section."""
-    (text,) = re.findall(rf"^## {section}\n(.*?)^## ", PAGE, re.MULTILINE | re.DOTALL)
+def blocks(text: str, language: str) -> list[tuple[str, str]]:
+    """File name, empty without one, and content of the code blocks of a page."""
     return re.findall(rf"^```{language}(?: file=(\S+))?\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-def commands(section: str) -> list[list[str]]:
-    """Words of the commands of a section, whose lines a backslash joins."""
-    return [shlex.split(line) for _, text in blocks(section, "console") for line in text.replace("\\\n", " ").splitlines()]
+def section(title: str) -> str:
+    """Text of a section of README.md."""
+    (text,) = re.findall(rf"^## {title}\n(.*?)^## ", PAGE, re.MULTILINE | re.DOTALL)
+    return text
+
+
+def commands(text: str) -> list[list[str]]:
+    """Words of the commands of a page, whose lines a backslash joins."""
+    return [shlex.split(line) for _, block in blocks(text, "console") for line in block.replace("\\\n", " ").splitlines()]
+
+
+def write_files(text: str) -> None:
+    """Write the files of a page."""
+    for language in ("python", "yaml"):
+        for name, block in blocks(text, language):
+            if name:
+                Path(name).write_text(block, encoding="utf-8")
 
 
 class Network(nn.Module):
@@ -64,7 +78,7 @@ def save_vision_transformer(folder: Path) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An otherwise empty folder with the pictures, the maps and the files of the page; its module is forgotten afterwards."""
+    """An otherwise empty folder with the pictures and the maps of a page; its module is forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
@@ -74,9 +88,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(draw.integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(name)
     np.savez("theirs.npz", **{name: draw.random((7, 7)) for name in PICTURES})  # pyright: ignore[reportArgumentType]
-    for name, text in blocks("Your own things", "python"):
-        if name:
-            Path(name).write_text(text, encoding="utf-8")
     yield tmp_path
     sys.modules.pop("mine", None)
 
@@ -91,7 +102,8 @@ def run(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_own_things_share_a_table_that_run_yaml_repeats(folder: Path, capsys: pytest.CaptureFixture[str]):
-    first, again, hugging_face = commands("Your own things")
+    write_files(section("Your own things"))
+    first, again, hugging_face = commands(section("Your own things"))
     table = run(first, capsys)
     assert all(name in table for name in ("network", "gradcam", "sharp", "theirs", "spread"))
     run(again, capsys)
@@ -103,7 +115,8 @@ def test_own_things_share_a_table_that_run_yaml_repeats(folder: Path, capsys: py
 
 
 def test_objects_do_the_same(folder: Path):
-    (_, code), names = blocks("Your own things", "python")[1], dict[str, Any]()
+    write_files(section("Your own things"))
+    (_, code), names = blocks(section("Your own things"), "python")[1], dict[str, Any]()
     exec(compile(code, "README.md", "exec"), names)
     rows, summary = names["rows"], names["rows"].summary()
     assert list(summary["explainer"].unique()) == ["gradcam", "gradients", "theirs"]
@@ -122,11 +135,25 @@ def test_the_code_of_the_section_on_python_runs(folder: Path):
         "saliency": torch.rand(2, 8, 8, generator=draw),
     }
     exec("import camdbench", names)
-    for _, code in blocks("From Python", "python"):
+    for _, code in blocks(section("From Python"), "python"):
         exec(compile(code, "README.md", "exec"), names)
     assert names["explanation"].maps.shape == (2, 32, 32)
     assert (folder / "maps.npz").is_file()
     assert set(names["scores"]["metric"]) == {"ad", "ag", "ai"}
+
+
+def test_the_page_on_own_things_runs(folder: Path, capsys: pytest.CaptureFixture[str]):
+    write_files(OWN)
+    first, plan = commands(OWN)
+    assert "theirs" in run(first, capsys)
+    assert f"sharp={folder / 'mine.py'}:of_trace(power=2)" in run(plan, capsys)
+    names: dict[str, Any] = {}
+    exec("import camdbench, torch", names)
+    for name, code in blocks(OWN, "python"):
+        if not name:
+            exec(compile(code, "docs/own.md", "exec"), names)
+    assert capsys.readouterr().out == "layer4.1\n"
+    assert list(names["found"]) == ["ig", "pgc-hirescam"]
 
 
 def test_every_link_leads_to_a_file():
