@@ -14,15 +14,29 @@ from camdbench.cli.output import FINISHED_WITH_FAILURES
 
 @click.command("explain", short_help="Explain single images: overlays as PNG, maps as NPZ.")
 @click.argument("images", nargs=-1, required=True)
-@click.option("--model", default="shortcuts-ce", show_default=True, help="Model name or checkpoint (see: camdbench list models).")
-@click.option("-e", "--explainers", default="gradcam,opticam", show_default=True, help="Explainer specs, comma-separated; or all.")
+@click.option(
+    "--model", default="shortcuts-ce", show_default=True, help="Model name, checkpoint, or [NAME=]FILE.py:FUNCTION(option=value)."
+)
+@click.option(
+    "-e",
+    "--explainers",
+    default="gradcam,opticam",
+    show_default=True,
+    help="Explainer specs, comma-separated; all; [NAME=]FILE.py:FUNCTION.",
+)
 @click.option(
     "--target",
     default="predicted",
     show_default=True,
     help="Class to explain: predicted, runner_up, least_likely, a class index or a class name.",
 )
-@click.option("-m", "--metrics", default="ad,ag,ai", show_default=True, help="Metric specs, comma-separated, whose values are printed.")
+@click.option(
+    "-m",
+    "--metrics",
+    default="ad,ag,ai",
+    show_default=True,
+    help="Metric specs, comma-separated, whose values are printed; [NAME=]FILE.py:FUNCTION.",
+)
 @click.option(
     "--preprocess",
     help="Preprocessing: resize256_crop224, resize224_distort or fit(short=256, crop=224, resample=bicubic).  [default: the model's "

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 @click.command("train", short_help="Train a classifier from a recipe.")
 @click.option("--recipe", required=True, metavar="FILE", help="YAML recipe, such as benchmarks/shortcuts/ce.yaml.")
+@click.option("--loss", metavar="SPEC", help="Override the recipe's loss: a registered loss, or [NAME=]FILE.py:NAME(option=value).")
 @click.option("--out", default="checkpoints", show_default=True, metavar="DIR", help="Output folder: weights, provenance and log.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Override the recipe's number of epochs.")
 @click.option("--seed", type=click.IntRange(min=0), help="Override the recipe's seed.")
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 @shared_options.verbose
 def command(
     recipe: str,
+    loss: str | None,
     out: str,
     epochs: int | None,
     seed: int | None,
@@ -67,6 +69,7 @@ def command(
         path = train(
             recipe,
             out=out,
+            loss=loss,
             seed=seed,
             device=device,
             epochs=epochs,

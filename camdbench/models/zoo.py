@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from camdbench.core.errors import UsageError, unknown
 from camdbench.core.network_options import BatchMates, Output, check_choice
 from camdbench.core.precision import check_precision
+from camdbench.core.references import check_name, is_reference, read_given, split_alias
 from camdbench.core.registries import models
 from camdbench.models import huggingface_zoo, timm_zoo, torchvision_zoo
 
@@ -23,7 +24,7 @@ def model_names() -> list[str]:
 
 
 def check_model(name: str, *, weights: str | Path | None = None) -> None:
-    """Check a model name without importing torch.
+    """Check a model name without importing torch; a reference is checked when it is loaded.
 
     Raises:
         UsageError: unknown model, a package that it needs is not installed, or the weights file does not exist.
@@ -31,7 +32,10 @@ def check_model(name: str, *, weights: str | Path | None = None) -> None:
     if weights is not None and not Path(weights).is_file():
         raise UsageError(f"--weights {weights}: no such file")
     base = name.partition("@")[0]
-    if _is_path(name):
+    if is_reference(name):
+        if weights is not None:
+            raise UsageError(f"--weights {weights}: {name} makes its own weights; omit --weights")
+    elif _is_path(name):
         if not Path(name).is_file():
             raise UsageError(f"model {name}: no such checkpoint")
     elif name.startswith(huggingface_zoo.PREFIX):
@@ -81,7 +85,7 @@ def load_classifier(
         name: a registered name such as `shortcuts-ce`, a torchvision name such as `resnet50` or `resnet50@IMAGENET1K_V1`, a timm
             name such as `timm/vit_base_patch16_224` or `timm/vit_base_patch16_224@augreg_in1k`, `…@random` for random weights from a
             fixed seed, a network of transformers such as `hf/microsoft/resnet-18` or `hf/./FOLDER` of save_pretrained, or the path
-            of a checkpoint of `camdbench train`.
+            of a checkpoint of `camdbench train`; or a reference `[NAME=]FILE.py:FUNCTION(options)`.
         weights: weights file for a torchvision or timm name: safetensors or a state dict of plain tensors.
         layer: target layer; default: by architecture.
         mean: mean of the input normalisation on the scale of [0, 1]; default: that of the weights.
@@ -98,12 +102,16 @@ def load_classifier(
     from camdbench.models.devices import pick_device
     from camdbench.models.embedded import load_checkpoint
 
+    label, name = ("", name) if _is_path(name) and Path(name).is_file() else split_alias(name)
     check_model(name, weights=weights)
     checked = check_precision(precision)
     target = pick_device(device)
     given: dict[str, Any] = {"layer": layer, "mean": _as_tuple(mean), "std": _as_tuple(std)}
     base, _, tag = name.partition("@")
-    if _is_path(name):
+    if is_reference(name):
+        classifier = _of_reference(name, given | {"output": output, "batch_mates": batch_mates})
+        output = batch_mates = None
+    elif _is_path(name):
         classifier = load_checkpoint(Path(name), name=Path(name).stem)
     elif name.startswith(huggingface_zoo.PREFIX):
         classifier = huggingface_zoo.build(name, download=download, **given)
@@ -122,7 +130,16 @@ def load_classifier(
         classifier.output = check_choice("output", output, Output)
     if batch_mates is not None:
         classifier.batch_mates = check_choice("batch mates", batch_mates, BatchMates)
+    classifier.name = check_name(label, "models") if label else classifier.name
     return classifier.to(target).eval().requires_grad_(False)
+
+
+def _of_reference(name: str, facts: dict[str, Any]) -> Classifier:
+    """Classifier of a reference `FILE.py:FUNCTION(options)`."""
+    from camdbench.models.own_models import build
+
+    (given,) = read_given([name], "model")
+    return build(given, {key: own for key, own in facts.items() if own is not None})
 
 
 def load_untrained(name: str) -> Classifier:

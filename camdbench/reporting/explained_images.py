@@ -14,11 +14,13 @@ from torch import Tensor
 
 from camdbench.core.errors import SampleError, UsageError
 from camdbench.core.files import replacing
-from camdbench.core.registries import parse_explainers
+from camdbench.core.registries import parse_explainers, parse_metrics
 from camdbench.datasets.geometry import geometry_of
 from camdbench.datasets.preprocess import prepare, read_picture
 from camdbench.explainers.common.explain import explain
 from camdbench.explainers.common.explanation import Explanation
+from camdbench.explainers.common.own_explainers import own_explainers
+from camdbench.metrics.common.own_metrics import own_metrics
 from camdbench.models.classifier import Classifier
 from camdbench.reporting.overlay import gallery, save_overlay
 from camdbench.runner.evaluate import evaluate
@@ -52,10 +54,10 @@ class Explained:
 def explain_images(
     classifier: Classifier,
     names: Sequence[str],
-    explainers: str,
+    explainers: Any,
     *,
     target: str | int = "predicted",
-    metrics: str = "ad,ag,ai",
+    metrics: Any = "ad,ag,ai",
     preprocess: str | None = None,
     size: int | None = None,
     out: Path = Path("explanations"),
@@ -66,9 +68,9 @@ def explain_images(
     Args:
         classifier: the model.
         names: image files, or names of images bundled with scikit-image such as `chelsea`.
-        explainers: explainer specs, comma-separated; or `all`.
+        explainers: explainer specs, comma-separated, references `[NAME=]FILE.py:FUNCTION` included; or `all`.
         target: predicted, runner_up, least_likely, a class index or a class name.
-        metrics: metric specs, comma-separated, whose values are shown beside the maps.
+        metrics: metric specs, comma-separated, references included, whose values are shown beside the maps.
         preprocess: preprocessing to a square; default: the model's own, else `resize256_crop224`.
         size: side length in pixels; default: the model's input size.
         out: output folder.
@@ -81,7 +83,23 @@ def explain_images(
     Raises:
         UsageError: unknown name, or no image can be read.
     """
-    specs = [str(spec) for spec in parse_explainers(explainers, gives=())]
+    with own_explainers(explainers) as chosen, own_metrics(metrics) as scored:
+        specs = [str(spec) for spec in parse_explainers(chosen, gives=())]
+        parse_metrics(scored, gives=(), explains=False)
+        return _explain_images(classifier, names, specs, target, scored, preprocess, size, out, seed)
+
+
+def _explain_images(
+    classifier: Classifier,
+    names: Sequence[str],
+    specs: Sequence[str],
+    target: str | int,
+    metrics: Any,
+    preprocess: str | None,
+    size: int | None,
+    out: Path,
+    seed: int,
+) -> tuple[list[Explained], dict[str, str], dict[str, str]]:
     images, damaged = _read(names, _preprocess(preprocess, size, classifier), size or classifier.input_size)
     if not images:
         raise UsageError("; ".join(f"{name}: {reason}" for name, reason in damaged.items()))
@@ -120,7 +138,7 @@ def _preprocess(given: str | None, size: int | None, classifier: Classifier) -> 
     return how
 
 
-def _scores(classifier: Classifier, batch: Tensor, maps: Explanation, metrics: str) -> list[dict[str, float]]:
+def _scores(classifier: Classifier, batch: Tensor, maps: Explanation, metrics: Any) -> list[dict[str, float]]:
     """Return value by metric for each image."""
     values = evaluate(classifier, batch, maps.targets.cpu(), maps.maps.cpu(), metrics)
     return [dict(zip(own["metric"], own["value"], strict=True)) for _, own in values.groupby("image")]

@@ -11,6 +11,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_va
 from camdbench.core.errors import UsageError
 from camdbench.core.files import read_fields
 from camdbench.core.merging import merge_nested
+from camdbench.core.references import has_reference, relative_to
 from camdbench.core.registries import explainers, losses
 from camdbench.models.zoo import check_model, check_network
 from camdbench.trainer.recipe_fields import BaseRecipe, Optimiser, Splits, Stage, Strict, check_fields
@@ -96,7 +97,7 @@ class TrainingRecipe(BaseRecipe):
             NAME-pretraining by default.
         surgery: changes of the initial network; default: none; `{}`: the paper's.
         data: splits to train and evaluate on.
-        loss: spec of a registered loss, such as `ce(smoothing=0.1)`.
+        loss: spec of a registered loss, such as `ce(smoothing=0.1)`, or a reference `FILE.py:NAME(options)`.
         head_stage: first stage of the last layer alone; default: none.
         batchnorm_updates: forward passes that update running statistics: the `main_pass` of a step, or `all_passes`.
         augment: random augmentation.
@@ -123,6 +124,8 @@ class TrainingRecipe(BaseRecipe):
     @field_validator("loss")
     @classmethod
     def _check_loss(cls, text: str) -> str:
+        if has_reference(text):  # loaded and checked by `own_losses`
+            return text
         spec = losses.parse_one(text)
         for name, value in spec.options:
             if name == "cam":
@@ -184,5 +187,8 @@ check_recipe = partial(check_fields, TrainingRecipe)
 
 
 def read_recipe(path: str | Path) -> TrainingRecipe:
-    """Read and check a recipe; raises UsageError if the file or a field is wrong."""
-    return check_recipe(read_fields(Path(path), "recipe", "name: my-model", hint="; the recipes are in benchmarks/"), str(path))
+    """Read and check a recipe, in which a loss `FILE.py:NAME` is relative to its folder; raises UsageError if a field is wrong."""
+    fields = read_fields(Path(path), "recipe", "name: my-model", hint="; the recipes are in benchmarks/")
+    if "loss" in fields:
+        fields = {**fields, "loss": relative_to(Path(path).parent, fields["loss"])}
+    return check_recipe(fields, str(path))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -24,6 +24,7 @@ from camdbench.trainer.checkpoint import run_key, write_csv, write_json, write_w
 from camdbench.trainer.in_memory_split import check_batch, open_splits, select_training_images
 from camdbench.trainer.initialisation import build_initial_classifier
 from camdbench.trainer.loop import StepProgress, TrainingResult, fit
+from camdbench.trainer.own_losses import loss_record, own_losses, recorded_loss
 from camdbench.trainer.recipe import TrainingRecipe, check_recipe, read_recipe
 from camdbench.trainer.recipe_fields import with_changes
 from camdbench.trainer.run_state import Epoch
@@ -60,6 +61,7 @@ def train(
     recipe: str | Path | TrainingRecipe,
     *,
     out: str | Path,
+    loss: Any = None,
     seed: int | None = None,
     device: str = "auto",
     epochs: int | None = None,
@@ -80,6 +82,8 @@ def train(
         recipe: path of a YAML file, or a recipe.
         out: folder for `NAME.safetensors`, `NAME.json` and `NAME.csv`, created if missing; files of that name are replaced.
             It holds `NAME.resume` while a run is unfinished.
+        loss: replaces the recipe's loss: a spec, a reference `[NAME=]FILE.py:NAME(options)`, an `nn.Module` of (logits, labels),
+            or a function `f(step)` that returns a `LossResult`, or `f(logits, labels)` with B values or their mean.
         seed: replaces the recipe's seed.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
         epochs: replaces the recipe's number of epochs.
@@ -98,14 +102,22 @@ def train(
         CamdbenchError: the loss is not finite, or an image cannot be read.
     """
     plan = with_changes(read_recipe(recipe) if not isinstance(recipe, TrainingRecipe) else recipe, seed=seed, epochs=epochs)
-    where = pick_device(device)
     callbacks = Callbacks(progress, on_step, preview_images, on_preview)
-    options = callbacks._asdict()
-    before = pretrain(plan, Path(out), lambda first: train(first, out=out, device=device, data_root=data_root, workers=workers, **options))
+    with own_losses(plan.loss if loss is None else loss) as spec:
+        plan = check_recipe(plan.model_dump() | {"loss": spec}, plan.name) if spec != plan.loss else plan
+        return _with_pretraining(plan, Path(out), pick_device(device), data_root, workers, callbacks)
+
+
+def _with_pretraining(
+    plan: TrainingRecipe, out: Path, where: torch.device, data_root: str | Path | None, workers: int | None, callbacks: Callbacks
+) -> Path:
+    """Train a recipe, after the run of its `pretraining`."""
+    options: dict[str, Any] = {"out": out, "device": str(where), "data_root": data_root, "workers": workers, **callbacks._asdict()}
+    before = pretrain(plan, out, lambda first: train(first, **options))
     with open_accelerator(plan, where) as accelerator:
         splits = _load_splits(plan, data_root, workers, accelerator.num_processes)
         path = _train(
-            plan, Path(out), accelerator, where if accelerator.num_processes == 1 else accelerator.device, splits, before, callbacks
+            plan, out, accelerator, where if accelerator.num_processes == 1 else accelerator.device, splits, before, callbacks
         )
         accelerator.wait_for_everyone()  # no process starts another run before the files exist
         return path
@@ -125,6 +137,7 @@ def _train(
     classifier = build_initial_classifier(plan, train_images, before)
     path = out / f"{plan.name}.safetensors"
     facts = {split: images.fingerprint for split, images in splits.items()} | {"weights": classifier.weights_hash()}
+    facts |= {f"loss {fact}": own for fact, own in loss_record(plan.loss).items()}
     resume = path.with_suffix(".resume"), run_key(plan, facts, device)
     validation = splits[plan.validation]
     recorder = callbacks.recorder(classifier.to(device), validation, plan) if accelerator.is_main_process else None
@@ -187,7 +200,8 @@ def _provenance(
             "images": len(train_images),
             **recipe.data.model_dump(include={"labelled_fraction", "shots", "episode", "labels"}),
         },
-        "recipe": recipe.model_dump(mode="json"),
+        "recipe": recipe.model_dump(mode="json") | {"loss": recorded_loss(recipe.loss)},
+        **({"loss": about} if (about := loss_record(recipe.loss)) else {}),
         "seed": recipe.seed,
         "fingerprints": {split: images.fingerprint for split, images in splits.items()},
         "threads": torch.get_num_threads(),
@@ -208,11 +222,16 @@ def pretrain(recipe: TrainingRecipe, out: Path, train: Callable[[TrainingRecipe]
     if first is None:
         return None
     path = out / f"{first.name}.safetensors"
-    return path if path.is_file() and _made_by(path.with_suffix(".json"), first) else train(first)
+    with own_losses(first.loss) as spec:
+        first = first.model_copy(update={"loss": spec})
+        return path if path.is_file() and _made_by(path.with_suffix(".json"), first) else train(first)
 
 
 def _made_by(facts: Path, recipe: TrainingRecipe) -> bool:
     try:
-        return check_recipe(read_json(facts, fix="train again").get("recipe", {}), str(facts)) == recipe
+        about = read_json(facts, fix="train again")
+        made = dict(about.get("recipe", {}))
+        same_loss = made.pop("loss", None) == recorded_loss(recipe.loss) and about.get("loss", {}) == loss_record(recipe.loss)
+        return same_loss and check_recipe(made | {"loss": recipe.loss}, str(facts)) == recipe
     except UsageError:  # no known recipe
         return False
