@@ -92,7 +92,7 @@ class Registry(Generic[F]):
         before, entries = self._own, {one.entry.name: one for one in own}
         for name in entries:
             if name in self._built_in:
-                raise UsageError(f"{self.kind} {name}: a name of camdbench; choose another, such as {name}-mine")
+                raise UsageError(f"{self.kind} {name}: a name of camdbench; choose another: {name}-mine=FILE.py:FUNCTION, or the key of a mapping")
         self._own = before | entries
         try:
             yield

@@ -31,7 +31,7 @@ def metric_from_object(obj: object) -> tuple[Callable[[MetricInputs], MetricResu
     for key in sorted(held.keys() - options.keys() - _FIXED):
         value = held[key]
         if not key.startswith("_") and isinstance(value, bool | int | float | str) and value != default.get(key):
-            raise UsageError(f"{name}: {key}={value!r}: is no option here; options: {', '.join(options) or 'none'}")
+            raise UsageError(f"{name}: {key} = {value!r}: not an option; the options are {', '.join(options) or 'none'}")
     facts = {
         "paper": entry.facts.paper,
         "higher_is_better": build.score_direction.value == "higher",
