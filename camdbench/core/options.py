@@ -62,6 +62,48 @@ def check_options(owner: str, options: tuple[Option, ...], given: dict[str, obje
     return {name: by_name[name].check(value, owner) for name, value in given.items()}
 
 
+def check_arguments(function: Callable[..., Any], given: Mapping[str, object], what: str) -> None:
+    """Check values for the arguments of a function or class: their names, and their types where the annotation is that of an option.
+
+    >>> check_arguments(lambda width: width, {"width": 8}, "model small")
+
+    Args:
+        function: a function that makes a network, data set or loss.
+        given: values by name; all others have their defaults.
+        what: name of the function, for messages.
+
+    Raises:
+        UsageError: a name is unknown, a value has another type, or a value is missing.
+    """
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # code in C
+        return
+    named = {name: own for name, own in parameters.items() if own.kind in (own.POSITIONAL_OR_KEYWORD, own.KEYWORD_ONLY)}
+    takes_all = any(own.kind is own.VAR_KEYWORD for own in parameters.values())
+    for name, value in given.items():
+        if name in named:
+            _check_argument(named[name], value, what)
+        elif not takes_all:
+            check_options(what, tuple(Option(known, "", None) for known in named), {name: value})
+    lacking = [
+        name for name, own in parameters.items() if own.default is own.empty and own.kind not in (own.VAR_KEYWORD, own.VAR_POSITIONAL)
+    ]
+    if missing := [name for name in lacking if name not in given]:
+        raise UsageError(f"{what}: {missing[0]} has no default; give it, as in FILE.py:NAME({missing[0]}=…)")
+
+
+def _check_argument(parameter: inspect.Parameter, value: object, what: str) -> None:
+    kind = parameter.annotation
+    if kind is parameter.empty:
+        return
+    try:
+        option = _option(parameter.name, kind if isinstance(kind, str) else inspect.formatannotation(kind), None, what)
+    except (TypeError, SyntaxError):  # a type that no option has
+        return
+    option.check(value, what)
+
+
 def bind_options(options: tuple[Option, ...], values: Mapping[str, object]) -> tuple[Option, ...]:
     """Options whose defaults are the given values."""
     return tuple(replace(option, default=values.get(option.name, option.default)) for option in options)

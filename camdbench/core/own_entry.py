@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 from camdbench.core.options import bind_options
-from camdbench.core.references import Given, check_names
+from camdbench.core.references import Given, check_names, name_of
 from camdbench.core.registry_entry import Entry, F
 from camdbench.core.spec import Spec
+
+if TYPE_CHECKING:
+    from camdbench.core.registry import Registry
+
+_LIBRARIES, _SHORT = ("captum", "pytorch_grad_cam", "quantus"), {"pytorch_grad_cam": "pgc"}
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,12 @@ def own_entry(
     return OwnEntry(entry, partial(function, **options) if options else function, code, given.origin, place, fixed=True), given.label
 
 
+def default_name(thing: Any, registry: Registry[Any]) -> str:
+    """Name of an object in rows; with its library in front if camdbench has that name, as `quantus-sparseness`."""
+    name, library = name_of(thing), type(thing).__module__.partition(".")[0]
+    return f"{_SHORT.get(library, library)}-{name}" if library in _LIBRARIES and registry.has_built_in(name) else name
+
+
 def check_own(specs: Sequence[str], own: Sequence[OwnEntry[Any]], flag: str) -> None:
     """Check that specs differ, and that entries of one name are one function.
 
@@ -68,5 +79,5 @@ def check_own(specs: Sequence[str], own: Sequence[OwnEntry[Any]], flag: str) -> 
         UsageError: two are equal.
     """
     check_names(specs, flag)
-    functions = {(one.entry.name, id(one.code)) for one in own}
+    functions = {(one.entry.name, one.place or id(one.code)) for one in own}
     check_names([name for name, _ in functions], flag)

@@ -12,6 +12,7 @@ from typing import Any
 
 from camdbench.core.errors import UsageError
 from camdbench.core.foreign_code import calling
+from camdbench.core.options import check_arguments
 from camdbench.core.own_modules import load_file
 from camdbench.core.spec import Spec, parse_spec, split_specs
 
@@ -19,6 +20,7 @@ OBJECT = "object of a Python session"  # origin of what has no file
 _REFERENCE = re.compile(r"(?P<file>[^():=]*(?::[\\/][^():=]*)?\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)\s*(?P<call>\(.*)?", re.DOTALL)
 _ALIAS = re.compile(r"\s*([^()=:,\"'\s]+)\s*=\s*(?=\S)")
 _PATH = re.compile(r"[^():=]*(?::[\\/][^():=]*)?\.(?:py(?=:)|(?:csv|parquet)(?=\(|$)|safetensors$)")  # at the start of a spec
+_INSIDE, _QUOTED = re.compile(r"\(.*\.py:[A-Za-z_]", re.DOTALL), re.compile(r"""'[^']*'|"[^"]*\"""")
 _NAME = re.compile(r"[A-Za-z0-9_][\w.@+\-/]{0,79}", re.ASCII)
 _PREFIXES = ("captum", "pgc", "quantus")  # of registered names
 
@@ -65,7 +67,7 @@ def read_given(given: Any, flag: str) -> tuple[Given, ...]:
         UsageError: a name is invalid or given twice, or a reference cannot be loaded.
     """
     if isinstance(given, Mapping):
-        pairs = [(str(key), value) for key, value in given.items()]
+        pairs = [(check_name(str(key), flag), value) for key, value in given.items()]
     else:
         things = list(given) if isinstance(given, list | tuple) else [given]
         pairs = [("", part) for thing in things for part in (split_specs(thing) if isinstance(thing, str) else [thing])]
@@ -82,6 +84,8 @@ def _read(label: str, thing: Any, flag: str) -> Given:
         label = label or alias
         if (found := _REFERENCE.fullmatch(text)) and not (_is_module(found["file"])):
             return _load(label, found, flag)
+        if _INSIDE.search(_QUOTED.sub("", text)):
+            raise UsageError(f"{flag} {text}: a reference inside brackets; name it first, as in mine=FILE.py:NAME,power(mine)")
         thing = text
     if label:
         check_name(label, flag)
@@ -190,6 +194,18 @@ def _import(name: str, where: str) -> Any:
         raise UsageError(f"{where}: no module {error.name}") from None
     finally:
         sys.path.remove(folder)
+
+
+def call_given(given: Given, what: str) -> Any:
+    """What the function or class of a reference returns for its options, or an object that is called without any.
+
+    Raises:
+        UsageError: an option is unknown, has another type or is missing.
+        CamdbenchError: the function raises.
+    """
+    check_arguments(given.thing, given.options, what)
+    with calling(what):
+        return given.thing(**given.options)
 
 
 def check_name(name: str, flag: str) -> str:

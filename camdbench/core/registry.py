@@ -87,17 +87,22 @@ class Registry(Generic[F]):
         """Inside the context, entries of the user's are registered; each takes the place of an earlier one with its name.
 
         Raises:
-            UsageError: a name is that of a built-in.
+            UsageError: a name is that of a built-in, or another spelling of one.
         """
         before, entries = self._own, {one.entry.name: one for one in own}
         for name in entries:
-            if name in self._built_in:
-                raise UsageError(f"{self.kind} {name}: a name of camdbench; choose another: {name}-mine=FILE.py:FUNCTION, or the key of a mapping")
+            if self.has_built_in(name):
+                fix = f"choose another: {name}-mine=FILE.py:FUNCTION, or the key of a mapping"
+                raise UsageError(f"{self.kind} {name}: a name of camdbench; {fix}")
         self._own = before | entries
         try:
             yield
         finally:
             self._own = before
+
+    def has_built_in(self, name: str) -> bool:
+        """Whether a name is that of a built-in, in any spelling."""
+        return _squash(name) in map(_squash, self._built_in)
 
     def own(self, name: str) -> OwnEntry[F] | None:
         """The entry of a name that exists for the duration of a call; None for others."""

@@ -11,13 +11,12 @@ from typing import Any
 from torch import nn
 
 from camdbench.core.errors import UsageError
-from camdbench.core.foreign_code import calling
 from camdbench.core.network_options import BatchMates, Output
 from camdbench.core.precision import check_precision
-from camdbench.core.references import Given, check_name, check_names, has_reference, name_of, read_given
+from camdbench.core.references import Given, call_given, check_name, check_names, has_reference, name_of, read_given
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device
-from camdbench.models.zoo import load_classifier
+from camdbench.models.zoo import load_classifier, model_names
 
 Numbers = float | Sequence[float]
 
@@ -94,8 +93,7 @@ def build(given: Given, facts: Mapping[str, Any], *, name: str | None = None, un
     label, thing = name or given.label, given.thing
     what = given.name or name_of(thing)
     if isinstance(thing, type) or (callable(thing) and not isinstance(thing, nn.Module)):
-        with calling(f"model {what}"):
-            thing = thing(**given.options)
+        thing = call_given(given, f"model {what}")
         given_name = what
     else:
         if given.options:
@@ -188,6 +186,10 @@ def own_models(given: Any, facts: Mapping[str, Any], *, device: str, precision: 
             names.append(str(one.thing))
             continue
         model, place = _model_of(one, facts, device, precision)
+        if place and (known := one.label or model.name) in model_names():
+            raise UsageError(
+                f"models: {known}: a name of camdbench; choose another, such as {known}-mine={one.thing if one.is_text else one.origin}"
+            )
         names.append(check_name(one.label or model.name, "models"))
         check_names(names, "models")
         found.built[names[-1]], found.origins[names[-1]] = model, str(one.thing) if one.is_text else one.origin

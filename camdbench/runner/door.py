@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from camdbench.core.own_entry import OwnEntry
-from camdbench.core.references import Given, is_reference, read_given
+from camdbench.core.references import Given, call_given, is_reference, read_given
 from camdbench.core.registries import explainers, metrics
 from camdbench.core.spec import Spec
 from camdbench.datasets.open_dataset import split_table
@@ -77,8 +77,10 @@ def _with_data(options: dict[str, Any], resources: Resources | None) -> Resource
 
 
 def data_of(given: Any) -> tuple[Dataset, str]:
-    """Data set of an object, of a table of pictures, or of the function of a reference; and the text with an absolute path of
-    which another process makes it, empty for objects.
+    """Data set of an object, of a table of pictures, or of the function of a reference.
+
+    Returns:
+        The data set, and a text with an absolute path of which another process makes it; empty for objects.
 
     Raises:
         UsageError: it is of no known kind, or its name is invalid.
@@ -99,12 +101,9 @@ def data_of(given: Any) -> tuple[Dataset, str]:
 
 def _called(one: Given) -> Any:
     """The object of a reference; a function is called with its options."""
-    from camdbench.core.foreign_code import calling
-
-    if not callable(one.thing):
+    if not callable(one.thing) or is_dataset(one.thing):
         return one.thing
-    with calling(f"dataset {one.origin}"):
-        return one.thing(**one.options)
+    return call_given(one, f"dataset {one.name}")
 
 
 def own_entries(explained: Sequence[Spec], scored: Sequence[Spec]) -> list[tuple[str, Spec, OwnEntry[Any]]]:

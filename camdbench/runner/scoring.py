@@ -31,6 +31,7 @@ from camdbench.runner.results import BatchResult, MetricScores
 from camdbench.runner.saved_maps import MapSource
 
 _CPU_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory")  # PyTorch's CPU allocator has no error class of its own
+_NOT_FINITE, _RETURNED_NAN = "the network's logits on altered images are not finite", "it returned NaN"  # of camdbench, of a user
 
 
 def metrics_for(explainer: Spec, metrics: Sequence[Spec]) -> tuple[Spec, ...]:
@@ -134,7 +135,8 @@ def _scores(trace: Trace, inputs: MetricInputs, maps: Saliency | None, metrics: 
         except BaseException as error:  # a failing metric affects its rows only, also one that calls sys.exit
             scores[str(spec)] = MetricScores.failed(len(inputs), *_failure(spec, error))
         else:
-            scores[str(spec)] = _scores_of(trace, maps, found, entry.facts.undefined)
+            own = not entry.module.startswith("camdbench.")
+            scores[str(spec)] = _scores_of(trace, maps, found, entry.facts.undefined, _RETURNED_NAN if own else _NOT_FINITE)
     return scores, Usage(trace.classifier.passes - passes, clock(trace.images.device) - start)
 
 
@@ -195,7 +197,7 @@ def _explain_others(trace: Trace, spec: Spec, others: ReferenceImages) -> Explai
     return explain
 
 
-def _scores_of(trace: Trace, maps: Saliency | None, found: MetricResult, undefined: str) -> MetricScores:
+def _scores_of(trace: Trace, maps: Saliency | None, found: MetricResult, undefined: str, nan: str) -> MetricScores:
     """Add a status to each value; precedence: non-finite logits, failed map, undefined metric, NaN."""
     finite = trace.logits.isfinite().all(1).tolist()
     nowhere = [False] * len(finite) if found.undefined is None else found.undefined.tolist()
@@ -207,7 +209,7 @@ def _scores_of(trace: Trace, maps: Saliency | None, found: MetricResult, undefin
         elif status != "error" and nowhere[image]:
             status, reason = "undefined", undefined or "the metric has no meaning for this image"
         elif status != "error" and isnan(value):
-            status, reason = "error", "the metric has no value: the network's logits on altered images are not finite"
+            status, reason = "error", f"the metric has no value: {nan}"
         elif status != "error" and not isfinite(value):
             status, reason = "error", "the metric's value is infinite"
         values.append(value if status in SCORED else float("nan"))

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from camdbench.core.errors import ResultError, UsageError
 from camdbench.core.facts import LossFacts
-from camdbench.core.foreign_code import calling
 from camdbench.core.own_entry import OwnEntry, own_entry
-from camdbench.core.references import Given, check_name, name_of, parameters_of, read_given
+from camdbench.core.references import Given, call_given, check_name, name_of, parameters_of, read_given
 from camdbench.core.registries import losses
 from camdbench.core.spec import Spec
 from camdbench.models.network_identity import network_code
@@ -55,8 +54,7 @@ def _entry(given: Given) -> tuple[OwnEntry[LossFacts], str]:
     registered = losses.entry_of(thing)
     name = check_name(given.label or (registered.name if registered else given.name or name_of(thing)), "loss")
     if isinstance(thing, type):
-        with calling(f"loss {given.origin}"):
-            thing, options = thing(**options), {}
+        thing, options = call_given(given, f"loss {name}"), {}
     function = thing if registered else _adapted(thing, name)
     facts = registered.facts if registered else LossFacts("")
     try:

@@ -116,9 +116,7 @@ def _with_pretraining(
     before = pretrain(plan, out, lambda first: train(first, **options))
     with open_accelerator(plan, where) as accelerator:
         splits = _load_splits(plan, data_root, workers, accelerator.num_processes)
-        path = _train(
-            plan, out, accelerator, where if accelerator.num_processes == 1 else accelerator.device, splits, before, callbacks
-        )
+        path = _train(plan, out, accelerator, where if accelerator.num_processes == 1 else accelerator.device, splits, before, callbacks)
         accelerator.wait_for_everyone()  # no process starts another run before the files exist
         return path
 

@@ -98,6 +98,7 @@ def test_functions_give_the_values_of_their_definition(tmp_path: Path):
         "layers": 0,
         "origin": "object of a Python session",
         "channels": "sum",
+        "normalisation": "range",
     }
     assert record["explainers"]["short"]["origin"] == "opticam(iterations=2)"
     assert (set(record["plugins"]) >= {"ours", "pixels", "theirs", "mean"}, record["metrics"]["mean"]["higher_is_better"]) == (True, None)

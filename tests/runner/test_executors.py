@@ -10,22 +10,56 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.toys import toy_batch, toy_classifier
 from PIL import Image
 
 import camdbench
 from camdbench.core.errors import UsageError
+from camdbench.datasets.in_memory import InMemoryDataset
 from camdbench.runner.config import RunConfig, check_config
 from camdbench.runner.resources import Resources
 
 REQUEST: dict[str, Any] = {"explainers": "gradcam,random", "metrics": "ad,ag", "limit": 70, "device": "cpu"}
 
 
+OWN = """
+import torch
+from torch import nn
+from camdbench import Classifier
+
+def small(width: int = 4):
+    torch.manual_seed(0)
+    layers = nn.Conv2d(3, width, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 8)
+    return Classifier(nn.Sequential(*layers), "1", mean=0.5, std=0.25)
+
+def first(trace, *, count: int = 1):
+    return trace.activations[:, :count].sum(1)
+
+def inside(classifier, images, maps, targets, *, power: int = 1):
+    return maps.mean((1, 2)) ** power
+
+def pictures():
+    generator = torch.Generator().manual_seed(0)
+    return [(torch.rand(3, 32, 32, generator=generator), index % 8) for index in range(40)]
+"""
+
+
 @pytest.mark.timeout(240)
 @pytest.mark.filterwarnings("ignore")  # Ray's own, at its start and end
-def test_a_ray_cluster_gives_the_rows_of_one_process(tmp_path: Path):
-    alone = camdbench.run(out=tmp_path / "alone", **REQUEST)
-    together = camdbench.run(out=tmp_path / "together", executor="ray", **REQUEST)
+def test_a_ray_cluster_gives_the_rows_of_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "own.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    given: dict[str, Any] = {
+        "explainers": "gradcam,random,own.py:first(count=2),three=own.py:first(count=3),short=opticam(iterations=2)",
+        "metrics": "ad,ag,own.py:inside(power=2)",
+        "models": "shortcuts-ce,mine=own.py:small(width=6)",
+        "dataset": "own.py:pictures",
+        "device": "cpu",
+    }
+    alone = camdbench.run(out="alone", **given)
+    together = camdbench.run(out="together", executor="ray", **given)
     pd.testing.assert_frame_equal(alone.drop(columns="run"), together.drop(columns="run"))
+    assert set(alone["status"]) <= {"ok", "constant_map"}
 
 
 def test_without_ray_the_message_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -63,3 +97,38 @@ def test_a_worker_in_another_folder_finds_all_that_was_named_from_here(tmp_path:
     masks = [there.images[index].mask for index in range(3)]
     assert all(mask is not None and mask.float().mean() == pytest.approx(0.5, abs=0.02) for mask in masks)
     assert str(there.checked_request.dataset) == str(request.dataset)  # what stands in rows is what was asked for
+
+
+class Local(camdbench.Classifier):
+    """A classifier that cannot be pickled, as one with a lambda."""
+
+    def __reduce__(self) -> Any:
+        raise TypeError("cannot pickle a lambda")
+
+
+def own(trace: Any) -> Any:
+    return trace.activations.sum(1)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"explainers": own}, "explainer own is an object of this session, which workers cannot load; give FILE.py:NAME"),
+        ({"explainers": {"mine": own}}, "explainer mine is an object"),
+        ({"metrics": {"mine": lambda inputs: inputs.saliency.mean((1, 2))}}, "metric mine is an object"),
+        ({"models": {"mine": "local"}}, r"model mine cannot be pickled \(cannot pickle a lambda\); give FILE.py:NAME, or use"),
+        ({"dataset": "local"}, "dataset memory cannot be pickled"),
+    ],
+)
+def test_a_live_object_that_a_worker_cannot_have_is_refused_before_a_folder_is_made(tmp_path: Path, given: dict[str, Any], message: str):
+    toy, data = toy_classifier(), InMemoryDataset(toy_batch(2))
+    if given.get("models"):
+        given = {"models": {"mine": Local(toy.network, "relu2", mean=0.5, std=0.25)}}
+    if given.get("dataset"):
+        data.fingerprint = lambda: "1"  # pyright: ignore[reportAttributeAccessIssue]
+        given = {"dataset": data}
+    options = {"explainers": "gradcam", "metrics": "ad", "models": {"toy": toy}, "dataset": data, **given}
+    with pytest.raises(UsageError, match=f"--executor ray: {message}") as refused:
+        camdbench.run(out=tmp_path / "run", executor="ray", **options)
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "run").exists()

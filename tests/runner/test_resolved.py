@@ -55,3 +55,63 @@ def test_an_unknown_option_and_an_object_of_another_session_are_refused(tmp_path
         camdbench.run(config=tmp_path / "first" / "run.yaml", out=tmp_path / "second")
     again = camdbench.run(config=tmp_path / "first" / "run.yaml", models={"mine": classifier}, out=tmp_path / "second")
     assert again["value"].tolist() == given["value"].tolist()
+
+
+OWN = """
+import torch
+from torch import nn
+from neighbour import SCALE
+
+def small(width: int = 4):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, width, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 5))
+
+def first(trace, *, count: int = 1):
+    return SCALE * trace.activations[:, :count].sum(1)
+
+def inside(classifier, images, maps, targets, *, power: int = 1):
+    return maps.mean((1, 2)) ** power
+
+def pictures(size: int = 16):
+    generator = torch.Generator().manual_seed(0)
+    return [(torch.rand(3, size, size, generator=generator), index) for index in range(3)]
+"""
+
+
+def test_references_are_written_with_absolute_paths_and_read_relative_to_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "own.py").write_text(OWN)
+    (folder / "neighbour.py").write_text("SCALE = 2.0\n")
+    given = {
+        "explainers": "own.py:first(count=2),three=own.py:first(count=3),short=opticam(iterations=2),gradcam",
+        "metrics": ["ad", "own.py:inside(power=2)"],
+        "models": {"mine": "own.py:small(width=6)"},
+        "dataset": "photos=own.py:pictures(size=20)",
+        "mean": 0.5,
+        "std": 0.25,
+        "layer": "1",
+        "device": "cpu",
+    }
+    (folder / "given.yaml").write_text(yaml.safe_dump(given))
+    monkeypatch.chdir(tmp_path)
+    rows = camdbench.run(config="own/given.yaml", out="first")
+    assert (list(rows["explainer"].unique()), set(rows["dataset"])) == (["first(count=2)", "three", "short", "gradcam"], {"photos"})
+    written = yaml.safe_load(Path("first/run.yaml").read_text())
+    file = folder / "own.py"
+    assert written["explainers"] == [f"{file}:first(count=2)", f"three={file}:first(count=3)", "short=opticam(iterations=2)", "gradcam"]
+    assert (written["metrics"], written["models"]) == (["ad", f"{file}:inside(power=2)"], [f"mine={file}:small(width=6)"])
+    assert written["dataset"] == f"photos={file}:pictures(size=20)"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert run_cli(["run", "--config", "../first/run.yaml", "--out", "second", "-q"]) == 0
+    pd.testing.assert_frame_equal(rows.drop(columns="run"), camdbench.load_rows("second").drop(columns="run"))
+    capsys.readouterr()
+    assert run_cli(["run", "--config", "../first/run.yaml", "--out", "../first"]) == 0
+    assert "4 jobs, 4 already done" in capsys.readouterr().err
+    objects = camdbench.run({"mine": lambda trace: trace.activations.sum(1)}, "ad", out="third", limit=2)
+    assert len(objects) == 2
+    for name, value in (("explainers", "gradcam"), ("metrics", "ad")):
+        assert yaml.safe_load(Path("third/run.yaml").read_text())[name] == ({"object": ["mine"]} if name == "explainers" else [value])
+    with pytest.raises(UsageError, match=r"explainers = \['mine'\]: an object of a Python session; give --explainers"):
+        camdbench.run(config="third/run.yaml", out="fourth")

@@ -180,3 +180,37 @@ def test_a_record_of_another_chunk_size_is_honoured_whoever_wrote_it(kept: Path,
     found, expected = (camdbench.score(run, "ad", out=tmp_path / name) for run, name in ((tmp_path / "run", "a"), (kept, "b")))
     assert set(found["status"]) == {"ok"}
     np.testing.assert_allclose(values(found), values(expected), rtol=1e-5, atol=1e-4)
+
+
+SOURCE = """
+import torch
+from camdbench import Classifier
+from torch import nn
+
+def network():
+    torch.manual_seed(0)
+    layers = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)
+    return Classifier(nn.Sequential(*layers), "1", mean=0.5, std=0.25)
+
+def grid(trace, *, normalisation: str = "range"):
+    batch, places = len(trace.images), torch.arange(16.0).reshape(4, 4) / 8 - 0.875
+    return torch.stack([places.roll(index) for index in range(batch)])
+
+def pictures():
+    generator = torch.Generator().manual_seed(0)
+    return [(torch.rand(3, 16, 16, generator=generator), index) for index in range(3)]
+"""
+
+
+@pytest.mark.parametrize("normalisation", ["range", "max", "sigmoid"])
+def test_maps_of_a_users_explainer_are_scored_with_its_normalisation(tmp_path: Path, normalisation: str):
+    file = tmp_path / "own.py"
+    file.write_text(SOURCE)
+    given = {"models": f"mine={file}:network", "dataset": f"{file}:pictures"}
+    rows = camdbench.run(
+        f"mine={file}:grid(normalisation={normalisation})", "ad,sparseness", save_maps="raw", out=tmp_path / "run", **given
+    )
+    record = load_run(tmp_path / "run")["explainers"]["mine"]
+    assert (record["normalisation"], set(rows["status"])) == (normalisation, {"ok"})
+    again = camdbench.score(tmp_path / "run", "ad,sparseness", out=tmp_path / "again")  # exact: half precision holds these maps
+    pd.testing.assert_frame_equal(rows.drop(columns="run"), again.drop(columns="run"))

@@ -65,7 +65,10 @@ def test_every_form_of_cross_entropy_yields_the_weights_of_the_registered_one(tm
         assert all(torch.equal(found[name], own) for name, own in expected.items()), form
     other = train(tmp_path / "other", f"{file}:of_logits(factor=0.5)")
     assert not torch.equal(other["fc.weight"], expected["fc.weight"])
-    smooth, of_file = train(tmp_path / "s", nn.CrossEntropyLoss(label_smoothing=0.2)), train(tmp_path / "t", f"{file}:Smooth(smoothing=0.2)")
+    smooth, of_file = (
+        train(tmp_path / "s", nn.CrossEntropyLoss(label_smoothing=0.2)),
+        train(tmp_path / "t", f"{file}:Smooth(smoothing=0.2)"),
+    )
     registered = train(tmp_path / "u", "ce(smoothing=0.2)")
     for name, own in registered.items():
         torch.testing.assert_close(smooth[name], own, rtol=1e-4, atol=1e-6)

@@ -14,8 +14,8 @@ from torch import Tensor
 from camdbench.core.errors import UsageError
 from camdbench.core.facts import ExplainerFacts
 from camdbench.core.options import bind_options
-from camdbench.core.own_entry import OwnEntry, check_own, own_entry
-from camdbench.core.references import Given, check_name, name_of, parameters_of, read_given
+from camdbench.core.own_entry import OwnEntry, check_own, default_name, own_entry
+from camdbench.core.references import Given, check_name, parameters_of, read_given
 from camdbench.core.registries import explainers
 from camdbench.core.spec import Spec
 from camdbench.explainers.common.foreign_objects import explainer_from_object
@@ -84,7 +84,7 @@ def _entry(given: Given) -> tuple[OwnEntry[ExplainerFacts], str]:
 
 def _name(given: Given) -> str:
     registered = explainers.entry_of(given.thing)
-    return registered.name if registered else given.name or name_of(given.thing)
+    return registered.name if registered else given.name or default_name(given.thing, explainers)
 
 
 def _adapted(function: Any, name: str) -> Function:
@@ -93,6 +93,8 @@ def _adapted(function: Any, name: str) -> Function:
     Raises:
         UsageError: the names are others.
     """
+    if isinstance(function, type):
+        raise UsageError(f"explainer {name}: {function.__name__} is a class; give an object of it")
     names = parameters_of(function) if callable(function) else ()
     calls: dict[tuple[str, ...], Function] = {
         ("trace",): function,

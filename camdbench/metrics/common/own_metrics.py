@@ -11,8 +11,8 @@ import torch
 
 from camdbench.core.errors import UsageError
 from camdbench.core.facts import MetricFacts
-from camdbench.core.own_entry import OwnEntry, check_own, own_entry
-from camdbench.core.references import Given, check_name, name_of, parameters_of, read_given
+from camdbench.core.own_entry import OwnEntry, check_own, default_name, own_entry
+from camdbench.core.references import Given, check_name, parameters_of, read_given
 from camdbench.core.registries import metrics
 from camdbench.core.spec import Spec
 from camdbench.metrics.common.inputs import MetricInputs
@@ -80,7 +80,7 @@ def _entry(given: Given) -> tuple[OwnEntry[MetricFacts], str]:
     """The entry of a function or object, and its spec: with options that a reference states, unless an alias stands for these."""
     thing, stated = (given.thing.function, given.thing.facts) if isinstance(given.thing, OwnMetric) else (given.thing, {})
     registered = metrics.entry_of(thing)
-    name = check_name(given.label or (registered.name if registered else given.name or name_of(thing)), "metrics")
+    name = check_name(given.label or (registered.name if registered else given.name or default_name(thing, metrics)), "metrics")
     foreign = None if registered else metric_from_object(thing)
     facts = registered.facts if registered else MetricFacts(paper="", higher_is_better=None, unit="", tolerance=0.01)
     if foreign is None:
@@ -102,6 +102,8 @@ def _adapted(function: Any, name: str, *, registered: bool) -> Function:
     Raises:
         UsageError: the names are others.
     """
+    if isinstance(function, type):
+        raise UsageError(f"metric {name}: {function.__name__} is a class; give an object of it")
     names = parameters_of(function) if callable(function) else ()
     if names == ("inputs",) or (registered and len(names) == 1):
         return lambda inputs, **options: _values(function(inputs, **options))
