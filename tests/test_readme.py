@@ -122,7 +122,7 @@ def test_objects_do_the_same(folder: Path):
     assert list(summary["explainer"].unique()) == ["gradcam", "gradients", "theirs"]
     assert rows["status"].eq("ok").all()
     assert (summary["model"].unique() == ["mine"]).all()
-    assert list(summary["metric"].unique()) == ["ad", "Sparseness", "spread"]
+    assert list(summary["metric"].unique()) == ["ad", "quantus-Sparseness", "spread"]
     assert tuple(sorted(rows["image"].unique())) == PICTURES
 
 

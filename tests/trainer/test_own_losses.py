@@ -102,7 +102,7 @@ def test_a_reference_in_a_recipe_is_relative_to_its_folder_and_new_code_trains_a
     [
         (wrong, r"loss wrong\(a, b\): expected \(step\), \(logits, labels\) or an nn.Module of \(logits, labels\)"),
         (3, "loss int, of type int: expected"),
-        (nn.Linear(2, 2), r"loss linear: has weights of its own \(weight\), which are not trained"),
+        (nn.Linear(2, 2), r"loss linear: has trainable weights \(weight\), which training leaves unchanged"),
         ("mine=ce", "a loss of camdbench keeps its name; give ce"),
         ("ce,bce", "expected one loss"),
         ("none.py:f", "loss none.py: no such file"),
