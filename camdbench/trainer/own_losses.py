@@ -72,7 +72,9 @@ def _adapted(loss: Any, name: str) -> Callable[..., LossResult]:
     """
     if isinstance(loss, nn.Module):
         if weights := [key for key, own in loss.named_parameters() if own.requires_grad]:
-            raise UsageError(f"loss {name}: has trainable weights ({weights[0]}), which training leaves unchanged; use buffers or constants")
+            raise UsageError(
+                f"loss {name}: has trainable weights ({weights[0]}), which training leaves unchanged; use buffers or constants"
+            )
         return lambda step: _of_logits(loss.to(step.logits.device), step, name, {})
     names = parameters_of(loss) if callable(loss) else ()
     if names == ("step",):
