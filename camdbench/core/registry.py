@@ -93,7 +93,8 @@ class Registry(Generic[F]):
         before, entries = self._own, {one.entry.name: one for one in own}
         for name in entries:
             if self.has_built_in(name):
-                raise UsageError(f"{self.kind} {name}: a name of camdbench; choose another, such as {name}-mine")
+                fix = f"choose another: {name}-mine=FILE.py:FUNCTION, or the key of a mapping"
+                raise UsageError(f"{self.kind} {name}: a name of camdbench; {fix}")
         self._own = before | entries
         try:
             yield

@@ -42,7 +42,7 @@ def file_hashes(files: Sequence[Path]) -> list[str]:
 
 
 def cache_folder() -> Path:
-    """Folder of what may be deleted at any time: CAMDBENCH_HOME, else `camdbench` in the user's cache folder."""
+    """Cache folder, which may be deleted at any time: CAMDBENCH_HOME, else `camdbench` in the user's cache folder."""
     if given := os.environ.get("CAMDBENCH_HOME"):
         return Path(given)
     defaults = {"win32": ("LOCALAPPDATA", "~/AppData/Local"), "darwin": ("", "~/Library/Caches")}

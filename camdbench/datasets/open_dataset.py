@@ -36,7 +36,13 @@ def check_dataset(text: str, split: str | None, data_root: str | Path | None) ->
     Raises:
         UsageError: unknown name, option or split, or a missing or superfluous data root.
     """
-    spec = datasets.parse_one(text)
+    try:
+        spec = datasets.parse_one(text)
+    except UsageError:
+        if not Path(text).is_dir():
+            raise
+        fix = f"give --dataset folder --data-root {text}, with images {Path(text) / 'images' / 'CLASS'}/FILE"
+        raise UsageError(f"--dataset {text}: a folder, not the name of a data set; {fix}") from None
     facts = datasets.get(spec.name).facts
     arguments = spec.arguments
     arguments.pop("split", None)

@@ -80,8 +80,8 @@ def data(
         limit: number of images, from the first; required for streams.
 
     Returns:
-        A data set of samples (3, H, W) in [0, 1]. Picture files are read when needed; objects are read once at once, to check
-        and hash them; with `preprocess="model"` by `camdbench.run`.
+        A data set of samples (3, H, W) in [0, 1]. Picture files are read when needed. Objects are read once, when the data set is
+        made, to check and hash them; with `preprocess="model"` by `camdbench.run`.
 
     Raises:
         UsageError: the source is of no known form, or an image, label, box or mask is not as described.

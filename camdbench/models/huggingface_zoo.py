@@ -123,7 +123,7 @@ def build(name: str, *, download: bool, **overrides: Any) -> Classifier:
 
 
 def load(kind: Any, name: str, *, download: bool, **options: Any) -> Any:
-    """What `kind.from_pretrained` reads, with errors on one line; `kind` is a class of transformers.
+    """Object read by `kind.from_pretrained`, with errors on one line; `kind` is a class of transformers.
 
     Raises:
         UsageError: missing or damaged files.

@@ -273,8 +273,8 @@ def _failure(classifier: Classifier, error: Exception, image: Tensor) -> str:
     height, width = image.shape[-2:]
     reason, own = first_line(error), classifier.input_size
     if (height, width) != (own, own) and _accepts(classifier, image.new_zeros(1, 3, own, own)):
-        fix = f"it was made for {own} x {own}: set the size of the data set, 'shortcuts(size={own})', or --size"
-        return f"{classifier.name} does not take images of {height} x {width} pixels ({reason}); {fix}"
+        fix = f"made for {own} x {own}: give the data set that size, such as 'folder(size={own})', or --size to a command that has it"
+        return f"model {classifier.name} does not take images of {height} x {width} pixels ({reason.rstrip('.')}); {fix}"
     dtype = str(classifier.dtype).removeprefix("torch.")
     fix = "; call network.float()" if dtype in ("float16", "bfloat16") else ""
     return f"{classifier.name} fails on an image of shape (1, 3, {height}, {width}) in {dtype}: {reason}{fix}"

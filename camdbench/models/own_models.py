@@ -145,7 +145,7 @@ def _with_normalisation(network: nn.Module, facts: Mapping[str, Any]) -> dict[st
     if lacks:
         raise UsageError(
             f"{type(network).__name__}: {' and '.join(lacks)} {'are' if len(lacks) > 1 else 'is'} unknown; "
-            f"give {', '.join(f'{key}=' for key in lacks)} (0 and 1 if it takes [0, 1] as it is)"
+            f"give {', '.join(f'{key}=' for key in lacks)} (--mean, --std; 0 and 1 for a network that takes [0, 1])"
         )
     side = known.get("input_size", (0, 0))[-1]
     return _of_transformers(network) | ({"input_size": side} if side else {}) | found
@@ -171,7 +171,7 @@ class OwnModels:
         names: names in rows, in the order given.
         built: classifiers of those that are no names of the zoo.
         origins: where these come from.
-        places: the names or references, with absolute paths, of which they are made; objects have none.
+        places: names or references, with absolute paths, from which another process makes them; objects have none.
     """
 
     names: tuple[str, ...]

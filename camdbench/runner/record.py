@@ -1,4 +1,4 @@
-"""The record of a run: what its values depend on, and where that comes from."""
+"""The record of a run: everything on which its values depend, with its origin."""
 
 from __future__ import annotations
 

@@ -22,10 +22,10 @@ def parse_map_name(name: str, flag: str = "--explainer-name") -> Spec:
 
 
 def check_explainers(chosen: Sequence[Spec], scores: Sequence[Spec], *, made_before: bool, save_maps: bool) -> None:
-    """Check that there are maps for what needs maps, and no metric that explains again beside saved ones.
+    """Check that metrics of maps have maps, and that no metric re-runs the explainer of saved maps.
 
     Raises:
-        UsageError: otherwise.
+        UsageError: a metric has no maps, or re-runs the explainer of saved ones.
     """
     for spec in scores if made_before else ():
         if "explainer" in metrics.get(spec.name).facts.needs:

@@ -46,13 +46,14 @@ def run(
     """Run explainers and metrics over a data set; finished parts are not recomputed.
 
     Args:
-        explainers: explainer specs such as `"opticam(iterations=50),gradcam"`; `"all"`: every explainer whose annotations the
-            data set has, except wrappers; `"controls"`; `"none"`.
-        metrics: metric specs such as `"ad,ag"`; or `"all"`.
+        explainers: specs such as `"opticam(iterations=50),gradcam"`; references `[NAME=]FILE.py:FUNCTION(options)`; functions and
+            objects of Captum or pytorch-grad-cam; a sequence, or a mapping from names in rows. `"all"`: every explainer whose
+            annotations the data set has, except wrappers; `"controls"`; `"none"`.
+        metrics: specs such as `"ad,ag"`; references; functions and objects of Quantus; a sequence or a mapping; or `"all"`.
         **options: fields of `RunConfig`.
         config: a configuration, a mapping of options, or a YAML file of them with paths relative to it; options beside it take
             precedence.
-        resources: models, data set or maps as objects. `models={name: classifier}` and `dataset=` may also be given directly.
+        resources: models, data set or maps as objects. `models`, `dataset` and `maps` may also be objects themselves.
         progress: callback for progress updates; True shows a bar, False nothing; default: a bar in a notebook
             and on a terminal, elsewhere the logger `camdbench` at level INFO.
         labels: as for `camdbench.data`, with your data; so are boxes, masks, columns and images.

@@ -62,7 +62,7 @@ def load_pooled(runs: Sequence[str | Path]) -> Pooled:
 
 
 def _differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what prevents pooling, in words."""
+    """Yield the differences that prevent pooling, as text."""
     for name in _CONFIG:
         if (pair := _pair(first["config"], second["config"], name)) is not None:
             yield f"{name}: {pair[0]} and {pair[1]}"

@@ -157,6 +157,10 @@ class TestOpening:
         assert split == "all"
         assert open_dataset(spec, split, root)[0].image.shape == (3, 32, 32)
 
+    def test_a_path_in_place_of_the_name_states_the_options(self, root: Path) -> None:
+        with pytest.raises(UsageError, match=rf"--dataset {root}: a folder, .*give --dataset folder --data-root {root}"):
+            check_dataset(str(root), None, None)
+
     @pytest.mark.parametrize(
         ("spec", "split", "has_root", "message"),
         [

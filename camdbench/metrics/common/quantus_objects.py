@@ -35,7 +35,7 @@ def metric_from_object(obj: object) -> tuple[Callable[[MetricInputs], MetricResu
     for key in sorted(held.keys() - {theirs[own] for own in options}):
         if not _is_equal(held[key], default.get(key)):
             value = getattr(held[key], "__name__", repr(held[key]))
-            raise UsageError(f"{name}: {key}={value}: is no option here; options: {', '.join(options) or 'none'}")
+            raise UsageError(f"{name}: {key} = {value}: not an option; the options are {', '.join(options) or 'none'}")
     facts = {
         "paper": entry.facts.paper,
         "higher_is_better": build.score_direction.value == "higher",
