@@ -68,7 +68,7 @@ def own_entry(
 
 def default_name(thing: Any, registry: Registry[Any]) -> str:
     """Name of an object in rows; with its library in front if camdbench has that name, as `quantus-sparseness`."""
-    name, library = name_of(thing), type(thing).__module__.partition(".")[0]
+    name, library = name_of(thing), getattr(thing, "library", type(thing).__module__.partition(".")[0])
     return f"{_SHORT.get(library, library)}-{name}" if library in _LIBRARIES and registry.has_built_in(name) else name
 
 

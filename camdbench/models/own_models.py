@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +101,6 @@ def build(given: Given, facts: Mapping[str, Any], *, name: str | None = None, un
         given_name = "" if given.name == "" else what
     if isinstance(thing, Classifier):
         return _keep(thing, facts, label, given_name)
-    if (known := _from_object(thing, facts)) is not None:
-        return _keep(known, {}, label, given_name)
     if not isinstance(thing, nn.Module):
         raise UsageError(f"model {what}: {type(thing).__name__}; expected an nn.Module, a Classifier or a function that returns one")
     shown = label or given_name or type(thing).__name__.lower()
@@ -121,15 +118,6 @@ def _keep(found: Classifier, facts: Mapping[str, Any], label: str, default: str)
     if default:  # made for this call
         found.name = check_name(label or (default if found.name == "custom" else found.name), "models")
     return found
-
-
-def _from_object(thing: Any, facts: Mapping[str, Any]) -> Classifier | None:
-    """Classifier of an object of another library that states its preprocessing, if nothing is stated beside it."""
-    if find_spec("camdbench.models.foreign") is None or {"mean", "std"} & set(facts):
-        return None
-    from importlib import import_module
-
-    return import_module("camdbench.models.foreign").classifier_from_object(thing)
 
 
 def _with_normalisation(network: nn.Module, facts: Mapping[str, Any]) -> dict[str, Any]:

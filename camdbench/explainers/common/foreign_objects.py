@@ -32,11 +32,11 @@ def explainer_from_object(obj: object) -> Explainer | None:
     """
     if _is_a(obj, _OF_CAPTUM, "Attribution"):
         check_method(_inner(obj))
-        return _named(lambda trace: _captum_maps(obj, trace), type(obj).__name__)
+        return _named(lambda trace: _captum_maps(obj, trace), type(obj).__name__, "captum")
     if _is_a(obj, "pytorch_grad_cam.base_cam", "BaseCAM"):
         cam: Any = obj
         cam.activations_and_grads.release()
-        return _named(lambda trace: _cam_maps(cam, trace), type(obj).__name__)
+        return _named(lambda trace: _cam_maps(cam, trace), type(obj).__name__, "pytorch_grad_cam")
     return None
 
 
@@ -62,7 +62,7 @@ def captum(
     """
     kind = captum_class(method) if isinstance(method, str) else method
     call = Attribution(kind.__name__, layer=layer, baseline=baseline, channels=channels, options=options, kind=kind)
-    return _named(lambda trace: attributed(trace, call), kind.__name__)
+    return _named(lambda trace: attributed(trace, call), kind.__name__, "captum")
 
 
 def cam(class_or_object: object, **options: Any) -> Explainer:
@@ -77,7 +77,7 @@ def cam(class_or_object: object, **options: Any) -> Explainer:
     """
     if isinstance(class_or_object, type) and any(base.__name__ == "BaseCAM" for base in class_or_object.__mro__):
         kind: Any = class_or_object
-        return _named(lambda trace: _cam_of_class(kind, trace, options), kind.__name__)
+        return _named(lambda trace: _cam_of_class(kind, trace, options), kind.__name__, "pytorch_grad_cam")
     found = None if isinstance(class_or_object, type) else explainer_from_object(class_or_object)
     if found is None:
         raise UsageError(f"cam({class_or_object!r}): expected a class of pytorch_grad_cam, such as HiResCAM, or an object of one")
@@ -88,8 +88,9 @@ def _is_a(obj: object, module: str, name: str) -> bool:
     return any(base.__module__ == module and base.__name__ == name for base in type(obj).__mro__)
 
 
-def _named(function: Explainer, name: str) -> Explainer:
+def _named(function: Any, name: str, library: str) -> Explainer:
     function.__name__ = function.__qualname__ = name.lower()
+    function.library = library
     return function
 
 

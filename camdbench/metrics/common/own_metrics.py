@@ -82,8 +82,6 @@ def _entry(given: Given) -> tuple[OwnEntry[MetricFacts], str]:
     registered = metrics.entry_of(thing)
     name = check_name(given.label or (registered.name if registered else given.name or default_name(thing, metrics)), "metrics")
     foreign = None if registered else metric_from_object(thing)
-    if foreign and not given.label and name.lower() in metrics:  # such as Quantus' Sparseness
-        name = f"{name}-quantus"
     facts = registered.facts if registered else MetricFacts(paper="", higher_is_better=None, unit="", tolerance=0.01)
     if foreign is None:
         function = _adapted(thing, name, registered=registered is not None)

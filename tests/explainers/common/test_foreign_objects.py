@@ -9,6 +9,8 @@ from helpers.networks import random_network
 from helpers.toys import toy_batch, toy_classifier
 
 from camdbench.core.errors import NotApplicable, UsageError
+from camdbench.core.own_entry import default_name
+from camdbench.core.registries import explainers
 from camdbench.datasets.in_memory import make_batch
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.foreign_objects import cam, captum, explainer_from_object
@@ -77,6 +79,12 @@ def test_grad_cam_is_ours(trace: Trace, name: str) -> None:
         assert explainer is not None
         torch.testing.assert_close(finish(explainer(trace), trace.size, "range").maps, expected, rtol=0, atol=2e-6)
     assert not any(module._forward_hooks for module in classifier.network.modules())
+
+
+def test_their_names_in_rows_are_not_those_of_camdbench() -> None:
+    grad_cam = pytest.importorskip("pytorch_grad_cam")
+    given = [captum("IntegratedGradients"), captum("Saliency"), cam(grad_cam.HiResCAM)]
+    assert [default_name(own, explainers) for own in given] == ["captum-integratedgradients", "captum-saliency", "pgc-hirescam"]
 
 
 def test_their_passes_are_those_of_an_independent_hook(trace: Trace) -> None:
