@@ -218,8 +218,8 @@ def test_explainers_without_a_source_file_are_run_and_have_a_hash(words: list[st
     done = subprocess.run([sys.executable, *words], input=PIPED, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.stdout.endswith("['ok', 'ok', 'ok', 'ok']\n"), done.stderr
     codes = load_run(tmp_path / "piped")["plugins"]
-    assert sorted(codes) == ["half", "mine"]
-    assert codes["half"] != codes["mine"]
+    assert sorted(codes) == ["explainer half", "explainer mine"]
+    assert codes["explainer half"] != codes["explainer mine"]
 
 
 @pytest.mark.parametrize(("redirection", "code", "line"), [(">/dev/full", 1, "Error: output: cannot be read or written"), (">&-", 0, "")])

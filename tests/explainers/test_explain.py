@@ -123,6 +123,7 @@ def test_image_files_are_prepared_and_name_their_rows(tmp_path: Path) -> None:
     assert torch.equal(explain(classifier, tmp_path / "cat.png", "gradcam").images[0], prepare(picture, "fit(size=20)", 16))
     with pytest.raises(UsageError, match=r"dog.png: no such file"):
         explain(classifier, tmp_path / "dog.png", "gradcam")
+    classifier.preprocess = None
     mixed = [picture, tmp_path / "cat.png", np.asarray(picture), found.images[0]]
     whole = explain(classifier, mixed, "gradcam", size=16)
     assert (whole.names, [torch.equal(one, found.images[0]) for one in whole.images]) == (("0", "cat", "2", "3"), [True] * 4)

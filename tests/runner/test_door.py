@@ -201,7 +201,7 @@ def test_models_are_networks_functions_classifiers_and_names_beside_each_other(t
         ("gradcam", "ad", {"models": 3}, "model int: int; expected an nn.Module"),
         (Library, "ad", {}, "explainer Library: Library is a class; give an object of it"),
         ("gradcam", Library, {}, "metric Library: Library is a class; give an object of it"),
-        ({"grad-cam": channels}, "ad", {}, "explainer grad-cam: a name of camdbench; choose another, such as grad-cam-mine"),
+        ({"grad-cam": channels}, "ad", {}, "explainer grad-cam: a name of camdbench; choose another: grad-cam-mine=FILE.py:FUNCTION"),
         ({"": channels}, "ad", {}, "explainers: name '': expected 1 to 80 letters"),
         ({"a,b": channels}, "ad", {}, "explainers: name 'a,b': expected 1 to 80 letters"),
         ("C:\\dir\\x.py:f(k=1)", "ad", {}, r"explainers C:\\dir\\x.py: no such file"),

@@ -134,7 +134,7 @@ def test_a_plug_in_that_changes_makes_another_run_and_one_that_is_not_used_does_
     del explainers._live["bright"]
     file.write_text(code.format(name="bright", power=2))
     load_plugin(file)
-    with pytest.raises(UsageError, match="holds a run with code of bright"):
+    with pytest.raises(UsageError, match="holds a run with code of explainer bright"):
         run(tmp_path / "run", "bright", limit=4)
 
 

@@ -53,7 +53,7 @@ def _settings(obj: object) -> dict[str, Any]:
     """Settings of a metric by their names in its constructor; a function with arguments is split into both."""
     found = dict[str, Any]()
     for key, value in vars(obj).items():
-        if key in _FIXED | _STATE:
+        if key.removeprefix("_") in _FIXED | _STATE:
             continue
         if isinstance(value, partial):
             found |= value.keywords
