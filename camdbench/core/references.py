@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module as import_library
 from pathlib import Path
 from typing import Any
 
-from camdbench.core.errors import UsageError
+from camdbench.core.errors import UsageError, unknown
 from camdbench.core.foreign_code import calling
 from camdbench.core.options import check_arguments
 from camdbench.core.own_modules import import_module, load_file
@@ -20,7 +21,8 @@ _ALIAS = re.compile(r"\s*([^()=:,\"'\s]+)\s*=\s*(?=\S)")
 _PATH = re.compile(r"[^():=]*(?::[\\/][^():=]*)?\.(?:py(?=:)|(?:csv|parquet)(?=\(|$)|safetensors$)")  # at the start of a spec
 _INSIDE, _QUOTED = re.compile(r"\(.*\.py:[A-Za-z_]", re.DOTALL), re.compile(r"""'[^']*'|"[^"]*\"""")
 _NAME = re.compile(r"[A-Za-z0-9_][\w.@+\-/]{0,79}", re.ASCII)
-_PREFIXES = ("captum", "pgc", "quantus")  # of registered names
+_PREFIXES = ("captum", "quantus")  # of registered names
+_LIBRARY, _INSTALL = {"pgc": "pytorch_grad_cam"}, "pip install grad-cam"  # short names of modules
 
 
 @dataclass(frozen=True)
@@ -148,14 +150,25 @@ def _load(label: str, found: re.Match[str], flag: str) -> Given:
         check_name(label, flag)
     options = parse_spec(f"{name}{found['call'] or ''}").arguments
     where = f"{flag} {source}"
-    module = load_file(Path(source), flag) if source.endswith(".py") else import_module(source, where)
+    module = _module(source, flag, f"{flag} {source}:{name}")
     if not hasattr(module, name):
         known = sorted(
             own for own, value in vars(module).items() if callable(value) and getattr(value, "__module__", "") == module.__name__
         )
+        if source in _LIBRARY:
+            raise unknown("name", name, [own for own in vars(module) if own.endswith("CAM")], of=where)
         raise UsageError(f"{where}:{name}: no such name; the file defines {', '.join(known) or 'no functions'}")
     place = str(Path(source).absolute()) if source.endswith(".py") else source
     return Given(label, getattr(module, name), f"{source}:{name}{options_text(options)}", name, options, f"{place}:{name}")
+
+
+def _module(source: str, flag: str, what: str) -> Any:
+    if source not in _LIBRARY:
+        return load_file(Path(source), flag) if source.endswith(".py") else import_module(source, f"{flag} {source}")
+    try:
+        return import_library(_LIBRARY[source])
+    except ImportError:
+        raise UsageError(f"{what}: {_LIBRARY[source]} is not installed; run: {_INSTALL}") from None
 
 
 def options_text(options: Mapping[str, object]) -> str:

@@ -75,10 +75,15 @@ def write_resolved(run: Run) -> None:
     options = resolved(run)
     write_own_files(run.directory.root, options)
     file, text = run.directory.root / "run.yaml", to_yaml(options)
-    if file.is_file() and file.read_text(encoding="utf-8") == text:
+    if file.is_file() and _content(file.read_text(encoding="utf-8")) == _content(text):
         return
     with replacing(file) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _content(text: str) -> list[str]:
+    """Lines without comments at the top, which name versions."""
+    return [line for line in text.splitlines() if not line.startswith("# ")]
 
 
 def refuse_objects(options: Mapping[str, Any]) -> None:

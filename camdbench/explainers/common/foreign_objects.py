@@ -18,7 +18,8 @@ from camdbench.explainers.gradients import Channels
 from camdbench.models.bare_network import bare_network
 
 Explainer = Callable[[Trace], Tensor]
-_OF_CAPTUM = "captum.attr._utils.attribution"
+_TYPES = {int: "float", float: "float", bool: "bool", str: "str", type(None): "float | None"}  # of options, by their defaults
+_OF_CAPTUM, _CAM = "captum.attr._utils.attribution", "pytorch_grad_cam.base_cam"
 
 
 def explainer_from_object(obj: object) -> Explainer | None:
@@ -33,9 +34,10 @@ def explainer_from_object(obj: object) -> Explainer | None:
     if _is_a(obj, _OF_CAPTUM, "Attribution"):
         check_method(_inner(obj))
         return _named(lambda trace: _captum_maps(obj, trace), type(obj).__name__, "captum")
-    if _is_a(obj, "pytorch_grad_cam.base_cam", "BaseCAM"):
+    if _is_a(obj, _CAM, "BaseCAM"):
         cam: Any = obj
-        cam.activations_and_grads.release()
+        _check_cam(type(cam))
+        _release(cam)
         return _named(lambda trace: _cam_maps(cam, trace), type(obj).__name__, "pytorch_grad_cam")
     return None
 
@@ -75,13 +77,40 @@ def cam(class_or_object: object, **options: Any) -> Explainer:
     Raises:
         UsageError: it is neither.
     """
-    if isinstance(class_or_object, type) and any(base.__name__ == "BaseCAM" for base in class_or_object.__mro__):
+    if is_cam_class(class_or_object):
         kind: Any = class_or_object
-        return _named(lambda trace: _cam_of_class(kind, trace, options), kind.__name__, "pytorch_grad_cam")
+        _check_cam(kind)
+        return _named(lambda trace, **more: _cam_of_class(kind, trace, options | more), kind.__name__, "pytorch_grad_cam")
     found = None if isinstance(class_or_object, type) else explainer_from_object(class_or_object)
     if found is None:
         raise UsageError(f"cam({class_or_object!r}): expected a class of pytorch_grad_cam, such as HiResCAM, or an object of one")
     return found
+
+
+def is_cam_class(thing: object) -> bool:
+    """Whether it is a class of pytorch-grad-cam that gives a map of an image."""
+    return isinstance(thing, type) and any(base.__module__ == _CAM and base.__name__ == "BaseCAM" for base in thing.__mro__)
+
+
+def cam_with_options(kind: Any) -> Explainer:
+    """An explainer of a class of pytorch-grad-cam, with the numbers, texts and switches of its constructor as options.
+
+    Raises:
+        UsageError: the class is refused.
+    """
+    made: Any = cam(kind)
+    options = [
+        own.replace(kind=own.KEYWORD_ONLY, annotation="int" if own.annotation is int else _TYPES[type(own.default)])
+        for own in inspect.signature(kind).parameters.values()
+        if type(own.default) in _TYPES and own.name != "reshape_transform"
+    ]
+    made.__signature__ = inspect.Signature([inspect.Parameter("trace", inspect.Parameter.POSITIONAL_OR_KEYWORD), *options])
+    return made
+
+
+def _check_cam(kind: type) -> None:
+    if kind.__name__ == "RandomCAM":
+        raise UsageError("pgc:RandomCAM: draws from NumPy's global generator, so a map depends on what ran before; use randomcam")
 
 
 def _is_a(obj: object, module: str, name: str) -> bool:
@@ -127,12 +156,21 @@ def _cam_of_class(kind: Any, trace: Trace, options: dict[str, Any]) -> Tensor:
 
     def as_grid(output: Any) -> Tensor:
         leaf = output if isinstance(output, Tensor) else output[0]
-        return classifier.layout(leaf, trace.size).to_grid(leaf)
+        layout = classifier.layout(leaf, trace.size)
+        if kind.__name__ == "AblationCAM" and "ablation_layer" not in options and layout.kind != "nchw":
+            raise NotApplicable("AblationCAM of grad-cam ablates channels of (B, C, h, w) alone; use ablationcam")
+        return layout.to_grid(leaf)
 
     layer = classifier.module(classifier.layer_name())
     found = kind(model=classifier.network, target_layers=[layer], reshape_transform=as_grid, **options)
-    found.activations_and_grads.release()
+    _release(found)
     return _cam_maps(found, trace)
+
+
+def _release(cam: Any) -> None:
+    """Remove the hooks of a grad-cam object, and forget what they recorded, which may be views that cannot be detached in place."""
+    cam.activations_and_grads.activations, cam.activations_and_grads.gradients = [], []
+    cam.activations_and_grads.release()
 
 
 def _cam_maps(cam: Any, trace: Trace) -> Tensor:
@@ -148,7 +186,7 @@ def _cam_maps(cam: Any, trace: Trace) -> Tensor:
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
         raise NotApplicable(f"{type(cam).__name__} of grad-cam fails on this network: {first_line(error)}") from error
     finally:
-        cam.activations_and_grads.release()
+        _release(cam)
         for weight, gradient in kept:
             weight.grad = gradient
     return torch.from_numpy(np.array(found)).to(trace.images)

@@ -18,7 +18,7 @@ from camdbench.core.own_entry import OwnEntry, check_own, default_name, own_entr
 from camdbench.core.references import Given, check_name, parameters_of, read_given
 from camdbench.core.registries import explainers
 from camdbench.core.spec import Spec
-from camdbench.explainers.common.foreign_objects import explainer_from_object
+from camdbench.explainers.common.foreign_objects import cam_with_options, explainer_from_object, is_cam_class
 from camdbench.explainers.common.saliency import normalisation_of
 from camdbench.explainers.common.trace import Trace
 
@@ -68,9 +68,10 @@ def _alias(given: Given) -> OwnEntry[ExplainerFacts]:
 
 def _entry(given: Given) -> tuple[OwnEntry[ExplainerFacts], str]:
     """The entry of a function or object, and its spec: with options that a reference states, unless an alias stands for these."""
-    name = check_name(given.label or _name(given), "explainers")
+    of_class = is_cam_class(given.thing)
+    name = f"pgc:{given.thing.__name__}" if of_class and not given.label else check_name(given.label or _name(given), "explainers")
     registered = explainers.entry_of(given.thing)
-    foreign = None if registered else explainer_from_object(given.thing)
+    foreign = cam_with_options(given.thing) if of_class else None if registered else explainer_from_object(given.thing)
     function = foreign or _adapted(given.thing, name)
     facts = registered.facts if registered else ExplainerFacts("")
     doc = getattr(given.thing, "__doc__", None) or name
@@ -93,6 +94,8 @@ def _adapted(function: Any, name: str) -> Function:
     Raises:
         UsageError: the names are others.
     """
+    if isinstance(function, type) and function.__module__.startswith("pytorch_grad_cam."):
+        raise UsageError(f"explainer {name}: {function.__name__} of pytorch-grad-cam wraps a method and is none itself; see pgc:GradCAM")
     if isinstance(function, type):
         raise UsageError(f"explainer {name}: {function.__name__} is a class; give an object of it")
     names = parameters_of(function) if callable(function) else ()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import cast
@@ -51,9 +51,31 @@ def saliency(trace: Trace, spec: Spec) -> Saliency:
         return found[-1]
 
     inner = [partial(within, part=part) for part in spec.wrapped]
-    with nullcontext() if explainers.is_built_in(spec.name) else trace.classifier.foreign_passes_counted():
+    with nullcontext() if explainers.is_built_in(spec.name) else _guarded(trace, spec):
         raw = check_maps(spec, explainers.load(spec.name)(trace, *inner, **spec.arguments), trace.images)
     return _merge_status(found, finish(raw.detach(), trace.size, normalisation_of(spec)))
+
+
+@contextmanager
+def _guarded(trace: Trace, spec: Spec) -> Generator[None]:
+    """Count passes of a user's explainer on the network itself; undo changes in place of the images, which others read after it.
+
+    Raises:
+        ResultError: it changed the images, or what the trace keeps.
+    """
+    images = trace.images.detach().clone()
+    try:
+        with trace.classifier.foreign_passes_counted():
+            yield
+    finally:
+        changed = not torch.equal(images, trace.images)
+        if changed:
+            with torch.no_grad():
+                trace.images.copy_(images)
+        if changed := changed or trace.has_changed_parts():
+            trace.forget()
+    if changed:
+        raise ResultError(f"explainer {spec} changed images, logits, activations or gradients of the trace in place; work on a clone()")
 
 
 def check_maps(spec: Spec, found: object, images: Tensor) -> Tensor:

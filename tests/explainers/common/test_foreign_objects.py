@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from captum import attr
 from helpers.networks import random_network
 from helpers.toys import toy_batch, toy_classifier
 
+import camdbench
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.core.own_entry import default_name
 from camdbench.core.registries import explainers
@@ -79,6 +83,42 @@ def test_grad_cam_is_ours(trace: Trace, name: str) -> None:
         assert explainer is not None
         torch.testing.assert_close(finish(explainer(trace), trace.size, "range").maps, expected, rtol=0, atol=2e-6)
     assert not any(module._forward_hooks for module in classifier.network.modules())
+
+
+def test_classes_of_grad_cam_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grad_cam = pytest.importorskip("pytorch_grad_cam")
+    names = "pgc:HiResCAM,k3=pgc:FEM(k=3),pgc:FEM(k=3),pgc:FEM(k=2),hirescam"
+    made = {"a": cam(grad_cam.FEM, k=3), "b": grad_cam.FEM}
+    rows = camdbench.run(names, "ad", limit=2, out=tmp_path / "run")
+    values = {name: own["value"].tolist() for name, own in rows.groupby("explainer")}
+    objects = camdbench.run(made, "ad", limit=2, out=tmp_path / "objects")
+    expected = {name: own["value"].tolist() for name, own in objects.groupby("explainer")}
+    assert set(values) == {"pgc:HiResCAM", "k3", "pgc:FEM(k=3.0)", "pgc:FEM", "hirescam"}
+    assert values["pgc:HiResCAM"] == pytest.approx(values["hirescam"], abs=1e-3)
+    assert values["k3"] == values["pgc:FEM(k=3.0)"] == expected["a"]
+    assert values["pgc:FEM"] == expected["b"] != expected["a"]
+    again = camdbench.run(config=tmp_path / "run" / "run.yaml", out=tmp_path / "again")
+    assert again["value"].tolist() == rows["value"].tolist()
+    for given, message in [
+        ("pgc:RandomCAM", "pgc:RandomCAM: draws from NumPy's global generator"),
+        ("pgc:FinerCAM", "FinerCAM of pytorch-grad-cam wraps a method"),
+        ("pgc:HiResCAN", "no name 'HiResCAN'; known: AblationCAM, EigenCAM"),
+        ("pgc:FEM(q=3)", "pgc:FEM: no option 'q'; known: k"),
+        ("pgc:FEM(k='a')", r"pgc:FEM\(k='a'\): input should be a valid number"),
+    ]:
+        with pytest.raises(UsageError, match=message):
+            camdbench.run(given, "ad", limit=2, out=tmp_path / "other")
+    monkeypatch.setitem(sys.modules, "pytorch_grad_cam", None)
+    with pytest.raises(UsageError, match="pgc:GradCAM: pytorch_grad_cam is not installed; run: pip install grad-cam"):
+        camdbench.run("pgc:GradCAM", "ad", limit=2, out=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_ablation_of_grad_cam_is_refused_where_channels_are_not_first() -> None:
+    grad_cam = pytest.importorskip("pytorch_grad_cam")
+    classifier = random_network("swin_t")
+    with classifier.frozen(), pytest.raises(NotApplicable, match="use ablationcam"):
+        cam(grad_cam.AblationCAM)(Trace(classifier, make_batch(torch.rand(1, 3, 64, 64)), target=torch.tensor([3])))
 
 
 def test_their_names_in_rows_are_not_those_of_camdbench() -> None:
