@@ -72,8 +72,7 @@ def _guarded(trace: Trace, spec: Spec) -> Generator[None]:
         if changed:
             with torch.no_grad():
                 trace.images.copy_(images)
-        if changed := changed or trace.has_changed_parts():
-            trace.forget()
+        changed = trace.forget_changed(everything=changed)
     if changed:
         raise ResultError(f"explainer {spec} changed images, logits, activations or gradients of the trace in place; work on a clone()")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.core.target_rules import check_target_rule
 from camdbench.datasets.samples import Batch
+from camdbench.explainers.common.kept_parts import KeptParts, forget_changed
 from camdbench.explainers.common.usage import Usage, UsageMeter
 from camdbench.functional.seeding import generator_for
 from camdbench.functional.targets import check_classes, pick_targets
@@ -60,7 +61,7 @@ class Trace:
         self._target = target if isinstance(target, Tensor) else check_target_rule(target)
         self._layer = layer
         self._family: dict[str | None, Trace] = {layer if layer is not None else classifier.layer: self}
-        self._parts: dict[str, Any] = {}
+        self._parts = KeptParts()
         self.usage = UsageMeter()
 
     def at(self, layer: str | None) -> Trace:
@@ -102,6 +103,10 @@ class Trace:
         finally:
             self.classifier.passes += copy.passes
 
+    def forget_changed(self, *, everything: bool = False) -> bool:
+        """Drop what this trace and those of other layers keep, if an explainer changed any of it in place; returns whether so."""
+        return forget_changed([own._parts for own in self._family.values()], everything=everything)
+
     @property
     def images(self) -> Tensor:
         """(B, 3, H, W) in [0, 1]."""
@@ -136,8 +141,8 @@ class Trace:
         """
         logits = self._logits_at_hand()
         if isinstance(self._target, Tensor):
-            return check_classes(self._target, logits.shape[1], "targets: an image is given class")
-        return pick_targets(self._target, logits, self.batch.labels)
+            return check_classes(self._target, logits.shape[1], "targets: an image is given class").clone()
+        return pick_targets(self._target, logits, self.batch.labels).clone()
 
     @property
     def target_logits(self) -> Tensor:
@@ -230,7 +235,7 @@ class Trace:
         key = (self._layer, name)
         if name not in self._parts:
             passes, inner, start = self.classifier.passes, self.usage.spent(), clock(self.images.device)
-            self._parts[name] = compute()
+            self._parts.keep(name, compute())
             whole = Usage(self.classifier.passes - passes, clock(self.images.device) - start)
             self.usage.costs[key] = whole - (self.usage.spent() - inner)  # without nested parts, which have entries themselves
         self.usage.read.add(key)  # not before: a part that cannot be computed has no usage
