@@ -19,7 +19,7 @@ from camdbench.models.huggingface_layers import refuse_family
 from camdbench.models.named_layers import find_layer, short_name, without_layer
 from camdbench.models.network_check import NetworkCheck, run_once
 from camdbench.models.network_facts import check_input_size, per_channel
-from camdbench.models.network_output import tensor_of, to_logits
+from camdbench.models.network_output import ReadOutput, split_output, tensor_of, to_logits
 from camdbench.models.pass_counts import PassCounts
 from camdbench.models.target_layers import default_layer
 from camdbench.models.tensor_layout import TensorLayout, find_layout
@@ -40,9 +40,9 @@ class Classifier(nn.Module):
         class_names: names of the C classes, in the order of the logits.
         input_size: side of the images that the network is made for, in pixels; default: the network's own, else 224.
         precision: precision of `score` without gradients; all other passes use the network's own.
-        output: what the network returns: `logits`, `probabilities`, `log-probabilities` or `sigmoid`. Probabilities p become
-            log p and sigmoids log p - log(1 - p); gradients are of these. Default: logits, and a network that returns
-            something else is refused.
+        output: what the network returns: `logits`, `probabilities`, `log-probabilities` or `sigmoid`, or a function from what it
+            returns to logits. Probabilities p become log p and sigmoids log p - log(1 - p); gradients are of these. Default:
+            logits, and a network that returns something else is refused.
         batch_mates: `alone` passes one image at a time, for a network whose outputs depend on the other images of a batch.
         prefix_tokens: number of tokens before those of the patches; default: the network's own, else by the patch size.
         channels: `bgr` for a network that takes the channels in that order; mean, std and images stay RGB.
@@ -70,7 +70,7 @@ class Classifier(nn.Module):
         class_names: Sequence[str] = (),
         input_size: int | None = None,
         precision: Precision = "fp32",
-        output: Output | None = None,
+        output: Output | ReadOutput | None = None,
         batch_mates: BatchMates = "together",
         prefix_tokens: int | None = None,
         channels: Channels = "rgb",
@@ -84,7 +84,7 @@ class Classifier(nn.Module):
         self.class_names = tuple(class_names)
         self.input_size = check_input_size(network, input_size)
         self.precision = check_precision(precision)
-        self.output: Output | None = None if output is None else check_choice("output", output, Output)
+        self.output, self.read = split_output(output)
         self.batch_mates: BatchMates = check_choice("batch mates", batch_mates, BatchMates)
         self.prefix_tokens = prefix_tokens
         self.channels: Channels = check_choice("channels", channels, Channels)
@@ -154,7 +154,7 @@ class Classifier(nn.Module):
 
         def count(module: nn.Module, output: object) -> None:
             if module is self.network and not self._passing:  # a copy of the network has a copy of the hook
-                logits = tensor_of(output)
+                logits = tensor_of(output, self.read)
                 self._count(logits, len(logits), self._backward_kind)
 
         before = self._counting_foreign, self._backward_kind
@@ -171,7 +171,7 @@ class Classifier(nn.Module):
         """What the network returns for normalised images (B, 3, H, W): (B, C)."""
         before, self._passing = self._passing, True
         try:
-            return tensor_of(self.network(inputs))
+            return tensor_of(self.network(inputs), self.read)
         finally:
             self._passing = before
 

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from camdbench.core.errors import UsageError
-from camdbench.core.network_options import Output
+from camdbench.core.network_options import Output, check_choice
+
+ReadOutput = Callable[[Any], Tensor]
 
 
-def tensor_of(output: object) -> Tensor:
-    """Class scores (B, C): the output itself, the first of a tuple, or `logits` as attribute or key.
+def split_output(given: Output | ReadOutput | None) -> tuple[Output | None, ReadOutput | None]:
+    """What a network returns, and the function that makes logits of it, of which a user gives one or neither.
+
+    Raises:
+        UsageError: it is an unknown word.
+    """
+    if callable(given):
+        return None, given
+    return None if given is None else check_choice("output", given, Output), None
+
+
+def tensor_of(output: object, read: ReadOutput | None = None) -> Tensor:
+    """Class scores (B, C): what `read` makes of the output; else the output itself, the first of a tuple, or `logits` as attribute or key.
 
     Raises:
         UsageError: there is no such tensor, or it has fewer than two classes.
     """
+    output = output if read is None else read(output)
     found = getattr(output, "logits", output)
     if isinstance(found, Mapping):
         values = cast("Mapping[str, object]", found)

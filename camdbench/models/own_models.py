@@ -16,6 +16,8 @@ from camdbench.core.references import Given, call_given, check_name, check_names
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device
 from camdbench.models.huggingface_zoo import is_zero_shot, with_absolute_folders
+from camdbench.models.network_check import check_network
+from camdbench.models.network_output import ReadOutput
 from camdbench.models.zoo import load_classifier, model_names
 
 Numbers = float | Sequence[float]
@@ -30,9 +32,10 @@ def classifier(
     name: str | None = None,
     class_names: Sequence[str] | None = None,
     input_size: int | None = None,
-    output: Output | None = None,
+    output: Output | ReadOutput | None = None,
     batch_mates: BatchMates | None = None,
     prefix_tokens: int | None = None,
+    check: bool = False,
 ) -> Classifier:
     """Classifier of a network, of a function that returns one, of a reference `FILE.py:NAME(options)`, or of a name of the zoo.
 
@@ -44,9 +47,11 @@ def classifier(
         name: name in rows; default: the name of the function, or the class in lower case.
         class_names: names of the C classes, in the order of the logits.
         input_size: side of the images in pixels; default: the network's own, else 224.
-        output: what the network returns; default: logits, and anything else is refused.
+        output: what the network returns, or a function from it to logits; default: logits, and anything else is refused.
         batch_mates: `alone` passes one image at a time.
         prefix_tokens: number of tokens before those of the patches.
+        check: run the check of the outputs now, by uncounted passes of images of `input_size`; it also runs at first use, at the size
+            of the images.
 
     Returns:
         The classifier; a given one as it is.
@@ -56,12 +61,19 @@ def classifier(
     'sequential'
 
     Raises:
-        UsageError: mean and std are unknown, or an option does not fit.
+        UsageError: mean and std are unknown, an option does not fit, or the outputs contradict what they are taken for.
         CamdbenchError: the function raises.
     """
     facts = {"layer": layer, "mean": mean, "std": std, "class_names": class_names, "input_size": input_size, "output": output}
     facts |= {"batch_mates": batch_mates, "prefix_tokens": prefix_tokens}
     facts = {key: value for key, value in facts.items() if value is not None}
+    found = _made(model, facts, name)
+    if check:
+        check_network(found, (found.input_size, found.input_size))
+    return found
+
+
+def _made(model: Any, facts: dict[str, Any], name: str | None) -> Classifier:
     if isinstance(model, str | Path) and not has_reference(str(model)):
         return _of_zoo(str(model), name, facts)
     (given,) = read_given(str(model) if isinstance(model, Path) else [model], "model")
@@ -69,8 +81,8 @@ def classifier(
 
 
 def _of_zoo(model: str, name: str | None, facts: dict[str, Any]) -> Classifier:
-    for key in ("class_names", "input_size", "prefix_tokens"):
-        if key in facts:
+    for key in ("class_names", "input_size", "prefix_tokens", "output"):
+        if key in facts and (key != "output" or callable(facts[key])):
             raise UsageError(f"{key} = {facts[key]}: model {model} states its own; omit it")
     found = load_classifier(model, **facts)
     found.name = found.name if name is None else check_name(name, "name")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from camdbench.core import provenance
+from camdbench.core.object_text import object_hash
 from camdbench.core.references import OBJECT
 from camdbench.core.registries import datasets, explainers, is_control, metrics, protocol_of
 from camdbench.core.registries import models as registered_models
@@ -71,7 +72,7 @@ def _model_record(name: str, facts: dict[str, Any], size: tuple[int, int]) -> di
     return {
         "name": facts["name"],
         "weights_hash": classifier.weights_hash(),
-        "code": network_code(classifier.network) if code is None else f"{network_code(classifier.network)}-{code}",
+        "code": "-".join(filter(None, [network_code(classifier.network), code, classifier.read and object_hash(classifier.read)])),
         "layer": classifier.layer,
         "classes": facts["check"].classes,
         "mean": classifier.mean.flatten().tolist(),

@@ -35,7 +35,7 @@ def resolved(run: Run) -> dict[str, Any]:
     found |= resources.data_options
     if resources.joint:
         found["maps"] = {_OBJECT: list(resources.joint)}
-    return ({"plugins": list(PLUGINS)} if PLUGINS else {}) | found
+    return ({"plugins": list(dict.fromkeys(PLUGINS))} if PLUGINS else {}) | found
 
 
 def _models(run: Run) -> list[str] | dict[str, list[str]]:

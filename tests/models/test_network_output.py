@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import get_args
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -63,3 +64,48 @@ def test_an_unknown_word_is_refused() -> None:
         Classifier(nn.Identity(), mean=0, std=1, output="probability")
     with pytest.raises(UsageError, match="no batch mates 'one'"):
         Classifier(nn.Identity(), mean=0, std=1, batch_mates="one")
+
+
+class _Detector(nn.Module):
+    """Logits of the toy under a key that no library has, behind another tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = toy_classifier().network
+
+    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"boxes": images.mean((2, 3)), "scores": self.inner(images)}
+
+
+def test_a_function_takes_the_logits_from_what_the_network_returns(tmp_path: Path) -> None:
+    def scores(found: dict[str, torch.Tensor]) -> torch.Tensor:
+        return found["scores"]
+
+    def made(read: Any) -> Classifier:
+        facts: dict[str, Any] = {"layer": f"inner.{LAYER}", "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.25, 0.3), "name": "toy"}
+        return camdbench.classifier(_Detector().eval(), **facts, output=read, check=True)
+
+    def values(model: Classifier, out: str) -> list[float]:
+        data: dict[str, Any] = {"dataset": list(toy_batch(2).images), "target": "predicted"}
+        return camdbench.run("gradcam,scorecam", "ad", models={"toy": model}, **data, out=tmp_path / out)["value"].tolist()
+
+    assert values(made(scores), "run") == values(toy_classifier(), "plain")
+    with pytest.raises(UsageError, match="holds a run"):  # another function is another network
+        values(made(lambda found: 2 * found["scores"]), "run")
+    with pytest.raises(UsageError, match="in float32: 'missing'"):
+        made(lambda found: found["missing"])
+    with pytest.raises(UsageError, match="with the keys 'boxes', 'scores', not 'logits'"):
+        made(None)
+
+
+def test_a_check_at_construction_is_uncounted_and_refuses() -> None:
+    network = nn.Sequential(toy_classifier().network, nn.Softmax(1))
+    later = camdbench.classifier(network, layer=f"0.{LAYER}", mean=0, std=1, input_size=16)
+    assert not later.checks
+    with pytest.raises(UsageError, match="the network returns probabilities"):
+        camdbench.classifier(network, layer=f"0.{LAYER}", mean=0, std=1, input_size=16, check=True)
+    now = camdbench.classifier(network, layer=f"0.{LAYER}", mean=0, std=1, input_size=16, output="probabilities", check=True)
+    assert [size for size, *_ in now.checks] == [(16, 16)]
+    assert now.passes.forward == 0
+    with pytest.raises(UsageError, match="model shortcuts-ce states its own; omit it"):
+        camdbench.classifier("shortcuts-ce", output=len)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 import camdbench
 from camdbench.cli.main import run_cli
@@ -51,6 +52,61 @@ def test_an_unknown_option_and_an_object_of_another_session_are_refused(tmp_path
         camdbench.run(config=tmp_path / "first" / "run.yaml", out=tmp_path / "second")
     again = camdbench.run(config=tmp_path / "first" / "run.yaml", models={"mine": classifier}, out=tmp_path / "second")
     assert again["value"].tolist() == given["value"].tolist()
+
+
+EXAMPLE = """
+plugins: [my_cam.py]
+models: {small: "nets.py:small(width=8)", dino: hf/./checkpoints/dino}
+dataset: "folder(size=32)"
+data_root: photos
+explainers: [gradcam, "opticam(iterations=2)", my_cam, "captum:IntegratedGradients(n_steps=2)"]
+maps: {their-cam: theirs.npz}
+metrics: [ad, ag, "insertion(protocol=rise)"]
+"""
+NETS = """
+import camdbench, torch
+from torch import nn
+def small(width=4):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, width, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 2))
+    return camdbench.classifier(network, layer="1", mean=0.5, std=0.25, input_size=32)
+"""
+CAM = "import camdbench\n@camdbench.explainer('my_cam', paper='none')\ndef f(trace):\n    'A map.'\n    return trace.images.mean(1)\n"
+
+
+@pytest.mark.filterwarnings("ignore:metric insertion")
+def test_a_configuration_with_everything_a_user_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 8, "image_size": 32, "patch_size": 8}
+    config = transformers.Dinov2Config(**sizes, num_labels=2)
+    transformers.Dinov2ForImageClassification(config).save_pretrained(tmp_path / "checkpoints" / "dino")
+    transformers.BitImageProcessor(size={"shortest_edge": 32}, crop_size=32).save_pretrained(tmp_path / "checkpoints" / "dino")
+    draw, ids = np.random.default_rng(0), ["a/0.png", "b/1.png"]
+    for name in ids:
+        (tmp_path / "photos" / name).parent.mkdir(parents=True)
+        Image.fromarray(draw.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(tmp_path / "photos" / name)
+    np.savez(tmp_path / "theirs.npz", **{name: draw.random((8, 8)) for name in ids})
+    (tmp_path / "nets.py").write_text(NETS)
+    (tmp_path / "my_cam.py").write_text(CAM)
+    (tmp_path / "asked.yaml").write_text(EXAMPLE)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    rows = camdbench.run(config="../asked.yaml", out="run")
+    assert set(rows["status"]) == {"ok"}, rows[rows["status"] != "ok"][["model", "explainer", "metric", "reason"]].to_string()
+    assert set(rows["model"]) == {"small", "dino"}
+    assert set(rows["metric"]) == {"ad", "ag", 'insertion(protocol="rise")'}
+    explainers = {"gradcam", "opticam(iterations=2)", "my_cam", "captum:IntegratedGradients(n_steps=2)", "their-cam"}
+    assert set(rows["explainer"]) == explainers
+    assert len(rows) == 2 * 5 * 3 * len(ids)
+
+    written = Path("run/run.yaml").read_text()
+    assert [line.split()[1] for line in written.splitlines()[:3]] == ["python", "camdbench", "torch"]
+    assert all(line.split()[2][0].isdigit() for line in written.splitlines()[:3])
+    older = written.replace("# torch ", "# torch 0.")
+    Path("run/run.yaml").write_text(older)
+    again = camdbench.run(config="../asked.yaml", out="run")  # finished: only versions differ
+    assert Path("run/run.yaml").read_text() == older
+    assert again["value"].tolist() == rows["value"].tolist()
 
 
 OWN = """
