@@ -25,6 +25,12 @@ from camdbench.runner.config import RunConfig
     is_flag=True,
     help="Print the resolved options, and the jobs with their passes and an estimate of their time; write nothing.",
 )
+@click.option(
+    "--own",
+    type=click.Choice(["original", "copy"]),
+    default="original",
+    help="Python files that --config names: from where they were, or their copies in RUN/own.  [default: original]",
+)
 @click.option("--columns", metavar="ROLE=COLUMN,…", help="Columns of a table of pictures, such as image=file,label=class.")
 @click.option(
     "--images",

@@ -186,23 +186,28 @@ def relative_to(folder: Path, given: Any) -> Any:
     >>> relative_to(Path("a"), "gradcam,mine=cam.py:f(k=3)"), relative_to(Path("a"), ["photos.csv(size=64)"])
     ('gradcam,mine=a/cam.py:f(k=3)', ['a/photos.csv(size=64)'])
     """
+    return with_paths(given, lambda path: str(folder / path))
+
+
+def with_paths(given: Any, change: Callable[[str], str]) -> Any:
+    """A text of references, or a list or mapping of these, with other paths of files."""
     if isinstance(given, Mapping):
-        return {name: relative_to(folder, own) for name, own in given.items()}
+        return {name: with_paths(own, change) for name, own in given.items()}
     if isinstance(given, list | tuple):
-        return [relative_to(folder, own) for own in given]
+        return [with_paths(own, change) for own in given]
     if not isinstance(given, str):
         return given
     try:
         parts = split_specs(given)
     except UsageError:  # the check of the option states why
         return given
-    return ",".join(_from(folder, part) for part in parts)
+    return ",".join(_changed(part, change) for part in parts)
 
 
-def _from(folder: Path, part: str) -> str:
+def _changed(part: str, change: Callable[[str], str]) -> str:
     alias, text = split_alias(part)
     if found := _PATH.match(text):
-        text = f"{folder / found[0]}{text[found.end() :]}"
+        text = f"{change(found[0])}{text[found.end() :]}"
     return f"{alias}={text}" if alias else text
 
 

@@ -1,4 +1,4 @@
-"""Copies of a user's Python files beside the rows, in `RUN/own/`: what was run, for a reader; no run loads them."""
+"""Copies of a user's Python files beside the rows, in `RUN/own/`: what was run. A run loads them with `own="copy"` alone."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from camdbench.core.errors import UsageError
 from camdbench.core.files import replacing
 from camdbench.core.own_modules import files_of
-from camdbench.core.references import files_in
+from camdbench.core.references import files_in, with_paths
 
-_SUMS = "SHA256SUMS"
+_SUMS, _KINDS = "SHA256SUMS", ("explainers", "metrics", "models", "dataset")
 
 
 def write_own_files(root: Path, options: Mapping[str, Any]) -> None:
@@ -36,9 +37,41 @@ def write_own_files(root: Path, options: Mapping[str, Any]) -> None:
         _write(folder / _SUMS, "".join(lines).encode())
 
 
+def with_copies(options: Mapping[str, Any], config: object) -> dict[str, Any]:
+    """Options of `RUN/run.yaml` with the copies in `RUN/own/` in place of the Python files of references and plug-ins.
+
+    Args:
+        options: what was read from the file.
+        config: the file.
+
+    Raises:
+        UsageError: there are no copies, one has another hash than when it was written, or a file has none or several.
+    """
+    folder = (Path(config).parent if isinstance(config, str | Path) else Path()) / "own"
+    if not isinstance(config, str | Path) or not (folder / _SUMS).is_file():
+        raise UsageError(f"own = copy: {folder / _SUMS} does not exist; give the run.yaml of a run that has files, --config RUN/run.yaml")
+    lines = (folder / _SUMS).read_text(encoding="utf-8").splitlines()
+    sums = {name: known for known, _, name in (line.partition("  ") for line in lines)}
+    for name, known in sums.items():
+        if not (folder / name).is_file() or _hash((folder / name).read_bytes()) != known:
+            raise UsageError(f"own = copy: {folder / name} is not the file that was run ({known[:8]}); restore it, or omit own")
+
+    def copy_of(path: str) -> str:
+        own = Path(path)
+        if own.suffix != ".py":
+            return path
+        found = [name for name, known in sums.items() if name in (own.name, f"{own.stem}-{known[:8]}.py")]
+        if len(found) != 1:
+            raise UsageError(f"own = copy: {len(found)} copies of {own.name} in {folder}; name the file, or omit own")
+        return str(folder / found[0])
+
+    changed = {name: with_paths(options[name], copy_of) for name in _KINDS if name in options}
+    return {**options, **changed, "plugins": [copy_of(text) for text in options.get("plugins", ())]}
+
+
 def _named(options: Mapping[str, Any]) -> Iterator[tuple[Path, Path]]:
     """Files and their paths in `own`."""
-    asked = [text for name in ("explainers", "metrics", "models", "dataset") for text in files_in(options.get(name))]
+    asked = [text for name in _KINDS for text in files_in(options.get(name))]
     for text in dict.fromkeys([*asked, *options.get("plugins", ())]):
         start = Path(text).resolve()
         for file in sorted(own for own in files_of(start) if own.is_file()):  # a file may be gone since it was loaded

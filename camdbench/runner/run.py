@@ -6,10 +6,11 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from camdbench.core.errors import UsageError
 from camdbench.core.files import read_fields
+from camdbench.core.network_options import check_choice
 from camdbench.core.own_modules import is_module
 from camdbench.core.progress import Progress, showing
 from camdbench.core.references import has_reference, relative_to
@@ -24,6 +25,9 @@ from camdbench.tables.result_rows import Rows
 
 if TYPE_CHECKING:
     from camdbench.runner.resources import Resources
+
+
+OwnFiles = Literal["original", "copy"]  # which Python files of a configuration are loaded
 
 
 @takes(RunConfig)
@@ -41,6 +45,7 @@ def run(
     images: str | Path | None = None,
     preprocess: str | None = None,
     size: int | None = None,
+    own: OwnFiles = "original",
     **options: Any,
 ) -> Rows:
     """Run explainers and metrics over a data set; finished parts are not recomputed.
@@ -63,6 +68,7 @@ def run(
         images: folder of the pictures of a table or a COCO file.
         preprocess: preprocessing of any data set of image files; `model`: that of the models.
         size: side of the input in pixels.
+        own: `copy` takes the Python files that `config` names from the folder `own` beside it, not from where they were.
 
     Returns:
         One row per image, model, explainer and metric, with the columns of `core.row.Row`; values have the units of their
@@ -72,7 +78,8 @@ def run(
         UsageError: invalid configuration, or `out` holds another run.
         CamdbenchError: no image can be read, or a file cannot be written.
     """
-    named = {name: own for name, own in (("explainers", explainers), ("metrics", metrics)) if own is not None}
+    named = {name: value for name, value in (("explainers", explainers), ("metrics", metrics)) if value is not None}
+    options |= {"own": own}
     named |= dict(zip(DATA_OPTIONS, (labels, boxes, masks, columns, images, preprocess, size), strict=True))
     with _opened(config, named | options, resources) as (request, objects):
         from camdbench.runner.executors import EXECUTORS, check_objects  # imports torch, so only after the check
@@ -89,9 +96,9 @@ def run(
             if units:
                 with directory.session(**session_facts(prepared)) as session:
                     for done in EXECUTORS[request.config.executor](prepared, units):
-                        own = len(done.unit.explainers)
-                        session.add(own, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine)
-                        shown.advance(own, f"{done.unit.model}, images {done.unit.start}-{done.unit.stop - 1}")
+                        count = len(done.unit.explainers)
+                        session.add(count, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine)
+                        shown.advance(count, f"{done.unit.model}, images {done.unit.start}-{done.unit.stop - 1}")
         directory.clear_partial()
         rows = load_rows(directory.root)
         chosen = Rows(rows[rows["explainer"].isin([str(spec) for spec in prepared.request.jobs])].reset_index(drop=True))
@@ -127,11 +134,15 @@ def _opened(
     config: RunConfig | Mapping[str, Any] | str | Path | None, options: Mapping[str, Any], resources: Resources | None
 ) -> Generator[tuple[Request, Resources | None]]:
     """Check a configuration and the options beside it, which take precedence; own explainers and metrics are registered inside."""
+    from camdbench.runner.own_files import with_copies
     from camdbench.runner.resolved import refuse_objects
 
+    options = dict(options)
+    own_files = check_choice("own", options.pop("own", "original"), OwnFiles)
     objects = {} if resources is None else {"models": resources.models, "dataset": resources.dataset, "maps": resources.joint}
     given = [name for name, own in objects.items() if own is not None and own != {}]
-    read = {name: value for name, value in read_config(config).items() if name not in given}
+    stated = with_copies(read_config(config), config) if own_files == "copy" else read_config(config)
+    read = {name: value for name, value in stated.items() if name not in given}
     for plugin in _plugins(read.pop("plugins", None)):
         load_plugin(plugin)
     chosen, resources = _with_maps(with_data_options(read | dict(options), None if "dataset" in given else RunConfig.dataset), resources)

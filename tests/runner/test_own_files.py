@@ -12,6 +12,7 @@ import yaml
 
 import camdbench
 from camdbench.cli.main import run_cli
+from camdbench.core.errors import UsageError
 
 CAM = "import helper_of_cam\ndef cam(trace):\n    '''A map.'''\n    return helper_of_cam.of(trace)\n"
 HELPER = "def of(trace):\n    return trace.images.mean(1)\n"
@@ -60,6 +61,30 @@ def test_a_copy_is_never_replaced(tmp_path: Path):
     own = tmp_path / "run" / "own"
     name = f"cam-{hashlib.sha256(second.encode()).hexdigest()[:8]}.py"
     assert {path.name: path.read_text() for path in own.glob("*.py")} == {"cam.py": first, name: second}
+
+
+def test_copies_are_run_where_the_files_are_gone(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for name, content in {"cam.py": CAM, "helper_of_cam.py": HELPER, "plug.py": PLUGIN}.items():
+        (tmp_path / name).write_text(content)
+    (tmp_path / "asked.yaml").write_text("plugins: plug.py\nexplainers: [from_plugin, 'mine=cam.py:cam']\nmetrics: ad\nlimit: 2\n")
+    rows = camdbench.run(config=tmp_path / "asked.yaml", out=tmp_path / "run")
+    for name in ("cam.py", "helper_of_cam.py", "plug.py"):
+        (tmp_path / name).unlink()
+    words = ["run", "--config", str(tmp_path / "run" / "run.yaml"), "--out", str(tmp_path / "again"), "-q"]
+    assert run_cli(words) == 2
+    done = subprocess.run([sys.executable, "-m", "camdbench", *words, "--own", "copy"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert camdbench.load_rows(tmp_path / "again")["value"].tolist() == rows["value"].tolist()
+    capsys.readouterr()
+    with (tmp_path / "run" / "own" / "helper_of_cam.py").open("a") as file:
+        file.write("\n")
+    assert run_cli([*words, "--own", "copy"]) == 2
+    assert "helper_of_cam.py is not the file that was run" in capsys.readouterr().err
+    for given in (tmp_path / "asked.yaml", {"explainers": "fakecam"}):
+        with pytest.raises(UsageError, match="SHA256SUMS does not exist"):
+            camdbench.run(config=given, own="copy", out=tmp_path / "other")
+    with pytest.raises(UsageError, match="no own 'copies'; did you mean 'copy'"):
+        camdbench.run(config=tmp_path / "run" / "run.yaml", own="copies", out=tmp_path / "other")
 
 
 def test_no_own_files_no_folder_and_wrong_plugins_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
