@@ -40,9 +40,8 @@ class Classifier(nn.Module):
         class_names: names of the C classes, in the order of the logits.
         input_size: side of the images that the network is made for, in pixels; default: the network's own, else 224.
         precision: precision of `score` without gradients; all other passes use the network's own.
-        output: what the network returns: `logits`, `probabilities`, `log-probabilities` or `sigmoid`, or a function from what it
-            returns to logits. Probabilities p become log p and sigmoids log p - log(1 - p); gradients are of these. Default:
-            logits, and a network that returns something else is refused.
+        output: what the network returns: `logits`, `probabilities`, `log-probabilities` or `sigmoid`, or a function from it to logits.
+            Probabilities p become log p and sigmoids log p - log(1 - p); gradients are of these. Default: logits; others are refused.
         batch_mates: `alone` passes one image at a time, for a network whose outputs depend on the other images of a batch.
         prefix_tokens: number of tokens before those of the patches; default: the network's own, else by the patch size.
         channels: `bgr` for a network that takes the channels in that order; mean, std and images stay RGB.
@@ -57,6 +56,7 @@ class Classifier(nn.Module):
 
     mean: Tensor
     std: Tensor
+    output: Output | None
     changing_attributes = ("passes", "checks")  # no part of its identity
 
     def __init__(
