@@ -99,6 +99,7 @@ def compare(
     if across:
         theirs, others, _ = load_pooled(runs[1:])
         cells, pairs = _across(cells, _mean_cells(others, theirs, metrics))
+        about = about | {"metrics": {**theirs.get("metrics", {}), **about.get("metrics", {})}}
         labels = _run_labels(cells, [about["run"]] * len(labels) + [theirs["run"]] * (len(cells.keys) - len(labels)))
     else:
         pairs = [pair for block in _blocks(cells) for pair in combinations(block, 2)]
