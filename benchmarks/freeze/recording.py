@@ -24,9 +24,10 @@ def record_parts(out: Path, parts: Sequence[str], *, names: Sequence[str], full:
     """Record the parts in their order; the folders of a part are written anew, unless only some runs are named."""
     import torch
     from registry import dump_registries
-    from runs import golden_runs, other_runs
     from tables import printed_tables
     from training import trainings
+
+    from runs import golden_runs, other_runs
 
     preload()
     torch.set_num_threads(1)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import yaml
 from neutral import store_maps, write_table
 from recorder import Recorder
-from runs import options_run, two_models
 from spelling import words
 from training import train
+
+from runs import options_run, two_models
 
 COMMANDS = (
     "",

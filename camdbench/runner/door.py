@@ -12,7 +12,7 @@ from camdbench.core.own_entry import OwnEntry
 from camdbench.core.references import Given, call_given, is_reference, read_given
 from camdbench.core.registries import explainers, metrics
 from camdbench.core.spec import Spec
-from camdbench.datasets.open_dataset import split_table
+from camdbench.datasets.open_dataset import split_table, table_in
 from camdbench.datasets.own.of_model import OfModel
 from camdbench.datasets.own_data import check_data_name, data, is_dataset, to_dataset
 from camdbench.datasets.samples import Dataset
@@ -91,8 +91,7 @@ def data_of(given: Any, **more: Any) -> tuple[Dataset | OfModel, str]:
     if not isinstance(given, str):
         return to_dataset(given, **more), ""
     if not is_reference(given):
-        file, options = split_table(given)
-        return to_dataset(given, **more), "" if has_lists else f"{Path(file).absolute()}{options}"
+        return to_dataset(given, **more), "" if has_lists else table_in(Path.cwd(), given)
     (one,) = read_given(given, "dataset")
     thing, name = _called(one), one.label or one.name
     if not is_dataset(thing):

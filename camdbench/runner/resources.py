@@ -18,7 +18,7 @@ from camdbench.datasets.class_order import InNetworkOrder
 from camdbench.datasets.geometry import choose_preprocess
 from camdbench.datasets.loading import UnreadableImage, default_workers, read
 from camdbench.datasets.on_disk import OnDisk
-from camdbench.datasets.open_dataset import open_dataset
+from camdbench.datasets.open_dataset import is_path, open_dataset
 from camdbench.datasets.own.of_model import OfModel
 from camdbench.datasets.own_data import to_dataset
 from camdbench.datasets.samples import Batch, Dataset, Sample, batches
@@ -90,6 +90,7 @@ class Resources:
             asked.config,
             device=self.device,
             **{name: _absolute(getattr(asked.config, name)) for name in ("data_root", "weights", "image_ids", "prompts")},
+            classes=_absolute(asked.config.classes) if is_path(asked.config.classes) else asked.config.classes,
             maps=None if asked.config.maps is None else {name: _absolute(path) for name, path in asked.config.maps.items()},
         )
         models = tuple(_absolute(name) if Path(name).is_file() else with_absolute_folders(name) for name in asked.models)

@@ -88,7 +88,7 @@ def _with_count(lines: pd.DataFrame, title: str, *, printed: bool) -> tuple[tupl
     """
     if printed:  # LaTeX states it in the caption
         return _PAIRS, title
-    if lines["n"].nunique() == 1:
+    if lines["n"].eq(lines["n"].iloc[0]).all():
         n = int(lines["n"].iloc[0])
         return tuple(column for column in _PAIRS if column.key != "n"), f"{title} · {n} image{'' if n == 1 else 's'}"
     return tuple(replace(column, wide_only=True) if column.key == "better" else column for column in _PAIRS), title
