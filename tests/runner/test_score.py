@@ -141,7 +141,11 @@ def test_what_cannot_be_scored_is_refused_with_the_mend(kept: Path, tmp_path: Pa
         (tmp_path / "flat.npy", {}, r"shape \(3, 4\); expected \(N, h, w\)"),
         (tmp_path / "many.npy", {}, r"at most \d+ maps, in the order"),
         (tmp_path / "broken.npy", {}, r"broken.npy: damaged \(no array of numbers\); give numbers"),
-        (tmp_path / "strangers.npz", {}, "none of them an image of the data set"),
+        (
+            tmp_path / "strangers.npz",
+            {},
+            r"strangers.npz: none of its 2 maps is of an image of the data set \(a, b\); name them by image id, such as \S+, \S+, \S+$",
+        ),
         (tmp_path / "large.npy", {"normalisation": "none"}, r"values from 5 to 5; expected \[0, 1\], or --normalisation range"),
         (tmp_path / "large.npy", {"normalisation": "ranje"}, "no normalisation 'ranje'; did you mean 'range'"),
         (tmp_path / "flat.npy", {"explainer_name": "gradcam"}, "an explainer of camdbench; choose another name, such as gradcam-theirs"),
