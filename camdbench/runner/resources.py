@@ -86,11 +86,11 @@ class Resources:
     def with_absolute_paths(self) -> Resources:
         """Return unopened resources with absolute paths, for a process in another folder."""
         asked = self.checked_request
+        listed = ("classes",) if is_path(asked.config.classes) else ()
         config = replace(
             asked.config,
             device=self.device,
-            **{name: _absolute(getattr(asked.config, name)) for name in ("data_root", "weights", "image_ids", "prompts")},
-            classes=_absolute(asked.config.classes) if is_path(asked.config.classes) else asked.config.classes,
+            **{name: _absolute(getattr(asked.config, name)) for name in ("data_root", "weights", "image_ids", "prompts", *listed)},
             maps=None if asked.config.maps is None else {name: _absolute(path) for name, path in asked.config.maps.items()},
         )
         models = tuple(_absolute(name) if Path(name).is_file() else with_absolute_folders(name) for name in asked.models)
