@@ -86,13 +86,10 @@ class Resources:
     def with_absolute_paths(self) -> Resources:
         """Return unopened resources with absolute paths, for a process in another folder."""
         asked = self.checked_request
-        listed = ("classes",) if is_path(asked.config.classes) else ()
-        config = replace(
-            asked.config,
-            device=self.device,
-            **{name: _absolute(getattr(asked.config, name)) for name in ("data_root", "weights", "image_ids", "prompts", *listed)},
-            maps=None if asked.config.maps is None else {name: _absolute(path) for name, path in asked.config.maps.items()},
-        )
+        paths = ["data_root", "weights", "image_ids", "prompts"] + ["classes"] * is_path(asked.config.classes)
+        found = {name: _absolute(getattr(asked.config, name)) for name in paths}
+        maps = None if asked.config.maps is None else {name: _absolute(path) for name, path in asked.config.maps.items()}
+        config = replace(asked.config, device=self.device, maps=maps, **found)
         models = tuple(_absolute(name) if Path(name).is_file() else with_absolute_folders(name) for name in asked.models)
         place = replace(asked, config=config, models=models, dataset=_with_absolute_masks(asked.dataset), maps=_absolute(asked.maps))
         return replace(self, place=place, models={name: own for name, own in self.models.items() if name not in self.places})
@@ -318,4 +315,4 @@ def _with_absolute_masks(dataset: Spec) -> Spec:
     masks = dataset.arguments.get("masks")
     if not isinstance(masks, str) or not Path(masks).is_dir() or masks in ("gt", "bbox"):
         return dataset
-    return Spec.of(dataset.name, dataset.arguments | {"masks": str(Path(masks).resolve())}, dataset.wrapped)
+    return Spec.of(dataset.name, dataset.arguments | {"masks": _absolute(masks)}, dataset.wrapped)
