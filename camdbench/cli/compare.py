@@ -79,10 +79,9 @@ def command(
     camdbench compare RUN --training-seeds
     camdbench compare RUN_S0 RUN_S1 RUN_S2 --training-seeds --half-width 1.0
     """
-    from camdbench.core.registries import metrics as registry
     from camdbench.tables.comparison import compare
 
-    chosen = None if metrics is None else [str(spec) for spec in registry.parse(metrics)]
+    chosen = None if metrics is None else _specs(metrics)
     if over_seeds:
         _over_seeds(runs, chosen, half_width, form)
         return
@@ -90,6 +89,29 @@ def command(
         raise click.UsageError(f"--half-width = {half_width:g}: needs --training-seeds; add it")
     compared = compare(*runs, across=across, metrics=chosen, alpha=alpha, seed=seed)
     _show_pairs(compared, () if across else runs, chosen, alpha, form, everything=everything)
+
+
+def _specs(text: str) -> list[str]:
+    """Specs as rows have them: canonical; those that are not registered, such as the user's in the run, stay."""
+    from camdbench.core.errors import UsageError
+    from camdbench.core.references import has_reference
+    from camdbench.core.registries import metrics
+    from camdbench.core.spec import parse_specs
+
+    if has_reference(text):
+        from camdbench.metrics.common.own_metrics import own_metrics
+
+        with own_metrics(text) as found:
+            return [str(spec) for spec in metrics.parse(found or ())]
+    specs = list[str]()
+    for spec in parse_specs(text):
+        try:
+            metrics.get(spec.name)
+        except UsageError:  # the message of `compare` lists the metrics of the run
+            specs.append(str(spec))
+        else:
+            specs.append(str(metrics.check(spec)))
+    return specs
 
 
 def _over_seeds(runs: Sequence[str], metrics: list[str] | None, half_width: float | None, form: Format) -> None:

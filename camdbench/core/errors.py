@@ -10,6 +10,7 @@ CamdbenchError            the job failed                                        
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -50,6 +51,16 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
+def file_in(name: str) -> str:
+    """The Python file that stands for a name, perhaps before options; empty if there is none.
+
+    >>> file_in("sub/nets.py"), file_in("nets.py(width=2)"), file_in("resnet18")
+    ('sub/nets.py', 'nets.py', '')
+    """
+    found = re.fullmatch(r"(.*\.py)(\(.*)?", name, re.DOTALL)
+    return found[1] if found else ""
+
+
 def unknown(kind: str, name: str, known: Iterable[str], *, of: object = "", more: str = "") -> UsageError:
     """UsageError for an unregistered name, with the nearest registered names; `of` names the thing that lacks it.
 
@@ -57,7 +68,11 @@ def unknown(kind: str, name: str, known: Iterable[str], *, of: object = "", more
     "no explainer 'gradcan'; did you mean 'gradcam'?"
     >>> str(unknown("split", "test", ["train", "val"], of="shortcuts"))
     "shortcuts: no split 'test'; known: train, val"
+    >>> str(unknown("model", "nets.py", ["resnet18"]))
+    'model nets.py: a file; name a function or object of it, nets.py:NAME'
     """
+    if file := file_in(name):
+        return UsageError(f"{kind} {name}: a file; name a function or object of it, {file}:NAME")
     names = sorted(known)
     close = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.6)
     if close:

@@ -18,7 +18,7 @@ from camdbench.core.spec import Spec, parse_spec, split_specs
 OBJECT = "object of a Python session"  # origin of what has no file
 _REFERENCE = re.compile(r"(?P<file>[^():=]*(?::[\\/][^():=]*)?\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)\s*(?P<call>\(.*)?", re.DOTALL)
 _ALIAS = re.compile(r"\s*([^()=:,\"'\s]+)\s*=\s*(?=\S)")
-_PATH = re.compile(r"[^():=]*(?::[\\/][^():=]*)?\.(?:py(?=:)|(?:csv|parquet)(?=\(|$)|safetensors$)")  # at the start of a spec
+_PATH = re.compile(r"[^():=]*(?::[\\/][^():=]*)?\.(?:py(?=:)|safetensors$)")  # at the start of a spec
 _INSIDE, _QUOTED = re.compile(r"\(.*\.py:[A-Za-z_]", re.DOTALL), re.compile(r"""'[^']*'|"[^"]*\"""")
 _NAME = re.compile(r"[A-Za-z0-9_][\w.@+\-/]{0,79}", re.ASCII)
 _PREFIXES = ("captum", "quantus")  # of registered names
@@ -183,8 +183,8 @@ def options_text(options: Mapping[str, object]) -> str:
 def relative_to(folder: Path, given: Any) -> Any:
     """Names, references and paths of a file in `folder`: a text, or a list or mapping of these; relative paths become paths from here.
 
-    >>> relative_to(Path("a"), "gradcam,mine=cam.py:f(k=3)"), relative_to(Path("a"), ["photos.csv(size=64)"])
-    ('gradcam,mine=a/cam.py:f(k=3)', ['a/photos.csv(size=64)'])
+    >>> relative_to(Path("a"), "gradcam,mine=cam.py:f(k=3)"), relative_to(Path("a"), ["net.safetensors"])
+    ('gradcam,mine=a/cam.py:f(k=3)', ['a/net.safetensors'])
     """
     return with_paths(given, lambda path: str(folder / path))
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from camdbench.core.errors import UsageError
+from camdbench.core.errors import UsageError, file_in
 
 _NAME = re.compile(r"[A-Za-z0-9_][\w./@:+-]*")
 _OPENING, _CLOSING, _QUOTES = "([{", ")]}", "'\""
@@ -75,6 +75,8 @@ def parse_spec(text: str) -> Spec:
     item = text.strip()
     name = _NAME.match(item)
     if name is None:
+        if file := file_in(item):
+            raise UsageError(f"{item}: a file; name a function or object of it, {file}:NAME")
         raise UsageError(f"cannot read {text!r}: expected a name such as gradcam or opticam(iterations=50)")
     rest = item[name.end() :].strip()
     return _read_call(name[0], rest, item) if rest else Spec(name[0])

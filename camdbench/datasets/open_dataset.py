@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from camdbench.core.errors import UsageError, unknown
+from camdbench.core.references import split_alias
 from camdbench.core.registries import datasets
 from camdbench.core.spec import Spec, parse_spec
 
@@ -28,6 +29,27 @@ def split_table(text: str) -> tuple[str, str]:
         return found[2].strip(), f"({found[3].strip()})" if (found[3] or "").strip() else ""
     found = _TABLE.fullmatch(text.strip())
     return (found[1], found[2] or "") if found else ("", "")
+
+
+def table_in(folder: Path, text: str) -> str:
+    """Spec of a table or of a file in COCO's form, with its paths, `images` and `classes` included, from `folder`; others as they are.
+
+    >>> table_in(Path("a"), "mine=photos.csv(images='b')"), table_in(Path("a"), "coco(c.json, size=64)"), table_in(Path("a"), "folder")
+    ('mine=a/photos.csv(images="a/b")', 'a/c.json(size=64)', 'folder')
+    """
+    alias, plain = split_alias(text)
+    file, options = split_table(plain)
+    if not file:
+        return text
+    arguments = parse_spec(f"table{options}").arguments
+    paths = {name: str(folder / str(arguments[name])) for name in ("images", "classes") if is_path(arguments.get(name))}
+    found = str(folder / file) + str(Spec.of("table", arguments | paths)).removeprefix("table")
+    return f"{alias}={found}" if alias else found
+
+
+def is_path(given: object) -> bool:
+    """Whether an option `images` or `classes` is a path: not absent, a list, `names` or `positions`."""
+    return isinstance(given, str | Path) and given not in ("names", "positions")
 
 
 def check_dataset(text: str, split: str | None, data_root: str | Path | None) -> tuple[Spec, str]:

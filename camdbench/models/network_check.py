@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _TOLERANCE = 1e-3  # of sums of probabilities, and of differences relative to the spread of an image's outputs
 _ROUNDING = 1e-6
+_AFFINE = ("AddmmBackward0", "MmBackward0", "ConvolutionBackward0")
+_VIEWS = ("ViewBackward0", "ReshapeAliasBackward0", "SqueezeBackward0", "SqueezeBackward1", "ToCopyBackward0")
 _BATCH_NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d, torch.nn.SyncBatchNorm)
 
 Size = tuple[int, int]
@@ -37,6 +39,7 @@ class ProbeOutputs:
         problem: what the network reported for a batch of several images; empty if it accepts them.
         unnormalised: first normalisation layer without running statistics, in words; empty if there is none.
         extreme: (N, C), of colours far outside [0, 1], where logits leave [0, 1] and sigmoids do not; None if not needed.
+        affine: whether they are those of a linear layer or a convolution, with nothing after it.
     """
 
     alone: Tensor
@@ -45,13 +48,14 @@ class ProbeOutputs:
     problem: str = ""
     unnormalised: str = ""
     extreme: Tensor | None = None
+    affine: bool = False
 
     @property
     def kind(self) -> Output:
         """What the outputs look like."""
         found = kind_of(self.alone)
         bounded = self.extreme is None or kind_of(self.extreme) != "logits" or not bool(self.extreme.isfinite().all())
-        return found if bounded or found != "sigmoid" else "logits"
+        return found if found != "sigmoid" or (bounded and not self.affine) else "logits"
 
 
 class Finding(NamedTuple):
@@ -185,10 +189,10 @@ def check_network(classifier: Classifier, image_size: Size) -> NetworkCheck:
 
 def _checked(classifier: Classifier, image_size: Size) -> NetworkCheck:
     images = probe_images(image_size, classifier)
-    first, problem = _first_pass(classifier, images[:1])
+    first, problem, affine = _first_pass(classifier, images[:1])
     with torch.no_grad():
         rows = [first, *(classifier.outputs(image[None]) for image in images[1:])]
-        seen = ProbeOutputs(torch.cat(rows))
+        seen = ProbeOutputs(torch.cat(rows), affine=affine)
         if classifier.batch_mates == "together":
             seen = _with_batches(classifier, images, seen)
         if seen.kind == "sigmoid" and classifier.output != "logits":
@@ -231,8 +235,8 @@ def probe_images(image_size: Size, classifier: Classifier) -> Tensor:
     return images.to(classifier.device, torch.float64 if classifier.mean.dtype == torch.float64 else torch.float32)
 
 
-def _first_pass(classifier: Classifier, image: Tensor) -> tuple[Tensor, str]:
-    """Outputs (1, C) of one image, and why they have no gradient (empty if they have one).
+def _first_pass(classifier: Classifier, image: Tensor) -> tuple[Tensor, str, bool]:
+    """Outputs (1, C) of one image, why they have no gradient (empty if they have one), and whether a linear layer is the last step.
 
     Raises:
         UsageError: the pass fails.
@@ -242,7 +246,14 @@ def _first_pass(classifier: Classifier, image: Tensor) -> tuple[Tensor, str]:
         found = run_once(classifier, lambda: classifier.outputs(leaf), image)
         if len(found) != 1:
             raise UsageError(f"{classifier.name}: {len(found)} rows of outputs for one image; return one row per image")
-        return found.detach(), _gradient_problem(found, leaf)
+        return found.detach(), _gradient_problem(found, leaf), _is_affine(found.grad_fn)
+
+
+def _is_affine(step: Any) -> bool:
+    """Whether a step of autograd's graph is a linear layer or a convolution, perhaps behind views; False without a graph."""
+    while step is not None and step.name() in _VIEWS:
+        step = step.next_functions[0][0]
+    return step is not None and step.name() in _AFFINE
 
 
 def _gradient_problem(found: Tensor, leaf: Tensor) -> str:

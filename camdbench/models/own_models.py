@@ -42,7 +42,8 @@ def classifier(
     Args:
         model: an `nn.Module`, a function without arguments that returns a Module or a `Classifier`, a reference, or a name.
         layer: target layer; default: by architecture.
-        mean: mean of the normalisation on the scale of [0, 1]; default: that of timm's `pretrained_cfg`.
+        mean: mean of the normalisation on the scale of [0, 1]; default: that of timm's `pretrained_cfg`, or of the image processor in
+            the folder that a network of transformers was read from.
         std: standard deviation of the normalisation; default: as for `mean`.
         name: name in rows; default: the name of the function, or the class in lower case.
         class_names: names of the C classes, in the order of the logits.
@@ -133,7 +134,7 @@ def _keep(found: Classifier, facts: Mapping[str, Any], label: str, default: str)
 
 
 def _with_normalisation(network: nn.Module, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts, with mean, std and size of timm's `pretrained_cfg`, and names and size of transformers, where they are not given.
+    """The facts, with those of timm's `pretrained_cfg`, or of transformers' configuration and image processor, if not given.
 
     Raises:
         UsageError: mean and std are unknown.
@@ -141,14 +142,14 @@ def _with_normalisation(network: nn.Module, facts: Mapping[str, Any]) -> dict[st
     stated = getattr(network, "pretrained_cfg", None)
     known = stated if isinstance(stated, Mapping) else {}
     found = {key: known[key] for key in ("mean", "std") if key in known} | dict(facts)
-    lacks = [key for key in ("mean", "std") if key not in found]
-    if lacks:
+    processed = {} if {"mean", "std"} <= set(found) else _of_processor(network)
+    if lacks := [key for key in ("mean", "std") if key not in processed | found]:
         raise UsageError(
             f"{type(network).__name__}: {' and '.join(lacks)} {'are' if len(lacks) > 1 else 'is'} unknown; "
             f"give {', '.join(f'{key}=' for key in lacks)} (--mean, --std; 0 and 1 for a network that takes [0, 1])"
         )
     side = known.get("input_size", (0, 0))[-1]
-    return _of_transformers(network) | ({"input_size": side} if side else {}) | found
+    return _of_transformers(network) | processed | ({"input_size": side} if side else {}) | found
 
 
 def _of_transformers(network: nn.Module) -> dict[str, Any]:
@@ -161,6 +162,22 @@ def _of_transformers(network: nn.Module) -> dict[str, Any]:
     sides = getattr(config, "image_size", None)
     side = sides[0] if isinstance(sides, list | tuple) and len(set(sides)) == 1 else sides
     return {"class_names": _class_names(config)} | ({"input_size": side} if isinstance(side, int) else {})
+
+
+def _of_processor(network: nn.Module) -> dict[str, Any]:
+    """Preprocessing of a network of transformers, by the folder that it was read from; empty without a known image processor there."""
+    folder = Path(str(getattr(network, "name_or_path", "") or "\0"))
+    if not type(network).__module__.startswith("transformers.") or not (folder / "preprocessor_config.json").is_file():
+        return {}
+    from camdbench.models.huggingface_zoo import PREFIX, load_processor, quiet
+
+    try:
+        with quiet():
+            found = load_processor(f"{PREFIX}{folder.resolve()}", network.config, download=False)
+    except UsageError:  # an unknown kind of processor: mean and std must be given
+        return {}
+    stated = {"mean": found.mean, "std": found.std, "input_size": found.size}
+    return stated | {"channels": found.channels, "preprocess": found.geometry}
 
 
 @dataclass(frozen=True)

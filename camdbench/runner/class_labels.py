@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from camdbench.core.errors import CamdbenchWarning, UsageError
+from camdbench.core.imagenet_classes import imagenet_positions
 from camdbench.datasets.class_order import order_by_names
 from camdbench.datasets.folder_layout import read_lines
 from camdbench.models.classifier import Classifier
@@ -88,10 +89,13 @@ def _warn_of_positions(resources: Resources, classifier: Classifier) -> None:
         return
     count = check_network(classifier, resources.image_size).classes
     if len(classes) < count and classifier.class_names[: len(classes)] != tuple(classes):
+        known = imagenet_positions()
+        fix = "if the classes differ, list the model's classes in order in classes.txt, or choose --target predicted"
+        if count == len(known) and set(classes) <= set(known):
+            fix = "the class folders are WordNet identifiers of ImageNet: give --dataset 'folder(classes=\"imagenet\")'"
         warnings.warn(
             f"data set {request.dataset} has {len(classes)} classes and model {classifier.name} has {count}: label 0 is scored as "
-            "the model's class 0, and so on; if the classes differ, list the model's classes in order in classes.txt, "
-            "or choose --target predicted",
+            f"the model's class 0, and so on; {fix}",
             CamdbenchWarning,
             stacklevel=2,
         )

@@ -12,7 +12,8 @@ from camdbench.core.own_entry import OwnEntry
 from camdbench.core.references import Given, call_given, is_reference, read_given
 from camdbench.core.registries import explainers, metrics
 from camdbench.core.spec import Spec
-from camdbench.datasets.open_dataset import split_table
+from camdbench.datasets.open_dataset import split_table, table_in
+from camdbench.datasets.own.items import is_stream
 from camdbench.datasets.own.of_model import OfModel
 from camdbench.datasets.own_data import check_data_name, data, is_dataset, to_dataset
 from camdbench.datasets.samples import Dataset
@@ -74,12 +75,17 @@ def _with_data(options: dict[str, Any], resources: Resources | None) -> Resource
     if given is None or (isinstance(given, str) and not is_reference(given) and split_table(given) == ("", "")):
         return resources
     del options["dataset"]
-    found, place = data_of(given, **about)
+    found, place = data_of(given, limit=options.get("limit"), **about)
     return replace(resources or Resources(), dataset=found, dataset_place=place, data_options=about if place else {})
 
 
-def data_of(given: Any, **more: Any) -> tuple[Dataset | OfModel, str]:
+def data_of(given: Any, *, limit: int | None = None, **more: Any) -> tuple[Dataset | OfModel, str]:
     """Data set of an object, of a table of pictures, or of the function of a reference, with options of `camdbench.data`.
+
+    Args:
+        given: the object or text.
+        limit: number of images to read of a stream; other data are not cut here.
+        **more: options of `camdbench.data`.
 
     Returns:
         The data set, and a text with an absolute path of which another process makes it; empty for objects.
@@ -89,19 +95,23 @@ def data_of(given: Any, **more: Any) -> tuple[Dataset | OfModel, str]:
     """
     has_lists = any(name in more for name in ("labels", "boxes", "masks"))
     if not isinstance(given, str):
-        return to_dataset(given, **more), ""
+        return to_dataset(given, **more, **_limit_of(given, limit)), ""
     if not is_reference(given):
-        file, options = split_table(given)
-        return to_dataset(given, **more), "" if has_lists else f"{Path(file).absolute()}{options}"
+        return to_dataset(given, **more), "" if has_lists else table_in(Path.cwd(), given)
     (one,) = read_given(given, "dataset")
     thing, name = _called(one), one.label or one.name
     if not is_dataset(thing):
-        thing = data(thing, name=name, **more)
+        thing = data(thing, name=name, **more, **_limit_of(thing, limit))
     elif more:
         thing = to_dataset(thing, **more)
     elif one.label or getattr(thing, "name", None) in (None, ""):
         thing = _named(thing, check_data_name(name))
     return thing, "" if has_lists else f"{one.label}={one.reference}" if one.label else one.reference
+
+
+def _limit_of(given: Any, limit: int | None) -> dict[str, Any]:
+    """The option `limit` of a stream."""
+    return {"limit": limit} if limit is not None and is_stream(given) and not is_dataset(given) else {}
 
 
 def _named(dataset: Any, name: str) -> Any:

@@ -15,6 +15,7 @@ from camdbench.core.errors import UsageError
 from camdbench.core.files import reading
 
 MapsLike = Any  # str | Path | array (N, h, w) | Mapping[id, array (h, w)]
+_SHOWN = 3  # ids that an error names
 _FORMS = "a file .npy, .npz, .h5 or .zarr"
 
 
@@ -92,8 +93,18 @@ def read_maps(path: Path, ids: Sequence[str]) -> Maps:
     if len(names) == 1 and loaded[names[0]].ndim != 2:
         return maps_in_order(loaded[names[0]], str(path), ids)
     if not set(names) & set(ids):
-        raise UsageError(f"{path} holds {', '.join(names[:3])}, …, none of them an image of the data set ({', '.join(ids[:3])}, …)")
+        raise _strangers(f"{path}: none of its {len(names)} maps", names, ids)
     return _by_id(loaded, str(path))
+
+
+def _strangers(what: str, names: Sequence[str], ids: Sequence[str]) -> UsageError:
+    """Error for maps under names that are no image ids.
+
+    >>> print(_strangers("a.npz: none of its 2 maps", ["b", "c"], ["1", "2", "3", "4"]))
+    a.npz: none of its 2 maps is of an image of the data set (b, c); name them by image id, such as 1, 2, 3
+    """
+    shown = ", ".join(names[:_SHOWN]) + ", …" * (len(names) > _SHOWN)
+    return UsageError(f"{what} is of an image of the data set ({shown}); name them by image id, such as {', '.join(ids[:_SHOWN])}")
 
 
 def maps_in_order(maps: Any, what: str, ids: Sequence[str]) -> Maps:

@@ -18,7 +18,7 @@ from camdbench.datasets.class_order import InNetworkOrder
 from camdbench.datasets.geometry import choose_preprocess
 from camdbench.datasets.loading import UnreadableImage, default_workers, read
 from camdbench.datasets.on_disk import OnDisk
-from camdbench.datasets.open_dataset import open_dataset
+from camdbench.datasets.open_dataset import is_path, open_dataset
 from camdbench.datasets.own.of_model import OfModel
 from camdbench.datasets.own_data import to_dataset
 from camdbench.datasets.samples import Batch, Dataset, Sample, batches
@@ -86,12 +86,10 @@ class Resources:
     def with_absolute_paths(self) -> Resources:
         """Return unopened resources with absolute paths, for a process in another folder."""
         asked = self.checked_request
-        config = replace(
-            asked.config,
-            device=self.device,
-            **{name: _absolute(getattr(asked.config, name)) for name in ("data_root", "weights", "image_ids", "prompts")},
-            maps=None if asked.config.maps is None else {name: _absolute(path) for name, path in asked.config.maps.items()},
-        )
+        paths = ["data_root", "weights", "image_ids", "prompts"] + ["classes"] * is_path(asked.config.classes)
+        found = {name: _absolute(getattr(asked.config, name)) for name in paths}
+        maps = None if asked.config.maps is None else {name: _absolute(path) for name, path in asked.config.maps.items()}
+        config = replace(asked.config, device=self.device, maps=maps, **found)
         models = tuple(_absolute(name) if Path(name).is_file() else with_absolute_folders(name) for name in asked.models)
         place = replace(asked, config=config, models=models, dataset=_with_absolute_masks(asked.dataset), maps=_absolute(asked.maps))
         return replace(self, place=place, models={name: own for name, own in self.models.items() if name not in self.places})
@@ -317,4 +315,4 @@ def _with_absolute_masks(dataset: Spec) -> Spec:
     masks = dataset.arguments.get("masks")
     if not isinstance(masks, str) or not Path(masks).is_dir() or masks in ("gt", "bbox"):
         return dataset
-    return Spec.of(dataset.name, dataset.arguments | {"masks": str(Path(masks).resolve())}, dataset.wrapped)
+    return Spec.of(dataset.name, dataset.arguments | {"masks": _absolute(masks)}, dataset.wrapped)

@@ -17,7 +17,7 @@ from camdbench.core.references import has_reference, relative_to
 from camdbench.core.registry import load_plugin
 from camdbench.core.settings import fields_of, make_config, takes
 from camdbench.core.spec import Spec
-from camdbench.datasets.open_dataset import split_table
+from camdbench.datasets.open_dataset import is_path, split_table, table_in
 from camdbench.runner.config import Request, RunConfig, Specs, check_config
 from camdbench.runner.data_options import DATA_OPTIONS, with_data_options
 from camdbench.tables.load import load_rows
@@ -78,10 +78,10 @@ def run(
         UsageError: invalid configuration, or `out` holds another run.
         CamdbenchError: no image can be read, or a file cannot be written.
     """
-    named = {name: value for name, value in (("explainers", explainers), ("metrics", metrics)) if value is not None}
-    options |= {"own": own}
+    named = {"explainers": explainers, "metrics": metrics, "own": own}
     named |= dict(zip(DATA_OPTIONS, (labels, boxes, masks, columns, images, preprocess, size), strict=True))
-    with _opened(config, named | options, resources) as (request, objects):
+    given = {name: value for name, value in named.items() if value is not None} | options  # others are those of the configuration
+    with _opened(config, given, resources) as (request, objects):
         from camdbench.runner.executors import EXECUTORS, check_objects  # imports torch, so only after the check
         from camdbench.runner.prepare import prepare, session_facts
         from camdbench.runner.resolved import write_resolved
@@ -171,6 +171,9 @@ def read_config(config: RunConfig | Mapping[str, Any] | str | Path | None) -> di
     for name in ("explainers", "metrics", "models", "dataset"):
         if name in found:
             found[name] = relative_to(file.parent, found[name])
+    if isinstance(dataset := found.get("dataset"), str):
+        found["dataset"] = table_in(file.parent, dataset)
+    found |= {name: str(file.parent / found[name]) for name in ("images", "classes") if is_path(found.get(name))}
     if isinstance(maps := found.get("maps"), dict):
         found["maps"] = {name: str(file.parent / path) if isinstance(path, str) else path for name, path in maps.items()}
     found |= {} if "models" not in found else {"models": _with_folders(found["models"], file.parent)}

@@ -99,7 +99,9 @@ def compare(
     if across:
         theirs, others, _ = load_pooled(runs[1:])
         cells, pairs = _across(cells, _mean_cells(others, theirs, metrics))
+        own: dict[str, Any] = {"metrics": {**theirs.get("metrics", {}), **about.get("metrics", {})}}
         labels = _run_labels(cells, [about["run"]] * len(labels) + [theirs["run"]] * (len(cells.keys) - len(labels)))
+        about = about | own
     else:
         pairs = [pair for block in _blocks(cells) for pair in combinations(block, 2)]
         standings = _standings(cells, rows, about)

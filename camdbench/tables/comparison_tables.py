@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import isinf, isnan
 
 import pandas as pd
@@ -16,7 +17,7 @@ _PLACE = ["model", "dataset", "split", "target_rule", "metric", "protocol"]
 _PAIRS = (
     Column("a", "a", "text"),
     Column("b", "b", "text"),
-    Column("n", "n", "number", wide_only=True, in_print=False),
+    Column("n", "n", "number", in_print=False),
     Column("difference", "difference", "number"),
     Column("interval", "95 % interval", "number"),
     Column("rank_biserial", "rank biserial", "number", wide_only=True),
@@ -70,13 +71,27 @@ def pair_tables(compared: pd.DataFrame, *, alpha: float | None = None, level: fl
         texts = texts.assign(**{name: _rounded(lines[name], places) for name in ("difference", "min_detectable_difference")})
         texts = texts.assign(rank_biserial=lines["rank_biserial"].map(_two))
         texts = texts.assign(**{name: lines[name].map(_probability) for name in ("p_wilcoxon", "p_holm")})
-        rows = text_rows(*(texts[column.key] for column in _PAIRS))
+        columns, title = _with_count(lines, _title(*map(str, key)), printed=alpha is not None)
+        rows = text_rows(*(texts[column.key] for column in columns))
         notes = (*_family_notes(lines, level), *fewer_digits(unstable))
         if alpha is not None:
             rows = tuple(_mark_better(row, alpha, p) for row, p in zip(rows, lines["p_holm"], strict=True))
             notes = (*_print_notes(lines, alpha), *notes)
-        found.append(Table(_title(*map(str, key)), _PAIRS, (Section(rows),), notes))
+        found.append(Table(title, columns, (Section(rows),), notes))
     return found
+
+
+def _with_count(lines: pd.DataFrame, title: str, *, printed: bool) -> tuple[tuple[Column, ...], str]:
+    """Columns and title: the number of images is in the title if all pairs have the same, else in a column of any width.
+
+    A narrow terminal has no room for both `n` and `better`, which p Holm and the sign of the difference state too.
+    """
+    if printed:  # LaTeX states it in the caption
+        return _PAIRS, title
+    if lines["n"].eq(lines["n"].iloc[0]).all():
+        n = int(lines["n"].iloc[0])
+        return tuple(column for column in _PAIRS if column.key != "n"), f"{title} · {n} image{'' if n == 1 else 's'}"
+    return tuple(replace(column, wide_only=True) if column.key == "better" else column for column in _PAIRS), title
 
 
 def _family_notes(lines: pd.DataFrame, level: float) -> tuple[str, ...]:

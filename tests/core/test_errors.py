@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from camdbench.core.errors import CamdbenchError, NotApplicable, SampleError, UsageError, unknown
+from camdbench.core.registries import datasets, explainers, metrics
+from camdbench.models.zoo import check_model
 
 
 def test_exit_codes() -> None:
@@ -31,3 +35,15 @@ def test_a_long_list_of_known_names_is_cut() -> None:
 
 def test_more_can_be_said() -> None:
     assert str(unknown("model", "?", ["a"], more="(see there)")) == "no model '?'; known: a (see there)"
+
+
+def test_a_file_alone_lacks_the_name_in_it() -> None:
+    message = "a file; name a function or object of it, {}:NAME"
+    for kind, registry in (("explainer", explainers), ("metric", metrics), ("dataset", datasets)):
+        for text, file in (("mine.py", "mine.py"), ("sub/mine.py", "sub/mine.py"), ("mine.py(power=2)", "mine.py")):
+            with pytest.raises(UsageError, match=rf"^{kind} {re.escape(file)}: {re.escape(message.format(file))}$"):
+                registry.parse(text)
+        with pytest.raises(UsageError, match=re.escape(f"/home/mine.py: {message.format('/home/mine.py')}")):
+            registry.parse("/home/mine.py")
+    with pytest.raises(UsageError, match=rf"^model /home/mine.py: {re.escape(message.format('/home/mine.py'))}$"):
+        check_model("/home/mine.py")

@@ -382,7 +382,7 @@ def test_a_random_transform_is_refused_also_later(pictures: Pictures):
         ([GREY], {"classes": "none.txt"}, "classes = none.txt: expected names, positions, or a file"),
         ({"a": GREY}, {}, "dataset = dict: expected a torch data set"),
         (7, {}, "dataset = int: expected a torch data set"),
-        ((one for one in [GREY]), {}, r"dataset = generator: a stream has no length; give camdbench.data\(…, limit=N\)"),
+        ((one for one in [GREY]), {}, r"dataset = generator: a stream has no length; give --limit N, or camdbench.data\(…, limit=N\)"),
         ("photos", {}, "dataset = photos: expected a CSV, Parquet or COCO file, or a list of pictures; of folders give --dataset folder"),
         (torch.utils.data.DataLoader(Own((GREY, 0))), {}, "dataset = DataLoader: give its data set, as loader.dataset"),
     ],
@@ -457,7 +457,7 @@ def test_splits_and_streams_of_hugging_face_are_refused(pictures: Pictures):
     assert [is_hugging_face(one) for one in (own, OfTorch(pictures), frame(pictures))] == [True, False, False]
     with pytest.raises(UsageError, match=r"dataset = DatasetDict: it has the splits train, test; give one, as dataset\['train'\]"):
         data(library.DatasetDict(train=own, test=own))
-    with pytest.raises(UsageError, match=r"dataset = IterableDataset: a stream has no length; give camdbench.data"):
+    with pytest.raises(UsageError, match=r"dataset = IterableDataset: a stream has no length; give --limit N, or camdbench.data"):
         data(own.to_iterable_dataset())
     first = data(own.to_iterable_dataset(), limit=2, preprocess="keep")
     assert (first.ids, first.labels) == (pictures.ids[:2], [0, 0])

@@ -12,6 +12,7 @@ import torch
 from helpers.hf_families import build
 from PIL import Image
 
+import camdbench
 from camdbench.cli.main import run_cli
 from camdbench.core.errors import UsageError
 from camdbench.models.zoo import check_model, load_classifier, load_untrained
@@ -49,6 +50,25 @@ def test_a_saved_folder_has_equal_logits(saved: transformers.ResNetForImageClass
     assert classifier.preprocess == "fit(short=73, crop=64, resample=bicubic)"
     assert load_untrained("hf/./net").weights_hash() != classifier.weights_hash()
     assert load_untrained("hf/./net").name == "hf/net@random"
+
+
+def test_an_object_has_the_preprocessing_of_the_folder_it_was_read_from(saved: transformers.ResNetForImageClassification) -> None:
+    images, by_name = torch.rand(2, 3, 64, 64), load_classifier("hf/./net", device="cpu")
+    network = transformers.AutoModelForImageClassification.from_pretrained("net")
+    found = camdbench.classifier(network).eval()
+    assert torch.equal(found(images), by_name(images))
+    facts = [(own.preprocess, own.input_size, own.channels, own.class_names) for own in (found, by_name)]
+    assert facts[0] == facts[1]
+    assert camdbench.classifier(network, std=1).mean.flatten().tolist() == pytest.approx([0.4, 0.5, 0.6])
+    stated = camdbench.classifier(network, mean=0, std=1)
+    assert (stated.preprocess, stated.mean.flatten().tolist()) == (None, [0, 0, 0])
+    file = Path("net/preprocessor_config.json")
+    for text in ("{", file.read_text().replace("ConvNext", "Donut"), None):
+        file.unlink() if text is None else file.write_text(text)
+        with pytest.raises(UsageError, match=r"^ResNetForImageClassification: mean and std are unknown; give mean=, std= \(--mean"):
+            camdbench.classifier(network)
+    with pytest.raises(UsageError, match="mean and std are unknown"):
+        camdbench.classifier(saved)  # made from a configuration
 
 
 def test_labels_by_number_are_no_names(tmp_path: Path) -> None:

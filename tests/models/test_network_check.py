@@ -98,6 +98,25 @@ class TestFindings:
             with pytest.raises(UsageError, match="returns values of a sigmoid"):
                 check_network(classifier_of(nn.Sequential(network, nn.Sigmoid())), (2, 2))
 
+    def test_small_outputs_of_a_linear_layer_are_logits_and_those_of_a_sigmoid_are_not(self) -> None:
+        """After a layer norm no colour moves them out of [0, 1]: the last step alone separates them."""
+        for seed in range(10):
+            torch.manual_seed(seed)
+            body = (nn.Conv2d(3, 8, 4, stride=4), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.LayerNorm(8))
+            linear, conv = nn.Linear(8, 3), nn.Conv2d(8, 3, 1)
+            for head in (linear, conv):
+                nn.init.normal_(head.weight, std=0.02)
+                nn.init.uniform_(head.bias, 0.2, 0.8)
+            as_map, flat = nn.Unflatten(1, (8, 1, 1)), nn.Flatten()
+            for tail in ((linear,), (as_map, conv, flat), (linear, nn.Unflatten(1, (3, 1)), flat)):
+                assert check_network(classifier_of(nn.Sequential(*body, *tail)), SIZE).kind == "logits"
+                for last in (nn.Sigmoid(), nn.Hardsigmoid(), Alters(lambda x: x.clamp(0, 1)), Alters(lambda x: 1 / (1 + (-x).exp()))):
+                    bounded = classifier_of(nn.Sequential(*body, *tail, last))
+                    with pytest.raises(UsageError, match="returns values of a sigmoid"):
+                        check_network(bounded, SIZE)
+                    bounded.output = "sigmoid"
+                    assert check_network(bounded, SIZE).kind == "sigmoid"
+
     def test_a_class_that_is_excluded_by_minus_infinity_is_no_contradiction(self) -> None:
         rows = ROWS.masked_fill(ROWS == -1, -torch.inf)
         assert findings(ProbeOutputs(rows, rows)) == []

@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 import torch
 from helpers.toys import Toy, toy_batch, toy_classifier
+from PIL import Image
+from torch import nn
 
 import camdbench
-from camdbench.core.errors import UsageError
+from camdbench.core.errors import CamdbenchWarning, UsageError
 from camdbench.models.classifier import Classifier
 from camdbench.runner.class_labels import meet_classes
 from camdbench.runner.config import RunConfig, check_config
@@ -102,3 +104,20 @@ def test_images_without_a_label_are_refused_where_labels_are_explained(tmp_path:
         camdbench.run("gradcam", "ad", **given)
     assert not (tmp_path / "run").exists()
     assert camdbench.run("gradcam", "ad", target="predicted", **given)["label"].tolist() == [0, -1]
+
+
+def test_folders_of_wordnet_identifiers_are_recognised(tmp_path: Path):
+    wnids = ("n01440764", "n02123045")
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1000))
+    own = Classifier(network.eval(), "1", mean=0, std=1)
+    for name in wnids:
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        Image.new("RGB", (32, 32), (90, 40, 200)).save(tmp_path / "photos" / name / "a.png")
+    given: dict[str, Any] = {"models": {"mine": own}, "data_root": tmp_path / "photos"}
+    with pytest.warns(CamdbenchWarning, match=r"label 0 is scored as .*: give --dataset 'folder\(classes=\"imagenet\"\)'$"):
+        camdbench.run("gradcam", "ad", dataset="folder(size=32)", out=tmp_path / "first", **given)
+    found = camdbench.run("gradcam", "ad", dataset='folder(classes="imagenet", size=32)', out=tmp_path / "second", **given)
+    assert found["label"].tolist() == [0, 281]  # tench, tabby
+    (tmp_path / "photos" / wnids[0]).rename(tmp_path / "photos" / "fish")
+    with pytest.warns(CamdbenchWarning, match=r"list the model's classes in order in classes.txt"):
+        camdbench.run("gradcam", "ad", dataset="folder(size=32)", out=tmp_path / "third", **given)

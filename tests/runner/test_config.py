@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
+import camdbench
 from camdbench.core.errors import UsageError
 from camdbench.core.settings import make_config
 from camdbench.runner.config import Request, RunConfig, check_config
@@ -106,3 +109,44 @@ def test_plug_ins_of_a_file_are_relative_to_it_and_modules_stay(tmp_path: Path) 
     file.write_text(f"plugins: [a.py, sub/a.py, folder, package.module, module, {absolute}]\n")
     paths = [str(tmp_path / name) for name in ("a.py", "sub/a.py", "folder")]
     assert read_config(file)["plugins"] == [*paths, "package.module", "module", str(absolute)]
+
+
+def test_tables_and_lists_of_a_file_are_relative_to_it(tmp_path: Path) -> None:
+    file, home = tmp_path / "run.yaml", tmp_path
+    for given, expected in (
+        ("photos.csv", f"{home}/photos.csv"),
+        ("mine=sub/photos.CSV(size=64)", f"mine={home}/sub/photos.CSV(size=64)"),
+        ("photos.parquet(images='b', classes='names')", f'{home}/photos.parquet(classes="names", images="{home}/b")'),
+        ("coco(labels.json, size=64)", f"{home}/labels.json(size=64)"),
+        ("/elsewhere/photos.csv(classes='c.txt')", f'/elsewhere/photos.csv(classes="{home}/c.txt")'),
+        ("folder(size=64)", "folder(size=64)"),
+        ("own.py:pictures(size=8)", f"{home}/own.py:pictures(size=8)"),
+    ):
+        file.write_text(json.dumps({"dataset": given, "images": "b", "classes": "c.txt"}))
+        read = read_config(file)
+        assert (read["dataset"], read["images"], read["classes"]) == (expected, f"{home}/b", f"{home}/c.txt")
+    file.write_text("classes: names\n")
+    assert read_config(file)["classes"] == "names"
+
+
+def test_a_table_of_a_file_is_read_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, pictures = tmp_path / "home", tmp_path / "home" / "pictures"
+    pictures.mkdir(parents=True)
+    for index in range(2):
+        Image.new("RGB", (96, 96), (90 * index, 40, 0)).save(pictures / f"{index}.png")
+    (home / "photos.csv").write_text("image,label\n0.png,b\n1.png,a\n")
+    (home / "order.txt").write_text("\n".join(["a", "b", *map(str, range(6))]) + "\n")
+    given = {"dataset": "photos.csv", "images": "pictures", "classes": "order.txt", "preprocess": "keep"}
+    (home / "run.yaml").write_text(json.dumps(given | {"explainers": "gradcam", "metrics": "ad"}))
+    monkeypatch.chdir(tmp_path)
+    rows = camdbench.run(config="home/run.yaml", out=tmp_path / "first")
+    assert (list(rows["label"]), set(rows["status"])) == ([1, 0], {"ok"})
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    again = camdbench.run(config=tmp_path / "first" / "run.yaml", out=tmp_path / "second")  # the written file holds absolute paths
+    assert again.drop(columns="run").equals(rows.drop(columns="run"))
+    monkeypatch.chdir(home)
+    beside = camdbench.run("gradcam", "ad", out=tmp_path / "third", **given)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    again = camdbench.run(config=tmp_path / "third" / "run.yaml", out=tmp_path / "fourth")
+    assert again.drop(columns="run").equals(beside.drop(columns="run"))

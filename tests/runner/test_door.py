@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -329,6 +330,24 @@ def test_objects_of_other_libraries_and_own_data_go_into_one_run(tmp_path: Path)
         np.testing.assert_allclose(values(rows, name, "ad"), values(plain, "gradcam", "ad"), rtol=1e-4)
     unnamed = run(tmp_path / "unnamed", list(named.values()), "ad", models=[model], dataset=pictures)
     assert list(unnamed["explainer"].unique()) == ["channels", "layergradcam", "pgc-gradcam", "gradcam"]
+
+
+def test_the_limit_of_a_run_is_that_of_a_stream(tmp_path: Path):
+    model, batch, file = toy_classifier(), toy_batch(3), tmp_path / "endless.py"
+    file.write_text(
+        "from itertools import cycle\n"
+        "from helpers.toys import toy_batch\n"
+        "def photos():\n    batch = toy_batch(3)\n    yield from cycle(zip(batch.images, batch.labels.tolist()))\n"
+    )
+    pairs = list(zip(batch.images, batch.labels.tolist(), strict=True))
+    expected = run(tmp_path / "list", "gradcam", "ad", models={"mine": model}, dataset=pairs, limit=2)
+    assert len(expected) == 2
+    for name, given in (("file", f"{file}:photos"), ("generator", cycle(pairs))):
+        found = run(tmp_path / name, "gradcam", "ad", models={"mine": model}, dataset=given, limit=2)
+        np.testing.assert_array_equal(values(found, "gradcam", "ad"), values(expected, "gradcam", "ad"))
+    with pytest.raises(UsageError, match=r"generator: a stream has no length; give --limit N, or camdbench\.data"):
+        run(tmp_path / "endless", "gradcam", "ad", models={"mine": model}, dataset=f"{file}:photos")
+    assert not (tmp_path / "endless").exists()
 
 
 def test_specs_of_one_function_differ_by_their_options(tmp_path: Path):

@@ -141,7 +141,11 @@ def test_what_cannot_be_scored_is_refused_with_the_mend(kept: Path, tmp_path: Pa
         (tmp_path / "flat.npy", {}, r"shape \(3, 4\); expected \(N, h, w\)"),
         (tmp_path / "many.npy", {}, r"at most \d+ maps, in the order"),
         (tmp_path / "broken.npy", {}, r"broken.npy: damaged \(no array of numbers\); give numbers"),
-        (tmp_path / "strangers.npz", {}, "none of them an image of the data set"),
+        (
+            tmp_path / "strangers.npz",
+            {},
+            r"strangers.npz: none of its 2 maps is of an image of the data set \(a, b\); name them by image id, such as \S+, \S+, \S+$",
+        ),
         (tmp_path / "large.npy", {"normalisation": "none"}, r"values from 5 to 5; expected \[0, 1\], or --normalisation range"),
         (tmp_path / "large.npy", {"normalisation": "ranje"}, "no normalisation 'ranje'; did you mean 'range'"),
         (tmp_path / "flat.npy", {"explainer_name": "gradcam"}, "an explainer of camdbench; choose another name, such as gradcam-theirs"),
@@ -192,6 +196,9 @@ def network():
     layers = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)
     return Classifier(nn.Sequential(*layers), "1", mean=0.5, std=0.25)
 
+def peak(inputs):
+    return inputs.saliency.flatten(1).amax(1)
+
 def grid(trace, *, normalisation: str = "range"):
     batch, places = len(trace.images), torch.arange(16.0).reshape(4, 4) / 8 - 0.875
     return torch.stack([places.roll(index) for index in range(batch)])
@@ -214,3 +221,22 @@ def test_maps_of_a_users_explainer_are_scored_with_its_normalisation(tmp_path: P
     assert (record["normalisation"], set(rows["status"])) == (normalisation, {"ok"})
     again = camdbench.score(tmp_path / "run", "ad,sparseness", out=tmp_path / "again")  # exact: half precision holds these maps
     pd.testing.assert_frame_equal(rows.drop(columns="run"), again.drop(columns="run"))
+
+
+def test_a_metric_of_the_user_scores_saved_maps(kept: Path, tmp_path: Path):
+    file = tmp_path / "own.py"
+    file.write_text(SOURCE)
+
+    def second_largest(inputs):
+        return inputs.saliency.flatten(1).topk(2)[0][:, 1]
+
+    finished = finish(torch.from_numpy(own_maps(kept)), (96, 96), "range").maps
+    of_file = camdbench.score(kept, f"{file}:peak", out=tmp_path / "file")
+    assert set(of_file["metric"]) == {"peak"}
+    assert np.allclose(values(of_file, metric="peak"), 1)
+    mixed = camdbench.score(kept, metrics=[second_largest, "ad"], out=tmp_path / "function")
+    assert set(mixed["metric"]) == {"second_largest", "ad"}
+    assert np.array_equal(values(mixed), values(camdbench.score(kept, "ad", out=tmp_path / "ad")))
+    assert np.array_equal(values(mixed, metric="second_largest"), np.sort(finished.flatten(1).numpy())[:, -2])
+    named = camdbench.score(kept, metrics={"second": second_largest}, out=tmp_path / "named")
+    assert np.array_equal(values(named, metric="second"), values(mixed, metric="second_largest"))

@@ -19,6 +19,7 @@ FACTS = {
     "ag": {"protocol": "opticam", "higher_is_better": True, "unit": "%", "tolerance": 0.5},
     "ai": {"protocol": "opticam", "higher_is_better": True, "unit": "%", "tolerance": 1.6},
     "sparseness": {"protocol": "own", "higher_is_better": True, "unit": "", "tolerance": 0.01},
+    "peak": {"protocol": "default", "higher_is_better": None, "unit": "", "tolerance": 0.01, "switches": {"reduction": "mean"}},
     "ssim": {"protocol": "own", "higher_is_better": True, "unit": "", "tolerance": 0.01},
 }
 CONTROLS = ("fakecam", "centre", "random")

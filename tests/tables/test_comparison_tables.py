@@ -76,7 +76,7 @@ def test_long_tables_go_over_several(make_run):
 def test_markdown_has_as_many_fields_in_every_line(make_run):
     text = to_markdown(pair_tables(compare(make_run(VALUES))))
     lines = [re.split(r"(?<!\\)\|", line) for line in text.splitlines() if line.startswith("|")]
-    assert {len(line) for line in lines} == {12}
+    assert {len(line) for line in lines} == {11}  # n is in the title
     assert len(lines) == 2 + 3
 
 
@@ -164,6 +164,41 @@ def test_a_comparison_is_printed_with_ranks(make_run, capsys: Said, monkeypatch:
     table, told = capsys.readouterr().out.split("not shown on fewer than 120 columns:")
     assert "p Wilcoxon" not in table
     assert "p Wilcoxon" in told
+
+
+def test_eighty_columns_show_the_number_of_images(make_run, capsys: Said, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    gaps = {"gaps": {"ad": [*BEST[:20], *[(float("nan"), "error")] * 10]}}
+    equal, mixed = make_run(VALUES), make_run(VALUES | gaps, name="mixed")
+
+    def said(run: Path, *words: str) -> list[str]:
+        assert run_cli(["compare", str(run), "--all", *words]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    assert said(equal)[0] == "ad (opticam) · net · shapes val · target: label · 30 images"
+    assert said(equal)[2].split()[:3] == ["a", "b", "difference"]
+    lines = said(mixed)
+    heading = lines[2].split()
+    assert (heading[2], "p Holm" in lines[2], "images" in lines[0]) == ("n", True, False)
+    counts = [int(found[1]) for line in lines if (found := re.search(r" (\d+) +-?[\d.]+ +\[", line))]
+    assert sorted(counts) == [20, 20, 20, 30, 30, 30]
+    assert "better" in "".join(lines[lines.index(next(line for line in lines if "not shown" in line)) :])
+    assert "Over 30 images" in "".join(said(equal, "--format", "latex"))
+
+
+def test_a_metric_of_the_user_is_named_as_in_the_run(make_run, capsys: Said, tmp_path: Path):
+    (tmp_path / "mine.py").write_text("def peak(inputs):\n    return inputs.saliency.flatten(1).amax(1)\n", encoding="utf-8")
+    known = {name: {"ad": own["ad"]} for name, own in VALUES.items()}
+    first, both = make_run(known), make_run({name: {**own, "peak": own["ad"]} for name, own in known.items()}, name="both")
+    for words in (["-m", "peak"], ["-m", f"{tmp_path / 'mine.py'}:peak"], ["-m", f"peak={tmp_path / 'mine.py'}:peak"]):
+        assert run_cli(["compare", str(both), *words, "--format", "csv"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert {line.split(",")[4] for line in lines[1:]} == {"peak"}
+    assert run_cli(["compare", str(first), str(both), "--across"]) == 0  # a metric of the second run alone
+    assert run_cli(["compare", str(both), "-m", "average_drop", "--format", "csv"]) == 0  # an alias
+    capsys.readouterr()
+    assert run_cli(["compare", str(both), "-m", "peek"]) == 2
+    assert capsys.readouterr().err == "Error: --metrics: peek not in the run; choose from ad, peak\n"
 
 
 def test_the_pairs_of_the_best_come_first_and_the_rest_on_request(make_run, capsys: Said, monkeypatch: pytest.MonkeyPatch):

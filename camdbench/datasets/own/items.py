@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from torch import Tensor
+from torch.utils.data import IterableDataset
 
 from camdbench.core.errors import UsageError
 from camdbench.core.foreign_code import calling
@@ -62,6 +63,12 @@ class Source:
         return map(self.read, range(self.count))
 
 
+def is_stream(given: object) -> bool:
+    """Whether images can be read only one after another: a generator, an `IterableDataset`, a stream of `datasets`."""
+    is_read = hasattr(given, "__iter__") or hasattr(given, "__getitem__")
+    return isinstance(given, IterableDataset) or (is_read and not hasattr(given, "__len__"))
+
+
 def taken(stream: Iterable[Any], limit: int | None, kind: str) -> list[Any]:
     """The first `limit` elements of a stream.
 
@@ -70,6 +77,6 @@ def taken(stream: Iterable[Any], limit: int | None, kind: str) -> list[Any]:
         CamdbenchError: the stream raises.
     """
     if limit is None:
-        raise UsageError(f"dataset = {kind}: a stream has no length; give camdbench.data(…, limit=N), which reads its first N images")
+        raise UsageError(f"dataset = {kind}: a stream has no length; give --limit N, or camdbench.data(…, limit=N)")
     with calling(f"dataset {kind}"):
         return list(islice(stream, limit))
