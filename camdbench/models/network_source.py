@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import inspect
 import os
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from camdbench.core.errors import UsageError
-from camdbench.core.own_modules import is_installed, neighbours
+from camdbench.core.own_modules import code_of_file, is_installed
 from camdbench.core.references import OBJECT, Given, call_given, files_in, is_own, read_given
 from camdbench.models.classifier import Classifier
 from camdbench.models.own_models import build
@@ -43,7 +42,7 @@ class NetworkSource:
     @property
     def code(self) -> str | None:
         """Hash of the code of the file and its neighbours; None of an object."""
-        return _code_of_file(_file_of(self.text)) if self.given.place else None
+        return code_of_file(_file_of(self.text)) if self.given.place else None
 
     def build(self, classes: int) -> Classifier:
         """A new classifier; of an object, a copy.
@@ -110,7 +109,7 @@ def made_again(text: str, code: str | None, classes: int, facts_file: Path) -> C
     file = _file_of(text)
     if not file.is_absolute() or not file.is_file():
         raise UsageError(f"network {text}: no such file; move it back, or write its absolute path into {facts_file.name}")
-    if (found := _code_of_file(file)) != code:
+    if (found := code_of_file(file)) != code:
         raise UsageError(
             f"network {text}: its code changed since the training; undo the change or train again "
             f"(if the network is the same, write {found} as network_code into {facts_file.name})"
@@ -130,13 +129,6 @@ def _file_of(text: str) -> Path:
     if not files or is_installed(Path(files[0]).resolve()):
         raise UsageError(f"network = {text}: a checkpoint needs a file of yours; give FILE.py:NAME, which may import the module")
     return Path(files[0])
-
-
-def _code_of_file(file: Path) -> str:
-    """Hash (16 hexadecimal digits) of a file and of those that it imports from its folder."""
-    found = neighbours(file.resolve(), file.resolve().parent) | {file.resolve()}
-    parts = sorted(f"{os.path.relpath(own, file.resolve().parent)}\0{hashlib.sha256(own.read_bytes()).hexdigest()}" for own in found)
-    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _takes_classes(function: Callable[..., Any]) -> bool:

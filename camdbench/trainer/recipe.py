@@ -11,10 +11,10 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_va
 from camdbench.core.errors import UsageError
 from camdbench.core.files import read_fields
 from camdbench.core.merging import merge_nested
-from camdbench.core.references import has_reference, is_own, relative_to
+from camdbench.core.references import has_reference, is_own
 from camdbench.core.registries import explainers, losses
 from camdbench.models.zoo import check_model, check_network
-from camdbench.trainer.recipe_fields import BaseRecipe, Optimiser, Splits, Stage, Strict, check_fields
+from camdbench.trainer.recipe_fields import BaseRecipe, Optimiser, Splits, Stage, Strict, check_fields, with_paths_of
 
 _WITH_SURGERY = ("shortcuts", "resnet", "resnext", "wide_resnet")  # networks that core-focused surgery supports
 _BIASED = ("conflict", "shifted")  # test splits of the bias; model selection on them would leak it
@@ -191,8 +191,4 @@ check_recipe = partial(check_fields, TrainingRecipe)
 def read_recipe(path: str | Path) -> TrainingRecipe:
     """Read and check a recipe, in which references `FILE.py:NAME` are relative to its folder; raises UsageError if a field is wrong."""
     fields = read_fields(Path(path), "recipe", "name: my-model", hint="; the recipes are in benchmarks/")
-    fields = dict(fields)
-    for name in ("loss", "network", "init"):
-        if isinstance(given := fields.get(name), str) and has_reference(given):
-            fields[name] = relative_to(Path(path).parent, given)
-    return check_recipe(fields, str(path))
+    return check_recipe(with_paths_of(Path(path).parent, fields, ("loss", "network", "init")), str(path))

@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from camdbench.core.errors import UsageError
 from camdbench.core.files import read_json
 from camdbench.core.provenance import git_revision, now, versions
-from camdbench.core.registries import datasets, losses
+from camdbench.core.registries import losses
 from camdbench.datasets.loading import default_workers
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device
@@ -27,6 +27,7 @@ from camdbench.trainer.in_memory_split import check_batch, open_splits, select_t
 from camdbench.trainer.initialisation import build_initial_classifier
 from camdbench.trainer.loop import StepProgress, TrainingResult, fit
 from camdbench.trainer.own_losses import loss_record, own_losses, recorded_loss
+from camdbench.trainer.own_splits import data_record, is_read_from_files
 from camdbench.trainer.recipe import TrainingRecipe, check_recipe, read_recipe
 from camdbench.trainer.recipe_fields import with_changes
 from camdbench.trainer.run_state import Epoch
@@ -153,6 +154,7 @@ def _train(
     path = out / f"{plan.name}.safetensors"
     facts = {split: images.fingerprint for split, images in splits.items()} | {"weights": classifier.weights_hash()}
     facts |= {f"loss {fact}": own for fact, own in loss_record(plan.loss).items()}
+    facts |= data_record(plan.data.dataset)
     known = plan
     if source is not None:  # the code counts, not its folder
         facts |= {"network code": network_code(classifier.network), "network": _stated(classifier)}
@@ -180,7 +182,7 @@ def _train(
 
 def _load_splits(recipe: TrainingRecipe, data_root: str | Path | None, workers: int | None, processes: int) -> dict[str, Split]:
     """Every split that the recipe names; all are opened before one is read."""
-    spec, data = datasets.parse_one(recipe.data.dataset), recipe.data
+    data = recipe.data
     evaluated = (*data.evaluation, recipe.validation)
     if data.train in evaluated:
         raise UsageError(f"recipe {recipe.name}: data.train={data.train}: a network is not evaluated on its training split; use val")
@@ -190,7 +192,7 @@ def _load_splits(recipe: TrainingRecipe, data_root: str | Path | None, workers: 
     per_class = "class masks" in loss.facts.needs
     images = dict[str, Split]()
     for split, dataset in opened.items():
-        usual = default_workers(len(dataset.ids), on_disk=datasets.get(spec.name).facts.on_disk) // processes
+        usual = default_workers(len(dataset.ids), on_disk=is_read_from_files(data.dataset, dataset)) // processes
         count, every = usual if workers is None else workers, per_class and split == data.train
         images[split] = load_split(dataset, memory=data.in_memory, regions=data.object_regions, per_class=every, workers=count)
     check_batch(images[data.train], recipe.batch_size)
