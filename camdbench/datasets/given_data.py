@@ -7,11 +7,42 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from camdbench.core.errors import UsageError
 from camdbench.core.references import Given, call_given, is_reference, read_given
+from camdbench.datasets.on_disk import OnDisk
 from camdbench.datasets.open_dataset import split_table
 from camdbench.datasets.own.of_model import OfModel
 from camdbench.datasets.own_data import check_data_name, data, is_dataset, to_dataset
 from camdbench.datasets.samples import Dataset
+
+
+def is_own_text(text: str) -> bool:
+    """Whether the text of a data set is a table of pictures or a reference.
+
+    >>> is_own_text("photos.csv(size=64)"), is_own_text("pets")
+    (True, False)
+    """
+    return is_reference(text) or split_table(text) != ("", "")
+
+
+def data_of_command(text: str, **options: Any) -> tuple[Dataset, tuple[str, ...]]:
+    """A table or reference as a data set, and its annotations (`boxes`, `masks`), by the first image.
+
+    Args:
+        text: the table or reference.
+        **options: options of the command for registered data sets; None, False or empty if not given.
+
+    Raises:
+        UsageError: an option is given, the data cannot be opened, or their preprocessing is that of a model.
+    """
+    for name, given in options.items():
+        if given:
+            raise UsageError(f"--{name.replace('_', '-')}: {text} has its own pictures and no splits; omit it")
+    found, _ = data_of(text)
+    if isinstance(found, OfModel):
+        raise UsageError(f"dataset = {text}: preprocess=model: this command has no model; name a preprocessing or a size")
+    first = found.annotate(0) if isinstance(found, OnDisk) else found[0]
+    return found, tuple(name for name, own in (("boxes", first.boxes), ("masks", first.mask)) if own is not None)
 
 
 def data_of(given: Any, **more: Any) -> tuple[Dataset | OfModel, str]:
