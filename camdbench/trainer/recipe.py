@@ -130,6 +130,11 @@ class TrainingRecipe(BaseRecipe):
         spec = losses.parse_one(text)
         for name, value in spec.options:
             if name == "cam":
+                if has_reference(str(value)):
+                    raise UsageError(
+                        f"loss={text}: cam takes an explainer of camdbench, whose map is known to be differentiable; write a loss "
+                        "FILE.py:f(step) that computes its map from step.trace"
+                    )
                 explainers.parse_one(str(value))
         return text
 
