@@ -148,7 +148,8 @@ def _open(recipe: ProbeRecipe, data_root: str | Path | None) -> dict[str, Datase
     for split in opened:
         if not _has_masks(data.dataset, opened[split], split, data_root):
             known = ", ".join(entry.name for entry in datasets if "masks" in entry.facts.gives)
-            raise UsageError(f"recipe {recipe.name}: data set {data.dataset} has no masks of split {split}; use one of {known}")
+            shown = data.dataset if is_own_data(data.dataset) else datasets.parse_one(data.dataset).name
+            raise UsageError(f"recipe {recipe.name}: data set {shown} has no masks of split {split}; use one of {known}")
     check_batch(opened[data.train].ids, recipe.batch_size)
     return opened
 
