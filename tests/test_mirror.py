@@ -40,6 +40,7 @@ ELSEWHERE = {
     "models/layer_table.py": "runner/test_door.py",
     "models/own_models.py": "runner/test_door.py",
     "datasets/annotation_text.py": "datasets/test_file_hashes.py",
+    "datasets/given_data.py": "runner/test_door.py",
     "datasets/own/of_model.py": "datasets/test_own_data.py",
     "models/named_layers.py": "models/test_classifier.py",
     "models/network_identity.py": "runner/test_identity.py",

@@ -35,6 +35,8 @@ def command() -> None:
 def verify_(name: str, data_root: str | None, split: str | None, check: int, everything: bool, download: bool, as_json: bool) -> int:
     r"""Check the folder layout of the data set NAME, count images and classes, and decode some of the images.
 
+    NAME may also be a table of yours or a reference: photos.csv(size=64), FILE.py:NAME.
+
     Exit codes: 0 no problem found, 1 files are missing or unreadable, 2 wrong layout. Fewer images than published are reported
     but do not count as a problem.
 
@@ -43,25 +45,34 @@ def verify_(name: str, data_root: str | None, split: str | None, check: int, eve
     camdbench data verify 'voc2012(labels="multi")' --data-root DIR --split train --all
     """
     from camdbench.datasets.download import fetch
+    from camdbench.datasets.given_data import data_of_command, is_own_text
     from camdbench.datasets.open_dataset import check_dataset
-    from camdbench.datasets.verify import verify
+    from camdbench.datasets.verify import verify, verify_opened
 
+    count = None if everything else check
+    if is_own_text(name):
+        data, annotations = data_of_command(name, data_root=data_root, split=split, download=download)
+        return _report(verify_opened(data, name, "all", annotations, check=count), "", as_json=as_json)
     spec, chosen = check_dataset(name, split, data_root)
     root = None if data_root is None else Path(data_root)
     if download and root is not None:
         fetch(spec.name, chosen, root)
-    found = verify(spec, chosen, root, check=None if everything else check)
+    return _report(verify(spec, chosen, root, check=count), spec.name, as_json=as_json)
+
+
+def _report(found: Verification, name: str, *, as_json: bool) -> int:
+    """Print a result; `name` is that of a registered data set."""
     if as_json:
         record = asdict(found) | {"complete": found.complete, "sound": found.sound}
         shared_options.print_json([record | {"unreadable": [{"image": item.id, "reason": item.reason} for item in found.unreadable]}])
     else:
-        _print(found, spec.name)
+        _print(found, name)
     return 0 if found.sound else PROBLEMS
 
 
 @command.command("make-masks", short_help="Make object masks from the boxes of a data set.")
 @click.argument("name")
-@click.option("--data-root", required=True, metavar="DIR", help="Directory of the data set.")
+@click.option("--data-root", metavar="DIR", help="Directory of the data set; required, but not for a table or reference.")
 @click.option("--split", help="Split of the data set.  [default: that of camdbench run]")
 @click.option(
     "--method", type=click.Choice(["sam"]), default="sam", show_default=True, help="sam: Segment Anything, prompted with the boxes."
@@ -71,7 +82,7 @@ def verify_(name: str, data_root: str | None, split: str | None, check: int, eve
 @shared_options.device
 @shared_options.plugin
 @shared_options.verbose
-def masks_(name: str, data_root: str, split: str | None, method: str, weights: str, out: str, device: str) -> int:
+def masks_(name: str, data_root: str | None, split: str | None, method: str, weights: str, out: str, device: str) -> int:
     r"""Make an object mask for each image of the data set NAME from its boxes; the same command again resumes.
 
     Then load the masks with the data set's option masks="DIR". Exit code 1 if some images have no mask.
@@ -81,6 +92,7 @@ def masks_(name: str, data_root: str, split: str | None, method: str, weights: s
     camdbench run --dataset 'cub200(masks="DIR/sam")' --data-root DIR
     """
     from camdbench.core.errors import UsageError
+    from camdbench.datasets.given_data import data_of_command, is_own_text
     from camdbench.datasets.mask_generation import make_masks
     from camdbench.datasets.on_disk import OnDisk
     from camdbench.datasets.open_dataset import available_annotations, check_dataset, open_dataset
@@ -88,12 +100,17 @@ def masks_(name: str, data_root: str, split: str | None, method: str, weights: s
     from camdbench.models.devices import pick_device
 
     del method  # the only one
-    spec, chosen = check_dataset(name, split, data_root)
-    if "boxes" not in available_annotations(spec, chosen, data_root):
-        raise UsageError(f"data set {spec.name}: no boxes, which masks are made from; add box annotations or choose another data set")
-    data = open_dataset(spec, chosen, data_root)
+    if is_own_text(name):
+        data, annotations = data_of_command(name, data_root=data_root, split=split)
+        _check_boxes(name, annotations)
+        if outside := next((own for own in data.ids if Path(own).is_absolute() or ".." in Path(own).parts), None):
+            raise UsageError(f"data set {name}: image {outside}: its mask would be outside {out}; write paths below the table's folder")
+    else:
+        spec, chosen = check_dataset(name, split, data_root)
+        _check_boxes(spec.name, available_annotations(spec, chosen, data_root))
+        data = open_dataset(spec, chosen, data_root)
     if not isinstance(data, OnDisk):
-        raise UsageError(f"data set {spec.name}: not read from files, so it cannot load masks; choose a data set on disk")
+        raise UsageError(f"data set {name}: not read from files, so it cannot load masks; choose a data set on disk")
     found = make_masks(data, Path(out), SegmentAnything(Path(weights), pick_device(device)))
     click.echo(f"{found.made:,} masks made, {found.kept:,} existed, {len(found.failed):,} images without a mask: {out}")
     for image, reason in found.failed[:_SHOWN]:
@@ -101,10 +118,17 @@ def masks_(name: str, data_root: str, split: str | None, method: str, weights: s
     return PROBLEMS if found.failed else 0
 
 
+def _check_boxes(name: str, annotations: tuple[str, ...]) -> None:
+    from camdbench.core.errors import UsageError
+
+    if "boxes" not in annotations:
+        raise UsageError(f"data set {name}: no boxes, which masks are made from; add box annotations or choose another data set")
+
+
 def _print(found: Verification, name: str) -> None:
     from camdbench.core.registries import datasets
 
-    facts = datasets.get(name).facts
+    licence, source = (datasets.get(name).facts.licence, datasets.get(name).facts.source) if name else ("", "")
     counted = "" if found.expected is None else (", as published" if found.complete else f" of {found.expected:,} published: not complete")
     lines = [
         ("data set", f"{found.dataset}, split {found.split}"),
@@ -120,8 +144,8 @@ def _print(found: Verification, name: str) -> None:
         ),
         *([("masks", f"{found.empty_masks:,} empty")] if "masks" in found.annotations else []),
         ("fingerprint", found.fingerprint),
-        ("licence", facts.licence),
-        ("source", facts.source),
+        ("licence", licence),
+        ("source", source),
     ]
     for label, text in lines:
         if text:
@@ -130,5 +154,5 @@ def _print(found: Verification, name: str) -> None:
         click.echo(f"missing: {image}", err=True)
     for item in found.unreadable[:_SHOWN]:
         click.echo(f"unreadable: {item.id}: {item.reason}", err=True)
-    if not found.sound and facts.source:
-        click.echo(f"download the missing files from {facts.source} (see docs/datasets/{name}.md)", err=True)
+    if not found.sound and source:
+        click.echo(f"download the missing files from {source} (see docs/datasets/{name}.md)", err=True)

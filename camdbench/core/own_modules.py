@@ -122,6 +122,13 @@ def code_of(target: Any) -> str:
     return hashlib.sha256("\n".join([text, *parts]).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
+def code_of_file(file: Path) -> str:
+    """Hash (16 hexadecimal digits) of a file and of those that it imports from its folder; the file is not run."""
+    file = file.resolve()
+    parts = sorted(f"{os.path.relpath(own, file.parent)}\0{_sha(own)}" for own in neighbours(file, file.parent) | {file})
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
 def files_of(file: Path) -> frozenset[Path]:
     """A loaded file, with the files that it imports from its own folder or that loading it brought in."""
     return neighbours(file, file.parent) | _LOADED.get(_name_of(file), frozenset())

@@ -128,6 +128,15 @@ def is_reference(text: str) -> bool:
     return found is not None and not _is_module(found["file"])
 
 
+def is_own(network: str) -> bool:
+    """Whether the network of a recipe or checkpoint is a user's: a reference, or an object that had no file.
+
+    >>> is_own("nets.py:small(width=8)"), is_own("resnet18")
+    (True, False)
+    """
+    return network == OBJECT or is_reference(network)
+
+
 def files_in(given: Any) -> list[str]:
     """Files of the references in a text, or in a list of texts; nothing of objects.
 

@@ -76,20 +76,32 @@ def verify(spec: Spec, split: str, data_root: Path | None, *, check: int | None 
     Raises:
         UsageError: the files have another layout.
     """
-    data = open_dataset(spec, split, data_root)
+    return verify_opened(open_dataset(spec, split, data_root), str(spec), split, available_annotations(spec, split, data_root), check=check)
+
+
+def verify_opened(data: Dataset, name: str, split: str, annotations: tuple[str, ...], *, check: int | None = 100) -> Verification:
+    """Count an opened data set, and decode some of its images.
+
+    Args:
+        data: the data set.
+        name: its spec.
+        split: the split.
+        annotations: `boxes`, `masks`.
+        check: number of images to decode, spread evenly over the list; None: all.
+    """
     chosen = _spread(len(data.ids), len(data.ids) if check is None else check)
     decoded = _Decoded.of(data, chosen)
     labels = Counter(data.labels)
     items = data.items if isinstance(data, OnDisk) else ()
     return Verification(
-        dataset=str(spec),
+        dataset=name,
         split=split,
         images=len(data.ids),
         expected=data.expected if isinstance(data, OnDisk) else None,
         classes=len(data.classes),
         shown=len(labels.keys() - {-1}),
         unlabelled=labels[-1],
-        annotations=available_annotations(spec, split, data_root),
+        annotations=annotations,
         missing=tuple(item.id for item in items if not is_file(item.file)),
         checked=len(chosen),
         unreadable=tuple(decoded.unreadable),

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, PositiveInt
+from torch import nn
 
 from camdbench.core.errors import UsageError
 from camdbench.core.files import check_utf8, read_json
+from camdbench.core.references import is_own
 from camdbench.core.registries import model
 from camdbench.models.classifier import Classifier
 from camdbench.models.networks import build_network
@@ -25,6 +27,7 @@ class _Sidecar(BaseModel):
     input_size: PositiveInt
     layer: str | None
     surgery: dict[str, Any] | None = None
+    network_code: str | None = None
     output: str | None = None
     batch_mates: str = "together"
     prefix_tokens: int | None = None
@@ -77,7 +80,11 @@ def load_checkpoint(path: Path, *, name: str) -> Classifier:
     classes, arguments = facts["classes"], {key: facts[key] for key in ("mean", "std", "input_size", "layer")}
     arguments |= {key: facts[key] for key in ("output", "batch_mates", "prefix_tokens") if key in facts}
     try:
-        network = build_network(facts["network"], len(classes), facts.get("surgery"))
+        if is_own(facts["network"]):
+            network, stated = _own_network(facts, facts_file)
+            arguments = stated | arguments
+        else:
+            network = build_network(facts["network"], len(classes), facts.get("surgery"))
     except UsageError as error:
         raise UsageError(f"checkpoint {path}: {error}") from None
     load_state(network, read_state(path), name)
@@ -85,3 +92,12 @@ def load_checkpoint(path: Path, *, name: str) -> Classifier:
         return Classifier(network, name=name, class_names=classes, **arguments)
     except UsageError as error:
         raise UsageError(f"checkpoint {path}: {facts_file.name}: {error}") from None
+
+
+def _own_network(facts: dict[str, Any], facts_file: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """The network of a user's file, and options of `Classifier` that the file states."""
+    from camdbench.models.network_source import made_again
+
+    made = made_again(facts["network"], facts.get("network_code"), len(facts["classes"]), facts_file)
+    kept = ("output", "batch_mates", "prefix_tokens", "channels", "preprocess")
+    return made.network, {name: getattr(made, name) for name in kept}

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from camdbench.core.own_entry import OwnEntry
-from camdbench.core.references import Given, call_given, is_reference, read_given
+from camdbench.core.references import is_reference
 from camdbench.core.registries import explainers, metrics
 from camdbench.core.spec import Spec
-from camdbench.datasets.open_dataset import split_table, table_in
-from camdbench.datasets.own.items import is_stream
-from camdbench.datasets.own.of_model import OfModel
-from camdbench.datasets.own_data import check_data_name, data, is_dataset, to_dataset
-from camdbench.datasets.samples import Dataset
+from camdbench.datasets.given_data import data_of
+from camdbench.datasets.open_dataset import split_table
 from camdbench.runner.data_options import take_data_options
 from camdbench.runner.resources import OF_OWN_MODELS, Resources
 
@@ -77,57 +73,6 @@ def _with_data(options: dict[str, Any], resources: Resources | None) -> Resource
     del options["dataset"]
     found, place = data_of(given, limit=options.get("limit"), **about)
     return replace(resources or Resources(), dataset=found, dataset_place=place, data_options=about if place else {})
-
-
-def data_of(given: Any, *, limit: int | None = None, **more: Any) -> tuple[Dataset | OfModel, str]:
-    """Data set of an object, of a table of pictures, or of the function of a reference, with options of `camdbench.data`.
-
-    Args:
-        given: the object or text.
-        limit: number of images to read of a stream; other data are not cut here.
-        **more: options of `camdbench.data`.
-
-    Returns:
-        The data set, and a text with an absolute path of which another process makes it; empty for objects.
-
-    Raises:
-        UsageError: it is of no known kind, or its name is invalid.
-    """
-    has_lists = any(name in more for name in ("labels", "boxes", "masks"))
-    if not isinstance(given, str):
-        return to_dataset(given, **more, **_limit_of(given, limit)), ""
-    if not is_reference(given):
-        return to_dataset(given, **more), "" if has_lists else table_in(Path.cwd(), given)
-    (one,) = read_given(given, "dataset")
-    thing, name = _called(one), one.label or one.name
-    if not is_dataset(thing):
-        thing = data(thing, name=name, **more, **_limit_of(thing, limit))
-    elif more:
-        thing = to_dataset(thing, **more)
-    elif one.label or getattr(thing, "name", None) in (None, ""):
-        thing = _named(thing, check_data_name(name))
-    return thing, "" if has_lists else f"{one.label}={one.reference}" if one.label else one.reference
-
-
-def _limit_of(given: Any, limit: int | None) -> dict[str, Any]:
-    """The option `limit` of a stream."""
-    return {"limit": limit} if limit is not None and is_stream(given) and not is_dataset(given) else {}
-
-
-def _named(dataset: Any, name: str) -> Any:
-    """The data set under a name; a frozen one without a field for it keeps its own."""
-    if "name" in getattr(dataset, "__dataclass_fields__", ()):
-        return replace(dataset, name=name)
-    with suppress(AttributeError):
-        dataset.name = name
-    return dataset
-
-
-def _called(one: Given) -> Any:
-    """The object of a reference; a function is called with its options."""
-    if not callable(one.thing) or is_dataset(one.thing):
-        return one.thing
-    return call_given(one, f"dataset {one.name}")
 
 
 def own_entries(explained: Sequence[Spec], scored: Sequence[Spec]) -> list[tuple[str, Spec, OwnEntry[Any]]]:

@@ -18,8 +18,9 @@ from camdbench.datasets.loading import prefetch
 from camdbench.datasets.open_dataset import check_dataset, open_dataset
 from camdbench.datasets.permuted_labels import permuted
 from camdbench.datasets.samples import Batch, Dataset
+from camdbench.trainer.own_splits import open_own_splits
 from camdbench.trainer.recipe import Data
-from camdbench.trainer.recipe_fields import Splits
+from camdbench.trainer.recipe_fields import Splits, is_own_data
 from camdbench.trainer.split_data import Regions, SampleTensors, Split, SplitShape
 
 
@@ -61,7 +62,12 @@ def open_split(spec: Spec, split: str, count: int | None, data_root: str | Path 
 
 def open_splits(data: Splits, evaluated: Iterable[str], data_root: str | Path | None) -> dict[str, Dataset]:
     """The training split and the evaluated splits of a recipe, by name; images are not read."""
-    spec, counts = datasets.parse_one(data.dataset), {data.train: data.limit} | dict.fromkeys(evaluated, data.evaluation_limit)
+    counts = {data.train: data.limit} | dict.fromkeys(evaluated, data.evaluation_limit)
+    if is_own_data(data.dataset):
+        if data_root is not None:
+            raise UsageError(f"--data-root {data_root}: {data.dataset} states its own paths; remove --data-root")
+        return open_own_splits(data.dataset, data.train, counts)
+    spec = datasets.parse_one(data.dataset)
     return {split: open_split(spec, split, count, data_root) for split, count in counts.items()}
 
 

@@ -23,8 +23,9 @@ from camdbench.trainer.accelerator import open_accelerator
 from camdbench.trainer.checkpoint import run_key, write_csv, write_json, write_weights
 from camdbench.trainer.in_memory_split import InMemorySplit, check_batch, load_images, open_splits
 from camdbench.trainer.loop import fit
+from camdbench.trainer.own_splits import data_record
 from camdbench.trainer.probe_recipe import ProbeRecipe, read_probe
-from camdbench.trainer.recipe_fields import with_changes
+from camdbench.trainer.recipe_fields import is_own_data, with_changes
 from camdbench.trainer.run_state import Epoch
 from camdbench.trainer.tasks.segmentation import SegmentationTask, seeded
 from camdbench.trainer.tasks.segmentation_score import SegmentationScore, pixel_classes, score_segmenter
@@ -85,7 +86,7 @@ def probe(
     began = _begin(plan, where, data_root)
     path = Path(out) / f"{plan.name}.safetensors"
     half = path.with_suffix(".resume")
-    key = run_key(plan, began.fingerprints | {"weights": began.weights} | _code(plan, began), where)
+    key = run_key(plan, began.fingerprints | {"weights": began.weights} | _code(plan, began) | data_record(plan.data.dataset), where)
     with open_accelerator(plan, where) as accelerator:
         task = SegmentationTask(began.segmenter, began.splits[plan.data.train], plan, where)
         result = fit(task, plan, accelerator, resume=(half, key), progress=progress)
@@ -142,14 +143,21 @@ def _check_alone() -> None:
 
 def _open(recipe: ProbeRecipe, data_root: str | Path | None) -> dict[str, Dataset]:
     """Every split that the recipe names, checked; images are not read."""
-    spec, data = datasets.parse_one(recipe.data.dataset), recipe.data
+    data = recipe.data
     opened = open_splits(data, data.evaluation, data_root)
     for split in opened:
-        if "masks" not in available_annotations(spec, split, data_root):
+        if not _has_masks(data.dataset, opened[split], split, data_root):
             known = ", ".join(entry.name for entry in datasets if "masks" in entry.facts.gives)
-            raise UsageError(f"recipe {recipe.name}: data set {spec.name} has no masks of split {split}; use one of {known}")
+            shown = data.dataset if is_own_data(data.dataset) else datasets.parse_one(data.dataset).name
+            raise UsageError(f"recipe {recipe.name}: data set {shown} has no masks of split {split}; use one of {known}")
     check_batch(opened[data.train].ids, recipe.batch_size)
     return opened
+
+
+def _has_masks(text: str, dataset: Dataset, split: str, data_root: str | Path | None) -> bool:
+    if is_own_data(text):
+        return dataset[0].mask is not None
+    return "masks" in available_annotations(datasets.parse_one(text), split, data_root)
 
 
 def _provenance(recipe: ProbeRecipe, began: _Beginning, scores: dict[str, SegmentationScore]) -> dict[str, object]:

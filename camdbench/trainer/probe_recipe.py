@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from camdbench.core.errors import UsageError
 from camdbench.core.files import read_fields
 from camdbench.models.zoo import check_model
-from camdbench.trainer.recipe_fields import BaseRecipe, check_fields
+from camdbench.trainer.recipe_fields import BaseRecipe, check_fields, with_paths_of
 
 
 class ProbeRecipe(BaseRecipe):
@@ -49,6 +49,6 @@ check_probe = partial(check_fields, ProbeRecipe)
 
 
 def read_probe(path: str | Path) -> ProbeRecipe:
-    """Read and check a recipe; raises UsageError if the file or a field is wrong."""
+    """Read and check a recipe, in which references are relative to its folder; raises UsageError if the file or a field is wrong."""
     fields = read_fields(Path(path), "recipe", "name: my-probe", hint="; an example is benchmarks/shortcuts/probe.yaml")
-    return check_probe(fields, str(path))
+    return check_probe(with_paths_of(Path(path).parent, fields, ("model",)), str(path))

@@ -11,10 +11,10 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_va
 from camdbench.core.errors import UsageError
 from camdbench.core.files import read_fields
 from camdbench.core.merging import merge_nested
-from camdbench.core.references import has_reference, relative_to
+from camdbench.core.references import has_reference, is_own
 from camdbench.core.registries import explainers, losses
 from camdbench.models.zoo import check_model, check_network
-from camdbench.trainer.recipe_fields import BaseRecipe, Optimiser, Splits, Stage, Strict, check_fields
+from camdbench.trainer.recipe_fields import BaseRecipe, Optimiser, Splits, Stage, Strict, check_fields, with_paths_of
 
 _WITH_SURGERY = ("shortcuts", "resnet", "resnext", "wide_resnet")  # networks that core-focused surgery supports
 _BIASED = ("conflict", "shifted")  # test splits of the bias; model selection on them would leak it
@@ -90,7 +90,8 @@ class TrainingRecipe(BaseRecipe):
     """A training run under a name; `BaseRecipe` has the other fields.
 
     Attributes:
-        network: architecture: `shortcuts`, or a network of torchvision or timm by its name there, without weights.
+        network: architecture: `shortcuts`, a network of torchvision or timm by its name there, without weights, or a reference
+            `FILE.py:NAME(options)`.
         init: initial weights: the name of a model, or the path of a checkpoint; default: random. A last layer with another
             number of classes is replaced by a random one.
         pretraining: fields of a run whose network this run starts from; default of each field: this recipe's. Its name is
@@ -129,13 +130,19 @@ class TrainingRecipe(BaseRecipe):
         spec = losses.parse_one(text)
         for name, value in spec.options:
             if name == "cam":
+                if has_reference(str(value)):
+                    raise UsageError(
+                        f"loss={text}: cam takes an explainer of camdbench, whose map is known to be differentiable; write a loss "
+                        "FILE.py:f(step) that computes its map from step.trace"
+                    )
                 explainers.parse_one(str(value))
         return text
 
     @field_validator("network")
     @classmethod
     def _check_network(cls, name: str) -> str:
-        check_network(name)
+        if not is_own(name):  # loaded and checked by `network_source`
+            check_network(name)
         return name
 
     @field_validator("init")
@@ -173,7 +180,7 @@ class TrainingRecipe(BaseRecipe):
         first = self.pretraining_recipe()
         if first is not None and (first.name == self.name or first.network != self.network):
             raise UsageError("pretraining: the first run needs another name and the same network; change pretraining.name or .network")
-        if self.surgery is not None and not self.network.startswith(_WITH_SURGERY):
+        if self.surgery is not None and (is_own(self.network) or not self.network.startswith(_WITH_SURGERY)):
             raise UsageError(f"surgery: not supported for network={self.network}; use shortcuts or a torchvision ResNet, or remove it")
         if self.batch_size % self.gradient_accumulation or self.batch_size == self.gradient_accumulation:
             raise UsageError(
@@ -187,8 +194,6 @@ check_recipe = partial(check_fields, TrainingRecipe)
 
 
 def read_recipe(path: str | Path) -> TrainingRecipe:
-    """Read and check a recipe, in which a loss `FILE.py:NAME` is relative to its folder; raises UsageError if a field is wrong."""
+    """Read and check a recipe, in which references `FILE.py:NAME` are relative to its folder; raises UsageError if a field is wrong."""
     fields = read_fields(Path(path), "recipe", "name: my-model", hint="; the recipes are in benchmarks/")
-    if "loss" in fields:
-        fields = {**fields, "loss": relative_to(Path(path).parent, fields["loss"])}
-    return check_recipe(fields, str(path))
+    return check_recipe(with_paths_of(Path(path).parent, fields, ("loss", "network", "init")), str(path))

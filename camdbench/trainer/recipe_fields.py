@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from typing import Annotated, Literal, NamedTuple, TypeVar, get_args
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -19,8 +20,42 @@ from pydantic import (
 )
 
 from camdbench.core.errors import UsageError
+from camdbench.core.references import has_reference, is_reference, relative_to
 from camdbench.core.registries import datasets
 from camdbench.core.spec import parse_spec
+from camdbench.datasets.open_dataset import split_table
+
+SPLIT = "{split}"  # stands for the name of a split in the text of a user's data
+
+
+def is_own_data(text: str) -> bool:
+    """Whether the text of a data set is a table of pictures or a reference.
+
+    >>> is_own_data("photos-{split}.csv(size=64)"), is_own_data("shortcuts(size=64)")
+    (True, False)
+    """
+    return is_reference(text) or split_table(text) != ("", "")
+
+
+def with_paths_of(folder: Path, fields: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Fields of a recipe's file, in which references and the data set become paths from here.
+
+    Args:
+        folder: folder of the file.
+        fields: the fields.
+        names: fields that may hold a reference.
+    """
+    found = dict(fields)
+    for name in names:
+        if isinstance(given := fields.get(name), str) and has_reference(given):
+            found[name] = relative_to(folder, given)
+    data = fields.get("data")
+    text = data.get("dataset") if isinstance(data, Mapping) else None
+    if isinstance(data, Mapping) and isinstance(text, str) and is_own_data(text):
+        file, options = split_table(text)
+        place = f"{folder / file}{options}" if file and not is_reference(text) else relative_to(folder, text)
+        found["data"] = {**data, "dataset": place}
+    return found
 
 
 class Strict(BaseModel):
@@ -33,7 +68,8 @@ class Splits(Strict):
     """Splits to train and evaluate on.
 
     Attributes:
-        dataset: spec of a registered data set, `shortcuts` or `shortcuts(size=64)`, without split and count.
+        dataset: spec of a registered data set, `shortcuts` or `shortcuts(size=64)`, without split and count; or a table or reference with
+            `{split}` where the name of the split goes: `photos-{split}.csv(size=64)`, `FILE.py:NAME(split="{split}")`.
         train: name of the training split.
         limit: number of training images; default: all.
         evaluation: splits that the result is evaluated on.
@@ -49,6 +85,13 @@ class Splits(Strict):
     @field_validator("dataset")
     @classmethod
     def _check_dataset(cls, text: str) -> str:
+        if is_own_data(text):
+            if SPLIT not in text:
+                raise UsageError(
+                    f"data.dataset={text}: the same images for every split; write {SPLIT} where its name goes, as in photos-{SPLIT}.csv "
+                    f'or FILE.py:NAME(split="{SPLIT}")'
+                )
+            return text
         datasets.parse_one(text)
         given = parse_spec(text).arguments
         if "split" in given or "count" in given:

@@ -14,10 +14,12 @@ from accelerate import Accelerator
 from camdbench.core.errors import UsageError
 from camdbench.core.files import read_json
 from camdbench.core.provenance import git_revision, now, versions
-from camdbench.core.registries import datasets, losses
+from camdbench.core.registries import losses
 from camdbench.datasets.loading import default_workers
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device
+from camdbench.models.network_identity import network_code
+from camdbench.models.network_source import NetworkSource, network_source
 from camdbench.models.surgery import surgery_of
 from camdbench.trainer.accelerator import open_accelerator
 from camdbench.trainer.checkpoint import run_key, write_csv, write_json, write_weights
@@ -25,6 +27,7 @@ from camdbench.trainer.in_memory_split import check_batch, open_splits, select_t
 from camdbench.trainer.initialisation import build_initial_classifier
 from camdbench.trainer.loop import StepProgress, TrainingResult, fit
 from camdbench.trainer.own_losses import loss_record, own_losses, recorded_loss
+from camdbench.trainer.own_splits import data_record, is_read_from_files
 from camdbench.trainer.recipe import TrainingRecipe, check_recipe, read_recipe
 from camdbench.trainer.recipe_fields import with_changes
 from camdbench.trainer.run_state import Epoch
@@ -62,6 +65,7 @@ def train(
     *,
     out: str | Path,
     loss: Any = None,
+    network: Any = None,
     seed: int | None = None,
     device: str = "auto",
     epochs: int | None = None,
@@ -84,6 +88,8 @@ def train(
             It holds `NAME.resume` while a run is unfinished.
         loss: replaces the recipe's loss: a spec, a reference `[NAME=]FILE.py:NAME(options)`, an `nn.Module` of (logits, labels),
             or a function `f(step)` that returns a `LossResult`, or `f(logits, labels)` with B values or their mean.
+        network: replaces the recipe's network: a name, a reference `FILE.py:NAME(options)`, or an `nn.Module` or `Classifier`, a copy of
+            which is trained.
         seed: replaces the recipe's seed.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
         epochs: replaces the recipe's number of epochs.
@@ -102,21 +108,31 @@ def train(
         CamdbenchError: the loss is not finite, or an image cannot be read.
     """
     plan = with_changes(read_recipe(recipe) if not isinstance(recipe, TrainingRecipe) else recipe, seed=seed, epochs=epochs)
+    source = network_source(plan.network if network is None else network)
+    plan = with_changes(plan, network=network if source is None else source.text)
     callbacks = Callbacks(progress, on_step, preview_images, on_preview)
     with own_losses(plan.loss if loss is None else loss) as spec:
         plan = check_recipe(plan.model_dump() | {"loss": spec}, plan.name) if spec != plan.loss else plan
-        return _with_pretraining(plan, Path(out), pick_device(device), data_root, workers, callbacks)
+        return _with_pretraining(plan, Path(out), pick_device(device), data_root, workers, callbacks, source)
 
 
 def _with_pretraining(
-    plan: TrainingRecipe, out: Path, where: torch.device, data_root: str | Path | None, workers: int | None, callbacks: Callbacks
+    plan: TrainingRecipe,
+    out: Path,
+    where: torch.device,
+    data_root: str | Path | None,
+    workers: int | None,
+    callbacks: Callbacks,
+    source: NetworkSource | None,
 ) -> Path:
     """Train a recipe, after the run of its `pretraining`."""
     options: dict[str, Any] = {"out": out, "device": str(where), "data_root": data_root, "workers": workers, **callbacks._asdict()}
+    options["network"] = None if source is None else source.given.reference or source.given.thing
     before = pretrain(plan, out, lambda first: train(first, **options))
     with open_accelerator(plan, where) as accelerator:
         splits = _load_splits(plan, data_root, workers, accelerator.num_processes)
-        path = _train(plan, out, accelerator, where if accelerator.num_processes == 1 else accelerator.device, splits, before, callbacks)
+        device = where if accelerator.num_processes == 1 else accelerator.device
+        path = _train(plan, out, accelerator, device, splits, before, callbacks, source)
         accelerator.wait_for_everyone()  # no process starts another run before the files exist
         return path
 
@@ -129,14 +145,21 @@ def _train(
     splits: dict[str, Split],
     before: Path | None,
     callbacks: Callbacks,
+    source: NetworkSource | None,
 ) -> Path:
+    code = None if source is None else source.code
     origin: dict[str, object] = {"versions": versions(), "git": git_revision()}  # of the loaded code; files may change during the run
     train_images = splits[plan.data.train].partly_labelled(plan.data.labelled_fraction, plan.seed)
-    classifier = build_initial_classifier(plan, train_images, before)
+    classifier = build_initial_classifier(plan, train_images, before, source)
     path = out / f"{plan.name}.safetensors"
     facts = {split: images.fingerprint for split, images in splits.items()} | {"weights": classifier.weights_hash()}
     facts |= {f"loss {fact}": own for fact, own in loss_record(plan.loss).items()}
-    resume = path.with_suffix(".resume"), run_key(plan, facts, device)
+    facts |= data_record(plan.data.dataset)
+    known = plan
+    if source is not None:  # the code counts, not its folder
+        facts |= {"network code": network_code(classifier.network), "network": _stated(classifier)}
+        known = plan.model_copy(update={"network": source.name})
+    resume = path.with_suffix(".resume"), run_key(known, facts, device)
     validation = splits[plan.validation]
     recorder = callbacks.recorder(classifier.to(device), validation, plan) if accelerator.is_main_process else None
     task = ClassificationTask(classifier, train_images, validation, plan, device, accelerator)
@@ -147,6 +170,7 @@ def _train(
     classifier.network.load_state_dict(result.state)
     scores = {split: validate(classifier, splits[split], device=device) for split in plan.data.evaluation}
     write_csv(path.with_suffix(".csv"), [line.flat() for line in result.log])
+    origin |= {} if source is None else {"network_code": code}
     origin |= {"device": device.type, "processes": accelerator.num_processes}
     write_json(path.with_suffix(".json"), _provenance(plan, classifier, result, scores, splits) | origin)
     write_weights(path, result.state)  # last: if the weights exist, so do the other files
@@ -158,7 +182,7 @@ def _train(
 
 def _load_splits(recipe: TrainingRecipe, data_root: str | Path | None, workers: int | None, processes: int) -> dict[str, Split]:
     """Every split that the recipe names; all are opened before one is read."""
-    spec, data = datasets.parse_one(recipe.data.dataset), recipe.data
+    data = recipe.data
     evaluated = (*data.evaluation, recipe.validation)
     if data.train in evaluated:
         raise UsageError(f"recipe {recipe.name}: data.train={data.train}: a network is not evaluated on its training split; use val")
@@ -168,7 +192,7 @@ def _load_splits(recipe: TrainingRecipe, data_root: str | Path | None, workers: 
     per_class = "class masks" in loss.facts.needs
     images = dict[str, Split]()
     for split, dataset in opened.items():
-        usual = default_workers(len(dataset.ids), on_disk=datasets.get(spec.name).facts.on_disk) // processes
+        usual = default_workers(len(dataset.ids), on_disk=is_read_from_files(data.dataset, dataset)) // processes
         count, every = usual if workers is None else workers, per_class and split == data.train
         images[split] = load_split(dataset, memory=data.in_memory, regions=data.object_regions, per_class=every, workers=count)
     check_batch(images[data.train], recipe.batch_size)
@@ -207,6 +231,13 @@ def _provenance(
     }
 
 
+def _stated(classifier: Classifier) -> str:
+    """What a classifier states beside its network, as text."""
+    numbers = [classifier.mean.flatten().tolist(), classifier.std.flatten().tolist()]
+    names = ("layer", "output", "batch_mates", "prefix_tokens", "channels", "precision")
+    return repr([*numbers, *(getattr(classifier, name) for name in names)])
+
+
 def _finite(found: ValidationScores) -> dict[str, float]:
     return {name: value for name, value in found._asdict().items() if math.isfinite(value)}  # JSON knows no NaN
 
@@ -229,6 +260,9 @@ def _made_by(facts: Path, recipe: TrainingRecipe) -> bool:
     try:
         about = read_json(facts, fix="train again")
         made = dict(about.get("recipe", {}))
+        source = network_source(recipe.network)
+        if source is not None and about.get("network_code") != source.code:
+            return False
         same_loss = made.pop("loss", None) == recorded_loss(recipe.loss) and about.get("loss", {}) == loss_record(recipe.loss)
         return same_loss and check_recipe(made | {"loss": recipe.loss}, str(facts)) == recipe
     except UsageError:  # no known recipe

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from helpers import dataset_layouts as fixtures
+from PIL import Image
 
+import camdbench
 from camdbench.cli.main import run_cli
 
 Said = pytest.CaptureFixture[str]
@@ -86,3 +88,38 @@ def test_masks_are_made_and_what_got_none_is_named(tmp_path: Path, capsys: Said,
     assert "2 masks made, 0 existed, 1 images without a mask" in out
     assert "no mask: ILSVRC2012_val_00000002: ILSVRC2012_val_00000002.JPEG: cannot be decoded" in err
     assert sorted(file.name for file in (tmp_path / "made").iterdir()) == ["ILSVRC2012_val_00000001.png", "ILSVRC2012_val_00000003.png"]
+
+
+def test_a_table_and_a_reference_are_verified(tmp_path: Path, capsys: Said) -> None:
+    for index in range(3):
+        Image.new("RGB", (8, 8), (index, 0, 0)).save(tmp_path / f"{index}.png")
+    rows = [f"{index}.png,{name},0,0,4,4" for index, name in enumerate("aba")]
+    table = tmp_path / "photos.csv"
+    table.write_text("\n".join(["image,label,x0,y0,x1,y1", *rows]))
+    (tmp_path / "own.py").write_text(
+        "import camdbench, numpy\ndef photos(n: int):\n    return camdbench.data((numpy.zeros((n, 8, 8, 3), numpy.uint8), [0] * n), size=8)"
+    )
+    assert run_cli(["data", "verify", f"{table}(size=8)", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["images"], found["classes"], found["annotations"], found["checked"]) == (3, 2, ["boxes"], 3)
+    assert found["fingerprint"] == camdbench.data(table, size=8).fingerprint()
+    assert run_cli(["data", "verify", f"{tmp_path}/own.py:photos(n=2)"]) == 0
+    assert "images       2" in capsys.readouterr().out
+    (tmp_path / "1.png").write_bytes(b"")
+    assert run_cli(["data", "verify", f"{table}(size=8)"]) == 1
+    assert "unreadable: 1.png" in capsys.readouterr().err
+    for words, message in (
+        ([str(table), "--split", "val"], "--split: "),
+        ([f"{tmp_path}/gone.csv"], "gone.csv: no such file"),
+        ([f"{table}(preprocess='model')"], "this command has no model"),
+    ):
+        assert run_cli(["data", "verify", *words]) == 2
+        err = capsys.readouterr().err
+        assert message in err
+        assert err.count("\n") == 1
+    options = ["--weights", "none", "--out", str(tmp_path / "masks")]
+    assert run_cli(["data", "make-masks", f"{tmp_path}/own.py:photos(n=2)", *options]) == 2
+    assert "no boxes, which masks are made from" in capsys.readouterr().err
+    table.write_text(f"image,label,x0,y0,x1,y1\n{tmp_path}/0.png,a,0,0,4,4")
+    assert run_cli(["data", "make-masks", str(table), *options]) == 2
+    assert "its mask would be outside" in capsys.readouterr().err

@@ -106,6 +106,7 @@ def test_a_reference_in_a_recipe_is_relative_to_its_folder_and_new_code_trains_a
         ("mine=ce", "a loss of camdbench keeps its name; give ce"),
         ("ce,bce", "expected one loss"),
         ("none.py:f", "loss none.py: no such file"),
+        ("so(cam='cams.py:f')", "cam takes an explainer of camdbench, whose map is known to be differentiable; write a loss FILE.py:f"),
         (three, r"loss three returned shape \(3,\); expected \(4,\) or \(\) with a gradient"),
         (lambda logits, labels: logits.sum(1).detach(), "without a gradient"),
     ],
