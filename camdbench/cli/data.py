@@ -45,12 +45,12 @@ def verify_(name: str, data_root: str | None, split: str | None, check: int, eve
     camdbench data verify 'voc2012(labels="multi")' --data-root DIR --split train --all
     """
     from camdbench.datasets.download import fetch
-    from camdbench.datasets.given_data import data_of_command, is_own_text
-    from camdbench.datasets.open_dataset import check_dataset
+    from camdbench.datasets.given_data import data_of_command
+    from camdbench.datasets.open_dataset import check_dataset, is_own_data
     from camdbench.datasets.verify import verify, verify_opened
 
     count = None if everything else check
-    if is_own_text(name):
+    if is_own_data(name):
         data, annotations = data_of_command(name, data_root=data_root, split=split, download=download)
         return _report(verify_opened(data, name, "all", annotations, check=count), "", as_json=as_json)
     spec, chosen = check_dataset(name, split, data_root)
@@ -92,15 +92,15 @@ def masks_(name: str, data_root: str | None, split: str | None, method: str, wei
     camdbench run --dataset 'cub200(masks="DIR/sam")' --data-root DIR
     """
     from camdbench.core.errors import UsageError
-    from camdbench.datasets.given_data import data_of_command, is_own_text
+    from camdbench.datasets.given_data import data_of_command
     from camdbench.datasets.mask_generation import make_masks
     from camdbench.datasets.on_disk import OnDisk
-    from camdbench.datasets.open_dataset import available_annotations, check_dataset, open_dataset
+    from camdbench.datasets.open_dataset import available_annotations, check_dataset, is_own_data, open_dataset
     from camdbench.datasets.segment_anything import SegmentAnything
     from camdbench.models.devices import pick_device
 
     del method  # the only one
-    if is_own_text(name):
+    if is_own_data(name):
         data, annotations = data_of_command(name, data_root=data_root, split=split)
         _check_boxes(name, annotations)
         if outside := next((own for own in data.ids if Path(own).is_absolute() or ".." in Path(own).parts), None):

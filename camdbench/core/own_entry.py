@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic
 
 from camdbench.core.options import bind_options
-from camdbench.core.references import Given, check_names, name_of
+from camdbench.core.references import Given, check_names, name_of, read_given
 from camdbench.core.registry_entry import Entry, F
 from camdbench.core.spec import Spec
 
@@ -45,6 +46,36 @@ class OwnEntry(Generic[F]):
         return self.place if self.fixed or not self.place else self.place + str(spec).removeprefix(spec.name)
 
 
+@contextmanager
+def holding_own(given: Any, registry: Registry[F], make: Callable[[Given], tuple[OwnEntry[F], str]]) -> Generator[Any]:
+    """Inside the context, the given functions and objects are registered; yields the specs, in the order given.
+
+    Args:
+        given: names, references and objects.
+        registry: explainers or metrics.
+        make: the entry and the spec of one that is not a plain name.
+
+    Raises:
+        UsageError: two are equal, a name is taken, or as in `make`.
+    """
+    flag = f"{registry.kind}s"
+    read = () if given is None else read_given(given, flag)
+    if all(one.is_text and not one.label for one in read):
+        yield given
+        return
+    specs, own = list[str](), list[OwnEntry[F]]()
+    for one in read:
+        if one.is_text and one.label in ("", str(one.thing)):
+            specs.append(str(one.thing))
+        else:
+            entry, spec = make(one)
+            own.append(entry)
+            specs.append(spec)
+    _check_own(specs, own, flag)
+    with registry.holding(own):
+        yield tuple(specs)
+
+
 def own_entry(
     entry: Entry[F], function: Callable[..., Any], thing: Any, given: Given, options: Mapping[str, object]
 ) -> tuple[OwnEntry[F], str]:
@@ -72,7 +103,7 @@ def default_name(thing: Any, registry: Registry[Any]) -> str:
     return f"{_SHORT.get(library, library)}-{name}" if library in _LIBRARIES and registry.has_built_in(name) else name
 
 
-def check_own(specs: Sequence[str], own: Sequence[OwnEntry[Any]], flag: str) -> None:
+def _check_own(specs: Sequence[str], own: Sequence[OwnEntry[Any]], flag: str) -> None:
     """Check that specs differ, and that entries of one name are one function.
 
     Raises:

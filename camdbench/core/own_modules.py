@@ -43,7 +43,7 @@ def load_file(path: Path, flag: str) -> ModuleType:
         flag: option or argument that named it, for messages: `--plugin`.
 
     Raises:
-        UsageError: the file does not exist, or is no Python file.
+        UsageError: the file does not exist, or is not a Python file.
         CamdbenchError: the file raises, or calls `sys.exit`.
     """
     file = Path(path).absolute()

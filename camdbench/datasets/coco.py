@@ -77,7 +77,7 @@ def coco_source(file: Path, images: Path | None = None, limit: int | None = None
         limit: number of images, from the first.
 
     Raises:
-        UsageError: it is no such file, or no picture has an instance.
+        UsageError: the file does not exist, or no picture has an instance.
     """
     content = _read(file)
     home = _pictures_of(file, content) if images is None else images

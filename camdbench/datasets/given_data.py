@@ -10,20 +10,11 @@ from typing import Any
 from camdbench.core.errors import UsageError
 from camdbench.core.references import Given, call_given, is_reference, read_given
 from camdbench.datasets.on_disk import OnDisk
-from camdbench.datasets.open_dataset import split_table, table_in
+from camdbench.datasets.open_dataset import table_in
 from camdbench.datasets.own.items import is_stream
 from camdbench.datasets.own.of_model import OfModel
 from camdbench.datasets.own_data import check_data_name, data, is_dataset, to_dataset
 from camdbench.datasets.samples import Dataset
-
-
-def is_own_text(text: str) -> bool:
-    """Whether the text of a data set is a table of pictures or a reference.
-
-    >>> is_own_text("photos.csv(size=64)"), is_own_text("pets")
-    (True, False)
-    """
-    return is_reference(text) or split_table(text) != ("", "")
 
 
 def data_of_command(text: str, **options: Any) -> tuple[Dataset, tuple[str, ...]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from camdbench.core.errors import UsageError, unknown
-from camdbench.core.references import split_alias
+from camdbench.core.references import is_reference, split_alias
 from camdbench.core.registries import datasets
 from camdbench.core.spec import Spec, parse_spec
 
@@ -50,6 +50,15 @@ def table_in(folder: Path, text: str) -> str:
 def is_path(given: object) -> bool:
     """Whether an option `images` or `classes` is a path: not absent, a list, `names` or `positions`."""
     return isinstance(given, str | Path) and given not in ("names", "positions")
+
+
+def is_own_data(text: str) -> bool:
+    """Whether the text of a data set is a table of pictures or a reference, and not a registered name.
+
+    >>> is_own_data("photos-{split}.csv(size=64)"), is_own_data("mine.py:data"), is_own_data("shortcuts(size=64)")
+    (True, True, False)
+    """
+    return is_reference(text) or split_table(text) != ("", "")
 
 
 def check_dataset(text: str, split: str | None, data_root: str | Path | None) -> tuple[Spec, str]:

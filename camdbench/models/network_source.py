@@ -51,7 +51,7 @@ class NetworkSource:
             classes: number of classes, given to a function that has a parameter `classes`.
 
         Raises:
-            UsageError: it is no network, or mean and std are unknown.
+            UsageError: it is not a network, or mean and std are unknown.
             CamdbenchError: the function raises.
         """
         given, what = self.given, f"network {self.given.name or type(self.given.thing).__name__}"
@@ -71,13 +71,13 @@ class NetworkSource:
 
 
 def network_source(given: Any) -> NetworkSource | None:
-    """The source of a network that is no name of the zoo; None for a name.
+    """The source of a network that is not a name of the zoo; None for a name.
 
     Args:
         given: name, reference, `nn.Module`, `Classifier`, or a function that returns one.
 
     Raises:
-        UsageError: the reference cannot be loaded, has another name in front, or is no file.
+        UsageError: the reference cannot be loaded, has another name in front, or is not a file.
     """
     if isinstance(given, str) and not is_own(given):
         return None

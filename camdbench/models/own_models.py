@@ -100,7 +100,7 @@ def build(given: Given, facts: Mapping[str, Any], *, name: str | None = None, un
         unstated: mean and std of a network that states none; default: it is refused.
 
     Raises:
-        UsageError: it is no network, mean and std are unknown, or an option does not fit.
+        UsageError: it is not a network, mean and std are unknown, or an option does not fit.
         CamdbenchError: the function raises.
     """
     label, thing = name or given.label, given.thing

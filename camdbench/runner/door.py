@@ -12,7 +12,7 @@ from camdbench.core.references import is_reference
 from camdbench.core.registries import explainers, metrics
 from camdbench.core.spec import Spec
 from camdbench.datasets.given_data import data_of
-from camdbench.datasets.open_dataset import split_table
+from camdbench.datasets.open_dataset import is_own_data
 from camdbench.runner.data_options import take_data_options
 from camdbench.runner.resources import OF_OWN_MODELS, Resources
 
@@ -68,7 +68,7 @@ def _are_plain(models: Any) -> bool:
 def _with_data(options: dict[str, Any], resources: Resources | None) -> Resources | None:
     """Move a data set that is an object, a table or a reference from the options to the resources."""
     given, about = options.get("dataset"), take_data_options(options)
-    if given is None or (isinstance(given, str) and not is_reference(given) and split_table(given) == ("", "")):
+    if given is None or (isinstance(given, str) and not is_own_data(given)):
         return resources
     del options["dataset"]
     found, place = data_of(given, limit=options.get("limit"), **about)

@@ -29,7 +29,7 @@ class JointMaps:
         ids: ids of the data set's images.
 
     Raises:
-        UsageError: unreadable or unsuitable maps, or an id that is no image of the data set.
+        UsageError: unreadable or unsuitable maps, or an id that is not an image of the data set.
     """
 
     def __init__(self, name: str, given: MapsLike, ids: Sequence[str]) -> None:

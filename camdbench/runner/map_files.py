@@ -34,7 +34,7 @@ class Maps(Mapping[str, Tensor]):
         """Read a map.
 
         Raises:
-            UsageError: it cannot be read, or is no map.
+            UsageError: it cannot be read, or is not a map.
         """
         what = f"{self._what}, {name}"
         read = self._readers[name]

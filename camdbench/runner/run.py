@@ -17,7 +17,7 @@ from camdbench.core.references import has_reference, relative_to
 from camdbench.core.registry import load_plugin
 from camdbench.core.settings import fields_of, make_config, takes
 from camdbench.core.spec import Spec
-from camdbench.datasets.open_dataset import is_path, split_table, table_in
+from camdbench.datasets.open_dataset import is_own_data, is_path, table_in
 from camdbench.runner.config import Request, RunConfig, Specs, check_config
 from camdbench.runner.data_options import DATA_OPTIONS, with_data_options
 from camdbench.tables.load import load_rows
@@ -141,7 +141,9 @@ def _opened(
     own_files = check_choice("own", options.pop("own", "original"), OwnFiles)
     objects = {} if resources is None else {"models": resources.models, "dataset": resources.dataset, "maps": resources.joint}
     given = [name for name, own in objects.items() if own is not None and own != {}]
-    stated = with_copies(read_config(config), config) if own_files == "copy" else read_config(config)
+    stated = read_config(config)
+    if own_files == "copy":
+        stated = with_copies(stated, config)
     read = {name: value for name, value in stated.items() if name not in given}
     for plugin in _plugins(read.pop("plugins", None)):
         load_plugin(plugin)
@@ -227,4 +229,4 @@ def is_named(given: Any) -> bool:
 
 
 def _is_plain(text: str) -> bool:
-    return not has_reference(text) and split_table(text) == ("", "")
+    return not (has_reference(text) or is_own_data(text))

@@ -15,12 +15,12 @@ from camdbench.core.registries import datasets
 from camdbench.core.spec import Spec
 from camdbench.datasets import subsets
 from camdbench.datasets.loading import prefetch
-from camdbench.datasets.open_dataset import check_dataset, open_dataset
+from camdbench.datasets.open_dataset import check_dataset, is_own_data, open_dataset
 from camdbench.datasets.permuted_labels import permuted
 from camdbench.datasets.samples import Batch, Dataset
 from camdbench.trainer.own_splits import open_own_splits
 from camdbench.trainer.recipe import Data
-from camdbench.trainer.recipe_fields import Splits, is_own_data
+from camdbench.trainer.recipe_fields import Splits
 from camdbench.trainer.split_data import Regions, SampleTensors, Split, SplitShape
 
 

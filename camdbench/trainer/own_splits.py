@@ -13,9 +13,10 @@ from camdbench.datasets import subsets
 from camdbench.datasets.class_order import InNetworkOrder, order_by_names
 from camdbench.datasets.given_data import data_of
 from camdbench.datasets.on_disk import OnDisk
+from camdbench.datasets.open_dataset import is_own_data
 from camdbench.datasets.own.of_model import OfModel
 from camdbench.datasets.samples import Dataset
-from camdbench.trainer.recipe_fields import SPLIT, is_own_data
+from camdbench.trainer.recipe_fields import SPLIT
 
 
 def open_own_splits(text: str, train: str, counts: Mapping[str, int | None]) -> dict[str, Dataset]:

@@ -14,7 +14,7 @@ from camdbench.core.errors import UsageError
 from camdbench.core.provenance import git_revision, now, versions
 from camdbench.core.references import is_reference
 from camdbench.core.registries import datasets
-from camdbench.datasets.open_dataset import available_annotations
+from camdbench.datasets.open_dataset import available_annotations, is_own_data
 from camdbench.datasets.samples import Dataset
 from camdbench.models.devices import pick_device
 from camdbench.models.network_identity import network_code
@@ -25,7 +25,7 @@ from camdbench.trainer.in_memory_split import InMemorySplit, check_batch, load_i
 from camdbench.trainer.loop import fit
 from camdbench.trainer.own_splits import data_record
 from camdbench.trainer.probe_recipe import ProbeRecipe, read_probe
-from camdbench.trainer.recipe_fields import is_own_data, with_changes
+from camdbench.trainer.recipe_fields import with_changes
 from camdbench.trainer.run_state import Epoch
 from camdbench.trainer.tasks.segmentation import SegmentationTask, seeded
 from camdbench.trainer.tasks.segmentation_score import SegmentationScore, pixel_classes, score_segmenter

@@ -23,18 +23,9 @@ from camdbench.core.errors import UsageError
 from camdbench.core.references import has_reference, is_reference, relative_to
 from camdbench.core.registries import datasets
 from camdbench.core.spec import parse_spec
-from camdbench.datasets.open_dataset import split_table
+from camdbench.datasets.open_dataset import is_own_data, split_table
 
 SPLIT = "{split}"  # stands for the name of a split in the text of a user's data
-
-
-def is_own_data(text: str) -> bool:
-    """Whether the text of a data set is a table of pictures or a reference.
-
-    >>> is_own_data("photos-{split}.csv(size=64)"), is_own_data("shortcuts(size=64)")
-    (True, False)
-    """
-    return is_reference(text) or split_table(text) != ("", "")
 
 
 def with_paths_of(folder: Path, fields: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

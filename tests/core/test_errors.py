@@ -43,7 +43,7 @@ def test_a_file_alone_lacks_the_name_in_it() -> None:
         for text, file in (("mine.py", "mine.py"), ("sub/mine.py", "sub/mine.py"), ("mine.py(power=2)", "mine.py")):
             with pytest.raises(UsageError, match=rf"^{kind} {re.escape(file)}: {re.escape(message.format(file))}$"):
                 registry.parse(text)
-        with pytest.raises(UsageError, match=re.escape(f"/home/mine.py: {message.format('/home/mine.py')}")):
-            registry.parse("/home/mine.py")
-    with pytest.raises(UsageError, match=rf"^model /home/mine.py: {re.escape(message.format('/home/mine.py'))}$"):
-        check_model("/home/mine.py")
+        with pytest.raises(UsageError, match=re.escape(f"folder/mine.py: {message.format('folder/mine.py')}")):
+            registry.parse("folder/mine.py")
+    with pytest.raises(UsageError, match=rf"^model folder/mine.py: {re.escape(message.format('folder/mine.py'))}$"):
+        check_model("folder/mine.py")

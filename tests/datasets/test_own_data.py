@@ -369,7 +369,7 @@ def test_a_random_transform_is_refused_also_later(pictures: Pictures):
         (Own((GREY, "cat"), (GREY, 1)), {}, "labels: 'cat' is a name and 1 is none; give names or indices"),
         (Own((GREY[:1], 0)), {}, r"image '0': images have shape \(1, 4, 4\)"),
         (Own(), {}, "dataset = Own: it has no images"),
-        ([GREY, (GREY, 1)], {}, r"item 0 is no \(picture, label\) pair as others are"),
+        ([GREY, (GREY, 1)], {}, r"item 0 is not a \(picture, label\) pair as others are"),
         ([GREY, GREY], {"labels": [1]}, "1 labels for 2 images"),
         ([GREY, GREY], {"ids": ["a", "a"]}, "ids: 'a' is the name of two images"),
         ([GREY], {"ids": [""]}, "ids: '' is empty"),

@@ -26,24 +26,24 @@ REQUEST: dict[str, Any] = {"metrics": "ad", "limit": 20, "batch_size": 4, "devic
 REQUEST |= {"dataset": "shortcuts(size=32)", "explainers": f"{EXPENSIVE},stopper"}
 
 
-TOLD: dict[str, Any] = {}  # not inside the explainer, whose identity its closure is part of
+ENDING: dict[str, Any] = {}  # not inside the explainer, whose identity its closure is part of
 
 
 @pytest.fixture
 def stopper() -> Callable[[BaseException | None, int], None]:
     """A way to say by which exception, and on which batch, the explainer `stopper` ends a run."""
-    TOLD.update(by=None, left=0)
+    ENDING.update(by=None, left=0)
 
     @explainers.register("stopper", paper="a test")
     def stopper(trace: Trace) -> torch.Tensor:
         """The image's brightness, or an end."""
-        TOLD["left"] -= 1
-        if TOLD["by"] is not None and TOLD["left"] == 0:
-            raise TOLD["by"]
+        ENDING["left"] -= 1
+        if ENDING["by"] is not None and ENDING["left"] == 0:
+            raise ENDING["by"]
         return trace.images.mean(1)
 
     def tell(by: BaseException | None, batch: int) -> None:
-        TOLD.update(by=by, left=batch)
+        ENDING.update(by=by, left=batch)
 
     return tell
 

@@ -31,5 +31,5 @@ def index_labels(given: Sequence[Any], classes: Sequence[str]) -> tuple[list[int
     indices = [-1 if label is None else next(found) for label in given]
     top = len(names) if names else None
     if wrong := [label for label in indices if label < -1 or (top is not None and label >= top)]:
-        raise UsageError(f"labels: class index {wrong[0]} is out of range for {top or 'unnamed'} classes; count from 0, -1 is no label")
+        raise UsageError(f"labels: class index {wrong[0]} is out of range for {top or 'unnamed'} classes; count from 0; -1: no label")
     return indices, names

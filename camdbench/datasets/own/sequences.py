@@ -30,7 +30,7 @@ def sequence_source(given: Any, limit: int | None) -> Source:
     else:
         pairs = [isinstance(one, tuple | list) and len(one) == 2 and _is_label(one[1]) for one in given]
         if any(pairs) and not all(pairs):
-            raise UsageError(f"dataset: item {pairs.index(False)} is no (picture, label) pair as others are; give a label for each or none")
+            raise UsageError(f"dataset: item {pairs.index(False)} is not a (picture, label) pair as others are; give each a label or none")
         items = [Item(*one) if pair else Item(one) for one, pair in zip(given, pairs, strict=True)]
     items = items[:limit]
     files = bool(items) and all(isinstance(item.picture, str | Path) for item in items)

@@ -22,7 +22,7 @@ def torch_source(dataset: TorchDataset[Any], limit: int | None) -> Source:
     """Items of a torch data set. A DatasetFolder has ids from its paths, and is read by camdbench if it has no transform.
 
     Raises:
-        UsageError: it has no length, or an item is no tuple of image, label and objects.
+        UsageError: it has no length, or an item is not a tuple of image, label and objects.
         CamdbenchError: it raises.
     """
     kind = type(dataset).__name__
@@ -60,7 +60,7 @@ def item_of_row(row: Any, kind: str) -> Item:
     """An item of a torch data set.
 
     Raises:
-        UsageError: it is no tuple of image, label and objects.
+        UsageError: it is not a tuple of image, label and objects.
     """
     if isinstance(row, Mapping) or not isinstance(row, tuple | list) or not 1 <= len(row) <= 3:
         shape = f"{len(row)} parts" if isinstance(row, tuple | list) else type(row).__name__

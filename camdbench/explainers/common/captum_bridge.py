@@ -82,7 +82,7 @@ def _layer_of(trace: Trace, call: Attribution) -> str:
     held = module.grad_cam.layer if hasattr(module, "grad_cam") else module.layer
     name = next((name for name, known in trace.classifier.network.named_modules() if known is held), None)
     if name is None:
-        raise UsageError(f"captum:{call.name}: its layer is no module of the network; give the class: camdbench.captum({call.name})")
+        raise UsageError(f"captum:{call.name}: its layer is not a module of the network; give the class: camdbench.captum({call.name})")
     return name
 
 

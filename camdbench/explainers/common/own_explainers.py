@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,8 +14,8 @@ from torch import Tensor
 from camdbench.core.errors import UsageError
 from camdbench.core.facts import ExplainerFacts
 from camdbench.core.options import bind_options
-from camdbench.core.own_entry import OwnEntry, check_own, default_name, own_entry
-from camdbench.core.references import Given, check_name, parameters_of, read_given
+from camdbench.core.own_entry import OwnEntry, default_name, holding_own, own_entry
+from camdbench.core.references import Given, check_name, parameters_of
 from camdbench.core.registries import explainers
 from camdbench.core.spec import Spec
 from camdbench.explainers.common.foreign_objects import cam_with_options, explainer_from_object, is_cam_class
@@ -27,28 +27,13 @@ CHANNELS = "sum"  # how a map with a value per colour channel becomes one per pi
 _FORMS = "expected (trace), (classifier, images, targets) or (model, inputs, targets)"
 
 
-@contextmanager
-def own_explainers(given: Any) -> Generator[Any]:
-    """Inside the context, the given functions and objects are explainers; yields the specs, in the order given.
+def own_explainers(given: Any) -> AbstractContextManager[Any]:
+    """Inside the context, the given functions and objects are explainers; it yields the specs, in the order given.
 
     Raises:
         UsageError: a name is taken or invalid, or the parameters of a function have unknown names.
     """
-    read = () if given is None else read_given(given, "explainers")
-    if all(one.is_text and not one.label for one in read):
-        yield given
-        return
-    specs, own = list[str](), list[OwnEntry[ExplainerFacts]]()
-    for one in read:
-        if one.is_text and one.label in ("", str(one.thing)):
-            specs.append(str(one.thing))
-        else:
-            entry, spec = (_alias(one), one.label) if one.is_text else _entry(one)
-            own.append(entry)
-            specs.append(spec)
-    check_own(specs, own, "explainers")
-    with explainers.holding(own):
-        yield tuple(specs)
+    return holding_own(given, explainers, lambda one: (_alias(one), one.label) if one.is_text else _entry(one))
 
 
 def _alias(given: Given) -> OwnEntry[ExplainerFacts]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,8 +11,8 @@ import torch
 
 from camdbench.core.errors import UsageError
 from camdbench.core.facts import MetricFacts
-from camdbench.core.own_entry import OwnEntry, check_own, default_name, own_entry
-from camdbench.core.references import Given, check_name, parameters_of, read_given
+from camdbench.core.own_entry import OwnEntry, default_name, holding_own, own_entry
+from camdbench.core.references import Given, check_name, parameters_of
 from camdbench.core.registries import metrics
 from camdbench.core.spec import Spec
 from camdbench.metrics.common.inputs import MetricInputs
@@ -50,34 +50,23 @@ def metric_of(function: Any, *, higher_is_better: bool | None = None, unit: str 
     return OwnMetric(function, {**direction, "unit": unit, "tolerance": tolerance})
 
 
-@contextmanager
-def own_metrics(given: Any) -> Generator[Any]:
-    """Inside the context, the given functions and objects are metrics; yields the specs, in the order given.
+def own_metrics(given: Any) -> AbstractContextManager[Any]:
+    """Inside the context, the given functions and objects are metrics; it yields the specs, in the order given.
 
     Raises:
         UsageError: a name is taken or invalid, or the parameters of a function have unknown names.
     """
-    read = () if given is None else read_given(given, "metrics")
-    if all(one.is_text and not one.label for one in read):
-        yield given
-        return
-    specs, own = list[str](), list[OwnEntry[MetricFacts]]()
-    for one in read:
-        if not one.is_text:
-            entry, spec = _entry(one)
-            own.append(entry)
-            specs.append(spec)
-        elif one.label in ("", str(one.thing)):
-            specs.append(str(one.thing))
-        else:
-            raise UsageError(f"metrics: {one.label}={one.thing}: a metric of camdbench keeps its name; give {one.thing}")
-    check_own(specs, own, "metrics")
-    with metrics.holding(own):
-        yield tuple(specs)
+    return holding_own(given, metrics, _entry)
 
 
 def _entry(given: Given) -> tuple[OwnEntry[MetricFacts], str]:
-    """The entry of a function or object, and its spec: with options that a reference states, unless an alias stands for these."""
+    """The entry of a function or object, and its spec: with options that a reference states, unless an alias stands for these.
+
+    Raises:
+        UsageError: another name for a metric of camdbench, or its parameters have unknown names.
+    """
+    if given.is_text:
+        raise UsageError(f"metrics: {given.label}={given.thing}: a metric of camdbench keeps its name; give {given.thing}")
     thing, stated = (given.thing.function, given.thing.facts) if isinstance(given.thing, OwnMetric) else (given.thing, {})
     registered = metrics.entry_of(thing)
     name = check_name(given.label or (registered.name if registered else given.name or default_name(thing, metrics)), "metrics")

@@ -29,7 +29,7 @@ def network_of(*layers: nn.Module) -> Classifier:
 
 
 class Residual(nn.Module):
-    """A block with an addition that is no module."""
+    """A block with an addition that is not a module."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -146,5 +146,5 @@ class TestLayers:
         torch.testing.assert_close(early(Trace(classifier, batch)), expected, rtol=1e-4, atol=1e-6)
         other = explainer_from_object(attr.LayerGradientXActivation(classifier, copy.deepcopy(classifier.network.conv1)))
         assert other is not None
-        with pytest.raises(UsageError, match="its layer is no module of the network"):
+        with pytest.raises(UsageError, match="its layer is not a module of the network"):
             other(Trace(classifier, batch))
