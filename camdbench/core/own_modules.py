@@ -7,9 +7,9 @@ import hashlib
 import importlib.util
 import os
 import sys
-import sysconfig
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +21,6 @@ from camdbench.core.foreign_code import calling, place_of, plugin_hash
 _FOLDERS: list[str] = []  # of loaded files, where a later import of a function looks last
 _BROUGHT: dict[str, tuple[Path, str]] = {}  # neighbours in sys.modules: file, hash of its content
 _LOADED: dict[str, frozenset[Path]] = {}  # neighbours that loading brought in, by name of the loaded module
-_INSTALLED = tuple({Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
 class _Neighbours:
@@ -136,7 +135,14 @@ def files_of(file: Path) -> frozenset[Path]:
 
 def is_installed(file: Path) -> bool:
     """Whether a file belongs to Python or an installed package."""
-    return "site-packages" in file.parts or any(file.is_relative_to(folder) for folder in _INSTALLED)
+    return "site-packages" in file.parts or any(file.is_relative_to(folder) for folder in _installed_folders())
+
+
+@cache
+def _installed_folders() -> tuple[Path, ...]:
+    import sysconfig  # a listing needs no hash
+
+    return tuple({Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
 def neighbours(file: Path, root: Path) -> frozenset[Path]:

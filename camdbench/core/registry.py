@@ -20,7 +20,6 @@ from typing import Any, Generic, TypeVar
 
 from camdbench.core.errors import UsageError, unknown
 from camdbench.core.foreign_code import calling, describe, place_of
-from camdbench.core.object_text import object_hash
 from camdbench.core.options import options_of_function, options_of_source, wraps_of_function, wraps_of_source
 from camdbench.core.own_entry import OwnEntry
 from camdbench.core.own_modules import import_module, is_module, load_file
@@ -202,6 +201,8 @@ class Registry(Generic[F]):
         Raises:
             UsageError: unknown name.
         """
+        from camdbench.core.object_text import object_hash  # a listing needs no hash
+
         if name in self._own:
             return object_hash(self._own[name].code, networks)
         function = self.load(name)
