@@ -62,7 +62,7 @@ def test_logits_are_those_of_transformers(kind: str) -> None:
         theirs = network(**inputs, **texts_of(kind, [f"photo of {name}." for name in CLASSES])).logits_per_image
     images = pixels.permute(0, 3, 1, 2) / 255
     assert theirs.std() > 1e-2
-    torch.testing.assert_close(classifier(images), theirs, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(classifier(images), theirs, rtol=1e-6, atol=1e-6)
     assert classifier.class_names == tuple(CLASSES)
     assert classifier.input_size == 32
     found = camdbench.explain(classifier, images, "hirescam")
