@@ -10,6 +10,7 @@ from collections.abc import Generator, Hashable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from uuid import uuid4
 
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.signs import encodable
@@ -173,14 +174,60 @@ def to_json(content: object) -> str:
 
 @contextmanager
 def replacing(path: Path) -> Generator[Path]:
-    """Yield a temporary path beside `path`; on success fsync it and rename it to `path` atomically."""
+    """Yield a temporary path beside `path`; on success rename it to `path` atomically, file and folder synced to the disk.
+
+    The temporary name is unique, as processes in containers and on other hosts may have equal process numbers.
+    """
+    with _temporary(path) as temporary:
+        yield temporary
+        _sync(temporary)
+        temporary.replace(path)
+        _sync_folder(path.parent)
+
+
+@contextmanager
+def creating(path: Path) -> Generator[Path]:
+    """Yield a temporary path beside `path`; on success give it the name `path`, unless another process was first.
+
+    Raises:
+        FileExistsError: the file exists; it is unchanged.
+    """
+    with _temporary(path) as temporary:
+        yield temporary
+        _sync(temporary)
+        try:
+            os.link(temporary, path)  # atomic also on NFS, where a rename would overwrite
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links
+            if path.exists():
+                raise FileExistsError(errno.EEXIST, "File exists", str(path)) from None
+            temporary.replace(path)
+        _sync_folder(path.parent)
+
+
+@contextmanager
+def _temporary(path: Path) -> Generator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
     finally:
         with suppress(OSError):  # of a folder that cannot be written; it would hide the first error
             temporary.unlink(missing_ok=True)
+
+
+def _sync(file: Path) -> None:
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write a folder's entries to the disk, without which a power cut undoes a rename; Windows has no such call."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            with suppress(OSError):  # of file systems that do not sync folders
+                os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -198,10 +198,10 @@ def _write_or_compare(record: RunRecord, directory: RunDirectory) -> RunRecord:
         UsageError: the directory holds a run with another configuration, data, weights or code.
     """
     record = replace(record, run=directory.root.resolve().name)
-    existing = directory.read_record()
-    if existing is None:
-        directory.write_record(record)
+    if directory.read_record() is None and directory.create_record(record):
         return record
+    existing = directory.read_record()  # perhaps of a session that started at the same time
+    assert existing is not None
     _refuse_another_run(existing, record, directory.root)
     return record
 

@@ -17,22 +17,24 @@ import hashlib
 import os
 import socket
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from shutil import rmtree
+from tempfile import TemporaryFile
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import quote
 
 from camdbench.core import provenance
 from camdbench.core.errors import CamdbenchError, UsageError
-from camdbench.core.files import check_utf8, reading, replacing, to_json
+from camdbench.core.files import check_utf8, creating, reading
 from camdbench.core.row import Row
 from camdbench.core.settings import identity_of
 from camdbench.models.huggingface_zoo import row_name
 from camdbench.runner.config import RunConfig
+from camdbench.runner.run_files import write_file, write_json
 from camdbench.tables.load import MODEL_FACTS, SCHEMA, load_run
 
 if TYPE_CHECKING:
@@ -163,9 +165,8 @@ class RunDirectory:
             root.mkdir(parents=True, exist_ok=True)
             if not os.access(root, os.W_OK | os.X_OK):
                 raise PermissionError(13, "Permission denied")
-            with replacing(root / ".probe") as probe:
-                probe.write_bytes(b"")
-            (root / ".probe").unlink()
+            with TemporaryFile(dir=root):  # of its own name, as several processes may start at once
+                pass
         except OSError as error:
             raise UsageError(f"--out = {root}: cannot be written ({error.strerror}); choose another folder") from None
 
@@ -196,11 +197,11 @@ class RunDirectory:
         if maps is not None:
             from safetensors.torch import save_file
 
-            _write(part_file(self.root, "maps", key), lambda path: save_file(dict(maps), path))
+            write_file(part_file(self.root, "maps", key), lambda path: save_file(dict(maps), path))
         if curves is not None:
-            _write(part_file(self.root, "curves", key), lambda path: _save(curves, path))
-        _write(part_file(self.root, "usage", key), lambda path: _save(_table(usage, _usage_schema()), path))
-        _write(part_file(self.root, "rows", key), lambda path: _save(_table(rows, _row_schema()), path))
+            write_file(part_file(self.root, "curves", key), lambda path: _save(curves, path))
+        write_file(part_file(self.root, "usage", key), lambda path: _save(_table(usage, _usage_schema()), path))
+        write_file(part_file(self.root, "rows", key), lambda path: _save(_table(rows, _row_schema()), path))
 
     def read_record(self) -> RunRecord | None:
         """Read the record, with the explainers and plug-ins of all sessions; None if there is no run.
@@ -219,9 +220,17 @@ class RunDirectory:
         except CamdbenchError as error:
             raise UsageError(f"--out {self.root}: {error}; or choose another folder") from None
 
-    def write_record(self, record: RunRecord) -> None:
-        """Write `run.json`."""
-        _write_json(self.root / "run.json", asdict(record))
+    def create_record(self, record: RunRecord) -> bool:
+        """Write `run.json`; return False, and leave the file as it is, if another session has written it first.
+
+        Raises:
+            CamdbenchError: the file cannot be written.
+        """
+        try:
+            write_json(self.root / "run.json", asdict(record), creating)
+        except FileExistsError:
+            return False
+        return True
 
     def session(self, **facts: Any) -> Session:
         """Return a session in this directory, with facts for its file."""
@@ -247,13 +256,13 @@ class Session:
         }
 
     def __enter__(self) -> Self:
-        _write_json(self._file, self._facts)
+        write_json(self._file, self._facts)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._facts["end"] = provenance.now()
         try:
-            _write_json(self._file, self._facts)
+            write_json(self._file, self._facts)
         except CamdbenchError:
             if kind is None:  # else the first error says more
                 raise
@@ -270,22 +279,6 @@ def part_file(root: Path, kind: str, key: PartKey) -> Path:
     """Return the path of a part in `rows`, `curves`, `usage` or `maps`."""
     folder = root / kind / f"model={quote(key.model, safe='')}" / f"explainer={quote(key.explainer, safe='')}"
     return folder / f"part-{key.chunk:05d}.{_SUFFIX.get(kind, 'parquet')}"
-
-
-def _write_json(file: Path, content: Mapping[str, Any]) -> None:
-    text = to_json(content)
-    _write(file, lambda path: path.write_text(text, encoding="utf-8", errors="backslashreplace"))
-
-
-def _write(file: Path, write: Callable[[Path], object]) -> None:
-    from safetensors import SafetensorError
-
-    try:
-        with replacing(file) as temporary:
-            write(temporary)
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise CamdbenchError(f"{file}: cannot be written ({reason}); finished work is kept, run the same command again") from error
 
 
 def _save(table: pa.Table, path: Path) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
 
 from camdbench.core.errors import CamdbenchError, UsageError
-from camdbench.core.files import read_fields, read_json, read_text, reading, replacing, to_json
+from camdbench.core.files import creating, read_fields, read_json, read_text, reading, replacing, to_json
 
 BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
     f"{b}: &{b} [{', '.join(8 * [f'*{a}'])}]\n" for a, b in zip("abcdef", "bcdefg", strict=True)
@@ -39,6 +41,33 @@ class TestReplacing:
             fail()
         assert file.read_text() == "old"
         assert list(tmp_path.iterdir()) == [file]
+
+    def test_writers_with_one_process_number_do_not_meet(self, tmp_path: Path) -> None:
+        """As in two containers, whose processes have equal numbers and share a folder."""
+        file, text = tmp_path / "part", "import os, sys, pathlib; from camdbench.core.files import replacing; os.getpid = lambda: 7\n"
+        text += "for n in range(200):\n    with replacing(pathlib.Path(sys.argv[1])) as t: t.write_text(sys.argv[2] * 100_000)"
+        running = [subprocess.Popen([sys.executable, "-c", text, str(file), own], stderr=subprocess.PIPE, text=True) for own in "ab"]
+        assert [process.communicate()[1] for process in running] == ["", ""]
+        assert file.read_text() in ("a" * 100_000, "b" * 100_000)
+        assert list(tmp_path.iterdir()) == [file]
+
+
+class TestCreating:
+    def test_the_first_of_two_writers_wins(self, tmp_path: Path) -> None:
+        file = tmp_path / "run.json"
+        with creating(file) as temporary:
+            temporary.write_text("first")
+        with pytest.raises(FileExistsError), creating(file) as temporary:
+            temporary.write_text("second")
+        assert file.read_text() == "first"
+        assert list(tmp_path.iterdir()) == [file]
+
+    def test_without_hard_links_a_file_is_not_overwritten_either(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def link(*_: object) -> None:
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", link)
+        self.test_the_first_of_two_writers_wins(tmp_path)
 
 
 class TestFields:

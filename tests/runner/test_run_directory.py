@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,6 +91,14 @@ def test_a_folder_that_cannot_be_written_to_is_refused_in_one_line(tmp_path: Pat
         RunDirectory(Path("/proc/camdbench-run"))
 
 
+def test_processes_that_start_at_once_all_get_the_folder(tmp_path: Path):
+    start = "import sys; from pathlib import Path; from camdbench.runner.run_directory import RunDirectory\n"
+    start += "for _ in range(300): RunDirectory(Path(sys.argv[1]))"
+    running = [subprocess.Popen([sys.executable, "-c", start, str(tmp_path)], stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [process.communicate()[1] for process in running] == ["", "", ""]
+    assert list(tmp_path.iterdir()) == []
+
+
 def a_record() -> RunRecord:
     config = {"explainers": ["gradcam"], "metrics": ["ad"], "models": ["net"], "seed": 0}
     dataset = {"fingerprint": "f", "images": 1, "classes": []}
@@ -98,7 +108,9 @@ def a_record() -> RunRecord:
 def test_a_damaged_record_is_refused(tmp_path: Path):
     store = RunDirectory(tmp_path)
     assert store.read_record() is None
-    store.write_record(a_record())
+    store.create_record(a_record())
+    assert store.read_record() == a_record()
+    assert not store.create_record(replace(a_record(), code="of a session that started later"))
     assert store.read_record() == a_record()
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(UsageError, match=r"run\.json: damaged"):
@@ -106,14 +118,14 @@ def test_a_damaged_record_is_refused(tmp_path: Path):
 
 
 def test_a_record_of_another_schema_is_refused_in_one_line(tmp_path: Path):
-    RunDirectory(tmp_path).write_record(replace(a_record(), schema=1))
+    RunDirectory(tmp_path).create_record(replace(a_record(), schema=1))
     with pytest.raises(UsageError, match=r"run\.json: schema = 1: this version reads schema 2; repeat the run with another --out$"):
         RunDirectory(tmp_path).read_record()
 
 
 def test_a_session_adds_its_explainers_to_the_record_and_keeps_its_own_file(tmp_path: Path):
     store = RunDirectory(tmp_path)
-    store.write_record(a_record())
+    store.create_record(a_record())
     stamp = (tmp_path / "run.json").stat().st_mtime_ns
     passes = {"forward": 1, "backward": 0, "tail_forward": 0, "tail_backward": 2}
     with pytest.raises(KeyboardInterrupt), store.session(explainers={"fakecam": {}}, plugins={"yours": "2"}) as session:

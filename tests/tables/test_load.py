@@ -74,7 +74,7 @@ def test_what_the_runner_stores_is_what_is_loaded(tmp_path: Path):
     row = Row("run", "shapes", "val", "i/0", 3, "net@V1", SPEC, "label", 3, "ad", "opticam", "00c0ffee", 1.5, "constant_map", "flat")
     cost = UsageRow("explain", 1, 2, 3, 4, 5, 0.5, 10.0)
     store.write(PartKey("net@V1", SPEC, 0), [row], None, [cost], None)
-    store.write_record(RunRecord("run", {}, {}, {}, "", None, None, {}, {}, {}, [], 32))
+    store.create_record(RunRecord("run", {}, {}, {}, "", None, None, {}, {}, {}, [], 32))
     assert load_rows(tmp_path / "run").to_dict("records") == [row._asdict()]
     assert load_usage(tmp_path / "run").to_dict("records") == [{"model": "net@V1", "explainer": SPEC, **cost._asdict()}]
 
