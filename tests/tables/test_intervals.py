@@ -61,7 +61,7 @@ def test_the_same_rows_give_the_same_interval_whoever_stands_beside_them():
 
 def test_drawing_in_small_batches_changes_nothing(monkeypatch: pytest.MonkeyPatch):
     whole = mean_intervals(VALUES)
-    monkeypatch.setattr(intervals, "_BATCH_VALUES", 23 * 777)
+    monkeypatch.setattr(intervals, "BLOCK_VALUES", 23 * 777)
     assert mean_intervals(VALUES) == pytest.approx(whole, rel=1e-12)
 
 
