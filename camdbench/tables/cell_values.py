@@ -38,6 +38,11 @@ class Cells:
     images: tuple[str, ...]
     labels: np.ndarray
 
+    def select(self, chosen: np.ndarray) -> Cells:
+        """Return the cells where `chosen` (N,) is true, over the same images."""
+        counts = (own[chosen] for own in (self.n_failed, self.n_not_applicable, self.n_undefined, self.n_constant))
+        return Cells(self.keys[chosen].reset_index(drop=True), self.values[chosen], *counts, self.images, self.labels)
+
     def blocks(self) -> list[np.ndarray]:
         """Return the indices of cells that differ only in explainer and metric, block by block."""
         names = [name for name in KEY if name not in ("explainer", "metric", "protocol")]

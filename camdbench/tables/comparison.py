@@ -70,18 +70,19 @@ def compare(
     if across and len(runs) != 2:
         raise UsageError(f"--across: {len(runs)} runs: expected two; give two runs with equal cells")
     about, rows, _ = load_pooled(runs[:1] if across else runs)
-    cells = _mean_cells(rows, about, metrics)
+    whole = cells_of(rows)
+    cells = _mean_cells(whole, about, metrics)
     labels = cells.keys["explainer"]
     standings = None
     if across:
         theirs, others, _ = load_pooled(runs[1:])
-        cells, pairs = _across(cells, _mean_cells(others, theirs, metrics))
+        cells, pairs = _across(cells, _mean_cells(cells_of(others), theirs, metrics))
         own: dict[str, Any] = {"metrics": {**theirs.get("metrics", {}), **about.get("metrics", {})}}
         labels = _run_labels(cells, [about["run"]] * len(labels) + [theirs["run"]] * (len(cells.keys) - len(labels)))
         about = about | own
     else:
         pairs = [pair for block in _blocks(cells) for pair in combinations(block, 2)]
-        standings = _standings(cells, rows, about)
+        standings = _standings(cells, whole, about)
     if not pairs:
         raise UsageError("nothing to compare: no two cells share a metric that is a mean over images; run two explainers")
     units = {name: metric_fact(name, "unit", about) for name in cells.keys["metric"].unique()}
@@ -93,9 +94,8 @@ def compare(
     return found[list(COMPARE_COLUMNS)]
 
 
-def _standings(cells: Cells, rows: pd.DataFrame, about: Mapping[str, Any]) -> np.ndarray:
+def _standings(cells: Cells, whole: Cells, about: Mapping[str, Any]) -> np.ndarray:
     """Number of each cell's group of tied explainers (N,), -1 for a control; ties are those of all metrics, as in the summary."""
-    whole = cells_of(rows)
     units = {name: metric_fact(name, "unit", about) for name in whole.keys["metric"].unique()}
     place = ["dataset", "split", "model", "target_rule", "explainer"]
     letters = dict(zip(whole.keys[place].itertuples(index=False, name=None), tie_labels(whole, units), strict=True))
@@ -137,13 +137,13 @@ def holm(p: np.ndarray) -> np.ndarray:
     return found
 
 
-def _mean_cells(rows: pd.DataFrame, about: Mapping[str, Any], metrics: Sequence[str] | None) -> Cells:
+def _mean_cells(whole: Cells, about: Mapping[str, Any], metrics: Sequence[str] | None) -> Cells:
     """Return the cells reduced by a mean over images."""
-    names = list(rows["metric"].unique())
+    names = list(whole.keys["metric"].unique())
     if unknown := sorted(set(metrics or ()) - set(names)):
         raise UsageError(f"--metrics: {', '.join(unknown)} not in the run; choose from {', '.join(names)}")
     means = [name for name, reduction in reductions_of(names, about).items() if reduction == "mean" and (not metrics or name in metrics)]
-    return cells_of(rows[rows["metric"].isin(means)])
+    return whole.select(whole.keys["metric"].isin(means).to_numpy())
 
 
 def _blocks(cells: Cells) -> list[np.ndarray]:

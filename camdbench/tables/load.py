@@ -192,9 +192,9 @@ def _read_part(path: Path, columns: Sequence[str], metrics: Sequence[str] | None
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             part = file.read([name for name in columns if name not in _PARTITIONS], use_threads=False)
         found = {name: _checked(name, part.column(name)) for name in part.column_names}
-        found |= {kind: pa.repeat(pa.scalar(name, pa.large_string()), len(part)) for kind, name in zip(_PARTITIONS, names, strict=True)}
+        found |= {kind: pa.repeat(pa.scalar(name, pa.string()), len(part)) for kind, name in zip(_PARTITIONS, names, strict=True)}
         part = pa.table({name: found[name] for name in columns})
-    return part if metrics is None else part.filter(pc.is_in(part.column("metric"), pa.array(metrics, pa.large_string())))
+    return part if metrics is None else part.filter(pc.is_in(part.column("metric"), pa.array(metrics, pa.string())))
 
 
 def _checked(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -208,10 +208,10 @@ def _checked(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     elif name in _NUMBERS:
         expected, known, form = "numbers", types.is_integer(kind) or types.is_floating(kind), pa.float64()
     else:
-        expected, known, form = "text", types.is_string(kind) or types.is_large_string(kind), pa.large_string()
+        expected, known, form = "text", types.is_string(kind) or types.is_large_string(kind), pa.string()
     if len(column) and not known:
         raise TypeError(f"column {name}: expected {expected}, found {kind}{' with gaps' * bool(column.null_count)}")
-    return column.cast(form)
+    return column if column.type == form else column.cast(form)
 
 
 def _ranks(values: pd.Series, order: Iterable[str]) -> np.ndarray:
