@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -40,8 +40,15 @@ class Cells:
 
     def select(self, chosen: np.ndarray) -> Cells:
         """Return the cells where `chosen` (N,) is true, over the same images."""
-        counts = (own[chosen] for own in (self.n_failed, self.n_not_applicable, self.n_undefined, self.n_constant))
-        return Cells(self.keys[chosen].reset_index(drop=True), self.values[chosen], *counts, self.images, self.labels)
+        return replace(
+            self,
+            keys=self.keys[chosen].reset_index(drop=True),
+            values=np.compress(chosen, self.values, axis=0),
+            n_failed=self.n_failed[chosen],
+            n_not_applicable=self.n_not_applicable[chosen],
+            n_undefined=self.n_undefined[chosen],
+            n_constant=self.n_constant[chosen],
+        )
 
     def blocks(self) -> list[np.ndarray]:
         """Return the indices of cells that differ only in explainer and metric, block by block."""

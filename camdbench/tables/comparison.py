@@ -14,7 +14,7 @@ from camdbench.core.errors import UsageError
 from camdbench.tables.cell_values import Cells, cells_of
 from camdbench.tables.paired_rows import PairedRows
 from camdbench.tables.paired_tests import paired_tests
-from camdbench.tables.pool import load_pooled
+from camdbench.tables.pool import Pooled, load_pooled
 from camdbench.tables.sign_flips import least_p
 from camdbench.tables.summary import is_control_of, metric_fact, reductions_of
 from camdbench.tables.ties import tie_labels, tie_tolerances
@@ -39,7 +39,7 @@ _SAME = ("dataset", "split", "target_rule", "metric", "protocol")  # must agree 
 
 
 def compare(
-    *runs: str | Path,
+    *runs: str | Path | Pooled,
     across: bool = False,
     metrics: Sequence[str] | None = None,
     alpha: float = 0.05,

@@ -119,9 +119,7 @@ def aggregate_interval(
 def _jackknife(statistic: _Statistic, size: int) -> np.ndarray:
     """Acceleration (N,) of statistics, from their values without each image (Efron 1987)."""
     step = max(1, BLOCK_VALUES // size)
-    without = np.concatenate(
-        [statistic(1 - np.eye(min(step, size - start), size, k=start)) for start in range(0, size, step)]
-    )  # (size, N)
+    without = np.concatenate([statistic(1 - np.eye(min(step, size - start), size, k=start)) for start in range(0, size, step)])  # (size, N)
     moved = without.mean(0) - without
     square = (moved**2).sum(0)
     return np.divide((moved**3).sum(0) / 6, square**1.5, out=np.full(len(square), np.nan), where=square > 0)

@@ -194,13 +194,13 @@ def _read_part(path: Path, columns: Sequence[str], metrics: Sequence[str] | None
         found = {name: _checked(name, part.column(name)) for name in part.column_names}
         found |= {kind: pa.repeat(pa.scalar(name, pa.string()), len(part)) for kind, name in zip(_PARTITIONS, names, strict=True)}
         part = pa.table({name: found[name] for name in columns})
-    return part if metrics is None else part.filter(pc.is_in(part.column("metric"), pa.array(metrics, pa.string())))
+    return part if metrics is None else part.filter(pc.field("metric").isin(list(metrics)))
 
 
 def _checked(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return a column in its type; raise TypeError for text in place of numbers, or the reverse."""
     import pyarrow as pa
-    import pyarrow.types as types
+    from pyarrow import types
 
     kind = column.type.value_type if types.is_dictionary(column.type) else column.type
     if name in _INTEGERS:

@@ -85,11 +85,10 @@ def _wilcoxon(differences: np.ndarray) -> np.ndarray:
     for size in np.unique(n[moved & (n > FEW)]):
         own = np.flatnonzero(moved & (n == size))
         kept = differences[own][present[own]].reshape(len(own), size)
-        exact = size <= _MOST_EXACT and ~_has_ties(kept)
-        for index, method in ((exact, "exact"), (~exact, "asymptotic")):
-            if np.any(index):
-                index = np.broadcast_to(index, len(own))
-                found[own[index]] = np.asarray(wilcoxon(kept[index], axis=1, zero_method="pratt", method=method))[1]
+        ties = _has_ties(kept) if size <= _MOST_EXACT else np.zeros(len(own), dtype=bool)
+        for index in (ties, ~ties):
+            if index.any():
+                found[own[index]] = np.asarray(wilcoxon(kept[index], axis=1, zero_method="pratt"))[1]
     return found
 
 
