@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -88,7 +89,9 @@ def _wilcoxon(differences: np.ndarray) -> np.ndarray:
         ties = _has_ties(kept) if size <= _MOST_EXACT else np.zeros(len(own), dtype=bool)
         for index in (ties, ~ties):
             if index.any():
-                found[own[index]] = np.asarray(wilcoxon(kept[index], axis=1, zero_method="pratt"))[1]
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # scipy warns of the normal approximation for small samples with ties
+                    found[own[index]] = np.asarray(wilcoxon(kept[index], axis=1, zero_method="pratt"))[1]
     return found
 
 
