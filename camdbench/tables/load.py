@@ -200,18 +200,24 @@ def _read_part(path: Path, columns: Sequence[str], metrics: Sequence[str] | None
 def _checked(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return a column in its type; raise TypeError for text in place of numbers, or the reverse."""
     import pyarrow as pa
+
+    expected = "integers" if name in _INTEGERS else "numbers" if name in _NUMBERS else "text"
+    found = _kind(column)
+    if len(column) and found != expected and (expected, found) != ("numbers", "integers"):
+        raise TypeError(f"column {name}: expected {expected}, found {found}")
+    form = {"integers": pa.int64(), "numbers": pa.float64(), "text": pa.string()}[expected]
+    return column if column.type == form else column.cast(form)
+
+
+def _kind(column: pa.ChunkedArray) -> str:
     from pyarrow import types
 
     kind = column.type.value_type if types.is_dictionary(column.type) else column.type
-    if name in _INTEGERS:
-        expected, known, form = "integers", types.is_integer(kind) and not column.null_count, pa.int64()
-    elif name in _NUMBERS:
-        expected, known, form = "numbers", types.is_integer(kind) or types.is_floating(kind), pa.float64()
-    else:
-        expected, known, form = "text", types.is_string(kind) or types.is_large_string(kind), pa.string()
-    if len(column) and not known:
-        raise TypeError(f"column {name}: expected {expected}, found {kind}{' with gaps' * bool(column.null_count)}")
-    return column if column.type == form else column.cast(form)
+    if types.is_integer(kind):
+        return "integers with gaps" if column.null_count else "integers"
+    if types.is_floating(kind):
+        return "numbers"
+    return "text" if types.is_string(kind) or types.is_large_string(kind) else str(kind)
 
 
 def _ranks(values: pd.Series, order: Iterable[str]) -> np.ndarray:

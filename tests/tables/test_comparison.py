@@ -113,6 +113,16 @@ def test_the_family_has_the_pairs_of_different_explainers_that_are_no_controls(m
         assert found.loc[family, "p_least"].tolist() == pytest.approx([6e-4] * 3)
 
 
+def test_neither_the_order_of_explainers_nor_that_of_rows_changes_a_test(make_run):
+    found = compare(make_run(VALUES)).set_index(["metric", "a", "b"])
+    backwards = compare(make_run({name: VALUES[name] for name in reversed(VALUES)}, name="other")).set_index(["metric", "b", "a"])
+    for column in ("n", "p_permutation", "p_holm", "p_least", "better"):
+        assert found[column].to_dict() == backwards[column].to_dict()
+    assert backwards["p_wilcoxon"].to_dict() == pytest.approx(found["p_wilcoxon"].to_dict())
+    assert backwards["rank_biserial"].to_dict() == pytest.approx((-found["rank_biserial"]).to_dict())
+    assert backwards["ci_low"].to_dict() == pytest.approx((-found["ci_high"]).to_dict())
+
+
 @pytest.mark.parametrize("n", [4, 6, 9])
 def test_the_least_p_is_that_of_a_test_whose_differences_all_have_one_sign(make_run, n: int):
     run = make_run({name: {"ad": [10.0 + 2**place * step for place in range(n)]} for step, name in enumerate("abc")})
