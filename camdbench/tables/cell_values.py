@@ -100,7 +100,9 @@ def cells_of(rows: pd.DataFrame) -> Cells:
     first = np.unique(cell, return_index=True)[1]
     shape = len(first), len(images)
     flat = np.ravel_multi_index((cell, image), shape) if len(rows) else cell
-    if len(np.unique(flat)) < len(flat):
+    filled = np.zeros(shape, dtype=bool)
+    filled.flat[flat] = True
+    if np.count_nonzero(filled) < len(flat):
         raise UsageError("rows: an image occurs twice in a cell; summarise the rows of one run at a time")
     value = rows["value"].to_numpy(dtype=np.float64)
     scored = np.isfinite(value) & rows["status"].isin(SCORED).to_numpy()
