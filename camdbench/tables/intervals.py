@@ -72,7 +72,7 @@ def _common_means(rows: PairedRows) -> _Statistic:
 
     def of(counts: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore"):  # 0/0, if no image with a value is drawn, gives NaN
-            return sums.of(counts) / (counts.sum(1)[:, None] - missing(counts))
+            return sums.of(counts) / (rows.images - missing(counts))
 
     return of
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -189,9 +190,9 @@ def _read_part(path: Path, columns: Sequence[str], metrics: Sequence[str] | None
 
     names = [unquote(folder.name.partition("=")[2]) for folder in (path.parents[1], path.parent)]
     with reading(path, fix=_FIX, error=CamdbenchError):
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            part = file.read([name for name in columns if name not in _PARTITIONS], use_threads=False)
-        found = {name: _checked(name, part.column(name)) for name in part.column_names}
+        with pa.OSFile(str(path)) as source, pq.ParquetFile(source, page_checksum_verification=True) as file:
+            part = file.read(use_threads=False)
+        found = {name: _checked(name, part.column(name)) for name in columns if name not in _PARTITIONS}
         found |= {kind: pa.repeat(pa.scalar(name, pa.string()), len(part)) for kind, name in zip(_PARTITIONS, names, strict=True)}
         part = pa.table({name: found[name] for name in columns})
     return part if metrics is None else part.filter(pc.field("metric").isin(list(metrics)))
@@ -202,19 +203,23 @@ def _checked(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     import pyarrow as pa
 
     expected = "integers" if name in _INTEGERS else "numbers" if name in _NUMBERS else "text"
-    found = _kind(column)
+    found = _kind(column.type)
+    if expected == "integers" and column.null_count:
+        found = f"{found} with gaps"
     if len(column) and found != expected and (expected, found) != ("numbers", "integers"):
         raise TypeError(f"column {name}: expected {expected}, found {found}")
-    form = {"integers": pa.int64(), "numbers": pa.float64(), "text": pa.string()}[expected]
+    form = {"integers": pa.int64, "numbers": pa.float64, "text": pa.string}[expected]()
     return column if column.type == form else column.cast(form)
 
 
-def _kind(column: pa.ChunkedArray) -> str:
+@cache
+def _kind(kind: pa.DataType) -> str:
     from pyarrow import types
 
-    kind = column.type.value_type if types.is_dictionary(column.type) else column.type
+    if types.is_dictionary(kind):
+        return _kind(kind.value_type)
     if types.is_integer(kind):
-        return "integers with gaps" if column.null_count else "integers"
+        return "integers"
     if types.is_floating(kind):
         return "numbers"
     return "text" if types.is_string(kind) or types.is_large_string(kind) else str(kind)

@@ -19,7 +19,7 @@ Sums = Callable[[np.ndarray], np.ndarray]
 """Function from weights of images (r, M) to the weighted sums of rows (r, N)."""
 
 RESAMPLES = 10_000  # of a bootstrap
-BLOCK_VALUES = 2**20  # float64 values of a step, 8 MB
+BLOCK_VALUES = 2**18  # float64 values of a step, 2 MB, which fit the cache
 _GROUP_VALUES = 2**25  # values of rows or of their resamples that are held at a time, 256 MB
 _DENSE = 1 / 16  # a row with a larger share of non-zero values is multiplied as a whole
 _ROUNDING = 1e-12  # bound of the rounding error of a sum, as a fraction of the sum of magnitudes
@@ -139,9 +139,11 @@ def row_sums(blocks: Iterable[np.ndarray], count: int) -> Sums:
         few.append(csr_array(block))
         start += len(block)
     sparse, dense, at = vstack(few, format="csr"), np.concatenate(whole), np.concatenate(places)
+    columns = np.unique(sparse.indices)
+    sparse = sparse[:, columns]
 
     def of(weights: np.ndarray) -> np.ndarray:
-        found = (sparse @ weights.T).T if sparse.nnz else np.zeros((len(weights), count))
+        found = (sparse @ weights[:, columns].T).T if len(columns) else np.zeros((len(weights), count))
         if len(at):
             found[:, at] = weights @ dense.T
         return found
