@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from camdbench.tables.ties import tied
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Sums = Callable[[np.ndarray], np.ndarray]
 """Function from weights of images (r, M) to the weighted sums of rows (r, N)."""
@@ -127,23 +130,27 @@ def row_sums(blocks: Iterable[np.ndarray], count: int) -> Sums:
     >>> row_sums([np.array([[1.0, 0.0, 2.0]])], 1)(np.array([[1.0, 1.0, 1.0], [0.0, 5.0, 3.0]])).tolist()
     [[3.0], [6.0]]
     """
-    from scipy.sparse import csr_array, vstack
-
-    whole, places, few = list[np.ndarray](), list[np.ndarray](), list[csr_array]()
+    whole, places, few = list[np.ndarray](), list[np.ndarray](), list[tuple[np.ndarray, np.ndarray, np.ndarray]]()
     start = 0
     for block in blocks:
         many = np.count_nonzero(block, axis=1) > _DENSE * block.shape[1]
         places.append(start + np.flatnonzero(many))
         whole.append(block[many])
         block[many] = 0.0
-        few.append(csr_array(block))
+        row, image = np.nonzero(block)
+        few.append((block[row, image], start + row, image))
         start += len(block)
-    sparse, dense, at = vstack(few, format="csr"), np.concatenate(whole), np.concatenate(places)
-    columns = np.unique(sparse.indices)
-    sparse = sparse[:, columns]
+    dense, at = np.concatenate(whole), np.concatenate(places)
+    entries, rows, images = (np.concatenate(parts) for parts in zip(*few, strict=True))
+    drawn, columns = np.unique(images, return_inverse=True)
+    sparse: csr_array | None = None
+    if len(entries):
+        from scipy.sparse import csr_array
+
+        sparse = csr_array((entries, (rows, columns)), shape=(count, len(drawn)))
 
     def of(weights: np.ndarray) -> np.ndarray:
-        found = (sparse @ weights[:, columns].T).T if len(columns) else np.zeros((len(weights), count))
+        found = np.zeros((len(weights), count)) if sparse is None else (sparse @ weights[:, drawn].T).T
         if len(at):
             found[:, at] = weights @ dense.T
         return found

@@ -63,13 +63,14 @@ def exact_flips(differences: np.ndarray) -> np.ndarray:
     """
     first = np.argsort(differences == 0, axis=1, kind="stable")[:, :FEW]
     kept = np.take_along_axis(differences, first, axis=1)
-    signs = np.array(list(product((1.0, -1.0), repeat=max(0, kept.shape[1] - 1)))).reshape(-1, max(0, kept.shape[1] - 1))
+    free = max(0, kept.shape[1] - 1)  # the first sign is fixed: opposite vectors have the same |sum|
+    signs = np.array(list(product((1.0, -1.0), repeat=free))).reshape(2**free, free)
     slack = 1e-12 * np.abs(kept).sum(1)
     found = np.empty(len(kept))
     step = max(1, BLOCK_VALUES // len(signs))
     for start in range(0, len(kept), step):
         own = slice(start, start + step)
-        sums = kept[own, :1] + kept[own, 1:] @ signs.T  # the first sign is fixed: opposite vectors have the same |sum|
+        sums = kept[own, :1] + kept[own, 1:] @ signs.T
         found[own] = (np.abs(sums) >= (np.abs(kept[own].sum(1)) - slack[own])[:, None]).mean(1)
     return found
 

@@ -131,6 +131,15 @@ def test_the_least_p_is_that_of_a_test_whose_differences_all_have_one_sign(make_
     assert found["p_least"].tolist() == pytest.approx(found["p_holm"].tolist())
 
 
+def test_a_single_image_and_explainers_without_a_common_one_have_no_test(make_run):
+    nan = float("nan")
+    for number, (one, two) in enumerate((([3.0], [4.0]), ([3.0, nan, 1.0], [nan, 4.0, nan]), ([nan], [nan]))):
+        found = compare(make_run({"gradcam": {"ad": one}, "opticam": {"ad": two}}, name=f"r{number}"))
+        assert found[["p_wilcoxon", "p_permutation", "p_holm", "p_least", "ci_low", "ci_high"]].isna().to_numpy().all()
+        assert found["better"].tolist() == [""]
+        assert found["difference"].tolist() == pytest.approx([3.0 - 4.0 if number == 0 else nan], nan_ok=True)
+
+
 def test_what_cannot_be_compared_is_refused(make_run):
     run = make_run(VALUES)
     with pytest.raises(UsageError, match="ai not in the run; choose from ad, ag"):
