@@ -14,6 +14,7 @@ from camdbench.cli.output import in_format, show
 if TYPE_CHECKING:
     import pandas as pd
 
+    from camdbench.tables.pool import Pooled
     from camdbench.tables.render import Format
     from camdbench.tables.table import Table
 
@@ -80,6 +81,7 @@ def command(
     camdbench compare RUN_S0 RUN_S1 RUN_S2 --training-seeds --half-width 1.0
     """
     from camdbench.tables.comparison import compare
+    from camdbench.tables.pool import load_pooled
 
     chosen = None if metrics is None else _specs(metrics)
     if over_seeds:
@@ -87,8 +89,9 @@ def command(
         return
     if half_width is not None:
         raise click.UsageError(f"--half-width = {half_width:g}: needs --training-seeds; add it")
-    compared = compare(*runs, across=across, metrics=chosen, alpha=alpha, seed=seed)
-    _show_pairs(compared, () if across else runs, chosen, alpha, form, everything=everything)
+    pooled = None if across else load_pooled(runs)
+    compared = compare(*(runs if pooled is None else [pooled]), across=across, metrics=chosen, alpha=alpha, seed=seed)
+    _show_pairs(compared, pooled, chosen, alpha, form, everything=everything)
 
 
 def _specs(text: str) -> list[str]:
@@ -123,15 +126,15 @@ def _over_seeds(runs: Sequence[str], metrics: list[str] | None, half_width: floa
 
 
 def _show_pairs(
-    compared: pd.DataFrame, runs: Sequence[str], metrics: list[str] | None, alpha: float, form: Format, *, everything: bool
+    compared: pd.DataFrame, pooled: Pooled | None, metrics: list[str] | None, alpha: float, form: Format, *, everything: bool
 ) -> None:
     """Print the pairs; the terminal shows the leading ones, or all with ranks and the agreement of metrics."""
     from camdbench.tables.comparison_tables import leading_pairs, pair_tables
 
-    if form != "table" or not runs:
+    if form != "table" or pooled is None:
         show(pair_tables(compared, alpha=alpha if form == "latex" else None, level=alpha), compared, form)
         return
-    ranks, rank_tables = _ranks(runs, metrics)
+    ranks, rank_tables = _ranks(pooled, metrics)
     shown = compared if everything or ranks is None else leading_pairs(compared, ranks)
     show([*pair_tables(shown, level=alpha), *(rank_tables if everything else ())], compared, form)
     if not everything:
@@ -139,18 +142,18 @@ def _show_pairs(
         click.echo(f"--all: {f'{left} more pairs, ' if left else ''}mean ranks, agreement of metrics")
 
 
-def _ranks(runs: Sequence[str], metrics: list[str] | None) -> tuple[pd.DataFrame | None, list[Table]]:
+def _ranks(pooled: Pooled, metrics: list[str] | None) -> tuple[pd.DataFrame | None, list[Table]]:
     """Mean ranks, None if no two explainers share an image, and their tables with the agreement of metrics."""
     from camdbench.core.errors import UsageError
     from camdbench.tables.comparison_tables import rank_tables
     from camdbench.tables.mean_ranks import agree, rank
 
     try:
-        ranks = rank(*runs, metrics=metrics)
+        ranks = rank(pooled, metrics=metrics)
     except UsageError:  # no common image
         return None, []
     try:
-        agreement = agree(*runs, metrics=metrics)
+        agreement = agree(pooled, metrics=metrics)
     except UsageError:  # one metric, or two explainers
         agreement = None
     return ranks, rank_tables(ranks, agreement)

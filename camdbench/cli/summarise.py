@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option(
     "--significance",
     is_flag=True,
-    help="Mark with † values not significantly different from the best (paired permutation test; slow for many pairs).",
+    help="Mark with † values not significantly different from the best (paired permutation test).",
 )
 @shared_options.as_json
 @shared_options.verbose
@@ -43,14 +43,16 @@ def command(runs: tuple[str, ...], form: Format, interval: Literal["percentile",
     camdbench summarise RUN --format latex > table.tex
     camdbench summarise RUN --format markdown --significance
     """
+    from camdbench.tables.pool import load_pooled
     from camdbench.tables.summary import summarise, write_summary
 
-    summary = summarise(*runs, interval=interval)
+    pooled = load_pooled(runs)
+    summary = summarise(pooled, interval=interval)
     if len(runs) == 1:
         write_summary(runs[0], summary)
     if significance:
         from camdbench.tables.comparison import compare
         from camdbench.tables.significance import vs_best
 
-        summary = vs_best(summary, compare(*runs))
+        summary = vs_best(summary, compare(pooled))
     show_summary(summary, "json" if as_json else form)

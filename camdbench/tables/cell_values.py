@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -37,6 +37,18 @@ class Cells:
     n_constant: np.ndarray
     images: tuple[str, ...]
     labels: np.ndarray
+
+    def select(self, chosen: np.ndarray) -> Cells:
+        """Return the cells where `chosen` (N,) is true, over the same images."""
+        return replace(
+            self,
+            keys=self.keys[chosen].reset_index(drop=True),
+            values=np.compress(chosen, self.values, axis=0),
+            n_failed=self.n_failed[chosen],
+            n_not_applicable=self.n_not_applicable[chosen],
+            n_undefined=self.n_undefined[chosen],
+            n_constant=self.n_constant[chosen],
+        )
 
     def blocks(self) -> list[np.ndarray]:
         """Return the indices of cells that differ only in explainer and metric, block by block."""
@@ -88,7 +100,9 @@ def cells_of(rows: pd.DataFrame) -> Cells:
     first = np.unique(cell, return_index=True)[1]
     shape = len(first), len(images)
     flat = np.ravel_multi_index((cell, image), shape) if len(rows) else cell
-    if len(np.unique(flat)) < len(flat):
+    filled = np.zeros(shape, dtype=bool)
+    filled.flat[flat] = True
+    if np.count_nonzero(filled) < len(flat):
         raise UsageError("rows: an image occurs twice in a cell; summarise the rows of one run at a time")
     value = rows["value"].to_numpy(dtype=np.float64)
     scored = np.isfinite(value) & rows["status"].isin(SCORED).to_numpy()

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from camdbench.core.errors import UsageError
 from camdbench.tables.cell_values import Cells, cells_of
-from camdbench.tables.intervals import mean_intervals
-from camdbench.tables.pool import load_pooled
+from camdbench.tables.paired_rows import PairedRows
+from camdbench.tables.paired_tests import paired_tests
+from camdbench.tables.pool import Pooled, load_pooled
+from camdbench.tables.sign_flips import least_p
 from camdbench.tables.summary import is_control_of, metric_fact, reductions_of
-from camdbench.tables.ties import tie_labels, tie_tolerances, tied
+from camdbench.tables.ties import tie_labels, tie_tolerances
 
 _BLOCK = ("dataset", "split", "model", "target_rule", "metric", "protocol")  # explainers are compared within a block
 COMPARE_COLUMNS = (
@@ -34,35 +35,11 @@ COMPARE_COLUMNS = (
         "better",
     ),
 )
-PERMUTATIONS = 9_999
-_BATCH_VALUES = 4_000_000
 _SAME = ("dataset", "split", "target_rule", "metric", "protocol")  # must agree for a comparison across runs
 
 
-class PairedTests(NamedTuple):
-    """Tests of N pairs over their common images; each (N,) or (N, 2).
-
-    Attributes:
-        n: images with both values.
-        difference: mean of a - b.
-        interval: 95 % bootstrap interval of the difference.
-        rank_biserial: matched-pairs rank-biserial correlation in [-1, 1]; positive if a is larger.
-        p_wilcoxon: p-value of the Wilcoxon signed-rank test, zeros by Pratt.
-        p_permutation: p-value of the sign-flip permutation test of the mean.
-        min_detectable_difference: difference that a two-sided paired t-test at 5 % detects with 80 % power.
-    """
-
-    n: np.ndarray
-    difference: np.ndarray
-    interval: np.ndarray
-    rank_biserial: np.ndarray
-    p_wilcoxon: np.ndarray
-    p_permutation: np.ndarray
-    min_detectable_difference: np.ndarray
-
-
 def compare(
-    *runs: str | Path,
+    *runs: str | Path | Pooled,
     across: bool = False,
     metrics: Sequence[str] | None = None,
     alpha: float = 0.05,
@@ -93,18 +70,19 @@ def compare(
     if across and len(runs) != 2:
         raise UsageError(f"--across: {len(runs)} runs: expected two; give two runs with equal cells")
     about, rows, _ = load_pooled(runs[:1] if across else runs)
-    cells = _mean_cells(rows, about, metrics)
+    whole = cells_of(rows)
+    cells = _mean_cells(whole, about, metrics)
     labels = cells.keys["explainer"]
     standings = None
     if across:
         theirs, others, _ = load_pooled(runs[1:])
-        cells, pairs = _across(cells, _mean_cells(others, theirs, metrics))
+        cells, pairs = _across(cells, _mean_cells(cells_of(others), theirs, metrics))
         own: dict[str, Any] = {"metrics": {**theirs.get("metrics", {}), **about.get("metrics", {})}}
         labels = _run_labels(cells, [about["run"]] * len(labels) + [theirs["run"]] * (len(cells.keys) - len(labels)))
         about = about | own
     else:
         pairs = [pair for block in _blocks(cells) for pair in combinations(block, 2)]
-        standings = _standings(cells, rows, about)
+        standings = _standings(cells, whole, about)
     if not pairs:
         raise UsageError("nothing to compare: no two cells share a metric that is a mean over images; run two explainers")
     units = {name: metric_fact(name, "unit", about) for name in cells.keys["metric"].unique()}
@@ -116,9 +94,8 @@ def compare(
     return found[list(COMPARE_COLUMNS)]
 
 
-def _standings(cells: Cells, rows: pd.DataFrame, about: Mapping[str, Any]) -> np.ndarray:
+def _standings(cells: Cells, whole: Cells, about: Mapping[str, Any]) -> np.ndarray:
     """Number of each cell's group of tied explainers (N,), -1 for a control; ties are those of all metrics, as in the summary."""
-    whole = cells_of(rows)
     units = {name: metric_fact(name, "unit", about) for name in whole.keys["metric"].unique()}
     place = ["dataset", "split", "model", "target_rule", "explainer"]
     letters = dict(zip(whole.keys[place].itertuples(index=False, name=None), tie_labels(whole, units), strict=True))
@@ -146,15 +123,6 @@ def _corrected(found: pd.DataFrame, standings: np.ndarray | None, pairs: Sequenc
     return corrected, least
 
 
-def least_p(images: np.ndarray) -> np.ndarray:
-    """Smallest two-sided p-value of the sign-flip test of images (N,): 2 of 2^images signs, or 2 of the drawn ones.
-
-    >>> least_p(np.array([5, 100])).tolist()
-    [0.0625, 0.0002]
-    """
-    return 2 / np.minimum(2.0 ** np.minimum(images, 60), PERMUTATIONS + 1)
-
-
 def holm(p: np.ndarray) -> np.ndarray:
     """Correct p-values by Holm's step-down procedure; NaN stay and are not counted.
 
@@ -169,86 +137,13 @@ def holm(p: np.ndarray) -> np.ndarray:
     return found
 
 
-def paired_tests(differences: np.ndarray, tolerances: np.ndarray | float = 0.0, *, seed: int = 0) -> PairedTests:
-    """Test the differences (N, M) of N pairs over M images; NaN if a value is missing.
-
-    Tests and rank-biserial correlation count a difference as 0 if its values tie, by at most `tolerances`, one for all pairs or (N,).
-    """
-    n = (~np.isnan(differences)).sum(1)
-    mean = np.divide(np.nansum(differences, 1), n, out=np.full(len(n), np.nan), where=n > 0)
-    untied = np.where(tied(differences, 0.0, np.broadcast_to(tolerances, len(n))[:, None]), 0.0, differences)
-    wilcoxon, permutation = _tests(untied, seed)
-    return PairedTests(n, mean, mean_intervals(differences, seed=seed), _effect(untied), wilcoxon, permutation, _detectable(differences, n))
-
-
-def _tests(differences: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """P-values of both tests: 1 if all differences are 0, NaN with fewer than two images."""
-    from scipy.stats import permutation_test, wilcoxon
-
-    signed, flipped = np.full(len(differences), np.nan), np.full(len(differences), np.nan)
-    present = ~np.isnan(differences)
-    for mask in np.unique(present, axis=0):
-        own = np.flatnonzero((present == mask).all(1))
-        if mask.sum() < 2:
-            continue
-        kept = differences[np.ix_(own, mask)]
-        flat = (kept == 0).all(1)
-        signed[own[flat]] = flipped[own[flat]] = 1.0
-        if flat.all():
-            continue
-        own, kept = own[~flat], kept[~flat]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # scipy warns of the normal approximation for small samples with ties
-            signed[own] = np.asarray(wilcoxon(kept, axis=1, zero_method="pratt"))[1]
-        for start in range(0, len(kept), rows := max(1, _BATCH_VALUES // (kept.shape[1] * 200))):
-            part = kept[start : start + rows]
-            flipped[own[start : start + rows]] = permutation_test(
-                (part,),
-                lambda values, axis: values.mean(axis=axis),
-                permutation_type="samples",
-                vectorized=True,
-                n_resamples=PERMUTATIONS,
-                batch=200,
-                axis=1,
-                rng=np.random.default_rng(seed),
-            ).pvalue
-    return signed, flipped
-
-
-def _effect(differences: np.ndarray) -> np.ndarray:
-    """(W+ - W-) / (W+ + W-) from the ranks of non-zero differences; 0 if all are zero (Kerby 2014)."""
-    from scipy.stats import rankdata
-
-    moved = np.where(differences == 0, np.nan, differences)
-    ranks = np.nan_to_num(rankdata(np.abs(moved), axis=1, nan_policy="omit"))
-    favour, total = (ranks * np.sign(np.nan_to_num(moved))).sum(1), ranks.sum(1)
-    return np.divide(favour, total, out=np.zeros(len(total)), where=total > 0)
-
-
-def _detectable(differences: np.ndarray, n: np.ndarray, alpha: float = 0.05, power: float = 0.8) -> np.ndarray:
-    """Minimum detectable difference of a two-sided paired t-test, from the observed standard deviation.
-
-    (t_{1 - alpha/2} + t_{power}) s / sqrt(n), t with n - 1 degrees of freedom.
-    """
-    from scipy.stats import t
-
-    found = np.full(len(n), np.nan)
-    enough = n > 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        spread = np.nanstd(differences[enough], axis=1, ddof=1)
-    free = n[enough] - 1
-    found[enough] = (t.ppf(1 - alpha / 2, free) + t.ppf(power, free)) * spread / np.sqrt(n[enough])
-    return found
-
-
-def _mean_cells(rows: pd.DataFrame, about: Mapping[str, Any], metrics: Sequence[str] | None) -> Cells:
+def _mean_cells(whole: Cells, about: Mapping[str, Any], metrics: Sequence[str] | None) -> Cells:
     """Return the cells reduced by a mean over images."""
-    names = list(rows["metric"].unique())
+    names = list(whole.keys["metric"].unique())
     if unknown := sorted(set(metrics or ()) - set(names)):
         raise UsageError(f"--metrics: {', '.join(unknown)} not in the run; choose from {', '.join(names)}")
     means = [name for name, reduction in reductions_of(names, about).items() if reduction == "mean" and (not metrics or name in metrics)]
-    return cells_of(rows[rows["metric"].isin(means)])
+    return whole.select(whole.keys["metric"].isin(means).to_numpy())
 
 
 def _blocks(cells: Cells) -> list[np.ndarray]:
@@ -280,7 +175,7 @@ def _across(first: Cells, second: Cells) -> tuple[Cells, list[tuple[int, int]]]:
 
 def _table(cells: Cells, pairs: Sequence[tuple[int, int]], labels: pd.Series, tolerances: np.ndarray, seed: int) -> pd.DataFrame:
     one, two = np.array(pairs, dtype=int).T
-    tested = paired_tests(np.take(cells.values, one, axis=0) - np.take(cells.values, two, axis=0), tolerances[one], seed=seed)
+    tested = paired_tests(PairedRows(cells.values, one, two), tolerances[one], seed=seed)
     return (
         cells.keys.iloc[one][list(_BLOCK)]
         .assign(

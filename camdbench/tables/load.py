@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -14,6 +15,9 @@ from pydantic import BaseModel, PositiveInt
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.files import read_json, reading
 from camdbench.core.row import Row
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SCHEMA = 2  # of run.json; directories with another schema are refused
 MODEL_FACTS: dict[str, Any] = {  # of a model in run.json, on which its values depend; with the values of absent ones
@@ -166,38 +170,59 @@ def load_curves(run: str | Path, metrics: Sequence[str] | None = None) -> pd.Dat
         CamdbenchError: a part is damaged.
     """
     load_run(run)
-    wanted = None if metrics is None else [("metric", "in", list(metrics))]
-    return _read_parts(Path(run) / "curves", CURVE_COLUMNS, wanted)
+    return _read_parts(Path(run) / "curves", CURVE_COLUMNS, metrics)
 
 
-def _read_parts(folder: Path, columns: Sequence[str], wanted: list[tuple[str, str, list[str]]] | None = None) -> pd.DataFrame:
-    """Read all finished parts below `folder`; names with a leading dot are unfinished."""
-    parts = [_read_part(path, columns, wanted) for path in sorted(folder.glob("model=*/explainer=*/[!.]*.parquet"))]
+def _read_parts(folder: Path, columns: Sequence[str], metrics: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read all finished parts below `folder`, or their rows of some metrics; names with a leading dot are unfinished."""
+    import pyarrow as pa
+
+    parts = [_read_part(path, columns, metrics) for path in sorted(folder.glob("model=*/explainer=*/[!.]*.parquet"))]
     filled = [part for part in parts if len(part)]
-    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(columns))
+    return pa.concat_tables(filled).combine_chunks().to_pandas() if filled else pd.DataFrame(columns=list(columns))
 
 
-def _read_part(path: Path, columns: Sequence[str], wanted: list[tuple[str, str, list[str]]] | None) -> pd.DataFrame:
-    inside = [name for name in columns if name not in _PARTITIONS]
+def _read_part(path: Path, columns: Sequence[str], metrics: Sequence[str] | None) -> pa.Table:
+    """Read one part; model and explainer are in the path."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    names = [unquote(folder.name.partition("=")[2]) for folder in (path.parents[1], path.parent)]
     with reading(path, fix=_FIX, error=CamdbenchError):
-        part = pd.read_parquet(
-            path, columns=inside, filters=wanted, partitioning=None, page_checksum_verification=True
-        )  # model and explainer are read from the path below
-        _check_columns(part)
-    for folder in (path.parents[1], path.parent):
-        name, _, value = folder.name.partition("=")
-        part[name] = unquote(value)
-    return part[list(columns)]
+        with pa.OSFile(str(path)) as source, pq.ParquetFile(source, page_checksum_verification=True) as file:
+            part = file.read(use_threads=False)
+        found = {name: _checked(name, part.column(name)) for name in columns if name not in _PARTITIONS}
+        found |= {kind: pa.repeat(pa.scalar(name, pa.string()), len(part)) for kind, name in zip(_PARTITIONS, names, strict=True)}
+        part = pa.table({name: found[name] for name in columns})
+    return part if metrics is None else part.filter(pc.field("metric").isin(list(metrics)))
 
 
-def _check_columns(part: pd.DataFrame) -> None:
-    """Raise TypeError for text in place of numbers, or the reverse."""
-    for name in part.columns:
-        kind = pd.api.types.infer_dtype(part[name], skipna=False)
-        known = {"integer", "empty"} if name in _INTEGERS else {"integer", "floating", "empty"} if name in _NUMBERS else {"string", "empty"}
-        if kind not in known and not (name not in _NUMBERS and kind == "categorical"):
-            expected = "integers" if name in _INTEGERS else "numbers" if name in _NUMBERS else "text"
-            raise TypeError(f"column {name}: expected {expected}, found {kind}")
+def _checked(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column in its type; raise TypeError for text in place of numbers, or the reverse."""
+    import pyarrow as pa
+
+    expected = "integers" if name in _INTEGERS else "numbers" if name in _NUMBERS else "text"
+    found = _kind(column.type)
+    if expected == "integers" and column.null_count:
+        found = f"{found} with gaps"
+    if len(column) and found != expected and (expected, found) != ("numbers", "integers"):
+        raise TypeError(f"column {name}: expected {expected}, found {found}")
+    form = {"integers": pa.int64, "numbers": pa.float64, "text": pa.string}[expected]()
+    return column if column.type == form else column.cast(form)
+
+
+@cache
+def _kind(kind: pa.DataType) -> str:
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        return _kind(kind.value_type)
+    if types.is_integer(kind):
+        return "integers"
+    if types.is_floating(kind):
+        return "numbers"
+    return "text" if types.is_string(kind) or types.is_large_string(kind) else str(kind)
 
 
 def _ranks(values: pd.Series, order: Iterable[str]) -> np.ndarray:

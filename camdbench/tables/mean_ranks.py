@@ -12,7 +12,7 @@ import pandas as pd
 from camdbench.core.errors import UsageError
 from camdbench.core.registries import NO_EXPLAINER
 from camdbench.tables.cell_values import Cells, cells_of
-from camdbench.tables.pool import load_pooled
+from camdbench.tables.pool import Pooled, load_pooled
 from camdbench.tables.summary import metric_fact, reductions_of, summarise
 from camdbench.tables.ties import tie_groups, tie_tolerance, tie_tolerances
 
@@ -21,7 +21,7 @@ AGREEMENT_COLUMNS = ("dataset", "split", "model", "target_rule", "metric_a", "me
 _BLOCK = ["dataset", "split", "model", "target_rule", "metric", "protocol"]
 
 
-def rank(*runs: str | Path, metrics: Sequence[str] | None = None) -> pd.DataFrame:
+def rank(*runs: str | Path | Pooled, metrics: Sequence[str] | None = None) -> pd.DataFrame:
     """Mean rank of each explainer over the images on which all have a value; 1 is best.
 
     Tied explainers share the mean of their ranks (`camdbench/tables/ties.py`). `friedman_p` is the p-value of Friedman's test,
@@ -73,7 +73,7 @@ def _rank_block(cells: Cells, block: np.ndarray, tolerance: float, *, rises: boo
     return lines.sort_values("rank", kind="stable")
 
 
-def agree(*runs: str | Path, metrics: Sequence[str] | None = None) -> pd.DataFrame:
+def agree(*runs: str | Path | Pooled, metrics: Sequence[str] | None = None) -> pd.DataFrame:
     """Rank correlations between metrics, of the summary values of explainers; positive if they agree on better explainers.
 
     Args:
@@ -89,7 +89,8 @@ def agree(*runs: str | Path, metrics: Sequence[str] | None = None) -> pd.DataFra
     """
     from scipy.stats import kendalltau, spearmanr
 
-    summary = summarise(*runs)
+    pooled = load_pooled(runs)
+    summary = summarise(pooled, interval=None)
     summary = summary[(summary["explainer"] != str(NO_EXPLAINER)) & summary["higher_is_better"].notna()]
     summary = summary if metrics is None else summary[summary["metric"].isin(metrics)]
     found = list[tuple[object, ...]]()
@@ -106,5 +107,5 @@ def agree(*runs: str | Path, metrics: Sequence[str] | None = None) -> pd.DataFra
             ordered = (float(np.asarray(test(both[:, 0], both[:, 1]))[0]) for test in (spearmanr, kendalltau))
             found.append((*key, first, second, len(both), *ordered))
     if not found:
-        raise UsageError(f"{' '.join(map(str, runs))}: no pair of metrics; agreement needs two metrics of three explainers")
+        raise UsageError(f"{pooled.about['run']}: no pair of metrics; agreement needs two metrics of three explainers")
     return pd.DataFrame(found, columns=list(AGREEMENT_COLUMNS))

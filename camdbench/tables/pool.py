@@ -39,8 +39,10 @@ class Pooled(NamedTuple):
         return _joined([load_curves(folder, metrics) for folder in self.folders])
 
 
-def load_pooled(runs: Sequence[str | Path]) -> Pooled:
+def load_pooled(runs: Sequence[str | Path | Pooled]) -> Pooled:
     """Read runs as one: their cells (model, explainer, metric) must be different, and everything else equal.
+
+    What is read already is returned, so several tables need one reading.
 
     Data, images, target rule, seed, precision and the code of camdbench must agree; so must the network of a model, the protocol of a
     metric, the layers of an explainer and the code of a plug-in that two runs have. The table is then that of one run.
@@ -50,7 +52,9 @@ def load_pooled(runs: Sequence[str | Path]) -> Pooled:
     """
     if not runs:
         raise UsageError("no run: give a run directory")
-    folders = tuple(map(Path, runs))
+    if len(runs) == 1 and isinstance(runs[0], Pooled):
+        return runs[0]
+    folders = tuple(folder for run in runs for folder in (run.folders if isinstance(run, Pooled) else [Path(run)]))
     records = [load_run(folder) for folder in folders]
     for place, second in enumerate(records):
         for first in records[:place]:

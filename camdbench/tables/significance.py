@@ -15,8 +15,8 @@ def vs_best(summary: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     """Add the column `vs_best`: each explainer compared with the best of its model, data set and metric.
 
     - `best`: the best, or tied with it.
-    - `differs`: the paired permutation test, corrected by Holm over all pairs of the metric, is significant against every best
-      explainer at `ALPHA`.
+    - `differs`: the paired permutation test, corrected by Holm over the pairs of different explainers that are no controls (the
+      family of `compare`), is significant against every best explainer at `ALPHA`.
     - `not_significant`: the test is not; tables mark it with a dagger.
     - `untested`: no test, as the value is not a mean over images or there is only one explainer.
     - empty: a control, which is not ranked.

@@ -17,7 +17,7 @@ from camdbench.core.spec import parse_spec
 from camdbench.tables.aggregates import aggregate, unit_factor
 from camdbench.tables.cell_values import KEY, Cells, cell_data, cells_of, curves_by_cell
 from camdbench.tables.intervals import Method, aggregate_interval, mean_intervals
-from camdbench.tables.pool import load_pooled
+from camdbench.tables.pool import Pooled, load_pooled
 from camdbench.tables.render import to_csv, to_latex, to_markdown
 from camdbench.tables.summary_tables import summary_tables
 from camdbench.tables.ties import tie_labels
@@ -32,11 +32,11 @@ _PASSES = ["forward", "backward", "tail_forward", "tail_backward"]
 
 
 def summarise(
-    *runs: str | Path | pd.DataFrame,
+    *runs: str | Path | Pooled | pd.DataFrame,
     about: Mapping[str, Any] | None = None,
     usage: pd.DataFrame | None = None,
     curves: pd.DataFrame | None = None,
-    interval: Method = "percentile",
+    interval: Method | None = "percentile",
 ) -> pd.DataFrame:
     """Means over images with 95 % bootstrap intervals, for every data set, split, model, explainer and metric.
 
@@ -47,12 +47,12 @@ def summarise(
     tail, of the explainer run alone; `seconds_per_image` its wall time.
 
     Args:
-        *runs: a run directory; several, whose different cells are pooled (`camdbench/tables/pool.py`); or rows as returned by
-            `load_rows`, or a subset of them.
+        *runs: a run directory; several, whose different cells are pooled (`camdbench/tables/pool.py`), or the result of `load_pooled`;
+            or rows as returned by `load_rows`, or a subset of them.
         about: content of `run.json`; default: read from the directory, else facts of the registries.
         usage: output of `load_usage`; default: read from the directory.
         curves: output of `load_curves`, for reductions that read curves; default: read from the directory.
-        interval: bootstrap method: `percentile`, or `bca` (bias-corrected and accelerated).
+        interval: bootstrap method: `percentile`, or `bca` (bias-corrected and accelerated); None: no intervals.
 
     Returns:
         The columns `SUMMARY_COLUMNS`, cells in the order of the rows; `mean`, `ci_low` and `ci_high` are in the metric's unit.
@@ -72,7 +72,7 @@ def summarise(
     return _summary(cells_of(pooled.rows), about, usage, curves, interval)
 
 
-def _folders(runs: Sequence[str | Path | pd.DataFrame]) -> list[str | Path]:
+def _folders(runs: Sequence[str | Path | Pooled | pd.DataFrame]) -> list[str | Path | Pooled]:
     found = [run for run in runs if not isinstance(run, pd.DataFrame)]
     if len(found) < len(runs):
         raise UsageError(f"{len(runs)} runs, some of them rows: only run directories can be pooled; give their paths")
@@ -114,7 +114,7 @@ def reductions_of(metric_specs: Iterable[str], about: Mapping[str, Any]) -> dict
 
 
 def _summary(
-    cells: Cells, about: Mapping[str, Any], usage: pd.DataFrame | None, curves: pd.DataFrame | None, interval: Method
+    cells: Cells, about: Mapping[str, Any], usage: pd.DataFrame | None, curves: pd.DataFrame | None, interval: Method | None
 ) -> pd.DataFrame:
     numbers = _numbers(cells, about, curves, interval)
     units = {name: metric_fact(name, "unit", about) for name in cells.keys["metric"].unique()}
@@ -139,15 +139,17 @@ def _summary(
     return table[list(SUMMARY_COLUMNS)]
 
 
-def _numbers(cells: Cells, about: Mapping[str, Any], curves: pd.DataFrame | None, interval: Method) -> np.ndarray:
-    """Return (N, 3): number and interval ends of each cell."""
+def _numbers(cells: Cells, about: Mapping[str, Any], curves: pd.DataFrame | None, interval: Method | None) -> np.ndarray:
+    """Return (N, 3): number and interval ends of each cell; NaN without an interval."""
     names = cells.keys["metric"]
     reductions = names.map(reductions_of(names.unique(), about)).to_numpy()
     count, total = np.count_nonzero(~np.isnan(cells.values), axis=1), np.nansum(cells.values, axis=1)
     means = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
     plain = reductions == "mean"
     found = np.full((len(cells.keys), 3), np.nan)
-    found[plain] = np.column_stack([means[plain], mean_intervals(np.compress(plain, cells.values, axis=0), method=interval)])
+    found[plain, 0] = means[plain]
+    if interval is not None:
+        found[plain, 1:] = mean_intervals(np.compress(plain, cells.values, axis=0), method=interval)
     by_cell = {} if plain.all() else curves_by_cell(curves)
     for index in np.flatnonzero(~plain):
         cell = cell_data(cells, int(index), by_cell)
@@ -156,8 +158,9 @@ def _numbers(cells: Cells, about: Mapping[str, Any], curves: pd.DataFrame | None
         if not cell.curves and reductions[index] not in _OF_VALUES:
             raise UsageError(f"metric {names.iloc[index]}: needs curves; give the run directory, or curves=")
         whole = aggregate(reductions[index], cell, np.ones((1, len(cell.values))))
+        ends = np.full(2, np.nan) if interval is None else aggregate_interval(reductions[index], cell, method=interval)
         factor = unit_factor(reductions[index], str(metric_fact(names.iloc[index], "unit", about)))
-        found[index] = factor * np.concatenate([whole, aggregate_interval(reductions[index], cell, method=interval)])
+        found[index] = factor * np.concatenate([whole, ends])
     return found
 
 

@@ -90,9 +90,13 @@ def tie_labels(cells: Cells, units: Mapping[str, str], tolerance: float = TIE_TO
 def _groups(cells: Cells, own: Mapping[str, np.ndarray], units: Mapping[str, str], tolerances: np.ndarray) -> dict[str, str]:
     """Return the labels of tied explainers from the cells of each."""
     graded = _graded(cells, units)
+    metrics = list(cells.keys[["metric", "protocol"]].itertuples(index=False, name=None))
+    cell_of = {name: {metrics[place]: place for place in index} for name, index in own.items()}
     groups = list[list[str]]()
     for name, index in own.items():
-        home = next((group for group in groups if _same(cells, own[group[0]], index, tolerances) and graded[index].any()), None)
+        home = None
+        if graded[index].any():
+            home = next((group for group in groups if _same(cells, cell_of[group[0]], cell_of[name], tolerances)), None)
         if home is None:
             groups.append([name])
         else:
@@ -101,13 +105,11 @@ def _groups(cells: Cells, own: Mapping[str, np.ndarray], units: Mapping[str, str
     return {name: _letter(place) for place, group in enumerate(shared) for name in group}
 
 
-def _same(cells: Cells, first: np.ndarray, other: np.ndarray, tolerances: np.ndarray) -> bool:
-    """Return whether two explainers have the same metrics and tied values."""
-    names = [cells.keys.iloc[index].set_index(["metric", "protocol"]).index for index in (first, other)]
-    if set(names[0]) != set(names[1]):
+def _same(cells: Cells, first: Mapping[tuple[str, str], int], other: Mapping[tuple[str, str], int], tolerances: np.ndarray) -> bool:
+    """Return whether two explainers have the same metrics and tied values, from the cell of each metric; ends at the first that differs."""
+    if first.keys() != other.keys():
         return False
-    second = other[names[1].get_indexer(names[0])]
-    return bool(tied(cells.values[first], cells.values[second], tolerances[first][:, None]).all())
+    return all(tied(cells.values[place], cells.values[other[metric]], tolerances[place]).all() for metric, place in first.items())
 
 
 def _graded(cells: Cells, units: Mapping[str, str]) -> np.ndarray:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import numpy as np
 import pytest
 from scipy import stats
 
 from camdbench.core.errors import UsageError
-from camdbench.tables.comparison import COMPARE_COLUMNS, compare, holm, paired_tests
+from camdbench.tables.comparison import COMPARE_COLUMNS, compare, holm
+from camdbench.tables.paired_rows import PairedRows
+from camdbench.tables.sign_flips import sign_flip_test
 
 RANDOM = np.random.default_rng(3)
 VALUES = {
@@ -67,31 +67,6 @@ def test_ties_count_as_zero_in_tests_and_effect_but_not_in_the_difference(make_r
         assert other["rank_biserial"] == pytest.approx((1 + 3 - 2) / 6)
 
 
-def test_the_detectable_difference_is_found_in_eighty_per_cent_of_samples():
-    random, spread, n = np.random.default_rng(0), 3.0, 25
-    sample = random.normal(0, spread, (1, n))
-    sample *= spread / sample.std(ddof=1)
-    effect = paired_tests(sample).min_detectable_difference[0]
-    samples = random.normal(effect, spread, (4000, n))
-    found = stats.ttest_1samp(samples, 0, axis=1).pvalue < 0.05
-    assert found.mean() == pytest.approx(0.8, abs=0.025)
-
-
-def test_zeros_are_ranked_by_pratt_in_the_test_and_left_out_of_the_effect():
-    """Ranks of all: four zeros, then 5 6 7.5 -7.5 9 10 11, with signs by fair coins; ranks of the others: 1 2 3.5 -3.5 5 6 7."""
-    found = paired_tests(np.array([[0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 3.0, -3.0, 5.0, 6.0, 7.0]]))
-    sums = [np.dot(signs, [5, 6, 7.5, 7.5, 9, 10, 11]) for signs in product((1, -1), repeat=7)]
-    assert found.p_wilcoxon[0] == pytest.approx(np.mean(np.abs(sums) >= 5 + 6 + 9 + 10 + 11)) == 10 / 128
-    assert found.rank_biserial[0] == pytest.approx((1 + 2 + 5 + 6 + 7) / 28)
-
-
-def test_the_detectable_difference_has_tabled_quantiles_and_the_unbiased_variance():
-    """Differences of mean 3 and sum of squares 14; t of 3 degrees of freedom: 3.182446 (97.5 %) and 0.978472 (80 %)."""
-    found = paired_tests(np.array([[1.0, 2.0, 3.0, 6.0, np.nan], [1.0, np.nan, np.nan, 3.0, np.nan]])).min_detectable_difference
-    assert found[0] == pytest.approx((3.182446 + 0.978472) * (14 / 3) ** 0.5 / 2, rel=1e-6)
-    assert found[1] == pytest.approx((12.706205 + 1.376382) * 2**0.5 / 2**0.5, rel=1e-6)  # one degree of freedom
-
-
 def test_holm_is_the_step_down_procedure_read_literally():
     p = np.array([0.04, 0.01, np.nan, 0.03, 0.02, 0.5])
     order, slow, highest = [1, 4, 3, 0, 5], np.full(6, np.nan), 0.0
@@ -106,25 +81,8 @@ def test_corrected_tests_are_right_about_nothing_as_often_as_they_say():
     wrong = 0
     for trial in range(150):
         differences = random.normal(size=(3, 12))
-        wrong += bool((holm(paired_tests(differences, seed=trial).p_permutation) < 0.05).any())
+        wrong += bool((holm(sign_flip_test(PairedRows.of_cells(differences), seed=trial)) < 0.05).any())
     assert wrong / 150 < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 150)
-
-
-def test_equal_explainers_do_not_differ():
-    found = paired_tests(np.zeros((2, 8)))
-    assert found.p_wilcoxon.tolist() == found.p_permutation.tolist() == [1, 1]
-    assert found.rank_biserial.tolist() == found.difference.tolist() == found.min_detectable_difference.tolist() == [0, 0]
-    assert found.interval.tolist() == [[0, 0], [0, 0]]
-
-
-def test_images_without_a_value_on_one_side_are_left_out_and_a_single_one_tests_nothing():
-    differences = np.array([[1.0, 2.0, np.nan, 4.0], [np.nan, np.nan, 3.0, np.nan]])
-    found = paired_tests(differences)
-    assert found.n.tolist() == [3, 1]
-    assert found.difference.tolist() == pytest.approx([7 / 3, 3])
-    assert found.p_wilcoxon[0] == pytest.approx(stats.wilcoxon([1.0, 2.0, 4.0], zero_method="pratt").pvalue)
-    assert np.isnan(found.p_permutation[1])
-    assert np.isnan(found.min_detectable_difference[1])
 
 
 def test_two_runs_are_compared_cell_by_cell(make_run):
@@ -155,12 +113,31 @@ def test_the_family_has_the_pairs_of_different_explainers_that_are_no_controls(m
         assert found.loc[family, "p_least"].tolist() == pytest.approx([6e-4] * 3)
 
 
+def test_neither_the_order_of_explainers_nor_that_of_rows_changes_a_test(make_run):
+    found = compare(make_run(VALUES)).set_index(["metric", "a", "b"])
+    backwards = compare(make_run({name: VALUES[name] for name in reversed(VALUES)}, name="other")).set_index(["metric", "b", "a"])
+    for column in ("n", "p_permutation", "p_holm", "p_least", "better"):
+        assert found[column].to_dict() == backwards[column].to_dict()
+    assert backwards["p_wilcoxon"].to_dict() == pytest.approx(found["p_wilcoxon"].to_dict())
+    assert backwards["rank_biserial"].to_dict() == pytest.approx((-found["rank_biserial"]).to_dict())
+    assert backwards["ci_low"].to_dict() == pytest.approx((-found["ci_high"]).to_dict())
+
+
 @pytest.mark.parametrize("n", [4, 6, 9])
 def test_the_least_p_is_that_of_a_test_whose_differences_all_have_one_sign(make_run, n: int):
     run = make_run({name: {"ad": [10.0 + 2**place * step for place in range(n)]} for step, name in enumerate("abc")})
     found = compare(run)
-    assert found["p_least"].tolist() == pytest.approx([3 * paired_tests(np.arange(1.0, n + 1)[None]).p_permutation[0]] * 3)
+    assert found["p_least"].tolist() == pytest.approx([3 * 2 / 2**n] * 3)  # two of all sign vectors, three pairs
     assert found["p_least"].tolist() == pytest.approx(found["p_holm"].tolist())
+
+
+def test_a_single_image_and_explainers_without_a_common_one_have_no_test(make_run):
+    nan = float("nan")
+    for number, (one, two) in enumerate((([3.0], [4.0]), ([3.0, nan, 1.0], [nan, 4.0, nan]), ([nan], [nan]))):
+        found = compare(make_run({"gradcam": {"ad": one}, "opticam": {"ad": two}}, name=f"r{number}"))
+        assert found[["p_wilcoxon", "p_permutation", "p_holm", "p_least", "ci_low", "ci_high"]].isna().to_numpy().all()
+        assert found["better"].tolist() == [""]
+        assert found["difference"].tolist() == pytest.approx([3.0 - 4.0 if number == 0 else nan], nan_ok=True)
 
 
 def test_what_cannot_be_compared_is_refused(make_run):

@@ -139,6 +139,32 @@ def test_a_part_that_lacks_a_column_is_damaged(make_run, make_rows, add_part):
         load_rows(folder)
 
 
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("value", ["1.5", "2"], "column value: expected numbers, found text"),
+        ("label", [0.5, 1.0], "column label: expected integers, found numbers"),
+        ("label", pd.array([1, None], dtype="Int64"), "column label: expected integers, found integers with gaps"),
+        ("metric", [1, 2], "column metric: expected text, found integers"),
+    ],
+)
+def test_a_column_of_another_type_is_damaged(make_run, make_rows, add_part, column: str, values, message: str):
+    folder = make_run({"gradcam": {"ad": [1.0]}})
+    add_part(folder, "rows", "net", "other", make_rows({"other": {"ad": [1.0, 2.0]}}).assign(**{column: values}))
+    with pytest.raises(CamdbenchError, match=rf"part-00000\.parquet: damaged \({message}\); delete it"):
+        load_rows(folder)
+
+
+def test_narrow_numbers_and_categories_are_read_as_what_they_stand_for(make_run, make_rows, add_part):
+    folder = make_run({"gradcam": {"ad": [1.0]}})
+    narrow = make_rows({"other": {"ad": [2.0]}}).astype({"label": "int32", "value": "float32", "metric": "category"})
+    add_part(folder, "rows", "net", "other", narrow)
+    rows, plain = load_rows(folder), load_rows(make_run({"gradcam": {"ad": [1.0]}}, name="plain"))
+    assert rows.dtypes.to_dict() == plain.dtypes.to_dict()
+    assert rows["value"].tolist() == [1.0, 2.0]
+    assert rows["metric"].tolist() == ["ad", "ad"]
+
+
 def test_an_image_that_stands_twice_would_weigh_twice(make_run, make_rows, add_part):
     folder = make_run({"gradcam": {"ad": [1.0, 2.0], "ag": [3.0, 4.0]}})
     add_part(folder, "rows", "net", "gradcam", make_rows({"gradcam": {"ag": [9.0, 9.0]}}).iloc[1:], chunk=1)

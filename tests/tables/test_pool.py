@@ -87,3 +87,14 @@ def test_equal_cells_are_refused_and_a_pooled_summary_writes_no_file(make_run, c
         summarise(one, pd.DataFrame())
     with pytest.raises(UsageError, match="no run"):
         compare()
+
+
+def test_what_is_read_once_gives_every_table(make_run):
+    one, two = (make_run({name: VALUES[name]}, name=run) for name, run in (("a", "one"), ("c", "two")))
+    pooled = load_pooled([one, two])
+    assert load_pooled([pooled]) is pooled
+    for table in (compare, rank, summarise):
+        pd.testing.assert_frame_equal(table(pooled), table(one, two))
+    without = summarise(pooled, interval=None)
+    assert without["mean"].tolist() == summarise(pooled)["mean"].tolist()
+    assert without[["ci_low", "ci_high"]].isna().to_numpy().all()
