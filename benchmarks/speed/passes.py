@@ -8,7 +8,7 @@ import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,7 +119,8 @@ def of_explainer(spec: Spec, quantities: Mapping[str, Any], *, made: bool = Fals
     """Passes of one explainer alone, per image."""
     found = read_page().explainers[spec.name].values(_known(explainers.get(spec.name).arguments(spec), quantities), made=made)
     own = Passes(*(found[kind] for kind in KINDS))
-    return own.plus(of_explainer(spec.wrapped, quantities, made=made), found["wrapped"]) if spec.wrapped else own
+    inner = (of_explainer(wrapped, quantities, made=made) for wrapped in spec.wrapped)
+    return reduce(lambda total, passes: total.plus(passes, found["wrapped"]), inner, own)
 
 
 def of_maps(specs: Sequence[Spec], quantities: Mapping[str, Any], *, made: bool = False) -> Passes:
