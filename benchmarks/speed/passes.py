@@ -25,6 +25,7 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Div: operator.truediv,
     ast.Eq: operator.eq,
     ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
     ast.USub: operator.neg,
 }
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
