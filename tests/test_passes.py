@@ -11,12 +11,11 @@ import torch
 from explainers.test_costs import IMAGES, SPECS, passes_announced, quantities_of, toy_of
 from helpers.seen_passes import passes_seen
 from helpers.speed_tool import speed_module
-from helpers.toys import SIZE, maps_of, size_of, toy_batch, toy_classifier
+from helpers.toys import SIZE, ToyData, maps_of, size_of, toy_batch, toy_classifier
 from skimage.segmentation import slic
 
 from camdbench.core.registries import NO_EXPLAINER, explainers, has_model_scope, metrics
 from camdbench.core.spec import Spec
-from camdbench.datasets.samples import Batch
 from camdbench.runner.resources import ReferenceImages
 from camdbench.runner.scoring import score_batch
 
@@ -55,7 +54,12 @@ CHEAP = {  # metrics with settings that the toy is large enough for
     "road": ("road", "road(percentages=(10, 50))"),
     "sm": ("sm", 'sm(seen="image")'),
 }
-METRICS = [spec for name in metrics.names() for spec in CHEAP.get(name, (name,))]
+METRICS = [
+    (spec, count)
+    for name in metrics.names()
+    for spec in CHEAP.get(name, (name,))
+    for count in ((0,) if has_model_scope(metrics.parse_one(name)) else (1, 2, 4))  # explainers
+]
 
 
 def test_every_explainer_and_metric_has_one_row() -> None:
@@ -114,13 +118,12 @@ def test_the_row_of_an_explainer_is_its_announced_cost(spec: str) -> None:
         assert made == (announced.forward, announced.backward, announced.tail_forward, announced.tail_backward)
 
 
-@pytest.mark.parametrize("spec", METRICS)
-def test_as_many_images_pass_as_the_row_of_a_metric_says(spec: str) -> None:
+@pytest.mark.parametrize(("spec", "count"), METRICS)
+def test_as_many_images_pass_as_the_row_of_a_metric_says(spec: str, count: int) -> None:
     metric = metrics.parse_one(spec)
-    specs = [NO_EXPLAINER] if has_model_scope(metric) else CAMS[:1]
+    specs = CAMS[:count] or [NO_EXPLAINER]
     found = [after - before for after, before in zip(_seen(specs, [metric]), _seen(specs, []), strict=True)]
-    of_maps = [] if has_model_scope(metric) else specs
-    made, needed = (tool.of_metric(metric, of_maps, _quantities(metric), made=made) for made in (True, False))
+    made, needed = (tool.of_metric(metric, CAMS[:count], _quantities(metric), made=made) for made in (True, False))
     assert found == pytest.approx([IMAGES * number for number in made])
     assert sum(needed) <= sum(made)
 
@@ -183,27 +186,12 @@ def _quantities(metric: Spec) -> dict[str, float]:
     }
 
 
-class _Others(ReferenceImages):
-    """Three reference images."""
-
-    target = "label"
-
-    def __init__(self) -> None:
-        self.batch, self.made = toy_batch(3, seed=5), dict[Any, Any]()
-
-    def batches(self, count: int, size: int) -> list[Batch]:
-        del size
-        return [self.batch.part(0, count)]
-
-    def compute_once(self, key: Any, make: Any) -> Any:
-        return self.made.setdefault(key, make()) if key not in self.made else self.made[key]
-
-
 def _seen(specs: Sequence[Spec], chosen: Sequence[Spec]) -> list[int]:
     """Images of both images' run by kind, all rows of which have a status that is no error."""
     classifier = toy_classifier("gap")
+    others = ReferenceImages(ToyData(toy_batch(3, seed=5)), seed=0, target="label")
     with torch.inference_mode(mode=False), classifier.frozen(), passes_seen(classifier.network) as seen:
-        results = list(score_batch(classifier, toy_batch(IMAGES), specs, chosen, target="label", seed=0, others=_Others()))
+        results = list(score_batch(classifier, toy_batch(IMAGES), specs, chosen, target="label", seed=0, others=others))
     states = {state for result in results for scores in result.scores.values() for state in scores.status}
     assert states <= {"ok", "undefined"}
     return [seen[kind] for kind in tool.KINDS]
