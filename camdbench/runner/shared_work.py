@@ -74,7 +74,7 @@ class SharedWork:
         """Return the function by which metrics explain altered versions of the batch."""
 
         def explain(key: Hashable, versions: Callable[[], Iterable[AlteredImages]], count: int) -> Iterator[Saliency]:
-            if kept := self._kept.pop((key, spec), None):
+            if kept := self._kept.get((key, spec)):
                 self._charge(kept)
                 yield from (maps for _, maps in kept.maps)
                 return
