@@ -134,9 +134,7 @@ def of_metric(metric: Spec, specs: Sequence[Spec], quantities: Mapping[str, Any]
     found = read_page().metrics[metric.name].values(_known(metrics.get(metric.name).arguments(metric), quantities), made=made)
     scored = found["forward"] + (len(specs) - 1) * found["forward, further"]
     alone = found["explained, further"]
-    explained = _together(
-        [of_explainer(spec, quantities, made=made) for spec in specs], shared=found["explained"] - alone, alone=alone
-    )
+    explained = _together([of_explainer(spec, quantities, made=made) for spec in specs], shared=found["explained"] - alone, alone=alone)
     return Passes(scored).plus(explained)
 
 
