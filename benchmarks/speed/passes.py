@@ -180,24 +180,22 @@ def _code(cell: str) -> list[str]:
 
 def _value(node: ast.AST, known: Mapping[str, Any]) -> Any:
     match node:
-        case ast.Constant(value=int() | float() | str() as value):
-            return value
+        case ast.Constant(value=int() | float() | str() as found):
+            pass
         case ast.Name(id=name):
-            return known[name]
+            found = known[name]
         case ast.UnaryOp(op=op, operand=operand):
-            return _OPERATORS[type(op)](_value(operand, known))
-        case ast.BinOp(left=left, op=op, right=right):
-            return _OPERATORS[type(op)](_value(left, known), _value(right, known))
-        case ast.Compare(left=left, ops=[op], comparators=[right]):
-            return _OPERATORS[type(op)](_value(left, known), _value(right, known))
-        case ast.BoolOp(op=op, values=[first, *rest]):
+            found = _OPERATORS[type(op)](_value(operand, known))
+        case ast.BinOp(left=left, op=op, right=right) | ast.Compare(left=left, ops=[op], comparators=[right]):
+            found = _OPERATORS[type(op)](_value(left, known), _value(right, known))
+        case ast.BoolOp(op=op, values=[first, *others]):
             found = _value(first, known)
-            for other in rest:
-                found = (found and _value(other, known)) if isinstance(op, ast.And) else (found or _value(other, known))
-            return found
+            for other in others:
+                found = _value(other, known) if isinstance(op, ast.Or) != bool(found) else found
         case ast.IfExp(test=test, body=body, orelse=orelse):
-            return _value(body if _value(test, known) else orelse, known)
+            found = _value(body if _value(test, known) else orelse, known)
         case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
-            return _FUNCTIONS[name](*(_value(argument, known) for argument in arguments))
+            found = _FUNCTIONS[name](*(_value(argument, known) for argument in arguments))
         case _:
             raise TypeError(f"{type(node).__name__} is not allowed")
+    return found
