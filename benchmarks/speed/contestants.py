@@ -26,14 +26,18 @@ def specs_of(job: Job) -> list[Spec]:
 def doors(work: Work) -> dict[str, Contestant]:
     """The public functions that do the job.
 
-    `explain` makes maps; `evaluate` scores given maps, by metrics that need no explainer; `run` makes and scores maps as `camdbench run` does, with a
-    run directory.
+    `explain` makes maps; `evaluate` scores given maps, by metrics that need no explainer; `run` makes and scores maps as
+    `camdbench run` does, with a run directory. Maps alone are scored by a metric of the map alone there.
     """
     job = work.job
     if not job.metrics:
-        return {"explain": lambda: _explain(work)}
+        return {"explain": lambda: _explain(work), "run": lambda: _run(work)}
     chosen = metrics.parse(job.metrics)
-    given = len(specs_of(job)) == 1 and not any("explainer" in metrics.get(spec.name).facts.needs for spec in chosen)
+    given = (
+        len(specs_of(job)) == 1
+        and job.explainers != "random"
+        and not any("explainer" in metrics.get(spec.name).facts.needs for spec in chosen)
+    )
     return ({"evaluate": _evaluate(work)} if given else {}) | {"run": lambda: _run(work)}
 
 
@@ -54,9 +58,7 @@ def others(work: Work) -> tuple[dict[str, Contestant], dict[str, str]]:
 
 
 def _explain(work: Work) -> object:
-    return camdbench.explain(
-        work.classifier, work.images, work.job.explainers, targets=work.labels, batch_size=work.job.batch
-    )
+    return camdbench.explain(work.classifier, work.images, work.job.explainers, targets=work.labels, batch_size=work.job.batch)
 
 
 def _evaluate(work: Work) -> Contestant:
@@ -73,7 +75,7 @@ def _run(work: Work) -> object:
     with tempfile.TemporaryDirectory() as folder:
         return camdbench.run(
             work.job.explainers,
-            work.job.metrics,
+            work.job.metrics or "complexity",
             models=work.classifier,
             dataset=data,
             device="cpu",

@@ -59,7 +59,7 @@ def _unfrozen(network: nn.Module, job: Callable[[], object]) -> Contestant:
 def grad_cam(work: Work) -> Contestant:
     """CAMs of grad-cam, those of `nine CAMs` that it has; or its ROAD on given maps."""
     import pytorch_grad_cam
-    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget, ClassifierOutputSoftmaxTarget
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputSoftmaxTarget, ClassifierOutputTarget
 
     network, layer, inputs, names = _setup(work)
     if work.job.metrics:

@@ -1,4 +1,4 @@
-"""One process of the benchmark: it measures a round of all jobs of a network when it is asked to, with or without settings of the allocator.
+"""One process of the benchmark: it measures rounds of all jobs of a network, with or without settings of the allocator.
 
 `python benchmarks/speed` starts two of these, because settings of the allocator cannot be taken back, and asks them in turn.
 """
@@ -8,36 +8,25 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
-from time import perf_counter, process_time
-from typing import Any, NamedTuple
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import contestants
 import torch
+from clock import Measured, clocked
 from jobs import Job, chosen
 from paces import BATCHES, Contestant, Work, in_float64, needed, network, passes_of_network, quantities, work_of
 
 from camdbench.cli.allocator import reuse_freed_memory
-
-
-class Measured(NamedTuple):
-    """Seconds of one contestant in one round."""
-
-    wall: float
-    processor: float
-
-
-def clocked(contestant: Contestant) -> Measured:
-    """Run and time a contestant."""
-    wall, processor = perf_counter(), process_time()
-    contestant()
-    return Measured(perf_counter() - wall, process_time() - processor)
+from camdbench.core.errors import CamdbenchWarning
+from camdbench.models.float64_copy import float64_copy
 
 
 class Group:
     """All jobs of one network in this process: bare passes, contestants and the passes that the jobs need."""
 
-    def __init__(self, jobs: list[Job], *, quick: bool) -> None:
+    def __init__(self, jobs: list[Job], *, quick: bool, with_peers: bool) -> None:
         self.works = [work_of(job) for job in jobs]
         self.contestants = dict[tuple[str, str], Contestant]()
         self.missing = dict[str, dict[str, str]]()
@@ -46,11 +35,11 @@ class Group:
         for label, double in (("float32", False), ("float64", True)):
             if double and not any(any(self._double(work)) for work in self.works):
                 continue
-            copy = _in_double(classifier) if double else classifier
+            copy = float64_copy(classifier) if double else classifier
             for name, one_pass in passes_of_network(copy, size, double=double, batches=batches).items():
                 self.contestants[label, name] = one_pass
         for work in self.works:
-            found, self.missing[work.job.name] = contestants.others(work)
+            found, self.missing[work.job.name] = contestants.others(work) if with_peers else ({}, {})
             for name, contestant in (contestants.doors(work) | found).items():
                 self.contestants[work.job.name, name] = contestant
 
@@ -60,7 +49,7 @@ class Group:
             "needed": {
                 work.job.name: {
                     "evaluate": needed(work, contestants.specs_of(work.job), given_maps=True),
-                    "": needed(work, contestants.specs_of(work.job)),
+                    "maps and metrics": needed(work, contestants.specs_of(work.job)),
                     "float64": self._double(work),
                 }
                 for work in self.works
@@ -77,20 +66,15 @@ class Group:
         return in_float64(contestants.specs_of(work.job), quantities(work))
 
 
-def _in_double(classifier: Any) -> Any:
-    from camdbench.models.float64_copy import float64_copy
-
-    return float64_copy(classifier)
-
-
-def answers(lines: Iterator[str]) -> Iterator[object]:
-    """Answers to requests of the other process: a list of jobs opens them, `round` measures them."""
+def answers(lines: Iterable[str], *, with_peers: bool) -> Iterator[object]:
+    """Answers to requests of the other process: one with words opens the jobs of a network, any other measures them."""
     group: Group | None = None
     for line in lines:
         asked = json.loads(line)
-        if "jobs" in asked:
+        if "words" in asked:
             network.cache_clear()
-            group = Group([job for job in chosen(asked["words"], quick=asked["quick"]) if job.name in asked["jobs"]], quick=asked["quick"])
+            jobs = [job for job in chosen(asked["words"], quick=asked["quick"]) if job.network == asked["network"]]
+            group = Group(jobs, quick=asked["quick"], with_peers=with_peers)
             yield group.facts()
         else:
             assert group is not None
@@ -103,9 +87,10 @@ def main() -> None:
     torch.set_num_threads(int(threads))
     if allocator == "reuse":
         reuse_freed_memory()
+    warnings.simplefilter("ignore", CamdbenchWarning)  # of curves with few points
     channel = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    for answer in answers(sys.stdin):
+    for answer in answers(sys.stdin, with_peers=allocator == "default"):
         channel.write(json.dumps(answer) + "\n")
         channel.flush()
 

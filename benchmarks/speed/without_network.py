@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -14,11 +16,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from jobs import TINY
-from paces import network
+from clock import clocked
+from jobs import TINY, Job
+from paces import BATCHES, Work, best_paces, in_float64, limit, needed, network, passes_of_network, quantities
+from passes import Passes
 
 import camdbench
+from camdbench.core.registries import explainers
 from camdbench.datasets.in_memory import InMemoryDataset, make_batch
+from camdbench.functional.imputation import impute
+from camdbench.models.classifier import Classifier
+from camdbench.models.float64_copy import float64_copy
+from camdbench.runner.config import RunConfig
 
 EXPLAINERS, METRICS = "gradcam,gradcampp,eigencam,random", "complexity,entropy,sparseness,effective_complexity"
 
@@ -51,7 +60,11 @@ def large_run(folder: Path, images: int) -> Path:
 
 
 def tables(images: int) -> Iterator[Timed]:
-    """`compare` and `summarise` on many images, and on a quarter of them."""
+    """`compare` and `summarise` on many images, and on a quarter of them, which shows whether they are linear."""
+    with tempfile.TemporaryDirectory() as folder:  # imports, and first calls
+        run = large_run(Path(folder), 8)
+        camdbench.compare(run)
+        camdbench.summarise(run)
     for count in (images // 4, images):
         with tempfile.TemporaryDirectory() as folder:
             run = large_run(Path(folder), count)
@@ -64,8 +77,6 @@ def tables(images: int) -> Iterator[Timed]:
 
 def imputation(size: int, rounds: int) -> Iterator[Timed]:
     """ROAD's linear system, seconds per image and percentage, beside grad-cam's sparse solver; with the largest difference."""
-    from camdbench.functional.imputation import impute
-
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(1, 3, 8, 8, generator=generator)
     image = torch.nn.functional.interpolate(coarse, (size, size), mode="bicubic", align_corners=False).clamp(0, 1)[0]
@@ -90,21 +101,41 @@ def imputation(size: int, rounds: int) -> Iterator[Timed]:
         yield Timed(f"ROAD's linear system, {size} px", name, sorted(took[1:])[rounds // 2], 0.1, note)
 
 
-class DefaultRun(NamedTuple):
-    """Processor seconds of `camdbench run` in a process of its own, imports included, and of its maps and metrics alone."""
+def default_run_share(threads: int) -> Timed:
+    """The share of `camdbench run` in a process of its own that is not passes, imports included, by processor time.
 
-    whole: float
-    images: int
+    The time of the passes is that of bare passes through the embedded network, measured before and after it.
+    """
+    classifier, specs = network("shortcuts-ce"), list(explainers.parse(RunConfig().explainers))
+    work = Work(
+        Job("default", "shortcuts-ce", 96, 16, RunConfig().explainers, RunConfig().metrics, images=64), classifier, *_pictures(16, 96)
+    )
+    before = _paces(classifier)
+    took = _time_of_command(threads)
+    paces = {dtype: Passes(*map(min, zip(own, _paces(classifier)[dtype], strict=True))) for dtype, own in before.items()}
+    least = 64 * limit(needed(work, specs), in_float64(specs, quantities(work)), paces["float32"], paces["float64"])
+    return Timed("default run, share that is not passes", "camdbench run", 1 - least / took, 0.08, f"{took:.1f} s in all, 64 images")
 
 
-def default_run(limit: int, threads: int) -> DefaultRun:
-    """Time `camdbench run --limit N` with all its other defaults."""
-    import resource
+def _pictures(count: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(0)), torch.zeros(count, dtype=torch.int64)
 
+
+def _paces(classifier: Classifier) -> dict[str, Passes]:
+    """Processor seconds of one pass per image in float32 and float64, the least of three."""
+    found = dict[str, Passes]()
+    for dtype in ("float32", "float64"):
+        copy = float64_copy(classifier) if dtype == "float64" else classifier
+        passes = passes_of_network(copy, 96, double=dtype == "float64", batches=BATCHES)
+        found[dtype] = best_paces({name: min(clocked(one).processor for _ in range(4)) for name, one in passes.items()})
+    return found
+
+
+def _time_of_command(threads: int) -> float:
+    """Processor seconds of `camdbench run` with its defaults."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with tempfile.TemporaryDirectory() as folder:
-        words = [sys.executable, "-m", "camdbench", "run", "--device", "cpu", "--quiet", "--limit", str(limit), "--out", f"{folder}/run"]
-        environment = {**__import__("os").environ, "OMP_NUM_THREADS": str(threads)}
-        subprocess.run(words, check=True, stdout=subprocess.DEVNULL, env=environment)
+        words = [sys.executable, "-m", "camdbench", "run", "--device", "cpu", "--quiet", "--out", f"{folder}/run"]
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": str(threads)})
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return DefaultRun(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, limit)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
