@@ -19,10 +19,16 @@ def ratio_table(lines: pd.DataFrame) -> str:
 
 
 def _ratio_lines(lines: pd.DataFrame) -> Iterator[list[str]]:
-    for (job, contestant), own in lines.groupby(["job", "contestant"], sort=False):
-        first, ours = own.iloc[0], contestant in DOORS
+    for _, own in lines.groupby(["job", "contestant"], sort=False):
+        first, contestant = own.iloc[0], str(own["contestant"].iloc[0])
+        ours = contestant in DOORS
         passes = first[["forward", "backward", "tail_forward", "tail_backward"]].sum()
-        about = [job, first["network"], *(f"{first[name]:.0f}" for name in ("size", "batch", "images")), _number(passes, 0)]
+        about = [
+            str(first["job"]),
+            str(first["network"]),
+            *(f"{first[name]:.0f}" for name in ("size", "batch", "images")),
+            _number(passes, 0),
+        ]
         cells = [f"`{contestant}`" if ours else contestant]
         if pd.isna(first["wall_seconds"]):
             cells[0] += f": {first['note']}"
@@ -35,7 +41,8 @@ def _ratio_lines(lines: pd.DataFrame) -> Iterator[list[str]]:
 def seconds_table(lines: pd.DataFrame) -> str:
     """Jobs without a limit by passes: seconds, or a share, and the goal."""
     own = lines[lines["network"].isna()]
-    found = ([line.job, line.contestant, _number(line.wall_seconds, 3), _number(line.goal, 3), line.note] for line in own.itertuples())
+    columns = (own[name].tolist() for name in ("job", "contestant", "wall_seconds", "goal", "note"))
+    found = ([job, who, _number(seconds, 3), _number(goal, 3), note] for job, who, seconds, goal, note in zip(*columns, strict=True))
     return _markdown(("job", "contestant", "seconds or share", "goal", ""), found, left=(0, 1, 4))
 
 

@@ -102,10 +102,15 @@ def captum(work: Work) -> Contestant:
     from captum.metrics import infidelity, sensitivity_max
 
     network, layer, inputs, names = _setup(work)
-    grad, path = LayerGradCam(network, layer), IntegratedGradients(network)
+    grad: Any = LayerGradCam(network, layer)
+    path = IntegratedGradients(network)
     metric = work.job.metrics.partition("(")[0]
+
+    def explained(images: Any) -> Any:
+        return (grad.attribute(images, target=0),)
+
     if metric == "max_sensitivity":
-        return _unfrozen(network, lambda: sensitivity_max(lambda images: (grad.attribute(images, target=0),), inputs))
+        return _unfrozen(network, lambda: sensitivity_max(explained, inputs))
     if metric == "infidelity":
         maps, side = torch.rand_like(inputs), max(1, 32 * work.job.size // 224)
 
@@ -136,7 +141,7 @@ def quantus(work: Work) -> Contestant:
         metric: Any = library.RegionPerturbation(patch_size=8, regions_evaluation=100, disable_warnings=True)
         maps = np.random.default_rng(0).random((len(inputs), 1, *size), dtype=np.float32)
         return _unfrozen(network, lambda: metric(a_batch=maps, **given))
-    method = LayerGradCam(network, layer)
+    method: Any = LayerGradCam(network, layer)
 
     def explain(model: object, inputs: Any, targets: Any, **options: object) -> Any:
         del model, options

@@ -108,7 +108,7 @@ def default_run_share(threads: int) -> Timed:
     """
     classifier, specs = network("shortcuts-ce"), list(explainers.parse(RunConfig().explainers))
     work = Work(
-        Job("default", "shortcuts-ce", 96, 16, RunConfig().explainers, RunConfig().metrics, images=64), classifier, *_pictures(16, 96)
+        Job("default", "shortcuts-ce", 96, 16, str(RunConfig().explainers), str(RunConfig().metrics)), classifier, *_pictures(16, 96)
     )
     before = _paces(classifier)
     took = _time_of_command(threads)
