@@ -109,8 +109,7 @@ class Trace:
 
     def forget_changed(self, *, everything: bool = False) -> bool:
         """Drop what this trace and those of other layers keep, if an explainer changed any of it in place; returns whether so."""
-        family = (*self._family.values(), *self._origin._family.values())
-        return forget_changed([own._parts for own in family], everything=everything)
+        return forget_changed([own._parts for own in (*self._family.values(), *self._origin._family.values())], everything=everything)
 
     @property
     def images(self) -> Tensor:
