@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers.network_hooks import images_counted
-from helpers.toys import Toy, ToyData, toy_batch, toy_classifier
+from helpers.toys import Toy, ToyData, size_of, toy_batch, toy_classifier
 from torch import Tensor
 
 import camdbench
@@ -45,10 +45,11 @@ def scored(
     names: Sequence[str], wanted: str, *, head: str = "gap", sizes: Sequence[int] = (IMAGES,), seed: int = 0
 ) -> tuple[dict[str, list[BatchResult]], float, PassCounts]:
     """Results by explainer, images through the network per image of the batch, and the classifier's own count."""
-    classifier, data, found, start = toy_classifier(head), ToyData(toy_batch(IMAGES)), dict[str, list[BatchResult]](), 0
+    classifier, data = toy_classifier(head), ToyData(toy_batch(IMAGES, size=size_of(head)))
+    found, start = dict[str, list[BatchResult]](), 0
     others = ReferenceImages(data, seed=seed, target="label")
     jobs, asked = [explainers.parse_one(name) for name in names], metrics.parse(wanted)
-    with torch.inference_mode(mode=False), classifier.frozen(), images_counted(Toy) as count:
+    with torch.inference_mode(mode=False), classifier.frozen(), images_counted(type(classifier.network)) as count:
         for size in sizes:
             batch = data.batch.part(start, start + size)
             for result in score_batch(classifier, batch, jobs, asked, target="label", seed=seed, others=others):
@@ -88,14 +89,22 @@ def test_the_minimum_holds_for_the_images_of_the_issue_and_for_several_batches()
         assert images == {1: 1 + sum(PATHS.values()), 4: 1 + sum(PATHS.values())}
 
 
-@pytest.mark.parametrize("head", ["gap", "dense"])
-def test_explainers_that_search_or_mask_beside_cams_have_the_values_of_their_own(head: str) -> None:
-    names = ("opticam(iterations=2)", "gradcam", "rise(masks=4)", "scorecam", "shapleycam", "augsmooth(gradcam)", 'gradcam(layer="conv2")')
+@pytest.mark.parametrize(
+    ("head", "names"),
+    {
+        "gap": ("opticam(iterations=2)", "gradcam", "rise(masks=4)", "scorecam", "shapleycam"),
+        "dense": ("opticam(iterations=2)", "augsmooth(gradcam)", 'gradcam(layer="conv2")', "gradcam", "shapleycam"),
+        "vit": ("legrad", "gradcam", "rollout", "tibav"),
+    }.items(),
+)
+def test_explainers_that_search_or_mask_beside_cams_have_the_values_and_the_usage_of_their_own(head: str, names: Sequence[str]) -> None:
     found, together, _ = scored(names, ",".join(PATHS), head=head, sizes=(3, 1))
     apart = 0.0
     for name in names:
         own, images, _ = scored([name], ",".join(PATHS), head=head, sizes=(3, 1))
-        assert values(found[str(explainers.parse_one(name))]) == values(next(iter(own.values())))
+        both = found[str(explainers.parse_one(name))], next(iter(own.values()))
+        assert values(both[0]) == values(both[1])
+        assert [result.usage["metrics"].passes for result in both[0]] == [result.usage["metrics"].passes for result in both[1]]
         apart += images
     assert together < apart
 
