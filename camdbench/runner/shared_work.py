@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
 from camdbench.core.spec import Spec
-from camdbench.explainers.common.saliency import Saliency, saliency
+from camdbench.explainers.common.saliency import Deferred, Saliency, deferred
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.common.usage import Usage
 from camdbench.functional.seeding import generator_for
@@ -17,7 +17,7 @@ from camdbench.models.pass_counts import copy_counted
 from camdbench.runner.resources import ReferenceImages
 
 T = TypeVar("T")
-KEPT_MAP_BYTES = 2**30  # maps of altered images that wait for their explainers; explainers beyond that make theirs in their turn
+KEPT_MAP_BYTES = 2**30  # raw maps of altered images that wait for their explainers; explainers beyond that make theirs in their turn
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class _Kept:
     """Maps of one explainer for altered images with the images' names, their cost, and the parts that they read of the batch's trace."""
 
     bytes: int = 0
-    maps: list[tuple[tuple[str, ...], Saliency]] = field(default_factory=list[tuple[tuple[str, ...], Saliency]])
+    maps: list[tuple[tuple[str, ...], Deferred]] = field(default_factory=list[tuple[tuple[str, ...], Deferred]])
     usage: Usage = field(default_factory=Usage)
     read: set[tuple[str | None, str]] = field(default_factory=set[tuple[str | None, str]])
 
@@ -76,10 +76,10 @@ class SharedWork:
         def explain(key: Hashable, versions: Callable[[], Iterable[AlteredImages]], count: int) -> Iterator[Saliency]:
             if kept := self._kept.get((key, spec)):
                 self._charge(kept)
-                yield from (maps for _, maps in kept.maps)
+                yield from (maps.finish() for _, maps in kept.maps)
                 return
-            waiting = self._waiting(key, spec, count * 8 * self._trace.images[:, 0].numel())  # a raw map and a finished one, float32
-            yield from (maps for _, maps in self._explain(spec, map(self._version, versions()), waiting))
+            waiting = {other: _Kept() for other in self._left if other != spec and (key, other) not in self._kept}
+            yield from (maps.finish() for _, maps in self._explain(spec, map(self._version, versions()), waiting, count))
             self._kept |= {(key, other): kept for other, kept in waiting.items()}
 
         return explain
@@ -102,7 +102,7 @@ class SharedWork:
             kept = known[key(spec)]
             self._charge(kept)
             kept.usage, kept.read = Usage(), set()  # the first batch pays
-            return kept.maps
+            return [(names, maps.finish()) for names, maps in kept.maps]
 
         return explain
 
@@ -134,12 +134,6 @@ class SharedWork:
         self._charged += kept.usage
         self._trace.usage.read |= kept.read
 
-    def _waiting(self, key: Hashable, spec: Spec, size: int) -> dict[Spec, _Kept]:
-        """Return the explainers that follow, lack these maps of `size` bytes and have room for them."""
-        lacking = [other for other in self._left if other != spec and (key, other) not in self._kept]
-        room = (KEPT_MAP_BYTES - sum(kept.bytes for kept in self._kept.values())) // size
-        return {other: _Kept(size) for other in lacking[: max(0, room)]}
-
     def _version(self, version: AlteredImages) -> Trace:
         batch = replace(self._trace.batch, images=version.images)
         return self._trace.of(batch, targets=version.targets, classifier=version.classifier)
@@ -153,8 +147,10 @@ class SharedWork:
             images = change(moved.images, [generator_for(self._trace.seed, name, purpose) for name in batch.ids])
             yield as_is.of(replace(moved, images=images), targets=as_is.targets)
 
-    def _explain(self, spec: Spec, traces: Iterator[Trace], waiting: dict[Spec, _Kept]) -> Iterator[tuple[tuple[str, ...], Saliency]]:
-        """Yield the maps of an explainer for each trace; the waiting ones explain it too, and one that fails no longer waits."""
+    def _explain(
+        self, spec: Spec, traces: Iterator[Trace], waiting: dict[Spec, _Kept], count: int = 0
+    ) -> Iterator[tuple[tuple[str, ...], Deferred]]:
+        """Yield the maps of an explainer for each trace; the waiting ones explain it too, unless one fails or `count` maps find no room."""
         while True:
             start = self._now()
             if (other := next(traces, None)) is None:
@@ -169,6 +165,10 @@ class SharedWork:
                         raise
                     except BaseException:  # it fails again in its own turn, for its own rows
                         del waiting[following]
+                    else:
+                        kept.bytes = count * kept.maps[0][1].raw.nbytes
+                        if sum(held.bytes for held in (*self._kept.values(), *waiting.values())) > KEPT_MAP_BYTES:
+                            del waiting[following]
             for kept in (mine, *waiting.values()):
                 kept.usage += drawn
             self._charge(mine)
@@ -181,7 +181,10 @@ class SharedWork:
         outside, own.read, whole.read = whole.read, set(), set()
         passes, start, spent = other.classifier.passes, clock(other.images.device), own.spent() + whole.spent()
         try:
-            kept.maps.append((other.batch.ids, saliency(other, spec)))
+            found = deferred(other, spec)
+            if found.raw.untyped_storage().nbytes() > found.raw.nbytes:
+                found = replace(found, raw=found.raw.clone())  # a view keeps the whole
+            kept.maps.append((other.batch.ids, found))
             used = Usage(other.classifier.passes - passes, clock(other.images.device) - start) - (own.spent() + whole.spent() - spent)
             kept.usage += used + own.cost(own.read)
         finally:

@@ -119,7 +119,7 @@ def test_the_unit_counts_shared_passes_once_and_a_row_all_that_it_uses() -> None
 
 class TestBudget:
     WANTED = "max_sensitivity(samples=3)"
-    OF_ONE = 3 * 8 * IMAGES * 16 * 12  # bytes of three raw and three finished maps of 16 x 12 pixels
+    OF_ONE = 3 * 4 * IMAGES * 8 * 6  # bytes of three raw maps of 8 x 6 places
 
     @pytest.mark.parametrize(("room", "images"), [(4, 1 + 3), (3, 1 + 3), (1, 1 + 2 * 3), (0.9, 1 + 4 * 3), (0, 1 + 4 * 3)])
     def test_beyond_it_maps_are_made_in_the_explainers_turn(self, monkeypatch: pytest.MonkeyPatch, room: float, images: int) -> None:
