@@ -50,6 +50,7 @@ def test_the_pace_of_a_pass_is_that_of_the_best_batch_size(tool: dict[str, Modul
     }
     found = tool["paces"].best_paces(seconds)
     assert found == pytest.approx((0.5, 1.5, 0.25, 0.1))  # replay: (5 - 1) / 16
+    assert tool["paces"].best_paces(seconds, one_by_one=True) == pytest.approx((1.0, 4.0, 0.25, 0.1))
 
 
 def test_the_limit_is_passes_times_paces_and_passes_in_float64_have_theirs(tool: dict[str, ModuleType]) -> None:

@@ -67,8 +67,8 @@ def measure(jobs: list[Job], given: argparse.Namespace) -> Iterator[dict[str, An
 
 def lines_of(jobs: Iterable[Job], facts: dict[str, Any], seconds: Seconds) -> Iterator[dict[str, Any]]:
     """One line per job, contestant and setting of the allocator, and one per peer that does not take part."""
-    paces = {(kind, dtype): _pace(seconds, kind, dtype) for kind in KINDS for dtype in ("float32", "float64")}
     for job in jobs:
+        paces = {(kind, dtype): _pace(seconds, kind, dtype, job) for kind in KINDS for dtype in ("float32", "float64")}
         about = {"job": job.name, "network": job.network, "size": job.size, "images": job.count, "batch": job.batch, "goal": job.goal}
         about |= {"explainers": job.explainers, "metrics": job.metrics}
         for (allocator, name, contestant), times in seconds.items():
@@ -86,13 +86,13 @@ def lines_of(jobs: Iterable[Job], facts: dict[str, Any], seconds: Seconds) -> It
             yield about | {"contestant": peer, "allocator": "default", "note": reason}
 
 
-def _pace(seconds: Seconds, kind: str, dtype: str) -> Passes:
+def _pace(seconds: Seconds, kind: str, dtype: str, job: Job) -> Passes:
     """Seconds of one pass per image, the lower ones of both settings of the allocator."""
     fastest = dict[str, float]()
     for (_, label, name), times in seconds.items():
         if label == dtype:
             fastest[name] = min(fastest.get(name, float("inf")), median(times[kind]))
-    return best_paces(fastest)
+    return best_paces(fastest, one_by_one=job.one_by_one)
 
 
 def others(given: argparse.Namespace) -> Iterator[dict[str, Any]]:

@@ -106,11 +106,17 @@ def _tails(bare: nn.Module, layer: nn.Module, images: Tensor) -> dict[str, Conte
     }
 
 
-def best_paces(seconds: Mapping[str, float]) -> Passes:
-    """Seconds of one pass of each kind per image, at the best batch size, from the seconds of the bare passes."""
+def best_paces(seconds: Mapping[str, float], *, one_by_one: bool = False) -> Passes:
+    """Seconds of one pass of each kind per image, at the best batch size, from the seconds of the bare passes.
+
+    With `one_by_one`, whole passes are those of one image.
+    """
 
     def best(kind: str) -> float:
-        return min((took / int(name.split()[-1]) for name, took in seconds.items() if name.rpartition(" ")[0] == kind), default=0.0)
+        counts = {int(name.split()[-1]): took for name, took in seconds.items() if name.rpartition(" ")[0] == kind}
+        if one_by_one and 1 in counts:
+            return counts[1]
+        return min((took / count for count, took in counts.items()), default=0.0)
 
     forward = best("forward")
     replayed = best("replay") - seconds.get("forward 1", 0.0) / _TAILS
