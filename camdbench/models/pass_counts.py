@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
+from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -15,11 +18,30 @@ class PassCounts:
     tail_backward: int = 0
 
     def __add__(self, other: PassCounts) -> PassCounts:
-        return PassCounts(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+        tail = self.tail_forward + other.tail_forward, self.tail_backward + other.tail_backward
+        return PassCounts(self.forward + other.forward, self.backward + other.backward, *tail)
 
     def __sub__(self, other: PassCounts) -> PassCounts:
-        return PassCounts(*(mine - theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+        tail = self.tail_forward - other.tail_forward, self.tail_backward - other.tail_backward
+        return PassCounts(self.forward - other.forward, self.backward - other.backward, *tail)
 
     def total(self) -> int:
         """Sum of all passes."""
         return sum(astuple(self))
+
+
+class CountsPasses(Protocol):
+    """A classifier, as far as its passes are concerned."""
+
+    passes: PassCounts
+
+
+@contextmanager
+def copy_counted(copy: CountsPasses, owner: CountsPasses) -> Generator[None]:
+    """Count the passes of a copy for its owner too; those of the owner itself are counted once."""
+    before = copy.passes
+    try:
+        yield
+    finally:
+        if copy is not owner:
+            owner.passes += copy.passes - before

@@ -44,6 +44,37 @@ def saliency(trace: Trace, spec: Spec) -> Saliency:
         NotApplicable: the explainer has no meaning on this model or these images.
         ResultError: the explainer returned no maps (B, h, w) of real numbers.
     """
+    return deferred(trace, spec).finish()
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """The raw maps of one explainer for one batch, which take less memory than finished ones.
+
+    Attributes:
+        raw: (B, h, w) as the explainer returned them.
+        size: height and width of the images.
+        how: normalisation.
+        inner: states and reasons of explainers inside a wrapper.
+    """
+
+    raw: Tensor
+    size: tuple[int, int]
+    how: Normalisation
+    inner: tuple[tuple[tuple[Status, ...], tuple[str, ...]], ...]
+
+    def finish(self) -> Saliency:
+        """Post-process the maps."""
+        return _merge_status(self.inner, finish(self.raw, self.size, self.how))
+
+
+def deferred(trace: Trace, spec: Spec) -> Deferred:
+    """Run an explainer on a trace without post-processing its maps.
+
+    Raises:
+        NotApplicable: the explainer has no meaning on this model or these images.
+        ResultError: the explainer returned no maps (B, h, w) of real numbers.
+    """
     found = list[Saliency]()
 
     def within(trace: Trace, part: Spec) -> Saliency:
@@ -53,7 +84,7 @@ def saliency(trace: Trace, spec: Spec) -> Saliency:
     inner = [partial(within, part=part) for part in spec.wrapped]
     with nullcontext() if explainers.is_built_in(spec.name) else _guarded(trace, spec):
         raw = check_maps(spec, explainers.load(spec.name)(trace, *inner, **spec.arguments), trace.images)
-    return _merge_status(found, finish(raw.detach(), trace.size, normalisation_of(spec)))
+    return Deferred(raw.detach(), trace.size, normalisation_of(spec), tuple((own.status, own.reasons) for own in found))
 
 
 @contextmanager
@@ -98,11 +129,11 @@ def check_maps(spec: Spec, found: object, images: Tensor) -> Tensor:
 Wrapped = Callable[[Trace], Saliency]  # what a wrapper gets: the explainer inside it, its maps finished
 
 
-def _merge_status(inner: Sequence[Saliency], outer: Saliency) -> Saliency:
+def _merge_status(inner: Sequence[tuple[Sequence[Status], Sequence[str]]], outer: Saliency) -> Saliency:
     """Pass errors and constant maps of wrapped explainers on to the wrapper's status."""
     states = list(zip(outer.status, outer.reasons, strict=True))
-    for maps in inner:
-        for image, (status, reason) in enumerate(zip(maps.status, maps.reasons, strict=True)):
+    for inside in inner:
+        for image, (status, reason) in enumerate(zip(*inside, strict=True)):
             if status == "error" or (status != "ok" and states[image][0] == "ok"):
                 states[image] = status, reason
     return replace(outer, status=tuple(status for status, _ in states), reasons=tuple(reason for _, reason in states))
