@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
 from camdbench.core.spec import Spec
-from camdbench.explainers.common.saliency import Deferred, Saliency, deferred
+from camdbench.explainers.common.saliency import RawMaps, Saliency, saliency
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.common.usage import Usage
 from camdbench.functional.seeding import generator_for
@@ -34,7 +34,7 @@ class _Kept:
     """Maps of one explainer for altered images with the images' names, their cost, and the parts that they read of the batch's trace."""
 
     bytes: int = 0
-    maps: list[tuple[tuple[str, ...], Deferred]] = field(default_factory=list[tuple[tuple[str, ...], Deferred]])
+    maps: list[tuple[tuple[str, ...], RawMaps]] = field(default_factory=list[tuple[tuple[str, ...], RawMaps]])
     usage: Usage = field(default_factory=Usage)
     read: set[tuple[str | None, str]] = field(default_factory=set[tuple[str | None, str]])
 
@@ -149,7 +149,7 @@ class SharedWork:
 
     def _explain(
         self, spec: Spec, traces: Iterator[Trace], waiting: dict[Spec, _Kept], count: int = 0
-    ) -> Iterator[tuple[tuple[str, ...], Deferred]]:
+    ) -> Iterator[tuple[tuple[str, ...], RawMaps]]:
         """Yield the maps of an explainer for each trace; the waiting ones explain it too, unless one fails or `count` maps find no room."""
         while True:
             start = self._now()
@@ -181,7 +181,7 @@ class SharedWork:
         outside, own.read, whole.read = whole.read, set(), set()
         passes, start, spent = other.classifier.passes, clock(other.images.device), own.spent() + whole.spent()
         try:
-            found = deferred(other, spec)
+            found = saliency(other, spec, later=True)
             if found.raw.untyped_storage().nbytes() > found.raw.nbytes:
                 found = replace(found, raw=found.raw.clone())  # a view keeps the whole
             kept.maps.append((other.batch.ids, found))

@@ -198,7 +198,7 @@ def test_runs_that_grow_in_any_order_and_saved_maps_have_the_same_rows(tmp_path:
     assert rows(run({name: name for name in reversed(CAMS)}, tmp_path / "reversed", wanted)) == whole
     batch = toy_batch(IMAGES)
     batch.images[:, :, 0, 0] = 1
-    given = {"models": {"mine": toy_classifier()}, "dataset": InMemoryDataset(batch)}
+    given: dict[str, Any] = {"models": {"mine": toy_classifier()}, "dataset": InMemoryDataset(batch)}
     with images_counted(Toy) as count:
         again = rows(camdbench.score(tmp_path / "whole", "infidelity(samples=3)", out=tmp_path / "score", **given))
     for name, own in again.items():

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import cast
+from typing import Literal, cast, overload
 
 import torch
 from torch import Tensor
@@ -37,25 +37,15 @@ class Saliency:
     reasons: tuple[str, ...]
 
 
-def saliency(trace: Trace, spec: Spec) -> Saliency:
-    """Run an explainer on a trace and post-process its maps.
-
-    Raises:
-        NotApplicable: the explainer has no meaning on this model or these images.
-        ResultError: the explainer returned no maps (B, h, w) of real numbers.
-    """
-    return deferred(trace, spec).finish()
-
-
 @dataclass(frozen=True)
-class Deferred:
-    """The raw maps of one explainer for one batch, which take less memory than finished ones.
+class RawMaps:
+    """The maps of one explainer for one batch before post-processing, which take less memory than finished ones.
 
     Attributes:
         raw: (B, h, w) as the explainer returned them.
         size: height and width of the images.
         how: normalisation.
-        inner: states and reasons of explainers inside a wrapper.
+        inner: states and reasons of the explainers inside a wrapper.
     """
 
     raw: Tensor
@@ -68,8 +58,12 @@ class Deferred:
         return _merge_status(self.inner, finish(self.raw, self.size, self.how))
 
 
-def deferred(trace: Trace, spec: Spec) -> Deferred:
-    """Run an explainer on a trace without post-processing its maps.
+@overload
+def saliency(trace: Trace, spec: Spec) -> Saliency: ...
+@overload
+def saliency(trace: Trace, spec: Spec, *, later: Literal[True]) -> RawMaps: ...
+def saliency(trace: Trace, spec: Spec, *, later: bool = False) -> Saliency | RawMaps:
+    """Run an explainer on a trace and post-process its maps, unless that is done `later`.
 
     Raises:
         NotApplicable: the explainer has no meaning on this model or these images.
@@ -84,7 +78,8 @@ def deferred(trace: Trace, spec: Spec) -> Deferred:
     inner = [partial(within, part=part) for part in spec.wrapped]
     with nullcontext() if explainers.is_built_in(spec.name) else _guarded(trace, spec):
         raw = check_maps(spec, explainers.load(spec.name)(trace, *inner, **spec.arguments), trace.images)
-    return Deferred(raw.detach(), trace.size, normalisation_of(spec), tuple((own.status, own.reasons) for own in found))
+    maps = RawMaps(raw.detach(), trace.size, normalisation_of(spec), tuple((own.status, own.reasons) for own in found))
+    return maps if later else maps.finish()
 
 
 @contextmanager
