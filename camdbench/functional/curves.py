@@ -116,16 +116,19 @@ class PixelReplacement:
         self._dtype = torch.promote_types(before.dtype, after.dtype)
         start, end = (version.detach().to(self._dtype).view(_BITS[self._dtype.itemsize]) for version in (before, after))
         self._before, self._difference = start.expand(shape), (start ^ end).expand(shape)
+        self._room = self._before.new_empty(0, *shape[1:])
         self._ranks, self._counts = ranks.int().unflatten(1, shape[-2:]), counts.int().reshape(-1, 1, 1, 1)
 
     def images(self, batch: Sequence[PointRange]) -> Tensor:
-        """Images (N, 3, H, W) with `after` at pixels whose rank is below the point's count, `before` elsewhere."""
-        found = self._before.new_empty(sum(own.count for own in batch), *self._before.shape[1:])
-        for place, (image, points) in zip(found.split([own.count for own in batch]), batch, strict=True):
-            changed = (self._ranks[image] - self._counts[points]).bitwise_right_shift_(31).to(found.dtype)  # all bits or none
+        """Images (N, 3, H, W) with `after` at pixels whose rank is below the point's count, `before` elsewhere; until the next call."""
+        counts = [own.count for own in batch]
+        if len(self._room) < sum(counts):
+            self._room = self._before.new_empty(sum(counts), *self._before.shape[1:])
+        for place, (image, points) in zip(self._room[: sum(counts)].split(counts), batch, strict=True):
+            changed = (self._ranks[image] - self._counts[points]).bitwise_right_shift_(31).to(place.dtype)  # all bits or none
             torch.bitwise_and(changed, self._difference[image], out=place)
             place.bitwise_xor_(self._before[image])
-        return found.view(self._dtype)
+        return self._room[: sum(counts)].view(self._dtype)
 
 
 def scores_along(

@@ -45,6 +45,8 @@ def channel_scores(trace: Trace, masks_of: Callable[[DistinctChannels], Iterable
     background = fill_image(trace, fill)
     contrast = trace.images - background  # (B, 3, H, W)
     length = images_per_pass(trace.images.device, trace.size[0] * trace.size[1], dtype=trace.images.dtype)
+    dtype = torch.promote_types(contrast.dtype, channels.grids.dtype)
+    room = contrast.new_empty(min(length, len(channels.grids)), *contrast.shape[1:], dtype=dtype)  # of one pass, used again by the next
     found = list[Tensor]()
     for part in channels.chunks(length):
         targets = trace.targets[part.images]
@@ -53,7 +55,7 @@ def channel_scores(trace: Trace, masks_of: Callable[[DistinctChannels], Iterable
         shown = contrast[first : first + 1] if first == last else contrast[part.images]  # the images are in their order
         for masks in masks_of(part):
             with torch.no_grad():
-                logits = trace.score((shown * masks[:, None]).add_(background))
+                logits = trace.score(torch.mul(shown, masks[:, None], out=room[: len(masks)]).add_(background))
             total, count = total + class_scores(logits, targets, score), count + 1
         found.append(total / count)
     return torch.cat(found)[places]
