@@ -68,7 +68,7 @@ class PointRange(NamedTuple):
     points: slice
 
     @property
-    def count(self) -> int:
+    def length(self) -> int:
         """Number of points."""
         return self.points.stop - self.points.start
 
@@ -86,7 +86,7 @@ def point_ranges(first: int, stops: Sequence[int], length: int) -> Iterator[list
         start = first
         while start < stop:
             batch.append(PointRange(image, slice(start, min(stop, start + room))))
-            start, room = start + batch[-1].count, room - batch[-1].count
+            start, room = start + batch[-1].length, room - batch[-1].length
             if not room:
                 yield batch
                 batch, room = [], length
@@ -96,7 +96,7 @@ def point_ranges(first: int, stops: Sequence[int], length: int) -> Iterator[list
 
 def of_ranges(values: Tensor, batch: Sequence[PointRange]) -> Tensor:
     """Value of the image of each of N points, (N,), of values (B,)."""
-    return torch.cat([values[own.image].expand(own.count) for own in batch])
+    return torch.cat([values[own.image].expand(own.length) for own in batch])
 
 
 class PixelReplacement:
@@ -121,7 +121,7 @@ class PixelReplacement:
 
     def images(self, batch: Sequence[PointRange]) -> Tensor:
         """Images (N, 3, H, W) with `after` at pixels whose rank is below the point's count, `before` elsewhere; until the next call."""
-        counts = [own.count for own in batch]
+        counts = [own.length for own in batch]
         if len(self._room) < sum(counts):
             self._room = self._before.new_empty(sum(counts), *self._before.shape[1:])
         for place, (image, points) in zip(self._room[: sum(counts)].split(counts), batch, strict=True):

@@ -89,7 +89,7 @@ def _scores(inputs: MetricInputs, ranks: Tensor, numbers: Tensor, fill: Version,
     length = images_per_pass(images.device, ranks.shape[1], dtype=images.dtype)
     for batch in point_ranges(1, (numbers + 1).tolist(), length):
         scores = class_output(inputs.score(altered.images(batch)), of_ranges(classes, batch), "probability")
-        for (image, points), part in zip(batch, scores.split([each.count for each in batch]), strict=True):
+        for (image, points), part in zip(batch, scores.split([each.length for each in batch]), strict=True):
             found[image, points] = part
     return found
 

@@ -113,8 +113,8 @@ def test_images_may_have_points_of_their_own(length: int) -> None:
     parts = list(point_ranges(1, (3, 1, 2, 4), length))
     found = [(own.image, point) for part in parts for own in part for point in range(6)[own.points]]
     assert found == [(0, 1), (0, 2), (2, 1), (3, 1), (3, 2), (3, 3)]
-    assert [sum(own.count for own in part) for part in parts] == [length] * (6 // length) + [6 % length] * (6 % length > 0)
-    assert all(own.count for part in parts for own in part)
+    assert [sum(own.length for own in part) for part in parts] == [length] * (6 // length) + [6 % length] * (6 % length > 0)
+    assert all(own.length for part in parts for own in part)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
