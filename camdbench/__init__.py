@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from camdbench.cli.allocator import reuse_freed_memory
     from camdbench.core.cost import Cost, Repeat
     from camdbench.core.errors import CamdbenchError, NotApplicable, SampleError, UsageError
     from camdbench.core.protocols import Protocol
@@ -88,6 +89,7 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "model": "core.registries",
     "probe": "trainer.probe",
     "reproduce": "papers.reproduce",
+    "reuse_freed_memory": "cli.allocator",
     "run": "runner.run",
     "score": "runner.score",
     "summarise": "tables.summary",
@@ -135,6 +137,7 @@ __all__ = [
     "model",
     "probe",
     "reproduce",
+    "reuse_freed_memory",
     "run",
     "score",
     "summarise",

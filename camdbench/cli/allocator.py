@@ -10,10 +10,11 @@ _USER_SETTINGS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUN
 
 
 def reuse_freed_memory() -> bool:
-    """Let glibc keep freed memory for the next layer.
+    """Let glibc keep freed memory for the next layer, as the commands do; in Python, call it once before the first pass.
 
-    By default glibc maps every large block anew and the kernel clears its pages, which makes a forward pass of many images on a CPU
-    1.5 times as long.
+    By default glibc maps every block beyond 32 MiB anew, gives freed memory back, and the kernel clears its pages. A forward pass of
+    resnet50 on a CPU takes 1.2 times as long with 20 images of 224 pixels, and 1.75 times with 83; with 10 it takes the same time. Loops
+    over altered images pass 10 at a time; the batch itself passes as `batch_size` says. It concerns the whole process.
 
     Returns:
         Whether the setting was applied; False if the allocator is another one or the user has configured it.

@@ -11,8 +11,7 @@ from camdbench.core.errors import NotApplicable
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.common.weighted_channels import weighted_sum
-
-_NUMBERS = 2**25  # of altered activations that exist at once: 334 copies of 2048 x 7 x 7
+from camdbench.functional.pass_size import copies_per_pass
 
 
 @explainer(
@@ -68,7 +67,7 @@ def losses_by_replay(seen: Trace) -> Tensor:
     """The losses y - y_k (B, K), from replays of the tail."""
     activations = seen.activations
     losses = activations.new_zeros(activations.shape[:2])
-    step = max(1, _NUMBERS // activations[0].numel())
+    step = copies_per_pass(activations.device, activations[0].numel())
     for index, (grid, target) in enumerate(zip(activations, seen.targets.tolist(), strict=True)):
         alive = grid.flatten(1).ne(0).any(1).nonzero().squeeze(1)
         for channels in alive.split(step):

@@ -16,7 +16,6 @@ from camdbench.explainers.common.masked_scoring import chunks
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.smooth_masks import area_error, blur, blur_by_mask, enlarge, enlarge_with_margin, pyramid
 
-_SHARE = 8  # of the bound on pixels: what the network keeps for the way back takes several times the room
 _AREA_WEIGHT, _GROWTH = 300.0, 1.0035  # of the area constraint, and of its weight from step to step
 _RATE, _MOMENTUM = 0.01, 0.9
 
@@ -120,7 +119,7 @@ def extremal(
 def _sum_of_masks(trace: Trace, areas: tuple[float, ...], search: _Search, blur_sigma: float, smooth: float) -> Tensor:
     """The masks of all areas, summed and blurred, (B, H, W)."""
     total = trace.images.new_zeros(len(trace.images), *trace.size)
-    for chunk in chunks(trace, len(areas), _SHARE):
+    for chunk in chunks(trace, len(areas), gradients=True):
         total += _masks(trace, torch.tensor(areas[chunk], dtype=torch.float64), search, blur_sigma).sum(1)
     return blur(total, smooth * min(trace.size), zero_padding=search.torchray)
 

@@ -18,8 +18,6 @@ from camdbench.explainers.common.trace import Trace
 
 Channels = Literal["max", "sum", "abs"]
 
-_SHARE = 4  # of the bound on pixels: a backward pass keeps every activation
-
 
 @explainer(
     "saliency",
@@ -92,7 +90,7 @@ def integratedgradients(
     places, weights = (torch.from_numpy(values).to(trace.images) for values in np.polynomial.legendre.leggauss(steps))
     places, weights = (places + 1) / 2, weights / 2
     total = torch.zeros_like(trace.images)
-    for part in chunks(trace, steps, _SHARE):
+    for part in chunks(trace, steps, gradients=True):
         points = start[:, None] + places[part, None, None, None] * (trace.images - start)[:, None]  # (B, n, 3, H, W)
         total += torch.einsum("n,bnchw->bchw", weights[part], _gradients_at(trace, points))
     return reduce_channels((trace.images - start) * total, channels)
@@ -122,7 +120,7 @@ def smoothgrad(
     width = noise * (high - low)[:, None]
     more = _drawing(trace, "smoothgrad", torch.randn, trace.images.shape[1:])
     total = torch.zeros_like(trace.images)
-    for part in chunks(trace, samples, _SHARE):
+    for part in chunks(trace, samples, gradients=True):
         points = trace.images[:, None] + width * more(part.stop - part.start)  # (B, n, 3, H, W)
         total += _gradients_at(trace, points).sum(1)
     return reduce_channels(total / samples, channels)
@@ -167,7 +165,7 @@ def gradientshap(
     baselines = _drawing(trace, "gradientshap baselines", torch.rand, trace.images.shape[1:])
     noises = _drawing(trace, "gradientshap noise", torch.randn, trace.images.shape[1:])
     total = torch.zeros_like(trace.images)
-    for part in chunks(trace, samples, _SHARE):
+    for part in chunks(trace, samples, gradients=True):
         count = part.stop - part.start
         ends = trace.images[:, None] + (noise * noises(count) if noise else 0)  # (B, 1 or n, 3, H, W)
         starts = baselines(count) if baseline == "noise" else fill_image(trace, baseline)[:, None]

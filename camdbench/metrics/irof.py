@@ -12,8 +12,9 @@ from camdbench.core.difference import Difference
 from camdbench.core.metric_families import MASKED
 from camdbench.core.option_types import ScoredClass
 from camdbench.core.registries import metric
-from camdbench.functional.curves import area, class_output, ragged_pairs, replace_pixels
+from camdbench.functional.curves import PixelReplacement, area, class_output, of_ranges, point_ranges
 from camdbench.functional.normalise import is_constant
+from camdbench.functional.pass_size import images_per_pass
 from camdbench.functional.pixel_order import segment_ranks
 from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.common.perturbation_curves import Version, image_version, scored_classes
@@ -81,13 +82,15 @@ def _segments(images: Tensor, segments: int, compactness: float, sigma: float) -
 
 def _scores(inputs: MetricInputs, ranks: Tensor, numbers: Tensor, fill: Version, classes: Tensor) -> Tensor:
     """Probability after each segment, (B, 1 + the largest number) float64 on the CPU, NaN behind an image's last one."""
-    images, colour = inputs.images, image_version(inputs, fill, "pixels")
-    colour, steps = colour.expand(len(images), -1, -1, -1), torch.arange(int(numbers.max()) + 1, device=images.device)
+    images, steps = inputs.images, torch.arange(int(numbers.max()) + 1, device=inputs.images.device)
+    altered = PixelReplacement(images, image_version(inputs, fill, "pixels"), ranks, steps)
     found = torch.full((len(images), len(steps)), torch.nan, dtype=torch.float64)
     found[:, 0] = class_output(inputs.logits, classes, "probability")
-    for chosen in ragged_pairs(numbers, ranks.shape[1], images.device):
-        altered = replace_pixels(images, colour, ranks, steps, chosen)
-        found[chosen.image.cpu(), chosen.point.cpu()] = class_output(inputs.score(altered), classes[chosen.image], "probability")
+    length = images_per_pass(images.device, ranks.shape[1], dtype=images.dtype)
+    for batch in point_ranges(1, (numbers + 1).tolist(), length):
+        scores = class_output(inputs.score(altered.images(batch)), of_ranges(classes, batch), "probability")
+        for (image, points), part in zip(batch, scores.split([each.length for each in batch]), strict=True):
+            found[image, points] = part
     return found
 
 

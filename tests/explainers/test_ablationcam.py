@@ -11,9 +11,9 @@ from helpers.toys import toy_batch, toy_classifier
 from torch import Tensor, nn
 
 from camdbench.datasets.samples import Batch
-from camdbench.explainers import ablationcam as module
 from camdbench.explainers.ablationcam import ablationcam, losses_by_replay, losses_by_weights
 from camdbench.explainers.common.trace import Trace
+from camdbench.functional import pass_size
 from camdbench.models.classifier import Classifier
 from camdbench.models.pass_counts import PassCounts
 
@@ -74,12 +74,12 @@ def test_on_a_linear_head_it_costs_one_forward_pass() -> None:
     assert classifier.passes == PassCounts(forward=4)
 
 
-@pytest.mark.parametrize(("room", "replays"), [(2**25, 1), (3 * 8 * 8 * 6, 3)])
+@pytest.mark.parametrize(("room", "replays"), [(2**19, 1), (3 * 8 * 8 * 6 // 16, 3)])
 def test_elsewhere_it_costs_a_tail_pass_for_each_channel_that_is_not_zero(monkeypatch: pytest.MonkeyPatch, room: int, replays: int) -> None:
     classifier = toy_classifier("dense")
     classifier.network.conv2.weight.data[3] = 0
     classifier.network.conv2.bias.data[3] = -1
-    monkeypatch.setattr(module, "_NUMBERS", room)
+    monkeypatch.setattr(pass_size, "CPU_PIXELS", room)
     with classifier.frozen():
         trace = Trace(classifier, toy_batch())
         found = ablationcam(trace, relu=False)

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from camdbench.core.errors import UsageError
 from camdbench.datasets.samples import Batch
-from camdbench.explainers.common import masked_scoring
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.extremal import extremal
+from camdbench.functional import pass_size
 from camdbench.functional.smooth_masks import area_error, blur, blur_by_mask, enlarge, pyramid
 from camdbench.models.classifier import Classifier
 
@@ -74,7 +74,7 @@ def test_areas_are_summed_whatever_goes_through_at_once(monkeypatch: pytest.Monk
     together = extremal(trace, areas=(0.1, 0.2, 0.4), **options)
     alone = sum(extremal(trace, areas=(area,), **options) for area in (0.1, 0.2, 0.4))
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-9)
-    monkeypatch.setattr(masked_scoring, "PIXELS", 1)
+    monkeypatch.setattr(pass_size, "CPU_PIXELS", 1)
     torch.testing.assert_close(extremal(trace, areas=(0.1, 0.2, 0.4), **options), together, rtol=0, atol=1e-9)
 
 

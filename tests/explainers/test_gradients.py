@@ -9,9 +9,9 @@ from helpers.toys import SIZE, toy_batch, toy_classifier
 from torch import Tensor, nn
 
 from camdbench.datasets.samples import Batch
-from camdbench.explainers.common import masked_scoring
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.gradients import gradientshap, inputxgradient, integratedgradients, reduce_channels, saliency, smoothgrad
+from camdbench.functional import pass_size
 from camdbench.functional.seeding import generator_for
 from camdbench.models.classifier import Classifier
 
@@ -51,7 +51,7 @@ def test_inputxgradient_is_captums(trace: Trace, leaf: Tensor) -> None:
 
 @pytest.mark.parametrize("baseline", ["black", "mean"])
 def test_integratedgradients_is_captums(trace: Trace, leaf: Tensor, baseline: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(masked_scoring, "PIXELS", 4 * 3 * 4 * SIZE[0] * SIZE[1])  # chunks of 3 steps
+    monkeypatch.setattr(pass_size, "CPU_PIXELS", 3 * 4 * SIZE[0] * SIZE[1])  # chunks of 3 steps
     start = torch.zeros_like(leaf) if baseline == "black" else trace.classifier.mean.expand_as(leaf)
     reference = IntegratedGradients(trace.classifier).attribute(leaf, start, target=trace.targets, n_steps=7).detach()
     torch.testing.assert_close(integratedgradients(trace, steps=7, baseline=baseline), reference.sum(1), rtol=1e-3, atol=1e-5)
@@ -111,7 +111,7 @@ def test_gradientshap_is_the_literal_sum(trace: Trace) -> None:
 @pytest.mark.parametrize("method", [smoothgrad, gradientshap])
 def test_draws_do_not_depend_on_how_many_are_made_at_a_time(trace: Trace, method: type, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = method(trace, samples=7)
-    monkeypatch.setattr(masked_scoring, "PIXELS", 4 * 3 * 4 * SIZE[0] * SIZE[1])
+    monkeypatch.setattr(pass_size, "CPU_PIXELS", 3 * 4 * SIZE[0] * SIZE[1])
     torch.testing.assert_close(method(trace, samples=7), whole)
 
 

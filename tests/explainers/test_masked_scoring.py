@@ -11,9 +11,9 @@ from helpers.toys import toy_batch, toy_classifier
 from skimage.transform import resize
 from torch.nn import functional as F
 
-from camdbench.explainers.common import masked_scoring
 from camdbench.explainers.common.masked_scoring import RandomMasks, class_scores, fill_image, random_masks, score_masked, scores_under
 from camdbench.explainers.common.trace import Trace
+from camdbench.functional import pass_size
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_scores_are_those_of_each_image_under_each_mask(trace: Trace) -> None:
 def test_chunks_cover_every_mask_once_and_stay_within_the_bound(trace: Trace, monkeypatch: pytest.MonkeyPatch) -> None:
     masks = torch.rand(7, 16, 12)
     whole = scores_under(trace, 7, lambda part: masks[part], fill_image(trace, "black"), "logit")
-    monkeypatch.setattr(masked_scoring, "PIXELS", 3 * 4 * 16 * 12)
+    monkeypatch.setattr(pass_size, "CPU_PIXELS", 3 * 4 * 16 * 12)
     chunks = list(score_masked(trace, 7, lambda part: masks[part], fill_image(trace, "black"), "logit"))
     assert [len(chunk) for chunk, _ in chunks] == [3, 3, 1]
     torch.testing.assert_close(torch.cat([scores for _, scores in chunks], 1), whole)

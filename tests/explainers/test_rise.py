@@ -12,10 +12,10 @@ from torch.nn import functional as F
 
 from camdbench.core.errors import UsageError
 from camdbench.datasets.samples import Batch
-from camdbench.explainers.common import masked_scoring
 from camdbench.explainers.common.masked_scoring import random_masks
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.rise import rise
+from camdbench.functional import pass_size
 from camdbench.models.classifier import Classifier
 
 
@@ -46,7 +46,7 @@ def _all_masks(keep: float) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("compat", ["paper", "author", "torchray", "xplique"])
 def test_is_the_literal_sum(batch: Batch, compat: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(masked_scoring, "PIXELS", 4000)  # several chunks
+    monkeypatch.setattr(pass_size, "CPU_PIXELS", 4000)  # several chunks
     trace = Trace(toy_classifier("dense"), batch)
     border = {"author": "mirror", "torchray": "torchray"}.get(compat, "clamp")
     masks = random_masks(trace, 30, 4, 0.4, border).masks(slice(0, 30)).double()

@@ -12,10 +12,10 @@ from helpers.toys import SIZE, toy_batch, toy_classifier
 from torch import Tensor
 
 from camdbench.datasets.samples import Batch
-from camdbench.explainers.common import channel_masking
 from camdbench.explainers.common.channel_masking import distinct
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.scorecam import iscam, scorecam, sscam
+from camdbench.functional import pass_size
 from camdbench.functional.seeding import generator_for
 from camdbench.models.classifier import Classifier
 from camdbench.models.pass_counts import PassCounts
@@ -161,7 +161,7 @@ def test_each_distinct_channel_costs_its_samples_and_passes_hold_channels_of_sev
     whole = method(trace)
     assert classifier.passes == PassCounts(forward=4 + 4 * 8 * copies)
     assert sizes == [4] + [4 * 8] * copies
-    monkeypatch.setattr(channel_masking, "PIXELS", 5 * SIZE[0] * SIZE[1])
+    monkeypatch.setattr(pass_size, "CPU_PIXELS", 2 * 5 * SIZE[0] * SIZE[1])  # float64 counts twice
     sizes.clear()
     parted = method(trace)
     handle.remove()

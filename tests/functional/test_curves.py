@@ -8,8 +8,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from camdbench.functional import curves
-from camdbench.functional.curves import area, class_output, counts_by_share, counts_by_step, scores_along
+from camdbench.functional import pass_size
+from camdbench.functional.curves import (
+    PixelReplacement,
+    PointRange,
+    area,
+    class_output,
+    counts_by_share,
+    counts_by_step,
+    point_ranges,
+    scores_along,
+)
 from camdbench.functional.pixel_order import pixel_ranks
 
 
@@ -51,7 +60,7 @@ def test_the_area_of_equal_steps_is_what_rise_computes() -> None:
 @pytest.mark.parametrize("score", ["probability", "accuracy", "logit"])
 @pytest.mark.parametrize("bound", [1, 100, 2**22])
 def test_scores_are_those_of_images_altered_pixel_by_pixel(monkeypatch: pytest.MonkeyPatch, score: str, bound: int) -> None:
-    monkeypatch.setattr(curves, "PIXELS", bound)  # chunks of one image, of some, of all
+    monkeypatch.setattr(pass_size, "CPU_PIXELS", bound)  # chunks of one image, of some, of all
     generator = torch.Generator().manual_seed(0)
     before, after, maps = (torch.rand(3, *shape, generator=generator) for shape in ((3, 4, 5), (3, 4, 5), (4, 5)))
     classes, counts = torch.tensor([0, 2, 1]), (0, 3, 7, 20)
@@ -99,10 +108,24 @@ def test_a_broken_logit_has_no_score(score: str, broken: float) -> None:
     assert class_output(torch.tensor([[broken, 0.0]]), torch.tensor([1]), score).isnan().all()
 
 
-@pytest.mark.parametrize("bound", [1, 45, 2**22])
-def test_images_may_have_points_of_their_own(monkeypatch: pytest.MonkeyPatch, bound: int) -> None:
-    monkeypatch.setattr(curves, "PIXELS", bound)
-    parts = list(curves.ragged_pairs(torch.tensor([2, 1, 3]), 20, torch.device("cpu")))
-    found = [(int(image), int(point)) for part in parts for image, point in zip(part.image, part.point, strict=True)]
-    assert found == [(0, 1), (0, 2), (1, 1), (2, 1), (2, 2), (2, 3)]
-    assert all(len(part.image) <= max(1, bound // 20) for part in parts)
+@pytest.mark.parametrize("length", [1, 2, 4, 100])
+def test_images_may_have_points_of_their_own(length: int) -> None:
+    parts = list(point_ranges(1, (3, 1, 2, 4), length))
+    found = [(own.image, point) for part in parts for own in part for point in range(6)[own.points]]
+    assert found == [(0, 1), (0, 2), (2, 1), (3, 1), (3, 2), (3, 3)]
+    assert [sum(own.length for own in part) for part in parts] == [length] * (6 // length) + [6 % length] * (6 % length > 0)
+    assert all(own.length for part in parts for own in part)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
+def test_pixels_are_replaced_bit_by_bit(dtype: torch.dtype) -> None:
+    """As `torch.where` does, whatever the numbers; ranks go far beyond the range of 16 bits."""
+    broken = torch.tensor([math.nan, math.inf, -math.inf, -0.0, 0.0, 1.0])
+    versions = [broken[torch.randint(6, (2, 3, 300, 300))].to(dtype) for _ in range(2)]
+    ranks, counts = torch.stack([torch.randperm(90000) for _ in range(2)]), torch.tensor([0, 1, 40000, 89999, 90000])
+    for before, after in (versions, [versions[0], versions[1][:1, :, :1, :1]], [versions[0][:, :, :1, :1], versions[1]]):
+        found = PixelReplacement(before, after, ranks, counts).images([PointRange(1, slice(0, 5))])
+        changed = (ranks[1] < counts[:, None]).reshape(5, 1, 300, 300)
+        expected = torch.where(changed, after.expand(2, 3, 300, 300)[1], before.expand(2, 3, 300, 300)[1])
+        bits = {2: torch.int16, 4: torch.int32, 8: torch.int64}[dtype.itemsize]
+        assert torch.equal(found.view(bits), expected.view(bits))

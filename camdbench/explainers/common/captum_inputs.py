@@ -10,9 +10,10 @@ from torch import Tensor
 
 from camdbench.explainers.common.captum_checks import check_layer
 from camdbench.explainers.common.captum_methods import Attribution
-from camdbench.explainers.common.masked_scoring import PIXELS, fill_image
+from camdbench.explainers.common.masked_scoring import fill_image
 from camdbench.explainers.common.segments import How, segment
 from camdbench.explainers.common.trace import Trace
+from camdbench.functional.pass_size import images_per_pass
 
 OfImage = Callable[[Trace, int], Mapping[str, Any]]
 
@@ -24,10 +25,10 @@ def one_by_one(trace: Trace, index: int) -> Mapping[str, Any]:
 
 
 def copies_at_once(trace: Trace) -> int:
-    """How many copies of an image pass in one batch: a quarter of the bound of masked images, since gradients keep activations."""
+    """How many copies of an image pass in one batch."""
     if trace.classifier.batch_mates == "alone":
         return 1
-    return max(1, PIXELS // (4 * trace.size[0] * trace.size[1]))
+    return images_per_pass(trace.images.device, trace.size[0] * trace.size[1], dtype=trace.images.dtype, gradients=True)
 
 
 def baselines(kind: Literal["noise", "mean", "black"], count: int) -> OfImage:

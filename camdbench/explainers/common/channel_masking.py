@@ -8,8 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from camdbench.explainers.common.masked_scoring import PIXELS, Fill, Score, class_scores, fill_image
+from camdbench.explainers.common.masked_scoring import Fill, Score, class_scores, fill_image
 from camdbench.explainers.common.trace import Trace
+from camdbench.functional.pass_size import images_per_pass
 
 
 class DistinctChannels(NamedTuple):
@@ -42,13 +43,19 @@ def channel_scores(trace: Trace, masks_of: Callable[[DistinctChannels], Iterable
     """
     channels, places = distinct(trace.activations)
     background = fill_image(trace, fill)
+    contrast = trace.images - background  # (B, 3, H, W)
+    length = images_per_pass(trace.images.device, trace.size[0] * trace.size[1], dtype=trace.images.dtype)
+    dtype = torch.promote_types(contrast.dtype, channels.grids.dtype)
+    room = contrast.new_empty(min(length, len(channels.grids)), *contrast.shape[1:], dtype=dtype)  # of one pass, used again by the next
     found = list[Tensor]()
-    for part in channels.chunks(max(1, PIXELS // (trace.size[0] * trace.size[1]))):
-        images, targets = trace.images[part.images], trace.targets[part.images]
-        total, count = images.new_zeros(len(targets)), 0
+    for part in channels.chunks(length):
+        targets = trace.targets[part.images]
+        total, count = contrast.new_zeros(len(targets)), 0
+        first, last = int(part.images[0]), int(part.images[-1])
+        shown = contrast[first : first + 1] if first == last else contrast[part.images]  # the images are in their order
         for masks in masks_of(part):
             with torch.no_grad():
-                logits = trace.score(background + (images - background) * masks[:, None])
+                logits = trace.score(torch.mul(shown, masks[:, None], out=room[: len(masks)]).add_(background))
             total, count = total + class_scores(logits, targets, score), count + 1
         found.append(total / count)
     return torch.cat(found)[places]

@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 
 from camdbench.explainers.common.trace import Trace
+from camdbench.functional.pass_size import images_per_pass
 from camdbench.functional.seeding import generator_for
 
 Fill = Literal["mean", "black"]
 Score = Literal["probability", "logit", "sigmoid"]
 Border = Literal["clamp", "mirror", "torchray"]
-
-PIXELS = 2**22  # of masked images that exist at once: 83 of 224 x 224
 
 
 def score_masked(
@@ -30,28 +29,40 @@ def score_masked(
         fill: what stands where a mask is zero, broadcast to (B, 3, H, W).
         score: how logits are read.
     """
-    images = trace.images
+    images = len(trace.images)
+    groups = max(1, images // _images_per_pass(trace))  # where the batch alone is more than a pass
+    rows = [slice(index * images // groups, (index + 1) * images // groups) for index in range(groups)]
     for part in chunks(trace, count):
         masks = masks_of(part)
-        weights = masks.unsqueeze(-3)  # (n, 1, H, W) or (B, n, 1, H, W)
-        perturbed = images[:, None] * weights + fill[:, None] * (1 - weights)  # (B, n, 3, H, W)
-        shape = perturbed.shape[:2]
-        with torch.no_grad():
-            logits = trace.score(perturbed.flatten(0, 1))
-        yield masks, class_scores(logits, trace.targets.repeat_interleave(shape[1]), score).reshape(shape)
+        yield masks, torch.cat([_scores(trace, own, masks if masks.ndim == 3 else masks[own], fill, score) for own in rows])
 
 
-def chunks(trace: Trace, count: int, share: int = 1) -> Iterator[slice]:
-    """Slices of range(count), short enough that all images of the batch under each stay within `PIXELS`.
+def _scores(trace: Trace, rows: slice, masks: Tensor, fill: Tensor, score: Score) -> Tensor:
+    """Scores (R, n) of the images of R rows of the batch under masks (n, H, W) or (R, n, H, W)."""
+    weights = masks.unsqueeze(-3)  # (n, 1, H, W) or (R, n, 1, H, W)
+    perturbed = trace.images[rows][:, None] * weights
+    perturbed += (fill if len(fill) == 1 else fill[rows])[:, None] * (1 - weights)  # (R, n, 3, H, W)
+    shape = perturbed.shape[:2]
+    with torch.no_grad():
+        logits = trace.score(perturbed.flatten(0, 1))
+    return class_scores(logits, trace.targets[rows].repeat_interleave(shape[1]), score).reshape(shape)
+
+
+def chunks(trace: Trace, count: int, *, gradients: bool = False) -> Iterator[slice]:
+    """Slices of range(count), so short that all images of the batch under each pass at a time.
 
     Args:
         trace: the batch.
         count: how often each image is altered.
-        share: divides the bound: what is kept for a backward pass takes several times the room.
+        gradients: whether activations are kept for a backward pass.
     """
-    step = max(1, PIXELS // (share * len(trace.images) * trace.size[0] * trace.size[1]))
+    step = max(1, _images_per_pass(trace, gradients=gradients) // len(trace.images))
     for start in range(0, count, step):
         yield slice(start, min(start + step, count))
+
+
+def _images_per_pass(trace: Trace, *, gradients: bool = False) -> int:
+    return images_per_pass(trace.images.device, trace.size[0] * trace.size[1], dtype=trace.images.dtype, gradients=gradients)
 
 
 def scores_under(trace: Trace, count: int, masks_of: Callable[[slice], Tensor], fill: Tensor, score: Score) -> Tensor:

@@ -17,6 +17,7 @@ from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.kept_parts import KeptParts, forget_changed
 from camdbench.explainers.common.second_derivative import second_derivative
 from camdbench.explainers.common.usage import Usage, UsageMeter
+from camdbench.functional.pass_size import in_halves
 from camdbench.functional.seeding import generator_for
 from camdbench.functional.targets import check_classes, pick_targets
 from camdbench.models.attention import Attention, record_attention
@@ -223,7 +224,7 @@ class Trace:
 
     def score(self, images: Tensor) -> Tensor:
         """Logits (N, C) of altered images in [0, 1], by full forward passes, in the model's `precision` where autograd does not follow."""
-        return self.classifier.score(images)
+        return in_halves(self.classifier.score, images)
 
     def random(self, index: int, purpose: str) -> torch.Generator:
         """The CPU generator of one image of the batch, from (seed, image id) alone."""

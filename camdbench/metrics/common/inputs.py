@@ -13,6 +13,7 @@ from camdbench.core.errors import NotApplicable
 from camdbench.core.row import Status
 from camdbench.functional.file_boxes import FileBoxes
 from camdbench.functional.normalise import is_constant
+from camdbench.functional.pass_size import in_halves
 from camdbench.functional.probability import log_odds
 from camdbench.functional.seeding import generator_for
 from camdbench.models.classifier import Classifier
@@ -221,7 +222,7 @@ class MetricInputs:
     def score(self, images: Tensor) -> Tensor:
         """Logits (N, C) of other images in [0, 1], without gradient."""
         with torch.no_grad():
-            return self.classifier(images)
+            return in_halves(self.classifier, images)
 
     def explain(self, images: Tensor, targets: Tensor | None = None, classifier: Classifier | None = None) -> SaliencyMaps:
         """Maps of the same explainer, with the same random numbers, for other versions (B, 3, H, W) of the images.
