@@ -27,6 +27,7 @@ from camdbench.explainers.common.saliency import saliency
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device
 from camdbench.models.huggingface_zoo import is_zero_shot, with_absolute_folders
+from camdbench.models.optimised import optimised, plain_of
 from camdbench.models.zoo import load_classifier
 from camdbench.runner.joint_maps import JointMaps
 from camdbench.runner.map_files import MapsLike
@@ -75,6 +76,7 @@ class Resources:
     dataset_place: str = ""
     data_options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     _loaded: dict[str, Classifier] = field(default_factory=dict[str, Classifier], init=False, repr=False)
+    _optimised: dict[str, Classifier] = field(default_factory=dict[str, Classifier], init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.dataset = None if self.dataset is None else to_dataset(self.dataset)
@@ -212,9 +214,9 @@ class Resources:
         return RunMaps(path, self.row_name) if path.is_dir() else FileMaps(path, self._place.map_normalisation, self.all_images.ids)
 
     def classifier(self, name: str) -> Classifier:
-        """Return the model of a name: the given object, or loaded on first use and kept."""
+        """Return the model of a name as it is: the given object, or loaded on first use and kept."""
         if name in self.models:
-            return self.models[name]
+            return plain_of(self.models[name])
         if name not in self._loaded:
             config = self._place.config
             given: dict[str, Any] = {key: getattr(config, key) for key in _OF_MODELS}
@@ -223,6 +225,20 @@ class Resources:
             self._loaded[name] = self._own_model(name) if name in self.places else load_classifier(path, device=self.device, **given)
         self._make_room(name)
         return self._loaded[name]
+
+    def working(self, name: str) -> Classifier:
+        """Return the classifier that makes the passes of a model: itself, or its copy by the option `optimize`, made on first use."""
+        given = self.models.get(name)
+        if given is not None and given.optimize != "none":
+            return given
+        classifier = self.classifier(name)
+        if (kind := self._place.config.optimize) == "none":
+            return classifier
+        if name not in self._optimised:
+            if sum(map(_bytes_of, self._optimised.values())) > KEPT_BYTES:
+                self._optimised.clear()
+            self._optimised[name] = optimised(classifier, kind, image_size=self.image_size)
+        return self._optimised[name]
 
     def _own_model(self, name: str) -> Classifier:
         """Make a model from its reference, in a worker."""
@@ -234,7 +250,8 @@ class Resources:
 
     def row_name(self, classifier: Classifier) -> str:
         """Return the name of a model in rows."""
-        return next((name for name, own in self.models.items() if own is classifier), classifier.name)
+        plain = plain_of(classifier)
+        return next((name for name, own in self.models.items() if plain_of(own) is plain), classifier.name)
 
     def _make_room(self, name: str) -> None:
         """Move a model to the device, and all others to the CPU if their weights exceed `KEPT_BYTES`."""

@@ -12,7 +12,7 @@ from camdbench.core.errors import UsageError
 from camdbench.tables.load import MODEL_FACTS, load_curves, load_rows, load_run, load_usage
 
 _CELL = ["model", "explainer", "metric"]
-_CONFIG = ("dataset", "split", "target", "seed", "precision")  # options of a run with which its values change
+_CONFIG = ("dataset", "split", "target", "seed", "precision", "optimize")  # options of a run with which its values change
 _HASHES = ("code", "class_names")
 _SHOWN = 4  # characters of a hash, if they differ
 
