@@ -47,7 +47,7 @@ class Classifier(nn.Module):
         batch_mates: `alone` passes one image at a time, for a network whose outputs depend on the other images of a batch.
         prefix_tokens: number of tokens before those of the patches; default: the network's own, else by the patch size.
         channels: `bgr` for a network that takes the channels in that order; mean, std and images stay RGB.
-        preprocess: preprocessing of image files, such as `fit(short=256, crop=224)`: that of `explain`, and of data with `preprocess=model`.
+        preprocess: preprocessing of image files, such as `fit(short=256, crop=224)`: that of `explain`, and of data of `preprocess=model`.
 
     >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
     >>> classifier = Classifier(network, layer="1", mean=0.5, std=0.25)
@@ -86,7 +86,7 @@ class Classifier(nn.Module):
         self.name = name
         self.class_names = tuple(class_names)
         self.input_size = check_input_size(network, input_size)
-        self.precision = check_precision(precision)
+        self.precision: Precision = check_precision(precision)
         self.output, self.read = split_output(output)
         self.batch_mates: BatchMates = check_choice("batch mates", batch_mates, BatchMates)
         self.prefix_tokens = prefix_tokens

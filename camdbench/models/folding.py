@@ -59,7 +59,7 @@ def fold(network: nn.Module, pairs: list[FoldablePair]) -> None:
         conv, norm = cast("nn.Conv2d", network.get_submodule(names.conv)), cast("nn.BatchNorm2d", network.get_submodule(names.norm))
         parent, _, child = names.norm.rpartition(".")
         pair = _Pair(conv, norm, network.get_submodule(parent), child)
-        conv.forward, norm.forward = _FoldedConv(pair), _SkippedNorm(pair)
+        vars(conv)["forward"], vars(norm)["forward"] = _FoldedConv(pair), _SkippedNorm(pair)  # found before the class's own
 
 
 def merge(network: nn.Module, pairs: list[FoldablePair]) -> None:
@@ -74,7 +74,8 @@ def merge(network: nn.Module, pairs: list[FoldablePair]) -> None:
 
 def is_watched(module: nn.Module) -> bool:
     """Whether a module has hooks."""
-    return bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks)
+    own = vars(module)
+    return bool(own["_forward_hooks"] or own["_forward_pre_hooks"] or own["_backward_hooks"] or own["_backward_pre_hooks"])
 
 
 def are_functions_replaced() -> bool:
@@ -103,7 +104,7 @@ class _Pair:
     def weights(self) -> tuple[Tensor, Tensor] | None:
         """Weight and bias of the folded convolution; None while the pair has to run as two layers."""
         conv, norm = self.conv, self.norm
-        if norm.training or is_watched(conv) or is_watched(norm) or self.parent._modules.get(self.child) is not norm:
+        if norm.training or is_watched(conv) or is_watched(norm) or getattr(self.parent, self.child, None) is not norm:
             return None
         own = (conv.weight, conv.bias, norm.weight, norm.bias, norm.running_mean, norm.running_var)
         if are_functions_replaced() or (torch.is_grad_enabled() and any(one is not None and one.requires_grad for one in own)):
@@ -137,7 +138,7 @@ class _FoldedConv:
         pair.is_done = False
         if (weights := pair.weights()) is None:
             return self.plain(inputs)
-        output = pair.conv._conv_forward(inputs, *weights)
+        output = cast("Any", pair.conv)._conv_forward(inputs, *weights)
         pair.is_done = True
         return output
 

@@ -28,7 +28,8 @@ class Optimisation:
     """
 
     def __init__(self, kind: Optimize, plain: Classifier | None = None, folded: int = 0, effect: LogitEffect | None = None) -> None:
-        self.kind, self.plain, self.folded, self.effect = kind, plain, folded, effect
+        self.kind: Optimize = kind
+        self.plain, self.folded, self.effect = plain, folded, effect
         self.graph: CompiledGraph | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -282,11 +282,11 @@ def _check_models(config: RunConfig, resources: Resources | None) -> tuple[RunCo
 
 def _check_optimize(asked: Optimize, own: Mapping[str, Classifier]) -> Optimize:
     """How models are optimised: as asked, or as all objects are."""
-    kinds = {classifier.optimize for classifier in own.values()}
+    kinds: set[Optimize] = {classifier.optimize for classifier in own.values()}
     if kinds <= {asked, "none"}:
         return asked
     if asked != "none" or len(kinds) > 1:
-        raise UsageError(f"--optimize = {asked}: the models have {', '.join(sorted(kinds))}; give all as they are, or with one optimisation")
+        raise UsageError(f"--optimize = {asked}: the models have {', '.join(sorted(kinds))}; optimise all alike, or none")
     return kinds.pop()
 
 

@@ -25,6 +25,7 @@ from camdbench.runner.config import Request, RunConfig
 from camdbench.runner.record import Models, automatic_name, make_record, to_json
 from camdbench.runner.resources import Resources
 from camdbench.runner.run_directory import PartKey, RunDirectory, RunRecord
+from camdbench.runner.working_models import effect_lines
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,9 @@ def prepare(request: Request, resources: Resources | None = None, *, in_memory: 
     record = make_record(request, bound, models, few)
     root = Path(request.config.out or Path("runs", automatic_name(record)))
     directory = RunDirectory(root)
-    record = _write_or_compare(record, directory)
+    record = _write_or_compare(record, directory, bound)
+    for line in effect_lines(record.models):
+        warnings.warn(line, CamdbenchWarning, stacklevel=2)
     return Run(request, bound, names, record, directory)
 
 
@@ -191,18 +194,23 @@ def _refuse_equal_names(models: Models) -> None:
             raise UsageError(f"--models = {other},{place}: both are named {facts['name']} in rows; use a separate --out for each")
 
 
-def _write_or_compare(record: RunRecord, directory: RunDirectory) -> RunRecord:
+def _write_or_compare(record: RunRecord, directory: RunDirectory, resources: Resources) -> RunRecord:
     """Write the record if the directory has none, else compare it with the existing one; return it with the directory's name.
+
+    The effect of options of speed is measured by the session that writes it.
 
     Raises:
         UsageError: the directory holds a run with another configuration, data, weights or code.
     """
     record = replace(record, run=directory.root.resolve().name)
     existing = directory.read_record()
+    if existing is not None:
+        _refuse_another_run(existing, record, directory.root)
+    known = resources.working.effects() if existing is None else {name: own.get("effect") for name, own in existing.models.items()}
+    models = {name: {**own, "effect": known[name]} if known.get(name) else own for name, own in record.models.items()}
+    record = replace(record, models=models)
     if existing is None:
         directory.write_record(record)
-        return record
-    _refuse_another_run(existing, record, directory.root)
     return record
 
 

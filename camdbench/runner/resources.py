@@ -16,7 +16,7 @@ from camdbench.core.registries import datasets
 from camdbench.core.spec import Spec
 from camdbench.datasets.class_order import InNetworkOrder
 from camdbench.datasets.geometry import choose_preprocess
-from camdbench.datasets.loading import UnreadableImage, default_workers, read
+from camdbench.datasets.loading import UnreadableImage, default_workers, first_readable, read
 from camdbench.datasets.on_disk import OnDisk
 from camdbench.datasets.open_dataset import is_path, open_dataset
 from camdbench.datasets.own.of_model import OfModel
@@ -27,11 +27,12 @@ from camdbench.explainers.common.saliency import saliency
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device
 from camdbench.models.huggingface_zoo import is_zero_shot, with_absolute_folders
-from camdbench.models.optimised import optimised, plain_of
+from camdbench.models.optimised import plain_of
 from camdbench.models.zoo import load_classifier
 from camdbench.runner.joint_maps import JointMaps
 from camdbench.runner.map_files import MapsLike
 from camdbench.runner.saved_maps import FileMaps, MapSource, RunMaps
+from camdbench.runner.working_models import WorkingModels
 
 if TYPE_CHECKING:
     from camdbench.runner.config import Request
@@ -76,7 +77,6 @@ class Resources:
     dataset_place: str = ""
     data_options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     _loaded: dict[str, Classifier] = field(default_factory=dict[str, Classifier], init=False, repr=False)
-    _optimised: dict[str, Classifier] = field(default_factory=dict[str, Classifier], init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.dataset = None if self.dataset is None else to_dataset(self.dataset)
@@ -184,9 +184,9 @@ class Resources:
 
     @cached_property
     def images(self) -> Dataset:
-        """The images of the run."""
+        """The images of the run; a limit of more than there are means all."""
         config, count = self._place.config, len(self.all_images.ids)
-        limit = None if config.limit is None or config.limit >= count else config.limit  # a larger limit means all images
+        limit = None if config.limit is None or config.limit >= count else config.limit
         return select_images(self.all_images, limit=limit, sample=config.sample, ids=config.image_ids, seed=config.seed)
 
     @cached_property
@@ -213,6 +213,11 @@ class Resources:
         path = Path(self._place.maps)
         return RunMaps(path, self.row_name) if path.is_dir() else FileMaps(path, self._place.map_normalisation, self.all_images.ids)
 
+    @cached_property
+    def working(self) -> WorkingModels:
+        """The classifiers that make the passes."""
+        return WorkingModels(self)
+
     def classifier(self, name: str) -> Classifier:
         """Return the model of a name as it is: the given object, or loaded on first use and kept."""
         if name in self.models:
@@ -226,20 +231,6 @@ class Resources:
         self._make_room(name)
         return self._loaded[name]
 
-    def working(self, name: str) -> Classifier:
-        """Return the classifier that makes the passes of a model: itself, or its copy by the option `optimize`, made on first use."""
-        given = self.models.get(name)
-        if given is not None and given.optimize != "none":
-            return given
-        classifier = self.classifier(name)
-        if (kind := self._place.config.optimize) == "none":
-            return classifier
-        if name not in self._optimised:
-            if sum(map(_bytes_of, self._optimised.values())) > KEPT_BYTES:
-                self._optimised.clear()
-            self._optimised[name] = optimised(classifier, kind, image_size=self.image_size)
-        return self._optimised[name]
-
     def _own_model(self, name: str) -> Classifier:
         """Make a model from its reference, in a worker."""
         from camdbench.models.own_models import own_models
@@ -250,8 +241,7 @@ class Resources:
 
     def row_name(self, classifier: Classifier) -> str:
         """Return the name of a model in rows."""
-        plain = plain_of(classifier)
-        return next((name for name, own in self.models.items() if plain_of(own) is plain), classifier.name)
+        return next((name for name, own in self.models.items() if plain_of(own) is plain_of(classifier)), classifier.name)
 
     def _make_room(self, name: str) -> None:
         """Move a model to the device, and all others to the CPU if their weights exceed `KEPT_BYTES`."""
@@ -302,20 +292,6 @@ class ReferenceImages:
         for position in shuffled(self.dataset.ids, range(len(self.dataset.ids)), self.seed, "others"):
             if not isinstance(found := read(self.dataset, position), UnreadableImage):  # the rows of others state the reason
                 yield found
-
-
-def first_readable(dataset: Dataset) -> Sample:
-    """Return the first readable image.
-
-    Raises:
-        CamdbenchError: no image can be read.
-    """
-    reason = ""
-    for index in range(len(dataset.ids)):
-        if not isinstance(found := read(dataset, index), UnreadableImage):
-            return found
-        reason = found.reason
-    raise CamdbenchError(f"none of the {len(dataset.ids)} images can be read; the last: {reason}")
 
 
 def _bytes_of(classifier: Classifier) -> int:
