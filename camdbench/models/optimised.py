@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from camdbench.core.errors import UsageError, first_line
 from camdbench.core.network_options import Optimize, check_choice
 from camdbench.models.classifier import Classifier
-from camdbench.models.folding import fold, foldable_pairs, merge
+from camdbench.models.folding import FoldablePair, fold, foldable_pairs, merge
 from camdbench.models.logit_effect import TOLERANCE, LogitEffect, logit_effect
 from camdbench.models.network_check import probe_images
+from camdbench.models.network_output import tensor_of
 from camdbench.models.optimisation import CompiledGraph, Optimisation
 from camdbench.models.pass_counts import PassCounts
 
+T = TypeVar("T")
 _FIXES = {"layout": "use optimize=none", "fold": "use layout or none", "compile": "use fold, layout or none"}
 
 
@@ -51,16 +53,18 @@ def optimised(classifier: Classifier, optimize: Optimize = "fold", *, image_size
         raise UsageError(f"optimize = {kind}: {classifier.name} is optimised already ({classifier.optimize}); give the classifier itself")
     size = image_size or (classifier.input_size, classifier.input_size)
     with torch.inference_mode(mode=False):
-        copy, pairs = _copied(classifier, kind), []
+        copy = _attempt("it cannot be copied in channels_last", kind, classifier, lambda: _copied(classifier))
         copy.optimize, copy.optimisation = kind, Optimisation(kind, classifier)
         if kind != "layout":
-            pairs = foldable_pairs(copy, size)
+            pairs = _attempt("a pass fails", kind, classifier, lambda: foldable_pairs(copy, size))
             fold(copy.network, pairs)
             copy.optimisation.folded = len(pairs)
-        if kind == "compile":
-            copy.optimisation.graph = _compiled(copy, pairs, size)
-        copy.optimisation.effect = _checked(classifier, copy, size)
-    copy.precision = classifier.precision
+            if kind == "compile":
+                copy.optimisation.graph = _attempt("it cannot be compiled", kind, classifier, lambda: _compiled(copy, pairs, size))
+        effect = _attempt("a pass fails", kind, classifier, lambda: _largest_effect(classifier, copy, size))
+    if not effect.is_rounding:
+        raise _refusal(kind, classifier, f"its logits move by {effect.relative:.1g} of their spread, more than {TOLERANCE:g}")
+    copy.optimisation.effect, copy.precision = effect, classifier.precision
     return copy
 
 
@@ -70,33 +74,43 @@ def plain_of(classifier: Classifier) -> Classifier:
     return classifier if about is None or about.plain is None else about.plain
 
 
-def _copied(classifier: Classifier, kind: Optimize) -> Classifier:
-    try:
-        copy = deepcopy(classifier).requires_grad_(False)
-        copy.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - of any 4-D weight
-    except Exception as error:  # raised by the network's own members
-        raise _refusal(kind, classifier, f"it cannot be copied in channels_last ({first_line(error)})") from None
-    copy.passes, copy.precision = PassCounts(), "fp32"  # the effect of bfloat16 is another one
-    return copy.eval()
+def _attempt(what: str, kind: Optimize, classifier: Classifier, run: Callable[[], T]) -> T:
+    """The result of `run`.
 
-
-def _compiled(classifier: Classifier, pairs: Any, size: tuple[int, int]) -> CompiledGraph:
-    """The graph of a classifier's network, with batch norms merged for good, checked with another number of images."""
-    images = probe_images(size, classifier)
+    Raises:
+        UsageError: it raises; the message names what failed, and the reason.
+    """
     try:
-        network = deepcopy(classifier.network)
-        merge(network, pairs)
-        network.requires_grad_(False)
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch.jit is deprecated; torch.compile on a CPU needs a compiler and is slower
-            inputs = classifier.normalised(images)
-            graph = _frozen_graph(network, inputs) if inputs.device.type == "cpu" else torch.compile(network)
-            for count in (2, 1, 2):
-                graph(inputs[:count])
+        return run()
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:  # compilers raise many types
-        raise _refusal("compile", classifier, f"it cannot be compiled ({first_line(error)})") from None
+    except Exception as error:  # raised by the network, such as `view` of values in channels_last, or by a compiler
+        raise _refusal(kind, classifier, f"{what} ({first_line(error)})") from None
+
+
+def _refusal(kind: Optimize, classifier: Classifier, why: str) -> UsageError:
+    return UsageError(f"optimize = {kind}: {classifier.name}: {why}; {_FIXES[kind]}")
+
+
+def _copied(classifier: Classifier) -> Classifier:
+    copy = deepcopy(classifier).eval().requires_grad_(False)
+    copy.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - of any 4-D weight
+    copy.passes, copy.precision = PassCounts(), "fp32"  # the effect of bfloat16 is another one
+    return copy
+
+
+def _compiled(classifier: Classifier, pairs: list[FoldablePair], size: tuple[int, int]) -> CompiledGraph:
+    """The graph of a classifier's network, with batch norms merged for good, for any number of images."""
+    network = deepcopy(classifier.network)
+    merge(network, pairs)
+    network.requires_grad_(False)
+    inputs = classifier.normalised(probe_images(size, classifier))
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit is deprecated; torch.compile on a CPU needs a compiler, and took longer
+        graph = _frozen_graph(network, inputs) if inputs.device.type == "cpu" else torch.compile(network)
+        for count in (2, 1, 2):
+            if len(tensor_of(graph(inputs[:count]), classifier.read)) != count:
+                raise ValueError("its graph holds for one number of images")
     return CompiledGraph(graph, classifier.network)
 
 
@@ -104,25 +118,8 @@ def _frozen_graph(network: nn.Module, inputs: Tensor) -> Callable[[Tensor], Any]
     return torch.jit.optimize_for_inference(torch.jit.freeze(torch.jit.trace(network, inputs, check_trace=False)))
 
 
-def _checked(classifier: Classifier, copy: Classifier, size: tuple[int, int]) -> LogitEffect:
-    """Difference of logits on two fixed images, together and alone.
-
-    Raises:
-        UsageError: passes of the copy fail, or its logits are others.
-    """
+def _largest_effect(classifier: Classifier, copy: Classifier, size: tuple[int, int]) -> LogitEffect:
+    """The larger difference of logits on two fixed images, alone and together."""
     images = probe_images(size, classifier)
     parts = [images[:1], images[1:]] if classifier.batch_mates == "alone" else [images[:1], images]
-    try:
-        effects = [logit_effect(classifier, copy, part) for part in parts]
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as error:  # raised by the network, such as `view` of values in channels_last
-        raise _refusal(copy.optimize, classifier, f"a pass fails ({first_line(error)})") from None
-    worst = max(effects, key=lambda effect: effect.relative)
-    if not worst.is_rounding:
-        raise _refusal(copy.optimize, classifier, f"its logits move by {worst.relative:.1g} of their spread, more than {TOLERANCE:g}")
-    return worst
-
-
-def _refusal(kind: Optimize, classifier: Classifier, why: str) -> UsageError:
-    return UsageError(f"optimize = {kind}: {classifier.name}: {why}; {_FIXES[kind]}")
+    return max((logit_effect(classifier, copy, part) for part in parts), key=lambda effect: effect.relative)
