@@ -84,5 +84,5 @@ def _line(name: str, effect: Mapping[str, Any]) -> str:
     same = f"{effect['logit_range']:.3g}), {effect['same_class']} of {count} predicted classes are equal"
     more = f"; {effect['folded']} batch norms are folded" if effect.get("folded") is not None and effect["optimize"] != "layout" else ""
     if (time := effect.get("bf16_time")) is not None:
-        more += f"; a forward and backward pass takes {time:g} of its time in fp32" + (": choose bf16 or fp32" if time >= 1 else "")
+        more += f"; a forward and backward pass takes {time:g} x the time of fp32" + (": choose bf16 or fp32" if time >= 1 else "")
     return f"{name}: {', '.join(used)}: {moved}{same}{more}"

@@ -27,7 +27,19 @@ from camdbench.models.zoo import load_classifier
 
 KINDS: tuple[Optimize, ...] = get_args(Optimize)[1:]
 SPECS = ("gradcam", "hirescam", "layercam", "fullgrad", "ebp", "deeplift")
-FEWER = {"opticam": "opticam(iterations=3)", "extremal": "extremal(areas=(0.2,), max_iter=3)", "rise": "rise(masks=20)"}
+FEWER = {  # of those that make many passes
+    "opticam": "opticam(iterations=3)",
+    "extremal": "extremal(areas=(0.2,), max_iter=2, step=8)",
+    "rise": "rise(masks=20)",
+    "lime": "lime(samples=20, segments='grid', cells=3)",
+    "kernelshap": "kernelshap(samples=20, segments='grid', cells=3)",
+    "sobol": "sobol(designs=1)",
+    "sscam": "sscam(samples=2)",
+    "iscam": "iscam(samples=2)",
+    "occlusion": "occlusion(window=16, stride=16)",
+    "smoothgrad": "smoothgrad(samples=2)",
+    "integratedgradients": "integratedgradients(steps=4)",
+}
 
 
 def settled(name: str) -> Classifier:
@@ -84,11 +96,10 @@ def test_maps_are_those_of_the_plain_network(name: str, layer: str, subtests: py
     compare_maps(own, optimised(own, "compile"), (64, 64), (*SPECS, f'gradcam(layer="{layer}")'), 1e-3, subtests)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_explainer_has_the_maps_of_the_plain_network(kind: Optimize, subtests: pytest.Subtests) -> None:
+def test_every_explainer_has_the_maps_of_the_plain_network(subtests: pytest.Subtests) -> None:
     own = load_classifier("shortcuts-ce")
     specs = [FEWER.get(spec.name, str(spec)) for spec in parse_explainers("all", ())]
-    compare_maps(own, optimised(own, kind, image_size=(32, 32)), (32, 32), specs, 1e-2, subtests)
+    compare_maps(own, optimised(own, "compile", image_size=(32, 32)), (32, 32), specs, 1e-2, subtests)
 
 
 def compare_maps(
