@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
@@ -119,7 +120,7 @@ def _frozen_graph(network: nn.Module, inputs: Tensor) -> Callable[[Tensor], Any]
 
 
 def _largest_effect(classifier: Classifier, copy: Classifier, size: tuple[int, int]) -> LogitEffect:
-    """The larger difference of logits on two fixed images, alone and together."""
+    """The effect on two fixed images, with the larger difference of a pass of both and of one alone."""
     images = probe_images(size, classifier)
-    parts = [images[:1], images[1:]] if classifier.batch_mates == "alone" else [images[:1], images]
-    return max((logit_effect(classifier, copy, part) for part in parts), key=lambda effect: effect.relative)
+    alone, both = logit_effect(classifier, copy, images[:1]), logit_effect(classifier, copy, images)
+    return replace(both, difference=max(alone.difference, both.difference))
