@@ -33,7 +33,7 @@ class FoldablePair(NamedTuple):
 def foldable_pairs(classifier: Classifier, image_size: tuple[int, int]) -> list[FoldablePair]:
     """Pairs of `nn.Conv2d` and `nn.BatchNorm2d` that can be folded, by the autograd graph of one uncounted pass.
 
-    Both run once, have no hooks of their own, and the batch norm with running statistics is the only reader of the convolution's output.
+    Both run once, without hooks, and the batch norm with running statistics is the only reader of the convolution's output.
     """
     image = probe_images(image_size, classifier)[:1].requires_grad_()
     modules = dict(classifier.network.named_modules())
