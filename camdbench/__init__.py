@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from camdbench.metrics.common.result import Curve, MetricResult
     from camdbench.models.classifier import Classifier
     from camdbench.models.layer_table import layers
+    from camdbench.models.optimised import optimised
     from camdbench.models.own_models import classifier
     from camdbench.models.zero_shot import zero_shot
     from camdbench.models.zoo import load_classifier
@@ -87,6 +88,7 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "metric": "core.registries",
     "metric_of": "metrics.common.own_metrics",
     "model": "core.registries",
+    "optimised": "models.optimised",
     "probe": "trainer.probe",
     "reproduce": "papers.reproduce",
     "reuse_freed_memory": "cli.allocator",
@@ -135,6 +137,7 @@ __all__ = [
     "metric",
     "metric_of",
     "model",
+    "optimised",
     "probe",
     "reproduce",
     "reuse_freed_memory",

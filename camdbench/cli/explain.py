@@ -56,6 +56,7 @@ from camdbench.cli.output import FINISHED_WITH_FAILURES
 @shared_options.device
 @shared_options.seed
 @shared_options.precision
+@shared_options.optimize
 @shared_options.as_json
 @shared_options.verbose
 def command(images: tuple[str, ...], model: str, out: str, as_json: bool, **given: Any) -> int:
@@ -67,12 +68,16 @@ def command(images: tuple[str, ...], model: str, out: str, as_json: bool, **give
     camdbench explain chelsea --explainers gradcam,opticam
     camdbench explain cat.jpg dog.jpg --model resnet50 --weights resnet50.pth --target runner_up
     """
+    from camdbench.models.optimised import optimised
     from camdbench.models.zoo import load_classifier
     from camdbench.reporting.explained_images import explain_images
 
     keys = ("weights", "prompts", "mean", "std", "layer", "output", "batch_mates", "download", "device", "precision")
     made = {key: given.pop(key) for key in keys}
-    explained, damaged, refused = explain_images(load_classifier(model, **made), images, out=Path(out), **given)
+    classifier = optimised(load_classifier(model, **made), given.pop("optimize"))
+    if classifier.optimisation is not None:
+        click.echo(f"{classifier.name}: optimize = {classifier.optimize}: {classifier.optimisation.effect}", err=True)
+    explained, damaged, refused = explain_images(classifier, images, out=Path(out), **given)
     if as_json:
         shared_options.print_json([asdict(item) for item in explained])
     else:

@@ -43,7 +43,7 @@ plugin = click.option(
     help="Python file, folder of such files or importable module that registers explainers, metrics and more.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of objects.")
-device, seed, precision = map(_run_options, ("device", "seed", "precision"))
+device, seed, precision, optimize = map(_run_options, ("device", "seed", "precision", "optimize"))
 model_options = _run_options("weights", "prompts", "mean", "std", "layer", "output", "batch_mates", "download")
 verbose = click.option(
     "-v", "--verbose", is_flag=True, expose_value=False, help="Show warnings of libraries, and the traceback of an unexpected error."

@@ -1,4 +1,4 @@
-"""What a network returns, and whether its images may share a batch; free of torch."""
+"""What a network returns, whether its images may share a batch, and how it is computed; free of torch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from camdbench.core.errors import unknown
 Output = Literal["logits", "probabilities", "log-probabilities", "sigmoid"]
 BatchMates = Literal["together", "alone"]
 Channels = Literal["rgb", "bgr"]
+Optimize = Literal["none", "layout", "fold", "compile"]
 
 T = TypeVar("T")
 

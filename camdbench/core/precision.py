@@ -1,4 +1,4 @@
-"""Precision of forward passes on masked images."""
+"""Precision of passes on altered images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from camdbench.core.errors import UsageError
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "bf16-all"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
@@ -20,5 +20,5 @@ def check_precision(precision: str) -> Precision:
         UsageError: unknown precision.
     """
     if precision not in PRECISIONS:
-        raise UsageError(f"precision {precision!r}: expected {' or '.join(PRECISIONS)}")
+        raise UsageError(f"precision {precision!r}: expected {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}")
     return precision

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch.utils.data import DataLoader
@@ -52,6 +52,25 @@ def read(dataset: Dataset, index: int) -> Read:
             return dataset[index]
     except SampleError as error:
         return UnreadableImage(dataset.ids[index], dataset.labels[index], str(error))
+
+
+def readable(dataset: Dataset) -> Iterator[Sample]:
+    """Yield the readable images in order."""
+    for index in range(len(dataset.ids)):
+        if not isinstance(found := read(dataset, index), UnreadableImage):
+            yield found
+
+
+def first_readable(dataset: Dataset) -> Sample:
+    """Return the first readable image.
+
+    Raises:
+        CamdbenchError: no image can be read.
+    """
+    if (found := next(readable(dataset), None)) is None:
+        last = cast("UnreadableImage", read(dataset, len(dataset.ids) - 1)).reason if dataset.ids else ""
+        raise CamdbenchError(f"none of the {len(dataset.ids)} images can be read; the last: {last}")
+    return found
 
 
 def prefetch(dataset: Dataset, positions: Sequence[int], *, workers: int = 0, ahead: int = AHEAD) -> Generator[Read]:

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from camdbench.core.errors import UsageError
-from camdbench.core.network_options import BatchMates, Channels, Output, check_choice
+from camdbench.core.network_options import BatchMates, Channels, Optimize, Output, check_choice
 from camdbench.core.precision import Precision, check_precision
 from camdbench.models import capture
+from camdbench.models.autocasting import in_bfloat16
 from camdbench.models.bare_network import bare_network
 from camdbench.models.facts_table import facts_as_html
 from camdbench.models.huggingface_layers import refuse_family
@@ -20,6 +21,7 @@ from camdbench.models.named_layers import find_layer, short_name, without_layer
 from camdbench.models.network_check import NetworkCheck, run_once
 from camdbench.models.network_facts import check_input_size, per_channel
 from camdbench.models.network_output import ReadOutput, split_output, tensor_of, to_logits
+from camdbench.models.optimisation import Optimisation
 from camdbench.models.pass_counts import PassCounts
 from camdbench.models.target_layers import default_layer
 from camdbench.models.tensor_layout import TensorLayout, find_layout
@@ -39,14 +41,13 @@ class Classifier(nn.Module):
         name: name of the model in rows.
         class_names: names of the C classes, in the order of the logits.
         input_size: side of the images that the network is made for, in pixels; default: the network's own, else 224.
-        precision: precision of `score` without gradients; all other passes use the network's own.
+        precision: `bf16` computes `score` without gradients in bfloat16, `bf16-all` also with them; other passes use the network's own.
         output: what the network returns: `logits`, `probabilities`, `log-probabilities` or `sigmoid`, or a function from it to logits.
             Probabilities p become log p and sigmoids log p - log(1 - p); gradients are of these. Default: logits; others are refused.
         batch_mates: `alone` passes one image at a time, for a network whose outputs depend on the other images of a batch.
         prefix_tokens: number of tokens before those of the patches; default: the network's own, else by the patch size.
         channels: `bgr` for a network that takes the channels in that order; mean, std and images stay RGB.
-        preprocess: preprocessing of image files that the network is made for, such as `fit(short=256, crop=224)`; it is taken
-            by `explain` by default and by data sets with `preprocess=model`.
+        preprocess: preprocessing of image files, such as `fit(short=256, crop=224)`: that of `explain`, and of data of `preprocess=model`.
 
     >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
     >>> classifier = Classifier(network, layer="1", mean=0.5, std=0.25)
@@ -57,7 +58,9 @@ class Classifier(nn.Module):
     mean: Tensor
     std: Tensor
     output: Output | None
-    changing_attributes = ("passes", "checks")  # no part of its identity
+    optimize: Optimize = "none"
+    optimisation: Optimisation | None = None  # set by `optimised`
+    changing_attributes = ("passes", "checks", "optimisation")  # no part of its identity
 
     def __init__(
         self,
@@ -83,7 +86,7 @@ class Classifier(nn.Module):
         self.name = name
         self.class_names = tuple(class_names)
         self.input_size = check_input_size(network, input_size)
-        self.precision = check_precision(precision)
+        self.precision: Precision = check_precision(precision)
         self.output, self.read = split_output(output)
         self.batch_mates: BatchMates = check_choice("batch mates", batch_mates, BatchMates)
         self.prefix_tokens = prefix_tokens
@@ -171,7 +174,8 @@ class Classifier(nn.Module):
         """What the network returns for normalised images (B, 3, H, W): (B, C)."""
         before, self._passing = self._passing, True
         try:
-            return tensor_of(self.network(inputs), self.read)
+            network = self.network if self.optimisation is None else self.optimisation.network_for(self.network, inputs)
+            return tensor_of(network(inputs), self.read)
         finally:
             self._passing = before
 
@@ -189,12 +193,8 @@ class Classifier(nn.Module):
         return torch.cat([self._own_pass(image[None]) for image in inputs])
 
     def score(self, images: Tensor) -> Tensor:
-        """Logits (N, C) of images altered by an explainer.
-
-        With `precision="bf16"` and without gradients they are computed under autocast and returned in float32. Passes with
-        gradients stay in float32: gradient maps and searches with small differences need its digits.
-        """
-        if self.precision == "fp32" or torch.is_grad_enabled():
+        """Logits (N, C) of images altered by an explainer; in bfloat16 by autocast where `precision` says so, returned in float32."""
+        if not in_bfloat16(self.precision, self.dtype):
             return self(images)
         with torch.autocast(self.device.type, torch.bfloat16):
             return self(images).float()

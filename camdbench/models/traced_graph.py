@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from camdbench.core.errors import NotApplicable
 from camdbench.models.classifier import Classifier
+from camdbench.models.folding import unfolded
 from camdbench.models.pass_counts import PassCounts
 
 Kind: TypeAlias = Literal["weighted", "norm", "relu", "same", "average", "route", "sum", "other"]
@@ -134,7 +135,7 @@ class TracedGraph:
 
     def _callable(self, node: Node) -> Callable[..., Any]:
         if node.op == "call_module":
-            return self.module(node)
+            return unfolded(self.module(node))
         if node.op == "call_method":
             return lambda own, *more, **named: getattr(own, str(node.target))(*more, **named)
         if node.op == "get_attr":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from camdbench.core.errors import UsageError
-from camdbench.core.network_options import BatchMates, Output
+from camdbench.core.network_options import BatchMates, Optimize, Output
 from camdbench.core.precision import Precision
 from camdbench.core.registries import (
     NO_EXPLAINER,
@@ -23,13 +23,14 @@ from camdbench.core.spec import Spec, parse_spec
 from camdbench.runner.request_checks import check_explainers, check_needs, parse_map_name
 
 if TYPE_CHECKING:  # a request is checked before torch is imported
+    from camdbench.models.classifier import Classifier
     from camdbench.runner.resources import Resources
 
 CHUNK_SIZE = 32  # images in one part file, whatever the batch size; run.json keeps it
 
 SCORE_OPTIONS = (
     *("metrics", "models", "dataset", "split", "data_root", "target", "limit", "batch_size", "out"),
-    *("weights", "prompts", "mean", "std", "layer", "output", "batch_mates", "download", "device", "seed"),
+    *("weights", "prompts", "mean", "std", "layer", "output", "batch_mates", "download", "device", "seed", "optimize"),
 )
 
 Specs = str | Sequence[str]
@@ -131,7 +132,13 @@ class RunConfig:
     ] = False
     device: Annotated[str, Setting("auto, cpu, cuda, cuda:N or mps.", role="execution")] = "auto"
     seed: Annotated[int, Setting("Seed of methods that draw random numbers.", ge=0)] = 0
-    precision: Annotated[Precision, Setting("Precision of forward passes on masked images; gradients and metrics stay in fp32.")] = "fp32"
+    precision: Annotated[
+        Precision, Setting("Precision of passes on altered images: bf16 without gradients, bf16-all also with them; metrics stay in fp32.")
+    ] = "fp32"
+    optimize: Annotated[
+        Optimize,
+        Setting("Faster passes, equal but for rounding: layout (channels_last), fold (also batch norms), compile (also a compiled graph)."),
+    ] = "none"
 
 
 @dataclass(frozen=True)
@@ -238,7 +245,7 @@ def _names_of_maps(config: RunConfig, resources: Resources | None) -> tuple[str,
 
 
 def _check_models(config: RunConfig, resources: Resources | None) -> tuple[RunConfig, tuple[str, ...]]:
-    """Check the models; return their names and the configuration with the precision of model objects.
+    """Check the models; return their names and the configuration with precision and optimisation of model objects.
 
     Raises:
         UsageError: unknown or repeated name, or an incompatible option.
@@ -259,7 +266,7 @@ def _check_models(config: RunConfig, resources: Resources | None) -> tuple[RunCo
             raise UsageError(
                 f"--precision = {config.precision}: the models have {', '.join(sorted(precisions))}; load them with one precision"
             )
-        config = replace(config, precision=precisions.pop())
+        config = replace(config, precision=precisions.pop(), optimize=_check_optimize(config.optimize, own))
     if len(set(names)) != len(names):
         raise UsageError(f"--models = {','.join(names)}: a model is named twice; name each once")
     if config.weights is not None and len(names) != 1:
@@ -271,6 +278,16 @@ def _check_models(config: RunConfig, resources: Resources | None) -> tuple[RunCo
     if config.prompts is not None and not any(is_zero_shot(origins.get(name, name)) for name in names):
         raise UsageError(f"--prompts = {config.prompts}: no model is hf-zero-shot/NAME; omit it")
     return config, names
+
+
+def _check_optimize(asked: Optimize, own: Mapping[str, Classifier]) -> Optimize:
+    """How models are optimised: as asked, or as all objects are."""
+    kinds: set[Optimize] = {classifier.optimize for classifier in own.values()}
+    if kinds <= {asked, "none"}:
+        return asked
+    if asked != "none" or len(kinds) > 1:
+        raise UsageError(f"--optimize = {asked}: the models have {', '.join(sorted(kinds))}; optimise all alike, or none")
+    return kinds.pop()
 
 
 def _check_dataset(config: RunConfig, resources: Resources | None) -> tuple[Spec, str, tuple[str, ...]]:

@@ -29,7 +29,7 @@ def describe_jobs(run: Run) -> list[str]:
     batch_size, size = min(images, run.request.config.batch_size), run.resources.image_size
     lines, total, open_ended = list[str](), 0.0, False
     for name, row_name in zip(models, run.row_names, strict=True):
-        classifier = run.resources.classifier(name)
+        classifier = run.resources.working.classifier(name)
         work = _work(run, classifier)
         pace = measure(classifier, size, batch_size=batch_size, seconds=SECONDS / len(models)) if work else None
         for spec in run.request.jobs:

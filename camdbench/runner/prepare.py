@@ -25,6 +25,7 @@ from camdbench.runner.config import Request, RunConfig
 from camdbench.runner.record import Models, automatic_name, make_record, to_json
 from camdbench.runner.resources import Resources
 from camdbench.runner.run_directory import PartKey, RunDirectory, RunRecord
+from camdbench.runner.working_models import effect_lines
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,9 @@ def prepare(request: Request, resources: Resources | None = None, *, in_memory: 
     record = make_record(request, bound, models, few)
     root = Path(request.config.out or Path("runs", automatic_name(record)))
     directory = RunDirectory(root)
-    record = _write_or_compare(record, directory)
+    record = _write_or_compare(record, directory, bound)
+    for line in effect_lines(record.models):
+        warnings.warn(line, CamdbenchWarning, stacklevel=2)
     return Run(request, bound, names, record, directory)
 
 
@@ -191,19 +194,30 @@ def _refuse_equal_names(models: Models) -> None:
             raise UsageError(f"--models = {other},{place}: both are named {facts['name']} in rows; use a separate --out for each")
 
 
-def _write_or_compare(record: RunRecord, directory: RunDirectory) -> RunRecord:
+def _write_or_compare(record: RunRecord, directory: RunDirectory, resources: Resources) -> RunRecord:
     """Write the record if the directory has none, else compare it with the existing one; return it with the directory's name.
+
+    The effect of options of speed is measured by the session that writes it.
 
     Raises:
         UsageError: the directory holds a run with another configuration, data, weights or code.
     """
     record = replace(record, run=directory.root.resolve().name)
-    if directory.read_record() is None and directory.create_record(record):
-        return record
-    existing = directory.read_record()  # perhaps of a session that started at the same time
-    assert existing is not None
+    existing = directory.read_record()
+    if existing is None:
+        record = _with_effects(record, resources.working.effects())
+        if directory.create_record(record):
+            return record
+        existing = directory.read_record()  # of a session that started at the same time
+        assert existing is not None
     _refuse_another_run(existing, record, directory.root)
-    return record
+    return _with_effects(record, {name: own.get("effect") for name, own in existing.models.items()})
+
+
+def _with_effects(record: RunRecord, effects: Mapping[str, Any]) -> RunRecord:
+    """Add the effect on the logits of each model that has one."""
+    models = {name: {**own, "effect": effects[name]} if effects.get(name) else own for name, own in record.models.items()}
+    return replace(record, models=models)
 
 
 def _refuse_another_run(existing: RunRecord, record: RunRecord, root: Path) -> None:

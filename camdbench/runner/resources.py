@@ -16,7 +16,7 @@ from camdbench.core.registries import datasets
 from camdbench.core.spec import Spec
 from camdbench.datasets.class_order import InNetworkOrder
 from camdbench.datasets.geometry import choose_preprocess
-from camdbench.datasets.loading import UnreadableImage, default_workers, read
+from camdbench.datasets.loading import UnreadableImage, default_workers, first_readable, read
 from camdbench.datasets.on_disk import OnDisk
 from camdbench.datasets.open_dataset import is_path, open_dataset
 from camdbench.datasets.own.of_model import OfModel
@@ -27,10 +27,12 @@ from camdbench.explainers.common.saliency import saliency
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device
 from camdbench.models.huggingface_zoo import is_zero_shot, with_absolute_folders
+from camdbench.models.optimised import plain_of
 from camdbench.models.zoo import load_classifier
 from camdbench.runner.joint_maps import JointMaps
 from camdbench.runner.map_files import MapsLike
 from camdbench.runner.saved_maps import FileMaps, MapSource, RunMaps
+from camdbench.runner.working_models import WorkingModels
 
 if TYPE_CHECKING:
     from camdbench.runner.config import Request
@@ -181,9 +183,9 @@ class Resources:
 
     @cached_property
     def images(self) -> Dataset:
-        """The images of the run."""
+        """The images of the run; a limit of more than there are means all."""
         config, count = self._place.config, len(self.all_images.ids)
-        limit = None if config.limit is None or config.limit >= count else config.limit  # a larger limit means all images
+        limit = None if config.limit is None or config.limit >= count else config.limit
         return select_images(self.all_images, limit=limit, sample=config.sample, ids=config.image_ids, seed=config.seed)
 
     @cached_property
@@ -210,10 +212,15 @@ class Resources:
         path = Path(self._place.maps)
         return RunMaps(path, self.row_name) if path.is_dir() else FileMaps(path, self._place.map_normalisation, self.all_images.ids)
 
+    @cached_property
+    def working(self) -> WorkingModels:
+        """The classifiers that make the passes."""
+        return WorkingModels(self)
+
     def classifier(self, name: str) -> Classifier:
-        """Return the model of a name: the given object, or loaded on first use and kept."""
+        """Return the model of a name as it is: the given object, or loaded on first use and kept."""
         if name in self.models:
-            return self.models[name]
+            return plain_of(self.models[name])
         if name not in self._loaded:
             config = self._place.config
             given: dict[str, Any] = {key: getattr(config, key) for key in _OF_MODELS}
@@ -233,7 +240,7 @@ class Resources:
 
     def row_name(self, classifier: Classifier) -> str:
         """Return the name of a model in rows."""
-        return next((name for name, own in self.models.items() if own is classifier), classifier.name)
+        return next((name for name, own in self.models.items() if plain_of(own) is plain_of(classifier)), classifier.name)
 
     def _make_room(self, name: str) -> None:
         """Move a model to the device, and all others to the CPU if their weights exceed `KEPT_BYTES`."""
@@ -281,20 +288,6 @@ class ReferenceImages:
         for position in shuffled(self.dataset.ids, range(len(self.dataset.ids)), self.seed, "others"):
             if not isinstance(found := read(self.dataset, position), UnreadableImage):  # the rows of others state the reason
                 yield found
-
-
-def first_readable(dataset: Dataset) -> Sample:
-    """Return the first readable image.
-
-    Raises:
-        CamdbenchError: no image can be read.
-    """
-    reason = ""
-    for index in range(len(dataset.ids)):
-        if not isinstance(found := read(dataset, index), UnreadableImage):
-            return found
-        reason = found.reason
-    raise CamdbenchError(f"none of the {len(dataset.ids)} images can be read; the last: {reason}")
 
 
 def _bytes_of(classifier: Classifier) -> int:

@@ -108,7 +108,7 @@ class Worker:
             UsageError: the target rule cannot be met.
             CamdbenchError: a part cannot be written.
         """
-        classifier, data = self.resources.classifier(unit.model), self.resources.images
+        classifier, data = self.resources.working.classifier(unit.model), self.resources.images
         before = classifier.passes
         _reset_peak(classifier.device)
         samples, damaged = _split_readable((loader or SampleLoader(data, [unit], self.resources.workers)).take(unit))

@@ -12,7 +12,8 @@ from camdbench.core.errors import UsageError
 from camdbench.tables.load import MODEL_FACTS, load_curves, load_rows, load_run, load_usage
 
 _CELL = ["model", "explainer", "metric"]
-_CONFIG = ("dataset", "split", "target", "seed", "precision")  # options of a run with which its values change
+_CONFIG = ("dataset", "split", "target", "seed", "precision", "optimize")  # options of a run with which its values change
+_ABSENT = {"optimize": "none"}  # values of options that older runs do not have
 _HASHES = ("code", "class_names")
 _SHOWN = 4  # characters of a hash, if they differ
 
@@ -68,7 +69,7 @@ def load_pooled(runs: Sequence[str | Path | Pooled]) -> Pooled:
 def _differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[str]:
     """Yield the differences that prevent pooling, as text."""
     for name in _CONFIG:
-        if (pair := _pair(first["config"], second["config"], name)) is not None:
+        if (pair := _pair(_ABSENT | first["config"], _ABSENT | second["config"], name)) is not None:
             yield f"{name}: {pair[0]} and {pair[1]}"
     if (pair := _pair(first["dataset"], second["dataset"], "fingerprint")) is not None:
         yield f"the data differ (fingerprints {_hashes(*pair)})"

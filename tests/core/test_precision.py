@@ -15,5 +15,5 @@ def test_a_known_name_is_returned(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["fp16", "BF16", ""])
 def test_another_name_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="expected fp32 or bf16"):
+    with pytest.raises(UsageError, match="expected fp32, bf16 or bf16-all"):
         check_precision(name)

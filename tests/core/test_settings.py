@@ -89,7 +89,7 @@ def test_every_option_of_run_is_a_field_and_every_field_an_option():
     keywords = set(inspect.signature(camdbench.run).parameters) - {"config", "resources", "progress", "own"}
     assert flags - set(DATA_OPTIONS) == keywords - set(DATA_OPTIONS) == {item.name for item in fields_of(RunConfig)}
     assert set(DATA_OPTIONS) - flags == {"labels", "boxes", "masks"}  # of images in Python
-    assert len(flags) == 32
+    assert len(flags) == 33
 
 
 @pytest.mark.parametrize(
@@ -128,4 +128,4 @@ def test_a_union_has_the_choices_of_its_literal():
 
     Small.__module__ = __name__
     assert fields_of(RunConfig)[0].choices == ()
-    assert next(item for item in fields_of(RunConfig) if item.name == "precision").choices == ("fp32", "bf16")
+    assert next(item for item in fields_of(RunConfig) if item.name == "precision").choices == ("fp32", "bf16", "bf16-all")

@@ -101,10 +101,28 @@ def test_what_is_differentiated_is_exact() -> None:
     assert classifier.passes == PassCounts(forward=8, backward=8)
 
 
+def test_passes_with_gradients_are_in_bf16_only_with_the_word_for_all_and_where_no_rule_divides_by_small_differences() -> None:
+    own, images = toy_classifier(), toy_batch().images.requires_grad_()
+    own.precision = "bf16-all"
+    logits = own.score(images)
+    with torch.autocast("cpu", torch.bfloat16):
+        literal = own.network((images - own.mean) / own.std).float()
+    assert torch.equal(logits, literal)
+    found, expected = (torch.autograd.grad(rows[:, 0].sum(), images)[0] for rows in (logits, literal))
+    assert torch.equal(found, expected)
+    batch = toy_batch()
+    moving = ("saliency", "integratedgradients(steps=3)", "smoothgrad(samples=2)", "opticam(iterations=3, search_dtype='network')")
+    exact_ones = ("gradcam", "layercam", "deeplift", "guidedbackprop", "opticam(iterations=3)")
+    for spec, moves in {**dict.fromkeys(moving, True), **dict.fromkeys(exact_ones, False)}.items():
+        exact, rough = maps_of(toy_classifier(), batch, spec).raw, maps_of(own, batch, spec).raw
+        assert torch.equal(exact, rough) != moves, spec
+        assert float(torch.corrcoef(torch.stack([exact.flatten(), rough.flatten()]))[0, 1]) > 0.8
+
+
 def test_randomised_models_have_the_model_s_precision() -> None:
     assert [step.classifier.precision for step in cascade(reduced(), 1, seed=0)] == ["bf16"]
 
 
 def test_an_unknown_precision_is_named() -> None:
-    with pytest.raises(UsageError, match="precision 'fp8': expected fp32 or bf16"):
+    with pytest.raises(UsageError, match="precision 'fp8': expected fp32, bf16 or bf16-all"):
         Classifier(toy_classifier().network, mean=0.5, std=0.5, precision="fp8")  # pyright: ignore[reportArgumentType]

@@ -207,6 +207,7 @@ def test_settings_and_layers_of_objects_of_captum_are_part_of_the_run(tmp_path: 
 FACTS = [("channels", "bgr"), ("preprocess", "fit(size=16)"), ("precision", "bf16"), ("output", "logits")]
 
 
+@pytest.mark.filterwarnings("ignore:toy. precision = bf16. logits:camdbench.core.errors.CamdbenchWarning")
 @pytest.mark.parametrize(("fact", "change"), FACTS)
 def test_facts_of_a_classifier_are_part_of_the_run_and_of_pooling(tmp_path: Path, fact: str, change: str) -> None:
     def own(**facts: Any) -> dict[str, Any]:

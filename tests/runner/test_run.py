@@ -146,6 +146,7 @@ def test_a_folder_that_holds_another_run_is_refused(tmp_path: Path, subtests: py
         ({"limit": 8}, "limit 4, not 8"),
         ({"target": "predicted"}, "target label, not predicted"),
         ({"precision": "bf16"}, "precision fp32, not bf16"),
+        ({"optimize": "layout"}, "optimize none, not layout"),
     ]
     for change, what in changes:
         with subtests.test(what), pytest.raises(UsageError, match=f"holds a run with {what}"):
