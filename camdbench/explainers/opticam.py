@@ -12,6 +12,7 @@ from camdbench.core.cost import Cost, Repeat
 from camdbench.core.difference import Difference
 from camdbench.core.errors import NotApplicable
 from camdbench.core.registries import explainer
+from camdbench.explainers.common.descent import Adam
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.normalise import Normalisation, normalise, upsample
 
@@ -127,7 +128,7 @@ def _search(trace: Trace, options: _Options) -> Tensor:
     found = weights.detach().clone()
     highest = torch.full_like(weights[:, 0], -torch.inf)
     previous = torch.full_like(highest, -torch.inf)
-    adam = torch.optim.Adam([weights], lr=options.lr)
+    adam = Adam(weights, options.lr)
     active = torch.arange(len(weights), device=weights.device)
     for step in range(options.iterations):
         with torch.enable_grad():
@@ -142,8 +143,7 @@ def _search(trace: Trace, options: _Options) -> Tensor:
         active = active[~stopped]
         if not len(active):
             break
-        weights.grad = gradient  # rows of images that are done may drift: `found` already holds theirs
-        adam.step()
+        adam.step(gradient)  # rows of images that are done may drift: `found` already holds theirs
     if options.best and len(active) and options.iterations:
         with torch.no_grad():
             _keep_best(found, highest, weights, target.objective(weights[active], activations[active], active), active)
