@@ -24,10 +24,14 @@ class Adam:
     def step(self, gradient: Tensor) -> None:
         """Take one step against the gradient, of the parameters' shape."""
         state = [self._mean], [self._square], [], [self._steps]
+        options = {"amsgrad": False, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0, "maximize": False}
         with torch.no_grad():
-            adam(
-                [self.values], [gradient], *state, amsgrad=False, beta1=0.9, beta2=0.999, lr=self.lr, weight_decay=0, eps=1e-8, maximize=False
-            )
+            adam([self.values], [gradient], *state, lr=self.lr, **options)
+
+    def keep(self, chosen: Tensor) -> None:
+        """Go on with the chosen rows alone, (N,) bool: `values` are then new, as a leaf."""
+        self.values = self.values.detach()[chosen].requires_grad_(self.values.requires_grad)
+        self._mean, self._square = self._mean[chosen], self._square[chosen]
 
 
 class Sgd:
