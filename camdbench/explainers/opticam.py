@@ -133,7 +133,7 @@ def _search(trace: Trace, options: _Options) -> Tensor:
     for step in range(options.iterations):
         with torch.enable_grad():
             values = target.objective(adam.values)  # (active,)
-            (gradient,) = torch.autograd.grad(values, adam.values, -torch.ones_like(values))
+            (gradient,) = torch.autograd.grad(-values.sum(), adam.values)
         values = values.detach()
         if best is not None:
             best.keep(adam.values, values, active)
