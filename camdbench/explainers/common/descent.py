@@ -23,10 +23,18 @@ class Adam:
 
     def step(self, gradient: Tensor) -> None:
         """Take one step against the gradient, of the parameters' shape."""
-        state = [self._mean], [self._square], [], [self._steps]
-        options = {"amsgrad": False, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0, "maximize": False}
+        mean, square, steps = [self._mean], [self._square], [self._steps]
         with torch.no_grad():
-            adam([self.values], [gradient], *state, lr=self.lr, **options)
+            adam(
+                *([self.values], [gradient], mean, square, [], steps),
+                amsgrad=False,
+                beta1=0.9,
+                beta2=0.999,
+                lr=self.lr,
+                weight_decay=0,
+                eps=1e-8,
+                maximize=False,
+            )
 
     def keep(self, chosen: Tensor) -> None:
         """Go on with the chosen rows alone, (N,) bool: `values` are then new, as a leaf."""
@@ -50,6 +58,13 @@ class Sgd:
 
     def step(self, gradient: Tensor) -> None:
         """Take one step against the gradient, of the parameters' shape."""
-        options = {"momentum": self.momentum, "dampening": self.dampening, "nesterov": False, "maximize": False}
         with torch.no_grad():
-            sgd([self.values], [gradient], self._direction, weight_decay=0, lr=self.lr, **options)
+            sgd(
+                *([self.values], [gradient], self._direction),
+                weight_decay=0,
+                momentum=self.momentum,
+                lr=self.lr,
+                dampening=self.dampening,
+                nesterov=False,
+                maximize=False,
+            )
