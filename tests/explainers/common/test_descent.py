@@ -42,6 +42,19 @@ def _valley(values: Tensor) -> Tensor:
     return (values.square() * torch.linspace(0.1, 3, values.shape[1], dtype=values.dtype)).sum() + values.sin().sum()
 
 
+def test_kept_rows_go_on_as_if_they_had_been_alone() -> None:
+    start = torch.randn(3, 7, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    chosen = torch.tensor([True, False, True])
+    both, alone = Adam(start.clone().requires_grad_(), 0.1), Adam(start[chosen].requires_grad_(), 0.1)
+    for step in range(6):
+        if step == 3:
+            both.keep(chosen)
+        for descent in (both, alone):
+            descent.step(torch.autograd.grad(_valley(descent.values), descent.values)[0])
+    assert both.values.is_leaf
+    assert torch.equal(both.values, alone.values)
+
+
 def test_a_step_does_not_import_the_compiler() -> None:
     program = """
 import sys, torch
