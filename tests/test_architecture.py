@@ -157,6 +157,47 @@ def test_heavy_libraries_are_imported_where_they_are_used(code: str) -> None:
     assert done.stdout.strip() == ""
 
 
+OWN_NETWORK = """
+import camdbench, torch
+from torch.nn import AdaptiveAvgPool2d, Conv2d, Flatten, Linear, ReLU, Sequential
+network = Sequential(Conv2d(3, 4, 3), ReLU(), AdaptiveAvgPool2d(1), Flatten(), Linear(4, 3))
+classifier = camdbench.classifier(network, layer="0", mean=0.5, std=0.5)
+camdbench.explain(classifier, torch.rand(2, 3, 16, 16), ["gradcam", "opticam(iterations=2)"])
+"""
+IMAGE_FILE = """
+from PIL import Image
+from camdbench.datasets.transforms import Annotations, SpatialTransform
+SpatialTransform().fit(Image.new("RGB", (300, 260)), Annotations())
+"""
+NEEDLESS = (
+    *("torchvision", "torch._dynamo", "torch.distributed.tensor", "torch.onnx", "sympy", "matplotlib", "skimage", "transformers"),
+    *("timm", "captum", "quantus", "sklearn", "ray", "accelerate", "tensorboard", "IPython"),
+)
+
+
+def test_work_imports_only_libraries_that_it_uses(tmp_path: Path) -> None:
+    """Own networks and image files, a run of the default model, the same run when it is finished, and its tables."""
+    out = str(tmp_path / "run")
+    run = _command("run", "-e", "opticam(iterations=2),gradcam", "-m", "ad,boxacc", "--limit", "2", "--out", out, "--quiet")
+    check = ("check", out, "--against", str(tmp_path / "golden.csv"))
+    tables = "\n".join([_command("summarise", out), _command(*check, "--update"), _command(*check)])
+    alone = (*NEEDLESS, "scipy", "pandas", "pyarrow", "rich")
+    assert _loaded((OWN_NETWORK, alone), (IMAGE_FILE, alone), (run, NEEDLESS)) == [[], [], []]
+    assert _loaded((run, NEEDLESS)) == [[]]
+    assert _loaded((tables, (*NEEDLESS, "torch", "PIL"))) == [[]]
+
+
+def _command(*words: str) -> str:
+    return f"from camdbench.cli.main import run_cli; assert run_cli({list(words)}) == 0"
+
+
+def _loaded(*stages: tuple[str, tuple[str, ...]]) -> list[list[str]]:
+    """Those of the named modules that a new process holds after each of the programs."""
+    shown = [f"{code}\nimport sys; print('loaded:', *(name for name in {names} if name in sys.modules))" for code, names in stages]
+    done = subprocess.run([sys.executable, "-c", "\n".join(shown)], capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
+    return [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("loaded:")]
+
+
 def test_recipes_travel_with_the_package() -> None:
     if PACKAGE.parent == ROOT:
         pytest.skip("run from the working tree, not from an installed wheel")

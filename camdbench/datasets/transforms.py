@@ -1,4 +1,6 @@
-"""Joint transforms of images and annotations: resize and crop by torchvision.transforms.v2.
+"""Joint transforms of images and annotations: resize and crop, equal to those of torchvision.transforms.v2 on Pillow images.
+
+Pillow resizes the images, PyTorch the masks: importing torchvision.transforms would load torchvision.models and torch._dynamo.
 
 Boxes are xyxy in pixels with exclusive ends everywhere in camdbench: x1 - x0 is the width, and the box of a whole image of
 W x H pixels is (0, 0, W, H). `FileBoxes` converts the convention of a file, and keeps its numbers.
@@ -8,22 +10,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as joint
-from torchvision.tv_tensors import BoundingBoxes
+from torch.nn.functional import interpolate, pad
 
 from camdbench.core.errors import SampleError
 from camdbench.datasets.geometry import Geometry, geometry_of
 from camdbench.functional.file_boxes import FileBoxes, Placement
 
 _MIN_SIDE = 1.0  # smallest width and height of a box after a crop, in pixels
-_FILTERS = {"bilinear": v2.InterpolationMode.BILINEAR, "bicubic": v2.InterpolationMode.BICUBIC}
+_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
 @dataclass(frozen=True)
@@ -109,49 +109,45 @@ class SpatialTransform:
             if mask is not None and mask.shape != (height, width):
                 raise SampleError(f"the mask has {mask.shape[1]} x {mask.shape[0]} pixels, the image {width} x {height}")
         self._check_aspect(width, height)
-        boxes, lost = self._fit_boxes(known.boxes, (height, width))
-        mask = None if known.mask is None else self._fit_map(known.mask.to(torch.uint8)).bool()
-        class_map = None if known.class_map is None else self._fit_map(known.class_map)
-        void = None if known.void is None else self._fit_map(known.void.to(torch.uint8)).bool()
-        pixels = np.asarray(self._through(picture, _FILTERS[self.geometry.resample]), dtype=np.uint8)
-        image = torch.from_numpy(pixels.copy()).permute(2, 0, 1).float().div(255)
-        stated = None if known.file_boxes is None else known.file_boxes.placed(self._placement((height, width)))
+        placement = self._placement((height, width))
+        boxes, lost = _fit_boxes(known.boxes, placement, self.geometry.crop)
+        mask = None if known.mask is None else self._fit_map(known.mask.to(torch.uint8), placement).bool()
+        class_map = None if known.class_map is None else self._fit_map(known.class_map, placement)
+        void = None if known.void is None else self._fit_map(known.void.to(torch.uint8), placement).bool()
+        stated = None if known.file_boxes is None else known.file_boxes.placed(placement)
+        image = self._fit_picture(picture, placement)
         return TransformedSample(image, Annotations(boxes, mask, class_map, known.present, void, stated), lost)
 
-    def _through(self, given: Any, interpolation: v2.InterpolationMode) -> Any:
-        resized, side = self._resize(given, interpolation), self.geometry.crop
-        if side is None:
-            return resized
-        top, left = self.geometry.top_left(*joint.get_size(resized))
-        return joint.crop(resized, top, left, side, side)
+    def _placement(self, file: tuple[int, int]) -> Placement:
+        resized = self._resized(file)
+        return Placement(file, resized, self.geometry.top_left(*resized))
 
-    def _resize(self, given: Any, interpolation: v2.InterpolationMode) -> Any:
+    def _resized(self, file: tuple[int, int]) -> tuple[int, int]:
+        """Height and width before the crop."""
         short, size = self.geometry.short, self.geometry.size
-        sides = [size, size] if size is not None else [short] if short is not None else None
-        if sides is None:
-            return given
-        return joint.resize(given, sides, interpolation=interpolation)
+        if size is not None:
+            return size, size
+        if short is None:
+            return file
+        height, width = file
+        return (short, int(short * width / height)) if height < width else (int(short * height / width), short)
 
-    def _placement(self, canvas: tuple[int, int]) -> Placement:
-        empty = BoundingBoxes(torch.zeros(1, 4), format="XYXY", canvas_size=canvas)  # pyright: ignore[reportCallIssue]
-        tall, wide = self._resize(empty, v2.InterpolationMode.NEAREST).canvas_size
-        return Placement(canvas, (tall, wide), self.geometry.top_left(tall, wide))
+    def _fit_picture(self, picture: Image.Image, placement: Placement) -> Tensor:
+        height, width = placement.resized
+        if placement.resized != placement.file:
+            picture = picture.resize((width, height), _FILTERS[self.geometry.resample])
+        if (side := self.geometry.crop) is not None:
+            top, left = placement.corner
+            picture = picture.crop((left, top, left + side, top + side))  # black outside
+        return torch.from_numpy(np.array(picture, dtype=np.uint8)).permute(2, 0, 1).float().div(255)
 
-    def _fit_map(self, values: Tensor) -> Tensor:
-        # as a plain tensor: older torchvisions resize a tv_tensors.Mask by `nearest`, which is off by half a pixel
-        return self._through(values[None], v2.InterpolationMode.NEAREST_EXACT)[0]
-
-    def _fit_boxes(self, boxes: Tensor | None, canvas: tuple[int, int]) -> tuple[Tensor | None, int]:
-        if boxes is None:
-            return None, 0
-        if not len(boxes):
-            return boxes.reshape(0, 4), 0
-        given = BoundingBoxes(boxes.float(), format="XYXY", canvas_size=canvas)  # pyright: ignore[reportCallIssue]
-        clamped = joint.clamp_bounding_boxes(given, clamping_mode="hard")
-        moved = self._through(clamped, v2.InterpolationMode.NEAREST)
-        inside = joint.clamp_bounding_boxes(moved, clamping_mode="hard").as_subclass(Tensor)
-        kept = (inside[:, 2:] - inside[:, :2] >= _MIN_SIDE).all(1)
-        return inside[kept], int((~kept).sum())
+    def _fit_map(self, values: Tensor, placement: Placement) -> Tensor:
+        if placement.resized != placement.file:
+            values = interpolate(values[None, None], placement.resized, mode="nearest-exact")[0, 0]
+        if (side := self.geometry.crop) is None:
+            return values
+        (top, left), (height, width) = placement.corner, placement.resized
+        return pad(values, (-left, left + side - width, -top, top + side - height))  # 0 outside
 
     def _check_aspect(self, width: int, height: int) -> None:
         """Raise SampleError for a narrow image that would grow to gigabytes at its aspect ratio."""
@@ -162,6 +158,25 @@ class SpatialTransform:
             raise SampleError(
                 f"an image of {width} x {height} pixels is too narrow for {self.how}: its long side would not fit into memory"
             )
+
+
+def _fit_boxes(boxes: Tensor | None, placement: Placement, crop: int | None) -> tuple[Tensor | None, int]:
+    """Boxes after resize and crop, and the number of those with less than a pixel in it."""
+    if boxes is None:
+        return None, 0
+    if not len(boxes):
+        return boxes.reshape(0, 4), 0
+    moved = _clamped(boxes.float(), placement.file)
+    (height, width), (tall, wide), (top, left), _ = placement
+    moved = moved * torch.tensor([wide / width, tall / height] * 2)
+    inside = _clamped(moved - torch.tensor([left, top] * 2), placement.resized if crop is None else (crop, crop))
+    kept = (inside[:, 2:] - inside[:, :2] >= _MIN_SIDE).all(1)
+    return inside[kept], int((~kept).sum())
+
+
+def _clamped(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Boxes cut off at the edges of an image of (height, width)."""
+    return boxes.clamp(min=0).minimum(torch.tensor([size[1], size[0]] * 2))
 
 
 def box_of(mask: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from camdbench.core.cost import Cost, Repeat
 from camdbench.core.difference import Difference
 from camdbench.core.errors import UsageError
 from camdbench.core.registries import explainer
+from camdbench.explainers.common.descent import Sgd
 from camdbench.explainers.common.masked_scoring import chunks
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.smooth_masks import area_error, blur, blur_by_mask, enlarge, enlarge_with_margin, pyramid
@@ -130,15 +131,15 @@ def _masks(trace: Trace, areas: Tensor, search: _Search, blur_sigma: float) -> T
     blurred = _blurred(trace, blur_sigma, search).repeat_interleave(count, 0)  # (B A, 8, 3, H, W)
     targets, wanted = trace.targets.repeat_interleave(count), areas.repeat(len(trace.images))
     grids = trace.images.new_ones(len(targets), *(-(-side // search.step) for side in size)).requires_grad_()
-    descent = torch.optim.SGD([grids], lr=_RATE, momentum=_MOMENTUM, dampening=_MOMENTUM)
+    descent = Sgd(grids, _RATE, momentum=_MOMENTUM, dampening=_MOMENTUM)
     masks = grids
     for iteration in range(search.max_iter):
         with torch.enable_grad():
             masks, whole = _enlarged(grids, size, search)
             reward = _reward(trace, blurred, masks, targets, search, mirrored=search.jitter and iteration % 2 == 0)
             loss = _AREA_WEIGHT * _GROWTH**iteration * area_error(whole, wanted, share_ties=not search.torchray) - reward
-            grids.grad = torch.autograd.grad(loss.sum(), grids)[0]
-        descent.step()
+            (gradient,) = torch.autograd.grad(loss.sum(), grids)
+        descent.step(gradient)
         with torch.no_grad():
             grids.clamp_(0, 1)
     if not search.torchray:  # which returns the mask before the last step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Literal, NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from camdbench.core.cost import Cost, Repeat
 from camdbench.core.difference import Difference
 from camdbench.core.errors import NotApplicable
 from camdbench.core.registries import explainer
+from camdbench.explainers.common.descent import Adam
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.normalise import Normalisation, normalise, upsample
 
@@ -121,44 +123,40 @@ class _Options(NamedTuple):
 
 
 def _search(trace: Trace, options: _Options) -> Tensor:
-    """Maps (B, h, w) of the weights found by Adam, in the dtype of the trace."""
-    activations, target = trace.activations, _Target(trace, options.objective, options.normalisation)
+    """Maps (B, h, w) of the weights found by Adam, in the dtype of the trace; images that stop leave the search."""
     weights = _start(trace, options.start).requires_grad_()  # (B, K)
     found = weights.detach().clone()
-    highest = torch.full_like(weights[:, 0], -torch.inf)
-    previous = torch.full_like(highest, -torch.inf)
-    adam = torch.optim.Adam([weights], lr=options.lr)
     active = torch.arange(len(weights), device=weights.device)
+    target = _Target(trace, options.objective, options.normalisation)
+    adam, best = Adam(weights, options.lr), _Best(found) if options.best else None
+    previous = torch.full_like(found[:, 0], -torch.inf)
     for step in range(options.iterations):
         with torch.enable_grad():
-            values = target.objective(weights[active], activations[active], active)  # (active,)
-            (gradient,) = torch.autograd.grad(-values.sum(), weights)
+            values = target.objective(adam.values)  # (active,)
+            (gradient,) = torch.autograd.grad(-values.sum(), adam.values)
         values = values.detach()
-        if options.best:
-            _keep_best(found, highest, weights, values, active)
-        stopped = _stopped(values, previous, active, step, options)
-        if not options.best:
-            found[active[stopped]] = weights.detach()[active[stopped]]
-        active = active[~stopped]
-        if not len(active):
-            break
-        weights.grad = gradient  # rows of images that are done may drift: `found` already holds theirs
-        adam.step()
-    if options.best and len(active) and options.iterations:
+        if best is not None:
+            best.keep(adam.values, values, active)
+        if options.stop == "paper" or not step % max(options.iterations // 10, 1):
+            stopped, previous = _stopped(values, previous, options.stop), values
+            if stopped.any():
+                found[active[stopped]] = adam.values.detach()[stopped]
+                staying = ~stopped
+                active, previous, gradient, target = active[staying], previous[staying], gradient[staying], target.of(staying)
+                adam.keep(staying)
+                if not len(active):
+                    break
+        adam.step(gradient)
+    if best is not None and len(active) and options.iterations:
         with torch.no_grad():
-            _keep_best(found, highest, weights, target.objective(weights[active], activations[active], active), active)
-    elif not options.best:
-        found[active] = weights.detach()[active]
-    return combine(found, activations)
+            best.keep(adam.values, target.objective(adam.values), active)
+    found[active] = adam.values.detach()
+    return combine(found if best is None else best.weights, trace.activations)
 
 
-def _stopped(values: Tensor, previous: Tensor, active: Tensor, step: int, options: _Options) -> Tensor:
-    """Whether each active image stops, (active,) bool; keeps the compared values in `previous`."""
-    if options.stop == "release" and step % max(options.iterations // 10, 1):
-        return torch.zeros_like(active, dtype=torch.bool)
-    last = previous[active]
-    previous[active] = values
-    return values < last if options.stop == "release" else ~((values - last).abs() >= _NO_CHANGE)  # NaN stops too
+def _stopped(values: Tensor, previous: Tensor, stop: Stop) -> Tensor:
+    """Whether each image stops, (N,) bool, by its objective now and at the last comparison."""
+    return values < previous if stop == "release" else ~((values - previous).abs() >= _NO_CHANGE)  # NaN stops too
 
 
 def combine(weights: Tensor, activations: Tensor) -> Tensor:
@@ -172,12 +170,19 @@ class _Target:
     def __init__(self, trace: Trace, objective: Objective, normalisation: Normalisation) -> None:
         self.trace, self.kind = trace, objective
         self.normalisation: Normalisation = normalisation
-        self.images, self.targets, self.clean = trace.images, trace.targets, trace.target_logits
+        self.images, self.activations, self.targets, self.clean = trace.images, trace.activations, trace.targets, trace.target_logits
 
-    def objective(self, weights: Tensor, activations: Tensor, index: Tensor) -> Tensor:
-        """Value to maximise, (N,), for the images at `index`."""
-        masks = normalise(upsample(combine(weights, activations), self.trace.size), self.normalisation).unsqueeze(1)
-        images, targets, clean = self.images[index], self.targets[index], self.clean[index]
+    def of(self, chosen: Tensor) -> _Target:
+        """The objective of the chosen images, (N,) bool."""
+        part = copy(self)
+        for name in ("images", "activations", "targets", "clean"):
+            setattr(part, name, getattr(self, name)[chosen])
+        return part
+
+    def objective(self, weights: Tensor) -> Tensor:
+        """Value to maximise, (N,), of channel weights (N, K)."""
+        masks = normalise(upsample(combine(weights, self.activations), self.trace.size), self.normalisation).unsqueeze(1)
+        images, targets, clean = self.images, self.targets, self.clean
         if self.kind in ("mask", "diff"):
             inside = self._score(images * masks, targets)
             return inside if self.kind == "mask" else -(clean - inside).abs()
@@ -191,6 +196,19 @@ class _Target:
         return self.trace.score(images).gather(1, targets[:, None]).squeeze(1)
 
 
+class _Best:
+    """Weights (B, K) with the highest objective so far."""
+
+    def __init__(self, start: Tensor) -> None:
+        self.weights, self.highest = start.clone(), torch.full_like(start[:, 0], -torch.inf)
+
+    def keep(self, weights: Tensor, values: Tensor, active: Tensor) -> None:
+        """Keep the weights (N, K) of the active images whose objective (N,) is higher than before."""
+        better = values > self.highest[active]
+        self.highest[active[better]] = values[better]
+        self.weights[active[better]] = weights.detach()[better]
+
+
 def _start(trace: Trace, start: Start) -> Tensor:
     """U (B, K) before the first step."""
     like = trace.activations.mean((2, 3)).detach()  # dtype and device of the search
@@ -202,9 +220,3 @@ def _start(trace: Trace, start: Start) -> Tensor:
         share = importance / importance.sum(1, keepdim=True).clamp_min(torch.finfo(importance.dtype).tiny)
         return (share + 1 / (100 * like.shape[1])).log()  # a floor of 1 % of the mean share keeps every channel reachable
     return torch.zeros_like(like)
-
-
-def _keep_best(found: Tensor, highest: Tensor, weights: Tensor, values: Tensor, active: Tensor) -> None:
-    better = values > highest[active]
-    highest[active[better]] = values[better]
-    found[active[better]] = weights.detach()[active[better]]

@@ -51,10 +51,11 @@ def best_iou(predicted: Tensor, truth: Tensor, *, inclusive: bool = False) -> Te
     >>> best_iou(torch.tensor([[0.0, 0.0, 2.0, 2.0]]), torch.tensor([[0.0, 0.0, 2.0, 4.0], [5.0, 5.0, 6.0, 6.0]])).item()
     0.5
     """
-    from torchvision.ops import box_iou
-
     if not len(truth):
         return torch.zeros(len(predicted), dtype=torch.float64)
     longer = torch.tensor([0.0, 0.0, 1.0, 1.0], dtype=torch.float64) * inclusive
-    table = box_iou(predicted.cpu().double() + longer, truth.cpu().double() + longer)
-    return table.nan_to_num(0.0).amax(1)  # 0/0 of two empty boxes
+    boxes, others = (predicted.cpu().double() + longer)[:, None], truth.cpu().double() + longer
+    sides = torch.minimum(boxes[..., 2:], others[:, 2:]) - torch.maximum(boxes[..., :2], others[:, :2])
+    shared = sides.clamp(min=0).prod(-1)  # (N, M)
+    areas = [(own[..., 2:] - own[..., :2]).prod(-1) for own in (boxes, others)]
+    return (shared / (areas[0] + areas[1] - shared)).nan_to_num(0.0).amax(1)  # 0/0 of two empty boxes

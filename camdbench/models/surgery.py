@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import ResNet
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from camdbench.core.errors import CamdbenchError, NotApplicable, UsageError
 from camdbench.models.classifier import Classifier
 from camdbench.models.shortcuts_net import ResidualBlock, ShortcutsNetwork
+
+if TYPE_CHECKING:
+    from torchvision.models.resnet import BasicBlock, Bottleneck
 
 Stride = Literal[1, "original"]
 Relus = Literal["paper", "release"]
@@ -35,10 +36,8 @@ def apply_surgery(network: nn.Module, *, stride: Stride = 1, relus: Relus = "pap
         raise UsageError("surgery: the network is already modified; leave surgery out")
     if isinstance(network, ShortcutsNetwork):
         _open_shortcuts(network, stride, relus)
-    elif isinstance(network, ResNet):
-        _open_resnet(network, stride, relus)
     else:
-        raise UsageError(f"surgery: unsupported for {type(network).__name__}; use shortcuts or a ResNet of torchvision")
+        _open_resnet(network, stride, relus)
     network.surgery = {"stride": stride, "relus": relus}  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue] - metadata
     return network
 
@@ -77,7 +76,11 @@ def _open_shortcuts(network: ShortcutsNetwork, stride: Stride, relus: Relus) -> 
         last.body[2] = nn.Identity()
 
 
-def _open_resnet(network: ResNet, stride: Stride, relus: Relus) -> None:
+def _open_resnet(network: nn.Module, stride: Stride, relus: Relus) -> None:
+    from torchvision.models.resnet import Bottleneck, ResNet
+
+    if not isinstance(network, ResNet):
+        raise UsageError(f"surgery: unsupported for {type(network).__name__}; use shortcuts or a ResNet of torchvision")
     first, last = cast("BasicBlock | Bottleneck", network.layer4[0]), cast("BasicBlock | Bottleneck", network.layer4[-1])
     if stride == 1:
         strided = first.conv2 if isinstance(first, Bottleneck) else first.conv1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -132,12 +134,38 @@ class TestSizes:
         image = SpatialTransform("keep").fit(Image.fromarray(pixels), Annotations()).image
         assert np.array_equal((image * 255).round().byte().permute(1, 2, 0).numpy(), pixels)
 
-    def test_short448_is_torchvisions_resize(self) -> None:
-        from torchvision.transforms import v2
+    @pytest.mark.parametrize("size", [(333, 500), (61, 40), (50, 50), (20, 90)])
+    @pytest.mark.parametrize(
+        ("how", "sides", "crop", "kind"),
+        [
+            ("short448", [112], None, "bilinear"),
+            ("fit(short=37, crop=50, resample=bicubic)", [37], 50, "bicubic"),
+            ("fit(size=64, crop=32)", [64, 64], 32, "bilinear"),
+            ("fit(size=50)", [50, 50], None, "bilinear"),
+        ],
+    )
+    def test_pixels_masks_and_boxes_are_torchvisions(
+        self, how: str, sides: list[int], crop: int | None, kind: str, size: tuple[int, int]
+    ) -> None:
+        from torchvision.transforms import InterpolationMode
+        from torchvision.transforms.v2 import functional as theirs
+        from torchvision.tv_tensors import BoundingBoxes
 
-        picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (333, 500, 3), dtype=np.uint8))
-        theirs = v2.Compose([v2.Resize(448), v2.PILToTensor()])(picture)
-        assert torch.equal(SpatialTransform("short448", 224).fit(picture, Annotations()).image, theirs.float() / 255)
+        def through(given: Any, kind: str) -> Any:
+            given = theirs.resize(given, sides, interpolation=InterpolationMode(kind))
+            corner = [int((side - (crop or 0)) / 2) for side in theirs.get_size(given)]
+            return given if crop is None else theirs.crop(given, *corner, crop, crop)
+
+        draw = np.random.default_rng(0)
+        picture = Image.fromarray(draw.integers(0, 256, (*size, 3), dtype=np.uint8))
+        classes = torch.from_numpy(draw.integers(0, 9, size, dtype=np.uint8))
+        boxes = torch.tensor([[3.2, -2.0, 30.1, 18.9], [0.0, 0.0, size[1], size[0] + 4]])
+        given = theirs.clamp_bounding_boxes(BoundingBoxes(boxes, format="XYXY", canvas_size=size))  # pyright: ignore[reportCallIssue]
+        found = SpatialTransform(how, 56).fit(picture, Annotations(boxes=boxes, class_map=classes))
+        moved = theirs.clamp_bounding_boxes(through(given, "nearest")).as_subclass(torch.Tensor)
+        assert torch.equal(found.image, theirs.pil_to_tensor(through(picture, kind)).float() / 255)
+        assert torch.equal(found.annotations.class_map, through(classes[None], "nearest-exact")[0])
+        assert torch.equal(found.annotations.boxes, moved[((moved[:, 2:] - moved[:, :2]) >= 1).all(1)])
 
     def test_a_mask_of_another_size_is_an_error_of_the_sample(self) -> None:
         with pytest.raises(SampleError, match="the mask has 30 x 40 pixels, the image 40 x 30"):

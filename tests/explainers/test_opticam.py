@@ -5,6 +5,8 @@ Equations, layers and the optimiser are those of Zhang et al. 2024, sections 3.2
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from helpers.toys import SIZE, maps_of, reordered, toy_batch, toy_classifier
@@ -269,3 +271,19 @@ def test_a_network_without_any_signal_gives_a_flat_map_not_nan() -> None:
     found = maps_of(classifier, toy_batch(2), "opticam(iterations=5)")
     assert found.status == ("constant_map", "constant_map")
     assert torch.equal(found.maps, torch.zeros(2, *SIZE))
+
+
+def test_images_are_copied_only_when_one_leaves_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The black image has a constant objective and stops in the second iteration; the others go on to the last."""
+    from camdbench.explainers import opticam as module
+
+    sizes, part = list[int](), module._Target.of
+    monkeypatch.setattr(module._Target, "of", lambda self, chosen: sizes.append(int(chosen.sum())) or part(self, chosen))
+    classifier, batch = toy_classifier("gap"), toy_batch()
+    black = batch.images.clone()
+    black[1] = 0
+    for images, expected in ((batch.images, []), (black, [len(black) - 1])):
+        sizes.clear()
+        with classifier.frozen():
+            opticam(Trace(classifier, replace(batch, images=images)), iterations=6)
+        assert sizes == expected
