@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _DIRECT = 64  # pixels of the coarsest grid, whose system is inverted
+_RAISED = 1e-5  # share of the diagonal that is added there
 _DAMPING = 0.9  # of Jacobi's steps on coarse grids, whose systems have eigenvalues up to 2 relative to their diagonal
 
 
@@ -43,6 +44,14 @@ class Grid:
 
     def residual(self, right: Tensor) -> Tensor:
         """`right` − A `values` (N, C, H, W), in a buffer that the next call overwrites."""
+        raise NotImplementedError
+
+    def coefficients(self, factor: Tensor) -> Tensor:
+        """(N, 3, 3, H, W) coefficients by the neighbour's row and column, of A with rows and columns times a factor, 0 where A has none."""
+        raise NotImplementedError
+
+    def keep(self, which: Tensor) -> Grid:
+        """The grid of the images at the indices alone."""
         raise NotImplementedError
 
 
@@ -80,12 +89,16 @@ class FineGrid(Grid):
         found = (flows[..., 1:, :] - flows[..., :-1, :]).add_(bends[..., 1:-1, :], alpha=4)
         return found.mul_(-self._factor).addcmul_(padded[..., 1:-1, 1:-1], self._border)
 
-    def coefficients(self) -> Tensor:
-        """(N, 3, 3, H, W) coefficients of A by the neighbour's row and column, for unknown pixels."""
-        line = self.missing.new_tensor([1.0, 2.0, 1.0])
-        found = (self.missing[:, :, None] * _windows(self.missing)) * (line[:, None] * line / -12)[:, :, None, None]
-        found[:, 1, 1] = (self.missing * self.weights).squeeze(1)
+    def coefficients(self, factor: Tensor) -> Tensor:
+        """Those of D − K, times the factor of both pixels."""
+        line = factor.new_tensor([1.0, 2.0, 1.0])
+        found = _windows(factor).mul_((line[:, None] * line / -12)[:, :, None, None]).mul_(factor[:, :, None])
+        found[:, 1, 1] = (factor.square() * self.weights).squeeze(1)
         return found
+
+    def keep(self, which: Tensor) -> FineGrid:
+        """The grid of the images at the indices alone."""
+        return FineGrid(self.missing[which], self.values.shape[1])
 
 
 class CoarseGrid(Grid):
@@ -97,11 +110,9 @@ class CoarseGrid(Grid):
         scale = torch.maximum(diagonal, coefficients.abs().sum((1, 2)).unsqueeze(1) / 2)
         inverse = torch.where(diagonal > 0, _DAMPING / scale, 0)
         super().__init__((diagonal > 0).to(sums) - inverse * sums, inverse, channels)
-        self.coefficients = coefficients
+        self._coefficients = coefficients
         height, width = diagonal.shape[-2:]
-        self._terms = [
-            (coefficients[:, y : y + 1, x], self.values[..., y : y + height, x : x + width]) for y in range(3) for x in range(3)
-        ]
+        self._terms = [(coefficients[:, y : y + 1, x], self.values[..., y : y + height, x : x + width]) for y in range(3) for x in range(3)]
 
     def residual(self, right: Tensor) -> Tensor:
         """A sum of nine shifted products."""
@@ -110,32 +121,35 @@ class CoarseGrid(Grid):
             rest.addcmul_(coefficient, shifted, value=-1)
         return rest
 
+    def coefficients(self, factor: Tensor) -> Tensor:
+        """Those given, times the factor of both pixels."""
+        return _windows(factor).mul_(self._coefficients).mul_(factor[:, :, None])
+
+    def keep(self, which: Tensor) -> CoarseGrid:
+        """The grid of the images at the indices alone."""
+        return CoarseGrid(self._coefficients[which], self.values.shape[1])
+
 
 class Multigrid:
     """Grids from the image's down to one of at most 64 pixels, for one mask per image."""
 
-    def __init__(self, fine: FineGrid, coarse: list[CoarseGrid], inverse: Tensor | None) -> None:
+    def __init__(self, fine: FineGrid, coarse: list[CoarseGrid], inverse: Tensor) -> None:
         """Grids, finest first; `inverse` (N, P, P) of the last one's system."""
-        self._fine, self._coarse, self._inverse = fine, coarse, inverse
+        self._fine, self._coarse, self._grids, self._inverse = fine, coarse, (fine, *coarse), inverse
 
     @classmethod
     def of(cls, missing: Tensor, channels: int) -> Multigrid:
         """For (N, 1, H, W) unknown pixels, as 0 and 1."""
-        fine = FineGrid(missing, channels)
-        coarse = list[CoarseGrid]()
-        coefficients, fade = fine.coefficients(), fine.fade
-        while fade[0, 0].numel() > _DIRECT:
-            faded = coefficients * fade[:, :, None] * _windows(fade)
-            coefficients = _project(_project(faded, 1), 2)
-            coarse.append(CoarseGrid(coefficients, channels))
-            fade = coarse[-1].fade
-        return cls(fine, coarse, _inverted(coefficients))
+        fine, coarse = FineGrid(missing, channels), list[CoarseGrid]()
+        last: Grid = fine
+        while last.inverse[0].numel() > _DIRECT:
+            last = CoarseGrid(_project(_project(last.coefficients(last.fade), 1), 2), channels)
+            coarse.append(last)
+        return cls(fine, coarse, _inverted(last.coefficients((last.inverse > 0).to(missing))))
 
     def keep(self, which: Tensor) -> Multigrid:
         """Of the images at the indices alone."""
-        channels = self._fine.values.shape[1]
-        coarse = [CoarseGrid(grid.coefficients[which], channels) for grid in self._coarse]
-        return Multigrid(FineGrid(self._fine.missing[which], channels), coarse, self._inverse[which])
+        return Multigrid(self._fine.keep(which), [grid.keep(which) for grid in self._coarse], self._inverse[which])
 
     def product(self, padded: Tensor) -> Tensor:
         """The image's system A times (N, C, H + 2, W + 2) with a border of zeros: (N, C, H, W), 0 at known pixels."""
@@ -143,16 +157,15 @@ class Multigrid:
 
     def cycle(self, right: Tensor) -> Tensor:
         """About A⁻¹ `right` (N, C, H, W), in a buffer that the next call overwrites."""
-        return self._cycle([self._fine, *self._coarse], right)
+        return self._cycle(0, right)
 
-    def _cycle(self, grids: list[Grid], right: Tensor) -> Tensor:
-        grid, *coarser = grids
-        if not coarser:
-            grid.inner.copy_((self._inverse.unsqueeze(1) * right.flatten(2).unsqueeze(2)).sum(3).view_as(right))
-            return grid.inner
+    def _cycle(self, level: int, right: Tensor) -> Tensor:
+        grid = self._grids[level]
+        if level == len(self._grids) - 1:
+            return grid.inner.copy_((self._inverse.unsqueeze(1) * right.flatten(2).unsqueeze(2)).sum(3).view_as(right))
         torch.mul(grid.inverse, right, out=grid.inner)
-        self._cycle(coarser, _halve(_halve(grid.residual(right).mul_(grid.fade), 2), 3))
-        grid.inner.addcmul_(grid.fade, _double(coarser[0].values, grid.rest))
+        self._cycle(level + 1, _halve(_halve(grid.residual(right).mul_(grid.fade), 2), 3))
+        grid.inner.addcmul_(grid.fade, _double(self._grids[level + 1].values, grid.rest))
         return grid.inner.addcmul_(grid.inverse, grid.residual(right))
 
 
@@ -164,8 +177,11 @@ def neighbour_sums(values: Tensor) -> Tensor:
 
 
 def _windows(values: Tensor) -> Tensor:
-    """(N, 3, 3, H, W) view of the neighbours in (N, 1, H, W), by row and column, zero padding."""
-    return F.pad(values, (1, 1, 1, 1)).squeeze(1).unfold(1, 3, 1).unfold(2, 3, 1).permute(0, 3, 4, 1, 2)
+    """(N, 3, 3, H, W), the neighbours in (N, 1, H, W) by row and column, zero padding."""
+    height, width = values.shape[-2:]
+    padded = F.pad(values, (1, 1, 1, 1))
+    shifted = [padded[..., y : y + height, x : x + width] for y in range(3) for x in range(3)]
+    return torch.cat(shifted, 1).unflatten(1, (3, 3))
 
 
 def _with_last(fade: Tensor) -> Tensor:
@@ -193,14 +209,13 @@ def _project(coefficients: Tensor, axis: int) -> Tensor:
 
 
 def _inverted(coefficients: Tensor) -> Tensor:
-    """Inverses (N, P, P) of the systems with coefficients (N, 3, 3, H, W); pixels that are no unknowns become 0 by their right-hand side."""
-    count, _, _, height, width = coefficients.shape
+    """Inverses (N, P, P) of systems with coefficients (N, 3, 3, H, W), raised a little: unknowns that act on the same pixels make them singular."""
+    height, width = coefficients.shape[-2:]
     units = F.pad(torch.eye(height * width).to(coefficients).unflatten(1, (height, width)), (1, 1, 1, 1))
-    system = sum(
-        coefficients[:, None, y, x] * units[:, y : y + height, x : x + width] for y in range(3) for x in range(3)
-    ).flatten(2)
+    products = [coefficients[:, None, y, x] * units[:, y : y + height, x : x + width] for y in range(3) for x in range(3)]
+    system = torch.stack(products).sum(0).flatten(2)
     diagonal = system.diagonal(dim1=1, dim2=2)
-    diagonal += diagonal == 0
+    diagonal.copy_(torch.where(diagonal > 0, (1 + _RAISED) * diagonal, 1))
     return torch.linalg.inv_ex(system).inverse
 
 
