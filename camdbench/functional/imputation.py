@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from camdbench.functional.multigrid import Multigrid
@@ -35,8 +34,8 @@ def _solve(images: Tensor, known: Tensor, tolerance: float, rounds: int) -> Tens
     found = torch.where(known, images, _means(images, known))
     grids = Multigrid.of((~known).to(images.dtype), images.shape[1])
     left = torch.arange(len(images), device=images.device)
-    guess, rest = found, -grids.product(F.pad(found, (1, 1, 1, 1)))
-    padded, product = torch.zeros_like(F.pad(found, (1, 1, 1, 1))), torch.ones_like(found[:, :, :1, :1])
+    guess, rest = found, -grids.product(found)
+    direction, product = torch.zeros_like(found), torch.ones_like(found[:, :, :1, :1])
     for _ in range(rounds):
         step = grids.cycle(rest)
         open_ = step.abs().amax((1, 2, 3)) > tolerance
@@ -45,13 +44,12 @@ def _solve(images: Tensor, known: Tensor, tolerance: float, rounds: int) -> Tens
             keep = open_.nonzero().squeeze(1)
             if not len(keep):
                 return found
-            left, guess, rest, step, padded, product = (values[keep] for values in (left, guess, rest, step, padded, product))
+            left, guess, rest, step, direction, product = (values[keep] for values in (left, guess, rest, step, direction, product))
             grids = grids.keep(keep)
         following = _dot(rest, step)
-        direction = padded[..., 1:-1, 1:-1]
         direction.mul_(_ratio(following, product)).add_(step)
         product = following
-        along = grids.product(padded)
+        along = grids.product(direction)
         length = _ratio(product, _dot(direction, along))
         guess.addcmul_(length, direction)
         rest.addcmul_(length, along, value=-1)

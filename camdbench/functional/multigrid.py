@@ -68,7 +68,6 @@ class FineGrid(Grid):
         super().__init__(missing * neighbour_sums(missing) / weights, missing / weights, channels)
         self.missing, self.weights = missing, weights
         self._factor, self._diagonal = missing / 12, missing * (weights + 1 / 3)
-        self._border = missing * (weights - 1)
         self._rows = missing.new_empty(*self.values.shape[:3], missing.shape[-1])
 
     def residual(self, right: Tensor) -> Tensor:
@@ -78,16 +77,18 @@ class FineGrid(Grid):
         torch.add(rows[..., :-2, :], rows[..., 2:, :], out=rest).add_(rows[..., 1:-1, :], alpha=2)
         return torch.addcmul(right, rest, self._factor, out=rest).addcmul_(self.inner, self._diagonal, value=-1)
 
-    def product(self, padded: Tensor) -> Tensor:
-        """A times (N, C, H + 2, W + 2) with a border of zeros, by differences of neighbours.
+    def product(self, values: Tensor) -> Tensor:
+        """A times (N, C, H, W), by differences of neighbours.
 
-        A rounding error leaves one pixel and enters the next, whereas in sums of float32 it would act as a source in wide holes.
+        A rounding error leaves one pixel and enters the next, whereas in sums of float32 it would act as a source in wide holes. The
+        image is continued by its outermost pixels, of which only those beside a border's diagonal neighbours have to be taken off again.
         """
-        slopes = padded[..., 1:] - padded[..., :-1]
-        bends = slopes[..., 1:] - slopes[..., :-1]  # (N, C, H + 2, W)
-        flows = torch.add(bends, padded[..., 1:-1], alpha=4).diff(dim=2)
-        found = (flows[..., 1:, :] - flows[..., :-1, :]).add_(bends[..., 1:-1, :], alpha=4)
-        return found.mul_(-self._factor).addcmul_(padded[..., 1:-1, 1:-1], self._border)
+        bends = _bends(values, 3)
+        found = _bends(torch.add(bends, values, alpha=4), 2).add_(bends, alpha=4)
+        for side in (0, -1):
+            found.select(2, side).sub_(bends.select(2, side))
+            found.select(3, side).sub_(_bends(values.select(3, side), 2))
+        return found.mul_(-self._factor)
 
     def coefficients(self, factor: Tensor) -> Tensor:
         """Those of D − K, times the factor of both pixels."""
@@ -151,9 +152,9 @@ class Multigrid:
         """Of the images at the indices alone."""
         return Multigrid(self._fine.keep(which), [grid.keep(which) for grid in self._coarse], self._inverse[which])
 
-    def product(self, padded: Tensor) -> Tensor:
-        """The image's system A times (N, C, H + 2, W + 2) with a border of zeros: (N, C, H, W), 0 at known pixels."""
-        return self._fine.product(padded)
+    def product(self, values: Tensor) -> Tensor:
+        """The image's system A times (N, C, H, W); 0 at known pixels."""
+        return self._fine.product(values)
 
     def cycle(self, right: Tensor) -> Tensor:
         """About A⁻¹ `right` (N, C, H, W), in a buffer that the next call overwrites."""
@@ -174,6 +175,12 @@ def neighbour_sums(values: Tensor) -> Tensor:
     padded = F.pad(values, (1, 1, 1, 1))
     rows = padded[..., :-2] + 2 * padded[..., 1:-1] + padded[..., 2:]
     return (rows[..., :-2, :] + 2 * rows[..., 1:-1, :] + rows[..., 2:, :] - 4 * values) / 12
+
+
+def _bends(values: Tensor, dim: int) -> Tensor:
+    """Second differences along a dimension, whose first and last entries are continued."""
+    border = (0, 0) * (values.ndim - 1 - dim) + (1, 1)
+    return F.pad(values.diff(dim=dim), border).diff(dim=dim)
 
 
 def _windows(values: Tensor) -> Tensor:
@@ -209,7 +216,10 @@ def _project(coefficients: Tensor, axis: int) -> Tensor:
 
 
 def _inverted(coefficients: Tensor) -> Tensor:
-    """Inverses (N, P, P) of systems with coefficients (N, 3, 3, H, W), raised a little: unknowns that act on the same pixels make them singular."""
+    """Inverses (N, P, P) of systems with coefficients (N, 3, 3, H, W).
+
+    The diagonal is raised a little, since unknowns that act on the same pixels make a system singular.
+    """
     height, width = coefficients.shape[-2:]
     units = F.pad(torch.eye(height * width).to(coefficients).unflatten(1, (height, width)), (1, 1, 1, 1))
     products = [coefficients[:, None, y, x] * units[:, y : y + height, x : x + width] for y in range(3) for x in range(3)]
