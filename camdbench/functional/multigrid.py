@@ -136,7 +136,8 @@ class Multigrid:
 
     def __init__(self, fine: FineGrid, coarse: list[CoarseGrid], inverse: Tensor) -> None:
         """Grids, finest first; `inverse` (N, P, P) of the last one's system."""
-        self._fine, self._coarse, self._grids, self._inverse = fine, coarse, (fine, *coarse), inverse
+        self._fine, self._coarse, self._inverse = fine, coarse, inverse
+        self.grids = (fine, *coarse)
 
     @classmethod
     def of(cls, missing: Tensor, channels: int) -> Multigrid:
@@ -161,12 +162,12 @@ class Multigrid:
         return self._cycle(0, right)
 
     def _cycle(self, level: int, right: Tensor) -> Tensor:
-        grid = self._grids[level]
-        if level == len(self._grids) - 1:
+        grid = self.grids[level]
+        if level == len(self.grids) - 1:
             return grid.inner.copy_((self._inverse.unsqueeze(1) * right.flatten(2).unsqueeze(2)).sum(3).view_as(right))
         torch.mul(grid.inverse, right, out=grid.inner)
         self._cycle(level + 1, _halve(_halve(grid.residual(right).mul_(grid.fade), 2), 3))
-        grid.inner.addcmul_(grid.fade, _double(self._grids[level + 1].values, grid.rest))
+        grid.inner.addcmul_(grid.fade, _double(self.grids[level + 1].values, grid.rest))
         return grid.inner.addcmul_(grid.inverse, grid.residual(right))
 
 
