@@ -38,7 +38,7 @@ def make(root: Path, count: int) -> None:
 def camdbench_reads(root: Path, workers: int) -> int:
     """Our loader: samples with ids, labels, and damaged images told apart."""
     data = folder(root)
-    return sum(1 for _ in prefetch(data, range(len(data)), workers=workers))
+    return sum(1 for _ in prefetch(data, range(len(data.ids)), workers=workers))
 
 
 def torchvision_reads(root: Path, workers: int) -> int:
@@ -83,7 +83,7 @@ def main() -> None:
 def _print_memory(root: Path, count: int, workers: int) -> None:
     """The peak of this process's memory after every fifth of the images."""
     data = folder(root)
-    positions = [index % len(data) for index in range(count)]
+    positions = [index % len(data.ids) for index in range(count)]
     for number, _ in enumerate(prefetch(data, positions, workers=workers), 1):
         if number % (count // 5) == 0:
             print(f"{number:>8} images, peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB")

@@ -18,7 +18,7 @@ from camdbench.core.registries import metric
 from camdbench.functional.contrastive import contrast_loss, cosine, cosines
 from camdbench.functional.crops import Crop, draw_crop, warp
 from camdbench.functional.normalise import upsample
-from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.inputs import AlteredImages, MetricInputs, SaliencyMaps
 from camdbench.metrics.common.result import MetricResult
 
 CGC_LOSS_PROTOCOLS = (
@@ -63,12 +63,17 @@ def cgc_loss(
     """
     own = _maps_at_image_size(maps, inputs.raw, inputs.saliency)
     crops = _draw_crops(own, inputs.generators("cgc_loss"))
-    found = inputs.explain(warp(inputs.images, crops))
+    found = inputs.cached("map of the crop", lambda: _explain_crops(inputs, crops))
     moved, seen = warp(own, crops), _maps_at_image_size(maps, found.raw, found.maps)
     wrong = _negative_cosines(inputs, moved if anchor == "map" else seen, negatives, maps)
     losses = contrast_loss(cosine(moved, seen), wrong, temperature)
     empty = (own == 0).flatten(1).all(1).to(losses.device)
     return MetricResult(losses.masked_fill(empty, torch.nan), undefined=empty)
+
+
+def _explain_crops(inputs: MetricInputs, crops: list[Crop]) -> SaliencyMaps:
+    [found] = inputs.explain_versions("crops", lambda: [AlteredImages(warp(inputs.images, crops))], 1)
+    return found
 
 
 def _negative_cosines(inputs: MetricInputs, anchors: Tensor, count: int, how: str) -> Tensor:

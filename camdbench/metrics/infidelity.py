@@ -77,16 +77,15 @@ def infidelity(
     """
     if not blocks:
         raise UsageError("infidelity(blocks=()): no block; give at least one side in pixels")
-    predicted, changes = inputs.cached(
-        ("blocks", samples, blocks, scaled, perturbation, masking, scored_class, scored_output, maps),
-        lambda: _samples(
-            inputs,
-            _squares(inputs, samples, blocks, scaled=scaled),
-            _prediction(inputs, perturbation, masking, maps),
-            masking,
-            scored_class,
-            scored_output,
-        ),
+    where = (samples, blocks, scaled)
+    drawn = inputs.shared(("blocks", *where), lambda: _squares(inputs, samples, blocks, scaled=scaled))
+    predicted = inputs.cached(
+        ("predicted changes", *where, perturbation, masking, maps),
+        lambda: _predicted_changes(drawn, _prediction(inputs, perturbation, masking, maps)),
+    )
+    changes = inputs.shared(
+        ("changes under blocks", *where, masking, scored_class, scored_output),
+        lambda: _measured_changes(inputs, drawn, masking, scored_class, scored_output),
     )
     nothing = beta & (predicted == 0).all(1)
     return MetricResult(torch.where(nothing, torch.nan, mismatch(predicted, changes, scaled=beta)), nothing)
@@ -117,17 +116,21 @@ def _prediction(inputs: MetricInputs, perturbation: str, masking: Masking, maps:
     return phi * to_float64(change).sum(1)
 
 
-def _samples(
-    inputs: MetricInputs, drawn: Tensor, predicted: Tensor, masking: Masking, scored_class: ScoredClass, scored_output: Output
-) -> tuple[Tensor, Tensor]:
-    """Predicted and measured change of the score for each sample, (B, N) float64 on the CPU."""
-    images, classes, blank = inputs.images, scored_classes(inputs, scored_class), image_version(inputs, "blank", masking)
-    size, count = inputs.size, drawn.shape[1]
-    sums, scores = list[Tensor](), list[Tensor]()
-    for image, point in pairs(len(images), count, size[0] * size[1], images.device):
+def _predicted_changes(drawn: Tensor, predicted: Tensor) -> Tensor:
+    """Sum of a prediction (B, H, W) over each sample's block, (B, N) float64 on the CPU."""
+    size, sums = (predicted.shape[-2], predicted.shape[-1]), list[Tensor]()
+    for image, point in pairs(len(drawn), drawn.shape[1], size[0] * size[1], drawn.device):
         covered = inside(drawn[image, point], size)
         sums.append((predicted[image.to(predicted.device)] * covered.to(predicted.device)).sum((1, 2)).cpu())
+    return torch.cat(sums).unflatten(0, (len(drawn), drawn.shape[1]))
+
+
+def _measured_changes(inputs: MetricInputs, drawn: Tensor, masking: Masking, scored_class: ScoredClass, scored_output: Output) -> Tensor:
+    """Change of the score under each sample's block, (B, N) float64 on the CPU; it depends on no map."""
+    images, classes, blank = inputs.images, scored_classes(inputs, scored_class), image_version(inputs, "blank", masking)
+    size, count, scores = inputs.size, drawn.shape[1], list[Tensor]()
+    for image, point in pairs(len(images), count, size[0] * size[1], images.device):
+        covered = inside(drawn[image, point], size)
         scores.append(class_output(inputs.score(torch.where(covered[:, None], blank, images[image])), classes[image], scored_output))
     start = class_output(inputs.logits, classes, scored_output)[:, None]
-    shape = (len(images), count)
-    return torch.cat(sums).unflatten(0, shape), start - torch.cat(scores).unflatten(0, shape)
+    return start - torch.cat(scores).unflatten(0, (len(images), count))

@@ -58,7 +58,7 @@ def irof(
     Returns:
         (B,) float64 in (-inf, 100], per cent, negative if the probability grows; higher is better.
     """
-    labels = inputs.cached(("segments", segments, compactness, sigma), lambda: _segments(inputs.images, segments, compactness, sigma))
+    labels = inputs.shared(("segments", segments, compactness, sigma), lambda: _segments(inputs.images, segments, compactness, sigma))
     numbers = labels.flatten(1).amax(1) + 1  # (B,) on the CPU
     scores = _scores(inputs, segment_ranks(inputs.saliency, labels), numbers, fill, scored_classes(inputs, scored_class))
     curves = [own[: number + 1] / own[0] for own, number in zip(scores, numbers.tolist(), strict=True)]

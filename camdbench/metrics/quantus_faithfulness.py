@@ -43,7 +43,8 @@ def faithfulness_correlation(
         (B,) float64 in [-1, 1]; higher is better.
     """
     _check_size(inputs, subset_size, 3, "subset_size")
-    return _result(inputs, "FaithfulnessCorrelation", maps, {"subset_size": subset_size, "nr_runs": nr_runs}, softmax=False)
+    options = {"subset_size": subset_size, "nr_runs": nr_runs}
+    return result_of(quantus_scores(inputs, "FaithfulnessCorrelation", maps, options, by_map=False), inputs.images)
 
 
 @metric(

@@ -5,6 +5,7 @@ Lower values are better, and random maps have the lowest, so read them together 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Literal
 
 import torch
@@ -17,9 +18,9 @@ from camdbench.core.registries import metric
 from camdbench.functional.normalise import is_constant, upsample
 from camdbench.functional.similarity import Similarity
 from camdbench.functional.similarity import similarity as likeness
-from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.inputs import AlteredImages, MetricInputs
 from camdbench.metrics.common.result import Curve, MetricResult
-from camdbench.models.randomised import cascade
+from camdbench.models.randomised import cascade, random_layers
 
 RANDOMISATION_PROTOCOLS = (
     EXPLAINED_AGAIN.variant("adebayo", options={"layers": 17}),
@@ -108,21 +109,28 @@ def random_logit(inputs: MetricInputs, *, similarity: Literal["spearman", "spear
     others = torch.stack(draws).to(inputs.targets)
     others = others + (others >= inputs.targets)  # every class but the explained one
     own = _comparable(inputs.raw, inputs)
-    raw = inputs.cached(("maps of other classes",), lambda: inputs.explain(inputs.images, others).raw)
-    values = likeness(own, _comparable(raw, inputs), similarity)
+    raw = inputs.cached(
+        "maps of other classes", lambda: _explain_all(inputs, "other classes", lambda: [AlteredImages(inputs.images, others)], 1)
+    )
+    values = likeness(own, _comparable(raw[0], inputs), similarity)
     return MetricResult(
         values.masked_fill(inputs.is_constant.to(values.device), torch.nan), undefined=_undefined(inputs, own, similarity).to(values.device)
     )
 
 
 def _maps_of_random_models(inputs: MetricInputs, layers: int | None) -> list[tuple[int, Tensor]]:
-    """Number of random layers and raw maps (B, h, w) for each model of the cascade; its passes count for the classifier."""
-    found = list[tuple[int, Tensor]]()
-    for step in cascade(inputs.classifier, layers, inputs.seed):
-        before = step.classifier.passes
-        found.append((step.randomised, inputs.explain(inputs.images, None, step.classifier).raw))
-        inputs.classifier.passes += step.classifier.passes - before
-    return found
+    """Number of random layers and raw maps (B, h, w) for each model of the cascade."""
+    counts = random_layers(inputs.classifier.network, layers)
+
+    def versions() -> Iterator[AlteredImages]:
+        return (AlteredImages(inputs.images, classifier=step.classifier) for step in cascade(inputs.classifier, layers, inputs.seed))
+
+    return list(zip(counts, _explain_all(inputs, ("random models", layers), versions, len(counts)), strict=True))
+
+
+def _explain_all(inputs: MetricInputs, key: Hashable, versions: Callable[[], Iterable[AlteredImages]], count: int) -> list[Tensor]:
+    """Raw maps (B, h, w) of each version."""
+    return [maps.raw for maps in inputs.explain_versions(key, versions, count)]
 
 
 def _comparable(raw: Tensor | None, inputs: MetricInputs) -> Tensor:

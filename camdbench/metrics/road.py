@@ -181,7 +181,10 @@ def _compute_scores(inputs: MetricInputs, how: _Imputing, *, most_first: bool) -
 
 def _noise(inputs: MetricInputs, how: _Imputing) -> Tensor:
     """Noise (B, 3, H, W) added to imputed pixels in pixel space."""
-    images = inputs.images
-    fields = [torch.randn(images.shape[1:], generator=generator) for generator in inputs.generators("imputation")]
+
+    def draw() -> Tensor:
+        fields = [torch.randn(inputs.images.shape[1:], generator=generator) for generator in inputs.generators("imputation")]
+        return torch.stack(fields).to(inputs.images)
+
     scale = inputs.classifier.std if how.masking == "normalised" else 1
-    return how.noise * scale * torch.stack(fields).to(images)
+    return how.noise * scale * inputs.shared("noise on imputed pixels", draw)

@@ -5,6 +5,7 @@ Both metrics share the explanations of the same noisy images, x + r U(-1, 1) per
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import torch
@@ -17,7 +18,7 @@ from camdbench.core.protocols import Protocol
 from camdbench.core.registries import metric
 from camdbench.functional.float_precision import to_float64
 from camdbench.functional.normalise import upsample
-from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.inputs import AlteredImages, MetricInputs
 from camdbench.metrics.common.result import MetricResult
 
 _NOISY = Protocol("noisy", masking="normalised", scored_class="target", maps="raw")
@@ -107,15 +108,20 @@ def _relative_changes(inputs: MetricInputs, radius: float, samples: int, masking
 
 
 def _changes_under_noise(inputs: MetricInputs, radius: float, samples: int, masking: str) -> _Changes:
-    generators = inputs.generators("sensitivity")
-    scale = radius * (inputs.classifier.std if masking == "normalised" else torch.ones_like(inputs.classifier.std))
     own, raw, declared = _raw_maps(inputs), list[Tensor](), list[Tensor]()
-    for _ in range(samples):
-        draws = [2 * torch.rand(inputs.images.shape[1:], generator=generator) - 1 for generator in generators]
-        found = inputs.explain(inputs.images + scale * torch.stack(draws).to(inputs.images))
+    key = ("noise", radius, samples, masking)
+    for found in inputs.explain_versions(key, lambda: _noisy_images(inputs, radius, samples, masking), samples):
         raw.append(_norm(upsample(found.raw, (own.shape[-2], own.shape[-1])) - own))  # maps of a file may be of another size
         declared.append(_norm(found.maps - inputs.saliency))
     return _Changes(torch.stack(raw, 1), torch.stack(declared, 1))
+
+
+def _noisy_images(inputs: MetricInputs, radius: float, samples: int, masking: str) -> Iterator[AlteredImages]:
+    generators = inputs.generators("sensitivity")
+    scale = radius * (inputs.classifier.std if masking == "normalised" else torch.ones_like(inputs.classifier.std))
+    for _ in range(samples):
+        draws = [2 * torch.rand(inputs.images.shape[1:], generator=generator) - 1 for generator in generators]
+        yield AlteredImages(inputs.images + scale * torch.stack(draws).to(inputs.images))
 
 
 def _raw_maps(inputs: MetricInputs) -> Tensor:

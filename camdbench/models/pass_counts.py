@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
+from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -23,3 +26,20 @@ class PassCounts:
     def total(self) -> int:
         """Sum of all passes."""
         return sum(astuple(self))
+
+
+class CountsPasses(Protocol):
+    """A classifier, as far as its passes are concerned."""
+
+    passes: PassCounts
+
+
+@contextmanager
+def copy_counted(copy: CountsPasses, owner: CountsPasses) -> Generator[None]:
+    """Count the passes of a copy for its owner too; those of the owner itself are counted once."""
+    before = copy.passes
+    try:
+        yield
+    finally:
+        if copy is not owner:
+            owner.passes += copy.passes - before

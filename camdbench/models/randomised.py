@@ -48,11 +48,24 @@ def cascade(classifier: Classifier, steps: int | None, seed: int) -> Iterator[Ra
     copy.to(classifier.device).load_state_dict(classifier.state_dict())  # undoes the last cascade, follows later changes
     copy.layer, copy.precision = classifier.layer, classifier.precision
     names = layers_from_above(classifier.network)
-    count = min(steps or len(names), len(names))
-    for start, stop in pairwise([round(len(names) * step / count) for step in range(count + 1)]):
+    for start, stop in pairwise([0, *random_layers(classifier.network, steps)]):
         for name in names[start:stop]:
             _copy_weights(copy.network.get_submodule(name), random.get_submodule(name))
         yield RandomisedModel(stop, copy)
+
+
+def random_layers(network: nn.Module, steps: int | None) -> list[int]:
+    """Number of random layers of each model of a cascade of `steps` models, by default and at most one per layer.
+
+    >>> random_layers(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2), nn.Linear(2, 2)), 2)
+    [2, 3]
+
+    Raises:
+        NotApplicable: the network has no weights.
+    """
+    layers = len(layers_from_above(network))
+    count = min(steps or layers, layers)
+    return [round(layers * step / count) for step in range(1, count + 1)]
 
 
 def layers_from_above(network: nn.Module) -> list[str]:

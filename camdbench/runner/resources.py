@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import Tensor
 
@@ -35,7 +35,6 @@ from camdbench.runner.saved_maps import FileMaps, MapSource, RunMaps
 if TYPE_CHECKING:
     from camdbench.runner.config import Request
 
-T = TypeVar("T")
 _OF_MODELS = ("weights", "layer", "mean", "std", "precision", "download", "output", "batch_mates")  # options of `load_classifier`
 OF_OWN_MODELS = ("mean", "std", "layer", "output", "batch_mates", "prompts")  # options of own models that are no finished classifiers
 KEPT_BYTES = 4 * 2**30  # weights that may stay on the device; beyond that, models wait on the CPU
@@ -253,12 +252,15 @@ class ReferenceImages:
         dataset: the whole data set.
         seed: seed of the draw.
         target: rule of the explained class of each image.
+
+    Attributes:
+        known: results by key, kept for all images of a run.
     """
 
     def __init__(self, dataset: Dataset, *, seed: int, target: str) -> None:
         self.dataset, self.seed, self.target = dataset, seed, target
         self._samples, self._readable = list[Sample](), self._read()
-        self._known = dict[Hashable, object]()
+        self.known = dict[Hashable, object]()
 
     def samples(self, count: int) -> list[Sample]:
         """Return the first `count` readable images of the draw.
@@ -274,12 +276,6 @@ class ReferenceImages:
     def batches(self, count: int, size: int) -> Iterator[Batch]:
         """Yield them in batches of at most `size` images of one shape."""
         return batches(self.samples(count), size)
-
-    def compute_once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return the result of `make`, cached for all images of a run."""
-        if key not in self._known:
-            self._known[key] = make()
-        return cast("T", self._known[key])
 
     def _read(self) -> Iterator[Sample]:
         for position in shuffled(self.dataset.ids, range(len(self.dataset.ids)), self.seed, "others"):

@@ -21,8 +21,7 @@ from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.saliency import Saliency, saliency
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.common.usage import Usage
-from camdbench.functional.seeding import generator_for
-from camdbench.metrics.common.inputs import Change, Explain, ExplainOthers, MetricInputs, SaliencyMaps
+from camdbench.metrics.common.inputs import Explain, MetricInputs
 from camdbench.metrics.common.result import MetricResult, check_result
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import clock
@@ -30,6 +29,7 @@ from camdbench.runner.joint_maps import ALONE, JointMaps
 from camdbench.runner.resources import ReferenceImages
 from camdbench.runner.results import BatchResult, MetricScores
 from camdbench.runner.saved_maps import MapSource
+from camdbench.runner.shared_work import SharedWork
 
 _CPU_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory")  # PyTorch's CPU allocator has no error class of its own
 _NOT_FINITE, _RETURNED_NAN = "the network's logits on altered images are not finite", "it returned NaN"  # of camdbench, of a user
@@ -70,11 +70,13 @@ def score_batch(
         torch.OutOfMemoryError: the batch is too large for the device.
     """
     trace = Trace(classifier, batch, target=target, seed=seed)
+    explaining = [spec for spec in explainers if spec != NO_EXPLAINER and not isinstance(source(spec), JointMaps)]
+    work = SharedWork(trace, explaining, others)
     for spec in explainers:
         own, maps, inputs, usage = metrics_for(spec, metrics), None, None, dict[str, Usage]()
         failure: tuple[Status, str] = "ok", ""
         if spec == NO_EXPLAINER:
-            inputs = _inputs(trace)
+            inputs = _inputs(trace, shared=work.part)
         else:
             usage_of_maps, origin = _meter(trace), source(spec)
             try:
@@ -86,11 +88,14 @@ def score_batch(
             else:
                 given = isinstance(origin, JointMaps)  # no usage is known of them, not one of 0
                 usage |= {} if given else usage_of_maps()
-                inputs = _inputs_of_maps(trace, spec, maps, others, given=given)
+                inputs = _inputs_of_maps(trace, spec, maps, work, given=given)
         if inputs is None:
             scores = {str(metric): MetricScores.failed(len(batch), *failure) for metric in own}
         else:
-            scores, usage["metrics"] = _scores(trace, inputs, maps, own)
+            usage_of_metrics = work.begin()
+            scores = _scores(trace, inputs, maps, own)
+            usage["metrics"] = usage_of_metrics()
+        work.done(spec)
         raw = maps.raw.cpu() if keep_maps and maps is not None else None
         yield BatchResult(str(spec), batch.ids, tuple(batch.labels.tolist()), tuple(trace.targets.tolist()), scores, usage, raw)
 
@@ -118,15 +123,14 @@ def _meter(trace: Trace) -> Callable[[], dict[str, Usage]]:
 
     def usage() -> dict[str, Usage]:
         whole = Usage(trace.classifier.passes - passes, clock(trace.images.device) - start)
-        return {"explain": whole - (trace.usage.spent() - shared), "trace": trace.usage.usage_since_last_call()}
+        return {"explain": whole - (trace.usage.spent() - shared), "trace": trace.usage.cost(trace.usage.read)}
 
     return usage
 
 
-def _scores(trace: Trace, inputs: MetricInputs, maps: Saliency | None, metrics: Sequence[Spec]) -> tuple[dict[str, MetricScores], Usage]:
-    """Compute all metrics on one explainer's maps, or on the model alone; return scores and usage."""
+def _scores(trace: Trace, inputs: MetricInputs, maps: Saliency | None, metrics: Sequence[Spec]) -> dict[str, MetricScores]:
+    """Compute all metrics on one explainer's maps, or on the model alone."""
     scores = dict[str, MetricScores]()
-    passes, start = trace.classifier.passes, clock(trace.images.device)
     for spec in metrics:
         try:
             entry = metric_registry.get(spec.name)
@@ -139,14 +143,16 @@ def _scores(trace: Trace, inputs: MetricInputs, maps: Saliency | None, metrics: 
         else:
             own = not entry.module.startswith("camdbench.")
             scores[str(spec)] = _scores_of(trace, maps, found, entry.facts.undefined, _RETURNED_NAN if own else _NOT_FINITE)
-    return scores, Usage(trace.classifier.passes - passes, clock(trace.images.device) - start)
+    return scores
 
 
-def _inputs_of_maps(trace: Trace, explainer: Spec, maps: Saliency, others: ReferenceImages | None, *, given: bool) -> MetricInputs:
+def _inputs_of_maps(trace: Trace, explainer: Spec, maps: Saliency, work: SharedWork, *, given: bool) -> MetricInputs:
+    others = work.others_of(explainer)
     if given:
-        return _inputs(trace, saliency=maps.maps, raw=maps.raw, explainer=_no_explainer, others=None if others is None else _no_explainer)
-    found = None if others is None else _explain_others(trace, explainer, others)
-    return _inputs(trace, saliency=maps.maps, raw=maps.raw, explainer=_explain_again(trace, explainer), others=found)
+        ways: dict[str, Any] = {"explainer": _no_explainer, "versions": _no_explainer, "others": others and _no_explainer}
+    else:
+        ways = {"explainer": _explain_again(trace, explainer), "versions": work.versions_of(explainer), "others": others}
+    return _inputs(trace, saliency=maps.maps, raw=maps.raw, shared=work.part, **ways)
 
 
 def _inputs(trace: Trace, **of_maps: Any) -> MetricInputs:
@@ -180,21 +186,6 @@ def _no_explainer(*_: Any) -> Any:
 def _explain_again(trace: Trace, spec: Spec) -> Explain:
     def explain(images: Tensor, targets: Tensor | None, classifier: Classifier | None) -> Saliency:
         return saliency(trace.of(replace(trace.batch, images=images), targets=targets, classifier=classifier), spec)
-
-    return explain
-
-
-def _explain_others(trace: Trace, spec: Spec, others: ReferenceImages) -> ExplainOthers:
-    def explain(count: int, purpose: str, change: Change) -> Sequence[tuple[tuple[str, ...], SaliencyMaps]]:
-        def make() -> Sequence[tuple[tuple[str, ...], SaliencyMaps]]:
-            return [(batch.ids, changed(batch.to(trace.images.device))) for batch in others.batches(count, len(trace.images))]
-
-        def changed(batch: Batch) -> SaliencyMaps:
-            as_is = Trace(trace.classifier, batch, target=others.target, seed=trace.seed)
-            images = change(batch.images, [generator_for(trace.seed, name, purpose) for name in batch.ids])
-            return saliency(as_is.of(replace(batch, images=images), targets=as_is.targets), spec)
-
-        return others.compute_once((id(trace.classifier), spec, count, purpose), make)
 
     return explain
 

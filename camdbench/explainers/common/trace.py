@@ -15,6 +15,7 @@ from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.core.target_rules import check_target_rule
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.kept_parts import KeptParts, forget_changed
+from camdbench.explainers.common.second_derivative import second_derivative
 from camdbench.explainers.common.usage import Usage, UsageMeter
 from camdbench.functional.seeding import generator_for
 from camdbench.functional.targets import check_classes, pick_targets
@@ -23,7 +24,6 @@ from camdbench.models.classifier import Classifier
 from camdbench.models.devices import clock
 from camdbench.models.float64_copy import check_float64, float64_copy
 from camdbench.models.linear_head import linear_head
-from camdbench.models.pass_counts import PassCounts
 from camdbench.models.tensor_layout import TensorLayout
 
 T = TypeVar("T")
@@ -61,6 +61,7 @@ class Trace:
         self._target = target if isinstance(target, Tensor) else check_target_rule(target)
         self._layer = layer
         self._family: dict[str | None, Trace] = {layer if layer is not None else classifier.layer: self}
+        self._origin = self  # makes the passes that depend on no class
         self._parts = KeptParts()
         self.usage = UsageMeter()
 
@@ -74,19 +75,22 @@ class Trace:
         if layer not in self._family:
             other = self._like(self.batch, self._target, layer)
             other._family, other.usage = self._family, self.usage
+            other._origin = other if self._origin is self else self._origin.at(layer)
             self._family[layer] = other
         return self._family[layer]
 
     def of(self, batch: Batch, *, targets: Tensor | None = None, classifier: Classifier | None = None) -> Trace:
-        """The trace of other images at the same layer; its parts are computed anew.
+        """The trace of other images at the same layer; its parts are computed anew, but for passes of the same images and model.
 
         Args:
             batch: the images.
             targets: (B,) their classes, this trace's own where None.
             classifier: another model, frozen, instead of this trace's.
         """
-        chosen = self.targets if targets is None else targets
-        return self._like(batch, chosen, self._layer, classifier)
+        other = self._like(batch, self.targets if targets is None else targets, self._layer, classifier)
+        if other.images is self.images and other.classifier is self.classifier and not self.differentiable:
+            other._origin = self._origin
+        return other
 
     @contextmanager
     def in_float64(self) -> Generator[Trace]:
@@ -105,7 +109,8 @@ class Trace:
 
     def forget_changed(self, *, everything: bool = False) -> bool:
         """Drop what this trace and those of other layers keep, if an explainer changed any of it in place; returns whether so."""
-        return forget_changed([own._parts for own in self._family.values()], everything=everything)
+        family = (*self._family.values(), *self._origin._family.values())
+        return forget_changed([own._parts for own in family], everything=everything)
 
     @property
     def images(self) -> Tensor:
@@ -125,11 +130,12 @@ class Trace:
     @property
     def logits(self) -> Tensor:
         """(B, C), of the images as they are."""
-        for trace in (self, *self._family.values()):  # the trace's own pass first: usage is attributed to its readers
+        own = self._origin
+        for trace in (own, *own._family.values()):  # the trace's own pass first: usage is attributed to its readers
             if "forward" in trace._parts:
                 return trace._forward()[1]
         if (self._layer or self.classifier.layer) is None:  # no layer, so nothing is captured
-            return self._part("logits", self._plain_logits)
+            return own._part("logits", own._plain_logits)
         return self._forward()[1]
 
     @property
@@ -158,7 +164,7 @@ class Trace:
     @property
     def gradients(self) -> Tensor:
         """(B, K, h, w), d target logit / d activations."""
-        return self._part("gradients", self._gradients)
+        return self._part("gradients", lambda: self._differentiate(self._target_logit))
 
     @property
     def curvature(self) -> Tensor:
@@ -189,7 +195,7 @@ class Trace:
         Raises:
             NotApplicable: the network is no vision transformer whose attention is known.
         """
-        return self._part("attention", self._attention)[0]
+        return self._attended()[0]
 
     @property
     def attention_gradients(self) -> tuple[Tensor, ...]:
@@ -234,15 +240,18 @@ class Trace:
     def _part(self, name: str, compute: Callable[[], T]) -> T:
         key = (self._layer, name)
         if name not in self._parts:
-            passes, inner, start = self.classifier.passes, self.usage.spent(), clock(self.images.device)
+            passes, inner, start = self.classifier.passes, self._spent(), clock(self.images.device)
             self._parts.keep(name, compute())
             whole = Usage(self.classifier.passes - passes, clock(self.images.device) - start)
-            self.usage.costs[key] = whole - (self.usage.spent() - inner)  # without nested parts, which have entries themselves
+            self.usage.costs[key] = whole - (self._spent() - inner)  # without nested parts, which have entries themselves
         self.usage.read.add(key)  # not before: a part that cannot be computed has no usage
         return self._parts[name]
 
+    def _spent(self) -> Usage:
+        return self.usage.spent() if self._origin.usage is self.usage else self.usage.spent() + self._origin.usage.spent()
+
     def _forward(self) -> tuple[Tensor, Tensor]:
-        return self._part("forward", self._captured_forward)
+        return self._origin._part("forward", self._origin._captured_forward)
 
     def _captured_forward(self) -> tuple[Tensor, Tensor]:
         plain = sdpa_kernel(SDPBackend.MATH) if self.differentiable else nullcontext()  # fused attention is differentiable once only
@@ -253,39 +262,39 @@ class Trace:
 
     def _logits_at_hand(self) -> Tensor:
         """Logits to choose a class by: those of a pass with attention, if it is the only one, differ by rounding."""
-        family = list(self._family.values())
+        family = list(self._origin._family.values())
         seen = next((trace for trace in family if "attention" in trace._parts), None)
         if seen is None or any("forward" in trace._parts for trace in family):
             return self.logits
-        return seen._part("attention", seen._attention)[1].detach()
+        return seen._attended()[1].detach()
 
     def _plain_logits(self) -> Tensor:
         with torch.set_grad_enabled(self.differentiable):
             return self.classifier(self.images)
 
     def _linear_head(self) -> Tensor | None:
-        attached = self.differentiable
-        return self._part("class_weights", lambda: linear_head(self.classifier, self.activations, self.logits, attached=attached))
+        own, attached = self._origin, self.differentiable
+        return own._part("class_weights", lambda: linear_head(own.classifier, own.activations, own.logits, attached=attached))
+
+    def _attended(self) -> tuple[Attention, Tensor]:
+        return self._origin._part("attention", self._origin._attention)
 
     def _attention(self) -> tuple[Attention, Tensor]:
         with torch.enable_grad(), record_attention(self.classifier.network) as seen:
             return seen, self.classifier(self.images)
 
     def _attention_gradients(self) -> tuple[Tensor, ...]:
-        seen, logits = self._part("attention", self._attention)
+        seen, logits = self._attended()
         with torch.enable_grad():
             return torch.autograd.grad(self._target_logit(logits), seen.probabilities, retain_graph=True)
 
     def _target_logit(self, logits: Tensor) -> Tensor:
         return logits.gather(1, self.targets[:, None]).sum()
 
-    def _gradients(self) -> Tensor:
-        return self._differentiate(self._target_logit)
-
     def _differentiate(self, objective: Callable[[Tensor], Tensor]) -> Tensor:
         leaf, _ = self._forward()
         with torch.enable_grad():
-            chosen = objective(self._parts["graph"])
+            chosen = objective(self._origin._parts["graph"])
             found = torch.autograd.grad(chosen, leaf, retain_graph=True, create_graph=self.differentiable, allow_unused=True)
         gradient = cast("Tensor | None", found[0])
         if gradient is None:
@@ -300,20 +309,12 @@ class Trace:
         leaf, _ = self._forward()
         with torch.enable_grad():
             try:
-                product = self._second_derivative(leaf, self._parts["graph"])
+                product = second_derivative(self.classifier, self._target_logit(self._origin._parts["graph"]), leaf)
             except RuntimeError:  # fused attention has no second derivative, its plain form has
                 with sdpa_kernel(SDPBackend.MATH), self.classifier.captured(self._layer) as seen:
                     logits = self.classifier(self.images)
-                product = self._second_derivative(seen.output(), logits)
+                product = second_derivative(self.classifier, self._target_logit(logits), seen.output())
         return self._layout(leaf).to_grid(product)
-
-    def _second_derivative(self, leaf: Tensor, logits: Tensor) -> Tensor:
-        (gradient,) = torch.autograd.grad(self._target_logit(logits), leaf, create_graph=True)
-        if not gradient.requires_grad:  # the tail is linear around these images
-            return torch.zeros_like(leaf)
-        found = torch.autograd.grad(gradient, leaf, leaf.detach(), retain_graph=True, allow_unused=True)[0]
-        self.classifier.passes += PassCounts(tail_backward=len(self.images))
-        return torch.zeros_like(leaf) if cast("Tensor | None", found) is None else found
 
     def _layout(self, leaf: Tensor) -> TensorLayout:
         return self.classifier.layout(leaf, self.size, self._layer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from camdbench.models.pass_counts import PassCounts
@@ -34,6 +35,10 @@ class UsageMeter:
 
     def usage_since_last_call(self) -> Usage:
         """Usage of the parts read since the last call, as if computed alone; resets the reads."""
-        cost = sum((self.costs[key] for key in self.read), Usage())
+        cost = self.cost(self.read)
         self.read.clear()
         return cost
+
+    def cost(self, keys: Iterable[tuple[str | None, str]]) -> Usage:
+        """Usage of some parts."""
+        return sum((self.costs[key] for key in keys), Usage())

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from camdbench.functional.normalise import is_constant
 from camdbench.functional.probability import log_odds
 from camdbench.functional.seeding import generator_for
 from camdbench.models.classifier import Classifier
+from camdbench.models.pass_counts import copy_counted
 
 T = TypeVar("T")
 
@@ -61,7 +62,30 @@ class Features(Protocol):
         ...
 
 
+class AlteredImages(NamedTuple):
+    """Altered images of a batch, to be explained.
+
+    Attributes:
+        images: (B, 3, H, W) in [0, 1], as many as the batch has, in its order.
+        targets: (B,) classes to explain; None: those of the batch.
+        classifier: another frozen model to explain.
+    """
+
+    images: Tensor
+    targets: Tensor | None = None
+    classifier: Classifier | None = None
+
+
+class Shared(Protocol):
+    """Keeps results for all explainers of a batch."""
+
+    def __call__(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Result of `make`, computed once."""
+        ...
+
+
 Explain = Callable[[Tensor, Tensor | None, Classifier | None], SaliencyMaps]
+ExplainVersions = Callable[[Hashable, Callable[[], Iterable[AlteredImages]], int], Iterator[SaliencyMaps]]
 Change = Callable[[Tensor, Sequence[torch.Generator]], Tensor]
 ExplainOthers = Callable[[int, str, Change], Sequence[tuple[tuple[str, ...], SaliencyMaps]]]
 
@@ -88,7 +112,9 @@ class MetricInputs:
         ids: B names of the images, which random numbers depend on; default: their positions.
         seed: seed of metrics that draw random numbers.
         explainer: explains other versions of the images.
+        versions: explains versions that depend on no map, for all explainers of the batch at once; default: `explainer`, one by one.
         others: explains reference images of the data set.
+        shared: keeps what depends on no map for all explainers of the batch; default: for this one.
         features: output of the target layer.
     """
 
@@ -109,7 +135,9 @@ class MetricInputs:
         ids: Sequence[str] | None = None,
         seed: int = 0,
         explainer: Explain | None = None,
+        versions: ExplainVersions | None = None,
         others: ExplainOthers | None = None,
+        shared: Shared | None = None,
         features: Features | None = None,
         file_boxes: tuple[FileBoxes, ...] | None = None,
     ) -> None:
@@ -119,7 +147,7 @@ class MetricInputs:
         self.ids = tuple(map(str, range(len(images)))) if ids is None else tuple(ids)
         self.file_boxes = file_boxes
         self._saliency, self._logits, self._features = saliency, logits, features
-        self._explainer, self._others = explainer, others
+        self._explainer, self._versions, self._others, self._shared = explainer, versions, others, shared
         self._cached: dict[Hashable, Any] = {}
 
     def __len__(self) -> int:
@@ -210,6 +238,27 @@ class MetricInputs:
             raise NotApplicable("re-runs the explainer on altered images, and there is no explainer")
         return self._explainer(images, targets, classifier)
 
+    def explain_versions(self, key: Hashable, versions: Callable[[], Iterable[AlteredImages]], count: int) -> Iterator[SaliencyMaps]:
+        """Maps of the same explainer for several versions of the batch, which depend on no map, one after another.
+
+        All explainers of a run share the versions and their passes; each version may be changed once its maps are there.
+
+        Args:
+            key: the same for all explainers and for no other versions.
+            versions: makes the versions, for as many explainers as memory allows.
+            count: number of versions.
+
+        Raises:
+            NotApplicable: the maps were made elsewhere.
+        """
+        return self._explain_one_by_one(versions) if self._versions is None else self._versions(key, versions, count)
+
+    def _explain_one_by_one(self, versions: Callable[[], Iterable[AlteredImages]]) -> Iterator[SaliencyMaps]:
+        for version in versions():
+            with copy_counted(version.classifier or self.classifier, self.classifier):
+                maps = self.explain(*version)
+            yield maps
+
     def explain_others(self, count: int, purpose: str, change: Change) -> Sequence[tuple[tuple[str, ...], SaliencyMaps]]:
         """Maps of the same explainer for altered reference images of the data set; the same for every batch, computed once.
 
@@ -233,10 +282,14 @@ class MetricInputs:
         return [generator_for(self.seed, name, purpose) for name in self.ids]
 
     def cached(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Result of `make`, computed once for all metrics that use the same key."""
+        """Result of `make`, computed once for all metrics of this explainer that use the same key."""
         if key not in self._cached:
             self._cached[key] = make()
         return cast("T", self._cached[key])
+
+    def shared(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Result of `make`, which depends on no map, computed once for all explainers of the batch and all metrics."""
+        return self.cached(key, make) if self._shared is None else self._shared(key, make)
 
     def _layer_features(self) -> Features:
         if self._features is None:

@@ -14,7 +14,7 @@ from camdbench.functional.curves import Output, area, class_output, scores_along
 from camdbench.functional.fill_values import lowest, rise_blur
 from camdbench.functional.normalise import is_constant
 from camdbench.functional.pixel_order import TieRule, grid_ranks, pixel_ranks, sliding_ranks
-from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.inputs import AlteredImages, MetricInputs
 from camdbench.metrics.common.result import Curve, MetricResult
 from camdbench.models.single_image_norm import with_own_statistics
 
@@ -127,8 +127,7 @@ def _pixel_order(inputs: MetricInputs, order: PixelOrder) -> tuple[Tensor, Tenso
     maps = maps_of(inputs, order.maps)
     constant = is_constant(maps).cpu()
     if order.jitter:
-        noise = [torch.randn(maps.shape[1:], generator=generator) for generator in inputs.generators("ties")]
-        maps = maps + order.jitter * torch.stack(noise).to(maps)
+        maps = maps + order.jitter * inputs.shared(("noise on maps", maps.shape), lambda: _noise(inputs, maps))
     if order.sliding:
         ranks = sliding_ranks(maps, order.patch, order.sliding, most_first=order.most_first, ties=order.ties)
     elif order.patch > 1:
@@ -136,6 +135,11 @@ def _pixel_order(inputs: MetricInputs, order: PixelOrder) -> tuple[Tensor, Tenso
     else:
         ranks = pixel_ranks(maps, most_first=order.most_first, ties=order.ties)
     return ranks, constant
+
+
+def _noise(inputs: MetricInputs, maps: Tensor) -> Tensor:
+    """Standard normal noise (B, H, W) for the maps of any explainer."""
+    return torch.stack([torch.randn(maps.shape[1:], generator=generator) for generator in inputs.generators("ties")]).to(maps)
 
 
 def maps_of(inputs: MetricInputs, kind: MapStatistics) -> Tensor:
@@ -148,19 +152,19 @@ def maps_of(inputs: MetricInputs, kind: MapStatistics) -> Tensor:
 
 
 def _explain_alone(inputs: MetricInputs) -> Tensor:
-    copy = with_own_statistics(inputs.classifier)
-    passes = copy.passes
+    def versions() -> list[AlteredImages]:
+        return [AlteredImages(inputs.images, classifier=with_own_statistics(inputs.classifier))]
+
     try:
-        maps = inputs.explain(inputs.images, classifier=copy).maps
+        [found] = inputs.explain_versions("own statistics", versions, 1)
     except ValueError as error:  # as torch says that a place alone has no variance
         raise NotApplicable(f"the network has no statistics of a single image: {error}") from None
-    inputs.classifier.passes += copy.passes - passes  # the copy counts for itself
-    return maps
+    return found.maps
 
 
 def image_version(inputs: MetricInputs, name: Version, masking: Masking) -> Tensor:
     """A version of the images (B, 3, H, W), or one colour (B or 1, 3, 1, 1) for all pixels."""
-    return inputs.cached(("version", name, masking), lambda: _image_version(inputs, name, masking))
+    return inputs.shared(("version", name, masking), lambda: _image_version(inputs, name, masking))
 
 
 def _image_version(inputs: MetricInputs, name: Version, masking: Masking) -> Tensor:
@@ -188,4 +192,4 @@ def _logits_of(inputs: MetricInputs, name: Version, masking: Masking) -> Tensor:
         return inputs.logits
     shown = image_version(inputs, name, masking)
     whole = shown.expand(len(shown), *inputs.images.shape[1:])
-    return inputs.cached(("logits", name, masking), lambda: inputs.score(whole).expand(len(inputs), -1))
+    return inputs.shared(("logits", name, masking), lambda: inputs.score(whole).expand(len(inputs), -1))

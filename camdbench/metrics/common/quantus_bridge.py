@@ -3,13 +3,14 @@
 Quantus 0.6 draws from global generators, lets images of a batch change each other's values, rejects a whole batch for one
 constant map and needs names that NumPy has removed. Here every call is seeded from (seed, image id, metric) and restores the
 generators; maps are normalised float64 copies; constant maps have no value. Metrics that explain again receive the whole
-batch, with one stream of random numbers per image.
+batch, with one stream of random numbers per image. Images that depend on no map are equal to the bit for all explainers, so
+their scores and maps are kept by a hash of their content.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+import hashlib
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -18,14 +19,24 @@ import torch
 from torch import Tensor, nn
 
 from camdbench.functional.normalise import is_constant, upsample
-from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.inputs import AlteredImages, MetricInputs
 from camdbench.metrics.common.quantus_sandbox import Array, import_quantus, isolate, perturb_by_row
 from camdbench.metrics.common.result import MetricResult
 from camdbench.models.classifier import Classifier
+from camdbench.models.pass_counts import copy_counted
+
+Keep = Callable[[Tensor, Callable[[], Tensor]], Tensor]
 
 
 def quantus_scores(
-    inputs: MetricInputs, name: str, maps: str, options: Mapping[str, Any], *, softmax: bool = False, segments: Tensor | None = None
+    inputs: MetricInputs,
+    name: str,
+    maps: str,
+    options: Mapping[str, Any],
+    *,
+    softmax: bool = False,
+    segments: Tensor | None = None,
+    by_map: bool = True,
 ) -> list[Any]:
     """Scores of a Quantus metric, one per image, None for a constant map.
 
@@ -36,10 +47,11 @@ def quantus_scores(
         options: arguments of the class, besides the fixed ones.
         softmax: whether it reads probabilities instead of logits.
         segments: (B, H, W) bool, masks that it compares the maps with.
+        by_map: whether the map decides what is altered.
     """
     batch = _Inputs(inputs, maps)
     given_maps = _round_maps(batch.maps)
-    model = _Normalised(inputs.classifier, hidden=True)
+    model = _Normalised(inputs.classifier, hidden=True, keep=_keep_scores(inputs, batch.images if by_map else None))
     scores = list[Any]()
     for index, (flat, seed) in enumerate(zip(batch.flat, _seeds(inputs, name), strict=True)):
         one = slice(index, index + 1)
@@ -69,13 +81,17 @@ def quantus_scores_of_reexplained(
         NotApplicable: the maps were made elsewhere.
     """
     batch = _Inputs(inputs, maps)
-    model = _Normalised(deepcopy(inputs.classifier) if layers else inputs.classifier, hidden=not layers, owner=inputs.classifier)
+    if layers:
+        model = _Normalised(deepcopy(inputs.classifier), hidden=False, owner=inputs.classifier)
+    else:
+        model = _Normalised(inputs.classifier, hidden=True, keep=_keep_scores(inputs, None))
 
     def explain(model: nn.Module, **given: Any) -> Array:  # `inputs` and `targets`; the targets are those of the batch
-        chosen = _inside(model)
-        images = chosen.shown.mean + chosen.shown.std * torch.from_numpy(given["inputs"]).to(inputs.images)
-        with chosen.count_passes():
-            found = inputs.explain(images, None, None if chosen.shown is inputs.classifier else chosen.shown)
+        shown, seen = _inside(model).shown, torch.from_numpy(given["inputs"])
+        images = shown.mean + shown.std * seen.to(inputs.images)
+        chosen = None if _has_weights_of(shown, inputs.classifier) else shown
+        key = "quantus maps", _hash_of(seen), chosen and chosen.weights_hash()
+        [found] = inputs.explain_versions(key, lambda: [AlteredImages(images, classifier=chosen)], 1)
         return _as_array(_at_image_size(found.raw, images) if maps == "raw" else found.maps)
 
     with isolate(0, inputs.classifier.device):
@@ -125,11 +141,13 @@ def _as_array(maps: Tensor) -> Array:
 class _Normalised(nn.Module):
     """Classifier of normalised images, as Quantus passes them.
 
-    With `hidden`, its modules are invisible to Quantus, which adds or omits a softmax according to a network's modules.
+    With `hidden`, its modules are invisible to Quantus, which adds or omits a softmax according to a network's modules. `keep`
+    returns scores that are known, or makes them.
     """
 
-    def __init__(self, shown: Classifier, *, hidden: bool, owner: Classifier | None = None) -> None:
+    def __init__(self, shown: Classifier, *, hidden: bool, owner: Classifier | None = None, keep: Keep | None = None) -> None:
         super().__init__()
+        self._keep = keep or (lambda _, make: make())
         self.wrapped = [shown] if hidden else nn.ModuleList([shown])
         self._owner = [_Uncopied(shown if owner is None else owner)]
         self.eval()
@@ -141,18 +159,33 @@ class _Normalised(nn.Module):
         assert isinstance(found, Classifier)
         return found
 
-    @contextmanager
-    def count_passes(self) -> Generator[None]:
-        """Add the passes of a copy to the classifier that it was copied from."""
-        owner, before = self._owner[0].classifier, self.shown.passes
-        yield
-        if self.shown is not owner:
-            owner.passes += self.shown.passes - before
-
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits (N, C)."""
-        with self.count_passes():
-            return self.shown(self.shown.mean + self.shown.std * inputs)
+        with copy_counted(self.shown, self._owner[0].classifier):
+            return self._keep(inputs, lambda: self.shown(self.shown.mean + self.shown.std * inputs))
+
+
+def _keep_scores(inputs: MetricInputs, images: Array | None) -> Keep:
+    """Keep scores for all explainers; given normalised images (B, 3, H, W), only of those as they are and of single colours."""
+    known = None if images is None else torch.from_numpy(images)
+
+    def keep(altered: Tensor, make: Callable[[], Tensor]) -> Tensor:
+        single = bool((altered == altered[..., :1, :1]).all())
+        if known is None or single or any(torch.equal(altered[0].cpu(), image.to(altered.dtype)) for image in known):
+            return inputs.shared(("quantus scores", _hash_of(altered)), make)
+        return make()
+
+    return keep
+
+
+def _hash_of(images: Tensor) -> bytes:
+    array = images.detach().cpu().contiguous().numpy()
+    return hashlib.blake2b(f"{array.shape} {array.dtype} ".encode() + array.tobytes()).digest()
+
+
+def _has_weights_of(copy: Classifier, classifier: Classifier) -> bool:
+    theirs = classifier.state_dict()
+    return copy is classifier or all(torch.equal(own, theirs[name]) for name, own in copy.state_dict().items())
 
 
 class _Uncopied:
