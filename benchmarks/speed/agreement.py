@@ -36,13 +36,13 @@ class Agreement(NamedTuple):
         return self.difference <= self.tolerance
 
 
-def agreement(device: str, count: int = 4) -> Iterator[Agreement]:
+def agreement(device: str, maps_of: str = MAPS, scored: str = METRICS, count: int = 4) -> Iterator[Agreement]:
     """Differences of explainers, metrics and imputation between a device and the CPU, in float32 without TF32."""
     data = shortcuts(count=count)
     images = torch.stack([data[number].image for number in range(count)])
     labels = torch.tensor([data[number].label for number in range(count)])
     here, there = (load_classifier("shortcuts-ce", device=name) for name in ("cpu", device))
-    for spec in explainers.parse(MAPS):
+    for spec in explainers.parse(maps_of):
         own, other = (
             camdbench.explain(classifier, images.to(classifier.device), str(spec), targets=labels.to(classifier.device)).maps.cpu()
             for classifier in (here, there)
@@ -50,7 +50,7 @@ def agreement(device: str, count: int = 4) -> Iterator[Agreement]:
         yield Agreement(str(spec), float((own - other).abs().max()), OF_MAPS)
     maps = camdbench.explain(here, images, "gradcam", targets=labels).maps.cpu()
     own, other = (
-        camdbench.evaluate(classifier, images.to(classifier.device), labels.to(classifier.device), maps.to(classifier.device), METRICS)
+        camdbench.evaluate(classifier, images.to(classifier.device), labels.to(classifier.device), maps.to(classifier.device), scored)
         for classifier in (here, there)
     )
     differences = (own["value"] - other["value"]).abs().groupby(own["metric"]).agg(lambda values: values.max(skipna=False))

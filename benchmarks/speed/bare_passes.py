@@ -10,29 +10,31 @@ from torch import Tensor, nn
 Passes = dict[str, Callable[[], object]]
 
 
-def eager(network: nn.Module, images: Tensor) -> Passes:
-    """A forward pass, and one with its way back to the images, weights frozen."""
+def eager(network: nn.Module, images: Tensor, *, autocast: bool = False) -> Passes:
+    """A forward pass, and one with its way back to the images, weights frozen; under autocast to bfloat16 if asked."""
     network.requires_grad_(False)
     leaf = images.clone().requires_grad_()
 
+    def logits(inputs: Tensor) -> Tensor:
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=autocast, cache_enabled=False):
+            return network(inputs)
+
     def forward() -> object:
         with torch.no_grad():
-            return network(images)
+            return logits(images)
 
-    return {"forward": forward, "both": lambda: torch.autograd.grad(network(leaf)[:, 0].sum(), leaf)}
+    return {"forward": forward, "both": lambda: torch.autograd.grad(logits(leaf)[:, 0].sum(), leaf)}
 
 
-def compiled(network: nn.Module, images: Tensor) -> Passes:
+def compiled(network: nn.Module, images: Tensor, *, autocast: bool = False) -> Passes:
     """The same by torch.compile, which is paid by the first call."""
-    return eager(torch.compile(network), images)
+    return eager(torch.compile(network), images, autocast=autocast)
 
 
-def as_graph(network: nn.Module, images: Tensor) -> Passes:
-    """The same, recorded once and replayed; none without CUDA."""
-    if images.device.type != "cuda":
-        return {}
+def as_graph(network: nn.Module, images: Tensor, *, autocast: bool = False) -> Passes:
+    """The same on CUDA, recorded once and replayed."""
     found: Passes = {}
-    for name, one_pass in eager(network, images).items():
+    for name, one_pass in eager(network, images, autocast=autocast).items():
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):

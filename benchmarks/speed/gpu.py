@@ -8,7 +8,8 @@ Every line is written to OUT/gpu.jsonl when it is measured, so that an interrupt
 OUT/machine.json follow. Parts are measured in the order of the modes: fp32 (TF32 off), tf32, bf16 (forward passes without gradients under
 autocast). Each part may take the time that is left, divided by the parts that are left, twice over; then it has one round, not warmed up,
 and what no time is left for is named. The limit of a job is that of `python benchmarks/speed`, with passes measured in the same mode;
-bare passes are also measured as CUDA graphs and compiled. `goal` and `paper` are seconds per batch.
+bare passes are also measured as CUDA graphs and compiled. `goal` and `paper` are seconds per batch,
+`largest_pass` is the number of images that camdbench passes at a time.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import os
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +37,7 @@ from machine import versions
 from paces import Contestant, Work, best_paces, in_float64, limit, needed, network, passes_of_network, quantities
 from passes import Passes
 
+from camdbench.core.errors import CamdbenchWarning
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import machine, pick_device
 from camdbench.models.float64_copy import float64_copy
@@ -56,7 +59,8 @@ JOBS = (
 )
 GOALS = {"Opti-CAM in float32": 0.5}  # seconds of a batch on an H200
 PAPER = {"Opti-CAM in float32": 4.15}  # seconds of a batch in the paper
-NO_CAM = {"vit_b_16": ("nine CAMs",)}  # it has no global pooling of a convolution's channels
+WITH_CAM = ("resnet50", TINY)  # a linear head behind global average pooling; the others have eight of the nine CAMs
+COMPILED = (("resnet50", "tf32"), ("resnet50", "bf16"))  # network and mode; compiling takes most of a minute
 BATCHES = {"forward": (1, 8, 32, 128), "both": (1, 8, 32)}
 ROUNDS = 5
 
@@ -93,16 +97,14 @@ class Bench:
 
     def agree(self) -> None:
         """Differences between the device and the CPU."""
-        for found in agreement(str(self.device), 2 if self.small else 4):
-            note = "" if found.holds else "DIFFERS"
-            self.write(
-                part="agreement with the CPU", contestant=found.name, difference=found.difference, tolerance=found.tolerance, note=note
-            )
+        for found in agreement(str(self.device), *(("gradcam,saliency", "ad,road", 1) if self.small else ())):
+            facts = {"difference": found.difference, "tolerance": found.tolerance, "note": "" if found.holds else "DIFFERS"}
+            self.write(part="agreement with the CPU", contestant=found.name, **facts)
 
     def measure(self, part: Part, seconds: float) -> None:
         """All lines of a part; what fails is named."""
         stop = min(self.end, time.monotonic() + seconds)
-        _set_mode(part.mode, self.device)
+        _set_mode(part.mode)
         classifier = self.classifier(part)
         try:
             if part.job is None:
@@ -110,7 +112,7 @@ class Bench:
             else:
                 self.race(part, classifier, part.job, stop)
         finally:
-            _set_mode("fp32", self.device)
+            _set_mode("fp32")
 
     def classifier(self, part: Part) -> Classifier:
         """The network of a part on the device, with random weights."""
@@ -124,26 +126,42 @@ class Bench:
     def bare(self, part: Part, classifier: Classifier, stop: float) -> None:
         """Passes of the network, which make the limits; then as CUDA graphs and compiled."""
         size, batches = (32, {"forward": (1, 2), "both": (1, 2)}) if self.small else (224, BATCHES)
+        automatic = part.mode == "bf16"
         for dtype in ("float32", "float64") if part.mode == "fp32" else ("float32",):
             copy = float64_copy(classifier) if dtype == "float64" else classifier
             passes = passes_of_network(copy, size, double=dtype == "float64", batches=batches)
-            automatic = part.mode == "bf16"
             timed = {name: self.time(_autocast(one, self.device) if automatic else one, stop) for name, one in passes.items()}
             for name, (seconds, facts) in timed.items():
                 self.write(**_about(part), contestant=f"{name}, {dtype}", seconds=seconds / int(name.split()[-1]), **facts, note="")
             self.paces[part.network, part.mode, dtype] = best_paces({name: seconds for name, (seconds, _) in timed.items()})
         images = torch.rand(batches["both"][-1], 3, size, size, device=self.device)
-        for name, make in {"CUDA graph": as_graph, "compiled": compiled}.items():
-            for kind, one in make(classifier.network, images).items():
-                self.contest(part, f"{kind} {len(images)}, {name}", one, len(images), stop)
+        if self.device.type == "cuda":
+            self.contest_all(part, "CUDA graph", lambda: as_graph(classifier.network, images, autocast=automatic), len(images), stop)
+        if (part.network, part.mode) in COMPILED:
+            self.contest_all(part, "compiled", lambda: compiled(classifier.network, images, autocast=automatic), len(images), stop)
+
+    def contest_all(self, part: Part, how: str, make: Callable[[], dict[str, Contestant]], count: int, stop: float) -> None:
+        """Lines of passes that are prepared first, which may fail."""
+        try:
+            passes = make()
+        except Exception as error:
+            self.write(**_about(part), contestant=how, note=_said(error))
+            return
+        for kind, one in passes.items():
+            self.contest(part, f"{kind} {count}, {how}", one, count, stop)
 
     def race(self, part: Part, classifier: Classifier, job: Job, stop: float) -> None:
         """A job by camdbench, beside its limit, and by other libraries in fp32."""
         generator = torch.Generator().manual_seed(0)
         images = torch.rand(job.count, 3, job.size, job.size, generator=generator).to(self.device)
         work = Work(job, classifier, images, torch.zeros(job.count, dtype=torch.int64, device=self.device))
-        own = next(iter(contestants.doors(work).items()))
-        self.contest(part, f"camdbench.{own[0]}", own[1], job.count, stop, **self.limits(part, work))
+        door, contestant = next(iter(contestants.doors(work).items()))
+        try:
+            more = self.limits(part, work) | {"largest_pass": largest_pass(classifier, contestant)}
+        except Exception as error:
+            self.write(**_about(part), contestant=f"camdbench.{door}", note=_said(error))
+        else:
+            self.contest(part, f"camdbench.{door}", contestant, job.count, stop, **more)
         others, missing = contestants.others(work) if part.mode == "fp32" and time.monotonic() < stop else ({}, {})
         for name, contestant in others.items():
             self.contest(part, name, contestant, job.count, stop)
@@ -155,7 +173,7 @@ class Bench:
         try:
             seconds, facts = self.time(contestant, stop)
         except Exception as error:
-            self.write(**_about(part), contestant=name, note=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
+            self.write(**_about(part), contestant=name, note=_said(error))
             return
         if "limit" in more:
             facts["ratio"] = seconds / count / more["limit"]
@@ -180,7 +198,7 @@ class Bench:
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
         found = list[float]()
-        while len(found) <= ROUNDS and not (found and time.monotonic() + found[-1] > stop):
+        while len(found) <= (1 if self.small else ROUNDS) and not (found and time.monotonic() + found[-1] > stop):
             start = time.perf_counter()
             contestant()
             if cuda:
@@ -190,16 +208,30 @@ class Bench:
         return median(found[1:] or found), {"rounds": len(found) - 1} | memory
 
 
+def largest_pass(classifier: Classifier, contestant: Contestant) -> int:
+    """Most images that a contestant passes at a time."""
+    sizes = list[int]()
+    handle = classifier.network.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    try:
+        contestant()
+    finally:
+        handle.remove()
+    return max(sizes)
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+
+
 def _about(part: Part) -> dict[str, str | int]:
     batch = {"batch": part.job.batch, "size": part.job.size} if part.job else {}
     return {"part": part.name, "network": part.network, "mode": part.mode} | batch
 
 
-def _set_mode(mode: str, device: torch.device) -> None:
+def _set_mode(mode: str) -> None:
     """TF32 in matrix products and convolutions, or not."""
     torch.set_float32_matmul_precision("high" if mode == "tf32" else "highest")
-    if device.type == "cuda":
-        torch.backends.cudnn.allow_tf32 = mode == "tf32"
+    torch.backends.cudnn.allow_tf32 = mode == "tf32"
 
 
 def _autocast(contestant: Contestant, device: torch.device) -> Contestant:
@@ -218,8 +250,13 @@ def plan(given: argparse.Namespace) -> list[Part]:
         shorter = {"iterations=100": "iterations=2", "masks=4000": "masks=8"}
         jobs = [replace(job, size=32, batch=min(job.batch, 2), explainers=_replaced(job.explainers, shorter)) for job in jobs]
     networks = (TINY,) if given.small else tuple(given.networks.split(","))
-    parts = [Part(name, mode, job) for mode in given.modes.split(",") for name in networks for job in (None, *jobs)]
-    return [part for part in parts if part.name not in NO_CAM.get(part.network, ())]
+    return [Part(name, mode, _fitting(job, name)) for mode in given.modes.split(",") for name in networks for job in (None, *jobs)]
+
+
+def _fitting(job: Job | None, name: str) -> Job | None:
+    if job is None or job.explainers != NINE or name in WITH_CAM:
+        return job
+    return replace(job, name="eight CAMs", explainers=NINE.removeprefix("cam,"))
 
 
 def _replaced(text: str, words: dict[str, str]) -> str:
@@ -249,21 +286,27 @@ def main() -> None:
     watch = threading.Timer(given.budget + 30, os._exit, [3])
     watch.daemon = True
     watch.start()
-    bench, parts = Bench(given), plan(given)
+    warnings.simplefilter("ignore", CamdbenchWarning)  # of curves with few points
+    try:
+        bench = Bench(given)
+        _measure_all(bench, list(steps(bench, plan(given))))
+    finally:
+        watch.cancel()
+
+
+def _measure_all(bench: Bench, listed: list[tuple[str, Callable[[float], None]]]) -> None:
     about = machine(bench.device) | {"torch": torch.__version__, "cuda": torch.version.cuda} | versions(PEERS)
     (bench.out / "machine.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
-    listed = list(steps(bench, parts))
     for number, (name, step) in enumerate(listed):
         left = bench.end - time.monotonic()
-        if left <= 0:
-            bench.write(part=name, note="no time was left")
-            continue
         try:
-            step(2 * left / (len(listed) - number))
+            if left > 0:
+                step(2 * left / (len(listed) - number))
+            else:
+                bench.write(part=name, note="no time was left")
         except Exception as error:
-            bench.write(part=name, note=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
+            bench.write(part=name, note=_said(error))
         pd.DataFrame(bench.lines).to_csv(bench.out / "gpu.csv", index=False, float_format="%.6g")
-    watch.cancel()
 
 
 if __name__ == "__main__":
