@@ -54,8 +54,9 @@ def test_what_fails_and_what_no_time_is_left_for_are_named(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "torchcam", None)
     monkeypatch.setattr(speed_module("contestants"), "_explain", lambda work: 1 / 0)
     found = run(monkeypatch, tmp_path / "broken", "--jobs", "Grad-CAM", "--modes", "fp32")
-    lines = found[found["part"] == "Grad-CAM"].fillna("")
-    assert dict(zip(lines["contestant"].str.split().str[0], lines["note"], strict=True)) == {
+    lines = found[found["part"] == "Grad-CAM"]
+    notes = [note if isinstance(note, str) else "" for note in lines["note"]]
+    assert dict(zip(lines["contestant"].str.split().str[0], notes, strict=True)) == {
         "camdbench.explain": "ZeroDivisionError: division by zero",
         "grad-cam": "",
         "captum": "",
@@ -64,7 +65,7 @@ def test_what_fails_and_what_no_time_is_left_for_are_named(monkeypatch: pytest.M
 
 
 def test_the_plan_measures_the_passes_of_a_network_before_its_jobs() -> None:
-    tool: Any = speed_module("gpu")
+    tool: Any = speed_module("gpu_jobs")
     given: Any = type("Given", (), {"jobs": "", "small": False, "networks": ",".join(tool.NETWORKS), "modes": ",".join(tool.MODES)})
     parts = tool.plan(given)
     assert [part.name for part in parts[: 1 + len(tool.JOBS)]] == ["bare passes", *(job.name for job in tool.JOBS)]
