@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import median
-from typing import IO, Any
+from typing import Any
 
 from jobs import ROUNDS, Job
 from paces import best_paces, limit
@@ -41,10 +41,7 @@ class Child:
 
     def close(self) -> None:
         """End the process."""
-        pipe: IO[str] | None = self.process.stdin
-        if pipe is not None:
-            pipe.close()
-        self.process.wait()
+        self.process.communicate()
 
 
 def measure(jobs: list[Job], given: argparse.Namespace) -> Iterator[dict[str, Any]]:

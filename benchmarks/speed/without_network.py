@@ -102,7 +102,7 @@ def imputation(size: int, rounds: int) -> Iterator[Timed]:
 
 
 def default_run_share(threads: int) -> Timed:
-    """The share of `camdbench run` in a process of its own that is not passes, imports included, by processor time.
+    """The share of `camdbench run` in a separate process that is not passes, imports included, by processor time.
 
     The time of the passes is that of bare passes through the embedded network, measured before and after it.
     """

@@ -18,10 +18,12 @@ class PassCounts:
     tail_backward: int = 0
 
     def __add__(self, other: PassCounts) -> PassCounts:
-        return PassCounts(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+        tail = self.tail_forward + other.tail_forward, self.tail_backward + other.tail_backward
+        return PassCounts(self.forward + other.forward, self.backward + other.backward, *tail)
 
     def __sub__(self, other: PassCounts) -> PassCounts:
-        return PassCounts(*(mine - theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+        tail = self.tail_forward - other.tail_forward, self.tail_backward - other.tail_backward
+        return PassCounts(self.forward - other.forward, self.backward - other.backward, *tail)
 
     def total(self) -> int:
         """Sum of all passes."""

@@ -56,7 +56,7 @@ class UsageRow(NamedTuple):
 
     Attributes:
         stage: `trace` (shared parts used by the explainer; computed once for all explainers), `explain` (its other passes) or
-            `metrics`.
+            `metrics` (with the parts that all explainers share).
         images: images of the part.
         forward: images in forward passes through the whole network.
         backward: images in backward passes through the whole network.

@@ -17,7 +17,7 @@ from camdbench.models.pass_counts import copy_counted
 from camdbench.runner.resources import ReferenceImages
 
 T = TypeVar("T")
-KEPT_BYTES = 2**30  # maps of altered images that wait for their explainers; explainers beyond that make theirs in their turn
+KEPT_MAP_BYTES = 2**30  # maps of altered images that wait for their explainers; explainers beyond that make theirs in their turn
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class SharedWork:
     def _waiting(self, key: Hashable, spec: Spec, size: int) -> dict[Spec, _Kept]:
         """Return the explainers that follow, lack these maps of `size` bytes and have room for them."""
         lacking = [other for other in self._left if other != spec and (key, other) not in self._kept]
-        room = (KEPT_BYTES - sum(kept.bytes for kept in self._kept.values())) // size
+        room = (KEPT_MAP_BYTES - sum(kept.bytes for kept in self._kept.values())) // size
         return {other: _Kept(size) for other in lacking[: max(0, room)]}
 
     def _version(self, version: AlteredImages) -> Trace:

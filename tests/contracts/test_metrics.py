@@ -6,9 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
-from helpers.toys import SIZE, ToyData, reordered, toy_batch, toy_classifier
+from helpers.network_hooks import images_counted
+from helpers.toys import SIZE, Toy, ToyData, reordered, toy_batch, toy_classifier
+from skimage.segmentation import slic
 from torch import Tensor
 
 from camdbench.core.registries import NO_EXPLAINER, has_model_scope, metrics, protocol_of
@@ -277,6 +280,55 @@ def test_an_image_has_the_same_value_alone_among_three_and_among_64_in_any_order
     for start, stop in ((0, 1), (3, 6), (63, 64)):
         own = values(scores_of(classifier, batch.part(start, stop), spec))
         torch.testing.assert_close(found[start:stop], own, **CLOSE, equal_nan=True)
+
+
+# Images that a further explainer adds for each image of the batch; for all other metrics none. A curve's ends are shared where they
+# are versions of the image. 16 x 12 pixels are 12 steps of 16, 24 patches of 3 x 3, 12 of 4 x 4 and, with three channels, 18 times 32.
+FURTHER: dict[str, int] = {
+    **dict.fromkeys(("ad", "ag", "ai", "sm", "coherency"), 1),
+    **dict.fromkeys(("insertion", "deletion"), 12 - 1),
+    "aopc": 5,
+    **dict.fromkeys(("morf", "lerf"), 24),
+    "adcc": 2,
+    "road": 2 * 2,
+    **dict.fromkeys(("road_morf", "road_lerf"), 2),
+    "quantus:FaithfulnessEstimate": 18,
+    "quantus:MonotonicityCorrelation": 2 * 18,
+    "quantus:Selectivity": 12 - 1,
+    "quantus:PixelFlipping": 18 - 1,
+    "quantus:RegionPerturbation": 4,
+    "quantus:RelativeRepresentationStability": 1 + 3 * 2,  # Quantus reads the layer by hooks, in passes of its own
+    "quantus:EfficientMPRT": 2,  # of Quantus' own copies
+}
+
+
+@pytest.mark.parametrize("name", [name for name, specs in ROWS.items() if specs[0] in OF_MAPS])
+def test_further_explainers_pass_only_images_that_depend_on_their_maps_and_change_no_value(name: str) -> None:
+    spec, batch = ROWS[name][0], toy_batch(2)
+    cams, found = ("gradcam", "hirescam", "layercam", "xgradcam"), dict[int, list[BatchResult]]()
+    images = dict[int, int]()
+    for count in (1, 2, 4):
+        with images_counted(Toy) as seen:
+            found[count] = _of_several(cams[:count], batch, spec)
+        images[count] = seen.images
+    further = sum(_segments(batch)) if name == "irof" else 2 * FURTHER.get(name, 0)
+    assert images == {count: images[1] + (count - 1) * further for count in (1, 2, 4)}
+    torch.testing.assert_close(values(per_image(found[4][0])), values(per_image(found[1][0])), rtol=0, atol=0, equal_nan=True)
+    [alone] = _of_several(cams[3:], batch, spec)
+    torch.testing.assert_close(values(per_image(found[4][3])), values(per_image(alone)), rtol=0, atol=0, equal_nan=True)
+    assert found[4][3].usage["metrics"].passes == alone.usage["metrics"].passes
+
+
+def _of_several(cams: tuple[str, ...], batch: Batch, spec: str) -> list[BatchResult]:
+    classifier, others = toy_classifier(), ReferenceImages(ToyData(toy_batch()), seed=0, target="label")
+    jobs, metric = [Spec(cam) for cam in cams], metrics.parse_one(spec)
+    with torch.inference_mode(mode=False), classifier.frozen():
+        return list(score_batch(classifier, batch, jobs, [metric], target="label", seed=0, others=others))
+
+
+def _segments(batch: Batch) -> list[int]:
+    """Number of segments that replace parts of each image, by scikit-image."""
+    return [len(np.unique(slic(image.permute(1, 2, 0).double().numpy(), n_segments=12, sigma=0))) for image in batch.images]
 
 
 def _one_pixel() -> Tensor:

@@ -109,8 +109,7 @@ class Trace:
 
     def forget_changed(self, *, everything: bool = False) -> bool:
         """Drop what this trace and those of other layers keep, if an explainer changed any of it in place; returns whether so."""
-        family = (*self._family.values(), *self._origin._family.values())
-        return forget_changed([own._parts for own in family], everything=everything)
+        return forget_changed([own._parts for own in (*self._family.values(), *self._origin._family.values())], everything=everything)
 
     @property
     def images(self) -> Tensor:
@@ -261,12 +260,11 @@ class Trace:
         return seen.output(), self._kept(logits)
 
     def _logits_at_hand(self) -> Tensor:
-        """Logits to choose a class by: those of a pass with attention, if it is the only one, differ by rounding."""
-        family = list(self._origin._family.values())
+        """Logits to choose a class by: those of a pass with attention, if it is the only one (an explainer's, if classes are given)."""
+        family, given = self._origin._family.values(), isinstance(self._target, Tensor)
+        there = {name for _, name in self._origin.usage.read} if given else {name for trace in family for name in trace._parts}
         seen = next((trace for trace in family if "attention" in trace._parts), None)
-        if seen is None or any("forward" in trace._parts for trace in family):
-            return self.logits
-        return seen._attended()[1].detach()
+        return self.logits if seen is None or "forward" in there or "attention" not in there else seen._attended()[1].detach()
 
     def _plain_logits(self) -> Tensor:
         with torch.set_grad_enabled(self.differentiable):
