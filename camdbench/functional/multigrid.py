@@ -219,15 +219,17 @@ def _project(coefficients: Tensor, axis: int) -> Tensor:
 def _inverted(coefficients: Tensor) -> Tensor:
     """Inverses (N, P, P) of systems with coefficients (N, 3, 3, H, W).
 
-    The diagonal is raised a little, since unknowns that act on the same pixels make a system singular.
+    The diagonal is raised a little, since unknowns that act on the same pixels make a system singular. All matrices are brought to one
+    size, since LAPACK's rounding depends on where in memory a matrix of a batch begins.
     """
     height, width = coefficients.shape[-2:]
     units = F.pad(torch.eye(height * width).to(coefficients).unflatten(1, (height, width)), (1, 1, 1, 1))
     products = [coefficients[:, None, y, x] * units[:, y : y + height, x : x + width] for y in range(3) for x in range(3)]
-    system = torch.stack(products).sum(0).flatten(2)
+    pixels = height * width
+    system = F.pad(torch.stack(products).sum(0).flatten(2), (0, _DIRECT - pixels, 0, _DIRECT - pixels))
     diagonal = system.diagonal(dim1=1, dim2=2)
     diagonal.copy_(torch.where(diagonal > 0, (1 + _RAISED) * diagonal, 1))
-    return torch.linalg.inv_ex(system).inverse
+    return torch.linalg.inv_ex(system).inverse[:, :pixels, :pixels].contiguous()
 
 
 def _halve(values: Tensor, dim: int) -> Tensor:

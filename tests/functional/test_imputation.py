@@ -129,10 +129,13 @@ def test_an_image_that_is_done_leaves_the_batch(monkeypatch: pytest.MonkeyPatch)
     assert together == alone[-1]
 
 
-def test_no_image_depends_on_its_batch_mates() -> None:
-    images, known = case(3, count=4)
+@pytest.mark.parametrize("size", [(9, 11), (75, 100)])  # the coarsest grids have an odd number of pixels
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_no_image_depends_on_its_batch_mates(size: tuple[int, int], dtype: torch.dtype) -> None:
+    images, known = case(3, size, count=4)
     known[2] = True
     known[2, 1:8, 1:9] = False  # harder than the others
+    images = images.to(dtype)
     alone = torch.cat([impute(images[index : index + 1], known[index : index + 1]) for index in range(4)])
     assert torch.equal(impute(images, known), alone)
 
