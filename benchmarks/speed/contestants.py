@@ -71,14 +71,14 @@ def _evaluate(work: Work) -> Contestant:
 
 
 def _run(work: Work) -> object:
-    data = InMemoryDataset(make_batch(work.images, labels=work.labels))
+    data = InMemoryDataset(make_batch(work.images.cpu(), labels=work.labels.cpu()))
     with tempfile.TemporaryDirectory() as folder:
         return camdbench.run(
             work.job.explainers,
             work.job.metrics or "complexity",
             models=work.classifier,
             dataset=data,
-            device="cpu",
+            device=str(work.classifier.device),
             batch_size=work.job.batch,
             out=Path(folder) / "run",
             progress=False,

@@ -56,7 +56,7 @@ def passes_of_network(classifier: Classifier, size: int, *, double: bool, batche
     """Bare passes of the network: `forward 4` is one of four images. Those in float64 are of a copy."""
     bare, layer = classifier.network.eval(), classifier.module(classifier.layer_name())
     dtype = torch.float64 if double else torch.float32
-    most = torch.rand(max(*batches["forward"], *batches["both"]), 3, size, size, dtype=dtype)
+    most = torch.rand(max(*batches["forward"], *batches["both"]), 3, size, size, dtype=dtype, device=classifier.device)
 
     def forward(count: int) -> Contestant:
         def one_pass() -> object:

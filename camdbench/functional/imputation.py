@@ -1,84 +1,77 @@
-"""Noisy linear imputation (ROAD): missing pixels as weighted means of their neighbours, by batched conjugate gradients."""
+"""Noisy linear imputation (ROAD): missing pixels as weighted means of their neighbours, by multigrid and conjugate gradients.
+
+Measured at 224 pixels on one thread, against the largest error of 2e-5 that is reached here: scipy's sparse solver takes 10 times as
+long, and its factorisation serves one mask, which no other image or percentage has; conjugate gradients alone take 11 times as long
+for the masks of a CAM, with errors up to 9e-4 in float32; cosine transforms need a region without known pixels. About six cycles
+suffice for any mask.
+"""
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-_CHECK_INTERVAL = 8  # iterations between convergence checks, which synchronise the device
+from camdbench.functional.multigrid import Multigrid
+
+_BLOCKS = {"cpu": 2**16, "cuda": 2**23}  # pixels of images solved at a time: what a processor's cache holds, 2 GB on a GPU
 
 
-def impute(images: Tensor, known: Tensor, *, tolerance: float = 1e-5, rounds: int = 2000) -> Tensor:
-    """Images (N, 3, H, W) with unknown pixels set to the weighted mean of their neighbours (Rong et al. 2022, noisy linear imputation).
+@torch.no_grad()
+def impute(images: Tensor, known: Tensor, *, tolerance: float = 2e-5, rounds: int = 60) -> Tensor:
+    """Images (N, C, H, W) with unknown pixels set to the weighted mean of their neighbours (Rong et al. 2022, noisy linear imputation).
 
     Direct neighbours weigh 1/6, diagonal ones 1/12, renormalised at the border. This is a sparse, symmetric, positive
-    definite system A = D - M K M per image: K is a 3 x 3 convolution, M selects the unknown pixels, D sums the weights
-    inside the image. Conjugate gradients, preconditioned by D, solve all images and channels at once; a converged system
-    is frozen, which makes its solution independent of the batch.
+    definite system per image. Conjugate gradients, preconditioned by a multigrid cycle, solve all channels of an image together;
+    an image that is done leaves the batch.
 
     Args:
-        images: (N, 3, H, W).
-        known: (N, H, W) bool; at least one pixel per image.
-        tolerance: residual relative to the right-hand side at which a system has converged.
-        rounds: maximum number of iterations.
+        images: (N, C, H, W).
+        known: (N, H, W) bool; an image without any known pixel becomes NaN.
+        tolerance: an image is done when a cycle changes none of its pixels by more; what is left of the error is smaller.
+        rounds: maximum number of cycles.
     """
-    missing = (~known).unsqueeze(1).to(images.dtype)
-    weights = _neighbours(torch.ones_like(missing[:1]))  # (1, 1, H, W)
-    start = _block_means(images, known)
-    right = missing * _neighbours(images * (1 - missing))
-    found = start * missing
-    rest = missing * (right - weights * found + _neighbours(found))
-    scaled = rest / weights
-    direction, product = scaled, _dot(rest, scaled)
-    least = (tolerance * _dot(right, right).sqrt()).clamp_min(torch.finfo(images.dtype).tiny)
-    for count in range(rounds):
-        open_ = _dot(rest, rest).sqrt() > least  # (N, 3, 1, 1)
-        if count % _CHECK_INTERVAL == 0 and not bool(open_.any()):
-            break
-        along = missing * (weights * direction - _neighbours(direction))
-        length = torch.where(open_, product / _dot(direction, along), 0)
-        found = found + length * direction
-        rest = rest - length * along
-        scaled = rest / weights
-        following = _dot(rest, scaled)
-        direction = torch.where(open_, scaled + following / product * direction, direction)
-        product = torch.where(open_, following, product)
-    return torch.where(known.unsqueeze(1), images, found)
+    length = max(1, _BLOCKS.get(images.device.type, 2**20) // known.flatten(1).shape[1])
+    parts = zip(images.split(length), known.split(length))
+    return torch.cat([_solve(image, mask, tolerance, rounds) for image, mask in parts])
 
 
-def _neighbours(values: Tensor) -> Tensor:
-    """Weighted sum of the eight neighbours in (N, C, H, W), zero padding.
+def _solve(images: Tensor, known: Tensor, tolerance: float, rounds: int) -> Tensor:
+    known = known.unsqueeze(1)
+    found = torch.where(known, images, _means(images, known))
+    grids = Multigrid.of((~known).to(images.dtype), images.shape[1])
+    left = torch.arange(len(images), device=images.device)
+    guess, rest = found, -grids.product(found)
+    direction, product = torch.zeros_like(found), torch.ones_like(found[:, :, :1, :1])
+    for _ in range(rounds):
+        step = grids.cycle(rest)
+        open_ = step.abs().amax((1, 2, 3)) > tolerance
+        if not open_.all():
+            found[left[~open_]] = guess[~open_] + step[~open_]
+            keep = open_.nonzero().squeeze(1)
+            if not len(keep):
+                return found
+            left, guess, rest, step, direction, product = (values[keep] for values in (left, guess, rest, step, direction, product))
+            grids = grids.keep(keep)
+        following = _dot(rest, step)
+        direction.mul_(_ratio(following, product)).add_(step)
+        product = following
+        along = grids.product(direction)
+        length = _ratio(product, _dot(direction, along))
+        guess.addcmul_(length, direction)
+        rest.addcmul_(length, along, value=-1)
+    found[left] = guess
+    return found
 
-    The weights are products of 1, 2, 1 along rows and columns over 12, without the centre. Sums of shifted images are
-    eight times as fast as a convolution on a CPU.
-    """
-    padded = F.pad(values, (1, 1, 1, 1))
-    rows = padded[..., :-2] + 2 * padded[..., 1:-1] + padded[..., 2:]
-    return (rows[..., :-2, :] + 2 * rows[..., 1:-1, :] + rows[..., 2:, :] - 4 * values) / 12
+
+def _means(images: Tensor, known: Tensor) -> Tensor:
+    """Mean of the known pixels of each image and channel (N, C, 1, 1); NaN where there are none."""
+    return (images * known).sum((2, 3), keepdim=True) / known.sum((2, 3), keepdim=True)
 
 
 def _dot(first: Tensor, second: Tensor) -> Tensor:
     return (first * second).sum((2, 3), keepdim=True)
 
 
-def _block_means(images: Tensor, known: Tensor) -> Tensor:
-    """Initial guess: mean of the known pixels in the smallest block (side a power of 2) that contains any.
-
-    Conjugate gradients alone converge slowly in wide holes.
-    """
-    guess, weight = images * known.unsqueeze(1), known.unsqueeze(1).to(images.dtype)
-    total, empty, scale = guess, weight == 0, 1
-    rows, columns = (torch.arange(side, device=images.device) for side in images.shape[-2:])
-    while max(total.shape[-2:]) > 1:
-        total, weight, scale = _block_sums(total), _block_sums(weight), 2 * scale
-        block = (slice(None), slice(None), (rows // scale)[:, None], columns // scale)
-        guess = torch.where(empty & (weight > 0)[block], (total / weight.clamp_min(torch.finfo(weight.dtype).tiny))[block], guess)
-        empty = empty & ~(weight > 0)[block]
-    return guess
-
-
-def _block_sums(values: Tensor) -> Tensor:
-    """Sums over blocks of 2 x 2 pixels, zero padding."""
-    height, width = values.shape[-2:]
-    return 4 * F.avg_pool2d(F.pad(values, (0, width % 2, 0, height % 2)), 2)
+def _ratio(over: Tensor, under: Tensor) -> Tensor:
+    """The quotient, 0 for a channel that is exact already."""
+    return torch.where(under > 0, over / under, 0)
