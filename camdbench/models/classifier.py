@@ -16,8 +16,8 @@ from camdbench.models import capture
 from camdbench.models.bare_network import bare_network
 from camdbench.models.facts_table import facts_as_html
 from camdbench.models.huggingface_layers import refuse_family
-from camdbench.models.named_layers import find_layer, short_name, without_layer
 from camdbench.models.module_tree import to_eval_frozen
+from camdbench.models.named_layers import find_layer, short_name, without_layer
 from camdbench.models.network_check import NetworkCheck, kept_checks, run_once
 from camdbench.models.network_facts import check_input_size, per_channel
 from camdbench.models.network_output import ReadOutput, split_output, tensor_of, to_logits

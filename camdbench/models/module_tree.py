@@ -8,7 +8,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-
 _SCRIPTED = torch.jit.ScriptModule
 
 

@@ -68,12 +68,14 @@ class Look:
         check: result of the check.
         outputs: (2, C), of the two probe images, each alone, before any conversion.
         layers: what the layers did in the first pass.
+        image_size: (height, width).
         notes: results of further questions to the layers, by name, kept by those who ask.
     """
 
     check: NetworkCheck
     outputs: Tensor
     layers: Observed
+    image_size: Size
     notes: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -133,7 +135,8 @@ def _look(classifier: Classifier, image_size: Size) -> Look:
             raise UsageError(f"{classifier.name}: {finding.message}")
         warnings.warn(f"{classifier.name}: {finding.message}", CamdbenchWarning, stacklevel=2)
     passes = classifier.check_passes - before
-    return Look(NetworkCheck(alone.shape[1], seen.kind, batch_difference(seen), first.gradient_problem, passes), alone, first.layers)
+    check = NetworkCheck(alone.shape[1], seen.kind, batch_difference(seen), first.gradient_problem, passes)
+    return Look(check, alone, first.layers, image_size)
 
 
 def _with_batches(classifier: Classifier, images: Tensor, seen: ProbeOutputs) -> ProbeOutputs:

@@ -133,10 +133,10 @@ def list_layers(classifier: Classifier, image_size: tuple[int, int]) -> list[Lay
     Raises:
         UsageError: the network fails on images of that size, contradicts what is stated of it, or cannot be observed.
     """
-    return layers_of_look(classifier, look_at(classifier, image_size), image_size)
+    return layers_of_look(classifier, look_at(classifier, image_size))
 
 
-def layers_of_look(classifier: Classifier, look: Look, image_size: tuple[int, int]) -> list[Layer]:
+def layers_of_look(classifier: Classifier, look: Look) -> list[Layer]:
     """All layers by a look at their network, as `list_layers` returns them.
 
     Raises:
@@ -146,16 +146,16 @@ def layers_of_look(classifier: Classifier, look: Look, image_size: tuple[int, in
         why = f"its layers cannot be listed ({look.layers.problem})"
         raise UsageError(f"{classifier.name}: {why}; use an explainer without a layer")
     if "layers" not in look.notes:
-        look.notes["layers"] = _layers(classifier, look, image_size)
+        look.notes["layers"] = _layers(classifier, look)
     return list(look.notes["layers"])
 
 
-def _layers(classifier: Classifier, look: Look, image_size: tuple[int, int]) -> list[Layer]:
+def _layers(classifier: Classifier, look: Look) -> list[Layer]:
     modules, layers = dict(classifier.network.named_modules()), list[Layer]()
     differentiable, layouts = not look.check.gradient_problem, look.layers.layouts
     for name, record in look.layers.records.items():
         shape = record.shape or ()
-        found = layouts.get(name, [] if differentiable else layouts_of(classifier, modules[name], shape, image_size))
+        found = layouts.get(name, [] if differentiable else layouts_of(classifier, modules[name], shape, look.image_size))
         layout = found[0] if len(found) == 1 else None
         channels = 0 if layout is None else shape[{"nchw": 1, "nhwc": 3, "tokens": 2}[layout.kind]]
         height, width = (0, 0) if layout is None else (layout.height, layout.width)

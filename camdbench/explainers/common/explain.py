@@ -24,8 +24,8 @@ from camdbench.explainers.common.saliency import saliency
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.targets import check_classes, class_indices
 from camdbench.models.classifier import Classifier
-from camdbench.models.network_check import check_network
-from camdbench.models.target_layers import list_layers
+from camdbench.models.network_check import Look, look_at
+from camdbench.models.target_layers import layers_of_look
 from camdbench.models.zoo import to_classifier
 
 
@@ -81,13 +81,13 @@ def explain(
     classifier = to_classifier(model)
     pixels, names = read_pictures(images, classifier, preprocess, size)
     batch = make_batch(pixels, boxes=boxes, masks=masks).to(classifier.device)
-    place = (batch.images.shape[-2], batch.images.shape[-1])
-    classes = check_network(classifier, place).classes
-    target = _targets(targets, len(batch), classifier, classes)
+    look = look_at(classifier, (batch.images.shape[-2], batch.images.shape[-1]))
+    target = _targets(targets, len(batch), classifier, look.check.classes)
     gives = [name for name, own in (("boxes", boxes), ("masks", masks)) if own is not None]
     with own_explainers(explainers) as texts:
         specs = parse_explainers(texts, gives)
-        found, refused = _explain(classifier, batch, specs, target=target, layer=layer, batch_size=batch_size, seed=seed, names=names)
+        how: dict[str, Any] = {"target": target, "layer": layer, "batch_size": batch_size, "seed": seed, "names": names}
+        found, refused = _explain(classifier, batch, specs, look, **how)
     if len(specs) == 1 and _names_one(explainers):
         if refused:
             raise next(iter(refused.values()))
@@ -99,6 +99,7 @@ def _explain(
     classifier: Classifier,
     batch: Batch,
     specs: Sequence[Spec],
+    look: Look,
     *,
     target: str | Tensor,
     layer: str | None,
@@ -112,7 +113,7 @@ def _explain(
     with torch.inference_mode(mode=False), classifier.frozen():
         for spec in specs:
             try:
-                _check(classifier, spec, layer, batch)
+                _check(classifier, spec, layer, look)
             except NotApplicable as error:
                 refused[str(spec)] = error
         for start in range(0, len(batch), step):
@@ -131,12 +132,11 @@ def _explain(
     return {name: joined(own) for name, own in parts.items() if name not in refused}, refused
 
 
-def _check(classifier: Classifier, spec: Spec, layer: str | None, batch: Batch) -> None:
+def _check(classifier: Classifier, spec: Spec, layer: str | None, look: Look) -> None:
     """Check that an explainer and its layers fit the model."""
-    size = (batch.images.shape[-2], batch.images.shape[-1])
-    check_explainer(classifier, spec, size)
+    check_explainer(classifier, spec, look.check.gradient_problem)
     if "layer" in needs_of(spec):
-        checked_layers(classifier, spec, layer, list_layers(classifier, size))
+        checked_layers(classifier, spec, layer, layers_of_look(classifier, look))
 
 
 def _names_one(explainers: Any) -> bool:
