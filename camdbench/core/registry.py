@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
+from operator import is_not
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -48,6 +49,7 @@ class Registry(Generic[F]):
         self._functions: dict[str, Callable[..., Any]] = {}
         self._own: dict[str, OwnEntry[F]] = {}
         self._entry_points_read = False
+        self._merged: tuple[list[object], dict[str, Entry[F]]] = [None], {}  # entries that were merged, and the result
 
     def register(self, name: str, **facts: object) -> Callable[[Function], Function]:
         """Decorator: `@explainer("hirescam", paper="…")`.
@@ -249,10 +251,15 @@ class Registry(Generic[F]):
         if not self._entry_points_read:
             self._entry_points_read = True
             _load_entry_points(self.package)
-        merged = dict(self._built_in)
-        for entry in self._live.values():
-            self._add(merged, entry)
-        return merged | {name: one.entry for name, one in self._own.items()}
+        parts = [*self._live.values(), *self._own.values()]
+        known, found = self._merged
+        if len(parts) != len(known) or any(map(is_not, parts, known)):
+            found = dict(self._built_in)
+            for entry in self._live.values():
+                self._add(found, entry)
+            found |= {name: one.entry for name, one in self._own.items()}
+            self._merged = parts, found
+        return found
 
     def _aliases(self) -> dict[str, str]:
         """Aliases -> registered names."""

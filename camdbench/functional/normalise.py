@@ -40,8 +40,9 @@ def normalise(maps: Tensor, how: Normalisation) -> Tensor:
         low = torch.zeros_like(maps[:, :1, :1])
     else:
         low = maps.amin((1, 2), keepdim=True)
-    span = maps.amax((1, 2), keepdim=True) - low
-    alive = ~is_constant(maps)[:, None, None] if how == "range" else span > 0
+    high = maps.amax((1, 2), keepdim=True)
+    span = high - low
+    alive = ~_is_flat(low, high) if how == "range" else span > 0
     return torch.where(alive, (maps - low) / torch.where(alive, span, 1), 0)
 
 
@@ -50,6 +51,9 @@ def is_constant(maps: Tensor) -> Tensor:
 
     The tolerance covers bilinear weights, which sum to 1 only up to rounding; without it, that noise would be stretched to [0, 1].
     """
-    flat = maps.detach().flatten(1)
-    span = flat.amax(1) - flat.amin(1)
-    return span <= 8 * torch.finfo(maps.dtype).eps * flat.abs().amax(1)
+    return _is_flat(*maps.detach().flatten(1).aminmax(dim=1))
+
+
+def _is_flat(low: Tensor, high: Tensor) -> Tensor:
+    """Whether a range of values is that of rounding, by the largest absolute value."""
+    return high - low <= 8 * torch.finfo(low.dtype).eps * torch.maximum(high, -low)

@@ -20,10 +20,10 @@ class NetworkState:
 
     A change is another module, class, weight, buffer, dtype or device, a plain attribute that is another object, or a change of a
     tensor in place that torch records, as by `load_state_dict` and optimisers. What the network changes itself in a pass, such as
-    a counter or stored features, is none. Not noticed: hooks, changes inside lists, and of values through `.data` or NumPy.
+    a counter or stored features, is none, nor are modes and `requires_grad`. Not noticed: hooks, changes inside lists, and of values through `.data` or NumPy.
 
     Args:
-        network: the network, in eval mode.
+        network: the network.
         more: an object beside it whose replacement is a change, such as the function that reads its output.
     """
 
@@ -45,7 +45,7 @@ class NetworkState:
         self._loose = {place for place, value in enumerate(self._values) if before._values[place] != value}
 
     def holds(self, network: nn.Module, more: object = None) -> bool:
-        """Whether the network, in eval mode, is as it was."""
+        """Whether the network is as it was."""
         parts, attributes, values = _read(network, more)
         if len(parts) != len(self._parts) or any(known() is not part for known, part in zip(self._parts, parts, strict=True)):
             return False
@@ -74,7 +74,7 @@ class KeptLooks:
         """The kept result, or that of `look()` where there is none or the network has changed.
 
         Args:
-            network: the network, in eval mode with frozen weights.
+            network: the network.
             key: what the result depends on beside the network, such as the size of the images.
             look: looks at the network by passes.
             more: an object beside the network, as in `NetworkState`.

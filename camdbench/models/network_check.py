@@ -48,7 +48,7 @@ class NetworkCheck:
     kind: Output
     batch_difference: float
     gradient_problem: str
-    passes: PassCounts = PassCounts()
+    passes: PassCounts = field(default_factory=PassCounts)
 
     def record(self) -> dict[str, Any]:
         """The result for run.json."""
@@ -97,9 +97,8 @@ def look_at(classifier: Classifier, image_size: Size) -> Look:
     Raises:
         UsageError: as `check_network`.
     """
-    with classifier.uncounted(), torch.inference_mode(mode=False), classifier.frozen():
-        key = image_size, _statement(classifier)
-        return _LOOKS.get(classifier.network, key, partial(_look, classifier, image_size), classifier.read)
+    key = image_size, _statement(classifier)
+    return _LOOKS.get(classifier.network, key, partial(_look, classifier, image_size), classifier.read)
 
 
 def forget_looks(classifier: Classifier) -> None:
@@ -121,6 +120,11 @@ def _statement(classifier: Classifier) -> tuple[object, ...]:
 
 
 def _look(classifier: Classifier, image_size: Size) -> Look:
+    with classifier.uncounted(), torch.inference_mode(mode=False), classifier.frozen():
+        return _seen(classifier, image_size)
+
+
+def _seen(classifier: Classifier, image_size: Size) -> Look:
     images, before = probe_images(image_size, classifier), classifier.check_passes
     first = run_once(classifier, lambda: first_pass(classifier, images[:1]), images[:1])
     with torch.no_grad():

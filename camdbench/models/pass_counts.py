@@ -15,10 +15,12 @@ class PassCounts:
     tail_backward: int = 0
 
     def __add__(self, other: PassCounts) -> PassCounts:
-        return PassCounts(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+        forward, backward = self.forward + other.forward, self.backward + other.backward
+        return PassCounts(forward, backward, self.tail_forward + other.tail_forward, self.tail_backward + other.tail_backward)
 
     def __sub__(self, other: PassCounts) -> PassCounts:
-        return PassCounts(*(mine - theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+        forward, backward = self.forward - other.forward, self.backward - other.backward
+        return PassCounts(forward, backward, self.tail_forward - other.tail_forward, self.tail_backward - other.tail_backward)
 
     def total(self) -> int:
         """Sum of all passes."""

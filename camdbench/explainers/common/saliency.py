@@ -127,8 +127,8 @@ def finish(raw: Tensor, size: tuple[int, int], how: Normalisation) -> Saliency:
     finite = raw.isfinite().flatten(1).all(1)
     clean = torch.where(finite[:, None, None], raw, 0).float()
     maps = normalise(upsample(clean, size), how).clamp(0, 1)
-    constant = (is_constant(clean) | is_constant(maps)) & finite  # `max` leaves nothing of a map without positive values
-    states = [_state(bool(is_finite), bool(flat), how) for is_finite, flat in zip(finite, constant, strict=True)]
+    constant = is_constant(clean) | is_constant(maps)  # `max` leaves nothing of a map without positive values
+    states = [_state(*state, how) for state in zip(finite.tolist(), constant.tolist(), strict=True)]
     return Saliency(raw, maps, tuple(status for status, _ in states), tuple(reason for _, reason in states))
 
 

@@ -316,4 +316,6 @@ class Trace:
         return torch.zeros_like(leaf) if cast("Tensor | None", found) is None else found
 
     def _layout(self, leaf: Tensor) -> TensorLayout:
-        return self.classifier.layout(leaf, self.size, self._layer)
+        if "layout" not in self._parts:
+            self._parts["layout"] = self.classifier.layout(leaf, self.size, self._layer)
+        return self._parts["layout"]
