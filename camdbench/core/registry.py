@@ -14,8 +14,8 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
-from operator import is_not
 from importlib.metadata import entry_points
+from operator import is_not
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 

@@ -16,7 +16,7 @@ from camdbench.models import capture
 from camdbench.models.bare_network import bare_network
 from camdbench.models.facts_table import facts_as_html
 from camdbench.models.huggingface_layers import refuse_family
-from camdbench.models.module_tree import to_eval_frozen
+from camdbench.models.module_tree import Tree, freeze, tree_of
 from camdbench.models.named_layers import find_layer, short_name, without_layer
 from camdbench.models.network_check import NetworkCheck, kept_checks, run_once
 from camdbench.models.network_facts import check_input_size, per_channel
@@ -233,12 +233,18 @@ class Classifier(nn.Module):
         return inputs.flip(1) if self.channels == "bgr" else inputs
 
     @contextmanager
-    def frozen(self) -> Generator[Classifier]:
-        """Eval mode without weight gradients inside the context; restores all modes and flags."""
-        restore = to_eval_frozen(self)
+    def frozen(self, tree: Tree | None = None) -> Generator[Classifier]:
+        """Eval mode without weight gradients inside the context; restores all modes and flags.
+
+        Args:
+            tree: the modules and weights of `network`, if they have just been read.
+        """
+        training, restore = self.training, freeze(self.network, tree or tree_of(self.network))
+        self.__dict__["training"] = False
         try:
             yield self
         finally:
+            self.__dict__["training"] = training
             restore()
 
     @contextmanager

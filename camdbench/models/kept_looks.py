@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary, ref
 
 from torch import Tensor, nn
 
-from camdbench.models.module_tree import tree_of
+from camdbench.models.module_tree import Tree, tree_of
 
 T = TypeVar("T")
 _FIRST = len(vars(nn.Module()))  # attributes that torch sets, before those of a class
@@ -28,7 +28,7 @@ class NetworkState:
     """
 
     def __init__(self, network: nn.Module, more: object = None) -> None:
-        parts, self._attributes, self._values = _read(network, more)
+        parts, self._attributes, self._values = _read(tree_of(network), more)
         self._parts = [*map(_weak, parts)]
         self._names = [_names(part) if isinstance(part, nn.Module) else () for part in parts]
         self._own = dict[int, set[str]]()  # attributes that a module changes in a pass, by its place
@@ -44,9 +44,9 @@ class NetworkState:
                 self._own[place] = {name for name in known | found if known.get(name) != found.get(name)}
         self._loose = {place for place, value in enumerate(self._values) if before._values[place] != value}
 
-    def holds(self, network: nn.Module, more: object = None) -> bool:
-        """Whether the network is as it was."""
-        parts, attributes, values = _read(network, more)
+    def holds(self, tree: Tree, more: object = None) -> bool:
+        """Whether the network with these modules and tensors is as it was."""
+        parts, attributes, values = _read(tree, more)
         if len(parts) != len(self._parts) or any(known() is not part for known, part in zip(self._parts, parts, strict=True)):
             return False
         if attributes != self._attributes:
@@ -70,7 +70,7 @@ class KeptLooks:
     def __init__(self) -> None:
         self._found: WeakKeyDictionary[nn.Module, dict[Hashable, tuple[NetworkState, Any]]] = WeakKeyDictionary()
 
-    def get(self, network: nn.Module, key: Hashable, look: Callable[[], T], more: object = None) -> T:
+    def get(self, network: nn.Module, key: Hashable, look: Callable[[], T], *, more: object = None, tree: Tree | None = None) -> T:
         """The kept result, or that of `look()` where there is none or the network has changed.
 
         Args:
@@ -78,9 +78,10 @@ class KeptLooks:
             key: what the result depends on beside the network, such as the size of the images.
             look: looks at the network by passes.
             more: an object beside the network, as in `NetworkState`.
+            tree: its modules and tensors, if they have just been read.
         """
         kept = self._found.setdefault(network, {})
-        if key in kept and kept[key][0].holds(network, more):
+        if key in kept and kept[key][0].holds(tree or tree_of(network), more):
             return kept[key][1]
         before = NetworkState(network, more)
         found = look()
@@ -98,9 +99,8 @@ class KeptLooks:
         self._found.pop(network, None)
 
 
-def _read(network: nn.Module, more: object) -> tuple[list[Any], list[tuple[int, ...]], list[tuple[int, int]]]:
+def _read(tree: Tree, more: object) -> tuple[list[Any], list[tuple[int, ...]], list[tuple[int, int]]]:
     """Modules, tensors and the further object; identities of the modules' classes and attributes; states of the tensors."""
-    tree = tree_of(network)
     tensors = [*tree.parameters, *tree.buffers]
     attributes = [(id(module.__class__), *map(id, islice(module.__dict__.values(), _FIRST, None))) for module in tree.modules]
     try:

@@ -8,8 +8,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-_SCRIPTED = torch.jit.ScriptModule
-
 
 class Tree(NamedTuple):
     """Modules of a network, each once, and its tensors, where shared ones may come again.
@@ -31,23 +29,23 @@ def tree_of(network: nn.Module) -> Tree:
     >>> [len(part) for part in tree_of(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)))]
     [3, 4, 3]
     """
-    modules, parameters, buffers = list[nn.Module](), list[nn.Parameter | None](), list[Tensor | None]()
-    seen, waiting = set[nn.Module](), [network]
-    while waiting:
-        module = waiting.pop()
-        if module in seen:
-            continue
-        seen.add(module)
-        if isinstance(module, _SCRIPTED):  # keeps its parts elsewhere
-            modules += (inside := [*module.modules()])
-            parameters += module.parameters()
-            buffers += module.buffers()
-            seen.update(inside)
-            continue
-        modules.append(module)
+    modules, parameters, buffers = [network], list[nn.Parameter | None](), list[Tensor | None]()
+    seen, plain = {network}, set[type]()
+    for module in modules:  # grows
+        if module.__class__ not in plain:
+            if isinstance(module, torch.jit.ScriptModule):  # keeps its parts elsewhere
+                modules += (inside := [part for part in module.modules() if part not in seen])
+                parameters += module.parameters()
+                buffers += module.buffers()
+                seen.update(inside)
+                continue
+            plain.add(module.__class__)
         parts = module.__dict__
         if own := parts["_modules"]:
-            waiting += [child for child in own.values() if child is not None]
+            for child in own.values():
+                if child is not None and child not in seen:
+                    seen.add(child)
+                    modules.append(child)
         if own := parts["_parameters"]:
             parameters += own.values()
         if own := parts["_buffers"]:
@@ -55,12 +53,16 @@ def tree_of(network: nn.Module) -> Tree:
     return Tree(modules, [one for one in parameters if one is not None], [one for one in buffers if one is not None])
 
 
-def to_eval_frozen(network: nn.Module) -> Callable[[], None]:
+def freeze(network: nn.Module, tree: Tree) -> Callable[[], None]:
     """Set eval mode without weight gradients; returns a function that restores all modes and flags.
 
     Modules and weights that are right already are not touched.
+
+    Args:
+        network: the network.
+        tree: its modules and weights.
     """
-    modules, parameters, _ = tree_of(network)
+    modules, parameters = tree.modules, tree.parameters
     modes, flags = [module.training for module in modules], [weight.requires_grad for weight in parameters]
 
     def restore() -> None:
@@ -74,9 +76,10 @@ def to_eval_frozen(network: nn.Module) -> Callable[[], None]:
     try:
         if any(modes):
             _to_eval(network, modules)
-        for weight, flag in zip(parameters, flags, strict=True):
-            if flag:
-                weight.requires_grad_(False)
+        if any(flags):
+            for weight, flag in zip(parameters, flags, strict=True):
+                if flag:
+                    weight.requires_grad_(False)
     except BaseException:
         restore()
         raise

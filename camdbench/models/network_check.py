@@ -19,6 +19,7 @@ from camdbench.core.errors import CamdbenchWarning, UsageError, first_line
 from camdbench.core.network_options import Output
 from camdbench.models.first_pass import Observed, check_outputs, first_pass
 from camdbench.models.kept_looks import KeptLooks
+from camdbench.models.module_tree import Tree
 from camdbench.models.pass_counts import PassCounts
 from camdbench.models.probe_outputs import TOLERANCE, ProbeOutputs, batch_difference, findings
 
@@ -88,17 +89,22 @@ def check_network(classifier: Classifier, image_size: Size) -> NetworkCheck:
     return look_at(classifier, image_size).check
 
 
-def look_at(classifier: Classifier, image_size: Size) -> Look:
+def look_at(classifier: Classifier, image_size: Size, tree: Tree | None = None) -> Look:
     """Look at a network once for an image size and what is stated of it, until it changes (see `NetworkState`).
 
     The passes are counted in `check_passes`, not among those of methods. The result belongs to the network, so another classifier
     of it that states the same takes no pass.
 
+    Args:
+        classifier: the model.
+        image_size: (height, width).
+        tree: the modules and weights of its network, if they have just been read.
+
     Raises:
         UsageError: as `check_network`.
     """
     key = image_size, _statement(classifier)
-    return _LOOKS.get(classifier.network, key, partial(_look, classifier, image_size), classifier.read)
+    return _LOOKS.get(classifier.network, key, partial(_look, classifier, image_size), more=classifier.read, tree=tree)
 
 
 def forget_looks(classifier: Classifier) -> None:

@@ -68,7 +68,7 @@ def classifier(
     facts = {"layer": layer, "mean": mean, "std": std, "class_names": class_names, "input_size": input_size, "output": output}
     facts |= {"batch_mates": batch_mates, "prefix_tokens": prefix_tokens}
     facts = {key: value for key, value in facts.items() if value is not None}
-    found = _made(model, facts, name)
+    found = model if isinstance(model, Classifier) and not facts and name is None else _made(model, facts, name)
     if check:
         check_network(found, (found.input_size, found.input_size))
     return found
