@@ -229,7 +229,7 @@ class Classifier(nn.Module):
 
     def normalised(self, images: Tensor) -> Tensor:
         """Input of the network: (images - mean) / std of images (B, 3, H, W), in its channel order and dtype."""
-        inputs = ((images - self.mean) / self.std).to(self.dtype)
+        inputs = (images - self.mean).div_(self.std).to(self.dtype)
         return inputs.flip(1) if self.channels == "bgr" else inputs
 
     @contextmanager

@@ -20,7 +20,8 @@ class NetworkState:
 
     A change is another module, class, weight, buffer, dtype or device, a plain attribute that is another object, or a change of a
     tensor in place that torch records, as by `load_state_dict` and optimisers. What the network changes itself in a pass, such as
-    a counter or stored features, is none, nor are modes and `requires_grad`. Not noticed: hooks, changes inside lists, and of values through `.data` or NumPy.
+    a counter or stored features, is none, nor are modes and `requires_grad`. Not noticed: hooks, changes inside lists, and of
+    values through `.data` or NumPy.
 
     Args:
         network: the network.
@@ -28,8 +29,10 @@ class NetworkState:
     """
 
     def __init__(self, network: nn.Module, more: object = None) -> None:
-        parts, self._attributes, self._values = _read(tree_of(network), more)
-        self._parts = [*map(_weak, parts)]
+        tree = tree_of(network)
+        parts, self._attributes, self._values = _read(tree, more)
+        self._digest, self._gone = _digest(tree, more), list[object]()  # parts that no longer exist, whose identity may be another's
+        self._parts = [_weak(part, self._gone.append) for part in parts]
         self._names = [_names(part) if isinstance(part, nn.Module) else () for part in parts]
         self._own = dict[int, set[str]]()  # attributes that a module changes in a pass, by its place
         self._loose = set[int]()  # places of tensors that change in a pass
@@ -46,6 +49,8 @@ class NetworkState:
 
     def holds(self, tree: Tree, more: object = None) -> bool:
         """Whether the network with these modules and tensors is as it was."""
+        if self._gone or _digest(tree, more) == self._digest:
+            return not self._gone
         parts, attributes, values = _read(tree, more)
         if len(parts) != len(self._parts) or any(known() is not part for known, part in zip(self._parts, parts, strict=True)):
             return False
@@ -99,15 +104,21 @@ class KeptLooks:
         self._found.pop(network, None)
 
 
+def _digest(tree: Tree, more: object) -> int:
+    """Hash of all that `_read` returns, for a comparison without touching what was read before."""
+    found = [hash((id(one), id(one.__class__), *map(id, islice(one.__dict__.values(), _FIRST, None)))) for one in tree.modules]
+    tensors = [*tree.parameters, *tree.buffers]
+    try:
+        return hash((*found, *map(id, tensors), *[one._version for one in tensors], *[one.data_ptr() for one in tensors], id(more)))
+    except RuntimeError:
+        return hash((*found, *map(id, tensors), *map(_value_of, tensors), id(more)))
+
+
 def _read(tree: Tree, more: object) -> tuple[list[Any], list[tuple[int, ...]], list[tuple[int, int]]]:
     """Modules, tensors and the further object; identities of the modules' classes and attributes; states of the tensors."""
     tensors = [*tree.parameters, *tree.buffers]
-    attributes = [(id(module.__class__), *map(id, islice(module.__dict__.values(), _FIRST, None))) for module in tree.modules]
-    try:
-        values = [(one._version, one.data_ptr()) for one in tensors]
-    except RuntimeError:
-        values = [*map(_value_of, tensors)]
-    return [*tree.modules, *tensors, more], attributes, values
+    attributes = [(id(one.__class__), *map(id, islice(one.__dict__.values(), _FIRST, None))) for one in tree.modules]
+    return [*tree.modules, *tensors, more], attributes, [*map(_value_of, tensors)]
 
 
 def _names(module: nn.Module) -> tuple[str, ...]:
@@ -123,8 +134,9 @@ def _value_of(tensor: Tensor) -> tuple[int, int]:
         return 0, 0
 
 
-def _weak(part: object) -> Callable[[], object]:
+def _weak(part: object, gone: Callable[[object], None]) -> Callable[[], object]:
+    """A weak reference that reports the end of its object; one that keeps an object that has none."""
     try:
-        return ref(part)
+        return ref(part, gone)
     except TypeError:  # None, and some objects of extensions
         return lambda: part
