@@ -72,7 +72,8 @@ def command(images: tuple[str, ...], model: str, out: str, as_json: bool, **give
 
     keys = ("weights", "prompts", "mean", "std", "layer", "output", "batch_mates", "download", "device", "precision")
     made = {key: given.pop(key) for key in keys}
-    explained, damaged, refused = explain_images(load_classifier(model, **made), images, out=Path(out), **given)
+    classifier = load_classifier(model, **made)
+    explained, damaged, refused = explain_images(classifier, images, out=Path(out), **given)
     if as_json:
         shared_options.print_json([asdict(item) for item in explained])
     else:
@@ -81,6 +82,7 @@ def command(images: tuple[str, ...], model: str, out: str, as_json: bool, **give
             what = f"{item.class_name or item.target} {100 * item.probability:.1f} %"
             note = "" if item.status == "ok" else f"  ({item.status})"
             click.echo(f"{item.image}  {item.explainer}  {what}  {scores}{note}  {item.overlay}")
+    click.echo(f"passes that checked the network beforehand: {classifier.check_passes}", err=True)
     for name, reason in damaged.items():
         click.echo(f"error: {name}: {reason}", err=True)
     for name, reason in refused.items():

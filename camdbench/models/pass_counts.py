@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,9 @@ class PassCounts:
     def __sub__(self, other: PassCounts) -> PassCounts:
         forward, backward = self.forward - other.forward, self.backward - other.backward
         return PassCounts(forward, backward, self.tail_forward - other.tail_forward, self.tail_backward - other.tail_backward)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in asdict(self).items() if count) or "none"
 
     def total(self) -> int:
         """Sum of all passes."""
