@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from weakref import ref
 
@@ -12,10 +13,12 @@ import torch
 from torch import Tensor, nn
 
 import camdbench
-from camdbench.core.errors import UsageError
+from camdbench.core.errors import CamdbenchWarning, UsageError
+from camdbench.datasets.in_memory import InMemoryDataset, make_batch
 from camdbench.models.classifier import Classifier
-from camdbench.models.network_check import check_network
+from camdbench.models.network_check import check_network, probe_images
 from camdbench.models.pass_counts import PassCounts
+from camdbench.tables.load import load_run
 
 LOOK = [1, 1, 2]  # two images alone, the first also backwards, and both in a batch
 IMAGES = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -84,18 +87,19 @@ def test_a_plain_network_is_looked_at_once_and_a_named_layer_costs_no_more() -> 
     assert sizes == [*LOOK, 3, 3]
 
 
-def test_a_run_looks_anew_and_once() -> None:
+def test_a_run_looks_anew_and_once(tmp_path: Path) -> None:
     network = Small()
-    sizes, labels = watched(network), [0, 1, 2]
+    sizes, data = watched(network), InMemoryDataset(make_batch(IMAGES, labels=[0, 1, 2]))
     classifier = classifier_of(network, input_size=8)
     camdbench.explain(classifier, IMAGES, "gradcam")
     sizes.clear()
-    rows = camdbench.run("gradcam", "ad", models={"small": classifier}, images=IMAGES, labels=labels, progress=False)
-    assert sizes == [*LOOK, 3, 3]
-    record = camdbench.load_run(rows.attrs["run"])["models"]["small"]
+    rows = camdbench.run("gradcam", "ad", models={"small": classifier}, dataset=data, out=tmp_path / "run")
+    assert (sizes, len(rows)) == ([*LOOK, 3, 3], 3)
+    record = load_run(tmp_path / "run")["models"]["small"]
     assert record["check"]["passes"] == {"forward": 4, "backward": 1}
-    logits = torch.tensor(record["probe"])
-    assert logits.shape == (2, 5)
+    with torch.no_grad(), classifier.frozen():
+        expected = torch.cat([classifier(image[None]) for image in probe_images((8, 8), classifier)])
+    torch.testing.assert_close(torch.tensor(record["probe"]), expected, rtol=1e-6, atol=1e-6)
 
 
 def _trains(network: Small) -> None:
@@ -150,7 +154,7 @@ def test_a_change_of_the_network_is_looked_at(change: str) -> None:
     sizes = watched(network)
     explained = camdbench.explain(classifier, IMAGES, "gradcam")
     assert sizes == [*LOOK, 3]
-    fresh = camdbench.explain(classifier_of(network), IMAGES, "gradcam")
+    fresh = camdbench.explain(classifier_of(network).to(classifier.dtype), IMAGES, "gradcam")
     assert (sizes, torch.equal(explained.maps, fresh.maps)) == ([*LOOK, 3, 3], True)
 
 
@@ -202,12 +206,14 @@ def test_a_refusal_is_not_kept_and_a_network_is_not_kept_alive() -> None:
     assert gone() is None
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace")
 def test_weights_of_inference_mode_and_torchscript_are_looked_at_once() -> None:
     with torch.inference_mode():
         network = Small()
-    with pytest.warns(camdbench.CamdbenchWarning, match="a copy of it is explained"):
+    with pytest.warns(CamdbenchWarning, match="a copy of it is explained"):
         classifier = classifier_of(network)
-    scripted = Classifier(torch.jit.trace(Small().eval(), IMAGES[:1]), mean=0.5, std=0.5)  # pyright: ignore[reportArgumentType]
+    plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
+    scripted = Classifier(torch.jit.trace(plain, IMAGES[:1]), mean=0.5, std=0.5)  # pyright: ignore[reportArgumentType]
     for own in (classifier, scripted):
         check_network(own, (8, 8))
         check_network(own, (8, 8))

@@ -20,7 +20,7 @@ IMAGES = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
 def deep(depth: int) -> nn.Sequential:
     torch.manual_seed(0)
-    body = [layer for _ in range(depth) for layer in (nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.Sequential(nn.ReLU()))]
+    body = [layer for _ in range(depth) for layer in (nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.Sequential(nn.Tanh()))]
     return nn.Sequential(nn.Conv2d(3, 4, 3), *body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)).eval()
 
 
@@ -28,6 +28,7 @@ def state(classifier: Classifier) -> tuple[list[bool], list[bool]]:
     return [module.training for module in classifier.modules()], [weight.requires_grad for weight in classifier.parameters()]
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
 @pytest.mark.parametrize("shared", [False, True])
 def test_the_tree_is_that_of_torch(shared: bool) -> None:
     network = deep(3)
@@ -66,7 +67,7 @@ def test_frozen_restores_mixed_modes_and_flags_also_nested_and_after_errors() ->
 
 def test_a_mode_that_cannot_be_left_restores_what_was_set() -> None:
     class Stubborn(nn.Module):
-        def train(self, mode: bool = True) -> Stubborn:  # noqa: ARG002
+        def train(self, mode: bool = True) -> Stubborn:
             raise RuntimeError("no")
 
     classifier = toy_classifier()
