@@ -11,7 +11,7 @@ import ast
 import importlib
 import inspect
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -49,7 +49,7 @@ class Registry(Generic[F]):
         self._functions: dict[str, Callable[..., Any]] = {}
         self._own: dict[str, OwnEntry[F]] = {}
         self._entry_points_read = False
-        self._merged: tuple[list[object], dict[str, Entry[F]]] = [None], {}  # entries that were merged, and the result
+        self._merged: tuple[Sequence[object], dict[str, Entry[F]]] = (None,), {}  # entries that were merged, and the result
 
     def register(self, name: str, **facts: object) -> Callable[[Function], Function]:
         """Decorator: `@explainer("hirescam", paper="…")`.

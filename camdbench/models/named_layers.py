@@ -13,12 +13,9 @@ from camdbench.models.huggingface_layers import WITHOUT_GRID, family_of
 
 def module_at(network: nn.Module, name: str) -> nn.Module | None:
     """The module at a name such as `layer4.1`; None if there is none."""
-    module = network
+    module: nn.Module | None = network
     for step in name.split("."):
-        inside = module._modules
-        if step not in inside or (found := inside[step]) is None:
-            return None
-        module = found
+        module = None if module is None else dict(module.named_children()).get(step)
     return module
 
 
