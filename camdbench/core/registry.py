@@ -142,10 +142,8 @@ class Registry(Generic[F]):
         Raises:
             UsageError: unknown name, invalid option or value, or a duplicate.
         """
-        if isinstance(texts, str):
-            specs = parse_specs(texts)
-        else:
-            specs = tuple(item for text in texts for item in ((text,) if isinstance(text, Spec) else parse_specs(text)))
+        given = [texts] if isinstance(texts, str) else texts
+        specs = tuple(item for text in given for item in ((text,) if isinstance(text, Spec) else parse_specs(text)))
         checked = tuple(self.check(spec) for spec in specs)
         for spec in checked:
             if checked.count(spec) > 1:
@@ -208,9 +206,7 @@ class Registry(Generic[F]):
         if name in self._own:
             return object_hash(self._own[name].code, networks)
         function = self.load(name)
-        if self.is_built_in(name):
-            return None
-        return object_hash(function, networks)
+        return None if self.is_built_in(name) else object_hash(function, networks)
 
     def is_built_in(self, name: str) -> bool:
         """Whether a name is one of camdbench, not of a plug-in or of the user.
@@ -251,15 +247,13 @@ class Registry(Generic[F]):
         if not self._entry_points_read:
             self._entry_points_read = True
             _load_entry_points(self.package)
-        parts = [*self._live.values(), *self._own.values()]
-        known, found = self._merged
+        parts, known = (*self._live.values(), *self._own.values()), self._merged[0]
         if len(parts) != len(known) or any(map(is_not, parts, known)):
-            found = dict(self._built_in)
+            merged = dict(self._built_in)
             for entry in self._live.values():
-                self._add(found, entry)
-            found |= {name: one.entry for name, one in self._own.items()}
-            self._merged = parts, found
-        return found
+                self._add(merged, entry)
+            self._merged = parts, merged | {name: one.entry for name, one in self._own.items()}
+        return self._merged[1]
 
     def _aliases(self) -> dict[str, str]:
         """Aliases -> registered names."""

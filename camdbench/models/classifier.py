@@ -18,7 +18,7 @@ from camdbench.models.facts_table import facts_as_html
 from camdbench.models.huggingface_layers import refuse_family
 from camdbench.models.module_tree import Tree, freeze, tree_of
 from camdbench.models.named_layers import find_layer, short_name, without_layer
-from camdbench.models.network_check import NetworkCheck, kept_checks, run_once
+from camdbench.models.network_check import NetworkCheck, kept_checks
 from camdbench.models.network_facts import check_input_size, per_channel
 from camdbench.models.network_output import ReadOutput, split_output, tensor_of, to_logits
 from camdbench.models.pass_counts import PassCounts
@@ -206,16 +206,6 @@ class Classifier(nn.Module):
             return self(images)
         with torch.autocast(self.device.type, torch.bfloat16):
             return self(images).float()
-
-    def count_classes(self, image_size: tuple[int, int]) -> int:
-        """Number of logits for images of (height, width), from a pass of a blank image, counted in `check_passes`.
-
-        Raises:
-            UsageError: the network fails on such an image; the message states why.
-        """
-        image = torch.zeros(1, 3, *image_size, device=self.device)
-        with self.uncounted(), torch.no_grad(), self.frozen():
-            return run_once(self, lambda: self(image), image).shape[1]
 
     @contextmanager
     def uncounted(self) -> Generator[None]:

@@ -179,6 +179,17 @@ def probe_images(image_size: Size, classifier: Classifier) -> Tensor:
     return images.to(classifier.device, torch.float64 if classifier.mean.dtype == torch.float64 else torch.float32)
 
 
+def count_classes(classifier: Classifier, image_size: Size) -> int:
+    """Number of logits for images of (height, width), from a pass of a blank image, counted in `check_passes`.
+
+    Raises:
+        UsageError: the network fails on such an image; the message states why.
+    """
+    image = torch.zeros(1, 3, *image_size, device=classifier.device)
+    with classifier.uncounted(), torch.no_grad(), classifier.frozen():
+        return run_once(classifier, lambda: classifier(image), image).shape[1]
+
+
 def run_once(classifier: Classifier, run: Callable[[], T], image: Tensor) -> T:
     """The result of a pass of one image (1, 3, H, W).
 

@@ -158,7 +158,7 @@ class Trace:
     @property
     def gradients(self) -> Tensor:
         """(B, K, h, w), d target logit / d activations."""
-        return self._part("gradients", self._gradients)
+        return self._part("gradients", lambda: self._differentiate(self._target_logit))
 
     @property
     def curvature(self) -> Tensor:
@@ -278,9 +278,6 @@ class Trace:
 
     def _target_logit(self, logits: Tensor) -> Tensor:
         return logits.gather(1, self.targets[:, None]).sum()
-
-    def _gradients(self) -> Tensor:
-        return self._differentiate(self._target_logit)
 
     def _differentiate(self, objective: Callable[[Tensor], Tensor]) -> Tensor:
         leaf, _ = self._forward()
