@@ -43,6 +43,7 @@ ELSEWHERE = {
     "datasets/annotation_text.py": "datasets/test_file_hashes.py",
     "datasets/given_data.py": "runner/test_door.py",
     "datasets/own/of_model.py": "datasets/test_own_data.py",
+    "models/first_pass.py": "models/test_target_layers.py",
     "models/named_layers.py": "models/test_classifier.py",
     "models/network_identity.py": "runner/test_identity.py",
     "runner/door.py": "runner/test_door.py",

@@ -86,6 +86,7 @@ def command(images: tuple[str, ...], model: str, out: str, as_json: bool, **give
             what = f"{item.class_name or item.target} {100 * item.probability:.1f} %"
             note = "" if item.status == "ok" else f"  ({item.status})"
             click.echo(f"{item.image}  {item.explainer}  {what}  {scores}{note}  {item.overlay}")
+    click.echo(f"passes that checked the network beforehand: {classifier.check_passes}", err=True)
     for name, reason in damaged.items():
         click.echo(f"error: {name}: {reason}", err=True)
     for name, reason in refused.items():

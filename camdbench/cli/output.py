@@ -48,12 +48,17 @@ def show_summary(summary: pd.DataFrame, form: Format) -> None:
 
 def show_run(rows: pd.DataFrame, *, as_json: bool, quiet: bool) -> int:
     """Write and print the summary of a run, its directory and its failures; return the exit code."""
+    from camdbench.tables.load import load_run
     from camdbench.tables.summary import write_summary
 
     summary = write_summary(rows.attrs["run"])
     show_summary(summary[summary["explainer"].isin(rows["explainer"])], "json" if as_json else "table")
     if not quiet:
         click.echo(f"rows, usage and summary: {rows.attrs['run']}", err=True)
+        for name, facts in load_run(rows.attrs["run"])["models"].items():
+            if passes := facts.get("check", {}).get("passes"):  # a run of an earlier version has none
+                counts = ", ".join(f"{count} {kind}" for kind, count in passes.items())
+                click.echo(visible(f"passes that checked the network {name} beforehand, in no usage: {counts}"), err=True)
     return FINISHED_WITH_FAILURES if show_failures(rows) else 0
 
 

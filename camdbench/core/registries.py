@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from camdbench.core.captum_unsupported import UNSUPPORTED as NOT_OF_CAPTUM
@@ -95,10 +95,13 @@ def parse_explainers(texts: str | Iterable[str | Spec], gives: Collection[str]) 
     if texts == str(NO_EXPLAINER):
         return ()
     lacks = {"boxes", "masks"} - set(gives)
-    fit = [entry for entry in explainers if ":" not in entry.name and not entry.wraps and not lacks & set(entry.facts.needs)]
-    controls = [Spec(entry.name) for entry in fit if entry.facts.control]
-    methods = [Spec(entry.name) for entry in fit if not entry.facts.control]
-    return _with_groups(explainers, texts, {"all": methods + controls, "controls": controls})
+
+    def members(name: str) -> list[Spec]:
+        fit = [entry for entry in explainers if ":" not in entry.name and not entry.wraps and not lacks & set(entry.facts.needs)]
+        controls = [Spec(entry.name) for entry in fit if entry.facts.control]
+        return controls if name == "controls" else [Spec(entry.name) for entry in fit if not entry.facts.control] + controls
+
+    return _with_groups(explainers, texts, ("all", "controls"), members)
 
 
 def parse_metrics(texts: str | Iterable[str | Spec], gives: Collection[str], *, explains: bool = True) -> tuple[Spec, ...]:
@@ -113,17 +116,22 @@ def parse_metrics(texts: str | Iterable[str | Spec], gives: Collection[str], *, 
         UsageError: unknown name, invalid option or value, or a duplicate.
     """
     lacks = {"boxes", "masks"} - set(gives) | (set() if explains else {"explainer"})
-    fit = [entry for entry in metrics if ":" not in entry.name and not lacks & set(entry.facts.needs)]
-    return _with_groups(metrics, texts, {"all": [Spec(entry.name) for entry in fit]})
+
+    def members(_: str) -> list[Spec]:
+        return [Spec(entry.name) for entry in metrics if ":" not in entry.name and not lacks & set(entry.facts.needs)]
+
+    return _with_groups(metrics, texts, ("all",), members)
 
 
-def _with_groups(registry: Registry[Any], texts: str | Iterable[str | Spec], groups: Mapping[str, Sequence[Spec]]) -> tuple[Spec, ...]:
+def _with_groups(
+    registry: Registry[Any], texts: str | Iterable[str | Spec], groups: Collection[str], members_of: Callable[[str], Sequence[Spec]]
+) -> tuple[Spec, ...]:
     """Checked specs; a group name is replaced by its members that are not named themselves."""
     given = [texts] if isinstance(texts, str) else list(texts)
     parsed = [spec for text in given for spec in ((text,) if isinstance(text, Spec) else parse_specs(text))]
     named = registry.parse([spec for spec in parsed if str(spec) not in groups])
     found, left = list[Spec](), iter(named)
     for spec in parsed:
-        members = groups.get(str(spec))
-        found += [next(left)] if members is None else [member for member in members if member not in (*named, *found)]
+        group = members_of(str(spec)) if str(spec) in groups else None
+        found += [next(left)] if group is None else [member for member in group if member not in (*named, *found)]
     return tuple(found)

@@ -11,10 +11,11 @@ import ast
 import importlib
 import inspect
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from importlib.metadata import entry_points
+from operator import is_not
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -48,6 +49,7 @@ class Registry(Generic[F]):
         self._functions: dict[str, Callable[..., Any]] = {}
         self._own: dict[str, OwnEntry[F]] = {}
         self._entry_points_read = False
+        self._merged: tuple[Sequence[object], dict[str, Entry[F]]] = (None,), {}  # entries that were merged, and the result
 
     def register(self, name: str, **facts: object) -> Callable[[Function], Function]:
         """Decorator: `@explainer("hirescam", paper="…")`.
@@ -140,10 +142,8 @@ class Registry(Generic[F]):
         Raises:
             UsageError: unknown name, invalid option or value, or a duplicate.
         """
-        if isinstance(texts, str):
-            specs = parse_specs(texts)
-        else:
-            specs = tuple(item for text in texts for item in ((text,) if isinstance(text, Spec) else parse_specs(text)))
+        given = [texts] if isinstance(texts, str) else texts
+        specs = tuple(item for text in given for item in ((text,) if isinstance(text, Spec) else parse_specs(text)))
         checked = tuple(self.check(spec) for spec in specs)
         for spec in checked:
             if checked.count(spec) > 1:
@@ -206,9 +206,7 @@ class Registry(Generic[F]):
         if name in self._own:
             return object_hash(self._own[name].code, networks)
         function = self.load(name)
-        if self.is_built_in(name):
-            return None
-        return object_hash(function, networks)
+        return None if self.is_built_in(name) else object_hash(function, networks)
 
     def is_built_in(self, name: str) -> bool:
         """Whether a name is one of camdbench, not of a plug-in or of the user.
@@ -249,10 +247,13 @@ class Registry(Generic[F]):
         if not self._entry_points_read:
             self._entry_points_read = True
             _load_entry_points(self.package)
-        merged = dict(self._built_in)
-        for entry in self._live.values():
-            self._add(merged, entry)
-        return merged | {name: one.entry for name, one in self._own.items()}
+        parts, known = (*self._live.values(), *self._own.values()), self._merged[0]
+        if len(parts) != len(known) or any(map(is_not, parts, known)):
+            merged = dict(self._built_in)
+            for entry in self._live.values():
+                self._add(merged, entry)
+            self._merged = parts, merged | {name: one.entry for name, one in self._own.items()}
+        return self._merged[1]
 
     def _aliases(self) -> dict[str, str]:
         """Aliases -> registered names."""

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from camdbench.core.errors import UsageError, file_in
 
@@ -61,6 +62,7 @@ def parse_specs(text: str) -> tuple[Spec, ...]:
     return tuple(parse_spec(item) for item in split_specs(text))
 
 
+@lru_cache(maxsize=1024)
 def parse_spec(text: str) -> Spec:
     """Parse one spec, `name(option=literal, …)`; a wrapper takes specs before its options.
 

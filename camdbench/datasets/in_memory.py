@@ -36,10 +36,9 @@ def make_batch(
     """
     images = to_images(images)
     masks = None if masks is None else to_planes(masks, len(images), "masks")
-    if not (images.min() >= 0 and images.max() <= 1):  # also refuses NaN
-        raise UsageError(
-            f"images have values from {images.min():.3g} to {images.max():.3g}; expected [0, 1], before any mean/std normalisation"
-        )
+    low, high = map(float, images.aminmax())
+    if not (low >= 0 and high <= 1):  # also refuses NaN
+        raise UsageError(f"images have values from {low:.3g} to {high:.3g}; expected [0, 1], before any mean/std normalisation")
     with torch.inference_mode(mode=False):  # tensors created in inference mode have no gradients
         unknown = torch.full((len(images),), -1)
         known = unknown if labels is None else class_indices(labels, len(images), "labels", class_names)

@@ -42,7 +42,7 @@ def normalise(maps: Tensor, how: Normalisation) -> Tensor:
         low = maps.amin((1, 2), keepdim=True)
     high = maps.amax((1, 2), keepdim=True)
     span = high - low
-    alive = ~_is_flat(low, high) if how == "range" else span > 0
+    alive = ~is_flat(low, high) if how == "range" else span > 0
     return torch.where(alive, (maps - low) / torch.where(alive, span, 1), 0)
 
 
@@ -52,10 +52,9 @@ def is_constant(maps: Tensor) -> Tensor:
     The tolerance covers bilinear weights, which sum to 1 only up to rounding; without it, that noise would be stretched to [0, 1].
     """
     flat = maps.detach().flatten(1)
-    return _is_flat(flat.amin(1), flat.amax(1))
+    return is_flat(flat.amin(1), flat.amax(1))  # faster than aminmax
 
 
-def _is_flat(low: Tensor, high: Tensor) -> Tensor:
-    """Whether values between two bounds are equal up to rounding."""
-    largest = torch.maximum(low.detach().abs(), high.detach().abs())
-    return high.detach() - low.detach() <= 8 * torch.finfo(low.dtype).eps * largest
+def is_flat(low: Tensor, high: Tensor) -> Tensor:
+    """Whether each range of values (B,) is that of rounding, by the largest absolute value, (B,) bool."""
+    return high - low <= 8 * torch.finfo(low.dtype).eps * torch.maximum(high, -low)

@@ -26,7 +26,7 @@ def split_call(layer: str) -> tuple[str, int | None]:
     >>> split_call("_swish[-1]"), split_call("layer4.1")
     (('_swish', -1), ('layer4.1', None))
     """
-    found = re.fullmatch(r"(.+)\[(-?\d+)\]", layer)
+    found = re.fullmatch(r"(.+)\[(-?\d+)\]", layer) if layer.endswith("]") else None
     return (layer, None) if found is None else (found[1], int(found[2]))
 
 

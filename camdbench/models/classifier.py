@@ -17,8 +17,9 @@ from camdbench.models.autocasting import in_bfloat16
 from camdbench.models.bare_network import bare_network
 from camdbench.models.facts_table import facts_as_html
 from camdbench.models.huggingface_layers import refuse_family
+from camdbench.models.module_tree import Tree, freeze, tree_of
 from camdbench.models.named_layers import find_layer, short_name, without_layer
-from camdbench.models.network_check import NetworkCheck, run_once
+from camdbench.models.network_check import NetworkCheck, kept_checks
 from camdbench.models.network_facts import check_input_size, per_channel
 from camdbench.models.network_output import ReadOutput, split_output, tensor_of, to_logits
 from camdbench.models.optimisation import Optimisation
@@ -30,6 +31,9 @@ from camdbench.models.weights_file import hash_weights
 
 class Classifier(nn.Module):
     """A network with normalisation, target layer and pass counts.
+
+    `passes` counts those of methods; `check_passes` those by which camdbench looks at the network: the check of its outputs and
+    layers once per image size (see `network_check.look_at`), and checks of some methods.
 
     Args:
         network: maps mean/std-normalised images (B, 3, H, W) to logits (B, C), or to an object with `.logits`, key `logits` or a
@@ -60,7 +64,7 @@ class Classifier(nn.Module):
     output: Output | None
     optimize: Optimize = "none"
     optimisation: Optimisation | None = None  # set by `optimised`
-    changing_attributes = ("passes", "checks", "optimisation")  # no part of its identity
+    changing_attributes = ("passes", "check_passes", "optimisation")  # no part of its identity
 
     def __init__(
         self,
@@ -93,7 +97,6 @@ class Classifier(nn.Module):
         self.channels: Channels = check_choice("channels", channels, Channels)
         self.preprocess = preprocess
         self.revision: str | None = None  # of the weights, if they come from a hub
-        self.checks = dict[tuple[object, ...], NetworkCheck]()  # by image size and what is stated
         self.register_buffer("mean", per_channel(mean, "mean"), persistent=False)
         self.register_buffer("std", per_channel(std, "std"), persistent=False)
         if bool((self.std <= 0).any()):
@@ -103,7 +106,7 @@ class Classifier(nn.Module):
         self.layer = default_layer(network) if layer is None else self.layer_name(layer)
         if self.layer is not None and isinstance(self.module(self.layer), torch.jit.ScriptModule):
             raise UsageError(f"layer = {self.layer}: layers of TorchScript cannot be captured; omit it, and use rise, saliency, …")
-        self.passes = PassCounts()
+        self.passes, self.check_passes = PassCounts(), PassCounts()
         self._capturing = False
         self._calls = dict[str, int]()  # of layers that were captured by call
         self._backward_kind: Literal["backward", "tail_backward"] = "backward"
@@ -125,6 +128,11 @@ class Classifier(nn.Module):
     def dtype(self) -> torch.dtype:
         """Dtype of the network: that of its first floating-point weight."""
         return next((weight.dtype for weight in self.network.parameters() if weight.is_floating_point()), self.mean.dtype)
+
+    @property
+    def checks(self) -> dict[tuple[int, int], NetworkCheck]:
+        """Results of the checks of the network so far, by image size."""
+        return kept_checks(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, C) of images (B, 3, H, W) in [0, 1]; counts the pass, and a backward pass through it.
@@ -199,23 +207,14 @@ class Classifier(nn.Module):
         with torch.autocast(self.device.type, torch.bfloat16):
             return self(images).float()
 
-    def count_classes(self, image_size: tuple[int, int]) -> int:
-        """Number of logits for images of (height, width), from an uncounted pass of a blank image.
-
-        Raises:
-            UsageError: the network fails on such an image; the message states why.
-        """
-        image = torch.zeros(1, 3, *image_size, device=self.device)
-        with self.uncounted(), torch.no_grad(), self.frozen():
-            return run_once(self, lambda: self.outputs(image), image).shape[1]
-
     @contextmanager
     def uncounted(self) -> Generator[None]:
-        """Passes inside the context are not counted."""
+        """Passes inside the context are counted in `check_passes`, not in `passes`."""
         passes = self.passes
         try:
             yield
         finally:
+            self.check_passes += self.passes - passes
             self.passes = passes
 
     def normalised(self, images: Tensor) -> Tensor:
@@ -224,26 +223,19 @@ class Classifier(nn.Module):
         return inputs.flip(1) if self.channels == "bgr" else inputs
 
     @contextmanager
-    def frozen(self) -> Generator[Classifier]:
-        """Eval mode without weight gradients inside the context; restores all modes and flags."""
-        modes = [(module, module.training) for module in self.modules()]
-        flags = [(parameter, parameter.requires_grad) for parameter in self.parameters()]
+    def frozen(self, tree: Tree | None = None) -> Generator[Classifier]:
+        """Eval mode without weight gradients inside the context; restores all modes and flags.
+
+        Args:
+            tree: the modules and weights of `network`, if they have just been read.
+        """
+        training, restore = self.training, freeze(self.network, tree or tree_of(self.network))
+        self.__dict__["training"] = False
         try:
-            self._to_eval()
-            self.requires_grad_(False)
             yield self
         finally:
-            for module, training in modes:
-                module.training = training
-            for parameter, requires_grad in flags:
-                parameter.requires_grad_(requires_grad)
-
-    def _to_eval(self) -> None:
-        try:
-            self.eval()
-        except NotImplementedError:  # the mode of an exported program was fixed when it was made
-            for module in self.modules():
-                module.training = False
+            self.__dict__["training"] = training
+            restore()
 
     @contextmanager
     def captured(self, layer: str | None = None, *, attached: bool = False) -> Generator[capture.Capture]:

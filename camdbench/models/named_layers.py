@@ -11,9 +11,17 @@ from camdbench.models.capture import split_call
 from camdbench.models.huggingface_layers import WITHOUT_GRID, family_of
 
 
+def module_at(network: nn.Module, name: str) -> nn.Module | None:
+    """The module at a name such as `layer4.1`; None if there is none."""
+    module: nn.Module | None = network
+    for step in name.split("."):
+        module = None if module is None else dict(module.named_children()).get(step)
+    return module
+
+
 def short_name(network: nn.Module, layer: str) -> str:
     """The name of a layer in the network, without the prefix of a wrapper."""
-    return layer if split_call(layer)[0] in dict(network.named_modules()) else bare_name(layer)
+    return layer if module_at(network, split_call(layer)[0]) is not None else bare_name(layer)
 
 
 def find_layer(network: nn.Module, layer: str, owner: str) -> nn.Module:
@@ -22,11 +30,16 @@ def find_layer(network: nn.Module, layer: str, owner: str) -> nn.Module:
     Raises:
         UsageError: unknown name (with suggestions).
     """
-    modules = dict(network.named_modules())
-    name = split_call(short_name(network, layer))[0]
-    if name not in modules or not name:
-        raise unknown("layer", layer, [name for name in modules if name], of=owner, more="(see: camdbench layers)")
-    return modules[name]
+    found = module_at(network, split_call(short_name(network, layer))[0])
+    if found is None:
+        raise unknown_layer(network, layer, owner)
+    return found
+
+
+def unknown_layer(network: nn.Module, layer: str, owner: str) -> UsageError:
+    """The error of a name that no layer has, with suggestions."""
+    names = [name for name, _ in network.named_modules() if name]
+    return unknown("layer", layer, names, of=owner, more="(see: camdbench layers)")
 
 
 def without_layer(network: nn.Module, owner: str) -> UsageError:

@@ -1,68 +1,36 @@
 """Check of a network: do its outputs mean what they are taken for, and do they depend on the image alone?
 
-Three small uncounted passes per image size. `findings` is a pure function of their outputs.
+One look per network and image size: four forward passes and a backward pass of small images, counted in `Classifier.check_passes`,
+in the first of which all layers are observed. It is kept until the network changes. `findings` is a pure function of the outputs.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from camdbench.core.errors import CamdbenchWarning, UsageError, first_line
 from camdbench.core.network_options import Output
+from camdbench.models.first_pass import Observed, check_outputs, first_pass
+from camdbench.models.kept_looks import KeptLooks
+from camdbench.models.module_tree import Tree
+from camdbench.models.pass_counts import PassCounts
+from camdbench.models.probe_outputs import TOLERANCE, ProbeOutputs, batch_difference, findings
 
 if TYPE_CHECKING:
     from camdbench.models.classifier import Classifier
 
-_TOLERANCE = 1e-3  # of sums of probabilities, and of differences relative to the spread of an image's outputs
-_ROUNDING = 1e-6
-_AFFINE = ("AddmmBackward0", "MmBackward0", "ConvolutionBackward0")
-_VIEWS = ("ViewBackward0", "ReshapeAliasBackward0", "SqueezeBackward0", "SqueezeBackward1", "ToCopyBackward0")
 _BATCH_NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d, torch.nn.SyncBatchNorm)
+_LOOKS = KeptLooks()
 
 Size = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class ProbeOutputs:
-    """Outputs of a network for a few images, before any conversion.
-
-    Attributes:
-        alone: (N, C), of each image alone.
-        together: (N, C), of all images in one batch; None if the network runs them one by one.
-        again: (N, C), of the same batch a second time; None if not needed.
-        problem: what the network reported for a batch of several images; empty if it accepts them.
-        unnormalised: first normalisation layer without running statistics, in words; empty if there is none.
-        extreme: (N, C), of colours far outside [0, 1], where logits leave [0, 1] and sigmoids do not; None if not needed.
-        affine: whether they are those of a linear layer or a convolution, with nothing after it.
-    """
-
-    alone: Tensor
-    together: Tensor | None = None
-    again: Tensor | None = None
-    problem: str = ""
-    unnormalised: str = ""
-    extreme: Tensor | None = None
-    affine: bool = False
-
-    @property
-    def kind(self) -> Output:
-        """What the outputs look like."""
-        found = kind_of(self.alone)
-        bounded = self.extreme is None or kind_of(self.extreme) != "logits" or not bool(self.extreme.isfinite().all())
-        return found if found != "sigmoid" or (bounded and not self.affine) else "logits"
-
-
-class Finding(NamedTuple):
-    """A contradiction between a network's outputs and what they are taken for."""
-
-    message: str
-    refused: bool = True
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -74,12 +42,14 @@ class NetworkCheck:
         kind: what the outputs look like: logits, probabilities, log-probabilities or sigmoid.
         batch_difference: largest difference of an image alone and in a batch, relative to the spread of its outputs.
         gradient_problem: why the network gives no gradients; empty if it does.
+        passes: images that the look at the network passed through it.
     """
 
     classes: int
     kind: Output
     batch_difference: float
     gradient_problem: str
+    passes: PassCounts = field(default_factory=PassCounts)
 
     def record(self) -> dict[str, Any]:
         """The result for run.json."""
@@ -87,128 +57,102 @@ class NetworkCheck:
             "looks_like": self.kind,
             "batch_difference": float(f"{self.batch_difference:.1e}"),
             "gradients": self.gradient_problem or "yes",
+            "passes": {"forward": self.passes.forward, "backward": self.passes.backward},
         }
 
 
-def findings(seen: ProbeOutputs, *, output: Output | None = None, class_names: Sequence[str] = ()) -> list[Finding]:
-    """Contradictions in the outputs of a network, the gravest first.
+@dataclass
+class Look:
+    """What one look at a network has shown at one image size.
 
-    Args:
-        seen: outputs of a few images.
-        output: what the outputs are said to be; None: nothing is said, and logits are expected.
-        class_names: names of the classes; empty if unknown.
+    Attributes:
+        check: result of the check.
+        outputs: (2, C), of the two probe images, each alone, before any conversion.
+        layers: what the layers did in the first pass.
+        image_size: (height, width).
+        notes: results of further questions to the layers, by name, kept by those who ask.
     """
-    rows = seen.alone
-    if class_names and len(class_names) != rows.shape[1]:
-        return [Finding(f"class_names: {len(class_names)} names for {rows.shape[1]} classes; name each class once")]
-    if rows.dtype not in (torch.float32, torch.float64):
-        return [Finding(f"output: {rows.dtype} values; return float32, for instance by network.float()")]
-    if bool((rows.isnan() | rows.isposinf()).any()):
-        return [Finding("output: not finite; check the weights and the normalisation (mean, std)")]
-    if bool((rows == rows[:, :1]).all()):
-        equal = Finding("output: all classes have equal values, so every class is as likely as any other", refused=False)
-        return [*_batch_findings(seen), equal]
-    return [*_batch_findings(seen), *_kind_findings(seen.kind, output)]
 
-
-def kind_of(rows: Tensor) -> Output:
-    """What outputs (N, C) look like: logits, unless all of them have the range and the sum of something else.
-
-    >>> rows = torch.tensor([[2.0, -1.0, 0.5], [0.1, 0.3, -2.0]])
-    >>> kind_of(rows), kind_of(rows.softmax(1)), kind_of(rows.log_softmax(1)), kind_of(rows.sigmoid())
-    ('logits', 'probabilities', 'log-probabilities', 'sigmoid')
-    """
-    rows = rows.double()
-    low, high = float(rows.min()), float(rows.max())
-    if low >= -_ROUNDING and bool(((rows.sum(1) - 1).abs() <= _TOLERANCE).all()):
-        return "probabilities"
-    if high <= _ROUNDING and bool((rows.logsumexp(1).abs() <= _TOLERANCE).all()):
-        return "log-probabilities"
-    return "sigmoid" if low >= 0 and high <= 1 and high > low else "logits"
-
-
-def _kind_findings(kind: Output, output: Output | None) -> list[Finding]:
-    if output == "logits" or kind == (output or "logits") or (output == "sigmoid" and kind == "probabilities"):
-        return []
-    looks = {
-        "probabilities": "probabilities (no value is negative, and those of an image sum to 1)",
-        "log-probabilities": "log-probabilities (their exponentials sum to 1)",
-        "sigmoid": "values of a sigmoid (all lie in [0, 1])",
-        "logits": "logits",
-    }
-    if output is not None:
-        return [Finding(f"output = {output}: the network returns {looks[kind]}; state output='{kind}'")]
-    fix = f"state output='{kind}' (--output {kind}), return the values before it, or insist with output='logits'"
-    return [Finding(f"output: the network returns {looks[kind]}, not logits; {fix}")]
-
-
-def _batch_findings(seen: ProbeOutputs) -> list[Finding]:
-    if seen.problem:
-        return [Finding(f"batch_mates: several images at once fail ({seen.problem}); {_ALONE}")]
-    if (noise := _repeat_difference(seen)) > _TOLERANCE:
-        return [Finding(f"output: random ({noise:.2g} of its spread between two equal passes); remove noise and dropout")]
-    if (difference := batch_difference(seen)) > _TOLERANCE:
-        cause = f": {seen.unnormalised}" if seen.unnormalised else ""
-        what = f"outputs of an image depend on the other images of its batch ({difference:.2g} of their spread){cause}"
-        return [Finding(f"batch_mates: {what}; {_ALONE}")]
-    return []
-
-
-_ALONE = "state batch_mates='alone' (--batch-mates alone) to run one image at a time"
-
-
-def batch_difference(seen: ProbeOutputs) -> float:
-    """Largest difference of an image alone and in a batch, relative to the spread of its outputs; 0 without a batch."""
-    return 0.0 if seen.together is None else _difference(seen.together, seen.alone)
-
-
-def _repeat_difference(seen: ProbeOutputs) -> float:
-    return 0.0 if seen.together is None or seen.again is None else _difference(seen.together, seen.again)
-
-
-def _difference(first: Tensor, second: Tensor) -> float:
-    """Largest difference relative to the largest spread over classes or images; -inf excludes a class."""
-    finite = first.isfinite() & second.isfinite()
-    first, second = (torch.where(finite, rows.double(), 0) for rows in (first, second))
-    spread = max(float((rows.amax(axis) - rows.amin(axis)).max()) for axis in (0, 1) for rows in (first, second))
-    return float((first - second).abs().max()) / spread if spread else 0.0
+    check: NetworkCheck
+    outputs: Tensor
+    layers: Observed
+    image_size: Size
+    notes: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 def check_network(classifier: Classifier, image_size: Size) -> NetworkCheck:
-    """Check a classifier once per image size and statement; the passes are not counted, and the classifier keeps the result.
+    """The result of the check at an image size, by a look at the network if none is kept.
 
     Raises:
         UsageError: the network fails on such images, or its outputs contradict what they are taken for.
     """
-    key = image_size, classifier.output, classifier.batch_mates
-    if key not in classifier.checks:
-        with classifier.uncounted(), torch.inference_mode(mode=False), classifier.frozen():
-            classifier.checks[key] = _checked(classifier, image_size)
-    return classifier.checks[key]
+    return look_at(classifier, image_size).check
 
 
-def _checked(classifier: Classifier, image_size: Size) -> NetworkCheck:
-    images = probe_images(image_size, classifier)
-    first, problem, affine = _first_pass(classifier, images[:1])
+def look_at(classifier: Classifier, image_size: Size, tree: Tree | None = None) -> Look:
+    """Look at a network once for an image size and what is stated of it, until it changes (see `NetworkState`).
+
+    The passes are counted in `check_passes`, not among those of methods. The result belongs to the network, so another classifier
+    of it that states the same takes no pass.
+
+    Args:
+        classifier: the model.
+        image_size: (height, width).
+        tree: the modules and weights of its network, if they have just been read.
+
+    Raises:
+        UsageError: as `check_network`.
+    """
+    key = image_size, _statement(classifier)
+    return _LOOKS.get(classifier.network, key, partial(_look, classifier, image_size), more=classifier.read, tree=tree)
+
+
+def forget_looks(classifier: Classifier) -> None:
+    """Look at the network anew next time, also for changes that leave no trace in it."""
+    _LOOKS.forget(classifier.network)
+
+
+def kept_checks(classifier: Classifier) -> dict[Size, NetworkCheck]:
+    """Results of the check by image size, as far as there are any."""
+    stated = _statement(classifier)
+    return {size: look.check for (size, own), look in _LOOKS.of(classifier.network).items() if own == stated}
+
+
+def _statement(classifier: Classifier) -> tuple[object, ...]:
+    """What is stated of a network, on which its check and the layouts of its layers depend."""
+    numbers = tuple(classifier.mean.flatten().tolist()), tuple(classifier.std.flatten().tolist())
+    own = classifier.output, classifier.batch_mates, classifier.channels, classifier.prefix_tokens
+    return (*own, *numbers, classifier.mean.dtype, classifier.class_names)
+
+
+def _look(classifier: Classifier, image_size: Size) -> Look:
+    with classifier.uncounted(), torch.inference_mode(mode=False), classifier.frozen():
+        return _seen(classifier, image_size)
+
+
+def _seen(classifier: Classifier, image_size: Size) -> Look:
+    images, before = probe_images(image_size, classifier), classifier.check_passes
+    first = run_once(classifier, lambda: first_pass(classifier, images[:1]), images[:1])
     with torch.no_grad():
-        rows = [first, *(classifier.outputs(image[None]) for image in images[1:])]
-        seen = ProbeOutputs(torch.cat(rows), affine=affine)
+        alone = torch.cat([first.outputs, *(check_outputs(classifier, image[None]) for image in images[1:])])
+        seen = ProbeOutputs(alone, affine=first.affine)
         if classifier.batch_mates == "together":
             seen = _with_batches(classifier, images, seen)
         if seen.kind == "sigmoid" and classifier.output != "logits":
             seen = replace(seen, extreme=_extreme(classifier, images[:1]))
-    found = findings(seen, output=classifier.output, class_names=classifier.class_names)
-    for finding in found:
+    for finding in findings(seen, output=classifier.output, class_names=classifier.class_names):
         if finding.refused:
             raise UsageError(f"{classifier.name}: {finding.message}")
         warnings.warn(f"{classifier.name}: {finding.message}", CamdbenchWarning, stacklevel=2)
-    return NetworkCheck(first.shape[1], seen.kind, batch_difference(seen), problem)
+    passes = classifier.check_passes - before
+    check = NetworkCheck(alone.shape[1], seen.kind, batch_difference(seen), first.gradient_problem, passes)
+    return Look(check, alone, first.layers, image_size)
 
 
 def _with_batches(classifier: Classifier, images: Tensor, seen: ProbeOutputs) -> ProbeOutputs:
     """Add the outputs of a batch, and those of its repetition if they differ from single images."""
     try:
-        together = classifier.outputs(images)
+        together = check_outputs(classifier, images)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # raised by the network
@@ -216,7 +160,7 @@ def _with_batches(classifier: Classifier, images: Tensor, seen: ProbeOutputs) ->
     if len(together) != len(images):
         return replace(seen, problem=f"{len(together)} rows for {len(images)} images")
     found = replace(seen, together=together, unnormalised=_without_statistics(classifier.network))
-    return found if batch_difference(found) <= _TOLERANCE else replace(found, again=classifier.outputs(images))
+    return found if batch_difference(found) <= TOLERANCE else replace(found, again=check_outputs(classifier, images))
 
 
 def _without_statistics(network: torch.nn.Module) -> str:
@@ -235,38 +179,18 @@ def probe_images(image_size: Size, classifier: Classifier) -> Tensor:
     return images.to(classifier.device, torch.float64 if classifier.mean.dtype == torch.float64 else torch.float32)
 
 
-def _first_pass(classifier: Classifier, image: Tensor) -> tuple[Tensor, str, bool]:
-    """Outputs (1, C) of one image, why they have no gradient (empty if they have one), and whether a linear layer is the last step.
+def count_classes(classifier: Classifier, image_size: Size) -> int:
+    """Number of logits for images of (height, width), from a pass of a blank image, counted in `check_passes`.
 
     Raises:
-        UsageError: the pass fails.
+        UsageError: the network fails on such an image; the message states why.
     """
-    leaf = image.clone().requires_grad_()
-    with torch.enable_grad():
-        found = run_once(classifier, lambda: classifier.outputs(leaf), image)
-        if len(found) != 1:
-            raise UsageError(f"{classifier.name}: {len(found)} rows of outputs for one image; return one row per image")
-        return found.detach(), _gradient_problem(found, leaf), _is_affine(found.grad_fn)
+    image = torch.zeros(1, 3, *image_size, device=classifier.device)
+    with classifier.uncounted(), torch.no_grad(), classifier.frozen():
+        return run_once(classifier, lambda: classifier(image), image).shape[1]
 
 
-def _is_affine(step: Any) -> bool:
-    """Whether a step of autograd's graph is a linear layer or a convolution, perhaps behind views; False without a graph."""
-    while step is not None and step.name() in _VIEWS:
-        step = step.next_functions[0][0]
-    return step is not None and step.name() in _AFFINE
-
-
-def _gradient_problem(found: Tensor, leaf: Tensor) -> str:
-    if not found.requires_grad:
-        return "its outputs carry no gradients: they are computed under torch.no_grad, or detached"
-    try:
-        torch.autograd.grad(found.sum(), leaf)
-    except Exception as error:  # operations without a derivative raise many types
-        return f"it cannot be differentiated ({first_line(error)})"
-    return ""
-
-
-def run_once(classifier: Classifier, run: Callable[[], Tensor], image: Tensor) -> Tensor:
+def run_once(classifier: Classifier, run: Callable[[], T], image: Tensor) -> T:
     """The result of a pass of one image (1, 3, H, W).
 
     Raises:
@@ -305,6 +229,6 @@ def _extreme(classifier: Classifier, image: Tensor) -> Tensor | None:
 def _tried(classifier: Classifier, image: Tensor) -> Tensor | None:
     try:
         with torch.no_grad():
-            return classifier.outputs(image)
+            return check_outputs(classifier, image)
     except Exception:  # raised by the network
         return None

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from camdbench.core.object_text import network_text
-from camdbench.models.network_check import probe_images
+from camdbench.models.network_output import to_logits
 
 if TYPE_CHECKING:
     from camdbench.models.classifier import Classifier
@@ -28,11 +28,9 @@ def network_code(network: nn.Module) -> str:
     return hashlib.sha256(network_text(network).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def probe(classifier: Classifier, image_size: tuple[int, int]) -> list[list[float]]:
-    """Logits (2, at most 16) of two fixed images in float32, of classes at equal distances; the passes are not counted."""
-    images = probe_images(image_size, classifier)
-    with classifier.uncounted(), torch.inference_mode(mode=False), torch.no_grad(), classifier.frozen():
-        rows = torch.cat([classifier(image[None]) for image in images]).float().cpu()
+def probe(classifier: Classifier, outputs: Tensor) -> list[list[float]]:
+    """Logits (2, at most 16) in float32, of classes at equal distances, from the outputs (2, C) for the two probe images."""
+    rows = to_logits(outputs, classifier.output).float().cpu()
     step = -(-rows.shape[1] // _CLASSES)
     return [[float(f"{value:.7g}") for value in row] for row in rows[:, ::step].tolist()]
 

@@ -51,8 +51,8 @@ def classifier(
         output: what the network returns, or a function from it to logits; default: logits, and anything else is refused.
         batch_mates: `alone` passes one image at a time.
         prefix_tokens: number of tokens before those of the patches.
-        check: run the check of the outputs now, by uncounted passes of images of `input_size`; it also runs at first use, at the size
-            of the images.
+        check: run the check of the outputs now, by passes of images of `input_size`, counted in `check_passes`; it also runs at first use,
+            at the size of the images.
 
     Returns:
         The classifier; a given one as it is.
@@ -68,7 +68,7 @@ def classifier(
     facts = {"layer": layer, "mean": mean, "std": std, "class_names": class_names, "input_size": input_size, "output": output}
     facts |= {"batch_mates": batch_mates, "prefix_tokens": prefix_tokens}
     facts = {key: value for key, value in facts.items() if value is not None}
-    found = _made(model, facts, name)
+    found = model if isinstance(model, Classifier) and not facts and name is None else _made(model, facts, name)
     if check:
         check_network(found, (found.input_size, found.input_size))
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Protocol
 
 
@@ -18,12 +18,15 @@ class PassCounts:
     tail_backward: int = 0
 
     def __add__(self, other: PassCounts) -> PassCounts:
-        tail = self.tail_forward + other.tail_forward, self.tail_backward + other.tail_backward
-        return PassCounts(self.forward + other.forward, self.backward + other.backward, *tail)
+        forward, backward = self.forward + other.forward, self.backward + other.backward
+        return PassCounts(forward, backward, self.tail_forward + other.tail_forward, self.tail_backward + other.tail_backward)
 
     def __sub__(self, other: PassCounts) -> PassCounts:
-        tail = self.tail_forward - other.tail_forward, self.tail_backward - other.tail_backward
-        return PassCounts(self.forward - other.forward, self.backward - other.backward, *tail)
+        forward, backward = self.forward - other.forward, self.backward - other.backward
+        return PassCounts(forward, backward, self.tail_forward - other.tail_forward, self.tail_backward - other.tail_backward)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in asdict(self).items() if count) or "none"
 
     def total(self) -> int:
         """Sum of all passes."""

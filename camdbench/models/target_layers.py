@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.autograd.graph import Node
+from torch import nn
 
-from camdbench.core.errors import UsageError, first_line
-from camdbench.models.capture import CapturedOutput, split_call, survey
+from camdbench.core.errors import UsageError
+from camdbench.models.capture import CapturedOutput, split_call
+from camdbench.models.first_pass import layouts_of
 from camdbench.models.huggingface_layers import FAMILIES, family_of, order_problem
-from camdbench.models.network_check import check_network
-from camdbench.models.tensor_layout import TensorLayout, possible_layouts, readings
+from camdbench.models.named_layers import unknown_layer
+from camdbench.models.network_check import Look, look_at
+from camdbench.models.tensor_layout import TensorLayout, readings
 
 if TYPE_CHECKING:
     from camdbench.models.classifier import Classifier
@@ -83,10 +84,6 @@ def default_layer(network: nn.Module) -> str | None:
 
 _FEWEST_CELLS = 4  # of a layer that an error recommends
 
-# In names of autograd nodes; `hardtanh` is ReLU6.
-_ACTIVATIONS = ("relu", "elu", "silu", "swish", "mish", "hardtanh", "softplus", "sigmoid", "tanh")
-
-
 _LIBRARIES = {"torchvision.models.": _FAMILIES, "timm.models.": _TIMM_FAMILIES}
 
 
@@ -130,89 +127,47 @@ class Layer(NamedTuple):
 def list_layers(classifier: Classifier, image_size: tuple[int, int]) -> list[Layer]:
     """All layers in the order of the network, with shapes and the reason if one cannot be explained.
 
-    A module that runs more than once is followed by its last call, `NAME[-1]`. Costs one forward and one backward pass of one
-    image beside those of `check_network`; none is counted.
+    A module that runs more than once is followed by its last call, `NAME[-1]`. Costs no pass beside those of `look_at`, which are
+    kept.
 
     Raises:
-        UsageError: the network fails on images of that size, or contradicts what is stated of it.
+        UsageError: the network fails on images of that size, contradicts what is stated of it, or cannot be observed.
     """
-    modules = dict(classifier.network.named_modules())
-    layouts = dict[str, list[TensorLayout]]()
+    return layers_of_look(classifier, look_at(classifier, image_size))
 
-    def any_gradient(name: str, gradient: Tensor) -> Tensor | None:
-        layouts[name] = _layouts(classifier, modules[name], tuple(gradient.shape), image_size)
-        return layouts[name][0].to_grid(gradient).ne(0).any() if len(layouts[name]) == 1 else None
 
-    differentiable = not check_network(classifier, image_size).gradient_problem
-    records, followers = _survey(classifier, image_size, any_gradient, differentiable=differentiable)
-    layers = list[Layer]()
-    for name, record in records.items():
+def layers_of_look(classifier: Classifier, look: Look) -> list[Layer]:
+    """All layers by a look at their network, as `list_layers` returns them.
+
+    Raises:
+        UsageError: the network could not be observed.
+    """
+    if look.layers.problem:
+        why = f"its layers cannot be listed ({look.layers.problem})"
+        raise UsageError(f"{classifier.name}: {why}; use an explainer without a layer")
+    if "layers" not in look.notes:
+        look.notes["layers"] = _layers(classifier, look)
+    return list(look.notes["layers"])
+
+
+def _layers(classifier: Classifier, look: Look) -> list[Layer]:
+    modules, layers = dict(classifier.network.named_modules()), list[Layer]()
+    differentiable, layouts = not look.check.gradient_problem, look.layers.layouts
+    for name, record in look.layers.records.items():
         shape = record.shape or ()
-        found = layouts.get(name, [] if differentiable else _layouts(classifier, modules[name], shape, image_size))
+        found = layouts.get(name, [] if differentiable else layouts_of(classifier, modules[name], shape, look.image_size))
         layout = found[0] if len(found) == 1 else None
         channels = 0 if layout is None else shape[{"nchw": 1, "nhwc": 3, "tokens": 2}[layout.kind]]
         height, width = (0, 0) if layout is None else (layout.height, layout.width)
         unreached = differentiable and not (record.gradient is not None and bool(record.gradient))
         problem, kind = _problem(modules[name], record, found, unreached=unreached), type(modules[name]).__name__
         problem = order_problem(classifier.network, name) or problem
-        follower = followers.get(name, "")
+        follower = look.layers.followers.get(name, "")
         if record.calls > 1:
             layers.append(Layer(name, kind, 0, 0, 0, f"runs {record.calls} times in a forward pass", follower))
             name = f"{name}[-1]"
         layers.append(Layer(name, kind, channels, height, width, problem, follower, 0 if layout is None else layout.prefix))
     return layers
-
-
-def _survey(
-    classifier: Classifier, image_size: tuple[int, int], summarise: Callable[[str, Tensor], Tensor | None], *, differentiable: bool
-) -> tuple[dict[str, CapturedOutput], dict[str, str]]:
-    """Records of all modules in one uncounted pass of a random image, and the activation functions that follow them.
-
-    Raises:
-        UsageError: the pass fails while modules are observed.
-    """
-    generator = torch.Generator().manual_seed(0)
-    image = torch.rand(1, 3, *image_size, generator=generator).to(classifier.device).requires_grad_()
-    frozen = classifier.uncounted(), torch.inference_mode(mode=False), classifier.frozen()
-    try:
-        with frozen[0], frozen[1], frozen[2], survey(classifier.network, summarise) as records:
-            logits = classifier(image)
-            followers = _followers(logits, records)
-            if differentiable:
-                weights = torch.randn(logits.shape, generator=generator).to(logits.device)  # avoids cancellation of classes
-                torch.autograd.backward((logits * weights).sum(), inputs=[image])
-    except (UsageError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:  # raised by the network
-        raise UsageError(
-            f"{classifier.name}: its layers cannot be listed ({first_line(error)}); use an explainer without a layer"
-        ) from None
-    return records, followers
-
-
-def _layouts(classifier: Classifier, module: nn.Module, shape: tuple[int, ...], image_size: tuple[int, int]) -> list[TensorLayout]:
-    return possible_layouts(shape, image_size, module, classifier.network, classifier.prefix_tokens)
-
-
-def _followers(logits: Tensor, records: Mapping[str, CapturedOutput]) -> dict[str, str]:
-    """Activation functions in the autograd graph whose input is the output of a module, by the module's name."""
-    makers = dict[Node, list[str]]()
-    for name, record in records.items():
-        if record.node is not None:
-            makers.setdefault(record.node, []).append(name)
-    found = dict[str, str]()
-    seen, waiting = set[Node](), [logits.grad_fn]
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        sources = [source for source, _ in node.next_functions]
-        kind = node.name().rpartition("::")[2].partition("Backward")[0].lower()
-        if sources and sources[0] is not None and any(function in kind for function in _ACTIVATIONS):
-            found |= dict.fromkeys(makers.get(sources[0], []), kind)
-        waiting += sources
-    return found
 
 
 def _problem(module: nn.Module, record: CapturedOutput, layouts: Sequence[TensorLayout], *, unreached: bool) -> str:
@@ -240,7 +195,9 @@ def check_layer(classifier: Classifier, layer: str | None, layers: Sequence[Laye
     classifier.module(name)
     plain, call = split_call(name)
     named = plain if call is None else f"{plain}[-1]"  # the survey looks at the last call
-    found = next((item for item in layers if item.name == named), None) or next(item for item in layers if item.name == plain)
+    found = next((item for item in layers if item.name == named), None) or next((item for item in layers if item.name == plain), None)
+    if found is None:  # another name of a module that has one already
+        raise unknown_layer(classifier.network, name, classifier.name)
     if not found.problem:
         return name
     works = [item for item in layers if not item.problem]

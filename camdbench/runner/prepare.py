@@ -17,9 +17,9 @@ from camdbench.explainers.common.layer_choice import check_explainer, checked_la
 from camdbench.functional.targets import class_indices
 from camdbench.metrics.common.curve_points import few_points
 from camdbench.models.classifier import Classifier
-from camdbench.models.network_check import check_network
+from camdbench.models.network_check import forget_looks, look_at
 from camdbench.models.network_identity import same_probe
-from camdbench.models.target_layers import list_layers
+from camdbench.models.target_layers import layers_of_look
 from camdbench.runner.class_labels import meet_classes
 from camdbench.runner.config import Request, RunConfig
 from camdbench.runner.record import Models, automatic_name, make_record, to_json
@@ -116,6 +116,8 @@ def prepare(request: Request, resources: Resources | None = None, *, in_memory: 
     size = bound.image_size
     few = {str(spec): points for spec in request.metrics if (points := few_points(spec, size)) is not None}
     _warn_of_few_points(few, size)
+    for name in () if in_memory else request.models:
+        forget_looks(bound.classifier(name))  # the record also states changes that leave no trace in the network
     meet_classes(bound)
     models = {name: _facts_of(bound.classifier(name), bound) for name in request.models}
     names = tuple(facts["name"] for facts in models.values())
@@ -153,15 +155,15 @@ def _facts_of(classifier: Classifier, resources: Resources) -> dict[str, Any]:
     """
     request, dataset = resources.checked_request, resources.images
     size = resources.image_size
-    checked = check_network(classifier, size)
+    look = look_at(classifier, size)
     made_before = resources.maps is not None or resources.map_source is not None
     asked = [spec for spec in request.computed if not made_before and "layer" in needs_of(spec)]
     for spec in () if made_before else request.computed:
-        check_explainer(classifier, spec, size)
-    seen = list_layers(classifier, size) if asked else []
+        check_explainer(classifier, spec, look.check.gradient_problem)
+    seen = layers_of_look(classifier, look) if asked else []
     layers = {str(spec): ", ".join(checked_layers(classifier, spec, None, seen)) for spec in asked}
-    _check_classes(classifier, checked.classes, request, dataset)
-    return {"name": resources.row_name(classifier), "classifier": classifier, "layers": layers, "check": checked}
+    _check_classes(classifier, look.check.classes, request, dataset)
+    return {"name": resources.row_name(classifier), "classifier": classifier, "layers": layers, "look": look}
 
 
 def _check_classes(classifier: Classifier, classes: int, request: Request, dataset: Dataset) -> None:

@@ -18,6 +18,7 @@ from camdbench.core.spec import Spec
 from camdbench.explainers.common.own_explainers import own_record
 from camdbench.models.classifier import Classifier
 from camdbench.models.huggingface_attention import attention_note
+from camdbench.models.network_check import Look
 from camdbench.models.network_identity import network_code, probe
 from camdbench.runner.config import Request, RunConfig
 from camdbench.runner.resources import Resources
@@ -33,7 +34,7 @@ def make_record(request: Request, resources: Resources, models: Models, few: Map
     Args:
         request: the checked configuration.
         resources: its resources.
-        models: by requested name: `name` in rows, `classifier`, `layers` by explainer and `check`.
+        models: by requested name: `name` in rows, `classifier`, `layers` by explainer and `look`.
         few: numbers of points of coarse curves by metric.
     """
     dataset = resources.images
@@ -42,10 +43,7 @@ def make_record(request: Request, resources: Resources, models: Models, few: Map
         run="",
         config={name: to_json(getattr(request.config, name)) for name in kept},
         dataset={"fingerprint": dataset.fingerprint(), "images": len(dataset.ids), "classes": list(dataset.classes)},
-        models={
-            facts["name"]: _model_record(name, facts, resources.image_size) | _model_origin(name, resources)
-            for name, facts in models.items()
-        },
+        models={facts["name"]: _model_record(name, facts) | _model_origin(name, resources) for name, facts in models.items()},
         code=provenance.code_hash(),
         maps=None if request.maps is None else fingerprint(request.maps),
         map_normalisation=request.map_normalisation,
@@ -66,15 +64,16 @@ def make_record(request: Request, resources: Resources, models: Models, few: Map
     )
 
 
-def _model_record(name: str, facts: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
+def _model_record(name: str, facts: dict[str, Any]) -> dict[str, Any]:
     classifier: Classifier = facts["classifier"]
+    look: Look = facts["look"]
     code = registered_models.plugin_hash(name) if name in registered_models else None
     return {
         "name": facts["name"],
         "weights_hash": classifier.weights_hash(),
         "code": "-".join(filter(None, [network_code(classifier.network), code, classifier.read and object_hash(classifier.read)])),
         "layer": classifier.layer,
-        "classes": facts["check"].classes,
+        "classes": look.check.classes,
         "mean": classifier.mean.flatten().tolist(),
         "std": classifier.std.flatten().tolist(),
         "output": classifier.output or "logits",
@@ -84,8 +83,8 @@ def _model_record(name: str, facts: dict[str, Any], size: tuple[int, int]) -> di
         "class_names": _short_hash(classifier.class_names),
         "channels": classifier.channels,
         "preprocess": classifier.preprocess,
-        "probe": probe(classifier, size),
-        "check": facts["check"].record(),
+        "probe": probe(classifier, look.outputs),
+        "check": look.check.record(),
         **({} if classifier.revision is None else {"revision": classifier.revision}),
         **({"note": note} if (note := attention_note(classifier.network)) else {}),
     } | provenance.training_of(name)

@@ -11,6 +11,7 @@ from camdbench.core.errors import UsageError
 from camdbench.models.classifier import Classifier
 from camdbench.models.last_layer import with_classes
 from camdbench.models.meta_network import on_meta_device
+from camdbench.models.network_check import count_classes
 from camdbench.models.network_source import NetworkSource
 from camdbench.models.networks import build_network, input_of, without_side_heads
 from camdbench.models.shortcuts_net import LAYER, ShortcutsNetwork
@@ -43,7 +44,7 @@ def build_initial_classifier(
             classifier = _own(recipe, images, before, source)
         else:
             classifier = _fresh(recipe, images) if before is None and recipe.init is None else _from_weights(recipe, images, before)
-    count = classifier.count_classes(images.size)
+    count = count_classes(classifier, images.size)
     if source is not None and count != len(images.classes):
         raise UsageError(
             f"recipe {recipe.name}: network={source.name}: {count} logits for {len(images.classes)} classes; "

@@ -14,8 +14,9 @@ import camdbench
 from camdbench.core.errors import UsageError
 from camdbench.core.registries import explainers, metrics
 from camdbench.models.classifier import Classifier
-from camdbench.models.network_check import ProbeOutputs, check_network, findings, kind_of
+from camdbench.models.network_check import check_network
 from camdbench.models.pass_counts import PassCounts
+from camdbench.models.probe_outputs import ProbeOutputs, findings, kind_of
 
 ROWS = torch.tensor([[2.0, -1.0, 0.5], [0.1, 0.3, -2.0]])
 

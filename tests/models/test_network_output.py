@@ -105,7 +105,7 @@ def test_a_check_at_construction_is_uncounted_and_refuses() -> None:
     with pytest.raises(UsageError, match="the network returns probabilities"):
         camdbench.classifier(network, layer=f"0.{LAYER}", mean=0, std=1, input_size=16, check=True)
     now = camdbench.classifier(network, layer=f"0.{LAYER}", mean=0, std=1, input_size=16, output="probabilities", check=True)
-    assert [size for size, *_ in now.checks] == [(16, 16)]
+    assert list(now.checks) == [(16, 16)]
     assert now.passes.forward == 0
     with pytest.raises(UsageError, match="model shortcuts-ce states its own; omit it"):
         camdbench.classifier("shortcuts-ce", output=len)

@@ -102,6 +102,23 @@ class TestSurvey:
         assert classifier.passes == PassCounts()
 
 
+def test_a_network_that_cannot_be_observed_is_checked_in_another_pass() -> None:
+    class Sparse(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return images.to_sparse()
+
+    class Dense(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return images.to_dense()
+
+    body = nn.Sequential(nn.Conv2d(3, 4, 3), Sparse(), Dense(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    classifier, images = Classifier(body.eval(), "0", mean=0, std=1), torch.rand(2, 3, 8, 8)
+    assert explain(classifier, images, "saliency").maps.shape == (2, 8, 8)
+    assert classifier.check_passes == PassCounts(forward=5, backward=1)  # the first pass failed while it was observed
+    with pytest.raises(UsageError, match=r"its layers cannot be listed \(.*\); use an explainer without a layer"):
+        explain(classifier, images, "gradcam")
+
+
 class TestCalls:
     """A module that runs more than once: the call to take is offered, and its map is that of a module of its own there."""
 

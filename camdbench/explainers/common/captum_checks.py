@@ -1,4 +1,4 @@
-"""Refusals of Captum methods where their values are known to be wrong, by uncounted passes of fixed images.
+"""Refusals of Captum methods where their values are known to be wrong, by passes of fixed images, counted as checks.
 
 Captum replaces the backward pass of modules. It does not see functional operations, and gives any other nonlinearity its plain
 gradient; both are looked for in the graph of a pass, and by the sum of a map where a method has one.
@@ -52,7 +52,7 @@ def check_attribution(trace: Trace, call: Attribution) -> None:
 
 
 def check_layer(trace: Trace, call: Attribution, layer: str) -> TensorLayout:
-    """Layout of the output of a layer, in an uncounted pass of one image.
+    """Layout of the output of a layer, in a pass of one image, counted as a check.
 
     Raises:
         NotApplicable: the layer runs more than once, which Captum's hooks do not support, or it has no channels first and Captum
@@ -104,7 +104,7 @@ def lrp_rules(network: nn.Module) -> Generator[None]:
 
 
 def _pass(classifier: Classifier, images: Tensor) -> Tensor:
-    """Logits of an uncounted pass, in the graph of the images."""
+    """Logits of a pass counted as a check, in the graph of the images."""
     with torch.enable_grad(), classifier.uncounted():
         return classifier(images.detach().clone().requires_grad_())
 

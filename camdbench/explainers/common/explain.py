@@ -24,8 +24,9 @@ from camdbench.explainers.common.saliency import saliency
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.targets import check_classes, class_indices
 from camdbench.models.classifier import Classifier
-from camdbench.models.network_check import check_network
-from camdbench.models.target_layers import list_layers
+from camdbench.models.module_tree import tree_of
+from camdbench.models.network_check import Look, look_at
+from camdbench.models.target_layers import layers_of_look
 from camdbench.models.zoo import to_classifier
 
 
@@ -81,13 +82,14 @@ def explain(
     classifier = to_classifier(model)
     pixels, names = read_pictures(images, classifier, preprocess, size)
     batch = make_batch(pixels, boxes=boxes, masks=masks).to(classifier.device)
-    place = (batch.images.shape[-2], batch.images.shape[-1])
-    classes = check_network(classifier, place).classes
-    target = _targets(targets, len(batch), classifier, classes)
+    tree = tree_of(classifier.network)
+    look = look_at(classifier, (batch.images.shape[-2], batch.images.shape[-1]), tree)
+    target = _targets(targets, len(batch), classifier, look.check.classes)
     gives = [name for name, own in (("boxes", boxes), ("masks", masks)) if own is not None]
-    with own_explainers(explainers) as texts:
+    with own_explainers(explainers) as texts, torch.inference_mode(mode=False), classifier.frozen(tree):
         specs = parse_explainers(texts, gives)
-        found, refused = _explain(classifier, batch, specs, target=target, layer=layer, batch_size=batch_size, seed=seed, names=names)
+        how: dict[str, Any] = {"target": target, "layer": layer, "batch_size": batch_size, "seed": seed, "names": names}
+        found, refused = _explain(classifier, batch, specs, look, **how)
     if len(specs) == 1 and _names_one(explainers):
         if refused:
             raise next(iter(refused.values()))
@@ -99,6 +101,7 @@ def _explain(
     classifier: Classifier,
     batch: Batch,
     specs: Sequence[Spec],
+    look: Look,
     *,
     target: str | Tensor,
     layer: str | None,
@@ -106,37 +109,35 @@ def _explain(
     seed: int,
     names: tuple[str, ...],
 ) -> tuple[dict[str, Explanation], dict[str, NotApplicable]]:
-    """The maps of each explainer, which share passes, and why others do not apply."""
+    """The maps of each explainer, which share passes, and why others do not apply; the classifier is frozen."""
     step = 1 if classifier.batch_mates == "alone" else batch_size
     parts, refused = {str(spec): list[Explanation]() for spec in specs}, dict[str, NotApplicable]()
-    with torch.inference_mode(mode=False), classifier.frozen():
-        for spec in specs:
+    for spec in specs:
+        try:
+            _check(classifier, spec, layer, look)
+        except NotApplicable as error:
+            refused[str(spec)] = error
+    for start in range(0, len(batch), step):
+        stop = start + step
+        own = target[start:stop].to(classifier.device) if isinstance(target, Tensor) else target
+        part = batch.part(start, stop)
+        trace = Trace(classifier, part, target=own, layer=layer, seed=seed)
+        for spec in (spec for spec in specs if str(spec) not in refused):
             try:
-                _check(classifier, spec, layer, batch)
+                made = saliency(trace, spec)
             except NotApplicable as error:
                 refused[str(spec)] = error
-        for start in range(0, len(batch), step):
-            stop = start + step
-            own = target[start:stop].to(classifier.device) if isinstance(target, Tensor) else target
-            part = batch.part(start, stop)
-            trace = Trace(classifier, part, target=own, layer=layer, seed=seed)
-            for spec in (spec for spec in specs if str(spec) not in refused):
-                try:
-                    made = saliency(trace, spec)
-                except NotApplicable as error:
-                    refused[str(spec)] = error
-                    continue
-                about = (trace.targets, trace.logits, made.status, classifier.class_names, names[start:stop] or part.ids)
-                parts[str(spec)].append(Explanation(str(spec), part.images, made.maps, made.raw, *about))
+                continue
+            about = (trace.targets, trace.logits, made.status, classifier.class_names, names[start:stop] or part.ids)
+            parts[str(spec)].append(Explanation(str(spec), part.images, made.maps, made.raw, *about))
     return {name: joined(own) for name, own in parts.items() if name not in refused}, refused
 
 
-def _check(classifier: Classifier, spec: Spec, layer: str | None, batch: Batch) -> None:
+def _check(classifier: Classifier, spec: Spec, layer: str | None, look: Look) -> None:
     """Check that an explainer and its layers fit the model."""
-    size = (batch.images.shape[-2], batch.images.shape[-1])
-    check_explainer(classifier, spec, size)
+    check_explainer(classifier, spec, look.check.gradient_problem)
     if "layer" in needs_of(spec):
-        checked_layers(classifier, spec, layer, list_layers(classifier, size))
+        checked_layers(classifier, spec, layer, layers_of_look(classifier, look))
 
 
 def _names_one(explainers: Any) -> bool:

@@ -214,6 +214,8 @@ def _picture(tile: np.ndarray[Any, Any]) -> str:
 def joined(parts: Sequence[Explanation]) -> Explanation:
     """The explanation of all images of the parts, in their order."""
     first = parts[0]
+    if len(parts) == 1:
+        return first
     return Explanation(
         first.explainer,
         torch.cat([part.images for part in parts]),

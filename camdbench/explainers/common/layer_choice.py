@@ -8,7 +8,6 @@ from camdbench.core.errors import UsageError
 from camdbench.core.registries import explainers, needs_of
 from camdbench.core.spec import Spec
 from camdbench.models.classifier import Classifier
-from camdbench.models.network_check import check_network
 from camdbench.models.target_layers import Layer, check_layer
 
 
@@ -33,12 +32,16 @@ def checked_layers(classifier: Classifier, spec: Spec, base: str | None, seen: S
     return tuple(dict.fromkeys(names))
 
 
-def check_explainer(classifier: Classifier, spec: Spec, image_size: tuple[int, int]) -> None:
+def check_explainer(classifier: Classifier, spec: Spec, problem: str) -> None:
     """Check that the network gives what an explainer and those that it wraps need.
+
+    Args:
+        classifier: the model.
+        spec: checked spec.
+        problem: why the network gives no gradients; empty if it does.
 
     Raises:
         UsageError: it needs gradients, which the network does not give.
     """
-    problem = check_network(classifier, image_size).gradient_problem
     if problem and "gradients" in needs_of(spec):
         raise UsageError(f"explainer {spec}: needs gradients of {classifier.name}, but {problem}; use one without them, such as rise")

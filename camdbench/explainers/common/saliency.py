@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from math import isfinite
 from typing import Literal, cast, overload
 
 import torch
@@ -17,7 +18,7 @@ from camdbench.core.row import Status
 from camdbench.core.spec import Spec
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.float_precision import is_real
-from camdbench.functional.normalise import Normalisation, is_constant, normalise, upsample
+from camdbench.functional.normalise import Normalisation, is_flat, normalise, upsample
 
 
 @dataclass(frozen=True)
@@ -150,12 +151,21 @@ def finish(raw: Tensor, size: tuple[int, int], how: Normalisation) -> Saliency:
     >>> finished.maps.tolist(), finished.status
     ([[[0.0, 1.0]], [[0.0, 0.0]]], ('ok', 'constant_map'))
     """
-    finite = raw.isfinite().flatten(1).all(1)
-    clean = torch.where(finite[:, None, None], raw, 0).float()
+    clean = raw.float()
+    low, high = _range(clean)
+    finite = [isfinite(least) and isfinite(greatest) for least, greatest in zip(low.tolist(), high.tolist(), strict=True)]
+    if not all(finite):
+        clean = torch.where(torch.tensor(finite, device=raw.device)[:, None, None], clean, 0)
     maps = normalise(upsample(clean, size), how).clamp(0, 1)
-    constant = (is_constant(clean) | is_constant(maps)) & finite  # `max` leaves nothing of a map without positive values
-    states = [_state(bool(is_finite), bool(flat), how) for is_finite, flat in zip(finite, constant, strict=True)]
+    flat = is_flat(low, high) | is_flat(*_range(maps))  # `max` leaves nothing of a map without positive values
+    states = [_state(*state, how) for state in zip(finite, flat.tolist(), strict=True)]
     return Saliency(raw, maps, tuple(status for status, _ in states), tuple(reason for _, reason in states))
+
+
+def _range(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Least and greatest value (B,) of each map (B, h, w), NaN if a value is."""
+    flat = maps.flatten(1)
+    return flat.amin(1), flat.amax(1)
 
 
 def _state(finite: bool, constant: bool, how: Normalisation) -> tuple[Status, str]:

@@ -293,11 +293,10 @@ class Trace:
     def _differentiate(self, objective: Callable[[Tensor], Tensor]) -> Tensor:
         leaf, _ = self._forward()
         with torch.enable_grad():
-            chosen = objective(self._origin._parts["graph"])
-            found = torch.autograd.grad(chosen, leaf, retain_graph=True, create_graph=self.differentiable, allow_unused=True)
-        gradient = cast("Tensor | None", found[0])
-        if gradient is None:
-            raise UsageError(f"layer {self.classifier.layer_name(self._layer)!r} does not lead to the logits; choose another one")
+            goal, keep = objective(self._origin._parts["graph"]), self.differentiable
+            found = torch.autograd.grad(goal, leaf, retain_graph=True, create_graph=keep, allow_unused=True)
+        if (gradient := cast("Tensor | None", found[0])) is None:
+            raise UsageError(f"layer {self.layer_name!r} does not lead to the logits; choose another one")
         return self._layout(leaf).to_grid(gradient)
 
     def _curvature(self) -> Tensor:
@@ -316,4 +315,6 @@ class Trace:
         return self._layout(leaf).to_grid(product)
 
     def _layout(self, leaf: Tensor) -> TensorLayout:
-        return self.classifier.layout(leaf, self.size, self._layer)
+        if "layout" not in self._parts:
+            self._parts["layout"] = self.classifier.layout(leaf, self.size, self._layer)
+        return self._parts["layout"]

@@ -16,6 +16,7 @@ from torchvision.models.segmentation.fcn import FCNHead
 from camdbench.core.errors import UsageError
 from camdbench.core.files import read_json
 from camdbench.models.classifier import Classifier
+from camdbench.models.network_check import count_classes
 from camdbench.models.weights_file import read_state
 from camdbench.models.zoo import load_classifier
 
@@ -110,7 +111,7 @@ def channels_at(classifier: Classifier, layer: str, image: Tensor) -> int:
         UsageError: wrong image size, unknown layer, or an output without a grid or with too few channels.
     """
     classifier.module(layer)
-    classifier.count_classes((image.shape[-2], image.shape[-1]))
+    count_classes(classifier, (image.shape[-2], image.shape[-1]))
     with classifier.frozen():
         count = features(classifier, image[None].to(classifier.device), layer).shape[1]
     if count < _MIN_CHANNELS:
