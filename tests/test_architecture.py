@@ -171,19 +171,7 @@ SpatialTransform().fit(Image.new("RGB", (300, 260)), Annotations())
 """
 NEEDLESS = (
     *("torchvision", "torch._dynamo", "torch.distributed.tensor", "torch.onnx", "sympy", "matplotlib", "skimage", "transformers"),
-    *(
-        "timm",
-        "captum",
-        "quantus",
-        "sklearn",
-        "ray",
-        "accelerate",
-        "tensorboard",
-        "IPython",
-        "scipy.stats",
-        "scipy.ndimage",
-        "scipy.optimize",
-    ),
+    *("timm", "captum", "quantus", "sklearn", "ray", "accelerate", "tensorboard", "IPython", "scipy.stats", "scipy.optimize"),
 )
 
 
