@@ -36,7 +36,7 @@ def make_batch(
     """
     images = to_images(images)
     masks = None if masks is None else to_planes(masks, len(images), "masks")
-    low, high = map(float, images.aminmax())
+    low, high = (float(value) for value in images.detach().aminmax())
     if not (low >= 0 and high <= 1):  # also refuses NaN
         raise UsageError(f"images have values from {low:.3g} to {high:.3g}; expected [0, 1], before any mean/std normalisation")
     with torch.inference_mode(mode=False):  # tensors created in inference mode have no gradients

@@ -158,7 +158,7 @@ class Multigrid:
         return self._fine.product(values)
 
     def cycle(self, right: Tensor) -> Tensor:
-        """About A⁻¹ `right` (N, C, H, W), in a buffer that the next call overwrites."""
+        """The inverse of A times `right` (N, C, H, W), approximately, in a buffer that the next call overwrites."""
         return self._cycle(0, right)
 
     def _cycle(self, level: int, right: Tensor) -> Tensor:

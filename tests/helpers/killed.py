@@ -62,7 +62,7 @@ def photographed(out: Path, folder: Path) -> Generator[list[Path]]:
 
 @contextmanager
 def _watched(see: Any) -> Generator[None]:
-    """Calls `see` with a number, from 0, and the file before each file is renamed or removed."""
+    """Calls `see` with a number, from 0, and the file before each file is renamed, linked or removed."""
     number = 0
 
     def wrap(name: str) -> Any:
@@ -77,5 +77,11 @@ def _watched(see: Any) -> Generator[None]:
 
         return patch.object(Path, name, wrapped)
 
-    with wrap("replace"), wrap("unlink"):
+    def link(temporary: Path, path: Path, link: Any = os.link) -> None:
+        nonlocal number
+        see(number, temporary)
+        number += 1
+        link(temporary, path)
+
+    with wrap("replace"), wrap("unlink"), patch.object(os, "link", link):
         yield
