@@ -10,15 +10,17 @@ _LOW_BITS = 2**32 - 1
 
 
 def ordered_rows(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Values (B, N) in ascending order, NaN last, and the place (B, N) of each in its row; equal values in any order.
+    """Values (B, N) in ascending order, NaN at the ends, and the place (B, N) of each in its row; equal values in any order.
 
-    >>> [part.tolist() for part in ordered_rows(torch.tensor([[0.5, 0.1, 0.9]]))]
-    [[[0.10000000149011612, 0.5, 0.8999999761581421]], [[1, 0, 2]]]
+    >>> [part.tolist() for part in ordered_rows(torch.tensor([[0.5, 0.25, 0.75]]))]
+    [[[0.25, 0.5, 0.75]], [[1, 0, 2]]]
     """
-    if values.device.type != "cpu" or values.dtype not in (torch.float32, torch.float64):
-        return torch.sort(values, 1)
-    order = torch.from_numpy(np.argsort(values.detach().numpy(), axis=1))
-    return values.gather(1, order), order
+    if values.device.type == "cpu" and values.dtype == torch.float32:
+        bits = values.view(torch.int32)
+        bits = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # integers in the order of the values: those of negative numbers are turned round
+        places = order_of_pairs(bits.long(), torch.arange(values.shape[1]))
+        return values.gather(1, places), places
+    return torch.sort(values, 1)
 
 
 def order_of_pairs(high: Tensor, low: Tensor) -> Tensor:
@@ -26,7 +28,7 @@ def order_of_pairs(high: Tensor, low: Tensor) -> Tensor:
 
     Args:
         high: (B, N) int64 in [-2^31, 2^31).
-        low: (B, N) int64 in [0, 2^32).
+        low: (B, N) or (N,) int64 in [0, 2^32).
 
     >>> order_of_pairs(torch.tensor([[1, -1, 1]]), torch.tensor([[7, 9, 3]])).tolist()
     [[9, 3, 7]]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from camdbench.functional.float_precision import to_float64
@@ -59,15 +60,12 @@ def _spearman_to(first: Tensor) -> Compare:
 def _ranks(values: Tensor) -> Tensor:
     """Centred ranks (B, n), ties with their mean rank; NaN for rows with non-finite values."""
     ordered, places = ordered_rows(values)
-    total, width = values.numel(), values.shape[1]
-    new = torch.ones_like(ordered, dtype=torch.bool)
-    torch.ne(ordered[:, 1:], ordered[:, :-1], out=new[:, 1:])
-    first = new.flatten().nonzero().squeeze(1)  # of the equal values, counted through all rows
-    count = first.diff(append=first.new_tensor([total]))
-    mean = to_float64(first) + (to_float64(count) - 1) / 2
-    ranks = mean.repeat_interleave(count.to(mean.device), output_size=total).view_as(places)
-    ranks -= torch.arange(len(ranks), device=ranks.device)[:, None] * width + (width - 1) / 2
-    ranks = torch.empty_like(ranks).scatter_(1, places.to(ranks.device), ranks)
+    width = values.shape[1]
+    number = torch.arange(width, device=values.device)
+    ends = F.pad(ordered[:, 1:] != ordered[:, :-1], (1, 1), value=True)  # (B, n + 1), where a run of equal values starts or ends
+    first = torch.where(ends[:, :-1], number, 0).cummax(1).values
+    last = torch.where(ends[:, 1:], number, width).flip(1).cummin(1).values.flip(1)
+    ranks = to_float64(torch.empty_like(first).scatter_(1, places, first + last - (width - 1))) / 2
     return torch.where(values.isfinite().all(1, keepdim=True).to(ranks.device), ranks, torch.nan)
 
 

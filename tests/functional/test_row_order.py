@@ -17,12 +17,20 @@ def test_values_come_in_ascending_order_with_their_places(dtype: torch.dtype) ->
     assert places.sort(1).values.tolist() == [list(range(500))] * 3
 
 
-def test_extremes_come_last_and_first() -> None:
-    values = torch.tensor([[torch.nan, 0.0, torch.inf, -1e-45, -torch.inf, -0.0, 3e38, -torch.nan]], requires_grad=True)
-    ordered, places = ordered_rows(values)
-    assert torch.equal(ordered[0, :6], torch.tensor([-torch.inf, -1e-45, 0, 0, 3e38, torch.inf]))
-    assert ordered[0, 6:].isnan().all()
-    assert places[0, [0, 1, 4, 5]].tolist() == [4, 3, 6, 2]
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_zeros_infinities_and_the_smallest_numbers_are_in_order(dtype: torch.dtype) -> None:
+    low, high = torch.finfo(dtype).smallest_normal / 2, torch.finfo(dtype).max
+    expected = torch.tensor([[-torch.inf, -high, -low, -0.0, 0.0, low, high, torch.inf]], dtype=dtype)
+    ordered, _ = ordered_rows(expected[:, [4, 7, 0, 2, 3, 1, 6, 5]].requires_grad_())
+    assert torch.equal(ordered, expected)
+
+
+def test_numbers_that_are_none_stand_at_the_ends() -> None:
+    ordered, _ = ordered_rows(torch.tensor([[torch.nan, 1.0, -torch.nan, 0.0, torch.nan]]))
+    known = ordered[0, ~ordered[0].isnan()]
+    start = int(ordered[0].eq(0).nonzero())
+    assert known.tolist() == [0, 1]
+    assert ordered[0, start : start + 2].tolist() == [0, 1]
 
 
 def test_pairs_come_by_the_first_number_and_then_by_the_second() -> None:
