@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from camdbench.cli.allocator import reuse_freed_memory
+    from camdbench.core.allocator import reuse_freed_memory
     from camdbench.core.cost import Cost, Repeat
     from camdbench.core.errors import CamdbenchError, NotApplicable, SampleError, UsageError
     from camdbench.core.protocols import Protocol
@@ -91,7 +91,7 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "optimised": "models.optimised",
     "probe": "trainer.probe",
     "reproduce": "papers.reproduce",
-    "reuse_freed_memory": "cli.allocator",
+    "reuse_freed_memory": "core.allocator",
     "run": "runner.run",
     "score": "runner.score",
     "summarise": "tables.summary",

@@ -18,7 +18,7 @@ from clock import Measured, clocked
 from jobs import Job, chosen
 from paces import BATCHES, Contestant, Work, in_float64, needed, network, passes_of_network, quantities, work_of
 
-from camdbench.cli.allocator import reuse_freed_memory
+from camdbench.core.allocator import reuse_freed_memory
 from camdbench.core.errors import CamdbenchWarning
 from camdbench.models.float64_copy import float64_copy
 

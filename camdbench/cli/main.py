@@ -15,9 +15,9 @@ from typing import Any
 
 import click
 
-from camdbench.cli.allocator import reuse_freed_memory
 from camdbench.cli.console import any_encoding
 from camdbench.cli.exit_codes import report
+from camdbench.core.allocator import reuse_freed_memory
 from camdbench.core.errors import CamdbenchError, CamdbenchWarning, unknown
 from camdbench.core.signs import visible
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from camdbench.functional.float_precision import to_float64
+from camdbench.functional.row_order import order_of_pairs, ordered_rows
 
 TieRule = Literal["first", "last"]
 
@@ -31,30 +32,30 @@ def pixel_ranks(maps: Tensor, *, most_first: bool = True, ties: TieRule = "first
 
 def ranks(values: Tensor, *, most_first: bool = True, ties: TieRule = "first") -> Tensor:
     """Rank of each value in (B, N), int64; see `pixel_ranks`."""
-    levels = _levels(values)
-    if ties == "last":
-        order = levels.sort(dim=1, descending=not most_first, stable=True).indices.flip(1)
-    else:
-        order = levels.sort(dim=1, descending=most_first, stable=True).indices
-    places = torch.arange(values.shape[1], device=values.device).expand_as(order)
+    levels, order = _levels(values)
+    last = values.shape[1] - 1
+    if most_first:
+        levels = -levels
+    order = order_of_pairs(levels, order) if ties == "first" else last - order_of_pairs(levels, last - order)
+    places = torch.arange(last + 1, device=values.device).expand_as(order)
     return torch.empty_like(order).scatter_(1, order, places)
 
 
-def _levels(values: Tensor) -> Tensor:
-    """Integer levels (B, N) in the order of the values, equal for values equal up to rounding.
+def _levels(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Integer levels (B, N) of the values in ascending order, equal for values equal up to rounding, and the place of each value.
 
     Bilinear upsampling of a small map produces values equal by symmetry up to their last digits, which depend on batch size
     and device. Sorted neighbours closer than 1e-6 of the largest value share a level. In flat parts of smooth maps such
     neighbours form long chains, which are cut every 8e-6.
     """
-    ordered, order = values.sort(dim=1)
+    ordered, order = ordered_rows(values)
     close = _EQUAL * values.abs().amax(1, keepdim=True)
     apart = F.pad(ordered.diff(dim=1) > close, (1, 0))
     places = torch.arange(values.shape[1], device=values.device).expand_as(order)
     start = ordered.gather(1, torch.where(apart, places, 0).cummax(1).values)  # first value of each chain
     cut = ((ordered - start) / (_WIDEST * close).clamp_min(torch.finfo(values.dtype).tiny)).floor()
     apart |= F.pad(cut.diff(dim=1) != 0, (1, 0))
-    return torch.empty_like(order).scatter_(1, order, apart.long().cumsum(1))
+    return apart.long().cumsum(1), order
 
 
 def grid_ranks(maps: Tensor, patch: int, *, most_first: bool = True, ties: TieRule = "first") -> Tensor:

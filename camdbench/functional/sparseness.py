@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from camdbench.functional.float_precision import to_float64
+from camdbench.functional.row_order import ordered_rows
 
 
 def gini(maps: Tensor) -> Tensor:
@@ -18,7 +19,7 @@ def gini(maps: Tensor) -> Tensor:
     >>> gini(torch.tensor([[[1.0, 1.0]], [[0.0, 1.0]]])).tolist()
     [0.0, 0.5]
     """
-    values = to_float64(maps).flatten(1).sort(1).values
+    values = to_float64(ordered_rows(maps.flatten(1))[0])
     count = values.shape[1]
     ranks = 2 * torch.arange(1, count + 1, dtype=values.dtype, device=values.device) - count - 1
     return (values * ranks).sum(1) / (count * values.sum(1))

@@ -16,8 +16,7 @@ from camdbench.core.difference import Difference
 from camdbench.core.metric_families import EXPLAINED_AGAIN
 from camdbench.core.registries import metric
 from camdbench.functional.normalise import is_constant, upsample
-from camdbench.functional.similarity import Similarity
-from camdbench.functional.similarity import similarity as likeness
+from camdbench.functional.similarity import Similarity, similarity_to
 from camdbench.metrics.common.inputs import AlteredImages, MetricInputs
 from camdbench.metrics.common.result import Curve, MetricResult
 from camdbench.models.randomised import cascade, random_layers
@@ -73,8 +72,9 @@ def randomisation(
     """
     own = _comparable(inputs.raw, inputs)
     seen = inputs.cached(("maps of random models", layers), lambda: _maps_of_random_models(inputs, layers))
-    found = [likeness(own, own, similarity)] if with_original else []
-    found += [likeness(own, _comparable(raw, inputs), similarity) for _, raw in seen]
+    compare = similarity_to(own, similarity)
+    found = [compare(own)] if with_original else []
+    found += [compare(_comparable(raw, inputs)) for _, raw in seen]
     values = torch.stack(found, 1)
     counts = [*([0] if with_original else []), *(count for count, _ in seen)]
     return MetricResult(
@@ -112,7 +112,7 @@ def random_logit(inputs: MetricInputs, *, similarity: Literal["spearman", "spear
     raw = inputs.cached(
         "maps of other classes", lambda: _explain_all(inputs, "other classes", lambda: [AlteredImages(inputs.images, others)], 1)
     )
-    values = likeness(own, _comparable(raw[0], inputs), similarity)
+    values = similarity_to(own, similarity)(_comparable(raw[0], inputs))
     return MetricResult(
         values.masked_fill(inputs.is_constant.to(values.device), torch.nan), undefined=_undefined(inputs, own, similarity).to(values.device)
     )

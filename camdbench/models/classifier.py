@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from camdbench.core.allocator import free_one_large_block
 from camdbench.core.errors import UsageError
 from camdbench.core.network_options import BatchMates, Channels, Optimize, Output, check_choice
 from camdbench.core.precision import Precision, check_precision
@@ -229,6 +230,8 @@ class Classifier(nn.Module):
         Args:
             tree: the modules and weights of `network`, if they have just been read.
         """
+        if self.device.type == "cpu":
+            free_one_large_block()
         training, restore = self.training, freeze(self.network, tree or tree_of(self.network))
         self.__dict__["training"] = False
         try:

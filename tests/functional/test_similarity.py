@@ -9,8 +9,8 @@ from skimage.feature import hog
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-from camdbench.functional.normalise import normalise
-from camdbench.functional.similarity import Similarity, similarity, ssim
+from camdbench.functional.normalise import normalise, upsample
+from camdbench.functional.similarity import Similarity, similarity, similarity_to, ssim
 
 ALL: tuple[Similarity, ...] = ("spearman", "spearman_abs", "ssim", "hog")
 
@@ -34,6 +34,14 @@ def test_rank_correlation_is_scipys() -> None:
     assert abs(found[0] - absolute[0]) > 0.1
 
 
+def test_rank_correlation_of_upsampled_maps_is_scipys() -> None:
+    small = torch.randn(2, 7, 7, generator=torch.Generator().manual_seed(5)).relu()
+    first, second = upsample(small, (224, 224))  # 30,000 different values and large flat parts
+    second[:9] = -0.0  # equal to 0.0
+    expected = spearmanr(first.double().numpy().ravel(), second.double().numpy().ravel()).statistic
+    assert similarity(first[None], second[None], "spearman").item() == pytest.approx(expected, abs=1e-12)
+
+
 @pytest.mark.parametrize("size", [(11, 11), (12, 30), (50, 64)])
 def test_structural_similarity_is_scikit_images(size: tuple[int, int]) -> None:
     first, second = (normalise(maps, "range") for maps in pair(*size))
@@ -41,7 +49,7 @@ def test_structural_similarity_is_scikit_images(size: tuple[int, int]) -> None:
         structural_similarity(a, b, gaussian_weights=True, data_range=1)
         for a, b in zip(first.double().numpy(), second.double().numpy(), strict=True)
     ]
-    assert ssim(first, second).tolist() == pytest.approx(expected, abs=1e-10)
+    assert ssim(first, second).tolist() == pytest.approx(expected, abs=1e-12)
     assert similarity(7 * first - 3, second, "ssim").tolist() == pytest.approx(expected, abs=1e-5)
 
 
@@ -58,6 +66,14 @@ def test_a_map_is_most_like_itself(how: Similarity) -> None:
     first, second = pair()
     torch.testing.assert_close(similarity(first, first, how), torch.ones(3, dtype=torch.float64))
     assert (similarity(first, second, how) < 0.95).all()
+
+
+@pytest.mark.parametrize("how", ALL)
+def test_a_map_prepared_once_is_compared_as_a_pair(how: Similarity) -> None:
+    first, second = pair()
+    compare = similarity_to(first, how)
+    for other in (second, first, -second):
+        assert torch.equal(compare(other), similarity(first, other, how))
 
 
 @pytest.mark.parametrize("how", ["spearman", "spearman_abs", "hog"])
