@@ -85,14 +85,19 @@ class ImagePasses:
     def logits(self) -> Tensor:
         """(B, C), of the images as they are."""
         own = self._origin
-        for trace in (own, *own._family.values()):  # the trace's own pass first: usage is attributed to its readers
-            if "forward" in trace._parts:
-                return trace._forward()[1]
-        for trace, name in self._own_passes():
-            return trace._part(name, self._plain_logits)
+        if (made := self._pass_made()) is not None:
+            trace, name, logits = made
+            trace.usage.read.add((trace._layer, name))
+            return logits
         if (self._layer or self.classifier.layer) is None:  # no layer, so nothing is captured
             return own._part("logits", own._plain_logits)
         return self._forward()[1]
+
+    @property
+    def known_logits(self) -> Tensor | None:
+        """`logits` if a pass has given them already."""
+        made = self._pass_made()
+        return None if made is None else made[2]
 
     @property
     def targets(self) -> Tensor:
@@ -167,6 +172,14 @@ class ImagePasses:
         there = {name for _, name in self._origin.usage.read} if given else {name for trace in family for name in trace._parts}
         seen = next((trace for trace in family if "attention" in trace._parts), None)
         return self.logits if seen is None or "forward" in there or "attention" not in there else seen._attended()[1].detach()
+
+    def _pass_made(self) -> tuple[ImagePasses, str, Tensor] | None:
+        """Trace, part and logits of a pass that was made: a captured one, else an explainer's own."""
+        own = self._origin
+        for trace in (own, *own._family.values()):  # the trace's own pass first: usage is attributed to its readers
+            if "forward" in trace._parts:
+                return trace, "forward", trace._parts["forward"][1]
+        return next(((trace, name, trace._parts[name]) for trace, name in self._own_passes()), None)
 
     def _own_passes(self) -> list[tuple[ImagePasses, str]]:
         """Traces of the same images with the names of their parts that are logits of explainers' own passes."""

@@ -30,12 +30,14 @@ class Saliency:
         maps: (B, H, W) in [0, 1] at image size.
         status: B states: ok, constant_map, error (not finite).
         reasons: B texts, empty where the status is ok.
+        logits: (B, C) of the images, if the explainer made a pass that gives them and the maps were finished at once.
     """
 
     raw: Tensor
     maps: Tensor
     status: tuple[Status, ...]
     reasons: tuple[str, ...]
+    logits: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def saliency(trace: Trace, spec: Spec, *, later: bool = False) -> Saliency | Raw
     with nullcontext() if explainers.is_built_in(spec.name) else _guarded(trace, spec):
         raw = check_maps(spec, explainers.load(spec.name)(trace, *inner, **spec.arguments), trace.images)
     maps = RawMaps(raw.detach(), trace.size, normalisation_of(spec), tuple((own.status, own.reasons) for own in found))
-    return maps if later else maps.finish()
+    return maps if later else replace(maps.finish(), logits=trace.known_logits)
 
 
 @contextmanager
