@@ -93,9 +93,8 @@ def adcc(inputs: MetricInputs, *, masking: Masking = "normalised", scored_class:
     .. math:: 300 / (1 / \mathrm{coherency} + 1 / (1 - \mathrm{complexity}) + 1 / (1 - \mathrm{drop}))
 
     It is 0 if one of the three is, so maps of ones and maps of zeros score 0. A constant map has coherency 0, as in the
-    released code. The drop is that of `scored_class`, by the pass that explains the
-    masked image. Table 4 of Opti-CAM marks lower values as better; by construction higher
-    values are.
+    released code. The drop is that of `scored_class`, by the pass that explains the masked image. Table 4 of Opti-CAM marks lower
+    values as better; by construction higher values are.
 
     Returns:
         (B,) float64 in [0, 100]; higher is better.
