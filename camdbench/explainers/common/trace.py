@@ -173,7 +173,7 @@ class Trace(ImagePasses):
 
     @property
     def pixel_gradients(self) -> Tensor:
-        """(B, 3, H, W), d target logit / d pixels in [0, 1]; by a pass of its own, whose graph is not kept."""
+        """(B, 3, H, W), d target logit / d pixels in [0, 1]; by a separate pass, whose graph is not kept."""
         found = self._part("pixel_gradients", self._pixel_gradients)
         if OWN + _PIXELS in self._origin._parts:
             self._origin.usage.read.add((self._origin._layer, OWN + _PIXELS))
