@@ -45,7 +45,7 @@ def fullgrad(trace: Trace, *, compat: Literal["paper", "pgc"] = "paper") -> Tens
     """
     images = trace.images.detach().clone().requires_grad_()
     with torch.enable_grad(), record_bias_terms(trace.classifier.network) as added:
-        logits = trace.own_pass(f"fullgrad {compat}", lambda: trace.classifier(images))
+        logits = trace.own_pass(lambda: trace.classifier(images))
     with torch.enable_grad():
         logits = logits.gather(1, trace.targets[:, None]).squeeze(1)
     gradients = torch.autograd.grad(logits.sum(), [images, *(item.output for item in added)], allow_unused=True)

@@ -21,7 +21,7 @@ from camdbench.models.classifier import Classifier
 from camdbench.models.devices import clock
 
 T = TypeVar("T")
-OWN = "logits of "  # part: the logits of an explainer's own pass, by its name
+_OWN = "logits of pass "  # part: the logits of an explainer's own pass, by a number
 
 
 def captured_pass(
@@ -116,20 +116,26 @@ class ImagePasses:
         """(B,), the logit of each image's explained class."""
         return self.logits.gather(1, self.targets[:, None]).squeeze(1)
 
-    def own_pass(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+    def own_pass(self, make: Callable[[], Tensor]) -> Tensor:
         """Logits (B, C), in their graph, that `make` returns from a pass of the images as they are, which the explainer needs anyway.
 
-        Those of the first pass of a name serve as the trace's where it has no others, and choose the class of who reads `targets` next.
+        They serve as the trace's where it has no others, and choose the class of an explainer that reads `targets` next.
         """
-        own, made, part = self._origin, list[Tensor](), OWN + name
+        return self._own_pass(make)[0]
+
+    def _own_pass(self, make: Callable[[], Tensor]) -> tuple[Tensor, str]:
+        """The same logits, and the part that has them; none of a differentiable trace, where they are in another graph."""
+        own, made = self._origin, list[Tensor]()
+        if self.differentiable:
+            return make(), ""
 
         def logits() -> Tensor:
             made.append(make())
             return made[0].detach()
 
-        if not self.differentiable and part not in own._parts:
-            own._part(part, logits)
-        return made[0] if made else make()
+        part = f"{_OWN}{len(own.usage.costs)}"
+        own._part(part, logits)
+        return made[0], part
 
     def _kept(self, tensor: Tensor) -> Tensor:
         return tensor if self.differentiable else tensor.detach()
@@ -183,7 +189,7 @@ class ImagePasses:
 
     def _own_passes(self) -> list[tuple[ImagePasses, str]]:
         """Traces of the same images with the names of their parts that are logits of explainers' own passes."""
-        return [(trace, name) for trace in self._origin._family.values() for name in trace._parts if name.startswith(OWN)]
+        return [(trace, name) for trace in self._origin._family.values() for name in trace._parts if name.startswith(_OWN)]
 
     def _plain_logits(self) -> Tensor:
         with torch.set_grad_enabled(self.differentiable):

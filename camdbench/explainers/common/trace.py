@@ -11,7 +11,7 @@ from torch import Tensor
 
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.datasets.samples import Batch
-from camdbench.explainers.common.image_passes import OWN, ImagePasses, captured_pass
+from camdbench.explainers.common.image_passes import ImagePasses, captured_pass
 from camdbench.explainers.common.kept_parts import forget_changed
 from camdbench.explainers.common.second_derivative import second_derivative
 from camdbench.functional.pass_size import in_halves
@@ -24,7 +24,6 @@ from camdbench.models.linear_head import linear_head
 from camdbench.models.tensor_layout import TensorLayout
 
 T = TypeVar("T")
-_PIXELS = "pixels"  # name of the pass with gradients there
 
 
 class Trace(ImagePasses):
@@ -174,9 +173,9 @@ class Trace(ImagePasses):
     @property
     def pixel_gradients(self) -> Tensor:
         """(B, 3, H, W), d target logit / d pixels in [0, 1]; by a separate pass, whose graph is not kept."""
-        found = self._part("pixel_gradients", self._pixel_gradients)
-        if OWN + _PIXELS in self._origin._parts:
-            self._origin.usage.read.add((self._origin._layer, OWN + _PIXELS))
+        found, passed = self._part("pixel_gradients", self._pixel_gradients)
+        if passed:
+            self._origin.usage.read.add((self._origin._layer, passed))
         return found
 
     def replay(self, index: int, activations: Tensor) -> Tensor:
@@ -199,12 +198,13 @@ class Trace(ImagePasses):
         model = classifier or self.classifier
         return Trace(model, batch, target=target, layer=layer, seed=self.seed, differentiable=self.differentiable)
 
-    def _pixel_gradients(self) -> Tensor:
+    def _pixel_gradients(self) -> tuple[Tensor, str]:
+        """The gradients and the part with the logits of their pass, if these may be the trace's."""
         with torch.enable_grad():
             leaf = self.images.detach().clone().requires_grad_()
             in_bf16 = in_bfloat16(self.classifier.precision, self.classifier.dtype)  # the trace's logits are not
-            logits = self.score(leaf) if in_bf16 else self.own_pass(_PIXELS, lambda: self.score(leaf))
-            return torch.autograd.grad(self._target_logit(logits), leaf)[0]
+            logits, passed = (self.score(leaf), "") if in_bf16 else self._own_pass(lambda: self.score(leaf))
+            return torch.autograd.grad(self._target_logit(logits), leaf)[0], passed
 
     def _linear_head(self) -> Tensor | None:
         own, attached = cast("Trace", self._origin), self.differentiable

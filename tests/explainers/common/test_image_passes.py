@@ -63,10 +63,22 @@ def test_the_classes_stay_those_chosen_first() -> None:
     classifier = toy_classifier("gap")
     with classifier.frozen():
         trace = Trace(classifier, toy_batch(), target="predicted")
-        trace.own_pass("other", lambda: classifier(trace.images).flip(1))
+        trace.own_pass(lambda: classifier(trace.images).flip(1))
         first = trace.targets
         gradcam(trace)
         assert torch.equal(first, classifier(trace.images).flip(1).argmax(1))
         assert torch.equal(trace.targets, first)
         assert torch.equal(trace.at("conv2").targets, first)
         assert not torch.equal(trace.logits.argmax(1), first)
+
+
+def test_another_class_of_the_same_images_leaves_charges_as_they_are() -> None:
+    classifier, one = toy_classifier("gap"), PassCounts(forward=4, backward=4)
+    with classifier.frozen():
+        for method in (saliency, fullgrad):
+            trace = Trace(classifier, toy_batch())
+            method(trace.of(trace.batch, targets=torch.tensor([1, 1, 1, 1])))
+            trace.usage.read.clear()
+            passes, shared = classifier.passes, trace.usage.spent().passes
+            method(trace)
+            assert classifier.passes - passes - (trace.usage.spent().passes - shared) + trace.usage.usage_since_last_call().passes == one
