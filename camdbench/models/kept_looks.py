@@ -125,7 +125,7 @@ def _digest(tree: Tree, more: object) -> int:
     """Hash of what the modules contain and of the states of the tensors, computed without a step of Python per part."""
     fields = [*map(vars, tree.modules)]
     attributes = chain.from_iterable(map(islice, map(dict.values, fields), repeat(_FIRST), repeat(None)))
-    inside = chain.from_iterable(map(dict.values, chain.from_iterable(map(_INSIDE, fields))))
+    inside = chain.from_iterable(map(dict.values, filter(None, chain.from_iterable(map(_INSIDE, fields)))))
     tensors = [*tree.parameters, *tree.buffers]
     found = *map(id, map(type, tree.modules)), *map(id, attributes), *map(id, inside), id(more)
     try:
