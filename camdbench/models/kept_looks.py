@@ -15,7 +15,7 @@ from camdbench.models.module_tree import Tree, tree_of
 
 T = TypeVar("T")
 _FIRST = len(vars(nn.Module()))  # attributes that torch sets, before those of a class
-_INSIDE, _VERSION = itemgetter("_modules", "_parameters", "_buffers"), attrgetter("_version")
+_FIELDS, _VERSION, _INSIDE = attrgetter("__dict__"), attrgetter("_version"), itemgetter("_modules", "_parameters", "_buffers")
 
 
 class NetworkState:
@@ -123,7 +123,7 @@ class KeptLooks:
 
 def _digest(tree: Tree, more: object) -> int:
     """Hash of what the modules contain and of the states of the tensors, computed without a step of Python per part."""
-    fields = [*map(vars, tree.modules)]
+    fields = [*map(_FIELDS, tree.modules)]
     attributes = chain.from_iterable(map(islice, map(dict.values, fields), repeat(_FIRST), repeat(None)))
     inside = chain.from_iterable(map(dict.values, filter(None, chain.from_iterable(map(_INSIDE, fields)))))
     tensors = [*tree.parameters, *tree.buffers]

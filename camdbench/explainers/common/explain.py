@@ -118,7 +118,7 @@ def _explain(
     for start in range(0, len(batch), step):
         stop = start + step
         own = target[start:stop].to(classifier.device) if isinstance(target, Tensor) else target
-        part = batch.part(start, stop)
+        part = batch if len(batch) <= step else batch.part(start, stop)
         trace = Trace(classifier, part, target=own, layer=layer, seed=seed)
         for spec in (spec for spec in specs if str(spec) not in refused):
             try:

@@ -262,10 +262,12 @@ class Trace:
 
     def _logits_at_hand(self) -> Tensor:
         """Logits to choose a class by: those of a pass with attention, if it is the only one (an explainer's, if classes are given)."""
-        family, given = self._origin._family.values(), isinstance(self._target, Tensor)
+        family = self._origin._family.values()
+        if (seen := next((trace for trace in family if "attention" in trace._parts), None)) is None:
+            return self.logits
+        given = isinstance(self._target, Tensor)
         there = {name for _, name in self._origin.usage.read} if given else {name for trace in family for name in trace._parts}
-        seen = next((trace for trace in family if "attention" in trace._parts), None)
-        return self.logits if seen is None or "forward" in there or "attention" not in there else seen._attended()[1].detach()
+        return self.logits if "forward" in there or "attention" not in there else seen._attended()[1].detach()
 
     def _plain_logits(self) -> Tensor:
         with torch.set_grad_enabled(self.differentiable):
