@@ -61,8 +61,9 @@ class Trace:
         self.classifier, self.seed, self.differentiable = classifier, seed, differentiable
         self._target = target if isinstance(target, Tensor) else check_target_rule(target)
         self._layer = layer
-        self._family: dict[str | None, Trace] = {layer if layer is not None else classifier.layer: self}
-        self._origin = self  # makes the passes that depend on no class
+        self._first: Trace | None = None  # the trace that was asked for other layers, of which this is one; no trace refers to itself,
+        self._others = dict[str, Trace]()  # so that the memory of one that is dropped is free at once
+        self._source: Trace | None = None  # makes the passes that depend on no class; None: this one
         self._parts = KeptParts()
         self.usage = UsageMeter()
 
@@ -73,12 +74,15 @@ class Trace:
         """
         if layer is None:
             return self
-        if layer not in self._family:
+        first = self._family[0]
+        if layer == (first._layer if first._layer is not None else first.classifier.layer):
+            return first
+        if layer not in self._others:
             other = self._like(self.batch, self._target, layer)
-            other._family, other.usage = self._family, self.usage
-            other._origin = other if self._origin is self else self._origin.at(layer)
-            self._family[layer] = other
-        return self._family[layer]
+            other._first, other._others, other.usage = first, self._others, self.usage
+            other._source = None if self._source is None else self._source.at(layer)
+            self._others[layer] = other
+        return self._others[layer]
 
     def of(self, batch: Batch, *, targets: Tensor | None = None, classifier: Classifier | None = None) -> Trace:
         """The trace of other images at the same layer; its parts are computed anew, but for passes of the same images and model.
@@ -90,7 +94,7 @@ class Trace:
         """
         other = self._like(batch, self.targets if targets is None else targets, self._layer, classifier)
         if other.images is self.images and other.classifier is self.classifier and not self.differentiable:
-            other._origin = self._origin
+            other._source = self._origin
         return other
 
     @contextmanager
@@ -110,7 +114,7 @@ class Trace:
 
     def forget_changed(self, *, everything: bool = False) -> bool:
         """Drop what this trace and those of other layers keep, if an explainer changed any of it in place; returns whether so."""
-        return forget_changed([own._parts for own in (*self._family.values(), *self._origin._family.values())], everything=everything)
+        return forget_changed([own._parts for own in (*self._family, *self._origin._family)], everything=everything)
 
     @property
     def images(self) -> Tensor:
@@ -131,7 +135,7 @@ class Trace:
     def logits(self) -> Tensor:
         """(B, C), of the images as they are."""
         own = self._origin
-        for trace in (own, *own._family.values()):  # the trace's own pass first: usage is attributed to its readers
+        for trace in (own, *own._family):  # the trace's own pass first: usage is attributed to its readers
             if "forward" in trace._parts:
                 return trace._forward()[1]
         if (self._layer or self.classifier.layer) is None:  # no layer, so nothing is captured
@@ -230,6 +234,16 @@ class Trace:
         """The CPU generator of one image of the batch, from (seed, image id) alone."""
         return generator_for(self.seed, self.batch.ids[index], purpose)
 
+    @property
+    def _origin(self) -> Trace:
+        """The trace that makes the passes which depend on no class."""
+        return self if self._source is None else self._source
+
+    @property
+    def _family(self) -> tuple[Trace, ...]:
+        """The traces of the same batch and class through all layers that were asked for, the first one first."""
+        return self if self._first is None else self._first, *self._others.values()
+
     def _like(self, batch: Batch, target: str | int | Tensor, layer: str | None, classifier: Classifier | None = None) -> Trace:
         model = classifier or self.classifier
         return Trace(model, batch, target=target, layer=layer, seed=self.seed, differentiable=self.differentiable)
@@ -262,7 +276,7 @@ class Trace:
 
     def _logits_at_hand(self) -> Tensor:
         """Logits to choose a class by: those of a pass with attention, if it is the only one (an explainer's, if classes are given)."""
-        family = self._origin._family.values()
+        family = self._origin._family
         if (seen := next((trace for trace in family if "attention" in trace._parts), None)) is None:
             return self.logits
         given = isinstance(self._target, Tensor)
