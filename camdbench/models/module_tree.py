@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from operator import attrgetter
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-
 
 _mode_of, _flag_of = attrgetter("training"), attrgetter("requires_grad")
 
@@ -68,17 +68,7 @@ def freeze(network: nn.Module, tree: Tree) -> Callable[[], None]:
     """
     modules, parameters = tree.modules, tree.parameters
     modes, flags = [*map(_mode_of, modules)], [*map(_flag_of, parameters)]
-
-    def restore() -> None:
-        if [*map(_mode_of, modules)] != modes:
-            for module, training in zip(modules, modes, strict=True):
-                if module.training is not training:
-                    module.training = training
-        if [*map(_flag_of, parameters)] != flags:
-            for weight, flag in zip(parameters, flags, strict=True):
-                if weight.requires_grad is not flag:
-                    weight.requires_grad_(flag)
-
+    restore = partial(_restore, tree, modes, flags)
     try:
         if any(modes):
             _to_eval(network, modules)
@@ -90,6 +80,17 @@ def freeze(network: nn.Module, tree: Tree) -> Callable[[], None]:
         restore()
         raise
     return restore
+
+
+def _restore(tree: Tree, modes: list[bool], flags: list[bool]) -> None:
+    if [*map(_mode_of, tree.modules)] != modes:
+        for module, training in zip(tree.modules, modes, strict=True):
+            if module.training is not training:
+                module.training = training
+    if [*map(_flag_of, tree.parameters)] != flags:
+        for weight, flag in zip(tree.parameters, flags, strict=True):
+            if weight.requires_grad is not flag:
+                weight.requires_grad_(flag)
 
 
 def _to_eval(network: nn.Module, modules: list[nn.Module]) -> None:

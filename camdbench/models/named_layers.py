@@ -15,15 +15,8 @@ def module_at(network: nn.Module, name: str) -> nn.Module | None:
     """The module at a name such as `layer4.1`; None if there is none."""
     module: nn.Module | None = network
     for step in name.split("."):
-        module = None if module is None else _child(module, step)
+        module = None if module is None else dict(module.named_children()).get(step)
     return module
-
-
-def _child(module: nn.Module, name: str) -> nn.Module | None:
-    """The child of that name; None if there is none, or if it has an earlier name, as in `named_children`."""
-    children = module._modules
-    child = children[name] if name in children else None
-    return child if child is None or next(known for known, one in children.items() if one is child) == name else None
 
 
 def short_name(network: nn.Module, layer: str) -> str:

@@ -140,8 +140,8 @@ def normalisation_of(spec: Spec) -> Normalisation:
     if spec.name not in explainers:  # saved maps of an own explainer
         return "range"
     entry = explainers.get(spec.name)
-    chosen = {option.name: option.default for option in entry.options} | spec.arguments
-    return cast("Normalisation", chosen.get("normalisation", entry.facts.normalisation))
+    default = next((option.default for option in entry.options if option.name == "normalisation"), entry.facts.normalisation)
+    return cast("Normalisation", spec.arguments.get("normalisation", default))
 
 
 def finish(raw: Tensor, size: tuple[int, int], how: Normalisation) -> Saliency:
