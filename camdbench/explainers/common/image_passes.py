@@ -71,8 +71,9 @@ class ImagePasses:
         self.classifier, self.differentiable = classifier, differentiable
         self._target = target if isinstance(target, Tensor) else check_target_rule(target)
         self._layer = layer
-        self._family: dict[str | None, ImagePasses] = {layer if layer is not None else classifier.layer: self}
-        self._origin: ImagePasses = self  # makes the passes that depend on no class
+        self._first: ImagePasses | None = None  # the trace that was asked for other layers, of which this is one; no trace refers to
+        self._others = dict[str, ImagePasses]()  # itself, so that the memory of one that is dropped is free at once
+        self._source: ImagePasses | None = None  # makes the passes that depend on no class; None: this one
         self._parts = KeptParts()
         self.usage = UsageMeter()
 
@@ -106,7 +107,7 @@ class ImagePasses:
         Raises:
             UsageError: the rule cannot be met: a class that the model does not have, or an image without label.
         """
-        logits, kept = self._logits_at_hand(), next(iter(self._family.values()))._parts
+        logits, kept = self._logits_at_hand(), self._family[0]._parts
         if "targets" not in kept:  # chosen once, so that no later pass, whose rounding is another, chooses anew
             kept["targets"] = pick_targets(self._target, logits, self.batch.labels)
         return kept["targets"].clone()
@@ -136,6 +137,16 @@ class ImagePasses:
         part = f"{_OWN}{len(own.usage.costs)}"
         own._part(part, logits)
         return made[0], part
+
+    @property
+    def _origin(self) -> ImagePasses:
+        """The trace that makes the passes which depend on no class."""
+        return self if self._source is None else self._source
+
+    @property
+    def _family(self) -> tuple[ImagePasses, ...]:
+        """The traces of the same batch and class through all layers that were asked for, the first one first."""
+        return self if self._first is None else self._first, *self._others.values()
 
     def _kept(self, tensor: Tensor) -> Tensor:
         return tensor if self.differentiable else tensor.detach()
@@ -171,25 +182,27 @@ class ImagePasses:
 
         They are of an own pass just read, or of one with attention if it is the only one (and an explainer's, if classes are given).
         """
-        family, given = self._origin._family.values(), isinstance(self._target, Tensor)
         for trace, name in self._own_passes():
             if (trace._layer, name) in trace.usage.read:
                 return trace._parts[name]
+        family = self._origin._family
+        if (seen := next((trace for trace in family if "attention" in trace._parts), None)) is None:
+            return self.logits
+        given = isinstance(self._target, Tensor)
         there = {name for _, name in self._origin.usage.read} if given else {name for trace in family for name in trace._parts}
-        seen = next((trace for trace in family if "attention" in trace._parts), None)
-        return self.logits if seen is None or "forward" in there or "attention" not in there else seen._attended()[1].detach()
+        return self.logits if "forward" in there or "attention" not in there else seen._attended()[1].detach()
 
     def _pass_made(self) -> tuple[ImagePasses, str, Tensor] | None:
         """Trace, part and logits of a pass that was made: a captured one, else an explainer's own."""
         own = self._origin
-        for trace in (own, *own._family.values()):  # the trace's own pass first: usage is attributed to its readers
+        for trace in (own, *own._family):  # the trace's own pass first: usage is attributed to its readers
             if "forward" in trace._parts:
                 return trace, "forward", trace._parts["forward"][1]
         return next(((trace, name, trace._parts[name]) for trace, name in self._own_passes()), None)
 
     def _own_passes(self) -> list[tuple[ImagePasses, str]]:
         """Traces of the same images with the names of their parts that are logits of explainers' own passes."""
-        return [(trace, name) for trace in self._origin._family.values() for name in trace._parts if name.startswith(_OWN)]
+        return [(trace, name) for trace in self._origin._family for name in trace._parts if name.startswith(_OWN)]
 
     def _plain_logits(self) -> Tensor:
         with torch.set_grad_enabled(self.differentiable):

@@ -62,12 +62,15 @@ class Trace(ImagePasses):
         """
         if layer is None:
             return self
-        if layer not in self._family:
+        first = cast("Trace", self._family[0])
+        if layer == (first._layer if first._layer is not None else first.classifier.layer):
+            return first
+        if layer not in self._others:
             other = self._like(self.batch, self._target, layer)
-            other._family, other.usage = self._family, self.usage
-            other._origin = other if self._origin is self else cast("Trace", self._origin).at(layer)
-            self._family[layer] = other
-        return cast("Trace", self._family[layer])
+            other._first, other._others, other.usage = first, self._others, self.usage
+            other._source = None if self._source is None else cast("Trace", self._source).at(layer)
+            self._others[layer] = other
+        return cast("Trace", self._others[layer])
 
     def of(self, batch: Batch, *, targets: Tensor | None = None, classifier: Classifier | None = None) -> Trace:
         """The trace of other images at the same layer; its parts are computed anew, but for passes of the same images and model.
@@ -79,7 +82,7 @@ class Trace(ImagePasses):
         """
         other = self._like(batch, self.targets if targets is None else targets, self._layer, classifier)
         if other.images is self.images and other.classifier is self.classifier and not self.differentiable:
-            other._origin = self._origin
+            other._source = self._origin
         return other
 
     @contextmanager
@@ -99,7 +102,7 @@ class Trace(ImagePasses):
 
     def forget_changed(self, *, everything: bool = False) -> bool:
         """Drop what this trace and those of other layers keep, if an explainer changed any of it in place; returns whether so."""
-        return forget_changed([own._parts for own in (*self._family.values(), *self._origin._family.values())], everything=everything)
+        return forget_changed([own._parts for own in (*self._family, *self._origin._family)], everything=everything)
 
     @property
     def size(self) -> tuple[int, int]:
