@@ -12,6 +12,7 @@ from functools import lru_cache
 from camdbench.core.errors import UsageError, file_in
 
 _NAME = re.compile(r"[A-Za-z0-9_][\w./@:+-]*")
+_STRUCTURE = re.compile(r"""[,()[\]{}'"]""")
 _OPENING, _CLOSING, _QUOTES = "([{", ")]}", "'\""
 
 
@@ -119,6 +120,8 @@ def split_specs(text: str) -> list[str]:
     Raises:
         UsageError: an item is empty, or a bracket or a quote is not closed.
     """
+    if text.strip() and not _STRUCTURE.search(text):
+        return [text]
     items, depth, quote, escaped = [""], 0, "", False
     for character in text:
         if escaped:

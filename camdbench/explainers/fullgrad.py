@@ -20,7 +20,7 @@ from camdbench.models.bias_terms import record_bias_terms
 @explainer(
     "fullgrad",
     paper="Srinivas & Fleuret 2019, arXiv:1905.00780, definition of FullGrad; released saliency/fullgrad.py",
-    cost=Cost(forward=2, backward=1),
+    cost=Cost(forward=1, backward=1),
     needs=("gradients",),
     refuses="networks whose logit is not the sum of its full gradients, such as those with a GELU, a tanh or attention",
     differs=(
@@ -43,9 +43,11 @@ def fullgrad(trace: Trace, *, compat: Literal["paper", "pgc"] = "paper") -> Tens
     Returns:
         (B, H, W), non-negative.
     """
-    images, targets = trace.images.detach().clone().requires_grad_(), trace.targets
+    images = trace.images.detach().clone().requires_grad_()
     with torch.enable_grad(), record_bias_terms(trace.classifier.network) as added:
-        logits = trace.classifier(images).gather(1, targets[:, None]).squeeze(1)
+        logits = trace.own_pass(lambda: trace.classifier(images))
+    with torch.enable_grad():
+        logits = logits.gather(1, trace.targets[:, None]).squeeze(1)
     gradients = torch.autograd.grad(logits.sum(), [images, *(item.output for item in added)], allow_unused=True)
     grids = [(trace.images - trace.classifier.mean) * gradients[0]]  # the normalised image times its gradient
     others = list[Tensor]()

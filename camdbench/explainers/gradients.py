@@ -22,7 +22,7 @@ Channels = Literal["max", "sum", "abs"]
 @explainer(
     "saliency",
     paper="Simonyan et al. 2014, arXiv:1312.6034, section 3",
-    cost=Cost(forward=2, backward=1),
+    cost=Cost(forward=1, backward=1),
     needs=("gradients",),
     aliases=("gradient", "vanillagradient"),
 )
@@ -37,13 +37,13 @@ def saliency(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "max") ->
     Returns:
         (B, H, W), non-negative unless `channels="sum"`.
     """
-    return reduce_channels(pixel_gradients(trace, trace.images, trace.targets), channels)
+    return reduce_channels(trace.pixel_gradients, channels)
 
 
 @explainer(
     "inputxgradient",
     paper="Shrikumar et al. 2016, arXiv:1605.01713; Captum, input_x_gradient.py",
-    cost=Cost(forward=2, backward=1),
+    cost=Cost(forward=1, backward=1),
     needs=("gradients",),
     normalisation="max",
     values="(-inf, inf)",
@@ -59,7 +59,7 @@ def inputxgradient(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "su
     Returns:
         (B, H, W), signed for `channels="sum"`.
     """
-    return reduce_channels(trace.images * pixel_gradients(trace, trace.images, trace.targets), channels)
+    return reduce_channels(trace.images * trace.pixel_gradients, channels)
 
 
 @explainer(
@@ -174,18 +174,13 @@ def gradientshap(
     return reduce_channels(total / samples, channels)
 
 
-def pixel_gradients(trace: Trace, images: Tensor, targets: Tensor) -> Tensor:
-    """Gradient (N, 3, H, W) of each target's logit (N,) at images (N, 3, H, W)."""
-    with torch.enable_grad():
-        leaf = images.detach().clone().requires_grad_()
-        chosen = trace.score(leaf).gather(1, targets[:, None])
-        return torch.autograd.grad(chosen.sum(), leaf)[0]
-
-
 def _gradients_at(trace: Trace, points: Tensor) -> Tensor:
-    """Gradients (B, n, 3, H, W) of the explained classes at n points of each image."""
+    """Gradients (B, n, 3, H, W) of the explained classes' logits at n points of each image."""
     targets = trace.targets.repeat_interleave(points.shape[1])
-    return pixel_gradients(trace, points.flatten(0, 1), targets).reshape(points.shape)
+    with torch.enable_grad():
+        leaf = points.flatten(0, 1).detach().clone().requires_grad_()
+        chosen = trace.score(leaf).gather(1, targets[:, None])
+        return torch.autograd.grad(chosen.sum(), leaf)[0].reshape(points.shape)
 
 
 def _drawing(trace: Trace, purpose: str, draw: Callable[..., Tensor], shape: Sequence[int]) -> Callable[[int], Tensor]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from camdbench.core.cost import Cost
 from camdbench.core.registries import explainer
+from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.saliency import Wrapped
 from camdbench.explainers.common.trace import Trace
 
@@ -45,7 +46,7 @@ def inverted(trace: Trace, wrapped: Wrapped) -> Tensor:
 @explainer(
     "augsmooth",
     paper="pytorch-grad-cam (Gildenblat et al. 2021), base_cam.py (aug_smooth)",
-    cost=Cost(forward=1, wrapped=6),
+    cost=Cost(wrapped=6, note="one more forward pass, for the class, around a control"),
     aliases=("aug_smooth",),
 )
 def augsmooth(trace: Trace, wrapped: Wrapped) -> Tensor:
@@ -59,10 +60,13 @@ def augsmooth(trace: Trace, wrapped: Wrapped) -> Tensor:
     Returns:
         (B, H, W) in [0, 1].
     """
-    maps = list[Tensor]()
-    for mirrored in (False, True):
-        for factor in (0.9, 1.0, 1.1):
-            batch = trace.batch.mirrored() if mirrored else trace.batch
-            found = wrapped(trace.of(replace(batch, images=(batch.images * factor).clamp(0, 1)))).maps
-            maps.append(found.flip(-1) if mirrored else found)
-    return torch.stack(maps).mean(0)
+    batch, mirrored = trace.batch, trace.batch.mirrored()
+
+    def of(batch: Batch, factor: float) -> Tensor:
+        images = (batch.images * factor).clamp(0, 1)
+        as_is = batch is trace.batch and torch.equal(images, trace.images)
+        return wrapped(trace if as_is else trace.of(replace(batch, images=images))).maps
+
+    unchanged = of(batch, 1.0)  # first: the passes of the image choose the class
+    upright = [of(batch, 0.9), unchanged, of(batch, 1.1)]
+    return torch.stack([*upright, *(of(mirrored, factor).flip(-1) for factor in (0.9, 1.0, 1.1))]).mean(0)

@@ -12,13 +12,15 @@ from torch import Tensor
 from camdbench.core.errors import UsageError, unknown
 
 
-def pick_targets(rule: str, logits: Tensor, labels: Tensor) -> Tensor:
-    """Explained class of each image (B,) from logits (B, C) and labels (B,), -1 for unknown labels.
+def pick_targets(rule: str | Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+    """Explained class of each image (B,) from logits (B, C) and labels (B,), -1 for unknown labels; or the given classes (B,), checked.
 
     Raises:
         UsageError: a class index that the network does not have, or an unknown label.
     """
     classes = logits.shape[1]
+    if isinstance(rule, Tensor):
+        return check_classes(rule, classes, "targets: an image is given class")
     if rule == "label":
         return check_classes(labels, classes, "--target label: an image has label")
     if rule == "predicted":

@@ -14,7 +14,7 @@ from camdbench.functional.coherency import coherency as alike
 from camdbench.functional.coherency import harmonic_mean
 from camdbench.functional.float_precision import to_float64
 from camdbench.functional.probability import drop, log_odds
-from camdbench.metrics.common.inputs import MetricInputs
+from camdbench.metrics.common.inputs import MetricInputs, SaliencyMaps
 from camdbench.metrics.common.perturbation_curves import scored_classes
 from camdbench.metrics.common.result import MetricResult
 from camdbench.metrics.confidence import masked_images
@@ -55,7 +55,7 @@ def coherency(
     Returns:
         (B,) in [0, 100]; higher is better.
     """
-    values = 100 * _coherency(inputs, masking, scored_class)
+    values = 100 * alike(inputs.saliency, _explained(inputs, masking, scored_class).maps)
     if constant == "zero":
         return MetricResult(values.nan_to_num(0))
     return MetricResult(values, values.isnan())
@@ -93,32 +93,30 @@ def adcc(inputs: MetricInputs, *, masking: Masking = "normalised", scored_class:
     .. math:: 300 / (1 / \mathrm{coherency} + 1 / (1 - \mathrm{complexity}) + 1 / (1 - \mathrm{drop}))
 
     It is 0 if one of the three is, so maps of ones and maps of zeros score 0. A constant map has coherency 0, as in the
-    released code. The drop is that of `scored_class`. Table 4 of Opti-CAM marks lower values as better; by construction higher
-    values are.
+    released code. The drop is that of `scored_class`, by the pass that explains the masked image. Table 4 of Opti-CAM marks lower
+    values as better; by construction higher values are.
 
     Returns:
         (B,) float64 in [0, 100]; higher is better.
     """
-    before, after = (log_odds(logits, scored_classes(inputs, scored_class)) for logits in (inputs.logits, _masked_logits(inputs, masking)))
-    lost = drop(before, after)
-    together = harmonic_mean(_coherency(inputs, masking, scored_class).nan_to_num(0), 1 - _complexity(inputs), 1 - lost)
+    explained = _explained(inputs, masking, scored_class)
+    after: Tensor | None = getattr(explained, "logits", None)  # own explainers' maps may be without
+    if after is None:
+        after = inputs.cached(("masked logits", masking, 1.0), lambda: inputs.score(masked_images(inputs, masking)))
+    lost = drop(*(log_odds(logits, scored_classes(inputs, scored_class)) for logits in (inputs.logits, after)))
+    together = harmonic_mean(alike(inputs.saliency, explained.maps).nan_to_num(0), 1 - _complexity(inputs), 1 - lost)
     return torch.where(lost.isnan(), torch.nan, 100 * together)
 
 
-def _coherency(inputs: MetricInputs, masking: Masking, scored_class: ScoredClass) -> Tensor:
-    """(B,) in [0, 1], NaN where a map is constant."""
+def _explained(inputs: MetricInputs, masking: Masking, scored_class: ScoredClass) -> SaliencyMaps:
+    """Maps of the masked images."""
 
-    def explain() -> Tensor:
-        return inputs.explain(masked_images(inputs, masking), targets=scored_classes(inputs, scored_class)).maps
+    def explain() -> SaliencyMaps:
+        return inputs.explain(masked_images(inputs, masking), targets=scored_classes(inputs, scored_class))
 
-    return alike(inputs.saliency, inputs.cached(("map of the masked image", masking, scored_class), explain))
+    return inputs.cached(("maps of the masked images", masking, scored_class), explain)
 
 
 def _complexity(inputs: MetricInputs) -> Tensor:
     """(B,) float64 in [0, 1] on the CPU."""
     return to_float64(inputs.saliency).mean((1, 2)).cpu()
-
-
-def _masked_logits(inputs: MetricInputs, masking: Masking) -> Tensor:
-    """(B, C), by the pass that average drop also reads."""
-    return inputs.cached(("masked logits", masking, 1.0), lambda: inputs.score(masked_images(inputs, masking)))

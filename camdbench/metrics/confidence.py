@@ -121,7 +121,11 @@ def masked_images(inputs: MetricInputs, masking: str, keep: float = 1.0) -> Tens
 
 
 def _before_and_after(inputs: MetricInputs, masking: str, scored_class: str, keep: float) -> tuple[Tensor, Tensor]:
-    """The log-odds of p and o, each (B,) float64."""
-    masked = inputs.cached(("masked logits", masking, keep), lambda: inputs.score(masked_images(inputs, masking, keep)))
-    classes = inputs.targets if scored_class == "target" else inputs.predictions
-    return log_odds(inputs.logits, classes), log_odds(masked, classes)
+    """The log-odds of p and o, each (B,) float64, computed once for all metrics that compare them."""
+
+    def compare() -> tuple[Tensor, Tensor]:
+        masked = inputs.cached(("masked logits", masking, keep), lambda: inputs.score(masked_images(inputs, masking, keep)))
+        classes = inputs.targets if scored_class == "target" else inputs.predictions
+        return log_odds(inputs.logits, classes), log_odds(masked, classes)
+
+    return inputs.cached(("log-odds before and after", masking, scored_class, keep), compare)

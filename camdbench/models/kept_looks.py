@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from itertools import islice
+from itertools import chain, islice, repeat
+from operator import attrgetter, call, itemgetter
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary, ref
 
+import torch
 from torch import Tensor, nn
 
 from camdbench.models.module_tree import Tree, tree_of
 
 T = TypeVar("T")
 _FIRST = len(vars(nn.Module()))  # attributes that torch sets, before those of a class
+_FIELDS, _VERSION, _INSIDE = attrgetter("__dict__"), attrgetter("_version"), itemgetter("_modules", "_parameters", "_buffers")
 
 
 class NetworkState:
@@ -31,7 +34,10 @@ class NetworkState:
     def __init__(self, network: nn.Module, more: object = None) -> None:
         tree = tree_of(network)
         parts, self._attributes, self._values = _read(tree, more)
-        self._digest, self._gone = _digest(tree, more), list[object]()  # parts that no longer exist, whose identity may be another's
+        self._ends = len(tree.modules), len(tree.modules) + len(tree.parameters)  # places where weights and buffers start
+        scripted = any(isinstance(module, torch.jit.ScriptModule) for module in tree.modules)  # keeps its parts elsewhere
+        self._digest = None if scripted else _digest(tree, more)
+        self._gone = list[object]()  # parts that no longer exist, whose identity may be another's
         self._parts = [_weak(part, self._gone.append) for part in parts]
         self._names = [_names(part) if isinstance(part, nn.Module) else () for part in parts]
         self._own = dict[int, set[str]]()  # attributes that a module changes in a pass, by its place
@@ -47,12 +53,24 @@ class NetworkState:
                 self._own[place] = {name for name in known | found if known.get(name) != found.get(name)}
         self._loose = {place for place, value in enumerate(self._values) if before._values[place] != value}
 
-    def holds(self, tree: Tree, more: object = None) -> bool:
-        """Whether the network with these modules and tensors is as it was."""
-        if self._gone or _digest(tree, more) == self._digest:
-            return not self._gone
+    def read_if_same(self, network: nn.Module, more: object = None) -> Tree | None:
+        """The modules and tensors of the network if it is as it was, else None.
+
+        If nothing at all has changed, the network is not walked over: what is kept of its modules leads to all others.
+        """
+        if not self._gone and self._digest is not None:
+            parts: list[Any] = [*map(call, self._parts)]
+            modules, weights = self._ends
+            tree = Tree(parts[:modules], parts[modules:weights], parts[weights:-1])
+            if not self._gone and _digest(tree, more) == self._digest:
+                return tree
+        tree = tree_of(network)
+        return tree if self._holds(tree, more) else None
+
+    def _holds(self, tree: Tree, more: object) -> bool:
+        """Whether the network with these modules and tensors is as it was, but for what it changes itself."""
         parts, attributes, values = _read(tree, more)
-        if len(parts) != len(self._parts) or any(known() is not part for known, part in zip(self._parts, parts, strict=True)):
+        if self._gone or len(parts) != len(self._parts) or any(known() is not part for known, part in zip(self._parts, parts, strict=True)):
             return False
         if attributes != self._attributes:
             for place, (known, found) in enumerate(zip(self._attributes, attributes, strict=True)):
@@ -75,25 +93,24 @@ class KeptLooks:
     def __init__(self) -> None:
         self._found: WeakKeyDictionary[nn.Module, dict[Hashable, tuple[NetworkState, Any]]] = WeakKeyDictionary()
 
-    def get(self, network: nn.Module, key: Hashable, look: Callable[[], T], *, more: object = None, tree: Tree | None = None) -> T:
-        """The kept result, or that of `look()` where there is none or the network has changed.
+    def get(self, network: nn.Module, key: Hashable, look: Callable[[], T], *, more: object = None) -> tuple[T, Tree]:
+        """The kept result, or that of `look()` where there is none or the network has changed; and its modules and tensors.
 
         Args:
             network: the network.
             key: what the result depends on beside the network, such as the size of the images.
             look: looks at the network by passes.
             more: an object beside the network, as in `NetworkState`.
-            tree: its modules and tensors, if they have just been read.
         """
         kept = self._found.setdefault(network, {})
-        if key in kept and kept[key][0].holds(tree or tree_of(network), more):
-            return kept[key][1]
+        if key in kept and (tree := kept[key][0].read_if_same(network, more)) is not None:
+            return kept[key][1], tree
         before = NetworkState(network, more)
         found = look()
         after = NetworkState(network, more)
         after.ignore_changes_since(before)
         kept[key] = after, found
-        return found
+        return found, tree_of(network)
 
     def of(self, network: nn.Module) -> dict[Any, Any]:
         """All kept results of a network by their keys, without a check that they still hold."""
@@ -105,13 +122,16 @@ class KeptLooks:
 
 
 def _digest(tree: Tree, more: object) -> int:
-    """Hash of all that `_read` returns, for a comparison without touching what was read before."""
-    found = [hash((id(one), id(one.__class__), *map(id, islice(one.__dict__.values(), _FIRST, None)))) for one in tree.modules]
+    """Hash of what the modules contain and of the states of the tensors, computed without a step of Python per part."""
+    fields = [*map(_FIELDS, tree.modules)]
+    attributes = chain.from_iterable(map(islice, map(dict.values, fields), repeat(_FIRST), repeat(None)))
+    inside = chain.from_iterable(map(dict.values, filter(None, chain.from_iterable(map(_INSIDE, fields)))))
     tensors = [*tree.parameters, *tree.buffers]
+    found = *map(id, map(type, tree.modules)), *map(id, attributes), *map(id, inside), id(more)
     try:
-        return hash((*found, *map(id, tensors), *[one._version for one in tensors], *[one.data_ptr() for one in tensors], id(more)))
+        return hash((found, *map(_VERSION, tensors), *map(Tensor.data_ptr, tensors)))
     except RuntimeError:
-        return hash((*found, *map(id, tensors), *map(_value_of, tensors), id(more)))
+        return hash((found, *map(_value_of, tensors)))
 
 
 def _read(tree: Tree, more: object) -> tuple[list[Any], list[tuple[int, ...]], list[tuple[int, int]]]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from operator import attrgetter
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+_mode_of, _flag_of = attrgetter("training"), attrgetter("requires_grad")
 
 
 class Tree(NamedTuple):
@@ -63,16 +67,8 @@ def freeze(network: nn.Module, tree: Tree) -> Callable[[], None]:
         tree: its modules and weights.
     """
     modules, parameters = tree.modules, tree.parameters
-    modes, flags = [module.training for module in modules], [weight.requires_grad for weight in parameters]
-
-    def restore() -> None:
-        for module, training in zip(modules, modes, strict=True):
-            if module.training is not training:
-                module.training = training
-        for weight, flag in zip(parameters, flags, strict=True):
-            if weight.requires_grad is not flag:
-                weight.requires_grad_(flag)
-
+    modes, flags = [*map(_mode_of, modules)], [*map(_flag_of, parameters)]
+    restore = partial(_restore, tree, modes, flags)
     try:
         if any(modes):
             _to_eval(network, modules)
@@ -84,6 +80,17 @@ def freeze(network: nn.Module, tree: Tree) -> Callable[[], None]:
         restore()
         raise
     return restore
+
+
+def _restore(tree: Tree, modes: list[bool], flags: list[bool]) -> None:
+    if [*map(_mode_of, tree.modules)] != modes:
+        for module, training in zip(tree.modules, modes, strict=True):
+            if module.training is not training:
+                module.training = training
+    if [*map(_flag_of, tree.parameters)] != flags:
+        for weight, flag in zip(tree.parameters, flags, strict=True):
+            if weight.requires_grad is not flag:
+                weight.requires_grad_(flag)
 
 
 def _to_eval(network: nn.Module, modules: list[nn.Module]) -> None:

@@ -30,8 +30,9 @@ def find_layer(network: nn.Module, layer: str, owner: str) -> nn.Module:
     Raises:
         UsageError: unknown name (with suggestions).
     """
-    found = module_at(network, split_call(short_name(network, layer))[0])
-    if found is None:
+    name = split_call(layer)[0]
+    found = module_at(network, name)
+    if found is None and (found := module_at(network, bare_name(name))) is None:
         raise unknown_layer(network, layer, owner)
     return found
 

@@ -89,7 +89,7 @@ def check_network(classifier: Classifier, image_size: Size) -> NetworkCheck:
     return look_at(classifier, image_size).check
 
 
-def look_at(classifier: Classifier, image_size: Size, tree: Tree | None = None) -> Look:
+def look_at(classifier: Classifier, image_size: Size) -> Look:
     """Look at a network once for an image size and what is stated of it, until it changes (see `NetworkState`).
 
     The passes are counted in `check_passes`, not among those of methods. The result belongs to the network, so another classifier
@@ -98,13 +98,21 @@ def look_at(classifier: Classifier, image_size: Size, tree: Tree | None = None) 
     Args:
         classifier: the model.
         image_size: (height, width).
-        tree: the modules and weights of its network, if they have just been read.
+
+    Raises:
+        UsageError: as `check_network`.
+    """
+    return look_and_tree(classifier, image_size)[0]
+
+
+def look_and_tree(classifier: Classifier, image_size: Size) -> tuple[Look, Tree]:
+    """What `look_at` returns, and the modules and weights of the network, which it has read.
 
     Raises:
         UsageError: as `check_network`.
     """
     key = image_size, _statement(classifier)
-    return _LOOKS.get(classifier.network, key, partial(_look, classifier, image_size), more=classifier.read, tree=tree)
+    return _LOOKS.get(classifier.network, key, partial(_look, classifier, image_size), more=classifier.read)
 
 
 def forget_looks(classifier: Classifier) -> None:

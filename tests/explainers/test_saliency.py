@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from helpers.toys import maps_of, toy_batch, toy_classifier
 from torch import nn
 
@@ -19,6 +20,24 @@ def test_each_map_gets_its_own_state() -> None:
     assert found.maps.isfinite().all()
     assert found.maps[1:].eq(0).all()
     assert found.maps.shape == (4, 2, 4)
+
+
+@pytest.mark.parametrize("constant", [False, True])
+@pytest.mark.parametrize("scale", [1e-44, 1e-30, 1.0, 3e38])
+def test_maps_are_the_formula_to_the_bit_whatever_else_is_in_the_batch(constant: bool, scale: float) -> None:
+    raw = scale * torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
+    given, alone = raw.clone(), finish(raw, (10, 8), "range")
+    together = finish(torch.cat([raw, torch.full((1, 5, 4), scale)]) if constant else raw, (10, 8), "range")
+    large = F.interpolate(raw[:, None], size=(10, 8), mode="bilinear", align_corners=False)[:, 0]
+    for own, map_, found, beside in zip(raw, large, alone.maps, together.maps, strict=False):
+        low, span = map_.min(), map_.max() - map_.min()
+        flat = span <= 8 * torch.finfo(torch.float32).eps * map_.abs().max()
+        expected = torch.zeros_like(map_) if flat else (map_ - low) / span
+        torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
+        torch.testing.assert_close(beside, expected, rtol=0, atol=0, equal_nan=True)
+        assert torch.equal(finish(own[None], (5, 4), "range").raw[0], own)
+    assert alone.status == together.status[:3] == ("ok",) * 3
+    assert torch.equal(raw, given)
 
 
 def test_the_raw_map_is_kept_as_it_came() -> None:

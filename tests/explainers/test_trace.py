@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+from weakref import ref
+
 import pytest
 import torch
 from helpers.toys import toy_batch, toy_classifier
-from torch import nn
+from torch import Tensor, nn
 
+import camdbench
 from camdbench.core.errors import UsageError
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
@@ -145,3 +149,25 @@ def test_a_method_at_another_layer_is_charged_for_its_own_pass_only() -> None:
         trace.usage.usage_since_last_call()
         _ = trace.at("conv2").gradients
         assert trace.usage.usage_since_last_call().passes == PassCounts(forward=4, tail_backward=4)
+
+
+def test_the_memory_of_a_trace_is_free_as_soon_as_it_is_dropped() -> None:
+    """Without Python's search for cycles, which may come after many batches."""
+    classifier, kept = toy_classifier(), list[ref[Trace]]()
+
+    def mine(trace: Trace) -> Tensor:
+        kept.append(ref(trace))
+        return trace.gradients.mean(1)
+
+    gc.collect()
+    gc.disable()
+    try:
+        camdbench.explain(classifier, toy_batch(3).images, {"mine": mine}, batch_size=2)
+        trace = Trace(classifier, toy_batch(2), target=1)
+        other = trace.of(trace.batch, targets=trace.targets)
+        assert other.gradients.shape == trace.gradients.shape
+        kept += [ref(trace), ref(other)]
+        del trace, other
+        assert [own() for own in kept] == [None] * 4
+    finally:
+        gc.enable()

@@ -64,6 +64,12 @@ def test_augsmooth_is_the_mean_over_six_variants_made_by_hand():
     torch.testing.assert_close(maps("augsmooth(gradcam)"), (expected - low) / (high - low))
 
 
+def test_augsmooth_mirrors_boxes_of_images_that_are_their_own_mirror_images():
+    batch = toy_batch()
+    grey = Batch(batch.ids, torch.full_like(batch.images, 0.5), batch.labels, boxes=batch.boxes)
+    torch.testing.assert_close(maps("augsmooth(gtbox)", grey), maps("gtbox", grey))
+
+
 def test_augsmooth_explains_the_class_of_the_image_as_it_is():
     classifier, batch = toy_classifier(), toy_batch()
     with classifier.frozen():
@@ -127,3 +133,12 @@ def test_edges_are_zero_on_a_flat_image_and_follow_the_slope_of_a_ramp():
     torch.testing.assert_close(raw[:, 1:-1, 1:-1], torch.full_like(raw[:, 1:-1, 1:-1], 8 * step))
     same = maps_of(classifier, Batch(flat.ids, torch.full_like(images, 0.3), flat.labels), "edges")
     assert same.raw.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize(("inside", "forward"), [("gradcam", 6), ("saliency", 6), ("rise(masks=5)", 36), ("centre", 1)])
+def test_augsmooth_needs_no_pass_besides_those_of_the_six(inside: str, forward: int) -> None:
+    """But one for the class where the explainer inside needs none, and one where noise leaves [0, 1], so that no version is the image."""
+    for noise, more in ((0.0, 0), (0.5, 0 if inside == "centre" else 1)):
+        classifier, batch = toy_classifier(), toy_batch()
+        maps_of(classifier, Batch(batch.ids, batch.images + noise, batch.labels), f"augsmooth({inside})")
+        assert classifier.passes.forward == 4 * (forward + more)

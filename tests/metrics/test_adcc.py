@@ -97,13 +97,27 @@ def test_masking_of_pixels_is_another_image() -> None:
     assert (spaces[0] - spaces[1]).abs().max() > 0.01
 
 
-def test_the_second_map_and_the_masked_pass_are_made_once() -> None:
+def test_the_second_map_is_made_once_and_its_pass_gives_the_logits_of_the_drop() -> None:
     inputs = inputs_of()
-    measured("adcc", inputs)
     CLASSIFIER.passes = PassCounts()
-    for spec in ("coherency", "complexity", "ad(masking='normalised')", "adcc"):
+    for spec in ("adcc", "coherency", "complexity", "adcc"):
         measured(spec, inputs)
-    assert CLASSIFIER.passes == PassCounts()
+    assert CLASSIFIER.passes == PassCounts(forward=4 + 4, tail_backward=4)  # of images, whose logits were not given, and masked ones
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_masked_images_of_an_explainer_that_reads_no_network_are_scored_once(known: bool) -> None:
+    inputs = MetricInputs(CLASSIFIER, BATCH.images, BATCH.labels, torch.rand(4, *SIZE), explainer=lambda *_: without_logits(known))
+    CLASSIFIER.passes = PassCounts()
+    for spec in ("ad(masking='normalised')", "adcc"):
+        measured(spec, inputs)
+    assert CLASSIFIER.passes == PassCounts(forward=4 + 4)
+
+
+def without_logits(known: bool) -> object:
+    """Maps of an explainer of the package that makes no pass, or of a user's who gives maps alone."""
+    found = maps_of(CLASSIFIER, BATCH, "centre")
+    return found if known else SimpleNamespace(maps=found.maps)
 
 
 def test_maps_of_others_are_refused() -> None:

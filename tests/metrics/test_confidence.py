@@ -17,6 +17,7 @@ from torchcam.metrics import ClassificationMetric
 
 from camdbench.core.registries import metrics
 from camdbench.datasets.samples import Batch
+from camdbench.metrics import confidence
 from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.confidence import average_drop
 from camdbench.models.classifier import Classifier
@@ -56,6 +57,22 @@ def test_the_value_is_the_one_worked_out_by_hand(name: str, case: Golden) -> Non
 def test_average_increase_counts_what_exceeds_its_tolerance() -> None:
     assert _score_of_probabilities("ai(tolerance=0.2)", 0.5, 0.69) == 0
     assert _score_of_probabilities("ai(tolerance=0.2)", 0.5, 0.71) == 100
+
+
+def test_the_probabilities_are_read_once_for_all_metrics_that_compare_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier, batch, rows = toy_classifier(), toy_batch(4), list[int]()
+    read = confidence.log_odds
+    monkeypatch.setattr(confidence, "log_odds", lambda logits, classes: rows.append(len(logits)) or read(logits, classes))
+    alone = [scores(classifier, batch, name) for name in ROWS]
+    assert rows == [4] * 6
+    rows.clear()
+    with classifier.frozen():
+        inputs = MetricInputs(classifier, batch.images, batch.labels, some_maps(batch))
+        together = [metrics.load(name)(inputs) for name in ROWS]
+        assert rows == [4, 4]
+        average_drop(inputs, scored_class="predicted")  # of another class
+    assert rows == [4] * 4
+    assert all(map(torch.equal, alone, together))
 
 
 @every_spec

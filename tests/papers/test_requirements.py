@@ -33,7 +33,7 @@ from camdbench.runner.timing import Pace
         ("scorecam", "at least 2"),
         ("ablationcam", "at least 1"),
         ("inside_box(opticam)", "202"),
-        ("augsmooth(gradcam)", "13"),
+        ("augsmooth(gradcam)", "12"),
         ("tibav", "2"),
     ],
 )

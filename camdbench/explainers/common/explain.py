@@ -24,8 +24,7 @@ from camdbench.explainers.common.saliency import saliency
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.targets import check_classes, class_indices
 from camdbench.models.classifier import Classifier
-from camdbench.models.module_tree import tree_of
-from camdbench.models.network_check import Look, look_at
+from camdbench.models.network_check import Look, look_and_tree
 from camdbench.models.target_layers import layers_of_look
 from camdbench.models.zoo import to_classifier
 
@@ -82,8 +81,7 @@ def explain(
     classifier = to_classifier(model)
     pixels, names = read_pictures(images, classifier, preprocess, size)
     batch = make_batch(pixels, boxes=boxes, masks=masks).to(classifier.device)
-    tree = tree_of(classifier.network)
-    look = look_at(classifier, (batch.images.shape[-2], batch.images.shape[-1]), tree)
+    look, tree = look_and_tree(classifier, (batch.images.shape[-2], batch.images.shape[-1]))
     target = _targets(targets, len(batch), classifier, look.check.classes)
     gives = [name for name, own in (("boxes", boxes), ("masks", masks)) if own is not None]
     with own_explainers(explainers) as texts, torch.inference_mode(mode=False), classifier.frozen(tree):
@@ -120,7 +118,7 @@ def _explain(
     for start in range(0, len(batch), step):
         stop = start + step
         own = target[start:stop].to(classifier.device) if isinstance(target, Tensor) else target
-        part = batch.part(start, stop)
+        part = batch if len(batch) <= step else batch.part(start, stop)
         trace = Trace(classifier, part, target=own, layer=layer, seed=seed)
         for spec in (spec for spec in specs if str(spec) not in refused):
             try:

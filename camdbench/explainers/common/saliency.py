@@ -30,12 +30,14 @@ class Saliency:
         maps: (B, H, W) in [0, 1] at image size.
         status: B states: ok, constant_map, error (not finite).
         reasons: B texts, empty where the status is ok.
+        logits: (B, C) of the images, if the explainer made a pass that gives them and the maps were finished at once.
     """
 
     raw: Tensor
     maps: Tensor
     status: tuple[Status, ...]
     reasons: tuple[str, ...]
+    logits: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def saliency(trace: Trace, spec: Spec, *, later: bool = False) -> Saliency | Raw
     with nullcontext() if explainers.is_built_in(spec.name) else _guarded(trace, spec):
         raw = check_maps(spec, explainers.load(spec.name)(trace, *inner, **spec.arguments), trace.images)
     maps = RawMaps(raw.detach(), trace.size, normalisation_of(spec), tuple((own.status, own.reasons) for own in found))
-    return maps if later else maps.finish()
+    return maps if later else replace(maps.finish(), logits=trace.known_logits)
 
 
 @contextmanager
@@ -140,8 +142,8 @@ def normalisation_of(spec: Spec) -> Normalisation:
     if spec.name not in explainers:  # saved maps of an own explainer
         return "range"
     entry = explainers.get(spec.name)
-    chosen = {option.name: option.default for option in entry.options} | spec.arguments
-    return cast("Normalisation", chosen.get("normalisation", entry.facts.normalisation))
+    default = next((option.default for option in entry.options if option.name == "normalisation"), entry.facts.normalisation)
+    return cast("Normalisation", spec.arguments.get("normalisation", default))
 
 
 def finish(raw: Tensor, size: tuple[int, int], how: Normalisation) -> Saliency:
@@ -156,10 +158,21 @@ def finish(raw: Tensor, size: tuple[int, int], how: Normalisation) -> Saliency:
     finite = [isfinite(least) and isfinite(greatest) for least, greatest in zip(low.tolist(), high.tolist(), strict=True)]
     if not all(finite):
         clean = torch.where(torch.tensor(finite, device=raw.device)[:, None, None], clean, 0)
-    maps = normalise(upsample(clean, size), how).clamp(0, 1)
-    flat = is_flat(low, high) | is_flat(*_range(maps))  # `max` leaves nothing of a map without positive values
-    states = [_state(*state, how) for state in zip(finite, flat.tolist(), strict=True)]
+    maps, constant = _normalised(upsample(clean, size), how)
+    flat = (is_flat(low, high) | constant).tolist()
+    states = [_state(*state, how) for state in zip(finite, flat, strict=True)]
     return Saliency(raw, maps, tuple(status for status, _ in states), tuple(reason for _, reason in states))
+
+
+def _normalised(maps: Tensor, how: Normalisation) -> tuple[Tensor, Tensor]:
+    """Maps (B, H, W) as `normalise` returns them, in [0, 1], and whether each is constant then, (B,) bool."""
+    if how == "range":  # without the steps that serve constant maps, unless there is one
+        low, high = _range(maps)
+        constant = is_flat(low, high)
+        if not constant.any():
+            return (maps - low[:, None, None]).div_((high - low)[:, None, None]), constant
+    maps = normalise(maps, how).clamp(0, 1)
+    return maps, is_flat(*_range(maps))  # `max` leaves nothing of a map without positive values
 
 
 def _range(maps: Tensor) -> tuple[Tensor, Tensor]:

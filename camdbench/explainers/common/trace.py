@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from contextlib import contextmanager
 from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from camdbench.core.errors import NotApplicable, UsageError
-from camdbench.core.target_rules import check_target_rule
 from camdbench.datasets.samples import Batch
-from camdbench.explainers.common.kept_parts import KeptParts, forget_changed
+from camdbench.explainers.common.image_passes import ImagePasses, captured_pass
+from camdbench.explainers.common.kept_parts import forget_changed
 from camdbench.explainers.common.second_derivative import second_derivative
-from camdbench.explainers.common.usage import Usage, UsageMeter
 from camdbench.functional.pass_size import in_halves
 from camdbench.functional.seeding import generator_for
-from camdbench.functional.targets import check_classes, pick_targets
-from camdbench.models.attention import Attention, record_attention
+from camdbench.models.attention import Attention
+from camdbench.models.autocasting import in_bfloat16
 from camdbench.models.classifier import Classifier
-from camdbench.models.devices import clock
 from camdbench.models.float64_copy import check_float64, float64_copy
 from camdbench.models.linear_head import linear_head
 from camdbench.models.tensor_layout import TensorLayout
@@ -30,7 +26,7 @@ from camdbench.models.tensor_layout import TensorLayout
 T = TypeVar("T")
 
 
-class Trace:
+class Trace(ImagePasses):
     """Logits, activations and gradients of a classifier for a batch: the input of every explainer.
 
     Reading `logits`, `activations` and `gradients` costs one forward and one tail backward pass per image and layer,
@@ -56,15 +52,8 @@ class Trace:
         seed: int = 0,
         differentiable: bool = False,
     ) -> None:
-        images = batch.images.to(torch.promote_types(batch.images.dtype, classifier.dtype))  # float64 for a network in float64
-        self.batch = batch if images is batch.images else replace(batch, images=images)
-        self.classifier, self.seed, self.differentiable = classifier, seed, differentiable
-        self._target = target if isinstance(target, Tensor) else check_target_rule(target)
-        self._layer = layer
-        self._family: dict[str | None, Trace] = {layer if layer is not None else classifier.layer: self}
-        self._origin = self  # makes the passes that depend on no class
-        self._parts = KeptParts()
-        self.usage = UsageMeter()
+        super().__init__(classifier, batch, target, layer, differentiable=differentiable)
+        self.seed = seed
 
     def at(self, layer: str | None) -> Trace:
         """The trace of the same batch through another layer; the batch's own one where `layer` is None.
@@ -73,12 +62,15 @@ class Trace:
         """
         if layer is None:
             return self
-        if layer not in self._family:
+        first = cast("Trace", self._family[0])
+        if layer == (first._layer if first._layer is not None else first.classifier.layer):
+            return first
+        if layer not in self._others:
             other = self._like(self.batch, self._target, layer)
-            other._family, other.usage = self._family, self.usage
-            other._origin = other if self._origin is self else self._origin.at(layer)
-            self._family[layer] = other
-        return self._family[layer]
+            other._first, other._others, other.usage = first, self._others, self.usage
+            other._source = None if self._source is None else cast("Trace", self._source).at(layer)
+            self._others[layer] = other
+        return cast("Trace", self._others[layer])
 
     def of(self, batch: Batch, *, targets: Tensor | None = None, classifier: Classifier | None = None) -> Trace:
         """The trace of other images at the same layer; its parts are computed anew, but for passes of the same images and model.
@@ -90,7 +82,7 @@ class Trace:
         """
         other = self._like(batch, self.targets if targets is None else targets, self._layer, classifier)
         if other.images is self.images and other.classifier is self.classifier and not self.differentiable:
-            other._origin = self._origin
+            other._source = self._origin
         return other
 
     @contextmanager
@@ -110,12 +102,7 @@ class Trace:
 
     def forget_changed(self, *, everything: bool = False) -> bool:
         """Drop what this trace and those of other layers keep, if an explainer changed any of it in place; returns whether so."""
-        return forget_changed([own._parts for own in (*self._family.values(), *self._origin._family.values())], everything=everything)
-
-    @property
-    def images(self) -> Tensor:
-        """(B, 3, H, W) in [0, 1]."""
-        return self.batch.images
+        return forget_changed([own._parts for own in (*self._family, *self._origin._family)], everything=everything)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -126,34 +113,6 @@ class Trace:
     def layer_name(self) -> str:
         """Name of the target layer."""
         return self.classifier.layer_name(self._layer)
-
-    @property
-    def logits(self) -> Tensor:
-        """(B, C), of the images as they are."""
-        own = self._origin
-        for trace in (own, *own._family.values()):  # the trace's own pass first: usage is attributed to its readers
-            if "forward" in trace._parts:
-                return trace._forward()[1]
-        if (self._layer or self.classifier.layer) is None:  # no layer, so nothing is captured
-            return own._part("logits", own._plain_logits)
-        return self._forward()[1]
-
-    @property
-    def targets(self) -> Tensor:
-        """(B,) int64, the explained class of each image.
-
-        Raises:
-            UsageError: the rule cannot be met: a class that the model does not have, or an image without label.
-        """
-        logits = self._logits_at_hand()
-        if isinstance(self._target, Tensor):
-            return check_classes(self._target, logits.shape[1], "targets: an image is given class").clone()
-        return pick_targets(self._target, logits, self.batch.labels).clone()
-
-    @property
-    def target_logits(self) -> Tensor:
-        """(B,), the logit of each image's explained class."""
-        return self.logits.gather(1, self.targets[:, None]).squeeze(1)
 
     @property
     def activations(self) -> Tensor:
@@ -214,6 +173,14 @@ class Trace:
             raise NotApplicable("the head behind the layer is not global average pooling and a linear layer")
         return weights
 
+    @property
+    def pixel_gradients(self) -> Tensor:
+        """(B, 3, H, W), d target logit / d pixels in [0, 1]; by a separate pass, whose graph is not kept."""
+        found, passed = self._part("pixel_gradients", self._pixel_gradients)
+        if passed:
+            self._origin.usage.read.add((self._origin._layer, passed))
+        return found
+
     def replay(self, index: int, activations: Tensor) -> Tensor:
         """Logits (N, C) of one image of the batch with its layer's activations replaced by each of (N, K, h, w)."""
         leaf, _ = self._forward()
@@ -234,53 +201,17 @@ class Trace:
         model = classifier or self.classifier
         return Trace(model, batch, target=target, layer=layer, seed=self.seed, differentiable=self.differentiable)
 
-    def _kept(self, tensor: Tensor) -> Tensor:
-        return tensor if self.differentiable else tensor.detach()
-
-    def _part(self, name: str, compute: Callable[[], T]) -> T:
-        key = (self._layer, name)
-        if name not in self._parts:
-            passes, inner, start = self.classifier.passes, self._spent(), clock(self.images.device)
-            self._parts.keep(name, compute())
-            whole = Usage(self.classifier.passes - passes, clock(self.images.device) - start)
-            self.usage.costs[key] = whole - (self._spent() - inner)  # without nested parts, which have entries themselves
-        self.usage.read.add(key)  # not before: a part that cannot be computed has no usage
-        return self._parts[name]
-
-    def _spent(self) -> Usage:
-        return self.usage.spent() if self._origin.usage is self.usage else self.usage.spent() + self._origin.usage.spent()
-
-    def _forward(self) -> tuple[Tensor, Tensor]:
-        return self._origin._part("forward", self._origin._captured_forward)
-
-    def _captured_forward(self) -> tuple[Tensor, Tensor]:
-        plain = sdpa_kernel(SDPBackend.MATH) if self.differentiable else nullcontext()  # fused attention is differentiable once only
-        with torch.enable_grad(), plain, self.classifier.captured(self._layer, attached=self.differentiable) as seen:
-            logits = self.classifier(self.images)
-        self._parts["graph"] = logits
-        return seen.output(), self._kept(logits)
-
-    def _logits_at_hand(self) -> Tensor:
-        """Logits to choose a class by: those of a pass with attention, if it is the only one (an explainer's, if classes are given)."""
-        family, given = self._origin._family.values(), isinstance(self._target, Tensor)
-        there = {name for _, name in self._origin.usage.read} if given else {name for trace in family for name in trace._parts}
-        seen = next((trace for trace in family if "attention" in trace._parts), None)
-        return self.logits if seen is None or "forward" in there or "attention" not in there else seen._attended()[1].detach()
-
-    def _plain_logits(self) -> Tensor:
-        with torch.set_grad_enabled(self.differentiable):
-            return self.classifier(self.images)
+    def _pixel_gradients(self) -> tuple[Tensor, str]:
+        """The gradients and the part with the logits of their pass, if these may be the trace's."""
+        with torch.enable_grad():
+            leaf = self.images.detach().clone().requires_grad_()
+            in_bf16 = in_bfloat16(self.classifier.precision, self.classifier.dtype)  # the trace's logits are not
+            logits, passed = (self.score(leaf), "") if in_bf16 else self._own_pass(lambda: self.score(leaf))
+            return torch.autograd.grad(self._target_logit(logits), leaf)[0], passed
 
     def _linear_head(self) -> Tensor | None:
-        own, attached = self._origin, self.differentiable
+        own, attached = cast("Trace", self._origin), self.differentiable
         return own._part("class_weights", lambda: linear_head(own.classifier, own.activations, own.logits, attached=attached))
-
-    def _attended(self) -> tuple[Attention, Tensor]:
-        return self._origin._part("attention", self._origin._attention)
-
-    def _attention(self) -> tuple[Attention, Tensor]:
-        with torch.enable_grad(), record_attention(self.classifier.network) as seen:
-            return seen, self.classifier(self.images)
 
     def _attention_gradients(self) -> tuple[Tensor, ...]:
         seen, logits = self._attended()
@@ -309,9 +240,8 @@ class Trace:
             try:
                 product = second_derivative(self.classifier, self._target_logit(self._origin._parts["graph"]), leaf)
             except RuntimeError:  # fused attention has no second derivative, its plain form has
-                with sdpa_kernel(SDPBackend.MATH), self.classifier.captured(self._layer) as seen:
-                    logits = self.classifier(self.images)
-                product = second_derivative(self.classifier, self._target_logit(logits), seen.output())
+                leaf, logits = captured_pass(self.classifier, self.images, self._layer, plain=True)
+                product = second_derivative(self.classifier, self._target_logit(logits), leaf)
         return self._layout(leaf).to_grid(product)
 
     def _layout(self, leaf: Tensor) -> TensorLayout:
