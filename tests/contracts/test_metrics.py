@@ -285,11 +285,10 @@ def test_an_image_has_the_same_value_alone_among_three_and_among_64_in_any_order
 # Images that a further explainer adds for each image of the batch; for all other metrics none. A curve's ends are shared where they
 # are versions of the image. 16 x 12 pixels are 12 steps of 16, 24 patches of 3 x 3, 12 of 4 x 4 and, with three channels, 18 times 32.
 FURTHER: dict[str, int] = {
-    **dict.fromkeys(("ad", "ag", "ai", "sm", "coherency"), 1),
+    **dict.fromkeys(("ad", "ag", "ai", "sm", "coherency", "adcc"), 1),
     **dict.fromkeys(("insertion", "deletion"), 12 - 1),
     "aopc": 5,
     **dict.fromkeys(("morf", "lerf"), 24),
-    "adcc": 2,
     "road": 2 * 2,
     **dict.fromkeys(("road_morf", "road_lerf"), 2),
     "quantus:FaithfulnessEstimate": 18,

@@ -95,6 +95,7 @@ def test_no_other_module_decides() -> None:
             found.add(module.relative_to(PACKAGE).as_posix())
     assert found == {
         "functional/pass_size.py",
+        "core/allocator.py",  # bytes of a block
         "functional/imputation.py",  # the block of a linear solver
         "tables/paired_rows.py",  # values of tables
         "runner/config.py",  # images in a part file

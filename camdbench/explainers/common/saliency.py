@@ -158,21 +158,10 @@ def finish(raw: Tensor, size: tuple[int, int], how: Normalisation) -> Saliency:
     finite = [isfinite(least) and isfinite(greatest) for least, greatest in zip(low.tolist(), high.tolist(), strict=True)]
     if not all(finite):
         clean = torch.where(torch.tensor(finite, device=raw.device)[:, None, None], clean, 0)
-    maps, constant = _normalised(upsample(clean, size), how)
-    flat = (is_flat(low, high) | constant).tolist()
-    states = [_state(*state, how) for state in zip(finite, flat, strict=True)]
+    maps = normalise(upsample(clean, size), how).clamp(0, 1)
+    flat = is_flat(low, high) | is_flat(*_range(maps))  # `max` leaves nothing of a map without positive values
+    states = [_state(*state, how) for state in zip(finite, flat.tolist(), strict=True)]
     return Saliency(raw, maps, tuple(status for status, _ in states), tuple(reason for _, reason in states))
-
-
-def _normalised(maps: Tensor, how: Normalisation) -> tuple[Tensor, Tensor]:
-    """Maps (B, H, W) as `normalise` returns them, in [0, 1], and whether each is constant then, (B,) bool."""
-    if how == "range":  # without the steps that serve constant maps, unless there is one
-        low, high = _range(maps)
-        constant = is_flat(low, high)
-        if not constant.any():
-            return (maps - low[:, None, None]).div_((high - low)[:, None, None]), constant
-    maps = normalise(maps, how).clamp(0, 1)
-    return maps, is_flat(*_range(maps))  # `max` leaves nothing of a map without positive values
 
 
 def _range(maps: Tensor) -> tuple[Tensor, Tensor]:
