@@ -181,7 +181,7 @@ def _found() -> float:
 
 @cache
 def _seen(specs: tuple[Spec, ...], *chosen: Spec) -> list[int]:
-    """Images of both images' run by kind, all rows of which have a status that is no error."""
+    """Images of both images' run by kind, none of whose rows has the status error."""
     classifier = toy_classifier("gap")
     others = ReferenceImages(ToyData(toy_batch(3, seed=5)), seed=0, target="label")
     with torch.inference_mode(mode=False), classifier.frozen(), passes_seen(classifier.network) as seen:

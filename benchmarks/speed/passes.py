@@ -89,7 +89,7 @@ def read_page(page: Path = PAGE) -> Page:
     """Read the three tables of the page.
 
     Raises:
-        ValueError: a name has two rows, or a cell is no formula.
+        ValueError: a name has two rows, or a cell is not a formula.
     """
     tables = {table[0][0]: table for table in _tables(page.read_text(encoding="utf-8"))}
     quantities = tuple(_code(line[0])[0] for line in tables["quantity"][2:])

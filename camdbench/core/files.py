@@ -185,23 +185,25 @@ def replacing(path: Path) -> Generator[Path]:
         _sync_folder(path.parent)
 
 
+class AlreadyWritten(Exception):
+    """A file that only one process may write was written by another one."""
+
+
 @contextmanager
 def creating(path: Path) -> Generator[Path]:
     """Yield a temporary path beside `path`; on success give it the name `path`, unless another process was first.
 
     Raises:
-        FileExistsError: the file exists; it is unchanged.
+        AlreadyWritten: the file exists; it is unchanged.
     """
     with _temporary(path) as temporary:
         yield temporary
         _sync(temporary)
         try:
             os.link(temporary, path)  # atomic also on NFS, where a rename would overwrite
-        except FileExistsError:
-            raise
-        except OSError:  # a file system without hard links
+        except OSError:  # the file exists, or the file system has no hard links
             if path.exists():
-                raise FileExistsError(errno.EEXIST, "File exists", str(path)) from None
+                raise AlreadyWritten(str(path)) from None
             temporary.replace(path)
         _sync_folder(path.parent)
 
@@ -225,9 +227,9 @@ def _sync(file: Path) -> None:
 def _sync_folder(folder: Path) -> None:
     """Write a folder's entries to the disk, without which a power cut undoes a rename; Windows has no such call."""
     if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            with suppress(OSError):  # of file systems that do not sync folders
+        with suppress(OSError):  # of folders that cannot be read, and of file systems that do not sync folders
+            handle = os.open(folder, os.O_RDONLY)
+            try:
                 os.fsync(handle)
-        finally:
-            os.close(handle)
+            finally:
+                os.close(handle)

@@ -39,12 +39,17 @@ class NetworkState:
         self._digest = None if scripted else _digest(tree, more)
         self._gone = list[object]()  # parts that no longer exist, whose identity may be another's
         self._parts = [_weak(part, self._gone.append) for part in parts]
+        self._held = [*chain.from_iterable(islice(vars(one).values(), _FIRST, None) for one in tree.modules)]  # keeps identities
         self._names = [_names(part) if isinstance(part, nn.Module) else () for part in parts]
         self._own = dict[int, set[str]]()  # attributes that a module changes in a pass, by its place
         self._loose = set[int]()  # places of tensors that change in a pass
 
     def ignore_changes_since(self, before: NetworkState) -> None:
-        """Ignore from now on in what the network differs from an earlier state, after passes alone."""
+        """Ignore from now on in what the network differs from an earlier state, after passes alone.
+
+        From now on numbers, text and tuples alone are held, and no features that a pass has stored.
+        """
+        self._held = [*filter(_is_plain, self._held)]
         if [part() for part in before._parts] != [part() for part in self._parts]:
             return  # the first pass made or replaced a part; the next one is compared with this state
         for place, (old, new) in enumerate(zip(before._attributes, self._attributes, strict=True)):
@@ -144,6 +149,11 @@ def _read(tree: Tree, more: object) -> tuple[list[Any], list[tuple[int, ...]], l
 def _names(module: nn.Module) -> tuple[str, ...]:
     """Names of the attributes of a module, without those that every module has first."""
     return tuple(islice(vars(module), _FIRST, None))
+
+
+def _is_plain(attribute: object) -> bool:
+    """Whether an attribute is a number, a text or a tuple."""
+    return isinstance(attribute, int | float | complex | str | bytes | tuple)
 
 
 def _value_of(tensor: Tensor) -> tuple[int, int]:

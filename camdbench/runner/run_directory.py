@@ -29,7 +29,7 @@ from urllib.parse import quote
 
 from camdbench.core import provenance
 from camdbench.core.errors import CamdbenchError, UsageError
-from camdbench.core.files import check_utf8, creating, reading
+from camdbench.core.files import AlreadyWritten, check_utf8, creating, reading
 from camdbench.core.row import Row
 from camdbench.core.settings import identity_of
 from camdbench.models.huggingface_zoo import row_name
@@ -228,7 +228,7 @@ class RunDirectory:
         """
         try:
             write_json(self.root / "run.json", asdict(record), creating)
-        except FileExistsError:
+        except AlreadyWritten:
             return False
         return True
 

@@ -26,7 +26,7 @@ def write_file(file: Path, write: Callable[[Path], object], how: Callable[[Path]
         how: `replacing`, or `creating` for a file that only one session may write.
 
     Raises:
-        FileExistsError: of `creating`; another session was first.
+        AlreadyWritten: of `creating`; another session was first.
         CamdbenchError: the file cannot be written.
     """
     from safetensors import SafetensorError
@@ -34,8 +34,6 @@ def write_file(file: Path, write: Callable[[Path], object], how: Callable[[Path]
     try:
         with how(file) as temporary:
             write(temporary)
-    except FileExistsError:
-        raise
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise CamdbenchError(f"{file}: cannot be written ({reason}); finished work is kept, run the same command again") from error

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from camdbench.core.errors import CamdbenchError, UsageError
-from camdbench.core.files import creating, read_fields, read_json, read_text, reading, replacing, to_json
+from camdbench.core.files import AlreadyWritten, creating, read_fields, read_json, read_text, reading, replacing, to_json
 
 BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
     f"{b}: &{b} [{', '.join(8 * [f'*{a}'])}]\n" for a, b in zip("abcdef", "bcdefg", strict=True)
@@ -57,7 +57,7 @@ class TestCreating:
         file = tmp_path / "run.json"
         with creating(file) as temporary:
             temporary.write_text("first")
-        with pytest.raises(FileExistsError), creating(file) as temporary:
+        with pytest.raises(AlreadyWritten), creating(file) as temporary:
             temporary.write_text("second")
         assert file.read_text() == "first"
         assert list(tmp_path.iterdir()) == [file]

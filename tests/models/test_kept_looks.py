@@ -218,3 +218,17 @@ def test_weights_of_inference_mode_and_torchscript_are_looked_at_once() -> None:
         check_network(own, (8, 8))
         check_network(own, (8, 8))
         assert own.check_passes == PassCounts(forward=4, backward=1)
+
+
+def test_a_number_in_the_memory_of_a_replaced_one_is_noticed() -> None:
+    network = Small()
+    network.slope = float("1.5")
+    classifier, sizes, place = classifier_of(network), watched(network), id(network.slope)
+    check_network(classifier, (8, 8))
+    sizes.clear()
+    for number in range(1, 1000):
+        network.slope = 1.5 + number / 7
+        if id(network.slope) == place:
+            break
+    check_network(classifier, (8, 8))
+    assert sizes == LOOK

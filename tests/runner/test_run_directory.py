@@ -99,6 +99,15 @@ def test_processes_that_start_at_once_all_get_the_folder(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_in_the_place_of_a_folder_is_one_line(tmp_path: Path):
+    store = RunDirectory(tmp_path)
+    folder = part_file(tmp_path, "usage", JOB).parent
+    folder.parent.mkdir(parents=True)
+    folder.write_text("")
+    with pytest.raises(CamdbenchError, match="cannot be written"):
+        store.write(JOB, [a_row()], None, [a_usage()], None)
+
+
 def a_record() -> RunRecord:
     config = {"explainers": ["gradcam"], "metrics": ["ad"], "models": ["net"], "seed": 0}
     dataset = {"fingerprint": "f", "images": 1, "classes": []}
