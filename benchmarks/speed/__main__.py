@@ -53,7 +53,7 @@ def main() -> None:
     print(seconds_table(found))
     if not (given.quick or given.jobs):
         found.to_csv(RESULT, index=False, float_format="%.6g")
-        write_page(found)
+        write_page(pd.read_csv(RESULT))
 
 
 if __name__ == "__main__":
