@@ -11,7 +11,7 @@ import os
 import re
 import warnings
 from collections.abc import Collection, Iterator, Sequence
-from itertools import batched, groupby
+from itertools import batched
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, NamedTuple
@@ -129,7 +129,7 @@ def _consecutive(parts: Sequence[PartFile], kind: str) -> Iterator[list[PartFile
         yield run
 
 
-def _write(path: Path, parts: Sequence[PartFile], kind: str, span: tuple[int, int], seen: set[tuple[str, int]])| set[int]) -> None:
+def _write(path: Path, parts: Sequence[PartFile], kind: str, span: tuple[int, int], seen: set[tuple[str, int]]) -> None:
     """Write a pack; of parts with several explainers, without what an earlier file holds."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -173,10 +173,7 @@ def _remove_superseded(folder: Path, model: str, explainer: str | None, kind: st
 def _content(file: PartFile, kind: str) -> set[tuple[str, int]]:
     """Explainers and chunks that a file holds."""
     if file.explainer is not None:
-        return {(file.explainer, chunk) for chunk in file.chunks}| set[tuple[str, int]]:
-    """What a file holds: chunks, or explainers with their chunks where it holds several."""
-    if file.explainer is not None:
-        return set(file.chunks)
+        return {(file.explainer, chunk) for chunk in file.chunks}
     table = _read(file.path, kind)
     table = table if CHUNK in table.column_names else _with_chunk(file, table)
     return set(zip(table.column("explainer").to_pylist(), table.column(CHUNK).to_pylist(), strict=True))

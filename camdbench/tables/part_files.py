@@ -14,7 +14,6 @@ Sessions may write and pack at the same time, and any of them may be killed at a
 from __future__ import annotations
 
 import errno
-import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -120,9 +119,7 @@ def parquet_names(folder: Path) -> list[str]:
     return sorted(name for name in {*_list(folder), *_list(folder)} if name.endswith(".parquet") and not name.startswith("."))
 
 
-def read_parts(
-    root: Path, kind: str, columns: Sequence[str], metrics: Sequence[str] | None = None
-) -> Iterator[tuple[PartFile, pa.Table]]:
+def read_parts(root: Path, kind: str, columns: Sequence[str], metrics: Sequence[str] | None = None) -> Iterator[tuple[PartFile, pa.Table]]:
     """Read the files that count, one after the other; each chunk of an explainer once.
 
     Args:
@@ -138,12 +135,14 @@ def read_parts(
         CamdbenchError: a file is damaged or cannot be read.
     """
     seen = defaultdict[str, set[tuple[str, int]]](set)
-    for further in reversed(range(_LISTINGS)):
+    further = _LISTINGS
+    while further:
+        further -= 1
         try:
             for part in part_files(root, kind):
                 if (found := _unseen(part, seen[part.model])) is not None:
                     yield found, _read(found, kind, columns, metrics, seen[part.model])
-            return
+            further = 0
         except CamdbenchError as error:
             if not further or not is_gone(error):
                 raise
@@ -162,10 +161,7 @@ def _unseen(part: PartFile, seen: set[tuple[str, int]]) -> PartFile | None:
     return part._replace(chunks=chunks) if chunks else None
 
 
-def _read(
-    part: PartFile, kind: str, columns: Sequence[str], metrics: Sequence[str] | None, seen: set[tuple[str, int]]
-| None, seen: dict[tuple[str, str], set[int]]
-) -> pa.Table:
+def _read(part: PartFile, kind: str, columns: Sequence[str], metrics: Sequence[str] | None, seen: set[tuple[str, int]]) -> pa.Table:
     """Read one file, without what was read before, and note its chunks in `seen`."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -271,7 +267,7 @@ def folders(folder: Path, kind: str) -> list[tuple[Path, str]]:
 
 def _list(folder: Path) -> list[str]:
     try:
-        return os.listdir(folder)
+        return [path.name for path in folder.iterdir()]
     except FileNotFoundError:
         return []
     except OSError as error:
