@@ -242,6 +242,8 @@ def _checked(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
         raise TypeError(f"column {name}: expected {expected}, found {found}")
     form = {"integers": pa.int64(), "numbers": pa.float64(), "text": pa.dictionary(pa.int32(), pa.string())}[expected]
     if column.type == form:
+        if expected == "text":
+            column.validate(full=True)  # a damaged header of a page can leave codes without a word
         return column
     return column.cast(pa.string()).dictionary_encode() if expected == "text" else column.cast(form)
 
