@@ -17,7 +17,7 @@ import hashlib
 import os
 import socket
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,6 +57,7 @@ class UsageRow(NamedTuple):
     """Usage of one stage of one part.
 
     Attributes:
+        explainer: canonical spec.
         stage: `trace` (shared parts used by the explainer; computed once for all explainers), `explain` (its other passes) or
             `metrics` (with the parts that all explainers share).
         images: images of the part.
@@ -68,6 +69,7 @@ class UsageRow(NamedTuple):
         peak_memory_mb: peak memory of the process, on the GPU if it uses one; MB.
     """
 
+    explainer: str
     stage: str
     images: int
     forward: int
@@ -186,9 +188,20 @@ class RunDirectory:
         """Remove remaining partial results of a complete run."""
         rmtree(self.root / "partial", ignore_errors=True)
 
-    def write(
-        self, key: PartKey, rows: Sequence[Row], curves: pa.Table | None, usage: Sequence[UsageRow], maps: Mapping[str, Tensor] | None
-    ) -> None:
+    def write_usage(self, model: str, chunk: int, usage: Sequence[UsageRow]) -> None:
+        """Write the usage of some explainers on a chunk, before their parts.
+
+        The file is named by its explainers: a session that repeats a unit replaces it, and one that computes what an interrupted
+        session left of a unit, or further explainers, writes another one. `load_usage` counts each explainer once.
+
+        Raises:
+            CamdbenchError: the file cannot be written.
+        """
+        if usage:
+            path = usage_file(self.root, model, chunk, [row.explainer for row in usage])
+            write_file(path, lambda path: _save(_table(usage, _usage_schema()), path))
+
+    def write(self, key: PartKey, rows: Sequence[Row], curves: pa.Table | None, maps: Mapping[str, Tensor] | None) -> None:
         """Write a part, its rows last.
 
         Raises:
@@ -200,7 +213,6 @@ class RunDirectory:
             write_file(part_file(self.root, "maps", key), lambda path: save_file(dict(maps), path))
         if curves is not None:
             write_file(part_file(self.root, "curves", key), lambda path: _save(curves, path))
-        write_file(part_file(self.root, "usage", key), lambda path: _save(_table(usage, _usage_schema()), path))
         write_file(part_file(self.root, "rows", key), lambda path: _save(_table(rows, _row_schema()), path))
 
     def read_record(self) -> RunRecord | None:
@@ -276,9 +288,15 @@ class Session:
 
 
 def part_file(root: Path, kind: str, key: PartKey) -> Path:
-    """Return the path of a part in `rows`, `curves`, `usage` or `maps`."""
+    """Return the path of a part in `rows`, `curves` or `maps`."""
     folder = root / kind / f"model={quote(key.model, safe='')}" / f"explainer={quote(key.explainer, safe='')}"
     return folder / f"part-{key.chunk:05d}.{_SUFFIX.get(kind, 'parquet')}"
+
+
+def usage_file(root: Path, model: str, chunk: int, explainers: Iterable[str]) -> Path:
+    """Return the path of the usage of some explainers, in any order, on a chunk."""
+    name = hashlib.sha256("\n".join(sorted(set(explainers))).encode()).hexdigest()[:8]
+    return root / "usage" / f"model={quote(model, safe='')}" / f"part-{chunk:05d}-{name}.parquet"
 
 
 def _save(table: pa.Table, path: Path) -> None:
@@ -303,5 +321,5 @@ def _row_schema() -> pa.Schema:
 def _usage_schema() -> pa.Schema:
     import pyarrow as pa
 
-    kinds = {"stage": pa.string(), "seconds": pa.float64(), "peak_memory_mb": pa.float64()}
+    kinds = {"explainer": pa.string(), "stage": pa.string(), "seconds": pa.float64(), "peak_memory_mb": pa.float64()}
     return pa.schema([(name, kinds.get(name, pa.int64())) for name in UsageRow._fields])

@@ -37,7 +37,8 @@ _GONE = (errno.ENOENT, errno.ESTALE)  # the second on NFS
 _PARTITIONS = ("model", "explainer")  # in the path
 _INTEGERS = frozenset({"label", "target", "images", "forward", "backward", "tail_forward", "tail_backward", CHUNK})
 _NUMBERS = frozenset({"value", "x", "seconds", "peak_memory_mb"})
-_FIXES = {
+_OF_LISTS = {"x": "text", "value": "lists of numbers"}  # of curves since schema 3
+FIXES = {
     "rows": "delete it and run the same command again",
     "curves": "delete it and the file of the same numbers under rows/, and run the same command again",
     "usage": "delete it; the usage of its images is then unknown, their values are not affected",
@@ -121,7 +122,12 @@ def parquet_names(folder: Path) -> list[str]:
 
 
 def read_parts(
-    root: Path, kind: str, columns: Sequence[str], metrics: Sequence[str] | None = None
+    root: Path,
+    kind: str,
+    columns: Sequence[str],
+    metrics: Sequence[str] | None = None,
+    explainers: Sequence[str] | None = None,
+    models: Sequence[str] | None = None,
 ) -> Iterator[tuple[PartFile, pa.Table]]:
     """Read the files that count, one after the other; each chunk of an explainer once.
 
@@ -130,6 +136,8 @@ def read_parts(
         kind: `rows`, `curves` or `usage`.
         columns: columns of the tables, in order; also `model`, `explainer` and `chunk`.
         metrics: metric specs; default: all.
+        explainers: explainer specs; default: all; files of several explainers are read whole.
+        models: names of models in rows; default: all.
 
     Yields:
         File, with the chunks that are read, and table. Text is dictionary-encoded, with a dictionary of each file.
@@ -141,7 +149,9 @@ def read_parts(
     for further in reversed(range(_LISTINGS)):
         try:
             for part in part_files(root, kind):
-                if (found := _unseen(part, seen)) is not None:
+                wanted = explainers is None or part.explainer is None or part.explainer in explainers
+                wanted = wanted and (models is None or part.model in models)
+                if wanted and (found := _unseen(part, seen)) is not None:
                     yield found, _read(found, kind, columns, metrics, seen)
             return
         except CamdbenchError as error:
@@ -168,8 +178,8 @@ def _read(
     assert held is not None
     wanted = {*columns} | ({"metric"} if metrics is not None else set())
     wanted |= {CHUNK, "explainer"} if part.explainer is None else {CHUNK} if len(part.chunks) < len(held) else set()
-    with reading(part.path, fix=_FIXES[kind], error=CamdbenchError):
-        table = _columns(part, held, sorted(wanted))
+    with reading(part.path, fix=FIXES[kind], error=CamdbenchError):
+        table = _columns(part, kind, held, sorted(wanted))
         if metrics is not None:
             table = table.filter(pc.is_in(table.column("metric").cast(pa.string()), pa.array(metrics, pa.string())))
         if part.explainer is None:
@@ -184,7 +194,7 @@ def _read(
     return table.select(list(columns))
 
 
-def _columns(part: PartFile, held: range, names: Sequence[str]) -> pa.Table:
+def _columns(part: PartFile, kind: str, held: range, names: Sequence[str]) -> pa.Table:
     """Read columns of a file, their types checked; what its path says becomes columns."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -198,7 +208,8 @@ def _columns(part: PartFile, held: range, names: Sequence[str]) -> pa.Table:
         file = pq.ParquetFile(source, metadata=about, read_dictionary=texts, page_checksum_verification=True)
         table = file.read([name for name in names if name not in given], use_threads=False)
     length = about.num_rows
-    return pa.table({name: _repeat(given[name], length) if name in given else _checked(name, table.column(name)) for name in names})
+    found = {name: _checked(name, table.column(name), kind) for name in names if name not in given}
+    return pa.table({name: _repeat(given[name], length) if name in given else found[name] for name in names})
 
 
 def _check_footer(footer: dict[bytes, bytes], held: range) -> None:
@@ -216,17 +227,20 @@ def _repeat(value: str | int, length: int) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), length), pa.array([value], pa.string()))
 
 
-def _checked(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _checked(name: str, column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
     """Return a column in its type; raise TypeError for text in place of numbers, or the reverse."""
     import pyarrow as pa
 
     expected = "integers" if name in _INTEGERS else "numbers" if name in _NUMBERS else "text"
     found = _kind(column.type)
+    if kind == "curves" and found == _OF_LISTS.get(name):
+        expected = found
     if expected == "integers" and column.null_count:
         found = f"{found} with gaps"
     if len(column) and found != expected and (expected, found) != ("numbers", "integers"):
         raise TypeError(f"column {name}: expected {expected}, found {found}")
-    form = {"integers": pa.int64(), "numbers": pa.float64(), "text": pa.dictionary(pa.int32(), pa.string())}[expected]
+    text, numbers = pa.dictionary(pa.int32(), pa.string()), pa.float64()
+    form = {"integers": pa.int64(), "numbers": numbers, "text": text, "lists of numbers": pa.list_(numbers)}[expected]
     if column.type == form:
         return column
     return column.cast(pa.string()).dictionary_encode() if expected == "text" else column.cast(form)
@@ -238,6 +252,8 @@ def _kind(kind: pa.DataType) -> str:
 
     if types.is_dictionary(kind):
         return _kind(kind.value_type)
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return f"lists of {_kind(kind.value_type)}"
     if types.is_integer(kind):
         return "integers"
     if types.is_floating(kind):
