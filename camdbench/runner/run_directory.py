@@ -5,8 +5,8 @@ RUN/run.yaml                                            the resolved options of 
 RUN/own/                                                copies of the Python files of references and plug-ins, for a reader
 RUN/sessions/START-HOST-ID.json                         versions, machine and usage of a session, and its explainers
 RUN/rows/model=…/explainer=…/part-00000.parquet         one file per explainer and chunk of images; a part is complete when it exists
-RUN/curves/model=…/explainer=…/part-00000.parquet       curves from which values are computed
-RUN/usage/model=…/explainer=…/part-00000.parquet        image passes, seconds and memory
+RUN/curves/model=…/explainer=…/part-00000.parquet       curves from which values are computed, one row per image
+RUN/usage/model=…/part-00000-ID.parquet                 image passes, seconds and memory; one file per unit
 RUN/maps/model=…/explainer=…/part-00000.safetensors     raw maps
 RUN/partial/model=…/chunk-00000/*.pt                    results of an unfinished chunk
 """
