@@ -170,7 +170,9 @@ class Worker:
         own = {str(spec): [result for result in results if result.explainer == str(spec)] for spec in unit.explainers}
         images, peak = len(ids) - len(damaged), _peak_mb(device)
         usage = ((spec, stage, one) for spec, mine in own.items() for stage, one in total_usage(mine).items())
-        spent = [UsageRow(spec, stage, images, **asdict(one.passes), seconds=one.seconds, peak_memory_mb=peak) for spec, stage, one in usage]
+        spent = [
+            UsageRow(spec, stage, images, **asdict(one.passes), seconds=one.seconds, peak_memory_mb=peak) for spec, stage, one in usage
+        ]
         directory.write_usage(model, unit.chunk, spent)
         for spec, mine in own.items():
             self._write_part(directory, PartKey(model, spec, unit.chunk), mine, damaged, ids)

@@ -138,9 +138,7 @@ def _summary(
     return table[list(SUMMARY_COLUMNS)]
 
 
-def _numbers(
-    cells: Cells, about: Mapping[str, Any], curves: pd.DataFrame | RunCurves | None, interval: Method | None
-) -> np.ndarray:
+def _numbers(cells: Cells, about: Mapping[str, Any], curves: pd.DataFrame | RunCurves | None, interval: Method | None) -> np.ndarray:
     """Return (N, 3): number and interval ends of each cell; NaN without an interval."""
     names = cells.keys["metric"]
     reductions = names.map(reductions_of(names.unique(), about)).to_numpy()

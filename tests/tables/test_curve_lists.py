@@ -90,13 +90,15 @@ def test_a_cell_is_what_its_points_are_image_by_image(make_curves, tidy: bool):
     points = load_curves(run)
     for (explainer, metric), own in points.groupby(["explainer", "metric"]):
         found = RunCurves((run,)).of_cell("net@V1", explainer, metric, images)
-        shuffled = FrameCurves(points.drop_duplicates(["explainer", "metric", "curve", "image", "x"], keep="last").sample(frac=1, random_state=0))
+        shuffled = FrameCurves(
+            points.drop_duplicates(["explainer", "metric", "curve", "image", "x"], keep="last").sample(frac=1, random_state=0)
+        )
         again = shuffled.of_cell("net@V1", explainer, metric, images)
         assert list(found) == list(again) == sorted(own["curve"].unique())
         for curve, (x, y) in found.items():
             part = own[own["curve"] == curve]
             assert x.tolist() == sorted(part["x"].unique())
-            value = {(line.image, line.x): line.value for line in part.itertuples()}  # of the second chunk, which repeats the images
+            value = {(line.image, line.x): line.value for line in part.itertuples()}
             slow = [[value.get((image, each), np.nan) for each in x] for image in images]
             np.testing.assert_array_equal(y, slow)
             np.testing.assert_array_equal(again[curve][1], slow)
@@ -160,7 +162,10 @@ def test_numbers_of_a_run_are_those_of_its_points_and_leave_out_parts_without_ro
     hits = {name: 100.0 * (random.random((images, 5)) < 0.4) for name in ("iou 0.3", "iou 0.5")}
     blocks = [CurveBlock("boxes", name, [f"i{n}" for n in range(images)], np.arange(5) / 5, y) for name, y in hits.items()]
     rows = make_rows({"centre": {"boxes": hits["iou 0.5"].mean(1).tolist()}, "random": {"boxes": [1.0] * images}})
-    about = {"schema": 3, "metrics": {"boxes": {"switches": {"reduction": "maximum over thresholds"}, "unit": "%", "higher_is_better": True}}}
+    about = {
+        "schema": 3,
+        "metrics": {"boxes": {"switches": {"reduction": "maximum over thresholds"}, "unit": "%", "higher_is_better": True}},
+    }
     (tmp_path / "run.json").write_text(json.dumps(about))
     points = pd.concat([points_of(blocks).assign(model="net", explainer=name) for name in ("centre", "random")])
     for explainer, own in rows.groupby("explainer"):

@@ -137,7 +137,7 @@ def test_a_run_without_rows_is_refused(tmp_path: Path):
 
 def test_a_run_of_another_schema_is_refused_in_one_line(tmp_path: Path):
     (tmp_path / "run.json").write_text('{"schema": 1}')
-    with pytest.raises(UsageError, match=r"run\.json: schema = 1: this version reads schema 2; repeat the run with another --out$"):
+    with pytest.raises(UsageError, match=r"run\.json: schema = 1: this version reads schema 2 and 3; repeat the run with another --out$"):
         load_rows(tmp_path)
 
 
