@@ -77,7 +77,7 @@ def test_usage_of_explainers_that_come_later_is_that_of_one_session(tmp_path: Pa
 def test_processes_killed_one_after_the_other_end_with_the_rows_of_one_that_was_not(tmp_path: Path) -> None:
     out, found = tmp_path / "killed", list[frozenset[Path]]()
     killed.run(out=tmp_path / "whole", **REQUEST)
-    for step in (2, 3, 7, 5, 10):  # behind run.json, between partial results, between usage and rows, in the second chunk
+    for step in (2, 3, 6, 4, 10):  # behind run.json, between partial results, behind usage, between two rows, in the second chunk
         die(step, out=out, **REQUEST)
         found.append(frozenset(file for file in out.rglob("[!.]*.*") if "sessions" not in file.parts))
     for before, after in pairwise(found):  # each went further than the one before: partial results make way for rows
@@ -86,6 +86,8 @@ def test_processes_killed_one_after_the_other_end_with_the_rows_of_one_that_was_
         assert not lost
     killed.run(out=out, **REQUEST)
     pd.testing.assert_frame_equal(rows(out), rows(tmp_path / "whole"))
+    pd.testing.assert_frame_equal(usage(out), usage(tmp_path / "whole"))
+    assert len(list(out.glob("usage/*/part-00000-*.parquet"))) == 2  # of the unit, and of the explainer that was left of it
 
 
 def test_a_process_killed_within_an_explainer_loses_that_batch_alone(tmp_path: Path) -> None:
