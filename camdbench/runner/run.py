@@ -83,6 +83,7 @@ def run(
     given = {name: value for name, value in named.items() if value is not None} | options  # others are those of the configuration
     with _opened(config, given, resources) as (request, objects):
         from camdbench.runner.executors import EXECUTORS, check_objects  # imports torch, so only after the check
+        from camdbench.runner.packs import finish
         from camdbench.runner.prepare import prepare, session_facts
         from camdbench.runner.resolved import write_resolved
 
@@ -97,9 +98,11 @@ def run(
                 with directory.session(**session_facts(prepared)) as session:
                     for done in EXECUTORS[request.config.executor](prepared, units):
                         count = len(done.unit.explainers)
-                        session.add(count, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine)
+                        session.add(
+                            count - done.skipped, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine
+                        )
                         shown.advance(count, f"{done.unit.model}, images {done.unit.start}-{done.unit.stop - 1}")
-        directory.clear_partial()
+        finish(prepared)
         rows = load_rows(directory.root)
         chosen = Rows(rows[rows["explainer"].isin([str(spec) for spec in prepared.request.jobs])].reset_index(drop=True))
         chosen.attrs["run"] = str(directory.root)

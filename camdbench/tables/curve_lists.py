@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _COLUMNS = ("image", "metric", "curve", "x", "value")
+FILE_OPTIONS: dict[str, Any] = {"compression": "zstd", "use_dictionary": [*_COLUMNS[:-1]]}  # of a file; values seldom repeat
 
 CellCurves = Mapping[str, tuple[np.ndarray, np.ndarray]]
 """Curves of a table cell by name: x (K,) ascending and y (M, K), NaN where an image has no value."""

@@ -14,7 +14,6 @@ Sessions may write and pack at the same time, and any of them may be killed at a
 from __future__ import annotations
 
 import errno
-import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -85,9 +84,9 @@ def part_files(root: Path, kind: str) -> list[PartFile]:
         CamdbenchError: a folder cannot be listed, or holds a file that is none of a run.
     """
     found = list[PartFile]()
-    for folder, model in _folders(root / kind, "model"):
+    for folder, model in folders(root / kind, "model"):
         found += counted(folder, model, None)
-        for inner, explainer in _folders(folder, "explainer"):
+        for inner, explainer in folders(folder, "explainer"):
             found += counted(inner, model, explainer)
     return found
 
@@ -145,31 +144,36 @@ def read_parts(
     Raises:
         CamdbenchError: a file is damaged or cannot be read.
     """
-    seen = defaultdict[tuple[str, str], set[int]](set)
-    for further in reversed(range(_LISTINGS)):
+    seen = defaultdict[str, set[tuple[str, int]]](set)
+    further = _LISTINGS
+    while further:
+        further -= 1
         try:
             for part in part_files(root, kind):
                 wanted = explainers is None or part.explainer is None or part.explainer in explainers
                 wanted = wanted and (models is None or part.model in models)
-                if wanted and (found := _unseen(part, seen)) is not None:
-                    yield found, _read(found, kind, columns, metrics, seen)
-            return
+                if wanted and (found := _unseen(part, seen[part.model])) is not None:
+                    yield found, _read(found, kind, columns, metrics, seen[part.model])
+            further = 0
         except CamdbenchError as error:
-            if not further or getattr(error.__context__, "errno", None) not in _GONE:
+            if not further or not is_gone(error):
                 raise
 
 
-def _unseen(part: PartFile, seen: dict[tuple[str, str], set[int]]) -> PartFile | None:
+def is_gone(error: CamdbenchError) -> bool:
+    """Return whether a file could not be read as another session has removed it."""
+    return getattr(error.__context__, "errno", None) in _GONE
+
+
+def _unseen(part: PartFile, seen: set[tuple[str, int]]) -> PartFile | None:
     """Return a file with the chunks that were not read before the folder was listed again; None without any."""
     if part.explainer is None:
         return part
-    chunks = tuple(chunk for chunk in part.chunks if chunk not in seen[part.model, part.explainer])
+    chunks = tuple(chunk for chunk in part.chunks if (part.explainer, chunk) not in seen)
     return part._replace(chunks=chunks) if chunks else None
 
 
-def _read(
-    part: PartFile, kind: str, columns: Sequence[str], metrics: Sequence[str] | None, seen: dict[tuple[str, str], set[int]]
-) -> pa.Table:
+def _read(part: PartFile, kind: str, columns: Sequence[str], metrics: Sequence[str] | None, seen: set[tuple[str, int]]) -> pa.Table:
     """Read one file, without what was read before, and note its chunks in `seen`."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -183,15 +187,27 @@ def _read(
         if metrics is not None:
             table = table.filter(pc.is_in(table.column("metric").cast(pa.string()), pa.array(metrics, pa.string())))
         if part.explainer is None:
-            pairs = list(zip(table.column("explainer").to_pylist(), table.column(CHUNK).to_pylist(), strict=True))
-            table = table.filter(pa.array([chunk not in seen[part.model, name] for name, chunk in pairs], pa.bool_()))
-            for name, chunk in pairs:
-                seen[part.model, name].add(chunk)
+            table = drop_seen(table, seen)
         elif len(part.chunks) < len(held):
             table = table.filter(pc.is_in(table.column(CHUNK), pa.array(part.chunks, pa.int64())))
     if part.explainer is not None:
-        seen[part.model, part.explainer].update(part.chunks)
+        seen.update((part.explainer, chunk) for chunk in part.chunks)
     return table.select(list(columns))
+
+
+def drop_seen(table: pa.Table, seen: set[tuple[str, int]]) -> pa.Table:
+    """Return the rows of explainers and chunks that are not in `seen`, and add these to it.
+
+    Args:
+        table: a table with the columns `explainer` and `chunk`.
+        seen: explainers with their chunks.
+    """
+    import pyarrow as pa
+
+    pairs = list(zip(table.column("explainer").to_pylist(), table.column(CHUNK).to_pylist(), strict=True))
+    new = pa.array([pair not in seen for pair in pairs], pa.bool_())
+    seen.update(pairs)
+    return table.filter(new)
 
 
 def _columns(part: PartFile, kind: str, held: range, names: Sequence[str]) -> pa.Table:
@@ -261,7 +277,7 @@ def _kind(kind: pa.DataType) -> str:
     return "text" if types.is_string(kind) or types.is_large_string(kind) else str(kind)
 
 
-def _folders(folder: Path, kind: str) -> list[tuple[Path, str]]:
+def folders(folder: Path, kind: str) -> list[tuple[Path, str]]:
     """Return the folders `KIND=NAME` of a folder, sorted, with their names."""
     names = [name for name in sorted(set(_list(folder))) if name.startswith(f"{kind}=")]
     return [(folder / name, unquote(name.partition("=")[2])) for name in names]
@@ -269,7 +285,7 @@ def _folders(folder: Path, kind: str) -> list[tuple[Path, str]]:
 
 def _list(folder: Path) -> list[str]:
     try:
-        return os.listdir(folder)
+        return [path.name for path in folder.iterdir()]
     except FileNotFoundError:
         return []
     except OSError as error:
