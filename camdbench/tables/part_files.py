@@ -258,6 +258,8 @@ def _checked(name: str, column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
     text, numbers = pa.dictionary(pa.int32(), pa.string()), pa.float64()
     form = {"integers": pa.int64(), "numbers": numbers, "text": text, "lists of numbers": pa.list_(numbers)}[expected]
     if column.type == form:
+        if expected == "text":
+            column.validate(full=True)  # a damaged header of a page can leave codes without a word
         return column
     return column.cast(pa.string()).dictionary_encode() if expected == "text" else column.cast(form)
 
