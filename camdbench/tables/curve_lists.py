@@ -199,13 +199,12 @@ def to_points(table: pa.Table) -> pa.Table:
         TypeError: x and value of different forms.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     if not _has_lists(table):
         return table
     table = _one_chunk(table)
     x, value = _positions(table), table.column("value").chunk(0)
-    rows = pc.list_parent_indices(value)
+    rows = np.repeat(np.arange(len(value)), value.value_lengths().to_numpy())
     points = {"x": x.flatten(), "value": value.flatten()}
     return pa.table({name: points[name] if name in points else table.column(name).take(rows) for name in table.column_names})
 

@@ -139,7 +139,8 @@ def read_parts(
         models: names of models in rows; default: all.
 
     Yields:
-        File, with the chunks that are read, and table. Text is dictionary-encoded, with a dictionary of each file.
+        File, with the chunks that are read, and table: the whole of a part, one row group of a pack, so that memory does not grow with
+        the run. Text is dictionary-encoded, with a dictionary of each table.
 
     Raises:
         CamdbenchError: a file is damaged or cannot be read.
@@ -153,7 +154,8 @@ def read_parts(
                 wanted = explainers is None or part.explainer is None or part.explainer in explainers
                 wanted = wanted and (models is None or part.model in models)
                 if wanted and (found := _unseen(part, seen[part.model])) is not None:
-                    yield found, _read(found, kind, columns, metrics, seen[part.model])
+                    for table in _read(found, kind, columns, metrics, seen[part.model]):
+                        yield found, table
             further = 0
         except CamdbenchError as error:
             if not further or not is_gone(error):
@@ -173,26 +175,29 @@ def _unseen(part: PartFile, seen: set[tuple[str, int]]) -> PartFile | None:
     return part._replace(chunks=chunks) if chunks else None
 
 
-def _read(part: PartFile, kind: str, columns: Sequence[str], metrics: Sequence[str] | None, seen: set[tuple[str, int]]) -> pa.Table:
-    """Read one file, without what was read before, and note its chunks in `seen`."""
+def _read(
+    part: PartFile, kind: str, columns: Sequence[str], metrics: Sequence[str] | None, seen: set[tuple[str, int]]
+) -> Iterator[pa.Table]:
+    """Yield the row groups of one file, without what was read before, and note its chunks in `seen`."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     held = chunks_of(part.path.name)
     assert held is not None
     wanted = {*columns} | ({"metric"} if metrics is not None else set())
-    wanted |= {CHUNK, "explainer"} if part.explainer is None else {CHUNK} if len(part.chunks) < len(held) else set()
+    wanted |= {CHUNK, "explainer"} if part.explainer is None else {CHUNK} if len(held) > 1 else set()
     with reading(part.path, fix=FIXES[kind], error=CamdbenchError):
-        table = _columns(part, kind, held, sorted(wanted))
-        if metrics is not None:
-            table = table.filter(pc.is_in(table.column("metric").cast(pa.string()), pa.array(metrics, pa.string())))
-        if part.explainer is None:
-            table = drop_seen(table, seen)
-        elif len(part.chunks) < len(held):
-            table = table.filter(pc.is_in(table.column(CHUNK), pa.array(part.chunks, pa.int64())))
+        for table in _row_groups(part, kind, held, sorted(wanted)):
+            if part.explainer is None:
+                table = drop_seen(table, seen)
+            elif len(held) > 1:
+                table = table.filter(pc.is_in(table.column(CHUNK), pa.array(part.chunks, pa.int64())))
+                seen.update((part.explainer, chunk) for chunk in table.column(CHUNK).unique().to_pylist())
+            if metrics is not None:
+                table = table.filter(pc.is_in(table.column("metric").cast(pa.string()), pa.array(metrics, pa.string())))
+            yield table.select(list(columns))
     if part.explainer is not None:
         seen.update((part.explainer, chunk) for chunk in part.chunks)
-    return table.select(list(columns))
 
 
 def drop_seen(table: pa.Table, seen: set[tuple[str, int]]) -> pa.Table:
@@ -210,8 +215,8 @@ def drop_seen(table: pa.Table, seen: set[tuple[str, int]]) -> pa.Table:
     return table.filter(new)
 
 
-def _columns(part: PartFile, kind: str, held: range, names: Sequence[str]) -> pa.Table:
-    """Read columns of a file, their types checked; what its path says becomes columns."""
+def _row_groups(part: PartFile, kind: str, held: range, names: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield columns of each row group of a file, their types checked; what its path says becomes columns."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -222,10 +227,11 @@ def _columns(part: PartFile, kind: str, held: range, names: Sequence[str]) -> pa
         _check_footer(about.metadata or {}, held)
         texts = [name for name in about.schema.names if name in names and name not in _INTEGERS | _NUMBERS]
         file = pq.ParquetFile(source, metadata=about, read_dictionary=texts, page_checksum_verification=True)
-        table = file.read([name for name in names if name not in given], use_threads=False)
-    length = about.num_rows
-    found = {name: _checked(name, table.column(name), kind) for name in names if name not in given}
-    return pa.table({name: _repeat(given[name], length) if name in given else found[name] for name in names})
+        for group in range(about.num_row_groups):
+            table = file.read_row_group(group, [name for name in names if name not in given], use_threads=False)
+            length = about.row_group(group).num_rows
+            found = {name: _checked(name, table.column(name), kind) for name in names if name not in given}
+            yield pa.table({name: _repeat(given[name], length) if name in given else found[name] for name in names})
 
 
 def _check_footer(footer: dict[bytes, bytes], held: range) -> None:
