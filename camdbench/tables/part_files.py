@@ -191,10 +191,10 @@ def _read(
             if part.explainer is None:
                 table = drop_seen(table, seen)
             elif len(held) > 1:
-                table = table.filter(pc.is_in(table.column(CHUNK), pa.array(part.chunks, pa.int64())))
+                table = table.filter(pc.field(CHUNK).isin(list(part.chunks))) if len(part.chunks) < len(held) else table
                 seen.update((part.explainer, chunk) for chunk in table.column(CHUNK).unique().to_pylist())
             if metrics is not None:
-                table = table.filter(pc.is_in(table.column("metric").cast(pa.string()), pa.array(metrics, pa.string())))
+                table = table.filter(pc.field("metric").cast(pa.string()).isin(list(metrics)))
             yield table.select(list(columns))
     if part.explainer is not None:
         seen.update((part.explainer, chunk) for chunk in part.chunks)
