@@ -46,13 +46,14 @@ def assert_matches_golden(run_or_rows: str | Path | pd.DataFrame, golden_csv: st
 def _summary(run_or_rows: Any) -> pd.DataFrame:
     import pandas as pd
 
-    from camdbench.tables.load import load_curves, load_run
+    from camdbench.tables.curve_lists import RunCurves
+    from camdbench.tables.load import load_run
     from camdbench.tables.summary import summarise
 
     home = run_or_rows.attrs.get("run") if isinstance(run_or_rows, pd.DataFrame) else None
     if home is None:
         return summarise(run_or_rows)
-    return summarise(run_or_rows, about=load_run(home), curves=load_curves(home))  # some reductions need the run's curves
+    return summarise(run_or_rows, about=load_run(home), curves=RunCurves((Path(home),)))  # some reductions need the run's curves
 
 
 def _text(comparison: GoldenComparison, golden_csv: str | Path) -> str:

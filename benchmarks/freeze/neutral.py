@@ -110,10 +110,18 @@ def _read_parts(source: Path) -> pd.DataFrame | None:
 
 def _parts(source: Path) -> Iterator[pd.DataFrame]:
     for path in sorted(source.rglob("[!.]*.parquet")):
-        part = pq.read_table(path, partitioning=None).to_pandas()
+        part = _points(pq.read_table(path, partitioning=None).to_pandas())
         for name, value in _partitions(path, source):
             part[name] = value
-        yield part.assign(chunk=path.stem)
+        yield part.assign(chunk=path.stem[: len("part-00000")])  # usage of a unit has its explainers in the name
+
+
+def _points(part: pd.DataFrame) -> pd.DataFrame:
+    """Return curves that are lists as one row per point, as older states have them."""
+    if "x" not in part or pd.api.types.is_numeric_dtype(part["value"]):
+        return part
+    part = part.assign(x=[json.loads(text) for text in part["x"]]).explode(["x", "value"], ignore_index=True)
+    return part.astype({"x": float, "value": float})
 
 
 def _partitions(path: Path, source: Path) -> Sequence[tuple[str, str]]:

@@ -11,7 +11,8 @@ import pandas as pd
 from camdbench.papers.agreement import OurValue
 from camdbench.papers.jobs import JobSettings, PlannedCell
 from camdbench.papers.probes import FinishedProbe
-from camdbench.tables.load import load_curves, load_rows, load_run, load_usage
+from camdbench.tables.curve_lists import RunCurves
+from camdbench.tables.load import load_rows, load_run, load_usage
 from camdbench.tables.summary import summarise
 
 ACCURACY = "accuracy"
@@ -31,7 +32,9 @@ class FinishedRun:
             correct = rows[(rows["metric"] == ACCURACY) & (rows["value"] > 0)]["image"]
             rows = rows[~rows["image"].isin(correct)].reset_index(drop=True)
         self.rows = rows
-        self._summary = summarise(rows, about=load_run(folder), usage=load_usage(folder), curves=load_curves(folder)) if len(rows) else None
+        self._summary = (
+            summarise(rows, about=load_run(folder), usage=load_usage(folder), curves=RunCurves((folder,))) if len(rows) else None
+        )
 
     def measured(self, explainer: str, metric: str, *, cost: bool = False) -> OurValue:
         """The mean of an explainer and metric with its interval over images, or the seconds per image."""

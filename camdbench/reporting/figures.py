@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,11 @@ import pandas as pd
 from camdbench.core.errors import UsageError
 from camdbench.core.files import replacing
 from camdbench.core.row import SCORED
+from camdbench.reporting.curve_bands import CurveBand, curve_bands
 from camdbench.reporting.selectivity import powers, selectivity
 from camdbench.reporting.subplot_grid import panels
 from camdbench.tables.comparison import compare
-from camdbench.tables.load import load_curves, load_rows
+from camdbench.tables.load import load_rows
 from camdbench.tables.mean_ranks import rank
 from camdbench.tables.summary import summarise
 from camdbench.tables.summary_tables import MetricColumn, SummaryGroup, summary_groups
@@ -24,7 +25,7 @@ from camdbench.tables.summary_tables import MetricColumn, SummaryGroup, summary_
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CURVES = ("curve",)  # curves that are plotted over x
+CURVE = "curve"  # name of the curves that are plotted over x
 
 
 def save_figures(run: str | Path, out: str | Path, *, form: str = "png", ranks: bool = False) -> list[Path]:
@@ -47,7 +48,7 @@ def save_figures(run: str | Path, out: str | Path, *, form: str = "png", ranks: 
         UsageError: not a run, no finished part, or `ranks` without scikit-posthocs, before a file is written.
     """
     diagrams = list(rank_diagrams(run)) if ranks else []
-    summary, rows, points = summarise(run), load_rows(run), load_curves(run)
+    summary, rows, bands = summarise(run), load_rows(run), curve_bands(run, CURVE)
     written = list[Path]()
     for number, group in enumerate(summary_groups(summary)):
         stem = f"{number + 1}-{_plain(group.model or 'models')}"
@@ -58,8 +59,8 @@ def save_figures(run: str | Path, out: str | Path, *, form: str = "png", ranks: 
             written.append(_save(selectivity(group, families), Path(out, f"{stem}-selectivity.{form}")))
         own = rows[(rows["model"] == group.model) & rows["status"].isin(SCORED)]
         written.append(_save(boxes(group, own), Path(out, f"{stem}-images.{form}")))
-        drawn = points[(points["model"] == group.model) & points["curve"].isin(CURVES)]
-        if len(drawn):
+        drawn = {key[1:]: band for key, band in bands.items() if key[0] == group.model}
+        if drawn:
             written.append(_save(curves(group, drawn), Path(out, f"{stem}-curves.{form}")))
     for name, figure in diagrams:
         written.append(_save(figure, Path(out, f"ranks-{_plain(name)}.{form}")))
@@ -99,19 +100,18 @@ def boxes(group: SummaryGroup, rows: pd.DataFrame) -> Figure:
     return figure
 
 
-def curves(group: SummaryGroup, points: pd.DataFrame) -> Figure:
-    """Mean curves over images, with 95 % confidence bands."""
-    metrics = [column for column in group.columns if column.metric in set(points["metric"])]
+def curves(group: SummaryGroup, bands: Mapping[tuple[str, str], CurveBand]) -> Figure:
+    """Mean curves over images, with 95 % confidence bands; `bands` by explainer and metric."""
+    drawn = {metric for _, metric in bands}
+    metrics = [column for column in group.columns if column.metric in drawn]
     figure, axes = panels(len(metrics), 2.6)
     for place, column in zip(axes, metrics, strict=False):
         for name in group.tied:
-            own = points[(points["metric"] == column.metric) & (points["explainer"] == name)]
-            if own.empty:
+            if (band := bands.get((name, column.metric))) is None:
                 continue
-            groups = own.groupby("x")["value"]
-            mean, error = groups.mean(), 1.96 * groups.std(ddof=1) / np.sqrt(groups.count())
-            (line,) = place.plot(mean.index, mean, label=name, lw=1.2, ls=":" if name in group.explainers(control=True) else "-")
-            place.fill_between(mean.index, mean - error, mean + error, color=line.get_color(), alpha=0.15, lw=0)
+            (line,) = place.plot(band.x, band.mean, label=name, lw=1.2, ls=":" if name in group.explainers(control=True) else "-")
+            reach = 1.96 * band.error
+            place.fill_between(band.x, band.mean - reach, band.mean + reach, color=line.get_color(), alpha=0.15, lw=0)
         place.set_title(column.heading, fontsize=9)
         place.tick_params(labelsize=8)
         place.set_xlabel("fraction of pixels or patches", fontsize=8)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 KINDS = ("rows", "curves", "usage")
 WORTH = 16  # parts; fewer consecutive ones are packed on request only, as reading one takes about a millisecond
 _AGAIN = 3  # times, after another session has removed a file
-_PARTS = 64  # parts in memory at once, and in one row group
+_PARTS = 64  # parts in memory at once, and in one row group; fewer if they hold long curves
+_BYTES = 16_000_000
 _OLD = 86_400  # seconds after which a temporary file is that of a session that was killed
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 
@@ -136,12 +138,26 @@ def _write(path: Path, parts: Sequence[PartFile], kind: str, span: tuple[int, in
     schema = schema.append(pa.field(CHUNK, pa.int32())).with_metadata((schema.metadata or {}) | {CHUNKS: f"{span[0]}-{span[1]}".encode()})
     whole: Any = [own.name for own in schema if not pa.types.is_floating(own.type) and not pa.types.is_nested(own.type)]
     with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=whole, write_page_checksum=True) as writer:
-        for start in range(0, len(parts), _PARTS):
-            tables = [_with_chunk(part, _read(part.path, kind)) for part in parts[start : start + _PARTS]]
+        for tables in _groups(parts, kind):
             if parts[0].explainer is None:
                 tables = [drop_seen(table, seen) for table in tables]
             joined = pa.concat_tables(tables).unify_dictionaries().cast(schema)
             writer.write_table(joined, row_group_size=max(1, len(joined)))
+
+
+def _groups(parts: Sequence[PartFile], kind: str) -> Iterator[list[pa.Table]]:
+    """Yield the tables of a few consecutive parts, as many as fit in `_PARTS` and `_BYTES`, at least one."""
+    group: list[pa.Table] = []
+    size = 0
+    for part in parts:
+        table = _with_chunk(part, _read(part.path, kind))
+        if group and (len(group) == _PARTS or size + table.nbytes > _BYTES):
+            yield group
+            group, size = [], 0
+        group.append(table)
+        size += table.nbytes
+    if group:
+        yield group
 
 
 def _with_chunk(part: PartFile, table: pa.Table) -> pa.Table:
@@ -179,6 +195,19 @@ def _content(file: PartFile, kind: str) -> set[tuple[str, int]]:
 
 def _read(path: Path, kind: str) -> pa.Table:
     """Read a file whole, with the check of its pages."""
+    with _opened(path, kind) as file:
+        return file.read(use_threads=False)
+
+
+def _check(path: Path, kind: str) -> None:
+    """Read a file, one row group at a time, with the check of its pages."""
+    with _opened(path, kind) as file:
+        for group in range(file.num_row_groups):
+            file.read_row_group(group, use_threads=False)
+
+
+@contextmanager
+def _opened(path: Path, kind: str) -> Generator[Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -187,7 +216,7 @@ def _read(path: Path, kind: str) -> pa.Table:
         pa.OSFile(str(path)) as source,
         pq.ParquetFile(source, page_checksum_verification=True) as file,
     ):
-        return file.read(use_threads=False)
+        yield file
 
 
 def _check(path: Path, kind: str) -> None:

@@ -14,6 +14,7 @@ from camdbench.explainers.common.usage import Usage
 from camdbench.metrics.common.result import Curve
 from camdbench.models.pass_counts import PassCounts
 from camdbench.tables.aggregates import CellData
+from camdbench.tables.curve_lists import CurveBlock, to_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -145,39 +146,15 @@ def raw_maps(results: Sequence[BatchResult]) -> dict[str, Tensor]:
 
 
 def curve_table(results: Sequence[BatchResult]) -> pa.Table | None:
-    """Tidy rows of all curves: image, metric, curve, x, value; None if there are no curves.
-
-    Text is dictionary-encoded, as a curve of 225 points repeats it.
-    """
-    import pyarrow as pa
-
-    blocks = [block for result in results for block in _curves_of(result)]
-    if not blocks:
-        return None
-
-    def words(texts: list[str], counts: list[int]) -> pa.DictionaryArray:
-        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-        codes = np.repeat([places[text] for text in texts], counts).astype(np.int32)
-        return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(list(places), pa.string()))
-
-    sizes = [y.size for *_, y in blocks]
-    each = [(image, len(x)) for _, _, ids, x, _ in blocks for image in ids]
-    columns = {
-        "image": words([image for image, _ in each], [count for _, count in each]),
-        "metric": words([metric for metric, *_ in blocks], sizes),
-        "curve": words([name for _, name, *_ in blocks], sizes),
-        "x": np.concatenate([np.tile(x, len(ids)) for _, _, ids, x, _ in blocks]).astype(np.float64),
-        "value": np.concatenate([y.ravel() for *_, y in blocks]).astype(np.float64),
-    }
-    return pa.table(columns)
+    """One row per image, metric and curve (`tables.curve_lists`), of images with a value; None if there are no curves."""
+    return to_table(block for result in results for block in _curves_of(result))
 
 
-def _curves_of(result: BatchResult) -> Iterator[tuple[str, str, list[str], np.ndarray, np.ndarray]]:
-    """Yield metric, name, ids, x and y of each curve, for images with a value."""
+def _curves_of(result: BatchResult) -> Iterator[CurveBlock]:
     for metric, own in result.scores.items():
-        scored = own.scored
+        images = [result.ids[place] for place in own.scored]
         for name, curve in own.curves.items():
-            yield metric, name, [result.ids[place] for place in scored], curve.x.numpy(), curve.y[scored].numpy()
+            yield CurveBlock(metric, name, images, curve.x.double().numpy(), curve.y[own.scored].double().numpy())
 
 
 @dataclass

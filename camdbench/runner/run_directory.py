@@ -5,8 +5,8 @@ RUN/run.yaml                                            the resolved options of 
 RUN/own/                                                copies of the Python files of references and plug-ins, for a reader
 RUN/sessions/START-HOST-ID.json                         versions, machine and usage of a session, and its explainers
 RUN/rows/model=…/explainer=…/part-00000.parquet         one file per explainer and chunk of images
-RUN/curves/model=…/explainer=…/part-00000.parquet       curves from which values are computed
-RUN/usage/model=…/explainer=…/part-00000.parquet        image passes, seconds and memory
+RUN/curves/model=…/explainer=…/part-00000.parquet       curves from which values are computed, one row per image
+RUN/usage/model=…/part-00000-ID.parquet                 image passes, seconds and memory; one file per unit
 RUN/rows/model=…/explainer=…/pack-00000-00195-….parquet   consecutive parts in one file, which takes their place; also of curves and usage
 RUN/maps/model=…/explainer=…/part-00000.safetensors     raw maps
 RUN/partial/model=…/chunk-00000/*.pt                    results of an unfinished chunk
@@ -20,7 +20,7 @@ import hashlib
 import os
 import socket
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +38,7 @@ from camdbench.core.settings import identity_of
 from camdbench.models.huggingface_zoo import row_name
 from camdbench.runner.config import RunConfig
 from camdbench.runner.run_files import write_file, write_json
+from camdbench.tables.curve_lists import FILE_OPTIONS
 from camdbench.tables.load import MODEL_FACTS, SCHEMA, load_run
 from camdbench.tables.part_files import counted
 
@@ -61,6 +62,7 @@ class UsageRow(NamedTuple):
     """Usage of one stage of one part.
 
     Attributes:
+        explainer: canonical spec.
         stage: `trace` (shared parts used by the explainer; computed once for all explainers), `explain` (its other passes) or
             `metrics` (with the parts that all explainers share).
         images: images of the part.
@@ -72,6 +74,7 @@ class UsageRow(NamedTuple):
         peak_memory_mb: peak memory of the process, on the GPU if it uses one; MB.
     """
 
+    explainer: str
     stage: str
     images: int
     forward: int
@@ -206,9 +209,20 @@ class RunDirectory:
         """Remove remaining partial results of a complete run."""
         rmtree(self.root / "partial", ignore_errors=True)
 
-    def write(
-        self, key: PartKey, rows: Sequence[Row], curves: pa.Table | None, usage: Sequence[UsageRow], maps: Mapping[str, Tensor] | None
-    ) -> None:
+    def write_usage(self, model: str, chunk: int, usage: Sequence[UsageRow]) -> None:
+        """Write the usage of some explainers on a chunk, before their parts.
+
+        The file is named by its explainers: a session that repeats a unit replaces it, and one that computes what an interrupted
+        session left of a unit, or further explainers, writes another one. `load_usage` counts each explainer once.
+
+        Raises:
+            CamdbenchError: the file cannot be written.
+        """
+        if usage:
+            path = usage_file(self.root, model, chunk, [row.explainer for row in usage])
+            write_file(path, lambda path: _save(_table(usage, _usage_schema()), path))
+
+    def write(self, key: PartKey, rows: Sequence[Row], curves: pa.Table | None, maps: Mapping[str, Tensor] | None) -> None:
         """Write a part, its rows last.
 
         Raises:
@@ -219,8 +233,7 @@ class RunDirectory:
 
             write_file(part_file(self.root, "maps", key), lambda path: save_file(dict(maps), path))
         if curves is not None:
-            write_file(part_file(self.root, "curves", key), lambda path: _save(curves, path))
-        write_file(part_file(self.root, "usage", key), lambda path: _save(_table(usage, _usage_schema()), path))
+            write_file(part_file(self.root, "curves", key), lambda path: _save(curves, path, **FILE_OPTIONS))
         write_file(part_file(self.root, "rows", key), lambda path: _save(_table(rows, _row_schema()), path))
         if (cell := (key.model, key.explainer)) in self._done:
             self._done[cell] |= {key.chunk}
@@ -298,15 +311,21 @@ class Session:
 
 
 def part_file(root: Path, kind: str, key: PartKey) -> Path:
-    """Return the path of a part in `rows`, `curves`, `usage` or `maps`."""
+    """Return the path of a part in `rows`, `curves` or `maps`."""
     folder = root / kind / f"model={quote(key.model, safe='')}" / f"explainer={quote(key.explainer, safe='')}"
     return folder / f"part-{key.chunk:05d}.{_SUFFIX.get(kind, 'parquet')}"
 
 
-def _save(table: pa.Table, path: Path) -> None:
+def usage_file(root: Path, model: str, chunk: int, explainers: Iterable[str]) -> Path:
+    """Return the path of the usage of some explainers, in any order, on a chunk."""
+    name = hashlib.sha256("\n".join(sorted(set(explainers))).encode()).hexdigest()[:8]
+    return root / "usage" / f"model={quote(model, safe='')}" / f"part-{chunk:05d}-{name}.parquet"
+
+
+def _save(table: pa.Table, path: Path, **options: Any) -> None:
     import pyarrow.parquet as pq
 
-    pq.write_table(table, path, write_page_checksum=True)  # so that reading detects a flipped byte
+    pq.write_table(table, path, write_page_checksum=True, **options)  # so that reading detects a flipped byte
 
 
 def _table(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
@@ -325,5 +344,5 @@ def _row_schema() -> pa.Schema:
 def _usage_schema() -> pa.Schema:
     import pyarrow as pa
 
-    kinds = {"stage": pa.string(), "seconds": pa.float64(), "peak_memory_mb": pa.float64()}
+    kinds = {"explainer": pa.string(), "stage": pa.string(), "seconds": pa.float64(), "peak_memory_mb": pa.float64()}
     return pa.schema([(name, kinds.get(name, pa.int64())) for name in UsageRow._fields])

@@ -132,9 +132,7 @@ class Worker:
                 results.append(result)
                 partial.add(result)
             if self.directory is not None:
-                for spec in unit.explainers:
-                    key, ids = PartKey(name, str(spec), unit.chunk), data.ids[unit.start : unit.stop]
-                    self._write(self.directory, key, results, damaged, ids, classifier.device)
+                self._write(self.directory, name, unit, results, damaged, classifier.device)
             partial.clear()
         dropped, kept = sum(sample.boxes_dropped for sample in samples), tuple(results) if self.directory is None else ()
         return UnitSummary(unit, classifier.passes - before, self.batch_size, machine(classifier.device), dropped, kept)
@@ -173,15 +171,35 @@ class Worker:
     def _write(
         self,
         directory: RunDirectory,
+        model: str,
+        unit: Unit,
+        results: Sequence[BatchResult],
+        damaged: Sequence[UnreadableImage],
+        device: torch.device,
+    ) -> None:
+        """Write the usage of the unit, then the part of each explainer: a part whose rows exist has its usage."""
+        ids = self.resources.images.ids[unit.start : unit.stop]
+        own = {str(spec): [result for result in results if result.explainer == str(spec)] for spec in unit.explainers}
+        images, peak = len(ids) - len(damaged), _peak_mb(device)
+        usage = ((spec, stage, one) for spec, mine in own.items() for stage, one in total_usage(mine).items())
+        spent = [
+            UsageRow(spec, stage, images, **asdict(one.passes), seconds=one.seconds, peak_memory_mb=peak) for spec, stage, one in usage
+        ]
+        directory.write_usage(model, unit.chunk, spent)
+        for spec, mine in own.items():
+            self._write_part(directory, PartKey(model, spec, unit.chunk), mine, damaged, ids)
+
+    def _write_part(
+        self,
+        directory: RunDirectory,
         key: PartKey,
         results: Sequence[BatchResult],
         damaged: Sequence[UnreadableImage],
         ids: Sequence[str],
-        device: torch.device,
     ) -> None:
         """Write the part of one explainer, image by image, metrics in the requested order."""
         asked, order = self.request, {name: place for place, name in enumerate(ids)}
-        own = sorted((result for result in results if result.explainer == key.explainer), key=lambda result: order[result.ids[0]])
+        own = sorted(results, key=lambda result: order[result.ids[0]])
         spec = next(spec for spec in asked.jobs if str(spec) == key.explainer)
         failed = [self._failed(spec, (item.id,), (item.label,), item.reason) for item in damaged]
         facts = {
@@ -194,10 +212,7 @@ class Worker:
         rows = [row for result in (*own, *failed) for row in result.rows(facts, self._protocols)]
         rows.sort(key=lambda row: order[row.image])
         maps = pack(raw_maps(own), ids) if asked.save_maps else None
-        peak, usage = _peak_mb(device), total_usage(own)
-        images = len(ids) - len(damaged)
-        spent = [UsageRow(stage, images, **asdict(one.passes), seconds=one.seconds, peak_memory_mb=peak) for stage, one in usage.items()]
-        directory.write(key, rows, curve_table(own), spent, maps)
+        directory.write(key, rows, curve_table(own), maps)
 
     def _failed(self, explainer: Spec, ids: tuple[str, ...], labels: tuple[int, ...], reason: str) -> BatchResult:
         wanted = metrics_for(explainer, self.request.metrics)

@@ -10,6 +10,7 @@ import pandas as pd
 from camdbench.core.errors import UsageError
 from camdbench.core.row import SCORED
 from camdbench.tables.aggregates import CellData
+from camdbench.tables.curve_lists import CurveSource
 
 KEY = ("dataset", "split", "model", "explainer", "metric", "protocol", "target_rule")  # identifies a cell
 
@@ -56,35 +57,20 @@ class Cells:
         return [np.asarray(block) for block in self.keys.groupby(names, sort=False).indices.values()]
 
 
-CellCurves = dict[tuple[str, str, str], pd.DataFrame]  # by model, explainer and metric
-
-
-def curves_by_cell(curves: pd.DataFrame | None) -> CellCurves:
-    """Group curves, as returned by `load_curves`, by cell; empty if None."""
-    if curves is None:
-        return {}
-    groups = curves.groupby(["model", "explainer", "metric"], sort=False, observed=True)
-    return {(str(model), str(explainer), str(metric)): own for (model, explainer, metric), own in groups}
-
-
-def cell_data(cells: Cells, index: int, curves_of: CellCurves) -> CellData:
+def cell_data(cells: Cells, index: int, curves: CurveSource | None = None) -> CellData:
     """Return the values and curves of one cell.
 
     Args:
         cells: the cells of a run.
         index: index of the cell.
-        curves_of: the curves of all cells.
+        curves: the curves of all cells; default: none.
     """
     model, explainer, metric = cells.keys.iloc[index][["model", "explainer", "metric"]]
-    curves = dict[str, tuple[np.ndarray, np.ndarray]]()
-    if (own := curves_of.get((model, explainer, metric))) is not None:
-        for part, group in own.groupby("curve", sort=True, observed=True):
-            x, column = np.unique(group["x"].to_numpy(), return_inverse=True)
-            row = pd.Index(cells.images).get_indexer(pd.Index(group["image"].astype(str)))
-            y = np.full((len(cells.images), len(x)), np.nan)
-            y[row[row >= 0], column[row >= 0]] = group["value"].to_numpy()[row >= 0]
-            curves[str(part)] = x, y
-    return CellData(np.take(cells.values, index, axis=0), curves, cells.labels)
+    values = np.take(cells.values, index, axis=0)
+    found = {} if curves is None else curves.of_cell(model, explainer, metric, cells.images)
+    for _, y in found.values():
+        y[np.isnan(values)] = np.nan  # of parts whose rows are not written yet
+    return CellData(values, found, cells.labels)
 
 
 def cells_of(rows: pd.DataFrame) -> Cells:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,11 @@ from pydantic import BaseModel, PositiveInt
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.files import read_json, reading
 from camdbench.core.row import Row
-from camdbench.tables.part_files import read_parts
+from camdbench.tables.curve_lists import read_points
+from camdbench.tables.part_files import CHUNK, read_parts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SCHEMA = 3  # of run.json, of new runs
 _READ = (2, 3)  # schemas that are read; 2 has neither packs nor usage by unit
@@ -132,7 +136,7 @@ def load_rows(run: str | Path) -> pd.DataFrame:
         CamdbenchError: a part is damaged, or an image occurs twice.
     """
     about = load_run(run)
-    rows = _table(run, "rows", Row._fields)
+    rows = _frame((table for _, table in read_parts(Path(run), "rows", Row._fields)), Row._fields)
     if rows.empty:
         raise UsageError(f"{run}: no rows, as no job is finished; run the same command again")
     config = about.get("config", {})
@@ -151,17 +155,23 @@ def load_usage(run: str | Path) -> pd.DataFrame:
     """Read the usage of a run: model, explainer and `USAGE_COLUMNS`; empty if there is none.
 
     A part has one row per stage: `trace` (shared parts used by the explainer), `explain` (its other passes), `metrics`.
+    If a session was killed between the parts of a unit, two files hold the usage of an explainer; it is counted once.
 
     Raises:
         UsageError: no such folder, or not a run.
         CamdbenchError: a part is damaged.
     """
     load_run(run)
-    return _table(run, "usage", (*_PARTITIONS, *USAGE_COLUMNS))
+    identity = [*_PARTITIONS, CHUNK]
+    found = _frame((table for _, table in read_parts(Path(run), "usage", (*identity, *USAGE_COLUMNS))), (*identity, *USAGE_COLUMNS))
+    once = found.drop_duplicates([*identity, "stage"]).sort_values(identity, kind="stable", ignore_index=True)
+    return once.drop(columns=CHUNK)
 
 
 def load_curves(run: str | Path, metrics: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read the curves of a run: the columns `CURVE_COLUMNS`.
+    """Read the curves of a run, one row per point: the columns `CURVE_COLUMNS`.
+
+    Tables read curves without this frame, one cell at a time (`curve_lists.RunCurves`); it has 225 rows for a curve of 225 points.
 
     Args:
         run: the run directory.
@@ -172,14 +182,14 @@ def load_curves(run: str | Path, metrics: Sequence[str] | None = None) -> pd.Dat
         CamdbenchError: a part is damaged.
     """
     load_run(run)
-    return _table(run, "curves", CURVE_COLUMNS, metrics)
+    return _frame(read_points(run, CURVE_COLUMNS, metrics), CURVE_COLUMNS)
 
 
-def _table(run: str | Path, kind: str, columns: Sequence[str], metrics: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read all finished parts of one kind, or their rows of some metrics; text is plain."""
+def _frame(parts: Iterable[pa.Table], columns: Sequence[str]) -> pd.DataFrame:
+    """Join parts; text is plain."""
     import pyarrow as pa
 
-    tables = [table for _, table in read_parts(Path(run), kind, columns, metrics) if len(table)]
+    tables = [table for table in parts if len(table)]
     if not tables:
         return pd.DataFrame(columns=list(columns))
     form = pa.schema([(own.name, pa.string() if pa.types.is_dictionary(own.type) else own.type) for own in tables[0].schema])

@@ -36,6 +36,7 @@ _GONE = (errno.ENOENT, errno.ESTALE)  # the second on NFS
 _PARTITIONS = ("model", "explainer")  # in the path
 _INTEGERS = frozenset({"label", "target", "images", "forward", "backward", "tail_forward", "tail_backward", CHUNK})
 _NUMBERS = frozenset({"value", "x", "seconds", "peak_memory_mb"})
+_OF_LISTS = {"x": "text", "value": "lists of numbers"}  # of curves since schema 3
 FIXES = {
     "rows": "delete it and run the same command again",
     "curves": "delete it and the file of the same numbers under rows/, and run the same command again",
@@ -119,7 +120,14 @@ def parquet_names(folder: Path) -> list[str]:
     return sorted(name for name in {*_list(folder), *_list(folder)} if name.endswith(".parquet") and not name.startswith("."))
 
 
-def read_parts(root: Path, kind: str, columns: Sequence[str], metrics: Sequence[str] | None = None) -> Iterator[tuple[PartFile, pa.Table]]:
+def read_parts(
+    root: Path,
+    kind: str,
+    columns: Sequence[str],
+    metrics: Sequence[str] | None = None,
+    explainers: Sequence[str] | None = None,
+    models: Sequence[str] | None = None,
+) -> Iterator[tuple[PartFile, pa.Table]]:
     """Read the files that count, one after the other; each chunk of an explainer once.
 
     Args:
@@ -127,9 +135,12 @@ def read_parts(root: Path, kind: str, columns: Sequence[str], metrics: Sequence[
         kind: `rows`, `curves` or `usage`.
         columns: columns of the tables, in order; also `model`, `explainer` and `chunk`.
         metrics: metric specs; default: all.
+        explainers: explainer specs; default: all; files of several explainers are read whole.
+        models: names of models in rows; default: all.
 
     Yields:
-        File, with the chunks that are read, and table. Text is dictionary-encoded, with a dictionary of each file.
+        File, with the chunks that are read, and table: the whole of a part, one row group of a pack, so that memory does not grow with
+        the run. Text is dictionary-encoded, with a dictionary of each table.
 
     Raises:
         CamdbenchError: a file is damaged or cannot be read.
@@ -140,8 +151,11 @@ def read_parts(root: Path, kind: str, columns: Sequence[str], metrics: Sequence[
         further -= 1
         try:
             for part in part_files(root, kind):
-                if (found := _unseen(part, seen[part.model])) is not None:
-                    yield found, _read(found, kind, columns, metrics, seen[part.model])
+                wanted = explainers is None or part.explainer is None or part.explainer in explainers
+                wanted = wanted and (models is None or part.model in models)
+                if wanted and (found := _unseen(part, seen[part.model])) is not None:
+                    for table in _read(found, kind, columns, metrics, seen[part.model]):
+                        yield found, table
             further = 0
         except CamdbenchError as error:
             if not further or not is_gone(error):
@@ -161,26 +175,29 @@ def _unseen(part: PartFile, seen: set[tuple[str, int]]) -> PartFile | None:
     return part._replace(chunks=chunks) if chunks else None
 
 
-def _read(part: PartFile, kind: str, columns: Sequence[str], metrics: Sequence[str] | None, seen: set[tuple[str, int]]) -> pa.Table:
-    """Read one file, without what was read before, and note its chunks in `seen`."""
+def _read(
+    part: PartFile, kind: str, columns: Sequence[str], metrics: Sequence[str] | None, seen: set[tuple[str, int]]
+) -> Iterator[pa.Table]:
+    """Yield the row groups of one file, without what was read before, and note its chunks in `seen`."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     held = chunks_of(part.path.name)
     assert held is not None
     wanted = {*columns} | ({"metric"} if metrics is not None else set())
-    wanted |= {CHUNK, "explainer"} if part.explainer is None else {CHUNK} if len(part.chunks) < len(held) else set()
+    wanted |= {CHUNK, "explainer"} if part.explainer is None else {CHUNK} if len(held) > 1 else set()
     with reading(part.path, fix=FIXES[kind], error=CamdbenchError):
-        table = _columns(part, held, sorted(wanted))
-        if metrics is not None:
-            table = table.filter(pc.field("metric").cast(pa.string()).isin(list(metrics)))
-        if part.explainer is None:
-            table = drop_seen(table, seen)
-        elif len(part.chunks) < len(held):
-            table = table.filter(pc.field(CHUNK).isin(list(part.chunks)))
+        for table in _row_groups(part, kind, held, sorted(wanted)):
+            if part.explainer is None:
+                table = drop_seen(table, seen)
+            elif len(held) > 1:
+                table = table.filter(pc.field(CHUNK).isin(list(part.chunks))) if len(part.chunks) < len(held) else table
+                seen.update((part.explainer, chunk) for chunk in table.column(CHUNK).unique().to_pylist())
+            if metrics is not None:
+                table = table.filter(pc.field("metric").cast(pa.string()).isin(list(metrics)))
+            yield table.select(list(columns))
     if part.explainer is not None:
         seen.update((part.explainer, chunk) for chunk in part.chunks)
-    return table.select(list(columns))
 
 
 def drop_seen(table: pa.Table, seen: set[tuple[str, int]]) -> pa.Table:
@@ -198,8 +215,8 @@ def drop_seen(table: pa.Table, seen: set[tuple[str, int]]) -> pa.Table:
     return table.filter(new)
 
 
-def _columns(part: PartFile, held: range, names: Sequence[str]) -> pa.Table:
-    """Read columns of a file, their types checked; what its path says becomes columns."""
+def _row_groups(part: PartFile, kind: str, held: range, names: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield columns of each row group of a file, their types checked; what its path says becomes columns."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -210,9 +227,11 @@ def _columns(part: PartFile, held: range, names: Sequence[str]) -> pa.Table:
         _check_footer(about.metadata or {}, held)
         texts = [name for name in about.schema.names if name in names and name not in _INTEGERS | _NUMBERS]
         file = pq.ParquetFile(source, metadata=about, read_dictionary=texts, page_checksum_verification=True)
-        table = file.read([name for name in names if name not in given], use_threads=False)
-    length = about.num_rows
-    return pa.table({name: _repeat(given[name], length) if name in given else _checked(name, table.column(name)) for name in names})
+        for group in range(about.num_row_groups):
+            table = file.read_row_group(group, [name for name in names if name not in given], use_threads=False)
+            length = about.row_group(group).num_rows
+            found = {name: _checked(name, table.column(name), kind) for name in names if name not in given}
+            yield pa.table({name: _repeat(given[name], length) if name in given else found[name] for name in names})
 
 
 def _check_footer(footer: dict[bytes, bytes], held: range) -> None:
@@ -230,17 +249,20 @@ def _repeat(value: str | int, length: int) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), length), pa.array([value], pa.string()))
 
 
-def _checked(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _checked(name: str, column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
     """Return a column in its type; raise TypeError for text in place of numbers, or the reverse."""
     import pyarrow as pa
 
     expected = "integers" if name in _INTEGERS else "numbers" if name in _NUMBERS else "text"
     found = _kind(column.type)
+    if kind == "curves" and found == _OF_LISTS.get(name):
+        expected = found
     if expected == "integers" and column.null_count:
         found = f"{found} with gaps"
     if len(column) and found != expected and (expected, found) != ("numbers", "integers"):
         raise TypeError(f"column {name}: expected {expected}, found {found}")
-    form = {"integers": pa.int64(), "numbers": pa.float64(), "text": pa.dictionary(pa.int32(), pa.string())}[expected]
+    text, numbers = pa.dictionary(pa.int32(), pa.string()), pa.float64()
+    form = {"integers": pa.int64(), "numbers": numbers, "text": text, "lists of numbers": pa.list_(numbers)}[expected]
     if column.type == form:
         if expected == "text":
             column.validate(full=True)  # a damaged header of a page can leave codes without a word
@@ -254,6 +276,8 @@ def _kind(kind: pa.DataType) -> str:
 
     if types.is_dictionary(kind):
         return _kind(kind.value_type)
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return f"lists of {_kind(kind.value_type)}"
     if types.is_integer(kind):
         return "integers"
     if types.is_floating(kind):

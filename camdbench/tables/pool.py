@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from camdbench.core.errors import UsageError
-from camdbench.tables.load import MODEL_FACTS, load_curves, load_rows, load_run, load_usage
+from camdbench.tables.load import MODEL_FACTS, load_rows, load_run, load_usage
 
 _CELL = ["model", "explainer", "metric"]
 _CONFIG = ("dataset", "split", "target", "seed", "precision", "optimize")  # options of a run with which its values change
@@ -34,10 +34,6 @@ class Pooled(NamedTuple):
     def usage(self) -> pd.DataFrame:
         """Usage of all runs, in the form of `load_usage`."""
         return _joined([load_usage(folder) for folder in self.folders])
-
-    def curves(self, metrics: Sequence[str]) -> pd.DataFrame:
-        """Curves of all runs, in the form of `load_curves`."""
-        return _joined([load_curves(folder, metrics) for folder in self.folders])
 
 
 def load_pooled(runs: Sequence[str | Path | Pooled]) -> Pooled:

@@ -15,7 +15,8 @@ from camdbench.core.files import replacing
 from camdbench.core.registries import explainers, is_control, metrics, protocol_of
 from camdbench.core.spec import parse_spec
 from camdbench.tables.aggregates import aggregate, unit_factor
-from camdbench.tables.cell_values import KEY, Cells, cell_data, cells_of, curves_by_cell
+from camdbench.tables.cell_values import KEY, Cells, cell_data, cells_of
+from camdbench.tables.curve_lists import FrameCurves, RunCurves
 from camdbench.tables.intervals import Method, aggregate_interval, mean_intervals
 from camdbench.tables.pool import Pooled, load_pooled
 from camdbench.tables.render import to_csv, to_latex, to_markdown
@@ -35,7 +36,7 @@ def summarise(
     *runs: str | Path | Pooled | pd.DataFrame,
     about: Mapping[str, Any] | None = None,
     usage: pd.DataFrame | None = None,
-    curves: pd.DataFrame | None = None,
+    curves: pd.DataFrame | RunCurves | None = None,
     interval: Method | None = "percentile",
 ) -> pd.DataFrame:
     """Means over images with 95 % bootstrap intervals, for every data set, split, model, explainer and metric.
@@ -51,7 +52,7 @@ def summarise(
             or rows as returned by `load_rows`, or a subset of them.
         about: content of `run.json`; default: read from the directory, else facts of the registries.
         usage: output of `load_usage`; default: read from the directory.
-        curves: output of `load_curves`, for reductions that read curves; default: read from the directory.
+        curves: `RunCurves`, or the output of `load_curves`, for reductions that read curves; default: those of the directory.
         interval: bootstrap method: `percentile`, or `bca` (bias-corrected and accelerated); None: no intervals.
 
     Returns:
@@ -66,9 +67,7 @@ def summarise(
     pooled = load_pooled(_folders(runs))
     about = pooled.about if about is None else about
     usage = pooled.usage() if usage is None else usage
-    reductions = reductions_of(pooled.rows["metric"].unique(), about)
-    curved = [name for name, reduction in reductions.items() if reduction not in _OF_VALUES]
-    curves = pooled.curves(curved) if curves is None and curved else curves
+    curves = RunCurves(pooled.folders) if curves is None else curves
     return _summary(cells_of(pooled.rows), about, usage, curves, interval)
 
 
@@ -114,7 +113,7 @@ def reductions_of(metric_specs: Iterable[str], about: Mapping[str, Any]) -> dict
 
 
 def _summary(
-    cells: Cells, about: Mapping[str, Any], usage: pd.DataFrame | None, curves: pd.DataFrame | None, interval: Method | None
+    cells: Cells, about: Mapping[str, Any], usage: pd.DataFrame | None, curves: pd.DataFrame | RunCurves | None, interval: Method | None
 ) -> pd.DataFrame:
     numbers = _numbers(cells, about, curves, interval)
     units = {name: metric_fact(name, "unit", about) for name in cells.keys["metric"].unique()}
@@ -139,7 +138,7 @@ def _summary(
     return table[list(SUMMARY_COLUMNS)]
 
 
-def _numbers(cells: Cells, about: Mapping[str, Any], curves: pd.DataFrame | None, interval: Method | None) -> np.ndarray:
+def _numbers(cells: Cells, about: Mapping[str, Any], curves: pd.DataFrame | RunCurves | None, interval: Method | None) -> np.ndarray:
     """Return (N, 3): number and interval ends of each cell; NaN without an interval."""
     names = cells.keys["metric"]
     reductions = names.map(reductions_of(names.unique(), about)).to_numpy()
@@ -150,9 +149,9 @@ def _numbers(cells: Cells, about: Mapping[str, Any], curves: pd.DataFrame | None
     found[plain, 0] = means[plain]
     if interval is not None:
         found[plain, 1:] = mean_intervals(np.compress(plain, cells.values, axis=0), method=interval)
-    by_cell = {} if plain.all() else curves_by_cell(curves)
+    source = FrameCurves(curves) if isinstance(curves, pd.DataFrame) else curves
     for index in np.flatnonzero(~plain):
-        cell = cell_data(cells, int(index), by_cell)
+        cell = cell_data(cells, int(index), None if reductions[index] in _OF_VALUES else source)
         if not count[index] and not cell.curves:  # no value, as of an explainer that does not apply
             continue
         if not cell.curves and reductions[index] not in _OF_VALUES:

@@ -82,7 +82,7 @@ CASES = [
     ),
     _case("figures run --out figures", "run/curves/*/*/*.parquet"),
     _case("figures run --out figures", "run/rows/*/*/*.parquet"),
-    _case("summarise run", "run/usage/*/*/*.parquet"),
+    _case("summarise run", "run/usage/*/*.parquet"),
     _case("summarise run --significance", "run/curves/*/*/*.parquet"),
     _case("check run --against golden.csv", "golden.csv"),
     _case("check run --against golden.csv --update", "golden.csv"),

@@ -14,7 +14,7 @@ from helpers import killed
 from helpers.processes import forkserver
 
 from camdbench.core.registry import load_plugin
-from camdbench.tables.load import load_rows, load_run
+from camdbench.tables.load import load_rows, load_run, load_usage
 
 pytestmark = pytest.mark.timeout(600)  # processes start slowly on a busy machine
 
@@ -35,6 +35,10 @@ def rows(out: Path) -> pd.DataFrame:
     return found
 
 
+def usage(out: Path) -> pd.DataFrame:
+    return load_usage(out).drop(columns=["seconds", "peak_memory_mb"])
+
+
 def die(*arguments: Any, **request: Any) -> None:
     session = forkserver("helpers.killed").Process(target=killed.run_and_die, args=arguments, kwargs=request)
     session.start()
@@ -46,24 +50,34 @@ def test_a_run_killed_before_any_step_on_the_disk_ends_with_the_rows_of_one_that
     out = tmp_path / "whole"
     with killed.photographed(out, tmp_path / "killed") as copies:
         killed.run(out=out, **REQUEST)
-    expected, halves = rows(out), [half.relative_to(copy).parts[0] for copy in copies for half in copy.rglob(".*.tmp")]
+    expected, passes, halves = rows(out), usage(out), [half.relative_to(copy).parts[0] for copy in copies for half in copy.rglob(".*.tmp")]
     assert {kind: halves.count(kind) for kind in ("sessions", "partial", "usage", "rows")} == {
         "sessions": 2,  # at its start and its end
         "partial": 8,  # for each of four batches and two explainers
-        "usage": 4,  # for each of two chunks and two explainers
-        "rows": 4,
+        "usage": 2,  # for each of two chunks
+        "rows": 4,  # for each of two chunks and two explainers
     }
     for copy in copies:
         for part in copy.glob("rows/**/[!.]*.parquet"):
             pq.read_table(part)  # whatever is there is whole
         killed.run(out=copy, **REQUEST)
         pd.testing.assert_frame_equal(rows(copy), expected)
+        pd.testing.assert_frame_equal(usage(copy), passes)  # none twice, also of a kill between the rows of two explainers
+
+
+def test_usage_of_explainers_that_come_later_is_that_of_one_session(tmp_path: Path) -> None:
+    killed.run(out=tmp_path / "whole", **REQUEST)
+    for explainers in ("gradcam", "opticam(iterations=2)", "opticam(iterations=2),gradcam"):
+        killed.run(out=tmp_path / "grown", **REQUEST | {"explainers": explainers})
+    pd.testing.assert_frame_equal(usage(tmp_path / "grown"), usage(tmp_path / "whole"))
+    files = [len(list((tmp_path / name).glob("usage/*/*.parquet"))) for name in ("whole", "grown")]
+    assert files == [2, 4]  # for each of two chunks, one file, and one of each session
 
 
 def test_processes_killed_one_after_the_other_end_with_the_rows_of_one_that_was_not(tmp_path: Path) -> None:
     out, found = tmp_path / "killed", list[frozenset[Path]]()
     killed.run(out=tmp_path / "whole", **REQUEST)
-    for step in (2, 3, 7, 5, 10):  # behind run.json, between partial results, between usage and rows, in the second chunk
+    for step in (2, 3, 6, 4, 10):  # behind run.json, between partial results, behind usage, between two rows, in the second chunk
         die(step, out=out, **REQUEST)
         found.append(frozenset(file for file in out.rglob("[!.]*.*") if "sessions" not in file.parts))
     for before, after in pairwise(found):  # each went further than the one before: partial results make way for rows
@@ -72,6 +86,8 @@ def test_processes_killed_one_after_the_other_end_with_the_rows_of_one_that_was_
         assert not lost
     killed.run(out=out, **REQUEST)
     pd.testing.assert_frame_equal(rows(out), rows(tmp_path / "whole"))
+    pd.testing.assert_frame_equal(usage(out), usage(tmp_path / "whole"))
+    assert len(list(out.glob("usage/*/part-00000-*.parquet"))) == 2  # of the unit, and of the explainer that was left of it
 
 
 def test_a_process_killed_within_an_explainer_loses_that_batch_alone(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,7 +16,7 @@ import torch
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.files import replacing
 from camdbench.core.row import Row
-from camdbench.runner.run_directory import PartKey, RunDirectory, RunRecord, UsageRow, part_file
+from camdbench.runner.run_directory import PartKey, RunDirectory, RunRecord, UsageRow, part_file, usage_file
 from camdbench.tables.load import load_run
 
 JOB = PartKey("resnet50@IMAGENET1K_V1", 'opticam(objective="diff")', 0)
@@ -26,13 +27,14 @@ def a_row(image: str = "a", value: float = 1.5) -> Row:
 
 
 def a_usage() -> UsageRow:
-    return UsageRow("explain", 1, 2, 3, 4, 5, 0.5, 10.0)
+    return UsageRow(JOB.explainer, "explain", 1, 2, 3, 4, 5, 0.5, 10.0)
 
 
 def test_a_part_is_read_back_by_pandas_alone_with_its_names_decoded(tmp_path: Path):
     store = RunDirectory(tmp_path / "run")
     assert not store.is_done(JOB)
-    store.write(JOB, [a_row(), a_row("b", float("nan"))], None, [a_usage()], None)
+    store.write_usage(JOB.model, JOB.chunk, [a_usage()])
+    store.write(JOB, [a_row(), a_row("b", float("nan"))], None, None)
     assert store.is_done(JOB)
     rows = pd.read_parquet(tmp_path / "run" / "rows")
     assert rows["model"].astype(str).tolist() == [JOB.model] * 2
@@ -54,8 +56,9 @@ def test_rows_are_written_last_so_that_a_break_before_them_leaves_the_job_undone
         write(table, path, **options)
 
     monkeypatch.setattr(pq, "write_table", fail_on_rows)
+    store.write_usage(JOB.model, JOB.chunk, [a_usage()])
     with pytest.raises(CamdbenchError, match=r"part-00000.parquet: cannot be written \(No space left on device\).*same command again"):
-        store.write(JOB, [a_row()], None, [a_usage()], None)
+        store.write(JOB, [a_row()], None, None)
     assert not store.is_done(JOB)
     assert list((tmp_path / "rows").rglob("*.*")) == []  # no torn file, no temporary one
     assert len(list((tmp_path / "usage").rglob("*.parquet"))) == 1
@@ -65,7 +68,7 @@ def test_maps_are_stored_beside_the_rows(tmp_path: Path):
     from safetensors.torch import load_file
 
     store = RunDirectory(tmp_path)
-    store.write(JOB, [a_row()], None, [a_usage()], {"maps": torch.ones(1, 2, 2).half(), "scale": torch.ones(1)})
+    store.write(JOB, [a_row()], None, {"maps": torch.ones(1, 2, 2).half(), "scale": torch.ones(1)})
     (file,) = (tmp_path / "maps").rglob("*.safetensors")
     assert load_file(file)["maps"].dtype == torch.float16
 
@@ -101,11 +104,11 @@ def test_processes_that_start_at_once_all_get_the_folder(tmp_path: Path):
 
 def test_a_file_in_the_place_of_a_folder_is_one_line(tmp_path: Path):
     store = RunDirectory(tmp_path)
-    folder = part_file(tmp_path, "usage", JOB).parent
+    folder = usage_file(tmp_path, JOB.model, 0, [JOB.explainer]).parent
     folder.parent.mkdir(parents=True)
     folder.write_text("")
     with pytest.raises(CamdbenchError, match="cannot be written"):
-        store.write(JOB, [a_row()], None, [a_usage()], None)
+        store.write_usage(JOB.model, JOB.chunk, [a_usage()])
 
 
 def a_record() -> RunRecord:
@@ -158,6 +161,9 @@ def test_file_names_survive_any_spec():
         part_file(Path("run"), "rows", key).as_posix()
         == "run/rows/model=timm%2Fvit%40x/explainer=opticam%28objective%3D%22diff%22%29/part-00003.parquet"
     )
+    usage = usage_file(Path("run"), key.model, 12, [key.explainer, "centre"])
+    assert usage == usage_file(Path("run"), key.model, 12, ["centre", key.explainer]) != usage_file(Path("run"), key.model, 12, ["centre"])
+    assert re.fullmatch(r"run/usage/model=timm%2Fvit%40x/part-00012-[0-9a-f]{8}\.parquet", usage.as_posix())
 
 
 def test_the_first_error_is_not_hidden_by_those_that_follow_it_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -169,6 +175,6 @@ def test_the_first_error_is_not_hidden_by_those_that_follow_it_on_a_full_disk(tm
         monkeypatch.setattr(Path, "write_text", fail)
         monkeypatch.setattr(Path, "unlink", fail)
         monkeypatch.setattr(pq, "write_table", fail)
-        store.write(JOB, [a_row()], None, [a_usage()], None)
+        store.write(JOB, [a_row()], None, None)
     with pytest.raises(CamdbenchError, match=r"json: cannot be written \(No space left"), store.session():
         pass

@@ -72,11 +72,12 @@ def test_a_part_without_a_single_value_joins_one_with_values(make_run, make_rows
 def test_what_the_runner_stores_is_what_is_loaded(tmp_path: Path):
     store = RunDirectory(tmp_path / "run")
     row = Row("run", "shapes", "val", "i/0", 3, "net@V1", SPEC, "label", 3, "ad", "opticam", "00c0ffee", 1.5, "constant_map", "flat")
-    cost = UsageRow("explain", 1, 2, 3, 4, 5, 0.5, 10.0)
-    store.write(PartKey("net@V1", SPEC, 0), [row], None, [cost], None)
+    cost = UsageRow(SPEC, "explain", 1, 2, 3, 4, 5, 0.5, 10.0)
+    store.write_usage("net@V1", 0, [cost])
+    store.write(PartKey("net@V1", SPEC, 0), [row], None, None)
     store.create_record(RunRecord("run", {}, {}, {}, "", None, None, {}, {}, {}, [], 32))
     assert load_rows(tmp_path / "run").to_dict("records") == [row._asdict()]
-    assert load_usage(tmp_path / "run").to_dict("records") == [{"model": "net@V1", "explainer": SPEC, **cost._asdict()}]
+    assert load_usage(tmp_path / "run").to_dict("records") == [{"model": "net@V1", **cost._asdict()}]
 
 
 def test_costs_are_read_and_may_be_absent(make_run):
@@ -87,6 +88,37 @@ def test_costs_are_read_and_may_be_absent(make_run):
     none = load_usage(make_run({"gradcam": {"ad": [1.0]}}, name="cheap"))
     assert none.empty
     assert list(none.columns) == ["model", "explainer", *USAGE_COLUMNS]
+
+
+def test_usage_of_an_explainer_counts_once_in_whichever_files_it_is(make_run, add_part):
+    def spent(explainer: str, *stages: str) -> list[UsageRow]:
+        return [UsageRow(explainer, stage, 4, 1, 0, 0, 0, 0.5, 1.0) for stage in stages]
+
+    folder = make_run({"gradcam": {"ad": [1.0]}}, models=["net", "timm/a b"])
+    store = RunDirectory(folder)
+    store.write_usage("net", 0, [*spent("gradcam", "trace", "explain"), *spent(SPEC, "explain")])
+    store.write_usage("net", 0, [*spent(SPEC, "explain"), *spent("gradcam", "trace", "explain")])  # the unit once more, in another order
+    store.write_usage("net", 0, spent(SPEC, "explain"))  # what was left after a kill between the parts of the unit
+    store.write_usage("net", 0, spent("centre", "explain"))  # of a session that adds an explainer
+    store.write_usage("net", 1, spent(SPEC, "explain"))
+    store.write_usage("timm/a b", 0, spent(SPEC, "explain"))
+    store.write_usage("net", 2, [])
+    for chunk in (0, 2):  # of a session before usage had one file per unit
+        add_part(folder, "usage", "net", "centre", pd.DataFrame([{"stage": "explain", "images": 4, **STAGE}]), chunk)
+    found = load_usage(folder)
+    assert list(found.columns) == ["model", "explainer", *USAGE_COLUMNS]
+    assert list(zip(found["model"], found["explainer"], found["stage"], strict=True)) == [
+        ("net", "centre", "explain"),
+        ("net", "centre", "explain"),
+        ("net", "gradcam", "trace"),
+        ("net", "gradcam", "explain"),
+        ("net", SPEC, "explain"),
+        ("net", SPEC, "explain"),
+        ("timm/a b", SPEC, "explain"),
+    ]
+    assert len(list((folder / "usage").glob("*/*.parquet"))) == 5
+    seen = pd.read_parquet(folder / "usage" / "model=timm%2Fa%20b")  # by other tools too
+    assert seen["explainer"].tolist() == [SPEC]
 
 
 @pytest.mark.parametrize("load", [load_run, load_rows, load_usage])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import torch
 from helpers.toys import toy_batch, toy_classifier
@@ -15,6 +14,7 @@ from camdbench.datasets.in_memory import InMemoryDataset
 from camdbench.explainers.common.usage import Usage, UsageMeter
 from camdbench.models.classifier import Classifier
 from camdbench.models.pass_counts import PassCounts
+from camdbench.tables.load import load_usage
 
 FORWARD, BACKWARD = Usage(PassCounts(forward=4), 0.5), Usage(PassCounts(tail_backward=4), 0.25)
 
@@ -60,10 +60,8 @@ def test_passes_of_the_user_s_functions_count_once_by_whichever_way(tmp_path: Pa
     measured = ["entropy", metric_by_network, metric_by_classifier]
     data = InMemoryDataset(toy_batch(4))
     camdbench.run(given, measured, models={"mine": toy_classifier()}, dataset=data, out=tmp_path / "run")
-    spent = {
-        name: pd.read_parquet(next((tmp_path / "run" / "usage" / "model=mine" / f"explainer={name}").glob("*.parquet"))).set_index("stage")
-        for name in given
-    }
+    found = load_usage(tmp_path / "run")
+    spent = {name: found[found["explainer"] == name].set_index("stage") for name in given}
     passes = {name: tuple(usage.loc["explain", ["forward", "backward", "tail_backward"]].astype(int)) for name, usage in spent.items()}
     assert passes == {"direct": (4, 0, 0), "counted": (4, 0, 0), "gradcam": (0, 0, 0), "alias": (0, 0, 0)}
     assert tuple(spent["alias"].loc["trace", ["forward", "backward", "tail_backward"]].astype(int)) == (
