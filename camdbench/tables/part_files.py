@@ -121,7 +121,11 @@ def parquet_names(folder: Path) -> list[str]:
 
 
 def read_parts(
-    root: Path, kind: str, columns: Sequence[str], metrics: Sequence[str] | None = None
+    root: Path,
+    kind: str,
+    columns: Sequence[str],
+    metrics: Sequence[str] | None = None,
+    explainers: Sequence[str] | None = None,
 ) -> Iterator[tuple[PartFile, pa.Table]]:
     """Read the files that count, one after the other; each chunk of an explainer once.
 
@@ -130,6 +134,7 @@ def read_parts(
         kind: `rows`, `curves` or `usage`.
         columns: columns of the tables, in order; also `model`, `explainer` and `chunk`.
         metrics: metric specs; default: all.
+        explainers: explainer specs; default: all; files of several explainers are read whole.
 
     Yields:
         File, with the chunks that are read, and table. Text is dictionary-encoded, with a dictionary of each file.
@@ -141,7 +146,8 @@ def read_parts(
     for further in reversed(range(_LISTINGS)):
         try:
             for part in part_files(root, kind):
-                if (found := _unseen(part, seen)) is not None:
+                wanted = explainers is None or part.explainer is None or part.explainer in explainers
+                if wanted and (found := _unseen(part, seen)) is not None:
                     yield found, _read(found, kind, columns, metrics, seen)
             return
         except CamdbenchError as error:
@@ -222,7 +228,7 @@ def _checked(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
 
     expected = "integers" if name in _INTEGERS else "numbers" if name in _NUMBERS else "text"
     found = _kind(column.type)
-    if expected == "integers" and column.null_count:
+    if expected != "numbers" and column.null_count:
         found = f"{found} with gaps"
     if len(column) and found != expected and (expected, found) != ("numbers", "integers"):
         raise TypeError(f"column {name}: expected {expected}, found {found}")
