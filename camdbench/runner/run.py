@@ -113,6 +113,7 @@ def complete(
     """Do what is missing of a run, without reading its rows; arguments, with options as `given`, and errors as of `run`."""
     with _opened(config, given, resources) as (request, objects):
         from camdbench.runner.executors import EXECUTORS, check_objects  # imports torch, so only after the check
+        from camdbench.runner.packs import finish
         from camdbench.runner.prepare import prepare, session_facts
         from camdbench.runner.resolved import write_resolved
 
@@ -127,9 +128,9 @@ def complete(
                 with directory.session(**session_facts(prepared)) as session:
                     for done in EXECUTORS[request.config.executor](prepared, units):
                         count = len(done.unit.explainers)
-                        session.add(count, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine)
+                        session.add(count - done.skipped, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine)
                         shown.advance(count, f"{done.unit.model}, images {done.unit.start}-{done.unit.stop - 1}")
-        directory.clear_partial()
+        finish(prepared)
         return CompleteRun(directory.root, tuple(map(str, prepared.request.jobs)))
 
 
