@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import get_args
 
@@ -156,9 +156,10 @@ def cells_of(rows: pd.DataFrame) -> Cells:
     first = np.unique(cell, return_index=True)[1]
     shape = len(first), len(images)
     flat = np.ravel_multi_index((cell, image), shape) if len(rows) else cell
-    status = np.zeros(shape, dtype=np.uint8)
-    values = np.full(shape, np.nan)
-    values.flat[flat], status.flat[flat] = scores(rows["value"].to_numpy(dtype=np.float64), status_codes(_plain(rows["status"])))
+    values, status = np.full(shape, np.nan), np.zeros(shape, dtype=np.uint8)
+    code, names = pd.factorize(_plain(rows["status"]))
+    codes = status_codes([*names, "error"])[code]  # a missing status has the code -1
+    values.flat[flat], status.flat[flat] = scores(rows["value"].to_numpy(dtype=np.float64), codes)
     if np.count_nonzero(status) < len(flat):
         raise UsageError("rows: an image occurs twice in a cell; summarise the rows of one run at a time")
     labels = np.full(len(images), -1)
@@ -167,14 +168,13 @@ def cells_of(rows: pd.DataFrame) -> Cells:
     return Cells(keys.assign(**{name: _plain(keys[name]) for name in KEY}), values, status, tuple(images), labels)
 
 
-def status_codes(statuses: Sequence[str] | pd.Series) -> np.ndarray:
+def status_codes(statuses: Iterable[str]) -> np.ndarray:
     """Return the codes (n,) uint8 of statuses; unknown ones are errors.
 
     >>> status_codes(["ok", "undefined", "lost"]).tolist() == [STATUSES.index(name) for name in ("ok", "undefined", "error")]
     True
     """
-    code = pd.Index(STATUSES).get_indexer(pd.Index(statuses))
-    return np.where(code > 0, code, _CODES["error"]).astype(np.uint8)
+    return np.array([_CODES.get(name) or _CODES["error"] for name in statuses], dtype=np.uint8)
 
 
 def scores(value: np.ndarray, code: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _OWN = tuple(name for name in KEY if name not in ("model", "explainer"))  # what tells the cells of one explainer and model apart
 _METRIC = _OWN.index("metric")
 _COLUMNS = (*_OWN, "image", "label", "value", "status")
+_COUNTED = 2**16  # combinations of the texts of a batch that are counted rather than sorted
 
 
 def load_cells(run: str | Path, metrics: Selection = None, explainers: Selection = None) -> Cells:
@@ -94,16 +96,17 @@ class _Reader:
         if not batch.num_rows:
             return
         names, codes = zip(*(encoded(batch.column(name)) for name in _OWN), strict=True)
-        code, found = pd.factorize(np.ravel_multi_index(codes, sizes := [len(own) for own in names]))
-        places = zip(*np.unravel_index(found, sizes), strict=True)
-        keys = [tuple(own[place] for own, place in zip(names, key, strict=True)) for key in places]
+        flat = np.ravel_multi_index(codes, sizes := [len(own) for own in names])
+        found = np.flatnonzero(np.bincount(flat)) if prod(sizes) <= _COUNTED else np.unique(flat)
+        places = np.unravel_index(found, sizes)
+        keys = list(zip(*([own[place] for place in where.tolist()] for own, where in zip(names, places, strict=True)), strict=True))
         images, image = encoded(batch.column("image"))
         column = np.array([self._columns.setdefault(name, len(self._columns)) for name in images], dtype=np.intp)[image]
         statuses, status = encoded(batch.column("status"))
         if (model, explainer) not in self.groups:
             self.groups[model, explainer] = _Group(len(self._columns))
         value = batch.column("value").to_numpy(zero_copy_only=False)
-        self.groups[model, explainer].add(keys, code, column, value, status_codes(statuses)[status])
+        self.groups[model, explainer].add(keys, np.searchsorted(found, flat), column, value, status_codes(statuses)[status])
         self._labels = _grown(self._labels, (len(self._columns),), -1)
         self._labels[column] = batch.column("label").to_numpy()
 
