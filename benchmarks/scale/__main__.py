@@ -85,7 +85,9 @@ def main() -> int:
         folder = options.work / f"{options.images}-{options.chunk}-{form}"
         synthesise(folder, options.images, options.chunk, packed=form == "packs")
         count, size = files_of(folder)
-        print(f"\n{form}: {count:,} files, {size:.0f} MB\n\n| step | rows | processor time, s | peak memory, GB |\n| --- | --- | --- | --- |")
+        print(
+            f"\n{form}: {count:,} files, {size:.0f} MB\n\n| step | rows | processor time, s | peak memory, GB |\n| --- | --- | --- | --- |"
+        )
         for step in STEPS:
             if step.name in options.steps.split(","):
                 found = measure(folder, step.name)

@@ -59,9 +59,7 @@ def values_of(images: int, seed: int) -> np.ndarray:
 def row(run: str, image: str, explainer: str, metric: str, value: float) -> Row:
     """One row."""
     status, reason = ("undefined", "no defined value") if np.isnan(value) else ("ok", "")
-    return Row(
-        run, "imagenet", "val", image, 7, MODEL, explainer, "label", 7, metric, PROTOCOLS[metric], "00c0ffee", value, status, reason
-    )
+    return Row(run, "imagenet", "val", image, 7, MODEL, explainer, "label", 7, metric, PROTOCOLS[metric], "00c0ffee", value, status, reason)
 
 
 def table_of(rows: list[Row], schema: pa.Schema) -> pa.Table:

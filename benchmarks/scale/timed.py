@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from camdbench import compare, load_cells, load_rows, summarise
@@ -49,7 +50,7 @@ def main() -> None:
     start = time.process_time()
     found = STEPS[step](run)
     seconds = time.process_time() - start
-    rows = len(found) if isinstance(found, pd.DataFrame) else found.values.size
+    rows = len(found) if isinstance(found, pd.DataFrame) else np.size(found.values)
     print(json.dumps({"rows": rows, "seconds": seconds, "peak_gb": peak_gb()}))
 
 

@@ -14,8 +14,8 @@ from camdbench.core.errors import UsageError
 from camdbench.core.files import replacing
 from camdbench.reporting.selectivity import powers, selectivity
 from camdbench.reporting.subplot_grid import panels
-from camdbench.tables.comparison import compare
 from camdbench.tables.cell_values import Cells
+from camdbench.tables.comparison import compare
 from camdbench.tables.load import load_curves
 from camdbench.tables.mean_ranks import rank
 from camdbench.tables.pool import Pooled, load_pooled
@@ -90,7 +90,7 @@ def boxes(group: SummaryGroup, cells: Cells) -> Figure:
     for place, column in zip(axes, group.columns, strict=False):
         names, own = list(group.tied), cells.select((cells.keys["metric"] == column.metric).to_numpy())
         place.boxplot(
-            [_present(own.values[(own.keys["explainer"] == name).to_numpy()]) for name in names],
+            [_present(np.compress(own.keys["explainer"] == name, own.values, axis=0)) for name in names],
             positions=range(len(names)),
             orientation="horizontal",
             widths=0.6,

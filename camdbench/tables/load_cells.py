@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -64,7 +64,7 @@ class _Group:
 
     def __init__(self, images: int) -> None:
         self.keys = dict[tuple[str, ...], int]()  # by `_OWN`: row of the matrix
-        self.values = np.empty((0, images))
+        self.matrix = np.empty((0, images))
         self.status = np.empty((0, images), dtype=np.uint8)
         self.rows = 0
 
@@ -72,8 +72,8 @@ class _Group:
         """Add rows (n,): of key `code`, in a column of the matrix."""
         row = np.array([self.keys.setdefault(key, len(self.keys)) for key in keys], dtype=np.intp)[code]
         shape = len(self.keys), int(column.max(initial=-1)) + 1
-        self.values, self.status = _grown(self.values, shape, np.nan), _grown(self.status, shape, 0)
-        self.values[row, column], self.status[row, column] = scores(value, status)
+        self.matrix, self.status = _grown(self.matrix, shape, np.nan), _grown(self.status, shape, 0)
+        self.matrix[row, column], self.status[row, column] = scores(value, status)
         self.rows += len(value)
 
     def has_duplicates(self) -> bool:
@@ -112,7 +112,9 @@ class _Reader:
 
     def pairs(self, orders: dict[str, list[str]]) -> list[tuple[str, str]]:
         """Return model and explainer of the groups in these orders."""
-        models, explainers = (_ranks([pair[place] for pair in self.groups], orders[kind]) for place, kind in enumerate(("model", "explainer")))
+        models, explainers = (
+            _ranks([pair[place] for pair in self.groups], orders[kind]) for place, kind in enumerate(("model", "explainer"))
+        )
         return sorted(self.groups, key=lambda pair: (models[pair[0]], explainers[pair[1]]))
 
     def cells(self, orders: dict[str, list[str]]) -> Cells:
@@ -124,7 +126,7 @@ class _Reader:
         for model, explainer in self.pairs(orders):
             group = self.groups[model, explainer]
             keys = list(group.keys)
-            group.status, group.values = _grown(group.status, (len(keys), count), 0), _grown(group.values, (len(keys), count), np.nan)
+            group.status, group.matrix = _grown(group.status, (len(keys), count), 0), _grown(group.matrix, (len(keys), count), np.nan)
             first = [int(ranks[own[:count] > 0].min()) for own in group.status[: len(keys)]]
             there |= group.status[: len(keys), :count].any(0)
             rank = _ranks([key[_METRIC] for key in keys], orders["metric"])
@@ -133,7 +135,7 @@ class _Reader:
         columns = np.array(sorted(np.flatnonzero(there), key=names.__getitem__), dtype=np.intp)
         values, status = np.empty((len(lines), len(columns))), np.empty((len(lines), len(columns)), dtype=np.uint8)
         for line, (_, group, place) in enumerate(lines):
-            values[line], status[line] = group.values[place, columns], group.status[place, columns]
+            values[line], status[line] = group.matrix[place, columns], group.status[place, columns]
         images = tuple(names[column] for column in columns)
         return Cells(pd.DataFrame([key for key, *_ in lines], columns=list(KEY)), values, status, images, self._labels[columns])
 
@@ -153,6 +155,8 @@ def _grown(array: np.ndarray, shape: Sequence[int], fill: float) -> np.ndarray:
     """Return an array of at least this shape; one that is too small is enlarged to twice its size."""
     if all(have >= want for have, want in zip(array.shape, shape, strict=True)):
         return array
-    larger = np.full([have if have >= want else max(2 * have, want) for have, want in zip(array.shape, shape, strict=True)], fill, array.dtype)
+    larger = np.full(
+        [have if have >= want else max(2 * have, want) for have, want in zip(array.shape, shape, strict=True)], fill, array.dtype
+    )
     larger[tuple(map(slice, array.shape))] = array
     return larger

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -31,13 +32,15 @@ def assert_same(found: Cells, expected: Cells) -> None:
     np.testing.assert_array_equal(found.status, expected.status)
     np.testing.assert_array_equal(found.labels, expected.labels)
     assert found.images == expected.images
-    assert (found.values.dtype, found.status.dtype) == (expected.values.dtype, expected.status.dtype)
+    assert (np.asarray(found.values).dtype, found.status.dtype) == (np.float64, np.uint8)
 
 
 def by_key(cells: Cells) -> Cells:
     """The cells sorted by their keys."""
     order = cells.keys.sort_values(list(KEY)).index.to_numpy()
-    return replace(cells, keys=cells.keys.iloc[order].reset_index(drop=True), values=cells.values[order], status=cells.status[order])
+    return replace(
+        cells, keys=cells.keys.iloc[order].reset_index(drop=True), values=np.take(cells.values, order, axis=0), status=cells.status[order]
+    )
 
 
 def some_rows(seed: int) -> pd.DataFrame:
@@ -49,7 +52,9 @@ def some_rows(seed: int) -> pd.DataFrame:
                 for index, image in enumerate(IDS):
                     value, protocol = random.choice([0.5, 1.25, -3.0, NAN, np.inf]), str(random.choice(["p", "p", "p", "q"]))
                     status = str(random.choice(["", "ok", "ok", *STATUSES[1:], "lost"]))
-                    row = Row("r", "d", "val", image, index, model, explainer, "label", 1, metric, protocol, "0", value, "ok", f"reason {index}")
+                    row = Row(
+                        "r", "d", "val", image, index, model, explainer, "label", 1, metric, protocol, "0", value, "ok", f"reason {index}"
+                    )
                     lines += [row._replace(status=status)] if status else []
     rows = pd.DataFrame(lines, columns=list(Row._fields))
     return rows.sample(frac=1, random_state=seed).reset_index(drop=True)
@@ -60,7 +65,7 @@ def write(folder: Path, rows: pd.DataFrame, add_part: Callable[..., Path], seed:
     cuts = np.random.default_rng(seed).integers(1, 20, seed % 4)
     for (model, explainer), own in rows.groupby(["model", "explainer"]):
         ends = sorted({0, *(cut for cut in cuts if cut < len(own)), len(own)})
-        for chunk, (start, stop) in enumerate(zip(ends, ends[1:], strict=False)):
+        for chunk, (start, stop) in enumerate(pairwise(ends)):
             add_part(folder, "rows", str(model), str(explainer), own.iloc[start:stop], chunk)
     config = {"models": [MODELS[1]], "explainers": list(EXPLAINERS[:2]), "metrics": list(METRICS[1:])}
     (folder / "run.json").write_text(json.dumps({"schema": 2, "config": config, "ids": IDS[::-1][: seed % 9]}))
@@ -69,7 +74,9 @@ def write(folder: Path, rows: pd.DataFrame, add_part: Callable[..., Path], seed:
 def read_slowly(folder: Path) -> pd.DataFrame:
     """All rows by pandas, sorted by the places of their names in the record; other names follow, sorted."""
     parts = [
-        pd.read_parquet(file).assign(**{kind: unquote(own.name.partition("=")[2]) for kind, own in zip(("explainer", "model"), file.parents)})
+        pd.read_parquet(file).assign(
+            **{kind: unquote(own.name.partition("=")[2]) for kind, own in zip(("explainer", "model"), file.parents)}
+        )
         for file in folder.rglob("*.parquet")
     ]
     rows = pd.concat(parts)[list(Row._fields)]
