@@ -257,7 +257,7 @@ def _checked(name: str, column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
     found = _kind(column.type)
     if kind == "curves" and found == _OF_LISTS.get(name):
         expected = found
-    if expected == "integers" and column.null_count:
+    if expected != "numbers" and column.null_count:
         found = f"{found} with gaps"
     if len(column) and found != expected and (expected, found) != ("numbers", "integers"):
         raise TypeError(f"column {name}: expected {expected}, found {found}")
