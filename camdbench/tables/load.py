@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from pydantic import BaseModel, PositiveInt
@@ -16,6 +16,9 @@ from camdbench.core.spec import parse_specs
 from camdbench.tables.curve_lists import read_points
 from camdbench.tables.ordered_rows import IDENTITY, joined, ordered_rows, plain
 from camdbench.tables.part_files import CHUNK, read_parts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Selection = str | Sequence[str] | None  # specs as in rows: a list, or comma-separated; None: all
 SCHEMA = 3  # of run.json, of new runs
