@@ -20,10 +20,12 @@ from camdbench.core.spec import Spec
 from camdbench.datasets.open_dataset import is_own_data, is_path, table_in
 from camdbench.runner.config import Request, RunConfig, Specs, check_config
 from camdbench.runner.data_options import DATA_OPTIONS, with_data_options
+from camdbench.runner.shards import WHOLE, Shard, parse_shard
 from camdbench.tables.load import load_rows
 from camdbench.tables.result_rows import Rows
 
 if TYPE_CHECKING:
+    from camdbench.runner.prepare import Run
     from camdbench.runner.resources import Resources
 
 
@@ -72,7 +74,7 @@ def run(
 
     Returns:
         One row per image, model, explainer and metric, with the columns of `core.row.Row`; values have the units of their
-        metrics. `.directory` and `.attrs["run"]` are the run directory, `.summary()` the summary that a notebook shows.
+        metrics; with `shard`, of the images of that shard. `.directory` and `.attrs["run"]` are the run directory, `.summary()` the summary that a notebook shows.
 
     Raises:
         UsageError: invalid configuration, or `out` holds another run.
@@ -87,9 +89,9 @@ def run(
         from camdbench.runner.resolved import write_resolved
 
         check_objects(request, objects)
-        prepared = prepare(request, objects)
+        prepared, shard = prepare(request, objects), parse_shard(request.config.shard)
         write_resolved(prepared)
-        (units, jobs), directory = prepared.missing(), prepared.directory
+        (units, jobs), directory = prepared.missing(shard), prepared.directory
         assert directory is not None
         with showing(progress) as shown:
             shown.start(directory.root, jobs, jobs - sum(len(unit.explainers) for unit in units))
@@ -99,11 +101,22 @@ def run(
                         count = len(done.unit.explainers)
                         session.add(count, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine)
                         shown.advance(count, f"{done.unit.model}, images {done.unit.start}-{done.unit.stop - 1}")
-        directory.clear_partial()
-        rows = load_rows(directory.root)
-        chosen = Rows(rows[rows["explainer"].isin([str(spec) for spec in prepared.request.jobs])].reset_index(drop=True))
-        chosen.attrs["run"] = str(directory.root)
-        return chosen
+        if shard == WHOLE:
+            directory.clear_partial()
+        return _rows_of(prepared, shard)
+
+
+def _rows_of(run: Run, shard: Shard) -> Rows:
+    """Rows of the explainers and images that were asked for; for a shard with a line on what it did."""
+    assert run.directory is not None
+    root, asked, images = run.directory.root, run.request, len(run.resources.images.ids)
+    rows = load_rows(root, None if shard == WHOLE else shard.chunks(-(-images // asked.chunk_size)))
+    chosen = Rows(rows[rows["explainer"].isin([str(spec) for spec in asked.jobs])].reset_index(drop=True))
+    chosen.attrs["run"] = str(root)
+    if shard != WHOLE:
+        (left, total), (_, own) = run.missing(), run.missing(shard)
+        chosen.attrs["shard"] = shard.end(own, total - sum(len(unit.explainers) for unit in left), total)
+    return chosen
 
 
 def plan(config: str | Path | None, **options: Any) -> tuple[str, list[str]]:

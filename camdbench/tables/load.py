@@ -15,6 +15,7 @@ from pydantic import BaseModel, PositiveInt
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.files import read_json, reading
 from camdbench.core.row import Row
+from camdbench.tables.sessions import SessionForm, read_sessions
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,10 +36,6 @@ _NUMBERS = frozenset({"value", "x", "seconds", "peak_memory_mb"}) | _INTEGERS
 _SECTIONS = ("config", "dataset", "models", "explainers", "metrics", "plugins", "given")  # of run.json
 _FIX = "delete it and run the same command again"
 _IDENTITY = ("model", "explainer", "image", "metric")  # identifies a row in its run, in the order of the table
-
-
-class _ExplainerFacts(BaseModel):
-    control: bool = False
 
 
 class _MetricFacts(BaseModel):
@@ -69,13 +66,7 @@ class _DatasetFacts(BaseModel):
     fingerprint: str = ""
 
 
-class _SessionForm(BaseModel):
-    explainers: dict[str, _ExplainerFacts] = {}
-    plugins: dict[str, str] = {}
-    given: dict[str, str] = {}
-
-
-class _RunForm(_SessionForm):
+class _RunForm(SessionForm):
     run: str = ""
     config: _ConfigFacts = _ConfigFacts()
     dataset: _DatasetFacts = _DatasetFacts()
@@ -86,9 +77,10 @@ class _RunForm(_SessionForm):
 
 
 def load_run(run: str | Path) -> dict[str, Any]:
-    """Read the record of a run: `run.json`, and its sessions by their start.
+    """Read the record of a run: `run.json`, and under `sessions` its session files by their start.
 
-    Explainers, plug-ins and hashes of given maps of all sessions are merged into the record.
+    Explainers, plug-ins and hashes of given maps of all sessions are merged into the record. `ended` of a session is finished,
+    interrupted, error, running or lost (see `tables.sessions.read_sessions`).
 
     Raises:
         UsageError: no such folder, not a run, or a run of another version of camdbench.
@@ -106,20 +98,19 @@ def load_run(run: str | Path) -> dict[str, Any]:
         _RunForm.model_validate(about)
     sections = {name: dict[str, Any]() for name in _SECTIONS}
     about: dict[str, Any] = {"run": folder.name, "ids": list[str](), "chunk_size": 1, **sections, **about}
-    about["sessions"] = [
-        read_json(path, _SessionForm, fix=_FIX, error=CamdbenchError) for path in sorted(folder.glob("sessions/[!.]*.json"))
-    ]
+    about["sessions"] = read_sessions(folder)
     for kind in ("explainers", "plugins", "given"):
         for session in about["sessions"]:
             about[kind] = {**about.get(kind, {}), **session.get(kind, {})}
     return about
 
 
-def load_rows(run: str | Path) -> pd.DataFrame:
+def load_rows(run: str | Path, chunks: range | None = None) -> pd.DataFrame:
     """Read all rows of a run.
 
     Args:
         run: a run directory.
+        chunks: read the images of these chunks only.
 
     Returns:
         One row per model, explainer, image and metric, in the order of the configuration, with the columns of `core.row.Row`;
