@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,12 +13,11 @@ from pydantic import BaseModel, PositiveInt
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.files import read_json, reading
 from camdbench.core.row import Row
+from camdbench.tables.part_files import read_parts
 from camdbench.tables.sessions import SessionForm, read_sessions
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-SCHEMA = 2  # of run.json; directories with another schema are refused
+SCHEMA = 3  # of run.json, of new runs
+_READ = (2, 3)  # schemas that are read; 2 has neither packs nor usage by unit
 MODEL_FACTS: dict[str, Any] = {  # of a model in run.json, on which its values depend; with the values of absent ones
     **dict.fromkeys(
         ("weights_hash", "code", "layer", "mean", "std", "output", "batch_mates", "prefix_tokens", "input_size", "class_names")
@@ -31,8 +28,6 @@ MODEL_FACTS: dict[str, Any] = {  # of a model in run.json, on which its values d
 USAGE_COLUMNS = ("stage", "images", "forward", "backward", "tail_forward", "tail_backward", "seconds", "peak_memory_mb")
 CURVE_COLUMNS = ("model", "explainer", "image", "metric", "curve", "x", "value")
 _PARTITIONS = ("model", "explainer")  # in the path only
-_INTEGERS = frozenset({"label", "target", "images", "forward", "backward", "tail_forward", "tail_backward"})
-_NUMBERS = frozenset({"value", "x", "seconds", "peak_memory_mb"}) | _INTEGERS
 _SECTIONS = ("config", "dataset", "models", "explainers", "metrics", "plugins", "given")  # of run.json
 _FIX = "delete it and run the same command again"
 _IDENTITY = ("model", "explainer", "image", "metric")  # identifies a row in its run, in the order of the table
@@ -110,19 +105,22 @@ def load_rows(run: str | Path, chunks: range | None = None) -> pd.DataFrame:
 
     Args:
         run: a run directory.
-        chunks: read the images of these chunks only.
+        chunks: chunks of images to read; default: all.
 
     Returns:
         One row per model, explainer, image and metric, in the order of the configuration, with the columns of `core.row.Row`;
         values are in the metric's unit.
 
     Raises:
-        UsageError: no such folder, not a run, or no finished part.
+        UsageError: no such folder, not a run, or no finished part at all.
         CamdbenchError: a part is damaged, or an image occurs twice.
     """
     about = load_run(run)
-    rows = _read_parts(Path(run) / "rows", Row._fields)
-    if rows.empty:
+    rows = _table(run, "rows", Row._fields, chunks=chunks)
+    if chunks is not None:
+        size, ids = about["chunk_size"], about["ids"]
+        rows = rows[rows["image"].isin({name for chunk in chunks for name in ids[chunk * size : (chunk + 1) * size]})]
+    elif rows.empty:
         raise UsageError(f"{run}: no rows, as no job is finished; run the same command again")
     config = about.get("config", {})
     ranks = [
@@ -146,7 +144,7 @@ def load_usage(run: str | Path) -> pd.DataFrame:
         CamdbenchError: a part is damaged.
     """
     load_run(run)
-    return _read_parts(Path(run) / "usage", (*_PARTITIONS, *USAGE_COLUMNS))
+    return _table(run, "usage", (*_PARTITIONS, *USAGE_COLUMNS))
 
 
 def load_curves(run: str | Path, metrics: Sequence[str] | None = None) -> pd.DataFrame:
@@ -161,59 +159,20 @@ def load_curves(run: str | Path, metrics: Sequence[str] | None = None) -> pd.Dat
         CamdbenchError: a part is damaged.
     """
     load_run(run)
-    return _read_parts(Path(run) / "curves", CURVE_COLUMNS, metrics)
+    return _table(run, "curves", CURVE_COLUMNS, metrics)
 
 
-def _read_parts(folder: Path, columns: Sequence[str], metrics: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read all finished parts below `folder`, or their rows of some metrics; names with a leading dot are unfinished."""
+def _table(
+    run: str | Path, kind: str, columns: Sequence[str], metrics: Sequence[str] | None = None, chunks: range | None = None
+) -> pd.DataFrame:
+    """Read all finished parts of one kind, or their rows of some metrics; text is plain."""
     import pyarrow as pa
 
-    parts = [_read_part(path, columns, metrics) for path in sorted(folder.glob("model=*/explainer=*/[!.]*.parquet"))]
-    filled = [part for part in parts if len(part)]
-    return pa.concat_tables(filled).combine_chunks().to_pandas() if filled else pd.DataFrame(columns=list(columns))
-
-
-def _read_part(path: Path, columns: Sequence[str], metrics: Sequence[str] | None) -> pa.Table:
-    """Read one part; model and explainer are in the path."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    names = [unquote(folder.name.partition("=")[2]) for folder in (path.parents[1], path.parent)]
-    with reading(path, fix=_FIX, error=CamdbenchError):
-        with pa.OSFile(str(path)) as source, pq.ParquetFile(source, page_checksum_verification=True) as file:
-            part = file.read(use_threads=False)
-        found = {name: _checked(name, part.column(name)) for name in columns if name not in _PARTITIONS}
-        found |= {kind: pa.repeat(pa.scalar(name, pa.string()), len(part)) for kind, name in zip(_PARTITIONS, names, strict=True)}
-        part = pa.table({name: found[name] for name in columns})
-    return part if metrics is None else part.filter(pc.field("metric").isin(list(metrics)))
-
-
-def _checked(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a column in its type; raise TypeError for text in place of numbers, or the reverse."""
-    import pyarrow as pa
-
-    expected = "integers" if name in _INTEGERS else "numbers" if name in _NUMBERS else "text"
-    found = _kind(column.type)
-    if expected == "integers" and column.null_count:
-        found = f"{found} with gaps"
-    if len(column) and found != expected and (expected, found) != ("numbers", "integers"):
-        raise TypeError(f"column {name}: expected {expected}, found {found}")
-    form = {"integers": pa.int64, "numbers": pa.float64, "text": pa.string}[expected]()
-    return column if column.type == form else column.cast(form)
-
-
-@cache
-def _kind(kind: pa.DataType) -> str:
-    from pyarrow import types
-
-    if types.is_dictionary(kind):
-        return _kind(kind.value_type)
-    if types.is_integer(kind):
-        return "integers"
-    if types.is_floating(kind):
-        return "numbers"
-    return "text" if types.is_string(kind) or types.is_large_string(kind) else str(kind)
+    tables = [table for _, table in read_parts(Path(run), kind, columns, metrics, chunks) if len(table)]
+    if not tables:
+        return pd.DataFrame(columns=list(columns))
+    form = pa.schema([(own.name, pa.string() if pa.types.is_dictionary(own.type) else own.type) for own in tables[0].schema])
+    return pa.concat_tables([table.cast(form) for table in tables]).combine_chunks().to_pandas()
 
 
 def _ranks(values: pd.Series, order: Iterable[str]) -> np.ndarray:
