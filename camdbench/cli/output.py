@@ -47,7 +47,16 @@ def show_summary(summary: pd.DataFrame, form: Format) -> None:
 
 
 def show_run(rows: pd.DataFrame, *, as_json: bool, quiet: bool) -> int:
-    """Write and print the summary of a run, its directory and its failures; return the exit code."""
+    """Write and print the summary of a run, its directory and its failures; return the exit code.
+
+    A shard has a line on stderr in place of the summary, which would be of a part of the images.
+    """
+    if line := rows.attrs.get("shard"):
+        if as_json:
+            click.echo("[]")
+        if not quiet:
+            click.echo(visible(f"{line}: {rows.attrs['run']}"), err=True)
+        return FINISHED_WITH_FAILURES if show_failures(rows) else 0
     from camdbench.tables.load import load_run
     from camdbench.tables.summary import write_summary
 

@@ -74,7 +74,8 @@ def run(
 
     Returns:
         One row per image, model, explainer and metric, with the columns of `core.row.Row`; values have the units of their
-        metrics; with `shard`, of the images of that shard. `.directory` and `.attrs["run"]` are the run directory, `.summary()` the summary that a notebook shows.
+        metrics. With `shard`: those of its images. `.directory` and `.attrs["run"]` are the run directory, `.summary()` the summary that
+        a notebook shows.
 
     Raises:
         UsageError: invalid configuration, or `out` holds another run.
