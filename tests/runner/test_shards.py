@@ -153,7 +153,9 @@ def test_a_shard_of_the_command_line_prints_a_line_and_no_table(tmp_path: Path, 
 
 
 def test_a_shard_with_failed_images_exits_with_3_and_names_them(capsys: Said):
-    failed = pd.DataFrame([("net", "gradcam", "ad", "a", "error", "no such file")], columns=[*CELL[:2], "metric", "image", "status", "reason"])
+    failed = pd.DataFrame(
+        [("net", "gradcam", "ad", "a", "error", "no such file")], columns=[*CELL[:2], "metric", "image", "status", "reason"]
+    )
     failed.attrs |= {"shard": "shard 0/2: done", "run": "mine"}
     assert show_run(failed, as_json=False, quiet=True) == 3
     assert capsys.readouterr() == ("", "error: net, gradcam: no such file (1 image)\n")
