@@ -46,8 +46,8 @@ def describe_jobs(run: Run) -> list[str]:
 
 def _images(run: Run) -> tuple[int, list[str]]:
     """Number of images to compute, and of a shard a line on them."""
-    shard, size, total = parse_shard(run.request.config.shard), run.request.chunk_size, len(run.resources.images.ids)
-    images = sum(min(size, total - chunk * size) for chunk in shard.chunks(-(-total // size)))
+    shard, size, total = parse_shard(run.request.config.shard), run.chunk_size, len(run.resources.images.ids)
+    images = sum(min(size, total - chunk * size) for chunk in run.chunks(shard))
     return images, [] if shard == WHOLE else [f"shard {shard}: {images} of {total} images, in chunks of {size}"]
 
 

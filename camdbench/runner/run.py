@@ -86,6 +86,7 @@ def run(
     given = {name: value for name, value in named.items() if value is not None} | options  # others are those of the configuration
     with _opened(config, given, resources) as (request, objects):
         from camdbench.runner.executors import EXECUTORS, check_objects  # imports torch, so only after the check
+        from camdbench.runner.packs import finish
         from camdbench.runner.prepare import prepare, session_facts
         from camdbench.runner.resolved import write_resolved
 
@@ -100,21 +101,21 @@ def run(
                 with directory.session(**session_facts(prepared)) as session:
                     for done in EXECUTORS[request.config.executor](prepared, units):
                         count = len(done.unit.explainers)
-                        session.add(count, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine)
+                        session.add(count - done.skipped, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine)
                         shown.advance(count, f"{done.unit.model}, images {done.unit.start}-{done.unit.stop - 1}")
         if shard == WHOLE:
-            directory.clear_partial()
+            finish(prepared)
         return _rows_of(prepared, shard)
 
 
 def _rows_of(run: Run, shard: Shard) -> Rows:
     """Rows of the explainers and images that were asked for; for a shard with a line on what it did."""
     assert run.directory is not None
-    root, asked, images = run.directory.root, run.request, len(run.resources.images.ids)
-    rows = load_rows(root, None if shard == WHOLE else shard.chunks(-(-images // asked.chunk_size)))
-    chosen = Rows(rows[rows["explainer"].isin([str(spec) for spec in asked.jobs])].reset_index(drop=True))
-    chosen.attrs["run"] = str(root)
+    rows = load_rows(run.directory.root, None if shard == WHOLE else run.chunks(shard))
+    chosen = Rows(rows[rows["explainer"].isin([str(spec) for spec in run.request.jobs])].reset_index(drop=True))
+    chosen.attrs["run"] = str(run.directory.root)
     if shard != WHOLE:
+        run.directory.list_again()
         (left, total), (_, own) = run.missing(), run.missing(shard)
         chosen.attrs["shard"] = shard.end(own, total - sum(len(unit.explainers) for unit in left), total)
     return chosen

@@ -87,8 +87,7 @@ def load_run(run: str | Path) -> dict[str, Any]:
     if not file.is_file():
         raise UsageError(f"{folder}: not a run directory (no run.json); give one written by camdbench run --out")
     about = read_json(file, fix=_FIX, error=CamdbenchError)
-    if about.get("schema") != SCHEMA:
-        raise UsageError(f"{file}: schema = {about.get('schema')}: this version reads schema {SCHEMA}; repeat the run with another --out")
+    _check_schema(file, about.get("schema"))
     with reading(file, fix=_FIX, error=CamdbenchError):
         _RunForm.model_validate(about)
     sections = {name: dict[str, Any]() for name in _SECTIONS}
@@ -98,6 +97,14 @@ def load_run(run: str | Path) -> dict[str, Any]:
         for session in about["sessions"]:
             about[kind] = {**about.get(kind, {}), **session.get(kind, {})}
     return about
+
+
+def _check_schema(file: Path, schema: object) -> None:
+    if schema in _READ and not isinstance(schema, bool):
+        return
+    newer = isinstance(schema, int) and schema > SCHEMA
+    known, fix = " and ".join(map(str, _READ)), "update camdbench" if newer else "repeat the run with another --out"
+    raise UsageError(f"{file}: schema = {schema}: this version reads schema {known}; {fix}")
 
 
 def load_rows(run: str | Path, chunks: range | None = None) -> pd.DataFrame:

@@ -37,7 +37,7 @@ _GONE = (errno.ENOENT, errno.ESTALE)  # the second on NFS
 _PARTITIONS = ("model", "explainer")  # in the path
 _INTEGERS = frozenset({"label", "target", "images", "forward", "backward", "tail_forward", "tail_backward", CHUNK})
 _NUMBERS = frozenset({"value", "x", "seconds", "peak_memory_mb"})
-_FIXES = {
+FIXES = {
     "rows": "delete it and run the same command again",
     "curves": "delete it and the file of the same numbers under rows/, and run the same command again",
     "usage": "delete it; the usage of its images is then unknown, their values are not affected",
@@ -84,9 +84,9 @@ def part_files(root: Path, kind: str) -> list[PartFile]:
         CamdbenchError: a folder cannot be listed, or holds a file that is none of a run.
     """
     found = list[PartFile]()
-    for folder, model in _folders(root / kind, "model"):
+    for folder, model in folders(root / kind, "model"):
         found += counted(folder, model, None)
-        for inner, explainer in _folders(folder, "explainer"):
+        for inner, explainer in folders(folder, "explainer"):
             found += counted(inner, model, explainer)
     return found
 
@@ -138,30 +138,36 @@ def read_parts(
     Raises:
         CamdbenchError: a file is damaged or cannot be read.
     """
-    seen = defaultdict[tuple[str, str], set[int]](set)
+    seen = defaultdict[str, set[tuple[str, int]]](set)
     for further in reversed(range(_LISTINGS)):
         try:
             for part in part_files(root, kind):
                 if chunks is not None and not any(chunk in chunks for chunk in part.chunks):
                     continue
-                if (found := _unseen(part, seen)) is not None:
-                    yield found, _read(found, kind, columns, metrics, seen)
+                if (found := _unseen(part, seen[part.model])) is not None:
+                    yield found, _read(found, kind, columns, metrics, seen[part.model])
             return
         except CamdbenchError as error:
-            if not further or getattr(error.__context__, "errno", None) not in _GONE:
+            if not further or not is_gone(error):
                 raise
 
 
-def _unseen(part: PartFile, seen: dict[tuple[str, str], set[int]]) -> PartFile | None:
+def is_gone(error: CamdbenchError) -> bool:
+    """Return whether a file could not be read as another session has removed it."""
+    return getattr(error.__context__, "errno", None) in _GONE
+
+
+def _unseen(part: PartFile, seen: set[tuple[str, int]]) -> PartFile | None:
     """Return a file with the chunks that were not read before the folder was listed again; None without any."""
     if part.explainer is None:
         return part
-    chunks = tuple(chunk for chunk in part.chunks if chunk not in seen[part.model, part.explainer])
+    chunks = tuple(chunk for chunk in part.chunks if (part.explainer, chunk) not in seen)
     return part._replace(chunks=chunks) if chunks else None
 
 
 def _read(
-    part: PartFile, kind: str, columns: Sequence[str], metrics: Sequence[str] | None, seen: dict[tuple[str, str], set[int]]
+    part: PartFile, kind: str, columns: Sequence[str], metrics: Sequence[str] | None, seen: set[tuple[str, int]]
+| None, seen: dict[tuple[str, str], set[int]]
 ) -> pa.Table:
     """Read one file, without what was read before, and note its chunks in `seen`."""
     import pyarrow as pa
@@ -171,20 +177,32 @@ def _read(
     assert held is not None
     wanted = {*columns} | ({"metric"} if metrics is not None else set())
     wanted |= {CHUNK, "explainer"} if part.explainer is None else {CHUNK} if len(part.chunks) < len(held) else set()
-    with reading(part.path, fix=_FIXES[kind], error=CamdbenchError):
+    with reading(part.path, fix=FIXES[kind], error=CamdbenchError):
         table = _columns(part, held, sorted(wanted))
         if metrics is not None:
             table = table.filter(pc.is_in(table.column("metric").cast(pa.string()), pa.array(metrics, pa.string())))
         if part.explainer is None:
-            pairs = list(zip(table.column("explainer").to_pylist(), table.column(CHUNK).to_pylist(), strict=True))
-            table = table.filter(pa.array([chunk not in seen[part.model, name] for name, chunk in pairs], pa.bool_()))
-            for name, chunk in pairs:
-                seen[part.model, name].add(chunk)
+            table = drop_seen(table, seen)
         elif len(part.chunks) < len(held):
             table = table.filter(pc.is_in(table.column(CHUNK), pa.array(part.chunks, pa.int64())))
     if part.explainer is not None:
-        seen[part.model, part.explainer].update(part.chunks)
+        seen.update((part.explainer, chunk) for chunk in part.chunks)
     return table.select(list(columns))
+
+
+def drop_seen(table: pa.Table, seen: set[tuple[str, int]]) -> pa.Table:
+    """Return the rows of explainers and chunks that are not in `seen`, and add these to it.
+
+    Args:
+        table: a table with the columns `explainer` and `chunk`.
+        seen: explainers with their chunks.
+    """
+    import pyarrow as pa
+
+    pairs = list(zip(table.column("explainer").to_pylist(), table.column(CHUNK).to_pylist(), strict=True))
+    new = pa.array([pair not in seen for pair in pairs], pa.bool_())
+    seen.update(pairs)
+    return table.filter(new)
 
 
 def _columns(part: PartFile, held: range, names: Sequence[str]) -> pa.Table:
@@ -248,7 +266,7 @@ def _kind(kind: pa.DataType) -> str:
     return "text" if types.is_string(kind) or types.is_large_string(kind) else str(kind)
 
 
-def _folders(folder: Path, kind: str) -> list[tuple[Path, str]]:
+def folders(folder: Path, kind: str) -> list[tuple[Path, str]]:
     """Return the folders `KIND=NAME` of a folder, sorted, with their names."""
     names = [name for name in sorted(set(_list(folder))) if name.startswith(f"{kind}=")]
     return [(folder / name, unquote(name.partition("=")[2])) for name in names]
