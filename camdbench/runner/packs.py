@@ -11,7 +11,6 @@ import os
 import re
 import warnings
 from collections.abc import Collection, Iterator, Sequence
-from itertools import batched, groupby
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, NamedTuple
@@ -129,7 +128,7 @@ def _consecutive(parts: Sequence[PartFile], kind: str) -> Iterator[list[PartFile
         yield run
 
 
-def _write(path: Path, parts: Sequence[PartFile], kind: str, span: tuple[int, int], seen: set[tuple[str, int]])| set[int]) -> None:
+def _write(path: Path, parts: Sequence[PartFile], kind: str, span: tuple[int, int], seen: set[tuple[str, int]]) -> None:
     """Write a pack; of parts with several explainers, without what an earlier file holds."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -138,7 +137,7 @@ def _write(path: Path, parts: Sequence[PartFile], kind: str, span: tuple[int, in
     schema = schema.append(pa.field(CHUNK, pa.int32())).with_metadata((schema.metadata or {}) | {CHUNKS: f"{span[0]}-{span[1]}".encode()})
     whole = [own.name for own in schema if not pa.types.is_floating(own.type) and not pa.types.is_nested(own.type)]
     with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=whole, write_page_checksum=True) as writer:
-        for some in batched(parts, _PARTS):
+        for some in (parts[start : start + _PARTS] for start in range(0, len(parts), _PARTS)):
             tables = [_with_chunk(part, _read(part.path, kind)) for part in some]
             if parts[0].explainer is None:
                 tables = [drop_seen(table, seen) for table in tables]
@@ -173,10 +172,7 @@ def _remove_superseded(folder: Path, model: str, explainer: str | None, kind: st
 def _content(file: PartFile, kind: str) -> set[tuple[str, int]]:
     """Explainers and chunks that a file holds."""
     if file.explainer is not None:
-        return {(file.explainer, chunk) for chunk in file.chunks}| set[tuple[str, int]]:
-    """What a file holds: chunks, or explainers with their chunks where it holds several."""
-    if file.explainer is not None:
-        return set(file.chunks)
+        return {(file.explainer, chunk) for chunk in file.chunks}
     table = _read(file.path, kind)
     table = table if CHUNK in table.column_names else _with_chunk(file, table)
     return set(zip(table.column("explainer").to_pylist(), table.column(CHUNK).to_pylist(), strict=True))

@@ -101,7 +101,9 @@ def run(
                 with directory.session(**session_facts(prepared)) as session:
                     for done in EXECUTORS[request.config.executor](prepared, units):
                         count = len(done.unit.explainers)
-                        session.add(count - done.skipped, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine)
+                        session.add(
+                            count - done.skipped, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine
+                        )
                         shown.advance(count, f"{done.unit.model}, images {done.unit.start}-{done.unit.stop - 1}")
         if shard == WHOLE:
             finish(prepared)

@@ -167,7 +167,6 @@ def _unseen(part: PartFile, seen: set[tuple[str, int]]) -> PartFile | None:
 
 def _read(
     part: PartFile, kind: str, columns: Sequence[str], metrics: Sequence[str] | None, seen: set[tuple[str, int]]
-| None, seen: dict[tuple[str, str], set[int]]
 ) -> pa.Table:
     """Read one file, without what was read before, and note its chunks in `seen`."""
     import pyarrow as pa
