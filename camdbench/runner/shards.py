@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from camdbench.core.errors import UsageError
 
 _FORM = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
 
 
-class Shard(NamedTuple):
+@dataclass(frozen=True)
+class Shard:
     """A part of the chunks of a run.
 
     Attributes:

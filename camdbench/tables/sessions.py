@@ -72,7 +72,7 @@ def lost_line(sessions: list[dict[str, Any]]) -> str:
         return ""
     number = "1 session was lost" if len(lost) == 1 else f"{len(lost)} sessions were lost"
     names = ", ".join(lost[:_NAMED]) + (f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else "")
-    return f"{number} (no end, no heartbeat for 2 minutes): {names}; the same command again computes what is missing"
+    return f"{number} (no end, no heartbeat for 2 minutes): {names}; the same command again computes any missing rows"
 
 
 def _read(path: Path) -> dict[str, Any]:

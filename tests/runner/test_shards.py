@@ -55,7 +55,7 @@ def test_what_is_no_shard_is_refused_before_any_work(text: str, tmp_path: Path, 
 
 
 def test_forms_of_a_shard():
-    assert [parse_shard(text) for text in ("0/1", " 03/016 ", None)] == [(0, 1), (3, 16), (0, 1)]
+    assert [parse_shard(text) for text in ("0/1", " 03/016 ", None)] == [Shard(0, 1), Shard(3, 16), Shard(0, 1)]
     with pytest.raises(UsageError, match="--shard 3"):
         camdbench.run(shard=3)
 

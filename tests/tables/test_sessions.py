@@ -110,6 +110,6 @@ def test_summarise_names_lost_sessions_in_one_line(make_run: Any, capsys: pytest
     since = "since 2026-01-01T00:00:00+00:00"
     names = f"node2 {since}, node3 {since}, node4 {since} and 2 more"
     assert capsys.readouterr().err == (
-        f"{run}: 5 sessions were lost (no end, no heartbeat for 2 minutes): {names}; the same command again computes what is missing\n"
+        f"{run}: 5 sessions were lost (no end, no heartbeat for 2 minutes): {names}; the same command again computes any missing rows\n"
     )
     assert [session["ended"] for session in load_run(run)["sessions"]] == ["running", *["lost"] * 5]
