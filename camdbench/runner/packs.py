@@ -137,8 +137,8 @@ def _write(path: Path, parts: Sequence[PartFile], kind: str, span: tuple[int, in
     schema = schema.append(pa.field(CHUNK, pa.int32())).with_metadata((schema.metadata or {}) | {CHUNKS: f"{span[0]}-{span[1]}".encode()})
     whole = [own.name for own in schema if not pa.types.is_floating(own.type) and not pa.types.is_nested(own.type)]
     with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=whole, write_page_checksum=True) as writer:
-        for some in (parts[start : start + _PARTS] for start in range(0, len(parts), _PARTS)):
-            tables = [_with_chunk(part, _read(part.path, kind)) for part in some]
+        for start in range(0, len(parts), _PARTS):
+            tables = [_with_chunk(part, _read(part.path, kind)) for part in parts[start : start + _PARTS]]
             if parts[0].explainer is None:
                 tables = [drop_seen(table, seen) for table in tables]
             joined = pa.concat_tables(tables).unify_dictionaries().cast(schema)

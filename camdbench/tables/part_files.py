@@ -14,7 +14,6 @@ Sessions may write and pack at the same time, and any of them may be killed at a
 from __future__ import annotations
 
 import errno
-import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -139,14 +138,16 @@ def read_parts(
         CamdbenchError: a file is damaged or cannot be read.
     """
     seen = defaultdict[str, set[tuple[str, int]]](set)
-    for further in reversed(range(_LISTINGS)):
+    further = _LISTINGS
+    while further:
+        further -= 1
         try:
             for part in part_files(root, kind):
                 if chunks is not None and not any(chunk in chunks for chunk in part.chunks):
                     continue
                 if (found := _unseen(part, seen[part.model])) is not None:
                     yield found, _read(found, kind, columns, metrics, seen[part.model])
-            return
+            further = 0
         except CamdbenchError as error:
             if not further or not is_gone(error):
                 raise
@@ -165,9 +166,7 @@ def _unseen(part: PartFile, seen: set[tuple[str, int]]) -> PartFile | None:
     return part._replace(chunks=chunks) if chunks else None
 
 
-def _read(
-    part: PartFile, kind: str, columns: Sequence[str], metrics: Sequence[str] | None, seen: set[tuple[str, int]]
-) -> pa.Table:
+def _read(part: PartFile, kind: str, columns: Sequence[str], metrics: Sequence[str] | None, seen: set[tuple[str, int]]) -> pa.Table:
     """Read one file, without what was read before, and note its chunks in `seen`."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -248,6 +247,8 @@ def _checked(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
         raise TypeError(f"column {name}: expected {expected}, found {found}")
     form = {"integers": pa.int64(), "numbers": pa.float64(), "text": pa.dictionary(pa.int32(), pa.string())}[expected]
     if column.type == form:
+        if expected == "text":
+            column.validate(full=True)  # a damaged header of a page can leave codes without a word
         return column
     return column.cast(pa.string()).dictionary_encode() if expected == "text" else column.cast(form)
 
@@ -273,7 +274,7 @@ def folders(folder: Path, kind: str) -> list[tuple[Path, str]]:
 
 def _list(folder: Path) -> list[str]:
     try:
-        return os.listdir(folder)
+        return [path.name for path in folder.iterdir()]
     except FileNotFoundError:
         return []
     except OSError as error:
