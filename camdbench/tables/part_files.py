@@ -178,11 +178,11 @@ def _read(part: PartFile, kind: str, columns: Sequence[str], metrics: Sequence[s
     with reading(part.path, fix=FIXES[kind], error=CamdbenchError):
         table = _columns(part, held, sorted(wanted))
         if metrics is not None:
-            table = table.filter(pc.is_in(table.column("metric").cast(pa.string()), pa.array(metrics, pa.string())))
+            table = table.filter(pc.field("metric").cast(pa.string()).isin(list(metrics)))
         if part.explainer is None:
             table = drop_seen(table, seen)
         elif len(part.chunks) < len(held):
-            table = table.filter(pc.is_in(table.column(CHUNK), pa.array(part.chunks, pa.int64())))
+            table = table.filter(pc.field(CHUNK).isin(list(part.chunks)))
     if part.explainer is not None:
         seen.update((part.explainer, chunk) for chunk in part.chunks)
     return table.select(list(columns))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +15,7 @@ from camdbench.models.classifier import Classifier
 from camdbench.runner.config import RunConfig, check_config
 from camdbench.runner.prepare import Unit, prepare
 from camdbench.runner.resources import Resources
+from camdbench.runner.run_directory import PartKey, RunDirectory
 from camdbench.runner.worker import SampleLoader, Worker
 
 UNIT = Unit("shortcuts-ce", 0, 2, 7, (Spec("gradcam"), Spec("fakecam")))
@@ -78,3 +82,22 @@ def test_a_loader_hands_out_the_images_of_the_units_in_turn(workers: int) -> Non
     loader = SampleLoader(images, units, workers)
     assert [[item.id for item in loader.take(unit)] for unit in units] == [list(images.ids[4:7]), list(images.ids[:2])]
     loader.close()
+
+
+def test_what_another_session_has_finished_meanwhile_is_skipped(tmp_path: Path) -> None:
+    config = RunConfig("gradcam,fakecam", "ad", limit=4, dataset="shortcuts(size=32)", device="cpu", out=str(tmp_path / "run"))
+    run = prepare(check_config(config), Resources())
+    assert run.directory is not None
+    (unit,), _ = run.missing()
+    other, own = (Worker(run.resources, RunDirectory(run.directory.root)) for _ in range(2))
+    assert own.directory is not None
+    assert not own.directory.is_done(PartKey(run.row_names[0], "gradcam", 0))  # listed before the other one begins
+    assert other.run(replace(unit, explainers=unit.explainers[:1])).skipped == 0
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "rows").rglob("*.parquet")}
+    second, third = own.run(unit), own.run(unit)
+    assert (second.skipped, second.unit, third.skipped) == (1, unit, 2)
+    assert sum(asdict(third.passes).values()) == 0
+    assert {path: path.stat().st_mtime_ns for path in files} == files
+    assert run.missing()[0] == [unit]  # as listed once
+    run.directory.list_again()
+    assert run.missing()[0] == []
