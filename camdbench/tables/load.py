@@ -61,7 +61,7 @@ class _DatasetFacts(BaseModel):
     fingerprint: str = ""
 
 
-class _RunForm(SessionForm):
+class _RunForm(SessionForm, BaseModel):
     run: str = ""
     config: _ConfigFacts = _ConfigFacts()
     dataset: _DatasetFacts = _DatasetFacts()
