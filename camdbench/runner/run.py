@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from camdbench.core.errors import UsageError
 from camdbench.core.files import read_fields
@@ -20,12 +20,11 @@ from camdbench.core.spec import Spec
 from camdbench.datasets.open_dataset import is_own_data, is_path, table_in
 from camdbench.runner.config import Request, RunConfig, Specs, check_config
 from camdbench.runner.data_options import DATA_OPTIONS, with_data_options
-from camdbench.runner.shards import WHOLE, Shard, parse_shard
+from camdbench.runner.shards import WHOLE, parse_shard
 from camdbench.tables.load import load_rows
 from camdbench.tables.result_rows import Rows
 
 if TYPE_CHECKING:
-    from camdbench.runner.prepare import Run
     from camdbench.runner.resources import Resources
 
 
@@ -84,6 +83,40 @@ def run(
     named = {"explainers": explainers, "metrics": metrics, "own": own}
     named |= dict(zip(DATA_OPTIONS, (labels, boxes, masks, columns, images, preprocess, size), strict=True))
     given = {name: value for name, value in named.items() if value is not None} | options  # others are those of the configuration
+    return complete(config, given, resources, progress).rows()
+
+
+class CompleteRun(NamedTuple):
+    """A run of which no part is missing, or a shard of it.
+
+    Attributes:
+        directory: the run directory.
+        explainers: specs of its explainers, as in rows; the directory may hold more.
+        chunks: chunks of the shard; default: all.
+        shard: a line on what the shard did; empty for all chunks.
+    """
+
+    directory: Path
+    explainers: tuple[str, ...]
+    chunks: range | None = None
+    shard: str = ""
+
+    def rows(self) -> Rows:
+        """Return its rows."""
+        found = load_rows(self.directory, chunks=self.chunks)
+        own = found["explainer"].isin(self.explainers)
+        rows = Rows(found if own.all() else found[own].reset_index(drop=True))
+        rows.attrs |= {"run": str(self.directory)} | ({"shard": self.shard} if self.shard else {})
+        return rows
+
+
+def complete(
+    config: RunConfig | Mapping[str, Any] | str | Path | None,
+    given: Mapping[str, Any],
+    resources: Resources | None,
+    progress: Progress | bool | None,
+) -> CompleteRun:
+    """Do what is missing of a run, without reading its rows; arguments, with options as `given`, and errors as of `run`."""
     with _opened(config, given, resources) as (request, objects):
         from camdbench.runner.executors import EXECUTORS, check_objects  # imports torch, so only after the check
         from camdbench.runner.packs import finish
@@ -105,22 +138,14 @@ def run(
                             count - done.skipped, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine
                         )
                         shown.advance(count, f"{done.unit.model}, images {done.unit.start}-{done.unit.stop - 1}")
+        explainers = tuple(map(str, request.jobs))
         if shard == WHOLE:
             finish(prepared)
-        return _rows_of(prepared, shard)
-
-
-def _rows_of(run: Run, shard: Shard) -> Rows:
-    """Rows of the explainers and images that were asked for; for a shard with a line on what it did."""
-    assert run.directory is not None
-    rows = load_rows(run.directory.root, None if shard == WHOLE else run.chunks(shard))
-    chosen = Rows(rows[rows["explainer"].isin([str(spec) for spec in run.request.jobs])].reset_index(drop=True))
-    chosen.attrs["run"] = str(run.directory.root)
-    if shard != WHOLE:
-        run.directory.list_again()
-        (left, total), (_, own) = run.missing(), run.missing(shard)
-        chosen.attrs["shard"] = shard.end(own, total - sum(len(unit.explainers) for unit in left), total)
-    return chosen
+            return CompleteRun(directory.root, explainers)
+        directory.list_again()
+        left, total = prepared.missing()
+        line = shard.end(jobs, total - sum(len(unit.explainers) for unit in left), total)
+        return CompleteRun(directory.root, explainers, prepared.chunks(shard), line)
 
 
 def plan(config: str | Path | None, **options: Any) -> tuple[str, list[str]]:

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from camdbench.tables.aggregates import CellData, aggregate
-from camdbench.tables.paired_rows import BLOCK_VALUES, RESAMPLES, PairedRows, paired_sums, row_sums
+from camdbench.tables.paired_rows import BLOCK_VALUES, RESAMPLES, PairedRows, paired_sums, row_sums, weight_rows
 
 Method = Literal["percentile", "bca"]
 _WIDER = 1e-3
@@ -149,9 +149,9 @@ def _bca_levels(found: np.ndarray, value: np.ndarray, skew: np.ndarray, tail: fl
 
 
 def _resamples(size: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield how often each of `size` images is drawn in resamples, (r, size), at most `BLOCK_VALUES` counts at a time."""
+    """Yield how often each of `size` images is drawn in resamples, (r, size), some at a time."""
     rng = np.random.default_rng(seed)
-    step = max(1, BLOCK_VALUES // size)
+    step = weight_rows(size)
     for start in range(0, RESAMPLES, step):
         drawn = rng.integers(0, size, (min(step, RESAMPLES - start), size))
         if size >= 256:  # a row fits the cache

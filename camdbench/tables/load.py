@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from pydantic import BaseModel, PositiveInt
 
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.files import read_json, reading
 from camdbench.core.row import Row
+from camdbench.core.spec import parse_specs
+from camdbench.tables.ordered_rows import IDENTITY, joined, ordered_rows, plain
 from camdbench.tables.part_files import read_parts
 from camdbench.tables.sessions import SessionForm, read_sessions
 
+Selection = str | Sequence[str] | None  # specs as in rows: a list, or comma-separated; None: all
 SCHEMA = 3  # of run.json, of new runs
 _READ = (2, 3)  # schemas that are read; 2 has neither packs nor usage by unit
 MODEL_FACTS: dict[str, Any] = {  # of a model in run.json, on which its values depend; with the values of absent ones
@@ -30,7 +32,6 @@ CURVE_COLUMNS = ("model", "explainer", "image", "metric", "curve", "x", "value")
 _PARTITIONS = ("model", "explainer")  # in the path only
 _SECTIONS = ("config", "dataset", "models", "explainers", "metrics", "plugins", "given")  # of run.json
 _FIX = "delete it and run the same command again"
-_IDENTITY = ("model", "explainer", "image", "metric")  # identifies a row in its run, in the order of the table
 
 
 class _MetricFacts(BaseModel):
@@ -107,38 +108,83 @@ def _check_schema(file: Path, schema: object) -> None:
     raise UsageError(f"{file}: schema = {schema!r}: this version reads schema {known}; {fix}")
 
 
-def load_rows(run: str | Path, chunks: range | None = None) -> pd.DataFrame:
-    """Read all rows of a run.
+def load_rows(
+    run: str | Path,
+    *,
+    metrics: Selection = None,
+    explainers: Selection = None,
+    categories: bool = False,
+    chunks: range | None = None,
+) -> pd.DataFrame:
+    """Read the rows of a run.
 
     Args:
         run: a run directory.
-        chunks: chunks of images to read; default: all.
+        metrics: metric specs as in rows; default: all.
+        explainers: explainer specs as in rows; default: all.
+        categories: text as categories, which need a sixth of the memory.
+        chunks: chunks of images; default: all.
 
     Returns:
         One row per model, explainer, image and metric, in the order of the configuration, with the columns of `core.row.Row`;
         values are in the metric's unit.
 
     Raises:
-        UsageError: no such folder, not a run, or no finished part at all.
+        UsageError: no such folder, not a run, no finished part, or no rows of a metric or explainer.
         CamdbenchError: a part is damaged, or an image occurs twice.
     """
     about = load_run(run)
-    rows = _table(run, "rows", Row._fields, chunks=chunks)
-    if chunks is not None:
-        size, ids = about["chunk_size"], about["ids"]
-        rows = rows[rows["image"].isin({name for chunk in chunks for name in ids[chunk * size : (chunk + 1) * size]})]
-    elif rows.empty:
+    table = ordered_rows(run, about, Row._fields, specs_of(metrics), specs_of(explainers), chunks=chunks)
+    if chunks is None:
+        refuse_absent(run, about, {"metrics": metrics, "explainers": explainers}, table.column("metric"), table.column("explainer"))
+    return table.to_pandas() if categories else plain(table)
+
+
+def load_missing(run: str | Path, explainers: Selection = None, chunks: range | None = None) -> pd.DataFrame:
+    """Read why values are missing: the rows with a status other than `ok` and `constant_map`.
+
+    Args:
+        run: a run directory.
+        explainers: explainer specs as in rows; default: all.
+        chunks: chunks of images; default: all.
+
+    Returns:
+        The columns model, explainer, image, metric, status and reason, in the order of `load_rows`; may be empty.
+
+    Raises:
+        UsageError: no such folder, or not a run.
+        CamdbenchError: a part is damaged, or an image occurs twice.
+    """
+    columns = (*IDENTITY, "status", "reason")
+    return plain(ordered_rows(run, load_run(run), columns, None, specs_of(explainers), missing=True, chunks=chunks))
+
+
+def specs_of(given: Selection) -> list[str] | None:
+    """Return specs as a list, from a list or comma-separated text.
+
+    >>> specs_of("ad,ag"), specs_of(["ad"]), specs_of(None)
+    (['ad', 'ag'], ['ad'], None)
+    """
+    if given is None:
+        return None
+    return [str(spec) for spec in parse_specs(given)] if isinstance(given, str) else [str(spec) for spec in given]
+
+
+def refuse_absent(run: str | Path, about: Mapping[str, Any], chosen: Mapping[str, Selection], *found: Any) -> None:
+    """Refuse a run without rows, and specs without rows.
+
+    Args:
+        run: the run directory.
+        about: its record.
+        chosen: the selection by kind, `metrics` and `explainers`.
+        *found: the specs of each kind in rows.
+    """
+    for (kind, given), column in zip(chosen.items(), found, strict=True):
+        there = set(column.unique().tolist())
+        if absent := [spec for spec in specs_of(given) or () if spec not in there]:
+            raise UsageError(f"{kind} = {','.join(absent)}: no rows in {run}; choose from {', '.join(about[kind])}")
+    if not len(found[0]):
         raise UsageError(f"{run}: no rows, as no job is finished; run the same command again")
-    config = about.get("config", {})
-    ranks = [
-        _ranks(rows["model"], [*config.get("models", ()), *about.get("models", ())]),
-        _ranks(rows["explainer"], [*config.get("explainers", ()), *about.get("explainers", ())]),
-        _ranks(rows["image"], about.get("ids", ())),
-        _ranks(rows["metric"], [*config.get("metrics", ()), *about.get("metrics", ())]),
-    ]
-    order = np.lexsort(ranks[::-1])
-    _refuse_twice(rows, np.stack(ranks)[:, order], order, run)
-    return rows.take(order).reset_index(drop=True)
 
 
 def load_usage(run: str | Path) -> pd.DataFrame:
@@ -169,38 +215,7 @@ def load_curves(run: str | Path, metrics: Sequence[str] | None = None) -> pd.Dat
     return _table(run, "curves", CURVE_COLUMNS, metrics)
 
 
-def _table(
-    run: str | Path, kind: str, columns: Sequence[str], metrics: Sequence[str] | None = None, chunks: range | None = None
-) -> pd.DataFrame:
+def _table(run: str | Path, kind: str, columns: Sequence[str], metrics: Sequence[str] | None = None) -> pd.DataFrame:
     """Read all finished parts of one kind, or their rows of some metrics; text is plain."""
-    import pyarrow as pa
-
-    tables = [table for _, table in read_parts(Path(run), kind, columns, metrics, chunks) if len(table)]
-    if not tables:
-        return pd.DataFrame(columns=list(columns))
-    form = pa.schema([(own.name, pa.string() if pa.types.is_dictionary(own.type) else own.type) for own in tables[0].schema])
-    return pa.concat_tables([table.cast(form) for table in tables]).combine_chunks().to_pandas()
-
-
-def _ranks(values: pd.Series, order: Iterable[str]) -> np.ndarray:
-    """Return the position of each value in `order`; other values follow, sorted.
-
-    >>> _ranks(pd.Series(["b", "z", "a", "c"]), ["c", "b"]).tolist()
-    [1, 3, 2, 0]
-    """
-    codes, found = pd.factorize(values)
-    places = {name: place for place, name in enumerate(dict.fromkeys(order))}
-    others = sorted(set(found) - set(places))
-    places |= {name: len(places) + place for place, name in enumerate(others)}
-    return np.array([places[name] for name in found], dtype=np.int64)[codes]
-
-
-def _refuse_twice(rows: pd.DataFrame, ranks: np.ndarray, order: np.ndarray, run: str | Path) -> None:
-    """Refuse duplicate rows, which would weight an image twice in a mean."""
-    twice = np.flatnonzero((ranks[:, 1:] == ranks[:, :-1]).all(0))
-    if len(twice):
-        first = rows.iloc[order[twice[0]]]
-        raise CamdbenchError(
-            f"{run}: image {first['image']!r} occurs twice for {first['explainer']} and {first['metric']} on {first['model']}; "
-            "delete that folder under rows/ and run the same command again"
-        )
+    tables = [table for _, table in read_parts(Path(run), kind, columns, metrics) if len(table)]
+    return plain(joined(tables)) if tables else pd.DataFrame(columns=list(columns))

@@ -23,6 +23,7 @@ Sums = Callable[[np.ndarray], np.ndarray]
 
 RESAMPLES = 10_000  # of a bootstrap
 BLOCK_VALUES = 2**18  # float64 values of a step, 2 MB, which fit the cache
+_LEAST_WEIGHTS = 64  # resamples or sign vectors of a step: with fewer, a matrix product only reads the values of all cells
 _GROUP_VALUES = 2**25  # values of rows or of their resamples that are held at a time, 256 MB
 _DENSE = 1 / 16  # a row with a larger share of non-zero values is multiplied as a whole
 _ROUNDING = 1e-12  # bound of the rounding error of a sum, as a fraction of the sum of magnitudes
@@ -93,6 +94,15 @@ class PairedSums(NamedTuple):
     of: Sums
     total: np.ndarray
     error: np.ndarray
+
+
+def weight_rows(images: int) -> int:
+    """Return the resamples or sign vectors of a step.
+
+    >>> weight_rows(2**10), weight_rows(50_000)
+    (256, 64)
+    """
+    return max(_LEAST_WEIGHTS, BLOCK_VALUES // max(1, images))
 
 
 def paired_sums(rows: PairedRows, tolerances: np.ndarray | float = 0.0) -> PairedSums:

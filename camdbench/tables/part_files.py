@@ -120,7 +120,12 @@ def parquet_names(folder: Path) -> list[str]:
 
 
 def read_parts(
-    root: Path, kind: str, columns: Sequence[str], metrics: Sequence[str] | None = None, chunks: range | None = None
+    root: Path,
+    kind: str,
+    columns: Sequence[str],
+    metrics: Sequence[str] | None = None,
+    explainers: Sequence[str] | None = None,
+    chunks: range | None = None,
 ) -> Iterator[tuple[PartFile, pa.Table]]:
     """Read the files that count, one after the other; each chunk of an explainer once.
 
@@ -129,6 +134,7 @@ def read_parts(
         kind: `rows`, `curves` or `usage`.
         columns: columns of the tables, in order; also `model`, `explainer` and `chunk`.
         metrics: metric specs; default: all.
+        explainers: explainer specs; default: all; files of several explainers are read whole.
         chunks: leave out files without any of these chunks; default: read all.
 
     Yields:
@@ -143,9 +149,9 @@ def read_parts(
         further -= 1
         try:
             for part in part_files(root, kind):
-                if chunks is not None and not any(chunk in chunks for chunk in part.chunks):
-                    continue
-                if (found := _unseen(part, seen[part.model])) is not None:
+                wanted = explainers is None or part.explainer is None or part.explainer in explainers
+                wanted = wanted and (chunks is None or any(chunk in chunks for chunk in part.chunks))
+                if wanted and (found := _unseen(part, seen[part.model])) is not None:
                     yield found, _read(found, kind, columns, metrics, seen[part.model])
             further = 0
         except CamdbenchError as error:
@@ -241,7 +247,7 @@ def _checked(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
 
     expected = "integers" if name in _INTEGERS else "numbers" if name in _NUMBERS else "text"
     found = _kind(column.type)
-    if expected == "integers" and column.null_count:
+    if expected != "numbers" and column.null_count:
         found = f"{found} with gaps"
     if len(column) and found != expected and (expected, found) != ("numbers", "integers"):
         raise TypeError(f"column {name}: expected {expected}, found {found}")

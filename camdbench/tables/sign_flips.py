@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from camdbench.tables.paired_rows import BLOCK_VALUES, PairedRows, paired_sums
+from camdbench.tables.paired_rows import BLOCK_VALUES, PairedRows, paired_sums, weight_rows
 
 PERMUTATIONS = 9_999
 """Sign vectors beside the observed one, in pairs of opposite ones, whose sums have the same magnitude."""
@@ -85,10 +85,10 @@ def _drawn_flips(rows: PairedRows, tolerances: np.ndarray, seed: int) -> np.ndar
 
 
 def _signs(images: int, count: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield where `count` sign vectors are negative, (r, M), 1 or 0, at most `BLOCK_VALUES` values at a time."""
+    """Yield where `count` sign vectors are negative, (r, M), 1 or 0, some at a time."""
     rng = np.random.default_rng(seed)
     width = -(-images // 64) * 8  # bytes of a vector, a whole number of draws: blocks of any size have the same signs
-    step = max(1, BLOCK_VALUES // images)
+    step = weight_rows(images)
     for start in range(0, count, step):
         drawn = np.frombuffer(rng.bytes(width * (own := min(step, count - start))), dtype=np.uint8).reshape(own, width)
         yield np.unpackbits(drawn, axis=1, count=images).astype(np.float64)

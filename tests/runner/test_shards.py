@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from helpers import killed
@@ -17,7 +18,6 @@ from hypothesis import strategies as st
 
 import camdbench
 from camdbench.cli.main import run_cli
-from camdbench.cli.output import show_run
 from camdbench.core.errors import UsageError
 from camdbench.core.registry import load_plugin
 from camdbench.core.spec import Spec
@@ -152,13 +152,15 @@ def test_a_shard_of_the_command_line_prints_a_line_and_no_table(tmp_path: Path, 
     assert len(load_run("mine")["sessions"]) == 2
 
 
-def test_a_shard_with_failed_images_exits_with_3_and_names_them(capsys: Said):
-    failed = pd.DataFrame(
-        [("net", "gradcam", "ad", "a", "error", "no such file")], columns=[*CELL[:2], "metric", "image", "status", "reason"]
-    )
-    failed.attrs |= {"shard": "shard 0/2: done", "run": "mine"}
-    assert show_run(failed, as_json=False, quiet=True) == 3
-    assert capsys.readouterr() == ("", "error: net, gradcam: no such file (1 image)\n")
+def test_a_shard_with_failed_images_exits_with_3_and_names_those_of_its_own(tmp_path: Path, capsys: Said):
+    ids = camdbench.run(out=tmp_path / "ids", **REQUEST | {"limit": 40, "metrics": "ad", "explainers": "fakecam"})["image"].unique()
+    np.savez(tmp_path / "maps.npz", **{name: np.eye(4) for name in ids[:32]})  # none of the second chunk
+    words = ["run", "-q", "-e", "fakecam", "-m", "ad", "--maps", f"mine={tmp_path}/maps.npz", "--limit", "40"]
+    words += ["--dataset", "shortcuts(size=32)", "--device", "cpu", "--out", str(tmp_path / "run")]
+    assert run_cli([*words, "--shard", "1/2"]) == 3
+    assert capsys.readouterr() == ("", "error: shortcuts-ce, mine: there is no saved map of this image (8 images)\n")
+    assert run_cli([*words, "--shard", "0/2"]) == 0
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_notebook_shows_the_line_and_no_summary(tmp_path: Path):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from camdbench.tables import intervals
 from camdbench.tables.aggregates import CellData
 from camdbench.tables.intervals import aggregate_interval, mean_intervals, row_intervals
 from camdbench.tables.paired_rows import PairedRows
@@ -62,7 +61,8 @@ def test_the_same_rows_give_the_same_interval_whoever_stands_beside_them():
 
 def test_drawing_in_small_batches_changes_nothing(monkeypatch: pytest.MonkeyPatch):
     whole = mean_intervals(VALUES)
-    monkeypatch.setattr(intervals, "BLOCK_VALUES", 23 * 777)
+    monkeypatch.setattr(paired_rows, "_LEAST_WEIGHTS", 1)
+    monkeypatch.setattr(paired_rows, "BLOCK_VALUES", 23 * 777)
     assert mean_intervals(VALUES) == pytest.approx(whole, rel=1e-12)
 
 

@@ -114,7 +114,7 @@ def test_the_order_of_explainers_changes_nothing_and_that_of_images_only_the_dra
 def test_small_steps_and_groups_change_nothing(monkeypatch: pytest.MonkeyPatch):
     rows = pairs_of(cells_with_gaps(5, 70, seed=6))
     whole = sign_flip_test(rows).tolist()
-    monkeypatch.setattr(sign_flips, "BLOCK_VALUES", 70 * 999)
+    monkeypatch.setattr(paired_rows, "_LEAST_WEIGHTS", 1)
     monkeypatch.setattr(paired_rows, "BLOCK_VALUES", 70 * 3)
     monkeypatch.setattr(paired_rows, "_GROUP_VALUES", 40_000)
     assert sign_flip_test(rows).tolist() == whole
