@@ -48,7 +48,8 @@ def ordered_rows(
     tables = [_missing(table) if missing else table for _, table in read_parts(Path(run), "rows", columns, metrics, explainers, chunks)]
     if chunks is not None:  # a pack holds others too
         size, ids = about["chunk_size"], about["ids"]
-        tables = [_of_images(table, [name for chunk in chunks for name in ids[chunk * size : (chunk + 1) * size]]) for table in tables]
+        wanted = [name for chunk in chunks for name in ids[chunk * size : (chunk + 1) * size]]
+        tables = [_of_images(table, wanted) for table in tables]
     if not any(map(len, tables)):
         return pa.table({name: pa.array([], pa.string()) for name in columns})
     whole = joined([table for table in tables if len(table)])
