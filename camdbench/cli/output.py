@@ -48,8 +48,18 @@ def show_summary(summary: pd.DataFrame, form: Format) -> None:
 
 
 def show_run(run: CompleteRun, *, as_json: bool, quiet: bool) -> int:
-    """Write and print the summary of a run, its directory and its failures; return the exit code."""
+    """Write and print the summary of a run, its directory and its failures; return the exit code.
+
+    A shard has a line on stderr in place of the summary, which would be of a part of the images.
+    """
     from camdbench.tables.load import load_missing, load_run
+
+    if run.shard:
+        if as_json:
+            click.echo("[]")
+        if not quiet:
+            click.echo(visible(f"{run.shard}: {run.directory}"), err=True)
+        return FINISHED_WITH_FAILURES if show_failures(load_missing(run.directory, run.explainers, run.chunks)) else 0
     from camdbench.tables.summary import write_summary
 
     summary = write_summary(run.directory)

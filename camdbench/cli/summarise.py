@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -9,6 +10,7 @@ import click
 from camdbench.cli import shared_options
 from camdbench.cli.names import complete_path
 from camdbench.cli.output import in_format, show_summary
+from camdbench.core.signs import visible
 
 if TYPE_CHECKING:
     from camdbench.tables.render import Format
@@ -44,9 +46,13 @@ def command(runs: tuple[str, ...], form: Format, interval: Literal["percentile",
     camdbench summarise RUN --format markdown --significance
     """
     from camdbench.tables.pool import load_pooled
+    from camdbench.tables.sessions import lost_line, read_sessions
     from camdbench.tables.summary import summarise, write_summary
 
     pooled = load_pooled(runs)
+    for run in runs:
+        if line := lost_line(read_sessions(Path(run))):
+            click.echo(visible(f"{run}: {line}"), err=True)
     summary = summarise(pooled, interval=interval)
     if len(runs) == 1:
         write_summary(runs[0], summary)

@@ -21,6 +21,7 @@ from camdbench.core.registries import (
 from camdbench.core.settings import Setting, named_file, numbers
 from camdbench.core.spec import Spec, parse_spec
 from camdbench.runner.request_checks import check_explainers, check_needs, parse_map_name
+from camdbench.runner.shards import parse_shard
 
 if TYPE_CHECKING:  # a request is checked before torch is imported
     from camdbench.models.classifier import Classifier
@@ -28,7 +29,7 @@ if TYPE_CHECKING:  # a request is checked before torch is imported
 
 SCORE_OPTIONS = (
     *("metrics", "models", "dataset", "split", "data_root", "target", "limit", "batch_size", "out"),
-    *("weights", "prompts", "mean", "std", "layer", "output", "batch_mates", "download", "device", "seed", "optimize"),
+    *("weights", "prompts", "mean", "std", "layer", "output", "batch_mates", "download", "device", "seed", "optimize", "shard"),
 )
 
 Specs = str | Sequence[str]
@@ -80,17 +81,16 @@ class RunConfig:
     ] = "label"
     limit: Annotated[int | None, Setting("Use the first N images.", ge=1, default_help="64 of the embedded data set, else all")] = None
     sample: Annotated[int | None, Setting("Use N images drawn at random by --seed; fewer are a subset of more.", ge=1)] = None
-    image_ids: Annotated[File | None, Setting("File with the ids of the images to use, one per line.", role="resource", metavar="FILE")] = (
-        None
-    )
+    image_ids: Annotated[File | None, Setting("File with the ids of the images, one per line.", role="resource", metavar="FILE")] = None
     workers: Annotated[
         int | None, Setting("Processes that load images.", role="execution", ge=0, default_help="by the number of images and cores")
     ] = None
     batch_size: Annotated[int, Setting("Images per batch; halved if memory runs out.", role="execution", ge=1)] = 16
     out: Annotated[File | None, Setting("Run directory.", role="execution", metavar="DIR", default_help="runs/DATASET-SPLIT-HASH")] = None
-    executor: Annotated[Literal["local", "ray"], Setting("local, or ray with one worker per GPU of a Ray cluster.", role="execution")] = (
-        "local"
-    )
+    executor: Annotated[Literal["local", "ray"], Setting("local, or ray: one worker per GPU of a cluster.", role="execution")] = "local"
+    shard: Annotated[
+        str | None, Setting("Compute only share I of N of the images, 0 <= I < N; N hosts share --out.", role="execution", metavar="I/N")
+    ] = None
     save_maps: Annotated[Literal["none", "raw"], Setting("Maps to store: none, or the raw maps of the explainers.")] = "none"
     weights: Annotated[
         File | None,
@@ -227,6 +227,7 @@ def check_config(config: RunConfig, resources: Resources | None = None) -> Reque
         dataset=str(spec),
         split=split,
         target=check_target_rule(config.target),
+        shard=None if config.shard is None else str(parse_shard(config.shard)),
         limit=_limit(config, spec, resources),
         data_root=_text(config.data_root),
         image_ids=_text(config.image_ids),
@@ -297,11 +298,7 @@ def _check_dataset(config: RunConfig, resources: Resources | None) -> tuple[Spec
             raise UsageError(f"--data-root = {config.data_root}: the data set is an object; omit the option")
         return Spec(resources.dataset_name), config.split or "all", resources.annotations
     spec, split = check_dataset(config.dataset, config.split, config.data_root)
-    return (
-        spec,
-        split,
-        available_annotations(spec, split, config.data_root),
-    )  # some data sets have boxes or masks only if their files were downloaded
+    return spec, split, available_annotations(spec, split, config.data_root)  # of some data sets only if their files were downloaded
 
 
 def _text(path: File | None) -> str | None:

@@ -10,6 +10,7 @@ from camdbench.core.registries import NO_EXPLAINER, needs_of, passes_of
 from camdbench.core.spec import Spec
 from camdbench.explainers.common.layer_choice import checked_layers
 from camdbench.models.target_layers import Layer, list_layers
+from camdbench.runner.shards import WHOLE, parse_shard
 from camdbench.runner.timing import duration, measure
 
 if TYPE_CHECKING:
@@ -21,16 +22,18 @@ _PER_CHANNEL = ("per channel", "per replayed channel")
 
 
 def describe_jobs(run: Run) -> list[str]:
-    """One line per model and explainer, with its passes and their estimated time, and one line for all.
+    """One line per model and explainer, with its passes and their estimated time, and one line for all; of a shard one line more.
 
     A number of passes that depends on the channels of a layer is that of all its channels.
     """
-    images, models = len(run.resources.images.ids), run.request.models
+    (images, lines), models = _images(run), run.request.models
+    if not images:
+        return lines
     batch_size, size = min(images, run.request.config.batch_size), run.resources.image_size
-    lines, total, open_ended = list[str](), 0.0, False
+    total, open_ended = 0.0, False
     for name, row_name in zip(models, run.row_names, strict=True):
         classifier = run.resources.working.classifier(name)
-        work = _work(run, classifier)
+        work = _work(run, classifier, images)
         pace = measure(classifier, size, batch_size=batch_size, seconds=SECONDS / len(models)) if work else None
         for spec in run.request.jobs:
             passes = work.get(spec)
@@ -41,12 +44,19 @@ def describe_jobs(run: Run) -> list[str]:
     return [*lines, _summary(total, batch_size, open_ended=open_ended)] if total else lines
 
 
-def _work(run: Run, classifier: Classifier) -> dict[Spec, PassEstimate]:
-    """Passes of each explainer over all images; given and saved maps, and metrics of the model alone, are left out."""
+def _images(run: Run) -> tuple[int, list[str]]:
+    """Number of images to compute, and of a shard a line on them."""
+    shard, size, total = parse_shard(run.request.config.shard), run.chunk_size, len(run.resources.images.ids)
+    images = sum(min(size, total - chunk * size) for chunk in run.chunks(shard))
+    return images, [] if shard == WHOLE else [f"shard {shard}: {images} of {total} images, in chunks of {size}"]
+
+
+def _work(run: Run, classifier: Classifier, images: int) -> dict[Spec, PassEstimate]:
+    """Passes of each explainer over the images; given and saved maps, and metrics of the model alone, are left out."""
     made = [spec for spec in run.request.computed if run.request.maps is None and spec in run.request.jobs and spec != NO_EXPLAINER]
     by_layer = any("layer" in needs_of(spec) for spec in made)
     seen = list_layers(classifier, run.resources.image_size) if by_layer else []
-    return {spec: passes_of(spec, _channels(classifier, spec, seen)) * len(run.resources.images.ids) for spec in made}
+    return {spec: passes_of(spec, _channels(classifier, spec, seen)) * images for spec in made}
 
 
 def _channels(classifier: Classifier, spec: Spec, seen: Sequence[Layer]) -> dict[str, int]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from camdbench.core.errors import UsageError
-from camdbench.core.files import replacing
+from camdbench.core.files import AlreadyWritten, creating, replacing
 from camdbench.core.own_modules import files_of
 from camdbench.core.references import files_in, with_paths
 
@@ -31,10 +32,16 @@ def write_own_files(root: Path, options: Mapping[str, Any]) -> None:
     for file, name in _named(options):
         content = file.read_bytes()
         _keep(root / "own" / name, content)
-    if (folder := root / "own").is_dir():
-        copies = sorted(path for path in folder.rglob("*.py") if path.is_file())
-        lines = [f"{_hash(path.read_bytes())}  {path.relative_to(folder).as_posix()}\n" for path in copies]
-        _write(folder / _SUMS, "".join(lines).encode())
+    folder, written = root / "own", list[str]()
+    while folder.is_dir() and written != (lines := _sums(folder)):  # again if another session has added a copy meanwhile
+        with replacing(folder / _SUMS) as temporary:
+            temporary.write_text("".join(lines), encoding="utf-8", newline="\n")
+        written = lines
+
+
+def _sums(folder: Path) -> list[str]:
+    copies = sorted(path for path in folder.rglob("*.py") if path.is_file())
+    return [f"{_hash(path.read_bytes())}  {path.relative_to(folder).as_posix()}\n" for path in copies]
 
 
 def with_copies(options: Mapping[str, Any], config: object) -> dict[str, Any]:
@@ -79,15 +86,13 @@ def _named(options: Mapping[str, Any]) -> Iterator[tuple[Path, Path]]:
 
 
 def _keep(target: Path, content: bytes) -> None:
-    if target.is_file() and target.read_bytes() != content:
-        target = target.with_name(f"{target.stem}-{_hash(content)[:8]}{target.suffix}")
-    if not target.is_file():
-        _write(target, content)
-
-
-def _write(target: Path, content: bytes) -> None:
-    with replacing(target) as temporary:
-        temporary.write_bytes(content)
+    """Write a copy; under a name with its hash if the name is taken, also by a session that writes at the same time."""
+    for place in (target, target.with_name(f"{target.stem}-{_hash(content)[:8]}{target.suffix}")):
+        if not place.is_file():
+            with suppress(AlreadyWritten), creating(place) as temporary:
+                temporary.write_bytes(content)
+        if place.read_bytes() == content:
+            return
 
 
 def _hash(content: bytes) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import uuid
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Self
@@ -31,7 +30,7 @@ class PartialResults:
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
-        self._pending = list[BatchResult]()
+        self._pending, self._files = list[BatchResult](), list[Path]()
         self._last = monotonic()
 
     def __enter__(self) -> Self:
@@ -58,7 +57,8 @@ class PartialResults:
         if self._folder is None:
             return []
         names, kept, seen = set(map(str, explainers)), list[BatchResult](), set[tuple[str, str]]()
-        for file in sorted(self._folder.glob("[!.]*.pt")):
+        self._files += sorted(self._folder.glob("[!.]*.pt"))
+        for file in self._files:
             for result in _read(file):
                 if result.explainer not in names:
                     continue
@@ -89,6 +89,7 @@ class PartialResults:
                 torch.save([result.state() for result in self._pending], content)
                 with replacing(path) as temporary:
                     temporary.write_bytes(content.getbuffer())
+                self._files.append(path)
             except OSError as error:
                 raise CamdbenchError(
                     f"{path}: cannot be written ({error.strerror}); finished work is kept, run the same command again"
@@ -97,18 +98,21 @@ class PartialResults:
         self._last = monotonic()
 
     def clear(self) -> None:
-        """Remove the files after the unit's parts are written."""
+        """Remove the files after the unit's parts are written, but none that another session has written since.
+
+        The folder remains, as another session may be about to write in it.
+        """
         self._pending.clear()
-        if self._folder is None:
-            return
-        for file in self._folder.glob("[!.]*.pt"):
+        for file in self._files:
             file.unlink(missing_ok=True)
-        with suppress(OSError):  # there is no folder, or another session works in it
-            self._folder.rmdir()
+        self._files.clear()
 
 
 def _read(file: Path) -> list[BatchResult]:
-    if not file.exists():
+    try:
+        with reading(file, fix="delete it and run the same command again", error=CamdbenchError):
+            return [BatchResult.from_state(state) for state in torch.load(file, weights_only=True)]
+    except CamdbenchError:
+        if file.exists():
+            raise
         return []  # another session has just finished the unit
-    with reading(file, fix="delete it and run the same command again", error=CamdbenchError):
-        return [BatchResult.from_state(state) for state in torch.load(file, weights_only=True)]

@@ -25,6 +25,7 @@ from camdbench.runner.config import Request, RunConfig
 from camdbench.runner.record import Models, automatic_name, make_record, to_json
 from camdbench.runner.resources import Resources
 from camdbench.runner.run_directory import PartKey, RunDirectory, RunRecord
+from camdbench.runner.shards import WHOLE, Shard
 from camdbench.runner.working_models import effect_lines
 
 CHUNK_SIZES = (32, 256)  # images in one part file of a small and of a large run; run.json keeps it
@@ -73,12 +74,16 @@ class Run:
         """Images in one part file: as recorded; in memory as asked for, else by their number."""
         return chunk_size_of(self.request, self.resources) if self.record is None else self.record.chunk_size
 
-    def missing(self) -> tuple[list[Unit], int]:
-        """Return the unfinished units, and the number of all parts."""
+    def chunks(self, shard: Shard = WHOLE) -> range:
+        """Chunks of a shard."""
+        return shard.chunks(-(-len(self.resources.images.ids) // self.chunk_size))
+
+    def missing(self, shard: Shard = WHOLE) -> tuple[list[Unit], int]:
+        """Return the unfinished units of a shard, and the number of all its parts."""
         asked, count = self.request, len(self.resources.images.ids)
         done = self.directory.is_done if self.directory is not None else lambda _: False
-        units = missing_units(asked.models, self.row_names, asked.jobs, count, self.chunk_size, done)
-        return units, -(-count // self.chunk_size) * len(asked.models) * len(asked.jobs)
+        units = missing_units(asked.models, self.row_names, asked.jobs, count, self.chunk_size, done, shard)
+        return units, len(self.chunks(shard)) * len(asked.models) * len(asked.jobs)
 
 
 def chunk_size_of(request: Request, resources: Resources) -> int:
@@ -93,6 +98,7 @@ def missing_units(
     images: int,
     chunk_size: int,
     is_done: Callable[[PartKey], bool],
+    shard: Shard = WHOLE,
 ) -> list[Unit]:
     """Return the unfinished units, model by model.
 
@@ -103,12 +109,14 @@ def missing_units(
         images: number of images.
         chunk_size: images of a chunk.
         is_done: whether a part exists.
+        shard: chunks to consider; default: all.
     """
     units = list[Unit]()
     for model, row_name in zip(models, row_names, strict=True):
-        for chunk, start in enumerate(range(0, images, chunk_size)):
+        for chunk in shard.chunks(-(-images // chunk_size)):
             lacking = tuple(spec for spec in explainers if not is_done(PartKey(row_name, str(spec), chunk)))
             if lacking:
+                start = chunk * chunk_size
                 units.append(Unit(model, chunk, start, min(start + chunk_size, images), lacking))
     return units
 

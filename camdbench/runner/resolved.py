@@ -24,10 +24,10 @@ _OBJECT = "object"  # key of a value that was no name
 
 
 def resolved(run: Run) -> dict[str, Any]:
-    """Options of a run with all defaults and absolute paths, without `out`; objects are named, and must be given again."""
+    """Options of a run with all defaults and absolute paths, without `out` and `shard`; objects are named, and must be given again."""
     place, resources = run.resources.with_absolute_paths().place, run.resources
     assert place is not None
-    found = {item.name: _plain(getattr(place.config, item.name)) for item in fields_of(RunConfig) if item.name != "out"}
+    found = {item.name: _plain(getattr(place.config, item.name)) for item in fields_of(RunConfig) if item.name not in ("out", "shard")}
     found |= {"device": run.request.config.device, "models": _models(run), "dataset": str(place.dataset)}
     found |= {"explainers": _own_specs(explainers, run.request.computed) or "none", "metrics": _own_specs(metrics, run.request.metrics)}
     if resources.dataset is not None:

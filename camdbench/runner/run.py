@@ -20,6 +20,7 @@ from camdbench.core.spec import Spec
 from camdbench.datasets.open_dataset import is_own_data, is_path, table_in
 from camdbench.runner.config import Request, RunConfig, Specs, check_config
 from camdbench.runner.data_options import DATA_OPTIONS, with_data_options
+from camdbench.runner.shards import WHOLE, parse_shard
 from camdbench.tables.load import load_rows
 from camdbench.tables.result_rows import Rows
 
@@ -72,7 +73,8 @@ def run(
 
     Returns:
         One row per image, model, explainer and metric, with the columns of `core.row.Row`; values have the units of their
-        metrics. `.directory` and `.attrs["run"]` are the run directory, `.summary()` the summary that a notebook shows.
+        metrics. With `shard`: those of its images. `.directory` and `.attrs["run"]` are the run directory, `.summary()` the summary that
+        a notebook shows.
 
     Raises:
         UsageError: invalid configuration, or `out` holds another run.
@@ -85,22 +87,26 @@ def run(
 
 
 class CompleteRun(NamedTuple):
-    """A run of which no part is missing.
+    """A run of which no part is missing, or a shard of it.
 
     Attributes:
         directory: the run directory.
         explainers: specs of its explainers, as in rows; the directory may hold more.
+        chunks: chunks of the shard; default: all.
+        shard: a line on what the shard did; empty for all chunks.
     """
 
     directory: Path
     explainers: tuple[str, ...]
+    chunks: range | None = None
+    shard: str = ""
 
     def rows(self) -> Rows:
         """Return its rows."""
-        found = load_rows(self.directory)
+        found = load_rows(self.directory, chunks=self.chunks)
         own = found["explainer"].isin(self.explainers)
         rows = Rows(found if own.all() else found[own].reset_index(drop=True))
-        rows.attrs["run"] = str(self.directory)
+        rows.attrs |= {"run": str(self.directory)} | ({"shard": self.shard} if self.shard else {})
         return rows
 
 
@@ -118,9 +124,9 @@ def complete(
         from camdbench.runner.resolved import write_resolved
 
         check_objects(request, objects)
-        prepared = prepare(request, objects)
+        prepared, shard = prepare(request, objects), parse_shard(request.config.shard)
         write_resolved(prepared)
-        (units, jobs), directory = prepared.missing(), prepared.directory
+        (units, jobs), directory = prepared.missing(shard), prepared.directory
         assert directory is not None
         with showing(progress) as shown:
             shown.start(directory.root, jobs, jobs - sum(len(unit.explainers) for unit in units))
@@ -132,8 +138,14 @@ def complete(
                             count - done.skipped, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine
                         )
                         shown.advance(count, f"{done.unit.model}, images {done.unit.start}-{done.unit.stop - 1}")
-        finish(prepared)
-        return CompleteRun(directory.root, tuple(map(str, prepared.request.jobs)))
+        explainers = tuple(map(str, request.jobs))
+        if shard == WHOLE:
+            finish(prepared)
+            return CompleteRun(directory.root, explainers)
+        directory.list_again()
+        left, total = prepared.missing()
+        line = shard.end(jobs, total - sum(len(unit.explainers) for unit in left), total)
+        return CompleteRun(directory.root, explainers, prepared.chunks(shard), line)
 
 
 def plan(config: str | Path | None, **options: Any) -> tuple[str, list[str]]:

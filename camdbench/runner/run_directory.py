@@ -3,7 +3,7 @@
 RUN/run.json                                            the record; written once by the first session
 RUN/run.yaml                                            the resolved options of the last session, an export
 RUN/own/                                                copies of the Python files of references and plug-ins, for a reader
-RUN/sessions/START-HOST-ID.json                         versions, machine and usage of a session, and its explainers
+RUN/sessions/START-HOST-ID.json                         versions, machine, usage and end of a session, and its explainers
 RUN/rows/model=…/explainer=…/part-00000.parquet         one file per explainer and chunk of images
 RUN/curves/model=…/explainer=…/part-00000.parquet       curves from which values are computed, one row per image
 RUN/usage/model=…/part-00000-ID.parquet                 image passes, seconds and memory; one file per unit
@@ -18,19 +18,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import socket
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, datetime
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryFile
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
-from camdbench.core import provenance
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.files import AlreadyWritten, check_utf8, creating, reading
 from camdbench.core.row import Row
@@ -38,9 +33,11 @@ from camdbench.core.settings import identity_of
 from camdbench.models.huggingface_zoo import row_name
 from camdbench.runner.config import RunConfig
 from camdbench.runner.run_files import write_file, write_json
+from camdbench.runner.session import Session
 from camdbench.tables.curve_lists import FILE_OPTIONS
 from camdbench.tables.load import MODEL_FACTS, SCHEMA, load_run
 from camdbench.tables.part_files import counted
+from camdbench.tables.sessions import read_sessions
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -206,8 +203,10 @@ class RunDirectory:
         return self.root / "partial" / f"model={quote(model, safe='')}" / f"chunk-{chunk:05d}"
 
     def clear_partial(self) -> None:
-        """Remove remaining partial results of a complete run."""
-        rmtree(self.root / "partial", ignore_errors=True)
+        """Remove remaining partial results of a complete run, unless another session may be writing some."""
+        folder = self.root / "partial"
+        if folder.is_dir() and all(session["ended"] != "running" for session in read_sessions(self.root)):
+            rmtree(folder, ignore_errors=True)
 
     def write_usage(self, model: str, chunk: int, usage: Sequence[UsageRow]) -> None:
         """Write the usage of some explainers on a chunk, before their parts.
@@ -270,44 +269,6 @@ class RunDirectory:
     def session(self, **facts: Any) -> Session:
         """Return a session in this directory, with facts for its file."""
         return Session(self.root / "sessions", facts)
-
-
-class Session:
-    """File of one session, written at its start and its end, also after an exception."""
-
-    def __init__(self, folder: Path, facts: Mapping[str, Any]) -> None:
-        now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        self._file = folder / f"{now}-{quote(socket.gethostname(), safe='')}-{uuid.uuid4().hex[:8]}.json"
-        self._facts: dict[str, Any] = {
-            "start": provenance.now(),
-            "end": None,
-            "command": provenance.command_line(),
-            "versions": provenance.versions(),
-            "git": provenance.git_revision(),
-            "jobs": 0,
-            "boxes_dropped": 0,
-            "passes": dict.fromkeys(("forward", "backward", "tail_forward", "tail_backward"), 0),
-            **facts,
-        }
-
-    def __enter__(self) -> Self:
-        write_json(self._file, self._facts)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._facts["end"] = provenance.now()
-        try:
-            write_json(self._file, self._facts)
-        except CamdbenchError:
-            if kind is None:  # else the first error says more
-                raise
-
-    def add(self, jobs: int, passes: Mapping[str, int], boxes_dropped: int, **last: Any) -> None:
-        """Add the usage of a unit; facts in `last` are replaced by each unit."""
-        self._facts["jobs"] += jobs
-        self._facts["boxes_dropped"] += boxes_dropped
-        self._facts["passes"] = {name: count + passes[name] for name, count in self._facts["passes"].items()}
-        self._facts |= last
 
 
 def part_file(root: Path, kind: str, key: PartKey) -> Path:

@@ -16,6 +16,7 @@ from camdbench.core.spec import parse_specs
 from camdbench.tables.curve_lists import read_points
 from camdbench.tables.ordered_rows import IDENTITY, joined, ordered_rows, plain
 from camdbench.tables.part_files import CHUNK, read_parts
+from camdbench.tables.sessions import SessionForm, read_sessions
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,10 +36,6 @@ CURVE_COLUMNS = ("model", "explainer", "image", "metric", "curve", "x", "value")
 _PARTITIONS = ("model", "explainer")  # in the path only
 _SECTIONS = ("config", "dataset", "models", "explainers", "metrics", "plugins", "given")  # of run.json
 _FIX = "delete it and run the same command again"
-
-
-class _ExplainerFacts(BaseModel):
-    control: bool = False
 
 
 class _MetricFacts(BaseModel):
@@ -69,13 +66,7 @@ class _DatasetFacts(BaseModel):
     fingerprint: str = ""
 
 
-class _SessionForm(BaseModel):
-    explainers: dict[str, _ExplainerFacts] = {}
-    plugins: dict[str, str] = {}
-    given: dict[str, str] = {}
-
-
-class _RunForm(_SessionForm):
+class _RunForm(SessionForm, BaseModel):
     run: str = ""
     config: _ConfigFacts = _ConfigFacts()
     dataset: _DatasetFacts = _DatasetFacts()
@@ -86,9 +77,10 @@ class _RunForm(_SessionForm):
 
 
 def load_run(run: str | Path) -> dict[str, Any]:
-    """Read the record of a run: `run.json`, and its sessions by their start.
+    """Read the record of a run: `run.json`, and under `sessions` its session files by their start.
 
-    Explainers, plug-ins and hashes of given maps of all sessions are merged into the record.
+    Explainers, plug-ins and hashes of given maps of all sessions are merged into the record. `ended` of a session is finished,
+    interrupted, error, running or lost (see `tables.sessions.read_sessions`).
 
     Raises:
         UsageError: no such folder, not a run, or a run of another version of camdbench.
@@ -105,9 +97,7 @@ def load_run(run: str | Path) -> dict[str, Any]:
         _RunForm.model_validate(about)
     sections = {name: dict[str, Any]() for name in _SECTIONS}
     about: dict[str, Any] = {"run": folder.name, "ids": list[str](), "chunk_size": 1, **sections, **about}
-    about["sessions"] = [
-        read_json(path, _SessionForm, fix=_FIX, error=CamdbenchError) for path in sorted(folder.glob("sessions/[!.]*.json"))
-    ]
+    about["sessions"] = read_sessions(folder)
     for kind in ("explainers", "plugins", "given"):
         for session in about["sessions"]:
             about[kind] = {**about.get(kind, {}), **session.get(kind, {})}
@@ -122,7 +112,14 @@ def _check_schema(file: Path, schema: object) -> None:
     raise UsageError(f"{file}: schema = {schema!r}: this version reads schema {known}; {fix}")
 
 
-def load_rows(run: str | Path, *, metrics: Selection = None, explainers: Selection = None, categories: bool = False) -> pd.DataFrame:
+def load_rows(
+    run: str | Path,
+    *,
+    metrics: Selection = None,
+    explainers: Selection = None,
+    categories: bool = False,
+    chunks: range | None = None,
+) -> pd.DataFrame:
     """Read the rows of a run.
 
     Args:
@@ -130,6 +127,7 @@ def load_rows(run: str | Path, *, metrics: Selection = None, explainers: Selecti
         metrics: metric specs as in rows; default: all.
         explainers: explainer specs as in rows; default: all.
         categories: text as categories, which need a sixth of the memory.
+        chunks: chunks of images; default: all.
 
     Returns:
         One row per model, explainer, image and metric, in the order of the configuration, with the columns of `core.row.Row`;
@@ -140,17 +138,19 @@ def load_rows(run: str | Path, *, metrics: Selection = None, explainers: Selecti
         CamdbenchError: a part is damaged, or an image occurs twice.
     """
     about = load_run(run)
-    table = ordered_rows(run, about, Row._fields, specs_of(metrics), specs_of(explainers))
-    refuse_absent(run, about, {"metrics": metrics, "explainers": explainers}, table.column("metric"), table.column("explainer"))
+    table = ordered_rows(run, about, Row._fields, specs_of(metrics), specs_of(explainers), chunks=chunks)
+    if chunks is None:
+        refuse_absent(run, about, {"metrics": metrics, "explainers": explainers}, table.column("metric"), table.column("explainer"))
     return table.to_pandas() if categories else plain(table)
 
 
-def load_missing(run: str | Path, explainers: Selection = None) -> pd.DataFrame:
+def load_missing(run: str | Path, explainers: Selection = None, chunks: range | None = None) -> pd.DataFrame:
     """Read why values are missing: the rows with a status other than `ok` and `constant_map`.
 
     Args:
         run: a run directory.
         explainers: explainer specs as in rows; default: all.
+        chunks: chunks of images; default: all.
 
     Returns:
         The columns model, explainer, image, metric, status and reason, in the order of `load_rows`; may be empty.
@@ -159,7 +159,8 @@ def load_missing(run: str | Path, explainers: Selection = None) -> pd.DataFrame:
         UsageError: no such folder, or not a run.
         CamdbenchError: a part is damaged, or an image occurs twice.
     """
-    return plain(ordered_rows(run, load_run(run), (*IDENTITY, "status", "reason"), None, specs_of(explainers), missing=True))
+    columns = (*IDENTITY, "status", "reason")
+    return plain(ordered_rows(run, load_run(run), columns, None, specs_of(explainers), missing=True, chunks=chunks))
 
 
 def specs_of(given: Selection) -> list[str] | None:

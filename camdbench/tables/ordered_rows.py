@@ -27,6 +27,7 @@ def ordered_rows(
     explainers: Sequence[str] | None = None,
     *,
     missing: bool = False,
+    chunks: range | None = None,
 ) -> pa.Table:
     """Read columns of the rows of a run, among them `IDENTITY`.
 
@@ -37,13 +38,18 @@ def ordered_rows(
         metrics: metric specs; default: all.
         explainers: explainer specs; default: all.
         missing: only the rows without a value.
+        chunks: only the images of these chunks.
 
     Raises:
         CamdbenchError: a part is damaged, or an image occurs twice.
     """
     import pyarrow as pa
 
-    tables = [_missing(table) if missing else table for _, table in read_parts(Path(run), "rows", columns, metrics, explainers)]
+    tables = [_missing(table) if missing else table for _, table in read_parts(Path(run), "rows", columns, metrics, explainers, chunks)]
+    if chunks is not None:  # a pack holds others too
+        size, ids = about["chunk_size"], about["ids"]
+        wanted = [name for chunk in chunks for name in ids[chunk * size : (chunk + 1) * size]]
+        tables = [_of_images(table, wanted) for table in tables]
     if not any(map(len, tables)):
         return pa.table({name: pa.array([], pa.string()) for name in columns})
     whole = joined([table for table in tables if len(table)])
@@ -68,6 +74,13 @@ def _missing(table: pa.Table) -> pa.Table:
     import pyarrow.compute as pc
 
     return table.filter(pc.invert(pc.is_in(table.column("status").cast(pa.string()), pa.array(SCORED))))
+
+
+def _of_images(table: pa.Table, images: Sequence[str]) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return table.filter(pc.is_in(table.column("image").cast(pa.string()), pa.array(images, pa.string())))
 
 
 def joined(tables: Iterable[pa.Table]) -> pa.Table:

@@ -127,6 +127,7 @@ def read_parts(
     metrics: Sequence[str] | None = None,
     explainers: Sequence[str] | None = None,
     models: Sequence[str] | None = None,
+    chunks: range | None = None,
 ) -> Iterator[tuple[PartFile, pa.Table]]:
     """Read the files that count, one after the other; each chunk of an explainer once.
 
@@ -137,6 +138,7 @@ def read_parts(
         metrics: metric specs; default: all.
         explainers: explainer specs; default: all; files of several explainers are read whole.
         models: names of models in rows; default: all.
+        chunks: leave out files without any of these chunks; default: read all.
 
     Yields:
         File, with the chunks that are read, and table: the whole of a part, one row group of a pack, so that memory does not grow with
@@ -153,6 +155,7 @@ def read_parts(
             for part in part_files(root, kind):
                 wanted = explainers is None or part.explainer is None or part.explainer in explainers
                 wanted = wanted and (models is None or part.model in models)
+                wanted = wanted and (chunks is None or any(chunk in chunks for chunk in part.chunks))
                 if wanted and (found := _unseen(part, seen[part.model])) is not None:
                     for table in _read(found, kind, columns, metrics, seen[part.model]):
                         yield found, table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 
 import pandas as pd
@@ -29,6 +30,8 @@ class Rows(pd.DataFrame):
         return whole[whole["explainer"].isin(set(self["explainer"]))].reset_index(drop=True)
 
     def _repr_html_(self) -> str:
-        """The table that the command line prints, as HTML."""
+        """The table that the command line prints, as HTML; of a shard its last line."""
+        if line := self.attrs.get("shard"):
+            return f"<p>{escape(line)}</p>"
         summary = self.summary()
         return to_html(summary_tables(summary))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import yaml
 import camdbench
 from camdbench.cli.main import run_cli
 from camdbench.core.errors import UsageError
+from camdbench.runner import own_files
 
 CAM = "import helper_of_cam\ndef cam(trace):\n    '''A map.'''\n    return helper_of_cam.of(trace)\n"
 HELPER = "def of(trace):\n    return trace.images.mean(1)\n"
@@ -95,3 +97,26 @@ def test_no_own_files_no_folder_and_wrong_plugins_are_refused(tmp_path: Path, ca
         assert run_cli(["run", "--config", str(tmp_path / "wrong.yaml"), "--out", str(tmp_path / "other")]) == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
+
+
+def test_two_sessions_that_copy_at_once_keep_both_files_and_list_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "cam.py").write_text("mine")
+    own, others = tmp_path / "run" / "own", {"creating": "cam.py", "replacing": "late.py"}  # written by the other session just before
+
+    def overtaken(name: str) -> None:
+        done = getattr(own_files, name)
+
+        def write(path: Path) -> AbstractContextManager[Path]:
+            if (other := others.pop(name, None)) is not None:
+                own.mkdir(parents=True, exist_ok=True)
+                (own / other).write_text("theirs")
+            return done(path)
+
+        monkeypatch.setattr(own_files, name, write)
+
+    overtaken("creating")
+    overtaken("replacing")
+    own_files.write_own_files(tmp_path / "run", {"plugins": [str(tmp_path / "cam.py")]})
+    name = f"cam-{hashlib.sha256(b'mine').hexdigest()[:8]}.py"
+    assert {path.name: path.read_text() for path in own.glob("*.py")} == {"cam.py": "theirs", name: "mine", "late.py": "theirs"}
+    assert {line.split("  ")[1] for line in (own / "SHA256SUMS").read_text().splitlines()} == {"cam.py", name, "late.py"}

@@ -52,7 +52,7 @@ def test_a_run_killed_before_any_step_on_the_disk_ends_with_the_rows_of_one_that
         killed.run(out=out, **REQUEST)
     expected, passes, halves = rows(out), usage(out), [half.relative_to(copy).parts[0] for copy in copies for half in copy.rglob(".*.tmp")]
     assert {kind: halves.count(kind) for kind in ("sessions", "partial", "usage", "rows")} == {
-        "sessions": 2,  # at its start and its end
+        "sessions": 4,  # at its start, after each of two chunks, at its end
         "partial": 8,  # for each of four batches and two explainers
         "usage": 2,  # for each of two chunks
         "rows": 4,  # for each of two chunks and two explainers
