@@ -8,11 +8,12 @@ import torch
 
 import camdbench
 from camdbench.core.spec import Spec
+from camdbench.datasets.samples import Sample, batches
 from camdbench.models.classifier import Classifier
 from camdbench.runner.config import RunConfig, check_config
 from camdbench.runner.prepare import Unit, prepare
 from camdbench.runner.resources import Resources
-from camdbench.runner.worker import SampleLoader, Worker
+from camdbench.runner.worker import SampleLoader, Worker, _batches
 
 UNIT = Unit("shortcuts-ce", 0, 2, 7, (Spec("gradcam"), Spec("fakecam")))
 
@@ -78,3 +79,21 @@ def test_a_loader_hands_out_the_images_of_the_units_in_turn(workers: int) -> Non
     loader = SampleLoader(images, units, workers)
     assert [[item.id for item in loader.take(unit)] for unit in units] == [list(images.ids[4:7]), list(images.ids[:2])]
     loader.close()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_batches_of_a_stream_are_those_of_the_whole_unit_in_the_same_order(seed: int) -> None:
+    """Fresh units: by size, as `batches` groups all of them. Resumed units: the same for each set of missing explainers."""
+    random, specs = np.random.default_rng(seed), (Spec("a"), Spec("b"))
+    sides = random.choice(random.choice([4, 5, 6], 1 + seed % 3, replace=False), 20).tolist()
+    samples = [Sample(str(place), torch.full((3, 2, side), float(place)), place) for place, side in enumerate(sides)]
+    found = list(_batches(iter(samples), specs, (), 3))
+    assert [batch.ids for batch, _ in found] == [batch.ids for batch in batches(samples, 3)]
+    assert {lacking for _, lacking in found} == {specs}
+    there = {(str(spec), str(place)) for spec in specs for place in range(20) if random.random() < 0.4}
+    resumed = [(lacking, batch.ids) for batch, lacking in _batches(iter(samples), specs, there, 3)]
+    expected = list[tuple[tuple[Spec, ...], tuple[str, ...]]]()
+    for lacking in (specs, specs[:1], specs[1:]):
+        own = [one for one in samples if tuple(spec for spec in specs if (str(spec), one.id) not in there) == lacking]
+        expected += [(lacking, batch.ids) for batch in batches(own, 3)]
+    assert sorted(resumed, key=str) == sorted(expected, key=str)
