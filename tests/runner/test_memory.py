@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from weakref import ref
 
-import pytest
-import torch
 from helpers import killed
+from helpers.live_tensors import live_tensors, without_collection
 from torch import Tensor
 
 from camdbench.core.spec import Spec
@@ -31,23 +27,6 @@ METRICS = (
 )
 
 
-@contextmanager
-def without_collection() -> Generator[None]:
-    """No search for cycles, which would free what a batch leaves behind many batches later."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
-def tensors() -> tuple[int, int]:
-    """Number of live tensors, and bytes of their memory."""
-    found = [own for own in gc.get_objects() if issubclass(type(own), Tensor)]
-    return len(found), sum({own.untyped_storage().data_ptr(): own.untyped_storage().nbytes() for own in found}.values())
-
-
 class Watch:
     """Progress callbacks that count live tensors."""
 
@@ -59,7 +38,7 @@ class Watch:
 
     def advance(self, jobs: int, what: str) -> None:
         """Count."""
-        self.found.append(tensors())
+        self.found.append(live_tensors())
 
 
 def test_units_leave_no_tensor_behind(tmp_path: Path) -> None:
