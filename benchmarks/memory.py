@@ -5,8 +5,8 @@
     python benchmarks/memory.py --start 50000                     # lists, checks, fingerprints and plans instead of running
 
 Each case has a process of its own, with the settings of the commands and the network shortcuts-ce. Resident memory is read after a unit,
-behind a garbage collection; where `before collection` is larger, that was garbage. The growth compares the last line with that of 500 images;
-the exit code is 1 if it is beyond 5 %.
+behind a garbage collection; where `before collection` is larger, that was garbage. The growth compares the last line with that of 500
+images; the exit code is 1 if it is beyond 5 %.
 
 A start is that of `camdbench run` up to the first batch, from files whose hashes are kept, with the largest resident memory of the process.
 """
@@ -70,7 +70,7 @@ class Watch:
     def start(self, root: Path, total: int, done: int) -> None:
         """Do nothing."""
 
-    def advance(self, jobs: int, what: str) -> None:
+    def advance(self, jobs: int, what: str) -> None:  # noqa: ARG002 - a callback of runs
         """Read the memory each time when `EVERY` images more are done; `what` ends in their places."""
         before, self.images = self.images, int(what.rpartition("-")[2]) + 1
         if self.images // EVERY > before // EVERY:

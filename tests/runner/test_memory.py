@@ -18,13 +18,8 @@ from camdbench.runner.prepare import Unit, prepare
 from camdbench.runner.resources import Resources
 from camdbench.runner.worker import Worker
 
-EXPLAINERS = (
-    "gradcam,gradcam(layer='blocks.1'),layercam,opticam(iterations=2),scorecam,ig(steps=2),rise(masks=4),smooth(samples=2)[gradcam],fakecam"
-)
-METRICS = (
-    "ad,adcc,insertion(step=64),road,infidelity(samples=2),sensitivity_n(subsets=4),max_sensitivity(samples=2),randomisation(layers=2),"
-    "random_logit,cgc_loss(negatives=2),irof,pointing,boxacc,quantus:FaithfulnessCorrelation(subset_size=20, nr_runs=2)"
-)
+EXPLAINERS = "gradcam,gradcam(layer='layer3.0'),opticam(iterations=2),rise(masks=4)"
+METRICS = "ad,adcc,insertion(step=16),max_sensitivity(samples=2),randomisation(layers=2),cgc_loss(negatives=2)"
 
 
 class Watch:
@@ -48,7 +43,7 @@ def test_units_leave_no_tensor_behind(tmp_path: Path) -> None:
             chunk_size=2,
             explainers=EXPLAINERS,
             metrics=METRICS,
-            limit=10,
+            limit=8,
             dataset="shortcuts(size=32)",
             device="cpu",
             batch_size=2,
@@ -56,8 +51,8 @@ def test_units_leave_no_tensor_behind(tmp_path: Path) -> None:
             out=tmp_path,
             progress=watch,
         )
-    first, second, *others = watch.found  # the first one makes what the run keeps, such as reference images
-    assert others == [second] * 3
+    _, second, *others = watch.found  # the first one makes what the run keeps, such as reference images
+    assert others == [second] * 2
 
 
 def test_a_map_ends_with_its_batch(tmp_path: Path) -> None:
@@ -70,7 +65,9 @@ def test_a_map_ends_with_its_batch(tmp_path: Path) -> None:
         return map_
 
     with without_collection():
-        killed.run(explainers={"mine": mine}, metrics="ad,insertion(step=64)", limit=8, dataset="shortcuts(size=32)", batch_size=2, out=tmp_path)
+        killed.run(
+            explainers={"mine": mine}, metrics="ad,insertion(step=16)", limit=8, dataset="shortcuts(size=32)", batch_size=2, out=tmp_path
+        )
     assert alive == [0] * 4
     assert [own() for own in kept] == [None] * 12
 

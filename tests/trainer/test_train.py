@@ -152,5 +152,7 @@ def test_epochs_leave_no_tensor_behind(tiny: TrainingRecipe, tmp_path: Path, los
     changes = {"loss": loss, "epochs": 4, "data": {**tiny.data.model_dump(), "in_memory": in_memory, "limit": 16}}
     found = list[tuple[int, int]]()
     with without_collection():
-        train(check_recipe(tiny.model_dump() | changes, "tiny"), out=tmp_path, device="cpu", progress=lambda _: found.append(live_tensors()))
+        train(
+            check_recipe(tiny.model_dump() | changes, "tiny"), out=tmp_path, device="cpu", progress=lambda _: found.append(live_tensors())
+        )
     assert found[2:] == [found[1]] * 2
