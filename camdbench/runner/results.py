@@ -139,11 +139,6 @@ def total_usage(results: Sequence[BatchResult]) -> dict[str, Usage]:
     return found
 
 
-def raw_maps(results: Sequence[BatchResult]) -> dict[str, Tensor]:
-    """Return raw maps (h, w) by image."""
-    return {image: own for result in results if result.raw is not None for image, own in zip(result.ids, result.raw.unbind(), strict=True)}
-
-
 def curve_table(results: Sequence[BatchResult]) -> pa.Table | None:
     """Tidy rows of all curves: image, metric, curve, x, value; None if there are no curves.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,10 @@ from camdbench.models.classifier import Classifier
 from camdbench.models.devices import machine
 from camdbench.models.pass_counts import PassCounts
 from camdbench.runner.door import hold
+from camdbench.runner.map_spool import MapSpool
 from camdbench.runner.partial_results import PartialResults
 from camdbench.runner.resources import Resources
-from camdbench.runner.results import BatchResult, MetricScores, curve_table, raw_maps, total_usage
+from camdbench.runner.results import BatchResult, MetricScores, curve_table, total_usage
 from camdbench.runner.run_directory import PartKey, RunDirectory, UsageRow
 from camdbench.runner.saved_maps import pack
 from camdbench.runner.scoring import is_out_of_memory, metrics_for, score_batch
@@ -113,19 +115,20 @@ class Worker:
         _reset_peak(classifier.device)
         items: Iterable[Read] = (loader or SampleLoader(data, [unit], self.resources.workers)).take(unit)
         name = self.resources.row_name(classifier)
-        with torch.inference_mode(mode=False), classifier.frozen(), self._partial(name, unit) as partial:
+        root = None if self.directory is None else self.directory.root
+        with torch.inference_mode(mode=False), classifier.frozen(), self._partial(name, unit) as partial, closing(MapSpool(root)) as spool:
             if results := partial.load(unit.explainers):  # of images that can still be read, so all are read first
                 items = list(items)
                 readable = {item.id for item in items if not isinstance(item, UnreadableImage)}
-                results = [result for result in results if readable.issuperset(result.ids)]
+                results = [spool.take(result) for result in results if readable.issuperset(result.ids)]
             images, there = _Readable(items), {(result.explainer, image) for result in results for image in result.ids}
             for result in self._compute(classifier, images, unit.explainers, there):
-                results.append(result)
                 partial.add(result)
+                results.append(spool.take(result))
             if self.directory is not None:
                 for spec in unit.explainers:
                     key, ids = PartKey(name, str(spec), unit.chunk), data.ids[unit.start : unit.stop]
-                    self._write(self.directory, key, results, images.damaged, ids, classifier.device)
+                    self._write(self.directory, key, results, spool, images.damaged, ids, classifier.device)
             partial.clear()
         kept = tuple(results) if self.directory is None else ()
         return UnitSummary(unit, classifier.passes - before, self.batch_size, machine(classifier.device), images.boxes_dropped, kept)
@@ -168,6 +171,7 @@ class Worker:
         directory: RunDirectory,
         key: PartKey,
         results: Sequence[BatchResult],
+        spool: MapSpool,
         damaged: Sequence[UnreadableImage],
         ids: Sequence[str],
         device: torch.device,
@@ -186,7 +190,7 @@ class Worker:
         }
         rows = [row for result in (*own, *failed) for row in result.rows(facts, self._protocols)]
         rows.sort(key=lambda row: order[row.image])
-        maps = pack(raw_maps(own), ids) if asked.save_maps else None
+        maps = pack(spool.maps(key.explainer), ids) if asked.save_maps else None
         peak, usage = _peak_mb(device), total_usage(own)
         images = len(ids) - len(damaged)
         spent = [UsageRow(stage, images, **asdict(one.passes), seconds=one.seconds, peak_memory_mb=peak) for stage, one in usage.items()]
