@@ -113,7 +113,7 @@ def start_run(case: str, work: Path, images: int) -> list[tuple[str, float, floa
     lines = list[tuple[str, float, float]]()
     for name in ("first start", "next start"):
         start = time.process_time()
-        with runs._opened(None, options | {"out": work / "run"}, None) as (request, objects):
+        with runs._opened(None, options | {"out": work / "run"}, None) as (request, objects):  # pyright: ignore[reportPrivateUsage]
             prepared = prepare(request, objects)
             lines.append((f"{name}: record", time.process_time() - start, resident()))
             prepared.missing()

@@ -143,7 +143,7 @@ class Worker:
         asked, source, others = self.request, self.resources.source, self.resources.reference_images
         given: dict[str, Any] = {"target": asked.target_rule, "seed": asked.config.seed, "source": source, "others": others}
         size = 1 if classifier.batch_mates == "alone" else self.batch_size
-        for batch, lacking in _batches(samples, explainers, there, size):
+        for batch, lacking in unit_batches(samples, explainers, there, size):
             pending = [(batch, lacking)]
             while pending:
                 part, left = pending.pop(0)
@@ -222,7 +222,7 @@ class _Readable:
                 yield item
 
 
-def _batches(
+def unit_batches(
     samples: Iterable[Sample], explainers: Sequence[Spec], there: Collection[tuple[str, str]], batch_size: int
 ) -> Iterator[tuple[Batch, tuple[Spec, ...]]]:
     """Yield batches of images of one size that lack the same explainers, with these explainers.
