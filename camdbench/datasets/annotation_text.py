@@ -23,7 +23,10 @@ def annotation_text(annotate: Callable[[int], Annotations], count: int) -> tuple
     files = list[Path]()
     text = _text(annotate, files)
     if text is None:
-        return hashlib.sha256(b"".join(_returned(annotate, index) for index in range(count))).hexdigest(), []
+        digest = hashlib.sha256()
+        for index in range(count):
+            digest.update(_returned(annotate, index))
+        return digest.hexdigest(), []
     return text, files
 
 

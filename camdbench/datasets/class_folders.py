@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from camdbench.core.errors import UsageError
-from camdbench.datasets.folder_layout import FolderLayout, folders_in, pictures_under
+from camdbench.datasets.folder_layout import FolderLayout, folders_in, picture_names
 from camdbench.datasets.on_disk import ImageRecord
 
 
@@ -25,10 +25,20 @@ def items_in(home: Path, order: Mapping[str, int], layout: FolderLayout) -> tupl
     folders = folders_in(home)
     if unknown_folders := [path.name for path in folders if path.name not in order]:
         raise layout.wrong(f"the folder {unknown_folders[0]!r} in {home.name}/ is not a class")
-    files = [(file, order[path.name]) for path in folders for file in pictures_under(path)]
-    if not files:
+    found = records_in(folders, order)
+    if not found:
         raise layout.wrong(f"no images in class folders of {home.name}/")
-    return tuple(ImageRecord(file.relative_to(home).as_posix(), file, label) for file, label in files)
+    return found
+
+
+def records_in(folders: Sequence[Path], order: Mapping[str, int]) -> tuple[ImageRecord, ...]:
+    """The images of class folders, folder by folder; ids are paths from the folder that holds these.
+
+    Args:
+        folders: the class folders.
+        order: class index by folder name.
+    """
+    return tuple(ImageRecord(f"{home.name}/{name}", home / name, order[home.name]) for home in folders for name in picture_names(home))
 
 
 def check_order(names: Sequence[str], where: str, fix: str) -> None:
@@ -62,8 +72,9 @@ def mask_files(home: Path, items: tuple[ImageRecord, ...]) -> dict[str, Path]:
     for item in items:
         if (other := stems.setdefault(_stem(item.id), item.id)) != item.id:
             raise UsageError(f"{home}: {other} and {item.id} would have the same mask; rename one of the two pictures")
-    for path in pictures_under(home):
-        if (other := files.setdefault(_stem(path.relative_to(home).as_posix()), path)) != path:
+    for name in picture_names(home):
+        path = home / name
+        if (other := files.setdefault(_stem(name), path)) != path:
             raise UsageError(f"{home}: {other.name} and {path.name} are masks of the same picture; remove one of them")
     return {stems[name]: path for name, path in files.items() if name in stems}
 

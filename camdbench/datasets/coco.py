@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,7 +145,7 @@ def _items(content: Mapping[str, list[dict[str, Any]]], file: Path, home: Path) 
         classes = tuple(str(one["name"]) for one in categories)
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{file}: an entry is damaged or refers to an unknown id ({type(error).__name__}: {error})") from None
-    if twice := next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None:
+    if twice := next((name for name, count in Counter(names).items() if count > 1), None):
         raise UsageError(f"{file}: two images have the file_name {twice!r}; give each picture one entry")
     return classes, names, tuple(items)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from camdbench.core.files import replacing
 
 _SETTLED = 2 * 10**9  # ns; a file that changed since may change again within the resolution of its time
+_PART = 64  # files of one task of a thread, as a task takes as long as a file whose hash is kept
 
 Stamp = tuple[int, int, int]  # size, time of modification, time of change of the entry
 
@@ -26,13 +27,14 @@ def file_hashes(files: Sequence[Path]) -> list[str]:
     """
     if not files:
         return []
-    paths = [str(file.absolute()) for file in files]
+    paths = [str(file if file.is_absolute() else file.absolute()) for file in files]
     kept = (
         cache_folder() / "hashes" / f"{hashlib.sha256(str(Path(min(paths)).parent).encode(errors='surrogatepass')).hexdigest()[:16]}.json"
     )
     known = _read(kept)
     with ThreadPoolExecutor(min(8, 2 * (os.cpu_count() or 1))) as pool:
-        found = list(pool.map(lambda path: _hash_of(path, known), paths))
+        parts = pool.map(lambda start: [_hash_of(path, known) for path in paths[start : start + _PART]], range(0, len(paths), _PART))
+        found = [own for part in parts for own in part]
     now = time.time_ns()
     new = {path: own for path, own in zip(paths, found, strict=True) if own[0] and now - max(own[0][1:]) > _SETTLED}
     if any(known.get(path) != own for path, own in new.items()):

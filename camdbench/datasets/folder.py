@@ -12,11 +12,11 @@ from camdbench.core.errors import UsageError
 from camdbench.core.imagenet_classes import imagenet_classes
 from camdbench.core.option_types import Preprocess
 from camdbench.core.registries import dataset
-from camdbench.datasets.class_folders import check_order
+from camdbench.datasets.class_folders import check_order, records_in
 from camdbench.datasets.folder_annotations import folder_masks, listed_boxes
-from camdbench.datasets.folder_layout import folders_in, pictures_under, read_lines
+from camdbench.datasets.folder_layout import folders_in, read_lines
 from camdbench.datasets.masks import with_masks
-from camdbench.datasets.on_disk import ImageRecord, OnDisk, no_annotations
+from camdbench.datasets.on_disk import OnDisk, no_annotations
 from camdbench.datasets.samples import Dataset
 from camdbench.datasets.transforms import SpatialTransform
 
@@ -70,10 +70,9 @@ def folder(
     folders = folders_in(home)
     _check_level(root, home, [path.name for path in folders])
     order, names = _classes(root / "classes.txt", [path.name for path in folders], classes)
-    files = [(file, order[path.name]) for path in folders for file in pictures_under(path)]
-    if not files:
+    items = records_in(folders, order)
+    if not items:
         raise UsageError(f"--data-root {root}: no images in class folders; {_LAYOUT}")
-    items = tuple(ImageRecord(file.relative_to(home).as_posix(), file, label) for file, label in files)
     known = folder_masks(root / "masks", items) if (root / "masks").is_dir() else no_annotations
     if (root / "boxes.csv").is_file():
         known = listed_boxes(root / "boxes.csv", items, known)

@@ -6,6 +6,7 @@ import csv
 import math
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from camdbench.core.errors import UsageError
 from camdbench.core.registries import datasets
 
 PICTURES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+_ENDINGS = tuple(sorted(PICTURES))
 _SHOWN = 8  # entries of a folder that an error lists
 
 
@@ -145,9 +147,28 @@ def pictures_under(folder: Path) -> list[Path]:
     Raises:
         UsageError: the name of a file or folder is not UTF-8.
     """
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
-    shown = sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
-    return _named(shown, folder)
+    return [folder / name for name in picture_names(folder)]
+
+
+def picture_names(folder: Path) -> list[str]:
+    """The paths of these files from the folder, with slashes; folders are listed without a call per file.
+
+    Raises:
+        UsageError: the name of a file or folder is not UTF-8.
+    """
+    found = sorted(_pictures_in(str(folder)), key=lambda name: os.path.normcase(name).replace(os.sep, "/").split("/"))
+    return _named(found, folder)
+
+
+def _pictures_in(folder: str) -> Iterator[str]:
+    with suppress(PermissionError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from (f"{entry.name}/{name}" for name in _pictures_in(entry.path))
+            elif entry.name.lower().endswith(_ENDINGS) and entry.is_file():
+                yield entry.name
 
 
 def folders_in(folder: Path) -> list[Path]:
@@ -156,14 +177,16 @@ def folders_in(folder: Path) -> list[Path]:
     Raises:
         UsageError: the name of a folder is not UTF-8.
     """
-    return _named(sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")), folder)
+    found = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    _named([path.name for path in found], folder)
+    return found
 
 
-def _named(paths: list[Path], folder: Path) -> list[Path]:
-    """The paths; their names become ids and classes, which tables and records hold as UTF-8."""
-    for path in paths:
+def _named(names: list[str], folder: Path) -> list[str]:
+    """The names, which become ids and classes; tables and records hold these as UTF-8."""
+    for name in names:
         try:
-            path.relative_to(folder).as_posix().encode()
+            name.encode()
         except UnicodeEncodeError:
-            raise UsageError(f"{os.fsencode(path)!r}: the name is not UTF-8; rename it") from None
-    return paths
+            raise UsageError(f"{os.fsencode(folder / name)!r}: the name is not UTF-8; rename it") from None
+    return names

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -63,7 +63,8 @@ def class_indices(given: Any, count: int, what: str, names: Sequence[str] = ()) 
     """
     items = [given] if isinstance(given, str) else given
     if isinstance(items, Sequence) and not isinstance(items, range):
-        items = [_index(item, what, names) for item in cast("Sequence[object]", items)]
+        places = {name.casefold(): index for index, name in reversed([*enumerate(names)])}
+        items = [_index(item, what, names, places) for item in cast("Sequence[object]", items)]
     try:
         found = np.asarray(items.detach().cpu() if isinstance(items, Tensor) else items)
     except (TypeError, ValueError, RuntimeError):
@@ -79,7 +80,7 @@ def class_indices(given: Any, count: int, what: str, names: Sequence[str] = ()) 
         return torch.from_numpy(found.astype(np.int64))
 
 
-def _index(item: object, what: str, names: Sequence[str]) -> object:
+def _index(item: object, what: str, names: Sequence[str], places: Mapping[str, int]) -> object:
     """A class name as its index; a tensor or array of one element as its number; other items as they are.
 
     Raises:
@@ -88,10 +89,9 @@ def _index(item: object, what: str, names: Sequence[str]) -> object:
     if isinstance(item, str):
         if not names:
             raise UsageError(f"{what}: {item!r} is a class name, but the model has no class_names; give class indices")
-        lower = [name.casefold() for name in names]
-        if item.strip().casefold() not in lower:
+        if (place := places.get(item.strip().casefold())) is None:
             raise unknown("class", item, names, of=what)
-        return lower.index(item.strip().casefold())
+        return place
     single = isinstance(item, np.generic) or (isinstance(item, Tensor | np.ndarray) and item.ndim == 0)
     value = cast("Any", item).item() if single else item
     if isinstance(value, bool):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -13,10 +16,12 @@ from torch import Tensor
 
 from camdbench.core.errors import UsageError
 from camdbench.core.files import reading
+from camdbench.runner.numpy_maps import numpy_arrays
 
 MapsLike = Any  # str | Path | array (N, h, w) | Mapping[id, array (h, w)]
 _SHOWN = 3  # ids that an error names
 _FORMS = "a file .npy, .npz, .h5 or .zarr"
+_STORE = {"maps", "ids"}  # names of the arrays of a file that holds all maps in one
 
 
 class Maps(Mapping[str, Tensor]):
@@ -40,7 +45,7 @@ class Maps(Mapping[str, Tensor]):
         read = self._readers[name]
         try:
             own = read()
-        except (OSError, RuntimeError, ValueError, KeyError) as error:  # a damaged chunk of HDF5 or Zarr
+        except (OSError, RuntimeError, ValueError, KeyError, BadZipFile, zlib.error) as error:  # damaged since it was opened
             raise UsageError(f"{what}: cannot be read ({error}); write the maps again") from None
         _check_map(own.shape, own.dtype, what)
         return torch.from_numpy(own.astype(np.float32))
@@ -77,7 +82,7 @@ def maps_of(given: MapsLike, what: Path, ids: Sequence[str]) -> Maps:
 def read_maps(path: Path, ids: Sequence[str]) -> Maps:
     """Maps of a file: an array (N, h, w) in the data set's order, or arrays (h, w) named by image id.
 
-    `.npy`, `.h5` and `.zarr` are read map by map; `.npz` is read whole.
+    They are read map by map; one array (N, h, w) in a compressed `.npz` is read whole.
 
     Raises:
         UsageError: the file is missing, unreadable or does not fit the data set.
@@ -86,11 +91,11 @@ def read_maps(path: Path, ids: Sequence[str]) -> Maps:
         raise UsageError(f"{path}: no such file or run directory")
     if path.suffix in (".h5", ".hdf5", ".zarr"):
         return _of_store(_zarr_arrays(path) if path.suffix == ".zarr" else _hdf5_arrays(path), path, ids)
-    loaded = _numpy_arrays(path)
+    loaded = numpy_arrays(path)
     if not isinstance(loaded, dict):
         return maps_in_order(loaded, str(path), ids)
     names = list(loaded)
-    if len(names) == 1 and loaded[names[0]].ndim != 2:
+    if len(names) == 1 and len(loaded[names[0]].shape) != 2:
         return maps_in_order(loaded[names[0]], str(path), ids)
     if not set(names) & set(ids):
         raise _strangers(f"{path}: none of its {len(names)} maps", names, ids)
@@ -172,28 +177,9 @@ def _array_of(file: Path) -> np.ndarray:
             return np.asarray(picture)
 
 
-def _numpy_arrays(path: Path) -> np.ndarray | dict[str, np.ndarray]:
-    """A memory-mapped array, or the arrays of a zip file, read whole: a member that claims more than it holds is an error here."""
-    with reading(path, "maps", fix="give numbers, saved by numpy.save or numpy.savez"):
-        try:
-            with path.open("rb") as stream:  # numpy would leave a damaged file open
-                if stream.read(6) == np.lib.format.MAGIC_PREFIX:
-                    return np.load(path, mmap_mode="r", allow_pickle=False)
-                stream.seek(0)
-                loaded = np.load(stream, allow_pickle=False)
-                found = {name: loaded[name] for name in loaded.files}
-        except ValueError as error:
-            if "pickle" in str(error) or "Python objects" in str(error):  # numpy advises to load it unsafely
-                raise ValueError("no array of numbers") from None
-            raise
-        if not all(isinstance(own, np.ndarray) for own in found.values()):
-            raise TypeError("it has members that are no arrays")
-        return found
-
-
 def _of_store(arrays: Mapping[str, Any], file: Path, ids: Sequence[str]) -> Maps:
     """Maps of the arrays `maps` (N, h, w) and `ids`, of `maps` alone in the data set's order, or of one array (h, w) per image id."""
-    if not (set(arrays) <= {"maps", "ids"} and "maps" in arrays):
+    if not (set(arrays) <= _STORE and "maps" in arrays):
         if not arrays:
             raise UsageError(f"{file}: no arrays; expected maps (N, h, w) and ids, or one array (h, w) per image id")
         return _by_id(arrays, str(file))
@@ -206,12 +192,30 @@ def _of_store(arrays: Mapping[str, Any], file: Path, ids: Sequence[str]) -> Maps
     return maps_in_order(maps, str(file), names)
 
 
+@dataclass(frozen=True)
+class _Reopened:
+    """A data set of an HDF5 file, opened for each reading."""
+
+    file: Any
+    name: str
+    shape: tuple[int, ...]
+    dtype: Any
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.file[self.name][key]
+
+
 def _hdf5_arrays(file: Path) -> dict[str, Any]:
-    """The data sets of an HDF5 file, which stays open."""
+    """The data sets of an HDF5 file, which stays open; one named by image is opened for each reading, as it keeps what it reads."""
     h5py: Any = _library("h5py", file)
     with reading(file, "maps", fix="give an HDF5 file with the data sets maps (N, h, w) and ids, or one (h, w) per image id"):
-        found = dict[str, Any]()
-        h5py.File(file, "r").visititems(lambda name, item: found.update({name: item}) if isinstance(item, h5py.Dataset) else None)
+        opened, found = h5py.File(file, "r"), dict[str, Any]()
+
+        def add(name: str, item: Any) -> None:
+            if isinstance(item, h5py.Dataset):
+                found[name] = item if name in _STORE else _Reopened(opened, name, item.shape, item.dtype)
+
+        opened.visititems(add)
         return found
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakKeyDictionary
 
 from torch import Tensor
 
@@ -261,13 +262,13 @@ class ReferenceImages:
         target: rule of the explained class of each image.
 
     Attributes:
-        known: results by key, kept for all images of a run.
+        known: results by key of each classifier, kept for all images of a run while the classifier lives.
     """
 
     def __init__(self, dataset: Dataset, *, seed: int, target: str) -> None:
         self.dataset, self.seed, self.target = dataset, seed, target
         self._samples, self._readable = list[Sample](), self._read()
-        self.known = dict[Hashable, object]()
+        self.known: WeakKeyDictionary[Classifier, dict[Hashable, object]] = WeakKeyDictionary()
 
     def samples(self, count: int) -> list[Sample]:
         """Return the first `count` readable images of the draw.

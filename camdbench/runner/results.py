@@ -140,11 +140,6 @@ def total_usage(results: Sequence[BatchResult]) -> dict[str, Usage]:
     return found
 
 
-def raw_maps(results: Sequence[BatchResult]) -> dict[str, Tensor]:
-    """Return raw maps (h, w) by image."""
-    return {image: own for result in results if result.raw is not None for image, own in zip(result.ids, result.raw.unbind(), strict=True)}
-
-
 def curve_table(results: Sequence[BatchResult]) -> pa.Table | None:
     """One row per image, metric and curve (`tables.curve_lists`), of images with a value; None if there are no curves."""
     return to_table(block for result in results for block in _curves_of(result))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import cast, get_args
 
@@ -75,20 +74,20 @@ class RunMaps:
     def __init__(self, run: Path, row_name: Callable[[Classifier], str]) -> None:
         self._run, self._row_name = run, row_name
         about = load_run(run)
-        self._chunk_of = {name: divmod(place, about["chunk_size"]) for place, name in enumerate(about["ids"])}
+        self._place_of = {name: divmod(place, about["chunk_size"]) for place, name in enumerate(about["ids"])}
         self._recorded = {name: own["normalisation"] for name, own in about["explainers"].items() if "normalisation" in own}
 
     def __call__(self, trace: Trace, spec: Spec) -> Saliency:
         """Return the maps of a batch; an image without a map has the status `error`."""
         model = self._row_name(trace.classifier)
         how = self._recorded.get(str(spec)) or normalisation_of(spec)  # explainers of a user exist during their run only
-        return to_saliency(trace, [self._map(model, spec, name) for name in trace.batch.ids], how, self._run)
-
-    def _map(self, model: str, spec: Spec, name: str) -> Tensor | None:
-        if name not in self._chunk_of:
-            return None
-        chunk, place = self._chunk_of[name]
-        return _part(part_file(self._run, "maps", PartKey(model, str(spec), chunk))).get(place)
+        places = [self._place_of.get(name) for name in trace.batch.ids]
+        found = dict[tuple[int, int], Tensor]()
+        for chunk in dict.fromkeys(own[0] for own in places if own is not None):
+            wanted = {own[1] for own in places if own is not None and own[0] == chunk}
+            maps = _maps_of_part(part_file(self._run, "maps", PartKey(model, str(spec), chunk)), wanted)
+            found |= {(chunk, place): own for place, own in maps.items()}
+        return to_saliency(trace, [None if own is None else found.get(own) for own in places], how, self._run)
 
 
 class FileMaps:
@@ -174,11 +173,17 @@ def _check_range(path: Path, maps: Mapping[str, Tensor], normalisation: str | No
             )
 
 
-@lru_cache(maxsize=8)
-def _part(file: Path) -> dict[int, Tensor]:
-    from safetensors.torch import load_file
+def _maps_of_part(file: Path, places: Collection[int]) -> dict[int, Tensor]:
+    """Raw maps (h, w) of a part at some image positions; no others are read."""
+    from safetensors import safe_open
 
+    found = dict[int, Tensor]()
     if not file.is_file():
-        return {}
-    with reading(file, fix="delete the run directory and repeat the run", error=CamdbenchError):
-        return unpack(load_file(file))
+        return found
+    with reading(file, fix="delete the run directory and repeat the run", error=CamdbenchError), safe_open(file, "pt") as stored:
+        for size in (name.partition(".")[2] for name in stored.keys() if name.startswith("maps.")):  # noqa: SIM118 - no mapping
+            maps, scale = stored.get_slice(f"maps.{size}"), stored.get_tensor(f"scale.{size}")
+            for row, place in enumerate(stored.get_tensor(f"position.{size}").tolist()):
+                if place in places:
+                    found[place] = maps[row].float() * scale[row]
+    return found

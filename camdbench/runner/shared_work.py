@@ -88,11 +88,11 @@ class SharedWork:
         """Return the function by which metrics explain reference images, once in a run; None if there are none."""
         if self._others is None:
             return None
-        known = cast("dict[Hashable, _Kept]", self._others.known)
+        known = cast("dict[Hashable, _Kept]", self._others.known.setdefault(self._trace.classifier, {}))
 
         def explain(count: int, purpose: str, change: Change) -> list[tuple[tuple[str, ...], Saliency]]:
             def key(other: Spec) -> Hashable:
-                return id(self._trace.classifier), other, count, purpose
+                return other, count, purpose
 
             if key(spec) not in known:
                 waiting = {other: _Kept() for other in self._left if other != spec and key(other) not in known}

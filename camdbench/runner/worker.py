@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,10 @@ from camdbench.models.classifier import Classifier
 from camdbench.models.devices import machine
 from camdbench.models.pass_counts import PassCounts
 from camdbench.runner.door import hold
+from camdbench.runner.map_spool import MapSpool
 from camdbench.runner.partial_results import PartialResults
 from camdbench.runner.resources import Resources
-from camdbench.runner.results import BatchResult, MetricScores, curve_table, raw_maps, total_usage
+from camdbench.runner.results import BatchResult, MetricScores, curve_table, total_usage
 from camdbench.runner.run_directory import PartKey, RunDirectory, UsageRow
 from camdbench.runner.saved_maps import pack
 from camdbench.runner.scoring import is_out_of_memory, metrics_for, score_batch
@@ -65,9 +67,9 @@ class SampleLoader:
     def __init__(self, dataset: Dataset, units: Sequence[Unit], workers: int) -> None:
         self._stream = prefetch(dataset, [index for unit in units for index in range(unit.start, unit.stop)], workers=workers)
 
-    def take(self, unit: Unit) -> list[Read]:
-        """Return the images of the next unit."""
-        return list(islice(self._stream, unit.stop - unit.start))
+    def take(self, unit: Unit) -> Iterator[Read]:
+        """Yield the images of the next unit; all must be taken before those of another one."""
+        return islice(self._stream, unit.stop - unit.start)
 
     def close(self) -> None:
         """End the processes."""
@@ -123,30 +125,36 @@ class Worker:
         classifier, data = self.resources.working.classifier(unit.model), self.resources.images
         before = classifier.passes
         _reset_peak(classifier.device)
-        samples, damaged = _split_readable((loader or SampleLoader(data, [unit], self.resources.workers)).take(unit))
-        name, results = self.resources.row_name(classifier), list[BatchResult]()
-        with torch.inference_mode(mode=False), classifier.frozen(), self._partial(name, unit) as partial:
-            readable = {sample.id for sample in samples}
-            results += [result for result in partial.load(unit.explainers) if readable.issuperset(result.ids)]
-            for result in self._compute(classifier, samples, _missing_explainers(samples, unit.explainers, results)):
-                results.append(result)
+        items: Iterable[Read] = (loader or SampleLoader(data, [unit], self.resources.workers)).take(unit)
+        name = self.resources.row_name(classifier)
+        root = None if self.directory is None else self.directory.root
+        with torch.inference_mode(mode=False), classifier.frozen(), self._partial(name, unit) as partial, closing(MapSpool(root)) as spool:
+            if results := partial.load(unit.explainers):  # of images that can still be read, so all are read first
+                items = list(items)
+                readable = {item.id for item in items if not isinstance(item, UnreadableImage)}
+                results = [spool.take(result) for result in results if readable.issuperset(result.ids)]
+            images, there = _Readable(items), {(result.explainer, image) for result in results for image in result.ids}
+            for result in self._compute(classifier, images, unit.explainers, there):
                 partial.add(result)
+                results.append(spool.take(result))
             if self.directory is not None:
-                self._write(self.directory, name, unit, results, damaged, classifier.device)
+                self._write(self.directory, name, unit, results, spool, images.damaged, classifier.device)
             partial.clear()
-        dropped, kept = sum(sample.boxes_dropped for sample in samples), tuple(results) if self.directory is None else ()
-        return UnitSummary(unit, classifier.passes - before, self.batch_size, machine(classifier.device), dropped, kept)
+        kept = tuple(results) if self.directory is None else ()
+        return UnitSummary(unit, classifier.passes - before, self.batch_size, machine(classifier.device), images.boxes_dropped, kept)
 
     def _partial(self, name: str, unit: Unit) -> PartialResults:
         return PartialResults(None if self.directory is None else self.directory.partial(name, unit.chunk))
 
-    def _compute(self, classifier: Classifier, samples: Sequence[Sample], lacking: dict[str, tuple[Spec, ...]]) -> Iterator[BatchResult]:
+    def _compute(
+        self, classifier: Classifier, samples: Iterable[Sample], explainers: Sequence[Spec], there: Collection[tuple[str, str]]
+    ) -> Iterator[BatchResult]:
         """Compute missing results; if memory runs out, halve the batch and continue with the remaining explainers."""
         asked, source, others = self.request, self.resources.source, self.resources.reference_images
         given: dict[str, Any] = {"target": asked.target_rule, "seed": asked.config.seed, "source": source, "others": others}
         size = 1 if classifier.batch_mates == "alone" else self.batch_size
-        for batch, explainers in _batches(samples, lacking, size):
-            pending = [(batch, explainers)]
+        for batch, lacking in unit_batches(samples, explainers, there, size):
+            pending = [(batch, lacking)]
             while pending:
                 part, left = pending.pop(0)
                 if len(part) > self.batch_size:
@@ -174,6 +182,7 @@ class Worker:
         model: str,
         unit: Unit,
         results: Sequence[BatchResult],
+        spool: MapSpool,
         damaged: Sequence[UnreadableImage],
         device: torch.device,
     ) -> None:
@@ -187,13 +196,14 @@ class Worker:
         ]
         directory.write_usage(model, unit.chunk, spent)
         for spec, mine in own.items():
-            self._write_part(directory, PartKey(model, spec, unit.chunk), mine, damaged, ids)
+            self._write_part(directory, PartKey(model, spec, unit.chunk), mine, spool, damaged, ids)
 
     def _write_part(
         self,
         directory: RunDirectory,
         key: PartKey,
         results: Sequence[BatchResult],
+        spool: MapSpool,
         damaged: Sequence[UnreadableImage],
         ids: Sequence[str],
     ) -> None:
@@ -211,7 +221,7 @@ class Worker:
         }
         rows = [row for result in (*own, *failed) for row in result.rows(facts, self._protocols)]
         rows.sort(key=lambda row: order[row.image])
-        maps = pack(raw_maps(own), ids) if asked.save_maps else None
+        maps = pack(spool.maps(key.explainer), ids) if asked.save_maps else None
         directory.write(key, rows, curve_table(own), maps)
 
     def _failed(self, explainer: Spec, ids: tuple[str, ...], labels: tuple[int, ...], reason: str) -> BatchResult:
@@ -220,31 +230,52 @@ class Worker:
         return BatchResult(str(explainer), ids, labels, (-1,) * len(ids), scores)
 
 
-def _split_readable(items: Sequence[Read]) -> tuple[list[Sample], list[UnreadableImage]]:
-    """Separate readable from unreadable images."""
-    return [item for item in items if not isinstance(item, UnreadableImage)], [item for item in items if isinstance(item, UnreadableImage)]
+class _Readable:
+    """Readable images of a unit, one after another.
+
+    Attributes:
+        damaged: the unreadable ones so far.
+        boxes_dropped: boxes outside the images so far.
+    """
+
+    def __init__(self, items: Iterable[Read]) -> None:
+        self._items, self.damaged, self.boxes_dropped = items, list[UnreadableImage](), 0
+
+    def __iter__(self) -> Iterator[Sample]:
+        for item in self._items:
+            if isinstance(item, UnreadableImage):
+                self.damaged.append(item)
+            else:
+                self.boxes_dropped += item.boxes_dropped
+                yield item
 
 
-def _missing_explainers(
-    samples: Sequence[Sample], explainers: Sequence[Spec], results: Sequence[BatchResult]
-) -> dict[str, tuple[Spec, ...]]:
-    """Return the missing explainers of each image."""
-    there = {(result.explainer, image) for result in results for image in result.ids}
-    return {sample.id: tuple(spec for spec in explainers if (str(spec), sample.id) not in there) for sample in samples}
-
-
-def _batches(samples: Sequence[Sample], lacking: dict[str, tuple[Spec, ...]], batch_size: int) -> Iterator[tuple[Batch, tuple[Spec, ...]]]:
+def unit_batches(
+    samples: Iterable[Sample], explainers: Sequence[Spec], there: Collection[tuple[str, str]], batch_size: int
+) -> Iterator[tuple[Batch, tuple[Spec, ...]]]:
     """Yield batches of images of one size that lack the same explainers, with these explainers.
 
-    With the batch size of the interrupted session, they equal its batches.
+    With the batch size of the interrupted session, they equal its batches. Batches like the first one are yielded as they fill, so
+    that no more images are held; others follow in the order of their first images.
+
+    Args:
+        samples: the images.
+        explainers: explainers of the unit.
+        there: explainers with the images for which there are results.
+        batch_size: largest number of images.
     """
-    alike = dict[tuple[Spec, ...], list[Sample]]()
+    waiting = dict[tuple[tuple[Spec, ...], tuple[int, ...]], list[Sample]]()
     for sample in samples:
-        alike.setdefault(lacking[sample.id], []).append(sample)
-    for explainers, same in alike.items():
-        if explainers:
-            for batch in batches(same, batch_size):
-                yield batch, explainers
+        if not (lacking := tuple(spec for spec in explainers if (str(spec), sample.id) not in there)):
+            continue
+        key = lacking, tuple(sample.image.shape)
+        waiting.setdefault(key, []).append(sample)
+        if len(waiting[key]) == batch_size and key == next(iter(waiting)):
+            batch, waiting[key] = Batch.of(waiting[key]), []
+            yield batch, lacking
+    for (lacking, _), same in waiting.items():
+        for batch in batches(same, batch_size):
+            yield batch, lacking
 
 
 def _reset_peak(device: torch.device) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from camdbench.core.errors import UsageError
 from camdbench.datasets.folder_layout import (
+    PICTURES,
     FolderLayout,
     folders_in,
     integer,
@@ -86,3 +87,19 @@ def test_pictures_and_folders_are_sorted_and_hidden_ones_left_out(tmp_path: Path
         (tmp_path / name).touch()
     assert [path.relative_to(tmp_path).as_posix() for path in pictures_under(tmp_path)] == ["a/1.jpg", "b/2.PNG"]
     assert [path.name for path in folders_in(tmp_path)] == ["a", "b"]
+
+
+def test_pictures_are_those_of_a_search_of_all_paths(tmp_path: Path) -> None:
+    names = ("b.png", "a/1.jpg", "a/.2.jpg", "a/b/3.Jpeg", "a b/4.png", "a-b/5.png", ".c/6.png", "a/txt", "a/7.png.txt", "a/8.png/9.gif")
+    for name in names:
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).touch()
+    (tmp_path / "in" / "link.png").symlink_to(tmp_path / "in" / "b.png")
+    (tmp_path / "in" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "in" / "around").symlink_to(tmp_path / "in" / "a")
+    (tmp_path / "linked").symlink_to(tmp_path / "in")
+    for home in (tmp_path / "in", tmp_path / "linked"):
+        every = [path for path in home.rglob("*") if path.suffix.lower() in PICTURES and path.is_file()]
+        expected = sorted(path for path in every if not any(part.startswith(".") for part in path.relative_to(home).parts))
+        assert pictures_under(home) == expected
+        assert len(expected) == 7

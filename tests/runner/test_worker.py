@@ -11,12 +11,13 @@ import torch
 
 import camdbench
 from camdbench.core.spec import Spec
+from camdbench.datasets.samples import Sample, batches
 from camdbench.models.classifier import Classifier
 from camdbench.runner.config import RunConfig, check_config
 from camdbench.runner.prepare import Unit, prepare
 from camdbench.runner.resources import Resources
 from camdbench.runner.run_directory import PartKey, RunDirectory
-from camdbench.runner.worker import SampleLoader, Worker
+from camdbench.runner.worker import SampleLoader, Worker, unit_batches
 
 UNIT = Unit("shortcuts-ce", 0, 2, 7, (Spec("gradcam"), Spec("fakecam")))
 
@@ -101,3 +102,21 @@ def test_what_another_session_has_finished_meanwhile_is_skipped(tmp_path: Path) 
     assert run.missing()[0] == [unit]  # as listed once
     run.directory.list_again()
     assert run.missing()[0] == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_batches_of_a_stream_are_those_of_the_whole_unit_in_the_same_order(seed: int) -> None:
+    """Fresh units: by size, as `batches` groups all of them. Resumed units: the same for each set of missing explainers."""
+    random, specs = np.random.default_rng(seed), (Spec("a"), Spec("b"))
+    sides = random.choice(random.choice([4, 5, 6], 1 + seed % 3, replace=False), 20).tolist()
+    samples = [Sample(str(place), torch.full((3, 2, side), float(place)), place) for place, side in enumerate(sides)]
+    found = list(unit_batches(iter(samples), specs, (), 3))
+    assert [batch.ids for batch, _ in found] == [batch.ids for batch in batches(samples, 3)]
+    assert {lacking for _, lacking in found} == {specs}
+    there = {(str(spec), str(place)) for spec in specs for place in range(20) if random.random() < 0.4}
+    resumed = [(lacking, batch.ids) for batch, lacking in unit_batches(iter(samples), specs, there, 3)]
+    expected = list[tuple[tuple[Spec, ...], tuple[str, ...]]]()
+    for lacking in (specs, specs[:1], specs[1:]):
+        own = [one for one in samples if tuple(spec for spec in specs if (str(spec), one.id) not in there) == lacking]
+        expected += [(lacking, batch.ids) for batch in batches(own, 3)]
+    assert sorted(resumed, key=str) == sorted(expected, key=str)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from helpers.dataset_layouts import pets
+from helpers.live_tensors import live_tensors, without_collection
 from safetensors.torch import load_file
 
 from camdbench.core.errors import UsageError
@@ -142,3 +143,16 @@ def test_a_data_set_on_disk_is_trained_on(tmp_path: Path) -> None:
     assert facts["metrics"]["test"]["count"] > 0
     with pytest.raises(UsageError, match="data set pets is read from disk; set --data-root DIR"):
         train(plan, out=tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize("loss", ["ce", "so", "cgc", "cfce", "rrr", "gcc"])
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_epochs_leave_no_tensor_behind(tiny: TrainingRecipe, tmp_path: Path, loss: str, in_memory: bool) -> None:
+    """Also without a search for cycles, and with what a step or an epoch keeps for the next."""
+    changes = {"loss": loss, "epochs": 4, "data": {**tiny.data.model_dump(), "in_memory": in_memory, "limit": 16}}
+    found = list[tuple[int, int]]()
+    with without_collection():
+        train(
+            check_recipe(tiny.model_dump() | changes, "tiny"), out=tmp_path, device="cpu", progress=lambda _: found.append(live_tensors())
+        )
+    assert found[2:] == [found[1]] * 2

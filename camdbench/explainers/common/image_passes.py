@@ -71,8 +71,8 @@ class ImagePasses:
         self.classifier, self.differentiable = classifier, differentiable
         self._target = target if isinstance(target, Tensor) else check_target_rule(target)
         self._layer = layer
-        self._first: ImagePasses | None = None  # the trace that was asked for other layers, of which this is one; no trace refers to
-        self._others = dict[str, ImagePasses]()  # itself, so that the memory of one that is dropped is free at once
+        self._first: ImagePasses | None = None  # the trace that was asked for another layer, if this is that of the layer
+        self._elsewhere = dict[str, KeptParts]()  # parts at other layers; no trace refers to itself, so that dropped ones are free at once
         self._source: ImagePasses | None = None  # makes the passes that depend on no class; None: this one
         self._parts = KeptParts()
         self.usage = UsageMeter()
@@ -146,7 +146,12 @@ class ImagePasses:
     @property
     def _family(self) -> tuple[ImagePasses, ...]:
         """The traces of the same batch and class through all layers that were asked for, the first one first."""
-        return self if self._first is None else self._first, *self._others.values()
+        first = self if self._first is None else self._first
+        return first, *map(first._through, first._elsewhere)
+
+    def _through(self, layer: str) -> ImagePasses:
+        """The trace of the same batch and class through another layer."""
+        raise NotImplementedError
 
     def _kept(self, tensor: Tensor) -> Tensor:
         return tensor if self.differentiable else tensor.detach()

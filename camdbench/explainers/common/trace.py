@@ -58,19 +58,19 @@ class Trace(ImagePasses):
     def at(self, layer: str | None) -> Trace:
         """The trace of the same batch through another layer; the batch's own one where `layer` is None.
 
-        Logits, targets and usage are shared with it.
+        Logits, targets and usage are shared with it, and all parts with other traces through that layer.
         """
         if layer is None:
             return self
-        first = cast("Trace", self._family[0])
-        if layer == (first._layer if first._layer is not None else first.classifier.layer):
-            return first
-        if layer not in self._others:
-            other = self._like(self.batch, self._target, layer)
-            other._first, other._others, other.usage = first, self._others, self.usage
-            other._source = None if self._source is None else cast("Trace", self._source).at(layer)
-            self._others[layer] = other
-        return cast("Trace", self._others[layer])
+        first = self if self._first is None else cast("Trace", self._first)
+        return first if layer == (first._layer if first._layer is not None else first.classifier.layer) else first._through(layer)
+
+    def _through(self, layer: str) -> Trace:
+        other = self._like(self.batch, self._target, layer)
+        other._first, other._elsewhere, other.usage = self, self._elsewhere, self.usage
+        other._parts = self._elsewhere.setdefault(layer, other._parts)
+        other._source = None if self._source is None else cast("Trace", self._source).at(layer)
+        return other
 
     def of(self, batch: Batch, *, targets: Tensor | None = None, classifier: Classifier | None = None) -> Trace:
         """The trace of other images at the same layer; its parts are computed anew, but for passes of the same images and model.
