@@ -49,10 +49,11 @@ def show_summary(summary: pd.DataFrame, form: Format) -> None:
 def show_run(rows: pd.DataFrame, *, as_json: bool, quiet: bool) -> int:
     """Write and print the summary of a run, its directory and its failures; return the exit code."""
     from camdbench.tables.load import load_run
-    from camdbench.tables.summary import write_summary
+    from camdbench.tables.summary import summarise, write_summary
 
-    summary = write_summary(rows.attrs["run"])
+    summary = summarise(rows.attrs["run"])
     show_summary(summary[summary["explainer"].isin(rows["explainer"])], "json" if as_json else "table")
+    write_summary(rows.attrs["run"], summary)  # last: a full disk does not hide the numbers
     if not quiet:
         click.echo(f"rows, usage and summary: {rows.attrs['run']}", err=True)
         for name, facts in load_run(rows.attrs["run"])["models"].items():

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from camdbench.core.errors import UsageError
-from camdbench.core.files import replacing
+from camdbench.core.files import write_whole
 from camdbench.core.own_modules import files_of
 from camdbench.core.references import files_in, with_paths
 
@@ -26,7 +26,7 @@ def write_own_files(root: Path, options: Mapping[str, Any]) -> None:
         options: resolved options of a run.
 
     Raises:
-        OSError: a copy cannot be written.
+        UnwritableFile: a copy cannot be written.
     """
     for file, name in _named(options):
         content = file.read_bytes()
@@ -34,7 +34,7 @@ def write_own_files(root: Path, options: Mapping[str, Any]) -> None:
     if (folder := root / "own").is_dir():
         copies = sorted(path for path in folder.rglob("*.py") if path.is_file())
         lines = [f"{_hash(path.read_bytes())}  {path.relative_to(folder).as_posix()}\n" for path in copies]
-        _write(folder / _SUMS, "".join(lines).encode())
+        write_whole(folder / _SUMS, "".join(lines), resumes=True)
 
 
 def with_copies(options: Mapping[str, Any], config: object) -> dict[str, Any]:
@@ -82,12 +82,7 @@ def _keep(target: Path, content: bytes) -> None:
     if target.is_file() and target.read_bytes() != content:
         target = target.with_name(f"{target.stem}-{_hash(content)[:8]}{target.suffix}")
     if not target.is_file():
-        _write(target, content)
-
-
-def _write(target: Path, content: bytes) -> None:
-    with replacing(target) as temporary:
-        temporary.write_bytes(content)
+        write_whole(target, content, resumes=True)
 
 
 def _hash(content: bytes) -> str:

@@ -14,7 +14,6 @@ RUN/partial/model=…/chunk-00000/*.pt                    results of an unfinish
 from __future__ import annotations
 
 import hashlib
-import os
 import socket
 import uuid
 from collections.abc import Mapping, Sequence
@@ -22,14 +21,13 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from shutil import rmtree
-from tempfile import TemporaryFile
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import quote
 
 from camdbench.core import provenance
 from camdbench.core.errors import CamdbenchError, UsageError
-from camdbench.core.files import AlreadyWritten, check_utf8, creating, reading
+from camdbench.core.files import AlreadyWritten, check_utf8, creating, make_folder, reading
 from camdbench.core.row import Row
 from camdbench.core.settings import identity_of
 from camdbench.models.huggingface_zoo import row_name
@@ -156,19 +154,13 @@ class RunDirectory:
 
     Raises:
         UsageError: the directory cannot be created or written.
+        UnwritableFile: the disk is full.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         check_utf8("--out", root.name)
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-            if not os.access(root, os.W_OK | os.X_OK):
-                raise PermissionError(13, "Permission denied")
-            with TemporaryFile(dir=root):  # of its own name, as several processes may start at once
-                pass
-        except OSError as error:
-            raise UsageError(f"--out = {root}: cannot be written ({error.strerror}); choose another folder") from None
+        make_folder(root, "--out")
 
     def with_absolute_paths(self) -> RunDirectory:
         """Return the directory with an absolute path, for a process in another folder."""
@@ -195,9 +187,10 @@ class RunDirectory:
             CamdbenchError: a file cannot be written.
         """
         if maps is not None:
-            from safetensors.torch import save_file
+            from safetensors.torch import save  # its save_file hides the file from other users
 
-            write_file(part_file(self.root, "maps", key), lambda path: save_file(dict(maps), path))
+            content = save(dict(maps))
+            write_file(part_file(self.root, "maps", key), lambda path: path.write_bytes(content))
         if curves is not None:
             write_file(part_file(self.root, "curves", key), lambda path: _save(curves, path))
         write_file(part_file(self.root, "usage", key), lambda path: _save(_table(usage, _usage_schema()), path))
