@@ -36,6 +36,28 @@ epochs: 5
 batch_size: 8
 augment: {{flip: 0.5}}
 """
+_TABLE = f"""table: T
+summary: s
+datasets:
+  d:
+    dataset: {_DATA}
+    split: val
+    training: {{data: {{dataset: {_DATA}, limit: 32, evaluation: [val], evaluation_limit: 8}}}}
+models:
+  m: {{training: {{network: shortcuts, epochs: 3, batch_size: 8}}}}
+methods:
+  e: {{explainer: gradcam}}
+  f: {{explainer: opticam(iterations=2)}}
+metrics:
+  Acc: {{metric: accuracy}}
+  AD: {{metric: ad}}
+seeds: [0, 1]
+"""
+_VALUES = """table,dataset,model,method,metric,value,std,higher_is_better
+T,d,m,e,Acc,50,,true
+T,d,m,e,AD,7,,false
+T,d,m,f,AD,7,,false
+"""
 _VOLATILE = ("date", "versions", "git", "threads")  # of a checkpoint's JSON
 
 
@@ -76,9 +98,8 @@ def result_of_training(out: Path) -> dict[str, Any]:
 
 
 def result_of_reproduction(out: Path) -> dict[str, Any]:
-    """The table without seconds, the weights of its networks, and the rows of its runs."""
-    table = pd.read_csv(out / "reproduction.csv", dtype=str)
-    found: dict[str, Any] = {"table": table[table["metric"] != "T"].to_csv(index=False)}
+    """The table, the weights of its networks, and the rows of its runs."""
+    found: dict[str, Any] = {"table": (out / "reproduction.csv").read_text()}
     found |= {path.name: _bytes(path) for path in sorted(out.glob("checkpoints/[!.]*.safetensors"))}
     return found | {path.name: load_rows(path).to_csv(index=False) for path in sorted(out.glob("runs/*"))}
 
@@ -86,23 +107,29 @@ def result_of_reproduction(out: Path) -> dict[str, Any]:
 CASES = (
     Case(
         "run",
-        ("run", "-q", "-e", "gradcam,opticam(iterations=2)", "-m", "ad,ag,insertion(steps=4)", "--limit", "72")
+        ("run", "-q", "-e", "gradcam,opticam(iterations=2)", "-m", "ad,ag,insertion(step=256)", "--limit", "72")
         + ("--dataset", _DATA, "--batch-size", "8", "--save-maps", "raw", "--device", "cpu", "--out", "out"),
         result_of_run,
     ),
-    Case("score", ("score", "maps", "-q", "-m", "ai,deletion(steps=16)", "--batch-size", "8", "--out", "out"), result_of_run),
+    Case("score", ("score", "maps", "-q", "-m", "ai,deletion(step=256)", "--batch-size", "8", "--out", "out"), result_of_run),
     Case("train", ("train", "-q", "--recipe", "tiny.yaml", "--device", "cpu", "--preview-images", "1", "--out", "out"), result_of_training),
     Case(
         "reproduce",
-        ("reproduce", "cgc-table5", "--small", "-q", "--limit", "2", "--device", "cpu", "--out", "out"),
+        ("reproduce", "mine.yaml", "--train", "-q", "--limit", "8", "--device", "cpu", "--out", "out"),
         result_of_reproduction,
     ),
 )
 
 
+def write_recipes(folder: Path) -> None:
+    """Write a recipe of training, `tiny.yaml`, and one of a paper's table, `mine.yaml`."""
+    for name, text in (("tiny.yaml", _RECIPE), ("mine.yaml", _TABLE), ("mine.csv", _VALUES)):
+        (folder / name).write_text(text, encoding="utf-8")
+
+
 def make_inputs(folder: Path) -> None:
-    """Write what the commands read: a run with maps, and a recipe."""
-    (folder / "tiny.yaml").write_text(_RECIPE, encoding="utf-8")
+    """Write what the commands read: recipes, and a run with maps."""
+    write_recipes(folder)
     words = ["run", "-q", "-e", "gradcam,hirescam", "-m", "ad", "--limit", "72", "--dataset", _DATA, "--save-maps", "raw", "--device", "cpu"]
     assert _finish([*words, "--out", "maps"], folder) == 0
 
