@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import pickle
-import signal
-import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -55,8 +52,7 @@ def ray(run: Run, units: Sequence[Unit]) -> Iterator[UnitSummary]:
     _check_picklable(arguments)
     started = not cluster.is_initialized()
     if started:
-        with _handler_kept():
-            cluster.init(log_to_driver=False, include_dashboard=False)
+        cluster.init(log_to_driver=False, include_dashboard=False)
     try:
         room, threads = cluster.cluster_resources(), torch.get_num_threads()
         on_gpu = run.resources.device.startswith("cuda")
@@ -68,15 +64,6 @@ def ray(run: Run, units: Sequence[Unit]) -> Iterator[UnitSummary]:
     finally:
         if started:
             cluster.shutdown()
-
-
-@contextmanager
-def _handler_kept() -> Generator[None]:
-    """Keep this process's handler of SIGTERM, which Ray would replace by an exit with another code."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)
 
 
 def check_objects(request: Request, resources: Resources | None) -> None:

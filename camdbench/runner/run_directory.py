@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from shutil import rmtree
 from types import TracebackType
@@ -27,7 +28,7 @@ from urllib.parse import quote
 
 from camdbench.core import provenance
 from camdbench.core.errors import CamdbenchError, UsageError
-from camdbench.core.files import AlreadyWritten, check_utf8, creating, make_folder, reading
+from camdbench.core.files import AlreadyWritten, check_utf8, creating, make_folder, read_json, reading
 from camdbench.core.row import Row
 from camdbench.core.settings import identity_of
 from camdbench.models.huggingface_zoo import row_name
@@ -165,6 +166,12 @@ class RunDirectory:
     def with_absolute_paths(self) -> RunDirectory:
         """Return the directory with an absolute path, for a process in another folder."""
         return RunDirectory(self.root.resolve())
+
+    @cached_property
+    def name(self) -> str:
+        """Name of the run in its rows: of the folder in which it was begun, also after the folder was copied."""
+        file = self.root / "run.json"
+        return str(read_json(file, fix="restore it", error=CamdbenchError).get("run") if file.is_file() else self.root.resolve().name)
 
     def is_done(self, key: PartKey) -> bool:
         """Return whether a part is complete: its rows exist."""
