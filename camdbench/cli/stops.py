@@ -50,13 +50,17 @@ def _caught() -> list[signal.Signals]:
     return [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
 
 
+def _nothing(number: int, frame: FrameType | None) -> None:
+    del number, frame
+
+
 def _stop(number: int, frame: FrameType | None) -> None:
     del frame
     caught = _caught()
     for own in caught:
-        signal.signal(own, signal.SIG_IGN)
+        signal.signal(own, _nothing)  # not SIG_IGN: Python complains of a signal that comes between
     if hasattr(signal, "SIGCHLD"):
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a process that loads images may get the same signal; torch would raise
+        signal.signal(signal.SIGCHLD, _nothing)  # a process that loads images may get the same signal; torch would raise
     time.sleep(_SAME_STOP)
     for own in caught:
         signal.signal(own, signal.SIG_DFL)

@@ -25,12 +25,12 @@ WRONG_PATH = frozenset(
     {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENXIO}
     | {errno.EROFS}
 )  # errors of the path itself; others, such as a full disk, are those of the machine
-_FIXES = {
+DISK_FIXES = {
     errno.ENOSPC: "free space on the disk",
     errno.EDQUOT: "free space within the quota",
     errno.EFBIG: "raise the limit of a file's size (ulimit -f)",
     errno.EIO: "check the disk",
-}
+}  # of errors of the disk
 
 
 @contextmanager
@@ -195,7 +195,7 @@ def unwritable(name: object, failure: OSError, *, resumes: bool = False) -> Camd
         A UsageError if the path is wrong and no work is lost, else an UnwritableFile.
     """
     wrong = failure.errno in WRONG_PATH
-    fix = _FIXES.get(failure.errno or 0, "check the folder" if resumes else "")
+    fix = DISK_FIXES.get(failure.errno or 0, "check the folder" if resumes else "")
     then = "finished work is kept, run the same command again" if resumes else "choose another folder"
     reason = os.strerror(failure.errno) if failure.errno else _one_line(str(failure)) or type(failure).__name__
     error = UsageError if wrong and not resumes else UnwritableFile
@@ -307,5 +307,5 @@ def _sync_folder(folder: Path) -> None:
             finally:
                 os.close(handle)
         except OSError as failure:  # of folders that cannot be read, and of file systems that do not sync folders
-            if failure.errno in _FIXES:
+            if failure.errno in DISK_FIXES:
                 raise

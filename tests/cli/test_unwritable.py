@@ -146,7 +146,11 @@ def test_what_was_written_before_the_disk_was_full_is_kept(place: Path, capsys: 
 
 @pytest.mark.parametrize(
     ("call", "number", "fix"),
-    [("fsync", errno.EIO, "check the disk"), ("replace", errno.EDQUOT, "free space within the quota"), ("mkdir", errno.ENOSPC, "free space on")],
+    [
+        ("fsync", errno.EIO, "check the disk"),
+        ("replace", errno.EDQUOT, "free space within the quota"),
+        ("mkdir", errno.ENOSPC, "free space on"),
+    ],
 )
 def test_a_disk_that_fails_in_the_midst_of_a_run_is_one_line(call: str, number: int, fix: str, place: Path, capsys: Said) -> None:
     code, line = ends(COMMANDS["run"], failing(call, number, 3, place), capsys)
@@ -162,7 +166,9 @@ def test_a_limit_of_the_system_on_files_is_one_line(name: str, place: Path, caps
     assert (code, "(File too large); raise the limit of a file's size (ulimit -f), " in line) == (1, True)
 
 
-def test_read_only_folders_are_read_and_refused_for_results(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said) -> None:
+def test_read_only_folders_are_read_and_refused_for_results(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
+) -> None:
     monkeypatch.setenv("CAMDBENCH_HOME", str(place / "home"))
     for picture in ("a/1.png", "b/2.png"):
         (place / "data" / picture).parent.mkdir(parents=True)
@@ -192,6 +198,6 @@ def test_masks_that_are_made_before_the_disk_is_full_are_kept(tmp_path: Path) ->
     def segment(picture: Image.Image, boxes: torch.Tensor) -> torch.Tensor:
         return torch.ones(picture.height, picture.width, dtype=torch.bool)
 
-    with pytest.raises(UnwritableFile, match="png: cannot be written .*free space on the disk, finished work is kept"), full_disk(1):
+    with pytest.raises(UnwritableFile, match=r"png: cannot be written .*free space on the disk, finished work is kept"), full_disk(1):
         make_masks(data, tmp_path / "made", segment)
     assert make_masks(data, tmp_path / "made", segment) == (1, 1, ())

@@ -95,5 +95,3 @@ def read_only(*folders: Path) -> Generator[None]:
     finally:
         for path, mode in below.items():
             path.chmod(mode)
-
-

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import pandas as pd
 from safetensors.torch import load_file
 
@@ -58,6 +59,7 @@ T,d,m,e,Acc,50,,true
 T,d,m,e,AD,7,,false
 T,d,m,f,AD,7,,false
 """
+_RUN = ("run", "-q", "--dataset", _DATA, "--limit", "72", "--save-maps", "raw", "--device", "cpu")
 _VOLATILE = ("date", "versions", "git", "threads")  # of a checkpoint's JSON
 
 
@@ -107,8 +109,7 @@ def result_of_reproduction(out: Path) -> dict[str, Any]:
 CASES = (
     Case(
         "run",
-        ("run", "-q", "-e", "gradcam,opticam(iterations=2)", "-m", "ad,ag,insertion(step=256)", "--limit", "72")
-        + ("--dataset", _DATA, "--batch-size", "8", "--save-maps", "raw", "--device", "cpu", "--out", "out"),
+        (*_RUN, "-e", "gradcam,opticam(iterations=2)", "-m", "ad,ag,insertion(step=256)", "--batch-size", "8", "--out", "out"),
         result_of_run,
     ),
     Case("score", ("score", "maps", "-q", "-m", "ai,deletion(step=256)", "--batch-size", "8", "--out", "out"), result_of_run),
@@ -130,8 +131,7 @@ def write_recipes(folder: Path) -> None:
 def make_inputs(folder: Path) -> None:
     """Write what the commands read: recipes, and a run with maps."""
     write_recipes(folder)
-    words = ["run", "-q", "-e", "gradcam,hirescam", "-m", "ad", "--limit", "72", "--dataset", _DATA, "--save-maps", "raw", "--device", "cpu"]
-    assert _finish([*words, "--out", "maps"], folder) == 0
+    assert _finish([*_RUN, "-e", "gradcam,hirescam", "-m", "ad", "--out", "maps"], folder) == 0
 
 
 def kill_case(case: Case, inputs: Path, folder: Path, kills: int, draw: random.Random) -> Count:
@@ -152,7 +152,7 @@ def kill_case(case: Case, inputs: Path, folder: Path, kills: int, draw: random.R
         if found != expected:
             count.different += 1
             differing = sorted(key for key in {*found, *expected} if found.get(key) != expected.get(key))
-            print(f"{case.name}, trial {trial}: exit code {code}, differs in {', '.join(differing)}: {place}", flush=True)
+            click.echo(f"{case.name}, trial {trial}: exit code {code}, differs in {', '.join(differing)}")
         else:
             shutil.rmtree(place)
     return count
@@ -223,10 +223,9 @@ def main(kills: int = 100, seed: int = 0, only: str = "") -> int:
         for case in chosen:
             count = kill_case(case, inputs, Path(name), kills // len(chosen), draw)
             where = ", ".join(f"{number} {moment}" for moment, number in sorted(count.kills.items()))
-            print(
+            click.echo(
                 f"{case.name}: {count.kills.total()} kills ({where}; {count.half_files} unfinished files left), "
                 f"{count.resumed} resumed to the end, {count.different} differ",
-                flush=True,
             )
             bad += count.different
     return min(bad, 1)

@@ -92,7 +92,10 @@ def test_a_folder_that_is_copied_goes_on_elsewhere_also_by_a_clock_that_is_a_day
         def now(cls, tz: Any = None) -> datetime:
             return datetime.now(tz) - timedelta(days=1)
 
-    with patch.object(sys.modules[run_directory.Session.__module__], "datetime", Yesterday), patch.object(provenance, "datetime", Yesterday):
+    with (
+        patch.object(sys.modules[run_directory.Session.__module__], "datetime", Yesterday),
+        patch.object(provenance, "datetime", Yesterday),
+    ):
         killed.run(out=copy, **REQUEST)
     pd.testing.assert_frame_equal(rows(copy), rows(tmp_path / "whole"))
     assert set(load_rows(copy)["run"]) == {load_run(copy)["run"]} == {"begun"}

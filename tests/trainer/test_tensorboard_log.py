@@ -43,7 +43,7 @@ def test_a_full_disk_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[st
         for _ in range(2):
             board.line(LINE)
     assert capfd.readouterr().err == ""
-    with pytest.raises(UsageError, match="--tensorboard = .*: cannot be written"):
+    with pytest.raises(UsageError, match=r"--tensorboard = .*: cannot be written"):
         TensorBoardLog(next(tmp_path.iterdir()) / "below")
 
 
