@@ -31,7 +31,6 @@ from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.files import AlreadyWritten, check_utf8, creating, make_folder, read_json, reading
 from camdbench.core.row import Row
 from camdbench.core.settings import identity_of
-from camdbench.models.huggingface_zoo import row_name
 from camdbench.runner.config import RunConfig
 from camdbench.runner.run_files import write_file, write_json
 from camdbench.tables.load import MODEL_FACTS, SCHEMA, load_run
@@ -133,7 +132,7 @@ class RunRecord:
             for name, own in self.models.items()
             for fact, default in MODEL_FACTS.items()
         }
-        config = dict(self.config) | {"models": [row_name(name) for name in self.config.get("models", ())]}
+        config = dict(self.config) | {"models": list(self.models)}  # names in rows, as files of networks may move
         return identity_of(RunConfig, config) | {
             "data": self.dataset.get("fingerprint"),
             "images": hashlib.sha256("\n".join(self.ids).encode()).hexdigest()[:16],

@@ -167,7 +167,8 @@ def _train(
     recorder = callbacks.recorder(classifier.to(device), validation, plan) if accelerator.is_main_process else None
     task = ClassificationTask(classifier, train_images, validation, plan, device, accelerator)
     report = partial(callbacks.after_epoch, recorder=recorder)
-    result = fit(task, plan, accelerator, resume=resume, progress=report, on_step=callbacks.on_step)
+    again = None if recorder is None else lambda line: recorder.after(line.epoch)
+    result = fit(task, plan, accelerator, resume=resume, progress=report, on_step=callbacks.on_step, on_resume=again)
     if not accelerator.is_main_process:
         return path
     classifier.network.load_state_dict(result.state)

@@ -18,6 +18,7 @@ from camdbench.models.shortcuts_net import LAYER, shortcuts_network
 from camdbench.trainer.recipe import TrainingRecipe, check_recipe
 from camdbench.trainer.run_state import Epoch
 from camdbench.trainer.train import train
+from camdbench.trainer.training_previews import Preview
 
 
 @pytest.fixture
@@ -85,15 +86,23 @@ def test_a_training_killed_before_any_step_on_the_disk_ends_with_the_weights_of_
 ) -> None:
     out = tmp_path / "out"
     other = load_file(train(tiny, out=out, device="cpu", seed=1))
+    seen = list[str]()
+
+    def show(preview: Preview) -> None:
+        seen.append(preview.name)
+
     with killed.photographed(out, tmp_path / "killed") as copies:
-        whole = load_file(train(tiny, out=out, device="cpu"))
+        whole = load_file(train(tiny, out=out, device="cpu", preview_images=1, on_preview=show))
+    assert seen == ["epoch-001", "epoch-002", "before-after"]
     assert len(copies) == 2 + 1 + 3 + 1  # the state of two epochs, the old weights, three files, and the state makes way
     for copy in copies:
         path = copy / "tiny.safetensors"
         if path.exists():  # weights beside facts are never those of another seed
             of_seed = [other, whole][not json.loads((copy / "tiny.json").read_text())["seed"]]
             assert all(torch.equal(of_seed[name], found) for name, found in load_file(path).items())
-        train(tiny, out=copy, device="cpu")
+        seen.clear()
+        train(tiny, out=copy, device="cpu", preview_images=1, on_preview=show)
+        assert seen[-2:] == ["epoch-002", "before-after"]  # shown again, as the kill may have come before
         assert all(torch.equal(whole[name], found) for name, found in load_file(path).items())
         assert (copy / "tiny.csv").read_text() == (out / "tiny.csv").read_text()
         assert json.loads((copy / "tiny.json").read_text()) | {"date": ""} == json.loads((out / "tiny.json").read_text()) | {"date": ""}
