@@ -140,7 +140,7 @@ def kill_case(case: Case, inputs: Path, folder: Path, kills: int, draw: random.R
     assert _finish(case.words, whole) in (0, 3)
     seconds, expected = time.monotonic() - began, case.result(whole / "out")
     count, trial = Count(Counter()), 0
-    while count.kills.total() < kills:
+    while count.kills.total() < kills and trial < 10 * kills:
         place, trial = _copy(inputs, folder / case.name / str(trial)), trial + 1
         for _ in range(min(draw.randint(1, 3), kills - count.kills.total())):
             if moment := _kill(case, place, draw.uniform(0, seconds)):
