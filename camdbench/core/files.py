@@ -220,7 +220,7 @@ def make_folder(folder: Path, flag: str) -> None:
     """
     with writing(f"{flag} = {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK | os.X_OK):
+        if os.name == "nt" and not os.access(folder, os.W_OK):  # where a temporary file would be tried under many names
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         with TemporaryFile(dir=folder):  # of its own name, as several processes may start at once
             pass
