@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import re
-import signal
 import sys
 import warnings
 from collections.abc import Generator, Sequence
@@ -17,6 +16,7 @@ import click
 
 from camdbench.cli.console import any_encoding
 from camdbench.cli.exit_codes import report
+from camdbench.cli.stops import catch_stops
 from camdbench.core.allocator import reuse_freed_memory
 from camdbench.core.errors import CamdbenchError, CamdbenchWarning, unknown
 from camdbench.core.signs import visible
@@ -112,7 +112,8 @@ def cli() -> None:
     camdbench list explainers                                     available explainers
     camdbench explain chelsea --explainers gradcam,opticam        saliency maps of single images
 
-    Exit codes: 0 success, 1 failure, 2 usage error, 3 some images failed, 4 a golden value moved, 130 interrupted.
+    Exit codes: 0 success, 1 failure, 2 usage error, 3 some images failed, 4 a golden value moved;
+    stopped: 130 by Ctrl-C, 143 by a batch system (SIGTERM), 129 by a closed terminal (SIGHUP).
     """
 
 
@@ -122,7 +123,7 @@ _keep_line_breaks(cli)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit the process."""
     reuse_freed_memory()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is an interrupt: finished work is kept
+    catch_stops()
     sys.exit(run_cli(sys.argv[1:] if arguments is None else arguments))
 
 

@@ -60,11 +60,12 @@ def show_run(run: CompleteRun, *, as_json: bool, quiet: bool) -> int:
         if not quiet:
             click.echo(visible(f"{run.shard}: {run.directory}"), err=True)
         return FINISHED_WITH_FAILURES if show_failures(load_missing(run.directory, run.explainers, run.chunks)) else 0
-    from camdbench.tables.summary import write_summary
+    from camdbench.tables.summary import summarise, write_summary
 
-    summary = write_summary(run.directory)
+    summary = summarise(run.directory)
     own = summary[summary["explainer"].isin(run.explainers)]
     show_summary(own, "json" if as_json else "table")
+    write_summary(run.directory, summary)  # last: a full disk does not hide the numbers
     if not quiet:
         click.echo(f"rows, usage and summary: {run.directory}", err=True)
         for name, facts in load_run(run.directory)["models"].items():

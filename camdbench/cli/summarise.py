@@ -53,12 +53,12 @@ def command(runs: tuple[str, ...], form: Format, interval: Literal["percentile",
     for run in runs:
         if line := lost_line(read_sessions(Path(run))):
             click.echo(visible(f"{run}: {line}"), err=True)
-    summary = summarise(pooled, interval=interval)
-    if len(runs) == 1:
-        write_summary(runs[0], summary)
+    summary = shown = summarise(pooled, interval=interval)
     if significance:
         from camdbench.tables.comparison import compare
         from camdbench.tables.significance import vs_best
 
-        summary = vs_best(summary, compare(pooled))
-    show_summary(summary, "json" if as_json else form)
+        shown = vs_best(summary, compare(pooled))
+    show_summary(shown, "json" if as_json else form)
+    if len(runs) == 1:
+        write_summary(runs[0], summary)  # last: a full disk does not hide the numbers

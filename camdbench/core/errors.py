@@ -2,6 +2,7 @@
 
 CamdbenchError            the job failed                                              exit code 1
 ├── UsageError            the request is invalid; the message states the fix          exit code 2
+├── UnwritableFile        the disk is full or damaged, or a folder cannot be written     exit code 1
 ├── SampleError           one image is unusable: rows with status=error, the run continues
 ├── ResultError           an explainer or metric returned an unusable result: rows with status=error, the run continues
 └── NotApplicable         undefined for this model or image: rows with status=not_applicable
@@ -24,6 +25,10 @@ class UsageError(CamdbenchError):
     """The request is invalid; nothing has been computed."""
 
     exit_code = 2
+
+
+class UnwritableFile(CamdbenchError):
+    """A file cannot be written, which ends the whole command; the message names the file, the reason and the fix."""
 
 
 class SampleError(CamdbenchError):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.core.files import DISK_FIXES, make_folder, unwritable
 from camdbench.core.registries import datasets
 
 # The data set -> torchvision's class, and its arguments with {split} for the split.
@@ -23,7 +24,7 @@ def fetch(name: str, split: str, root: Path) -> None:
 
     Raises:
         UsageError: torchvision cannot download this data set.
-        CamdbenchError: the download failed.
+        CamdbenchError: the download failed, or the disk is full.
     """
     facts = datasets.get(name).facts
     if name not in _CLASSES:
@@ -36,10 +37,12 @@ def fetch(name: str, split: str, root: Path) -> None:
         return
     called, arguments = _CLASSES[name]
     given: dict[str, Any] = {key: value.format(split=split) for key, value in arguments.items()}
-    root.mkdir(parents=True, exist_ok=True)
+    make_folder(root, "--data-root")
     try:
         getattr(torchvision.datasets, called)(str(root), download=True, **given)
     except Exception as error:  # network, disk and archives raise many types
+        if isinstance(error, OSError) and error.errno in DISK_FIXES:
+            raise unwritable(root, error, resumes=True) from error
         raise CamdbenchError(f"data set {name}: download to {root} failed: {error}; get it from {facts.source}") from error
 
 

@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from camdbench.core.files import replacing
+from camdbench.core.errors import CamdbenchError
+from camdbench.core.files import write_whole
 
 _SETTLED = 2 * 10**9  # ns; a file that changed since may change again within the resolution of its time
 _PART = 64  # files of one task of a thread, as a task takes as long as a file whose hash is kept
@@ -28,28 +29,33 @@ def file_hashes(files: Sequence[Path]) -> list[str]:
     if not files:
         return []
     paths = [str(file if file.is_absolute() else file.absolute()) for file in files]
-    kept = (
-        cache_folder() / "hashes" / f"{hashlib.sha256(str(Path(min(paths)).parent).encode(errors='surrogatepass')).hexdigest()[:16]}.json"
-    )
-    known = _read(kept)
+    folder = cache_folder()
+    name = hashlib.sha256(str(Path(min(paths)).parent).encode(errors="surrogatepass")).hexdigest()[:16]
+    kept = None if folder is None else folder / "hashes" / f"{name}.json"
+    known = {} if kept is None else _read(kept)
     with ThreadPoolExecutor(min(8, 2 * (os.cpu_count() or 1))) as pool:
         parts = pool.map(lambda start: [_hash_of(path, known) for path in paths[start : start + _PART]], range(0, len(paths), _PART))
         found = [own for part in parts for own in part]
     now = time.time_ns()
     new = {path: own for path, own in zip(paths, found, strict=True) if own[0] and now - max(own[0][1:]) > _SETTLED}
-    if any(known.get(path) != own for path, own in new.items()):
-        with suppress(OSError), replacing(kept) as temporary:  # without a writable folder every run reads the files
-            temporary.write_text(json.dumps(known | new), encoding="utf-8")
+    if kept is not None and any(known.get(path) != own for path, own in new.items()):
+        with suppress(CamdbenchError):  # without a writable folder every run reads the files
+            write_whole(kept, json.dumps(known | new))
     return [text for _, text in found]
 
 
-def cache_folder() -> Path:
-    """Cache folder, which may be deleted at any time: CAMDBENCH_HOME, else `camdbench` in the user's cache folder."""
+def cache_folder() -> Path | None:
+    """Cache folder, which may be deleted at any time: CAMDBENCH_HOME, else `camdbench` in the user's cache folder.
+
+    None if the user has none.
+    """
     if given := os.environ.get("CAMDBENCH_HOME"):
         return Path(given)
     defaults = {"win32": ("LOCALAPPDATA", "~/AppData/Local"), "darwin": ("", "~/Library/Caches")}
     variable, default = defaults.get(sys.platform, ("XDG_CACHE_HOME", "~/.cache"))
-    return Path(os.environ.get(variable) or default).expanduser() / "camdbench"
+    with suppress(RuntimeError):  # of a user without a home, as in a container
+        return Path(os.environ.get(variable) or default).expanduser() / "camdbench"
+    return None
 
 
 def _hash_of(path: str, known: dict[str, tuple[Stamp | None, str]]) -> tuple[Stamp | None, str]:

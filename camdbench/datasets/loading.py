@@ -17,6 +17,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from camdbench.core.errors import CamdbenchError, SampleError, UsageError
 from camdbench.core.foreign_code import calling, describe
+from camdbench.core.orphans import end_with_parent
 from camdbench.datasets.samples import Dataset, Sample
 
 AHEAD = 64  # largest number of samples that wait, besides one per process
@@ -132,6 +133,7 @@ def _elsewhere(dataset: Dataset, positions: Sequence[int], workers: int, ahead: 
             num_workers=workers,
             prefetch_factor=max(1, ahead // workers),
             collate_fn=_identity,
+            worker_init_fn=end_with_parent,
             generator=torch.Generator(),  # the loader draws unused worker seeds; the global generator must not advance
         )
         samples: Iterator[Read | CamdbenchError] = iter(loader)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from camdbench.core.errors import SampleError, UsageError
-from camdbench.core.files import replacing
+from camdbench.core.files import write_whole
 from camdbench.datasets.mask_values import object_pixels
 from camdbench.datasets.masks import mask_file
 from camdbench.datasets.on_disk import OnDisk, is_file
@@ -41,6 +42,7 @@ def make_masks(data: OnDisk, folder: Path, segment: Segment) -> GeneratedMasks:
 
     Raises:
         UsageError: the data set has no boxes.
+        UnwritableFile: a mask cannot be written; those that exist are kept.
     """
     made, kept, failed = 0, 0, list[tuple[str, str]]()
     for index, item in enumerate(data.items):
@@ -65,5 +67,6 @@ def make_masks(data: OnDisk, folder: Path, segment: Segment) -> GeneratedMasks:
 
 def _write(file: Path, mask: Tensor) -> None:
     picture = Image.fromarray(np.where(object_pixels(mask.cpu()).numpy(), 255, 0).astype(np.uint8))
-    with replacing(file) as temporary:
-        picture.save(temporary, "PNG")
+    content = io.BytesIO()
+    picture.save(content, "PNG")
+    write_whole(file, content.getbuffer(), resumes=True)

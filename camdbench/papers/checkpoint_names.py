@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from camdbench.core.files import replacing
+from camdbench.core.files import write_whole
 
 
 def join_name(*words: str) -> str:
@@ -23,6 +23,5 @@ def join_name(*words: str) -> str:
 def write_recipe(fields: Mapping[str, object], folder: Path) -> Path:
     """Write a recipe as FOLDER/NAME.yaml, for `camdbench train` or `camdbench probe`."""
     file = folder / f"{fields['name']}.yaml"
-    with replacing(file) as temporary:
-        temporary.write_text(yaml.safe_dump(dict(fields), sort_keys=False), encoding="utf-8")
+    write_whole(file, yaml.safe_dump(dict(fields), sort_keys=False), resumes=True)
     return file

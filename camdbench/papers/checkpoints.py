@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from camdbench.core.errors import CamdbenchError, NotApplicable
+from camdbench.core.errors import CamdbenchError, NotApplicable, UnwritableFile
 from camdbench.papers.jobs import JobSettings
 from camdbench.papers.training import Training
 
@@ -65,6 +65,8 @@ class Networks:
         try:
             root = self.root_of(training.fields["data"]["dataset"])
             return str(train(recipe, out=self.checkpoints, device=self.device, data_root=root))
+        except UnwritableFile:
+            raise
         except (CamdbenchError, NotApplicable) as error:
             self._failed[training] = f"training {training.name} failed: {error}"
             raise CamdbenchError(self._failed[training]) from error

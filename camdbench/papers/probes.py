@@ -76,7 +76,7 @@ class Probes:
             CamdbenchError: the probe is not trained yet, or training failed.
         """
         file = self.folder / f"{fields['name']}.json"
-        if not file.is_file():
+        if not (file.is_file() and file.with_suffix(".safetensors").is_file()):  # the weights are written last
             recipe = write_recipe(fields, self.recipes)
             if not self.train:
                 raise CamdbenchError(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from camdbench.core.errors import CamdbenchError, unknown
-from camdbench.core.files import replacing
+from camdbench.core.errors import CamdbenchError, UnwritableFile, unknown
+from camdbench.core.files import make_folder, write_whole
 from camdbench.core.provenance import code_hash
 from camdbench.core.registries import NO_EXPLAINER, datasets
 from camdbench.core.spec import parse_spec
@@ -87,12 +87,14 @@ def reproduce(
         log: callback for messages; default: none.
 
     Raises:
-        UsageError: unknown recipe or label.
+        UsageError: unknown recipe or label, or `out` cannot be written.
+        UnwritableFile: a file cannot be written; finished work is kept.
     """
     table = load_table(name)
     _check_labels(table, methods, models)
     planned = plan(table, small=small, methods=methods, models=models)
     folder = Path(out) if out is not None else Path("reproductions", f"{table.name}-small" if small else table.name)
+    make_folder(folder, "--out")
     networks = Networks(
         checkpoints=Path(checkpoints or folder / "checkpoints"),
         recipes=folder / "training",
@@ -118,13 +120,15 @@ def reproduce(
 
 
 def write_tables(done: Reproduction) -> None:
-    """Write `reproduction.md`, `reproduction.tex` and `reproduction.csv` atomically into the folder of the runs."""
-    done.out.mkdir(parents=True, exist_ok=True)
+    """Write `reproduction.md`, `reproduction.tex` and `reproduction.csv` atomically into the folder of the runs.
+
+    Raises:
+        UnwritableFile: a file cannot be written.
+    """
     tables = paper_tables(done.table, done.lines)
     texts = {"md": to_markdown(tables), "tex": to_latex(tables), "csv": to_csv(paper_data(done.lines))}
     for name, text in texts.items():
-        with replacing(done.out / f"reproduction.{name}") as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="\n")
+        write_whole(done.out / f"reproduction.{name}", text, resumes=True)
 
 
 def _ignore(text: str) -> None:
@@ -172,6 +176,8 @@ def _run_job(job: ReproductionJob, folder: Path, networks: Networks, limit: int 
         }
         done = complete(None, options | given | subset, None, None)
         return FinishedRun(done.directory, setting.subset)
+    except UnwritableFile:  # of the disk, so every cell would fail
+        raise
     except CamdbenchError as error:
         return str(error)
 
@@ -185,6 +191,8 @@ def _run_probe(setting: JobSettings, table: str, networks: Networks, probes: Pro
         count = next(iter(_subset(setting, limit, root).values()), None)
         recipe = setting.probe.recipe(table, networks.name_of(setting), str(spec), split, count)
         return probes.result(recipe, split, root)
+    except UnwritableFile:  # of the disk, so every cell would fail
+        raise
     except CamdbenchError as error:
         return str(error)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from camdbench.core.errors import SampleError, UsageError
-from camdbench.core.files import replacing
+from camdbench.core.files import make_folder, write_whole
 from camdbench.core.registries import parse_explainers, parse_metrics
 from camdbench.datasets.geometry import choose_preprocess, geometry_of
 from camdbench.datasets.preprocess import prepare, read_picture
@@ -103,10 +104,7 @@ def _explain_images(
     images, damaged = _read(names, _preprocess(preprocess, size, classifier), size or classifier.input_size)
     if not images:
         raise UsageError("; ".join(f"{name}: {reason}" for name, reason in damaged.items()))
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--out = {out}: cannot be written ({error.strerror}); choose another folder") from None
+    make_folder(out, "--out")
     batch = torch.stack(list(images.values()))
     found = explain(classifier, batch, specs, targets=target, seed=seed)
     if not found:
@@ -205,8 +203,9 @@ def _save_maps(path: Path, image: Tensor, maps: dict[str, tuple[Tensor, Tensor]]
     arrays: dict[str, Any] = {"image": image.numpy()}
     for name, (finished, raw) in maps.items():
         arrays |= {f"{name}": finished.cpu().numpy(), f"{name}/raw": raw.cpu().numpy()}
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    write_whole(path, content.getbuffer())
 
 
 def _stems(names: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from camdbench.core.errors import UsageError
-from camdbench.core.files import replacing
+from camdbench.core.files import write_whole
 from camdbench.reporting.curve_bands import CurveBand, curve_bands
 from camdbench.reporting.selectivity import powers, selectivity
 from camdbench.reporting.subplot_grid import panels
@@ -166,9 +167,9 @@ def _rows(place: Any, names: list[str], column: MetricColumn) -> None:
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format=path.suffix[1:], dpi=150)
+    content = io.BytesIO()
+    figure.savefig(content, format=path.suffix[1:], dpi=150)
+    write_whole(path, content.getbuffer())
     return path
 
 

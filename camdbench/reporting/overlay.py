@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from camdbench.core.errors import UsageError
-from camdbench.core.files import replacing
+from camdbench.core.files import write_whole
 from camdbench.functional.map_overlay import Array, check_picture, overlay
 from camdbench.reporting.page import WIDTH, Page, PageRow, PageSection, folder
 
@@ -31,8 +32,9 @@ def save_overlay(path: str | Path, image: Array, saliency: Array, *, colours: st
     from PIL import Image
 
     picture = Image.fromarray(overlay(image, saliency, colours=colours, strength=strength))
-    with replacing(Path(path)) as temporary:
-        picture.save(temporary, format="PNG")
+    content = io.BytesIO()
+    picture.save(content, format="PNG")
+    write_whole(Path(path), content.getbuffer())
 
 
 def gallery(
@@ -84,8 +86,9 @@ def gallery(
             overlays = [overlay(image, maps[name][line], colours=colours, strength=strength) for name in group]
             page.draw(number, line, [image, *overlays])
     form = file.suffix.lower().lstrip(".")
-    with replacing(file) as temporary:
-        figure.savefig(temporary, format=form, metadata={"Software": None} if form == "png" else None)
+    content = io.BytesIO()
+    figure.savefig(content, format=form, metadata={"Software": None} if form == "png" else None)
+    write_whole(file, content.getbuffer())
 
 
 def _band(

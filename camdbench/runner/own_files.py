@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from camdbench.core.errors import UsageError
-from camdbench.core.files import AlreadyWritten, creating, replacing
+from camdbench.core.files import AlreadyWritten, creating, write_whole
 from camdbench.core.own_modules import files_of
 from camdbench.core.references import files_in, with_paths
 
@@ -27,15 +27,14 @@ def write_own_files(root: Path, options: Mapping[str, Any]) -> None:
         options: resolved options of a run.
 
     Raises:
-        OSError: a copy cannot be written.
+        UnwritableFile: a copy cannot be written.
     """
     for file, name in _named(options):
         content = file.read_bytes()
         _keep(root / "own" / name, content)
     folder, written = root / "own", list[str]()
     while folder.is_dir() and written != (lines := _sums(folder)):  # again if another session has added a copy meanwhile
-        with replacing(folder / _SUMS) as temporary:
-            temporary.write_text("".join(lines), encoding="utf-8", newline="\n")
+        write_whole(folder / _SUMS, "".join(lines), resumes=True)
         written = lines
 
 
@@ -89,7 +88,7 @@ def _keep(target: Path, content: bytes) -> None:
     """Write a copy; under a name with its hash if the name is taken, also by a session that writes at the same time."""
     for place in (target, target.with_name(f"{target.stem}-{_hash(content)[:8]}{target.suffix}")):
         if not place.is_file():
-            with suppress(AlreadyWritten), creating(place) as temporary:
+            with suppress(AlreadyWritten), creating(place, resumes=True) as temporary:
                 temporary.write_bytes(content)
         if place.read_bytes() == content:
             return

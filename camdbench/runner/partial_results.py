@@ -12,7 +12,7 @@ from typing import Self
 import torch
 
 from camdbench.core.errors import CamdbenchError
-from camdbench.core.files import reading, replacing
+from camdbench.core.files import reading, write_whole
 from camdbench.core.spec import Spec
 from camdbench.runner.results import BatchResult
 
@@ -83,17 +83,13 @@ class PartialResults:
         if self._folder is None:
             self._pending.clear()
         elif self._pending:
-            path = self._folder / f"{uuid.uuid4().hex}.pt"
-            try:
-                content = io.BytesIO()  # so that a full disk raises OSError, not an error of torch
-                torch.save([result.state() for result in self._pending], content)
-                with replacing(path) as temporary:
-                    temporary.write_bytes(content.getbuffer())
-                self._files.append(path)
-            except OSError as error:
-                raise CamdbenchError(
-                    f"{path}: cannot be written ({error.strerror}); finished work is kept, run the same command again"
-                ) from error
+            path, content = (
+                self._folder / f"{uuid.uuid4().hex}.pt",
+                io.BytesIO(),
+            )  # so that a full disk raises OSError, not an error of torch
+            torch.save([result.state() for result in self._pending], content)
+            write_whole(path, content.getbuffer(), resumes=True)
+            self._files.append(path)
             self._pending.clear()
         self._last = monotonic()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from camdbench.core import provenance
 from camdbench.core.errors import UsageError
-from camdbench.core.files import replacing
+from camdbench.core.files import write_whole
 from camdbench.core.registries import explainers, metrics
 from camdbench.core.registry import PLUGINS, Registry
 from camdbench.core.settings import fields_of
@@ -67,7 +67,7 @@ def write_resolved(run: Run) -> None:
     """Write `run.yaml` and copies of own files to the run directory; none for scores of saved maps, which are no options.
 
     Raises:
-        OSError: it cannot be written.
+        UnwritableFile: a file cannot be written.
     """
     assert run.directory is not None
     if run.request.maps is not None:
@@ -77,8 +77,7 @@ def write_resolved(run: Run) -> None:
     file, text = run.directory.root / "run.yaml", to_yaml(options)
     if file.is_file() and _content(file.read_text(encoding="utf-8")) == _content(text):
         return
-    with replacing(file) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    write_whole(file, text, resumes=True)
 
 
 def _content(text: str) -> list[str]:

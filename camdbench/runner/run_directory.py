@@ -17,20 +17,18 @@ A chunk of an explainer is done when a part or a pack under `rows` holds it (`ta
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from shutil import rmtree
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from camdbench.core.errors import CamdbenchError, UsageError
-from camdbench.core.files import AlreadyWritten, check_utf8, creating, reading
+from camdbench.core.files import AlreadyWritten, check_utf8, creating, make_folder, read_json, reading
 from camdbench.core.row import Row
 from camdbench.core.settings import identity_of
-from camdbench.models.huggingface_zoo import row_name
 from camdbench.runner.config import RunConfig
 from camdbench.runner.run_files import write_file, write_json
 from camdbench.runner.session import Session
@@ -138,7 +136,7 @@ class RunRecord:
             for name, own in self.models.items()
             for fact, default in MODEL_FACTS.items()
         }
-        config = dict(self.config) | {"models": [row_name(name) for name in self.config.get("models", ())]}
+        config = dict(self.config) | {"models": list(self.models)}  # names in rows, as files of networks may move
         return identity_of(RunConfig, config) | {
             "data": self.dataset.get("fingerprint"),
             "images": hashlib.sha256("\n".join(self.ids).encode()).hexdigest()[:16],
@@ -160,23 +158,23 @@ class RunDirectory:
 
     Raises:
         UsageError: the directory cannot be created or written.
+        UnwritableFile: the disk is full.
     """
 
     def __init__(self, root: Path) -> None:
         self.root, self._done = root, dict[tuple[str, str], frozenset[int]]()
         check_utf8("--out", root.name)
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-            if not os.access(root, os.W_OK | os.X_OK):
-                raise PermissionError(13, "Permission denied")
-            with TemporaryFile(dir=root):  # of its own name, as several processes may start at once
-                pass
-        except OSError as error:
-            raise UsageError(f"--out = {root}: cannot be written ({error.strerror}); choose another folder") from None
+        make_folder(root, "--out")
 
     def with_absolute_paths(self) -> RunDirectory:
         """Return the directory with an absolute path, for a process in another folder."""
         return RunDirectory(self.root.resolve())
+
+    @cached_property
+    def name(self) -> str:
+        """Name of the run in its rows: of the folder in which it was begun, also after the folder was copied."""
+        file = self.root / "run.json"
+        return str(read_json(file, fix="restore it", error=CamdbenchError).get("run") if file.is_file() else self.root.resolve().name)
 
     def is_done(self, key: PartKey, *, now: bool = False) -> bool:
         """Return whether a part is complete: its rows exist, in a part or a pack.
@@ -228,9 +226,10 @@ class RunDirectory:
             CamdbenchError: a file cannot be written.
         """
         if maps is not None:
-            from safetensors.torch import save_file
+            from safetensors.torch import save  # its save_file hides the file from other users
 
-            write_file(part_file(self.root, "maps", key), lambda path: save_file(dict(maps), path))
+            content = save(dict(maps))
+            write_file(part_file(self.root, "maps", key), lambda path: path.write_bytes(content))
         if curves is not None:
             write_file(part_file(self.root, "curves", key), lambda path: _save(curves, path, **FILE_OPTIONS))
         write_file(part_file(self.root, "rows", key), lambda path: _save(_table(rows, _row_schema()), path))

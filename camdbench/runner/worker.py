@@ -213,7 +213,7 @@ class Worker:
         spec = next(spec for spec in asked.jobs if str(spec) == key.explainer)
         failed = [self._failed(spec, (item.id,), (item.label,), item.reason) for item in damaged]
         facts = {
-            "run": directory.root.name,
+            "run": directory.name,
             "dataset": str(asked.dataset),
             "split": asked.split,
             "model": key.model,

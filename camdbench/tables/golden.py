@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from camdbench.core.errors import UsageError
-from camdbench.core.files import reading, replacing
+from camdbench.core.files import reading, write_whole
 from camdbench.core.registries import metrics
 from camdbench.core.signs import BREAK
 from camdbench.core.spec import parse_spec
@@ -179,8 +179,7 @@ def write_golden(run: str | Path, path: str | Path, *, tolerances: Mapping[str, 
     known = {name: (recorded | own).get(name) for name in names}
     known |= {name: metrics.get(parse_spec(name).name).facts.tolerance for name, value in known.items() if value is None}
     golden = summary.assign(tolerance=summary["metric"].map(known).astype(float))[list(GOLDEN_COLUMNS)]
-    with replacing(Path(path)) as temporary:
-        golden.to_csv(temporary, index=False, float_format="%.10g", lineterminator="\n")
+    write_whole(Path(path), golden.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
     return golden
 
 

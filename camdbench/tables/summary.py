@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from camdbench.core.errors import CamdbenchWarning, UsageError
-from camdbench.core.files import replacing
+from camdbench.core.errors import CamdbenchWarning, UnwritableFile, UsageError
+from camdbench.core.files import WRONG_PATH, write_whole
 from camdbench.core.registries import explainers, is_control, metrics, protocol_of
 from camdbench.core.spec import parse_spec
 from camdbench.tables.aggregates import aggregate, unit_factor
@@ -82,7 +82,7 @@ def _folders(runs: Sequence[str | Path | Pooled | pd.DataFrame | Cells]) -> list
 def write_summary(run: str | Path, summary: pd.DataFrame | None = None) -> pd.DataFrame:
     """Write `summary.csv`, `summary.md` and `summary.tex` to a run directory, each atomically.
 
-    Warns if they cannot be written, as in a read-only directory or on a full disk.
+    Warns if they cannot be written, as in a read-only directory.
 
     Args:
         run: the run directory.
@@ -93,6 +93,7 @@ def write_summary(run: str | Path, summary: pd.DataFrame | None = None) -> pd.Da
 
     Raises:
         UsageError: not a run, or no finished part.
+        UnwritableFile: the disk is full or damaged.
         CamdbenchError: a file of the run is damaged.
     """
     summary = summarise(run) if summary is None else summary
@@ -100,10 +101,12 @@ def write_summary(run: str | Path, summary: pd.DataFrame | None = None) -> pd.Da
     for name, text in (("csv", to_csv(summary)), ("md", to_markdown(tables)), ("tex", to_latex(tables))):
         path = Path(run) / f"summary.{name}"
         try:
-            with replacing(path) as temporary:
-                temporary.write_text(text, encoding="utf-8", newline="\n", errors="backslashreplace")
-        except OSError as error:
-            warnings.warn(f"{path}: not written ({error.strerror})", CamdbenchWarning, stacklevel=2)
+            write_whole(path, text, resumes=True)
+        except UnwritableFile as error:
+            cause = error.__cause__
+            if not (isinstance(cause, OSError) and cause.errno in WRONG_PATH):
+                raise
+            warnings.warn(f"{path}: not written ({cause.strerror})", CamdbenchWarning, stacklevel=2)
     return summary
 
 

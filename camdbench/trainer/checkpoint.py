@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,19 +15,18 @@ from pydantic import BaseModel
 from safetensors.torch import save
 from torch import Tensor
 
-from camdbench.core.files import replacing
+from camdbench.core.files import write_whole
 
 
 def write_weights(path: Path, state: Mapping[str, Tensor]) -> None:
     """Write a state dict as safetensors."""
-    with replacing(path) as temporary:  # safetensors' own save_file sets permissions that hide the file from other users
-        temporary.write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}))
+    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()})
+    write_whole(path, content, resumes=True)  # safetensors' own save_file sets permissions that hide the file from other users
 
 
 def write_json(path: Path, facts: Mapping[str, object]) -> None:
     """Write plain values as indented JSON."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(facts, indent=2, ensure_ascii=False) + "\n", resumes=True)
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
@@ -35,11 +35,12 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     def short(value: Any) -> Any:
         return f"{value:.6g}" if isinstance(value, float) else value
 
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        names = list(dict.fromkeys(name for row in rows for name in row))
-        writer.writerow(names)
-        writer.writerows([short(row.get(name, "")) for name in names] for row in rows)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer.writerow(names)
+    writer.writerows([short(row.get(name, "")) for name in names] for row in rows)
+    write_whole(path, text.getvalue(), resumes=True)
 
 
 def run_key(recipe: BaseModel, fingerprints: Mapping[str, str], device: torch.device) -> str:
@@ -50,8 +51,9 @@ def run_key(recipe: BaseModel, fingerprints: Mapping[str, str], device: torch.de
 
 def save_run(path: Path, key: str, state: Mapping[str, Any]) -> None:
     """Write the state of a run, made of tensors and plain values; replaces the file."""
-    with replacing(path) as temporary:
-        torch.save({"key": key, "state": dict(state)}, temporary)
+    content = io.BytesIO()  # so that a full disk raises OSError, not an error of torch
+    torch.save({"key": key, "state": dict(state)}, content)
+    write_whole(path, content.getbuffer(), resumes=True)
 
 
 def load_run(path: Path, key: str) -> dict[str, Any] | None:

@@ -56,6 +56,7 @@ def fit(
     resume: tuple[Path, str] | None = None,
     progress: Callable[[Epoch], None] | None = None,
     on_step: Callable[[StepProgress], None] | None = None,
+    on_resume: Callable[[Epoch], None] | None = None,
 ) -> TrainingResult:
     """Train the model of a task in place.
 
@@ -66,14 +67,17 @@ def fit(
         resume: file for the state after every epoch, and key of the run; a file with the same key is resumed.
         progress: called with every new line of the log.
         on_step: called after every step.
+        on_resume: called with the last line of a resumed run, which may have been killed before that epoch was shown.
 
     Raises:
         CamdbenchError: the loss is not finite.
     """
     run = RunState(task, recipe, accelerator)
+    writes = run.processes.is_main
     if resume is not None and (state := load_run(*resume)) is not None:
         run.load_state(state)
-    writes = run.processes.is_main
+        if on_resume is not None and writes:
+            on_resume(run.log[-1])
     for number in range(len(run.log) + 1, run.epochs + 1):
         run.begin(number)
         rate = run.rate

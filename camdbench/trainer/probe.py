@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from camdbench.core.errors import UsageError
+from camdbench.core.files import make_folder
 from camdbench.core.provenance import git_revision, now, versions
 from camdbench.core.references import is_reference
 from camdbench.core.registries import datasets
@@ -77,6 +78,7 @@ def probe(
 
     Raises:
         UsageError: the recipe is wrong, the data set has no masks, or the layer has no grid; raised before training.
+        UnwritableFile: a file cannot be written; finished epochs are kept.
         CamdbenchError: the loss is not finite.
     """
     plan = with_changes(read_probe(recipe) if not isinstance(recipe, ProbeRecipe) else recipe, model=model, seed=seed, epochs=epochs)
@@ -84,6 +86,7 @@ def probe(
     origin: dict[str, object] = {"versions": versions(), "git": git_revision(), "threads": torch.get_num_threads()}
     _check_alone()
     began = _begin(plan, where, data_root)
+    make_folder(Path(out), "--out")
     path = Path(out) / f"{plan.name}.safetensors"
     half = path.with_suffix(".resume")
     key = run_key(plan, began.fingerprints | {"weights": began.weights} | _code(plan, began) | data_record(plan.data.dataset), where)
@@ -94,6 +97,7 @@ def probe(
         split: score_segmenter(began.segmenter, began.splits[split], background=plan.background, device=where)
         for split in plan.data.evaluation
     }
+    path.unlink(missing_ok=True)  # of another training: weights never stand beside the files of other weights
     write_csv(path.with_suffix(".csv"), [line.flat() for line in result.log])
     for split, score in scores.items():
         write_csv(path.with_name(f"{plan.name}-{split}-confusion.csv"), _confusion(score))

@@ -12,7 +12,7 @@ import torch
 from accelerate import Accelerator
 
 from camdbench.core.errors import UsageError
-from camdbench.core.files import read_json
+from camdbench.core.files import make_folder, read_json
 from camdbench.core.provenance import git_revision, now, versions
 from camdbench.core.registries import losses
 from camdbench.datasets.loading import default_workers
@@ -105,6 +105,7 @@ def train(
 
     Raises:
         UsageError: the recipe is wrong, or the device is missing; raised before training.
+        UnwritableFile: a file cannot be written; finished epochs are kept.
         CamdbenchError: the loss is not finite, or an image cannot be read.
     """
     plan = with_changes(read_recipe(recipe) if not isinstance(recipe, TrainingRecipe) else recipe, seed=seed, epochs=epochs)
@@ -147,6 +148,8 @@ def _train(
     callbacks: Callbacks,
     source: NetworkSource | None,
 ) -> Path:
+    if accelerator.is_main_process:
+        make_folder(out, "--out")
     code = None if source is None else source.code
     origin: dict[str, object] = {"versions": versions(), "git": git_revision()}  # of the loaded code; files may change during the run
     train_images = splits[plan.data.train].partly_labelled(plan.data.labelled_fraction, plan.seed)
@@ -164,11 +167,13 @@ def _train(
     recorder = callbacks.recorder(classifier.to(device), validation, plan) if accelerator.is_main_process else None
     task = ClassificationTask(classifier, train_images, validation, plan, device, accelerator)
     report = partial(callbacks.after_epoch, recorder=recorder)
-    result = fit(task, plan, accelerator, resume=resume, progress=report, on_step=callbacks.on_step)
+    again = None if recorder is None else lambda line: recorder.after(line.epoch)
+    result = fit(task, plan, accelerator, resume=resume, progress=report, on_step=callbacks.on_step, on_resume=again)
     if not accelerator.is_main_process:
         return path
     classifier.network.load_state_dict(result.state)
     scores = {split: validate(classifier, splits[split], device=device) for split in plan.data.evaluation}
+    path.unlink(missing_ok=True)  # of another training: weights never stand beside the files of other weights
     write_csv(path.with_suffix(".csv"), [line.flat() for line in result.log])
     origin |= {} if source is None else {"network_code": code}
     origin |= {"device": device.type, "processes": accelerator.num_processes}

@@ -231,15 +231,6 @@ def test_a_full_or_closed_output_is_one_line_or_none(redirection: str, code: int
     assert line in done.stderr
 
 
-def test_a_stop_of_a_batch_system_is_an_interrupt(tmp_path: Path):
-    text = PLUGIN.replace("raise KeyboardInterrupt", "import os, signal; os.kill(os.getpid(), signal.SIGTERM); import time; time.sleep(9)")
-    (tmp_path / "mine.py").write_text(text)
-    words = ["run", "-q", "--plugin", "mine.py", "-e", "interrupts", "-m", "ad", "--limit", "2", "--device", "cpu"]
-    done = subprocess.run([sys.executable, "-m", "camdbench", *words], capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert done.returncode == 130
-    assert "interrupted: finished work is kept" in done.stderr
-
-
 def test_a_deleted_folder_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -9,10 +10,22 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.faults import failing, largest_file, read_only
 from pydantic import BaseModel
 
-from camdbench.core.errors import CamdbenchError, UsageError
-from camdbench.core.files import AlreadyWritten, creating, read_fields, read_json, read_text, reading, replacing, to_json
+from camdbench.core.errors import CamdbenchError, UnwritableFile, UsageError
+from camdbench.core.files import (
+    AlreadyWritten,
+    creating,
+    make_folder,
+    read_fields,
+    read_json,
+    read_text,
+    reading,
+    replacing,
+    to_json,
+    write_whole,
+)
 
 BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
     f"{b}: &{b} [{', '.join(8 * [f'*{a}'])}]\n" for a, b in zip("abcdef", "bcdefg", strict=True)
@@ -68,6 +81,52 @@ class TestCreating:
 
         monkeypatch.setattr(os, "link", link)
         self.test_the_first_of_two_writers_wins(tmp_path)
+
+
+class TestUnwritable:
+    @pytest.mark.parametrize("call", ["mkdir", "fsync", "replace"])
+    @pytest.mark.parametrize(
+        ("number", "fix"),
+        [
+            (errno.ENOSPC, "free space on the disk"),
+            (errno.EDQUOT, "free space within the quota"),
+            (errno.EIO, "check the disk"),
+            (errno.EFBIG, "raise the limit of a file's size (ulimit -f)"),
+            (errno.EROFS, ""),
+        ],
+    )
+    def test_the_line_names_file_reason_and_fix(self, call: str, number: int, fix: str, tmp_path: Path) -> None:
+        file = tmp_path / "new" / "a.txt"
+        with failing(call, number, 0, tmp_path), pytest.raises(CamdbenchError) as raised:
+            write_whole(file, "text")
+        assert str(raised.value) == f"{file}: cannot be written ({os.strerror(number)}); {fix}{', ' if fix else ''}choose another folder"
+        assert raised.value.exit_code == (1 if fix else 2)
+        with failing(call, number, 0, tmp_path), pytest.raises(UnwritableFile) as raised:
+            write_whole(tmp_path / "again" / "a.txt", "text", resumes=True)
+        end = "finished work is kept, run the same command again"
+        assert str(raised.value).endswith(f"({os.strerror(number)}); {fix or 'check the folder'}, {end}")
+        assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+    def test_a_folder_that_cannot_be_synced_is_no_error_but_a_damaged_disk_is(self, tmp_path: Path) -> None:
+        with failing("fsync", errno.EINVAL, 1, tmp_path):  # the first call is for the file
+            write_whole(tmp_path / "a.txt", "text")
+        with failing("fsync", errno.EIO, 1, tmp_path), pytest.raises(UnwritableFile, match="check the disk"):
+            write_whole(tmp_path / "a.txt", "text")
+
+    def test_an_old_file_is_kept_if_the_system_refuses_the_new_one(self, tmp_path: Path) -> None:
+        write_whole(tmp_path / "a.txt", "old")
+        with largest_file(3), pytest.raises(UnwritableFile, match=r"File too large.*ulimit -f"):
+            write_whole(tmp_path / "a.txt", "longer")
+        assert (tmp_path / "a.txt").read_text() == "old"
+        assert len(list(tmp_path.iterdir())) == 1
+
+    def test_a_folder_of_results_is_checked_before_the_work(self, tmp_path: Path) -> None:
+        make_folder(tmp_path / "a" / "b", "--out")
+        with read_only(tmp_path), pytest.raises(UsageError, match=r"--out = .*b: cannot be written \(Permission denied\); choose another"):
+            make_folder(tmp_path / "a" / "b", "--out")
+        with failing("mkdir", errno.ENOSPC, 0, tmp_path), pytest.raises(UnwritableFile, match="free space on the disk, choose another"):
+            make_folder(tmp_path / "c", "--out")
+        assert list((tmp_path / "a" / "b").iterdir()) == []
 
 
 class TestFields:

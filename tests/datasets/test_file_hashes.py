@@ -123,6 +123,21 @@ def test_the_folder_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert cache_folder() == tmp_path / "camdbench"
 
 
+def test_without_a_home_or_a_writable_one_nothing_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, opened: Opened) -> None:
+    """As in a container whose user has no name."""
+    files = write(tmp_path / "data", 1)
+    for name in ("CAMDBENCH_HOME", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    monkeypatch.setattr("sys.platform", "linux")
+    assert cache_folder() is None
+    expected = file_hashes(files)
+    for home in ("/proc/nowhere", "/dev/null"):
+        monkeypatch.setenv("CAMDBENCH_HOME", home)
+        assert file_hashes(files) == expected
+    assert opened() == 3 * ["0.bin"]
+
+
 READERS: list[tuple[Callable[..., Any], Callable[..., Any], str, dict[str, Any]]] = [
     (fixtures.pets, pets, "trainval", {}),
     (fixtures.voc2012, voc2012, "val", {}),

@@ -8,7 +8,7 @@ import pytest
 import torchvision.datasets
 from helpers import dataset_layouts as fixtures
 
-from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.core.errors import CamdbenchError, UnwritableFile, UsageError
 from camdbench.core.registries import datasets
 from camdbench.datasets.download import fetch
 from camdbench.datasets.open_dataset import available_annotations, check_dataset, open_dataset
@@ -95,11 +95,16 @@ class TestDownload:
             fetch("cub200", "test", tmp_path)
 
     def test_a_failed_download_is_a_failure_in_one_line(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        reason = OSError("no route to host")
+
         def constructor(root: str, **given: object) -> None:
-            raise OSError("no route to host")
+            raise reason
 
         monkeypatch.setattr(torchvision.datasets, "OxfordIIITPet", constructor)
         with pytest.raises(CamdbenchError, match=r"pets: download to .* failed: no route to host; get it from https://www\.robots"):
+            fetch("pets", "test", tmp_path)
+        reason = OSError(28, "No space left on device")
+        with pytest.raises(UnwritableFile, match=r"cannot be written \(No space left on device\); free space on the disk"):
             fetch("pets", "test", tmp_path)
 
     def test_the_facts_say_what_can_be_fetched(self) -> None:

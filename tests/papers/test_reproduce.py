@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from helpers import killed, kills
 from helpers.dataset_layouts import pets
 
 from camdbench.cli.main import run_cli
@@ -59,6 +60,17 @@ def test_the_same_command_again_does_nothing_twice() -> None:
     assert {path: path.stat().st_mtime_ns for path in parts} == parts
     assert values(first).items() <= values(again).items()
     assert len(list(Path("out/runs").iterdir())) == 1
+
+
+def test_a_reproduction_killed_at_a_step_on_the_disk_ends_with_the_table_and_the_weights_of_one_that_was_not(tmp_path: Path) -> None:
+    kills.write_recipes(tmp_path)
+    words = ["reproduce", "mine.yaml", "--train", "-q", "--limit", "4", "--method", "e", "--device", "cpu", "--out"]
+    with killed.photographed(tmp_path / "out", tmp_path / "killed") as copies:
+        assert run_cli([*words, str(tmp_path / "out")]) == 0
+    expected = kills.result_of_reproduction(tmp_path / "out")
+    for copy in copies[2 :: len(copies) // 3]:  # in other folders than the one where they began
+        assert run_cli([*words, str(copy)]) == 0
+        assert kills.result_of_reproduction(copy) == expected
 
 
 def test_cells_differ_where_class_and_images_do() -> None:

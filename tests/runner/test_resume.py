@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import sys
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -13,7 +17,9 @@ import pytest
 from helpers import killed
 from helpers.processes import forkserver
 
+from camdbench.core import provenance
 from camdbench.core.registry import load_plugin
+from camdbench.runner import run_directory
 from camdbench.tables.load import load_rows, load_run, load_usage
 
 pytestmark = pytest.mark.timeout(600)  # processes start slowly on a busy machine
@@ -88,6 +94,32 @@ def test_processes_killed_one_after_the_other_end_with_the_rows_of_one_that_was_
     pd.testing.assert_frame_equal(rows(out), rows(tmp_path / "whole"))
     pd.testing.assert_frame_equal(usage(out), usage(tmp_path / "whole"))
     assert len(list(out.glob("usage/*/part-00000-*.parquet"))) == 2  # of the unit, and of the explainer that was left of it
+
+
+def test_a_folder_that_is_copied_goes_on_elsewhere_also_by_a_clock_that_is_a_day_behind(tmp_path: Path) -> None:
+    killed.run(out=tmp_path / "whole", **REQUEST)
+    die(8, out=tmp_path / "begun", **REQUEST)
+    copy = tmp_path / "other" / "copied"
+    shutil.copytree(tmp_path / "begun", copy, copy_function=shutil.copyfile)
+    shutil.rmtree(tmp_path / "begun")
+
+    class Yesterday(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime.now(tz) - timedelta(days=1)
+
+    with (
+        patch.object(sys.modules[run_directory.Session.__module__], "datetime", Yesterday),
+        patch.object(provenance, "datetime", Yesterday),
+    ):
+        killed.run(out=copy, **REQUEST)
+    pd.testing.assert_frame_equal(rows(copy), rows(tmp_path / "whole"))
+    assert set(load_rows(copy)["run"]) == {load_run(copy)["run"]} == {"begun"}
+    first, second = load_run(copy)["sessions"]  # by their clocks
+    assert first["end"] is not None
+    assert second["end"] is None
+    assert first["start"] < second["start"]
+    assert list(load_rows(copy)["explainer"].unique()) == list(load_rows(tmp_path / "whole")["explainer"].unique())
 
 
 def test_a_process_killed_within_an_explainer_loses_that_batch_alone(tmp_path: Path) -> None:

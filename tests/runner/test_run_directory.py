@@ -76,9 +76,9 @@ def test_maps_are_stored_beside_the_rows(tmp_path: Path):
 def test_a_replaced_file_is_the_old_one_until_it_is_the_new_one(tmp_path: Path):
     path = tmp_path / "record"
     path.write_text("old")
-    with pytest.raises(FileNotFoundError), replacing(path) as temporary:
+    with pytest.raises(RuntimeError), replacing(path) as temporary:
         temporary.write_text("half of the n")
-        (tmp_path / "missing").read_text()
+        raise RuntimeError
     assert path.read_text() == "old"
     with replacing(path) as temporary:
         temporary.write_text("new")

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers import killed
 from helpers.killed import run as run_in_chunks
 from safetensors.torch import save_file
 
@@ -240,3 +241,12 @@ def test_a_metric_of_the_user_scores_saved_maps(kept: Path, tmp_path: Path):
     assert np.array_equal(values(mixed, metric="second_largest"), np.sort(finished.flatten(1).numpy())[:, -2])
     named = camdbench.score(kept, metrics={"second": second_largest}, out=tmp_path / "named")
     assert np.array_equal(values(named, metric="second"), values(mixed, metric="second_largest"))
+
+
+def test_a_scoring_killed_before_any_step_on_the_disk_ends_with_the_rows_of_one_that_was_not(kept: Path, tmp_path: Path):
+    with killed.photographed(tmp_path / "whole", tmp_path / "killed") as copies:
+        expected = camdbench.score(kept, "ai", out=tmp_path / "whole")
+    assert len(copies) > 8
+    for copy in copies[::2]:
+        found = camdbench.score(kept, "ai", out=copy)
+        pd.testing.assert_frame_equal(found.drop(columns="run"), expected.drop(columns="run"))

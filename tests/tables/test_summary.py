@@ -249,7 +249,7 @@ def test_a_directory_that_cannot_be_written_is_summarised_with_a_warning_for_eac
     def refuse(*_: object, **__: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(Path, "write_text", refuse)
+    monkeypatch.setattr(Path, "write_bytes", refuse)
     assert run_cli(["summarise", str(run)]) == 0
     shown = capsys.readouterr()
     assert "gradcam" in shown.out

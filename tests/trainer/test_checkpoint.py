@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from camdbench.trainer import checkpoint
+from camdbench.core.errors import UnwritableFile
 from camdbench.trainer.checkpoint import write_csv, write_json, write_weights
 
 
@@ -35,10 +35,10 @@ def test_a_crash_leaves_the_old_file_and_no_rubbish(tmp_path: Path, monkeypatch:
     write_json(path, {"old": 1})
 
     def broken(*_: object, **__: object) -> str:
-        raise OSError("disk full")
+        raise OSError(28, "disk full")
 
-    monkeypatch.setattr(checkpoint.json, "dumps", broken)
-    with pytest.raises(OSError, match="disk full"):
+    monkeypatch.setattr(Path, "replace", broken)
+    with pytest.raises(UnwritableFile, match=r"a\.json: cannot be written \(No space left on device\); free space on the disk"):
         write_json(path, {"new": 1})
     assert json.loads(path.read_text()) == {"old": 1}
     assert list(tmp_path.iterdir()) == [path]

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.faults import largest_file
 from PIL import Image
 
-from camdbench.core.errors import UsageError
+from camdbench.core.errors import UnwritableFile, UsageError
 from camdbench.trainer.run_state import Epoch
 from camdbench.trainer.tensorboard_log import TensorBoardLog
 
@@ -33,6 +34,17 @@ def test_every_finite_column_is_a_curve_and_a_picture_is_a_picture(tmp_path: Pat
     (picture,) = found.Images("epoch")
     assert picture.step == 3
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(picture.encoded_image_string))), pixels)
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("tensorboard")
+    board = TensorBoardLog(tmp_path)
+    with largest_file(100), pytest.raises(UnwritableFile, match=r"events.*: cannot be written \(File too large\); raise the limit"):
+        for _ in range(2):
+            board.line(LINE)
+    assert capfd.readouterr().err == ""
+    with pytest.raises(UsageError, match=r"--tensorboard = .*: cannot be written"):
+        TensorBoardLog(next(tmp_path.iterdir()) / "below")
 
 
 def test_without_the_package_the_error_names_the_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

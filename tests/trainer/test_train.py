@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers import killed
 from helpers.dataset_layouts import pets
 from helpers.live_tensors import live_tensors, without_collection
 from safetensors.torch import load_file
@@ -18,6 +19,7 @@ from camdbench.models.shortcuts_net import LAYER, shortcuts_network
 from camdbench.trainer.recipe import TrainingRecipe, check_recipe
 from camdbench.trainer.run_state import Epoch
 from camdbench.trainer.train import train
+from camdbench.trainer.training_previews import Preview
 
 
 @pytest.fixture
@@ -78,6 +80,34 @@ def test_a_run_that_was_cut_short_goes_on_as_if_it_had_not_been(tiny: TrainingRe
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert whole.with_suffix(".csv").read_text() == cut.with_suffix(".csv").read_text()
     assert {path.suffix for path in (tmp_path / "cut").iterdir()} == {".safetensors", ".json", ".csv"}
+
+
+def test_a_training_killed_before_any_step_on_the_disk_ends_with_the_weights_of_one_that_was_not(
+    tiny: TrainingRecipe, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    other = load_file(train(tiny, out=out, device="cpu", seed=1))
+    seen = list[str]()
+
+    def show(preview: Preview) -> None:
+        seen.append(preview.name)
+
+    with killed.photographed(out, tmp_path / "killed") as copies:
+        whole = load_file(train(tiny, out=out, device="cpu", preview_images=1, on_preview=show))
+    assert seen == ["epoch-001", "epoch-002", "before-after"]
+    assert len(copies) == 2 + 1 + 3 + 1  # the state of two epochs, the old weights, three files, and the state makes way
+    for copy in copies:
+        path = copy / "tiny.safetensors"
+        if path.exists():  # weights beside facts are never those of another seed
+            of_seed = [other, whole][not json.loads((copy / "tiny.json").read_text())["seed"]]
+            assert all(torch.equal(of_seed[name], found) for name, found in load_file(path).items())
+        seen.clear()
+        train(tiny, out=copy, device="cpu", preview_images=1, on_preview=show)
+        assert seen[-2:] == ["epoch-002", "before-after"]  # shown again, as the kill may have come before
+        assert all(torch.equal(whole[name], found) for name, found in load_file(path).items())
+        assert (copy / "tiny.csv").read_text() == (out / "tiny.csv").read_text()
+        assert json.loads((copy / "tiny.json").read_text()) | {"date": ""} == json.loads((out / "tiny.json").read_text()) | {"date": ""}
+        assert sorted(file.suffix for file in copy.glob("[!.]*")) == [".csv", ".json", ".safetensors"]
 
 
 def test_another_recipe_begins_anew(tiny: TrainingRecipe, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from camdbench.core.errors import UsageError
-from camdbench.core.files import replacing
+from camdbench.core.files import write_whole
 from camdbench.core.progress import in_notebook
 from camdbench.core.row import Status
 from camdbench.functional.map_overlay import overlay
@@ -151,8 +151,9 @@ def _save(path: str | Path, arrays: Mapping[str, Any]) -> None:
     file = Path(path)
     if file.suffix != ".npz":
         raise UsageError(f"{file}: unknown suffix; choose .npz")
-    with replacing(file) as temporary, temporary.open("wb") as opened:
-        np.savez_compressed(opened, **arrays)
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    write_whole(file, content.getbuffer())
 
 
 def _show(found: Sequence[Explanation], limit: int) -> None:
