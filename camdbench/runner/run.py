@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -81,12 +81,12 @@ def run(
     named = {"explainers": explainers, "metrics": metrics, "own": own}
     named |= dict(zip(DATA_OPTIONS, (labels, boxes, masks, columns, images, preprocess, size), strict=True))
     given = {name: value for name, value in named.items() if value is not None} | options  # others are those of the configuration
-    with _opened(config, given, resources) as (request, objects):
-        from camdbench.runner.executors import EXECUTORS, check_objects  # imports torch, so only after the check
+    with _opened(config, given, resources) as (request, objects), ExitStack() as stack:
+        from camdbench.runner.executors import executing  # imports torch, so only after the check
         from camdbench.runner.prepare import prepare, session_facts
         from camdbench.runner.resolved import write_resolved
 
-        check_objects(request, objects)
+        execute = stack.enter_context(executing(request, objects))
         prepared = prepare(request, objects)
         write_resolved(prepared)
         (units, jobs), directory = prepared.missing(), prepared.directory
@@ -95,9 +95,10 @@ def run(
             shown.start(directory.root, jobs, jobs - sum(len(unit.explainers) for unit in units))
             if units:
                 with directory.session(**session_facts(prepared)) as session:
-                    for done in EXECUTORS[request.config.executor](prepared, units):
+                    workers = dict[str, dict[str, Any]]()
+                    for done in stack.enter_context(closing(execute(prepared, units))):
                         count = len(done.unit.explainers)
-                        session.add(count, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine)
+                        session.add(count, asdict(done.passes), done.boxes_dropped, **done.facts(workers))
                         shown.advance(count, f"{done.unit.model}, images {done.unit.start}-{done.unit.stop - 1}")
         directory.clear_partial()
         rows = load_rows(directory.root)
