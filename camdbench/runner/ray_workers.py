@@ -108,9 +108,9 @@ class Pool:
             while left:
                 for worker, unit, answer in self._answers():
                     if isinstance(answer, _Death):
+                        self._end(worker)  # one that is only out of reach would go on
                         self._count(unit, answer)
                         waiting.extendleft([] if unit is None else [unit])
-                        self._add()
                         continue
                     self._idle.append(worker)
                     if unit is None:
@@ -123,12 +123,15 @@ class Pool:
                     self._doing[worker.run.remote(unit)] = worker, unit
         finally:
             for worker in [*self._idle, *(worker for worker, _ in self._doing.values())]:
-                with suppress(Exception):  # a worker or a cluster that is gone
-                    self._ray.kill(worker)
+                self._end(worker)
 
     def _add(self) -> None:
         worker = self._hire()
         self._doing[worker.meet.remote()] = worker, None
+
+    def _end(self, worker: Any) -> None:
+        with suppress(Exception):  # of a worker or a cluster that is gone
+            self._ray.kill(worker)
 
     def _answers(self) -> Iterator[tuple[Any, Unit | None, Any]]:
         """Answers that have arrived, each with its worker and unit; after a pause without any, look whether one can come."""
@@ -158,13 +161,21 @@ class Pool:
             return _Death(_reason(error))
 
     def _count(self, unit: Unit | None, death: _Death) -> None:
-        """Count a death; a warning, or an error if the unit has cost too many workers."""
+        """Count a death and start another worker; workers that die before their first unit are not replaced without end.
+
+        Raises:
+            CamdbenchError: the unit has cost too many workers, or none is left.
+        """
         self._deaths[unit] += 1
+        too_many, others = self._deaths[unit] >= ATTEMPTS, bool(self._doing or self._idle)
         what = "before its first unit" if unit is None else f"with model {unit.model}, images {unit.start}-{unit.stop - 1}"
-        if self._deaths[unit] >= ATTEMPTS:
-            fix = "look at the memory of the hosts, use a smaller --batch-size" if unit else "look at the memory of the hosts"
-            raise CamdbenchError(f"--executor ray: {ATTEMPTS} workers died {what} ({death}); {fix}; {_KEPT}")
-        warnings.warn(f"a worker died {what} ({death}); another one goes on", CamdbenchWarning, stacklevel=2)
+        if too_many and (unit is not None or not others):
+            fix = "look at the memory of the hosts" + (", or use a smaller --batch-size" if unit else "")
+            raise CamdbenchError(f"--executor ray: {self._deaths[unit]} workers died {what} ({death}); {fix}; {_KEPT}")
+        more = "the others go on" if too_many else "another one takes its place"
+        warnings.warn(f"a worker died {what} ({death}); {more}", CamdbenchWarning, stacklevel=2)
+        if not too_many:
+            self._add()
 
     def _check_hope(self, seconds: float) -> None:
         """Look at a cluster in which no worker computes.
