@@ -39,6 +39,7 @@ class RemoteWorker:
     def __init__(self, terms: Terms, arguments: bytes, threads: int | None) -> None:
         self._terms, self._arguments, self._threads = terms, arguments, threads
         self._worker: Worker | None = None
+        self._checked = set[str]()  # models whose weights are those of the run
 
     def meet(self) -> Any:
         """Check this host and load what the run needs; return the answer of `Terms.meet`.
@@ -62,7 +63,9 @@ class RemoteWorker:
         """
         assert self._worker is not None
         with _naming_host():
-            self._terms.check_weights(unit.model, self._worker.resources.classifier(unit.model).weights_hash())
+            if unit.model not in self._checked:
+                self._terms.check_weights(unit.model, self._worker.resources.classifier(unit.model).weights_hash())
+                self._checked.add(unit.model)
             return replace(self._worker.run(unit), worker=f"{socket.gethostname()}:{os.getpid()}")
 
 
@@ -119,7 +122,7 @@ class Pool:
                         left -= 1
                         yield answer
                 while waiting and self._idle:
-                    worker, unit = self._idle.pop(), waiting.popleft()
+                    worker, unit = self._idle.pop(0), waiting.popleft()
                     self._doing[worker.run.remote(unit)] = worker, unit
         finally:
             for worker in [*self._idle, *(worker for worker, _ in self._doing.values())]:

@@ -87,6 +87,7 @@ def compute(monkeypatch: pytest.MonkeyPatch) -> Callable[[Cluster], list[Unit]]:
 DEATH = ActorError()
 
 
+@pytest.mark.filterwarnings("ignore:a worker died")
 @pytest.mark.parametrize(
     ("scripts", "warning", "hired"),
     [
