@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers.own_code import OWN
 from helpers.toys import toy_batch, toy_classifier
 from PIL import Image
 
@@ -29,26 +30,6 @@ from camdbench.tables.load import load_run
 REQUEST: dict[str, Any] = {"explainers": "gradcam,random", "metrics": "ad,ag", "limit": 70, "device": "cpu"}
 
 
-OWN = """
-import torch
-from torch import nn
-from camdbench import Classifier
-
-def small(width: int = 4):
-    torch.manual_seed(0)
-    layers = nn.Conv2d(3, width, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 8)
-    return Classifier(nn.Sequential(*layers), "1", mean=0.5, std=0.25)
-
-def first(trace, *, count: int = 1):
-    return trace.activations[:, :count].sum(1)
-
-def inside(classifier, images, maps, targets, *, power: int = 1):
-    return maps.mean((1, 2)) ** power
-
-def pictures():
-    generator = torch.Generator().manual_seed(0)
-    return [(torch.rand(3, 32, 32, generator=generator), index % 8) for index in range(40)]
-"""
 
 
 @pytest.mark.timeout(240)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from runner.test_executors import OWN
+from helpers.own_code import OWN
 
 import camdbench
 
