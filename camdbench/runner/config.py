@@ -90,9 +90,10 @@ class RunConfig:
     ] = None
     batch_size: Annotated[int, Setting("Images per batch; halved if memory runs out.", role="execution", ge=1)] = 16
     out: Annotated[File | None, Setting("Run directory.", role="execution", metavar="DIR", default_help="runs/DATASET-SPLIT-HASH")] = None
-    executor: Annotated[Literal["local", "ray"], Setting("local, or ray with one worker per GPU of a Ray cluster.", role="execution")] = (
-        "local"
-    )
+    executor: Annotated[
+        Literal["local", "ray"],
+        Setting("local, or ray: workers on a Ray cluster, with a GPU each, or with as many cores as torch has threads.", role="execution"),
+    ] = "local"
     save_maps: Annotated[Literal["none", "raw"], Setting("Maps to store: none, or the raw maps of the explainers.")] = "none"
     weights: Annotated[
         File | None,

@@ -63,7 +63,9 @@ def check_room(ray: Any, needs: Mapping[str, float]) -> None:
         return
     hosts = [host["Resources"] for host in ray.nodes() if host["Alive"]]
     if "GPU" in needs:
-        raise UsageError(f"--executor ray: none of {len(hosts)} host(s) of the cluster has a GPU; use --device cpu, or ray start --num-gpus")
+        raise UsageError(
+            f"--executor ray: none of {len(hosts)} host(s) of the cluster has a GPU; use --device cpu, or ray start --num-gpus"
+        )
     most = int(max((host.get("CPU", 0) for host in hosts), default=0))
     fix = f"set OMP_NUM_THREADS={most}" if most else "start a host with cores (ray start --num-cpus)"
     raise UsageError(
@@ -76,7 +78,7 @@ def _connect(ray: Any, address: str) -> None:
     from ray._private import worker
 
     _check_address(address)
-    worker._worker_logs_enabled = False  # noqa: SLF001 - errors of the cluster would be printed on stdout
+    worker._worker_logs_enabled = False
     try:
         ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.CRITICAL)
     except Exception as error:  # of any class: ConnectionError, RuntimeError, ValueError

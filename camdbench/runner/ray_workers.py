@@ -95,7 +95,8 @@ class Pool:
     def __init__(self, ray: Any, terms: Terms, hire: Callable[[], Any], room: Callable[[], int]) -> None:
         self._ray, self._terms, self._hire, self._room = ray, terms, hire, room
         self._doing = dict[Any, tuple[Any, Unit | None]]()  # by awaited answer: worker, and its unit if it has met the terms
-        self._idle, self._deaths, self._last = list[Any](), Counter[Unit | None](), time.monotonic()
+        self._workers, self._idle = list[Any](), list[Any]()
+        self._deaths, self._last = Counter[Unit | None](), time.monotonic()
 
     def compute(self, units: Sequence[Unit]) -> Generator[UnitSummary]:
         """Compute units and yield each when it is finished; the workers end with the generator.
@@ -125,14 +126,16 @@ class Pool:
                     worker, unit = self._idle.pop(0), waiting.popleft()
                     self._doing[worker.run.remote(unit)] = worker, unit
         finally:
-            for worker in [*self._idle, *(worker for worker, _ in self._doing.values())]:
+            for worker in list(self._workers):
                 self._end(worker)
 
     def _add(self) -> None:
         worker = self._hire()
+        self._workers.append(worker)
         self._doing[worker.meet.remote()] = worker, None
 
     def _end(self, worker: Any) -> None:
+        self._workers.remove(worker)
         with suppress(Exception):  # of a worker or a cluster that is gone
             self._ray.kill(worker)
 
@@ -158,7 +161,9 @@ class Pool:
         except self._ray.exceptions.RayActorError as error:
             if error.actor_init_failed:
                 reason = str(error).strip().splitlines()[-1]
-                raise CamdbenchError(f"--executor ray: a worker cannot start ({reason}); install the same camdbench on all hosts") from error
+                raise CamdbenchError(
+                    f"--executor ray: a worker cannot start ({reason}); install the same camdbench on all hosts"
+                ) from error
             return _Death(_reason(error))
         except self._ray.exceptions.RayError as error:
             return _Death(_reason(error))
@@ -170,7 +175,7 @@ class Pool:
             CamdbenchError: the unit has cost too many workers, or none is left.
         """
         self._deaths[unit] += 1
-        too_many, others = self._deaths[unit] >= ATTEMPTS, bool(self._doing or self._idle)
+        too_many, others = self._deaths[unit] >= ATTEMPTS, bool(self._workers)
         what = "before its first unit" if unit is None else f"with model {unit.model}, images {unit.start}-{unit.stop - 1}"
         if too_many and (unit is not None or not others):
             fix = "look at the memory of the hosts" + (", or use a smaller --batch-size" if unit else "")

@@ -30,8 +30,6 @@ from camdbench.tables.load import load_run
 REQUEST: dict[str, Any] = {"explainers": "gradcam,random", "metrics": "ad,ag", "limit": 70, "device": "cpu"}
 
 
-
-
 @pytest.mark.timeout(240)
 @pytest.mark.filterwarnings("ignore")  # Ray's own, at its start and end
 def test_a_ray_cluster_gives_the_rows_of_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

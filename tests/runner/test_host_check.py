@@ -77,7 +77,7 @@ def test_other_images_and_weights_are_refused(run: Run):
     with agreed(run) as terms:
         with pytest.raises(UsageError, match="other images than on the host of the command"):
             terms.check_images(list(run.resources.images.ids)[::-1])
-        with pytest.raises(UsageError, match="model toy has weights abc, not [0-9a-f]{16}; give all hosts the same weights"):
+        with pytest.raises(UsageError, match=r"model toy has weights abc, not [0-9a-f]{16}; give all hosts the same weights"):
             terms.check_weights("toy", "abc")
 
 

@@ -150,7 +150,7 @@ def test_an_error_in_a_worker_is_the_line_of_a_serial_run(folder: Path):
 @pytest.mark.parametrize("kind", ["nothing listens", "nothing answers"])
 def test_an_address_that_does_not_answer_is_one_line_in_time(folder: Path, kind: str):
     with socket.create_server(("127.0.0.1", 0)) as server:
-        address = "127.0.0.1:{}".format(server.getsockname()[1])
+        address = f"127.0.0.1:{server.getsockname()[1]}"
         if kind == "nothing listens":
             server.close()
         begun = time.monotonic()

@@ -33,6 +33,13 @@ class ActorError(Exception):
         self.actor_init_failed = actor_init_failed
 
 
+class Reference:
+    """As an object reference, whose value arrives at once or never."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
 class Hired:
     """A worker that answers as its script says: first to `meet`, then to each `run`; after that it computes."""
 
@@ -42,7 +49,7 @@ class Hired:
 
     def _next(self, unit: Unit | None = None) -> Any:
         said = self.script.pop(0) if self.script else None
-        return SimpleNamespace(value=("answer", unit) if said is None else said)
+        return Reference(("answer", unit) if said is None else said)
 
 
 class Cluster:
@@ -97,7 +104,7 @@ DEATH = ActorError()
         ([[None, None, DEATH], [None, ActorError("the node is low on memory")]], "its host ran out of memory", 4),
         ([[DEATH], [DEATH], [DEATH], [DEATH]], "before its first unit", 5),
         ([[DEATH], [], [DEATH], [DEATH], [DEATH]], "the others go on", 5),  # such workers are not replaced without end
-        ([[NEVER], [None, *[DEATH] * 1]], "died with", 3),
+        ([[NEVER], [None, DEATH]], "died with", 3),
         ([[None, OSError("the object is lost")]], "died with", 3),
     ],
 )
