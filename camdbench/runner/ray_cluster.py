@@ -6,6 +6,8 @@ import logging
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from typing import Any
 from camdbench.core.errors import UsageError
 
 _SECONDS = 10.0  # that a host may take to answer
+_HEALTHY = 60.0  # that a cluster may take to answer
 _SHOWN = 300  # characters of a reason
 _START = "start the cluster (ray start --head), or unset RAY_ADDRESS to use this machine alone"
 
@@ -36,7 +39,7 @@ def joined() -> Generator[Any]:
         return
     try:
         with _handler_kept():
-            _connect(ray, os.environ.get("RAY_ADDRESS", ""))
+            _connect(ray, os.environ.get("RAY_ADDRESS") or "local")
         yield ray
     finally:
         ray.shutdown()
@@ -77,26 +80,38 @@ def check_room(ray: Any, needs: Mapping[str, float]) -> None:
 def _connect(ray: Any, address: str) -> None:
     from ray._private import worker
 
-    _check_address(address)
-    worker._worker_logs_enabled = False
+    if address != "local":
+        _check_address(address)
+    worker._worker_logs_enabled = False  # errors of the cluster would be printed on stdout
     try:
-        ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.CRITICAL)
+        ray.init(address, log_to_driver=False, include_dashboard=False, logging_level=logging.CRITICAL)
     except Exception as error:  # of any class: ConnectionError, RuntimeError, ValueError
         reason = " ".join(str(error).split())[:_SHOWN] or type(error).__name__
-        where = f"RAY_ADDRESS = {address}" if address else "--executor ray"
+        where = "--executor ray" if address == "local" else f"RAY_ADDRESS = {address}"
         raise UsageError(f"{where}: no cluster ({reason}); {_START}") from error
 
 
 def _check_address(address: str) -> None:
-    """Refuse an address at which nothing listens, for which Ray waits minutes.
+    """Refuse an address at which no cluster answers, for which `ray.init` waits a quarter of an hour.
 
     Raises:
         UsageError: not an address, or no answer.
     """
-    if address in ("", "auto", "local"):
-        return
     if "://" in address:
         raise UsageError(f"RAY_ADDRESS = {address}: Ray Client is not supported; run the command on a host of the cluster with HOST:PORT")
+    if address != "auto":
+        _check_port(address)
+    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", *([] if address == "auto" else ["--address", address])]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=_HEALTHY, check=False)
+    except subprocess.TimeoutExpired:
+        raise UsageError(f"RAY_ADDRESS = {address}: no cluster answers in {_HEALTHY:.0f} s; {_START}") from None
+    if done.returncode:
+        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no answer"]
+        raise UsageError(f"RAY_ADDRESS = {address}: no cluster ({lines[-1][:_SHOWN]}); {_START}")
+
+
+def _check_port(address: str) -> None:
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         raise UsageError(f"RAY_ADDRESS = {address}: expected HOST:PORT, auto or local")

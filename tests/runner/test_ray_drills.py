@@ -19,7 +19,7 @@ from helpers.own_code import OWN
 
 import camdbench
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900), pytest.mark.filterwarnings("ignore")]
 
 SLOW = """
 import os, signal, time
@@ -65,7 +65,8 @@ def start(*words: str, **environment: str) -> subprocess.Popen[str]:
 
 def finish(*words: str, **environment: str) -> tuple[int, str, str]:
     process = start(*words, **environment)
-    out, err = process.communicate(timeout=200)
+    with process:
+        out, err = process.communicate(timeout=400)
     return process.returncode, out, err
 
 
@@ -157,7 +158,7 @@ def test_an_address_that_does_not_answer_is_one_line_in_time(folder: Path, kind:
         code, out, err = finish("--executor", "ray", "--out", "run", RAY_ADDRESS=address)
     assert (code, out, len(err.splitlines())) == (2, "", 1)
     assert err.startswith(f"Error: RAY_ADDRESS = {address}: ")
-    assert time.monotonic() - begun < 90
+    assert time.monotonic() - begun < 120
     assert not (folder / "run").exists()
 
 
