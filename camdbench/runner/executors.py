@@ -37,9 +37,9 @@ def executing(request: Request, resources: Resources | None = None) -> Generator
         return
     check_objects(request, resources)
     device, threads = pick_device(request.config.device), torch.get_num_threads()
-    if device.index is not None:
+    if ":" in str(device):
         raise UsageError(f"--device = {device}: --executor ray gives each worker one GPU; use --device {device.type}")
-    needs = {"GPU": 1} if device.type == "cuda" else {"CPU": threads}
+    needs: dict[str, float] = {"GPU": 1} if device.type == "cuda" else {"CPU": threads}
     with joined() as cluster:
         check_room(cluster, needs)
         yield partial(ray, cluster, needs)

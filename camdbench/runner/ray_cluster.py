@@ -82,7 +82,8 @@ def _connect(ray: Any, address: str) -> None:
 
     if address != "local":
         _check_address(address)
-    worker._worker_logs_enabled = False  # errors of the cluster would be printed on stdout
+    # Errors of the cluster would be printed on stdout; the flag is that of Ray's debugger.
+    worker._worker_logs_enabled = False  # pyright: ignore[reportPrivateUsage]
     try:
         ray.init(address, log_to_driver=False, include_dashboard=False, logging_level=logging.CRITICAL)
     except Exception as error:  # of any class: ConnectionError, RuntimeError, ValueError
