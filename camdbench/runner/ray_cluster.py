@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -85,7 +86,9 @@ def _connect(ray: Any, address: str) -> None:
     # Errors of the cluster would be printed on stdout; the flag is that of Ray's debugger.
     worker._worker_logs_enabled = False  # pyright: ignore[reportPrivateUsage]
     try:
-        ray.init(address, log_to_driver=False, include_dashboard=False, logging_level=logging.CRITICAL)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on what later versions of Ray will do
+            ray.init(address, log_to_driver=False, include_dashboard=False, logging_level=logging.CRITICAL)
     except Exception as error:  # of any class: ConnectionError, RuntimeError, ValueError
         reason = " ".join(str(error).split())[:_SHOWN] or type(error).__name__
         where = "--executor ray" if address == "local" else f"RAY_ADDRESS = {address}"

@@ -52,6 +52,7 @@ class RemoteWorker:
         reply = self._terms.meet()
         with _naming_host():
             self._worker = Worker(*pickle.loads(self._arguments))  # noqa: S301 - of the process that started the run
+            self._arguments = b""  # data in memory are there once
             self._terms.check_images(self._worker.resources.images.ids)
         return reply
 

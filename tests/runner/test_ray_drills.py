@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -176,3 +177,24 @@ def test_more_cores_than_the_cluster_has_are_refused(folder: Path):
     assert "a worker takes 2 cores, as many as torch has threads, and the largest of 1 host(s) of the cluster has 1" in err
     assert len(err.splitlines()) == 1
     assert not (folder / "run").exists()
+
+
+def test_a_host_of_other_code_is_refused_before_work_begins(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    from ray.cluster_utils import Cluster
+
+    package = Path(camdbench.__file__).parent
+    other = shutil.copytree(package, folder / "other" / "camdbench", ignore=shutil.ignore_patterns("*.pyc"))
+    with (other / "core" / "row.py").open("a") as file:
+        file.write("# changed\n")
+    with monkeypatch.context() as there:
+        there.setenv("PYTHONPATH", str(other.parent))
+        cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 80 * 2**20})
+    try:
+        given = ("--explainers", "gradcam", "--metrics", "ad", "--limit", "2", "--device", "cpu", "--out", "run", "--quiet")
+        code, out, err = finish(*given, "--executor", "ray", RAY_ADDRESS=cluster.address, OMP_NUM_THREADS="1")
+    finally:
+        cluster.shutdown()
+    assert (code, out) == (2, "")
+    assert err.startswith(f"Error: --executor ray: host {socket.gethostname()} has code of camdbench ")
+    assert len(err.splitlines()) == 1
+    assert not list(folder.glob("run/rows"))
