@@ -195,9 +195,11 @@ class Pool:
         if not self._room():
             raise CamdbenchError(f"--executor ray: the cluster has no host left that has room for a worker; {_KEPT}")
         if seconds > _PATIENCE:
-            raise CamdbenchError(f"--executor ray: no worker has started in {_PATIENCE:.0f} s, as others use the cluster; {_KEPT}")
+            raise CamdbenchError(f"--executor ray: no worker has started in {_PATIENCE:.0f} s, perhaps as others use the cluster; {_KEPT}")
         if _SILENCE < seconds <= _SILENCE + _PAUSE:
-            warnings.warn("no worker has started yet, as others use the cluster; waiting", CamdbenchWarning, stacklevel=2)
+            warnings.warn(
+                f"no worker has started for {_SILENCE:.0f} s, perhaps as others use the cluster; waiting", CamdbenchWarning, stacklevel=2
+            )
 
 
 def _raise_cause(error: Any) -> NoReturn:

@@ -150,7 +150,7 @@ def test_what_cannot_go_on_ends_in_one_line(compute: Any, cluster: Cluster, erro
 def test_a_run_that_waits_for_others_says_so_and_ends(compute: Any):
     cluster = Cluster([NEVER], [NEVER])
     with (
-        pytest.warns(CamdbenchWarning, match="no worker has started yet") as warned,
+        pytest.warns(CamdbenchWarning, match="no worker has started for 30 s, perhaps as others") as warned,
         pytest.raises(CamdbenchError, match="no worker has started in 600 s"),
     ):
         compute(cluster)
