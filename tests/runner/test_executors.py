@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import signal
@@ -88,10 +89,10 @@ def test_a_lost_host_and_a_killed_worker_change_no_row(tmp_path: Path, monkeypat
     Path(f"begun-{os.getpid()}").unlink()
     threads = torch.get_num_threads()
     host = SMALL | {"num_cpus": threads}
-    cluster = Cluster(initialize_head=True, head_node_args={**host, "_system_config": FAST_NEWS})
+    cluster = Cluster(initialize_head=True, head_node_args={**host, "_system_config": FAST_NEWS}, shutdown_at_exit=False)
     other = cluster.add_node(**host)
 
-    def kill() -> None:
+    def kill(cluster: Any, other: Any) -> None:
         while len(begun := sorted(Path().glob("begun-*"))) < 2:
             time.sleep(0.05)
         cluster.remove_node(other, allow_graceful=False)
@@ -101,7 +102,7 @@ def test_a_lost_host_and_a_killed_worker_change_no_row(tmp_path: Path, monkeypat
         Path("over").touch()
 
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-    drill = threading.Thread(target=kill)
+    drill = threading.Thread(target=kill, args=(cluster, other))
     drill.start()
     try:
         with pytest.warns(CamdbenchWarning, match="a worker died with model mine, images .*; another one takes its place") as warned:
@@ -109,6 +110,8 @@ def test_a_lost_host_and_a_killed_worker_change_no_row(tmp_path: Path, monkeypat
     finally:
         drill.join()
         cluster.shutdown()
+        del cluster, other, drill
+        gc.collect()  # while Ray's warnings on processes and files that it leaves to the collector are ignored
     assert len([own for own in warned if "a worker died with model mine" in str(own.message)]) >= 2
     pd.testing.assert_frame_equal(alone.drop(columns="run"), together.drop(columns="run"))
     session = load_run(Path("together"))["sessions"][0]

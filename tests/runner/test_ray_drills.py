@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -69,6 +70,13 @@ def finish(*words: str, **environment: str) -> tuple[int, str, str]:
     with process:
         out, err = process.communicate(timeout=400)
     return process.returncode, out, err
+
+
+def small_cluster() -> Any:
+    from ray.cluster_utils import Cluster
+
+    small = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+    return Cluster(initialize_head=True, head_node_args=small, shutdown_at_exit=False)
 
 
 def workers(folder: Path) -> list[int]:
@@ -166,14 +174,14 @@ def test_an_address_that_does_not_answer_is_one_line_in_time(folder: Path, kind:
 
 
 def test_more_cores_than_the_cluster_has_are_refused(folder: Path):
-    from ray.cluster_utils import Cluster
-
-    cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 80 * 2**20})
+    cluster = small_cluster()
     try:
         many = {"RAY_ADDRESS": cluster.address, "OMP_NUM_THREADS": "2"}
         code, out, err = finish("--executor", "ray", "--device", "cpu", "--out", "run", "--limit", "2", **many)
     finally:
         cluster.shutdown()
+        del cluster
+        gc.collect()  # while Ray's warnings on processes and files that it leaves to the collector are ignored
     assert (code, out) == (2, "")
     assert "a worker takes 2 cores, as many as torch has threads, and the largest of 1 host(s) of the cluster has 1" in err
     assert len(err.splitlines()) == 1
@@ -181,20 +189,20 @@ def test_more_cores_than_the_cluster_has_are_refused(folder: Path):
 
 
 def test_a_host_of_other_code_is_refused_before_work_begins(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    from ray.cluster_utils import Cluster
-
     package = Path(camdbench.__file__).parent
     other = shutil.copytree(package, folder / "other" / "camdbench", ignore=shutil.ignore_patterns("*.pyc"))
     with (other / "core" / "row.py").open("a") as file:
         file.write("# changed\n")
     with monkeypatch.context() as there:
         there.setenv("PYTHONPATH", str(other.parent))
-        cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 80 * 2**20})
+        cluster = small_cluster()
     try:
         given = ("--explainers", "gradcam", "--metrics", "ad", "--limit", "2", "--device", "cpu", "--out", "run", "--quiet")
         code, out, err = finish(*given, "--executor", "ray", RAY_ADDRESS=cluster.address, OMP_NUM_THREADS="1")
     finally:
         cluster.shutdown()
+        del cluster
+        gc.collect()  # while Ray's warnings on processes and files that it leaves to the collector are ignored
     assert (code, out) == (2, "")
     assert err.startswith(f"Error: --executor ray: host {socket.gethostname()} has code of camdbench ")
     assert len(err.splitlines()) == 1
