@@ -87,7 +87,10 @@ class RunConfig:
     ] = None
     batch_size: Annotated[int, Setting("Images per batch; halved if memory runs out.", role="execution", ge=1)] = 16
     out: Annotated[File | None, Setting("Run directory.", role="execution", metavar="DIR", default_help="runs/DATASET-SPLIT-HASH")] = None
-    executor: Annotated[Literal["local", "ray"], Setting("local, or ray: one worker per GPU of a cluster.", role="execution")] = "local"
+    executor: Annotated[
+        Literal["local", "ray"],
+        Setting("local, or ray: workers on a Ray cluster, with a GPU each, or with as many cores as torch has threads.", role="execution"),
+    ] = "local"
     shard: Annotated[
         str | None, Setting("Compute only share I of N of the images, 0 <= I < N; N hosts share --out.", role="execution", metavar="I/N")
     ] = None

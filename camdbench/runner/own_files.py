@@ -29,7 +29,7 @@ def write_own_files(root: Path, options: Mapping[str, Any]) -> None:
     Raises:
         UnwritableFile: a copy cannot be written.
     """
-    for file, name in _named(options):
+    for file, name in own_files(options):
         content = file.read_bytes()
         _keep(root / "own" / name, content)
     folder, written = root / "own", list[str]()
@@ -75,8 +75,8 @@ def with_copies(options: Mapping[str, Any], config: object) -> dict[str, Any]:
     return {**options, **changed, "plugins": [copy_of(text) for text in options.get("plugins", ())]}
 
 
-def _named(options: Mapping[str, Any]) -> Iterator[tuple[Path, Path]]:
-    """Files and their paths in `own`."""
+def own_files(options: Mapping[str, Any]) -> Iterator[tuple[Path, Path]]:
+    """Python files of references and plug-ins, with the files that they import, and their paths in `RUN/own`."""
     asked = [text for name in _KINDS for text in files_in(options.get(name))]
     for text in dict.fromkeys([*asked, *options.get("plugins", ())]):
         start = Path(text).resolve()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -117,13 +117,13 @@ def complete(
     progress: Progress | bool | None,
 ) -> CompleteRun:
     """Do what is missing of a run, without reading its rows; arguments, with options as `given`, and errors as of `run`."""
-    with _opened(config, given, resources) as (request, objects):
-        from camdbench.runner.executors import EXECUTORS, check_objects  # imports torch, so only after the check
+    with _opened(config, given, resources) as (request, objects), ExitStack() as stack:
+        from camdbench.runner.executors import executing  # imports torch, so only after the check
         from camdbench.runner.packs import finish
         from camdbench.runner.prepare import prepare, session_facts
         from camdbench.runner.resolved import write_resolved
 
-        check_objects(request, objects)
+        execute = stack.enter_context(executing(request, objects))
         prepared, shard = prepare(request, objects), parse_shard(request.config.shard)
         write_resolved(prepared)
         (units, jobs), directory = prepared.missing(shard), prepared.directory
@@ -132,11 +132,11 @@ def complete(
             shown.start(directory.root, jobs, jobs - sum(len(unit.explainers) for unit in units))
             if units:
                 with directory.session(**session_facts(prepared)) as session:
-                    for done in EXECUTORS[request.config.executor](prepared, units):
+                    workers = dict[str, dict[str, Any]]()
+                    for done in stack.enter_context(closing(execute(prepared, units))):
                         count = len(done.unit.explainers)
-                        session.add(
-                            count - done.skipped, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine
-                        )
+                        facts = done.facts(workers)
+                        session.add(count - done.skipped, asdict(done.passes), done.boxes_dropped, **facts)
                         shown.advance(count, f"{done.unit.model}, images {done.unit.start}-{done.unit.stop - 1}")
         explainers = tuple(map(str, request.jobs))
         if shard == WHOLE:

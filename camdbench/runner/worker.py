@@ -44,6 +44,7 @@ class UnitSummary:
         boxes_dropped: boxes that lie outside the preprocessed image.
         results: results, if there is no run directory.
         skipped: explainers that another session has finished.
+        worker: host and process of a worker on a cluster; empty in this process.
     """
 
     unit: Unit
@@ -53,6 +54,15 @@ class UnitSummary:
     boxes_dropped: int = 0
     results: tuple[BatchResult, ...] = ()
     skipped: int = 0
+    worker: str = ""
+
+    def facts(self, workers: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        """Batch size and machine for the session's file; of a cluster also those of each of its `workers`, to which this unit is added."""
+        own = {"batch_size": self.batch_size, "machine": self.machine}
+        if not self.worker:
+            return own
+        workers[self.worker] = {"units": workers.get(self.worker, {}).get("units", 0) + 1, **own}
+        return own | {"workers": workers}
 
 
 class SampleLoader:

@@ -2,46 +2,33 @@
 
 from __future__ import annotations
 
-import builtins
+import gc
+import os
 import pickle
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from helpers.own_code import OWN
 from helpers.toys import toy_batch, toy_classifier
 from PIL import Image
 
 import camdbench
-from camdbench.core.errors import UsageError
+from camdbench.core.errors import CamdbenchWarning, UsageError
 from camdbench.datasets.in_memory import InMemoryDataset
 from camdbench.runner.config import RunConfig, check_config
 from camdbench.runner.resources import Resources
+from camdbench.tables.load import load_run
 
 REQUEST: dict[str, Any] = {"explainers": "gradcam,random", "metrics": "ad,ag", "limit": 70, "device": "cpu"}
-
-
-OWN = """
-import torch
-from torch import nn
-from camdbench import Classifier
-
-def small(width: int = 4):
-    torch.manual_seed(0)
-    layers = nn.Conv2d(3, width, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 8)
-    return Classifier(nn.Sequential(*layers), "1", mean=0.5, std=0.25)
-
-def first(trace, *, count: int = 1):
-    return trace.activations[:, :count].sum(1)
-
-def inside(classifier, images, maps, targets, *, power: int = 1):
-    return maps.mean((1, 2)) ** power
-
-def pictures():
-    generator = torch.Generator().manual_seed(0)
-    return [(torch.rand(3, 32, 32, generator=generator), index % 8) for index in range(40)]
-"""
 
 
 @pytest.mark.timeout(240)
@@ -62,17 +49,75 @@ def test_a_ray_cluster_gives_the_rows_of_one_process(tmp_path: Path, monkeypatch
     assert set(alone["status"]) <= {"ok", "constant_map"}
 
 
-def test_without_ray_the_message_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    found = builtins.__import__
+def test_without_ray_no_folder_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UsageError, match=r'--executor ray needs Ray: pip install "camdbench\[ray\]"'):
+        camdbench.run(out=tmp_path / "run", executor="ray", **REQUEST)
+    assert not (tmp_path / "run").exists()
 
-    def without_ray(name: str, *rest: Any, **more: Any) -> Any:
-        if name == "ray":
-            raise ImportError(name)
-        return found(name, *rest, **more)
 
-    monkeypatch.setattr(builtins, "__import__", without_ray)
-    with pytest.raises(UsageError, match=r'pip install "camdbench\[ray\]"'):
-        camdbench.run(out=tmp_path, executor="ray", **REQUEST)
+DRILL = """
+import os, time
+from pathlib import Path
+
+def waiting(trace):
+    (Path(__file__).parent / f"begun-{os.getpid()}").touch()
+    while not (Path(__file__).parent / "over").exists():  # until the drill has killed a host and a worker
+        time.sleep(0.02)
+    return trace.activations.sum(1)
+
+def many():
+    generator = torch.Generator().manual_seed(1)
+    return [(torch.rand(3, 32, 32, generator=generator), index % 8) for index in range(100)]
+"""
+FAST_NEWS = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 2}
+SMALL = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.filterwarnings("ignore")  # Ray's own, at its start and end
+def test_a_lost_host_and_a_killed_worker_change_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from ray.cluster_utils import Cluster
+
+    (tmp_path / "own.py").write_text(OWN + DRILL)
+    monkeypatch.chdir(tmp_path)
+    given: dict[str, Any] = {"explainers": "own.py:waiting,random", "metrics": "ad,ag", "device": "cpu"}
+    given |= {"models": "mine=own.py:small(width=6)", "dataset": "own.py:many"}
+    Path("over").touch()
+    alone = camdbench.run(out="alone", **given)
+    Path("over").unlink()
+    Path(f"begun-{os.getpid()}").unlink()
+    threads = torch.get_num_threads()
+    host = SMALL | {"num_cpus": threads}
+    cluster = Cluster(initialize_head=True, head_node_args={**host, "_system_config": FAST_NEWS}, shutdown_at_exit=False)
+    other = cluster.add_node(**host)
+
+    def kill(cluster: Any, other: Any) -> None:
+        while len(begun := sorted(Path().glob("begun-*"))) < 2:
+            time.sleep(0.05)
+        cluster.remove_node(other, allow_graceful=False)
+        for file in begun:
+            with suppress(ProcessLookupError):  # went with its host
+                os.kill(int(file.name.removeprefix("begun-")), signal.SIGKILL)
+        Path("over").touch()
+
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    drill = threading.Thread(target=kill, args=(cluster, other))
+    drill.start()
+    try:
+        with pytest.warns(CamdbenchWarning, match="a worker died with model mine, images .*; another one takes its place") as warned:
+            together = camdbench.run(out="together", executor="ray", **given)
+    finally:
+        drill.join()
+        cluster.shutdown()
+        del cluster, other, drill
+        gc.collect()  # while Ray's warnings on processes and files that it leaves to the collector are ignored
+    assert len([own for own in warned if "a worker died with model mine" in str(own.message)]) >= 2
+    pd.testing.assert_frame_equal(alone.drop(columns="run"), together.drop(columns="run"))
+    session = load_run(Path("together"))["sessions"][0]
+    assert sum(own["units"] for own in session["workers"].values()) == 4
+    assert {own["machine"]["threads"] for own in session["workers"].values()} == {threads}
+    assert not list(Path("together").glob(".shared-*"))
 
 
 def test_an_unknown_executor_is_refused(tmp_path: Path):
