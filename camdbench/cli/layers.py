@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from camdbench.cli import shared_options
+from camdbench.cli.console import echo
 from camdbench.cli.names import complete_specs
 
 
@@ -45,4 +46,4 @@ def command(model: str, size: int | None, everything: bool, as_json: bool) -> No
     for row in rows:
         shape = " x ".join(map(str, row["shape"])) if row["channels"] else "-"
         note = "default" if row["default"] else row["problem"] or (f"followed by {row['followed_by']}" if row["followed_by"] else "")
-        click.echo(f"{row['name']:<{names}}  {row['kind']:<{kinds}}  {shape:<16}{note}".rstrip())
+        echo(f"{row['name']:<{names}}  {row['kind']:<{kinds}}  {shape:<16}{note}".rstrip())

@@ -13,6 +13,7 @@ import difflib
 import re
 from collections.abc import Iterable
 
+_SHOWN = 300  # characters of a message
 
 class CamdbenchError(Exception):
     """Failure whose message names the thing, the value and the fix."""
@@ -43,12 +44,16 @@ class CamdbenchWarning(UserWarning):
 
 
 def first_line(error: BaseException) -> str:
-    r"""First line of an exception's message, or its type.
+    r"""First line of an exception's message, at most 300 characters, or its type if it has none or cannot state it.
 
     >>> first_line(ValueError("a\nb")), first_line(KeyError())
     ('a', 'KeyError')
     """
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    try:
+        line = (str(error).strip().splitlines() or [""])[0]
+    except BaseException:  # the class of the exception may be a user's
+        line = ""
+    return (line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…") or type(error).__name__
 
 
 def file_in(name: str) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 160  # characters of a reason; a parser's message may quote the whole file
 _MOST_NODES = 100_000  # nodes of a YAML file with its aliases written out
+_MOST_GROWTH = 20  # ratio of unpacked to file size; torch does not compress
 
 
 @contextmanager
@@ -37,7 +38,7 @@ def reading(file: Path, what: str = "", *, fix: str, error: type[CamdbenchError]
     """
     name = f"{what} {file}".strip()
     try:
-        _check_regular(file)
+        check_regular(file)
         yield
     except CamdbenchError:
         raise
@@ -48,9 +49,35 @@ def reading(file: Path, what: str = "", *, fix: str, error: type[CamdbenchError]
         raise error(f"{name}: damaged ({reason_of(failure)}); {fix}") from failure
 
 
-def _check_regular(file: Path) -> None:
+def check_regular(file: Path) -> None:
+    """Refuse folders, pipes and devices, as reading one may never end.
+
+    Raises:
+        OSError: the file does not exist, or is none of the regular ones.
+    """
     if not stat.S_ISREG(file.stat().st_mode):
         raise OSError(errno.EINVAL, "not a regular file", str(file))
+
+
+def check_growth(file: Path, *, least: int = 0) -> None:
+    """Refuse a zip archive that unpacks to more than 20 times its size.
+
+    Args:
+        file: the file; files that are no archives pass.
+        least: bytes to which any archive may unpack.
+
+    Raises:
+        ValueError: the archive unpacks to more.
+    """
+    import zipfile  # a listing needs no archives
+
+    if not zipfile.is_zipfile(file):
+        return
+    with zipfile.ZipFile(file) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    size = file.stat().st_size
+    if unpacked > max(least, _MOST_GROWTH * size):
+        raise ValueError(f"its {size:,} bytes would unpack to {unpacked:,}")
 
 
 def reason_of(failure: BaseException) -> str:

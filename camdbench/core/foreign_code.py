@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from types import CodeType
 from typing import Any
 
-from camdbench.core.errors import CamdbenchError
+from camdbench.core.errors import CamdbenchError, first_line
 
 
 @contextmanager
@@ -40,9 +40,10 @@ def describe(error: BaseException) -> str:
     ('ValueError: a', 'calls sys.exit(3)', 'KeyError')
     """
     if isinstance(error, SystemExit):
-        return f"calls sys.exit({'' if error.code is None else repr(error.code)})"
-    line = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {line}" if line else type(error).__name__
+        code = error.code if error.code is None or isinstance(error.code, int | str) else type(error.code).__name__
+        return f"calls sys.exit({'' if code is None else repr(code)})"
+    line, kind = first_line(error), type(error).__name__
+    return kind if line == kind else f"{kind}: {line}"
 
 
 def place_of(function: Callable[..., Any]) -> tuple[str, str]:

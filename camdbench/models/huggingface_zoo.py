@@ -82,6 +82,8 @@ def check_name(name: str) -> None:
         raise UsageError(f"model {name}: no such folder; give one that save_pretrained wrote")
     if folder is not None and not (folder / "config.json").is_file():
         raise UsageError(f"model {name}: the folder has no config.json; give one that save_pretrained wrote")
+    if folder is not None and (odd := next((file.name for file in folder.iterdir() if not (file.is_file() or file.is_dir())), "")):
+        raise UsageError(f"model {name}: {odd} is no regular file, and may never end; give a folder that save_pretrained wrote")
 
 
 def build(name: str, *, download: bool, **overrides: Any) -> Classifier:
@@ -169,7 +171,7 @@ def load_config(name: str, *, download: bool) -> Any:
 def _check_json(name: str, file: Path) -> None:
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         settings = None
     if not isinstance(settings, dict) or "model_type" not in settings:
         raise UsageError(f"{name}: config.json is damaged, or not that of a network of transformers; give a folder of save_pretrained")

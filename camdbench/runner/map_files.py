@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from camdbench.core.errors import UsageError
-from camdbench.core.files import reading
+from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.core.files import check_growth, check_regular, reading, reason_of
 
 MapsLike = Any  # str | Path | array (N, h, w) | Mapping[id, array (h, w)]
 _SHOWN = 3  # ids that an error names
+_MOST_PIXELS = 10**8  # of a map; a small file may claim more than any memory
+_LARGE = 2**30  # bytes; smaller archives may unpack to many times their size, as maps of one value do
 _FORMS = "a file .npy, .npz, .h5 or .zarr"
 
 
@@ -40,8 +42,10 @@ class Maps(Mapping[str, Tensor]):
         read = self._readers[name]
         try:
             own = read()
-        except (OSError, RuntimeError, ValueError, KeyError) as error:  # a damaged chunk of HDF5 or Zarr
-            raise UsageError(f"{what}: cannot be read ({error}); write the maps again") from None
+        except CamdbenchError:
+            raise
+        except Exception as error:  # a damaged chunk of HDF5 or Zarr
+            raise UsageError(f"{what}: cannot be read ({reason_of(error)}); write the maps again") from None
         _check_map(own.shape, own.dtype, what)
         return torch.from_numpy(own.astype(np.float32))
 
@@ -140,6 +144,8 @@ def _check_map(shape: tuple[int, ...], dtype: Any, what: str) -> None:
     real = np.issubdtype(dtype, np.number) and not np.issubdtype(dtype, np.complexfloating)
     if len(shape) != 2 or not (real or dtype == np.bool_):  # a mask is a map of 0 and 1
         raise UsageError(f"{what} has shape {shape} and type {dtype}; expected numbers (h, w)")
+    if shape[0] * shape[1] > _MOST_PIXELS:
+        raise UsageError(f"{what} has shape {shape}; expected at most {_MOST_PIXELS:,} values, give maps of the images' size or smaller")
 
 
 def _to_array(given: Any, what: str) -> np.ndarray:
@@ -168,7 +174,7 @@ def _array_of(file: Path) -> np.ndarray:
     with reading(file, "map", fix="give numbers (h, w), or a grey picture"):
         if file.suffix == ".npy":
             return np.load(file, allow_pickle=False)
-        with Image.open(file) as picture:
+        with Image.open(file, formats=("PNG",)) as picture:
             return np.asarray(picture)
 
 
@@ -180,6 +186,7 @@ def _numpy_arrays(path: Path) -> np.ndarray | dict[str, np.ndarray]:
                 if stream.read(6) == np.lib.format.MAGIC_PREFIX:
                     return np.load(path, mmap_mode="r", allow_pickle=False)
                 stream.seek(0)
+                check_growth(path, least=_LARGE)
                 loaded = np.load(stream, allow_pickle=False)
                 found = {name: loaded[name] for name in loaded.files}
         except ValueError as error:
@@ -219,12 +226,15 @@ def _zarr_arrays(folder: Path) -> dict[str, Any]:
     """The arrays of a Zarr group; an array alone is `maps`."""
     zarr: Any = _library("zarr", folder)
     try:
+        for file in folder.rglob("*"):
+            if not file.is_dir():
+                check_regular(file)
         opened = zarr.open(str(folder), mode="r")
         members = opened.members(max_depth=None) if isinstance(opened, zarr.Group) else [("maps", opened)]
         return {name: item for name, item in members if isinstance(item, zarr.Array)}
     except Exception as error:  # its errors have many types
         fix = "give a Zarr group with the arrays maps (N, h, w) and ids, or one (h, w) per image id"
-        raise UsageError(f"{folder}: cannot be read ({' '.join(str(error).split())}); {fix}") from None
+        raise UsageError(f"{folder}: cannot be read ({reason_of(error)}); {fix}") from None
 
 
 def _library(name: str, file: Path) -> Any:

@@ -13,7 +13,7 @@ from typing import Self
 import torch
 
 from camdbench.core.errors import CamdbenchError
-from camdbench.core.files import reading, replacing
+from camdbench.core.files import check_growth, reading, replacing
 from camdbench.core.spec import Spec
 from camdbench.runner.results import BatchResult
 
@@ -111,4 +111,5 @@ def _read(file: Path) -> list[BatchResult]:
     if not file.exists():
         return []  # another session has just finished the unit
     with reading(file, fix="delete it and run the same command again", error=CamdbenchError):
+        check_growth(file)
         return [BatchResult.from_state(state) for state in torch.load(file, weights_only=True)]
