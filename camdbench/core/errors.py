@@ -43,16 +43,21 @@ class CamdbenchWarning(UserWarning):
     """Caveat on computed values; the command line prints it on one line, even without -v."""
 
 
+def text_of(error: BaseException) -> str:
+    """Message of an exception; empty if it cannot state it, as its class may be a user's."""
+    try:
+        return str(error)
+    except BaseException:
+        return ""
+
+
 def first_line(error: BaseException) -> str:
     r"""First line of an exception's message, at most 300 characters, or its type if it has none or cannot state it.
 
     >>> first_line(ValueError("a\nb")), first_line(KeyError())
     ('a', 'KeyError')
     """
-    try:
-        line = (str(error).strip().splitlines() or [""])[0]
-    except BaseException:  # the class of the exception may be a user's
-        line = ""
+    line = (text_of(error).strip().splitlines() or [""])[0]
     return (line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…") or type(error).__name__
 
 
