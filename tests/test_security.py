@@ -126,7 +126,10 @@ def test_a_checkpoint_runs_no_file_of_another_hash() -> None:
     weights = Path(camdbench.__file__).parent / "models" / "weights" / "shortcuts-ce"
     Path("net.safetensors").write_bytes(weights.with_suffix(".safetensors").read_bytes())
     Path("mine.py").write_text("import pathlib; pathlib.Path('executed').touch()")
-    facts = json.loads(weights.with_suffix(".json").read_text()) | {"network": f"{Path('mine.py').absolute()}:network", "network_code": "0" * 16}
+    facts = json.loads(weights.with_suffix(".json").read_text()) | {
+        "network": f"{Path('mine.py').absolute()}:network",
+        "network_code": "0" * 16,
+    }
     Path("net.json").write_text(json.dumps(facts))
     with pytest.raises(UsageError, match="its code changed since the training"):
         camdbench.classifier("net.safetensors")

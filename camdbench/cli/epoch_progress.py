@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import click
-
 from camdbench.cli.console import echo
 from camdbench.core.progress_bar import LiveBar
 

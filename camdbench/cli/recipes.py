@@ -7,8 +7,6 @@ import sys
 import textwrap
 from typing import Any
 
-import click
-
 from camdbench.cli import shared_options
 from camdbench.cli.console import echo
 from camdbench.core.cost import PassEstimate

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from camdbench.cli import shared_options
-from camdbench.cli.console import echo
 from camdbench.cli.config_options import config_options
+from camdbench.cli.console import echo
 from camdbench.cli.names import complete_path
 from camdbench.cli.output import show_run
 from camdbench.runner.config import RunConfig

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 
 _SHOWN = 300  # characters of a message
 
+
 class CamdbenchError(Exception):
     """Failure whose message names the thing, the value and the fix."""
 

@@ -47,7 +47,11 @@ _FORMATS: dict[str, tuple[tuple[str, str], ...]] = {
         (_RESUME.format("fakecam"), "run/run.json"),
         (_RESUME.format("random"), "run/run.json"),
     ),
-    "sessions": (("summarise run", "run/sessions/*.json"), ("compare run", "run/sessions/*.json"), (_RESUME.format("random"), "run/sessions/*.json")),
+    "sessions": (
+        ("summarise run", "run/sessions/*.json"),
+        ("compare run", "run/sessions/*.json"),
+        (_RESUME.format("random"), "run/sessions/*.json"),
+    ),
     "rows": (
         *((words, "run/rows/**/*.parquet") for words in ("summarise run", "compare run", "figures run --out figures")),
         ("summarise run other", "other/rows/**/*.parquet"),
@@ -64,7 +68,10 @@ _FORMATS: dict[str, tuple[tuple[str, str], ...]] = {
         ("score maps-by-id.npz -q --metrics ad --limit 2 --device cpu --out scored", "maps-by-id.npz"),
         (f"{_FAKE} --maps theirs=maps-by-id.npz", "maps-by-id.npz"),
     ),
-    "maps .h5": (("score maps.h5 -q --metrics ad --limit 2 --device cpu --out scored", "maps.h5"), (f"{_FAKE} --maps a=maps.h5", "maps.h5")),
+    "maps .h5": (
+        ("score maps.h5 -q --metrics ad --limit 2 --device cpu --out scored", "maps.h5"),
+        (f"{_FAKE} --maps a=maps.h5", "maps.h5"),
+    ),
     "maps .zarr": ((f"{_FAKE} --maps theirs=maps.zarr", "maps.zarr/**/*"),),
     "maps in a folder": ((f"{_FAKE} --maps theirs=maps-by-id", "maps-by-id/*"),),
     "image ids": ((f"{_FAKE} --image-ids ids.txt", "ids.txt"),),
@@ -115,14 +122,15 @@ _FORMATS: dict[str, tuple[tuple[str, str], ...]] = {
         for file in ("own.csv", "own.parquet")
         for words in (f"data verify {file}(size=32)", f"run -q --explainers fakecam --metrics ad --dataset {file}(size=32) --device cpu")
     ),
-    "class names": (("data verify own.csv(size=32,classes=\"names.txt\")", "names.txt"),),
+    "class names": (('data verify own.csv(size=32,classes="names.txt")', "names.txt"),),
     "COCO": (
         ('data verify own.json(size=32,images="data/images")', "own.json"),
         ('run -q --explainers fakecam --metrics ad --dataset own.json(size=32,images="data/images") --device cpu', "own.json"),
     ),
     "data set of Hugging Face": (("data verify hub.py:things", "hub/*"),),
     "layouts of data sets": tuple(
-        (f"data verify {case.spec} --data-root layouts/{name} --split {case.split}", f"layouts/{name}/**/*") for name, case in DATASETS.items()
+        (f"data verify {case.spec} --data-root layouts/{name} --split {case.split}", f"layouts/{name}/**/*")
+        for name, case in DATASETS.items()
     ),
 }
 FORMATS = {kind: [Case(tuple(words.split()), file, kind) for words, file in cases] for kind, cases in _FORMATS.items()}

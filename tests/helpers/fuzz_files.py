@@ -11,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
+
 from helpers.dataset_cases import CASES as DATASETS
 from helpers.plugin_mutations import PLUGIN
-from PIL import Image
 
 RECIPE = """name: tiny
 network: shortcuts
@@ -65,7 +66,13 @@ def make_files(folder: Path, succeed: Callable[[list[str]], None]) -> None:
         rng = np.random.default_rng(0)
         _write_maps(rng)
         _write_weights()
-        for name, text in (("mine.py", PLUGIN), ("tiny.yaml", RECIPE), ("probe.yaml", PROBE), ("options.yaml", OPTIONS), ("hub.py", _THINGS)):
+        for name, text in (
+            ("mine.py", PLUGIN),
+            ("tiny.yaml", RECIPE),
+            ("probe.yaml", PROBE),
+            ("options.yaml", OPTIONS),
+            ("hub.py", _THINGS),
+        ):
             Path(name).write_text(text, encoding="utf-8")
         _copy_recipe()
         _write_pictures(rng)
@@ -186,6 +193,7 @@ def _write_transformers() -> None:
     """A network in one file, in several, and a zero-shot one."""
     import torch
     import transformers
+
     from helpers.hf_families import build
     from helpers.toy_clip import network_of, tokenizer_of
 

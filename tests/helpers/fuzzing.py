@@ -21,11 +21,11 @@ from io import StringIO
 from pathlib import Path
 
 import click
-from helpers import fuzz_files
-from helpers.fuzz_cases import CASES, FORMATS, Case
-from helpers.mutations import mutate
 
 from camdbench.cli.main import COMMANDS, cli, run_cli
+from helpers import fuzz_files
+from helpers.fuzz_cases import FORMATS, Case
+from helpers.mutations import mutate
 
 SECONDS, MEMORY = 60, 4 * 2**30  # limits of one input
 _OUT = ("again", "checkpoints", "explanations", "figures", "made", "probed", "run", "runs", "scored", "trained", "other", "home")

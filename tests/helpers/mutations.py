@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+
 from helpers.picture_mutations import PICTURES
 from helpers.plugin_mutations import PLUGINS
 
@@ -62,7 +63,9 @@ def _flip(file: Path, draw: random.Random) -> None:
 def _insert(file: Path, draw: random.Random) -> None:
     content = file.read_bytes() or b"\0"
     place = draw.randrange(len(content))
-    file.write_bytes(content[:place] + draw.choice([b"\xff\xfe", b"\0", b"\r", b'"', b"\t", b"\xe9", b"[" * 2000, b"9" * 5000]) + content[place:])
+    file.write_bytes(
+        content[:place] + draw.choice([b"\xff\xfe", b"\0", b"\r", b'"', b"\t", b"\xe9", b"[" * 2000, b"9" * 5000]) + content[place:]
+    )
 
 
 def _cut(file: Path, draw: random.Random) -> None:
@@ -239,7 +242,9 @@ class _Executed:
 def _state_change(file: Path, draw: random.Random) -> None:
     import torch
 
-    found = draw.choice([*ODD, {"w": torch.zeros(1)}, {1: torch.zeros(1)}, [torch.zeros(1)], [{"explainer": "fakecam"}], torch.zeros(2), *[_Executed()] * 6])
+    found = draw.choice(
+        [*ODD, {"w": torch.zeros(1)}, {1: torch.zeros(1)}, [torch.zeros(1)], [{"explainer": "fakecam"}], torch.zeros(2), *[_Executed()] * 6]
+    )
     buffer = io.BytesIO()
     torch.save(found, buffer)
     file.write_bytes(buffer.getvalue())
@@ -329,7 +334,16 @@ def _mat_change(file: Path, draw: random.Random) -> None:
 
     found = {name: own for name, own in loadmat(str(file)).items() if not name.startswith("__")}
     name = draw.choice(sorted(found))
-    odd = (np.zeros((0, 0)), np.zeros(3), "text", np.array([[np.nan]]), {"a": 1}, np.array([["a", 1]], dtype=object), 1 + 2j, np.ones((2, 2, 2)))
+    odd = (
+        np.zeros((0, 0)),
+        np.zeros(3),
+        "text",
+        np.array([[np.nan]]),
+        {"a": 1},
+        np.array([["a", 1]], dtype=object),
+        1 + 2j,
+        np.ones((2, 2, 2)),
+    )
     value = found.pop(name)
     savemat(file, found | draw.choice([{name: draw.choice(odd)}, {name: draw.choice(odd)}, {f"{name}s": value}, {name: value[:, :0]}]))
 

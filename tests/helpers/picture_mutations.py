@@ -19,7 +19,7 @@ def _picture_mode(file: Path, draw: random.Random) -> None:
     pixels = np.random.default_rng(draw.randrange(99)).integers(0, 256, (24, 32, 4), dtype=np.uint8)
     colours = Image.fromarray(pixels[..., :3])
     alpha = Image.fromarray(pixels)
-    wide = Image.fromarray((pixels[..., 0].astype(np.uint16) * 257))
+    wide = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)
     numbers = Image.fromarray(pixels[..., 0].astype(np.float32))
     made = (
         (colours.convert("CMYK"), "JPEG"),

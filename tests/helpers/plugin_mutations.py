@@ -212,7 +212,17 @@ def _plugin_result(file: Path, draw: random.Random) -> None:
 
 def _plugin_changes(file: Path, draw: random.Random) -> None:
     """Functions change what they are given."""
-    done = draw.choice(["{}.zero_()", "{}.resize_(0)", "{}.fill_(float('nan'))", "{}.images.zero_()", "{}.saliency.mul_(2)", "{}.targets.add_(1)", "del {}"])
+    done = draw.choice(
+        [
+            "{}.zero_()",
+            "{}.resize_(0)",
+            "{}.fill_(float('nan'))",
+            "{}.images.zero_()",
+            "{}.saliency.mul_(2)",
+            "{}.targets.add_(1)",
+            "del {}",
+        ]
+    )
     lines = list[str]()
     for line in file.read_text("utf-8").splitlines():
         if line.endswith("# result"):

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.toy_clip import network_of, tokenizer_of
 from PIL import Image
 
 import camdbench
 from camdbench.cli.main import run_cli
 from camdbench.core.errors import UsageError
-from helpers.toy_clip import IMAGE, SIDES, TEXT, network_of, tokenizer_of
 
 transformers = pytest.importorskip("transformers")
 
