@@ -10,7 +10,7 @@ import json
 import logging
 import re
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,10 +133,10 @@ def load(kind: Any, name: str, *, download: bool, **options: Any) -> Any:
     folder = folder_of(name)
     place, _, revision = _rest(name).partition("@")
     where = {"revision": revision} if revision and folder is None else {}
+    local = folder is not None or not download
     try:
-        return kind.from_pretrained(
-            str(folder or place), local_files_only=folder is not None or not download, trust_remote_code=False, **where, **options
-        )
+        with offline() if local else nullcontext():
+            return kind.from_pretrained(str(folder or place), local_files_only=local, trust_remote_code=False, **where, **options)
     except ImportError as error:
         raise UsageError(f"{name}: {first_line(error)}") from None
     except Exception as error:  # transformers and the readers of weights raise many types
@@ -230,6 +230,18 @@ def _class_names(config: Any) -> tuple[str, ...]:
         return ()
     short = [text.partition(",")[0].strip() for text in names]
     return tuple(full if short.count(text) > 1 else text for full, text in zip(names, short, strict=True))
+
+
+@contextmanager
+def offline() -> Generator[None]:
+    """Without requests of huggingface_hub, which makes some even for local files."""
+    from huggingface_hub import constants
+
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 @contextmanager

@@ -90,8 +90,8 @@ def make_files(folder: Path, succeed: Callable[[list[str]], None]) -> None:
 
 def _write_runs(succeed: Callable[[list[str]], None]) -> None:
     words = ["run", "-q", "--metrics", "ad,insertion", "--limit", "2", "--save-maps", "raw", "--device", "cpu"]
-    succeed([*words, "--explainers", "fakecam", "--out", "run"])
-    succeed([*words, "--explainers", "uniform,fakecam", "--out", "other"])
+    succeed([*words, "--explainers", "fakecam,uniform", "--out", "run"])
+    succeed([*words, "--explainers", "uniform,random", "--out", "other"])
     succeed(["check", "run", "--against", "golden.csv", "--update"])
     _write_partial(Path("run"))
 

@@ -94,17 +94,21 @@ def try_case(case: Case, files: Path, folder: Path, seed: str, mutation: str = "
     with _copy_of(files, folder, case.file):
         file = fuzz_files.chosen_file(case.file, random.Random(f"file {seed}"))
         how = mutate(file, seed, mutation)
-        before = set(os.listdir())
+        before = _names(Path())
         code, err = call(case.words)
         found = fault(code, err) or _written(folder, before)
     return code, f"{' '.join(case.words)} | {case.file} ({file}) | {how} | {seed}: {found}" if found else ""
 
 
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
 def _written(folder: Path, before: set[str]) -> str:
     """What a command has made where it may not: beside its outputs, or outside the folder."""
     os.chdir(folder)  # code of a plug-in may have left it
-    more = sorted(set(os.listdir()) - before - set(_OUT) - {"__pycache__"})
-    outside = sorted(set(os.listdir(folder.parent)) - {folder.name, "outside.txt", "files"})
+    more = sorted(_names(Path()) - before - set(_OUT) - {"__pycache__"})
+    outside = sorted(_names(folder.parent) - {folder.name, "outside.txt", "files"})
     if more or outside or list(folder.rglob("executed")):
         return f"writes {more} {outside} {list(folder.rglob('executed'))}"
     return "" if (folder.parent / "outside.txt").read_text() == _OUTSIDE else "writes through a link"

@@ -18,7 +18,7 @@ def bright(trace, *, power: float = 1.0):
     return trace.images.mean(1)  # result
 
 
-@metric('spread', paper='mine', higher_is_better=False, unit='', values='[0, 1]', protocols=(camdbench.Protocol('default', maps='default', resize='bilinear'),))
+@metric('spread', paper='mine', higher_is_better=False, unit='', values='[0, 1]')
 def spread(inputs):
     """Spread of the map."""
     return inputs.saliency.flatten(1).std(1).double()  # result
@@ -101,25 +101,42 @@ _HEADS = (
     "import torch; torch.set_default_dtype(torch.float64)",
     "import torch; torch.set_grad_enabled(False)",
 )
+_EXPLAINER = "def own(trace):\n    'A.'\n    return trace.images.mean(1)\n"
+_METRIC = "def own(inputs):\n    'A.'\n    return 1\n"
 _REGISTERED = (
-    "@explainer('')\ndef own(trace):\n    'A.'\n    return trace.images.mean(1)\n",
-    "@explainer('gradcam', paper='mine')\ndef own(trace):\n    'A.'\n    return trace.images.mean(1)\n",
-    "@explainer('own', paper='mine')\ndef own(trace):\n    return trace.images.mean(1)\n",
-    "@explainer('../../own', paper='mine')\ndef own(trace):\n    'A.'\n    return trace.images.mean(1)\n",
-    "@explainer('\\x1b[31mown', paper='mine')\ndef own(trace):\n    'A.'\n    return trace.images.mean(1)\n",
-    "@explainer(3, paper='mine')\ndef own(trace):\n    'A.'\n    return trace.images.mean(1)\n",
-    "@explainer('own', paper=3)\ndef own(trace):\n    'A.'\n    return trace.images.mean(1)\n",
-    "@explainer('own', paper='mine', nosuch=1)\ndef own(trace):\n    'A.'\n    return trace.images.mean(1)\n",
-    "@explainer('own', paper='mine', cost=3)\ndef own(trace):\n    'A.'\n    return trace.images.mean(1)\n",
-    "@explainer('own', paper='mine', needs='x')\ndef own(trace, *, a=object()):\n    'A.'\n    return trace.images.mean(1)\n",
-    "@explainer('own', paper='mine')\ndef own(trace, *args, **more):\n    'A.'\n    return trace.images.mean(1)\n",
+    *(
+        f"@explainer({facts})\n{_EXPLAINER}"
+        for facts in (
+            "''",
+            "'gradcam', paper='mine'",
+            "'../../own', paper='mine'",
+            "'\\x1b[31mown', paper='mine'",
+            "3, paper='mine'",
+            "'own', paper=3",
+            "'own', paper='mine', nosuch=1",
+            "'own', paper='mine', cost=3",
+            "'own', paper='mine', needs='x'",
+            "'own', paper='mine', unstable=[3]",
+            "'own', paper='\\x1b[31m', refuses='\\x9b'",
+        )
+    ),
+    *(
+        f"@metric('own', paper='mine', {facts})\n{_METRIC}"
+        for facts in (
+            "higher_is_better='x', unit=3, values=None",
+            "higher_is_better=True, unit='', protocols=3",
+            "higher_is_better=True, unit='', protocols=()",
+            "higher_is_better=True, unit='', tolerance=float('nan')",
+            "higher_is_better=True, unit='\\x1b[31m', values='\\n'",
+            "higher_is_better=None, unit='', scope='model'",
+        )
+    ),
+    "@explainer('own', paper='mine')\ndef own(trace):\n    return 1\n",
+    "@explainer('own', paper='mine')\ndef own(trace, *, a=object()):\n    'A.'\n    return 1\n",
+    "@explainer('own', paper='mine')\ndef own(trace, *args, **more):\n    'A.'\n    return 1\n",
     "@explainer('own', paper='mine')\nclass own:\n    'A.'\n",
     "explainer('own', paper='mine')(3)\n",
     "explainer('own', paper='mine')(lambda trace: trace)\n",
-    "@metric('own', paper='mine', higher_is_better='x', unit=3, values=None)\ndef own(inputs):\n    'A.'\n    return 1\n",
-    "@metric('own', paper='mine', higher_is_better=True, unit='', values='', protocols=3)\ndef own(inputs):\n    'A.'\n    return 1\n",
-    "@metric('own', paper='mine', higher_is_better=True, unit='', values='', tolerance=float('nan'))\ndef own(inputs):\n    'A.'\n    return 1\n",
-    "@metric('own', paper='mine', higher_is_better=True, unit='\\x1b[31m', values='\\n')\ndef own(inputs):\n    '\\x1b[31mA.\\x9b'\n    return 1\n",
     "bright = 3\n",
     "of_network = camdbench.Classifier\n",
     "things = Hostile()\n",

@@ -45,7 +45,7 @@ def main(out: Path) -> int:
         hashes = [hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in (first, second)]
         out.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(first, out / first.name)
-    print("\n".join(f"{own}  {first.name}" for own in dict.fromkeys(hashes)))
+    sys.stdout.writelines(f"{own}  {first.name}\n" for own in dict.fromkeys(hashes))
     return len(set(hashes)) - 1
 
 
