@@ -207,10 +207,18 @@ def _of_store(arrays: Mapping[str, Any], file: Path, ids: Sequence[str]) -> Maps
     maps = arrays["maps"]
     if "ids" not in arrays:
         return maps_in_order(maps, str(file), ids)
-    names = [name.decode() if isinstance(name, bytes) else str(name) for name in np.asarray(arrays["ids"][:]).tolist()]
-    if len(names) != (count := maps.shape[0]) or len(set(names)) != len(names):
+    names = _names_in(arrays["ids"], file)
+    if len(names) != (count := maps.shape[0] if maps.shape else 0) or len(set(names)) != len(names):
         raise UsageError(f"{file}: {count} maps and {len(set(names))} different ids; expected one id per map")
     return maps_in_order(maps, str(file), names)
+
+
+def _names_in(ids: Any, file: Path) -> list[str]:
+    """The texts of an array of ids."""
+    try:
+        return [name.decode() if isinstance(name, bytes) else str(name) for name in np.asarray(ids[()]).reshape(-1).tolist()]
+    except Exception as error:  # damaged, or not UTF-8
+        raise UsageError(f"{file}, ids: cannot be read ({reason_of(error)}); write the maps again") from None
 
 
 def _hdf5_arrays(file: Path) -> dict[str, Any]:

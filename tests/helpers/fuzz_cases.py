@@ -115,17 +115,22 @@ _FORMATS: dict[str, tuple[tuple[str, str], ...]] = {
     "data folder": (
         *((_FOLDER, f"data/{file}") for file in ("images/**/*.png", "masks/**/*.png", "boxes.csv", "classes.txt")),
         ("data verify folder --data-root data", "data/**/*"),
-        (_FOLDER, "home/hashes/*.json"),
     ),
     "table of own data": tuple(
         (words, file)
         for file in ("own.csv", "own.parquet")
-        for words in (f"data verify {file}(size=32)", f"run -q --explainers fakecam --metrics ad --dataset {file}(size=32,classes="positions") --device cpu")
+        for words in (
+            f"data verify {file}(size=32)",
+            f'run -q --explainers fakecam --metrics ad --dataset {file}(size=32,classes="positions") --device cpu',
+        )
     ),
     "class names": (('data verify own.csv(size=32,classes="names.txt")', "names.txt"),),
     "COCO": (
         ('data verify own.json(size=32,images="data/images")', "own.json"),
-        ('run -q --explainers fakecam --metrics ad --dataset own.json(size=32,images="data/images",classes="positions") --device cpu', "own.json"),
+        (
+            'run -q --explainers fakecam --metrics ad --dataset own.json(size=32,images="data/images",classes="positions") --device cpu',
+            "own.json",
+        ),
     ),
     "data set of Hugging Face": (("data verify hub.py:things", "hub/*"),),
     "layouts of data sets": tuple(

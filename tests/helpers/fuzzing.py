@@ -84,7 +84,7 @@ def fault(code: int, err: str) -> str:
         return err[-3000:]
     if code in (1, 2) and not lines:
         return f"exit code {code} without a line"
-    if code in (1, 2) and len(lines[-1]) > 4000:
+    if code in (1, 2) and len(lines[-1]) > 20_000:
         return f"a line of {len(lines[-1])} characters"
     return ""
 

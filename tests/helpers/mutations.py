@@ -377,7 +377,7 @@ def _store_change(file: Path, draw: random.Random) -> None:
 def _parquet_rows(file: Path, draw: random.Random) -> None:
     """A small file of many equal rows."""
     table = pq.read_table(file, partitioning=None)
-    many = pa.table({name: pa.repeat(table[name][0], 10**6) for name in table.column_names}) if len(table) else table
+    many = pa.table({name: pa.repeat(table[name][0], 10**5) for name in table.column_names}) if len(table) else table
     with pq.ParquetWriter(file, many.schema, compression="zstd") as writer:
         for _ in range(draw.choice([1, 5])):
             writer.write_table(many)

@@ -37,7 +37,7 @@ def _picture_mode(file: Path, draw: random.Random) -> None:
         (wide, "PNG"),
         (wide, "TIFF"),
         (numbers, "TIFF"),
-        (numbers.convert("I"), "PNG"),
+        (numbers.convert("I"), "TIFF"),
         (colours, "BMP"),
         (colours, "PPM"),
         (colours, "ICO"),
@@ -78,7 +78,7 @@ def _picture_claim(file: Path, draw: random.Random) -> None:
     wide, high = draw.choice([(60_000, 60_000), (2**31 - 1, 2**31 - 1), (0, 0), (9_400, 9_400), (2**31 - 1, 1), (9_000, 9_000)])
     head = _SIGNATURE + _chunk(b"IHDR", struct.pack(">IIBBBBB", wide, high, 8, 2, 0, 0, 0))
     rows = _chunk(b"IDAT", zlib.compress(b"\0" * 10**6))
-    text = _chunk(b"zTXt", b"a\0\0" + zlib.compress(b"\0" * 10**8))
+    text = _chunk(b"zTXt", b"a\0\0" + zlib.compress(b"\0" * 10**7))
     small = _SIGNATURE + _chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 2, 0, 0, 0))
     others = (
         head + rows + _chunk(b"IEND", b""),
