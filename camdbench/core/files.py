@@ -141,12 +141,14 @@ def read_fields(file: Path, what: str, example: str, hint: str = "") -> dict[str
         hint: appended to the error.
 
     Raises:
-        UsageError: the file cannot be read, is not YAML, names a field twice, or contains no fields.
+        UsageError: the file cannot be read, is not YAML, names a field twice or by no text, or contains no fields.
     """
     with reading(file, what, fix=f"give a YAML file with fields such as `{example}`{hint}"):
         loaded = _parse_yaml(file.read_text(encoding="utf-8-sig"))
     if not isinstance(loaded, dict):
         raise UsageError(f"{what} {file}: expected fields such as `{example}`, found {type(loaded).__name__}")
+    if (odd := next((name for name in loaded if not isinstance(name, str)), "")) != "":
+        raise UsageError(f"{what} {file}: field {odd!r}: the name of a field is text; correct it, or put it in quotes")
     return cast("dict[str, Any]", loaded)
 
 

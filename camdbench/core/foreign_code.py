@@ -1,4 +1,4 @@
-"""Code that is not ours: calls that cannot end the program, and hashes of what they run."""
+"""Code that is not ours: calls that cannot end the program or use the network, and hashes of what they run."""
 
 from __future__ import annotations
 
@@ -31,6 +31,18 @@ def calling(what: str) -> Generator[None]:
         raise
     except BaseException as error:
         raise CamdbenchError(f"{what}: {describe(error)}") from error
+
+
+@contextmanager
+def offline() -> Generator[None]:
+    """Without requests of huggingface_hub, which makes some even for local files."""
+    from huggingface_hub import constants
+
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def describe(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from camdbench.core.errors import UsageError, first_line
-from camdbench.models.huggingface_zoo import offline
+from camdbench.core.foreign_code import offline
 
 
 class SegmentAnything:

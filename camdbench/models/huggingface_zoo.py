@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camdbench.core.errors import UsageError, first_line
+from camdbench.core.foreign_code import offline
 from camdbench.models.image_processors import Preprocessing, read_processor
 
 if TYPE_CHECKING:
@@ -230,18 +231,6 @@ def _class_names(config: Any) -> tuple[str, ...]:
         return ()
     short = [text.partition(",")[0].strip() for text in names]
     return tuple(full if short.count(text) > 1 else text for full, text in zip(names, short, strict=True))
-
-
-@contextmanager
-def offline() -> Generator[None]:
-    """Without requests of huggingface_hub, which makes some even for local files."""
-    from huggingface_hub import constants
-
-    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = before
 
 
 @contextmanager

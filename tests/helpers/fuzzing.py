@@ -28,7 +28,21 @@ from helpers.fuzz_cases import FORMATS, Case
 from helpers.mutations import mutate
 
 SECONDS, MEMORY = 60, 4 * 2**30  # limits of one input
-_OUT = ("again", "checkpoints", "explanations", "figures", "made", "probed", "run", "runs", "scored", "trained", "other", "home")
+_OUT = (
+    "golden.csv",
+    "again",
+    "checkpoints",
+    "explanations",
+    "figures",
+    "made",
+    "probed",
+    "run",
+    "runs",
+    "scored",
+    "trained",
+    "other",
+    "home",
+)
 _OUTSIDE = "a file outside the folder"
 
 
