@@ -220,6 +220,14 @@ class TestLimits:
             check_growth(Path("a.npz"))
         check_growth(Path("a.npz"), least=10**6)
 
+    def test_of_text(self) -> None:
+        for name, read in READERS.items():
+            if name.rpartition(".")[2] in ("json", "yaml", "txt", "csv"):
+                with Path(name).open("wb") as file:
+                    file.truncate(2 * 2**30 + 1)
+                with pytest.raises(UsageError, match="larger than 2 GiB"):
+                    read(Path(name))
+
     def test_of_maps(self) -> None:
         h5py = pytest.importorskip("h5py")
         with h5py.File("a.h5", "w") as store:

@@ -43,10 +43,8 @@ def command(model: str, size: int | None, everything: bool, as_json: bool) -> No
         )
         return
     if not rows:
-        echo(
-            f"model {model}: none of its {len(listed)} layers can be explained{'' if everything or not listed else '; --all shows the reasons'}",
-            err=True,
-        )
+        hint = "" if everything or not listed else "; --all shows the reasons"
+        echo(f"model {model}: none of its {len(listed)} layers can be explained{hint}", err=True)
     names, kinds = (max((len(row[key]) for row in rows), default=0) for key in ("name", "kind"))
     for row in rows:
         shape = " x ".join(map(str, row["shape"])) if row["channels"] else "-"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 160  # characters of a reason; a parser's message may quote the whole file
 _MOST_NODES = 100_000  # nodes of a YAML file with its aliases written out
+_MOST_TEXT = 2 * 2**30  # bytes of a file that is read whole as text
 _MOST_GROWTH = 20  # ratio of unpacked to file size; torch does not compress
 
 
@@ -57,6 +58,17 @@ def check_regular(file: Path) -> None:
     """
     if not stat.S_ISREG(file.stat().st_mode):
         raise OSError(errno.EINVAL, "not a regular file", str(file))
+
+
+def check_text(file: Path) -> None:
+    """Refuse what `check_regular` refuses, and a file of text that is larger than any such file, as it is read whole.
+
+    Raises:
+        OSError: as of `check_regular`; the file is larger than 2 GiB.
+    """
+    check_regular(file)
+    if file.stat().st_size > _MOST_TEXT:
+        raise OSError(errno.EFBIG, "larger than 2 GiB", str(file))
 
 
 def check_growth(file: Path, *, least: int = 0) -> None:
@@ -104,6 +116,7 @@ def _one_line(text: str) -> str:
 def read_text(file: Path, what: str = "", *, fix: str, error: type[CamdbenchError] = UsageError) -> str:
     """Text of a UTF-8 file, with or without a byte order mark; raises as `reading`."""
     with reading(file, what, fix=fix, error=error):
+        check_text(file)
         return file.read_text(encoding="utf-8-sig")
 
 
@@ -123,6 +136,7 @@ def read_json(
         CamdbenchError: of the class `error`; the file cannot be read, is not JSON or has another form.
     """
     with reading(file, what, fix=fix, error=error):
+        check_text(file)
         content = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise TypeError("not a JSON object")
@@ -144,6 +158,7 @@ def read_fields(file: Path, what: str, example: str, hint: str = "") -> dict[str
         UsageError: the file cannot be read, is not YAML, names a field twice or by no text, or contains no fields.
     """
     with reading(file, what, fix=f"give a YAML file with fields such as `{example}`{hint}"):
+        check_text(file)
         loaded = _parse_yaml(file.read_text(encoding="utf-8-sig"))
     if not isinstance(loaded, dict):
         raise UsageError(f"{what} {file}: expected fields such as `{example}`, found {type(loaded).__name__}")

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from camdbench.core.files import check_regular, replacing
+from camdbench.core.files import check_regular, check_text, replacing
 
 _SETTLED = 2 * 10**9  # ns; a file that changed since may change again within the resolution of its time
 
@@ -66,7 +66,7 @@ def _hash_of(path: str, known: dict[str, tuple[Stamp | None, str]]) -> tuple[Sta
 def _read(file: Path) -> dict[str, tuple[Stamp | None, str]]:
     """The kept hashes; none if the file is missing or damaged."""
     try:
-        check_regular(file)
+        check_text(file)
         content = json.loads(file.read_text(encoding="utf-8"))
         return {str(path): ((int(own[0][0]), int(own[0][1]), int(own[0][2])), str(own[1])) for path, own in content.items()}
     except (OSError, ValueError, TypeError, AttributeError, LookupError, RecursionError):

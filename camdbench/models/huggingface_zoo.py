@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camdbench.core.errors import UsageError, first_line
+from camdbench.core.files import check_text
 from camdbench.core.foreign_code import offline
 from camdbench.models.image_processors import Preprocessing, read_processor
 
@@ -171,6 +172,7 @@ def load_config(name: str, *, download: bool) -> Any:
 
 def _check_json(name: str, file: Path) -> None:
     try:
+        check_text(file)
         settings = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         settings = None

@@ -57,15 +57,20 @@ def _succeed(words: Sequence[str]) -> None:
 
 
 def call(words: Sequence[str], *, seconds: int = SECONDS) -> tuple[int, str]:
-    """Run a command in this process; return its exit code and stderr. A command that hangs has the exit code -1."""
+    """Run a command in this process; return its exit code and stderr. A command that hangs has the exit code -1.
+
+    The limit counts processor time, and five times as much elapsed time, as other processes may use the machine.
+    """
     err = StringIO()
 
     def too_long(number: int, frame: object) -> None:
         del number, frame
         raise _TooLong
 
-    usual = signal.signal(signal.SIGALRM, too_long)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 5)  # again, as the code of a plug-in may catch it
+    others = [(signal.ITIMER_REAL, 5 * seconds, signal.SIGALRM), (signal.ITIMER_PROF, seconds, signal.SIGPROF)]
+    usual = [(name, signal.signal(name, too_long)) for _, _, name in others]
+    for timer, limit, _ in others:
+        signal.setitimer(timer, limit, 5)  # again, as the code of a plug-in may catch it
     try:
         with redirect_stdout(StringIO()) as out, redirect_stderr(err):
             code = run_cli(words)
@@ -75,8 +80,10 @@ def call(words: Sequence[str], *, seconds: int = SECONDS) -> tuple[int, str]:
     except BaseException:
         return -2, f"{err.getvalue()}{traceback.format_exc()}"
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, usual)
+        for timer, _, _ in others:
+            signal.setitimer(timer, 0)
+        for name, handler in usual:
+            signal.signal(name, handler)
 
 
 class _TooLong(BaseException):
@@ -291,7 +298,7 @@ def search(count: int, start: int = 0, only: str = "") -> int:
         make_files(files)
         _limit_memory()
         for number in range(start, start + count):
-            faulthandler.dump_traceback_later(4 * SECONDS, exit=True)  # of code in C, which no signal ends
+            faulthandler.dump_traceback_later(10 * SECONDS, exit=True)  # of code in C, which no signal ends
             click.echo(f"\r{number} ", err=True, nl=False)
             draw = random.Random(f"case {number}")
             kind = only or draw.choice([*FORMATS, *["command line"] * 8])
