@@ -64,11 +64,11 @@ def check_text(file: Path) -> None:
     """Refuse what `check_regular` refuses, and a file of text that is larger than any such file, as it is read whole.
 
     Raises:
-        OSError: as of `check_regular`; the file is larger than 2 GiB.
+        OSError: as of `check_regular`; the file is more than 2 gigabytes.
     """
     check_regular(file)
     if file.stat().st_size > _MOST_TEXT:
-        raise OSError(errno.EFBIG, "larger than 2 GiB", str(file))
+        raise OSError(errno.EFBIG, "more than 2 gigabytes", str(file))
 
 
 def check_growth(file: Path, *, least: int = 0) -> None:
