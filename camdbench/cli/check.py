@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from camdbench.cli import shared_options
+from camdbench.cli.console import echo
 from camdbench.cli.names import complete_path
 
 MOVED = 4
@@ -39,12 +40,12 @@ def command(run: str, against: str, update: bool, as_json: bool) -> int:
 
     if update and not Path(against).is_file():
         write_golden(run, against)
-        click.echo(f"wrote {against} (new file)", err=True)
+        echo(f"wrote {against} (new file)", err=True)
         return 0
     comparison = check(run, against)
     show([golden_table(comparison)], comparison.cells, "json" if as_json else "table")
     if update:
         write_golden(run, against)
-        click.echo(f"wrote {against}", err=True)
+        echo(f"wrote {against}", err=True)
         return 0
     return 0 if comparison.ok else MOVED

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from camdbench.cli import shared_options
+from camdbench.cli.console import echo
 from camdbench.cli.names import complete_path, complete_specs
 from camdbench.cli.output import in_format, show
 
@@ -139,7 +140,7 @@ def _show_pairs(
     show([*pair_tables(shown, level=alpha), *(rank_tables if everything else ())], compared, form)
     if not everything:
         left = len(compared) - len(shown)
-        click.echo(f"--all: {f'{left} more pairs, ' if left else ''}mean ranks, agreement of metrics")
+        echo(f"--all: {f'{left} more pairs, ' if left else ''}mean ranks, agreement of metrics")
 
 
 def _ranks(pooled: Pooled, metrics: list[str] | None) -> tuple[pd.DataFrame | None, list[Table]]:

@@ -1,4 +1,4 @@
-"""Output streams that accept any text, whatever the encoding of the console."""
+"""Output that accepts any text, whatever the encoding of the console, and sends a terminal no control characters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 
-from camdbench.core.signs import ASCII, HANDLER
+import click
+
+from camdbench.core.signs import ASCII, HANDLER, visible
 
 
 @contextmanager
@@ -25,3 +27,8 @@ def any_encoding() -> Generator[None]:
             with suppress(OSError):  # of what the stream still holds; the error of the command comes first
                 if not stream.closed:
                     stream.reconfigure(encoding=encoding, errors=errors)
+
+
+def echo(text: object = "", *, err: bool = False) -> None:
+    """Print lines in which control characters, as names of files and classes may have, are visible."""
+    click.echo("\n".join(map(visible, str(text).split("\n"))), err=err)

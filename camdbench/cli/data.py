@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from camdbench.cli import shared_options
+from camdbench.cli.console import echo
 
 if TYPE_CHECKING:
     from camdbench.datasets.verify import Verification
@@ -112,9 +113,9 @@ def masks_(name: str, data_root: str | None, split: str | None, method: str, wei
     if not isinstance(data, OnDisk):
         raise UsageError(f"data set {name}: not read from files, so it cannot load masks; choose a data set on disk")
     found = make_masks(data, Path(out), SegmentAnything(Path(weights), pick_device(device)))
-    click.echo(f"{found.made:,} masks made, {found.kept:,} existed, {len(found.failed):,} images without a mask: {out}")
+    echo(f"{found.made:,} masks made, {found.kept:,} existed, {len(found.failed):,} images without a mask: {out}")
     for image, reason in found.failed[:_SHOWN]:
-        click.echo(f"no mask: {image}: {reason}", err=True)
+        echo(f"no mask: {image}: {reason}", err=True)
     return PROBLEMS if found.failed else 0
 
 
@@ -169,10 +170,10 @@ def _print(found: Verification, name: str) -> None:
     ]
     for label, text in lines:
         if text:
-            click.echo(f"{label:<13}{text}")
+            echo(f"{label:<13}{text}")
     for image in found.missing[:_SHOWN]:
-        click.echo(f"missing: {image}", err=True)
+        echo(f"missing: {image}", err=True)
     for item in found.unreadable[:_SHOWN]:
-        click.echo(f"unreadable: {item.id}: {item.reason}", err=True)
+        echo(f"unreadable: {item.id}: {item.reason}", err=True)
     if not found.sound and source:
-        click.echo(f"download the missing files from {source} (see docs/datasets/{name}.md)", err=True)
+        echo(f"download the missing files from {source} (see docs/datasets/{name}.md)", err=True)

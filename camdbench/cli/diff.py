@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from camdbench.cli import shared_options
+from camdbench.cli.console import echo
 from camdbench.cli.names import complete_path
 
 
@@ -27,10 +28,10 @@ def command(a: str, b: str, as_json: bool) -> None:
 
     found = diff(a, b)
     if found.empty and not as_json:
-        click.echo("no setting, option or input differs")
+        echo("no setting, option or input differs")
         return
     alone = found["setting"].isin([ONLY_A, ONLY_B])
     show(diff_table(found[~alone], a, b), found, "json" if as_json else "table")
     for line in [] if as_json else found[alone].to_dict("records"):
         run, names = (a, line["a"]) if line["setting"] == ONLY_A else (b, line["b"])
-        click.echo(f"only in {run}: {names}")
+        echo(f"only in {run}: {names}")

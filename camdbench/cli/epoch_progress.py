@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import click
-
+from camdbench.cli.console import echo
 from camdbench.core.progress_bar import LiveBar
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ class EpochBar(LiveBar):
         if self.live:
             self.progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
-            click.echo(text, err=True)
+            echo(text, err=True)
 
 
 def format_numbers(numbers: Mapping[str, object]) -> str:

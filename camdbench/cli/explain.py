@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from camdbench.cli import shared_options
+from camdbench.cli.console import echo
 from camdbench.cli.names import complete_path, complete_specs
 from camdbench.cli.output import FINISHED_WITH_FAILURES
 
@@ -76,7 +77,7 @@ def command(images: tuple[str, ...], model: str, out: str, as_json: bool, **give
     made = {key: given.pop(key) for key in keys}
     classifier = optimised(load_classifier(model, **made), given.pop("optimize"))
     if classifier.optimisation is not None:
-        click.echo(f"{classifier.name}: optimize = {classifier.optimize}: {classifier.optimisation.effect}", err=True)
+        echo(f"{classifier.name}: optimize = {classifier.optimize}: {classifier.optimisation.effect}", err=True)
     explained, damaged, refused = explain_images(classifier, images, out=Path(out), **given)
     if as_json:
         shared_options.print_json([asdict(item) for item in explained])
@@ -85,10 +86,10 @@ def command(images: tuple[str, ...], model: str, out: str, as_json: bool, **give
             scores = "  ".join(f"{name} {value:.1f}" for name, value in item.scores.items())
             what = f"{item.class_name or item.target} {100 * item.probability:.1f} %"
             note = "" if item.status == "ok" else f"  ({item.status})"
-            click.echo(f"{item.image}  {item.explainer}  {what}  {scores}{note}  {item.overlay}")
-    click.echo(f"passes that checked the network beforehand: {classifier.check_passes}", err=True)
+            echo(f"{item.image}  {item.explainer}  {what}  {scores}{note}  {item.overlay}")
+    echo(f"passes that checked the network beforehand: {classifier.check_passes}", err=True)
     for name, reason in damaged.items():
-        click.echo(f"error: {name}: {reason}", err=True)
+        echo(f"error: {name}: {reason}", err=True)
     for name, reason in refused.items():
-        click.echo(f"not_applicable: {name}: {reason}", err=True)
+        echo(f"not_applicable: {name}: {reason}", err=True)
     return FINISHED_WITH_FAILURES if damaged else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from camdbench.cli import shared_options
+from camdbench.cli.console import echo
 from camdbench.cli.names import complete_path
 
 
@@ -29,4 +30,4 @@ def command(run: str, out: str | None, form: str, ranks: bool) -> None:
     from camdbench.reporting.figures import save_figures
 
     for path in save_figures(run, Path(run, "figures") if out is None else out, form=form, ranks=ranks):
-        click.echo(path)
+        echo(path)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from camdbench.cli import shared_options
+from camdbench.cli.console import echo
 from camdbench.cli.names import complete_specs
 
 
@@ -41,8 +42,11 @@ def command(model: str, size: int | None, everything: bool, as_json: bool) -> No
             [{"name": row["name"], **{key: row[key] for key in ("kind", "shape", "default", "problem", "followed_by")}} for row in rows]
         )
         return
-    names, kinds = max(len(row["name"]) for row in rows), max(len(row["kind"]) for row in rows)
+    if not rows:
+        hint = "" if everything or not listed else "; --all shows the reasons"
+        echo(f"model {model}: none of its {len(listed)} layers can be explained{hint}", err=True)
+    names, kinds = (max((len(row[key]) for row in rows), default=0) for key in ("name", "kind"))
     for row in rows:
         shape = " x ".join(map(str, row["shape"])) if row["channels"] else "-"
         note = "default" if row["default"] else row["problem"] or (f"followed by {row['followed_by']}" if row["followed_by"] else "")
-        click.echo(f"{row['name']:<{names}}  {row['kind']:<{kinds}}  {shape:<16}{note}".rstrip())
+        echo(f"{row['name']:<{names}}  {row['kind']:<{kinds}}  {shape:<16}{note}".rstrip())

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from camdbench.cli import shared_options
+from camdbench.cli.console import echo
 from camdbench.cli.names import complete_kind
 from camdbench.core import registries
 from camdbench.core.cost import Cost
@@ -70,8 +71,8 @@ def command(kind: str, name: str | None, as_json: bool, probe: bool) -> None:
         width = max((len(entry["name"]) for entry in entries), default=0)
         for entry in entries:
             notes = "; ".join(filter(None, [_metric_notes(entry), ", ".join(entry.get("needs", ())), entry.get("cost")]))
-            click.echo(f"{entry['name']:<{width}}  {entry['summary']}" + (f"  [{notes}]" if notes else ""))
-        click.echo(f"{len(entries)} {kind}", err=True)
+            echo(f"{entry['name']:<{width}}  {entry['summary']}" + (f"  [{notes}]" if notes else ""))
+        echo(f"{len(entries)} {kind}", err=True)
 
 
 def _own(kind: str, text: str) -> Entry[Any]:
@@ -167,26 +168,26 @@ def _find_entry(kind: str, name: str, entries: list[dict[str, Any]]) -> dict[str
 
 
 def _print_details(entry: dict[str, Any]) -> None:
-    click.echo(f"{entry['name']}\n\n{entry.get('doc', entry['summary'])}\n")
+    echo(f"{entry['name']}\n\n{entry.get('doc', entry['summary'])}\n")
     for key, value in entry.items():
         if key == "protocols":
             _print_protocols(value)
         elif key == "differs":
             for other in value:
-                click.echo(f"{'differs':<18}{other['who']}: {other['what']}" + (f"; {other['effect']}" if other["effect"] else ""))
+                echo(f"{'differs':<18}{other['who']}: {other['what']}" + (f"; {other['effect']}" if other["effect"] else ""))
         elif key not in ("name", "summary", "doc", "options", "wraps") and value not in ((), [], "", None):
-            click.echo(f"{key.replace('_', ' '):<18}{', '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
+            echo(f"{key.replace('_', ' '):<18}{', '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
     given = entry.get("options", [])
-    click.echo("options" if given or entry.get("wraps") else "no options")
+    echo("options" if given or entry.get("wraps") else "no options")
     for _ in range(entry.get("wraps", 0)):
-        click.echo("  EXPLAINER  (another explainer with its options)")
+        echo("  EXPLAINER  (another explainer with its options)")
     for option in given:
-        click.echo(f"  {option['name']}={option['default']!r}  ({option['type']})")
+        echo(f"  {option['name']}={option['default']!r}  ({option['type']})")
 
 
 def _print_protocols(protocols: Sequence[dict[str, Any]]) -> None:
-    click.echo("protocols")
+    echo("protocols")
     for place, protocol in enumerate(protocols):
         switches = {key: value for key, value in protocol.items() if key not in ("name", "options") and value}
         written = "; ".join(f"{key}: {value}" for key, value in (switches | protocol["options"]).items())
-        click.echo(f"  {protocol['name']}{' (default)' if place == 0 else ''}  {written}")
+        echo(f"  {protocol['name']}{' (default)' if place == 0 else ''}  {written}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from camdbench.cli import shared_options
+from camdbench.cli.console import echo
 
 if TYPE_CHECKING:
     from camdbench.trainer.probe import ProbeResult
@@ -53,7 +54,7 @@ def command(
 
     def report(line: Epoch) -> None:
         if not quiet:
-            click.echo(format_numbers(line.flat()), err=True)
+            echo(format_numbers(line.flat()), err=True)
 
     done = probe(recipe, out=out, model=model, seed=seed, device=device, epochs=epochs, data_root=data_root, progress=report)
     if as_json:
@@ -61,7 +62,7 @@ def command(
     else:
         _show(done)
     if not quiet:
-        click.echo(f"weights: {done.path}", err=True)
+        echo(f"weights: {done.path}", err=True)
 
 
 def _records(done: ProbeResult) -> list[dict[str, object]]:

@@ -7,9 +7,8 @@ import sys
 import textwrap
 from typing import Any
 
-import click
-
 from camdbench.cli import shared_options
+from camdbench.cli.console import echo
 from camdbench.core.cost import PassEstimate
 from camdbench.papers.recipe_files import load_table, recipe_files
 from camdbench.papers.requirements import Requirements, requirements
@@ -38,8 +37,8 @@ def list_recipes(name: str | None, *, as_json: bool, probe: bool) -> None:
         width = max(map(len, recipe_files()))
         room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None  # a file has one line for each
         for entry in entries:
-            click.echo(_line(f"{entry['name']:<{width}}  ", f"{entry['summary']}  [{_short(entry)}]", room))
-        click.echo(f"{len(entries)} recipes", err=True)
+            echo(_line(f"{entry['name']:<{width}}  ", f"{entry['summary']}  [{_short(entry)}]", room))
+        echo(f"{len(entries)} recipes", err=True)
 
 
 def _line(name: str, text: str, room: int | None) -> str:
@@ -88,7 +87,7 @@ def _add_times(entries: list[dict[str, Any]]) -> None:
         pace = paces(dict.fromkeys(network for entry in entries for network in entry["work"]))
     except UsageError as error:  # timm is not installed
         pace = dict[str, Pace]()
-        click.echo(f"no time estimate: {error}", err=True)
+        echo(f"no time estimate: {error}", err=True)
     for entry in entries:
         work: dict[str, PassEstimate] = entry["work"]
         if work and work.keys() <= pace.keys():
@@ -111,9 +110,9 @@ def _short(entry: dict[str, Any]) -> str:
 
 
 def _print_details(entry: dict[str, Any]) -> None:
-    click.echo(f"{entry['name']}\n\n{entry['summary']}\n")
+    echo(f"{entry['name']}\n\n{entry['summary']}\n")
     for key, value in entry.items():
         if key not in ("name", "summary", "notes", "work") and value not in ([], 0):
-            click.echo(f"{key:<26}{', '.join(value) if isinstance(value, list) else value}")
+            echo(f"{key:<26}{', '.join(value) if isinstance(value, list) else value}")
     for note in entry["notes"]:
-        click.echo(f"- {note}")
+        echo(f"- {note}")

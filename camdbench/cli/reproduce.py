@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from camdbench.cli import shared_options
+from camdbench.cli.console import echo
 from camdbench.cli.names import complete_recipe
 
 FINISHED_WITH_GAPS = 3
@@ -73,7 +74,7 @@ def command(name: str, as_json: bool, quiet: bool, **request: Any) -> int:
 
     def log(text: str) -> None:
         if not quiet:
-            click.echo(text, err=True)
+            echo(text, err=True)
 
     done = reproduce(name, log=log, **request)
     write_tables(done)

@@ -8,6 +8,7 @@ import click
 
 from camdbench.cli import shared_options
 from camdbench.cli.config_options import config_options
+from camdbench.cli.console import echo
 from camdbench.cli.names import complete_path
 from camdbench.cli.output import show_run
 from camdbench.runner.config import RunConfig
@@ -64,6 +65,6 @@ def command(ctx: click.Context, config: str | None, dry_run: bool, as_json: bool
     given = {name: value for name, value in flags.items() if ctx.get_parameter_source(name) is not default}
     if dry_run:
         text, jobs = plan(config, **given)
-        click.echo(text + "\n".join(f"# {job}" for job in jobs))
+        echo(text + "\n".join(f"# {job}" for job in jobs))
         return 0
     return show_run(complete(config, given, None, not quiet), as_json=as_json, quiet=quiet)

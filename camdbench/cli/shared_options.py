@@ -10,6 +10,7 @@ import click
 
 from camdbench.cli.names import complete_path
 from camdbench.core.registry import load_plugin
+from camdbench.core.signs import in_json
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -52,5 +53,5 @@ quiet = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.
 
 
 def print_json(objects: Sequence[Any]) -> None:
-    """Print a list of objects as JSON."""
-    click.echo(json.dumps(objects, indent=2, ensure_ascii=False))
+    """Print a list of objects as JSON; control characters are escaped."""
+    click.echo(in_json(json.dumps(objects, indent=2, ensure_ascii=False)))

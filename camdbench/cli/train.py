@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from camdbench.cli import shared_options
+from camdbench.cli.console import echo
 from camdbench.cli.names import complete_path, complete_specs
 
 if TYPE_CHECKING:
@@ -93,4 +94,4 @@ def command(
             on_preview=PreviewWriter(out, board.image if board is not None else None).add,
         )
     if first:
-        click.echo(path)
+        echo(path)

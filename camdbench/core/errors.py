@@ -14,6 +14,8 @@ import difflib
 import re
 from collections.abc import Iterable
 
+_SHOWN = 300  # characters of a message
+
 
 class CamdbenchError(Exception):
     """Failure whose message names the thing, the value and the fix."""
@@ -47,13 +49,22 @@ class CamdbenchWarning(UserWarning):
     """Caveat on computed values; the command line prints it on one line, even without -v."""
 
 
+def text_of(error: BaseException) -> str:
+    """Message of an exception; empty if it cannot state it, as its class may be a user's."""
+    try:
+        return str(error)
+    except BaseException:
+        return ""
+
+
 def first_line(error: BaseException) -> str:
-    r"""First line of an exception's message, or its type.
+    r"""First line of an exception's message, at most 300 characters, or its type if it has none or cannot state it.
 
     >>> first_line(ValueError("a\nb")), first_line(KeyError())
     ('a', 'KeyError')
     """
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    line = (text_of(error).strip().splitlines() or [""])[0]
+    return (line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…") or type(error).__name__
 
 
 def file_in(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_type_hints
 
 from camdbench.core.cost import Cost
 from camdbench.core.difference import Difference
@@ -133,6 +133,22 @@ class LossFacts:
     paper: str
     needs: tuple[Literal["boxes", "masks", "class masks"], ...] = ()
     differs: tuple[Difference, ...] = ()
+
+
+def check_stated(what: str, facts: object) -> None:
+    """Check the types of the facts of a plug-in; a list stands for a tuple.
+
+    Raises:
+        TypeError: a fact has another type.
+    """
+    from pydantic import TypeAdapter, ValidationError  # a listing of built-ins needs none
+
+    for fact, kind in get_type_hints(type(facts)).items():
+        value = getattr(facts, fact)
+        try:
+            TypeAdapter[object](kind).validate_python(tuple(value) if isinstance(value, list) else value, strict=True)
+        except ValidationError as error:
+            raise TypeError(f"{what}: {fact} = {value!r}: {error.errors()[0]['msg'].lower()}") from None
 
 
 def arrow(higher_is_better: bool | None, unit: str) -> str:

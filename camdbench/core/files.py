@@ -31,6 +31,8 @@ DISK_FIXES = {
     errno.EFBIG: "raise the limit of a file's size (ulimit -f)",
     errno.EIO: "check the disk",
 }  # of errors of the disk
+_MOST_TEXT = 2 * 2**30  # bytes of a file that is read whole as text
+_MOST_GROWTH = 20  # ratio of unpacked to file size; torch does not compress
 
 
 @contextmanager
@@ -48,7 +50,7 @@ def reading(file: Path, what: str = "", *, fix: str, error: type[CamdbenchError]
     """
     name = f"{what} {file}".strip()
     try:
-        _check_regular(file)
+        check_regular(file)
         yield
     except CamdbenchError:
         raise
@@ -59,9 +61,46 @@ def reading(file: Path, what: str = "", *, fix: str, error: type[CamdbenchError]
         raise error(f"{name}: damaged ({reason_of(failure)}); {fix}") from failure
 
 
-def _check_regular(file: Path) -> None:
+def check_regular(file: Path) -> None:
+    """Refuse folders, pipes and devices, as reading one may never end.
+
+    Raises:
+        OSError: the file does not exist, or is none of the regular ones.
+    """
     if not stat.S_ISREG(file.stat().st_mode):
         raise OSError(errno.EINVAL, "not a regular file", str(file))
+
+
+def check_text(file: Path) -> None:
+    """Refuse what `check_regular` refuses, and a file of text that is larger than any such file, as it is read whole.
+
+    Raises:
+        OSError: as of `check_regular`; the file is more than 2 gigabytes.
+    """
+    check_regular(file)
+    if file.stat().st_size > _MOST_TEXT:
+        raise OSError(errno.EFBIG, "more than 2 gigabytes", str(file))
+
+
+def check_growth(file: Path, *, least: int = 0) -> None:
+    """Refuse a zip archive that unpacks to more than 20 times its size.
+
+    Args:
+        file: the file; files that are no archives pass.
+        least: bytes to which any archive may unpack.
+
+    Raises:
+        ValueError: the archive unpacks to more.
+    """
+    import zipfile  # a listing needs no archives
+
+    if not zipfile.is_zipfile(file):
+        return
+    with zipfile.ZipFile(file) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    size = file.stat().st_size
+    if unpacked > max(least, _MOST_GROWTH * size):
+        raise ValueError(f"its {size:,} bytes would unpack to {unpacked:,}")
 
 
 def reason_of(failure: BaseException) -> str:
@@ -88,6 +127,7 @@ def _one_line(text: str) -> str:
 def read_text(file: Path, what: str = "", *, fix: str, error: type[CamdbenchError] = UsageError) -> str:
     """Text of a UTF-8 file, with or without a byte order mark; raises as `reading`."""
     with reading(file, what, fix=fix, error=error):
+        check_text(file)
         return file.read_text(encoding="utf-8-sig")
 
 
@@ -107,6 +147,7 @@ def read_json(
         CamdbenchError: of the class `error`; the file cannot be read, is not JSON or has another form.
     """
     with reading(file, what, fix=fix, error=error):
+        check_text(file)
         content = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise TypeError("not a JSON object")
@@ -125,12 +166,15 @@ def read_fields(file: Path, what: str, example: str, hint: str = "") -> dict[str
         hint: appended to the error.
 
     Raises:
-        UsageError: the file cannot be read, is not YAML, names a field twice, or contains no fields.
+        UsageError: the file cannot be read, is not YAML, names a field twice or by no text, or contains no fields.
     """
     with reading(file, what, fix=f"give a YAML file with fields such as `{example}`{hint}"):
+        check_text(file)
         loaded = _parse_yaml(file.read_text(encoding="utf-8-sig"))
     if not isinstance(loaded, dict):
         raise UsageError(f"{what} {file}: expected fields such as `{example}`, found {type(loaded).__name__}")
+    if (odd := next((name for name in loaded if not isinstance(name, str)), "")) != "":
+        raise UsageError(f"{what} {file}: field {odd!r}: the name of a field is text; correct it, or put it in quotes")
     return cast("dict[str, Any]", loaded)
 
 

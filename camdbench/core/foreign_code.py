@@ -1,4 +1,4 @@
-"""Code that is not ours: calls that cannot end the program, and hashes of what they run."""
+"""Code that is not ours: calls that cannot end the program or use the network, and hashes of what they run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from types import CodeType
 from typing import Any
 
-from camdbench.core.errors import CamdbenchError
+from camdbench.core.errors import CamdbenchError, first_line
 
 
 @contextmanager
@@ -33,6 +33,18 @@ def calling(what: str) -> Generator[None]:
         raise CamdbenchError(f"{what}: {describe(error)}") from error
 
 
+@contextmanager
+def offline() -> Generator[None]:
+    """Without requests of huggingface_hub, which makes some even for local files."""
+    from huggingface_hub import constants
+
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
 def describe(error: BaseException) -> str:
     r"""Type and first line of an exception.
 
@@ -40,9 +52,10 @@ def describe(error: BaseException) -> str:
     ('ValueError: a', 'calls sys.exit(3)', 'KeyError')
     """
     if isinstance(error, SystemExit):
-        return f"calls sys.exit({'' if error.code is None else repr(error.code)})"
-    line = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {line}" if line else type(error).__name__
+        code = error.code if error.code is None or isinstance(error.code, int | str) else type(error.code).__name__
+        return f"calls sys.exit({'' if code is None else repr(code)})"
+    line, kind = first_line(error), type(error).__name__
+    return kind if line == kind else f"{kind}: {line}"
 
 
 def place_of(function: Callable[..., Any]) -> tuple[str, str]:

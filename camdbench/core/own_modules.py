@@ -18,6 +18,7 @@ from typing import Any
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.foreign_code import calling, place_of, plugin_hash
 
+_MOST_CODE = 10**8
 _FOLDERS: list[str] = []  # of loaded files, where a later import of a function looks last
 _BROUGHT: dict[str, tuple[Path, str]] = {}  # neighbours in sys.modules: file, hash of its content
 _LOADED: dict[str, frozenset[Path]] = {}  # neighbours that loading brought in, by name of the loaded module
@@ -48,6 +49,8 @@ def load_file(path: Path, flag: str) -> ModuleType:
     file = Path(path).absolute()
     if not file.is_file():
         raise UsageError(f"{flag} {path}: no such file")
+    if file.stat().st_size > _MOST_CODE:
+        raise UsageError(f"{flag} {path}: larger than {_MOST_CODE:,} bytes, which is no Python file")
     name = _name_of(file)
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:

@@ -20,12 +20,14 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from camdbench.core.errors import UsageError, unknown
+from camdbench.core.facts import check_stated
 from camdbench.core.foreign_code import calling, describe, place_of
 from camdbench.core.options import options_of_function, options_of_source, wraps_of_function, wraps_of_source
 from camdbench.core.own_entry import OwnEntry
 from camdbench.core.own_modules import import_module, is_module, load_file
+from camdbench.core.references import check_name
 from camdbench.core.registry_entry import Entry, F, checked_doc, formula_of, read_keywords, with_protocol
-from camdbench.core.spec import Spec, parse_spec, parse_specs
+from camdbench.core.spec import Spec, parse_spec, parse_specs, squash
 
 PLUGINS: list[str] = []  # files run by `load_plugin`; worker processes run them too
 
@@ -55,13 +57,16 @@ class Registry(Generic[F]):
         """Decorator: `@explainer("hirescam", paper="…")`.
 
         Raises:
-            TypeError: a fact is missing or unknown, there is no docstring, or an option lacks type or default.
+            TypeError: a fact is missing or unknown or has another type, there is no docstring, or an option lacks type or default.
             ValueError: another function has the name.
+            UsageError: a plug-in's name has other characters than letters, digits and `_ . @ + - /`.
         """
 
         def decorate(function: Function) -> Function:
             doc = checked_doc(function.__doc__, name)
             entry = self.make_entry(name, function, self._state(name, facts, doc), doc)
+            if not entry.module.startswith(f"{self.package}."):  # of a plug-in
+                check_stated(f"@{self.kind}({check_name(name, self.kind)!r})", entry.facts)
             self._add(dict(self._built_in), entry)  # raises at once for the name of a built-in
             self._add(self._live, entry)
             self._functions[name] = function
@@ -104,7 +109,7 @@ class Registry(Generic[F]):
 
     def has_built_in(self, name: str) -> bool:
         """Whether a name is that of a built-in, in any spelling."""
-        return _squash(name) in map(_squash, self._built_in)
+        return squash(name) in map(squash, self._built_in)
 
     def own(self, name: str) -> OwnEntry[F] | None:
         """The entry of a name that exists for the duration of a call; None for others."""
@@ -128,7 +133,7 @@ class Registry(Generic[F]):
         """
         entries = self._entries()
         if name not in entries:  # a plug-in's name takes precedence over an alias of a built-in
-            name = self._spellings().get(_squash(name), name)
+            name = self._spellings().get(squash(name), name)
         if name in self._unsupported:
             raise UsageError(f"{self.kind} {name}: {self._unsupported[name]}")
         if name not in entries:
@@ -261,7 +266,7 @@ class Registry(Generic[F]):
 
     def _spellings(self) -> dict[str, str]:
         """Squashed aliases and names -> registered names; names take precedence."""
-        return {_squash(known): name for known, name in [*self._aliases().items(), *((name, name) for name in self._entries())]}
+        return {squash(known): name for known, name in [*self._aliases().items(), *((name, name) for name in self._entries())]}
 
     def _state(self, name: str, facts: dict[str, object], doc: str) -> F:
         if "formula" in inspect.signature(self._facts).parameters and (formula := formula_of(doc)):
@@ -278,15 +283,6 @@ class Registry(Generic[F]):
             here, there = f"{entry.module}.{entry.attribute}", f"{existing.module}.{existing.attribute}"
             raise ValueError(f"{self.kind} {entry.name!r} of {here} is already registered by {there}")
         entries[entry.name] = entry
-
-
-def _squash(name: str) -> str:
-    """Lower-case name without hyphens and underscores.
-
-    >>> _squash("Score-CAM")
-    'scorecam'
-    """
-    return name.lower().replace("-", "").replace("_", "")
 
 
 def load_plugin(plugin: str | Path) -> None:

@@ -38,6 +38,15 @@ def visible(text: str) -> str:
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def in_json(text: str) -> str:
+    r"""JSON text in which control characters that JSON allows, and signs that reorder text, are escape sequences.
+
+    >>> print(in_json('["\x9b0m", "é"]'))
+    ["\u009b0m", "é"]
+    """
+    return re.sub(rf"(?!\n){_CONTROL.pattern}", lambda found: json.dumps(found[0])[1:-1], text)
+
+
 def encodable(text: str) -> str:
     r"""Replace halves of character pairs, as in a file name that is not UTF-8, by their escape sequences.
 

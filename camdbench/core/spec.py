@@ -147,3 +147,12 @@ def split_specs(text: str) -> list[str]:
 def _literal(value: object) -> str:
     # JSON gives double quotes with escapes that Python reads
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+
+
+def squash(name: str) -> str:
+    """Lower-case name without hyphens and underscores.
+
+    >>> squash("Score-CAM")
+    'scorecam'
+    """
+    return name.lower().replace("-", "").replace("_", "")

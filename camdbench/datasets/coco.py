@@ -15,6 +15,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from camdbench.core.errors import CamdbenchWarning, UsageError
+from camdbench.core.files import check_text
 from camdbench.core.option_types import Preprocess
 from camdbench.core.registries import dataset
 from camdbench.datasets.coco_masks import read_segmentation
@@ -115,6 +116,7 @@ def _read(file: Path) -> dict[str, list[dict[str, Any]]]:
         UsageError: it is not JSON, or lacks a table.
     """
     try:
+        check_text(file)
         content: Any = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{file} cannot be read as JSON ({error})") from None

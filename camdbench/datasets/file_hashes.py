@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from camdbench.core.errors import CamdbenchError
-from camdbench.core.files import write_whole
+from camdbench.core.files import check_regular, check_text, write_whole
 
 _SETTLED = 2 * 10**9  # ns; a file that changed since may change again within the resolution of its time
 _PART = 64  # files of one task of a thread, as a task takes as long as a file whose hash is kept
@@ -64,6 +64,7 @@ def _hash_of(path: str, known: dict[str, tuple[Stamp | None, str]]) -> tuple[Sta
         stamp = about.st_size, about.st_mtime_ns, about.st_ctime_ns
         if (kept := known.get(path)) is not None and kept[0] == stamp:
             return kept
+        check_regular(Path(path))
         with Path(path).open("rb") as file:
             return stamp, hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError):  # gone, or a name that the system does not allow
@@ -73,6 +74,7 @@ def _hash_of(path: str, known: dict[str, tuple[Stamp | None, str]]) -> tuple[Sta
 def _read(file: Path) -> dict[str, tuple[Stamp | None, str]]:
     """The kept hashes; none if the file is missing or damaged."""
     try:
+        check_text(file)
         content = json.loads(file.read_text(encoding="utf-8"))
         return {str(path): ((int(own[0][0]), int(own[0][1]), int(own[0][2])), str(own[1])) for path, own in content.items()}
     except (OSError, ValueError, TypeError, AttributeError, LookupError, RecursionError):

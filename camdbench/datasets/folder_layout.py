@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from camdbench.core.errors import UsageError
+from camdbench.core.files import check_regular, check_text
 from camdbench.core.registries import datasets
 
 PICTURES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -64,6 +65,7 @@ class FolderLayout(NamedTuple):
 def read_lines(file: Path) -> list[str]:
     """The non-blank lines of a text file; raises UsageError if it is not text."""
     try:
+        check_text(file)
         return [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (UnicodeDecodeError, OSError) as error:
         raise UsageError(f"{file} is not text in UTF-8 ({error})") from None
@@ -91,6 +93,7 @@ def read_table(file: Path, columns: str) -> list[dict[str, str]]:
     """
     wanted = columns.split(",")
     try:
+        check_text(file)
         with file.open(encoding="utf-8-sig", newline="") as lines:
             rows = csv.DictReader(lines)
             if lacking := [name for name in wanted if name not in (rows.fieldnames or ())]:
@@ -132,6 +135,7 @@ def read_mat(file: Path, *keys: str) -> dict[str, Any]:
     from scipy.io import loadmat
 
     try:
+        check_regular(file)
         found: dict[str, Any] = loadmat(str(file), simplify_cells=True)
     except Exception as error:  # scipy raises many types
         raise UsageError(f"{file} cannot be read as a MATLAB file ({error})") from None

@@ -12,8 +12,10 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from camdbench.core.errors import SampleError
+from camdbench.core.files import check_regular
 from camdbench.datasets.transforms import Annotations, SpatialTransform
 
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")  # Pillow has others, of which EPS starts a program
 T = TypeVar("T")
 
 
@@ -44,7 +46,8 @@ def decode_file(path: Path, decode: Callable[[Image.Image], T]) -> T:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # Pillow warns of unusual metadata; wrong pixels raise
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
+            check_regular(path)
+            with Image.open(path, formats=FORMATS) as picture:
                 return decode(picture)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise SampleError(f"{path.name}: too many pixels (decompression bomb)") from None

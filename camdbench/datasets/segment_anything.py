@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from camdbench.core.errors import UsageError, first_line
+from camdbench.core.foreign_code import offline
 
 
 class SegmentAnything:
@@ -34,8 +35,9 @@ class SegmentAnything:
             if not (weights / name).is_file():
                 raise UsageError(f"--weights {weights}: {name} does not exist; use a folder like that of facebook/sam-vit-base")
         try:
-            network = library.SamModel.from_pretrained(str(weights), local_files_only=True, use_safetensors=True)
-            self._processor = library.SamProcessor.from_pretrained(str(weights), local_files_only=True)
+            with offline():
+                network = library.SamModel.from_pretrained(str(weights), local_files_only=True, use_safetensors=True)
+                self._processor = library.SamProcessor.from_pretrained(str(weights), local_files_only=True)
         except Exception as error:  # transformers raises many types
             raise UsageError(f"--weights {weights}: cannot be read as a Segment Anything network: {first_line(error)}") from None
         self._network: Any = network.to(device).eval().requires_grad_(False)

@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from camdbench.core.errors import SampleError
+from camdbench.core.files import check_regular
 from camdbench.datasets.on_disk import is_file
 from camdbench.datasets.transforms import Annotations
 from camdbench.functional.file_boxes import FileBoxes
@@ -26,6 +27,7 @@ def read_boxes(file: Path, names: Collection[str], *, first: int, inclusive: boo
         SampleError: the file is missing or damaged.
     """
     try:
+        check_regular(file)
         objects = ET.parse(file).getroot().iter("object")  # noqa: S314 - expat refuses entity expansion and reads no external entities
         found = [
             [float(item.findtext(f"bndbox/{edge}", "")) for edge in ("xmin", "ymin", "xmax", "ymax")]

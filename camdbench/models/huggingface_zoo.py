@@ -10,11 +10,13 @@ import json
 import logging
 import re
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camdbench.core.errors import UsageError, first_line
+from camdbench.core.files import check_text
+from camdbench.core.foreign_code import offline
 from camdbench.models.image_processors import Preprocessing, read_processor
 
 if TYPE_CHECKING:
@@ -82,6 +84,8 @@ def check_name(name: str) -> None:
         raise UsageError(f"model {name}: no such folder; give one that save_pretrained wrote")
     if folder is not None and not (folder / "config.json").is_file():
         raise UsageError(f"model {name}: the folder has no config.json; give one that save_pretrained wrote")
+    if folder is not None and (odd := next((file.name for file in folder.iterdir() if not (file.is_file() or file.is_dir())), "")):
+        raise UsageError(f"model {name}: {odd} is no regular file, and may never end; give a folder that save_pretrained wrote")
 
 
 def build(name: str, *, download: bool, **overrides: Any) -> Classifier:
@@ -131,10 +135,10 @@ def load(kind: Any, name: str, *, download: bool, **options: Any) -> Any:
     folder = folder_of(name)
     place, _, revision = _rest(name).partition("@")
     where = {"revision": revision} if revision and folder is None else {}
+    local = folder is not None or not download
     try:
-        return kind.from_pretrained(
-            str(folder or place), local_files_only=folder is not None or not download, trust_remote_code=False, **where, **options
-        )
+        with offline() if local else nullcontext():
+            return kind.from_pretrained(str(folder or place), local_files_only=local, trust_remote_code=False, **where, **options)
     except ImportError as error:
         raise UsageError(f"{name}: {first_line(error)}") from None
     except Exception as error:  # transformers and the readers of weights raise many types
@@ -168,8 +172,9 @@ def load_config(name: str, *, download: bool) -> Any:
 
 def _check_json(name: str, file: Path) -> None:
     try:
+        check_text(file)
         settings = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         settings = None
     if not isinstance(settings, dict) or "model_type" not in settings:
         raise UsageError(f"{name}: config.json is damaged, or not that of a network of transformers; give a folder of save_pretrained")

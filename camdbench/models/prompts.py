@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from camdbench.core.errors import UsageError
+from camdbench.core.files import check_text
 
 TEMPLATES = ("a photo of a {}.",)
 
@@ -29,6 +30,7 @@ def read_prompts(file: str | Path) -> Prompts:
         UsageError: the file cannot be read, or its texts do not fit.
     """
     try:
+        check_text(Path(file))
         lines = [line.strip() for line in Path(file).read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError):
         raise UsageError(f"--prompts = {file}: cannot be read; give a text file with one class name per line") from None

@@ -6,7 +6,6 @@ import hashlib
 import pickle
 import re
 import warnings
-import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from camdbench.core.errors import UsageError, first_line
+from camdbench.core.files import check_growth
 from camdbench.core.object_text import tensor_bytes
 
 _PREFIXES = ("module.", "model.")  # of DataParallel, and of trainers with the network as `self.model`
-_MOST_GROWTH = 20  # maximum ratio of unpacked to file size
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -37,7 +36,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
             loaded = load_file(path)
         else:
-            _check_size(path)
+            check_growth(path)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # about foreign formats; unreadable files raise
                 loaded = torch.load(path, map_location="cpu", weights_only=True)
@@ -107,17 +106,3 @@ def _unwrap(loaded: object, path: Path) -> dict[str, Tensor]:
     while prefix := next((prefix for prefix in _PREFIXES if all(key.startswith(prefix) for key in tensors)), ""):
         tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
     return tensors
-
-
-def _check_size(path: Path) -> None:
-    """Reject archives that unpack to far more than their size; torch does not compress.
-
-    Raises:
-        ValueError: the ratio is too high.
-    """
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        unpacked = sum(entry.file_size for entry in archive.infolist())
-    if unpacked > _MOST_GROWTH * path.stat().st_size:
-        raise ValueError(f"its {path.stat().st_size:,} bytes would unpack to {unpacked:,}")

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from camdbench.core.errors import UsageError
-from camdbench.core.files import reading
+from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.core.files import check_regular, reading, reason_of
 from camdbench.runner.numpy_maps import numpy_arrays
 
 MapsLike = Any  # str | Path | array (N, h, w) | Mapping[id, array (h, w)]
 _SHOWN = 3  # ids that an error names
+_MOST_PIXELS = 10**8  # of a map; a small file may claim more than any memory
 _FORMS = "a file .npy, .npz, .h5 or .zarr"
 _STORE = {"maps", "ids"}  # names of the arrays of a file that holds all maps in one
 
@@ -45,8 +44,10 @@ class Maps(Mapping[str, Tensor]):
         read = self._readers[name]
         try:
             own = read()
-        except (OSError, RuntimeError, ValueError, KeyError, BadZipFile, zlib.error) as error:  # damaged since it was opened
-            raise UsageError(f"{what}: cannot be read ({error}); write the maps again") from None
+        except CamdbenchError:
+            raise
+        except Exception as error:  # a damaged chunk of HDF5 or Zarr
+            raise UsageError(f"{what}: cannot be read ({reason_of(error)}); write the maps again") from None
         _check_map(own.shape, own.dtype, what)
         return torch.from_numpy(own.astype(np.float32))
 
@@ -145,6 +146,8 @@ def _check_map(shape: tuple[int, ...], dtype: Any, what: str) -> None:
     real = np.issubdtype(dtype, np.number) and not np.issubdtype(dtype, np.complexfloating)
     if len(shape) != 2 or not (real or dtype == np.bool_):  # a mask is a map of 0 and 1
         raise UsageError(f"{what} has shape {shape} and type {dtype}; expected numbers (h, w)")
+    if shape[0] * shape[1] > _MOST_PIXELS:
+        raise UsageError(f"{what} has shape {shape}; expected at most {_MOST_PIXELS:,} values, give maps of the images' size or smaller")
 
 
 def _to_array(given: Any, what: str) -> np.ndarray:
@@ -173,7 +176,7 @@ def _array_of(file: Path) -> np.ndarray:
     with reading(file, "map", fix="give numbers (h, w), or a grey picture"):
         if file.suffix == ".npy":
             return np.load(file, allow_pickle=False)
-        with Image.open(file) as picture:
+        with Image.open(file, formats=("PNG",)) as picture:
             return np.asarray(picture)
 
 
@@ -186,8 +189,8 @@ def _of_store(arrays: Mapping[str, Any], file: Path, ids: Sequence[str]) -> Maps
     maps = arrays["maps"]
     if "ids" not in arrays:
         return maps_in_order(maps, str(file), ids)
-    names = [name.decode() if isinstance(name, bytes) else str(name) for name in np.asarray(arrays["ids"][:]).tolist()]
-    if len(names) != (count := maps.shape[0]) or len(set(names)) != len(names):
+    names = _names_in(arrays["ids"], file)
+    if len(names) != (count := maps.shape[0] if maps.shape else 0) or len(set(names)) != len(names):
         raise UsageError(f"{file}: {count} maps and {len(set(names))} different ids; expected one id per map")
     return maps_in_order(maps, str(file), names)
 
@@ -203,6 +206,14 @@ class _Reopened:
 
     def __getitem__(self, key: Any) -> Any:
         return self.file[self.name][key]
+
+
+def _names_in(ids: Any, file: Path) -> list[str]:
+    """The texts of an array of ids."""
+    try:
+        return [name.decode() if isinstance(name, bytes) else str(name) for name in np.asarray(ids[()]).reshape(-1).tolist()]
+    except Exception as error:  # damaged, or not UTF-8
+        raise UsageError(f"{file}, ids: cannot be read ({reason_of(error)}); write the maps again") from None
 
 
 def _hdf5_arrays(file: Path) -> dict[str, Any]:
@@ -223,12 +234,15 @@ def _zarr_arrays(folder: Path) -> dict[str, Any]:
     """The arrays of a Zarr group; an array alone is `maps`."""
     zarr: Any = _library("zarr", folder)
     try:
+        for file in folder.rglob("*"):
+            if not file.is_dir():
+                check_regular(file)
         opened = zarr.open(str(folder), mode="r")
         members = opened.members(max_depth=None) if isinstance(opened, zarr.Group) else [("maps", opened)]
         return {name: item for name, item in members if isinstance(item, zarr.Array)}
     except Exception as error:  # its errors have many types
         fix = "give a Zarr group with the arrays maps (N, h, w) and ids, or one (h, w) per image id"
-        raise UsageError(f"{folder}: cannot be read ({' '.join(str(error).split())}); {fix}") from None
+        raise UsageError(f"{folder}: cannot be read ({reason_of(error)}); {fix}") from None
 
 
 def _library(name: str, file: Path) -> Any:

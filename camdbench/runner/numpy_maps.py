@@ -11,9 +11,10 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
 
-from camdbench.core.files import reading
+from camdbench.core.files import check_growth, reading
 
 _ZIP = b"PK"
+_LARGE = 2**30  # bytes; smaller archives may unpack to many times their size, as maps of one value do
 _LENGTHS = 26  # offset in a local file header of the lengths of its last two fields, after which the content starts
 
 
@@ -79,6 +80,7 @@ def numpy_arrays(path: Path) -> Any:
                 return np.load(path, mmap_mode="r") if fortran else StoredArray(path, stream.tell(), shape, dtype)
         if not start.startswith(_ZIP):
             raise ValueError("no array of numbers")
+        check_growth(path, least=_LARGE)
         archive = ZipFile(path)
         if (damaged := archive.testzip()) is not None:
             raise ValueError(f"its member {damaged} is damaged")

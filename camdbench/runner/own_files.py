@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from camdbench.core.errors import UsageError
-from camdbench.core.files import AlreadyWritten, creating, write_whole
+from camdbench.core.files import AlreadyWritten, creating, read_text, write_whole
 from camdbench.core.own_modules import files_of
 from camdbench.core.references import files_in, with_paths
 
@@ -56,7 +56,7 @@ def with_copies(options: Mapping[str, Any], config: object) -> dict[str, Any]:
     folder = (Path(config).parent if isinstance(config, str | Path) else Path()) / "own"
     if not isinstance(config, str | Path) or not (folder / _SUMS).is_file():
         raise UsageError(f"own = copy: {folder / _SUMS} does not exist; give the run.yaml of a run that has files, --config RUN/run.yaml")
-    lines = (folder / _SUMS).read_text(encoding="utf-8").splitlines()
+    lines = read_text(folder / _SUMS, fix="restore it, or omit own").splitlines()
     sums = {name: known for known, _, name in (line.partition("  ") for line in lines)}
     for name, known in sums.items():
         if not (folder / name).is_file() or _hash((folder / name).read_bytes()) != known:

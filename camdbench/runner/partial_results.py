@@ -12,7 +12,7 @@ from typing import Self
 import torch
 
 from camdbench.core.errors import CamdbenchError
-from camdbench.core.files import reading, write_whole
+from camdbench.core.files import check_growth, reading, write_whole
 from camdbench.core.spec import Spec
 from camdbench.runner.results import BatchResult
 
@@ -107,6 +107,7 @@ class PartialResults:
 def _read(file: Path) -> list[BatchResult]:
     try:
         with reading(file, fix="delete it and run the same command again", error=CamdbenchError):
+            check_growth(file)
             return [BatchResult.from_state(state) for state in torch.load(file, weights_only=True)]
     except CamdbenchError:
         if file.exists():

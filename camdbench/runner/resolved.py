@@ -75,7 +75,7 @@ def write_resolved(run: Run) -> None:
     options = resolved(run)
     write_own_files(run.directory.root, options)
     file, text = run.directory.root / "run.yaml", to_yaml(options)
-    if file.is_file() and _content(file.read_text(encoding="utf-8")) == _content(text):
+    if file.is_file() and _content(file.read_text(encoding="utf-8", errors="replace")) == _content(text):
         return
     write_whole(file, text, resumes=True)
 

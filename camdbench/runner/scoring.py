@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from camdbench.core.errors import CamdbenchError, NotApplicable, ResultError
+from camdbench.core.errors import CamdbenchError, NotApplicable, ResultError, text_of
 from camdbench.core.foreign_code import describe
 from camdbench.core.registries import NO_EXPLAINER, has_model_scope
 from camdbench.core.registries import metrics as metric_registry
@@ -102,7 +102,7 @@ def score_batch(
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error means that the batch is too large for the device."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in str(error) for words in _CPU_OUT_OF_MEMORY)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in text_of(error) for words in _CPU_OUT_OF_MEMORY)
 
 
 def _failure(spec: Spec, error: BaseException) -> tuple[Status, str]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from camdbench.core.errors import UsageError
-from camdbench.core.files import reading, write_whole
+from camdbench.core.files import check_text, reading, write_whole
 from camdbench.core.registries import metrics
 from camdbench.core.signs import BREAK
 from camdbench.core.spec import parse_spec
@@ -137,6 +137,7 @@ def _read_cells(file: Path, columns: Sequence[str], what: str, fix: str) -> pd.D
     if not file.is_file():
         raise UsageError(f"{file}: no such file; expected a CSV with the columns {', '.join(columns)}")
     with reading(file, fix=f"give a CSV with the columns {', '.join(columns)}"):
+        check_text(file)
         cells = pd.read_csv(file, dtype=str, keep_default_na=False)
     if not isinstance(cells.index, pd.RangeIndex):  # pandas uses surplus fields as an index and shifts the others
         raise UsageError(f"{file}: invalid CSV: its rows have more fields than its header")

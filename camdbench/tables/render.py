@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from camdbench.core.signs import BREAK, in_encoding, visible
+from camdbench.core.signs import BREAK, in_encoding, in_json, visible
 from camdbench.tables.latex_text import escape, number
 from camdbench.tables.table import DAGGER, Cell, Column, Section, Table, map_texts
 
@@ -69,7 +69,7 @@ def to_json(data: pd.DataFrame) -> str:
         for line in zip(*columns, strict=True)
     ]
     records = [dict(zip(data.columns, line, strict=True)) for line in lines]
-    return json.dumps(records, indent=2, ensure_ascii=False, allow_nan=False)
+    return in_json(json.dumps(records, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 # ------------------------------------------------------------------------------------------------ terminal

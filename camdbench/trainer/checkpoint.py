@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from safetensors.torch import save
 from torch import Tensor
 
-from camdbench.core.files import write_whole
+from camdbench.core.files import check_growth, check_regular, write_whole
 
 
 def write_weights(path: Path, state: Mapping[str, Tensor]) -> None:
@@ -59,6 +59,8 @@ def save_run(path: Path, key: str, state: Mapping[str, Any]) -> None:
 def load_run(path: Path, key: str) -> dict[str, Any] | None:
     """The state of the run of this key; None if the file is missing, damaged or of another run."""
     try:
+        check_regular(path)
+        check_growth(path)
         saved = torch.load(path, map_location="cpu", weights_only=True)
         return saved["state"] if saved["key"] == key else None
     except Exception:  # torch raises many types on a damaged file; each means a fresh start

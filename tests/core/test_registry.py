@@ -82,7 +82,7 @@ class TestNames:
         known = REGISTRIES[kind]
         owners = dict[str, set[str]]()
         for spelling, name in [*known._aliases().items(), *((name, name) for name in known.names())]:
-            owners.setdefault(registry._squash(spelling), set()).add(name)
+            owners.setdefault(registry.squash(spelling), set()).add(name)
         assert {spelling: names for spelling, names in owners.items() if len(names) > 1} == {}
 
 

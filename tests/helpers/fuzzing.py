@@ -1,223 +1,99 @@
 """Commands over mutated files and hostile words: no input may end in an unexpected error.
 
-`python tests/helpers/fuzzing.py 2000` runs 2,000 mutated inputs and prints those that do.
+`python tests/helpers/fuzzing.py 2000` runs 2,000 inputs, prints those that end badly, and counts inputs and ends by format.
 """
 
 from __future__ import annotations
 
 import faulthandler
-import json
 import os
 import random
+import resource
 import shutil
 import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
 
 import click
-import numpy as np
-from PIL import Image
 
 from camdbench.cli.main import COMMANDS, cli, run_cli
+from helpers import fuzz_files
+from helpers.fuzz_cases import FORMATS, Case
 from helpers.mutations import mutate
 
-_RECIPE = """name: tiny
-network: shortcuts
-data: {dataset: 'shortcuts(size=32)', train: train, limit: 8, evaluation: [val], evaluation_limit: 4}
-loss: ce(smoothing=0.1)
-optimiser: {lr: 0.003, weight_decay: 0.05, schedule: one_cycle}
-epochs: 1
-batch_size: 4
-seed: 0
-keep: last
-"""
-_PROBE = """name: tiny-probe
-model: shortcuts-ce
-backbone: frozen
-data: {dataset: shortcuts, train: train, limit: 4, evaluation: [val], evaluation_limit: 2}
-optimiser: {lr: 0.01}
-epochs: 1
-batch_size: 2
-"""
-_PLUGIN = """from camdbench import explainer, metric
-
-
-@explainer('bright', paper='mine', control=True)
-def bright(trace, *, power: float = 1.0):
-    '''Where the image is bright.'''
-    return trace.images.mean(1)
-"""
-_DEVICE = ("--device", "cpu")
-_FAKE = ("-q", "--explainers", "fakecam", "--metrics", "ad", "--limit", "2", *_DEVICE)
-
-
-@dataclass(frozen=True)
-class Case:
-    """A command and the file that it reads.
-
-    Attributes:
-        words: the command line.
-        file: path of the file in the folder of `make_files`; glob patterns are allowed.
-    """
-
-    words: tuple[str, ...]
-    file: str
-
-
-def _case(words: str, file: str) -> Case:
-    return Case(tuple(words.split()), file)
-
-
-CASES = [
-    *(
-        _case(words, file)
-        for file in ("run/run.json", "run/sessions/*.json", "run/rows/*/*/*.parquet")
-        for words in ("summarise run", "compare run")
-    ),
-    _case("figures run --out figures", "run/curves/*/*/*.parquet"),
-    _case("figures run --out figures", "run/rows/*/*/*.parquet"),
-    _case("summarise run", "run/usage/*/*.parquet"),
-    _case("summarise run --significance", "run/curves/*/*/*.parquet"),
-    _case("check run --against golden.csv", "golden.csv"),
-    _case("check run --against golden.csv --update", "golden.csv"),
-    _case("check run --against golden.csv", "run/run.json"),
-    _case("diff run other", "run/run.json"),
-    _case("compare run other", "other/run.json"),
-    _case("compare run --training-seeds", "run/run.json"),
-    _case("score run -q --metrics ai --device cpu --out scored", "run/maps/*/*/*.safetensors"),
-    _case("score run -q --metrics ai --device cpu --out scored", "run/run.json"),
-    _case("run -q --explainers fakecam --metrics ad,insertion --limit 2 --save-maps raw --device cpu --out run", "run/run.json"),
-    _case("run -q --explainers random --metrics ad,insertion --limit 2 --save-maps raw --device cpu --out run", "run/run.json"),
-    _case("run -q --explainers random --metrics ad,insertion --limit 2 --save-maps raw --device cpu --out run", "run/partial/*/*/*.pt"),
-    _case("score maps.npy -q --metrics ad --limit 2 --device cpu --out scored", "maps.npy"),
-    _case("score maps.npz -q --metrics ad --limit 2 --device cpu --out scored", "maps.npz"),
-    _case("score maps-by-id.npz -q --metrics ad --limit 2 --device cpu --out scored", "maps-by-id.npz"),
-    Case(("run", *_FAKE, "--image-ids", "ids.txt"), "ids.txt"),
-    Case(("run", *_FAKE, "--models", "net.safetensors"), "net.safetensors"),
-    Case(("run", *_FAKE, "--models", "net.safetensors"), "net.json"),
-    Case(("run", *_FAKE, "--models", "resnet18", "--weights", "state.pt"), "state.pt"),
-    Case(("run", "-q", "--plugin", "mine.py", "--explainers", "bright", "--metrics", "ad", "--limit", "2", *_DEVICE), "mine.py"),
-    _case("list explainers --plugin mine.py", "mine.py"),
-    _case("train -q --recipe tiny.yaml --device cpu --preview-images 0 --out trained", "tiny.yaml"),
-    _case("train -q --recipe tiny.yaml --device cpu --preview-images 0 --out trained", "tiny.yaml"),
-    _case("probe -q --recipe probe.yaml --device cpu --out probed", "probe.yaml"),
-    _case("list recipes table.yaml", "table.yaml"),
-    _case("list recipes table.yaml", "table.csv"),
-    _case("reproduce table.yaml --small --device cpu --limit 2 --out made", "paper.yaml"),
-    _case("list recipes table.yaml", "train.yaml"),
-    _case("explain picture.png --explainers fakecam --metrics ad --device cpu --size 96", "picture.png"),
-    *(
-        Case(
-            ("run", "-q", "--explainers", "fakecam", "--metrics", "ad", "--dataset", "folder(size=96)", "--data-root", "data", *_DEVICE),
-            file,
-        )
-        for file in ("data/images/a/0.png", "data/boxes.csv", "data/classes.txt", "data/masks/a/0.png")
-    ),
-    _case("data verify folder --data-root data", "data/boxes.csv"),
-    _case("data verify folder --data-root data", "data/images/a/0.png"),
-]
+SECONDS, MEMORY = 60, 4 * 2**30  # limits of one input
+_OUT = (
+    "golden.csv",
+    "again",
+    "checkpoints",
+    "explanations",
+    "figures",
+    "made",
+    "probed",
+    "run",
+    "runs",
+    "scored",
+    "trained",
+    "other",
+    "home",
+)
+_OUTSIDE = "a file outside the folder"
 
 
 def make_files(folder: Path) -> None:
-    """Write one valid file of every kind into a folder."""
-    with _inside(folder):
-        words = ["run", "-q", "--metrics", "ad,insertion", "--limit", "2", "--save-maps", "raw", *_DEVICE]
-        _succeed([*words, "--explainers", "fakecam", "--out", "run"])
-        _succeed([*words, "--explainers", "uniform,fakecam", "--out", "other"])
-        _succeed(["check", "run", "--against", "golden.csv", "--update"])
-        _write_partial(Path("run"))
-        rng = np.random.default_rng(0)
-        maps = rng.random((2, 7, 7)).astype(np.float32)
-        np.save("maps.npy", maps)
-        np.savez("maps.npz", maps=maps)
-        ids = json.loads(Path("run/run.json").read_text("utf-8"))["ids"]
-        np.savez("maps-by-id.npz", **dict(zip(ids, maps, strict=True)))
-        Path("ids.txt").write_text("\n".join(ids), encoding="utf-8")
-        weights = Path(sys.modules["camdbench"].__file__ or "").parent / "models" / "weights"
-        for suffix in ("safetensors", "json"):
-            shutil.copy(weights / f"shortcuts-ce.{suffix}", f"net.{suffix}")
-        Path("mine.py").write_text(_PLUGIN, encoding="utf-8")
-        Path("tiny.yaml").write_text(_RECIPE, encoding="utf-8")
-        Path("probe.yaml").write_text(_PROBE, encoding="utf-8")
-        _write_state("state.pt")
-        _copy_recipe()
-        Image.fromarray(rng.integers(0, 255, (96, 96, 3), dtype=np.uint8)).save("picture.png")
-        _write_data(Path("data"), rng)
-
-
-def _write_partial(run: Path) -> None:
-    """Partial results of a unit, as an interrupted session leaves them."""
-    import torch
-
-    from camdbench.runner.results import BatchResult, MetricScores
-
-    record = json.loads((run / "run.json").read_text("utf-8"))
-    scores = {metric: MetricScores((1.0, 2.0), ("ok", "ok"), ("", "")) for metric in record["metrics"]}
-    folder = run / "partial" / "model=shortcuts-ce" / "chunk-00000"
-    folder.mkdir(parents=True)
-    state = BatchResult("random", tuple(record["ids"]), (0, 1), (0, 1), scores, raw=torch.zeros(2, 7, 7)).state()
-    torch.save([state], folder / "a.pt")
-
-
-def _write_state(name: str) -> None:
-    import torch
-
-    torch.save({"conv1.weight": torch.zeros(2, 2)}, name)
-
-
-def _copy_recipe() -> None:
-    from camdbench.papers.recipe_files import recipe_folder
-
-    source = recipe_folder() / "cfce"
-    for there, here in (
-        ("table1.yaml", "table.yaml"),
-        ("table1.csv", "table.csv"),
-        ("paper.yaml", "paper.yaml"),
-        ("train.yaml", "train.yaml"),
-    ):
-        shutil.copy(source / there, here)
-
-
-def _write_data(root: Path, rng: np.random.Generator) -> None:
-    for folder in ("images/a", "images/b", "masks/a", "masks/b"):
-        (root / folder).mkdir(parents=True)
-        pixels = rng.integers(0, 255, (96, 96, 3), dtype=np.uint8)
-        Image.fromarray(pixels[..., 0] if "masks" in folder else pixels).save(root / folder / "0.png")
-    (root / "boxes.csv").write_text("image,x0,y0,x1,y1\na/0.png,1,2,50,60\nb/0.png,3,4,40,50\n", encoding="utf-8")
-    (root / "classes.txt").write_text("a\nb\n", encoding="utf-8")
+    """Write one valid file of every format into a folder."""
+    fuzz_files.make_files(folder, _succeed)
 
 
 def _succeed(words: Sequence[str]) -> None:
-    code, err = call(words)
+    code, err = call(words, seconds=600)
     assert code == 0, (words, err)
 
 
-def call(words: Sequence[str], *, seconds: int = 60) -> tuple[int, str]:
-    """Run a command in this process; return its exit code and stderr. A command that hangs has the exit code -1."""
+def call(words: Sequence[str], *, seconds: int = SECONDS) -> tuple[int, str]:
+    """Run a command in this process; return its exit code and stderr. A command that hangs has the exit code -1.
+
+    The limit counts processor time, and five times as much elapsed time, as other processes may use the machine.
+    """
+    err = StringIO()
 
     def too_long(number: int, frame: object) -> None:
         del number, frame
-        raise TimeoutError
+        raise _TooLong
 
-    err = StringIO()
-    usual = signal.signal(signal.SIGALRM, too_long)
-    signal.alarm(seconds)
+    others = [(signal.ITIMER_REAL, 5 * seconds, signal.SIGALRM), (signal.ITIMER_PROF, seconds, signal.SIGPROF)]
+    usual = [(name, signal.signal(name, too_long)) for _, _, name in others]
+    for timer, limit, _ in others:
+        signal.setitimer(timer, limit, 5)  # again, as the code of a plug-in may catch it
     try:
-        with redirect_stdout(StringIO()), redirect_stderr(err):
-            return run_cli(words), err.getvalue()
-    except TimeoutError:
+        with redirect_stdout(StringIO()) as out, redirect_stderr(err):
+            code = run_cli(words)
+        return code, f"{err.getvalue()}{_controls(out.getvalue() + err.getvalue())}"
+    except _TooLong:
         return -1, f"{err.getvalue()}longer than {seconds} s"
     except BaseException:
         return -2, f"{err.getvalue()}{traceback.format_exc()}"
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, usual)
+        for timer, _, _ in others:
+            signal.setitimer(timer, 0)
+        for name, handler in usual:
+            signal.signal(name, handler)
+
+
+class _TooLong(BaseException):
+    """A command takes longer than it may."""
+
+
+def _controls(text: str) -> str:
+    """A fault, if a text has control characters other than the ends of lines and tabs."""
+    found = sorted({repr(sign) for sign in text if (ord(sign) < 32 and sign not in "\n\t\r") or 126 < ord(sign) < 160})
+    return f"\nprints the control characters {' '.join(found)}" if found else ""
 
 
 def fault(code: int, err: str) -> str:
@@ -225,33 +101,75 @@ def fault(code: int, err: str) -> str:
     lines = [line for line in err.splitlines() if line.strip()]
     if code not in (0, 1, 2, 3, 4):
         return f"exit code {code}: {err[-3000:]}"
-    if "Error: unexpected " in err or "Traceback" in err:
+    if "Error: unexpected " in err or "Traceback" in err or "prints the control characters" in err:
         return err[-3000:]
     if code in (1, 2) and not lines:
         return f"exit code {code} without a line"
+    if code in (1, 2) and len(lines[-1]) > 20_000:
+        return f"a line of {len(lines[-1])} characters"
     return ""
 
 
-def try_case(case: Case, files: Path, folder: Path, seed: str) -> str:
-    """Run a case on a mutated copy of the files; return its fault."""
-    shutil.copytree(files, folder, symlinks=True)
-    with _inside(folder):
-        file = next(iter(sorted(Path().glob(case.file))), None)
-        assert file is not None, case
-        how = mutate(file, seed)
-        found = fault(*call(case.words))
-    shutil.rmtree(folder)
-    _forget_plugins()
-    return f"{' '.join(case.words)} | {case.file} | {how} | {seed}: {found}" if found else ""
+def try_case(case: Case, files: Path, folder: Path, seed: str, mutation: str = "") -> tuple[int, str]:
+    """Run a case on a mutated copy of the files; return its exit code and fault."""
+    with _copy_of(files, folder, case.file):
+        file = fuzz_files.chosen_file(case.file, random.Random(f"file {seed}"))
+        how = mutate(file, seed, mutation)
+        before = _names(Path())
+        code, err = call(case.words)
+        found = fault(code, err) or _written(folder, before)
+    return code, f"{' '.join(case.words)} | {case.file} ({file}) | {how} | {seed}: {found}" if found else ""
 
 
-def _forget_plugins() -> None:
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def _written(folder: Path, before: set[str]) -> str:
+    """What a command has made where it may not: beside its outputs, or outside the folder."""
+    os.chdir(folder)  # code of a plug-in may have left it
+    more = sorted(_names(Path()) - before - set(_OUT) - {"__pycache__"})
+    outside = sorted(_names(folder.parent) - {folder.name, "outside.txt", "files"})
+    if more or outside or list(folder.rglob("executed")):
+        return f"writes {more} {outside} {list(folder.rglob('executed'))}"
+    return "" if (folder.parent / "outside.txt").read_text() == _OUTSIDE else "writes through a link"
+
+
+@contextmanager
+def _copy_of(files: Path, folder: Path, file: str) -> Iterator[None]:
+    """Be in a copy of the files, of the layouts only that of a file, and leave no trace of its code in this process."""
+    layout = file.split("/")[1] if file.startswith("layouts/") else ""
+    shutil.copytree(files, folder, symlinks=True, ignore=shutil.ignore_patterns("layouts"))
+    if layout:
+        shutil.copytree(files / "layouts" / layout, folder / "layouts" / layout)
+    (folder.parent / "outside.txt").write_text(_OUTSIDE)
+    here, home = Path.cwd(), os.environ.get("CAMDBENCH_HOME")
+    os.chdir(folder)
+    os.environ["CAMDBENCH_HOME"] = str(folder / "home")
+    try:
+        yield
+    finally:
+        os.chdir(here)
+        os.environ.pop("CAMDBENCH_HOME")
+        if home is not None:
+            os.environ["CAMDBENCH_HOME"] = home
+        _restore()
+        shutil.rmtree(folder)
+
+
+def _restore() -> None:
+    """Undo what plug-ins have registered and set."""
+    import torch
+
     from camdbench.core import registries, registry
 
-    for kind in (registries.explainers, registries.metrics):
-        for name in [name for name, entry in kind._live.items() if not entry.module.startswith(f"{kind.package}.")]:
-            del kind._live[name], kind._functions[name]
+    for kind in (registries.explainers, registries.metrics, registries.datasets, registries.models, registries.losses):
+        for name in [name for name, entry in kind._live.items() if not str(entry.module).startswith(f"{kind.package}.")]:
+            kind._live.pop(name)
+            kind._functions.pop(name, None)
     registry.PLUGINS.clear()
+    torch.set_default_dtype(torch.float32)
+    torch.set_grad_enabled(True)
 
 
 WORDS = (
@@ -278,6 +196,7 @@ WORDS = (
     "/dev/full",
     "/proc/self/mem",
     "/proc/self/mem/x",
+    "/dev/zero",
     "loop",
     "fifo",
     "run",
@@ -354,49 +273,65 @@ def _values(parameter: click.Parameter) -> Sequence[str]:
     return [*WORDS, *map(str, known), *good.get(parameter.name or "", ())]
 
 
-def try_words(words: Sequence[str], files: Path, folder: Path) -> str:
-    """Run a command line in a copy of the files; return its fault."""
-    shutil.copytree(files, folder, symlinks=True)
-    with _inside(folder):
+def try_words(words: Sequence[str], files: Path, folder: Path) -> tuple[int, str]:
+    """Run a command line in a copy of the files; return its exit code and fault."""
+    with _copy_of(files, folder, ""):
         Path("loop").symlink_to("loop")
         os.mkfifo("fifo")
-        found = fault(*call(words))
-    shutil.rmtree(folder)
-    _forget_plugins()
+        code, err = call(words)
+        found = fault(code, err)
     shown = " ".join(word if len(word) < 40 else f"{word[:20]}…({len(word)})" for word in words)
-    return f"{shown!r}: {found}" if found else ""
+    return code, f"{shown!r}: {found}" if found else ""
 
 
-@contextmanager
-def _inside(folder: Path):
-    here = Path.cwd()
-    folder.mkdir(parents=True, exist_ok=True)
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(here)
+def search(count: int, start: int = 0, only: str = "") -> int:
+    """Try mutated files and hostile command lines, in turn; print what ends badly; return the number of bad ends.
 
-
-def search(count: int, start: int = 0) -> int:
-    """Try mutated files and hostile command lines, in turn; print what ends badly; return the number of bad ends."""
-    bad = 0
+    Args:
+        count: number of inputs.
+        start: number of the first input.
+        only: a format; default: all.
+    """
+    ends, bad = defaultdict[str, Counter[int]](Counter), Counter[str]()
     with tempfile.TemporaryDirectory() as root:
         files = Path(root, "files")
         make_files(files)
+        _limit_memory()
         for number in range(start, start + count):
+            faulthandler.dump_traceback_later(10 * SECONDS, exit=True)  # of code in C, which no signal ends
+            click.echo(f"\r{number} ", err=True, nl=False)
             draw = random.Random(f"case {number}")
-            if draw.random() < 0.6:
-                found = try_case(draw.choice(CASES), files, Path(root, "case"), str(number))
+            kind = only or draw.choice([*FORMATS, *["command line"] * 8])
+            if kind == "command line":
+                code, found = try_words(hostile_words(draw), files, Path(root, "case"))
             else:
-                found = try_words(hostile_words(draw), files, Path(root, "case"))
+                code, found = try_case(draw.choice(FORMATS[kind]), files, Path(root, "case"), str(number))
+            ends[kind][code] += 1
             if found:
-                bad += 1
+                bad[kind] += 1
                 click.echo(f"--- {number}: {found}")
-        click.echo(f"{count} inputs, {bad} of them end badly")
-    return bad
+        faulthandler.cancel_dump_traceback_later()
+    _show(ends, bad)
+    return bad.total()
+
+
+def _limit_memory() -> None:
+    """Let this process have `MEMORY` bytes more than it has."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
+
+
+def _show(ends: dict[str, Counter[int]], bad: Counter[str]) -> None:
+    """Print a table of formats: inputs, exit codes, bad ends."""
+    click.echo(f"{'format':<28}{'inputs':>7}{'0':>7}{'1':>7}{'2':>7}{'3, 4':>7}{'bad':>7}")
+    for kind in (*sorted(ends), "all"):
+        own = ends[kind] if kind in ends else sum(ends.values(), Counter[int]())
+        codes = (own[0], own[1], own[2], own[3] + own[4], bad.total() if kind == "all" else bad[kind])
+        click.echo(f"{kind:<28}{own.total():>7}" + "".join(f"{number:>7}" for number in codes))
 
 
 if __name__ == "__main__":
     faulthandler.enable()
-    sys.exit(1 if search(*map(int, sys.argv[1:])) else 0)
+    with suppress(BrokenPipeError):
+        sys.exit(1 if search(*map(int, sys.argv[1:3]), *sys.argv[3:4]) else 0)

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+
+from helpers.picture_mutations import PICTURES
+from helpers.plugin_mutations import PLUGINS
 
 Mutation = Callable[[Path, random.Random], None]
 DEEP = 100_000
@@ -32,6 +36,15 @@ ODD: tuple[Any, ...] = (
     "\ud800",
     "x" * 300,
     "../..",
+    "../../x",
+    "/x",
+    "a\0b",
+    "\x1b[31m\x9b0m",
+    "\u202e",
+    -(2**63),
+    2**63,
+    1e308,
+    True,
     [],
     {},
     [[]],
@@ -40,23 +53,38 @@ ODD: tuple[Any, ...] = (
 )
 
 
-def _bytes(change: Callable[[bytes, random.Random], bytes]) -> Mutation:
-    def mutate(file: Path, draw: random.Random) -> None:
-        file.write_bytes(change(file.read_bytes(), draw))
-
-    return mutate
-
-
-def _flip(content: bytes, draw: random.Random) -> bytes:
-    found = bytearray(content)
+def _flip(file: Path, draw: random.Random) -> None:
+    found = bytearray(file.read_bytes() or b"\0")
     for _ in range(draw.choice([1, 1, 8, 64])):
         found[draw.randrange(len(found))] ^= draw.randrange(1, 256)
-    return bytes(found)
+    file.write_bytes(bytes(found))
 
 
-def _insert(content: bytes, draw: random.Random) -> bytes:
+def _insert(file: Path, draw: random.Random) -> None:
+    content = file.read_bytes() or b"\0"
     place = draw.randrange(len(content))
-    return content[:place] + draw.choice([b"\xff\xfe", b"\0", b"\r", b'"', b"\t", b"\xe9", b"[" * 2000, b"9" * 5000]) + content[place:]
+    file.write_bytes(
+        content[:place] + draw.choice([b"\xff\xfe", b"\0", b"\r", b'"', b"\t", b"\xe9", b"[" * 2000, b"9" * 5000]) + content[place:]
+    )
+
+
+def _cut(file: Path, draw: random.Random) -> None:
+    content = file.read_bytes() or b"\0"
+    file.write_bytes(content[: draw.randrange(len(content))])
+
+
+def _other(file: Path, draw: random.Random) -> None:
+    """Other bytes: none, zeros, twice, UTF-16, a byte order mark."""
+    content = file.read_bytes()
+    others = (b"", b"\0" * 64, content * 2, content.decode("latin-1").encode("utf-16"), b"\xef\xbb\xbf" + content)
+    file.write_bytes(draw.choice(others))
+
+
+def _huge(file: Path, draw: random.Random) -> None:
+    """More bytes than the process may have, as a hole."""
+    del draw
+    with file.open("r+b") as opened:
+        opened.truncate(6 * 2**30)
 
 
 def _walk(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -93,7 +121,11 @@ def _json_odd(file: Path, draw: random.Random) -> None:
 
 
 def _yaml_change(file: Path, draw: random.Random) -> None:
-    file.write_text(yaml.safe_dump(_change(yaml.safe_load(file.read_text("utf-8")), draw), sort_keys=False), encoding="utf-8")
+    content = _change(yaml.safe_load(file.read_text("utf-8")), draw)
+    for inside, name in ((content, "epochs"), (content.get("data"), "limit"), (content.get("data"), "evaluation_limit")):
+        if isinstance(inside, dict) and isinstance(inside.get(name), int | float) and inside[name] > 8:
+            inside[name] = 8  # more work is no fault
+    file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
 def _yaml_odd(file: Path, draw: random.Random) -> None:
@@ -106,7 +138,7 @@ def _yaml_odd(file: Path, draw: random.Random) -> None:
         "seed: 1\nseed: 2\n",
         "? [a]\n: 1\n",
         "? {a: 1}\n: 1\n",
-        "seed: !!python/object:os.system x\n",
+        "seed: !!python/object/apply:os.system [touch executed]\n",
         "seed: 2020-01-01\n",
         "seed: *none\n",
         "<<: 3\n",
@@ -137,7 +169,7 @@ def _table_change(file: Path, draw: random.Random) -> None:
             lines[row] = lines[row] + ["1"]
         case _:
             lines[row][min(column, len(lines[row]) - 1)] = draw.choice(
-                ["", "abc", "nan", "inf", "-1", "1e400", '"', "9" * 40, "1.5", "é", "="]
+                ["", "abc", "nan", "inf", "-1", "1e400", '"', "9" * 40, "1.5", "é", "=1+1", "../../x", "/x", "\x1b[31m", "a\0b", "-"]
             )
     file.write_text("\n".join(map(",".join, lines)) + "\n", encoding="utf-8")
 
@@ -170,6 +202,8 @@ def _array_change(file: Path, draw: random.Random) -> None:
     shape = draw.choice([(), (0,), (3,), (0, 7, 7), (2, 3, 7, 7), (2, 0, 0), (500, 2, 2), (2, 7, 7)])
     kind = draw.choice(["f8", "c8", "U3", "S2", "M8[s]", "i1", "u8", "f2", "?", "V4", "f4,i4"])
     array = np.zeros(shape, kind)
+    if draw.random() < 0.2:
+        array = np.array([_Executed()], dtype=object)
     if file.suffix == ".npz":
         np.savez(file, **draw.choice([{"maps": array}, {"a": array, "b": array}, {}, {"image-00000": array}]))
     else:
@@ -202,10 +236,19 @@ def _tensors_change(file: Path, draw: random.Random) -> None:
     file.write_bytes((len(encoded) if draw.random() < 0.7 else 2**62).to_bytes(8, "little") + encoded + b"\0" * 8)
 
 
+class _Executed:
+    """Makes a file when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("executed"),)
+
+
 def _state_change(file: Path, draw: random.Random) -> None:
     import torch
 
-    found = draw.choice([*ODD, {"w": torch.zeros(1)}, {1: torch.zeros(1)}, [torch.zeros(1)], [{"explainer": "fakecam"}], torch.zeros(2)])
+    found = draw.choice(
+        [*ODD, {"w": torch.zeros(1)}, {1: torch.zeros(1)}, [torch.zeros(1)], [{"explainer": "fakecam"}], torch.zeros(2), *[_Executed()] * 6]
+    )
     buffer = io.BytesIO()
     torch.save(found, buffer)
     file.write_bytes(buffer.getvalue())
@@ -215,42 +258,10 @@ def _ids_change(file: Path, draw: random.Random) -> None:
     file.write_text(draw.choice(["", "\n\n", "x\n", "1,2\n", "\0\n", "shortcuts-val-00000\n" * 3, "\x1b[31m\n"]), encoding="utf-8")
 
 
-def _python_change(file: Path, draw: random.Random) -> None:
-    heads = (
-        "import sys; sys.exit(3)",
-        "raise BaseException('x')",
-        "def f(:",
-        "\0",
-        "1/0",
-        "x = " + "(" * 300,
-        "raise SystemExit",
-        "import nosuch",
-        "# coding: klingon",
-    )
-    bodies = (
-        "import sys; sys.exit()",
-        "raise BaseException('b')",
-        "return None",
-        "return 3",
-        "return trace.images",
-        "1/0",
-        "return trace.images.mean(1)[:, 0]",
-        "raise SystemExit(0)",
-        "exit()",
-        "raise GeneratorExit",
-        "def f(): return f()\n    return f()",
-    )
-    text = file.read_text("utf-8")
-    file.write_text(
-        f"{draw.choice(heads)}\n{text}" if draw.random() < 0.5 else text.replace("return trace.images.mean(1)", draw.choice(bodies)),
-        encoding="utf-8",
-    )
-
-
 def _replaced(file: Path, draw: random.Random) -> None:
     """Something else in place of the file."""
     file.unlink()
-    match draw.randrange(6):
+    match draw.randrange(8):
         case 0:
             file.mkdir()
         case 1:
@@ -261,40 +272,143 @@ def _replaced(file: Path, draw: random.Random) -> None:
             file.symlink_to("/proc/self/mem")
         case 4:
             file.symlink_to("/dev/null")
+        case 5:
+            file.symlink_to("/dev/zero")
+        case 6:
+            file.symlink_to(Path.cwd().parent / "outside.txt")  # which nothing may write
         case _:
             pass
 
 
-COMMON: tuple[Mutation, ...] = (
-    _bytes(_flip),
-    _bytes(_flip),
-    _bytes(_insert),
-    _bytes(lambda content, draw: content[: draw.randrange(len(content))]),
-    _bytes(
-        lambda content, draw: draw.choice(
-            [b"", b"\0" * 64, content * 2, content.decode("latin-1").encode("utf-16"), b"\xef\xbb\xbf" + content]
-        )
-    ),
-    _replaced,
-)
+def _json_text(file: Path, draw: random.Random) -> None:
+    """Numbers and keys that a JSON writer would not write."""
+    text = file.read_text("utf-8")
+    numbers = list(re.finditer(r"(?<=[:\[ ,])-?\d[\d.e+-]*(?=[,\]}\s])", text))
+    keys = list(re.finditer(r'"[^"\\]+"(?=:)', text))
+    if draw.random() < 0.5 and numbers:
+        found, new = draw.choice(numbers), draw.choice(["NaN", "Infinity", "-Infinity", "1e999", "-0", "9" * 4000, "1" * 30, "0.5", '"1"'])
+    elif len(keys) > 1:
+        found, new = draw.choice(keys), draw.choice(keys)[0]
+    else:
+        return
+    file.write_text(text[: found.start()] + new + text[found.end() :], encoding="utf-8")
+
+
+def _lines_change(file: Path, draw: random.Random) -> None:
+    """A line of words dropped, doubled or with another word."""
+    lines = file.read_text("utf-8").splitlines() or [""]
+    row = draw.randrange(len(lines))
+    match draw.randrange(4):
+        case 0:
+            del lines[row]
+        case 1:
+            lines.append(lines[row])
+        case _:
+            words = lines[row].split(" ")
+            words[draw.randrange(len(words))] = draw.choice(
+                ["", "-1", "0", "nan", "1e400", "9" * 30, "x", "é", "../../x", "/x", "a\0b", "\x1b[31m", "1.5", "\u2028"]
+            )
+            lines[row] = " ".join(words)
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _xml_change(file: Path, draw: random.Random) -> None:
+    """Entities that multiply or name a file, nesting, and edges that are no numbers."""
+    text = file.read_text("utf-8")
+    entities = '<!DOCTYPE a [<!ENTITY e0 "lol">' + "".join(f'<!ENTITY e{n + 1} "{f"&e{n};" * 10}">' for n in range(9)) + "]>"
+    outside = '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]>'
+    odd = (
+        entities + text.replace("<name>", "<name>&e9;", 1),
+        outside + text.replace("<name>", "<name>&x;", 1),
+        '<!DOCTYPE a SYSTEM "http://localhost/x.dtd">' + text,
+        "<annotation>" + "<a>" * DEEP,
+        "<a>" * DEEP + text + "</a>" * DEEP,
+        re.sub(r"<(xmin|ymax)>\d+", lambda found: f"<{found[1]}>{draw.choice(['', 'x', 'nan', '-inf', '1e999', '9' * 400])}", text),
+        text.replace("bndbox", "box"),
+        text.replace("<object>", "<object/>", 1),
+        text * 2,
+        "<annotation/>",
+    )
+    file.write_text(draw.choice(odd), encoding="utf-8")
+
+
+def _mat_change(file: Path, draw: random.Random) -> None:
+    """A MATLAB file with one variable of another type, shape or name."""
+    from scipy.io import loadmat, savemat
+
+    found = {name: own for name, own in loadmat(str(file)).items() if not name.startswith("__")}
+    name = draw.choice(sorted(found))
+    odd = (
+        np.zeros((0, 0)),
+        np.zeros(3),
+        "text",
+        np.array([[np.nan]]),
+        {"a": 1},
+        np.array([["a", 1]], dtype=object),
+        1 + 2j,
+        np.ones((2, 2, 2)),
+    )
+    value = found.pop(name)
+    savemat(file, found | draw.choice([{name: draw.choice(odd)}, {name: draw.choice(odd)}, {f"{name}s": value}, {name: value[:, :0]}]))
+
+
+def _store_change(file: Path, draw: random.Random) -> None:
+    """An HDF5 file with other arrays, with links that loop or lead outside, or with an array larger than any memory."""
+    import h5py
+
+    with h5py.File(file, "w") as store:
+        match draw.randrange(8):
+            case 0:
+                store["maps"] = h5py.SoftLink("/maps")
+            case 1:
+                store["maps"] = h5py.ExternalLink("/etc/passwd", "/x")
+            case 2:
+                store.create_dataset("maps", shape=(2, 10**6, 10**6), chunks=(1, 64, 64), dtype="f4", compression="gzip")
+            case 3:
+                store.create_dataset("maps", shape=(2, 10**5, 10**5), chunks=(1, 64, 64), dtype="f4", fillvalue=1)
+            case 4:
+                store["maps"] = np.zeros((2, 7, 7), draw.choice(["i1", "c8", "S3", "f8", "f2", "u8"]))
+                store["ids"] = draw.choice([np.zeros(2), np.array([b"a", b"a"]), np.array([b"../../x", b"\xff"]), np.zeros((2, 2))])
+            case 5:
+                store.create_group("a").create_group("b")["c"] = h5py.SoftLink("/a")
+            case 6:
+                store["maps"] = np.zeros((2, 7, 7), np.dtype([("a", "f4"), ("b", "i4")]))
+            case _:
+                store["maps"] = np.zeros(draw.choice([(), (0,), (3,), (2, 0, 0), (500, 2, 2), (2, 1, 7, 7)]), "f4")
+                store.create_dataset("ids", data=["x", "y"], dtype=h5py.string_dtype())
+
+
+def _parquet_rows(file: Path, draw: random.Random) -> None:
+    """A small file of many equal rows."""
+    table = pq.read_table(file, partitioning=None)
+    many = pa.table({name: pa.repeat(table[name][0], 10**5) for name in table.column_names}) if len(table) else table
+    with pq.ParquetWriter(file, many.schema, compression="zstd") as writer:
+        for _ in range(draw.choice([1, 5])):
+            writer.write_table(many)
+
+
+COMMON: tuple[Mutation, ...] = (_flip, _flip, _insert, _cut, _other, _replaced, _replaced, _huge)
 OWN: dict[str, tuple[Mutation, ...]] = {
-    ".json": (_json_change, _json_change, _json_change, _json_change, _json_odd),
+    ".json": (_json_change, _json_change, _json_change, _json_change, _json_odd, _json_text),
     ".yaml": (_yaml_change, _yaml_change, _yaml_change, _yaml_odd, _yaml_odd),
-    ".csv": (_table_change, _table_change, _table_change),
-    ".parquet": (_parquet_change, _parquet_change, _parquet_change),
+    ".csv": (_table_change, _table_change, _table_change, _table_change),
+    ".parquet": (_parquet_change, _parquet_change, _parquet_change, _parquet_rows),
     ".npy": (_array_change, _array_claim),
     ".npz": (_array_change, _array_claim),
     ".safetensors": (_tensors_change,),
     ".pt": (_state_change, _state_change),
-    ".txt": (_ids_change,),
-    ".py": (_python_change, _python_change, _python_change),
-}
+    ".pth": (_state_change, _state_change),
+    ".txt": (_ids_change, _lines_change, _lines_change, _lines_change),
+    ".xml": (_xml_change, _xml_change, _xml_change),
+    ".mat": (_mat_change, _mat_change),
+    ".h5": (_store_change, _store_change, _store_change),
+    ".py": PLUGINS,
+} | dict.fromkeys((".png", ".jpg", ".jpeg", ".JPEG", ".webp", ".gif", ".tif"), PICTURES)
 
 
-def mutate(file: Path, seed: str) -> str:
-    """Change a file in place by one mutation of its kind; return the mutation's name."""
-    draw = random.Random(seed)
-    own = OWN.get(file.suffix, ())
-    mutation = draw.choice((*own, *own, *COMMON))
-    mutation(file, draw)
-    return mutation.__name__
+def mutate(file: Path, seed: str, name: str = "") -> str:
+    """Change a file in place by a mutation of its kind, or by the named one; return the mutation's name."""
+    choices = (*OWN.get(file.suffix, ()) * 2, *COMMON)
+    found = next((own for own in choices if own.__name__ == name), None) or random.Random(f"{file.suffix} {seed}").choice(choices)
+    found(file, random.Random(f"{found.__name__} {seed}"))
+    return found.__name__

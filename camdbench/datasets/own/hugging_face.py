@@ -85,4 +85,4 @@ def _classes(features: Mapping[str, Any], columns: Mapping[str, str]) -> tuple[s
         objects = objects[0] if isinstance(objects, list) and objects else objects
         feature = next((objects[key] for key in ("category", "label") if isinstance(objects, Mapping) and key in objects), None)
     feature = getattr(feature, "feature", feature)
-    return tuple(getattr(feature, "names", None) or ())
+    return tuple(map(str, getattr(feature, "names", None) or ()))

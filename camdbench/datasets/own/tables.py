@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import UsageError, first_line
+from camdbench.core.files import check_text
 from camdbench.datasets.in_memory import check_boxes
 from camdbench.datasets.mask_values import read_mask
 from camdbench.datasets.own.columns import pick
@@ -55,6 +56,7 @@ def _read(file: Path) -> pd.DataFrame:
     try:
         if file.suffix.lower() == ".parquet":
             return pd.read_parquet(file)
+        check_text(file)
         return pd.read_csv(file, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig")
     except Exception as error:  # pandas and pyarrow raise many types
         raise UsageError(f"dataset = {file}: cannot be read as a table ({first_line(error)})") from None
