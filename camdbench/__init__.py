@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from camdbench.tables.comparison import compare
     from camdbench.tables.golden import check
     from camdbench.tables.load import load_rows
+    from camdbench.tables.load_cells import load_cells
     from camdbench.tables.summary import summarise
     from camdbench.trainer.probe import probe
     from camdbench.trainer.step import TrainingStep
@@ -82,6 +83,7 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "explain": "explainers.common.explain",
     "explainer": "core.registries",
     "layers": "models.layer_table",
+    "load_cells": "tables.load_cells",
     "load_classifier": "models.zoo",
     "load_rows": "tables.load",
     "loss": "core.registries",
@@ -131,6 +133,7 @@ __all__ = [
     "explain",
     "explainer",
     "layers",
+    "load_cells",
     "load_classifier",
     "load_rows",
     "loss",

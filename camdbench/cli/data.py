@@ -1,4 +1,4 @@
-"""`camdbench data`: verification of data sets on disk, and mask generation."""
+"""`camdbench data`: verification of data sets on disk, mask generation, and packing of runs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ PROBLEMS = 1
 _SHOWN = 5  # lines printed of each kind of problem
 
 
-@click.group("data", short_help="Verify a data set on disk; make masks from its boxes.")
+@click.group("data", short_help="Verify a data set; make masks from its boxes; pack the files of a run.")
 def command() -> None:
-    """Data sets on disk (see: camdbench list datasets)."""
+    """Data sets on disk (see: camdbench list datasets), and the files of runs."""
 
 
 @command.command("verify", short_help="Check layout, completeness and readability of a data set.")
@@ -116,6 +116,26 @@ def masks_(name: str, data_root: str | None, split: str | None, method: str, wei
     for image, reason in found.failed[:_SHOWN]:
         click.echo(f"no mask: {image}: {reason}", err=True)
     return PROBLEMS if found.failed else 0
+
+
+@command.command("compact", short_help="Pack the part files of a run.")
+@click.argument("run")
+@shared_options.verbose
+def compact_(run: str) -> int:
+    r"""Join the part files of the run directory RUN into a few larger ones, which tables read several times faster.
+
+    A large run packs its files itself when nothing is missing. Other sessions may write to the run or pack it at the same time.
+
+    \b
+    camdbench data compact runs/mine
+    """
+    from camdbench.runner.packs import compact
+    from camdbench.tables.load import load_run
+
+    load_run(run)  # refuses other folders
+    done = compact(Path(run))
+    click.echo(f"{done.parts:,} parts packed into {done.packs:,} files, {done.removed:,} files removed: {run}")
+    return 0
 
 
 def _check_boxes(name: str, annotations: tuple[str, ...]) -> None:

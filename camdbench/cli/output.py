@@ -12,6 +12,7 @@ from camdbench.core.signs import visible
 if TYPE_CHECKING:
     import pandas as pd
 
+    from camdbench.runner.run import CompleteRun
     from camdbench.tables.render import Format
     from camdbench.tables.table import Table
 
@@ -46,20 +47,23 @@ def show_summary(summary: pd.DataFrame, form: Format) -> None:
     show(summary_tables(summary), summary, form)
 
 
-def show_run(rows: pd.DataFrame, *, as_json: bool, quiet: bool) -> int:
+def show_run(run: CompleteRun, *, as_json: bool, quiet: bool) -> int:
     """Write and print the summary of a run, its directory and its failures; return the exit code."""
-    from camdbench.tables.load import load_run
+    from camdbench.tables.load import load_missing, load_run
     from camdbench.tables.summary import write_summary
 
-    summary = write_summary(rows.attrs["run"])
-    show_summary(summary[summary["explainer"].isin(rows["explainer"])], "json" if as_json else "table")
+    summary = write_summary(run.directory)
+    own = summary[summary["explainer"].isin(run.explainers)]
+    show_summary(own, "json" if as_json else "table")
     if not quiet:
-        click.echo(f"rows, usage and summary: {rows.attrs['run']}", err=True)
-        for name, facts in load_run(rows.attrs["run"])["models"].items():
+        click.echo(f"rows, usage and summary: {run.directory}", err=True)
+        for name, facts in load_run(run.directory)["models"].items():
             if passes := facts.get("check", {}).get("passes"):  # a run of an earlier version has none
                 counts = ", ".join(f"{count} {kind}" for kind, count in passes.items())
                 click.echo(visible(f"passes that checked the network {name} beforehand, in no usage: {counts}"), err=True)
-    return FINISHED_WITH_FAILURES if show_failures(rows) else 0
+    if not own[["n_failed", "n_not_applicable"]].to_numpy().any():
+        return 0
+    return FINISHED_WITH_FAILURES if show_failures(load_missing(run.directory, run.explainers)) else 0
 
 
 def show_failures(rows: pd.DataFrame) -> int:

@@ -58,7 +58,7 @@ def command(ctx: click.Context, config: str | None, dry_run: bool, as_json: bool
     camdbench run --explainers gradcam --maps theirs=theirs.npz --dry-run
     camdbench run --dataset folder --data-root DIR --models resnet50 --weights FILE --limit 1000
     """
-    from camdbench.runner.run import plan, run
+    from camdbench.runner.run import complete, plan
 
     default = click.core.ParameterSource.DEFAULT
     given = {name: value for name, value in flags.items() if ctx.get_parameter_source(name) is not default}
@@ -66,4 +66,4 @@ def command(ctx: click.Context, config: str | None, dry_run: bool, as_json: bool
         text, jobs = plan(config, **given)
         click.echo(text + "\n".join(f"# {job}" for job in jobs))
         return 0
-    return show_run(run(config=config, progress=not quiet, **given), as_json=as_json, quiet=quiet)
+    return show_run(complete(config, given, None, not quiet), as_json=as_json, quiet=quiet)

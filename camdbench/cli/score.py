@@ -39,6 +39,7 @@ def command(as_json: bool, quiet: bool, **flags: Any) -> int:
     camdbench score runs/mine --metrics insertion,deletion
     camdbench score theirs.npy --dataset shortcuts --models shortcuts-ce --metrics all
     """
-    from camdbench.runner.score import score
+    from camdbench.runner.run import complete
+    from camdbench.runner.score import scoring
 
-    return show_run(score(progress=not quiet, **flags), as_json=as_json, quiet=quiet)
+    return show_run(complete(None, *scoring(**flags), not quiet), as_json=as_json, quiet=quiet)

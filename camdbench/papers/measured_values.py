@@ -1,4 +1,4 @@
-"""Values of cells from the rows of finished runs."""
+"""Values of cells of finished runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pandas as pd
 from camdbench.papers.agreement import OurValue
 from camdbench.papers.jobs import JobSettings, PlannedCell
 from camdbench.papers.probes import FinishedProbe
-from camdbench.tables.load import load_curves, load_rows, load_run, load_usage
+from camdbench.tables.load import load_curves, load_missing, load_run, load_usage
+from camdbench.tables.load_cells import load_cells
 from camdbench.tables.summary import summarise
 
 ACCURACY = "accuracy"
@@ -26,12 +27,13 @@ class FinishedRun:
     """
 
     def __init__(self, folder: Path, subset: str | None = None) -> None:
-        rows = load_rows(folder)
+        about, cells = load_run(folder), load_cells(folder)
         if subset is not None:
-            correct = rows[(rows["metric"] == ACCURACY) & (rows["value"] > 0)]["image"]
-            rows = rows[~rows["image"].isin(correct)].reset_index(drop=True)
-        self.rows = rows
-        self._summary = summarise(rows, about=load_run(folder), usage=load_usage(folder), curves=load_curves(folder)) if len(rows) else None
+            accuracy = cells.select((cells.keys["metric"] == ACCURACY).to_numpy())
+            cells = cells.select_images(~(accuracy.values > 0).any(0))
+        self._folder, self._images = folder, frozenset(cells.images)
+        usage, curves = load_usage(folder), load_curves(folder)
+        self._summary = summarise(cells, about=about, usage=usage, curves=curves) if cells.images else None
 
     def measured(self, explainer: str, metric: str, *, cost: bool = False) -> OurValue:
         """The mean of an explainer and metric with its interval over images, or the seconds per image."""
@@ -46,7 +48,8 @@ class FinishedRun:
         return OurValue(float(line["mean"]), float(line["ci_low"]), float(line["ci_high"]), int(line["n"]))
 
     def _reason(self, explainer: str, metric: str) -> OurValue:
-        own = self.rows[(self.rows["explainer"] == explainer) & (self.rows["metric"] == metric)]
+        missing = load_missing(self._folder, [explainer])
+        own = missing[(missing["metric"] == metric) & missing["image"].isin(self._images)]
         first = own[own["reason"] != ""].head(1)
         reason = str(first["reason"].iloc[0]) if len(first) else "the metric has no value on these images"
         return OurValue(reason=reason, fault=bool((own["status"] == "error").any()))

@@ -150,7 +150,7 @@ def _lines(planned: Plan, finished: dict[tuple[JobSettings, str], Found]) -> tup
 
 def _run_job(job: ReproductionJob, folder: Path, networks: Networks, limit: int | None, given: dict[str, Any]) -> Found:
     """Run a job; returns the finished run or an error message."""
-    from camdbench.runner.run import run
+    from camdbench.runner.run import complete
 
     setting = job.setting
     metrics = job.metrics if setting.subset is None or ACCURACY in job.metrics else (*job.metrics, ACCURACY)
@@ -158,20 +158,20 @@ def _run_job(job: ReproductionJob, folder: Path, networks: Networks, limit: int 
     try:
         subset = _subset(setting, limit, root)
         part = "-".join([str(next(iter(subset.values()), "all")), f"seed{given['seed']}", code_hash()[:8]])
-        rows = run(
-            "none" if job.explainers == (str(NO_EXPLAINER),) else list(job.explainers),
-            list(metrics),
-            models=[networks.name_of(setting)],
-            dataset=setting.dataset,
-            split=setting.split,
-            data_root=root,
-            mean=setting.mean,
-            std=setting.std,
-            target=setting.target,
-            out=folder / "runs" / f"{job.name}-{part}",
-            **given | subset,
-        )
-        return FinishedRun(Path(rows.attrs["run"]), setting.subset)
+        options = {
+            "explainers": "none" if job.explainers == (str(NO_EXPLAINER),) else list(job.explainers),
+            "metrics": list(metrics),
+            "models": [networks.name_of(setting)],
+            "dataset": setting.dataset,
+            "split": setting.split,
+            "data_root": root,
+            "mean": setting.mean,
+            "std": setting.std,
+            "target": setting.target,
+            "out": folder / "runs" / f"{job.name}-{part}",
+        }
+        done = complete(None, options | given | subset, None, None)
+        return FinishedRun(done.directory, setting.subset)
     except CamdbenchError as error:
         return str(error)
 

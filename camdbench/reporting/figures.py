@@ -12,12 +12,13 @@ import pandas as pd
 
 from camdbench.core.errors import UsageError
 from camdbench.core.files import replacing
-from camdbench.core.row import SCORED
 from camdbench.reporting.selectivity import powers, selectivity
 from camdbench.reporting.subplot_grid import panels
 from camdbench.tables.comparison import compare
-from camdbench.tables.load import load_curves, load_rows
+from camdbench.tables.cell_values import Cells
+from camdbench.tables.load import load_curves
 from camdbench.tables.mean_ranks import rank
+from camdbench.tables.pool import Pooled, load_pooled
 from camdbench.tables.summary import summarise
 from camdbench.tables.summary_tables import MetricColumn, SummaryGroup, summary_groups
 
@@ -46,8 +47,9 @@ def save_figures(run: str | Path, out: str | Path, *, form: str = "png", ranks: 
     Raises:
         UsageError: not a run, no finished part, or `ranks` without scikit-posthocs, before a file is written.
     """
-    diagrams = list(rank_diagrams(run)) if ranks else []
-    summary, rows, points = summarise(run), load_rows(run), load_curves(run)
+    pooled = load_pooled([run])
+    diagrams = list(rank_diagrams(pooled)) if ranks else []
+    summary, points = summarise(pooled), load_curves(run)
     written = list[Path]()
     for number, group in enumerate(summary_groups(summary)):
         stem = f"{number + 1}-{_plain(group.model or 'models')}"
@@ -56,7 +58,7 @@ def save_figures(run: str | Path, out: str | Path, *, form: str = "png", ranks: 
             continue
         if families := powers(group):
             written.append(_save(selectivity(group, families), Path(out, f"{stem}-selectivity.{form}")))
-        own = rows[(rows["model"] == group.model) & rows["status"].isin(SCORED)]
+        own = pooled.cells.select((pooled.cells.keys["model"] == group.model).to_numpy())
         written.append(_save(boxes(group, own), Path(out, f"{stem}-images.{form}")))
         drawn = points[(points["model"] == group.model) & points["curve"].isin(CURVES)]
         if len(drawn):
@@ -82,13 +84,13 @@ def bars(group: SummaryGroup) -> Figure:
     return figure
 
 
-def boxes(group: SummaryGroup, rows: pd.DataFrame) -> Figure:
+def boxes(group: SummaryGroup, cells: Cells) -> Figure:
     """Box plots of image values: median, quartiles, whiskers of 1.5 times the interquartile range, outliers."""
     figure, axes = panels(len(group.columns), 0.5 + 0.28 * len(group.tied))
     for place, column in zip(axes, group.columns, strict=False):
-        names, own = list(group.tied), rows[rows["metric"] == column.metric]
+        names, own = list(group.tied), cells.select((cells.keys["metric"] == column.metric).to_numpy())
         place.boxplot(
-            [own[own["explainer"] == name]["value"].to_numpy() for name in names],
+            [_present(own.values[(own.keys["explainer"] == name).to_numpy()]) for name in names],
             positions=range(len(names)),
             orientation="horizontal",
             widths=0.6,
@@ -121,7 +123,7 @@ def curves(group: SummaryGroup, points: pd.DataFrame) -> Figure:
     return figure
 
 
-def rank_diagrams(run: str | Path) -> Iterator[tuple[str, Figure]]:
+def rank_diagrams(run: str | Path | Pooled) -> Iterator[tuple[str, Figure]]:
     """Yield a critical-difference diagram for each model and metric with at least three explainers.
 
     Raises:
@@ -151,6 +153,10 @@ def rank_diagrams(run: str | Path) -> Iterator[tuple[str, Figure]]:
         critical_difference_diagram(lines.set_index("explainer")["rank"], alike, ax=place, label_props={"fontsize": 8})
         place.set_title(f"mean rank over {lines['n'].iloc[0]} images · {metric} · {model}", fontsize=10)
         yield f"{model}-{metric}", figure
+
+
+def _present(values: np.ndarray) -> np.ndarray:
+    return values[~np.isnan(values)]
 
 
 def _rows(place: Any, names: list[str], column: MetricColumn) -> None:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:  # a request is checked before torch is imported
     from camdbench.models.classifier import Classifier
     from camdbench.runner.resources import Resources
 
-CHUNK_SIZE = 32  # images in one part file, whatever the batch size; run.json keeps it
-
 SCORE_OPTIONS = (
     *("metrics", "models", "dataset", "split", "data_root", "target", "limit", "batch_size", "out"),
     *("weights", "prompts", "mean", "std", "layer", "output", "batch_mates", "download", "device", "seed", "optimize"),
@@ -155,7 +153,7 @@ class Request:
         target_rule: label, predicted, runner_up, least_likely or a class index.
         maps: run directory or file with the maps to score; None if explainers make them.
         map_normalisation: normalisation of the maps of such a file.
-        chunk_size: images in one part file.
+        chunk_size: images in one part file, whatever the batch size; None: as an existing run has it, else by the number of images.
         given: explainers whose maps were given beside those of computed ones.
     """
 
@@ -168,7 +166,7 @@ class Request:
     target_rule: str
     maps: str | None = None
     map_normalisation: str | None = None
-    chunk_size: int = CHUNK_SIZE
+    chunk_size: int | None = None
     given: tuple[Spec, ...] = ()
 
     @property

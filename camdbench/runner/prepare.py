@@ -27,6 +27,9 @@ from camdbench.runner.resources import Resources
 from camdbench.runner.run_directory import PartKey, RunDirectory, RunRecord
 from camdbench.runner.working_models import effect_lines
 
+CHUNK_SIZES = (32, 256)  # images in one part file of a small and of a large run; run.json keeps it
+LARGE = 4096  # images; more are a large run
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -65,12 +68,22 @@ class Run:
     record: RunRecord | None = None
     directory: RunDirectory | None = None
 
+    @property
+    def chunk_size(self) -> int:
+        """Images in one part file: as recorded; in memory as asked for, else by their number."""
+        return chunk_size_of(self.request, self.resources) if self.record is None else self.record.chunk_size
+
     def missing(self) -> tuple[list[Unit], int]:
         """Return the unfinished units, and the number of all parts."""
         asked, count = self.request, len(self.resources.images.ids)
         done = self.directory.is_done if self.directory is not None else lambda _: False
-        units = missing_units(asked.models, self.row_names, asked.jobs, count, asked.chunk_size, done)
-        return units, -(-count // asked.chunk_size) * len(asked.models) * len(asked.jobs)
+        units = missing_units(asked.models, self.row_names, asked.jobs, count, self.chunk_size, done)
+        return units, -(-count // self.chunk_size) * len(asked.models) * len(asked.jobs)
+
+
+def chunk_size_of(request: Request, resources: Resources) -> int:
+    """Images in one part file of a new run: as asked for, else by their number."""
+    return request.chunk_size or CHUNK_SIZES[len(resources.images.ids) > LARGE]
 
 
 def missing_units(
@@ -126,7 +139,7 @@ def prepare(request: Request, resources: Resources | None = None, *, in_memory: 
     if in_memory:
         return Run(request, bound, names)
     _refuse_equal_names(models)
-    record = make_record(request, bound, models, few)
+    record = make_record(request, bound, models, few, chunk_size_of(request, bound))
     root = Path(request.config.out or Path("runs", automatic_name(record)))
     directory = RunDirectory(root)
     record = _write_or_compare(record, directory, bound)
@@ -212,6 +225,7 @@ def _write_or_compare(record: RunRecord, directory: RunDirectory, resources: Res
             return record
         existing = directory.read_record()  # of a session that started at the same time
         assert existing is not None
+    record = replace(record, chunk_size=existing.chunk_size)  # an older run may have another one
     _refuse_another_run(existing, record, directory.root)
     return _with_effects(record, {name: own.get("effect") for name, own in existing.models.items()})
 

@@ -28,7 +28,7 @@ from camdbench.runner.saved_maps import fingerprint
 Models = dict[str, dict[str, Any]]  # facts by requested name
 
 
-def make_record(request: Request, resources: Resources, models: Models, few: Mapping[str, int]) -> RunRecord:
+def make_record(request: Request, resources: Resources, models: Models, few: Mapping[str, int], chunk_size: int) -> RunRecord:
     """The record of a run: configuration, data, models, code, explainers and metrics.
 
     Args:
@@ -36,6 +36,7 @@ def make_record(request: Request, resources: Resources, models: Models, few: Map
         resources: its resources.
         models: by requested name: `name` in rows, `classifier`, `layers` by explainer and `look`.
         few: numbers of points of coarse curves by metric.
+        chunk_size: images in one part file.
     """
     dataset = resources.images
     kept = [item.name for item in fields_of(RunConfig) if item.setting.role != "execution"]
@@ -60,7 +61,7 @@ def make_record(request: Request, resources: Resources, models: Models, few: Map
         },
         metrics={str(spec): _metric_record(spec) | _origin(spec) | _few(few.get(str(spec))) for spec in request.metrics},
         ids=list(dataset.ids),
-        chunk_size=request.chunk_size,
+        chunk_size=chunk_size,
     )
 
 

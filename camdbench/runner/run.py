@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from camdbench.core.errors import UsageError
 from camdbench.core.files import read_fields
@@ -81,8 +81,39 @@ def run(
     named = {"explainers": explainers, "metrics": metrics, "own": own}
     named |= dict(zip(DATA_OPTIONS, (labels, boxes, masks, columns, images, preprocess, size), strict=True))
     given = {name: value for name, value in named.items() if value is not None} | options  # others are those of the configuration
+    return complete(config, given, resources, progress).rows()
+
+
+class CompleteRun(NamedTuple):
+    """A run of which no part is missing.
+
+    Attributes:
+        directory: the run directory.
+        explainers: specs of its explainers, as in rows; the directory may hold more.
+    """
+
+    directory: Path
+    explainers: tuple[str, ...]
+
+    def rows(self) -> Rows:
+        """Return its rows."""
+        found = load_rows(self.directory)
+        own = found["explainer"].isin(self.explainers)
+        rows = Rows(found if own.all() else found[own].reset_index(drop=True))
+        rows.attrs["run"] = str(self.directory)
+        return rows
+
+
+def complete(
+    config: RunConfig | Mapping[str, Any] | str | Path | None,
+    given: Mapping[str, Any],
+    resources: Resources | None,
+    progress: Progress | bool | None,
+) -> CompleteRun:
+    """Do what is missing of a run, without reading its rows; arguments, with options as `given`, and errors as of `run`."""
     with _opened(config, given, resources) as (request, objects):
         from camdbench.runner.executors import EXECUTORS, check_objects  # imports torch, so only after the check
+        from camdbench.runner.packs import finish
         from camdbench.runner.prepare import prepare, session_facts
         from camdbench.runner.resolved import write_resolved
 
@@ -97,13 +128,10 @@ def run(
                 with directory.session(**session_facts(prepared)) as session:
                     for done in EXECUTORS[request.config.executor](prepared, units):
                         count = len(done.unit.explainers)
-                        session.add(count, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine)
+                        session.add(count - done.skipped, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine)
                         shown.advance(count, f"{done.unit.model}, images {done.unit.start}-{done.unit.stop - 1}")
-        directory.clear_partial()
-        rows = load_rows(directory.root)
-        chosen = Rows(rows[rows["explainer"].isin([str(spec) for spec in prepared.request.jobs])].reset_index(drop=True))
-        chosen.attrs["run"] = str(directory.root)
-        return chosen
+        finish(prepared)
+        return CompleteRun(directory.root, tuple(map(str, prepared.request.jobs)))
 
 
 def plan(config: str | Path | None, **options: Any) -> tuple[str, list[str]]:

@@ -4,11 +4,14 @@ RUN/run.json                                            the record; written once
 RUN/run.yaml                                            the resolved options of the last session, an export
 RUN/own/                                                copies of the Python files of references and plug-ins, for a reader
 RUN/sessions/START-HOST-ID.json                         versions, machine and usage of a session, and its explainers
-RUN/rows/model=…/explainer=…/part-00000.parquet         one file per explainer and chunk of images; a part is complete when it exists
+RUN/rows/model=…/explainer=…/part-00000.parquet         one file per explainer and chunk of images
 RUN/curves/model=…/explainer=…/part-00000.parquet       curves from which values are computed
 RUN/usage/model=…/explainer=…/part-00000.parquet        image passes, seconds and memory
+RUN/rows/model=…/explainer=…/pack-00000-00195-….parquet   consecutive parts in one file, which takes their place; also of curves and usage
 RUN/maps/model=…/explainer=…/part-00000.safetensors     raw maps
 RUN/partial/model=…/chunk-00000/*.pt                    results of an unfinished chunk
+
+A chunk of an explainer is done when a part or a pack under `rows` holds it (`tables.part_files` has the rules).
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ from camdbench.models.huggingface_zoo import row_name
 from camdbench.runner.config import RunConfig
 from camdbench.runner.run_files import write_file, write_json
 from camdbench.tables.load import MODEL_FACTS, SCHEMA, load_run
+from camdbench.tables.part_files import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -159,7 +163,7 @@ class RunDirectory:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root, self._done = root, dict[tuple[str, str], frozenset[int]]()
         check_utf8("--out", root.name)
         try:
             root.mkdir(parents=True, exist_ok=True)
@@ -174,9 +178,25 @@ class RunDirectory:
         """Return the directory with an absolute path, for a process in another folder."""
         return RunDirectory(self.root.resolve())
 
-    def is_done(self, key: PartKey) -> bool:
-        """Return whether a part is complete: its rows exist."""
-        return part_file(self.root, "rows", key).is_file()
+    def is_done(self, key: PartKey, *, now: bool = False) -> bool:
+        """Return whether a part is complete: its rows exist, in a part or a pack.
+
+        Args:
+            key: the part.
+            now: list the folder again, as other sessions may have written to it; else each folder is listed once.
+
+        Raises:
+            CamdbenchError: the folder cannot be listed, or holds a file that is none of a run.
+        """
+        cell = key.model, key.explainer
+        if now or cell not in self._done:
+            files = counted(part_file(self.root, "rows", key).parent, *cell)
+            self._done[cell] = frozenset(chunk for file in files for chunk in file.chunks)
+        return key.chunk in self._done[cell]
+
+    def list_again(self) -> None:
+        """Forget what is done, as sessions have written since."""
+        self._done.clear()
 
     def partial(self, model: str, chunk: int) -> Path:
         """Return the folder of a chunk's partial results."""
@@ -202,6 +222,8 @@ class RunDirectory:
             write_file(part_file(self.root, "curves", key), lambda path: _save(curves, path))
         write_file(part_file(self.root, "usage", key), lambda path: _save(_table(usage, _usage_schema()), path))
         write_file(part_file(self.root, "rows", key), lambda path: _save(_table(rows, _row_schema()), path))
+        if (cell := (key.model, key.explainer)) in self._done:
+            self._done[cell] |= {key.chunk}
 
     def read_record(self) -> RunRecord | None:
         """Read the record, with the explainers and plug-ins of all sessions; None if there is no run.

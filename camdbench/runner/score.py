@@ -50,6 +50,20 @@ def score(
         UsageError: no maps, or invalid configuration.
         CamdbenchError: no image can be read, or a file cannot be written.
     """
+    given, resources = scoring(saliency, metrics, explainer_name=explainer_name, normalisation=normalisation, resources=resources, **options)
+    return run(**given, resources=resources, progress=progress)
+
+
+def scoring(
+    saliency: str | Path,
+    metrics: Specs | None = None,
+    *,
+    explainer_name: str | None = None,
+    normalisation: Literal["none", "range", "max", "sigmoid"] = "range",
+    resources: Resources | None = None,
+    **options: Any,
+) -> tuple[dict[str, Any], Resources]:
+    """Return the options and the resources of the run that scores saved maps; arguments and errors as of `score`."""
     for name in options:
         if name not in SCORE_OPTIONS:
             raise unknown("option", name, SCORE_OPTIONS)
@@ -66,8 +80,7 @@ def score(
         kept: dict[str, Any] = _config_of(path, given)
     else:
         kept = {"explainers": [path.stem if explainer_name is None else explainer_name]}
-    options = kept | given
-    return run(**options, resources=resources, progress=progress)
+    return kept | given, resources
 
 
 def _config_of(run_directory: Path, given: dict[str, Any]) -> dict[str, Any]:

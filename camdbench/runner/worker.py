@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ class UnitSummary:
         machine: device and threads.
         boxes_dropped: boxes that lie outside the preprocessed image.
         results: results, if there is no run directory.
+        skipped: explainers that another session has finished.
     """
 
     unit: Unit
@@ -49,6 +50,7 @@ class UnitSummary:
     machine: dict[str, Any]
     boxes_dropped: int = 0
     results: tuple[BatchResult, ...] = ()
+    skipped: int = 0
 
 
 class SampleLoader:
@@ -108,6 +110,16 @@ class Worker:
             UsageError: the target rule cannot be met.
             CamdbenchError: a part cannot be written.
         """
+        left = unit.explainers if self.directory is None else self._unfinished(unit, self.directory)
+        done = self._run(replace(unit, explainers=left), loader)
+        return replace(done, unit=unit, skipped=len(unit.explainers) - len(left))
+
+    def _unfinished(self, unit: Unit, directory: RunDirectory) -> tuple[Spec, ...]:
+        """Explainers of a unit that no other session has finished since the units were listed."""
+        name = self.resources.row_name(self.resources.working.classifier(unit.model))
+        return tuple(spec for spec in unit.explainers if not directory.is_done(PartKey(name, str(spec), unit.chunk), now=True))
+
+    def _run(self, unit: Unit, loader: SampleLoader | None) -> UnitSummary:
         classifier, data = self.resources.working.classifier(unit.model), self.resources.images
         before = classifier.passes
         _reset_peak(classifier.device)

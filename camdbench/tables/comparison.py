@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from camdbench.core.errors import UsageError
-from camdbench.tables.cell_values import Cells, cells_of
+from camdbench.tables.cell_values import Cells, join_cells
 from camdbench.tables.paired_rows import PairedRows
 from camdbench.tables.paired_tests import paired_tests
 from camdbench.tables.pool import Pooled, load_pooled
@@ -69,14 +69,13 @@ def compare(
     """
     if across and len(runs) != 2:
         raise UsageError(f"--across: {len(runs)} runs: expected two; give two runs with equal cells")
-    about, rows, _ = load_pooled(runs[:1] if across else runs)
-    whole = cells_of(rows)
+    about, whole, _ = load_pooled(runs[:1] if across else runs)
     cells = _mean_cells(whole, about, metrics)
     labels = cells.keys["explainer"]
     standings = None
     if across:
         theirs, others, _ = load_pooled(runs[1:])
-        cells, pairs = _across(cells, _mean_cells(cells_of(others), theirs, metrics))
+        cells, pairs = _across(cells, _mean_cells(others, theirs, metrics))
         own: dict[str, Any] = {"metrics": {**theirs.get("metrics", {}), **about.get("metrics", {})}}
         labels = _run_labels(cells, [about["run"]] * len(labels) + [theirs["run"]] * (len(cells.keys) - len(labels)))
         about = about | own
@@ -158,11 +157,6 @@ def _run_labels(cells: Cells, runs: Sequence[str]) -> pd.Series:
 
 def _across(first: Cells, second: Cells) -> tuple[Cells, list[tuple[int, int]]]:
     """Concatenate the cells of two runs; return them with the index pairs of corresponding cells."""
-    images = sorted(set(first.images) | set(second.images))
-    values = [pd.DataFrame(cells.values, columns=list(cells.images)).reindex(columns=images).to_numpy() for cells in (first, second)]
-    keys = pd.concat([first.keys, second.keys], ignore_index=True)
-    unknown = np.zeros(len(keys), dtype=int)  # not read
-    both = Cells(keys, np.concatenate(values), unknown, unknown, unknown, unknown, tuple(images), np.full(len(images), -1))
     names = [*_SAME, "explainer"] + ["model"] * (set(first.keys["model"]) == set(second.keys["model"]))
     places = {key: place for place, key in enumerate(first.keys[names].itertuples(index=False, name=None))}
     pairs = [
@@ -170,7 +164,7 @@ def _across(first: Cells, second: Cells) -> tuple[Cells, list[tuple[int, int]]]:
         for place, key in enumerate(second.keys[names].itertuples(index=False, name=None))
         if key in places
     ]
-    return both, pairs
+    return join_cells([first, second]), pairs
 
 
 def _table(cells: Cells, pairs: Sequence[tuple[int, int]], labels: pd.Series, tolerances: np.ndarray, seed: int) -> pd.DataFrame:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from typing import Any
 
-import numpy as np
 import pandas as pd
 from pydantic import BaseModel, PositiveInt
 
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.files import read_json, reading
 from camdbench.core.row import Row
+from camdbench.core.spec import parse_specs
+from camdbench.tables.ordered_rows import IDENTITY, joined, ordered_rows, plain
+from camdbench.tables.part_files import read_parts
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-SCHEMA = 2  # of run.json; directories with another schema are refused
+Selection = str | Sequence[str] | None  # specs as in rows: a list, or comma-separated; None: all
+SCHEMA = 3  # of run.json, of new runs
+_READ = (2, 3)  # schemas that are read; 2 has neither packs nor usage by unit
 MODEL_FACTS: dict[str, Any] = {  # of a model in run.json, on which its values depend; with the values of absent ones
     **dict.fromkeys(
         ("weights_hash", "code", "layer", "mean", "std", "output", "batch_mates", "prefix_tokens", "input_size", "class_names")
@@ -30,11 +29,8 @@ MODEL_FACTS: dict[str, Any] = {  # of a model in run.json, on which its values d
 USAGE_COLUMNS = ("stage", "images", "forward", "backward", "tail_forward", "tail_backward", "seconds", "peak_memory_mb")
 CURVE_COLUMNS = ("model", "explainer", "image", "metric", "curve", "x", "value")
 _PARTITIONS = ("model", "explainer")  # in the path only
-_INTEGERS = frozenset({"label", "target", "images", "forward", "backward", "tail_forward", "tail_backward"})
-_NUMBERS = frozenset({"value", "x", "seconds", "peak_memory_mb"}) | _INTEGERS
 _SECTIONS = ("config", "dataset", "models", "explainers", "metrics", "plugins", "given")  # of run.json
 _FIX = "delete it and run the same command again"
-_IDENTITY = ("model", "explainer", "image", "metric")  # identifies a row in its run, in the order of the table
 
 
 class _ExplainerFacts(BaseModel):
@@ -100,8 +96,7 @@ def load_run(run: str | Path) -> dict[str, Any]:
     if not file.is_file():
         raise UsageError(f"{folder}: not a run directory (no run.json); give one written by camdbench run --out")
     about = read_json(file, fix=_FIX, error=CamdbenchError)
-    if about.get("schema") != SCHEMA:
-        raise UsageError(f"{file}: schema = {about.get('schema')}: this version reads schema {SCHEMA}; repeat the run with another --out")
+    _check_schema(file, about.get("schema"))
     with reading(file, fix=_FIX, error=CamdbenchError):
         _RunForm.model_validate(about)
     sections = {name: dict[str, Any]() for name in _SECTIONS}
@@ -115,34 +110,80 @@ def load_run(run: str | Path) -> dict[str, Any]:
     return about
 
 
-def load_rows(run: str | Path) -> pd.DataFrame:
-    """Read all rows of a run.
+def _check_schema(file: Path, schema: object) -> None:
+    if schema in _READ and not isinstance(schema, bool):
+        return
+    newer = isinstance(schema, int) and schema > SCHEMA
+    known, fix = " and ".join(map(str, _READ)), "update camdbench" if newer else "repeat the run with another --out"
+    raise UsageError(f"{file}: schema = {schema}: this version reads schema {known}; {fix}")
+
+
+def load_rows(run: str | Path, *, metrics: Selection = None, explainers: Selection = None, categories: bool = False) -> pd.DataFrame:
+    """Read the rows of a run.
 
     Args:
         run: a run directory.
+        metrics: metric specs as in rows; default: all.
+        explainers: explainer specs as in rows; default: all.
+        categories: text as categories, which need a sixth of the memory.
 
     Returns:
         One row per model, explainer, image and metric, in the order of the configuration, with the columns of `core.row.Row`;
         values are in the metric's unit.
 
     Raises:
-        UsageError: no such folder, not a run, or no finished part.
+        UsageError: no such folder, not a run, no finished part, or no rows of a metric or explainer.
         CamdbenchError: a part is damaged, or an image occurs twice.
     """
     about = load_run(run)
-    rows = _read_parts(Path(run) / "rows", Row._fields)
-    if rows.empty:
+    table = ordered_rows(run, about, Row._fields, specs_of(metrics), specs_of(explainers))
+    refuse_absent(run, about, {"metrics": metrics, "explainers": explainers}, table.column("metric"), table.column("explainer"))
+    return table.to_pandas() if categories else plain(table)
+
+
+def load_missing(run: str | Path, explainers: Selection = None) -> pd.DataFrame:
+    """Read why values are missing: the rows with a status other than `ok` and `constant_map`.
+
+    Args:
+        run: a run directory.
+        explainers: explainer specs as in rows; default: all.
+
+    Returns:
+        The columns model, explainer, image, metric, status and reason, in the order of `load_rows`; may be empty.
+
+    Raises:
+        UsageError: no such folder, or not a run.
+        CamdbenchError: a part is damaged, or an image occurs twice.
+    """
+    return plain(ordered_rows(run, load_run(run), (*IDENTITY, "status", "reason"), None, specs_of(explainers), missing=True))
+
+
+def specs_of(given: Selection) -> list[str] | None:
+    """Return specs as a list, from a list or comma-separated text.
+
+    >>> specs_of("ad,ag"), specs_of(["ad"]), specs_of(None)
+    (['ad', 'ag'], ['ad'], None)
+    """
+    if given is None:
+        return None
+    return [str(spec) for spec in parse_specs(given)] if isinstance(given, str) else [str(spec) for spec in given]
+
+
+def refuse_absent(run: str | Path, about: Mapping[str, Any], chosen: Mapping[str, Selection], *found: Any) -> None:
+    """Refuse a run without rows, and specs without rows.
+
+    Args:
+        run: the run directory.
+        about: its record.
+        chosen: the selection by kind, `metrics` and `explainers`.
+        *found: the specs of each kind in rows.
+    """
+    for (kind, given), column in zip(chosen.items(), found, strict=True):
+        there = set(column.unique().tolist())
+        if absent := [spec for spec in specs_of(given) or () if spec not in there]:
+            raise UsageError(f"{kind} = {','.join(absent)}: no rows in {run}; choose from {', '.join(about[kind])}")
+    if not len(found[0]):
         raise UsageError(f"{run}: no rows, as no job is finished; run the same command again")
-    config = about.get("config", {})
-    ranks = [
-        _ranks(rows["model"], [*config.get("models", ()), *about.get("models", ())]),
-        _ranks(rows["explainer"], [*config.get("explainers", ()), *about.get("explainers", ())]),
-        _ranks(rows["image"], about.get("ids", ())),
-        _ranks(rows["metric"], [*config.get("metrics", ()), *about.get("metrics", ())]),
-    ]
-    order = np.lexsort(ranks[::-1])
-    _refuse_twice(rows, np.stack(ranks)[:, order], order, run)
-    return rows.take(order).reset_index(drop=True)
 
 
 def load_usage(run: str | Path) -> pd.DataFrame:
@@ -155,7 +196,7 @@ def load_usage(run: str | Path) -> pd.DataFrame:
         CamdbenchError: a part is damaged.
     """
     load_run(run)
-    return _read_parts(Path(run) / "usage", (*_PARTITIONS, *USAGE_COLUMNS))
+    return _table(run, "usage", (*_PARTITIONS, *USAGE_COLUMNS))
 
 
 def load_curves(run: str | Path, metrics: Sequence[str] | None = None) -> pd.DataFrame:
@@ -170,80 +211,12 @@ def load_curves(run: str | Path, metrics: Sequence[str] | None = None) -> pd.Dat
         CamdbenchError: a part is damaged.
     """
     load_run(run)
-    return _read_parts(Path(run) / "curves", CURVE_COLUMNS, metrics)
+    return _table(run, "curves", CURVE_COLUMNS, metrics)
 
 
-def _read_parts(folder: Path, columns: Sequence[str], metrics: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read all finished parts below `folder`, or their rows of some metrics; names with a leading dot are unfinished."""
-    import pyarrow as pa
-
-    parts = [_read_part(path, columns, metrics) for path in sorted(folder.glob("model=*/explainer=*/[!.]*.parquet"))]
-    filled = [part for part in parts if len(part)]
-    return pa.concat_tables(filled).combine_chunks().to_pandas() if filled else pd.DataFrame(columns=list(columns))
+def _table(run: str | Path, kind: str, columns: Sequence[str], metrics: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read all finished parts of one kind, or their rows of some metrics; text is plain."""
+    tables = [table for _, table in read_parts(Path(run), kind, columns, metrics) if len(table)]
+    return plain(joined(tables)) if tables else pd.DataFrame(columns=list(columns))
 
 
-def _read_part(path: Path, columns: Sequence[str], metrics: Sequence[str] | None) -> pa.Table:
-    """Read one part; model and explainer are in the path."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    names = [unquote(folder.name.partition("=")[2]) for folder in (path.parents[1], path.parent)]
-    with reading(path, fix=_FIX, error=CamdbenchError):
-        with pa.OSFile(str(path)) as source, pq.ParquetFile(source, page_checksum_verification=True) as file:
-            part = file.read(use_threads=False)
-        found = {name: _checked(name, part.column(name)) for name in columns if name not in _PARTITIONS}
-        found |= {kind: pa.repeat(pa.scalar(name, pa.string()), len(part)) for kind, name in zip(_PARTITIONS, names, strict=True)}
-        part = pa.table({name: found[name] for name in columns})
-    return part if metrics is None else part.filter(pc.field("metric").isin(list(metrics)))
-
-
-def _checked(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a column in its type; raise TypeError for text in place of numbers, or the reverse."""
-    import pyarrow as pa
-
-    expected = "integers" if name in _INTEGERS else "numbers" if name in _NUMBERS else "text"
-    found = _kind(column.type)
-    if expected == "integers" and column.null_count:
-        found = f"{found} with gaps"
-    if len(column) and found != expected and (expected, found) != ("numbers", "integers"):
-        raise TypeError(f"column {name}: expected {expected}, found {found}")
-    form = {"integers": pa.int64, "numbers": pa.float64, "text": pa.string}[expected]()
-    return column if column.type == form else column.cast(form)
-
-
-@cache
-def _kind(kind: pa.DataType) -> str:
-    from pyarrow import types
-
-    if types.is_dictionary(kind):
-        return _kind(kind.value_type)
-    if types.is_integer(kind):
-        return "integers"
-    if types.is_floating(kind):
-        return "numbers"
-    return "text" if types.is_string(kind) or types.is_large_string(kind) else str(kind)
-
-
-def _ranks(values: pd.Series, order: Iterable[str]) -> np.ndarray:
-    """Return the position of each value in `order`; other values follow, sorted.
-
-    >>> _ranks(pd.Series(["b", "z", "a", "c"]), ["c", "b"]).tolist()
-    [1, 3, 2, 0]
-    """
-    codes, found = pd.factorize(values)
-    places = {name: place for place, name in enumerate(dict.fromkeys(order))}
-    others = sorted(set(found) - set(places))
-    places |= {name: len(places) + place for place, name in enumerate(others)}
-    return np.array([places[name] for name in found], dtype=np.int64)[codes]
-
-
-def _refuse_twice(rows: pd.DataFrame, ranks: np.ndarray, order: np.ndarray, run: str | Path) -> None:
-    """Refuse duplicate rows, which would weight an image twice in a mean."""
-    twice = np.flatnonzero((ranks[:, 1:] == ranks[:, :-1]).all(0))
-    if len(twice):
-        first = rows.iloc[order[twice[0]]]
-        raise CamdbenchError(
-            f"{run}: image {first['image']!r} occurs twice for {first['explainer']} and {first['metric']} on {first['model']}; "
-            "delete that folder under rows/ and run the same command again"
-        )

@@ -11,7 +11,7 @@ import pandas as pd
 
 from camdbench.core.errors import UsageError
 from camdbench.core.registries import NO_EXPLAINER
-from camdbench.tables.cell_values import Cells, cells_of
+from camdbench.tables.cell_values import Cells
 from camdbench.tables.pool import Pooled, load_pooled
 from camdbench.tables.summary import metric_fact, reductions_of, summarise
 from camdbench.tables.ties import tie_groups, tie_tolerance, tie_tolerances
@@ -38,10 +38,10 @@ def rank(*runs: str | Path | Pooled, metrics: Sequence[str] | None = None) -> pd
     Raises:
         UsageError: not a run, or no metric has two explainers and a common image.
     """
-    about, rows, _ = load_pooled(runs)
-    names = [name for name, reduction in reductions_of(rows["metric"].unique(), about).items() if reduction == "mean"]
+    about, whole, _ = load_pooled(runs)
+    names = [name for name, reduction in reductions_of(whole.keys["metric"].unique(), about).items() if reduction == "mean"]
     chosen = [name for name in names if (metrics is None or name in metrics) and metric_fact(name, "higher_is_better", about) is not None]
-    cells = cells_of(rows[rows["metric"].isin(chosen)])
+    cells = whole.select(whole.keys["metric"].isin(chosen).to_numpy())
     tolerances = tie_tolerances(cells, {name: metric_fact(name, "unit", about) for name in chosen})
     found = list[pd.DataFrame]()
     for block in cells.keys.groupby(_BLOCK, sort=False).indices.values():

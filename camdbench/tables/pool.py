@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from camdbench.core.errors import UsageError
-from camdbench.tables.load import MODEL_FACTS, load_curves, load_rows, load_run, load_usage
+from camdbench.tables.cell_values import Cells, join_cells
+from camdbench.tables.load import MODEL_FACTS, load_curves, load_run, load_usage
+from camdbench.tables.load_cells import load_cells
 
 _CELL = ["model", "explainer", "metric"]
 _CONFIG = ("dataset", "split", "target", "seed", "precision", "optimize")  # options of a run with which its values change
@@ -23,12 +25,12 @@ class Pooled(NamedTuple):
 
     Attributes:
         about: record, in the form of `load_run`.
-        rows: rows, in the form of `load_rows`; run after run.
+        cells: the cells of all runs, run after run.
         folders: the run directories.
     """
 
     about: dict[str, Any]
-    rows: pd.DataFrame
+    cells: Cells
     folders: tuple[Path, ...]
 
     def usage(self) -> pd.DataFrame:
@@ -61,9 +63,9 @@ def load_pooled(runs: Sequence[str | Path | Pooled]) -> Pooled:
         for first in records[:place]:
             if difference := next(_differences(first, second), ""):
                 raise UsageError(f"{first['run']} and {second['run']} cannot be pooled: {difference}; --across compares equal cells")
-    tables = [load_rows(folder) for folder in folders]
-    _refuse_equal_cells(tables, records)
-    return Pooled(_merged(records), _joined(tables), folders)
+    parts = [load_cells(folder) for folder in folders]
+    _refuse_equal_cells(parts, records)
+    return Pooled(_merged(records), join_cells(parts), folders)
 
 
 def _differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[str]:
@@ -126,10 +128,10 @@ def _hashes(first: object, second: object) -> str:
     return f"{one} and {two}" if one[:_SHOWN] == two[:_SHOWN] else f"{one[:_SHOWN]}… and {two[:_SHOWN]}…"
 
 
-def _refuse_equal_cells(tables: Sequence[pd.DataFrame], records: Sequence[Mapping[str, Any]]) -> None:
+def _refuse_equal_cells(parts: Sequence[Cells], records: Sequence[Mapping[str, Any]]) -> None:
     seen = dict[tuple[str, ...], str]()
-    for rows, about in zip(tables, records, strict=True):
-        cells = list(rows[_CELL].drop_duplicates().itertuples(index=False, name=None))
+    for part, about in zip(parts, records, strict=True):
+        cells = list(part.keys[_CELL].drop_duplicates().itertuples(index=False, name=None))
         if twice := next((cell for cell in cells if cell in seen), None):
             raise UsageError(
                 f"{seen[twice]} and {about['run']} cannot be pooled: both have {twice[1]} × {twice[2]} on {twice[0]}; "

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
-import pandas as pd
-
 from camdbench.core.errors import UsageError
-from camdbench.tables.load import load_rows, load_run
+from camdbench.tables.cell_values import Cells, join_cells
+from camdbench.tables.load import load_run
+from camdbench.tables.load_cells import load_cells
 
 _SEED = re.compile(r"[-_.]s(?:eed)?[-_]?(\d+)$")  # NAME-s0, NAME_seed1
-_ROW = ["dataset", "split", "target_rule", "explainer", "metric", "protocol", "image", "label"]
 
 
 class SeededNetwork(NamedTuple):
@@ -33,20 +33,21 @@ class SeededNetwork(NamedTuple):
     seed: int | None
 
 
-def seeded_rows(runs: Sequence[str | Path]) -> pd.DataFrame:
-    """Return the rows of models that were trained with several seeds, from one or more runs.
+def seeded_cells(runs: Sequence[str | Path]) -> Cells:
+    """Return the cells of models that were trained with several seeds, from one or more runs.
 
     Returns:
-        Rows with the columns `network`, the common name of a group, and `model`, a unique name.
+        Cells whose keys have a column `network`, the common name of a group, and a unique name as `model`.
 
     Raises:
         UsageError: not a run, no models that differ only in the seed, or two with the same seed.
     """
-    found = list[tuple[SeededNetwork, pd.DataFrame]]()
+    found = list[tuple[SeededNetwork, Cells]]()
     for run in runs:
-        rows = load_rows(run)
+        cells = load_cells(run)
         networks = {name: _network(name, facts) for name, facts in load_run(run)["models"].items()}
-        found += [(networks[str(name)], own) for name, own in rows.groupby("model", sort=False) if str(name) in networks]
+        models = cells.keys["model"]
+        found += [(networks[name], cells.select((models == name).to_numpy())) for name in models.unique() if name in networks]
     families = _families([network for network, _ in found])
     if not families:
         names = ", ".join(dict.fromkeys(network.name for network, _ in found))
@@ -55,11 +56,21 @@ def seeded_rows(runs: Sequence[str | Path]) -> pd.DataFrame:
             "(camdbench train --seed N), or name the models NAME-s0, NAME-s1, …"
         )
     kept = [
-        own.assign(network=families[network.recipe], model=f"{network.name} {network.weights}")
+        replace(own, keys=own.keys.assign(network=families[network.recipe], model=f"{network.name} {network.weights}"))
         for network, own in found
         if network.recipe in families
     ]
-    return pd.concat(kept).drop_duplicates(["network", "model", *_ROW], ignore_index=True)
+    return _once(join_cells(kept))
+
+
+def _once(cells: Cells) -> Cells:
+    """Merge cells with one key, of a network in several runs; the first row of an image counts."""
+    groups = cells.keys.groupby(list(cells.keys.columns), sort=False, dropna=False).indices.values()
+    for first, *others in groups:
+        for other in others:
+            new = (cells.status[first] == 0) & (cells.status[other] > 0)
+            cells.values[first, new], cells.status[first, new] = cells.values[other, new], cells.status[other, new]
+    return cells.select(~cells.keys.duplicated().to_numpy())
 
 
 def _network(name: str, facts: dict[str, object]) -> SeededNetwork:

@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 
 from camdbench.core.errors import UsageError
-from camdbench.tables.cell_values import cells_of
 from camdbench.tables.load import load_run
-from camdbench.tables.seed_groups import seeded_rows
+from camdbench.tables.seed_groups import seeded_cells
 from camdbench.tables.summary import metric_fact, reductions_of
 
 _PLACE = ("network", "dataset", "split", "target_rule", "metric", "protocol", "explainer")
@@ -83,27 +82,27 @@ def seed_spread(
     paths = [runs] if isinstance(runs, str | Path) else list(runs)
     if half_width is not None and not 0 < half_width < inf:
         raise UsageError(f"--half-width = {half_width}: expected a positive number")
-    rows, abouts = seeded_rows(paths), [load_run(path) for path in paths]
+    cells, abouts = seeded_cells(paths), [load_run(path) for path in paths]
     about = {"metrics": {name: facts for one in abouts for name, facts in one["metrics"].items()}}
-    measured = list(rows["metric"].unique())
+    measured = list(cells.keys["metric"].unique())
     if unknown := sorted(set(metrics or ()) - set(measured)):
         raise UsageError(f"--metrics: {', '.join(unknown)} not in the runs; choose from {', '.join(measured)}")
     means = [name for name, how in reductions_of(measured, about).items() if how == "mean" and (metrics is None or name in metrics)]
     if not means:
         raise UsageError("--training-seeds: no metric is a mean over images; run one such as ad")
+    cells = cells.select(cells.keys["metric"].isin(means).to_numpy())
     found = [
-        (*place, *_spread(own, half_width), metric_fact(str(place[4]), "unit", about))
-        for place, own in rows[rows["metric"].isin(means)].groupby(list(_PLACE), sort=False)
-        if len(own["model"].unique()) > 1
+        (*place, *_spread(np.take(cells.values, own.index, axis=0), half_width), metric_fact(str(place[4]), "unit", about))
+        for place, own in cells.keys.groupby(list(_PLACE), sort=False)
+        if len(own) > 1
     ]
     if not found:
         raise UsageError("--training-seeds: no explainer and metric was run on two of the models")
     return pd.DataFrame(found, columns=list(SEED_COLUMNS))
 
 
-def _spread(rows: pd.DataFrame, half_width: float | None) -> SeedVariance:
-    cells = cells_of(rows)
-    return components(np.compress(~np.isnan(cells.values).any(0), cells.values, axis=1), half_width=half_width)
+def _spread(values: np.ndarray, half_width: float | None) -> SeedVariance:
+    return components(np.compress(~np.isnan(values).any(0), values, axis=1), half_width=half_width)
 
 
 def components(values: np.ndarray, *, half_width: float | None = None) -> SeedVariance:

@@ -32,7 +32,7 @@ _PASSES = ["forward", "backward", "tail_forward", "tail_backward"]
 
 
 def summarise(
-    *runs: str | Path | Pooled | pd.DataFrame,
+    *runs: str | Path | Pooled | pd.DataFrame | Cells,
     about: Mapping[str, Any] | None = None,
     usage: pd.DataFrame | None = None,
     curves: pd.DataFrame | None = None,
@@ -48,7 +48,7 @@ def summarise(
 
     Args:
         *runs: a run directory; several, whose different cells are pooled (`camdbench/tables/pool.py`), or the result of `load_pooled`;
-            or rows as returned by `load_rows`, or a subset of them.
+            or rows as returned by `load_rows`, or a subset of them; or cells as returned by `load_cells`.
         about: content of `run.json`; default: read from the directory, else facts of the registries.
         usage: output of `load_usage`; default: read from the directory.
         curves: output of `load_curves`, for reductions that read curves; default: read from the directory.
@@ -61,21 +61,22 @@ def summarise(
         UsageError: not a run, no finished part, runs that cannot be pooled, or curves are missing.
         CamdbenchError: a file of the run is damaged.
     """
-    if len(runs) == 1 and isinstance(runs[0], pd.DataFrame):
-        return _summary(cells_of(runs[0]), about or {}, usage, curves, interval)
+    if len(runs) == 1 and isinstance(runs[0], pd.DataFrame | Cells):
+        cells = runs[0] if isinstance(runs[0], Cells) else cells_of(runs[0])
+        return _summary(cells, about or {}, usage, curves, interval)
     pooled = load_pooled(_folders(runs))
     about = pooled.about if about is None else about
     usage = pooled.usage() if usage is None else usage
-    reductions = reductions_of(pooled.rows["metric"].unique(), about)
+    reductions = reductions_of(pooled.cells.keys["metric"].unique(), about)
     curved = [name for name, reduction in reductions.items() if reduction not in _OF_VALUES]
     curves = pooled.curves(curved) if curves is None and curved else curves
-    return _summary(cells_of(pooled.rows), about, usage, curves, interval)
+    return _summary(pooled.cells, about, usage, curves, interval)
 
 
-def _folders(runs: Sequence[str | Path | Pooled | pd.DataFrame]) -> list[str | Path | Pooled]:
-    found = [run for run in runs if not isinstance(run, pd.DataFrame)]
+def _folders(runs: Sequence[str | Path | Pooled | pd.DataFrame | Cells]) -> list[str | Path | Pooled]:
+    found = [run for run in runs if not isinstance(run, pd.DataFrame | Cells)]
     if len(found) < len(runs):
-        raise UsageError(f"{len(runs)} runs, some of them rows: only run directories can be pooled; give their paths")
+        raise UsageError(f"{len(runs)} runs, some of them rows or cells: only run directories can be pooled; give their paths")
     return found
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from camdbench.core.spec import Spec
-from camdbench.runner.prepare import missing_units
+from camdbench.runner.config import RunConfig, check_config
+from camdbench.runner.prepare import missing_units, prepare
 from camdbench.runner.run_directory import PartKey
 
 GRADCAM, OPTICAM = Spec("gradcam"), Spec.of("opticam", {"iterations": 5})
@@ -39,3 +43,12 @@ def test_done_and_missing_jobs_together_cover_every_image_once(images: int, fini
         planned = [position for unit in units if name in map(str, unit.explainers) for position in range(unit.start, unit.stop)]
         kept = [position for position in range(images) if PartKey("m@w", name, position // 32) in done]
         assert sorted(planned + kept) == list(range(images))
+
+
+@pytest.mark.parametrize(("images", "size"), [(4096, 32), (4097, 256), (1, 32)])
+def test_large_runs_have_large_chunks_unless_asked_otherwise(images: int, size: int):
+    config = RunConfig(explainers="gradcam", metrics="ad", dataset="shortcuts(size=32)", limit=images, device="cpu")
+    run = prepare(check_config(config), in_memory=True)
+    assert {unit.stop - unit.start for unit in run.missing()[0][:-1]} <= {size}
+    assert (len(run.missing()[0]), run.missing()[1]) == (-(-images // size),) * 2
+    assert replace(run, request=replace(run.request, chunk_size=7)).chunk_size == 7

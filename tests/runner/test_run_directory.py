@@ -128,7 +128,7 @@ def test_a_damaged_record_is_refused(tmp_path: Path):
 
 def test_a_record_of_another_schema_is_refused_in_one_line(tmp_path: Path):
     RunDirectory(tmp_path).create_record(replace(a_record(), schema=1))
-    with pytest.raises(UsageError, match=r"run\.json: schema = 1: this version reads schema 2; repeat the run with another --out$"):
+    with pytest.raises(UsageError, match=r"run\.json: schema = 1: this version reads schema 2 and 3; repeat the run with another --out$"):
         RunDirectory(tmp_path).read_record()
 
 

@@ -103,9 +103,12 @@ def test_a_run_without_rows_is_refused(tmp_path: Path):
         load_rows(tmp_path)
 
 
-def test_a_run_of_another_schema_is_refused_in_one_line(tmp_path: Path):
-    (tmp_path / "run.json").write_text('{"schema": 1}')
-    with pytest.raises(UsageError, match=r"run\.json: schema = 1: this version reads schema 2; repeat the run with another --out$"):
+@pytest.mark.parametrize(
+    ("schema", "fix"), [("1", "repeat the run with another --out"), ("4", "update camdbench"), ('"new"', "repeat the run"), ("true", "repeat")]
+)
+def test_a_run_of_another_schema_is_refused_in_one_line(tmp_path: Path, schema: str, fix: str):
+    (tmp_path / "run.json").write_text(f'{{"schema": {schema}}}')
+    with pytest.raises(UsageError, match=rf"run\.json: schema = \w+: this version reads schema 2 and 3; {fix}"):
         load_rows(tmp_path)
 
 
@@ -127,7 +130,8 @@ def test_a_truncated_part_is_named_with_the_mend(make_run, share: float, kind: s
     with pytest.raises(CamdbenchError) as caught:
         (load_rows if kind == "rows" else load_usage)(folder)
     assert str(file) in str(caught.value)
-    assert str(caught.value).endswith("delete it and run the same command again")
+    fix = "delete it and run the same command again" if kind == "rows" else "delete it; the usage of its images is then unknown"
+    assert fix in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not isinstance(caught.value, UsageError)
 

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from camdbench.core.errors import UsageError
-from camdbench.tables.seed_groups import seeded_rows
+from camdbench.tables.cell_values import Cells
+from camdbench.tables.seed_groups import seeded_cells
 
 VALUES = {"gradcam": {"ad": [1.0, 2.0]}}
 
@@ -28,34 +28,34 @@ def trained(weights: str, recipe: str, seed: int) -> dict[str, object]:
     return {"weights_hash": weights, "training": {"recipe": recipe, "seed": seed}}
 
 
-def groups(rows: pd.DataFrame) -> dict[str, set[str]]:
-    return {str(name): set(own["model"]) for name, own in rows.groupby("network")}
+def groups(cells: Cells) -> dict[str, set[str]]:
+    return {str(name): set(own["model"]) for name, own in cells.keys.groupby("network")}
 
 
 def test_models_of_one_recipe_are_a_group_whatever_their_names(make_run: Any) -> None:
     models = {"so-s0": trained("a", "r1", 0), "so-s1": trained("b", "r1", 1), "alone": trained("c", "r2", 0)}
-    rows = seeded_rows([run_of(make_run, "run", models)])
-    assert groups(rows) == {"so": {"so-s0 a", "so-s1 b"}}
+    cells = seeded_cells([run_of(make_run, "run", models)])
+    assert groups(cells) == {"so": {"so-s0 a", "so-s1 b"}}
     others = {"net-early": trained("d", "r3", 0), "net-late": trained("e", "r3", 1)}
-    assert groups(seeded_rows([run_of(make_run, "other", others)])) == {"net": {"net-early d", "net-late e"}}
-    assert rows.groupby("model")["value"].apply(list).to_dict() == {"so-s0 a": [0, 1], "so-s1 b": [10, 11]}
+    assert groups(seeded_cells([run_of(make_run, "other", others)])) == {"net": {"net-early d", "net-late e"}}
+    assert dict(zip(cells.keys["model"], cells.values.tolist(), strict=True)) == {"so-s0 a": [0, 1], "so-s1 b": [10, 11]}
 
 
 def test_without_a_record_the_name_says_the_seed(make_run: Any) -> None:
     models = {"ce_seed0": {"weights_hash": "a"}, "ce_seed1": {"weights_hash": "b"}, "cfce-s0": {"weights_hash": "c"}}
-    assert groups(seeded_rows([run_of(make_run, "run", models)])) == {"ce": {"ce_seed0 a", "ce_seed1 b"}}
+    assert groups(seeded_cells([run_of(make_run, "run", models)])) == {"ce": {"ce_seed0 a", "ce_seed1 b"}}
 
 
 def test_one_name_in_two_runs_is_two_networks_and_the_same_rows_count_once(make_run: Any) -> None:
     runs = [run_of(make_run, f"run-{seed}", {"net": trained("ab"[seed], "r", seed)}) for seed in range(2)]
-    rows = seeded_rows([*runs, runs[0]])
-    assert groups(rows) == {"net": {"net a", "net b"}}
-    assert len(rows) == 4
+    cells = seeded_cells([*runs, runs[0]])
+    assert groups(cells) == {"net": {"net a", "net b"}}
+    assert cells.values.tolist() == [[0, 1], [0, 1]]
 
 
 def test_two_recipes_of_one_name_have_names_of_their_own(make_run: Any) -> None:
     models = {f"net-s{seed}": trained("abcd"[seed], "r1xxxxx" if seed < 2 else "r2xxxxx", seed) for seed in range(4)}
-    assert set(groups(seeded_rows([run_of(make_run, "run", models)]))) == {"net r1xxxx", "net r2xxxx"}
+    assert set(groups(seeded_cells([run_of(make_run, "run", models)]))) == {"net r1xxxx", "net r2xxxx"}
 
 
 @pytest.mark.parametrize(
@@ -67,4 +67,4 @@ def test_two_recipes_of_one_name_have_names_of_their_own(make_run: Any) -> None:
 )
 def test_what_is_no_group_is_refused(make_run: Any, models: dict[str, dict[str, object]], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        seeded_rows([run_of(make_run, "run", models)])
+        seeded_cells([run_of(make_run, "run", models)])
