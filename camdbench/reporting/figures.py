@@ -14,8 +14,8 @@ from camdbench.core.errors import UsageError
 from camdbench.core.files import replacing
 from camdbench.reporting.selectivity import powers, selectivity
 from camdbench.reporting.subplot_grid import panels
-from camdbench.tables.comparison import compare
 from camdbench.tables.cell_values import Cells
+from camdbench.tables.comparison import compare
 from camdbench.tables.load import load_curves
 from camdbench.tables.mean_ranks import rank
 from camdbench.tables.pool import Pooled, load_pooled

@@ -128,7 +128,9 @@ def complete(
                 with directory.session(**session_facts(prepared)) as session:
                     for done in EXECUTORS[request.config.executor](prepared, units):
                         count = len(done.unit.explainers)
-                        session.add(count - done.skipped, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine)
+                        session.add(
+                            count - done.skipped, asdict(done.passes), done.boxes_dropped, batch_size=done.batch_size, machine=done.machine
+                        )
                         shown.advance(count, f"{done.unit.model}, images {done.unit.start}-{done.unit.stop - 1}")
         finish(prepared)
         return CompleteRun(directory.root, tuple(map(str, prepared.request.jobs)))

@@ -50,7 +50,9 @@ def score(
         UsageError: no maps, or invalid configuration.
         CamdbenchError: no image can be read, or a file cannot be written.
     """
-    given, resources = scoring(saliency, metrics, explainer_name=explainer_name, normalisation=normalisation, resources=resources, **options)
+    given, resources = scoring(
+        saliency, metrics, explainer_name=explainer_name, normalisation=normalisation, resources=resources, **options
+    )
     return run(**given, resources=resources, progress=progress)
 
 
