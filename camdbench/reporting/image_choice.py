@@ -96,8 +96,11 @@ def _extremes(cells: Cells, rises: Mapping[str, bool | None], controls: frozense
         order = np.argsort(cells.values[index] if rises[metric] else -cells.values[index], kind="stable")  # worst first, NaN last
         order = order[: np.count_nonzero(~np.isnan(cells.values[index]))]
         worst, best = order[:_EXTREMES], order[::-1][:_EXTREMES]
-        pairs = zip_longest(worst.tolist(), best.tolist())
         own.append(
-            [(place, f"{word} {metric}: {explainer}") for pair in pairs for place, word in zip(pair, ("worst", "best"), strict=True)]
+            [
+                (place, f"{word} {metric}: {explainer}")
+                for pair in zip(worst.tolist(), best.tolist(), strict=True)
+                for place, word in zip(pair, ("worst", "best"), strict=True)
+            ]
         )
     yield from (pick for turn in zip_longest(*own) for pick in turn if pick is not None)

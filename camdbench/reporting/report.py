@@ -14,7 +14,7 @@ from camdbench.reporting.image_choice import Reasons, choose_images
 from camdbench.reporting.image_disagreement import disagreement
 from camdbench.reporting.report_data import blocks_of, images_of, to_json
 from camdbench.reporting.report_page import render
-from camdbench.reporting.report_tables import cards, failures, result_tables
+from camdbench.reporting.report_tables import cards, failures, result_tables, sessions
 from camdbench.reporting.run_pictures import Picture, RunPictures
 from camdbench.tables.comparison import compare
 from camdbench.tables.load import load_missing
@@ -112,7 +112,7 @@ def _page(pooled: Pooled, reasons: Reasons, spread: Mapping[str, float], shown: 
         results=result_tables(summary),
         failures=[own for rows in absent[:1] for own in failures(rows, cells)],
         cards=cards(about),
-        sessions=about["sessions"],
+        sessions=sessions(about),
         sections=SECTIONS,
         head=_head(about),
         notes=[_chosen(len(reasons), len(cells.images)), *missing],
@@ -124,7 +124,8 @@ def _head(about: Mapping[str, Any]) -> list[str]:
     """Lines below the name of the run."""
     config, own = about["config"], about["dataset"]
     started = [session["start"] for session in about["sessions"] if "start" in session]
-    data = f"{config.get('dataset', '')} {config.get('split', '')}, {own.get('images', len(about['ids']))} images, target {config.get('target', '')}"
+    images = own.get("images", len(about["ids"]))
+    data = f"{config.get('dataset', '')} {config.get('split', '')}, {images} images, target {config.get('target', '')}"
     return [data, f"models: {', '.join(about['models'])}", *([f"started {started[0]}"] if started else [])]
 
 

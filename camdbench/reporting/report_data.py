@@ -58,7 +58,8 @@ def blocks_of(cells: Cells, summary: pd.DataFrame, shown: Sequence[str]) -> list
     facts = {tuple(line[name] for name in ("model", "explainer", "metric", "protocol")): line for line in summary.to_dict("records")}
     columns = pd.Index(cells.images).get_indexer(pd.Index(shown))
     found = list[Block]()
-    for (model, dataset, split, rule), rows in cells.keys.groupby(["model", "dataset", "split", "target_rule"], sort=False).indices.items():
+    for rows in cells.keys.groupby(["model", "dataset", "split", "target_rule"], sort=False).indices.values():
+        model, dataset, split, rule = cells.keys.iloc[rows[0]][["model", "dataset", "split", "target_rule"]]
         keys = cells.keys.iloc[rows]
         explainers = list(dict.fromkeys(keys["explainer"]))
         metrics = list(dict.fromkeys(zip(keys["metric"], keys["protocol"], strict=True)))
@@ -73,9 +74,12 @@ def blocks_of(cells: Cells, summary: pd.DataFrame, shown: Sequence[str]) -> list
                 explainers=explainers,
                 controls=[bool(control[name]) for name in explainers],
                 metrics=[_metric(*metric, some[metric]) for metric in metrics],
-                values=[[_rounded(None if row is None else cells.values[row, columns], len(shown)) for row in line] for line in grid],
+                values=[
+                    [_rounded(None if row is None else np.take(cells.values, row, axis=0)[columns], len(shown)) for row in line]
+                    for line in grid
+                ],
                 status=[[[0] * len(shown) if row is None else cells.status[row, columns].tolist() for row in line] for line in grid],
-                spread=[[{} if row is None else _spread(cells.values[row]) for row in line] for line in grid],
+                spread=[[{} if row is None else _spread(np.take(cells.values, row, axis=0)) for row in line] for line in grid],
             )
         )
     return found
@@ -148,19 +152,7 @@ def _colour_table(name: str) -> list[str]:
 def to_json(blocks: Sequence[Block], images: Sequence[Mapping[str, Any]], **further: Any) -> str:
     """JSON for a page: no number beyond its digits, no text that could end a script."""
     colours = {name: _colour_table(name) for name in COLOURS}
-    content = {
-        "schema": SCHEMA,
-        "colours": colours,
-        "statuses": STATUSES,
-        "blocks": [asdict(block) for block in blocks],
-        "images": images,
-        **further,
-    }
+    own = [asdict(block) for block in blocks]
+    content = {"schema": SCHEMA, "colours": colours, "statuses": STATUSES, "blocks": own, "images": images, **further}
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return (
-        text.replace("<", "\\u003c")
-        .replace(">", "\\u003e")
-        .replace("&", "\\u0026")
-        .replace("\u2028", "\\u2028")
-        .replace("\u2029", "\\u2029")
-    )
+    return text.translate({ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"})

@@ -19,16 +19,8 @@ def render(**content: Any) -> str:
     """Return the page. Every text is escaped, and its policy allows no request and no script but its own."""
     scripts = [_asset(name) for name in _SCRIPTS]
     hashes = " ".join(f"'sha256-{b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts)
-    return (
-        _environment()
-        .get_template("page.html.j2")
-        .render(
-            **content,
-            styles=_asset("page.css"),
-            scripts=scripts,
-            policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {hashes}",
-        )
-    )
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {hashes}"
+    return _environment().get_template("page.html.j2").render(**content, styles=_asset("page.css"), scripts=scripts, policy=policy)
 
 
 @cache

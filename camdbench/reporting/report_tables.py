@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from camdbench.tables.summary_tables import SummaryGroup, summary_groups, summar
 from camdbench.tables.table import Table
 
 _FEW = 8  # images that a failure names
+_OF_MODELS = ("layer", "classes", "mean", "std", "output", "channels", "preprocess", "input_size", "origin")
 SWITCHES = {
     "masking": "colour space and replacement of masked pixels",
     "scored_class": "class whose score is read: target is the explained one",
@@ -130,9 +132,10 @@ def failures(missing: pd.DataFrame, cells: Cells) -> list[Failure]:
         cells: cells of the run.
     """
     found = list[Failure]()
-    for (status, model, explainer, reason), rows in missing.groupby(["status", "model", "explainer", "reason"], sort=False):
-        images = list(dict.fromkeys(rows["image"]))
-        found.append(Failure(str(status), str(model), str(explainer), str(reason), len(images), tuple(images[:_FEW])))
+    names = ["status", "model", "explainer", "reason"]
+    for key, rows in missing.groupby(names, sort=False)["image"]:
+        images = list(dict.fromkeys(rows))
+        found.append(Failure(*map(str, cast("tuple[str, ...]", key)), len(images), tuple(images[:_FEW])))
     order = {name: place for place, name in enumerate(("error", "undefined", "not_applicable"))}
     found.sort(key=lambda own: order.get(own.status, len(order)))
     return [*found, *_constant(cells)]
@@ -140,10 +143,11 @@ def failures(missing: pd.DataFrame, cells: Cells) -> list[Failure]:
 
 def _constant(cells: Cells) -> Iterator[Failure]:
     is_constant = cells.status == STATUSES.index("constant_map")
-    for (model, explainer), rows in cells.keys.groupby(["model", "explainer"], sort=False).indices.items():
+    for key, rows in cells.keys.groupby(["model", "explainer"], sort=False).indices.items():
+        model, explainer = map(str, cast("tuple[str, str]", key))
         if len(places := np.flatnonzero(is_constant[rows].any(0))):
             names = tuple(cells.images[place] for place in places[:_FEW])
-            yield Failure("constant_map", str(model), str(explainer), "", len(places), names)
+            yield Failure("constant_map", model, explainer, "", len(places), names)
 
 
 @dataclass(frozen=True)
@@ -172,10 +176,7 @@ def cards(about: Mapping[str, Any]) -> dict[str, list[Card]]:
 
 
 def _model_facts(own: Mapping[str, Any]) -> dict[str, str]:
-    names = {"weights_hash": "weights", "code": "code of the network"} | {
-        name: name.replace("_", " ")
-        for name in ("layer", "classes", "mean", "std", "output", "channels", "preprocess", "input_size", "origin")
-    }
+    names = {"weights_hash": "weights", "code": "code of the network"} | {name: name.replace("_", " ") for name in _OF_MODELS}
     found = {heading: _text(own[name]) for name, heading in names.items() if own.get(name) not in (None, "", [])}
     training = own.get("training")
     return found | ({"training": ", ".join(f"{name} {_text(value)}" for name, value in training.items())} if training else {})
@@ -188,12 +189,9 @@ def _data_card(about: Mapping[str, Any]) -> Card:
     if spec is not None and spec.name in datasets:
         stated = datasets.get(spec.name).facts
         facts |= {name: value for name, value in (("paper", stated.paper), ("licence", stated.licence), ("source", stated.source)) if value}
-    classes = own.get("classes", ())
-    return Card(
-        str(config["dataset"]),
-        "",
-        facts | ({"classes": f"{len(classes)}: {', '.join(classes[:10])}" + ", …" * (len(classes) > 10)} if classes else {}),
-    )
+    if classes := own.get("classes", ()):
+        facts["classes"] = f"{len(classes)}: {', '.join(classes[:_FEW])}{', …' * (len(classes) > _FEW)}"
+    return Card(str(config["dataset"]), "", facts)
 
 
 def _explainer_card(name: str, own: Mapping[str, Any]) -> Card:
@@ -201,7 +199,7 @@ def _explainer_card(name: str, own: Mapping[str, Any]) -> Card:
     spec = parse_spec(name)
     if spec.name in explainers:
         stated = explainers.get(spec.name).facts
-        facts |= {"needs": ", ".join(stated.needs), "normalisation": stated.normalisation, "range of the raw map": stated.values}
+        facts |= {"needs": ", ".join(stated.needs), "normalisation": stated.normalisation, "range of the raw map": vars(stated)["values"]}
         facts |= {"passes": str(stated.cost) if isinstance(stated.cost, Cost) else ""}
     layers = own.get("layers") or {}
     facts |= {"layer": ", ".join(f"{layer} of {model}" for model, layer in layers.items() if layer)}
@@ -213,17 +211,28 @@ def _metric_card(name: str, own: Mapping[str, Any]) -> Card:
     facts = {
         "paper": _text(own.get("paper", "")),
         "protocol": _text(own.get("protocol", "")),
-        "direction": {True: "higher is better", False: "lower is better"}.get(rises, "not stated"),
+        "direction": "not stated" if rises is None else f"{'higher' if rises else 'lower'} is better",
         "unit": _text(own.get("unit", "")),
     }
     spec = parse_spec(name)
     if spec.name in metrics:
         stated = metrics.get(spec.name).facts
-        facts |= {"range": stated.values, "undefined": stated.undefined}
+        facts |= {"range": vars(stated)["values"], "undefined": stated.undefined}
     for switch, value in own.get("switches", {}).items():
         if value:
             facts[f"{switch.replace('_', ' ')} ({SWITCHES[switch]})" if switch in SWITCHES else switch] = str(value)
     return Card(name, _first(metrics, spec.name), {heading: text for heading, text in facts.items() if text})
+
+
+def sessions(about: Mapping[str, Any]) -> list[Card]:
+    """Return the sessions of a run: command, and how and where it ran."""
+    found = list[Card]()
+    for own in about["sessions"]:
+        command = own.get("command", "")
+        facts = {name: _text(own.get(name)) for name in ("end", "git", "jobs", "machine", "passes", "versions")}
+        text = command if isinstance(command, str) else shlex.join(map(str, command))
+        found.append(Card(_text(own.get("start", "")), text, {name: value for name, value in facts.items() if value}))
+    return found
 
 
 def _first(registry: Registry[Any], name: str) -> str:
@@ -231,6 +240,8 @@ def _first(registry: Registry[Any], name: str) -> str:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " · ".join(f"{name} {_text(own)}" for name, own in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(_text, value))
     return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -115,7 +115,10 @@
   };
   const mark = () => all("button", list).forEach((button) => {
     const own = button.dataset.image === state.image;
-    if (own) { button.setAttribute("aria-current", "true"); button.scrollIntoView({ block: "nearest" }); } else button.removeAttribute("aria-current");
+    if (!own) { button.removeAttribute("aria-current"); return; }
+    button.setAttribute("aria-current", "true");
+    const [top, bottom] = [button.offsetTop, button.offsetTop + button.offsetHeight];  // scrollIntoView would move the page as well
+    if (top < list.scrollTop || bottom > list.scrollTop + list.clientHeight) list.scrollTop = top - list.clientHeight / 3;
   });
 
   // ---------------------------------------------------------------- images: one of them
@@ -252,7 +255,7 @@
     press(find("#stretch"), (on) => { state.stretched = on; find("#stretch").textContent = on ? "stretched, display only" : "as scored"; drawImage(); });
     find("#link").addEventListener("click", () => { write(); navigator.clipboard?.writeText(location.href); });
     drawList();
-    if (!read()) drawImage();
+    if (read()) find("#images").scrollIntoView(); else drawImage();
     addEventListener("hashchange", () => { if (read()) find("#images").scrollIntoView(); });
   };
   const cycle = (select) => {
