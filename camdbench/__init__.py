@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from camdbench.runner.config import RunConfig
     from camdbench.runner.evaluate import evaluate
     from camdbench.runner.resources import Resources
+    from camdbench.reporting.report import report
     from camdbench.runner.run import run
     from camdbench.runner.score import score
     from camdbench.tables.comparison import compare
@@ -92,6 +93,7 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "model": "core.registries",
     "optimised": "models.optimised",
     "probe": "trainer.probe",
+    "report": "reporting.report",
     "reproduce": "papers.reproduce",
     "reuse_freed_memory": "core.allocator",
     "run": "runner.run",
@@ -142,6 +144,7 @@ __all__ = [
     "model",
     "optimised",
     "probe",
+    "report",
     "reproduce",
     "reuse_freed_memory",
     "run",

@@ -92,9 +92,12 @@ class RunPictures:
 
     def _encoded(self, model: str, image: str, explainers: Sequence[str], size: tuple[int, int]) -> dict[str, tuple[str, float]]:
         shown = size if all(size) else (_LARGE_INPUT, _LARGE_INPUT)
-        read = {name: (own.finished(model, name, image, shown) for own in self._maps) for name in explainers}
-        found = {name: next((own for own in maps if own is not None), None) for name, maps in read.items()}
+        found = {name: self._finished(model, name, image, shown) for name in explainers}
         return {name: (in_text(grey_webp(own, self._side)), _top(own)) for name, own in found.items() if own is not None}
+
+    def _finished(self, model: str, explainer: str, image: str, size: tuple[int, int]) -> np.ndarray | None:
+        maps = (own.finished(model, explainer, image, size) for own in self._maps)
+        return next((own for own in maps if own is not None), None)
 
 
 def _top(saliency: np.ndarray) -> float:

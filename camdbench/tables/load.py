@@ -218,5 +218,3 @@ def _table(run: str | Path, kind: str, columns: Sequence[str], metrics: Sequence
     """Read all finished parts of one kind, or their rows of some metrics; text is plain."""
     tables = [table for _, table in read_parts(Path(run), kind, columns, metrics) if len(table)]
     return plain(joined(tables)) if tables else pd.DataFrame(columns=list(columns))
-
-

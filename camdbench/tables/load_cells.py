@@ -109,7 +109,9 @@ class _Reader:
 
     def pairs(self, orders: dict[str, list[str]]) -> list[tuple[str, str]]:
         """Return model and explainer of the groups in these orders."""
-        models, explainers = (_ranks([pair[place] for pair in self.groups], orders[kind]) for place, kind in enumerate(("model", "explainer")))
+        models, explainers = (
+            _ranks([pair[place] for pair in self.groups], orders[kind]) for place, kind in enumerate(("model", "explainer"))
+        )
         return sorted(self.groups, key=lambda pair: (models[pair[0]], explainers[pair[1]]))
 
     def cells(self, orders: dict[str, list[str]]) -> Cells:
@@ -150,6 +152,8 @@ def _grown(array: np.ndarray, shape: Sequence[int], fill: float) -> np.ndarray:
     """Return an array of at least this shape; one that is too small is enlarged to twice its size."""
     if all(have >= want for have, want in zip(array.shape, shape, strict=True)):
         return array
-    larger = np.full([have if have >= want else max(2 * have, want) for have, want in zip(array.shape, shape, strict=True)], fill, array.dtype)
+    larger = np.full(
+        [have if have >= want else max(2 * have, want) for have, want in zip(array.shape, shape, strict=True)], fill, array.dtype
+    )
     larger[tuple(map(slice, array.shape))] = array
     return larger

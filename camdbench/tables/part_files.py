@@ -168,9 +168,7 @@ def _unseen(part: PartFile, seen: set[tuple[str, int]]) -> PartFile | None:
     return part._replace(chunks=chunks) if chunks else None
 
 
-def _read(
-    part: PartFile, kind: str, columns: Sequence[str], metrics: Sequence[str] | None, seen: set[tuple[str, int]]
-) -> pa.Table:
+def _read(part: PartFile, kind: str, columns: Sequence[str], metrics: Sequence[str] | None, seen: set[tuple[str, int]]) -> pa.Table:
     """Read one file, without what was read before, and note its chunks in `seen`."""
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -1,6 +1,6 @@
 "use strict";
 // Charts of a run, drawn by Observable Plot; a click on a point shows its image.
-window.camdbenchCharts = (data, show) => {
+window.camdbenchCharts = (data) => {
   const section = document.getElementById("distributions");
   if (!section || !data.blocks.length) return;
   const [blocks, metrics] = [section.querySelector(".block"), section.querySelector(".metric")];

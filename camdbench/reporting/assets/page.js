@@ -175,12 +175,17 @@
     const [badges, table] = values(index, e);
     return make("figure", {}, ...(map || image.input ? [stack] : []), make("figcaption", {}, name, block().controls[e] ? " (control)" : "", " ", badges, table));
   };
+  const reasons = (why) => {  // worst ad: gradcam, hirescam
+    const found = new Map();
+    why.forEach((text) => { const [kind, ...names] = text.split(": "); found.set(kind, [...(found.get(kind) ?? []), ...(names.length ? [names.join(": ")] : [])]); });
+    return [...found].map(([kind, names]) => (names.length ? `${kind}: ${names.join(", ")}` : kind));
+  };
   const drawImage = () => {
     if (!place.has(state.image)) { shown.replaceChildren(make("p", { textContent: "No image is chosen." })); return; }
     const index = place.get(state.image), image = data.images[index];
     const head = make("h3", { textContent: image.id });
     const facts = make("p", { className: "note" }, image.class ? `class ${image.class}` : image.label >= 0 ? `class ${image.label}` : "no label", " ",
-      ...image.why.map((text) => make("span", { className: "badge", textContent: text })));
+      ...reasons(image.why).map((text) => make("span", { className: "badge", textContent: text })));
     const maps = make("div", { className: "maps" });
     if (image.input) maps.append(make("figure", {}, annotate(layers(image, `input ${image.id}`), image), make("figcaption", {}, make("b", { textContent: "input" }))));
     block().explainers.forEach((explainer, e) => maps.append(figure(image, index, explainer, e)));
@@ -231,7 +236,6 @@
     state.order = [...find("#order").options].some((one) => one.value === before) ? before : "id";
     find("#order").value = state.order;
   };
-  const show = (image) => { go(image); find("#images").scrollIntoView(); };
 
   // ---------------------------------------------------------------- controls
   const press = (button, then) => button.addEventListener("click", () => {
@@ -273,7 +277,6 @@
     if (action && data.images.length) { event.preventDefault(); action(); }
   });
   addEventListener("beforeprint", () => all("details").forEach((node) => { node.open = true; }));
+  window.camdbenchCharts(data);
   start();
-  window.camdbenchPage = { data, show };
-  if (window.camdbenchCharts) window.camdbenchCharts(data, show);
 })();
