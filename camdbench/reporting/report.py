@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.files import replacing
 from camdbench.reporting.image_choice import Reasons, choose_images
 from camdbench.reporting.image_disagreement import disagreement
+from camdbench.reporting.report_charts import cost_chart, rank_charts
 from camdbench.reporting.report_data import blocks_of, images_of, to_json
 from camdbench.reporting.report_page import render
 from camdbench.reporting.report_tables import cards, failures, result_tables, sessions
@@ -25,6 +27,8 @@ from camdbench.tables.summary import is_control_of, metric_fact, reductions_of, 
 SECTIONS = (
     ("results", "Results"),
     ("distributions", "Values of images"),
+    ("ranks", "Ranks"),
+    ("cost", "Cost and quality"),
     ("images", "Images"),
     ("failures", "Missing values"),
     ("cards", "Models, data, methods"),
@@ -102,10 +106,11 @@ def _pictures(pooled: Pooled, reasons: Reasons, data_root: str | Path | None) ->
 
 def _page(pooled: Pooled, reasons: Reasons, spread: Mapping[str, float], shown: Mapping[str, Picture], missing: Sequence[str]) -> str:
     about, cells = pooled.about, pooled.cells
-    summary = _with_tests(pooled)
+    summary, pairs = _with_tests(pooled)
     labels = dict(zip(cells.images, cells.labels.tolist(), strict=True))
     pictures = images_of(reasons, labels, about["dataset"].get("classes", ()), shown, spread)
-    data = to_json(blocks_of(cells, summary, list(reasons)), pictures)
+    charts: dict[str, Any] = {"ranks": rank_charts(pooled, pairs), "cost": cost_chart(summary)}
+    data = to_json(blocks_of(cells, summary, list(reasons)), pictures, **charts)
     absent = [load_missing(folder) for folder in pooled.folders]
     return render(
         run=about["run"],
@@ -129,13 +134,14 @@ def _head(about: Mapping[str, Any]) -> list[str]:
     return [data, f"models: {', '.join(about['models'])}", *([f"started {started[0]}"] if started else [])]
 
 
-def _with_tests(pooled: Pooled) -> Any:
-    """The summary, with tests against the best explainer where there are several."""
+def _with_tests(pooled: Pooled) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """The summary, with tests against the best explainer, and the comparisons; None if there is one explainer."""
     summary = summarise(pooled)
     try:
-        return vs_best(summary, compare(pooled))
-    except UsageError:  # one explainer
-        return summary
+        pairs = compare(pooled)
+    except UsageError:
+        return summary, None
+    return vs_best(summary, pairs), pairs
 
 
 def _chosen(shown: int, count: int) -> str:
