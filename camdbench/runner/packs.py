@@ -11,7 +11,7 @@ import os
 import re
 import warnings
 from collections.abc import Collection, Iterator, Sequence
-from itertools import batched, groupby
+from itertools import batched
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, NamedTuple

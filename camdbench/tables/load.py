@@ -115,7 +115,7 @@ def _check_schema(file: Path, schema: object) -> None:
         return
     newer = isinstance(schema, int) and schema > SCHEMA
     known, fix = " and ".join(map(str, _READ)), "update camdbench" if newer else "repeat the run with another --out"
-    raise UsageError(f"{file}: schema = {schema}: this version reads schema {known}; {fix}")
+    raise UsageError(f"{file}: schema = {schema!r}: this version reads schema {known}; {fix}")
 
 
 def load_rows(run: str | Path, *, metrics: Selection = None, explainers: Selection = None, categories: bool = False) -> pd.DataFrame:

@@ -14,7 +14,6 @@ Sessions may write and pack at the same time, and any of them may be killed at a
 from __future__ import annotations
 
 import errno
-import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -143,13 +142,15 @@ def read_parts(
         CamdbenchError: a file is damaged or cannot be read.
     """
     seen = defaultdict[str, set[tuple[str, int]]](set)
-    for further in reversed(range(_LISTINGS)):
+    further = _LISTINGS
+    while further:
+        further -= 1
         try:
             for part in part_files(root, kind):
                 wanted = explainers is None or part.explainer is None or part.explainer in explainers
                 if wanted and (found := _unseen(part, seen[part.model])) is not None:
                     yield found, _read(found, kind, columns, metrics, seen[part.model])
-            return
+            further = 0
         except CamdbenchError as error:
             if not further or not is_gone(error):
                 raise
@@ -274,7 +275,7 @@ def folders(folder: Path, kind: str) -> list[tuple[Path, str]]:
 
 def _list(folder: Path) -> list[str]:
     try:
-        return os.listdir(folder)
+        return [path.name for path in folder.iterdir()]
     except FileNotFoundError:
         return []
     except OSError as error:

@@ -44,7 +44,23 @@ def value(explainer: str, image: str, metric: str) -> float:
 def write_part(directory: RunDirectory, explainer: str, chunk: int, shift: float = 0.0) -> None:
     ids = IDS[2 * chunk : 2 * chunk + 2]
     rows = [
-        Row("run", "d", "val", image, 1, "net", explainer, "label", 1, metric, "p", "00c0ffee", value(explainer, image, metric) + shift, "ok", "")
+        Row(
+            "run",
+            "d",
+            "val",
+            image,
+            1,
+            "net",
+            explainer,
+            "label",
+            1,
+            metric,
+            "p",
+            "00c0ffee",
+            value(explainer, image, metric) + shift,
+            "ok",
+            "",
+        )
         for image in ids
         for metric in METRICS
     ]
@@ -216,6 +232,15 @@ def damage(data: bytes) -> Generator[bytes]:
         yield data[:place] + bytes([data[place] ^ 0x10]) + data[place + 1 :]
 
 
+def failure(root: Path, expected: list[pd.DataFrame]) -> str:
+    """Why the tables cannot be read; empty if they are right, as where a byte does not touch them, such as of the writer's name."""
+    try:
+        assert_same(root, expected)
+    except CamdbenchError as error:
+        return str(error)
+    return ""
+
+
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("kind", ["rows", "curves", "usage"])
 def test_a_damaged_part_or_pack_is_named_and_what_the_message_says_heals(
@@ -223,23 +248,18 @@ def test_a_damaged_part_or_pack_is_named_and_what_the_message_says_heals(
 ):
     root = tmp_path / "run"
     command(root, pack=packed)
-    file = sorted((root / kind).rglob("*.parquet"))[0]
+    file = min((root / kind).rglob("*.parquet"))
     place, found = {"rows": 0, "curves": 1, "usage": 2}[kind], 0
     data = file.read_bytes()
     for damaged in damage(data):
         file.write_bytes(damaged)
-        try:
-            assert_same(root, expected)  # a byte that says nothing about the values, such as of the writer's name
-        except CamdbenchError as error:
-            assert str(file) in str(error)
-            assert "delete it" in str(error)
-            assert "\n" not in str(error)
-            found += 1
+        found += (message := failure(root, expected)) != ""
+        assert message == "" or (str(file) in message and "delete it" in message and "\n" not in message)
     assert found > 15
     file.write_bytes(data[:-1])
     file.unlink()
     if kind == "curves":
-        for other in (root / "rows" / file.parent.relative_to(root / kind)).glob(f"{file.stem[:16 if packed else None]}*"):
+        for other in (root / "rows" / file.parent.relative_to(root / kind)).glob(f"{file.stem[: 16 if packed else None]}*"):
             other.unlink()
     command(root, pack=packed)
     if kind == "usage":

@@ -104,11 +104,12 @@ def test_a_run_without_rows_is_refused(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("schema", "fix"), [("1", "repeat the run with another --out"), ("4", "update camdbench"), ('"new"', "repeat the run"), ("true", "repeat")]
+    ("schema", "fix"),
+    [("1", "repeat the run with another --out"), ("4", "update camdbench"), ('"new"', "repeat the run"), ("true", "repeat")],
 )
 def test_a_run_of_another_schema_is_refused_in_one_line(tmp_path: Path, schema: str, fix: str):
     (tmp_path / "run.json").write_text(f'{{"schema": {schema}}}')
-    with pytest.raises(UsageError, match=rf"run\.json: schema = \w+: this version reads schema 2 and 3; {fix}"):
+    with pytest.raises(UsageError, match=rf"run\.json: schema = \S+: this version reads schema 2 and 3; {fix}"):
         load_rows(tmp_path)
 
 

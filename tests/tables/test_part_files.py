@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,13 +99,15 @@ def test_a_reader_goes_on_when_the_files_that_it_listed_are_packed(tmp_path: Pat
 
 def test_a_reader_gives_up_when_files_keep_vanishing(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch):
     write(folder, "part-00000.parquet", [0], "i")
-    listings, list_folder = list[str](), os.listdir
+    listings, list_folder = list[str](), Path.iterdir
 
-    def with_a_ghost(path: Path) -> list[str]:
-        listings.append(Path(path).name)
-        return [*list_folder(path), *(["part-00001.parquet"] if Path(path) == folder else [])]
+    def with_a_ghost(path: Path) -> Iterator[Path]:
+        listings.append(path.name)
+        yield from list_folder(path)
+        if path == folder:
+            yield path / "part-00001.parquet"
 
-    monkeypatch.setattr(os, "listdir", with_a_ghost)
+    monkeypatch.setattr(Path, "iterdir", with_a_ghost)
     with pytest.raises(CamdbenchError, match=r"part-00001\.parquet: cannot be read \(no such file or directory\)"):
         images(tmp_path)
     assert listings.count("explainer=gradcam") == 4 * 2  # twice each time, as one listing may miss a pack and its parts
@@ -117,7 +118,7 @@ def test_a_listing_that_misses_a_pack_and_its_parts_is_joined_with_a_second_one(
 ):
     """What a folder returns that is changed while it is read: neither the name that is new nor the one that has gone."""
     write(folder, "pack-00000-00001-0000000a.parquet", [0, 1], "i")
-    stale, list_folder = [["part-00001.parquet"]], os.listdir
-    monkeypatch.setattr(os, "listdir", lambda path: stale.pop() if stale and Path(path) == folder else list_folder(path))
+    stale, list_folder = [[folder / "part-00001.parquet"]], Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda path: iter(stale.pop()) if stale and path == folder else list_folder(path))
     assert images(tmp_path) == ["i0", "i1"]
     assert not stale
