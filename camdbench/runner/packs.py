@@ -11,10 +11,9 @@ import os
 import re
 import warnings
 from collections.abc import Collection, Iterator, Sequence
-from itertools import batched
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 from camdbench.core.errors import CamdbenchError, CamdbenchWarning
@@ -80,9 +79,8 @@ def compact(root: Path, *, least: int = 2, cells: Collection[tuple[str, str]] | 
     done = Compacted(0, 0, _remove_temporary(root))
     for kind in KINDS:
         for folder, model in folders(root / kind, "model"):
-            inner = [(path, name) for path, name in folders(folder, "explainer") if cells is None or (model, name) in cells]
-            if cells is None or any(model == own for own, _ in cells):
-                inner.append((folder, None))
+            inner: list[tuple[Path, str | None]] = [(folder, None)] if cells is None or any(model == own for own, _ in cells) else []
+            inner += [(path, name) for path, name in folders(folder, "explainer") if cells is None or (model, name) in cells]
             for path, explainer in inner:
                 found = _repeat_if_gone(path, model, explainer, kind, least)
                 done = Compacted(*(one + other for one, other in zip(done, found, strict=True)))
@@ -136,10 +134,10 @@ def _write(path: Path, parts: Sequence[PartFile], kind: str, span: tuple[int, in
 
     schema = _schema(parts[0], kind)
     schema = schema.append(pa.field(CHUNK, pa.int32())).with_metadata((schema.metadata or {}) | {CHUNKS: f"{span[0]}-{span[1]}".encode()})
-    whole = [own.name for own in schema if not pa.types.is_floating(own.type) and not pa.types.is_nested(own.type)]
+    whole: Any = [own.name for own in schema if not pa.types.is_floating(own.type) and not pa.types.is_nested(own.type)]
     with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=whole, write_page_checksum=True) as writer:
-        for some in batched(parts, _PARTS):
-            tables = [_with_chunk(part, _read(part.path, kind)) for part in some]
+        for start in range(0, len(parts), _PARTS):
+            tables = [_with_chunk(part, _read(part.path, kind)) for part in parts[start : start + _PARTS]]
             if parts[0].explainer is None:
                 tables = [drop_seen(table, seen) for table in tables]
             joined = pa.concat_tables(tables).unify_dictionaries().cast(schema)

@@ -181,11 +181,11 @@ def _read(part: PartFile, kind: str, columns: Sequence[str], metrics: Sequence[s
     with reading(part.path, fix=FIXES[kind], error=CamdbenchError):
         table = _columns(part, held, sorted(wanted))
         if metrics is not None:
-            table = table.filter(pc.is_in(table.column("metric").cast(pa.string()), pa.array(metrics, pa.string())))
+            table = table.filter(pc.field("metric").cast(pa.string()).isin(list(metrics)))
         if part.explainer is None:
             table = drop_seen(table, seen)
         elif len(part.chunks) < len(held):
-            table = table.filter(pc.is_in(table.column(CHUNK), pa.array(part.chunks, pa.int64())))
+            table = table.filter(pc.field(CHUNK).isin(list(part.chunks)))
     if part.explainer is not None:
         seen.update((part.explainer, chunk) for chunk in part.chunks)
     return table.select(list(columns))
@@ -250,6 +250,8 @@ def _checked(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
         raise TypeError(f"column {name}: expected {expected}, found {found}")
     form = {"integers": pa.int64(), "numbers": pa.float64(), "text": pa.dictionary(pa.int32(), pa.string())}[expected]
     if column.type == form:
+        if expected == "text":
+            column.validate(full=True)  # a damaged header of a page can leave codes without a word
         return column
     return column.cast(pa.string()).dictionary_encode() if expected == "text" else column.cast(form)
 

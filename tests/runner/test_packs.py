@@ -26,8 +26,13 @@ from camdbench.runner.packs import compact
 from camdbench.runner.run_directory import PartKey, RunDirectory, RunRecord, UsageRow
 from camdbench.tables.load import load_curves, load_rows, load_run, load_usage
 
-EXPLAINERS, CHUNKS, METRICS = ("gradcam", 'opticam(objective="diff")'), 3, ("ad", "insertion")
-IDS = [f"i{place}" for place in range(2 * CHUNKS)]
+EXPLAINERS, CHUNKS, METRICS = ("gradcam", 'opticam(objective="diff")'), 2, ("ad", "insertion")
+IDS = [f"i{place}" for place in range(6)]  # of three chunks, one of which only some tests write
+
+
+@pytest.fixture(autouse=True)
+def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # it takes most of the time, and no power is cut here
 
 
 def record(**changes: Any) -> RunRecord:
@@ -115,7 +120,7 @@ def steps(see: Callable[[int], None]) -> Generator[None]:
 def expected(tmp_path: Path) -> list[pd.DataFrame]:
     command(tmp_path / "undisturbed" / "run", pack=False)
     found = tables(tmp_path / "undisturbed" / "run")
-    assert [len(table) for table in found] == [2 * 6 * 2, 2 * 6, 2 * 3 * 2]
+    assert [len(table) for table in found] == [2 * 4 * 2, 2 * 4, 2 * 2 * 2]
     truth = [value(*key) for key in found[0][["explainer", "image", "metric"]].itertuples(index=False, name=None)]
     assert found[0]["value"].equals(pd.Series(truth))
     return found
@@ -127,16 +132,16 @@ def names(root: Path) -> list[str]:
 
 def test_a_packed_run_has_the_same_tables_in_fewer_files(tmp_path: Path, expected: list[pd.DataFrame]):
     command(tmp_path / "run", pack=False)
-    assert names(tmp_path / "run") == ["part"] * 18
-    assert compact(tmp_path / "run") == (18, 6, 18)
+    assert names(tmp_path / "run") == ["part"] * 12
+    assert compact(tmp_path / "run") == (12, 6, 12)
     assert_same(tmp_path / "run", expected)
     assert names(tmp_path / "run") == ["pack"] * 6
     assert compact(tmp_path / "run") == (0, 0, 0)
-    pack = next((tmp_path / "run" / "rows").rglob("pack-00000-00002-*.parquet"))
+    pack = next((tmp_path / "run" / "rows").rglob("pack-00000-00001-*.parquet"))
     about = pq.ParquetFile(pack).metadata
-    assert about.metadata[b"camdbench.chunks"] == b"0-2"
+    assert about.metadata[b"camdbench.chunks"] == b"0-1"
     assert {about.row_group(0).column(place).compression for place in range(about.num_columns)} == {"ZSTD"}
-    assert pd.read_parquet(pack)["chunk"].tolist() == [0] * 4 + [1] * 4 + [2] * 4  # pandas alone
+    assert pd.read_parquet(pack)["chunk"].tolist() == [0] * 4 + [1] * 4  # pandas alone
 
 
 def test_a_failure_at_any_step_and_the_same_command_again_give_the_same_tables(tmp_path: Path, expected: list[pd.DataFrame]):
@@ -159,7 +164,7 @@ def test_a_failure_at_any_step_and_the_same_command_again_give_the_same_tables(t
         command(root)
         assert_same(root, expected)
         assert names(root) == ["pack"] * len(names(root))
-    assert step > 60  # the record, 18 parts and 6 packs are named, and their temporary files removed; 18 parts are removed
+    assert step >= 2 * (1 + 12 + 6) + 12  # files are named and their temporary ones removed; then parts are removed
 
 
 def test_a_reader_or_another_packer_at_any_step_sees_the_whole_table(tmp_path: Path, expected: list[pd.DataFrame]):
@@ -167,7 +172,7 @@ def test_a_reader_or_another_packer_at_any_step_sees_the_whole_table(tmp_path: P
     seen = list[int]()
     with steps(lambda number: (seen.append(number), assert_same(tmp_path / "run", expected))):
         compact(tmp_path / "run")
-    assert len(seen) >= 6 * 2 + 18
+    assert len(seen) >= 6 * 2 + 12
     for step in range(0, len(seen), 2):
         root = tmp_path / str(step) / "run"
         command(root, pack=False)
@@ -276,14 +281,14 @@ def test_a_damaged_part_is_not_packed_and_parts_of_a_damaged_pack_stay(tmp_path:
     data = pack.read_bytes()
     pack.write_bytes(data[:100] + bytes([data[100] ^ 0x10]) + data[101:])
     write_part(RunDirectory(tmp_path / "run"), "gradcam", 1)
-    with pytest.raises(CamdbenchError, match=r"pack-00000-00002-.*parquet: damaged"):
+    with pytest.raises(CamdbenchError, match=r"pack-00000-00001-.*parquet: (damaged|cannot be read) \("):
         compact(tmp_path / "run")
     assert (pack.parent / "part-00001.parquet").exists()
     pack.unlink()
     command(tmp_path / "run", pack=False)
-    part = pack.parent / "part-00002.parquet"
+    part = pack.parent / "part-00001.parquet"
     part.write_bytes(part.read_bytes()[:-9])
-    with pytest.raises(CamdbenchError, match=r"part-00002\.parquet: damaged"):
+    with pytest.raises(CamdbenchError, match=r"part-00001\.parquet: damaged"):
         compact(tmp_path / "run")
     assert not list(pack.parent.glob("pack-*"))
 
@@ -299,7 +304,7 @@ def test_files_with_several_explainers_are_packed_without_what_they_repeat(tmp_p
         columns |= {"seconds": [float(ord(tag))] * len(explainers), "peak_memory_mb": [1.0] * len(explainers)}
         pq.write_table(pa.table(columns), folder / f"part-{chunk:05d}-0000000{tag}.parquet")
     before = load_usage(root)
-    assert before.groupby("explainer").size().to_dict() == {"gradcam": 5, EXPLAINERS[1]: 6, "x": 4, "y": 3}
+    assert before.groupby("explainer").size().to_dict() == {"gradcam": 1 + 2, EXPLAINERS[1]: 4, "x": 4, "y": 3}
     compact(root)
     pd.testing.assert_frame_equal(load_usage(root), before)
     assert sorted(path.name[:16] for path in folder.glob("*.parquet")) == ["pack-00000-00001", "pack-00003-00004"]
@@ -320,6 +325,7 @@ def test_temporary_files_older_than_a_day_by_the_clock_of_the_folder_are_removed
 
 def test_a_run_packs_itself_when_nothing_is_missing_and_is_resumed_from_packs(tmp_path: Path):
     request: dict[str, Any] = {"explainers": "gradcam", "metrics": "ad", "limit": 17, "dataset": "shortcuts(size=32)", "device": "cpu"}
+    request |= {"batch_size": 1}  # as there is one image in a chunk
     killed.run(32, out=tmp_path / "plain", **request)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(packs, "compact", lambda *_, **__: (_ for _ in ()).throw(CamdbenchError("disk full")))
@@ -336,14 +342,14 @@ def test_a_run_packs_itself_when_nothing_is_missing_and_is_resumed_from_packs(tm
     killed.run(32, out=tmp_path / "plain", **request | {"explainers": "gradcam,fakecam"})
     assert names(tmp_path / "run" / "rows") == ["pack"] * 2
     found, plain = (load_rows(tmp_path / name).drop(columns="run") for name in ("run", "plain"))
-    pd.testing.assert_frame_equal(found, plain, rtol=1e-6)
+    pd.testing.assert_frame_equal(found, plain)
     assert [own["jobs"] for own in load_run(tmp_path / "run")["sessions"]] == [17, 17]
 
 
 def test_the_command_packs_a_run_and_refuses_other_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     command(tmp_path / "run", pack=False, schema=2)
     assert run_cli(["data", "compact", str(tmp_path / "run")]) == 0
-    assert capsys.readouterr().out.startswith("18 parts packed into 6 files, 18 files removed: ")
+    assert capsys.readouterr().out.startswith("12 parts packed into 6 files, 12 files removed: ")
     assert run_cli(["data", "compact", str(tmp_path / "run")]) == 0
     assert run_cli(["data", "compact", str(tmp_path)]) == 2
     assert "not a run directory" in capsys.readouterr().err

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -10,7 +12,8 @@ from hypothesis import strategies as st
 
 from camdbench.core.spec import Spec
 from camdbench.runner.config import RunConfig, check_config
-from camdbench.runner.prepare import missing_units, prepare
+from camdbench.runner.prepare import Run, missing_units
+from camdbench.runner.resources import Resources
 from camdbench.runner.run_directory import PartKey
 
 GRADCAM, OPTICAM = Spec("gradcam"), Spec.of("opticam", {"iterations": 5})
@@ -47,8 +50,9 @@ def test_done_and_missing_jobs_together_cover_every_image_once(images: int, fini
 
 @pytest.mark.parametrize(("images", "size"), [(4096, 32), (4097, 256), (1, 32)])
 def test_large_runs_have_large_chunks_unless_asked_otherwise(images: int, size: int):
-    config = RunConfig(explainers="gradcam", metrics="ad", dataset="shortcuts(size=32)", limit=images, device="cpu")
-    run = prepare(check_config(config), in_memory=True)
+    request = check_config(RunConfig(explainers="gradcam", metrics="ad"))
+    some = cast("Resources", SimpleNamespace(images=SimpleNamespace(ids=range(images))))
+    run = Run(request, some, ("net",))
     assert {unit.stop - unit.start for unit in run.missing()[0][:-1]} <= {size}
     assert (len(run.missing()[0]), run.missing()[1]) == (-(-images // size),) * 2
-    assert replace(run, request=replace(run.request, chunk_size=7)).chunk_size == 7
+    assert replace(run, request=replace(request, chunk_size=7)).chunk_size == 7
