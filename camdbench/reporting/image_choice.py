@@ -11,6 +11,7 @@ from camdbench.tables.cell_values import STATUSES, Cells
 
 OF_A_KIND = 32  # images at random, with a failure, of high disagreement, of large difference between runs
 _EXTREMES = 2  # best and worst images of a cell
+_FILLS = "further random"
 _FAILED = ("error", "constant_map")
 
 Reasons = dict[str, list[str]]  # by image id: why it was chosen
@@ -31,7 +32,7 @@ def choose_images(
 
     Images are taken in this order until there are enough: those asked for; 32 at random; 32 with a failure or a constant map; the 32
     of highest disagreement; the 32 that differ most between two runs; then the best and the worst images of every explainer under
-    every metric, in turns.
+    every metric, in turns; then further ones at random.
 
     Args:
         cells: cells of means over images.
@@ -44,31 +45,28 @@ def choose_images(
         further: ids that are shown in any case.
 
     Returns:
-        By image id, in the order of `cells.images`: its reasons, such as `random`, `error`, `disagreement`, `worst ad: gradcam`. All
-        images are returned if they are no more than `limit`; reasons are then empty for those that no rule names.
+        By image id, in the order of `cells.images`: its reasons, such as `random`, `error`, `disagreement`, `worst ad: gradcam`.
     """
     rules: list[Iterator[tuple[int, str]]] = [
         ((cells.images.index(name), "asked for") for name in further),
-        _at_random(cells, seed),
+        _at_random(cells, seed, most=OF_A_KIND),
         _failures(cells.select(~cells.keys["explainer"].isin(controls).to_numpy())),
         _largest(disagreement, "disagreement"),
         _largest(moved, "moved between runs") if moved is not None else iter(()),
         _extremes(cells, rises, controls),
+        ((place, _FILLS) for place, _ in _at_random(cells, seed, most=None)),
     ]
     found = dict[int, list[str]]()
     for place, reason in chain.from_iterable(rules):
         if place in found:
-            found[place].append(reason)
+            found[place] += [] if reason == _FILLS else [reason]
         elif len(found) < limit or reason == "asked for":
             found[place] = [reason]
-    if len(cells.images) <= limit:
-        found = {place: found.get(place, []) for place in range(len(cells.images))}
     return {cells.images[place]: found[place] for place in sorted(found)}
 
 
-def _at_random(cells: Cells, seed: int) -> Iterator[tuple[int, str]]:
-    count = len(cells.images)
-    drawn = np.random.default_rng(seed).permutation(count)[:OF_A_KIND]
+def _at_random(cells: Cells, seed: int, most: int | None) -> Iterator[tuple[int, str]]:
+    drawn = np.random.default_rng(seed).permutation(len(cells.images))[:most]
     yield from ((int(place), "random") for place in drawn)
 
 

@@ -22,7 +22,7 @@ def test_a_photograph_and_a_smooth_map_come_back():
     y, x = np.mgrid[:224, :224] / 223
     saliency = np.exp(-8 * ((x - 0.3) ** 2 + (y - 0.6) ** 2))
     found = decode(grey_webp(saliency, 224))
-    assert (found == found[..., :1]).all()
+    assert np.abs(found - found[..., :1]).max() < 3 / 255  # of a grey picture all channels are equal, but for rounding
     assert np.abs(found[..., 0] - saliency).mean() < 0.004
 
 

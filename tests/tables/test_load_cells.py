@@ -49,7 +49,9 @@ def some_rows(seed: int) -> pd.DataFrame:
                 for index, image in enumerate(IDS):
                     value, protocol = random.choice([0.5, 1.25, -3.0, NAN, np.inf]), str(random.choice(["p", "p", "p", "q"]))
                     status = str(random.choice(["", "ok", "ok", *STATUSES[1:], "lost"]))
-                    row = Row("r", "d", "val", image, index, model, explainer, "label", 1, metric, protocol, "0", value, "ok", f"reason {index}")
+                    row = Row(
+                        "r", "d", "val", image, index, model, explainer, "label", 1, metric, protocol, "0", value, "ok", f"reason {index}"
+                    )
                     lines += [row._replace(status=status)] if status else []
     rows = pd.DataFrame(lines, columns=list(Row._fields))
     return rows.sample(frac=1, random_state=seed).reset_index(drop=True)
@@ -69,7 +71,9 @@ def write(folder: Path, rows: pd.DataFrame, add_part: Callable[..., Path], seed:
 def read_slowly(folder: Path) -> pd.DataFrame:
     """All rows by pandas, sorted by the places of their names in the record; other names follow, sorted."""
     parts = [
-        pd.read_parquet(file).assign(**{kind: unquote(own.name.partition("=")[2]) for kind, own in zip(("explainer", "model"), file.parents)})
+        pd.read_parquet(file).assign(
+            **{kind: unquote(own.name.partition("=")[2]) for kind, own in zip(("explainer", "model"), file.parents)}
+        )
         for file in folder.rglob("*.parquet")
     ]
     rows = pd.concat(parts)[list(Row._fields)]
