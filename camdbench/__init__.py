@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from camdbench.models.zero_shot import zero_shot
     from camdbench.models.zoo import load_classifier
     from camdbench.papers.reproduce import reproduce
+    from camdbench.reporting.report import report
     from camdbench.runner.config import RunConfig
     from camdbench.runner.evaluate import evaluate
     from camdbench.runner.resources import Resources
-    from camdbench.reporting.report import report
     from camdbench.runner.run import run
     from camdbench.runner.score import score
     from camdbench.tables.comparison import compare

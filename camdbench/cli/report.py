@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from camdbench.cli import shared_options
 from camdbench.cli.names import complete_path
+from camdbench.cli.output import show_report
 
 
 @click.command("report", short_help="Write a page that shows a run: tables, charts, images with their maps.")
@@ -35,15 +38,11 @@ def command(
     camdbench run --explainers opticam,gradcam --metrics ad,ag --save-maps raw
     camdbench report runs/shortcuts-val-1a2b3c4d --open
     """
-    from pathlib import Path
-
     from camdbench.core.files import read_text
-    from camdbench.reporting.report import report
 
     text = "" if image_ids is None else read_text(Path(image_ids), fix="give a file with one id per line")
     listed = tuple(line.strip() for line in text.splitlines() if line.strip())
-    page = report(*runs, out=out, images=images, image_ids=listed, data_root=data_root, pictures=not no_images)
+    page = show_report(*runs, out=out, images=images, image_ids=listed, data_root=data_root, pictures=not no_images)
     click.echo(page)
-    click.echo(f"open {page.resolve().as_uri()}", err=True)
     if opens:
         click.launch(str(page.resolve()))

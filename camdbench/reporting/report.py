@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,25 @@ SECTIONS = (
 )
 
 
+@dataclass(frozen=True)
+class ReportPage:
+    """A written report; a notebook shows it.
+
+    Attributes:
+        file: the HTML file.
+    """
+
+    file: Path
+
+    def __fspath__(self) -> str:
+        return str(self.file)
+
+    def _repr_html_(self) -> str:
+        """The page in a frame, whose scripts cannot reach the notebook."""
+        page = escape(self.file.read_text(encoding="utf-8"), quote=True)
+        return f'<iframe sandbox="allow-scripts" title="report" style="width: 100%; height: 800px; border: 0" srcdoc="{page}"></iframe>'
+
+
 def report(
     *runs: str | Path,
     out: str | Path | None = None,
@@ -43,7 +64,7 @@ def report(
     image_ids: Sequence[str] = (),
     data_root: str | Path | None = None,
     pictures: bool = True,
-) -> Path:
+) -> ReportPage:
     """Write the report of a run, or of several pooled ones, as one HTML file.
 
     Args:
@@ -55,7 +76,7 @@ def report(
         pictures: whether inputs and maps are shown, or their values alone.
 
     Returns:
-        The file.
+        The page, which a notebook shows; `.file` is its path.
 
     Raises:
         UsageError: not a run, no finished part, runs that cannot be pooled, or an unknown image.
@@ -71,7 +92,7 @@ def report(
             temporary.write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
         raise CamdbenchError(f"{file}: cannot be written ({error.strerror}); choose another --out") from None
-    return file
+    return ReportPage(file)
 
 
 def _choice(pooled: Pooled, limit: int, further: tuple[str, ...]) -> tuple[Reasons, dict[str, float]]:

@@ -53,7 +53,7 @@ def data_of(page: Path) -> dict[str, Any]:
 
 
 def test_values_are_those_of_the_run_and_the_summary(run: Path, tmp_path: Path):
-    page = camdbench.report(run, out=tmp_path / "page.html")
+    page = camdbench.report(run, out=tmp_path / "page.html").file
     [block] = data_of(page)["blocks"]
     rows = camdbench.load_rows(run)
     for m, metric in enumerate(block["metrics"]):
@@ -70,7 +70,7 @@ def test_values_are_those_of_the_run_and_the_summary(run: Path, tmp_path: Path):
 
 
 def test_pictures_are_those_of_the_run(run: Path, tmp_path: Path):
-    image = data_of(camdbench.report(run, out=tmp_path / "page.html"))["images"][1]
+    image = data_of(camdbench.report(run, out=tmp_path / "page.html").file)["images"][1]
     sample = camdbench.Resources  # the data set is deterministic, so that the run's own images can be drawn again
     del sample
     from camdbench.core.spec import parse_spec
@@ -92,7 +92,7 @@ def test_pictures_are_those_of_the_run(run: Path, tmp_path: Path):
 
 
 def test_the_page_asks_for_nothing_and_runs_its_own_scripts_alone(run: Path, tmp_path: Path):
-    text = camdbench.report(run, out=tmp_path / "page.html").read_text(encoding="utf-8")
+    text = camdbench.report(run, out=tmp_path / "page.html").file.read_text(encoding="utf-8")
     reader = Reader()
     reader.feed(text)
     assert not [tag for tag, facts in reader.tags if {"src", "srcset"} & set(facts)]
@@ -109,8 +109,8 @@ def test_the_page_asks_for_nothing_and_runs_its_own_scripts_alone(run: Path, tmp
 
 
 def test_equal_runs_give_equal_pages(run: Path, tmp_path: Path):
-    first = camdbench.report(run, out=tmp_path / "one.html").read_bytes()
-    assert camdbench.report(run, out=tmp_path / "two.html").read_bytes() == first
+    first = camdbench.report(run, out=tmp_path / "one.html").file.read_bytes()
+    assert camdbench.report(run, out=tmp_path / "two.html").file.read_bytes() == first
 
 
 def test_foreign_text_is_text(tmp_path: Path):
@@ -128,7 +128,7 @@ def test_foreign_text_is_text(tmp_path: Path):
         save_maps="raw",
         out=tmp_path / "run",
     )
-    page = camdbench.report(tmp_path / "run")
+    page = camdbench.report(tmp_path / "run").file
     assert EVIL in [image["id"].rpartition("/")[2].removesuffix(".png") for image in data_of(page)["images"]]
     text = page.read_text(encoding="utf-8")
     assert EVIL not in text
@@ -153,13 +153,13 @@ def test_a_run_without_maps_or_data_shows_the_rest_and_says_how_to_get_them(tmp_
         out=tmp_path / "run",
     )
     (tmp_path / "pictures").rename(tmp_path / "moved")
-    page = camdbench.report(tmp_path / "run")
+    page = camdbench.report(tmp_path / "run").file
     text = html.unescape(page.read_text(encoding="utf-8"))
     assert "Maps are not shown, as the run stored none; repeat it with --save-maps raw." in text
     assert "Inputs are not shown" in text
     assert "--data-root" in text
     assert data_of(page)["images"][0]["input"] == ""
-    page = camdbench.report(tmp_path / "run", data_root=tmp_path / "moved")
+    page = camdbench.report(tmp_path / "run", data_root=tmp_path / "moved").file
     assert data_of(page)["images"][0]["input"]
 
 
@@ -177,6 +177,21 @@ def test_the_command_prints_the_page_and_refuses_what_is_no_run(run: Path, tmp_p
     assert "nothing: no image of the run" in capsys.readouterr().err
     with pytest.raises(UsageError, match="no run"):
         camdbench.report()
+
+
+def test_a_notebook_shows_the_page_in_a_frame(run: Path, tmp_path: Path):
+    page = camdbench.report(run, out=tmp_path / "page.html")
+    reader = Reader()
+    reader.feed(page._repr_html_())
+    [(tag, facts)] = reader.tags
+    assert (tag, facts["sandbox"]) == ("iframe", "allow-scripts")
+    assert facts["srcdoc"] == page.file.read_text(encoding="utf-8")
+
+
+def test_a_run_ends_with_the_address_of_its_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert run_cli(["run", "-q", "-e", "gradcam", "-m", "ad", "--limit", "2", "--out", str(tmp_path / "run"), "--report"]) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == f"open {(tmp_path / 'run' / 'report.html').as_uri()}"
+    assert len(data_of(tmp_path / "run" / "report.html")["images"]) == 2
 
 
 def test_vendored_scripts_are_those_of_their_packages():
