@@ -32,7 +32,7 @@ from camdbench.runner.config import RunConfig
     help="Python files that --config names: from where they were, or their copies in RUN/own.  [default: original]",
 )
 @click.option(
-    "--report", "reports", is_flag=True, help="Also write RUN/report.html, a page that shows the run; its address is printed last."
+    "--report", "reports", is_flag=True, help="Also write RUN/report.html, a page that shows the run; print its address last."
 )
 @click.option("--columns", metavar="ROLE=COLUMN,…", help="Columns of a table of pictures, such as image=file,label=class.")
 @click.option(
