@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from camdbench.models.zero_shot import zero_shot
     from camdbench.models.zoo import load_classifier
     from camdbench.papers.reproduce import reproduce
+    from camdbench.reporting.report import report
     from camdbench.runner.config import RunConfig
     from camdbench.runner.evaluate import evaluate
     from camdbench.runner.resources import Resources
@@ -92,6 +93,7 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "model": "core.registries",
     "optimised": "models.optimised",
     "probe": "trainer.probe",
+    "report": "reporting.report",
     "reproduce": "papers.reproduce",
     "reuse_freed_memory": "core.allocator",
     "run": "runner.run",
@@ -142,6 +144,7 @@ __all__ = [
     "model",
     "optimised",
     "probe",
+    "report",
     "reproduce",
     "reuse_freed_memory",
     "run",

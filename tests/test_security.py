@@ -225,7 +225,7 @@ class TestLimits:
             if name.rpartition(".")[2] in ("json", "yaml", "txt", "csv"):
                 with Path(name).open("wb") as file:
                     file.truncate(2 * 2**30 + 1)
-                with pytest.raises(UsageError, match="more than 2 gigabytes|--prompts = prompts.txt: cannot be read"):
+                with pytest.raises(UsageError, match=r"more than 2 gigabytes|--prompts = prompts.txt: cannot be read"):
                     read(Path(name))
 
     def test_of_maps(self) -> None:

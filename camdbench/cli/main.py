@@ -35,6 +35,7 @@ COMMANDS = {
     "data": "data",
     "diff": "diff",
     "compare": "compare",
+    "report": "report",
     "figures": "figures",
     "completion": "completion",
 }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -75,6 +76,15 @@ def show_run(run: CompleteRun, *, as_json: bool, quiet: bool) -> int:
     if not own[["n_failed", "n_not_applicable"]].to_numpy().any():
         return 0
     return FINISHED_WITH_FAILURES if show_failures(load_missing(run.directory, run.explainers)) else 0
+
+
+def show_report(*runs: Path | str, **options: Any) -> Path:
+    """Write the report of runs and print its address on stderr; options of `camdbench.report`."""
+    from camdbench.reporting.report import report
+
+    page = report(*runs, **options).file
+    click.echo(f"open {page.resolve().as_uri()}", err=True)
+    return page
 
 
 def show_failures(rows: pd.DataFrame) -> int:

@@ -10,7 +10,7 @@ from camdbench.cli import shared_options
 from camdbench.cli.config_options import config_options
 from camdbench.cli.console import echo
 from camdbench.cli.names import complete_path
-from camdbench.cli.output import show_run
+from camdbench.cli.output import show_report, show_run
 from camdbench.runner.config import RunConfig
 
 
@@ -32,6 +32,7 @@ from camdbench.runner.config import RunConfig
     default="original",
     help="Python files that --config names: from where they were, or their copies in RUN/own.  [default: original]",
 )
+@click.option("--report", "reports", is_flag=True, help="Also write RUN/report.html, a page that shows the run; print its address last.")
 @click.option("--columns", metavar="ROLE=COLUMN,…", help="Columns of a table of pictures, such as image=file,label=class.")
 @click.option(
     "--images",
@@ -47,7 +48,7 @@ from camdbench.runner.config import RunConfig
 @shared_options.quiet
 @shared_options.verbose
 @click.pass_context
-def command(ctx: click.Context, config: str | None, dry_run: bool, as_json: bool, quiet: bool, **flags: Any) -> int:
+def command(ctx: click.Context, config: str | None, dry_run: bool, reports: bool, as_json: bool, quiet: bool, **flags: Any) -> int:
     r"""Run explainers and metrics over a data set.
 
     Prints a table of means and writes tidy rows to a run directory. The same command again resumes an interrupted run.
@@ -55,6 +56,7 @@ def command(ctx: click.Context, config: str | None, dry_run: bool, as_json: bool
     \b
     camdbench run --explainers opticam,gradcam --metrics ad,ag
     camdbench run --explainers 'opticam(iterations=50, objective="diff"),hirescam,fakecam' --split conflict
+    camdbench run --explainers opticam,gradcam --save-maps raw --report
     camdbench run --config RUN/run.yaml --out NEW
     camdbench run --explainers gradcam --maps theirs=theirs.npz --dry-run
     camdbench run --dataset folder --data-root DIR --models resnet50 --weights FILE --limit 1000
@@ -67,4 +69,8 @@ def command(ctx: click.Context, config: str | None, dry_run: bool, as_json: bool
         text, jobs = plan(config, **given)
         echo(text + "\n".join(f"# {job}" for job in jobs))
         return 0
-    return show_run(complete(config, given, None, not quiet), as_json=as_json, quiet=quiet)
+    done = complete(config, given, None, not quiet)
+    code = show_run(done, as_json=as_json, quiet=quiet)
+    if reports:
+        show_report(done.directory)
+    return code

@@ -1,0 +1,105 @@
+"""Pictures for the report of a run: images of its data set, annotations and saliency maps, read one image at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from camdbench.core.errors import CamdbenchError
+from camdbench.datasets.loading import UnreadableImage, read
+from camdbench.datasets.samples import Dataset
+from camdbench.reporting.encoded_pictures import colour_webp, grey_webp, in_text, mask_png
+from camdbench.runner.open_images import open_images
+from camdbench.runner.stored_maps import StoredMaps
+
+_SMALL, _LARGE = 224, 112  # side of a map in pixels, of up to `_FEW` images and of more
+_FEW = 64
+_LARGE_INPUT = 224  # size of maps of inputs that are not at hand
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a page shows of one image; texts are base64.
+
+    Attributes:
+        input: WebP; empty if the data set is not at hand.
+        size: height and width in pixels; 0 if unknown.
+        mask: PNG of the mask's outline; empty without a mask.
+        boxes: xyxy in pixels.
+        maps: by model and explainer: WebP in grey, and the value below which 99 % of the map lie, for a stretched display.
+    """
+
+    input: str
+    size: tuple[int, int]
+    mask: str
+    boxes: tuple[tuple[float, ...], ...]
+    maps: Mapping[str, Mapping[str, tuple[str, float]]]
+
+
+class RunPictures:
+    """Pictures of a run; a context in which its data set is open.
+
+    Args:
+        runs: the run directories, whose maps are shown.
+        about: their record.
+        data_root: directory of the data set, if it has moved.
+        count: number of images that will be asked for; more than 64 get smaller maps.
+
+    Attributes:
+        missing: why there are no inputs, or no maps; one sentence each.
+    """
+
+    def __init__(self, runs: Sequence[Path], about: Mapping[str, Any], *, data_root: str | Path | None = None, count: int = _FEW) -> None:
+        self._runs, self._about, self._root = runs, about, data_root
+        self._side = _SMALL if count <= _FEW else _LARGE
+        self._stack = ExitStack()
+        self._dataset: Dataset | None = None
+        self._place = dict[str, int]()
+        self._maps = [StoredMaps(run, about) for run in runs]
+        self.missing = list[str]()
+
+    def __enter__(self) -> Self:
+        try:
+            self._dataset = self._stack.enter_context(open_images(self._runs[0], self._about, self._root))
+            self._place = {name: place for place, name in enumerate(self._dataset.ids)}
+        except CamdbenchError as error:
+            self._stack.close()
+            self.missing.append(f"Inputs are not shown, as the data set cannot be opened ({error}); --data-root names its directory.")
+        if self._about["config"].get("save_maps", "none") == "none":
+            self.missing.append("Maps are not shown, as the run stored none; repeat it with --save-maps raw.")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def picture(self, image: str, models: Sequence[str], explainers: Sequence[str]) -> Picture:
+        """Return the pictures of one image; what cannot be read is left out."""
+        size, shown, mask, boxes = (0, 0), "", "", tuple[tuple[float, ...], ...]()
+        sample = None if self._dataset is None or image not in self._place else read(self._dataset, self._place[image])
+        if sample is not None and not isinstance(sample, UnreadableImage):
+            size = (sample.image.shape[-2], sample.image.shape[-1])
+            shown = in_text(colour_webp(sample.image.permute(1, 2, 0).numpy()))
+            mask = "" if sample.mask is None else in_text(mask_png(sample.mask.numpy().astype(bool)))
+            boxes = () if sample.boxes is None else tuple(tuple(round(float(edge), 1) for edge in box) for box in sample.boxes)
+        maps = {model: self._encoded(model, image, explainers, size) for model in models}
+        return Picture(shown, size, mask, boxes, {model: own for model, own in maps.items() if own})
+
+    def _encoded(self, model: str, image: str, explainers: Sequence[str], size: tuple[int, int]) -> dict[str, tuple[str, float]]:
+        shown = size if all(size) else (_LARGE_INPUT, _LARGE_INPUT)
+        found = {name: self._finished(model, name, image, shown) for name in explainers}
+        return {name: (in_text(grey_webp(own, self._side)), _top(own)) for name, own in found.items() if own is not None}
+
+    def _finished(self, model: str, explainer: str, image: str, size: tuple[int, int]) -> np.ndarray | None:
+        maps = (own.finished(model, explainer, image, size) for own in self._maps)
+        return next((own for own in maps if own is not None), None)
+
+
+def _top(saliency: np.ndarray) -> float:
+    """The 99th percentile of a map, at least 0.01; 1 for a map that is not finite."""
+    return max(0.01, round(float(np.quantile(saliency, 0.99)), 3)) if np.isfinite(saliency).all() else 1.0

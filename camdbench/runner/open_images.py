@@ -1,0 +1,53 @@
+"""Open the images of a finished run again, without its models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from camdbench.core.registry import load_plugin
+from camdbench.core.settings import make_config
+from camdbench.datasets.samples import Dataset
+from camdbench.runner.config import RunConfig, check_config
+from camdbench.runner.data_options import DATA_OPTIONS, with_data_options
+from camdbench.runner.door import opened
+from camdbench.runner.resolved import refuse_objects
+from camdbench.runner.resources import Resources
+from camdbench.runner.run import read_config
+
+_OF_DATA = ("dataset", "split", "data_root", "classes", *DATA_OPTIONS)
+_MODEL = re.compile(r"preprocess\s*=\s*['\"]?model\b")
+_OF_MODELS = ("models", "weights", "prompts", "mean", "std", "layer", "output", "batch_mates")
+
+
+@contextmanager
+def open_images(run: str | Path, about: Mapping[str, Any], data_root: str | Path | None = None) -> Generator[Dataset]:
+    """The whole data set of a run, open inside the context. Its models are opened only if they prepare the images.
+
+    Args:
+        run: the run directory.
+        about: its record.
+        data_root: directory of the data set, if it has moved.
+
+    Raises:
+        UsageError: the data set is not there, or was an object of a Python session.
+        CamdbenchError: a function of the user's raises.
+    """
+    file = Path(run, "run.yaml")
+    stated = {**about["config"], **(read_config(file) if file.is_file() else {})}
+    for plugin in stated.get("plugins", ()):
+        load_plugin(plugin)
+    options = {name: stated[name] for name in _OF_DATA if stated.get(name) is not None}
+    options |= {} if data_root is None else {"data_root": str(data_root)}
+    if _is_prepared_by_models(options):
+        options |= {name: stated[name] for name in _OF_MODELS if stated.get(name) is not None}
+    refuse_objects(options)
+    with opened(with_data_options(options, None), None) as (canonical, found):
+        yield (found or Resources()).bind(check_config(make_config(RunConfig, canonical), found)).all_images
+
+
+def _is_prepared_by_models(options: Mapping[str, Any]) -> bool:
+    return options.get("preprocess") == "model" or _MODEL.search(str(options["dataset"])) is not None
