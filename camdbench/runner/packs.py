@@ -219,20 +219,6 @@ def _opened(path: Path, kind: str) -> Generator[Any]:
         yield file
 
 
-def _check(path: Path, kind: str) -> None:
-    """Read a pack, one row group after the other, with the check of its pages."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with (
-        reading(path, fix=FIXES[kind], error=CamdbenchError),
-        pa.OSFile(str(path)) as source,
-        pq.ParquetFile(source, page_checksum_verification=True) as file,
-    ):
-        for group in range(file.num_row_groups):
-            file.read_row_group(group, use_threads=False)
-
-
 def _schema(part: PartFile, kind: str) -> pa.Schema:
     """Columns of a part, without the note of pandas, which holds the number of rows."""
     import pyarrow.parquet as pq

@@ -30,6 +30,7 @@ from camdbench.core.files import AlreadyWritten, check_utf8, creating, make_fold
 from camdbench.core.row import Row
 from camdbench.core.settings import identity_of
 from camdbench.runner.config import RunConfig
+from camdbench.runner.part_tables import UsageRow, row_table, save_table, usage_table
 from camdbench.runner.run_files import write_file, write_json
 from camdbench.runner.session import Session
 from camdbench.tables.curve_lists import FILE_OPTIONS
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from torch import Tensor
 
-_IN_PATH = ("model", "explainer")
 _SUFFIX = {"maps": "safetensors"}
 
 
@@ -51,33 +51,6 @@ class PartKey(NamedTuple):
     model: str
     explainer: str
     chunk: int
-
-
-class UsageRow(NamedTuple):
-    """Usage of one stage of one part.
-
-    Attributes:
-        explainer: canonical spec.
-        stage: `trace` (shared parts used by the explainer; computed once for all explainers), `explain` (its other passes) or
-            `metrics` (with the parts that all explainers share).
-        images: images of the part.
-        forward: images in forward passes through the whole network.
-        backward: images in backward passes through the whole network.
-        tail_forward: images in forward passes through the layers after the target layer.
-        tail_backward: images in backward passes through these layers.
-        seconds: wall time.
-        peak_memory_mb: peak memory of the process, on the GPU if it uses one; MB.
-    """
-
-    explainer: str
-    stage: str
-    images: int
-    forward: int
-    backward: int
-    tail_forward: int
-    tail_backward: int
-    seconds: float
-    peak_memory_mb: float
 
 
 @dataclass(frozen=True)
@@ -217,7 +190,7 @@ class RunDirectory:
         """
         if usage:
             path = usage_file(self.root, model, chunk, [row.explainer for row in usage])
-            write_file(path, lambda path: _save(_table(usage, _usage_schema()), path))
+            write_file(path, lambda path: save_table(usage_table(usage), path))
 
     def write(self, key: PartKey, rows: Sequence[Row], curves: pa.Table | None, maps: Mapping[str, Tensor] | None) -> None:
         """Write a part, its rows last.
@@ -231,8 +204,8 @@ class RunDirectory:
             content = save(dict(maps))
             write_file(part_file(self.root, "maps", key), lambda path: path.write_bytes(content))
         if curves is not None:
-            write_file(part_file(self.root, "curves", key), lambda path: _save(curves, path, **FILE_OPTIONS))
-        write_file(part_file(self.root, "rows", key), lambda path: _save(_table(rows, _row_schema()), path))
+            write_file(part_file(self.root, "curves", key), lambda path: save_table(curves, path, **FILE_OPTIONS))
+        write_file(part_file(self.root, "rows", key), lambda path: save_table(row_table(rows), path))
         if (cell := (key.model, key.explainer)) in self._done:
             self._done[cell] |= {key.chunk}
 
@@ -280,29 +253,3 @@ def usage_file(root: Path, model: str, chunk: int, explainers: Iterable[str]) ->
     """Return the path of the usage of some explainers, in any order, on a chunk."""
     name = hashlib.sha256("\n".join(sorted(set(explainers))).encode()).hexdigest()[:8]
     return root / "usage" / f"model={quote(model, safe='')}" / f"part-{chunk:05d}-{name}.parquet"
-
-
-def _save(table: pa.Table, path: Path, **options: Any) -> None:
-    import pyarrow.parquet as pq
-
-    pq.write_table(table, path, write_page_checksum=True, **options)  # so that reading detects a flipped byte
-
-
-def _table(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
-    import pyarrow as pa
-
-    return pa.Table.from_pylist([{name: getattr(row, name) for name in schema.names} for row in rows], schema=schema)
-
-
-def _row_schema() -> pa.Schema:
-    import pyarrow as pa
-
-    kinds = {"label": pa.int64(), "target": pa.int64(), "value": pa.float64()}
-    return pa.schema([(name, kinds.get(name, pa.string())) for name in Row._fields if name not in _IN_PATH])
-
-
-def _usage_schema() -> pa.Schema:
-    import pyarrow as pa
-
-    kinds = {"explainer": pa.string(), "stage": pa.string(), "seconds": pa.float64(), "peak_memory_mb": pa.float64()}
-    return pa.schema([(name, kinds.get(name, pa.int64())) for name in UsageRow._fields])

@@ -21,10 +21,11 @@ from camdbench.models.devices import machine
 from camdbench.models.pass_counts import PassCounts
 from camdbench.runner.door import hold
 from camdbench.runner.map_spool import MapSpool
+from camdbench.runner.part_tables import UsageRow
 from camdbench.runner.partial_results import PartialResults
 from camdbench.runner.resources import Resources
 from camdbench.runner.results import BatchResult, MetricScores, curve_table, total_usage
-from camdbench.runner.run_directory import PartKey, RunDirectory, UsageRow
+from camdbench.runner.run_directory import PartKey, RunDirectory
 from camdbench.runner.saved_maps import pack
 from camdbench.runner.scoring import is_out_of_memory, metrics_for, score_batch
 

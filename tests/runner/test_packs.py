@@ -24,7 +24,8 @@ from camdbench.core.errors import CamdbenchError, CamdbenchWarning
 from camdbench.core.row import Row
 from camdbench.runner import packs
 from camdbench.runner.packs import compact
-from camdbench.runner.run_directory import PartKey, RunDirectory, RunRecord, UsageRow
+from camdbench.runner.part_tables import UsageRow
+from camdbench.runner.run_directory import PartKey, RunDirectory, RunRecord
 from camdbench.tables.curve_lists import CurveBlock, to_points, to_table
 from camdbench.tables.load import load_curves, load_rows, load_run, load_usage
 

@@ -16,7 +16,8 @@ import torch
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.files import replacing
 from camdbench.core.row import Row
-from camdbench.runner.run_directory import PartKey, RunDirectory, RunRecord, UsageRow, part_file, usage_file
+from camdbench.runner.part_tables import UsageRow
+from camdbench.runner.run_directory import PartKey, RunDirectory, RunRecord, part_file, usage_file
 from camdbench.tables.load import load_run
 
 JOB = PartKey("resnet50@IMAGENET1K_V1", 'opticam(objective="diff")', 0)

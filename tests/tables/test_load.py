@@ -10,7 +10,8 @@ import pytest
 
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.row import Row
-from camdbench.runner.run_directory import PartKey, RunDirectory, RunRecord, UsageRow
+from camdbench.runner.part_tables import UsageRow
+from camdbench.runner.run_directory import PartKey, RunDirectory, RunRecord
 from camdbench.tables.load import USAGE_COLUMNS, load_rows, load_run, load_usage
 
 SPEC = 'opticam(objective="diff", layer="layer4/0")'
