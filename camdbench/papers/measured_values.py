@@ -32,7 +32,7 @@ class FinishedRun:
         about, cells = load_run(folder), load_cells(folder)
         if subset is not None:
             accuracy = cells.select((cells.keys["metric"] == ACCURACY).to_numpy())
-            cells = cells.select_images(~np.greater(accuracy.values, 0).any(0))
+            cells = cells.select_images(np.asarray(~np.greater(accuracy.values, 0).any(0)))
         self._folder, self._images = folder, frozenset(cells.images)
         usage, curves = load_usage(folder), RunCurves((folder,))
         self._summary = summarise(cells, about=about, usage=usage, curves=curves) if cells.images else None

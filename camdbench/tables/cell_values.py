@@ -81,7 +81,7 @@ class Cells:
             images=tuple(name for name, kept in zip(self.images, chosen, strict=True) if kept),
             labels=self.labels[chosen],
         )
-        return found.select(status.any(1))
+        return found.select(np.asarray(status.any(1)))
 
     def over(self, images: Sequence[str]) -> Cells:
         """Return the cells over other images, which include their own; the others have no row."""

@@ -80,7 +80,7 @@ class _Group:
         """Whether two rows have one metric and image."""
         metrics = np.array([key[_METRIC] for key in self.keys], dtype=object)
         filled = sum(np.count_nonzero(self.status[: len(metrics)][metrics == name].any(0)) for name in set(metrics))
-        return filled < self.rows
+        return bool(filled < self.rows)
 
 
 class _Reader:
@@ -106,7 +106,7 @@ class _Reader:
         if (model, explainer) not in self.groups:
             self.groups[model, explainer] = _Group(len(self._columns))
         value = batch.column("value").to_numpy(zero_copy_only=False)
-        self.groups[model, explainer].add(keys, np.searchsorted(found, flat), column, value, status_codes(statuses)[status])
+        self.groups[model, explainer].add(keys, np.asarray(np.searchsorted(found, flat)), column, value, status_codes(statuses)[status])
         self._labels = _grown(self._labels, (len(self._columns),), -1)
         self._labels[column] = batch.column("label").to_numpy()
 

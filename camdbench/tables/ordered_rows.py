@@ -70,10 +70,8 @@ def ordered_rows(
 
 
 def _missing(table: pa.Table) -> pa.Table:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    return table.filter(pc.invert(pc.is_in(table.column("status").cast(pa.string()), pa.array(SCORED))))
+    names, codes = encoded(table.column("status").combine_chunks())
+    return table.filter(np.array([name not in SCORED for name in names], dtype=bool)[codes])
 
 
 def _of_images(table: pa.Table, images: Sequence[str]) -> pa.Table:
