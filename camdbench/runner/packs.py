@@ -162,7 +162,7 @@ def _remove_superseded(folder: Path, model: str, explainer: str | None, kind: st
             taken |= content
             packs.append(file)
     for pack in packs if gone else ():
-        _read(pack.path, kind)
+        _check(pack.path, kind)
     for path in gone:
         _remove(path)
     return len(gone)
@@ -190,6 +190,20 @@ def _read(path: Path, kind: str) -> pa.Table:
         return file.read(use_threads=False)
 
 
+def _check(path: Path, kind: str) -> None:
+    """Read a pack, one row group after the other, with the check of its pages."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with (
+        reading(path, fix=FIXES[kind], error=CamdbenchError),
+        pa.OSFile(str(path)) as source,
+        pq.ParquetFile(source, page_checksum_verification=True) as file,
+    ):
+        for group in range(file.num_row_groups):
+            file.read_row_group(group, use_threads=False)
+
+
 def _schema(part: PartFile, kind: str) -> pa.Schema:
     """Columns of a part, without the note of pandas, which holds the number of rows."""
     import pyarrow.parquet as pq
@@ -204,7 +218,7 @@ def _is_pack(path: Path) -> bool:
 
 
 def _remove_temporary(root: Path) -> int:
-    """Remove temporary files that are older than a day by the clock of their own file system; return their number."""
+    """Remove temporary files that are older than a day by the clock of the file system; return their number."""
     try:
         with TemporaryFile(dir=root) as own:
             now = os.fstat(own.fileno()).st_mtime

@@ -88,7 +88,7 @@ class Cells:
             return self
         places, shape = pd.Index(images).get_indexer(pd.Index(self.images)), (len(self.keys), len(images))
         values, status, labels = np.full(shape, np.nan), np.zeros(shape, dtype=np.uint8), np.full(len(images), -1)
-        values[:, places], status[:, places], labels[places] = np.asarray(self.values), self.status, self.labels
+        values[:, places], status[:, places], labels[places] = self.values, self.status, self.labels
         return replace(self, values=values, status=status, images=tuple(images), labels=labels)
 
     def blocks(self) -> list[np.ndarray]:
@@ -105,7 +105,7 @@ def join_cells(parts: Sequence[Cells]) -> Cells:
     wide = [part.over(images) for part in parts]
     return Cells(
         pd.concat([part.keys for part in wide], ignore_index=True),
-        np.concatenate([part.values for part in wide]),
+        np.concatenate([np.asarray(part.values) for part in wide]),
         np.concatenate([part.status for part in wide]),
         tuple(images),
         np.max([part.labels for part in wide], axis=0),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from camdbench.tables import paired_rows
 from camdbench.tables.aggregates import CellData
 from camdbench.tables.intervals import aggregate_interval, mean_intervals, row_intervals
 from camdbench.tables.paired_rows import PairedRows
