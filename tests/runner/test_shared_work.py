@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -284,3 +285,16 @@ def test_parts_are_made_once_and_charged_to_each_reader_with_the_parts_inside_th
         assert usage().passes == PassCounts(forward=IMAGES)
     assert [own.passes.forward for own in spent] == [3 * IMAGES, IMAGES, 3 * IMAGES]
     assert classifier.passes.forward == (1 + 3) * IMAGES
+
+
+def test_maps_of_reference_images_end_with_their_classifier() -> None:
+    """Another classifier may take its address."""
+    classifier, data = toy_classifier(), ToyData(toy_batch(IMAGES))
+    others = ReferenceImages(data, seed=0, target="label")
+    with torch.inference_mode(mode=False), classifier.frozen():
+        jobs, asked = [explainers.parse_one("gradcam")], metrics.parse("cgc_loss(negatives=2)")
+        assert list(score_batch(classifier, data.batch, jobs, asked, target="label", seed=0, others=others))
+    assert [len(known) for known in others.known.values()] == [1]
+    del classifier
+    gc.collect()
+    assert not others.known
