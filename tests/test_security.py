@@ -23,7 +23,8 @@ from PIL import EpsImagePlugin, Image
 import camdbench
 from camdbench.cli.main import cli, run_cli
 from camdbench.core.errors import CamdbenchError, SampleError, UsageError
-from camdbench.core.files import check_growth, read_fields, read_json, replacing
+from camdbench.core.files import check_growth, read_fields, read_json
+from camdbench.core.written_files import replacing
 from camdbench.datasets.coco import coco_source
 from camdbench.datasets.file_hashes import file_hashes
 from camdbench.datasets.folder_layout import read_lines, read_mat, read_table

@@ -12,8 +12,8 @@ import click
 
 from camdbench.cli.stops import stop_of
 from camdbench.core.errors import CamdbenchError
-from camdbench.core.files import WRONG_PATH
 from camdbench.core.signs import visible
+from camdbench.core.written_files import WRONG_PATH
 
 FAILURE, WRONG_USAGE = 1, 2
 _SHOWN = 200  # characters of a path

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from camdbench.core.errors import CamdbenchError, UsageError
-from camdbench.core.files import DISK_FIXES, make_folder, unwritable
 from camdbench.core.registries import datasets
+from camdbench.core.written_files import DISK_FIXES, make_folder, unwritable
 
 # The data set -> torchvision's class, and its arguments with {split} for the split.
 _CLASSES: dict[str, tuple[str, dict[str, str]]] = {

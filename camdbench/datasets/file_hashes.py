@@ -13,7 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from camdbench.core.errors import CamdbenchError
-from camdbench.core.files import check_regular, check_text, write_whole
+from camdbench.core.files import check_regular, check_text
+from camdbench.core.written_files import write_whole
 
 _SETTLED = 2 * 10**9  # ns; a file that changed since may change again within the resolution of its time
 _PART = 64  # files of one task of a thread, as a task takes as long as a file whose hash is kept

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from camdbench.core.errors import SampleError, UsageError
-from camdbench.core.files import write_whole
+from camdbench.core.written_files import write_whole
 from camdbench.datasets.mask_values import object_pixels
 from camdbench.datasets.masks import mask_file
 from camdbench.datasets.on_disk import OnDisk, is_file

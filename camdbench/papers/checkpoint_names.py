@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from camdbench.core.files import write_whole
+from camdbench.core.written_files import write_whole
 
 
 def join_name(*words: str) -> str:

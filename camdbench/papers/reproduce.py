@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from camdbench.core.errors import CamdbenchError, UnwritableFile, unknown
-from camdbench.core.files import make_folder, write_whole
 from camdbench.core.provenance import code_hash
 from camdbench.core.registries import NO_EXPLAINER, datasets
 from camdbench.core.spec import parse_spec
+from camdbench.core.written_files import make_folder, write_whole
 from camdbench.datasets.open_dataset import check_dataset, open_dataset
 from camdbench.papers.agreement import CellComparison, compare_cell
 from camdbench.papers.checkpoints import Networks

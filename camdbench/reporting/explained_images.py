@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from camdbench.core.errors import SampleError, UsageError
-from camdbench.core.files import make_folder, write_whole
 from camdbench.core.registries import parse_explainers, parse_metrics
+from camdbench.core.written_files import make_folder, write_whole
 from camdbench.datasets.geometry import choose_preprocess, geometry_of
 from camdbench.datasets.preprocess import prepare, read_picture
 from camdbench.explainers.common.explain import explain

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from camdbench.core.errors import UsageError
-from camdbench.core.files import write_whole
+from camdbench.core.written_files import write_whole
 from camdbench.reporting.curve_bands import CurveBand, curve_bands
 from camdbench.reporting.selectivity import powers, selectivity
 from camdbench.reporting.subplot_grid import panels

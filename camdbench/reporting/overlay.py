@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from camdbench.core.errors import UsageError
-from camdbench.core.files import write_whole
+from camdbench.core.written_files import write_whole
 from camdbench.functional.map_overlay import Array, check_picture, overlay
 from camdbench.reporting.page import WIDTH, Page, PageRow, PageSection, folder
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from camdbench.core.errors import UsageError
-from camdbench.core.files import write_whole
+from camdbench.core.written_files import write_whole
 from camdbench.reporting.image_choice import Reasons, choose_images
 from camdbench.reporting.image_disagreement import disagreement
 from camdbench.reporting.report_charts import cost_chart, rank_charts

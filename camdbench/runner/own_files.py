@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from camdbench.core.errors import UsageError
-from camdbench.core.files import AlreadyWritten, creating, read_text, write_whole
+from camdbench.core.files import read_text
 from camdbench.core.own_modules import files_of
 from camdbench.core.references import files_in, with_paths
+from camdbench.core.written_files import AlreadyWritten, creating, write_whole
 
 _SUMS, _KINDS = "SHA256SUMS", ("explainers", "metrics", "models", "dataset")
 

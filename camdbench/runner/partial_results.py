@@ -12,8 +12,9 @@ from typing import Self
 import torch
 
 from camdbench.core.errors import CamdbenchError
-from camdbench.core.files import check_growth, reading, write_whole
+from camdbench.core.files import check_growth, reading
 from camdbench.core.spec import Spec
+from camdbench.core.written_files import write_whole
 from camdbench.runner.results import BatchResult
 
 SAVE_EVERY = 10.0  # seconds of work that a killed process can lose, besides the current batch

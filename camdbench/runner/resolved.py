@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from camdbench.core import provenance
 from camdbench.core.errors import UsageError
-from camdbench.core.files import write_whole
 from camdbench.core.registries import explainers, metrics
 from camdbench.core.registry import PLUGINS, Registry
 from camdbench.core.settings import fields_of
 from camdbench.core.signs import encodable
 from camdbench.core.spec import Spec
+from camdbench.core.written_files import write_whole
 from camdbench.runner.config import RunConfig
 from camdbench.runner.own_files import write_own_files
 

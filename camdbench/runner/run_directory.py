@@ -26,9 +26,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from camdbench.core.errors import CamdbenchError, UsageError
-from camdbench.core.files import AlreadyWritten, check_utf8, creating, make_folder, read_json, reading
+from camdbench.core.files import check_utf8, read_json, reading
 from camdbench.core.row import Row
 from camdbench.core.settings import identity_of
+from camdbench.core.written_files import AlreadyWritten, creating, make_folder
 from camdbench.runner.config import RunConfig
 from camdbench.runner.part_tables import UsageRow, row_table, save_table, usage_table
 from camdbench.runner.run_files import write_file, write_json

@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-from camdbench.core.files import replacing, to_json
+from camdbench.core.files import to_json
+from camdbench.core.written_files import replacing
 
 
 class _Door(Protocol):

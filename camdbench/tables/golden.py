@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from camdbench.core.errors import UsageError
-from camdbench.core.files import check_text, reading, write_whole
+from camdbench.core.files import check_text, reading
 from camdbench.core.registries import metrics
 from camdbench.core.signs import BREAK
 from camdbench.core.spec import parse_spec
+from camdbench.core.written_files import write_whole
 from camdbench.tables.cell_values import KEY
 from camdbench.tables.load import load_run
 from camdbench.tables.summary import summarise

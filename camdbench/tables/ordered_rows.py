@@ -45,7 +45,9 @@ def ordered_rows(
     """
     import pyarrow as pa
 
-    tables = [_missing(table) if missing else table for _, table in read_parts(Path(run), "rows", columns, metrics, explainers, chunks)]
+    tables = [
+        _missing(table) if missing else table for _, table in read_parts(Path(run), "rows", columns, metrics, explainers, chunks=chunks)
+    ]
     if chunks is not None:  # a pack holds others too
         size, ids = about["chunk_size"], about["ids"]
         wanted = [name for chunk in chunks for name in ids[chunk * size : (chunk + 1) * size]]

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from camdbench.core.errors import CamdbenchWarning, UnwritableFile, UsageError
-from camdbench.core.files import WRONG_PATH, write_whole
 from camdbench.core.registries import explainers, is_control, metrics, protocol_of
 from camdbench.core.spec import parse_spec
+from camdbench.core.written_files import WRONG_PATH, write_whole
 from camdbench.tables.aggregates import aggregate, unit_factor
 from camdbench.tables.cell_values import KEY, Cells, cell_data, cells_of
 from camdbench.tables.curve_lists import FrameCurves, RunCurves

@@ -15,7 +15,8 @@ from pydantic import BaseModel
 from safetensors.torch import save
 from torch import Tensor
 
-from camdbench.core.files import check_growth, check_regular, write_whole
+from camdbench.core.files import check_growth, check_regular
+from camdbench.core.written_files import write_whole
 
 
 def write_weights(path: Path, state: Mapping[str, Tensor]) -> None:

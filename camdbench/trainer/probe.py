@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 
 from camdbench.core.errors import UsageError
-from camdbench.core.files import make_folder
 from camdbench.core.provenance import git_revision, now, versions
 from camdbench.core.references import is_reference
 from camdbench.core.registries import datasets
+from camdbench.core.written_files import make_folder
 from camdbench.datasets.open_dataset import available_annotations, is_own_data
 from camdbench.datasets.samples import Dataset
 from camdbench.models.devices import pick_device

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camdbench.core.errors import UsageError
-from camdbench.core.files import make_folder, writing
+from camdbench.core.written_files import make_folder, writing
 from camdbench.trainer.run_state import Epoch
 
 

@@ -12,9 +12,10 @@ import torch
 from accelerate import Accelerator
 
 from camdbench.core.errors import UsageError
-from camdbench.core.files import make_folder, read_json
+from camdbench.core.files import read_json
 from camdbench.core.provenance import git_revision, now, versions
 from camdbench.core.registries import losses
+from camdbench.core.written_files import make_folder
 from camdbench.datasets.loading import default_workers
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device

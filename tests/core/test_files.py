@@ -14,18 +14,8 @@ from helpers.faults import failing, largest_file, read_only
 from pydantic import BaseModel
 
 from camdbench.core.errors import CamdbenchError, UnwritableFile, UsageError
-from camdbench.core.files import (
-    AlreadyWritten,
-    creating,
-    make_folder,
-    read_fields,
-    read_json,
-    read_text,
-    reading,
-    replacing,
-    to_json,
-    write_whole,
-)
+from camdbench.core.files import read_fields, read_json, read_text, reading, to_json
+from camdbench.core.written_files import AlreadyWritten, creating, make_folder, replacing, write_whole
 
 BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
     f"{b}: &{b} [{', '.join(8 * [f'*{a}'])}]\n" for a, b in zip("abcdef", "bcdefg", strict=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from camdbench.core import files
+from camdbench.core import written_files
 
 _DAC_OVERRIDE, _DAC_READ_SEARCH = 1, 2  # the rights by which root ignores permissions
 _CAPABILITY_VERSION = 0x20080522
@@ -20,7 +20,7 @@ _CAPABILITY_VERSION = 0x20080522
 @contextmanager
 def full_disk(start: int | None = None) -> Generator[list[Path]]:
     """The files that are written, in order; from number `start` on their content goes to /dev/full, which has no space."""
-    seen, before = list[Path](), files._temporary
+    seen, before = list[Path](), written_files._temporary
 
     @contextmanager
     def temporary(path: Path) -> Generator[Path]:
@@ -30,7 +30,7 @@ def full_disk(start: int | None = None) -> Generator[list[Path]]:
             seen.append(path)
             yield own
 
-    with patch.object(files, "_temporary", temporary):
+    with patch.object(written_files, "_temporary", temporary):
         yield seen
 
 

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from camdbench.core.errors import CamdbenchError, UsageError
-from camdbench.core.files import replacing
 from camdbench.core.row import Row
+from camdbench.core.written_files import replacing
 from camdbench.runner.part_tables import UsageRow
 from camdbench.runner.run_directory import PartKey, RunDirectory, RunRecord, part_file, usage_file
 from camdbench.tables.load import load_run

@@ -17,9 +17,9 @@ from PIL import Image
 from torch import Tensor
 
 from camdbench.core.errors import UsageError
-from camdbench.core.files import write_whole
 from camdbench.core.progress import in_notebook
 from camdbench.core.row import Status
+from camdbench.core.written_files import write_whole
 from camdbench.functional.map_overlay import overlay
 
 SHOWN = 8  # images that a notebook shows unless more are asked for
