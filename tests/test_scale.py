@@ -1,4 +1,4 @@
-"""benchmarks/scale: a synthesised run is one of the runner's, and each line of the table is measured in a process of its own."""
+"""benchmarks/scale: a synthesised run is one of the runner's, and each line of the table is measured in a fresh process."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
     python benchmarks/scale/synthetic_run.py FOLDER IMAGES CHUNK [--packed]
 
 Of each explainer the first part is written by `RunDirectory.write`, the others with the columns of that file. 0.3 % of the values
-are undefined, each cell at images of its own.
+are undefined, in each cell at other images.
 """
 
 from __future__ import annotations
