@@ -107,6 +107,7 @@ def reason_of(failure: BaseException) -> str:
 
 
 def one_line(text: str) -> str:
+    """The first line of a text, shortened."""
     line = " ".join((text.strip().splitlines() or [""])[0].split())
     return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
 

@@ -44,7 +44,8 @@ def _p_values(pairs: pd.DataFrame | None) -> dict[tuple[str, str, str, str], flo
     if pairs is None:
         return {}
     p = pairs["p_holm"].fillna(pairs["p_permutation"])
-    return {(own.model, own.metric, own.a, own.b): float(value) for own, value in zip(pairs.itertuples(), p, strict=True)}
+    keys = pairs[["model", "metric", "a", "b"]].astype(str).itertuples(index=False, name=None)
+    return {(model, metric, a, b): float(value) for (model, metric, a, b), value in zip(keys, p, strict=True)}
 
 
 def _groups(names: Sequence[str], p_of: Mapping[tuple[str, str], float]) -> list[tuple[int, int]]:
@@ -69,6 +70,6 @@ def cost_chart(summary: pd.DataFrame) -> list[dict[str, Any]]:
     columns = ["model", "explainer", "metric", "mean", "passes_per_image", "seconds_per_image", "is_control"]
     own = summary[columns].dropna(subset=["mean", "passes_per_image"])
     return [
-        {name: value if isinstance(value, str | bool) else float(f"{value:.4g}") for name, value in line.items() if not pd.isna(value)}
+        {str(name): value if isinstance(value, str | bool) else float(f"{value:.4g}") for name, value in line.items() if not pd.isna(value)}
         for line in own.astype({"is_control": bool}).to_dict("records")
     ]

@@ -135,7 +135,8 @@ def failures(missing: pd.DataFrame, cells: Cells) -> list[Failure]:
     names = ["status", "model", "explainer", "reason"]
     for key, rows in missing.groupby(names, sort=False)["image"]:
         images = list(dict.fromkeys(rows))
-        found.append(Failure(*map(str, cast("tuple[str, ...]", key)), len(images), tuple(images[:_FEW])))
+        status, model, explainer, reason = map(str, cast("tuple[str, ...]", key))
+        found.append(Failure(status, model, explainer, reason, len(images), tuple(images[:_FEW])))
     order = {name: place for place, name in enumerate(("error", "undefined", "not_applicable"))}
     found.sort(key=lambda own: order.get(own.status, len(order)))
     return [*found, *_constant(cells)]

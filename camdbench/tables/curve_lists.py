@@ -8,8 +8,7 @@ per point, with numbers in `x` and `value`; both forms are read here, and nowher
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -17,9 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 
-from camdbench.core.errors import CamdbenchError
-from camdbench.core.files import reason_of
-from camdbench.tables.part_files import FIXES, PartFile, read_parts
+from camdbench.tables.part_files import PartFile, naming, read_parts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -143,7 +140,7 @@ def read_blocks(
         CamdbenchError: a file is damaged or cannot be read.
     """
     for part, table in read_parts(Path(run), "curves", _COLUMNS, metrics, explainers, models):
-        with _naming(part):
+        with naming(part.path, "curves"):
             for block in to_blocks(table):
                 yield part, block
 
@@ -151,18 +148,9 @@ def read_blocks(
 def read_points(run: str | Path, columns: Sequence[str], metrics: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """Yield the curves of a run with one row per point, file by file; arguments and errors as of `read_blocks`."""
     for part, table in read_parts(Path(run), "curves", columns, metrics):
-        with _naming(part):
+        with naming(part.path, "curves"):
             points = to_points(table)
         yield points
-
-
-@contextmanager
-def _naming(part: PartFile) -> Generator[None]:
-    """Name the file in an error of its content; it may be gone by now, as files are packed."""
-    try:
-        yield
-    except Exception as failure:
-        raise CamdbenchError(f"{part.path}: damaged ({reason_of(failure)}); {FIXES['curves']}") from failure
 
 
 # --------------------------------------------------------------------------------------------------- tables

@@ -11,11 +11,10 @@ import numpy as np
 import pandas as pd
 
 from camdbench.core.errors import CamdbenchError
-from camdbench.core.files import reading
 from camdbench.tables.cell_values import KEY, Cells, scores, status_codes
 from camdbench.tables.load import Selection, load_run, refuse_absent, specs_of
 from camdbench.tables.ordered_rows import IDENTITY, encoded, ordered_rows, orders_of, places_of
-from camdbench.tables.part_files import read_parts
+from camdbench.tables.part_files import naming, read_parts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,7 +45,7 @@ def load_cells(run: str | Path, metrics: Selection = None, explainers: Selection
     for part, table in read_parts(Path(run), "rows", _COLUMNS, *chosen):
         if part.explainer is None:
             raise CamdbenchError(f"{part.path}: not a file of rows; remove it from the run directory")
-        with reading(part.path, fix="delete it and run the same command again", error=CamdbenchError):
+        with naming(part.path, "rows"):
             for batch in table.to_batches():
                 reader.add(part.model, part.explainer, batch)
     orders = orders_of(about)

@@ -45,9 +45,8 @@ def ordered_rows(
     """
     import pyarrow as pa
 
-    tables = [
-        _missing(table) if missing else table for _, table in read_parts(Path(run), "rows", columns, metrics, explainers, chunks=chunks)
-    ]
+    parts = read_parts(Path(run), "rows", columns, metrics, explainers, chunks=chunks)
+    tables = [_missing(table) if missing else table for _, table in parts]
     if chunks is not None:  # a pack holds others too
         size, ids = about["chunk_size"], about["ids"]
         wanted = [name for chunk in chunks for name in ids[chunk * size : (chunk + 1) * size]]
@@ -80,7 +79,7 @@ def _of_images(table: pa.Table, images: Sequence[str]) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    return table.filter(pc.is_in(table.column("image").cast(pa.string()), pa.array(images, pa.string())))
+    return table.filter(pc.field("image").cast(pa.string()).isin(list(images)))
 
 
 def joined(tables: Iterable[pa.Table]) -> pa.Table:

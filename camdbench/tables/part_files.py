@@ -16,14 +16,15 @@ from __future__ import annotations
 import errno
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
 from camdbench.core.errors import CamdbenchError
-from camdbench.core.files import reading
+from camdbench.core.files import reading, reason_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -201,6 +202,19 @@ def _read(
             yield table.select(list(columns))
     if part.explainer is not None:
         seen.update((part.explainer, chunk) for chunk in part.chunks)
+
+
+@contextmanager
+def naming(path: Path, kind: str) -> Generator[None]:
+    """Name a file that was read in an error of its content; it may be gone by now, as files are packed.
+
+    Raises:
+        CamdbenchError: the content is none of a run's.
+    """
+    try:
+        yield
+    except Exception as failure:
+        raise CamdbenchError(f"{path}: damaged ({reason_of(failure)}); {FIXES[kind]}") from failure
 
 
 def drop_seen(table: pa.Table, seen: set[tuple[str, int]]) -> pa.Table:
