@@ -52,7 +52,7 @@ def describe(error: BaseException) -> str:
     ('ValueError: a', 'calls sys.exit(3)', 'KeyError')
     """
     if isinstance(error, SystemExit):
-        code = error.code if error.code is None or isinstance(error.code, int | str) else type(error.code).__name__
+        code = error.code if error.code is None or isinstance(error.code, int | str) else type(error.code).__name__  # pyright: ignore[reportUnnecessaryIsInstance]
         return f"calls sys.exit({'' if code is None else repr(code)})"
     line, kind = first_line(error), type(error).__name__
     return kind if line == kind else f"{kind}: {line}"
