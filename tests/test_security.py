@@ -226,7 +226,7 @@ class TestLimits:
             if name.rpartition(".")[2] in ("json", "yaml", "txt", "csv"):
                 with Path(name).open("wb") as file:
                     file.truncate(2 * 2**30 + 1)
-                with pytest.raises(UsageError, match=r"more than 2 gigabytes|--prompts = prompts.txt: cannot be read"):
+                with pytest.raises(UsageError, match=r"more than 2 gigabytes|--prompts = prompts\.txt: cannot be read"):
                     read(Path(name))
 
     def test_of_maps(self) -> None:
@@ -242,7 +242,7 @@ class TestLimits:
         from camdbench.runner import map_files
 
         assert f"{Image.MAX_IMAGE_PIXELS:,}" in page
-        assert f"{map_files._MOST_PIXELS:,}" in page
+        assert f"{map_files._MOST_VALUES:,}" in page
         assert f"{files._MOST_NODES:,}" in page
         assert f"may unpack to {files._MOST_GROWTH} times" in page
         assert f"| {errors._SHOWN} |" in page

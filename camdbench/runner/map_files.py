@@ -18,7 +18,7 @@ from camdbench.runner.numpy_maps import numpy_arrays
 
 MapsLike = Any  # str | Path | array (N, h, w) | Mapping[id, array (h, w)]
 _SHOWN = 3  # ids that an error names
-_MOST_PIXELS = 10**8  # of a map; a small file may claim more than any memory
+_MOST_VALUES = 10**8  # of a map; a small file may claim more than any memory
 _FORMS = "a file .npy, .npz, .h5 or .zarr"
 _STORE = {"maps", "ids"}  # names of the arrays of a file that holds all maps in one
 
@@ -146,8 +146,8 @@ def _check_map(shape: tuple[int, ...], dtype: Any, what: str) -> None:
     real = np.issubdtype(dtype, np.number) and not np.issubdtype(dtype, np.complexfloating)
     if len(shape) != 2 or not (real or dtype == np.bool_):  # a mask is a map of 0 and 1
         raise UsageError(f"{what} has shape {shape} and type {dtype}; expected numbers (h, w)")
-    if shape[0] * shape[1] > _MOST_PIXELS:
-        raise UsageError(f"{what} has shape {shape}; expected at most {_MOST_PIXELS:,} values, give maps of the images' size or smaller")
+    if shape[0] * shape[1] > _MOST_VALUES:
+        raise UsageError(f"{what} has shape {shape}; expected at most {_MOST_VALUES:,} values, give maps of the images' size or smaller")
 
 
 def _to_array(given: Any, what: str) -> np.ndarray:
