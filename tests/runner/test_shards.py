@@ -72,7 +72,7 @@ def test_the_plain_command_finishes_what_a_killed_shard_left(tmp_path: Path):
     out, request = tmp_path / "shards", REQUEST | {"limit": 14, "chunk_size": 4, "batch_size": 2}
     killed.run(out=tmp_path / "whole", **request)
     first = killed.run(out=out, shard="0/3", **request)
-    victim = forkserver("helpers.killed").Process(target=killed.run_and_die, args=(12,), kwargs={"out": out, "shard": "1/3", **request})
+    victim = forkserver("helpers.killed").Process(target=killed.run_and_die, args=(7,), kwargs={"out": out, "shard": "1/3", **request})
     victim.start()
     victim.join()
     assert victim.exitcode == -signal.SIGKILL
