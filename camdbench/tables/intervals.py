@@ -56,7 +56,7 @@ def row_intervals(rows: PairedRows, *, method: Method = "percentile", confidence
     constant, open_ = (n > 1) & (low == high), (n > 1) & (low < high)
     ends[constant] = low[constant, None]
     common = open_ & (1 - n / max(1, rows.images) <= 2 * n * _WIDER)
-    for index in rows.groups(np.flatnonzero(common)):
+    for index in rows.groups(np.flatnonzero(common), rows.images - n[common]):
         ends[index] = _ends(_common_means(rows.select(index)), rows.images, skew[index], method, confidence, seed)
     for size in np.unique(n[open_ & ~common]):
         for index in rows.groups(np.flatnonzero(open_ & ~common & (n == size))):
@@ -127,10 +127,12 @@ def _jackknife(statistic: _Statistic, size: int) -> np.ndarray:
 
 def _ends(statistic: _Statistic, size: int, skew: np.ndarray, method: Method, confidence: float, seed: int) -> np.ndarray:
     """Interval ends (N, 2) of N statistics of how often each of `size` images is drawn; `skew` is the acceleration of `bca`, (N,)."""
-    found = np.concatenate([statistic(counts).T for counts in _resamples(size, seed)], axis=1)  # (N, RESAMPLES)
-    tail = (1 - confidence) / 2
+    found, start, tail = np.empty((len(skew), RESAMPLES)), 0, (1 - confidence) / 2
+    for counts in _resamples(size, seed):
+        found[:, start : start + len(counts)] = statistic(counts).T
+        start += len(counts)
     if method == "percentile":
-        return np.quantile(found, [tail, 1 - tail], axis=1).T
+        return np.quantile(found, [tail, 1 - tail], axis=1, overwrite_input=True).T
     levels = _bca_levels(found, statistic(np.ones((1, size)))[0], skew, tail)
     ends = [np.quantile(row, np.nan_to_num(level, nan=0.5)) for row, level in zip(found, levels, strict=True)]
     return np.where(np.isnan(levels), np.nan, ends)

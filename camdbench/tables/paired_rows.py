@@ -26,6 +26,7 @@ BLOCK_VALUES = 2**18  # float64 values of a step, 2 MB, which fit the cache
 _LEAST_WEIGHTS = 64  # resamples or sign vectors of a step: with fewer, a matrix product only reads the values of all cells
 _GROUP_VALUES = 2**25  # values of rows or of their resamples that are held at a time, 256 MB
 _DENSE = 1 / 16  # a row with a larger share of non-zero values is multiplied as a whole
+_SPARSE = 6  # numbers that hold a non-zero value of a sparse row, in two tables
 _ROUNDING = 1e-12  # bound of the rounding error of a sum, as a fraction of the sum of magnitudes
 _EXACT = 1e-6  # largest rounding error of a sum from cells, as a fraction of the root of the sum of squares
 
@@ -75,11 +76,20 @@ class PairedRows:
                 rows[tied(rows, 0.0, np.broadcast_to(tolerances, len(self))[own, None])] = 0.0
             yield own, rows
 
-    def groups(self, index: np.ndarray) -> Iterator[np.ndarray]:
-        """Split indices of rows into groups whose rows and resamples fit a constant memory, about 256 MB."""
-        step = max(1, _GROUP_VALUES // max(self.images, RESAMPLES))
-        for start in range(0, len(index), step):
-            yield index[start : start + step]
+    def groups(self, index: np.ndarray, missing: np.ndarray | None = None) -> Iterator[np.ndarray]:
+        """Split indices of rows into groups whose sums need a constant memory, about 256 MB.
+
+        Args:
+            index: (k,) indices.
+            missing: (k,) images of a row without a value, if its resamples are held, and of the row only what a sum over cells lacks
+                (`row_sums`); default: rows are held as a whole.
+        """
+        held = np.full(len(index), max(self.images, RESAMPLES))
+        if missing is not None:
+            held = RESAMPLES + np.where(missing > _DENSE * self.images, self.images, _SPARSE * missing)
+        group = (np.cumsum(held) - 1) // _GROUP_VALUES
+        for number in np.unique(group):
+            yield index[group == number]
 
 
 class PairedSums(NamedTuple):

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
 
 from camdbench.tables.intervals import row_intervals
 from camdbench.tables.paired_rows import PairedRows
-from camdbench.tables.sign_flips import FEW, exact_flips, sign_flip_test
-
-_MOST_EXACT = 50  # images up to which scipy has the exact distribution of Wilcoxon's statistic without ties
+from camdbench.tables.sign_flips import sign_flip_test
+from camdbench.tables.signed_ranks import signed_ranks, wilcoxon_p
 
 
 class PairedTests(NamedTuple):
@@ -49,56 +47,10 @@ def paired_tests(rows: PairedRows, tolerances: np.ndarray | float = 0.0, *, seed
         mean[own] = np.divide(np.nansum(block, 1), n[own], out=np.full(len(block), np.nan), where=n[own] > 0)
         detectable[own] = _detectable(block, n[own])
     for own, block in rows.blocks(tolerances):
-        ranks = _signed_ranks(block)
-        total = np.abs(ranks).sum(1)
-        effect[own] = np.divide(ranks.sum(1), total, out=np.zeros(len(total)), where=total > 0)
-        wilcoxon[own] = _wilcoxon(block)
+        ranked = signed_ranks(block)
+        effect[own], wilcoxon[own] = ranked.rank_biserial(), wilcoxon_p(block, ranked)
     permutation = sign_flip_test(rows, tolerances, seed=seed)
     return PairedTests(n, mean, row_intervals(rows, seed=seed), effect, wilcoxon, permutation, detectable)
-
-
-def _signed_ranks(differences: np.ndarray, *, pratt: bool = False) -> np.ndarray:
-    """Signed ranks of the magnitudes of differences (N, M) that are not 0; 0 for others and NaN.
-
-    The rank-biserial correlation ranks the differences other than 0 (Kerby 2014); `pratt`: zeros have the lowest ranks (Pratt 1959).
-    """
-    from scipy.stats import rankdata
-
-    size = np.abs(differences)
-    ranks = rankdata(np.where(np.isnan(size), np.inf, size), axis=1)  # missing ones rank last, so they move no other
-    lowest = 0 if pratt else (size == 0).sum(1, keepdims=True)
-    return np.where(size > 0, (ranks - lowest) * np.sign(differences), 0.0)
-
-
-def _wilcoxon(differences: np.ndarray) -> np.ndarray:
-    """P-values (N,) of Wilcoxon's test of differences (N, M): 1 if all are 0, NaN with fewer than two images.
-
-    Exact for at most `FEW` images, and for at most 50 without zeros and ties, else the normal approximation. Each call of scipy has
-    rows of one number of images, as its rule for ties applies to all its rows.
-    """
-    from scipy.stats import wilcoxon
-
-    present = ~np.isnan(differences)
-    n, moved = present.sum(1), (np.nan_to_num(differences, nan=0.0) != 0).any(1)
-    found = np.where(n > 1, 1.0, np.nan)
-    few = moved & (n > 1) & (n <= FEW)
-    found[few] = exact_flips(_signed_ranks(differences[few], pratt=True))
-    for size in np.unique(n[moved & (n > FEW)]):
-        own = np.flatnonzero(moved & (n == size))
-        kept = differences[own][present[own]].reshape(len(own), size)
-        ties = _has_ties(kept) if size <= _MOST_EXACT else np.zeros(len(own), dtype=bool)
-        for index in (ties, ~ties):
-            if index.any():
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # scipy warns of the normal approximation for small samples with ties
-                    found[own[index]] = np.asarray(wilcoxon(kept[index], axis=1, zero_method="pratt"))[1]
-    return found
-
-
-def _has_ties(differences: np.ndarray) -> np.ndarray:
-    """Return which rows (N, M) have a zero or two equal magnitudes."""
-    size = np.sort(np.abs(differences), axis=1)
-    return np.asarray((size[:, 0] == 0) | (size[:, 1:] == size[:, :-1]).any(1))
 
 
 def _detectable(differences: np.ndarray, n: np.ndarray, alpha: float = 0.05, power: float = 0.8) -> np.ndarray:
