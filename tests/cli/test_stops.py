@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import time
@@ -12,9 +11,9 @@ from pathlib import Path
 import click
 import pytest
 from helpers.processes import forkserver
+from helpers.stopped import start
 
 from camdbench.cli.exit_codes import report
-from camdbench.cli.main import main
 from camdbench.cli.stops import Stopped, catch_stops, stop_of
 from camdbench.tables.load import load_rows, load_run
 
@@ -74,23 +73,10 @@ def test_a_signal_behind_an_error_of_the_output_counts() -> None:
     assert stop_of(error) is None  # an error after the interrupt says more
 
 
-def start(words: list[str], folder: Path) -> None:
-    """Run a command in a process of its own session, whose output is a file."""
-    os.setsid()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a shell or nohup may have made the tests ignore them
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-    os.chdir(folder)
-    multiprocessing.set_start_method("fork", force=True)
-    output = os.open("output", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    for stream in (1, 2):
-        os.dup2(output, stream)
-    main(words)
-
-
 def ended(folder: Path, *signals: int, to_group: bool = False) -> tuple[int | None, float]:
     """Exit code of a run that gets signals while its explainer waits, and the seconds from the last signal to its end."""
     (folder / "waiting").unlink(missing_ok=True)
-    process = forkserver("camdbench.cli.main").Process(target=start, args=(WORDS, folder))
+    process = forkserver("helpers.stopped").Process(target=start, args=(WORDS, folder))
     process.start()
     deadline = time.monotonic() + 120
     while not (folder / "waiting").exists():
@@ -128,7 +114,7 @@ def test_a_stopped_run_is_saved_and_resumed(folder: Path) -> None:
     assert "Traceback" not in (folder / "output").read_text()
     assert len(list(folder.glob("mine/partial/*/*/*.pt"))) == 1  # of the first session: the later ones found nothing new
     (folder / "go").touch()
-    process = forkserver("camdbench.cli.main").Process(target=start, args=(WORDS, folder))
+    process = forkserver("helpers.stopped").Process(target=start, args=(WORDS, folder))
     process.start()
     process.join()
     assert process.exitcode == 0

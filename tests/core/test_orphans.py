@@ -9,23 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-
-from camdbench.core.orphans import end_with_parent
-
-
-def child(folder: Path) -> None:
-    """Say that it runs, and wait."""
-    end_with_parent()
-    (folder / str(os.getpid())).touch()
-    time.sleep(600)
-
-
-def parent(folder: Path, method: str) -> None:
-    """Start a child, and wait for it."""
-    context = multiprocessing.get_context(method)
-    process = context.Process(target=child, args=(folder,))  # pyright: ignore[reportAttributeAccessIssue]
-    process.start()
-    process.join()
+from helpers.orphaned import parent
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
