@@ -117,7 +117,7 @@ def predictions_of(runs: Sequence[Path], classes: Sequence[str]) -> dict[str, di
     found = dict[str, dict[str, tuple[int, str, float]]]()
     for run in runs:
         for model, image, index, probability in load_predictions(run).itertuples(index=False):
-            name = classes[index] if index < len(classes) else ""
+            name = classes[int(index)] if index < len(classes) else ""
             found.setdefault(image, {}).setdefault(model, (int(index), name, round(float(probability), 4)))
     return found
 
