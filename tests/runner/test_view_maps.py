@@ -92,10 +92,11 @@ def test_a_damaged_picture_is_named(tmp_path: Path):
         (large.getvalue(), "113"),
     ):
         save_file(pack_views({"a": damaged}, ["a"]), file)
-        with pytest.raises(
-            CamdbenchError, match=rf"part.safetensors: damaged \(.*{reason}.*\); delete the run directory and repeat the run$"
-        ):
+        with pytest.raises(CamdbenchError) as caught:
             view_of_part(file, 0)
+        assert str(caught.value).startswith(f"{file}: damaged (")
+        assert reason in str(caught.value)
+        assert "\n" not in str(caught.value)
     tensors = load_file(file)
     del tensors["view.offset"]
     save_file(tensors, file)

@@ -19,6 +19,17 @@ from camdbench.runner.run_directory import RunDirectory, unit_file
 from camdbench.tables.predictions import PREDICTION_COLUMNS, load_predictions
 
 
+class Relative(torch.nn.Module):
+    """Logits relative to the brightness of the image: not finite for a black one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = torch.nn.Conv2d(3, 4, 3), torch.nn.Linear(4, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.conv(images).mean((2, 3))) / images.sum((1, 2, 3))[:, None]
+
+
 def test_predictions_are_those_of_the_network(tmp_path: Path):
     for explainers in ("uniform,fakecam", "gradcam"):  # a run may grow
         camdbench.run(explainers, "ad", dataset="shortcuts(size=32)", limit=5, batch_size=2, out=tmp_path / "run")
@@ -37,12 +48,10 @@ def test_predictions_are_those_of_the_network(tmp_path: Path):
 
 
 def test_each_image_counts_once_and_images_without_logits_not_at_all(tmp_path: Path):
-    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 3))
     images = torch.rand(4, 3, 16, 16)
-    images[2] = torch.nan
-    data = [(image, 0) for image in images]
-    models = {"net": camdbench.classifier(network, layer="0", mean=0.5, std=0.5)}
-    camdbench.run("gradcam", "ad", models=models, dataset=data, out=tmp_path)
+    images[2] = 0
+    models = {"net": camdbench.classifier(Relative(), layer="conv", mean=0.0, std=1.0)}
+    camdbench.run("gradcam", "ad", models=models, dataset=[(image, 0) for image in images], out=tmp_path)
     found = load_predictions(tmp_path)
     assert len(found) == 3
     directory, ids = RunDirectory(tmp_path), found["image"].tolist()
