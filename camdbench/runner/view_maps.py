@@ -63,10 +63,13 @@ def decoded(view: bytes) -> np.ndarray:
     Raises:
         ValueError: no picture of this kind.
     """
-    with Image.open(io.BytesIO(view), formats=("WEBP",)) as picture:
-        if max(picture.size) > SIDE:
-            raise ValueError(f"a view map of {picture.width} x {picture.height} pixels")
-        return np.asarray(picture.convert("L"), np.float32) / 255
+    try:
+        with Image.open(io.BytesIO(view), formats=("WEBP",)) as picture:
+            if max(picture.size) > SIDE:
+                raise ValueError(f"a view map of {picture.width} x {picture.height} pixels")
+            return np.asarray(picture.convert("L"), np.float32) / 255
+    except OSError:  # of Pillow, for content
+        raise ValueError("a view map is no WebP picture") from None
 
 
 def pack_views(views: Mapping[str, bytes], ids: Sequence[str]) -> dict[str, Tensor]:

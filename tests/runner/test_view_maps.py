@@ -56,7 +56,7 @@ def test_a_picture_is_the_finished_map_averaged():
     for view, own in zip(views, avg_pool2d(maps.maps[:, None], 2)[:, 0].numpy(), strict=True):
         found = decoded(view)
         assert found.shape == (SIDE, SIDE)
-        assert np.abs(found - own).mean() < 0.005
+        assert np.abs(found - own).mean() < 0.01
         assert np.abs(found - own).max() < 0.1
     for size, shape in (((300, 451), (74, 112)), ((40, 96), (40, 96)), ((2000, 3), (112, 1))):
         _, views = kept_maps(maps_of(torch.rand(1, 40, 40), size), "view", given=False)
@@ -87,8 +87,8 @@ def test_a_damaged_picture_is_named(tmp_path: Path):
     file = tmp_path / "part.safetensors"
     for damaged, reason in (
         (view[:40], ""),
-        (b"nothing", "cannot identify"),
-        (bitmap.getvalue(), "cannot identify"),
+        (b"nothing", "no WebP"),
+        (bitmap.getvalue(), "no WebP"),
         (large.getvalue(), "113"),
     ):
         save_file(pack_views({"a": damaged}, ["a"]), file)
