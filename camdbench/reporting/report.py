@@ -19,7 +19,7 @@ from camdbench.reporting.report_charts import cost_chart, rank_charts
 from camdbench.reporting.report_data import blocks_of, images_of, to_json
 from camdbench.reporting.report_page import render
 from camdbench.reporting.report_tables import cards, failures, result_tables, sessions
-from camdbench.reporting.run_pictures import Picture, RunPictures
+from camdbench.reporting.run_pictures import Picture, RunPictures, predictions_of
 from camdbench.tables.comparison import compare
 from camdbench.tables.load import load_missing
 from camdbench.tables.pool import Pooled, load_pooled
@@ -125,7 +125,8 @@ def _page(pooled: Pooled, reasons: Reasons, spread: Mapping[str, float], shown: 
     about, cells = pooled.about, pooled.cells
     summary, pairs = _with_tests(pooled)
     labels = dict(zip(cells.images, cells.labels.tolist(), strict=True))
-    pictures = images_of(reasons, labels, about["dataset"].get("classes", ()), shown, spread)
+    classes = about["dataset"].get("classes", ())
+    pictures = images_of(reasons, labels, classes, shown, spread, predictions_of(pooled.folders, classes))
     charts: dict[str, Any] = {"ranks": rank_charts(pooled, pairs), "cost": cost_chart(summary)}
     data = to_json(blocks_of(cells, summary, list(reasons)), pictures, **charts)
     absent = [load_missing(folder) for folder in pooled.folders]

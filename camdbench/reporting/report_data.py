@@ -126,8 +126,9 @@ def images_of(
     classes: Sequence[str],
     pictures: Mapping[str, Picture],
     disagreement: Mapping[str, float],
+    predictions: Mapping[str, Mapping[str, tuple[int, str, float]]],
 ) -> list[dict[str, Any]]:
-    """Facts and pictures of the images that the page shows, in their order."""
+    """Facts and pictures of the images that the page shows, in their order; predictions: index, name and probability by model."""
     return [
         {
             "id": image,
@@ -135,6 +136,7 @@ def images_of(
             "class": classes[labels[image]] if 0 <= labels[image] < len(classes) else "",
             "why": why,
             "disagreement": _number(disagreement[image]),
+            "predictions": predictions.get(image, {}),
             **(asdict(pictures[image]) if image in pictures else {}),
         }
         for image, why in reasons.items()

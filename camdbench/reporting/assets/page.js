@@ -180,11 +180,18 @@
     why.forEach((text) => { const [kind, ...names] = text.split(": "); found.set(kind, [...(found.get(kind) ?? []), ...(names.length ? [names.join(": ")] : [])]); });
     return [...found].map(([kind, names]) => (names.length ? `${kind}: ${names.join(", ")}` : kind));
   };
+  const predicted = (image) => {
+    const [index, name, probability] = image.predictions[block().model] ?? [];
+    if (index === undefined) return [];
+    const wrong = image.label >= 0 && index !== image.label;
+    const text = `predicted ${name || `class ${index}`}, ${(100 * probability).toFixed(1)} %${image.label < 0 ? "" : wrong ? ", wrong" : ", right"}`;
+    return [make("span", { className: wrong ? "badge bad" : "badge", textContent: text })];
+  };
   const drawImage = () => {
     if (!place.has(state.image)) { shown.replaceChildren(make("p", { textContent: "No image is chosen." })); return; }
     const index = place.get(state.image), image = data.images[index];
     const head = make("h3", { textContent: image.id });
-    const facts = make("p", { className: "note" }, image.class ? `class ${image.class}` : image.label >= 0 ? `class ${image.label}` : "no label", " ",
+    const facts = make("p", { className: "note" }, image.class ? `class ${image.class}` : image.label >= 0 ? `class ${image.label}` : "no label", " ", ...predicted(image), " ",
       ...reasons(image.why).map((text) => make("span", { className: "badge", textContent: text })));
     const maps = make("div", { className: "maps" });
     if (image.input) maps.append(make("figure", {}, annotate(layers(image, `input ${image.id}`), image), make("figcaption", {}, make("b", { textContent: "input" }))));
