@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from camdbench.reporting.image_choice import Reasons
-from camdbench.reporting.run_pictures import Picture
 from camdbench.tables.cell_values import STATUSES, Cells
 
 SCHEMA = 1
@@ -28,7 +27,8 @@ class Block:
 
     Attributes:
         title: model, data set, split and target rule.
-        model: name of the model.
+        model: name of the model, labelled if two runs are shown.
+        run: name of the run.
         explainers: specs, in the order of the table.
         controls: by explainer, whether it is a control.
         metrics: name, protocol, unit and direction of each metric: 1 if higher is better, -1 if lower, 0 if not stated.
@@ -39,6 +39,7 @@ class Block:
 
     title: str
     model: str
+    run: str
     explainers: list[str]
     controls: list[bool]
     metrics: list[dict[str, Any]]
@@ -47,13 +48,14 @@ class Block:
     spread: list[list[dict[str, Any]]]
 
 
-def blocks_of(cells: Cells, summary: pd.DataFrame, shown: Sequence[str]) -> list[Block]:
+def blocks_of(cells: Cells, summary: pd.DataFrame, shown: Sequence[str], run: str) -> list[Block]:
     """Arrange the cells of each model, split and target rule.
 
     Args:
         cells: cells of the run.
         summary: its summary, for units, directions and controls.
-        shown: ids of the images that the page shows.
+        shown: ids of the images that the page shows; those that the run lacks have no value.
+        run: name of the run.
     """
     facts = {tuple(line[name] for name in ("model", "explainer", "metric", "protocol")): line for line in summary.to_dict("records")}
     columns = pd.Index(cells.images).get_indexer(pd.Index(shown))
@@ -71,18 +73,23 @@ def blocks_of(cells: Cells, summary: pd.DataFrame, shown: Sequence[str]) -> list
             Block(
                 title=f"{model} · {dataset} {split} · target: {rule}",
                 model=str(model),
+                run=run,
                 explainers=explainers,
                 controls=[bool(control[name]) for name in explainers],
                 metrics=[_metric(*metric, some[metric]) for metric in metrics],
                 values=[
-                    [_rounded(None if row is None else np.take(cells.values, row, axis=0)[columns], len(shown)) for row in line]
-                    for line in grid
+                    [_rounded(None if row is None else _at(cells.values[row], columns, np.nan), len(shown)) for row in line] for line in grid
                 ],
-                status=[[[0] * len(shown) if row is None else cells.status[row, columns].tolist() for row in line] for line in grid],
+                status=[[[0] * len(shown) if row is None else _at(cells.status[row], columns, 0).tolist() for row in line] for line in grid],
                 spread=[[{} if row is None else _spread(np.take(cells.values, row, axis=0)) for row in line] for line in grid],
             )
         )
     return found
+
+
+def _at(own: np.ndarray, columns: np.ndarray, absent: float) -> np.ndarray:
+    """Values in these columns; `absent` where a column is -1."""
+    return np.where(columns >= 0, np.asarray(own)[columns], absent)
 
 
 def _metric(name: str, protocol: str, line: Mapping[Any, Any]) -> dict[str, Any]:
@@ -121,22 +128,13 @@ def _spread(values: np.ndarray) -> dict[str, Any]:
 
 
 def images_of(
-    reasons: Reasons,
-    labels: Mapping[str, int],
-    classes: Sequence[str],
-    pictures: Mapping[str, Picture],
-    disagreement: Mapping[str, float],
+    reasons: Reasons, facts: Mapping[str, Mapping[str, Any]], classes: Mapping[str, str], pictures: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """Facts and pictures of the images that the page shows, in their order."""
     return [
-        {
-            "id": image,
-            "label": labels[image],
-            "class": classes[labels[image]] if 0 <= labels[image] < len(classes) else "",
-            "why": why,
-            "disagreement": _number(disagreement[image]),
-            **(asdict(pictures[image]) if image in pictures else {}),
-        }
+        {"id": image, "class": classes.get(image, ""), "why": why}
+        | {name: _number(value) if isinstance(value, float) else value for name, value in facts[image].items()}
+        | dict(pictures.get(image, {}))
         for image, why in reasons.items()
     ]
 

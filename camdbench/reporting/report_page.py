@@ -15,11 +15,15 @@ _HOME = Path(__file__).parent
 _SCRIPTS = ("d3.min.js", "plot.umd.min.js", "charts.js", "page.js")
 
 
-def render(**content: Any) -> str:
-    """Return the page. Every text is escaped, and its policy allows no request and no script but its own."""
+def render(*, in_files: bool, **content: Any) -> str:
+    """Return the page. Every text is escaped, and its policy allows no request and no script but its own.
+
+    With `in_files`, pictures are files beside the page, and it may add scripts with the details of images.
+    """
     scripts = [_asset(name) for name in _SCRIPTS]
     hashes = " ".join(f"'sha256-{b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts)
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {hashes}"
+    pictures, further = ("data: 'self' file:", " 'strict-dynamic'") if in_files else ("data:", "")
+    policy = f"default-src 'none'; img-src {pictures}; style-src 'unsafe-inline'; script-src {hashes}{further}"
     return _environment().get_template("page.html.j2").render(**content, styles=_asset("page.css"), scripts=scripts, policy=policy)
 
 
