@@ -135,7 +135,7 @@ def _metric_card(name: str, own: Mapping[str, Any]) -> Card:
         facts |= {"other implementations": _differences(stated.differs)}
     for switch, value in own.get("switches", {}).items():
         heading = switch.replace("_", " ") + (f" ({SWITCH_MEANINGS[switch]})" if switch in SWITCH_MEANINGS else "")
-        facts[heading] = switchin_words(switch, str(value)) if value else ""
+        facts[heading] = switch_text(switch, str(value)) if value else ""
     facts |= {"options": in_words(own.get("options") or "")}
     return Card(name, _first(metrics, spec.name), {heading: text for heading, text in facts.items() if text})
 

@@ -12,7 +12,7 @@
     node.append(...inside);
     return node;
   };
-  const picture = (kind, text) => `data:image/${kind};base64,${text}`;
+  const picture = (kind, text) => (data.files ? text : `data:image/${kind};base64,${text}`);
   document.documentElement.classList.add("scripted");
 
   // ---------------------------------------------------------------- tables
@@ -48,6 +48,12 @@
     });
   });
 
+  // ---------------------------------------------------------------- texts to copy
+  all("button.copy").forEach((button) => button.addEventListener("click", () => {
+    const { table, form } = button.dataset;
+    navigator.clipboard?.writeText(form ? data.copies[table][form] : button.parentElement.nextElementSibling.textContent);
+  }));
+
   // ---------------------------------------------------------------- theme, print, help
   const root = document.documentElement;
   find("#theme").addEventListener("click", () => {
@@ -59,7 +65,7 @@
   find("#help").addEventListener("click", () => keys.showModal());
 
   // ---------------------------------------------------------------- images: what is shown
-  const state = { block: 0, order: "id", image: data.images.length ? data.images[0].id : "", stretched: false };
+  const state = { block: 0, common: false, order: "id", image: data.images.length ? data.images[0].id : "", stretched: false };
   const place = new Map(data.images.map((image, index) => [image.id, index]));
   const block = () => data.blocks[state.block];
   const option = (value, text) => make("option", { value, textContent: text });
@@ -67,6 +73,7 @@
   const valueAt = (metric, explainer, index) => block().values[metric][explainer][index];
   const orders = () => {
     const found = [["id", "as in the data set"], ["disagreement", "disagreement of explainers"]];
+    if (data.images.some((image) => image.moved)) found.push(["moved", "difference between runs"]);
     block().metrics.forEach((metric, m) => metric.direction && block().explainers.forEach((explainer, e) => {
       if (block().controls[e]) return;
       found.push([`worst:${m}:${e}`, `worst ${metric.name}: ${explainer}`], [`best:${m}:${e}`, `best ${metric.name}: ${explainer}`]);
@@ -76,7 +83,7 @@
   const score = (index) => {
     const [way, m, e] = state.order.split(":");
     if (way === "id") return index;
-    if (way === "disagreement") return -(data.images[index].disagreement ?? -1);
+    if (way === "disagreement" || way === "moved") return -(data.images[index][way] ?? -1);
     const value = valueAt(m, e, index);
     return value === null ? Infinity : value * block().metrics[m].direction * (way === "worst" ? 1 : -1);
   };
@@ -85,7 +92,7 @@
     const [status, cls, text] = [find("#status").value, find("#class").value, find("#find").value.trim().toLowerCase()];
     return data.images.map((_, index) => index).filter((index) => {
       const image = data.images[index];
-      return (!status || (status === "failed" ? isFailed(index) : image.why.includes(status)))
+      return (!state.common || image.common) && (!status || (status === "failed" ? isFailed(index) : image.why.includes(status)))
         && (cls === "" || String(image.label) === cls) && (!text || image.id.toLowerCase().includes(text));
     }).sort((one, two) => score(one) - score(two) || one - two);
   };
@@ -96,7 +103,7 @@
   const byOrder = (index) => {
     const [way, m, e] = state.order.split(":");
     if (way === "id") return "";
-    if (way === "disagreement") return data.images[index].disagreement === null ? "" : `disagreement ${data.images[index].disagreement}`;
+    if (way === "disagreement" || way === "moved") return data.images[index][way] === null ? "" : `${way} ${data.images[index][way]}`;
     return `${block().metrics[m].name} ${number(valueAt(m, e, index), block().metrics[m].unit)}`;
   };
   const drawList = () => {
@@ -180,9 +187,23 @@
     why.forEach((text) => { const [kind, ...names] = text.split(": "); found.set(kind, [...(found.get(kind) ?? []), ...(names.length ? [names.join(": ")] : [])]); });
     return [...found].map(([kind, names]) => (names.length ? `${kind}: ${names.join(", ")}` : kind));
   };
+  const asked = new Set();
+  window.camdbenchPart = (number, text) => {  // called by data/part-000.js, a file of a report in a folder
+    JSON.parse(text).forEach((details, at) => Object.assign(data.images[number * data.part_size + at], details, { part: undefined }));
+    drawImage();
+  };
+  const ask = (number) => {
+    if (asked.has(number)) return;
+    asked.add(number);
+    const file = `data/part-${String(number).padStart(3, "0")}.js`;
+    const script = make("script", { src: file });
+    script.addEventListener("error", () => shown.replaceChildren(make("p", { textContent: `${file} is missing beside this page.` })));
+    document.head.append(script);
+  };
   const drawImage = () => {
     if (!place.has(state.image)) { shown.replaceChildren(make("p", { textContent: "No image is chosen." })); return; }
     const index = place.get(state.image), image = data.images[index];
+    if (image.part !== undefined) { shown.replaceChildren(make("p", { textContent: "…" })); ask(image.part); return; }
     const head = make("h3", { textContent: image.id });
     const facts = make("p", { className: "note" }, image.class ? `class ${image.class}` : image.label >= 0 ? `class ${image.label}` : "no label", " ",
       ...reasons(image.why).map((text) => make("span", { className: "badge", textContent: text })));
@@ -256,6 +277,7 @@
     ["#class", "#status", "#find"].forEach((name) => find(name).addEventListener("input", drawList));
     ["#view", "#colours-of", "#opacity"].forEach((name) => find(name).addEventListener("input", colour));
     ["#boxes", "#mask"].forEach((name) => press(find(name), colour));
+    if (find("#common")) press(find("#common"), (on) => { state.common = on; drawList(); });
     press(find("#stretch"), (on) => { state.stretched = on; find("#stretch").textContent = on ? "stretched, display only" : "as scored"; drawImage(); });
     find("#link").addEventListener("click", () => { write(); navigator.clipboard?.writeText(location.href); });
     drawList();
