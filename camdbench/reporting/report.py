@@ -18,7 +18,7 @@ from camdbench.reporting.image_disagreement import disagreement
 from camdbench.reporting.report_charts import cost_chart, rank_charts
 from camdbench.reporting.report_data import blocks_of, images_of, to_json
 from camdbench.reporting.report_page import render
-from camdbench.reporting.report_tables import cards, failures, result_tables, sessions
+from camdbench.reporting.report_tables import cards, failures, image_command, result_tables, sessions
 from camdbench.reporting.run_pictures import Picture, RunPictures
 from camdbench.tables.comparison import compare
 from camdbench.tables.load import load_missing
@@ -127,7 +127,7 @@ def _page(pooled: Pooled, reasons: Reasons, spread: Mapping[str, float], shown: 
     labels = dict(zip(cells.images, cells.labels.tolist(), strict=True))
     pictures = images_of(reasons, labels, about["dataset"].get("classes", ()), shown, spread)
     charts: dict[str, Any] = {"ranks": rank_charts(pooled, pairs), "cost": cost_chart(summary)}
-    data = to_json(blocks_of(cells, summary, list(reasons)), pictures, **charts)
+    data = to_json(blocks_of(cells, summary, list(reasons)), pictures, command=image_command(about), **charts)
     absent = [load_missing(folder) for folder in pooled.folders]
     return render(
         run=about["run"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, cast
 
 import numpy as np
@@ -15,12 +15,14 @@ from camdbench.core.cost import Cost
 from camdbench.core.registries import datasets, explainers, metrics
 from camdbench.core.registry import Registry
 from camdbench.core.spec import parse_spec
+from camdbench.runner.config import RunConfig
 from camdbench.tables.cell_values import STATUSES, Cells
 from camdbench.tables.summary_tables import SummaryGroup, summary_groups, summary_tables
 from camdbench.tables.table import Table
 
 _FEW = 8  # images that a failure names
 _OF_MODELS = ("layer", "classes", "mean", "std", "output", "channels", "preprocess", "input_size", "origin")
+_NOT_REPEATED = ("limit", "sample", "image_ids", "save_maps")
 SWITCHES = {
     "masking": "colour space and replacement of masked pixels",
     "scored_class": "class whose score is read: target is the explained one",
@@ -234,6 +236,29 @@ def sessions(about: Mapping[str, Any]) -> list[Card]:
         text = command if isinstance(command, str) else shlex.join(map(str, command))
         found.append(Card(_text(own.get("start", "")), text, {name: value for name, value in facts.items() if value}))
     return found
+
+
+def image_command(about: Mapping[str, Any]) -> str:
+    """Return the command that computes the rows of a run again, for the images that `--image-ids` will name.
+
+    Returns:
+        The command; empty for a run whose things are no names on a command line: one from Python, with plug-ins or of stored maps.
+    """
+    command = about["sessions"][0].get("command", ()) if about["sessions"] else ()
+    if list(command[1:2]) != ["run"] or about.get("plugins") or about.get("maps"):
+        return ""
+    parts = ["camdbench", "run"]
+    for option in fields(RunConfig):
+        value = about["config"].get(option.name)
+        if option.name in _NOT_REPEATED or value is None or value == option.default:
+            continue
+        values = [f"{name}={file}" for name, file in value.items()] if isinstance(value, Mapping) else [_joined(value)]
+        parts += [word for text in values for word in (f"--{option.name.replace('_', '-')}", text)]
+    return shlex.join(parts)
+
+
+def _joined(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
 
 
 def _first(registry: Registry[Any], name: str) -> str:
