@@ -15,10 +15,10 @@ from camdbench.core.errors import UsageError
 from camdbench.reporting.report_cards import merged_cards
 from camdbench.reporting.report_charts import cost_chart, rank_charts
 from camdbench.reporting.report_data import Block, blocks_of, images_of, to_json
-from camdbench.reporting.report_files import PART_SIZE, InFolder, OneFile, in_folder, one_file
+from camdbench.reporting.report_files import InFolder, OneFile, in_folder, one_file
 from camdbench.reporting.report_images import ImageChoice, choose, pictures_of, reason_against
 from camdbench.reporting.report_page import render
-from camdbench.reporting.report_provenance import provenance
+from camdbench.reporting.report_provenance import image_command, provenance
 from camdbench.reporting.report_runs import ReportRun, open_runs
 from camdbench.reporting.report_tables import Failure, ResultTable, copies_of, failures, result_tables
 from camdbench.reporting.two_runs import two_runs
@@ -123,8 +123,7 @@ def _page(
         ranks=[chart for part in parts for chart in part.ranks],
         cost=[chart for part in parts for chart in part.cost],
         copies=[text for part in parts for text in part.copies],
-        files=in_files,
-        part_size=PART_SIZE,
+        command="" if pair else image_command(shown[0].about),
     )
     page = render(
         in_files=in_files,

@@ -12,7 +12,19 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _HOME = Path(__file__).parent
-_SCRIPTS = ("d3.min.js", "plot.umd.min.js", "charts.js", "page.js")
+_SCRIPTS = (
+    "d3.min",
+    "plot.umd.min",
+    "tools",
+    "tables",
+    "charts",
+    "image_facts",
+    "image_parts",
+    "map_values",
+    "image_view",
+    "browser",
+    "page",
+)
 
 
 def render(*, in_files: bool, **content: Any) -> str:
@@ -20,7 +32,7 @@ def render(*, in_files: bool, **content: Any) -> str:
 
     With `in_files`, pictures are files beside the page, and it may add scripts with the details of images.
     """
-    scripts = [_asset(name) for name in _SCRIPTS]
+    scripts = [_asset(f"{name}.js") for name in _SCRIPTS]
     hashes = " ".join(f"'sha256-{b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts)
     pictures, further = ("data: 'self' file:", " 'strict-dynamic'") if in_files else ("data:", "")
     policy = f"default-src 'none'; img-src {pictures}; style-src 'unsafe-inline'; script-src {hashes}{further}"

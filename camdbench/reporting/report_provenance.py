@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
 from camdbench.reporting.report_cards import Card, in_words
 from camdbench.reporting.report_runs import ReportRun
+from camdbench.runner.config import RunConfig
 from camdbench.tables.sessions import lost_line
 
 _OF_SESSIONS = ("end", "host", "machine", "git", "jobs", "passes", "versions")
+_NOT_REPEATED = ("limit", "sample", "image_ids", "save_maps")
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,29 @@ def _again(run: ReportRun) -> Iterator[str]:
     for folder in run.pooled.folders:
         if (folder / "run.yaml").is_file():
             yield f"camdbench run --config {shlex.quote(f'{folder.name}/run.yaml')} --out {shlex.quote(f'{folder.name}-again')}"
+
+
+def image_command(about: Mapping[str, Any]) -> str:
+    """Return the command that computes the rows of a run again, for the images that `--image-ids` will name.
+
+    Returns:
+        The command; empty for a run whose things are no names on a command line: one from Python, with plug-ins or of stored maps.
+    """
+    command = about["sessions"][0].get("command", ()) if about["sessions"] else ()
+    if list(command[1:2]) != ["run"] or about.get("plugins") or about.get("maps"):
+        return ""
+    parts = ["camdbench", "run"]
+    for option in fields(RunConfig):
+        value = about["config"].get(option.name)
+        if option.name in _NOT_REPEATED or value is None or value == option.default:
+            continue
+        values = [f"{name}={file}" for name, file in value.items()] if isinstance(value, Mapping) else [_joined(value)]
+        parts += [word for text in values for word in (f"--{option.name.replace('_', '-')}", text)]
+    return shlex.join(parts)
+
+
+def _joined(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
 
 
 def _sessions(about: Mapping[str, Any]) -> list[Card]:

@@ -27,12 +27,14 @@ class TwoRuns:
     Attributes:
         names: labels and names of the runs.
         images: a sentence on their common images.
+        partial: whether a run has an image that the other one lacks.
         cells: differences of equal cells, first minus second, one table per model and metric; empty if no cell is in both.
         settings: settings that differ; empty if none do.
     """
 
     names: tuple[str, str]
     images: str
+    partial: bool
     cells: list[Table]
     settings: list[Table]
 
@@ -40,9 +42,11 @@ class TwoRuns:
 def two_runs(first: ReportRun, second: ReportRun) -> TwoRuns:
     """Compare two runs as `compare(first, second, across=True)` and `diff(first, second)` do."""
     common = len(set(first.cells.images) & set(second.cells.images))
+    partial = any(len(run.cells.images) > common for run in (first, second))
     counts = [f"{run.label} has {len(run.cells.images)} images" for run in (first, second)]
     settings = diff_table(diff(*(run.pooled.folders[0] for run in (first, second))), first.label, second.label)
-    return TwoRuns((first.title, second.title), f"{', '.join(counts)}; {common} are in both.", _differences(first, second), settings)
+    images = f"{', '.join(counts)}; {common} are in both."
+    return TwoRuns((first.title, second.title), images, partial, _differences(first, second), settings)
 
 
 def _differences(first: ReportRun, second: ReportRun) -> list[Table]:
