@@ -64,8 +64,9 @@ def choose(shown: Sequence[ReportRun], limit: int, further: tuple[str, ...]) -> 
         for name, label, own in zip(averaged.images, averaged.labels, spread, strict=True)
     }
     if len(shown) > 1:
+        common = set.intersection(*(set(run.cells.images) for run in shown))
         for name, own in facts.items():
-            own["common"] = all(name in run.images for run in shown)
+            own["common"] = name in common
     return ImageChoice(reasons, facts, len(averaged.images))
 
 
