@@ -15,7 +15,9 @@ from camdbench.core.errors import UsageError
 from camdbench.core.written_files import write_whole
 from camdbench.reporting.image_choice import Reasons, choose_images
 from camdbench.reporting.image_disagreement import disagreement
+from camdbench.reporting.chart_tables import chart_tables
 from camdbench.reporting.report_charts import cost_chart, rank_charts
+from camdbench.reporting.report_curves import curve_charts
 from camdbench.reporting.report_data import blocks_of, images_of, to_json
 from camdbench.reporting.report_page import render
 from camdbench.reporting.report_tables import cards, failures, result_tables, sessions
@@ -31,6 +33,7 @@ SECTIONS = (
     ("distributions", "Values of images"),
     ("ranks", "Ranks"),
     ("cost", "Cost and quality"),
+    ("curves", "Curves"),
     ("images", "Images"),
     ("failures", "Missing values"),
     ("cards", "Models, data, methods"),
@@ -126,8 +129,10 @@ def _page(pooled: Pooled, reasons: Reasons, spread: Mapping[str, float], shown: 
     summary, pairs = _with_tests(pooled)
     labels = dict(zip(cells.images, cells.labels.tolist(), strict=True))
     pictures = images_of(reasons, labels, about["dataset"].get("classes", ()), shown, spread)
-    charts: dict[str, Any] = {"ranks": rank_charts(pooled, pairs), "cost": cost_chart(summary)}
-    data = to_json(blocks_of(cells, summary, list(reasons)), pictures, **charts)
+    charts: dict[str, Any] = {"ranks": rank_charts(pooled, pairs), "cost": cost_chart(summary), "curves": curve_charts(pooled, summary)}
+    blocks = blocks_of(cells, summary, list(reasons))
+    numbers = chart_tables(blocks, charts)
+    data = to_json(blocks, pictures, **charts)
     absent = [load_missing(folder) for folder in pooled.folders]
     return render(
         run=about["run"],
@@ -135,7 +140,8 @@ def _page(pooled: Pooled, reasons: Reasons, spread: Mapping[str, float], shown: 
         failures=[own for rows in absent[:1] for own in failures(rows, cells)],
         cards=cards(about),
         sessions=sessions(about),
-        sections=SECTIONS,
+        numbers=numbers,
+        sections=[own for own in SECTIONS if numbers.get(own[0], True)],
         head=_head(about),
         notes=[_chosen(len(reasons), len(cells.images)), *missing],
         data=data,

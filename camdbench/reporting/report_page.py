@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _HOME = Path(__file__).parent
-_SCRIPTS = ("d3.min.js", "plot.umd.min.js", "charts.js", "page.js")
+_SCRIPTS = ("d3.min.js", "plot.umd.min.js", "chart_parts.js", "charts.js", "curve_chart.js", "cost_chart.js", "page.js")
+_STYLES = ("page.css", "charts.css")
 
 
 def render(**content: Any) -> str:
@@ -20,7 +21,7 @@ def render(**content: Any) -> str:
     scripts = [_asset(name) for name in _SCRIPTS]
     hashes = " ".join(f"'sha256-{b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts)
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {hashes}"
-    return _environment().get_template("page.html.j2").render(**content, styles=_asset("page.css"), scripts=scripts, policy=policy)
+    return _environment().get_template("page.html.j2").render(**content, styles="".join(map(_asset, _STYLES)), scripts=scripts, policy=policy)
 
 
 @cache
